@@ -1,0 +1,65 @@
+# make help lists the targets.
+SHELL := bash
+.DEFAULT_GOAL := help
+
+# Pinned: the same findings on every machine. Built once for each version, into the user's cache.
+GOLANGCI_LINT_VERSION := v2.15.0
+
+CACHE := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/sojourn
+GOLANGCI_LINT := $(CACHE)/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
+IMAGES := conformance/containers/images
+
+# Servers that make test makes images ready for; empty: all of $(IMAGES)/images.txt.
+SERVERS ?=
+# Packages to test, and further flags for go test. No cached results: servers are no part of the cache's key.
+PKGS ?= ./...
+TESTFLAGS ?= -count=1 -timeout=20m
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: test
+test: images ## Run all tests with the race detector, on real servers where there are any
+	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
+	go run ./internal/testrun $(TESTFLAGS) $(PKGS)
+
+.PHONY: test-local
+test-local: ## Run the tests that need no server: no engine, no network
+	@go run ./internal/testrun $(TESTFLAGS) \
+		$$(go list -f '{{.ImportPath}} {{.TestImports}} {{.XTestImports}}' ./... | \
+			awk '!/conformance\/containers/ { print $$1 }')
+
+# A server that cannot be had is the tests' to judge: under CI they fail, else they are skipped with the reason.
+.PHONY: images
+images: ## Find or start a container engine and make the servers' images ready
+	@$(IMAGES)/ensure.sh $(SERVERS) || echo "images: not all are there: the tests that need the others will say so"
+
+.PHONY: engine
+engine: ## Find or start a container engine
+	@$(IMAGES)/engine.sh start
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## Check formatting, go vet, golangci-lint, go.mod and, where there is one, shellcheck
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt -w is needed:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	$(GOLANGCI_LINT) run
+	go mod tidy -diff
+	@if command -v shellcheck >/dev/null; then \
+		echo shellcheck; shellcheck -x -P SCRIPTDIR .ci/run $(IMAGES)/*.sh; \
+	else echo "shellcheck is not installed: shell scripts are not checked"; fi
+
+$(GOLANGCI_LINT):
+	@echo "building golangci-lint $(GOLANGCI_LINT_VERSION), once: about a minute"
+	@GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+
+.PHONY: tidy
+tidy: ## Format the code and tidy go.mod
+	gofmt -w .
+	go mod tidy
+
+.PHONY: clean
+clean: ## Remove test containers and the cache, stop the engine if it was started from here
+	@$(IMAGES)/engine.sh reap
+	@$(IMAGES)/engine.sh stop
+	rm -rf "$(CACHE)"

@@ -1,0 +1,223 @@
+package memory
+
+import (
+	"container/heap"
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// maxHold is how many records a sweep handles under one hold of a lock.
+const maxHold = 64
+
+// expiryHeap has the entry that expires first at its top.
+type expiryHeap []*entry
+
+func (h *expiryHeap) Len() int           { return len(*h) }
+func (h *expiryHeap) Less(i, j int) bool { return (*h)[i].at < (*h)[j].at }
+
+func (h *expiryHeap) Swap(i, j int) {
+	s := *h
+	s[i], s[j] = s[j], s[i]
+	s[i].heap, s[j].heap = i, j
+}
+
+func (h *expiryHeap) Push(x any) {
+	e := x.(*entry)
+	e.heap = len(*h)
+	*h = append(*h, e)
+}
+
+func (h *expiryHeap) Pop() any {
+	old := *h
+	e := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	e.heap = -1
+	return e
+}
+
+// expired counts the entries below i that are due, visiting no others than
+// those and their children.
+func (h *expiryHeap) expired(i int, at int64) int {
+	if i >= len(*h) || (*h)[i].at > at {
+		return 0
+	}
+	return 1 + h.expired(2*i+1, at) + h.expired(2*i+2, at)
+}
+
+// reschedule moves the entry to its place in the heap.
+func (s *shard) reschedule(e *entry) {
+	at := int64(0)
+	if !e.rec.ExpiresAt.IsZero() {
+		at = e.rec.ExpiresAt.UnixMilli()
+	}
+	if at == e.at && (e.heap >= 0) == (at != 0) {
+		return
+	}
+	e.at = at
+	switch {
+	case at == 0:
+		s.unschedule(e)
+	case e.heap >= 0:
+		heap.Fix(&s.due, e.heap)
+	default:
+		heap.Push(&s.due, e)
+	}
+}
+
+func (s *shard) unschedule(e *entry) {
+	if e.heap >= 0 {
+		heap.Remove(&s.due, e.heap)
+	}
+}
+
+// Touch moves the expiry of a live record.
+func (b *Backend) Touch(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
+	if err := expiry.CheckTouch(&t); err != nil {
+		return model.Record{}, err
+	}
+	if err := b.enter(ctx); err != nil {
+		return model.Record{}, err
+	}
+	rec, err := b.touch(now, &t)
+	return rec.Head(), err
+}
+
+func (b *Backend) touch(now time.Time, t *expiry.Touch) (model.Record, error) {
+	s := b.store.shard(t.ID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.records[t.ID]
+	if err := expiry.Judge(now, e.stored(), model.Live, model.Revision{}); err != nil {
+		return model.Record{}, err
+	}
+	e.rec.ExpiresAt = t.Result(e.rec.ExpiresAt)
+	s.reschedule(e)
+	return e.rec, nil
+}
+
+// DeleteExpired removes what had expired at before. It starts at a random
+// shard, so that several sweepers do not follow each other.
+func (b *Backend) DeleteExpired(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
+	if err := b.enter(ctx); err != nil {
+		return expiry.Swept{}, err
+	}
+	var out expiry.Swept
+	first := rand.IntN(shardCount) //nolint:gosec // any shard will do
+	for i := range shardCount {
+		s := &b.store.shards[(first+i)%shardCount]
+		n, err := s.sweep(ctx, before, limit-out.Removed, each)
+		out.Removed += n
+		if err != nil {
+			return out, err
+		}
+		if out.Removed >= limit {
+			out.More = true
+			break
+		}
+	}
+	return out, nil
+}
+
+func (s *shard) sweep(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (int, error) {
+	removed := 0
+	var refused []*entry
+	defer func() { s.putBack(refused) }()
+	for removed < limit {
+		if err := ctx.Err(); err != nil {
+			return removed, err
+		}
+		if each == nil {
+			n, more := s.dropDue(before.UnixMilli(), min(maxHold, limit-removed))
+			if removed += n; !more {
+				return removed, nil
+			}
+			continue
+		}
+		due := s.takeDue(before.UnixMilli(), min(maxHold, limit-removed))
+		if len(due) == 0 {
+			return removed, nil
+		}
+		accepted := due[:0]
+		for _, d := range due {
+			if each(d.rec.Head()) != nil {
+				refused = append(refused, d.e)
+				continue
+			}
+			accepted = append(accepted, d)
+		}
+		removed += s.dropTaken(accepted)
+	}
+	return removed, nil
+}
+
+// dropDue removes up to n due entries and says whether there may be more.
+func (s *shard) dropDue(at int64, n int) (removed int, more bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for removed < n && len(s.due) > 0 && s.due[0].at <= at {
+		s.drop(s.due[0])
+		removed++
+	}
+	return removed, removed == n
+}
+
+// taken is a due entry that was taken out of the heap while it is announced,
+// as it was then.
+type taken struct {
+	e   *entry
+	rec model.Record
+}
+
+// takeDue takes up to n due entries out of the heap, where no other sweep
+// finds them.
+func (s *shard) takeDue(at int64, n int) []taken {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []taken
+	for len(out) < n && len(s.due) > 0 && s.due[0].at <= at {
+		e := heap.Pop(&s.due).(*entry)
+		s.taken[e] = struct{}{}
+		out = append(out, taken{e, e.rec})
+	}
+	return out
+}
+
+// dropTaken removes the entries that nobody changed since they were taken.
+func (s *shard) dropTaken(list []taken) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, t := range list {
+		delete(s.taken, t.e)
+		switch {
+		case t.e.removed:
+		case t.e.rec.Rev == t.rec.Rev && t.e.rec.ExpiresAt.Equal(t.rec.ExpiresAt):
+			s.drop(t.e)
+			n++
+		default:
+			s.reschedule(t.e)
+		}
+	}
+	return n
+}
+
+// putBack returns entries to the heap that were taken and not removed.
+func (s *shard) putBack(list []*entry) {
+	for len(list) > 0 {
+		n := min(maxHold, len(list))
+		s.mu.Lock()
+		for _, e := range list[:n] {
+			delete(s.taken, e)
+			if !e.removed {
+				s.reschedule(e)
+			}
+		}
+		s.mu.Unlock()
+		list = list[n:]
+	}
+}

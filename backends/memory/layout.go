@@ -1,0 +1,185 @@
+package memory
+
+import (
+	"hash/maphash"
+	"sync"
+
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// shardCount is a power of two.
+const shardCount = 64
+
+// Space holds stores by name, as a server would. The zero value is not usable;
+// NewSpace makes one.
+type Space struct {
+	mu     sync.Mutex
+	stores map[string]*store
+}
+
+// NewSpace returns an empty Space.
+func NewSpace() *Space { return &Space{stores: map[string]*store{}} }
+
+func (s *Space) open(name string) *store {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.stores[name]
+	if st == nil {
+		st = &store{seed: maphash.MakeSeed()}
+		for i := range st.shards {
+			st.shards[i].reset()
+		}
+		s.stores[name] = st
+	}
+	return st
+}
+
+type store struct {
+	seed   maphash.Seed
+	shards [shardCount]shard
+}
+
+func (s *store) shard(id string) *shard {
+	return &s.shards[maphash.String(s.seed, id)%shardCount]
+}
+
+// shard is a part of the store under one lock.
+type shard struct {
+	mu      sync.RWMutex
+	records map[string]*entry
+	due     expiryHeap
+	taken   map[*entry]struct{} // out of the heap while a sweep announces them
+	order   series
+	labels  map[labelKey]*series
+	seq     uint64 // counts on through resets, so that no token becomes ambiguous
+}
+
+type labelKey struct{ name, value string }
+
+// entry is a stored record. Its value and labels are never changed in place,
+// only replaced, so that they may be read after the lock is released.
+type entry struct {
+	rec     model.Record
+	at      int64 // ExpiresAt in milliseconds; zero: never
+	heap    int   // index in the shard's heap; -1: not in it
+	place   *ref
+	bearing []bearing
+	removed bool
+}
+
+type bearing struct {
+	series *series
+	key    labelKey
+	ref    *ref
+}
+
+func (s *shard) reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.records {
+		e.removed = true
+	}
+	s.records = map[string]*entry{}
+	s.due = nil
+	s.taken = map[*entry]struct{}{}
+	s.order = series{}
+	s.labels = map[labelKey]*series{}
+}
+
+// put stores a record in an entry, which may be new.
+func (s *shard) put(e *entry, rec model.Record) {
+	if e.place == nil {
+		e.heap = -1
+		s.seq++
+		e.place = s.order.add(e, s.seq)
+		s.records[rec.ID] = e
+	}
+	relabel := !sameLabels(e.rec.Labels, rec.Labels)
+	e.rec = rec
+	if relabel {
+		s.unlabel(e)
+		s.label(e)
+	}
+	s.reschedule(e)
+}
+
+// sameLabels decides whether the label orders may stay as they are.
+func sameLabels(a, b map[string]string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for k, v := range a {
+		if b[k] != v {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *shard) label(e *entry) {
+	for name, value := range e.rec.Labels {
+		key := labelKey{name, value}
+		ser := s.labels[key]
+		if ser == nil {
+			ser = &series{}
+			s.labels[key] = ser
+		}
+		s.seq++
+		e.bearing = append(e.bearing, bearing{ser, key, ser.add(e, s.seq)})
+	}
+}
+
+func (s *shard) unlabel(e *entry) {
+	for _, b := range e.bearing {
+		if b.series.remove(b.ref); b.series.live() == 0 {
+			delete(s.labels, b.key)
+		}
+	}
+	e.bearing = nil
+}
+
+// drop removes an entry with all its index entries.
+func (s *shard) drop(e *entry) {
+	e.removed = true
+	delete(s.records, e.rec.ID)
+	s.order.remove(e.place)
+	s.unlabel(e)
+	s.unschedule(e)
+}
+
+// series is an order that only grows at its end: a record keeps its place
+// through every write.
+type series struct {
+	refs []*ref
+	dead int
+}
+
+type ref struct {
+	seq uint64
+	e   *entry // nil: removed
+}
+
+func (s *series) add(e *entry, seq uint64) *ref {
+	r := &ref{seq, e}
+	s.refs = append(s.refs, r)
+	return r
+}
+
+// remove leaves a gap; when most of the series is gaps they are closed, which
+// keeps the cost of a removal constant on average.
+func (s *series) remove(r *ref) {
+	r.e = nil
+	s.dead++
+	if s.dead < 32 || s.dead*2 < len(s.refs) {
+		return
+	}
+	kept := make([]*ref, 0, len(s.refs)-s.dead)
+	for _, r := range s.refs {
+		if r.e != nil {
+			kept = append(kept, r)
+		}
+	}
+	s.refs, s.dead = kept, 0
+}
+
+func (s *series) live() int { return len(s.refs) - s.dead }

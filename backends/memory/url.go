@@ -1,0 +1,23 @@
+package memory
+
+import (
+	"context"
+	"net/url"
+
+	"github.com/sojourn-go/sojourn/backends"
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+func init() { backends.Register("memory", open) }
+
+// open makes a backend in a space of its own of a URL of the form memory:
+func open(_ context.Context, u *url.URL) (expiry.ModelExpirySupport, error) {
+	if err := backends.Only(u); err != nil {
+		return nil, err
+	}
+	if u.Host != "" || u.Opaque != "" || u.Path != "" {
+		return nil, model.Fault(model.ErrInvalid, "the form is memory:", nil)
+	}
+	return New(nil, backends.DefaultName, nil)
+}

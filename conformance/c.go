@@ -1,0 +1,302 @@
+package conformance
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"testing"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// C is what a case works with: a store of its own, a clock that moves when
+// told, and assertions that stop the case.
+type C struct {
+	testing.TB
+	h    *Harness
+	cs   *Case
+	name string
+	now  time.Time
+
+	b expiry.ModelExpirySupport // the first node
+}
+
+func newC(t testing.TB, h *Harness, cs *Case) *C {
+	c := &C{TB: t, h: h, cs: cs, name: freshName()}
+	c.now = time.Now().UTC().Truncate(time.Millisecond).Add(24 * time.Hour)
+	c.b = c.node(c.name)
+	return c
+}
+
+// freshName is a store's name that nobody used before.
+func freshName() string {
+	var b [6]byte
+	_, _ = rand.Read(b[:])
+	return "c" + hex.EncodeToString(b[:])
+}
+
+// node opens a backend on the store of that name, makes its storage, and
+// undoes both at the end of the case.
+func (c *C) node(name string) expiry.ModelExpirySupport {
+	c.Helper()
+	b := c.h.Open(c.TB, name)
+	if b == nil {
+		c.Fatal("Harness.Open returned nil")
+	}
+	if err := expiry.CreateStorage(c.ctx(), b); err != nil {
+		c.Fatalf("CreateStorage: %v", err)
+	}
+	c.Cleanup(func() {
+		// Another node may have closed or removed it already; what a failing
+		// case leaves behind is no failure of its own.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx()), time.Minute)
+		defer cancel()
+		_ = expiry.DeleteStorage(ctx, b)
+		_ = b.Close()
+	})
+	return b
+}
+
+// second opens another node on the case's own store.
+func (c *C) second() expiry.ModelExpirySupport { c.Helper(); return c.node(c.name) }
+
+func (c *C) ctx() context.Context { return c.Context() }
+
+// advance moves the clock forward.
+func (c *C) advance(d time.Duration) { c.now = c.now.Add(d) }
+
+// in is an instant d from the case's now.
+func (c *C) in(d time.Duration) time.Time { return c.now.Add(d) }
+
+// describe puts the rules in front of a failure.
+func (c *C) describe() string {
+	s := "case " + c.cs.Name + " (" + c.cs.Where + ")"
+	for _, r := range c.cs.Rules {
+		s += "\n  " + r + ": " + Rules[r]
+	}
+	return s
+}
+
+// fail stops the case with the rules that it is about.
+func (c *C) fail(format string, args ...any) {
+	c.Helper()
+	c.Fatalf("%s\n  "+format, append([]any{c.describe()}, args...)...)
+}
+
+// ok stops the case at an error.
+func (c *C) ok(err error, what string, args ...any) {
+	c.Helper()
+	if err != nil {
+		c.fail("%s: unexpected error: %v", fmt.Sprintf(what, args...), err)
+	}
+}
+
+// is stops the case unless err matches the sentinel and no other.
+func (c *C) is(err, sentinel error, what string, args ...any) {
+	c.Helper()
+	if err == nil {
+		c.fail("%s: no error, want %v", fmt.Sprintf(what, args...), sentinel)
+	}
+	if !errors.Is(err, sentinel) {
+		c.fail("%s: got %v, want %v", fmt.Sprintf(what, args...), err, sentinel)
+	}
+	for _, s := range sentinels {
+		if errors.Is(sentinel, s) { // itself, and ErrUnavailable for ErrUnknown
+			continue
+		}
+		if errors.Is(err, s) {
+			c.fail("%s: %v matches %v beside %v", fmt.Sprintf(what, args...), err, s, sentinel)
+		}
+	}
+}
+
+var sentinels = []error{
+	model.ErrNotFound, model.ErrExists, model.ErrConflict, model.ErrInvalid, model.ErrTooLarge,
+	model.ErrCorrupt, model.ErrUnsupported, model.ErrUnavailable, model.ErrUnknown, model.ErrClosed,
+}
+
+// rec makes a record with a new revision; lifetime zero is never.
+func (c *C) rec(id, value string, lifetime time.Duration) model.Record {
+	r := model.Record{ID: id, Rev: model.NewRevision(), Value: []byte(value), Encoding: "json"}
+	if lifetime != 0 {
+		r.ExpiresAt = c.in(lifetime)
+	}
+	return r
+}
+
+// labelled is rec with the principal label.
+func (c *C) labelled(id, value, principal string, lifetime time.Duration) model.Record {
+	r := c.rec(id, value, lifetime)
+	r.Labels = map[string]string{"principal": principal}
+	return r
+}
+
+// put stores a record that must not be there yet, and returns it whole.
+func (c *C) put(r model.Record) model.Record {
+	c.Helper()
+	got, err := c.b.Write(c.ctx(), c.now, expiry.Write{Record: r.Clone(), Cond: model.Absent})
+	c.ok(err, "create %q", r.ID)
+	c.sameHead(got, r)
+	r.Hint = got.Hint
+	return r
+}
+
+// write sends a write of the record under the condition, at Prev.
+func (c *C) write(r model.Record, cond model.Cond, prev model.Record) (model.Record, error) {
+	c.Helper()
+	return c.b.Write(c.ctx(), c.now, expiry.Write{Record: r.Clone(), Cond: cond, Prev: prev})
+}
+
+// get returns a record that must be live.
+func (c *C) get(id string) model.Record { c.Helper(); return c.getFrom(c.b, id) }
+
+func (c *C) getFrom(b expiry.ModelExpirySupport, id string) model.Record {
+	c.Helper()
+	r, err := b.Get(c.ctx(), c.now, id)
+	c.ok(err, "get %q", id)
+	return r
+}
+
+// gone stops the case unless no live record has the id.
+func (c *C) gone(id string) {
+	c.Helper()
+	_, err := c.b.Get(c.ctx(), c.now, id)
+	c.is(err, model.ErrNotFound, "get %q", id)
+}
+
+// del removes a record that must be live.
+func (c *C) del(id string) {
+	c.Helper()
+	c.ok(c.b.Delete(c.ctx(), c.now, id, model.Live, model.Record{}), "delete %q", id)
+}
+
+// holds stops the case unless the store has exactly that record.
+func (c *C) holds(want model.Record) {
+	c.Helper()
+	got := c.get(want.ID)
+	c.sameHead(got, want)
+	if !bytes.Equal(got.Value, want.Value) {
+		c.fail("%q has the value %q, want %q", want.ID, clip(got.Value), clip(want.Value))
+	}
+}
+
+// sameHead compares all but the value and the hint.
+func (c *C) sameHead(got, want model.Record) {
+	c.Helper()
+	switch {
+	case got.ID != want.ID:
+		c.fail("id %q, want %q", got.ID, want.ID)
+	case got.Rev != want.Rev:
+		c.fail("%q has the revision %v, want %v", want.ID, got.Rev, want.Rev)
+	case !got.ExpiresAt.Equal(want.ExpiresAt):
+		c.fail("%q expires at %v, want %v", want.ID, got.ExpiresAt, want.ExpiresAt)
+	case len(got.Labels) != len(want.Labels) || len(want.Labels) > 0 && !maps.Equal(got.Labels, want.Labels):
+		c.fail("%q has the labels %v, want %v", want.ID, got.Labels, want.Labels)
+	case got.Encoding != want.Encoding:
+		c.fail("%q has the encoding %q, want %q", want.ID, got.Encoding, want.Encoding)
+	}
+}
+
+func clip(b []byte) []byte {
+	if len(b) > 200 {
+		return b[:200]
+	}
+	return b
+}
+
+// list pages through the whole listing, and stops the case at a record that
+// appears twice.
+func (c *C) list(q expiry.Query) map[string]model.Record {
+	c.Helper()
+	out, _ := c.listAll(q)
+	return out
+}
+
+func (c *C) listAll(q expiry.Query) (map[string]model.Record, []string) {
+	c.Helper()
+	if q.Limit == 0 {
+		q.Limit = 7
+	}
+	out := map[string]model.Record{}
+	var corrupt []string
+	for {
+		p, err := c.b.Page(c.ctx(), c.now, q)
+		c.ok(err, "page")
+		if len(p.Records) > q.Limit {
+			c.fail("a page of %d records, limit %d", len(p.Records), q.Limit)
+		}
+		for _, r := range p.Records {
+			if _, twice := out[r.ID]; twice {
+				c.fail("%q is listed twice", r.ID)
+			}
+			out[r.ID] = r
+		}
+		corrupt = append(corrupt, p.Corrupt...)
+		if p.Next == "" {
+			return out, corrupt
+		}
+		if p.Next == q.After {
+			c.fail("the page token does not move: %q", p.Next)
+		}
+		q.After = p.Next
+	}
+}
+
+// bearers lists the records of a principal.
+func (c *C) bearers(principal string) map[string]model.Record {
+	c.Helper()
+	return c.list(expiry.Query{Label: "principal", Value: principal, Limit: 7})
+}
+
+// ids stops the case unless the listing has exactly those ids.
+func (c *C) ids(got map[string]model.Record, want ...string) {
+	c.Helper()
+	for _, id := range want {
+		if _, ok := got[id]; !ok {
+			c.fail("%q is not listed; listed: %v", id, keys(got))
+		}
+	}
+	if len(got) != len(want) {
+		c.fail("%d records listed, want %d; listed: %v", len(got), len(want), keys(got))
+	}
+}
+
+func keys(m map[string]model.Record) []string {
+	var out []string
+	for k := range m {
+		if len(out) == 20 {
+			return append(out, "…")
+		}
+		out = append(out, k)
+	}
+	return out
+}
+
+// clock is the case's clock, for a Store.
+func (c *C) clock() expiry.Clock { return expiry.ClockFunc(func() time.Time { return c.now }) }
+
+// storeOf is a Store of T on the case's backend and clock.
+func storeOf[T any](c *C, opts *expiry.StoreOptions) *expiry.Store[T] {
+	c.Helper()
+	return storeOn[T](c, c.b, opts)
+}
+
+func storeOn[T any](c *C, b expiry.ModelExpirySupport, opts *expiry.StoreOptions) *expiry.Store[T] {
+	c.Helper()
+	var o expiry.StoreOptions
+	if opts != nil {
+		o = *opts
+	}
+	if o.Clock == nil {
+		o.Clock = c.clock()
+	}
+	s, err := expiry.NewStore[T](b, &o)
+	c.ok(err, "NewStore")
+	return s
+}

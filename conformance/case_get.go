@@ -1,0 +1,112 @@
+package conformance
+
+import (
+	"bytes"
+	"strings"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+func getCases() []Case {
+	return group("Get",
+		that("UnknownIDIsNotFound", "R14", func(c *C) { c.gone("nobody") }),
+		that("ReturnsTheRecordWhole", "R13 R1", func(c *C) {
+			r := c.labelled("a", `{"n":1,"text":"line\nbreak"}`, "ann", time.Hour)
+			c.holds(c.put(r))
+		}),
+		that("KeepsARecordThatNeverExpires", "R13", func(c *C) {
+			r := c.put(c.rec("a", "1", 0))
+			c.advance(24 * 365 * time.Hour)
+			c.holds(r)
+		}),
+		that("KeepsBytesThatAreNoText", "R13", func(c *C) {
+			r := c.rec("a", "", time.Hour)
+			r.Value = []byte{0, 0xff, 0xfe, '\r', '\n', 0x80, 0, '"', '\\', 0xc3, 0x28}
+			r.Encoding = "gob"
+			c.put(r)
+			c.holds(r)
+		}),
+		that("KeepsEveryByteValue", "R13", func(c *C) {
+			r := c.rec("a", "", time.Hour)
+			for i := range 256 {
+				r.Value = append(r.Value, byte(i))
+			}
+			c.put(r)
+			c.holds(r)
+		}),
+		that("KeepsAnEmptyValue", "R13", func(c *C) {
+			c.holds(c.put(c.rec("a", "", time.Hour)))
+		}),
+		that("KeepsALargeValue", "R13", func(c *C) {
+			size := 300 << 10
+			if m := c.b.Describe().MaxValue; m > 0 && m < size {
+				size = m
+			}
+			c.holds(c.put(c.rec("a", strings.Repeat("x", size), time.Hour)))
+		}),
+		that("KeepsJSONTextAsItWasWritten", "R13", func(c *C) {
+			c.holds(c.put(c.rec("a", ` { "a" : 1.10 , "b":[ 1e400, 9007199254740993 ],"a":2, "\u00e9":"é" } `, time.Hour)))
+		}),
+		that("SeesAnotherNodesWrites", "R1", func(c *C) {
+			other := c.second()
+			r := c.put(c.rec("a", "1", time.Hour))
+			got := c.getFrom(other, "a")
+			c.sameHead(got, r)
+			next := c.rec("a", "2", time.Hour)
+			_, err := other.Write(c.ctx(), c.now, expiry.Write{Record: next, Cond: model.Live})
+			c.ok(err, "update on the other node")
+			c.holds(next)
+			c.ok(other.Delete(c.ctx(), c.now, "a", model.Live, model.Record{}), "delete on the other node")
+			c.gone("a")
+		}),
+		that("OutlivesTheNodeThatWrote", "R1", func(c *C) {
+			first := c.second()
+			r := c.rec("a", "1", time.Hour)
+			_, err := first.Write(c.ctx(), c.now, expiry.Write{Record: r, Cond: model.Absent})
+			c.ok(err, "create")
+			c.ok(first.Close(), "close")
+			c.holds(r)
+		}),
+		that("ValueIsTheCallersOwn", "R3", func(c *C) {
+			r := c.put(c.labelled("a", "value", "ann", time.Hour))
+			got := c.get("a")
+			for i := range got.Value {
+				got.Value[i] = 'X'
+			}
+			got.Labels["principal"] = "mallory"
+			c.holds(r)
+		}),
+		that("WrittenMemoryStaysTheCallersOwn", "R3", func(c *C) {
+			r := c.labelled("a", "value", "ann", time.Hour)
+			w := expiry.Write{Record: r.Clone(), Cond: model.Absent}
+			_, err := c.b.Write(c.ctx(), c.now, w)
+			c.ok(err, "create")
+			for i := range w.Value {
+				w.Value[i] = 'X'
+			}
+			w.Labels["principal"] = "mallory"
+			c.holds(r)
+			c.ids(c.bearers("ann"), "a")
+		}),
+		that("AnswersShareNothingWithTheStore", "R3", func(c *C) {
+			r := c.labelled("a", "value", "ann", time.Hour)
+			head, err := c.write(r, model.Absent, model.Record{})
+			c.ok(err, "create")
+			head.Labels["principal"] = "mallory"
+			t, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", Mode: expiry.Clear})
+			c.ok(err, "touch")
+			t.Labels["principal"] = "mallory"
+			r.ExpiresAt = time.Time{}
+			c.holds(r)
+		}),
+		thatPages("ListedMemoryIsTheCallersOwn", "R3", func(c *C) {
+			r := c.put(c.rec("a", "value", time.Hour))
+			for _, got := range c.list(expiry.Query{}) {
+				copy(got.Value, bytes.Repeat([]byte{'X'}, len(got.Value)))
+			}
+			c.holds(r)
+		}),
+	)
+}

@@ -1,0 +1,238 @@
+package conformance
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// A history is what concurrent clients did to one key, and what they were
+// told. It is lawful if the calls can be put in some order, each at an instant
+// between its start and its end, in which a single register under the
+// contract's conditions would have answered the same. A call whose outcome is
+// unknown may have happened at any instant after its start, or not at all.
+
+type histOp uint8
+
+const (
+	histGet histOp = iota
+	histCreate
+	histUpdate
+	histCompare
+	histUpsert
+	histExtend
+	histDelete
+	histDeleteAt
+)
+
+var histNames = [...]string{"get", "create", "update", "compare-and-set", "upsert", "extend", "delete", "delete at"}
+
+type histIn struct {
+	op        histOp
+	rev, prev model.Revision
+	exp       int64 // milliseconds
+}
+
+type histOut struct {
+	kind error // nil, ErrNotFound, ErrExists, ErrConflict, ErrUnknown
+	rev  model.Revision
+	exp  int64
+}
+
+// histState is the register: the zero revision is no record.
+type histState struct {
+	rev model.Revision
+	exp int64
+}
+
+// step is what the contract makes of one call: the state after it, and the
+// answer.
+func (s histState) step(in histIn) (histState, histOut) {
+	absent := s.rev.IsZero()
+	stored := histState{rev: in.rev, exp: in.exp}
+	answer := func(st histState) histOut { return histOut{rev: st.rev, exp: st.exp} }
+	switch in.op {
+	case histGet:
+		if absent {
+			return s, histOut{kind: model.ErrNotFound}
+		}
+		return s, answer(s)
+	case histCreate:
+		if !absent {
+			return s, histOut{kind: model.ErrExists}
+		}
+		return stored, answer(stored)
+	case histUpsert:
+		return stored, answer(stored)
+	}
+	if absent {
+		return s, histOut{kind: model.ErrNotFound}
+	}
+	if (in.op == histCompare || in.op == histDeleteAt) && s.rev != in.prev {
+		return s, histOut{kind: model.ErrConflict}
+	}
+	switch in.op {
+	case histUpdate, histCompare:
+		stored.exp = s.exp // both keep the expiry
+		return stored, answer(stored)
+	case histExtend:
+		s.exp = max(s.exp, in.exp)
+		return s, answer(s)
+	default:
+		return histState{}, histOut{}
+	}
+}
+
+func histModel() porcupine.Model {
+	m := porcupine.NondeterministicModel{
+		Init: func() []any { return []any{histState{}} },
+		Step: func(state, input, output any) []any {
+			s, in, out := state.(histState), input.(histIn), output.(histOut)
+			next, want := s.step(in)
+			if out.kind == model.ErrUnknown { //nolint:errorlint // stored as the sentinel itself
+				return []any{s, next}
+			}
+			if out != want {
+				return nil
+			}
+			return []any{next}
+		},
+		DescribeOperation: func(input, output any) string {
+			in, out := input.(histIn), output.(histOut)
+			return fmt.Sprintf("%s rev %.4s prev %.4s exp %d -> %v rev %.4s exp %d", histNames[in.op], in.rev, in.prev, in.exp, out.kind, out.rev, out.exp)
+		},
+	}
+	return m.ToModel()
+}
+
+// histDo makes one call and returns what the caller was told. An error that no
+// state explains is returned as it is.
+func histDo(c *C, b expiry.ModelExpirySupport, id string, in histIn) (histOut, error) {
+	at := time.UnixMilli(in.exp).UTC()
+	w := expiry.Write{Record: model.Record{ID: id, Rev: in.rev, Value: []byte(in.rev.String()), Encoding: "json", ExpiresAt: at}}
+	var rec model.Record
+	var err error
+	switch in.op {
+	case histGet:
+		rec, err = b.Get(c.ctx(), c.now, id)
+		if err == nil && string(rec.Value) != rec.Rev.String() {
+			return histOut{}, fmt.Errorf("revision %v with the value of %s", rec.Rev, rec.Value)
+		}
+	case histCreate:
+		w.Cond = model.Absent
+		rec, err = b.Write(c.ctx(), c.now, w)
+	case histUpsert:
+		w.Cond = model.Always
+		rec, err = b.Write(c.ctx(), c.now, w)
+	case histUpdate:
+		w.Cond, w.KeepExpiry = model.Live, true
+		rec, err = b.Write(c.ctx(), c.now, w)
+	case histCompare:
+		w.Cond, w.KeepExpiry, w.Prev.Rev = model.Match, true, in.prev
+		rec, err = b.Write(c.ctx(), c.now, w)
+	case histExtend:
+		rec, err = b.Touch(c.ctx(), c.now, expiry.Touch{ID: id, Mode: expiry.Extend, ExpiresAt: at})
+	case histDelete:
+		err = b.Delete(c.ctx(), c.now, id, model.Live, model.Record{})
+	case histDeleteAt:
+		err = b.Delete(c.ctx(), c.now, id, model.Match, model.Record{Rev: in.prev})
+	}
+	if err != nil {
+		for _, kind := range []error{model.ErrUnknown, model.ErrNotFound, model.ErrExists, model.ErrConflict} {
+			if errors.Is(err, kind) {
+				return histOut{kind: kind}, nil
+			}
+		}
+		return histOut{}, err
+	}
+	if in.op == histDelete || in.op == histDeleteAt {
+		return histOut{}, nil
+	}
+	return histOut{rev: rec.Rev, exp: rec.ExpiresAt.UnixMilli()}, nil
+}
+
+// histRecord lets clients loose on one key and returns the history.
+func histRecord(c *C, nodes []expiry.ModelExpirySupport, id string, seed uint64, clients, calls int, ops []histOp) []porcupine.Operation {
+	c.Helper()
+	var mu sync.Mutex
+	var history []porcupine.Operation
+	start := time.Now()
+	for i, err := range c.together(clients, func(who int) error {
+		rng := rand.New(rand.NewPCG(seed, uint64(who))) //nolint:gosec // a reproducible history
+		var seen model.Revision
+		for range calls {
+			in := histIn{op: ops[rng.IntN(len(ops))], rev: model.NewRevision(), prev: seen}
+			in.exp = c.in(time.Hour + time.Duration(rng.IntN(1000))*time.Second).UnixMilli()
+			if seen.IsZero() && (in.op == histCompare || in.op == histDeleteAt) {
+				in.op = histGet
+			}
+			call := time.Since(start)
+			out, err := histDo(c, nodes[who%len(nodes)], id, in)
+			ret := int64(time.Since(start))
+			if err != nil {
+				return fmt.Errorf("%s: %w", histNames[in.op], err)
+			}
+			if out.kind == model.ErrUnknown { //nolint:errorlint // stored as the sentinel itself
+				ret = math.MaxInt64
+			}
+			if !out.rev.IsZero() {
+				seen = out.rev
+			}
+			mu.Lock()
+			history = append(history, porcupine.Operation{ClientId: who, Input: in, Output: out, Call: int64(call), Return: ret})
+			mu.Unlock()
+		}
+		return nil
+	}) {
+		c.ok(err, "client %d, seed %d", i, seed)
+	}
+	return history
+}
+
+// linearizable records histories on keys of their own and checks each.
+func linearizable(c *C, clients, calls int, ops ...histOp) {
+	c.Helper()
+	const keys = 6
+	nodes := []expiry.ModelExpirySupport{c.b, c.second()}
+	for k := range keys {
+		seed := rand.Uint64() //nolint:gosec // printed where it matters
+		history := histRecord(c, nodes, fmt.Sprint("key", k), seed, clients, calls, ops)
+		switch porcupine.CheckOperationsTimeout(histModel(), history, 30*time.Second) {
+		case porcupine.Ok:
+		case porcupine.Unknown:
+			c.fail("the checker ran out of time on a history of %d calls, seed %d", len(history), seed)
+		default:
+			text := ""
+			m := histModel()
+			for _, op := range history {
+				text += fmt.Sprintf("\n    client %d [%d, %d] %s", op.ClientId, op.Call, op.Return, m.DescribeOperation(op.Input, op.Output))
+			}
+			c.fail("no order of these calls explains the answers, seed %d:%s", seed, text)
+		}
+	}
+}
+
+func historyCases() []Case {
+	return group("History",
+		that("OfEverythingIsLinearizable", "R1 R4 R15 R18 R19 R31 R38 R39", func(c *C) {
+			linearizable(c, 4, 15, histGet, histCreate, histUpdate, histCompare, histUpsert, histExtend, histDelete, histDeleteAt)
+		}),
+		that("OfCompareAndSetIsLinearizable", "R1 R19 R20", func(c *C) {
+			linearizable(c, 5, 12, histGet, histCreate, histCompare, histCompare)
+		}),
+		that("OfCreateAndDeleteIsLinearizable", "R1 R15 R16 R38 R40", func(c *C) {
+			linearizable(c, 5, 12, histCreate, histDelete, histGet)
+		}),
+		that("OfExtendAndUpdateIsLinearizable", "R1 R31 R34 R4", func(c *C) {
+			linearizable(c, 5, 12, histCreate, histExtend, histUpdate, histDelete, histGet)
+		}),
+	)
+}

@@ -1,0 +1,429 @@
+package conformance
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// fill stores n records with ids "r0000" and on, and returns their ids.
+func (c *C) fill(n int, principal string, life time.Duration) []string {
+	c.Helper()
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("r%04d", i)
+		r := c.rec(ids[i], fmt.Sprint(i), life)
+		if principal != "" {
+			r.Labels = map[string]string{"principal": principal}
+		}
+		c.put(r)
+	}
+	return ids
+}
+
+func pageCases() []Case {
+	return group("Page",
+		thatPages("OfAnEmptyStoreIsEmpty", "R43", func(c *C) { c.ids(c.list(expiry.Query{})) }),
+		thatPages("ListsEveryLiveRecordWhole", "R42 R13", func(c *C) {
+			want := map[string]model.Record{}
+			for i := range 30 {
+				r := c.rec(fmt.Sprint("id", i), fmt.Sprint("value", i), time.Duration(i)*time.Hour)
+				if i%3 == 0 {
+					r.Labels = map[string]string{"principal": "ann"}
+				}
+				want[r.ID] = c.put(r)
+			}
+			got := c.list(expiry.Query{})
+			for id, w := range want {
+				g, ok := got[id]
+				if !ok {
+					c.fail("%q is not listed", id)
+				}
+				c.sameHead(g, w)
+				if !bytes.Equal(g.Value, w.Value) {
+					c.fail("%q is listed with the value %q", id, g.Value)
+				}
+			}
+			if len(got) != len(want) {
+				c.fail("%d records listed, want %d", len(got), len(want))
+			}
+		}),
+		thatPages("KeepsToTheLimit", "R43", func(c *C) {
+			ids := c.fill(25, "", time.Hour)
+			for _, limit := range []int{1, 2, 3, 24, 25, 26, 1000} {
+				c.ids(c.list(expiry.Query{Limit: limit}), ids...)
+			}
+		}),
+		thatPages("GoesPastEveryServersPage", "R42 R43", func(c *C) {
+			ids := make([]string, 2500)
+			for i := range ids {
+				ids[i] = fmt.Sprintf("r%04d", i)
+			}
+			errs := c.together(16, func(who int) error {
+				for i := who; i < len(ids); i += 16 {
+					if _, err := c.write(c.rec(ids[i], "v", time.Hour), model.Absent, model.Record{}); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			for _, err := range errs {
+				c.ok(err, "create")
+			}
+			c.ids(c.list(expiry.Query{Limit: 1000, KeysOnly: true}), ids...)
+			c.ids(c.list(expiry.Query{Limit: 333}), ids...)
+		}),
+		thatPages("InTheSameOrderEachTime", "R42 R44", func(c *C) {
+			c.fill(20, "", time.Hour)
+			order := func() string {
+				s, q := "", expiry.Query{Limit: 6}
+				for {
+					p, err := c.b.Page(c.ctx(), c.now, q)
+					c.ok(err, "page")
+					for _, r := range p.Records {
+						s += r.ID + " "
+					}
+					if q.After = p.Next; p.Next == "" {
+						return s
+					}
+				}
+			}
+			before := order()
+			for i := range 20 {
+				_, err := c.write(c.rec(fmt.Sprintf("r%04d", i), "new", 2*time.Hour), model.Live, model.Record{})
+				c.ok(err, "update")
+				_, err = c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: fmt.Sprintf("r%04d", i), Mode: expiry.Set, ExpiresAt: c.in(time.Duration(20-i) * time.Hour)})
+				c.ok(err, "touch")
+			}
+			if after := order(); after != before {
+				c.fail("the order was %s and became %s", before, after)
+			}
+		}),
+		thatPages("ShowsWhatLivesThroughoutExactlyOnceWhileOthersWrite", "R42", func(c *C) {
+			ids := c.fill(60, "", time.Hour)
+			seen := map[string]int{}
+			q := expiry.Query{Limit: 7}
+			for page := 0; ; page++ {
+				p, err := c.b.Page(c.ctx(), c.now, q)
+				c.ok(err, "page")
+				for _, r := range p.Records {
+					seen[r.ID]++
+				}
+				// Between two pages: new ids all over the key space, deletes of
+				// some that are not checked, rewrites of those that are.
+				for i := range 5 {
+					c.put(c.rec(fmt.Sprintf("r%04d-%d-%d", (page*13+i*17)%60, page, i), "new", time.Hour))
+				}
+				id := ids[(page*11)%50]
+				_, err = c.write(c.rec(id, "changed", 2*time.Hour), model.Live, model.Record{})
+				c.ok(err, "update")
+				if page < 10 {
+					c.del(ids[50+page])
+				}
+				if q.After = p.Next; p.Next == "" {
+					break
+				}
+				if page > 500 {
+					c.fail("no end after %d pages", page)
+				}
+			}
+			for _, id := range ids[:50] {
+				if seen[id] != 1 {
+					c.fail("%q was live throughout and appeared %d times", id, seen[id])
+				}
+			}
+		}),
+		thatPages("GoesOnWhereTheLastRecordWasDeleted", "R44 R42", func(c *C) {
+			ids := c.fill(12, "", time.Hour)
+			p, err := c.b.Page(c.ctx(), c.now, expiry.Query{Limit: 5})
+			c.ok(err, "page")
+			seen := map[string]bool{}
+			for _, r := range p.Records {
+				seen[r.ID] = true
+				c.del(r.ID)
+			}
+			for q := (expiry.Query{Limit: 5, After: p.Next}); q.After != ""; {
+				p, err = c.b.Page(c.ctx(), c.now, q)
+				c.ok(err, "page after the deletes")
+				for _, r := range p.Records {
+					if seen[r.ID] {
+						c.fail("%q appears again", r.ID)
+					}
+					seen[r.ID] = true
+				}
+				q.After = p.Next
+			}
+			if len(seen) != len(ids) {
+				c.fail("%d of %d records appeared", len(seen), len(ids))
+			}
+		}),
+		thatPages("TokenIsGoodOnAnotherNode", "R44", func(c *C) {
+			ids := c.fill(12, "", time.Hour)
+			p, err := c.b.Page(c.ctx(), c.now, expiry.Query{Limit: 5})
+			c.ok(err, "page")
+			n := len(p.Records)
+			other := c.second()
+			for next := p.Next; next != ""; next = p.Next {
+				p, err = other.Page(c.ctx(), c.now, expiry.Query{Limit: 5, After: next})
+				c.ok(err, "page on another node")
+				n += len(p.Records)
+			}
+			if n != len(ids) {
+				c.fail("%d records on both nodes together, want %d", n, len(ids))
+			}
+		}),
+		thatPages("TokenIsGoodTwice", "R44", func(c *C) {
+			c.fill(12, "", time.Hour)
+			p, err := c.b.Page(c.ctx(), c.now, expiry.Query{Limit: 5})
+			c.ok(err, "page")
+			for p.Next != "" && len(p.Records) == 0 {
+				p, err = c.b.Page(c.ctx(), c.now, expiry.Query{Limit: 5, After: p.Next})
+				c.ok(err, "page")
+			}
+			var first expiry.Page
+			for i := range 2 {
+				again, err := c.b.Page(c.ctx(), c.now, expiry.Query{Limit: 5, After: p.Next})
+				c.ok(err, "page")
+				if i == 0 {
+					first = again
+					continue
+				}
+				if len(first.Records) != len(again.Records) || first.Next != again.Next {
+					c.fail("the same token gave %d records, then %d", len(first.Records), len(again.Records))
+				}
+			}
+		}),
+		thatPages("WithAForeignTokenIsInvalid", "R45", func(c *C) {
+			c.fill(3, "", time.Hour)
+			for _, token := range []string{"x", "nonsense", "!!!", "AAAA", "eyJhIjoxfQ==", "../../etc/passwd", "\x00", "-1", "é"} {
+				_, err := c.b.Page(c.ctx(), c.now, expiry.Query{Limit: 5, After: token})
+				c.is(err, model.ErrInvalid, "page after %q", token)
+			}
+		}),
+		thatPages("OfKeysOnlyLeavesOutTheValues", "R48", func(c *C) {
+			r := c.put(c.labelled("a", "value", "ann", time.Hour))
+			got := c.list(expiry.Query{KeysOnly: true})["a"]
+			c.sameHead(got, r)
+			if got.Value != nil {
+				c.fail("a value was listed: %q", got.Value)
+			}
+		}),
+		thatPages("OfKeysOnlyIsEnoughToDeleteAtTheRevision", "R48 R39", func(c *C) {
+			c.put(c.labelled("a", "value", "ann", time.Hour))
+			got := c.list(expiry.Query{KeysOnly: true})["a"]
+			c.ok(c.b.Delete(c.ctx(), c.now, "a", model.Match, got), "delete at the listed revision")
+			c.gone("a")
+		}),
+		thatPages("SkipsExpiredRecords", "R2 R43", func(c *C) {
+			for i := range 40 {
+				life := time.Hour
+				if i%2 == 0 {
+					life = time.Minute
+				}
+				c.put(c.rec(fmt.Sprint("id", i), "v", life))
+			}
+			c.advance(time.Minute)
+			if got := c.list(expiry.Query{Limit: 3}); len(got) != 20 {
+				c.fail("%d records listed, want 20", len(got))
+			}
+		}),
+	)
+}
+
+func labelCases() []Case {
+	return group("Label",
+		thatLabels("ListsExactlyItsBearers", "R46", func(c *C) {
+			c.put(c.labelled("a1", "1", "ann", time.Hour))
+			c.put(c.labelled("b1", "1", "bob", time.Hour))
+			c.put(c.labelled("a2", "1", "ann", 0))
+			c.put(c.rec("none", "1", time.Hour))
+			c.ids(c.bearers("ann"), "a1", "a2")
+			c.ids(c.bearers("bob"), "b1")
+			c.ids(c.bearers("carol"))
+		}),
+		thatLabels("ListsRightAfterTheWrite", "R46 R1", func(c *C) {
+			other := c.second()
+			for i := range 20 {
+				id := fmt.Sprint("id", i)
+				c.put(c.labelled(id, "1", "ann", time.Hour))
+				p, err := other.Page(c.ctx(), c.now, expiry.Query{Label: "principal", Value: "ann", Limit: 1000})
+				c.ok(err, "page on another node")
+				if len(p.Records) != i+1 {
+					c.fail("%d records listed on another node right after the %dth create", len(p.Records), i+1)
+				}
+			}
+		}),
+		thatLabels("ForgetsRightAfterTheDelete", "R46", func(c *C) {
+			ids := c.fill(10, "ann", time.Hour)
+			for i, id := range ids {
+				c.del(id)
+				if got := c.bearers("ann"); len(got) != 9-i {
+					c.fail("%d records listed after %d of 10 deletes", len(got), i+1)
+				}
+			}
+		}),
+		thatLabels("MovesWithItsRecord", "R46 R25", func(c *C) {
+			c.put(c.labelled("a", "1", "v0", time.Hour))
+			for i := 1; i < 6; i++ {
+				_, err := c.write(c.labelled("a", "1", fmt.Sprint("v", i), time.Hour), model.Live, model.Record{})
+				c.ok(err, "update")
+				c.ids(c.bearers(fmt.Sprint("v", i-1)))
+				c.ids(c.bearers(fmt.Sprint("v", i)), "a")
+			}
+			_, err := c.write(c.labelled("a", "1", "v0", time.Hour), model.Live, model.Record{})
+			c.ok(err, "update back to the first value")
+			c.ids(c.bearers("v0"), "a")
+		}),
+		thatLabels("ComesAndGoesWithUpdates", "R46 R25", func(c *C) {
+			c.put(c.rec("a", "1", time.Hour))
+			_, err := c.write(c.labelled("a", "2", "ann", time.Hour), model.Live, model.Record{})
+			c.ok(err, "update")
+			c.ids(c.bearers("ann"), "a")
+			_, err = c.write(c.rec("a", "3", time.Hour), model.Live, model.Record{})
+			c.ok(err, "update")
+			c.ids(c.bearers("ann"))
+		}),
+		thatLabels("StaysThroughATouch", "R46 R34", func(c *C) {
+			r := c.put(c.labelled("a", "1", "ann", time.Minute))
+			c.touch(r, expiry.Extend, c.in(48*time.Hour), c.in(48*time.Hour))
+			c.advance(24 * time.Hour)
+			c.ids(c.bearers("ann"), "a")
+		}),
+		thatLabels("ListsRecordsWhole", "R46 R13", func(c *C) {
+			r := c.put(c.labelled("a", "value", "ann", time.Hour))
+			got := c.bearers("ann")["a"]
+			c.sameHead(got, r)
+			if string(got.Value) != "value" {
+				c.fail("listed with the value %q", got.Value)
+			}
+		}),
+		thatLabels("PagesPastTheLimit", "R46 R43", func(c *C) {
+			ids := c.fill(50, "ann", time.Hour)
+			c.put(c.labelled("stranger", "1", "bob", time.Hour))
+			for _, limit := range []int{1, 7, 49, 50, 51} {
+				c.ids(c.list(expiry.Query{Label: "principal", Value: "ann", Limit: limit}), ids...)
+			}
+		}),
+		thatLabels("ValuesAreExact", "R46", func(c *C) {
+			values := []string{"ann", "Ann", "ann ", "an", "anna", "a/n", "a:n", "../ann", "%61nn", "{ann}", "ä", "a\u0308", "😀", "*", "ann\n"}
+			for i, v := range values {
+				c.put(c.labelled(fmt.Sprint("id", i), "1", v, time.Hour))
+			}
+			for i, v := range values {
+				c.ids(c.bearers(v), fmt.Sprint("id", i))
+			}
+		}),
+		thatLabels("ValuesOf256Bytes", "R46", func(c *C) {
+			long := string(bytes.Repeat([]byte("x"), model.MaxLabel-1))
+			c.put(c.labelled("a", "1", long+"a", time.Hour))
+			c.put(c.labelled("b", "1", long+"b", time.Hour))
+			c.ids(c.bearers(long+"a"), "a")
+			c.ids(c.bearers(long+"b"), "b")
+		}),
+		thatLabels("ValueAndIDDoNotRunTogether", "R46 R7", func(c *C) {
+			c.put(c.labelled("bc", "1", "a", time.Hour))
+			c.put(c.labelled("c", "1", "ab", time.Hour))
+			c.ids(c.bearers("a"), "bc")
+			c.ids(c.bearers("ab"), "c")
+		}),
+		thatLabels("UndeclaredIsInvalid", "R47", func(c *C) {
+			_, err := c.b.Page(c.ctx(), c.now, expiry.Query{Label: "undeclared", Value: "x", Limit: 1})
+			c.is(err, model.ErrInvalid, "page by an undeclared label")
+		}),
+		thatLabels("ExpiredBearersAreNotListed", "R46 R2", func(c *C) {
+			c.put(c.labelled("a", "1", "ann", time.Minute))
+			c.put(c.labelled("b", "1", "ann", time.Hour))
+			c.advance(time.Minute)
+			c.ids(c.bearers("ann"), "b")
+		}),
+		thatLabels("UnderConcurrentWritersEndsExact", "R46", func(c *C) {
+			c.fill(8, "p0", time.Hour)
+			for i, err := range c.together(16, func(who int) error {
+				for i := range 8 {
+					r := c.labelled(fmt.Sprintf("r%04d", (who+i)%8), "v", fmt.Sprint("p", (who*i)%3), time.Hour)
+					if _, err := c.write(r, model.Live, model.Record{}); err != nil {
+						return err
+					}
+				}
+				return nil
+			}) {
+				c.ok(err, "writer %d", i)
+			}
+			for i := range 8 {
+				r := c.get(fmt.Sprintf("r%04d", i))
+				for p := range 3 {
+					_, listed := c.bearers(fmt.Sprint("p", p))[r.ID]
+					if bears := r.Labels["principal"] == fmt.Sprint("p", p); listed != bears {
+						c.fail("%q bears %v, listed under p%d: %v", r.ID, r.Labels, p, listed)
+					}
+				}
+			}
+		}),
+	)
+}
+
+func countCases() []Case {
+	count := func(c *C, label, value string, want int) {
+		c.Helper()
+		n, err := expiry.Count(c.ctx(), c.b, c.now, label, value)
+		c.ok(err, "count")
+		if n != want {
+			c.fail("counted %d of %q, want %d", n, value, want)
+		}
+	}
+	return group("Count",
+		thatPages("OfLiveRecords", "R77", func(c *C) {
+			count(c, "", "", 0)
+			c.fill(15, "", time.Hour)
+			c.put(c.rec("short", "1", time.Minute))
+			c.put(c.rec("ever", "1", 0))
+			count(c, "", "", 17)
+			c.advance(time.Minute)
+			count(c, "", "", 16)
+			c.advance(time.Hour)
+			count(c, "", "", 1)
+		}),
+		thatLabels("ByLabel", "R77", func(c *C) {
+			c.fill(15, "ann", time.Hour)
+			c.put(c.labelled("short", "1", "ann", time.Minute))
+			c.put(c.labelled("ever", "1", "ann", 0))
+			c.put(c.labelled("other", "1", "bob", 0))
+			count(c, "principal", "ann", 17)
+			count(c, "principal", "bob", 1)
+			count(c, "principal", "carol", 0)
+			c.advance(time.Minute)
+			count(c, "principal", "ann", 16)
+			c.advance(time.Hour)
+			count(c, "principal", "ann", 1)
+		}),
+		thatLabels("FollowsEveryWrite", "R77 R46", func(c *C) {
+			c.put(c.labelled("a", "1", "ann", time.Hour))
+			count(c, "principal", "ann", 1)
+			_, err := c.write(c.labelled("a", "2", "bob", time.Hour), model.Live, model.Record{})
+			c.ok(err, "update")
+			count(c, "principal", "ann", 0)
+			count(c, "principal", "bob", 1)
+			_, err = c.write(c.labelled("a", "3", "ann", time.Hour), model.Always, model.Record{})
+			c.ok(err, "upsert")
+			count(c, "principal", "ann", 1)
+			c.del("a")
+			count(c, "principal", "ann", 0)
+			count(c, "", "", 0)
+		}),
+		thatLabels("OverAnExpiredRecordMadeAnew", "R77 R17", func(c *C) {
+			c.put(c.labelled("a", "1", "ann", time.Minute))
+			c.advance(time.Minute)
+			_, err := c.write(c.labelled("a", "2", "ann", time.Hour), model.Absent, model.Record{})
+			c.ok(err, "create over an expired record")
+			count(c, "principal", "ann", 1)
+			count(c, "", "", 1)
+		}),
+		thatLabels("OfAnUndeclaredLabelIsInvalid", "R47", func(c *C) {
+			_, err := expiry.Count(c.ctx(), c.b, c.now, "undeclared", "x")
+			c.is(err, model.ErrInvalid, "count by an undeclared label")
+		}),
+	)
+}

@@ -1,0 +1,139 @@
+package conformance
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// partial stores the JSON as it is, updates fields of it, and checks what is
+// then stored.
+func partial(c *C, before string, fields map[string]any, want string) {
+	c.Helper()
+	id := fmt.Sprint("id", c.now.UnixNano())
+	c.advance(time.Millisecond)
+	c.put(c.rec(id, before, 0))
+	s := storeOf[map[string]json.RawMessage](c, nil)
+	_, err := s.UpdatePartial(c.ctx(), id, fields, nil)
+	c.ok(err, "partial update of %s", before)
+	if got := string(c.get(id).Value); got != want {
+		c.fail("%s became %s, want %s", before, got, want)
+	}
+}
+
+func partialCases() []Case {
+	return group("Partial",
+		that("LeavesTheOtherFields", "R74", func(c *C) {
+			partial(c, `{"a":1,"b":2,"c":3}`, map[string]any{"b": 20}, `{"a":1,"b":20,"c":3}`)
+		}),
+		that("LeavesTheBytesOfOtherFields", "R74", func(c *C) {
+			partial(c, `{"n":1.10,"big":9007199254740993,"t":"<\u00e9>","o":{ "y":1 , "x":[ ]},"b":2}`, map[string]any{"b": 3},
+				`{"n":1.10,"big":9007199254740993,"t":"<\u00e9>","o":{ "y":1 , "x":[ ]},"b":3}`)
+		}),
+		that("ReplacesANestedObjectWhole", "R75", func(c *C) {
+			partial(c, `{"o":{"a":1,"b":2}}`, map[string]any{"o": map[string]int{"c": 3}}, `{"o":{"c":3}}`)
+		}),
+		that("ReplacesAnArrayWhole", "R75", func(c *C) {
+			partial(c, `{"l":[1,2,3]}`, map[string]any{"l": []int{9}}, `{"l":[9]}`)
+		}),
+		that("AddsAFieldThatWasAbsent", "R75", func(c *C) {
+			partial(c, `{"a":1}`, map[string]any{"o": map[string]int{"x": 1}, "b": "text"}, `{"a":1,"b":"text","o":{"x":1}}`)
+			partial(c, `{}`, map[string]any{"a": 1}, `{"a":1}`)
+		}),
+		that("RemovesWhereNil", "R75 R74", func(c *C) {
+			partial(c, `{"a":1,"b":2,"c":3}`, map[string]any{"b": nil}, `{"a":1,"c":3}`)
+			partial(c, `{"a":1}`, map[string]any{"a": nil, "never": nil}, `{}`)
+		}),
+		that("KeepsNewlinesAndOtherText", "R75", func(c *C) {
+			partial(c, `{"a":"x"}`, map[string]any{"b": "line\nbreak\ttab"}, `{"a":"x","b":"line\nbreak\ttab"}`)
+		}),
+		that("OfNamesWithDotsAndDollars", "R75", func(c *C) {
+			partial(c, `{"a":{"b":1},"a.b":2,"$set":3}`, map[string]any{"a.b": 20, "$set": 30}, `{"a":{"b":1},"a.b":20,"$set":30}`)
+		}),
+		that("OfAnUnknownIDIsNotFound", "R14 R4", func(c *C) {
+			_, err := storeOf[doc](c, nil).UpdatePartial(c.ctx(), "a", map[string]any{"n": 1}, nil)
+			c.is(err, model.ErrNotFound, "partial update")
+			c.gone("a")
+		}),
+		that("OfAValueThatIsNoObjectIsInvalid", "R61", func(c *C) {
+			for i, v := range []string{`[1]`, `"text"`, `1`, `null`} {
+				id := fmt.Sprint(i)
+				r := c.put(c.rec(id, v, time.Hour))
+				_, err := storeOf[any](c, nil).UpdatePartial(c.ctx(), id, map[string]any{"n": 1}, nil)
+				c.is(err, model.ErrInvalid, "partial update of %s", v)
+				c.holds(r)
+			}
+		}),
+		that("ThatMakesNoValueOfTheTypeIsInvalid", "R61", func(c *C) {
+			s := storeOf[doc](c, nil)
+			_, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
+			c.ok(err, "create")
+			_, err = s.UpdatePartial(c.ctx(), "a", map[string]any{"n": "text"}, nil)
+			c.is(err, model.ErrInvalid, "partial update to another type")
+			got, err := s.Get(c.ctx(), "a")
+			c.ok(err, "get")
+			if got.Value.N != 1 {
+				c.fail("a refused update left %v", got.Value)
+			}
+		}),
+		that("ByManyAtOnceLosesNothing", "R72 R74", func(c *C) {
+			s := storeOf[map[string]int](c, nil)
+			_, err := s.Create(c.ctx(), "a", map[string]int{}, nil)
+			c.ok(err, "create")
+			for i, err := range c.together(16, func(i int) error {
+				_, err := s.UpdatePartial(c.ctx(), "a", map[string]any{fmt.Sprint("k", i): i}, nil)
+				return err
+			}) {
+				c.ok(err, "partial update %d", i)
+			}
+			got, err := s.Get(c.ctx(), "a")
+			c.ok(err, "get")
+			if len(got.Value) != 16 {
+				c.fail("%d of 16 fields are there", len(got.Value))
+			}
+		}),
+	)
+}
+
+func takeCases() []Case {
+	return group("Take",
+		that("ReturnsAndRemoves", "R71", func(c *C) {
+			s := storeOf[doc](c, nil)
+			_, err := s.Create(c.ctx(), "a", doc{N: 7}, nil)
+			c.ok(err, "create")
+			it, err := s.Take(c.ctx(), "a")
+			c.ok(err, "take")
+			if it.Value.N != 7 {
+				c.fail("took %v", it.Value)
+			}
+			c.gone("a")
+			_, err = s.Take(c.ctx(), "a")
+			c.is(err, model.ErrNotFound, "second take")
+		}),
+		that("OfAnExpiredRecordIsNotFound", "R71 R2", func(c *C) {
+			s := storeOf[doc](c, &expiry.StoreOptions{TTL: time.Minute})
+			_, err := s.Create(c.ctx(), "a", doc{}, nil)
+			c.ok(err, "create")
+			c.advance(time.Minute)
+			_, err = s.Take(c.ctx(), "a")
+			c.is(err, model.ErrNotFound, "take")
+		}),
+		that("ByManyAtOnceGivesItToOne", "R71", func(c *C) {
+			nodes := []*expiry.Store[doc]{storeOf[doc](c, nil), storeOn[doc](c, c.second(), nil)}
+			for range 4 {
+				_, err := nodes[0].Create(c.ctx(), "a", doc{}, nil)
+				c.ok(err, "create")
+				wins := c.race(16, func(i int) error {
+					_, err := nodes[i%2].Take(c.ctx(), "a")
+					return err
+				}, model.ErrNotFound, model.ErrConflict)
+				if wins != 1 {
+					c.fail("%d of 16 takers got it", wins)
+				}
+			}
+		}),
+	)
+}

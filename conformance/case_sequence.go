@@ -1,0 +1,209 @@
+package conformance
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// sequence runs random calls against the backend and against a plain map under
+// the contract's own decisions, and compares every answer.
+type sequence struct {
+	c      *C
+	prefix string
+	model  map[string]model.Record
+	past   []model.Revision // revisions that were once in force
+}
+
+func (s *sequence) id(t *rapid.T) string {
+	return s.prefix + rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(t, "id")
+}
+
+func (s *sequence) cur(id string) *model.Record {
+	if r, ok := s.model[id]; ok {
+		return &r
+	}
+	return nil
+}
+
+func (s *sequence) expiry(t *rapid.T) time.Time {
+	d := rapid.SampledFrom([]time.Duration{0, time.Millisecond, time.Second, time.Minute, time.Hour}).Draw(t, "lifetime")
+	if d == 0 {
+		return time.Time{}
+	}
+	return s.c.in(d)
+}
+
+func (s *sequence) rev(t *rapid.T, id string) model.Revision {
+	if cur := s.cur(id); cur != nil && rapid.IntRange(0, 3).Draw(t, "right revision") > 0 {
+		return cur.Rev
+	}
+	if len(s.past) > 0 {
+		return rapid.SampledFrom(s.past).Draw(t, "old revision")
+	}
+	return model.NewRevision()
+}
+
+// same compares an error with the model's.
+func (s *sequence) same(t *rapid.T, got, want error, what string) bool {
+	if want == nil && got != nil || want != nil && !errors.Is(got, want) {
+		t.Fatalf("%s\n  %s: got %v, the model says %v", s.c.describe(), what, got, want)
+	}
+	return want == nil
+}
+
+func (s *sequence) write(t *rapid.T) {
+	c, id := s.c, s.id(t)
+	w := expiry.Write{Cond: rapid.SampledFrom([]model.Cond{model.Always, model.Absent, model.Live, model.Match}).Draw(t, "condition")}
+	w.Record = model.Record{ID: id, Rev: model.NewRevision(), Encoding: "json", ExpiresAt: s.expiry(t)}
+	w.Value = []byte(rapid.StringN(0, 20, 60).Draw(t, "value"))
+	if p := rapid.SampledFrom([]string{"", "ann", "bob"}).Draw(t, "label"); p != "" {
+		w.Labels = map[string]string{"principal": p}
+	}
+	if w.Cond == model.Live || w.Cond == model.Match {
+		w.KeepExpiry = rapid.Bool().Draw(t, "keep expiry")
+		w.KeepLabels = rapid.Bool().Draw(t, "keep labels")
+	}
+	if w.Cond == model.Match {
+		w.Prev.Rev = s.rev(t, id)
+	}
+	cur := s.cur(id)
+	want := expiry.Judge(c.now, cur, w.Cond, w.Prev.Rev)
+	got, err := c.b.Write(c.ctx(), c.now, w)
+	if s.same(t, err, want, fmt.Sprintf("write under %v of %q", w.Cond, id)) {
+		next := w.Result(cur)
+		next = next.Clone()
+		s.model[id] = next
+		s.past = append(s.past, next.Rev)
+		c.sameHead(got, next)
+	}
+}
+
+func (s *sequence) touch(t *rapid.T) {
+	c, id := s.c, s.id(t)
+	tc := expiry.Touch{ID: id, Mode: rapid.SampledFrom([]expiry.TouchMode{expiry.Set, expiry.Extend, expiry.Clear}).Draw(t, "mode")}
+	if tc.Mode != expiry.Clear {
+		if tc.ExpiresAt = s.expiry(t); tc.ExpiresAt.IsZero() {
+			tc.ExpiresAt = c.in(2 * time.Hour)
+		}
+	}
+	cur := s.cur(id)
+	got, err := c.b.Touch(c.ctx(), c.now, tc)
+	if s.same(t, err, expiry.Judge(c.now, cur, model.Live, model.Revision{}), fmt.Sprintf("touch in mode %d of %q", tc.Mode, id)) {
+		cur.ExpiresAt = tc.Result(cur.ExpiresAt)
+		s.model[id] = *cur
+		c.sameHead(got, *cur)
+	}
+}
+
+func (s *sequence) delete(t *rapid.T) {
+	c, id := s.c, s.id(t)
+	cond, prev := model.Live, model.Record{}
+	if rapid.Bool().Draw(t, "at a revision") {
+		cond, prev.Rev = model.Match, s.rev(t, id)
+	}
+	err := c.b.Delete(c.ctx(), c.now, id, cond, prev)
+	if s.same(t, err, expiry.Judge(c.now, s.cur(id), cond, prev.Rev), fmt.Sprintf("delete under %v of %q", cond, id)) {
+		delete(s.model, id)
+	}
+}
+
+func (s *sequence) get(t *rapid.T) {
+	c, id := s.c, s.id(t)
+	cur := s.cur(id)
+	got, err := c.b.Get(c.ctx(), c.now, id)
+	if s.same(t, err, expiry.Judge(c.now, cur, model.Live, model.Revision{}), fmt.Sprintf("get of %q", id)) {
+		c.sameHead(got, *cur)
+		if !bytes.Equal(got.Value, cur.Value) {
+			t.Fatalf("%s\n  %q has the value %q, the model says %q", c.describe(), id, got.Value, cur.Value)
+		}
+	}
+}
+
+func (s *sequence) list(t *rapid.T) {
+	c := s.c
+	q := expiry.Query{Limit: rapid.IntRange(1, 5).Draw(t, "limit")}
+	if p := rapid.SampledFrom([]string{"", "ann", "bob"}).Draw(t, "by label"); p != "" {
+		q.Label, q.Value = "principal", p
+	}
+	var want []string
+	for id, r := range s.model {
+		if !r.Expired(c.now) && q.Bears(&r) {
+			want = append(want, id)
+		}
+	}
+	var got []string
+	for id := range c.list(q) {
+		if strings.HasPrefix(id, s.prefix) {
+			got = append(got, id)
+		}
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Fatalf("%s\n  listed %q under %q, the model says %q", c.describe(), got, q.Value, want)
+	}
+}
+
+func (s *sequence) sweep(t *rapid.T) {
+	c := s.c
+	before := c.now.Add(-rapid.SampledFrom([]time.Duration{0, time.Second}).Draw(t, "grace"))
+	seen := map[string]bool{}
+	for more := true; more; {
+		sw, err := c.b.DeleteExpired(c.ctx(), before, rapid.IntRange(1, 3).Draw(t, "limit"), func(r model.Record) error {
+			seen[r.ID] = true
+			return nil
+		})
+		c.ok(err, "sweep")
+		more = sw.More
+	}
+	for id, r := range s.model {
+		if r.Expired(before) != seen[id] {
+			t.Fatalf("%s\n  %q expires at %v; swept at %v: %v", c.describe(), id, r.ExpiresAt, before, seen[id])
+		}
+		if seen[id] {
+			delete(s.model, id)
+		}
+	}
+}
+
+// clear removes what the sequence left, so that the next one starts afresh.
+func (s *sequence) clear(t *rapid.T) {
+	for id, r := range s.model {
+		if r.Expired(s.c.now) {
+			continue
+		}
+		s.same(t, s.c.b.Delete(s.c.ctx(), s.c.now, id, model.Live, model.Record{}), nil, "delete of what is left")
+	}
+}
+
+func sequenceCases() []Case {
+	return group("Sequence",
+		that("OfRandomCallsAnswersAsTheModelDoes", "R2 R15 R17 R18 R19 R22 R23 R24 R25 R30 R31 R33 R38 R46 R50", func(c *C) {
+			n := 0
+			rapid.Check(c.TB, func(t *rapid.T) {
+				n++
+				s := &sequence{c: c, prefix: fmt.Sprintf("s%d-", n), model: map[string]model.Record{}}
+				t.Repeat(map[string]func(*rapid.T){
+					"write":   s.write,
+					"write2":  s.write,
+					"touch":   s.touch,
+					"delete":  s.delete,
+					"get":     s.get,
+					"list":    s.list,
+					"sweep":   s.sweep,
+					"advance": func(t *rapid.T) { c.advance(time.Duration(rapid.IntRange(1, 90_000).Draw(t, "ms")) * time.Millisecond) },
+				})
+				s.clear(t)
+			})
+		}),
+	)
+}

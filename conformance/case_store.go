@@ -1,0 +1,379 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+func manyCases() []Case {
+	return group("Many",
+		that("GetAnswersEachIDInOrder", "R80", func(c *C) {
+			s := storeOf[doc](c, nil)
+			for i := range 5 {
+				_, err := s.Create(c.ctx(), fmt.Sprint(i), doc{N: i}, nil)
+				c.ok(err, "create")
+			}
+			got, err := s.GetMany(c.ctx(), []string{"4", "none", "0", "4"})
+			c.ok(err, "GetMany")
+			if len(got) != 4 {
+				c.fail("%d answers, want 4", len(got))
+			}
+			for i, want := range map[int]int{0: 4, 2: 0, 3: 4} {
+				c.ok(got[i].Err, "answer %d", i)
+				if got[i].Item.Value.N != want {
+					c.fail("answer %d is %v, want %d", i, got[i].Item.Value, want)
+				}
+			}
+			c.is(got[1].Err, model.ErrNotFound, "the unknown id")
+		}),
+		that("GetOfNoIDsAnswersNone", "R80", func(c *C) {
+			got, err := storeOf[doc](c, nil).GetMany(c.ctx(), nil)
+			c.ok(err, "GetMany of none")
+			if len(got) != 0 {
+				c.fail("%d answers", len(got))
+			}
+		}),
+		that("BulkCountsByKind", "R81", func(c *C) {
+			s := storeOf[doc](c, nil)
+			for _, id := range []string{"u1", "u2", "d1"} {
+				_, err := s.Create(c.ctx(), id, doc{}, nil)
+				c.ok(err, "create")
+			}
+			res, err := s.Bulk(c.ctx(), []expiry.Op[doc]{
+				{Kind: expiry.OpCreate, ID: "c1", Value: doc{N: 1}},
+				{Kind: expiry.OpUpdate, ID: "u1", Value: doc{N: 2}},
+				{Kind: expiry.OpUpsert, ID: "u2", Value: doc{N: 3}},
+				{Kind: expiry.OpUpsert, ID: "p1", Value: doc{N: 4}},
+				{Kind: expiry.OpDelete, ID: "d1"},
+			})
+			c.ok(err, "bulk")
+			c.ok(res.Err(), "bulk result")
+			if res.Created != 1 || res.Updated != 1 || res.Upserted != 2 || res.Deleted != 1 {
+				c.fail("counted %+v", res)
+			}
+			for id, n := range map[string]int{"c1": 1, "u1": 2, "u2": 3, "p1": 4} {
+				it, err := s.Get(c.ctx(), id)
+				c.ok(err, "get %q", id)
+				if it.Value.N != n {
+					c.fail("%q is %v, want %d", id, it.Value, n)
+				}
+			}
+			c.gone("d1")
+		}),
+		that("BulkNamesWhatFailedAndKeepsTheRest", "R81 R62", func(c *C) {
+			s := storeOf[doc](c, nil)
+			old, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
+			c.ok(err, "create")
+			_, err = s.Update(c.ctx(), "a", doc{N: 2}, nil)
+			c.ok(err, "update")
+			res, err := s.Bulk(c.ctx(), []expiry.Op[doc]{
+				{Kind: expiry.OpCreate, ID: "b", Value: doc{N: 1}},
+				{Kind: expiry.OpCreate, ID: "a", Value: doc{N: 9}},
+				{Kind: expiry.OpUpdate, ID: "none", Value: doc{N: 9}},
+				{Kind: expiry.OpDelete, ID: "nothing"},
+				{Kind: expiry.OpUpsert, ID: ""},
+				{Kind: 0, ID: "x"},
+				{Kind: expiry.OpUpsert, ID: "c", Value: doc{N: 3}},
+			})
+			c.ok(err, "bulk")
+			wants := []error{nil, model.ErrExists, model.ErrNotFound, model.ErrNotFound, model.ErrInvalid, model.ErrInvalid, nil}
+			for i, want := range wants {
+				if want == nil {
+					c.ok(res.Results[i].Err, "operation %d", i)
+					if res.Results[i].Item.Revision.IsZero() {
+						c.fail("operation %d has no revision", i)
+					}
+					continue
+				}
+				c.is(res.Results[i].Err, want, "operation %d", i)
+				if !errors.Is(res.Err(), want) {
+					c.fail("the joined error does not match %v", want)
+				}
+				if !res.Results[i].Item.Revision.IsZero() {
+					c.fail("operation %d failed and has a revision", i)
+				}
+			}
+			conflict, err := s.Bulk(c.ctx(), []expiry.Op[doc]{
+				{Kind: expiry.OpUpdate, ID: "a", Value: doc{N: 9}, Opts: &expiry.WriteOptions{If: old.Version()}},
+				{Kind: expiry.OpDelete, ID: "b", Opts: &expiry.WriteOptions{If: old.Version()}},
+			})
+			c.ok(err, "bulk")
+			c.is(conflict.Results[0].Err, model.ErrConflict, "update at an old version")
+			c.is(conflict.Results[1].Err, model.ErrConflict, "delete at another record's version")
+			it, err := s.Get(c.ctx(), "a")
+			c.ok(err, "get")
+			if it.Value.N != 2 {
+				c.fail("a failed operation changed the value to %v", it.Value)
+			}
+		}),
+		that("BulkRefusesAnIDTwice", "R82", func(c *C) {
+			s := storeOf[doc](c, nil)
+			res, err := s.Bulk(c.ctx(), []expiry.Op[doc]{
+				{Kind: expiry.OpCreate, ID: "a", Value: doc{N: 1}},
+				{Kind: expiry.OpUpsert, ID: "a", Value: doc{N: 2}},
+			})
+			c.ok(err, "bulk")
+			c.ok(res.Results[0].Err, "the first")
+			c.is(res.Results[1].Err, model.ErrInvalid, "the second")
+			it, err := s.Get(c.ctx(), "a")
+			c.ok(err, "get")
+			if it.Value.N != 1 {
+				c.fail("the value is %v", it.Value)
+			}
+		}),
+		that("BulkOfHundreds", "R81", func(c *C) {
+			s := storeOf[doc](c, nil)
+			ops := make([]expiry.Op[doc], 300)
+			for i := range ops {
+				ops[i] = expiry.Op[doc]{Kind: expiry.OpCreate, ID: fmt.Sprint(i), Value: doc{N: i}}
+			}
+			res, err := s.Bulk(c.ctx(), ops)
+			c.ok(err, "bulk")
+			c.ok(res.Err(), "bulk result")
+			n, err := s.Count(c.ctx(), nil)
+			c.ok(err, "count")
+			if res.Created != 300 || n != 300 {
+				c.fail("%d created and %d counted, want 300", res.Created, n)
+			}
+		}),
+		thatLabels("DeleteByLabelRemovesAllAndCounts", "R78 R79", func(c *C) {
+			s := storeOf[doc](c, nil)
+			c.fill(230, "ann", time.Hour)
+			c.put(c.labelled("other", "{}", "bob", time.Hour))
+			c.put(c.labelled("expired", "{}", "ann", time.Minute))
+			c.advance(time.Minute)
+			n, err := s.DeleteByLabel(c.ctx(), "principal", "ann")
+			c.ok(err, "DeleteByLabel")
+			if n != 230 {
+				c.fail("%d removed, want 230", n)
+			}
+			c.ids(c.bearers("ann"))
+			c.ids(c.bearers("bob"), "other")
+			n, err = s.DeleteByLabel(c.ctx(), "principal", "ann")
+			c.ok(err, "DeleteByLabel of nothing")
+			if n != 0 {
+				c.fail("%d removed, want none", n)
+			}
+		}),
+		thatLabels("DeleteByLabelSharedCountsEachOnce", "R79 R40", func(c *C) {
+			c.fill(60, "ann", time.Hour)
+			nodes := []*expiry.Store[doc]{storeOf[doc](c, nil), storeOn[doc](c, c.second(), nil)}
+			counts := make([]int, 4)
+			for i, err := range c.together(4, func(i int) (err error) {
+				counts[i], err = nodes[i%2].DeleteByLabel(c.ctx(), "principal", "ann")
+				return err
+			}) {
+				c.ok(err, "DeleteByLabel %d", i)
+			}
+			if sum := counts[0] + counts[1] + counts[2] + counts[3]; sum != 60 {
+				c.fail("%v removed, want 60 in all", counts)
+			}
+		}),
+		thatLabels("DeleteByLabelBesideWritersLeavesNoneOfBefore", "R78", func(c *C) {
+			ids := c.fill(20, "ann", time.Hour)
+			s := storeOf[doc](c, nil)
+			for i, err := range c.together(5, func(i int) error {
+				if i == 0 {
+					_, err := s.DeleteByLabel(c.ctx(), "principal", "ann")
+					return err
+				}
+				for _, id := range ids {
+					_, err := c.write(c.labelled(id, "{}", "ann", time.Hour), model.Live, model.Record{})
+					if err != nil && !errors.Is(err, model.ErrNotFound) {
+						return err
+					}
+				}
+				return nil
+			}) {
+				c.ok(err, "call %d", i)
+			}
+			c.ids(c.bearers("ann"))
+			for _, id := range ids {
+				c.gone(id)
+			}
+		}),
+		thatLabels("ReindexGivesLabels", "R83", func(c *C) {
+			s := storeOf[doc](c, &expiry.StoreOptions{TTL: time.Hour})
+			for i := range 12 {
+				_, err := s.Create(c.ctx(), fmt.Sprint(i), doc{Name: fmt.Sprint("p", i%3), N: i}, nil)
+				c.ok(err, "create")
+			}
+			derive := func(it expiry.Item[doc]) map[string]string {
+				return map[string]string{"principal": it.Value.Name}
+			}
+			n, err := s.Reindex(c.ctx(), derive)
+			c.ok(err, "Reindex")
+			if n != 12 {
+				c.fail("%d changed, want 12", n)
+			}
+			c.ids(c.bearers("p0"), "0", "3", "6", "9")
+			it, err := s.Get(c.ctx(), "3")
+			c.ok(err, "get")
+			if it.Value.N != 3 || !it.ExpiresAt.Equal(c.in(time.Hour)) {
+				c.fail("reindexed to %v until %v", it.Value, it.ExpiresAt)
+			}
+			n, err = s.Reindex(c.ctx(), derive)
+			c.ok(err, "Reindex again")
+			if n != 0 || c.get("3").Rev != it.Revision {
+				c.fail("%d changed by a second Reindex", n)
+			}
+		}),
+	)
+}
+
+func storeCases() []Case {
+	return group("Store",
+		that("GetTakesOneDriverCall", "R68", func(c *C) {
+			calls := 0
+			s := storeOf[doc](c, &expiry.StoreOptions{Observe: func(_ context.Context, o expiry.Observation) { calls = o.Calls }})
+			_, err := s.Create(c.ctx(), "a", doc{}, nil)
+			c.ok(err, "create")
+			_, err = s.Get(c.ctx(), "a")
+			c.ok(err, "get")
+			if calls != 1 {
+				c.fail("get took %d driver calls", calls)
+			}
+		}),
+		that("TTLAppliesToCreateAndUpsert", "R69", func(c *C) {
+			s := storeOf[doc](c, &expiry.StoreOptions{TTL: time.Hour})
+			a, err := s.Create(c.ctx(), "a", doc{}, nil)
+			c.ok(err, "create")
+			b, err := s.Upsert(c.ctx(), "b", doc{}, nil)
+			c.ok(err, "upsert")
+			never, err := s.Create(c.ctx(), "c", doc{}, &expiry.WriteOptions{Expiry: expiry.Never()})
+			c.ok(err, "create")
+			own, err := s.Upsert(c.ctx(), "d", doc{}, &expiry.WriteOptions{Expiry: expiry.After(time.Minute)})
+			c.ok(err, "upsert")
+			for got, want := range map[time.Time]time.Time{a.ExpiresAt: c.in(time.Hour), b.ExpiresAt: c.in(time.Hour), never.ExpiresAt: {}, own.ExpiresAt: c.in(time.Minute)} {
+				if !got.Equal(want) {
+					c.fail("expires at %v, want %v", got, want)
+				}
+			}
+		}),
+		that("UpdateKeepsTheExpiryUnlessTold", "R70", func(c *C) {
+			s := storeOf[doc](c, &expiry.StoreOptions{TTL: time.Hour})
+			_, err := s.Create(c.ctx(), "a", doc{}, nil)
+			c.ok(err, "create")
+			until := c.in(time.Hour)
+			c.advance(time.Minute)
+			it, err := s.Update(c.ctx(), "a", doc{N: 1}, nil)
+			c.ok(err, "update")
+			if !it.ExpiresAt.Equal(until) {
+				c.fail("expires at %v, want %v", it.ExpiresAt, until)
+			}
+			it, err = s.Update(c.ctx(), "a", doc{N: 2}, &expiry.WriteOptions{Expiry: expiry.Never()})
+			c.ok(err, "update")
+			if !it.ExpiresAt.IsZero() {
+				c.fail("expires at %v, want never", it.ExpiresAt)
+			}
+		}),
+		thatLabels("UpdateKeepsTheLabelsUnlessTold", "R70", func(c *C) {
+			s := storeOf[doc](c, nil)
+			_, err := s.Create(c.ctx(), "a", doc{}, &expiry.WriteOptions{Labels: map[string]string{"principal": "ann"}})
+			c.ok(err, "create")
+			it, err := s.Update(c.ctx(), "a", doc{N: 1}, nil)
+			c.ok(err, "update")
+			if it.Labels["principal"] != "ann" {
+				c.fail("the labels are %v", it.Labels)
+			}
+			c.ids(c.bearers("ann"), "a")
+			it, err = s.Update(c.ctx(), "a", doc{N: 2}, &expiry.WriteOptions{Labels: map[string]string{}})
+			c.ok(err, "update")
+			if len(it.Labels) != 0 {
+				c.fail("the labels are %v", it.Labels)
+			}
+			c.ids(c.bearers("ann"))
+		}),
+		that("ExpiriesRoundUpToTheMillisecond", "R65", func(c *C) {
+			s := storeOf[doc](c, nil)
+			it, err := s.Create(c.ctx(), "a", doc{}, &expiry.WriteOptions{Expiry: expiry.At(c.now.Add(time.Microsecond))})
+			c.ok(err, "create")
+			if !it.ExpiresAt.Equal(c.in(time.Millisecond)) {
+				c.fail("expires at %v, want %v", it.ExpiresAt, c.in(time.Millisecond))
+			}
+			c.get("a")
+			c.advance(time.Millisecond)
+			c.gone("a")
+		}),
+		that("ClockRoundsDownToTheMillisecond", "R65 R2", func(c *C) {
+			at := c.now
+			s := storeOf[doc](c, &expiry.StoreOptions{Clock: expiry.ClockFunc(func() time.Time { return at })})
+			_, err := s.Create(c.ctx(), "a", doc{}, &expiry.WriteOptions{Expiry: expiry.At(c.in(time.Minute))})
+			c.ok(err, "create")
+			at = c.in(time.Minute).Add(-time.Nanosecond)
+			_, err = s.Get(c.ctx(), "a")
+			c.ok(err, "get a nanosecond before the expiry")
+			at = c.in(time.Minute)
+			_, err = s.Get(c.ctx(), "a")
+			c.is(err, model.ErrNotFound, "get at the expiry")
+		}),
+		that("VersionOfAnAnswerIsGoodForTheNext", "R19 R66", func(c *C) {
+			s := storeOf[doc](c, nil)
+			it, err := s.Create(c.ctx(), "a", doc{}, nil)
+			c.ok(err, "create")
+			seen := map[model.Revision]bool{it.Revision: true}
+			for i := range 5 {
+				it, err = s.Update(c.ctx(), "a", doc{N: i}, &expiry.WriteOptions{If: it.Version()})
+				c.ok(err, "update at the version just answered")
+				if seen[it.Revision] {
+					c.fail("revision %v returned", it.Revision)
+				}
+				seen[it.Revision] = true
+			}
+			c.ok(s.Delete(c.ctx(), "a", &expiry.DeleteOptions{If: it.Version()}), "delete at the version just answered")
+		}),
+		thatSweeps("GraceIsLeftBeforeASweep", "R84", func(c *C) {
+			s := storeOf[doc](c, &expiry.StoreOptions{TTL: time.Hour})
+			_, err := s.Create(c.ctx(), "a", doc{}, nil)
+			c.ok(err, "create")
+			c.advance(time.Hour + time.Minute - time.Millisecond)
+			n, err := s.DeleteExpired(c.ctx(), nil)
+			c.ok(err, "sweep within the grace")
+			if n.Removed != 0 {
+				c.fail("%d removed within the grace", n.Removed)
+			}
+			c.advance(time.Millisecond)
+			n, err = s.DeleteExpired(c.ctx(), nil)
+			c.ok(err, "sweep after the grace")
+			if n.Removed != 1 {
+				c.fail("%d removed after the grace", n.Removed)
+			}
+		}),
+		thatSweeps("GraceMayBeNone", "R84", func(c *C) {
+			s := storeOf[doc](c, &expiry.StoreOptions{TTL: time.Hour, Grace: -1})
+			_, err := s.Create(c.ctx(), "a", doc{}, nil)
+			c.ok(err, "create")
+			c.advance(time.Hour)
+			n, err := s.DeleteExpired(c.ctx(), nil)
+			c.ok(err, "sweep")
+			if n.Removed != 1 {
+				c.fail("%d removed", n.Removed)
+			}
+		}),
+		thatPages("ListingStopsWhereTheCallerStops", "R76", func(c *C) {
+			c.fill(30, "", time.Hour)
+			pages := 0
+			s := storeOf[any](c, &expiry.StoreOptions{Observe: func(context.Context, expiry.Observation) { pages++ }})
+			got := 0
+			for _, err := range s.All(c.ctx(), &expiry.ListOptions{PageSize: 5}) {
+				c.ok(err, "list")
+				if got++; got == 1 {
+					break
+				}
+			}
+			before := pages
+			for _, err := range s.All(c.ctx(), &expiry.ListOptions{PageSize: 5}) {
+				c.ok(err, "list")
+				got++
+			}
+			if got != 31 || before >= pages-before {
+				c.fail("%d pages for one record, %d for all 30", before, pages-before)
+			}
+		}),
+	)
+}

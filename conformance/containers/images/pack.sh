@@ -1,0 +1,88 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # lib.sh sets cache
+# Packs programs of this machine into an image without a base image and without a builder: a folder
+# with the program and the libraries that it loads is all that a container needs. Sourced, never run.
+
+# workspace NAME: a folder under the cache that vanishes with the calling subshell.
+workspace() {
+	mkdir -p "$cache"
+	work_dir=$(mktemp -d "$cache/$1.XXXXXX")
+	trap 'rm -rf "$work_dir"' EXIT
+}
+
+# unpack_debs INTO PACKAGE…: a package's files, without installing it: no root, no service that starts.
+# Each package must be in the index of apt-get, else that is fetched first, once.
+unpack_debs() {
+	local into=$1 folder deb
+	shift
+	folder=$(mktemp -d "$work_dir/debs.XXXXXX")
+	(
+		cd "$folder"
+		download() { apt-get -q -o APT::Sandbox::User=root download "$@" >>"$work_dir/apt.log" 2>&1; }
+		download "$@" || { is_root && apt-get -q update >>"$work_dir/apt.log" 2>&1 && download "$@"; }
+	) || {
+		say "apt-get download $*: $(tail -n 1 "$work_dir/apt.log")"
+		return 1
+	}
+	for deb in "$folder"/*.deb; do
+		dpkg -x "$deb" "$into"
+	done
+}
+
+# deb_version PACKAGE: the upstream version of what apt-get would download: 5:7.0.15-1~deb12u10 is 7.0.15.
+deb_version() {
+	apt-cache show --no-all-versions "$1" 2>/dev/null |
+		sed -n 's/^Version: *//p' | head -n 1 | sed -e 's/^[0-9]*://' -e 's/-[^-]*$//' -e 's/[+~].*//'
+}
+
+# deb_libraries PACKAGE: the shared-library packages that it depends on. The C library is not among
+# them: program and loader must come from one release, and the loader is this machine's.
+deb_libraries() {
+	apt-cache depends --no-recommends --no-suggests --no-breaks --no-conflicts --no-replaces --no-enhances "$1" |
+		sed -n 's/^ *|\{0,1\}Depends: *\(lib[^ ]*\)$/\1/p' | grep -vx libc6 || true
+}
+
+# libraries_of PROGRAM TREE: ldd's lines, with the libraries of an unpacked tree before the machine's.
+libraries_of() {
+	local folders
+	folders=$(find "$2" -name '*.so*' -printf '%h\n' 2>/dev/null | sort -u | paste -sd :)
+	LD_LIBRARY_PATH=$folders ldd "$1" 2>/dev/null || true # a static program has none
+}
+
+# add_program ROOT PROGRAM TREE: the program as /usr/bin/NAME, its libraries side by side in /lib/packed
+# (found by LD_LIBRARY_PATH, wherever this system keeps its own), its loader at the path built into it.
+add_program() {
+	local root=$1 program=$2 tree=$3 line path
+	mkdir -p "$root"/{etc,tmp,data,usr/bin,lib/packed}
+	chmod 1777 "$root/tmp" "$root/data"
+	printf 'root:x:0:0:root:/:/bin/sh\n' >"$root/etc/passwd"
+	printf 'root:x:0:\n' >"$root/etc/group"
+	cp -L "$program" "$root/usr/bin/$(basename "$program")"
+	while read -r line; do
+		case $line in
+		*'not found'*)
+			say "$(basename "$program") needs a library that is not here: $line"
+			return 1
+			;;
+		*'=> /'*)
+			path=${line#*=> }
+			cp -L "${path%% *}" "$root/lib/packed/${line%% *}"
+			;;
+		/*)
+			path=${line%% *}
+			mkdir -p "$root$(dirname "$path")"
+			cp -L "$path" "$root$path"
+			;;
+		esac
+	done < <(libraries_of "$program" "$tree")
+}
+
+# import_image ROOT TAG CHANGE…: the folder as an image; each change is a Dockerfile line.
+import_image() {
+	local root=$1 tag=$2 change changes=()
+	shift 2
+	for change in 'ENV LD_LIBRARY_PATH=/lib/packed' 'ENV PATH=/usr/bin' 'WORKDIR /data' "$@"; do
+		changes+=(--change "$change")
+	done
+	tar -C "$root" --owner=0 --group=0 --numeric-owner -c . | cli import "${changes[@]}" - "$(qualified "$tag")" >/dev/null
+}

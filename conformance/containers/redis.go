@@ -1,0 +1,74 @@
+package containers
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+)
+
+var redisSpec = spec{
+	server: "redis",
+	title:  "Redis",
+	port:   "6379/tcp",
+	cmd:    []string{"--save", "", "--appendonly", "no"}, // snapshots would only add noise
+	url:    func(addr string) string { return "redis://" + addr },
+	addr: func(url string) (string, error) {
+		options, err := redis.ParseURL(url)
+		if err != nil {
+			return "", err
+		}
+		return options.Addr, nil
+	},
+	probe: probeRedis,
+}
+
+// Redis returns this test process's Redis server, or one that speaks its protocol.
+func Redis(t testing.TB) Server {
+	t.Helper()
+	return redisSpec.serve(t)
+}
+
+func probeRedis(ctx context.Context, url string) (name, version string, err error) {
+	options, err := redis.ParseURL(url)
+	if err != nil {
+		return "", "", &finalError{err}
+	}
+	// The client logs each refused connection; while a server starts, that is no news.
+	if err := reachable(ctx, options.Addr); err != nil {
+		return "", "", err
+	}
+	options.MaxRetries = -1 // poll tries again
+	options.DialerRetries = 1
+	options.PoolSize = 1
+	client := redis.NewClient(options)
+	defer func() { _ = client.Close() }()
+	if err := client.Ping(ctx).Err(); err != nil {
+		return "", "", err
+	}
+	info, err := client.Info(ctx, "server").Result()
+	if err != nil {
+		return "", "", err
+	}
+	name, version = redisVersion(info)
+	return name, version, nil
+}
+
+// redisVersion reads a reply to INFO server. Valkey states its own version beside the version of
+// Redis that it is compatible with.
+func redisVersion(info string) (name, version string) {
+	fields := map[string]string{}
+	for line := range strings.Lines(info) {
+		if key, value, found := strings.Cut(strings.TrimSpace(line), ":"); found {
+			fields[key] = value
+		}
+	}
+	if version := fields["valkey_version"]; version != "" {
+		return "Valkey", version
+	}
+	if version := fields["redis_version"]; version != "" {
+		return "Redis", version
+	}
+	return "Redis", "of no stated version"
+}

@@ -1,0 +1,155 @@
+package containers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+	"github.com/testcontainers/testcontainers-go"
+	"github.com/testcontainers/testcontainers-go/wait"
+)
+
+const (
+	pollEvery  = 50 * time.Millisecond
+	probeLimit = 2 * time.Second
+)
+
+// run starts a container on an image that the engine has.
+func (s *spec) run(ctx context.Context, engine *engine, image string) (Server, error) {
+	engine.configure(ctx)
+	removeOrphans(ctx, engine)
+	ready := &readiness{spec: s, server: Server{Origin: "container " + image}}
+	options := []testcontainers.ContainerCustomizer{
+		testcontainers.WithExposedPorts(s.port),
+		testcontainers.WithEnv(s.env),
+		testcontainers.WithLabels(map[string]string{ownerLabel: owner()}),
+		testcontainers.WithWaitStrategyAndDeadline(s.patience(), ready),
+	}
+	if len(s.cmd) > 0 {
+		options = append(options, testcontainers.WithCmd(s.cmd...))
+	}
+	if engine.local {
+		// A test server has no password: it listens for this machine alone.
+		options = append(options, testcontainers.WithHostConfigModifier(func(host *container.HostConfig) {
+			host.PortBindings = network.PortMap{
+				network.MustParsePort(s.port): {{HostIP: netip.AddrFrom4([4]byte{127, 0, 0, 1})}},
+			}
+		}))
+	}
+	started, err := testcontainers.Run(ctx, image, options...)
+	if started != nil {
+		running.add(started) // even if it is not ready: it is there, so it must be removed
+	}
+	if err != nil {
+		return Server{}, fmt.Errorf("container %s did not start: %w%s", image, err, lastLog(ctx, started))
+	}
+	return ready.server, nil
+}
+
+// readiness waits until the server in a container answers and says what it is.
+type readiness struct {
+	spec   *spec
+	server Server
+}
+
+var _ wait.Strategy = (*readiness)(nil)
+
+func (r *readiness) WaitUntilReady(ctx context.Context, target wait.StrategyTarget) error {
+	return poll(ctx, r.spec.patience(), func(ctx context.Context) error {
+		state, err := target.State(ctx)
+		if err != nil {
+			return err
+		}
+		if !state.Running {
+			return &finalError{fmt.Errorf("it ended with exit code %d", state.ExitCode)}
+		}
+		host, err := target.Host(ctx)
+		if err != nil {
+			return err
+		}
+		port, err := target.MappedPort(ctx, r.spec.port)
+		if err != nil {
+			return err
+		}
+		r.server.Addr = net.JoinHostPort(host, port.Port())
+		r.server.URL = r.spec.url(r.server.Addr)
+		r.server.Name, r.server.Version, err = r.spec.probe(ctx, r.server.URL)
+		return err
+	})
+}
+
+// finalError ends a poll: trying again cannot help.
+type finalError struct{ error }
+
+func (e *finalError) Unwrap() error { return e.error }
+
+// poll calls try until it succeeds, gives a finalError, or the limit has passed.
+func poll(ctx context.Context, limit time.Duration, try func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	ticker := time.NewTicker(pollEvery)
+	defer ticker.Stop()
+	began := time.Now()
+	for {
+		once, done := context.WithTimeout(ctx, probeLimit)
+		err := try(once)
+		done()
+		var final *finalError
+		switch {
+		case err == nil:
+			return nil
+		case errors.As(err, &final):
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("no answer within %v: %w", time.Since(began).Round(time.Millisecond), err)
+		case <-ticker.C:
+		}
+	}
+}
+
+// reachable tells whether something listens at addr.
+func reachable(ctx context.Context, addr string) error {
+	connection, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return err
+	}
+	return connection.Close()
+}
+
+// lastLog is the end of a container's log: a server that does not start says there why.
+func lastLog(ctx context.Context, started testcontainers.Container) string {
+	if started == nil || started.GetContainerID() == "" {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeLimit) // the start's own time may be up
+	defer cancel()
+	logs, err := started.Logs(ctx)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = logs.Close() }()
+	text, err := io.ReadAll(logs)
+	if err != nil || len(text) == 0 {
+		return ""
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return "; its log ends: " + strings.Join(lines[max(0, len(lines)-5):], " / ")
+}
+
+func owner() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s/%d", host, os.Getpid())
+}

@@ -1,0 +1,38 @@
+package conformance
+
+import (
+	"testing"
+
+	"github.com/sojourn-go/sojourn/expiry"
+)
+
+// Harness tells the suite how to reach a backend. Open is required; the zero
+// value of every other field is its default.
+type Harness struct {
+	// Open returns a backend for the store of that name: the same name is the
+	// same data, so that the suite can open two nodes on one store. A name is
+	// 1 to 40 of a-z 0-9 -. The suite closes what it opened, creates the
+	// storage and deletes it at the end of each case.
+	Open func(t testing.TB, name string) expiry.ModelExpirySupport
+
+	// Server is what the server states of itself, for the report. Empty: there
+	// is none.
+	Server string
+
+	// LoseNext arranges that the next call on that backend reaches the store
+	// but its answer is lost. Nil: the cases on lost answers are reported as
+	// not proven.
+	LoseNext func(t testing.TB, b expiry.ModelExpirySupport)
+
+	// Damage replaces what is stored under the id by those bytes, behind the
+	// backend's back. Nil: the cases on corrupt records are reported as not
+	// proven, which is right only where no such bytes can come about.
+	Damage func(t testing.TB, name, id string, data []byte)
+
+	// Allow lists the features that the backend may declare absent.
+	Allow []expiry.Feature
+
+	// Cases is how many cases must have run, so that none gets lost. Zero: any
+	// number.
+	Cases int
+}

@@ -1,0 +1,186 @@
+package conformance
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// Report is what a run says of itself, in a test attribute named sojourn.run.
+type Report struct {
+	Suite     string `json:"suite"`
+	Backend   string `json:"backend"`
+	Server    string `json:"server"`
+	Cases     int    `json:"cases"`
+	NotProven int    `json:"notProven"`
+}
+
+// Attach writes the report into the test's attributes and log.
+func (r Report) Attach(t testing.TB) {
+	t.Helper()
+	data, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Attr("sojourn.run", string(data))
+	t.Logf("%s on %s (%s): %d cases, %d not proven", r.Suite, r.Backend, r.Server, r.Cases, r.NotProven)
+}
+
+// Run runs every case as a parallel subtest.
+func Run(t *testing.T, h Harness) {
+	t.Helper()
+	if h.Open == nil {
+		t.Fatal("conformance: Harness.Open is missing")
+	}
+	desc := describe(t, &h)
+	for _, a := range undeclared(&h, desc) {
+		t.Errorf("conformance: %s declares %q absent (%s), and Harness.Allow does not list it", desc.Backend, a.Feature, a.Reason)
+	}
+	var ran, unproven atomic.Int64
+	t.Run("cases", func(t *testing.T) {
+		for _, cs := range Cases() {
+			t.Run(cs.Name, func(t *testing.T) {
+				t.Parallel()
+				switch missing := cs.missing(&h, desc); {
+				case missing == "":
+					cs.run(newC(t, &h, &cs))
+				case cs.needs.feature() != "":
+					assertUnsupported(newC(t, &h, &cs), cs.needs)
+				default:
+					unproven.Add(1)
+					t.Log("not proven: " + missing)
+					return
+				}
+				ran.Add(1)
+			})
+		}
+	})
+	Report{"records", desc.Backend, h.Server, int(ran.Load()), int(unproven.Load())}.Attach(t)
+	if h.Cases > 0 && int(ran.Load()) != h.Cases && !t.Failed() && !filtered(t, &ran, &unproven) {
+		t.Errorf("conformance: %d cases ran, the harness pins %d", ran.Load(), h.Cases)
+	}
+}
+
+// filtered reports whether -run left out some of the cases.
+func filtered(_ *testing.T, ran, unproven *atomic.Int64) bool {
+	return int(ran.Load()+unproven.Load()) < len(Cases())
+}
+
+func describe(t testing.TB, h *Harness) expiry.Description {
+	b := h.Open(t, freshName())
+	desc := b.Describe()
+	if err := b.Close(); err != nil {
+		t.Errorf("conformance: Close of a store that was not used: %v", err)
+	}
+	return desc
+}
+
+func undeclared(h *Harness, desc expiry.Description) []expiry.Absence {
+	var out []expiry.Absence
+	for _, a := range desc.Absent {
+		if !slices.Contains(h.Allow, a.Feature) || a.Reason == "" {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// missing says why the case cannot run; empty where it can.
+func (cs *Case) missing(h *Harness, desc expiry.Description) string {
+	if f := cs.needs.feature(); f != "" {
+		if reason, absent := desc.Lacks(f); absent {
+			return reason
+		}
+	}
+	if cs.needs == needLoss && h.LoseNext == nil {
+		return "the harness has no LoseNext"
+	}
+	if cs.needs == needDamage && h.Damage == nil {
+		return "the harness has no Damage"
+	}
+	return ""
+}
+
+// assertUnsupported is what a case on an absent feature becomes.
+func assertUnsupported(c *C, n need) {
+	switch n {
+	case needLabels:
+		_, err := c.b.Page(c.ctx(), c.now, expiry.Query{Label: "principal", Value: "p", Limit: 1})
+		c.is(err, model.ErrUnsupported, "a listing by label")
+	case needPaging:
+		_, err := c.b.Page(c.ctx(), c.now, expiry.Query{Limit: 1})
+		c.is(err, model.ErrUnsupported, "a listing")
+	case needSweep:
+		_, err := c.b.DeleteExpired(c.ctx(), c.now, 1, nil)
+		c.is(err, model.ErrUnsupported, "a sweep")
+	}
+}
+
+// CaseError is a case that failed under Check.
+type CaseError struct {
+	Case string
+	Log  string
+}
+
+func (e *CaseError) Error() string { return e.Case + ": " + e.Log }
+
+// Check runs the cases without a *testing.T, one after the other, and returns
+// the failures joined, each a *CaseError. With names, only the cases named. The
+// harness's functions get a testing.TB that records.
+func Check(ctx context.Context, h Harness, names ...string) error {
+	if h.Open == nil {
+		return errors.New("conformance: Harness.Open is missing")
+	}
+	var failures []error
+	known := map[string]bool{}
+	for _, cs := range Cases() {
+		known[cs.Name] = true
+		if len(names) > 0 && !slices.Contains(names, cs.Name) {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return errors.Join(append(failures, err)...)
+		}
+		if f := checkOne(ctx, &h, &cs); f != nil {
+			failures = append(failures, f)
+		}
+	}
+	for _, n := range names {
+		if !known[n] {
+			failures = append(failures, fmt.Errorf("conformance: no case is named %q", n))
+		}
+	}
+	return errors.Join(failures...)
+}
+
+func checkOne(ctx context.Context, h *Harness, cs *Case) error {
+	r := newRecorder(ctx, cs.Name)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer r.recoverPanic()
+		b := h.Open(r, freshName())
+		desc := b.Describe()
+		_ = b.Close()
+		switch missing := cs.missing(h, desc); {
+		case missing == "":
+			cs.run(newC(r, h, cs))
+		case cs.needs.feature() != "":
+			assertUnsupported(newC(r, h, cs), cs.needs)
+		}
+	})
+	wg.Wait()
+	r.runCleanups()
+	if r.Failed() {
+		return &CaseError{Case: cs.Name, Log: strings.TrimSpace(r.text())}
+	}
+	return nil
+}

@@ -1,0 +1,19 @@
+package main
+
+import (
+	"sync"
+	"testing"
+
+	"github.com/sojourn-go/sojourn/conformance"
+	"github.com/sojourn-go/sojourn/expiry"
+)
+
+func TestConformance(t *testing.T) {
+	var maps sync.Map // one Map for each name
+	conformance.Run(t, conformance.Harness{
+		Open: func(_ testing.TB, name string) expiry.ModelExpirySupport {
+			m, _ := maps.LoadOrStore(name, NewMap())
+			return &MapBackend{Map: m.(*Map)}
+		},
+	})
+}

@@ -1,0 +1,256 @@
+package expiry
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// front does once, without generics, what every Store needs around its
+// backend: validation, the clock, lost answers, errors and observation.
+type front struct {
+	b        ModelExpirySupport
+	desc     Description
+	clock    Clock
+	observe  Observer
+	look     time.Duration
+	attempts int
+}
+
+// call is one method call of a Store under way.
+type call struct {
+	f     *front
+	ctx   context.Context
+	op    string
+	id    string
+	start time.Time
+	calls int
+	now   time.Time
+}
+
+func (f *front) begin(ctx context.Context, op, id string) call {
+	c := call{f: f, ctx: ctx, op: op, id: id, now: f.now()}
+	if f.observe != nil {
+		c.start = time.Now()
+	}
+	return c
+}
+
+// now is the clock's time in whole milliseconds. It rounds down where expiries
+// round up, so that both agree on the instant of an expiry.
+func (f *front) now() time.Time { return f.clock.Now().UTC().Truncate(time.Millisecond) }
+
+// end wraps the error exactly once and tells the observer.
+func (c *call) end(err error) error {
+	if err != nil {
+		err = &model.Error{Op: c.op, Backend: c.f.desc.Backend, ID: c.id, Err: err}
+	}
+	if c.f.observe != nil {
+		c.f.observe(c.ctx, Observation{
+			Op: c.op, Backend: c.f.desc.Backend, ID: c.id,
+			Duration: time.Since(c.start), Calls: c.calls, Err: err,
+		})
+	}
+	return err
+}
+
+// classified makes sure that a driver's error has a kind: one without is taken
+// for the given kind, unless it is the context's own.
+func classified(err, kind error) error {
+	if err == nil || model.KindOf(err) != nil || isContext(err) {
+		return err
+	}
+	return model.Fault(kind, "the backend gave no reason", err)
+}
+
+func isContext(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// get returns a live record.
+func (c *call) get(ctx context.Context, id string) (model.Record, error) {
+	if err := ctx.Err(); err != nil {
+		return model.Record{}, err
+	}
+	c.calls++
+	rec, err := c.f.b.Get(ctx, c.now, id)
+	switch {
+	case err != nil:
+		return model.Record{}, classified(err, model.ErrUnavailable)
+	case rec.ID != id:
+		return model.Record{}, model.Fault(model.ErrCorrupt, "the record of another id", nil)
+	case rec.Expired(c.now):
+		return model.Record{}, model.ErrNotFound
+	}
+	return rec, nil
+}
+
+// write mints the revision, sends the write once, and looks once where the
+// answer was lost.
+func (c *call) write(w *Write) (model.Record, error) {
+	if err := c.ctx.Err(); err != nil {
+		return model.Record{}, err
+	}
+	if err := c.checkWrite(w); err != nil {
+		return model.Record{}, err
+	}
+	w.Rev = model.NewRevision()
+	c.calls++
+	rec, err := c.f.b.Write(c.ctx, c.now, *w)
+	if err = classified(err, model.ErrUnknown); !errors.Is(err, model.ErrUnknown) {
+		return rec, err
+	}
+	lost := err
+	cur, res := c.lookFor(w.ID, func(cur *model.Record) lookResult {
+		switch {
+		case cur.Rev == w.Rev:
+			return lookDone
+		case w.Cond == model.Match && cur.Rev == w.Prev.Rev:
+			return lookAgain
+		}
+		return lookUnknown
+	})
+	switch res {
+	case lookDone:
+		return cur.Head(), nil
+	case lookAgain:
+		// The revision before is still there, so the write was not applied
+		// yet; should it arrive late, at most one of the two matches.
+		c.calls++
+		if rec, err = c.f.b.Write(c.ctx, c.now, *w); err == nil {
+			return rec, nil
+		}
+		if errors.Is(err, model.ErrConflict) && rec.Rev == w.Rev {
+			return rec.Head(), nil
+		}
+	}
+	return model.Record{}, lost
+}
+
+// touch moves an expiry, and looks once where the answer was lost.
+func (c *call) touch(t *Touch) (model.Record, error) {
+	if err := c.ctx.Err(); err != nil {
+		return model.Record{}, err
+	}
+	c.calls++
+	rec, err := c.f.b.Touch(c.ctx, c.now, *t)
+	if err = classified(err, model.ErrUnknown); !errors.Is(err, model.ErrUnknown) {
+		return rec, err
+	}
+	cur, res := c.lookFor(t.ID, func(cur *model.Record) lookResult {
+		if !t.Prev.Rev.IsZero() && cur.Rev != t.Prev.Rev {
+			return lookUnknown
+		}
+		if !t.Result(cur.ExpiresAt).Equal(cur.ExpiresAt) {
+			return lookUnknown
+		}
+		return lookDone
+	})
+	if res == lookDone {
+		return cur.Head(), nil
+	}
+	return model.Record{}, err
+}
+
+// remove deletes, and looks once where the answer was lost. A record that is
+// gone may have been deleted by another: only one that is still at the
+// revision tells anything.
+func (c *call) remove(id string, cond model.Cond, prev model.Record) error {
+	if err := c.ctx.Err(); err != nil {
+		return err
+	}
+	c.calls++
+	err := classified(c.f.b.Delete(c.ctx, c.now, id, cond, prev), model.ErrUnknown)
+	if !errors.Is(err, model.ErrUnknown) || cond != model.Match {
+		return err
+	}
+	_, res := c.lookFor(id, func(cur *model.Record) lookResult {
+		if cur.Rev == prev.Rev {
+			return lookAgain
+		}
+		return lookUnknown
+	})
+	if res == lookAgain {
+		c.calls++
+		if again := c.f.b.Delete(c.ctx, c.now, id, cond, prev); again == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+type lookResult uint8
+
+const (
+	lookUnknown lookResult = iota
+	lookDone
+	lookAgain
+)
+
+// lookFor reads the record once, under a limit of its own even if the caller's
+// context has ended, and lets judge say what it means. Nothing is sent again
+// for a caller who has gone.
+func (c *call) lookFor(id string, judge func(*model.Record) lookResult) (model.Record, lookResult) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), c.f.look)
+	defer cancel()
+	cur, err := c.get(ctx, id)
+	if err != nil {
+		return model.Record{}, lookUnknown
+	}
+	res := judge(&cur)
+	if res == lookAgain && c.ctx.Err() != nil {
+		res = lookUnknown
+	}
+	return cur, res
+}
+
+// checkWrite is all that can be known to be wrong before any I/O.
+func (c *call) checkWrite(w *Write) error {
+	if !w.KeepExpiry {
+		if err := model.CheckExpiry(c.now, w.ExpiresAt); err != nil {
+			return err
+		}
+		if limit := c.f.desc.MaxTTL; limit > 0 && (w.ExpiresAt.IsZero() || w.ExpiresAt.Sub(c.now) > limit) {
+			return model.Fault(model.ErrInvalid, "the expiry is further away than the backend's limit of "+limit.String(), nil)
+		}
+	}
+	for name, value := range w.Labels {
+		if err := c.checkLabel(name, value); err != nil {
+			return err
+		}
+	}
+	if limit := c.f.desc.MaxValue; limit > 0 && len(w.Value) > limit {
+		return model.ErrTooLarge
+	}
+	return nil
+}
+
+func (c *call) checkLabel(name, value string) error {
+	if reason, absent := c.f.desc.Lacks(FeatureLabels); absent {
+		return model.Fault(model.ErrUnsupported, reason, nil)
+	}
+	if !c.f.desc.HasLabel(name) {
+		return model.Fault(model.ErrInvalid, "the label is not declared in the backend's Options.Labels", nil)
+	}
+	return model.CheckLabelValue(value)
+}
+
+// pause waits between two rounds of a compare-and-set loop: not at all before
+// the second try, then a random time that grows to some 30 ms.
+func (c *call) pause(attempt int) error {
+	if attempt == 0 {
+		return c.ctx.Err()
+	}
+	limit := time.Millisecond << min(attempt-1, 5)
+	t := time.NewTimer(rand.N(limit)) //nolint:gosec // jitter, not a secret
+	defer t.Stop()
+	select {
+	case <-c.ctx.Done():
+		return c.ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}

@@ -1,0 +1,117 @@
+package expiry
+
+import (
+	"time"
+
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// The functions of this file are the contract's decisions, for backends that
+// decide in Go rather than on their server.
+
+// CheckWrite returns ErrInvalid for a write that no state of the store could
+// allow: rule R29.
+func CheckWrite(w *Write) error {
+	switch w.Cond {
+	case model.Always, model.Absent:
+		if w.KeepExpiry || w.KeepLabels {
+			return model.Fault(model.ErrInvalid, "a create or upsert has nothing to keep", nil)
+		}
+	case model.Live:
+	case model.Match:
+		if w.Prev.Rev.IsZero() {
+			return model.Fault(model.ErrInvalid, "compare-and-set without a revision", nil)
+		}
+	default:
+		return model.Fault(model.ErrInvalid, "a write without a condition", nil)
+	}
+	if w.Rev.IsZero() {
+		return model.Fault(model.ErrInvalid, "a write without a new revision", nil)
+	}
+	return nil
+}
+
+// CheckTouch returns ErrInvalid for a touch without a mode: rule R37.
+func CheckTouch(t *Touch) error {
+	switch t.Mode {
+	case Set, Extend:
+		if t.ExpiresAt.IsZero() {
+			return model.Fault(model.ErrInvalid, "a touch without an expiry", nil)
+		}
+		return nil
+	case Clear:
+		return nil
+	}
+	return model.Fault(model.ErrInvalid, "a touch without a mode", nil)
+}
+
+// CheckDelete returns ErrInvalid for a delete that no state of the store could
+// allow: rule R41.
+func CheckDelete(c model.Cond, prev model.Revision) error {
+	switch {
+	case c == model.Live, c == model.Match && !prev.IsZero():
+		return nil
+	case c == model.Match:
+		return model.Fault(model.ErrInvalid, "a delete at no revision", nil)
+	}
+	return model.Fault(model.ErrInvalid, "a delete takes live or match", nil)
+}
+
+// Judge decides a condition against what is stored under the id: nil,
+// ErrNotFound, ErrExists or ErrConflict. Cur is nil where nothing is stored.
+func Judge(now time.Time, cur *model.Record, c model.Cond, prev model.Revision) error {
+	live := cur != nil && !cur.Expired(now)
+	switch c {
+	case model.Always:
+		return nil
+	case model.Absent:
+		if live {
+			return model.ErrExists
+		}
+		return nil
+	case model.Live, model.Match:
+		if !live {
+			return model.ErrNotFound
+		}
+		if c == model.Match && cur.Rev != prev {
+			return model.ErrConflict
+		}
+		return nil
+	}
+	return model.ErrInvalid
+}
+
+// Result is the record that a write whose condition holds leaves in force,
+// given what was there: w.Record, with the expiry and labels that it keeps.
+// It shares memory with w and cur.
+func (w *Write) Result(cur *model.Record) model.Record {
+	r := w.Record
+	if w.KeepExpiry && cur != nil {
+		r.ExpiresAt = cur.ExpiresAt
+	}
+	if w.KeepLabels && cur != nil {
+		r.Labels = cur.Labels
+	}
+	return r
+}
+
+// Result is the expiry that a touch leaves in force, given the one before.
+func (t *Touch) Result(cur time.Time) time.Time {
+	switch t.Mode {
+	case Set:
+		return t.ExpiresAt
+	case Extend:
+		if !cur.IsZero() && t.ExpiresAt.After(cur) {
+			return t.ExpiresAt
+		}
+		return cur
+	default:
+		return time.Time{}
+	}
+}
+
+// Bears reports whether the record belongs to the query's listing: every one
+// does without a label.
+func (q *Query) Bears(r *model.Record) bool {
+	return q.Label == "" || r.Labels[q.Label] == q.Value
+}

@@ -1,0 +1,220 @@
+package expiry
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	"github.com/sojourn-go/sojourn/model"
+)
+
+const (
+	defaultPage = 100
+	maxPage     = 1000
+)
+
+// Listing is one page of a store's records.
+type Listing[T any] struct {
+	Items []Item[T]
+	// Failed has an error for each stored record that could not be read:
+	// a *model.Error with its id that matches ErrCorrupt.
+	Failed []error
+	Next   string // for ListOptions.After; empty at the end
+}
+
+// Page returns a page of live records. Fewer items than asked for, even none,
+// are no sign of the end: an empty Next is. Next stays valid as long as the
+// storage. A record that is live throughout all pages appears exactly once.
+func (s *Store[T]) Page(ctx context.Context, opts *ListOptions) (Listing[T], error) {
+	c := s.begin(ctx, "Page", "")
+	l, err := s.page(&c, opts)
+	return l, c.end(err)
+}
+
+func (s *Store[T]) page(c *call, opts *ListOptions) (Listing[T], error) {
+	q, err := c.query(opts)
+	if err != nil {
+		return Listing[T]{}, err
+	}
+	p, err := c.page(q)
+	if err != nil {
+		return Listing[T]{}, err
+	}
+	l := Listing[T]{Items: make([]Item[T], 0, len(p.Records)), Next: p.Next}
+	for _, id := range p.Corrupt {
+		l.Failed = append(l.Failed, c.corrupt(id, model.ErrCorrupt))
+	}
+	for _, rec := range p.Records {
+		if q.KeysOnly {
+			l.Items = append(l.Items, itemOf[T](rec))
+			continue
+		}
+		it, err := s.open(rec)
+		if err != nil {
+			l.Failed = append(l.Failed, c.corrupt(rec.ID, err))
+			continue
+		}
+		l.Items = append(l.Items, it)
+	}
+	return l, nil
+}
+
+func (c *call) corrupt(id string, err error) error {
+	return &model.Error{Op: c.op, Backend: c.f.desc.Backend, ID: id, Err: err}
+}
+
+// query checks the options of a listing.
+func (c *call) query(opts *ListOptions) (Query, error) {
+	var o ListOptions
+	if opts != nil {
+		o = *opts
+	}
+	q := Query{Label: o.Label, Value: o.Value, After: o.After, Limit: o.PageSize, KeysOnly: o.KeysOnly}
+	if q.Limit == 0 {
+		q.Limit = defaultPage
+	}
+	if q.Limit < 0 || q.Limit > maxPage {
+		return q, model.Fault(model.ErrInvalid, "a page has 1 to 1000 records", nil)
+	}
+	if o.Label == "" && o.Value != "" {
+		return q, model.Fault(model.ErrInvalid, "a label's value without its name", nil)
+	}
+	if o.Label != "" {
+		return q, c.checkLabel(o.Label, o.Value)
+	}
+	return q, nil
+}
+
+// page asks for one page and drops what has expired.
+func (c *call) page(q Query) (Page, error) {
+	if err := c.ctx.Err(); err != nil {
+		return Page{}, err
+	}
+	c.calls++
+	p, err := c.f.b.Page(c.ctx, c.now, q)
+	if err != nil {
+		return Page{}, classified(err, model.ErrUnavailable)
+	}
+	live := p.Records[:0]
+	for _, rec := range p.Records {
+		if !rec.Expired(c.now) {
+			live = append(live, rec)
+		}
+	}
+	p.Records = live
+	return p, nil
+}
+
+// All yields every live record, page by page. A record that cannot be read is
+// yielded as an Item with its ID and an error that matches ErrCorrupt, and the
+// listing goes on; any other error ends it.
+//
+//   - R76: A listing cut short by the caller stops asking.
+func (s *Store[T]) All(ctx context.Context, opts *ListOptions) iter.Seq2[Item[T], error] {
+	return func(yield func(Item[T], error) bool) {
+		var o ListOptions
+		if opts != nil {
+			o = *opts
+		}
+		for {
+			c := s.begin(ctx, "All", "")
+			l, err := s.page(&c, &o)
+			if err = c.end(err); err != nil {
+				yield(Item[T]{}, err)
+				return
+			}
+			for _, failed := range l.Failed {
+				var e *model.Error
+				errors.As(failed, &e)
+				if !yield(Item[T]{ID: e.ID}, failed) {
+					return
+				}
+			}
+			for _, it := range l.Items {
+				if !yield(it, nil) {
+					return
+				}
+			}
+			if l.Next == "" {
+				return
+			}
+			o.After = l.Next
+		}
+	}
+}
+
+// Count returns the number of live records, of those with a label where opts
+// names one.
+//
+//   - R77: Live records only, swept or not.
+func (s *Store[T]) Count(ctx context.Context, opts *ListOptions) (int, error) {
+	c := s.begin(ctx, "Count", "")
+	q, err := c.query(opts)
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return 0, c.end(err)
+	}
+	c.calls++
+	n, err := Count(ctx, s.b, c.now, q.Label, q.Value)
+	return n, c.end(classified(err, model.ErrUnavailable))
+}
+
+// DeleteByLabel removes every live record that bears the value under the
+// label, each at the revision seen, and lists again until a listing is empty,
+// a bounded number of times and then ErrConflict. It returns how many it
+// removed, also beside an error. What is created after the last listing is
+// later than the call.
+//
+//   - R78: No record that bore the label when the call began survives it.
+//   - R79: The count is of those that this call removed.
+func (s *Store[T]) DeleteByLabel(ctx context.Context, label, value string) (int, error) {
+	c := s.begin(ctx, "DeleteByLabel", "")
+	n, err := c.deleteByLabel(label, value)
+	return n, c.end(err)
+}
+
+func (c *call) deleteByLabel(label, value string) (int, error) {
+	if label == "" {
+		return 0, model.Fault(model.ErrInvalid, "no label", nil)
+	}
+	if err := c.checkLabel(label, value); err != nil {
+		return 0, err
+	}
+	removed := 0
+	for range c.f.attempts {
+		n, seen, err := c.deleteRound(Query{Label: label, Value: value, Limit: defaultPage, KeysOnly: true})
+		removed += n
+		if err != nil || seen == 0 {
+			return removed, err
+		}
+		c.now = c.f.now()
+	}
+	return removed, model.Fault(model.ErrConflict, "others keep writing records with this label", nil)
+}
+
+// deleteRound is one listing, with the records of each page deleted.
+func (c *call) deleteRound(q Query) (removed, seen int, err error) {
+	for {
+		p, err := c.page(q)
+		if err != nil {
+			return removed, seen, err
+		}
+		seen += len(p.Records)
+		for _, rec := range p.Records {
+			err := c.remove(rec.ID, model.Match, rec)
+			switch {
+			case err == nil:
+				removed++
+			case errors.Is(err, model.ErrConflict), errors.Is(err, model.ErrNotFound):
+			default:
+				return removed, seen, err
+			}
+		}
+		if p.Next == "" {
+			return removed, seen, nil
+		}
+		q.After = p.Next
+	}
+}

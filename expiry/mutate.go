@@ -1,0 +1,131 @@
+package expiry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// Mutate changes a live record through a function, by compare-and-set: it
+// reads, calls change, and writes at the revision read, again from the start
+// while others win, a bounded number of times and then ErrConflict. Change may
+// run more than once, each time on a fresh value. Its error ends Mutate, which
+// returns that very error and writes nothing. Expiry and labels are kept
+// unless opts gives them; opts.If limits it to that version, without retries.
+//
+//   - R72: Concurrent mutations lose nothing.
+//   - R73: Nothing is written where neither the bytes nor opts change
+//     anything.
+func (s *Store[T]) Mutate(ctx context.Context, id string, change func(*T) error, opts *WriteOptions) (Item[T], error) {
+	return s.modify(ctx, "Mutate", id, opts, func(it *Item[T]) ([]byte, error) {
+		if err := change(&it.Value); err != nil {
+			return nil, userError{err}
+		}
+		return encode(s.codec, it.Value)
+	})
+}
+
+// userError marks what a caller's own function returned; it is handed back as
+// it came.
+type userError struct{ error }
+
+// UpdatePartial replaces top-level fields of a JSON value by compare-and-set:
+// a nil removes the field, any other value replaces the whole of it.
+// ErrUnsupported for a codec other than JSON; ErrInvalid where the stored
+// value is no JSON object, or where the result is no value of T.
+//
+//   - R74: Fields that are not named keep their bytes.
+//   - R75: A nested value is replaced whole, an array too.
+func (s *Store[T]) UpdatePartial(ctx context.Context, id string, fields map[string]any, opts *WriteOptions) (Item[T], error) {
+	const op = "UpdatePartial"
+	if s.codec.Name() != JSON().Name() {
+		c := s.begin(ctx, op, id)
+		return Item[T]{}, c.end(model.Fault(model.ErrUnsupported, "fields need JSON, the store has "+s.codec.Name(), nil))
+	}
+	patch, err := newPatch(s.codec, fields)
+	if err != nil {
+		c := s.begin(ctx, op, id)
+		return Item[T]{}, c.end(err)
+	}
+	return s.modify(ctx, op, id, opts, func(it *Item[T]) ([]byte, error) {
+		data, err := patch.apply(it.rec.Value)
+		if err != nil {
+			return nil, err
+		}
+		var v T
+		if err := s.codec.Decode(data, &v); err != nil {
+			return nil, model.Fault(model.ErrInvalid, "the fields make no value of the store's type", err)
+		}
+		it.Value = v
+		return data, nil
+	})
+}
+
+// modify is the compare-and-set loop.
+func (s *Store[T]) modify(ctx context.Context, op, id string, opts *WriteOptions, change func(*Item[T]) ([]byte, error)) (Item[T], error) {
+	c := s.begin(ctx, op, id)
+	it, err := s.modifyLoop(&c, id, opts, change)
+	var own userError
+	if errors.As(err, &own) {
+		_ = c.end(nil)
+		return Item[T]{}, own.error
+	}
+	if err != nil {
+		return Item[T]{}, c.end(err)
+	}
+	return it, c.end(nil)
+}
+
+func (s *Store[T]) modifyLoop(c *call, id string, opts *WriteOptions, change func(*Item[T]) ([]byte, error)) (Item[T], error) {
+	w, err := s.conditions(model.Live, opts)
+	if err == nil {
+		err = model.CheckID(id)
+	}
+	if err != nil {
+		return Item[T]{}, err
+	}
+	only := w.Prev.Rev
+	keeps := w.KeepExpiry && w.KeepLabels
+	it, err := s.get(c, id)
+	for attempt := 0; err == nil; attempt++ {
+		if !only.IsZero() && it.Revision != only {
+			return Item[T]{}, model.ErrConflict
+		}
+		before := it.rec
+		data, cerr := change(&it)
+		if cerr != nil {
+			return Item[T]{}, cerr
+		}
+		if keeps && bytes.Equal(data, before.Value) {
+			return it, nil
+		}
+		w.ID, w.Encoding, w.Value = id, s.codec.Name(), data
+		w.Cond, w.Prev = model.Match, before
+		rec, werr := c.write(&w)
+		if werr == nil {
+			rec.Value = data
+			out := itemOf[T](rec)
+			out.Value = it.Value
+			return out, nil
+		}
+		if !errors.Is(werr, model.ErrConflict) || !only.IsZero() || attempt+1 >= c.f.attempts {
+			return Item[T]{}, werr
+		}
+		if err = c.pause(attempt); err != nil {
+			return Item[T]{}, err
+		}
+		it, err = s.fresh(c, id, attempt, rec)
+	}
+	return Item[T]{}, err
+}
+
+// fresh is the record to try again on: the winner, where the backend gave it
+// whole and no pause made it stale, else a new read.
+func (s *Store[T]) fresh(c *call, id string, attempt int, winner model.Record) (Item[T], error) {
+	if attempt == 0 && winner.Value != nil && winner.ID == id && !winner.Expired(c.now) {
+		return s.open(winner)
+	}
+	return s.get(c, id)
+}

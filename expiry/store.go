@@ -1,0 +1,239 @@
+package expiry
+
+import (
+	"context"
+	"time"
+
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// Store keeps values of one type in a backend. It is safe for concurrent use;
+// its zero value is not usable, NewStore makes one.
+//
+// Every method returns a *model.Error that matches one sentinel of package
+// model. The rules below are tested on every backend, like those of
+// ModelExpirySupport.
+//
+//   - R61: Bad input is ErrInvalid before any I/O: an id, label, label value,
+//     expiry or version that is none.
+//   - R62: Errors are *model.Error, match exactly one sentinel, and have no
+//     value in their text.
+//   - R63: A value decodes to the same Go value on every backend.
+//   - R64: A value that cannot be encoded is ErrInvalid; stored bytes that are
+//     no value of the type are ErrCorrupt for that record alone.
+//   - R65: Sub-millisecond expiries round up.
+//   - R66: No revision returns for an id, not after delete and create either.
+//   - R67: After a lost answer the store looks once: a write whose revision is
+//     there succeeded, a compare-and-set whose old revision is still there is
+//     sent once more, a touch whose expiry is in force succeeded; anything
+//     else is ErrUnknown.
+type Store[T any] struct {
+	front
+	codec Codec
+	opts  StoreOptions
+}
+
+// NewStore returns a Store of T on the backend. It does no I/O. A nil backend
+// or a negative option is ErrInvalid; nil options are the defaults.
+func NewStore[T any](backend ModelExpirySupport, opts *StoreOptions) (*Store[T], error) {
+	const op = "NewStore"
+	if backend == nil {
+		return nil, &model.Error{Op: op, Err: model.Fault(model.ErrInvalid, "no backend", nil)}
+	}
+	o, err := opts.withDefaults()
+	if err != nil {
+		return nil, &model.Error{Op: op, Err: err}
+	}
+	return &Store[T]{
+		front: front{
+			b: backend, desc: backend.Describe(), clock: o.Clock,
+			observe: o.Observe, look: o.LookTimeout, attempts: o.Attempts,
+		},
+		codec: o.Codec,
+		opts:  o,
+	}, nil
+}
+
+// Get returns the live record with that id, or ErrNotFound.
+//
+//   - R68: It takes one driver call.
+func (s *Store[T]) Get(ctx context.Context, id string) (Item[T], error) {
+	c := s.begin(ctx, "Get", id)
+	it, err := s.get(&c, id)
+	return it, c.end(err)
+}
+
+func (s *Store[T]) get(c *call, id string) (Item[T], error) {
+	if err := model.CheckID(id); err != nil {
+		return Item[T]{}, err
+	}
+	rec, err := c.get(c.ctx, id)
+	if err != nil {
+		return Item[T]{}, err
+	}
+	return s.open(rec)
+}
+
+// Create stores a value under an id that no live record has, else ErrExists.
+// An expired record under the id is replaced, and nothing of it is kept.
+//
+//   - R69: The store's TTL applies unless the call says otherwise.
+func (s *Store[T]) Create(ctx context.Context, id string, v T, opts *WriteOptions) (Item[T], error) {
+	return s.put(ctx, "Create", model.Absent, id, v, opts)
+}
+
+// Upsert stores the value whatever was there: the one write that may bring
+// back what was deleted. The store's TTL applies unless the call says
+// otherwise, and nothing of the record before is kept.
+func (s *Store[T]) Upsert(ctx context.Context, id string, v T, opts *WriteOptions) (Item[T], error) {
+	return s.put(ctx, "Upsert", model.Always, id, v, opts)
+}
+
+// Update replaces the value of a live record, else ErrNotFound; with opts.If
+// only at that version, else ErrConflict.
+//
+//   - R70: Expiry and labels are kept unless the call gives them.
+func (s *Store[T]) Update(ctx context.Context, id string, v T, opts *WriteOptions) (Item[T], error) {
+	return s.put(ctx, "Update", model.Live, id, v, opts)
+}
+
+func (s *Store[T]) put(ctx context.Context, op string, cond model.Cond, id string, v T, opts *WriteOptions) (Item[T], error) {
+	c := s.begin(ctx, op, id)
+	w, err := s.prepare(cond, id, v, opts)
+	if err != nil {
+		return Item[T]{}, c.end(err)
+	}
+	it, err := s.send(&c, &w)
+	if err != nil {
+		return Item[T]{}, c.end(err)
+	}
+	it.Value = v
+	return it, c.end(nil)
+}
+
+// send writes and returns the item in force, without its decoded value.
+func (s *Store[T]) send(c *call, w *Write) (Item[T], error) {
+	rec, err := c.write(w)
+	if err != nil {
+		return Item[T]{}, err
+	}
+	rec.Value = w.Value
+	return itemOf[T](rec), nil
+}
+
+// prepare makes a write of a call's arguments, without touching the backend.
+func (s *Store[T]) prepare(cond model.Cond, id string, v any, opts *WriteOptions) (Write, error) {
+	if err := model.CheckID(id); err != nil {
+		return Write{}, err
+	}
+	w, err := s.conditions(cond, opts)
+	if err != nil {
+		return Write{}, err
+	}
+	w.ID, w.Encoding = id, s.codec.Name()
+	w.Value, err = encode(s.codec, v)
+	return w, err
+}
+
+// conditions is the part of a write that the options decide.
+func (s *Store[T]) conditions(cond model.Cond, opts *WriteOptions) (Write, error) {
+	var o WriteOptions
+	if opts != nil {
+		o = *opts
+	}
+	w := Write{Cond: cond}
+	update := cond == model.Live || cond == model.Match
+	if o.If != nil {
+		if !update {
+			return w, model.Fault(model.ErrInvalid, "a create or upsert takes no version", nil)
+		}
+		if o.If.prev.Rev.IsZero() {
+			return w, model.Fault(model.ErrInvalid, "the version has no revision", nil)
+		}
+		w.Cond, w.Prev = model.Match, o.If.record()
+	}
+	var err error
+	w.ExpiresAt, w.KeepExpiry, err = o.Expiry.resolve(s.clock, s.opts.TTL, update)
+	w.Labels = o.Labels
+	w.KeepLabels = update && o.Labels == nil
+	return w, err
+}
+
+// Touch moves the expiry of a live record, else ErrNotFound, and returns the
+// expiry in force. Value and revision stay as they are.
+func (s *Store[T]) Touch(ctx context.Context, id string, e Expiry, opts *TouchOptions) (time.Time, error) {
+	c := s.begin(ctx, "Touch", id)
+	at, err := s.touchWith(&c, id, e, opts)
+	return at, c.end(err)
+}
+
+func (s *Store[T]) touchWith(c *call, id string, e Expiry, opts *TouchOptions) (time.Time, error) {
+	if err := model.CheckID(id); err != nil {
+		return time.Time{}, err
+	}
+	var o TouchOptions
+	if opts != nil {
+		o = *opts
+	}
+	at, keep, err := e.resolve(s.clock, s.opts.TTL, false)
+	if err == nil && keep {
+		err = model.Fault(model.ErrInvalid, "a touch that keeps the expiry", nil)
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	if err := model.CheckExpiry(c.now, at); err != nil {
+		return time.Time{}, err
+	}
+	t := Touch{ID: id, Mode: Set, ExpiresAt: at, Prev: o.Prev.record()}
+	switch {
+	case o.Extend && at.IsZero():
+		return time.Time{}, model.Fault(model.ErrInvalid, "never is no time to extend to", nil)
+	case o.Extend:
+		t.Mode = Extend
+	case at.IsZero():
+		t.Mode = Clear
+	}
+	rec, err := c.touch(&t)
+	return rec.ExpiresAt, err
+}
+
+// Delete removes a live record, else ErrNotFound; with opts.If only at that
+// version, else ErrConflict.
+func (s *Store[T]) Delete(ctx context.Context, id string, opts *DeleteOptions) error {
+	c := s.begin(ctx, "Delete", id)
+	return c.end(s.deleteWith(&c, id, opts))
+}
+
+func (s *Store[T]) deleteWith(c *call, id string, opts *DeleteOptions) error {
+	if err := model.CheckID(id); err != nil {
+		return err
+	}
+	if opts == nil {
+		return c.remove(id, model.Live, model.Record{})
+	}
+	if opts.If == nil {
+		return c.remove(id, model.Live, opts.Prev.record())
+	}
+	if opts.If.prev.Rev.IsZero() {
+		return model.Fault(model.ErrInvalid, "the version has no revision", nil)
+	}
+	return c.remove(id, model.Match, opts.If.record())
+}
+
+// Take returns a record and removes it at the revision that it returned:
+// reset links, OAuth state, one-time codes.
+//
+//   - R71: Of many concurrent takers at most one gets the record; the others
+//     get ErrNotFound or ErrConflict.
+func (s *Store[T]) Take(ctx context.Context, id string) (Item[T], error) {
+	c := s.begin(ctx, "Take", id)
+	it, err := s.get(&c, id)
+	if err == nil {
+		err = c.remove(id, model.Match, it.rec)
+	}
+	if err != nil {
+		return Item[T]{}, c.end(err)
+	}
+	return it, c.end(nil)
+}

@@ -1,0 +1,121 @@
+// Command testrun runs go test and says what was proven: which suite ran how many cases on which
+// server, what was skipped and why.
+//
+//	go run ./internal/testrun [-v] [go test's flags, as -name=value] [packages, default ./...]
+//
+// Each package's line and the output of failed tests appear as they come, in go test's own form; with
+// -v all output does. After half a minute of silence a line tells what is running. A table follows of
+// the runs that tests reported by t.Attr("sojourn.run", …), then the skipped and the failed tests, and
+// a last line "N passed, N failed, N skipped". The exit status is that of go test.
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"time"
+)
+
+const silence = 30 * time.Second
+
+func main() {
+	verbose, arguments := parse(os.Args[1:])
+	status, err := run(context.Background(), os.Stdout, verbose, arguments)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "testrun:", err)
+		status = max(status, 1)
+	}
+	os.Exit(status)
+}
+
+// parse splits testrun's own flag from go test's arguments.
+func parse(arguments []string) (verbose bool, forGoTest []string) {
+	forGoTest = []string{"test", "-race", "-json"}
+	packages := false
+	for _, argument := range arguments {
+		if argument == "-v" {
+			verbose = true
+			continue
+		}
+		packages = packages || !strings.HasPrefix(argument, "-")
+		forGoTest = append(forGoTest, argument)
+	}
+	if !packages {
+		forGoTest = append(forGoTest, "./...")
+	}
+	return verbose, forGoTest
+}
+
+// run runs go test, reports on out, and returns go test's exit status.
+func run(ctx context.Context, out io.Writer, verbose bool, arguments []string) (int, error) {
+	// A terminal interrupts the whole group: go test ends in its own time, and what it said until then
+	// is still reported.
+	interrupts := make(chan os.Signal, 1)
+	signal.Notify(interrupts, os.Interrupt)
+	defer signal.Stop(interrupts)
+
+	command := exec.CommandContext(ctx, "go", arguments...) //nolint:gosec // its purpose is to run what it is told
+	command.Stderr = os.Stderr
+	stream, err := command.StdoutPipe()
+	if err != nil {
+		return 1, err
+	}
+	if err := command.Start(); err != nil {
+		return 1, err
+	}
+	report := newReport(out, verbose)
+	follow(report, stream, silence)
+	err = command.Wait()
+	malformed := report.summarize()
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		return max(exit.ExitCode(), 1), nil
+	case err != nil:
+		return 1, err
+	case malformed > 0:
+		return 1, fmt.Errorf("%d tests reported their run in a form that is not understood", malformed)
+	}
+	return 0, nil
+}
+
+// follow feeds the lines of a stream to the report until it ends, and has the report say what is
+// running whenever it printed nothing for a while.
+func follow(report *report, stream io.Reader, silence time.Duration) {
+	lines := make(chan string)
+	go func() {
+		defer close(lines)
+		reader := bufio.NewReader(stream) // a Scanner would stop at a long line
+		for {
+			line, err := reader.ReadString('\n')
+			if line != "" {
+				lines <- line
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	timer := time.NewTimer(silence)
+	defer timer.Stop()
+	for {
+		select {
+		case line, open := <-lines:
+			if !open {
+				return
+			}
+			if report.line(line) {
+				timer.Reset(silence)
+			}
+		case <-timer.C:
+			report.heartbeat(time.Now())
+			timer.Reset(silence)
+		}
+	}
+}
