@@ -53,6 +53,11 @@ $(GOLANGCI_LINT):
 	@echo "building golangci-lint $(GOLANGCI_LINT_VERSION), once: about a minute"
 	@GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 
+.PHONY: generate
+generate: ## Rewrite what is generated from comments and code
+	go run ./internal/rulegen -out conformance/rules.go expiry
+	go test -count=1 ./internal/arch -update
+
 .PHONY: tidy
 tidy: ## Format the code and tidy go.mod
 	gofmt -w .

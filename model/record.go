@@ -69,13 +69,13 @@ type Record struct {
 
 // Expired reports whether the record is gone at now: from the instant
 // ExpiresAt on, and never where ExpiresAt is zero.
-func (r *Record) Expired(now time.Time) bool {
+func (r Record) Expired(now time.Time) bool {
 	return !r.ExpiresAt.IsZero() && !now.Before(r.ExpiresAt)
 }
 
 // Clone returns a deep copy.
-func (r *Record) Clone() Record {
-	c := *r
+func (r Record) Clone() Record {
+	c := r
 	c.Labels = maps.Clone(r.Labels)
 	if r.Value != nil {
 		c.Value = append(make([]byte, 0, len(r.Value)), r.Value...)
@@ -84,8 +84,8 @@ func (r *Record) Clone() Record {
 }
 
 // Head returns a deep copy without the value.
-func (r *Record) Head() Record {
-	c := *r
+func (r Record) Head() Record {
+	c := r
 	c.Labels = maps.Clone(r.Labels)
 	c.Value = nil
 	return c

@@ -9,10 +9,10 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-func init() { backends.Register("memory", open) }
+func init() { backends.Register("memory", openURL) }
 
-// open makes a backend in a space of its own of a URL of the form memory:
-func open(_ context.Context, u *url.URL) (expiry.ModelExpirySupport, error) {
+// openURL makes a backend in a space of its own of a URL of the form memory:
+func openURL(_ context.Context, u *url.URL) (expiry.ModelExpirySupport, error) {
 	if err := backends.Only(u); err != nil {
 		return nil, err
 	}

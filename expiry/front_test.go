@@ -1,0 +1,248 @@
+package expiry_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sojourn-go/sojourn/backends/memory"
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+func TestAnErrorWithoutAKindGetsOne(t *testing.T) {
+	odd := errors.New("odd")
+	b := newScripted(t, step{"Get", answer(model.Record{}, odd)})
+	_, err := storeOn(t, b, nil).Get(t.Context(), "a")
+	wantKind(t, err, model.ErrUnavailable)
+	if !errors.Is(err, odd) {
+		t.Errorf("%v does not unwrap to the cause", err)
+	}
+
+	b = newScripted(t, step{"Write", answer(model.Record{}, odd)}, step{"Get", answer(model.Record{}, model.ErrNotFound)})
+	_, err = storeOn(t, b, nil).Create(t.Context(), "a", value{}, nil)
+	wantKind(t, err, model.ErrUnknown)
+}
+
+func TestARecordOfAnotherIDIsCorrupt(t *testing.T) {
+	b := newScripted(t, step{"Get", answer(stored("b", model.NewRevision()), nil)})
+	_, err := storeOn(t, b, nil).Get(t.Context(), "a")
+	wantKind(t, err, model.ErrCorrupt)
+}
+
+func TestGetChecksTheExpiryOnceMore(t *testing.T) {
+	now := time.Now()
+	r := stored("a", model.NewRevision())
+	r.ExpiresAt = model.Millis(now.Add(-time.Second))
+	b := newScripted(t, step{"Get", answer(r, nil)})
+	_, err := storeOn(t, b, nil).Get(t.Context(), "a")
+	wantKind(t, err, model.ErrNotFound)
+}
+
+func TestLimitsOfTheBackendAreCheckedBeforeAnyCall(t *testing.T) {
+	b := newScripted(t)
+	b.desc.MaxValue, b.desc.MaxTTL = 10, time.Hour
+	s := storeOn(t, b, nil)
+	soon := &expiry.WriteOptions{Expiry: expiry.After(time.Minute)}
+	_, err := s.Create(t.Context(), "a", value{N: 123456789}, soon)
+	wantKind(t, err, model.ErrTooLarge)
+	_, err = s.Create(t.Context(), "a", value{}, &expiry.WriteOptions{Expiry: expiry.After(2 * time.Hour)})
+	wantKind(t, err, model.ErrInvalid)
+	_, err = s.Create(t.Context(), "a", value{}, nil)
+	wantKind(t, err, model.ErrInvalid) // never is further than any limit
+	b.wants()
+}
+
+func TestAbsentLabelsAreUnsupported(t *testing.T) {
+	b := newScripted(t)
+	b.desc.Absent = []expiry.Absence{{Feature: expiry.FeatureLabels, Reason: "it has no index"}}
+	_, err := storeOn(t, b, nil).Create(t.Context(), "a", value{}, &expiry.WriteOptions{Labels: map[string]string{"principal": "ann"}})
+	wantKind(t, err, model.ErrUnsupported)
+	if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "it has no index") {
+		t.Errorf("got %v", err)
+	}
+	b.wants()
+}
+
+func TestBoundedLoops(t *testing.T) {
+	// Every compare-and-set loses, for ever.
+	conflict := newEndless()
+	s := storeOn(t, conflict, &expiry.StoreOptions{Attempts: 5})
+	_, err := s.Mutate(t.Context(), "a", func(v *value) error { v.N++; return nil }, nil)
+	wantKind(t, err, model.ErrConflict)
+	if conflict.writes != 5 {
+		t.Errorf("%d attempts, want 5", conflict.writes)
+	}
+	if n, err := s.DeleteByLabel(t.Context(), "principal", "ann"); n != 0 || !errors.Is(err, model.ErrConflict) {
+		t.Errorf("got %d, %v", n, err)
+	}
+}
+
+// endless has one record that somebody else changes before every write.
+type endless struct {
+	expiry.ModelExpirySupport
+	writes int
+}
+
+func newEndless() *endless {
+	b, _ := memory.New(nil, "x", nil)
+	return &endless{ModelExpirySupport: b}
+}
+
+func (e *endless) Get(context.Context, time.Time, string) (model.Record, error) {
+	return stored("a", model.NewRevision()), nil
+}
+
+func (e *endless) Write(context.Context, time.Time, expiry.Write) (model.Record, error) {
+	e.writes++
+	return stored("a", model.NewRevision()).Head(), model.ErrConflict
+}
+
+func (e *endless) Delete(context.Context, time.Time, string, model.Cond, model.Record) error {
+	return model.ErrConflict
+}
+
+func (e *endless) Page(context.Context, time.Time, expiry.Query) (expiry.Page, error) {
+	return expiry.Page{Records: []model.Record{stored("a", model.NewRevision())}}, nil
+}
+
+func TestMutateUsesTheWinnersValue(t *testing.T) {
+	first, second := model.NewRevision(), model.NewRevision()
+	winner := stored("a", second)
+	winner.Value = []byte(`{"N":41}`)
+	var wrote string
+	b := newScripted(t,
+		step{"Get", answer(stored("a", first), nil)},
+		step{"Write", answer(winner, model.ErrConflict)},
+		step{"Write", func(_ context.Context, arg any) (model.Record, error) {
+			w := arg.(expiry.Write)
+			wrote = string(w.Value)
+			if w.Prev.Rev != second {
+				t.Errorf("written at %v, want the winner's revision", w.Prev.Rev)
+			}
+			return w.Head(), nil
+		}},
+	)
+	it, err := storeOn(t, b, nil).Mutate(t.Context(), "a", func(v *value) error { v.N++; return nil }, nil)
+	if err != nil || it.Value.N != 42 || wrote != `{"N":42}` {
+		t.Errorf("got %+v, %v, wrote %s", it, err, wrote)
+	}
+	b.wants("Get", "Write", "Write")
+}
+
+func TestObserver(t *testing.T) {
+	var seen []expiry.Observation
+	b, err := memory.New(nil, "x", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	s := storeOn(t, b, &expiry.StoreOptions{Observe: expiry.Observers(
+		func(_ context.Context, o expiry.Observation) { seen = append(seen, o) },
+		nil,
+		expiry.LogObserver(logger),
+	)})
+	ctx := t.Context()
+	_, _ = s.Get(ctx, "a")
+	_, _ = s.Create(ctx, "a", value{N: 987654}, nil)
+	_, _ = s.Create(ctx, "a", value{}, nil)
+	_, _ = s.Create(ctx, "", value{}, nil)
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	_, _ = s.Get(ended, "a")
+	_ = s.Close()
+	_, _ = s.Get(ctx, "a")
+
+	want := []struct {
+		op, outcome string
+		calls       int
+	}{
+		{"Get", "not_found", 1},
+		{"Create", "ok", 1},
+		{"Create", "exists", 1},
+		{"Create", "invalid", 0},
+		{"Get", "canceled", 0},
+		{"Close", "ok", 0},
+		{"Get", "closed", 1},
+	}
+	if len(seen) != len(want) {
+		t.Fatalf("%d observations, want %d", len(seen), len(want))
+	}
+	for i, w := range want {
+		if o := seen[i]; o.Op != w.op || o.Outcome() != w.outcome || o.Calls != w.calls || o.Backend != "memory" {
+			t.Errorf("observation %d is %s %s with %d calls on %s, want %+v", i, o.Op, o.Outcome(), o.Calls, o.Backend, w)
+		}
+	}
+	if strings.Contains(log.String(), "987654") || !strings.Contains(log.String(), "outcome=exists") {
+		t.Errorf("the log is %s", log.String())
+	}
+}
+
+func TestOutcomesOfEveryKind(t *testing.T) {
+	for kind, want := range map[error]string{
+		model.ErrUnknown: "unknown", model.ErrUnavailable: "unavailable", model.ErrCorrupt: "corrupt", model.ErrTooLarge: "too_large",
+		model.ErrUnsupported: "unsupported", model.ErrConflict: "conflict", errors.New("x"): "error", context.DeadlineExceeded: "canceled",
+		model.Fault(model.ErrUnknown, "", context.Canceled): "canceled",
+	} {
+		if got := (expiry.Observation{Err: kind}).Outcome(); got != want {
+			t.Errorf("%v is %q, want %q", kind, got, want)
+		}
+	}
+}
+
+func TestNewStoreRefuses(t *testing.T) {
+	b, _ := memory.New(nil, "x", nil)
+	if _, err := expiry.NewStore[int](nil, nil); !errors.Is(err, model.ErrInvalid) {
+		t.Errorf("no backend: %v", err)
+	}
+	for _, o := range []expiry.StoreOptions{{TTL: -1}, {LookTimeout: -1}, {Attempts: -1}, {Codec: badCodec{}}} {
+		if _, err := expiry.NewStore[int](b, &o); !errors.Is(err, model.ErrInvalid) {
+			t.Errorf("%+v: %v", o, err)
+		}
+	}
+}
+
+type badCodec struct{ expiry.Codec }
+
+func (badCodec) Name() string { return "" }
+
+func TestUpdatePartialNeedsJSON(t *testing.T) {
+	b := newScripted(t)
+	s := storeOn(t, b, &expiry.StoreOptions{Codec: otherCodec{expiry.JSON()}})
+	_, err := s.UpdatePartial(t.Context(), "a", map[string]any{"N": 1}, nil)
+	wantKind(t, err, model.ErrUnsupported)
+	b.wants()
+}
+
+type otherCodec struct{ expiry.Codec }
+
+func (otherCodec) Name() string { return "other" }
+
+func TestAsFindsTheBackendThroughWrappers(t *testing.T) {
+	b, err := memory.New(nil, "x", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := storeOn(t, wrapper{wrapper{b}}, nil)
+	var got *memory.Backend
+	if !s.As(&got) || got != b {
+		t.Errorf("got %v", got)
+	}
+	var other *scripted
+	if s.As(&other) || s.As(nil) || s.As(7) {
+		t.Error("found what is not there")
+	}
+	var counter expiry.Counter
+	if !s.As(&counter) {
+		t.Error("an interface that the backend implements was not found")
+	}
+}
+
+type wrapper struct{ expiry.ModelExpirySupport }
+
+func (w wrapper) Unwrap() expiry.ModelExpirySupport { return w.ModelExpirySupport }

@@ -1,0 +1,180 @@
+package expiry_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+var errCut = errors.New("connection reset")
+
+func lost() error { return model.Fault(model.ErrUnknown, "the answer was lost", errCut) }
+
+// stored is a record as a backend would return it.
+func stored(id string, rev model.Revision) model.Record {
+	return model.Record{ID: id, Rev: rev, Value: []byte(`{"N":1}`), Encoding: "json"}
+}
+
+// TestLostWrite is what one look can tell after the answer to a write was lost.
+func TestLostWrite(t *testing.T) {
+	old := model.NewRevision()
+	var sent model.Revision
+	loses := func(_ context.Context, arg any) (model.Record, error) {
+		sent = arg.(expiry.Write).Rev
+		return model.Record{}, lost()
+	}
+	shows := func(rev func() model.Revision) step {
+		return step{"Get", func(context.Context, any) (model.Record, error) { return stored("a", rev()), nil }}
+	}
+	own := func() model.Revision { return sent }
+	previous := func() model.Revision { return old }
+	gone := step{"Get", answer(model.Record{}, model.ErrNotFound)}
+	match := &expiry.WriteOptions{If: expiry.AtRevision(old)}
+
+	for _, tc := range []struct {
+		name string
+		opts *expiry.WriteOptions
+		then []step
+		want error
+	}{
+		{"own revision is there", nil, []step{shows(own)}, nil},
+		{"another revision is there", nil, []step{shows(model.NewRevision)}, model.ErrUnknown},
+		{"nothing is there", nil, []step{gone}, model.ErrUnknown},
+		{"the look fails", nil, []step{{"Get", answer(model.Record{}, model.ErrUnavailable)}}, model.ErrUnknown},
+		{"the previous revision tells nothing without a condition", nil, []step{shows(previous)}, model.ErrUnknown},
+		{"compare-and-set: own revision is there", match, []step{shows(own)}, nil},
+		{"compare-and-set: sent again", match, []step{shows(previous), {"Write", func(_ context.Context, arg any) (model.Record, error) {
+			if got := arg.(expiry.Write).Rev; got != sent {
+				t.Errorf("sent again with the revision %v, first with %v", got, sent)
+			}
+			return stored("a", sent), nil
+		}}}, nil},
+		{"compare-and-set: sent again, and the first one arrived late", match, []step{shows(previous), {"Write", func(context.Context, any) (model.Record, error) {
+			return stored("a", sent), model.ErrConflict
+		}}}, nil},
+		{"compare-and-set: sent again, and another won", match, []step{shows(previous), {"Write", answer(stored("a", model.NewRevision()), model.ErrConflict)}}, model.ErrUnknown},
+		{"compare-and-set: sent again, and lost again", match, []step{shows(previous), {"Write", answer(model.Record{}, lost())}}, model.ErrUnknown},
+		{"compare-and-set: sent again, and gone", match, []step{shows(previous), {"Write", answer(model.Record{}, model.ErrNotFound)}}, model.ErrUnknown},
+		{"compare-and-set: another won", match, []step{shows(model.NewRevision)}, model.ErrUnknown},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			steps := append([]step{{"Write", loses}}, tc.then...)
+			b := newScripted(t, steps...)
+			it, err := storeOn(t, b, nil).Update(t.Context(), "a", value{2}, tc.opts)
+			if tc.want == nil {
+				if err != nil || it.Revision != sent || it.Value.N != 2 {
+					t.Errorf("got %+v, %v", it, err)
+				}
+			} else {
+				wantKind(t, err, tc.want)
+				if !errors.Is(err, errCut) {
+					t.Errorf("%v does not unwrap to the cause", err)
+				}
+			}
+			var calls []string
+			for _, s := range steps {
+				calls = append(calls, s.call)
+			}
+			b.wants(calls...)
+		})
+	}
+}
+
+func TestLostWriteLooksEvenIfTheCallerHasGone(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	old := model.NewRevision()
+	b := newScripted(t,
+		step{"Write", func(context.Context, any) (model.Record, error) {
+			cancel()
+			return model.Record{}, model.Fault(model.ErrUnknown, "", context.Canceled)
+		}},
+		step{"Get", func(ctx context.Context, _ any) (model.Record, error) {
+			if ctx.Err() != nil {
+				t.Error("the look has the caller's ended context")
+			}
+			if _, ok := ctx.Deadline(); !ok {
+				t.Error("the look has no limit of its own")
+			}
+			return stored("a", old), nil
+		}},
+	)
+	_, err := storeOn(t, b, nil).Update(ctx, "a", value{2}, &expiry.WriteOptions{If: expiry.AtRevision(old)})
+	wantKind(t, err, model.ErrUnknown)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("%v does not match the context's error", err)
+	}
+	b.wants("Write", "Get") // and nothing is sent again for a caller who has gone
+}
+
+func TestLostTouch(t *testing.T) {
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	clock := expiry.ClockFunc(func() time.Time { return now })
+	rev := model.NewRevision()
+	until := now.Add(time.Hour)
+	rec := func(r model.Revision, at time.Time) model.Record {
+		x := stored("a", r)
+		x.ExpiresAt = at
+		return x
+	}
+	for _, tc := range []struct {
+		name string
+		opts *expiry.TouchOptions
+		seen model.Record
+		err  error
+		want error
+	}{
+		{"the expiry is in force", nil, rec(rev, until), nil, nil},
+		{"another expiry is in force", nil, rec(rev, now.Add(time.Minute)), nil, model.ErrUnknown},
+		{"extended further by another", &expiry.TouchOptions{Extend: true}, rec(rev, until.Add(time.Hour)), nil, nil},
+		{"set further by another", nil, rec(rev, until.Add(time.Hour)), nil, model.ErrUnknown},
+		{"the known revision has gone", &expiry.TouchOptions{Prev: expiry.AtRevision(model.NewRevision())}, rec(rev, until), nil, model.ErrUnknown},
+		{"the known revision is there", &expiry.TouchOptions{Prev: expiry.AtRevision(rev)}, rec(rev, until), nil, nil},
+		{"the record has gone", nil, model.Record{}, model.ErrNotFound, model.ErrUnknown},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := newScripted(t, step{"Touch", answer(model.Record{}, lost())}, step{"Get", answer(tc.seen, tc.err)})
+			at, err := storeOn(t, b, &expiry.StoreOptions{Clock: clock}).Touch(t.Context(), "a", expiry.At(until), tc.opts)
+			if tc.want != nil {
+				wantKind(t, err, tc.want)
+			} else if err != nil || !at.Equal(tc.seen.ExpiresAt) {
+				t.Errorf("got %v, %v", at, err)
+			}
+			b.wants("Touch", "Get")
+		})
+	}
+}
+
+func TestLostDelete(t *testing.T) {
+	rev := model.NewRevision()
+	at := &expiry.DeleteOptions{If: expiry.AtRevision(rev)}
+	for _, tc := range []struct {
+		name string
+		opts *expiry.DeleteOptions
+		then []step
+		want error
+	}{
+		{"of any revision", nil, nil, model.ErrUnknown},
+		{"at a revision, gone", at, []step{{"Get", answer(model.Record{}, model.ErrNotFound)}}, model.ErrUnknown},
+		{"at a revision, another is there", at, []step{{"Get", answer(stored("a", model.NewRevision()), nil)}}, model.ErrUnknown},
+		{"at a revision, sent again", at, []step{{"Get", answer(stored("a", rev), nil)}, {"Delete", answer(model.Record{}, nil)}}, nil},
+		{"at a revision, sent again and gone", at, []step{{"Get", answer(stored("a", rev), nil)}, {"Delete", answer(model.Record{}, model.ErrNotFound)}}, model.ErrUnknown},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			steps := append([]step{{"Delete", answer(model.Record{}, lost())}}, tc.then...)
+			b := newScripted(t, steps...)
+			err := storeOn(t, b, nil).Delete(t.Context(), "a", tc.opts)
+			if tc.want != nil {
+				wantKind(t, err, tc.want)
+			} else if err != nil {
+				t.Error(err)
+			}
+			if len(b.steps) > 0 {
+				t.Errorf("not called: %v", b.steps)
+			}
+		})
+	}
+}
