@@ -29,6 +29,7 @@ type step struct {
 }
 
 func newScripted(t *testing.T, steps ...step) *scripted {
+	t.Helper()
 	return &scripted{t: t, steps: steps, desc: expiry.Description{Backend: "scripted", Labels: []string{"principal"}}}
 }
 

@@ -23,7 +23,7 @@ func stored(id string, rev model.Revision) model.Record {
 func TestLostWrite(t *testing.T) {
 	old := model.NewRevision()
 	var sent model.Revision
-	loses := func(_ context.Context, arg any) (model.Record, error) {
+	loses := func(_ context.Context, arg any) (model.Record, error) { //nolint:unparam // the script's signature
 		sent = arg.(expiry.Write).Rev
 		return model.Record{}, lost()
 	}

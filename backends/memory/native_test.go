@@ -22,12 +22,12 @@ func open(t *testing.T) *Backend {
 	return b
 }
 
-func fill(t *testing.T, b *Backend, n int, life time.Duration, principal string) {
+func fill(t *testing.T, b *Backend, n int, life time.Duration) {
 	t.Helper()
 	for i := range n {
 		r := model.Record{
-			ID: fmt.Sprintf("%s-%d", principal, i), Rev: model.NewRevision(), ExpiresAt: t0.Add(life),
-			Labels: map[string]string{"principal": principal}, Value: []byte("v"), Encoding: "json",
+			ID: fmt.Sprint("ann-", i), Rev: model.NewRevision(), ExpiresAt: t0.Add(life),
+			Labels: map[string]string{"principal": "ann"}, Value: []byte("v"), Encoding: "json",
 		}
 		if _, err := b.Write(t.Context(), t0, expiry.Write{Record: r, Cond: model.Absent}); err != nil {
 			t.Fatal(err)
@@ -49,7 +49,7 @@ func empty(t *testing.T, b *Backend) {
 
 func TestIndexesEndEmpty(t *testing.T) {
 	b := open(t)
-	fill(t, b, 500, time.Minute, "ann")
+	fill(t, b, 500, time.Minute)
 	for i := range 200 {
 		if err := b.Delete(t.Context(), t0, fmt.Sprint("ann-", i), model.Live, model.Record{}); err != nil {
 			t.Fatal(err)
@@ -64,7 +64,7 @@ func TestIndexesEndEmpty(t *testing.T) {
 
 func TestRefusedRecordsReturnToTheHeap(t *testing.T) {
 	b := open(t)
-	fill(t, b, 300, time.Minute, "ann")
+	fill(t, b, 300, time.Minute)
 	later := t0.Add(time.Hour)
 	n, err := b.DeleteExpired(t.Context(), later, 1000, func(model.Record) error {
 		if got, err := b.Count(t.Context(), later, "", ""); err != nil || got != 0 {
@@ -84,7 +84,7 @@ func TestRefusedRecordsReturnToTheHeap(t *testing.T) {
 func TestOrdersAreCompacted(t *testing.T) {
 	b := open(t)
 	for round := range 50 {
-		fill(t, b, 100, time.Hour, "ann")
+		fill(t, b, 100, time.Hour)
 		for i := range 100 {
 			if err := b.Delete(t.Context(), t0, fmt.Sprint("ann-", i), model.Live, model.Record{}); err != nil {
 				t.Fatal(round, err)
@@ -100,7 +100,7 @@ func TestOrdersAreCompacted(t *testing.T) {
 
 func TestATokenOutlivesTheRecordsOfItsStorage(t *testing.T) {
 	b := open(t)
-	fill(t, b, 10, time.Hour, "ann")
+	fill(t, b, 10, time.Hour)
 	p, err := b.Page(t.Context(), t0, expiry.Query{Limit: 3})
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +115,7 @@ func TestATokenOutlivesTheRecordsOfItsStorage(t *testing.T) {
 
 func TestASweepEndsWithItsContext(t *testing.T) {
 	b := open(t)
-	fill(t, b, 100, time.Minute, "ann")
+	fill(t, b, 100, time.Minute)
 	ctx, cancel := context.WithCancel(t.Context())
 	n, err := b.DeleteExpired(ctx, t0.Add(time.Hour), 1000, func(model.Record) error { cancel(); return nil })
 	if !errors.Is(err, context.Canceled) || n.Removed == 0 || n.Removed == 100 {
