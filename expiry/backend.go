@@ -37,7 +37,7 @@ import (
 //   - R9: A context that ended before anything was sent gives its error
 //     alone, and nothing changed.
 //   - R10: A context that ended after sending a write gives its error and
-//     ErrUnknown.
+//     ErrUnknown, as soon as the client library heeds it.
 //   - R11: A lost answer is ErrUnknown for a write and ErrUnavailable for a
 //     read, never ErrConflict, ErrExists or ErrNotFound.
 //   - R12: A write is sent at most once for each call of a driver method.
@@ -123,12 +123,14 @@ type ModelExpirySupport interface {
 	//   - R52: Each removal is counted by exactly one caller, so that many
 	//     sweepers share the work.
 	//   - R53: each, if not nil, sees every record before its removal, at
-	//     least once, with ID, Rev, ExpiresAt and Labels. It may use the
-	//     backend itself, so no lock is held around it.
+	//     least once, with ID, Rev, ExpiresAt and Labels; one that the server
+	//     itself has removed already has no Rev. It may use the backend
+	//     itself, so no lock is held around it.
 	//   - R54: A record for which each returns an error stays; the sweep goes
 	//     on.
 	//   - R55: A record that was extended or written meanwhile stays.
-	//   - R56: Unknown counts removals whose answer was lost.
+	//   - R56: Unknown counts removals whose answer was lost; the error is
+	//     ErrUnknown then, and the counts stand beside it.
 	DeleteExpired(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (Swept, error)
 
 	// Describe returns what the backend is and cannot do.

@@ -105,7 +105,7 @@ func wantKind(t *testing.T, err, kind error) {
 	if !errors.Is(err, kind) {
 		t.Errorf("got %v, want %v", err, kind)
 	}
-	if got := model.KindOf(err); got != kind { //nolint:errorlint // exactly this sentinel
+	if got := model.KindOf(err); got != kind {
 		t.Errorf("%v is of the kind %v, want %v", err, got, kind)
 	}
 }

@@ -32,7 +32,7 @@ func TestSentinelsAreDistinct(t *testing.T) {
 func TestFaultHasKindAndCause(t *testing.T) {
 	for _, kind := range sentinels {
 		err := error(&model.Error{Op: "Get", Backend: "x", ID: "a\n", Err: model.Fault(kind, "detail", io.ErrUnexpectedEOF)})
-		if model.KindOf(err) != kind { //nolint:errorlint // exactly this sentinel
+		if model.KindOf(err) != kind {
 			t.Errorf("%v is of the kind %v", err, model.KindOf(err))
 		}
 		if !errors.Is(err, io.ErrUnexpectedEOF) {

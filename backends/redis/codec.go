@@ -1,0 +1,220 @@
+package redis
+
+import (
+	"encoding/binary"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// A record is one string:
+//
+//	 0      'S'
+//	 1      format version
+//	 2-17   revision
+//	18-32   expiry, milliseconds since 1970 in 15 decimal digits; 0: never
+//	33-36   length of the value, big-endian
+//	37-38   length of the labels section, big-endian
+//	39-     labels section: for each label, sorted by name, the length of the
+//	        name in a byte, the name, the length of the value in two bytes,
+//	        big-endian, the value
+//	        length of the encoding's name in a byte, that name
+//	        the value
+//
+// The expiry has a fixed place, so that a touch overwrites 15 bytes; all the
+// lengths together tell a truncated record.
+const (
+	formatMagic   = 'S'
+	formatVersion = 1
+
+	revAt      = 2
+	expiryAt   = 18
+	valueLenAt = 33
+	labelLenAt = 37
+	labelsAt   = 39
+
+	expiryDigits = 15
+	// maxHead is more than any head: 65535 bytes of labels, 255 of encoding.
+	maxHead = 128 << 10
+)
+
+const never = "000000000000000"
+
+// appendExpiry appends the 15 digits of an expiry.
+func appendExpiry(dst []byte, t time.Time) []byte {
+	if t.IsZero() {
+		return append(dst, never...)
+	}
+	var digits [expiryDigits]byte
+	ms := t.UnixMilli()
+	for i := len(digits) - 1; i >= 0; i-- {
+		digits[i] = byte('0' + ms%10)
+		ms /= 10
+	}
+	return append(dst, digits[:]...)
+}
+
+// parseExpiry reads 15 digits.
+func parseExpiry(s string) (time.Time, bool) {
+	if len(s) != expiryDigits {
+		return time.Time{}, false
+	}
+	var ms int64
+	for i := range len(s) {
+		c := s[i]
+		if c < '0' || c > '9' {
+			return time.Time{}, false
+		}
+		ms = ms*10 + int64(c-'0')
+	}
+	if ms == 0 {
+		return time.Time{}, true
+	}
+	return time.UnixMilli(ms).UTC(), true
+}
+
+// appendLabel appends one entry of a labels section.
+func appendLabel(dst []byte, name, value string) []byte {
+	dst = append(append(dst, byte(len(name))), name...)
+	return appendLabelValue(dst, value)
+}
+
+// appendLabelValue appends a value as index members begin.
+func appendLabelValue(dst []byte, value string) []byte {
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(value)))
+	return append(dst, value...)
+}
+
+// appendLabels appends a labels section.
+func appendLabels(dst []byte, labels map[string]string) []byte {
+	if len(labels) < 2 {
+		for name, value := range labels {
+			dst = appendLabel(dst, name, value)
+		}
+		return dst
+	}
+	for _, name := range slices.Sorted(maps.Keys(labels)) {
+		dst = appendLabel(dst, name, labels[name])
+	}
+	return dst
+}
+
+// parseLabels reads a labels section; nil for an empty one.
+func parseLabels(s string) (map[string]string, bool) {
+	var labels map[string]string
+	last := ""
+	for len(s) > 0 {
+		n := 1 + int(s[0])
+		if len(s) < n+2 {
+			return nil, false
+		}
+		name := s[1:n]
+		v := number(s[n : n+2])
+		if n += 2; len(s) < n+v || name <= last {
+			return nil, false
+		}
+		if labels == nil {
+			labels = make(map[string]string, 1)
+		}
+		// Copies, so that labels do not keep the whole record in memory.
+		labels[strings.Clone(name)] = strings.Clone(s[n : n+v])
+		s, last = s[n+v:], name
+	}
+	return labels, true
+}
+
+// putHead fills in what stands before the labels section, given all up to the
+// end of that.
+func putHead(dst []byte, rec *model.Record) {
+	dst[0], dst[1] = formatMagic, formatVersion
+	copy(dst[revAt:], rec.Rev[:])
+	appendExpiry(dst[:expiryAt], rec.ExpiresAt)
+	binary.BigEndian.PutUint32(dst[valueLenAt:], uint32(len(rec.Value)))
+	binary.BigEndian.PutUint16(dst[labelLenAt:], uint16(len(dst)-labelsAt))
+}
+
+// appendTail appends what stands after the labels.
+func appendTail(dst []byte, rec *model.Record) []byte {
+	dst = append(append(dst, byte(len(rec.Encoding))), rec.Encoding...)
+	return append(dst, rec.Value...)
+}
+
+// recordSize is how many bytes the record takes, without the tail if split.
+func recordSize(rec *model.Record, split bool) int {
+	n := labelsAt
+	for name, value := range rec.Labels {
+		n += 3 + len(name) + len(value)
+	}
+	if split {
+		return n
+	}
+	return n + 1 + len(rec.Encoding) + len(rec.Value)
+}
+
+// decodeHead reads all of a record but its value, from bytes that may end
+// anywhere behind the head. It returns where the value begins and how long it
+// is. A head that is cut is ErrCorrupt.
+func decodeHead(id, data string) (rec model.Record, at, size int, err error) {
+	bad := func(why string) (model.Record, int, int, error) {
+		return model.Record{}, 0, 0, corrupt(why)
+	}
+	if len(data) < 2 || data[0] != formatMagic {
+		return bad(whyForeign)
+	}
+	if data[1] != formatVersion {
+		return bad(whyNewer)
+	}
+	if len(data) < labelsAt+1 {
+		return bad(whyForeign)
+	}
+	end := labelsAt + number(data[labelLenAt:labelsAt])
+	if len(data) <= end {
+		return bad(whyForeign)
+	}
+	at = end + 1 + int(data[end])
+	if len(data) < at {
+		return bad(whyForeign)
+	}
+	expiresAt, ok1 := parseExpiry(data[expiryAt:valueLenAt])
+	labels, ok2 := parseLabels(data[labelsAt:end])
+	if !ok1 || !ok2 {
+		return bad(whyForeign)
+	}
+	rec = model.Record{ID: id, ExpiresAt: expiresAt, Labels: labels, Encoding: encodingName(data[end+1 : at])}
+	copy(rec.Rev[:], data[revAt:expiryAt])
+	return rec, at, number(data[valueLenAt:labelLenAt]), nil
+}
+
+// encodingName spares a copy for the name that nearly every record has.
+func encodingName(s string) string {
+	if s == "json" {
+		return "json"
+	}
+	return strings.Clone(s)
+}
+
+// decodeRecord reads a whole record, given twice: as a string and as bytes,
+// which belong to the caller alone, for the value becomes a part of them.
+func decodeRecord(id, data string, raw []byte) (model.Record, error) {
+	rec, at, size, err := decodeHead(id, data)
+	if err != nil {
+		return model.Record{}, err
+	}
+	if len(data) != at+size {
+		return model.Record{}, corrupt(whyForeign)
+	}
+	rec.Value = raw[at:len(raw):len(raw)]
+	return rec, nil
+}
+
+// number reads big-endian bytes.
+func number(s string) int {
+	n := 0
+	for i := range len(s) {
+		n = n<<8 | int(s[i])
+	}
+	return n
+}

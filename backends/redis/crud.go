@@ -1,0 +1,251 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// Get returns the live record: one GET.
+func (b *Backend) Get(ctx context.Context, now time.Time, id string) (model.Record, error) {
+	if err := b.enter(ctx); err != nil {
+		return model.Record{}, err
+	}
+	cmd := b.client.Get(ctx, b.bucket(id).records+id)
+	rec, err := recordOf(ctx, id, cmd)
+	if err == nil && rec.Expired(now) {
+		return model.Record{}, model.ErrNotFound
+	}
+	return rec, err
+}
+
+func (b *Backend) bucket(id string) *bucket { return &b.buckets[bucketOf(id)] }
+
+// recordOf is the record, live or not, that a GET returned.
+func recordOf(ctx context.Context, id string, cmd *goredis.StringCmd) (model.Record, error) {
+	raw, err := cmd.Bytes()
+	if errors.Is(err, goredis.Nil) {
+		return model.Record{}, model.ErrNotFound
+	}
+	if err != nil {
+		return model.Record{}, readFault(ctx, err)
+	}
+	return decodeRecord(id, cmd.Val(), raw)
+}
+
+// Write stores the record under its condition: one script.
+func (b *Backend) Write(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+	if err := expiry.CheckWrite(&w); err != nil {
+		return model.Record{}, err
+	}
+	if err := b.checkRecord(&w.Record); err != nil {
+		return model.Record{}, err
+	}
+	if err := b.enter(ctx); err != nil {
+		return model.Record{}, err
+	}
+	reply, err := b.declaring(func(further []string) (string, error) {
+		args, m := b.writeArgs(now, &w, further)
+		return b.write(ctx, writeScript, args, m)
+	})
+	if err != nil {
+		return model.Record{}, err
+	}
+	return writeReply(&w, reply)
+}
+
+// checkRecord refuses what could not be stored or found again.
+func (b *Backend) checkRecord(rec *model.Record) error {
+	if len(rec.Value) > b.maxValue {
+		return model.Fault(model.ErrTooLarge, "more than "+strconv.Itoa(b.maxValue)+" bytes", nil)
+	}
+	if len(rec.Encoding) > 255 {
+		return model.Fault(model.ErrInvalid, "the encoding's name has more than 255 bytes", nil)
+	}
+	for name := range rec.Labels {
+		if !slices.Contains(b.labels, name) {
+			return model.Fault(model.ErrInvalid, "the label is not declared in Options.Labels", nil)
+		}
+	}
+	return nil
+}
+
+// writeArgs are the arguments of write.lua. Where labels are kept, those of
+// Prev are a guess that spares the server a copy of the value; without a guess
+// the value goes by itself.
+func (b *Backend) writeArgs(now time.Time, w *expiry.Write, further []string) ([]any, *mark) {
+	control := [3 + len(w.Prev.Rev)]byte{condCode(w.Cond), '-', '-'}
+	rec := &w.Record
+	if w.Cond == model.Match {
+		copy(control[3:], w.Prev.Rev[:])
+	}
+	guess := *rec
+	if w.KeepExpiry {
+		control[1] = 'e'
+		guess.ExpiresAt = w.Prev.ExpiresAt
+	}
+	if w.KeepLabels {
+		control[2] = 'b'
+		guess.Labels = w.Prev.Labels
+	}
+	split := (w.KeepExpiry || w.KeepLabels) && w.Prev.Rev.IsZero()
+	head := appendLabels(make([]byte, labelsAt, recordSize(&guess, split)), guess.Labels)
+	putHead(head, &guess)
+	args := append(b.bucket(w.ID).command(writeScript, w.ID, further, 5),
+		string(control[:]), now.UnixMilli(), b.keepFor(now, rec.ExpiresAt))
+	if split {
+		m := &mark{data: appendTail(make([]byte, 0, 1+len(rec.Encoding)+len(rec.Value)), rec)}
+		return append(args, head, m), m
+	}
+	m := &mark{data: appendTail(head, rec)}
+	return append(args, m), m
+}
+
+func condCode(c model.Cond) byte {
+	switch c {
+	case model.Always:
+		return 'a'
+	case model.Absent:
+		return 'c'
+	case model.Live:
+		return 'l'
+	}
+	return 'm'
+}
+
+// keepFor is how long the server shall keep a record, in milliseconds; empty:
+// for ever. It is a length of time by the caller's clock, so that the server's
+// own clock may be another.
+func (b *Backend) keepFor(now, expiresAt time.Time) any {
+	if expiresAt.IsZero() || b.grace < 0 {
+		return ""
+	}
+	return max(expiresAt.UnixMilli()-now.UnixMilli(), 0) + b.grace
+}
+
+// writeReply reads the answer of write.lua.
+func writeReply(w *expiry.Write, reply string) (model.Record, error) {
+	code, rest := split(reply)
+	switch code {
+	case 'o':
+		rec := w.Record
+		rec.Value = nil
+		if rest == "" {
+			rec.Labels = maps.Clone(w.Labels)
+			return rec, nil
+		}
+		expiresAt, ok1 := parseExpiry(rest[:min(len(rest), expiryDigits)])
+		labels, ok2 := parseLabels(rest[min(len(rest), expiryDigits):])
+		if !ok1 || !ok2 {
+			return model.Record{}, strange()
+		}
+		rec.ExpiresAt, rec.Labels = expiresAt, labels
+		return rec, nil
+	case 'e':
+		return model.Record{}, model.ErrExists
+	case 'c', 'h':
+		rec, at, size, err := decodeHead(w.ID, rest)
+		if err != nil {
+			return model.Record{}, model.ErrConflict
+		}
+		if len(rest) == at+size && code == 'c' {
+			rec.Value = []byte(rest[at:])
+		}
+		return rec, model.ErrConflict
+	}
+	return model.Record{}, replyFault(code, rest)
+}
+
+// split takes the code from a script's reply.
+func split(reply string) (code byte, rest string) {
+	if reply == "" {
+		return 0, ""
+	}
+	return reply[0], reply[1:]
+}
+
+// replyFault is what the codes mean that all scripts share.
+func replyFault(code byte, rest string) error {
+	switch code {
+	case 'n':
+		return model.ErrNotFound
+	case 'c':
+		return model.ErrConflict
+	case 'x':
+		return corruptCode(rest)
+	}
+	return strange()
+}
+
+// strange is the error for a reply that no script gives.
+func strange() error {
+	return model.Fault(model.ErrUnknown, "the server's reply is none of the script's", nil)
+}
+
+// declaring runs a script on one record. Where the stored record bears labels
+// that this backend does not declare, as those of another node's Options, the
+// script has done nothing and runs again with the keys of their indexes.
+func (b *Backend) declaring(do func(further []string) (string, error)) (string, error) {
+	var further []string
+	for range declareAttempts {
+		reply, err := do(further)
+		if err != nil {
+			return "", err
+		}
+		code, section := split(reply)
+		if code != 'k' {
+			return reply, nil
+		}
+		further = b.undeclared(section)
+	}
+	return "", model.Fault(model.ErrUnavailable, "others keep writing the record with undeclared labels", nil)
+}
+
+// declareAttempts bounds the runs of one script with ever other labels.
+const declareAttempts = 4
+
+// undeclared returns the names in a labels section that Options.Labels lacks.
+func (b *Backend) undeclared(section string) []string {
+	labels, _ := parseLabels(section)
+	maps.DeleteFunc(labels, func(name, _ string) bool { return slices.Contains(b.labels, name) })
+	return slices.Sorted(maps.Keys(labels))
+}
+
+func sortedKeys(m map[string]bool) []string { return slices.Sorted(maps.Keys(m)) }
+
+// Delete removes a live record with its index entries: one script.
+func (b *Backend) Delete(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
+	if err := expiry.CheckDelete(c, prev.Rev); err != nil {
+		return err
+	}
+	if err := b.enter(ctx); err != nil {
+		return err
+	}
+	rev := ""
+	if c == model.Match {
+		rev = string(prev.Rev[:])
+	}
+	reply, err := b.declaring(func(further []string) (string, error) {
+		m := &mark{data: millis(now)}
+		args := append(b.bucket(id).command(deleteScript, id, further, 2), rev, m)
+		return b.write(ctx, deleteScript, args, m)
+	})
+	if err != nil {
+		return err
+	}
+	if code, rest := split(reply); code != 'o' {
+		return replyFault(code, rest)
+	}
+	return nil
+}
+
+// millis is a time as the scripts take it.
+func millis(t time.Time) []byte { return strconv.AppendInt(nil, t.UnixMilli(), 10) }

@@ -1,0 +1,339 @@
+package redis
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// Touch moves the expiry of a live record: one script, which overwrites 15
+// bytes and never the value.
+func (b *Backend) Touch(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
+	if err := expiry.CheckTouch(&t); err != nil {
+		return model.Record{}, err
+	}
+	if err := b.enter(ctx); err != nil {
+		return model.Record{}, err
+	}
+	mode, at := "s", t.ExpiresAt
+	switch t.Mode {
+	case expiry.Extend:
+		mode = "e"
+	case expiry.Clear:
+		mode, at = "c", time.Time{}
+	}
+	k := b.bucket(t.ID)
+	m := &mark{data: millis(now)}
+	reply, err := b.write(ctx, touchScript, []any{
+		"evalsha", touchScript.digest, 2, k.records + t.ID, k.due,
+		mode, appendExpiry(nil, at), b.keepFor(now, at), m,
+	}, m)
+	if err != nil {
+		return model.Record{}, err
+	}
+	code, rest := split(reply)
+	if code != 'o' || len(rest) < expiryDigits {
+		return model.Record{}, replyFault(code, rest)
+	}
+	rec, _, _, err := decodeHead(t.ID, rest[expiryDigits:])
+	if err != nil {
+		return model.Record{}, err
+	}
+	rec.ExpiresAt, _ = parseExpiry(rest[:expiryDigits])
+	return rec, nil
+}
+
+// sweepStep is how many records one script removes at most, while the server
+// does nothing else.
+const sweepStep = 256
+
+// dueRecord is a record that the index by expiry says is due.
+type dueRecord struct {
+	id   string
+	at   time.Time
+	rev  string // that it must still have; empty: any; "-": it is reaped
+	skip bool   // it stays: it cannot be read, or its removal was refused
+}
+
+// bucketSweep is where a sweep stands in one bucket.
+type bucketSweep struct {
+	k    *bucket
+	skip int64 // due records at the front that stay
+	due  []dueRecord
+	more bool // the index has more
+}
+
+// DeleteExpired removes due records: for every round one pipeline that reads
+// the indexes by expiry, and one of scripts that remove, one for each bucket
+// with due records; with each, one more for the heads of the records. A record
+// that the server has reaped is announced and counted too; it has no revision
+// then.
+func (b *Backend) DeleteExpired(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
+	var swept expiry.Swept
+	if limit < 1 {
+		return swept, model.Fault(model.ErrInvalid, "the limit is less than 1", nil)
+	}
+	if err := b.enter(ctx); err != nil {
+		return swept, err
+	}
+	open := b.sweepOrder()
+	for len(open) > 0 {
+		left := limit - swept.Removed - swept.Unknown
+		if left <= 0 {
+			break
+		}
+		if err := ctx.Err(); err != nil {
+			return swept, err
+		}
+		if err := readDue(ctx, b.client, before, left, open); err != nil {
+			return swept, err
+		}
+		if each != nil {
+			if err := b.announce(ctx, before, open, each); err != nil {
+				return swept, err
+			}
+		}
+		if err := b.sweepRound(ctx, before, open, &swept); err != nil {
+			return swept, err
+		}
+		still := open[:0]
+		for _, s := range open {
+			if s.more {
+				still = append(still, s)
+			}
+		}
+		open = still
+	}
+	swept.More = swept.Removed+swept.Unknown >= limit
+	return swept, nil
+}
+
+// sweepOrder is all buckets, each sweep beginning with another, so that small
+// limits are fair.
+func (b *Backend) sweepOrder() []*bucketSweep {
+	first := int(b.turn.Add(1) % bucketCount)
+	open := make([]*bucketSweep, bucketCount)
+	for i := range open {
+		open[i] = &bucketSweep{k: &b.buckets[(first+i)%bucketCount]}
+	}
+	return open
+}
+
+// readDue reads what is due, at most left in all, shared evenly.
+func readDue(ctx context.Context, client goredis.UniversalClient, before time.Time, left int, open []*bucketSweep) error {
+	share := min((left+len(open)-1)/len(open), sweepStep)
+	pipe := client.Pipeline()
+	cmds := make([]*goredis.ZSliceCmd, len(open))
+	for i, s := range open {
+		cmds[i] = pipe.ZRangeByScoreWithScores(ctx, s.k.due, &goredis.ZRangeBy{
+			Min: "-inf", Max: string(millis(before)), Offset: s.skip, Count: int64(share),
+		})
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return readFault(ctx, err)
+	}
+	for i, s := range open {
+		entries := cmds[i].Val()
+		s.more = len(entries) == share
+		if len(entries) > left {
+			entries = entries[:left]
+			s.more = true
+		}
+		left -= len(entries)
+		s.due = s.due[:0]
+		for _, e := range entries {
+			id, _ := e.Member.(string)
+			s.due = append(s.due, dueRecord{id: id, at: time.UnixMilli(int64(e.Score)).UTC(), rev: ""})
+		}
+	}
+	return nil
+}
+
+// announce shows each what is about to be removed. What it refuses stays, and
+// so does what cannot be read or is no longer due.
+func (b *Backend) announce(ctx context.Context, before time.Time, open []*bucketSweep, each func(model.Record) error) error {
+	var reqs []request
+	for _, s := range open {
+		for i := range s.due {
+			reqs = append(reqs, request{k: s.k, id: s.due[i].id})
+		}
+	}
+	found, err := b.fetch(ctx, reqs, true)
+	if err != nil {
+		return err
+	}
+	reaped, err := b.reapedLabels(ctx, found)
+	if err != nil {
+		return err
+	}
+	n := 0
+	for _, s := range open {
+		for i := range s.due {
+			d, f := &s.due[i], found[n]
+			n++
+			rec := f.rec
+			switch {
+			case f.missing:
+				rec = model.Record{ID: d.id, ExpiresAt: d.at, Labels: reaped[d.id]}
+				d.rev = "-"
+			case f.corrupt:
+				d.skip = true
+				s.skip++
+				continue
+			case !rec.Expired(before):
+				d.skip = true // extended meanwhile
+				continue
+			default:
+				d.rev = string(rec.Rev[:])
+			}
+			if each(rec) != nil {
+				d.skip = true
+				s.skip++
+			}
+		}
+	}
+	return nil
+}
+
+// reapedLabels reads the labels of the records that the server has reaped from
+// the index by id.
+func (b *Backend) reapedLabels(ctx context.Context, found []result) (map[string]map[string]string, error) {
+	pipe := b.client.Pipeline()
+	cmds := map[string]*goredis.StringSliceCmd{}
+	for _, f := range found {
+		if f.missing {
+			cmds[f.id] = pipe.ZRangeByLex(ctx, f.k.ids, &goredis.ZRangeBy{Min: "[" + f.id + "\x00", Max: "(" + f.id + "\x01", Count: 1})
+		}
+	}
+	if len(cmds) == 0 {
+		return nil, nil //nolint:nilnil // an empty map
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, readFault(ctx, err)
+	}
+	out := make(map[string]map[string]string, len(cmds))
+	for id, cmd := range cmds {
+		for _, m := range cmd.Val() {
+			out[id], _ = parseLabels(m[len(id)+1:])
+		}
+	}
+	return out, nil
+}
+
+// sweepRound removes what the buckets have collected, in one pipeline.
+func (b *Backend) sweepRound(ctx context.Context, before time.Time, open []*bucketSweep, swept *expiry.Swept) error {
+	var runs []*run
+	var of []*bucketSweep
+	var sizes []int
+	for _, s := range open {
+		todo := s.due[:0]
+		for _, d := range s.due {
+			if !d.skip {
+				todo = append(todo, d)
+			}
+		}
+		if s.due = todo; len(todo) > 0 {
+			runs, of, sizes = append(runs, b.sweepRun(ctx, s.k, millis(before), todo, nil)), append(of, s), append(sizes, len(todo))
+		}
+	}
+	if len(runs) == 0 {
+		return nil
+	}
+	var failed error
+	for i, err := range b.runAll(ctx, sweepScript, runs, writeFault) {
+		s := of[i]
+		var done sweepReply
+		if err == nil {
+			done, err = b.sweepFurther(ctx, s.k, millis(before), s.due, runs[i].Val())
+		}
+		swept.Removed += done.removed
+		s.skip += int64(done.stay)
+		if err != nil {
+			if model.KindOf(err) == model.ErrUnknown {
+				swept.Unknown += sizes[i] - done.removed
+			}
+			if failed == nil {
+				failed = err
+			}
+		}
+	}
+	return failed
+}
+
+// sweepRun makes a run of sweep.lua; a nil before removes all.
+func (b *Backend) sweepRun(ctx context.Context, k *bucket, before []byte, todo []dueRecord, further []string) *run {
+	m := &mark{data: before}
+	args := k.command(sweepScript, "", further, 2+3*len(todo))
+	indexes := args[2].(int)
+	args[2] = indexes + len(todo)
+	for i := range todo {
+		args = append(args, k.records+todo[i].id)
+	}
+	args = append(args, m, indexes-2)
+	for i := range todo {
+		args = append(args, todo[i].id, todo[i].rev)
+	}
+	return newRun(ctx, args, m)
+}
+
+type sweepReply struct {
+	removed, stay int
+	lacking       string // a labels section with undeclared labels
+}
+
+func parseSweep(reply string) (sweepReply, error) {
+	parts := strings.SplitN(reply, " ", 3)
+	if len(parts) < 2 {
+		return sweepReply{}, strange()
+	}
+	removed, err1 := strconv.Atoi(parts[0])
+	stay, err2 := strconv.Atoi(parts[1])
+	if err1 != nil || err2 != nil {
+		return sweepReply{}, strange()
+	}
+	out := sweepReply{removed: removed, stay: stay}
+	if len(parts) == 3 {
+		out.lacking = parts[2]
+	}
+	return out, nil
+}
+
+// sweepFurther reads the reply of a run, and runs the script again with more
+// keys where records bear labels that this backend does not declare.
+func (b *Backend) sweepFurther(ctx context.Context, k *bucket, before []byte, todo []dueRecord, reply string) (sweepReply, error) {
+	sum, err := parseSweep(reply)
+	further := map[string]bool{}
+	for err == nil && sum.lacking != "" {
+		known := len(further)
+		for _, label := range b.undeclared(sum.lacking) {
+			further[label] = true
+		}
+		if len(further) == known {
+			return sum, corrupt(whyForeign)
+		}
+		r := b.sweepRun(ctx, k, before, todo, sortedKeys(further))
+		if err = b.runAll(ctx, sweepScript, []*run{r}, writeFault)[0]; err != nil {
+			break
+		}
+		var next sweepReply
+		next, err = parseSweep(r.Val())
+		next.removed += sum.removed
+		sum = next
+	}
+	return sum, err
+}
+
+// sweepBatch removes records of one bucket; a nil before removes all.
+func (b *Backend) sweepBatch(ctx context.Context, k *bucket, before []byte, todo []dueRecord, further []string) (sweepReply, error) {
+	runs := []*run{b.sweepRun(ctx, k, before, todo, further)}
+	if err := b.runAll(ctx, sweepScript, runs, writeFault)[0]; err != nil {
+		return sweepReply{}, err
+	}
+	return b.sweepFurther(ctx, k, before, todo, runs[0].Val())
+}

@@ -1,0 +1,593 @@
+package redis
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// trick is what a proxy does to the next batch of commands.
+type trick int
+
+const (
+	pass       trick = iota
+	loseAnswer       // lets the server carry it out, then cuts the connection
+	cutHalf          // sends half of it to the server, then cuts the connection
+)
+
+// proxy stands between a client and a server. It counts what goes over the
+// wire: a batch is what the client sends before it waits for an answer, so
+// that there are as many batches as round trips.
+type proxy struct {
+	listener net.Listener
+	server   string
+
+	mu       sync.Mutex
+	next     trick
+	batches  int
+	commands []string
+}
+
+func startProxy(t testing.TB, server string) *proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{listener: l, server: server}
+	var running sync.WaitGroup
+	ctx, cancel := context.WithCancel(context.Background())
+	running.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() { p.serve(ctx, c) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		cancel()
+		running.Wait()
+	})
+	return p
+}
+
+// through is the server's options with the proxy before it, and with the
+// retries that go-redis makes by default.
+func (p *proxy) through(o *goredis.Options) *goredis.Options {
+	c := *o
+	c.Addr = p.listener.Addr().String()
+	c.PoolSize = 4
+	c.MaxRetries = 3
+	return &c
+}
+
+func (p *proxy) serve(ctx context.Context, client net.Conn) {
+	server, err := net.Dial("tcp", p.server)
+	if err != nil {
+		_ = client.Close()
+		return
+	}
+	cut := sync.OnceFunc(func() { _ = client.Close(); _ = server.Close() })
+	defer cut()
+	defer context.AfterFunc(ctx, cut)()
+	var answers sync.WaitGroup
+	defer answers.Wait()
+	defer cut()
+
+	var swallow sync.Mutex // held while answers are not passed on
+	answers.Go(func() {
+		buf := make([]byte, 64<<10)
+		for {
+			n, err := server.Read(buf)
+			swallow.Lock()
+			if err == nil {
+				_, err = client.Write(buf[:n])
+			}
+			swallow.Unlock()
+			if err != nil {
+				cut()
+				return
+			}
+		}
+	})
+	in := bufio.NewReaderSize(client, 1<<20)
+	for {
+		batch, names, err := readBatch(in)
+		if err != nil {
+			return
+		}
+		switch p.count(names) {
+		case loseAnswer:
+			swallow.Lock()
+			_, _ = server.Write(batch)
+			waitDone(p.server)
+			cut()
+			swallow.Unlock()
+			return
+		case cutHalf:
+			_, _ = server.Write(batch[:len(batch)/2])
+			return
+		case pass:
+			if _, err := server.Write(batch); err != nil {
+				return
+			}
+		}
+	}
+}
+
+// waitDone returns once the server has carried out what it was sent before: it
+// answers a command of another connection, in the order in which they came or
+// close to it, so it is asked a few times.
+func waitDone(server string) {
+	c, err := net.Dial("tcp", server)
+	if err != nil {
+		return
+	}
+	defer func() { _ = c.Close() }()
+	in := bufio.NewReader(c)
+	for range 20 {
+		if _, err := io.WriteString(c, "PING\r\n"); err != nil {
+			return
+		}
+		if _, err := in.ReadString('\n'); err != nil {
+			return
+		}
+	}
+}
+
+// readBatch reads whole commands until none is at hand.
+func readBatch(in *bufio.Reader) (batch []byte, names []string, err error) {
+	for {
+		raw, name, err := readCommand(in)
+		if err != nil {
+			return nil, nil, err
+		}
+		batch, names = append(batch, raw...), append(names, name)
+		if in.Buffered() == 0 {
+			return batch, names, nil
+		}
+	}
+}
+
+// readCommand reads one command and returns its bytes and name.
+func readCommand(in *bufio.Reader) (raw []byte, name string, err error) {
+	line, err := in.ReadString('\n')
+	if err != nil {
+		return nil, "", err
+	}
+	raw = []byte(line)
+	n, err := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(line, "*")))
+	if err != nil {
+		return nil, "", err
+	}
+	for i := range n {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return nil, "", err
+		}
+		size, err := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(line, "$")))
+		if err != nil {
+			return nil, "", err
+		}
+		arg := make([]byte, size+2)
+		if _, err := io.ReadFull(in, arg); err != nil {
+			return nil, "", err
+		}
+		if i == 0 {
+			name = strings.ToLower(string(arg[:size]))
+		}
+		raw = append(append(raw, line...), arg...)
+	}
+	return raw, name, nil
+}
+
+// count notes a batch and says what becomes of it. The handshake of a new
+// connection is none.
+func (p *proxy) count(names []string) trick {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, name := range names {
+		switch name {
+		case "hello", "client", "select", "auth", "command":
+			return pass
+		}
+	}
+	p.batches++
+	p.commands = append(p.commands, names...)
+	now := p.next
+	p.next = pass
+	return now
+}
+
+func (p *proxy) play(next trick) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.next = next
+}
+
+// take returns what was counted since the last call.
+func (p *proxy) take() (batches int, commands []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	batches, commands = p.batches, p.commands
+	p.batches, p.commands = 0, nil
+	return batches, commands
+}
+
+// proxied is a backend behind a proxy, with all scripts known to the server.
+func proxied(t testing.TB) (*Backend, *proxy) {
+	t.Helper()
+	o := options(t)
+	for _, s := range []*script{writeScript, touchScript, deleteScript, sweepScript, countScript, pruneScript} {
+		if err := clientOf(t, o).ScriptLoad(t.Context(), s.source.(string)).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := startProxy(t, o.Addr)
+	b := openOn(t, clientOf(t, p.through(o)), storeName(), nil)
+	if err := b.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.take()
+	return b, p
+}
+
+// only fails unless the error matches the kind and no other sentinel.
+func only(t testing.TB, err, kind error) {
+	t.Helper()
+	if got := model.KindOf(err); got != kind {
+		t.Fatalf("got the error %v of kind %v, want kind %v", err, got, kind)
+	}
+}
+
+func seed(t testing.TB, b *Backend, recs ...model.Record) {
+	t.Helper()
+	for _, r := range recs {
+		if _, err := b.Write(t.Context(), testNow, expiry.Write{Record: r, Cond: model.Always}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestLostAnswers loses the answer to each write, and cuts it in half on the
+// way: one command is on the wire, and the outcome is unknown.
+func TestLostAnswers(t *testing.T) {
+	base := record("id", "ann", time.Hour)
+	next := record("id", "bob", 2*time.Hour)
+	writes := map[string]func(ctx context.Context, b *Backend) error{
+		"create": func(ctx context.Context, b *Backend) error {
+			_, err := b.Write(ctx, testNow, expiry.Write{Record: record("new", "ann", time.Hour), Cond: model.Absent})
+			return err
+		},
+		"upsert": func(ctx context.Context, b *Backend) error {
+			_, err := b.Write(ctx, testNow, expiry.Write{Record: next, Cond: model.Always})
+			return err
+		},
+		"update": func(ctx context.Context, b *Backend) error {
+			_, err := b.Write(ctx, testNow, expiry.Write{Record: next, Cond: model.Live, KeepExpiry: true, KeepLabels: true})
+			return err
+		},
+		"compare-and-set": func(ctx context.Context, b *Backend) error {
+			_, err := b.Write(ctx, testNow, expiry.Write{Record: next, Cond: model.Match, Prev: base})
+			return err
+		},
+		"touch": func(ctx context.Context, b *Backend) error {
+			_, err := b.Touch(ctx, testNow, expiry.Touch{ID: "id", Mode: expiry.Set, ExpiresAt: testNow.Add(time.Minute)})
+			return err
+		},
+		"delete": func(ctx context.Context, b *Backend) error {
+			return b.Delete(ctx, testNow, "id", model.Match, base)
+		},
+	}
+	for name, do := range writes {
+		for how, tr := range map[string]trick{"answer lost": loseAnswer, "cut in half": cutHalf} {
+			t.Run(name+"/"+how, func(t *testing.T) {
+				b, p := proxied(t)
+				seed(t, b, base)
+				p.take()
+				p.play(tr)
+				only(t, do(t.Context(), b), model.ErrUnknown)
+				if _, commands := p.take(); len(commands) != 1 || commands[0] != "evalsha" {
+					t.Fatalf("on the wire: %v, want one evalsha", commands)
+				}
+			})
+		}
+	}
+}
+
+// TestLostSweep loses the answer of the removing half of a sweep.
+func TestLostSweep(t *testing.T) {
+	b, p := proxied(t)
+	seed(t, b, record("a", "ann", time.Hour), record("b", "ann", time.Hour))
+	p.take()
+	swept, err := b.DeleteExpired(t.Context(), testNow.Add(time.Hour), 10, func(r model.Record) error {
+		if r.ID == "a" {
+			return errors.New("not this one")
+		}
+		p.play(loseAnswer) // before the removal, after the reads
+		return nil
+	})
+	only(t, err, model.ErrUnknown)
+	if swept.Removed != 0 || swept.Unknown != 1 {
+		t.Fatalf("swept %+v, want one unknown", swept)
+	}
+	p.take()
+	swept, err = b.DeleteExpired(t.Context(), testNow.Add(time.Hour), 10, nil)
+	if err != nil || swept.Removed != 1 {
+		t.Fatalf("swept %+v, %v, want the other one", swept, err)
+	}
+}
+
+func TestLostReads(t *testing.T) {
+	o := options(t)
+	o.MaxRetries = -1
+	p := startProxy(t, o.Addr)
+	through := p.through(o)
+	through.MaxRetries = -1
+	b := openOn(t, clientOf(t, through), storeName(), nil)
+	seed(t, b, record("id", "ann", time.Hour))
+	reads := map[string]func() error{
+		"get":   func() error { _, err := b.Get(t.Context(), testNow, "id"); return err },
+		"page":  func() error { _, err := b.Page(t.Context(), testNow, expiry.Query{Limit: 10}); return err },
+		"count": func() error { _, err := b.Count(t.Context(), testNow, "", ""); return err },
+		"count by label": func() error {
+			_, err := b.Count(t.Context(), testNow, "principal", "ann")
+			return err
+		},
+		"ping": func() error { return b.Ping(t.Context()) },
+	}
+	for name, do := range reads {
+		t.Run(name, func(t *testing.T) {
+			p.play(loseAnswer)
+			only(t, do(), model.ErrUnavailable)
+			if err := do(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// TestLostAnswersOfCluster has the cluster client, which retries in its own
+// way, with a map of slots that names one server.
+func TestLostAnswersOfCluster(t *testing.T) {
+	direct, p := proxied(t)
+	c := goredis.NewClusterClient(&goredis.ClusterOptions{
+		ClusterSlots: func(context.Context) ([]goredis.ClusterSlot, error) {
+			addr := p.listener.Addr().String()
+			return []goredis.ClusterSlot{{Start: 0, End: 16383, Nodes: []goredis.ClusterNode{{Addr: addr}}}}, nil
+		},
+		NewClient: func(o *goredis.Options) *goredis.Client {
+			with := p.through(options(t))
+			o.Username, o.Password, o.MaxRetries = with.Username, with.Password, 3
+			return goredis.NewClient(o)
+		},
+	})
+	t.Cleanup(func() { _ = c.Close() })
+	b := openOn(t, c, direct.name, nil)
+	base := record("id", "ann", time.Hour)
+	if err := b.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for name, do := range map[string]func() error{
+		"write": func() error {
+			_, err := b.Write(t.Context(), testNow, expiry.Write{Record: base, Cond: model.Always})
+			return err
+		},
+		"touch": func() error {
+			_, err := b.Touch(t.Context(), testNow, expiry.Touch{ID: "id", Mode: expiry.Clear})
+			return err
+		},
+		"delete": func() error { return b.Delete(t.Context(), testNow, "id", model.Live, model.Record{}) },
+		"sweep": func() error {
+			_, err := b.DeleteExpired(t.Context(), testNow.Add(time.Hour), 10, func(model.Record) error {
+				p.take()
+				p.play(loseAnswer)
+				return nil
+			})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seed(t, b, base)
+			p.take()
+			if name != "sweep" {
+				p.play(loseAnswer)
+			}
+			only(t, do(), model.ErrUnknown)
+			if _, commands := p.take(); len(commands) != 1 || commands[0] != "evalsha" {
+				t.Fatalf("on the wire: %v, want one evalsha", commands)
+			}
+		})
+	}
+}
+
+// TestOwnSuccess looks through expiry.Store, which recognises a write whose
+// answer was lost as its own.
+func TestOwnSuccess(t *testing.T) {
+	b, p := proxied(t)
+	s, err := expiry.NewStore[string](b, &expiry.StoreOptions{Clock: expiry.ClockFunc(func() time.Time { return testNow })})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	p.play(loseAnswer)
+	it, err := s.Create(ctx, "id", "one", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.play(loseAnswer)
+	if it, err = s.Update(ctx, "id", "two", &expiry.WriteOptions{If: it.Version()}); err != nil {
+		t.Fatal(err)
+	}
+	p.play(cutHalf) // not applied: the look finds the old revision
+	if it, err = s.Update(ctx, "id", "three", &expiry.WriteOptions{If: it.Version()}); err != nil {
+		t.Fatal(err)
+	}
+	p.play(loseAnswer)
+	if _, err := s.Touch(ctx, "id", expiry.After(time.Hour), nil); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Get(ctx, "id")
+	if err != nil || got.Value != "three" || got.Revision != it.Revision || !got.ExpiresAt.Equal(testNow.Add(time.Hour)) {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	p.play(loseAnswer)
+	only(t, s.Delete(ctx, "id", &expiry.DeleteOptions{If: got.Version()}), model.ErrUnknown)
+}
+
+// TestContexts ends the context before and after a write is sent.
+func TestContexts(t *testing.T) {
+	o := options(t)
+	o.ContextTimeoutEnabled = true
+	hung := startFake(t, func(string) string { return "" }) // never answers
+	o.Addr, o.ReadTimeout, o.DialerRetries = hung.addr, time.Minute, 1
+	b, err := New(clientOf(t, o), "hung", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := expiry.Write{Record: record("id", "", 0), Cond: model.Always}
+
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = b.Write(ended, testNow, write)
+	if !errors.Is(err, context.Canceled) || model.KindOf(err) != nil {
+		t.Fatalf("before sending: %v", err)
+	}
+	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err = b.Write(short, testNow, write)
+	only(t, err, model.ErrUnknown)
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("after sending: %v", err)
+	}
+}
+
+// fake is a server that answers every command but the handshake with a fixed
+// reply; nothing for an empty one, and it hangs up for "close".
+type fake struct{ addr string }
+
+func startFake(t testing.TB, reply func(command string) string) fake {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var running sync.WaitGroup
+	ctx, cancel := context.WithCancel(context.Background())
+	serve := func(c net.Conn) {
+		defer context.AfterFunc(ctx, func() { _ = c.Close() })()
+		defer func() { _ = c.Close() }()
+		in := bufio.NewReader(c)
+		for {
+			_, name, err := readCommand(in)
+			if err != nil {
+				return
+			}
+			answer := reply(name)
+			switch {
+			case name == "hello":
+				answer = "%0\r\n"
+			case name == "client":
+				answer = "+OK\r\n"
+			case answer == "close":
+				return
+			}
+			if _, err := io.WriteString(c, answer); err != nil {
+				return
+			}
+		}
+	}
+	running.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() { serve(c) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		cancel()
+		running.Wait()
+	})
+	return fake{addr: l.Addr().String()}
+}
+
+// TestRefusals has a server that refuses every command, in the words of real
+// ones.
+func TestRefusals(t *testing.T) {
+	tests := []struct {
+		reply       string
+		write, read error
+	}{
+		{"-LOADING Redis is loading the dataset in memory\r\n", model.ErrUnavailable, model.ErrUnavailable},
+		{"-READONLY You can't write against a read only replica.\r\n", model.ErrUnavailable, model.ErrUnavailable},
+		{"-OOM command not allowed when used memory > 'maxmemory'. script: 0ad, on @user_script:3.\r\n", model.ErrUnavailable, model.ErrUnavailable},
+		{"-NOAUTH Authentication required.\r\n", model.ErrUnavailable, model.ErrUnavailable},
+		{"-NOPERM this user has no permissions to run the 'evalsha' command\r\n", model.ErrUnavailable, model.ErrUnavailable},
+		{"-CLUSTERDOWN The cluster is down\r\n", model.ErrUnavailable, model.ErrUnavailable},
+		{"-BUSY Redis is busy running a script.\r\n", model.ErrUnavailable, model.ErrUnavailable},
+		{"-ERR upstream failure\r\n", model.ErrUnknown, model.ErrUnavailable},
+		{"+OK\r\n", model.ErrUnknown, model.ErrCorrupt},
+		{"!nonsense\r\n", model.ErrUnknown, model.ErrUnavailable},
+		{"close", model.ErrUnknown, model.ErrUnavailable},
+	}
+	for _, test := range tests {
+		t.Run(strings.TrimSpace(test.reply[:min(len(test.reply), 12)]), func(t *testing.T) {
+			f := startFake(t, func(string) string { return test.reply })
+			c := clientOf(t, &goredis.Options{Addr: f.addr, MaxRetries: -1})
+			b, err := New(c, "refused", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = b.Write(t.Context(), testNow, expiry.Write{Record: record("id", "ann", time.Hour), Cond: model.Absent})
+			only(t, err, test.write)
+			_, err = b.Touch(t.Context(), testNow, expiry.Touch{ID: "id", Mode: expiry.Clear})
+			only(t, err, test.write)
+			only(t, b.Delete(t.Context(), testNow, "id", model.Live, model.Record{}), test.write)
+			_, err = b.Get(t.Context(), testNow, "id")
+			only(t, err, test.read)
+		})
+	}
+}
+
+// TestNoServer dials where nobody listens: nothing was sent.
+func TestNoServer(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = l.Close()
+	c := clientOf(t, &goredis.Options{Addr: l.Addr().String(), MaxRetries: -1, DialerRetries: 1, Password: "hunter2"})
+	b, err := New(c, "none", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = b.Write(t.Context(), testNow, expiry.Write{Record: record("id", "", 0), Cond: model.Always})
+	only(t, err, model.ErrUnavailable)
+	_, err = b.Get(t.Context(), testNow, "id")
+	only(t, err, model.ErrUnavailable)
+	if s := fmt.Sprint(err); strings.Contains(s, "hunter2") {
+		t.Fatal("the password is in the message")
+	}
+	_ = c.Close()
+	_, err = b.Write(t.Context(), testNow, expiry.Write{Record: record("id", "", 0), Cond: model.Always})
+	only(t, err, model.ErrUnavailable)
+}

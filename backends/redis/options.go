@@ -1,0 +1,114 @@
+package redis
+
+import (
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// Options configures a Backend. The zero value of every field is its default.
+type Options struct {
+	// Labels are the names of the labels that records may bear, at most 64.
+	// Nil: "principal". Empty: none.
+	Labels []string
+	// GraceTTL is how much later than its expiry the server may reap a record
+	// by itself. Clocks that differ by less than it cannot make a record
+	// vanish early. Zero: one hour. Negative: the server reaps nothing, only
+	// DeleteExpired removes records.
+	GraceTTL time.Duration
+	// MaxValue is the size in bytes over which a value is ErrTooLarge. Zero:
+	// what the server's default proto-max-bulk-len of 512 MB leaves, which is
+	// also the most. Set it where the server has a lower limit.
+	MaxValue int
+	// Logger gets the warnings of CreateStorage. Nil: slog.Default.
+	Logger *slog.Logger
+}
+
+const (
+	defaultGraceTTL = time.Hour
+	maxLabels       = 64
+	maxName         = 128
+	maxValue        = 512<<20 - maxHead
+)
+
+func (o *Options) withDefaults() (Options, error) {
+	var out Options
+	if o != nil {
+		out = *o
+	}
+	if out.Labels == nil {
+		out.Labels = []string{"principal"}
+	} else {
+		out.Labels = slices.Clone(out.Labels)
+	}
+	slices.Sort(out.Labels)
+	if len(out.Labels) > maxLabels {
+		return out, model.Fault(model.ErrInvalid, "Options.Labels: more than "+strconv.Itoa(maxLabels), nil)
+	}
+	for i, name := range out.Labels {
+		if err := model.CheckLabelName(name); err != nil {
+			return out, err
+		}
+		if i > 0 && out.Labels[i-1] == name {
+			return out, model.Fault(model.ErrInvalid, "Options.Labels: a name twice", nil)
+		}
+	}
+	switch {
+	case out.GraceTTL == 0:
+		out.GraceTTL = defaultGraceTTL
+	case out.GraceTTL > 0 && out.GraceTTL < time.Millisecond:
+		out.GraceTTL = time.Millisecond
+	}
+	if out.MaxValue < 0 || out.MaxValue > maxValue {
+		return out, model.Fault(model.ErrInvalid, "Options.MaxValue: 0 to "+strconv.Itoa(maxValue), nil)
+	}
+	if out.MaxValue == 0 {
+		out.MaxValue = maxValue
+	}
+	if out.Logger == nil {
+		out.Logger = slog.Default()
+	}
+	return out, nil
+}
+
+// checkName accepts what can stand before the first brace of a key: the braces
+// of the hash tag end the name, so that no two stores' keys meet.
+func checkName(name string) error {
+	if name == "" || len(name) > maxName || !utf8.ValidString(name) || strings.ContainsAny(name, "{}\x00") {
+		return model.Fault(model.ErrInvalid, "a store's name has 1 to 128 bytes of UTF-8 without braces and NUL", nil)
+	}
+	return nil
+}
+
+// checkClient refuses clients whose reads may miss an acknowledged write.
+func checkClient(client goredis.UniversalClient) error {
+	refuse := func(why string) error { return model.Fault(model.ErrInvalid, why, nil) }
+	switch c := client.(type) {
+	case nil:
+		return refuse("no client")
+	case *goredis.Client:
+		if c == nil {
+			return refuse("no client")
+		}
+		if o := c.Options(); o.ClientSideCacheConfig != nil || o.ClientSideCache != nil {
+			return refuse("the client caches reads, which may then miss an acknowledged write")
+		}
+	case *goredis.ClusterClient:
+		if c == nil {
+			return refuse("no client")
+		}
+		if o := c.Options(); o.ReadOnly || o.RouteByLatency || o.RouteRandomly {
+			return refuse("the client reads from replicas, which may miss an acknowledged write")
+		}
+	case *goredis.Ring:
+		return refuse("a Ring moves keys to another server when one fails; use Redis Cluster")
+	}
+	return nil
+}

@@ -1,0 +1,78 @@
+-- The head of every other script: how a record and its labels are read.
+-- Numbers that go to the server are strings: it spells out others slowly.
+local byte, sub, call = string.byte, string.sub, redis.call
+
+-- head reads what stands before the value of the record at key. It returns
+-- those bytes (the whole record where it is small), the expiry in
+-- milliseconds (0: never), the labels section, the length of the head and of
+-- the record. Else nil and why: 'n' nothing there, 't' another type, 'v' a
+-- newer format, 'f' no whole record, or the server's own error. Whether a long
+-- record is whole does not matter to one who overwrites it.
+local function head(key, overwrites)
+  local h = redis.pcall('GETRANGE', key, '0', '255')
+  local n = #h
+  if n == 0 then
+    if type(h) == 'table' then
+      if sub(h.err, 1, 9) == 'WRONGTYPE' then return nil, 't' end
+      return nil, h
+    end
+    if call('EXISTS', key) == 0 then return nil, 'n' end
+    return nil, 'f'
+  end
+  local m, version = byte(h, 1, 2)
+  if m ~= 83 then return nil, 'f' end
+  if version ~= 1 then return nil, version and 'v' or 'f' end
+  if n < 40 then return nil, 'f' end
+  local expiry = tonumber(sub(h, 19, 33))
+  if not expiry then return nil, 'f' end
+  local v1, v2, v3, v4, l1, l2 = byte(h, 34, 39)
+  local last = 39 + l1 * 256 + l2
+  if last >= 256 and n == 256 then
+    h = call('GETRANGE', key, '0', tostring(last))
+  end
+  local encoding = byte(h, last + 1)
+  if not encoding then return nil, 'f' end
+  local text = last + 1 + encoding
+  local size = text + ((v1 * 256 + v2) * 256 + v3) * 256 + v4
+  if n == 256 and not overwrites then n = call('STRLEN', key) end
+  if n ~= size and not (overwrites and n == 256) then return nil, 'f' end
+  if #h < text then h = call('GETRANGE', key, '0', tostring(text - 1)) end
+  return h, expiry, sub(h, 40, last), text, size
+end
+
+-- idOf takes the id from the record's key, which begins as the others' do.
+local function idOf(key, due) return sub(key, #due + 2) end
+
+-- labels makes a table of a labels section: the name to the value with its
+-- length before it, as index members begin. Nil where it is no such section.
+local function labels(s)
+  local t, i, n = {}, 1, #s
+  while i <= n do
+    local name = byte(s, i)
+    local a, b = byte(s, i + 1 + name, i + 2 + name)
+    if not b then return nil end
+    local last = i + 2 + name + a * 256 + b
+    t[sub(s, i + 1, i + name)] = sub(s, i + 1 + name, last)
+    i = last + 1
+  end
+  if i ~= n + 1 then return nil end
+  return t
+end
+
+-- indexed is the labels section that the index by id holds for an id whose
+-- record is gone or unreadable; nil where the index does not know the id.
+local function indexed(ids, id)
+  local m = call('ZRANGEBYLEX', ids, '[' .. id .. '\0', '(' .. id .. '\1', 'LIMIT', '0', '1')[1]
+  return m and sub(m, #id + 2)
+end
+
+-- undeclared reports whether a label of the table has no key among KEYS[first]
+-- to KEYS[last]: the caller must come again with it.
+local function undeclared(t, prefix, first, last)
+  for name in pairs(t) do
+    local key, found = prefix .. name, false
+    for k = first, last do found = found or KEYS[k] == key end
+    if not found then return true end
+  end
+  return false
+end

@@ -1,0 +1,14 @@
+-- Removes from a label's index the entries of records that are gone or do not
+-- bear it. Unreadable records keep theirs.
+-- KEYS: the label's index, the records.
+-- ARGV: 1 the label's name; 2 what the members begin with; then the ids.
+local n = 0
+for k = 2, #KEYS do
+  local h, why, section = head(KEYS[k])
+  if type(why) == 'table' then return why end
+  local t = h and labels(section)
+  if (t and t[ARGV[1]] ~= ARGV[2]) or (not h and why == 'n') then
+    n = n + call('ZREM', KEYS[1], ARGV[2] .. ARGV[k + 1])
+  end
+end
+return n

@@ -1,0 +1,26 @@
+-- Moves the expiry of a live record; the value is not written again.
+-- KEYS: the record, the index by expiry.
+-- ARGV: 1 mode (s set, e extend, c clear); 2 expiry, 15 digits; 3 how long the
+--   server shall keep it, in ms, or empty; 4 now.
+-- Returns o with the expiry in force and the head; n not found; x corrupt.
+local key, due = KEYS[1], KEYS[2]
+local h, exp, _, text = head(key)
+if not h then
+  if type(exp) == 'table' then return exp end
+  return exp == 'n' and 'n' or 'x' .. exp
+end
+if exp ~= 0 and exp <= tonumber(ARGV[4]) then return 'n' end
+local digits = ARGV[2]
+local old = sub(h, 19, 33)
+if ARGV[1] == 'e' and (exp == 0 or tonumber(digits) <= exp) then digits = old end
+if digits ~= old then
+  local never = digits == '000000000000000'
+  call('ZADD', due, never and '+inf' or digits, idOf(key, due))
+  call('SETRANGE', key, '18', digits)
+  if ARGV[3] == '' then
+    call('PERSIST', key)
+  else
+    call('PEXPIRE', key, ARGV[3])
+  end
+end
+return 'o' .. digits .. sub(h, 1, text)

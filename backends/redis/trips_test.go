@@ -1,0 +1,178 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// TestTrips counts round trips on the wire, and fails when one grows.
+func TestTrips(t *testing.T) {
+	b, p := proxied(t)
+	hook := &keysHook{t: t, name: b.name}
+	b.client.AddHook(hook)
+	ctx := t.Context()
+	write := func(w expiry.Write) error { _, err := b.Write(ctx, testNow, w); return err }
+	page := func(q expiry.Query) error { _, err := b.Page(ctx, testNow, q); return err }
+	count := func(label, value string) error { _, err := b.Count(ctx, testNow, label, value); return err }
+	touch := func(mode expiry.TouchMode) error {
+		_, err := b.Touch(ctx, testNow, expiry.Touch{ID: "id", Mode: mode, ExpiresAt: testNow.Add(2 * time.Hour)})
+		return err
+	}
+	sweep := func(each func(model.Record) error) error {
+		_, err := b.DeleteExpired(ctx, testNow, 100, each)
+		return err
+	}
+	expired := func() {
+		for i := range 5 {
+			r := record(fmt.Sprint("old", i), "ann", 0)
+			r.ExpiresAt = testNow
+			seed(t, b, r)
+		}
+	}
+	base := record("id", "ann", time.Hour)
+	stored := func() { seed(t, b, base) }
+	scripts := func(n int) string { return strings.TrimSpace(strings.Repeat("evalsha ", n)) }
+
+	tests := []struct {
+		name     string
+		before   func()
+		do       func() error
+		trips    int
+		commands string // where they are fixed
+	}{
+		{"get", stored, func() error { _, err := b.Get(ctx, testNow, "id"); return err }, 1, "get"},
+		{"create", nil, func() error { return write(expiry.Write{Record: record("new", "ann", time.Hour), Cond: model.Absent}) }, 1, scripts(1)},
+		{"create over expired", expired, func() error { return write(expiry.Write{Record: record("old0", "ann", time.Hour), Cond: model.Absent}) }, 1, scripts(1)},
+		{"upsert", stored, func() error { return write(expiry.Write{Record: record("id", "bob", 0), Cond: model.Always}) }, 1, scripts(1)},
+		{"update", stored, func() error {
+			return write(expiry.Write{Record: record("id", "", 0), Cond: model.Live, KeepExpiry: true, KeepLabels: true})
+		}, 1, scripts(1)},
+		{"compare-and-set", stored, func() error {
+			return write(expiry.Write{Record: record("id", "bob", 0), Cond: model.Match, Prev: base})
+		}, 1, scripts(1)},
+		{"compare-and-set that keeps", stored, func() error {
+			return write(expiry.Write{Record: record("id", "", 0), Cond: model.Match, Prev: base, KeepExpiry: true, KeepLabels: true})
+		}, 1, scripts(1)},
+		{"touch", stored, func() error { return touch(expiry.Set) }, 1, scripts(1)},
+		{"touch that changes nothing", stored, func() error { return touch(expiry.Extend) }, 1, scripts(1)},
+		{"delete", stored, func() error { return b.Delete(ctx, testNow, "id", model.Live, model.Record{}) }, 1, scripts(1)},
+		{"delete at a revision", stored, func() error { return b.Delete(ctx, testNow, "id", model.Match, base) }, 1, scripts(1)},
+		{"page", stored, func() error { return page(expiry.Query{Limit: 100}) }, 2, ""},
+		{"page of ids", stored, func() error { return page(expiry.Query{Limit: 100, KeysOnly: true}) }, 2, ""},
+		{"page by label", stored, func() error { return page(expiry.Query{Limit: 100, Label: "principal", Value: "ann"}) }, 2, ""},
+		{"page of nothing", stored, func() error { return page(expiry.Query{Limit: 100, Label: "principal", Value: "nobody"}) }, 1, ""},
+		{"count", stored, func() error { return count("", "") }, 1, strings.TrimSpace(strings.Repeat("zcount ", bucketCount))},
+		{"count by label", expired, func() error { return count("principal", "ann") }, 1, scripts(bucketCount)},
+		{"sweep", expired, func() error { return sweep(nil) }, 2, ""},
+		{"sweep with announcements", expired, func() error { return sweep(func(model.Record) error { return nil }) }, 3, ""},
+		{"sweep of nothing", nil, func() error { return sweep(nil) }, 1, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if test.before != nil {
+				test.before()
+			}
+			p.take()
+			if err := test.do(); err != nil {
+				t.Fatal(err)
+			}
+			trips, commands := p.take()
+			if trips != test.trips || test.commands != "" && strings.Join(commands, " ") != test.commands {
+				t.Fatalf("%d trips with %v, want %d with %s", trips, commands, test.trips, test.commands)
+			}
+		})
+	}
+	hook.mu.Lock()
+	defer hook.mu.Unlock()
+	if hook.seen == 0 {
+		t.Fatal("the hook saw no command")
+	}
+}
+
+// TestUnknownScript flushes the server's scripts: the first call sends the
+// source after the server has refused the digest.
+func TestUnknownScript(t *testing.T) {
+	b, p := proxied(t)
+	if err := b.client.ScriptFlush(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	p.take()
+	for range 2 {
+		seed(t, b, record("id", "ann", time.Hour))
+	}
+	// Another test may have loaded the script meanwhile, on this very server.
+	switch _, commands := p.take(); strings.Join(commands, " ") {
+	case "evalsha eval evalsha", "evalsha evalsha":
+	default:
+		t.Fatalf("on the wire: %v", commands)
+	}
+	if _, err := b.DeleteExpired(t.Context(), testNow.Add(time.Hour), 10, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// keysHook fails the test for a command that no cluster could route: one with
+// keys in several slots, or with a foreign key.
+type keysHook struct {
+	t    testing.TB
+	name string
+	mu   sync.Mutex
+	seen int
+}
+
+func (h *keysHook) DialHook(next goredis.DialHook) goredis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
+}
+
+func (h *keysHook) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
+	return func(ctx context.Context, cmd goredis.Cmder) error {
+		h.check(cmd)
+		return next(ctx, cmd)
+	}
+}
+
+func (h *keysHook) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []goredis.Cmder) error {
+		for _, cmd := range cmds {
+			h.check(cmd)
+		}
+		return next(ctx, cmds)
+	}
+}
+
+func (h *keysHook) check(cmd goredis.Cmder) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.seen++
+	args := cmd.Args()
+	keys := args[1:2]
+	switch cmd.Name() {
+	case "evalsha", "eval":
+		keys = args[3 : 3+args[2].(int)]
+	case "script", "ping", "hello", "client", "auth", "select":
+		return
+	case "mget", "unlink", "exists":
+		keys = args[1:]
+	case "keys", "scan", "flushdb", "flushall":
+		h.t.Errorf("%s is never sent", cmd.Name())
+	}
+	tag := ""
+	for _, key := range keys {
+		rest, ok := strings.CutPrefix(key.(string), h.name+":{")
+		this, _, closed := strings.Cut(rest, "}:")
+		if !ok || !closed || tag != "" && this != tag {
+			h.t.Errorf("%s: %q and %v", cmd.Name(), tag, key)
+		}
+		tag = this
+	}
+}

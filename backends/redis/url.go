@@ -1,0 +1,58 @@
+package redis
+
+import (
+	"context"
+	"net/url"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/sojourn-go/sojourn/backends"
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+func init() {
+	for _, scheme := range []string{"redis", "rediss"} {
+		backends.Register(scheme, openURL)
+	}
+}
+
+// openURL makes a backend and its client, which is closed with it, of a URL of
+// the form redis://user:password@host:port/db?name=store; rediss is TLS. With
+// addr=host:port, once or more, it is a cluster's. Further parameters are
+// go-redis' own.
+func openURL(_ context.Context, u *url.URL) (expiry.ModelExpirySupport, error) {
+	own := *u
+	query := own.Query()
+	query.Del("name")
+	own.RawQuery = query.Encode()
+	if own.Host == "" || own.Opaque != "" {
+		return nil, badURL()
+	}
+	var client goredis.UniversalClient
+	if query.Has("addr") {
+		o, err := goredis.ParseClusterURL(own.String())
+		if err != nil {
+			return nil, badURL()
+		}
+		client = goredis.NewClusterClient(o)
+	} else {
+		o, err := goredis.ParseURL(own.String())
+		if err != nil {
+			return nil, badURL()
+		}
+		client = goredis.NewClient(o)
+	}
+	b, err := New(client, backends.Name(u), nil)
+	if err != nil {
+		_ = client.Close()
+		return nil, err
+	}
+	b.owned = client
+	return b, nil
+}
+
+// badURL leaves out the parser's own words, which may quote a password.
+func badURL() error {
+	return model.Fault(model.ErrInvalid, "the form is redis://user:password@host:port/db?name=store, with options of go-redis as further parameters", nil)
+}
