@@ -368,10 +368,10 @@ func lostCases() []Case {
 			_, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
 			c.ok(err, "create")
 			c.h.LoseNext(c.TB, c.b)
-			at, err := s.Touch(c.ctx(), "a", expiry.At(c.in(time.Hour)), nil)
+			it, err := s.Touch(c.ctx(), "a", expiry.At(c.in(time.Hour)), nil)
 			c.ok(err, "touch with a lost answer")
-			if !at.Equal(c.in(time.Hour)) {
-				c.fail("the answer is %v", at)
+			if !it.ExpiresAt.Equal(c.in(time.Hour)) {
+				c.fail("the answer is %v", it.ExpiresAt)
 			}
 		}),
 		thatLoses("MutateAppliesOnce", "R67 R72", func(c *C) {

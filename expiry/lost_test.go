@@ -137,11 +137,11 @@ func TestLostTouch(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			b := newScripted(t, step{"Touch", answer(model.Record{}, lost())}, step{"Get", answer(tc.seen, tc.err)})
-			at, err := storeOn(t, b, &expiry.StoreOptions{Clock: clock}).Touch(t.Context(), "a", expiry.At(until), tc.opts)
+			it, err := storeOn(t, b, &expiry.StoreOptions{Clock: clock}).Touch(t.Context(), "a", expiry.At(until), tc.opts)
 			if tc.want != nil {
 				wantKind(t, err, tc.want)
-			} else if err != nil || !at.Equal(tc.seen.ExpiresAt) {
-				t.Errorf("got %v, %v", at, err)
+			} else if err != nil || !it.ExpiresAt.Equal(tc.seen.ExpiresAt) || it.Revision != rev {
+				t.Errorf("got %+v, %v", it, err)
 			}
 			b.wants("Touch", "Get")
 		})

@@ -2,7 +2,6 @@ package expiry
 
 import (
 	"context"
-	"time"
 
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -159,17 +158,22 @@ func (s *Store[T]) conditions(cond model.Cond, opts *WriteOptions) (Write, error
 	return w, err
 }
 
-// Touch moves the expiry of a live record, else ErrNotFound, and returns the
-// expiry in force. Value and revision stay as they are.
-func (s *Store[T]) Touch(ctx context.Context, id string, e Expiry, opts *TouchOptions) (time.Time, error) {
+// Touch moves the expiry of a live record, else ErrNotFound. Value and revision
+// stay as they are. It returns the item without its value, which is not read:
+// the expiry in force, and the revision, by which a caller sees whether the
+// record is still what it knows.
+func (s *Store[T]) Touch(ctx context.Context, id string, e Expiry, opts *TouchOptions) (Item[T], error) {
 	c := s.begin(ctx, "Touch", id)
-	at, err := s.touchWith(&c, id, e, opts)
-	return at, c.end(err)
+	rec, err := s.touchWith(&c, id, e, opts)
+	if err != nil {
+		return Item[T]{}, c.end(err)
+	}
+	return itemOf[T](rec), c.end(nil)
 }
 
-func (s *Store[T]) touchWith(c *call, id string, e Expiry, opts *TouchOptions) (time.Time, error) {
+func (s *Store[T]) touchWith(c *call, id string, e Expiry, opts *TouchOptions) (model.Record, error) {
 	if err := model.CheckID(id); err != nil {
-		return time.Time{}, err
+		return model.Record{}, err
 	}
 	var o TouchOptions
 	if opts != nil {
@@ -179,23 +183,22 @@ func (s *Store[T]) touchWith(c *call, id string, e Expiry, opts *TouchOptions) (
 	if err == nil && keep {
 		err = model.Fault(model.ErrInvalid, "a touch that keeps the expiry", nil)
 	}
-	if err != nil {
-		return time.Time{}, err
+	if err == nil {
+		err = model.CheckExpiry(c.now, at)
 	}
-	if err := model.CheckExpiry(c.now, at); err != nil {
-		return time.Time{}, err
+	if err != nil {
+		return model.Record{}, err
 	}
 	t := Touch{ID: id, Mode: Set, ExpiresAt: at, Prev: o.Prev.record()}
 	switch {
 	case o.Extend && at.IsZero():
-		return time.Time{}, model.Fault(model.ErrInvalid, "never is no time to extend to", nil)
+		return model.Record{}, model.Fault(model.ErrInvalid, "never is no time to extend to", nil)
 	case o.Extend:
 		t.Mode = Extend
 	case at.IsZero():
 		t.Mode = Clear
 	}
-	rec, err := c.touch(&t)
-	return rec.ExpiresAt, err
+	return c.touch(&t)
 }
 
 // Delete removes a live record, else ErrNotFound; with opts.If only at that

@@ -5,12 +5,14 @@ import (
 
 	"github.com/sojourn-go/sojourn/backends/memory"
 	"github.com/sojourn-go/sojourn/conformance"
+	"github.com/sojourn-go/sojourn/conformance/sessions"
 	"github.com/sojourn-go/sojourn/expiry"
 )
 
-func TestConformance(t *testing.T) {
+// harness has no Damage: nothing but this package reaches the records.
+func harness() conformance.Harness {
 	space := memory.NewSpace()
-	conformance.Run(t, conformance.Harness{
+	return conformance.Harness{
 		Open: func(t testing.TB, name string) expiry.ModelExpirySupport {
 			b, err := memory.New(space, name, nil)
 			if err != nil {
@@ -20,5 +22,9 @@ func TestConformance(t *testing.T) {
 		},
 		LoseNext: conformance.LoseNext,
 		Server:   "in process",
-	})
+		Cases:    247,
+	}
 }
+
+func TestConformance(t *testing.T) { conformance.Run(t, harness()) }
+func TestSessions(t *testing.T)    { sessions.Run(t, harness()) }

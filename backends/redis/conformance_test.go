@@ -6,14 +6,21 @@ import (
 
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/conformance/containers"
+	"github.com/sojourn-go/sojourn/conformance/sessions"
 	"github.com/sojourn-go/sojourn/expiry"
 )
 
-func TestConformance(t *testing.T) {
+func TestConformance(t *testing.T) { conformance.Run(t, harness(t)) }
+func TestSessions(t *testing.T)    { sessions.Run(t, harness(t)) }
+
+// harness opens each backend behind a proxy of its own.
+func harness(t *testing.T) conformance.Harness {
+	t.Helper()
 	o := options(t)
 	own := clientOf(t, o)
 	var proxies sync.Map // of *Backend
-	conformance.Run(t, conformance.Harness{
+	return conformance.Harness{
+		Cases: 252,
 		Open: func(t testing.TB, name string) expiry.ModelExpirySupport {
 			p := startProxy(t, o.Addr)
 			b, err := New(clientOf(t, p.through(o)), name, &Options{MaxValue: 8 << 20}) // a limit in reach of a test
@@ -39,5 +46,5 @@ func TestConformance(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
-	})
+	}
 }

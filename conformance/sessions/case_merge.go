@@ -1,0 +1,275 @@
+package sessions
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/sojourn-go/sojourn/session"
+	"github.com/sojourn-go/sojourn/session/sessiontest"
+)
+
+func mergeCases() []Case {
+	return group("Merge",
+		that("DifferentKeysOfTwoRequestsBothSurvive", func(c *C) {
+			cl := c.newClient("v")
+			c.b.Calls()
+			a, b := c.open(cl.token), c.open(cl.token)
+			a.set("w")
+			c.ok(other.Set(b, "x"), "Set")
+			a.commit()
+			c.calls("Get 2, Write 1", "two loads and the first write")
+			b.commit()
+			c.calls("Get 1, Write 2", "a conflict, a fresh load and the merged write")
+			r := c.open(cl.token)
+			r.has("w")
+			v, _, err := other.Get(r)
+			c.ok(err, "Get")
+			same(c, v, "x", "the other key")
+		}),
+		that("TwentySixParallelRequestsSetTwentySixKeys", func(c *C) {
+			cl := c.newClient("v")
+			together(26, func(i int) {
+				r := c.open(cl.token)
+				key := session.NewKey[int](fmt.Sprintf("key-%c", 'a'+i))
+				if err := key.Set(r, i); err != nil {
+					c.Errorf("Set: %v", err)
+				}
+				if _, err := r.s.Commit(r); err != nil {
+					c.Errorf("Commit: %v", err)
+				}
+			})
+			r := c.open(cl.token)
+			for i := range 26 {
+				v, ok, err := session.NewKey[int](fmt.Sprintf("key-%c", 'a'+i)).Get(r)
+				if err != nil || !ok || v != i {
+					c.Errorf("key %d: %v, %v, %v", i, v, ok, err)
+				}
+			}
+			r.has("v")
+		}),
+		that("UpdateRunsAgainOnTheFreshValue", func(c *C) {
+			cl := c.newClient("v")
+			together(12, func(int) {
+				r := c.open(cl.token)
+				err := count.Update(r, func(n *int) error { *n++; return nil })
+				if _, cerr := r.s.Commit(r); err != nil || cerr != nil {
+					c.Errorf("Update: %v, %v", err, cerr)
+				}
+			})
+			n, _, err := count.Get(c.open(cl.token))
+			c.ok(err, "Get")
+			same(c, n, 12, "the counter")
+		}),
+		that("UpdateThatRefusesTheFreshValueWritesNothing", func(c *C) {
+			refuse := errors.New("out of stock")
+			cl := c.newClient("v")
+			buy := func(r *request) error {
+				return count.Update(r, func(n *int) error {
+					if *n >= 1 {
+						return refuse
+					}
+					*n++
+					return nil
+				})
+			}
+			a, b := c.open(cl.token), c.open(cl.token)
+			c.ok(buy(a), "Update")
+			c.ok(buy(b), "Update")
+			b.set("w")
+			a.commit()
+			_, err := b.s.Commit(b)
+			c.is(err, refuse, "Commit")
+			r := c.open(cl.token)
+			r.has("v")
+			n, _, err := count.Get(r)
+			c.ok(err, "Get")
+			same(c, n, 1, "the counter")
+		}),
+		that("LastWriterOfOneKeyWins", func(c *C) {
+			cl := c.newClient("v")
+			a, b := c.open(cl.token), c.open(cl.token)
+			a.set("first")
+			b.set("last")
+			a.commit()
+			b.commit()
+			c.open(cl.token).has("last")
+		}),
+		that("RemovalIsReplayed", func(c *C) {
+			cl := c.newClient("v")
+			a, b := c.open(cl.token), c.open(cl.token)
+			c.ok(text.Delete(a), "Delete")
+			c.ok(other.Set(b, "x"), "Set")
+			b.commit()
+			a.commit()
+			r := c.open(cl.token)
+			_, ok, err := text.Get(r)
+			c.ok(err, "Get")
+			same(c, ok, false, "the removed key is there")
+			v, _, err := other.Get(r)
+			c.ok(err, "Get")
+			same(c, v, "x", "the other key")
+		}),
+		that("TouchKeepsAConcurrentWriteAndTheLaterDeadline", func(c *C) {
+			cl := c.newClient("v")
+			c.clock.Advance(touch)
+			reader := c.open(cl.token)
+			reader.has("v")
+			writer := c.open(cl.token)
+			writer.set("w")
+			writer.commit()
+			late := c.clock.Advance(1000000)
+			c.b.Calls()
+			reader.commit()
+			c.calls("Touch 1", "the reader")
+			r := c.open(cl.token)
+			r.has("w")
+			same(c, r.info().IdleDeadline, late.Add(idle), "idle deadline")
+
+			writer = c.open(cl.token)
+			writer.set("x")
+			reader = c.open(cl.token)
+			reader.has("w")
+			late = c.clock.Advance(touch)
+			reader.commit()
+			writer.commit()
+			r = c.open(cl.token)
+			r.has("x")
+			same(c, r.info().IdleDeadline, late.Add(idle), "idle deadline")
+		}),
+		that("HashesComeFromTheFreshRow", func(c *C) {
+			cl := c.newClient("v")
+			slow := c.open(cl.token)
+			c.ok(other.Set(slow, "x"), "Set")
+			old := cl.token
+			cl.do(func(r *request) { c.ok(r.s.Rotate(r), "Rotate") })
+			k := slow.commit()
+			same(c, k.Action, session.Leave, "the slow request's credential")
+			c.alive(cl.token)
+			c.dead(old)
+			v, _, err := other.Get(c.open(cl.token))
+			c.ok(err, "Get")
+			same(c, v, "x", "the slow request's key")
+		}),
+	)
+}
+
+func signOutCases() []Case {
+	return group("SignOut",
+		that("EndsTheSessionBeforeItReturns", func(c *C) {
+			cl := c.signedIn("alice")
+			old := cl.token
+			c.b.Calls()
+			k := cl.do(func(r *request) {
+				c.ok(r.s.SignOut(r), "SignOut")
+				c.calls("Get 1, Delete 1", "sign-out")
+				c.dead(old)
+				c.b.Calls()
+			})
+			c.calls("none", "the commit after")
+			same(c, k.Action, session.Clear, "credential")
+			same(c, len(c.rows("")), 0, "rows")
+			same(c, len(c.rows("alice")), 0, "alice's sessions")
+		}),
+		that("DuringAWritingRequestIsNotUndone", func(c *C) {
+			cl := c.signedIn("alice")
+			slow := c.open(cl.token)
+			slow.set("w")
+			old := cl.token
+			cl.do(func(r *request) { c.ok(r.s.SignOut(r), "SignOut") })
+			c.b.Calls()
+			k, err := slow.s.Commit(slow)
+			c.is(err, session.ErrGone, "Commit")
+			c.calls("Write 1", "a change after the sign-out")
+			same(c, k.Action, session.Leave, "credential")
+			c.dead(old)
+			same(c, len(c.rows("")), 0, "rows")
+			_, err = slow.s.Principal(slow)
+			c.is(err, session.ErrUnauthenticated, "Principal")
+		}),
+		that("BetweenAConflictAndTheRetryIsNotUndone", func(c *C) {
+			cl := c.signedIn("alice")
+			slow := c.open(cl.token)
+			slow.set("w")
+			cl.do(func(r *request) { c.ok(other.Set(r, "x"), "Set") })
+			_, svc := c.node()
+			c.once(sessiontest.Get, func() {
+				out := c.openOn(svc, cl.token)
+				c.ok(out.s.SignOut(out), "SignOut")
+			})
+			c.b.Calls()
+			_, err := slow.s.Commit(slow)
+			c.is(err, session.ErrGone, "Commit")
+			c.calls("Get 1, Write 1", "a conflict, and the look that finds nothing")
+			same(c, len(c.rows("")), 0, "rows")
+		}),
+		that("DuringAReadingRequestIsNotUndone", func(c *C) {
+			cl := c.newClient("v")
+			c.clock.Advance(touch)
+			slow := c.open(cl.token)
+			slow.has("v")
+			old := cl.token
+			cl.do(func(r *request) { c.ok(r.s.SignOut(r), "SignOut") })
+			k, err := slow.s.Commit(slow)
+			c.is(err, session.ErrGone, "Commit")
+			same(c, k.Action, session.Leave, "credential")
+			c.dead(old)
+			same(c, len(c.rows("")), 0, "rows")
+		}),
+		that("WinsOverAnyNumberOfWriters", func(c *C) {
+			cl := c.signedIn("alice")
+			together(9, func(i int) {
+				r := c.open(cl.token)
+				if i == 4 {
+					if err := r.s.SignOut(r); err != nil {
+						c.Errorf("SignOut: %v", err)
+					}
+					return
+				}
+				if p, err := r.s.Principal(r); err != nil || p.ID != "alice" {
+					return // loaded after the sign-out
+				}
+				if err := session.NewKey[int](fmt.Sprint("k", i)).Set(r, i); err != nil {
+					c.Errorf("Set: %v", err)
+				}
+				if _, err := r.s.Commit(r); err != nil && !errors.Is(err, session.ErrGone) {
+					c.Errorf("Commit: %v", err)
+				}
+			})
+			c.dead(cl.token)
+			same(c, len(c.rows("")), 0, "rows")
+		}),
+		that("HandleIsNotUsedAgain", func(c *C) {
+			cl := c.signedIn("alice")
+			old := cl.token
+			cl.do(func(r *request) { c.ok(r.s.SignOut(r), "SignOut") })
+			cl.token = old // a browser that did not mind
+			cl.do(func(r *request) { r.signIn("alice") })
+			if handleOf(cl.token) == handleOf(old) {
+				c.Fatal("the handle of a session that was signed out is used again")
+			}
+			c.dead(old)
+		}),
+		that("WhatIsWrittenAfterwardsGoesToAFreshSession", func(c *C) {
+			cl := c.signedIn("alice")
+			old := cl.token
+			k := cl.do(func(r *request) {
+				c.ok(r.s.SignOut(r), "SignOut")
+				r.set("goodbye")
+			})
+			same(c, k.Action, session.Give, "credential")
+			r := c.open(cl.token)
+			r.has("goodbye")
+			same(c, r.info().Principal, "", "principal")
+			c.dead(old)
+			same(c, len(c.rows("alice")), 0, "alice's sessions")
+		}),
+		that("LostAnswerIsLookedAt", func(c *C) {
+			cl := c.signedIn("alice")
+			c.b.SetHook(loseAfter(sessiontest.Delete))
+			r := c.open(cl.token)
+			c.ok(r.s.SignOut(r), "SignOut whose answer was lost")
+			c.b.SetHook(nil)
+			c.dead(cl.token)
+		}),
+	)
+}

@@ -1,0 +1,90 @@
+// Package sessions is the part of the conformance suite that runs sessions on
+// a backend: what can differ from one backend to the next, and races above all.
+//
+//	func TestSessions(t *testing.T) { sessions.Run(t, harness) }
+//
+// It sees a backend through package session alone, counts its driver calls,
+// and moves time by an argument: nothing sleeps.
+package sessions
+
+import (
+	"sync/atomic"
+	"testing"
+
+	"github.com/sojourn-go/sojourn/conformance"
+	"github.com/sojourn-go/sojourn/expiry"
+)
+
+// Cases is the number of cases of this suite.
+const Cases = 70
+
+// Case is one tested behaviour.
+type Case struct {
+	Name string // Group/BehaviourInWords
+	run  func(*C)
+}
+
+// All lists every case, in the order in which they run.
+func All() []Case {
+	var all []Case
+	for _, g := range [][]Case{
+		loadCases(), tokenCases(), lifeCases(), mergeCases(),
+		signOutCases(), signInCases(), rotationCases(), fleetCases(), storeCases(),
+	} {
+		all = append(all, g...)
+	}
+	return all
+}
+
+func group(name string, cases ...Case) []Case {
+	for i := range cases {
+		cases[i].Name = name + "/" + cases[i].Name
+	}
+	return cases
+}
+
+func that(name string, run func(*C)) Case { return Case{Name: name, run: run} }
+
+// Run runs every case as a parallel subtest, and fails where one got lost.
+// Harness.Open and Harness.Server are used; Harness.Cases is that of the
+// records' suite and is not.
+func Run(t *testing.T, h conformance.Harness) {
+	t.Helper()
+	if h.Open == nil {
+		t.Fatal("sessions: Harness.Open is missing")
+	}
+	desc := describe(t, h)
+	if reason, absent := desc.Lacks(expiry.FeatureLabels); absent {
+		t.Fatalf("sessions: %s cannot list by label: %s", desc.Backend, reason)
+	}
+	all := All()
+	if len(all) != Cases {
+		t.Errorf("sessions: the suite has %d cases, %d are pinned", len(all), Cases)
+	}
+	var begun, ran atomic.Int64
+	t.Run("cases", func(t *testing.T) {
+		for _, cs := range all {
+			t.Run(cs.Name, func(t *testing.T) {
+				begun.Add(1)
+				t.Parallel()
+				cs.run(newC(t, h))
+				ran.Add(1)
+			})
+		}
+	})
+	conformance.Report{Suite: "sessions", Backend: desc.Backend, Server: h.Server, Cases: int(ran.Load())}.Attach(t)
+	// With -run fewer begin; one that began and is not counted has failed or
+	// skipped itself, and no case does the latter.
+	if !t.Failed() && begun.Load() != ran.Load() {
+		t.Errorf("sessions: of %d cases only %d ran", begun.Load(), ran.Load())
+	}
+}
+
+func describe(t testing.TB, h conformance.Harness) expiry.Description {
+	b := h.Open(t, freshName())
+	desc := b.Describe()
+	if err := b.Close(); err != nil {
+		t.Errorf("sessions: Close of a store that was not used: %v", err)
+	}
+	return desc
+}

@@ -1,0 +1,17 @@
+package session
+
+import "context"
+
+type contextKey struct{}
+
+// NewContext returns a context that carries the session, for From and the
+// typed keys.
+func NewContext(ctx context.Context, s *Session) context.Context {
+	return context.WithValue(ctx, contextKey{}, s)
+}
+
+// From returns the context's session and whether it has one.
+func From(ctx context.Context) (*Session, bool) {
+	s, ok := ctx.Value(contextKey{}).(*Session)
+	return s, ok && s != nil
+}

@@ -1,0 +1,194 @@
+package session_test
+
+import (
+	"errors"
+	"fmt"
+	"math/big"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+	"github.com/sojourn-go/sojourn/session"
+)
+
+type item struct {
+	Name string
+	Tags [][]string
+	Big  uint64
+	When time.Time
+	From netip.Addr
+	Sum  *big.Int
+	Meta map[string]any
+}
+
+func TestValuesKeepTheirTypesWithoutRegistration(t *testing.T) {
+	f := setup(t, session.Options{})
+	key := session.NewKey[[]item]("items")
+	want := []item{{
+		Name: "<b>é\u2028", Tags: [][]string{{"a"}, {}, nil}, Big: 1<<64 - 1,
+		When: time.Date(2030, 1, 2, 3, 4, 5, 6, time.UTC), From: netip.MustParseAddr("::1"),
+		Sum: new(big.Int).Lsh(big.NewInt(1), 100), Meta: map[string]any{"n": nil},
+	}}
+	null := session.NewKey[*int]("null")
+	ctx, s := f.open(t, "")
+	ok(t, key.Set(ctx, want))
+	ok(t, null.Set(ctx, nil))
+	k, err := s.Commit(ctx)
+	ok(t, err)
+	ctx, s = f.open(t, k.Token())
+	got, there, err := key.Get(ctx)
+	ok(t, err)
+	if !there || !reflect.DeepEqual(got, want) {
+		t.Fatalf("got %+v", got)
+	}
+	if p, there, err := null.Get(ctx); err != nil || !there || p != nil {
+		t.Fatalf("null: %v, %v, %v", p, there, err)
+	}
+	got[0].Tags[0][0] = "changed"
+	if again, _, _ := key.Get(ctx); again[0].Tags[0][0] != "a" {
+		t.Fatal("a value that was given out is the session's own")
+	}
+	ok(t, key.Set(ctx, want))
+	ok(t, null.Set(ctx, nil))
+	if s.Changed() {
+		t.Fatal("the same values again are a change")
+	}
+}
+
+func TestOneBadValueDoesNotSpoilTheRest(t *testing.T) {
+	f := setup(t, session.Options{})
+	before := session.NewKey[string]("cart")
+	after := session.NewKey[int]("cart") // another type after a deploy
+	ctx, s := f.open(t, "")
+	ok(t, before.Set(ctx, "secret-content"))
+	ok(t, note.Set(ctx, "v"))
+	k, err := s.Commit(ctx)
+	ok(t, err)
+	ctx, s = f.open(t, k.Token())
+	_, there, err := after.Get(ctx)
+	is(t, err, model.ErrCorrupt)
+	if there || strings.Contains(err.Error(), "secret-content") {
+		t.Fatalf("%v, %v", there, err)
+	}
+	is(t, after.Update(ctx, func(*int) error { return nil }), model.ErrCorrupt)
+	_, _, err = after.Take(ctx)
+	is(t, err, model.ErrCorrupt)
+	if v, _, err := note.Get(ctx); err != nil || v != "v" {
+		t.Fatalf("the other key: %q, %v", v, err)
+	}
+	ok(t, after.Set(ctx, 1))
+	_, err = s.Commit(ctx)
+	ok(t, err)
+}
+
+func TestTakeShowsAValueOnce(t *testing.T) {
+	f := setup(t, session.Options{})
+	token := create(t, f)
+	ctx, s := f.open(t, token)
+	if v, there, err := note.Take(ctx); err != nil || !there || v != "v" {
+		t.Fatalf("%q, %v, %v", v, there, err)
+	}
+	if _, there, err := note.Take(ctx); err != nil || there {
+		t.Fatalf("again: %v, %v", there, err)
+	}
+	_, err := s.Commit(ctx)
+	ok(t, err)
+	ctx, _ = f.open(t, token)
+	if _, there, err := note.Get(ctx); err != nil || there {
+		t.Fatalf("in the next request: %v, %v", there, err)
+	}
+}
+
+func TestUpdate(t *testing.T) {
+	f := setup(t, session.Options{})
+	key := session.NewKey[[]string]("list")
+	ctx, s := f.open(t, "")
+	add := func(v string) func(*[]string) error {
+		return func(l *[]string) error { *l = append(*l, v); return nil }
+	}
+	ok(t, key.Update(ctx, add("a")))
+	ok(t, key.Update(ctx, add("b")))
+	refuse := errors.New("no")
+	is(t, key.Update(ctx, func(l *[]string) error { *l = nil; return refuse }), refuse)
+	k, err := s.Commit(ctx)
+	ok(t, err)
+	// Set makes earlier changes of the key moot, also in a replay.
+	ctx, slow := f.open(t, k.Token())
+	ok(t, key.Update(ctx, add("lost")))
+	ok(t, key.Set(ctx, []string{"z"}))
+	ok(t, key.Update(ctx, add("y")))
+	other, quick := f.open(t, k.Token())
+	ok(t, key.Update(other, add("c")))
+	_, err = quick.Commit(other)
+	ok(t, err)
+	_, err = slow.Commit(ctx)
+	ok(t, err)
+	ctx, _ = f.open(t, k.Token())
+	got, _, err := key.Get(ctx)
+	ok(t, err)
+	if fmt.Sprint(got) != "[z y]" {
+		t.Fatal(got)
+	}
+}
+
+func TestKeysRefuseWhatCannotWork(t *testing.T) {
+	f := setup(t, session.Options{})
+	_, _, err := note.Get(t.Context())
+	is(t, err, session.ErrNoSession)
+	is(t, note.Set(t.Context(), "v"), session.ErrNoSession)
+	if _, there := session.From(session.NewContext(t.Context(), nil)); there {
+		t.Fatal("a nil session is one")
+	}
+	ctx, s := f.open(t, "")
+	for _, name := range []string{"", strings.Repeat("x", 65), "\xff"} {
+		bad := session.NewKey[int](name)
+		is(t, bad.Set(ctx, 1), model.ErrInvalid)
+		_, _, err := bad.Get(ctx)
+		is(t, err, model.ErrInvalid)
+	}
+	is(t, session.NewKey[chan int]("c").Set(ctx, nil), model.ErrInvalid)
+	if s.Changed() || note.Name() != "note" {
+		t.Fatal("a refused value is a change")
+	}
+}
+
+func TestOversizedSessionIsAnErrorAtPersist(t *testing.T) {
+	f := setup(t, session.Options{})
+	limited := &limit{ModelExpirySupport: f.b, max: 1000}
+	svc, err := session.New(limited, &session.Options{Clock: f.clock})
+	ok(t, err)
+	s := svc.Open("")
+	ctx := session.NewContext(t.Context(), s)
+	ok(t, note.Set(ctx, strings.Repeat("x", 1000)))
+	_, err = s.Commit(ctx)
+	is(t, err, model.ErrTooLarge)
+}
+
+// limit is a backend with a small MaxValue.
+type limit struct {
+	expiry.ModelExpirySupport
+	max int
+}
+
+func (l *limit) Describe() expiry.Description {
+	d := l.ModelExpirySupport.Describe()
+	d.MaxValue = l.max
+	return d
+}
+
+func FuzzOpen(f *testing.F) {
+	f.Add(strings.Repeat("A", 22) + "." + strings.Repeat("A", 43))
+	f.Add("")
+	f.Add("\x00.\n")
+	fx := setup(f, session.Options{})
+	f.Fuzz(func(t *testing.T, token string) {
+		ctx, s := fx.open(t, token)
+		if info, err := s.Info(ctx); err != nil || info.Handle != "" {
+			t.Fatalf("%q opens %+v, %v", token, info, err)
+		}
+	})
+}

@@ -1,0 +1,318 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// persistAttempts bounds the compare-and-set loop.
+const persistAttempts = 100
+
+// verb is what the caller asked for beside the data.
+type verb uint8
+
+const (
+	verbNone verb = iota
+	verbRotate
+	verbReauthenticate
+)
+
+// Persist brings the store up to date and returns what the transport must do
+// about the client's credential, counted from Open: it may be called again.
+// It writes what was changed, touches the row when the idle deadline has moved
+// far enough, deletes it when it was signed out, and does nothing otherwise.
+//
+// Where another request changed the session meanwhile, the changes of this one
+// are replayed, key by key, on the fresh row. ErrGone: the session was ended
+// or has expired meanwhile; the changes are discarded, if there were any, and
+// the client's credential is left alone, since it may have been given another
+// already. After any other error the changes are kept for another Persist.
+func (s *Session) Persist(ctx context.Context) (Credential, error) {
+	return s.persist(ctx, false)
+}
+
+// Commit is the last Persist: changes after it are ErrCommitted. A transport
+// calls it before it sends the credential.
+func (s *Session) Commit(ctx context.Context) (Credential, error) {
+	return s.persist(ctx, true)
+}
+
+func (s *Session) persist(ctx context.Context, last bool) (Credential, error) {
+	work, done, err := s.begun(ctx)
+	if err != nil {
+		return Credential{}, err
+	}
+	defer done()
+	if last {
+		s.mark(func() { s.committed = true })
+	}
+	if err = s.finishEnded(work); err == nil && s.loaded {
+		err = s.flush(work, verbNone)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil {
+		err = s.loadErr
+	}
+	return s.cred, err
+}
+
+// finishEnded deletes a row that was signed out.
+func (s *Session) finishEnded(ctx context.Context) error {
+	if s.ended == nil {
+		return nil
+	}
+	if _, err := s.svc.remove(ctx, s.ended.handle, s.ended.version); err != nil {
+		return err
+	}
+	s.mark(func() { s.ended = nil })
+	return nil
+}
+
+// flush writes what there is to write. The caller has the turn.
+func (s *Session) flush(ctx context.Context, v verb) error {
+	if !s.stored {
+		if len(s.data) == 0 {
+			return nil
+		}
+		it, t, err := s.create(ctx, row{Data: s.data})
+		if err != nil {
+			return err
+		}
+		s.mark(func() { s.owns(it, t) })
+		return nil
+	}
+	err := s.save(ctx, v)
+	if errors.Is(err, ErrGone) {
+		s.mark(func() { s.begin(); s.cred = Credential{} })
+	}
+	return err
+}
+
+// create stores a new row under a new handle. What r leaves open is filled in.
+func (s *Session) create(ctx context.Context, r row) (expiry.Item[row], *token, error) {
+	p, now := s.svc.policy, s.svc.now()
+	t := newToken(newHandle())
+	s.mu.Lock()
+	r.Client = s.client
+	s.mu.Unlock()
+	r.Version, r.Hash = rowVersion, t.hash()
+	r.CreatedAt, r.RotatedAt, r.WrittenAt = now, now, now
+	r.Idle = p.Idle.Milliseconds()
+	if p.Absolute > 0 {
+		r.Absolute = model.Millis(now.Add(p.Absolute))
+	}
+	opts := &expiry.WriteOptions{Expiry: expiry.At(r.deadline(now))}
+	if r.Principal != "" {
+		r.AuthenticatedAt = now
+		opts.Labels = map[string]string{principalLabel: r.Principal}
+	}
+	it, err := s.svc.store.Create(ctx, t.handle, r, opts)
+	if err != nil {
+		return it, nil, err
+	}
+	s.svc.countCreated(ctx)
+	return it, &t, nil
+}
+
+// owns makes the item the session's row under a token that the client has yet
+// to be given.
+func (s *Session) owns(it expiry.Item[row], t *token) {
+	s.adopt(it, matchCurrent, false)
+	s.token = t
+	s.give()
+}
+
+// give sets the credential to the token in force and the deadline in force.
+func (s *Session) give() {
+	left := s.item.ExpiresAt.Sub(s.svc.now()).Truncate(time.Second)
+	if left <= 0 {
+		return
+	}
+	s.cred = Credential{Action: Give, ExpiresAt: s.item.ExpiresAt, MaxAge: left, token: s.token.text()}
+}
+
+// draft is the next state of a row.
+type draft struct {
+	row    row
+	expiry expiry.Expiry
+	moved  bool   // the expiry moves
+	shown  match  // how the session's token matches the row
+	token  *token // minted; nil: the secret stays
+	write  bool   // the row changes
+}
+
+// save writes the session's row by compare-and-set, or touches it.
+func (s *Session) save(ctx context.Context, v verb) error {
+	base := s.item
+	for attempt := 0; ; attempt++ {
+		d, err := s.next(&base, v)
+		if err != nil {
+			return err
+		}
+		if !d.write {
+			return s.touch(ctx, base, d.shown)
+		}
+		it, err := s.svc.store.Update(ctx, base.ID, d.row, &expiry.WriteOptions{If: base.Version(), Expiry: d.expiry})
+		if err == nil {
+			s.mark(func() { s.saved(it, d) })
+			return nil
+		}
+		if errors.Is(err, model.ErrNotFound) {
+			return ErrGone
+		}
+		if !errors.Is(err, model.ErrConflict) || attempt+1 >= persistAttempts {
+			return err
+		}
+		if base, err = s.fresh(ctx, base.ID, attempt); err != nil {
+			return err
+		}
+	}
+}
+
+// fresh reads the row anew after a conflict: ErrGone where there is none. It
+// waits a random time that grows to some 30 ms, not at all the first time.
+func (s *Session) fresh(ctx context.Context, id string, attempt int) (expiry.Item[row], error) {
+	if attempt > 0 {
+		t := time.NewTimer(rand.N(time.Millisecond << min(attempt-1, 5))) //nolint:gosec // jitter, not a secret
+		defer t.Stop()
+		select {
+		case <-ctx.Done():
+			return expiry.Item[row]{}, ctx.Err()
+		case <-t.C:
+		}
+	}
+	it, err := s.svc.store.Get(ctx, id)
+	if errors.Is(err, model.ErrNotFound) || (err == nil && it.Value.expired(s.svc.now())) {
+		return it, ErrGone
+	}
+	return it, err
+}
+
+// next derives the row to write from one that was read. Hashes and times come
+// from base and never from what was loaded before.
+func (s *Session) next(base *expiry.Item[row], v verb) (draft, error) {
+	now, p := s.svc.now(), s.svc.policy
+	d := draft{row: base.Value, expiry: expiry.Keep()}
+	data, err := replay(base.Value.Data, s.ops)
+	if err != nil {
+		return d, err
+	}
+	d.row.Data = data
+	d.write = !sameData(data, base.Value.Data)
+
+	if err := s.nextSecret(&d, base, v, now); err != nil {
+		return d, err
+	}
+	if v == verbReauthenticate {
+		d.row.AuthenticatedAt = now
+		if p.Absolute > 0 {
+			d.row.Absolute = model.Millis(now.Add(p.Absolute))
+		}
+	}
+	at, due := d.row.due(now, base.ExpiresAt, p.TouchEvery)
+	if v == verbReauthenticate {
+		at, due = d.row.deadline(now), true
+	}
+	if d.write {
+		d.row.WrittenAt = now
+		if due {
+			d.expiry, d.moved = expiry.At(at), true
+		}
+	}
+	return d, nil
+}
+
+// nextSecret rotates the secret where it is due or asked for, and retires the
+// one before once the client has shown that it has the new one.
+func (s *Session) nextSecret(d *draft, base *expiry.Item[row], v verb, now time.Time) error {
+	r, p := &d.row, s.svc.policy
+	shown := base.Value.match(s.token.hash(), now)
+	d.shown = shown
+	switch {
+	case v != verbNone:
+		// A client whose secret was replaced meanwhile gets no other one.
+		if shown != matchCurrent && shown != matchPrevious {
+			return ErrGone
+		}
+		d.mint(base.ID, now)
+		r.Prev, r.PrevUntil = nil, time.Time{}
+	case s.rotationDue(base, shown, now):
+		before := base.Value.Hash
+		if shown == matchPrevious {
+			// The secret in force never reached the client.
+			before = base.Value.Prev
+		}
+		d.mint(base.ID, now)
+		r.Prev, r.PrevUntil = before, time.Time{}
+	case s.presented && shown == matchCurrent && len(r.Prev) > 0 && r.PrevUntil.IsZero():
+		r.PrevUntil = now.Add(p.Overlap)
+		d.write = true
+	}
+	return nil
+}
+
+func (d *draft) mint(handle string, now time.Time) {
+	t := newToken(handle)
+	d.token, d.write = &t, true
+	d.row.Hash, d.row.RotatedAt = t.hash(), now
+}
+
+// rotationDue: never for a secret that is only valid because requests may still
+// be under way. Of parallel requests one rotates: to the others the fresh row
+// says that it was just done.
+func (s *Session) rotationDue(base *expiry.Item[row], shown match, now time.Time) bool {
+	every := s.svc.policy.RotateEvery
+	if every == 0 || !s.presented {
+		return false
+	}
+	if shown != matchCurrent && (shown != matchPrevious || !base.Value.PrevUntil.IsZero()) {
+		return false
+	}
+	return now.Sub(base.Value.RotatedAt) >= every
+}
+
+// saved takes over what was written. The client is told what is new to it, and
+// never given a secret that is only valid for requests under way.
+func (s *Session) saved(it expiry.Item[row], d draft) {
+	via, presented := d.shown, s.presented
+	if d.token != nil {
+		s.token, via, presented = d.token, matchCurrent, false
+	}
+	s.adopt(it, via, presented)
+	if d.token != nil || (d.moved && via == matchCurrent) {
+		s.give()
+	}
+}
+
+// touch moves the idle deadline of an unchanged row, where that is due.
+func (s *Session) touch(ctx context.Context, base expiry.Item[row], shown match) error {
+	s.mark(func() { s.adopt(base, shown, s.presented) })
+	at, due := base.Value.due(s.svc.now(), base.ExpiresAt, s.svc.policy.TouchEvery)
+	if !due {
+		return nil
+	}
+	it, err := s.svc.store.Touch(ctx, base.ID, expiry.At(at), &expiry.TouchOptions{Extend: true, Prev: base.Version()})
+	switch {
+	case errors.Is(err, model.ErrNotFound):
+		return ErrGone
+	case err != nil:
+		s.svc.log.LogAttrs(ctx, slog.LevelWarn, "session not touched", slog.String("handle", base.ID), slog.String("error", err.Error()))
+		return err
+	}
+	s.mark(func() {
+		s.item.ExpiresAt = it.ExpiresAt
+		// Another revision may have another secret: then this answer, should
+		// it be the last to arrive, must not put the old one into the browser.
+		if s.via == matchCurrent && it.Revision == base.Revision {
+			s.give()
+		}
+	})
+	return nil
+}

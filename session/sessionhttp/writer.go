@@ -1,0 +1,217 @@
+package sessionhttp
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"sync"
+
+	"github.com/sojourn-go/sojourn/session"
+)
+
+// errDropped is what a handler's writes return once its answer was replaced.
+var errDropped = errors.New("sessionhttp: the answer was dropped, the session could not be stored")
+
+// writer commits the session before the first final byte.
+type writer struct {
+	http.ResponseWriter
+	m      *Middleware
+	r      *http.Request
+	s      *session.Session
+	before http.Header // the headers as the handler found them
+
+	once    sync.Once
+	dropped error // why the handler's answer was replaced
+}
+
+// Unwrap is for http.ResponseController.
+func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// commit commits the session, once, and reports why the handler's answer must
+// not be sent. Code is what the handler means to answer.
+func (w *writer) commit(code int) error {
+	w.once.Do(func() {
+		if err := w.s.Err(); err == nil {
+			w.store()
+		} else if err = (&LoadError{Err: err}); code < http.StatusInternalServerError {
+			w.replace(err, session.Credential{})
+		} else {
+			w.logf("session failed", err)
+		}
+	})
+	return w.dropped
+}
+
+// store commits and sets the headers.
+func (w *writer) store() {
+	changed := w.s.Changed()
+	c, err := w.s.Commit(w.r.Context())
+	if err != nil && changed {
+		w.replace(err, c)
+		return
+	}
+	// Without a change of the handler's nothing of its is lost: a deadline
+	// that did not move moves with the next request.
+	if err != nil && !errors.Is(err, session.ErrGone) {
+		w.logf("session housekeeping failed", err)
+	}
+	h := w.Header()
+	w.m.apply(h, c)
+	if w.s.Used() && !hasVary(h) {
+		h.Add("Vary", "Cookie")
+	}
+}
+
+func hasVary(h http.Header) bool {
+	for _, v := range h["Vary"] {
+		if v == "Cookie" || v == "*" {
+			return true
+		}
+	}
+	return false
+}
+
+// replace answers in the handler's place, with the headers as it found them. A
+// credential that the store has already switched to is sent all the same.
+func (w *writer) replace(err error, c session.Credential) {
+	w.dropped = errDropped
+	w.logf("session failed", err)
+	h := w.Header()
+	clear(h)
+	maps.Copy(h, w.before)
+	w.m.apply(h, c)
+	answer := w.m.opts.OnError
+	if answer == nil {
+		answer = onError
+	}
+	answer(w.ResponseWriter, w.r, err)
+}
+
+func (w *writer) logf(text string, err error) {
+	w.m.log.LogAttrs(w.r.Context(), slog.LevelError, text, slog.String("error", err.Error()))
+}
+
+// finish is for a handler that has returned.
+func (w *writer) finish() { _ = w.commit(http.StatusOK) }
+
+// abandon is for a handler that panicked: its changes are stored, and the
+// headers set, should someone outside recover and answer.
+func (w *writer) abandon() {
+	w.once.Do(func() {
+		w.dropped = errDropped
+		c, err := w.s.Commit(w.r.Context())
+		if err != nil {
+			w.logf("session failed after a panic", err)
+			return
+		}
+		w.m.apply(w.Header(), c)
+	})
+}
+
+// WriteHeader commits before any final status. Interim ones, all 1xx but 101,
+// pass.
+func (w *writer) WriteHeader(code int) {
+	if code >= 100 && code < 200 && code != http.StatusSwitchingProtocols {
+		w.ResponseWriter.WriteHeader(code)
+		return
+	}
+	if w.commit(code) == nil {
+		w.ResponseWriter.WriteHeader(code)
+	}
+}
+
+func (w *writer) Write(p []byte) (int, error) {
+	if err := w.commit(http.StatusOK); err != nil {
+		return 0, err
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+// WriteString spares a copy where the server can.
+func (w *writer) WriteString(s string) (int, error) {
+	if err := w.commit(http.StatusOK); err != nil {
+		return 0, err
+	}
+	return io.WriteString(w.ResponseWriter, s)
+}
+
+// ReadFrom lets the server send a file without copying it.
+func (w *writer) ReadFrom(src io.Reader) (int64, error) {
+	if err := w.commit(http.StatusOK); err != nil {
+		return 0, err
+	}
+	return io.Copy(w.ResponseWriter, src)
+}
+
+// FlushError is what http.ResponseController calls.
+func (w *writer) FlushError() error {
+	if err := w.commit(http.StatusOK); err != nil {
+		return err
+	}
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+// hijack commits and hands the connection over. The server then sends no
+// headers: who upgrades sends those of the writer, which hold the cookie.
+func (w *writer) hijack() (net.Conn, *bufio.ReadWriter, error) {
+	if err := w.commit(http.StatusSwitchingProtocols); err != nil {
+		return nil, nil, err
+	}
+	return http.NewResponseController(w.ResponseWriter).Hijack()
+}
+
+// asserted returns the writer with the optional interfaces that those below
+// have, and no others, so that a type assertion tells the truth.
+func (w *writer) asserted() http.ResponseWriter {
+	flusher, hijacker := abilities(w.ResponseWriter)
+	switch {
+	case flusher && hijacker:
+		return struct {
+			*writer
+			flushing
+			hijacking
+		}{w, flushing{w}, hijacking{w}}
+	case flusher:
+		return struct {
+			*writer
+			flushing
+		}{w, flushing{w}}
+	case hijacker:
+		return struct {
+			*writer
+			hijacking
+		}{w, hijacking{w}}
+	}
+	return w
+}
+
+// abilities looks through wrappers as http.ResponseController does.
+func abilities(w http.ResponseWriter) (flusher, hijacker bool) {
+	for w != nil {
+		switch w.(type) {
+		case http.Flusher, interface{ FlushError() error }:
+			flusher = true
+		}
+		if _, ok := w.(http.Hijacker); ok {
+			hijacker = true
+		}
+		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			break
+		}
+		w = u.Unwrap()
+	}
+	return flusher, hijacker
+}
+
+type flushing struct{ w *writer }
+
+func (f flushing) Flush() { _ = f.w.FlushError() }
+
+type hijacking struct{ w *writer }
+
+func (h hijacking) Hijack() (net.Conn, *bufio.ReadWriter, error) { return h.w.hijack() }

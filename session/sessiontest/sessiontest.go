@@ -1,0 +1,176 @@
+// Package sessiontest has what tests of sessions need: a clock that moves when
+// told, and a wrapper around a backend that counts, holds and fails calls.
+package sessiontest
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// Clock stands still until it is told to move.
+type Clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+// NewClock returns a clock at that instant.
+func NewClock(now time.Time) *Clock { return &Clock{now: now.UTC().Truncate(time.Millisecond)} }
+
+// Now returns the clock's time.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+// Advance moves the clock and returns its time.
+func (c *Clock) Advance(d time.Duration) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+	return c.now
+}
+
+// Op names a method of a backend.
+type Op string
+
+// The methods that a Hook sees.
+const (
+	Get    Op = "Get"
+	Write  Op = "Write"
+	Touch  Op = "Touch"
+	Delete Op = "Delete"
+	Page   Op = "Page"
+	Sweep  Op = "DeleteExpired"
+)
+
+// Hook runs around a call. What it does before calling next happens before the
+// call, and blocks it; what it returns is the call's error, so that a hook
+// that does not call next fails the call, and one that calls it and returns an
+// error of its own loses the answer.
+type Hook func(op Op, id string, next func() error) error
+
+// Backend counts the driver calls of the backend that it wraps.
+type Backend struct {
+	b     expiry.ModelExpirySupport
+	mu    sync.Mutex
+	calls map[Op]int
+	hook  Hook
+}
+
+var (
+	_ expiry.ModelExpirySupport = (*Backend)(nil)
+	_ expiry.Counter            = (*Backend)(nil)
+	_ expiry.StorageManager     = (*Backend)(nil)
+	_ expiry.Pinger             = (*Backend)(nil)
+	_ expiry.Unwrapper          = (*Backend)(nil)
+)
+
+// Wrap returns a Backend around b.
+func Wrap(b expiry.ModelExpirySupport) *Backend {
+	return &Backend{b: b, calls: map[Op]int{}}
+}
+
+// SetHook puts a hook around every call from now on; nil removes it.
+func (b *Backend) SetHook(h Hook) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.hook = h
+}
+
+// Calls returns how many calls there were since the last Calls, as text in
+// the order of the contract: "Get 1, Write 1"; "none" for none.
+func (b *Backend) Calls() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := ""
+	for _, op := range []Op{Get, Write, Touch, Delete, Page, Sweep} {
+		if n := b.calls[op]; n > 0 {
+			if out != "" {
+				out += ", "
+			}
+			out += fmt.Sprintf("%s %d", op, n)
+		}
+	}
+	clear(b.calls)
+	if out == "" {
+		return "none"
+	}
+	return out
+}
+
+func (b *Backend) around(op Op, id string, next func() error) error {
+	b.mu.Lock()
+	b.calls[op]++
+	h := b.hook
+	b.mu.Unlock()
+	if h == nil {
+		return next()
+	}
+	return h(op, id, next)
+}
+
+// Get counts and calls.
+func (b *Backend) Get(ctx context.Context, now time.Time, id string) (rec model.Record, err error) {
+	err = b.around(Get, id, func() (err error) { rec, err = b.b.Get(ctx, now, id); return err })
+	return rec, err
+}
+
+// Write counts and calls.
+func (b *Backend) Write(ctx context.Context, now time.Time, w expiry.Write) (rec model.Record, err error) {
+	err = b.around(Write, w.ID, func() (err error) { rec, err = b.b.Write(ctx, now, w); return err })
+	return rec, err
+}
+
+// Touch counts and calls.
+func (b *Backend) Touch(ctx context.Context, now time.Time, t expiry.Touch) (rec model.Record, err error) {
+	err = b.around(Touch, t.ID, func() (err error) { rec, err = b.b.Touch(ctx, now, t); return err })
+	return rec, err
+}
+
+// Delete counts and calls.
+func (b *Backend) Delete(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
+	return b.around(Delete, id, func() error { return b.b.Delete(ctx, now, id, c, prev) })
+}
+
+// Page counts and calls.
+func (b *Backend) Page(ctx context.Context, now time.Time, q expiry.Query) (p expiry.Page, err error) {
+	err = b.around(Page, "", func() (err error) { p, err = b.b.Page(ctx, now, q); return err })
+	return p, err
+}
+
+// DeleteExpired counts and calls.
+func (b *Backend) DeleteExpired(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (s expiry.Swept, err error) {
+	err = b.around(Sweep, "", func() (err error) { s, err = b.b.DeleteExpired(ctx, before, limit, each); return err })
+	return s, err
+}
+
+// Describe calls.
+func (b *Backend) Describe() expiry.Description { return b.b.Describe() }
+
+// Close calls.
+func (b *Backend) Close() error { return b.b.Close() }
+
+// Count forwards the optional interface.
+func (b *Backend) Count(ctx context.Context, now time.Time, label, value string) (int, error) {
+	return expiry.Count(ctx, b.b, now, label, value)
+}
+
+// CreateStorage forwards the optional interface.
+func (b *Backend) CreateStorage(ctx context.Context) error { return expiry.CreateStorage(ctx, b.b) }
+
+// DeleteStorage forwards the optional interface.
+func (b *Backend) DeleteStorage(ctx context.Context) error { return expiry.DeleteStorage(ctx, b.b) }
+
+// Ping forwards the optional interface.
+func (b *Backend) Ping(ctx context.Context) error {
+	return expiry.Ping(ctx, b.b, time.Now().UTC().Truncate(time.Millisecond))
+}
+
+// Unwrap returns the backend.
+func (b *Backend) Unwrap() expiry.ModelExpirySupport { return b.b }
