@@ -33,7 +33,7 @@ func LoseNext(t testing.TB, b expiry.ModelExpirySupport) {
 
 func (l *Lossy) lost(err error) error {
 	if l.armed.CompareAndSwap(true, false) {
-		return model.Fault(model.ErrUnknown, "the answer was lost", err)
+		return model.Fault(model.ErrUnknown, "the answer was lost", nil)
 	}
 	return err
 }
@@ -53,6 +53,22 @@ func (l *Lossy) Touch(ctx context.Context, now time.Time, t expiry.Touch) (model
 // Delete passes on and may lose the answer.
 func (l *Lossy) Delete(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
 	return l.lost(l.ModelExpirySupport.Delete(ctx, now, id, c, prev))
+}
+
+// GetMany passes on.
+func (l *Lossy) GetMany(ctx context.Context, now time.Time, ids []string) []expiry.Outcome {
+	return expiry.GetMany(ctx, l.ModelExpirySupport, now, ids)
+}
+
+// WriteMany passes on and may lose the answer to all of it.
+func (l *Lossy) WriteMany(ctx context.Context, now time.Time, ops []expiry.BatchOp) []expiry.Outcome {
+	out := expiry.WriteMany(ctx, l.ModelExpirySupport, now, ops)
+	if l.armed.CompareAndSwap(true, false) {
+		for i := range out {
+			out[i] = expiry.Outcome{Err: model.Fault(model.ErrUnknown, "the answer was lost", nil)}
+		}
+	}
+	return out
 }
 
 // Count passes on.

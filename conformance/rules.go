@@ -90,4 +90,7 @@ var Rules = map[string]string{
 	"R84": "The grace is subtracted here: what expired less than it ago stays.",
 	"R85": "It may be called again, and records stay.",
 	"R86": "It may be called again, removes only this store's own, and after CreateStorage the store is empty and usable.",
+	"R87": "One outcome per id, in order, each as Get would answer; what the server left undone is asked for again and never ErrNotFound.",
+	"R88": "One outcome per operation, in order; one that fails leaves the others as they are.",
+	"R89": "An operation whose answer was lost is ErrUnknown, and none that was not sent is.",
 }

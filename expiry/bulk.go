@@ -9,6 +9,9 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
+// batchSize is how many items go to the backend in one call.
+const batchSize = 500
+
 // Result is an item or the reason why there is none.
 type Result[T any] struct {
 	Item Item[T]
@@ -16,21 +19,51 @@ type Result[T any] struct {
 }
 
 // GetMany returns one answer per id, in order; an id may be asked for twice.
-// The error is for a call that could not be made at all.
+// The error is that of a context that ended.
 //
 //   - R80: One answer per id, in order, each with its own error.
 func (s *Store[T]) GetMany(ctx context.Context, ids []string) ([]Result[T], error) {
+	c := s.begin(ctx, "GetMany", "")
 	out := make([]Result[T], len(ids))
+	var ask []string
+	at := make(map[string]int, len(ids)) // the first place of each id
 	for i, id := range ids {
-		c := s.begin(ctx, "GetMany", id)
-		it, err := s.get(&c, id)
-		out[i] = Result[T]{Item: it, Err: c.end(err)}
+		if _, seen := at[id]; seen {
+			continue
+		}
+		at[id] = i
+		if err := model.CheckID(id); err != nil {
+			out[i].Err = c.named(id, err)
+			continue
+		}
+		ask = append(ask, id)
+	}
+	for len(ask) > 0 {
 		if err := ctx.Err(); err != nil {
-			c.id = ""
 			return nil, c.end(err)
 		}
+		part := ask[:min(batchSize, len(ask))]
+		ask = ask[len(part):]
+		c.calls++
+		for i, o := range GetMany(ctx, s.b, c.now, part) {
+			rec, err := c.checked(part[i], o.Record, o.Err)
+			res := &out[at[part[i]]]
+			if err == nil {
+				res.Item, err = s.open(rec)
+			}
+			res.Err = c.named(part[i], err)
+		}
 	}
-	return out, nil
+	for i, id := range ids {
+		first := at[id]
+		if i == first {
+			continue
+		}
+		if out[i].Err = out[first].Err; out[i].Err == nil {
+			out[i].Item, out[i].Err = s.open(out[first].Item.rec.Clone())
+		}
+	}
+	return out, c.end(nil)
 }
 
 // OpKind is what one operation of a Bulk does.
@@ -76,62 +109,108 @@ func (r *BulkResult[T]) Err() error {
 	return errors.Join(all...)
 }
 
-// Bulk carries out many operations. It is no transaction: those that fail
-// leave the others as they are. The error is for a context that ended; the
-// result then has the operations that were carried out, and its error for the
-// others.
+// Bulk carries out many operations, in no promised order. It is no
+// transaction: those that fail leave the others as they are. The error is that
+// of a context that ended; the result then has the operations that were
+// carried out, and the context's error for the others.
 //
 //   - R81: Counts by kind, an error for each failed operation by index; the
 //     others stand, and only those have a new revision.
 //   - R82: An id that was named before in the same call is ErrInvalid.
 func (s *Store[T]) Bulk(ctx context.Context, ops []Op[T]) (BulkResult[T], error) {
+	c := s.begin(ctx, "Bulk", "")
 	out := BulkResult[T]{Results: make([]Result[T], len(ops))}
+	send := make([]BatchOp, 0, len(ops))
+	index := make([]int, 0, len(ops)) // of the operation in ops
 	seen := make(map[string]bool, len(ops))
-	for i, op := range ops {
-		res := &out.Results[i]
-		if seen[op.ID] {
-			c := s.begin(ctx, "Bulk", op.ID)
-			res.Err = c.end(model.Fault(model.ErrInvalid, "an id twice in one bulk", nil))
+	for i := range ops {
+		op, err := s.batchOp(&c, &ops[i])
+		if err == nil && seen[ops[i].ID] {
+			err = model.Fault(model.ErrInvalid, "an id twice in one bulk", nil)
+		}
+		if err != nil {
+			out.Results[i].Err = c.named(ops[i].ID, err)
 			continue
 		}
-		seen[op.ID] = true
+		seen[ops[i].ID] = true
+		send, index = append(send, op), append(index, i)
+	}
+	for len(send) > 0 {
+		n := min(batchSize, len(send))
+		if err := ctx.Err(); err != nil {
+			for _, i := range index {
+				out.Results[i].Err = c.named(ops[i].ID, err)
+			}
+			break
+		}
+		s.sendBatch(&c, ops, send[:n], index[:n], &out)
+		send, index = send[n:], index[n:]
+	}
+	return out, c.end(ctx.Err())
+}
+
+// batchOp checks one operation as its single form would be.
+func (s *Store[T]) batchOp(c *call, op *Op[T]) (BatchOp, error) {
+	conds := map[OpKind]model.Cond{OpCreate: model.Absent, OpUpdate: model.Live, OpUpsert: model.Always}
+	if cond, ok := conds[op.Kind]; ok {
+		w, err := s.prepare(cond, op.ID, op.Value, op.Opts)
+		if err == nil {
+			err = c.checkWrite(&w)
+		}
+		w.Rev = model.NewRevision()
+		return BatchOp{Write: &w}, err
+	}
+	if op.Kind != OpDelete {
+		return BatchOp{}, model.Fault(model.ErrInvalid, "an operation without a kind", nil)
+	}
+	if err := model.CheckID(op.ID); err != nil {
+		return BatchOp{}, err
+	}
+	d := &Delete{ID: op.ID, Cond: model.Live}
+	if op.Opts != nil && op.Opts.If != nil {
+		if op.Opts.If.prev.Rev.IsZero() {
+			return BatchOp{}, model.Fault(model.ErrInvalid, "the version has no revision", nil)
+		}
+		d.Cond, d.Prev = model.Match, op.Opts.If.record()
+	}
+	return BatchOp{Delete: d}, nil
+}
+
+// sendBatch sends one batch and settles each outcome, lost answers included.
+func (s *Store[T]) sendBatch(c *call, ops []Op[T], send []BatchOp, index []int, out *BulkResult[T]) {
+	c.calls++
+	for i, o := range WriteMany(c.ctx, s.b, c.now, send) {
+		op, res := &ops[index[i]], &out.Results[index[i]]
+		err := classified(o.Err, model.ErrUnknown)
+		rec := o.Record
+		if errors.Is(err, model.ErrUnknown) {
+			if send[i].Write != nil {
+				rec, err = c.settleWrite(send[i].Write, err)
+			} else {
+				err = c.settleDelete(send[i].Delete, err)
+			}
+		}
+		if err != nil {
+			res.Err = c.named(op.ID, err)
+			continue
+		}
+		if op.Kind == OpDelete {
+			res.Item = Item[T]{ID: op.ID}
+			out.Deleted++
+			continue
+		}
+		rec.Value = send[i].Write.Value
+		res.Item = itemOf[T](rec)
+		res.Item.Value = op.Value
 		switch op.Kind {
 		case OpCreate:
-			out.Created += done(res, func() (Item[T], error) { return s.put(ctx, "Bulk", model.Absent, op.ID, op.Value, op.Opts) })
+			out.Created++
 		case OpUpdate:
-			out.Updated += done(res, func() (Item[T], error) { return s.put(ctx, "Bulk", model.Live, op.ID, op.Value, op.Opts) })
+			out.Updated++
 		case OpUpsert:
-			out.Upserted += done(res, func() (Item[T], error) { return s.put(ctx, "Bulk", model.Always, op.ID, op.Value, op.Opts) })
-		case OpDelete:
-			out.Deleted += done(res, func() (Item[T], error) { return s.bulkDelete(ctx, op) })
-		default:
-			c := s.begin(ctx, "Bulk", op.ID)
-			res.Err = c.end(model.Fault(model.ErrInvalid, "an operation without a kind", nil))
+			out.Upserted++
 		}
 	}
-	if err := ctx.Err(); err != nil {
-		c := s.begin(ctx, "Bulk", "")
-		return out, c.end(err)
-	}
-	return out, nil
-}
-
-func done[T any](res *Result[T], do func() (Item[T], error)) int {
-	res.Item, res.Err = do()
-	if res.Err != nil {
-		return 0
-	}
-	return 1
-}
-
-func (s *Store[T]) bulkDelete(ctx context.Context, op Op[T]) (Item[T], error) {
-	c := s.begin(ctx, "Bulk", op.ID)
-	var opts *DeleteOptions
-	if op.Opts != nil {
-		opts = &DeleteOptions{If: op.Opts.If}
-	}
-	err := s.deleteWith(&c, op.ID, opts)
-	return Item[T]{ID: op.ID}, c.end(err)
 }
 
 // Reindex gives every live record the labels that the function derives from
@@ -170,13 +249,13 @@ func (s *Store[T]) Reindex(ctx context.Context, labels func(Item[T]) map[string]
 
 // relabel gives one record its labels. One that is gone meanwhile needs none.
 func (s *Store[T]) relabel(ctx context.Context, op string, it Item[T], labels func(Item[T]) map[string]string) (bool, error) {
+	want := labels(it)
+	if maps.Equal(want, it.rec.Labels) {
+		return false, nil
+	}
 	c := s.begin(ctx, op, it.ID)
 	var err error
 	for attempt := range c.f.attempts {
-		want := labels(it)
-		if maps.Equal(want, it.rec.Labels) {
-			return false, c.end(nil)
-		}
 		rec := it.rec
 		rec.Labels = want
 		w := Write{Record: rec, Cond: model.Match, Prev: it.rec, KeepExpiry: true}
@@ -191,6 +270,9 @@ func (s *Store[T]) relabel(ctx context.Context, op string, it Item[T], labels fu
 		}
 		if it, err = s.get(&c, it.ID); err != nil {
 			break
+		}
+		if want = labels(it); maps.Equal(want, it.rec.Labels) {
+			return false, c.end(nil)
 		}
 	}
 	if errors.Is(err, model.ErrNotFound) {

@@ -66,6 +66,14 @@ func classified(err, kind error) error {
 	return model.Fault(kind, "the backend gave no reason", err)
 }
 
+// named wraps the error of one item of a call.
+func (c *call) named(id string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &model.Error{Op: c.op, Backend: c.f.desc.Backend, ID: id, Err: err}
+}
+
 func isContext(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
@@ -77,6 +85,11 @@ func (c *call) get(ctx context.Context, id string) (model.Record, error) {
 	}
 	c.calls++
 	rec, err := c.f.b.Get(ctx, c.now, id)
+	return c.checked(id, rec, err)
+}
+
+// checked is what the front makes of a driver's answer to a Get.
+func (c *call) checked(id string, rec model.Record, err error) (model.Record, error) {
 	switch {
 	case err != nil:
 		return model.Record{}, classified(err, model.ErrUnavailable)
@@ -103,7 +116,11 @@ func (c *call) write(w *Write) (model.Record, error) {
 	if err = classified(err, model.ErrUnknown); !errors.Is(err, model.ErrUnknown) {
 		return rec, err
 	}
-	lost := err
+	return c.settleWrite(w, err)
+}
+
+// settleWrite looks once at what became of a write whose answer was lost.
+func (c *call) settleWrite(w *Write, lost error) (model.Record, error) {
 	cur, res := c.lookFor(w.ID, func(cur *model.Record) lookResult {
 		switch {
 		case cur.Rev == w.Rev:
@@ -120,7 +137,8 @@ func (c *call) write(w *Write) (model.Record, error) {
 		// The revision before is still there, so the write was not applied
 		// yet; should it arrive late, at most one of the two matches.
 		c.calls++
-		if rec, err = c.f.b.Write(c.ctx, c.now, *w); err == nil {
+		rec, err := c.f.b.Write(c.ctx, c.now, *w)
+		if err == nil {
 			return rec, nil
 		}
 		if errors.Is(err, model.ErrConflict) && rec.Rev == w.Rev {
@@ -164,22 +182,30 @@ func (c *call) remove(id string, cond model.Cond, prev model.Record) error {
 	}
 	c.calls++
 	err := classified(c.f.b.Delete(c.ctx, c.now, id, cond, prev), model.ErrUnknown)
-	if !errors.Is(err, model.ErrUnknown) || cond != model.Match {
+	if !errors.Is(err, model.ErrUnknown) {
 		return err
 	}
-	_, res := c.lookFor(id, func(cur *model.Record) lookResult {
-		if cur.Rev == prev.Rev {
+	return c.settleDelete(&Delete{ID: id, Cond: cond, Prev: prev}, err)
+}
+
+// settleDelete looks once at what became of a delete whose answer was lost.
+func (c *call) settleDelete(d *Delete, lost error) error {
+	if d.Cond != model.Match {
+		return lost
+	}
+	_, res := c.lookFor(d.ID, func(cur *model.Record) lookResult {
+		if cur.Rev == d.Prev.Rev {
 			return lookAgain
 		}
 		return lookUnknown
 	})
 	if res == lookAgain {
 		c.calls++
-		if again := c.f.b.Delete(c.ctx, c.now, id, cond, prev); again == nil {
+		if again := c.f.b.Delete(c.ctx, c.now, d.ID, d.Cond, d.Prev); again == nil {
 			return nil
 		}
 	}
-	return err
+	return lost
 }
 
 type lookResult uint8

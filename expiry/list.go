@@ -42,7 +42,7 @@ func (s *Store[T]) page(c *call, opts *ListOptions) (Listing[T], error) {
 	}
 	l := Listing[T]{Items: make([]Item[T], 0, len(p.Records)), Next: p.Next}
 	for _, id := range p.Corrupt {
-		l.Failed = append(l.Failed, c.corrupt(id, model.ErrCorrupt))
+		l.Failed = append(l.Failed, c.named(id, model.ErrCorrupt))
 	}
 	for _, rec := range p.Records {
 		if q.KeysOnly {
@@ -51,16 +51,12 @@ func (s *Store[T]) page(c *call, opts *ListOptions) (Listing[T], error) {
 		}
 		it, err := s.open(rec)
 		if err != nil {
-			l.Failed = append(l.Failed, c.corrupt(rec.ID, err))
+			l.Failed = append(l.Failed, c.named(rec.ID, err))
 			continue
 		}
 		l.Items = append(l.Items, it)
 	}
 	return l, nil
-}
-
-func (c *call) corrupt(id string, err error) error {
-	return &model.Error{Op: c.op, Backend: c.f.desc.Backend, ID: id, Err: err}
 }
 
 // query checks the options of a listing.

@@ -33,7 +33,7 @@ type Pinger interface {
 
 // Unwrapper is implemented by wrappers around a backend, for [Store.As]. A
 // wrapper implements the optional interfaces too, by calling Count,
-// CreateStorage, DeleteStorage and Ping of this package on what it wraps.
+// GetMany, WriteMany, CreateStorage, DeleteStorage and Ping of this package on what it wraps.
 type Unwrapper interface {
 	Unwrap() ModelExpirySupport
 }
