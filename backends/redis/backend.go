@@ -33,6 +33,8 @@ type Backend struct {
 
 var (
 	_ expiry.ModelExpirySupport = (*Backend)(nil)
+	_ expiry.BatchGetter        = (*Backend)(nil)
+	_ expiry.BatchWriter        = (*Backend)(nil)
 	_ expiry.Counter            = (*Backend)(nil)
 	_ expiry.StorageManager     = (*Backend)(nil)
 	_ expiry.Pinger             = (*Backend)(nil)
@@ -120,7 +122,8 @@ type script struct {
 // NoRetry turns its retries off, and that knows whether it was sent at all.
 type run struct {
 	*goredis.StringCmd
-	mark *mark
+	script *script
+	mark   *mark
 }
 
 // NoRetry tells go-redis not to send the command again after an error.
@@ -147,27 +150,27 @@ func (m *mark) String() string { return strconv.Itoa(len(m.data)) + " bytes" }
 
 // newRun makes a command of a script's arguments, which k.command began and
 // which have m among them.
-func newRun(ctx context.Context, args []any, m *mark) *run {
+func newRun(ctx context.Context, s *script, args []any, m *mark) *run {
 	cmd := goredis.NewStringCmd(ctx, args...)
 	cmd.SetFirstKeyPos(3)
-	return &run{StringCmd: cmd, mark: m}
+	return &run{StringCmd: cmd, script: s, mark: m}
 }
 
 // whole is the same command with the script's source, for a server that does
 // not know the digest; it has run nothing.
-func (r *run) whole(ctx context.Context, s *script) *run {
+func (r *run) whole(ctx context.Context) *run {
 	args := slices.Clone(r.Args())
-	args[0], args[1] = "eval", s.source
+	args[0], args[1] = "eval", r.script.source
 	r.mark.sent = false
-	return newRun(ctx, args, r.mark)
+	return newRun(ctx, r.script, args, r.mark)
 }
 
 // write runs a script that writes, once, and returns its reply.
 func (b *Backend) write(ctx context.Context, s *script, args []any, m *mark) (string, error) {
-	r := newRun(ctx, args, m)
+	r := newRun(ctx, s, args, m)
 	err := b.client.Process(ctx, r)
 	if unknownScript(err) {
-		r = r.whole(ctx, s)
+		r = r.whole(ctx)
 		err = b.client.Process(ctx, r)
 	}
 	if err != nil {
@@ -176,9 +179,9 @@ func (b *Backend) write(ctx context.Context, s *script, args []any, m *mark) (st
 	return r.Val(), nil
 }
 
-// runAll runs a script several times in one pipeline. Each run has its own
+// runAll runs scripts in one pipeline. Each run has its own
 // error.
-func (b *Backend) runAll(ctx context.Context, s *script, runs []*run, f fault) []error {
+func (b *Backend) runAll(ctx context.Context, runs []*run, f fault) []error {
 	errs := make([]error, len(runs))
 	send := func(need func(i int) bool) {
 		pipe := b.client.Pipeline()
@@ -204,7 +207,7 @@ func (b *Backend) runAll(ctx context.Context, s *script, runs []*run, f fault) [
 	again := make([]bool, len(runs))
 	for i, err := range errs {
 		if again[i] = unknownScript(err); again[i] {
-			runs[i] = runs[i].whole(ctx, s)
+			runs[i] = runs[i].whole(ctx)
 		}
 	}
 	send(func(i int) bool { return again[i] })

@@ -43,10 +43,7 @@ func recordOf(ctx context.Context, id string, cmd *goredis.StringCmd) (model.Rec
 
 // Write stores the record under its condition: one script.
 func (b *Backend) Write(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
-	if err := expiry.CheckWrite(&w); err != nil {
-		return model.Record{}, err
-	}
-	if err := b.checkRecord(&w.Record); err != nil {
+	if err := b.checkWrite(&w); err != nil {
 		return model.Record{}, err
 	}
 	if err := b.enter(ctx); err != nil {
@@ -62,8 +59,12 @@ func (b *Backend) Write(ctx context.Context, now time.Time, w expiry.Write) (mod
 	return writeReply(&w, reply)
 }
 
-// checkRecord refuses what could not be stored or found again.
-func (b *Backend) checkRecord(rec *model.Record) error {
+// checkWrite refuses what could not be stored or found again.
+func (b *Backend) checkWrite(w *expiry.Write) error {
+	if err := expiry.CheckWrite(w); err != nil {
+		return err
+	}
+	rec := &w.Record
 	if len(rec.Value) > b.maxValue {
 		return model.Fault(model.ErrTooLarge, "more than "+strconv.Itoa(b.maxValue)+" bytes", nil)
 	}
@@ -229,18 +230,27 @@ func (b *Backend) Delete(ctx context.Context, now time.Time, id string, c model.
 	if err := b.enter(ctx); err != nil {
 		return err
 	}
-	rev := ""
-	if c == model.Match {
-		rev = string(prev.Rev[:])
-	}
 	reply, err := b.declaring(func(further []string) (string, error) {
-		m := &mark{data: millis(now)}
-		args := append(b.bucket(id).command(deleteScript, id, further, 2), rev, m)
+		args, m := b.deleteArgs(now, &expiry.Delete{ID: id, Cond: c, Prev: prev}, further)
 		return b.write(ctx, deleteScript, args, m)
 	})
 	if err != nil {
 		return err
 	}
+	return deleteReply(reply)
+}
+
+func (b *Backend) deleteArgs(now time.Time, d *expiry.Delete, further []string) ([]any, *mark) {
+	rev := ""
+	if d.Cond == model.Match {
+		rev = string(d.Prev.Rev[:])
+	}
+	m := &mark{data: millis(now)}
+	return append(b.bucket(d.ID).command(deleteScript, d.ID, further, 2), rev, m), m
+}
+
+// deleteReply reads the answer of delete.lua.
+func deleteReply(reply string) error {
 	if code, rest := split(reply); code != 'o' {
 		return replyFault(code, rest)
 	}

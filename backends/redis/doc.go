@@ -87,6 +87,7 @@
 // nodes concerned, at once.
 //
 //	Get, Create, Upsert, Update, compare-and-set, Touch, Delete   1
+//	GetMany, WriteMany: one pipeline                              1
 //	Page, with or without label: the indexes, the records         2, 1 if empty
 //	  and where it meets entries of vanished records              1 more
 //	Count, with or without label                                  1

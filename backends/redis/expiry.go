@@ -246,7 +246,7 @@ func (b *Backend) sweepRound(ctx context.Context, before time.Time, open []*buck
 		return nil
 	}
 	var failed error
-	for i, err := range b.runAll(ctx, sweepScript, runs, writeFault) {
+	for i, err := range b.runAll(ctx, runs, writeFault) {
 		s := of[i]
 		var done sweepReply
 		if err == nil {
@@ -279,7 +279,7 @@ func (b *Backend) sweepRun(ctx context.Context, k *bucket, before []byte, todo [
 	for i := range todo {
 		args = append(args, todo[i].id, todo[i].rev)
 	}
-	return newRun(ctx, args, m)
+	return newRun(ctx, sweepScript, args, m)
 }
 
 type sweepReply struct {
@@ -318,7 +318,7 @@ func (b *Backend) sweepFurther(ctx context.Context, k *bucket, before []byte, to
 			return sum, corrupt(whyForeign)
 		}
 		r := b.sweepRun(ctx, k, before, todo, sortedKeys(further))
-		if err = b.runAll(ctx, sweepScript, []*run{r}, writeFault)[0]; err != nil {
+		if err = b.runAll(ctx, []*run{r}, writeFault)[0]; err != nil {
 			break
 		}
 		var next sweepReply
@@ -332,7 +332,7 @@ func (b *Backend) sweepFurther(ctx context.Context, k *bucket, before []byte, to
 // sweepBatch removes records of one bucket; a nil before removes all.
 func (b *Backend) sweepBatch(ctx context.Context, k *bucket, before []byte, todo []dueRecord, further []string) (sweepReply, error) {
 	runs := []*run{b.sweepRun(ctx, k, before, todo, further)}
-	if err := b.runAll(ctx, sweepScript, runs, writeFault)[0]; err != nil {
+	if err := b.runAll(ctx, runs, writeFault)[0]; err != nil {
 		return sweepReply{}, err
 	}
 	return b.sweepFurther(ctx, k, before, todo, runs[0].Val())

@@ -334,6 +334,25 @@ func TestLostSweep(t *testing.T) {
 	}
 }
 
+// TestLostBatch loses the answers to a pipeline: each of its writes was sent
+// once, and none of them is said to have failed.
+func TestLostBatch(t *testing.T) {
+	b, p := proxied(t)
+	p.take()
+	p.play(loseAnswer)
+	out := b.WriteMany(t.Context(), testNow, []expiry.BatchOp{
+		{Write: &expiry.Write{Record: record("a", "ann", time.Hour), Cond: model.Absent}},
+		{Write: &expiry.Write{Record: record("b", "ann", time.Hour), Cond: model.Absent}},
+		{Delete: &expiry.Delete{ID: "c", Cond: model.Live}},
+	})
+	for _, o := range out {
+		only(t, o.Err, model.ErrUnknown)
+	}
+	if _, commands := p.take(); len(commands) != 3 {
+		t.Errorf("sent %v, want each operation once", commands)
+	}
+}
+
 func TestLostReads(t *testing.T) {
 	o := options(t)
 	o.MaxRetries = -1

@@ -246,9 +246,9 @@ func (b *Backend) prune(ctx context.Context, q *expiry.Query, strays []request) 
 			strays = strays[1:]
 		}
 		args := append([]any{"evalsha", pruneScript.digest, len(keys)}, keys...)
-		runs = append(runs, newRun(ctx, append(args, ids...), m))
+		runs = append(runs, newRun(ctx, pruneScript, append(args, ids...), m))
 	}
-	_ = b.runAll(ctx, pruneScript, runs, writeFault)
+	_ = b.runAll(ctx, runs, writeFault)
 }
 
 // Count counts by the indexes alone, in one pipeline over all buckets.
@@ -283,11 +283,11 @@ func (b *Backend) countLabel(ctx context.Context, now time.Time, label, value st
 	for i := range runs {
 		k := &b.buckets[i]
 		m := &mark{data: millis(now)}
-		runs[i] = newRun(ctx, []any{"evalsha", countScript.digest, 2, k.labels + label, k.due, start, m}, m)
+		runs[i] = newRun(ctx, countScript, []any{"evalsha", countScript.digest, 2, k.labels + label, k.due, start, m}, m)
 	}
 	sum := 0
 	lost := func(ctx context.Context, err error, _ bool) error { return readFault(ctx, err) }
-	for i, err := range b.runAll(ctx, countScript, runs, lost) {
+	for i, err := range b.runAll(ctx, runs, lost) {
 		if err != nil {
 			return 0, err
 		}

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -67,6 +68,21 @@ func TestTrips(t *testing.T) {
 		{"touch that changes nothing", stored, func() error { return touch(expiry.Extend) }, 1, scripts(1)},
 		{"delete", stored, func() error { return b.Delete(ctx, testNow, "id", model.Live, model.Record{}) }, 1, scripts(1)},
 		{"delete at a revision", stored, func() error { return b.Delete(ctx, testNow, "id", model.Match, base) }, 1, scripts(1)},
+		{"get of many", stored, func() error {
+			for _, o := range b.GetMany(ctx, testNow, []string{"id", "old0", "nobody"}) {
+				if o.Err != nil && !errors.Is(o.Err, model.ErrNotFound) {
+					return o.Err
+				}
+			}
+			return nil
+		}, 1, "get get get"},
+		{"many writes", stored, func() error {
+			out := b.WriteMany(ctx, testNow, []expiry.BatchOp{
+				{Write: &expiry.Write{Record: record("many", "ann", time.Hour), Cond: model.Always}},
+				{Delete: &expiry.Delete{ID: "id", Cond: model.Match, Prev: base}},
+			})
+			return errors.Join(out[0].Err, out[1].Err)
+		}, 1, scripts(2)},
 		{"page", stored, func() error { return page(expiry.Query{Limit: 100}) }, 2, ""},
 		{"page of ids", stored, func() error { return page(expiry.Query{Limit: 100, KeysOnly: true}) }, 2, ""},
 		{"page by label", stored, func() error { return page(expiry.Query{Limit: 100, Label: "principal", Value: "ann"}) }, 2, ""},
