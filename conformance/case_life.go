@@ -250,6 +250,17 @@ func corruptCases() []Case {
 				c.fail("%q named as corrupt, want two", corrupt)
 			}
 		}),
+		thatDamages("IsReportedByADeleteByLabel", "R78 R49", func(c *C) {
+			ids := c.fill(6, "ann", time.Hour)
+			c.h.Damage(c.TB, c.name, ids[2], []byte("not a record"))
+			n, err := storeOf[any](c, nil).DeleteByLabel(c.ctx(), "principal", "ann")
+			c.is(err, model.ErrCorrupt, "DeleteByLabel over a damaged record")
+			if n != 5 {
+				c.fail("%d removed, want the 5 that could be read", n)
+			}
+			_, err = c.b.Get(c.ctx(), c.now, ids[2])
+			c.is(err, model.ErrCorrupt, "get of the damaged one")
+		}),
 		thatDamages("IsLeftByASweepThatGoesOn", "R5 R50", func(c *C) {
 			ids := c.fill(20, "", time.Minute)
 			c.h.Damage(c.TB, c.name, ids[7], []byte("not a record"))

@@ -315,6 +315,41 @@ func sweepCases() []Case {
 			r.ExpiresAt = until
 			c.holds(r)
 		}),
+		thatSweeps("ExtendedByASecondWhileAnnouncedStays", "R55 R53", func(c *C) {
+			r := c.put(c.rec("a", "v", time.Minute))
+			due := c.in(time.Minute)
+			s, err := c.b.DeleteExpired(c.ctx(), due, 10, func(model.Record) error {
+				c.touch(r, expiry.Extend, due.Add(time.Second), due.Add(time.Second))
+				return nil
+			})
+			c.ok(err, "sweep")
+			if s.Removed != 0 {
+				c.fail("the record was extended by a second after its announcement, and removed")
+			}
+			c.advance(time.Minute)
+			r.ExpiresAt = due.Add(time.Second)
+			c.holds(r)
+		}),
+		thatSweeps("WrittenAtTheSameExpiryWhileAnnouncedStays", "R55 R53", func(c *C) {
+			// By the writer's clock the record is live. What it writes is another
+			// revision, to be announced by itself, and refused here.
+			c.put(c.rec("a", "v", time.Minute))
+			due := c.in(time.Minute)
+			next := c.rec("a", "w", time.Minute)
+			s, err := c.b.DeleteExpired(c.ctx(), due, 10, func(r model.Record) error {
+				if r.Rev == next.Rev {
+					return errors.New("stays")
+				}
+				_, err := c.write(next, model.Live, model.Record{})
+				c.ok(err, "update while the record is announced")
+				return nil
+			})
+			c.ok(err, "sweep")
+			if s.Removed != 0 {
+				c.fail("a revision was removed that was not announced")
+			}
+			c.holds(next)
+		}),
 		thatSweeps("AgainstCreatesLosesNone", "R55 R17 R16", func(c *C) {
 			for round := range 10 {
 				c.put(c.labelled("a", "old", "ann", time.Minute))

@@ -121,6 +121,9 @@ func (c *call) write(w *Write) (model.Record, error) {
 
 // settleWrite looks once at what became of a write whose answer was lost.
 func (c *call) settleWrite(w *Write, lost error) (model.Record, error) {
+	if undecidable(lost) {
+		return model.Record{}, lost
+	}
 	cur, res := c.lookFor(w.ID, func(cur *model.Record) lookResult {
 		switch {
 		case cur.Rev == w.Rev:
@@ -155,7 +158,7 @@ func (c *call) touch(t *Touch) (model.Record, error) {
 	}
 	c.calls++
 	rec, err := c.f.b.Touch(c.ctx, c.now, *t)
-	if err = classified(err, model.ErrUnknown); !errors.Is(err, model.ErrUnknown) {
+	if err = classified(err, model.ErrUnknown); !errors.Is(err, model.ErrUnknown) || undecidable(err) {
 		return rec, err
 	}
 	cur, res := c.lookFor(t.ID, func(cur *model.Record) lookResult {
@@ -190,7 +193,7 @@ func (c *call) remove(id string, cond model.Cond, prev model.Record) error {
 
 // settleDelete looks once at what became of a delete whose answer was lost.
 func (c *call) settleDelete(d *Delete, lost error) error {
-	if d.Cond != model.Match {
+	if d.Cond != model.Match || undecidable(lost) {
 		return lost
 	}
 	_, res := c.lookFor(d.ID, func(cur *model.Record) lookResult {
@@ -206,6 +209,12 @@ func (c *call) settleDelete(d *Delete, lost error) error {
 		}
 	}
 	return lost
+}
+
+// undecidable reports whether the backend said that looking is in vain.
+func undecidable(err error) bool {
+	var n noLook
+	return errors.As(err, &n)
 }
 
 type lookResult uint8

@@ -161,9 +161,11 @@ func (s *Store[T]) Count(ctx context.Context, opts *ListOptions) (int, error) {
 // label, each at the revision seen, and lists again until a listing is empty,
 // a bounded number of times and then ErrConflict. It returns how many it
 // removed, also beside an error. What is created after the last listing is
-// later than the call.
+// later than the call. ErrCorrupt, once all others are removed, where a record
+// under the label cannot be read.
 //
-//   - R78: No record that bore the label when the call began survives it.
+//   - R78: No record that bore the label when the call began survives it, and
+//     one that cannot be read is an error.
 //   - R79: The count is of those that this call removed.
 func (s *Store[T]) DeleteByLabel(ctx context.Context, label, value string) (int, error) {
 	c := s.begin(ctx, "DeleteByLabel", "")
@@ -180,9 +182,15 @@ func (c *call) deleteByLabel(label, value string) (int, error) {
 	}
 	removed := 0
 	for range c.f.attempts {
-		n, seen, err := c.deleteRound(Query{Label: label, Value: value, Limit: defaultPage, KeysOnly: true})
-		removed += n
-		if err != nil || seen == 0 {
+		r, err := c.deleteRound(Query{Label: label, Value: value, Limit: defaultPage, KeysOnly: true})
+		removed += r.removed
+		if err != nil {
+			return removed, err
+		}
+		if r.seen == 0 {
+			if r.corrupt != "" {
+				c.id, err = r.corrupt, model.ErrCorrupt
+			}
 			return removed, err
 		}
 		c.now = c.f.now()
@@ -190,26 +198,35 @@ func (c *call) deleteByLabel(label, value string) (int, error) {
 	return removed, model.Fault(model.ErrConflict, "others keep writing records with this label", nil)
 }
 
+// round is what one listing of a DeleteByLabel came to.
+type round struct {
+	removed, seen int
+	corrupt       string // a record that cannot be read
+}
+
 // deleteRound is one listing, with the records of each page deleted.
-func (c *call) deleteRound(q Query) (removed, seen int, err error) {
+func (c *call) deleteRound(q Query) (r round, err error) {
 	for {
 		p, err := c.page(q)
 		if err != nil {
-			return removed, seen, err
+			return r, err
 		}
-		seen += len(p.Records)
+		r.seen += len(p.Records)
+		if len(p.Corrupt) > 0 {
+			r.corrupt = p.Corrupt[0]
+		}
 		for _, rec := range p.Records {
 			err := c.remove(rec.ID, model.Match, rec)
 			switch {
 			case err == nil:
-				removed++
+				r.removed++
 			case errors.Is(err, model.ErrConflict), errors.Is(err, model.ErrNotFound):
 			default:
-				return removed, seen, err
+				return r, err
 			}
 		}
 		if p.Next == "" {
-			return removed, seen, nil
+			return r, nil
 		}
 		q.After = p.Next
 	}

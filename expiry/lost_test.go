@@ -110,6 +110,19 @@ func TestLostWriteLooksEvenIfTheCallerHasGone(t *testing.T) {
 	b.wants("Write", "Get") // and nothing is sent again for a caller who has gone
 }
 
+func TestNothingIsLookedAtInVain(t *testing.T) {
+	vain := expiry.NoLook(lost())
+	b := newScripted(t, step{"Write", answer(model.Record{}, vain)}, step{"Touch", answer(model.Record{}, vain)}, step{"Delete", answer(model.Record{}, vain)})
+	s := storeOn(t, b, nil)
+	at := expiry.AtRevision(model.NewRevision())
+	_, err := s.Update(t.Context(), "a", value{}, &expiry.WriteOptions{If: at})
+	wantKind(t, err, model.ErrUnknown)
+	_, err = s.Touch(t.Context(), "a", expiry.After(time.Hour), nil)
+	wantKind(t, err, model.ErrUnknown)
+	wantKind(t, s.Delete(t.Context(), "a", &expiry.DeleteOptions{If: at}), model.ErrUnknown)
+	b.wants("Write", "Touch", "Delete")
+}
+
 func TestLostTouch(t *testing.T) {
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	clock := expiry.ClockFunc(func() time.Time { return now })

@@ -25,7 +25,7 @@ import (
 //   - R67: After a lost answer the store looks once: a write whose revision is
 //     there succeeded, a compare-and-set whose old revision is still there is
 //     sent once more, a touch whose expiry is in force succeeded; anything
-//     else is ErrUnknown.
+//     else, and what the backend marks with NoLook, is ErrUnknown.
 type Store[T any] struct {
 	front
 	codec Codec

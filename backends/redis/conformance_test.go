@@ -20,7 +20,7 @@ func harness(t *testing.T) conformance.Harness {
 	own := clientOf(t, o)
 	var proxies sync.Map // of *Backend
 	return conformance.Harness{
-		Cases: 255,
+		Cases: 258,
 		Open: func(t testing.TB, name string) expiry.ModelExpirySupport {
 			p := startProxy(t, o.Addr)
 			b, err := New(clientOf(t, p.through(o)), name, &Options{MaxValue: 8 << 20}) // a limit in reach of a test

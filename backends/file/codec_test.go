@@ -1,0 +1,148 @@
+package file
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sojourn-go/sojourn/model"
+)
+
+func codecRecords() map[string]model.Record {
+	rev := model.NewRevision()
+	many := map[string]string{}
+	for c := 'a'; c <= 'z'; c++ {
+		many[string(c)] = strings.Repeat(string(c), model.MaxLabel)
+	}
+	return map[string]model.Record{
+		"least":      {ID: "a", Rev: rev, Value: []byte{}},
+		"all fields": {ID: "cart-1", Rev: rev, ExpiresAt: time.UnixMilli(1893456000123).UTC(), Labels: map[string]string{"principal": "ann", "a": "b"}, Value: []byte(`{"n":1}`), Encoding: "json"},
+		"limits":     {ID: strings.Repeat("é", model.MaxID/2), Rev: rev, ExpiresAt: time.UnixMilli(maxMillis - 1).UTC(), Labels: many, Value: bytes.Repeat([]byte{0, 255}, 1<<15), Encoding: strings.Repeat("e", 32)},
+		"odd bytes":  {ID: "\x01/../=%", Rev: rev, ExpiresAt: time.UnixMilli(1).UTC(), Labels: map[string]string{"l": "\n\x7f🙂"}, Value: []byte(magic), Encoding: "gob"},
+	}
+}
+
+func TestCodecRoundTrip(t *testing.T) {
+	for name, want := range codecRecords() {
+		t.Run(name, func(t *testing.T) {
+			got, err := decodeRecord(encodeRecord(&want))
+			if err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("%+v, %v; want %+v", got, err, want)
+			}
+		})
+	}
+}
+
+func TestCodecGolden(t *testing.T) {
+	rec := model.Record{
+		ID: "a/B", Rev: model.Revision{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, ExpiresAt: time.UnixMilli(0x0102030405).UTC(),
+		Labels: map[string]string{"principal": "ann"}, Value: []byte("{}"), Encoding: "json",
+	}
+	const want = "sojourn\x01" + "\x29\x7e\xea\xc8" + "\x47\x00\x00\x00" +
+		"\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10" + "\x05\x04\x03\x02\x01\x00\x00\x00" +
+		"\x03\x00\x04\x00\x01\x00" + "a/Bjson" + "\x09\x00\x03\x00principalann" + "{}"
+	if got := encodeRecord(&rec); string(got) != want {
+		t.Errorf("the format changed:\n got %q\nwant %q", got, want)
+	}
+}
+
+func TestCodecTruncated(t *testing.T) {
+	rec := codecRecords()["all fields"]
+	whole := encodeRecord(&rec)
+	for n := range whole {
+		if _, err := decodeRecord(whole[:n]); !errors.Is(err, model.ErrCorrupt) {
+			t.Errorf("the first %d of %d bytes: %v", n, len(whole), err)
+		}
+	}
+	if _, err := decodeRecord(append(bytes.Clone(whole), 0)); !errors.Is(err, model.ErrCorrupt) {
+		t.Errorf("one byte more: %v", err)
+	}
+}
+
+func TestCodecFlippedBits(t *testing.T) {
+	rec := codecRecords()["all fields"]
+	whole := encodeRecord(&rec)
+	for i := range len(whole) * 8 {
+		bad := bytes.Clone(whole)
+		bad[i/8] ^= 1 << (i % 8)
+		if _, err := decodeRecord(bad); !errors.Is(err, model.ErrCorrupt) {
+			t.Errorf("bit %d: %v", i, err)
+		}
+	}
+}
+
+// sealedAs returns a file with changed bytes and a right checksum.
+func sealedAs(change func(file []byte) []byte) []byte {
+	rec := codecRecords()["all fields"]
+	file := change(encodeRecord(&rec))
+	binary.LittleEndian.PutUint32(file[lengthAt:], uint32(len(file)))
+	binary.LittleEndian.PutUint32(file[crcAt:], checksum(file))
+	return file
+}
+
+func TestCodecRefuses(t *testing.T) {
+	put16 := func(at int, v uint16) func([]byte) []byte {
+		return func(f []byte) []byte { binary.LittleEndian.PutUint16(f[at:], v); return f }
+	}
+	tests := []struct {
+		name   string
+		file   []byte
+		detail string
+	}{
+		{"nothing", nil, ""},
+		{"zeros", make([]byte, 4096), ""},
+		{"JSON", []byte(`{"id":"a"}`), ""},
+		{"a newer format", sealedAs(func(f []byte) []byte { f[len(magic)] = 2; return f }), "format 2, newer than 1"},
+		{"a newer format and unknown rest", []byte(magic + "\x63"), "format 99, newer than 1"},
+		{"format zero", sealedAs(func(f []byte) []byte { f[len(magic)] = 0; return f }), ""},
+		{"no revision", sealedAs(func(f []byte) []byte { clear(f[revAt:expiryAt]); return f }), ""},
+		{"an expiry before 1970", sealedAs(func(f []byte) []byte { f[expiryAt+7] = 0x80; return f }), ""},
+		{"an expiry after 9999", sealedAs(func(f []byte) []byte { f[expiryAt+7] = 1; return f }), ""},
+		{"no id", sealedAs(put16(countsAt, 0)), ""},
+		{"an id that is too long for the file", sealedAs(put16(countsAt, 60000)), ""},
+		{"an encoding too long for the file", sealedAs(put16(countsAt+2, 60000)), ""},
+		{"more labels than there are", sealedAs(put16(countsAt+4, 60000)), ""},
+		{"labels out of order", sealedAs(func(f []byte) []byte { return bytes.Replace(f, []byte("principal"), []byte("Principal"), 1) }), ""},
+		{"an id with a NUL", sealedAs(func(f []byte) []byte { f[headerBytes] = 0; return f }), ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := decodeRecord(tt.file)
+			if !errors.Is(err, model.ErrCorrupt) || !strings.Contains(err.Error(), tt.detail) {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func FuzzDecodeRecord(f *testing.F) {
+	for _, r := range codecRecords() {
+		f.Add(encodeRecord(&r))
+	}
+	f.Add([]byte(magic))
+	f.Fuzz(func(t *testing.T, file []byte) {
+		rec, err := decodeRecord(file)
+		if err != nil {
+			if !errors.Is(err, model.ErrCorrupt) {
+				t.Error(err)
+			}
+			// The checksum hides what is behind it from a fuzzer.
+			if len(file) < headerBytes || string(file[:len(magic)+1]) != magic+"\x01" {
+				return
+			}
+			file = bytes.Clone(file)
+			binary.LittleEndian.PutUint32(file[lengthAt:], uint32(len(file)))
+			binary.LittleEndian.PutUint32(file[crcAt:], checksum(file))
+			if rec, err = decodeRecord(file); err != nil {
+				return
+			}
+		}
+		if again := encodeRecord(&rec); !bytes.Equal(again, file) {
+			t.Errorf("%q is written again as %q", file, again)
+		}
+	})
+}

@@ -1,0 +1,759 @@
+package file
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+func open(t testing.TB, dir, name string, opts *Options) *Backend {
+	t.Helper()
+	b, err := New(dir, name, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Close() })
+	return b
+}
+
+// files returns all files below a directory.
+func files(t testing.TB, dir string) []string {
+	t.Helper()
+	var out []string
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			rel, _ := filepath.Rel(dir, path)
+			out = append(out, filepath.ToSlash(rel))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// entries returns the files below the indexes.
+func entries(t testing.TB, dir string) []string {
+	t.Helper()
+	var out []string
+	for _, f := range files(t, dir) {
+		if strings.HasPrefix(f, labelsDir) || strings.HasPrefix(f, expiryDir) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+func TestModes(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "made", "for", "us")
+	b := open(t, dir, "store", nil)
+	mustWrite(t, b, model.Absent, newRecord("a", `1`, "ann", inHour))
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		want := fs.FileMode(0o600)
+		if d.IsDir() {
+			want = 0o700
+		}
+		if got := info.Mode().Perm(); got != want && os.PathSeparator == '/' {
+			t.Errorf("%s has the mode %o, want %o", path, got, want)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSymlinks puts a symbolic link that leads out of the store in the place
+// of each kind of folder and of a record.
+func TestSymlinks(t *testing.T) {
+	ctx := context.Background()
+	rec := newRecord("a", `1`, "ann", inHour)
+	p := placeOf("a")
+	e := entriesOf(&p, &rec)
+	tests := map[string]struct {
+		path  string // replaced by the link
+		reads error  // of Get
+	}{
+		"the store":          {"", model.ErrUnavailable},
+		"records":            {recordsDir, model.ErrUnavailable},
+		"a shard":            {p.dir(), model.ErrUnavailable},
+		"a record":           {p.path(), model.ErrCorrupt},
+		"temporary files":    {tmpDir, nil},
+		"the locks":          {locksDir, nil},
+		"a lock":             {lockName(p.stripe()), nil},
+		"the expiries":       {expiryDir, nil},
+		"labels":             {labelBase(defaultLabel), nil},
+		"a label's value":    {e[0].base + "/" + e[0].sub, nil},
+		"a minute's expiry":  {e[1].base + "/" + e[1].sub, nil},
+		"an entry of labels": {e[0].base + "/" + e[0].sub + "/" + e[0].name, nil},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			outside, dir := t.TempDir(), t.TempDir()
+			other := newRecord("b", `1`, "", time.Time{})
+			donor := open(t, outside, "store", nil)
+			mustWrite(t, donor, model.Absent, rec)
+			mustWrite(t, donor, model.Absent, other)
+			before := fmt.Sprint(files(t, outside))
+
+			first := open(t, dir, "store", nil)
+			mustWrite(t, first, model.Absent, rec)
+			_ = first.Close()
+			path := filepath.Join(dir, "store", filepath.FromSlash(tt.path))
+			if err := os.RemoveAll(path); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(filepath.Join(outside, "store", filepath.FromSlash(tt.path)), path); err != nil {
+				t.Skip("this system makes no symbolic links: " + err.Error())
+			}
+
+			b := open(t, dir, "store", nil)
+			if _, err := b.Get(ctx, testNow, "a"); model.KindOf(err) != tt.reads {
+				t.Errorf("Get: %v, want %v", err, tt.reads)
+			}
+			next := newRecord("a", `2`, "ann", inDay)
+			if _, err := b.Write(ctx, testNow, expiry.Write{Record: next, Cond: model.Live}); err != nil {
+				if k := model.KindOf(err); k != model.ErrUnavailable && k != model.ErrCorrupt {
+					t.Errorf("Update: %v", err)
+				}
+			}
+			_, _ = b.Write(ctx, testNow, expiry.Write{Record: next, Cond: model.Always})
+			_, _ = b.Touch(ctx, testNow, expiry.Touch{ID: "a", Mode: expiry.Set, ExpiresAt: inHour})
+			_, _ = b.Page(ctx, testNow, expiry.Query{Limit: 10})
+			_, _ = b.Page(ctx, testNow, expiry.Query{Limit: 10, Label: defaultLabel, Value: "ann"})
+			_, _ = b.DeleteExpired(ctx, inDay.Add(time.Hour), 10, nil)
+			_ = b.Delete(ctx, testNow, "a", model.Live, model.Record{})
+			_ = b.CreateStorage(ctx)
+			_ = b.DeleteStorage(ctx)
+			if after := fmt.Sprint(files(t, outside)); after != before {
+				t.Errorf("files outside changed:\n%s\n%s", before, after)
+			}
+			if got, err := donor.Get(ctx, testNow, "a"); err != nil || got.Rev != rec.Rev {
+				t.Errorf("the record outside: %v, %v", got, err)
+			}
+		})
+	}
+}
+
+// TestDamagedFile checks that only an upsert gets past a damaged record.
+func TestDamagedFile(t *testing.T) {
+	ctx := context.Background()
+	id := strings.Repeat("long", 100)
+	rec := newRecord(id, `1`, "ann", inHour)
+	whole := encodeRecord(&rec)
+	newer := append([]byte(nil), whole...)
+	newer[len(magic)] = version + 1
+	other := newRecord("other", `1`, "ann", inHour)
+	tests := map[string][]byte{
+		"empty": {}, "truncated": whole[:len(whole)-1], "foreign": []byte("#!/bin/sh\n"), "newer": newer, "of another id": encodeRecord(&other),
+	}
+	for name, data := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			b := open(t, dir, "store", nil)
+			mustWrite(t, b, model.Absent, rec)
+			mustWrite(t, b, model.Absent, newRecord("good", `1`, "ann", inHour))
+			p := placeOf(id)
+			path := filepath.Join(dir, "store", filepath.FromSlash(p.path()))
+			if err := os.WriteFile(path, data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			next := newRecord(id, `2`, "bob", inDay)
+			_, getErr := b.Get(ctx, testNow, id)
+			_, createErr := b.Write(ctx, testNow, expiry.Write{Record: next, Cond: model.Absent})
+			_, updateErr := b.Write(ctx, testNow, expiry.Write{Record: next, Cond: model.Live})
+			_, casErr := b.Write(ctx, testNow, expiry.Write{Record: next, Cond: model.Match, Prev: rec})
+			_, touchErr := b.Touch(ctx, testNow, expiry.Touch{ID: id, Mode: expiry.Clear})
+			deleteErr := b.Delete(ctx, testNow, id, model.Live, model.Record{})
+			swept, sweepErr := b.DeleteExpired(ctx, inDay, 10, func(r model.Record) error {
+				if r.ID == "good" {
+					return errors.New("stays")
+				}
+				return nil
+			})
+			for what, err := range map[string]error{"get": getErr, "create": createErr, "update": updateErr, "compare-and-set": casErr, "touch": touchErr, "delete": deleteErr} {
+				if model.KindOf(err) != model.ErrCorrupt {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+			if swept.Removed != 0 || sweepErr != nil {
+				t.Errorf("the sweep: %+v, %v", swept, sweepErr)
+			}
+			if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, data) {
+				t.Errorf("the file changed: %v", err)
+			}
+			for _, q := range []expiry.Query{{Limit: 10}, {Limit: 10, Label: defaultLabel, Value: "ann"}} {
+				page, err := b.Page(ctx, testNow, q)
+				if err != nil || len(page.Records) != 1 || fmt.Sprint(page.Corrupt) != fmt.Sprint([]string{p.name}) {
+					t.Errorf("a listing: %d records, corrupt %v, %v", len(page.Records), page.Corrupt, err)
+				}
+			}
+			mustWrite(t, b, model.Always, next)
+			if got, err := b.Get(ctx, testNow, id); err != nil || got.Rev != next.Rev {
+				t.Errorf("after the upsert: %v, %v", got, err)
+			}
+			if l := listed(t, b, "ann"); len(l) != 1 {
+				t.Errorf("the old label lists %d records", len(l))
+			}
+		})
+	}
+}
+
+// TestForeignFilesAreIgnored puts things that the store did not make into its
+// folders: they are not listed, and DeleteStorage leaves what is beside them.
+func TestForeignFilesAreIgnored(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	b := open(t, dir, "store", nil)
+	rec := newRecord("a", `1`, "ann", inHour)
+	mustWrite(t, b, model.Absent, rec)
+	neighbour := open(t, dir, "store2", nil)
+	mustWrite(t, neighbour, model.Absent, rec)
+	p := placeOf("a")
+	e := entriesOf(&p, &rec)
+	for _, at := range []string{"", recordsDir, p.dir(), tmpDir, expiryDir, e[1].base + "/" + e[1].sub, e[0].base + "/" + e[0].sub} {
+		if err := os.WriteFile(filepath.Join(dir, "store", filepath.FromSlash(at), "README"), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, "store", filepath.FromSlash(p.dir()), "i-folder"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if l := listed(t, b, ""); len(l) != 1 {
+		t.Errorf("%d records", len(l))
+	}
+	if l := listed(t, b, "ann"); len(l) != 1 {
+		t.Errorf("%d records by label", len(l))
+	}
+	if n, err := b.DeleteExpired(ctx, inHour, 10, nil); n.Removed != 1 || err != nil {
+		t.Errorf("%+v, %v", n, err)
+	}
+	if err := b.DeleteStorage(ctx); err != nil {
+		t.Error(err)
+	}
+	if got := fmt.Sprint(files(t, filepath.Join(dir, "store"))); got != "[README]" {
+		t.Errorf("DeleteStorage left %s", got)
+	}
+	if got, err := neighbour.Get(ctx, testNow, "a"); err != nil || got.Rev != rec.Rev {
+		t.Errorf("the neighbour: %v, %v", got, err)
+	}
+}
+
+// TestFolderInPlaceOfRecord checks that what is no file is ErrCorrupt.
+func TestFolderInPlaceOfRecord(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	b := open(t, dir, "store", nil)
+	if err := b.CreateStorage(ctx); err != nil {
+		t.Fatal(err)
+	}
+	p := placeOf("a")
+	if err := os.Mkdir(filepath.Join(dir, "store", filepath.FromSlash(p.path())), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	_, getErr := b.Get(ctx, testNow, "a")
+	_, createErr := b.Write(ctx, testNow, expiry.Write{Record: newRecord("a", `1`, "", time.Time{}), Cond: model.Absent})
+	_, upsertErr := b.Write(ctx, testNow, expiry.Write{Record: newRecord("a", `1`, "", time.Time{}), Cond: model.Always})
+	for what, err := range map[string]error{"get": getErr, "create": createErr, "upsert": upsertErr} {
+		if model.KindOf(err) != model.ErrCorrupt {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if left := files(t, filepath.Join(dir, "store", tmpDir)); len(left) != 0 {
+		t.Errorf("left over: %v", left)
+	}
+}
+
+// TestLeftovers makes a write stop dead at each of its steps and checks that a
+// sweep removes what it left, with its index entries, and nothing else.
+func TestLeftovers(t *testing.T) {
+	ctx := context.Background()
+	for step := 1; ; step++ {
+		dir := t.TempDir()
+		b, s := spied(t, dir, "store", &Options{NoSync: true})
+		old := newRecord("old", `1`, "ann", inDay)
+		mustWrite(t, b, model.Absent, old)
+		n, dead := 0, false
+		s.set(func(op, path string) error {
+			if n++; n == step {
+				dead = true
+			}
+			if dead {
+				return errDead
+			}
+			return nil
+		})
+		_, err := b.Write(ctx, testNow, expiry.Write{Record: newRecord("new", `1`, "bob", inHour), Cond: model.Absent})
+		s.set(nil)
+		if !dead {
+			return
+		}
+		if _, getErr := b.Get(ctx, testNow, "new"); err != nil && !errors.Is(err, model.ErrUnknown) && !errors.Is(getErr, model.ErrNotFound) {
+			t.Errorf("step %d: %v, then %v", step, err, getErr)
+		}
+		for id := range listed(t, b, "") {
+			if id != "old" && id != "new" {
+				t.Errorf("step %d: %q is listed", step, id)
+			}
+		}
+		if _, err := b.DeleteExpired(ctx, inHour.Add(time.Hour), 10, nil); err != nil {
+			t.Errorf("step %d: %v", step, err)
+		}
+		if left := files(t, filepath.Join(dir, "store", tmpDir)); len(left) != 0 {
+			t.Errorf("step %d: left over %v", step, left)
+		}
+		if left := entries(t, filepath.Join(dir, "store")); len(left) != 2 {
+			t.Errorf("step %d: entries %v", step, left)
+		}
+		if got, err := b.Get(ctx, testNow, "old"); err != nil || got.Rev != old.Rev {
+			t.Errorf("step %d: %v, %v", step, got, err)
+		}
+	}
+}
+
+var errDead = errors.New("dead")
+
+// TestSweepSparesWritesInProgress sweeps while another Backend is between its
+// temporary file and the rename.
+func TestSweepSparesWritesInProgress(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	writer, s := spied(t, dir, "store", nil)
+	sweeper := open(t, dir, "store", nil)
+	rec := newRecord("a", `1`, "ann", inHour)
+	s.set(func(op, path string) error {
+		if op != "rename" {
+			return nil
+		}
+		if n, err := sweeper.DeleteExpired(ctx, inDay, 10, nil); err != nil || n.Removed != 0 {
+			t.Errorf("the sweep: %+v, %v", n, err)
+		}
+		page, err := sweeper.Page(ctx, testNow, expiry.Query{Limit: 10, Label: defaultLabel, Value: "ann"})
+		if err != nil || len(page.Records) != 0 {
+			t.Errorf("a listing: %+v, %v", page, err)
+		}
+		if left := files(t, filepath.Join(dir, "store", tmpDir)); len(left) != 1 {
+			t.Errorf("temporary files: %v", left)
+		}
+		return nil
+	})
+	// Not due yet: over a due entry the sweep waits for the writer.
+	rec.ExpiresAt = inDay.Add(time.Hour)
+	mustWrite(t, writer, model.Absent, rec)
+	if l := listed(t, sweeper, "ann"); l["a"] != rec.Rev {
+		t.Errorf("listed: %v", l)
+	}
+}
+
+// TestSweepSparesWhatMovesWithinItsMinute changes an announced record so that
+// its index entry stays the same.
+func TestSweepSparesWhatMovesWithinItsMinute(t *testing.T) {
+	ctx := context.Background()
+	at := testNow.Truncate(time.Minute).Add(time.Minute)
+	for name, change := range map[string]func(*Backend, model.Record) error{
+		"touch": func(b *Backend, r model.Record) error {
+			return onlyErr(b.Touch(ctx, testNow, expiry.Touch{ID: r.ID, Mode: expiry.Extend, ExpiresAt: at.Add(time.Second)}))
+		},
+		"update": func(b *Backend, r model.Record) error {
+			next := newRecord(r.ID, `2`, "bob", at)
+			return onlyErr(b.Write(ctx, testNow, expiry.Write{Record: next, Cond: model.Live}))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := open(t, t.TempDir(), "store", nil)
+			mustWrite(t, b, model.Absent, newRecord("a", `1`, "ann", at))
+			n, err := b.DeleteExpired(ctx, at, 10, func(r model.Record) error {
+				if err := change(b, r); err != nil {
+					t.Error(err)
+				}
+				return nil
+			})
+			if n.Removed != 0 || err != nil {
+				t.Errorf("%+v, %v", n, err)
+			}
+			if n, err := b.DeleteExpired(ctx, at.Add(time.Second), 10, nil); n.Removed != 1 || err != nil {
+				t.Errorf("once it is due: %+v, %v", n, err)
+			}
+		})
+	}
+}
+
+// TestStraysArePruned checks that a listing removes entries whose records do
+// not bear the label, and no others.
+func TestStraysArePruned(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, dir, "store", nil)
+	mustWrite(t, b, model.Absent, newRecord("a", `1`, "ann", inDay))
+	mustWrite(t, b, model.Absent, newRecord("b", `1`, "bob", inDay))
+	folder := filepath.Join(dir, "store", filepath.FromSlash(labelBase(defaultLabel)), filepath.FromSlash(labelSub("ann")))
+	for _, id := range []string{"b", "gone"} {
+		p := placeOf(id)
+		if err := os.WriteFile(filepath.Join(folder, p.entry()), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if l := listed(t, b, "ann"); len(l) != 1 {
+		t.Errorf("listed: %v", l)
+	}
+	if left, err := os.ReadDir(folder); err != nil || len(left) != 1 {
+		t.Errorf("entries: %v, %v", left, err)
+	}
+	if l := listed(t, b, "bob"); len(l) != 1 {
+		t.Errorf("listed: %v", l)
+	}
+}
+
+// TestPruneLooksAgain writes a record between a listing's look at its entry,
+// then a stray, and the removal of the stray.
+func TestPruneLooksAgain(t *testing.T) {
+	dir := t.TempDir()
+	writer := open(t, dir, "store", nil)
+	lister, s := spied(t, dir, "store", nil)
+	mustWrite(t, writer, model.Absent, newRecord("a", `1`, "ann", inDay))
+	p := placeOf("late")
+	path := filepath.Join(dir, "store", filepath.FromSlash(labelBase(defaultLabel)), filepath.FromSlash(labelSub("ann")), p.entry())
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	done := false
+	s.set(func(op, _ string) error {
+		if op == "trylock" && !done {
+			done = true
+			mustWrite(t, writer, model.Absent, newRecord("late", `1`, "ann", inDay))
+		}
+		return nil
+	})
+	listed(t, lister, "ann")
+	s.set(nil)
+	if l := listed(t, lister, "ann"); !done || len(l) != 2 {
+		t.Errorf("written: %v, listed: %v", done, l)
+	}
+}
+
+// TestNothingIsLeft checks that the indexes are empty once all is removed.
+func TestNothingIsLeft(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	b := open(t, dir, "store", nil)
+	for i := range 20 {
+		id := fmt.Sprint(i)
+		mustWrite(t, b, model.Absent, newRecord(id, `1`, "ann", inHour))
+		mustWrite(t, b, model.Live, newRecord(id, `2`, "bob", inDay))
+		if i%2 == 0 {
+			if err := b.Delete(ctx, testNow, id, model.Live, model.Record{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if n, err := b.DeleteExpired(ctx, inDay.Add(time.Minute), 100, nil); n != (expiry.Swept{Removed: 10}) || err != nil {
+		t.Errorf("%+v, %v", n, err)
+	}
+	if n, err := b.DeleteExpired(ctx, inDay.Add(24*time.Hour), 100, nil); n != (expiry.Swept{}) || err != nil {
+		t.Errorf("on the next day: %+v, %v", n, err)
+	}
+	for _, f := range files(t, filepath.Join(dir, "store")) {
+		if !strings.HasPrefix(f, locksDir) {
+			t.Errorf("left: %s", f)
+		}
+	}
+	for _, empty := range []string{filepath.Join(labelBase(defaultLabel), "*", "*"), filepath.Join(expiryDir, "*")} {
+		if left, _ := filepath.Glob(filepath.Join(dir, "store", empty)); len(left) != 0 {
+			t.Errorf("folders left: %v", left)
+		}
+	}
+}
+
+// TestTwoBackendsRace lets two Backends, each with its own open files as two
+// processes have, create and compare-and-set the same record.
+func TestTwoBackendsRace(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	var created, written atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 2 {
+		b := open(t, dir, "store", &Options{NoSync: i == 0})
+		for range 8 {
+			wg.Go(func() {
+				_, err := b.Write(ctx, testNow, expiry.Write{Record: newRecord("a", "0", "", time.Time{}), Cond: model.Absent})
+				if err == nil {
+					created.Add(1)
+				} else if !errors.Is(err, model.ErrExists) {
+					t.Error(err)
+				}
+				for done := 0; done < 10; {
+					cur, err := b.Get(ctx, testNow, "a")
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					var n int
+					_, _ = fmt.Sscan(string(cur.Value), &n)
+					_, err = b.Write(ctx, testNow, expiry.Write{Record: newRecord("a", fmt.Sprint(n+1), "", time.Time{}), Cond: model.Match, Prev: cur})
+					if err == nil {
+						done++
+						written.Add(1)
+					} else if !errors.Is(err, model.ErrConflict) {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
+	got, err := open(t, dir, "store", nil).Get(ctx, testNow, "a")
+	if err != nil || created.Load() != 1 || string(got.Value) != fmt.Sprint(written.Load()) || written.Load() != 160 {
+		t.Errorf("%d creates, %d writes, counter %s, %v", created.Load(), written.Load(), got.Value, err)
+	}
+}
+
+// TestWaitingForALockEndsWithTheContext cancels a writer that waits for a lock
+// held in this Backend, and one that waits for another Backend's.
+func TestWaitingForALockEndsWithTheContext(t *testing.T) {
+	dir := t.TempDir()
+	holder, s := spied(t, dir, "store", nil)
+	other := open(t, dir, "store", nil)
+	first := newRecord("a", `1`, "", time.Time{})
+	s.set(func(op, path string) error {
+		if op != "rename" {
+			return nil
+		}
+		for name, b := range map[string]*Backend{"same": holder, "other": other} {
+			ctx, cancel := context.WithCancel(context.Background())
+			waits := make(chan struct{})
+			ctx = &watched{Context: ctx, asked: sync.OnceFunc(func() { close(waits) })}
+			got := make(chan error)
+			go func() {
+				_, err := b.Write(ctx, testNow, expiry.Write{Record: newRecord("a", `2`, "", time.Time{}), Cond: model.Always})
+				got <- err
+			}()
+			<-waits
+			cancel()
+			if err := <-got; !errors.Is(err, context.Canceled) || model.KindOf(err) != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		return nil
+	})
+	mustWrite(t, holder, model.Absent, first)
+	s.set(nil)
+	if got, err := other.Get(context.Background(), testNow, "a"); err != nil || got.Rev != first.Rev {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
+// mustWait checks that a call waits for a lock.
+func mustWait(t *testing.T, what string, do func(ctx context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	err := do(&watched{Context: ctx, asked: cancel})
+	if !errors.Is(err, context.Canceled) || model.KindOf(err) != nil {
+		t.Errorf("%s did not wait: %v", what, err)
+	}
+}
+
+// sameStripe returns ids of one stripe, each of a shard of its own.
+func sameStripe(n int) []string {
+	var out []string
+	seen := map[uint8]bool{}
+	for i := 0; len(out) < n; i++ {
+		p := placeOf(fmt.Sprint(i))
+		if p.stripe() == 0 && !seen[p.shard] {
+			seen[p.shard] = true
+			out = append(out, p.id)
+		}
+	}
+	return out
+}
+
+// TestLockOfDeletedStorage holds a lock file that DeleteStorage removed while a
+// foreign file kept the store's folder: it excludes nobody and must not count.
+func TestLockOfDeletedStorage(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	ids := sameStripe(3)
+	a, s := spied(t, dir, "store", nil)
+	b := open(t, dir, "store", nil)
+	mustWrite(t, a, model.Absent, newRecord(ids[0], `1`, "", time.Time{}))
+	if err := os.WriteFile(filepath.Join(dir, "store", "README"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Delete(ctx, testNow, ids[1], model.Live, model.Record{}); !errors.Is(err, model.ErrNotFound) {
+		t.Fatal(err)
+	}
+	if err := a.DeleteStorage(ctx); err != nil {
+		t.Fatal(err)
+	}
+	s.set(func(op, _ string) error {
+		if op == "rename" {
+			mustWait(t, "a create of the same id", func(ctx context.Context) error {
+				return onlyErr(b.Write(ctx, testNow, expiry.Write{Record: newRecord(ids[2], `1`, "", time.Time{}), Cond: model.Absent}))
+			})
+		}
+		return nil
+	})
+	mustWrite(t, a, model.Absent, newRecord(ids[2], `1`, "", time.Time{}))
+}
+
+// TestListingExcludesWriters checks that the names of a shard are read under
+// its lock: some file systems hide a name while a rename replaces its file.
+func TestListingExcludesWriters(t *testing.T) {
+	dir := t.TempDir()
+	a, s := spied(t, dir, "store", nil)
+	b := open(t, dir, "store", nil)
+	rec := newRecord("a", `1`, "", time.Time{})
+	mustWrite(t, b, model.Absent, rec)
+	p, read := placeOf("a"), 0
+	s.set(func(op, path string) error {
+		if op == "names" && strings.HasSuffix(path, p.dir()) {
+			read++
+			mustWait(t, "a write", func(ctx context.Context) error {
+				return b.Delete(ctx, testNow, "a", model.Live, model.Record{})
+			})
+		}
+		return nil
+	})
+	if l := listed(t, a, ""); l["a"] != rec.Rev || read != 1 {
+		t.Errorf("listed %v by %d readings", l, read)
+	}
+}
+
+// TestFolderSeenBeforeItIsDurable writes a record into a label's folder that
+// another write has made and not yet synced: it syncs the folder's parent too.
+func TestFolderSeenBeforeItIsDurable(t *testing.T) {
+	b, s := spied(t, t.TempDir(), "store", nil)
+	if err := b.CreateStorage(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	parent := "store/" + labelBase(defaultLabel) + "/" + labelSub("ann")[:2]
+	nested, synced := false, map[string]bool{}
+	s.set(func(op, path string) error {
+		switch {
+		case op != "fsync":
+		case nested:
+			synced[path] = true
+		case path == parent:
+			nested = true
+			mustWrite(t, b, model.Absent, newRecord("b", `1`, "ann", time.Time{}))
+			nested = false
+			if !synced[parent] {
+				t.Errorf("synced %v", synced)
+			}
+		}
+		return nil
+	})
+	mustWrite(t, b, model.Absent, newRecord("a", `1`, "ann", time.Time{}))
+	if len(synced) == 0 {
+		t.Error("no folder was made")
+	}
+}
+
+// watched tells when somebody waits for the context's end.
+type watched struct {
+	context.Context
+	asked func()
+}
+
+func (w *watched) Done() <-chan struct{} {
+	w.asked()
+	return w.Context.Done()
+}
+
+// TestStorageDeletedByOthers deletes and makes the storage while other
+// Backends have it open: they see the new one, and nothing of the old.
+func TestStorageDeletedByOthers(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	a, b := open(t, dir, "store", nil), open(t, dir, "store", nil)
+	lister, sweeper := open(t, dir, "store", nil), open(t, dir, "store", nil)
+	for round := range 5 {
+		mustWrite(t, a, model.Absent, newRecord("a", `1`, "ann", inHour))
+		if l := listed(t, b, "ann"); len(l) != 1 {
+			t.Errorf("round %d: %v", round, l)
+		}
+		if err := a.DeleteStorage(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+			t.Errorf("left: %v, %v", left, err)
+		}
+		if _, err := b.Get(ctx, testNow, "a"); !errors.Is(err, model.ErrNotFound) {
+			t.Errorf("round %d: %v", round, err)
+		}
+		again := mustWrite(t, a, model.Absent, newRecord("a", `2`, "ann", inHour))
+		if got, err := b.Get(ctx, testNow, "a"); err != nil || got.Rev != again.Rev {
+			t.Errorf("round %d: %v, %v", round, got, err)
+		}
+		if l := listed(t, b, "ann"); l["a"] != again.Rev {
+			t.Errorf("round %d: %v", round, l)
+		}
+		for _, principal := range []string{"", "ann"} {
+			if l := listed(t, lister, principal); l["a"] != again.Rev {
+				t.Errorf("round %d: listed by %q: %v", round, principal, l)
+			}
+		}
+		if n, err := sweeper.DeleteExpired(ctx, inHour, 10, nil); n.Removed != 1 || err != nil {
+			t.Errorf("round %d: %+v, %v", round, n, err)
+		}
+		mustWrite(t, a, model.Absent, newRecord("a", `2`, "ann", inHour))
+		if err := b.Delete(ctx, testNow, "a", model.Live, model.Record{}); err != nil {
+			t.Errorf("round %d: %v", round, err)
+		}
+	}
+}
+
+// TestStorageDeletedMeanwhile writes and deletes the storage at once: a write
+// that succeeds after the last deletion is there.
+func TestStorageDeletedMeanwhile(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	a, b := open(t, dir, "store", &Options{NoSync: true}), open(t, dir, "store", &Options{NoSync: true})
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			for n := range 60 {
+				rec := newRecord(fmt.Sprintf("%d-%d", i, n), `1`, "ann", inHour)
+				if _, err := b.Write(ctx, testNow, expiry.Write{Record: rec, Cond: model.Always}); err != nil {
+					t.Errorf("write: %v", err)
+				}
+				if _, err := b.Get(ctx, testNow, rec.ID); err != nil && !errors.Is(err, model.ErrNotFound) {
+					t.Errorf("get: %v", err)
+				}
+				if _, err := b.Page(ctx, testNow, expiry.Query{Limit: 5}); err != nil {
+					t.Errorf("page: %v", err)
+				}
+			}
+		})
+	}
+	for range 15 {
+		if err := a.DeleteStorage(ctx); err != nil {
+			t.Errorf("delete: %v", err)
+		}
+	}
+	wg.Wait()
+	last := mustWrite(t, b, model.Always, newRecord("last", `1`, "ann", inHour))
+	if got, err := a.Get(ctx, testNow, "last"); err != nil || got.Rev != last.Rev {
+		t.Errorf("%v, %v", got, err)
+	}
+}

@@ -1,0 +1,78 @@
+package file
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// Options configures a Backend. The zero value of every field is its default.
+type Options struct {
+	// Labels are the names of the labels that records may bear. Nil:
+	// "principal". Empty: none. Labels that nobody uses cost nothing.
+	Labels []string
+	// NoSync leaves out every fsync: a killed process still loses nothing, a
+	// power cut may lose or damage what was written in the last seconds.
+	NoSync bool
+}
+
+const defaultLabel = "principal"
+
+func (o *Options) withDefaults() (Options, error) {
+	var out Options
+	if o != nil {
+		out = *o
+	}
+	if out.Labels == nil {
+		out.Labels = []string{defaultLabel}
+	}
+	out.Labels = slices.Compact(slices.Sorted(slices.Values(out.Labels)))
+	for _, name := range out.Labels {
+		if err := model.CheckLabelName(name); err != nil {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+// checkDir returns the absolute form of a directory's name, so that a later
+// change of the working directory does not move the store.
+func checkDir(dir string) (string, error) {
+	if dir == "" || strings.IndexByte(dir, 0) >= 0 {
+		return "", model.Fault(model.ErrInvalid, "the directory's name is empty or holds a NUL", nil)
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", model.Fault(model.ErrInvalid, "a relative directory, and no working directory", err)
+	}
+	return abs, nil
+}
+
+// checkName accepts what is a folder's name on every system, even where case
+// does not count.
+func checkName(name string) error {
+	ok := name != "" && len(name) <= 64 && name[0] != '_' && name[0] != '-'
+	for i := 0; ok && i < len(name); i++ {
+		ok = kept(name[i])
+	}
+	if !ok {
+		return model.Fault(model.ErrInvalid, "a store's name has 1 to 64 of a-z 0-9 _ - and starts with a letter or digit", nil)
+	}
+	if reserved(name) {
+		return model.Fault(model.ErrInvalid, "the store's name is the name of a device on Windows", nil)
+	}
+	return nil
+}
+
+func reserved(name string) bool {
+	switch name {
+	case "con", "prn", "aux", "nul":
+		return true
+	}
+	if len(name) != 4 || name[3] < '0' || name[3] > '9' {
+		return false
+	}
+	return name[:3] == "com" || name[:3] == "lpt"
+}

@@ -1,0 +1,380 @@
+package main
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/sojourn-go/sojourn/model"
+	"github.com/sojourn-go/sojourn/session"
+	"github.com/sojourn-go/sojourn/session/sessionhttp"
+)
+
+// What a session keeps.
+var (
+	visits = session.NewKey[int]("visits")
+	cart   = session.NewKey[[]string]("cart")
+	notice = session.NewKey[string]("notice") // shown once
+)
+
+// accounts are for show; a real program keeps a slow, salted hash of each.
+var accounts = map[string]string{"demo": "demo", "admin": "admin"}
+
+const (
+	adminUser = "admin"
+	maxForm   = 64 << 10
+	maxItem   = 60 // runes
+	maxCart   = 50
+)
+
+// app is the program's handler.
+type app struct {
+	svc   *session.Service
+	log   *slog.Logger
+	pages pages
+	now   func() time.Time
+}
+
+// newApp returns the handler with everything in front of it.
+func newApp(svc *session.Service, secure bool, log *slog.Logger) (http.Handler, error) {
+	p, err := loadPages()
+	if err != nil {
+		return nil, err
+	}
+	a := &app{svc: svc, log: log, pages: p, now: time.Now}
+	sessions, err := sessionhttp.New(svc, &sessionhttp.Options{Insecure: !secure, Logger: log, OnError: a.sessionFailed})
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	for pattern, h := range map[string]handler{
+		"GET /{$}":                      a.home,
+		"GET /login":                    a.loginPage,
+		"POST /login":                   a.login,
+		"POST /logout":                  a.logout,
+		"POST /cart":                    a.addToCart,
+		"GET /devices":                  a.devices,
+		"POST /devices/{handle}/delete": a.deleteDevice,
+		"POST /devices/delete-others":   a.deleteOthers,
+		"GET /admin":                    a.admin,
+		"GET /api/session":              a.apiSession,
+		"GET /":                         a.notFound,
+	} {
+		mux.Handle(pattern, a.guard(h))
+	}
+	mux.Handle("GET /static/", p.static)
+	return headers(http.NewCrossOriginProtection().Handler(sessions.Wrap(mux))), nil
+}
+
+// headers keep scripts, frames and foreign content out of every page.
+func headers(next http.Handler) http.Handler {
+	const policy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "same-origin")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// handler answers a request or returns why it could not.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+// problem is an error with a status and a text for the user.
+type problem struct {
+	status int
+	text   string
+}
+
+func (p *problem) Error() string { return p.text }
+
+// guard gives a handler its request with a bounded body, and turns its error
+// into a page.
+func (a *app) guard(h handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		err := h(w, r)
+		var p *problem
+		switch {
+		case err == nil:
+		case errors.As(err, &p):
+			a.fail(w, r, p.status, p.text)
+		default:
+			a.log.Error("request failed", "path", r.URL.Path, "error", err)
+			status := http.StatusInternalServerError
+			if errors.Is(err, model.ErrUnavailable) {
+				status = http.StatusServiceUnavailable
+			}
+			a.fail(w, r, status, "Something went wrong on our side. Please try again in a moment.")
+		}
+	})
+}
+
+// sessionFailed answers where a session could not be loaded or stored.
+func (a *app) sessionFailed(w http.ResponseWriter, r *http.Request, err error) {
+	w.Header().Set("Cache-Control", "private, no-store")
+	text := "Your session could not be stored. Please try again in a moment."
+	if status := sessionhttp.Status(err); status == http.StatusConflict {
+		text = "Your session ended or changed while this page was loading. Please go back and try again."
+	}
+	a.fail(w, r, sessionhttp.Status(err), text)
+}
+
+func (a *app) notFound(http.ResponseWriter, *http.Request) error {
+	return &problem{http.StatusNotFound, "There is no such page."}
+}
+
+// current returns the request's session and its principal; an empty id is
+// nobody. It fails only where that cannot be known.
+func current(r *http.Request) (*session.Session, session.Principal, error) {
+	s, ok := session.From(r.Context())
+	if !ok {
+		return nil, session.Principal{}, session.ErrNoSession
+	}
+	p, err := s.Principal(r.Context())
+	if errors.Is(err, session.ErrUnauthenticated) {
+		err = nil
+	}
+	return s, p, err
+}
+
+// home counts the visit, the one page that writes when it is read.
+func (a *app) home(w http.ResponseWriter, r *http.Request) error {
+	s, _, err := current(r)
+	if err != nil {
+		return err
+	}
+	if r.Method == http.MethodGet {
+		if err := visits.Update(r.Context(), func(n *int) error { *n++; return nil }); err != nil {
+			return err
+		}
+	}
+	n, _, err := visits.Get(r.Context())
+	if err != nil {
+		return err
+	}
+	items, _, err := cart.Get(r.Context())
+	if err != nil {
+		return err
+	}
+	info, err := s.Info(r.Context())
+	if err != nil {
+		return err
+	}
+	return a.render(w, r, http.StatusOK, "home", "Home", map[string]any{
+		"Visits": n, "Cart": counted(items), "CartSize": len(items), "Products": products, "Session": info,
+		"Idle": a.svc.Policy().Idle, "Absolute": a.svc.Policy().Absolute, "MaxItem": maxItem,
+	})
+}
+
+func (a *app) loginPage(w http.ResponseWriter, r *http.Request) error {
+	return a.render(w, r, http.StatusOK, "login", "Sign in", nil)
+}
+
+func (a *app) login(w http.ResponseWriter, r *http.Request) error {
+	if err := form(r); err != nil {
+		return err
+	}
+	user := r.PostForm.Get("user")
+	if !authenticate(user, r.PostForm.Get("password")) {
+		return a.render(w, r, http.StatusUnauthorized, "login", "Sign in", map[string]any{"Failed": true, "User": user})
+	}
+	s, _, err := current(r)
+	if err != nil {
+		return err
+	}
+	err = s.SignIn(r.Context(), user, nil)
+	if errors.Is(err, session.ErrGone) {
+		// The session before was ended in this very moment: without its cart,
+		// then.
+		err = s.SignIn(r.Context(), user, nil)
+	}
+	if err != nil {
+		return err
+	}
+	return redirect(w, r, "/")
+}
+
+// authenticate takes the same time for a wrong password and a wrong name.
+func authenticate(user, password string) bool {
+	want, known := accounts[user]
+	a, b := sha256.Sum256([]byte(password)), sha256.Sum256([]byte(want))
+	return subtle.ConstantTimeCompare(a[:], b[:]) == 1 && known
+}
+
+func (a *app) logout(w http.ResponseWriter, r *http.Request) error {
+	s, _, err := current(r)
+	if err != nil {
+		return err
+	}
+	if err := s.SignOut(r.Context()); err != nil {
+		return err
+	}
+	return redirect(w, r, "/")
+}
+
+func (a *app) addToCart(w http.ResponseWriter, r *http.Request) error {
+	if err := form(r); err != nil {
+		return err
+	}
+	item := strings.TrimSpace(r.PostForm.Get("item"))
+	if item == "" || !utf8.ValidString(item) || utf8.RuneCountInString(item) > maxItem {
+		return &problem{http.StatusBadRequest, fmt.Sprintf("An item has 1 to %d characters.", maxItem)}
+	}
+	err := cart.Update(r.Context(), func(items *[]string) error {
+		if len(*items) >= maxCart {
+			return &problem{http.StatusBadRequest, fmt.Sprintf("The cart is full: it takes %d items.", maxCart)}
+		}
+		*items = append(*items, item)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return redirect(w, r, "/")
+}
+
+func (a *app) devices(w http.ResponseWriter, r *http.Request) error {
+	_, p, err := current(r)
+	if err != nil {
+		return err
+	}
+	if p.ID == "" {
+		return redirect(w, r, "/login")
+	}
+	var list []session.Info
+	for info, err := range a.svc.Sessions(r.Context(), p.ID) {
+		if err != nil {
+			return err
+		}
+		list = append(list, info)
+	}
+	said, _, err := notice.Take(r.Context())
+	if err != nil {
+		return err
+	}
+	return a.render(w, r, http.StatusOK, "devices", "Devices", map[string]any{
+		"Devices": devicesOf(list, p.SessionID), "Others": len(list) - 1, "Notice": said,
+	})
+}
+
+func (a *app) deleteDevice(w http.ResponseWriter, r *http.Request) error {
+	s, p, err := current(r)
+	if err != nil {
+		return err
+	}
+	handle := r.PathValue("handle")
+	switch {
+	case p.ID == "":
+		return redirect(w, r, "/login")
+	case handle == p.SessionID:
+		if err := s.SignOut(r.Context()); err != nil {
+			return err
+		}
+		return redirect(w, r, "/")
+	}
+	err = a.svc.Destroy(r.Context(), p.ID, handle)
+	if errors.Is(err, model.ErrNotFound) {
+		return &problem{http.StatusNotFound, "That session is not one of yours, or has ended already."}
+	}
+	if err == nil {
+		err = notice.Set(r.Context(), "The device was signed out.")
+	}
+	if err != nil {
+		return err
+	}
+	return redirect(w, r, "/devices")
+}
+
+func (a *app) deleteOthers(w http.ResponseWriter, r *http.Request) error {
+	s, p, err := current(r)
+	if err != nil {
+		return err
+	}
+	if p.ID == "" {
+		return redirect(w, r, "/login")
+	}
+	n, err := s.DestroyOthers(r.Context())
+	if err == nil {
+		err = notice.Set(r.Context(), fmt.Sprintf("%s signed out.", plural(n, "other device", "other devices")))
+	}
+	if err != nil {
+		return err
+	}
+	return redirect(w, r, "/devices")
+}
+
+func (a *app) admin(w http.ResponseWriter, r *http.Request) error {
+	_, p, err := current(r)
+	if err != nil {
+		return err
+	}
+	if p.ID != adminUser {
+		return &problem{http.StatusForbidden, "This page is for the administrator. Sign in as admin to see it."}
+	}
+	total, err := a.svc.Count(r.Context())
+	if err != nil {
+		return err
+	}
+	users, err := a.users(r)
+	if err != nil {
+		return err
+	}
+	return a.render(w, r, http.StatusOK, "admin", "Administration", map[string]any{
+		"Total": total, "Users": users.named, "Anonymous": users.anonymous, "Shown": users.shown,
+		"Policy": a.svc.Policy().String(),
+	})
+}
+
+// apiSession is the state of the session as JSON; it counts no visit.
+func (a *app) apiSession(w http.ResponseWriter, r *http.Request) error {
+	_, p, err := current(r)
+	if err != nil {
+		return err
+	}
+	n, _, err := visits.Get(r.Context())
+	if err != nil {
+		return err
+	}
+	items, _, err := cart.Get(r.Context())
+	if err != nil {
+		return err
+	}
+	if items == nil {
+		items = []string{}
+	}
+	data, err := json.Marshal(struct {
+		Authenticated bool     `json:"authenticated"`
+		Principal     string   `json:"principal"`
+		Visits        int      `json:"visits"`
+		Cart          []string `json:"cart"`
+	}{p.ID != "", p.ID, n, items})
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "private, no-store")
+	_, err = w.Write(data)
+	return err
+}
+
+func form(r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return &problem{http.StatusBadRequest, "The form could not be read."}
+	}
+	return nil
+}
+
+func redirect(w http.ResponseWriter, r *http.Request, to string) error {
+	http.Redirect(w, r, to, http.StatusSeeOther)
+	return nil
+}

@@ -1,0 +1,382 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sojourn-go/sojourn/backends/file"
+	"github.com/sojourn-go/sojourn/backends/memory"
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/session"
+	"github.com/sojourn-go/sojourn/session/sessiontest"
+)
+
+type site struct {
+	t   *testing.T
+	srv *httptest.Server
+	b   *sessiontest.Backend
+}
+
+func open(t *testing.T, raw expiry.ModelExpirySupport, secure bool) *site {
+	t.Helper()
+	b := sessiontest.Wrap(raw)
+	quiet := slog.New(slog.DiscardHandler)
+	svc, err := session.New(b, &session.Options{Logger: quiet})
+	ok(t, err)
+	h, err := newApp(svc, secure, quiet)
+	ok(t, err)
+	s := &site{t, httptest.NewServer(h), b}
+	t.Cleanup(s.srv.Close)
+	return s
+}
+
+func inMemory(t *testing.T) *site {
+	t.Helper()
+	b, err := memory.New(memory.NewSpace(), "s", nil)
+	ok(t, err)
+	return open(t, b, false)
+}
+
+func ok(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// browser keeps cookies and does not follow redirects.
+type browser struct {
+	s *site
+	c *http.Client
+}
+
+func (s *site) browser() *browser {
+	jar, err := cookiejar.New(nil)
+	ok(s.t, err)
+	return &browser{s, &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+}
+
+type answer struct {
+	*http.Response
+	text string
+}
+
+func (b *browser) do(method, path string, form url.Values, header ...string) answer {
+	b.s.t.Helper()
+	req, err := http.NewRequestWithContext(b.s.t.Context(), method, b.s.srv.URL+path, strings.NewReader(form.Encode()))
+	ok(b.s.t, err)
+	if method == http.MethodPost {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	res, err := b.c.Do(req)
+	ok(b.s.t, err)
+	defer func() { _ = res.Body.Close() }()
+	data, err := io.ReadAll(res.Body)
+	ok(b.s.t, err)
+	return answer{res, string(data)}
+}
+
+func (b *browser) get(path string) answer { b.s.t.Helper(); return b.do(http.MethodGet, path, nil) }
+func (b *browser) post(path string, pairs ...string) answer {
+	b.s.t.Helper()
+	form := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		form.Set(pairs[i], pairs[i+1])
+	}
+	return b.do(http.MethodPost, path, form)
+}
+
+func (b *browser) signIn(user string) {
+	b.s.t.Helper()
+	b.post("/login", "user", user, "password", user).is(b.s.t, http.StatusSeeOther, "/")
+}
+
+// is checks status and, for a redirect, where it leads.
+func (a answer) is(t *testing.T, status int, location string) {
+	t.Helper()
+	if a.StatusCode != status || a.Header.Get("Location") != location {
+		t.Fatalf("%s %s: %d %q, want %d %q\n%s", a.Request.Method, a.Request.URL.Path, a.StatusCode, a.Header.Get("Location"), status, location, a.text)
+	}
+}
+
+func (b *browser) api(want string) {
+	b.s.t.Helper()
+	a := b.get("/api/session")
+	if a.text != want || a.Header.Get("Content-Type") != "application/json" {
+		b.s.t.Fatalf("got  %s\nwant %s", a.text, want)
+	}
+}
+
+func TestVisitsAndCartAndSignIn(t *testing.T) {
+	b := inMemory(t).browser()
+	b.api(`{"authenticated":false,"principal":"","visits":0,"cart":[]}`)
+	for range 3 {
+		b.get("/").is(t, http.StatusOK, "")
+	}
+	b.get("/login").is(t, http.StatusOK, "")
+	b.do(http.MethodHead, "/", nil).is(t, http.StatusOK, "")
+	b.api(`{"authenticated":false,"principal":"","visits":3,"cart":[]}`)
+	b.post("/cart", "item", "Enamel mug").is(t, http.StatusSeeOther, "/")
+	b.post("/cart", "item", " <Trail & map> ").is(t, http.StatusSeeOther, "/")
+	if page := b.get("/").text; !strings.Contains(page, "&lt;Trail &amp; map&gt;") || !strings.Contains(page, "<strong>4</strong>") {
+		t.Fatal(page)
+	}
+	bad := b.post("/login", "user", "demo", "password", "nope")
+	bad.is(t, http.StatusUnauthorized, "")
+	if !strings.Contains(bad.text, "do not go together") {
+		t.Fatal(bad.text)
+	}
+	b.post("/login", "user", "", "password", "").is(t, http.StatusUnauthorized, "")
+	b.post("/login", "user", "nobody", "password", "").is(t, http.StatusUnauthorized, "")
+	b.signIn("demo")
+	b.api(`{"authenticated":true,"principal":"demo","visits":4,"cart":["Enamel mug","\u003cTrail \u0026 map\u003e"]}`)
+	b.post("/logout").is(t, http.StatusSeeOther, "/")
+	b.api(`{"authenticated":false,"principal":"","visits":0,"cart":[]}`)
+}
+
+func TestCartRefusesNonsense(t *testing.T) {
+	b := inMemory(t).browser()
+	for _, item := range []string{"", "   ", strings.Repeat("x", 61), "\xff"} {
+		b.post("/cart", "item", item).is(t, http.StatusBadRequest, "")
+	}
+	for i := range maxCart {
+		b.post("/cart", "item", fmt.Sprint("item ", i)).is(t, http.StatusSeeOther, "/")
+	}
+	b.post("/cart", "item", "one more").is(t, http.StatusBadRequest, "")
+	b.do(http.MethodPost, "/cart", url.Values{"item": {strings.Repeat("x", maxForm)}}).is(t, http.StatusBadRequest, "")
+}
+
+func TestDevices(t *testing.T) {
+	s := inMemory(t)
+	phone, laptop, stranger := s.browser(), s.browser(), s.browser()
+	phone.get("/devices").is(t, http.StatusSeeOther, "/login")
+	phone.post("/devices/delete-others").is(t, http.StatusSeeOther, "/login")
+	phone.post("/devices/x/delete").is(t, http.StatusSeeOther, "/login")
+	phone.do(http.MethodPost, "/login", url.Values{"user": {"demo"}, "password": {"demo"}},
+		"User-Agent", "Mozilla/5.0 (Android 14; Mobile; rv:140.0) Gecko/140.0 Firefox/140.0")
+	laptop.signIn("demo")
+	stranger.signIn("admin")
+	page := laptop.get("/devices")
+	page.is(t, http.StatusOK, "")
+	if !strings.Contains(page.text, "Firefox on Android") || strings.Count(page.text, "This device") != 1 {
+		t.Fatal(page.text)
+	}
+	handles := handlesIn(page.text)
+	if len(handles) != 2 {
+		t.Fatal(handles)
+	}
+	own, others := handles[0], handles[1]
+	stranger.post("/devices/"+others+"/delete").is(t, http.StatusNotFound, "")
+	phone.api(`{"authenticated":true,"principal":"demo","visits":0,"cart":[]}`)
+	laptop.post("/devices/"+others+"/delete").is(t, http.StatusSeeOther, "/devices")
+	phone.api(`{"authenticated":false,"principal":"","visits":0,"cart":[]}`)
+	if page := laptop.get("/devices").text; !strings.Contains(page, "The device was signed out.") {
+		t.Fatal(page)
+	}
+	if page := laptop.get("/devices").text; strings.Contains(page, "The device was signed out.") {
+		t.Fatal("the notice is shown twice")
+	}
+	phone.signIn("demo")
+	s.browser().signIn("demo")
+	laptop.post("/devices/delete-others").is(t, http.StatusSeeOther, "/devices")
+	if page := laptop.get("/devices").text; !strings.Contains(page, "2 other devices signed out.") {
+		t.Fatal(page)
+	}
+	phone.api(`{"authenticated":false,"principal":"","visits":0,"cart":[]}`)
+	stranger.api(`{"authenticated":true,"principal":"admin","visits":0,"cart":[]}`)
+	laptop.post("/devices/"+own+"/delete").is(t, http.StatusSeeOther, "/")
+	laptop.api(`{"authenticated":false,"principal":"","visits":0,"cart":[]}`)
+}
+
+func handlesIn(page string) []string {
+	var out []string
+	for part := range strings.SplitSeq(page, `action="/devices/`) {
+		if h, _, found := strings.Cut(part, "/delete\""); found && len(h) == 22 {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+func TestAdmin(t *testing.T) {
+	s := inMemory(t)
+	demo, admin, anyone := s.browser(), s.browser(), s.browser()
+	anyone.get("/")
+	anyone.get("/admin").is(t, http.StatusForbidden, "")
+	demo.signIn("demo")
+	demo.get("/admin").is(t, http.StatusForbidden, "")
+	admin.signIn("admin")
+	page := admin.get("/admin")
+	page.is(t, http.StatusOK, "")
+	for _, want := range []string{"<dt>Live sessions</dt><dd>3</dd>", "<dt>Users signed in</dt><dd>2</dd>", "<dt>Anonymous</dt><dd>1</dd>", "in 30 minutes", "in 24 hours"} {
+		if !strings.Contains(page.text, want) {
+			t.Errorf("no %q in %s", want, page.text)
+		}
+	}
+}
+
+func TestHeadersAndMethods(t *testing.T) {
+	b := inMemory(t).browser()
+	for _, path := range []string{"/", "/login", "/static/style.css", "/nowhere", "/admin", "/api/session"} {
+		a := b.get(path)
+		csp := a.Header.Get("Content-Security-Policy")
+		if strings.Contains(csp, "script") || !strings.Contains(csp, "default-src 'none'") || !strings.Contains(csp, "frame-ancestors 'none'") || a.Header.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s: %v", path, a.Header)
+		}
+		if strings.Contains(a.text, "<script") || strings.Contains(a.text, "style=\"") {
+			t.Errorf("%s has a script or an inline style", path)
+		}
+	}
+	b.get("/nowhere").is(t, http.StatusNotFound, "")
+	b.get("/logout").is(t, http.StatusNotFound, "")
+	b.do(http.MethodPut, "/cart", nil).is(t, http.StatusMethodNotAllowed, "")
+}
+
+func TestCrossSiteFormsAreRefused(t *testing.T) {
+	b := inMemory(t).browser()
+	for _, h := range [][2]string{{"Sec-Fetch-Site", "cross-site"}, {"Origin", "https://evil.example"}} {
+		b.do(http.MethodPost, "/login", url.Values{"user": {"demo"}, "password": {"demo"}}, h[0], h[1]).is(t, http.StatusForbidden, "")
+	}
+	b.do(http.MethodPost, "/login", url.Values{"user": {"demo"}, "password": {"demo"}}, "Sec-Fetch-Site", "same-origin").is(t, http.StatusSeeOther, "/")
+}
+
+func TestCookieNames(t *testing.T) {
+	for secure, want := range map[bool]string{false: "id", true: "__Host-id"} {
+		m, err := memory.New(memory.NewSpace(), "s", nil)
+		ok(t, err)
+		a := open(t, m, secure).browser().get("/")
+		if len(a.Cookies()) != 1 || a.Cookies()[0].Name != want || a.Cookies()[0].Secure != secure || !a.Cookies()[0].HttpOnly {
+			t.Fatal(a.Cookies())
+		}
+	}
+}
+
+func TestSessionSurvivesARestart(t *testing.T) {
+	dir := t.TempDir()
+	start := func() *site {
+		b, err := file.New(dir, "shop", nil)
+		ok(t, err)
+		return open(t, b, false)
+	}
+	first := start()
+	b := first.browser()
+	b.get("/")
+	b.signIn("demo")
+	b.post("/cart", "item", "Trail map")
+	cookies := b.c.Jar.Cookies(must(url.Parse(first.srv.URL)))
+	first.srv.Close()
+	ok(t, first.b.Close())
+
+	second := start()
+	b = second.browser()
+	b.c.Jar.SetCookies(must(url.Parse(second.srv.URL)), cookies)
+	b.api(`{"authenticated":true,"principal":"demo","visits":1,"cart":["Trail map"]}`)
+}
+
+func must(u *url.URL, err error) *url.URL {
+	if err != nil {
+		panic(err)
+	}
+	return u
+}
+
+func TestStoreThatIsDownIsAPage(t *testing.T) {
+	s := inMemory(t)
+	b := s.browser()
+	b.get("/")
+	ok(t, s.b.Unwrap().Close())
+	a := b.get("/devices")
+	if a.StatusCode < 500 || !strings.Contains(a.text, "<h1>") {
+		t.Fatal(a.StatusCode, a.text)
+	}
+	s.browser().get("/login").is(t, http.StatusOK, "")
+	s.browser().get("/static/style.css").is(t, http.StatusOK, "")
+}
+
+// running is the program, started as by its command line.
+type running struct {
+	at   string
+	stop func() error
+}
+
+func start(t *testing.T, args ...string) running {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	out, in := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		done <- run(ctx, append(args, "-addr", "127.0.0.1:0"), in, io.Discard)
+		_ = in.Close()
+	}()
+	var r running
+	if _, err := fmt.Fscanf(out, "listening on %s\n", &r.at); err != nil {
+		t.Fatal(err, <-done)
+	}
+	r.stop = func() error { cancel(); return <-done }
+	return r
+}
+
+func TestRunServesUntilToldToStop(t *testing.T) {
+	r := start(t, "-store", "memory:")
+	res, err := http.Get(r.at + "/login")
+	ok(t, err)
+	_ = res.Body.Close()
+	ok(t, r.stop())
+	if res, err := http.Get(r.at); err == nil {
+		_ = res.Body.Close()
+		t.Fatal("still serving")
+	}
+}
+
+func TestRunAgainKeepsTheSessions(t *testing.T) {
+	store := "file:" + t.TempDir()
+	r := start(t, "-store", store)
+	b := (&site{t: t, srv: &httptest.Server{URL: r.at}}).browser()
+	b.get("/")
+	b.signIn("demo")
+	cookies := b.c.Jar.Cookies(must(url.Parse(r.at)))
+	ok(t, r.stop())
+
+	r = start(t, "-store", store)
+	b = (&site{t: t, srv: &httptest.Server{URL: r.at}}).browser()
+	b.c.Jar.SetCookies(must(url.Parse(r.at)), cookies)
+	b.api(`{"authenticated":true,"principal":"demo","visits":1,"cart":[]}`)
+	ok(t, r.stop())
+}
+
+func TestRunSaysWhatIsWrong(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	ok(t, err)
+	defer func() { _ = taken.Close() }()
+	for want, args := range map[string][]string{
+		"is in use by another program": {"-store", "memory:", "-addr", taken.Addr().String()},
+		"flag -addr":                   {"-store", "memory:", "-addr", "nonsense"},
+		"-store":                       {"-store", "cassette:x"},
+		"the URL has no scheme":        {"-store", "data"},
+		"redis://u:xxxxx@127.0.0.1:1":  {"-store", "redis://u:secret@127.0.0.1:1"},
+		"unexpected argument":          {"-store", "memory:", "extra"},
+		"not defined":                  {"-nonsense"},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		err := run(ctx, args, io.Discard, &bytes.Buffer{})
+		cancel()
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v, want %q", args, err, want)
+		}
+	}
+}

@@ -1,0 +1,143 @@
+// Webapp is a small shop with server-rendered pages: a visit counter, a cart,
+// sign-in, a list of one's own devices and a page for the administrator, all on
+// sessions that survive a restart.
+//
+//	go run ./examples/webapp
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/sojourn-go/sojourn/backends"
+	_ "github.com/sojourn-go/sojourn/backends/file"
+	_ "github.com/sojourn-go/sojourn/backends/memory"
+	_ "github.com/sojourn-go/sojourn/backends/redis"
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/session"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "webapp:", err)
+		os.Exit(1)
+	}
+}
+
+// startTimeout limits the first contact with the store, stopTimeout the wait
+// for requests under way at the end.
+const (
+	startTimeout = 5 * time.Second
+	stopTimeout  = 10 * time.Second
+)
+
+// run serves until ctx ends.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	flags := flag.NewFlagSet("webapp", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	addr := flags.String("addr", "127.0.0.1:8080", "address to serve on")
+	storeURL := flags.String("store", "file:./data", "where sessions are kept: memory:, file:DIR or redis://HOST:PORT")
+	secure := flags.Bool("secure", false, "https is in front: the cookie is __Host-id and Secure")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	log := slog.New(slog.NewTextHandler(stderr, nil))
+
+	backend, err := openStore(ctx, *storeURL)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, backend.Close()) }()
+	svc, err := session.New(backend, &session.Options{Logger: log})
+	if err != nil {
+		return err
+	}
+	app, err := newApp(svc, *secure, log)
+	if err != nil {
+		return err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", *addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%s is in use by another program; choose another address with -addr", *addr)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot serve on %q (flag -addr): %w", *addr, err)
+	}
+	_, _ = fmt.Fprintf(stdout, "listening on http://%s\n", listener.Addr())
+	log.Info("sessions", "store", backend.Describe().Backend, "policy", svc.Policy().String())
+	return serve(ctx, listener, app, svc)
+}
+
+// openStore opens the store and makes sure that it answers.
+func openStore(ctx context.Context, rawURL string) (expiry.ModelExpirySupport, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	b, err := backends.Open(ctx, rawURL)
+	if err != nil {
+		return nil, fmt.Errorf("flag -store: %w", err)
+	}
+	if err = expiry.CreateStorage(ctx, b); err == nil {
+		err = expiry.Ping(ctx, b, time.Now().UTC().Truncate(time.Millisecond))
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("flag -store: the store %s cannot be used: %w", redacted(rawURL), err), b.Close())
+	}
+	return b, nil
+}
+
+// redacted is the URL without a password.
+func redacted(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return ""
+	}
+	return u.Redacted()
+}
+
+// serve answers requests and sweeps until ctx ends, then waits for what is
+// under way.
+func serve(ctx context.Context, listener net.Listener, app http.Handler, svc *session.Service) error {
+	server := &http.Server{
+		Handler:           app,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+	}
+	sweeping, stop := context.WithCancel(ctx)
+	var background sync.WaitGroup
+	background.Go(func() { _ = svc.Run(sweeping) })
+	defer func() { stop(); background.Wait() }()
+
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	waiting, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	return server.Shutdown(waiting)
+}
