@@ -33,10 +33,12 @@ func goList(t *testing.T, args ...string) []string {
 // with a golden list: a program that imports one backend compiles no other's
 // client.
 func TestDependencies(t *testing.T) {
-	pkgs := goList(t, "./model", "./expiry", "./backends/...", "./session/...", "./conformance")
-	if subs := goList(t, "./conformance/..."); true {
-		pkgs = append(pkgs, slices.DeleteFunc(subs, func(p string) bool { return p == module+"/conformance" })...)
-	}
+	pkgs := goList(t, "./model", "./expiry", "./backends/...", "./session/...", "./conformance/...")
+	pkgs = slices.DeleteFunc(pkgs, func(p string) bool {
+		// Only tests import the first, and what it compiles depends on the
+		// system; the second cannot be imported.
+		return strings.Contains(p, "/containers") || strings.Contains(p, "/internal/")
+	})
 	var have strings.Builder
 	for _, p := range pkgs {
 		mods := map[string]bool{}
