@@ -213,8 +213,8 @@ func (c *call) settleDelete(d *Delete, lost error) error {
 
 // undecidable reports whether the backend said that looking is in vain.
 func undecidable(err error) bool {
-	var n noLook
-	return errors.As(err, &n)
+	var v vainError
+	return errors.As(err, &v)
 }
 
 type lookResult uint8

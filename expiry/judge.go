@@ -113,11 +113,11 @@ func (t *Touch) Result(cur time.Time) time.Time {
 // NoLook marks a write's ErrUnknown as one that looking at the record cannot
 // decide, so that a Store does not take what it sees for an acknowledgement:
 // the write is visible, but a disk that failed to sync it may lose it.
-func NoLook(err error) error { return noLook{err} }
+func NoLook(err error) error { return vainError{err} }
 
-type noLook struct{ error }
+type vainError struct{ error }
 
-func (n noLook) Unwrap() error { return n.error }
+func (e vainError) Unwrap() error { return e.error }
 
 // Bears reports whether the record belongs to the query's listing: every one
 // does without a label.

@@ -216,9 +216,9 @@ func (l *spyLock) Is(path string) (bool, error) {
 }
 
 // spied returns a backend with a spy below it.
-func spied(t testing.TB, dir, name string, opts *Options) (*Backend, *spy) {
+func spied(t testing.TB, dir string, opts *Options) (*Backend, *spy) {
 	t.Helper()
-	b, err := New(dir, name, opts)
+	b, err := New(dir, "store", opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -325,7 +325,7 @@ func TestEveryStepMayFail(t *testing.T) {
 // failStep reports whether there was such a step.
 func failStep(t *testing.T, step int, errno syscall.Errno, op func(*Backend, model.Record) (model.Revision, error)) bool {
 	t.Helper()
-	b, s := spied(t, t.TempDir(), "store", &Options{NoSync: false})
+	b, s := spied(t, t.TempDir(), &Options{NoSync: false})
 	old := newRecord("old", `"o"`, "ann", inHour)
 	mustWrite(t, b, model.Absent, old)
 	_ = b.Close()
@@ -725,7 +725,7 @@ func TestPowerCut(t *testing.T) {
 		for life := 0; life < 6 && !t.Failed(); life++ {
 			pending := map[string]state{}
 			top = liveUntilCut(t, top, r, truth, pending)
-			b, _ := spied(t, filepath.FromSlash("/d"), "store", nil)
+			b, _ := spied(t, filepath.FromSlash("/d"), nil)
 			b.system = &cutDisk{top: top}
 			checkTruth(t, b, life, truth, pending)
 		}
@@ -738,7 +738,7 @@ func TestPowerCut(t *testing.T) {
 // liveUntilCut changes records until the power goes, and returns the disk.
 func liveUntilCut(t *testing.T, top *node, r *rand.Rand, truth, pending map[string]state) *node {
 	t.Helper()
-	b, s := spied(t, filepath.FromSlash("/d"), "store", nil)
+	b, s := spied(t, filepath.FromSlash("/d"), nil)
 	s.System = &cutDisk{top: top}
 	steps, odds := 1+r.IntN(400), r.IntN(101)
 	var after *node
@@ -789,7 +789,7 @@ func sweepPlanned(b *Backend, truth, pending map[string]state, after **node) {
 // TestAFailedSyncIsNotAcknowledged fails the sync after the change: the record
 // looks right, and a power cut may still lose it.
 func TestAFailedSyncIsNotAcknowledged(t *testing.T) {
-	b, s := spied(t, t.TempDir(), "store", nil)
+	b, s := spied(t, t.TempDir(), nil)
 	store, err := expiry.NewStore[int](b, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -290,7 +290,7 @@ func TestLeftovers(t *testing.T) {
 	ctx := context.Background()
 	for step := 1; ; step++ {
 		dir := t.TempDir()
-		b, s := spied(t, dir, "store", &Options{NoSync: true})
+		b, s := spied(t, dir, &Options{NoSync: true})
 		old := newRecord("old", `1`, "ann", inDay)
 		mustWrite(t, b, model.Absent, old)
 		n, dead := 0, false
@@ -338,7 +338,7 @@ var errDead = errors.New("dead")
 func TestSweepSparesWritesInProgress(t *testing.T) {
 	ctx := context.Background()
 	dir := t.TempDir()
-	writer, s := spied(t, dir, "store", nil)
+	writer, s := spied(t, dir, nil)
 	sweeper := open(t, dir, "store", nil)
 	rec := newRecord("a", `1`, "ann", inHour)
 	s.set(func(op, path string) error {
@@ -428,7 +428,7 @@ func TestStraysArePruned(t *testing.T) {
 func TestPruneLooksAgain(t *testing.T) {
 	dir := t.TempDir()
 	writer := open(t, dir, "store", nil)
-	lister, s := spied(t, dir, "store", nil)
+	lister, s := spied(t, dir, nil)
 	mustWrite(t, writer, model.Absent, newRecord("a", `1`, "ann", inDay))
 	p := placeOf("late")
 	path := filepath.Join(dir, "store", filepath.FromSlash(labelBase(defaultLabel)), filepath.FromSlash(labelSub("ann")), p.entry())
@@ -531,7 +531,7 @@ func TestTwoBackendsRace(t *testing.T) {
 // held in this Backend, and one that waits for another Backend's.
 func TestWaitingForALockEndsWithTheContext(t *testing.T) {
 	dir := t.TempDir()
-	holder, s := spied(t, dir, "store", nil)
+	holder, s := spied(t, dir, nil)
 	other := open(t, dir, "store", nil)
 	first := newRecord("a", `1`, "", time.Time{})
 	s.set(func(op, path string) error {
@@ -593,7 +593,7 @@ func TestLockOfDeletedStorage(t *testing.T) {
 	ctx := context.Background()
 	dir := t.TempDir()
 	ids := sameStripe(3)
-	a, s := spied(t, dir, "store", nil)
+	a, s := spied(t, dir, nil)
 	b := open(t, dir, "store", nil)
 	mustWrite(t, a, model.Absent, newRecord(ids[0], `1`, "", time.Time{}))
 	if err := os.WriteFile(filepath.Join(dir, "store", "README"), nil, 0o600); err != nil {
@@ -620,7 +620,7 @@ func TestLockOfDeletedStorage(t *testing.T) {
 // its lock: some file systems hide a name while a rename replaces its file.
 func TestListingExcludesWriters(t *testing.T) {
 	dir := t.TempDir()
-	a, s := spied(t, dir, "store", nil)
+	a, s := spied(t, dir, nil)
 	b := open(t, dir, "store", nil)
 	rec := newRecord("a", `1`, "", time.Time{})
 	mustWrite(t, b, model.Absent, rec)
@@ -642,7 +642,7 @@ func TestListingExcludesWriters(t *testing.T) {
 // TestFolderSeenBeforeItIsDurable writes a record into a label's folder that
 // another write has made and not yet synced: it syncs the folder's parent too.
 func TestFolderSeenBeforeItIsDurable(t *testing.T) {
-	b, s := spied(t, t.TempDir(), "store", nil)
+	b, s := spied(t, t.TempDir(), nil)
 	if err := b.CreateStorage(context.Background()); err != nil {
 		t.Fatal(err)
 	}

@@ -54,7 +54,7 @@ func TestFsyncs(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, noSync := range []bool{false, true} {
-				b, s := spied(t, t.TempDir(), "store", &Options{NoSync: noSync})
+				b, s := spied(t, t.TempDir(), &Options{NoSync: noSync})
 				if err := b.CreateStorage(ctx); err != nil {
 					t.Fatal(err)
 				}
@@ -83,7 +83,7 @@ func TestFsyncs(t *testing.T) {
 
 // TestSweepCost checks that a sweep reads what is due and nothing else.
 func TestSweepCost(t *testing.T) {
-	b, s := spied(t, t.TempDir(), "store", &Options{NoSync: true})
+	b, s := spied(t, t.TempDir(), &Options{NoSync: true})
 	for i := range 300 {
 		mustWrite(t, b, model.Absent, newRecord(fmt.Sprintf("late-%d", i), `1`, "ann", inDay.Add(time.Duration(i)*time.Second)))
 	}
@@ -112,7 +112,7 @@ func TestSweepCost(t *testing.T) {
 
 // TestListingCost checks that a listing by label reads its matches alone.
 func TestListingCost(t *testing.T) {
-	b, s := spied(t, t.TempDir(), "store", &Options{NoSync: true})
+	b, s := spied(t, t.TempDir(), &Options{NoSync: true})
 	for i := range 300 {
 		mustWrite(t, b, model.Absent, newRecord(fmt.Sprintf("many-%d", i), `1`, "many", time.Time{}))
 	}
