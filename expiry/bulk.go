@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -211,72 +210,4 @@ func (s *Store[T]) sendBatch(c *call, ops []Op[T], send []BatchOp, index []int, 
 			out.Upserted++
 		}
 	}
-}
-
-// Reindex gives every live record the labels that the function derives from
-// it, by compare-and-set, and returns how many it changed. Use it after
-// declaring a label that existing records lack. Records that cannot be read
-// are left; their errors are joined and returned at the end.
-//
-//   - R83: Records are found by their new labels, keep value and expiry, and
-//     those whose labels are right already are not written.
-func (s *Store[T]) Reindex(ctx context.Context, labels func(Item[T]) map[string]string) (int, error) {
-	const op = "Reindex"
-	if labels == nil {
-		c := s.begin(ctx, op, "")
-		return 0, c.end(model.Fault(model.ErrInvalid, "no function to derive the labels", nil))
-	}
-	changed := 0
-	var failed []error
-	for it, err := range s.All(ctx, nil) {
-		if errors.Is(err, model.ErrCorrupt) {
-			failed = append(failed, err)
-			continue
-		}
-		if err != nil {
-			return changed, errors.Join(append(failed, err)...)
-		}
-		did, err := s.relabel(ctx, op, it, labels)
-		if err != nil {
-			failed = append(failed, err)
-		}
-		if did {
-			changed++
-		}
-	}
-	return changed, errors.Join(failed...)
-}
-
-// relabel gives one record its labels. One that is gone meanwhile needs none.
-func (s *Store[T]) relabel(ctx context.Context, op string, it Item[T], labels func(Item[T]) map[string]string) (bool, error) {
-	want := labels(it)
-	if maps.Equal(want, it.rec.Labels) {
-		return false, nil
-	}
-	c := s.begin(ctx, op, it.ID)
-	var err error
-	for attempt := range c.f.attempts {
-		rec := it.rec
-		rec.Labels = want
-		w := Write{Record: rec, Cond: model.Match, Prev: it.rec, KeepExpiry: true}
-		if _, err = c.write(&w); err == nil {
-			return true, c.end(nil)
-		}
-		if !errors.Is(err, model.ErrConflict) {
-			break
-		}
-		if err = c.pause(attempt); err != nil {
-			break
-		}
-		if it, err = s.get(&c, it.ID); err != nil {
-			break
-		}
-		if want = labels(it); maps.Equal(want, it.rec.Labels) {
-			return false, c.end(nil)
-		}
-	}
-	if errors.Is(err, model.ErrNotFound) {
-		err = nil
-	}
-	return false, c.end(err)
 }

@@ -1,7 +1,10 @@
 package expiry
 
 import (
+	"bytes"
+	"encoding/gob"
 	"encoding/json"
+	"fmt"
 
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -26,8 +29,29 @@ func (jsonCodec) Name() string                    { return "json" }
 func (jsonCodec) Encode(v any) ([]byte, error)    { return json.Marshal(v) }
 func (jsonCodec) Decode(data []byte, v any) error { return json.Unmarshal(data, v) }
 
-// encode returns ErrInvalid for what the codec refuses. The codec's own text
-// may quote a value and stays out of the message.
+// Gob is a codec for values that JSON does not carry, such as maps with struct
+// keys, complex numbers or NaN, at the price of being read by Go programs
+// alone. Types behind interfaces must be registered, see [encoding/gob], and
+// UpdatePartial needs JSON.
+func Gob() Codec { return gobCodec{} }
+
+type gobCodec struct{}
+
+func (gobCodec) Name() string { return "gob" }
+
+func (gobCodec) Encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	err := gob.NewEncoder(&b).Encode(v)
+	return b.Bytes(), err
+}
+
+func (gobCodec) Decode(data []byte, v any) error {
+	return gob.NewDecoder(bytes.NewReader(data)).Decode(v)
+}
+
+// encode returns the bytes of a value, not yet sealed. ErrInvalid for what the
+// codec refuses; its own text may quote the value and stays out of the
+// message.
 func encode(c Codec, v any) ([]byte, error) {
 	data, err := c.Encode(v)
 	if err != nil {
@@ -36,12 +60,35 @@ func encode(c Codec, v any) ([]byte, error) {
 	return data, nil
 }
 
-// decode returns ErrCorrupt for bytes that are no value of v's type.
-func decode(c Codec, rec *model.Record, v any) error {
-	if rec.Encoding != c.Name() {
-		return model.Fault(model.ErrCorrupt, "stored as "+rec.Encoding+", read as "+c.Name(), nil)
+// pack makes the bytes that a backend keeps of encoded ones, and names their
+// encoding.
+func (s *Store[T]) pack(id string, plain []byte) (data []byte, encoding string, err error) {
+	if s.opts.Seal == nil {
+		return plain, s.codec.Name(), nil
 	}
-	if err := c.Decode(rec.Value, v); err != nil {
+	data, err = s.opts.Seal.seal(id, s.codec.Name(), plain)
+	return data, sealedEncoding, err
+}
+
+// unpack returns the encoded bytes of a record. A record that is not sealed is
+// ErrCorrupt to a store that seals, unless it may be: otherwise whoever writes
+// to the server could do without the key.
+func (s *Store[T]) unpack(rec *model.Record) ([]byte, error) {
+	if s.opts.Seal != nil && rec.Encoding == sealedEncoding {
+		return s.opts.Seal.open(rec.ID, s.codec.Name(), rec.Value)
+	}
+	switch {
+	case rec.Encoding != s.codec.Name():
+		return nil, model.Fault(model.ErrCorrupt, fmt.Sprintf("stored as %.32q, read as %q", rec.Encoding, s.codec.Name()), nil)
+	case s.opts.Seal != nil && !s.opts.OpenUnsealed:
+		return nil, model.Fault(model.ErrCorrupt, "the value is not sealed", nil)
+	}
+	return rec.Value, nil
+}
+
+// decode returns ErrCorrupt for bytes that are no value of v's type.
+func decode(c Codec, plain []byte, v any) error {
+	if err := c.Decode(plain, v); err != nil {
 		return model.Fault(model.ErrCorrupt, "the stored "+c.Name()+" is no value of this type", err)
 	}
 	return nil

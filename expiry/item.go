@@ -16,7 +16,8 @@ type Item[T any] struct {
 	ExpiresAt time.Time // zero: never; else whole milliseconds, UTC
 	Labels    map[string]string
 
-	rec model.Record // what the backend gave; nothing in it is handed out
+	rec   model.Record // what the backend gave; nothing in it is handed out
+	plain []byte       // the encoded value, opened where it was sealed; nil where it was not read
 }
 
 // Version is what the item was read or written as, for the If and Prev of a
@@ -55,5 +56,9 @@ func itemOf[T any](rec model.Record) Item[T] {
 // open decodes a record into an item.
 func (s *Store[T]) open(rec model.Record) (Item[T], error) {
 	it := itemOf[T](rec)
-	return it, decode(s.codec, &rec, &it.Value)
+	var err error
+	if it.plain, err = s.unpack(&rec); err != nil {
+		return it, err
+	}
+	return it, decode(s.codec, it.plain, &it.Value)
 }

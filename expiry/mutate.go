@@ -50,7 +50,7 @@ func (s *Store[T]) UpdatePartial(ctx context.Context, id string, fields map[stri
 		return Item[T]{}, c.end(err)
 	}
 	return s.modify(ctx, op, id, opts, func(it *Item[T]) ([]byte, error) {
-		data, err := patch.apply(it.rec.Value)
+		data, err := patch.apply(it.plain)
 		if err != nil {
 			return nil, err
 		}
@@ -93,19 +93,21 @@ func (s *Store[T]) modifyLoop(c *call, id string, opts *WriteOptions, change fun
 		if !only.IsZero() && it.Revision != only {
 			return Item[T]{}, model.ErrConflict
 		}
-		before := it.rec
+		before, plain := it.rec, it.plain
 		data, cerr := change(&it)
 		if cerr != nil {
 			return Item[T]{}, cerr
 		}
-		if keeps && bytes.Equal(data, before.Value) {
+		if keeps && bytes.Equal(data, plain) {
 			return it, nil
 		}
-		w.ID, w.Encoding, w.Value = id, s.codec.Name(), data
-		w.Cond, w.Prev = model.Match, before
+		w.ID, w.Cond, w.Prev = id, model.Match, before
+		if w.Value, w.Encoding, cerr = s.pack(id, data); cerr != nil {
+			return Item[T]{}, cerr
+		}
 		rec, werr := c.write(&w)
 		if werr == nil {
-			rec.Value = data
+			rec.Value = w.Value
 			out := itemOf[T](rec)
 			out.Value = it.Value
 			return out, nil

@@ -14,6 +14,14 @@ type StoreOptions struct {
 	TTL time.Duration
 	// Codec encodes the values. Nil: JSON.
 	Codec Codec
+	// Seal encrypts every value with authentication, bound to its record's id.
+	// Ids, labels and expiries stay readable. A value that was changed, moved
+	// to another record, sealed with a key that the keyring lacks, or not
+	// sealed at all is ErrCorrupt. Nil: values are stored as encoded.
+	Seal *Keyring
+	// OpenUnsealed reads values that are not sealed as well, while a store is
+	// being moved to sealing: every write seals.
+	OpenUnsealed bool
 	// Clock decides what is live. Nil: the system's clock.
 	Clock Clock
 	// Observe is told of every finished call. Nil: nobody is.

@@ -129,8 +129,12 @@ func (s *Store[T]) prepare(cond model.Cond, id string, v any, opts *WriteOptions
 	if err != nil {
 		return Write{}, err
 	}
-	w.ID, w.Encoding = id, s.codec.Name()
-	w.Value, err = encode(s.codec, v)
+	plain, err := encode(s.codec, v)
+	if err != nil {
+		return Write{}, err
+	}
+	w.ID = id
+	w.Value, w.Encoding, err = s.pack(id, plain)
 	return w, err
 }
 

@@ -48,7 +48,7 @@ func Example() {
 }
 
 // A cache, or tests: what a power cut may take is no loss.
-func ExampleNew_noSync() {
+func ExampleOptions_noSync() {
 	backend, err := file.New(os.TempDir(), "cache", &file.Options{NoSync: true, Labels: []string{"tenant", "user"}})
 	if err != nil {
 		fmt.Println(err)

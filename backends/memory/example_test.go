@@ -45,3 +45,13 @@ func ExampleNewSpace() {
 	fmt.Println(item.Value)
 	// Output: hello
 }
+
+func ExampleOptions() {
+	backend, err := memory.New(nil, "jobs", &memory.Options{Labels: []string{"tenant", "state"}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(backend.Describe().Labels)
+	// Output: [state tenant]
+}

@@ -1,0 +1,190 @@
+package expiry_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sojourn-go/sojourn/backends/memory"
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// Cart is what the examples keep.
+type Cart struct {
+	Owner string   `json:"owner"`
+	Items []string `json:"items"`
+}
+
+// exampleClock stands at the beginning of 2030 until it is told otherwise.
+type exampleClock struct{ now time.Time }
+
+func (c *exampleClock) Now() time.Time { return c.now }
+
+func newClock() *exampleClock { return &exampleClock{time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)} }
+
+// newCarts is a store in memory whose records live for an hour.
+func newCarts(clock expiry.Clock) *expiry.Store[Cart] {
+	backend, err := memory.New(nil, "carts", nil)
+	if err != nil {
+		panic(err)
+	}
+	carts, err := expiry.NewStore[Cart](backend, &expiry.StoreOptions{TTL: time.Hour, Clock: clock})
+	if err != nil {
+		panic(err)
+	}
+	return carts
+}
+
+func ExampleStore() {
+	ctx, clock := context.Background(), newClock()
+	carts := newCarts(clock)
+
+	_, _ = carts.Create(ctx, "cart-1", Cart{Owner: "ann"}, nil)
+	_, err := carts.Create(ctx, "cart-1", Cart{}, nil)
+	fmt.Println(errors.Is(err, model.ErrExists))
+
+	clock.now = clock.now.Add(time.Hour)
+	_, err = carts.Get(ctx, "cart-1")
+	fmt.Println(errors.Is(err, model.ErrNotFound))
+	// Output:
+	// true
+	// true
+}
+
+func ExampleStore_Update_conflict() {
+	ctx := context.Background()
+	carts := newCarts(newClock())
+	read, _ := carts.Create(ctx, "cart-1", Cart{}, nil)
+
+	// Somebody else changes the record after it was read.
+	_, _ = carts.Update(ctx, "cart-1", Cart{Owner: "bob"}, nil)
+
+	_, err := carts.Update(ctx, "cart-1", Cart{Owner: "ann"}, &expiry.WriteOptions{If: read.Version()})
+	fmt.Println(errors.Is(err, model.ErrConflict))
+	// Output: true
+}
+
+func ExampleStore_Mutate() {
+	ctx := context.Background()
+	carts := newCarts(newClock())
+	_, _ = carts.Create(ctx, "cart-1", Cart{}, nil)
+	item, err := carts.Mutate(ctx, "cart-1", func(c *Cart) error {
+		c.Items = append(c.Items, "apple")
+		return nil
+	}, nil)
+	fmt.Println(item.Value.Items, err)
+	// Output: [apple] <nil>
+}
+
+func ExampleStore_UpdatePartial() {
+	ctx := context.Background()
+	carts := newCarts(newClock())
+	_, _ = carts.Create(ctx, "cart-1", Cart{Owner: "ann", Items: []string{"apple"}}, nil)
+	item, err := carts.UpdatePartial(ctx, "cart-1", map[string]any{"items": []string{"pear"}}, nil)
+	fmt.Println(item.Value.Owner, item.Value.Items, err)
+	// Output: ann [pear] <nil>
+}
+
+// A reset link works once, however many click it.
+func ExampleStore_Take() {
+	ctx := context.Background()
+	carts := newCarts(newClock())
+	_, _ = carts.Create(ctx, "token", Cart{Owner: "ann"}, nil)
+	first, err := carts.Take(ctx, "token")
+	fmt.Println(first.Value.Owner, err)
+	_, err = carts.Take(ctx, "token")
+	fmt.Println(errors.Is(err, model.ErrNotFound))
+	// Output:
+	// ann <nil>
+	// true
+}
+
+func ExampleStore_As() {
+	carts := newCarts(newClock())
+	var backend *memory.Backend
+	fmt.Println(carts.As(&backend), backend != nil)
+	// Output: true true
+}
+
+func ExampleStoreOptions() {
+	backend, _ := memory.New(nil, "carts", nil)
+	_, err := expiry.NewStore[Cart](backend, &expiry.StoreOptions{
+		TTL:      24 * time.Hour,
+		Observe:  expiry.LogObserver(nil), // slog.Default
+		Attempts: 20,
+	})
+	fmt.Println(err)
+	// Output: <nil>
+}
+
+func ExampleItem() {
+	ctx := context.Background()
+	carts := newCarts(newClock())
+	item, _ := carts.Create(ctx, "cart-1", Cart{}, &expiry.WriteOptions{Labels: map[string]string{"principal": "ann"}})
+	fmt.Println(item.ID, item.ExpiresAt.Format(time.TimeOnly), item.Labels["principal"], item.Revision.IsZero())
+	// Output: cart-1 01:00:00 ann false
+}
+
+// A version can leave the program as a revision, in an ETag for example, and
+// come back as a condition.
+func ExampleVersion() {
+	ctx := context.Background()
+	carts := newCarts(newClock())
+	item, _ := carts.Create(ctx, "cart-1", Cart{}, nil)
+	etag := item.Revision.String()
+
+	rev, err := model.ParseRevision(etag)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = carts.Update(ctx, "cart-1", Cart{Owner: "ann"}, &expiry.WriteOptions{If: expiry.AtRevision(rev)})
+	fmt.Println(err)
+	// Output: <nil>
+}
+
+func ExampleExpiry() {
+	ctx, clock := context.Background(), newClock()
+	carts := newCarts(clock)
+	for _, e := range []expiry.Expiry{{}, expiry.After(time.Minute), expiry.At(clock.now.AddDate(1, 0, 0)), expiry.Never()} {
+		item, _ := carts.Upsert(ctx, "cart-1", Cart{}, &expiry.WriteOptions{Expiry: e})
+		fmt.Println(item.ExpiresAt.Format(time.DateTime), item.ExpiresAt.IsZero())
+	}
+	// Output:
+	// 2030-01-01 01:00:00 false
+	// 2030-01-01 00:01:00 false
+	// 2031-01-01 00:00:00 false
+	// 0001-01-01 00:00:00 true
+}
+
+func ExampleWriteOptions() {
+	ctx := context.Background()
+	carts := newCarts(newClock())
+	_, err := carts.Create(ctx, "cart-1", Cart{}, &expiry.WriteOptions{
+		Expiry: expiry.After(10 * time.Minute),
+		Labels: map[string]string{"principal": "ann"},
+	})
+	fmt.Println(err)
+	// Output: <nil>
+}
+
+func ExampleTouchOptions() {
+	ctx := context.Background()
+	carts := newCarts(newClock())
+	_, _ = carts.Create(ctx, "cart-1", Cart{}, nil) // lives for an hour
+	item, err := carts.Touch(ctx, "cart-1", expiry.After(time.Minute), &expiry.TouchOptions{Extend: true})
+	fmt.Println(item.ExpiresAt.Format(time.TimeOnly), err)
+	// Output: 01:00:00 <nil>
+}
+
+func ExampleDeleteOptions() {
+	ctx := context.Background()
+	carts := newCarts(newClock())
+	read, _ := carts.Create(ctx, "cart-1", Cart{}, nil)
+	_, _ = carts.Update(ctx, "cart-1", Cart{Owner: "bob"}, nil)
+	err := carts.Delete(ctx, "cart-1", &expiry.DeleteOptions{If: read.Version()})
+	fmt.Println(errors.Is(err, model.ErrConflict))
+	// Output: true
+}

@@ -1,0 +1,114 @@
+package expiry
+
+import (
+	"context"
+	"errors"
+	"maps"
+
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// Reindex gives every live record the labels that the function derives from
+// it, by compare-and-set, and returns how many it changed. Use it after
+// declaring a label that existing records lack. Records that cannot be read
+// are left; their errors are joined and returned at the end, those of single
+// writes too. It lists all records once and writes those that change, in
+// batches.
+//
+//   - R83: Records are found by their new labels, keep value and expiry, and
+//     those whose labels are right already are not written.
+func (s *Store[T]) Reindex(ctx context.Context, labels func(Item[T]) map[string]string) (int, error) {
+	c := s.begin(ctx, "Reindex", "")
+	if labels == nil {
+		return 0, c.end(model.Fault(model.ErrInvalid, "no function to derive the labels", nil))
+	}
+	changed := 0
+	var failed []error
+	o := ListOptions{PageSize: batchSize}
+	for {
+		l, err := s.page(&c, &o)
+		if err != nil {
+			return changed, errors.Join(append(failed, c.end(err))...)
+		}
+		failed = append(failed, l.Failed...)
+		n, errs := s.relabelPage(&c, l.Items, labels)
+		changed += n
+		failed = append(failed, errs...)
+		if o.After = l.Next; l.Next == "" {
+			_ = c.end(nil)
+			return changed, errors.Join(failed...)
+		}
+		c.now = c.f.now()
+	}
+}
+
+// relabelPage writes those items of a page whose labels change, in one batch.
+func (s *Store[T]) relabelPage(c *call, items []Item[T], labels func(Item[T]) map[string]string) (changed int, failed []error) {
+	var ops []BatchOp
+	var of []Item[T]
+	for _, it := range items {
+		w, err := c.relabel(&it.rec, labels(it))
+		if err != nil {
+			failed = append(failed, c.named(it.ID, err))
+		}
+		if w != nil {
+			ops, of = append(ops, BatchOp{Write: w}), append(of, it)
+		}
+	}
+	if len(ops) == 0 {
+		return 0, failed
+	}
+	c.calls++
+	for i, o := range WriteMany(c.ctx, s.b, c.now, ops) {
+		err := classified(o.Err, model.ErrUnknown)
+		if errors.Is(err, model.ErrUnknown) {
+			_, err = c.settleWrite(ops[i].Write, err)
+		}
+		did := err == nil
+		if errors.Is(err, model.ErrConflict) {
+			did, err = s.relabelAgain(c, of[i].ID, labels)
+		}
+		switch {
+		case did:
+			changed++
+		case err != nil && !errors.Is(err, model.ErrNotFound): // one that is gone needs no labels
+			failed = append(failed, c.named(of[i].ID, err))
+		}
+	}
+	return changed, failed
+}
+
+// relabel is the write that gives a record the labels; nil where it bears them
+// already.
+func (c *call) relabel(rec *model.Record, want map[string]string) (*Write, error) {
+	if maps.Equal(want, rec.Labels) {
+		return nil, nil //nolint:nilnil // nothing to write
+	}
+	w := &Write{Record: *rec, Cond: model.Match, Prev: *rec, KeepExpiry: true}
+	w.Labels, w.Rev = want, model.NewRevision()
+	if err := c.checkWrite(w); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// relabelAgain is the compare-and-set loop for a record that others write.
+func (s *Store[T]) relabelAgain(c *call, id string, labels func(Item[T]) map[string]string) (bool, error) {
+	for attempt := range c.f.attempts {
+		it, err := s.get(c, id)
+		if err != nil {
+			return false, err
+		}
+		w, err := c.relabel(&it.rec, labels(it))
+		if w == nil {
+			return false, err
+		}
+		if _, err = c.write(w); !errors.Is(err, model.ErrConflict) {
+			return err == nil, err
+		}
+		if err = c.pause(attempt); err != nil {
+			return false, err
+		}
+	}
+	return false, model.ErrConflict
+}
