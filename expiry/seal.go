@@ -129,7 +129,7 @@ func (k *Keyring) seal(id, codec string, plain []byte) ([]byte, error) {
 	if err != nil {
 		return nil, model.Fault(model.ErrInvalid, "the value cannot be sealed", err)
 	}
-	nonce := make([]byte, aead.NonceSize()) // zero: the key is used once
+	nonce := make([]byte, aead.NonceSize())                         // zero: the key is used once
 	return aead.Seal(out, nonce, plain, bound(out[:head], id)), nil //nolint:gosec // see above
 }
 
