@@ -39,6 +39,11 @@ images: ## Find or start a container engine and make the servers' images ready
 engine: ## Find or start a container engine
 	@$(IMAGES)/engine.sh start
 
+.PHONY: bench
+bench: images ## Measure every operation beside its floor, in one run: ratios, with their quartiles
+	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
+	go test -run '^$$' -bench Floor -benchtime=1x -p 1 -timeout 60m $(PKGS)
+
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## Check formatting, go vet, golangci-lint, go.mod and, where there is one, shellcheck
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt -w is needed:"; echo "$$unformatted"; exit 1; fi

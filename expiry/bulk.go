@@ -152,12 +152,13 @@ func (s *Store[T]) Bulk(ctx context.Context, ops []Op[T]) (BulkResult[T], error)
 func (s *Store[T]) batchOp(c *call, op *Op[T]) (BatchOp, error) {
 	conds := map[OpKind]model.Cond{OpCreate: model.Absent, OpUpdate: model.Live, OpUpsert: model.Always}
 	if cond, ok := conds[op.Kind]; ok {
-		w, err := s.prepare(cond, op.ID, op.Value, op.Opts)
+		w := &Write{}
+		err := s.prepare(c, w, cond, op.ID, op.Value, op.Opts)
 		if err == nil {
-			err = c.checkWrite(&w)
+			err = c.checkWrite(w)
 		}
 		w.Rev = model.NewRevision()
-		return BatchOp{Write: &w}, err
+		return BatchOp{Write: w}, err
 	}
 	if op.Kind != OpDelete {
 		return BatchOp{}, model.Fault(model.ErrInvalid, "an operation without a kind", nil)
@@ -184,7 +185,7 @@ func (s *Store[T]) sendBatch(c *call, ops []Op[T], send []BatchOp, index []int, 
 		rec := o.Record
 		if errors.Is(err, model.ErrUnknown) {
 			if send[i].Write != nil {
-				rec, err = c.settleWrite(send[i].Write, err)
+				rec, err = c.settleWrite(*send[i].Write, err)
 			} else {
 				err = c.settleDelete(send[i].Delete, err)
 			}

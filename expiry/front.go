@@ -28,20 +28,28 @@ type call struct {
 	id    string
 	start time.Time
 	calls int
-	now   time.Time
+	clock time.Time // the clock's time, from which lifetimes count
+	now   time.Time // the same in whole milliseconds
 }
 
 func (f *front) begin(ctx context.Context, op, id string) call {
-	c := call{f: f, ctx: ctx, op: op, id: id, now: f.now()}
+	c := call{f: f, ctx: ctx, op: op, id: id, clock: f.clock.Now()}
+	c.now = floorMillis(c.clock)
 	if f.observe != nil {
 		c.start = time.Now()
 	}
 	return c
 }
 
-// now is the clock's time in whole milliseconds. It rounds down where expiries
-// round up, so that both agree on the instant of an expiry.
-func (f *front) now() time.Time { return f.clock.Now().UTC().Truncate(time.Millisecond) }
+// floorMillis rounds down to whole milliseconds, where expiries round up, so
+// that both agree on the instant of an expiry.
+func floorMillis(t time.Time) time.Time {
+	ns := t.Nanosecond()
+	return time.Unix(t.Unix(), int64(ns-ns%1e6)).UTC()
+}
+
+// later moves the call's time on, for one that takes many driver calls.
+func (c *call) later() { c.now = floorMillis(c.f.clock.Now()) }
 
 // end wraps the error exactly once and tells the observer.
 func (c *call) end(err error) error {
@@ -116,11 +124,13 @@ func (c *call) write(w *Write) (model.Record, error) {
 	if err = classified(err, model.ErrUnknown); !errors.Is(err, model.ErrUnknown) {
 		return rec, err
 	}
-	return c.settleWrite(w, err)
+	return c.settleWrite(*w, err)
 }
 
 // settleWrite looks once at what became of a write whose answer was lost.
-func (c *call) settleWrite(w *Write, lost error) (model.Record, error) {
+//
+// It takes a copy, so that a write does not move to the heap for the rare case.
+func (c *call) settleWrite(w Write, lost error) (model.Record, error) {
 	if undecidable(lost) {
 		return model.Record{}, lost
 	}
@@ -140,7 +150,7 @@ func (c *call) settleWrite(w *Write, lost error) (model.Record, error) {
 		// The revision before is still there, so the write was not applied
 		// yet; should it arrive late, at most one of the two matches.
 		c.calls++
-		rec, err := c.f.b.Write(c.ctx, c.now, *w)
+		rec, err := c.f.b.Write(c.ctx, c.now, w)
 		if err == nil {
 			return rec, nil
 		}
@@ -161,6 +171,11 @@ func (c *call) touch(t *Touch) (model.Record, error) {
 	if err = classified(err, model.ErrUnknown); !errors.Is(err, model.ErrUnknown) || undecidable(err) {
 		return rec, err
 	}
+	return c.settleTouch(*t, err)
+}
+
+// settleTouch looks once at what became of a touch whose answer was lost.
+func (c *call) settleTouch(t Touch, lost error) (model.Record, error) {
 	cur, res := c.lookFor(t.ID, func(cur *model.Record) lookResult {
 		if !t.Prev.Rev.IsZero() && cur.Rev != t.Prev.Rev {
 			return lookUnknown
@@ -173,7 +188,7 @@ func (c *call) touch(t *Touch) (model.Record, error) {
 	if res == lookDone {
 		return cur.Head(), nil
 	}
-	return model.Record{}, err
+	return model.Record{}, lost
 }
 
 // remove deletes, and looks once where the answer was lost. A record that is

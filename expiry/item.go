@@ -43,21 +43,23 @@ func (v *Version) record() model.Record {
 }
 
 // itemOf is an item without its value.
-func itemOf[T any](rec model.Record) Item[T] {
-	return Item[T]{
-		ID:        rec.ID,
-		Revision:  rec.Rev,
-		ExpiresAt: rec.ExpiresAt,
-		Labels:    maps.Clone(rec.Labels),
-		rec:       rec,
-	}
+func itemOf[T any](rec model.Record) (it Item[T]) {
+	it.fill(rec)
+	return it
+}
+
+// fill makes the item that of the record, but for its value. Items are large:
+// they are filled in place rather than copied.
+func (i *Item[T]) fill(rec model.Record) {
+	i.ID, i.Revision, i.ExpiresAt = rec.ID, rec.Rev, rec.ExpiresAt
+	i.Labels = maps.Clone(rec.Labels)
+	i.rec = rec
 }
 
 // open decodes a record into an item.
-func (s *Store[T]) open(rec model.Record) (Item[T], error) {
-	it := itemOf[T](rec)
-	var err error
-	if it.plain, err = s.unpack(&rec); err != nil {
+func (s *Store[T]) open(rec model.Record) (it Item[T], err error) {
+	it.fill(rec)
+	if it.plain, err = s.unpack(&it.rec); err != nil {
 		return it, err
 	}
 	return it, decode(s.codec, it.plain, &it.Value)

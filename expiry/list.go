@@ -193,7 +193,7 @@ func (c *call) deleteByLabel(label, value string) (int, error) {
 			}
 			return removed, err
 		}
-		c.now = c.f.now()
+		c.later()
 	}
 	return removed, model.Fault(model.ErrConflict, "others keep writing records with this label", nil)
 }

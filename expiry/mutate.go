@@ -79,7 +79,8 @@ func (s *Store[T]) modify(ctx context.Context, op, id string, opts *WriteOptions
 }
 
 func (s *Store[T]) modifyLoop(c *call, id string, opts *WriteOptions, change func(*Item[T]) ([]byte, error)) (Item[T], error) {
-	w, err := s.conditions(model.Live, opts)
+	var w Write
+	err := s.conditions(c, &w, model.Live, opts)
 	if err == nil {
 		err = model.CheckID(id)
 	}

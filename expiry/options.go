@@ -107,7 +107,7 @@ func Never() Expiry { return Expiry{kind: expiryNever} }
 
 // resolve turns the expiry into an instant, or says that the one in force is
 // kept. Durations count from the clock's unrounded time.
-func (e Expiry) resolve(clock Clock, ttl time.Duration, update bool) (at time.Time, keep bool, err error) {
+func (e Expiry) resolve(now time.Time, ttl time.Duration, update bool) (at time.Time, keep bool, err error) {
 	switch e.kind {
 	case expiryKeep:
 		if !update {
@@ -123,7 +123,7 @@ func (e Expiry) resolve(clock Clock, ttl time.Duration, update bool) (at time.Ti
 		if e.d <= 0 {
 			return time.Time{}, false, model.Fault(model.ErrInvalid, "a lifetime that is not positive", nil)
 		}
-		return model.Millis(clock.Now().Add(e.d)), false, nil
+		return model.Millis(now.Add(e.d)), false, nil
 	case expiryNever:
 		return time.Time{}, false, nil
 	}
@@ -133,7 +133,7 @@ func (e Expiry) resolve(clock Clock, ttl time.Duration, update bool) (at time.Ti
 	if ttl == 0 {
 		return time.Time{}, false, nil
 	}
-	return model.Millis(clock.Now().Add(ttl)), false, nil
+	return model.Millis(now.Add(ttl)), false, nil
 }
 
 // WriteOptions are the extras of one write; nil is all defaults.

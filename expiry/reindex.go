@@ -38,7 +38,7 @@ func (s *Store[T]) Reindex(ctx context.Context, labels func(Item[T]) map[string]
 			_ = c.end(nil)
 			return changed, errors.Join(failed...)
 		}
-		c.now = c.f.now()
+		c.later()
 	}
 }
 
@@ -62,7 +62,7 @@ func (s *Store[T]) relabelPage(c *call, items []Item[T], labels func(Item[T]) ma
 	for i, o := range WriteMany(c.ctx, s.b, c.now, ops) {
 		err := classified(o.Err, model.ErrUnknown)
 		if errors.Is(err, model.ErrUnknown) {
-			_, err = c.settleWrite(ops[i].Write, err)
+			_, err = c.settleWrite(*ops[i].Write, err)
 		}
 		did := err == nil
 		if errors.Is(err, model.ErrConflict) {

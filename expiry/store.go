@@ -96,70 +96,59 @@ func (s *Store[T]) Update(ctx context.Context, id string, v T, opts *WriteOption
 	return s.put(ctx, "Update", model.Live, id, v, opts)
 }
 
-func (s *Store[T]) put(ctx context.Context, op string, cond model.Cond, id string, v T, opts *WriteOptions) (Item[T], error) {
+func (s *Store[T]) put(ctx context.Context, op string, cond model.Cond, id string, v T, opts *WriteOptions) (it Item[T], err error) {
 	c := s.begin(ctx, op, id)
-	w, err := s.prepare(cond, id, v, opts)
-	if err != nil {
-		return Item[T]{}, c.end(err)
+	var w Write
+	if err = s.prepare(&c, &w, cond, id, v, opts); err != nil {
+		return it, c.end(err)
 	}
-	it, err := s.send(&c, &w)
+	rec, err := c.write(&w)
 	if err != nil {
-		return Item[T]{}, c.end(err)
+		return it, c.end(err)
 	}
+	rec.Value = w.Value
+	it.fill(rec)
 	it.Value = v
 	return it, c.end(nil)
 }
 
-// send writes and returns the item in force, without its decoded value.
-func (s *Store[T]) send(c *call, w *Write) (Item[T], error) {
-	rec, err := c.write(w)
-	if err != nil {
-		return Item[T]{}, err
-	}
-	rec.Value = w.Value
-	return itemOf[T](rec), nil
-}
-
 // prepare makes a write of a call's arguments, without touching the backend.
-func (s *Store[T]) prepare(cond model.Cond, id string, v any, opts *WriteOptions) (Write, error) {
+func (s *Store[T]) prepare(c *call, w *Write, cond model.Cond, id string, v any, opts *WriteOptions) error {
 	if err := model.CheckID(id); err != nil {
-		return Write{}, err
+		return err
 	}
-	w, err := s.conditions(cond, opts)
-	if err != nil {
-		return Write{}, err
+	if err := s.conditions(c, w, cond, opts); err != nil {
+		return err
 	}
 	plain, err := encode(s.codec, v)
 	if err != nil {
-		return Write{}, err
+		return err
 	}
 	w.ID = id
 	w.Value, w.Encoding, err = s.pack(id, plain)
-	return w, err
+	return err
 }
 
 // conditions is the part of a write that the options decide.
-func (s *Store[T]) conditions(cond model.Cond, opts *WriteOptions) (Write, error) {
-	var o WriteOptions
-	if opts != nil {
-		o = *opts
+func (s *Store[T]) conditions(c *call, w *Write, cond model.Cond, opts *WriteOptions) (err error) {
+	if opts == nil {
+		opts = &WriteOptions{}
 	}
-	w := Write{Cond: cond}
+	w.Cond = cond
 	update := cond == model.Live || cond == model.Match
-	if o.If != nil {
+	if opts.If != nil {
 		if !update {
-			return w, model.Fault(model.ErrInvalid, "a create or upsert takes no version", nil)
+			return model.Fault(model.ErrInvalid, "a create or upsert takes no version", nil)
 		}
-		if o.If.prev.Rev.IsZero() {
-			return w, model.Fault(model.ErrInvalid, "the version has no revision", nil)
+		if opts.If.prev.Rev.IsZero() {
+			return model.Fault(model.ErrInvalid, "the version has no revision", nil)
 		}
-		w.Cond, w.Prev = model.Match, o.If.record()
+		w.Cond, w.Prev = model.Match, opts.If.prev
 	}
-	var err error
-	w.ExpiresAt, w.KeepExpiry, err = o.Expiry.resolve(s.clock, s.opts.TTL, update)
-	w.Labels = o.Labels
-	w.KeepLabels = update && o.Labels == nil
-	return w, err
+	w.ExpiresAt, w.KeepExpiry, err = opts.Expiry.resolve(c.clock, s.opts.TTL, update)
+	w.Labels = opts.Labels
+	w.KeepLabels = update && opts.Labels == nil
+	return err
 }
 
 // Touch moves the expiry of a live record, else ErrNotFound. Value and revision
@@ -183,7 +172,7 @@ func (s *Store[T]) touchWith(c *call, id string, e Expiry, opts *TouchOptions) (
 	if opts != nil {
 		o = *opts
 	}
-	at, keep, err := e.resolve(s.clock, s.opts.TTL, false)
+	at, keep, err := e.resolve(c.clock, s.opts.TTL, false)
 	if err == nil && keep {
 		err = model.Fault(model.ErrInvalid, "a touch that keeps the expiry", nil)
 	}

@@ -66,11 +66,11 @@ func Millis(t time.Time) time.Time {
 	if t.IsZero() {
 		return time.Time{}
 	}
-	f := t.UTC().Truncate(time.Millisecond)
-	if f.Before(t) {
-		f = f.Add(time.Millisecond)
+	ns := int64(t.Nanosecond())
+	if rest := ns % 1e6; rest > 0 {
+		ns += 1e6 - rest
 	}
-	return f
+	return time.Unix(t.Unix(), ns).UTC()
 }
 
 // CheckExpiry returns ErrInvalid unless t is zero (never) or later than now,

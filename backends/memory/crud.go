@@ -1,8 +1,10 @@
 package memory
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
@@ -42,34 +44,33 @@ func (b *Backend) Write(ctx context.Context, now time.Time, w expiry.Write) (mod
 	if err := b.enter(ctx); err != nil {
 		return model.Record{}, err
 	}
-	w.Record = w.Record.Clone()
+	w.Value, w.Labels = bytes.Clone(w.Value), maps.Clone(w.Labels)
 	rec, err := b.write(now, &w)
-	switch {
-	case err == nil:
-		return rec.Head(), nil
-	case errors.Is(err, model.ErrConflict):
-		return rec.Clone(), err
+	if err != nil {
+		return rec.Clone(), err // the winner, or nothing
 	}
-	return model.Record{}, err
+	// The labels in force may be those of the entry.
+	rec.Value, rec.Labels = nil, maps.Clone(rec.Labels)
+	return rec, nil
 }
 
-func (b *Backend) write(now time.Time, w *expiry.Write) (model.Record, error) {
+func (b *Backend) write(now time.Time, w *expiry.Write) (rec model.Record, err error) {
 	s := b.store.shard(w.ID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.records[w.ID]
-	if err := expiry.Judge(now, e.stored(), w.Cond, w.Prev.Rev); err != nil {
-		if e == nil {
-			return model.Record{}, err
+	if err = expiry.Judge(now, e.stored(), w.Cond, w.Prev.Rev); err != nil {
+		if errors.Is(err, model.ErrConflict) {
+			rec = e.rec
 		}
-		return e.rec, err
+		return rec, err
 	}
-	next := w.Result(e.stored())
+	rec = w.Result(e.stored())
 	if e == nil {
 		e = &entry{}
 	}
-	s.put(e, next)
-	return next, nil
+	s.put(e, &rec)
+	return rec, nil
 }
 
 // Delete removes a live record under a condition.

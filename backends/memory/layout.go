@@ -62,7 +62,7 @@ type entry struct {
 	rec     model.Record
 	at      int64 // ExpiresAt in milliseconds; zero: never
 	heap    int   // index in the shard's heap; -1: not in it
-	place   *ref
+	place   ref // in the shard's order
 	bearing []bearing
 	removed bool
 }
@@ -87,15 +87,16 @@ func (s *shard) reset() {
 }
 
 // put stores a record in an entry, which may be new.
-func (s *shard) put(e *entry, rec model.Record) {
-	if e.place == nil {
+func (s *shard) put(e *entry, rec *model.Record) {
+	if e.place.e == nil {
 		e.heap = -1
 		s.seq++
-		e.place = s.order.add(e, s.seq)
+		e.place = ref{s.seq, e}
+		s.order.add(&e.place)
 		s.records[rec.ID] = e
 	}
 	relabel := !sameLabels(e.rec.Labels, rec.Labels)
-	e.rec = rec
+	e.rec = *rec
 	if relabel {
 		s.unlabel(e)
 		s.label(e)
@@ -125,7 +126,9 @@ func (s *shard) label(e *entry) {
 			s.labels[key] = ser
 		}
 		s.seq++
-		e.bearing = append(e.bearing, bearing{ser, key, ser.add(e, s.seq)})
+		r := &ref{s.seq, e}
+		ser.add(r)
+		e.bearing = append(e.bearing, bearing{ser, key, r})
 	}
 }
 
@@ -142,9 +145,11 @@ func (s *shard) unlabel(e *entry) {
 func (s *shard) drop(e *entry) {
 	e.removed = true
 	delete(s.records, e.rec.ID)
-	s.order.remove(e.place)
+	s.order.remove(&e.place)
 	s.unlabel(e)
 	s.unschedule(e)
+	// The order keeps the entry until its gaps are closed.
+	e.rec.Value, e.rec.Labels = nil, nil
 }
 
 // series is an order that only grows at its end: a record keeps its place
@@ -159,11 +164,7 @@ type ref struct {
 	e   *entry // nil: removed
 }
 
-func (s *series) add(e *entry, seq uint64) *ref {
-	r := &ref{seq, e}
-	s.refs = append(s.refs, r)
-	return r
-}
+func (s *series) add(r *ref) { s.refs = append(s.refs, r) }
 
 // remove leaves a gap; when most of the series is gaps they are closed, which
 // keeps the cost of a removal constant on average.

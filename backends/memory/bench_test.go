@@ -1,0 +1,143 @@
+package memory_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sojourn-go/sojourn/backends/memory"
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/internal/floor"
+)
+
+// profile is a record of some 450 bytes of JSON, with six keys.
+type profile struct {
+	Name   string
+	Mail   string
+	Visits int
+	Tags   []string
+	Prefs  map[string]string
+	Notes  string
+}
+
+func newProfile(i int) profile {
+	return profile{
+		Name: fmt.Sprint("name ", i), Mail: fmt.Sprintf("user%d@example.com", i), Visits: i,
+		Tags:  []string{"alpha", "beta", "gamma", "delta"},
+		Prefs: map[string]string{"theme": "dark", "language": "en", "zone": "Europe/Lisbon"},
+		Notes: "some notes that a record of a usual size would have, long enough to matter when it is copied and encoded again and again; and a little more of them, so that the whole has the size of a usual session",
+	}
+}
+
+// guarded is the floor: a map of the same encoded bytes behind a mutex.
+type guarded struct {
+	mu sync.Mutex
+	m  map[string][]byte
+}
+
+func (g *guarded) put(id string, v profile, mustExist bool) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if _, ok := g.m[id]; ok != mustExist {
+		return fmt.Errorf("%s: there: %v", id, ok)
+	}
+	g.m[id] = data
+	return nil
+}
+
+func (g *guarded) get(id string) (v profile, err error) {
+	g.mu.Lock()
+	data := g.m[id]
+	g.mu.Unlock()
+	return v, json.Unmarshal(data, &v)
+}
+
+// touch is what a map of times would do: look, and set.
+type times struct {
+	mu sync.Mutex
+	m  map[string]time.Time
+}
+
+func (g *times) touch(id string, at time.Time) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if _, ok := g.m[id]; !ok {
+		return fmt.Errorf("%s is not there", id)
+	}
+	g.m[id] = at
+	return nil
+}
+
+func benchStore(b *testing.B) *expiry.Store[profile] {
+	b.Helper()
+	m, err := memory.New(nil, "bench", nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	s, err := expiry.NewStore[profile](m, &expiry.StoreOptions{TTL: time.Hour})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return s
+}
+
+func BenchmarkFloor(b *testing.B) {
+	ctx := context.Background()
+	id := func(i int) string { return fmt.Sprint("user-", i) }
+	const stored = 10000
+	filled := func(b *testing.B) (*guarded, *guarded, *expiry.Store[profile]) {
+		b.Helper()
+		g, again, s := &guarded{m: map[string][]byte{}}, &guarded{m: map[string][]byte{}}, benchStore(b)
+		for i := range stored {
+			if err := g.put(id(i), newProfile(i), false); err != nil {
+				b.Fatal(err)
+			}
+			if err := again.put(id(i), newProfile(i), false); err != nil {
+				b.Fatal(err)
+			}
+			if _, err := s.Create(ctx, id(i), newProfile(i), nil); err != nil {
+				b.Fatal(err)
+			}
+		}
+		return g, again, s
+	}
+	b.Run("create", func(b *testing.B) {
+		g, again, s := &guarded{m: map[string][]byte{}}, &guarded{m: map[string][]byte{}}, benchStore(b)
+		floor.Report(b, 2000,
+			floor.Side{Name: "map", Do: func(i int) error { return g.put(id(i), newProfile(i), false) }},
+			floor.Side{Name: "map-again", Do: func(i int) error { return again.put(id(i), newProfile(i), false) }},
+			floor.Side{Name: "store", Do: func(i int) error { _, err := s.Create(ctx, id(i), newProfile(i), nil); return err }})
+	})
+	b.Run("get", func(b *testing.B) {
+		g, again, s := filled(b)
+		floor.Report(b, 2000,
+			floor.Side{Name: "map", Do: func(i int) error { _, err := g.get(id(i % stored)); return err }},
+			floor.Side{Name: "map-again", Do: func(i int) error { _, err := again.get(id(i % stored)); return err }},
+			floor.Side{Name: "store", Do: func(i int) error { _, err := s.Get(ctx, id(i%stored)); return err }})
+	})
+	b.Run("update", func(b *testing.B) {
+		g, again, s := filled(b)
+		floor.Report(b, 2000,
+			floor.Side{Name: "map", Do: func(i int) error { return g.put(id(i%stored), newProfile(i), true) }},
+			floor.Side{Name: "map-again", Do: func(i int) error { return again.put(id(i%stored), newProfile(i), true) }},
+			floor.Side{Name: "store", Do: func(i int) error { _, err := s.Update(ctx, id(i%stored), newProfile(i), nil); return err }})
+	})
+	b.Run("touch", func(b *testing.B) {
+		_, _, s := filled(b)
+		g, again := &times{m: map[string]time.Time{}}, &times{m: map[string]time.Time{}}
+		for i := range stored {
+			g.m[id(i)], again.m[id(i)] = time.Now(), time.Now()
+		}
+		floor.Report(b, 20000,
+			floor.Side{Name: "map", Do: func(i int) error { return g.touch(id(i%stored), time.Now().Add(time.Hour)) }},
+			floor.Side{Name: "map-again", Do: func(i int) error { return again.touch(id(i%stored), time.Now().Add(time.Hour)) }},
+			floor.Side{Name: "store", Do: func(i int) error { _, err := s.Touch(ctx, id(i%stored), expiry.After(time.Hour), nil); return err }})
+	})
+}
