@@ -62,7 +62,7 @@ type entry struct {
 	rec     model.Record
 	at      int64 // ExpiresAt in milliseconds; zero: never
 	heap    int   // index in the shard's heap; -1: not in it
-	place   ref // in the shard's order
+	place   ref   // in the shard's order
 	bearing []bearing
 	removed bool
 }

@@ -46,7 +46,7 @@ func Compare(ops int, sides ...Side) ([]Ratio, error) {
 		order[i] = i
 	}
 	for round := range Rounds + 1 {
-		rand.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+		rand.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] }) //nolint:gosec // any order will do
 		for _, s := range order {
 			runtime.GC() // each side pays for its own garbage
 			start := time.Now()
