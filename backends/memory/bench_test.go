@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/sojourn-go/sojourn/backends/memory"
 	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/internal/floor"
+	"github.com/sojourn-go/sojourn/model"
 )
 
 // profile is a record of some 450 bytes of JSON, with six keys.
@@ -140,4 +142,59 @@ func BenchmarkFloor(b *testing.B) {
 			floor.Side{Name: "map-again", Do: func(i int) error { return again.touch(id(i%stored), time.Now().Add(time.Hour)) }},
 			floor.Side{Name: "store", Do: func(i int) error { _, err := s.Touch(ctx, id(i%stored), expiry.After(time.Hour), nil); return err }})
 	})
+}
+
+// BenchmarkFloorReaders compares the slowest reads in a thousand while 10,000
+// of a million records are swept with those while nothing is.
+func BenchmarkFloorReaders(b *testing.B) {
+	ctx := context.Background()
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	m, err := memory.New(nil, "bench", nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	write := func(id string, life time.Duration) {
+		r := model.Record{ID: id, Rev: model.NewRevision(), ExpiresAt: now.Add(life), Value: make([]byte, 100), Encoding: "json"}
+		if _, err := m.Write(ctx, now, expiry.Write{Record: r, Cond: model.Always}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	const live, due = 990_000, 10_000
+	for i := range live {
+		write(fmt.Sprint("live-", i), time.Hour)
+	}
+	// reads is the 99.9th percentile of so many reads.
+	reads := func() time.Duration {
+		all := make([]time.Duration, 200_000)
+		for i := range all {
+			start := time.Now()
+			if _, err := m.Get(ctx, now, fmt.Sprint("live-", i*4)); err != nil {
+				b.Fatal(err)
+			}
+			all[i] = time.Since(start)
+		}
+		slices.Sort(all)
+		return all[len(all)*999/1000]
+	}
+	var ratios []float64
+	for range 7 {
+		quiet := reads()
+		for i := range due {
+			write(fmt.Sprint("due-", i), time.Minute)
+		}
+		swept := make(chan int)
+		go func() {
+			n, _ := m.DeleteExpired(ctx, now.Add(time.Minute), due, nil)
+			swept <- n.Removed
+		}()
+		busy := reads()
+		if n := <-swept; n != due {
+			b.Fatalf("%d swept", n)
+		}
+		ratios = append(ratios, float64(busy)/float64(quiet))
+		b.Logf("p99.9 quiet %v, during the sweep %v", quiet, busy)
+	}
+	slices.Sort(ratios)
+	b.ReportMetric(ratios[len(ratios)/2], "p99.9-ratio")
+	b.ReportMetric(0, "ns/op")
 }

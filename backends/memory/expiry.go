@@ -155,10 +155,18 @@ func (s *shard) sweep(ctx context.Context, before time.Time, limit int, each fun
 	return removed, nil
 }
 
+// holds says how many records a hold of the lock has handled.
+func (s *shard) holds(records int) {
+	if s.held != nil {
+		s.held(records)
+	}
+}
+
 // dropDue removes up to n due entries and says whether there may be more.
 func (s *shard) dropDue(at int64, n int) (removed int, more bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer func() { s.holds(removed) }()
 	for removed < n && len(s.due) > 0 && s.due[0].at <= at {
 		s.drop(s.due[0])
 		removed++
@@ -179,6 +187,7 @@ func (s *shard) takeDue(at int64, n int) []taken {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out []taken
+	defer func() { s.holds(len(out)) }()
 	for len(out) < n && len(s.due) > 0 && s.due[0].at <= at {
 		e := heap.Pop(&s.due).(*entry)
 		s.taken[e] = struct{}{}
@@ -191,6 +200,7 @@ func (s *shard) takeDue(at int64, n int) []taken {
 func (s *shard) dropTaken(list []taken) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.holds(len(list))
 	n := 0
 	for _, t := range list {
 		delete(s.taken, t.e)
@@ -211,6 +221,7 @@ func (s *shard) putBack(list []*entry) {
 	for len(list) > 0 {
 		n := min(maxHold, len(list))
 		s.mu.Lock()
+		s.holds(n)
 		for _, e := range list[:n] {
 			delete(s.taken, e)
 			if !e.removed {

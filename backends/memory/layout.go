@@ -46,6 +46,7 @@ func (s *store) shard(id string) *shard {
 // shard is a part of the store under one lock.
 type shard struct {
 	mu      sync.RWMutex
+	held    func(records int) // told by a sweep what it did in one hold; for tests
 	records map[string]*entry
 	due     expiryHeap
 	taken   map[*entry]struct{} // out of the heap while a sweep announces them

@@ -138,3 +138,36 @@ func TestNewRefuses(t *testing.T) {
 		t.Errorf("labels %v", got)
 	}
 }
+
+// TestASweepVisitsWhatExpiredAndLetsGo counts what a sweep handles in each
+// hold of a lock: what expired and nothing else, 64 records at most.
+func TestASweepVisitsWhatExpiredAndLetsGo(t *testing.T) {
+	for _, each := range []func(model.Record) error{nil, func(model.Record) error { return nil }} {
+		b := open(t)
+		for i := range 50_000 {
+			r := model.Record{ID: fmt.Sprint("live-", i), Rev: model.NewRevision(), ExpiresAt: t0.Add(time.Hour)}
+			if _, err := b.Write(t.Context(), t0, expiry.Write{Record: r, Cond: model.Absent}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		fill(t, b, 10_000, time.Minute)
+		visited, longest, holds := 0, 0, 0
+		for i := range b.store.shards {
+			b.store.shards[i].held = func(n int) { visited, longest, holds = visited+n, max(longest, n), holds+1 }
+		}
+		n, err := b.DeleteExpired(t.Context(), t0.Add(time.Minute), 100_000, each)
+		if err != nil || n.Removed != 10_000 {
+			t.Fatalf("swept %+v, %v", n, err)
+		}
+		want := 10_000
+		if each != nil {
+			want *= 2 // taken out before the announcement, removed after it
+		}
+		if visited != want || longest > 64 {
+			t.Errorf("%d records visited, want %d; %d in one hold, want 64 at most", visited, want, longest)
+		}
+		if most := 4*want/64 + 4*shardCount; holds > most {
+			t.Errorf("%d holds, want %d at most", holds, most)
+		}
+	}
+}
