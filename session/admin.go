@@ -12,7 +12,8 @@ import (
 // signing the same principal in.
 const destroyRounds = 100
 
-// Sessions yields the live sessions of a principal. Its cost is that of the
+// Sessions yields the live sessions of a principal, those under which somebody
+// impersonates them included: see Info.Actor. Its cost is that of the
 // principal's own sessions, however many others there are. A row that cannot
 // be read is yielded as an Info with its handle alone and an error that
 // matches model.ErrCorrupt, and the listing goes on; any other error ends it.
@@ -33,7 +34,7 @@ func (s *Service) list(ctx context.Context, opts *expiry.ListOptions) iter.Seq2[
 				}
 				continue
 			}
-			if !it.Value.expired(s.now()) && !yield(infoOf(&it), nil) {
+			if now := s.now(); !it.Value.expired(now) && !yield(infoOf(&it, now), nil) {
 				return
 			}
 		}
@@ -52,26 +53,32 @@ func (s *Service) CountPrincipal(ctx context.Context, principal string) (int, er
 // own: model.ErrNotFound for one that is not there or belongs to another.
 func (s *Service) Destroy(ctx context.Context, principal, handle string) error {
 	const op = "session.Destroy"
-	missing := &model.Error{Op: op, ID: handle, Err: model.ErrNotFound}
-	if err := model.CheckLabelValue(principal); err != nil {
-		return &model.Error{Op: op, Err: err}
-	}
-	if !isHandle(handle) {
-		return &model.Error{Op: op, Err: model.ErrNotFound}
-	}
-	it, err := s.store.Get(ctx, handle)
+	it, err := s.own(ctx, op, principal, handle)
 	if err != nil {
 		return err
 	}
 	// The owner of a row never changes, so the delete needs no revision.
-	if it.Value.Principal != principal {
-		return missing
-	}
-	did, err := s.remove(ctx, handle, it.Version())
+	o := endedOf(&it, ByCaller)
+	did, err := s.remove(ctx, &o)
 	if err == nil && !did {
-		return missing
+		return &model.Error{Op: op, ID: handle, Err: model.ErrNotFound}
 	}
 	return err
+}
+
+// own reads a row of the principal's.
+func (s *Service) own(ctx context.Context, op, principal, handle string) (expiry.Item[row], error) {
+	if err := model.CheckLabelValue(principal); err != nil {
+		return expiry.Item[row]{}, &model.Error{Op: op, Err: err}
+	}
+	if !isHandle(handle) {
+		return expiry.Item[row]{}, &model.Error{Op: op, Err: model.ErrNotFound}
+	}
+	it, err := s.store.Get(ctx, handle)
+	if err == nil && it.Value.Principal != principal {
+		err = &model.Error{Op: op, ID: handle, Err: model.ErrNotFound}
+	}
+	return it, err
 }
 
 // DestroyOthers ends all sessions of a principal but the one with the handle
@@ -82,37 +89,68 @@ func (s *Service) DestroyOthers(ctx context.Context, principal, keep string) (in
 
 // DestroyPrincipal ends all sessions of a principal and returns how many it
 // ended, also beside an error. No session survives whose sign-in returned
-// before the call began; one that is signed in meanwhile may.
+// before the call began; one that is signed in meanwhile may, unless
+// Options.NotBefore says otherwise.
 func (s *Service) DestroyPrincipal(ctx context.Context, principal string) (int, error) {
 	return s.destroy(ctx, "session.DestroyPrincipal", principal, "")
 }
 
-// destroy lists and deletes until a listing has nothing left to delete.
+// DestroyByLabel ends all sessions that bear the value under a label,
+// "principal" or "sid", as DestroyPrincipal does: with "sid" it is what an
+// identity provider's back-channel logout asks for. model.ErrInvalid for a
+// label that the backend does not declare.
+func (s *Service) DestroyByLabel(ctx context.Context, label, value string) (int, error) {
+	return s.destroyLabelled(ctx, "session.DestroyByLabel", label, value, "")
+}
+
+// DestroyAll ends every session that was there when the call began, anonymous
+// ones too, and returns how many it ended, also beside an error. It goes page
+// by page: cut short by its context, it has ended what it counted, and another
+// call goes on with the rest.
+func (s *Service) DestroyAll(ctx context.Context) (int, error) {
+	n, _, err := s.destroyRound(ctx, &expiry.ListOptions{KeysOnly: true}, "")
+	return n, err
+}
+
 func (s *Service) destroy(ctx context.Context, op, principal, keep string) (int, error) {
+	return s.destroyLabelled(ctx, op, principalLabel, principal, keep)
+}
+
+// destroyLabelled lists and deletes until a listing has nothing left to delete.
+func (s *Service) destroyLabelled(ctx context.Context, op, label, value, keep string) (int, error) {
+	if label == "" {
+		return 0, &model.Error{Op: op, Err: model.Fault(model.ErrInvalid, "no label", nil)}
+	}
 	total := 0
-	opts := &expiry.ListOptions{Label: principalLabel, Value: principal, KeysOnly: true}
+	opts := &expiry.ListOptions{Label: label, Value: value, KeysOnly: true}
 	for range destroyRounds {
-		seen := 0
-		for it, err := range s.store.All(ctx, opts) {
-			if err != nil && it.ID == "" {
-				return total, err
-			}
-			if it.ID == keep {
-				continue
-			}
-			seen++
-			// A row that cannot be read is deleted like any other.
-			did, err := s.remove(ctx, it.ID, it.Version())
-			if err != nil {
-				return total, err
-			}
-			if did {
-				total++
-			}
-		}
-		if seen == 0 {
-			return total, nil
+		n, seen, err := s.destroyRound(ctx, opts, keep)
+		if total += n; err != nil || seen == 0 {
+			return total, err
 		}
 	}
-	return total, &model.Error{Op: op, Err: model.Fault(model.ErrConflict, "the principal keeps signing in", nil)}
+	return total, &model.Error{Op: op, Err: model.Fault(model.ErrConflict, "sign-ins go on", nil)}
+}
+
+// destroyRound is one listing, with its rows deleted.
+func (s *Service) destroyRound(ctx context.Context, opts *expiry.ListOptions, keep string) (ends, seen int, err error) {
+	for it, err := range s.store.All(ctx, opts) {
+		if err != nil && it.ID == "" {
+			return ends, seen, err
+		}
+		if it.ID == keep {
+			continue
+		}
+		seen++
+		// A row that cannot be read is deleted like any other.
+		o := ended{handle: it.ID, principal: it.Labels[principalLabel], reason: ByCaller, version: it.Version()}
+		did, err := s.remove(ctx, &o)
+		if err != nil {
+			return ends, seen, err
+		}
+		if did {
+			ends++
+		}
+	}
+	return ends, seen, nil
 }

@@ -15,3 +15,13 @@ func From(ctx context.Context) (*Session, bool) {
 	s, ok := ctx.Value(contextKey{}).(*Session)
 	return s, ok && s != nil
 }
+
+// Require returns the context's session or ErrNoSession: over HTTP the handler
+// is not behind sessionhttp. There is no variant that panics.
+func Require(ctx context.Context) (*Session, error) {
+	s, ok := From(ctx)
+	if !ok {
+		return nil, ErrNoSession
+	}
+	return s, nil
+}

@@ -4,11 +4,28 @@ import (
 	"bytes"
 	"encoding/json"
 	"maps"
+
+	"github.com/sojourn-go/sojourn/model"
 )
+
+// op is one change of one key. It can be applied to any state of the data.
+type op struct {
+	key    string
+	raw    json.RawMessage // the value; nil removes the key
+	update func(json.RawMessage) (json.RawMessage, error)
+	// base is the key's value in the row that was loaded: where a fresh row
+	// has another, two requests have changed the key.
+	base   json.RawMessage
+	reject bool
+	merge  func(base, fresh, mine json.RawMessage) (json.RawMessage, error)
+}
 
 // record notes a change and applies it. The caller has the turn.
 func (s *Session) record(o op, result json.RawMessage) {
 	s.mark(func() {
+		if s.stored {
+			o.base = s.item.Value.Data[o.key]
+		}
 		data := maps.Clone(s.data)
 		if data == nil {
 			data = map[string]json.RawMessage{}
@@ -40,18 +57,38 @@ func replay(base map[string]json.RawMessage, ops []op) (map[string]json.RawMessa
 	if data == nil {
 		data = make(map[string]json.RawMessage, len(ops))
 	}
-	for _, o := range ops {
-		raw := o.raw
-		if o.update != nil {
-			var err error
-			if raw, err = o.update(data[o.key]); err != nil {
-				return nil, err
-			}
+	for i := range ops {
+		o := &ops[i]
+		raw, err := o.apply(base[o.key], data[o.key])
+		if err != nil {
+			return nil, err
 		}
 		set(data, o.key, raw)
 	}
 	return data, nil
 }
+
+// apply returns the key's next value. Fresh is that of the row, now the one
+// that earlier changes of this request have made of it.
+func (o *op) apply(fresh, now json.RawMessage) (json.RawMessage, error) {
+	raced := !bytes.Equal(fresh, o.base)
+	switch {
+	case raced && o.reject:
+		return nil, &keyConflictError{o.key}
+	case o.update != nil:
+		return o.update(now)
+	case raced && o.merge != nil && o.raw != nil:
+		return o.merge(o.base, fresh, o.raw)
+	}
+	return o.raw, nil
+}
+
+// keyConflictError is ErrKeyConflict with the key's name. It matches
+// model.ErrConflict too.
+type keyConflictError struct{ key string }
+
+func (e *keyConflictError) Error() string   { return ErrKeyConflict.Error() + ": " + e.key }
+func (e *keyConflictError) Unwrap() []error { return []error{ErrKeyConflict, model.ErrConflict} }
 
 func set(data map[string]json.RawMessage, key string, raw json.RawMessage) {
 	if raw == nil {

@@ -38,6 +38,9 @@
 // moves it. A session that has expired is no session, whether its row was
 // removed yet or not; what is then written goes to a fresh one.
 //
+// SetIdle, SetLifetime and SignInOptions give one session lifetimes of its own;
+// SignInOptions.NotAfter, what an identity provider said, caps them all.
+//
 // # Two requests at once
 //
 // Changes are written by compare-and-set and merged key by key: two requests
@@ -54,6 +57,32 @@
 // seen and for Policy.Overlap longer, so only an answer that is delayed beyond
 // that could do the same.
 //
+// A key may ask for another rule: Key.Rejecting refuses the later of two, and
+// Key.Merging joins them.
+//
+// # People and powers
+//
+// Service.Sessions is the list of one's own devices, and Options.Limit bounds
+// it. Elevate raises the level for a time, RequireRecent asks for it, and
+// Impersonate lets an administrator act as somebody else, visibly and for an
+// hour at most. DestroyPrincipal, DestroyByLabel and DestroyAll end sessions;
+// Options.NotBefore makes sure that a sign-in under way is not missed.
+//
+// # What is not served
+//
+// A token that is none, that names no row, whose secret is wrong or whose row
+// cannot be read (foreign bytes, a newer format, a key that is not in the ring)
+// is an anonymous session and an event; the row is left alone, and what is
+// written goes to another. A store that is down is an error, unless
+// Options.StoreDown says otherwise.
+//
+// # Secrets at rest
+//
+// With Options.Keyring the data of a row is sealed by AES-256-GCM under a key of
+// the ring, bound to the key's id and the row's handle, under a random nonce of
+// 96 bits. Keys are added, used and removed while the service runs. With
+// Options.Pepper the hash of the secret is an HMAC under the same ring.
+//
 // # Driver calls
 //
 //	no token, or a session that nothing looks at    0
@@ -66,4 +95,12 @@
 //	sign-in over an anonymous session               3
 //	sign-out                                        2
 //	rotation, and the first use of a new secret     2
+//	Rotate, Reauthenticate, Elevate                 2
+//	Impersonate                                     3
+//	EndImpersonation                                5
+//	a load while impersonating                      2
+//	a sign-in with a limit                          1 more, 1 for each eviction
+//	a sign-in with a limit that rejects             2 more; 1 in all where refused
+//
+// Sealing, peppering, events, binding and deadlines of one's own add none.
 package session

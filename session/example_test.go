@@ -43,7 +43,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(credential)
+	fmt.Println(credential.Action == session.Give, len(credential.Token()))
 
 	// The next one brings the token, and signs in.
 	s = svc.Open(credential.Token())
@@ -61,7 +61,7 @@ func Example() {
 	_, err = old.Principal(context.Background())
 	fmt.Println(errors.Is(err, session.ErrUnauthenticated))
 	// Output:
-	// give a token for 30m0s
+	// true 66
 	// alice [map] <nil> <nil>
 	// true
 }

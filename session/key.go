@@ -21,11 +21,42 @@ const maxKey = 64
 // The methods take the session from the context. They return ErrNoSession
 // where it has none, and the store's error where the session cannot be loaded:
 // a store that is down never looks like an empty session.
-type Key[T any] struct{ name string }
+type Key[T any] struct {
+	name   string
+	reject bool
+	merge  func(base, fresh, mine T) (T, error)
+	repair func(err error) (T, bool, error)
+}
 
 // NewKey returns the key of that name: 1 to 64 bytes of UTF-8, else its
 // methods return model.ErrInvalid. Two keys of one name share one value.
 func NewKey[T any](name string) Key[T] { return Key[T]{name: name} }
+
+// Rejecting returns the key with another rule for two requests that change it
+// at once: the later one to persist gets ErrKeyConflict, and none of its changes
+// is stored. It holds for Set, Delete, Take and Update.
+func (k Key[T]) Rejecting() Key[T] {
+	k.reject, k.merge = true, nil
+	return k
+}
+
+// Merging returns the key with another rule for two requests that Set it at
+// once: the later one to persist stores what the function makes of the value
+// that both began with, the one that is stored and its own; the zero T stands
+// for none. Its error is returned by Persist, and nothing is stored. Update
+// needs no such function: it runs again.
+func (k Key[T]) Merging(merge func(base, fresh, mine T) (T, error)) Key[T] {
+	k.reject, k.merge = false, merge
+	return k
+}
+
+// Repairing returns the key with a function that decides about stored JSON that
+// is no T, after a deploy say: a value in its place, none (false), or an error.
+// Without one it is model.ErrCorrupt. Nothing is written until something is set.
+func (k Key[T]) Repairing(repair func(err error) (T, bool, error)) Key[T] {
+	k.repair = repair
+	return k
+}
 
 // Name returns the key's name.
 func (k Key[T]) Name() string { return k.name }
@@ -48,8 +79,8 @@ func (k Key[T]) Get(ctx context.Context) (T, bool, error) {
 }
 
 // Set stores the value with the session's next Persist. Where another request
-// sets the same key meanwhile, the last to persist wins; other keys of the
-// session are never touched. model.ErrInvalid for a value without a JSON form;
+// sets the same key meanwhile, the last to persist wins, unless the key is
+// Rejecting or Merging; other keys of the session are never touched. model.ErrInvalid for a value without a JSON form;
 // ErrCommitted after the commit.
 func (k Key[T]) Set(ctx context.Context, v T) error {
 	s, err := k.session(ctx)
@@ -65,7 +96,7 @@ func (k Key[T]) Set(ctx context.Context, v T) error {
 		return err
 	}
 	defer done()
-	s.record(op{key: k.name, raw: raw}, raw)
+	s.record(k.op(raw), raw)
 	return nil
 }
 
@@ -80,7 +111,7 @@ func (k Key[T]) Delete(ctx context.Context) error {
 		return err
 	}
 	defer done()
-	s.record(op{key: k.name}, nil)
+	s.record(k.op(nil), nil)
 	return nil
 }
 
@@ -99,7 +130,7 @@ func (k Key[T]) Take(ctx context.Context) (T, bool, error) {
 	defer done()
 	v, ok, err := k.decode(s.data[k.name])
 	if ok && err == nil {
-		s.record(op{key: k.name}, nil)
+		s.record(k.op(nil), nil)
 	}
 	return v, ok, err
 }
@@ -134,8 +165,34 @@ func (k Key[T]) Update(ctx context.Context, change func(*T) error) error {
 	if err != nil {
 		return err
 	}
-	s.record(op{key: k.name, update: update}, raw)
+	o := k.op(nil)
+	o.update = update
+	s.record(o, raw)
 	return nil
+}
+
+// op is a change of the key to that value; nil removes it.
+func (k Key[T]) op(raw json.RawMessage) op {
+	o := op{key: k.name, raw: raw, reject: k.reject}
+	if k.merge != nil {
+		o.merge = k.merged
+	}
+	return o
+}
+
+func (k Key[T]) merged(base, fresh, mine json.RawMessage) (json.RawMessage, error) {
+	var v [3]T
+	for i, raw := range []json.RawMessage{base, fresh, mine} {
+		var err error
+		if v[i], _, err = k.decode(raw); err != nil {
+			return nil, err
+		}
+	}
+	out, err := k.merge(v[0], v[1], v[2])
+	if err != nil {
+		return nil, err
+	}
+	return k.encode(out)
 }
 
 func (k Key[T]) session(ctx context.Context) (*Session, error) {
@@ -165,7 +222,11 @@ func (k Key[T]) decode(raw json.RawMessage) (v T, ok bool, err error) {
 	}
 	if err := json.Unmarshal(raw, &v); err != nil {
 		var zero T
-		return zero, false, model.Fault(model.ErrCorrupt, fmt.Sprintf("the stored session key %q is no value of its type", k.name), err)
+		err = model.Fault(model.ErrCorrupt, fmt.Sprintf("the stored session key %q is no value of its type", k.name), err)
+		if k.repair != nil {
+			return k.repair(err)
+		}
+		return zero, false, err
 	}
 	return v, true, nil
 }

@@ -25,6 +25,7 @@ type item struct {
 	Meta map[string]any
 }
 
+// Bug: alexedwards/scs#211, alexedwards/scs#174, gorilla/sessions#57, gorilla/sessions#83, gin-contrib/sessions#39, gin-contrib/sessions#134, gin-contrib/sessions#191
 func TestValuesKeepTheirTypesWithoutRegistration(t *testing.T) {
 	f := setup(t, session.Options{})
 	key := session.NewKey[[]item]("items")
@@ -59,6 +60,7 @@ func TestValuesKeepTheirTypesWithoutRegistration(t *testing.T) {
 	}
 }
 
+// Bug: spring-projects/spring-session#280, spring-projects/spring-session#90, spring-projects/spring-session#1939, spring-projects/spring-session#529
 func TestOneBadValueDoesNotSpoilTheRest(t *testing.T) {
 	f := setup(t, session.Options{})
 	before := session.NewKey[string]("cart")

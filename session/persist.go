@@ -14,14 +14,14 @@ import (
 // persistAttempts bounds the compare-and-set loop.
 const persistAttempts = 100
 
-// verb is what the caller asked for beside the data.
-type verb uint8
-
-const (
-	verbNone verb = iota
-	verbRotate
-	verbReauthenticate
-)
+// verb is what the caller asked for beside the data; nil is nothing. Every one
+// gives the session a new secret.
+type verb struct {
+	kind EventKind
+	edit func(r *row, now time.Time) // nil: none
+	// deadline says that the edit moves a deadline.
+	deadline bool
+}
 
 // Persist brings the store up to date and returns what the transport must do
 // about the client's credential, counted from Open: it may be called again.
@@ -53,7 +53,7 @@ func (s *Session) persist(ctx context.Context, last bool) (Credential, error) {
 		s.mark(func() { s.committed = true })
 	}
 	if err = s.finishEnded(work); err == nil && s.loaded {
-		err = s.flush(work, verbNone)
+		err = s.flush(work, nil)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -63,29 +63,32 @@ func (s *Session) persist(ctx context.Context, last bool) (Credential, error) {
 	return s.cred, err
 }
 
-// finishEnded deletes a row that was signed out.
+// finishEnded deletes the rows that were signed out.
 func (s *Session) finishEnded(ctx context.Context) error {
-	if s.ended == nil {
-		return nil
+	for len(s.ended) > 0 {
+		if _, err := s.svc.remove(ctx, &s.ended[0]); err != nil {
+			return err
+		}
+		s.mark(func() { s.ended = s.ended[1:] })
 	}
-	if _, err := s.svc.remove(ctx, s.ended.handle, s.ended.version); err != nil {
-		return err
-	}
-	s.mark(func() { s.ended = nil })
 	return nil
 }
 
 // flush writes what there is to write. The caller has the turn.
-func (s *Session) flush(ctx context.Context, v verb) error {
+func (s *Session) flush(ctx context.Context, v *verb) error {
 	if !s.stored {
 		if len(s.data) == 0 {
 			return nil
+		}
+		if s.trusted {
+			return ErrGone
 		}
 		it, t, err := s.create(ctx, row{Data: s.data})
 		if err != nil {
 			return err
 		}
 		s.mark(func() { s.owns(it, t) })
+		s.svc.emit(ctx, eventOf(Created, it.ID, &it.Value))
 		return nil
 	}
 	err := s.save(ctx, v)
@@ -95,25 +98,38 @@ func (s *Session) flush(ctx context.Context, v verb) error {
 	return err
 }
 
-// create stores a new row under a new handle. What r leaves open is filled in.
+// create stores a new row under a new handle. What r leaves open is filled in;
+// a CreatedAt of its own is for the order of a limit.
 func (s *Session) create(ctx context.Context, r row) (expiry.Item[row], *token, error) {
 	p, now := s.svc.policy, s.svc.now()
 	t := newToken(newHandle())
 	s.mu.Lock()
 	r.Client = s.client
 	s.mu.Unlock()
-	r.Version, r.Hash = rowVersion, t.hash()
-	r.CreatedAt, r.RotatedAt, r.WrittenAt = now, now, now
-	r.Idle = p.Idle.Milliseconds()
-	if p.Absolute > 0 {
-		r.Absolute = model.Millis(now.Add(p.Absolute))
+	r.Version = rowVersion
+	r.Hash, r.HashKey = s.svc.newHash(&t)
+	r.RotatedAt, r.WrittenAt = now, now
+	if r.CreatedAt.Before(now) {
+		r.CreatedAt = now
 	}
-	opts := &expiry.WriteOptions{Expiry: expiry.At(r.deadline(now))}
+	if r.Idle == 0 {
+		r.Idle = p.Idle.Milliseconds()
+	}
+	var labels map[string]string
 	if r.Principal != "" {
 		r.AuthenticatedAt = now
-		opts.Labels = map[string]string{principalLabel: r.Principal}
+		labels = map[string]string{principalLabel: r.Principal}
+		if r.SID != "" {
+			labels[sidLabel] = r.SID
+		}
 	}
-	it, err := s.svc.store.Create(ctx, t.handle, r, opts)
+	if r.Actor == nil {
+		for _, edit := range s.edits {
+			edit(&r, now)
+		}
+	}
+	r.setAbsolute(p.Absolute)
+	it, err := s.svc.createRow(ctx, t.handle, r, &expiry.WriteOptions{Expiry: expiry.At(r.deadline(now)), Labels: labels})
 	if err != nil {
 		return it, nil, err
 	}
@@ -149,19 +165,26 @@ type draft struct {
 }
 
 // save writes the session's row by compare-and-set, or touches it.
-func (s *Session) save(ctx context.Context, v verb) error {
+func (s *Session) save(ctx context.Context, v *verb) error {
 	base := s.item
 	for attempt := 0; ; attempt++ {
 		d, err := s.next(&base, v)
 		if err != nil {
+			if errors.Is(err, ErrKeyConflict) {
+				s.svc.conflict(ctx, &base, Refused)
+			}
 			return err
 		}
 		if !d.write {
 			return s.touch(ctx, base, d.shown)
 		}
-		it, err := s.svc.store.Update(ctx, base.ID, d.row, &expiry.WriteOptions{If: base.Version(), Expiry: d.expiry})
+		it, err := s.svc.updateRow(ctx, base.ID, d.row, &expiry.WriteOptions{If: base.Version(), Expiry: d.expiry})
 		if err == nil {
 			s.mark(func() { s.saved(it, d) })
+			if attempt > 0 {
+				s.svc.conflict(ctx, &it, Merged)
+			}
+			s.told(ctx, &d, v)
 			return nil
 		}
 		if errors.Is(err, model.ErrNotFound) {
@@ -179,25 +202,49 @@ func (s *Session) save(ctx context.Context, v verb) error {
 // fresh reads the row anew after a conflict: ErrGone where there is none. It
 // waits a random time that grows to some 30 ms, not at all the first time.
 func (s *Session) fresh(ctx context.Context, id string, attempt int) (expiry.Item[row], error) {
-	if attempt > 0 {
-		t := time.NewTimer(rand.N(time.Millisecond << min(attempt-1, 5))) //nolint:gosec // jitter, not a secret
-		defer t.Stop()
-		select {
-		case <-ctx.Done():
-			return expiry.Item[row]{}, ctx.Err()
-		case <-t.C:
-		}
+	if err := pause(ctx, attempt); err != nil {
+		return expiry.Item[row]{}, err
 	}
-	it, err := s.svc.store.Get(ctx, id)
+	it, err := s.svc.get(ctx, id)
 	if errors.Is(err, model.ErrNotFound) || (err == nil && it.Value.expired(s.svc.now())) {
 		return it, ErrGone
 	}
 	return it, err
 }
 
+func pause(ctx context.Context, attempt int) error {
+	if attempt == 0 {
+		return nil
+	}
+	t := time.NewTimer(rand.N(time.Millisecond << min(attempt-1, 5))) //nolint:gosec // jitter, not a secret
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// told tells the hook what a write has done.
+func (s *Session) told(ctx context.Context, d *draft, v *verb) {
+	e := eventOf(Rotated, s.item.ID, &s.item.Value)
+	switch {
+	case v != nil:
+		e.Kind, e.Level = v.kind, d.row.level(d.row.WrittenAt)
+		s.svc.emit(ctx, e)
+	case d.token != nil:
+		s.svc.emit(ctx, e)
+	}
+	if d.moved {
+		e.Kind = Renewed
+		s.svc.emit(ctx, e)
+	}
+}
+
 // next derives the row to write from one that was read. Hashes and times come
 // from base and never from what was loaded before.
-func (s *Session) next(base *expiry.Item[row], v verb) (draft, error) {
+func (s *Session) next(base *expiry.Item[row], v *verb) (draft, error) {
 	now, p := s.svc.now(), s.svc.policy
 	d := draft{row: base.Value, expiry: expiry.Keep()}
 	data, err := replay(base.Value.Data, s.ops)
@@ -210,15 +257,19 @@ func (s *Session) next(base *expiry.Item[row], v verb) (draft, error) {
 	if err := s.nextSecret(&d, base, v, now); err != nil {
 		return d, err
 	}
-	if v == verbReauthenticate {
-		d.row.AuthenticatedAt = now
-		if p.Absolute > 0 {
-			d.row.Absolute = model.Millis(now.Add(p.Absolute))
-		}
+	for _, edit := range s.edits {
+		edit(&d.row, now)
+		d.write = true
 	}
-	at, due := d.row.due(now, base.ExpiresAt, p.TouchEvery)
-	if v == verbReauthenticate {
-		at, due = d.row.deadline(now), true
+	if v != nil && v.edit != nil {
+		v.edit(&d.row, now)
+	}
+	at, due := d.row.due(now, base.ExpiresAt, touchEvery(&d.row, p))
+	if len(s.edits) > 0 || (v != nil && v.deadline) {
+		// A lifetime that is over already ends with this very write.
+		if at, due = d.row.deadline(now), true; !at.After(now) {
+			at = now.Add(time.Millisecond)
+		}
 	}
 	if d.write {
 		d.row.WrittenAt = now
@@ -231,26 +282,26 @@ func (s *Session) next(base *expiry.Item[row], v verb) (draft, error) {
 
 // nextSecret rotates the secret where it is due or asked for, and retires the
 // one before once the client has shown that it has the new one.
-func (s *Session) nextSecret(d *draft, base *expiry.Item[row], v verb, now time.Time) error {
+func (s *Session) nextSecret(d *draft, base *expiry.Item[row], v *verb, now time.Time) error {
 	r, p := &d.row, s.svc.policy
-	shown := base.Value.match(s.token.hash(), now)
+	shown := s.match(&base.Value, now)
 	d.shown = shown
 	switch {
-	case v != verbNone:
+	case v != nil:
 		// A client whose secret was replaced meanwhile gets no other one.
 		if shown != matchCurrent && shown != matchPrevious {
 			return ErrGone
 		}
-		d.mint(base.ID, now)
-		r.Prev, r.PrevUntil = nil, time.Time{}
+		s.mint(d, base.ID, now)
+		r.Prev, r.PrevKey, r.PrevUntil = nil, "", time.Time{}
 	case s.rotationDue(base, shown, now):
-		before := base.Value.Hash
+		before, key := base.Value.Hash, base.Value.HashKey
 		if shown == matchPrevious {
 			// The secret in force never reached the client.
-			before = base.Value.Prev
+			before, key = base.Value.Prev, base.Value.PrevKey
 		}
-		d.mint(base.ID, now)
-		r.Prev, r.PrevUntil = before, time.Time{}
+		s.mint(d, base.ID, now)
+		r.Prev, r.PrevKey, r.PrevUntil = before, key, time.Time{}
 	case s.presented && shown == matchCurrent && len(r.Prev) > 0 && r.PrevUntil.IsZero():
 		r.PrevUntil = now.Add(p.Overlap)
 		d.write = true
@@ -258,10 +309,20 @@ func (s *Session) nextSecret(d *draft, base *expiry.Item[row], v verb, now time.
 	return nil
 }
 
-func (d *draft) mint(handle string, now time.Time) {
+func (s *Session) mint(d *draft, handle string, now time.Time) {
 	t := newToken(handle)
 	d.token, d.write = &t, true
-	d.row.Hash, d.row.RotatedAt = t.hash(), now
+	d.row.Hash, d.row.HashKey = s.svc.newHash(&t)
+	d.row.RotatedAt = now
+}
+
+// match says how the session's token matches a row. A detached unit of work
+// has none; it counts as one that is never given another.
+func (s *Session) match(r *row, now time.Time) match {
+	if s.trusted {
+		return matchPrevious
+	}
+	return s.svc.match(r, s.token, now)
 }
 
 // rotationDue: never for a secret that is only valid because requests may still
@@ -294,7 +355,7 @@ func (s *Session) saved(it expiry.Item[row], d draft) {
 // touch moves the idle deadline of an unchanged row, where that is due.
 func (s *Session) touch(ctx context.Context, base expiry.Item[row], shown match) error {
 	s.mark(func() { s.adopt(base, shown, s.presented) })
-	at, due := base.Value.due(s.svc.now(), base.ExpiresAt, s.svc.policy.TouchEvery)
+	at, due := base.Value.due(s.svc.now(), base.ExpiresAt, touchEvery(&base.Value, s.svc.policy))
 	if !due {
 		return nil
 	}
@@ -314,5 +375,6 @@ func (s *Session) touch(ctx context.Context, base expiry.Item[row], shown match)
 			s.give()
 		}
 	})
+	s.svc.emit(ctx, eventOf(Renewed, base.ID, &base.Value))
 	return nil
 }

@@ -32,6 +32,10 @@ type Policy struct {
 	// accepted once the new one has been presented, for requests that were
 	// under way. Zero: 30 seconds. Negative: not at all.
 	Overlap time.Duration
+	// Impersonation ends a session under which somebody acts as another, so
+	// long after it began, whatever happens meanwhile. Zero: one hour. There
+	// is no way to turn it off; the actor's own deadlines hold too.
+	Impersonation time.Duration
 }
 
 const (
@@ -39,6 +43,7 @@ const (
 	defaultAbsolute = 24 * time.Hour
 	defaultRotate   = time.Hour
 	defaultOverlap  = 30 * time.Second
+	defaultActing   = time.Hour
 )
 
 // AAL1 is a policy with the lifetime that NIST SP 800-63B-4 recommends at most
@@ -60,6 +65,9 @@ func (p Policy) resolve() Policy {
 	p.TouchEvery = orDefault(p.TouchEvery, p.Idle/10)
 	p.RotateEvery = orDefault(p.RotateEvery, defaultRotate)
 	p.Overlap = orDefault(p.Overlap, defaultOverlap)
+	if p.Impersonation == 0 {
+		p.Impersonation = defaultActing
+	}
 	return p
 }
 
@@ -73,13 +81,14 @@ func orDefault(d, def time.Duration) time.Duration {
 	return d
 }
 
+func tooShort(d time.Duration) bool { return d > 0 && d < time.Millisecond }
+
 // check is of a resolved policy.
 func (p Policy) check() error {
-	short := func(d time.Duration) bool { return d > 0 && d < time.Millisecond }
 	switch {
 	case p.Idle == 0 && p.Absolute == 0:
 		return model.Fault(model.ErrInvalid, "Policy: both Idle and Absolute are off, sessions would never end", nil)
-	case short(p.Idle), short(p.Absolute), short(p.RotateEvery):
+	case tooShort(p.Idle), tooShort(p.Absolute), tooShort(p.RotateEvery), p.Impersonation < time.Millisecond:
 		return model.Fault(model.ErrInvalid, "Policy: a lifetime under a millisecond", nil)
 	case p.Idle > 0 && p.TouchEvery >= p.Idle:
 		return model.Fault(model.ErrInvalid, "Policy: TouchEvery is not shorter than Idle, sessions in use would end", nil)

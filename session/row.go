@@ -3,9 +3,9 @@ package session
 import (
 	"encoding/json"
 	"time"
-	"unicode/utf8"
 
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
 )
 
 // rowVersion is the newest format of a row that this version reads.
@@ -21,7 +21,9 @@ type row struct {
 	Version int `json:"v"`
 
 	Hash      []byte    `json:"hash"`               // of the secret in force
+	HashKey   string    `json:"hashKey,omitempty"`  // the key that peppered it
 	Prev      []byte    `json:"prev,omitempty"`     // of the one before a periodic rotation
+	PrevKey   string    `json:"prevKey,omitempty"`  // the key that peppered it
 	PrevUntil time.Time `json:"prevUntil,omitzero"` // zero: until the new one is first presented
 	RotatedAt time.Time `json:"rotatedAt"`
 
@@ -30,46 +32,51 @@ type row struct {
 	WrittenAt       time.Time `json:"writtenAt"`
 	Absolute        time.Time `json:"absolute,omitzero"` // the deadline; zero: none
 	Idle            int64     `json:"idle,omitempty"`    // milliseconds; zero: no limit
+	Life            int64     `json:"life,omitempty"`    // milliseconds, its own; zero: the policy's
+	NotAfter        time.Time `json:"notAfter,omitzero"` // caps Absolute, whatever else moves it
 
-	Principal string `json:"principal,omitempty"`
-	Level     int    `json:"level,omitempty"`
-	Client    Client `json:"client,omitzero"`
+	Principal string     `json:"principal,omitempty"`
+	Level     int        `json:"level,omitempty"`
+	Elevated  *elevation `json:"elevated,omitempty"`
+	Actor     *actor     `json:"actor,omitempty"`
+	SID       string     `json:"sid,omitempty"`
+	Client    Client     `json:"client,omitzero"`
+	Name      string     `json:"name,omitempty"`
 
-	Data map[string]json.RawMessage `json:"data,omitempty"`
+	Data    map[string]json.RawMessage `json:"data,omitempty"`
+	SealKey string                     `json:"sealKey,omitempty"` // the key that sealed Data
+	Sealed  []byte                     `json:"sealed,omitempty"`
 }
 
-// Client is what is known of the program at the other end, for lists of one's
-// own devices. It is a claim of the client and proves nothing.
-type Client struct {
-	UserAgent string `json:"userAgent,omitempty"` // cut after 256 bytes
+// elevation is never changed, only replaced: rows that were read share it.
+type elevation struct {
+	Level int       `json:"level"`
+	At    time.Time `json:"at"`
+	Until time.Time `json:"until"`
 }
 
-const maxUserAgent = 256
-
-func (c Client) trimmed() Client {
-	s := c.UserAgent
-	if len(s) > maxUserAgent {
-		s = s[:maxUserAgent]
-	}
-	for !utf8.ValidString(s) && s != "" {
-		s = s[:len(s)-1]
-	}
-	return Client{UserAgent: s}
+// actor is who impersonates the row's principal.
+type actor struct {
+	ID     string `json:"id"`
+	Handle string `json:"handle"` // of the actor's own session
+	Reason string `json:"reason"`
 }
 
 // match says which of the row's secrets a hash belongs to.
 type match uint8
 
 const (
-	matchNone match = iota
+	matchNone    match = iota
+	matchUnkeyed       // the key that peppered it is not in the ring
 	matchRetired
 	matchPrevious
 	matchCurrent
 )
 
 // match compares in constant time, both hashes in every case.
-func (r *row) match(hash []byte, now time.Time) match {
-	current, previous := equalHash(hash, r.Hash), equalHash(hash, r.Prev)
+func (s *Service) match(r *row, t *token, now time.Time) match {
+	hash := s.hashUnder(t, r.HashKey)
+	current, previous := equalHash(hash, r.Hash), equalHash(s.hashUnder(t, r.PrevKey), r.Prev)
 	switch {
 	case current:
 		return matchCurrent
@@ -77,6 +84,8 @@ func (r *row) match(hash []byte, now time.Time) match {
 		return matchPrevious
 	case previous:
 		return matchRetired
+	case hash == nil:
+		return matchUnkeyed
 	}
 	return matchNone
 }
@@ -94,6 +103,41 @@ func (r *row) deadline(now time.Time) time.Time {
 		return r.Absolute
 	}
 	return at
+}
+
+// setAbsolute derives the absolute deadline from the sign-in, or else from the
+// creation.
+func (r *row) setAbsolute(policy time.Duration) {
+	base, life := r.AuthenticatedAt, policy
+	if base.IsZero() {
+		base = r.CreatedAt
+	}
+	if r.Life > 0 {
+		life = time.Duration(r.Life) * time.Millisecond
+	}
+	r.Absolute = time.Time{}
+	if life > 0 {
+		r.Absolute = model.Millis(base.Add(life))
+	}
+	if !r.NotAfter.IsZero() && (r.Absolute.IsZero() || r.NotAfter.Before(r.Absolute)) {
+		r.Absolute = r.NotAfter
+	}
+}
+
+// level is what the sign-in gave or an elevation that is in force.
+func (r *row) level(now time.Time) int {
+	if e := r.Elevated; e != nil && now.Before(e.Until) {
+		return max(r.Level, e.Level)
+	}
+	return r.Level
+}
+
+// provedAt is when the principal last proved who they are.
+func (r *row) provedAt() time.Time {
+	if e := r.Elevated; e != nil && e.At.After(r.AuthenticatedAt) {
+		return e.At
+	}
+	return r.AuthenticatedAt
 }
 
 // due reports whether a use at now moves the expiry in force, and where to. It
@@ -120,11 +164,22 @@ type Info struct {
 	// access.
 	Handle    string
 	Principal string // empty: anonymous
-	Level     int    // as given at sign-in
-	Client    Client // at creation
+	Level     int    // as given at sign-in, or of an elevation in force
+	Client    Client // at creation or the last reauthentication
+	Name      string // as given by Service.Rename
+	SID       string // as given at sign-in
+
+	// Actor is who impersonates the principal, and ActorReason why; empty:
+	// nobody.
+	Actor, ActorReason string
+	// ElevatedUntil ends the elevation that Level is of. Zero: there is none.
+	ElevatedUntil time.Time
 
 	CreatedAt       time.Time
 	AuthenticatedAt time.Time // zero: anonymous
+	// ProvedAt is when the principal last proved who they are: at sign-in,
+	// with Reauthenticate or with Elevate. Zero: anonymous.
+	ProvedAt time.Time
 	// LastSeen is when the session was last written or its idle deadline last
 	// moved: up to Policy.TouchEvery before its last use. Once the idle
 	// deadline has reached the absolute one it no longer advances with mere
@@ -145,12 +200,18 @@ func (i Info) ExpiresAt() time.Time {
 	return i.IdleDeadline
 }
 
-func infoOf(it *expiry.Item[row]) Info {
+func infoOf(it *expiry.Item[row], now time.Time) Info {
 	r := &it.Value
 	info := Info{
-		Handle: it.ID, Principal: r.Principal, Level: r.Level, Client: r.Client,
-		CreatedAt: r.CreatedAt, AuthenticatedAt: r.AuthenticatedAt,
+		Handle: it.ID, Principal: r.Principal, Level: r.level(now), Client: r.Client, Name: r.Name, SID: r.SID,
+		CreatedAt: r.CreatedAt, AuthenticatedAt: r.AuthenticatedAt, ProvedAt: r.provedAt(),
 		LastSeen: r.WrittenAt, AbsoluteDeadline: r.Absolute,
+	}
+	if r.Actor != nil {
+		info.Actor, info.ActorReason = r.Actor.ID, r.Actor.Reason
+	}
+	if r.Elevated != nil && now.Before(r.Elevated.Until) {
+		info.ElevatedUntil = r.Elevated.Until
 	}
 	if r.Idle > 0 {
 		info.IdleDeadline = it.ExpiresAt

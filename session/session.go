@@ -3,14 +3,12 @@ package session
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
-	"github.com/sojourn-go/sojourn/model"
 )
 
 // Session is one unit of work on one client's session, over HTTP one request:
@@ -31,34 +29,47 @@ type Session struct {
 
 	token     *token // what the client has or is to be given; nil: nothing
 	presented bool   // the client has shown this very token
+	malformed bool   // the client has brought something, and it is no token
+	trusted   bool   // no token but a handle that is known to be right: Detached
 	via       match  // how the token matched when the row was loaded
 	client    Client
 
-	used      bool
-	loaded    bool
-	loadErr   error
-	committed bool
+	used       bool
+	loaded     bool
+	loadErr    error
+	readOnly   error // the store's, where StoreDown goes on without it
+	refused    error // a change that readOnly has refused
+	committed  bool
+	challenged bool // by the binder
 
 	stored bool // item is the session's row
 	item   expiry.Item[row]
 	data   map[string]json.RawMessage // the row's data with ops applied
 	ops    []op                       // what was changed since the row was read
-	ended  *ended                     // signed out, but the row is still there
+	edits  []func(*row, time.Time)    // the same of its lifetimes
+	ended  []ended                    // signed out, but the rows are still there
+	// orphan is a row that the token opens and this version cannot read: it
+	// can still be signed out.
+	orphan *ended
 
 	cred Credential
 }
 
-// ended is a row that SignOut has yet to delete.
+// ended is a row that is to be deleted, and why.
 type ended struct {
-	handle  string
-	version *expiry.Version
+	handle    string
+	principal string
+	actor     string
+	reason    Reason
+	version   *expiry.Version // may be nil
 }
 
-// op is one change of one key. It can be applied to any state of the data.
-type op struct {
-	key    string
-	raw    json.RawMessage // the value; nil removes the key
-	update func(json.RawMessage) (json.RawMessage, error)
+func endedOf(it *expiry.Item[row], why Reason) ended {
+	e := ended{handle: it.ID, principal: it.Value.Principal, reason: why, version: it.Version()}
+	if it.Value.Actor != nil {
+		e.actor = it.Value.Actor.ID
+	}
+	return e
 }
 
 // Principal is who a session belongs to.
@@ -67,7 +78,12 @@ type Principal struct {
 	SessionID string    // the handle of the session; novel for each sign-in
 	IssuedAt  time.Time // when the sign-in or the last reauthentication was
 	ExpiresAt time.Time // when the session ends unless it is used before
-	Level     int       // as given at sign-in
+	Level     int       // as given at sign-in, or of an elevation in force
+	// ProvedAt is when they last proved who they are: at sign-in, with
+	// Reauthenticate or with Elevate.
+	ProvedAt time.Time
+	// Actor is who acts as the principal, by Impersonate. Empty: nobody else.
+	Actor string
 }
 
 // SetClient says what is known of the program at the other end, to be stored
@@ -92,6 +108,7 @@ func (s *Session) Principal(ctx context.Context) (Principal, error) {
 	return Principal{
 		ID: info.Principal, SessionID: info.Handle, Level: info.Level,
 		IssuedAt: info.AuthenticatedAt, ExpiresAt: info.ExpiresAt(),
+		ProvedAt: info.ProvedAt, Actor: info.Actor,
 	}, nil
 }
 
@@ -106,14 +123,18 @@ func (s *Session) Info(ctx context.Context) (Info, error) {
 	if !s.stored {
 		return Info{}, nil
 	}
-	return infoOf(&s.item), nil
+	return infoOf(&s.item, s.svc.now()), nil
 }
 
 // Err returns why the session could not be loaded, or nil: it was, or nothing
-// has asked for it.
+// has asked for it. For a session that is read-only (StoreDown) it is nil until
+// a change has been refused.
 func (s *Session) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.loadErr == nil {
+		return s.refused
+	}
 	return s.loadErr
 }
 
@@ -130,7 +151,7 @@ func (s *Session) Used() bool {
 func (s *Session) Changed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.ended != nil || s.dirty()
+	return len(s.ended) > 0 || s.dirty()
 }
 
 // dirty reports whether the data differs from that of the row.
@@ -138,7 +159,7 @@ func (s *Session) dirty() bool {
 	if !s.stored {
 		return len(s.data) > 0
 	}
-	return !sameData(s.data, s.item.Value.Data)
+	return len(s.edits) > 0 || !sameData(s.data, s.item.Value.Data)
 }
 
 // Format prints the handle, whatever the verb.
@@ -188,6 +209,10 @@ func (s *Session) change(ctx context.Context) (context.Context, func(), error) {
 	if err = ErrCommitted; !s.committed {
 		err = s.load(work, work)
 	}
+	if err == nil && s.readOnly != nil {
+		err = fmt.Errorf("%w: %w", ErrReadOnly, s.readOnly)
+		s.mark(func() { s.refused = err })
+	}
 	if err != nil {
 		done()
 		return nil, nil, err
@@ -218,50 +243,9 @@ func (s *Session) ensure(ctx context.Context) error {
 		return err
 	}
 	defer s.leave()
-	work, cancel := context.WithTimeout(ctx, s.svc.timeout)
+	work, cancel := context.WithTimeout(ctx, s.svc.loadTimeout)
 	defer cancel()
 	return s.load(ctx, work)
-}
-
-// load reads the row, once. The caller has the turn. A store's failure is kept
-// for the rest of the session's life, so that a request does not wait for a
-// dead store again and again; that of a caller who gave up is not.
-func (s *Session) load(caller, work context.Context) error {
-	if s.loaded || s.loadErr != nil {
-		return s.loadErr
-	}
-	s.mark(func() { s.used = true })
-	if s.token == nil {
-		s.mark(s.begin)
-		return nil
-	}
-	it, err := s.svc.store.Get(work, s.token.handle)
-	if err == nil && it.Value.Version > rowVersion {
-		err = &model.Error{Op: "session.load", ID: it.ID, Err: model.Fault(model.ErrCorrupt, "written by a newer version", nil)}
-	}
-	switch {
-	case errors.Is(err, model.ErrNotFound):
-		s.mark(s.begin)
-		return nil
-	case err != nil:
-		if caller.Err() == nil {
-			s.mark(func() { s.loadErr = err })
-		}
-		return err
-	}
-	now := s.svc.now()
-	via := it.Value.match(s.token.hash(), now)
-	switch {
-	case via == matchRetired:
-		s.svc.anomaly(work, it.ID, "a secret that was rotated away")
-	case via == matchNone:
-		s.svc.anomaly(work, it.ID, "a wrong secret")
-	case !it.Value.expired(now):
-		s.mark(func() { s.adopt(it, via, true) })
-		return nil
-	}
-	s.mark(s.begin)
-	return nil
 }
 
 // mark changes fields under the lock.
@@ -275,12 +259,13 @@ func (s *Session) mark(do func()) {
 func (s *Session) begin() {
 	s.loaded, s.loadErr = true, nil
 	s.stored, s.item, s.via, s.presented = false, expiry.Item[row]{}, matchNone, false
-	s.data, s.ops = map[string]json.RawMessage{}, nil
+	s.data, s.ops, s.edits = map[string]json.RawMessage{}, nil, nil
+	s.orphan, s.challenged = nil, false
 }
 
 // adopt makes the item its row.
 func (s *Session) adopt(it expiry.Item[row], via match, presented bool) {
 	s.loaded, s.loadErr = true, nil
 	s.stored, s.item, s.via, s.presented = true, it, via, presented
-	s.data, s.ops = it.Value.Data, nil
+	s.data, s.ops, s.edits = it.Value.Data, nil, nil
 }

@@ -3,7 +3,6 @@ package session_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -324,27 +323,6 @@ func TestCallerWhoGivesUpDoesNotSpoilTheSession(t *testing.T) {
 	if v, _, err := note.Get(ctx); err != nil || v != "v" {
 		t.Fatalf("%q, %v", v, err)
 	}
-}
-
-func TestRowOfANewerVersionIsAnError(t *testing.T) {
-	f := setup(t, session.Options{})
-	token := create(t, f)
-	h, _, _ := strings.Cut(token, ".")
-	rec, err := f.b.Get(t.Context(), f.clock.Now(), h)
-	ok(t, err)
-	var row map[string]any
-	ok(t, json.Unmarshal(rec.Value, &row))
-	row["v"] = 2
-	prev := rec
-	rec.Value, err = json.Marshal(row)
-	ok(t, err)
-	rec.Rev = model.NewRevision()
-	_, err = f.b.Write(t.Context(), f.clock.Now(), expiry.Write{Record: rec, Cond: model.Match, Prev: prev})
-	ok(t, err)
-	ctx, s := f.open(t, token)
-	_, _, err = note.Get(ctx)
-	is(t, err, model.ErrCorrupt)
-	is(t, s.SignOut(ctx), model.ErrCorrupt)
 }
 
 func TestRunSweepsUntilToldToStop(t *testing.T) {

@@ -64,10 +64,11 @@ func freshName() string {
 // node opens another service on the case's store, as another process would.
 func (c *C) node() (*sessiontest.Backend, *session.Service) {
 	c.Helper()
-	return c.nodeWith(session.Policy{})
+	return c.nodeWith(session.Options{})
 }
 
-func (c *C) nodeWith(p session.Policy) (*sessiontest.Backend, *session.Service) {
+// nodeWith is node with those options beside the case's clock and log.
+func (c *C) nodeWith(o session.Options) (*sessiontest.Backend, *session.Service) {
 	c.Helper()
 	raw := c.h.Open(c.TB, c.store)
 	if raw == nil {
@@ -83,12 +84,40 @@ func (c *C) nodeWith(p session.Policy) (*sessiontest.Backend, *session.Service) 
 		_ = b.DeleteStorage(ctx)
 		_ = b.Close()
 	})
-	svc, err := session.New(b, &session.Options{
-		Policy: p, Clock: c.clock, Logger: slog.New(slog.NewTextHandler(c.log, nil)),
-		Timeout: time.Minute, SweptElsewhere: true,
-	})
+	o.Clock, o.Logger = c.clock, slog.New(slog.NewTextHandler(c.log, nil))
+	o.Timeout, o.SweptElsewhere = time.Minute, true
+	svc, err := session.New(b, &o)
 	c.ok(err, "session.New")
+	c.Cleanup(func() { _ = svc.Close() })
 	return b, svc
+}
+
+// use makes a service with those options the case's first node.
+func (c *C) use(o session.Options) { c.Helper(); c.b, c.svc = c.nodeWith(o) }
+
+// events is a hook that keeps what it is told.
+type events struct {
+	mu  sync.Mutex
+	all []session.Event
+}
+
+func (e *events) hook(_ context.Context, ev session.Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.all = append(e.all, ev)
+}
+
+// of returns the events of that kind so far.
+func (e *events) of(kind session.EventKind) []session.Event {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var out []session.Event
+	for _, ev := range e.all {
+		if ev.Kind == kind {
+			out = append(out, ev)
+		}
+	}
+	return out
 }
 
 // logBuffer is what the services log.

@@ -179,6 +179,7 @@ func down(sessiontest.Op, string, func() error) error {
 
 func storeCases() []Case {
 	return group("Store",
+		// Bug: alkem-io/server#6333, balderdashy/sails#2276
 		that("DownIsAnErrorAndNotAnonymous", func(c *C) {
 			cl := c.signedIn("alice")
 			c.b.SetHook(down)
@@ -218,6 +219,7 @@ func storeCases() []Case {
 			r.commit()
 			c.open(cl.token).has("w")
 		}),
+		// Bug: aspnet/Session#201, gofiber/fiber#4560
 		that("CancelledRequestStillPersists", func(c *C) {
 			cl := c.signedIn("alice")
 			old := cl.token

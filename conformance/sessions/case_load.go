@@ -92,6 +92,7 @@ const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
 
 func tokenCases() []Case {
 	return group("Token",
+		// Bug: gofiber/fiber CVE-2024-38513, cherrypy/cherrypy#709
 		that("UnknownHandleIsNeverAdopted", func(c *C) {
 			planted := base64.RawURLEncoding.EncodeToString([]byte("attackers-choice")) + "." + strings.Repeat("A", 43)
 			same(c, len(planted), session.TokenLen, "the planted token's length")
@@ -164,6 +165,7 @@ func tokenCases() []Case {
 
 func lifeCases() []Case {
 	return group("Life",
+		// Bug: pallets-eco/flask-session#240, ca98am79/connect-dynamodb#101, gravitational/teleport#19885
 		that("IdleEndsAtTheExactInstant", func(c *C) {
 			cl := c.newClient("v")
 			c.clock.Advance(idle - time.Millisecond)
@@ -175,6 +177,7 @@ func lifeCases() []Case {
 			c.ok(err, "Count")
 			same(c, n, 0, "rows counted")
 		}),
+		// Bug: jdesboeufs/connect-mongo#152, jdesboeufs/connect-mongo#154
 		that("UseMovesTheIdleDeadlineOncePerStep", func(c *C) {
 			cl := c.newClient("v")
 			before := c.alive(cl.token).IdleDeadline
@@ -219,6 +222,7 @@ func lifeCases() []Case {
 			same(c, k.Action, session.Give, "credential")
 			same(c, c.alive(cl.token).IdleDeadline, c.clock.Now().Add(idle), "idle deadline")
 		}),
+		// Bug: jdesboeufs/connect-mongo#199
 		that("SessionInUseNeverGoesIdle", func(c *C) {
 			cl := c.signedIn("alice")
 			for range 40 {
@@ -229,6 +233,7 @@ func lifeCases() []Case {
 				})
 			}
 		}),
+		// Bug: gofiber/fiber#2741, maxcountryman/tower-sessions#74
 		that("AbsoluteEndsASessionInUse", func(c *C) {
 			cl := c.signedIn("alice")
 			end := c.alive(cl.token).AbsoluteDeadline
@@ -248,7 +253,7 @@ func lifeCases() []Case {
 			c.dead(cl.token)
 		}),
 		that("UseCountsEvenShortlyBeforeTheAbsoluteDeadline", func(c *C) {
-			_, svc := c.nodeWith(session.Policy{Absolute: idle + time.Minute})
+			_, svc := c.nodeWith(session.Options{Policy: session.Policy{Absolute: idle + time.Minute}})
 			r := c.openOn(svc, "")
 			r.set("v")
 			token := r.commit().Token()
@@ -271,6 +276,7 @@ func lifeCases() []Case {
 			c.clock.Advance(time.Millisecond)
 			c.dead(cl.token)
 		}),
+		// Bug: tj/connect-redis#251, aspnet/Session#169
 		that("CredentialNeverOutlivesTheRow", func(c *C) {
 			cl := c.signedIn("alice")
 			for i := range 60 {
@@ -332,6 +338,7 @@ func lifeCases() []Case {
 			same(c, i.IdleDeadline, signed.Add(5*time.Minute+idle), "IdleDeadline")
 			same(c, i.AbsoluteDeadline, signed.Add(absolute), "AbsoluteDeadline")
 		}),
+		// Bug: spring-projects/spring-session#2614, spring-projects/spring-session#2230, spring-projects/spring-session#3287, spring-projects/spring-session#1843
 		that("SweepLeavesNothingOfTheExpired", func(c *C) {
 			c.newClient("v")
 			c.signedIn("alice")

@@ -26,10 +26,12 @@ func mergeCases() []Case {
 			c.ok(err, "Get")
 			same(c, v, "x", "the other key")
 		}),
+		// Bug: SerayaEryn/fastify-session#237, laravel/framework#7549, laravel/framework#30996, laravel/framework#18187, aspnet/Session#60, aspnet/Session#72, pallets-eco/flask-session#71
 		that("TwentySixParallelRequestsSetTwentySixKeys", func(c *C) {
 			cl := c.newClient("v")
+			_, second := c.node()
 			together(26, func(i int) {
-				r := c.open(cl.token)
+				r := c.openOn([]*session.Service{c.svc, second}[i%2], cl.token)
 				key := session.NewKey[int](fmt.Sprintf("key-%c", 'a'+i))
 				if err := key.Set(r, i); err != nil {
 					c.Errorf("Set: %v", err)
@@ -109,6 +111,7 @@ func mergeCases() []Case {
 			c.ok(err, "Get")
 			same(c, v, "x", "the other key")
 		}),
+		// Bug: tj/connect-redis#285
 		that("TouchKeepsAConcurrentWriteAndTheLaterDeadline", func(c *C) {
 			cl := c.newClient("v")
 			c.clock.Advance(touch)
@@ -170,6 +173,7 @@ func signOutCases() []Case {
 			same(c, len(c.rows("")), 0, "rows")
 			same(c, len(c.rows("alice")), 0, "alice's sessions")
 		}),
+		// Bug: expressjs/session#632, django/django#5950, vert-x3/vertx-web#2771, petergoldstein/dalli#1040, rack/rack-session GHSA-9j94-67jr-4cqj
 		that("DuringAWritingRequestIsNotUndone", func(c *C) {
 			cl := c.signedIn("alice")
 			slow := c.open(cl.token)
@@ -202,6 +206,7 @@ func signOutCases() []Case {
 			c.calls("Get 1, Write 1", "a conflict, and the look that finds nothing")
 			same(c, len(c.rows("")), 0, "rows")
 		}),
+		// Bug: valery-barysok/session-file-store#55, xerj-org/xerj#74, auth0/nextjs-auth0#2530
 		that("DuringAReadingRequestIsNotUndone", func(c *C) {
 			cl := c.newClient("v")
 			c.clock.Advance(touch)

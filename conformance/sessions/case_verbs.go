@@ -33,6 +33,7 @@ func signInCases() []Case {
 			c.calls("Write 1", "sign-in without a session")
 			c.alive(cl.token)
 		}),
+		// Bug: spring-projects/spring-session#1791, spring-projects/spring-session#1987
 		that("AnonymousSessionLeavesNoIndexEntry", func(c *C) {
 			cl := c.newClient("v")
 			same(c, len(c.rows("alice")), 0, "alice's sessions")
@@ -106,6 +107,7 @@ func signInCases() []Case {
 
 func rotationCases() []Case {
 	return group("Rotation",
+		// Bug: expressjs/session#923, spring-projects/spring-session#1428, spring-projects/spring-session#1270, nightscout/nocturne#391
 		that("ParallelRequestsRotateOnce", func(c *C) {
 			cl := c.signedIn("alice")
 			old := c.untilRotation(cl)
@@ -192,6 +194,7 @@ func rotationCases() []Case {
 			}
 			c.Fatal("no new secret was offered again")
 		}),
+		// Bug: gorilla/sessions#11, gorilla/sessions#235
 		that("RotateHasNoOverlap", func(c *C) {
 			cl := c.signedIn("alice")
 			old := cl.token
@@ -226,6 +229,7 @@ func rotationCases() []Case {
 			c.calls("Get 1, Write 1", "Rotate and a change")
 			c.open(cl.token).has("w")
 		}),
+		// Bug: ayunis-core#1047
 		that("DestroyDuringTheOverlapKillsBoth", func(c *C) {
 			cl := c.signedIn("alice")
 			old := c.untilRotation(cl)

@@ -16,7 +16,7 @@ import (
 )
 
 // Cases is the number of cases of this suite.
-const Cases = 70
+const Cases = 95
 
 // Case is one tested behaviour.
 type Case struct {
@@ -30,6 +30,7 @@ func All() []Case {
 	for _, g := range [][]Case{
 		loadCases(), tokenCases(), lifeCases(), mergeCases(),
 		signOutCases(), signInCases(), rotationCases(), fleetCases(), storeCases(),
+		limitCases(), accountCases(), powerCases(), viewCases(),
 	} {
 		all = append(all, g...)
 	}

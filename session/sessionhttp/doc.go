@@ -27,8 +27,16 @@
 // committed the answer is 500, and 409 where it was ended meanwhile or others
 // kept changing it. Options.OnError writes other answers.
 //
+// # Other transports
+//
+// Options.Transport says how the token travels: Cookie, Bearer, Header, or Both
+// of two. Answers to a token in a header carry Cache-Control: private,
+// no-store.
+//
 // # Cross-site requests
 //
-// SameSite=Lax keeps the cookie from most of them; http.CrossOriginProtection
-// in front of the handler refuses the rest.
+// SameSite=Lax keeps the cookie from most of them; http.CrossOriginProtection,
+// part of Wrap, refuses the rest that would change something. Neither looks at
+// the GET of a WebSocket: its library checks the Origin, or the program does.
+// Middleware.RequireCSRF adds a token for browsers without Fetch metadata.
 package sessionhttp

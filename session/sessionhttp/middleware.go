@@ -4,8 +4,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"strings"
-	"time"
 
 	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session"
@@ -36,8 +34,8 @@ func New(svc *session.Service, opts *Options) (*Middleware, error) {
 	if err != nil {
 		return nil, &model.Error{Op: op, Err: err}
 	}
-	if o.Logger == nil {
-		o.Logger = slog.Default()
+	if err := o.check(); err != nil {
+		return nil, &model.Error{Op: op, Err: err}
 	}
 	if o.Insecure {
 		o.Logger.Warn("session cookie without Secure: for development on plain http only", "cookie", c.Name)
@@ -61,63 +59,51 @@ func Handler(svc *session.Service, next http.Handler) http.Handler {
 func (m *Middleware) CookieName() string { return m.cookie.Name }
 
 // Wrap returns next with a session in the context of each request: see
-// session.From and session.Key.
+// session.From and session.Key. A request that another site makes a browser
+// send and that could change something is refused before, see
+// Options.CrossOrigin.
 func (m *Middleware) Wrap(next http.Handler) http.Handler {
+	guard := m.opts.CrossOrigin
+	// It answers where it refuses, in its own way.
+	guarded := guard.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f, via := m.opts.Transport.found(m, r)
+		m.serve(w, r, next, f, via)
+	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s := m.svc.Open(tokenOf(r, m.cookie.Name))
-		s.SetClient(session.Client{UserAgent: r.UserAgent()})
-		r = r.WithContext(session.NewContext(r.Context(), s))
-		out := &writer{ResponseWriter: w, m: m, r: r, s: s, before: w.Header().Clone()}
-		panicked := true
-		defer func() {
-			// No recover: a panic goes on by itself, with its own stack.
-			if panicked {
-				out.abandon()
-			}
-		}()
-		next.ServeHTTP(out.asserted(), r)
-		panicked = false
-		out.finish()
+		f, via := m.opts.Transport.found(m, r)
+		// Other sites can make a browser send its cookies, not a header.
+		if !m.opts.AnyOrigin && (via.ambient() || f.n == 0 && m.opts.Transport.ambient()) && guard.Check(r) != nil {
+			guarded.ServeHTTP(w, r)
+			return
+		}
+		m.serve(w, r, next, f, via)
 	})
 }
 
-// tokenOf returns the text of the cookie, or nothing where there is none, or
-// more than one: which of two is the user's own cannot be known.
-func tokenOf(r *http.Request, name string) string {
-	found := ""
-	n := 0
-	for _, line := range r.Header["Cookie"] {
-		for part := range strings.SplitSeq(line, ";") {
-			key, value, _ := strings.Cut(part, "=")
-			if strings.TrimSpace(key) == name {
-				found = strings.TrimSpace(value)
-				n++
-			}
+func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Handler, f found, via Transport) {
+	s := m.svc.Open(f.text())
+	s.SetClient(session.Client{UserAgent: r.UserAgent(), Address: m.address(r)})
+	r = r.WithContext(session.NewContext(r.Context(), s))
+	out := &writer{ResponseWriter: w, m: m, r: r, s: s, via: via, before: w.Header().Clone()}
+	panicked := true
+	defer func() {
+		// No recover: a panic goes on by itself, with its own stack.
+		if panicked {
+			out.abandon()
 		}
-	}
-	if n != 1 || len(found) != session.TokenLen {
-		return ""
-	}
-	return found
+	}()
+	next.ServeHTTP(out.asserted(), r)
+	panicked = false
+	out.finish()
 }
 
 // apply puts the credential into the headers.
-func (m *Middleware) apply(h http.Header, c session.Credential) {
+func (w *writer) apply(c session.Credential) {
 	if c.Action == session.Leave {
 		return
 	}
-	cookie := m.cookie //nolint:gosec // its attributes were checked by New
-	switch {
-	case c.Action == session.Clear:
-		cookie.MaxAge = -1
-	case m.opts.BrowserSession:
-		cookie.Value = c.Token()
-	default:
-		cookie.Value = c.Token()
-		cookie.MaxAge = int(c.MaxAge / time.Second)
-	}
-	h.Add("Set-Cookie", cookie.String())
-	h.Set("Cache-Control", "private, no-store")
+	w.via.give(w.m, w.Header(), c)
+	w.Header().Set("Cache-Control", "private, no-store")
 }
 
 // Status is the HTTP status of the answer by default to a request whose session

@@ -3,6 +3,7 @@ package sessionhttp
 import (
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"github.com/sojourn-go/sojourn/model"
@@ -11,6 +12,21 @@ import (
 // Options configures the web side of sessions. The zero value of every field
 // is its default.
 type Options struct {
+	// Transport says how the token travels. Nil: Cookie.
+	Transport Transport
+	// CrossOrigin refuses requests that change something and that another
+	// site made a browser send, with 403. One of your own has your trusted
+	// origins. It does not judge requests that bring a token in a header. Nil:
+	// http.NewCrossOriginProtection().
+	CrossOrigin *http.CrossOriginProtection
+	// AnyOrigin turns CrossOrigin off, for programs that have it in front of
+	// Wrap with exceptions of their own.
+	AnyOrigin bool
+	// TrustedProxies are the proxies whose X-Forwarded-For is believed. Nil:
+	// none, and the client is who has connected.
+	TrustedProxies []netip.Prefix
+	// Address says how much of the client's address is kept with a session.
+	Address Address
 	// Insecure sends the cookie over plain http too, without the Secure
 	// attribute and the __Host- prefix: for development. It is logged once.
 	Insecure bool
@@ -87,6 +103,29 @@ func (o *Options) cookie() (http.Cookie, error) {
 		return c, model.Fault(model.ErrInvalid, bad, nil)
 	}
 	return c, nil
+}
+
+// check fills in the defaults of what is not about the cookie, or returns
+// ErrInvalid.
+func (o *Options) check() error {
+	if o.Transport == nil {
+		o.Transport = Cookie{}
+	}
+	if o.CrossOrigin == nil {
+		o.CrossOrigin = http.NewCrossOriginProtection()
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	for _, p := range o.TrustedProxies {
+		if !p.IsValid() {
+			return model.Fault(model.ErrInvalid, "a trusted proxy that is no prefix", nil)
+		}
+	}
+	if o.Address > AddressNone {
+		return model.Fault(model.ErrInvalid, "an Address that is none", nil)
+	}
+	return o.Transport.check()
 }
 
 const maxName = 256

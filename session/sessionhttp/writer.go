@@ -22,6 +22,7 @@ type writer struct {
 	m      *Middleware
 	r      *http.Request
 	s      *session.Session
+	via    Transport   // how the token came, and another one is given
 	before http.Header // the headers as the handler found them
 
 	once    sync.Once
@@ -59,16 +60,25 @@ func (w *writer) store() {
 	if err != nil && !errors.Is(err, session.ErrGone) {
 		w.logf("session housekeeping failed", err)
 	}
+	w.apply(c)
+	if !w.s.Used() {
+		return
+	}
 	h := w.Header()
-	w.m.apply(h, c)
-	if w.s.Used() && !hasVary(h) {
-		h.Add("Vary", "Cookie")
+	for _, name := range w.m.opts.Transport.vary() {
+		if !hasVary(h, name) {
+			h.Add("Vary", name)
+		}
+	}
+	if !w.via.ambient() {
+		// Caches know that cookies are private, and nothing of other headers.
+		h.Set("Cache-Control", "private, no-store")
 	}
 }
 
-func hasVary(h http.Header) bool {
+func hasVary(h http.Header, name string) bool {
 	for _, v := range h["Vary"] {
-		if v == "Cookie" || v == "*" {
+		if v == name || v == "*" {
 			return true
 		}
 	}
@@ -83,7 +93,7 @@ func (w *writer) replace(err error, c session.Credential) {
 	h := w.Header()
 	clear(h)
 	maps.Copy(h, w.before)
-	w.m.apply(h, c)
+	w.apply(c)
 	answer := w.m.opts.OnError
 	if answer == nil {
 		answer = onError
@@ -108,7 +118,7 @@ func (w *writer) abandon() {
 			w.logf("session failed after a panic", err)
 			return
 		}
-		w.m.apply(w.Header(), c)
+		w.apply(c)
 	})
 }
 

@@ -58,6 +58,7 @@ func (s *sink) Write(p []byte) (int, error) {
 }
 func (s *sink) Flush() { s.reached.Store(true); s.ResponseRecorder.Flush() }
 
+// Bug: expressjs/session#309, expressjs/session#360, expressjs/session#526, simov/grant#121
 func TestNoByteLeavesBeforeTheCommitReturns(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
 		"redirect":   func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/next", http.StatusFound) },
@@ -266,6 +267,7 @@ func TestPanicPersistsAndGoesOn(t *testing.T) {
 	}
 }
 
+// Bug: aspnet/Session#201, gofiber/fiber#4560
 func TestClientThatHangsUpLosesNothing(t *testing.T) {
 	f := setup(t, sessionhttp.Options{})
 	token := f.token()
@@ -296,6 +298,7 @@ func (f *fixture) server(t testing.TB, h http.HandlerFunc) *httptest.Server {
 	return srv
 }
 
+// Bug: alexedwards/scs#141, alexedwards/scs#186, go-chi/chi#617, auth0/express-openid-connect#835
 func TestFirstEventArrivesWhileTheHandlerRuns(t *testing.T) {
 	f := setup(t, sessionhttp.Options{})
 	end := make(chan struct{})
@@ -315,6 +318,7 @@ func TestFirstEventArrivesWhileTheHandlerRuns(t *testing.T) {
 	}
 }
 
+// Bug: alexedwards/scs#141, alexedwards/scs#186
 func TestEarlyHintsDoNotEndTheSession(t *testing.T) {
 	f := setup(t, sessionhttp.Options{})
 	srv := f.server(t, func(w http.ResponseWriter, r *http.Request) {
@@ -345,6 +349,7 @@ func TestEarlyHintsDoNotEndTheSession(t *testing.T) {
 	}
 }
 
+// Bug: alexedwards/scs#11, alexedwards/scs#69, alexedwards/scs#188
 func TestHijackCommitsFirst(t *testing.T) {
 	hijackers := map[string]func(http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error){
 		"assertion": func(w http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error) {

@@ -1,5 +1,8 @@
 // Package sessiontest has what tests of sessions need: a clock that moves when
-// told, and a wrapper around a backend that counts, holds and fails calls.
+// told, a wrapper around a backend that counts, holds, fails and spoils calls,
+// and requests that have a session.
+//
+//	r := sessiontest.Request(t, r, sessiontest.As("alice"), sessiontest.With(Cart, c))
 package sessiontest
 
 import (
@@ -61,6 +64,8 @@ type Backend struct {
 	mu    sync.Mutex
 	calls map[Op]int
 	hook  Hook
+
+	tamper func(*model.Record)
 }
 
 var (
@@ -118,6 +123,9 @@ func (b *Backend) around(op Op, id string, next func() error) error {
 // Get counts and calls.
 func (b *Backend) Get(ctx context.Context, now time.Time, id string) (rec model.Record, err error) {
 	err = b.around(Get, id, func() (err error) { rec, err = b.b.Get(ctx, now, id); return err })
+	if err == nil {
+		b.tampered(&rec)
+	}
 	return rec, err
 }
 
@@ -141,6 +149,9 @@ func (b *Backend) Delete(ctx context.Context, now time.Time, id string, c model.
 // Page counts and calls.
 func (b *Backend) Page(ctx context.Context, now time.Time, q expiry.Query) (p expiry.Page, err error) {
 	err = b.around(Page, "", func() (err error) { p, err = b.b.Page(ctx, now, q); return err })
+	for i := range p.Records {
+		b.tampered(&p.Records[i])
+	}
 	return p, err
 }
 

@@ -1,0 +1,123 @@
+package session_test
+
+import (
+	"encoding/json"
+	"slices"
+	"testing"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+	"github.com/sojourn-go/sojourn/session"
+	"github.com/sojourn-go/sojourn/session/sessiontest"
+)
+
+// rewrite changes the stored row of a token as a program of another version
+// would.
+func rewrite(t testing.TB, k *sessiontest.Kit, token string, change func(rec *model.Record, row map[string]any)) {
+	t.Helper()
+	rec, err := k.Backend.Get(t.Context(), k.Clock.Now(), alive(t, k, token).Handle)
+	ok(t, err)
+	var row map[string]any
+	ok(t, json.Unmarshal(rec.Value, &row))
+	prev := rec
+	before := string(rec.Value)
+	change(&rec, row)
+	if string(rec.Value) == before {
+		rec.Value, err = json.Marshal(row)
+		ok(t, err)
+	}
+	rec.Rev = model.NewRevision()
+	_, err = k.Backend.Write(t.Context(), k.Clock.Now(), expiry.Write{Record: rec, Cond: model.Match, Prev: prev})
+	ok(t, err)
+}
+
+// Each unreadable row is an anonymous session and an event, is left as it is,
+// and does not come back as an error with every request.
+//
+// Bug: spring-projects/spring-session#280, spring-projects/spring-session#90, spring-projects/spring-session#1939, spring-projects/spring-session#529
+func TestRowsThatCannotBeReadAreAnonymousAndAnEvent(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change  func(rec *model.Record, row map[string]any)
+		reason  session.Reason
+		signOut bool // deletes it all the same
+	}{
+		"newer version":   {func(_ *model.Record, row map[string]any) { row["v"] = 2 }, session.NewerVersion, true},
+		"no version":      {func(_ *model.Record, row map[string]any) { delete(row, "v") }, session.Unreadable, true},
+		"another shape":   {func(rec *model.Record, _ map[string]any) { rec.Value = []byte(`["x"]`) }, session.Unreadable, false},
+		"another codec":   {func(rec *model.Record, _ map[string]any) { rec.Value, rec.Encoding = []byte("\x00gob"), "gob" }, session.Unreadable, false},
+		"no JSON":         {func(rec *model.Record, _ map[string]any) { rec.Value = rec.Value[:len(rec.Value)/2] }, session.Unreadable, false},
+		"another program": {func(rec *model.Record, _ map[string]any) { rec.Value = []byte(`{"v":1,"user":"root"}`) }, session.WrongSecret, false},
+		"unknown seal": {func(_ *model.Record, row map[string]any) {
+			row["sealKey"], row["sealed"] = "lost", []byte("x")
+		}, session.UnknownKey, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var seen events
+			k := sessiontest.New(t, &session.Options{OnEvent: seen.hook})
+			token := signIn(t, k, "", "alice", nil)
+			handle := alive(t, k, token).Handle
+			rewrite(t, k, token, tc.change)
+			seen.take()
+			for range 2 {
+				dead(t, k, token)
+				got := seen.take()
+				if len(got) != 1 || got[0].Reason != tc.reason || got[0].Handle != handle {
+					t.Fatalf("%+v", got)
+				}
+			}
+			fresh := do(t, k, token, func(u *unit) error { return note.Set(u, "v") })
+			if fresh == token || alive(t, k, fresh).Handle == handle {
+				t.Fatal("the row is in use")
+			}
+			if _, err := k.Backend.Get(t.Context(), k.Clock.Now(), handle); err != nil {
+				t.Fatal("the row was touched:", err)
+			}
+			do(t, k, token, func(u *unit) error { return u.s.SignOut(u) })
+			if _, err := k.Backend.Get(t.Context(), k.Clock.Now(), handle); (err != nil) != tc.signOut {
+				t.Fatal("after the sign-out:", err)
+			}
+			if n, err := k.Service.DestroyPrincipal(t.Context(), "alice"); err != nil || (n == 1) == tc.signOut {
+				t.Fatal(n, err)
+			}
+		})
+	}
+}
+
+// Bug: valery-barysok/session-file-store#21, valery-barysok/session-file-store#26
+func TestTornReadsAndEmptyIDsOpenNothing(t *testing.T) {
+	k := sessiontest.New(t, nil)
+	token := do(t, k, "", func(u *unit) error { return note.Set(u, "v") })
+	k.Backend.SetTamper(sessiontest.Torn)
+	dead(t, k, token)
+	k.Backend.SetTamper(nil)
+	alive(t, k, token)
+	k.Backend.Calls()
+	dead(t, k, "", ".", "."+token[23:], token[:23])
+	k.Backend.Assert(t, "none", "ids that are none")
+}
+
+func ring(t testing.TB, id string, fill byte) *session.Keyring {
+	t.Helper()
+	r, err := session.NewKeyring(id, slices.Repeat([]byte{fill}, session.KeySize))
+	ok(t, err)
+	return r
+}
+
+func TestKeyringRefusesWhatCannotWork(t *testing.T) {
+	key := slices.Repeat([]byte{1}, session.KeySize)
+	for _, tc := range []struct {
+		id  string
+		key []byte
+	}{{"", key}, {"a\x00", key}, {"é", key}, {"a", key[1:]}, {"a", nil}, {string(slices.Repeat([]byte("x"), 33)), key}} {
+		_, err := session.NewKeyring(tc.id, tc.key)
+		is(t, err, model.ErrInvalid)
+	}
+	r := ring(t, "a", 1)
+	is(t, r.Add("a", key), model.ErrExists)
+	is(t, r.Use("b"), model.ErrNotFound)
+	is(t, r.Remove("b"), model.ErrNotFound)
+	is(t, r.Remove("a"), model.ErrInvalid)
+	k := sessiontest.New(t, nil)
+	_, err := session.New(k.Backend, &session.Options{Pepper: true})
+	is(t, err, model.ErrInvalid)
+}

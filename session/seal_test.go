@@ -1,0 +1,131 @@
+package session_test
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sojourn-go/sojourn/model"
+	"github.com/sojourn-go/sojourn/session"
+	"github.com/sojourn-go/sojourn/session/sessiontest"
+)
+
+func sealKey(t testing.TB, k *sessiontest.Kit, token string) string {
+	t.Helper()
+	h, _, _ := strings.Cut(token, ".")
+	rec, err := k.Backend.Get(t.Context(), k.Clock.Now(), h)
+	ok(t, err)
+	if strings.Contains(string(rec.Value), "personal") {
+		t.Fatalf("in the clear: %s", rec.Value)
+	}
+	_, after, _ := strings.Cut(string(rec.Value), `"sealKey":"`)
+	id, _, _ := strings.Cut(after, `"`)
+	return id
+}
+
+// Bug: dotnet/aspnetcore#39807
+func TestKeysRotateLiveAndALostOneIsAnonymous(t *testing.T) {
+	var seen events
+	r := ring(t, "a", 1)
+	k := sessiontest.New(t, &session.Options{Keyring: r, Pepper: true, OnEvent: seen.hook})
+	has := func(token, want string) {
+		t.Helper()
+		do(t, k, token, func(u *unit) error {
+			v, _, err := note.Get(u)
+			if v != want {
+				t.Fatalf("%q, want %q", v, want)
+			}
+			return err
+		})
+	}
+	set := func(token, v string) string {
+		t.Helper()
+		return do(t, k, token, func(u *unit) error { return note.Set(u, v) })
+	}
+	one, two := set("", "personal 1"), set("", "personal 2")
+	if id := sealKey(t, k, one); id != "a" {
+		t.Fatal(id)
+	}
+	ok(t, r.Add("b", slices.Repeat([]byte{2}, session.KeySize)))
+	one = set(one, "personal 3")
+	if id := sealKey(t, k, one); id != "a" {
+		t.Fatal("a key that was only added seals:", id)
+	}
+	ok(t, r.Use("b"))
+	has(one, "personal 3") // a retired key opens,
+	if id := sealKey(t, k, one); id != "a" {
+		t.Fatal("reading sealed it anew:", id)
+	}
+	one = set(one, "personal 4") // and does not seal
+	if id := sealKey(t, k, one); id != "b" {
+		t.Fatal(id)
+	}
+	// The pepper of the secret changes when the secret does.
+	one = do(t, k, one, func(u *unit) error { return u.s.Rotate(u) })
+	ok(t, r.Remove("a"))
+	has(one, "personal 4")
+	seen.take()
+	dead(t, k, two)
+	if got := seen.take(); len(got) != 1 || got[0].Kind != session.Rejected || got[0].Reason != session.UnknownKey {
+		t.Fatalf("%+v", got)
+	}
+	// A ring without the key, as after a restart that lost it.
+	second, err := session.New(k.Backend, &session.Options{Clock: k.Clock, Keyring: ring(t, "c", 3), Logger: slog.New(slog.DiscardHandler)})
+	ok(t, err)
+	if i, err := second.Open(one).Info(t.Context()); err != nil || i.Handle != "" {
+		t.Fatal(i, err)
+	}
+	if n := fmt.Sprintf("%v %+v %#v %s", r, r, r, r); !strings.Contains(n, "keyring(b of") || strings.Contains(n, "\x02\x02") {
+		t.Fatal(n)
+	}
+}
+
+func TestSealedDataOpensInItsOwnRowOnly(t *testing.T) {
+	k := sessiontest.New(t, &session.Options{Keyring: ring(t, "a", 1)})
+	rich := do(t, k, "", func(u *unit) error { return note.Set(u, "personal 1000000") })
+	poor := do(t, k, "", func(u *unit) error { return note.Set(u, "personal 1") })
+	var sealed any
+	rewrite(t, k, rich, func(_ *model.Record, row map[string]any) { sealed = row["sealed"]; row["name"] = "read" })
+	rewrite(t, k, poor, func(_ *model.Record, row map[string]any) { row["sealed"] = sealed })
+	alive(t, k, rich)
+	dead(t, k, poor)
+	// The same nonce is never used twice, and no data is nothing to seal.
+	seen := map[string]bool{}
+	token := rich
+	for i := range 200 {
+		token = do(t, k, token, func(u *unit) error { return note.Set(u, fmt.Sprint("personal ", i%2)) })
+		rewrite(t, k, token, func(_ *model.Record, row map[string]any) {
+			nonce := row["sealed"].(string)[:16]
+			if seen[nonce] {
+				t.Fatal("a nonce twice")
+			}
+			seen[nonce] = true
+			row["name"] = fmt.Sprint(i)
+		})
+	}
+	token = do(t, k, token, func(u *unit) error { return note.Delete(u) })
+	if id := sealKey(t, k, token); id != "" {
+		t.Fatal(id)
+	}
+}
+
+func TestSealingMayBeginWithRowsInTheClear(t *testing.T) {
+	k := sessiontest.New(t, nil)
+	token := do(t, k, "", func(u *unit) error { return note.Set(u, "before") })
+	svc, err := session.New(k.Backend, &session.Options{Clock: k.Clock, Keyring: ring(t, "a", 1), Pepper: true})
+	ok(t, err)
+	s := svc.Open(token)
+	ctx := session.NewContext(t.Context(), s)
+	if v, _, err := note.Get(ctx); err != nil || v != "before" {
+		t.Fatal(v, err)
+	}
+	ok(t, note.Set(ctx, "personal"))
+	_, err = s.Commit(ctx)
+	ok(t, err)
+	if id := sealKey(t, k, token); id != "a" {
+		t.Fatal(id)
+	}
+	dead(t, k, token) // without the ring
+}
