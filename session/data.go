@@ -53,6 +53,9 @@ func replaced(ops []op, o op) []op {
 // replay applies the changes, in order, to another state of the data, which it
 // leaves alone. An update runs anew; its error ends the replay.
 func replay(base map[string]json.RawMessage, ops []op) (map[string]json.RawMessage, error) {
+	if len(ops) == 0 {
+		return base, nil
+	}
 	data := maps.Clone(base)
 	if data == nil {
 		data = make(map[string]json.RawMessage, len(ops))

@@ -44,14 +44,19 @@ func (s *Session) Commit(ctx context.Context) (Credential, error) {
 }
 
 func (s *Session) persist(ctx context.Context, last bool) (Credential, error) {
-	work, done, err := s.begun(ctx)
+	err := s.enterDetached(ctx)
 	if err != nil {
 		return Credential{}, err
 	}
-	defer done()
+	defer s.leave()
 	if last {
 		s.mark(func() { s.committed = true })
 	}
+	if s.quiet() {
+		return s.cred, nil
+	}
+	work, cancel := s.svc.detached(ctx)
+	defer cancel()
 	if err = s.finishEnded(work); err == nil && s.loaded {
 		err = s.flush(work, nil)
 	}
@@ -61,6 +66,20 @@ func (s *Session) persist(ctx context.Context, last bool) (Credential, error) {
 		err = s.loadErr
 	}
 	return s.cred, err
+}
+
+// quiet reports whether there is nothing to write, which most requests end
+// with. The caller has the turn.
+func (s *Session) quiet() bool {
+	if !s.loaded || s.loadErr != nil || !s.stored || len(s.ended)+len(s.ops)+len(s.edits) > 0 {
+		return false
+	}
+	d, err := s.next(&s.item, nil)
+	if err != nil || d.write {
+		return false
+	}
+	_, due := s.item.Value.due(s.svc.now(), s.item.ExpiresAt, touchEvery(&s.item.Value, s.svc.policy))
+	return !due
 }
 
 // finishEnded deletes the rows that were signed out.

@@ -222,13 +222,26 @@ func (s *Session) change(ctx context.Context) (context.Context, func(), error) {
 
 // begun is change without the loading.
 func (s *Session) begun(ctx context.Context) (context.Context, func(), error) {
-	wait, stop := s.svc.detached(ctx)
-	defer stop()
-	if err := s.enter(wait); err != nil {
-		return nil, nil, fmt.Errorf("session: busy with another change: %w", err)
+	if err := s.enterDetached(ctx); err != nil {
+		return nil, nil, err
 	}
 	work, cancel := s.svc.detached(ctx)
 	return work, func() { cancel(); s.leave() }, nil
+}
+
+// enterDetached waits for the session's turn without the caller's context.
+func (s *Session) enterDetached(ctx context.Context) error {
+	select {
+	case s.turn <- struct{}{}:
+		return nil
+	default:
+	}
+	wait, stop := s.svc.detached(ctx)
+	defer stop()
+	if err := s.enter(wait); err != nil {
+		return fmt.Errorf("session: busy with another change: %w", err)
+	}
+	return nil
 }
 
 // ensure loads the session unless it is.

@@ -28,6 +28,7 @@ var encoding = base64.RawURLEncoding.Strict()
 type token struct {
 	handle string
 	secret [secretBytes]byte
+	sum    []byte // the hash of the secret
 }
 
 // newHandle returns 128 random bits. crypto/rand.Read cannot fail since Go
@@ -41,16 +42,20 @@ func newHandle() string {
 func newToken(handle string) token {
 	t := token{handle: handle}
 	_, _ = rand.Read(t.secret[:])
-	return t
+	return hashed(t)
 }
 
 func (t *token) text() string { return t.handle + "." + encoding.EncodeToString(t.secret[:]) }
 
 // hash is what the row keeps of the secret. The secret has 256 random bits, so
 // a plain hash cannot be searched.
-func (t *token) hash() []byte {
+func (t *token) hash() []byte { return t.sum }
+
+// hashed returns the token with its hash, which each request compares several times.
+func hashed(t token) token {
 	h := sha256.Sum256(t.secret[:])
-	return h[:]
+	t.sum = h[:]
+	return t
 }
 
 // parseToken reports whether s has the form of a token.
@@ -63,20 +68,23 @@ func parseToken(s string) (token, bool) {
 		return token{}, false
 	}
 	t := token{handle: handle}
-	b, err := encoding.DecodeString(secret)
-	if err != nil || len(b) != secretBytes {
+	var text [secretLen]byte // on the stack, as every request parses a token
+	copy(text[:], secret)
+	if n, err := encoding.Decode(t.secret[:], text[:]); err != nil || n != secretBytes {
 		return token{}, false
 	}
-	copy(t.secret[:], b)
-	return t, true
+	return hashed(t), true
 }
 
 func isHandle(s string) bool {
 	if len(s) != handleLen {
 		return false
 	}
-	b, err := encoding.DecodeString(s)
-	return err == nil && len(b) == handleBytes
+	var text [handleLen]byte
+	copy(text[:], s)
+	var b [handleBytes]byte
+	n, err := encoding.Decode(b[:], text[:])
+	return err == nil && n == handleBytes
 }
 
 func equalHash(a, b []byte) bool { return len(b) > 0 && subtle.ConstantTimeCompare(a, b) == 1 }
