@@ -16,6 +16,10 @@ type Case struct {
 	Where string   // file:line
 	needs need
 	run   func(*C)
+
+	// serial cases run alone, after all others: they look at what the whole
+	// process does.
+	serial bool
 }
 
 // need is what a case cannot do without.
@@ -48,12 +52,13 @@ func Cases() []Case {
 	var all []Case
 	for _, g := range [][]Case{
 		getCases(), createCases(), updateCases(), compareCases(), upsertCases(),
-		touchCases(), deleteCases(), instantCases(),
-		pageCases(), labelCases(), countCases(), sweepCases(),
+		touchCases(), deleteCases(), hintCases(), instantCases(),
+		pageCases(), tokenCases(), labelCases(), countCases(), sweepCases(), eachCases(),
 		idCases(), inputCases(), errorCases(), contextCases(), closeCases(),
-		storageCases(), corruptCases(), lostCases(),
-		valueCases(), mutateCases(), partialCases(), takeCases(), manyCases(), storeCases(),
-		concurrencyCases(), historyCases(), sequenceCases(),
+		storageCases(), corruptCases(), lostCases(), betweenCases(), arrivalCases(),
+		valueCases(), mutateCases(), partialCases(), takeCases(), manyCases(), batchCases(), storeCases(), frontCases(), sealCases(),
+		concurrencyCases(), churnCases(), historyCases(), sequenceCases(),
+		leakCases(),
 	} {
 		all = append(all, g...)
 	}
@@ -77,6 +82,14 @@ func thatSweeps(name, rules string, run func(*C)) Case { return newCase(name, ru
 func thatLoses(name, rules string, run func(*C)) Case  { return newCase(name, rules, needLoss, run) }
 func thatDamages(name, rules string, run func(*C)) Case {
 	return newCase(name, rules, needDamage, run)
+}
+
+// alone makes the cases serial.
+func alone(cases []Case) []Case {
+	for i := range cases {
+		cases[i].serial = true
+	}
+	return cases
 }
 
 func newCase(name, rules string, n need, run func(*C)) Case {

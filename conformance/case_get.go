@@ -61,6 +61,28 @@ func getCases() []Case {
 			c.ok(other.Delete(c.ctx(), c.now, "a", model.Live, model.Record{}), "delete on the other node")
 			c.gone("a")
 		}),
+		that("SeesAnotherNodesTouchesAndLabels", "R1 R46", func(c *C) {
+			other := c.second()
+			r := c.put(c.labelled("a", "1", "ann", time.Hour))
+			c.getFrom(other, "a") // what a node has read is no reason not to look
+			r.ExpiresAt = c.in(2 * time.Hour)
+			_, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", Mode: expiry.Set, ExpiresAt: r.ExpiresAt})
+			c.ok(err, "touch")
+			c.sameHead(c.getFrom(other, "a"), r)
+			next := c.labelled("a", "2", "bob", time.Hour)
+			_, err = c.write(next, model.Live, model.Record{})
+			c.ok(err, "update")
+			for p, want := range map[string]int{"ann": 0, "bob": 1} {
+				n, err := expiry.Count(c.ctx(), other, c.now, "principal", p)
+				c.ok(err, "count on the other node")
+				if n != want {
+					c.fail("%d counted under %q on the other node, want %d", n, p, want)
+				}
+			}
+			c.del("a")
+			out := expiry.GetMany(c.ctx(), other, c.now, []string{"a"})
+			c.is(out[0].Err, model.ErrNotFound, "get among many on the other node")
+		}),
 		that("OutlivesTheNodeThatWrote", "R1", func(c *C) {
 			first := c.second()
 			r := c.rec("a", "1", time.Hour)

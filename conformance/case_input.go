@@ -1,7 +1,6 @@
 package conformance
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -299,82 +298,6 @@ func errorCases() []Case {
 			for _, err := range []error{exists, corrupt, invalid, missing} {
 				if err == nil || strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), "918273645") {
 					c.fail("the error is: %v", err)
-				}
-			}
-		}),
-	)
-}
-
-func contextCases() []Case {
-	return group("Context",
-		that("EndedBeforeGivesItsErrorAlone", "R9", func(c *C) {
-			r := c.put(c.rec("a", "1", time.Hour))
-			ctx, cancel := context.WithCancel(c.ctx())
-			cancel()
-			_, get := c.b.Get(ctx, c.now, "a")
-			_, create := c.b.Write(ctx, c.now, expiry.Write{Record: c.rec("b", "1", time.Hour), Cond: model.Absent})
-			_, update := c.b.Write(ctx, c.now, expiry.Write{Record: c.rec("a", "2", time.Hour), Cond: model.Live})
-			_, touch := c.b.Touch(ctx, c.now, expiry.Touch{ID: "a", Mode: expiry.Set, ExpiresAt: c.in(3 * time.Hour)})
-			_, page := c.b.Page(ctx, c.now, expiry.Query{Limit: 1})
-			_, sweep := c.b.DeleteExpired(ctx, c.now, 1, nil)
-			for op, err := range map[string]error{
-				"Get": get, "create": create, "update": update, "Touch": touch, "Page": page, "DeleteExpired": sweep,
-				"Delete": c.b.Delete(ctx, c.now, "a", model.Live, model.Record{}),
-			} {
-				if !errors.Is(err, context.Canceled) {
-					c.fail("%s: %v", op, err)
-				}
-				if kind := model.KindOf(err); kind != nil {
-					c.fail("%s: %v matches %v beside the context's error", op, err, kind)
-				}
-			}
-			c.holds(r)
-			c.gone("b")
-		}),
-		that("EndedBeforeThroughTheStoreGivesItsErrorAlone", "R9", func(c *C) {
-			s := storeOf[doc](c, nil)
-			ctx, cancel := context.WithDeadline(c.ctx(), time.Unix(1, 0))
-			defer cancel()
-			_, create := s.Create(ctx, "a", doc{}, nil)
-			_, many := s.GetMany(ctx, []string{"a"})
-			_, bulk := s.Bulk(ctx, []expiry.Op[doc]{{Kind: expiry.OpCreate, ID: "a"}})
-			_, byLabel := s.DeleteByLabel(ctx, "principal", "x")
-			for op, err := range map[string]error{"Create": create, "GetMany": many, "Bulk": bulk, "DeleteByLabel": byLabel, "Ping": s.Ping(ctx)} {
-				if !errors.Is(err, context.DeadlineExceeded) || model.KindOf(err) != nil {
-					c.fail("%s: %v", op, err)
-				}
-			}
-			c.gone("a")
-		}),
-		that("CanceledUnderWayLeavesAWholeRecord", "R10 R23", func(c *C) {
-			// Whenever the context ends, the record is there with its expiry or
-			// not at all, and the error says which is possible.
-			for i := range 20 {
-				id := fmt.Sprint("id", i)
-				ctx, cancel := context.WithCancel(c.ctx())
-				r := c.rec(id, strings.Repeat("v", 4096), time.Hour)
-				done := make(chan error, 1)
-				go func() {
-					_, err := c.b.Write(ctx, c.now, expiry.Write{Record: r.Clone(), Cond: model.Absent})
-					done <- err
-				}()
-				for range i * 50 {
-					_ = model.NewRevision()
-				}
-				cancel()
-				err := <-done
-				switch {
-				case err == nil:
-					c.holds(r)
-				case !errors.Is(err, context.Canceled):
-					c.fail("a canceled create: %v", err)
-				case model.KindOf(err) == nil:
-					c.gone(id)
-				default:
-					c.is(err, model.ErrUnknown, "a canceled create")
-					if got, err := c.b.Get(c.ctx(), c.now, id); err == nil {
-						c.sameHead(got, r)
-					}
 				}
 			}
 		}),

@@ -1,6 +1,9 @@
 package conformance
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -82,6 +85,61 @@ func closeCases() []Case {
 			wg.Wait()
 			_, err := b.Get(c.ctx(), c.now, "a")
 			c.is(err, model.ErrClosed, "get after close")
+		}),
+		that("EndsBatchesAndStorageCallsToo", "R59", func(c *C) {
+			r := c.put(c.rec("a", "1", time.Hour))
+			b := c.second()
+			c.ok(b.Close(), "close")
+			for i, o := range append(
+				expiry.GetMany(c.ctx(), b, c.now, []string{"a", "b"}),
+				expiry.WriteMany(c.ctx(), b, c.now, []expiry.BatchOp{writing(c.rec("b", "1", 0), model.Always, model.Record{}), removing("a", model.Live, r)})...,
+			) {
+				c.is(o.Err, model.ErrClosed, "outcome %d after Close", i)
+			}
+			if m, ok := b.(expiry.StorageManager); ok {
+				c.is(m.CreateStorage(c.ctx()), model.ErrClosed, "CreateStorage after Close")
+				c.is(m.DeleteStorage(c.ctx()), model.ErrClosed, "DeleteStorage after Close")
+			}
+			_, page := b.Page(c.ctx(), c.now, expiry.Query{Label: "principal", Value: "ann", Limit: 1})
+			c.is(page, model.ErrClosed, "page by label after Close")
+			_, err := b.DeleteExpired(c.ctx(), c.now, 1, func(model.Record) error { c.fail("announced after Close"); return nil })
+			c.is(err, model.ErrClosed, "announcing sweep after Close")
+			c.holds(r)
+			c.gone("b")
+		}),
+		thatSweeps("UnderASweeperEndsItsSweepsNotItsLife", "R59 R58", func(c *C) {
+			// The backend closes while a sweeper runs: its sweeps fail, and it
+			// still ends when told.
+			b := c.second()
+			swept := make(chan error)
+			ctx, cancel := context.WithCancel(c.ctx())
+			sweeper, err := expiry.NewSweeper(storeOn[any](c, b, nil), &expiry.SweeperOptions{
+				Interval: time.Millisecond,
+				OnSwept: func(_ expiry.Swept, err error) {
+					select {
+					case swept <- err:
+					case <-ctx.Done():
+					}
+				},
+			})
+			c.ok(err, "NewSweeper")
+			done := make(chan error, 1)
+			go func() { done <- sweeper.Run(ctx) }()
+			c.ok(<-swept, "sweep before Close")
+			c.ok(b.Close(), "close under a sweeper")
+			var last error
+			for range 3 { // one may have been under way
+				last = <-swept
+			}
+			c.is(last, model.ErrClosed, "sweep after Close")
+			cancel()
+			for i, err := range c.together(100, func(int) error { return sweeper.Close() }) {
+				c.ok(err, "close %d of the sweeper", i)
+			}
+			if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+				c.fail("Run: %v", err)
+			}
+			c.put(c.rec("a", "1", time.Hour))
 		}),
 		that("ThroughTheStore", "R58 R59", func(c *C) {
 			s := storeOn[doc](c, c.second(), nil)
@@ -178,243 +236,92 @@ func storageCases() []Case {
 				c.fail("this store's sweep removed %d, want its own 1", n)
 			}
 		}),
-		that("AnswersAPing", "R57", func(c *C) { c.ok(expiry.Ping(c.ctx(), c.b, c.now), "ping") }),
-	)
-}
-
-// damage is what may be found where a record should be.
-func damage() map[string][]byte {
-	return map[string][]byte{
-		"nothing":      {},
-		"one byte":     {'S'},
-		"text":         []byte("not a record"),
-		"JSON":         []byte(`{"id":"a"}`),
-		"zeros":        make([]byte, 200),
-		"high bytes":   []byte("\xff\xfe\xfd\xfc\xff\xfe\xfd\xfc\xff\xfe\xfd\xfc\xff\xfe\xfd\xfc\xff\xfe\xfd\xfc\xff\xfe\xfd\xfc\xff\xfe\xfd\xfc\xff\xfe\xfd\xfc\xff\xfe\xfd\xfc"),
-		"long foreign": []byte("S\x00SJN\x01" + string(make([]byte, 2000))),
-	}
-}
-
-func corruptCases() []Case {
-	return group("Corrupt",
-		thatDamages("IsAnErrorForThatIDAlone", "R5", func(c *C) {
-			good := c.put(c.rec("good", "1", time.Hour))
-			for what, data := range damage() {
-				c.put(c.rec("bad "+what, "1", time.Hour))
-				c.h.Damage(c.TB, c.name, "bad "+what, data)
-				_, err := c.b.Get(c.ctx(), c.now, "bad "+what)
-				c.is(err, model.ErrCorrupt, "get of %s", what)
+		that("DeletedOnOneNodeIsEmptyOnTheOther", "R86 R1", func(c *C) {
+			if _, ok := c.b.(expiry.StorageManager); !ok {
+				c.ok(expiry.DeleteStorage(c.ctx(), c.b), "DeleteStorage where nothing is made")
+				return
 			}
-			c.holds(good)
-		}),
-		thatDamages("IsNeverOverwrittenByAnUpdate", "R5", func(c *C) {
-			for what, data := range damage() {
-				old := c.put(c.rec(what, "1", time.Hour))
-				c.h.Damage(c.TB, c.name, what, data)
-				_, err := c.write(c.rec(what, "2", time.Hour), model.Live, model.Record{})
-				c.is(err, model.ErrCorrupt, "update of %s", what)
-				_, err = c.write(c.rec(what, "2", time.Hour), model.Match, old)
-				c.is(err, model.ErrCorrupt, "compare-and-set of %s", what)
-				_, err = c.write(c.rec(what, "2", time.Hour), model.Absent, model.Record{})
-				c.is(err, model.ErrCorrupt, "create over %s", what)
-				_, err = c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: what, Mode: expiry.Set, ExpiresAt: c.in(2 * time.Hour)})
-				c.is(err, model.ErrCorrupt, "touch of %s", what)
-				c.is(c.b.Delete(c.ctx(), c.now, what, model.Live, model.Record{}), model.ErrCorrupt, "delete of %s", what)
-				_, err = c.b.Get(c.ctx(), c.now, what)
-				c.is(err, model.ErrCorrupt, "get of %s afterwards", what)
-			}
-		}),
-		thatDamages("GivesWayToAnUpsert", "R5 R22", func(c *C) {
-			for what, data := range damage() {
-				c.put(c.labelled(what, "1", "ann", time.Hour))
-				c.h.Damage(c.TB, c.name, what, data)
-				r := c.labelled(what, "2", "bob", time.Hour)
-				_, err := c.write(r, model.Always, model.Record{})
-				c.ok(err, "upsert over %s", what)
-				c.holds(r)
-			}
-			c.ids(c.bearers("ann"))
-			if n := len(c.bearers("bob")); n != len(damage()) {
-				c.fail("%d records listed, want %d", n, len(damage()))
-			}
-		}),
-		thatDamages("IsNamedByAListingThatGoesOn", "R49", func(c *C) {
-			ids := c.fill(20, "", time.Hour)
-			c.h.Damage(c.TB, c.name, ids[3], []byte("not a record"))
-			c.h.Damage(c.TB, c.name, ids[11], []byte{})
-			got, corrupt := c.listAll(expiry.Query{})
-			if len(got) != 18 {
-				c.fail("%d records listed, want 18", len(got))
-			}
-			if len(corrupt) != 2 {
-				c.fail("%q named as corrupt, want two", corrupt)
-			}
-		}),
-		thatDamages("IsReportedByADeleteByLabel", "R78 R49", func(c *C) {
-			ids := c.fill(6, "ann", time.Hour)
-			c.h.Damage(c.TB, c.name, ids[2], []byte("not a record"))
-			n, err := storeOf[any](c, nil).DeleteByLabel(c.ctx(), "principal", "ann")
-			c.is(err, model.ErrCorrupt, "DeleteByLabel over a damaged record")
-			if n != 5 {
-				c.fail("%d removed, want the 5 that could be read", n)
-			}
-			_, err = c.b.Get(c.ctx(), c.now, ids[2])
-			c.is(err, model.ErrCorrupt, "get of the damaged one")
-		}),
-		thatDamages("IsLeftByASweepThatGoesOn", "R5 R50", func(c *C) {
-			ids := c.fill(20, "", time.Minute)
-			c.h.Damage(c.TB, c.name, ids[7], []byte("not a record"))
-			c.advance(time.Minute)
-			n := 0
-			for range 5 {
-				s, err := c.b.DeleteExpired(c.ctx(), c.now, 100, nil)
-				c.ok(err, "sweep")
-				n += s.Removed
-			}
-			if n != 19 {
-				c.fail("%d removed, want 19", n)
-			}
-			_, err := c.b.Get(c.ctx(), c.now, ids[7])
-			c.is(err, model.ErrCorrupt, "get of the damaged one")
-		}),
-		that("IsAValueOfAnotherType", "R64", func(c *C) {
-			words := storeOf[string](c, nil)
-			_, err := words.Create(c.ctx(), "a", "text", nil)
-			c.ok(err, "create")
-			docs := storeOf[doc](c, nil)
-			_, err = docs.Get(c.ctx(), "a")
-			c.is(err, model.ErrCorrupt, "get as another type")
-			_, err = docs.Mutate(c.ctx(), "a", func(*doc) error { return nil }, nil)
-			c.is(err, model.ErrCorrupt, "mutate as another type")
-			it, err := words.Get(c.ctx(), "a")
-			c.ok(err, "get as the type it is")
-			if it.Value != "text" {
-				c.fail("the value became %q", it.Value)
-			}
-		}),
-		that("IsAnotherEncoding", "R64", func(c *C) {
-			r := c.rec("a", `{"n":1}`, time.Hour)
-			r.Encoding = "other"
-			c.put(r)
-			_, err := storeOf[doc](c, nil).Get(c.ctx(), "a")
-			c.is(err, model.ErrCorrupt, "get of another encoding")
+			other := c.second()
+			c.put(c.labelled("a", "1", "ann", time.Hour))
+			c.getFrom(other, "a")
+			c.ok(expiry.DeleteStorage(c.ctx(), c.b), "DeleteStorage")
+			c.ok(expiry.CreateStorage(c.ctx(), c.b), "CreateStorage")
+			_, err := other.Get(c.ctx(), c.now, "a")
+			c.is(err, model.ErrNotFound, "get on the other node")
+			r := c.labelled("a", "2", "bob", time.Hour)
+			_, err = other.Write(c.ctx(), c.now, expiry.Write{Record: r.Clone(), Cond: model.Absent})
+			c.ok(err, "create on the other node")
 			c.holds(r)
+			c.ids(c.bearers("ann"))
+			c.ids(c.bearers("bob"), "a")
 		}),
-		thatPages("ValueIsYieldedWithItsErrorAndTheListingGoesOn", "R49 R64", func(c *C) {
-			s := storeOf[doc](c, nil)
-			for _, id := range []string{"a", "b", "c"} {
-				_, err := s.Create(c.ctx(), id, doc{}, nil)
-				c.ok(err, "create")
+		that("MadeAnewKeepsEveryPromise", "R86 R16 R46", func(c *C) {
+			// What CreateStorage made the first time is there again: one winner
+			// of many creates, listings by label, sweeps.
+			c.put(c.labelled("a", "1", "ann", time.Hour))
+			for range 2 {
+				c.ok(expiry.DeleteStorage(c.ctx(), c.b), "DeleteStorage")
+				c.ok(expiry.CreateStorage(c.ctx(), c.b), "CreateStorage")
 			}
-			c.put(c.rec("bad", `"text"`, time.Hour))
-			good, bad := 0, 0
-			for it, err := range s.All(c.ctx(), nil) {
-				if err != nil {
-					c.is(err, model.ErrCorrupt, "listing")
-					if it.ID != "bad" {
-						c.fail("%q is yielded with an error", it.ID)
+			wins := c.race(16, func(int) error {
+				_, err := c.write(c.labelled("b", "2", "ann", time.Minute), model.Absent, model.Record{})
+				return err
+			}, model.ErrExists)
+			if wins != 1 {
+				c.fail("%d of 16 creates succeeded", wins)
+			}
+			if _, ok := c.bearers("ann")["b"]; !ok {
+				c.fail("what was created is not listed under its label")
+			}
+			c.advance(time.Minute)
+			if n := c.sweep(10); n != 1 {
+				c.fail("%d removed by a sweep, want 1", n)
+			}
+		}),
+		that("DeletedBesideEveryCallEndsUsable", "R86 R62", func(c *C) {
+			// What a call finds that meets a storage under way is not said, but
+			// its error has a kind; and what is made anew afterwards is empty.
+			if _, ok := c.b.(expiry.StorageManager); !ok {
+				c.ok(expiry.DeleteStorage(c.ctx(), c.b), "DeleteStorage where nothing is made")
+				return
+			}
+			other := c.second()
+			for i, err := range c.together(6, func(who int) error {
+				for i := range 10 {
+					id := fmt.Sprint("id", i)
+					var err error
+					switch who {
+					case 0:
+						if i%5 == 0 {
+							err = errors.Join(expiry.DeleteStorage(c.ctx(), other), expiry.CreateStorage(c.ctx(), other))
+						}
+					case 1:
+						_, err = c.write(c.labelled(id, "v", "ann", time.Hour), model.Always, model.Record{})
+					case 2:
+						_, err = c.b.Get(c.ctx(), c.now, id)
+					case 3:
+						_, err = c.b.Page(c.ctx(), c.now, expiry.Query{Label: "principal", Value: "ann", Limit: 3})
+					case 4:
+						_, err = c.b.DeleteExpired(c.ctx(), c.now, 5, nil)
+					case 5:
+						_, err = expiry.Count(c.ctx(), c.b, c.now, "", "")
 					}
-					bad++
-					continue
+					if err != nil && model.KindOf(err) == nil {
+						return err
+					}
 				}
-				good++
-			}
-			if good != 3 || bad != 1 {
-				c.fail("%d good and %d bad, want 3 and 1", good, bad)
-			}
-		}),
-	)
-}
-
-func lostCases() []Case {
-	return group("Lost",
-		thatLoses("WriteIsUnknown", "R11", func(c *C) {
-			old := c.put(c.rec("a", "1", time.Hour))
-			lose := func() { c.Helper(); c.h.LoseNext(c.TB, c.b) }
-			lose()
-			_, err := c.write(c.rec("b", "1", time.Hour), model.Absent, model.Record{})
-			c.is(err, model.ErrUnknown, "create")
-			lose()
-			_, err = c.write(c.rec("a", "2", time.Hour), model.Match, old)
-			c.is(err, model.ErrUnknown, "compare-and-set")
-			lose()
-			_, err = c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", Mode: expiry.Set, ExpiresAt: c.in(2 * time.Hour)})
-			c.is(err, model.ErrUnknown, "touch")
-			lose()
-			c.is(c.b.Delete(c.ctx(), c.now, "a", model.Live, model.Record{}), model.ErrUnknown, "delete")
-		}),
-		thatLoses("CreateIsRecognised", "R67 R12", func(c *C) {
-			s := storeOf[doc](c, nil)
-			c.h.LoseNext(c.TB, c.b)
-			it, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
-			c.ok(err, "create with a lost answer")
-			if got := c.get("a"); got.Rev != it.Revision {
-				c.fail("revision %v is stored, %v was answered", got.Rev, it.Revision)
-			}
-		}),
-		thatLoses("UpdateIsRecognised", "R67 R12", func(c *C) {
-			s := storeOf[doc](c, nil)
-			_, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
-			c.ok(err, "create")
-			c.h.LoseNext(c.TB, c.b)
-			it, err := s.Update(c.ctx(), "a", doc{N: 2}, nil)
-			c.ok(err, "update with a lost answer")
-			if got := c.get("a"); got.Rev != it.Revision {
-				c.fail("revision %v is stored, %v was answered", got.Rev, it.Revision)
-			}
-		}),
-		thatLoses("CompareAndSetIsRecognised", "R67 R12", func(c *C) {
-			s := storeOf[doc](c, nil)
-			it, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
-			c.ok(err, "create")
-			c.h.LoseNext(c.TB, c.b)
-			it, err = s.Update(c.ctx(), "a", doc{N: 2}, &expiry.WriteOptions{If: it.Version()})
-			c.ok(err, "compare-and-set with a lost answer")
-			if got := c.get("a"); got.Rev != it.Revision {
-				c.fail("revision %v is stored, %v was answered", got.Rev, it.Revision)
-			}
-		}),
-		thatLoses("TouchIsRecognised", "R67", func(c *C) {
-			s := storeOf[doc](c, nil)
-			_, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
-			c.ok(err, "create")
-			c.h.LoseNext(c.TB, c.b)
-			it, err := s.Touch(c.ctx(), "a", expiry.At(c.in(time.Hour)), nil)
-			c.ok(err, "touch with a lost answer")
-			if !it.ExpiresAt.Equal(c.in(time.Hour)) {
-				c.fail("the answer is %v", it.ExpiresAt)
-			}
-		}),
-		thatLoses("MutateAppliesOnce", "R67 R72", func(c *C) {
-			s := storeOf[doc](c, nil)
-			_, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
-			c.ok(err, "create")
-			armed := false
-			it, err := s.Mutate(c.ctx(), "a", func(d *doc) error {
-				if !armed {
-					armed = true
-					c.h.LoseNext(c.TB, c.b)
-				}
-				d.N++
 				return nil
-			}, nil)
-			c.ok(err, "mutate with a lost answer")
-			if it.Value.N != 2 {
-				c.fail("answered %d, want 2", it.Value.N)
+			}) {
+				c.ok(err, "goroutine %d", i)
 			}
-			got, err := s.Get(c.ctx(), "a")
-			c.ok(err, "get")
-			if got.Value.N != 2 {
-				c.fail("stored %d, want 2", got.Value.N)
-			}
+			c.ok(expiry.DeleteStorage(c.ctx(), c.b), "DeleteStorage")
+			c.ok(expiry.CreateStorage(c.ctx(), c.b), "CreateStorage")
+			c.ids(c.list(expiry.Query{}))
+			c.ids(c.bearers("ann"))
+			r := c.put(c.labelled("id1", "2", "ann", time.Hour))
+			c.holds(r)
+			c.ids(c.bearers("ann"), "id1")
 		}),
-		thatLoses("DeleteIsUnknownAndNothingRevives", "R11 R4", func(c *C) {
-			s := storeOf[doc](c, nil)
-			_, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
-			c.ok(err, "create")
-			c.h.LoseNext(c.TB, c.b)
-			c.is(s.Delete(c.ctx(), "a", nil), model.ErrUnknown, "delete with a lost answer")
-			c.gone("a")
-		}),
+		that("AnswersAPing", "R57", func(c *C) { c.ok(expiry.Ping(c.ctx(), c.b, c.now), "ping") }),
 	)
 }

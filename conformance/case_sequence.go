@@ -18,6 +18,7 @@ import (
 // the contract's own decisions, and compares every answer.
 type sequence struct {
 	c      *C
+	nodes  []expiry.ModelExpirySupport
 	prefix string
 	model  map[string]model.Record
 	past   []model.Revision // revisions that were once in force
@@ -25,6 +26,11 @@ type sequence struct {
 
 func (s *sequence) id(t *rapid.T) string {
 	return s.prefix + rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(t, "id")
+}
+
+// node is the one that makes the call.
+func (s *sequence) node(t *rapid.T) expiry.ModelExpirySupport {
+	return s.nodes[rapid.IntRange(0, len(s.nodes)-1).Draw(t, "node")]
 }
 
 func (s *sequence) cur(id string) *model.Record {
@@ -60,8 +66,8 @@ func (s *sequence) same(t *rapid.T, got, want error, what string) bool {
 	return want == nil
 }
 
-func (s *sequence) write(t *rapid.T) {
-	c, id := s.c, s.id(t)
+// drawWrite is any write of the id.
+func (s *sequence) drawWrite(t *rapid.T, id string) expiry.Write {
 	w := expiry.Write{Cond: rapid.SampledFrom([]model.Cond{model.Always, model.Absent, model.Live, model.Match}).Draw(t, "condition")}
 	w.Record = model.Record{ID: id, Rev: model.NewRevision(), Encoding: "json", ExpiresAt: s.expiry(t)}
 	w.Value = []byte(rapid.StringN(0, 20, 60).Draw(t, "value"))
@@ -75,15 +81,91 @@ func (s *sequence) write(t *rapid.T) {
 	if w.Cond == model.Match {
 		w.Prev.Rev = s.rev(t, id)
 	}
-	cur := s.cur(id)
-	want := expiry.Judge(c.now, cur, w.Cond, w.Prev.Rev)
-	got, err := c.b.Write(c.ctx(), c.now, w)
-	if s.same(t, err, want, fmt.Sprintf("write under %v of %q", w.Cond, id)) {
+	return w
+}
+
+// wrote compares the answer to a write with the model's, which it changes.
+func (s *sequence) wrote(t *rapid.T, w expiry.Write, got model.Record, err error) {
+	cur := s.cur(w.ID)
+	want := expiry.Judge(s.c.now, cur, w.Cond, w.Prev.Rev)
+	if s.same(t, err, want, fmt.Sprintf("write under %v of %q", w.Cond, w.ID)) {
 		next := w.Result(cur)
 		next = next.Clone()
-		s.model[id] = next
+		s.model[w.ID] = next
 		s.past = append(s.past, next.Rev)
-		c.sameHead(got, next)
+		s.c.sameHead(got, next)
+	}
+}
+
+func (s *sequence) write(t *rapid.T) {
+	w := s.drawWrite(t, s.id(t))
+	got, err := s.node(t).Write(s.c.ctx(), s.c.now, w)
+	s.wrote(t, w, got, err)
+}
+
+// batch is some writes and deletes of distinct ids.
+func (s *sequence) batch(t *rapid.T) {
+	c := s.c
+	var ops []expiry.BatchOp
+	for _, id := range []string{"a", "b", "c", "d"} {
+		id = s.prefix + id
+		switch rapid.IntRange(0, 3).Draw(t, "operation") {
+		case 0:
+		case 1:
+			d := expiry.Delete{ID: id, Cond: model.Live}
+			if rapid.Bool().Draw(t, "at a revision") {
+				d.Cond, d.Prev.Rev = model.Match, s.rev(t, id)
+			}
+			ops = append(ops, expiry.BatchOp{Delete: &d})
+		default:
+			w := s.drawWrite(t, id)
+			ops = append(ops, expiry.BatchOp{Write: &w})
+		}
+	}
+	out := expiry.WriteMany(c.ctx(), s.node(t), c.now, ops)
+	if len(out) != len(ops) {
+		t.Fatalf("%s\n  %d outcomes for %d operations", c.describe(), len(out), len(ops))
+	}
+	for i, op := range ops {
+		if op.Write != nil {
+			s.wrote(t, *op.Write, out[i].Record, out[i].Err)
+			continue
+		}
+		s.deleted(t, *op.Delete, out[i].Err)
+	}
+}
+
+func (s *sequence) getMany(t *rapid.T) {
+	c := s.c
+	ids := []string{s.prefix + "c", s.prefix + "a", s.prefix + "never", s.prefix + "b"}
+	for i, o := range expiry.GetMany(c.ctx(), s.node(t), c.now, ids) {
+		cur := s.cur(ids[i])
+		if s.same(t, o.Err, expiry.Judge(c.now, cur, model.Live, model.Revision{}), fmt.Sprintf("get of %q among many", ids[i])) {
+			c.sameHead(o.Record, *cur)
+			if !bytes.Equal(o.Record.Value, cur.Value) {
+				t.Fatalf("%s\n  %q has the value %q, the model says %q", c.describe(), ids[i], o.Record.Value, cur.Value)
+			}
+		}
+	}
+}
+
+// count finds nothing of other sequences: what they left has expired.
+func (s *sequence) count(t *rapid.T) {
+	c := s.c
+	var q expiry.Query
+	if p := rapid.SampledFrom([]string{"", "ann", "bob"}).Draw(t, "by label"); p != "" {
+		q.Label, q.Value = "principal", p
+	}
+	want := 0
+	for _, r := range s.model {
+		if !r.Expired(c.now) && q.Bears(&r) {
+			want++
+		}
+	}
+	got, err := expiry.Count(c.ctx(), s.node(t), c.now, q.Label, q.Value)
+	c.ok(err, "count")
+	if got != want {
+		t.Fatalf("%s\n  counted %d under %q, the model says %d", c.describe(), got, q.Value, want)
 	}
 }
 
@@ -96,7 +178,7 @@ func (s *sequence) touch(t *rapid.T) {
 		}
 	}
 	cur := s.cur(id)
-	got, err := c.b.Touch(c.ctx(), c.now, tc)
+	got, err := s.node(t).Touch(c.ctx(), c.now, tc)
 	if s.same(t, err, expiry.Judge(c.now, cur, model.Live, model.Revision{}), fmt.Sprintf("touch in mode %d of %q", tc.Mode, id)) {
 		cur.ExpiresAt = tc.Result(cur.ExpiresAt)
 		s.model[id] = *cur
@@ -105,21 +187,25 @@ func (s *sequence) touch(t *rapid.T) {
 }
 
 func (s *sequence) delete(t *rapid.T) {
-	c, id := s.c, s.id(t)
-	cond, prev := model.Live, model.Record{}
+	d := expiry.Delete{ID: s.id(t), Cond: model.Live}
 	if rapid.Bool().Draw(t, "at a revision") {
-		cond, prev.Rev = model.Match, s.rev(t, id)
+		d.Cond, d.Prev.Rev = model.Match, s.rev(t, d.ID)
 	}
-	err := c.b.Delete(c.ctx(), c.now, id, cond, prev)
-	if s.same(t, err, expiry.Judge(c.now, s.cur(id), cond, prev.Rev), fmt.Sprintf("delete under %v of %q", cond, id)) {
-		delete(s.model, id)
+	s.deleted(t, d, s.node(t).Delete(s.c.ctx(), s.c.now, d.ID, d.Cond, d.Prev))
+}
+
+// deleted compares the answer to a delete with the model's, which it changes.
+func (s *sequence) deleted(t *rapid.T, d expiry.Delete, err error) {
+	want := expiry.Judge(s.c.now, s.cur(d.ID), d.Cond, d.Prev.Rev)
+	if s.same(t, err, want, fmt.Sprintf("delete under %v of %q", d.Cond, d.ID)) {
+		delete(s.model, d.ID)
 	}
 }
 
 func (s *sequence) get(t *rapid.T) {
 	c, id := s.c, s.id(t)
 	cur := s.cur(id)
-	got, err := c.b.Get(c.ctx(), c.now, id)
+	got, err := s.node(t).Get(c.ctx(), c.now, id)
 	if s.same(t, err, expiry.Judge(c.now, cur, model.Live, model.Revision{}), fmt.Sprintf("get of %q", id)) {
 		c.sameHead(got, *cur)
 		if !bytes.Equal(got.Value, cur.Value) {
@@ -158,7 +244,7 @@ func (s *sequence) sweep(t *rapid.T) {
 	before := c.now.Add(-rapid.SampledFrom([]time.Duration{0, time.Second}).Draw(t, "grace"))
 	seen := map[string]bool{}
 	for more := true; more; {
-		sw, err := c.b.DeleteExpired(c.ctx(), before, rapid.IntRange(1, 3).Draw(t, "limit"), func(r model.Record) error {
+		sw, err := s.node(t).DeleteExpired(c.ctx(), before, rapid.IntRange(1, 3).Draw(t, "limit"), func(r model.Record) error {
 			seen[r.ID] = true
 			return nil
 		})
@@ -187,11 +273,12 @@ func (s *sequence) clear(t *rapid.T) {
 
 func sequenceCases() []Case {
 	return group("Sequence",
-		that("OfRandomCallsAnswersAsTheModelDoes", "R2 R15 R17 R18 R19 R22 R23 R24 R25 R30 R31 R33 R38 R46 R50", func(c *C) {
+		that("OfRandomCallsAnswersAsTheModelDoes", "R2 R15 R17 R18 R19 R22 R23 R24 R25 R30 R31 R33 R38 R46 R50 R77 R87 R88", func(c *C) {
+			nodes := []expiry.ModelExpirySupport{c.b, c.second()}
 			n := 0
 			rapid.Check(c.TB, func(t *rapid.T) {
 				n++
-				s := &sequence{c: c, prefix: fmt.Sprintf("s%d-", n), model: map[string]model.Record{}}
+				s := &sequence{c: c, nodes: nodes, prefix: fmt.Sprintf("s%d-", n), model: map[string]model.Record{}}
 				t.Repeat(map[string]func(*rapid.T){
 					"write":   s.write,
 					"write2":  s.write,
@@ -200,6 +287,9 @@ func sequenceCases() []Case {
 					"get":     s.get,
 					"list":    s.list,
 					"sweep":   s.sweep,
+					"batch":   s.batch,
+					"getMany": s.getMany,
+					"count":   s.count,
 					"advance": func(t *rapid.T) { c.advance(time.Duration(rapid.IntRange(1, 90_000).Draw(t, "ms")) * time.Millisecond) },
 				})
 				s.clear(t)

@@ -58,7 +58,7 @@ func createCases() []Case {
 			other := c.second()
 			for round := range 3 {
 				id := string(rune('a' + round))
-				wins := c.race(32, func(i int) error {
+				wins := c.race(50, func(i int) error {
 					b := c.b
 					if i%2 == 1 {
 						b = other
@@ -67,7 +67,7 @@ func createCases() []Case {
 					return err
 				}, model.ErrExists)
 				if wins != 1 {
-					c.fail("%d of 32 creates succeeded", wins)
+					c.fail("%d of 50 creates succeeded", wins)
 				}
 			}
 		}),
@@ -331,6 +331,66 @@ func compareCases() []Case {
 			if v := c.get("a").Value; string(v) != "1" {
 				c.fail("the value is %q", v)
 			}
+		}),
+		thatSweeps("ThatFailsLeavesTheIndexesAlone", "R28 R46 R50", func(c *C) {
+			// Each would move the label and bring the expiry forward.
+			cur := c.put(c.labelled("a", "1", "ann", time.Hour))
+			other := cur
+			other.Rev = model.NewRevision()
+			next := func() model.Record { return c.labelled("a", "2", "bob", time.Minute) }
+			_, err := c.write(next(), model.Match, other)
+			c.is(err, model.ErrConflict, "compare-and-set at another revision")
+			_, err = c.write(next(), model.Absent, model.Record{})
+			c.is(err, model.ErrExists, "create")
+			c.is(c.b.Delete(c.ctx(), c.now, "a", model.Match, other), model.ErrConflict, "delete at another revision")
+			missing := next()
+			missing.ID = "nobody"
+			_, err = c.write(missing, model.Live, model.Record{})
+			c.is(err, model.ErrNotFound, "update of an unknown id")
+			c.ids(c.bearers("ann"), "a")
+			c.ids(c.bearers("bob"))
+			c.advance(time.Minute)
+			if n := c.sweep(10); n != 0 {
+				c.fail("%d removed by a sweep", n)
+			}
+			c.holds(cur)
+			c.advance(time.Hour)
+			if n := c.sweep(10); n != 1 {
+				c.fail("%d removed by a sweep at its own expiry, want 1", n)
+			}
+		}),
+		that("AnswersWithoutTheValue", "R26", func(c *C) {
+			old := c.put(c.labelled("a", "1", "ann", time.Hour))
+			for _, cond := range []model.Cond{model.Match, model.Live, model.Always} {
+				w := expiry.Write{Record: c.labelled("a", "2", "bob", time.Minute), Cond: cond}
+				want := w.Record
+				if cond == model.Match {
+					w.Prev = old
+				}
+				if cond != model.Always {
+					w.KeepExpiry, w.KeepLabels = true, true
+					want.ExpiresAt, want.Labels = old.ExpiresAt, old.Labels
+				}
+				head, err := c.b.Write(c.ctx(), c.now, w)
+				c.ok(err, "write under %v", cond)
+				c.sameHead(head, want)
+				if head.Value != nil {
+					c.fail("the answer under %v has a value: %q", cond, head.Value)
+				}
+			}
+		}),
+		that("ConflictSharesNothingWithTheStore", "R3 R27", func(c *C) {
+			old := c.put(c.labelled("a", "1", "ann", time.Hour))
+			cur := c.labelled("a", "2", "ann", time.Hour)
+			_, err := c.write(cur, model.Match, old)
+			c.ok(err, "compare-and-set")
+			winner, err := c.write(c.rec("a", "3", time.Hour), model.Match, old)
+			c.is(err, model.ErrConflict, "compare-and-set at an old revision")
+			for i := range winner.Value {
+				winner.Value[i] = 'X'
+			}
+			winner.Labels["principal"] = "mallory"
+			c.holds(cur)
 		}),
 		that("WithoutARevisionIsInvalid", "R29", func(c *C) {
 			r := c.put(c.rec("a", "1", time.Hour))

@@ -12,8 +12,9 @@
 // Every numbered rule of the contract has cases; a failure names the rule, its
 // text and where the case is written. Time is an argument of every call, so
 // nothing waits or sleeps. The suite's clock starts 24 hours from now and only
-// moves forward, so that no server's own expiry meddles. All cases run in
-// parallel, each on a store of its own.
+// moves forward, so that no server's own expiry meddles. The cases run in
+// parallel, each on a store of its own; those that count goroutines run alone,
+// after all others.
 //
 // What a backend cannot do it declares in its Description with a reason, and
 // the suite asserts that it answers ErrUnsupported: nothing is skipped in

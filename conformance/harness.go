@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"testing"
+	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
 )
@@ -19,9 +20,11 @@ type Harness struct {
 	// is none.
 	Server string
 
-	// LoseNext arranges that the next call on that backend reaches the store
-	// but its answer is lost. Nil: the cases on lost answers are reported as
-	// not proven.
+	// LoseNext arranges that the next call on that backend that changes
+	// something (Write, Touch, Delete, WriteMany, the removals of a
+	// DeleteExpired) reaches the store, but its answer is lost. Whether a read
+	// that comes first loses its answer instead is up to the harness. Nil: the
+	// cases on lost answers are reported as not proven.
 	LoseNext func(t testing.TB, b expiry.ModelExpirySupport)
 
 	// Damage replaces what is stored under the id by those bytes, behind the
@@ -35,4 +38,11 @@ type Harness struct {
 	// Cases is how many cases must have run, so that none gets lost. Zero: any
 	// number.
 	Cases int
+
+	// above wraps what a Store of the suite stands on, for planting the bugs of
+	// a front.
+	above func(expiry.ModelExpirySupport) expiry.ModelExpirySupport
+
+	// leakWait is how long goroutines have to end; ten seconds by default.
+	leakWait time.Duration
 }

@@ -10,44 +10,98 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Lossy wraps a backend that has no network to cut: after Lose, the next write
-// is carried out and its answer replaced by ErrUnknown. It is the LoseNext of
-// a Harness whose backend runs in the process itself.
+// Lossy wraps a backend that has no network to cut: after Lose, the next call
+// is carried out and its answer replaced by ErrUnknown, that of a read by
+// ErrUnavailable. It is the LoseNext of a Harness whose backend runs in the
+// process itself.
 type Lossy struct {
 	expiry.ModelExpirySupport
 	armed atomic.Bool
 }
 
-// Lose loses the answer of the next write.
+// Lose loses the answer of the next call.
 func (l *Lossy) Lose() { l.armed.Store(true) }
 
-// LoseNext fits Harness.LoseNext where Harness.Open returns a *Lossy.
+// LoseNext fits Harness.LoseNext where Harness.Open returns a *Lossy, or a
+// wrapper that unwraps to one.
 func LoseNext(t testing.TB, b expiry.ModelExpirySupport) {
 	t.Helper()
-	l, ok := b.(*Lossy)
-	if !ok {
-		t.Fatalf("conformance: %T is no *Lossy", b)
+	for in := b; in != nil; {
+		if l, ok := in.(*Lossy); ok {
+			l.Lose()
+			return
+		}
+		w, ok := in.(expiry.Unwrapper)
+		if !ok {
+			break
+		}
+		in = w.Unwrap()
 	}
-	l.Lose()
+	t.Fatalf("conformance: %T is no *Lossy", b)
 }
 
+// loses reports whether this call's answer is lost.
+func (l *Lossy) loses() bool { return l.armed.CompareAndSwap(true, false) }
+
 func (l *Lossy) lost(err error) error {
-	if l.armed.CompareAndSwap(true, false) {
+	if l.loses() {
 		return model.Fault(model.ErrUnknown, "the answer was lost", nil)
 	}
 	return err
 }
 
+func (l *Lossy) unread(err error) error {
+	if l.loses() {
+		return model.Fault(model.ErrUnavailable, "the answer was lost", nil)
+	}
+	return err
+}
+
+// Get passes on and may lose the answer.
+func (l *Lossy) Get(ctx context.Context, now time.Time, id string) (model.Record, error) {
+	r, err := l.ModelExpirySupport.Get(ctx, now, id)
+	if err = l.unread(err); err != nil {
+		return model.Record{}, err
+	}
+	return r, nil
+}
+
+// Page passes on and may lose the answer.
+func (l *Lossy) Page(ctx context.Context, now time.Time, q expiry.Query) (expiry.Page, error) {
+	p, err := l.ModelExpirySupport.Page(ctx, now, q)
+	if err = l.unread(err); err != nil {
+		return expiry.Page{}, err
+	}
+	return p, nil
+}
+
+// DeleteExpired passes on and may lose the answer about the removals; it does
+// where Lose is called while a record is announced.
+func (l *Lossy) DeleteExpired(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
+	s, err := l.ModelExpirySupport.DeleteExpired(ctx, before, limit, each)
+	if l.loses() {
+		s.Removed, s.Unknown = 0, s.Unknown+s.Removed
+		err = model.Fault(model.ErrUnknown, "the answer was lost", nil)
+	}
+	return s, err
+}
+
 // Write passes on and may lose the answer.
 func (l *Lossy) Write(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
 	r, err := l.ModelExpirySupport.Write(ctx, now, w)
-	return r, l.lost(err)
+	if l.loses() {
+		return model.Record{}, model.Fault(model.ErrUnknown, "the answer was lost", nil)
+	}
+	return r, err
 }
 
 // Touch passes on and may lose the answer.
 func (l *Lossy) Touch(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
 	r, err := l.ModelExpirySupport.Touch(ctx, now, t)
-	return r, l.lost(err)
+	if err = l.lost(err); err != nil {
+		return model.Record{}, err
+	}
+	return r, nil
 }
 
 // Delete passes on and may lose the answer.
@@ -55,15 +109,21 @@ func (l *Lossy) Delete(ctx context.Context, now time.Time, id string, c model.Co
 	return l.lost(l.ModelExpirySupport.Delete(ctx, now, id, c, prev))
 }
 
-// GetMany passes on.
+// GetMany passes on and may lose the answer to all of it.
 func (l *Lossy) GetMany(ctx context.Context, now time.Time, ids []string) []expiry.Outcome {
-	return expiry.GetMany(ctx, l.ModelExpirySupport, now, ids)
+	out := expiry.GetMany(ctx, l.ModelExpirySupport, now, ids)
+	if err := l.unread(nil); err != nil {
+		for i := range out {
+			out[i] = expiry.Outcome{Err: err}
+		}
+	}
+	return out
 }
 
 // WriteMany passes on and may lose the answer to all of it.
 func (l *Lossy) WriteMany(ctx context.Context, now time.Time, ops []expiry.BatchOp) []expiry.Outcome {
 	out := expiry.WriteMany(ctx, l.ModelExpirySupport, now, ops)
-	if l.armed.CompareAndSwap(true, false) {
+	if l.loses() {
 		for i := range out {
 			out[i] = expiry.Outcome{Err: model.Fault(model.ErrUnknown, "the answer was lost", nil)}
 		}
@@ -71,9 +131,13 @@ func (l *Lossy) WriteMany(ctx context.Context, now time.Time, ops []expiry.Batch
 	return out
 }
 
-// Count passes on.
+// Count passes on and may lose the answer.
 func (l *Lossy) Count(ctx context.Context, now time.Time, label, value string) (int, error) {
-	return expiry.Count(ctx, l.ModelExpirySupport, now, label, value)
+	n, err := expiry.Count(ctx, l.ModelExpirySupport, now, label, value)
+	if err = l.unread(err); err != nil {
+		return 0, err
+	}
+	return n, nil
 }
 
 // CreateStorage passes on.

@@ -35,7 +35,8 @@ func (r Report) Attach(t testing.TB) {
 	t.Logf("%s on %s (%s): %d cases, %d not proven", r.Suite, r.Backend, r.Server, r.Cases, r.NotProven)
 }
 
-// Run runs every case as a parallel subtest.
+// Run runs every case as a subtest: in parallel, and at the end those that
+// must be alone.
 func Run(t *testing.T, h Harness) {
 	t.Helper()
 	if h.Open == nil {
@@ -46,10 +47,16 @@ func Run(t *testing.T, h Harness) {
 		t.Errorf("conformance: %s declares %q absent (%s), and Harness.Allow does not list it", desc.Backend, a.Feature, a.Reason)
 	}
 	var ran, unproven atomic.Int64
-	t.Run("cases", func(t *testing.T) {
+	cases := func(t *testing.T, serial bool) {
+		t.Helper()
 		for _, cs := range Cases() {
+			if cs.serial != serial {
+				continue
+			}
 			t.Run(cs.Name, func(t *testing.T) {
-				t.Parallel()
+				if !serial {
+					t.Parallel()
+				}
 				switch missing := cs.missing(&h, desc); {
 				case missing == "":
 					cs.run(newC(t, &h, &cs))
@@ -63,7 +70,9 @@ func Run(t *testing.T, h Harness) {
 				ran.Add(1)
 			})
 		}
-	})
+	}
+	t.Run("cases", func(t *testing.T) { cases(t, false) })
+	t.Run("alone", func(t *testing.T) { cases(t, true) })
 	Report{"records", desc.Backend, h.Server, int(ran.Load()), int(unproven.Load())}.Attach(t)
 	if h.Cases > 0 && int(ran.Load()) != h.Cases && !t.Failed() && !filtered(t, &ran, &unproven) {
 		t.Errorf("conformance: %d cases ran, the harness pins %d", ran.Load(), h.Cases)

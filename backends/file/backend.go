@@ -22,7 +22,7 @@ type Backend struct {
 	system disk.System
 
 	stripes [stripes]stripe
-	fresh   freshFolders
+	maker   disk.Maker
 
 	mu     sync.Mutex
 	tree   *tree
@@ -33,6 +33,7 @@ var (
 	_ expiry.ModelExpirySupport = (*Backend)(nil)
 	_ expiry.Counter            = (*Backend)(nil)
 	_ expiry.StorageManager     = (*Backend)(nil)
+	_ expiry.BatchWriter        = (*Backend)(nil)
 )
 
 // New returns a Backend for the store of that name in the directory. It does
@@ -54,7 +55,7 @@ func New(dir, name string, opts *Options) (*Backend, error) {
 	for i := range b.stripes {
 		b.stripes[i].free = make(chan struct{}, 1)
 	}
-	b.fresh.under = map[string]int{}
+	b.maker.NoSync = o.NoSync
 	return b, nil
 }
 
@@ -212,20 +213,23 @@ func (t *tree) same(f disk.Folder, name string) error {
 }
 
 // folder returns one of the store's fixed folders, which stays open. Where it
-// is missing and not to be made the error is isMissing or errStale.
+// is missing and not to be made the error is isMissing or errStale. A reader may
+// have opened it before it was durable, so a writer asks again.
 func (t *tree) folder(name string, create bool) (disk.Folder, error) {
 	t.mu.RLock()
 	f := t.fixed[name]
 	t.mu.RUnlock()
-	if f != nil {
+	if f != nil && (!create || !t.b.maker.Fresh(t.b.name, name)) {
 		return f, nil
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if f := t.fixed[name]; f != nil {
-		return f, nil
+	var err error
+	if f = t.fixed[name]; f == nil {
+		f, err = t.b.below(t.root, t.b.name, name, create)
+	} else if create && t.b.maker.Fresh(t.b.name, name) {
+		err = t.b.maker.Make(t.root, t.b.name, name)
 	}
-	f, err := t.b.below(t.root, t.b.name, name, create)
 	if isMissing(err) {
 		if create {
 			return nil, errStale
@@ -249,12 +253,12 @@ func (b *Backend) below(f disk.Folder, at, sub string, create bool) (disk.Folder
 	switch {
 	case !create || err != nil && !isMissing(err):
 		return g, err
-	case err == nil && !b.fresh.any(at, sub):
+	case err == nil && !b.maker.Fresh(at, sub):
 		return g, nil
 	case err == nil:
 		_ = g.Close()
 	}
-	if err := b.makeFolders(f, at, sub); err != nil {
+	if err := b.maker.Make(f, at, sub); err != nil {
 		return nil, err
 	}
 	return f.Folder(sub)

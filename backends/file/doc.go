@@ -45,6 +45,11 @@
 // that it meets. All of that happens under the record's lock, so that a write
 // under way is never taken for a leftover.
 //
+// Should the labels or expiry folder be lost or damaged, or records alone be
+// restored from a backup, [Backend.Rebuild] makes the indexes again, while
+// others write. CreateStorage does not: it would read every record at each
+// start of a program.
+//
 // A removal by DeleteExpired is one under the record's lock, after reading the
 // record again, so that any number of sweepers count each once.
 //
@@ -92,8 +97,17 @@
 //	Delete                           13    1
 //	Delete with expiry and label     27    1
 //	Page                              a read of the names and 5 for each record
+//	WriteMany                         the same for each, 8 at a time: their syncs share the journal's commits
+//	CreateStorage                     8 fsyncs where nothing is there, one of them for all shards
+//	DeleteStorage                     2 fsyncs: the records are gone for good before their indexes go
+//	Rebuild                           three reads of each record; as a create for each entry that is missing
 //	DeleteExpired                     a read of the due minutes, two Gets and a removal for each record,
 //	                                  one fsync for up to 64 records of a shard and minute
+//
+// On a disk a write takes as long as its syncs: within a few hundredths of the
+// same files and syncs made by hand, without lock, condition and confinement
+// (BenchmarkFloor). With NoSync in memory, where only the calls are left, it
+// takes 1.2 to 1.8 times as long.
 //
 // # Other systems
 //

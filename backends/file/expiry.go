@@ -180,7 +180,7 @@ func (s *sweep) buckets() error {
 			}
 		}
 		if day < lastDay {
-			s.tidy(day)
+			s.t.tidy(expiryDir, day)
 		}
 	}
 	return nil
@@ -220,7 +220,7 @@ func (s *sweep) bucket(sub string) error {
 		return err
 	}
 	if sub != s.due.sub() {
-		s.tidy(sub)
+		s.t.tidy(expiryDir, sub)
 	}
 	return nil
 }
@@ -228,9 +228,9 @@ func (s *sweep) bucket(sub string) error {
 // gone is how many records the sweep has done with.
 func (s *sweep) gone() int { return s.swept.Removed + s.swept.Unknown }
 
-// tidy removes a folder of the index that is empty.
-func (s *sweep) tidy(sub string) {
-	if f, err := s.t.folder(expiryDir, false); err == nil {
+// tidy removes a folder of an index that is empty.
+func (t *tree) tidy(base, sub string) {
+	if f, err := t.folder(base, false); err == nil {
 		_ = f.Remove(sub)
 	}
 }

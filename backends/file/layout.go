@@ -9,9 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
-	"github.com/sojourn-go/sojourn/backends/file/internal/disk"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -196,85 +194,6 @@ func labelSub(value string) string {
 	return digits[:2] + "/" + digits[2:]
 }
 
-// freshFolders are those whose making is not yet known to be durable. A folder
-// is seen by others before its parent is synced: who uses it until then syncs
-// the parent too.
-type freshFolders struct {
-	mu    sync.Mutex
-	under map[string]int // makers by path
-}
-
-func (f *freshFolders) begin(path string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.under[path]++
-}
-
-// end returns whether others are still at it.
-func (f *freshFolders) end(path string) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.under[path]--; f.under[path] > 0 {
-		return true
-	}
-	delete(f.under, path)
-	return false
-}
-
-// any reports whether one of the folders of sub, below at, is fresh.
-func (f *freshFolders) any(at, sub string) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if len(f.under) == 0 {
-		return false
-	}
-	for part := range strings.SplitSeq(sub, "/") {
-		at += "/" + part
-		if f.under[at] > 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// makeFolders makes the folders of sub below f, which is at that path, and
-// makes each durable in its parent.
-func (b *Backend) makeFolders(f disk.Folder, at, sub string) error {
-	name, rest, more := strings.Cut(sub, "/")
-	if err := b.makeFolder(f, at+"/"+name, name); err != nil || !more {
-		return err
-	}
-	g, err := f.Folder(name)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = g.Close() }()
-	return b.makeFolders(g, at+"/"+name, rest)
-}
-
-// makeFolder leaves a folder marked as fresh where its parent cannot be synced.
-func (b *Backend) makeFolder(parent disk.Folder, path, name string) error {
-	b.fresh.begin(path)
-	err := parent.Mkdir(name)
-	if err != nil {
-		others := b.fresh.end(path)
-		if !errors.Is(err, fs.ErrExist) {
-			return err
-		}
-		if !others || b.opts.NoSync {
-			return nil
-		}
-		return parent.Sync()
-	}
-	if !b.opts.NoSync {
-		if err := parent.Sync(); err != nil {
-			return err
-		}
-	}
-	b.fresh.end(path)
-	return nil
-}
-
 // CreateStorage makes the store's folders, so that no write has to. It may be
 // called again, and records stay.
 func (b *Backend) CreateStorage(ctx context.Context) error {
@@ -301,20 +220,11 @@ func (t *tree) makeShards() error {
 	if err != nil {
 		return err
 	}
-	made := false
-	for shard := range shards {
-		err := records.Mkdir(hexByte(uint8(shard)))
-		switch {
-		case err == nil:
-			made = true
-		case !errors.Is(err, fs.ErrExist):
-			return unavailable(err)
-		}
+	names := make([]string, shards)
+	for shard := range names {
+		names[shard] = hexByte(uint8(shard))
 	}
-	if made && !t.b.opts.NoSync {
-		return unavailable(records.Sync())
-	}
-	return nil
+	return unavailable(t.b.maker.MakeEach(records, t.b.name+"/"+recordsDir, names...))
 }
 
 // DeleteStorage removes the store with all its records, and nothing that the
@@ -329,9 +239,9 @@ func (b *Backend) DeleteStorage(ctx context.Context) error {
 	return err
 }
 
-// destroy runs under every lock. Records go first: what is left of an index
-// after a crash are strays. The lock files go last, each once, since another
-// process may make them anew from then on.
+// destroy runs under every lock. Records go first, durably: what is left of an
+// index after a crash are strays. The lock files go last, each once, since
+// another process may make them anew from then on.
 func (t *tree) destroy(ctx context.Context) error {
 	defer t.b.drop(t)
 	for shard := range shards {
@@ -342,7 +252,15 @@ func (t *tree) destroy(ctx context.Context) error {
 			return unknown(err)
 		}
 	}
-	for _, name := range []string{recordsDir, labelsDir, expiryDir, tmpDir} {
+	if err := t.root.RemoveAll(recordsDir); err != nil {
+		return unknown(err)
+	}
+	if !t.b.opts.NoSync {
+		if err := t.root.Sync(); err != nil {
+			return unknown(err)
+		}
+	}
+	for _, name := range []string{labelsDir, expiryDir, tmpDir} {
 		if err := t.root.RemoveAll(name); err != nil {
 			return unknown(err)
 		}

@@ -162,7 +162,7 @@ func (t *tree) scanLabel(ctx context.Context, q *expiry.Query, after string, vis
 // scanAll reads the names of one shard after the other.
 func (t *tree) scanAll(ctx context.Context, after string, visit func(*place) (bool, error)) error {
 	present, err := t.names(recordsDir, "", func(name string) bool {
-		return len(name) == 2 && isHex(name) && (len(after) < 2 || name >= after[:2])
+		return isShard(name) && (len(after) < 2 || name >= after[:2])
 	})
 	if err != nil {
 		return err
@@ -225,20 +225,20 @@ func (t *tree) shardNames(ctx context.Context, shard, after string) ([]string, e
 // names returns, sorted, the names of a folder that pass; none where it is
 // missing. Base is a fixed folder, sub one below it or empty.
 func (t *tree) names(base, sub string, pass func(string) bool) ([]string, error) {
-	f, err := t.folder(base, false)
+	fixed, err := t.folder(base, false)
 	if err != nil {
 		return nil, except(err, errMissing)
 	}
+	f := fixed
 	if sub != "" {
-		g, err := f.Folder(sub)
+		f, err = fixed.Folder(sub)
 		if isMissing(err) {
-			return nil, t.same(f, base)
+			return nil, t.same(fixed, base)
 		}
 		if err != nil {
 			return nil, unavailable(err)
 		}
-		defer func() { _ = g.Close() }()
-		f = g
+		defer func() { _ = f.Close() }()
 	}
 	var out []string
 	err = f.Names(func(part []string) bool {
@@ -249,7 +249,11 @@ func (t *tree) names(base, sub string, pass func(string) bool) ([]string, error)
 		}
 		return true
 	})
-	if err != nil && !isMissing(err) {
+	if isMissing(err) || err == nil && len(out) == 0 && sub == "" {
+		// Somebody may have removed the folder, and made another.
+		return nil, t.same(fixed, base)
+	}
+	if err != nil {
 		return nil, unavailable(err)
 	}
 	slices.Sort(out)

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -26,6 +29,26 @@ func open(t testing.TB, dir, name string, opts *Options) *Backend {
 	}
 	t.Cleanup(func() { _ = b.Close() })
 	return b
+}
+
+// memoryDir is a folder of a test whose point is not the disk: on a file system
+// in memory where the system has one in a well-known place.
+func memoryDir(t testing.TB) string {
+	t.Helper()
+	place := memoryPlace()
+	if place == "" {
+		return t.TempDir()
+	}
+	dir, err := os.MkdirTemp(place, "sojourn-file-") //nolint:usetesting // elsewhere than TempDir
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 // files returns all files below a directory.
@@ -109,7 +132,7 @@ func TestSymlinks(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			outside, dir := t.TempDir(), t.TempDir()
+			outside, dir := memoryDir(t), memoryDir(t)
 			other := newRecord("b", `1`, "", time.Time{})
 			donor := open(t, outside, "store", nil)
 			mustWrite(t, donor, model.Absent, rec)
@@ -169,7 +192,7 @@ func TestDamagedFile(t *testing.T) {
 	}
 	for name, data := range tests {
 		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
+			dir := memoryDir(t)
 			b := open(t, dir, "store", nil)
 			mustWrite(t, b, model.Absent, rec)
 			mustWrite(t, b, model.Absent, newRecord("good", `1`, "ann", inHour))
@@ -223,7 +246,7 @@ func TestDamagedFile(t *testing.T) {
 // folders: they are not listed, and DeleteStorage leaves what is beside them.
 func TestForeignFilesAreIgnored(t *testing.T) {
 	ctx := context.Background()
-	dir := t.TempDir()
+	dir := memoryDir(t)
 	b := open(t, dir, "store", nil)
 	rec := newRecord("a", `1`, "ann", inHour)
 	mustWrite(t, b, model.Absent, rec)
@@ -262,7 +285,7 @@ func TestForeignFilesAreIgnored(t *testing.T) {
 // TestFolderInPlaceOfRecord checks that what is no file is ErrCorrupt.
 func TestFolderInPlaceOfRecord(t *testing.T) {
 	ctx := context.Background()
-	dir := t.TempDir()
+	dir := memoryDir(t)
 	b := open(t, dir, "store", nil)
 	if err := b.CreateStorage(ctx); err != nil {
 		t.Fatal(err)
@@ -289,12 +312,12 @@ func TestFolderInPlaceOfRecord(t *testing.T) {
 func TestLeftovers(t *testing.T) {
 	ctx := context.Background()
 	for step := 1; ; step++ {
-		dir := t.TempDir()
+		dir := memoryDir(t)
 		b, s := spied(t, dir, &Options{NoSync: true})
 		old := newRecord("old", `1`, "ann", inDay)
 		mustWrite(t, b, model.Absent, old)
 		n, dead := 0, false
-		s.set(func(op, path string) error {
+		s.Set(func(op, path string) error {
 			if n++; n == step {
 				dead = true
 			}
@@ -304,7 +327,7 @@ func TestLeftovers(t *testing.T) {
 			return nil
 		})
 		_, err := b.Write(ctx, testNow, expiry.Write{Record: newRecord("new", `1`, "bob", inHour), Cond: model.Absent})
-		s.set(nil)
+		s.Set(nil)
 		if !dead {
 			return
 		}
@@ -337,11 +360,11 @@ var errDead = errors.New("dead")
 // temporary file and the rename.
 func TestSweepSparesWritesInProgress(t *testing.T) {
 	ctx := context.Background()
-	dir := t.TempDir()
+	dir := memoryDir(t)
 	writer, s := spied(t, dir, nil)
 	sweeper := open(t, dir, "store", nil)
 	rec := newRecord("a", `1`, "ann", inHour)
-	s.set(func(op, path string) error {
+	s.Set(func(op, path string) error {
 		if op != "rename" {
 			return nil
 		}
@@ -360,7 +383,7 @@ func TestSweepSparesWritesInProgress(t *testing.T) {
 	// Not due yet: over a due entry the sweep waits for the writer.
 	rec.ExpiresAt = inDay.Add(time.Hour)
 	mustWrite(t, writer, model.Absent, rec)
-	if l := listed(t, sweeper, "ann"); l["a"] != rec.Rev {
+	if l := listed(t, sweeper, "ann"); l["a"] != rec.Rev.String() {
 		t.Errorf("listed: %v", l)
 	}
 }
@@ -380,7 +403,7 @@ func TestSweepSparesWhatMovesWithinItsMinute(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := open(t, t.TempDir(), "store", nil)
+			b := open(t, memoryDir(t), "store", nil)
 			mustWrite(t, b, model.Absent, newRecord("a", `1`, "ann", at))
 			n, err := b.DeleteExpired(ctx, at, 10, func(r model.Record) error {
 				if err := change(b, r); err != nil {
@@ -401,7 +424,7 @@ func TestSweepSparesWhatMovesWithinItsMinute(t *testing.T) {
 // TestStraysArePruned checks that a listing removes entries whose records do
 // not bear the label, and no others.
 func TestStraysArePruned(t *testing.T) {
-	dir := t.TempDir()
+	dir := memoryDir(t)
 	b := open(t, dir, "store", nil)
 	mustWrite(t, b, model.Absent, newRecord("a", `1`, "ann", inDay))
 	mustWrite(t, b, model.Absent, newRecord("b", `1`, "bob", inDay))
@@ -426,7 +449,7 @@ func TestStraysArePruned(t *testing.T) {
 // TestPruneLooksAgain writes a record between a listing's look at its entry,
 // then a stray, and the removal of the stray.
 func TestPruneLooksAgain(t *testing.T) {
-	dir := t.TempDir()
+	dir := memoryDir(t)
 	writer := open(t, dir, "store", nil)
 	lister, s := spied(t, dir, nil)
 	mustWrite(t, writer, model.Absent, newRecord("a", `1`, "ann", inDay))
@@ -436,7 +459,7 @@ func TestPruneLooksAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	done := false
-	s.set(func(op, _ string) error {
+	s.Set(func(op, _ string) error {
 		if op == "trylock" && !done {
 			done = true
 			mustWrite(t, writer, model.Absent, newRecord("late", `1`, "ann", inDay))
@@ -444,7 +467,7 @@ func TestPruneLooksAgain(t *testing.T) {
 		return nil
 	})
 	listed(t, lister, "ann")
-	s.set(nil)
+	s.Set(nil)
 	if l := listed(t, lister, "ann"); !done || len(l) != 2 {
 		t.Errorf("written: %v, listed: %v", done, l)
 	}
@@ -453,7 +476,7 @@ func TestPruneLooksAgain(t *testing.T) {
 // TestNothingIsLeft checks that the indexes are empty once all is removed.
 func TestNothingIsLeft(t *testing.T) {
 	ctx := context.Background()
-	dir := t.TempDir()
+	dir := memoryDir(t)
 	b := open(t, dir, "store", nil)
 	for i := range 20 {
 		id := fmt.Sprint(i)
@@ -530,11 +553,11 @@ func TestTwoBackendsRace(t *testing.T) {
 // TestWaitingForALockEndsWithTheContext cancels a writer that waits for a lock
 // held in this Backend, and one that waits for another Backend's.
 func TestWaitingForALockEndsWithTheContext(t *testing.T) {
-	dir := t.TempDir()
+	dir := memoryDir(t)
 	holder, s := spied(t, dir, nil)
 	other := open(t, dir, "store", nil)
 	first := newRecord("a", `1`, "", time.Time{})
-	s.set(func(op, path string) error {
+	s.Set(func(op, path string) error {
 		if op != "rename" {
 			return nil
 		}
@@ -556,7 +579,7 @@ func TestWaitingForALockEndsWithTheContext(t *testing.T) {
 		return nil
 	})
 	mustWrite(t, holder, model.Absent, first)
-	s.set(nil)
+	s.Set(nil)
 	if got, err := other.Get(context.Background(), testNow, "a"); err != nil || got.Rev != first.Rev {
 		t.Errorf("%v, %v", got, err)
 	}
@@ -591,7 +614,7 @@ func sameStripe(n int) []string {
 // foreign file kept the store's folder: it excludes nobody and must not count.
 func TestLockOfDeletedStorage(t *testing.T) {
 	ctx := context.Background()
-	dir := t.TempDir()
+	dir := memoryDir(t)
 	ids := sameStripe(3)
 	a, s := spied(t, dir, nil)
 	b := open(t, dir, "store", nil)
@@ -605,7 +628,7 @@ func TestLockOfDeletedStorage(t *testing.T) {
 	if err := a.DeleteStorage(ctx); err != nil {
 		t.Fatal(err)
 	}
-	s.set(func(op, _ string) error {
+	s.Set(func(op, _ string) error {
 		if op == "rename" {
 			mustWait(t, "a create of the same id", func(ctx context.Context) error {
 				return onlyErr(b.Write(ctx, testNow, expiry.Write{Record: newRecord(ids[2], `1`, "", time.Time{}), Cond: model.Absent}))
@@ -619,13 +642,13 @@ func TestLockOfDeletedStorage(t *testing.T) {
 // TestListingExcludesWriters checks that the names of a shard are read under
 // its lock: some file systems hide a name while a rename replaces its file.
 func TestListingExcludesWriters(t *testing.T) {
-	dir := t.TempDir()
+	dir := memoryDir(t)
 	a, s := spied(t, dir, nil)
 	b := open(t, dir, "store", nil)
 	rec := newRecord("a", `1`, "", time.Time{})
 	mustWrite(t, b, model.Absent, rec)
 	p, read := placeOf("a"), 0
-	s.set(func(op, path string) error {
+	s.Set(func(op, path string) error {
 		if op == "names" && strings.HasSuffix(path, p.dir()) {
 			read++
 			mustWait(t, "a write", func(ctx context.Context) error {
@@ -634,7 +657,7 @@ func TestListingExcludesWriters(t *testing.T) {
 		}
 		return nil
 	})
-	if l := listed(t, a, ""); l["a"] != rec.Rev || read != 1 {
+	if l := listed(t, a, ""); l["a"] != rec.Rev.String() || read != 1 {
 		t.Errorf("listed %v by %d readings", l, read)
 	}
 }
@@ -642,13 +665,13 @@ func TestListingExcludesWriters(t *testing.T) {
 // TestFolderSeenBeforeItIsDurable writes a record into a label's folder that
 // another write has made and not yet synced: it syncs the folder's parent too.
 func TestFolderSeenBeforeItIsDurable(t *testing.T) {
-	b, s := spied(t, t.TempDir(), nil)
+	b, s := spied(t, memoryDir(t), nil)
 	if err := b.CreateStorage(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	parent := "store/" + labelBase(defaultLabel) + "/" + labelSub("ann")[:2]
 	nested, synced := false, map[string]bool{}
-	s.set(func(op, path string) error {
+	s.Set(func(op, path string) error {
 		switch {
 		case op != "fsync":
 		case nested:
@@ -705,11 +728,11 @@ func TestStorageDeletedByOthers(t *testing.T) {
 		if got, err := b.Get(ctx, testNow, "a"); err != nil || got.Rev != again.Rev {
 			t.Errorf("round %d: %v, %v", round, got, err)
 		}
-		if l := listed(t, b, "ann"); l["a"] != again.Rev {
+		if l := listed(t, b, "ann"); l["a"] != again.Rev.String() {
 			t.Errorf("round %d: %v", round, l)
 		}
 		for _, principal := range []string{"", "ann"} {
-			if l := listed(t, lister, principal); l["a"] != again.Rev {
+			if l := listed(t, lister, principal); l["a"] != again.Rev.String() {
 				t.Errorf("round %d: listed by %q: %v", round, principal, l)
 			}
 		}
@@ -727,7 +750,7 @@ func TestStorageDeletedByOthers(t *testing.T) {
 // that succeeds after the last deletion is there.
 func TestStorageDeletedMeanwhile(t *testing.T) {
 	ctx := context.Background()
-	dir := t.TempDir()
+	dir := memoryDir(t)
 	a, b := open(t, dir, "store", &Options{NoSync: true}), open(t, dir, "store", &Options{NoSync: true})
 	var wg sync.WaitGroup
 	for i := range 4 {
@@ -756,4 +779,175 @@ func TestStorageDeletedMeanwhile(t *testing.T) {
 	if got, err := a.Get(ctx, testNow, "last"); err != nil || got.Rev != last.Rev {
 		t.Errorf("%v, %v", got, err)
 	}
+}
+
+// TestCrossVet vets the package, which compiles it with its tests, for the
+// systems that it has code for, and the seam for one without locks. The first
+// time compiles the standard library for each.
+func TestCrossVet(t *testing.T) {
+	for system, pkgs := range map[string]string{
+		"windows/amd64": "./...", "darwin/arm64": "./...", "freebsd/amd64": "./...", "js/wasm": "./internal/disk",
+	} {
+		t.Run(system, func(t *testing.T) {
+			t.Parallel()
+			goos, goarch, _ := strings.Cut(system, "/")
+			cmd := exec.CommandContext(t.Context(), "go", "vet", pkgs)
+			cmd.Env = append(os.Environ(), "GOOS="+goos, "GOARCH="+goarch, "CGO_ENABLED=0", "GOFLAGS=")
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%v:\n%s", err, out)
+			}
+		})
+	}
+}
+
+// TestRebuild loses the indexes, or parts of them, or has entries in them that
+// belong to no record, and has them made again while others write.
+func TestRebuild(t *testing.T) {
+	ctx := context.Background()
+	for name, damage := range map[string]func(t *testing.T, store string){
+		"nothing": func(*testing.T, string) {},
+		"both lost": func(t *testing.T, store string) {
+			t.Helper()
+			for _, index := range []string{labelsDir, expiryDir} {
+				if err := os.RemoveAll(filepath.Join(store, index)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		},
+		"records alone restored": func(t *testing.T, store string) {
+			t.Helper()
+			left, err := os.ReadDir(store)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range left {
+				if e.Name() == recordsDir {
+					continue
+				}
+				if err := os.RemoveAll(filepath.Join(store, e.Name())); err != nil {
+					t.Fatal(err)
+				}
+			}
+		},
+		"every second entry lost": func(t *testing.T, store string) {
+			t.Helper()
+			for i, e := range entries(t, store) {
+				if i%2 == 0 {
+					if err := os.Remove(filepath.Join(store, filepath.FromSlash(e))); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		},
+		"strays": func(t *testing.T, store string) {
+			t.Helper()
+			for _, id := range []string{"0", "7", "gone"} {
+				p := placeOf(id)
+				rec := newRecord(id, `1`, "carol", inDay.Add(time.Hour))
+				rec.Labels["old"] = "x"
+				for _, e := range entriesOf(&p, &rec) {
+					folder := filepath.Join(store, filepath.FromSlash(e.base), filepath.FromSlash(e.sub))
+					if err := os.MkdirAll(folder, 0o700); err != nil {
+						t.Fatal(err)
+					}
+					if err := os.WriteFile(filepath.Join(folder, e.name), nil, 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := memoryDir(t)
+			before := open(t, dir, "store", nil) // goes on with the folders it has opened
+			truth := map[string]state{}
+			for i := range 40 {
+				rec := big(fmt.Sprint(i), []string{"ann", "bob"}[i%2], inHour.Add(time.Duration(i)*time.Minute))
+				truth[rec.ID] = stateOf(mustWrite(t, before, model.Absent, rec))
+			}
+			store := filepath.Join(dir, "store")
+			whole := fmt.Sprint(entries(t, store))
+			damage(t, store)
+			broken := fmt.Sprint(entries(t, store)) != whole
+
+			b := open(t, dir, "store", nil)
+			changes, err := b.Rebuild(ctx)
+			if err != nil || (changes > 0) != broken {
+				t.Errorf("%d changes, %v", changes, err)
+			}
+			if got := fmt.Sprint(entries(t, store)); got != whole {
+				t.Errorf("entries\n%s, want\n%s", got, whole)
+			}
+			for _, b := range []*Backend{b, before} {
+				if err := audit(b, truth, nil); err != nil {
+					t.Error(err)
+				}
+			}
+			if n, err := b.Rebuild(ctx); n != 0 || err != nil {
+				t.Errorf("a second time: %d changes, %v", n, err)
+			}
+			if n, err := before.DeleteExpired(ctx, inDay, 100, nil); n.Removed != len(truth) || err != nil {
+				t.Errorf("the sweep: %+v, %v", n, err)
+			}
+			if left := entries(t, store); len(left) != 0 {
+				t.Errorf("left: %v", left)
+			}
+		})
+	}
+	if n, err := open(t, memoryDir(t), "store", nil).Rebuild(ctx); n != 0 || err != nil {
+		t.Errorf("of no store: %d, %v", n, err)
+	}
+}
+
+// TestRebuildWhileOthersWrite rebuilds again and again while other Backends
+// write, delete and sweep: every write is found by its label, and at the end
+// the indexes have what they must and no more.
+func TestRebuildWhileOthersWrite(t *testing.T) {
+	ctx := context.Background()
+	dir := memoryDir(t)
+	truths := make([]map[string]state, 4)
+	var wg sync.WaitGroup
+	for who := range truths {
+		truths[who] = map[string]state{}
+		b := open(t, dir, "store", nil)
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(uint64(who), 7))
+			for range 150 {
+				id := fmt.Sprint(who, "-", r.IntN(10))
+				next, do, err := plan(b, r.IntN, id)
+				if err == nil {
+					err = do()
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				truths[who][id] = stateOf(next)
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() { wg.Wait(); close(done) }()
+	b := open(t, dir, "store", nil)
+	rounds := 0
+	for running := true; running; rounds++ {
+		select {
+		case <-done:
+			running = false
+		default:
+		}
+		if _, err := b.Rebuild(ctx); err != nil {
+			t.Error(err)
+		}
+	}
+	if n, err := b.Rebuild(ctx); n != 0 || err != nil {
+		t.Errorf("afterwards %d changes, %v", n, err)
+	}
+	for _, truth := range truths[1:] {
+		maps.Copy(truths[0], truth)
+	}
+	if err := audit(b, truths[0], nil); err != nil {
+		t.Error(err)
+	}
+	t.Logf("%d rounds", rounds)
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/model"
@@ -26,6 +28,7 @@ import (
 const (
 	jobVariable = "SOJOURN_FILE_TEST_JOB"
 	dirVariable = "SOJOURN_FILE_TEST_DIR"
+	whoVariable = "SOJOURN_FILE_TEST_WHO"
 	nobody      = 65534
 )
 
@@ -37,6 +40,8 @@ func TestMain(m *testing.M) {
 		os.Exit(childPermissions(os.Getenv(dirVariable)))
 	case "write":
 		os.Exit(childWrites(os.Getenv(dirVariable)))
+	case "serve":
+		os.Exit(childServes(os.Getenv(dirVariable)))
 	case "count":
 		os.Exit(childCounts(os.Getenv(dirVariable)))
 	}
@@ -235,82 +240,164 @@ func childCounts(dir string) int {
 }
 
 const (
-	killRounds  = 40
-	killWriters = 4
+	killRounds    = 50
+	killProcesses = 4
+	killWriters   = 4 // goroutines of each
 )
 
-// TestKillNine kills a process that writes, again and again on one store, and
-// checks each time that every record is as its last acknowledged write left
-// it, or as the one write of its writer that was under way would have, and
-// that it is found by its label.
+// TestKillNine kills each of four processes that write to one store, at 200
+// random instants, and checks that every record is as its last acknowledged
+// write left it, or as the one write of its writer that was under way would
+// have, and that it is found by its labels. The writers have records of their
+// own, and some that all of them write.
 func TestKillNine(t *testing.T) {
-	dir := t.TempDir()
-	truth := map[string]state{}
-	acknowledged := 0
+	dir := memoryDir(t) // the kernel outlives the kill: what it has been told is there, synced or not
+	k := kills{dir: dir, truth: map[string]state{}, shared: map[string]map[state]bool{}}
+	store := filepath.Join(dir, "store")
 	for round := range killRounds {
-		pending := map[string]state{}
-		acknowledged += killOne(t, dir, 1+rand.IntN(40), truth, pending)
-		b := open(t, dir, "store", nil)
-		checkTruth(t, b, round, truth, pending)
+		k.round(t)
+		b := open(t, dir, "store", &Options{Labels: twoLabels})
+		must(t, round, k.takeShared(b))
+		must(t, round, audit(b, k.truth, k.pending))
 		if round%5 == 4 {
-			if _, err := b.DeleteExpired(context.Background(), testNow, 100, nil); err != nil {
-				t.Error(err)
-			}
-			checkTruth(t, b, round, truth, nil)
-			if left := files(t, filepath.Join(dir, "store", tmpDir)); len(left) != 0 {
+			must(t, round, onlyErr(b.DeleteExpired(context.Background(), testNow, 100, nil)))
+			must(t, round, audit(b, k.truth, nil))
+			if left := files(t, filepath.Join(store, tmpDir)); len(left) != 0 {
 				t.Errorf("round %d: left over %v", round, left)
 			}
 		}
 		_ = b.Close()
 	}
-	t.Logf("%d kills, %d acknowledged writes, %d records at the end", killRounds, acknowledged, len(truth))
+	live := 0
+	for _, s := range k.truth {
+		if s.rev != "" {
+			live++
+		}
+	}
+	b := open(t, dir, "store", &Options{Labels: twoLabels})
+	swept, err := b.DeleteExpired(context.Background(), inHour, 10_000, nil)
+	if err != nil || swept != (expiry.Swept{Removed: live}) {
+		t.Errorf("the last sweep: %+v, %v, want %d removed", swept, err, live)
+	}
+	must(t, killRounds, audit(b, map[string]state{}, nil))
+	if left := entries(t, store); len(left) != 0 {
+		t.Errorf("left in the indexes: %v", left)
+	}
+	t.Logf("%d kills, %d acknowledged writes, %d records at the end", k.done, k.acks, live)
 }
 
-// killOne runs a child and kills it after some acknowledged writes. It brings
-// truth up to date and returns what was under way in pending.
-func killOne(t *testing.T, dir string, after int, truth, pending map[string]state) int {
+type kills struct {
+	dir        string
+	done, acks int
+	truth      map[string]state
+	pending    map[string]state
+	shared     map[string]map[state]bool // what was ever tried
+}
+
+// said is what a child says of a write: before it and after.
+type said struct {
+	verb, id string
+	state
+}
+
+// round runs the processes and kills each after some more writes of all.
+func (k *kills) round(t *testing.T) {
 	t.Helper()
-	cmd := child(t, "write", dir)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
+	k.pending = map[string]state{}
+	lines := make(chan said)
+	var wg sync.WaitGroup
+	victims := map[int]*exec.Cmd{} // by the number of writes after which they are killed
+	for who, after := 0, 0; who < killProcesses; who++ {
+		cmd := child(t, "write", k.dir)
+		cmd.Env = append(cmd.Env, fmt.Sprintf("%s=%d", whoVariable, who))
+		cmd.Stderr = os.Stderr
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		wg.Go(func() {
+			scanLines(out, lines)
+			_ = cmd.Wait()
+		})
+		after += 1 + rand.IntN(40)
+		victims[after] = cmd
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	go func() {
+		wg.Wait()
+		close(lines)
+	}()
+	for n := 0; ; {
+		s, ok := <-lines
+		if !ok {
+			break
+		}
+		if s.verb == "all" {
+			if k.shared[s.id] == nil {
+				k.shared[s.id] = map[state]bool{}
+			}
+			k.shared[s.id][s.state] = true
+			continue
+		}
+		if s.verb == "try" {
+			k.pending[s.id] = s.state
+			continue
+		}
+		k.truth[s.id] = s.state
+		delete(k.pending, s.id)
+		k.acks++
+		n++
+		if victim := victims[n]; victim != nil {
+			if err := victim.Process.Kill(); err != nil {
+				t.Errorf("a child ended by itself: %v", err)
+			}
+			k.done++
+			delete(victims, n)
+		}
 	}
-	lines, acks := bufio.NewScanner(out), 0
-	for lines.Scan() {
-		var verb, id string
-		var s state
-		if n, _ := fmt.Sscanf(lines.Text(), "%s %s %s %s %d end", &verb, &id, &s.rev, &s.principal, &s.minute); n != 5 {
+	if len(victims) > 0 {
+		t.Fatal("the children ended by themselves")
+	}
+}
+
+func scanLines(out io.Reader, to chan<- said) {
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		var s said
+		n, _ := fmt.Sscanf(lines.Text(), "%s %s %s %s %s %d end", &s.verb, &s.id, &s.rev, &s.principal, &s.tenant, &s.minute)
+		if n != 6 {
 			continue // cut by the kill
 		}
-		if s.rev == "none" {
-			s = state{}
-		}
-		switch verb {
-		case "try":
-			pending[id] = s
-		case "ack":
-			truth[id] = s
-			delete(pending, id)
-			if acks++; acks == after {
-				_ = cmd.Process.Kill()
+		for _, field := range []*string{&s.rev, &s.principal, &s.tenant} {
+			if *field == "none" {
+				*field = ""
 			}
 		}
+		to <- s
 	}
-	_ = cmd.Wait()
-	if acks < after {
-		t.Fatalf("the child ended by itself after %d writes", acks)
+}
+
+// takeShared makes the truth what is under the ids that all write to: anything
+// that one of them has tried.
+func (k *kills) takeShared(b *Backend) error {
+	for id, tried := range k.shared {
+		got, err := b.Get(context.Background(), testNow, id)
+		if err != nil && !errors.Is(err, model.ErrNotFound) {
+			return err
+		}
+		if s := stateOf(got); s.rev != "" && !tried[s] {
+			return fmt.Errorf("%q is %+v, which nobody wrote", id, s)
+		}
+		k.truth[id] = stateOf(got)
 	}
-	return acks
+	return nil
 }
 
 // childWrites writes until it is killed, and says before and after each write
 // what it does.
 func childWrites(dir string) int {
-	b, err := New(dir, "store", nil)
+	b, err := New(dir, "store", &Options{Labels: twoLabels})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -318,8 +405,12 @@ func childWrites(dir string) int {
 	var wg sync.WaitGroup
 	for i := range killWriters {
 		wg.Go(func() {
-			for {
-				if err := childWrite(b, fmt.Sprintf("id-%d-%d", i, rand.IntN(10))); err != nil {
+			for n := 0; ; n++ {
+				err := childWrite(b, fmt.Sprintf("id-%s-%d-%d", os.Getenv(whoVariable), i, rand.IntN(5)))
+				if err == nil && n%3 == 0 {
+					err = childWriteShared(b, fmt.Sprintf("all-%d", rand.IntN(5)))
+				}
+				if err != nil {
 					fmt.Fprintln(os.Stderr, err)
 					os.Exit(1)
 				}
@@ -330,21 +421,34 @@ func childWrites(dir string) int {
 	return 0
 }
 
+func say(verb, id string, s state) {
+	orNone := func(field string) string {
+		if field == "" {
+			return "none"
+		}
+		return field
+	}
+	fmt.Printf("%s %s %s %s %s %d end\n", verb, id, orNone(s.rev), orNone(s.principal), orNone(s.tenant), s.minute)
+}
+
 func childWrite(b *Backend, id string) error {
 	next, do, err := plan(b, rand.IntN, id)
 	if err != nil {
 		return err
 	}
-	say := func(verb string) {
-		s := stateOf(next)
-		if next.ID == "" {
-			s.rev, s.principal = "none", "none"
-		}
-		fmt.Printf("%s %s %s %s %d end\n", verb, id, s.rev, s.principal, s.minute)
-	}
-	say("try")
+	say("try", id, stateOf(next))
 	if err = do(); err == nil {
-		say("ack")
+		say("ack", id, stateOf(next))
 	}
 	return err
+}
+
+// childWriteShared deletes or replaces what others write too.
+func childWriteShared(b *Backend, id string) error {
+	if rand.IntN(3) == 0 {
+		return except(b.Delete(context.Background(), testNow, id, model.Live, model.Record{}), model.ErrNotFound)
+	}
+	next := big(id, []string{"ann", "bob"}[rand.IntN(2)], testNow.Add(time.Duration(1+rand.IntN(3))*time.Minute))
+	say("all", id, stateOf(next))
+	return onlyErr(b.Write(context.Background(), testNow, expiry.Write{Record: next, Cond: model.Always}))
 }

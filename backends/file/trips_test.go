@@ -3,9 +3,12 @@ package file
 import (
 	"context"
 	"fmt"
+	"maps"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/sojourn-go/sojourn/backends/file/internal/disk/disktest"
 	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -54,7 +57,7 @@ func TestFsyncs(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, noSync := range []bool{false, true} {
-				b, s := spied(t, t.TempDir(), &Options{NoSync: noSync})
+				b, s := spied(t, memoryDir(t), &Options{NoSync: noSync})
 				if err := b.CreateStorage(ctx); err != nil {
 					t.Fatal(err)
 				}
@@ -62,7 +65,7 @@ func TestFsyncs(t *testing.T) {
 				mustWrite(t, b, model.Absent, full)
 				mustWrite(t, b, model.Absent, newRecord("other", `1`, "bob", inDay))
 				n := 0
-				s.set(func(op, path string) error {
+				s.Set(func(op, path string) error {
 					if op == "fsync" {
 						n++
 						t.Log(path)
@@ -72,7 +75,7 @@ func TestFsyncs(t *testing.T) {
 				if err := tt.do(b); err != nil {
 					t.Fatal(err)
 				}
-				s.set(nil)
+				s.Set(nil)
 				if want := tt.want; noSync && n != 0 || !noSync && n != want {
 					t.Errorf("%d fsyncs, want %d (none with NoSync: %v)", n, want, noSync)
 				}
@@ -83,7 +86,7 @@ func TestFsyncs(t *testing.T) {
 
 // TestSweepCost checks that a sweep reads what is due and nothing else.
 func TestSweepCost(t *testing.T) {
-	b, s := spied(t, t.TempDir(), &Options{NoSync: true})
+	b, s := spied(t, memoryDir(t), &Options{NoSync: true})
 	for i := range 300 {
 		mustWrite(t, b, model.Absent, newRecord(fmt.Sprintf("late-%d", i), `1`, "ann", inDay.Add(time.Duration(i)*time.Second)))
 	}
@@ -91,7 +94,7 @@ func TestSweepCost(t *testing.T) {
 		mustWrite(t, b, model.Absent, newRecord(fmt.Sprintf("due-%d", i), `1`, "ann", inHour))
 	}
 	reads, lists := 0, 0
-	s.set(func(op, _ string) error {
+	s.Set(func(op, _ string) error {
 		switch op {
 		case "read":
 			reads++
@@ -101,7 +104,7 @@ func TestSweepCost(t *testing.T) {
 		return nil
 	})
 	n, err := b.DeleteExpired(context.Background(), inHour.Add(time.Hour), 100, nil)
-	s.set(nil)
+	s.Set(nil)
 	if err != nil || n != (expiry.Swept{Removed: 10}) {
 		t.Fatalf("%+v, %v", n, err)
 	}
@@ -112,7 +115,7 @@ func TestSweepCost(t *testing.T) {
 
 // TestListingCost checks that a listing by label reads its matches alone.
 func TestListingCost(t *testing.T) {
-	b, s := spied(t, t.TempDir(), &Options{NoSync: true})
+	b, s := spied(t, memoryDir(t), &Options{NoSync: true})
 	for i := range 300 {
 		mustWrite(t, b, model.Absent, newRecord(fmt.Sprintf("many-%d", i), `1`, "many", time.Time{}))
 	}
@@ -120,7 +123,7 @@ func TestListingCost(t *testing.T) {
 		mustWrite(t, b, model.Absent, newRecord(fmt.Sprintf("few-%d", i), `1`, "few", time.Time{}))
 	}
 	reads, lists := 0, 0
-	s.set(func(op, _ string) error {
+	s.Set(func(op, _ string) error {
 		switch op {
 		case "read":
 			reads++
@@ -138,5 +141,142 @@ func TestListingCost(t *testing.T) {
 	if err != nil || len(p.Records) != 1 || reads != 1 || lists > 3 {
 		t.Errorf("a page of one: %d records, %v, by %d reads and %d readings of folders", len(p.Records), err, reads, lists)
 	}
-	s.set(nil)
+	s.Set(nil)
+}
+
+// TestBatchesSyncTogether checks that writes of a batch are under way at the
+// same time, so that their syncs can be one, and not too many of them.
+func TestBatchesSyncTogether(t *testing.T) {
+	b, s := spied(t, memoryDir(t), nil)
+	must(t, 0, b.CreateStorage(t.Context()))
+	var ops []expiry.BatchOp
+	for i := range 5 * batchWriters {
+		ops = append(ops, expiry.BatchOp{Write: &expiry.Write{Record: newRecord(fmt.Sprint(i), `1`, "ann", inHour), Cond: model.Absent}})
+	}
+	var mu sync.Mutex
+	running, most := 0, 0
+	together := make(chan struct{})
+	s.Set(func(op, path string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case op == "create":
+			if running++; running == 2 && most < 2 {
+				close(together)
+			}
+			most = max(most, running)
+		case op == "rename":
+			running--
+		case op == "write" && most < 2:
+			mu.Unlock()
+			select {
+			case <-together:
+			case <-time.After(time.Minute):
+				t.Error("each write waits for the one before")
+			}
+			mu.Lock()
+		}
+		return nil
+	})
+	for i, o := range b.WriteMany(t.Context(), testNow, ops) {
+		if o.Err != nil || o.Record.ID != ops[i].Write.ID {
+			t.Errorf("%d: %v, %v", i, o.Record, o.Err)
+		}
+	}
+	if most < 2 || most > batchWriters {
+		t.Errorf("%d writes at the same time", most)
+	}
+}
+
+const (
+	many    = 100_000
+	due     = 1_000
+	bearers = 100 // of each principal
+)
+
+// TestCostAmongHundredThousand checks that what a call reads is in proportion
+// to what it finds, not to the store: names read from folders, files opened.
+func TestCostAmongHundredThousand(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	// In memory for its speed; the counts are those of any disk.
+	b, s := onPower(t, disktest.NewPower(), &Options{NoSync: true})
+	must(t, 0, b.CreateStorage(ctx))
+	create := func(from, to int) disktest.Count {
+		s.Take()
+		for i := from; i < to; i++ {
+			at := inDay.Add(time.Duration(i%60) * time.Minute)
+			if i%(many/due) == 0 {
+				at = testNow.Add(time.Duration(1+i/(many/due)%10) * time.Minute)
+			}
+			mustWrite(t, b, model.Absent, newRecord(fmt.Sprint("id", i), `1`, fmt.Sprint("p", i%(many/bearers)), at))
+		}
+		return s.Take()
+	}
+	create(0, many/2) // all folders are there then
+	if early, late := create(many/2, many/2+500), create(many/2+500, many); !maps.Equal(scaled(early.Calls, many/2-500), scaled(late.Calls, 500)) || late.Entries != 0 {
+		t.Errorf("creates take %v, then %v", early, late)
+	}
+
+	n, err := b.Count(ctx, testNow, defaultLabel, "p7")
+	c := s.Take()
+	if err != nil || n != bearers || c.Calls["read"] != bearers || c.Entries != bearers {
+		t.Errorf("a count of %d by label, %v: %v", n, err, c)
+	}
+
+	const perPage = 30
+	found, pages := listAll(t, b, expiry.Query{Label: defaultLabel, Value: "p7", Limit: perPage})
+	c = s.Take()
+	if found != bearers || pages != 4 || c.Calls["read"] != bearers || c.Entries != pages*bearers {
+		t.Errorf("%d bearers on %d pages: %v", found, pages, c)
+	}
+
+	first, err := b.Page(ctx, testNow, expiry.Query{Limit: perPage})
+	c = s.Take()
+	if err != nil || len(first.Records) != perPage || c.Calls["read"] != perPage || c.Entries > shards+2*many/shards {
+		t.Errorf("a page of %d: %v, %v", len(first.Records), err, c)
+	}
+	found, pages = listAll(t, b, expiry.Query{Limit: 1000})
+	c = s.Take()
+	if found != many || pages > many/1000+1 || c.Calls["read"] != many || c.Entries > many+pages*(shards+2*many/shards) {
+		t.Errorf("%d records on %d pages: %v", found, pages, c)
+	}
+
+	swept, err := b.DeleteExpired(ctx, testNow.Add(time.Hour), 2*due, nil)
+	c = s.Take()
+	// Each is read before its announcement and again under its lock, and has two
+	// entries; each minute's names are read once.
+	if err != nil || swept != (expiry.Swept{Removed: due}) || c.Calls["read"] != 2*due || c.Entries > due+100 || c.Calls["names"] > 20 {
+		t.Errorf("a sweep: %+v, %v, %v", swept, err, c)
+	}
+	swept, err = b.DeleteExpired(ctx, testNow.Add(time.Hour), 2*due, nil)
+	c = s.Take()
+	if err != nil || swept != (expiry.Swept{}) || c.Calls["read"] != 0 || c.Entries > 100 {
+		t.Errorf("a sweep with nothing due: %+v, %v, %v", swept, err, c)
+	}
+}
+
+// scaled multiplies all counts.
+func scaled(calls map[string]int, by int) map[string]int {
+	out := map[string]int{}
+	for op, n := range calls {
+		out[op] = n * by
+	}
+	return out
+}
+
+// listAll returns how many records a listing has, on how many pages.
+func listAll(t *testing.T, b *Backend, q expiry.Query) (found, pages int) {
+	t.Helper()
+	for {
+		p, err := b.Page(context.Background(), testNow, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, pages = found+len(p.Records), pages+1
+		if p.Next == "" {
+			return found, pages
+		}
+		q.After = p.Next
+	}
 }

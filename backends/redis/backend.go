@@ -88,7 +88,7 @@ func (b *Backend) Ping(ctx context.Context) error {
 		return err
 	}
 	if err := b.client.Ping(ctx).Err(); err != nil {
-		return readFault(ctx, err)
+		return b.readFault(ctx, err)
 	}
 	return nil
 }
@@ -124,6 +124,7 @@ type run struct {
 	*goredis.StringCmd
 	script *script
 	mark   *mark
+	stage  *goredis.StatusCmd // that goes before it, in one pipeline; mostly none
 }
 
 // NoRetry tells go-redis not to send the command again after an error.
@@ -166,15 +167,19 @@ func (r *run) whole(ctx context.Context) *run {
 }
 
 // write runs a script that writes, once, and returns its reply.
-func (b *Backend) write(ctx context.Context, s *script, args []any, m *mark) (string, error) {
-	r := newRun(ctx, s, args, m)
+func (b *Backend) write(ctx context.Context, r *run) (string, error) {
+	if r.stage != nil {
+		runs := []*run{r}
+		err := b.runAll(ctx, runs, b.writeFault)[0]
+		return runs[0].Val(), err
+	}
 	err := b.client.Process(ctx, r)
 	if unknownScript(err) {
 		r = r.whole(ctx)
 		err = b.client.Process(ctx, r)
 	}
 	if err != nil {
-		return "", writeFault(ctx, err, m.sent)
+		return "", b.writeFault(ctx, err, r.mark.sent)
 	}
 	return r.Val(), nil
 }
@@ -186,9 +191,13 @@ func (b *Backend) runAll(ctx context.Context, runs []*run, f fault) []error {
 	send := func(need func(i int) bool) {
 		pipe := b.client.Pipeline()
 		for i, r := range runs {
-			if need(i) {
-				_ = pipe.Process(ctx, r) // queued only
+			if !need(i) {
+				continue
 			}
+			if r.stage != nil {
+				_ = pipe.Process(ctx, r.stage) // queued only
+			}
+			_ = pipe.Process(ctx, r)
 		}
 		if pipe.Len() == 0 {
 			return
@@ -206,8 +215,13 @@ func (b *Backend) runAll(ctx context.Context, runs []*run, f fault) []error {
 	send(func(int) bool { return true })
 	again := make([]bool, len(runs))
 	for i, err := range errs {
-		if again[i] = unknownScript(err); again[i] {
-			runs[i] = runs[i].whole(ctx)
+		switch stage := runs[i].stage; {
+		case unknownScript(err):
+			again[i] = true
+			runs[i] = runs[i].whole(ctx) // what was staged still is
+		case stage != nil && err == nil && stage.Err() != nil:
+			// The script found nothing staged and has done nothing.
+			errs[i], runs[i].mark.sent = stage.Err(), false
 		}
 	}
 	send(func(i int) bool { return again[i] })

@@ -26,7 +26,7 @@ func (b *Backend) GetMany(ctx context.Context, now time.Time, ids []string) []ex
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
 	for i, id := range ids {
-		rec, err := recordOf(ctx, id, cmds[i])
+		rec, err := b.recordOf(ctx, id, cmds[i])
 		if err == nil && rec.Expired(now) {
 			rec, err = model.Record{}, model.ErrNotFound
 		}
@@ -59,7 +59,7 @@ func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []expiry.Bat
 		}
 		runs, index = append(runs, r), append(index, i)
 	}
-	for n, err := range b.runAll(ctx, runs, writeFault) {
+	for n, err := range b.runAll(ctx, runs, b.writeFault) {
 		i := index[n]
 		if err != nil {
 			out[i].Err = err
@@ -76,14 +76,12 @@ func (b *Backend) batchRun(ctx context.Context, now time.Time, op expiry.BatchOp
 		if err := expiry.CheckDelete(d.Cond, d.Prev.Rev); err != nil {
 			return nil, err
 		}
-		args, m := b.deleteArgs(now, d, nil)
-		return newRun(ctx, deleteScript, args, m), nil
+		return b.deleteRun(ctx, now, d, nil), nil
 	}
 	if err := b.checkWrite(op.Write); err != nil {
 		return nil, err
 	}
-	args, m := b.writeArgs(now, op.Write, nil)
-	return newRun(ctx, writeScript, args, m), nil
+	return b.writeRun(ctx, now, op.Write, nil), nil
 }
 
 // batchReply reads the answer to one operation. One that met labels which this

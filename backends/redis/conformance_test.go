@@ -4,6 +4,8 @@ import (
 	"sync"
 	"testing"
 
+	goredis "github.com/redis/go-redis/v9"
+
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/conformance/containers"
 	"github.com/sojourn-go/sojourn/conformance/sessions"
@@ -13,24 +15,46 @@ import (
 func TestConformance(t *testing.T) { conformance.Run(t, harness(t)) }
 func TestSessions(t *testing.T)    { sessions.Run(t, harness(t)) }
 
+func TestClusterConformance(t *testing.T) { conformance.Run(t, clusterHarness(t)) }
+func TestClusterSessions(t *testing.T)    { sessions.Run(t, clusterHarness(t)) }
+
+// cases is how many cases of the suite run here: all.
+const cases = 258
+
 // harness opens each backend behind a proxy of its own.
 func harness(t *testing.T) conformance.Harness {
 	t.Helper()
 	o := options(t)
-	own := clientOf(t, o)
+	return harnessOf(containers.Redis(t).String(), clientOf(t, o), func(t testing.TB) (goredis.UniversalClient, *proxy) {
+		p := startProxy(t, o.Addr)
+		return clientOf(t, p.through(o)), p
+	})
+}
+
+// clusterHarness is the same before three masters.
+func clusterHarness(t *testing.T) conformance.Harness {
+	t.Helper()
+	o := clusterOptions(t)
+	return harnessOf(containers.RedisCluster(t).String(), clusterOf(t, o), func(t testing.TB) (goredis.UniversalClient, *proxy) {
+		p := newProxy(t)
+		return clusterOf(t, p.throughCluster(o)), p
+	})
+}
+
+func harnessOf(server string, own goredis.UniversalClient, connect func(t testing.TB) (goredis.UniversalClient, *proxy)) conformance.Harness {
 	var proxies sync.Map // of *Backend
 	return conformance.Harness{
-		Cases: 258,
+		Cases: cases,
 		Open: func(t testing.TB, name string) expiry.ModelExpirySupport {
-			p := startProxy(t, o.Addr)
-			b, err := New(clientOf(t, p.through(o)), name, &Options{MaxValue: 8 << 20}) // a limit in reach of a test
+			c, p := connect(t)
+			b, err := New(c, name, &Options{MaxValue: 8 << 20}) // a limit in reach of a test
 			if err != nil {
 				t.Fatal(err)
 			}
 			proxies.Store(b, p)
 			return b
 		},
-		Server: containers.Redis(t).String(),
+		Server: server,
 		LoseNext: func(t testing.TB, b expiry.ModelExpirySupport) {
 			t.Helper()
 			p, ok := proxies.Load(b)

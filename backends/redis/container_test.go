@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -30,6 +31,26 @@ func options(t testing.TB) *goredis.Options {
 func clientOf(t testing.TB, o *goredis.Options) *goredis.Client {
 	t.Helper()
 	c := goredis.NewClient(o)
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// clusterOptions are those of the cluster, for a client of one's own.
+func clusterOptions(t testing.TB) *goredis.ClusterOptions {
+	t.Helper()
+	o, err := goredis.ParseClusterURL(containers.RedisCluster(t).URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// clusterOf is a client of the cluster that the test closes at its end.
+func clusterOf(t testing.TB, o *goredis.ClusterOptions) *goredis.ClusterClient {
+	t.Helper()
+	own := *o
+	own.Addrs = slices.Clone(o.Addrs) // the client appends to it
+	c := goredis.NewClusterClient(&own)
 	t.Cleanup(func() { _ = c.Close() })
 	return c
 }

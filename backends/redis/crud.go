@@ -20,7 +20,7 @@ func (b *Backend) Get(ctx context.Context, now time.Time, id string) (model.Reco
 		return model.Record{}, err
 	}
 	cmd := b.client.Get(ctx, b.bucket(id).records+id)
-	rec, err := recordOf(ctx, id, cmd)
+	rec, err := b.recordOf(ctx, id, cmd)
 	if err == nil && rec.Expired(now) {
 		return model.Record{}, model.ErrNotFound
 	}
@@ -30,13 +30,13 @@ func (b *Backend) Get(ctx context.Context, now time.Time, id string) (model.Reco
 func (b *Backend) bucket(id string) *bucket { return &b.buckets[bucketOf(id)] }
 
 // recordOf is the record, live or not, that a GET returned.
-func recordOf(ctx context.Context, id string, cmd *goredis.StringCmd) (model.Record, error) {
+func (b *Backend) recordOf(ctx context.Context, id string, cmd *goredis.StringCmd) (model.Record, error) {
 	raw, err := cmd.Bytes()
 	if errors.Is(err, goredis.Nil) {
 		return model.Record{}, model.ErrNotFound
 	}
 	if err != nil {
-		return model.Record{}, readFault(ctx, err)
+		return model.Record{}, b.readFault(ctx, err)
 	}
 	return decodeRecord(id, cmd.Val(), raw)
 }
@@ -50,8 +50,7 @@ func (b *Backend) Write(ctx context.Context, now time.Time, w expiry.Write) (mod
 		return model.Record{}, err
 	}
 	reply, err := b.declaring(func(further []string) (string, error) {
-		args, m := b.writeArgs(now, &w, further)
-		return b.write(ctx, writeScript, args, m)
+		return b.write(ctx, b.writeRun(ctx, now, &w, further))
 	})
 	if err != nil {
 		return model.Record{}, err
@@ -79,35 +78,67 @@ func (b *Backend) checkWrite(w *expiry.Write) error {
 	return nil
 }
 
-// writeArgs are the arguments of write.lua. Where labels are kept, those of
-// Prev are a guess that spares the server a copy of the value; without a guess
-// the value goes by itself.
-func (b *Backend) writeArgs(now time.Time, w *expiry.Write, further []string) ([]any, *mark) {
-	control := [3 + len(w.Prev.Rev)]byte{condCode(w.Cond), '-', '-'}
-	rec := &w.Record
-	if w.Cond == model.Match {
-		copy(control[3:], w.Prev.Rev[:])
+// stageSize is the length of a value from which on it goes to the server by a
+// command of its own, in the same pipeline, and the script moves it into its
+// place: Lua makes strings of a script's arguments, at a nanosecond a byte.
+const stageSize = 4 << 10
+
+// stageTTL is after how long the server drops what no script has taken.
+const stageTTL = time.Minute
+
+// guess is the record as the caller believes it will be: where expiry or
+// labels are kept, those of Prev spare the server a copy of the value. It
+// reports whether there was anything to guess from.
+func guess(w *expiry.Write) (model.Record, bool) {
+	rec := w.Record
+	if w.KeepExpiry {
+		rec.ExpiresAt = w.Prev.ExpiresAt
 	}
-	guess := *rec
+	if w.KeepLabels {
+		rec.Labels = w.Prev.Labels
+	}
+	return rec, !w.KeepExpiry && !w.KeepLabels || !w.Prev.Rev.IsZero()
+}
+
+// writeRun is the run of write.lua. Without a guess a short value goes by
+// itself, and the script puts the record together; a long one is staged.
+func (b *Backend) writeRun(ctx context.Context, now time.Time, w *expiry.Write, further []string) *run {
+	control := [4 + len(w.Prev.Rev)]byte{condCode(w.Cond), '-', '-', '-'}
+	if w.Cond == model.Match {
+		copy(control[4:], w.Prev.Rev[:])
+	}
 	if w.KeepExpiry {
 		control[1] = 'e'
-		guess.ExpiresAt = w.Prev.ExpiresAt
 	}
 	if w.KeepLabels {
 		control[2] = 'b'
-		guess.Labels = w.Prev.Labels
 	}
-	split := (w.KeepExpiry || w.KeepLabels) && w.Prev.Rev.IsZero()
-	head := appendLabels(make([]byte, labelsAt, recordSize(&guess, split)), guess.Labels)
-	putHead(head, &guess)
-	args := append(b.bucket(w.ID).command(writeScript, w.ID, further, 5),
-		string(control[:]), now.UnixMilli(), b.keepFor(now, rec.ExpiresAt))
+	rec, guessed := guess(w)
+	long := len(rec.Value) >= stageSize
+	split := !guessed && !long
+	data := appendLabels(make([]byte, labelsAt, recordSize(&rec, split)), rec.Labels)
+	putHead(data, &rec)
+	k := b.bucket(w.ID)
+	args := k.command(writeScript, w.ID, further, 6)
+	if long {
+		stage := k.staged + model.NewRevision().String()
+		args[2] = args[2].(int) + 1
+		args = append(args, stage)
+		control[3] = 's'
+		data = appendTail(data, &rec)
+		m := &mark{data: data[:len(data)-len(rec.Value)]}
+		args = append(args, string(control[:]), now.UnixMilli(), b.keepFor(now, w.ExpiresAt), m, len(data))
+		r := newRun(ctx, writeScript, args, m)
+		r.stage = goredis.NewStatusCmd(ctx, "set", stage, data, "px", stageTTL.Milliseconds())
+		return r
+	}
+	args = append(args, string(control[:]), now.UnixMilli(), b.keepFor(now, w.ExpiresAt))
 	if split {
-		m := &mark{data: appendTail(make([]byte, 0, 1+len(rec.Encoding)+len(rec.Value)), rec)}
-		return append(args, head, m), m
+		m := &mark{data: appendTail(make([]byte, 0, 1+len(rec.Encoding)+len(rec.Value)), &rec)}
+		return newRun(ctx, writeScript, append(args, data, m), m)
 	}
-	m := &mark{data: appendTail(head, rec)}
-	return append(args, m), m
+	m := &mark{data: appendTail(data, &rec)}
+	return newRun(ctx, writeScript, append(args, m), m)
 }
 
 func condCode(c model.Cond) byte {
@@ -137,10 +168,10 @@ func writeReply(w *expiry.Write, reply string) (model.Record, error) {
 	code, rest := split(reply)
 	switch code {
 	case 'o':
-		rec := w.Record
+		rec, _ := guess(w)
 		rec.Value = nil
 		if rest == "" {
-			rec.Labels = maps.Clone(w.Labels)
+			rec.Labels = maps.Clone(rec.Labels)
 			return rec, nil
 		}
 		expiresAt, ok1 := parseExpiry(rest[:min(len(rest), expiryDigits)])
@@ -180,6 +211,8 @@ func replyFault(code byte, rest string) error {
 		return model.ErrNotFound
 	case 'c':
 		return model.ErrConflict
+	case 's':
+		return model.Fault(model.ErrUnavailable, "the server has not kept the value for the script", nil)
 	case 'x':
 		return corruptCode(rest)
 	}
@@ -231,8 +264,7 @@ func (b *Backend) Delete(ctx context.Context, now time.Time, id string, c model.
 		return err
 	}
 	reply, err := b.declaring(func(further []string) (string, error) {
-		args, m := b.deleteArgs(now, &expiry.Delete{ID: id, Cond: c, Prev: prev}, further)
-		return b.write(ctx, deleteScript, args, m)
+		return b.write(ctx, b.deleteRun(ctx, now, &expiry.Delete{ID: id, Cond: c, Prev: prev}, further))
 	})
 	if err != nil {
 		return err
@@ -240,13 +272,13 @@ func (b *Backend) Delete(ctx context.Context, now time.Time, id string, c model.
 	return deleteReply(reply)
 }
 
-func (b *Backend) deleteArgs(now time.Time, d *expiry.Delete, further []string) ([]any, *mark) {
+func (b *Backend) deleteRun(ctx context.Context, now time.Time, d *expiry.Delete, further []string) *run {
 	rev := ""
 	if d.Cond == model.Match {
 		rev = string(d.Prev.Rev[:])
 	}
 	m := &mark{data: millis(now)}
-	return append(b.bucket(d.ID).command(deleteScript, d.ID, further, 2), rev, m), m
+	return newRun(ctx, deleteScript, append(b.bucket(d.ID).command(deleteScript, d.ID, further, 2), rev, m), m)
 }
 
 // deleteReply reads the answer of delete.lua.

@@ -16,6 +16,8 @@
 //	x         sorted set   ids, scored by expiry in milliseconds, +inf for never
 //	i         sorted set   id, NUL, labels of the record; all scores 0
 //	l:LABEL   sorted set   length of the value, value, id; all scores 0
+//	w:RANDOM  string       a record with a long value, until its script has run;
+//	                       what a lost connection leaves of it, for a minute
 //
 // and n:{0}:meta is a hash with the layout's version, which CreateStorage writes
 // and checks; the store works without it. A label that no record bears costs
@@ -40,8 +42,14 @@
 // Every write is one Lua script, atomic with all index entries: listings and
 // counts by label see it at once. Every read goes to the primary; New refuses
 // clients that read from replicas, cache on the client's side, or are a Ring.
-// Redis replicates asynchronously: a failover may lose acknowledged writes. WAIT
-// is not used; min-replicas-to-write narrows the window.
+// Redis replicates asynchronously: a failover may lose the last acknowledged
+// writes of the master that failed, each with its index entries, so that listings
+// and counts still agree with the records. A lost create is ErrNotFound then, a
+// lost update leaves the revision before, a lost delete the record. WAIT is not
+// used; min-replicas-to-write narrows the window. Until a replica has taken over,
+// calls are ErrUnavailable, or ErrUnknown for writes that were under way. A
+// cluster's client is told to look for the new master after each such error;
+// by itself go-redis looks once a minute (ClusterStateReloadInterval).
 //
 // A write is sent once: go-redis' retries are off for it, whatever the client's
 // MaxRetries says, while its redirects (MOVED, ASK) and the second try after
@@ -54,8 +62,12 @@
 //
 // A value has at most 512 MB less 128 KB, what proto-max-bulk-len allows by
 // default; Options.MaxValue lowers that. The server does nothing else while a
-// script runs: a write costs it a few microseconds and some copies of the value,
-// so values of many megabytes delay other clients. While the slot of a bucket
+// script runs, a few microseconds for a write. Values of 4 KB and more go past the
+// script: a SET puts the record under a key of its own, in the same pipeline, and
+// the script renames it. So they cost what a SET costs, and those microseconds;
+// but a long value that is written without knowing the record (an Update without
+// If that keeps labels) is copied by the script, at one to two microseconds a KB,
+// and delays other clients if it has megabytes. While the slot of a bucket
 // moves between the nodes of a cluster, writes to it may be ErrUnavailable; they
 // did not happen then.
 //
@@ -74,7 +86,7 @@
 // A user needs, for a store named n:
 //
 //	ACL SETUSER app on >password ~n:* -@all
-//	+get +getrange +strlen +exists +set +setrange +pexpire +persist +unlink
+//	+get +getrange +strlen +exists +set +setrange +rename +renamenx +pexpire +pttl +persist +unlink
 //	+zadd +zrem +zscore +zcount +zlexcount +zrange +zrangebyscore +zrangebylex +zremrangebylex
 //	+hsetnx +hgetall +evalsha +eval +ping
 //

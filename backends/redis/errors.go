@@ -92,6 +92,43 @@ func isContext(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
+// readFault is readFault for a client that may have to look anew.
+func (b *Backend) readFault(ctx context.Context, err error) error {
+	b.lookAnew(ctx, err)
+	return readFault(ctx, err)
+}
+
+// writeFault is writeFault for a client that may have to look anew.
+func (b *Backend) writeFault(ctx context.Context, err error, sent bool) error {
+	b.lookAnew(ctx, err)
+	return writeFault(ctx, err, sent)
+}
+
+// lookAnew tells a cluster's client to ask who serves what, after an error that
+// may mean that a master has failed. By itself the client asks when a node
+// sends it elsewhere, which a dead one does not, or once a minute: so long
+// would all calls go to a node that is gone. It asks in the background, and a
+// few times a second at most.
+func (b *Backend) lookAnew(ctx context.Context, err error) {
+	c, ok := b.client.(interface{ ReloadState(ctx context.Context) })
+	if ok && mayHaveFailed(err) {
+		c.ReloadState(ctx)
+	}
+}
+
+func mayHaveFailed(err error) bool {
+	var reply goredis.Error
+	switch {
+	case errors.As(err, &reply):
+		code, _, _ := strings.Cut(reply.Error(), " ")
+		return code == "CLUSTERDOWN" || code == "MASTERDOWN" || code == "READONLY"
+	case errors.Is(err, goredis.ErrClosed), errors.Is(err, goredis.ErrPoolTimeout),
+		errors.Is(err, goredis.ErrPoolExhausted), errors.Is(err, context.Canceled):
+		return false
+	}
+	return true
+}
+
 // readFault is the error of a read: the context's own where it ended before
 // anything was sent, else ErrUnavailable, with ErrCorrupt for a key of another
 // type.

@@ -30,10 +30,10 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, t expiry.Touch) (mod
 	}
 	k := b.bucket(t.ID)
 	m := &mark{data: millis(now)}
-	reply, err := b.write(ctx, touchScript, []any{
+	reply, err := b.write(ctx, newRun(ctx, touchScript, []any{
 		"evalsha", touchScript.digest, 2, k.records + t.ID, k.due,
 		mode, appendExpiry(nil, at), b.keepFor(now, at), m,
-	}, m)
+	}, m))
 	if err != nil {
 		return model.Record{}, err
 	}
@@ -91,7 +91,7 @@ func (b *Backend) DeleteExpired(ctx context.Context, before time.Time, limit int
 		if err := ctx.Err(); err != nil {
 			return swept, err
 		}
-		if err := readDue(ctx, b.client, before, left, open); err != nil {
+		if err := b.readDue(ctx, before, left, open); err != nil {
 			return swept, err
 		}
 		if each != nil {
@@ -126,9 +126,9 @@ func (b *Backend) sweepOrder() []*bucketSweep {
 }
 
 // readDue reads what is due, at most left in all, shared evenly.
-func readDue(ctx context.Context, client goredis.UniversalClient, before time.Time, left int, open []*bucketSweep) error {
+func (b *Backend) readDue(ctx context.Context, before time.Time, left int, open []*bucketSweep) error {
 	share := min((left+len(open)-1)/len(open), sweepStep)
-	pipe := client.Pipeline()
+	pipe := b.client.Pipeline()
 	cmds := make([]*goredis.ZSliceCmd, len(open))
 	for i, s := range open {
 		cmds[i] = pipe.ZRangeByScoreWithScores(ctx, s.k.due, &goredis.ZRangeBy{
@@ -136,7 +136,7 @@ func readDue(ctx context.Context, client goredis.UniversalClient, before time.Ti
 		})
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return readFault(ctx, err)
+		return b.readFault(ctx, err)
 	}
 	for i, s := range open {
 		entries := cmds[i].Val()
@@ -215,7 +215,7 @@ func (b *Backend) reapedLabels(ctx context.Context, found []result) (map[string]
 		return nil, nil //nolint:nilnil // an empty map
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, readFault(ctx, err)
+		return nil, b.readFault(ctx, err)
 	}
 	out := make(map[string]map[string]string, len(cmds))
 	for id, cmd := range cmds {
@@ -246,7 +246,7 @@ func (b *Backend) sweepRound(ctx context.Context, before time.Time, open []*buck
 		return nil
 	}
 	var failed error
-	for i, err := range b.runAll(ctx, runs, writeFault) {
+	for i, err := range b.runAll(ctx, runs, b.writeFault) {
 		s := of[i]
 		var done sweepReply
 		if err == nil {
@@ -318,7 +318,7 @@ func (b *Backend) sweepFurther(ctx context.Context, k *bucket, before []byte, to
 			return sum, corrupt(whyForeign)
 		}
 		r := b.sweepRun(ctx, k, before, todo, sortedKeys(further))
-		if err = b.runAll(ctx, []*run{r}, writeFault)[0]; err != nil {
+		if err = b.runAll(ctx, []*run{r}, b.writeFault)[0]; err != nil {
 			break
 		}
 		var next sweepReply
@@ -332,7 +332,7 @@ func (b *Backend) sweepFurther(ctx context.Context, k *bucket, before []byte, to
 // sweepBatch removes records of one bucket; a nil before removes all.
 func (b *Backend) sweepBatch(ctx context.Context, k *bucket, before []byte, todo []dueRecord, further []string) (sweepReply, error) {
 	runs := []*run{b.sweepRun(ctx, k, before, todo, further)}
-	if err := b.runAll(ctx, runs, writeFault)[0]; err != nil {
+	if err := b.runAll(ctx, runs, b.writeFault)[0]; err != nil {
 		return sweepReply{}, err
 	}
 	return b.sweepFurther(ctx, k, before, todo, runs[0].Val())

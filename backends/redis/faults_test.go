@@ -28,57 +28,101 @@ const (
 	cutHalf          // sends half of it to the server, then cuts the connection
 )
 
-// proxy stands between a client and a server. It counts what goes over the
-// wire: a batch is what the client sends before it waits for an answer, so
-// that there are as many batches as round trips.
+// proxy stands between a client and a server, or the nodes of a cluster. It
+// counts what goes over the wire: a batch is what the client sends before it
+// waits for an answer, so that of one server there are as many batches as round
+// trips.
 type proxy struct {
-	listener net.Listener
-	server   string
+	addr   string                              // before the server that startProxy was given
+	listen func(server string) (string, error) // the address before a server
 
 	mu       sync.Mutex
 	next     trick
+	meantime func() // what happens between a cut and what the client does next
 	batches  int
 	commands []string
 }
 
 func startProxy(t testing.TB, server string) *proxy {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	p := newProxy(t)
+	var err error
+	if p.addr, err = p.listen(server); err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{listener: l, server: server}
+	return p
+}
+
+// newProxy is a proxy before servers that are not known yet: dial meets them.
+func newProxy(t testing.TB) *proxy {
+	t.Helper()
+	p := &proxy{}
+	var mu sync.Mutex
+	fronts := map[string]net.Listener{}
 	var running sync.WaitGroup
 	ctx, cancel := context.WithCancel(context.Background())
-	running.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			running.Go(func() { p.serve(ctx, c) })
+	p.listen = func(server string) (string, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if l := fronts[server]; l != nil {
+			return l.Addr().String(), nil
 		}
-	})
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return "", err
+		}
+		fronts[server] = l
+		running.Go(func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				running.Go(func() { p.serve(ctx, c, server) })
+			}
+		})
+		return l.Addr().String(), nil
+	}
 	t.Cleanup(func() {
-		_ = l.Close()
+		mu.Lock()
+		for _, l := range fronts {
+			_ = l.Close()
+		}
+		mu.Unlock()
 		cancel()
 		running.Wait()
 	})
 	return p
 }
 
+// dial connects to a server by way of the proxy.
+func (p *proxy) dial(ctx context.Context, network, server string) (net.Conn, error) {
+	addr, err := p.listen(server)
+	if err != nil {
+		return nil, err
+	}
+	return new(net.Dialer).DialContext(ctx, network, addr)
+}
+
 // through is the server's options with the proxy before it, and with the
 // retries that go-redis makes by default.
 func (p *proxy) through(o *goredis.Options) *goredis.Options {
 	c := *o
-	c.Addr = p.listener.Addr().String()
+	c.Addr = p.addr
 	c.PoolSize = 4
 	c.MaxRetries = 3
 	return &c
 }
 
-func (p *proxy) serve(ctx context.Context, client net.Conn) {
-	server, err := net.Dial("tcp", p.server)
+// throughCluster is the same before the nodes of a cluster.
+func (p *proxy) throughCluster(o *goredis.ClusterOptions) *goredis.ClusterOptions {
+	c := *o
+	c.Dialer, c.PoolSize = p.dial, 4
+	return &c
+}
+
+func (p *proxy) serve(ctx context.Context, client net.Conn, addr string) {
+	server, err := net.Dial("tcp", addr)
 	if err != nil {
 		_ = client.Close()
 		return
@@ -116,12 +160,14 @@ func (p *proxy) serve(ctx context.Context, client net.Conn) {
 		case loseAnswer:
 			swallow.Lock()
 			_, _ = server.Write(batch)
-			waitDone(p.server)
+			waitDone(addr)
+			p.pause()
 			cut()
 			swallow.Unlock()
 			return
 		case cutHalf:
 			_, _ = server.Write(batch[:len(batch)/2])
+			p.pause()
 			return
 		case pass:
 			if _, err := server.Write(batch); err != nil {
@@ -204,7 +250,7 @@ func (p *proxy) count(names []string) trick {
 	defer p.mu.Unlock()
 	for _, name := range names {
 		switch name {
-		case "hello", "client", "select", "auth", "command":
+		case "hello", "client", "select", "auth", "command", "cluster":
 			return pass
 		}
 	}
@@ -215,10 +261,23 @@ func (p *proxy) count(names []string) trick {
 	return now
 }
 
-func (p *proxy) play(next trick) {
+func (p *proxy) play(next trick) { p.meet(next, nil) }
+
+// meet plays a trick, and has something happen before the client learns of it.
+func (p *proxy) meet(next trick, meantime func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.next = next
+	p.next, p.meantime = next, meantime
+}
+
+// pause lets happen what shall before the client learns of the cut.
+func (p *proxy) pause() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.meantime != nil {
+		p.meantime()
+	}
+	p.meantime = nil
 }
 
 // take returns what was counted since the last call.
@@ -353,6 +412,56 @@ func TestLostBatch(t *testing.T) {
 	}
 }
 
+// TestLostBatchOfCluster loses what one of three masters answers to its share
+// of a batch, long values among it: no operation was sent twice, those of that
+// master alone are unknown, and all were carried out.
+func TestLostBatchOfCluster(t *testing.T) {
+	p := newProxy(t)
+	b, err := New(clusterOf(t, p.throughCluster(clusterOptions(t))), storeName(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	batch := func(prefix string) []expiry.Outcome {
+		var ops []expiry.BatchOp
+		for i := range 60 {
+			r := record(fmt.Sprint(prefix, i), "ann", time.Hour)
+			if i%10 == 0 {
+				r.Value = make([]byte, stageSize)
+			}
+			ops = append(ops, expiry.BatchOp{Write: &expiry.Write{Record: r, Cond: model.Absent}})
+		}
+		return b.WriteMany(ctx, testNow, ops)
+	}
+	for _, o := range batch("first") { // every node knows the script then
+		only(t, o.Err, nil)
+	}
+	p.take()
+	p.play(loseAnswer)
+	unknown := 0
+	for i, o := range batch("second") {
+		if o.Err != nil {
+			only(t, o.Err, model.ErrUnknown)
+			unknown++
+		}
+		if _, err := b.Get(ctx, testNow, fmt.Sprint("second", i)); err != nil {
+			t.Error(err)
+		}
+	}
+	if unknown == 0 || unknown > 40 {
+		t.Errorf("%d of 60 are unknown, want those of one master", unknown)
+	}
+	if _, commands := p.take(); count(commands, "evalsha") != 60 || count(commands, "set") != 6 {
+		t.Errorf("on the wire: %d scripts and %d values, want 60 and 6", count(commands, "evalsha"), count(commands, "set"))
+	}
+	if n, err := b.Count(ctx, testNow, "principal", "ann"); err != nil || n != 120 {
+		t.Errorf("%d counted, %v", n, err)
+	}
+	if err := b.DeleteStorage(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestLostReads(t *testing.T) {
 	o := options(t)
 	o.MaxRetries = -1
@@ -388,7 +497,7 @@ func TestLostAnswersOfCluster(t *testing.T) {
 	direct, p := proxied(t)
 	c := goredis.NewClusterClient(&goredis.ClusterOptions{
 		ClusterSlots: func(context.Context) ([]goredis.ClusterSlot, error) {
-			addr := p.listener.Addr().String()
+			addr := p.addr
 			return []goredis.ClusterSlot{{Start: 0, End: 16383, Nodes: []goredis.ClusterNode{{Addr: addr}}}}, nil
 		},
 		NewClient: func(o *goredis.Options) *goredis.Client {
@@ -436,38 +545,252 @@ func TestLostAnswersOfCluster(t *testing.T) {
 	}
 }
 
-// TestOwnSuccess looks through expiry.Store, which recognises a write whose
-// answer was lost as its own.
-func TestOwnSuccess(t *testing.T) {
+// lostWrite is one kind of write through a Store whose answer gets lost.
+type lostWrite struct {
+	do      func(ctx context.Context, s *expiry.Store[string], it expiry.Item[string]) error
+	fresh   bool // it starts without a record
+	touches bool // it leaves value and revision
+	deletes bool
+	matches bool // it may be sent once more where its revision is still there
+	staged  bool // its value goes by a command of its own
+}
+
+func lostWrites() map[string]lostWrite {
+	long := strings.Repeat("v", 2*stageSize)
+	type items = expiry.Item[string]
+	type store = expiry.Store[string]
+	out := func(_ items, err error) error { return err }
+	update := func(value string, at bool) func(ctx context.Context, s *store, it items) error {
+		return func(ctx context.Context, s *store, it items) error {
+			if !at {
+				return out(s.Update(ctx, "id", value, nil))
+			}
+			return out(s.Update(ctx, "id", value, &expiry.WriteOptions{If: it.Version()}))
+		}
+	}
+	create := func(value string) func(ctx context.Context, s *store, it items) error {
+		return func(ctx context.Context, s *store, _ items) error {
+			return out(s.Create(ctx, "id", value, &expiry.WriteOptions{Labels: map[string]string{"principal": "ann"}}))
+		}
+	}
+	touch := func(e expiry.Expiry, extend bool) func(ctx context.Context, s *store, it items) error {
+		return func(ctx context.Context, s *store, _ items) error {
+			return out(s.Touch(ctx, "id", e, &expiry.TouchOptions{Extend: extend}))
+		}
+	}
+	bulk := func(kind expiry.OpKind) func(ctx context.Context, s *store, it items) error {
+		return func(ctx context.Context, s *store, _ items) error {
+			res, err := s.Bulk(ctx, []expiry.Op[string]{{Kind: kind, ID: "id", Value: "own"}})
+			if err != nil {
+				return err
+			}
+			return res.Results[0].Err
+		}
+	}
+	return map[string]lostWrite{
+		"create":      {do: create("own"), fresh: true},
+		"create long": {do: create(long), fresh: true, staged: true},
+		"upsert": {do: func(ctx context.Context, s *store, _ items) error {
+			return out(s.Upsert(ctx, "id", "own", nil))
+		}},
+		"upsert of nothing": {fresh: true, do: func(ctx context.Context, s *store, _ items) error {
+			return out(s.Upsert(ctx, "id", "own", nil))
+		}},
+		"update":               {do: update("own", false)},
+		"update long":          {do: update(long, false), staged: true},
+		"compare-and-set":      {do: update("own", true), matches: true},
+		"compare-and-set long": {do: update(long, true), matches: true, staged: true},
+		"touch that sets":      {do: touch(expiry.After(2*time.Hour), false), touches: true},
+		"touch that extends":   {do: touch(expiry.After(2*time.Hour), true), touches: true},
+		"touch that clears":    {do: touch(expiry.Never(), false), touches: true},
+		"delete": {deletes: true, do: func(ctx context.Context, s *store, _ items) error {
+			return s.Delete(ctx, "id", nil)
+		}},
+		"delete at a revision": {deletes: true, matches: true, do: func(ctx context.Context, s *store, it items) error {
+			return s.Delete(ctx, "id", &expiry.DeleteOptions{If: it.Version()})
+		}},
+		"bulk create": {do: bulk(expiry.OpCreate), fresh: true},
+		"bulk update": {do: bulk(expiry.OpUpdate)},
+		"bulk upsert": {do: bulk(expiry.OpUpsert)},
+		"bulk delete": {do: bulk(expiry.OpDelete), deletes: true},
+	}
+}
+
+// TestLostWrites loses each kind of write on its way there or back, with and
+// without another writer who acts before the Store looks what became of it:
+// the Store recognises its own success, revives nothing, says ErrUnknown where
+// it cannot tell, and the proxy sees no write twice, but a conditional one that
+// was not carried out.
+func TestLostWrites(t *testing.T) {
+	const own, base, other, gone = "own", "base", "other", "" // what is there in the end
+	direct, p := proxied(t)
+	another := openOn(t, clientOf(t, options(t)), direct.name, nil)
+	at := expiry.ClockFunc(func() time.Time { return testNow })
+	s, err := expiry.NewStore[string](direct, &expiry.StoreOptions{Clock: at, TTL: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := expiry.NewStore[string](another, &expiry.StoreOptions{Clock: at, TTL: 10 * time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	meantimes := map[string]func(ctx context.Context) error{
+		"alone": nil,
+		"another deletes": func(ctx context.Context) error {
+			if err := o.Delete(ctx, "id", nil); !errors.Is(err, model.ErrNotFound) {
+				return err
+			}
+			return nil
+		},
+		"another writes": func(ctx context.Context) error {
+			_, err := o.Upsert(ctx, "id", other, &expiry.WriteOptions{Labels: map[string]string{"principal": "bob"}})
+			return err
+		},
+	}
+	for name, w := range lostWrites() {
+		for how, tr := range map[string]trick{"answer lost": loseAnswer, "cut in half": cutHalf} {
+			for who, meantime := range meantimes {
+				t.Run(name+"/"+how+"/"+who, func(t *testing.T) {
+					ctx := t.Context()
+					want, left, sent := model.ErrUnknown, base, 1
+					switch {
+					case who == "another deletes":
+						left = gone
+					case who == "another writes":
+						left = other
+					case tr == loseAnswer && w.deletes:
+						left = gone
+					case tr == loseAnswer:
+						want, left = nil, own
+					case w.matches: // not carried out, and still in place
+						want, left, sent = nil, own, 2
+					case w.fresh:
+						left = gone
+					}
+					if w.deletes && left == own {
+						left = gone
+					}
+					var it expiry.Item[string]
+					if _, err := o.Upsert(ctx, "id", base, &expiry.WriteOptions{Labels: map[string]string{"principal": "ann"}}); err != nil {
+						t.Fatal(err)
+					}
+					if w.fresh {
+						err = o.Delete(ctx, "id", nil)
+					} else {
+						it, err = s.Get(ctx, "id")
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+					var between error
+					p.take()
+					p.meet(tr, func() {
+						if meantime != nil {
+							between = meantime(ctx)
+						}
+					})
+					only(t, w.do(ctx, s, it), want)
+					_, commands := p.take() // what the proxy noted before is seen from here on
+					if between != nil {
+						t.Fatal(between)
+					}
+					if n := count(commands, "evalsha"); n != sent {
+						t.Errorf("on the wire: %v, want %d scripts", commands, sent)
+					}
+					if n := count(commands, "set"); w.staged && n != sent || !w.staged && n != 0 {
+						t.Errorf("on the wire: %v, %d staged", commands, n)
+					}
+					found(t, another, left, w.touches)
+				})
+			}
+		}
+	}
+	if err := another.DeleteStorage(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range keysOf(t, another) {
+		// A cut between a long value and its script leaves that to the server's TTL.
+		if ttl := another.client.PTTL(t.Context(), key).Val(); !strings.Contains(key, "}:w:") || ttl <= 0 || ttl > stageTTL {
+			t.Errorf("%s is left for %v", key, ttl)
+		}
+	}
+}
+
+func count(commands []string, name string) (n int) {
+	for _, c := range commands {
+		if c == name {
+			n++
+		}
+	}
+	return n
+}
+
+// found checks what is stored under the id, and that exactly its label's
+// listing and count have it.
+func found(t *testing.T, b *Backend, want string, touched bool) {
+	t.Helper()
+	rec, err := b.Get(t.Context(), testNow, "id")
+	got := string(rec.Value)
+	switch {
+	case want == "":
+		only(t, err, model.ErrNotFound)
+	case err != nil:
+		t.Fatal(err)
+	case want == "own" && touched:
+		if rec.ExpiresAt.Equal(testNow.Add(10*time.Minute)) || got != `"base"` {
+			t.Errorf("%q expires at %v", got, rec.ExpiresAt)
+		}
+	case want == "own" && (got == `"base"` || got == `"other"`), want != "own" && got != `"`+want+`"`:
+		t.Errorf("%.20q is stored, want %s", got, want)
+	case want != "own" && !rec.ExpiresAt.Equal(testNow.Add(10*time.Minute)):
+		t.Errorf("it expires at %v", rec.ExpiresAt)
+	}
+	for _, who := range []string{"ann", "bob"} {
+		bears := rec.Labels["principal"] == who
+		if got := bearers(t, b, who); (len(got) == 1) != bears || len(got) > 1 {
+			t.Errorf("%s bears %v, the record has %v", who, got, rec.Labels)
+		}
+		if n, err := b.Count(t.Context(), testNow, "principal", who); err != nil || (n == 1) != bears {
+			t.Errorf("%d counted under %s, %v", n, who, err)
+		}
+	}
+}
+
+// TestLostSweepAgainstAnother loses the answer of a sweep while another writer
+// brings one of the ids back: it stays, and no later sweep counts it.
+func TestLostSweepAgainstAnother(t *testing.T) {
 	b, p := proxied(t)
-	s, err := expiry.NewStore[string](b, &expiry.StoreOptions{Clock: expiry.ClockFunc(func() time.Time { return testNow })})
-	if err != nil {
-		t.Fatal(err)
+	another := openOn(t, clientOf(t, options(t)), b.name, nil)
+	seed(t, b, record("a", "ann", time.Hour), record("b", "ann", time.Hour))
+	later := testNow.Add(time.Hour)
+	again := record("a", "bob", 0)
+	armed := false
+	p.take()
+	swept, err := b.DeleteExpired(t.Context(), later, 10, func(model.Record) error {
+		if !armed {
+			armed = true
+			p.take()
+			p.meet(loseAnswer, func() { seed(t, another, again) })
+		}
+		return nil
+	})
+	only(t, err, model.ErrUnknown)
+	scripts := 2
+	if b.bucket("a") == b.bucket("b") {
+		scripts = 1
 	}
-	ctx := t.Context()
-	p.play(loseAnswer)
-	it, err := s.Create(ctx, "id", "one", nil)
-	if err != nil {
-		t.Fatal(err)
+	if _, commands := p.take(); swept.Removed != 0 || swept.Unknown != 2 || len(commands) != scripts || count(commands, "evalsha") != scripts {
+		t.Fatalf("swept %+v, on the wire %v", swept, commands)
 	}
-	p.play(loseAnswer)
-	if it, err = s.Update(ctx, "id", "two", &expiry.WriteOptions{If: it.Version()}); err != nil {
-		t.Fatal(err)
+	if swept, err = b.DeleteExpired(t.Context(), later, 10, nil); err != nil || swept.Removed != 0 {
+		t.Fatalf("swept %+v, %v, want nothing more", swept, err)
 	}
-	p.play(cutHalf) // not applied: the look finds the old revision
-	if it, err = s.Update(ctx, "id", "three", &expiry.WriteOptions{If: it.Version()}); err != nil {
-		t.Fatal(err)
+	if got, err := b.Get(t.Context(), later, "a"); err != nil || got.Rev != again.Rev {
+		t.Fatalf("%+v, %v, want what another wrote", got, err)
 	}
-	p.play(loseAnswer)
-	if _, err := s.Touch(ctx, "id", expiry.After(time.Hour), nil); err != nil {
-		t.Fatal(err)
+	if got := bearers(t, b, "bob"); len(got) != 1 {
+		t.Fatalf("bob bears %v", got)
 	}
-	got, err := s.Get(ctx, "id")
-	if err != nil || got.Value != "three" || got.Revision != it.Revision || !got.ExpiresAt.Equal(testNow.Add(time.Hour)) {
-		t.Fatalf("got %+v, %v", got, err)
-	}
-	p.play(loseAnswer)
-	only(t, s.Delete(ctx, "id", &expiry.DeleteOptions{If: got.Version()}), model.ErrUnknown)
 }
 
 // TestContexts ends the context before and after a write is sent.

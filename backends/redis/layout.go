@@ -34,12 +34,13 @@ type bucket struct {
 	labels  string // what the keys of label indexes begin with
 	due     string // the index by expiry
 	ids     string // the index by id
+	staged  string // what the keys of staged records begin with
 	index   []any  // due, ids and the indexes of the declared labels
 }
 
 func newBucket(name string, n int, labels []string) bucket {
 	prefix := name + ":{" + bucketTags[n] + "}:"
-	k := bucket{records: prefix + "r:", labels: prefix + "l:", due: prefix + "x", ids: prefix + "i"}
+	k := bucket{records: prefix + "r:", labels: prefix + "l:", due: prefix + "x", ids: prefix + "i", staged: prefix + "w:"}
 	k.index = append(k.index, k.due, k.ids)
 	for _, label := range labels {
 		k.index = append(k.index, k.labels+label)
@@ -84,6 +85,9 @@ func (b *Backend) metaKey() string { return b.name + ":{" + metaTag + "}:meta" }
 //go:embed scripts/head.lua
 var headLua string
 
+//go:embed scripts/create.lua
+var createLua string
+
 //go:embed scripts/write.lua
 var writeLua string
 
@@ -103,16 +107,16 @@ var countLua string
 var pruneLua string
 
 var (
-	writeScript  = newScript(writeLua)
-	touchScript  = newScript(touchLua)
-	deleteScript = newScript(deleteLua)
-	sweepScript  = newScript(sweepLua)
-	countScript  = newScript(countLua)
-	pruneScript  = newScript(pruneLua)
+	writeScript  = newScript(createLua, headLua, writeLua)
+	touchScript  = newScript(headLua, touchLua)
+	deleteScript = newScript(headLua, deleteLua)
+	sweepScript  = newScript(headLua, sweepLua)
+	countScript  = newScript(headLua, countLua)
+	pruneScript  = newScript(headLua, pruneLua)
 )
 
-func newScript(source string) *script {
-	source = headLua + source
+func newScript(parts ...string) *script {
+	source := strings.Join(parts, "")
 	sum := sha1.Sum([]byte(source)) //nolint:gosec // see the import
 	return &script{source: source, digest: hex.EncodeToString(sum[:])}
 }
@@ -134,7 +138,7 @@ func (b *Backend) CreateStorage(ctx context.Context) error {
 	}
 	meta := pipe.HGetAll(ctx, b.metaKey())
 	if _, err := pipe.Exec(ctx); err != nil {
-		return readFault(ctx, err)
+		return b.readFault(ctx, err)
 	}
 	for field, value := range want {
 		if got := meta.Val()[field]; got != value {
@@ -203,7 +207,7 @@ func (b *Backend) DeleteStorage(ctx context.Context) error {
 		}
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return readFault(ctx, err)
+		return b.readFault(ctx, err)
 	}
 	return nil
 }
@@ -219,7 +223,7 @@ func (b *Backend) purge(ctx context.Context, k *bucket, further map[string]bool)
 			ids, err = b.client.ZRange(ctx, k.due, 0, purgeBatch-1).Result()
 		}
 		if err != nil {
-			return readFault(ctx, err)
+			return b.readFault(ctx, err)
 		}
 		if len(ids) == 0 {
 			return nil

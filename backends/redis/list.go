@@ -106,7 +106,7 @@ func (b *Backend) readIndex(ctx context.Context, q *expiry.Query, from place) ([
 		shares = append(shares, share)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, "", readFault(ctx, err)
+		return nil, "", b.readFault(ctx, err)
 	}
 	var reqs []request
 	for i, cmd := range cmds {
@@ -187,11 +187,11 @@ func (b *Backend) fetch(ctx context.Context, reqs []request, heads bool) ([]resu
 		}
 		_, failed := pipe.Exec(ctx)
 		if failed != nil && !slices.ContainsFunc(cmds, func(c *goredis.StringCmd) bool { return c.Err() != nil }) {
-			return nil, readFault(ctx, failed) // a hook kept the pipeline from being sent
+			return nil, b.readFault(ctx, failed) // a hook kept the pipeline from being sent
 		}
 		var again []int
 		for i, at := range todo {
-			settled, err := out[at].read(ctx, cmds[i], heads && !whole)
+			settled, err := out[at].read(ctx, b, cmds[i], heads && !whole)
 			if err != nil {
 				return nil, err
 			}
@@ -208,7 +208,7 @@ func (b *Backend) fetch(ctx context.Context, reqs []request, heads bool) ([]resu
 }
 
 // read takes the answer to a request. It reports whether that settles it.
-func (r *result) read(ctx context.Context, cmd *goredis.StringCmd, head bool) (settled bool, err error) {
+func (r *result) read(ctx context.Context, b *Backend, cmd *goredis.StringCmd, head bool) (settled bool, err error) {
 	if head && cmd.Err() == nil {
 		data := cmd.Val()
 		rec, at, size, err := decodeHead(r.id, data)
@@ -218,7 +218,7 @@ func (r *result) read(ctx context.Context, cmd *goredis.StringCmd, head bool) (s
 		r.rec = rec
 		return true, nil
 	}
-	rec, err := recordOf(ctx, r.id, cmd)
+	rec, err := b.recordOf(ctx, r.id, cmd)
 	switch {
 	case errors.Is(err, model.ErrNotFound):
 		r.missing = true
@@ -248,7 +248,7 @@ func (b *Backend) prune(ctx context.Context, q *expiry.Query, strays []request) 
 		args := append([]any{"evalsha", pruneScript.digest, len(keys)}, keys...)
 		runs = append(runs, newRun(ctx, pruneScript, append(args, ids...), m))
 	}
-	_ = b.runAll(ctx, runs, writeFault)
+	_ = b.runAll(ctx, runs, b.writeFault)
 }
 
 // Count counts by the indexes alone, in one pipeline over all buckets.
@@ -268,7 +268,7 @@ func (b *Backend) Count(ctx context.Context, now time.Time, label, value string)
 		cmds[i] = pipe.ZCount(ctx, b.buckets[i].due, "("+string(millis(now)), "+inf")
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return 0, readFault(ctx, err)
+		return 0, b.readFault(ctx, err)
 	}
 	sum := 0
 	for _, cmd := range cmds {
@@ -286,7 +286,7 @@ func (b *Backend) countLabel(ctx context.Context, now time.Time, label, value st
 		runs[i] = newRun(ctx, countScript, []any{"evalsha", countScript.digest, 2, k.labels + label, k.due, start, m}, m)
 	}
 	sum := 0
-	lost := func(ctx context.Context, err error, _ bool) error { return readFault(ctx, err) }
+	lost := func(ctx context.Context, err error, _ bool) error { return b.readFault(ctx, err) }
 	for i, err := range b.runAll(ctx, runs, lost) {
 		if err != nil {
 			return 0, err

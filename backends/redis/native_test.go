@@ -3,16 +3,22 @@ package redis
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"math"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/sojourn-go/sojourn/conformance/containers"
 	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -389,6 +395,217 @@ func TestLongHeads(t *testing.T) {
 	noKeys(t, b)
 }
 
+// TestLongValues has values that are staged, with right and wrong guesses of
+// what is kept, next to one that is not.
+func TestLongValues(t *testing.T) {
+	ctx := t.Context()
+	for _, size := range []int{stageSize - 1, stageSize, 10 * stageSize} {
+		b := open(t, &Options{Labels: []string{"principal", "tenant"}, GraceTTL: 10 * time.Minute})
+		long := func(r model.Record) model.Record {
+			r.Value = bytes.Repeat([]byte(r.ID[:1]), size)
+			return r
+		}
+		write := func(w expiry.Write) (model.Record, error) { return b.Write(ctx, testNow, w) }
+		is := func(step string, want model.Record, got model.Record, err error) {
+			t.Helper()
+			for range 2 {
+				if err != nil || got.Rev != want.Rev || !got.ExpiresAt.Equal(want.ExpiresAt) || !maps.Equal(got.Labels, want.Labels) || got.Encoding != want.Encoding {
+					t.Fatalf("%s of %d: %v, %v, want %v", step, size, got.Head(), err, want.Head())
+				}
+				got, err = b.Get(ctx, testNow, want.ID)
+			}
+			if !bytes.Equal(got.Value, want.Value) {
+				t.Fatalf("%s of %d: another value", step, size)
+			}
+			ttl := b.client.PTTL(ctx, recordKey(b, want.ID)).Val()
+			due := want.ExpiresAt.Sub(testNow) + 10*time.Minute
+			if never := want.ExpiresAt.IsZero(); never && ttl != -1 || !never && (ttl > due || ttl < due-time.Minute) {
+				t.Fatalf("%s of %d: the server's TTL is %v", step, size, ttl)
+			}
+			if got := bearers(t, b, "ann"); (len(got) == 1) != (want.Labels["principal"] == "ann") {
+				t.Fatalf("%s of %d: ann bears %v", step, size, got)
+			}
+		}
+		first := long(record("id", "ann", time.Hour))
+		got, err := write(expiry.Write{Record: first, Cond: model.Absent})
+		is("create", first, got, err)
+		_, err = write(expiry.Write{Record: long(record("id", "bob", 0)), Cond: model.Absent})
+		only(t, err, model.ErrExists)
+		is("create again", first, first, nil)
+
+		now := first
+		for what, prev := range map[string]model.Record{
+			"right": first, "nothing": {}, "other labels": {Rev: first.Rev, ExpiresAt: first.ExpiresAt, Labels: map[string]string{"tenant": strings.Repeat("t", 300)}},
+			"other expiry": {Rev: first.Rev, Labels: first.Labels}, "revision alone": {Rev: first.Rev},
+		} {
+			next := long(record("id", "", 0))
+			next.ExpiresAt, next.Labels = now.ExpiresAt, now.Labels
+			sent := next
+			sent.ExpiresAt, sent.Labels = time.Time{}, nil
+			got, err = write(expiry.Write{Record: sent, Cond: model.Live, Prev: prev, KeepExpiry: true, KeepLabels: true})
+			is("update, guessed "+what, next, got, err)
+			now = next
+		}
+		next := long(record("id", "", 0))
+		next.Labels = now.Labels
+		got, err = write(expiry.Write{Record: next, Cond: model.Match, Prev: now, KeepLabels: true})
+		is("compare-and-set without an expiry", next, got, err)
+		_, err = write(expiry.Write{Record: long(record("id", "bob", 0)), Cond: model.Match, Prev: now})
+		only(t, err, model.ErrConflict)
+		last := long(record("id", "bob", 2*time.Hour))
+		got, err = write(expiry.Write{Record: last, Cond: model.Always})
+		is("upsert", last, got, err)
+		b.client.Del(ctx, recordKey(b, "id")) // as the server's TTL does
+		got, err = write(expiry.Write{Record: first, Cond: model.Absent})
+		is("create over a reaped one", first, got, err)
+		few := openOn(t, b.client, b.name, &Options{Labels: []string{}})
+		plain := long(record("id", "", 0))
+		if _, err = few.Write(ctx, testNow, expiry.Write{Record: plain, Cond: model.Live}); err != nil {
+			t.Fatal(err)
+		}
+		out := b.WriteMany(ctx, testNow, []expiry.BatchOp{
+			{Write: &expiry.Write{Record: first, Cond: model.Always}},
+			{Write: &expiry.Write{Record: long(record("none", "ann", 0)), Cond: model.Live}},
+			{Write: &expiry.Write{Record: record("short", "", 0), Cond: model.Absent}},
+		})
+		is("upsert of many", first, out[0].Record, out[0].Err)
+		only(t, out[1].Err, model.ErrNotFound)
+		only(t, out[2].Err, nil)
+		for _, id := range []string{"id", "short"} {
+			if err := b.Delete(ctx, testNow, id, model.Live, model.Record{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		noKeys(t, b)
+	}
+}
+
+// TestStagingRefused has a server that does not take the value, or has lost it
+// before the script comes: nothing has happened.
+func TestStagingRefused(t *testing.T) {
+	long := record("id", "ann", time.Hour)
+	long.Value = make([]byte, stageSize)
+	for reply, word := range map[string]string{
+		"-OOM command not allowed when used memory > 'maxmemory'.\r\n": "OOM", "-ERR upstream\r\n": "ERR", "+OK\r\n": "kept",
+	} {
+		f := startFake(t, func(command string) string {
+			if command == "set" {
+				return reply
+			}
+			return "$1\r\ns\r\n"
+		})
+		b, err := New(clientOf(t, &goredis.Options{Addr: f.addr, MaxRetries: -1}), "n", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = b.Write(t.Context(), testNow, expiry.Write{Record: long, Cond: model.Absent})
+		only(t, err, model.ErrUnavailable)
+		if !strings.Contains(err.Error(), word) {
+			t.Errorf("%q: %v", reply, err)
+		}
+	}
+}
+
+// TestLongValueOfUnknownScript flushes the server's scripts: what is staged
+// waits for the source.
+func TestLongValueOfUnknownScript(t *testing.T) {
+	b := open(t, nil)
+	long := record("id", "ann", time.Hour)
+	long.Value = make([]byte, stageSize)
+	if err := b.client.ScriptFlush(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Write(t.Context(), testNow, expiry.Write{Record: long, Cond: model.Absent}); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range keysOf(t, b) {
+		if strings.Contains(key, "}:w:") {
+			t.Errorf("%s is left", key)
+		}
+	}
+}
+
+// TestCountVisitsNoRecord counts 100,000 records, of which 20 have expired, by
+// commands alone whose number does not grow with the store.
+func TestCountVisitsNoRecord(t *testing.T) {
+	const records, principals, expired = 100_000, 4, 20
+	b := open(t, nil)
+	ctx := t.Context()
+	ops := make([]expiry.BatchOp, 0, 1000)
+	for i := range records {
+		r := record(strconv.Itoa(i), "user"+strconv.Itoa(i%principals), time.Hour)
+		if i < expired {
+			r.ExpiresAt = testNow
+		}
+		r.Value = []byte("1")
+		if ops = append(ops, expiry.BatchOp{Write: &expiry.Write{Record: r, Cond: model.Absent}}); len(ops) < cap(ops) {
+			continue
+		}
+		for _, out := range b.WriteMany(ctx, testNow, ops) {
+			if out.Err != nil {
+				t.Fatal(out.Err)
+			}
+		}
+		ops = ops[:0]
+	}
+	o := options(t)
+	p := startProxy(t, o.Addr)
+	through := openOn(t, clientOf(t, p.through(o)), b.name, nil)
+	for label, want := range map[string]int{"": records - expired, "principal": (records - expired) / principals} {
+		value := ""
+		if label != "" {
+			value = "user1"
+		}
+		if _, err := through.Count(ctx, testNow, label, value); err != nil { // the server may not know the script yet
+			t.Fatal(err)
+		}
+		p.take()
+		before := served(t, b)
+		n, err := through.Count(ctx, testNow, label, value)
+		if err != nil || n != want {
+			t.Fatalf("%q: %d, %v, want %d", label, n, err, want)
+		}
+		if batches, commands := p.take(); batches != 1 || len(commands) != bucketCount {
+			t.Errorf("%q: %d commands in %d batches on the wire", label, len(commands), batches)
+		}
+		run := 0 // in scripts and out of them
+		for command, calls := range served(t, b) {
+			n := calls - before[command]
+			switch command {
+			case "info", "config|get", "client|setinfo", "hello":
+				continue
+			case "scan", "keys", "get", "getrange", "strlen", "mget", "exists", "zscan":
+				if n > 0 {
+					t.Errorf("%q: %d times %s", label, n, command)
+				}
+			}
+			run += n
+		}
+		// For each bucket a script with two counts and one range at most, and one look for each expired record.
+		if limit := 4*bucketCount + expired; run > limit {
+			t.Errorf("%q: the server ran %d commands, %d at most", label, run, limit)
+		}
+	}
+}
+
+// served is how often the server has run each command.
+func served(t testing.TB, b *Backend) map[string]int {
+	t.Helper()
+	info, err := b.client.Info(t.Context(), "commandstats").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]int{}
+	for line := range strings.Lines(info) {
+		name, rest, ok := strings.Cut(strings.TrimPrefix(line, "cmdstat_"), ":calls=")
+		calls, _, _ := strings.Cut(rest, ",")
+		if n, err := strconv.Atoi(calls); ok && err == nil {
+			out[name] = n
+		}
+	}
+	return out
+}
+
 // TestStorage makes and removes one of two stores in one database.
 func TestStorage(t *testing.T) {
 	b, neighbour := open(t, nil), open(t, nil)
@@ -455,9 +672,265 @@ func TestEvictionWarning(t *testing.T) {
 }
 
 // permissions are those of doc.go.
-const permissions = `+get +getrange +strlen +exists +set +setrange +pexpire +persist +unlink
+const permissions = `+get +getrange +strlen +exists +set +setrange +rename +renamenx +pexpire +pttl +persist +unlink
 +zadd +zrem +zscore +zcount +zlexcount +zrange +zrangebyscore +zrangebylex +zremrangebylex
 +hsetnx +hgetall +evalsha +eval +ping`
+
+// failover is a run of writers on a cluster of which one master is killed.
+type failover struct {
+	*Backend
+	t       *testing.T
+	cluster *goredis.ClusterClient
+	ctx     context.Context
+
+	mu      sync.Mutex
+	tally   map[string]*tally // by id
+	failed  map[error]int     // answers by their kind
+	written map[string]int    // acknowledged writes by the address of the master
+}
+
+// tally is what one writer knows of its record.
+type tally struct {
+	sent, acknowledged, replicated int
+	principal                      string
+	counter                        bool
+}
+
+// TestFailover kills one master of three while writers create labelled records
+// and count up others by compare-and-set. Its replica takes over. What was
+// acknowledged and replicated is there, and so is all that was acknowledged by
+// the other masters; no counter has more than was sent; errors are typed; the
+// client recovers; and the indexes agree with the records.
+func TestFailover(t *testing.T) {
+	nodes := containers.RedisCluster(t)
+	o := clusterOptions(t)
+	o.DialTimeout, o.ReadTimeout, o.DialerRetries = time.Second, 2*time.Second, 1
+	c := clusterOf(t, o)
+	b, err := New(c, storeName(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	f := &failover{
+		Backend: b, t: t, cluster: c, ctx: ctx,
+		tally: map[string]*tally{}, failed: map[error]int{}, written: map[string]int{},
+	}
+	stop := make(chan struct{})
+	var writers sync.WaitGroup
+	for w := range 6 {
+		writers.Go(func() { f.write(w, stop) })
+	}
+	finish := sync.OnceFunc(func() { close(stop); writers.Wait() })
+	defer finish()
+
+	// Each master has acknowledged something.
+	f.await("writes to all masters", func() bool { return len(f.written) >= 3 && f.least() >= 20 })
+	first := &b.buckets[0]
+	dead := f.master(first)
+	spared := map[*bucket]bool{} // those of the other masters
+	for i := range b.buckets {
+		k := &b.buckets[i]
+		spared[k] = f.master(k) != dead
+	}
+	if err := nodes.SetTimeout(ctx, "1000"); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	nodes.Kill(t, dead)
+	// A write to the first bucket is acknowledged by another node.
+	f.await("a replica to take over", func() bool {
+		now := f.master(first)
+		return now != dead && f.written[now] > 0
+	})
+	took := time.Since(began)
+	if took > 30*time.Second { // by itself the client asks once a minute who has taken over
+		t.Errorf("writes to the new master came after %v", took)
+	}
+	f.locked(func() { clear(f.written) })
+	f.await("writes to all masters afterwards", func() bool { return len(f.written) >= 3 && f.least() >= 20 })
+	finish()
+	f.check(spared)
+	t.Logf("%s took over in %v; %d records; answers: %v", dead, took.Round(time.Millisecond), len(f.tally), f.failed)
+	if err := b.DeleteStorage(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+func (f *failover) locked(do func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	do()
+}
+
+// await polls a condition on what the writers know.
+func (f *failover) await(what string, done func() bool) {
+	f.t.Helper()
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	for deadline := time.After(time.Minute); ; {
+		met := false
+		f.locked(func() { met = done() })
+		if met {
+			return
+		}
+		select {
+		case <-poll.C:
+		case <-deadline:
+			f.t.Fatalf("waited a minute for %s: %v, errors %v", what, f.written, f.failed)
+		}
+	}
+}
+
+// least is the smallest number of writes that a master has acknowledged.
+func (f *failover) least() int {
+	n := math.MaxInt
+	for _, m := range f.written {
+		n = min(n, m)
+	}
+	return n
+}
+
+// master is the address of the node that has the bucket.
+func (f *failover) master(k *bucket) string {
+	c, err := f.cluster.MasterForKey(f.ctx, k.due)
+	if err != nil {
+		return ""
+	}
+	return c.Options().Addr
+}
+
+// write creates records and counts others up, until it is told to stop.
+func (f *failover) write(w int, stop <-chan struct{}) {
+	principal := fmt.Sprint("user", w)
+	pace := time.NewTicker(2 * time.Millisecond)
+	defer pace.Stop()
+	for n := 0; ; n++ {
+		select {
+		case <-stop:
+			return
+		case <-pace.C: // not as fast as it can: the nodes share this machine
+		}
+		r := record(fmt.Sprintf("made-%d-%d", w, n), principal, time.Hour)
+		_, err := f.Write(f.ctx, testNow, expiry.Write{Record: r, Cond: model.Absent})
+		f.note(r.ID, principal, false, err)
+		f.count(fmt.Sprintf("count-%d-%d", w, n%16), principal)
+	}
+}
+
+// count counts a record up, which only this writer does.
+func (f *failover) count(id, principal string) {
+	old, err := f.Get(f.ctx, testNow, id)
+	w := expiry.Write{Record: record(id, principal, time.Hour), Cond: model.Match, Prev: old}
+	switch {
+	case errors.Is(err, model.ErrNotFound):
+		w.Cond = model.Absent
+	case err != nil:
+		f.note(id, principal, true, err)
+		return
+	}
+	n, _ := strconv.Atoi(string(old.Value))
+	w.Value = []byte(strconv.Itoa(n + 1))
+	_, err = f.Write(f.ctx, testNow, w)
+	f.note(id, principal, true, err)
+}
+
+// note keeps what became of a write. One that was acknowledged is replicated
+// where a marker that was written after it to the same node has reached a
+// replica: replication keeps the order.
+func (f *failover) note(id, principal string, counter bool, err error) {
+	master, replicated := "", false
+	if err == nil {
+		if c, err := f.cluster.MasterForKey(f.ctx, f.bucket(id).due); err == nil {
+			master = c.Options().Addr
+			pipe := c.Pipeline()
+			pipe.Set(f.ctx, f.bucket(id).staged+"marker", id, stageTTL)
+			acks := goredis.NewIntCmd(f.ctx, "wait", 1, 200)
+			_ = pipe.Process(f.ctx, acks) // queued only
+			_, err = pipe.Exec(f.ctx)
+			replicated = err == nil && acks.Val() > 0
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t := f.tally[id]
+	if t == nil {
+		t = &tally{principal: principal, counter: counter}
+		f.tally[id] = t
+	}
+	t.sent++
+	if err != nil {
+		f.failed[model.KindOf(err)]++
+		if !errors.Is(err, model.ErrUnavailable) { // as ErrUnknown is
+			f.t.Errorf("%s: %v", id, err)
+		}
+		return
+	}
+	t.acknowledged++
+	f.written[master]++
+	if replicated {
+		t.replicated = t.acknowledged
+	}
+}
+
+// check compares the store with what the writers know.
+func (f *failover) check(spared map[*bucket]bool) {
+	f.t.Helper()
+	stored := map[string]int{} // records by principal
+	all, lost, replicated := 0, 0, 0
+	for id, t := range f.tally {
+		rec, err := f.Get(f.ctx, testNow, id)
+		n := 0
+		switch {
+		case err == nil:
+			stored[t.principal]++
+			all++
+			if n = 1; t.counter {
+				n, _ = strconv.Atoi(string(rec.Value))
+			}
+		case !errors.Is(err, model.ErrNotFound):
+			f.t.Errorf("%s: %v", id, err)
+		}
+		replicated += t.replicated
+		lost += max(t.acknowledged-n, 0)
+		switch {
+		case n < t.replicated:
+			f.t.Errorf("%s: %d writes were replicated, %d are there", id, t.replicated, n)
+		case spared[f.bucket(id)] && n < t.acknowledged:
+			f.t.Errorf("%s: %d writes were acknowledged by a master that lives, %d are there", id, t.acknowledged, n)
+		case n > t.sent:
+			f.t.Errorf("%s: %d writes were sent, %d are there", id, t.sent, n)
+		}
+	}
+	if replicated == 0 {
+		f.t.Error("nothing was replicated")
+	}
+	f.t.Logf("%d writes were acknowledged and replicated; %d were acknowledged and are lost", replicated, lost)
+	count := func(label, value string, want int) {
+		f.t.Helper()
+		if n, err := f.Count(f.ctx, testNow, label, value); err != nil || n != want {
+			f.t.Errorf("%d records are counted under %q, %v, %d are there", n, value, err, want)
+		}
+		listed := 0
+		for q := (expiry.Query{Label: label, Value: value, Limit: 500}); ; {
+			p, err := f.Page(f.ctx, testNow, q)
+			if err != nil || len(p.Corrupt) > 0 {
+				f.t.Fatalf("corrupt: %v, %v", p.Corrupt, err)
+			}
+			listed += len(p.Records)
+			if q.After = p.Next; q.After == "" {
+				break
+			}
+		}
+		if listed != want {
+			f.t.Errorf("%d records are listed under %q, %d are there", listed, value, want)
+		}
+	}
+	count("", "", all)
+	for principal, n := range stored {
+		count("principal", principal, n)
+	}
+}
 
 // TestPermissions gives a user no more than doc.go says, and does all there is.
 func TestPermissions(t *testing.T) {
@@ -488,6 +961,11 @@ func TestPermissions(t *testing.T) {
 	seed(t, b, record("a", "bob", time.Hour))
 	admin.Del(ctx, recordKey(b, "c"))
 	_, steps["create"] = b.Write(ctx, testNow, expiry.Write{Record: record("c", "bob", time.Hour), Cond: model.Absent})
+	long := record("e", "ann", time.Hour)
+	long.Value = make([]byte, stageSize)
+	_, steps["create long"] = b.Write(ctx, testNow, expiry.Write{Record: long, Cond: model.Absent})
+	_, steps["update long"] = b.Write(ctx, testNow, expiry.Write{Record: long, Cond: model.Live, KeepExpiry: true, KeepLabels: true})
+	_, steps["upsert long"] = b.Write(ctx, testNow, expiry.Write{Record: long, Cond: model.Always})
 	_, steps["update"] = b.Write(ctx, testNow, expiry.Write{Record: record("c", "", 0), Cond: model.Live, KeepExpiry: true, KeepLabels: true})
 	for _, mode := range []expiry.TouchMode{expiry.Clear, expiry.Set} {
 		_, steps[fmt.Sprint("touch ", mode)] = b.Touch(ctx, testNow, expiry.Touch{ID: "c", Mode: mode, ExpiresAt: testNow.Add(time.Hour)})

@@ -12,6 +12,7 @@
 package containers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,13 +45,18 @@ type spec struct {
 	title  string            // its name to people
 	port   string            // where it listens in its container: "6379/tcp"
 	cmd    []string          // the image's command, where its own does not do
+	packed []string          // the same for a packed image, where that needs another one
 	env    map[string]string // the container's environment
 	wait   time.Duration     // until it must answer; a minute if zero
 
 	url  func(addr string) string
 	addr func(url string) (string, error)
+	// prepare, if any, is called before probe, in a container only, as often as probe is.
+	prepare func(ctx context.Context, url string) error
 	// probe asks the server what it is. It is ready once this succeeds.
 	probe func(ctx context.Context, url string) (name, version string, err error)
+	// logVersion, if any, reads the version from a container's log, for a server that states it there only.
+	logVersion func(log string) string
 
 	once   sync.Once
 	found  Server
@@ -143,6 +149,7 @@ func (s *spec) endpoint(ctx context.Context, url string) (Server, error) {
 	if err != nil {
 		return Server{}, fmt.Errorf("%s: %w", origin, err)
 	}
+	server.Version = cmp.Or(server.Version, noVersion)
 	return server, nil
 }
 

@@ -2,8 +2,12 @@ package containers_test
 
 import (
 	"context"
+	"io"
 	"net"
+	"net/http"
+	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -33,16 +37,7 @@ func TestRedis(t *testing.T) {
 		t.Fatalf("Get: %q, %v", got, err)
 	}
 
-	if _, _, err := net.SplitHostPort(server.Addr); err != nil {
-		t.Errorf("Addr: %v", err)
-	}
-	if strings.TrimLeft(server.Version, "0123456789") == server.Version {
-		t.Errorf("Version %q starts with no number", server.Version)
-	}
-	want := server.Name + " " + server.Version + " (" + server.Origin + ")"
-	if server.String() != want {
-		t.Errorf("String: %q, want %q", server.String(), want)
-	}
+	checkIdentity(t, server, "Redis", "Valkey")
 }
 
 func TestRedisIsSharedByAllTestsOfAProcess(t *testing.T) {
@@ -56,4 +51,86 @@ func TestRedisIsSharedByAllTestsOfAProcess(t *testing.T) {
 		})
 	}
 	group.Wait()
+}
+
+// checkIdentity checks what a server says of itself, and that tests say it.
+func checkIdentity(t *testing.T, server containers.Server, names ...string) {
+	t.Helper()
+	if _, _, err := net.SplitHostPort(server.Addr); err != nil {
+		t.Errorf("Addr: %v", err)
+	}
+	if !slices.Contains(names, server.Name) {
+		t.Errorf("Name %q, want one of %q", server.Name, names)
+	}
+	if strings.TrimLeft(server.Version, "0123456789") == server.Version {
+		t.Errorf("Version %q starts with no number", server.Version)
+	}
+	want := server.Name + " " + server.Version + " (" + server.Origin + ")"
+	if server.String() != want {
+		t.Errorf("String: %q, want %q", server.String(), want)
+	}
+}
+
+func TestDynamoDB(t *testing.T) {
+	server := containers.DynamoDB(t)
+	checkIdentity(t, server, "DynamoDB Local")
+
+	// The request is signed, but nobody checks with what key.
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/x-amz-json-1.0")
+	request.Header.Set("X-Amz-Target", "DynamoDB_20120810.ListTables")
+	request.Header.Set("Authorization", "AWS4-HMAC-SHA256 "+
+		"Credential=any/20260101/any/dynamodb/aws4_request, SignedHeaders=host, Signature=0")
+	if body := ask(t, request); !strings.Contains(body, "TableNames") {
+		t.Errorf("ListTables: %s", body)
+	}
+}
+
+// ask returns the body of an answer to a request that succeeded.
+func ask(t *testing.T, request *http.Request) string {
+	t.Helper()
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode/100 != 2 {
+		t.Fatalf("status %d: %s, %v", response.StatusCode, body, err)
+	}
+	return string(body)
+}
+
+func TestMinIO(t *testing.T) {
+	server := containers.MinIO(t)
+	checkIdentity(t, server, "MinIO")
+
+	endpoint, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if secret, given := endpoint.User.Password(); !given || secret == "" || endpoint.User.Username() == "" {
+		t.Errorf("URL %q: want an access key and a secret", server.URL)
+	}
+	if strings.Contains(server.String(), "@") {
+		t.Errorf("String shows the secret: %v", server)
+	}
+}
+
+func TestElasticsearch(t *testing.T) {
+	server := containers.Elasticsearch(t)
+	checkIdentity(t, server, "Elasticsearch")
+
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPut,
+		server.URL+"/containers/_doc/greeting?refresh=true", strings.NewReader(`{"text":"hello"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	if body := ask(t, request); !strings.Contains(body, `"_seq_no"`) {
+		t.Errorf("a document that was written: %s", body)
+	}
 }

@@ -16,11 +16,31 @@ import (
 )
 
 func TestEveryImageIsPinned(t *testing.T) {
-	for _, s := range []*spec{&redisSpec} {
+	for _, s := range []*spec{
+		&redisSpec, &dynamodbSpec, &elasticsearchSpec, &minioSpec, &mongodbSpec, &mongodbSecondSpec,
+	} {
 		image := officialImage(imageList, s.server)
 		if repository(image) == image || strings.HasSuffix(image, ":latest") {
 			t.Errorf("%s: %q names no release", s.server, image)
 		}
+		script, err := os.ReadFile("images/" + s.server + ".sh")
+		if err != nil || !strings.Contains(string(script), "\npack_"+s.server+"() {\n") {
+			t.Errorf("%s: images/%s.sh does not say how to pack it: %v", s.server, s.server, err)
+		}
+	}
+}
+
+func TestCommand(t *testing.T) {
+	s := spec{cmd: []string{"--official"}}
+	if got := s.command("mongo:8-packed"); len(got) != 1 {
+		t.Errorf("%q, want the one command that there is", got)
+	}
+	s.packed = []string{}
+	if got := s.command("mongo:8-packed"); len(got) != 0 {
+		t.Errorf("%q for a packed image, want its own", got)
+	}
+	if got := s.command("mongo:8"); len(got) != 1 {
+		t.Errorf("%q for an official image", got)
 	}
 }
 

@@ -70,5 +70,5 @@ func redisVersion(info string) (name, version string) {
 	if version := fields["redis_version"]; version != "" {
 		return "Redis", version
 	}
-	return "Redis", "of no stated version"
+	return "Redis", noVersion
 }

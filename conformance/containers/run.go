@@ -1,6 +1,7 @@
 package containers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,8 +34,8 @@ func (s *spec) run(ctx context.Context, engine *engine, image string) (Server, e
 		testcontainers.WithLabels(map[string]string{ownerLabel: owner()}),
 		testcontainers.WithWaitStrategyAndDeadline(s.patience(), ready),
 	}
-	if len(s.cmd) > 0 {
-		options = append(options, testcontainers.WithCmd(s.cmd...))
+	if command := s.command(image); len(command) > 0 {
+		options = append(options, testcontainers.WithCmd(command...))
 	}
 	if engine.local {
 		// A test server has no password: it listens for this machine alone.
@@ -52,6 +53,14 @@ func (s *spec) run(ctx context.Context, engine *engine, image string) (Server, e
 		return Server{}, fmt.Errorf("container %s did not start: %w%s", image, err, lastLog(ctx, started))
 	}
 	return ready.server, nil
+}
+
+// command is what to start in a container on the image; nil is what the image itself says.
+func (s *spec) command(image string) []string {
+	if s.packed != nil && strings.HasSuffix(image, "-packed") {
+		return s.packed
+	}
+	return s.cmd
 }
 
 // readiness waits until the server in a container answers and says what it is.
@@ -81,8 +90,20 @@ func (r *readiness) WaitUntilReady(ctx context.Context, target wait.StrategyTarg
 		}
 		r.server.Addr = net.JoinHostPort(host, port.Port())
 		r.server.URL = r.spec.url(r.server.Addr)
+		if r.spec.prepare != nil {
+			if err := r.spec.prepare(ctx, r.server.URL); err != nil {
+				return err
+			}
+		}
 		r.server.Name, r.server.Version, err = r.spec.probe(ctx, r.server.URL)
-		return err
+		if err != nil {
+			return err
+		}
+		if r.server.Version == "" && r.spec.logVersion != nil {
+			r.server.Version = r.spec.logVersion(readLog(ctx, target))
+		}
+		r.server.Version = cmp.Or(r.server.Version, noVersion)
+		return nil
 	})
 }
 
@@ -98,10 +119,15 @@ func poll(ctx context.Context, limit time.Duration, try func(context.Context) er
 	ticker := time.NewTicker(pollEvery)
 	defer ticker.Stop()
 	began := time.Now()
+	var last error // what went wrong says more than that time was up
 	for {
 		once, done := context.WithTimeout(ctx, probeLimit)
 		err := try(once)
 		done()
+		var timeout net.Error
+		if last == nil || !errors.As(err, &timeout) || !timeout.Timeout() {
+			last = err
+		}
 		var final *finalError
 		switch {
 		case err == nil:
@@ -111,7 +137,7 @@ func poll(ctx context.Context, limit time.Duration, try func(context.Context) er
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("no answer within %v: %w", time.Since(began).Round(time.Millisecond), err)
+			return fmt.Errorf("no answer within %v: %w", time.Since(began).Round(time.Millisecond), last)
 		case <-ticker.C:
 		}
 	}
@@ -133,17 +159,28 @@ func lastLog(ctx context.Context, started testcontainers.Container) string {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeLimit) // the start's own time may be up
 	defer cancel()
-	logs, err := started.Logs(ctx)
+	text := readLog(ctx, started)
+	if text == "" {
+		return ""
+	}
+	lines := strings.Split(text, "\n")
+	return "; its log ends: " + strings.Join(lines[max(0, len(lines)-5):], " / ")
+}
+
+// readLog is what a container has written so far, "" if that cannot be had.
+func readLog(ctx context.Context, from interface {
+	Logs(ctx context.Context) (io.ReadCloser, error)
+}) string {
+	logs, err := from.Logs(ctx)
 	if err != nil {
 		return ""
 	}
 	defer func() { _ = logs.Close() }()
 	text, err := io.ReadAll(logs)
-	if err != nil || len(text) == 0 {
+	if err != nil {
 		return ""
 	}
-	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	return "; its log ends: " + strings.Join(lines[max(0, len(lines)-5):], " / ")
+	return strings.TrimSpace(string(text))
 }
 
 func owner() string {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes sure that an image is there for each server named: ensure.sh NAME…, or all of images.txt.
+# Makes sure that an image is there for each server named: ensure.sh NAME…, or all official ones of images.txt.
 # In this order: the image is there; it is pulled; it is packed from this machine's package registry
 # (NAME.sh tells how) under the official repository name, with a tag of its own that ends in -packed.
 # A server whose endpoint is given by SOJOURN_<NAME>_URL needs none. Exits 3 where one is missing.
@@ -10,14 +10,17 @@ source "$here/lib.sh"
 # shellcheck source=pack.sh
 source "$here/pack.sh"
 
+to_pack=9 # the exit status of ensure where an image has to be packed
 pull_limit=${SOJOURN_PULL_SECONDS:-120}
 
 official_image() { awk -v name="$1" '$1 == name { print $2 }' "$here/images.txt"; }
 setting() { # setting NAME SUFFIX: the value of SOJOURN_<NAME>_<SUFFIX>
 	local variable
-	variable=SOJOURN_$(printf '%s' "$1" | tr '[:lower:]-' '[:upper:]_')_$2
+	variable=$(variable "$1" "$2")
 	printf '%s' "${!variable:-}"
 }
+# is_ours IMAGE: no registry has it, so it is packed or not there at all.
+is_ours() { [[ $1 == localhost/* ]]; }
 present() { cli image inspect "$(qualified "$1")" >/dev/null 2>&1; }
 repository() {
 	local image=${1%%@*}
@@ -26,7 +29,7 @@ repository() {
 # qualified IMAGE: its name in full, which Docker shortens again and Podman does not guess.
 qualified() {
 	case $1 in
-	*.*/* | *:*/*) printf '%s' "$1" ;; # it names its registry
+	*.*/* | *:*/* | localhost/*) printf '%s' "$1" ;; # it names its registry
 	*/*) printf 'docker.io/%s' "$1" ;;
 	*) printf 'docker.io/library/%s' "$1" ;;
 	esac
@@ -71,22 +74,38 @@ ensure() {
 	elif tag=$(packed "$(repository "$image")"); then
 		# It was packed because the pull failed: asking again on every run would cost its time limit.
 		say "$name: $tag is there, packed earlier (remove it to have $image pulled)"
-	elif ! pull "$name" "$image"; then
+	elif is_ours "$image" || ! pull "$name" "$image"; then
 		if [ "$(uname -s)" != Linux ]; then
-			say "$name: images can be packed on Linux only: set SOJOURN_<NAME>_URL or SOJOURN_<NAME>_IMAGE instead"
+			say "$name: images can be packed on Linux only: set $(variable "$name" URL) or $(variable "$name" IMAGE) instead"
 			return 3
 		fi
-		# No "|| return" around it: bash would then go on after an error inside.
-		# shellcheck source=redis.sh
-		source "$here/$name.sh"
-		"pack_$name" "$(repository "$image")"
+		return $to_pack
 	fi
+}
+
+# pack NAME: unless another run has just done so.
+pack() {
+	local name=$1 image tag
+	image=$(official_image "$name")
+	mkdir -p "$cache"
+	exec 9>"$cache/$name.lock"
+	if ! flock -n 9; then
+		say "$name: another run is packing it: waiting for that"
+		flock 9
+	fi
+	if tag=$(packed "$(repository "$image")"); then
+		say "$name: $tag is there, packed by another run"
+		return
+	fi
+	# shellcheck source=redis.sh
+	source "$here/$name.sh"
+	"pack_$name" "$(repository "$image")"
 }
 
 servers=("$@")
 if [ $# = 0 ]; then
 	# shellcheck disable=SC2207 # names are single words; macOS's bash has no mapfile
-	servers=($(awk '!/^#/ && NF { print $1 }' "$here/images.txt"))
+	servers=($(awk '!/^#/ && NF && $2 !~ /^localhost\// { print $1 }' "$here/images.txt"))
 fi
 needed=()
 for name in "${servers[@]}"; do
@@ -99,16 +118,34 @@ if [ ${#needed[@]} -gt 0 ]; then
 	export DOCKER_HOST=$engine_host
 fi
 
+worst=0
+note() { # note STATUS
+	[ "$1" -le "$worst" ] || worst=$1
+}
+
 # All at once: where the network drops packets silently, the time limits do not add up.
 jobs=()
 for name in "${servers[@]}"; do
 	(ensure "$name") &
 	jobs+=($!)
 done
-worst=0
-for job in "${jobs[@]}"; do
+packs=()
+for i in "${!jobs[@]}"; do
 	status=0
-	wait "$job" || status=$?
-	[ "$status" -le "$worst" ] || worst=$status
+	wait "${jobs[i]}" || status=$?
+	if [ "$status" = $to_pack ]; then packs+=("${servers[i]}"); else note "$status"; fi
+done
+# One after the other: some take all cores for minutes. A failure of one keeps no other from its turn.
+for name in ${packs[@]+"${packs[@]}"}; do
+	# No "||" here: bash would then go on after an error inside.
+	set +e
+	(
+		set -e
+		pack "$name"
+	)
+	status=$?
+	set -e
+	[ "$status" = 0 ] || [ "$status" = 3 ] || say "$name: could not be packed (status $status)"
+	note "$status"
 done
 exit "$worst"

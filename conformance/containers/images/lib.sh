@@ -16,6 +16,9 @@ have() { command -v "$1" >/dev/null 2>&1; }
 is_root() { [ "$(id -u)" = 0 ]; }
 is_debian() { have apt-get && have dpkg; }
 
+# variable NAME SUFFIX: the environment variable SOJOURN_<NAME>_<SUFFIX> for a server.
+variable() { printf 'SOJOURN_%s_%s' "$(printf '%s' "$1" | tr '[:lower:]-' '[:upper:]_')" "$2"; }
+
 # limited SECONDS COMMAND…: macOS has no timeout(1); there the command runs without a limit.
 limited() {
 	local seconds=$1

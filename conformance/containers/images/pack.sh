@@ -10,6 +10,53 @@ workspace() {
 	trap 'rm -rf "$work_dir"' EXIT
 }
 
+# locked NAME COMMAND…: while no other run does the same.
+locked() {
+	local lock=$cache/$1.lock
+	shift
+	mkdir -p "$cache"
+	{
+		flock 8
+		"$@"
+	} 8>"$lock"
+}
+
+# apt_get ARGUMENT…: as root; one call at a time, and patient with other programs' calls.
+apt_get() {
+	mkdir -p "$cache"
+	DEBIAN_FRONTEND=noninteractive locked apt \
+		apt-get -q -o DPkg::Lock::Timeout=300 "$@" >>"$cache/apt.log" 2>&1 </dev/null
+}
+
+# first_deb PACKAGE…: the first of them that this release has.
+first_deb() {
+	local package try
+	for try in 1 2; do
+		for package in "$@"; do
+			if apt-cache show "$package" >/dev/null 2>&1; then
+				printf '%s' "$package"
+				return
+			fi
+		done
+		[ $try = 2 ] || apt_get update || true
+	done
+	return 1
+}
+
+# install_debs NAME PACKAGE…: for a server whose making needs more than its package's files. As root.
+install_debs() {
+	local name=$1 began=$SECONDS
+	shift
+	say "$name: installing $* with apt-get"
+	# Package lists may be missing, or stale.
+	if ! apt_get install -y --no-install-recommends "$@" &&
+		! { apt_get update && apt_get install -y --no-install-recommends "$@"; }; then
+		say "$name: apt-get install $* failed: see $cache/apt.log"
+		return 1
+	fi
+	say "$name: installed $* in $((SECONDS - began)) s"
+}
+
 # unpack_debs INTO PACKAGE…: a package's files, without installing it: no root, no service that starts.
 # Each package must be in the index of apt-get, else that is fetched first, once.
 unpack_debs() {
@@ -49,21 +96,32 @@ libraries_of() {
 	LD_LIBRARY_PATH=$folders ldd "$1" 2>/dev/null || true # a static program has none
 }
 
-# add_program ROOT PROGRAM TREE: the program as /usr/bin/NAME, its libraries side by side in /lib/packed
-# (found by LD_LIBRARY_PATH, wherever this system keeps its own), its loader at the path built into it.
+# new_root ROOT: the folders that every program expects.
+new_root() {
+	mkdir -p "$1"/{etc,tmp,data,usr/bin,lib/packed}
+	chmod 1777 "$1/tmp" "$1/data"
+	printf 'root:x:0:0:root:/:/bin/sh\n' >"$1/etc/passwd"
+	printf 'root:x:0:\n' >"$1/etc/group"
+	printf 'hosts: files dns\n' >"$1/etc/nsswitch.conf"
+}
+
+# add_program ROOT PROGRAM TREE: the program as /usr/bin/NAME, with what it needs.
 add_program() {
-	local root=$1 program=$2 tree=$3 line path
-	mkdir -p "$root"/{etc,tmp,data,usr/bin,lib/packed}
-	chmod 1777 "$root/tmp" "$root/data"
-	printf 'root:x:0:0:root:/:/bin/sh\n' >"$root/etc/passwd"
-	printf 'root:x:0:\n' >"$root/etc/group"
-	cp -L "$program" "$root/usr/bin/$(basename "$program")"
+	cp -L "$2" "$1/usr/bin/$(basename "$2")"
+	add_libraries "$@"
+}
+
+# add_libraries ROOT FILE TREE: the libraries that a file loads, side by side in /lib/packed (found by
+# LD_LIBRARY_PATH, wherever this system keeps its own), its loader at the path built into it.
+add_libraries() {
+	local root=$1 file=$2 tree=$3 line path
 	while read -r line; do
 		case $line in
 		*'not found'*)
-			say "$(basename "$program") needs a library that is not here: $line"
+			say "$(basename "$file") needs a library that is not here: $line"
 			return 1
 			;;
+		*"=> $root/"*) ;; # it comes along
 		*'=> /'*)
 			path=${line#*=> }
 			cp -L "${path%% *}" "$root/lib/packed/${line%% *}"
@@ -74,7 +132,7 @@ add_program() {
 			cp -L "$path" "$root$path"
 			;;
 		esac
-	done < <(libraries_of "$program" "$tree")
+	done < <(libraries_of "$file" "$tree")
 }
 
 # import_image ROOT TAG CHANGE…: the folder as an image; each change is a Dockerfile line.

@@ -23,6 +23,7 @@ pack_redis() {
 		say "redis: no image: let the engine pull it, put a redis-server on PATH, or set SOJOURN_REDIS_URL"
 		return 3
 	fi
+	new_root "$root"
 	add_program "$root" "$program" "$tree"
 	import_image "$root" "$repository:$version-packed" \
 		'ENTRYPOINT ["/usr/bin/redis-server","--bind","0.0.0.0","--protected-mode","no"]' 'EXPOSE 6379'

@@ -94,7 +94,7 @@ func (f *folder) Folder(name string) (Folder, error) {
 }
 
 func (f *folder) Read(name string, limit int64) ([]byte, error) {
-	file, err := f.root.OpenFile(name, os.O_RDONLY|openNonblock, 0)
+	file, err := f.root.OpenFile(filepath.FromSlash(name), os.O_RDONLY|openNonblock, 0)
 	if err != nil {
 		return nil, escape(err)
 	}

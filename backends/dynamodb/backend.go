@@ -1,0 +1,201 @@
+package dynamodb
+
+import (
+	"context"
+	"io"
+	"math/rand/v2"
+	"net/http/httptrace"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/smithy-go/middleware"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// Backend keeps records in a DynamoDB table. It is safe for concurrent use; its
+// zero value is not usable, New makes one.
+type Backend struct {
+	client    *awsdynamodb.Client
+	table     string
+	labels    []string
+	grace     int64 // ms; negative: DynamoDB reaps nothing
+	maxValue  int
+	queryable bool
+	turn      atomic.Uint32 // the shard with which the next sweep begins
+	closed    atomic.Bool
+	owned     io.Closer // the client's connections, where the backend made it
+}
+
+var (
+	_ expiry.ModelExpirySupport = (*Backend)(nil)
+	_ expiry.BatchGetter        = (*Backend)(nil)
+	_ expiry.BatchWriter        = (*Backend)(nil)
+	_ expiry.Counter            = (*Backend)(nil)
+	_ expiry.StorageManager     = (*Backend)(nil)
+	_ expiry.Pinger             = (*Backend)(nil)
+)
+
+// New returns a Backend for the store in that table of the client's region and
+// account; the client stays the caller's own. It does no I/O: CreateStorage
+// makes the table. The table is the store's alone. Nil options are the
+// defaults.
+//
+// ErrInvalid for a name that no table can have, an illegal option, or no
+// client.
+func New(client *awsdynamodb.Client, table string, opts *Options) (*Backend, error) {
+	fail := func(err error) (*Backend, error) {
+		return nil, &model.Error{Op: "New", Backend: backendName, Err: err}
+	}
+	if client == nil {
+		return fail(model.Fault(model.ErrInvalid, "no client", nil))
+	}
+	if err := checkTable(table); err != nil {
+		return fail(err)
+	}
+	o, err := opts.withDefaults()
+	if err != nil {
+		return fail(err)
+	}
+	b := &Backend{
+		client: client, table: table, labels: o.Labels, queryable: o.Queryable,
+		grace: o.GraceTTL.Milliseconds(), maxValue: maxItem - headSize(o.Labels),
+	}
+	if o.GraceTTL < 0 {
+		b.grace = -1
+	}
+	return b, nil
+}
+
+const backendName = "dynamodb"
+
+// Describe returns what the backend is. It does no I/O.
+func (b *Backend) Describe() expiry.Description {
+	return expiry.Description{Backend: backendName, Labels: slices.Clone(b.labels), MaxValue: b.maxValue}
+}
+
+// Ping reads an item that cannot be there: it needs no permission that Get does
+// not, and fails where the table is missing.
+func (b *Backend) Ping(ctx context.Context) error {
+	if err := b.enter(ctx); err != nil {
+		return err
+	}
+	_, err := b.client.GetItem(ctx, &awsdynamodb.GetItemInput{
+		TableName: &b.table, ConsistentRead: aws.Bool(true), Key: itemKey("ping", "ping"),
+	})
+	if err != nil {
+		return b.readFault(ctx, err)
+	}
+	return nil
+}
+
+// Close makes every other method but Describe return ErrClosed. The client is
+// the caller's own; where it was made of a URL, its connections are closed.
+func (b *Backend) Close() error {
+	if b.closed.Swap(true) || b.owned == nil {
+		return nil
+	}
+	return b.owned.Close()
+}
+
+// enter is what every method checks before it sends anything.
+func (b *Backend) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if b.closed.Load() {
+		return model.ErrClosed
+	}
+	return nil
+}
+
+// once makes one write: do sends it with the option that it is given, which
+// turns off the SDK's resending and marks how far the request came. Where other
+// transactions hold the record, DynamoDB has refused the write, and it is sent
+// again after a pause. A failed condition is no error but a verdict.
+func (b *Backend) once(ctx context.Context, do func(context.Context, func(*awsdynamodb.Options)) error) (verdict, error) {
+	for attempt := 0; ; attempt++ {
+		m := &mark{}
+		err := do(m.trace(ctx), m.options)
+		if err == nil {
+			return verdict{}, nil
+		}
+		switch v := verdictOf(err); {
+		case v.failed:
+			return v, nil
+		case v.again && attempt+1 < conflictAttempts:
+			if err := pause(ctx, attempt); err != nil {
+				return v, err
+			}
+			continue
+		}
+		if fault := b.cancelFault(err); fault != nil {
+			return verdict{}, fault
+		}
+		return verdict{}, b.writeFault(ctx, err, m)
+	}
+}
+
+// conflictAttempts bounds how often a write is tried while other transactions
+// hold its items: some two seconds.
+const conflictAttempts = 40
+
+// pause waits a random time that grows to some 64 ms.
+func pause(ctx context.Context, attempt int) error {
+	t := time.NewTimer(rand.N(2 * time.Millisecond << min(attempt, 5))) //nolint:gosec // jitter, not a secret
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// trace makes net/http note in the mark whether a request got a connection.
+func (m *mark) trace(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) { m.asked.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { m.got.Store(true) },
+	})
+}
+
+// options are those of a call that writes.
+func (m *mark) options(o *awsdynamodb.Options) {
+	o.Retryer = writeRetryer{o.Retryer}
+	o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
+		// The last step before the HTTP client.
+		return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("SojournMark",
+			func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
+				m.handed.Store(true)
+				return next.HandleDeserialize(ctx, in)
+			}), middleware.After)
+	})
+}
+
+// parallelism is how many requests one call has under way at most.
+const parallelism = 16
+
+// parallel calls do for each of n numbers, some at once, and returns when all
+// are done.
+func parallel(n, width int, do func(i int)) {
+	if n == 1 {
+		do(0)
+		return
+	}
+	var wg sync.WaitGroup
+	var next atomic.Int64
+	for range min(n, width) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				do(i)
+			}
+		})
+	}
+	wg.Wait()
+}

@@ -1,0 +1,379 @@
+package dynamodb
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// Get returns the live record: one consistent GetItem.
+func (b *Backend) Get(ctx context.Context, now time.Time, id string) (model.Record, error) {
+	if err := b.enter(ctx); err != nil {
+		return model.Record{}, err
+	}
+	names, projection := b.projection(false)
+	out, err := b.client.GetItem(ctx, &awsdynamodb.GetItemInput{
+		TableName: &b.table, ConsistentRead: aws.Bool(true), Key: recordKey(id),
+		ExpressionAttributeNames: names, ProjectionExpression: projection,
+	})
+	if err != nil {
+		return model.Record{}, b.readFault(ctx, err)
+	}
+	if out.Item == nil {
+		return model.Record{}, model.ErrNotFound
+	}
+	rec, err := decode(id, out.Item, false)
+	if err == nil && rec.Expired(now) {
+		return model.Record{}, model.ErrNotFound
+	}
+	return rec, err
+}
+
+// What is read of an item. The keys are always among it, so that an item
+// without any of the others is not taken for none.
+const (
+	projectHead  = "#pk, #sk, #format, #revision, #expires, #labels, #encoding"
+	projectWhole = projectHead + ", #value"
+)
+
+// projection leaves out the value of heads, and the native copy of the others.
+func (b *Backend) projection(head bool) (map[string]string, *string) {
+	switch {
+	case head:
+		names, _ := fill(nil, projectHead)
+		return names, aws.String(projectHead)
+	case b.queryable:
+		names, _ := fill(nil, projectWhole)
+		return names, aws.String(projectWhole)
+	}
+	return nil, nil
+}
+
+// guess is what a write takes the stored record to bear. The write's condition
+// says so too: where it is wrong, nothing is written, and the answer tells what
+// is there.
+type guess struct {
+	labels    map[string]string
+	expiresAt time.Time
+	known     bool // from the server or a Prev, expiry included
+}
+
+// labelAttempts bounds how often a write is tried while others keep changing
+// the record's labels.
+const labelAttempts = 32
+
+// Write stores the record under its condition: one PutItem or UpdateItem, or
+// one TransactWriteItems where label items change. A wrong guess of the labels
+// or, in a transaction, of the expiry that is kept, costs one request more.
+func (b *Backend) Write(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+	if err := expiry.CheckWrite(&w); err != nil {
+		return model.Record{}, err
+	}
+	if err := b.checkRecord(&w.Record); err != nil {
+		return model.Record{}, err
+	}
+	if err := b.enter(ctx); err != nil {
+		return model.Record{}, err
+	}
+	var g guess
+	if w.Cond == model.Match {
+		g = guess{w.Prev.Labels, w.Prev.ExpiresAt, true}
+	}
+	for range labelAttempts {
+		rec, v, err := b.attempt(ctx, now, &w, g)
+		if err != nil {
+			return model.Record{}, err
+		}
+		if !v.failed {
+			return rec, nil
+		}
+		cur, err := b.judge(now, w.ID, v.old, w.Cond, w.Prev.Rev)
+		if err != nil {
+			return cur, err
+		}
+		g = guess{cur.Labels, cur.ExpiresAt, true}
+	}
+	return model.Record{}, contended()
+}
+
+func contended() error {
+	return model.Fault(model.ErrUnavailable, "others keep changing the record's labels or expiry", nil)
+}
+
+// judge is why a condition failed, given what is stored; without an error the
+// condition holds and the guess was wrong.
+func (b *Backend) judge(now time.Time, id string, old attributes, c model.Cond, prev model.Revision) (model.Record, error) {
+	if old == nil {
+		return model.Record{}, expiry.Judge(now, nil, c, prev)
+	}
+	cur, err := decode(id, old, false)
+	if err != nil {
+		if c == model.Always {
+			err = nil // overwritten as it is
+		}
+		return model.Record{}, err
+	}
+	if err := expiry.Judge(now, &cur, c, prev); err != nil {
+		if c != model.Match || err != model.ErrConflict { //nolint:errorlint // Judge returns the sentinel itself
+			cur = model.Record{}
+		}
+		return cur, err
+	}
+	return cur, nil
+}
+
+// checkRecord refuses what could not be stored or found again.
+func (b *Backend) checkRecord(rec *model.Record) error {
+	if len(rec.Value) > b.maxValue {
+		return model.Fault(model.ErrTooLarge, "more than "+strconv.Itoa(b.maxValue)+" bytes", nil)
+	}
+	if len(rec.Encoding) > maxEncoding {
+		return model.Fault(model.ErrInvalid, "the encoding's name has more than 255 bytes", nil)
+	}
+	for name := range rec.Labels {
+		if !slices.Contains(b.labels, name) {
+			return model.Fault(model.ErrInvalid, "the label is not declared in Options.Labels", nil)
+		}
+	}
+	return nil
+}
+
+// attempt writes under the guess.
+func (b *Backend) attempt(ctx context.Context, now time.Time, w *expiry.Write, g guess) (model.Record, verdict, error) {
+	values := attributes{":now": millis(now), ":new": labelMap(w.Labels), ":old": labelMap(g.labels), ":prev": blob(w.Prev.Rev[:])}
+	// Whether the label items stay as they are. Without a guess of the expiry
+	// that is kept, an update looks first whether the labels are the same.
+	same := w.KeepLabels || maps.Equal(w.Labels, g.labels) || w.KeepExpiry && !g.known
+	accept := "(#labels = :new OR #labels = :old)"
+	switch {
+	case w.KeepLabels:
+		accept = ""
+	case same || len(w.Labels) == 0 && len(g.labels) == 0:
+		accept = "#labels = :new"
+	}
+	cond := condition(w.Cond, accept)
+	switch {
+	case same && (w.KeepLabels || w.KeepExpiry):
+		return b.update(ctx, w, cond, values)
+	case same:
+		return b.put(ctx, w, cond, values)
+	}
+	return b.replace(ctx, w, g, cond, values)
+}
+
+// condition is the expression of a condition, and what it accepts of the
+// labels.
+func condition(c model.Cond, accept string) string {
+	switch c {
+	case model.Always:
+		return "NOT (" + condShape + ") OR " + accept
+	case model.Absent:
+		return condAbsent + " OR (" + condShape + " AND " + condExpired + " AND " + accept + ")"
+	}
+	cond := condShape + " AND " + condLive
+	if c == model.Match {
+		cond += " AND #revision = :prev"
+	}
+	if accept != "" {
+		cond += " AND " + accept
+	}
+	return cond
+}
+
+// put replaces the record where no label item changes.
+func (b *Backend) put(ctx context.Context, w *expiry.Write, cond string, values attributes) (model.Record, verdict, error) {
+	names, values := fill(values, cond)
+	v, err := b.once(ctx, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
+		_, err := b.client.PutItem(ctx, &awsdynamodb.PutItemInput{
+			TableName: &b.table, Item: b.encode(&w.Record),
+			ConditionExpression: &cond, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
+			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+		}, opts)
+		return err
+	})
+	return w.Result(nil).Head(), v, err
+}
+
+// update replaces the value and leaves the expiry, the labels or both; the
+// answer tells what they are.
+func (b *Backend) update(ctx context.Context, w *expiry.Write, cond string, values attributes) (model.Record, verdict, error) {
+	set := attributes{}
+	b.putValue(set, &w.Record)
+	gone := []string{}
+	if set[attrJSON] == nil {
+		gone = append(gone, attrJSON)
+	}
+	if !w.KeepExpiry {
+		b.putExpiry(set, w.ID, w.ExpiresAt)
+		gone = append(gone, missing(set, attrExpires, attrTTL, attrDue)...)
+	}
+	out, v, err := b.change(ctx, w.ID, set, gone, cond, values)
+	if err != nil || v.failed {
+		return model.Record{}, v, err
+	}
+	rec, err := decode(w.ID, out, true)
+	if err != nil {
+		// The condition held, so that this is a service that answers nonsense.
+		return model.Record{}, v, strange()
+	}
+	return rec, v, nil
+}
+
+// strange is the error for an answer that DynamoDB does not give.
+func strange() error {
+	return model.Fault(model.ErrUnknown, "the service's answer is not the item that was written", nil)
+}
+
+// missing are those of the attributes that the set lacks.
+func missing(set attributes, of ...string) []string {
+	return slices.DeleteFunc(of, func(name string) bool { return set[name] != nil })
+}
+
+// change sets and removes attributes of a record, and returns all of it.
+func (b *Backend) change(ctx context.Context, id string, set attributes, gone []string, cond string, values attributes) (attributes, verdict, error) {
+	expr := ""
+	for i, name := range slices.Sorted(maps.Keys(set)) {
+		if i == 0 {
+			expr = "SET "
+		} else {
+			expr += ", "
+		}
+		expr += "#" + name + " = :set" + name
+		values[":set"+name] = set[name]
+	}
+	for i, name := range gone {
+		if i == 0 {
+			expr += " REMOVE "
+		} else {
+			expr += ", "
+		}
+		expr += "#" + name
+	}
+	names, values := fill(values, cond, expr)
+	var item attributes
+	v, err := b.once(ctx, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
+		out, err := b.client.UpdateItem(ctx, &awsdynamodb.UpdateItemInput{
+			TableName: &b.table, Key: recordKey(id), UpdateExpression: &expr,
+			ConditionExpression: &cond, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
+			ReturnValues:                        types.ReturnValueAllNew,
+			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+		}, opts)
+		if err == nil {
+			item = out.Attributes
+		}
+		return err
+	})
+	return item, v, err
+}
+
+// replace writes the record and its label items in one transaction.
+func (b *Backend) replace(ctx context.Context, w *expiry.Write, g guess, cond string, values attributes) (model.Record, verdict, error) {
+	rec := w.Record
+	if w.KeepExpiry {
+		rec.ExpiresAt = g.expiresAt
+		if g.expiresAt.IsZero() {
+			cond += " AND attribute_not_exists(#expires)"
+		} else {
+			cond += " AND #expires = :kept"
+			values[":kept"] = millis(g.expiresAt)
+		}
+	}
+	// A condition that accepts no record, or a foreign one, promises no label
+	// items: all are put then.
+	known := g.labels
+	if w.Cond == model.Always || w.Cond == model.Absent {
+		known = nil
+	}
+	names, values := fill(values, cond)
+	items := []types.TransactWriteItem{{Put: &types.Put{
+		TableName: &b.table, Item: b.encode(&rec),
+		ConditionExpression: &cond, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	}}}
+	for name, value := range w.Labels {
+		if known[name] != value {
+			items = append(items, types.TransactWriteItem{Put: &types.Put{TableName: &b.table, Item: labelKey(name, value, w.ID)}})
+		}
+	}
+	for name, value := range g.labels {
+		if w.Labels[name] != value {
+			items = append(items, b.deleteLabel(name, value, w.ID))
+		}
+	}
+	v, err := b.transact(ctx, items)
+	return rec.Head(), v, err
+}
+
+func (b *Backend) deleteLabel(name, value, id string) types.TransactWriteItem {
+	return types.TransactWriteItem{Delete: &types.Delete{TableName: &b.table, Key: labelKey(name, value, id)}}
+}
+
+func (b *Backend) transact(ctx context.Context, items []types.TransactWriteItem) (verdict, error) {
+	return b.once(ctx, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
+		_, err := b.client.TransactWriteItems(ctx, &awsdynamodb.TransactWriteItemsInput{TransactItems: items}, opts)
+		return err
+	})
+}
+
+// Delete removes a live record with its label items: one DeleteItem, or one
+// TransactWriteItems where prev tells of labels. Without prev a labelled record
+// takes both.
+func (b *Backend) Delete(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
+	if err := expiry.CheckDelete(c, prev.Rev); err != nil {
+		return err
+	}
+	if err := b.enter(ctx); err != nil {
+		return err
+	}
+	cond := condition(c, "#labels = :old")
+	labels := prev.Labels
+	for range labelAttempts {
+		v, err := b.remove(ctx, id, labels, cond, attributes{":now": millis(now), ":prev": blob(prev.Rev[:])})
+		if err != nil {
+			return err
+		}
+		if !v.failed {
+			return nil
+		}
+		cur, err := b.judge(now, id, v.old, c, prev.Rev)
+		if err != nil {
+			return err
+		}
+		labels = cur.Labels
+	}
+	return contended()
+}
+
+// remove deletes a record with these labels, under a condition that says so.
+func (b *Backend) remove(ctx context.Context, id string, labels map[string]string, cond string, values attributes) (verdict, error) {
+	values[":old"] = labelMap(labels)
+	names, values := fill(values, cond)
+	if len(labels) == 0 {
+		return b.once(ctx, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
+			_, err := b.client.DeleteItem(ctx, &awsdynamodb.DeleteItemInput{
+				TableName: &b.table, Key: recordKey(id),
+				ConditionExpression: &cond, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
+				ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+			}, opts)
+			return err
+		})
+	}
+	items := []types.TransactWriteItem{{Delete: &types.Delete{
+		TableName: &b.table, Key: recordKey(id),
+		ConditionExpression: &cond, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	}}}
+	for name, value := range labels {
+		items = append(items, b.deleteLabel(name, value, id))
+	}
+	return b.transact(ctx, items)
+}

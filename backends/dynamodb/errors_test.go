@@ -1,0 +1,131 @@
+package dynamodb
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/sojourn-go/sojourn/model"
+)
+
+func said(code string) error {
+	return &smithy.OperationError{ServiceID: "DynamoDB", OperationName: "PutItem", Err: &smithy.GenericAPIError{Code: code, Message: "hunter2"}}
+}
+
+func sendError(err error) error {
+	return &smithy.OperationError{ServiceID: "DynamoDB", OperationName: "PutItem", Err: &smithyhttp.RequestSendError{Err: err}}
+}
+
+func TestFaults(t *testing.T) {
+	b := &Backend{table: "carts"}
+	sent, connecting, unsent := &mark{}, &mark{}, &mark{}
+	sent.handed.Store(true)
+	connecting.handed.Store(true)
+	connecting.asked.Store(true)
+	dial := sendError(&net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED})
+	type test struct {
+		name        string
+		err         error
+		m           *mark
+		write, read error
+	}
+	tests := []test{
+		{"dial", dial, sent, model.ErrUnavailable, model.ErrUnavailable},
+		{"before a connection", sendError(errors.New("hunter2")), connecting, model.ErrUnavailable, model.ErrUnavailable},
+		{"before the HTTP client", errors.New("hunter2"), unsent, model.ErrUnavailable, model.ErrUnavailable},
+		{"end", sendError(io.EOF), sent, model.ErrUnknown, model.ErrUnavailable},
+		{"cut", sendError(io.ErrUnexpectedEOF), sent, model.ErrUnknown, model.ErrUnavailable},
+		{"timeout", sendError(&net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}), sent, model.ErrUnknown, model.ErrUnavailable},
+		{"broken pipe", sendError(&net.OpError{Op: "write", Err: syscall.EPIPE}), sent, model.ErrUnknown, model.ErrUnavailable},
+		{"nonsense", &smithy.DeserializationError{Err: errors.New("hunter2")}, sent, model.ErrUnknown, model.ErrUnavailable},
+		{"a server's error", said("InternalServerError"), sent, model.ErrUnknown, model.ErrUnavailable},
+		{"down", said("ServiceUnavailable"), sent, model.ErrUnknown, model.ErrUnavailable},
+		{"a proxy's code", said("NewCode"), sent, model.ErrUnknown, model.ErrUnavailable},
+		{"resent too early", said("TransactionInProgressException"), sent, model.ErrUnknown, model.ErrUnavailable},
+		{"conflict", &types.TransactionConflictException{}, sent, model.ErrUnavailable, model.ErrUnavailable},
+		{"typed throttling", &types.ProvisionedThroughputExceededException{}, sent, model.ErrUnavailable, model.ErrUnavailable},
+		{"given up", &retry.MaxAttemptsError{Attempt: 3, Err: said("ThrottlingException")}, sent, model.ErrUnavailable, model.ErrUnavailable},
+	}
+	for code := range refusals {
+		tests = append(tests, test{code, said(code), sent, model.ErrUnavailable, model.ErrUnavailable})
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			for _, got := range []struct{ err, want error }{
+				{b.writeFault(t.Context(), test.err, test.m), test.write}, {b.readFault(t.Context(), test.err), test.read},
+			} {
+				only(t, got.err, got.want)
+				if !errors.Is(got.err, test.err) {
+					t.Errorf("%v does not unwrap to the client's own", got.err)
+				}
+				if strings.Contains(got.err.Error(), "hunter2") {
+					t.Errorf("a value in %v", got.err)
+				}
+			}
+		})
+	}
+}
+
+func TestFaultsOfContexts(t *testing.T) {
+	b := &Backend{table: "carts"}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	canceled := &aws.RequestCanceledError{Err: context.Canceled}
+	if err := b.writeFault(ctx, canceled, &mark{}); err != context.Canceled { //nolint:errorlint // it alone
+		t.Errorf("before sending: %v", err)
+	}
+	if err := b.readFault(ctx, canceled); err != context.Canceled { //nolint:errorlint // it alone
+		t.Errorf("a read: %v", err)
+	}
+	m := &mark{}
+	m.handed.Store(true)
+	err := b.writeFault(ctx, sendError(io.EOF), m)
+	only(t, err, model.ErrUnknown)
+	if !errors.Is(err, context.Canceled) || !errors.Is(err, io.EOF) {
+		t.Errorf("after sending: %v", err)
+	}
+}
+
+func TestVerdicts(t *testing.T) {
+	item := recordKey("id")
+	reason := func(code string) types.CancellationReason { return types.CancellationReason{Code: &code, Item: item} }
+	cancelled := func(codes ...string) error {
+		e := &types.TransactionCanceledException{}
+		for _, c := range codes {
+			e.CancellationReasons = append(e.CancellationReasons, reason(c))
+		}
+		return &smithy.OperationError{Err: e}
+	}
+	for name, test := range map[string]struct {
+		err           error
+		failed, again bool
+	}{
+		"condition":                {&smithy.OperationError{Err: &types.ConditionalCheckFailedException{Item: item}}, true, false},
+		"condition of the record":  {cancelled("ConditionalCheckFailed", "None"), true, false},
+		"condition before another": {cancelled("ConditionalCheckFailed", "TransactionConflict"), true, false},
+		"conflict on the record":   {cancelled("TransactionConflict", "None"), false, true},
+		"conflict on a label":      {cancelled("None", "TransactionConflict"), false, true},
+		"throttled":                {cancelled("None", "ThrottlingError"), false, true},
+		"invalid":                  {cancelled("ValidationError", "None"), false, false},
+		"single conflict":          {&types.TransactionConflictException{}, false, true},
+		"another region":           {&types.ReplicatedWriteConflictException{}, false, true},
+		"throttling":               {said("ThrottlingException"), false, false},
+		"none":                     {sendError(io.EOF), false, false},
+	} {
+		v := verdictOf(test.err)
+		if v.failed != test.failed || v.again != test.again || v.failed != (v.old != nil) {
+			t.Errorf("%s: %+v", name, v)
+		}
+	}
+}

@@ -1,0 +1,388 @@
+package dynamodb
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"hash/crc32"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// The attributes of an item.
+const (
+	attrPK       = "pk"
+	attrSK       = "sk"
+	attrFormat   = "format"
+	attrRevision = "revision"
+	attrExpires  = "expires"
+	attrTTL      = "ttl"
+	attrDue      = "due"
+	attrLabels   = "labels"
+	attrEncoding = "encoding"
+	attrValue    = "value"
+	attrJSON     = "json"
+
+	formatVersion = 1
+	indexName     = "due"
+	shards        = 16
+	shardSize     = 2
+)
+
+// What keys begin with, and a record's sort key.
+const (
+	recordPrefix = "r#"
+	labelPrefix  = "l#"
+	recordSort   = "r"
+)
+
+func itemKey(pk, sk string) attributes { return attributes{attrPK: str(pk), attrSK: str(sk)} }
+
+func recordKey(id string) attributes { return itemKey(recordPrefix+id, recordSort) }
+
+// labelPK is the partition of a label's value. A name has no #, so that no two
+// labels meet.
+func labelPK(name, value string) string { return labelPrefix + name + "#" + value }
+
+func labelKey(name, value, id string) attributes { return itemKey(labelPK(name, value), id) }
+
+// idOf is the id of an item with a record's key.
+func idOf(it attributes) (string, bool) {
+	pk, ok1 := stringOf(it[attrPK])
+	sk, ok2 := stringOf(it[attrSK])
+	id, ok3 := strings.CutPrefix(pk, recordPrefix)
+	return id, ok1 && ok2 && ok3 && id != "" && sk == recordSort
+}
+
+// shardOf spreads the index by expiry over partitions.
+func shardOf(id string) string { return shardName(int(crc32.ChecksumIEEE([]byte(id)) % shards)) }
+
+func shardName(n int) string { return strconv.Itoa(n) }
+
+// Conditions. DynamoDB reserves many plain words, so that each name stands
+// behind a #.
+const (
+	condShape = "#format = :format AND attribute_type(#revision, :B) AND attribute_type(#labels, :M)" +
+		" AND attribute_type(#encoding, :S) AND attribute_exists(#value)"
+	condLive    = "(attribute_not_exists(#expires) OR #expires > :now)"
+	condExpired = "#expires <= :now"
+	condAbsent  = "attribute_not_exists(#pk)"
+)
+
+// fill picks the names and values that expressions use: DynamoDB refuses those
+// that no expression does.
+func fill(values attributes, expressions ...string) (map[string]string, attributes) {
+	names, used := map[string]string{}, attributes{}
+	for _, e := range expressions {
+		for i := 0; i < len(e); i++ {
+			if e[i] != '#' && e[i] != ':' {
+				continue
+			}
+			end := i + 1
+			for end < len(e) && (e[end] >= 'a' && e[end] <= 'z' || e[end] >= 'A' && e[end] <= 'Z') {
+				end++
+			}
+			switch token := e[i:end]; {
+			case token[0] == '#':
+				names[token] = token[1:]
+			case values[token] != nil:
+				used[token] = values[token]
+			default:
+				used[token] = constant(token)
+			}
+			i = end - 1
+		}
+	}
+	if len(used) == 0 {
+		used = nil
+	}
+	if len(names) == 0 {
+		names = nil
+	}
+	return names, used
+}
+
+// constant is a value that is the same in all expressions.
+func constant(token string) types.AttributeValue {
+	switch token {
+	case ":format":
+		return number(formatVersion)
+	case ":records":
+		return str(recordPrefix)
+	}
+	return str(token[1:]) // the names of types
+}
+
+// definition is the table that the store needs.
+func (b *Backend) definition() *awsdynamodb.CreateTableInput {
+	def := func(name string, t types.ScalarAttributeType) types.AttributeDefinition {
+		return types.AttributeDefinition{AttributeName: aws.String(name), AttributeType: t}
+	}
+	index := indexDefinition()
+	return &awsdynamodb.CreateTableInput{
+		TableName:   &b.table,
+		BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{
+			def(attrPK, types.ScalarAttributeTypeS), def(attrSK, types.ScalarAttributeTypeS),
+			def(attrDue, types.ScalarAttributeTypeS), def(attrExpires, types.ScalarAttributeTypeN),
+		},
+		KeySchema: keySchema(attrPK, attrSK),
+		GlobalSecondaryIndexes: []types.GlobalSecondaryIndex{{
+			IndexName: index.IndexName, KeySchema: index.KeySchema, Projection: index.Projection,
+		}},
+	}
+}
+
+func keySchema(hash, sort string) []types.KeySchemaElement {
+	return []types.KeySchemaElement{
+		{AttributeName: aws.String(hash), KeyType: types.KeyTypeHash},
+		{AttributeName: aws.String(sort), KeyType: types.KeyTypeRange},
+	}
+}
+
+// indexDefinition is the index by expiry. With the labels in it, a sweep
+// removes a record with its label items without reading it.
+func indexDefinition() types.CreateGlobalSecondaryIndexAction {
+	return types.CreateGlobalSecondaryIndexAction{
+		IndexName: aws.String(indexName), KeySchema: keySchema(attrDue, attrExpires),
+		Projection: &types.Projection{ProjectionType: types.ProjectionTypeInclude, NonKeyAttributes: []string{attrLabels}},
+	}
+}
+
+// StoragePlan returns what CreateStorage would make, as commands of the AWS
+// CLI, for those who make tables by other means. It does no I/O.
+func (b *Backend) StoragePlan() string {
+	d := b.definition()
+	type key struct{ AttributeName, KeyType string }
+	keys := func(schema []types.KeySchemaElement) (out []key) {
+		for _, k := range schema {
+			out = append(out, key{*k.AttributeName, string(k.KeyType)})
+		}
+		return out
+	}
+	index := d.GlobalSecondaryIndexes[0]
+	indexJSON, _ := json.Marshal([]any{map[string]any{ //nolint:errchkjson // strings alone
+		"IndexName": *index.IndexName, "KeySchema": keys(index.KeySchema),
+		"Projection": map[string]any{"ProjectionType": index.Projection.ProjectionType, "NonKeyAttributes": index.Projection.NonKeyAttributes},
+	}})
+	var s strings.Builder
+	fmt.Fprintf(&s, "aws dynamodb create-table --table-name %s --billing-mode %s \\\n", b.table, d.BillingMode)
+	s.WriteString("  --attribute-definitions")
+	for _, a := range d.AttributeDefinitions {
+		fmt.Fprintf(&s, " AttributeName=%s,AttributeType=%s", *a.AttributeName, a.AttributeType)
+	}
+	s.WriteString(" \\\n  --key-schema")
+	for _, k := range keys(d.KeySchema) {
+		fmt.Fprintf(&s, " AttributeName=%s,KeyType=%s", k.AttributeName, k.KeyType)
+	}
+	fmt.Fprintf(&s, " \\\n  --global-secondary-indexes '%s'\n", indexJSON)
+	fmt.Fprintf(&s, "aws dynamodb wait table-exists --table-name %s\n", b.table)
+	if b.grace >= 0 {
+		fmt.Fprintf(&s, "aws dynamodb update-time-to-live --table-name %s \\\n  --time-to-live-specification Enabled=true,AttributeName=%s\n", b.table, attrTTL)
+	}
+	return s.String()
+}
+
+// CreateStorage makes the table, billed by request, with its index by expiry,
+// and has DynamoDB reap by the attribute ttl unless Options.GraceTTL is
+// negative. It returns when all of it is there: some ten seconds for a new
+// table, while ctx lasts. A table that is there is kept as it is; an index that
+// it lacks is added. ErrCorrupt for a table with other keys.
+func (b *Backend) CreateStorage(ctx context.Context) error {
+	if err := b.enter(ctx); err != nil {
+		return err
+	}
+	table, err := b.describe(ctx)
+	if err != nil {
+		return err
+	}
+	if table == nil {
+		_, err := b.client.CreateTable(ctx, b.definition())
+		if err != nil && !busyTable(codeOf(err)) { // another node is making it
+			return b.storageFault(ctx, err)
+		}
+	} else if err := b.checkSchema(table); err != nil {
+		return err
+	} else if !hasIndex(table) {
+		if err := b.addIndex(ctx); err != nil {
+			return err
+		}
+	}
+	ready := func(t *types.TableDescription) bool { return t != nil && active(t) && hasIndex(t) }
+	if err := b.awaitTable(ctx, ready); err != nil {
+		return err
+	}
+	return b.enableTTL(ctx)
+}
+
+// describe returns the table, nil where there is none.
+func (b *Backend) describe(ctx context.Context) (*types.TableDescription, error) {
+	out, err := b.client.DescribeTable(ctx, &awsdynamodb.DescribeTableInput{TableName: &b.table})
+	switch {
+	case err == nil:
+		return out.Table, nil
+	case missingTable(codeOf(err)):
+		return nil, nil //nolint:nilnil // there is none
+	}
+	return nil, b.readFault(ctx, err)
+}
+
+// checkSchema refuses a table that is no store's.
+func (b *Backend) checkSchema(t *types.TableDescription) error {
+	kinds := map[string]types.ScalarAttributeType{}
+	for _, a := range t.AttributeDefinitions {
+		kinds[aws.ToString(a.AttributeName)] = a.AttributeType
+	}
+	ok := sameKeys(t.KeySchema, keySchema(attrPK, attrSK)) &&
+		kinds[attrPK] == types.ScalarAttributeTypeS && kinds[attrSK] == types.ScalarAttributeTypeS
+	for _, index := range t.GlobalSecondaryIndexes {
+		if aws.ToString(index.IndexName) == indexName {
+			ok = ok && sameKeys(index.KeySchema, keySchema(attrDue, attrExpires)) &&
+				kinds[attrDue] == types.ScalarAttributeTypeS && kinds[attrExpires] == types.ScalarAttributeTypeN
+		}
+	}
+	if !ok {
+		return model.Fault(model.ErrCorrupt, "the table "+b.table+" has other keys than this version's: StoragePlan says what is needed", nil)
+	}
+	return nil
+}
+
+func sameKeys(have, want []types.KeySchemaElement) bool {
+	if len(have) != len(want) {
+		return false
+	}
+	for i := range want {
+		if aws.ToString(have[i].AttributeName) != *want[i].AttributeName || have[i].KeyType != want[i].KeyType {
+			return false
+		}
+	}
+	return true
+}
+
+func hasIndex(t *types.TableDescription) bool {
+	for _, index := range t.GlobalSecondaryIndexes {
+		if aws.ToString(index.IndexName) == indexName {
+			return true
+		}
+	}
+	return false
+}
+
+func active(t *types.TableDescription) bool {
+	for _, index := range t.GlobalSecondaryIndexes {
+		if aws.ToString(index.IndexName) == indexName && index.IndexStatus != types.IndexStatusActive {
+			return false
+		}
+	}
+	return t.TableStatus == types.TableStatusActive
+}
+
+func (b *Backend) addIndex(ctx context.Context) error {
+	d, index := b.definition(), indexDefinition()
+	_, err := b.client.UpdateTable(ctx, &awsdynamodb.UpdateTableInput{
+		TableName: &b.table, AttributeDefinitions: d.AttributeDefinitions,
+		GlobalSecondaryIndexUpdates: []types.GlobalSecondaryIndexUpdate{{Create: &index}},
+	})
+	if err != nil && !busyTable(codeOf(err)) {
+		return b.storageFault(ctx, err)
+	}
+	return nil
+}
+
+// awaitTable asks for the table until it is as wanted.
+func (b *Backend) awaitTable(ctx context.Context, wanted func(*types.TableDescription) bool) error {
+	for attempt := 0; ; attempt++ {
+		table, err := b.describe(ctx)
+		if err != nil {
+			return err
+		}
+		if wanted(table) {
+			return nil
+		}
+		if err := wait(ctx, attempt); err != nil {
+			return err
+		}
+	}
+}
+
+// wait is the pause between two looks at a table: 20 ms, doubled up to a
+// second.
+func wait(ctx context.Context, attempt int) error {
+	t := time.NewTimer(min(20*time.Millisecond<<min(attempt, 6), time.Second))
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// enableTTL has DynamoDB reap by the attribute, unless it does already.
+func (b *Backend) enableTTL(ctx context.Context) error {
+	if b.grace < 0 {
+		return nil
+	}
+	out, err := b.client.DescribeTimeToLive(ctx, &awsdynamodb.DescribeTimeToLiveInput{TableName: &b.table})
+	if err != nil {
+		return b.readFault(ctx, err)
+	}
+	if ttl := out.TimeToLiveDescription; ttl != nil {
+		on := ttl.TimeToLiveStatus == types.TimeToLiveStatusEnabled || ttl.TimeToLiveStatus == types.TimeToLiveStatusEnabling
+		switch name := aws.ToString(ttl.AttributeName); {
+		case on && name == attrTTL:
+			return nil
+		case on:
+			return model.Fault(model.ErrCorrupt, "the table "+b.table+" reaps by another attribute than "+attrTTL, nil)
+		}
+	}
+	_, err = b.client.UpdateTimeToLive(ctx, &awsdynamodb.UpdateTimeToLiveInput{
+		TableName:               &b.table,
+		TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String(attrTTL), Enabled: aws.Bool(true)},
+	})
+	if err != nil && !busyTable(codeOf(err)) {
+		if strings.Contains(strings.ToLower(err.Error()), "already enabled") { // by another node
+			return nil
+		}
+		return b.storageFault(ctx, err)
+	}
+	return nil
+}
+
+// DeleteStorage deletes the table with all its records, and returns when it is
+// gone. It does nothing where there is none, and refuses a table with other
+// keys than a store's.
+func (b *Backend) DeleteStorage(ctx context.Context) error {
+	if err := b.enter(ctx); err != nil {
+		return err
+	}
+	for attempt := 0; ; attempt++ {
+		table, err := b.describe(ctx)
+		if err != nil || table == nil {
+			return err
+		}
+		if err := b.checkSchema(table); err != nil {
+			return err
+		}
+		_, err = b.client.DeleteTable(ctx, &awsdynamodb.DeleteTableInput{TableName: &b.table})
+		switch code := codeOf(err); {
+		case err == nil:
+			gone := func(t *types.TableDescription) bool { return t == nil }
+			return b.awaitTable(ctx, gone)
+		case missingTable(code):
+			return nil
+		case !busyTable(code):
+			return b.storageFault(ctx, err)
+		}
+		if err := wait(ctx, attempt); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,341 @@
+package disktest
+
+import (
+	"errors"
+	"io/fs"
+	"maps"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/sojourn-go/sojourn/backends/file/internal/disk"
+)
+
+// Power is a file system in memory that forgets, at a power cut, whatever was
+// not synced, or a part of it: names with their folder's sync, contents with
+// their file's. Each name and each file is kept or forgotten by itself, so it
+// promises less than any real file system does.
+type Power struct {
+	mu  sync.Mutex
+	top *node // its names are whole paths
+}
+
+// NewPower returns one without folders.
+func NewPower() *Power { return &Power{top: newDir()} }
+
+// Cut returns the disk after a power cut. Pick decides for each name and file
+// that was not synced whether it is as it was synced last.
+func (d *Power) Cut(pick func() bool) *Power {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return &Power{top: d.top.cut(pick)}
+}
+
+// Files returns the paths of all files, sorted; folders among them end in a
+// slash.
+func (d *Power) Files() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.top.files("")
+}
+
+type node struct {
+	dir           bool
+	gone          bool // removed; an open folder takes no new names
+	now, durable  map[string]*node
+	data, written []byte // written: durable
+	locked        bool
+}
+
+func newDir() *node { return &node{dir: true, now: map[string]*node{}, durable: map[string]*node{}} }
+
+func (n *node) cut(pick func() bool) *node {
+	if !n.dir {
+		data := n.data
+		if !slices.Equal(data, n.written) && pick() {
+			data = n.written
+			if pick() {
+				data = n.data[:len(n.data)/2] // torn
+			}
+		}
+		return &node{data: data, written: data}
+	}
+	out := newDir()
+	names := map[string]bool{}
+	for name := range n.now {
+		names[name] = true
+	}
+	for name := range n.durable {
+		names[name] = true
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		child := n.now[name]
+		if child != n.durable[name] && pick() {
+			child = n.durable[name]
+		}
+		if child != nil {
+			out.now[name] = child.cut(pick)
+			out.durable[name] = out.now[name]
+		}
+	}
+	return out
+}
+
+func (n *node) files(at string) []string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(n.now)) {
+		child := n.now[name]
+		if !child.dir {
+			out = append(out, path.Join(at, name))
+			continue
+		}
+		out = append(out, path.Join(at, name)+"/")
+		out = append(out, child.files(path.Join(at, name))...)
+	}
+	return out
+}
+
+// clear removes all below a folder, name by name, as a system does: a folder
+// that comes back at a power cut has lost some of its names.
+func (n *node) clear() {
+	n.gone = true
+	for name, child := range n.now {
+		child.clear()
+		delete(n.now, name)
+	}
+}
+
+// MakeAll makes a folder whose parents are there.
+func (d *Power) MakeAll(dir string, sync bool) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	dir = filepath.ToSlash(dir)
+	if d.top.now[dir] == nil {
+		d.top.now[dir] = newDir()
+	}
+	if sync {
+		d.top.durable[dir] = d.top.now[dir]
+	}
+	return nil
+}
+
+// Open opens a folder that MakeAll has made.
+func (d *Power) Open(dir string) (disk.Folder, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := d.top.now[filepath.ToSlash(dir)]
+	if n == nil {
+		return nil, fs.ErrNotExist
+	}
+	return &powerFolder{d, n}, nil
+}
+
+type powerFolder struct {
+	d *Power
+	n *node
+}
+
+// walk finds the folder that holds the last part of a name.
+func (f *powerFolder) walk(name string) (*node, string, error) {
+	at := f.n
+	for {
+		first, rest, more := strings.Cut(name, "/")
+		if at.gone || !at.dir {
+			return nil, "", fs.ErrNotExist
+		}
+		if !more {
+			return at, first, nil
+		}
+		if at = at.now[first]; at == nil {
+			return nil, "", fs.ErrNotExist
+		}
+		name = rest
+	}
+}
+
+// with runs do with the folder and the last part of a name.
+func (f *powerFolder) with(name string, do func(at *node, last string) error) error {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	at, last, err := f.walk(name)
+	if err != nil {
+		return err
+	}
+	return do(at, last)
+}
+
+func (f *powerFolder) find(name string) (out *node, err error) {
+	err = f.with(name, func(at *node, last string) error {
+		if out = at.now[last]; out == nil {
+			return fs.ErrNotExist
+		}
+		return nil
+	})
+	return out, err
+}
+
+func (f *powerFolder) make(name string, n *node) error {
+	return f.with(name, func(at *node, last string) error {
+		if at.now[last] != nil {
+			return fs.ErrExist
+		}
+		at.now[last] = n
+		return nil
+	})
+}
+
+func (f *powerFolder) Folder(name string) (disk.Folder, error) {
+	n, err := f.find(name)
+	if err != nil {
+		return nil, err
+	}
+	return &powerFolder{f.d, n}, nil
+}
+
+func (f *powerFolder) Read(name string, _ int64) ([]byte, error) {
+	n, err := f.find(name)
+	if err != nil {
+		return nil, err
+	}
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	return slices.Clone(n.data), nil
+}
+
+func (f *powerFolder) Names(yield func([]string) bool) error {
+	f.d.mu.Lock()
+	names := slices.Collect(maps.Keys(f.n.now))
+	f.d.mu.Unlock()
+	yield(names)
+	return nil
+}
+
+func (f *powerFolder) Create(name string) (disk.File, error) {
+	n := &node{}
+	return &powerFile{f.d, n}, f.make(name, n)
+}
+
+func (f *powerFolder) Touch(name string) error {
+	if err := f.make(name, &node{}); !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+func (f *powerFolder) Mkdir(name string) error { return f.make(name, newDir()) }
+
+func (f *powerFolder) Rename(from, to string) error {
+	return f.with(from, func(a *node, x string) error {
+		b, y, err := f.walk(to)
+		if err != nil || a.now[x] == nil {
+			return fs.ErrNotExist
+		}
+		b.now[y] = a.now[x]
+		delete(a.now, x)
+		return nil
+	})
+}
+
+func (f *powerFolder) Remove(name string) error {
+	return f.with(name, func(at *node, last string) error {
+		n := at.now[last]
+		switch {
+		case n == nil:
+			return fs.ErrNotExist
+		case n.dir && len(n.now) > 0:
+			return syscall.ENOTEMPTY
+		}
+		n.gone = true
+		delete(at.now, last)
+		return nil
+	})
+}
+
+func (f *powerFolder) RemoveAll(name string) error {
+	err := f.with(name, func(at *node, last string) error {
+		if n := at.now[last]; n != nil {
+			n.clear()
+			delete(at.now, last)
+		}
+		return nil
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+func (f *powerFolder) Sync() error {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	f.n.durable = maps.Clone(f.n.now)
+	return nil
+}
+
+func (f *powerFolder) Lock(name string) (disk.Lock, error) {
+	if err := f.Touch(name); err != nil {
+		return nil, err
+	}
+	n, err := f.find(name)
+	return &powerLock{f.d, n}, err
+}
+
+func (f *powerFolder) Is(string) (bool, error) {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	return !f.n.gone, nil
+}
+
+func (f *powerFolder) Close() error { return nil }
+
+type powerFile struct {
+	d *Power
+	n *node
+}
+
+func (f *powerFile) Write(data []byte) (int, error) {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	f.n.data = slices.Concat(f.n.data, data)
+	return len(data), nil
+}
+
+func (f *powerFile) Sync() error {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	f.n.written = f.n.data
+	return nil
+}
+
+func (f *powerFile) Close() error { return nil }
+
+type powerLock struct {
+	d *Power
+	n *node
+}
+
+func (l *powerLock) TryLock() (bool, error) {
+	l.d.mu.Lock()
+	defer l.d.mu.Unlock()
+	ok := !l.n.locked
+	l.n.locked = true
+	return ok, nil
+}
+
+func (l *powerLock) Unlock() error {
+	l.d.mu.Lock()
+	defer l.d.mu.Unlock()
+	l.n.locked = false
+	return nil
+}
+
+func (l *powerLock) Is(string) (bool, error) {
+	l.d.mu.Lock()
+	defer l.d.mu.Unlock()
+	return !l.n.gone, nil
+}
+
+func (l *powerLock) Close() error { return nil }

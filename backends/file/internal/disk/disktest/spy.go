@@ -1,0 +1,281 @@
+// Package disktest has file systems for the tests of the file backend: one that
+// counts calls and makes them fail, and one in memory that forgets at a power
+// cut what was not synced.
+package disktest
+
+import (
+	"errors"
+	"strings"
+	"sync"
+
+	"github.com/sojourn-go/sojourn/backends/file/internal/disk"
+)
+
+// Spy passes every call to the file system on, unless its hook returns an
+// error, and counts. Paths are relative to the store's directory.
+type Spy struct {
+	disk.System
+
+	mu      sync.Mutex
+	hook    func(op, path string) error
+	drop    func() bool
+	count   Count
+	handles int
+}
+
+// Count is what a Spy has seen since it was asked last.
+type Count struct {
+	Calls   map[string]int // by kind: open, read, names, create, touch, mkdir, rename, remove, removeall, fsync, …
+	Entries int            // names read from folders
+}
+
+// Set replaces the hook, which is asked before each call; nil passes all.
+func (s *Spy) Set(hook func(op, path string) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hook = hook
+}
+
+// DropSyncs leaves out each sync for which drop, called on the goroutine of the
+// sync, returns true: it succeeds and does nothing.
+func (s *Spy) DropSyncs(drop func() bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drop = drop
+}
+
+// Take returns the counts and starts again at nothing.
+func (s *Spy) Take() Count {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.count
+	s.count = Count{}
+	return c
+}
+
+// Handles is how many folders, files and locks are open.
+func (s *Spy) Handles() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.handles
+}
+
+func (s *Spy) opened(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.handles += n
+}
+
+func (s *Spy) ask(op, path string) error {
+	s.mu.Lock()
+	hook := s.hook
+	if s.count.Calls == nil {
+		s.count.Calls = map[string]int{}
+	}
+	s.count.Calls[op]++
+	s.mu.Unlock()
+	if hook == nil {
+		return nil
+	}
+	return hook(op, path)
+}
+
+func (s *Spy) dropped() bool {
+	s.mu.Lock()
+	drop := s.drop
+	s.mu.Unlock()
+	return drop != nil && drop()
+}
+
+// MakeAll passes on.
+func (s *Spy) MakeAll(dir string, sync bool) error {
+	if err := s.ask("makeall", ""); err != nil {
+		return err
+	}
+	return s.System.MakeAll(dir, sync && !s.dropped())
+}
+
+// Open passes on.
+func (s *Spy) Open(dir string) (disk.Folder, error) {
+	if err := s.ask("open", ""); err != nil {
+		return nil, err
+	}
+	f, err := s.System.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	s.opened(1)
+	return &spyFolder{f, s, ""}, nil
+}
+
+// inner keeps the embedded interface apart from its method Folder.
+type inner = disk.Folder
+
+type spyFolder struct {
+	inner
+	s    *Spy
+	path string
+}
+
+func (f *spyFolder) at(name string) string { return strings.Trim(f.path+"/"+name, "/") }
+
+func (f *spyFolder) Folder(name string) (disk.Folder, error) {
+	if err := f.s.ask("open", f.at(name)); err != nil {
+		return nil, err
+	}
+	g, err := f.inner.Folder(name)
+	if err != nil {
+		return nil, err
+	}
+	f.s.opened(1)
+	return &spyFolder{g, f.s, f.at(name)}, nil
+}
+
+func (f *spyFolder) Read(name string, limit int64) ([]byte, error) {
+	if err := f.s.ask("read", f.at(name)); err != nil {
+		return nil, err
+	}
+	return f.inner.Read(name, limit)
+}
+
+func (f *spyFolder) Names(yield func([]string) bool) error {
+	if err := f.s.ask("names", f.path); err != nil {
+		return err
+	}
+	return f.inner.Names(func(part []string) bool {
+		f.s.mu.Lock()
+		f.s.count.Entries += len(part)
+		f.s.mu.Unlock()
+		return yield(part)
+	})
+}
+
+func (f *spyFolder) Create(name string) (disk.File, error) {
+	if err := f.s.ask("create", f.at(name)); err != nil {
+		return nil, err
+	}
+	file, err := f.inner.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	f.s.opened(1)
+	return &spyFile{file, f.s, f.at(name)}, nil
+}
+
+func (f *spyFolder) Touch(name string) error {
+	if err := f.s.ask("touch", f.at(name)); err != nil {
+		return err
+	}
+	return f.inner.Touch(name)
+}
+
+func (f *spyFolder) Mkdir(name string) error {
+	if err := f.s.ask("mkdir", f.at(name)); err != nil {
+		return err
+	}
+	return f.inner.Mkdir(name)
+}
+
+func (f *spyFolder) Rename(from, to string) error {
+	if err := f.s.ask("rename", f.at(to)); err != nil {
+		return err
+	}
+	return f.inner.Rename(from, to)
+}
+
+func (f *spyFolder) Remove(name string) error {
+	if err := f.s.ask("remove", f.at(name)); err != nil {
+		return err
+	}
+	return f.inner.Remove(name)
+}
+
+func (f *spyFolder) RemoveAll(name string) error {
+	if err := f.s.ask("removeall", f.at(name)); err != nil {
+		return err
+	}
+	return f.inner.RemoveAll(name)
+}
+
+func (f *spyFolder) Sync() error {
+	if err := f.s.ask("fsync", f.path); err != nil || f.s.dropped() {
+		return err
+	}
+	return f.inner.Sync()
+}
+
+func (f *spyFolder) Lock(name string) (disk.Lock, error) {
+	if err := f.s.ask("openlock", f.at(name)); err != nil {
+		return nil, err
+	}
+	l, err := f.inner.Lock(name)
+	if err != nil {
+		return nil, err
+	}
+	f.s.opened(1)
+	return &spyLock{l, f.s, f.at(name)}, nil
+}
+
+func (f *spyFolder) Is(path string) (bool, error) {
+	if err := f.s.ask("stat", f.path); err != nil {
+		return false, err
+	}
+	return f.inner.Is(path)
+}
+
+func (f *spyFolder) Close() error {
+	f.s.opened(-1)
+	return f.inner.Close()
+}
+
+type spyFile struct {
+	disk.File
+	s    *Spy
+	path string
+}
+
+func (f *spyFile) Write(data []byte) (int, error) {
+	if err := f.s.ask("write", f.path); err != nil {
+		n, _ := f.File.Write(data[:len(data)/2]) // a full disk takes a part
+		return n, err
+	}
+	return f.File.Write(data)
+}
+
+func (f *spyFile) Sync() error {
+	if err := f.s.ask("fsync", f.path); err != nil || f.s.dropped() {
+		return err
+	}
+	return f.File.Sync()
+}
+
+func (f *spyFile) Close() error {
+	err := f.s.ask("close", f.path)
+	f.s.opened(-1)
+	return errors.Join(err, f.File.Close())
+}
+
+type spyLock struct {
+	disk.Lock
+	s    *Spy
+	path string
+}
+
+func (l *spyLock) TryLock() (bool, error) {
+	if err := l.s.ask("trylock", l.path); err != nil {
+		return false, err
+	}
+	return l.Lock.TryLock()
+}
+
+func (l *spyLock) Is(path string) (bool, error) {
+	if err := l.s.ask("stat", l.path); err != nil {
+		return false, err
+	}
+	return l.Lock.Is(path)
+}
+
+func (l *spyLock) Close() error {
+	l.s.opened(-1)
+	return l.Lock.Close()
+}

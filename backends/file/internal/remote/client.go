@@ -1,0 +1,257 @@
+package remote
+
+import (
+	"context"
+	"encoding/gob"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// Client is the near end of a Serve in another process.
+type Client struct {
+	out   *sender
+	seq   atomic.Uint64
+	calls atomic.Int64
+
+	mu      sync.Mutex
+	waiting map[uint64]chan *answer
+	ended   error
+}
+
+// NewClient talks to a server that reads what is written to w and whose answers
+// come from r.
+func NewClient(r io.Reader, w io.Writer) *Client {
+	c := &Client{out: newSender(w), waiting: map[uint64]chan *answer{}}
+	go c.receive(gob.NewDecoder(r))
+	return c
+}
+
+// Calls is how many calls the server has answered.
+func (c *Client) Calls() int64 { return c.calls.Load() }
+
+// receive hands out answers until the server ends: then all who wait get an
+// error, and who comes later too.
+func (c *Client) receive(dec *gob.Decoder) {
+	for {
+		a := &answer{}
+		if err := dec.Decode(a); err != nil {
+			c.mu.Lock()
+			c.ended = model.Fault(model.ErrUnknown, "the other process has ended", err)
+			for _, w := range c.waiting {
+				close(w)
+			}
+			clear(c.waiting)
+			c.mu.Unlock()
+			return
+		}
+		c.mu.Lock()
+		w := c.waiting[a.Seq]
+		if !a.Announces {
+			delete(c.waiting, a.Seq)
+		}
+		c.mu.Unlock()
+		if w != nil {
+			w <- a
+		}
+	}
+}
+
+// call sends a request and waits for its answer. Each sees what a sweep
+// announces.
+func (c *Client) call(ctx context.Context, r *request, each func(model.Record) error) (*answer, error) {
+	r.Seq, r.Ended = c.seq.Add(1), pack(ctx.Err())
+	answers := make(chan *answer, 1)
+	c.mu.Lock()
+	err := c.ended
+	c.waiting[r.Seq] = answers
+	c.mu.Unlock()
+	if err == nil {
+		err = c.out.send(r)
+	}
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = c.out.send(&request{Seq: r.Seq, Op: opCancel}) })
+	defer stop()
+	for a := range answers {
+		if !a.Announces {
+			c.calls.Add(1)
+			return a, a.Err.unpack()
+		}
+		c.announce(r.Seq, a.Record, each)
+	}
+	return nil, c.ended
+}
+
+// announce answers even where each ends the goroutine, as a failing test does.
+func (c *Client) announce(seq uint64, rec model.Record, each func(model.Record) error) {
+	refused := "the test has ended"
+	defer func() { _ = c.out.send(&request{Seq: seq, Op: opEach, Err: refused}) }()
+	if err := each(rec); err != nil {
+		refused = err.Error()
+		return
+	}
+	refused = ""
+}
+
+// Node is a backend in the other process.
+type Node struct {
+	c  *Client
+	id uint64
+}
+
+var _ Backend = (*Node)(nil)
+
+// Open opens a backend in the other process.
+func (c *Client) Open(name string) (*Node, error) {
+	n := &Node{c: c, id: c.seq.Add(1)}
+	_, err := c.call(context.Background(), &request{Op: opOpen, Node: n.id, Name: name}, nil)
+	return n, err
+}
+
+// do makes a call; where none comes back the answer is empty.
+func (n *Node) do(ctx context.Context, r request, each func(model.Record) error) (*answer, error) {
+	r.Node = n.id
+	a, err := n.c.call(ctx, &r, each)
+	if a == nil {
+		a = &answer{}
+	}
+	return a, err
+}
+
+// Get calls the other process.
+func (n *Node) Get(ctx context.Context, now time.Time, id string) (model.Record, error) {
+	a, err := n.do(ctx, request{Op: opGet, Now: now, ID: id}, nil)
+	return a.Record, err
+}
+
+// Write calls the other process.
+func (n *Node) Write(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+	a, err := n.do(ctx, request{Op: opWrite, Now: now, Write: w}, nil)
+	return a.Record, err
+}
+
+// Touch calls the other process.
+func (n *Node) Touch(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
+	a, err := n.do(ctx, request{Op: opTouch, Now: now, Touch: t}, nil)
+	return a.Record, err
+}
+
+// Delete calls the other process.
+func (n *Node) Delete(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
+	_, err := n.do(ctx, request{Op: opDelete, Now: now, ID: id, Cond: c, Prev: prev}, nil)
+	return err
+}
+
+// Page calls the other process.
+func (n *Node) Page(ctx context.Context, now time.Time, q expiry.Query) (expiry.Page, error) {
+	a, err := n.do(ctx, request{Op: opPage, Now: now, Query: q}, nil)
+	return a.Page, err
+}
+
+// DeleteExpired calls the other process, which announces here.
+func (n *Node) DeleteExpired(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
+	a, err := n.do(ctx, request{Op: opSweep, Now: before, Limit: limit, Each: each != nil}, each)
+	return a.Swept, err
+}
+
+// Count calls the other process.
+func (n *Node) Count(ctx context.Context, now time.Time, label, value string) (int, error) {
+	a, err := n.do(ctx, request{Op: opCount, Now: now, Query: expiry.Query{Label: label, Value: value}}, nil)
+	return a.Count, err
+}
+
+// CreateStorage calls the other process.
+func (n *Node) CreateStorage(ctx context.Context) error {
+	_, err := n.do(ctx, request{Op: opCreateStorage}, nil)
+	return err
+}
+
+// DeleteStorage calls the other process.
+func (n *Node) DeleteStorage(ctx context.Context) error {
+	_, err := n.do(ctx, request{Op: opDeleteStorage}, nil)
+	return err
+}
+
+// Describe calls the other process.
+func (n *Node) Describe() expiry.Description {
+	a, _ := n.do(context.Background(), request{Op: opDescribe}, nil)
+	return a.Desc
+}
+
+// Close calls the other process.
+func (n *Node) Close() error {
+	_, err := n.do(context.Background(), request{Op: opClose}, nil)
+	return err
+}
+
+// Both is one backend in two processes: calls go to them in turn.
+type Both struct {
+	nodes [2]Backend
+	turn  atomic.Uint64
+}
+
+// NewBoth takes its first call to far, the next to near, and so on.
+func NewBoth(near, far Backend) *Both { return &Both{nodes: [2]Backend{near, far}} }
+
+var _ Backend = (*Both)(nil)
+
+func (b *Both) next() Backend { return b.nodes[b.turn.Add(1)%2] }
+
+// Get passes on.
+func (b *Both) Get(ctx context.Context, now time.Time, id string) (model.Record, error) {
+	return b.next().Get(ctx, now, id)
+}
+
+// Write passes on.
+func (b *Both) Write(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+	return b.next().Write(ctx, now, w)
+}
+
+// Touch passes on.
+func (b *Both) Touch(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
+	return b.next().Touch(ctx, now, t)
+}
+
+// Delete passes on.
+func (b *Both) Delete(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
+	return b.next().Delete(ctx, now, id, c, prev)
+}
+
+// Page passes on.
+func (b *Both) Page(ctx context.Context, now time.Time, q expiry.Query) (expiry.Page, error) {
+	return b.next().Page(ctx, now, q)
+}
+
+// DeleteExpired passes on.
+func (b *Both) DeleteExpired(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
+	return b.next().DeleteExpired(ctx, before, limit, each)
+}
+
+// Count passes on.
+func (b *Both) Count(ctx context.Context, now time.Time, label, value string) (int, error) {
+	return b.next().Count(ctx, now, label, value)
+}
+
+// CreateStorage passes on.
+func (b *Both) CreateStorage(ctx context.Context) error { return b.next().CreateStorage(ctx) }
+
+// DeleteStorage passes on.
+func (b *Both) DeleteStorage(ctx context.Context) error { return b.next().DeleteStorage(ctx) }
+
+// Describe passes on.
+func (b *Both) Describe() expiry.Description { return b.next().Describe() }
+
+// Close closes both.
+func (b *Both) Close() error {
+	err := b.nodes[0].Close()
+	if far := b.nodes[1].Close(); err == nil {
+		err = far
+	}
+	return err
+}

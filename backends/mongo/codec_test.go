@@ -1,0 +1,205 @@
+package mongo
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/sojourn-go/sojourn/model"
+)
+
+func sample() model.Record {
+	return model.Record{
+		ID: "id", Rev: model.Revision{1, 2, 3, 15: 16}, ExpiresAt: time.UnixMilli(1893553445006).UTC(),
+		Labels: map[string]string{"principal": "ann", "a": "ü"}, Value: []byte(`{"n":1}`), Encoding: "json",
+	}
+}
+
+// plainBackend has the labels of sample, and no server.
+func plainBackend() *Backend { return &Backend{labels: []string{"a", "principal"}} }
+
+func encoded(t testing.TB, b *Backend, rec *model.Record) bson.Raw {
+	t.Helper()
+	doc, _ := b.document(rec)
+	raw, err := bson.Marshal(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+// TestGolden pins the format: records of earlier versions must stay readable.
+func TestGolden(t *testing.T) {
+	rec := sample()
+	for _, test := range []struct {
+		rec  model.Record
+		want string
+	}{
+		{rec, `{"_id":"id","sojourn":{"$numberInt":"1"},"rev":{"$binary":{"base64":"AQIDAAAAAAAAAAAAAAAAEA==","subType":"00"}},` +
+			`"exp":{"$date":{"$numberLong":"1893553445006"}},"lab":{"a":"ü","principal":"ann"},"enc":"json","val":"{\"n\":1}"}`},
+		{model.Record{ID: "x", Value: []byte{255}}, `{"_id":"x","sojourn":{"$numberInt":"1"},"rev":{"$binary":{"base64":"AAAAAAAAAAAAAAAAAAAAAA==","subType":"00"}},` +
+			`"exp":{"$date":{"$numberLong":"253402300799999"}},"ever":true,"enc":"","val":{"$binary":{"base64":"/w==","subType":"00"}}}`},
+	} {
+		got, err := bson.MarshalExtJSON(encoded(t, plainBackend(), &test.rec), true, false)
+		if err != nil || string(got) != test.want {
+			t.Fatalf("got  %s, %v\nwant %s", got, err, test.want)
+		}
+	}
+}
+
+func TestCodecRoundTrip(t *testing.T) {
+	plain := sample()
+	plain.Labels, plain.ExpiresAt, plain.Value, plain.Encoding = nil, time.Time{}, []byte{}, ""
+	latest := sample()
+	latest.ExpiresAt = time.Date(9999, 12, 31, 23, 59, 59, 999e6, time.UTC)
+	latest.Labels["principal"] = strings.Repeat("x", model.MaxLabel)
+	latest.Value = []byte("\x00\xff")
+	nul := sample()
+	nul.Value = []byte("a\x00b")
+	for name, rec := range map[string]model.Record{"all": sample(), "least": plain, "most": latest, "text with NUL": nul} {
+		t.Run(name, func(t *testing.T) {
+			raw := encoded(t, plainBackend(), &rec)
+			got, err := decode(raw)
+			if err != nil || !reflect.DeepEqual(got, rec) {
+				t.Fatalf("got %+v, %v\nwant %+v", got, err, rec)
+			}
+			clear(raw)
+			if !bytes.Equal(got.Value, rec.Value) {
+				t.Error("the value is a part of the answer")
+			}
+		})
+	}
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	rec := sample()
+	good, _ := plainBackend().document(&rec)
+	without := func(field string) bson.D {
+		var d bson.D
+		for _, e := range good {
+			if e.Key != field {
+				d = append(d, e)
+			}
+		}
+		return d
+	}
+	with := func(field string, value any) bson.D {
+		return append(without(field), bson.E{Key: field, Value: value})
+	}
+	for name, doc := range map[string]bson.D{
+		"empty": {}, "no id": without(fieldID), "no format": without(fieldFormat), "no revision": without(fieldRev), "no expiry": without(fieldExpiry),
+		"an id of another type": with(fieldID, 1), "a short revision": with(fieldRev, bson.Binary{Data: []byte("x")}), "a revision of another type": with(fieldRev, "x"),
+		"an expiry of another type": with(fieldExpiry, 5), "never at another time": with(fieldEver, true), "ever of another type": with(fieldEver, 1),
+		"labels of another type": with(fieldLabels, "x"), "a label of another type": with(fieldLabels, bson.D{{Key: "a", Value: 1}}),
+		"a codec of another type": with(fieldCodec, 1), "a value of another type": with(fieldValue, bson.D{}),
+		"a format of another type": with(fieldFormat, "1"), "format 0": with(fieldFormat, 0), "format 2": with(fieldFormat, 2),
+	} {
+		raw, err := bson.Marshal(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = decode(raw)
+		if !errors.Is(err, model.ErrCorrupt) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if newer := strings.Contains(name, "format 2"); err != nil && newer != strings.Contains(err.Error(), whyNewer) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := decode(encoded(t, plainBackend(), &rec)[:20]); !errors.Is(err, model.ErrCorrupt) {
+		t.Errorf("truncated: %v", err)
+	}
+}
+
+func TestNative(t *testing.T) {
+	for in, want := range map[string]string{
+		`{"b":1,"a":[1.5,true,null,"x"],"n":{"$k":{"$numberInt":"1"}}}`: `{"v":{"b":{"$numberLong":"1"},"a":[{"$numberDouble":"1.5"},true,null,"x"],"n":{"＄k":{"＄numberInt":"1"}}}}`,
+		`{"a":1,"a":2}`:            `{"v":{"a":{"$numberLong":"2"}}}`,
+		`[]`:                       `{"v":[]}`,
+		`{}`:                       `{"v":{}}`,
+		` 9007199254740993 `:       `{"v":{"$numberLong":"9007199254740993"}}`,
+		`18446744073709551615`:     `{"v":{"$numberDouble":"18446744073709552000.0"}}`,
+		`null`:                     `{"v":null}`,
+		`{"a.b":{"":1}}`:           `{"v":{"a.b":{"":{"$numberLong":"1"}}}}`,
+		``:                         "",
+		`{`:                        "",
+		`[1`:                       "",
+		`1 2`:                      "",
+		`1e999`:                    "",
+		`{"a\u0000b":1}`:           "",
+		strings.Repeat("[", 1_000): "",
+		strings.Repeat("[", 92) + strings.Repeat("]", 92): "",
+	} {
+		v, err := native([]byte(in))
+		if want == "" {
+			if err == nil {
+				t.Errorf("%.40q became %v", in, v)
+			}
+			continue
+		}
+		got, err2 := bson.MarshalExtJSON(bson.D{{Key: "v", Value: v}}, true, false)
+		if err != nil || err2 != nil || !strings.EqualFold(string(got), want) && !strings.Contains(want, "numberDouble") {
+			t.Errorf("%q became %s, %v, %v, want %s", in, got, err, err2, want)
+		}
+	}
+}
+
+// FuzzDecode reads whatever is stored: a record or ErrCorrupt, never a panic,
+// and a record is stored again as what it was read from.
+func FuzzDecode(f *testing.F) {
+	rec := sample()
+	raw := encoded(f, plainBackend(), &rec)
+	f.Add([]byte(raw))
+	f.Add([]byte(raw[:len(raw)/2]))
+	f.Add([]byte{5, 0, 0, 0, 0})
+	if odd, err := hex.DecodeString("0c000000025f69640000000000"); err == nil {
+		f.Add(odd)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		rec, err := decode(data)
+		if err != nil {
+			if !errors.Is(err, model.ErrCorrupt) {
+				t.Fatal(err)
+			}
+			return
+		}
+		var names []string
+		for name := range rec.Labels {
+			names = append(names, name)
+		}
+		doc, _ := (&Backend{labels: names}).document(&rec)
+		again, err := bson.Marshal(doc)
+		if err != nil {
+			return // names that no CheckLabelName accepts
+		}
+		if got, err := decode(again); err != nil || got.Rev != rec.Rev || !bytes.Equal(got.Value, rec.Value) || !got.ExpiresAt.Equal(rec.ExpiresAt) {
+			t.Fatalf("%+v became %+v, %v", rec, got, err)
+		}
+	})
+}
+
+func FuzzNative(f *testing.F) {
+	for _, s := range []string{`{"a":[1,2.5,{"$b":null}]}`, `"x"`, `[[[]]]`, `{"a":1,"a":2}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		rec := model.Record{ID: "id", Value: data, Encoding: "json"}
+		b := &Backend{queryable: true}
+		doc, _ := b.document(&rec)
+		raw, err := bson.Marshal(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := raw2(raw).Validate(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func raw2(data []byte) bson.Raw { return data }

@@ -1,0 +1,144 @@
+package mongo
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	mongodriver "go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// Touch moves the expiry of a live record: one findAndModify of the expiry
+// alone. An extension is $max, which leaves the last instant, never, alone.
+func (b *Backend) Touch(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
+	if err := expiry.CheckTouch(&t); err != nil {
+		return model.Record{}, err
+	}
+	ctx, err := b.enter(ctx)
+	if err != nil {
+		return model.Record{}, err
+	}
+	var update bson.D
+	switch t.Mode {
+	case expiry.Extend:
+		update = bson.D{{Key: "$max", Value: bson.D{{Key: fieldExpiry, Value: dateOf(t.ExpiresAt)}}}}
+	case expiry.Set:
+		update = bson.D{
+			{Key: "$set", Value: bson.D{{Key: fieldExpiry, Value: dateOf(t.ExpiresAt)}}},
+			{Key: "$unset", Value: bson.D{{Key: fieldEver, Value: ""}}},
+		}
+	default:
+		update = bson.D{{Key: "$set", Value: bson.D{{Key: fieldExpiry, Value: lastInstant}, {Key: fieldEver, Value: true}}}}
+	}
+	return b.modify(ctx, now, t.ID, model.Live, model.Revision{}, update)
+}
+
+// sweepStep is how many records are read and removed at once.
+const sweepStep = 1000
+
+// sweep is where a DeleteExpired stands.
+type sweep struct {
+	expiry.Swept
+	stay int64 // due documents at the front that it has passed and that stay
+}
+
+// DeleteExpired removes due records, in steps: one find of their heads by the
+// index on the expiry, one delete of many statements, each of which removes
+// the document only as it was seen.
+func (b *Backend) DeleteExpired(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
+	var s sweep
+	if limit < 1 {
+		return s.Swept, model.Fault(model.ErrInvalid, "the limit is less than 1", nil)
+	}
+	ctx, err := b.enter(ctx)
+	if err != nil {
+		return s.Swept, err
+	}
+	for more := true; more && s.Removed+s.Unknown < limit; {
+		if err := ctx.Err(); err != nil {
+			return s.Swept, err
+		}
+		more, err = b.sweepStep(ctx, before, min(limit-s.Removed-s.Unknown, sweepStep), each, &s)
+		if err != nil {
+			return s.Swept, err
+		}
+	}
+	s.More = s.Removed+s.Unknown >= limit
+	return s.Swept, nil
+}
+
+// sweepStep removes up to n due records, and reports whether there may be
+// more.
+func (b *Backend) sweepStep(ctx context.Context, before time.Time, n int, each func(model.Record) error, s *sweep) (more bool, err error) {
+	found, more, err := b.due(ctx, before, n, s.stay)
+	if err != nil {
+		return false, err
+	}
+	var deletes []mongodriver.WriteModel
+	for _, raw := range found {
+		rec, err := decode(raw)
+		if err != nil || each != nil && each(rec) != nil {
+			s.stay++
+			continue
+		}
+		exp, _ := expiryFields(rec.ExpiresAt)
+		deletes = append(deletes, mongodriver.NewDeleteOneModel().SetFilter(bson.D{
+			{Key: fieldID, Value: rec.ID},
+			{Key: fieldRev, Value: bson.Binary{Data: rec.Rev[:]}},
+			{Key: fieldExpiry, Value: exp},
+		}))
+	}
+	if len(deletes) == 0 {
+		return more, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	res, err := b.coll.BulkWrite(ctx, deletes, options.BulkWrite().SetOrdered(false))
+	if err == nil {
+		s.Removed += int(res.DeletedCount)
+		return more, nil
+	}
+	var partly mongodriver.BulkWriteException
+	fault := writeFault(ctx, err)
+	if errors.As(err, &partly) && partly.WriteConcernError == nil && res != nil {
+		// Each statement has its own outcome; those with an error did nothing.
+		s.Removed += int(res.DeletedCount)
+		return false, model.Fault(model.ErrUnavailable, words(codeOf(err)), err)
+	}
+	if errors.Is(fault, model.ErrUnknown) {
+		s.Unknown += len(deletes)
+	}
+	return false, fault
+}
+
+// due reads the heads of documents that have expired.
+func (b *Backend) due(ctx context.Context, before time.Time, n int, skip int64) (found []bson.Raw, more bool, err error) {
+	cur, err := b.coll.Find(ctx,
+		bson.D{{Key: fieldExpiry, Value: bson.D{{Key: "$lte", Value: dateOf(before)}}}, {Key: fieldFormat, Value: formatVersion}},
+		options.Find().SetProjection(headOnly).SetSort(expiryKeys).SetHint(expiryKeys).
+			SetSkip(skip).SetLimit(int64(n)).SetBatchSize(int32(n)+1))
+	if err != nil {
+		return nil, false, hintedFault(ctx, err)
+	}
+	found, err = drain(ctx, cur)
+	return found, len(found) == n, err
+}
+
+// drain reads a cursor to its end, and closes it. The documents are copies.
+func drain(ctx context.Context, cur *mongodriver.Cursor) ([]bson.Raw, error) {
+	defer func() { _ = cur.Close(context.WithoutCancel(ctx)) }()
+	var found []bson.Raw
+	for cur.Next(ctx) {
+		found = append(found, append(bson.Raw(nil), cur.Current...))
+	}
+	if err := cur.Err(); err != nil {
+		return found, readFault(ctx, err)
+	}
+	return found, nil
+}

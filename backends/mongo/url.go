@@ -1,0 +1,77 @@
+package mongo
+
+import (
+	"context"
+	"net/url"
+	"slices"
+	"strings"
+
+	mongodriver "go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/sojourn-go/sojourn/backends"
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+func init() {
+	for _, scheme := range []string{"mongodb", "mongodb+srv"} {
+		backends.Register(scheme, openURL)
+	}
+}
+
+// uriOptions are what the driver knows, in lower case; it ignores others.
+var uriOptions = strings.Fields(`appname authmechanism authmechanismproperties authsource compressors connect connecttimeoutms
+	directconnection enableoverloadretargeting heartbeatfrequencyms heartbeatintervalms journal loadbalanced localthresholdms
+	maxadaptiveretries maxconnecting maxidletimems maxpoolsize minpoolsize replicaset retryreads retrywrites servermonitoringmode
+	serverselectiontimeoutms sockettimeoutms srvmaxhosts srvservicename ssl sslcertificateauthorityfile sslclientcertificatekeyfile
+	sslclientcertificatekeypassword sslinsecure timeoutms tls tlscafile tlscertificatefile tlscertificatekeyfile
+	tlscertificatekeyfilepassword tlsdisablecertificaterevocationcheck tlsdisableocspendpointcheck tlsinsecure tlsprivatekeyfile
+	w zlibcompressionlevel zstdcompressionlevel
+	readconcernlevel readpreference readpreferencetags maxstaleness maxstalenessseconds`)
+
+// openURL makes a backend and its client, which is disconnected with it, of a
+// URL of the form mongodb://user:password@host:port/database?collection=name;
+// further parameters are MongoDB's own. With mongodb+srv it asks the DNS.
+func openURL(_ context.Context, u *url.URL) (expiry.ModelExpirySupport, error) {
+	own := *u
+	query := own.Query()
+	collection := query.Get("collection")
+	if collection == "" {
+		collection = backends.DefaultName
+	}
+	query.Del("collection")
+	own.RawQuery = query.Encode()
+	for name := range query {
+		if !slices.Contains(uriOptions, strings.ToLower(name)) {
+			return nil, badURL()
+		}
+	}
+	database := strings.TrimPrefix(own.Path, "/")
+	if own.Host == "" || own.Opaque != "" || database == "" {
+		return nil, badURL()
+	}
+	o := options.Client().ApplyURI(own.String())
+	if o.Validate() != nil {
+		return nil, badURL()
+	}
+	if !o.WriteConcern.Acknowledged() {
+		return nil, model.Fault(model.ErrInvalid, "w=0: a write that nobody acknowledges cannot be conditional", nil)
+	}
+	client, err := mongodriver.Connect(o)
+	if err != nil {
+		return nil, badURL()
+	}
+	b, err := New(client.Database(database), collection, nil)
+	if err != nil {
+		_ = client.Disconnect(context.Background())
+		return nil, err
+	}
+	b.owned = client
+	return b, nil
+}
+
+// badURL leaves out the parser's own words, which may quote a password.
+func badURL() error {
+	return model.Fault(model.ErrInvalid, "the form is mongodb://user:password@host:port/database?collection=name, with MongoDB's own further parameters", nil)
+}

@@ -1,0 +1,241 @@
+package redis
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+const (
+	floorRounds = 21
+	floorBatch  = 100 // calls of each side in a round
+)
+
+// BenchmarkFloor compares each operation with the plain GET or SET that moves
+// the same bytes, by the same client: rounds of both sides in turn. It reports
+// the median of the rounds' ratios, its quartiles, and what the server itself
+// says that a call costs it; the first line is the floor against itself.
+//
+//	go test -run xxx -bench Floor ./backends/redis
+func BenchmarkFloor(b *testing.B) {
+	for _, clients := range []int{1, 16} {
+		for _, size := range []int{100, 1 << 10, 10 << 10} {
+			for _, op := range floorOps() {
+				b.Run(fmt.Sprintf("clients=%d/value=%d/%s", clients, size, op.name), func(b *testing.B) {
+					f := newFloor(b, clients, size)
+					f.compare(b, &op)
+				})
+			}
+		}
+	}
+}
+
+// floor is what the operations of one comparison work on.
+type floor struct {
+	*Backend
+	ctx     context.Context
+	plain   *goredis.Client
+	clients int
+	value   []byte
+	bytes   []byte         // a record with that value, as it is stored
+	known   []model.Record // one for each call of a batch
+}
+
+// floorOp is one operation, and the plain call that it is measured by.
+type floorOp struct {
+	name   string
+	before func(f *floor, i int) error // not measured
+	do     func(f *floor, i int) error
+	plain  func(f *floor, i int) error
+}
+
+func floorOps() []floorOp {
+	get := func(f *floor, i int) error { return f.plain.Get(f.ctx, f.plainKey(i)).Err() }
+	set := func(f *floor, i int) error { return f.plain.Set(f.ctx, f.plainKey(i), f.bytes, time.Hour).Err() }
+	unset := func(f *floor, i int) error { return f.plain.Del(f.ctx, f.plainKey(i)).Err() }
+	gone := func(f *floor, i int) error {
+		if err := f.Delete(f.ctx, testNow, f.known[i].ID, model.Live, model.Record{}); err != nil && model.KindOf(err) != model.ErrNotFound {
+			return err
+		}
+		return unset(f, i)
+	}
+	there := func(f *floor, i int) error {
+		_, err := f.Write(f.ctx, testNow, expiry.Write{Record: f.known[i], Cond: model.Always})
+		if err != nil {
+			return err
+		}
+		return set(f, i)
+	}
+	write := func(cond model.Cond, change func(w *expiry.Write)) func(f *floor, i int) error {
+		return func(f *floor, i int) error {
+			w := expiry.Write{Record: f.known[i], Cond: cond, Prev: f.known[i]}
+			w.Rev = model.NewRevision()
+			if change != nil {
+				change(&w)
+			}
+			_, err := f.Write(f.ctx, testNow, w)
+			f.known[i].Rev = w.Rev
+			return err
+		}
+	}
+	keep := func(w *expiry.Write) { w.KeepExpiry, w.KeepLabels = true, true }
+	touch := func(f *floor, i int) error {
+		f.known[i].ExpiresAt = f.known[i].ExpiresAt.Add(time.Second)
+		_, err := f.Touch(f.ctx, testNow, expiry.Touch{ID: f.known[i].ID, Mode: expiry.Set, ExpiresAt: f.known[i].ExpiresAt})
+		return err
+	}
+	return []floorOp{
+		{"floor", nil, set, set},
+		{"get", there, func(f *floor, i int) error { _, err := f.Get(f.ctx, testNow, f.known[i].ID); return err }, get},
+		{"create", gone, write(model.Absent, nil), set},
+		{"upsert-new", gone, write(model.Always, nil), set},
+		{"upsert", there, write(model.Always, nil), set},
+		{"upsert-later", there, write(model.Always, func(w *expiry.Write) { w.ExpiresAt = w.ExpiresAt.Add(time.Second) }), set},
+		{"update", there, write(model.Live, func(w *expiry.Write) { keep(w); w.Prev = model.Record{} }), set},
+		{"cas", there, write(model.Match, keep), set},
+		{"touch", there, touch, set},
+		{"delete", there, func(f *floor, i int) error {
+			return f.Delete(f.ctx, testNow, f.known[i].ID, model.Match, f.known[i])
+		}, unset},
+	}
+}
+
+func newFloor(b *testing.B, clients, size int) *floor {
+	b.Helper()
+	o := options(b)
+	o.PoolSize = clients
+	c := clientOf(b, o)
+	f := &floor{
+		Backend: openOn(b, c, storeName(), nil), ctx: context.Background(), plain: c,
+		clients: clients, value: bytes.Repeat([]byte("v"), size),
+	}
+	for i := range floorBatch {
+		r := record(fmt.Sprintf("%032d", i), fmt.Sprint("user", i), time.Hour)
+		r.Value = f.value
+		f.known = append(f.known, r)
+	}
+	f.bytes = encode(&f.known[0])
+	b.Cleanup(func() {
+		for i := range floorBatch {
+			f.plain.Del(context.Background(), f.plainKey(i))
+		}
+	})
+	return f
+}
+
+func (f *floor) plainKey(i int) string { return f.name + ":{plain}:" + f.known[i].ID }
+
+// compare runs the rounds, at least floorRounds and as many as b.N.
+func (f *floor) compare(b *testing.B, op *floorOp) {
+	b.Helper()
+	var ratios []float64
+	var here, there cost
+	for round := range floorRounds + b.N - 1 + 2 {
+		if op.before != nil {
+			f.batch(b, op.before)
+		}
+		sides := []func(){
+			func() { here.add(b, f, "evalsha", "get", op.do) },
+			func() { there.add(b, f, "set", "get", op.plain) },
+		}
+		if op.name == "delete" {
+			sides[1] = func() { there.add(b, f, "del", "", op.plain) }
+		}
+		if op.name == "floor" {
+			sides[0] = func() { here.add(b, f, "set", "", op.do) }
+		}
+		if round%2 == 1 { // neither side always runs on what the other left
+			slices.Reverse(sides)
+		}
+		sides[0]()
+		sides[1]()
+		if round < 2 {
+			here, there = cost{}, cost{} // to warm up
+			continue
+		}
+		ratios = append(ratios, float64(here.last)/float64(there.last))
+	}
+	slices.Sort(ratios)
+	at := func(q float64) float64 { return ratios[int(q*float64(len(ratios)-1))] }
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(at(0.5), "ratio")
+	b.ReportMetric(at(0.25), "ratio-q1")
+	b.ReportMetric(at(0.75), "ratio-q3")
+	b.ReportMetric(there.each().Seconds()*1e6, "floor-µs")
+	b.ReportMetric(here.server/float64(here.calls), "server-µs")
+	b.ReportMetric(there.server/float64(there.calls), "server-floor-µs")
+}
+
+// cost is the time that calls took, and that the server spent on them.
+type cost struct {
+	last, sum time.Duration
+	calls     int
+	server    float64 // µs
+}
+
+func (c *cost) each() time.Duration { return c.sum / time.Duration(c.calls) }
+
+func (c *cost) add(b *testing.B, f *floor, command, or string, do func(f *floor, i int) error) {
+	b.Helper()
+	before, n := f.spent(b, command, or)
+	began := time.Now()
+	f.batch(b, do)
+	c.last = time.Since(began)
+	c.sum += c.last
+	after, m := f.spent(b, command, or)
+	c.server += after - before
+	c.calls += m - n
+}
+
+// batch makes a call for each record, the clients sharing them.
+func (f *floor) batch(b *testing.B, do func(f *floor, i int) error) {
+	b.Helper()
+	var wg sync.WaitGroup
+	for first := range f.clients {
+		call := func() {
+			for i := first; i < floorBatch; i += f.clients {
+				if err := do(f, i); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		}
+		if f.clients == 1 {
+			call()
+			break
+		}
+		wg.Go(call)
+	}
+	wg.Wait()
+}
+
+var spent = regexp.MustCompile(`cmdstat_(\w+):calls=(\d+),usec=(\d+)`)
+
+// spent is the time that the server has spent on one or the other command. A
+// script's time has that of its commands in it.
+func (f *floor) spent(b *testing.B, command, or string) (us float64, calls int) {
+	b.Helper()
+	info, err := f.plain.Info(f.ctx, "commandstats").Result()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, m := range spent.FindAllStringSubmatch(info, -1) {
+		if m[1] == command || m[1] == or {
+			n, _ := strconv.Atoi(m[2])
+			t, _ := strconv.ParseFloat(m[3], 64)
+			us, calls = us+t, calls+n
+		}
+	}
+	return us, calls
+}

@@ -1,0 +1,314 @@
+package conformance
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// writing and removing are operations of a batch.
+func writing(r model.Record, cond model.Cond, prev model.Record) expiry.BatchOp {
+	return expiry.BatchOp{Write: &expiry.Write{Record: r.Clone(), Cond: cond, Prev: prev}}
+}
+
+func removing(id string, cond model.Cond, prev model.Record) expiry.BatchOp {
+	return expiry.BatchOp{Delete: &expiry.Delete{ID: id, Cond: cond, Prev: prev}}
+}
+
+// batch carries out operations and checks that there is one outcome for each,
+// of the kind wanted.
+func (c *C) batch(ops []expiry.BatchOp, wants []error) []expiry.Outcome {
+	c.Helper()
+	out := expiry.WriteMany(c.ctx(), c.b, c.now, ops)
+	if len(out) != len(ops) {
+		c.fail("%d outcomes for %d operations", len(out), len(ops))
+	}
+	for i, want := range wants {
+		if want == nil {
+			c.ok(out[i].Err, "operation %d", i)
+		} else {
+			c.is(out[i].Err, want, "operation %d", i)
+		}
+	}
+	return out
+}
+
+func batchCases() []Case {
+	return group("Batch",
+		that("GetAnswersEachIDAsGetWould", "R87", func(c *C) {
+			ids := c.fill(150, "ann", time.Hour)
+			c.put(c.rec("expired", "1", time.Minute))
+			c.advance(time.Minute)
+			ask := append([]string{"none", "expired"}, ids...)
+			out := expiry.GetMany(c.ctx(), c.b, c.now, ask)
+			if len(out) != len(ask) {
+				c.fail("%d outcomes for %d ids", len(out), len(ask))
+			}
+			c.is(out[0].Err, model.ErrNotFound, "an unknown id")
+			c.is(out[1].Err, model.ErrNotFound, "an expired record")
+			for i, o := range out[2:] {
+				c.ok(o.Err, "outcome of %q", ids[i])
+				c.sameHead(o.Record, c.get(ids[i]))
+				if string(o.Record.Value) != fmt.Sprint(i) {
+					c.fail("%q has the value %q", ids[i], o.Record.Value)
+				}
+			}
+			if out := expiry.GetMany(c.ctx(), c.b, c.now, nil); len(out) != 0 {
+				c.fail("%d outcomes for no ids", len(out))
+			}
+		}),
+		that("WriteCarriesOutEachUnderItsOwnCondition", "R88 R28", func(c *C) {
+			old := c.put(c.labelled("there", "1", "ann", time.Hour))
+			kept := c.put(c.labelled("kept", "1", "ann", time.Hour))
+			doomed := c.put(c.rec("doomed", "1", time.Hour))
+			c.put(c.rec("expired", "1", time.Minute))
+			c.advance(time.Minute)
+			created := c.labelled("new", "2", "bob", time.Hour)
+			compared := c.labelled("there", "2", "bob", time.Hour)
+			renewed := c.rec("expired", "2", time.Hour)
+			out := c.batch([]expiry.BatchOp{
+				writing(created, model.Absent, model.Record{}),
+				writing(compared, model.Match, old),
+				writing(c.rec("kept", "2", 0), model.Match, old),
+				writing(c.rec("nobody", "2", 0), model.Live, model.Record{}),
+				removing("doomed", model.Match, doomed),
+				removing("no one", model.Live, model.Record{}),
+				writing(renewed, model.Absent, model.Record{}),
+			}, []error{nil, nil, model.ErrConflict, model.ErrNotFound, nil, model.ErrNotFound, nil})
+			c.sameHead(out[0].Record, created)
+			for _, r := range []model.Record{created, compared, kept, renewed} {
+				c.holds(r)
+			}
+			c.gone("nobody")
+			c.gone("doomed")
+			c.ids(c.bearers("ann"), "kept")
+			c.ids(c.bearers("bob"), "new", "there")
+		}),
+		that("GetOfMoreThanAnAnswerHolds", "R87", func(c *C) {
+			// Some 18 MB: servers answer a part of it and leave the rest undone.
+			size := 180 << 10
+			if m := c.b.Describe().MaxValue; m > 0 {
+				size = min(size, m)
+			}
+			value := bytes.Repeat([]byte("v"), size)
+			ids := make([]string, 100)
+			for i := range ids {
+				ids[i] = fmt.Sprint("id", i)
+			}
+			for i, err := range c.together(4, func(who int) error {
+				for i := who; i < len(ids); i += 4 {
+					r := c.rec(ids[i], "", time.Hour)
+					r.Value = value
+					if _, err := c.write(r, model.Absent, model.Record{}); err != nil {
+						return err
+					}
+				}
+				return nil
+			}) {
+				c.ok(err, "writer %d", i)
+			}
+			for i, o := range expiry.GetMany(c.ctx(), c.b, c.now, slices.Concat(ids, []string{"nobody"})) {
+				if i == len(ids) {
+					c.is(o.Err, model.ErrNotFound, "an unknown id")
+					continue
+				}
+				c.ok(o.Err, "outcome %d", i)
+				if o.Record.ID != ids[i] || len(o.Record.Value) != size {
+					c.fail("outcome %d is %q with %d bytes", i, o.Record.ID, len(o.Record.Value))
+				}
+			}
+		}),
+		that("GetOfHundredsKeepsTheOrder", "R87", func(c *C) {
+			ids := make([]string, 400)
+			var ops []expiry.BatchOp
+			for i := range ids {
+				ids[i] = fmt.Sprint("id", i)
+				if i%3 != 0 {
+					ops = append(ops, writing(c.rec(ids[i], ids[i], time.Hour), model.Absent, model.Record{}))
+				}
+			}
+			c.batch(ops, make([]error, len(ops)))
+			for i, o := range expiry.GetMany(c.ctx(), c.b, c.now, ids) {
+				if i%3 == 0 {
+					c.is(o.Err, model.ErrNotFound, "outcome %d", i)
+					continue
+				}
+				c.ok(o.Err, "outcome %d", i)
+				if o.Record.ID != ids[i] || string(o.Record.Value) != ids[i] {
+					c.fail("outcome %d is %q", i, o.Record.ID)
+				}
+			}
+		}),
+		that("GetOfStrangeIDs", "R87 R7", func(c *C) {
+			ids := strangeIDs()
+			ops := make([]expiry.BatchOp, len(ids))
+			for i, id := range ids {
+				ops[i] = writing(c.labelled(id, fmt.Sprint(i), "ann", time.Hour), model.Absent, model.Record{})
+			}
+			c.batch(ops, make([]error, len(ops)))
+			for i, o := range expiry.GetMany(c.ctx(), c.b, c.now, ids) {
+				c.ok(o.Err, "outcome of %q", ids[i])
+				if o.Record.ID != ids[i] || string(o.Record.Value) != fmt.Sprint(i) {
+					c.fail("outcome of %q is %q", ids[i], o.Record.ID)
+				}
+			}
+		}),
+		that("GetSharesNothingWithTheStore", "R3 R87", func(c *C) {
+			r := c.put(c.labelled("a", "value", "ann", time.Hour))
+			got := expiry.GetMany(c.ctx(), c.b, c.now, []string{"a"})[0]
+			c.ok(got.Err, "GetMany")
+			for i := range got.Record.Value {
+				got.Record.Value[i] = 'X'
+			}
+			got.Record.Labels["principal"] = "mallory"
+			c.holds(r)
+		}),
+		that("WriteSharesNothingWithTheStore", "R3 R88", func(c *C) {
+			r := c.labelled("a", "value", "ann", time.Hour)
+			op := writing(r, model.Absent, model.Record{})
+			out := c.batch([]expiry.BatchOp{op}, []error{nil})
+			for i := range op.Write.Value {
+				op.Write.Value[i] = 'X'
+			}
+			op.Write.Labels["principal"] = "mallory"
+			out[0].Record.Labels["principal"] = "mallory"
+			c.holds(r)
+			c.ids(c.bearers("ann"), "a")
+		}),
+		that("WriteOfNothingHasNoOutcome", "R88", func(c *C) { c.batch(nil, nil) }),
+		that("WriteAnswersWithoutTheValue", "R26 R88", func(c *C) {
+			old := c.put(c.labelled("a", "1", "ann", time.Hour))
+			w := expiry.Write{Record: c.rec("a", "2", 0), Cond: model.Match, Prev: old, KeepExpiry: true, KeepLabels: true}
+			out := c.batch([]expiry.BatchOp{{Write: &w}, writing(c.rec("b", "1", 0), model.Always, model.Record{})}, []error{nil, nil})
+			want := w.Record
+			want.ExpiresAt, want.Labels = old.ExpiresAt, old.Labels
+			c.sameHead(out[0].Record, want)
+			for _, o := range out {
+				if o.Record.Value != nil {
+					c.fail("the answer has a value: %q", o.Record.Value)
+				}
+			}
+			c.holds(want)
+			c.ids(c.bearers("ann"), "a")
+		}),
+		that("WriteNamesTheWinnerOfAConflict", "R27 R88", func(c *C) {
+			old := c.put(c.rec("a", "1", time.Hour))
+			cur := c.labelled("a", "2", "ann", 2*time.Hour)
+			_, err := c.write(cur, model.Match, old)
+			c.ok(err, "compare-and-set")
+			out := c.batch([]expiry.BatchOp{writing(c.rec("a", "3", 0), model.Match, old)}, []error{model.ErrConflict})
+			c.sameHead(out[0].Record, cur)
+			if v := out[0].Record.Value; v != nil && string(v) != "2" {
+				c.fail("the winner has the value %q", v)
+			}
+		}),
+		that("WriteOfWhatIsNoOperationIsInvalidAlone", "R29 R41 R88", func(c *C) {
+			r := c.put(c.rec("a", "1", time.Hour))
+			keep := expiry.Write{Record: c.rec("b", "1", time.Hour), Cond: model.Absent, KeepLabels: true}
+			good := c.rec("good", "1", time.Hour)
+			c.batch([]expiry.BatchOp{
+				writing(c.rec("a", "2", time.Hour), 0, model.Record{}),
+				writing(c.rec("c", "2", time.Hour), model.Match, model.Record{}),
+				{Write: &keep},
+				removing("d", model.Always, model.Record{}),
+				removing("e", model.Match, model.Record{}),
+				writing(good, model.Absent, model.Record{}),
+			}, []error{model.ErrInvalid, model.ErrInvalid, model.ErrInvalid, model.ErrInvalid, model.ErrInvalid, nil})
+			c.holds(r)
+			c.holds(good)
+			c.ids(c.list(expiry.Query{}), "a", "good")
+		}),
+		that("WriteOverTheLimitIsTooLargeAlone", "R8 R88", func(c *C) {
+			limit := c.b.Describe().MaxValue
+			if limit == 0 || limit > 16<<20 {
+				// No limit in reach: a large value goes through a batch as well.
+				limit = 1 << 20
+				big := c.rec("big", "", time.Hour)
+				big.Value = bytes.Repeat([]byte("x"), limit)
+				c.batch([]expiry.BatchOp{writing(big, model.Absent, model.Record{})}, []error{nil})
+				c.holds(big)
+				return
+			}
+			over, good := c.rec("over", "", time.Hour), c.rec("good", "1", time.Hour)
+			over.Value = bytes.Repeat([]byte("x"), limit+1)
+			c.batch([]expiry.BatchOp{writing(over, model.Absent, model.Record{}), writing(good, model.Absent, model.Record{})}, []error{model.ErrTooLarge, nil})
+			c.gone("over")
+			c.holds(good)
+		}),
+		that("WriteRevivesNothing", "R4 R88", func(c *C) {
+			old := c.put(c.rec("deleted", "1", time.Hour))
+			c.del("deleted")
+			stale := c.put(c.rec("expired", "1", time.Minute))
+			c.advance(time.Minute)
+			missing := []error{model.ErrNotFound, model.ErrNotFound}
+			c.batch([]expiry.BatchOp{
+				writing(c.rec("deleted", "2", 0), model.Live, model.Record{}), writing(c.rec("expired", "2", 0), model.Live, model.Record{}),
+			}, missing)
+			c.batch([]expiry.BatchOp{
+				writing(c.rec("deleted", "2", 0), model.Match, old), writing(c.rec("expired", "2", 0), model.Match, stale),
+			}, missing)
+			c.batch([]expiry.BatchOp{
+				removing("deleted", model.Match, old), removing("expired", model.Match, stale),
+			}, missing)
+			c.gone("deleted")
+			c.gone("expired")
+		}),
+		that("WriteMovesLabelsAndExpiries", "R25 R46 R88", func(c *C) {
+			ids := c.fill(10, "ann", time.Hour)
+			ops := make([]expiry.BatchOp, len(ids))
+			for i, id := range ids {
+				ops[i] = writing(c.labelled(id, "2", "bob", time.Minute), model.Live, model.Record{})
+			}
+			c.batch(ops, make([]error, len(ops)))
+			c.ids(c.bearers("ann"))
+			c.ids(c.bearers("bob"), ids...)
+			c.advance(time.Minute)
+			c.ids(c.bearers("bob"))
+			if n := c.sweep(100); n != len(ids) {
+				c.fail("%d swept, want %d", n, len(ids))
+			}
+		}),
+		that("ByManyAtOnceCreatesEachOnce", "R16 R88", func(c *C) {
+			nodes := []expiry.ModelExpirySupport{c.b, c.second()}
+			const ids = 20
+			wins := make([][]bool, 6)
+			for i, err := range c.together(len(wins), func(who int) error {
+				ops := make([]expiry.BatchOp, ids)
+				for i := range ops {
+					id := (i*7 + who) % ids // in another order each
+					ops[i] = writing(c.rec(fmt.Sprint("id", id), fmt.Sprint(who), time.Hour), model.Absent, model.Record{})
+				}
+				won := make([]bool, ids)
+				for i, o := range expiry.WriteMany(c.ctx(), nodes[who%2], c.now, ops) {
+					if o.Err == nil {
+						won[(i*7+who)%ids] = true
+					} else if model.KindOf(o.Err) != model.ErrExists {
+						return o.Err
+					}
+				}
+				wins[who] = won
+				return nil
+			}) {
+				c.ok(err, "batch %d", i)
+			}
+			for id := range ids {
+				n, winner := 0, 0
+				for who := range wins {
+					if wins[who][id] {
+						n, winner = n+1, who
+					}
+				}
+				if n != 1 {
+					c.fail("%d of %d batches created id%d", n, len(wins), id)
+				}
+				if got := string(c.get(fmt.Sprint("id", id)).Value); got != fmt.Sprint(winner) {
+					c.fail("id%d is %q, created by %d", id, got, winner)
+				}
+			}
+		}),
+	)
+}

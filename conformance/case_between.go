@@ -1,0 +1,341 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// overtaken loses the answer of a Store's write and lets another node act
+// before the Store looks. The write was applied, then came the other: what the
+// other left must stand, and the caller must not be told that its own does.
+func overtaken(c *C, write func(*expiry.Store[doc]) error, other func(expiry.ModelExpirySupport)) {
+	c.Helper()
+	node, acted := c.second(), false
+	s := storeOn[doc](c, &between{ModelExpirySupport: c.b, lost: func(string) { acted = true; other(node) }}, nil)
+	c.h.LoseNext(c.TB, c.b)
+	c.is(write(s), model.ErrUnknown, "a write whose answer was lost, and that another overtook")
+	if !acted {
+		c.fail("the backend reported no lost answer")
+	}
+}
+
+// start is the record that most of these cases begin with.
+func (c *C) start() (model.Record, *expiry.WriteOptions) {
+	c.Helper()
+	r := c.put(c.rec("a", `{"name":"start","n":1}`, time.Hour))
+	return r, &expiry.WriteOptions{If: expiry.AtRevision(r.Rev)}
+}
+
+// deletes and the others are what the other node does.
+func (c *C) deletes(b expiry.ModelExpirySupport) {
+	c.ok(b.Delete(c.ctx(), c.now, "a", model.Live, model.Record{}), "delete on the other node")
+}
+
+func (c *C) writes(theirs model.Record, cond model.Cond) func(expiry.ModelExpirySupport) {
+	return func(b expiry.ModelExpirySupport) {
+		_, err := b.Write(c.ctx(), c.now, expiry.Write{Record: theirs.Clone(), Cond: cond})
+		c.ok(err, "write on the other node")
+	}
+}
+
+func (c *C) makesAnew(theirs model.Record) func(expiry.ModelExpirySupport) {
+	return func(b expiry.ModelExpirySupport) {
+		c.deletes(b)
+		c.writes(theirs, model.Absent)(b)
+	}
+}
+
+func betweenCases() []Case {
+	create := func(c *C) func(*expiry.Store[doc]) error {
+		return func(s *expiry.Store[doc]) error { _, err := s.Create(c.ctx(), "a", doc{N: 2}, nil); return err }
+	}
+	update := func(c *C, opts *expiry.WriteOptions) func(*expiry.Store[doc]) error {
+		return func(s *expiry.Store[doc]) error { _, err := s.Update(c.ctx(), "a", doc{N: 2}, opts); return err }
+	}
+	upsert := func(c *C) func(*expiry.Store[doc]) error {
+		return func(s *expiry.Store[doc]) error { _, err := s.Upsert(c.ctx(), "a", doc{N: 2}, nil); return err }
+	}
+	touch := func(c *C, opts *expiry.TouchOptions) func(*expiry.Store[doc]) error {
+		return func(s *expiry.Store[doc]) error {
+			_, err := s.Touch(c.ctx(), "a", expiry.At(c.in(2*time.Hour)), opts)
+			return err
+		}
+	}
+	remove := func(c *C, opts *expiry.DeleteOptions) func(*expiry.Store[doc]) error {
+		return func(s *expiry.Store[doc]) error { return s.Delete(c.ctx(), "a", opts) }
+	}
+	return group("Overtaken",
+		thatLoses("CreateByADeleteIsNotRevived", "R67 R4", func(c *C) {
+			overtaken(c, create(c), c.deletes)
+			c.gone("a")
+		}),
+		thatLoses("CreateByAnUpdateLeavesTheirs", "R67 R12", func(c *C) {
+			theirs := c.rec("a", `{"n":3}`, time.Hour)
+			overtaken(c, create(c), c.writes(theirs, model.Live))
+			c.holds(theirs)
+		}),
+		thatLoses("CreateByADeleteAndCreateLeavesTheirs", "R67 R15", func(c *C) {
+			theirs := c.rec("a", `{"n":2}`, 0)
+			overtaken(c, create(c), c.makesAnew(theirs))
+			c.holds(theirs)
+		}),
+		thatLoses("UpdateByADeleteIsNotRevived", "R67 R4", func(c *C) {
+			c.start()
+			overtaken(c, update(c, nil), c.deletes)
+			c.gone("a")
+		}),
+		thatLoses("UpdateByAnUpdateLeavesTheirs", "R67 R12", func(c *C) {
+			c.start()
+			theirs := c.rec("a", `{"n":3}`, time.Hour)
+			overtaken(c, update(c, nil), c.writes(theirs, model.Live))
+			c.holds(theirs)
+		}),
+		thatLoses("CompareAndSetByADeleteIsNotRevived", "R67 R4", func(c *C) {
+			_, at := c.start()
+			overtaken(c, update(c, at), c.deletes)
+			c.gone("a")
+		}),
+		thatLoses("CompareAndSetByAnUpdateLeavesTheirs", "R67 R19", func(c *C) {
+			_, at := c.start()
+			theirs := c.rec("a", `{"n":3}`, time.Hour)
+			overtaken(c, update(c, at), c.writes(theirs, model.Live))
+			c.holds(theirs)
+		}),
+		thatLoses("CompareAndSetByADeleteAndCreateLeavesTheirs", "R67 R66", func(c *C) {
+			_, at := c.start()
+			theirs := c.rec("a", `{"n":2}`, time.Hour)
+			overtaken(c, update(c, at), c.makesAnew(theirs))
+			c.holds(theirs)
+		}),
+		thatLoses("UpsertByADeleteIsNotSentAgain", "R67 R12", func(c *C) {
+			c.start()
+			overtaken(c, upsert(c), c.deletes)
+			c.gone("a")
+		}),
+		thatLoses("UpsertByAnUpsertLeavesTheirs", "R67 R12", func(c *C) {
+			theirs := c.rec("a", `{"n":3}`, time.Hour)
+			overtaken(c, upsert(c), c.writes(theirs, model.Always))
+			c.holds(theirs)
+		}),
+		thatLoses("TouchByADeleteIsNotRevived", "R67 R4", func(c *C) {
+			c.start()
+			overtaken(c, touch(c, nil), c.deletes)
+			c.gone("a")
+		}),
+		thatLoses("TouchByATouchLeavesTheirs", "R67 R30", func(c *C) {
+			r, _ := c.start()
+			r.ExpiresAt = c.in(time.Minute)
+			overtaken(c, touch(c, nil), func(b expiry.ModelExpirySupport) {
+				_, err := b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", Mode: expiry.Set, ExpiresAt: r.ExpiresAt})
+				c.ok(err, "touch on the other node")
+			})
+			c.holds(r)
+		}),
+		thatLoses("TouchOfAVersionByADeleteAndCreateLeavesTheirs", "R67 R66", func(c *C) {
+			// The expiry in force is the wanted one, but the record is another.
+			r, _ := c.start()
+			theirs := c.rec("a", `{"n":3}`, 2*time.Hour)
+			overtaken(c, touch(c, &expiry.TouchOptions{Prev: expiry.AtRevision(r.Rev)}), c.makesAnew(theirs))
+			c.holds(theirs)
+		}),
+		thatLoses("DeleteByACreateLeavesTheirs", "R67 R38", func(c *C) {
+			c.start()
+			theirs := c.rec("a", `{"n":3}`, time.Hour)
+			overtaken(c, remove(c, nil), c.writes(theirs, model.Absent))
+			c.holds(theirs)
+		}),
+		thatLoses("DeleteAtAVersionByACreateLeavesTheirs", "R67 R39", func(c *C) {
+			r, _ := c.start()
+			theirs := c.rec("a", `{"n":3}`, time.Hour)
+			overtaken(c, remove(c, &expiry.DeleteOptions{If: expiry.AtRevision(r.Rev)}), c.writes(theirs, model.Absent))
+			c.holds(theirs)
+		}),
+		thatLoses("MutateByAnUpdateIsNotAppliedToTheirs", "R67 R72", func(c *C) {
+			c.start()
+			theirs, armed := c.rec("a", `{"n":30}`, time.Hour), false
+			s := storeOn[doc](c, &between{
+				ModelExpirySupport: c.b,
+				before: func(op string) {
+					if op == "Write" && !armed {
+						armed = true
+						c.h.LoseNext(c.TB, c.b)
+					}
+				},
+				lost: func(string) { c.writes(theirs, model.Live)(c.second()) },
+			}, nil)
+			// Its own change may be what theirs was made from: applied again it
+			// would count twice.
+			_, err := s.Mutate(c.ctx(), "a", func(d *doc) error { d.N++; return nil }, nil)
+			c.is(err, model.ErrUnknown, "mutate that another overtook")
+			c.holds(theirs)
+		}),
+		thatLoses("PartialUpdateByADeleteIsNotRevived", "R67 R4", func(c *C) {
+			c.start()
+			armed := false
+			s := storeOn[doc](c, &between{
+				ModelExpirySupport: c.b,
+				before: func(op string) {
+					if op == "Write" && !armed {
+						armed = true
+						c.h.LoseNext(c.TB, c.b)
+					}
+				},
+				lost: func(string) { c.deletes(c.second()) },
+			}, nil)
+			_, err := s.UpdatePartial(c.ctx(), "a", map[string]any{"n": 5}, nil)
+			c.is(err, model.ErrUnknown, "partial update that a delete overtook")
+			c.gone("a")
+		}),
+		thatLoses("BulkIsUnknownForThatItemAlone", "R89 R81 R67", func(c *C) {
+			c.start()
+			other := c.second()
+			s := storeOn[doc](c, &between{ModelExpirySupport: c.b, lost: func(string) { c.deletes(other) }}, nil)
+			c.h.LoseNext(c.TB, c.b)
+			res, err := s.Bulk(c.ctx(), []expiry.Op[doc]{
+				{Kind: expiry.OpUpdate, ID: "a", Value: doc{N: 2}},
+				{Kind: expiry.OpCreate, ID: "b", Value: doc{N: 3}},
+				{Kind: expiry.OpUpsert, ID: "", Value: doc{}},
+			})
+			c.ok(err, "bulk")
+			if err := res.Results[0].Err; err != nil {
+				c.is(err, model.ErrUnknown, "the update that a delete overtook")
+			} else {
+				c.fail("the update that a delete overtook is said to have succeeded")
+			}
+			c.ok(res.Results[1].Err, "the create")
+			c.is(res.Results[2].Err, model.ErrInvalid, "the operation that was not sent")
+			if res.Created != 1 || res.Updated != 0 || res.Upserted != 0 {
+				c.fail("counted %d created, %d updated, %d upserted", res.Created, res.Updated, res.Upserted)
+			}
+			c.gone("a")
+		}),
+	)
+}
+
+// errCut is what a client library says of a connection that broke.
+var errCut = errors.New("the connection broke")
+
+// unsent answers the first write as one whose request was lost on the way:
+// nothing reaches the store. Those that follow are passed on.
+func unsent(c *C, b expiry.ModelExpirySupport, sent *int) *between {
+	return &between{ModelExpirySupport: b, instead: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+		if *sent++; *sent == 1 {
+			return model.Record{}, model.Fault(model.ErrUnknown, "the request was lost", errCut)
+		}
+		return c.b.Write(ctx, now, w)
+	}}
+}
+
+// arrivalCases need no hook of the harness: what happens between the Store and
+// the backend is made up, and the backend answers what comes after.
+func arrivalCases() []Case {
+	return group("Arrival",
+		that("NeverOfACompareAndSetIsSentOnceMore", "R67 R12", func(c *C) {
+			_, at := c.start()
+			sent := 0
+			it, err := storeOn[doc](c, unsent(c, c.b, &sent), nil).Update(c.ctx(), "a", doc{N: 2}, at)
+			c.ok(err, "compare-and-set whose request was lost")
+			if got := c.get("a"); got.Rev != it.Revision || sent != 2 {
+				c.fail("sent %d times, answered %v, stored %v", sent, it.Revision, got.Rev)
+			}
+		}),
+		that("NeverOfAnotherWriteIsUnknownAndNotSentAgain", "R67 R12", func(c *C) {
+			r, _ := c.start()
+			for what, do := range map[string]func(*expiry.Store[doc]) error{
+				"create": func(s *expiry.Store[doc]) error { _, err := s.Create(c.ctx(), "b", doc{}, nil); return err },
+				"update": func(s *expiry.Store[doc]) error { _, err := s.Update(c.ctx(), "a", doc{N: 2}, nil); return err },
+				"upsert": func(s *expiry.Store[doc]) error { _, err := s.Upsert(c.ctx(), "a", doc{N: 2}, nil); return err },
+			} {
+				sent := 0
+				err := do(storeOn[doc](c, unsent(c, c.b, &sent), nil))
+				c.is(err, model.ErrUnknown, "%s whose request was lost", what)
+				if !errors.Is(err, errCut) {
+					c.fail("%s: %v does not unwrap to the cause", what, err)
+				}
+				if sent != 1 {
+					c.fail("%s was sent %d times", what, sent)
+				}
+			}
+			c.holds(r)
+			c.gone("b")
+		}),
+		that("LateOfACompareAndSetIsItsOwnSuccess", "R67 R27 R20", func(c *C) {
+			// The first sending arrives after the look, just before the second:
+			// one of the two matches, and the conflict names it as the winner.
+			_, at := c.start()
+			var first expiry.Write
+			sent := 0
+			b := &between{ModelExpirySupport: c.b, instead: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+				if sent++; sent == 1 {
+					first = w
+					first.Record = w.Record.Clone()
+					return model.Record{}, model.Fault(model.ErrUnknown, "the request is under way", errCut)
+				}
+				_, err := c.b.Write(ctx, now, first)
+				c.ok(err, "the late arrival")
+				return c.b.Write(ctx, now, w)
+			}}
+			it, err := storeOn[doc](c, b, nil).Update(c.ctx(), "a", doc{N: 2}, at)
+			c.ok(err, "compare-and-set that arrived late")
+			if got := c.get("a"); got.Rev != it.Revision || got.Rev != first.Rev {
+				c.fail("answered %v, stored %v, sent %v", it.Revision, got.Rev, first.Rev)
+			}
+		}),
+		that("AfterTheCallerHasGoneIsStillRecognised", "R67 R10", func(c *C) {
+			// The context ends once the write is applied: the look has a limit of
+			// its own.
+			ctx, cancel := context.WithCancel(c.ctx())
+			defer cancel()
+			b := &between{ModelExpirySupport: c.b, instead: func(_ context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+				_, err := c.b.Write(c.ctx(), now, w)
+				c.ok(err, "write")
+				cancel()
+				return model.Record{}, model.Fault(model.ErrUnknown, "canceled under way", ctx.Err())
+			}}
+			it, err := storeOn[doc](c, b, nil).Create(ctx, "a", doc{N: 1}, nil)
+			c.ok(err, "create whose caller left after it was applied")
+			if got := c.get("a"); got.Rev != it.Revision {
+				c.fail("answered %v, stored %v", it.Revision, got.Rev)
+			}
+		}),
+		that("NeverIsNotMadeUpForByACallerWhoHasGone", "R67 R10", func(c *C) {
+			r, at := c.start()
+			ctx, cancel := context.WithCancel(c.ctx())
+			defer cancel()
+			sent := 0
+			b := &between{ModelExpirySupport: c.b, instead: func(_ context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+				if sent++; sent == 1 {
+					cancel()
+					return model.Record{}, model.Fault(model.ErrUnknown, "canceled under way", ctx.Err())
+				}
+				return c.b.Write(c.ctx(), now, w)
+			}}
+			_, err := storeOn[doc](c, b, nil).Update(ctx, "a", doc{N: 2}, at)
+			c.is(err, model.ErrUnknown, "compare-and-set of a caller who has gone")
+			if !errors.Is(err, context.Canceled) {
+				c.fail("%v does not match the context's error", err)
+			}
+			if sent != 1 {
+				c.fail("it was sent %d times", sent)
+			}
+			c.holds(r)
+		}),
+		that("ThatLookingCannotProveIsUnknown", "R67", func(c *C) {
+			b := &between{ModelExpirySupport: c.b, instead: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+				_, err := c.b.Write(ctx, now, w)
+				c.ok(err, "write")
+				return model.Record{}, expiry.NoLook(model.Fault(model.ErrUnknown, "not known to be durable", errCut))
+			}}
+			_, err := storeOn[doc](c, b, nil).Create(c.ctx(), "a", doc{N: 1}, nil)
+			c.is(err, model.ErrUnknown, "create that the backend marks with NoLook")
+			calls := b.calls.Load()
+			if calls != 1 {
+				c.fail("%d driver calls, want the write alone", calls)
+			}
+		}),
+	)
+}

@@ -1,0 +1,320 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+func contextCases() []Case {
+	return group("Context",
+		that("EndedBeforeGivesItsErrorAlone", "R9", func(c *C) {
+			r := c.put(c.rec("a", "1", time.Hour))
+			ctx, cancel := context.WithCancel(c.ctx())
+			cancel()
+			_, get := c.b.Get(ctx, c.now, "a")
+			_, create := c.b.Write(ctx, c.now, expiry.Write{Record: c.rec("b", "1", time.Hour), Cond: model.Absent})
+			_, update := c.b.Write(ctx, c.now, expiry.Write{Record: c.rec("a", "2", time.Hour), Cond: model.Live})
+			_, touch := c.b.Touch(ctx, c.now, expiry.Touch{ID: "a", Mode: expiry.Set, ExpiresAt: c.in(3 * time.Hour)})
+			_, page := c.b.Page(ctx, c.now, expiry.Query{Limit: 1})
+			_, sweep := c.b.DeleteExpired(ctx, c.now, 1, nil)
+			for op, err := range map[string]error{
+				"Get": get, "create": create, "update": update, "Touch": touch, "Page": page, "DeleteExpired": sweep,
+				"Delete": c.b.Delete(ctx, c.now, "a", model.Live, model.Record{}),
+			} {
+				if !errors.Is(err, context.Canceled) {
+					c.fail("%s: %v", op, err)
+				}
+				if kind := model.KindOf(err); kind != nil {
+					c.fail("%s: %v matches %v beside the context's error", op, err, kind)
+				}
+			}
+			c.holds(r)
+			c.gone("b")
+		}),
+		that("EndedBeforeThroughTheStoreGivesItsErrorAlone", "R9", func(c *C) {
+			s := storeOf[doc](c, nil)
+			ctx, cancel := context.WithDeadline(c.ctx(), time.Unix(1, 0))
+			defer cancel()
+			_, create := s.Create(ctx, "a", doc{}, nil)
+			_, many := s.GetMany(ctx, []string{"a"})
+			_, bulk := s.Bulk(ctx, []expiry.Op[doc]{{Kind: expiry.OpCreate, ID: "a"}})
+			_, byLabel := s.DeleteByLabel(ctx, "principal", "x")
+			for op, err := range map[string]error{"Create": create, "GetMany": many, "Bulk": bulk, "DeleteByLabel": byLabel, "Ping": s.Ping(ctx)} {
+				if !errors.Is(err, context.DeadlineExceeded) || model.KindOf(err) != nil {
+					c.fail("%s: %v", op, err)
+				}
+			}
+			c.gone("a")
+		}),
+		that("CanceledUnderWayLeavesAWholeRecord", "R10 R23", func(c *C) {
+			// Whenever the context ends, the record is there with its expiry or
+			// not at all, and the error says which is possible.
+			for i := range 20 {
+				id := fmt.Sprint("id", i)
+				ctx, cancel := context.WithCancel(c.ctx())
+				r := c.rec(id, strings.Repeat("v", 4096), time.Hour)
+				done := make(chan error, 1)
+				go func() {
+					_, err := c.b.Write(ctx, c.now, expiry.Write{Record: r.Clone(), Cond: model.Absent})
+					done <- err
+				}()
+				for range i * 50 {
+					_ = model.NewRevision()
+				}
+				cancel()
+				err := <-done
+				switch {
+				case err == nil:
+					c.holds(r)
+				case !errors.Is(err, context.Canceled):
+					c.fail("a canceled create: %v", err)
+				case model.KindOf(err) == nil:
+					c.gone(id)
+				default:
+					c.is(err, model.ErrUnknown, "a canceled create")
+					if got, err := c.b.Get(c.ctx(), c.now, id); err == nil {
+						c.sameHead(got, r)
+					}
+				}
+			}
+		}),
+		that("EndedBeforeABatchGivesEachItemItsErrorAlone", "R9 R89 R87", func(c *C) {
+			r := c.put(c.labelled("a", "1", "ann", time.Hour))
+			d := c.put(c.rec("d", "1", time.Hour))
+			ctx, cancel := context.WithCancel(c.ctx())
+			cancel()
+			out := expiry.WriteMany(ctx, c.b, c.now, []expiry.BatchOp{
+				{Write: &expiry.Write{Record: c.rec("b", "1", time.Hour), Cond: model.Absent}},
+				{Write: &expiry.Write{Record: c.rec("a", "2", time.Hour), Cond: model.Match, Prev: r}},
+				{Write: &expiry.Write{Record: c.rec("e", "2", time.Hour), Cond: model.Always}},
+				{Delete: &expiry.Delete{ID: "d", Cond: model.Match, Prev: d}},
+			})
+			out = append(out, expiry.GetMany(ctx, c.b, c.now, []string{"a", "nobody"})...)
+			for i, o := range out {
+				if !errors.Is(o.Err, context.Canceled) || model.KindOf(o.Err) != nil {
+					c.fail("outcome %d: %v", i, o.Err)
+				}
+			}
+			_, count := expiry.Count(ctx, c.b, c.now, "", "")
+			_, byLabel := expiry.Count(ctx, c.b, c.now, "principal", "ann")
+			_, labelled := c.b.Page(ctx, c.now, expiry.Query{Label: "principal", Value: "ann", Limit: 1})
+			for op, err := range map[string]error{"Count": count, "Count by label": byLabel, "Page by label": labelled} {
+				if !errors.Is(err, context.Canceled) || model.KindOf(err) != nil {
+					c.fail("%s: %v", op, err)
+				}
+			}
+			c.holds(r)
+			c.holds(d)
+			c.gone("b")
+			c.gone("e")
+		}),
+		that("EndedBeforeByADeadlineGivesItsErrorAlone", "R9", func(c *C) {
+			r := c.put(c.rec("a", "1", time.Hour))
+			ctx, cancel := context.WithDeadline(c.ctx(), time.Unix(1, 0))
+			defer cancel()
+			for _, w := range everyWrite(c, r) {
+				if err := w.do(ctx, c.b); !errors.Is(err, context.DeadlineExceeded) || model.KindOf(err) != nil {
+					c.fail("%s: %v", w.name, err)
+				}
+			}
+			c.holds(r)
+			c.gone("a-new")
+		}),
+		that("CanceledUnderWayLeavesWhatItsErrorSays", "R10 R28 R34", func(c *C) {
+			// Each kind of write, canceled at several moments: what is stored is
+			// the record before or the record after, and where the error is the
+			// context's alone it is the one before.
+			for round := range 6 {
+				for k := range everyWrite(c, model.Record{}) {
+					r := c.put(c.labelled(fmt.Sprint("id", round, "-", k), "before", "ann", time.Hour))
+					w := everyWrite(c, r)[k]
+					ctx, cancel := context.WithCancel(c.ctx())
+					done := make(chan error, 1)
+					go func() { done <- w.do(ctx, c.b) }()
+					for range round * 100 {
+						_ = model.NewRevision()
+					}
+					cancel()
+					c.lawfulAfter(<-done, w, r)
+				}
+			}
+		}),
+		that("CanceledUnderWayOfAReadIsItsErrorOrTheAnswer", "R1 R11", func(c *C) {
+			ids := c.fill(60, "ann", time.Hour)
+			for round := range 8 {
+				ctx, cancel := context.WithCancel(c.ctx())
+				reads := []func() error{
+					func() error { _, err := c.b.Get(ctx, c.now, ids[round]); return err },
+					func() error { _, err := c.b.Page(ctx, c.now, expiry.Query{Limit: 50}); return err },
+					func() error {
+						_, err := c.b.Page(ctx, c.now, expiry.Query{Label: "principal", Value: "ann", Limit: 50})
+						return err
+					},
+					func() error { _, err := expiry.Count(ctx, c.b, c.now, "principal", "ann"); return err },
+					func() error {
+						for _, o := range expiry.GetMany(ctx, c.b, c.now, ids) {
+							if o.Err != nil {
+								return o.Err
+							}
+						}
+						return nil
+					},
+					func() error {
+						for range round * 100 {
+							_ = model.NewRevision()
+						}
+						cancel()
+						return nil
+					},
+				}
+				for i, err := range c.together(len(reads), func(i int) error { return reads[i]() }) {
+					// A connection that was cut for a canceled call may fail it as
+					// unavailable too; a record that is there is never not found.
+					if err != nil && !errors.Is(err, context.Canceled) {
+						c.fail("read %d: %v", i, err)
+					}
+					if kind := model.KindOf(err); kind != nil {
+						c.is(err, model.ErrUnavailable, "read %d", i)
+					}
+				}
+				cancel()
+			}
+			c.ids(c.bearers("ann"), ids...)
+		}),
+		thatSweeps("CanceledWhileASweepAnnouncesKeepsTheRest", "R9 R10 R50", func(c *C) {
+			c.fill(40, "ann", time.Minute)
+			c.advance(time.Minute)
+			ctx, cancel := context.WithCancel(c.ctx())
+			n := 0
+			s, err := c.b.DeleteExpired(ctx, c.now, 100, func(model.Record) error {
+				if n++; n == 20 {
+					cancel()
+				}
+				return nil
+			})
+			cancel()
+			if err == nil && s.Removed != 40 {
+				c.fail("a canceled sweep returned no error and removed %d of 40", s.Removed)
+			}
+			if err != nil && !errors.Is(err, context.Canceled) {
+				c.fail("a canceled sweep: %v", err)
+			}
+			rest := c.sweep(100)
+			if sum := s.Removed + rest; sum > 40 || sum+s.Unknown < 40 {
+				c.fail("%d removed and %d unknown by the canceled sweep, %d by the next; want 40 in all", s.Removed, s.Unknown, rest)
+			}
+			c.ids(c.bearers("ann"))
+		}),
+		that("EndedUnderALoopEndsTheLoop", "R9 R72", func(c *C) {
+			s := storeOf[doc](c, nil)
+			it, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
+			c.ok(err, "create")
+			ctx, cancel := context.WithCancel(c.ctx())
+			_, err = s.Mutate(ctx, "a", func(d *doc) error { d.N++; cancel(); return nil }, nil)
+			if !errors.Is(err, context.Canceled) || model.KindOf(err) != nil {
+				c.fail("mutate whose context ended before the write: %v", err)
+			}
+			if got := c.get("a"); got.Rev != it.Revision {
+				c.fail("a mutation was written after its context ended")
+			}
+		}),
+	)
+}
+
+// aWrite is one kind of write on a record that is there, and what it leaves.
+type aWrite struct {
+	name  string
+	after model.Record // without a value: nothing is left
+	do    func(context.Context, expiry.ModelExpirySupport) error
+}
+
+// everyWrite is a write of each kind; all but the create are about r. They
+// change the label where r has one.
+func everyWrite(c *C, r model.Record) []aWrite {
+	next := func(id, value string) model.Record {
+		if len(r.Labels) > 0 {
+			return c.labelled(id, value, "bob", time.Hour)
+		}
+		return c.rec(id, value, time.Hour)
+	}
+	write := func(name string, cond model.Cond, after model.Record) aWrite {
+		return aWrite{name, after, func(ctx context.Context, b expiry.ModelExpirySupport) error {
+			w := expiry.Write{Record: after.Clone(), Cond: cond}
+			if cond == model.Match {
+				w.Prev = r
+			}
+			_, err := b.Write(ctx, c.now, w)
+			return err
+		}}
+	}
+	touched := r.Clone()
+	touched.ExpiresAt = c.in(2 * time.Hour)
+	deleted := model.Record{ID: r.ID}
+	batched := next(r.ID, "batched")
+	return []aWrite{
+		write("create", model.Absent, next(r.ID+"-new", "created")),
+		write("update", model.Live, next(r.ID, "updated")),
+		write("compare-and-set", model.Match, next(r.ID, "compared")),
+		write("upsert", model.Always, next(r.ID, "upserted")),
+		{"touch", touched, func(ctx context.Context, b expiry.ModelExpirySupport) error {
+			_, err := b.Touch(ctx, c.now, expiry.Touch{ID: r.ID, Mode: expiry.Set, ExpiresAt: touched.ExpiresAt, Prev: r})
+			return err
+		}},
+		{"delete", deleted, func(ctx context.Context, b expiry.ModelExpirySupport) error {
+			return b.Delete(ctx, c.now, r.ID, model.Live, r)
+		}},
+		{"delete at the revision", deleted, func(ctx context.Context, b expiry.ModelExpirySupport) error {
+			return b.Delete(ctx, c.now, r.ID, model.Match, r)
+		}},
+		{"batch", batched, func(ctx context.Context, b expiry.ModelExpirySupport) error {
+			w := expiry.Write{Record: batched.Clone(), Cond: model.Match, Prev: r}
+			return expiry.WriteMany(ctx, b, c.now, []expiry.BatchOp{{Write: &w}})[0].Err
+		}},
+	}
+}
+
+// lawfulAfter stops the case unless what a write left fits the error of its
+// context's end.
+func (c *C) lawfulAfter(err error, w aWrite, before model.Record) {
+	c.Helper()
+	leftBefore := func() {
+		c.Helper()
+		if w.after.ID != before.ID {
+			c.gone(w.after.ID)
+		}
+		c.holds(before)
+	}
+	leftAfter := func() {
+		c.Helper()
+		if w.after.Rev.IsZero() {
+			c.gone(w.after.ID)
+			return
+		}
+		c.holds(w.after)
+	}
+	switch {
+	case err == nil:
+		leftAfter()
+	case !errors.Is(err, context.Canceled):
+		c.fail("a canceled %s: %v", w.name, err)
+	case model.KindOf(err) == nil:
+		leftBefore()
+	default:
+		c.is(err, model.ErrUnknown, "a canceled %s", w.name)
+		// It may arrive late: one look says nothing, but what it shows is one
+		// of the two.
+		got, err := c.b.Get(c.ctx(), c.now, w.after.ID)
+		switch {
+		case err != nil:
+			c.is(err, model.ErrNotFound, "get after a canceled %s", w.name)
+		case got.Rev != w.after.Rev && got.Rev != before.Rev:
+			c.fail("a canceled %s left the revision %v", w.name, got.Rev)
+		}
+	}
+}

@@ -1,0 +1,307 @@
+package conformance
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+var errStays = errors.New("this one stays")
+
+func eachCases() []Case {
+	return group("Sweep",
+		thatSweeps("OfOneAtATimeComesToAnEnd", "R51 R50", func(c *C) {
+			c.fill(9, "ann", time.Minute)
+			c.advance(time.Minute)
+			if n := c.sweep(1); n != 9 {
+				c.fail("%d removed one by one, want 9", n)
+			}
+			c.ids(c.bearers("ann"))
+		}),
+		thatSweeps("SaysMoreWhereTheLimitLeftSome", "R51", func(c *C) {
+			c.fill(9, "", time.Minute)
+			c.advance(time.Minute)
+			s, err := c.b.DeleteExpired(c.ctx(), c.now, 4, nil)
+			c.ok(err, "sweep")
+			if s.Removed != 4 || !s.More {
+				c.fail("%d removed, more %v; want 4 of 9 and more", s.Removed, s.More)
+			}
+		}),
+		thatSweeps("AnnouncesAtMostWhatItMayRemoveAtATime", "R51 R53", func(c *C) {
+			// With a limit, all is announced over the sweeps, before it goes.
+			c.fill(30, "ann", time.Minute)
+			c.advance(time.Minute)
+			seen := map[string]bool{}
+			removed := 0
+			for range 40 {
+				s, err := c.b.DeleteExpired(c.ctx(), c.now, 7, func(r model.Record) error {
+					if r.Labels["principal"] != "ann" || r.Rev.IsZero() || r.ExpiresAt.IsZero() {
+						c.Errorf("%s\n  announced as %+v", c.describe(), r)
+					}
+					seen[r.ID] = true
+					return nil
+				})
+				c.ok(err, "sweep")
+				if s.Removed > 7 {
+					c.fail("%d removed, limit 7", s.Removed)
+				}
+				if removed += s.Removed; len(seen) < removed {
+					c.fail("%d removed and %d announced", removed, len(seen))
+				}
+				if !s.More {
+					break
+				}
+			}
+			if removed != 30 {
+				c.fail("%d removed in all, want 30", removed)
+			}
+		}),
+		thatSweeps("GoesOnPastManyThatEachRefuses", "R54 R51", func(c *C) {
+			// Those that are refused expired first, and are more than the limit.
+			for i := range 12 {
+				c.put(c.rec(fmt.Sprint("kept", i), "v", time.Duration(i+1)*time.Second))
+			}
+			c.fill(6, "", time.Minute)
+			c.advance(time.Minute)
+			removed := 0
+			for range 30 {
+				s, err := c.b.DeleteExpired(c.ctx(), c.now, 3, func(r model.Record) error {
+					if r.ID[0] == 'k' {
+						return errStays
+					}
+					return nil
+				})
+				c.ok(err, "sweep with refusals")
+				if removed += s.Removed; removed == 6 {
+					break
+				}
+			}
+			if removed != 6 {
+				c.fail("%d removed, want the 6 that nobody refused", removed)
+			}
+			if n := c.sweep(100); n != 12 {
+				c.fail("%d removed by the next sweep, want the 12 that were refused", n)
+			}
+		}),
+		thatSweeps("LetsEachUseTheBackend", "R53 R55 R52", func(c *C) {
+			// Every kind of call on the record announced, from within.
+			c.fill(12, "ann", time.Minute)
+			due := c.in(time.Minute)
+			n, deleted := 0, 0
+			s, err := c.b.DeleteExpired(c.ctx(), due, 100, func(r model.Record) error {
+				n++
+				if _, err := c.b.Get(c.ctx(), c.now, r.ID); err != nil {
+					c.Errorf("%s\n  get of the record announced: %v", c.describe(), err)
+				}
+				if len(c.bearers("ann")) == 0 {
+					c.Errorf("%s\n  nothing is listed while a record is announced", c.describe())
+				}
+				if _, err := expiry.Count(c.ctx(), c.b, c.now, "principal", "ann"); err != nil {
+					c.Errorf("%s\n  count: %v", c.describe(), err)
+				}
+				switch n % 3 {
+				case 0:
+					deleted++
+					return c.b.Delete(c.ctx(), c.now, r.ID, model.Live, r)
+				case 1:
+					c.put(c.rec(fmt.Sprint("made", n), "v", time.Hour))
+				}
+				return nil
+			})
+			c.ok(err, "sweep")
+			if s.Removed != 12-deleted {
+				c.fail("%d removed; %d of 12 were deleted while they were announced", s.Removed, deleted)
+			}
+			c.ids(c.bearers("ann"))
+		}),
+		thatSweeps("WithinASweepCountsEachRemovalOnce", "R52 R53", func(c *C) {
+			c.fill(10, "", time.Minute)
+			c.advance(time.Minute)
+			inner, once := 0, false
+			s, err := c.b.DeleteExpired(c.ctx(), c.now, 100, func(model.Record) error {
+				if !once {
+					once = true
+					in, err := c.b.DeleteExpired(c.ctx(), c.now, 100, nil)
+					c.ok(err, "sweep within a sweep")
+					inner = in.Removed
+				}
+				return nil
+			})
+			c.ok(err, "sweep")
+			if rest := c.sweep(100); s.Removed+inner+rest != 10 {
+				c.fail("%d, %d and %d removed, want 10 in all", s.Removed, inner, rest)
+			}
+		}),
+		thatSweeps("DeletedWhileAnnouncedIsNotCounted", "R52 R55", func(c *C) {
+			r := c.put(c.labelled("a", "v", "ann", time.Minute))
+			due := c.in(time.Minute)
+			s, err := c.b.DeleteExpired(c.ctx(), due, 10, func(model.Record) error {
+				return c.second().Delete(c.ctx(), c.now, "a", model.Match, r)
+			})
+			c.ok(err, "sweep")
+			if s.Removed != 0 {
+				c.fail("a record that another node deleted is counted")
+			}
+		}),
+		thatSweeps("MadeAnewWhileAnnouncedStays", "R55 R17 R53", func(c *C) {
+			c.put(c.labelled("a", "old", "ann", time.Minute))
+			c.advance(time.Minute)
+			next := c.labelled("a", "new", "bob", time.Hour)
+			s, err := c.b.DeleteExpired(c.ctx(), c.now, 10, func(r model.Record) error {
+				if r.Rev == next.Rev {
+					c.fail("a live record was announced")
+				}
+				_, err := c.write(next, model.Absent, model.Record{})
+				return err
+			})
+			c.ok(err, "sweep")
+			if s.Removed != 0 {
+				c.fail("a record made anew while the old one was announced is counted")
+			}
+			c.holds(next)
+			c.ids(c.bearers("bob"), "a")
+			c.ids(c.bearers("ann"))
+		}),
+		thatSweeps("ClearedOrShortenedWhileAnnounced", "R55 R33 R30", func(c *C) {
+			// Cleared, it stays; shortened, it is another expiry than the one
+			// announced, and goes with this sweep or the next.
+			cleared := c.put(c.rec("cleared", "v", time.Minute))
+			c.put(c.rec("shortened", "v", time.Minute))
+			due := c.in(time.Minute)
+			removed := 0
+			for range 3 {
+				s, err := c.b.DeleteExpired(c.ctx(), due, 10, func(r model.Record) error {
+					if r.ID == "cleared" {
+						c.touch(cleared, expiry.Clear, time.Time{}, time.Time{})
+					} else if r.ExpiresAt.Equal(due) {
+						_, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: r.ID, Mode: expiry.Set, ExpiresAt: due.Add(-time.Second)})
+						return err
+					}
+					return nil
+				})
+				c.ok(err, "sweep")
+				removed += s.Removed
+			}
+			if removed != 1 {
+				c.fail("%d removed, want the one that was shortened", removed)
+			}
+			cleared.ExpiresAt = time.Time{}
+			c.holds(cleared)
+		}),
+		thatSweeps("AnnouncedMemoryIsTheCallersOwn", "R3 R53", func(c *C) {
+			r := c.put(c.labelled("a", "v", "ann", time.Minute))
+			due := c.in(time.Minute)
+			_, err := c.b.DeleteExpired(c.ctx(), due, 10, func(r model.Record) error {
+				r.Labels["principal"] = "mallory"
+				for i := range r.Value {
+					r.Value[i] = 'X'
+				}
+				return errStays
+			})
+			c.ok(err, "sweep")
+			c.holds(r)
+			c.ids(c.bearers("ann"), "a")
+		}),
+		thatSweeps("SharedByTwoIsAnnouncedAndCountedInFull", "R52 R53", func(c *C) {
+			const due = 90
+			c.fill(due, "ann", time.Minute)
+			live := c.put(c.labelled("live", "v", "ann", time.Hour))
+			c.advance(time.Minute)
+			nodes := []expiry.ModelExpirySupport{c.b, c.second()}
+			var mu sync.Mutex
+			seen, total := map[string]bool{}, 0
+			for i, err := range c.together(2, func(i int) error {
+				for {
+					s, err := nodes[i].DeleteExpired(c.ctx(), c.now, 8, func(r model.Record) error {
+						mu.Lock()
+						defer mu.Unlock()
+						seen[r.ID] = true
+						return nil
+					})
+					if err != nil {
+						return err
+					}
+					mu.Lock()
+					total += s.Removed
+					mu.Unlock()
+					if !s.More {
+						return nil
+					}
+				}
+			}) {
+				c.ok(err, "sweeper %d", i)
+			}
+			total += c.sweep(100)
+			if total != due {
+				c.fail("%d removals counted, want %d", total, due)
+			}
+			if len(seen) != due || seen["live"] {
+				c.fail("%d announced, want %d", len(seen), due)
+			}
+			c.holds(live)
+			c.ids(c.bearers("ann"), "live")
+		}),
+		thatSweeps("MeetsWhatEveryTouchAndWriteMovedMeanwhile", "R55 R50 R52", func(c *C) {
+			// By the sweeps' clock all are due; by the writers' they live, and
+			// what a writer was told decides.
+			due, until := c.in(time.Minute), c.in(time.Hour)
+			recs := make([]model.Record, 24)
+			for i := range recs {
+				recs[i] = c.put(c.labelled(fmt.Sprint("id", i), "v", "ann", time.Minute))
+			}
+			kept := make([]bool, len(recs))
+			var mu sync.Mutex
+			removed := 0
+			for i, err := range c.together(4, func(who int) error {
+				if who < 2 {
+					for range 4 {
+						s, err := c.b.DeleteExpired(c.ctx(), due, 5, nil)
+						if err != nil {
+							return err
+						}
+						mu.Lock()
+						removed += s.Removed
+						mu.Unlock()
+					}
+					return nil
+				}
+				for i := who - 2; i < len(recs); i += 2 {
+					var err error
+					if i%4 < 2 {
+						_, err = c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: recs[i].ID, Mode: expiry.Extend, ExpiresAt: until, Prev: recs[i]})
+					} else {
+						_, err = c.write(model.Record{ID: recs[i].ID, Rev: model.NewRevision(), Value: []byte("w"), Encoding: "json", ExpiresAt: until, Labels: recs[i].Labels}, model.Match, recs[i])
+					}
+					if err != nil && !errors.Is(err, model.ErrNotFound) {
+						return err
+					}
+					kept[i] = err == nil
+				}
+				return nil
+			}) {
+				c.ok(err, "goroutine %d", i)
+			}
+			stay := 0
+			for i, r := range recs {
+				if kept[i] {
+					stay++
+					if got := c.get(r.ID); !got.ExpiresAt.Equal(until) {
+						c.fail("%q was extended and expires at %v", r.ID, got.ExpiresAt)
+					}
+				}
+			}
+			c.now = due
+			removed += c.sweep(100)
+			if removed != len(recs)-stay {
+				c.fail("%d removed and %d kept of %d", removed, stay, len(recs))
+			}
+			if n := len(c.bearers("ann")); n != stay {
+				c.fail("%d listed by label, want the %d that were kept", n, stay)
+			}
+		}),
+	)
+}

@@ -1,0 +1,332 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// frontCases are what a Store promises on top of every backend.
+func frontCases() []Case {
+	return group("Store",
+		that("BadInputSendsNothing", "R61", func(c *C) {
+			b := &between{ModelExpirySupport: c.b}
+			s := storeOn[doc](c, b, nil)
+			labels := &expiry.WriteOptions{Labels: map[string]string{"undeclared": "x"}}
+			past := &expiry.WriteOptions{Expiry: expiry.At(c.in(-time.Hour))}
+			_, id := s.Get(c.ctx(), "")
+			_, label := s.Create(c.ctx(), "a", doc{}, labels)
+			_, when := s.Upsert(c.ctx(), "a", doc{}, past)
+			_, version := s.Update(c.ctx(), "a", doc{}, &expiry.WriteOptions{If: expiry.AtRevision(model.Revision{})})
+			_, touch := s.Touch(c.ctx(), "a", expiry.After(-1), nil)
+			_, page := s.Page(c.ctx(), &expiry.ListOptions{PageSize: -1})
+			_, count := s.Count(c.ctx(), &expiry.ListOptions{Label: "undeclared", Value: "x"})
+			_, byLabel := s.DeleteByLabel(c.ctx(), "principal", "")
+			_, sweep := s.DeleteExpired(c.ctx(), &expiry.SweepOptions{Limit: -1})
+			_, reindex := s.Reindex(c.ctx(), nil)
+			_, many := s.GetMany(c.ctx(), []string{"", "\x00"})
+			c.ok(many, "GetMany of bad ids")
+			res, err := s.Bulk(c.ctx(), []expiry.Op[doc]{{Kind: expiry.OpUpsert, ID: ""}, {ID: "a"}, {Kind: expiry.OpCreate, ID: "a", Opts: labels}})
+			c.ok(err, "Bulk of bad operations")
+			for op, err := range map[string]error{
+				"id": id, "label": label, "expiry": when, "version": version, "touch": touch, "page": page, "count": count,
+				"label's value": byLabel, "limit": sweep, "function": reindex, "bulk": res.Results[0].Err, "kind": res.Results[1].Err, "bulk's label": res.Results[2].Err,
+			} {
+				c.is(err, model.ErrInvalid, "a bad %s", op)
+			}
+			if n := b.calls.Load(); n != 0 {
+				c.fail("%d driver calls for nothing but bad input", n)
+			}
+		}),
+		that("CallsTakeOneDriverCallEach", "R68", func(c *C) {
+			b := &between{ModelExpirySupport: c.b}
+			s := storeOn[doc](c, b, nil)
+			var it expiry.Item[doc]
+			for _, step := range []struct {
+				what string
+				do   func() error
+			}{
+				{"create", func() (err error) { it, err = s.Create(c.ctx(), "a", doc{}, nil); return err }},
+				{"get", func() (err error) { it, err = s.Get(c.ctx(), "a"); return err }},
+				{"update", func() error { _, err := s.Update(c.ctx(), "a", doc{N: 1}, nil); return err }},
+				{"upsert", func() (err error) { it, err = s.Upsert(c.ctx(), "a", doc{N: 2}, nil); return err }},
+				{"touch", func() error {
+					_, err := s.Touch(c.ctx(), "a", expiry.After(time.Hour), &expiry.TouchOptions{Prev: it.Version()})
+					return err
+				}},
+				{"compare-and-set", func() (err error) {
+					it, err = s.Update(c.ctx(), "a", doc{N: 3}, &expiry.WriteOptions{If: it.Version()})
+					return err
+				}},
+				{"get of many", func() error { _, err := s.GetMany(c.ctx(), []string{"a", "b", "a"}); return err }},
+				{"delete", func() error { return s.Delete(c.ctx(), "a", &expiry.DeleteOptions{If: it.Version()}) }},
+			} {
+				before := b.calls.Load()
+				c.ok(step.do(), "%s", step.what)
+				if n := b.calls.Load() - before; n != 1 {
+					c.fail("%s took %d driver calls", step.what, n)
+				}
+			}
+		}),
+		that("RoundsEveryKindOfExpiryUp", "R65", func(c *C) {
+			at := c.now.Add(300 * time.Microsecond)
+			s := storeOf[doc](c, &expiry.StoreOptions{TTL: time.Minute + time.Nanosecond, Clock: expiry.ClockFunc(func() time.Time { return at })})
+			next := func(d time.Duration) time.Time { return c.in(d + time.Millisecond) }
+			ttl, err := s.Create(c.ctx(), "a", doc{}, nil)
+			c.ok(err, "create with the store's TTL")
+			after, err := s.Upsert(c.ctx(), "b", doc{}, &expiry.WriteOptions{Expiry: expiry.After(time.Second)})
+			c.ok(err, "upsert with a lifetime")
+			update, err := s.Update(c.ctx(), "b", doc{}, &expiry.WriteOptions{Expiry: expiry.At(c.in(time.Hour).Add(1))})
+			c.ok(err, "update with an instant")
+			touch, err := s.Touch(c.ctx(), "a", expiry.At(c.in(time.Hour).Add(time.Millisecond-1)), nil)
+			c.ok(err, "touch")
+			for what, pair := range map[string][2]time.Time{
+				"TTL": {ttl.ExpiresAt, next(time.Minute)}, "After": {after.ExpiresAt, next(time.Second)},
+				"At": {update.ExpiresAt, next(time.Hour)}, "Touch": {touch.ExpiresAt, next(time.Hour)},
+			} {
+				if !pair[0].Equal(pair[1]) {
+					c.fail("%s: expires at %v, want %v", what, pair[0], pair[1])
+				}
+			}
+			if got := c.get("a").ExpiresAt; !got.Equal(next(time.Hour)) {
+				c.fail("stored with the expiry %v", got)
+			}
+		}),
+		that("NoRevisionEverReturns", "R66", func(c *C) {
+			s := storeOf[doc](c, nil)
+			seen := map[model.Revision]bool{}
+			add := func(r model.Revision) {
+				c.Helper()
+				if r.IsZero() || seen[r] {
+					c.fail("revision %v returned", r)
+				}
+				seen[r] = true
+			}
+			for i := range 5 {
+				it, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
+				c.ok(err, "create")
+				add(it.Revision)
+				up, err := s.Update(c.ctx(), "a", doc{N: 1}, nil)
+				c.ok(err, "update to the same value")
+				add(up.Revision)
+				m, err := s.Mutate(c.ctx(), "a", func(d *doc) error { d.N += i + 1; return nil }, nil)
+				c.ok(err, "mutate")
+				add(m.Revision)
+				u, err := s.Upsert(c.ctx(), "a", doc{N: 1}, nil)
+				c.ok(err, "upsert")
+				add(u.Revision)
+				res, err := s.Bulk(c.ctx(), []expiry.Op[doc]{{Kind: expiry.OpUpdate, ID: "a", Value: doc{N: 1}}})
+				c.ok(err, "bulk")
+				add(res.Results[0].Item.Revision)
+				c.ok(s.Delete(c.ctx(), "a", nil), "delete")
+			}
+		}),
+		that("ObservesACanceledCallAsCanceled", "R9 R62", func(c *C) {
+			var outcomes []string
+			s := storeOf[doc](c, &expiry.StoreOptions{Observe: func(_ context.Context, o expiry.Observation) { outcomes = append(outcomes, o.Outcome()) }})
+			ctx, cancel := context.WithCancel(c.ctx())
+			cancel()
+			_, get := s.Get(ctx, "a")
+			_, create := s.Create(ctx, "a", doc{}, nil)
+			_, missing := s.Get(c.ctx(), "a")
+			if !errors.Is(get, context.Canceled) || !errors.Is(create, context.Canceled) {
+				c.fail("got %v and %v", get, create)
+			}
+			c.is(missing, model.ErrNotFound, "get of an unknown id")
+			if fmt.Sprint(outcomes) != "[canceled canceled not_found]" {
+				c.fail("observed as %v", outcomes)
+			}
+		}),
+		that("MutateGivesUpAfterItsAttempts", "R72 R19", func(c *C) {
+			// Another writes between each read and write.
+			c.start()
+			b := &between{ModelExpirySupport: c.b, before: func(op string) {
+				if op == "Write" {
+					c.writes(c.rec("a", `{"n":1}`, time.Hour), model.Live)(c.b)
+				}
+			}}
+			s := storeOn[doc](c, b, &expiry.StoreOptions{Attempts: 4})
+			tries := 0
+			_, err := s.Mutate(c.ctx(), "a", func(d *doc) error { tries++; d.N++; return nil }, nil)
+			c.is(err, model.ErrConflict, "mutate beside one who always wins")
+			if tries != 4 {
+				c.fail("%d attempts, want 4", tries)
+			}
+		}),
+		that("MutateOfWhatIsDeletedMeanwhileIsNotFound", "R4 R72", func(c *C) {
+			c.start()
+			once := false
+			s := storeOn[doc](c, &between{ModelExpirySupport: c.b, before: func(op string) {
+				if op == "Write" && !once {
+					once = true
+					c.deletes(c.b)
+				}
+			}}, nil)
+			_, err := s.Mutate(c.ctx(), "a", func(d *doc) error { d.N++; return nil }, nil)
+			c.is(err, model.ErrNotFound, "mutate of a record that another deletes")
+			c.gone("a")
+		}),
+		that("PartialUpdateThatChangesNothingWritesNothing", "R73 R74", func(c *C) {
+			r, _ := c.start()
+			it, err := storeOf[doc](c, nil).UpdatePartial(c.ctx(), "a", map[string]any{"n": 1}, nil)
+			c.ok(err, "partial update to what is there")
+			if it.Revision != r.Rev {
+				c.fail("the revision moved from %v to %v", r.Rev, it.Revision)
+			}
+			c.holds(r)
+		}),
+		that("PartialUpdateKeepsExpiryAndLabels", "R70 R74", func(c *C) {
+			r := c.put(c.labelled("a", `{"n":1}`, "ann", time.Hour))
+			c.advance(time.Minute)
+			it, err := storeOf[doc](c, &expiry.StoreOptions{TTL: time.Second}).UpdatePartial(c.ctx(), "a", map[string]any{"n": 2}, nil)
+			c.ok(err, "partial update")
+			if !it.ExpiresAt.Equal(r.ExpiresAt) || it.Labels["principal"] != "ann" {
+				c.fail("expires at %v with labels %v", it.ExpiresAt, it.Labels)
+			}
+			c.ids(c.bearers("ann"), "a")
+		}),
+		that("TakeOfWhatChangesMeanwhileTakesNothing", "R71 R39", func(c *C) {
+			c.start()
+			theirs := c.rec("a", `{"n":2}`, time.Hour)
+			s := storeOn[doc](c, &between{ModelExpirySupport: c.b, before: func(op string) {
+				if op == "Delete" {
+					c.writes(theirs, model.Live)(c.b)
+				}
+			}}, nil)
+			_, err := s.Take(c.ctx(), "a")
+			c.is(err, model.ErrConflict, "take of a record that another changes")
+			c.holds(theirs)
+		}),
+		that("ManyOfMoreThanABatch", "R80 R81", func(c *C) {
+			const n = 1100
+			s := storeOf[doc](c, nil)
+			ops := make([]expiry.Op[doc], n)
+			ids := make([]string, n)
+			for i := range ops {
+				ids[i] = fmt.Sprint(i)
+				ops[i] = expiry.Op[doc]{Kind: expiry.OpCreate, ID: ids[i], Value: doc{N: i}}
+			}
+			ops[700].ID = "" // one that fails among them
+			res, err := s.Bulk(c.ctx(), ops)
+			c.ok(err, "bulk")
+			c.is(res.Results[700].Err, model.ErrInvalid, "the operation without an id")
+			if res.Created != n-1 {
+				c.fail("%d created, want %d", res.Created, n-1)
+			}
+			revs := map[model.Revision]bool{}
+			for _, r := range res.Results {
+				revs[r.Item.Revision] = true
+			}
+			if len(revs) != n { // the zero one too
+				c.fail("%d revisions for %d records", len(revs)-1, n-1)
+			}
+			got, err := s.GetMany(c.ctx(), ids)
+			c.ok(err, "GetMany")
+			for i, r := range got {
+				if i == 700 {
+					c.is(r.Err, model.ErrNotFound, "the one that was not created")
+					continue
+				}
+				c.ok(r.Err, "answer %d", i)
+				if r.Item.Value.N != i || r.Item.Revision != res.Results[i].Item.Revision {
+					c.fail("answer %d is %v", i, r.Item)
+				}
+			}
+		}),
+		thatLabels("DeleteByLabelGivesUpAfterItsRounds", "R78 R79", func(c *C) {
+			// Another creates one with the label before each listing.
+			n := 0
+			s := storeOn[doc](c, &between{ModelExpirySupport: c.b, before: func(op string) {
+				if op == "Page" {
+					n++
+					c.put(c.labelled(fmt.Sprint("id", n), "{}", "ann", time.Hour))
+				}
+			}}, &expiry.StoreOptions{Attempts: 3})
+			removed, err := s.DeleteByLabel(c.ctx(), "principal", "ann")
+			c.is(err, model.ErrConflict, "DeleteByLabel beside one who always creates")
+			left := len(c.bearers("ann"))
+			if removed+left != n {
+				c.fail("%d removed and %d left of %d", removed, left, n)
+			}
+		}),
+		thatLabels("DeleteByLabelSparesWhatMovedAway", "R78 R79 R39", func(c *C) {
+			c.fill(3, "ann", time.Hour)
+			moved := c.labelled("r0001", "{}", "bob", time.Hour)
+			once := false
+			s := storeOn[doc](c, &between{ModelExpirySupport: c.b, before: func(op string) {
+				if op == "Delete" && !once {
+					once = true
+					_, err := c.write(moved, model.Live, model.Record{})
+					c.ok(err, "update to another label")
+				}
+			}}, nil)
+			n, err := s.DeleteByLabel(c.ctx(), "principal", "ann")
+			c.ok(err, "DeleteByLabel")
+			// It may have been the very one that was to be deleted first.
+			if n != 2 {
+				c.fail("%d removed, want 2", n)
+			}
+			c.holds(moved)
+			c.ids(c.bearers("ann"))
+		}),
+		thatLabels("ReindexMeetsWritersAndDeletes", "R83 R4", func(c *C) {
+			s := storeOf[doc](c, nil)
+			for i := range 6 {
+				_, err := s.Create(c.ctx(), fmt.Sprint(i), doc{Name: "old", N: i}, nil)
+				c.ok(err, "create")
+			}
+			// Once all were read, some are deleted and some get another value.
+			once := false
+			b := &between{ModelExpirySupport: c.b, before: func(op string) {
+				if once || op != "Write" && op != "WriteMany" {
+					return
+				}
+				once = true
+				for _, id := range []string{"0", "3"} {
+					c.del(id)
+				}
+				for _, id := range []string{"1", "2"} {
+					_, err := c.write(c.rec(id, `{"name":"new"}`, time.Hour), model.Live, model.Record{})
+					c.ok(err, "update")
+				}
+			}}
+			n, err := storeOn[doc](c, b, nil).Reindex(c.ctx(), func(it expiry.Item[doc]) map[string]string {
+				return map[string]string{"principal": it.Value.Name}
+			})
+			c.ok(err, "Reindex")
+			if n != 4 {
+				c.fail("%d changed, want the 4 that are left", n)
+			}
+			c.gone("0")
+			c.gone("3")
+			c.ids(c.bearers("old"), "4", "5")
+			c.ids(c.bearers("new"), "1", "2")
+			for _, id := range []string{"1", "2"} {
+				if got := c.get(id); string(got.Value) != `{"name":"new"}` || !got.ExpiresAt.Equal(c.in(time.Hour)) {
+					c.fail("%q was reindexed to %s until %v", id, got.Value, got.ExpiresAt)
+				}
+			}
+		}),
+		thatSweeps("SweeperRepeatsUntilNothingIsLeft", "R84 R51", func(c *C) {
+			s := storeOf[doc](c, &expiry.StoreOptions{TTL: time.Minute})
+			for i := range 25 {
+				_, err := s.Create(c.ctx(), fmt.Sprint(i), doc{}, nil)
+				c.ok(err, "create")
+			}
+			live := c.put(c.rec("live", "{}", time.Hour))
+			c.advance(2 * time.Minute) // the grace is a minute
+			sweeper, err := expiry.NewSweeper(s, &expiry.SweeperOptions{Limit: 4})
+			c.ok(err, "NewSweeper")
+			swept, err := sweeper.Sweep(c.ctx())
+			c.ok(err, "sweep")
+			if total := sweeper.Total(); swept.Removed != 25 || total.Removed != 25 {
+				c.fail("%d swept, %d in all, want 25", swept.Removed, total.Removed)
+			}
+			c.holds(live)
+		}),
+	)
+}

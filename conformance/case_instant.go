@@ -1,0 +1,175 @@
+package conformance
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+func instantCases() []Case {
+	return group("Expiry",
+		that("LivesToTheLastMillisecond", "R2", func(c *C) {
+			r := c.put(c.rec("a", "1", time.Minute))
+			c.advance(time.Minute - time.Millisecond)
+			c.holds(r)
+			next := c.rec("a", "2", 0)
+			next.ExpiresAt = r.ExpiresAt
+			_, err := c.write(next, model.Match, r)
+			c.ok(err, "compare-and-set in the last millisecond")
+			c.holds(next)
+		}),
+		that("IsGoneFromTheInstant", "R2", func(c *C) {
+			c.put(c.rec("a", "1", time.Minute))
+			c.advance(time.Minute)
+			c.gone("a")
+			c.advance(time.Hour)
+			c.gone("a")
+		}),
+		that("OfOneMillisecond", "R2", func(c *C) {
+			r := c.put(c.rec("a", "1", time.Millisecond))
+			c.holds(r)
+			c.advance(time.Millisecond)
+			c.gone("a")
+		}),
+		that("OfDecades", "R2 R13", func(c *C) {
+			r := c.put(c.rec("a", "1", 80*365*24*time.Hour))
+			c.holds(r)
+			c.advance(80*365*24*time.Hour - time.Millisecond)
+			c.holds(r)
+			c.advance(time.Millisecond)
+			c.gone("a")
+		}),
+		that("KeepsTheMillisecond", "R13", func(c *C) {
+			for i := range 10 {
+				c.holds(c.put(c.rec(fmt.Sprint(i), "1", time.Hour+time.Duration(i*111)*time.Millisecond)))
+			}
+		}),
+		that("IsByTheCallersClock", "R2", func(c *C) {
+			c.put(c.rec("a", "1", time.Minute))
+			fast := c.in(time.Hour)
+			_, err := c.b.Get(c.ctx(), fast, "a")
+			c.is(err, model.ErrNotFound, "get by a fast clock")
+			c.get("a")
+		}),
+		that("ShortenedByAnUpdateHolds", "R25 R2", func(c *C) {
+			c.put(c.rec("a", "1", time.Hour))
+			_, err := c.write(c.rec("a", "2", time.Second), model.Live, model.Record{})
+			c.ok(err, "update")
+			c.advance(time.Second)
+			c.gone("a")
+		}),
+		that("LengthenedByAnUpdateHolds", "R25 R2", func(c *C) {
+			c.put(c.rec("a", "1", time.Second))
+			r := c.rec("a", "2", time.Hour)
+			_, err := c.write(r, model.Live, model.Record{})
+			c.ok(err, "update")
+			c.advance(time.Minute)
+			c.holds(r)
+		}),
+		thatPages("HidesFromListings", "R2 R42", func(c *C) {
+			c.put(c.labelled("a", "1", "ann", time.Minute))
+			c.put(c.labelled("b", "1", "ann", time.Hour))
+			c.put(c.labelled("c", "1", "ann", 0))
+			c.advance(time.Minute - time.Millisecond)
+			c.ids(c.list(expiry.Query{}), "a", "b", "c")
+			c.advance(time.Millisecond)
+			c.ids(c.list(expiry.Query{}), "b", "c")
+			c.ids(c.bearers("ann"), "b", "c")
+		}),
+		that("EveryCallSeesTheRecordInItsLastMillisecond", "R2 R77 R87", func(c *C) {
+			put := func(id string) model.Record { return c.put(c.labelled(id, "0", "ann", time.Minute)) }
+			for _, id := range []string{"get", "update", "touch", "delete", "upsert"} {
+				put(id)
+			}
+			compared, taken := put("compare"), put("delete at")
+			c.advance(time.Minute - time.Millisecond)
+			c.get("get")
+			if out := expiry.GetMany(c.ctx(), c.b, c.now, []string{"get"}); out[0].Err != nil {
+				c.fail("GetMany: %v", out[0].Err)
+			}
+			_, err := c.write(c.rec("get", "1", time.Hour), model.Absent, model.Record{})
+			c.is(err, model.ErrExists, "create")
+			c.ids(c.list(expiry.Query{}), "get", "update", "touch", "delete", "upsert", "compare", "delete at")
+			c.ids(c.bearers("ann"), "get", "update", "touch", "delete", "upsert", "compare", "delete at")
+			for _, label := range []string{"", "principal"} {
+				value := map[string]string{"principal": "ann"}[label]
+				n, err := expiry.Count(c.ctx(), c.b, c.now, label, value)
+				c.ok(err, "count")
+				if n != 7 {
+					c.fail("counted %d under %q, want 7", n, value)
+				}
+			}
+			if n := c.sweep(10); n != 0 {
+				c.fail("%d removed by a sweep", n)
+			}
+			_, err = c.write(c.rec("update", "1", time.Hour), model.Live, model.Record{})
+			c.ok(err, "update")
+			_, err = c.write(c.rec("compare", "1", time.Hour), model.Match, compared)
+			c.ok(err, "compare-and-set")
+			_, err = c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: "touch", Mode: expiry.Extend, ExpiresAt: c.in(time.Hour)})
+			c.ok(err, "touch")
+			c.del("delete")
+			c.ok(c.b.Delete(c.ctx(), c.now, "delete at", model.Match, taken), "delete at the revision")
+		}),
+		that("NoCallSeesTheRecordFromTheInstantOn", "R2 R4 R14 R77 R87", func(c *C) {
+			old := c.put(c.labelled("a", "0", "ann", time.Minute))
+			c.put(c.labelled("b", "0", "ann", time.Minute))
+			c.advance(time.Minute)
+			if out := expiry.GetMany(c.ctx(), c.b, c.now, []string{"a", "b"}); out[0].Err == nil || out[1].Err == nil {
+				c.fail("GetMany found what has expired")
+			}
+			c.ids(c.list(expiry.Query{}))
+			c.ids(c.list(expiry.Query{KeysOnly: true}))
+			c.ids(c.bearers("ann"))
+			for _, label := range []string{"", "principal"} {
+				value := map[string]string{"principal": "ann"}[label]
+				n, err := expiry.Count(c.ctx(), c.b, c.now, label, value)
+				c.ok(err, "count")
+				if n != 0 {
+					c.fail("counted %d under %q", n, value)
+				}
+			}
+			update := expiry.BatchOp{Write: &expiry.Write{Record: c.rec("a", "1", time.Hour), Cond: model.Live}}
+			remove := expiry.BatchOp{Delete: &expiry.Delete{ID: "b", Cond: model.Live}}
+			for i, o := range expiry.WriteMany(c.ctx(), c.b, c.now, []expiry.BatchOp{update, remove}) {
+				c.is(o.Err, model.ErrNotFound, "operation %d of a batch", i)
+			}
+			s := storeOf[any](c, nil)
+			_, err := s.Mutate(c.ctx(), "a", func(*any) error { return nil }, nil)
+			c.is(err, model.ErrNotFound, "mutate")
+			_, err = s.UpdatePartial(c.ctx(), "a", map[string]any{"n": 1}, nil)
+			c.is(err, model.ErrNotFound, "partial update")
+			_, err = s.Update(c.ctx(), "a", 1, &expiry.WriteOptions{If: expiry.AtRevision(old.Rev)})
+			c.is(err, model.ErrNotFound, "update at the revision")
+			n, err := s.DeleteByLabel(c.ctx(), "principal", "ann")
+			c.ok(err, "DeleteByLabel")
+			if n != 0 {
+				c.fail("DeleteByLabel counted %d", n)
+			}
+			c.gone("a")
+			if n := c.sweep(10); n != 2 {
+				c.fail("%d removed by a sweep, want 2", n)
+			}
+		}),
+		that("OfAFastClocksCallsLeavesTheRecord", "R2", func(c *C) {
+			// A node whose clock is ahead sees no record; unless it creates one
+			// anew, it leaves what is there to the others.
+			r := c.put(c.labelled("a", "0", "ann", time.Minute))
+			slow := c.now
+			c.advance(time.Hour)
+			_, err := c.write(c.rec("a", "1", time.Hour), model.Live, model.Record{})
+			c.is(err, model.ErrNotFound, "update by a fast clock")
+			_, err = c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", Mode: expiry.Clear, Prev: r})
+			c.is(err, model.ErrNotFound, "touch by a fast clock")
+			c.is(c.b.Delete(c.ctx(), c.now, "a", model.Match, r), model.ErrNotFound, "delete by a fast clock")
+			c.ids(c.list(expiry.Query{}))
+			c.ids(c.bearers("ann"))
+			c.now = slow
+			c.holds(r)
+			c.ids(c.list(expiry.Query{}), "a")
+			c.ids(c.bearers("ann"), "a")
+		}),
+	)
+}

@@ -1,0 +1,175 @@
+package conformance
+
+import (
+	"bytes"
+	"context"
+	"runtime/pprof"
+	"strings"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// leakLabel marks the goroutines of a case: each inherits the labels of the
+// one that started it, so that what others do in the process is told apart.
+const leakLabel = "sojourn.conformance.leak"
+
+// leftOver is the stacks of the goroutines under that mark.
+func leftOver(mark string) []string {
+	var b bytes.Buffer
+	if p := pprof.Lookup("goroutine"); p != nil {
+		_ = p.WriteTo(&b, 1) // to memory
+	}
+	var out []string
+	for stack := range strings.SplitSeq(b.String(), "\n\n") {
+		if !strings.Contains(stack, mark) {
+			continue
+		}
+		// Idle connections of an HTTP client are the client's, which the
+		// backend did not make.
+		if strings.Contains(stack, "net/http.(*persistConn).") || strings.Contains(stack, "net/http.(*http2ClientConn).") {
+			continue
+		}
+		out = append(out, stack)
+	}
+	return out
+}
+
+// cycle opens a backend, uses it and closes it, all under a mark, and returns
+// what goroutines are left once they had time to end.
+func (c *C) cycle(use func(*C)) []string {
+	c.Helper()
+	mark := freshName()
+	pprof.Do(c.ctx(), pprof.Labels(leakLabel, mark), func(context.Context) {
+		s := &scope{TB: c.TB}
+		defer s.end()
+		in := &C{TB: s, h: c.h, cs: c.cs, name: freshName(), now: c.now}
+		in.b = in.node(in.name)
+		use(in)
+	})
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	wait := c.h.leakWait
+	if wait == 0 {
+		wait = 10 * time.Second
+	}
+	deadline := time.NewTimer(wait)
+	defer deadline.Stop()
+	for {
+		left := leftOver(mark)
+		if len(left) == 0 {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			return left
+		}
+	}
+}
+
+// noLeak runs cycles. What only the first one leaves behind belongs to what
+// the harness shares among all: a pool of connections, for instance. A leak
+// shows in every cycle.
+func noLeak(c *C, use func(*C)) {
+	c.Helper()
+	for tries := 1; ; tries++ {
+		left := c.cycle(use)
+		switch {
+		case len(left) == 0:
+			return
+		case tries == 3:
+			c.fail("every use of the backend leaves goroutines behind; the last one these:\n%s", strings.Join(left, "\n\n"))
+		}
+	}
+}
+
+func leakCases() []Case {
+	return alone(group("Leak",
+		that("NoGoroutineOutlivesClose", "R58", func(c *C) {
+			noLeak(c, func(c *C) {
+				for i, err := range c.together(4, func(who int) error {
+					id := string(rune('a' + who))
+					r := c.labelled(id, "v", "ann", time.Minute)
+					if _, err := c.write(r, model.Absent, model.Record{}); err != nil {
+						return err
+					}
+					if _, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: id, Mode: expiry.Clear, Prev: r}); err != nil {
+						return err
+					}
+					if _, err := c.b.Page(c.ctx(), c.now, expiry.Query{Label: "principal", Value: "ann", Limit: 2}); err != nil {
+						return err
+					}
+					for _, o := range expiry.GetMany(c.ctx(), c.b, c.now, []string{id}) {
+						if o.Err != nil {
+							return o.Err
+						}
+					}
+					return c.b.Delete(c.ctx(), c.now, id, model.Live, model.Record{})
+				}) {
+					c.ok(err, "goroutine %d", i)
+				}
+				c.fill(20, "ann", time.Minute)
+				c.now = c.in(time.Minute)
+				c.sweep(7)
+				c.ok(c.b.Close(), "close")
+			})
+		}),
+		that("NoGoroutineOutlivesACanceledCall", "R58 R9 R10", func(c *C) {
+			noLeak(c, func(c *C) {
+				r := c.put(c.rec("a", "v", time.Hour))
+				for range 4 {
+					for _, w := range everyWrite(c, r) {
+						ctx, cancel := context.WithCancel(c.ctx())
+						done := make(chan struct{})
+						go func() {
+							defer close(done)
+							_ = w.do(ctx, c.b) // any outcome will do
+						}()
+						cancel()
+						<-done
+					}
+				}
+				ctx, cancel := context.WithCancel(c.ctx())
+				cancel()
+				_, err := c.b.Page(ctx, c.now, expiry.Query{Limit: 1})
+				if err == nil {
+					c.fail("a page under a context that had ended")
+				}
+				c.ok(c.b.Close(), "close")
+			})
+		}),
+		that("NoGoroutineOutlivesASweeper", "R58 R59", func(c *C) {
+			noLeak(c, func(c *C) {
+				swept := make(chan struct{}, 1)
+				sweeper, err := expiry.NewSweeper(storeOf[any](c, nil), &expiry.SweeperOptions{
+					Interval: time.Millisecond,
+					OnSwept: func(expiry.Swept, error) {
+						select {
+						case swept <- struct{}{}:
+						default:
+						}
+					},
+				})
+				c.ok(err, "NewSweeper")
+				done := make(chan error, 1)
+				go func() { done <- sweeper.Run(c.ctx()) }()
+				<-swept
+				c.ok(c.b.Close(), "close under a sweeper")
+				c.ok(sweeper.Close(), "close of the sweeper")
+				c.ok(<-done, "Run")
+			})
+		}),
+		thatLoses("NoGoroutineOutlivesALostAnswer", "R58 R11", func(c *C) {
+			noLeak(c, func(c *C) {
+				for i := range 3 {
+					c.h.LoseNext(c.TB, c.b)
+					_, err := c.write(c.rec(string(rune('a'+i)), "v", time.Hour), model.Absent, model.Record{})
+					c.is(err, model.ErrUnknown, "create with a lost answer")
+				}
+				c.ok(c.b.Close(), "close")
+			})
+		}),
+	))
+}

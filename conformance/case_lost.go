@@ -1,0 +1,292 @@
+package conformance
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+func lostCases() []Case {
+	return group("Lost",
+		thatLoses("WriteIsUnknown", "R11", func(c *C) {
+			old := c.put(c.rec("a", "1", time.Hour))
+			lose := func() { c.Helper(); c.h.LoseNext(c.TB, c.b) }
+			lose()
+			_, err := c.write(c.rec("b", "1", time.Hour), model.Absent, model.Record{})
+			c.is(err, model.ErrUnknown, "create")
+			lose()
+			_, err = c.write(c.rec("a", "2", time.Hour), model.Match, old)
+			c.is(err, model.ErrUnknown, "compare-and-set")
+			lose()
+			_, err = c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", Mode: expiry.Set, ExpiresAt: c.in(2 * time.Hour)})
+			c.is(err, model.ErrUnknown, "touch")
+			lose()
+			c.is(c.b.Delete(c.ctx(), c.now, "a", model.Live, model.Record{}), model.ErrUnknown, "delete")
+		}),
+		thatLoses("CreateIsRecognised", "R67 R12", func(c *C) {
+			s := storeOf[doc](c, nil)
+			c.h.LoseNext(c.TB, c.b)
+			it, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
+			c.ok(err, "create with a lost answer")
+			if got := c.get("a"); got.Rev != it.Revision {
+				c.fail("revision %v is stored, %v was answered", got.Rev, it.Revision)
+			}
+		}),
+		thatLoses("UpdateIsRecognised", "R67 R12", func(c *C) {
+			s := storeOf[doc](c, nil)
+			_, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
+			c.ok(err, "create")
+			c.h.LoseNext(c.TB, c.b)
+			it, err := s.Update(c.ctx(), "a", doc{N: 2}, nil)
+			c.ok(err, "update with a lost answer")
+			if got := c.get("a"); got.Rev != it.Revision {
+				c.fail("revision %v is stored, %v was answered", got.Rev, it.Revision)
+			}
+		}),
+		thatLoses("CompareAndSetIsRecognised", "R67 R12", func(c *C) {
+			s := storeOf[doc](c, nil)
+			it, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
+			c.ok(err, "create")
+			c.h.LoseNext(c.TB, c.b)
+			it, err = s.Update(c.ctx(), "a", doc{N: 2}, &expiry.WriteOptions{If: it.Version()})
+			c.ok(err, "compare-and-set with a lost answer")
+			if got := c.get("a"); got.Rev != it.Revision {
+				c.fail("revision %v is stored, %v was answered", got.Rev, it.Revision)
+			}
+		}),
+		thatLoses("TouchIsRecognised", "R67", func(c *C) {
+			s := storeOf[doc](c, nil)
+			_, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
+			c.ok(err, "create")
+			c.h.LoseNext(c.TB, c.b)
+			it, err := s.Touch(c.ctx(), "a", expiry.At(c.in(time.Hour)), nil)
+			c.ok(err, "touch with a lost answer")
+			if !it.ExpiresAt.Equal(c.in(time.Hour)) {
+				c.fail("the answer is %v", it.ExpiresAt)
+			}
+		}),
+		thatLoses("MutateAppliesOnce", "R67 R72", func(c *C) {
+			s := storeOf[doc](c, nil)
+			_, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
+			c.ok(err, "create")
+			armed := false
+			it, err := s.Mutate(c.ctx(), "a", func(d *doc) error {
+				if !armed {
+					armed = true
+					c.h.LoseNext(c.TB, c.b)
+				}
+				d.N++
+				return nil
+			}, nil)
+			c.ok(err, "mutate with a lost answer")
+			if it.Value.N != 2 {
+				c.fail("answered %d, want 2", it.Value.N)
+			}
+			got, err := s.Get(c.ctx(), "a")
+			c.ok(err, "get")
+			if got.Value.N != 2 {
+				c.fail("stored %d, want 2", got.Value.N)
+			}
+		}),
+		thatLoses("DeleteIsUnknownAndNothingRevives", "R11 R4", func(c *C) {
+			s := storeOf[doc](c, nil)
+			_, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
+			c.ok(err, "create")
+			c.h.LoseNext(c.TB, c.b)
+			c.is(s.Delete(c.ctx(), "a", nil), model.ErrUnknown, "delete with a lost answer")
+			c.gone("a")
+		}),
+		thatLoses("WriteOfEveryKindIsUnknownAndWasApplied", "R11 R12", func(c *C) {
+			// A write that is sent again finds its own first sending, and says
+			// that the record exists, has changed or is not there.
+			for k := range everyWrite(c, model.Record{}) {
+				r := c.put(c.rec(fmt.Sprint("id", k), "before", time.Hour))
+				w := everyWrite(c, r)[k]
+				c.h.LoseNext(c.TB, c.b)
+				c.is(w.do(c.ctx(), c.b), model.ErrUnknown, "%s with a lost answer", w.name)
+				if w.after.Rev.IsZero() {
+					c.gone(w.after.ID)
+					continue
+				}
+				c.holds(w.after)
+			}
+		}),
+		thatLoses("AnswerToAFailedConditionChangesNothing", "R11 R28", func(c *C) {
+			// The answer that was lost may be that of a read that comes before
+			// the write: then the condition's own error is the truth.
+			cur := c.put(c.rec("a", "1", time.Hour))
+			other := cur
+			other.Rev = model.NewRevision()
+			for what, f := range map[string]struct {
+				truth error
+				do    func() error
+			}{
+				"create over a live record": {model.ErrExists, func() error {
+					_, err := c.write(c.rec("a", "2", time.Hour), model.Absent, model.Record{})
+					return err
+				}},
+				"compare-and-set at another revision": {model.ErrConflict, func() error {
+					_, err := c.write(c.rec("a", "2", time.Hour), model.Match, other)
+					return err
+				}},
+				"delete at another revision": {model.ErrConflict, func() error {
+					return c.b.Delete(c.ctx(), c.now, "a", model.Match, other)
+				}},
+			} {
+				c.h.LoseNext(c.TB, c.b)
+				if err := f.do(); !errors.Is(err, model.ErrUnknown) {
+					c.is(err, f.truth, "%s with a lost answer", what)
+				}
+				c.holds(cur)
+			}
+		}),
+		thatLoses("ReadIsUnavailableOrAnsweredNeverWrong", "R11 R1", func(c *C) {
+			r := c.put(c.labelled("a", "1", "ann", time.Hour))
+			lose := func() { c.Helper(); c.h.LoseNext(c.TB, c.b) }
+			lawful := func(err error, what string) bool {
+				c.Helper()
+				if err != nil {
+					c.is(err, model.ErrUnavailable, "%s with a lost answer", what)
+					if errors.Is(err, model.ErrUnknown) {
+						c.fail("%s: a read has no outcome to be unknown: %v", what, err)
+					}
+				}
+				return err == nil
+			}
+			lose()
+			if got, err := c.b.Get(c.ctx(), c.now, "a"); lawful(err, "get") {
+				c.sameHead(got, r)
+			}
+			lose()
+			if out := expiry.GetMany(c.ctx(), c.b, c.now, []string{"a"}); lawful(out[0].Err, "GetMany") {
+				c.sameHead(out[0].Record, r)
+			}
+			for _, q := range []expiry.Query{{Limit: 5}, {Label: "principal", Value: "ann", Limit: 5}} {
+				lose()
+				if p, err := c.b.Page(c.ctx(), c.now, q); lawful(err, "page") && len(p.Records) == 0 && p.Next == "" {
+					c.fail("a listing whose answer was lost is empty")
+				}
+				lose()
+				if n, err := expiry.Count(c.ctx(), c.b, c.now, q.Label, q.Value); lawful(err, "count") && n != 1 {
+					c.fail("a count whose answer was lost is %d", n)
+				}
+			}
+		}),
+		thatLoses("SweepCountsItUnknownBesideTheOthers", "R56 R11 R52", func(c *C) {
+			c.put(c.rec("a", "1", time.Minute))
+			c.put(c.rec("live", "1", time.Hour))
+			c.advance(time.Minute)
+			s, err := c.b.DeleteExpired(c.ctx(), c.now, 10, func(model.Record) error {
+				// After the announcement comes the removal.
+				c.h.LoseNext(c.TB, c.b)
+				return nil
+			})
+			c.is(err, model.ErrUnknown, "sweep with a lost answer")
+			if s.Removed != 0 || s.Unknown != 1 {
+				c.fail("%d removed and %d unknown, want one unknown", s.Removed, s.Unknown)
+			}
+			if n := c.sweep(10); n != 0 {
+				c.fail("%d removed again by the next sweep", n)
+			}
+			c.get("live")
+		}),
+		thatLoses("SweepOfManyAddsUpToWhatWasDue", "R56 R52", func(c *C) {
+			c.fill(60, "ann", time.Minute)
+			c.advance(time.Minute)
+			announced := 0
+			s, err := c.b.DeleteExpired(c.ctx(), c.now, 100, func(model.Record) error {
+				if announced++; announced == 30 {
+					c.h.LoseNext(c.TB, c.b)
+				}
+				return nil
+			})
+			if err != nil && !errors.Is(err, model.ErrUnknown) {
+				c.is(err, model.ErrUnavailable, "sweep with a lost answer to a read")
+			}
+			if errors.Is(err, model.ErrUnknown) != (s.Unknown > 0) {
+				c.fail("%d unknown beside the error %v", s.Unknown, err)
+			}
+			// Of the unknown ones any number was removed.
+			rest := c.sweep(100)
+			if sum := s.Removed + rest; sum > 60 || sum+s.Unknown < 60 {
+				c.fail("%d removed and %d unknown by the sweep, %d by the next; want 60 in all", s.Removed, s.Unknown, rest)
+			}
+			c.ids(c.bearers("ann"))
+		}),
+		thatLoses("SweepersTotalHasTheUnknownBesideTheRemoved", "R56 R84", func(c *C) {
+			s := storeOf[doc](c, &expiry.StoreOptions{Grace: -1, TTL: time.Minute})
+			_, err := s.Create(c.ctx(), "a", doc{}, nil)
+			c.ok(err, "create")
+			c.advance(time.Minute)
+			sweeper, err := expiry.NewSweeper(s, &expiry.SweeperOptions{Each: func(model.Record) error {
+				c.h.LoseNext(c.TB, c.b)
+				return nil
+			}})
+			c.ok(err, "NewSweeper")
+			_, err = sweeper.Sweep(c.ctx())
+			c.is(err, model.ErrUnknown, "sweep with a lost answer")
+			if got := sweeper.Total(); got.Unknown != 1 || got.Removed != 0 {
+				c.fail("the sweeper counts %d removed and %d unknown, want one unknown", got.Removed, got.Unknown)
+			}
+		}),
+		thatLoses("BatchIsUnknownItemByItem", "R89 R88 R11", func(c *C) {
+			old := c.put(c.rec("old", "1", time.Hour))
+			created, compared := c.rec("new", "2", time.Hour), c.rec("old", "2", time.Hour)
+			doomed := c.put(c.rec("doomed", "1", time.Hour))
+			c.h.LoseNext(c.TB, c.b)
+			out := expiry.WriteMany(c.ctx(), c.b, c.now, []expiry.BatchOp{
+				{Write: &expiry.Write{Record: created, Cond: model.Absent}},
+				{Write: &expiry.Write{Record: compared, Cond: model.Match, Prev: old}},
+				{Delete: &expiry.Delete{ID: "doomed", Cond: model.Match, Prev: doomed}},
+			})
+			unknown := 0
+			for i, o := range out {
+				if o.Err != nil {
+					c.is(o.Err, model.ErrUnknown, "operation %d", i)
+					unknown++
+				}
+			}
+			if unknown == 0 {
+				c.fail("an answer was lost and no operation is unknown")
+			}
+			// Whatever the errors say, a lost answer undoes nothing.
+			c.holds(created)
+			c.holds(compared)
+			c.gone("doomed")
+		}),
+		thatLoses("DeleteByLabelIsUnknownAndCountsTheRest", "R79 R67", func(c *C) {
+			c.fill(6, "ann", time.Hour)
+			s := storeOn[doc](c, &between{ModelExpirySupport: c.b, before: func(op string) {
+				if op == "Delete" {
+					c.h.LoseNext(c.TB, c.b)
+				}
+			}}, nil)
+			n, err := s.DeleteByLabel(c.ctx(), "principal", "ann")
+			c.is(err, model.ErrUnknown, "DeleteByLabel with a lost answer")
+			if n != 0 {
+				c.fail("%d counted as removed, the first answer was lost", n)
+			}
+			if got := c.bearers("ann"); len(got) != 5 {
+				c.fail("%d of 6 are left, want 5", len(got))
+			}
+		}),
+		thatLoses("TakeIsUnknownAndGivesNothing", "R71 R67", func(c *C) {
+			s := storeOn[doc](c, &between{ModelExpirySupport: c.b, before: func(op string) {
+				if op == "Delete" {
+					c.h.LoseNext(c.TB, c.b)
+				}
+			}}, nil)
+			_, err := s.Create(c.ctx(), "a", doc{N: 7}, nil)
+			c.ok(err, "create")
+			it, err := s.Take(c.ctx(), "a")
+			c.is(err, model.ErrUnknown, "take with a lost answer")
+			if it.Value.N != 0 || it.ID != "" {
+				c.fail("a take whose answer was lost gave %v", it)
+			}
+			c.gone("a")
+		}),
+	)
+}

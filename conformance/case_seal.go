@@ -1,0 +1,143 @@
+package conformance
+
+import (
+	"bytes"
+	"strings"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// ring is a keyring of keys with made-up secrets, the first one active.
+func (c *C) ring(ids ...string) *expiry.Keyring {
+	c.Helper()
+	keys := make([]expiry.Key, len(ids))
+	for i, id := range ids {
+		keys[i] = expiry.Key{ID: id, Secret: bytes.Repeat([]byte{id[0]}, 32)}
+	}
+	k, err := expiry.NewKeyring(keys[0], keys[1:]...)
+	c.ok(err, "NewKeyring")
+	return k
+}
+
+func sealCases() []Case {
+	const secret = "hunter2-secret"
+	return group("Seal",
+		that("IsOpenedAsItWasClosedAndStoredWithoutTheValue", "R63 R13 R62", func(c *C) {
+			s := storeOf[doc](c, &expiry.StoreOptions{Seal: c.ring("a"), TTL: time.Hour})
+			labels := &expiry.WriteOptions{Labels: map[string]string{"principal": "ann"}}
+			_, err := s.Create(c.ctx(), "a", doc{Name: secret, N: 1}, labels)
+			c.ok(err, "create")
+			_, err = s.Mutate(c.ctx(), "a", func(d *doc) error { d.N++; return nil }, nil)
+			c.ok(err, "mutate")
+			_, err = s.UpdatePartial(c.ctx(), "a", map[string]any{"n": 3}, nil)
+			c.ok(err, "partial update")
+			got, err := s.Get(c.ctx(), "a")
+			c.ok(err, "get")
+			if got.Value != (doc{secret, 3}) || got.Labels["principal"] != "ann" {
+				c.fail("opened as %v with labels %v", got.Value, got.Labels)
+			}
+			n := 0
+			for it, err := range s.All(c.ctx(), &expiry.ListOptions{Label: "principal", Value: "ann"}) {
+				c.ok(err, "list")
+				if n++; it.Value != got.Value {
+					c.fail("listed as %v", it.Value)
+				}
+			}
+			if raw := c.get("a"); n != 1 || strings.Contains(string(raw.Value), secret) {
+				c.fail("%d listed; stored as %q", n, clip(raw.Value))
+			}
+		}),
+		that("OfAnotherKeyIsCorrupt", "R64 R62", func(c *C) {
+			_, err := storeOf[doc](c, &expiry.StoreOptions{Seal: c.ring("a")}).Create(c.ctx(), "a", doc{Name: secret}, nil)
+			c.ok(err, "create")
+			for what, opts := range map[string]*expiry.StoreOptions{
+				"another key": {Seal: c.ring("b")}, "another secret under the key's id": {Seal: c.forged()}, "no key": nil,
+			} {
+				s := storeOf[doc](c, opts)
+				_, get := s.Get(c.ctx(), "a")
+				c.is(get, model.ErrCorrupt, "get with %s", what)
+				_, mutate := s.Mutate(c.ctx(), "a", func(*doc) error { return nil }, nil)
+				c.is(mutate, model.ErrCorrupt, "mutate with %s", what)
+				_, take := s.Take(c.ctx(), "a")
+				c.is(take, model.ErrCorrupt, "take with %s", what)
+				for _, err := range []error{get, mutate, take} {
+					if strings.Contains(err.Error(), secret) {
+						c.fail("the error is: %v", err)
+					}
+				}
+			}
+			c.get("a")
+		}),
+		that("OfARotatedKeyIsOpenedUntilTheKeyIsRemoved", "R63 R64", func(c *C) {
+			ring := c.ring("a")
+			s := storeOf[doc](c, &expiry.StoreOptions{Seal: ring})
+			for _, id := range []string{"old", "renewed"} {
+				_, err := s.Create(c.ctx(), id, doc{N: 1}, nil)
+				c.ok(err, "create")
+			}
+			c.ok(ring.Rotate(expiry.Key{ID: "b", Secret: bytes.Repeat([]byte{'b'}, 32)}), "rotate")
+			_, err := s.Mutate(c.ctx(), "renewed", func(d *doc) error { d.N++; return nil }, nil)
+			c.ok(err, "mutate of what an older key sealed")
+			_, err = s.Get(c.ctx(), "old")
+			c.ok(err, "get of what an older key sealed")
+			c.ok(ring.Remove("a"), "remove the old key")
+			_, err = s.Get(c.ctx(), "old")
+			c.is(err, model.ErrCorrupt, "get of what a removed key sealed")
+			_, err = s.Get(c.ctx(), "renewed")
+			c.ok(err, "get of what was sealed anew")
+		}),
+		that("IsBoundToItsRecord", "R64", func(c *C) {
+			s := storeOf[doc](c, &expiry.StoreOptions{Seal: c.ring("a")})
+			for i, id := range []string{"ann", "bob"} {
+				_, err := s.Create(c.ctx(), id, doc{N: i}, nil)
+				c.ok(err, "create")
+			}
+			ann, bob := c.get("ann"), c.get("bob")
+			for _, swap := range []model.Record{
+				{ID: "ann", Rev: model.NewRevision(), Value: bob.Value, Encoding: bob.Encoding},
+				{ID: "bob", Rev: bob.Rev, Value: ann.Value, Encoding: ann.Encoding},
+				{ID: "carol", Rev: model.NewRevision(), Value: ann.Value, Encoding: ann.Encoding},
+			} {
+				_, err := c.write(swap, model.Always, model.Record{})
+				c.ok(err, "a value put under another id")
+				_, err = s.Get(c.ctx(), swap.ID)
+				c.is(err, model.ErrCorrupt, "get of %q with another record's value", swap.ID)
+			}
+		}),
+		that("ThatIsBrokenOrMissingIsCorrupt", "R64", func(c *C) {
+			ring := c.ring("a")
+			s := storeOf[doc](c, &expiry.StoreOptions{Seal: ring})
+			_, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
+			c.ok(err, "create")
+			whole := c.get("a")
+			for i := 0; i < len(whole.Value); i += 16 { // a sample of its bytes
+				bad := whole.Clone()
+				bad.Rev = model.NewRevision()
+				bad.Value[i] ^= 1
+				_, err := c.write(bad, model.Always, model.Record{})
+				c.ok(err, "upsert")
+				_, err = s.Get(c.ctx(), "a")
+				c.is(err, model.ErrCorrupt, "get with byte %d changed", i)
+			}
+			plain := c.put(c.rec("plain", `{"n":7}`, time.Hour))
+			_, err = s.Get(c.ctx(), "plain")
+			c.is(err, model.ErrCorrupt, "get of what is not sealed")
+			moving := storeOf[doc](c, &expiry.StoreOptions{Seal: ring, OpenUnsealed: true})
+			it, err := moving.Get(c.ctx(), "plain")
+			c.ok(err, "get of what is not sealed, where that is allowed")
+			if it.Value.N != 7 || it.Revision != plain.Rev {
+				c.fail("opened as %v", it)
+			}
+		}),
+	)
+}
+
+// forged is a keyring with another secret under the id "a".
+func (c *C) forged() *expiry.Keyring {
+	c.Helper()
+	k, err := expiry.NewKeyring(expiry.Key{ID: "a", Secret: bytes.Repeat([]byte{'x'}, 32)})
+	c.ok(err, "NewKeyring")
+	return k
+}

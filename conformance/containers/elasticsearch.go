@@ -1,0 +1,80 @@
+package containers
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	urls "net/url"
+	"testing"
+	"time"
+)
+
+var elasticsearchSpec = spec{
+	server: "elasticsearch",
+	title:  "Elasticsearch",
+	port:   "9200/tcp",
+	env: map[string]string{
+		"discovery.type":         "single-node",
+		"xpack.security.enabled": "false",
+		"ES_JAVA_OPTS":           "-Xms512m -Xmx512m",
+		// Tests make many small indices, and a disk that is rather full must not make them read-only.
+		"cluster.max_shards_per_node":                       "10000",
+		"cluster.routing.allocation.disk.threshold_enabled": "false",
+	},
+	wait:  3 * time.Minute,
+	url:   httpURL,
+	addr:  httpAddr,
+	probe: probeElasticsearch,
+}
+
+// Elasticsearch returns this test process's Elasticsearch, a single node without a password. Where the
+// official image cannot be had it lacks scripts, security, _update_by_query, _delete_by_query and GET /.
+func Elasticsearch(t testing.TB) Server {
+	t.Helper()
+	return elasticsearchSpec.serve(t)
+}
+
+func probeElasticsearch(ctx context.Context, url string) (name, version string, err error) {
+	base, err := urls.Parse(url)
+	if err != nil {
+		return "", "", &finalError{withoutURL(err)}
+	}
+	health := base.JoinPath("_cluster/health")
+	health.RawQuery = "wait_for_status=yellow&timeout=1s" // it answers with another status when the time is up
+	got, err := get(ctx, health.String())
+	if err != nil {
+		return "", "", err
+	}
+	if got.status != http.StatusOK {
+		return "", "", got.unexpected("Elasticsearch's health check")
+	}
+	nodes := base.JoinPath("_nodes/_local")
+	nodes.RawQuery = "filter_path=nodes.*.version"
+	got, err = get(ctx, nodes.String())
+	if err != nil {
+		return "", "", err
+	}
+	if got.status != http.StatusOK {
+		return "", "", got.unexpected("Elasticsearch's list of nodes")
+	}
+	version, err = elasticsearchVersion(got.body)
+	// Its forks do not send this header.
+	return cmp.Or(got.header.Get("X-Elastic-Product"), "a fork of Elasticsearch"), version, err
+}
+
+func elasticsearchVersion(nodes []byte) (string, error) {
+	var list struct {
+		Nodes map[string]struct {
+			Version string `json:"version"`
+		} `json:"nodes"`
+	}
+	if err := json.Unmarshal(nodes, &list); err != nil {
+		return "", err
+	}
+	for _, node := range list.Nodes {
+		return node.Version, nil
+	}
+	return "", errors.New("no node yet")
+}

@@ -1,0 +1,15 @@
+//go:build second
+
+package containers_test
+
+import (
+	"testing"
+
+	"github.com/sojourn-go/sojourn/conformance/containers"
+)
+
+func TestMongoDBSecond(t *testing.T) {
+	server := containers.MongoDBSecond(t)
+	checkIdentity(t, server, "MongoDB stand-in mongo-java-server")
+	checkMongoDB(t, server)
+}

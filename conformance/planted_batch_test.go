@@ -1,0 +1,86 @@
+package conformance_test
+
+import (
+	"context"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+func batchBugs() map[string]plant {
+	return map[string]plant{
+		"a get of many answers with what is there": simply(func(b expiry.ModelExpirySupport, _ string) *broken {
+			return &broken{ModelExpirySupport: b, getMany: func(ctx context.Context, now time.Time, ids []string) []expiry.Outcome {
+				var found []expiry.Outcome
+				for _, o := range expiry.GetMany(ctx, b, now, ids) {
+					if o.Err == nil {
+						found = append(found, o)
+					}
+				}
+				return found
+			}}
+		}),
+		"what a server left undone is not found": simply(func(b expiry.ModelExpirySupport, _ string) *broken {
+			return &broken{ModelExpirySupport: b, getMany: func(ctx context.Context, now time.Time, ids []string) []expiry.Outcome {
+				size := 0
+				out := expiry.GetMany(ctx, b, now, ids)
+				for i := range out {
+					if size += len(out[i].Record.Value); size > 16<<20 {
+						out[i] = expiry.Outcome{Err: model.ErrNotFound}
+					}
+				}
+				return out
+			}}
+		}),
+		"a batch ends at the first failure": simply(func(b expiry.ModelExpirySupport, _ string) *broken {
+			return &broken{ModelExpirySupport: b, writeMany: func(ctx context.Context, now time.Time, ops []expiry.BatchOp) []expiry.Outcome {
+				out := make([]expiry.Outcome, 0, len(ops))
+				for i := range ops {
+					o := expiry.WriteMany(ctx, b, now, ops[i:i+1])[0]
+					out = append(out, o)
+					for o.Err != nil && len(out) < len(ops) {
+						out = append(out, o)
+					}
+					if o.Err != nil {
+						break
+					}
+				}
+				return out
+			}}
+		}),
+		"a batch does not look at its conditions": simply(func(b expiry.ModelExpirySupport, _ string) *broken {
+			return &broken{ModelExpirySupport: b, writeMany: func(ctx context.Context, now time.Time, ops []expiry.BatchOp) []expiry.Outcome {
+				for i := range ops {
+					if w := ops[i].Write; w != nil && w.Cond == model.Match && w.Prev.Rev.IsZero() {
+						w.Cond = model.Always
+					}
+				}
+				return expiry.WriteMany(ctx, b, now, ops)
+			}}
+		}),
+		"two batches create the same records": sharing(func() bug {
+			var m meeting
+			return func(b expiry.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, writeMany: func(ctx context.Context, now time.Time, ops []expiry.BatchOp) []expiry.Outcome {
+					out := make([]expiry.Outcome, len(ops))
+					missing := make([]bool, len(ops))
+					for i, op := range ops {
+						_, err := b.Get(ctx, now, op.ID())
+						missing[i] = err != nil
+					}
+					m.at("looked")
+					for i, op := range ops {
+						if !missing[i] {
+							out[i].Err = model.ErrExists
+							continue
+						}
+						op.Write.Cond = model.Always
+						out[i].Record, out[i].Err = b.Write(ctx, now, *op.Write)
+					}
+					return out
+				}}
+			}
+		}),
+	}
+}

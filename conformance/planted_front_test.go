@@ -1,0 +1,200 @@
+package conformance_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// sent is a front that changes what it sends.
+func sent(change func(w *expiry.Write)) plant {
+	return inFront(func() bug {
+		return func(b expiry.ModelExpirySupport, _ string) *broken {
+			return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+				change(&w)
+				return b.Write(ctx, now, w)
+			}}
+		}
+	})
+}
+
+// received is a front that changes what it got.
+func received(change func(r *model.Record)) plant {
+	return inFront(func() bug {
+		return func(b expiry.ModelExpirySupport, _ string) *broken {
+			return &broken{ModelExpirySupport: b, get: func(ctx context.Context, now time.Time, id string) (model.Record, error) {
+				r, err := b.Get(ctx, now, id)
+				if err == nil {
+					change(&r)
+				}
+				return r, err
+			}}
+		}
+	})
+}
+
+// fields is the JSON as Go's own maps would write it; the bytes themselves
+// where it is no object.
+func fields(data []byte) map[string]any {
+	var m map[string]any
+	_ = json.Unmarshal(data, &m)
+	return m
+}
+
+func frontBugs() map[string]plant {
+	return map[string]plant{
+		"a store's TTL is forgotten by an upsert": sent(func(w *expiry.Write) {
+			if w.Cond == model.Always {
+				w.ExpiresAt = time.Time{}
+			}
+		}),
+		"an update drops the labels that it was not given": sent(func(w *expiry.Write) {
+			if w.Cond == model.Live {
+				w.KeepLabels = false
+			}
+		}),
+		"an expiry rounds down": sent(func(w *expiry.Write) {
+			if !w.ExpiresAt.IsZero() {
+				w.ExpiresAt = w.ExpiresAt.Add(-time.Millisecond)
+			}
+		}),
+		"a revision is the hash of the value": sent(func(w *expiry.Write) {
+			sum := sha256.Sum256(w.Value)
+			copy(w.Rev[:], sum[:])
+		}),
+		"numbers pass through a vendor's encoder": sent(func(w *expiry.Write) {
+			if m := fields(w.Value); m != nil {
+				w.Value, _ = json.Marshal(m)
+			}
+		}),
+		"fields that were not named are written anew": received(func(r *model.Record) {
+			if m := fields(r.Value); m != nil {
+				r.Value, _ = json.Marshal(m)
+			}
+		}),
+		"a nested value is merged": sent(func(w *expiry.Write) {
+			next, before := fields(w.Value), fields(w.Prev.Value)
+			for name, v := range before {
+				old, isMap := v.(map[string]any)
+				now, stays := next[name].(map[string]any)
+				for k, v := range old {
+					if _, there := now[k]; isMap && stays && !there {
+						now[k] = v
+					}
+				}
+			}
+			if next != nil {
+				w.Value, _ = json.Marshal(next)
+			}
+		}),
+		"a mutation that changes nothing is written": received(func(r *model.Record) {
+			r.Value = append(bytes.Clone(r.Value), ' ')
+		}),
+		"a get takes two calls": inFront(func() bug {
+			return func(b expiry.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, get: func(ctx context.Context, now time.Time, id string) (model.Record, error) {
+					_, _ = b.Get(ctx, now, id)
+					return b.Get(ctx, now, id)
+				}}
+			}
+		}),
+		"two that take both get it": inFront(func() bug {
+			var m meeting
+			return func(b expiry.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, delete: func(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
+					m.at(at{id, prev.Rev})
+					_ = b.Delete(ctx, now, id, c, prev)
+					return nil
+				}}
+			}
+		}),
+		"two mutations are made from one value": inFront(func() bug {
+			var m meeting
+			return func(b expiry.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+					if w.Cond == model.Match {
+						m.at("read")
+						w.Cond = model.Live
+					}
+					return b.Write(ctx, now, w)
+				}}
+			}
+		}),
+		"a delete by label counts what others removed": inFront(func() bug {
+			var m meeting
+			return func(b expiry.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, delete: func(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
+					m.at("listed")
+					err := b.Delete(ctx, now, id, c, prev)
+					if model.KindOf(err) == model.ErrNotFound {
+						return nil
+					}
+					return err
+				}}
+			}
+		}),
+		"a delete by label lists once": inFront(func() bug {
+			var listed atomic.Bool
+			return func(b expiry.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, page: func(ctx context.Context, now time.Time, q expiry.Query) (expiry.Page, error) {
+					if q.Label != "" && q.After == "" && listed.Swap(true) {
+						return expiry.Page{}, nil
+					}
+					return b.Page(ctx, now, q)
+				}}
+			}
+		}),
+		"answers come in the order of the ids": inFront(func() bug {
+			return func(b expiry.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, getMany: func(ctx context.Context, now time.Time, ids []string) []expiry.Outcome {
+					sorted := slices.Sorted(slices.Values(ids))
+					return expiry.GetMany(ctx, b, now, sorted)
+				}}
+			}
+		}),
+		"a bulk shifts its errors by those it did not send": inFront(func() bug {
+			return func(b expiry.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, writeMany: func(ctx context.Context, now time.Time, ops []expiry.BatchOp) []expiry.Outcome {
+					out := expiry.WriteMany(ctx, b, now, ops)
+					slices.SortStableFunc(out, func(a, b expiry.Outcome) int {
+						return strings.Compare(failed(a), failed(b))
+					})
+					return out
+				}}
+			}
+		}),
+		"a reindex forgets the expiry": inFront(func() bug {
+			return func(b expiry.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, writeMany: func(ctx context.Context, now time.Time, ops []expiry.BatchOp) []expiry.Outcome {
+					for i := range ops {
+						ops[i].Write.KeepExpiry, ops[i].Write.ExpiresAt = false, time.Time{}
+					}
+					return expiry.WriteMany(ctx, b, now, ops)
+				}}
+			}
+		}),
+		"a sweep leaves no grace": inFront(func() bug {
+			return func(b expiry.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, sweep: func(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
+					return b.DeleteExpired(ctx, before.Add(time.Minute), limit, each)
+				}}
+			}
+		}),
+	}
+}
+
+// failed sorts what failed behind what did not.
+func failed(o expiry.Outcome) string {
+	if o.Err != nil {
+		return "b"
+	}
+	return "a"
+}

@@ -1,0 +1,203 @@
+package conformance_test
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// onLoss changes what a driver makes of the lost answer to a write.
+func onLoss(then func(ctx context.Context, now time.Time, b expiry.ModelExpirySupport, w expiry.Write, lost error) (model.Record, error)) bug {
+	return func(b expiry.ModelExpirySupport, _ string) *broken {
+		return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+			r, err := b.Write(ctx, now, w)
+			if errors.Is(err, model.ErrUnknown) {
+				return then(ctx, now, b, w, err)
+			}
+			return r, err
+		}}
+	}
+}
+
+// frontLoss is the same above the Store's backend, as a front that settles a
+// lost answer in another way.
+func frontLoss(then func(ctx context.Context, now time.Time, b expiry.ModelExpirySupport, w expiry.Write, lost error) (model.Record, error)) plant {
+	return inFront(func() bug { return onLoss(then) })
+}
+
+func lostBugs() map[string]plant {
+	again := func(cond model.Cond) func(context.Context, time.Time, expiry.ModelExpirySupport, expiry.Write, error) (model.Record, error) {
+		return func(ctx context.Context, now time.Time, b expiry.ModelExpirySupport, w expiry.Write, lost error) (model.Record, error) {
+			if w.Cond != cond {
+				return model.Record{}, lost
+			}
+			return b.Write(ctx, now, w)
+		}
+	}
+	return map[string]plant{
+		"a driver sends a lost create again": simply(onLoss(again(model.Absent))),
+		"a driver sends a lost delete again": simply(func(b expiry.ModelExpirySupport, _ string) *broken {
+			return &broken{ModelExpirySupport: b, delete: func(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
+				err := b.Delete(ctx, now, id, c, prev)
+				if errors.Is(err, model.ErrUnknown) {
+					return b.Delete(ctx, now, id, c, prev)
+				}
+				return err
+			}}
+		}),
+		"a driver sends a lost touch again": simply(func(b expiry.ModelExpirySupport, _ string) *broken {
+			return &broken{ModelExpirySupport: b, touch: func(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
+				r, err := b.Touch(ctx, now, t)
+				if errors.Is(err, model.ErrUnknown) {
+					return b.Touch(ctx, now, t)
+				}
+				return r, err
+			}}
+		}),
+		"a lost answer is a conflict": simply(onLoss(func(_ context.Context, _ time.Time, _ expiry.ModelExpirySupport, w expiry.Write, lost error) (model.Record, error) {
+			if w.Cond == model.Match {
+				return model.Record{}, model.ErrConflict
+			}
+			return model.Record{}, lost
+		})),
+		"a lost answer says that nothing was applied": simply(onLoss(func(context.Context, time.Time, expiry.ModelExpirySupport, expiry.Write, error) (model.Record, error) {
+			return model.Record{}, model.ErrUnavailable
+		})),
+		"a lost read is not found": getBug(func(_ string, r model.Record, err error) (model.Record, error) {
+			if model.KindOf(err) == model.ErrUnavailable {
+				err = model.ErrNotFound
+			}
+			return r, err
+		}),
+		"a lost listing is empty": simply(func(b expiry.ModelExpirySupport, _ string) *broken {
+			return &broken{ModelExpirySupport: b, page: func(ctx context.Context, now time.Time, q expiry.Query) (expiry.Page, error) {
+				p, err := b.Page(ctx, now, q)
+				if model.KindOf(err) == model.ErrUnavailable {
+					err = nil
+				}
+				return p, err
+			}}
+		}),
+		"a lost batch has failed": simply(func(b expiry.ModelExpirySupport, _ string) *broken {
+			return &broken{ModelExpirySupport: b, writeMany: func(ctx context.Context, now time.Time, ops []expiry.BatchOp) []expiry.Outcome {
+				out := expiry.WriteMany(ctx, b, now, ops)
+				for i := range out {
+					if errors.Is(out[i].Err, model.ErrUnknown) {
+						out[i].Err = model.ErrUnavailable
+					}
+				}
+				return out
+			}}
+		}),
+		"an ended context makes a batch unknown": simply(func(b expiry.ModelExpirySupport, _ string) *broken {
+			return &broken{ModelExpirySupport: b, writeMany: func(ctx context.Context, now time.Time, ops []expiry.BatchOp) []expiry.Outcome {
+				out := expiry.WriteMany(ctx, b, now, ops)
+				for i := range out {
+					if errors.Is(out[i].Err, context.Canceled) {
+						out[i].Err = model.Fault(model.ErrUnknown, "", out[i].Err)
+					}
+				}
+				return out
+			}}
+		}),
+		"a lost write comes a second time, later": sharing(func() bug {
+			// A retry under the wire, after others were served.
+			var late *expiry.Write
+			return func(b expiry.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b,
+					write: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+						r, err := b.Write(ctx, now, w)
+						if errors.Is(err, model.ErrUnknown) {
+							late = &w
+						}
+						return r, err
+					},
+					get: func(ctx context.Context, now time.Time, id string) (model.Record, error) {
+						if late != nil {
+							_, _ = b.Write(ctx, now, expiry.Write{Record: late.Record, Cond: model.Always})
+							late = nil
+						}
+						return b.Get(ctx, now, id)
+					},
+				}
+			}
+		}),
+
+		"the store never looks": frontLoss(func(_ context.Context, _ time.Time, _ expiry.ModelExpirySupport, _ expiry.Write, lost error) (model.Record, error) {
+			return model.Record{}, expiry.NoLook(lost)
+		}),
+		"the store looks in vain all the same": inFront(func() bug {
+			return onLoss(func(_ context.Context, _ time.Time, _ expiry.ModelExpirySupport, _ expiry.Write, _ error) (model.Record, error) {
+				return model.Record{}, model.Fault(model.ErrUnknown, "the mark is dropped", nil)
+			})
+		}),
+		"the store takes what it finds for its own": frontLoss(func(ctx context.Context, now time.Time, b expiry.ModelExpirySupport, w expiry.Write, lost error) (model.Record, error) {
+			if cur, err := b.Get(ctx, now, w.ID); err == nil {
+				return cur.Head(), nil
+			}
+			return model.Record{}, lost
+		}),
+		"the store sends a lost create again": frontLoss(again(model.Absent)),
+		"the store sends a lost update again as an upsert": frontLoss(func(ctx context.Context, now time.Time, b expiry.ModelExpirySupport, w expiry.Write, _ error) (model.Record, error) {
+			w.Cond, w.KeepExpiry, w.KeepLabels = model.Always, false, false
+			return b.Write(ctx, now, w)
+		}),
+		"the store sends a lost upsert again": frontLoss(again(model.Always)),
+		"the store sends a lost compare-and-set again without its condition": frontLoss(func(ctx context.Context, now time.Time, b expiry.ModelExpirySupport, w expiry.Write, lost error) (model.Record, error) {
+			if w.Cond != model.Match {
+				return model.Record{}, lost
+			}
+			w.Cond = model.Live
+			return b.Write(ctx, now, w)
+		}),
+		"the store sends again for a caller who has gone": frontLoss(func(_ context.Context, now time.Time, b expiry.ModelExpirySupport, w expiry.Write, lost error) (model.Record, error) {
+			if w.Cond != model.Match {
+				return model.Record{}, lost
+			}
+			return b.Write(context.Background(), now, w)
+		}),
+		"a mutation that was lost is made again": frontLoss(func(_ context.Context, _ time.Time, _ expiry.ModelExpirySupport, _ expiry.Write, _ error) (model.Record, error) {
+			return model.Record{}, model.ErrConflict
+		}),
+		"the store takes any expiry for its own": inFront(func() bug {
+			return func(b expiry.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, touch: func(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
+					r, err := b.Touch(ctx, now, t)
+					if errors.Is(err, model.ErrUnknown) {
+						if cur, gerr := b.Get(ctx, now, t.ID); gerr == nil {
+							return cur.Head(), nil
+						}
+					}
+					return r, err
+				}}
+			}
+		}),
+		"the store takes an absence for its own delete": inFront(func() bug {
+			return func(b expiry.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, delete: func(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
+					err := b.Delete(ctx, now, id, c, prev)
+					if errors.Is(err, model.ErrUnknown) {
+						if _, gerr := b.Get(ctx, now, id); model.KindOf(gerr) == model.ErrNotFound {
+							return nil
+						}
+					}
+					return err
+				}}
+			}
+		}),
+		"the store sends a lost bulk again": inFront(func() bug {
+			return func(b expiry.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, writeMany: func(ctx context.Context, now time.Time, ops []expiry.BatchOp) []expiry.Outcome {
+					out := expiry.WriteMany(ctx, b, now, ops)
+					if errors.Is(out[0].Err, model.ErrUnknown) {
+						return expiry.WriteMany(ctx, b, now, ops)
+					}
+					return out
+				}}
+			}
+		}),
+	}
+}

@@ -1,0 +1,333 @@
+package conformance_test
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// at names a record's revision: where contenders meet.
+type at struct {
+	id  string
+	rev model.Revision
+}
+
+func raceBugs() map[string]plant {
+	return map[string]plant{
+		"a create looks, then upserts": sharing(func() bug {
+			var m meeting
+			return func(b expiry.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+					if w.Cond == model.Absent {
+						if _, err := b.Get(ctx, now, w.ID); err == nil {
+							return model.Record{}, model.ErrExists
+						}
+						m.at(w.ID)
+						w.Cond = model.Always
+					}
+					return b.Write(ctx, now, w)
+				}}
+			}
+		}),
+		"a create over an expired record looks, then upserts": sharing(func() bug {
+			var m meeting
+			return func(b expiry.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+					old, err := b.Get(ctx, time.Time{}, w.ID)
+					if w.Cond == model.Absent && err == nil && old.Expired(now) {
+						m.at(at{w.ID, old.Rev})
+						w.Cond = model.Always
+					}
+					return b.Write(ctx, now, w)
+				}}
+			}
+		}),
+		"a compare-and-set compares, then updates": sharing(func() bug {
+			var m meeting
+			return func(b expiry.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+					if w.Cond != model.Match {
+						return b.Write(ctx, now, w)
+					}
+					cur, err := b.Get(ctx, now, w.ID)
+					if err != nil {
+						return model.Record{}, err
+					}
+					if cur.Rev != w.Prev.Rev {
+						return cur, model.ErrConflict
+					}
+					m.at(at{w.ID, cur.Rev})
+					w.Cond = model.Live
+					return b.Write(ctx, now, w)
+				}}
+			}
+		}),
+		"a compare-and-set compares, then upserts": sharing(func() bug {
+			d := newDuet()
+			return func(b expiry.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b,
+					write: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+						if w.Cond != model.Match {
+							return b.Write(ctx, now, w)
+						}
+						cur, err := b.Get(ctx, now, w.ID)
+						d.between()
+						if err != nil || cur.Rev != w.Prev.Rev {
+							return cur, model.ErrConflict
+						}
+						w.Record = w.Result(&cur)
+						w.Cond, w.KeepExpiry, w.KeepLabels = model.Always, false, false
+						return b.Write(ctx, now, w)
+					},
+					delete: func(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) (err error) {
+						d.act(func() { err = b.Delete(ctx, now, id, c, prev) })
+						return err
+					},
+				}
+			}
+		}),
+		"a touch reads, then writes the record back": sharing(func() bug {
+			d := newDuet()
+			return func(b expiry.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b,
+					touch: func(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
+						cur, err := b.Get(ctx, now, t.ID)
+						d.between()
+						if err != nil {
+							return model.Record{}, err
+						}
+						cur.ExpiresAt = t.Result(cur.ExpiresAt)
+						return b.Write(ctx, now, expiry.Write{Record: cur, Cond: model.Always})
+					},
+					write: func(ctx context.Context, now time.Time, w expiry.Write) (r model.Record, err error) {
+						if w.Cond != model.Match {
+							return b.Write(ctx, now, w)
+						}
+						d.act(func() { r, err = b.Write(ctx, now, w) })
+						return r, err
+					},
+				}
+			}
+		}),
+		"a touch brings back what was deleted under it": sharing(func() bug {
+			d := newDuet()
+			return func(b expiry.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b,
+					touch: func(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
+						cur, err := b.Get(ctx, now, t.ID)
+						d.between()
+						if err != nil {
+							return model.Record{}, err
+						}
+						cur.ExpiresAt = t.Result(cur.ExpiresAt)
+						return b.Write(ctx, now, expiry.Write{Record: cur, Cond: model.Always})
+					},
+					delete: func(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) (err error) {
+						d.act(func() { err = b.Delete(ctx, now, id, c, prev) })
+						return err
+					},
+				}
+			}
+		}),
+		"an extension compares, then sets": sharing(func() bug {
+			// One of the earlier times is set after the latest of them, which is
+			// 23 minutes off.
+			var n atomic.Int32
+			held, latest := newGate(), newGate()
+			return func(b expiry.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, touch: func(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
+					cur, err := b.Get(ctx, now, t.ID)
+					if err != nil || !t.ExpiresAt.After(cur.ExpiresAt) {
+						return cur.Head(), err
+					}
+					t.Mode = expiry.Set
+					if t.ExpiresAt.Sub(now) >= time.Hour+23*time.Minute {
+						held.wait()
+						defer latest.open()
+					} else if n.Add(1) == 1 {
+						held.open()
+						latest.wait()
+					}
+					return b.Touch(ctx, now, t)
+				}}
+			}
+		}),
+		"a delete looks, then removes": sharing(func() bug {
+			var m meeting
+			return func(b expiry.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, delete: func(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
+					cur, err := b.Get(ctx, now, id)
+					if err == nil {
+						err = expiry.Judge(now, &cur, c, prev.Rev)
+					}
+					if err != nil {
+						return err
+					}
+					m.at(at{id, cur.Rev})
+					_ = b.Delete(ctx, now, id, model.Live, model.Record{})
+					return nil
+				}}
+			}
+		}),
+		"a delete compares, then removes": sharing(func() bug {
+			d := newDuet()
+			return func(b expiry.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b,
+					delete: func(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
+						if c != model.Match {
+							return b.Delete(ctx, now, id, c, prev)
+						}
+						cur, err := b.Get(ctx, now, id)
+						d.between()
+						if err == nil {
+							err = expiry.Judge(now, &cur, c, prev.Rev)
+						}
+						if err != nil {
+							return err
+						}
+						return b.Delete(ctx, now, id, model.Live, model.Record{})
+					},
+					write: func(ctx context.Context, now time.Time, w expiry.Write) (r model.Record, err error) {
+						if w.Cond != model.Live {
+							return b.Write(ctx, now, w)
+						}
+						d.act(func() { r, err = b.Write(ctx, now, w) })
+						return r, err
+					},
+				}
+			}
+		}),
+		"a record is written in two steps": sharing(func() bug {
+			var once atomic.Bool
+			torn, read := newGate(), newGate()
+			return func(b expiry.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b,
+					write: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+						cur, err := b.Get(ctx, now, w.ID)
+						if w.Cond == model.Always && err == nil && cur.Labels["principal"] != w.Labels["principal"] && once.CompareAndSwap(false, true) {
+							half := w
+							half.Labels = cur.Labels
+							_, _ = b.Write(ctx, now, half)
+							torn.open()
+							read.wait()
+						}
+						if w.Cond == model.Always && !torn.isOpen() {
+							torn.wait() // or it would mend what is torn
+						}
+						if w.Cond == model.Always && !read.isOpen() {
+							read.wait()
+						}
+						return b.Write(ctx, now, w)
+					},
+					get: func(ctx context.Context, now time.Time, id string) (model.Record, error) {
+						torn.wait()
+						r, err := b.Get(ctx, now, id)
+						read.open()
+						return r, err
+					},
+				}
+			}
+		}),
+		"a read may be answered by a replica that lags": sharing(func() bug {
+			var before sync.Map
+			return func(b expiry.ModelExpirySupport, store string) *broken {
+				return &broken{ModelExpirySupport: b,
+					write: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+						cur, err := b.Get(ctx, now, w.ID)
+						r, werr := b.Write(ctx, now, w)
+						if err == nil && werr == nil {
+							before.Store(place{store, w.ID}, cur)
+						}
+						return r, werr
+					},
+					get: func(ctx context.Context, now time.Time, id string) (model.Record, error) {
+						if v, ok := before.Load(place{store, id}); ok {
+							return v.(model.Record).Clone(), nil
+						}
+						return b.Get(ctx, now, id)
+					},
+				}
+			}
+		}),
+		"a count has rewritten records twice": sharing(func() bug {
+			var rewrites atomic.Int64
+			rewritten := newGate()
+			return func(b expiry.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b,
+					write: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+						r, err := b.Write(ctx, now, w)
+						if err == nil && w.Cond == model.Live {
+							rewrites.Add(1)
+							rewritten.open()
+						}
+						return r, err
+					},
+					count: func(ctx context.Context, now time.Time, label, value string) (int, error) {
+						rewritten.wait()
+						n, err := expiry.Count(ctx, b, now, label, value)
+						return n + 1000*int(rewrites.Load()), err
+					},
+				}
+			}
+		}),
+		"a listing by label reads its records later": sharing(func() bug {
+			// The index is read, then one of its records moves away, then the
+			// records are read, without another look at the label.
+			arrived := newGate()
+			d := newDuet()
+			var listed, moved atomic.Bool // once
+			return func(b expiry.ModelExpirySupport, _ string) *broken {
+				mover := func(id string) bool { return len(id) > 5 && id[:5] == "moves" }
+				return &broken{ModelExpirySupport: b,
+					write: func(ctx context.Context, now time.Time, w expiry.Write) (r model.Record, err error) {
+						if !mover(w.ID) || w.Cond != model.Live {
+							return b.Write(ctx, now, w)
+						}
+						if w.Labels["principal"] == "bob" && !moved.Swap(true) {
+							d.act(func() { r, err = b.Write(ctx, now, w) })
+							return r, err
+						}
+						r, err = b.Write(ctx, now, w)
+						if w.ID == "moves0" {
+							arrived.open()
+						}
+						return r, err
+					},
+					page: func(ctx context.Context, now time.Time, q expiry.Query) (expiry.Page, error) {
+						if q.Label == "" || q.Value != "ann" {
+							return b.Page(ctx, now, q)
+						}
+						arrived.wait()
+						q.Limit = 1000
+						p, err := b.Page(ctx, now, q)
+						if !listed.Swap(true) {
+							d.between()
+						}
+						for i, r := range p.Records {
+							if got, err := b.Get(ctx, now, r.ID); err == nil {
+								p.Records[i] = got
+							}
+						}
+						return p, err
+					},
+				}
+			}
+		}),
+		"a canceled write is said not to have been sent": sharing(func() bug {
+			return func(b expiry.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+					r, err := b.Write(context.WithoutCancel(ctx), now, w)
+					if ctx.Done() != nil && len(w.Value) > 4000 {
+						wait(ctx.Done()) // the answer takes its time
+						return model.Record{}, ctx.Err()
+					}
+					return r, err
+				}}
+			}
+		}),
+	}
+}

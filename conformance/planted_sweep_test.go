@@ -1,0 +1,244 @@
+package conformance_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// sweepBug replaces the sweep.
+func sweepBug(sweep func(ctx context.Context, b expiry.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error)) plant {
+	return simply(func(b expiry.ModelExpirySupport, _ string) *broken {
+		return &broken{ModelExpirySupport: b, sweep: func(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
+			return sweep(ctx, b, before, limit, each)
+		}}
+	})
+}
+
+func sweepBugs() map[string]plant {
+	return map[string]plant{
+		"the limit of a sweep is not kept": sweepBug(func(ctx context.Context, b expiry.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
+			return b.DeleteExpired(ctx, before, limit+1, each)
+		}),
+		"a sweep never says more": sweepBug(func(ctx context.Context, b expiry.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
+			s, err := b.DeleteExpired(ctx, before, limit, each)
+			s.More = false
+			return s, err
+		}),
+		"a sweep announces no labels": sweepBug(func(ctx context.Context, b expiry.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
+			return b.DeleteExpired(ctx, before, limit, func(r model.Record) error {
+				r.Labels = nil
+				if each == nil {
+					return nil
+				}
+				return each(r)
+			})
+		}),
+		"a refusal ends the sweep": sweepBug(func(ctx context.Context, b expiry.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
+			list := due(ctx, b, before, limit)
+			for _, r := range list {
+				if each == nil {
+					break
+				}
+				if refused := each(r); refused != nil {
+					return expiry.Swept{}, refused
+				}
+			}
+			return b.DeleteExpired(ctx, before, limit, nil)
+		}),
+		"a sweep only marks what it removes": sharing(func() bug {
+			var marked sync.Map
+			return func(b expiry.ModelExpirySupport, store string) *broken {
+				return &broken{ModelExpirySupport: b, sweep: func(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
+					var s expiry.Swept
+					for _, r := range due(ctx, b, before, 1000) {
+						if _, twice := marked.LoadOrStore(place{store, r.ID}, true); twice || each != nil && each(r) != nil {
+							continue
+						}
+						s.Removed++
+					}
+					return s, nil
+				}}
+			}
+		}),
+		"a sweep removes by the record, not by its label's entries": sharing(func() bug {
+			var mu sync.Mutex
+			entries := map[place]map[string]model.Record{}
+			return func(b expiry.ModelExpirySupport, store string) *broken {
+				return &broken{ModelExpirySupport: b,
+					write: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+						r, err := b.Write(ctx, now, w)
+						mu.Lock()
+						defer mu.Unlock()
+						key := place{store, r.Labels["principal"]}
+						if entries[key] == nil {
+							entries[key] = map[string]model.Record{}
+						}
+						entries[key][r.ID] = r
+						return r, err
+					},
+					count: func(ctx context.Context, now time.Time, label, value string) (int, error) {
+						if label == "" {
+							return expiry.Count(ctx, b, now, label, value)
+						}
+						mu.Lock()
+						defer mu.Unlock()
+						n := 0
+						for _, r := range entries[place{store, value}] {
+							if !r.Expired(now) {
+								n++
+							}
+						}
+						return n, nil
+					},
+				}
+			}
+		}),
+		"a sweep lists, then removes by id": sweepBug(func(ctx context.Context, b expiry.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
+			if each == nil {
+				return b.DeleteExpired(ctx, before, limit, nil)
+			}
+			var s expiry.Swept
+			for _, r := range due(ctx, b, before, limit) {
+				if each(r) == nil && removeByID(ctx, b, r) == nil {
+					s.Removed++
+				}
+			}
+			return s, nil
+		}),
+		"a sweep compares the expiry alone": sweepBug(func(ctx context.Context, b expiry.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
+			var s expiry.Swept
+			for _, r := range due(ctx, b, before, limit) {
+				if each != nil && each(r) != nil {
+					continue
+				}
+				if cur, err := b.Get(ctx, time.Time{}, r.ID); err == nil && cur.ExpiresAt.Equal(r.ExpiresAt) && removeByID(ctx, b, r) == nil {
+					s.Removed++
+				}
+			}
+			return s, nil
+		}),
+		"a sweep and an extension cross": sharing(func() bug {
+			d := newDuet()
+			return func(b expiry.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b,
+					sweep: func(ctx context.Context, before time.Time, limit int, _ func(model.Record) error) (expiry.Swept, error) {
+						var s expiry.Swept
+						list := due(ctx, b, before, limit)
+						d.between()
+						for _, r := range list {
+							if removeByID(ctx, b, r) == nil {
+								s.Removed++
+							}
+						}
+						return s, nil
+					},
+					touch: func(ctx context.Context, now time.Time, t expiry.Touch) (r model.Record, err error) {
+						d.act(func() { r, err = b.Touch(ctx, now, t) })
+						return r, err
+					},
+				}
+			}
+		}),
+		"a sweep and a create cross": sharing(func() bug {
+			d := newDuet()
+			var one atomic.Bool
+			return func(b expiry.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b,
+					sweep: func(ctx context.Context, before time.Time, limit int, _ func(model.Record) error) (expiry.Swept, error) {
+						var s expiry.Swept
+						if one.Swap(true) {
+							return s, nil
+						}
+						list := due(ctx, b, before, limit)
+						d.between()
+						for _, r := range list {
+							if removeByID(ctx, b, r) == nil {
+								s.Removed++
+							}
+						}
+						return s, nil
+					},
+					write: func(ctx context.Context, now time.Time, w expiry.Write) (r model.Record, err error) {
+						if _, gerr := b.Get(ctx, time.Time{}, w.ID); gerr != nil {
+							return b.Write(ctx, now, w)
+						}
+						d.act(func() { r, err = b.Write(ctx, now, w) })
+						return r, err
+					},
+				}
+			}
+		}),
+		"two sweepers count the same removals": sharing(func() bug {
+			var m meeting
+			var one sync.Mutex
+			return func(b expiry.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, sweep: func(ctx context.Context, before time.Time, limit int, _ func(model.Record) error) (expiry.Swept, error) {
+					one.Lock()
+					list := due(ctx, b, before, 1000)
+					one.Unlock()
+					slices.SortFunc(list, func(a, b model.Record) int { return strings.Compare(a.ID, b.ID) })
+					list = list[:min(limit, len(list))]
+					m.at("listed")
+					for _, r := range list {
+						_ = removeByID(ctx, b, r)
+					}
+					return expiry.Swept{Removed: len(list), More: len(list) == limit}, nil
+				}}
+			}
+		}),
+		"a removal that a delete forestalled is counted": sweepBug(func(ctx context.Context, b expiry.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
+			n := 0
+			s, err := b.DeleteExpired(ctx, before, limit, func(r model.Record) error {
+				if each != nil {
+					if err := each(r); err != nil {
+						return err
+					}
+				}
+				n++
+				return nil
+			})
+			s.Removed = n
+			return s, err
+		}),
+		"a sweep holds its lock while it announces": sharing(func() bug {
+			var lock sync.Mutex
+			return func(b expiry.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b,
+					sweep: func(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
+						if !lock.TryLock() {
+							return expiry.Swept{}, model.ErrUnavailable
+						}
+						defer lock.Unlock()
+						return b.DeleteExpired(ctx, before, limit, each)
+					},
+					touch: func(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
+						if !lock.TryLock() { // where a lawful one would wait for ever
+							return model.Record{}, model.ErrUnavailable
+						}
+						defer lock.Unlock()
+						return b.Touch(ctx, now, t)
+					},
+				}
+			}
+		}),
+		"a lost removal is counted as done": sweepBug(func(ctx context.Context, b expiry.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
+			s, err := b.DeleteExpired(ctx, before, limit, each)
+			s.Removed, s.Unknown = s.Removed+s.Unknown, 0
+			return s, err
+		}),
+		"a lost removal is no error": sweepBug(func(ctx context.Context, b expiry.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
+			s, err := b.DeleteExpired(ctx, before, limit, each)
+			if s.Unknown > 0 {
+				err = nil
+			}
+			return s, err
+		}),
+	}
+}
