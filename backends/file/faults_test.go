@@ -685,8 +685,12 @@ const (
 // backend's code in turn: a power cut must show that.
 func TestPowerCut(t *testing.T) {
 	t.Parallel()
-	sites := map[string]int{}
-	for seed := range uint64(powerSeeds) {
+	sites, seeds := map[string]int{}, uint64(powerSeeds)
+	if disktest.Race {
+		seeds /= 5
+		t.Logf("with the race detector %d seeds, else %d", seeds, powerSeeds)
+	}
+	for seed := range seeds {
 		if err := livesOf(t, seed, "", sites); err != nil {
 			t.Fatal(err)
 		}

@@ -189,7 +189,6 @@ func TestBatchesSyncTogether(t *testing.T) {
 }
 
 const (
-	many    = 100_000
 	due     = 1_000
 	bearers = 100 // of each principal
 )
@@ -199,6 +198,11 @@ const (
 func TestCostAmongHundredThousand(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
+	many := 100_000
+	if disktest.Race {
+		many = 20_000
+		t.Logf("with the race detector %d records, else 100,000", many)
+	}
 	// In memory for its speed; the counts are those of any disk.
 	b, s := onPower(t, disktest.NewPower(), &Options{NoSync: true})
 	must(t, 0, b.CreateStorage(ctx))

@@ -63,3 +63,19 @@ func Example() {
 	}
 	fmt.Println(item.Value.Items)
 }
+
+func ExampleOptions() {
+	client := goredis.NewClient(&goredis.Options{Addr: os.Getenv("REDIS_ADDR")})
+	defer func() { _ = client.Close() }()
+
+	backend, err := redis.New(client, "jobs", &redis.Options{
+		Labels:   []string{"tenant", "state"},
+		GraceTTL: 24 * time.Hour, // how long the server keeps what has expired, unless swept
+		MaxValue: 1 << 20,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(backend.Describe().MaxValue)
+	// Output: 1048576
+}
