@@ -80,7 +80,7 @@ func fullValue() kinds {
 	huge, _ := new(big.Int).SetString("123456789012345678901234567890", 10)
 	return kinds{
 		base: base{Common: "c", Shared: -1},
-		Bool: true, Int: math.MinInt64, I8: -128, I64: 1<<53 + 1, U64: math.MaxUint64,
+		Bool: true, Int: math.MinInt32, I8: -128, I64: 1<<53 + 1, U64: math.MaxUint64,
 		F32: 0.1, F64: math.SmallestNonzeroFloat64, String: "line\nbreak \" \\ \u2028 é 😀 \x7f",
 		Bytes: []byte{0, 255, 128}, Array: [3]int{1, 2, 3}, Slice: []string{"", "a"}, Empty: []string{},
 		Map: map[string]int{"a.b": 1, "$x": 2, "": 3}, IntMap: map[int]string{-1: "x"},
