@@ -39,6 +39,12 @@ images: ## Find or start a container engine and make the servers' images ready
 engine: ## Find or start a container engine
 	@$(IMAGES)/engine.sh start
 
+.PHONY: test-second
+test-second: ## Run the suites on second opinions: other servers that speak the same protocol
+	@$(IMAGES)/ensure.sh mongodb-second
+	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
+	go test -count=1 -timeout=20m -tags second -run Second ./backends/mongo ./conformance/containers
+
 .PHONY: bench
 bench: images ## Measure every operation beside its floor, in one run: ratios, with their quartiles
 	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \

@@ -16,12 +16,6 @@ import (
 func TestConformance(t *testing.T) { conformance.Run(t, harness(t, containers.MongoDB(t))) }
 func TestSessions(t *testing.T)    { sessions.Run(t, harness(t, containers.MongoDB(t))) }
 
-// What runs on two servers that share no code is what the protocol says.
-func TestSecondConformance(t *testing.T) {
-	conformance.Run(t, harness(t, containers.MongoDBSecond(t)))
-}
-func TestSecondSessions(t *testing.T) { sessions.Run(t, harness(t, containers.MongoDBSecond(t))) }
-
 // cases is how many cases of the suite run here: all.
 const cases = 388
 

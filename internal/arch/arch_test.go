@@ -78,7 +78,7 @@ func TestDependencies(t *testing.T) {
 var backendFiles = []string{
 	"doc.go", "backend.go", "options.go", "crud.go", "expiry.go", "list.go", "bulk.go", "codec.go", "layout.go", "errors.go", "url.go", "lock.go",
 	"conformance_test.go", "container_test.go", "codec_test.go", "errors_test.go", "layout_test.go", "url_test.go",
-	"native_test.go", "example_test.go", "bench_test.go", "trips_test.go", "faults_test.go", "export_test.go",
+	"native_test.go", "example_test.go", "bench_test.go", "trips_test.go", "faults_test.go", "export_test.go", "second_test.go",
 }
 
 var system = regexp.MustCompile(`_(unix|windows|other|linux|darwin)(_test)?\.go$`)
