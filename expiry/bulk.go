@@ -150,30 +150,31 @@ func (s *Store[T]) Bulk(ctx context.Context, ops []Op[T]) (BulkResult[T], error)
 
 // batchOp checks one operation as its single form would be.
 func (s *Store[T]) batchOp(c *call, op *Op[T]) (BatchOp, error) {
-	conds := map[OpKind]model.Cond{OpCreate: model.Absent, OpUpdate: model.Live, OpUpsert: model.Always}
-	if cond, ok := conds[op.Kind]; ok {
-		w := &Write{}
-		err := s.prepare(c, w, cond, op.ID, op.Value, op.Opts)
-		if err == nil {
-			err = c.checkWrite(w)
+	var cond model.Cond
+	switch op.Kind {
+	case OpCreate:
+		cond = model.Absent
+	case OpUpdate:
+		cond = model.Live
+	case OpUpsert:
+		cond = model.Always
+	case OpDelete:
+		var at *Version
+		if op.Opts != nil {
+			at = op.Opts.If
 		}
-		w.Rev = model.NewRevision()
-		return BatchOp{Write: w}, err
-	}
-	if op.Kind != OpDelete {
+		d, err := deleteAt(op.ID, at)
+		return BatchOp{Delete: &d}, err
+	default:
 		return BatchOp{}, model.Fault(model.ErrInvalid, "an operation without a kind", nil)
 	}
-	if err := model.CheckID(op.ID); err != nil {
-		return BatchOp{}, err
+	w := &Write{}
+	err := s.prepare(c, w, cond, op.ID, op.Value, op.Opts)
+	if err == nil {
+		err = c.checkWrite(w)
 	}
-	d := &Delete{ID: op.ID, Cond: model.Live}
-	if op.Opts != nil && op.Opts.If != nil {
-		if op.Opts.If.prev.Rev.IsZero() {
-			return BatchOp{}, model.Fault(model.ErrInvalid, "the version has no revision", nil)
-		}
-		d.Cond, d.Prev = model.Match, op.Opts.If.record()
-	}
-	return BatchOp{Delete: d}, nil
+	w.Rev = model.NewRevision()
+	return BatchOp{Write: w}, err
 }
 
 // sendBatch sends one batch and settles each outcome, lost answers included.

@@ -236,3 +236,13 @@ func ExampleUnwrapper() {
 	fmt.Println(store.As(&b))
 	// Output: true
 }
+
+func ExampleDeclaredLabels() {
+	names, err := expiry.DeclaredLabels([]string{"tenant", "state"}, 32)
+	fmt.Println(names, err)
+	names, _ = expiry.DeclaredLabels(nil, 32)
+	fmt.Println(names)
+	// Output:
+	// [state tenant] <nil>
+	// [principal]
+}

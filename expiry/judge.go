@@ -1,6 +1,8 @@
 package expiry
 
 import (
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/sojourn-go/sojourn/model"
@@ -108,6 +110,29 @@ func (t *Touch) Result(cur time.Time) time.Time {
 	default:
 		return time.Time{}
 	}
+}
+
+// DeclaredLabels is the Options.Labels of a backend that allows so many: nil
+// is "principal", else the names sorted. ErrInvalid for too many of them, a
+// name that is none, and a name twice.
+func DeclaredLabels(names []string, most int) ([]string, error) {
+	if names == nil {
+		return []string{"principal"}, nil
+	}
+	names = slices.Clone(names)
+	slices.Sort(names)
+	if len(names) > most {
+		return names, model.Fault(model.ErrInvalid, "Options.Labels: more than "+strconv.Itoa(most), nil)
+	}
+	for i, name := range names {
+		if err := model.CheckLabelName(name); err != nil {
+			return names, err
+		}
+		if i > 0 && names[i-1] == name {
+			return names, model.Fault(model.ErrInvalid, "Options.Labels: a name twice", nil)
+		}
+	}
+	return names, nil
 }
 
 // NoLook marks a write's ErrUnknown as one that looking at the record cannot

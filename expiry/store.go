@@ -202,19 +202,34 @@ func (s *Store[T]) Delete(ctx context.Context, id string, opts *DeleteOptions) e
 }
 
 func (s *Store[T]) deleteWith(c *call, id string, opts *DeleteOptions) error {
-	if err := model.CheckID(id); err != nil {
+	var o DeleteOptions
+	if opts != nil {
+		o = *opts
+	}
+	d, err := deleteAt(id, o.If)
+	if err != nil {
 		return err
 	}
-	if opts == nil {
-		return c.remove(id, model.Live, model.Record{})
+	if o.If == nil {
+		d.Prev = o.Prev.record()
 	}
-	if opts.If == nil {
-		return c.remove(id, model.Live, opts.Prev.record())
+	return c.remove(d.ID, d.Cond, d.Prev)
+}
+
+// deleteAt is the delete of an id, at a version where there is one.
+func deleteAt(id string, at *Version) (Delete, error) {
+	d := Delete{ID: id, Cond: model.Live}
+	if err := model.CheckID(id); err != nil {
+		return d, err
 	}
-	if opts.If.prev.Rev.IsZero() {
-		return model.Fault(model.ErrInvalid, "the version has no revision", nil)
+	if at == nil {
+		return d, nil
 	}
-	return c.remove(id, model.Match, opts.If.record())
+	if at.prev.Rev.IsZero() {
+		return d, model.Fault(model.ErrInvalid, "the version has no revision", nil)
+	}
+	d.Cond, d.Prev = model.Match, at.prev
+	return d, nil
 }
 
 // Take returns a record and removes it at the revision that it returned:

@@ -39,8 +39,11 @@ func TestSweeperRunsAtItsInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		target := &sweeps{do: nothing}
 		s := sweeper(t, target, &expiry.SweeperOptions{Interval: time.Minute})
-		go func() { _ = s.Run(t.Context()) }()
-		time.Sleep(100 * time.Minute) //nolint:forbidigo // the bubble's clock, which runs by itself
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Minute) // of the bubble's clock
+		defer cancel()
+		if err := s.Run(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Run returned %v", err)
+		}
 		if n := target.calls.Load(); n < 67 || n > 201 {
 			t.Errorf("%d sweeps in 100 minutes", n)
 		}

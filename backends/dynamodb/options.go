@@ -1,10 +1,9 @@
 package dynamodb
 
 import (
-	"slices"
-	"strconv"
 	"time"
 
+	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -31,27 +30,12 @@ const (
 	maxLabels       = 32
 )
 
-func (o *Options) withDefaults() (Options, error) {
-	var out Options
+func (o *Options) withDefaults() (out Options, err error) {
 	if o != nil {
 		out = *o
 	}
-	if out.Labels == nil {
-		out.Labels = []string{"principal"}
-	} else {
-		out.Labels = slices.Clone(out.Labels)
-	}
-	slices.Sort(out.Labels)
-	if len(out.Labels) > maxLabels {
-		return out, model.Fault(model.ErrInvalid, "Options.Labels: more than "+strconv.Itoa(maxLabels), nil)
-	}
-	for i, name := range out.Labels {
-		if err := model.CheckLabelName(name); err != nil {
-			return out, err
-		}
-		if i > 0 && out.Labels[i-1] == name {
-			return out, model.Fault(model.ErrInvalid, "Options.Labels: a name twice", nil)
-		}
+	if out.Labels, err = expiry.DeclaredLabels(out.Labels, maxLabels); err != nil {
+		return out, err
 	}
 	switch {
 	case out.GraceTTL == 0:

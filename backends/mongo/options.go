@@ -3,12 +3,12 @@ package mongo
 import (
 	"log/slog"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -55,22 +55,8 @@ func (o *Options) withDefaults() (out Options, grace int32, err error) {
 	if o != nil {
 		out = *o
 	}
-	if out.Labels == nil {
-		out.Labels = []string{"principal"}
-	} else {
-		out.Labels = slices.Clone(out.Labels)
-	}
-	slices.Sort(out.Labels)
-	if len(out.Labels) > maxLabels {
-		return out, 0, model.Fault(model.ErrInvalid, "Options.Labels: more than "+strconv.Itoa(maxLabels), nil)
-	}
-	for i, name := range out.Labels {
-		if err := model.CheckLabelName(name); err != nil {
-			return out, 0, err
-		}
-		if i > 0 && out.Labels[i-1] == name {
-			return out, 0, model.Fault(model.ErrInvalid, "Options.Labels: a name twice", nil)
-		}
+	if out.Labels, err = expiry.DeclaredLabels(out.Labels, maxLabels); err != nil {
+		return out, 0, err
 	}
 	switch {
 	case out.GraceTTL == 0:

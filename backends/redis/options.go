@@ -2,7 +2,6 @@ package redis
 
 import (
 	"log/slog"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -10,6 +9,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -38,27 +38,12 @@ const (
 	maxValue        = 512<<20 - maxHead
 )
 
-func (o *Options) withDefaults() (Options, error) {
-	var out Options
+func (o *Options) withDefaults() (out Options, err error) {
 	if o != nil {
 		out = *o
 	}
-	if out.Labels == nil {
-		out.Labels = []string{"principal"}
-	} else {
-		out.Labels = slices.Clone(out.Labels)
-	}
-	slices.Sort(out.Labels)
-	if len(out.Labels) > maxLabels {
-		return out, model.Fault(model.ErrInvalid, "Options.Labels: more than "+strconv.Itoa(maxLabels), nil)
-	}
-	for i, name := range out.Labels {
-		if err := model.CheckLabelName(name); err != nil {
-			return out, err
-		}
-		if i > 0 && out.Labels[i-1] == name {
-			return out, model.Fault(model.ErrInvalid, "Options.Labels: a name twice", nil)
-		}
+	if out.Labels, err = expiry.DeclaredLabels(out.Labels, maxLabels); err != nil {
+		return out, err
 	}
 	switch {
 	case out.GraceTTL == 0:
