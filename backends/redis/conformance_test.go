@@ -25,7 +25,7 @@ const cases = 388
 func harness(t *testing.T) conformance.Harness {
 	t.Helper()
 	o := options(t)
-	return harnessOf(containers.Redis(t).String(), clientOf(t, o), func(t testing.TB) (goredis.UniversalClient, *proxy) {
+	return harnessOf(t, containers.Redis(t).String(), clientOf(t, o), func(t testing.TB) (goredis.UniversalClient, *proxy) {
 		p := startProxy(t, o.Addr)
 		return clientOf(t, p.through(o)), p
 	})
@@ -35,14 +35,16 @@ func harness(t *testing.T) conformance.Harness {
 func clusterHarness(t *testing.T) conformance.Harness {
 	t.Helper()
 	o := clusterOptions(t)
-	return harnessOf(containers.RedisCluster(t).String(), clusterOf(t, o), func(t testing.TB) (goredis.UniversalClient, *proxy) {
+	return harnessOf(t, containers.RedisCluster(t).String(), clusterOf(t, o), func(t testing.TB) (goredis.UniversalClient, *proxy) {
 		p := newProxy(t)
 		return clusterOf(t, p.throughCluster(o)), p
 	})
 }
 
-func harnessOf(server string, own goredis.UniversalClient, connect func(t testing.TB) (goredis.UniversalClient, *proxy)) conformance.Harness {
+func harnessOf(t testing.TB, server string, own goredis.UniversalClient, connect func(t testing.TB) (goredis.UniversalClient, *proxy)) conformance.Harness {
+	t.Helper()
 	var proxies sync.Map // of *Backend
+	loadScripts(t, own)
 	return conformance.Harness{
 		Cases: cases,
 		Open: func(t testing.TB, name string) expiry.ModelExpirySupport {

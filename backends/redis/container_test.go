@@ -55,6 +55,17 @@ func clusterOf(t testing.TB, o *goredis.ClusterOptions) *goredis.ClusterClient {
 	return c
 }
 
+// loadScripts makes all scripts known to every master: a lost answer is then
+// that of a call, never that of a script that the server does not know.
+func loadScripts(t testing.TB, c goredis.UniversalClient) {
+	t.Helper()
+	for _, s := range []*script{writeScript, touchScript, deleteScript, sweepScript, countScript, pruneScript} {
+		if err := c.ScriptLoad(t.Context(), s.source.(string)).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 var storeNumber atomic.Int64
 
 // storeName is a name that no other store of the server has.

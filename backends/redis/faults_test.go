@@ -293,11 +293,7 @@ func (p *proxy) take() (batches int, commands []string) {
 func proxied(t testing.TB) (*Backend, *proxy) {
 	t.Helper()
 	o := options(t)
-	for _, s := range []*script{writeScript, touchScript, deleteScript, sweepScript, countScript, pruneScript} {
-		if err := clientOf(t, o).ScriptLoad(t.Context(), s.source.(string)).Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	loadScripts(t, clientOf(t, o))
 	p := startProxy(t, o.Addr)
 	b := openOn(t, clientOf(t, p.through(o)), storeName(), nil)
 	if err := b.Ping(t.Context()); err != nil {
