@@ -6,7 +6,7 @@ package conformance
 var Rules = map[string]string{
 	"R1":  "What one acknowledged write left is what every later read returns, on every node.",
 	"R2":  "A record is live up to the millisecond before ExpiresAt and gone for every operation from that instant on, swept or not.",
-	"R3":  "Neither side keeps or changes memory that the other can see.",
+	"R3":  "Neither side keeps or changes memory that the other can see; a backend may keep, unchanged, a value that is Owned.",
 	"R4":  "Create, Update, Touch and compare-and-set never bring back a record that was deleted or has expired.",
 	"R5":  "Bytes that are truncated, foreign or of a newer format are ErrCorrupt for that id alone; nothing but an upsert overwrites them.",
 	"R6":  "Two stores with different names never meet, whatever their ids.",

@@ -25,7 +25,8 @@ import (
 //     on every node.
 //   - R2: A record is live up to the millisecond before ExpiresAt and gone for
 //     every operation from that instant on, swept or not.
-//   - R3: Neither side keeps or changes memory that the other can see.
+//   - R3: Neither side keeps or changes memory that the other can see; a
+//     backend may keep, unchanged, a value that is Owned.
 //   - R4: Create, Update, Touch and compare-and-set never bring back a record
 //     that was deleted or has expired.
 //   - R5: Bytes that are truncated, foreign or of a newer format are
@@ -154,6 +155,10 @@ type Write struct {
 
 	KeepExpiry bool // with Live and Match: ignore Record.ExpiresAt
 	KeepLabels bool // with Live and Match: ignore Record.Labels
+
+	// Owned promises that nobody changes the bytes of Value any more, so that
+	// a backend may keep them without a copy.
+	Owned bool
 }
 
 // TouchMode says what a Touch does to the expiry.

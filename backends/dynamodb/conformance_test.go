@@ -14,7 +14,7 @@ func TestSessions(t *testing.T)    { sessions.Run(t, harness(t)) }
 
 // harness opens each backend behind a proxy of its own. A store is a table of
 // its own.
-func harness(t *testing.T) conformance.Harness {
+func harness(t testing.TB) conformance.Harness {
 	t.Helper()
 	server := containers.DynamoDB(t)
 	own := client(t)

@@ -44,7 +44,10 @@ func (b *Backend) Write(ctx context.Context, now time.Time, w expiry.Write) (mod
 	if err := b.enter(ctx); err != nil {
 		return model.Record{}, err
 	}
-	w.Value, w.Labels = bytes.Clone(w.Value), maps.Clone(w.Labels)
+	if !w.Owned {
+		w.Value = bytes.Clone(w.Value)
+	}
+	w.Labels = maps.Clone(w.Labels)
 	rec, err := b.write(now, &w)
 	if err != nil {
 		return rec.Clone(), err // the winner, or nothing

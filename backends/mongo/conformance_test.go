@@ -22,7 +22,7 @@ const cases = 388
 // harness opens each backend behind a proxy of its own. The client's retries
 // are off, so that an answer that is lost stays lost: what the server makes of
 // a write that comes twice is a test of faults_test.go.
-func harness(t *testing.T, server containers.Server) conformance.Harness {
+func harness(t testing.TB, server containers.Server) conformance.Harness {
 	t.Helper()
 	own := clientOf(t, options.Client().ApplyURI(server.URL)).Database(databaseName)
 	var proxies sync.Map // of *Backend

@@ -111,6 +111,10 @@ func floorOps() []floorOp {
 	}
 }
 
+// BenchmarkFloorCount counts a million records, all and by label, and fails
+// where that takes more commands than among a few.
+func BenchmarkFloorCount(b *testing.B) { countAmong(b, 1_000_000) }
+
 func newFloor(b *testing.B, clients, size int) *floor {
 	b.Helper()
 	o := options(b)
