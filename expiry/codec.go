@@ -66,7 +66,7 @@ func (s *Store[T]) pack(id string, plain []byte) (data []byte, encoding string, 
 	if s.opts.Seal == nil {
 		return plain, s.codec.Name(), nil
 	}
-	data, err = s.opts.Seal.seal(id, s.codec.Name(), plain)
+	data, _, err = s.opts.Seal.seal(id, s.codec.Name(), plain)
 	return data, sealedEncoding, err
 }
 

@@ -61,7 +61,8 @@ func ExampleKeyring() {
 	carts, _ := expiry.NewStore[Cart](backend, &expiry.StoreOptions{Seal: ring})
 	_, _ = carts.Create(context.Background(), "cart-1", Cart{Owner: "ann"}, nil)
 
-	_ = ring.Rotate(expiry.Key{ID: "2030-02", Secret: make([]byte, 32)})
+	_ = ring.Add(expiry.Key{ID: "2030-02", Secret: make([]byte, 32)}) // on every node, before
+	_ = ring.Use("2030-02")
 	item, err := carts.Get(context.Background(), "cart-1")
 	fmt.Println(item.Value.Owner, ring.Active(), err)
 	// Output: ann 2030-02 <nil>

@@ -157,7 +157,16 @@ func TestKeysRotate(t *testing.T) {
 	if _, err := s.Create(t.Context(), "a", value{1}, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := k.Rotate(key("new")); err != nil {
+	if err := k.Add(key("new")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Create(t.Context(), "c", value{3}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(raw(t, b, "c").Value, []byte("old")) {
+		t.Error("a key that was only added seals")
+	}
+	if err := k.Use("new"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Create(t.Context(), "b", value{2}, nil); err != nil {
@@ -181,7 +190,9 @@ func TestKeysRotate(t *testing.T) {
 		t.Errorf("sealed anew by a write: %+v, %v", it, err)
 	}
 	wantKind(t, k.Remove("new"), model.ErrInvalid)
-	wantKind(t, k.Rotate(key("new")), model.ErrInvalid)
+	wantKind(t, k.Add(key("new")), model.ErrExists)
+	wantKind(t, k.Use("old"), model.ErrNotFound)
+	wantKind(t, k.Remove("old"), model.ErrNotFound)
 	both, err := expiry.NewKeyring(key("later"), key("new"))
 	if err != nil {
 		t.Fatal(err)
@@ -215,12 +226,46 @@ func TestMovingAStoreToSealing(t *testing.T) {
 }
 
 func TestKeyringRefuses(t *testing.T) {
-	for _, bad := range []expiry.Key{{}, {ID: "a"}, {ID: "a", Secret: make([]byte, 31)}, {ID: strings.Repeat("x", 65), Secret: make([]byte, 32)}} {
+	for _, bad := range []expiry.Key{{}, {ID: "a"}, {ID: "a", Secret: make([]byte, 31)}, {ID: strings.Repeat("x", 65), Secret: make([]byte, 32)}, {ID: "a\x00", Secret: make([]byte, 32)}, {ID: "é", Secret: make([]byte, 32)}} {
 		_, err := expiry.NewKeyring(bad)
 		wantKind(t, err, model.ErrInvalid)
 	}
 	_, err := expiry.NewKeyring(key("a"), key("a"))
-	wantKind(t, err, model.ErrInvalid)
+	wantKind(t, err, model.ErrExists)
+	k := keyring(t, "a")
+	if text := fmt.Sprintf("%v %+v %#v %s %v", k, k, k, k, k.LogValue()); !strings.Contains(text, `keyring(a of ["a"])`) || strings.Contains(text, "aaa") {
+		t.Errorf("a keyring prints %s", text)
+	}
+}
+
+func TestKeyringForUsesOfOnesOwn(t *testing.T) {
+	k := keyring(t, "a")
+	one, err := k.Derive("a", "one")
+	if err != nil || len(one) != 32 || bytes.Contains(one, []byte("aaa")) {
+		t.Fatal(len(one), err)
+	}
+	if again, _ := k.Derive("a", "one"); !bytes.Equal(one, again) {
+		t.Error("it differs from call to call")
+	}
+	if two, _ := k.Derive("a", "two"); bytes.Equal(one, two) {
+		t.Error("two purposes have one key")
+	}
+	_, err = k.Derive("b", "one")
+	wantKind(t, err, model.ErrNotFound)
+	_, err = (*expiry.Keyring)(nil).Derive("a", "one")
+	wantKind(t, err, model.ErrNotFound)
+
+	sealed, by, err := k.Seal("row 1", []byte("text"))
+	if err != nil || by != "a" || bytes.Contains(sealed, []byte("text")) {
+		t.Fatalf("%q, %v", sealed, err)
+	}
+	if plain, err := k.Open("row 1", sealed); err != nil || string(plain) != "text" {
+		t.Errorf("%q, %v", plain, err)
+	}
+	_, err = k.Open("row 2", sealed)
+	wantKind(t, err, model.ErrCorrupt)
+	_, err = keyring(t, "b").Open("row 1", sealed)
+	wantKind(t, err, model.ErrCorrupt)
 	if text := fmt.Sprintf("%v %+v %#v %s", key("a"), key("a"), key("a"), key("a")); strings.Contains(text, "97") || strings.Contains(text, "aaa") {
 		t.Errorf("a key prints its secret: %s", text)
 	}

@@ -3,7 +3,6 @@ package session_test
 import (
 	"context"
 	"errors"
-	"slices"
 	"testing"
 	"time"
 
@@ -71,7 +70,7 @@ func TestKeyringIsSafeForConcurrentUse(t *testing.T) {
 	workers(4, 200, func(i int) {
 		if i%20 == 0 {
 			id := "k" + string(rune('a'+i/20))
-			if err := errors.Join(r.Add(id, slices.Repeat([]byte{byte(i)}, session.KeySize)), r.Use(id)); err != nil {
+			if err := errors.Join(r.Add(keyOf(id, byte(i))), r.Use(id)); err != nil {
 				t.Errorf("a new key: %v", err)
 			}
 		}

@@ -78,10 +78,12 @@
 //
 // # Secrets at rest
 //
-// With Options.Keyring the data of a row is sealed by AES-256-GCM under a key of
-// the ring, bound to the key's id and the row's handle, under a random nonce of
-// 96 bits. Keys are added, used and removed while the service runs. With
-// Options.Pepper the hash of the secret is an HMAC under the same ring.
+// With Options.Keyring the data of a row is sealed by AES-256-GCM, each time
+// under a key of its own that is derived from the ring's and 192 random bits,
+// and bound to the key's id and the row's handle. Keys are added, used and
+// removed while the service runs. With Options.Pepper the hash of the secret is
+// an HMAC under a key of the same ring. A key that is lost makes the sessions
+// under it anonymous.
 //
 // # Driver calls
 //

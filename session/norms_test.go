@@ -674,8 +674,7 @@ func TestCheatSheet_BindingIsASignal(t *testing.T) {
 // Library: 256 random bits; the store has a hash of them, with Options.Pepper an HMAC; the cookie is Secure. A dump of the store opens nothing.
 // Application: https in front.
 func TestNIST_5_1_DumpOfTheStoreOpensNothing(t *testing.T) {
-	ring, err := session.NewKeyring("a", slices.Repeat([]byte{1}, session.KeySize))
-	ok(t, err)
+	ring := ring(t, "a", 1)
 	for _, o := range []session.Options{{}, {Keyring: ring}, {Keyring: ring, Pepper: true}} {
 		k := sessiontest.New(t, &o)
 		token := signIn(t, k, "", "alice", nil)

@@ -2,6 +2,8 @@ package session
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/json"
 
 	"github.com/sojourn-go/sojourn/expiry"
@@ -41,12 +43,11 @@ func (s *Service) opened(it *expiry.Item[row]) error {
 	case r.SealKey == "":
 		return nil
 	}
-	key, known := s.keyring.get(r.SealKey)
-	if !known {
+	if !s.keyring.Has(r.SealKey) {
 		return &unreadableError{UnknownKey, model.ErrCorrupt}
 	}
-	plain, ok := key.open(r.SealKey, it.ID, r.Sealed)
-	if !ok || json.Unmarshal(plain, &r.Data) != nil {
+	plain, err := s.keyring.Open(it.ID, r.Sealed)
+	if err != nil || json.Unmarshal(plain, &r.Data) != nil {
 		return &unreadableError{Unreadable, model.ErrCorrupt}
 	}
 	return nil
@@ -55,31 +56,40 @@ func (s *Service) opened(it *expiry.Item[row]) error {
 // createRow and updateRow store a row, with its data sealed where there is a
 // keyring, and return the item with its data in the clear.
 func (s *Service) createRow(ctx context.Context, id string, r row, opts *expiry.WriteOptions) (expiry.Item[row], error) {
-	plain := s.sealed(id, &r)
+	plain, err := s.sealed(id, &r)
+	if err != nil {
+		return expiry.Item[row]{}, err
+	}
 	it, err := s.store.Create(ctx, id, r, opts)
 	it.Value.Data = plain
 	return it, err
 }
 
 func (s *Service) updateRow(ctx context.Context, id string, r row, opts *expiry.WriteOptions) (expiry.Item[row], error) {
-	plain := s.sealed(id, &r)
+	plain, err := s.sealed(id, &r)
+	if err != nil {
+		return expiry.Item[row]{}, err
+	}
 	it, err := s.store.Update(ctx, id, r, opts)
 	it.Value.Data = plain
 	return it, err
 }
 
 // sealed moves the row's data into its sealed form and returns it.
-func (s *Service) sealed(id string, r *row) map[string]json.RawMessage {
+func (s *Service) sealed(id string, r *row) (map[string]json.RawMessage, error) {
 	plain := r.Data
 	r.SealKey, r.Sealed = "", nil
 	if s.keyring == nil || len(plain) == 0 {
-		return plain
+		return plain, nil
 	}
 	// Raw messages were checked when they were set.
 	text, _ := json.Marshal(plain) //nolint:errchkjson // a map of JSON
-	id2, key := s.keyring.inUse()
-	r.SealKey, r.Sealed, r.Data = id2, key.seal(id2, id, text), nil
-	return plain
+	sealed, keyID, err := s.keyring.Seal(id, text)
+	if err != nil {
+		return nil, err
+	}
+	r.SealKey, r.Sealed, r.Data = keyID, sealed, nil
+	return plain, nil
 }
 
 // newHash is what a new row keeps of a secret: an HMAC under the key in use
@@ -88,8 +98,11 @@ func (s *Service) newHash(t *token) (hash []byte, keyID string) {
 	if !s.pepper {
 		return t.hash(), ""
 	}
-	id, key := s.keyring.inUse()
-	return key.hash(t.secret[:]), id
+	for hash == nil { // the key may be retired and removed between the two calls
+		keyID = s.keyring.Active()
+		hash = s.hashUnder(t, keyID)
+	}
+	return hash, keyID
 }
 
 // hashUnder is nil where the key is not in the ring.
@@ -97,9 +110,11 @@ func (s *Service) hashUnder(t *token, keyID string) []byte {
 	if keyID == "" {
 		return t.hash()
 	}
-	key, known := s.keyring.get(keyID)
-	if !known {
+	pepper, err := s.keyring.Derive(keyID, "session pepper")
+	if err != nil {
 		return nil
 	}
-	return key.hash(t.secret[:])
+	m := hmac.New(sha256.New, pepper)
+	m.Write(t.secret[:])
+	return m.Sum(nil)
 }

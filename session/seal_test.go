@@ -3,7 +3,6 @@ package session_test
 import (
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"testing"
 
@@ -48,7 +47,7 @@ func TestKeysRotateLiveAndALostOneIsAnonymous(t *testing.T) {
 	if id := sealKey(t, k, one); id != "a" {
 		t.Fatal(id)
 	}
-	ok(t, r.Add("b", slices.Repeat([]byte{2}, session.KeySize)))
+	ok(t, r.Add(keyOf("b", 2)))
 	one = set(one, "personal 3")
 	if id := sealKey(t, k, one); id != "a" {
 		t.Fatal("a key that was only added seals:", id)
@@ -91,17 +90,17 @@ func TestSealedDataOpensInItsOwnRowOnly(t *testing.T) {
 	rewrite(t, k, poor, func(_ *model.Record, row map[string]any) { row["sealed"] = sealed })
 	alive(t, k, rich)
 	dead(t, k, poor)
-	// The same nonce is never used twice, and no data is nothing to seal.
+	// The same salt is never used twice, and no data is nothing to seal.
 	seen := map[string]bool{}
 	token := rich
 	for i := range 200 {
 		token = do(t, k, token, func(u *unit) error { return note.Set(u, fmt.Sprint("personal ", i%2)) })
 		rewrite(t, k, token, func(_ *model.Record, row map[string]any) {
-			nonce := row["sealed"].(string)[:16]
-			if seen[nonce] {
-				t.Fatal("a nonce twice")
+			salt := row["sealed"].(string)[:36]
+			if seen[salt] {
+				t.Fatal("a salt twice")
 			}
-			seen[nonce] = true
+			seen[salt] = true
 			row["name"] = fmt.Sprint(i)
 		})
 	}

@@ -57,7 +57,7 @@ type Options struct {
 	OnEvent func(ctx context.Context, e Event)
 	// Keyring seals the data of sessions in the store; times, principal and
 	// client stay readable there. Nil: the data is not sealed.
-	Keyring *Keyring
+	Keyring *expiry.Keyring
 	// Pepper makes the hashes of secrets depend on the Keyring too, so that
 	// whoever can write to the store alone can make no session. Rows from
 	// before stay valid.
@@ -100,7 +100,7 @@ type Service struct {
 	notBefore   func(ctx context.Context, principal string) (time.Time, error)
 	binder      Binder
 	onEvent     func(ctx context.Context, e Event)
-	keyring     *Keyring
+	keyring     *expiry.Keyring
 	pepper      bool
 	sweep       expiry.SweeperOptions
 	swept       atomic.Bool

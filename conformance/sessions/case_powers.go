@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session"
 	"github.com/sojourn-go/sojourn/session/sessiontest"
@@ -287,8 +288,11 @@ func viewCases() []Case {
 			same(c, fmt.Sprint(got), fmt.Sprint(want), "announced")
 		}),
 		that("SealedRowOpensOnEveryNodeWithItsKey", func(c *C) {
-			ring := func(id string, fill byte) *session.Keyring {
-				r, err := session.NewKeyring(id, slices.Repeat([]byte{fill}, session.KeySize))
+			key := func(id string, fill byte) expiry.Key {
+				return expiry.Key{ID: id, Secret: slices.Repeat([]byte{fill}, 32)}
+			}
+			ring := func(id string, fill byte) *expiry.Keyring {
+				r, err := expiry.NewKeyring(key(id, fill))
 				c.ok(err, "NewKeyring")
 				return r
 			}
@@ -298,7 +302,7 @@ func viewCases() []Case {
 			if strings.Contains(string(c.raw()), "personal") {
 				c.Fatal("the data is in the clear")
 			}
-			c.ok(r.Add("b", slices.Repeat([]byte{2}, session.KeySize)), "Add")
+			c.ok(r.Add(key("b", 2)), "Add")
 			c.ok(r.Use("b"), "Use")
 			c.open(cl.token).has("personal")
 			same(c, strings.Contains(string(c.raw()), `"sealKey":"b"`), false, "sealed anew by a read")
