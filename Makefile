@@ -24,6 +24,11 @@ test: images ## Run all tests with the race detector, on real servers where ther
 	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
 	go run ./internal/testrun $(TESTFLAGS) $(PKGS)
 
+.PHONY: table
+table: images ## Run the suites on every backend and write the README's table of what ran
+	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
+	CI=true go run ./internal/testrun $(TESTFLAGS) -run='Conformance|Sessions' -table=README.md ./backends/...
+
 .PHONY: test-local
 test-local: ## Run the tests that need no server: no engine, no network
 	@go run ./internal/testrun $(TESTFLAGS) \

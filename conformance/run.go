@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -22,6 +23,9 @@ type Report struct {
 	Server    string `json:"server"`
 	Cases     int    `json:"cases"`
 	NotProven int    `json:"notProven"`
+	// Groups is how many of them ran, by the part of a case's name before the
+	// slash.
+	Groups map[string]int `json:"groups,omitempty"`
 }
 
 // Attach writes the report into the test's attributes and log.
@@ -35,6 +39,33 @@ func (r Report) Attach(t testing.TB) {
 	t.Logf("%s on %s (%s): %d cases, %d not proven", r.Suite, r.Backend, r.Server, r.Cases, r.NotProven)
 }
 
+// Tally counts the cases that ran, by group. It is safe for concurrent use.
+type Tally struct {
+	mu     sync.Mutex
+	groups map[string]int
+}
+
+// Add counts a case of that name: "Group/WhatItShows".
+func (t *Tally) Add(name string) {
+	group, _, _ := strings.Cut(name, "/")
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.groups == nil {
+		t.groups = map[string]int{}
+	}
+	t.groups[group]++
+}
+
+// Result is how many cases were counted, and how many of each group.
+func (t *Tally) Result() (all int, groups map[string]int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, n := range t.groups {
+		all += n
+	}
+	return all, maps.Clone(t.groups)
+}
+
 // Run runs every case as a subtest: in parallel, and at the end those that
 // must be alone.
 func Run(t *testing.T, h Harness) {
@@ -46,7 +77,8 @@ func Run(t *testing.T, h Harness) {
 	for _, a := range undeclared(&h, desc) {
 		t.Errorf("conformance: %s declares %q absent (%s), and Harness.Allow does not list it", desc.Backend, a.Feature, a.Reason)
 	}
-	var begun, ran, unproven atomic.Int64
+	var begun, unproven atomic.Int64
+	var ran Tally
 	cases := func(t *testing.T, serial bool) {
 		t.Helper()
 		for _, cs := range Cases() {
@@ -68,20 +100,22 @@ func Run(t *testing.T, h Harness) {
 					t.Log("not proven: " + missing)
 					return
 				}
-				ran.Add(1)
+				ran.Add(cs.Name)
 			})
 		}
 	}
 	t.Run("cases", func(t *testing.T) { cases(t, false) })
 	t.Run("alone", func(t *testing.T) { cases(t, true) })
-	Report{"records", desc.Backend, h.Server, int(ran.Load()), int(unproven.Load())}.Attach(t)
+	report := Report{Suite: "records", Backend: desc.Backend, Server: h.Server, NotProven: int(unproven.Load())}
+	report.Cases, report.Groups = ran.Result()
+	report.Attach(t)
 	switch {
 	case t.Failed():
-	case begun.Load() != ran.Load()+unproven.Load():
-		t.Errorf("conformance: %d cases began and only %d ended: one has skipped itself", begun.Load(), ran.Load()+unproven.Load())
+	case int(begun.Load()) != report.Cases+report.NotProven:
+		t.Errorf("conformance: %d cases began and only %d ended: one has skipped itself", begun.Load(), report.Cases+report.NotProven)
 	case int(begun.Load()) < len(Cases()): // -run left some out
-	case h.Cases > 0 && int(ran.Load()) != h.Cases:
-		t.Errorf("conformance: %d cases ran, the harness pins %d", ran.Load(), h.Cases)
+	case h.Cases > 0 && report.Cases != h.Cases:
+		t.Errorf("conformance: %d cases ran, the harness pins %d", report.Cases, h.Cases)
 	}
 }
 

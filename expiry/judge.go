@@ -112,8 +112,8 @@ func (t *Touch) Result(cur time.Time) time.Time {
 	}
 }
 
-// DeclaredLabels is the Options.Labels of a backend that allows so many: nil
-// is "principal", else the names sorted. ErrInvalid for too many of them, a
+// DeclaredLabels is the Options.Labels of a backend that allows so many, zero
+// for any number: nil is "principal", else the names sorted. ErrInvalid for too many of them, a
 // name that is none, and a name twice.
 func DeclaredLabels(names []string, most int) ([]string, error) {
 	if names == nil {
@@ -121,7 +121,7 @@ func DeclaredLabels(names []string, most int) ([]string, error) {
 	}
 	names = slices.Clone(names)
 	slices.Sort(names)
-	if len(names) > most {
+	if most > 0 && len(names) > most {
 		return names, model.Fault(model.ErrInvalid, "Options.Labels: more than "+strconv.Itoa(most), nil)
 	}
 	for i, name := range names {

@@ -137,7 +137,7 @@ func measureFloor(b *testing.B, sync, full, update bool) *floorResult {
 	made := func(id string) model.Record {
 		r := newRecord(id, strings.Repeat("x", 500), "", time.Time{})
 		if full {
-			r.Labels, r.ExpiresAt = map[string]string{defaultLabel: "ann"}, inHour
+			r.Labels, r.ExpiresAt = map[string]string{"principal": "ann"}, inHour
 		}
 		return r
 	}

@@ -51,7 +51,7 @@ var (
 func newRecord(id, value, principal string, expires time.Time) model.Record {
 	r := model.Record{ID: id, Rev: model.NewRevision(), ExpiresAt: expires, Value: []byte(value), Encoding: "json"}
 	if principal != "" {
-		r.Labels = map[string]string{defaultLabel: principal}
+		r.Labels = map[string]string{"principal": principal}
 	}
 	return r
 }
@@ -69,7 +69,7 @@ func listed(t testing.TB, b *Backend, principal string) map[string]string {
 	t.Helper()
 	label := ""
 	if principal != "" {
-		label = defaultLabel
+		label = "principal"
 	}
 	out, err := list(b, label, principal)
 	if err != nil {
@@ -131,14 +131,14 @@ var faultOps = map[string]struct {
 		return nil, err
 	}},
 	"page by label": {reads: true, do: func(b *Backend, truth map[string]state) (map[string]state, error) {
-		p, err := b.Page(context.Background(), testNow, expiry.Query{Limit: 10, Label: defaultLabel, Value: "ann"})
+		p, err := b.Page(context.Background(), testNow, expiry.Query{Limit: 10, Label: "principal", Value: "ann"})
 		if err == nil && len(p.Records) != len(truth) {
 			err = fmt.Errorf("%d records listed, want %d", len(p.Records), len(truth))
 		}
 		return nil, err
 	}},
 	"count": {reads: true, do: func(b *Backend, truth map[string]state) (map[string]state, error) {
-		n, err := b.Count(context.Background(), testNow, defaultLabel, "ann")
+		n, err := b.Count(context.Background(), testNow, "principal", "ann")
 		if err == nil && n != len(truth) {
 			err = fmt.Errorf("%d records counted, want %d", n, len(truth))
 		}
@@ -282,7 +282,7 @@ type state struct {
 }
 
 // twoLabels are the labels of tests in which records bear two.
-var twoLabels = []string{defaultLabel, "tenant"}
+var twoLabels = []string{"principal", "tenant"}
 
 // audit compares the store to what was acknowledged, after making the truth
 // what was under way and turns out to be applied.
@@ -312,14 +312,14 @@ func audit(b *Backend, truth, pending map[string]state) error {
 			wrong("%q has %d bytes", id, len(got.Value))
 		}
 		want[""][id] = s.rev
-		for _, labelled := range []string{defaultLabel + "=" + s.principal, "tenant=" + s.tenant} {
+		for _, labelled := range []string{"principal" + "=" + s.principal, "tenant=" + s.tenant} {
 			if want[labelled] == nil {
 				want[labelled] = map[string]string{}
 			}
 			want[labelled][id] = s.rev
 		}
 	}
-	for _, labelled := range []string{"", defaultLabel + "=ann", defaultLabel + "=bob", "tenant=x", "tenant=y"} {
+	for _, labelled := range []string{"", "principal" + "=ann", "principal" + "=bob", "tenant=x", "tenant=y"} {
 		label, value, _ := strings.Cut(labelled, "=")
 		if label != "" && !slices.Contains(b.opts.Labels, label) {
 			continue
@@ -368,7 +368,7 @@ func stateOf(r model.Record) state {
 	if r.ID == "" {
 		return state{}
 	}
-	s := state{rev: r.Rev.String(), principal: r.Labels[defaultLabel], tenant: r.Labels["tenant"]}
+	s := state{rev: r.Rev.String(), principal: r.Labels["principal"], tenant: r.Labels["tenant"]}
 	if !r.ExpiresAt.IsZero() {
 		s.minute = int64(r.ExpiresAt.Sub(testNow) / time.Minute)
 	}
@@ -522,7 +522,7 @@ func (l *powered) act() error {
 		return onlyErr(l.b.Rebuild(ctx))
 	case n < 28:
 		l.outer = noGroup
-		_, err := list(l.b, defaultLabel, []string{"ann", "bob"}[l.r.IntN(2)])
+		_, err := list(l.b, "principal", []string{"ann", "bob"}[l.r.IntN(2)])
 		return err
 	}
 	l.outer = l.r.IntN(2)

@@ -144,6 +144,7 @@ func TestNewRefuses(t *testing.T) {
 		{"a numbered device", "d", "com1", nil},
 		{"65 characters", "d", strings.Repeat("a", 65), nil},
 		{"a label that is none", "d", "store", &Options{Labels: []string{"No"}}},
+		{"a label twice", "d", "store", &Options{Labels: []string{"a", "b", "a"}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -125,7 +125,7 @@ func TestSymlinks(t *testing.T) {
 		"the locks":          {locksDir, nil},
 		"a lock":             {lockName(p.stripe()), nil},
 		"the expiries":       {expiryDir, nil},
-		"labels":             {labelBase(defaultLabel), nil},
+		"labels":             {labelBase("principal"), nil},
 		"a label's value":    {e[0].base + "/" + e[0].sub, nil},
 		"a minute's expiry":  {e[1].base + "/" + e[1].sub, nil},
 		"an entry of labels": {e[0].base + "/" + e[0].sub + "/" + e[0].name, nil},
@@ -163,7 +163,7 @@ func TestSymlinks(t *testing.T) {
 			_, _ = b.Write(ctx, testNow, expiry.Write{Record: next, Cond: model.Always})
 			_, _ = b.Touch(ctx, testNow, expiry.Touch{ID: "a", Mode: expiry.Set, ExpiresAt: inHour})
 			_, _ = b.Page(ctx, testNow, expiry.Query{Limit: 10})
-			_, _ = b.Page(ctx, testNow, expiry.Query{Limit: 10, Label: defaultLabel, Value: "ann"})
+			_, _ = b.Page(ctx, testNow, expiry.Query{Limit: 10, Label: "principal", Value: "ann"})
 			_, _ = b.DeleteExpired(ctx, inDay.Add(time.Hour), 10, nil)
 			_ = b.Delete(ctx, testNow, "a", model.Live, model.Record{})
 			_ = b.CreateStorage(ctx)
@@ -225,7 +225,7 @@ func TestDamagedFile(t *testing.T) {
 			if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, data) {
 				t.Errorf("the file changed: %v", err)
 			}
-			for _, q := range []expiry.Query{{Limit: 10}, {Limit: 10, Label: defaultLabel, Value: "ann"}} {
+			for _, q := range []expiry.Query{{Limit: 10}, {Limit: 10, Label: "principal", Value: "ann"}} {
 				page, err := b.Page(ctx, testNow, q)
 				if err != nil || len(page.Records) != 1 || fmt.Sprint(page.Corrupt) != fmt.Sprint([]string{p.name}) {
 					t.Errorf("a listing: %d records, corrupt %v, %v", len(page.Records), page.Corrupt, err)
@@ -371,7 +371,7 @@ func TestSweepSparesWritesInProgress(t *testing.T) {
 		if n, err := sweeper.DeleteExpired(ctx, inDay, 10, nil); err != nil || n.Removed != 0 {
 			t.Errorf("the sweep: %+v, %v", n, err)
 		}
-		page, err := sweeper.Page(ctx, testNow, expiry.Query{Limit: 10, Label: defaultLabel, Value: "ann"})
+		page, err := sweeper.Page(ctx, testNow, expiry.Query{Limit: 10, Label: "principal", Value: "ann"})
 		if err != nil || len(page.Records) != 0 {
 			t.Errorf("a listing: %+v, %v", page, err)
 		}
@@ -428,7 +428,7 @@ func TestStraysArePruned(t *testing.T) {
 	b := open(t, dir, "store", nil)
 	mustWrite(t, b, model.Absent, newRecord("a", `1`, "ann", inDay))
 	mustWrite(t, b, model.Absent, newRecord("b", `1`, "bob", inDay))
-	folder := filepath.Join(dir, "store", filepath.FromSlash(labelBase(defaultLabel)), filepath.FromSlash(labelSub("ann")))
+	folder := filepath.Join(dir, "store", filepath.FromSlash(labelBase("principal")), filepath.FromSlash(labelSub("ann")))
 	for _, id := range []string{"b", "gone"} {
 		p := placeOf(id)
 		if err := os.WriteFile(filepath.Join(folder, p.entry()), nil, 0o600); err != nil {
@@ -454,7 +454,7 @@ func TestPruneLooksAgain(t *testing.T) {
 	lister, s := spied(t, dir, nil)
 	mustWrite(t, writer, model.Absent, newRecord("a", `1`, "ann", inDay))
 	p := placeOf("late")
-	path := filepath.Join(dir, "store", filepath.FromSlash(labelBase(defaultLabel)), filepath.FromSlash(labelSub("ann")), p.entry())
+	path := filepath.Join(dir, "store", filepath.FromSlash(labelBase("principal")), filepath.FromSlash(labelSub("ann")), p.entry())
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -499,7 +499,7 @@ func TestNothingIsLeft(t *testing.T) {
 			t.Errorf("left: %s", f)
 		}
 	}
-	for _, empty := range []string{filepath.Join(labelBase(defaultLabel), "*", "*"), filepath.Join(expiryDir, "*")} {
+	for _, empty := range []string{filepath.Join(labelBase("principal"), "*", "*"), filepath.Join(expiryDir, "*")} {
 		if left, _ := filepath.Glob(filepath.Join(dir, "store", empty)); len(left) != 0 {
 			t.Errorf("folders left: %v", left)
 		}
@@ -669,7 +669,7 @@ func TestFolderSeenBeforeItIsDurable(t *testing.T) {
 	if err := b.CreateStorage(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	parent := "store/" + labelBase(defaultLabel) + "/" + labelSub("ann")[:2]
+	parent := "store/" + labelBase("principal") + "/" + labelSub("ann")[:2]
 	nested, synced := false, map[string]bool{}
 	s.Set(func(op, path string) error {
 		switch {

@@ -134,7 +134,7 @@ func childPermissions(dir string) int {
 		"get":  func(b *Backend) error { return onlyErr(b.Get(ctx, testNow, "a")) },
 		"page": func(b *Backend) error { return onlyErr(b.Page(ctx, testNow, expiry.Query{Limit: 10})) },
 		"label": func(b *Backend) error {
-			return onlyErr(b.Page(ctx, testNow, expiry.Query{Limit: 10, Label: defaultLabel, Value: "ann"}))
+			return onlyErr(b.Page(ctx, testNow, expiry.Query{Limit: 10, Label: "principal", Value: "ann"}))
 		},
 		"count": func(b *Backend) error { return onlyErr(b.Count(ctx, testNow, "", "")) },
 	}
@@ -173,7 +173,7 @@ func childPermissions(dir string) int {
 	for _, principal := range []string{"", "ann"} {
 		q := expiry.Query{Limit: 10}
 		if principal != "" {
-			q.Label, q.Value = defaultLabel, principal
+			q.Label, q.Value = "principal", principal
 		}
 		if p, err := b.Page(ctx, testNow, q); err != nil || len(p.Records) != 1 {
 			report("readable: %+v, %v", p, err)

@@ -2,9 +2,9 @@ package file
 
 import (
 	"path/filepath"
-	"slices"
 	"strings"
 
+	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -18,23 +18,14 @@ type Options struct {
 	NoSync bool
 }
 
-const defaultLabel = "principal"
-
 func (o *Options) withDefaults() (Options, error) {
 	var out Options
 	if o != nil {
 		out = *o
 	}
-	if out.Labels == nil {
-		out.Labels = []string{defaultLabel}
-	}
-	out.Labels = slices.Compact(slices.Sorted(slices.Values(out.Labels)))
-	for _, name := range out.Labels {
-		if err := model.CheckLabelName(name); err != nil {
-			return out, err
-		}
-	}
-	return out, nil
+	var err error
+	out.Labels, err = expiry.DeclaredLabels(out.Labels, 0)
+	return out, err
 }
 
 // checkDir returns the absolute form of a directory's name, so that a later

@@ -33,7 +33,7 @@ func TestFsyncs(t *testing.T) {
 		}
 	}
 	relabelled := full
-	relabelled.Labels = map[string]string{defaultLabel: "bob"}
+	relabelled.Labels = map[string]string{"principal": "bob"}
 	tests := []struct {
 		name string
 		do   func(b *Backend) error
@@ -132,7 +132,7 @@ func TestListingCost(t *testing.T) {
 		}
 		return nil
 	})
-	n, err := b.Count(context.Background(), testNow, defaultLabel, "few")
+	n, err := b.Count(context.Background(), testNow, "principal", "few")
 	if err != nil || n != 3 || reads != 3 || lists != 1 {
 		t.Errorf("%d counted, %v, by %d reads and %d readings of folders", n, err, reads, lists)
 	}
@@ -222,14 +222,14 @@ func TestCostAmongHundredThousand(t *testing.T) {
 		t.Errorf("creates take %v, then %v", early, late)
 	}
 
-	n, err := b.Count(ctx, testNow, defaultLabel, "p7")
+	n, err := b.Count(ctx, testNow, "principal", "p7")
 	c := s.Take()
 	if err != nil || n != bearers || c.Calls["read"] != bearers || c.Entries != bearers {
 		t.Errorf("a count of %d by label, %v: %v", n, err, c)
 	}
 
 	const perPage = 30
-	found, pages := listAll(t, b, expiry.Query{Label: defaultLabel, Value: "p7", Limit: perPage})
+	found, pages := listAll(t, b, expiry.Query{Label: "principal", Value: "p7", Limit: perPage})
 	c = s.Take()
 	if found != bearers || pages != 4 || c.Calls["read"] != bearers || c.Entries != pages*bearers {
 		t.Errorf("%d bearers on %d pages: %v", found, pages, c)

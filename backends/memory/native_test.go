@@ -130,7 +130,10 @@ func TestNewRefuses(t *testing.T) {
 	if _, err := New(nil, "x", &Options{Labels: []string{"Bad Name"}}); !errors.Is(err, model.ErrInvalid) {
 		t.Errorf("bad label: %v", err)
 	}
-	b, err := New(nil, "x", &Options{Labels: []string{"b", "a", "b"}})
+	if _, err := New(nil, "x", &Options{Labels: []string{"b", "a", "b"}}); !errors.Is(err, model.ErrInvalid) {
+		t.Errorf("a label twice: %v", err)
+	}
+	b, err := New(nil, "x", &Options{Labels: []string{"b", "a"}})
 	if err != nil {
 		t.Fatal(err)
 	}

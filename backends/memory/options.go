@@ -1,10 +1,6 @@
 package memory
 
-import (
-	"slices"
-
-	"github.com/sojourn-go/sojourn/model"
-)
+import "github.com/sojourn-go/sojourn/expiry"
 
 // Options configures a Backend. The zero value of every field is its default.
 type Options struct {
@@ -14,15 +10,8 @@ type Options struct {
 }
 
 func (o *Options) labels() ([]string, error) {
-	if o == nil || o.Labels == nil {
-		return []string{"principal"}, nil
+	if o == nil {
+		o = &Options{}
 	}
-	names := slices.Clone(o.Labels)
-	slices.Sort(names)
-	for _, n := range names {
-		if err := model.CheckLabelName(n); err != nil {
-			return nil, err
-		}
-	}
-	return slices.Compact(names), nil
+	return expiry.DeclaredLabels(o.Labels, 0)
 }

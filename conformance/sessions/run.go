@@ -62,22 +62,25 @@ func Run(t *testing.T, h conformance.Harness) {
 	if len(all) != Cases {
 		t.Errorf("sessions: the suite has %d cases, %d are pinned", len(all), Cases)
 	}
-	var begun, ran atomic.Int64
+	var begun atomic.Int64
+	var ran conformance.Tally
 	t.Run("cases", func(t *testing.T) {
 		for _, cs := range all {
 			t.Run(cs.Name, func(t *testing.T) {
 				begun.Add(1)
 				t.Parallel()
 				cs.run(newC(t, h))
-				ran.Add(1)
+				ran.Add(cs.Name)
 			})
 		}
 	})
-	conformance.Report{Suite: "sessions", Backend: desc.Backend, Server: h.Server, Cases: int(ran.Load())}.Attach(t)
+	report := conformance.Report{Suite: "sessions", Backend: desc.Backend, Server: h.Server}
+	report.Cases, report.Groups = ran.Result()
+	report.Attach(t)
 	// With -run fewer begin; one that began and is not counted has failed or
 	// skipped itself, and no case does the latter.
-	if !t.Failed() && begun.Load() != ran.Load() {
-		t.Errorf("sessions: of %d cases only %d ran", begun.Load(), ran.Load())
+	if !t.Failed() && int(begun.Load()) != report.Cases {
+		t.Errorf("sessions: of %d cases only %d ran", begun.Load(), report.Cases)
 	}
 }
 

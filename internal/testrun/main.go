@@ -1,12 +1,15 @@
 // Command testrun runs go test and says what was proven: which suite ran how many cases on which
 // server, what was skipped and why.
 //
-//	go run ./internal/testrun [-v] [go test's flags, as -name=value] [packages, default ./...]
+//	go run ./internal/testrun [-v] [-table=FILE] [go test's flags, as -name=value] [packages, default ./...]
 //
 // Each package's line and the output of failed tests appear as they come, in go test's own form; with
 // -v all output does. After half a minute of silence a line tells what is running. A table follows of
 // the runs that tests reported by t.Attr("sojourn.run", …), then the skipped and the failed tests, and
 // a last line "N passed, N failed, N skipped". The exit status is that of go test.
+//
+// With -table=FILE a run in which all passed writes backend by capability by cases into that file,
+// between its two marks.
 package main
 
 import (
@@ -25,8 +28,8 @@ import (
 const silence = 30 * time.Second
 
 func main() {
-	verbose, arguments := parse(os.Args[1:])
-	status, err := run(context.Background(), os.Stdout, verbose, arguments)
+	own, arguments := parse(os.Args[1:])
+	status, err := run(context.Background(), os.Stdout, own, arguments)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "testrun:", err)
 		status = max(status, 1)
@@ -34,13 +37,23 @@ func main() {
 	os.Exit(status)
 }
 
-// parse splits testrun's own flag from go test's arguments.
-func parse(arguments []string) (verbose bool, forGoTest []string) {
+// flags are testrun's own.
+type flags struct {
+	verbose bool
+	table   string
+}
+
+// parse splits testrun's own flags from go test's arguments.
+func parse(arguments []string) (own flags, forGoTest []string) {
 	forGoTest = []string{"test", "-race", "-json"}
 	packages := false
 	for _, argument := range arguments {
 		if argument == "-v" {
-			verbose = true
+			own.verbose = true
+			continue
+		}
+		if file, ok := strings.CutPrefix(argument, "-table="); ok {
+			own.table = file
 			continue
 		}
 		packages = packages || !strings.HasPrefix(argument, "-")
@@ -49,11 +62,11 @@ func parse(arguments []string) (verbose bool, forGoTest []string) {
 	if !packages {
 		forGoTest = append(forGoTest, "./...")
 	}
-	return verbose, forGoTest
+	return own, forGoTest
 }
 
 // run runs go test, reports on out, and returns go test's exit status.
-func run(ctx context.Context, out io.Writer, verbose bool, arguments []string) (int, error) {
+func run(ctx context.Context, out io.Writer, own flags, arguments []string) (int, error) {
 	// A terminal interrupts the whole group: go test ends in its own time, and what it said until then
 	// is still reported.
 	interrupts := make(chan os.Signal, 1)
@@ -69,7 +82,7 @@ func run(ctx context.Context, out io.Writer, verbose bool, arguments []string) (
 	if err := command.Start(); err != nil {
 		return 1, err
 	}
-	report := newReport(out, verbose)
+	report := newReport(out, own.verbose)
 	follow(report, stream, silence)
 	err = command.Wait()
 	malformed := report.summarize()
@@ -81,6 +94,9 @@ func run(ctx context.Context, out io.Writer, verbose bool, arguments []string) (
 		return 1, err
 	case malformed > 0:
 		return 1, fmt.Errorf("%d tests reported their run in a form that is not understood", malformed)
+	}
+	if own.table != "" {
+		return 0, report.writeTable(own.table)
 	}
 	return 0, nil
 }

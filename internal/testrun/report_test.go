@@ -157,8 +157,8 @@ func TestParse(t *testing.T) {
 		{"packages", []string{"-run=A", "./model", "./expiry"}, false, []string{"test", "-race", "-json", "-run=A", "./model", "./expiry"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if verbose, got := parse(test.args); verbose != test.verbose || !reflect.DeepEqual(got, test.want) {
-				t.Errorf("%v %q, want %v %q", verbose, got, test.verbose, test.want)
+			if own, got := parse(test.args); own.verbose != test.verbose || !reflect.DeepEqual(got, test.want) {
+				t.Errorf("%v %q, want %v %q", own.verbose, got, test.verbose, test.want)
 			}
 		})
 	}
@@ -166,7 +166,7 @@ func TestParse(t *testing.T) {
 
 func TestExitStatusIsThatOfGoTest(t *testing.T) {
 	var out bytes.Buffer
-	status, err := run(t.Context(), &out, false, []string{"test", "-json", "./testdata/absent"})
+	status, err := run(t.Context(), &out, flags{}, []string{"test", "-json", "./testdata/absent"})
 	if status == 0 || err != nil {
 		t.Errorf("%d, %v, want a status and no error of testrun's own", status, err)
 	}

@@ -21,6 +21,8 @@ type suiteRun struct {
 	Cases     int    `json:"cases"`
 	NotProven int    `json:"notProven"`
 
+	Groups map[string]int `json:"groups"` // cases by group
+
 	test *test
 }
 

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// The table stands between these lines of a file.
+const (
+	tableBegin = "<!-- table: make table -->\n"
+	tableEnd   = "<!-- end of table -->\n"
+)
+
+// capability is a row: what the cases of some groups of a suite prove.
+type capability struct {
+	title, suite string
+	groups       []string // nil: all
+}
+
+var capabilities = []capability{
+	{"read, create, update, upsert, delete", "records", []string{"Get", "Create", "Update", "Upsert", "Delete", "Value"}},
+	{"compare-and-set, hints", "records", []string{"CompareAndSet", "Hint"}},
+	{"partial updates, functions, take", "records", []string{"Partial", "Mutate", "Take"}},
+	{"many at once", "records", []string{"Many", "Batch"}},
+	{"expiry, touch", "records", []string{"Expiry", "Touch"}},
+	{"labels, listing, count", "records", []string{"Label", "Page", "Token", "Count"}},
+	{"sweep", "records", []string{"Sweep"}},
+	{"concurrency, histories, sequences", "records", []string{"Concurrency", "Churn", "Overtaken", "History", "Sequence"}},
+	{"lost answers", "records", []string{"Lost", "Arrival"}},
+	{"damaged and foreign records", "records", []string{"Corrupt"}},
+	{"bad input, errors, contexts", "records", []string{"ID", "Input", "Error", "Context"}},
+	{"sealed values", "records", []string{"Seal"}},
+	{"storage, close, leaks, the front", "records", []string{"Storage", "Close", "Leak", "Store"}},
+	{"web sessions", "sessions", nil},
+}
+
+// column is one backend on one server.
+type column struct{ backend, server string }
+
+// matrix is backend by capability by cases that ran.
+func (r *report) matrix() (string, error) {
+	cells := map[column]map[string]map[string]int{} // by suite and group
+	for _, run := range r.runs {
+		c := column{run.Backend, run.Server}
+		if cells[c] == nil {
+			cells[c] = map[string]map[string]int{}
+		}
+		if cells[c][run.Suite] == nil {
+			cells[c][run.Suite] = map[string]int{}
+		}
+		for group, n := range run.Groups {
+			if !placed(run.Suite, group) {
+				return "", fmt.Errorf("the table has no row for %s/%s", run.Suite, group)
+			}
+			cells[c][run.Suite][group] = max(cells[c][run.Suite][group], n)
+		}
+	}
+	var columns []column
+	for c := range cells {
+		columns = append(columns, c)
+	}
+	slices.SortFunc(columns, func(a, b column) int {
+		return cmp.Or(strings.Compare(a.backend, b.backend), strings.Compare(a.server, b.server))
+	})
+	var b strings.Builder
+	row := func(head string, cell func(column) string) {
+		b.WriteString("| " + head)
+		for _, c := range columns {
+			b.WriteString(" | " + cell(c))
+		}
+		b.WriteString(" |\n")
+	}
+	row("cases", func(c column) string { return c.backend })
+	b.WriteString("|---" + strings.Repeat("|--:", len(columns)) + "|\n")
+	row("on", func(c column) string { return cmp.Or(stated(c.server), "–") })
+	for _, k := range capabilities {
+		row(k.title, func(c column) string {
+			n := 0
+			for group, ran := range cells[c][k.suite] {
+				if k.groups == nil || slices.Contains(k.groups, group) {
+					n += ran
+				}
+			}
+			if n == 0 {
+				return "–"
+			}
+			return strconv.Itoa(n)
+		})
+	}
+	return b.String(), nil
+}
+
+func placed(suite, group string) bool {
+	return slices.ContainsFunc(capabilities, func(k capability) bool {
+		return k.suite == suite && (k.groups == nil || slices.Contains(k.groups, group))
+	})
+}
+
+// origin is where a server came from, which a table for readers leaves out.
+var origin = regexp.MustCompile(` \((container|endpoint) .*\)$`)
+
+func stated(server string) string { return origin.ReplaceAllString(server, "") }
+
+// writeTable puts the table between its marks in a file.
+func (r *report) writeTable(file string) error {
+	if c := r.count(); c.failed > 0 || c.skipped > 0 {
+		return errors.New("no table of a run in which something failed or was skipped")
+	}
+	table, err := r.matrix()
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	before, rest, ok1 := bytes.Cut(text, []byte(tableBegin))
+	_, after, ok2 := bytes.Cut(rest, []byte(tableEnd))
+	if !ok1 || !ok2 {
+		return fmt.Errorf("%s has no place for the table", file)
+	}
+	return os.WriteFile(file, slices.Concat(before, []byte(tableBegin+table+tableEnd), after), 0o644) //nolint:gosec // a document
+}
