@@ -13,3 +13,7 @@ func TestMongoDBSecond(t *testing.T) {
 	checkIdentity(t, server, "MongoDB stand-in mongo-java-server")
 	checkMongoDB(t, server)
 }
+
+func TestS3Second(t *testing.T) {
+	checkIdentity(t, containers.S3Second(t), "VERSITYGW")
+}

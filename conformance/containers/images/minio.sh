@@ -1,14 +1,20 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2154 # lib.sh sets cache, pack.sh work_dir
+# shellcheck disable=SC2154 # lib.sh sets cache, pack.sh work_dir and here
 # How to pack MinIO: the server, built by Go from its published source. It is under AGPL-3.0: a process
 # of its own, for tests only; nothing of this module is linked with it. Sourced by ensure.sh.
+
+# shellcheck source=go.sh
+source "$here/go.sh"
 
 minio_version=v0.0.0-20260212201848-7aac2a2c5b7c
 
 pack_minio() {
-	local repository=$1 root tag folder=$cache/minio-$minio_version began=$SECONDS
+	local repository=$1 root tag folder=$cache/minio-$minio_version package=github.com/minio/minio began=$SECONDS
 	workspace minio
-	[ -x "$folder/minio" ] || build_minio "$folder" || return
+	[ -x "$folder/minio" ] || build_go minio "$folder" "$package@$minio_version" "
+		-X $package/cmd.Version=$(minio_time '\1-\2-\3T\4:\5:\6Z')
+		-X $package/cmd.ReleaseTag=DEVELOPMENT.$(minio_time '\1-\2-\3T\4-\5-\6Z')
+		-X $package/cmd.CommitID=${minio_version##*-}" || return
 	root=$work_dir/root
 	tag=$(minio_time '\1-\2-\3T\4-\5-\6Z')-packed
 	new_root "$root"
@@ -20,25 +26,4 @@ pack_minio() {
 # minio_time FORM: the time in the version, which MinIO's own builds take for theirs.
 minio_time() {
 	sed -E "s/.*-(.{4})(..)(..)(..)(..)(..)-.*/$1/" <<<"$minio_version"
-}
-
-# build_minio FOLDER
-build_minio() {
-	local folder=$1 package=github.com/minio/minio began=$SECONDS
-	if ! have go; then
-		say "minio: no image: install Go, or set SOJOURN_MINIO_URL"
-		return 3
-	fi
-	say "minio: building $minio_version, once: 2 to 4 minutes"
-	# Built elsewhere and moved: half a program must not be taken for one.
-	if ! CGO_ENABLED=0 GOFLAGS='' GOBIN=$work_dir nice go install -trimpath -ldflags "-s -w \
-		-X $package/cmd.Version=$(minio_time '\1-\2-\3T\4:\5:\6Z') \
-		-X $package/cmd.ReleaseTag=DEVELOPMENT.$(minio_time '\1-\2-\3T\4-\5-\6Z') \
-		-X $package/cmd.CommitID=${minio_version##*-}" "$package@$minio_version" >"$work_dir/log" 2>&1 </dev/null; then
-		say "minio: go install: $(tail -n 1 "$work_dir/log")"
-		return 1
-	fi
-	mkdir -p "$folder"
-	mv "$work_dir/minio" "$folder/minio"
-	say "minio: built it in $((SECONDS - began)) s"
 }
