@@ -13,8 +13,14 @@ import (
 // maxHold is how many records a sweep handles under one hold of a lock.
 const maxHold = 64
 
-// expiryHeap has the entry that expires first at its top.
-type expiryHeap []*entry
+// expiryHeap has the entry that expires first at its top. The times stand in
+// it, so that finding a place looks at no entry.
+type expiryHeap []dated
+
+type dated struct {
+	at int64 // milliseconds
+	e  *entry
+}
 
 func (h *expiryHeap) Len() int           { return len(*h) }
 func (h *expiryHeap) Less(i, j int) bool { return (*h)[i].at < (*h)[j].at }
@@ -22,22 +28,34 @@ func (h *expiryHeap) Less(i, j int) bool { return (*h)[i].at < (*h)[j].at }
 func (h *expiryHeap) Swap(i, j int) {
 	s := *h
 	s[i], s[j] = s[j], s[i]
-	s[i].heap, s[j].heap = i, j
+	s[i].e.heap, s[j].e.heap = i, j
 }
 
-func (h *expiryHeap) Push(x any) {
-	e := x.(*entry)
+// Push and Pop are those of heap.Interface, which put and take do without:
+// they would allocate.
+func (h *expiryHeap) Push(any) {}
+func (h *expiryHeap) Pop() any { return nil }
+
+func (h *expiryHeap) put(e *entry, at int64) {
 	e.heap = len(*h)
-	*h = append(*h, e)
+	*h = append(*h, dated{at, e})
+	heap.Fix(h, e.heap)
 }
 
-func (h *expiryHeap) Pop() any {
-	old := *h
-	e := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
+func (h *expiryHeap) move(e *entry, at int64) {
+	(*h)[e.heap].at = at
+	heap.Fix(h, e.heap)
+}
+
+func (h *expiryHeap) take(e *entry) {
+	i, last := e.heap, len(*h)-1
+	h.Swap(i, last)
+	(*h)[last] = dated{}
+	*h = (*h)[:last]
+	if i < last {
+		heap.Fix(h, i)
+	}
 	e.heap = -1
-	return e
 }
 
 // expired counts the entries below i that are due, visiting no others than
@@ -51,27 +69,21 @@ func (h *expiryHeap) expired(i int, at int64) int {
 
 // reschedule moves the entry to its place in the heap.
 func (s *shard) reschedule(e *entry) {
-	at := int64(0)
-	if !e.rec.ExpiresAt.IsZero() {
-		at = e.rec.ExpiresAt.UnixMilli()
-	}
-	if at == e.at && (e.heap >= 0) == (at != 0) {
-		return
-	}
-	e.at = at
-	switch {
-	case at == 0:
+	switch at := e.rec.ExpiresAt; {
+	case at.IsZero():
 		s.unschedule(e)
-	case e.heap >= 0:
-		heap.Fix(&s.due, e.heap)
+	case e.heap < 0:
+		s.due.put(e, at.UnixMilli())
 	default:
-		heap.Push(&s.due, e)
+		if ms := at.UnixMilli(); s.due[e.heap].at != ms {
+			s.due.move(e, ms)
+		}
 	}
 }
 
 func (s *shard) unschedule(e *entry) {
 	if e.heap >= 0 {
-		heap.Remove(&s.due, e.heap)
+		s.due.take(e)
 	}
 }
 
@@ -168,7 +180,7 @@ func (s *shard) dropDue(at int64, n int) (removed int, more bool) {
 	defer s.mu.Unlock()
 	defer func() { s.holds(removed) }()
 	for removed < n && len(s.due) > 0 && s.due[0].at <= at {
-		s.drop(s.due[0])
+		s.drop(s.due[0].e)
 		removed++
 	}
 	return removed, removed == n
@@ -189,7 +201,8 @@ func (s *shard) takeDue(at int64, n int) []taken {
 	var out []taken
 	defer func() { s.holds(len(out)) }()
 	for len(out) < n && len(s.due) > 0 && s.due[0].at <= at {
-		e := heap.Pop(&s.due).(*entry)
+		e := s.due[0].e
+		s.due.take(e)
 		s.taken[e] = struct{}{}
 		out = append(out, taken{e, e.rec})
 	}

@@ -61,9 +61,8 @@ type labelKey struct{ name, value string }
 // only replaced, so that they may be read after the lock is released.
 type entry struct {
 	rec     model.Record
-	at      int64 // ExpiresAt in milliseconds; zero: never
-	heap    int   // index in the shard's heap; -1: not in it
-	place   ref   // in the shard's order
+	heap    int // index in the shard's heap; -1: not in it
+	place   ref // in the shard's order
 	bearing []bearing
 	removed bool
 }
