@@ -134,6 +134,24 @@ func TestMutateUsesTheWinnersValue(t *testing.T) {
 	b.wants("Get", "Write", "Write")
 }
 
+func TestUpdateTellsTheWinner(t *testing.T) {
+	whole := stored("a", model.NewRevision())
+	headless, another, garbled, past := whole, whole, whole, whole
+	headless.Value = nil
+	another.ID = "b"
+	garbled.Value = []byte("{")
+	past.ExpiresAt = time.Unix(1, 0)
+	for name, rec := range map[string]model.Record{"whole": whole, "headless": headless, "another": another, "garbled": garbled, "past": past} {
+		b := newScripted(t, step{"Write", answer(rec, model.ErrConflict)})
+		it, err := storeOn(t, b, nil).Update(t.Context(), "a", value{2}, &expiry.WriteOptions{If: expiry.AtRevision(model.NewRevision())})
+		wantKind(t, err, model.ErrConflict)
+		told := it.ID == "a" && it.Value.N == 1 && it.Revision == whole.Rev
+		if told != (name == "whole") || !told && (it.ID != "" || it.Value.N != 0) {
+			t.Errorf("%s: %+v", name, it)
+		}
+	}
+}
+
 func TestObserver(t *testing.T) {
 	var seen []expiry.Observation
 	b, err := memory.New(nil, "x", nil)

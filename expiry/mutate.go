@@ -127,7 +127,7 @@ func (s *Store[T]) modifyLoop(c *call, id string, opts *WriteOptions, change fun
 // fresh is the record to try again on: the winner, where the backend gave it
 // whole and no pause made it stale, else a new read.
 func (s *Store[T]) fresh(c *call, id string, attempt int, winner model.Record) (Item[T], error) {
-	if attempt == 0 && winner.Value != nil && winner.ID == id && !winner.Expired(c.now) {
+	if attempt == 0 && c.whole(winner) {
 		return s.open(winner)
 	}
 	return s.get(c, id)

@@ -2,6 +2,7 @@ package expiry
 
 import (
 	"context"
+	"errors"
 
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -89,7 +90,8 @@ func (s *Store[T]) Upsert(ctx context.Context, id string, v T, opts *WriteOption
 }
 
 // Update replaces the value of a live record, else ErrNotFound; with opts.If
-// only at that version, else ErrConflict.
+// only at that version, else ErrConflict. With ErrConflict the item is the one
+// that won where the backend told it, else it has no ID.
 //
 //   - R70: Expiry and labels are kept unless the call gives them.
 func (s *Store[T]) Update(ctx context.Context, id string, v T, opts *WriteOptions) (Item[T], error) {
@@ -104,12 +106,30 @@ func (s *Store[T]) put(ctx context.Context, op string, cond model.Cond, id strin
 	}
 	rec, err := c.write(&w)
 	if err != nil {
-		return it, c.end(err)
+		return s.winner(&c, rec, err), c.end(err)
 	}
 	rec.Value = w.Value
 	it.fill(rec)
 	it.Value = v
 	return it, c.end(nil)
+}
+
+// winner is the item of a record that came with ErrConflict, if it is whole.
+func (s *Store[T]) winner(c *call, rec model.Record, err error) Item[T] {
+	if !errors.Is(err, model.ErrConflict) || !c.whole(rec) {
+		return Item[T]{}
+	}
+	it, err := s.open(rec)
+	if err != nil {
+		return Item[T]{}
+	}
+	return it
+}
+
+// whole reports whether a driver gave the winner of a conflict with its value,
+// and it is live.
+func (c *call) whole(winner model.Record) bool {
+	return winner.Value != nil && winner.ID == c.id && !winner.Expired(c.now)
 }
 
 // prepare makes a write of a call's arguments, without touching the backend.

@@ -91,7 +91,8 @@
 //	reads only                                      1
 //	reads, and the idle deadline is due             2
 //	changes                                         2
-//	changes beside another request's                4, and 2 for each further one
+//	changes beside another request's                3 where the store tells the winner, else 4;
+//	                                                2 for each further one
 //	changes after a sign-out elsewhere              2 or 3
 //	first value of a new session                    1
 //	sign-in over an anonymous session               3

@@ -100,13 +100,14 @@ func (s *Session) park(ctx context.Context, until time.Time) error {
 		if until.After(base.ExpiresAt) {
 			opts.Expiry = expiry.At(until)
 		}
-		if _, err = s.svc.updateRow(ctx, base.ID, r, opts); errors.Is(err, model.ErrNotFound) {
+		won, err := s.svc.updateRow(ctx, base.ID, r, opts)
+		if errors.Is(err, model.ErrNotFound) {
 			err = ErrGone
 		}
 		if !errors.Is(err, model.ErrConflict) || attempt+1 >= persistAttempts {
 			return err
 		}
-		if base, err = s.fresh(ctx, base.ID, attempt); err != nil {
+		if base, err = s.fresh(ctx, base.ID, attempt, won); err != nil {
 			return err
 		}
 	}
@@ -152,7 +153,7 @@ func (s *Session) EndImpersonation(ctx context.Context) error {
 // unpark gives the actor's row a secret again.
 func (s *Session) unpark(ctx context.Context, a *actor) (expiry.Item[row], *token, error) {
 	for attempt := 0; ; attempt++ {
-		base, err := s.fresh(ctx, a.Handle, attempt)
+		base, err := s.fresh(ctx, a.Handle, attempt, expiry.Item[row]{})
 		if err != nil {
 			return base, nil, err
 		}

@@ -212,19 +212,25 @@ func (s *Session) save(ctx context.Context, v *verb) error {
 		if !errors.Is(err, model.ErrConflict) || attempt+1 >= persistAttempts {
 			return err
 		}
-		if base, err = s.fresh(ctx, base.ID, attempt); err != nil {
+		if base, err = s.fresh(ctx, base.ID, attempt, it); err != nil {
 			return err
 		}
 	}
 }
 
-// fresh reads the row anew after a conflict: ErrGone where there is none. It
-// waits a random time that grows to some 30 ms, not at all the first time.
-func (s *Session) fresh(ctx context.Context, id string, attempt int) (expiry.Item[row], error) {
+// fresh is the row to try again on after a conflict: the first time the winner,
+// where the store told it, else what a new read finds. ErrGone where there is
+// none. It waits a random time that grows to some 30 ms, not at all the first
+// time.
+func (s *Session) fresh(ctx context.Context, id string, attempt int, winner expiry.Item[row]) (it expiry.Item[row], err error) {
 	if err := pause(ctx, attempt); err != nil {
-		return expiry.Item[row]{}, err
+		return it, err
 	}
-	it, err := s.svc.get(ctx, id)
+	if it = winner; attempt == 0 && winner.ID == id {
+		err = s.svc.opened(&it)
+	} else {
+		it, err = s.svc.get(ctx, id)
+	}
 	if errors.Is(err, model.ErrNotFound) || (err == nil && it.Value.expired(s.svc.now())) {
 		return it, ErrGone
 	}

@@ -54,7 +54,8 @@ func (s *Service) opened(it *expiry.Item[row]) error {
 }
 
 // createRow and updateRow store a row, with its data sealed where there is a
-// keyring, and return the item with its data in the clear.
+// keyring, and return the item with its data in the clear. With ErrConflict
+// updateRow returns the row that won as it is stored, where the store told it.
 func (s *Service) createRow(ctx context.Context, id string, r row, opts *expiry.WriteOptions) (expiry.Item[row], error) {
 	plain, err := s.sealed(id, &r)
 	if err != nil {
@@ -71,7 +72,9 @@ func (s *Service) updateRow(ctx context.Context, id string, r row, opts *expiry.
 		return expiry.Item[row]{}, err
 	}
 	it, err := s.store.Update(ctx, id, r, opts)
-	it.Value.Data = plain
+	if err == nil {
+		it.Value.Data = plain
+	}
 	return it, err
 }
 

@@ -182,7 +182,7 @@ func (s *Session) supersede(ctx context.Context, it expiry.Item[row], o *SignInO
 		if !errors.Is(err, model.ErrConflict) || attempt+1 >= persistAttempts {
 			return it, err
 		}
-		if old, err = s.fresh(ctx, old.ID, attempt); err != nil {
+		if old, err = s.fresh(ctx, old.ID, attempt, expiry.Item[row]{}); err != nil {
 			return it, err
 		}
 		data, err := replay(old.Value.Data, s.ops)

@@ -169,6 +169,15 @@ func (c *C) calls(want, what string) {
 	same(c, c.b.Calls(), want, "driver calls: "+what)
 }
 
+// retried checks the calls of a write that meets a conflict and is done again:
+// the fresh load is spared where the conflict came with the winner.
+func (c *C) retried(what string) {
+	c.Helper()
+	if calls := c.b.Calls(); calls != "Write 2" {
+		same(c, calls, "Get 1, Write 2", "driver calls: "+what)
+	}
+}
+
 // request is one unit of work: a session, and a context that carries it.
 type request struct {
 	c *C
