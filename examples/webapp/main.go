@@ -23,10 +23,12 @@ import (
 
 	"github.com/sojourn-go/sojourn/backends"
 	_ "github.com/sojourn-go/sojourn/backends/dynamodb"
+	_ "github.com/sojourn-go/sojourn/backends/elasticsearch"
 	_ "github.com/sojourn-go/sojourn/backends/file"
 	_ "github.com/sojourn-go/sojourn/backends/memory"
 	_ "github.com/sojourn-go/sojourn/backends/mongo"
 	_ "github.com/sojourn-go/sojourn/backends/redis"
+	_ "github.com/sojourn-go/sojourn/backends/s3"
 	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/session"
 )
@@ -56,7 +58,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	flags := flag.NewFlagSet("webapp", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	addr := flags.String("addr", "127.0.0.1:8080", "address to serve on")
-	storeURL := flags.String("store", "file:./data", "where sessions are kept: memory:, file:DIR, redis://HOST:PORT, mongodb://HOST/DB or dynamodb://TABLE?region=REGION")
+	storeURL := flags.String("store", "file:./data", "where sessions are kept: memory:, file:DIR, redis://HOST:PORT, mongodb://HOST/DB, dynamodb://TABLE?region=REGION, elasticsearch://HOST/INDEX or s3://BUCKET/PREFIX?region=REGION")
 	secure := flags.Bool("secure", false, "https is in front: the cookie is __Host-id and Secure")
 	if err := flags.Parse(args); err != nil {
 		return err

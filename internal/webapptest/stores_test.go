@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { os.Exit(containers.Main(m)) }
 type store struct {
 	name string
 	url  func(t *testing.T, name string) string
-	env  []string
+	env  func(t *testing.T) []string
 	// alone: each process has a store of its own, which ends with it.
 	alone bool
 }
@@ -45,14 +45,32 @@ var stores = []store{
 		u.Path = "/webapp"
 		return withQuery(t, u.String(), "collection", name)
 	}},
-	{name: "dynamodb", env: aws, url: func(t *testing.T, name string) string {
+	{name: "elasticsearch", url: func(t *testing.T, name string) string {
+		t.Helper()
+		u := parse(t, containers.Elasticsearch(t).URL)
+		u.Scheme, u.Path = "elasticsearch", "/"+name
+		return u.String()
+	}},
+	{name: "s3", env: func(t *testing.T) []string {
+		t.Helper()
+		secret, _ := parse(t, containers.MinIO(t).URL).User.Password()
+		return aws(parse(t, containers.MinIO(t).URL).User.Username(), secret)
+	}, url: func(t *testing.T, name string) string {
+		t.Helper()
+		endpoint := parse(t, containers.MinIO(t).URL)
+		endpoint.User = nil
+		return withQuery(t, "s3://"+name+"/shop", "region", "us-east-1", "endpoint", endpoint.String())
+	}},
+	{name: "dynamodb", env: func(*testing.T) []string { return aws("test", "test") }, url: func(t *testing.T, name string) string {
 		t.Helper()
 		return withQuery(t, "dynamodb://"+name, "region", "eu-west-1", "endpoint", containers.DynamoDB(t).URL)
 	}},
 }
 
-// aws are credentials that DynamoDB Local takes.
-var aws = []string{"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test"}
+// aws are credentials as the AWS SDK takes them from the environment.
+func aws(key, secret string) []string {
+	return []string{"AWS_ACCESS_KEY_ID=" + key, "AWS_SECRET_ACCESS_KEY=" + secret}
+}
 
 func parse(t *testing.T, raw string) *urls.URL {
 	t.Helper()
@@ -86,7 +104,11 @@ func TestEveryStore(t *testing.T) {
 	for _, s := range stores {
 		t.Run(s.name, func(t *testing.T) {
 			url := s.url(t, fmt.Sprintf("webapp-%d", time.Now().UnixNano()))
-			start := func() *process { t.Helper(); return program.start(t, s.env, url) }
+			var env []string
+			if s.env != nil {
+				env = s.env(t)
+			}
+			start := func() *process { t.Helper(); return program.start(t, env, url) }
 			first := start()
 			second := first
 			if !s.alone {

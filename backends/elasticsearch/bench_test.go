@@ -1,0 +1,209 @@
+package elasticsearch
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	es "github.com/elastic/go-elasticsearch/v8"
+
+	"github.com/sojourn-go/sojourn/conformance"
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/internal/floor"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+func BenchmarkConformance(b *testing.B) { conformance.Benchmarks(b, harness(b)) }
+
+// floorOps is how many calls of each side are in a round.
+const floorOps = 10
+
+// hand makes by hand the requests that the backend makes, with the calls of the
+// client library.
+type hand struct {
+	c           *es.Client
+	name, value string
+	versions    map[string]found // by id
+}
+
+// finish reads an answer, into v where one is wanted.
+func finish(body io.ReadCloser, v any) error {
+	defer func() { _ = body.Close() }()
+	data, err := io.ReadAll(body)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(data, v)
+}
+
+func (h *hand) source(id string, at time.Time) string {
+	return fmt.Sprintf(`{"id":%q,"format":1,"revision":%q,"expires":%d,"labels":{"principal":"ann"},"encoding":"json","value":%q}`,
+		id, model.NewRevision().String(), at.UnixMilli(), h.value)
+}
+
+func (h *hand) bulk(ctx context.Context, action, source string) error {
+	body := action + "\n"
+	if source != "" {
+		body += source + "\n"
+	}
+	res, err := h.c.Bulk(strings.NewReader(body), h.c.Bulk.WithContext(ctx), h.c.Bulk.WithIndex(h.name), h.c.Bulk.WithRequireAlias(true))
+	if err != nil {
+		return err
+	}
+	var out struct {
+		Items []map[string]found `json:"items"`
+	}
+	if err := finish(res.Body, &out); err != nil {
+		return err
+	}
+	for _, item := range out.Items {
+		for _, f := range item {
+			if f.Error != nil {
+				return fmt.Errorf("%s: %s", f.Error.Type, f.Error.Reason)
+			}
+		}
+	}
+	return nil
+}
+
+// at names the version that a record was seeded with.
+func (h *hand) at(id string) string {
+	f := h.versions[id]
+	return fmt.Sprintf(`"_index":%q,"_id":%q,"if_seq_no":%d,"if_primary_term":%d`, f.Index+aliasTail, id, f.Seq, f.Term)
+}
+
+func (h *hand) get(ctx context.Context, id string) error {
+	res, err := h.c.Mget(strings.NewReader(fmt.Sprintf(`{"ids":[%q]}`, id)), h.c.Mget.WithContext(ctx), h.c.Mget.WithIndex(h.name))
+	if err != nil {
+		return err
+	}
+	var out struct {
+		Docs []struct {
+			found
+			Source document `json:"_source"`
+		} `json:"docs"`
+	}
+	return finish(res.Body, &out)
+}
+
+func (h *hand) page(ctx context.Context) error {
+	res, err := h.c.Indices.Refresh(h.c.Indices.Refresh.WithContext(ctx), h.c.Indices.Refresh.WithIndex(h.name))
+	if err != nil {
+		return err
+	}
+	var all any
+	if err := finish(res.Body, &all); err != nil {
+		return err
+	}
+	body := fmt.Sprintf(`{"query":{"bool":{"filter":[{"term":{"labels.principal":"ann"}},{"exists":{"field":"id"}}],"must_not":[{"range":{"expires":{"lte":%d}}}]}},`+
+		`"size":101,"track_total_hits":false,"sort":["id"],"seq_no_primary_term":true}`, testNow.UnixMilli())
+	res, err = h.c.Search(h.c.Search.WithContext(ctx), h.c.Search.WithIndex(h.name), h.c.Search.WithBody(strings.NewReader(body)), h.c.Search.WithAllowPartialSearchResults(false))
+	if err != nil {
+		return err
+	}
+	var out struct {
+		Hits struct {
+			Hits []struct {
+				found
+				Source document `json:"_source"`
+			} `json:"hits"`
+		} `json:"hits"`
+	}
+	return finish(res.Body, &out)
+}
+
+// BenchmarkFloor compares each operation with the same requests written by
+// hand: one client, a record of 1 KB with an expiry and a label.
+func BenchmarkFloor(b *testing.B) {
+	ctx := context.Background()
+	value := strings.Repeat("v", 1<<10)
+	hour, later := testNow.Add(time.Hour), testNow.Add(2*time.Hour)
+	var store *Backend
+	var known map[string]model.Record
+	rec := func(id string) model.Record {
+		return model.Record{ID: id, Rev: model.NewRevision(), ExpiresAt: hour, Labels: map[string]string{"principal": "ann"}, Encoding: "json", Value: []byte(value)}
+	}
+	write := func(id string, c model.Cond) error {
+		_, err := store.Write(ctx, testNow, expiry.Write{Record: rec(id), Cond: c, Prev: known[id]})
+		return err
+	}
+	page := func() error {
+		_, err := store.Page(ctx, testNow, expiry.Query{Label: "principal", Value: "ann", Limit: 100})
+		return err
+	}
+	for _, op := range []struct {
+		name   string
+		seeded int // records that are there before, for each side
+		hand   func(h *hand, id string) error
+		ours   func(id string) error
+	}{
+		{
+			"get", floorOps * (floor.Rounds + 1), func(h *hand, id string) error { return h.get(ctx, id) },
+			func(id string) error { _, err := store.Get(ctx, testNow, id); return err },
+		},
+		{
+			"create", 0, func(h *hand, id string) error {
+				return h.bulk(ctx, fmt.Sprintf(`{"create":{"_id":%q}}`, id), h.source(id, hour))
+			},
+			func(id string) error { return write(id, model.Absent) },
+		},
+		{
+			"upsert", floorOps * (floor.Rounds + 1), func(h *hand, id string) error {
+				return h.bulk(ctx, fmt.Sprintf(`{"index":{"_id":%q}}`, id), h.source(id, hour))
+			},
+			func(id string) error { return write(id, model.Always) },
+		},
+		{
+			"compare-and-set", floorOps * (floor.Rounds + 1), func(h *hand, id string) error {
+				return h.bulk(ctx, `{"index":{`+h.at(id)+`}}`, h.source(id, hour))
+			},
+			func(id string) error { return write(id, model.Match) },
+		},
+		{
+			"touch", floorOps * (floor.Rounds + 1), func(h *hand, id string) error {
+				return h.bulk(ctx, `{"update":{`+h.at(id)+`}}`, fmt.Sprintf(`{"doc":{"expires":%d}}`, later.UnixMilli()))
+			},
+			func(id string) error {
+				_, err := store.Touch(ctx, testNow, expiry.Touch{ID: id, Mode: expiry.Set, ExpiresAt: later, Prev: known[id]})
+				return err
+			},
+		},
+		{
+			"delete", floorOps * (floor.Rounds + 1), func(h *hand, id string) error { return h.bulk(ctx, `{"delete":{`+h.at(id)+`}}`, "") },
+			func(id string) error { return store.Delete(ctx, testNow, id, model.Match, known[id]) },
+		},
+		{
+			"page-by-label", 30, func(h *hand, _ string) error { return h.page(ctx) },
+			func(string) error { return page() },
+		},
+	} {
+		b.Run(op.name, func(b *testing.B) {
+			store = open(b, nil)
+			h := &hand{c: store.client, name: store.name, value: value, versions: map[string]found{}}
+			known = map[string]model.Record{}
+			id := func(side string, i int) string { return fmt.Sprintf("%s-%08d", side, i) }
+			var ids []string
+			for _, side := range []string{"hand", "again", "ours"} {
+				for i := range op.seeded {
+					ids = append(ids, id(side, i))
+					seed(b, store, rec(id(side, i)))
+				}
+			}
+			for i, o := range store.GetMany(ctx, testNow, ids) {
+				if o.Err != nil {
+					b.Fatal(o.Err)
+				}
+				at, _ := positionOf(&o.Record)
+				known[ids[i]], h.versions[ids[i]] = o.Record, found{Index: store.indexName(at.epoch), Seq: at.seq, Term: at.term}
+			}
+			floor.Report(b, floorOps,
+				floor.Side{Name: "by-hand", Do: func(i int) error { return op.hand(h, id("hand", i)) }},
+				floor.Side{Name: "again", Do: func(i int) error { return op.hand(h, id("again", i)) }},
+				floor.Side{Name: "backend", Do: func(i int) error { return op.ours(id("ours", i)) }})
+		})
+	}
+}

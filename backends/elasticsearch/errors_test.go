@@ -1,0 +1,117 @@
+package elasticsearch
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/elastic/go-elasticsearch/v8/typedapi/types"
+
+	"github.com/sojourn-go/sojourn/model"
+)
+
+func TestFaults(t *testing.T) {
+	sent, connecting, unsent, untraced := &mark{}, &mark{}, &mark{}, &mark{}
+	sent.asked.Store(true)
+	sent.got.Store(true)
+	connecting.asked.Store(true)
+	untraced.read.Store(true)
+	for _, test := range []struct {
+		name  string
+		err   error
+		m     *mark
+		write error
+	}{
+		{"dial", &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}, sent, model.ErrUnavailable},
+		{"before a connection", errors.New("hunter2"), connecting, model.ErrUnavailable},
+		{"before the transport", errors.New("hunter2"), unsent, model.ErrUnavailable},
+		{"another transport", errors.New("hunter2"), untraced, model.ErrUnknown},
+		{"end", io.EOF, sent, model.ErrUnknown},
+		{"cut", io.ErrUnexpectedEOF, sent, model.ErrUnknown},
+		{"timeout", &net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}, sent, model.ErrUnknown},
+		{"broken pipe", &net.OpError{Op: "write", Err: syscall.EPIPE}, sent, model.ErrUnknown},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for _, got := range []struct{ err, want error }{
+				{writeFault(t.Context(), test.err, test.m), test.write}, {readFault(t.Context(), test.err), model.ErrUnavailable},
+			} {
+				only(t, got.err, got.want)
+				if !errors.Is(got.err, test.err) || strings.Contains(got.err.Error(), "hunter2") {
+					t.Errorf("%v", got.err)
+				}
+			}
+		})
+	}
+}
+
+func TestFaultsOfContexts(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := writeFault(ctx, context.Canceled, &mark{}); err != context.Canceled { //nolint:errorlint // it alone
+		t.Errorf("before sending: %v", err)
+	}
+	if err := readFault(ctx, context.Canceled); err != context.Canceled { //nolint:errorlint // it alone
+		t.Errorf("a read: %v", err)
+	}
+	m := &mark{}
+	m.asked.Store(true)
+	m.got.Store(true)
+	err := writeFault(ctx, io.EOF, m)
+	only(t, err, model.ErrUnknown)
+	if !errors.Is(err, context.Canceled) || !errors.Is(err, io.EOF) {
+		t.Errorf("after sending: %v", err)
+	}
+}
+
+func TestAnswered(t *testing.T) {
+	b := &Backend{name: "carts"}
+	type test struct {
+		status      int
+		kind        string
+		write, read error
+	}
+	tests := []test{
+		{404, typeNoIndex, model.ErrUnavailable, model.ErrUnavailable},
+		{413, "", model.ErrTooLarge, model.ErrTooLarge},
+		{400, "new_exception", model.ErrUnavailable, model.ErrUnavailable},
+		{401, "", model.ErrUnavailable, model.ErrUnavailable},
+		{403, "", model.ErrUnavailable, model.ErrUnavailable},
+		{429, "", model.ErrUnavailable, model.ErrUnavailable},
+		{301, "", model.ErrUnknown, model.ErrUnavailable},
+		{500, "new_exception", model.ErrUnknown, model.ErrUnavailable},
+		{503, "unavailable_shards_exception", model.ErrUnknown, model.ErrUnavailable},
+		{504, "", model.ErrUnknown, model.ErrUnavailable},
+	}
+	for kind := range refusals {
+		tests = append(tests, test{503, kind, model.ErrUnavailable, model.ErrUnavailable})
+	}
+	for _, test := range tests {
+		c := cause{Type: test.kind, Reason: "hunter2"}
+		for write, want := range map[bool]error{true: test.write, false: test.read} {
+			err := b.answered(test.status, c, write)
+			only(t, err, want)
+			var native *types.ElasticsearchError
+			if !errors.As(err, &native) || native.Status != test.status || native.ErrorCause.Type != test.kind || *native.ErrorCause.Reason != "hunter2" {
+				t.Errorf("%v does not unwrap to the client's own", err)
+			}
+			if strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("a value in %v", err)
+			}
+		}
+	}
+}
+
+func TestCauses(t *testing.T) {
+	for body, want := range map[string]cause{
+		`{"error":{"type":"a","reason":"b"},"status":400}`: {"a", "b"}, `{"error":"no handler","status":405}`: {"error", ""}, `{}`: {}, `nope`: {}, ``: {},
+	} {
+		if got := causeOf([]byte(body)); got != want {
+			t.Errorf("%s: %+v", body, got)
+		}
+	}
+}

@@ -1,0 +1,93 @@
+package elasticsearch
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+
+	es "github.com/elastic/go-elasticsearch/v8"
+
+	"github.com/sojourn-go/sojourn/backends"
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+func init() {
+	backends.Register("elasticsearch", openURL)
+	backends.Register("elasticsearch+https", openURL)
+}
+
+// openURL makes a backend and its client of a URL of the form
+// elasticsearch+https://user:password@host:9200/index, or elasticsearch://… for
+// plain HTTP. Without a port it is 443, or 9200 for plain HTTP; without an index
+// the default name. Where the URL has no user the environment may have one:
+// ELASTICSEARCH_API_KEY, else ELASTICSEARCH_USERNAME and
+// ELASTICSEARCH_PASSWORD. The client's connections are closed with the backend.
+func openURL(_ context.Context, u *url.URL) (expiry.ModelExpirySupport, error) {
+	if err := backends.Only(u); err != nil {
+		return nil, err
+	}
+	if u.Hostname() == "" || u.Opaque != "" || u.Fragment != "" {
+		return nil, badURL()
+	}
+	name := strings.TrimPrefix(u.Path, "/")
+	if name == "" {
+		name = backends.DefaultName
+	}
+	scheme, port := "http", "9200"
+	if u.Scheme == "elasticsearch+https" {
+		scheme, port = "https", "443"
+	}
+	host := u.Host
+	if u.Port() == "" {
+		host = strings.TrimSuffix(host, ":") + ":" + port
+	}
+	transport, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		transport = &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
+	}
+	transport = transport.Clone()
+	transport.MaxIdleConnsPerHost = idleConnections
+	cfg := es.Config{Addresses: []string{(&url.URL{Scheme: scheme, Host: host}).String()}, Transport: transport}
+	switch {
+	case u.User != nil:
+		cfg.Username = u.User.Username()
+		cfg.Password, _ = u.User.Password()
+		if cfg.Username == "" || cfg.Password == "" {
+			return nil, badURL()
+		}
+	case os.Getenv("ELASTICSEARCH_API_KEY") != "":
+		cfg.APIKey = os.Getenv("ELASTICSEARCH_API_KEY")
+	default:
+		cfg.Username, cfg.Password = os.Getenv("ELASTICSEARCH_USERNAME"), os.Getenv("ELASTICSEARCH_PASSWORD")
+	}
+	client, err := es.NewClient(cfg)
+	if err != nil {
+		return nil, badURL() // the library's error may quote the address
+	}
+	b, err := New(client, name, nil)
+	if err != nil {
+		return nil, err
+	}
+	b.owned = connections{transport}
+	return b, nil
+}
+
+// idleConnections is how many idle connections are kept to the server: with
+// net/http's two, many calls at a time would each make one.
+const idleConnections = 64
+
+// connections are those of a client that a URL made.
+type connections struct{ transport *http.Transport }
+
+// Close closes those that are idle; the others close when their calls end.
+func (c connections) Close() error {
+	c.transport.CloseIdleConnections()
+	return nil
+}
+
+func badURL() error {
+	return model.Fault(model.ErrInvalid, "the form is elasticsearch+https://user:password@host:9200/index, or elasticsearch://… for plain HTTP; the user may be left out", nil)
+}

@@ -1,0 +1,17 @@
+//go:build second
+
+package s3
+
+import (
+	"testing"
+
+	"github.com/sojourn-go/sojourn/conformance"
+	"github.com/sojourn-go/sojourn/conformance/containers"
+	"github.com/sojourn-go/sojourn/conformance/sessions"
+)
+
+func init() { serverOf = containers.S3Second }
+
+// What runs on two servers that share no code is what the protocol says.
+func TestSecondConformance(t *testing.T) { conformance.Run(t, harness(t, false)) }
+func TestSecondSessions(t *testing.T)    { sessions.Run(t, harness(t, false)) }
