@@ -12,7 +12,6 @@ import (
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/sojourn-go/sojourn/conformance"
-	"github.com/sojourn-go/sojourn/conformance/containers"
 	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/internal/floor"
 	"github.com/sojourn-go/sojourn/model"
@@ -28,7 +27,7 @@ func BenchmarkConformance(b *testing.B) {
 			}
 			return s
 		},
-		Server: containers.MinIO(b).String(),
+		Server: serverOf(b).String(),
 	})
 }
 
