@@ -28,7 +28,7 @@ func (h *expiryHeap) Less(i, j int) bool { return (*h)[i].at < (*h)[j].at }
 func (h *expiryHeap) Swap(i, j int) {
 	s := *h
 	s[i], s[j] = s[j], s[i]
-	s[i].e.heap, s[j].e.heap = i, j
+	s[i].e.heap, s[j].e.heap = int32(i), int32(j)
 }
 
 // Push and Pop are those of heap.Interface, which put and take do without:
@@ -37,18 +37,19 @@ func (h *expiryHeap) Push(any) {}
 func (h *expiryHeap) Pop() any { return nil }
 
 func (h *expiryHeap) put(e *entry, at int64) {
-	e.heap = len(*h)
+	last := len(*h)
+	e.heap = int32(last)
 	*h = append(*h, dated{at, e})
-	heap.Fix(h, e.heap)
+	heap.Fix(h, last)
 }
 
 func (h *expiryHeap) move(e *entry, at int64) {
 	(*h)[e.heap].at = at
-	heap.Fix(h, e.heap)
+	heap.Fix(h, int(e.heap))
 }
 
 func (h *expiryHeap) take(e *entry) {
-	i, last := e.heap, len(*h)-1
+	i, last := int(e.heap), len(*h)-1
 	h.Swap(i, last)
 	(*h)[last] = dated{}
 	*h = (*h)[:last]

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"hash/maphash"
+	"sort"
 	"sync"
 
 	"github.com/sojourn-go/sojourn/model"
@@ -61,16 +62,16 @@ type labelKey struct{ name, value string }
 // only replaced, so that they may be read after the lock is released.
 type entry struct {
 	rec     model.Record
-	heap    int // index in the shard's heap; -1: not in it
-	place   ref // in the shard's order
+	seq     uint64 // its place in the shard's order; zero: none yet
 	bearing []bearing
+	heap    int32 // index in the shard's heap; -1: not in it
 	removed bool
 }
 
 type bearing struct {
 	series *series
 	key    labelKey
-	ref    *ref
+	seq    uint64
 }
 
 func (s *shard) reset() {
@@ -88,11 +89,9 @@ func (s *shard) reset() {
 
 // put stores a record in an entry, which may be new.
 func (s *shard) put(e *entry, rec *model.Record) {
-	if e.place.e == nil {
+	if e.seq == 0 {
 		e.heap = -1
-		s.seq++
-		e.place = ref{s.seq, e}
-		s.order.add(&e.place)
+		e.seq = s.append(&s.order, e)
 		s.records[rec.ID] = e
 	}
 	relabel := !sameLabels(e.rec.Labels, rec.Labels)
@@ -125,16 +124,13 @@ func (s *shard) label(e *entry) {
 			ser = &series{}
 			s.labels[key] = ser
 		}
-		s.seq++
-		r := &ref{s.seq, e}
-		ser.add(r)
-		e.bearing = append(e.bearing, bearing{ser, key, r})
+		e.bearing = append(e.bearing, bearing{ser, key, s.append(ser, e)})
 	}
 }
 
 func (s *shard) unlabel(e *entry) {
 	for _, b := range e.bearing {
-		if b.series.remove(b.ref); b.series.live() == 0 {
+		if b.series.remove(b.seq); b.series.live() == 0 {
 			delete(s.labels, b.key)
 		}
 	}
@@ -145,17 +141,15 @@ func (s *shard) unlabel(e *entry) {
 func (s *shard) drop(e *entry) {
 	e.removed = true
 	delete(s.records, e.rec.ID)
-	s.order.remove(&e.place)
+	s.order.remove(e.seq)
 	s.unlabel(e)
 	s.unschedule(e)
-	// The order keeps the entry until its gaps are closed.
-	e.rec.Value, e.rec.Labels = nil, nil
 }
 
 // series is an order that only grows at its end: a record keeps its place
 // through every write.
 type series struct {
-	refs []*ref
+	refs []ref
 	dead int
 }
 
@@ -164,17 +158,27 @@ type ref struct {
 	e   *entry // nil: removed
 }
 
-func (s *series) add(r *ref) { s.refs = append(s.refs, r) }
+// append puts the entry at the end of a series, and returns its place.
+func (s *shard) append(to *series, e *entry) uint64 {
+	s.seq++
+	to.refs = append(to.refs, ref{s.seq, e})
+	return s.seq
+}
+
+// after is the index of the first place behind seq.
+func (s *series) after(seq uint64) int {
+	return sort.Search(len(s.refs), func(i int) bool { return s.refs[i].seq > seq })
+}
 
 // remove leaves a gap; when most of the series is gaps they are closed, which
-// keeps the cost of a removal constant on average.
-func (s *series) remove(r *ref) {
-	r.e = nil
+// costs little on average.
+func (s *series) remove(seq uint64) {
+	s.refs[s.after(seq)-1].e = nil
 	s.dead++
 	if s.dead < 32 || s.dead*2 < len(s.refs) {
 		return
 	}
-	kept := make([]*ref, 0, len(s.refs)-s.dead)
+	kept := make([]ref, 0, len(s.refs)-s.dead)
 	for _, r := range s.refs {
 		if r.e != nil {
 			kept = append(kept, r)

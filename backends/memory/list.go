@@ -3,7 +3,6 @@ package memory
 import (
 	"context"
 	"fmt"
-	"sort"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
@@ -81,8 +80,7 @@ func (s *shard) page(out []model.Record, now time.Time, q *expiry.Query, seq uin
 	if ser == nil {
 		return out, seq, false
 	}
-	first := sort.Search(len(ser.refs), func(i int) bool { return ser.refs[i].seq > seq })
-	for _, r := range ser.refs[first:] {
+	for _, r := range ser.refs[ser.after(seq):] {
 		if r.e == nil || r.e.rec.Expired(now) {
 			continue
 		}
