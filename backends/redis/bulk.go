@@ -96,7 +96,7 @@ func (b *Backend) batchReply(ctx context.Context, now time.Time, op expiry.Batch
 	case code == 'k':
 		out.Record, out.Err = b.Write(ctx, now, *op.Write)
 	default:
-		out.Record, out.Err = writeReply(op.Write, reply)
+		out.Record, out.Err = b.writeReply(op.Write, reply)
 	}
 	return out
 }

@@ -55,7 +55,7 @@ func (b *Backend) Write(ctx context.Context, now time.Time, w expiry.Write) (mod
 	if err != nil {
 		return model.Record{}, err
 	}
-	return writeReply(&w, reply)
+	return b.writeReply(&w, reply)
 }
 
 // checkWrite refuses what could not be stored or found again.
@@ -117,6 +117,11 @@ func (b *Backend) writeRun(ctx context.Context, now time.Time, w *expiry.Write, 
 	long := len(rec.Value) >= stageSize
 	split := !guessed && !long
 	data := appendLabels(make([]byte, labelsAt, recordSize(&rec, split)), rec.Labels)
+	if long && !guessed && w.KeepLabels {
+		// The script puts the labels into their place, if they are as long as
+		// the last ones: else it has to move the value.
+		data = append(data, make([]byte, b.kept.Load())...)
+	}
 	putHead(data, &rec)
 	k := b.bucket(w.ID)
 	args := k.command(writeScript, w.ID, further, 6)
@@ -164,7 +169,7 @@ func (b *Backend) keepFor(now, expiresAt time.Time) any {
 }
 
 // writeReply reads the answer of write.lua.
-func writeReply(w *expiry.Write, reply string) (model.Record, error) {
+func (b *Backend) writeReply(w *expiry.Write, reply string) (model.Record, error) {
 	code, rest := split(reply)
 	switch code {
 	case 'o':
@@ -180,6 +185,9 @@ func writeReply(w *expiry.Write, reply string) (model.Record, error) {
 			return model.Record{}, strange()
 		}
 		rec.ExpiresAt, rec.Labels = expiresAt, labels
+		if w.KeepLabels {
+			b.kept.Store(int32(len(rest) - expiryDigits))
+		}
 		return rec, nil
 	case 'e':
 		return model.Record{}, model.ErrExists

@@ -1,10 +1,13 @@
 package redis
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -190,5 +193,51 @@ func (h *keysHook) check(cmd goredis.Cmder) {
 			h.t.Errorf("%s: %q and %v", cmd.Name(), tag, key)
 		}
 		tag = this
+	}
+}
+
+// TestLongUpdateThatKeepsLabels updates long values without a version. The
+// value stays out of Lua where the labels are as long as those kept last.
+func TestLongUpdateThatKeepsLabels(t *testing.T) {
+	b := open(t, nil)
+	ctx := t.Context()
+	kept := ""
+	for i, label := range []string{"", "ann", "ann", "bob", "", "", strings.Repeat("l", 256), "eve"} {
+		var reads [2]int // GETRANGE: those of the head and, in the first update after others, of the value
+		for j := range 2 {
+			id := fmt.Sprint("id-", i)
+			want := record(id, label, time.Hour)
+			want.Value, want.Encoding = bytes.Repeat([]byte{byte('a' + i)}, stageSize+i*1000+j), "gob"
+			if j == 0 {
+				seed(t, b, record(id, label, time.Hour))
+			}
+			before := served(t, b)["getrange"]
+			sent := want
+			sent.Labels, sent.ExpiresAt = nil, testNow.Add(2*time.Hour)
+			got, err := b.Write(ctx, testNow, expiry.Write{Record: sent, Cond: model.Live, KeepExpiry: j == 0, KeepLabels: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			reads[j] = served(t, b)["getrange"] - before
+			if j == 1 {
+				want.ExpiresAt = sent.ExpiresAt
+			}
+			read, err := b.Get(ctx, testNow, id)
+			if err != nil || !bytes.Equal(read.Value, want.Value) || read.Encoding != "gob" || !maps.Equal(read.Labels, want.Labels) || !read.ExpiresAt.Equal(want.ExpiresAt) ||
+				read.Rev != want.Rev || got.Rev != want.Rev || !maps.Equal(got.Labels, want.Labels) || !got.ExpiresAt.Equal(want.ExpiresAt) {
+				t.Fatalf("%d: %v, answered %v, want %v; %v", i, read.Head(), got, want.Head(), err)
+			}
+			if label != "" && !slices.Contains(bearers(t, b, label), id) {
+				t.Errorf("%d: not listed by its label", i)
+			}
+		}
+		value := 0
+		if len(label) != len(kept) {
+			value = 1
+		}
+		if reads[0] != reads[1]+value {
+			t.Errorf("%d: %d GETRANGE, then %d", i, reads[0], reads[1])
+		}
+		kept = label
 	}
 }

@@ -6,7 +6,8 @@
 --   revision to match; 2 now; 3 how long the server shall keep it, in ms, or
 --   empty; 4 the record. Where something is kept, the record has a guess in its
 --   place; with 5, 4 ends before the encoding and 5 is the rest. With s, 4 ends
---   before the value and 5 is the length of the whole record.
+--   before the value and 5 is the length of the whole record; a guess of kept
+--   labels may then be of their length alone.
 -- Returns o: done, with expiry and labels section where a guess was wrong;
 --   e exists; n not found; c conflict, with the winner; h the same, with the
 --   winner's head alone; x corrupt, and why; k labels without a key, with the
@@ -83,7 +84,9 @@ if other or rest then
   local n = #new
   local front = sub(record, 1, 18) .. digits .. sub(record, 34, 37) .. string.char(math.floor(n / 256), n % 256) .. new
   local tail = rest or sub(record, 40 + l1 * 256 + l2)
-  if staged then
+  if staged and n == l1 * 256 + l2 then
+    call('SETRANGE', staged, '0', front) -- the place that was left for the labels fits
+  elseif staged then
     -- Built in place, in the size that it has, without another copy here.
     local value = call('GETRANGE', staged, tostring(#record), '-1')
     front = front .. tail
