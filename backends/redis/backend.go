@@ -27,7 +27,7 @@ type Backend struct {
 	logger   *slog.Logger
 	buckets  [bucketCount]bucket
 	turn     atomic.Uint32 // the bucket with which the next sweep begins
-	kept     atomic.Int32  // the length of the labels section that an update kept last
+	kept     usual         // the length of the labels sections that updates kept
 	closed   atomic.Bool
 	owned    io.Closer // the client, where the backend made it
 }

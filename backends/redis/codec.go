@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/sojourn-go/sojourn/model"
@@ -217,4 +218,30 @@ func number(s string) int {
 		n = n<<8 | int(s[i])
 	}
 	return n
+}
+
+// usual is a length that most have: what is seen votes for its own, and a rare
+// other one does not change it. It is safe for concurrent use; a vote may get
+// lost.
+type usual struct{ state atomic.Uint32 } // the length, and its votes in the lowest bits
+
+const (
+	voteBits = 8
+	maxVotes = 2
+)
+
+func (u *usual) length() int { return int(u.state.Load() >> voteBits) }
+
+func (u *usual) saw(n int) {
+	state := u.state.Load()
+	length, votes := state>>voteBits, state&(1<<voteBits-1)
+	switch {
+	case length == uint32(n):
+		votes = min(votes+1, maxVotes)
+	case votes > 0:
+		votes--
+	default:
+		length, votes = uint32(n), 1
+	}
+	u.state.Store(length<<voteBits | votes)
 }

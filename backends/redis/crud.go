@@ -119,8 +119,8 @@ func (b *Backend) writeRun(ctx context.Context, now time.Time, w *expiry.Write, 
 	data := appendLabels(make([]byte, labelsAt, recordSize(&rec, split)), rec.Labels)
 	if long && !guessed && w.KeepLabels {
 		// The script puts the labels into their place, if they are as long as
-		// the last ones: else it has to move the value.
-		data = append(data, make([]byte, b.kept.Load())...)
+		// usual: else it has to move the value.
+		data = append(data, make([]byte, b.kept.length())...)
 	}
 	putHead(data, &rec)
 	k := b.bucket(w.ID)
@@ -186,7 +186,7 @@ func (b *Backend) writeReply(w *expiry.Write, reply string) (model.Record, error
 		}
 		rec.ExpiresAt, rec.Labels = expiresAt, labels
 		if w.KeepLabels {
-			b.kept.Store(int32(len(rest) - expiryDigits))
+			b.kept.saw(len(rest) - expiryDigits)
 		}
 		return rec, nil
 	case 'e':
