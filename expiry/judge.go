@@ -33,6 +33,27 @@ func CheckWrite(w *Write) error {
 	return nil
 }
 
+// MaxEncoding is how long the name of an encoding may be in backends, in bytes.
+const MaxEncoding = 255
+
+// CheckRecord refuses what a backend that declares those labels could not store
+// or find again: ErrTooLarge for a value of more than maxValue bytes, ErrInvalid
+// for a long name of an encoding and for a label that is not declared.
+func CheckRecord(rec *model.Record, declared []string, maxValue int) error {
+	if len(rec.Value) > maxValue {
+		return model.Fault(model.ErrTooLarge, "more than "+strconv.Itoa(maxValue)+" bytes", nil)
+	}
+	if len(rec.Encoding) > MaxEncoding {
+		return model.Fault(model.ErrInvalid, "the encoding's name has more than 255 bytes", nil)
+	}
+	for name := range rec.Labels {
+		if !slices.Contains(declared, name) {
+			return model.Fault(model.ErrInvalid, "the label is not declared in Options.Labels", nil)
+		}
+	}
+	return nil
+}
+
 // CheckTouch returns ErrInvalid for a touch without a mode: rule R37.
 func CheckTouch(t *Touch) error {
 	switch t.Mode {

@@ -3,18 +3,15 @@ package dynamodb
 import (
 	"context"
 	"io"
-	"math/rand/v2"
-	"net/http/httptrace"
 	"slices"
-	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/smithy-go/middleware"
 
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/internal/sending"
+	"github.com/sojourn-go/sojourn/internal/sending/awssending"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -120,8 +117,8 @@ func (b *Backend) enter(ctx context.Context) error {
 // again after a pause. A failed condition is no error but a verdict.
 func (b *Backend) once(ctx context.Context, do func(context.Context, func(*awsdynamodb.Options)) error) (verdict, error) {
 	for attempt := 0; ; attempt++ {
-		m := &mark{}
-		err := do(m.trace(ctx), m.options)
+		m := &awssending.Mark{}
+		err := do(m.Trace(ctx), sentOnce(m))
 		if err == nil {
 			return verdict{}, nil
 		}
@@ -129,7 +126,7 @@ func (b *Backend) once(ctx context.Context, do func(context.Context, func(*awsdy
 		case v.failed:
 			return v, nil
 		case v.again && attempt+1 < conflictAttempts:
-			if err := pause(ctx, attempt); err != nil {
+			if err := sending.Pause(ctx, attempt); err != nil {
 				return v, err
 			}
 			continue
@@ -145,57 +142,13 @@ func (b *Backend) once(ctx context.Context, do func(context.Context, func(*awsdy
 // hold its items: some two seconds.
 const conflictAttempts = 40
 
-// pause waits a random time that grows to some 64 ms.
-func pause(ctx context.Context, attempt int) error {
-	t := time.NewTimer(rand.N(2 * time.Millisecond << min(attempt, 5))) //nolint:gosec // jitter, not a secret
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
+// sentOnce sets the options of a call that writes.
+func sentOnce(m *awssending.Mark) func(*awsdynamodb.Options) {
+	return func(o *awsdynamodb.Options) {
+		o.Retryer = awssending.Retryer{Retryer: o.Retryer, Refused: refused}
+		o.APIOptions = append(o.APIOptions, m.Watch)
 	}
-}
-
-// trace makes net/http note in the mark whether a request got a connection.
-func (m *mark) trace(ctx context.Context) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn: func(string) { m.asked.Store(true) },
-		GotConn: func(httptrace.GotConnInfo) { m.got.Store(true) },
-	})
-}
-
-// options are those of a call that writes.
-func (m *mark) options(o *awsdynamodb.Options) {
-	o.Retryer = writeRetryer{o.Retryer}
-	o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
-		// The last step before the HTTP client.
-		return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("SojournMark",
-			func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
-				m.handed.Store(true)
-				return next.HandleDeserialize(ctx, in)
-			}), middleware.After)
-	})
 }
 
 // parallelism is how many requests one call has under way at most.
 const parallelism = 16
-
-// parallel calls do for each of n numbers, some at once, and returns when all
-// are done.
-func parallel(n, width int, do func(i int)) {
-	if n == 1 {
-		do(0)
-		return
-	}
-	var wg sync.WaitGroup
-	var next atomic.Int64
-	for range min(n, width) {
-		wg.Go(func() {
-			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				do(i)
-			}
-		})
-	}
-	wg.Wait()
-}

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/internal/sending"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -43,7 +44,7 @@ func (b *Backend) GetMany(ctx context.Context, now time.Time, ids []string) []ex
 // fetch reads distinct records, live or not; heads without their values.
 func (b *Backend) fetch(ctx context.Context, ids []string, heads bool) []expiry.Outcome {
 	out := make([]expiry.Outcome, len(ids))
-	parallel((len(ids)+batchSize-1)/batchSize, batchWidth, func(i int) {
+	sending.Parallel((len(ids)+batchSize-1)/batchSize, batchWidth, func(i int) {
 		from, to := i*batchSize, min((i+1)*batchSize, len(ids))
 		b.fetchBatch(ctx, ids[from:to], heads, out[from:to])
 	})
@@ -108,7 +109,7 @@ func failKeys(keys []attributes, at map[string]int, out []expiry.Outcome, err er
 // BatchWriteItem knows no conditions, and a transaction fails as a whole.
 func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []expiry.BatchOp) []expiry.Outcome {
 	out := make([]expiry.Outcome, len(ops))
-	parallel(len(ops), parallelism, func(i int) {
+	sending.Parallel(len(ops), parallelism, func(i int) {
 		if w := ops[i].Write; w != nil {
 			out[i].Record, out[i].Err = b.Write(ctx, now, *w)
 			return

@@ -12,6 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -177,7 +178,6 @@ const (
 	numberSize   = 21
 	mapSize      = 3
 	memberSize   = 1
-	maxEncoding  = 255
 	maxNative    = 38 // digits of a number
 	maxDepth     = 32 // of a document
 	maxMagnitude = 125
@@ -188,7 +188,7 @@ const (
 func headSize(labels []string) int {
 	n := len(attrPK) + len(recordPrefix) + model.MaxID + len(attrSK) + len(recordSort) +
 		len(attrFormat) + len(attrExpires) + len(attrTTL) + 3*numberSize + len(attrDue) + shardSize +
-		len(attrRevision) + len(model.Revision{}) + len(attrEncoding) + maxEncoding +
+		len(attrRevision) + len(model.Revision{}) + len(attrEncoding) + expiry.MaxEncoding +
 		len(attrLabels) + mapSize + len(attrValue)
 	for _, name := range labels {
 		n += memberSize + len(name) + model.MaxLabel

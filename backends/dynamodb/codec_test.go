@@ -11,6 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -136,7 +137,7 @@ func TestLargestFits(t *testing.T) {
 	names := []string{"principal", strings.Repeat("x", 64)}
 	b := testBackend(&Options{Labels: names})
 	r := model.Record{
-		ID: strings.Repeat("i", model.MaxID), Rev: model.NewRevision(), Encoding: strings.Repeat("e", maxEncoding),
+		ID: strings.Repeat("i", model.MaxID), Rev: model.NewRevision(), Encoding: strings.Repeat("e", expiry.MaxEncoding),
 		ExpiresAt: time.UnixMilli(253402300799999), Value: make([]byte, b.maxValue), Labels: map[string]string{},
 	}
 	for _, name := range names {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -78,7 +77,7 @@ func (b *Backend) Write(ctx context.Context, now time.Time, w expiry.Write) (mod
 	if err := expiry.CheckWrite(&w); err != nil {
 		return model.Record{}, err
 	}
-	if err := b.checkRecord(&w.Record); err != nil {
+	if err := expiry.CheckRecord(&w.Record, b.labels, b.maxValue); err != nil {
 		return model.Record{}, err
 	}
 	if err := b.enter(ctx); err != nil {
@@ -129,22 +128,6 @@ func (b *Backend) judge(now time.Time, id string, old attributes, c model.Cond, 
 		return cur, err
 	}
 	return cur, nil
-}
-
-// checkRecord refuses what could not be stored or found again.
-func (b *Backend) checkRecord(rec *model.Record) error {
-	if len(rec.Value) > b.maxValue {
-		return model.Fault(model.ErrTooLarge, "more than "+strconv.Itoa(b.maxValue)+" bytes", nil)
-	}
-	if len(rec.Encoding) > maxEncoding {
-		return model.Fault(model.ErrInvalid, "the encoding's name has more than 255 bytes", nil)
-	}
-	for name := range rec.Labels {
-		if !slices.Contains(b.labels, name) {
-			return model.Fault(model.ErrInvalid, "the label is not declared in Options.Labels", nil)
-		}
-	}
-	return nil
 }
 
 // attempt writes under the guess.

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/internal/sending"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -145,7 +146,7 @@ func (b *Backend) sweepOrder() []*shardSweep {
 func (b *Backend) readDue(ctx context.Context, before time.Time, left int, open []*shardSweep) error {
 	share := min((left+len(open)-1)/len(open), sweepStep)
 	errs := make([]error, len(open))
-	parallel(len(open), parallelism, func(i int) {
+	sending.Parallel(len(open), parallelism, func(i int) {
 		errs[i] = b.readShard(ctx, before, share, open[i])
 	})
 	for _, err := range errs {
@@ -228,7 +229,7 @@ func (b *Backend) announce(ctx context.Context, before time.Time, due []*dueReco
 // sweepRound removes what was collected.
 func (b *Backend) sweepRound(ctx context.Context, before time.Time, due []*dueRecord, swept *expiry.Swept) error {
 	removed, errs := make([]bool, len(due)), make([]error, len(due))
-	parallel(len(due), parallelism, func(i int) {
+	sending.Parallel(len(due), parallelism, func(i int) {
 		if !due[i].skip {
 			removed[i], errs[i] = b.sweepOne(ctx, before, due[i])
 		}
@@ -287,7 +288,7 @@ func (b *Backend) sweepOne(ctx context.Context, before time.Time, d *dueRecord) 
 func (b *Backend) prune(ctx context.Context, name, value string, ids []string) {
 	ids = ids[:min(len(ids), pruneStep)]
 	const cond = "NOT (#labels.#name = :value)"
-	parallel(len(ids), parallelism, func(i int) {
+	sending.Parallel(len(ids), parallelism, func(i int) {
 		_, _ = b.transact(ctx, []types.TransactWriteItem{
 			{ConditionCheck: &types.ConditionCheck{
 				TableName: &b.table, Key: recordKey(ids[i]), ConditionExpression: aws.String(cond),

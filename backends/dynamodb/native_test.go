@@ -20,6 +20,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/conformance/containers"
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/internal/sending"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -672,7 +673,7 @@ func TestStorage(t *testing.T) {
 	seed(t, b, record("id", "ann", 0))
 	seed(t, neighbour, record("id", "ann", 0))
 	errs := make([]error, 4)
-	parallel(len(errs), len(errs), func(i int) { errs[i] = b.CreateStorage(ctx) })
+	sending.Parallel(len(errs), len(errs), func(i int) { errs[i] = b.CreateStorage(ctx) })
 	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)
 	}
@@ -684,7 +685,7 @@ func TestStorage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	parallel(len(errs), len(errs), func(i int) { errs[i] = b.CreateStorage(ctx) })
+	sending.Parallel(len(errs), len(errs), func(i int) { errs[i] = b.CreateStorage(ctx) })
 	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)
 	}

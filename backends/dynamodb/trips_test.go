@@ -15,6 +15,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/conformance/containers"
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/internal/sending"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -187,7 +188,7 @@ func load(t testing.TB, b *Backend, n int, of func(i int) model.Record) {
 	}
 	const size = 25
 	errs := make([]error, (len(items)+size-1)/size)
-	parallel(len(errs), 4, func(i int) {
+	sending.Parallel(len(errs), 4, func(i int) {
 		in := map[string][]types.WriteRequest{b.table: items[i*size : min((i+1)*size, len(items))]}
 		_, errs[i] = b.client.BatchWriteItem(t.Context(), &awsdynamodb.BatchWriteItemInput{RequestItems: in})
 	})

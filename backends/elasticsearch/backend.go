@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"slices"
 	"sync/atomic"
-	"time"
 
 	es "github.com/elastic/go-elasticsearch/v8"
 
@@ -147,15 +145,3 @@ const (
 	typeJSON   = "application/json"
 	typeNDJSON = "application/x-ndjson"
 )
-
-// pause waits a random time that grows to some 64 ms.
-func pause(ctx context.Context, attempt int) error {
-	t := time.NewTimer(rand.N(2 * time.Millisecond << min(attempt, 5))) //nolint:gosec // jitter, not a secret
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
-}

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/internal/sending"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -104,7 +104,7 @@ func (b *Backend) writeTask(now time.Time, w *expiry.Write) *task {
 		t.fail(err)
 		return t
 	}
-	if err := b.checkRecord(&w.Record); err != nil {
+	if err := expiry.CheckRecord(&w.Record, b.labels, b.maxValue); err != nil {
 		t.fail(err)
 		return t
 	}
@@ -129,22 +129,6 @@ func deleteTask(now time.Time, id string, c model.Cond, prev *model.Record) *tas
 	return t
 }
 
-// checkRecord refuses what could not be stored or found again.
-func (b *Backend) checkRecord(rec *model.Record) error {
-	if len(rec.Value) > b.maxValue {
-		return model.Fault(model.ErrTooLarge, "more than "+strconv.Itoa(b.maxValue)+" bytes", nil)
-	}
-	if len(rec.Encoding) > maxEncoding {
-		return model.Fault(model.ErrInvalid, "the encoding's name has more than 255 bytes", nil)
-	}
-	for name := range rec.Labels {
-		if !slices.Contains(b.labels, name) {
-			return model.Fault(model.ErrInvalid, "the label is not declared in Options.Labels", nil)
-		}
-	}
-	return nil
-}
-
 // run carries the tasks out, all those that look with one request and all those
 // that send with another.
 func (b *Backend) run(ctx context.Context, now time.Time, tasks []*task) {
@@ -152,7 +136,7 @@ func (b *Backend) run(ctx context.Context, now time.Time, tasks []*task) {
 	for round := 0; len(open) > 0; round++ {
 		err := b.enter(ctx)
 		if err == nil && round > 1 { // the first time it is most often its own stale version
-			err = pause(ctx, round)
+			err = sending.Pause(ctx, round)
 		}
 		if err != nil {
 			for _, t := range open {

@@ -5,16 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/elastic/go-elasticsearch/v8/typedapi/types"
 
+	"github.com/sojourn-go/sojourn/internal/sending"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -186,7 +185,7 @@ func (w *watchedBody) Read(p []byte) (int, error) {
 // unsent reports whether surely nothing left this process.
 func (m *mark) unsent(err error) bool {
 	switch {
-	case isDial(err):
+	case sending.IsDial(err):
 		return true
 	case m.asked.Load():
 		return !m.got.Load()
@@ -194,27 +193,18 @@ func (m *mark) unsent(err error) bool {
 	return !m.read.Load()
 }
 
-func isDial(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial"
-}
-
-func isContext(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-}
-
 // readFault is the error of a read without an answer: the context's own where
 // it ended, else ErrUnavailable.
 func readFault(ctx context.Context, err error) error {
 	switch end := ctx.Err(); {
-	case end != nil && isContext(err):
+	case end != nil && sending.IsContext(err):
 		return end
-	case isDial(err):
+	case sending.IsDial(err):
 		return model.Fault(model.ErrUnavailable, "cannot connect", err)
 	case strings.Contains(err.Error(), "not Elasticsearch"):
 		return model.Fault(model.ErrUnavailable, "the server does not say that it is Elasticsearch", err)
 	}
-	return model.Fault(model.ErrUnavailable, "no answer", withContext(ctx, err))
+	return model.Fault(model.ErrUnavailable, "no answer", sending.WithContext(ctx, err))
 }
 
 // writeFault is the error of a write without an answer. What was not sent did
@@ -226,24 +216,11 @@ func writeFault(ctx context.Context, err error, m *mark) error {
 		if m.denied.Load() {
 			detail = "the client would have sent the write again"
 		}
-		return model.Fault(model.ErrUnknown, detail, withContext(ctx, err))
+		return model.Fault(model.ErrUnknown, detail, sending.WithContext(ctx, err))
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case isDial(err):
+	case sending.IsDial(err):
 		return model.Fault(model.ErrUnavailable, "cannot connect", err)
 	}
 	return model.Fault(model.ErrUnavailable, "nothing was sent: check the client", err)
-}
-
-// withContext adds the context's error where the context has ended. A deadline
-// that a connection was given may pass a moment before the context notices.
-func withContext(ctx context.Context, err error) error {
-	end := ctx.Err()
-	if at, ok := ctx.Deadline(); end == nil && ok && time.Until(at) <= 0 {
-		end = context.DeadlineExceeded
-	}
-	if end != nil && !errors.Is(err, end) {
-		return errors.Join(end, err)
-	}
-	return err
 }

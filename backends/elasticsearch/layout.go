@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/sojourn-go/sojourn/internal/sending"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -269,10 +270,10 @@ func (b *Backend) change(ctx context.Context, method, path string, body any) err
 	}
 	a, err := b.do(ctx, method, path, typeJSON, content, nil)
 	if err != nil {
-		if isDial(err) {
+		if sending.IsDial(err) {
 			return readFault(ctx, err)
 		}
-		return model.Fault(model.ErrUnknown, "", withContext(ctx, err))
+		return model.Fault(model.ErrUnknown, "", sending.WithContext(ctx, err))
 	}
 	c := causeOf(a.body)
 	switch {

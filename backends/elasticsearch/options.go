@@ -36,7 +36,6 @@ const (
 	mostMaxValue    = 32 << 20
 	maxLabels       = 32
 	maxShards       = 1024
-	maxEncoding     = 255
 )
 
 func (o *Options) withDefaults() (out Options, err error) {

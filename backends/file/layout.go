@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/sojourn-go/sojourn/internal/idname"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -123,41 +124,11 @@ func escaped(id string) (string, bool) {
 	if len(id) > maxEscaped {
 		return "", false
 	}
-	out := make([]byte, 0, len(plainPrefix)+len(id)+16)
-	out = append(out, plainPrefix...)
-	for i := range len(id) {
-		if c := id[i]; kept(c) {
-			out = append(out, c)
-		} else {
-			out = append(out, '=', lowerHex[c>>4], lowerHex[c&15])
-		}
-	}
-	return string(out), len(out) <= maxEscaped+len(plainPrefix)
+	name := idname.Escape(plainPrefix, id, kept)
+	return name, len(name) <= maxEscaped+len(plainPrefix)
 }
 
-func unescaped(name string) (string, bool) {
-	rest, ok := strings.CutPrefix(name, plainPrefix)
-	if !ok || rest == "" {
-		return "", false
-	}
-	id := make([]byte, 0, len(rest))
-	for i := 0; i < len(rest); i++ {
-		switch c := rest[i]; {
-		case kept(c):
-			id = append(id, c)
-		case c == '=' && i+2 < len(rest):
-			b, err := hex.DecodeString(rest[i+1 : i+3])
-			if err != nil {
-				return "", false
-			}
-			id = append(id, b[0])
-			i += 2
-		default:
-			return "", false
-		}
-	}
-	return string(id), true
-}
+func unescaped(name string) (string, bool) { return idname.Unescape(plainPrefix, name, kept) }
 
 // entry is an empty file of an index: it says that a record may be found there.
 type entry struct {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"slices"
-	"strconv"
 	"time"
 	"unicode/utf8"
 
@@ -91,17 +89,11 @@ func (b *Backend) checkWrite(w *expiry.Write) error {
 	if err := expiry.CheckWrite(w); err != nil {
 		return err
 	}
-	rec := &w.Record
-	if len(rec.Value) > b.maxValue {
-		return model.Fault(model.ErrTooLarge, "more than "+strconv.Itoa(b.maxValue)+" bytes", nil)
+	if err := expiry.CheckRecord(&w.Record, b.labels, b.maxValue); err != nil {
+		return err
 	}
-	if len(rec.Encoding) > 255 || !utf8.ValidString(rec.Encoding) {
-		return model.Fault(model.ErrInvalid, "the encoding's name has at most 255 bytes of UTF-8", nil)
-	}
-	for name := range rec.Labels {
-		if !slices.Contains(b.labels, name) {
-			return model.Fault(model.ErrInvalid, "the label is not declared in Options.Labels", nil)
-		}
+	if !utf8.ValidString(w.Encoding) {
+		return model.Fault(model.ErrInvalid, "the encoding's name is not UTF-8", nil)
 	}
 	return nil
 }

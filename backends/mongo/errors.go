@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"strconv"
-	"time"
 
 	mongodriver "go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver"
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/topology"
 
+	"github.com/sojourn-go/sojourn/internal/sending"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -144,10 +144,6 @@ func handshake(err error) bool {
 	return false
 }
 
-func isContext(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-}
-
 // readFault is the error of a read: the context's own where it ended before
 // anything was sent, else ErrUnavailable.
 func readFault(ctx context.Context, err error) error {
@@ -157,12 +153,12 @@ func readFault(ctx context.Context, err error) error {
 	if unsent(err) {
 		return unavailable(ctx, err)
 	}
-	if isContext(err) && !hasLabel(err, labelNetwork) {
-		if end := ended(ctx); end != nil {
+	if sending.IsContext(err) && !hasLabel(err, labelNetwork) {
+		if end := sending.Ended(ctx); end != nil {
 			return end
 		}
 	}
-	return model.Fault(model.ErrUnavailable, "the answer was lost", withContext(ctx, err))
+	return model.Fault(model.ErrUnavailable, "the answer was lost", sending.WithContext(ctx, err))
 }
 
 // hintedFault is readFault for a listing, which names its index.
@@ -177,7 +173,7 @@ func hintedFault(ctx context.Context, err error) error {
 // sent did not happen; any other error leaves open whether it did.
 func writeFault(ctx context.Context, err error) error {
 	if unconcerned(err) {
-		return model.Fault(model.ErrUnknown, "a majority has not acknowledged it", withContext(ctx, err))
+		return model.Fault(model.ErrUnknown, "a majority has not acknowledged it", sending.WithContext(ctx, err))
 	}
 	if code := codeOf(err); code != 0 {
 		_, refused := refusals[code]
@@ -192,17 +188,17 @@ func writeFault(ctx context.Context, err error) error {
 		case refused, hasLabel(err, labelNoWrites), unsent(err):
 			return model.Fault(model.ErrUnavailable, words(code), err)
 		}
-		return model.Fault(model.ErrUnknown, words(code), withContext(ctx, err))
+		return model.Fault(model.ErrUnknown, words(code), sending.WithContext(ctx, err))
 	}
 	if unsent(err) {
 		return unavailable(ctx, err)
 	}
-	return model.Fault(model.ErrUnknown, "", withContext(ctx, err))
+	return model.Fault(model.ErrUnknown, "", sending.WithContext(ctx, err))
 }
 
 // unavailable is the error of what was not sent.
 func unavailable(ctx context.Context, err error) error {
-	if end := ended(ctx); end != nil {
+	if end := sending.Ended(ctx); end != nil {
 		return end
 	}
 	var wait topology.WaitQueueTimeoutError
@@ -213,26 +209,6 @@ func unavailable(ctx context.Context, err error) error {
 		return model.Fault(model.ErrUnavailable, "no free connection", err)
 	}
 	return model.Fault(model.ErrUnavailable, "cannot reach a server that may serve", err)
-}
-
-// ended is the context's error. A deadline that the driver heeded may pass a
-// moment before the context notices.
-func ended(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if at, ok := ctx.Deadline(); ok && time.Until(at) <= 0 {
-		return context.DeadlineExceeded
-	}
-	return nil
-}
-
-// withContext adds the context's error where the context has ended.
-func withContext(ctx context.Context, err error) error {
-	if end := ended(ctx); end != nil && !errors.Is(err, end) {
-		return errors.Join(end, err)
-	}
-	return err
 }
 
 // taken reports whether a write met a document with its id: a duplicate key,

@@ -63,19 +63,7 @@ func (b *Backend) checkWrite(w *expiry.Write) error {
 	if err := expiry.CheckWrite(w); err != nil {
 		return err
 	}
-	rec := &w.Record
-	if len(rec.Value) > b.maxValue {
-		return model.Fault(model.ErrTooLarge, "more than "+strconv.Itoa(b.maxValue)+" bytes", nil)
-	}
-	if len(rec.Encoding) > 255 {
-		return model.Fault(model.ErrInvalid, "the encoding's name has more than 255 bytes", nil)
-	}
-	for name := range rec.Labels {
-		if !slices.Contains(b.labels, name) {
-			return model.Fault(model.ErrInvalid, "the label is not declared in Options.Labels", nil)
-		}
-	}
-	return nil
+	return expiry.CheckRecord(&w.Record, b.labels, b.maxValue)
 }
 
 // stageSize is the length of a value from which on it goes to the server by a

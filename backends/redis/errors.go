@@ -3,12 +3,11 @@ package redis
 import (
 	"context"
 	"errors"
-	"net"
 	"strings"
-	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/sojourn-go/sojourn/internal/sending"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -83,13 +82,8 @@ func refusal(text string) (string, bool) {
 
 // unsent reports whether go-redis failed before it had a connection.
 func unsent(err error) bool {
-	var op *net.OpError
 	return errors.Is(err, goredis.ErrClosed) || errors.Is(err, goredis.ErrPoolTimeout) ||
-		errors.Is(err, goredis.ErrPoolExhausted) || errors.As(err, &op) && op.Op == "dial"
-}
-
-func isContext(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+		errors.Is(err, goredis.ErrPoolExhausted) || sending.IsDial(err)
 }
 
 // readFault is readFault for a client that may have to look anew.
@@ -144,10 +138,10 @@ func readFault(ctx context.Context, err error) error {
 	if unsent(err) {
 		return unavailable(ctx, err)
 	}
-	if isContext(err) {
+	if sending.IsContext(err) {
 		return err
 	}
-	return model.Fault(model.ErrUnavailable, "the answer was lost", withContext(ctx, err))
+	return model.Fault(model.ErrUnavailable, "the answer was lost", sending.WithContext(ctx, err))
 }
 
 // writeFault is the error of a write. What the server refused and what was not
@@ -169,35 +163,20 @@ func writeFault(ctx context.Context, err error, sent bool) error {
 	if unsent(err) || !sent {
 		return unavailable(ctx, err)
 	}
-	return model.Fault(model.ErrUnknown, "", withContext(ctx, err))
+	return model.Fault(model.ErrUnknown, "", sending.WithContext(ctx, err))
 }
 
 // unavailable is the error of what was not sent.
 func unavailable(ctx context.Context, err error) error {
-	var op *net.OpError
 	switch {
 	case errors.Is(err, goredis.ErrClosed):
 		return model.Fault(model.ErrUnavailable, "the Redis client is closed", err)
-	case isContext(err) && ctx.Err() != nil:
+	case sending.IsContext(err) && ctx.Err() != nil:
 		return ctx.Err()
-	case errors.As(err, &op) && op.Op == "dial":
+	case sending.IsDial(err):
 		return model.Fault(model.ErrUnavailable, "cannot connect", err)
 	case errors.Is(err, goredis.ErrPoolTimeout), errors.Is(err, goredis.ErrPoolExhausted):
 		return model.Fault(model.ErrUnavailable, "no free connection", err)
 	}
 	return model.Fault(model.ErrUnavailable, "nothing was sent", err)
-}
-
-// withContext adds the context's error where the context has ended. The
-// deadline of a connection, which is the context's, may pass a moment before
-// the context notices.
-func withContext(ctx context.Context, err error) error {
-	end := ctx.Err()
-	if at, ok := ctx.Deadline(); end == nil && ok && time.Until(at) <= 0 {
-		end = context.DeadlineExceeded
-	}
-	if end != nil && !errors.Is(err, end) {
-		return errors.Join(end, err)
-	}
-	return err
 }

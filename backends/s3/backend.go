@@ -5,12 +5,9 @@ import (
 	"context"
 	"errors"
 	"io"
-	"math/rand/v2"
-	"net/http/httptrace"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +19,8 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/internal/sending"
+	"github.com/sojourn-go/sojourn/internal/sending/awssending"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -179,8 +178,8 @@ func (b *Backend) deleteIf(ctx context.Context, key, etag string) (verdict, erro
 // condition is no error but a verdict.
 func (b *Backend) once(ctx context.Context, do func(context.Context, ...func(*awss3.Options)) error) (verdict, error) {
 	for attempt := 0; ; attempt++ {
-		m := &mark{}
-		err := do(m.trace(ctx), b.settings, m.options)
+		m := &awssending.Mark{}
+		err := do(m.Trace(ctx), b.settings, sentOnce(m))
 		if err == nil {
 			return held, nil
 		}
@@ -191,7 +190,7 @@ func (b *Backend) once(ctx context.Context, do func(context.Context, ...func(*aw
 			return gone, nil
 		case codeConflict, codeAborted:
 			if attempt+1 < writeAttempts {
-				if err := pause(ctx, attempt); err != nil {
+				if err := sending.Pause(ctx, attempt); err != nil {
 					return failed, err
 				}
 				continue
@@ -205,37 +204,12 @@ func (b *Backend) once(ctx context.Context, do func(context.Context, ...func(*aw
 // some two seconds.
 const writeAttempts = 40
 
-// pause waits a random time that grows to some 64 ms.
-func pause(ctx context.Context, attempt int) error {
-	t := time.NewTimer(rand.N(2 * time.Millisecond << min(attempt, 5))) //nolint:gosec // jitter, not a secret
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
+// sentOnce sets the options of a call that writes.
+func sentOnce(m *awssending.Mark) func(*awss3.Options) {
+	return func(o *awss3.Options) {
+		o.Retryer = awssending.Retryer{Retryer: o.Retryer, Refused: refused}
+		o.APIOptions = append(o.APIOptions, m.Watch)
 	}
-}
-
-// trace makes net/http note in the mark whether a request got a connection.
-func (m *mark) trace(ctx context.Context) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn: func(string) { m.asked.Store(true) },
-		GotConn: func(httptrace.GotConnInfo) { m.got.Store(true) },
-	})
-}
-
-// options are those of a call that writes.
-func (m *mark) options(o *awss3.Options) {
-	o.Retryer = writeRetryer{o.Retryer}
-	o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
-		// The last step before the HTTP client.
-		return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("SojournMark",
-			func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
-				m.handed.Store(true)
-				return next.HandleDeserialize(ctx, in)
-			}), middleware.After)
-	})
 }
 
 // putEntry writes an index entry. Its key is this write's own and nothing reads
@@ -422,19 +396,4 @@ const parallelism = 16
 
 // parallel calls do for each of n numbers, some at once, and returns when all
 // are done.
-func parallel(n int, do func(i int)) {
-	if n == 1 {
-		do(0)
-		return
-	}
-	var wg sync.WaitGroup
-	var next atomic.Int64
-	for range min(n, parallelism) {
-		wg.Go(func() {
-			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				do(i)
-			}
-		})
-	}
-	wg.Wait()
-}
+func parallel(n int, do func(i int)) { sending.Parallel(n, parallelism, do) }

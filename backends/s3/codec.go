@@ -60,8 +60,6 @@ const (
 	// maxHead bounds what is read of an object that calls itself a record.
 	maxHead = 64 << 10
 
-	maxEncoding = 255
-
 	// maxMillis is the first instant that no longer has a four-digit year.
 	maxMillis = 253402300800_000
 )

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -35,7 +36,7 @@ func codecRecords() []model.Record {
 	full := record("full", "ann", time.Hour)
 	full.Labels = map[string]string{"a": "1", "b": strings.Repeat("é", 128), "principal": "ann"}
 	long := record(strings.Repeat("x", model.MaxID), "", time.Hour)
-	long.Value, long.Encoding = bytes.Repeat([]byte{0, 0xff}, 5000), strings.Repeat("e", maxEncoding)
+	long.Value, long.Encoding = bytes.Repeat([]byte{0, 0xff}, 5000), strings.Repeat("e", expiry.MaxEncoding)
 	empty := record("empty", "", 0)
 	empty.Value, empty.Encoding = []byte{}, ""
 	return []model.Record{record("plain", "", 0), record("id", "ann", time.Hour), full, long, empty}

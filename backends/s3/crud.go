@@ -3,10 +3,10 @@ package s3
 import (
 	"context"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/internal/sending"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -105,7 +105,7 @@ func (b *Backend) Write(ctx context.Context, now time.Time, w expiry.Write) (mod
 	if err := expiry.CheckWrite(&w); err != nil {
 		return model.Record{}, err
 	}
-	if err := b.checkRecord(&w.Record); err != nil {
+	if err := expiry.CheckRecord(&w.Record, b.labels, b.maxValue); err != nil {
 		return model.Record{}, err
 	}
 	if err := b.enter(ctx); err != nil {
@@ -155,7 +155,7 @@ func (b *Backend) Write(ctx context.Context, now time.Time, w expiry.Write) (mod
 // again reads the record, after a pause where others got ahead.
 func (c *change) again(ctx context.Context, attempt int, headOnly bool) (*stored, error) {
 	if attempt > 1 {
-		if err := pause(ctx, attempt); err != nil {
+		if err := sending.Pause(ctx, attempt); err != nil {
 			return nil, err
 		}
 	}
@@ -167,22 +167,6 @@ func (c *change) answer(etag string, h *head) model.Record {
 	r := h.record()
 	r.Hint = hintOf(etag, h)
 	return r
-}
-
-// checkRecord refuses what could not be stored or found again.
-func (b *Backend) checkRecord(rec *model.Record) error {
-	if len(rec.Value) > b.maxValue {
-		return model.Fault(model.ErrTooLarge, "more than "+strconv.Itoa(b.maxValue)+" bytes", nil)
-	}
-	if len(rec.Encoding) > maxEncoding {
-		return model.Fault(model.ErrInvalid, "the encoding's name has more than 255 bytes", nil)
-	}
-	for name := range rec.Labels {
-		if !slices.Contains(b.labels, name) {
-			return model.Fault(model.ErrInvalid, "the label is not declared in Options.Labels", nil)
-		}
-	}
-	return nil
 }
 
 // store makes the index entries that a version of the record needs and has not

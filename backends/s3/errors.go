@@ -3,15 +3,13 @@ package s3
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
-	"sync/atomic"
-	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"github.com/sojourn-go/sojourn/internal/sending"
+	"github.com/sojourn-go/sojourn/internal/sending/awssending"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -120,26 +118,10 @@ func (b *Backend) refusal(err error) (sure bool, fault error) {
 	return true, model.Fault(model.ErrUnavailable, code+": "+why, err)
 }
 
-// mark notes how far a request came.
-type mark struct {
-	handed atomic.Bool // to the HTTP client
-	asked  atomic.Bool // the client asked for a connection
-	got    atomic.Bool // it has one, so that bytes may have left
-}
-
-// unsent reports whether surely nothing left this process. An HTTP client of
-// another make does not tell of connections; its dial errors do.
-func (m *mark) unsent(err error) bool {
-	return !m.handed.Load() || m.asked.Load() && !m.got.Load() || isDial(err)
-}
-
-func isDial(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial"
-}
-
-func isContext(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+// refused reports whether the service surely refused the request.
+func refused(err error) bool {
+	_, known := refusals[codeOf(err)]
+	return known
 }
 
 // readFault is the error of a read, or of an index entry, without which nothing
@@ -148,65 +130,31 @@ func (b *Backend) readFault(ctx context.Context, err error) error {
 	if _, fault := b.refusal(err); fault != nil {
 		return fault
 	}
-	if end := ctx.Err(); end != nil && isContext(err) {
+	if end := ctx.Err(); end != nil && sending.IsContext(err) {
 		return end
 	}
-	if isDial(err) {
+	if sending.IsDial(err) {
 		return model.Fault(model.ErrUnavailable, "cannot connect", err)
 	}
-	return model.Fault(model.ErrUnavailable, "no answer", withContext(ctx, err))
+	return model.Fault(model.ErrUnavailable, "no answer", sending.WithContext(ctx, err))
 }
 
 // writeFault is the error of a write. What the service refused and what was not
 // sent did not happen; any other error leaves open whether it did.
-func (b *Backend) writeFault(ctx context.Context, err error, m *mark) error {
+func (b *Backend) writeFault(ctx context.Context, err error, m *awssending.Mark) error {
 	if sure, fault := b.refusal(err); sure {
 		return fault
 	}
-	if !m.unsent(err) {
-		return model.Fault(model.ErrUnknown, "", withContext(ctx, err))
+	if !m.Unsent(err) {
+		return model.Fault(model.ErrUnknown, "", sending.WithContext(ctx, err))
 	}
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case isDial(err):
+	case sending.IsDial(err):
 		return model.Fault(model.ErrUnavailable, "cannot connect", err)
 	}
 	return model.Fault(model.ErrUnavailable, "nothing was sent: check the client's credentials, region and endpoint", err)
-}
-
-// withContext adds the context's error where the context has ended. A deadline
-// that a connection was given may pass a moment before the context notices.
-func withContext(ctx context.Context, err error) error {
-	end := ctx.Err()
-	if at, ok := ctx.Deadline(); end == nil && ok && time.Until(at) <= 0 {
-		end = context.DeadlineExceeded
-	}
-	if end != nil && !errors.Is(err, end) {
-		return errors.Join(end, err)
-	}
-	return err
-}
-
-// writeRetryer lets the SDK send a write again only after the service has
-// refused it for now: throttled, or signed by a clock that the SDK has just
-// corrected. Never after a broken connection, a timeout or a server's error,
-// which leave open whether the write was applied.
-type writeRetryer struct{ aws.Retryer }
-
-// IsErrorRetryable reports whether the service surely refused the request and
-// the client's own retryer would send it again.
-func (r writeRetryer) IsErrorRetryable(err error) bool {
-	_, refused := refusals[codeOf(err)]
-	return refused && r.Retryer.IsErrorRetryable(err)
-}
-
-// GetAttemptToken is the client's own, which limits the rate in adaptive mode.
-func (r writeRetryer) GetAttemptToken(ctx context.Context) (func(error) error, error) {
-	if v2, ok := r.Retryer.(aws.RetryerV2); ok {
-		return v2.GetAttemptToken(ctx)
-	}
-	return r.GetInitialToken(), nil
 }
 
 // contended is the error of a write that others kept getting ahead of.

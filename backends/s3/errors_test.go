@@ -16,6 +16,7 @@ import (
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"github.com/sojourn-go/sojourn/internal/sending/awssending"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -38,15 +39,15 @@ func sendError(err error) error {
 
 func TestFaults(t *testing.T) {
 	b := &Backend{bucket: "carts"}
-	sent, connecting, unsent := &mark{}, &mark{}, &mark{}
-	sent.handed.Store(true)
-	connecting.handed.Store(true)
-	connecting.asked.Store(true)
+	sent, connecting, unsent := &awssending.Mark{}, &awssending.Mark{}, &awssending.Mark{}
+	sent.Handed.Store(true)
+	connecting.Handed.Store(true)
+	connecting.Asked.Store(true)
 	dial := sendError(&net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED})
 	type test struct {
 		name        string
 		err         error
-		m           *mark
+		m           *awssending.Mark
 		write, read error
 	}
 	tests := []test{
@@ -126,14 +127,14 @@ func TestFaultsOfContexts(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	canceled := &aws.RequestCanceledError{Err: context.Canceled}
-	if err := b.writeFault(ctx, canceled, &mark{}); err != context.Canceled { //nolint:errorlint // it alone
+	if err := b.writeFault(ctx, canceled, &awssending.Mark{}); err != context.Canceled { //nolint:errorlint // it alone
 		t.Errorf("before sending: %v", err)
 	}
 	if err := b.readFault(ctx, canceled); err != context.Canceled { //nolint:errorlint // it alone
 		t.Errorf("a read: %v", err)
 	}
-	m := &mark{}
-	m.handed.Store(true)
+	m := &awssending.Mark{}
+	m.Handed.Store(true)
 	err := b.writeFault(ctx, sendError(io.EOF), m)
 	only(t, err, model.ErrUnknown)
 	if !errors.Is(err, context.Canceled) || !errors.Is(err, io.EOF) {
@@ -142,7 +143,7 @@ func TestFaultsOfContexts(t *testing.T) {
 }
 
 func TestWritesAreResentAfterASureRefusalAlone(t *testing.T) {
-	r := writeRetryer{retry.NewStandard()}
+	r := awssending.Retryer{Retryer: retry.NewStandard(), Refused: refused}
 	for _, test := range []struct {
 		err  error
 		want bool

@@ -14,6 +14,7 @@ import (
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
+	"github.com/sojourn-go/sojourn/internal/idname"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -84,41 +85,11 @@ func escaped(id string) (string, bool) {
 	if len(id) > maxEscaped {
 		return "", false
 	}
-	out := make([]byte, 0, len(plainPrefix)+len(id)+16)
-	out = append(out, plainPrefix...)
-	for i := range len(id) {
-		if c := id[i]; kept(c) {
-			out = append(out, c)
-		} else {
-			out = append(out, '=', hexDigits[c>>4], hexDigits[c&15])
-		}
-	}
-	return string(out), len(out) <= maxEscaped+len(plainPrefix)
+	name := idname.Escape(plainPrefix, id, kept)
+	return name, len(name) <= maxEscaped+len(plainPrefix)
 }
 
-func unescaped(name string) (string, bool) {
-	rest, ok := strings.CutPrefix(name, plainPrefix)
-	if !ok || rest == "" {
-		return "", false
-	}
-	id := make([]byte, 0, len(rest))
-	for i := 0; i < len(rest); i++ {
-		switch c := rest[i]; {
-		case kept(c):
-			id = append(id, c)
-		case c == '=' && i+2 < len(rest):
-			b, err := hex.DecodeString(rest[i+1 : i+3])
-			if err != nil {
-				return "", false
-			}
-			id = append(id, b[0])
-			i += 2
-		default:
-			return "", false
-		}
-	}
-	return string(id), true
-}
+func unescaped(name string) (string, bool) { return idname.Unescape(plainPrefix, name, kept) }
 
 func isHex(s string) bool {
 	for i := range len(s) {
