@@ -102,6 +102,7 @@ func (b *Backend) DeleteExpired(ctx context.Context, before time.Time, limit int
 	if err := b.enter(ctx); err != nil {
 		return swept, err
 	}
+	var left bool // some due records were over the limit, and others got ahead at those that were not
 	for after := ""; ; {
 		// A few more than may be removed, since some turn out to stay.
 		entries, last, err := b.readDue(ctx, before, after, min(2*(limit-swept.Removed-swept.Unknown)+sweepWidth, maxKeys))
@@ -109,19 +110,20 @@ func (b *Backend) DeleteExpired(ctx context.Context, before time.Time, limit int
 			return swept, err
 		}
 		for len(entries) > 0 {
-			left := limit - swept.Removed - swept.Unknown
-			if left <= 0 {
+			room := limit - swept.Removed - swept.Unknown
+			if room <= 0 {
 				swept.More = true
 				return swept, nil
 			}
-			n := min(len(entries), max(left, sweepWidth), sweepRound)
-			if err := b.sweepRound(ctx, before, entries[:n], left, each, &swept); err != nil {
+			n := min(len(entries), max(room, sweepWidth), sweepRound)
+			over, err := b.sweepRound(ctx, before, entries[:n], room, each, &swept)
+			if left = left || over; err != nil {
 				return swept, err
 			}
 			entries = entries[n:]
 		}
 		if after = last; after == "" {
-			swept.More = swept.Removed+swept.Unknown >= limit
+			swept.More = left || swept.Removed+swept.Unknown >= limit
 			return swept, nil
 		}
 	}
@@ -157,20 +159,21 @@ func (b *Backend) outlived(page *listing, o *listed) bool {
 	return !page.now.IsZero() && !o.modified.IsZero() && page.now.Sub(o.modified) > b.grace
 }
 
-// sweepRound settles some entries, and removes so many records at most.
-func (b *Backend) sweepRound(ctx context.Context, before time.Time, entries []*dueEntry, limit int, each func(model.Record) error, swept *expiry.Swept) error {
+// sweepRound settles some entries, and removes so many records at most. It
+// reports whether it left any that are over the limit.
+func (b *Backend) sweepRound(ctx context.Context, before time.Time, entries []*dueEntry, limit int, each func(model.Record) error, swept *expiry.Swept) (left bool, err error) {
 	entries = b.strays.without(entries)
 	if err := b.lookAll(ctx, entries); err != nil {
-		return err
+		return false, err
 	}
-	announce(before, entries, limit, each)
+	left = announce(before, entries, limit, each)
 	b.strays.note(entries)
 	if err := ctx.Err(); err != nil {
-		return err
+		return left, err
 	}
-	failed := b.carryOut(ctx, entries, swept)
+	err = b.carryOut(ctx, entries, swept)
 	b.sweepEntries(ctx, entries)
-	return failed
+	return left, err
 }
 
 // seenStrays are entries that a sweep has found without their record and too
@@ -241,8 +244,9 @@ func (b *Backend) lookAll(ctx context.Context, entries []*dueEntry) error {
 }
 
 // announce decides the fate of each entry, and shows each what is about to be
-// removed. What it refuses stays, and so does what cannot be read.
-func announce(before time.Time, entries []*dueEntry, limit int, each func(model.Record) error) {
+// removed. What it refuses stays, and so does what cannot be read. It reports
+// whether the limit left any.
+func announce(before time.Time, entries []*dueEntry, limit int, each func(model.Record) error) (left bool) {
 	taken := map[string]bool{}
 	for _, e := range entries {
 		switch {
@@ -255,10 +259,12 @@ func announce(before time.Time, entries []*dueEntry, limit int, each func(model.
 			e.fate = moves
 		case taken[e.p.name]: // an entry that was moved stands twice for a moment
 		case len(taken) == limit: // the next sweep's
+			left = true
 		case each == nil || each(e.cur.head.record()) == nil:
 			e.fate, taken[e.p.name] = removal, true
 		}
 	}
+	return left
 }
 
 // carryOut removes records and moves entries. What was written meanwhile stays.

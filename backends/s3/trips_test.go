@@ -329,3 +329,29 @@ func fill(t testing.TB, b *Backend, n int) {
 		t.Fatal(err)
 	}
 }
+
+// TestSweepThatOthersGetAheadOf has another sweep remove half of what this one
+// is about to: what is over this one's limit is left, and it says so.
+func TestSweepThatOthersGetAheadOf(t *testing.T) {
+	b := openOn(t, client(t), nil)
+	other, err := New(client(t), b.bucket, strings.TrimSuffix(b.prefix, "/"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range sweepWidth {
+		seed(t, b, record(fmt.Sprint("id-", i), "", time.Minute))
+	}
+	first := true
+	swept, err := b.DeleteExpired(t.Context(), testNow.Add(time.Hour), 8, func(model.Record) error {
+		if first {
+			first = false
+			if ahead, err := other.DeleteExpired(t.Context(), testNow.Add(time.Hour), 4, nil); err != nil || ahead.Removed != 4 {
+				t.Errorf("the other one: %+v, %v", ahead, err)
+			}
+		}
+		return nil
+	})
+	if err != nil || swept.Removed != 4 || !swept.More {
+		t.Errorf("%+v, %v, want 4 removed and more", swept, err)
+	}
+}
