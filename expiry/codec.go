@@ -15,7 +15,10 @@ type Codec interface {
 	// Name is stored with each record; a record under another name is
 	// ErrCorrupt to this codec. 1 to 32 bytes.
 	Name() string
+	// Encode returns bytes that the codec does not use again: a backend may
+	// keep them.
 	Encode(v any) ([]byte, error)
+	// Decode may keep the data: nobody changes it any more.
 	Decode(data []byte, v any) error
 }
 
@@ -60,14 +63,15 @@ func encode(c Codec, v any) ([]byte, error) {
 	return data, nil
 }
 
-// pack makes the bytes that a backend keeps of encoded ones, and names their
-// encoding.
-func (s *Store[T]) pack(id string, plain []byte) (data []byte, encoding string, err error) {
-	if s.opts.Seal == nil {
-		return plain, s.codec.Name(), nil
+// pack makes encoded bytes the value of a write, sealed where the store seals.
+// The bytes are the write's from now on.
+func (s *Store[T]) pack(w *Write, plain []byte) (err error) {
+	w.Value, w.Encoding, w.Owned = plain, s.codec.Name(), true
+	if s.opts.Seal != nil {
+		w.Encoding = sealedEncoding
+		w.Value, _, err = s.opts.Seal.seal(w.ID, s.codec.Name(), plain)
 	}
-	data, _, err = s.opts.Seal.seal(id, s.codec.Name(), plain)
-	return data, sealedEncoding, err
+	return err
 }
 
 // unpack returns the encoded bytes of a record. A record that is not sealed is

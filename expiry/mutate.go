@@ -103,7 +103,7 @@ func (s *Store[T]) modifyLoop(c *call, id string, opts *WriteOptions, change fun
 			return it, nil
 		}
 		w.ID, w.Cond, w.Prev = id, model.Match, before
-		if w.Value, w.Encoding, cerr = s.pack(id, data); cerr != nil {
+		if cerr = s.pack(&w, data); cerr != nil {
 			return Item[T]{}, cerr
 		}
 		rec, werr := c.write(&w)

@@ -145,9 +145,7 @@ func (s *Store[T]) prepare(c *call, w *Write, cond model.Cond, id string, v any,
 		return err
 	}
 	w.ID = id
-	w.Value, w.Encoding, err = s.pack(id, plain)
-	_, w.Owned = s.codec.(jsonCodec) // another codec might use its buffer again
-	return err
+	return s.pack(w, plain)
 }
 
 // conditions is the part of a write that the options decide.

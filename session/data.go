@@ -3,7 +3,6 @@ package session
 import (
 	"bytes"
 	"encoding/json"
-	"maps"
 
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -24,14 +23,9 @@ type op struct {
 func (s *Session) record(o op, result json.RawMessage) {
 	s.mark(func() {
 		if s.stored {
-			o.base = s.item.Value.Data[o.key]
+			o.base = s.item.Value.Data.get(o.key)
 		}
-		data := maps.Clone(s.data)
-		if data == nil {
-			data = map[string]json.RawMessage{}
-		}
-		set(data, o.key, result)
-		s.data = data
+		s.data = s.data.with(o.key, result)
 		s.ops = append(replaced(s.ops, o), o)
 	})
 }
@@ -50,23 +44,16 @@ func replaced(ops []op, o op) []op {
 	return kept
 }
 
-// replay applies the changes, in order, to another state of the data, which it
-// leaves alone. An update runs anew; its error ends the replay.
-func replay(base map[string]json.RawMessage, ops []op) (map[string]json.RawMessage, error) {
-	if len(ops) == 0 {
-		return base, nil
-	}
-	data := maps.Clone(base)
-	if data == nil {
-		data = make(map[string]json.RawMessage, len(ops))
-	}
+// replay applies the changes, in order, to another state of the data. An update runs anew; its error ends the replay.
+func replay(base values, ops []op) (values, error) {
+	data := base
 	for i := range ops {
 		o := &ops[i]
-		raw, err := o.apply(base[o.key], data[o.key])
+		raw, err := o.apply(base.get(o.key), data.get(o.key))
 		if err != nil {
 			return nil, err
 		}
-		set(data, o.key, raw)
+		data = data.with(o.key, raw)
 	}
 	return data, nil
 }
@@ -92,15 +79,3 @@ type keyConflictError struct{ key string }
 
 func (e *keyConflictError) Error() string   { return ErrKeyConflict.Error() + ": " + e.key }
 func (e *keyConflictError) Unwrap() []error { return []error{ErrKeyConflict, model.ErrConflict} }
-
-func set(data map[string]json.RawMessage, key string, raw json.RawMessage) {
-	if raw == nil {
-		delete(data, key)
-		return
-	}
-	data[key] = raw
-}
-
-func sameData(a, b map[string]json.RawMessage) bool {
-	return maps.EqualFunc(a, b, func(x, y json.RawMessage) bool { return bytes.Equal(x, y) })
-}

@@ -17,7 +17,7 @@ func (s *Session) Elevate(ctx context.Context, level int, ttl time.Duration) err
 		return &model.Error{Op: "session.Elevate", Err: model.Fault(model.ErrInvalid, "a level or a time that is not positive", nil)}
 	}
 	return s.verb(ctx, &verb{kind: Elevated, edit: func(r *row, now time.Time) {
-		r.Elevated = &elevation{Level: level, At: now, Until: now.Add(ttl)}
+		r.Elevated = &elevation{Level: level, At: instantOf(now), Until: instantOf(now.Add(ttl))}
 	}}, true)
 }
 

@@ -53,8 +53,8 @@ func (s *Session) Impersonate(ctx context.Context, target, reason string) error 
 	if own.Principal == target {
 		return &model.Error{Op: "session.Impersonate", Err: model.Fault(model.ErrInvalid, "the target is the principal", nil)}
 	}
-	until := s.svc.now().Add(s.svc.policy.Impersonation)
-	if !own.Absolute.IsZero() && own.Absolute.Before(until) {
+	until := instantOf(s.svc.now().Add(s.svc.policy.Impersonation))
+	if own.Absolute != 0 && own.Absolute < until {
 		until = own.Absolute
 	}
 	it, t, err := s.create(work, row{
@@ -64,7 +64,7 @@ func (s *Session) Impersonate(ctx context.Context, target, reason string) error 
 	if err != nil {
 		return err
 	}
-	if err := s.park(work, until); err != nil {
+	if err := s.park(work, until.time()); err != nil {
 		return s.undo(work, it.ID, err)
 	}
 	old := s.item.ID
@@ -89,13 +89,13 @@ func (s *Session) park(ctx context.Context, until time.Time) error {
 			return err
 		}
 		r, now := base.Value, s.svc.now()
-		r.Data, r.WrittenAt, r.RotatedAt = data, now, now
+		r.Data, r.WrittenAt, r.RotatedAt = data, instantOf(now), instantOf(now)
 		for _, edit := range s.edits {
 			edit(&r, now)
 		}
 		r.Hash, r.HashKey = make([]byte, secretBytes), ""
 		_, _ = rand.Read(r.Hash)
-		r.Prev, r.PrevKey, r.PrevUntil = nil, "", time.Time{}
+		r.Prev, r.PrevKey, r.PrevUntil = nil, "", 0
 		opts := &expiry.WriteOptions{If: base.Version(), Expiry: expiry.Keep()}
 		if until.After(base.ExpiresAt) {
 			opts.Expiry = expiry.At(until)
@@ -163,7 +163,7 @@ func (s *Session) unpark(ctx context.Context, a *actor) (expiry.Item[row], *toke
 		r, now := base.Value, s.svc.now()
 		t := newToken(base.ID)
 		r.Hash, r.HashKey = s.svc.newHash(&t)
-		r.RotatedAt, r.WrittenAt = now, now
+		r.RotatedAt, r.WrittenAt = instantOf(now), instantOf(now)
 		it, err := s.svc.updateRow(ctx, base.ID, r, &expiry.WriteOptions{If: base.Version(), Expiry: expiry.At(r.deadline(now))})
 		if errors.Is(err, model.ErrNotFound) {
 			err = ErrGone

@@ -73,7 +73,7 @@ func (k Key[T]) Get(ctx context.Context) (T, bool, error) {
 		return zero, false, err
 	}
 	s.mu.Lock()
-	raw := s.data[k.name]
+	raw := s.data.get(k.name)
 	s.mu.Unlock()
 	return k.decode(raw)
 }
@@ -128,7 +128,7 @@ func (k Key[T]) Take(ctx context.Context) (T, bool, error) {
 		return zero, false, err
 	}
 	defer done()
-	v, ok, err := k.decode(s.data[k.name])
+	v, ok, err := k.decode(s.data.get(k.name))
 	if ok && err == nil {
 		s.record(k.op(nil), nil)
 	}
@@ -161,7 +161,7 @@ func (k Key[T]) Update(ctx context.Context, change func(*T) error) error {
 		}
 		return k.encode(v)
 	}
-	raw, err := update(s.data[k.name])
+	raw, err := update(s.data.get(k.name))
 	if err != nil {
 		return err
 	}
@@ -209,7 +209,7 @@ func (k Key[T]) session(ctx context.Context) (*Session, error) {
 // encode and decode keep the codec's own text out of the message: it may quote
 // the value.
 func (k Key[T]) encode(v T) (json.RawMessage, error) {
-	raw, err := json.Marshal(v)
+	raw, err := encodeValue(v)
 	if err != nil {
 		return nil, model.Fault(model.ErrInvalid, fmt.Sprintf("the value of session key %q has no JSON form", k.name), err)
 	}
@@ -220,7 +220,7 @@ func (k Key[T]) decode(raw json.RawMessage) (v T, ok bool, err error) {
 	if raw == nil {
 		return v, false, nil
 	}
-	if err := json.Unmarshal(raw, &v); err != nil {
+	if err := decodeValue(raw, &v); err != nil {
 		var zero T
 		err = model.Fault(model.ErrCorrupt, fmt.Sprintf("the stored session key %q is no value of its type", k.name), err)
 		if k.repair != nil {

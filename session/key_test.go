@@ -137,6 +137,30 @@ func TestUpdate(t *testing.T) {
 	}
 }
 
+func TestAnUpdateRunsAgainOnlyForAnotherRequestsChange(t *testing.T) {
+	for _, raced := range []bool{false, true} {
+		f := setup(t, session.Options{})
+		token := create(t, f)
+		ctx, s := f.open(t, token)
+		runs := 0
+		ok(t, note.Update(ctx, func(v *string) error { runs++; *v += "x"; return nil }))
+		if raced {
+			other, quick := f.open(t, token)
+			ok(t, note.Set(other, "w"))
+			_, err := quick.Commit(other)
+			ok(t, err)
+		}
+		_, err := s.Commit(ctx)
+		ok(t, err)
+		ctx, _ = f.open(t, token)
+		got, _, err := note.Get(ctx)
+		ok(t, err)
+		if want := map[bool]string{false: "vx 1", true: "wx 2"}[raced]; fmt.Sprint(got, " ", runs) != want {
+			t.Errorf("raced %v: %q after %d runs, want %s", raced, got, runs, want)
+		}
+	}
+}
+
 func TestKeysRefuseWhatCannotWork(t *testing.T) {
 	f := setup(t, session.Options{})
 	_, _, err := note.Get(t.Context())

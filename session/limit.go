@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
 )
@@ -81,8 +80,8 @@ func (s *Service) counted(ctx context.Context, principal, but string) ([]expiry.
 // least CreatedAt of the new row. With Reject that is later than those of all
 // rows that are there, so that a clock that runs slow cannot put the new one
 // before them.
-func (s *Service) room(ctx context.Context, principal, but string) (time.Time, error) {
-	var at time.Time
+func (s *Service) room(ctx context.Context, principal, but string) (instant, error) {
+	var at instant
 	if s.limit.Max == 0 || s.limit.On != Reject {
 		return at, nil
 	}
@@ -95,9 +94,7 @@ func (s *Service) room(ctx context.Context, principal, but string) (time.Time, e
 		return at, ErrLimit
 	}
 	for i := range all {
-		if t := all[i].Value.CreatedAt.Add(time.Millisecond); t.After(at) {
-			at = t
-		}
+		at = max(at, all[i].Value.CreatedAt+1)
 	}
 	return at, nil
 }
@@ -120,7 +117,7 @@ func (s *Service) enforce(ctx context.Context, own *expiry.Item[row], but string
 		if s.limit.On == EvictIdlest {
 			n = infoOf(&a, now).LastSeen.Compare(infoOf(&b, now).LastSeen)
 		}
-		return cmp.Or(n, a.Value.CreatedAt.Compare(b.Value.CreatedAt), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(n, cmp.Compare(a.Value.CreatedAt, b.Value.CreatedAt), cmp.Compare(a.ID, b.ID))
 	})
 	n := max(len(all)-s.limit.Max, 0)
 	over := all[:n]

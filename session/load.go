@@ -148,7 +148,7 @@ func (s *Service) tooOld(ctx context.Context, r *row) (Reason, error) {
 		return "", nil
 	}
 	t, err := s.notBefore(ctx, r.Principal)
-	if err == nil && r.AuthenticatedAt.Before(t) {
+	if err == nil && r.AuthenticatedAt.time().Before(t) {
 		return TooOld, nil
 	}
 	return "", err

@@ -127,16 +127,15 @@ func (s *Session) create(ctx context.Context, r row) (expiry.Item[row], *token, 
 	s.mu.Unlock()
 	r.Version = rowVersion
 	r.Hash, r.HashKey = s.svc.newHash(&t)
-	r.RotatedAt, r.WrittenAt = now, now
-	if r.CreatedAt.Before(now) {
-		r.CreatedAt = now
-	}
+	at := instantOf(now)
+	r.RotatedAt, r.WrittenAt = at, at
+	r.CreatedAt = max(r.CreatedAt, at)
 	if r.Idle == 0 {
 		r.Idle = p.Idle.Milliseconds()
 	}
 	var labels map[string]string
 	if r.Principal != "" {
-		r.AuthenticatedAt = now
+		r.AuthenticatedAt = at
 		labels = map[string]string{principalLabel: r.Principal}
 		if r.SID != "" {
 			labels[sidLabel] = r.SID
@@ -256,7 +255,7 @@ func (s *Session) told(ctx context.Context, d *draft, v *verb) {
 	e := eventOf(Rotated, s.item.ID, &s.item.Value)
 	switch {
 	case v != nil:
-		e.Kind, e.Level = v.kind, d.row.level(d.row.WrittenAt)
+		e.Kind, e.Level = v.kind, d.row.level(d.row.WrittenAt.time())
 		s.svc.emit(ctx, e)
 	case d.token != nil:
 		s.svc.emit(ctx, e)
@@ -272,12 +271,15 @@ func (s *Session) told(ctx context.Context, d *draft, v *verb) {
 func (s *Session) next(base *expiry.Item[row], v *verb) (draft, error) {
 	now, p := s.svc.now(), s.svc.policy
 	d := draft{row: base.Value, expiry: expiry.Keep()}
-	data, err := replay(base.Value.Data, s.ops)
-	if err != nil {
-		return d, err
+	data := s.data // unless another request has written meanwhile
+	if base.Revision != s.item.Revision {
+		var err error
+		if data, err = replay(base.Value.Data, s.ops); err != nil {
+			return d, err
+		}
 	}
 	d.row.Data = data
-	d.write = !sameData(data, base.Value.Data)
+	d.write = !data.equal(base.Value.Data)
 
 	if err := s.nextSecret(&d, base, v, now); err != nil {
 		return d, err
@@ -297,7 +299,7 @@ func (s *Session) next(base *expiry.Item[row], v *verb) (draft, error) {
 		}
 	}
 	if d.write {
-		d.row.WrittenAt = now
+		d.row.WrittenAt = instantOf(now)
 		if due {
 			d.expiry, d.moved = expiry.At(at), true
 		}
@@ -318,7 +320,7 @@ func (s *Session) nextSecret(d *draft, base *expiry.Item[row], v *verb, now time
 			return ErrGone
 		}
 		s.mint(d, base.ID, now)
-		r.Prev, r.PrevKey, r.PrevUntil = nil, "", time.Time{}
+		r.Prev, r.PrevKey, r.PrevUntil = nil, "", 0
 	case s.rotationDue(base, shown, now):
 		before, key := base.Value.Hash, base.Value.HashKey
 		if shown == matchPrevious {
@@ -326,9 +328,9 @@ func (s *Session) nextSecret(d *draft, base *expiry.Item[row], v *verb, now time
 			before, key = base.Value.Prev, base.Value.PrevKey
 		}
 		s.mint(d, base.ID, now)
-		r.Prev, r.PrevKey, r.PrevUntil = before, key, time.Time{}
-	case s.presented && shown == matchCurrent && len(r.Prev) > 0 && r.PrevUntil.IsZero():
-		r.PrevUntil = now.Add(p.Overlap)
+		r.Prev, r.PrevKey, r.PrevUntil = before, key, 0
+	case s.presented && shown == matchCurrent && len(r.Prev) > 0 && r.PrevUntil == 0:
+		r.PrevUntil = instantOf(now.Add(p.Overlap))
 		d.write = true
 	}
 	return nil
@@ -338,7 +340,7 @@ func (s *Session) mint(d *draft, handle string, now time.Time) {
 	t := newToken(handle)
 	d.token, d.write = &t, true
 	d.row.Hash, d.row.HashKey = s.svc.newHash(&t)
-	d.row.RotatedAt = now
+	d.row.RotatedAt = instantOf(now)
 }
 
 // match says how the session's token matches a row. A detached unit of work
@@ -358,10 +360,10 @@ func (s *Session) rotationDue(base *expiry.Item[row], shown match, now time.Time
 	if every == 0 || !s.presented {
 		return false
 	}
-	if shown != matchCurrent && (shown != matchPrevious || !base.Value.PrevUntil.IsZero()) {
+	if shown != matchCurrent && (shown != matchPrevious || base.Value.PrevUntil != 0) {
 		return false
 	}
-	return now.Sub(base.Value.RotatedAt) >= every
+	return now.Sub(base.Value.RotatedAt.time()) >= every
 }
 
 // saved takes over what was written. The client is told what is new to it, and

@@ -1,7 +1,7 @@
 package session
 
 import (
-	"encoding/json"
+	"cmp"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
@@ -20,20 +20,20 @@ const rowVersion = 1
 type row struct {
 	Version int `json:"v"`
 
-	Hash      []byte    `json:"hash"`               // of the secret in force
-	HashKey   string    `json:"hashKey,omitempty"`  // the key that peppered it
-	Prev      []byte    `json:"prev,omitempty"`     // of the one before a periodic rotation
-	PrevKey   string    `json:"prevKey,omitempty"`  // the key that peppered it
-	PrevUntil time.Time `json:"prevUntil,omitzero"` // zero: until the new one is first presented
-	RotatedAt time.Time `json:"rotatedAt"`
+	Hash      []byte  `json:"hash"`                // of the secret in force
+	HashKey   string  `json:"hashKey,omitempty"`   // the key that peppered it
+	Prev      []byte  `json:"prev,omitempty"`      // of the one before a periodic rotation
+	PrevKey   string  `json:"prevKey,omitempty"`   // the key that peppered it
+	PrevUntil instant `json:"prevUntil,omitempty"` // zero: until the new one is first presented
+	RotatedAt instant `json:"rotatedAt"`
 
-	CreatedAt       time.Time `json:"createdAt"`
-	AuthenticatedAt time.Time `json:"authenticatedAt,omitzero"`
-	WrittenAt       time.Time `json:"writtenAt"`
-	Absolute        time.Time `json:"absolute,omitzero"` // the deadline; zero: none
-	Idle            int64     `json:"idle,omitempty"`    // milliseconds; zero: no limit
-	Life            int64     `json:"life,omitempty"`    // milliseconds, its own; zero: the policy's
-	NotAfter        time.Time `json:"notAfter,omitzero"` // caps Absolute, whatever else moves it
+	CreatedAt       instant `json:"createdAt"`
+	AuthenticatedAt instant `json:"authenticatedAt,omitempty"`
+	WrittenAt       instant `json:"writtenAt"`
+	Absolute        instant `json:"absolute,omitempty"` // the deadline; zero: none
+	Idle            int64   `json:"idle,omitempty"`     // milliseconds; zero: no limit
+	Life            int64   `json:"life,omitempty"`     // milliseconds, its own; zero: the policy's
+	NotAfter        instant `json:"notAfter,omitempty"` // caps Absolute, whatever else moves it
 
 	Principal string     `json:"principal,omitempty"`
 	Level     int        `json:"level,omitempty"`
@@ -43,16 +43,34 @@ type row struct {
 	Client    Client     `json:"client,omitzero"`
 	Name      string     `json:"name,omitempty"`
 
-	Data    map[string]json.RawMessage `json:"data,omitempty"`
-	SealKey string                     `json:"sealKey,omitempty"` // the key that sealed Data
-	Sealed  []byte                     `json:"sealed,omitempty"`
+	Data    values `json:"data,omitempty"`
+	SealKey string `json:"sealKey,omitempty"` // the key that sealed Data
+	Sealed  []byte `json:"sealed,omitempty"`
+}
+
+// instant is a time in milliseconds since 1970; zero: none.
+type instant int64
+
+// instantOf rounds up, as expiries do.
+func instantOf(t time.Time) instant {
+	if t.IsZero() {
+		return 0
+	}
+	return instant(model.Millis(t).UnixMilli())
+}
+
+func (i instant) time() time.Time {
+	if i == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(int64(i)).UTC()
 }
 
 // elevation is never changed, only replaced: rows that were read share it.
 type elevation struct {
-	Level int       `json:"level"`
-	At    time.Time `json:"at"`
-	Until time.Time `json:"until"`
+	Level int     `json:"level"`
+	At    instant `json:"at"`
+	Until instant `json:"until"`
 }
 
 // actor is who impersonates the row's principal.
@@ -80,7 +98,7 @@ func (s *Service) match(r *row, t *token, now time.Time) match {
 	switch {
 	case current:
 		return matchCurrent
-	case previous && (r.PrevUntil.IsZero() || now.Before(r.PrevUntil)):
+	case previous && (r.PrevUntil == 0 || now.Before(r.PrevUntil.time())):
 		return matchPrevious
 	case previous:
 		return matchRetired
@@ -95,12 +113,13 @@ func (r *row) idle() time.Duration { return time.Duration(r.Idle) * time.Millise
 // deadline is the expiry of the row for a use at now; zero is impossible, since
 // one of the two limits is in force.
 func (r *row) deadline(now time.Time) time.Time {
+	absolute := r.Absolute.time()
 	if r.Idle == 0 {
-		return r.Absolute
+		return absolute
 	}
 	at := now.Add(r.idle())
-	if !r.Absolute.IsZero() && r.Absolute.Before(at) {
-		return r.Absolute
+	if r.Absolute != 0 && absolute.Before(at) {
+		return absolute
 	}
 	return at
 }
@@ -108,25 +127,23 @@ func (r *row) deadline(now time.Time) time.Time {
 // setAbsolute derives the absolute deadline from the sign-in, or else from the
 // creation.
 func (r *row) setAbsolute(policy time.Duration) {
-	base, life := r.AuthenticatedAt, policy
-	if base.IsZero() {
-		base = r.CreatedAt
-	}
+	base := cmp.Or(r.AuthenticatedAt, r.CreatedAt)
+	life := policy
 	if r.Life > 0 {
 		life = time.Duration(r.Life) * time.Millisecond
 	}
-	r.Absolute = time.Time{}
+	r.Absolute = 0
 	if life > 0 {
-		r.Absolute = model.Millis(base.Add(life))
+		r.Absolute = instantOf(base.time().Add(life))
 	}
-	if !r.NotAfter.IsZero() && (r.Absolute.IsZero() || r.NotAfter.Before(r.Absolute)) {
+	if r.NotAfter != 0 && (r.Absolute == 0 || r.NotAfter < r.Absolute) {
 		r.Absolute = r.NotAfter
 	}
 }
 
 // level is what the sign-in gave or an elevation that is in force.
 func (r *row) level(now time.Time) int {
-	if e := r.Elevated; e != nil && now.Before(e.Until) {
+	if e := r.Elevated; e != nil && now.Before(e.Until.time()) {
 		return max(r.Level, e.Level)
 	}
 	return r.Level
@@ -134,10 +151,10 @@ func (r *row) level(now time.Time) int {
 
 // provedAt is when the principal last proved who they are.
 func (r *row) provedAt() time.Time {
-	if e := r.Elevated; e != nil && e.At.After(r.AuthenticatedAt) {
-		return e.At
+	if e := r.Elevated; e != nil && e.At > r.AuthenticatedAt {
+		return e.At.time()
 	}
-	return r.AuthenticatedAt
+	return r.AuthenticatedAt.time()
 }
 
 // due reports whether a use at now moves the expiry in force, and where to. It
@@ -155,7 +172,7 @@ func (r *row) due(now, expiresAt time.Time, every time.Duration) (time.Time, boo
 // expired is for rows whose expiry lies beyond their absolute deadline, which
 // no write of this package leaves behind.
 func (r *row) expired(now time.Time) bool {
-	return !r.Absolute.IsZero() && !now.Before(r.Absolute)
+	return r.Absolute != 0 && !now.Before(r.Absolute.time())
 }
 
 // Info is a session as lists and logs may show it: it holds no secret.
@@ -204,14 +221,14 @@ func infoOf(it *expiry.Item[row], now time.Time) Info {
 	r := &it.Value
 	info := Info{
 		Handle: it.ID, Principal: r.Principal, Level: r.level(now), Client: r.Client, Name: r.Name, SID: r.SID,
-		CreatedAt: r.CreatedAt, AuthenticatedAt: r.AuthenticatedAt, ProvedAt: r.provedAt(),
-		LastSeen: r.WrittenAt, AbsoluteDeadline: r.Absolute,
+		CreatedAt: r.CreatedAt.time(), AuthenticatedAt: r.AuthenticatedAt.time(), ProvedAt: r.provedAt(),
+		LastSeen: r.WrittenAt.time(), AbsoluteDeadline: r.Absolute.time(),
 	}
 	if r.Actor != nil {
 		info.Actor, info.ActorReason = r.Actor.ID, r.Actor.Reason
 	}
-	if r.Elevated != nil && now.Before(r.Elevated.Until) {
-		info.ElevatedUntil = r.Elevated.Until
+	if r.Elevated != nil && now.Before(r.Elevated.Until.time()) {
+		info.ElevatedUntil = r.Elevated.Until.time()
 	}
 	if r.Idle > 0 {
 		info.IdleDeadline = it.ExpiresAt

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/json"
 
 	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/model"
@@ -47,7 +46,10 @@ func (s *Service) opened(it *expiry.Item[row]) error {
 		return &unreadableError{UnknownKey, model.ErrCorrupt}
 	}
 	plain, err := s.keyring.Open(it.ID, r.Sealed)
-	if err != nil || json.Unmarshal(plain, &r.Data) != nil {
+	if err == nil {
+		r.Data, err = decodeValues(plain)
+	}
+	if err != nil {
 		return &unreadableError{Unreadable, model.ErrCorrupt}
 	}
 	return nil
@@ -79,15 +81,13 @@ func (s *Service) updateRow(ctx context.Context, id string, r row, opts *expiry.
 }
 
 // sealed moves the row's data into its sealed form and returns it.
-func (s *Service) sealed(id string, r *row) (map[string]json.RawMessage, error) {
+func (s *Service) sealed(id string, r *row) (values, error) {
 	plain := r.Data
 	r.SealKey, r.Sealed = "", nil
 	if s.keyring == nil || len(plain) == 0 {
 		return plain, nil
 	}
-	// Raw messages were checked when they were set.
-	text, _ := json.Marshal(plain) //nolint:errchkjson // a map of JSON
-	sealed, keyID, err := s.keyring.Seal(id, text)
+	sealed, keyID, err := s.keyring.Seal(id, encodeValues(plain))
 	if err != nil {
 		return nil, err
 	}

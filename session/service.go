@@ -128,7 +128,7 @@ func New(backend expiry.ModelExpirySupport, opts *Options) (*Service, error) {
 	if err := checkOptions(&o, desc); err != nil {
 		return nil, &model.Error{Op: op, Backend: desc.Backend, Err: err}
 	}
-	store, err := expiry.NewStore[row](backend, &expiry.StoreOptions{Clock: o.Clock, Observe: o.Observe, Grace: o.Grace})
+	store, err := expiry.NewStore[row](backend, &expiry.StoreOptions{Codec: rowCodec{}, Clock: o.Clock, Observe: o.Observe, Grace: o.Grace})
 	if err != nil {
 		return nil, err
 	}

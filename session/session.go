@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -44,10 +43,10 @@ type Session struct {
 
 	stored bool // item is the session's row
 	item   expiry.Item[row]
-	data   map[string]json.RawMessage // the row's data with ops applied
-	ops    []op                       // what was changed since the row was read
-	edits  []func(*row, time.Time)    // the same of its lifetimes
-	ended  []ended                    // signed out, but the rows are still there
+	data   values                  // the row's data with ops applied
+	ops    []op                    // what was changed since the row was read
+	edits  []func(*row, time.Time) // the same of its lifetimes
+	ended  []ended                 // signed out, but the rows are still there
 	// orphan is a row that the token opens and this version cannot read: it
 	// can still be signed out.
 	orphan *ended
@@ -159,7 +158,7 @@ func (s *Session) dirty() bool {
 	if !s.stored {
 		return len(s.data) > 0
 	}
-	return len(s.edits) > 0 || !sameData(s.data, s.item.Value.Data)
+	return len(s.edits) > 0 || !s.data.equal(s.item.Value.Data)
 }
 
 // Format prints the handle, whatever the verb.
@@ -272,7 +271,7 @@ func (s *Session) mark(do func()) {
 func (s *Session) begin() {
 	s.loaded, s.loadErr = true, nil
 	s.stored, s.item, s.via, s.presented = false, expiry.Item[row]{}, matchNone, false
-	s.data, s.ops, s.edits = map[string]json.RawMessage{}, nil, nil
+	s.data, s.ops, s.edits = nil, nil, nil
 	s.orphan, s.challenged = nil, false
 }
 

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -52,11 +51,10 @@ func (o *SignInOptions) check(s *Service) error {
 
 // row is the new row of a sign-in, without data.
 func (o *SignInOptions) row(principal string) row {
-	r := row{Principal: principal, Level: o.Level, SID: o.SID, Idle: o.Idle.Milliseconds(), Life: o.Lifetime.Milliseconds()}
-	if !o.NotAfter.IsZero() {
-		r.NotAfter = o.NotAfter.UTC().Truncate(time.Millisecond)
+	return row{
+		Principal: principal, Level: o.Level, SID: o.SID, Idle: o.Idle.Milliseconds(), Life: o.Lifetime.Milliseconds(),
+		NotAfter: instantOf(o.NotAfter.Truncate(time.Millisecond)),
 	}
-	return r
 }
 
 // SignIn makes the session the principal's: a new row under a new handle and a
@@ -146,17 +144,17 @@ func (s *Session) handle() string {
 }
 
 // carried is the part of the data that a sign-in takes over.
-func (s *Session) carried(o *SignInOptions, data map[string]json.RawMessage) map[string]json.RawMessage {
+func (s *Session) carried(o *SignInOptions, data values) values {
 	switch {
 	case o.Discard:
 		return nil
 	case o.Carry == nil, s.stored && s.item.Value.Principal != "":
 		return data
 	}
-	out := map[string]json.RawMessage{}
+	var out values
 	for _, key := range o.Carry {
-		if raw, there := data[key]; there {
-			out[key] = raw
+		if raw := data.get(key); raw != nil {
+			out = out.with(key, raw)
 		}
 	}
 	return out
@@ -190,7 +188,7 @@ func (s *Session) supersede(ctx context.Context, it expiry.Item[row], o *SignInO
 			return it, err
 		}
 		s.svc.conflict(ctx, &old, Merged)
-		if data = s.carried(o, data); sameData(data, it.Value.Data) {
+		if data = s.carried(o, data); data.equal(it.Value.Data) {
 			continue
 		}
 		r := it.Value
@@ -274,7 +272,7 @@ func (s *Session) Reauthenticate(ctx context.Context) error {
 	client := s.client
 	s.mu.Unlock()
 	return s.verb(ctx, &verb{kind: Reauthenticated, deadline: true, edit: func(r *row, now time.Time) {
-		r.AuthenticatedAt = now
+		r.AuthenticatedAt = instantOf(now)
 		r.setAbsolute(s.svc.policy.Absolute)
 		if client != (Client{}) {
 			r.Client = client
