@@ -31,6 +31,19 @@ func sweepBugs() map[string]plant {
 			s.More = false
 			return s, err
 		}),
+		"a sweep takes a limit that others used up for the end": sweepBug(func(ctx context.Context, b expiry.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
+			if each == nil {
+				return b.DeleteExpired(ctx, before, limit, nil)
+			}
+			var s expiry.Swept
+			for _, r := range due(ctx, b, before, limit) {
+				if each(r) == nil && removeByID(ctx, b, r) == nil {
+					s.Removed++
+				}
+			}
+			s.More = s.Removed == limit
+			return s, nil
+		}),
 		"a sweep announces no labels": sweepBug(func(ctx context.Context, b expiry.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
 			return b.DeleteExpired(ctx, before, limit, func(r model.Record) error {
 				r.Labels = nil
