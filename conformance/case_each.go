@@ -113,6 +113,50 @@ func eachCases() []Case {
 				c.fail("%d removed by the next sweep, want the 12 that were refused", n)
 			}
 		}),
+		thatSweeps("MissesNoneThoughAnotherRemovedWhatEachRefused", "R51 R54", func(c *C) {
+			// What is refused and then gone makes room: whoever counts places
+			// steps over records that it has never seen.
+			const due, most = 64, 40
+			c.fill(due, "", time.Minute)
+			c.advance(time.Minute)
+			other, refused, ahead := c.second(), map[string]bool{}, 0
+			s, err := c.b.DeleteExpired(c.ctx(), c.now, most, func(r model.Record) error {
+				if len(refused) == most {
+					return nil
+				}
+				refused[r.ID] = true
+				if len(refused) == most {
+					o, err := other.DeleteExpired(c.ctx(), c.now, most, func(r model.Record) error {
+						if refused[r.ID] {
+							return nil
+						}
+						return errStays
+					})
+					c.ok(err, "the other sweep")
+					ahead = o.Removed // none, where this one keeps them from it
+				}
+				return errStays
+			})
+			c.ok(err, "sweep")
+			left, missed := 0, 0
+			for more := true; more; {
+				next, err := c.b.DeleteExpired(c.ctx(), c.now, due, func(r model.Record) error {
+					left++
+					if !refused[r.ID] {
+						missed++
+					}
+					return nil
+				})
+				c.ok(err, "the next sweep")
+				more = next.More
+			}
+			if missed > 0 && !s.More {
+				c.fail("%d records were neither announced nor said to be left", missed)
+			}
+			if s.Removed+ahead+left != due {
+				c.fail("%d, %d and %d removed, want %d in all", s.Removed, ahead, left, due)
+			}
+		}),
 		thatSweeps("LetsEachUseTheBackend", "R53 R55 R52", func(c *C) {
 			// Every kind of call on the record announced, from within.
 			c.fill(12, "ann", time.Minute)

@@ -89,6 +89,7 @@ func PlantedBugs() []PlantedBug {
 		{"the limit of a sweep is not kept", "R51", "Sweep/KeepsToTheLimitAndSaysMore", ""},
 		{"a sweep never says more", "R51", "Sweep/SaysMoreWhereTheLimitLeftSome", ""},
 		{"a sweep takes a limit that others used up for the end", "R51", "Sweep/SaysMoreThoughAnotherGotAhead", behindRace},
+		{"a sweep steps over as many as it was refused", "R51", "Sweep/MissesNoneThoughAnotherRemovedWhatEachRefused", behindRace},
 		{"a sweep announces no labels", "R53", "Sweep/AnnouncesEachRecordBefore", ""},
 		{"a refusal ends the sweep", "R54", "Sweep/LeavesWhatEachRefuses", ""},
 		{"a sweep only marks what it removes", "R50", "Sweep/RemovesPhysically", ""},

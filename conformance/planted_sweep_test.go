@@ -44,6 +44,27 @@ func sweepBugs() map[string]plant {
 			s.More = s.Removed == limit
 			return s, nil
 		}),
+		"a sweep steps over as many as it was refused": sweepBug(func(ctx context.Context, b expiry.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
+			if each == nil {
+				return b.DeleteExpired(ctx, before, limit, nil)
+			}
+			var s expiry.Swept
+			for skip := 0; s.Removed < limit; {
+				list := due(ctx, b, before, skip+limit)
+				if len(list) <= skip {
+					return s, nil
+				}
+				for _, r := range list[skip:] {
+					if each(r) != nil {
+						skip++
+					} else if removeByID(ctx, b, r) == nil {
+						s.Removed++
+					}
+				}
+			}
+			s.More = true
+			return s, nil
+		}),
 		"a sweep announces no labels": sweepBug(func(ctx context.Context, b expiry.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
 			return b.DeleteExpired(ctx, before, limit, func(r model.Record) error {
 				r.Labels = nil

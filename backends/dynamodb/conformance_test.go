@@ -19,7 +19,7 @@ func harness(t testing.TB) conformance.Harness {
 	server := containers.DynamoDB(t)
 	own := client(t)
 	return conformance.Harness{
-		Cases: 389,
+		Cases: 390,
 		Open: func(t testing.TB, name string) expiry.ModelExpirySupport {
 			p := startProxy(t, server.URL)
 			b, err := New(clientAt(t, p.url, marking), name, nil)

@@ -24,7 +24,7 @@ func harness(t testing.TB) conformance.Harness {
 	own := client(t)
 	shared := pool(t)
 	return conformance.Harness{
-		Cases: 389,
+		Cases: 390,
 		Open: func(t testing.TB, name string) expiry.ModelExpirySupport {
 			b, err := New(clientOn(t, server.URL, &losing{shared}), name, nil)
 			if err != nil {

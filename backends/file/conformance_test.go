@@ -16,7 +16,7 @@ import (
 func harness(t *testing.T, dir string) conformance.Harness {
 	t.Helper()
 	return conformance.Harness{
-		Cases: 389,
+		Cases: 390,
 		Open: func(t testing.TB, name string) expiry.ModelExpirySupport {
 			return &conformance.Lossy{ModelExpirySupport: open(t, dir, name, nil)}
 		},

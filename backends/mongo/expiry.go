@@ -3,6 +3,7 @@ package mongo
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -44,7 +45,18 @@ const sweepStep = 1000
 // sweep is where a DeleteExpired stands.
 type sweep struct {
 	expiry.Swept
-	stay int64 // due documents at the front that it has passed and that stay
+	from   bson.RawValue   // the expiry up to which it has come; zero: none yet
+	stayed map[string]bool // the ids of documents with that expiry that have stayed
+}
+
+// rawID is the id of a document, whatever its type.
+func rawID(doc bson.Raw) string { return string(doc.Lookup(fieldID).Value) }
+
+// comes to a document.
+func (s *sweep) comes(doc bson.Raw) {
+	if at := doc.Lookup(fieldExpiry); !at.Equal(s.from) {
+		s.from, s.stayed = at, map[string]bool{}
+	}
 }
 
 // DeleteExpired removes due records, in steps: one find of their heads by the
@@ -75,15 +87,16 @@ func (b *Backend) DeleteExpired(ctx context.Context, before time.Time, limit int
 // sweepStep removes up to n due records, and reports whether there may be
 // more.
 func (b *Backend) sweepStep(ctx context.Context, before time.Time, n int, each func(model.Record) error, s *sweep) (more bool, err error) {
-	found, more, err := b.due(ctx, before, n, s.stay)
+	found, more, err := b.due(ctx, before, n, s)
 	if err != nil {
 		return false, err
 	}
 	var deletes []mongodriver.WriteModel
 	for _, raw := range found {
+		s.comes(raw)
 		rec, err := decode(raw)
 		if err != nil || each != nil && each(rec) != nil {
-			s.stay++
+			s.stayed[rawID(raw)] = true
 			continue
 		}
 		exp, _ := expiryFields(rec.ExpiresAt)
@@ -117,17 +130,28 @@ func (b *Backend) sweepStep(ctx context.Context, before time.Time, n int, each f
 	return false, fault
 }
 
-// due reads the heads of documents that have expired.
-func (b *Backend) due(ctx context.Context, before time.Time, n int, skip int64) (found []bson.Raw, more bool, err error) {
+// due reads the heads of documents that have expired and that the sweep has not
+// come to, at most n, and reports whether there may be more.
+func (b *Backend) due(ctx context.Context, before time.Time, n int, s *sweep) (found []bson.Raw, more bool, err error) {
+	span := bson.D{{Key: "$lte", Value: dateOf(before)}}
+	if !s.from.IsZero() {
+		span = append(span, bson.E{Key: "$gte", Value: s.from})
+	}
+	limit := n + len(s.stayed)
 	cur, err := b.coll.Find(ctx,
-		bson.D{{Key: fieldExpiry, Value: bson.D{{Key: "$lte", Value: dateOf(before)}}}, {Key: fieldFormat, Value: formatVersion}},
+		bson.D{{Key: fieldExpiry, Value: span}, {Key: fieldFormat, Value: formatVersion}},
 		options.Find().SetProjection(headOnly).SetSort(expiryKeys).SetHint(expiryKeys).
-			SetSkip(skip).SetLimit(int64(n)).SetBatchSize(int32(n)+1))
+			SetLimit(int64(limit)).SetBatchSize(int32(limit)+1))
 	if err != nil {
 		return nil, false, hintedFault(ctx, err)
 	}
 	found, err = drain(ctx, cur)
-	return found, len(found) == n, err
+	more = len(found) == limit
+	found = slices.DeleteFunc(found, func(doc bson.Raw) bool { return s.stayed[rawID(doc)] })
+	if len(found) > n {
+		found, more = found[:n], true
+	}
+	return found, more, err
 }
 
 // drain reads a cursor to its end, and closes it. The documents are copies.

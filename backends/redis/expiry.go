@@ -63,10 +63,48 @@ type dueRecord struct {
 
 // bucketSweep is where a sweep stands in one bucket.
 type bucketSweep struct {
-	k    *bucket
-	skip int64 // due records at the front that stay
-	due  []dueRecord
-	more bool // the index has more
+	k      *bucket
+	from   time.Time       // the expiry up to which it has come; zero: none yet
+	stayed map[string]bool // the records with that expiry that have stayed
+	due    []dueRecord
+	more   bool // the index has more
+}
+
+// next is the range of the index where n records stand that it has not come to,
+// if there are so many.
+func (s *bucketSweep) next(before time.Time, n int) *goredis.ZRangeBy {
+	r := &goredis.ZRangeBy{Min: "-inf", Max: string(millis(before)), Count: int64(n + len(s.stayed))}
+	if !s.from.IsZero() {
+		r.Min = string(millis(s.from))
+	}
+	return r
+}
+
+// take makes the next entries of the index the due ones, at most n.
+func (s *bucketSweep) take(entries []goredis.Z, n int) {
+	s.due = s.due[:0]
+	for _, e := range entries {
+		id, _ := e.Member.(string)
+		if s.stayed[id] {
+			continue
+		}
+		if len(s.due) == n {
+			s.more = true
+			return
+		}
+		at := time.UnixMilli(int64(e.Score)).UTC()
+		if !at.Equal(s.from) {
+			s.from, s.stayed = at, map[string]bool{}
+		}
+		s.due = append(s.due, dueRecord{id: id, at: at})
+	}
+}
+
+// stays notes that a record is still there, so as not to come to it again.
+func (s *bucketSweep) stays(d *dueRecord) {
+	if d.at.Equal(s.from) {
+		s.stayed[d.id] = true
+	}
 }
 
 // DeleteExpired removes due records: for every round one pipeline that reads
@@ -131,26 +169,16 @@ func (b *Backend) readDue(ctx context.Context, before time.Time, left int, open 
 	pipe := b.client.Pipeline()
 	cmds := make([]*goredis.ZSliceCmd, len(open))
 	for i, s := range open {
-		cmds[i] = pipe.ZRangeByScoreWithScores(ctx, s.k.due, &goredis.ZRangeBy{
-			Min: "-inf", Max: string(millis(before)), Offset: s.skip, Count: int64(share),
-		})
+		cmds[i] = pipe.ZRangeByScoreWithScores(ctx, s.k.due, s.next(before, share))
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return b.readFault(ctx, err)
 	}
 	for i, s := range open {
 		entries := cmds[i].Val()
-		s.more = len(entries) == share
-		if len(entries) > left {
-			entries = entries[:left]
-			s.more = true
-		}
-		left -= len(entries)
-		s.due = s.due[:0]
-		for _, e := range entries {
-			id, _ := e.Member.(string)
-			s.due = append(s.due, dueRecord{id: id, at: time.UnixMilli(int64(e.Score)).UTC(), rev: ""})
-		}
+		s.more = len(entries) == share+len(s.stayed)
+		s.take(entries, left)
+		left -= len(s.due)
 	}
 	return nil
 }
@@ -184,7 +212,7 @@ func (b *Backend) announce(ctx context.Context, before time.Time, open []*bucket
 				d.rev = "-"
 			case f.corrupt:
 				d.skip = true
-				s.skip++
+				s.stays(d)
 				continue
 			case !rec.Expired(before):
 				d.skip = true // extended meanwhile
@@ -194,7 +222,7 @@ func (b *Backend) announce(ctx context.Context, before time.Time, open []*bucket
 			}
 			if each(rec) != nil {
 				d.skip = true
-				s.skip++
+				s.stays(d)
 			}
 		}
 	}
@@ -253,7 +281,11 @@ func (b *Backend) sweepRound(ctx context.Context, before time.Time, open []*buck
 			done, err = b.sweepFurther(ctx, s.k, millis(before), s.due, runs[i].Val())
 		}
 		swept.Removed += done.removed
-		s.skip += int64(done.stay)
+		if done.removed < len(s.due) { // which of them, it does not say
+			for i := range s.due {
+				s.stays(&s.due[i])
+			}
+		}
 		if err != nil {
 			if model.KindOf(err) == model.ErrUnknown {
 				swept.Unknown += sizes[i] - done.removed
@@ -283,25 +315,17 @@ func (b *Backend) sweepRun(ctx context.Context, k *bucket, before []byte, todo [
 }
 
 type sweepReply struct {
-	removed, stay int
-	lacking       string // a labels section with undeclared labels
+	removed int
+	lacking string // a labels section with undeclared labels
 }
 
 func parseSweep(reply string) (sweepReply, error) {
-	parts := strings.SplitN(reply, " ", 3)
-	if len(parts) < 2 {
+	count, lacking, _ := strings.Cut(reply, " ")
+	removed, err := strconv.Atoi(count)
+	if err != nil {
 		return sweepReply{}, strange()
 	}
-	removed, err1 := strconv.Atoi(parts[0])
-	stay, err2 := strconv.Atoi(parts[1])
-	if err1 != nil || err2 != nil {
-		return sweepReply{}, strange()
-	}
-	out := sweepReply{removed: removed, stay: stay}
-	if len(parts) == 3 {
-		out.lacking = parts[2]
-	}
-	return out, nil
+	return sweepReply{removed, lacking}, nil
 }
 
 // sweepFurther reads the reply of a run, and runs the script again with more

@@ -48,7 +48,7 @@ func harness(t *testing.T, heedDeletes bool) conformance.Harness {
 		folder = "deletes"
 	}
 	return conformance.Harness{
-		Cases: 389,
+		Cases: 390,
 		Open: func(t testing.TB, name string) expiry.ModelExpirySupport {
 			p := startProxy(t)
 			if heedDeletes {

@@ -4,13 +4,13 @@
 -- ARGV: 1 due at, in ms, or empty to remove all, unreadable ones too; 2 number
 --   of label keys; then for each record its id and the revision that it must
 --   have, empty for any, - for a record that must be gone.
--- Returns the number removed, a space, the number that is due and stays; after
---   another space the labels section of a record whose labels lack keys.
+-- Returns the number removed; after a space the labels section of a record
+--   whose labels lack keys.
 local due, ids, last = KEYS[1], KEYS[2], 2 + ARGV[2]
 local all = ARGV[1] == ''
 local before = tonumber(ARGV[1])
 local prefix = sub(due, 1, -2) .. 'l:'
-local removed, stay, lacking = 0, 0, nil
+local removed, lacking = 0, nil
 
 local function scored(id)
   local score = call('ZSCORE', due, id)
@@ -44,8 +44,6 @@ for k = last + 1, #KEYS do
     remove(key, id, section, false)
   elseif exp == 'n' and scored(id) then
     remove(key, id, indexed(ids, id), true)
-  elseif scored(id) then
-    stay = stay + 1
   end
 end
-return removed .. ' ' .. stay .. (lacking and ' ' .. lacking or '')
+return removed .. (lacking and ' ' .. lacking or '')
