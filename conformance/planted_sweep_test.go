@@ -21,6 +21,19 @@ func sweepBug(sweep func(ctx context.Context, b expiry.ModelExpirySupport, befor
 	})
 }
 
+func listedThenRemoved(ctx context.Context, b expiry.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
+	if each == nil {
+		return b.DeleteExpired(ctx, before, limit, nil)
+	}
+	var s expiry.Swept
+	for _, r := range due(ctx, b, before, limit) {
+		if each(r) == nil && removeByID(ctx, b, r) == nil {
+			s.Removed++
+		}
+	}
+	return s, nil
+}
+
 func sweepBugs() map[string]plant {
 	return map[string]plant{
 		"the limit of a sweep is not kept": sweepBug(func(ctx context.Context, b expiry.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
@@ -32,17 +45,11 @@ func sweepBugs() map[string]plant {
 			return s, err
 		}),
 		"a sweep takes a limit that others used up for the end": sweepBug(func(ctx context.Context, b expiry.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
-			if each == nil {
-				return b.DeleteExpired(ctx, before, limit, nil)
+			s, err := listedThenRemoved(ctx, b, before, limit, each)
+			if each != nil {
+				s.More = s.Removed == limit
 			}
-			var s expiry.Swept
-			for _, r := range due(ctx, b, before, limit) {
-				if each(r) == nil && removeByID(ctx, b, r) == nil {
-					s.Removed++
-				}
-			}
-			s.More = s.Removed == limit
-			return s, nil
+			return s, err
 		}),
 		"a sweep steps over as many as it was refused": sweepBug(func(ctx context.Context, b expiry.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
 			if each == nil {
@@ -134,18 +141,7 @@ func sweepBugs() map[string]plant {
 				}
 			}
 		}),
-		"a sweep lists, then removes by id": sweepBug(func(ctx context.Context, b expiry.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
-			if each == nil {
-				return b.DeleteExpired(ctx, before, limit, nil)
-			}
-			var s expiry.Swept
-			for _, r := range due(ctx, b, before, limit) {
-				if each(r) == nil && removeByID(ctx, b, r) == nil {
-					s.Removed++
-				}
-			}
-			return s, nil
-		}),
+		"a sweep lists, then removes by id": sweepBug(listedThenRemoved),
 		"a sweep compares the expiry alone": sweepBug(func(ctx context.Context, b expiry.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
 			var s expiry.Swept
 			for _, r := range due(ctx, b, before, limit) {
