@@ -2,15 +2,13 @@ package dynamodb
 
 import (
 	"context"
-	"net/http"
 	"net/url"
 
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-	"github.com/aws/aws-sdk-go-v2/config"
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/sojourn-go/sojourn/backends"
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/internal/awsurl"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -29,30 +27,19 @@ func openURL(ctx context.Context, u *url.URL) (expiry.ModelExpirySupport, error)
 		return nil, badURL()
 	}
 	query := u.Query()
-	var load []func(*config.LoadOptions) error
-	if region := query.Get("region"); region != "" {
-		load = append(load, config.WithRegion(region))
-	}
-	cfg, err := config.LoadDefaultConfig(ctx, load...)
-	if err != nil {
-		return nil, model.Fault(model.ErrInvalid, "the AWS configuration of this machine cannot be read", err)
-	}
-	if cfg.Region == "" {
-		return nil, model.Fault(model.ErrInvalid, "no region: neither the URL nor the AWS configuration names one", nil)
-	}
-	var conns connections
-	if buildable, ok := cfg.HTTPClient.(*awshttp.BuildableClient); ok {
-		conns.transport = buildable.GetTransport()
-		cfg.HTTPClient = &http.Client{Transport: conns.transport, CheckRedirect: noRedirect}
-	}
-	client := awsdynamodb.NewFromConfig(cfg, func(o *awsdynamodb.Options) {
-		if endpoint := query.Get("endpoint"); endpoint != "" {
-			o.BaseEndpoint = &endpoint
-		}
-	})
-	if e, err := url.Parse(query.Get("endpoint")); err != nil || query.Has("endpoint") && (e.Host == "" || e.User != nil) {
+	endpoint, ok := awsurl.Endpoint(query)
+	if !ok {
 		return nil, badURL()
 	}
+	cfg, conns, err := awsurl.Config(ctx, query, parallelism)
+	if err != nil {
+		return nil, err
+	}
+	client := awsdynamodb.NewFromConfig(cfg, func(o *awsdynamodb.Options) {
+		if endpoint != nil {
+			o.BaseEndpoint = endpoint
+		}
+	})
 	b, err := New(client, u.Host, nil)
 	if err != nil {
 		return nil, err
@@ -60,20 +47,6 @@ func openURL(ctx context.Context, u *url.URL) (expiry.ModelExpirySupport, error)
 	b.owned = conns
 	return b, nil
 }
-
-// connections are those of a client that a URL made.
-type connections struct{ transport *http.Transport }
-
-// Close closes those that are idle; the others close when their calls end.
-func (c connections) Close() error {
-	if c.transport != nil {
-		c.transport.CloseIdleConnections()
-	}
-	return nil
-}
-
-// noRedirect answers a redirect as it is, as the SDK's own client does.
-func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 func badURL() error {
 	return model.Fault(model.ErrInvalid, "the form is dynamodb://table?region=eu-west-1&endpoint=http://localhost:8000, without credentials", nil)

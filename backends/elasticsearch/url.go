@@ -11,6 +11,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/backends"
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/internal/sending"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -71,22 +72,13 @@ func openURL(_ context.Context, u *url.URL) (expiry.ModelExpirySupport, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.owned = connections{transport}
+	b.owned = sending.Connections{Transport: transport}
 	return b, nil
 }
 
 // idleConnections is how many idle connections are kept to the server: with
 // net/http's two, many calls at a time would each make one.
 const idleConnections = 64
-
-// connections are those of a client that a URL made.
-type connections struct{ transport *http.Transport }
-
-// Close closes those that are idle; the others close when their calls end.
-func (c connections) Close() error {
-	c.transport.CloseIdleConnections()
-	return nil
-}
 
 func badURL() error {
 	return model.Fault(model.ErrInvalid, "the form is elasticsearch+https://user:password@host:9200/index, or elasticsearch://… for plain HTTP; the user may be left out", nil)
