@@ -14,9 +14,15 @@ import (
 // sweep removes what had expired at the case's now, until nothing is left.
 func (c *C) sweep(limit int) int {
 	c.Helper()
+	return c.sweepWith(limit, nil)
+}
+
+// sweepWith is sweep with each.
+func (c *C) sweepWith(limit int, each func(model.Record) error) int {
+	c.Helper()
 	n := 0
 	for {
-		s, err := c.b.DeleteExpired(c.ctx(), c.now, limit, nil)
+		s, err := c.b.DeleteExpired(c.ctx(), c.now, limit, each)
 		c.ok(err, "sweep")
 		if s.Removed > limit {
 			c.fail("%d removed, limit %d", s.Removed, limit)

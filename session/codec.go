@@ -24,7 +24,7 @@ func (rowCodec) Encode(v any) ([]byte, error) {
 
 func (rowCodec) Decode(data []byte, v any) error {
 	if r, ok := v.(*row); ok {
-		p := parser{data: data, text: string(data)}
+		p := parse(data)
 		if p.row(r); p.done() {
 			return nil
 		}
@@ -41,7 +41,7 @@ func encodeValues(v values) []byte {
 }
 
 func decodeValues(data []byte) (v values, err error) {
-	p := parser{data: data, text: string(data)}
+	p := parse(data)
 	if v = p.values(); !p.done() {
 		err = json.Unmarshal(data, &v)
 	}
@@ -65,13 +65,13 @@ func encodeValue(v any) (json.RawMessage, error) {
 func decodeValue(raw json.RawMessage, v any) error {
 	switch v := v.(type) {
 	case *string:
-		p := parser{data: raw, text: string(raw)}
+		p := parse(raw)
 		if s := p.part(); p.done() {
 			*v = s
 			return nil
 		}
 	case *int:
-		p := parser{data: raw, text: string(raw)}
+		p := parse(raw)
 		if n := p.int(); p.done() {
 			*v = n
 			return nil

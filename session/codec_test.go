@@ -76,7 +76,7 @@ func TestRowsAreTheJSONOfEncodingJSON(t *testing.T) {
 		if r.Hash == nil {
 			return // null is none of what is written
 		}
-		p := parser{data: got, text: string(got)}
+		p := parse(got)
 		if p.row(new(row)); !p.done() {
 			t.Fatalf("lost at byte %d of %s", p.at, got)
 		}
@@ -100,7 +100,7 @@ func TestEveryFieldOfARowIsKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := parser{data: data, text: string(data)}
+	p := parse(data)
 	var got row
 	if p.row(&got); !p.done() || !reflect.DeepEqual(got, full) {
 		t.Fatalf("lost at byte %d of %s\n%+v", p.at, data, got)
@@ -112,7 +112,7 @@ func agree(t interface {
 	Fatalf(format string, args ...any)
 }, data []byte) {
 	t.Helper()
-	p := parser{data: data, text: string(data)}
+	p := parse(data)
 	var short, want row
 	p.row(&short)
 	err := json.Unmarshal(data, &want)

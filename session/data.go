@@ -44,7 +44,8 @@ func replaced(ops []op, o op) []op {
 	return kept
 }
 
-// replay applies the changes, in order, to another state of the data. An update runs anew; its error ends the replay.
+// replay applies the changes, in order, to another state of the data. An update
+// runs anew; its error ends the replay.
 func replay(base values, ops []op) (values, error) {
 	data := base
 	for i := range ops {

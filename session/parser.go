@@ -19,6 +19,8 @@ type parser struct {
 	lost bool
 }
 
+func parse(data []byte) parser { return parser{data: data, text: string(data)} }
+
 // done reports whether all of the text was read as expected.
 func (p *parser) done() bool { return !p.lost && p.at == len(p.text) }
 

@@ -13,6 +13,7 @@ import (
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/sojourn-go/sojourn/internal/sending"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -315,14 +316,7 @@ func (b *Backend) awaitTable(ctx context.Context, wanted func(*types.TableDescri
 // wait is the pause between two looks at a table: 20 ms, doubled up to a
 // second.
 func wait(ctx context.Context, attempt int) error {
-	t := time.NewTimer(min(20*time.Millisecond<<min(attempt, 6), time.Second))
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
+	return sending.Wait(ctx, min(20*time.Millisecond<<min(attempt, 6), time.Second))
 }
 
 // enableTTL has DynamoDB reap by the attribute, unless it does already.

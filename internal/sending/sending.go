@@ -13,7 +13,12 @@ import (
 
 // Pause waits a random time that grows to some 64 ms.
 func Pause(ctx context.Context, attempt int) error {
-	t := time.NewTimer(rand.N(2 * time.Millisecond << min(attempt, 5))) //nolint:gosec // jitter, not a secret
+	return Wait(ctx, rand.N(2*time.Millisecond<<min(attempt, 5))) //nolint:gosec // jitter, not a secret
+}
+
+// Wait waits that long, or until ctx ends, and returns its error then.
+func Wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
