@@ -71,7 +71,7 @@ $(GOLANGCI_LINT):
 
 .PHONY: generate
 generate: ## Rewrite what is generated from comments and code
-	go run ./internal/rulegen -out conformance/rules.go expiry
+	go run ./internal/rulegen -out conformance/rules.go expiry/driver
 	go run ./internal/suitedoc
 	go run ./internal/securitydoc -out docs/security.md
 	go test -count=1 ./internal/arch -update

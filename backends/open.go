@@ -22,7 +22,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -32,7 +32,7 @@ const DefaultName = "sojourn"
 // Opener makes a backend of a URL. What it makes besides, such as a client,
 // is closed with the backend. Its errors do not quote the URL, which may hold
 // a password.
-type Opener func(ctx context.Context, u *url.URL) (expiry.ModelExpirySupport, error)
+type Opener func(ctx context.Context, u *url.URL) (driver.ModelExpirySupport, error)
 
 var registry = struct {
 	mu      sync.Mutex
@@ -62,9 +62,9 @@ func Schemes() []string {
 // Open makes the backend that the URL names: its scheme says which, the rest
 // is the backend's own, see its package. A URL that is none, of a scheme that
 // no import registered, or that the backend refuses is ErrInvalid.
-func Open(ctx context.Context, rawURL string) (expiry.ModelExpirySupport, error) {
+func Open(ctx context.Context, rawURL string) (driver.ModelExpirySupport, error) {
 	fail := func(detail string) error {
-		return &model.Error{Op: "Open", Err: model.Fault(model.ErrInvalid, detail, nil)}
+		return &model.Error{Op: "Open", Err: model.NewError(model.ErrInvalid, detail, nil)}
 	}
 	u, err := url.Parse(rawURL)
 	if err != nil {
@@ -103,7 +103,7 @@ func known() string {
 func Only(u *url.URL, names ...string) error {
 	for key := range u.Query() {
 		if !slices.Contains(names, key) {
-			return model.Fault(model.ErrInvalid, fmt.Sprintf("unknown parameter %q; known are: %s", key, strings.Join(names, ", ")), nil)
+			return model.NewError(model.ErrInvalid, fmt.Sprintf("unknown parameter %q; known are: %s", key, strings.Join(names, ", ")), nil)
 		}
 	}
 	return nil

@@ -9,7 +9,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/backends"
 	_ "github.com/sojourn-go/sojourn/backends/memory" // registers memory:
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -24,7 +24,7 @@ func TestOpen(t *testing.T) {
 }
 
 func TestOpenRefuses(t *testing.T) {
-	nothing := func(context.Context, *url.URL) (expiry.ModelExpirySupport, error) {
+	nothing := func(context.Context, *url.URL) (driver.ModelExpirySupport, error) {
 		return nil, errors.New("never called")
 	}
 	backends.Register("twice", nothing)

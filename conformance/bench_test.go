@@ -5,12 +5,12 @@ import (
 
 	"github.com/sojourn-go/sojourn/backends/memory"
 	"github.com/sojourn-go/sojourn/conformance"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 )
 
 func BenchmarkMemory(b *testing.B) {
 	space := memory.NewSpace()
-	conformance.Benchmarks(b, conformance.Harness{Open: func(t testing.TB, name string) expiry.ModelExpirySupport {
+	conformance.Benchmarks(b, conformance.Harness{Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 		m, err := memory.New(space, name, nil)
 		if err != nil {
 			t.Fatal(err)

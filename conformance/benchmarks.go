@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -16,7 +16,7 @@ const benchRecords = 1000
 // bench is a store with records in it.
 type bench struct {
 	*testing.B
-	b    expiry.ModelExpirySupport
+	b    driver.ModelExpirySupport
 	now  time.Time
 	ids  []string
 	next int
@@ -26,16 +26,16 @@ func newBench(b *testing.B, h *Harness) *bench {
 	b.Helper()
 	x := &bench{B: b, now: time.Now().UTC().Truncate(time.Millisecond).Add(24 * time.Hour)}
 	x.b = h.Open(b, freshName())
-	x.must(expiry.CreateStorage(b.Context(), x.b))
+	x.must(driver.CreateStorage(b.Context(), x.b))
 	b.Cleanup(func() {
-		_ = expiry.DeleteStorage(context.WithoutCancel(b.Context()), x.b)
+		_ = driver.DeleteStorage(context.WithoutCancel(b.Context()), x.b)
 		_ = x.b.Close()
 	})
-	ops := make([]expiry.BatchOp, benchRecords)
+	ops := make([]driver.BatchOp, benchRecords)
 	for i := range ops {
 		r := x.rec()
 		x.ids = append(x.ids, r.ID)
-		ops[i] = writing(r, model.Absent, model.Record{})
+		ops[i] = writing(r, driver.IfAbsent, model.Record{})
 	}
 	x.batch(ops)
 	b.ReportAllocs()
@@ -49,11 +49,11 @@ func (x *bench) must(err error) {
 	}
 }
 
-func (x *bench) batch(ops []expiry.BatchOp) {
+func (x *bench) batch(ops []driver.BatchOp) {
 	x.Helper()
 	for len(ops) > 0 {
 		n := min(100, len(ops))
-		for _, o := range expiry.WriteMany(x.Context(), x.b, x.now, ops[:n]) {
+		for _, o := range driver.WriteMany(x.Context(), x.b, x.now, ops[:n]) {
 			x.must(o.Err)
 		}
 		ops = ops[n:]
@@ -64,14 +64,14 @@ func (x *bench) batch(ops []expiry.BatchOp) {
 func (x *bench) rec() model.Record {
 	x.next++
 	return model.Record{
-		ID: fmt.Sprintf("record-%08d", x.next), Rev: model.NewRevision(), ExpiresAt: x.now.Add(time.Hour),
+		ID: fmt.Sprintf("record-%08d", x.next), Revision: model.NewRevision(), ExpiresAt: x.now.Add(time.Hour),
 		Labels: map[string]string{"principal": fmt.Sprint("p", x.next/10)}, Value: fmt.Appendf(nil, `{"n":%d,"text":"%0180d"}`, x.next, x.next), Encoding: "json",
 	}
 }
 
-func (x *bench) write(r model.Record, cond model.Cond, prev model.Record) model.Record {
+func (x *bench) write(r model.Record, cond driver.Condition, prev model.Record) model.Record {
 	x.Helper()
-	got, err := x.b.Write(x.Context(), x.now, expiry.Write{Record: r, Cond: cond, Prev: prev})
+	got, err := x.b.Write(x.Context(), x.now, driver.Write{Record: r, Cond: cond, Known: prev})
 	x.must(err)
 	return got
 }
@@ -110,46 +110,46 @@ func singleMeasures() []measure {
 	return []measure{
 		{"Get", func(x *bench) {
 			for i := 0; x.Loop(); i++ {
-				_, err := x.b.Get(x.Context(), x.now, x.ids[i%len(x.ids)])
+				_, err := x.b.Get(x.Context(), x.now, driver.Get{ID: x.ids[i%len(x.ids)]})
 				x.must(err)
 			}
 		}},
 		{"Create", func(x *bench) {
 			for x.Loop() {
-				x.write(x.rec(), model.Absent, model.Record{})
+				x.write(x.rec(), driver.IfAbsent, model.Record{})
 			}
 		}},
 		{"Upsert", func(x *bench) {
 			for i := 0; x.Loop(); i++ {
-				x.write(x.again(i), model.Always, model.Record{})
+				x.write(x.again(i), driver.IfAny, model.Record{})
 			}
 		}},
 		{"Update", func(x *bench) {
 			for i := 0; x.Loop(); i++ {
-				x.write(x.again(i), model.Live, model.Record{})
+				x.write(x.again(i), driver.IfPresent, model.Record{})
 			}
 		}},
 		{"CompareAndSet", func(x *bench) {
-			prev := x.write(x.rec(), model.Absent, model.Record{})
+			prev := x.write(x.rec(), driver.IfAbsent, model.Record{})
 			for x.Loop() {
 				r := x.rec()
 				r.ID = prev.ID
-				prev = x.write(r, model.Match, prev)
+				prev = x.write(r, driver.IfMatch, prev)
 			}
 		}},
 		{"Touch", func(x *bench) {
-			prev, err := x.b.Get(x.Context(), x.now, x.ids[0])
+			prev, err := x.b.Get(x.Context(), x.now, driver.Get{ID: x.ids[0]})
 			x.must(err)
 			for i := 0; x.Loop(); i++ {
 				at := x.now.Add(time.Hour + time.Duration(i)*time.Millisecond)
-				_, err := x.b.Touch(x.Context(), x.now, expiry.Touch{ID: prev.ID, Mode: expiry.Set, ExpiresAt: at, Prev: prev})
+				_, err := x.b.Touch(x.Context(), x.now, driver.Touch{ID: prev.ID, Mode: driver.TouchSet, ExpiresAt: at, Known: prev})
 				x.must(err)
 			}
 		}},
 		{"CreateAndDelete", func(x *bench) {
 			for x.Loop() {
-				r := x.write(x.rec(), model.Absent, model.Record{})
-				x.must(x.b.Delete(x.Context(), x.now, r.ID, model.Match, r))
+				r := x.write(x.rec(), driver.IfAbsent, model.Record{})
+				x.must(x.b.Delete(x.Context(), x.now, driver.Delete{ID: r.ID, Cond: driver.IfMatch, Known: r}))
 			}
 		}},
 	}
@@ -159,48 +159,48 @@ func manyMeasures() []measure {
 	return []measure{
 		{"PageOf100", func(x *bench) {
 			for x.Loop() {
-				_, err := x.b.Page(x.Context(), x.now, expiry.Query{Limit: 100})
+				_, err := x.b.Page(x.Context(), x.now, driver.Query{Limit: 100})
 				x.must(err)
 			}
 		}},
 		{"PageOf10ByLabel", func(x *bench) {
 			for i := 0; x.Loop(); i++ {
-				_, err := x.b.Page(x.Context(), x.now, expiry.Query{Label: "principal", Value: fmt.Sprint("p", i%90), Limit: 100})
+				_, err := x.b.Page(x.Context(), x.now, driver.Query{Label: "principal", Value: fmt.Sprint("p", i%90), Limit: 100})
 				x.must(err)
 			}
 		}},
 		{"CountOf1000", func(x *bench) {
 			for x.Loop() {
-				_, err := expiry.Count(x.Context(), x.b, x.now, "", "")
+				_, err := driver.Count(x.Context(), x.b, x.now, driver.Query{Label: ""})
 				x.must(err)
 			}
 		}},
 		{"GetManyOf100", func(x *bench) {
 			for x.Loop() {
-				for _, o := range expiry.GetMany(x.Context(), x.b, x.now, x.ids[:100]) {
+				for _, o := range driver.GetMany(x.Context(), x.b, x.now, driver.Gets(x.ids[:100]...)) {
 					x.must(o.Err)
 				}
 			}
 		}},
 		{"WriteManyOf100", func(x *bench) {
 			for x.Loop() {
-				ops := make([]expiry.BatchOp, 100)
+				ops := make([]driver.BatchOp, 100)
 				for i := range ops {
-					ops[i] = writing(x.again(i), model.Always, model.Record{})
+					ops[i] = writing(x.again(i), driver.IfAny, model.Record{})
 				}
 				x.batch(ops)
 			}
 		}},
 		{"CreateAndSweepOf100", func(x *bench) {
 			for x.Loop() {
-				ops := make([]expiry.BatchOp, 100)
+				ops := make([]driver.BatchOp, 100)
 				for i := range ops {
 					r := x.rec()
 					r.ExpiresAt = x.now.Add(time.Second)
-					ops[i] = writing(r, model.Absent, model.Record{})
+					ops[i] = writing(r, driver.IfAbsent, model.Record{})
 				}
 				x.batch(ops)
-				_, err := x.b.DeleteExpired(x.Context(), x.now.Add(time.Second), len(ops), nil)
+				_, err := x.b.DeleteExpired(x.Context(), driver.Sweep{Before: x.now.Add(time.Second), Limit: len(ops)})
 				x.must(err)
 			}
 		}},

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -24,7 +25,7 @@ type C struct {
 	name string
 	now  time.Time
 
-	b expiry.ModelExpirySupport // the first node
+	b driver.ModelExpirySupport // the first node
 }
 
 func newC(t testing.TB, h *Harness, cs *Case) *C {
@@ -43,7 +44,7 @@ func (c *C) warmUp() {
 	c.Helper()
 	for _, id := range []string{"warm-up 1", "warm-up 2"} {
 		r := c.put(c.rec(id, "0", time.Minute))
-		_, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: id, Mode: expiry.Set, ExpiresAt: c.in(time.Second), Prev: r})
+		_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: id, Mode: driver.TouchSet, ExpiresAt: c.in(time.Second), Known: r})
 		c.ok(err, "touch")
 	}
 	c.del("warm-up 1")
@@ -62,13 +63,13 @@ func freshName() string {
 
 // node opens a backend on the store of that name, makes its storage, and
 // undoes both at the end of the case.
-func (c *C) node(name string) expiry.ModelExpirySupport {
+func (c *C) node(name string) driver.ModelExpirySupport {
 	c.Helper()
 	b := c.h.Open(c.TB, name)
 	if b == nil {
 		c.Fatal("Harness.Open returned nil")
 	}
-	if err := expiry.CreateStorage(c.ctx(), b); err != nil {
+	if err := driver.CreateStorage(c.ctx(), b); err != nil {
 		c.Fatalf("CreateStorage: %v", err)
 	}
 	c.Cleanup(func() {
@@ -76,14 +77,14 @@ func (c *C) node(name string) expiry.ModelExpirySupport {
 		// case leaves behind is no failure of its own.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx()), time.Minute)
 		defer cancel()
-		_ = expiry.DeleteStorage(ctx, b)
+		_ = driver.DeleteStorage(ctx, b)
 		_ = b.Close()
 	})
 	return b
 }
 
 // second opens another node on the case's own store.
-func (c *C) second() expiry.ModelExpirySupport { c.Helper(); return c.node(c.name) }
+func (c *C) second() driver.ModelExpirySupport { c.Helper(); return c.node(c.name) }
 
 func (c *C) ctx() context.Context { return c.Context() }
 
@@ -142,7 +143,7 @@ var sentinels = []error{
 
 // rec makes a record with a new revision; lifetime zero is never.
 func (c *C) rec(id, value string, lifetime time.Duration) model.Record {
-	r := model.Record{ID: id, Rev: model.NewRevision(), Value: []byte(value), Encoding: "json"}
+	r := model.Record{ID: id, Revision: model.NewRevision(), Value: []byte(value), Encoding: "json"}
 	if lifetime != 0 {
 		r.ExpiresAt = c.in(lifetime)
 	}
@@ -159,25 +160,25 @@ func (c *C) labelled(id, value, principal string, lifetime time.Duration) model.
 // put stores a record that must not be there yet, and returns it whole.
 func (c *C) put(r model.Record) model.Record {
 	c.Helper()
-	got, err := c.b.Write(c.ctx(), c.now, expiry.Write{Record: r.Clone(), Cond: model.Absent})
+	got, err := c.b.Write(c.ctx(), c.now, driver.Write{Record: r.Clone(), Cond: driver.IfAbsent})
 	c.ok(err, "create %q", r.ID)
 	c.sameHead(got, r)
-	r.Hint = got.Hint
+	r.ServerVersion = got.ServerVersion
 	return r
 }
 
 // write sends a write of the record under the condition, at Prev.
-func (c *C) write(r model.Record, cond model.Cond, prev model.Record) (model.Record, error) {
+func (c *C) write(r model.Record, cond driver.Condition, prev model.Record) (model.Record, error) {
 	c.Helper()
-	return c.b.Write(c.ctx(), c.now, expiry.Write{Record: r.Clone(), Cond: cond, Prev: prev})
+	return c.b.Write(c.ctx(), c.now, driver.Write{Record: r.Clone(), Cond: cond, Known: prev})
 }
 
 // get returns a record that must be live.
 func (c *C) get(id string) model.Record { c.Helper(); return c.getFrom(c.b, id) }
 
-func (c *C) getFrom(b expiry.ModelExpirySupport, id string) model.Record {
+func (c *C) getFrom(b driver.ModelExpirySupport, id string) model.Record {
 	c.Helper()
-	r, err := b.Get(c.ctx(), c.now, id)
+	r, err := b.Get(c.ctx(), c.now, driver.Get{ID: id})
 	c.ok(err, "get %q", id)
 	return r
 }
@@ -185,14 +186,14 @@ func (c *C) getFrom(b expiry.ModelExpirySupport, id string) model.Record {
 // gone stops the case unless no live record has the id.
 func (c *C) gone(id string) {
 	c.Helper()
-	_, err := c.b.Get(c.ctx(), c.now, id)
+	_, err := c.b.Get(c.ctx(), c.now, driver.Get{ID: id})
 	c.is(err, model.ErrNotFound, "get %q", id)
 }
 
 // del removes a record that must be live.
 func (c *C) del(id string) {
 	c.Helper()
-	c.ok(c.b.Delete(c.ctx(), c.now, id, model.Live, model.Record{}), "delete %q", id)
+	c.ok(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: id, Cond: driver.IfPresent}), "delete %q", id)
 }
 
 // holds stops the case unless the store has exactly that record.
@@ -211,8 +212,8 @@ func (c *C) sameHead(got, want model.Record) {
 	switch {
 	case got.ID != want.ID:
 		c.fail("id %q, want %q", got.ID, want.ID)
-	case got.Rev != want.Rev:
-		c.fail("%q has the revision %v, want %v", want.ID, got.Rev, want.Rev)
+	case got.Revision != want.Revision:
+		c.fail("%q has the revision %v, want %v", want.ID, got.Revision, want.Revision)
 	case !got.ExpiresAt.Equal(want.ExpiresAt):
 		c.fail("%q expires at %v, want %v", want.ID, got.ExpiresAt, want.ExpiresAt)
 	case len(got.Labels) != len(want.Labels) || len(want.Labels) > 0 && !maps.Equal(got.Labels, want.Labels):
@@ -231,13 +232,13 @@ func clip(b []byte) []byte {
 
 // list pages through the whole listing, and stops the case at a record that
 // appears twice.
-func (c *C) list(q expiry.Query) map[string]model.Record {
+func (c *C) list(q driver.Query) map[string]model.Record {
 	c.Helper()
 	out, _ := c.listAll(q)
 	return out
 }
 
-func (c *C) listAll(q expiry.Query) (map[string]model.Record, []string) {
+func (c *C) listAll(q driver.Query) (map[string]model.Record, []string) {
 	c.Helper()
 	if q.Limit == 0 {
 		q.Limit = 7
@@ -270,7 +271,7 @@ func (c *C) listAll(q expiry.Query) (map[string]model.Record, []string) {
 // bearers lists the records of a principal.
 func (c *C) bearers(principal string) map[string]model.Record {
 	c.Helper()
-	return c.list(expiry.Query{Label: "principal", Value: principal, Limit: 7})
+	return c.list(driver.Query{Label: "principal", Value: principal, Limit: 7})
 }
 
 // ids stops the case unless the listing has exactly those ids.
@@ -306,7 +307,7 @@ func storeOf[T any](c *C, opts *expiry.StoreOptions) *expiry.Store[T] {
 	return storeOn[T](c, c.b, opts)
 }
 
-func storeOn[T any](c *C, b expiry.ModelExpirySupport, opts *expiry.StoreOptions) *expiry.Store[T] {
+func storeOn[T any](c *C, b driver.ModelExpirySupport, opts *expiry.StoreOptions) *expiry.Store[T] {
 	c.Helper()
 	var o expiry.StoreOptions
 	if opts != nil {

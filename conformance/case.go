@@ -6,7 +6,7 @@ import (
 	"runtime"
 	"strings"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 )
 
 // Case is one tested behaviour.
@@ -35,14 +35,14 @@ const (
 )
 
 // feature is the one whose declared absence excuses from the need.
-func (n need) feature() expiry.Feature {
+func (n need) feature() driver.Feature {
 	switch n {
 	case needLabels:
-		return expiry.FeatureLabels
+		return driver.FeatureLabels
 	case needPaging:
-		return expiry.FeaturePaging
+		return driver.FeaturePaging
 	case needSweep:
-		return expiry.FeatureSweep
+		return driver.FeatureSweep
 	}
 	return ""
 }

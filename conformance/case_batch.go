@@ -6,24 +6,24 @@ import (
 	"slices"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // writing and removing are operations of a batch.
-func writing(r model.Record, cond model.Cond, prev model.Record) expiry.BatchOp {
-	return expiry.BatchOp{Write: &expiry.Write{Record: r.Clone(), Cond: cond, Prev: prev}}
+func writing(r model.Record, cond driver.Condition, prev model.Record) driver.BatchOp {
+	return driver.BatchOp{Write: &driver.Write{Record: r.Clone(), Cond: cond, Known: prev}}
 }
 
-func removing(id string, cond model.Cond, prev model.Record) expiry.BatchOp {
-	return expiry.BatchOp{Delete: &expiry.Delete{ID: id, Cond: cond, Prev: prev}}
+func removing(id string, cond driver.Condition, prev model.Record) driver.BatchOp {
+	return driver.BatchOp{Delete: &driver.Delete{ID: id, Cond: cond, Known: prev}}
 }
 
 // batch carries out operations and checks that there is one outcome for each,
 // of the kind wanted.
-func (c *C) batch(ops []expiry.BatchOp, wants []error) []expiry.Outcome {
+func (c *C) batch(ops []driver.BatchOp, wants []error) []driver.BatchResult {
 	c.Helper()
-	out := expiry.WriteMany(c.ctx(), c.b, c.now, ops)
+	out := driver.WriteMany(c.ctx(), c.b, c.now, ops)
 	if len(out) != len(ops) {
 		c.fail("%d outcomes for %d operations", len(out), len(ops))
 	}
@@ -44,7 +44,7 @@ func batchCases() []Case {
 			c.put(c.rec("expired", "1", time.Minute))
 			c.advance(time.Minute)
 			ask := append([]string{"none", "expired"}, ids...)
-			out := expiry.GetMany(c.ctx(), c.b, c.now, ask)
+			out := driver.GetMany(c.ctx(), c.b, c.now, driver.Gets(ask...))
 			if len(out) != len(ask) {
 				c.fail("%d outcomes for %d ids", len(out), len(ask))
 			}
@@ -57,7 +57,7 @@ func batchCases() []Case {
 					c.fail("%q has the value %q", ids[i], o.Record.Value)
 				}
 			}
-			if out := expiry.GetMany(c.ctx(), c.b, c.now, nil); len(out) != 0 {
+			if out := driver.GetMany(c.ctx(), c.b, c.now, driver.Gets(nil...)); len(out) != 0 {
 				c.fail("%d outcomes for no ids", len(out))
 			}
 		}),
@@ -70,14 +70,14 @@ func batchCases() []Case {
 			created := c.labelled("new", "2", "bob", time.Hour)
 			compared := c.labelled("there", "2", "bob", time.Hour)
 			renewed := c.rec("expired", "2", time.Hour)
-			out := c.batch([]expiry.BatchOp{
-				writing(created, model.Absent, model.Record{}),
-				writing(compared, model.Match, old),
-				writing(c.rec("kept", "2", 0), model.Match, old),
-				writing(c.rec("nobody", "2", 0), model.Live, model.Record{}),
-				removing("doomed", model.Match, doomed),
-				removing("no one", model.Live, model.Record{}),
-				writing(renewed, model.Absent, model.Record{}),
+			out := c.batch([]driver.BatchOp{
+				writing(created, driver.IfAbsent, model.Record{}),
+				writing(compared, driver.IfMatch, old),
+				writing(c.rec("kept", "2", 0), driver.IfMatch, old),
+				writing(c.rec("nobody", "2", 0), driver.IfPresent, model.Record{}),
+				removing("doomed", driver.IfMatch, doomed),
+				removing("no one", driver.IfPresent, model.Record{}),
+				writing(renewed, driver.IfAbsent, model.Record{}),
 			}, []error{nil, nil, model.ErrConflict, model.ErrNotFound, nil, model.ErrNotFound, nil})
 			c.sameHead(out[0].Record, created)
 			for _, r := range []model.Record{created, compared, kept, renewed} {
@@ -103,7 +103,7 @@ func batchCases() []Case {
 				for i := who; i < len(ids); i += 4 {
 					r := c.rec(ids[i], "", time.Hour)
 					r.Value = value
-					if _, err := c.write(r, model.Absent, model.Record{}); err != nil {
+					if _, err := c.write(r, driver.IfAbsent, model.Record{}); err != nil {
 						return err
 					}
 				}
@@ -111,7 +111,7 @@ func batchCases() []Case {
 			}) {
 				c.ok(err, "writer %d", i)
 			}
-			for i, o := range expiry.GetMany(c.ctx(), c.b, c.now, slices.Concat(ids, []string{"nobody"})) {
+			for i, o := range driver.GetMany(c.ctx(), c.b, c.now, driver.Gets(slices.Concat(ids, []string{"nobody"})...)) {
 				if i == len(ids) {
 					c.is(o.Err, model.ErrNotFound, "an unknown id")
 					continue
@@ -124,15 +124,15 @@ func batchCases() []Case {
 		}),
 		that("GetOfHundredsKeepsTheOrder", "R87", func(c *C) {
 			ids := make([]string, 400)
-			var ops []expiry.BatchOp
+			var ops []driver.BatchOp
 			for i := range ids {
 				ids[i] = fmt.Sprint("id", i)
 				if i%3 != 0 {
-					ops = append(ops, writing(c.rec(ids[i], ids[i], time.Hour), model.Absent, model.Record{}))
+					ops = append(ops, writing(c.rec(ids[i], ids[i], time.Hour), driver.IfAbsent, model.Record{}))
 				}
 			}
 			c.batch(ops, make([]error, len(ops)))
-			for i, o := range expiry.GetMany(c.ctx(), c.b, c.now, ids) {
+			for i, o := range driver.GetMany(c.ctx(), c.b, c.now, driver.Gets(ids...)) {
 				if i%3 == 0 {
 					c.is(o.Err, model.ErrNotFound, "outcome %d", i)
 					continue
@@ -145,12 +145,12 @@ func batchCases() []Case {
 		}),
 		that("GetOfStrangeIDs", "R87 R7", func(c *C) {
 			ids := strangeIDs()
-			ops := make([]expiry.BatchOp, len(ids))
+			ops := make([]driver.BatchOp, len(ids))
 			for i, id := range ids {
-				ops[i] = writing(c.labelled(id, fmt.Sprint(i), "ann", time.Hour), model.Absent, model.Record{})
+				ops[i] = writing(c.labelled(id, fmt.Sprint(i), "ann", time.Hour), driver.IfAbsent, model.Record{})
 			}
 			c.batch(ops, make([]error, len(ops)))
-			for i, o := range expiry.GetMany(c.ctx(), c.b, c.now, ids) {
+			for i, o := range driver.GetMany(c.ctx(), c.b, c.now, driver.Gets(ids...)) {
 				c.ok(o.Err, "outcome of %q", ids[i])
 				if o.Record.ID != ids[i] || string(o.Record.Value) != fmt.Sprint(i) {
 					c.fail("outcome of %q is %q", ids[i], o.Record.ID)
@@ -159,7 +159,7 @@ func batchCases() []Case {
 		}),
 		that("GetSharesNothingWithTheStore", "R3 R87", func(c *C) {
 			r := c.put(c.labelled("a", "value", "ann", time.Hour))
-			got := expiry.GetMany(c.ctx(), c.b, c.now, []string{"a"})[0]
+			got := driver.GetMany(c.ctx(), c.b, c.now, driver.Gets("a"))[0]
 			c.ok(got.Err, "GetMany")
 			for i := range got.Record.Value {
 				got.Record.Value[i] = 'X'
@@ -169,12 +169,12 @@ func batchCases() []Case {
 		}),
 		that("WriteSharesNothingWithTheStore", "R3 R88", func(c *C) {
 			r := c.labelled("a", "value", "ann", time.Hour)
-			op := writing(r, model.Absent, model.Record{})
-			out := c.batch([]expiry.BatchOp{op}, []error{nil})
-			for i := range op.Write.Value {
-				op.Write.Value[i] = 'X'
+			op := writing(r, driver.IfAbsent, model.Record{})
+			out := c.batch([]driver.BatchOp{op}, []error{nil})
+			for i := range op.Write.Record.Value {
+				op.Write.Record.Value[i] = 'X'
 			}
-			op.Write.Labels["principal"] = "mallory"
+			op.Write.Record.Labels["principal"] = "mallory"
 			out[0].Record.Labels["principal"] = "mallory"
 			c.holds(r)
 			c.ids(c.bearers("ann"), "a")
@@ -182,8 +182,8 @@ func batchCases() []Case {
 		that("WriteOfNothingHasNoOutcome", "R88", func(c *C) { c.batch(nil, nil) }),
 		that("WriteAnswersWithoutTheValue", "R26 R88", func(c *C) {
 			old := c.put(c.labelled("a", "1", "ann", time.Hour))
-			w := expiry.Write{Record: c.rec("a", "2", 0), Cond: model.Match, Prev: old, KeepExpiry: true, KeepLabels: true}
-			out := c.batch([]expiry.BatchOp{{Write: &w}, writing(c.rec("b", "1", 0), model.Always, model.Record{})}, []error{nil, nil})
+			w := driver.Write{Record: c.rec("a", "2", 0), Cond: driver.IfMatch, Known: old, Keep: driver.Keep{Expiry: true, Labels: true}}
+			out := c.batch([]driver.BatchOp{{Write: &w}, writing(c.rec("b", "1", 0), driver.IfAny, model.Record{})}, []error{nil, nil})
 			want := w.Record
 			want.ExpiresAt, want.Labels = old.ExpiresAt, old.Labels
 			c.sameHead(out[0].Record, want)
@@ -198,9 +198,9 @@ func batchCases() []Case {
 		that("WriteNamesTheWinnerOfAConflict", "R27 R88", func(c *C) {
 			old := c.put(c.rec("a", "1", time.Hour))
 			cur := c.labelled("a", "2", "ann", 2*time.Hour)
-			_, err := c.write(cur, model.Match, old)
+			_, err := c.write(cur, driver.IfMatch, old)
 			c.ok(err, "compare-and-set")
-			out := c.batch([]expiry.BatchOp{writing(c.rec("a", "3", 0), model.Match, old)}, []error{model.ErrConflict})
+			out := c.batch([]driver.BatchOp{writing(c.rec("a", "3", 0), driver.IfMatch, old)}, []error{model.ErrConflict})
 			c.sameHead(out[0].Record, cur)
 			if v := out[0].Record.Value; v != nil && string(v) != "2" {
 				c.fail("the winner has the value %q", v)
@@ -208,19 +208,19 @@ func batchCases() []Case {
 		}),
 		that("WriteOfWhatIsNoOperationIsInvalidAlone", "R29 R41 R88", func(c *C) {
 			r := c.put(c.rec("a", "1", time.Hour))
-			keep := expiry.Write{Record: c.rec("b", "1", time.Hour), Cond: model.Absent, KeepLabels: true}
+			keep := driver.Write{Record: c.rec("b", "1", time.Hour), Cond: driver.IfAbsent, Keep: driver.Keep{Labels: true}}
 			good := c.rec("good", "1", time.Hour)
-			c.batch([]expiry.BatchOp{
+			c.batch([]driver.BatchOp{
 				writing(c.rec("a", "2", time.Hour), 0, model.Record{}),
-				writing(c.rec("c", "2", time.Hour), model.Match, model.Record{}),
+				writing(c.rec("c", "2", time.Hour), driver.IfMatch, model.Record{}),
 				{Write: &keep},
-				removing("d", model.Always, model.Record{}),
-				removing("e", model.Match, model.Record{}),
-				writing(good, model.Absent, model.Record{}),
+				removing("d", driver.IfAny, model.Record{}),
+				removing("e", driver.IfMatch, model.Record{}),
+				writing(good, driver.IfAbsent, model.Record{}),
 			}, []error{model.ErrInvalid, model.ErrInvalid, model.ErrInvalid, model.ErrInvalid, model.ErrInvalid, nil})
 			c.holds(r)
 			c.holds(good)
-			c.ids(c.list(expiry.Query{}), "a", "good")
+			c.ids(c.list(driver.Query{}), "a", "good")
 		}),
 		that("WriteOverTheLimitIsTooLargeAlone", "R8 R88", func(c *C) {
 			limit := c.b.Describe().MaxValue
@@ -229,13 +229,13 @@ func batchCases() []Case {
 				limit = 1 << 20
 				big := c.rec("big", "", time.Hour)
 				big.Value = bytes.Repeat([]byte("x"), limit)
-				c.batch([]expiry.BatchOp{writing(big, model.Absent, model.Record{})}, []error{nil})
+				c.batch([]driver.BatchOp{writing(big, driver.IfAbsent, model.Record{})}, []error{nil})
 				c.holds(big)
 				return
 			}
 			over, good := c.rec("over", "", time.Hour), c.rec("good", "1", time.Hour)
 			over.Value = bytes.Repeat([]byte("x"), limit+1)
-			c.batch([]expiry.BatchOp{writing(over, model.Absent, model.Record{}), writing(good, model.Absent, model.Record{})}, []error{model.ErrTooLarge, nil})
+			c.batch([]driver.BatchOp{writing(over, driver.IfAbsent, model.Record{}), writing(good, driver.IfAbsent, model.Record{})}, []error{model.ErrTooLarge, nil})
 			c.gone("over")
 			c.holds(good)
 		}),
@@ -245,23 +245,23 @@ func batchCases() []Case {
 			stale := c.put(c.rec("expired", "1", time.Minute))
 			c.advance(time.Minute)
 			missing := []error{model.ErrNotFound, model.ErrNotFound}
-			c.batch([]expiry.BatchOp{
-				writing(c.rec("deleted", "2", 0), model.Live, model.Record{}), writing(c.rec("expired", "2", 0), model.Live, model.Record{}),
+			c.batch([]driver.BatchOp{
+				writing(c.rec("deleted", "2", 0), driver.IfPresent, model.Record{}), writing(c.rec("expired", "2", 0), driver.IfPresent, model.Record{}),
 			}, missing)
-			c.batch([]expiry.BatchOp{
-				writing(c.rec("deleted", "2", 0), model.Match, old), writing(c.rec("expired", "2", 0), model.Match, stale),
+			c.batch([]driver.BatchOp{
+				writing(c.rec("deleted", "2", 0), driver.IfMatch, old), writing(c.rec("expired", "2", 0), driver.IfMatch, stale),
 			}, missing)
-			c.batch([]expiry.BatchOp{
-				removing("deleted", model.Match, old), removing("expired", model.Match, stale),
+			c.batch([]driver.BatchOp{
+				removing("deleted", driver.IfMatch, old), removing("expired", driver.IfMatch, stale),
 			}, missing)
 			c.gone("deleted")
 			c.gone("expired")
 		}),
 		that("WriteMovesLabelsAndExpiries", "R25 R46 R88", func(c *C) {
 			ids := c.fill(10, "ann", time.Hour)
-			ops := make([]expiry.BatchOp, len(ids))
+			ops := make([]driver.BatchOp, len(ids))
 			for i, id := range ids {
-				ops[i] = writing(c.labelled(id, "2", "bob", time.Minute), model.Live, model.Record{})
+				ops[i] = writing(c.labelled(id, "2", "bob", time.Minute), driver.IfPresent, model.Record{})
 			}
 			c.batch(ops, make([]error, len(ops)))
 			c.ids(c.bearers("ann"))
@@ -273,20 +273,20 @@ func batchCases() []Case {
 			}
 		}),
 		that("ByManyAtOnceCreatesEachOnce", "R16 R88", func(c *C) {
-			nodes := []expiry.ModelExpirySupport{c.b, c.second()}
+			nodes := []driver.ModelExpirySupport{c.b, c.second()}
 			const ids = 20
 			wins := make([][]bool, 6)
 			for i, err := range c.together(len(wins), func(who int) error {
-				ops := make([]expiry.BatchOp, ids)
+				ops := make([]driver.BatchOp, ids)
 				for i := range ops {
 					id := (i*7 + who) % ids // in another order each
-					ops[i] = writing(c.rec(fmt.Sprint("id", id), fmt.Sprint(who), time.Hour), model.Absent, model.Record{})
+					ops[i] = writing(c.rec(fmt.Sprint("id", id), fmt.Sprint(who), time.Hour), driver.IfAbsent, model.Record{})
 				}
 				won := make([]bool, ids)
-				for i, o := range expiry.WriteMany(c.ctx(), nodes[who%2], c.now, ops) {
+				for i, o := range driver.WriteMany(c.ctx(), nodes[who%2], c.now, ops) {
 					if o.Err == nil {
 						won[(i*7+who)%ids] = true
-					} else if model.KindOf(o.Err) != model.ErrExists {
+					} else if model.Kind(o.Err) != model.ErrExists {
 						return o.Err
 					}
 				}

@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // overtaken loses the answer of a Store's write and lets another node act
 // before the Store looks. The write was applied, then came the other: what the
 // other left must stand, and the caller must not be told that its own does.
-func overtaken(c *C, write func(*expiry.Store[doc]) error, other func(expiry.ModelExpirySupport)) {
+func overtaken(c *C, write func(*expiry.Store[doc]) error, other func(driver.ModelExpirySupport)) {
 	c.Helper()
 	node, acted := c.second(), false
 	s := storeOn[doc](c, &between{ModelExpirySupport: c.b, lost: func(string) { acted = true; other(node) }}, nil)
@@ -27,25 +28,25 @@ func overtaken(c *C, write func(*expiry.Store[doc]) error, other func(expiry.Mod
 func (c *C) start() (model.Record, *expiry.WriteOptions) {
 	c.Helper()
 	r := c.put(c.rec("a", `{"name":"start","n":1}`, time.Hour))
-	return r, &expiry.WriteOptions{If: expiry.AtRevision(r.Rev)}
+	return r, &expiry.WriteOptions{IfMatch: expiry.AtRevision(r.Revision)}
 }
 
 // deletes and the others are what the other node does.
-func (c *C) deletes(b expiry.ModelExpirySupport) {
-	c.ok(b.Delete(c.ctx(), c.now, "a", model.Live, model.Record{}), "delete on the other node")
+func (c *C) deletes(b driver.ModelExpirySupport) {
+	c.ok(b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfPresent}), "delete on the other node")
 }
 
-func (c *C) writes(theirs model.Record, cond model.Cond) func(expiry.ModelExpirySupport) {
-	return func(b expiry.ModelExpirySupport) {
-		_, err := b.Write(c.ctx(), c.now, expiry.Write{Record: theirs.Clone(), Cond: cond})
+func (c *C) writes(theirs model.Record, cond driver.Condition) func(driver.ModelExpirySupport) {
+	return func(b driver.ModelExpirySupport) {
+		_, err := b.Write(c.ctx(), c.now, driver.Write{Record: theirs.Clone(), Cond: cond})
 		c.ok(err, "write on the other node")
 	}
 }
 
-func (c *C) makesAnew(theirs model.Record) func(expiry.ModelExpirySupport) {
-	return func(b expiry.ModelExpirySupport) {
+func (c *C) makesAnew(theirs model.Record) func(driver.ModelExpirySupport) {
+	return func(b driver.ModelExpirySupport) {
 		c.deletes(b)
-		c.writes(theirs, model.Absent)(b)
+		c.writes(theirs, driver.IfAbsent)(b)
 	}
 }
 
@@ -75,7 +76,7 @@ func betweenCases() []Case {
 		}),
 		thatLoses("CreateByAnUpdateLeavesTheirs", "R67 R12", func(c *C) {
 			theirs := c.rec("a", `{"n":3}`, time.Hour)
-			overtaken(c, create(c), c.writes(theirs, model.Live))
+			overtaken(c, create(c), c.writes(theirs, driver.IfPresent))
 			c.holds(theirs)
 		}),
 		thatLoses("CreateByADeleteAndCreateLeavesTheirs", "R67 R15", func(c *C) {
@@ -91,7 +92,7 @@ func betweenCases() []Case {
 		thatLoses("UpdateByAnUpdateLeavesTheirs", "R67 R12", func(c *C) {
 			c.start()
 			theirs := c.rec("a", `{"n":3}`, time.Hour)
-			overtaken(c, update(c, nil), c.writes(theirs, model.Live))
+			overtaken(c, update(c, nil), c.writes(theirs, driver.IfPresent))
 			c.holds(theirs)
 		}),
 		thatLoses("CompareAndSetByADeleteIsNotRevived", "R67 R4", func(c *C) {
@@ -102,7 +103,7 @@ func betweenCases() []Case {
 		thatLoses("CompareAndSetByAnUpdateLeavesTheirs", "R67 R19", func(c *C) {
 			_, at := c.start()
 			theirs := c.rec("a", `{"n":3}`, time.Hour)
-			overtaken(c, update(c, at), c.writes(theirs, model.Live))
+			overtaken(c, update(c, at), c.writes(theirs, driver.IfPresent))
 			c.holds(theirs)
 		}),
 		thatLoses("CompareAndSetByADeleteAndCreateLeavesTheirs", "R67 R66", func(c *C) {
@@ -118,7 +119,7 @@ func betweenCases() []Case {
 		}),
 		thatLoses("UpsertByAnUpsertLeavesTheirs", "R67 R12", func(c *C) {
 			theirs := c.rec("a", `{"n":3}`, time.Hour)
-			overtaken(c, upsert(c), c.writes(theirs, model.Always))
+			overtaken(c, upsert(c), c.writes(theirs, driver.IfAny))
 			c.holds(theirs)
 		}),
 		thatLoses("TouchByADeleteIsNotRevived", "R67 R4", func(c *C) {
@@ -129,8 +130,8 @@ func betweenCases() []Case {
 		thatLoses("TouchByATouchLeavesTheirs", "R67 R30", func(c *C) {
 			r, _ := c.start()
 			r.ExpiresAt = c.in(time.Minute)
-			overtaken(c, touch(c, nil), func(b expiry.ModelExpirySupport) {
-				_, err := b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", Mode: expiry.Set, ExpiresAt: r.ExpiresAt})
+			overtaken(c, touch(c, nil), func(b driver.ModelExpirySupport) {
+				_, err := b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchSet, ExpiresAt: r.ExpiresAt})
 				c.ok(err, "touch on the other node")
 			})
 			c.holds(r)
@@ -139,19 +140,19 @@ func betweenCases() []Case {
 			// The expiry in force is the wanted one, but the record is another.
 			r, _ := c.start()
 			theirs := c.rec("a", `{"n":3}`, 2*time.Hour)
-			overtaken(c, touch(c, &expiry.TouchOptions{Prev: expiry.AtRevision(r.Rev)}), c.makesAnew(theirs))
+			overtaken(c, touch(c, &expiry.TouchOptions{Known: expiry.AtRevision(r.Revision)}), c.makesAnew(theirs))
 			c.holds(theirs)
 		}),
 		thatLoses("DeleteByACreateLeavesTheirs", "R67 R38", func(c *C) {
 			c.start()
 			theirs := c.rec("a", `{"n":3}`, time.Hour)
-			overtaken(c, remove(c, nil), c.writes(theirs, model.Absent))
+			overtaken(c, remove(c, nil), c.writes(theirs, driver.IfAbsent))
 			c.holds(theirs)
 		}),
 		thatLoses("DeleteAtAVersionByACreateLeavesTheirs", "R67 R39", func(c *C) {
 			r, _ := c.start()
 			theirs := c.rec("a", `{"n":3}`, time.Hour)
-			overtaken(c, remove(c, &expiry.DeleteOptions{If: expiry.AtRevision(r.Rev)}), c.writes(theirs, model.Absent))
+			overtaken(c, remove(c, &expiry.DeleteOptions{IfMatch: expiry.AtRevision(r.Revision)}), c.writes(theirs, driver.IfAbsent))
 			c.holds(theirs)
 		}),
 		thatLoses("MutateByAnUpdateIsNotAppliedToTheirs", "R67 R72", func(c *C) {
@@ -165,7 +166,7 @@ func betweenCases() []Case {
 						c.h.LoseNext(c.TB, c.b)
 					}
 				},
-				lost: func(string) { c.writes(theirs, model.Live)(c.second()) },
+				lost: func(string) { c.writes(theirs, driver.IfPresent)(c.second()) },
 			}, nil)
 			// Its own change may be what theirs was made from: applied again it
 			// would count twice.
@@ -221,10 +222,10 @@ var errCut = errors.New("the connection broke")
 
 // unsent answers the first write as one whose request was lost on the way:
 // nothing reaches the store. Those that follow are passed on.
-func unsent(c *C, b expiry.ModelExpirySupport, sent *int) *between {
-	return &between{ModelExpirySupport: b, instead: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+func unsent(c *C, b driver.ModelExpirySupport, sent *int) *between {
+	return &between{ModelExpirySupport: b, instead: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 		if *sent++; *sent == 1 {
-			return model.Record{}, model.Fault(model.ErrUnknown, "the request was lost", errCut)
+			return model.Record{}, model.NewError(model.ErrUnknown, "the request was lost", errCut)
 		}
 		return c.b.Write(ctx, now, w)
 	}}
@@ -239,8 +240,8 @@ func arrivalCases() []Case {
 			sent := 0
 			it, err := storeOn[doc](c, unsent(c, c.b, &sent), nil).Update(c.ctx(), "a", doc{N: 2}, at)
 			c.ok(err, "compare-and-set whose request was lost")
-			if got := c.get("a"); got.Rev != it.Revision || sent != 2 {
-				c.fail("sent %d times, answered %v, stored %v", sent, it.Revision, got.Rev)
+			if got := c.get("a"); got.Revision != it.Revision || sent != 2 {
+				c.fail("sent %d times, answered %v, stored %v", sent, it.Revision, got.Revision)
 			}
 		}),
 		that("NeverOfAnotherWriteIsUnknownAndNotSentAgain", "R67 R12", func(c *C) {
@@ -267,13 +268,13 @@ func arrivalCases() []Case {
 			// The first sending arrives after the look, just before the second:
 			// one of the two matches, and the conflict names it as the winner.
 			_, at := c.start()
-			var first expiry.Write
+			var first driver.Write
 			sent := 0
-			b := &between{ModelExpirySupport: c.b, instead: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+			b := &between{ModelExpirySupport: c.b, instead: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 				if sent++; sent == 1 {
 					first = w
 					first.Record = w.Record.Clone()
-					return model.Record{}, model.Fault(model.ErrUnknown, "the request is under way", errCut)
+					return model.Record{}, model.NewError(model.ErrUnknown, "the request is under way", errCut)
 				}
 				_, err := c.b.Write(ctx, now, first)
 				c.ok(err, "the late arrival")
@@ -281,8 +282,8 @@ func arrivalCases() []Case {
 			}}
 			it, err := storeOn[doc](c, b, nil).Update(c.ctx(), "a", doc{N: 2}, at)
 			c.ok(err, "compare-and-set that arrived late")
-			if got := c.get("a"); got.Rev != it.Revision || got.Rev != first.Rev {
-				c.fail("answered %v, stored %v, sent %v", it.Revision, got.Rev, first.Rev)
+			if got := c.get("a"); got.Revision != it.Revision || got.Revision != first.Record.Revision {
+				c.fail("answered %v, stored %v, sent %v", it.Revision, got.Revision, first.Record.Revision)
 			}
 		}),
 		that("AfterTheCallerHasGoneIsStillRecognised", "R67 R10", func(c *C) {
@@ -290,16 +291,16 @@ func arrivalCases() []Case {
 			// its own.
 			ctx, cancel := context.WithCancel(c.ctx())
 			defer cancel()
-			b := &between{ModelExpirySupport: c.b, instead: func(_ context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+			b := &between{ModelExpirySupport: c.b, instead: func(_ context.Context, now time.Time, w driver.Write) (model.Record, error) {
 				_, err := c.b.Write(c.ctx(), now, w)
 				c.ok(err, "write")
 				cancel()
-				return model.Record{}, model.Fault(model.ErrUnknown, "canceled under way", ctx.Err())
+				return model.Record{}, model.NewError(model.ErrUnknown, "canceled under way", ctx.Err())
 			}}
 			it, err := storeOn[doc](c, b, nil).Create(ctx, "a", doc{N: 1}, nil)
 			c.ok(err, "create whose caller left after it was applied")
-			if got := c.get("a"); got.Rev != it.Revision {
-				c.fail("answered %v, stored %v", it.Revision, got.Rev)
+			if got := c.get("a"); got.Revision != it.Revision {
+				c.fail("answered %v, stored %v", it.Revision, got.Revision)
 			}
 		}),
 		that("NeverIsNotMadeUpForByACallerWhoHasGone", "R67 R10", func(c *C) {
@@ -307,10 +308,10 @@ func arrivalCases() []Case {
 			ctx, cancel := context.WithCancel(c.ctx())
 			defer cancel()
 			sent := 0
-			b := &between{ModelExpirySupport: c.b, instead: func(_ context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+			b := &between{ModelExpirySupport: c.b, instead: func(_ context.Context, now time.Time, w driver.Write) (model.Record, error) {
 				if sent++; sent == 1 {
 					cancel()
-					return model.Record{}, model.Fault(model.ErrUnknown, "canceled under way", ctx.Err())
+					return model.Record{}, model.NewError(model.ErrUnknown, "canceled under way", ctx.Err())
 				}
 				return c.b.Write(c.ctx(), now, w)
 			}}
@@ -325,10 +326,10 @@ func arrivalCases() []Case {
 			c.holds(r)
 		}),
 		that("ThatLookingCannotProveIsUnknown", "R67", func(c *C) {
-			b := &between{ModelExpirySupport: c.b, instead: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+			b := &between{ModelExpirySupport: c.b, instead: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 				_, err := c.b.Write(ctx, now, w)
 				c.ok(err, "write")
-				return model.Record{}, expiry.NoLook(model.Fault(model.ErrUnknown, "not known to be durable", errCut))
+				return model.Record{}, driver.MarkUndecidable(model.NewError(model.ErrUnknown, "not known to be durable", errCut))
 			}}
 			_, err := storeOn[doc](c, b, nil).Create(c.ctx(), "a", doc{N: 1}, nil)
 			c.is(err, model.ErrUnknown, "create that the backend marks with NoLook")

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -35,7 +35,7 @@ func (c *C) whileOthers(writers []func(i int) error, do func() error) {
 }
 
 // walk lists on the node and hands each record to see.
-func (c *C) walk(b expiry.ModelExpirySupport, q expiry.Query, see func(model.Record) error) error {
+func (c *C) walk(b driver.ModelExpirySupport, q driver.Query, see func(model.Record) error) error {
 	for pages := 0; ; pages++ {
 		p, err := b.Page(c.ctx(), c.now, q)
 		if err != nil {
@@ -63,7 +63,7 @@ func (c *C) walk(b expiry.ModelExpirySupport, q expiry.Query, see func(model.Rec
 }
 
 // exactlyOnce lists and returns an error unless each of the ids appears once.
-func (c *C) exactlyOnce(b expiry.ModelExpirySupport, q expiry.Query, ids []string, valid func(model.Record) error) error {
+func (c *C) exactlyOnce(b driver.ModelExpirySupport, q driver.Query, ids []string, valid func(model.Record) error) error {
 	seen := map[string]int{}
 	if err := c.walk(b, q, func(r model.Record) error {
 		seen[r.ID]++
@@ -81,7 +81,7 @@ func (c *C) exactlyOnce(b expiry.ModelExpirySupport, q expiry.Query, ids []strin
 
 // whole checks that a listed record is one that somebody wrote: all writers of
 // these cases put the label into the value.
-func whole(q expiry.Query) func(model.Record) error {
+func whole(q driver.Query) func(model.Record) error {
 	return func(r model.Record) error {
 		p := r.Labels["principal"]
 		if !q.Bears(&r) {
@@ -120,22 +120,22 @@ func churnCases() []Case {
 			c.whileOthers([]func(int) error{
 				func(i int) error { // new records between the old ones, some gone again
 					id := fmt.Sprintf("r%04d-%d", i*17%60, i)
-					if _, err := other.Write(c.ctx(), now, expiry.Write{Record: c.of(id, "ann", time.Hour), Cond: model.Absent}); err != nil || i%3 > 0 {
+					if _, err := other.Write(c.ctx(), now, driver.Write{Record: c.of(id, "ann", time.Hour), Cond: driver.IfAbsent}); err != nil || i%3 > 0 {
 						return err
 					}
-					return other.Delete(c.ctx(), now, id, model.Live, model.Record{})
+					return other.Delete(c.ctx(), now, driver.Delete{ID: id, Cond: driver.IfPresent})
 				},
 				func(i int) error { // every write that a record can live through
 					id := ids[i*7%60]
 					if i%2 == 0 {
-						_, err := c.b.Touch(c.ctx(), now, expiry.Touch{ID: id, Mode: expiry.Set, ExpiresAt: now.Add(time.Hour + time.Duration(i)*time.Second)})
+						_, err := c.b.Touch(c.ctx(), now, driver.Touch{ID: id, Mode: driver.TouchSet, ExpiresAt: now.Add(time.Hour + time.Duration(i)*time.Second)})
 						return err
 					}
-					_, err := c.b.Write(c.ctx(), now, expiry.Write{Record: c.of(id, "ann", 2*time.Hour), Cond: model.Always})
+					_, err := c.b.Write(c.ctx(), now, driver.Write{Record: c.of(id, "ann", 2*time.Hour), Cond: driver.IfAny})
 					return err
 				},
 			}, func() error {
-				for _, q := range []expiry.Query{{Limit: 7}, {Limit: 1000}, {Limit: 4, KeysOnly: true}} {
+				for _, q := range []driver.Query{{Limit: 7}, {Limit: 1000}, {Limit: 4, KeysOnly: true}} {
 					if err := c.exactlyOnce(c.b, q, ids, whole(q)); err != nil {
 						return err
 					}
@@ -158,16 +158,16 @@ func churnCases() []Case {
 			c.whileOthers([]func(int) error{
 				func(i int) error {
 					r := c.of(fmt.Sprint("moves", i%10), []string{"ann", "bob"}[i/10%2], time.Hour)
-					_, err := other.Write(c.ctx(), now, expiry.Write{Record: r, Cond: model.Live})
+					_, err := other.Write(c.ctx(), now, driver.Write{Record: r, Cond: driver.IfPresent})
 					return err
 				},
 				func(i int) error {
-					_, err := c.b.Write(c.ctx(), now, expiry.Write{Record: c.of(ids[i%25], "ann", 2*time.Hour), Cond: model.Live})
+					_, err := c.b.Write(c.ctx(), now, driver.Write{Record: c.of(ids[i%25], "ann", 2*time.Hour), Cond: driver.IfPresent})
 					return err
 				},
 			}, func() error {
 				for _, limit := range []int{3, 50} {
-					q := expiry.Query{Label: "principal", Value: "ann", Limit: limit}
+					q := driver.Query{Label: "principal", Value: "ann", Limit: limit}
 					if err := c.exactlyOnce(other, q, ids, whole(q)); err != nil {
 						return err
 					}
@@ -190,16 +190,16 @@ func churnCases() []Case {
 			// Compare-and-sets of two nodes move one record to and fro; each
 			// winner knows where it must be found.
 			c.put(c.of("a", "p0", time.Hour))
-			nodes := []expiry.ModelExpirySupport{c.b, c.second()}
+			nodes := []driver.ModelExpirySupport{c.b, c.second()}
 			for i, err := range c.together(4, func(who int) error {
 				for i := range 12 {
 					b := nodes[who%2]
-					cur, err := b.Get(c.ctx(), c.now, "a")
+					cur, err := b.Get(c.ctx(), c.now, driver.Get{ID: "a"})
 					if err != nil {
 						return err
 					}
 					next := c.of("a", fmt.Sprint("p", (who+i)%5), time.Hour)
-					if _, err := b.Write(c.ctx(), c.now, expiry.Write{Record: next, Cond: model.Match, Prev: cur}); err != nil && !errors.Is(err, model.ErrConflict) {
+					if _, err := b.Write(c.ctx(), c.now, driver.Write{Record: next, Cond: driver.IfMatch, Known: cur}); err != nil && !errors.Is(err, model.ErrConflict) {
 						return err
 					}
 				}
@@ -225,12 +225,12 @@ func churnCases() []Case {
 			c.whileOthers([]func(int) error{
 				func(i int) error {
 					begun.Add(1)
-					_, err := other.Write(c.ctx(), now, expiry.Write{Record: c.of(fmt.Sprint("new", i), "ann", time.Hour), Cond: model.Absent})
+					_, err := other.Write(c.ctx(), now, driver.Write{Record: c.of(fmt.Sprint("new", i), "ann", time.Hour), Cond: driver.IfAbsent})
 					done.Add(1)
 					return err
 				},
 				func(i int) error { // a rewrite is neither one more nor one less
-					_, err := c.b.Write(c.ctx(), now, expiry.Write{Record: c.of(fmt.Sprintf("r%04d", i%20), "ann", time.Hour), Cond: model.Live})
+					_, err := c.b.Write(c.ctx(), now, driver.Write{Record: c.of(fmt.Sprintf("r%04d", i%20), "ann", time.Hour), Cond: driver.IfPresent})
 					return err
 				},
 			}, func() error {
@@ -240,7 +240,7 @@ func churnCases() []Case {
 						label, value = "principal", "ann"
 					}
 					least := int(done.Load())
-					n, err := expiry.Count(c.ctx(), c.b, now, label, value)
+					n, err := driver.Count(c.ctx(), c.b, now, driver.Query{Label: label, Value: value})
 					if err != nil {
 						return err
 					}
@@ -266,9 +266,9 @@ func churnCases() []Case {
 			now := c.now
 			other := c.second()
 			var removed atomic.Int64
-			sweeper := func(b expiry.ModelExpirySupport) func(int) error {
+			sweeper := func(b driver.ModelExpirySupport) func(int) error {
 				return func(int) error {
-					s, err := b.DeleteExpired(c.ctx(), now, 3, nil)
+					s, err := b.DeleteExpired(c.ctx(), driver.Sweep{Before: now, Limit: 3})
 					removed.Add(int64(s.Removed))
 					return err
 				}
@@ -280,12 +280,12 @@ func churnCases() []Case {
 					if i >= 20 {
 						return nil
 					}
-					_, err := other.Write(c.ctx(), now, expiry.Write{Record: c.of(fmt.Sprint("due", i), "bob", time.Hour), Cond: model.Absent})
+					_, err := other.Write(c.ctx(), now, driver.Write{Record: c.of(fmt.Sprint("due", i), "bob", time.Hour), Cond: driver.IfAbsent})
 					made.Add(1)
 					return err
 				},
 			}, func() error {
-				for _, q := range []expiry.Query{{Limit: 7}, {Label: "principal", Value: "ann", Limit: 5}, {Limit: 1000, KeysOnly: true}} {
+				for _, q := range []driver.Query{{Limit: 7}, {Label: "principal", Value: "ann", Limit: 5}, {Limit: 1000, KeysOnly: true}} {
 					if err := c.exactlyOnce(c.b, q, ids, whole(q)); err != nil {
 						return err
 					}
@@ -301,7 +301,7 @@ func churnCases() []Case {
 			if n := len(c.bearers("bob")); n != int(made.Load()) {
 				c.fail("%d listed, %d were made anew", n, made.Load())
 			}
-			n, err := expiry.Count(c.ctx(), c.b, now.Add(-time.Hour), "", "")
+			n, err := driver.Count(c.ctx(), c.b, now.Add(-time.Hour), driver.Query{Label: ""})
 			c.ok(err, "count")
 			if want := len(ids) + int(made.Load()); n != want {
 				c.fail("%d records are still in the store, want %d", n, want)
@@ -316,10 +316,10 @@ func churnCases() []Case {
 			var deleted atomic.Int64 // every record up to this number is gone
 			deleted.Store(-1)
 			c.whileOthers([]func(int) error{func(i int) error {
-				if _, err := other.Write(c.ctx(), now, expiry.Write{Record: c.of("a", fmt.Sprint(i), time.Hour), Cond: model.Absent}); err != nil {
+				if _, err := other.Write(c.ctx(), now, driver.Write{Record: c.of("a", fmt.Sprint(i), time.Hour), Cond: driver.IfAbsent}); err != nil {
 					return err
 				}
-				if err := other.Delete(c.ctx(), now, "a", model.Live, model.Record{}); err != nil {
+				if err := other.Delete(c.ctx(), now, driver.Delete{ID: "a", Cond: driver.IfPresent}); err != nil {
 					return err
 				}
 				deleted.Store(int64(i))
@@ -327,14 +327,14 @@ func churnCases() []Case {
 			}}, func() error {
 				for range 60 {
 					gone := deleted.Load()
-					r, err := c.b.Get(c.ctx(), now, "a")
+					r, err := c.b.Get(c.ctx(), now, driver.Get{ID: "a"})
 					if errors.Is(err, model.ErrNotFound) {
 						continue
 					}
 					if err != nil {
 						return err
 					}
-					if err := whole(expiry.Query{})(r); err != nil {
+					if err := whole(driver.Query{})(r); err != nil {
 						return err
 					}
 					var n int64
@@ -361,7 +361,7 @@ func churnCases() []Case {
 					return err
 				}
 				for i := len(ids) - 1; i >= 0; i -= 3 {
-					_, err := c.write(c.of(ids[i], "bob", time.Hour), model.Live, model.Record{})
+					_, err := c.write(c.of(ids[i], "bob", time.Hour), driver.IfPresent, model.Record{})
 					if err == nil {
 						moved++
 					}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -17,20 +18,20 @@ func contextCases() []Case {
 			r := c.put(c.rec("a", "1", time.Hour))
 			ctx, cancel := context.WithCancel(c.ctx())
 			cancel()
-			_, get := c.b.Get(ctx, c.now, "a")
-			_, create := c.b.Write(ctx, c.now, expiry.Write{Record: c.rec("b", "1", time.Hour), Cond: model.Absent})
-			_, update := c.b.Write(ctx, c.now, expiry.Write{Record: c.rec("a", "2", time.Hour), Cond: model.Live})
-			_, touch := c.b.Touch(ctx, c.now, expiry.Touch{ID: "a", Mode: expiry.Set, ExpiresAt: c.in(3 * time.Hour)})
-			_, page := c.b.Page(ctx, c.now, expiry.Query{Limit: 1})
-			_, sweep := c.b.DeleteExpired(ctx, c.now, 1, nil)
+			_, get := c.b.Get(ctx, c.now, driver.Get{ID: "a"})
+			_, create := c.b.Write(ctx, c.now, driver.Write{Record: c.rec("b", "1", time.Hour), Cond: driver.IfAbsent})
+			_, update := c.b.Write(ctx, c.now, driver.Write{Record: c.rec("a", "2", time.Hour), Cond: driver.IfPresent})
+			_, touch := c.b.Touch(ctx, c.now, driver.Touch{ID: "a", Mode: driver.TouchSet, ExpiresAt: c.in(3 * time.Hour)})
+			_, page := c.b.Page(ctx, c.now, driver.Query{Limit: 1})
+			_, sweep := c.b.DeleteExpired(ctx, driver.Sweep{Before: c.now, Limit: 1})
 			for op, err := range map[string]error{
 				"Get": get, "create": create, "update": update, "Touch": touch, "Page": page, "DeleteExpired": sweep,
-				"Delete": c.b.Delete(ctx, c.now, "a", model.Live, model.Record{}),
+				"Delete": c.b.Delete(ctx, c.now, driver.Delete{ID: "a", Cond: driver.IfPresent}),
 			} {
 				if !errors.Is(err, context.Canceled) {
 					c.fail("%s: %v", op, err)
 				}
-				if kind := model.KindOf(err); kind != nil {
+				if kind := model.Kind(err); kind != nil {
 					c.fail("%s: %v matches %v beside the context's error", op, err, kind)
 				}
 			}
@@ -46,7 +47,7 @@ func contextCases() []Case {
 			_, bulk := s.Bulk(ctx, []expiry.Op[doc]{{Kind: expiry.OpCreate, ID: "a"}})
 			_, byLabel := s.DeleteByLabel(ctx, "principal", "x")
 			for op, err := range map[string]error{"Create": create, "GetMany": many, "Bulk": bulk, "DeleteByLabel": byLabel, "Ping": s.Ping(ctx)} {
-				if !errors.Is(err, context.DeadlineExceeded) || model.KindOf(err) != nil {
+				if !errors.Is(err, context.DeadlineExceeded) || model.Kind(err) != nil {
 					c.fail("%s: %v", op, err)
 				}
 			}
@@ -61,7 +62,7 @@ func contextCases() []Case {
 				r := c.rec(id, strings.Repeat("v", 4096), time.Hour)
 				done := make(chan error, 1)
 				go func() {
-					_, err := c.b.Write(ctx, c.now, expiry.Write{Record: r.Clone(), Cond: model.Absent})
+					_, err := c.b.Write(ctx, c.now, driver.Write{Record: r.Clone(), Cond: driver.IfAbsent})
 					done <- err
 				}()
 				for range i * 50 {
@@ -74,11 +75,11 @@ func contextCases() []Case {
 					c.holds(r)
 				case !errors.Is(err, context.Canceled):
 					c.fail("a canceled create: %v", err)
-				case model.KindOf(err) == nil:
+				case model.Kind(err) == nil:
 					c.gone(id)
 				default:
 					c.is(err, model.ErrUnknown, "a canceled create")
-					if got, err := c.b.Get(c.ctx(), c.now, id); err == nil {
+					if got, err := c.b.Get(c.ctx(), c.now, driver.Get{ID: id}); err == nil {
 						c.sameHead(got, r)
 					}
 				}
@@ -89,23 +90,23 @@ func contextCases() []Case {
 			d := c.put(c.rec("d", "1", time.Hour))
 			ctx, cancel := context.WithCancel(c.ctx())
 			cancel()
-			out := expiry.WriteMany(ctx, c.b, c.now, []expiry.BatchOp{
-				{Write: &expiry.Write{Record: c.rec("b", "1", time.Hour), Cond: model.Absent}},
-				{Write: &expiry.Write{Record: c.rec("a", "2", time.Hour), Cond: model.Match, Prev: r}},
-				{Write: &expiry.Write{Record: c.rec("e", "2", time.Hour), Cond: model.Always}},
-				{Delete: &expiry.Delete{ID: "d", Cond: model.Match, Prev: d}},
+			out := driver.WriteMany(ctx, c.b, c.now, []driver.BatchOp{
+				{Write: &driver.Write{Record: c.rec("b", "1", time.Hour), Cond: driver.IfAbsent}},
+				{Write: &driver.Write{Record: c.rec("a", "2", time.Hour), Cond: driver.IfMatch, Known: r}},
+				{Write: &driver.Write{Record: c.rec("e", "2", time.Hour), Cond: driver.IfAny}},
+				{Delete: &driver.Delete{ID: "d", Cond: driver.IfMatch, Known: d}},
 			})
-			out = append(out, expiry.GetMany(ctx, c.b, c.now, []string{"a", "nobody"})...)
+			out = append(out, driver.GetMany(ctx, c.b, c.now, driver.Gets("a", "nobody"))...)
 			for i, o := range out {
-				if !errors.Is(o.Err, context.Canceled) || model.KindOf(o.Err) != nil {
+				if !errors.Is(o.Err, context.Canceled) || model.Kind(o.Err) != nil {
 					c.fail("outcome %d: %v", i, o.Err)
 				}
 			}
-			_, count := expiry.Count(ctx, c.b, c.now, "", "")
-			_, byLabel := expiry.Count(ctx, c.b, c.now, "principal", "ann")
-			_, labelled := c.b.Page(ctx, c.now, expiry.Query{Label: "principal", Value: "ann", Limit: 1})
+			_, count := driver.Count(ctx, c.b, c.now, driver.Query{Label: ""})
+			_, byLabel := driver.Count(ctx, c.b, c.now, driver.Query{Label: "principal", Value: "ann"})
+			_, labelled := c.b.Page(ctx, c.now, driver.Query{Label: "principal", Value: "ann", Limit: 1})
 			for op, err := range map[string]error{"Count": count, "Count by label": byLabel, "Page by label": labelled} {
-				if !errors.Is(err, context.Canceled) || model.KindOf(err) != nil {
+				if !errors.Is(err, context.Canceled) || model.Kind(err) != nil {
 					c.fail("%s: %v", op, err)
 				}
 			}
@@ -119,7 +120,7 @@ func contextCases() []Case {
 			ctx, cancel := context.WithDeadline(c.ctx(), time.Unix(1, 0))
 			defer cancel()
 			for _, w := range everyWrite(c, r) {
-				if err := w.do(ctx, c.b); !errors.Is(err, context.DeadlineExceeded) || model.KindOf(err) != nil {
+				if err := w.do(ctx, c.b); !errors.Is(err, context.DeadlineExceeded) || model.Kind(err) != nil {
 					c.fail("%s: %v", w.name, err)
 				}
 			}
@@ -150,15 +151,18 @@ func contextCases() []Case {
 			for round := range 8 {
 				ctx, cancel := context.WithCancel(c.ctx())
 				reads := []func() error{
-					func() error { _, err := c.b.Get(ctx, c.now, ids[round]); return err },
-					func() error { _, err := c.b.Page(ctx, c.now, expiry.Query{Limit: 50}); return err },
+					func() error { _, err := c.b.Get(ctx, c.now, driver.Get{ID: ids[round]}); return err },
+					func() error { _, err := c.b.Page(ctx, c.now, driver.Query{Limit: 50}); return err },
 					func() error {
-						_, err := c.b.Page(ctx, c.now, expiry.Query{Label: "principal", Value: "ann", Limit: 50})
+						_, err := c.b.Page(ctx, c.now, driver.Query{Label: "principal", Value: "ann", Limit: 50})
 						return err
 					},
-					func() error { _, err := expiry.Count(ctx, c.b, c.now, "principal", "ann"); return err },
 					func() error {
-						for _, o := range expiry.GetMany(ctx, c.b, c.now, ids) {
+						_, err := driver.Count(ctx, c.b, c.now, driver.Query{Label: "principal", Value: "ann"})
+						return err
+					},
+					func() error {
+						for _, o := range driver.GetMany(ctx, c.b, c.now, driver.Gets(ids...)) {
 							if o.Err != nil {
 								return o.Err
 							}
@@ -179,7 +183,7 @@ func contextCases() []Case {
 					if err != nil && !errors.Is(err, context.Canceled) {
 						c.fail("read %d: %v", i, err)
 					}
-					if kind := model.KindOf(err); kind != nil {
+					if kind := model.Kind(err); kind != nil {
 						c.is(err, model.ErrUnavailable, "read %d", i)
 					}
 				}
@@ -192,12 +196,12 @@ func contextCases() []Case {
 			c.advance(time.Minute)
 			ctx, cancel := context.WithCancel(c.ctx())
 			n := 0
-			s, err := c.b.DeleteExpired(ctx, c.now, 100, func(model.Record) error {
+			s, err := c.b.DeleteExpired(ctx, driver.Sweep{Before: c.now, Limit: 100, OnExpire: func(model.Record) error {
 				if n++; n == 20 {
 					cancel()
 				}
 				return nil
-			})
+			}})
 			cancel()
 			if err == nil && s.Removed != 40 {
 				c.fail("a canceled sweep returned no error and removed %d of 40", s.Removed)
@@ -217,10 +221,10 @@ func contextCases() []Case {
 			c.ok(err, "create")
 			ctx, cancel := context.WithCancel(c.ctx())
 			_, err = s.Mutate(ctx, "a", func(d *doc) error { d.N++; cancel(); return nil }, nil)
-			if !errors.Is(err, context.Canceled) || model.KindOf(err) != nil {
+			if !errors.Is(err, context.Canceled) || model.Kind(err) != nil {
 				c.fail("mutate whose context ended before the write: %v", err)
 			}
-			if got := c.get("a"); got.Rev != it.Revision {
+			if got := c.get("a"); got.Revision != it.Revision {
 				c.fail("a mutation was written after its context ended")
 			}
 		}),
@@ -231,7 +235,7 @@ func contextCases() []Case {
 type aWrite struct {
 	name  string
 	after model.Record // without a value: nothing is left
-	do    func(context.Context, expiry.ModelExpirySupport) error
+	do    func(context.Context, driver.ModelExpirySupport) error
 }
 
 // everyWrite is a write of each kind; all but the create are about r. They
@@ -243,11 +247,11 @@ func everyWrite(c *C, r model.Record) []aWrite {
 		}
 		return c.rec(id, value, time.Hour)
 	}
-	write := func(name string, cond model.Cond, after model.Record) aWrite {
-		return aWrite{name, after, func(ctx context.Context, b expiry.ModelExpirySupport) error {
-			w := expiry.Write{Record: after.Clone(), Cond: cond}
-			if cond == model.Match {
-				w.Prev = r
+	write := func(name string, cond driver.Condition, after model.Record) aWrite {
+		return aWrite{name, after, func(ctx context.Context, b driver.ModelExpirySupport) error {
+			w := driver.Write{Record: after.Clone(), Cond: cond}
+			if cond == driver.IfMatch {
+				w.Known = r
 			}
 			_, err := b.Write(ctx, c.now, w)
 			return err
@@ -258,23 +262,23 @@ func everyWrite(c *C, r model.Record) []aWrite {
 	deleted := model.Record{ID: r.ID}
 	batched := next(r.ID, "batched")
 	return []aWrite{
-		write("create", model.Absent, next(r.ID+"-new", "created")),
-		write("update", model.Live, next(r.ID, "updated")),
-		write("compare-and-set", model.Match, next(r.ID, "compared")),
-		write("upsert", model.Always, next(r.ID, "upserted")),
-		{"touch", touched, func(ctx context.Context, b expiry.ModelExpirySupport) error {
-			_, err := b.Touch(ctx, c.now, expiry.Touch{ID: r.ID, Mode: expiry.Set, ExpiresAt: touched.ExpiresAt, Prev: r})
+		write("create", driver.IfAbsent, next(r.ID+"-new", "created")),
+		write("update", driver.IfPresent, next(r.ID, "updated")),
+		write("compare-and-set", driver.IfMatch, next(r.ID, "compared")),
+		write("upsert", driver.IfAny, next(r.ID, "upserted")),
+		{"touch", touched, func(ctx context.Context, b driver.ModelExpirySupport) error {
+			_, err := b.Touch(ctx, c.now, driver.Touch{ID: r.ID, Mode: driver.TouchSet, ExpiresAt: touched.ExpiresAt, Known: r})
 			return err
 		}},
-		{"delete", deleted, func(ctx context.Context, b expiry.ModelExpirySupport) error {
-			return b.Delete(ctx, c.now, r.ID, model.Live, r)
+		{"delete", deleted, func(ctx context.Context, b driver.ModelExpirySupport) error {
+			return b.Delete(ctx, c.now, driver.Delete{ID: r.ID, Cond: driver.IfPresent, Known: r})
 		}},
-		{"delete at the revision", deleted, func(ctx context.Context, b expiry.ModelExpirySupport) error {
-			return b.Delete(ctx, c.now, r.ID, model.Match, r)
+		{"delete at the revision", deleted, func(ctx context.Context, b driver.ModelExpirySupport) error {
+			return b.Delete(ctx, c.now, driver.Delete{ID: r.ID, Cond: driver.IfMatch, Known: r})
 		}},
-		{"batch", batched, func(ctx context.Context, b expiry.ModelExpirySupport) error {
-			w := expiry.Write{Record: batched.Clone(), Cond: model.Match, Prev: r}
-			return expiry.WriteMany(ctx, b, c.now, []expiry.BatchOp{{Write: &w}})[0].Err
+		{"batch", batched, func(ctx context.Context, b driver.ModelExpirySupport) error {
+			w := driver.Write{Record: batched.Clone(), Cond: driver.IfMatch, Known: r}
+			return driver.WriteMany(ctx, b, c.now, []driver.BatchOp{{Write: &w}})[0].Err
 		}},
 	}
 }
@@ -292,7 +296,7 @@ func (c *C) lawfulAfter(err error, w aWrite, before model.Record) {
 	}
 	leftAfter := func() {
 		c.Helper()
-		if w.after.Rev.IsZero() {
+		if w.after.Revision.IsZero() {
 			c.gone(w.after.ID)
 			return
 		}
@@ -303,18 +307,18 @@ func (c *C) lawfulAfter(err error, w aWrite, before model.Record) {
 		leftAfter()
 	case !errors.Is(err, context.Canceled):
 		c.fail("a canceled %s: %v", w.name, err)
-	case model.KindOf(err) == nil:
+	case model.Kind(err) == nil:
 		leftBefore()
 	default:
 		c.is(err, model.ErrUnknown, "a canceled %s", w.name)
 		// It may arrive late: one look says nothing, but what it shows is one
 		// of the two.
-		got, err := c.b.Get(c.ctx(), c.now, w.after.ID)
+		got, err := c.b.Get(c.ctx(), c.now, driver.Get{ID: w.after.ID})
 		switch {
 		case err != nil:
 			c.is(err, model.ErrNotFound, "get after a canceled %s", w.name)
-		case got.Rev != w.after.Rev && got.Rev != before.Rev:
-			c.fail("a canceled %s left the revision %v", w.name, got.Rev)
+		case got.Revision != w.after.Revision && got.Revision != before.Revision:
+			c.fail("a canceled %s left the revision %v", w.name, got.Revision)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -27,7 +28,7 @@ func corruptCases() []Case {
 			for what, data := range damage() {
 				c.put(c.rec("bad "+what, "1", time.Hour))
 				c.h.Damage(c.TB, c.name, "bad "+what, data)
-				_, err := c.b.Get(c.ctx(), c.now, "bad "+what)
+				_, err := c.b.Get(c.ctx(), c.now, driver.Get{ID: "bad " + what})
 				c.is(err, model.ErrCorrupt, "get of %s", what)
 			}
 			c.holds(good)
@@ -36,16 +37,16 @@ func corruptCases() []Case {
 			for what, data := range damage() {
 				old := c.put(c.rec(what, "1", time.Hour))
 				c.h.Damage(c.TB, c.name, what, data)
-				_, err := c.write(c.rec(what, "2", time.Hour), model.Live, model.Record{})
+				_, err := c.write(c.rec(what, "2", time.Hour), driver.IfPresent, model.Record{})
 				c.is(err, model.ErrCorrupt, "update of %s", what)
-				_, err = c.write(c.rec(what, "2", time.Hour), model.Match, old)
+				_, err = c.write(c.rec(what, "2", time.Hour), driver.IfMatch, old)
 				c.is(err, model.ErrCorrupt, "compare-and-set of %s", what)
-				_, err = c.write(c.rec(what, "2", time.Hour), model.Absent, model.Record{})
+				_, err = c.write(c.rec(what, "2", time.Hour), driver.IfAbsent, model.Record{})
 				c.is(err, model.ErrCorrupt, "create over %s", what)
-				_, err = c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: what, Mode: expiry.Set, ExpiresAt: c.in(2 * time.Hour)})
+				_, err = c.b.Touch(c.ctx(), c.now, driver.Touch{ID: what, Mode: driver.TouchSet, ExpiresAt: c.in(2 * time.Hour)})
 				c.is(err, model.ErrCorrupt, "touch of %s", what)
-				c.is(c.b.Delete(c.ctx(), c.now, what, model.Live, model.Record{}), model.ErrCorrupt, "delete of %s", what)
-				_, err = c.b.Get(c.ctx(), c.now, what)
+				c.is(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: what, Cond: driver.IfPresent}), model.ErrCorrupt, "delete of %s", what)
+				_, err = c.b.Get(c.ctx(), c.now, driver.Get{ID: what})
 				c.is(err, model.ErrCorrupt, "get of %s afterwards", what)
 			}
 		}),
@@ -54,7 +55,7 @@ func corruptCases() []Case {
 				c.put(c.labelled(what, "1", "ann", time.Hour))
 				c.h.Damage(c.TB, c.name, what, data)
 				r := c.labelled(what, "2", "bob", time.Hour)
-				_, err := c.write(r, model.Always, model.Record{})
+				_, err := c.write(r, driver.IfAny, model.Record{})
 				c.ok(err, "upsert over %s", what)
 				c.holds(r)
 			}
@@ -67,7 +68,7 @@ func corruptCases() []Case {
 			ids := c.fill(20, "", time.Hour)
 			c.h.Damage(c.TB, c.name, ids[3], []byte("not a record"))
 			c.h.Damage(c.TB, c.name, ids[11], []byte{})
-			got, corrupt := c.listAll(expiry.Query{})
+			got, corrupt := c.listAll(driver.Query{})
 			if len(got) != 18 {
 				c.fail("%d records listed, want 18", len(got))
 			}
@@ -78,11 +79,11 @@ func corruptCases() []Case {
 		thatDamages("IsNamedByAListingByLabelThatGoesOn", "R49 R46", func(c *C) {
 			ids := c.fill(12, "ann", time.Hour)
 			c.h.Damage(c.TB, c.name, ids[5], []byte("not a record"))
-			got, corrupt := c.listAll(expiry.Query{Label: "principal", Value: "ann", Limit: 5})
+			got, corrupt := c.listAll(driver.Query{Label: "principal", Value: "ann", Limit: 5})
 			if len(got) != 11 || len(corrupt) != 1 {
 				c.fail("%d records listed and %q named as corrupt, want 11 and one", len(got), corrupt)
 			}
-			n, err := expiry.Count(c.ctx(), c.b, c.now, "principal", "bob")
+			n, err := driver.Count(c.ctx(), c.b, c.now, driver.Query{Label: "principal", Value: "bob"})
 			c.ok(err, "count of another label")
 			if n != 0 {
 				c.fail("%d counted", n)
@@ -91,7 +92,7 @@ func corruptCases() []Case {
 		thatDamages("IsAnOutcomeOfItsOwnInABatch", "R5 R87 R88 R80", func(c *C) {
 			ids := c.fill(6, "", time.Hour)
 			c.h.Damage(c.TB, c.name, ids[2], []byte("not a record"))
-			for i, o := range expiry.GetMany(c.ctx(), c.b, c.now, ids) {
+			for i, o := range driver.GetMany(c.ctx(), c.b, c.now, driver.Gets(ids...)) {
 				if i == 2 {
 					c.is(o.Err, model.ErrCorrupt, "get of the damaged one among many")
 					continue
@@ -99,13 +100,13 @@ func corruptCases() []Case {
 				c.ok(o.Err, "get of %q among many", ids[i])
 			}
 			next := c.rec(ids[3], "2", time.Hour)
-			c.batch([]expiry.BatchOp{
-				writing(c.rec(ids[2], "2", time.Hour), model.Live, model.Record{}),
-				writing(next, model.Live, model.Record{}),
+			c.batch([]driver.BatchOp{
+				writing(c.rec(ids[2], "2", time.Hour), driver.IfPresent, model.Record{}),
+				writing(next, driver.IfPresent, model.Record{}),
 			}, []error{model.ErrCorrupt, nil})
 			c.holds(next)
 			fresh := c.rec(ids[2], "3", time.Hour)
-			c.batch([]expiry.BatchOp{writing(fresh, model.Always, model.Record{})}, []error{nil})
+			c.batch([]driver.BatchOp{writing(fresh, driver.IfAny, model.Record{})}, []error{nil})
 			c.holds(fresh)
 		}),
 		thatDamages("IsAnErrorThroughTheStore", "R5 R62", func(c *C) {
@@ -116,7 +117,7 @@ func corruptCases() []Case {
 			_, get := s.Get(c.ctx(), "a")
 			_, create := s.Create(c.ctx(), "a", doc{}, nil)
 			_, update := s.Update(c.ctx(), "a", doc{}, nil)
-			_, compare := s.Update(c.ctx(), "a", doc{}, &expiry.WriteOptions{If: it.Version()})
+			_, compare := s.Update(c.ctx(), "a", doc{}, &expiry.WriteOptions{IfMatch: it.Known()})
 			_, mutate := s.Mutate(c.ctx(), "a", func(*doc) error { return nil }, nil)
 			_, partial := s.UpdatePartial(c.ctx(), "a", map[string]any{"n": 2}, nil)
 			_, touch := s.Touch(c.ctx(), "a", expiry.After(time.Hour), nil)
@@ -143,7 +144,7 @@ func corruptCases() []Case {
 			if n != 5 {
 				c.fail("%d removed, want the 5 that could be read", n)
 			}
-			_, err = c.b.Get(c.ctx(), c.now, ids[2])
+			_, err = c.b.Get(c.ctx(), c.now, driver.Get{ID: ids[2]})
 			c.is(err, model.ErrCorrupt, "get of the damaged one")
 		}),
 		thatDamages("IsLeftByASweepThatGoesOn", "R5 R50", func(c *C) {
@@ -152,14 +153,14 @@ func corruptCases() []Case {
 			c.advance(time.Minute)
 			n := 0
 			for range 5 {
-				s, err := c.b.DeleteExpired(c.ctx(), c.now, 100, nil)
+				s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 100})
 				c.ok(err, "sweep")
 				n += s.Removed
 			}
 			if n != 19 {
 				c.fail("%d removed, want 19", n)
 			}
-			_, err := c.b.Get(c.ctx(), c.now, ids[7])
+			_, err := c.b.Get(c.ctx(), c.now, driver.Get{ID: ids[7]})
 			c.is(err, model.ErrCorrupt, "get of the damaged one")
 		}),
 		that("IsAValueOfAnotherType", "R64", func(c *C) {

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -25,7 +25,7 @@ func eachCases() []Case {
 		thatSweeps("SaysMoreWhereTheLimitLeftSome", "R51", func(c *C) {
 			c.fill(9, "", time.Minute)
 			c.advance(time.Minute)
-			s, err := c.b.DeleteExpired(c.ctx(), c.now, 4, nil)
+			s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 4})
 			c.ok(err, "sweep")
 			if s.Removed != 4 || !s.More {
 				c.fail("%d removed, more %v; want 4 of 9 and more", s.Removed, s.More)
@@ -39,14 +39,14 @@ func eachCases() []Case {
 				c.fill(16, "", time.Minute)
 				c.advance(time.Minute)
 				other, ahead := c.second(), 0
-				s, err := c.b.DeleteExpired(c.ctx(), c.now, 4, func(model.Record) error {
+				s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 4, OnExpire: func(model.Record) error {
 					if ahead > 0 {
 						return nil
 					}
-					o, err := other.DeleteExpired(c.ctx(), c.now, 13, nil)
+					o, err := other.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 13})
 					ahead = o.Removed
 					return err
-				})
+				}})
 				c.ok(err, "sweep")
 				left := c.sweep(100)
 				if left > 0 && !s.More {
@@ -64,13 +64,13 @@ func eachCases() []Case {
 			seen := map[string]bool{}
 			removed := 0
 			for range 40 {
-				s, err := c.b.DeleteExpired(c.ctx(), c.now, 7, func(r model.Record) error {
-					if r.Labels["principal"] != "ann" || r.Rev.IsZero() || r.ExpiresAt.IsZero() {
+				s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 7, OnExpire: func(r model.Record) error {
+					if r.Labels["principal"] != "ann" || r.Revision.IsZero() || r.ExpiresAt.IsZero() {
 						c.Errorf("%s\n  announced as %+v", c.describe(), r)
 					}
 					seen[r.ID] = true
 					return nil
-				})
+				}})
 				c.ok(err, "sweep")
 				if s.Removed > 7 {
 					c.fail("%d removed, limit 7", s.Removed)
@@ -95,12 +95,12 @@ func eachCases() []Case {
 			c.advance(time.Minute)
 			removed := 0
 			for range 30 {
-				s, err := c.b.DeleteExpired(c.ctx(), c.now, 3, func(r model.Record) error {
+				s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 3, OnExpire: func(r model.Record) error {
 					if r.ID[0] == 'k' {
 						return errStays
 					}
 					return nil
-				})
+				}})
 				c.ok(err, "sweep with refusals")
 				if removed += s.Removed; removed == 6 {
 					break
@@ -120,23 +120,23 @@ func eachCases() []Case {
 			c.fill(due, "", time.Minute)
 			c.advance(time.Minute)
 			other, refused, ahead := c.second(), map[string]bool{}, 0
-			s, err := c.b.DeleteExpired(c.ctx(), c.now, most, func(r model.Record) error {
+			s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: most, OnExpire: func(r model.Record) error {
 				if len(refused) == most {
 					return nil
 				}
 				refused[r.ID] = true
 				if len(refused) == most {
-					o, err := other.DeleteExpired(c.ctx(), c.now, most, func(r model.Record) error {
+					o, err := other.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: most, OnExpire: func(r model.Record) error {
 						if refused[r.ID] {
 							return nil
 						}
 						return errStays
-					})
+					}})
 					c.ok(err, "the other sweep")
 					ahead = o.Removed // none, where this one keeps them from it
 				}
 				return errStays
-			})
+			}})
 			c.ok(err, "sweep")
 			missed := 0
 			left := c.sweepWith(due, func(r model.Record) error {
@@ -157,26 +157,26 @@ func eachCases() []Case {
 			c.fill(12, "ann", time.Minute)
 			due := c.in(time.Minute)
 			n, deleted := 0, 0
-			s, err := c.b.DeleteExpired(c.ctx(), due, 100, func(r model.Record) error {
+			s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: due, Limit: 100, OnExpire: func(r model.Record) error {
 				n++
-				if _, err := c.b.Get(c.ctx(), c.now, r.ID); err != nil {
+				if _, err := c.b.Get(c.ctx(), c.now, driver.Get{ID: r.ID}); err != nil {
 					c.Errorf("%s\n  get of the record announced: %v", c.describe(), err)
 				}
 				if len(c.bearers("ann")) == 0 {
 					c.Errorf("%s\n  nothing is listed while a record is announced", c.describe())
 				}
-				if _, err := expiry.Count(c.ctx(), c.b, c.now, "principal", "ann"); err != nil {
+				if _, err := driver.Count(c.ctx(), c.b, c.now, driver.Query{Label: "principal", Value: "ann"}); err != nil {
 					c.Errorf("%s\n  count: %v", c.describe(), err)
 				}
 				switch n % 3 {
 				case 0:
 					deleted++
-					return c.b.Delete(c.ctx(), c.now, r.ID, model.Live, r)
+					return c.b.Delete(c.ctx(), c.now, driver.Delete{ID: r.ID, Cond: driver.IfPresent, Known: r})
 				case 1:
 					c.put(c.rec(fmt.Sprint("made", n), "v", time.Hour))
 				}
 				return nil
-			})
+			}})
 			c.ok(err, "sweep")
 			if s.Removed != 12-deleted {
 				c.fail("%d removed; %d of 12 were deleted while they were announced", s.Removed, deleted)
@@ -187,15 +187,15 @@ func eachCases() []Case {
 			c.fill(10, "", time.Minute)
 			c.advance(time.Minute)
 			inner, once := 0, false
-			s, err := c.b.DeleteExpired(c.ctx(), c.now, 100, func(model.Record) error {
+			s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 100, OnExpire: func(model.Record) error {
 				if !once {
 					once = true
-					in, err := c.b.DeleteExpired(c.ctx(), c.now, 100, nil)
+					in, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 100})
 					c.ok(err, "sweep within a sweep")
 					inner = in.Removed
 				}
 				return nil
-			})
+			}})
 			c.ok(err, "sweep")
 			if rest := c.sweep(100); s.Removed+inner+rest != 10 {
 				c.fail("%d, %d and %d removed, want 10 in all", s.Removed, inner, rest)
@@ -204,9 +204,9 @@ func eachCases() []Case {
 		thatSweeps("DeletedWhileAnnouncedIsNotCounted", "R52 R55", func(c *C) {
 			r := c.put(c.labelled("a", "v", "ann", time.Minute))
 			due := c.in(time.Minute)
-			s, err := c.b.DeleteExpired(c.ctx(), due, 10, func(model.Record) error {
-				return c.second().Delete(c.ctx(), c.now, "a", model.Match, r)
-			})
+			s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: due, Limit: 10, OnExpire: func(model.Record) error {
+				return c.second().Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: r})
+			}})
 			c.ok(err, "sweep")
 			if s.Removed != 0 {
 				c.fail("a record that another node deleted is counted")
@@ -216,13 +216,13 @@ func eachCases() []Case {
 			c.put(c.labelled("a", "old", "ann", time.Minute))
 			c.advance(time.Minute)
 			next := c.labelled("a", "new", "bob", time.Hour)
-			s, err := c.b.DeleteExpired(c.ctx(), c.now, 10, func(r model.Record) error {
-				if r.Rev == next.Rev {
+			s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 10, OnExpire: func(r model.Record) error {
+				if r.Revision == next.Revision {
 					c.fail("a live record was announced")
 				}
-				_, err := c.write(next, model.Absent, model.Record{})
+				_, err := c.write(next, driver.IfAbsent, model.Record{})
 				return err
-			})
+			}})
 			c.ok(err, "sweep")
 			if s.Removed != 0 {
 				c.fail("a record made anew while the old one was announced is counted")
@@ -239,15 +239,15 @@ func eachCases() []Case {
 			due := c.in(time.Minute)
 			removed := 0
 			for range 3 {
-				s, err := c.b.DeleteExpired(c.ctx(), due, 10, func(r model.Record) error {
+				s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: due, Limit: 10, OnExpire: func(r model.Record) error {
 					if r.ID == "cleared" {
-						c.touch(cleared, expiry.Clear, time.Time{}, time.Time{})
+						c.touch(cleared, driver.TouchClear, time.Time{}, time.Time{})
 					} else if r.ExpiresAt.Equal(due) {
-						_, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: r.ID, Mode: expiry.Set, ExpiresAt: due.Add(-time.Second)})
+						_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: r.ID, Mode: driver.TouchSet, ExpiresAt: due.Add(-time.Second)})
 						return err
 					}
 					return nil
-				})
+				}})
 				c.ok(err, "sweep")
 				removed += s.Removed
 			}
@@ -260,13 +260,13 @@ func eachCases() []Case {
 		thatSweeps("AnnouncedMemoryIsTheCallersOwn", "R3 R53", func(c *C) {
 			r := c.put(c.labelled("a", "v", "ann", time.Minute))
 			due := c.in(time.Minute)
-			_, err := c.b.DeleteExpired(c.ctx(), due, 10, func(r model.Record) error {
+			_, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: due, Limit: 10, OnExpire: func(r model.Record) error {
 				r.Labels["principal"] = "mallory"
 				for i := range r.Value {
 					r.Value[i] = 'X'
 				}
 				return errStays
-			})
+			}})
 			c.ok(err, "sweep")
 			c.holds(r)
 			c.ids(c.bearers("ann"), "a")
@@ -276,17 +276,17 @@ func eachCases() []Case {
 			c.fill(due, "ann", time.Minute)
 			live := c.put(c.labelled("live", "v", "ann", time.Hour))
 			c.advance(time.Minute)
-			nodes := []expiry.ModelExpirySupport{c.b, c.second()}
+			nodes := []driver.ModelExpirySupport{c.b, c.second()}
 			var mu sync.Mutex
 			seen, total := map[string]bool{}, 0
 			for i, err := range c.together(2, func(i int) error {
 				for {
-					s, err := nodes[i].DeleteExpired(c.ctx(), c.now, 8, func(r model.Record) error {
+					s, err := nodes[i].DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 8, OnExpire: func(r model.Record) error {
 						mu.Lock()
 						defer mu.Unlock()
 						seen[r.ID] = true
 						return nil
-					})
+					}})
 					if err != nil {
 						return err
 					}
@@ -324,7 +324,7 @@ func eachCases() []Case {
 			for i, err := range c.together(4, func(who int) error {
 				if who < 2 {
 					for range 4 {
-						s, err := c.b.DeleteExpired(c.ctx(), due, 5, nil)
+						s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: due, Limit: 5})
 						if err != nil {
 							return err
 						}
@@ -337,9 +337,9 @@ func eachCases() []Case {
 				for i := who - 2; i < len(recs); i += 2 {
 					var err error
 					if i%4 < 2 {
-						_, err = c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: recs[i].ID, Mode: expiry.Extend, ExpiresAt: until, Prev: recs[i]})
+						_, err = c.b.Touch(c.ctx(), c.now, driver.Touch{ID: recs[i].ID, Mode: driver.TouchExtend, ExpiresAt: until, Known: recs[i]})
 					} else {
-						_, err = c.write(model.Record{ID: recs[i].ID, Rev: model.NewRevision(), Value: []byte("w"), Encoding: "json", ExpiresAt: until, Labels: recs[i].Labels}, model.Match, recs[i])
+						_, err = c.write(model.Record{ID: recs[i].ID, Revision: model.NewRevision(), Value: []byte("w"), Encoding: "json", ExpiresAt: until, Labels: recs[i].Labels}, driver.IfMatch, recs[i])
 					}
 					if err != nil && !errors.Is(err, model.ErrNotFound) {
 						return err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -21,7 +22,7 @@ func frontCases() []Case {
 			_, id := s.Get(c.ctx(), "")
 			_, label := s.Create(c.ctx(), "a", doc{}, labels)
 			_, when := s.Upsert(c.ctx(), "a", doc{}, past)
-			_, version := s.Update(c.ctx(), "a", doc{}, &expiry.WriteOptions{If: expiry.AtRevision(model.Revision{})})
+			_, version := s.Update(c.ctx(), "a", doc{}, &expiry.WriteOptions{IfMatch: expiry.AtRevision(model.Revision{})})
 			_, touch := s.Touch(c.ctx(), "a", expiry.After(-1), nil)
 			_, page := s.Page(c.ctx(), &expiry.ListOptions{PageSize: -1})
 			_, count := s.Count(c.ctx(), &expiry.ListOptions{Label: "undeclared", Value: "x"})
@@ -55,15 +56,15 @@ func frontCases() []Case {
 				{"update", func() error { _, err := s.Update(c.ctx(), "a", doc{N: 1}, nil); return err }},
 				{"upsert", func() (err error) { it, err = s.Upsert(c.ctx(), "a", doc{N: 2}, nil); return err }},
 				{"touch", func() error {
-					_, err := s.Touch(c.ctx(), "a", expiry.After(time.Hour), &expiry.TouchOptions{Prev: it.Version()})
+					_, err := s.Touch(c.ctx(), "a", expiry.After(time.Hour), &expiry.TouchOptions{Known: it.Known()})
 					return err
 				}},
 				{"compare-and-set", func() (err error) {
-					it, err = s.Update(c.ctx(), "a", doc{N: 3}, &expiry.WriteOptions{If: it.Version()})
+					it, err = s.Update(c.ctx(), "a", doc{N: 3}, &expiry.WriteOptions{IfMatch: it.Known()})
 					return err
 				}},
 				{"get of many", func() error { _, err := s.GetMany(c.ctx(), []string{"a", "b", "a"}); return err }},
-				{"delete", func() error { return s.Delete(c.ctx(), "a", &expiry.DeleteOptions{If: it.Version()}) }},
+				{"delete", func() error { return s.Delete(c.ctx(), "a", &expiry.DeleteOptions{IfMatch: it.Known()}) }},
 			} {
 				before := b.calls.Load()
 				c.ok(step.do(), "%s", step.what)
@@ -146,7 +147,7 @@ func frontCases() []Case {
 			c.start()
 			b := &between{ModelExpirySupport: c.b, before: func(op string) {
 				if op == "Write" {
-					c.writes(c.rec("a", `{"n":1}`, time.Hour), model.Live)(c.b)
+					c.writes(c.rec("a", `{"n":1}`, time.Hour), driver.IfPresent)(c.b)
 				}
 			}}
 			s := storeOn[doc](c, b, &expiry.StoreOptions{Attempts: 4})
@@ -174,8 +175,8 @@ func frontCases() []Case {
 			r, _ := c.start()
 			it, err := storeOf[doc](c, nil).UpdatePartial(c.ctx(), "a", map[string]any{"n": 1}, nil)
 			c.ok(err, "partial update to what is there")
-			if it.Revision != r.Rev {
-				c.fail("the revision moved from %v to %v", r.Rev, it.Revision)
+			if it.Revision != r.Revision {
+				c.fail("the revision moved from %v to %v", r.Revision, it.Revision)
 			}
 			c.holds(r)
 		}),
@@ -194,7 +195,7 @@ func frontCases() []Case {
 			theirs := c.rec("a", `{"n":2}`, time.Hour)
 			s := storeOn[doc](c, &between{ModelExpirySupport: c.b, before: func(op string) {
 				if op == "Delete" {
-					c.writes(theirs, model.Live)(c.b)
+					c.writes(theirs, driver.IfPresent)(c.b)
 				}
 			}}, nil)
 			_, err := s.Take(c.ctx(), "a")
@@ -260,7 +261,7 @@ func frontCases() []Case {
 			s := storeOn[doc](c, &between{ModelExpirySupport: c.b, before: func(op string) {
 				if op == "Delete" && !once {
 					once = true
-					_, err := c.write(moved, model.Live, model.Record{})
+					_, err := c.write(moved, driver.IfPresent, model.Record{})
 					c.ok(err, "update to another label")
 				}
 			}}, nil)
@@ -290,7 +291,7 @@ func frontCases() []Case {
 					c.del(id)
 				}
 				for _, id := range []string{"1", "2"} {
-					_, err := c.write(c.rec(id, `{"name":"new"}`, time.Hour), model.Live, model.Record{})
+					_, err := c.write(c.rec(id, `{"name":"new"}`, time.Hour), driver.IfPresent, model.Record{})
 					c.ok(err, "update")
 				}
 			}}

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -55,10 +55,10 @@ func getCases() []Case {
 			got := c.getFrom(other, "a")
 			c.sameHead(got, r)
 			next := c.rec("a", "2", time.Hour)
-			_, err := other.Write(c.ctx(), c.now, expiry.Write{Record: next, Cond: model.Live})
+			_, err := other.Write(c.ctx(), c.now, driver.Write{Record: next, Cond: driver.IfPresent})
 			c.ok(err, "update on the other node")
 			c.holds(next)
-			c.ok(other.Delete(c.ctx(), c.now, "a", model.Live, model.Record{}), "delete on the other node")
+			c.ok(other.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfPresent}), "delete on the other node")
 			c.gone("a")
 		}),
 		that("SeesAnotherNodesTouchesAndLabels", "R1 R46", func(c *C) {
@@ -66,27 +66,27 @@ func getCases() []Case {
 			r := c.put(c.labelled("a", "1", "ann", time.Hour))
 			c.getFrom(other, "a") // what a node has read is no reason not to look
 			r.ExpiresAt = c.in(2 * time.Hour)
-			_, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", Mode: expiry.Set, ExpiresAt: r.ExpiresAt})
+			_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchSet, ExpiresAt: r.ExpiresAt})
 			c.ok(err, "touch")
 			c.sameHead(c.getFrom(other, "a"), r)
 			next := c.labelled("a", "2", "bob", time.Hour)
-			_, err = c.write(next, model.Live, model.Record{})
+			_, err = c.write(next, driver.IfPresent, model.Record{})
 			c.ok(err, "update")
 			for p, want := range map[string]int{"ann": 0, "bob": 1} {
-				n, err := expiry.Count(c.ctx(), other, c.now, "principal", p)
+				n, err := driver.Count(c.ctx(), other, c.now, driver.Query{Label: "principal", Value: p})
 				c.ok(err, "count on the other node")
 				if n != want {
 					c.fail("%d counted under %q on the other node, want %d", n, p, want)
 				}
 			}
 			c.del("a")
-			out := expiry.GetMany(c.ctx(), other, c.now, []string{"a"})
+			out := driver.GetMany(c.ctx(), other, c.now, driver.Gets("a"))
 			c.is(out[0].Err, model.ErrNotFound, "get among many on the other node")
 		}),
 		that("OutlivesTheNodeThatWrote", "R1", func(c *C) {
 			first := c.second()
 			r := c.rec("a", "1", time.Hour)
-			_, err := first.Write(c.ctx(), c.now, expiry.Write{Record: r, Cond: model.Absent})
+			_, err := first.Write(c.ctx(), c.now, driver.Write{Record: r, Cond: driver.IfAbsent})
 			c.ok(err, "create")
 			c.ok(first.Close(), "close")
 			c.holds(r)
@@ -102,22 +102,22 @@ func getCases() []Case {
 		}),
 		that("WrittenMemoryStaysTheCallersOwn", "R3", func(c *C) {
 			r := c.labelled("a", "value", "ann", time.Hour)
-			w := expiry.Write{Record: r.Clone(), Cond: model.Absent}
+			w := driver.Write{Record: r.Clone(), Cond: driver.IfAbsent}
 			_, err := c.b.Write(c.ctx(), c.now, w)
 			c.ok(err, "create")
-			for i := range w.Value {
-				w.Value[i] = 'X'
+			for i := range w.Record.Value {
+				w.Record.Value[i] = 'X'
 			}
-			w.Labels["principal"] = "mallory"
+			w.Record.Labels["principal"] = "mallory"
 			c.holds(r)
 			c.ids(c.bearers("ann"), "a")
 		}),
 		that("AnswersShareNothingWithTheStore", "R3", func(c *C) {
 			r := c.labelled("a", "value", "ann", time.Hour)
-			head, err := c.write(r, model.Absent, model.Record{})
+			head, err := c.write(r, driver.IfAbsent, model.Record{})
 			c.ok(err, "create")
 			head.Labels["principal"] = "mallory"
-			t, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", Mode: expiry.Clear})
+			t, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchClear})
 			c.ok(err, "touch")
 			t.Labels["principal"] = "mallory"
 			r.ExpiresAt = time.Time{}
@@ -125,7 +125,7 @@ func getCases() []Case {
 		}),
 		thatPages("ListedMemoryIsTheCallersOwn", "R3", func(c *C) {
 			r := c.put(c.rec("a", "value", time.Hour))
-			for _, got := range c.list(expiry.Query{}) {
+			for _, got := range c.list(driver.Query{}) {
 				copy(got.Value, bytes.Repeat([]byte{'X'}, len(got.Value)))
 			}
 			c.holds(r)

@@ -12,6 +12,7 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -116,35 +117,35 @@ func histModel() porcupine.Model {
 
 // histDo makes one call and returns what the caller was told. An error that no
 // state explains is returned as it is.
-func histDo(c *C, b expiry.ModelExpirySupport, id string, in histIn) (histOut, error) {
+func histDo(c *C, b driver.ModelExpirySupport, id string, in histIn) (histOut, error) {
 	at := time.UnixMilli(in.exp).UTC()
-	w := expiry.Write{Record: model.Record{ID: id, Rev: in.rev, Value: []byte(in.rev.String()), Encoding: "json", ExpiresAt: at}}
+	w := driver.Write{Record: model.Record{ID: id, Revision: in.rev, Value: []byte(in.rev.String()), Encoding: "json", ExpiresAt: at}}
 	var rec model.Record
 	var err error
 	switch in.op {
 	case histGet:
-		rec, err = b.Get(c.ctx(), c.now, id)
-		if err == nil && string(rec.Value) != rec.Rev.String() {
-			return histOut{}, fmt.Errorf("revision %v with the value of %s", rec.Rev, rec.Value)
+		rec, err = b.Get(c.ctx(), c.now, driver.Get{ID: id})
+		if err == nil && string(rec.Value) != rec.Revision.String() {
+			return histOut{}, fmt.Errorf("revision %v with the value of %s", rec.Revision, rec.Value)
 		}
 	case histCreate:
-		w.Cond = model.Absent
+		w.Cond = driver.IfAbsent
 		rec, err = b.Write(c.ctx(), c.now, w)
 	case histUpsert:
-		w.Cond = model.Always
+		w.Cond = driver.IfAny
 		rec, err = b.Write(c.ctx(), c.now, w)
 	case histUpdate:
-		w.Cond, w.KeepExpiry = model.Live, true
+		w.Cond, w.Keep.Expiry = driver.IfPresent, true
 		rec, err = b.Write(c.ctx(), c.now, w)
 	case histCompare:
-		w.Cond, w.KeepExpiry, w.Prev.Rev = model.Match, true, in.prev
+		w.Cond, w.Keep.Expiry, w.Known.Revision = driver.IfMatch, true, in.prev
 		rec, err = b.Write(c.ctx(), c.now, w)
 	case histExtend:
-		rec, err = b.Touch(c.ctx(), c.now, expiry.Touch{ID: id, Mode: expiry.Extend, ExpiresAt: at})
+		rec, err = b.Touch(c.ctx(), c.now, driver.Touch{ID: id, Mode: driver.TouchExtend, ExpiresAt: at})
 	case histDelete:
-		err = b.Delete(c.ctx(), c.now, id, model.Live, model.Record{})
+		err = b.Delete(c.ctx(), c.now, driver.Delete{ID: id, Cond: driver.IfPresent})
 	case histDeleteAt:
-		err = b.Delete(c.ctx(), c.now, id, model.Match, model.Record{Rev: in.prev})
+		err = b.Delete(c.ctx(), c.now, driver.Delete{ID: id, Cond: driver.IfMatch, Known: model.Record{Revision: in.prev}})
 	}
 	if err != nil {
 		return histFailed(err)
@@ -152,7 +153,7 @@ func histDo(c *C, b expiry.ModelExpirySupport, id string, in histIn) (histOut, e
 	if in.op == histDelete || in.op == histDeleteAt {
 		return histOut{}, nil
 	}
-	return histOut{rev: rec.Rev, exp: rec.ExpiresAt.UnixMilli()}, nil
+	return histOut{rev: rec.Revision, exp: rec.ExpiresAt.UnixMilli()}, nil
 }
 
 // histFailed is the outcome of a call that failed lawfully, else its error.
@@ -210,7 +211,7 @@ func histRecord(c *C, do historian, id string, seed uint64, clients, calls int, 
 // checks each.
 func linearizable(c *C, clients, calls int, ops ...histOp) {
 	c.Helper()
-	nodes := []expiry.ModelExpirySupport{c.b, c.second()}
+	nodes := []driver.ModelExpirySupport{c.b, c.second()}
 	explained(c, 6, clients, calls, func(who int, id string, in histIn) (histOut, error) {
 		return histDo(c, nodes[who%len(nodes)], id, in)
 	}, ops)
@@ -241,9 +242,9 @@ func explained(c *C, keys, clients, calls int, do historian, ops []histOp) {
 // lossy makes some writes of each client lose their answer: a client has a
 // node of its own, so that it loses no other's. Each call that stays unknown
 // may come anywhere in the order, so there are few of them.
-func lossy(c *C, clients int, do func(node expiry.ModelExpirySupport, who int, id string, in histIn) (histOut, error)) historian {
+func lossy(c *C, clients int, do func(node driver.ModelExpirySupport, who int, id string, in histIn) (histOut, error)) historian {
 	c.Helper()
-	nodes := make([]expiry.ModelExpirySupport, clients)
+	nodes := make([]driver.ModelExpirySupport, clients)
 	for i := range nodes {
 		nodes[i] = c.second()
 	}
@@ -259,7 +260,7 @@ func lossy(c *C, clients int, do func(node expiry.ModelExpirySupport, who int, i
 
 // histStore makes a call through a Store, which looks after a lost answer. The
 // value says which write it was, in place of the revision.
-func histStore(c *C, s *expiry.Store[string], id string, in histIn, versions map[model.Revision]*expiry.Version) (histOut, error) {
+func histStore(c *C, s *expiry.Store[string], id string, in histIn, versions map[model.Revision]*expiry.Known) (histOut, error) {
 	at := time.UnixMilli(in.exp).UTC()
 	var it expiry.Item[string]
 	var err error
@@ -271,11 +272,11 @@ func histStore(c *C, s *expiry.Store[string], id string, in histIn, versions map
 	case histUpdate:
 		it, err = s.Update(c.ctx(), id, in.rev.String(), nil)
 	case histCompare:
-		it, err = s.Update(c.ctx(), id, in.rev.String(), &expiry.WriteOptions{If: versions[in.prev]})
+		it, err = s.Update(c.ctx(), id, in.rev.String(), &expiry.WriteOptions{IfMatch: versions[in.prev]})
 	case histDelete:
 		err = s.Delete(c.ctx(), id, nil)
 	case histDeleteAt:
-		err = s.Delete(c.ctx(), id, &expiry.DeleteOptions{If: versions[in.prev]})
+		err = s.Delete(c.ctx(), id, &expiry.DeleteOptions{IfMatch: versions[in.prev]})
 	default:
 		it, err = s.Get(c.ctx(), id)
 	}
@@ -289,7 +290,7 @@ func histStore(c *C, s *expiry.Store[string], id string, in histIn, versions map
 	if err != nil {
 		return histOut{}, err
 	}
-	versions[rev] = it.Version()
+	versions[rev] = it.Known()
 	return histOut{rev: rev, exp: it.ExpiresAt.UnixMilli()}, nil
 }
 
@@ -309,18 +310,18 @@ func historyCases() []Case {
 		}),
 		thatLoses("WithLostAnswersIsLinearizable", "R1 R11 R12 R4", func(c *C) {
 			const clients = 3
-			explained(c, 6, clients, 9, lossy(c, clients, func(b expiry.ModelExpirySupport, _ int, id string, in histIn) (histOut, error) {
+			explained(c, 6, clients, 9, lossy(c, clients, func(b driver.ModelExpirySupport, _ int, id string, in histIn) (histOut, error) {
 				return histDo(c, b, id, in)
 			}), []histOp{histGet, histGet, histCreate, histUpdate, histCompare, histUpsert, histExtend, histDelete, histDeleteAt})
 		}),
 		thatLoses("OfTheStoreUnderLostAnswersIsLinearizable", "R67 R1 R4 R12", func(c *C) {
 			const clients = 3
-			stores := make([]map[expiry.ModelExpirySupport]*expiry.Store[string], clients)
-			versions := make([]map[model.Revision]*expiry.Version, clients)
+			stores := make([]map[driver.ModelExpirySupport]*expiry.Store[string], clients)
+			versions := make([]map[model.Revision]*expiry.Known, clients)
 			for i := range stores {
-				stores[i], versions[i] = map[expiry.ModelExpirySupport]*expiry.Store[string]{}, map[model.Revision]*expiry.Version{}
+				stores[i], versions[i] = map[driver.ModelExpirySupport]*expiry.Store[string]{}, map[model.Revision]*expiry.Known{}
 			}
-			explained(c, 6, clients, 9, lossy(c, clients, func(b expiry.ModelExpirySupport, who int, id string, in histIn) (histOut, error) {
+			explained(c, 6, clients, 9, lossy(c, clients, func(b driver.ModelExpirySupport, who int, id string, in histIn) (histOut, error) {
 				s := stores[who][b]
 				if s == nil {
 					s = storeOn[string](c, b, nil)
@@ -330,7 +331,7 @@ func historyCases() []Case {
 			}), []histOp{histGet, histGet, histCreate, histUpdate, histCompare, histUpsert, histDelete, histDeleteAt})
 		}),
 		that("OfBatchesIsLinearizable", "R1 R88 R87 R16 R20", func(c *C) {
-			nodes := []expiry.ModelExpirySupport{c.b, c.second()}
+			nodes := []driver.ModelExpirySupport{c.b, c.second()}
 			explained(c, 4, 4, 10, func(who int, id string, in histIn) (histOut, error) {
 				return histDo(c, &oneByBatch{ModelExpirySupport: nodes[who%2]}, id, in)
 			}, []histOp{histGet, histCreate, histUpdate, histCompare, histUpsert, histDelete, histDeleteAt})
@@ -339,18 +340,18 @@ func historyCases() []Case {
 }
 
 // oneByBatch makes each call as a batch of itself and a call on a neighbour.
-type oneByBatch struct{ expiry.ModelExpirySupport }
+type oneByBatch struct{ driver.ModelExpirySupport }
 
-func (b *oneByBatch) Get(ctx context.Context, now time.Time, id string) (model.Record, error) {
-	out := expiry.GetMany(ctx, b.ModelExpirySupport, now, []string{id + "-neighbour", id})
+func (b *oneByBatch) Get(ctx context.Context, now time.Time, g driver.Get) (model.Record, error) {
+	out := driver.GetMany(ctx, b.ModelExpirySupport, now, driver.Gets(g.ID+"-neighbour", g.ID))
 	return out[1].Record, out[1].Err
 }
 
-func (b *oneByBatch) Write(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
-	out := expiry.WriteMany(ctx, b.ModelExpirySupport, now, []expiry.BatchOp{{Write: &w}, removing(w.ID+"-neighbour", model.Live, model.Record{})})
+func (b *oneByBatch) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+	out := driver.WriteMany(ctx, b.ModelExpirySupport, now, []driver.BatchOp{{Write: &w}, removing(w.Record.ID+"-neighbour", driver.IfPresent, model.Record{})})
 	return out[0].Record, out[0].Err
 }
 
-func (b *oneByBatch) Delete(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
-	return expiry.WriteMany(ctx, b.ModelExpirySupport, now, []expiry.BatchOp{removing(id+"-neighbour", model.Live, model.Record{}), removing(id, c, prev)})[1].Err
+func (b *oneByBatch) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
+	return driver.WriteMany(ctx, b.ModelExpirySupport, now, []driver.BatchOp{removing(d.ID+"-neighbour", driver.IfPresent, model.Record{}), removing(d.ID, d.Cond, d.Known)})[1].Err
 }

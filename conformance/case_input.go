@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -44,14 +45,14 @@ func idCases() []Case {
 			for _, id := range ids {
 				c.put(c.rec(id, "v", time.Hour))
 			}
-			c.ids(c.list(expiry.Query{Limit: 10}), ids...)
+			c.ids(c.list(driver.Query{Limit: 10}), ids...)
 		}),
 		thatLabels("EveryLegalIDIsFoundByItsLabel", "R7 R46", func(c *C) {
 			ids := strangeIDs()
 			for _, id := range ids {
 				c.put(c.labelled(id, "v", "ann", time.Hour))
 			}
-			c.ids(c.list(expiry.Query{Label: "principal", Value: "ann", Limit: 10}), ids...)
+			c.ids(c.list(driver.Query{Label: "principal", Value: "ann", Limit: 10}), ids...)
 		}),
 		thatSweeps("EveryLegalIDIsSwept", "R7 R50", func(c *C) {
 			ids := strangeIDs()
@@ -69,7 +70,7 @@ func idCases() []Case {
 				c.put(c.rec(id, "v", time.Hour))
 			}
 			for _, id := range ids {
-				_, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: id, Mode: expiry.Set, ExpiresAt: c.in(2 * time.Hour)})
+				_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: id, Mode: driver.TouchSet, ExpiresAt: c.in(2 * time.Hour)})
 				c.ok(err, "touch %q", id)
 				c.del(id)
 				c.gone(id)
@@ -192,19 +193,19 @@ func inputCases() []Case {
 			_, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
 			c.ok(err, "create")
 			zero := expiry.AtRevision(model.Revision{})
-			opts := &expiry.WriteOptions{If: zero}
+			opts := &expiry.WriteOptions{IfMatch: zero}
 			_, err = s.Update(c.ctx(), "a", doc{N: 2}, opts)
 			c.is(err, model.ErrInvalid, "update at no revision")
 			_, err = s.Mutate(c.ctx(), "a", func(d *doc) error { d.N++; return nil }, opts)
 			c.is(err, model.ErrInvalid, "mutate at no revision")
-			c.is(s.Delete(c.ctx(), "a", &expiry.DeleteOptions{If: zero}), model.ErrInvalid, "delete at no revision")
+			c.is(s.Delete(c.ctx(), "a", &expiry.DeleteOptions{IfMatch: zero}), model.ErrInvalid, "delete at no revision")
 			var none expiry.Item[doc]
-			_, err = s.Update(c.ctx(), "a", doc{N: 2}, &expiry.WriteOptions{If: none.Version()})
+			_, err = s.Update(c.ctx(), "a", doc{N: 2}, &expiry.WriteOptions{IfMatch: none.Known()})
 			c.is(err, model.ErrInvalid, "update at the version of a zero item")
 			good := expiry.AtRevision(model.NewRevision())
-			_, err = s.Create(c.ctx(), "b", doc{}, &expiry.WriteOptions{If: good})
+			_, err = s.Create(c.ctx(), "b", doc{}, &expiry.WriteOptions{IfMatch: good})
 			c.is(err, model.ErrInvalid, "create at a version")
-			_, err = s.Upsert(c.ctx(), "a", doc{}, &expiry.WriteOptions{If: good})
+			_, err = s.Upsert(c.ctx(), "a", doc{}, &expiry.WriteOptions{IfMatch: good})
 			c.is(err, model.ErrInvalid, "upsert at a version")
 			it, err := s.Get(c.ctx(), "a")
 			c.ok(err, "get")
@@ -244,7 +245,7 @@ func inputCases() []Case {
 				return
 			}
 			c.holds(c.put(c.rec("a", strings.Repeat("x", limit), time.Hour)))
-			_, err := c.write(c.rec("b", strings.Repeat("x", limit+1), time.Hour), model.Absent, model.Record{})
+			_, err := c.write(c.rec("b", strings.Repeat("x", limit+1), time.Hour), driver.IfAbsent, model.Record{})
 			c.is(err, model.ErrTooLarge, "create one byte over the limit")
 			c.gone("b")
 		}),
@@ -277,7 +278,7 @@ func errorCases() []Case {
 			c.is(err, model.ErrExists, "create twice")
 			_, err = s.Update(c.ctx(), "a", doc{N: 1}, nil)
 			c.ok(err, "update")
-			_, err = s.Update(c.ctx(), "a", doc{N: 2}, &expiry.WriteOptions{If: it.Version()})
+			_, err = s.Update(c.ctx(), "a", doc{N: 2}, &expiry.WriteOptions{IfMatch: it.Known()})
 			c.is(err, model.ErrConflict, "update at an old version")
 			_, err = s.Update(c.ctx(), "b", doc{}, nil)
 			c.is(err, model.ErrNotFound, "update of an unknown id")

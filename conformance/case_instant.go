@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -16,7 +17,7 @@ func instantCases() []Case {
 			c.holds(r)
 			next := c.rec("a", "2", 0)
 			next.ExpiresAt = r.ExpiresAt
-			_, err := c.write(next, model.Match, r)
+			_, err := c.write(next, driver.IfMatch, r)
 			c.ok(err, "compare-and-set in the last millisecond")
 			c.holds(next)
 		}),
@@ -49,13 +50,13 @@ func instantCases() []Case {
 		that("IsByTheCallersClock", "R2", func(c *C) {
 			c.put(c.rec("a", "1", time.Minute))
 			fast := c.in(time.Hour)
-			_, err := c.b.Get(c.ctx(), fast, "a")
+			_, err := c.b.Get(c.ctx(), fast, driver.Get{ID: "a"})
 			c.is(err, model.ErrNotFound, "get by a fast clock")
 			c.get("a")
 		}),
 		that("ShortenedByAnUpdateHolds", "R25 R2", func(c *C) {
 			c.put(c.rec("a", "1", time.Hour))
-			_, err := c.write(c.rec("a", "2", time.Second), model.Live, model.Record{})
+			_, err := c.write(c.rec("a", "2", time.Second), driver.IfPresent, model.Record{})
 			c.ok(err, "update")
 			c.advance(time.Second)
 			c.gone("a")
@@ -63,7 +64,7 @@ func instantCases() []Case {
 		that("LengthenedByAnUpdateHolds", "R25 R2", func(c *C) {
 			c.put(c.rec("a", "1", time.Second))
 			r := c.rec("a", "2", time.Hour)
-			_, err := c.write(r, model.Live, model.Record{})
+			_, err := c.write(r, driver.IfPresent, model.Record{})
 			c.ok(err, "update")
 			c.advance(time.Minute)
 			c.holds(r)
@@ -73,9 +74,9 @@ func instantCases() []Case {
 			c.put(c.labelled("b", "1", "ann", time.Hour))
 			c.put(c.labelled("c", "1", "ann", 0))
 			c.advance(time.Minute - time.Millisecond)
-			c.ids(c.list(expiry.Query{}), "a", "b", "c")
+			c.ids(c.list(driver.Query{}), "a", "b", "c")
 			c.advance(time.Millisecond)
-			c.ids(c.list(expiry.Query{}), "b", "c")
+			c.ids(c.list(driver.Query{}), "b", "c")
 			c.ids(c.bearers("ann"), "b", "c")
 		}),
 		that("EveryCallSeesTheRecordInItsLastMillisecond", "R2 R77 R87", func(c *C) {
@@ -86,16 +87,16 @@ func instantCases() []Case {
 			compared, taken := put("compare"), put("delete at")
 			c.advance(time.Minute - time.Millisecond)
 			c.get("get")
-			if out := expiry.GetMany(c.ctx(), c.b, c.now, []string{"get"}); out[0].Err != nil {
+			if out := driver.GetMany(c.ctx(), c.b, c.now, driver.Gets("get")); out[0].Err != nil {
 				c.fail("GetMany: %v", out[0].Err)
 			}
-			_, err := c.write(c.rec("get", "1", time.Hour), model.Absent, model.Record{})
+			_, err := c.write(c.rec("get", "1", time.Hour), driver.IfAbsent, model.Record{})
 			c.is(err, model.ErrExists, "create")
-			c.ids(c.list(expiry.Query{}), "get", "update", "touch", "delete", "upsert", "compare", "delete at")
+			c.ids(c.list(driver.Query{}), "get", "update", "touch", "delete", "upsert", "compare", "delete at")
 			c.ids(c.bearers("ann"), "get", "update", "touch", "delete", "upsert", "compare", "delete at")
 			for _, label := range []string{"", "principal"} {
 				value := map[string]string{"principal": "ann"}[label]
-				n, err := expiry.Count(c.ctx(), c.b, c.now, label, value)
+				n, err := driver.Count(c.ctx(), c.b, c.now, driver.Query{Label: label, Value: value})
 				c.ok(err, "count")
 				if n != 7 {
 					c.fail("counted %d under %q, want 7", n, value)
@@ -104,36 +105,36 @@ func instantCases() []Case {
 			if n := c.sweep(10); n != 0 {
 				c.fail("%d removed by a sweep", n)
 			}
-			_, err = c.write(c.rec("update", "1", time.Hour), model.Live, model.Record{})
+			_, err = c.write(c.rec("update", "1", time.Hour), driver.IfPresent, model.Record{})
 			c.ok(err, "update")
-			_, err = c.write(c.rec("compare", "1", time.Hour), model.Match, compared)
+			_, err = c.write(c.rec("compare", "1", time.Hour), driver.IfMatch, compared)
 			c.ok(err, "compare-and-set")
-			_, err = c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: "touch", Mode: expiry.Extend, ExpiresAt: c.in(time.Hour)})
+			_, err = c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "touch", Mode: driver.TouchExtend, ExpiresAt: c.in(time.Hour)})
 			c.ok(err, "touch")
 			c.del("delete")
-			c.ok(c.b.Delete(c.ctx(), c.now, "delete at", model.Match, taken), "delete at the revision")
+			c.ok(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "delete at", Cond: driver.IfMatch, Known: taken}), "delete at the revision")
 		}),
 		that("NoCallSeesTheRecordFromTheInstantOn", "R2 R4 R14 R77 R87", func(c *C) {
 			old := c.put(c.labelled("a", "0", "ann", time.Minute))
 			c.put(c.labelled("b", "0", "ann", time.Minute))
 			c.advance(time.Minute)
-			if out := expiry.GetMany(c.ctx(), c.b, c.now, []string{"a", "b"}); out[0].Err == nil || out[1].Err == nil {
+			if out := driver.GetMany(c.ctx(), c.b, c.now, driver.Gets("a", "b")); out[0].Err == nil || out[1].Err == nil {
 				c.fail("GetMany found what has expired")
 			}
-			c.ids(c.list(expiry.Query{}))
-			c.ids(c.list(expiry.Query{KeysOnly: true}))
+			c.ids(c.list(driver.Query{}))
+			c.ids(c.list(driver.Query{KeysOnly: true}))
 			c.ids(c.bearers("ann"))
 			for _, label := range []string{"", "principal"} {
 				value := map[string]string{"principal": "ann"}[label]
-				n, err := expiry.Count(c.ctx(), c.b, c.now, label, value)
+				n, err := driver.Count(c.ctx(), c.b, c.now, driver.Query{Label: label, Value: value})
 				c.ok(err, "count")
 				if n != 0 {
 					c.fail("counted %d under %q", n, value)
 				}
 			}
-			update := expiry.BatchOp{Write: &expiry.Write{Record: c.rec("a", "1", time.Hour), Cond: model.Live}}
-			remove := expiry.BatchOp{Delete: &expiry.Delete{ID: "b", Cond: model.Live}}
-			for i, o := range expiry.WriteMany(c.ctx(), c.b, c.now, []expiry.BatchOp{update, remove}) {
+			update := driver.BatchOp{Write: &driver.Write{Record: c.rec("a", "1", time.Hour), Cond: driver.IfPresent}}
+			remove := driver.BatchOp{Delete: &driver.Delete{ID: "b", Cond: driver.IfPresent}}
+			for i, o := range driver.WriteMany(c.ctx(), c.b, c.now, []driver.BatchOp{update, remove}) {
 				c.is(o.Err, model.ErrNotFound, "operation %d of a batch", i)
 			}
 			s := storeOf[any](c, nil)
@@ -141,7 +142,7 @@ func instantCases() []Case {
 			c.is(err, model.ErrNotFound, "mutate")
 			_, err = s.UpdatePartial(c.ctx(), "a", map[string]any{"n": 1}, nil)
 			c.is(err, model.ErrNotFound, "partial update")
-			_, err = s.Update(c.ctx(), "a", 1, &expiry.WriteOptions{If: expiry.AtRevision(old.Rev)})
+			_, err = s.Update(c.ctx(), "a", 1, &expiry.WriteOptions{IfMatch: expiry.AtRevision(old.Revision)})
 			c.is(err, model.ErrNotFound, "update at the revision")
 			n, err := s.DeleteByLabel(c.ctx(), "principal", "ann")
 			c.ok(err, "DeleteByLabel")
@@ -159,16 +160,16 @@ func instantCases() []Case {
 			r := c.put(c.labelled("a", "0", "ann", time.Minute))
 			slow := c.now
 			c.advance(time.Hour)
-			_, err := c.write(c.rec("a", "1", time.Hour), model.Live, model.Record{})
+			_, err := c.write(c.rec("a", "1", time.Hour), driver.IfPresent, model.Record{})
 			c.is(err, model.ErrNotFound, "update by a fast clock")
-			_, err = c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", Mode: expiry.Clear, Prev: r})
+			_, err = c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchClear, Known: r})
 			c.is(err, model.ErrNotFound, "touch by a fast clock")
-			c.is(c.b.Delete(c.ctx(), c.now, "a", model.Match, r), model.ErrNotFound, "delete by a fast clock")
-			c.ids(c.list(expiry.Query{}))
+			c.is(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: r}), model.ErrNotFound, "delete by a fast clock")
+			c.ids(c.list(driver.Query{}))
 			c.ids(c.bearers("ann"))
 			c.now = slow
 			c.holds(r)
-			c.ids(c.list(expiry.Query{}), "a")
+			c.ids(c.list(driver.Query{}), "a")
 			c.ids(c.bearers("ann"), "a")
 		}),
 	)

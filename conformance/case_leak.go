@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -92,21 +93,21 @@ func leakCases() []Case {
 				for i, err := range c.together(4, func(who int) error {
 					id := string(rune('a' + who))
 					r := c.labelled(id, "v", "ann", time.Minute)
-					if _, err := c.write(r, model.Absent, model.Record{}); err != nil {
+					if _, err := c.write(r, driver.IfAbsent, model.Record{}); err != nil {
 						return err
 					}
-					if _, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: id, Mode: expiry.Clear, Prev: r}); err != nil {
+					if _, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: id, Mode: driver.TouchClear, Known: r}); err != nil {
 						return err
 					}
-					if _, err := c.b.Page(c.ctx(), c.now, expiry.Query{Label: "principal", Value: "ann", Limit: 2}); err != nil {
+					if _, err := c.b.Page(c.ctx(), c.now, driver.Query{Label: "principal", Value: "ann", Limit: 2}); err != nil {
 						return err
 					}
-					for _, o := range expiry.GetMany(c.ctx(), c.b, c.now, []string{id}) {
+					for _, o := range driver.GetMany(c.ctx(), c.b, c.now, driver.Gets(id)) {
 						if o.Err != nil {
 							return o.Err
 						}
 					}
-					return c.b.Delete(c.ctx(), c.now, id, model.Live, model.Record{})
+					return c.b.Delete(c.ctx(), c.now, driver.Delete{ID: id, Cond: driver.IfPresent})
 				}) {
 					c.ok(err, "goroutine %d", i)
 				}
@@ -133,7 +134,7 @@ func leakCases() []Case {
 				}
 				ctx, cancel := context.WithCancel(c.ctx())
 				cancel()
-				_, err := c.b.Page(ctx, c.now, expiry.Query{Limit: 1})
+				_, err := c.b.Page(ctx, c.now, driver.Query{Limit: 1})
 				if err == nil {
 					c.fail("a page under a context that had ended")
 				}
@@ -145,7 +146,7 @@ func leakCases() []Case {
 				swept := make(chan struct{}, 1)
 				sweeper, err := expiry.NewSweeper(storeOf[any](c, nil), &expiry.SweeperOptions{
 					Interval: time.Millisecond,
-					OnSwept: func(expiry.Swept, error) {
+					OnSwept: func(driver.Swept, error) {
 						select {
 						case swept <- struct{}{}:
 						default:
@@ -165,7 +166,7 @@ func leakCases() []Case {
 			noLeak(c, func(c *C) {
 				for i := range 3 {
 					c.h.LoseNext(c.TB, c.b)
-					_, err := c.write(c.rec(string(rune('a'+i)), "v", time.Hour), model.Absent, model.Record{})
+					_, err := c.write(c.rec(string(rune('a'+i)), "v", time.Hour), driver.IfAbsent, model.Record{})
 					c.is(err, model.ErrUnknown, "create with a lost answer")
 				}
 				c.ok(c.b.Close(), "close")

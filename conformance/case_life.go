@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -29,17 +30,17 @@ func closeCases() []Case {
 			r := c.put(c.labelled("a", "1", "ann", time.Hour))
 			b := c.second()
 			c.ok(b.Close(), "close")
-			_, get := b.Get(c.ctx(), c.now, "a")
-			_, create := b.Write(c.ctx(), c.now, expiry.Write{Record: c.rec("b", "1", time.Hour), Cond: model.Absent})
-			_, upsert := b.Write(c.ctx(), c.now, expiry.Write{Record: c.rec("a", "2", time.Hour), Cond: model.Always})
-			_, touch := b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", Mode: expiry.Clear})
-			_, page := b.Page(c.ctx(), c.now, expiry.Query{Limit: 1})
-			_, sweep := b.DeleteExpired(c.ctx(), c.now, 1, nil)
-			_, count := expiry.Count(c.ctx(), b, c.now, "", "")
+			_, get := b.Get(c.ctx(), c.now, driver.Get{ID: "a"})
+			_, create := b.Write(c.ctx(), c.now, driver.Write{Record: c.rec("b", "1", time.Hour), Cond: driver.IfAbsent})
+			_, upsert := b.Write(c.ctx(), c.now, driver.Write{Record: c.rec("a", "2", time.Hour), Cond: driver.IfAny})
+			_, touch := b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchClear})
+			_, page := b.Page(c.ctx(), c.now, driver.Query{Limit: 1})
+			_, sweep := b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 1})
+			_, count := driver.Count(c.ctx(), b, c.now, driver.Query{Label: ""})
 			for op, err := range map[string]error{
 				"Get": get, "create": create, "upsert": upsert, "Touch": touch, "Page": page, "DeleteExpired": sweep, "Count": count,
-				"Delete": b.Delete(c.ctx(), c.now, "a", model.Live, model.Record{}),
-				"Ping":   expiry.Ping(c.ctx(), b, c.now),
+				"Delete": b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfPresent}),
+				"Ping":   driver.Ping(c.ctx(), b, c.now),
 			} {
 				c.is(err, model.ErrClosed, "%s after Close", op)
 			}
@@ -69,13 +70,13 @@ func closeCases() []Case {
 				wg.Go(func() {
 					for i := range 50 {
 						id := string(rune('a'+who)) + string(rune('a'+i%10))
-						if _, err := b.Write(c.ctx(), c.now, expiry.Write{Record: c.rec(id, "v", time.Hour), Cond: model.Always}); err != nil {
+						if _, err := b.Write(c.ctx(), c.now, driver.Write{Record: c.rec(id, "v", time.Hour), Cond: driver.IfAny}); err != nil {
 							return
 						}
-						if _, err := b.Page(c.ctx(), c.now, expiry.Query{Limit: 3}); err != nil {
+						if _, err := b.Page(c.ctx(), c.now, driver.Query{Limit: 3}); err != nil {
 							return
 						}
-						if _, err := b.DeleteExpired(c.ctx(), c.now, 3, nil); err != nil {
+						if _, err := b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 3}); err != nil {
 							return
 						}
 					}
@@ -83,7 +84,7 @@ func closeCases() []Case {
 			}
 			c.ok(b.Close(), "close while others work")
 			wg.Wait()
-			_, err := b.Get(c.ctx(), c.now, "a")
+			_, err := b.Get(c.ctx(), c.now, driver.Get{ID: "a"})
 			c.is(err, model.ErrClosed, "get after close")
 		}),
 		that("EndsBatchesAndStorageCallsToo", "R59", func(c *C) {
@@ -91,18 +92,18 @@ func closeCases() []Case {
 			b := c.second()
 			c.ok(b.Close(), "close")
 			for i, o := range append(
-				expiry.GetMany(c.ctx(), b, c.now, []string{"a", "b"}),
-				expiry.WriteMany(c.ctx(), b, c.now, []expiry.BatchOp{writing(c.rec("b", "1", 0), model.Always, model.Record{}), removing("a", model.Live, r)})...,
+				driver.GetMany(c.ctx(), b, c.now, driver.Gets("a", "b")),
+				driver.WriteMany(c.ctx(), b, c.now, []driver.BatchOp{writing(c.rec("b", "1", 0), driver.IfAny, model.Record{}), removing("a", driver.IfPresent, r)})...,
 			) {
 				c.is(o.Err, model.ErrClosed, "outcome %d after Close", i)
 			}
-			if m, ok := b.(expiry.StorageManager); ok {
+			if m, ok := b.(driver.StorageManager); ok {
 				c.is(m.CreateStorage(c.ctx()), model.ErrClosed, "CreateStorage after Close")
 				c.is(m.DeleteStorage(c.ctx()), model.ErrClosed, "DeleteStorage after Close")
 			}
-			_, page := b.Page(c.ctx(), c.now, expiry.Query{Label: "principal", Value: "ann", Limit: 1})
+			_, page := b.Page(c.ctx(), c.now, driver.Query{Label: "principal", Value: "ann", Limit: 1})
 			c.is(page, model.ErrClosed, "page by label after Close")
-			_, err := b.DeleteExpired(c.ctx(), c.now, 1, func(model.Record) error { c.fail("announced after Close"); return nil })
+			_, err := b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 1, OnExpire: func(model.Record) error { c.fail("announced after Close"); return nil }})
 			c.is(err, model.ErrClosed, "announcing sweep after Close")
 			c.holds(r)
 			c.gone("b")
@@ -115,7 +116,7 @@ func closeCases() []Case {
 			ctx, cancel := context.WithCancel(c.ctx())
 			sweeper, err := expiry.NewSweeper(storeOn[any](c, b, nil), &expiry.SweeperOptions{
 				Interval: time.Millisecond,
-				OnSwept: func(_ expiry.Swept, err error) {
+				OnSwept: func(_ driver.Swept, err error) {
 					select {
 					case swept <- err:
 					case <-ctx.Done():
@@ -156,27 +157,27 @@ func storageCases() []Case {
 		that("CreatedAgainKeepsItsRecords", "R85", func(c *C) {
 			r := c.put(c.labelled("a", "1", "ann", time.Hour))
 			for range 2 {
-				c.ok(expiry.CreateStorage(c.ctx(), c.b), "CreateStorage")
+				c.ok(driver.CreateStorage(c.ctx(), c.b), "CreateStorage")
 			}
 			c.holds(r)
 			c.ids(c.bearers("ann"), "a")
 		}),
 		that("DeletedIsEmpty", "R86", func(c *C) {
-			if _, ok := c.b.(expiry.StorageManager); !ok {
+			if _, ok := c.b.(driver.StorageManager); !ok {
 				// Nothing is made, so nothing is deleted: the call does nothing.
 				r := c.put(c.rec("a", "1", time.Hour))
-				c.ok(expiry.DeleteStorage(c.ctx(), c.b), "DeleteStorage")
+				c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage")
 				c.holds(r)
 				return
 			}
 			for i := range 40 {
 				c.put(c.labelled(string(rune('a'+i)), "1", "ann", time.Hour))
 			}
-			c.ok(expiry.DeleteStorage(c.ctx(), c.b), "DeleteStorage")
-			c.ok(expiry.DeleteStorage(c.ctx(), c.b), "DeleteStorage again")
-			c.ok(expiry.CreateStorage(c.ctx(), c.b), "CreateStorage")
+			c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage")
+			c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage again")
+			c.ok(driver.CreateStorage(c.ctx(), c.b), "CreateStorage")
 			c.gone("a")
-			c.ids(c.list(expiry.Query{}))
+			c.ids(c.list(driver.Query{}))
 			c.ids(c.bearers("ann"))
 			r := c.put(c.labelled("a", "2", "ann", time.Hour))
 			c.holds(r)
@@ -188,25 +189,25 @@ func storageCases() []Case {
 		}),
 		that("MadeAnewKnowsNoOldRevision", "R66 R86", func(c *C) {
 			old := c.put(c.rec("a", "1", time.Hour))
-			c.ok(expiry.DeleteStorage(c.ctx(), c.b), "DeleteStorage")
-			c.ok(expiry.CreateStorage(c.ctx(), c.b), "CreateStorage")
-			_, err := c.write(c.rec("a", "1", time.Hour), model.Always, model.Record{})
+			c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage")
+			c.ok(driver.CreateStorage(c.ctx(), c.b), "CreateStorage")
+			_, err := c.write(c.rec("a", "1", time.Hour), driver.IfAny, model.Record{})
 			c.ok(err, "upsert")
-			_, err = c.write(c.rec("a", "2", time.Hour), model.Match, old)
+			_, err = c.write(c.rec("a", "2", time.Hour), driver.IfMatch, old)
 			c.is(err, model.ErrConflict, "compare-and-set at a revision from before")
-			c.is(c.b.Delete(c.ctx(), c.now, "a", model.Match, old), model.ErrConflict, "delete at a revision from before")
+			c.is(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: old}), model.ErrConflict, "delete at a revision from before")
 		}),
 		that("DeletedLeavesANeighbours", "R86 R6", func(c *C) {
 			neighbour := c.node(c.name + "-b")
 			r := c.rec("a", "1", time.Hour)
 			r.Labels = map[string]string{"principal": "ann"}
-			_, err := neighbour.Write(c.ctx(), c.now, expiry.Write{Record: r.Clone(), Cond: model.Absent})
+			_, err := neighbour.Write(c.ctx(), c.now, driver.Write{Record: r.Clone(), Cond: driver.IfAbsent})
 			c.ok(err, "create in the neighbour")
 			c.put(c.rec("a", "mine", time.Hour))
-			c.ok(expiry.DeleteStorage(c.ctx(), c.b), "DeleteStorage")
+			c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage")
 			got := c.getFrom(neighbour, "a")
 			c.sameHead(got, r)
-			p, err := neighbour.Page(c.ctx(), c.now, expiry.Query{Label: "principal", Value: "ann", Limit: 5})
+			p, err := neighbour.Page(c.ctx(), c.now, driver.Query{Label: "principal", Value: "ann", Limit: 5})
 			c.ok(err, "page of the neighbour")
 			if len(p.Records) != 1 {
 				c.fail("the neighbour lists %d records, want 1", len(p.Records))
@@ -216,18 +217,18 @@ func storageCases() []Case {
 			// Names of which one is the beginning of the other.
 			other := c.node(c.name + "1")
 			c.put(c.labelled("a", "1", "ann", time.Minute))
-			_, err := other.Get(c.ctx(), c.now, "a")
+			_, err := other.Get(c.ctx(), c.now, driver.Get{ID: "a"})
 			c.is(err, model.ErrNotFound, "get from the other store")
-			_, err = other.Write(c.ctx(), c.now, expiry.Write{Record: c.rec("1a", "2", time.Minute), Cond: model.Absent})
+			_, err = other.Write(c.ctx(), c.now, driver.Write{Record: c.rec("1a", "2", time.Minute), Cond: driver.IfAbsent})
 			c.ok(err, "create in the other store")
-			c.ids(c.list(expiry.Query{}), "a")
-			p, err := other.Page(c.ctx(), c.now, expiry.Query{Label: "principal", Value: "ann", Limit: 5})
+			c.ids(c.list(driver.Query{}), "a")
+			p, err := other.Page(c.ctx(), c.now, driver.Query{Label: "principal", Value: "ann", Limit: 5})
 			c.ok(err, "page of the other store")
 			if len(p.Records) != 0 {
 				c.fail("the other store lists %d of this one's", len(p.Records))
 			}
 			c.advance(time.Minute)
-			s, err := other.DeleteExpired(c.ctx(), c.now, 10, nil)
+			s, err := other.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 10})
 			c.ok(err, "sweep of the other store")
 			if s.Removed != 1 {
 				c.fail("the other store's sweep removed %d, want its own 1", s.Removed)
@@ -237,19 +238,19 @@ func storageCases() []Case {
 			}
 		}),
 		that("DeletedOnOneNodeIsEmptyOnTheOther", "R86 R1", func(c *C) {
-			if _, ok := c.b.(expiry.StorageManager); !ok {
-				c.ok(expiry.DeleteStorage(c.ctx(), c.b), "DeleteStorage where nothing is made")
+			if _, ok := c.b.(driver.StorageManager); !ok {
+				c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage where nothing is made")
 				return
 			}
 			other := c.second()
 			c.put(c.labelled("a", "1", "ann", time.Hour))
 			c.getFrom(other, "a")
-			c.ok(expiry.DeleteStorage(c.ctx(), c.b), "DeleteStorage")
-			c.ok(expiry.CreateStorage(c.ctx(), c.b), "CreateStorage")
-			_, err := other.Get(c.ctx(), c.now, "a")
+			c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage")
+			c.ok(driver.CreateStorage(c.ctx(), c.b), "CreateStorage")
+			_, err := other.Get(c.ctx(), c.now, driver.Get{ID: "a"})
 			c.is(err, model.ErrNotFound, "get on the other node")
 			r := c.labelled("a", "2", "bob", time.Hour)
-			_, err = other.Write(c.ctx(), c.now, expiry.Write{Record: r.Clone(), Cond: model.Absent})
+			_, err = other.Write(c.ctx(), c.now, driver.Write{Record: r.Clone(), Cond: driver.IfAbsent})
 			c.ok(err, "create on the other node")
 			c.holds(r)
 			c.ids(c.bearers("ann"))
@@ -260,11 +261,11 @@ func storageCases() []Case {
 			// of many creates, listings by label, sweeps.
 			c.put(c.labelled("a", "1", "ann", time.Hour))
 			for range 2 {
-				c.ok(expiry.DeleteStorage(c.ctx(), c.b), "DeleteStorage")
-				c.ok(expiry.CreateStorage(c.ctx(), c.b), "CreateStorage")
+				c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage")
+				c.ok(driver.CreateStorage(c.ctx(), c.b), "CreateStorage")
 			}
 			wins := c.race(16, func(int) error {
-				_, err := c.write(c.labelled("b", "2", "ann", time.Minute), model.Absent, model.Record{})
+				_, err := c.write(c.labelled("b", "2", "ann", time.Minute), driver.IfAbsent, model.Record{})
 				return err
 			}, model.ErrExists)
 			if wins != 1 {
@@ -281,8 +282,8 @@ func storageCases() []Case {
 		that("DeletedBesideEveryCallEndsUsable", "R86 R62", func(c *C) {
 			// What a call finds that meets a storage under way is not said, but
 			// its error has a kind; and what is made anew afterwards is empty.
-			if _, ok := c.b.(expiry.StorageManager); !ok {
-				c.ok(expiry.DeleteStorage(c.ctx(), c.b), "DeleteStorage where nothing is made")
+			if _, ok := c.b.(driver.StorageManager); !ok {
+				c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage where nothing is made")
 				return
 			}
 			other := c.second()
@@ -293,20 +294,20 @@ func storageCases() []Case {
 					switch who {
 					case 0:
 						if i%5 == 0 {
-							err = errors.Join(expiry.DeleteStorage(c.ctx(), other), expiry.CreateStorage(c.ctx(), other))
+							err = errors.Join(driver.DeleteStorage(c.ctx(), other), driver.CreateStorage(c.ctx(), other))
 						}
 					case 1:
-						_, err = c.write(c.labelled(id, "v", "ann", time.Hour), model.Always, model.Record{})
+						_, err = c.write(c.labelled(id, "v", "ann", time.Hour), driver.IfAny, model.Record{})
 					case 2:
-						_, err = c.b.Get(c.ctx(), c.now, id)
+						_, err = c.b.Get(c.ctx(), c.now, driver.Get{ID: id})
 					case 3:
-						_, err = c.b.Page(c.ctx(), c.now, expiry.Query{Label: "principal", Value: "ann", Limit: 3})
+						_, err = c.b.Page(c.ctx(), c.now, driver.Query{Label: "principal", Value: "ann", Limit: 3})
 					case 4:
-						_, err = c.b.DeleteExpired(c.ctx(), c.now, 5, nil)
+						_, err = c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 5})
 					case 5:
-						_, err = expiry.Count(c.ctx(), c.b, c.now, "", "")
+						_, err = driver.Count(c.ctx(), c.b, c.now, driver.Query{Label: ""})
 					}
-					if err != nil && model.KindOf(err) == nil {
+					if err != nil && model.Kind(err) == nil {
 						return err
 					}
 				}
@@ -314,14 +315,14 @@ func storageCases() []Case {
 			}) {
 				c.ok(err, "goroutine %d", i)
 			}
-			c.ok(expiry.DeleteStorage(c.ctx(), c.b), "DeleteStorage")
-			c.ok(expiry.CreateStorage(c.ctx(), c.b), "CreateStorage")
-			c.ids(c.list(expiry.Query{}))
+			c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage")
+			c.ok(driver.CreateStorage(c.ctx(), c.b), "CreateStorage")
+			c.ids(c.list(driver.Query{}))
 			c.ids(c.bearers("ann"))
 			r := c.put(c.labelled("id1", "2", "ann", time.Hour))
 			c.holds(r)
 			c.ids(c.bearers("ann"), "id1")
 		}),
-		that("AnswersAPing", "R57", func(c *C) { c.ok(expiry.Ping(c.ctx(), c.b, c.now), "ping") }),
+		that("AnswersAPing", "R57", func(c *C) { c.ok(driver.Ping(c.ctx(), c.b, c.now), "ping") }),
 	)
 }

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -26,7 +26,7 @@ func (c *C) fill(n int, principal string, life time.Duration) []string {
 
 func pageCases() []Case {
 	return group("Page",
-		thatPages("OfAnEmptyStoreIsEmpty", "R43", func(c *C) { c.ids(c.list(expiry.Query{})) }),
+		thatPages("OfAnEmptyStoreIsEmpty", "R43", func(c *C) { c.ids(c.list(driver.Query{})) }),
 		thatPages("ListsEveryLiveRecordWhole", "R42 R13", func(c *C) {
 			want := map[string]model.Record{}
 			for i := range 30 {
@@ -36,7 +36,7 @@ func pageCases() []Case {
 				}
 				want[r.ID] = c.put(r)
 			}
-			got := c.list(expiry.Query{})
+			got := c.list(driver.Query{})
 			for id, w := range want {
 				g, ok := got[id]
 				if !ok {
@@ -54,7 +54,7 @@ func pageCases() []Case {
 		thatPages("KeepsToTheLimit", "R43", func(c *C) {
 			ids := c.fill(25, "", time.Hour)
 			for _, limit := range []int{1, 2, 3, 24, 25, 26, 1000} {
-				c.ids(c.list(expiry.Query{Limit: limit}), ids...)
+				c.ids(c.list(driver.Query{Limit: limit}), ids...)
 			}
 		}),
 		thatPages("GoesPastEveryServersPage", "R42 R43", func(c *C) {
@@ -64,7 +64,7 @@ func pageCases() []Case {
 			}
 			errs := c.together(16, func(who int) error {
 				for i := who; i < len(ids); i += 16 {
-					if _, err := c.write(c.rec(ids[i], "v", time.Hour), model.Absent, model.Record{}); err != nil {
+					if _, err := c.write(c.rec(ids[i], "v", time.Hour), driver.IfAbsent, model.Record{}); err != nil {
 						return err
 					}
 				}
@@ -73,13 +73,13 @@ func pageCases() []Case {
 			for _, err := range errs {
 				c.ok(err, "create")
 			}
-			c.ids(c.list(expiry.Query{Limit: 1000, KeysOnly: true}), ids...)
-			c.ids(c.list(expiry.Query{Limit: 333}), ids...)
+			c.ids(c.list(driver.Query{Limit: 1000, KeysOnly: true}), ids...)
+			c.ids(c.list(driver.Query{Limit: 333}), ids...)
 		}),
 		thatPages("InTheSameOrderEachTime", "R42 R44", func(c *C) {
 			c.fill(20, "", time.Hour)
 			order := func() string {
-				s, q := "", expiry.Query{Limit: 6}
+				s, q := "", driver.Query{Limit: 6}
 				for {
 					p, err := c.b.Page(c.ctx(), c.now, q)
 					c.ok(err, "page")
@@ -93,9 +93,9 @@ func pageCases() []Case {
 			}
 			before := order()
 			for i := range 20 {
-				_, err := c.write(c.rec(fmt.Sprintf("r%04d", i), "new", 2*time.Hour), model.Live, model.Record{})
+				_, err := c.write(c.rec(fmt.Sprintf("r%04d", i), "new", 2*time.Hour), driver.IfPresent, model.Record{})
 				c.ok(err, "update")
-				_, err = c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: fmt.Sprintf("r%04d", i), Mode: expiry.Set, ExpiresAt: c.in(time.Duration(20-i) * time.Hour)})
+				_, err = c.b.Touch(c.ctx(), c.now, driver.Touch{ID: fmt.Sprintf("r%04d", i), Mode: driver.TouchSet, ExpiresAt: c.in(time.Duration(20-i) * time.Hour)})
 				c.ok(err, "touch")
 			}
 			if after := order(); after != before {
@@ -105,7 +105,7 @@ func pageCases() []Case {
 		thatPages("ShowsWhatLivesThroughoutExactlyOnceWhileOthersWrite", "R42", func(c *C) {
 			ids := c.fill(60, "", time.Hour)
 			seen := map[string]int{}
-			q := expiry.Query{Limit: 7}
+			q := driver.Query{Limit: 7}
 			for page := 0; ; page++ {
 				p, err := c.b.Page(c.ctx(), c.now, q)
 				c.ok(err, "page")
@@ -118,7 +118,7 @@ func pageCases() []Case {
 					c.put(c.rec(fmt.Sprintf("r%04d-%d-%d", (page*13+i*17)%60, page, i), "new", time.Hour))
 				}
 				id := ids[(page*11)%50]
-				_, err = c.write(c.rec(id, "changed", 2*time.Hour), model.Live, model.Record{})
+				_, err = c.write(c.rec(id, "changed", 2*time.Hour), driver.IfPresent, model.Record{})
 				c.ok(err, "update")
 				if page < 10 {
 					c.del(ids[50+page])
@@ -138,14 +138,14 @@ func pageCases() []Case {
 		}),
 		thatPages("GoesOnWhereTheLastRecordWasDeleted", "R44 R42", func(c *C) {
 			ids := c.fill(12, "", time.Hour)
-			p, err := c.b.Page(c.ctx(), c.now, expiry.Query{Limit: 5})
+			p, err := c.b.Page(c.ctx(), c.now, driver.Query{Limit: 5})
 			c.ok(err, "page")
 			seen := map[string]bool{}
 			for _, r := range p.Records {
 				seen[r.ID] = true
 				c.del(r.ID)
 			}
-			for q := (expiry.Query{Limit: 5, After: p.Next}); q.After != ""; {
+			for q := (driver.Query{Limit: 5, After: p.Next}); q.After != ""; {
 				p, err = c.b.Page(c.ctx(), c.now, q)
 				c.ok(err, "page after the deletes")
 				for _, r := range p.Records {
@@ -162,12 +162,12 @@ func pageCases() []Case {
 		}),
 		thatPages("TokenIsGoodOnAnotherNode", "R44", func(c *C) {
 			ids := c.fill(12, "", time.Hour)
-			p, err := c.b.Page(c.ctx(), c.now, expiry.Query{Limit: 5})
+			p, err := c.b.Page(c.ctx(), c.now, driver.Query{Limit: 5})
 			c.ok(err, "page")
 			n := len(p.Records)
 			other := c.second()
 			for next := p.Next; next != ""; next = p.Next {
-				p, err = other.Page(c.ctx(), c.now, expiry.Query{Limit: 5, After: next})
+				p, err = other.Page(c.ctx(), c.now, driver.Query{Limit: 5, After: next})
 				c.ok(err, "page on another node")
 				n += len(p.Records)
 			}
@@ -177,15 +177,15 @@ func pageCases() []Case {
 		}),
 		thatPages("TokenIsGoodTwice", "R44", func(c *C) {
 			c.fill(12, "", time.Hour)
-			p, err := c.b.Page(c.ctx(), c.now, expiry.Query{Limit: 5})
+			p, err := c.b.Page(c.ctx(), c.now, driver.Query{Limit: 5})
 			c.ok(err, "page")
 			for p.Next != "" && len(p.Records) == 0 {
-				p, err = c.b.Page(c.ctx(), c.now, expiry.Query{Limit: 5, After: p.Next})
+				p, err = c.b.Page(c.ctx(), c.now, driver.Query{Limit: 5, After: p.Next})
 				c.ok(err, "page")
 			}
-			var first expiry.Page
+			var first driver.Page
 			for i := range 2 {
-				again, err := c.b.Page(c.ctx(), c.now, expiry.Query{Limit: 5, After: p.Next})
+				again, err := c.b.Page(c.ctx(), c.now, driver.Query{Limit: 5, After: p.Next})
 				c.ok(err, "page")
 				if i == 0 {
 					first = again
@@ -199,13 +199,13 @@ func pageCases() []Case {
 		thatPages("WithAForeignTokenIsInvalid", "R45", func(c *C) {
 			c.fill(3, "", time.Hour)
 			for _, token := range []string{"x", "nonsense", "!!!", "AAAA", "eyJhIjoxfQ==", "../../etc/passwd", "\x00", "-1", "é"} {
-				_, err := c.b.Page(c.ctx(), c.now, expiry.Query{Limit: 5, After: token})
+				_, err := c.b.Page(c.ctx(), c.now, driver.Query{Limit: 5, After: token})
 				c.is(err, model.ErrInvalid, "page after %q", token)
 			}
 		}),
 		thatPages("OfKeysOnlyLeavesOutTheValues", "R48", func(c *C) {
 			r := c.put(c.labelled("a", "value", "ann", time.Hour))
-			got := c.list(expiry.Query{KeysOnly: true})["a"]
+			got := c.list(driver.Query{KeysOnly: true})["a"]
 			c.sameHead(got, r)
 			if got.Value != nil {
 				c.fail("a value was listed: %q", got.Value)
@@ -213,8 +213,8 @@ func pageCases() []Case {
 		}),
 		thatPages("OfKeysOnlyIsEnoughToDeleteAtTheRevision", "R48 R39", func(c *C) {
 			c.put(c.labelled("a", "value", "ann", time.Hour))
-			got := c.list(expiry.Query{KeysOnly: true})["a"]
-			c.ok(c.b.Delete(c.ctx(), c.now, "a", model.Match, got), "delete at the listed revision")
+			got := c.list(driver.Query{KeysOnly: true})["a"]
+			c.ok(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: got}), "delete at the listed revision")
 			c.gone("a")
 		}),
 		thatPages("SkipsExpiredRecords", "R2 R43", func(c *C) {
@@ -226,7 +226,7 @@ func pageCases() []Case {
 				c.put(c.rec(fmt.Sprint("id", i), "v", life))
 			}
 			c.advance(time.Minute)
-			if got := c.list(expiry.Query{Limit: 3}); len(got) != 20 {
+			if got := c.list(driver.Query{Limit: 3}); len(got) != 20 {
 				c.fail("%d records listed, want 20", len(got))
 			}
 		}),
@@ -249,7 +249,7 @@ func labelCases() []Case {
 			for i := range 20 {
 				id := fmt.Sprint("id", i)
 				c.put(c.labelled(id, "1", "ann", time.Hour))
-				p, err := other.Page(c.ctx(), c.now, expiry.Query{Label: "principal", Value: "ann", Limit: 1000})
+				p, err := other.Page(c.ctx(), c.now, driver.Query{Label: "principal", Value: "ann", Limit: 1000})
 				c.ok(err, "page on another node")
 				if len(p.Records) != i+1 {
 					c.fail("%d records listed on another node right after the %dth create", len(p.Records), i+1)
@@ -268,27 +268,27 @@ func labelCases() []Case {
 		thatLabels("MovesWithItsRecord", "R46 R25", func(c *C) {
 			c.put(c.labelled("a", "1", "v0", time.Hour))
 			for i := 1; i < 6; i++ {
-				_, err := c.write(c.labelled("a", "1", fmt.Sprint("v", i), time.Hour), model.Live, model.Record{})
+				_, err := c.write(c.labelled("a", "1", fmt.Sprint("v", i), time.Hour), driver.IfPresent, model.Record{})
 				c.ok(err, "update")
 				c.ids(c.bearers(fmt.Sprint("v", i-1)))
 				c.ids(c.bearers(fmt.Sprint("v", i)), "a")
 			}
-			_, err := c.write(c.labelled("a", "1", "v0", time.Hour), model.Live, model.Record{})
+			_, err := c.write(c.labelled("a", "1", "v0", time.Hour), driver.IfPresent, model.Record{})
 			c.ok(err, "update back to the first value")
 			c.ids(c.bearers("v0"), "a")
 		}),
 		thatLabels("ComesAndGoesWithUpdates", "R46 R25", func(c *C) {
 			c.put(c.rec("a", "1", time.Hour))
-			_, err := c.write(c.labelled("a", "2", "ann", time.Hour), model.Live, model.Record{})
+			_, err := c.write(c.labelled("a", "2", "ann", time.Hour), driver.IfPresent, model.Record{})
 			c.ok(err, "update")
 			c.ids(c.bearers("ann"), "a")
-			_, err = c.write(c.rec("a", "3", time.Hour), model.Live, model.Record{})
+			_, err = c.write(c.rec("a", "3", time.Hour), driver.IfPresent, model.Record{})
 			c.ok(err, "update")
 			c.ids(c.bearers("ann"))
 		}),
 		thatLabels("StaysThroughATouch", "R46 R34", func(c *C) {
 			r := c.put(c.labelled("a", "1", "ann", time.Minute))
-			c.touch(r, expiry.Extend, c.in(48*time.Hour), c.in(48*time.Hour))
+			c.touch(r, driver.TouchExtend, c.in(48*time.Hour), c.in(48*time.Hour))
 			c.advance(24 * time.Hour)
 			c.ids(c.bearers("ann"), "a")
 		}),
@@ -304,7 +304,7 @@ func labelCases() []Case {
 			ids := c.fill(50, "ann", time.Hour)
 			c.put(c.labelled("stranger", "1", "bob", time.Hour))
 			for _, limit := range []int{1, 7, 49, 50, 51} {
-				c.ids(c.list(expiry.Query{Label: "principal", Value: "ann", Limit: limit}), ids...)
+				c.ids(c.list(driver.Query{Label: "principal", Value: "ann", Limit: limit}), ids...)
 			}
 		}),
 		thatLabels("ValuesAreExact", "R46", func(c *C) {
@@ -330,7 +330,7 @@ func labelCases() []Case {
 			c.ids(c.bearers("ab"), "c")
 		}),
 		thatLabels("UndeclaredIsInvalid", "R47", func(c *C) {
-			_, err := c.b.Page(c.ctx(), c.now, expiry.Query{Label: "undeclared", Value: "x", Limit: 1})
+			_, err := c.b.Page(c.ctx(), c.now, driver.Query{Label: "undeclared", Value: "x", Limit: 1})
 			c.is(err, model.ErrInvalid, "page by an undeclared label")
 		}),
 		thatLabels("ExpiredBearersAreNotListed", "R46 R2", func(c *C) {
@@ -344,7 +344,7 @@ func labelCases() []Case {
 			for i, err := range c.together(16, func(who int) error {
 				for i := range 8 {
 					r := c.labelled(fmt.Sprintf("r%04d", (who+i)%8), "v", fmt.Sprint("p", (who*i)%3), time.Hour)
-					if _, err := c.write(r, model.Live, model.Record{}); err != nil {
+					if _, err := c.write(r, driver.IfPresent, model.Record{}); err != nil {
 						return err
 					}
 				}
@@ -368,7 +368,7 @@ func labelCases() []Case {
 func countCases() []Case {
 	count := func(c *C, label, value string, want int) {
 		c.Helper()
-		n, err := expiry.Count(c.ctx(), c.b, c.now, label, value)
+		n, err := driver.Count(c.ctx(), c.b, c.now, driver.Query{Label: label, Value: value})
 		c.ok(err, "count")
 		if n != want {
 			c.fail("counted %d of %q, want %d", n, value, want)
@@ -402,11 +402,11 @@ func countCases() []Case {
 		thatLabels("FollowsEveryWrite", "R77 R46", func(c *C) {
 			c.put(c.labelled("a", "1", "ann", time.Hour))
 			count(c, "principal", "ann", 1)
-			_, err := c.write(c.labelled("a", "2", "bob", time.Hour), model.Live, model.Record{})
+			_, err := c.write(c.labelled("a", "2", "bob", time.Hour), driver.IfPresent, model.Record{})
 			c.ok(err, "update")
 			count(c, "principal", "ann", 0)
 			count(c, "principal", "bob", 1)
-			_, err = c.write(c.labelled("a", "3", "ann", time.Hour), model.Always, model.Record{})
+			_, err = c.write(c.labelled("a", "3", "ann", time.Hour), driver.IfAny, model.Record{})
 			c.ok(err, "upsert")
 			count(c, "principal", "ann", 1)
 			c.del("a")
@@ -416,13 +416,13 @@ func countCases() []Case {
 		thatLabels("OverAnExpiredRecordMadeAnew", "R77 R17", func(c *C) {
 			c.put(c.labelled("a", "1", "ann", time.Minute))
 			c.advance(time.Minute)
-			_, err := c.write(c.labelled("a", "2", "ann", time.Hour), model.Absent, model.Record{})
+			_, err := c.write(c.labelled("a", "2", "ann", time.Hour), driver.IfAbsent, model.Record{})
 			c.ok(err, "create over an expired record")
 			count(c, "principal", "ann", 1)
 			count(c, "", "", 1)
 		}),
 		thatLabels("OfAnUndeclaredLabelIsInvalid", "R47", func(c *C) {
-			_, err := expiry.Count(c.ctx(), c.b, c.now, "undeclared", "x")
+			_, err := driver.Count(c.ctx(), c.b, c.now, driver.Query{Label: "undeclared", Value: "x"})
 			c.is(err, model.ErrInvalid, "count by an undeclared label")
 		}),
 	)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -15,24 +16,24 @@ func lostCases() []Case {
 			old := c.put(c.rec("a", "1", time.Hour))
 			lose := func() { c.Helper(); c.h.LoseNext(c.TB, c.b) }
 			lose()
-			_, err := c.write(c.rec("b", "1", time.Hour), model.Absent, model.Record{})
+			_, err := c.write(c.rec("b", "1", time.Hour), driver.IfAbsent, model.Record{})
 			c.is(err, model.ErrUnknown, "create")
 			lose()
-			_, err = c.write(c.rec("a", "2", time.Hour), model.Match, old)
+			_, err = c.write(c.rec("a", "2", time.Hour), driver.IfMatch, old)
 			c.is(err, model.ErrUnknown, "compare-and-set")
 			lose()
-			_, err = c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", Mode: expiry.Set, ExpiresAt: c.in(2 * time.Hour)})
+			_, err = c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchSet, ExpiresAt: c.in(2 * time.Hour)})
 			c.is(err, model.ErrUnknown, "touch")
 			lose()
-			c.is(c.b.Delete(c.ctx(), c.now, "a", model.Live, model.Record{}), model.ErrUnknown, "delete")
+			c.is(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfPresent}), model.ErrUnknown, "delete")
 		}),
 		thatLoses("CreateIsRecognised", "R67 R12", func(c *C) {
 			s := storeOf[doc](c, nil)
 			c.h.LoseNext(c.TB, c.b)
 			it, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
 			c.ok(err, "create with a lost answer")
-			if got := c.get("a"); got.Rev != it.Revision {
-				c.fail("revision %v is stored, %v was answered", got.Rev, it.Revision)
+			if got := c.get("a"); got.Revision != it.Revision {
+				c.fail("revision %v is stored, %v was answered", got.Revision, it.Revision)
 			}
 		}),
 		thatLoses("UpdateIsRecognised", "R67 R12", func(c *C) {
@@ -42,8 +43,8 @@ func lostCases() []Case {
 			c.h.LoseNext(c.TB, c.b)
 			it, err := s.Update(c.ctx(), "a", doc{N: 2}, nil)
 			c.ok(err, "update with a lost answer")
-			if got := c.get("a"); got.Rev != it.Revision {
-				c.fail("revision %v is stored, %v was answered", got.Rev, it.Revision)
+			if got := c.get("a"); got.Revision != it.Revision {
+				c.fail("revision %v is stored, %v was answered", got.Revision, it.Revision)
 			}
 		}),
 		thatLoses("CompareAndSetIsRecognised", "R67 R12", func(c *C) {
@@ -51,10 +52,10 @@ func lostCases() []Case {
 			it, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
 			c.ok(err, "create")
 			c.h.LoseNext(c.TB, c.b)
-			it, err = s.Update(c.ctx(), "a", doc{N: 2}, &expiry.WriteOptions{If: it.Version()})
+			it, err = s.Update(c.ctx(), "a", doc{N: 2}, &expiry.WriteOptions{IfMatch: it.Known()})
 			c.ok(err, "compare-and-set with a lost answer")
-			if got := c.get("a"); got.Rev != it.Revision {
-				c.fail("revision %v is stored, %v was answered", got.Rev, it.Revision)
+			if got := c.get("a"); got.Revision != it.Revision {
+				c.fail("revision %v is stored, %v was answered", got.Revision, it.Revision)
 			}
 		}),
 		thatLoses("TouchIsRecognised", "R67", func(c *C) {
@@ -107,7 +108,7 @@ func lostCases() []Case {
 				w := everyWrite(c, r)[k]
 				c.h.LoseNext(c.TB, c.b)
 				c.is(w.do(c.ctx(), c.b), model.ErrUnknown, "%s with a lost answer", w.name)
-				if w.after.Rev.IsZero() {
+				if w.after.Revision.IsZero() {
 					c.gone(w.after.ID)
 					continue
 				}
@@ -119,21 +120,21 @@ func lostCases() []Case {
 			// the write: then the condition's own error is the truth.
 			cur := c.put(c.rec("a", "1", time.Hour))
 			other := cur
-			other.Rev = model.NewRevision()
+			other.Revision = model.NewRevision()
 			for what, f := range map[string]struct {
 				truth error
 				do    func() error
 			}{
 				"create over a live record": {model.ErrExists, func() error {
-					_, err := c.write(c.rec("a", "2", time.Hour), model.Absent, model.Record{})
+					_, err := c.write(c.rec("a", "2", time.Hour), driver.IfAbsent, model.Record{})
 					return err
 				}},
 				"compare-and-set at another revision": {model.ErrConflict, func() error {
-					_, err := c.write(c.rec("a", "2", time.Hour), model.Match, other)
+					_, err := c.write(c.rec("a", "2", time.Hour), driver.IfMatch, other)
 					return err
 				}},
 				"delete at another revision": {model.ErrConflict, func() error {
-					return c.b.Delete(c.ctx(), c.now, "a", model.Match, other)
+					return c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: other})
 				}},
 			} {
 				c.h.LoseNext(c.TB, c.b)
@@ -157,20 +158,20 @@ func lostCases() []Case {
 				return err == nil
 			}
 			lose()
-			if got, err := c.b.Get(c.ctx(), c.now, "a"); lawful(err, "get") {
+			if got, err := c.b.Get(c.ctx(), c.now, driver.Get{ID: "a"}); lawful(err, "get") {
 				c.sameHead(got, r)
 			}
 			lose()
-			if out := expiry.GetMany(c.ctx(), c.b, c.now, []string{"a"}); lawful(out[0].Err, "GetMany") {
+			if out := driver.GetMany(c.ctx(), c.b, c.now, driver.Gets("a")); lawful(out[0].Err, "GetMany") {
 				c.sameHead(out[0].Record, r)
 			}
-			for _, q := range []expiry.Query{{Limit: 5}, {Label: "principal", Value: "ann", Limit: 5}} {
+			for _, q := range []driver.Query{{Limit: 5}, {Label: "principal", Value: "ann", Limit: 5}} {
 				lose()
 				if p, err := c.b.Page(c.ctx(), c.now, q); lawful(err, "page") && len(p.Records) == 0 && p.Next == "" {
 					c.fail("a listing whose answer was lost is empty")
 				}
 				lose()
-				if n, err := expiry.Count(c.ctx(), c.b, c.now, q.Label, q.Value); lawful(err, "count") && n != 1 {
+				if n, err := driver.Count(c.ctx(), c.b, c.now, driver.Query{Label: q.Label, Value: q.Value}); lawful(err, "count") && n != 1 {
 					c.fail("a count whose answer was lost is %d", n)
 				}
 			}
@@ -179,11 +180,11 @@ func lostCases() []Case {
 			c.put(c.rec("a", "1", time.Minute))
 			c.put(c.rec("live", "1", time.Hour))
 			c.advance(time.Minute)
-			s, err := c.b.DeleteExpired(c.ctx(), c.now, 10, func(model.Record) error {
+			s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 10, OnExpire: func(model.Record) error {
 				// After the announcement comes the removal.
 				c.h.LoseNext(c.TB, c.b)
 				return nil
-			})
+			}})
 			c.is(err, model.ErrUnknown, "sweep with a lost answer")
 			if s.Removed != 0 || s.Unknown != 1 {
 				c.fail("%d removed and %d unknown, want one unknown", s.Removed, s.Unknown)
@@ -197,12 +198,12 @@ func lostCases() []Case {
 			c.fill(60, "ann", time.Minute)
 			c.advance(time.Minute)
 			announced := 0
-			s, err := c.b.DeleteExpired(c.ctx(), c.now, 100, func(model.Record) error {
+			s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 100, OnExpire: func(model.Record) error {
 				if announced++; announced == 30 {
 					c.h.LoseNext(c.TB, c.b)
 				}
 				return nil
-			})
+			}})
 			if err != nil && !errors.Is(err, model.ErrUnknown) {
 				c.is(err, model.ErrUnavailable, "sweep with a lost answer to a read")
 			}
@@ -237,10 +238,10 @@ func lostCases() []Case {
 			created, compared := c.rec("new", "2", time.Hour), c.rec("old", "2", time.Hour)
 			doomed := c.put(c.rec("doomed", "1", time.Hour))
 			c.h.LoseNext(c.TB, c.b)
-			out := expiry.WriteMany(c.ctx(), c.b, c.now, []expiry.BatchOp{
-				{Write: &expiry.Write{Record: created, Cond: model.Absent}},
-				{Write: &expiry.Write{Record: compared, Cond: model.Match, Prev: old}},
-				{Delete: &expiry.Delete{ID: "doomed", Cond: model.Match, Prev: doomed}},
+			out := driver.WriteMany(c.ctx(), c.b, c.now, []driver.BatchOp{
+				{Write: &driver.Write{Record: created, Cond: driver.IfAbsent}},
+				{Write: &driver.Write{Record: compared, Cond: driver.IfMatch, Known: old}},
+				{Delete: &driver.Delete{ID: "doomed", Cond: driver.IfMatch, Known: doomed}},
 			})
 			unknown := 0
 			for i, o := range out {

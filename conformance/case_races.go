@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -23,12 +23,12 @@ func concurrencyCases() []Case {
 			for i, err := range c.together(12, func(who int) error {
 				for i := range 25 {
 					if who < 4 {
-						if _, err := c.write(value(who*7+i), model.Always, model.Record{}); err != nil {
+						if _, err := c.write(value(who*7+i), driver.IfAny, model.Record{}); err != nil {
 							return err
 						}
 						continue
 					}
-					r, err := c.b.Get(c.ctx(), c.now, "a")
+					r, err := c.b.Get(c.ctx(), c.now, driver.Get{ID: "a"})
 					if err != nil {
 						return err
 					}
@@ -43,7 +43,7 @@ func concurrencyCases() []Case {
 			}
 		}),
 		that("EverythingAtOnceKeepsItsErrorsTyped", "R11 R62", func(c *C) {
-			nodes := []expiry.ModelExpirySupport{c.b, c.second()}
+			nodes := []driver.ModelExpirySupport{c.b, c.second()}
 			lawful := []error{model.ErrNotFound, model.ErrExists, model.ErrConflict}
 			for i, err := range c.together(16, func(who int) error {
 				b := nodes[who%2]
@@ -52,21 +52,21 @@ func concurrencyCases() []Case {
 					var err error
 					switch (who + i) % 8 {
 					case 0:
-						_, err = b.Write(c.ctx(), c.now, expiry.Write{Record: c.labelled(id, "v", "ann", time.Hour), Cond: model.Absent})
+						_, err = b.Write(c.ctx(), c.now, driver.Write{Record: c.labelled(id, "v", "ann", time.Hour), Cond: driver.IfAbsent})
 					case 1:
-						_, err = b.Write(c.ctx(), c.now, expiry.Write{Record: c.labelled(id, "v", "bob", time.Minute), Cond: model.Live})
+						_, err = b.Write(c.ctx(), c.now, driver.Write{Record: c.labelled(id, "v", "bob", time.Minute), Cond: driver.IfPresent})
 					case 2:
-						_, err = b.Write(c.ctx(), c.now, expiry.Write{Record: c.rec(id, "v", time.Hour), Cond: model.Always})
+						_, err = b.Write(c.ctx(), c.now, driver.Write{Record: c.rec(id, "v", time.Hour), Cond: driver.IfAny})
 					case 3:
-						_, err = b.Touch(c.ctx(), c.now, expiry.Touch{ID: id, Mode: expiry.Extend, ExpiresAt: c.in(2 * time.Hour)})
+						_, err = b.Touch(c.ctx(), c.now, driver.Touch{ID: id, Mode: driver.TouchExtend, ExpiresAt: c.in(2 * time.Hour)})
 					case 4:
-						err = b.Delete(c.ctx(), c.now, id, model.Live, model.Record{})
+						err = b.Delete(c.ctx(), c.now, driver.Delete{ID: id, Cond: driver.IfPresent})
 					case 5:
-						_, err = b.Page(c.ctx(), c.now, expiry.Query{Label: "principal", Value: "ann", Limit: 3})
+						_, err = b.Page(c.ctx(), c.now, driver.Query{Label: "principal", Value: "ann", Limit: 3})
 					case 6:
-						_, err = b.DeleteExpired(c.ctx(), c.in(time.Minute), 3, nil)
+						_, err = b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.in(time.Minute), Limit: 3})
 					case 7:
-						_, err = b.Get(c.ctx(), c.now, id)
+						_, err = b.Get(c.ctx(), c.now, driver.Get{ID: id})
 					}
 					ok := err == nil
 					for _, l := range lawful {
@@ -81,7 +81,7 @@ func concurrencyCases() []Case {
 				c.ok(err, "goroutine %d", i)
 			}
 			// Afterwards the indexes agree with the records.
-			for id, r := range c.list(expiry.Query{}) {
+			for id, r := range c.list(driver.Query{}) {
 				got := c.get(id)
 				c.sameHead(got, r)
 				if p := got.Labels["principal"]; p != "" {
@@ -94,7 +94,7 @@ func concurrencyCases() []Case {
 		that("ManyRecordsByManyWritersAreAllThere", "R1 R42", func(c *C) {
 			for i, err := range c.together(10, func(who int) error {
 				for i := range 20 {
-					if _, err := c.write(c.labelled(fmt.Sprint(who, "-", i), "v", fmt.Sprint("p", who), time.Hour), model.Absent, model.Record{}); err != nil {
+					if _, err := c.write(c.labelled(fmt.Sprint(who, "-", i), "v", fmt.Sprint("p", who), time.Hour), driver.IfAbsent, model.Record{}); err != nil {
 						return err
 					}
 				}
@@ -102,7 +102,7 @@ func concurrencyCases() []Case {
 			}) {
 				c.ok(err, "writer %d", i)
 			}
-			if n := len(c.list(expiry.Query{Limit: 50})); n != 200 {
+			if n := len(c.list(driver.Query{Limit: 50})); n != 200 {
 				c.fail("%d records listed, want 200", n)
 			}
 			for who := range 10 {
@@ -117,16 +117,16 @@ func concurrencyCases() []Case {
 					id := fmt.Sprint("id", i)
 					switch who {
 					case 0:
-						_, err := c.write(c.labelled(id, "v", "ann", time.Hour), model.Always, model.Record{})
+						_, err := c.write(c.labelled(id, "v", "ann", time.Hour), driver.IfAny, model.Record{})
 						if err != nil {
 							return err
 						}
 					case 1:
-						if err := c.b.Delete(c.ctx(), c.now, id, model.Live, model.Record{}); err != nil && !errors.Is(err, model.ErrNotFound) {
+						if err := c.b.Delete(c.ctx(), c.now, driver.Delete{ID: id, Cond: driver.IfPresent}); err != nil && !errors.Is(err, model.ErrNotFound) {
 							return err
 						}
 					default:
-						q := expiry.Query{Limit: 4}
+						q := driver.Query{Limit: 4}
 						if who == 3 {
 							q.Label, q.Value = "principal", "ann"
 						}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -97,11 +98,11 @@ func sealCases() []Case {
 			}
 			ann, bob := c.get("ann"), c.get("bob")
 			for _, swap := range []model.Record{
-				{ID: "ann", Rev: model.NewRevision(), Value: bob.Value, Encoding: bob.Encoding},
-				{ID: "bob", Rev: bob.Rev, Value: ann.Value, Encoding: ann.Encoding},
-				{ID: "carol", Rev: model.NewRevision(), Value: ann.Value, Encoding: ann.Encoding},
+				{ID: "ann", Revision: model.NewRevision(), Value: bob.Value, Encoding: bob.Encoding},
+				{ID: "bob", Revision: bob.Revision, Value: ann.Value, Encoding: ann.Encoding},
+				{ID: "carol", Revision: model.NewRevision(), Value: ann.Value, Encoding: ann.Encoding},
 			} {
-				_, err := c.write(swap, model.Always, model.Record{})
+				_, err := c.write(swap, driver.IfAny, model.Record{})
 				c.ok(err, "a value put under another id")
 				_, err = s.Get(c.ctx(), swap.ID)
 				c.is(err, model.ErrCorrupt, "get of %q with another record's value", swap.ID)
@@ -115,9 +116,9 @@ func sealCases() []Case {
 			whole := c.get("a")
 			for i := 0; i < len(whole.Value); i += 16 { // a sample of its bytes
 				bad := whole.Clone()
-				bad.Rev = model.NewRevision()
+				bad.Revision = model.NewRevision()
 				bad.Value[i] ^= 1
-				_, err := c.write(bad, model.Always, model.Record{})
+				_, err := c.write(bad, driver.IfAny, model.Record{})
 				c.ok(err, "upsert")
 				_, err = s.Get(c.ctx(), "a")
 				c.is(err, model.ErrCorrupt, "get with byte %d changed", i)
@@ -128,7 +129,7 @@ func sealCases() []Case {
 			moving := storeOf[doc](c, &expiry.StoreOptions{Seal: ring, OpenUnsealed: true})
 			it, err := moving.Get(c.ctx(), "plain")
 			c.ok(err, "get of what is not sealed, where that is allowed")
-			if it.Value.N != 7 || it.Revision != plain.Rev {
+			if it.Value.N != 7 || it.Revision != plain.Revision {
 				c.fail("opened as %v", it)
 			}
 		}),

@@ -10,7 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -18,7 +18,7 @@ import (
 // the contract's own decisions, and compares every answer.
 type sequence struct {
 	c      *C
-	nodes  []expiry.ModelExpirySupport
+	nodes  []driver.ModelExpirySupport
 	prefix string
 	model  map[string]model.Record
 	past   []model.Revision // revisions that were once in force
@@ -29,7 +29,7 @@ func (s *sequence) id(t *rapid.T) string {
 }
 
 // node is the one that makes the call.
-func (s *sequence) node(t *rapid.T) expiry.ModelExpirySupport {
+func (s *sequence) node(t *rapid.T) driver.ModelExpirySupport {
 	return s.nodes[rapid.IntRange(0, len(s.nodes)-1).Draw(t, "node")]
 }
 
@@ -50,7 +50,7 @@ func (s *sequence) expiry(t *rapid.T) time.Time {
 
 func (s *sequence) rev(t *rapid.T, id string) model.Revision {
 	if cur := s.cur(id); cur != nil && rapid.IntRange(0, 3).Draw(t, "right revision") > 0 {
-		return cur.Rev
+		return cur.Revision
 	}
 	if len(s.past) > 0 {
 		return rapid.SampledFrom(s.past).Draw(t, "old revision")
@@ -67,32 +67,32 @@ func (s *sequence) same(t *rapid.T, got, want error, what string) bool {
 }
 
 // drawWrite is any write of the id.
-func (s *sequence) drawWrite(t *rapid.T, id string) expiry.Write {
-	w := expiry.Write{Cond: rapid.SampledFrom([]model.Cond{model.Always, model.Absent, model.Live, model.Match}).Draw(t, "condition")}
-	w.Record = model.Record{ID: id, Rev: model.NewRevision(), Encoding: "json", ExpiresAt: s.expiry(t)}
-	w.Value = []byte(rapid.StringN(0, 20, 60).Draw(t, "value"))
+func (s *sequence) drawWrite(t *rapid.T, id string) driver.Write {
+	w := driver.Write{Cond: rapid.SampledFrom([]driver.Condition{driver.IfAny, driver.IfAbsent, driver.IfPresent, driver.IfMatch}).Draw(t, "condition")}
+	w.Record = model.Record{ID: id, Revision: model.NewRevision(), Encoding: "json", ExpiresAt: s.expiry(t)}
+	w.Record.Value = []byte(rapid.StringN(0, 20, 60).Draw(t, "value"))
 	if p := rapid.SampledFrom([]string{"", "ann", "bob"}).Draw(t, "label"); p != "" {
-		w.Labels = map[string]string{"principal": p}
+		w.Record.Labels = map[string]string{"principal": p}
 	}
-	if w.Cond == model.Live || w.Cond == model.Match {
-		w.KeepExpiry = rapid.Bool().Draw(t, "keep expiry")
-		w.KeepLabels = rapid.Bool().Draw(t, "keep labels")
+	if w.Cond == driver.IfPresent || w.Cond == driver.IfMatch {
+		w.Keep.Expiry = rapid.Bool().Draw(t, "keep expiry")
+		w.Keep.Labels = rapid.Bool().Draw(t, "keep labels")
 	}
-	if w.Cond == model.Match {
-		w.Prev.Rev = s.rev(t, id)
+	if w.Cond == driver.IfMatch {
+		w.Known.Revision = s.rev(t, id)
 	}
 	return w
 }
 
 // wrote compares the answer to a write with the model's, which it changes.
-func (s *sequence) wrote(t *rapid.T, w expiry.Write, got model.Record, err error) {
-	cur := s.cur(w.ID)
-	want := expiry.Judge(s.c.now, cur, w.Cond, w.Prev.Rev)
-	if s.same(t, err, want, fmt.Sprintf("write under %v of %q", w.Cond, w.ID)) {
+func (s *sequence) wrote(t *rapid.T, w driver.Write, got model.Record, err error) {
+	cur := s.cur(w.Record.ID)
+	want := driver.Judge(s.c.now, cur, w.Cond, w.Known.Revision)
+	if s.same(t, err, want, fmt.Sprintf("write under %v of %q", w.Cond, w.Record.ID)) {
 		next := w.Result(cur)
 		next = next.Clone()
-		s.model[w.ID] = next
-		s.past = append(s.past, next.Rev)
+		s.model[w.Record.ID] = next
+		s.past = append(s.past, next.Revision)
 		s.c.sameHead(got, next)
 	}
 }
@@ -106,23 +106,23 @@ func (s *sequence) write(t *rapid.T) {
 // batch is some writes and deletes of distinct ids.
 func (s *sequence) batch(t *rapid.T) {
 	c := s.c
-	var ops []expiry.BatchOp
+	var ops []driver.BatchOp
 	for _, id := range []string{"a", "b", "c", "d"} {
 		id = s.prefix + id
 		switch rapid.IntRange(0, 3).Draw(t, "operation") {
 		case 0:
 		case 1:
-			d := expiry.Delete{ID: id, Cond: model.Live}
+			d := driver.Delete{ID: id, Cond: driver.IfPresent}
 			if rapid.Bool().Draw(t, "at a revision") {
-				d.Cond, d.Prev.Rev = model.Match, s.rev(t, id)
+				d.Cond, d.Known.Revision = driver.IfMatch, s.rev(t, id)
 			}
-			ops = append(ops, expiry.BatchOp{Delete: &d})
+			ops = append(ops, driver.BatchOp{Delete: &d})
 		default:
 			w := s.drawWrite(t, id)
-			ops = append(ops, expiry.BatchOp{Write: &w})
+			ops = append(ops, driver.BatchOp{Write: &w})
 		}
 	}
-	out := expiry.WriteMany(c.ctx(), s.node(t), c.now, ops)
+	out := driver.WriteMany(c.ctx(), s.node(t), c.now, ops)
 	if len(out) != len(ops) {
 		t.Fatalf("%s\n  %d outcomes for %d operations", c.describe(), len(out), len(ops))
 	}
@@ -138,9 +138,9 @@ func (s *sequence) batch(t *rapid.T) {
 func (s *sequence) getMany(t *rapid.T) {
 	c := s.c
 	ids := []string{s.prefix + "c", s.prefix + "a", s.prefix + "never", s.prefix + "b"}
-	for i, o := range expiry.GetMany(c.ctx(), s.node(t), c.now, ids) {
+	for i, o := range driver.GetMany(c.ctx(), s.node(t), c.now, driver.Gets(ids...)) {
 		cur := s.cur(ids[i])
-		if s.same(t, o.Err, expiry.Judge(c.now, cur, model.Live, model.Revision{}), fmt.Sprintf("get of %q among many", ids[i])) {
+		if s.same(t, o.Err, driver.Judge(c.now, cur, driver.IfPresent, model.Revision{}), fmt.Sprintf("get of %q among many", ids[i])) {
 			c.sameHead(o.Record, *cur)
 			if !bytes.Equal(o.Record.Value, cur.Value) {
 				t.Fatalf("%s\n  %q has the value %q, the model says %q", c.describe(), ids[i], o.Record.Value, cur.Value)
@@ -152,7 +152,7 @@ func (s *sequence) getMany(t *rapid.T) {
 // count finds nothing of other sequences: what they left has expired.
 func (s *sequence) count(t *rapid.T) {
 	c := s.c
-	var q expiry.Query
+	var q driver.Query
 	if p := rapid.SampledFrom([]string{"", "ann", "bob"}).Draw(t, "by label"); p != "" {
 		q.Label, q.Value = "principal", p
 	}
@@ -162,7 +162,7 @@ func (s *sequence) count(t *rapid.T) {
 			want++
 		}
 	}
-	got, err := expiry.Count(c.ctx(), s.node(t), c.now, q.Label, q.Value)
+	got, err := driver.Count(c.ctx(), s.node(t), c.now, driver.Query{Label: q.Label, Value: q.Value})
 	c.ok(err, "count")
 	if got != want {
 		t.Fatalf("%s\n  counted %d under %q, the model says %d", c.describe(), got, q.Value, want)
@@ -171,15 +171,15 @@ func (s *sequence) count(t *rapid.T) {
 
 func (s *sequence) touch(t *rapid.T) {
 	c, id := s.c, s.id(t)
-	tc := expiry.Touch{ID: id, Mode: rapid.SampledFrom([]expiry.TouchMode{expiry.Set, expiry.Extend, expiry.Clear}).Draw(t, "mode")}
-	if tc.Mode != expiry.Clear {
+	tc := driver.Touch{ID: id, Mode: rapid.SampledFrom([]driver.TouchMode{driver.TouchSet, driver.TouchExtend, driver.TouchClear}).Draw(t, "mode")}
+	if tc.Mode != driver.TouchClear {
 		if tc.ExpiresAt = s.expiry(t); tc.ExpiresAt.IsZero() {
 			tc.ExpiresAt = c.in(2 * time.Hour)
 		}
 	}
 	cur := s.cur(id)
 	got, err := s.node(t).Touch(c.ctx(), c.now, tc)
-	if s.same(t, err, expiry.Judge(c.now, cur, model.Live, model.Revision{}), fmt.Sprintf("touch in mode %d of %q", tc.Mode, id)) {
+	if s.same(t, err, driver.Judge(c.now, cur, driver.IfPresent, model.Revision{}), fmt.Sprintf("touch in mode %d of %q", tc.Mode, id)) {
 		cur.ExpiresAt = tc.Result(cur.ExpiresAt)
 		s.model[id] = *cur
 		c.sameHead(got, *cur)
@@ -187,16 +187,16 @@ func (s *sequence) touch(t *rapid.T) {
 }
 
 func (s *sequence) delete(t *rapid.T) {
-	d := expiry.Delete{ID: s.id(t), Cond: model.Live}
+	d := driver.Delete{ID: s.id(t), Cond: driver.IfPresent}
 	if rapid.Bool().Draw(t, "at a revision") {
-		d.Cond, d.Prev.Rev = model.Match, s.rev(t, d.ID)
+		d.Cond, d.Known.Revision = driver.IfMatch, s.rev(t, d.ID)
 	}
-	s.deleted(t, d, s.node(t).Delete(s.c.ctx(), s.c.now, d.ID, d.Cond, d.Prev))
+	s.deleted(t, d, s.node(t).Delete(s.c.ctx(), s.c.now, driver.Delete{ID: d.ID, Cond: d.Cond, Known: d.Known}))
 }
 
 // deleted compares the answer to a delete with the model's, which it changes.
-func (s *sequence) deleted(t *rapid.T, d expiry.Delete, err error) {
-	want := expiry.Judge(s.c.now, s.cur(d.ID), d.Cond, d.Prev.Rev)
+func (s *sequence) deleted(t *rapid.T, d driver.Delete, err error) {
+	want := driver.Judge(s.c.now, s.cur(d.ID), d.Cond, d.Known.Revision)
 	if s.same(t, err, want, fmt.Sprintf("delete under %v of %q", d.Cond, d.ID)) {
 		delete(s.model, d.ID)
 	}
@@ -205,8 +205,8 @@ func (s *sequence) deleted(t *rapid.T, d expiry.Delete, err error) {
 func (s *sequence) get(t *rapid.T) {
 	c, id := s.c, s.id(t)
 	cur := s.cur(id)
-	got, err := s.node(t).Get(c.ctx(), c.now, id)
-	if s.same(t, err, expiry.Judge(c.now, cur, model.Live, model.Revision{}), fmt.Sprintf("get of %q", id)) {
+	got, err := s.node(t).Get(c.ctx(), c.now, driver.Get{ID: id})
+	if s.same(t, err, driver.Judge(c.now, cur, driver.IfPresent, model.Revision{}), fmt.Sprintf("get of %q", id)) {
 		c.sameHead(got, *cur)
 		if !bytes.Equal(got.Value, cur.Value) {
 			t.Fatalf("%s\n  %q has the value %q, the model says %q", c.describe(), id, got.Value, cur.Value)
@@ -216,7 +216,7 @@ func (s *sequence) get(t *rapid.T) {
 
 func (s *sequence) list(t *rapid.T) {
 	c := s.c
-	q := expiry.Query{Limit: rapid.IntRange(1, 5).Draw(t, "limit")}
+	q := driver.Query{Limit: rapid.IntRange(1, 5).Draw(t, "limit")}
 	if p := rapid.SampledFrom([]string{"", "ann", "bob"}).Draw(t, "by label"); p != "" {
 		q.Label, q.Value = "principal", p
 	}
@@ -244,10 +244,10 @@ func (s *sequence) sweep(t *rapid.T) {
 	before := c.now.Add(-rapid.SampledFrom([]time.Duration{0, time.Second}).Draw(t, "grace"))
 	seen := map[string]bool{}
 	for more := true; more; {
-		sw, err := s.node(t).DeleteExpired(c.ctx(), before, rapid.IntRange(1, 3).Draw(t, "limit"), func(r model.Record) error {
+		sw, err := s.node(t).DeleteExpired(c.ctx(), driver.Sweep{Before: before, Limit: rapid.IntRange(1, 3).Draw(t, "limit"), OnExpire: func(r model.Record) error {
 			seen[r.ID] = true
 			return nil
-		})
+		}})
 		c.ok(err, "sweep")
 		more = sw.More
 	}
@@ -267,14 +267,14 @@ func (s *sequence) clear(t *rapid.T) {
 		if r.Expired(s.c.now) {
 			continue
 		}
-		s.same(t, s.c.b.Delete(s.c.ctx(), s.c.now, id, model.Live, model.Record{}), nil, "delete of what is left")
+		s.same(t, s.c.b.Delete(s.c.ctx(), s.c.now, driver.Delete{ID: id, Cond: driver.IfPresent}), nil, "delete of what is left")
 	}
 }
 
 func sequenceCases() []Case {
 	return group("Sequence",
 		that("OfRandomCallsAnswersAsTheModelDoes", "R2 R15 R17 R18 R19 R22 R23 R24 R25 R30 R31 R33 R38 R46 R50 R77 R87 R88", func(c *C) {
-			nodes := []expiry.ModelExpirySupport{c.b, c.second()}
+			nodes := []driver.ModelExpirySupport{c.b, c.second()}
 			n := 0
 			rapid.Check(c.TB, func(t *rapid.T) {
 				n++

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -100,8 +101,8 @@ func manyCases() []Case {
 				}
 			}
 			conflict, err := s.Bulk(c.ctx(), []expiry.Op[doc]{
-				{Kind: expiry.OpUpdate, ID: "a", Value: doc{N: 9}, Opts: &expiry.WriteOptions{If: old.Version()}},
-				{Kind: expiry.OpDelete, ID: "b", Opts: &expiry.WriteOptions{If: old.Version()}},
+				{Kind: expiry.OpUpdate, ID: "a", Value: doc{N: 9}, Opts: &expiry.WriteOptions{IfMatch: old.Known()}},
+				{Kind: expiry.OpDelete, ID: "b", Opts: &expiry.WriteOptions{IfMatch: old.Known()}},
 			})
 			c.ok(err, "bulk")
 			c.is(conflict.Results[0].Err, model.ErrConflict, "update at an old version")
@@ -149,14 +150,14 @@ func manyCases() []Case {
 			c.h.LoseNext(c.TB, c.b)
 			res, err := s.Bulk(c.ctx(), []expiry.Op[doc]{
 				{Kind: expiry.OpCreate, ID: "b", Value: doc{N: 2}},
-				{Kind: expiry.OpUpdate, ID: "a", Value: doc{N: 3}, Opts: &expiry.WriteOptions{If: old.Version()}},
+				{Kind: expiry.OpUpdate, ID: "a", Value: doc{N: 3}, Opts: &expiry.WriteOptions{IfMatch: old.Known()}},
 				{Kind: expiry.OpUpsert, ID: "c", Value: doc{N: 4}},
 			})
 			c.ok(err, "bulk with a lost answer")
 			c.ok(res.Err(), "bulk result")
 			for i, r := range res.Results {
-				if got := c.get(r.Item.ID); got.Rev != r.Item.Revision {
-					c.fail("operation %d: revision %v is stored, %v was answered", i, got.Rev, r.Item.Revision)
+				if got := c.get(r.Item.ID); got.Revision != r.Item.Revision {
+					c.fail("operation %d: revision %v is stored, %v was answered", i, got.Revision, r.Item.Revision)
 				}
 			}
 		}),
@@ -202,7 +203,7 @@ func manyCases() []Case {
 					return err
 				}
 				for _, id := range ids {
-					_, err := c.write(c.labelled(id, "{}", "ann", time.Hour), model.Live, model.Record{})
+					_, err := c.write(c.labelled(id, "{}", "ann", time.Hour), driver.IfPresent, model.Record{})
 					if err != nil && !errors.Is(err, model.ErrNotFound) {
 						return err
 					}
@@ -238,7 +239,7 @@ func manyCases() []Case {
 			}
 			n, err = s.Reindex(c.ctx(), derive)
 			c.ok(err, "Reindex again")
-			if n != 0 || c.get("3").Rev != it.Revision {
+			if n != 0 || c.get("3").Revision != it.Revision {
 				c.fail("%d changed by a second Reindex", n)
 			}
 		}),
@@ -337,14 +338,14 @@ func storeCases() []Case {
 			c.ok(err, "create")
 			seen := map[model.Revision]bool{it.Revision: true}
 			for i := range 5 {
-				it, err = s.Update(c.ctx(), "a", doc{N: i}, &expiry.WriteOptions{If: it.Version()})
+				it, err = s.Update(c.ctx(), "a", doc{N: i}, &expiry.WriteOptions{IfMatch: it.Known()})
 				c.ok(err, "update at the version just answered")
 				if seen[it.Revision] {
 					c.fail("revision %v returned", it.Revision)
 				}
 				seen[it.Revision] = true
 			}
-			c.ok(s.Delete(c.ctx(), "a", &expiry.DeleteOptions{If: it.Version()}), "delete at the version just answered")
+			c.ok(s.Delete(c.ctx(), "a", &expiry.DeleteOptions{IfMatch: it.Known()}), "delete at the version just answered")
 		}),
 		thatSweeps("GraceIsLeftBeforeASweep", "R84", func(c *C) {
 			s := storeOf[doc](c, &expiry.StoreOptions{TTL: time.Hour})

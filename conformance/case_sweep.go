@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -22,7 +22,7 @@ func (c *C) sweepWith(limit int, each func(model.Record) error) int {
 	c.Helper()
 	n := 0
 	for {
-		s, err := c.b.DeleteExpired(c.ctx(), c.now, limit, each)
+		s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: limit, OnExpire: each})
 		c.ok(err, "sweep")
 		if s.Removed > limit {
 			c.fail("%d removed, limit %d", s.Removed, limit)
@@ -71,7 +71,7 @@ func sweepCases() []Case {
 				c.fail("%d removed, want 5", n)
 			}
 			// By the clock of before, they would all be live.
-			_, err := c.b.Get(c.ctx(), earlier, "r0000")
+			_, err := c.b.Get(c.ctx(), earlier, driver.Get{ID: "r0000"})
 			c.is(err, model.ErrNotFound, "get by a clock that stands before the expiry")
 		}),
 		thatSweeps("IsExactToTheMillisecond", "R50 R2", func(c *C) {
@@ -91,7 +91,7 @@ func sweepCases() []Case {
 			c.advance(time.Minute)
 			total := 0
 			for rounds := 0; ; rounds++ {
-				s, err := c.b.DeleteExpired(c.ctx(), c.now, 10, nil)
+				s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 10})
 				c.ok(err, "sweep")
 				if s.Removed > 10 {
 					c.fail("%d removed, limit 10", s.Removed)
@@ -111,7 +111,7 @@ func sweepCases() []Case {
 			errs := c.together(16, func(who int) error {
 				for i := range 128 {
 					r := c.rec(fmt.Sprint("w", who, "-", i), "v", time.Duration(1+i)*time.Second)
-					if _, err := c.write(r, model.Absent, model.Record{}); err != nil {
+					if _, err := c.write(r, driver.IfAbsent, model.Record{}); err != nil {
 						return err
 					}
 				}
@@ -124,7 +124,7 @@ func sweepCases() []Case {
 			if n := c.sweep(300); n != 2048 {
 				c.fail("%d removed, want 2048", n)
 			}
-			n, err := expiry.Count(c.ctx(), c.b, c.now.Add(-time.Hour), "", "")
+			n, err := driver.Count(c.ctx(), c.b, c.now.Add(-time.Hour), driver.Query{Label: ""})
 			c.ok(err, "count")
 			if n != 0 {
 				c.fail("%d records are still in the store", n)
@@ -135,13 +135,13 @@ func sweepCases() []Case {
 			c.put(c.rec("sooner", "1", 5*time.Hour))
 			c.put(c.rec("cleared", "1", time.Minute))
 			c.put(c.rec("set", "1", 0))
-			c.touch(r, expiry.Extend, c.in(3*time.Hour), c.in(3*time.Hour))
+			c.touch(r, driver.TouchExtend, c.in(3*time.Hour), c.in(3*time.Hour))
 			for id, at := range map[string]time.Time{"sooner": c.in(time.Minute), "set": c.in(time.Minute), "cleared": {}} {
-				mode := expiry.Set
+				mode := driver.TouchSet
 				if at.IsZero() {
-					mode = expiry.Clear
+					mode = driver.TouchClear
 				}
-				_, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: id, Mode: mode, ExpiresAt: at})
+				_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: id, Mode: mode, ExpiresAt: at})
 				c.ok(err, "touch")
 			}
 			c.advance(time.Hour)
@@ -159,9 +159,9 @@ func sweepCases() []Case {
 		thatSweeps("FollowsAnUpdate", "R50 R55", func(c *C) {
 			c.put(c.rec("longer", "1", time.Minute))
 			c.put(c.rec("shorter", "1", 5*time.Hour))
-			_, err := c.write(c.rec("longer", "2", 5*time.Hour), model.Live, model.Record{})
+			_, err := c.write(c.rec("longer", "2", 5*time.Hour), driver.IfPresent, model.Record{})
 			c.ok(err, "update")
-			_, err = c.write(c.rec("shorter", "2", time.Minute), model.Live, model.Record{})
+			_, err = c.write(c.rec("shorter", "2", time.Minute), driver.IfPresent, model.Record{})
 			c.ok(err, "update")
 			c.advance(time.Minute)
 			if n := c.sweep(10); n != 1 {
@@ -173,7 +173,7 @@ func sweepCases() []Case {
 			c.put(c.labelled("a", "old", "ann", time.Minute))
 			c.advance(time.Minute)
 			r := c.labelled("a", "new", "bob", time.Hour)
-			_, err := c.write(r, model.Absent, model.Record{})
+			_, err := c.write(r, driver.IfAbsent, model.Record{})
 			c.ok(err, "create over an expired record")
 			if n := c.sweep(10); n != 0 {
 				c.fail("%d removed, the one record is live", n)
@@ -203,7 +203,7 @@ func sweepCases() []Case {
 			earlier := c.now
 			c.advance(time.Minute)
 			seen := map[string]int{}
-			s, err := c.b.DeleteExpired(c.ctx(), c.now, 100, func(r model.Record) error {
+			s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 100, OnExpire: func(r model.Record) error {
 				w, ok := want[r.ID]
 				if !ok {
 					c.Errorf("%s\n  %q was announced", c.describe(), r.ID)
@@ -213,33 +213,33 @@ func sweepCases() []Case {
 				w.Encoding, r.Encoding = "", ""
 				c.sameHead(r, w)
 				return nil
-			})
+			}})
 			c.ok(err, "sweep")
 			if s.Removed != 12 || len(seen) != 12 {
 				c.fail("%d removed and %d announced, want 12", s.Removed, len(seen))
 			}
-			_, err = c.b.Get(c.ctx(), earlier, "id0")
+			_, err = c.b.Get(c.ctx(), earlier, driver.Get{ID: "id0"})
 			c.is(err, model.ErrNotFound, "get after the sweep")
 		}),
 		thatSweeps("LeavesWhatEachRefuses", "R54", func(c *C) {
 			c.fill(10, "", time.Minute)
 			c.advance(time.Minute)
 			refuse := errors.New("refused")
-			s, err := c.b.DeleteExpired(c.ctx(), c.now, 100, func(r model.Record) error {
+			s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 100, OnExpire: func(r model.Record) error {
 				if r.ID == "r0003" || r.ID == "r0007" {
 					return refuse
 				}
 				return nil
-			})
+			}})
 			c.ok(err, "sweep with refusals")
 			if s.Removed != 8 {
 				c.fail("%d removed, want 8", s.Removed)
 			}
 			again := map[string]bool{}
-			s, err = c.b.DeleteExpired(c.ctx(), c.now, 100, func(r model.Record) error {
+			s, err = c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 100, OnExpire: func(r model.Record) error {
 				again[r.ID] = true
 				return nil
-			})
+			}})
 			c.ok(err, "second sweep")
 			if s.Removed != 2 || !again["r0003"] || !again["r0007"] {
 				c.fail("%d removed, announced %v: want the two that were refused", s.Removed, again)
@@ -247,13 +247,13 @@ func sweepCases() []Case {
 		}),
 		thatSweeps("SharedByManyCountsEachRemovalOnce", "R52", func(c *C) {
 			c.fill(200, "ann", time.Minute)
-			nodes := []expiry.ModelExpirySupport{c.b, c.second(), c.second()}
+			nodes := []driver.ModelExpirySupport{c.b, c.second(), c.second()}
 			c.advance(time.Minute)
 			var mu sync.Mutex
 			total := 0
 			for i, err := range c.together(6, func(i int) error {
 				for {
-					s, err := nodes[i%len(nodes)].DeleteExpired(c.ctx(), c.now, 9, nil)
+					s, err := nodes[i%len(nodes)].DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 9})
 					if err != nil {
 						return err
 					}
@@ -280,12 +280,12 @@ func sweepCases() []Case {
 				id := fmt.Sprint("id", round)
 				r := c.put(c.rec(id, "v", time.Minute))
 				until, due := c.in(time.Hour), c.in(time.Minute)
-				var swept expiry.Swept
+				var swept driver.Swept
 				touched, err := c.pair(round, func() error {
-					_, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: id, Mode: expiry.Extend, ExpiresAt: until, Prev: r})
+					_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: id, Mode: driver.TouchExtend, ExpiresAt: until, Known: r})
 					return err
 				}, func() (err error) {
-					swept, err = c.b.DeleteExpired(c.ctx(), due, 10, nil)
+					swept, err = c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: due, Limit: 10})
 					return err
 				})
 				c.ok(err, "sweep")
@@ -307,13 +307,13 @@ func sweepCases() []Case {
 		thatSweeps("ExtendedBetweenAnnouncementAndRemovalStays", "R55 R53", func(c *C) {
 			r := c.put(c.rec("a", "v", time.Minute))
 			due, until := c.in(time.Minute), c.in(time.Hour)
-			s, err := c.b.DeleteExpired(c.ctx(), due, 10, func(model.Record) error {
+			s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: due, Limit: 10, OnExpire: func(model.Record) error {
 				ctx, cancel := context.WithTimeout(c.ctx(), 10*time.Second)
 				defer cancel()
-				_, err := c.b.Touch(ctx, c.now, expiry.Touch{ID: "a", Mode: expiry.Extend, ExpiresAt: until, Prev: r})
+				_, err := c.b.Touch(ctx, c.now, driver.Touch{ID: "a", Mode: driver.TouchExtend, ExpiresAt: until, Known: r})
 				c.ok(err, "touch while the record is announced")
 				return nil
-			})
+			}})
 			c.ok(err, "sweep")
 			if s.Removed != 0 {
 				c.fail("the record was extended after its announcement, and removed")
@@ -324,10 +324,10 @@ func sweepCases() []Case {
 		thatSweeps("ExtendedByASecondWhileAnnouncedStays", "R55 R53", func(c *C) {
 			r := c.put(c.rec("a", "v", time.Minute))
 			due := c.in(time.Minute)
-			s, err := c.b.DeleteExpired(c.ctx(), due, 10, func(model.Record) error {
-				c.touch(r, expiry.Extend, due.Add(time.Second), due.Add(time.Second))
+			s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: due, Limit: 10, OnExpire: func(model.Record) error {
+				c.touch(r, driver.TouchExtend, due.Add(time.Second), due.Add(time.Second))
 				return nil
-			})
+			}})
 			c.ok(err, "sweep")
 			if s.Removed != 0 {
 				c.fail("the record was extended by a second after its announcement, and removed")
@@ -342,14 +342,14 @@ func sweepCases() []Case {
 			c.put(c.rec("a", "v", time.Minute))
 			due := c.in(time.Minute)
 			next := c.rec("a", "w", time.Minute)
-			s, err := c.b.DeleteExpired(c.ctx(), due, 10, func(r model.Record) error {
-				if r.Rev == next.Rev {
+			s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: due, Limit: 10, OnExpire: func(r model.Record) error {
+				if r.Revision == next.Revision {
 					return errors.New("stays")
 				}
-				_, err := c.write(next, model.Live, model.Record{})
+				_, err := c.write(next, driver.IfPresent, model.Record{})
 				c.ok(err, "update while the record is announced")
 				return nil
-			})
+			}})
 			c.ok(err, "sweep")
 			if s.Removed != 0 {
 				c.fail("a revision was removed that was not announced")
@@ -363,10 +363,10 @@ func sweepCases() []Case {
 				next := c.labelled("a", fmt.Sprint(round), "bob", time.Hour)
 				errs := c.together(3, func(i int) error {
 					if i == 0 {
-						_, err := c.write(next, model.Absent, model.Record{})
+						_, err := c.write(next, driver.IfAbsent, model.Record{})
 						return err
 					}
-					_, err := c.b.DeleteExpired(c.ctx(), c.now, 10, nil)
+					_, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 10})
 					return err
 				})
 				for _, err := range errs {
@@ -381,7 +381,7 @@ func sweepCases() []Case {
 		thatSweeps("LeavesNoTraceInTheIndexes", "R50 R46", func(c *C) {
 			for i := range 6 {
 				c.put(c.labelled(fmt.Sprint("id", i), "v", "ann", time.Minute))
-				_, err := c.write(c.labelled(fmt.Sprint("id", i), "v", "bob", time.Duration(i+2)*time.Minute), model.Live, model.Record{})
+				_, err := c.write(c.labelled(fmt.Sprint("id", i), "v", "bob", time.Duration(i+2)*time.Minute), driver.IfPresent, model.Record{})
 				c.ok(err, "update")
 			}
 			earlier := c.now
@@ -390,7 +390,7 @@ func sweepCases() []Case {
 				c.fail("%d removed, want 6", n)
 			}
 			for _, p := range []string{"ann", "bob"} {
-				n, err := expiry.Count(c.ctx(), c.b, earlier, "principal", p)
+				n, err := driver.Count(c.ctx(), c.b, earlier, driver.Query{Label: "principal", Value: p})
 				c.ok(err, "count")
 				if n != 0 {
 					c.fail("%d records of %q are counted by a clock of before", n, p)

@@ -4,13 +4,13 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // firstPages lists until some records have been seen, and returns their ids
 // and the token of what is left.
-func (c *C) firstPages(b expiry.ModelExpirySupport, q expiry.Query, least int) (map[string]bool, string) {
+func (c *C) firstPages(b driver.ModelExpirySupport, q driver.Query, least int) (map[string]bool, string) {
 	c.Helper()
 	seen := map[string]bool{}
 	for len(seen) < least {
@@ -28,7 +28,7 @@ func (c *C) firstPages(b expiry.ModelExpirySupport, q expiry.Query, least int) (
 
 // rest adds what follows the token; a record that was seen before appears
 // twice.
-func (c *C) rest(b expiry.ModelExpirySupport, q expiry.Query, seen map[string]bool) {
+func (c *C) rest(b driver.ModelExpirySupport, q driver.Query, seen map[string]bool) {
 	c.Helper()
 	for q.After != "" {
 		p, err := b.Page(c.ctx(), c.now, q)
@@ -47,7 +47,7 @@ func tokenCases() []Case {
 	return group("Token",
 		thatPages("OutlivesTheNodeThatGaveIt", "R44", func(c *C) {
 			ids := c.fill(20, "ann", time.Hour)
-			for _, q := range []expiry.Query{{Limit: 4}, {Label: "principal", Value: "ann", Limit: 4}} {
+			for _, q := range []driver.Query{{Limit: 4}, {Label: "principal", Value: "ann", Limit: 4}} {
 				node := c.second()
 				seen, next := c.firstPages(node, q, 5)
 				c.ok(node.Close(), "close")
@@ -60,7 +60,7 @@ func tokenCases() []Case {
 		}),
 		thatPages("IsGoodHoursLater", "R44 R42", func(c *C) {
 			ids := c.fill(20, "", 1000*time.Hour)
-			q := expiry.Query{Limit: 4}
+			q := driver.Query{Limit: 4}
 			seen, next := c.firstPages(c.b, q, 5)
 			c.advance(100 * time.Hour)
 			q.After = next
@@ -71,8 +71,8 @@ func tokenCases() []Case {
 		}),
 		thatPages("IsGoodAfterEverythingWasDeleted", "R44 R43", func(c *C) {
 			ids := c.fill(20, "ann", time.Hour)
-			var tokens []expiry.Query
-			for _, q := range []expiry.Query{{Limit: 4}, {Label: "principal", Value: "ann", Limit: 4}} {
+			var tokens []driver.Query
+			for _, q := range []driver.Query{{Limit: 4}, {Label: "principal", Value: "ann", Limit: 4}} {
 				_, q.After = c.firstPages(c.b, q, 5)
 				tokens = append(tokens, q)
 			}
@@ -95,7 +95,7 @@ func tokenCases() []Case {
 				}
 				c.put(c.labelled(fmt.Sprintf("r%04d", i), "v", "ann", life))
 			}
-			q := expiry.Query{Label: "principal", Value: "ann", Limit: 4}
+			q := driver.Query{Label: "principal", Value: "ann", Limit: 4}
 			seen, next := c.firstPages(c.b, q, 6)
 			c.advance(time.Minute)
 			c.sweep(100)
@@ -109,10 +109,10 @@ func tokenCases() []Case {
 		}),
 		thatLabels("IsGoodWhereTheRecordsBeforeItMovedAway", "R44 R42 R46", func(c *C) {
 			ids := c.fill(20, "ann", time.Hour)
-			q := expiry.Query{Label: "principal", Value: "ann", Limit: 4}
+			q := driver.Query{Label: "principal", Value: "ann", Limit: 4}
 			seen, next := c.firstPages(c.b, q, 5)
 			for id := range seen {
-				_, err := c.write(c.labelled(id, "v", "bob", time.Hour), model.Live, model.Record{})
+				_, err := c.write(c.labelled(id, "v", "bob", time.Hour), driver.IfPresent, model.Record{})
 				c.ok(err, "update to another label")
 			}
 			q.After = next
@@ -123,7 +123,7 @@ func tokenCases() []Case {
 		}),
 		thatPages("IsGoodWhereNewRecordsCame", "R44 R42", func(c *C) {
 			ids := c.fill(20, "", time.Hour)
-			q := expiry.Query{Limit: 4}
+			q := driver.Query{Limit: 4}
 			seen, next := c.firstPages(c.b, q, 5)
 			for i := range 40 {
 				c.put(c.rec(fmt.Sprintf("r%04d+%d", i%20, i), "v", time.Hour))
@@ -139,18 +139,18 @@ func tokenCases() []Case {
 		thatLabels("ThatNoListingByLabelGaveIsInvalid", "R45", func(c *C) {
 			c.fill(3, "ann", time.Hour)
 			for _, token := range []string{"x", "nonsense", "!!!", "AAAA", "eyJhIjoxfQ==", "../x", "\x00", "-1", "0", "é"} {
-				_, err := c.b.Page(c.ctx(), c.now, expiry.Query{Label: "principal", Value: "ann", Limit: 5, After: token})
+				_, err := c.b.Page(c.ctx(), c.now, driver.Query{Label: "principal", Value: "ann", Limit: 5, After: token})
 				c.is(err, model.ErrInvalid, "page by label after %q", token)
 			}
 		}),
 		thatLabels("OfAListingByLabelGoesPastEveryServersPage", "R42 R46 R43", func(c *C) {
-			var ops []expiry.BatchOp
+			var ops []driver.BatchOp
 			ids := make([]string, 1100)
 			for i := range ids {
 				ids[i] = fmt.Sprintf("r%04d", i)
-				ops = append(ops, writing(c.labelled(ids[i], "v", "ann", time.Hour), model.Absent, model.Record{}))
+				ops = append(ops, writing(c.labelled(ids[i], "v", "ann", time.Hour), driver.IfAbsent, model.Record{}))
 				if i%4 == 0 {
-					ops = append(ops, writing(c.labelled(fmt.Sprintf("s%04d", i), "v", "bob", time.Hour), model.Absent, model.Record{}))
+					ops = append(ops, writing(c.labelled(fmt.Sprintf("s%04d", i), "v", "bob", time.Hour), driver.IfAbsent, model.Record{}))
 				}
 			}
 			for len(ops) > 0 {
@@ -158,11 +158,11 @@ func tokenCases() []Case {
 				c.batch(ops[:n], make([]error, n))
 				ops = ops[n:]
 			}
-			q := expiry.Query{Label: "principal", Value: "ann", Limit: 1000, KeysOnly: true}
+			q := driver.Query{Label: "principal", Value: "ann", Limit: 1000, KeysOnly: true}
 			c.ids(c.list(q), ids...)
 			q.Limit, q.KeysOnly = 300, false
 			c.ids(c.list(q), ids...)
-			n, err := expiry.Count(c.ctx(), c.b, c.now, "principal", "ann")
+			n, err := driver.Count(c.ctx(), c.b, c.now, driver.Query{Label: "principal", Value: "ann"})
 			c.ok(err, "count")
 			if n != len(ids) {
 				c.fail("%d counted, want %d", n, len(ids))
@@ -170,12 +170,12 @@ func tokenCases() []Case {
 		}),
 		thatLabels("OfAListingOfKeysByLabelLeavesOutTheValues", "R48 R46", func(c *C) {
 			r := c.put(c.labelled("a", "value", "ann", time.Hour))
-			got := c.list(expiry.Query{Label: "principal", Value: "ann", KeysOnly: true})["a"]
+			got := c.list(driver.Query{Label: "principal", Value: "ann", KeysOnly: true})["a"]
 			c.sameHead(got, r)
 			if got.Value != nil {
 				c.fail("a value was listed: %q", got.Value)
 			}
-			c.ok(c.b.Delete(c.ctx(), c.now, "a", model.Match, got), "delete at the listed revision")
+			c.ok(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: got}), "delete at the listed revision")
 		}),
 	)
 }

@@ -4,15 +4,15 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // touch sends a touch and checks that its answer is the record with that
 // expiry.
-func (c *C) touch(r model.Record, mode expiry.TouchMode, at, want time.Time) model.Record {
+func (c *C) touch(r model.Record, mode driver.TouchMode, at, want time.Time) model.Record {
 	c.Helper()
-	head, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: r.ID, Mode: mode, ExpiresAt: at, Prev: r})
+	head, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: r.ID, Mode: mode, ExpiresAt: at, Known: r})
 	c.ok(err, "touch")
 	r.ExpiresAt = want
 	c.sameHead(head, r)
@@ -26,7 +26,7 @@ func touchCases() []Case {
 	return group("Touch",
 		that("SetsALaterExpiry", "R30 R34 R36", func(c *C) {
 			r := c.put(c.labelled("a", "1", "ann", time.Hour))
-			r = c.touch(r, expiry.Set, c.in(2*time.Hour), c.in(2*time.Hour))
+			r = c.touch(r, driver.TouchSet, c.in(2*time.Hour), c.in(2*time.Hour))
 			c.holds(r)
 			c.advance(2*time.Hour - time.Millisecond)
 			c.holds(r)
@@ -35,49 +35,49 @@ func touchCases() []Case {
 		}),
 		that("SetsAnEarlierExpiry", "R30", func(c *C) {
 			r := c.put(c.rec("a", "1", time.Hour))
-			c.holds(c.touch(r, expiry.Set, c.in(time.Minute), c.in(time.Minute)))
+			c.holds(c.touch(r, driver.TouchSet, c.in(time.Minute), c.in(time.Minute)))
 			c.advance(time.Minute)
 			c.gone("a")
 		}),
 		that("SetsAnExpiryWhereThereWasNone", "R30", func(c *C) {
 			r := c.put(c.rec("a", "1", 0))
-			c.holds(c.touch(r, expiry.Set, c.in(time.Minute), c.in(time.Minute)))
+			c.holds(c.touch(r, driver.TouchSet, c.in(time.Minute), c.in(time.Minute)))
 			c.advance(time.Minute)
 			c.gone("a")
 		}),
 		that("SetsTheSameExpiryAgain", "R30", func(c *C) {
 			r := c.put(c.rec("a", "1", time.Hour))
-			c.holds(c.touch(r, expiry.Set, r.ExpiresAt, r.ExpiresAt))
+			c.holds(c.touch(r, driver.TouchSet, r.ExpiresAt, r.ExpiresAt))
 		}),
 		that("ExtendsToALaterTime", "R31", func(c *C) {
 			r := c.put(c.rec("a", "1", time.Hour))
-			c.holds(c.touch(r, expiry.Extend, c.in(2*time.Hour), c.in(2*time.Hour)))
+			c.holds(c.touch(r, driver.TouchExtend, c.in(2*time.Hour), c.in(2*time.Hour)))
 		}),
 		that("ExtendToAnEarlierTimeChangesNothing", "R31", func(c *C) {
 			r := c.put(c.rec("a", "1", time.Hour))
-			c.holds(c.touch(r, expiry.Extend, c.in(time.Minute), r.ExpiresAt))
+			c.holds(c.touch(r, driver.TouchExtend, c.in(time.Minute), r.ExpiresAt))
 			c.advance(time.Minute)
 			c.holds(r)
 		}),
 		that("ExtendLeavesNeverAlone", "R32", func(c *C) {
 			r := c.put(c.rec("a", "1", 0))
-			c.holds(c.touch(r, expiry.Extend, c.in(time.Hour), time.Time{}))
+			c.holds(c.touch(r, driver.TouchExtend, c.in(time.Hour), time.Time{}))
 			c.advance(2 * time.Hour)
 			c.holds(r)
 		}),
 		that("ClearsTheExpiry", "R33", func(c *C) {
 			r := c.put(c.labelled("a", "1", "ann", time.Hour))
-			r = c.touch(r, expiry.Clear, time.Time{}, time.Time{})
+			r = c.touch(r, driver.TouchClear, time.Time{}, time.Time{})
 			c.advance(1000 * time.Hour)
 			c.holds(r)
 		}),
 		that("ClearsNoExpiryToo", "R33", func(c *C) {
 			r := c.put(c.rec("a", "1", 0))
-			c.holds(c.touch(r, expiry.Clear, time.Time{}, time.Time{}))
+			c.holds(c.touch(r, driver.TouchClear, time.Time{}, time.Time{}))
 		}),
 		that("NeedsNoPrev", "R21 R30", func(c *C) {
 			r := c.put(c.rec("a", "1", time.Hour))
-			_, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", Mode: expiry.Set, ExpiresAt: c.in(2 * time.Hour)})
+			_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchSet, ExpiresAt: c.in(2 * time.Hour)})
 			c.ok(err, "touch by id alone")
 			r.ExpiresAt = c.in(2 * time.Hour)
 			c.holds(r)
@@ -85,18 +85,18 @@ func touchCases() []Case {
 		that("IsNotMisledByAStalePrev", "R21 R34", func(c *C) {
 			stale := c.put(c.rec("a", "1", time.Hour))
 			cur := c.labelled("a", "2", "ann", time.Hour)
-			_, err := c.write(cur, model.Live, model.Record{})
+			_, err := c.write(cur, driver.IfPresent, model.Record{})
 			c.ok(err, "update")
 			stale.Value = []byte("1")
-			_, err = c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", Mode: expiry.Extend, ExpiresAt: c.in(2 * time.Hour), Prev: stale})
+			_, err = c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchExtend, ExpiresAt: c.in(2 * time.Hour), Known: stale})
 			c.ok(err, "touch with a prev from before an update")
 			cur.ExpiresAt = c.in(2 * time.Hour)
 			c.holds(cur)
 			c.ids(c.bearers("ann"), "a")
 		}),
 		that("OfAnUnknownIDIsNotFound", "R35 R4", func(c *C) {
-			for _, mode := range []expiry.TouchMode{expiry.Set, expiry.Extend, expiry.Clear} {
-				_, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", Mode: mode, ExpiresAt: c.in(time.Hour)})
+			for _, mode := range []driver.TouchMode{driver.TouchSet, driver.TouchExtend, driver.TouchClear} {
+				_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: mode, ExpiresAt: c.in(time.Hour)})
 				c.is(err, model.ErrNotFound, "touch in mode %d", mode)
 			}
 			c.gone("a")
@@ -104,22 +104,22 @@ func touchCases() []Case {
 		that("OfADeletedRecordIsNotFound", "R35 R4", func(c *C) {
 			r := c.put(c.rec("a", "1", time.Hour))
 			c.del("a")
-			_, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", Mode: expiry.Extend, ExpiresAt: c.in(time.Hour), Prev: r})
+			_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchExtend, ExpiresAt: c.in(time.Hour), Known: r})
 			c.is(err, model.ErrNotFound, "touch with a prev from before the delete")
 			c.gone("a")
 		}),
 		that("OfAnExpiredRecordIsNotFound", "R35 R4 R2", func(c *C) {
 			r := c.put(c.rec("a", "1", time.Minute))
 			c.advance(time.Minute)
-			for _, mode := range []expiry.TouchMode{expiry.Set, expiry.Extend, expiry.Clear} {
-				_, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", Mode: mode, ExpiresAt: c.in(time.Hour), Prev: r})
+			for _, mode := range []driver.TouchMode{driver.TouchSet, driver.TouchExtend, driver.TouchClear} {
+				_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: mode, ExpiresAt: c.in(time.Hour), Known: r})
 				c.is(err, model.ErrNotFound, "touch in mode %d", mode)
 			}
 			c.gone("a")
 		}),
 		that("WithoutAModeIsInvalid", "R37", func(c *C) {
 			r := c.put(c.rec("a", "1", time.Hour))
-			_, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", ExpiresAt: c.in(2 * time.Hour)})
+			_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", ExpiresAt: c.in(2 * time.Hour)})
 			c.is(err, model.ErrInvalid, "touch without a mode")
 			c.holds(r)
 		}),
@@ -127,10 +127,10 @@ func touchCases() []Case {
 			cur := c.put(c.rec("a", "0", time.Hour))
 			for i := range 20 {
 				next := c.rec("a", fmt.Sprint(i+1), 0)
-				w := expiry.Write{Record: next.Clone(), Cond: model.Match, Prev: cur, KeepExpiry: true}
+				w := driver.Write{Record: next.Clone(), Cond: driver.IfMatch, Known: cur, Keep: driver.Keep{Expiry: true}}
 				until := c.in(2*time.Hour + time.Duration(i)*time.Minute)
 				touched, wrote := c.pair(i, func() error {
-					_, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", Mode: expiry.Extend, ExpiresAt: until, Prev: cur})
+					_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchExtend, ExpiresAt: until, Known: cur})
 					return err
 				}, func() error {
 					_, err := c.b.Write(c.ctx(), c.now, w)
@@ -146,7 +146,7 @@ func touchCases() []Case {
 		that("OfManyAtOnceTheLatestStands", "R31", func(c *C) {
 			r := c.put(c.rec("a", "1", time.Hour))
 			for i, err := range c.together(24, func(i int) error {
-				_, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", Mode: expiry.Extend, ExpiresAt: c.in(time.Hour + time.Duration(i)*time.Minute), Prev: r})
+				_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchExtend, ExpiresAt: c.in(time.Hour + time.Duration(i)*time.Minute), Known: r})
 				return err
 			}) {
 				c.ok(err, "touch %d", i)
@@ -158,9 +158,9 @@ func touchCases() []Case {
 			for round := range 20 {
 				r := c.put(c.rec("a", "0", time.Hour))
 				deleted, touched := c.pair(round, func() error {
-					return c.b.Delete(c.ctx(), c.now, "a", model.Live, model.Record{})
+					return c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfPresent})
 				}, func() error {
-					_, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", Mode: expiry.Extend, ExpiresAt: c.in(2 * time.Hour), Prev: r})
+					_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchExtend, ExpiresAt: c.in(2 * time.Hour), Known: r})
 					return err
 				})
 				c.ok(deleted, "delete of any revision")
@@ -181,65 +181,65 @@ func deleteCases() []Case {
 			c.gone("a")
 		}),
 		that("OfAnUnknownIDIsNotFound", "R38", func(c *C) {
-			c.is(c.b.Delete(c.ctx(), c.now, "a", model.Live, model.Record{}), model.ErrNotFound, "delete")
+			c.is(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfPresent}), model.ErrNotFound, "delete")
 		}),
 		that("TwiceIsNotFound", "R38", func(c *C) {
 			c.put(c.rec("a", "1", time.Hour))
 			c.del("a")
-			c.is(c.b.Delete(c.ctx(), c.now, "a", model.Live, model.Record{}), model.ErrNotFound, "second delete")
+			c.is(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfPresent}), model.ErrNotFound, "second delete")
 		}),
 		that("OfAnExpiredRecordIsNotFound", "R38 R39 R2", func(c *C) {
 			r := c.put(c.rec("a", "1", time.Minute))
 			c.advance(time.Minute)
-			c.is(c.b.Delete(c.ctx(), c.now, "a", model.Live, model.Record{}), model.ErrNotFound, "delete")
-			c.is(c.b.Delete(c.ctx(), c.now, "a", model.Match, r), model.ErrNotFound, "delete at the revision")
+			c.is(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfPresent}), model.ErrNotFound, "delete")
+			c.is(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: r}), model.ErrNotFound, "delete at the revision")
 		}),
 		that("WhateverTheRevisionOfPrev", "R38 R21", func(c *C) {
 			stale := c.put(c.rec("a", "1", time.Hour))
-			_, err := c.write(c.rec("a", "2", time.Hour), model.Live, model.Record{})
+			_, err := c.write(c.rec("a", "2", time.Hour), driver.IfPresent, model.Record{})
 			c.ok(err, "update")
-			c.ok(c.b.Delete(c.ctx(), c.now, "a", model.Live, stale), "delete of any revision with a stale prev")
+			c.ok(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfPresent, Known: stale}), "delete of any revision with a stale prev")
 			c.gone("a")
 		}),
 		that("AtTheRevision", "R39", func(c *C) {
 			r := c.put(c.labelled("a", "1", "ann", time.Hour))
-			c.ok(c.b.Delete(c.ctx(), c.now, "a", model.Match, r), "delete at the revision")
+			c.ok(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: r}), "delete at the revision")
 			c.gone("a")
 			c.ids(c.bearers("ann"))
 		}),
 		that("AtTheRevisionAlone", "R39 R21", func(c *C) {
 			r := c.put(c.labelled("a", "1", "ann", time.Hour))
-			c.ok(c.b.Delete(c.ctx(), c.now, "a", model.Match, model.Record{Rev: r.Rev}), "delete at the revision, nothing else known")
+			c.ok(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: model.Record{Revision: r.Revision}}), "delete at the revision, nothing else known")
 			c.gone("a")
 			c.ids(c.bearers("ann"))
 		}),
 		that("AtAnotherRevisionIsAConflict", "R39 R28", func(c *C) {
 			old := c.put(c.rec("a", "1", time.Hour))
 			cur := c.rec("a", "2", time.Hour)
-			_, err := c.write(cur, model.Live, model.Record{})
+			_, err := c.write(cur, driver.IfPresent, model.Record{})
 			c.ok(err, "update")
-			c.is(c.b.Delete(c.ctx(), c.now, "a", model.Match, old), model.ErrConflict, "delete at an old revision")
+			c.is(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: old}), model.ErrConflict, "delete at an old revision")
 			c.holds(cur)
 		}),
 		that("AtARevisionOfAnUnknownIDIsNotFound", "R39", func(c *C) {
-			c.is(c.b.Delete(c.ctx(), c.now, "a", model.Match, c.rec("a", "1", time.Hour)), model.ErrNotFound, "delete")
+			c.is(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: c.rec("a", "1", time.Hour)}), model.ErrNotFound, "delete")
 		}),
 		that("AtTheRevisionAfterATouch", "R39 R34", func(c *C) {
 			r := c.put(c.rec("a", "1", time.Hour))
-			_, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", Mode: expiry.Set, ExpiresAt: c.in(2 * time.Hour)})
+			_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchSet, ExpiresAt: c.in(2 * time.Hour)})
 			c.ok(err, "touch")
-			c.ok(c.b.Delete(c.ctx(), c.now, "a", model.Match, r), "delete at the revision from before a touch")
+			c.ok(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: r}), "delete at the revision from before a touch")
 			c.gone("a")
 		}),
 		that("AtNoRevisionIsInvalid", "R41", func(c *C) {
 			r := c.put(c.rec("a", "1", time.Hour))
-			c.is(c.b.Delete(c.ctx(), c.now, "a", model.Match, model.Record{}), model.ErrInvalid, "delete at no revision")
+			c.is(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch}), model.ErrInvalid, "delete at no revision")
 			c.holds(r)
 		}),
 		that("UnderAnotherConditionIsInvalid", "R41", func(c *C) {
 			r := c.put(c.rec("a", "1", time.Hour))
-			for _, cond := range []model.Cond{0, model.Always, model.Absent, 99} {
-				c.is(c.b.Delete(c.ctx(), c.now, "a", cond, r), model.ErrInvalid, "delete under %v", cond)
+			for _, cond := range []driver.Condition{0, driver.IfAny, driver.IfAbsent, 99} {
+				c.is(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: cond, Known: r}), model.ErrInvalid, "delete under %v", cond)
 			}
 			c.holds(r)
 		}),
@@ -255,14 +255,14 @@ func deleteCases() []Case {
 			for range 4 {
 				r := c.put(c.rec("a", "1", time.Hour))
 				wins := c.race(16, func(i int) error {
-					b, cond, prev := c.b, model.Live, model.Record{}
+					b, cond, prev := c.b, driver.IfPresent, model.Record{}
 					if i%2 == 1 {
 						b = other
 					}
 					if i%4 > 1 {
-						cond, prev = model.Match, r
+						cond, prev = driver.IfMatch, r
 					}
-					return b.Delete(c.ctx(), c.now, "a", cond, prev)
+					return b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: cond, Known: prev})
 				}, model.ErrNotFound)
 				if wins != 1 {
 					c.fail("%d of 16 deletes succeeded", wins)
@@ -275,9 +275,9 @@ func deleteCases() []Case {
 				old := c.put(c.rec("a", "0", time.Hour))
 				next := c.rec("a", "1", time.Hour)
 				deleted, updated := c.pair(round, func() error {
-					return c.b.Delete(c.ctx(), c.now, "a", model.Match, old)
+					return c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: old})
 				}, func() error {
-					_, err := c.write(next, model.Live, model.Record{})
+					_, err := c.write(next, driver.IfPresent, model.Record{})
 					return err
 				})
 				if deleted == nil {

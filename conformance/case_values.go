@@ -212,7 +212,7 @@ func mutateCases() []Case {
 			c.ok(err, "create")
 			it, err := s.Mutate(c.ctx(), "a", func(d *doc) error { d.N = 1; return nil }, nil)
 			c.ok(err, "mutate")
-			if it.Revision != before.Revision || c.get("a").Rev != before.Revision {
+			if it.Revision != before.Revision || c.get("a").Revision != before.Revision {
 				c.fail("the revision moved from %v to %v", before.Revision, it.Revision)
 			}
 		}),
@@ -224,7 +224,7 @@ func mutateCases() []Case {
 			if err != errOwn { //nolint:errorlint // the very error is promised
 				c.fail("got %v", err)
 			}
-			if c.get("a").Rev != before.Revision {
+			if c.get("a").Revision != before.Revision {
 				c.fail("a refused mutation was written")
 			}
 		}),
@@ -258,7 +258,7 @@ func mutateCases() []Case {
 			c.ok(err, "create")
 			_, err = s.Update(c.ctx(), "a", doc{N: 2}, nil)
 			c.ok(err, "update")
-			_, err = s.Mutate(c.ctx(), "a", func(d *doc) error { d.N = 9; return nil }, &expiry.WriteOptions{If: old.Version()})
+			_, err = s.Mutate(c.ctx(), "a", func(d *doc) error { d.N = 9; return nil }, &expiry.WriteOptions{IfMatch: old.Known()})
 			c.is(err, model.ErrConflict, "mutate at an old version")
 		}),
 		that("ByManyAtOnceLosesNothing", "R72 R20", func(c *C) {

@@ -3,7 +3,7 @@ package conformance
 import (
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -12,13 +12,13 @@ func createCases() []Case {
 		that("StoresTheRecord", "R15 R13", func(c *C) { c.holds(c.put(c.rec("a", "1", time.Hour))) }),
 		that("OverALiveRecordExists", "R15 R28", func(c *C) {
 			r := c.put(c.labelled("a", "1", "ann", time.Hour))
-			_, err := c.write(c.labelled("a", "2", "bob", 2*time.Hour), model.Absent, model.Record{})
+			_, err := c.write(c.labelled("a", "2", "bob", 2*time.Hour), driver.IfAbsent, model.Record{})
 			c.is(err, model.ErrExists, "second create")
 			c.holds(r)
 		}),
 		that("OverARecordThatNeverExpiresExists", "R15 R28", func(c *C) {
 			r := c.put(c.rec("a", "1", 0))
-			_, err := c.write(c.rec("a", "2", time.Hour), model.Absent, model.Record{})
+			_, err := c.write(c.rec("a", "2", time.Hour), driver.IfAbsent, model.Record{})
 			c.is(err, model.ErrExists, "second create")
 			c.holds(r)
 		}),
@@ -26,7 +26,7 @@ func createCases() []Case {
 			c.put(c.labelled("a", "old", "ann", time.Minute))
 			c.advance(time.Minute)
 			next := c.rec("a", "new", 0)
-			_, err := c.write(next, model.Absent, model.Record{})
+			_, err := c.write(next, driver.IfAbsent, model.Record{})
 			c.ok(err, "create over an expired record")
 			c.holds(next)
 			c.advance(24 * time.Hour)
@@ -35,7 +35,7 @@ func createCases() []Case {
 		thatLabels("OverAnExpiredRecordDropsItsLabels", "R17 R46", func(c *C) {
 			c.put(c.labelled("a", "old", "ann", time.Minute))
 			c.advance(time.Minute)
-			_, err := c.write(c.labelled("a", "new", "bob", time.Hour), model.Absent, model.Record{})
+			_, err := c.write(c.labelled("a", "new", "bob", time.Hour), driver.IfAbsent, model.Record{})
 			c.ok(err, "create over an expired record")
 			c.ids(c.bearers("ann"))
 			c.ids(c.bearers("bob"), "a")
@@ -47,7 +47,7 @@ func createCases() []Case {
 		}),
 		that("AnswersWithoutTheValue", "R26", func(c *C) {
 			r := c.labelled("a", "1", "ann", time.Hour)
-			head, err := c.write(r, model.Absent, model.Record{})
+			head, err := c.write(r, driver.IfAbsent, model.Record{})
 			c.ok(err, "create")
 			c.sameHead(head, r)
 			if head.Value != nil {
@@ -63,7 +63,7 @@ func createCases() []Case {
 					if i%2 == 1 {
 						b = other
 					}
-					_, err := b.Write(c.ctx(), c.now, expiry.Write{Record: c.rec(id, "v", time.Hour), Cond: model.Absent})
+					_, err := b.Write(c.ctx(), c.now, driver.Write{Record: c.rec(id, "v", time.Hour), Cond: driver.IfAbsent})
 					return err
 				}, model.ErrExists)
 				if wins != 1 {
@@ -75,7 +75,7 @@ func createCases() []Case {
 			c.put(c.rec("a", "old", time.Minute))
 			c.advance(time.Minute)
 			wins := c.race(32, func(int) error {
-				_, err := c.write(c.rec("a", "new", time.Hour), model.Absent, model.Record{})
+				_, err := c.write(c.rec("a", "new", time.Hour), driver.IfAbsent, model.Record{})
 				return err
 			}, model.ErrExists)
 			if wins != 1 {
@@ -87,8 +87,8 @@ func createCases() []Case {
 			won := -1
 			errs := c.together(len(revs), func(i int) error {
 				r := c.rec("a", "v", time.Hour)
-				revs[i] = r.Rev
-				_, err := c.write(r, model.Absent, model.Record{})
+				revs[i] = r.Revision
+				_, err := c.write(r, driver.IfAbsent, model.Record{})
 				return err
 			})
 			for i, err := range errs {
@@ -96,15 +96,15 @@ func createCases() []Case {
 					won = i
 				}
 			}
-			if won < 0 || c.get("a").Rev != revs[won] {
+			if won < 0 || c.get("a").Revision != revs[won] {
 				c.fail("the record in force is not the winner's")
 			}
 		}),
 		that("TakesNothingToKeep", "R29", func(c *C) {
-			for _, cond := range []model.Cond{model.Absent, model.Always} {
-				_, err := c.b.Write(c.ctx(), c.now, expiry.Write{Record: c.rec("a", "1", time.Hour), Cond: cond, KeepExpiry: true})
+			for _, cond := range []driver.Condition{driver.IfAbsent, driver.IfAny} {
+				_, err := c.b.Write(c.ctx(), c.now, driver.Write{Record: c.rec("a", "1", time.Hour), Cond: cond, Keep: driver.Keep{Expiry: true}})
 				c.is(err, model.ErrInvalid, "%v with KeepExpiry", cond)
-				_, err = c.b.Write(c.ctx(), c.now, expiry.Write{Record: c.rec("a", "1", time.Hour), Cond: cond, KeepLabels: true})
+				_, err = c.b.Write(c.ctx(), c.now, driver.Write{Record: c.rec("a", "1", time.Hour), Cond: cond, Keep: driver.Keep{Labels: true}})
 				c.is(err, model.ErrInvalid, "%v with KeepLabels", cond)
 			}
 			c.gone("a")
@@ -117,36 +117,36 @@ func updateCases() []Case {
 		that("ReplacesTheValue", "R18", func(c *C) {
 			c.put(c.rec("a", "1", time.Hour))
 			r := c.rec("a", "2", time.Hour)
-			_, err := c.write(r, model.Live, model.Record{})
+			_, err := c.write(r, driver.IfPresent, model.Record{})
 			c.ok(err, "update")
 			c.holds(r)
 		}),
 		that("OfAnUnknownIDIsNotFound", "R18 R4", func(c *C) {
-			_, err := c.write(c.rec("a", "1", time.Hour), model.Live, model.Record{})
+			_, err := c.write(c.rec("a", "1", time.Hour), driver.IfPresent, model.Record{})
 			c.is(err, model.ErrNotFound, "update")
 			c.gone("a")
 		}),
 		that("OfADeletedRecordIsNotFound", "R18 R4", func(c *C) {
 			c.put(c.rec("a", "1", time.Hour))
 			c.del("a")
-			_, err := c.write(c.rec("a", "2", time.Hour), model.Live, model.Record{})
+			_, err := c.write(c.rec("a", "2", time.Hour), driver.IfPresent, model.Record{})
 			c.is(err, model.ErrNotFound, "update")
 			c.gone("a")
 		}),
 		that("OfAnExpiredRecordIsNotFound", "R18 R4 R2", func(c *C) {
 			c.put(c.rec("a", "1", time.Minute))
 			c.advance(time.Minute)
-			_, err := c.write(c.rec("a", "2", time.Hour), model.Live, model.Record{})
+			_, err := c.write(c.rec("a", "2", time.Hour), driver.IfPresent, model.Record{})
 			c.is(err, model.ErrNotFound, "update")
 			c.gone("a")
 		}),
 		that("KeepsTheExpiry", "R23", func(c *C) {
 			old := c.put(c.rec("a", "1", time.Hour))
-			w := expiry.Write{Record: c.rec("a", "2", 0), Cond: model.Live, KeepExpiry: true}
-			w.ExpiresAt = c.in(5 * time.Hour)
+			w := driver.Write{Record: c.rec("a", "2", 0), Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true}}
+			w.Record.ExpiresAt = c.in(5 * time.Hour)
 			head, err := c.b.Write(c.ctx(), c.now, w)
 			c.ok(err, "update")
-			w.ExpiresAt = old.ExpiresAt
+			w.Record.ExpiresAt = old.ExpiresAt
 			c.sameHead(head, w.Record)
 			c.holds(w.Record)
 			c.advance(time.Hour)
@@ -154,19 +154,19 @@ func updateCases() []Case {
 		}),
 		that("KeepsNoExpiryToo", "R23", func(c *C) {
 			c.put(c.rec("a", "1", 0))
-			w := expiry.Write{Record: c.rec("a", "2", time.Minute), Cond: model.Live, KeepExpiry: true}
+			w := driver.Write{Record: c.rec("a", "2", time.Minute), Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true}}
 			_, err := c.b.Write(c.ctx(), c.now, w)
 			c.ok(err, "update")
-			w.ExpiresAt = time.Time{}
+			w.Record.ExpiresAt = time.Time{}
 			c.advance(time.Hour)
 			c.holds(w.Record)
 		}),
 		thatLabels("KeepsTheLabels", "R24", func(c *C) {
 			c.put(c.labelled("a", "1", "ann", time.Hour))
-			w := expiry.Write{Record: c.labelled("a", "2", "bob", time.Hour), Cond: model.Live, KeepLabels: true}
+			w := driver.Write{Record: c.labelled("a", "2", "bob", time.Hour), Cond: driver.IfPresent, Keep: driver.Keep{Labels: true}}
 			head, err := c.b.Write(c.ctx(), c.now, w)
 			c.ok(err, "update")
-			w.Labels = map[string]string{"principal": "ann"}
+			w.Record.Labels = map[string]string{"principal": "ann"}
 			c.sameHead(head, w.Record)
 			c.holds(w.Record)
 			c.ids(c.bearers("ann"), "a")
@@ -176,7 +176,7 @@ func updateCases() []Case {
 			c.put(c.rec("a", "1", time.Hour))
 			for _, life := range []time.Duration{time.Minute, 3 * time.Hour, 0} {
 				r := c.rec("a", "2", life)
-				_, err := c.write(r, model.Live, model.Record{})
+				_, err := c.write(r, driver.IfPresent, model.Record{})
 				c.ok(err, "update")
 				c.holds(r)
 			}
@@ -186,7 +186,7 @@ func updateCases() []Case {
 		thatLabels("ReplacesTheLabelsWhereGiven", "R25 R46", func(c *C) {
 			c.put(c.labelled("a", "1", "ann", time.Hour))
 			r := c.labelled("a", "2", "bob", time.Hour)
-			_, err := c.write(r, model.Live, model.Record{})
+			_, err := c.write(r, driver.IfPresent, model.Record{})
 			c.ok(err, "update")
 			c.holds(r)
 			c.ids(c.bearers("ann"))
@@ -195,7 +195,7 @@ func updateCases() []Case {
 		thatLabels("DropsTheLabelsWhereNoneAreGiven", "R25 R46", func(c *C) {
 			c.put(c.labelled("a", "1", "ann", time.Hour))
 			r := c.rec("a", "2", time.Hour)
-			_, err := c.write(r, model.Live, model.Record{})
+			_, err := c.write(r, driver.IfPresent, model.Record{})
 			c.ok(err, "update")
 			c.holds(r)
 			c.ids(c.bearers("ann"))
@@ -206,17 +206,17 @@ func updateCases() []Case {
 			recs := make([]model.Record, 16)
 			for i := range recs {
 				recs[i] = c.rec("a", "v"+string(rune('a'+i)), time.Hour)
-				revs[recs[i].Rev] = true
+				revs[recs[i].Revision] = true
 			}
 			for i, err := range c.together(len(recs), func(i int) error {
-				_, err := c.write(recs[i], model.Live, model.Record{})
+				_, err := c.write(recs[i], driver.IfPresent, model.Record{})
 				return err
 			}) {
 				c.ok(err, "update %d", i)
 			}
 			got := c.get("a")
 			for _, r := range recs {
-				if r.Rev == got.Rev {
+				if r.Revision == got.Revision {
 					c.holds(r)
 					return
 				}
@@ -238,16 +238,16 @@ func compareCases() []Case {
 		that("ReplacesAtTheRevision", "R19", func(c *C) {
 			old := c.put(c.rec("a", "1", time.Hour))
 			r := c.rec("a", "2", time.Hour)
-			_, err := c.write(r, model.Match, old)
+			_, err := c.write(r, driver.IfMatch, old)
 			c.ok(err, "compare-and-set")
 			c.holds(r)
 		}),
 		that("AtAnotherRevisionIsAConflict", "R19 R28", func(c *C) {
 			old := c.put(c.labelled("a", "1", "ann", time.Hour))
 			cur := c.labelled("a", "2", "ann", time.Hour)
-			_, err := c.write(cur, model.Match, old)
+			_, err := c.write(cur, driver.IfMatch, old)
 			c.ok(err, "compare-and-set")
-			_, err = c.write(c.labelled("a", "3", "bob", 2*time.Hour), model.Match, old)
+			_, err = c.write(c.labelled("a", "3", "bob", 2*time.Hour), driver.IfMatch, old)
 			c.is(err, model.ErrConflict, "compare-and-set at an old revision")
 			c.holds(cur)
 			c.ids(c.bearers("ann"), "a")
@@ -255,9 +255,9 @@ func compareCases() []Case {
 		that("ConflictNamesTheWinner", "R27", func(c *C) {
 			old := c.put(c.rec("a", "1", time.Hour))
 			cur := c.rec("a", "2", 2*time.Hour)
-			_, err := c.write(cur, model.Match, old)
+			_, err := c.write(cur, driver.IfMatch, old)
 			c.ok(err, "compare-and-set")
-			winner, err := c.write(c.rec("a", "3", time.Hour), model.Match, old)
+			winner, err := c.write(c.rec("a", "3", time.Hour), driver.IfMatch, old)
 			c.is(err, model.ErrConflict, "compare-and-set at an old revision")
 			c.sameHead(winner, cur)
 			if winner.Value != nil && string(winner.Value) != "2" {
@@ -265,21 +265,21 @@ func compareCases() []Case {
 			}
 		}),
 		that("OfAnUnknownIDIsNotFound", "R19 R4", func(c *C) {
-			_, err := c.write(c.rec("a", "1", time.Hour), model.Match, c.rec("a", "0", time.Hour))
+			_, err := c.write(c.rec("a", "1", time.Hour), driver.IfMatch, c.rec("a", "0", time.Hour))
 			c.is(err, model.ErrNotFound, "compare-and-set")
 			c.gone("a")
 		}),
 		that("OfADeletedRecordIsNotFound", "R19 R4", func(c *C) {
 			old := c.put(c.rec("a", "1", time.Hour))
 			c.del("a")
-			_, err := c.write(c.rec("a", "2", time.Hour), model.Match, old)
+			_, err := c.write(c.rec("a", "2", time.Hour), driver.IfMatch, old)
 			c.is(err, model.ErrNotFound, "compare-and-set")
 			c.gone("a")
 		}),
 		that("OfAnExpiredRecordIsNotFound", "R19 R4 R2", func(c *C) {
 			old := c.put(c.rec("a", "1", time.Minute))
 			c.advance(time.Minute)
-			_, err := c.write(c.rec("a", "2", time.Hour), model.Match, old)
+			_, err := c.write(c.rec("a", "2", time.Hour), driver.IfMatch, old)
 			c.is(err, model.ErrNotFound, "compare-and-set")
 			c.gone("a")
 		}),
@@ -287,46 +287,46 @@ func compareCases() []Case {
 			old := c.put(c.rec("a", "same", time.Hour))
 			c.del("a")
 			cur := c.put(c.rec("a", "same", time.Hour))
-			_, err := c.write(c.rec("a", "2", time.Hour), model.Match, old)
+			_, err := c.write(c.rec("a", "2", time.Hour), driver.IfMatch, old)
 			c.is(err, model.ErrConflict, "compare-and-set at a revision from before the delete")
 			c.holds(cur)
 		}),
 		that("NeedsTheRevisionAlone", "R21", func(c *C) {
 			old := c.put(c.labelled("a", "1", "ann", time.Hour))
-			w := expiry.Write{Record: c.rec("a", "2", 0), Cond: model.Match, Prev: model.Record{Rev: old.Rev}, KeepExpiry: true, KeepLabels: true}
+			w := driver.Write{Record: c.rec("a", "2", 0), Cond: driver.IfMatch, Known: model.Record{Revision: old.Revision}, Keep: driver.Keep{Expiry: true, Labels: true}}
 			_, err := c.b.Write(c.ctx(), c.now, w)
 			c.ok(err, "compare-and-set with nothing but the revision")
-			w.ExpiresAt, w.Labels = old.ExpiresAt, old.Labels
+			w.Record.ExpiresAt, w.Record.Labels = old.ExpiresAt, old.Labels
 			c.holds(w.Record)
 		}),
 		that("IsNotMisledByAStalePrev", "R21 R23 R24", func(c *C) {
 			c.put(c.labelled("a", "1", "ann", time.Hour))
 			stale := c.get("a")
-			_, err := c.b.Touch(c.ctx(), c.now, expiry.Touch{ID: "a", Mode: expiry.Set, ExpiresAt: c.in(3 * time.Hour)})
+			_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchSet, ExpiresAt: c.in(3 * time.Hour)})
 			c.ok(err, "touch")
-			w := expiry.Write{Record: c.rec("a", "2", 0), Cond: model.Match, Prev: stale, KeepExpiry: true, KeepLabels: true}
+			w := driver.Write{Record: c.rec("a", "2", 0), Cond: driver.IfMatch, Known: stale, Keep: driver.Keep{Expiry: true, Labels: true}}
 			_, err = c.b.Write(c.ctx(), c.now, w)
 			c.ok(err, "compare-and-set with a prev from before a touch")
-			w.ExpiresAt, w.Labels = c.in(3*time.Hour), stale.Labels
+			w.Record.ExpiresAt, w.Record.Labels = c.in(3*time.Hour), stale.Labels
 			c.holds(w.Record)
 		}),
 		that("IsNotMisledByAForeignPrev", "R21 R23 R24", func(c *C) {
 			old := c.put(c.labelled("a", "1", "ann", time.Hour))
 			prev := model.Record{
-				ID: "b", Rev: old.Rev, Hint: "nonsense", ExpiresAt: c.in(time.Minute),
+				ID: "b", Revision: old.Revision, ServerVersion: "nonsense", ExpiresAt: c.in(time.Minute),
 				Labels: map[string]string{"principal": "bob"}, Value: []byte("x"), Encoding: "gob",
 			}
-			w := expiry.Write{Record: c.rec("a", "2", 0), Cond: model.Match, Prev: prev, KeepExpiry: true, KeepLabels: true}
+			w := driver.Write{Record: c.rec("a", "2", 0), Cond: driver.IfMatch, Known: prev, Keep: driver.Keep{Expiry: true, Labels: true}}
 			_, err := c.b.Write(c.ctx(), c.now, w)
 			c.ok(err, "compare-and-set with a prev that has only the revision right")
-			w.ExpiresAt, w.Labels = old.ExpiresAt, old.Labels
+			w.Record.ExpiresAt, w.Record.Labels = old.ExpiresAt, old.Labels
 			c.holds(w.Record)
 			c.ids(c.bearers("ann"), "a")
 		}),
 		that("WithTheRightHintAndTheWrongRevisionIsAConflict", "R21", func(c *C) {
 			old := c.put(c.rec("a", "1", time.Hour))
-			old.Rev = model.NewRevision()
-			_, err := c.write(c.rec("a", "2", time.Hour), model.Match, old)
+			old.Revision = model.NewRevision()
+			_, err := c.write(c.rec("a", "2", time.Hour), driver.IfMatch, old)
 			c.is(err, model.ErrConflict, "compare-and-set at another revision with the stored hint")
 			if v := c.get("a").Value; string(v) != "1" {
 				c.fail("the value is %q", v)
@@ -336,16 +336,16 @@ func compareCases() []Case {
 			// Each would move the label and bring the expiry forward.
 			cur := c.put(c.labelled("a", "1", "ann", time.Hour))
 			other := cur
-			other.Rev = model.NewRevision()
+			other.Revision = model.NewRevision()
 			next := func() model.Record { return c.labelled("a", "2", "bob", time.Minute) }
-			_, err := c.write(next(), model.Match, other)
+			_, err := c.write(next(), driver.IfMatch, other)
 			c.is(err, model.ErrConflict, "compare-and-set at another revision")
-			_, err = c.write(next(), model.Absent, model.Record{})
+			_, err = c.write(next(), driver.IfAbsent, model.Record{})
 			c.is(err, model.ErrExists, "create")
-			c.is(c.b.Delete(c.ctx(), c.now, "a", model.Match, other), model.ErrConflict, "delete at another revision")
+			c.is(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: other}), model.ErrConflict, "delete at another revision")
 			missing := next()
 			missing.ID = "nobody"
-			_, err = c.write(missing, model.Live, model.Record{})
+			_, err = c.write(missing, driver.IfPresent, model.Record{})
 			c.is(err, model.ErrNotFound, "update of an unknown id")
 			c.ids(c.bearers("ann"), "a")
 			c.ids(c.bearers("bob"))
@@ -361,14 +361,14 @@ func compareCases() []Case {
 		}),
 		that("AnswersWithoutTheValue", "R26", func(c *C) {
 			old := c.put(c.labelled("a", "1", "ann", time.Hour))
-			for _, cond := range []model.Cond{model.Match, model.Live, model.Always} {
-				w := expiry.Write{Record: c.labelled("a", "2", "bob", time.Minute), Cond: cond}
+			for _, cond := range []driver.Condition{driver.IfMatch, driver.IfPresent, driver.IfAny} {
+				w := driver.Write{Record: c.labelled("a", "2", "bob", time.Minute), Cond: cond}
 				want := w.Record
-				if cond == model.Match {
-					w.Prev = old
+				if cond == driver.IfMatch {
+					w.Known = old
 				}
-				if cond != model.Always {
-					w.KeepExpiry, w.KeepLabels = true, true
+				if cond != driver.IfAny {
+					w.Keep.Expiry, w.Keep.Labels = true, true
 					want.ExpiresAt, want.Labels = old.ExpiresAt, old.Labels
 				}
 				head, err := c.b.Write(c.ctx(), c.now, w)
@@ -382,9 +382,9 @@ func compareCases() []Case {
 		that("ConflictSharesNothingWithTheStore", "R3 R27", func(c *C) {
 			old := c.put(c.labelled("a", "1", "ann", time.Hour))
 			cur := c.labelled("a", "2", "ann", time.Hour)
-			_, err := c.write(cur, model.Match, old)
+			_, err := c.write(cur, driver.IfMatch, old)
 			c.ok(err, "compare-and-set")
-			winner, err := c.write(c.rec("a", "3", time.Hour), model.Match, old)
+			winner, err := c.write(c.rec("a", "3", time.Hour), driver.IfMatch, old)
 			c.is(err, model.ErrConflict, "compare-and-set at an old revision")
 			for i := range winner.Value {
 				winner.Value[i] = 'X'
@@ -394,9 +394,9 @@ func compareCases() []Case {
 		}),
 		that("WithoutARevisionIsInvalid", "R29", func(c *C) {
 			r := c.put(c.rec("a", "1", time.Hour))
-			_, err := c.write(c.rec("a", "2", time.Hour), model.Match, model.Record{})
+			_, err := c.write(c.rec("a", "2", time.Hour), driver.IfMatch, model.Record{})
 			c.is(err, model.ErrInvalid, "compare-and-set without a revision")
-			_, err = c.write(c.rec("b", "2", time.Hour), model.Match, model.Record{Hint: "x"})
+			_, err = c.write(c.rec("b", "2", time.Hour), driver.IfMatch, model.Record{ServerVersion: "x"})
 			c.is(err, model.ErrInvalid, "compare-and-set without a revision, of an unknown id")
 			c.holds(r)
 		}),
@@ -414,7 +414,7 @@ func compareCases() []Case {
 					if i%2 == 1 {
 						b = other
 					}
-					_, err := b.Write(c.ctx(), c.now, expiry.Write{Record: recs[i].Clone(), Cond: model.Match, Prev: cur})
+					_, err := b.Write(c.ctx(), c.now, driver.Write{Record: recs[i].Clone(), Cond: driver.IfMatch, Known: cur})
 					return err
 				}) {
 					if err == nil && won >= 0 {
@@ -437,9 +437,9 @@ func compareCases() []Case {
 			for round := range 20 {
 				cur := c.put(c.rec("a", "0", time.Hour))
 				deleted, wrote := c.pair(round, func() error {
-					return c.b.Delete(c.ctx(), c.now, "a", model.Live, model.Record{})
+					return c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfPresent})
 				}, func() error {
-					_, err := c.write(c.rec("a", "1", time.Hour), model.Match, cur)
+					_, err := c.write(c.rec("a", "1", time.Hour), driver.IfMatch, cur)
 					return err
 				})
 				c.ok(deleted, "delete of any revision")
@@ -456,14 +456,14 @@ func upsertCases() []Case {
 	return group("Upsert",
 		that("StoresWhereNothingIs", "R22", func(c *C) {
 			r := c.rec("a", "1", time.Hour)
-			_, err := c.write(r, model.Always, model.Record{})
+			_, err := c.write(r, driver.IfAny, model.Record{})
 			c.ok(err, "upsert")
 			c.holds(r)
 		}),
 		that("ReplacesALiveRecordWhole", "R22", func(c *C) {
 			c.put(c.labelled("a", "1", "ann", time.Hour))
 			r := c.rec("a", "2", 0)
-			head, err := c.write(r, model.Always, model.Record{})
+			head, err := c.write(r, driver.IfAny, model.Record{})
 			c.ok(err, "upsert")
 			c.sameHead(head, r)
 			c.holds(r)
@@ -472,10 +472,10 @@ func upsertCases() []Case {
 		}),
 		thatLabels("DropsTheLabelsOfBefore", "R22 R46", func(c *C) {
 			c.put(c.labelled("a", "1", "ann", time.Hour))
-			_, err := c.write(c.rec("a", "2", time.Hour), model.Always, model.Record{})
+			_, err := c.write(c.rec("a", "2", time.Hour), driver.IfAny, model.Record{})
 			c.ok(err, "upsert")
 			c.ids(c.bearers("ann"))
-			_, err = c.write(c.labelled("a", "3", "bob", time.Hour), model.Always, model.Record{})
+			_, err = c.write(c.labelled("a", "3", "bob", time.Hour), driver.IfAny, model.Record{})
 			c.ok(err, "upsert")
 			c.ids(c.bearers("bob"), "a")
 		}),
@@ -483,7 +483,7 @@ func upsertCases() []Case {
 			c.put(c.labelled("a", "1", "ann", time.Minute))
 			c.advance(time.Minute)
 			r := c.rec("a", "2", 0)
-			_, err := c.write(r, model.Always, model.Record{})
+			_, err := c.write(r, driver.IfAny, model.Record{})
 			c.ok(err, "upsert")
 			c.holds(r)
 			c.ids(c.bearers("ann"))
@@ -492,13 +492,13 @@ func upsertCases() []Case {
 			c.put(c.rec("a", "1", time.Hour))
 			c.del("a")
 			r := c.rec("a", "2", time.Hour)
-			_, err := c.write(r, model.Always, model.Record{})
+			_, err := c.write(r, driver.IfAny, model.Record{})
 			c.ok(err, "upsert")
 			c.holds(r)
 		}),
 		that("OfManyAtOnceAllSucceed", "R22 R1", func(c *C) {
 			for i, err := range c.together(32, func(int) error {
-				_, err := c.write(c.rec("a", "v", time.Hour), model.Always, model.Record{})
+				_, err := c.write(c.rec("a", "v", time.Hour), driver.IfAny, model.Record{})
 				return err
 			}) {
 				c.ok(err, "upsert %d", i)
@@ -507,12 +507,12 @@ func upsertCases() []Case {
 		}),
 		that("OfManyIDsAtOnceAllAreThere", "R22 R42", func(c *C) {
 			for i, err := range c.together(40, func(i int) error {
-				_, err := c.write(c.rec("id"+string(rune('0'+i)), "v", time.Hour), model.Always, model.Record{})
+				_, err := c.write(c.rec("id"+string(rune('0'+i)), "v", time.Hour), driver.IfAny, model.Record{})
 				return err
 			}) {
 				c.ok(err, "upsert %d", i)
 			}
-			if n := len(c.list(expiry.Query{})); n != 40 {
+			if n := len(c.list(driver.Query{})); n != 40 {
 				c.fail("%d records listed, want 40", n)
 			}
 		}),

@@ -3,12 +3,12 @@ package conformance
 import (
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 )
 
 // Above returns the harness with a wrapper around what every Store of the
 // suite stands on: it plants the bugs of a front.
-func (h Harness) Above(f func(expiry.ModelExpirySupport) expiry.ModelExpirySupport) Harness {
+func (h Harness) Above(f func(driver.ModelExpirySupport) driver.ModelExpirySupport) Harness {
 	h.above = f
 	return h
 }

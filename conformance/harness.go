@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 )
 
 // Harness tells the suite how to reach a backend. Open is required; the zero
@@ -14,7 +14,7 @@ type Harness struct {
 	// same data, so that the suite can open two nodes on one store. A name is
 	// 1 to 40 of a-z 0-9 -. The suite closes what it opened, creates the
 	// storage and deletes it at the end of each case.
-	Open func(t testing.TB, name string) expiry.ModelExpirySupport
+	Open func(t testing.TB, name string) driver.ModelExpirySupport
 
 	// Server is what the server states of itself, for the report. Empty: there
 	// is none.
@@ -25,7 +25,7 @@ type Harness struct {
 	// DeleteExpired) reaches the store, but its answer is lost. Whether a read
 	// that comes first loses its answer instead is up to the harness. Nil: the
 	// cases on lost answers are reported as not proven.
-	LoseNext func(t testing.TB, b expiry.ModelExpirySupport)
+	LoseNext func(t testing.TB, b driver.ModelExpirySupport)
 
 	// Damage replaces what is stored under the id by those bytes, behind the
 	// backend's back. Nil: the cases on corrupt records are reported as not
@@ -33,7 +33,7 @@ type Harness struct {
 	Damage func(t testing.TB, name, id string, data []byte)
 
 	// Allow lists the features that the backend may declare absent.
-	Allow []expiry.Feature
+	Allow []driver.Feature
 
 	// Cases is how many cases must have run, so that none gets lost. Zero: any
 	// number.
@@ -41,7 +41,7 @@ type Harness struct {
 
 	// above wraps what a Store of the suite stands on, for planting the bugs of
 	// a front.
-	above func(expiry.ModelExpirySupport) expiry.ModelExpirySupport
+	above func(driver.ModelExpirySupport) driver.ModelExpirySupport
 
 	// leakWait is how long goroutines have to end; ten seconds by default.
 	leakWait time.Duration

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -15,7 +15,7 @@ import (
 // ErrUnavailable. It is the LoseNext of a Harness whose backend runs in the
 // process itself.
 type Lossy struct {
-	expiry.ModelExpirySupport
+	driver.ModelExpirySupport
 	armed atomic.Bool
 }
 
@@ -24,14 +24,14 @@ func (l *Lossy) Lose() { l.armed.Store(true) }
 
 // LoseNext fits Harness.LoseNext where Harness.Open returns a *Lossy, or a
 // wrapper that unwraps to one.
-func LoseNext(t testing.TB, b expiry.ModelExpirySupport) {
+func LoseNext(t testing.TB, b driver.ModelExpirySupport) {
 	t.Helper()
 	for in := b; in != nil; {
 		if l, ok := in.(*Lossy); ok {
 			l.Lose()
 			return
 		}
-		w, ok := in.(expiry.Unwrapper)
+		w, ok := in.(driver.Unwrapper)
 		if !ok {
 			break
 		}
@@ -45,21 +45,21 @@ func (l *Lossy) loses() bool { return l.armed.CompareAndSwap(true, false) }
 
 func (l *Lossy) lost(err error) error {
 	if l.loses() {
-		return model.Fault(model.ErrUnknown, "the answer was lost", nil)
+		return model.NewError(model.ErrUnknown, "the answer was lost", nil)
 	}
 	return err
 }
 
 func (l *Lossy) unread(err error) error {
 	if l.loses() {
-		return model.Fault(model.ErrUnavailable, "the answer was lost", nil)
+		return model.NewError(model.ErrUnavailable, "the answer was lost", nil)
 	}
 	return err
 }
 
 // Get passes on and may lose the answer.
-func (l *Lossy) Get(ctx context.Context, now time.Time, id string) (model.Record, error) {
-	r, err := l.ModelExpirySupport.Get(ctx, now, id)
+func (l *Lossy) Get(ctx context.Context, now time.Time, g driver.Get) (model.Record, error) {
+	r, err := l.ModelExpirySupport.Get(ctx, now, g)
 	if err = l.unread(err); err != nil {
 		return model.Record{}, err
 	}
@@ -67,36 +67,36 @@ func (l *Lossy) Get(ctx context.Context, now time.Time, id string) (model.Record
 }
 
 // Page passes on and may lose the answer.
-func (l *Lossy) Page(ctx context.Context, now time.Time, q expiry.Query) (expiry.Page, error) {
+func (l *Lossy) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 	p, err := l.ModelExpirySupport.Page(ctx, now, q)
 	if err = l.unread(err); err != nil {
-		return expiry.Page{}, err
+		return driver.Page{}, err
 	}
 	return p, nil
 }
 
 // DeleteExpired passes on and may lose the answer about the removals; it does
 // where Lose is called while a record is announced.
-func (l *Lossy) DeleteExpired(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
-	s, err := l.ModelExpirySupport.DeleteExpired(ctx, before, limit, each)
+func (l *Lossy) DeleteExpired(ctx context.Context, sw driver.Sweep) (driver.Swept, error) {
+	s, err := l.ModelExpirySupport.DeleteExpired(ctx, sw)
 	if l.loses() {
 		s.Removed, s.Unknown = 0, s.Unknown+s.Removed
-		err = model.Fault(model.ErrUnknown, "the answer was lost", nil)
+		err = model.NewError(model.ErrUnknown, "the answer was lost", nil)
 	}
 	return s, err
 }
 
 // Write passes on and may lose the answer.
-func (l *Lossy) Write(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+func (l *Lossy) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 	r, err := l.ModelExpirySupport.Write(ctx, now, w)
 	if l.loses() {
-		return model.Record{}, model.Fault(model.ErrUnknown, "the answer was lost", nil)
+		return model.Record{}, model.NewError(model.ErrUnknown, "the answer was lost", nil)
 	}
 	return r, err
 }
 
 // Touch passes on and may lose the answer.
-func (l *Lossy) Touch(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
+func (l *Lossy) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
 	r, err := l.ModelExpirySupport.Touch(ctx, now, t)
 	if err = l.lost(err); err != nil {
 		return model.Record{}, err
@@ -105,35 +105,35 @@ func (l *Lossy) Touch(ctx context.Context, now time.Time, t expiry.Touch) (model
 }
 
 // Delete passes on and may lose the answer.
-func (l *Lossy) Delete(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
-	return l.lost(l.ModelExpirySupport.Delete(ctx, now, id, c, prev))
+func (l *Lossy) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
+	return l.lost(l.ModelExpirySupport.Delete(ctx, now, d))
 }
 
 // GetMany passes on and may lose the answer to all of it.
-func (l *Lossy) GetMany(ctx context.Context, now time.Time, ids []string) []expiry.Outcome {
-	out := expiry.GetMany(ctx, l.ModelExpirySupport, now, ids)
+func (l *Lossy) GetMany(ctx context.Context, now time.Time, gets []driver.Get) []driver.BatchResult {
+	out := driver.GetMany(ctx, l.ModelExpirySupport, now, gets)
 	if err := l.unread(nil); err != nil {
 		for i := range out {
-			out[i] = expiry.Outcome{Err: err}
+			out[i] = driver.BatchResult{Err: err}
 		}
 	}
 	return out
 }
 
 // WriteMany passes on and may lose the answer to all of it.
-func (l *Lossy) WriteMany(ctx context.Context, now time.Time, ops []expiry.BatchOp) []expiry.Outcome {
-	out := expiry.WriteMany(ctx, l.ModelExpirySupport, now, ops)
+func (l *Lossy) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
+	out := driver.WriteMany(ctx, l.ModelExpirySupport, now, ops)
 	if l.loses() {
 		for i := range out {
-			out[i] = expiry.Outcome{Err: model.Fault(model.ErrUnknown, "the answer was lost", nil)}
+			out[i] = driver.BatchResult{Err: model.NewError(model.ErrUnknown, "the answer was lost", nil)}
 		}
 	}
 	return out
 }
 
 // Count passes on and may lose the answer.
-func (l *Lossy) Count(ctx context.Context, now time.Time, label, value string) (int, error) {
-	n, err := expiry.Count(ctx, l.ModelExpirySupport, now, label, value)
+func (l *Lossy) Count(ctx context.Context, now time.Time, q driver.Query) (int, error) {
+	n, err := driver.Count(ctx, l.ModelExpirySupport, now, q)
 	if err = l.unread(err); err != nil {
 		return 0, err
 	}
@@ -142,18 +142,18 @@ func (l *Lossy) Count(ctx context.Context, now time.Time, label, value string) (
 
 // CreateStorage passes on.
 func (l *Lossy) CreateStorage(ctx context.Context) error {
-	return expiry.CreateStorage(ctx, l.ModelExpirySupport)
+	return driver.CreateStorage(ctx, l.ModelExpirySupport)
 }
 
 // DeleteStorage passes on.
 func (l *Lossy) DeleteStorage(ctx context.Context) error {
-	return expiry.DeleteStorage(ctx, l.ModelExpirySupport)
+	return driver.DeleteStorage(ctx, l.ModelExpirySupport)
 }
 
 // Ping passes on.
 func (l *Lossy) Ping(ctx context.Context) error {
-	return expiry.Ping(ctx, l.ModelExpirySupport, time.Time{})
+	return driver.Ping(ctx, l.ModelExpirySupport, time.Time{})
 }
 
 // Unwrap returns the backend.
-func (l *Lossy) Unwrap() expiry.ModelExpirySupport { return l.ModelExpirySupport }
+func (l *Lossy) Unwrap() driver.ModelExpirySupport { return l.ModelExpirySupport }

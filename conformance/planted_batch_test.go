@@ -4,16 +4,16 @@ import (
 	"context"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 func batchBugs() map[string]plant {
 	return map[string]plant{
-		"a get of many answers with what is there": simply(func(b expiry.ModelExpirySupport, _ string) *broken {
-			return &broken{ModelExpirySupport: b, getMany: func(ctx context.Context, now time.Time, ids []string) []expiry.Outcome {
-				var found []expiry.Outcome
-				for _, o := range expiry.GetMany(ctx, b, now, ids) {
+		"a get of many answers with what is there": simply(func(b driver.ModelExpirySupport, _ string) *broken {
+			return &broken{ModelExpirySupport: b, getMany: func(ctx context.Context, now time.Time, ids []string) []driver.BatchResult {
+				var found []driver.BatchResult
+				for _, o := range driver.GetMany(ctx, b, now, driver.Gets(ids...)) {
 					if o.Err == nil {
 						found = append(found, o)
 					}
@@ -21,23 +21,23 @@ func batchBugs() map[string]plant {
 				return found
 			}}
 		}),
-		"what a server left undone is not found": simply(func(b expiry.ModelExpirySupport, _ string) *broken {
-			return &broken{ModelExpirySupport: b, getMany: func(ctx context.Context, now time.Time, ids []string) []expiry.Outcome {
+		"what a server left undone is not found": simply(func(b driver.ModelExpirySupport, _ string) *broken {
+			return &broken{ModelExpirySupport: b, getMany: func(ctx context.Context, now time.Time, ids []string) []driver.BatchResult {
 				size := 0
-				out := expiry.GetMany(ctx, b, now, ids)
+				out := driver.GetMany(ctx, b, now, driver.Gets(ids...))
 				for i := range out {
 					if size += len(out[i].Record.Value); size > 16<<20 {
-						out[i] = expiry.Outcome{Err: model.ErrNotFound}
+						out[i] = driver.BatchResult{Err: model.ErrNotFound}
 					}
 				}
 				return out
 			}}
 		}),
-		"a batch ends at the first failure": simply(func(b expiry.ModelExpirySupport, _ string) *broken {
-			return &broken{ModelExpirySupport: b, writeMany: func(ctx context.Context, now time.Time, ops []expiry.BatchOp) []expiry.Outcome {
-				out := make([]expiry.Outcome, 0, len(ops))
+		"a batch ends at the first failure": simply(func(b driver.ModelExpirySupport, _ string) *broken {
+			return &broken{ModelExpirySupport: b, writeMany: func(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
+				out := make([]driver.BatchResult, 0, len(ops))
 				for i := range ops {
-					o := expiry.WriteMany(ctx, b, now, ops[i:i+1])[0]
+					o := driver.WriteMany(ctx, b, now, ops[i:i+1])[0]
 					out = append(out, o)
 					for o.Err != nil && len(out) < len(ops) {
 						out = append(out, o)
@@ -49,24 +49,24 @@ func batchBugs() map[string]plant {
 				return out
 			}}
 		}),
-		"a batch does not look at its conditions": simply(func(b expiry.ModelExpirySupport, _ string) *broken {
-			return &broken{ModelExpirySupport: b, writeMany: func(ctx context.Context, now time.Time, ops []expiry.BatchOp) []expiry.Outcome {
+		"a batch does not look at its conditions": simply(func(b driver.ModelExpirySupport, _ string) *broken {
+			return &broken{ModelExpirySupport: b, writeMany: func(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
 				for i := range ops {
-					if w := ops[i].Write; w != nil && w.Cond == model.Match && w.Prev.Rev.IsZero() {
-						w.Cond = model.Always
+					if w := ops[i].Write; w != nil && w.Cond == driver.IfMatch && w.Known.Revision.IsZero() {
+						w.Cond = driver.IfAny
 					}
 				}
-				return expiry.WriteMany(ctx, b, now, ops)
+				return driver.WriteMany(ctx, b, now, ops)
 			}}
 		}),
 		"two batches create the same records": sharing(func() bug {
 			var m meeting
-			return func(b expiry.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, writeMany: func(ctx context.Context, now time.Time, ops []expiry.BatchOp) []expiry.Outcome {
-					out := make([]expiry.Outcome, len(ops))
+			return func(b driver.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, writeMany: func(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
+					out := make([]driver.BatchResult, len(ops))
 					missing := make([]bool, len(ops))
 					for i, op := range ops {
-						_, err := b.Get(ctx, now, op.ID())
+						_, err := b.Get(ctx, now, driver.Get{ID: op.ID()})
 						missing[i] = err != nil
 					}
 					m.at("looked")
@@ -75,7 +75,7 @@ func batchBugs() map[string]plant {
 							out[i].Err = model.ErrExists
 							continue
 						}
-						op.Write.Cond = model.Always
+						op.Write.Cond = driver.IfAny
 						out[i].Record, out[i].Err = b.Write(ctx, now, *op.Write)
 					}
 					return out

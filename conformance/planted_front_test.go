@@ -10,15 +10,15 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // sent is a front that changes what it sends.
-func sent(change func(w *expiry.Write)) plant {
+func sent(change func(w *driver.Write)) plant {
 	return inFront(func() bug {
-		return func(b expiry.ModelExpirySupport, _ string) *broken {
-			return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+		return func(b driver.ModelExpirySupport, _ string) *broken {
+			return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 				change(&w)
 				return b.Write(ctx, now, w)
 			}}
@@ -29,9 +29,9 @@ func sent(change func(w *expiry.Write)) plant {
 // received is a front that changes what it got.
 func received(change func(r *model.Record)) plant {
 	return inFront(func() bug {
-		return func(b expiry.ModelExpirySupport, _ string) *broken {
+		return func(b driver.ModelExpirySupport, _ string) *broken {
 			return &broken{ModelExpirySupport: b, get: func(ctx context.Context, now time.Time, id string) (model.Record, error) {
-				r, err := b.Get(ctx, now, id)
+				r, err := b.Get(ctx, now, driver.Get{ID: id})
 				if err == nil {
 					change(&r)
 				}
@@ -51,28 +51,28 @@ func fields(data []byte) map[string]any {
 
 func frontBugs() map[string]plant {
 	return map[string]plant{
-		"a store's TTL is forgotten by an upsert": sent(func(w *expiry.Write) {
-			if w.Cond == model.Always {
-				w.ExpiresAt = time.Time{}
+		"a store's TTL is forgotten by an upsert": sent(func(w *driver.Write) {
+			if w.Cond == driver.IfAny {
+				w.Record.ExpiresAt = time.Time{}
 			}
 		}),
-		"an update drops the labels that it was not given": sent(func(w *expiry.Write) {
-			if w.Cond == model.Live {
-				w.KeepLabels = false
+		"an update drops the labels that it was not given": sent(func(w *driver.Write) {
+			if w.Cond == driver.IfPresent {
+				w.Keep.Labels = false
 			}
 		}),
-		"an expiry rounds down": sent(func(w *expiry.Write) {
-			if !w.ExpiresAt.IsZero() {
-				w.ExpiresAt = w.ExpiresAt.Add(-time.Millisecond)
+		"an expiry rounds down": sent(func(w *driver.Write) {
+			if !w.Record.ExpiresAt.IsZero() {
+				w.Record.ExpiresAt = w.Record.ExpiresAt.Add(-time.Millisecond)
 			}
 		}),
-		"a revision is the hash of the value": sent(func(w *expiry.Write) {
-			sum := sha256.Sum256(w.Value)
-			copy(w.Rev[:], sum[:])
+		"a revision is the hash of the value": sent(func(w *driver.Write) {
+			sum := sha256.Sum256(w.Record.Value)
+			copy(w.Record.Revision[:], sum[:])
 		}),
-		"numbers pass through a vendor's encoder": sent(func(w *expiry.Write) {
-			if m := fields(w.Value); m != nil {
-				w.Value, _ = json.Marshal(m)
+		"numbers pass through a vendor's encoder": sent(func(w *driver.Write) {
+			if m := fields(w.Record.Value); m != nil {
+				w.Record.Value, _ = json.Marshal(m)
 			}
 		}),
 		"fields that were not named are written anew": received(func(r *model.Record) {
@@ -80,8 +80,8 @@ func frontBugs() map[string]plant {
 				r.Value, _ = json.Marshal(m)
 			}
 		}),
-		"a nested value is merged": sent(func(w *expiry.Write) {
-			next, before := fields(w.Value), fields(w.Prev.Value)
+		"a nested value is merged": sent(func(w *driver.Write) {
+			next, before := fields(w.Record.Value), fields(w.Known.Value)
 			for name, v := range before {
 				old, isMap := v.(map[string]any)
 				now, stays := next[name].(map[string]any)
@@ -92,37 +92,37 @@ func frontBugs() map[string]plant {
 				}
 			}
 			if next != nil {
-				w.Value, _ = json.Marshal(next)
+				w.Record.Value, _ = json.Marshal(next)
 			}
 		}),
 		"a mutation that changes nothing is written": received(func(r *model.Record) {
 			r.Value = append(bytes.Clone(r.Value), ' ')
 		}),
 		"a get takes two calls": inFront(func() bug {
-			return func(b expiry.ModelExpirySupport, _ string) *broken {
+			return func(b driver.ModelExpirySupport, _ string) *broken {
 				return &broken{ModelExpirySupport: b, get: func(ctx context.Context, now time.Time, id string) (model.Record, error) {
-					_, _ = b.Get(ctx, now, id)
-					return b.Get(ctx, now, id)
+					_, _ = b.Get(ctx, now, driver.Get{ID: id})
+					return b.Get(ctx, now, driver.Get{ID: id})
 				}}
 			}
 		}),
 		"two that take both get it": inFront(func() bug {
 			var m meeting
-			return func(b expiry.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, delete: func(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
-					m.at(at{id, prev.Rev})
-					_ = b.Delete(ctx, now, id, c, prev)
+			return func(b driver.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, prev model.Record) error {
+					m.at(at{id, prev.Revision})
+					_ = b.Delete(ctx, now, driver.Delete{ID: id, Cond: c, Known: prev})
 					return nil
 				}}
 			}
 		}),
 		"two mutations are made from one value": inFront(func() bug {
 			var m meeting
-			return func(b expiry.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
-					if w.Cond == model.Match {
+			return func(b driver.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+					if w.Cond == driver.IfMatch {
 						m.at("read")
-						w.Cond = model.Live
+						w.Cond = driver.IfPresent
 					}
 					return b.Write(ctx, now, w)
 				}}
@@ -130,11 +130,11 @@ func frontBugs() map[string]plant {
 		}),
 		"a delete by label counts what others removed": inFront(func() bug {
 			var m meeting
-			return func(b expiry.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, delete: func(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
+			return func(b driver.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, prev model.Record) error {
 					m.at("listed")
-					err := b.Delete(ctx, now, id, c, prev)
-					if model.KindOf(err) == model.ErrNotFound {
+					err := b.Delete(ctx, now, driver.Delete{ID: id, Cond: c, Known: prev})
+					if model.Kind(err) == model.ErrNotFound {
 						return nil
 					}
 					return err
@@ -143,28 +143,28 @@ func frontBugs() map[string]plant {
 		}),
 		"a delete by label lists once": inFront(func() bug {
 			var listed atomic.Bool
-			return func(b expiry.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, page: func(ctx context.Context, now time.Time, q expiry.Query) (expiry.Page, error) {
+			return func(b driver.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, page: func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 					if q.Label != "" && q.After == "" && listed.Swap(true) {
-						return expiry.Page{}, nil
+						return driver.Page{}, nil
 					}
 					return b.Page(ctx, now, q)
 				}}
 			}
 		}),
 		"answers come in the order of the ids": inFront(func() bug {
-			return func(b expiry.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, getMany: func(ctx context.Context, now time.Time, ids []string) []expiry.Outcome {
+			return func(b driver.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, getMany: func(ctx context.Context, now time.Time, ids []string) []driver.BatchResult {
 					sorted := slices.Sorted(slices.Values(ids))
-					return expiry.GetMany(ctx, b, now, sorted)
+					return driver.GetMany(ctx, b, now, driver.Gets(sorted...))
 				}}
 			}
 		}),
 		"a bulk shifts its errors by those it did not send": inFront(func() bug {
-			return func(b expiry.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, writeMany: func(ctx context.Context, now time.Time, ops []expiry.BatchOp) []expiry.Outcome {
-					out := expiry.WriteMany(ctx, b, now, ops)
-					slices.SortStableFunc(out, func(a, b expiry.Outcome) int {
+			return func(b driver.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, writeMany: func(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
+					out := driver.WriteMany(ctx, b, now, ops)
+					slices.SortStableFunc(out, func(a, b driver.BatchResult) int {
 						return strings.Compare(failed(a), failed(b))
 					})
 					return out
@@ -172,19 +172,19 @@ func frontBugs() map[string]plant {
 			}
 		}),
 		"a reindex forgets the expiry": inFront(func() bug {
-			return func(b expiry.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, writeMany: func(ctx context.Context, now time.Time, ops []expiry.BatchOp) []expiry.Outcome {
+			return func(b driver.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, writeMany: func(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
 					for i := range ops {
-						ops[i].Write.KeepExpiry, ops[i].Write.ExpiresAt = false, time.Time{}
+						ops[i].Write.Keep.Expiry, ops[i].Write.Record.ExpiresAt = false, time.Time{}
 					}
-					return expiry.WriteMany(ctx, b, now, ops)
+					return driver.WriteMany(ctx, b, now, ops)
 				}}
 			}
 		}),
 		"a sweep leaves no grace": inFront(func() bug {
-			return func(b expiry.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, sweep: func(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
-					return b.DeleteExpired(ctx, before.Add(time.Minute), limit, each)
+			return func(b driver.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, sweep: func(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error) {
+					return b.DeleteExpired(ctx, driver.Sweep{Before: before.Add(time.Minute), Limit: limit, OnExpire: each})
 				}}
 			}
 		}),
@@ -192,7 +192,7 @@ func frontBugs() map[string]plant {
 }
 
 // failed sorts what failed behind what did not.
-func failed(o expiry.Outcome) string {
+func failed(o driver.BatchResult) string {
 	if o.Err != nil {
 		return "b"
 	}

@@ -8,19 +8,19 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 func lifeBugs() map[string]plant {
 	return map[string]plant{
-		"Describe forgets after Close": simply(func(b expiry.ModelExpirySupport, _ string) *broken {
+		"Describe forgets after Close": simply(func(b driver.ModelExpirySupport, _ string) *broken {
 			var closed atomic.Bool
 			return &broken{ModelExpirySupport: b,
 				shut: func() error { closed.Store(true); return b.Close() },
-				describe: func() expiry.Description {
+				describe: func() driver.Description {
 					if closed.Load() {
-						return expiry.Description{}
+						return driver.Description{}
 					}
 					return b.Describe()
 				},
@@ -29,7 +29,7 @@ func lifeBugs() map[string]plant {
 		"two that close at once both think to be the first": sharing(func() bug {
 			var m meeting
 			var opened sync.Map
-			return func(b expiry.ModelExpirySupport, store string) *broken {
+			return func(b driver.ModelExpirySupport, store string) *broken {
 				// The first node of a store has one who closes it, the second many.
 				if _, second := opened.LoadOrStore(store, true); !second {
 					return &broken{ModelExpirySupport: b}
@@ -47,17 +47,17 @@ func lifeBugs() map[string]plant {
 				}}
 			}
 		}),
-		"a write after Close is carried out": {opens: func(t testing.TB, w *world, name string) expiry.ModelExpirySupport {
+		"a write after Close is carried out": {opens: func(t testing.TB, w *world, name string) driver.ModelExpirySupport {
 			open := w.node(t, name) // never closed
 			b := w.node(t, name)
-			return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, wr expiry.Write) (model.Record, error) {
+			return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, wr driver.Write) (model.Record, error) {
 				return open.Write(ctx, now, wr)
 			}}
 		}},
-		"Close closes the client of all": {opens: func() func(t testing.TB, w *world, name string) expiry.ModelExpirySupport {
+		"Close closes the client of all": {opens: func() func(t testing.TB, w *world, name string) driver.ModelExpirySupport {
 			var mu sync.Mutex
-			nodes := map[string][]expiry.ModelExpirySupport{}
-			return func(t testing.TB, w *world, name string) expiry.ModelExpirySupport {
+			nodes := map[string][]driver.ModelExpirySupport{}
+			return func(t testing.TB, w *world, name string) driver.ModelExpirySupport {
 				b := w.node(t, name)
 				mu.Lock()
 				defer mu.Unlock()
@@ -72,20 +72,20 @@ func lifeBugs() map[string]plant {
 				}}
 			}
 		}()},
-		"a goroutine outlives Close": simply(func(b expiry.ModelExpirySupport, _ string) *broken {
+		"a goroutine outlives Close": simply(func(b driver.ModelExpirySupport, _ string) *broken {
 			stop := make(chan struct{})
 			go func() { wait(stop) }()
 			return &broken{ModelExpirySupport: b}
 		}),
-		"CreateStorage starts afresh": simply(func(b expiry.ModelExpirySupport, _ string) *broken {
+		"CreateStorage starts afresh": simply(func(b driver.ModelExpirySupport, _ string) *broken {
 			return &broken{ModelExpirySupport: b, make: func(ctx context.Context) error {
-				return errors.Join(expiry.DeleteStorage(ctx, b), expiry.CreateStorage(ctx, b))
+				return errors.Join(driver.DeleteStorage(ctx, b), driver.CreateStorage(ctx, b))
 			}}
 		}),
 		"DeleteStorage takes the neighbours along": sharing(func() bug {
 			var mu sync.Mutex
-			nodes := map[string]expiry.ModelExpirySupport{}
-			return func(b expiry.ModelExpirySupport, store string) *broken {
+			nodes := map[string]driver.ModelExpirySupport{}
+			return func(b driver.ModelExpirySupport, store string) *broken {
 				mu.Lock()
 				defer mu.Unlock()
 				nodes[store] = b
@@ -94,17 +94,17 @@ func lifeBugs() map[string]plant {
 					defer mu.Unlock()
 					for other, n := range nodes {
 						if len(other) >= len(store) && other[:len(store)] == store {
-							_ = expiry.DeleteStorage(ctx, n)
+							_ = driver.DeleteStorage(ctx, n)
 						}
 					}
 					return nil
 				}}
 			}
 		}),
-		"a node keeps what it read through DeleteStorage": simply(func(b expiry.ModelExpirySupport, _ string) *broken {
+		"a node keeps what it read through DeleteStorage": simply(func(b driver.ModelExpirySupport, _ string) *broken {
 			var cache sync.Map
 			return &broken{ModelExpirySupport: b, get: func(ctx context.Context, now time.Time, id string) (model.Record, error) {
-				r, err := b.Get(ctx, now, id)
+				r, err := b.Get(ctx, now, driver.Get{ID: id})
 				if err == nil {
 					cache.Store(id, r.Clone())
 				} else if v, ok := cache.Load(id); ok {

@@ -5,14 +5,14 @@ import (
 	"errors"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // onLoss changes what a driver makes of the lost answer to a write.
-func onLoss(then func(ctx context.Context, now time.Time, b expiry.ModelExpirySupport, w expiry.Write, lost error) (model.Record, error)) bug {
-	return func(b expiry.ModelExpirySupport, _ string) *broken {
-		return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+func onLoss(then func(ctx context.Context, now time.Time, b driver.ModelExpirySupport, w driver.Write, lost error) (model.Record, error)) bug {
+	return func(b driver.ModelExpirySupport, _ string) *broken {
+		return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 			r, err := b.Write(ctx, now, w)
 			if errors.Is(err, model.ErrUnknown) {
 				return then(ctx, now, b, w, err)
@@ -24,13 +24,13 @@ func onLoss(then func(ctx context.Context, now time.Time, b expiry.ModelExpirySu
 
 // frontLoss is the same above the Store's backend, as a front that settles a
 // lost answer in another way.
-func frontLoss(then func(ctx context.Context, now time.Time, b expiry.ModelExpirySupport, w expiry.Write, lost error) (model.Record, error)) plant {
+func frontLoss(then func(ctx context.Context, now time.Time, b driver.ModelExpirySupport, w driver.Write, lost error) (model.Record, error)) plant {
 	return inFront(func() bug { return onLoss(then) })
 }
 
 func lostBugs() map[string]plant {
-	again := func(cond model.Cond) func(context.Context, time.Time, expiry.ModelExpirySupport, expiry.Write, error) (model.Record, error) {
-		return func(ctx context.Context, now time.Time, b expiry.ModelExpirySupport, w expiry.Write, lost error) (model.Record, error) {
+	again := func(cond driver.Condition) func(context.Context, time.Time, driver.ModelExpirySupport, driver.Write, error) (model.Record, error) {
+		return func(ctx context.Context, now time.Time, b driver.ModelExpirySupport, w driver.Write, lost error) (model.Record, error) {
 			if w.Cond != cond {
 				return model.Record{}, lost
 			}
@@ -38,18 +38,18 @@ func lostBugs() map[string]plant {
 		}
 	}
 	return map[string]plant{
-		"a driver sends a lost create again": simply(onLoss(again(model.Absent))),
-		"a driver sends a lost delete again": simply(func(b expiry.ModelExpirySupport, _ string) *broken {
-			return &broken{ModelExpirySupport: b, delete: func(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
-				err := b.Delete(ctx, now, id, c, prev)
+		"a driver sends a lost create again": simply(onLoss(again(driver.IfAbsent))),
+		"a driver sends a lost delete again": simply(func(b driver.ModelExpirySupport, _ string) *broken {
+			return &broken{ModelExpirySupport: b, delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, prev model.Record) error {
+				err := b.Delete(ctx, now, driver.Delete{ID: id, Cond: c, Known: prev})
 				if errors.Is(err, model.ErrUnknown) {
-					return b.Delete(ctx, now, id, c, prev)
+					return b.Delete(ctx, now, driver.Delete{ID: id, Cond: c, Known: prev})
 				}
 				return err
 			}}
 		}),
-		"a driver sends a lost touch again": simply(func(b expiry.ModelExpirySupport, _ string) *broken {
-			return &broken{ModelExpirySupport: b, touch: func(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
+		"a driver sends a lost touch again": simply(func(b driver.ModelExpirySupport, _ string) *broken {
+			return &broken{ModelExpirySupport: b, touch: func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
 				r, err := b.Touch(ctx, now, t)
 				if errors.Is(err, model.ErrUnknown) {
 					return b.Touch(ctx, now, t)
@@ -57,33 +57,33 @@ func lostBugs() map[string]plant {
 				return r, err
 			}}
 		}),
-		"a lost answer is a conflict": simply(onLoss(func(_ context.Context, _ time.Time, _ expiry.ModelExpirySupport, w expiry.Write, lost error) (model.Record, error) {
-			if w.Cond == model.Match {
+		"a lost answer is a conflict": simply(onLoss(func(_ context.Context, _ time.Time, _ driver.ModelExpirySupport, w driver.Write, lost error) (model.Record, error) {
+			if w.Cond == driver.IfMatch {
 				return model.Record{}, model.ErrConflict
 			}
 			return model.Record{}, lost
 		})),
-		"a lost answer says that nothing was applied": simply(onLoss(func(context.Context, time.Time, expiry.ModelExpirySupport, expiry.Write, error) (model.Record, error) {
+		"a lost answer says that nothing was applied": simply(onLoss(func(context.Context, time.Time, driver.ModelExpirySupport, driver.Write, error) (model.Record, error) {
 			return model.Record{}, model.ErrUnavailable
 		})),
 		"a lost read is not found": getBug(func(_ string, r model.Record, err error) (model.Record, error) {
-			if model.KindOf(err) == model.ErrUnavailable {
+			if model.Kind(err) == model.ErrUnavailable {
 				err = model.ErrNotFound
 			}
 			return r, err
 		}),
-		"a lost listing is empty": simply(func(b expiry.ModelExpirySupport, _ string) *broken {
-			return &broken{ModelExpirySupport: b, page: func(ctx context.Context, now time.Time, q expiry.Query) (expiry.Page, error) {
+		"a lost listing is empty": simply(func(b driver.ModelExpirySupport, _ string) *broken {
+			return &broken{ModelExpirySupport: b, page: func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 				p, err := b.Page(ctx, now, q)
-				if model.KindOf(err) == model.ErrUnavailable {
+				if model.Kind(err) == model.ErrUnavailable {
 					err = nil
 				}
 				return p, err
 			}}
 		}),
-		"a lost batch has failed": simply(func(b expiry.ModelExpirySupport, _ string) *broken {
-			return &broken{ModelExpirySupport: b, writeMany: func(ctx context.Context, now time.Time, ops []expiry.BatchOp) []expiry.Outcome {
-				out := expiry.WriteMany(ctx, b, now, ops)
+		"a lost batch has failed": simply(func(b driver.ModelExpirySupport, _ string) *broken {
+			return &broken{ModelExpirySupport: b, writeMany: func(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
+				out := driver.WriteMany(ctx, b, now, ops)
 				for i := range out {
 					if errors.Is(out[i].Err, model.ErrUnknown) {
 						out[i].Err = model.ErrUnavailable
@@ -92,12 +92,12 @@ func lostBugs() map[string]plant {
 				return out
 			}}
 		}),
-		"an ended context makes a batch unknown": simply(func(b expiry.ModelExpirySupport, _ string) *broken {
-			return &broken{ModelExpirySupport: b, writeMany: func(ctx context.Context, now time.Time, ops []expiry.BatchOp) []expiry.Outcome {
-				out := expiry.WriteMany(ctx, b, now, ops)
+		"an ended context makes a batch unknown": simply(func(b driver.ModelExpirySupport, _ string) *broken {
+			return &broken{ModelExpirySupport: b, writeMany: func(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
+				out := driver.WriteMany(ctx, b, now, ops)
 				for i := range out {
 					if errors.Is(out[i].Err, context.Canceled) {
-						out[i].Err = model.Fault(model.ErrUnknown, "", out[i].Err)
+						out[i].Err = model.NewError(model.ErrUnknown, "", out[i].Err)
 					}
 				}
 				return out
@@ -105,10 +105,10 @@ func lostBugs() map[string]plant {
 		}),
 		"a lost write comes a second time, later": sharing(func() bug {
 			// A retry under the wire, after others were served.
-			var late *expiry.Write
-			return func(b expiry.ModelExpirySupport, _ string) *broken {
+			var late *driver.Write
+			return func(b driver.ModelExpirySupport, _ string) *broken {
 				return &broken{ModelExpirySupport: b,
-					write: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+					write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 						r, err := b.Write(ctx, now, w)
 						if errors.Is(err, model.ErrUnknown) {
 							late = &w
@@ -117,57 +117,57 @@ func lostBugs() map[string]plant {
 					},
 					get: func(ctx context.Context, now time.Time, id string) (model.Record, error) {
 						if late != nil {
-							_, _ = b.Write(ctx, now, expiry.Write{Record: late.Record, Cond: model.Always})
+							_, _ = b.Write(ctx, now, driver.Write{Record: late.Record, Cond: driver.IfAny})
 							late = nil
 						}
-						return b.Get(ctx, now, id)
+						return b.Get(ctx, now, driver.Get{ID: id})
 					},
 				}
 			}
 		}),
 
-		"the store never looks": frontLoss(func(_ context.Context, _ time.Time, _ expiry.ModelExpirySupport, _ expiry.Write, lost error) (model.Record, error) {
-			return model.Record{}, expiry.NoLook(lost)
+		"the store never looks": frontLoss(func(_ context.Context, _ time.Time, _ driver.ModelExpirySupport, _ driver.Write, lost error) (model.Record, error) {
+			return model.Record{}, driver.MarkUndecidable(lost)
 		}),
 		"the store looks in vain all the same": inFront(func() bug {
-			return onLoss(func(_ context.Context, _ time.Time, _ expiry.ModelExpirySupport, _ expiry.Write, _ error) (model.Record, error) {
-				return model.Record{}, model.Fault(model.ErrUnknown, "the mark is dropped", nil)
+			return onLoss(func(_ context.Context, _ time.Time, _ driver.ModelExpirySupport, _ driver.Write, _ error) (model.Record, error) {
+				return model.Record{}, model.NewError(model.ErrUnknown, "the mark is dropped", nil)
 			})
 		}),
-		"the store takes what it finds for its own": frontLoss(func(ctx context.Context, now time.Time, b expiry.ModelExpirySupport, w expiry.Write, lost error) (model.Record, error) {
-			if cur, err := b.Get(ctx, now, w.ID); err == nil {
+		"the store takes what it finds for its own": frontLoss(func(ctx context.Context, now time.Time, b driver.ModelExpirySupport, w driver.Write, lost error) (model.Record, error) {
+			if cur, err := b.Get(ctx, now, driver.Get{ID: w.Record.ID}); err == nil {
 				return cur.Head(), nil
 			}
 			return model.Record{}, lost
 		}),
-		"the store sends a lost create again": frontLoss(again(model.Absent)),
-		"the store sends a lost update again as an upsert": frontLoss(func(ctx context.Context, now time.Time, b expiry.ModelExpirySupport, w expiry.Write, _ error) (model.Record, error) {
-			w.Cond, w.KeepExpiry, w.KeepLabels = model.Always, false, false
+		"the store sends a lost create again": frontLoss(again(driver.IfAbsent)),
+		"the store sends a lost update again as an upsert": frontLoss(func(ctx context.Context, now time.Time, b driver.ModelExpirySupport, w driver.Write, _ error) (model.Record, error) {
+			w.Cond, w.Keep.Expiry, w.Keep.Labels = driver.IfAny, false, false
 			return b.Write(ctx, now, w)
 		}),
-		"the store sends a lost upsert again": frontLoss(again(model.Always)),
-		"the store sends a lost compare-and-set again without its condition": frontLoss(func(ctx context.Context, now time.Time, b expiry.ModelExpirySupport, w expiry.Write, lost error) (model.Record, error) {
-			if w.Cond != model.Match {
+		"the store sends a lost upsert again": frontLoss(again(driver.IfAny)),
+		"the store sends a lost compare-and-set again without its condition": frontLoss(func(ctx context.Context, now time.Time, b driver.ModelExpirySupport, w driver.Write, lost error) (model.Record, error) {
+			if w.Cond != driver.IfMatch {
 				return model.Record{}, lost
 			}
-			w.Cond = model.Live
+			w.Cond = driver.IfPresent
 			return b.Write(ctx, now, w)
 		}),
-		"the store sends again for a caller who has gone": frontLoss(func(_ context.Context, now time.Time, b expiry.ModelExpirySupport, w expiry.Write, lost error) (model.Record, error) {
-			if w.Cond != model.Match {
+		"the store sends again for a caller who has gone": frontLoss(func(_ context.Context, now time.Time, b driver.ModelExpirySupport, w driver.Write, lost error) (model.Record, error) {
+			if w.Cond != driver.IfMatch {
 				return model.Record{}, lost
 			}
 			return b.Write(context.Background(), now, w)
 		}),
-		"a mutation that was lost is made again": frontLoss(func(_ context.Context, _ time.Time, _ expiry.ModelExpirySupport, _ expiry.Write, _ error) (model.Record, error) {
+		"a mutation that was lost is made again": frontLoss(func(_ context.Context, _ time.Time, _ driver.ModelExpirySupport, _ driver.Write, _ error) (model.Record, error) {
 			return model.Record{}, model.ErrConflict
 		}),
 		"the store takes any expiry for its own": inFront(func() bug {
-			return func(b expiry.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, touch: func(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
+			return func(b driver.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, touch: func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
 					r, err := b.Touch(ctx, now, t)
 					if errors.Is(err, model.ErrUnknown) {
-						if cur, gerr := b.Get(ctx, now, t.ID); gerr == nil {
+						if cur, gerr := b.Get(ctx, now, driver.Get{ID: t.ID}); gerr == nil {
 							return cur.Head(), nil
 						}
 					}
@@ -176,11 +176,11 @@ func lostBugs() map[string]plant {
 			}
 		}),
 		"the store takes an absence for its own delete": inFront(func() bug {
-			return func(b expiry.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, delete: func(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
-					err := b.Delete(ctx, now, id, c, prev)
+			return func(b driver.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, prev model.Record) error {
+					err := b.Delete(ctx, now, driver.Delete{ID: id, Cond: c, Known: prev})
 					if errors.Is(err, model.ErrUnknown) {
-						if _, gerr := b.Get(ctx, now, id); model.KindOf(gerr) == model.ErrNotFound {
+						if _, gerr := b.Get(ctx, now, driver.Get{ID: id}); model.Kind(gerr) == model.ErrNotFound {
 							return nil
 						}
 					}
@@ -189,11 +189,11 @@ func lostBugs() map[string]plant {
 			}
 		}),
 		"the store sends a lost bulk again": inFront(func() bug {
-			return func(b expiry.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, writeMany: func(ctx context.Context, now time.Time, ops []expiry.BatchOp) []expiry.Outcome {
-					out := expiry.WriteMany(ctx, b, now, ops)
+			return func(b driver.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, writeMany: func(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
+					out := driver.WriteMany(ctx, b, now, ops)
 					if errors.Is(out[0].Err, model.ErrUnknown) {
-						return expiry.WriteMany(ctx, b, now, ops)
+						return driver.WriteMany(ctx, b, now, ops)
 					}
 					return out
 				}}

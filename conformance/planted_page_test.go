@@ -8,54 +8,54 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // pageBug replaces the listing.
-func pageBug(page func(ctx context.Context, b expiry.ModelExpirySupport, now time.Time, q expiry.Query) (expiry.Page, error)) plant {
-	return simply(func(b expiry.ModelExpirySupport, _ string) *broken {
-		return &broken{ModelExpirySupport: b, page: func(ctx context.Context, now time.Time, q expiry.Query) (expiry.Page, error) {
+func pageBug(page func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error)) plant {
+	return simply(func(b driver.ModelExpirySupport, _ string) *broken {
+		return &broken{ModelExpirySupport: b, page: func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 			return page(ctx, b, now, q)
 		}}
 	})
 }
 
 // whole lists everything.
-func whole(ctx context.Context, b expiry.ModelExpirySupport, now time.Time, q expiry.Query) ([]model.Record, error) {
+func whole(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) ([]model.Record, error) {
 	q.After, q.Limit = "", 100_000
 	p, err := b.Page(ctx, now, q)
 	return p.Records, err
 }
 
-var errToken = model.Fault(model.ErrInvalid, "no page returned this token", nil)
+var errToken = model.NewError(model.ErrInvalid, "no page returned this token", nil)
 
 func pageBugs() map[string]plant {
 	return map[string]plant{
-		"a listing pages by position": pageBug(func(ctx context.Context, b expiry.ModelExpirySupport, now time.Time, q expiry.Query) (expiry.Page, error) {
+		"a listing pages by position": pageBug(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
 			skip := len(q.After)
 			all, err := whole(ctx, b, now, q)
 			all = all[min(skip, len(all)):]
 			if err != nil || len(all) <= q.Limit {
-				return expiry.Page{Records: all}, err
+				return driver.Page{Records: all}, err
 			}
-			return expiry.Page{Records: all[:q.Limit], Next: strings.Repeat(".", skip+q.Limit)}, nil
+			return driver.Page{Records: all[:q.Limit], Next: strings.Repeat(".", skip+q.Limit)}, nil
 		}),
 		"a listing follows the last write": sharing(func() bug {
 			// A record that is rewritten moves to the end, like a row to the end
 			// of its table.
 			var mu sync.Mutex
 			n, order := 0, map[place]int{}
-			return func(b expiry.ModelExpirySupport, store string) *broken {
+			return func(b driver.ModelExpirySupport, store string) *broken {
 				return &broken{ModelExpirySupport: b,
-					write: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+					write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 						mu.Lock()
 						defer mu.Unlock()
 						n++
-						order[place{store, w.ID}] = n
+						order[place{store, w.Record.ID}] = n
 						return b.Write(ctx, now, w)
 					},
-					page: func(ctx context.Context, now time.Time, q expiry.Query) (expiry.Page, error) {
+					page: func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 						after, _ := strconv.Atoi(q.After)
 						all, err := whole(ctx, b, now, q)
 						mu.Lock()
@@ -64,14 +64,14 @@ func pageBugs() map[string]plant {
 						all = slices.DeleteFunc(all, func(r model.Record) bool { return of(r) <= after })
 						slices.SortFunc(all, func(a, b model.Record) int { return of(a) - of(b) })
 						if err != nil || len(all) <= q.Limit {
-							return expiry.Page{Records: all}, err
+							return driver.Page{Records: all}, err
 						}
-						return expiry.Page{Records: all[:q.Limit], Next: strconv.Itoa(of(all[q.Limit-1]))}, nil
+						return driver.Page{Records: all[:q.Limit], Next: strconv.Itoa(of(all[q.Limit-1]))}, nil
 					},
 				}
 			}
 		}),
-		"a listing ends after a thousand": pageBug(func(ctx context.Context, b expiry.ModelExpirySupport, now time.Time, q expiry.Query) (expiry.Page, error) {
+		"a listing ends after a thousand": pageBug(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
 			all, err := whole(ctx, b, now, q)
 			p, perr := b.Page(ctx, now, q)
 			if perr != nil || err != nil || len(all) <= 1000 || len(p.Records) == 0 {
@@ -83,7 +83,7 @@ func pageBugs() map[string]plant {
 			}
 			return p, nil
 		}),
-		"an empty page is the end": pageBug(func(ctx context.Context, b expiry.ModelExpirySupport, now time.Time, q expiry.Query) (expiry.Page, error) {
+		"an empty page is the end": pageBug(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
 			// Expired records are dropped from a page that had them.
 			p, err := b.Page(ctx, time.Time{}, q)
 			p.Records = slices.DeleteFunc(p.Records, func(r model.Record) bool { return r.Expired(now) })
@@ -92,15 +92,15 @@ func pageBugs() map[string]plant {
 			}
 			return p, err
 		}),
-		"a page exceeds its limit": pageBug(func(ctx context.Context, b expiry.ModelExpirySupport, now time.Time, q expiry.Query) (expiry.Page, error) {
+		"a page exceeds its limit": pageBug(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
 			q.Limit++
 			return b.Page(ctx, now, q)
 		}),
-		"a token belongs to its node": simply(func(b expiry.ModelExpirySupport, _ string) *broken {
+		"a token belongs to its node": simply(func(b driver.ModelExpirySupport, _ string) *broken {
 			var given sync.Map
-			return &broken{ModelExpirySupport: b, page: func(ctx context.Context, now time.Time, q expiry.Query) (expiry.Page, error) {
+			return &broken{ModelExpirySupport: b, page: func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 				if _, ok := given.Load(q.After); !ok && q.After != "" {
-					return expiry.Page{}, errToken
+					return driver.Page{}, errToken
 				}
 				p, err := b.Page(ctx, now, q)
 				given.Store(p.Next, true)
@@ -109,10 +109,10 @@ func pageBugs() map[string]plant {
 		}),
 		"a token is good once": sharing(func() bug {
 			var used sync.Map
-			return func(b expiry.ModelExpirySupport, store string) *broken {
-				return &broken{ModelExpirySupport: b, page: func(ctx context.Context, now time.Time, q expiry.Query) (expiry.Page, error) {
+			return func(b driver.ModelExpirySupport, store string) *broken {
+				return &broken{ModelExpirySupport: b, page: func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 					if _, twice := used.LoadOrStore(place{store, q.After}, true); twice && q.After != "" {
-						return expiry.Page{}, errToken
+						return driver.Page{}, errToken
 					}
 					return b.Page(ctx, now, q)
 				}}
@@ -120,11 +120,11 @@ func pageBugs() map[string]plant {
 		}),
 		"a token needs the record that it names": sharing(func() bug {
 			var last sync.Map
-			return func(b expiry.ModelExpirySupport, store string) *broken {
-				return &broken{ModelExpirySupport: b, page: func(ctx context.Context, now time.Time, q expiry.Query) (expiry.Page, error) {
+			return func(b driver.ModelExpirySupport, store string) *broken {
+				return &broken{ModelExpirySupport: b, page: func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 					if id, ok := last.Load(place{store, q.After}); ok && q.After != "" {
-						if _, err := b.Get(ctx, now, id.(string)); err != nil {
-							return expiry.Page{}, errToken
+						if _, err := b.Get(ctx, now, driver.Get{ID: id.(string)}); err != nil {
+							return driver.Page{}, errToken
 						}
 					}
 					p, err := b.Page(ctx, now, q)
@@ -137,10 +137,10 @@ func pageBugs() map[string]plant {
 		}),
 		"a token ends with the clock's hour": sharing(func() bug {
 			var given sync.Map
-			return func(b expiry.ModelExpirySupport, store string) *broken {
-				return &broken{ModelExpirySupport: b, page: func(ctx context.Context, now time.Time, q expiry.Query) (expiry.Page, error) {
+			return func(b driver.ModelExpirySupport, store string) *broken {
+				return &broken{ModelExpirySupport: b, page: func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 					if at, ok := given.Load(place{store, q.After}); ok && now.Sub(at.(time.Time)) > time.Hour {
-						return expiry.Page{}, errToken
+						return driver.Page{}, errToken
 					}
 					p, err := b.Page(ctx, now, q)
 					given.Store(place{store, p.Next}, now)
@@ -148,9 +148,9 @@ func pageBugs() map[string]plant {
 				}}
 			}
 		}),
-		"an unknown token begins at the start": pageBug(func(ctx context.Context, b expiry.ModelExpirySupport, now time.Time, q expiry.Query) (expiry.Page, error) {
+		"an unknown token begins at the start": pageBug(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
 			p, err := b.Page(ctx, now, q)
-			if model.KindOf(err) == model.ErrInvalid && q.After != "" {
+			if model.Kind(err) == model.ErrInvalid && q.After != "" {
 				q.After = ""
 				return b.Page(ctx, now, q)
 			}
@@ -159,16 +159,16 @@ func pageBugs() map[string]plant {
 		"a listing by label lags one write behind": sharing(func() bug {
 			// An index that is read before it was refreshed.
 			var fresh sync.Map
-			return func(b expiry.ModelExpirySupport, store string) *broken {
+			return func(b driver.ModelExpirySupport, store string) *broken {
 				return &broken{ModelExpirySupport: b,
-					write: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+					write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 						r, err := b.Write(ctx, now, w)
 						if err == nil {
-							fresh.Store(store, w.ID)
+							fresh.Store(store, w.Record.ID)
 						}
 						return r, err
 					},
-					page: func(ctx context.Context, now time.Time, q expiry.Query) (expiry.Page, error) {
+					page: func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 						p, err := b.Page(ctx, now, q)
 						if last, ok := fresh.Load(store); ok && q.Label != "" {
 							p.Records = slices.DeleteFunc(p.Records, func(r model.Record) bool { return r.ID == last })
@@ -178,28 +178,28 @@ func pageBugs() map[string]plant {
 				}
 			}
 		}),
-		"the second page forgets the label": pageBug(func(ctx context.Context, b expiry.ModelExpirySupport, now time.Time, q expiry.Query) (expiry.Page, error) {
+		"the second page forgets the label": pageBug(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
 			if q.Label == "" || q.After == "" {
 				return b.Page(ctx, now, q)
 			}
-			all, err := whole(ctx, b, now, expiry.Query{})
-			return expiry.Page{Records: all[:min(q.Limit, len(all))]}, err
+			all, err := whole(ctx, b, now, driver.Query{})
+			return driver.Page{Records: all[:min(q.Limit, len(all))]}, err
 		}),
-		"a label's value is compared by its beginning": pageBug(func(ctx context.Context, b expiry.ModelExpirySupport, now time.Time, q expiry.Query) (expiry.Page, error) {
+		"a label's value is compared by its beginning": pageBug(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
 			if q.Label == "" {
 				return b.Page(ctx, now, q)
 			}
-			all, err := whole(ctx, b, now, expiry.Query{KeysOnly: q.KeysOnly})
-			return expiry.Page{Records: slices.DeleteFunc(all, func(r model.Record) bool { return !strings.HasPrefix(r.Labels[q.Label], q.Value) })}, err
+			all, err := whole(ctx, b, now, driver.Query{KeysOnly: q.KeysOnly})
+			return driver.Page{Records: slices.DeleteFunc(all, func(r model.Record) bool { return !strings.HasPrefix(r.Labels[q.Label], q.Value) })}, err
 		}),
-		"an undeclared label lists nothing": pageBug(func(ctx context.Context, b expiry.ModelExpirySupport, now time.Time, q expiry.Query) (expiry.Page, error) {
+		"an undeclared label lists nothing": pageBug(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
 			p, err := b.Page(ctx, now, q)
-			if model.KindOf(err) == model.ErrInvalid && q.After == "" {
-				return expiry.Page{}, nil
+			if model.Kind(err) == model.ErrInvalid && q.After == "" {
+				return driver.Page{}, nil
 			}
 			return p, err
 		}),
-		"a listing of keys leaves out the labels": pageBug(func(ctx context.Context, b expiry.ModelExpirySupport, now time.Time, q expiry.Query) (expiry.Page, error) {
+		"a listing of keys leaves out the labels": pageBug(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
 			p, err := b.Page(ctx, now, q)
 			for i := range p.Records {
 				if q.KeysOnly {
@@ -208,14 +208,14 @@ func pageBugs() map[string]plant {
 			}
 			return p, err
 		}),
-		"a damaged record takes its page along": pageBug(func(ctx context.Context, b expiry.ModelExpirySupport, now time.Time, q expiry.Query) (expiry.Page, error) {
+		"a damaged record takes its page along": pageBug(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
 			p, err := b.Page(ctx, now, q)
 			if len(p.Corrupt) > 0 {
 				p.Records = nil
 			}
 			return p, err
 		}),
-		"a damaged record is passed over in silence": pageBug(func(ctx context.Context, b expiry.ModelExpirySupport, now time.Time, q expiry.Query) (expiry.Page, error) {
+		"a damaged record is passed over in silence": pageBug(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
 			p, err := b.Page(ctx, now, q)
 			p.Corrupt = nil
 			return p, err

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -20,14 +20,14 @@ func raceBugs() map[string]plant {
 	return map[string]plant{
 		"a create looks, then upserts": sharing(func() bug {
 			var m meeting
-			return func(b expiry.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
-					if w.Cond == model.Absent {
-						if _, err := b.Get(ctx, now, w.ID); err == nil {
+			return func(b driver.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+					if w.Cond == driver.IfAbsent {
+						if _, err := b.Get(ctx, now, driver.Get{ID: w.Record.ID}); err == nil {
 							return model.Record{}, model.ErrExists
 						}
-						m.at(w.ID)
-						w.Cond = model.Always
+						m.at(w.Record.ID)
+						w.Cond = driver.IfAny
 					}
 					return b.Write(ctx, now, w)
 				}}
@@ -35,12 +35,12 @@ func raceBugs() map[string]plant {
 		}),
 		"a create over an expired record looks, then upserts": sharing(func() bug {
 			var m meeting
-			return func(b expiry.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
-					old, err := b.Get(ctx, time.Time{}, w.ID)
-					if w.Cond == model.Absent && err == nil && old.Expired(now) {
-						m.at(at{w.ID, old.Rev})
-						w.Cond = model.Always
+			return func(b driver.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+					old, err := b.Get(ctx, time.Time{}, driver.Get{ID: w.Record.ID})
+					if w.Cond == driver.IfAbsent && err == nil && old.Expired(now) {
+						m.at(at{w.Record.ID, old.Revision})
+						w.Cond = driver.IfAny
 					}
 					return b.Write(ctx, now, w)
 				}}
@@ -48,43 +48,43 @@ func raceBugs() map[string]plant {
 		}),
 		"a compare-and-set compares, then updates": sharing(func() bug {
 			var m meeting
-			return func(b expiry.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
-					if w.Cond != model.Match {
+			return func(b driver.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+					if w.Cond != driver.IfMatch {
 						return b.Write(ctx, now, w)
 					}
-					cur, err := b.Get(ctx, now, w.ID)
+					cur, err := b.Get(ctx, now, driver.Get{ID: w.Record.ID})
 					if err != nil {
 						return model.Record{}, err
 					}
-					if cur.Rev != w.Prev.Rev {
+					if cur.Revision != w.Known.Revision {
 						return cur, model.ErrConflict
 					}
-					m.at(at{w.ID, cur.Rev})
-					w.Cond = model.Live
+					m.at(at{w.Record.ID, cur.Revision})
+					w.Cond = driver.IfPresent
 					return b.Write(ctx, now, w)
 				}}
 			}
 		}),
 		"a compare-and-set compares, then upserts": sharing(func() bug {
 			d := newDuet()
-			return func(b expiry.ModelExpirySupport, _ string) *broken {
+			return func(b driver.ModelExpirySupport, _ string) *broken {
 				return &broken{ModelExpirySupport: b,
-					write: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
-						if w.Cond != model.Match {
+					write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+						if w.Cond != driver.IfMatch {
 							return b.Write(ctx, now, w)
 						}
-						cur, err := b.Get(ctx, now, w.ID)
+						cur, err := b.Get(ctx, now, driver.Get{ID: w.Record.ID})
 						d.between()
-						if err != nil || cur.Rev != w.Prev.Rev {
+						if err != nil || cur.Revision != w.Known.Revision {
 							return cur, model.ErrConflict
 						}
 						w.Record = w.Result(&cur)
-						w.Cond, w.KeepExpiry, w.KeepLabels = model.Always, false, false
+						w.Cond, w.Keep.Expiry, w.Keep.Labels = driver.IfAny, false, false
 						return b.Write(ctx, now, w)
 					},
-					delete: func(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) (err error) {
-						d.act(func() { err = b.Delete(ctx, now, id, c, prev) })
+					delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, prev model.Record) (err error) {
+						d.act(func() { err = b.Delete(ctx, now, driver.Delete{ID: id, Cond: c, Known: prev}) })
 						return err
 					},
 				}
@@ -92,19 +92,19 @@ func raceBugs() map[string]plant {
 		}),
 		"a touch reads, then writes the record back": sharing(func() bug {
 			d := newDuet()
-			return func(b expiry.ModelExpirySupport, _ string) *broken {
+			return func(b driver.ModelExpirySupport, _ string) *broken {
 				return &broken{ModelExpirySupport: b,
-					touch: func(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
-						cur, err := b.Get(ctx, now, t.ID)
+					touch: func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
+						cur, err := b.Get(ctx, now, driver.Get{ID: t.ID})
 						d.between()
 						if err != nil {
 							return model.Record{}, err
 						}
 						cur.ExpiresAt = t.Result(cur.ExpiresAt)
-						return b.Write(ctx, now, expiry.Write{Record: cur, Cond: model.Always})
+						return b.Write(ctx, now, driver.Write{Record: cur, Cond: driver.IfAny})
 					},
-					write: func(ctx context.Context, now time.Time, w expiry.Write) (r model.Record, err error) {
-						if w.Cond != model.Match {
+					write: func(ctx context.Context, now time.Time, w driver.Write) (r model.Record, err error) {
+						if w.Cond != driver.IfMatch {
 							return b.Write(ctx, now, w)
 						}
 						d.act(func() { r, err = b.Write(ctx, now, w) })
@@ -115,19 +115,19 @@ func raceBugs() map[string]plant {
 		}),
 		"a touch brings back what was deleted under it": sharing(func() bug {
 			d := newDuet()
-			return func(b expiry.ModelExpirySupport, _ string) *broken {
+			return func(b driver.ModelExpirySupport, _ string) *broken {
 				return &broken{ModelExpirySupport: b,
-					touch: func(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
-						cur, err := b.Get(ctx, now, t.ID)
+					touch: func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
+						cur, err := b.Get(ctx, now, driver.Get{ID: t.ID})
 						d.between()
 						if err != nil {
 							return model.Record{}, err
 						}
 						cur.ExpiresAt = t.Result(cur.ExpiresAt)
-						return b.Write(ctx, now, expiry.Write{Record: cur, Cond: model.Always})
+						return b.Write(ctx, now, driver.Write{Record: cur, Cond: driver.IfAny})
 					},
-					delete: func(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) (err error) {
-						d.act(func() { err = b.Delete(ctx, now, id, c, prev) })
+					delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, prev model.Record) (err error) {
+						d.act(func() { err = b.Delete(ctx, now, driver.Delete{ID: id, Cond: c, Known: prev}) })
 						return err
 					},
 				}
@@ -138,13 +138,13 @@ func raceBugs() map[string]plant {
 			// 23 minutes off.
 			var n atomic.Int32
 			held, latest := newGate(), newGate()
-			return func(b expiry.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, touch: func(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
-					cur, err := b.Get(ctx, now, t.ID)
+			return func(b driver.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, touch: func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
+					cur, err := b.Get(ctx, now, driver.Get{ID: t.ID})
 					if err != nil || !t.ExpiresAt.After(cur.ExpiresAt) {
 						return cur.Head(), err
 					}
-					t.Mode = expiry.Set
+					t.Mode = driver.TouchSet
 					if t.ExpiresAt.Sub(now) >= time.Hour+23*time.Minute {
 						held.wait()
 						defer latest.open()
@@ -158,41 +158,41 @@ func raceBugs() map[string]plant {
 		}),
 		"a delete looks, then removes": sharing(func() bug {
 			var m meeting
-			return func(b expiry.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, delete: func(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
-					cur, err := b.Get(ctx, now, id)
+			return func(b driver.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, prev model.Record) error {
+					cur, err := b.Get(ctx, now, driver.Get{ID: id})
 					if err == nil {
-						err = expiry.Judge(now, &cur, c, prev.Rev)
+						err = driver.Judge(now, &cur, c, prev.Revision)
 					}
 					if err != nil {
 						return err
 					}
-					m.at(at{id, cur.Rev})
-					_ = b.Delete(ctx, now, id, model.Live, model.Record{})
+					m.at(at{id, cur.Revision})
+					_ = b.Delete(ctx, now, driver.Delete{ID: id, Cond: driver.IfPresent})
 					return nil
 				}}
 			}
 		}),
 		"a delete compares, then removes": sharing(func() bug {
 			d := newDuet()
-			return func(b expiry.ModelExpirySupport, _ string) *broken {
+			return func(b driver.ModelExpirySupport, _ string) *broken {
 				return &broken{ModelExpirySupport: b,
-					delete: func(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
-						if c != model.Match {
-							return b.Delete(ctx, now, id, c, prev)
+					delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, prev model.Record) error {
+						if c != driver.IfMatch {
+							return b.Delete(ctx, now, driver.Delete{ID: id, Cond: c, Known: prev})
 						}
-						cur, err := b.Get(ctx, now, id)
+						cur, err := b.Get(ctx, now, driver.Get{ID: id})
 						d.between()
 						if err == nil {
-							err = expiry.Judge(now, &cur, c, prev.Rev)
+							err = driver.Judge(now, &cur, c, prev.Revision)
 						}
 						if err != nil {
 							return err
 						}
-						return b.Delete(ctx, now, id, model.Live, model.Record{})
+						return b.Delete(ctx, now, driver.Delete{ID: id, Cond: driver.IfPresent})
 					},
-					write: func(ctx context.Context, now time.Time, w expiry.Write) (r model.Record, err error) {
-						if w.Cond != model.Live {
+					write: func(ctx context.Context, now time.Time, w driver.Write) (r model.Record, err error) {
+						if w.Cond != driver.IfPresent {
 							return b.Write(ctx, now, w)
 						}
 						d.act(func() { r, err = b.Write(ctx, now, w) })
@@ -204,28 +204,28 @@ func raceBugs() map[string]plant {
 		"a record is written in two steps": sharing(func() bug {
 			var once atomic.Bool
 			torn, read := newGate(), newGate()
-			return func(b expiry.ModelExpirySupport, _ string) *broken {
+			return func(b driver.ModelExpirySupport, _ string) *broken {
 				return &broken{ModelExpirySupport: b,
-					write: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
-						cur, err := b.Get(ctx, now, w.ID)
-						if w.Cond == model.Always && err == nil && cur.Labels["principal"] != w.Labels["principal"] && once.CompareAndSwap(false, true) {
+					write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+						cur, err := b.Get(ctx, now, driver.Get{ID: w.Record.ID})
+						if w.Cond == driver.IfAny && err == nil && cur.Labels["principal"] != w.Record.Labels["principal"] && once.CompareAndSwap(false, true) {
 							half := w
-							half.Labels = cur.Labels
+							half.Record.Labels = cur.Labels
 							_, _ = b.Write(ctx, now, half)
 							torn.open()
 							read.wait()
 						}
-						if w.Cond == model.Always && !torn.isOpen() {
+						if w.Cond == driver.IfAny && !torn.isOpen() {
 							torn.wait() // or it would mend what is torn
 						}
-						if w.Cond == model.Always && !read.isOpen() {
+						if w.Cond == driver.IfAny && !read.isOpen() {
 							read.wait()
 						}
 						return b.Write(ctx, now, w)
 					},
 					get: func(ctx context.Context, now time.Time, id string) (model.Record, error) {
 						torn.wait()
-						r, err := b.Get(ctx, now, id)
+						r, err := b.Get(ctx, now, driver.Get{ID: id})
 						read.open()
 						return r, err
 					},
@@ -234,13 +234,13 @@ func raceBugs() map[string]plant {
 		}),
 		"a read may be answered by a replica that lags": sharing(func() bug {
 			var before sync.Map
-			return func(b expiry.ModelExpirySupport, store string) *broken {
+			return func(b driver.ModelExpirySupport, store string) *broken {
 				return &broken{ModelExpirySupport: b,
-					write: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
-						cur, err := b.Get(ctx, now, w.ID)
+					write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+						cur, err := b.Get(ctx, now, driver.Get{ID: w.Record.ID})
 						r, werr := b.Write(ctx, now, w)
 						if err == nil && werr == nil {
-							before.Store(place{store, w.ID}, cur)
+							before.Store(place{store, w.Record.ID}, cur)
 						}
 						return r, werr
 					},
@@ -248,7 +248,7 @@ func raceBugs() map[string]plant {
 						if v, ok := before.Load(place{store, id}); ok {
 							return v.(model.Record).Clone(), nil
 						}
-						return b.Get(ctx, now, id)
+						return b.Get(ctx, now, driver.Get{ID: id})
 					},
 				}
 			}
@@ -256,11 +256,11 @@ func raceBugs() map[string]plant {
 		"a count has rewritten records twice": sharing(func() bug {
 			var rewrites atomic.Int64
 			rewritten := newGate()
-			return func(b expiry.ModelExpirySupport, _ string) *broken {
+			return func(b driver.ModelExpirySupport, _ string) *broken {
 				return &broken{ModelExpirySupport: b,
-					write: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+					write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 						r, err := b.Write(ctx, now, w)
-						if err == nil && w.Cond == model.Live {
+						if err == nil && w.Cond == driver.IfPresent {
 							rewrites.Add(1)
 							rewritten.open()
 						}
@@ -268,7 +268,7 @@ func raceBugs() map[string]plant {
 					},
 					count: func(ctx context.Context, now time.Time, label, value string) (int, error) {
 						rewritten.wait()
-						n, err := expiry.Count(ctx, b, now, label, value)
+						n, err := driver.Count(ctx, b, now, driver.Query{Label: label, Value: value})
 						return n + 1000*int(rewrites.Load()), err
 					},
 				}
@@ -280,24 +280,24 @@ func raceBugs() map[string]plant {
 			arrived := newGate()
 			d := newDuet()
 			var listed, moved atomic.Bool // once
-			return func(b expiry.ModelExpirySupport, _ string) *broken {
+			return func(b driver.ModelExpirySupport, _ string) *broken {
 				mover := func(id string) bool { return len(id) > 5 && id[:5] == "moves" }
 				return &broken{ModelExpirySupport: b,
-					write: func(ctx context.Context, now time.Time, w expiry.Write) (r model.Record, err error) {
-						if !mover(w.ID) || w.Cond != model.Live {
+					write: func(ctx context.Context, now time.Time, w driver.Write) (r model.Record, err error) {
+						if !mover(w.Record.ID) || w.Cond != driver.IfPresent {
 							return b.Write(ctx, now, w)
 						}
-						if w.Labels["principal"] == "bob" && !moved.Swap(true) {
+						if w.Record.Labels["principal"] == "bob" && !moved.Swap(true) {
 							d.act(func() { r, err = b.Write(ctx, now, w) })
 							return r, err
 						}
 						r, err = b.Write(ctx, now, w)
-						if w.ID == "moves0" {
+						if w.Record.ID == "moves0" {
 							arrived.open()
 						}
 						return r, err
 					},
-					page: func(ctx context.Context, now time.Time, q expiry.Query) (expiry.Page, error) {
+					page: func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 						if q.Label == "" || q.Value != "ann" {
 							return b.Page(ctx, now, q)
 						}
@@ -308,7 +308,7 @@ func raceBugs() map[string]plant {
 							d.between()
 						}
 						for i, r := range p.Records {
-							if got, err := b.Get(ctx, now, r.ID); err == nil {
+							if got, err := b.Get(ctx, now, driver.Get{ID: r.ID}); err == nil {
 								p.Records[i] = got
 							}
 						}
@@ -318,10 +318,10 @@ func raceBugs() map[string]plant {
 			}
 		}),
 		"a canceled write is said not to have been sent": sharing(func() bug {
-			return func(b expiry.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+			return func(b driver.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 					r, err := b.Write(context.WithoutCancel(ctx), now, w)
-					if ctx.Done() != nil && len(w.Value) > 4000 {
+					if ctx.Done() != nil && len(w.Record.Value) > 4000 {
 						wait(ctx.Done()) // the answer takes its time
 						return model.Record{}, ctx.Err()
 					}

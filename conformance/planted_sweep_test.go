@@ -8,24 +8,24 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // sweepBug replaces the sweep.
-func sweepBug(sweep func(ctx context.Context, b expiry.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error)) plant {
-	return simply(func(b expiry.ModelExpirySupport, _ string) *broken {
-		return &broken{ModelExpirySupport: b, sweep: func(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
+func sweepBug(sweep func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error)) plant {
+	return simply(func(b driver.ModelExpirySupport, _ string) *broken {
+		return &broken{ModelExpirySupport: b, sweep: func(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error) {
 			return sweep(ctx, b, before, limit, each)
 		}}
 	})
 }
 
-func listedThenRemoved(ctx context.Context, b expiry.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
+func listedThenRemoved(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error) {
 	if each == nil {
-		return b.DeleteExpired(ctx, before, limit, nil)
+		return b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit})
 	}
-	var s expiry.Swept
+	var s driver.Swept
 	for _, r := range due(ctx, b, before, limit) {
 		if each(r) == nil && removeByID(ctx, b, r) == nil {
 			s.Removed++
@@ -36,26 +36,26 @@ func listedThenRemoved(ctx context.Context, b expiry.ModelExpirySupport, before 
 
 func sweepBugs() map[string]plant {
 	return map[string]plant{
-		"the limit of a sweep is not kept": sweepBug(func(ctx context.Context, b expiry.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
-			return b.DeleteExpired(ctx, before, limit+1, each)
+		"the limit of a sweep is not kept": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error) {
+			return b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit + 1, OnExpire: each})
 		}),
-		"a sweep never says more": sweepBug(func(ctx context.Context, b expiry.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
-			s, err := b.DeleteExpired(ctx, before, limit, each)
+		"a sweep never says more": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error) {
+			s, err := b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit, OnExpire: each})
 			s.More = false
 			return s, err
 		}),
-		"a sweep takes a limit that others used up for the end": sweepBug(func(ctx context.Context, b expiry.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
+		"a sweep takes a limit that others used up for the end": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error) {
 			s, err := listedThenRemoved(ctx, b, before, limit, each)
 			if each != nil {
 				s.More = s.Removed == limit
 			}
 			return s, err
 		}),
-		"a sweep steps over as many as it was refused": sweepBug(func(ctx context.Context, b expiry.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
+		"a sweep steps over as many as it was refused": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error) {
 			if each == nil {
-				return b.DeleteExpired(ctx, before, limit, nil)
+				return b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit})
 			}
-			var s expiry.Swept
+			var s driver.Swept
 			for skip := 0; s.Removed < limit; {
 				list := due(ctx, b, before, skip+limit)
 				if len(list) <= skip {
@@ -72,32 +72,32 @@ func sweepBugs() map[string]plant {
 			s.More = true
 			return s, nil
 		}),
-		"a sweep announces no labels": sweepBug(func(ctx context.Context, b expiry.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
-			return b.DeleteExpired(ctx, before, limit, func(r model.Record) error {
+		"a sweep announces no labels": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error) {
+			return b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit, OnExpire: func(r model.Record) error {
 				r.Labels = nil
 				if each == nil {
 					return nil
 				}
 				return each(r)
-			})
+			}})
 		}),
-		"a refusal ends the sweep": sweepBug(func(ctx context.Context, b expiry.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
+		"a refusal ends the sweep": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error) {
 			list := due(ctx, b, before, limit)
 			for _, r := range list {
 				if each == nil {
 					break
 				}
 				if refused := each(r); refused != nil {
-					return expiry.Swept{}, refused
+					return driver.Swept{}, refused
 				}
 			}
-			return b.DeleteExpired(ctx, before, limit, nil)
+			return b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit})
 		}),
 		"a sweep only marks what it removes": sharing(func() bug {
 			var marked sync.Map
-			return func(b expiry.ModelExpirySupport, store string) *broken {
-				return &broken{ModelExpirySupport: b, sweep: func(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
-					var s expiry.Swept
+			return func(b driver.ModelExpirySupport, store string) *broken {
+				return &broken{ModelExpirySupport: b, sweep: func(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error) {
+					var s driver.Swept
 					for _, r := range due(ctx, b, before, 1000) {
 						if _, twice := marked.LoadOrStore(place{store, r.ID}, true); twice || each != nil && each(r) != nil {
 							continue
@@ -111,9 +111,9 @@ func sweepBugs() map[string]plant {
 		"a sweep removes by the record, not by its label's entries": sharing(func() bug {
 			var mu sync.Mutex
 			entries := map[place]map[string]model.Record{}
-			return func(b expiry.ModelExpirySupport, store string) *broken {
+			return func(b driver.ModelExpirySupport, store string) *broken {
 				return &broken{ModelExpirySupport: b,
-					write: func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+					write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 						r, err := b.Write(ctx, now, w)
 						mu.Lock()
 						defer mu.Unlock()
@@ -126,7 +126,7 @@ func sweepBugs() map[string]plant {
 					},
 					count: func(ctx context.Context, now time.Time, label, value string) (int, error) {
 						if label == "" {
-							return expiry.Count(ctx, b, now, label, value)
+							return driver.Count(ctx, b, now, driver.Query{Label: label, Value: value})
 						}
 						mu.Lock()
 						defer mu.Unlock()
@@ -142,13 +142,13 @@ func sweepBugs() map[string]plant {
 			}
 		}),
 		"a sweep lists, then removes by id": sweepBug(listedThenRemoved),
-		"a sweep compares the expiry alone": sweepBug(func(ctx context.Context, b expiry.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
-			var s expiry.Swept
+		"a sweep compares the expiry alone": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error) {
+			var s driver.Swept
 			for _, r := range due(ctx, b, before, limit) {
 				if each != nil && each(r) != nil {
 					continue
 				}
-				if cur, err := b.Get(ctx, time.Time{}, r.ID); err == nil && cur.ExpiresAt.Equal(r.ExpiresAt) && removeByID(ctx, b, r) == nil {
+				if cur, err := b.Get(ctx, time.Time{}, driver.Get{ID: r.ID}); err == nil && cur.ExpiresAt.Equal(r.ExpiresAt) && removeByID(ctx, b, r) == nil {
 					s.Removed++
 				}
 			}
@@ -156,10 +156,10 @@ func sweepBugs() map[string]plant {
 		}),
 		"a sweep and an extension cross": sharing(func() bug {
 			d := newDuet()
-			return func(b expiry.ModelExpirySupport, _ string) *broken {
+			return func(b driver.ModelExpirySupport, _ string) *broken {
 				return &broken{ModelExpirySupport: b,
-					sweep: func(ctx context.Context, before time.Time, limit int, _ func(model.Record) error) (expiry.Swept, error) {
-						var s expiry.Swept
+					sweep: func(ctx context.Context, before time.Time, limit int, _ func(model.Record) error) (driver.Swept, error) {
+						var s driver.Swept
 						list := due(ctx, b, before, limit)
 						d.between()
 						for _, r := range list {
@@ -169,7 +169,7 @@ func sweepBugs() map[string]plant {
 						}
 						return s, nil
 					},
-					touch: func(ctx context.Context, now time.Time, t expiry.Touch) (r model.Record, err error) {
+					touch: func(ctx context.Context, now time.Time, t driver.Touch) (r model.Record, err error) {
 						d.act(func() { r, err = b.Touch(ctx, now, t) })
 						return r, err
 					},
@@ -179,10 +179,10 @@ func sweepBugs() map[string]plant {
 		"a sweep and a create cross": sharing(func() bug {
 			d := newDuet()
 			var one atomic.Bool
-			return func(b expiry.ModelExpirySupport, _ string) *broken {
+			return func(b driver.ModelExpirySupport, _ string) *broken {
 				return &broken{ModelExpirySupport: b,
-					sweep: func(ctx context.Context, before time.Time, limit int, _ func(model.Record) error) (expiry.Swept, error) {
-						var s expiry.Swept
+					sweep: func(ctx context.Context, before time.Time, limit int, _ func(model.Record) error) (driver.Swept, error) {
+						var s driver.Swept
 						if one.Swap(true) {
 							return s, nil
 						}
@@ -195,8 +195,8 @@ func sweepBugs() map[string]plant {
 						}
 						return s, nil
 					},
-					write: func(ctx context.Context, now time.Time, w expiry.Write) (r model.Record, err error) {
-						if _, gerr := b.Get(ctx, time.Time{}, w.ID); gerr != nil {
+					write: func(ctx context.Context, now time.Time, w driver.Write) (r model.Record, err error) {
+						if _, gerr := b.Get(ctx, time.Time{}, driver.Get{ID: w.Record.ID}); gerr != nil {
 							return b.Write(ctx, now, w)
 						}
 						d.act(func() { r, err = b.Write(ctx, now, w) })
@@ -208,8 +208,8 @@ func sweepBugs() map[string]plant {
 		"two sweepers count the same removals": sharing(func() bug {
 			var m meeting
 			var one sync.Mutex
-			return func(b expiry.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, sweep: func(ctx context.Context, before time.Time, limit int, _ func(model.Record) error) (expiry.Swept, error) {
+			return func(b driver.ModelExpirySupport, _ string) *broken {
+				return &broken{ModelExpirySupport: b, sweep: func(ctx context.Context, before time.Time, limit int, _ func(model.Record) error) (driver.Swept, error) {
 					one.Lock()
 					list := due(ctx, b, before, 1000)
 					one.Unlock()
@@ -219,13 +219,13 @@ func sweepBugs() map[string]plant {
 					for _, r := range list {
 						_ = removeByID(ctx, b, r)
 					}
-					return expiry.Swept{Removed: len(list), More: len(list) == limit}, nil
+					return driver.Swept{Removed: len(list), More: len(list) == limit}, nil
 				}}
 			}
 		}),
-		"a removal that a delete forestalled is counted": sweepBug(func(ctx context.Context, b expiry.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
+		"a removal that a delete forestalled is counted": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error) {
 			n := 0
-			s, err := b.DeleteExpired(ctx, before, limit, func(r model.Record) error {
+			s, err := b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit, OnExpire: func(r model.Record) error {
 				if each != nil {
 					if err := each(r); err != nil {
 						return err
@@ -233,22 +233,22 @@ func sweepBugs() map[string]plant {
 				}
 				n++
 				return nil
-			})
+			}})
 			s.Removed = n
 			return s, err
 		}),
 		"a sweep holds its lock while it announces": sharing(func() bug {
 			var lock sync.Mutex
-			return func(b expiry.ModelExpirySupport, _ string) *broken {
+			return func(b driver.ModelExpirySupport, _ string) *broken {
 				return &broken{ModelExpirySupport: b,
-					sweep: func(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
+					sweep: func(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error) {
 						if !lock.TryLock() {
-							return expiry.Swept{}, model.ErrUnavailable
+							return driver.Swept{}, model.ErrUnavailable
 						}
 						defer lock.Unlock()
-						return b.DeleteExpired(ctx, before, limit, each)
+						return b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit, OnExpire: each})
 					},
-					touch: func(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
+					touch: func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
 						if !lock.TryLock() { // where a lawful one would wait for ever
 							return model.Record{}, model.ErrUnavailable
 						}
@@ -258,13 +258,13 @@ func sweepBugs() map[string]plant {
 				}
 			}
 		}),
-		"a lost removal is counted as done": sweepBug(func(ctx context.Context, b expiry.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
-			s, err := b.DeleteExpired(ctx, before, limit, each)
+		"a lost removal is counted as done": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error) {
+			s, err := b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit, OnExpire: each})
 			s.Removed, s.Unknown = s.Removed+s.Unknown, 0
 			return s, err
 		}),
-		"a lost removal is no error": sweepBug(func(ctx context.Context, b expiry.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
-			s, err := b.DeleteExpired(ctx, before, limit, each)
+		"a lost removal is no error": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error) {
+			s, err := b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit, OnExpire: each})
 			if s.Unknown > 0 {
 				err = nil
 			}

@@ -13,7 +13,8 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/conformance"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -26,100 +27,100 @@ func TestMain(m *testing.M) {
 // broken is a backend with overridable methods; what is nil is the lawful
 // backend's.
 type broken struct {
-	expiry.ModelExpirySupport
+	driver.ModelExpirySupport
 	get       func(ctx context.Context, now time.Time, id string) (model.Record, error)
-	write     func(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error)
-	touch     func(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error)
-	delete    func(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error
-	page      func(ctx context.Context, now time.Time, q expiry.Query) (expiry.Page, error)
-	sweep     func(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error)
-	getMany   func(ctx context.Context, now time.Time, ids []string) []expiry.Outcome
-	writeMany func(ctx context.Context, now time.Time, ops []expiry.BatchOp) []expiry.Outcome
+	write     func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error)
+	touch     func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error)
+	delete    func(ctx context.Context, now time.Time, id string, c driver.Condition, prev model.Record) error
+	page      func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error)
+	sweep     func(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error)
+	getMany   func(ctx context.Context, now time.Time, ids []string) []driver.BatchResult
+	writeMany func(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult
 	count     func(ctx context.Context, now time.Time, label, value string) (int, error)
 	make      func(ctx context.Context) error
 	raze      func(ctx context.Context) error
-	describe  func() expiry.Description
+	describe  func() driver.Description
 	shut      func() error
 }
 
-func (b *broken) Get(ctx context.Context, now time.Time, id string) (model.Record, error) {
+func (b *broken) Get(ctx context.Context, now time.Time, g driver.Get) (model.Record, error) {
 	if b.get != nil {
-		return b.get(ctx, now, id)
+		return b.get(ctx, now, g.ID)
 	}
-	return b.ModelExpirySupport.Get(ctx, now, id)
+	return b.ModelExpirySupport.Get(ctx, now, g)
 }
 
-func (b *broken) Write(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+func (b *broken) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 	if b.write != nil {
 		return b.write(ctx, now, w)
 	}
 	return b.ModelExpirySupport.Write(ctx, now, w)
 }
 
-func (b *broken) Touch(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
+func (b *broken) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
 	if b.touch != nil {
 		return b.touch(ctx, now, t)
 	}
 	return b.ModelExpirySupport.Touch(ctx, now, t)
 }
 
-func (b *broken) Delete(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
+func (b *broken) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
 	if b.delete != nil {
-		return b.delete(ctx, now, id, c, prev)
+		return b.delete(ctx, now, d.ID, d.Cond, d.Known)
 	}
-	return b.ModelExpirySupport.Delete(ctx, now, id, c, prev)
+	return b.ModelExpirySupport.Delete(ctx, now, d)
 }
 
-func (b *broken) Page(ctx context.Context, now time.Time, q expiry.Query) (expiry.Page, error) {
+func (b *broken) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 	if b.page != nil {
 		return b.page(ctx, now, q)
 	}
 	return b.ModelExpirySupport.Page(ctx, now, q)
 }
 
-func (b *broken) DeleteExpired(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
+func (b *broken) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swept, error) {
 	if b.sweep != nil {
-		return b.sweep(ctx, before, limit, each)
+		return b.sweep(ctx, s.Before, s.Limit, s.OnExpire)
 	}
-	return b.ModelExpirySupport.DeleteExpired(ctx, before, limit, each)
+	return b.ModelExpirySupport.DeleteExpired(ctx, s)
 }
 
-func (b *broken) GetMany(ctx context.Context, now time.Time, ids []string) []expiry.Outcome {
+func (b *broken) GetMany(ctx context.Context, now time.Time, gets []driver.Get) []driver.BatchResult {
 	if b.getMany != nil {
-		return b.getMany(ctx, now, ids)
+		return b.getMany(ctx, now, driverkit.IDs(gets))
 	}
-	return expiry.GetMany(ctx, b.ModelExpirySupport, now, ids)
+	return driver.GetMany(ctx, b.ModelExpirySupport, now, gets)
 }
 
-func (b *broken) WriteMany(ctx context.Context, now time.Time, ops []expiry.BatchOp) []expiry.Outcome {
+func (b *broken) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
 	if b.writeMany != nil {
 		return b.writeMany(ctx, now, ops)
 	}
-	return expiry.WriteMany(ctx, b.ModelExpirySupport, now, ops)
+	return driver.WriteMany(ctx, b.ModelExpirySupport, now, ops)
 }
 
-func (b *broken) Count(ctx context.Context, now time.Time, label, value string) (int, error) {
+func (b *broken) Count(ctx context.Context, now time.Time, q driver.Query) (int, error) {
 	if b.count != nil {
-		return b.count(ctx, now, label, value)
+		return b.count(ctx, now, q.Label, q.Value)
 	}
-	return expiry.Count(ctx, b.ModelExpirySupport, now, label, value)
+	return driver.Count(ctx, b.ModelExpirySupport, now, q)
 }
 
 func (b *broken) CreateStorage(ctx context.Context) error {
 	if b.make != nil {
 		return b.make(ctx)
 	}
-	return expiry.CreateStorage(ctx, b.ModelExpirySupport)
+	return driver.CreateStorage(ctx, b.ModelExpirySupport)
 }
 
 func (b *broken) DeleteStorage(ctx context.Context) error {
 	if b.raze != nil {
 		return b.raze(ctx)
 	}
-	return expiry.DeleteStorage(ctx, b.ModelExpirySupport)
+	return driver.DeleteStorage(ctx, b.ModelExpirySupport)
 }
 
-func (b *broken) Describe() expiry.Description {
+func (b *broken) Describe() driver.Description {
 	if b.describe != nil {
 		return b.describe()
 	}
@@ -133,18 +134,18 @@ func (b *broken) Close() error {
 	return b.ModelExpirySupport.Close()
 }
 
-func (b *broken) Unwrap() expiry.ModelExpirySupport { return b.ModelExpirySupport }
+func (b *broken) Unwrap() driver.ModelExpirySupport { return b.ModelExpirySupport }
 
 // bug breaks a node of a store. What the nodes of one harness share is in the
 // closure that made it.
-type bug func(b expiry.ModelExpirySupport, store string) *broken
+type bug func(b driver.ModelExpirySupport, store string) *broken
 
 // plant is how one bug gets into a harness: below the suite, as a driver's, or
 // above what a Store stands on, as a front's.
 type plant struct {
 	driver func() bug
 	front  func() bug
-	opens  func(t testing.TB, w *world, name string) expiry.ModelExpirySupport // the node itself
+	opens  func(t testing.TB, w *world, name string) driver.ModelExpirySupport // the node itself
 }
 
 // without state.
@@ -161,14 +162,14 @@ func (p plant) harness() conformance.Harness {
 	h := w.harness().LeakWait(100 * time.Millisecond)
 	if p.driver != nil {
 		breaks := p.driver()
-		h.Open = func(t testing.TB, name string) expiry.ModelExpirySupport { return breaks(w.node(t, name), name) }
+		h.Open = func(t testing.TB, name string) driver.ModelExpirySupport { return breaks(w.node(t, name), name) }
 	}
 	if p.opens != nil {
-		h.Open = func(t testing.TB, name string) expiry.ModelExpirySupport { return p.opens(t, w, name) }
+		h.Open = func(t testing.TB, name string) driver.ModelExpirySupport { return p.opens(t, w, name) }
 	}
 	if p.front != nil {
 		breaks := p.front()
-		h = h.Above(func(b expiry.ModelExpirySupport) expiry.ModelExpirySupport { return breaks(b, "") })
+		h = h.Above(func(b driver.ModelExpirySupport) driver.ModelExpirySupport { return breaks(b, "") })
 	}
 	return h
 }
@@ -244,20 +245,20 @@ func (d *duet) between() { send(d.looked); wait(d.acted) }
 func (d *duet) act(do func()) { wait(d.looked); do(); send(d.acted) }
 
 // due returns what a sweep would remove, without removing it.
-func due(ctx context.Context, b expiry.ModelExpirySupport, before time.Time, limit int) []model.Record {
+func due(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int) []model.Record {
 	var out []model.Record
-	_, _ = b.DeleteExpired(ctx, before, limit, func(r model.Record) error {
+	_, _ = b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit, OnExpire: func(r model.Record) error {
 		if len(out) < limit {
 			out = append(out, r)
 		}
 		return errors.New("only looked at")
-	})
+	}})
 	return out
 }
 
 // removeByID removes whatever is there.
-func removeByID(ctx context.Context, b expiry.ModelExpirySupport, r model.Record) error {
-	return b.Delete(ctx, time.Time{}, r.ID, model.Live, model.Record{})
+func removeByID(ctx context.Context, b driver.ModelExpirySupport, r model.Record) error {
+	return b.Delete(ctx, time.Time{}, driver.Delete{ID: r.ID, Cond: driver.IfPresent})
 }
 
 func plants() map[string]plant {

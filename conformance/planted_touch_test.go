@@ -4,15 +4,15 @@ import (
 	"context"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // touchBug changes a touch before it is carried out, or its answer.
-func touchBug(change func(t *expiry.Touch), answer func(t *expiry.Touch, before, after model.Record) model.Record) plant {
-	return simply(func(b expiry.ModelExpirySupport, _ string) *broken {
-		return &broken{ModelExpirySupport: b, touch: func(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
-			before, _ := b.Get(ctx, now, t.ID)
+func touchBug(change func(t *driver.Touch), answer func(t *driver.Touch, before, after model.Record) model.Record) plant {
+	return simply(func(b driver.ModelExpirySupport, _ string) *broken {
+		return &broken{ModelExpirySupport: b, touch: func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
+			before, _ := b.Get(ctx, now, driver.Get{ID: t.ID})
 			if change != nil {
 				change(&t)
 			}
@@ -26,67 +26,67 @@ func touchBug(change func(t *expiry.Touch), answer func(t *expiry.Touch, before,
 }
 
 // deleteBug changes a delete before it is carried out.
-func deleteBug(change func(c *model.Cond, prev *model.Record)) plant {
-	return simply(func(b expiry.ModelExpirySupport, _ string) *broken {
-		return &broken{ModelExpirySupport: b, delete: func(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
+func deleteBug(change func(c *driver.Condition, prev *model.Record)) plant {
+	return simply(func(b driver.ModelExpirySupport, _ string) *broken {
+		return &broken{ModelExpirySupport: b, delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, prev model.Record) error {
 			change(&c, &prev)
-			return b.Delete(ctx, now, id, c, prev)
+			return b.Delete(ctx, now, driver.Delete{ID: id, Cond: c, Known: prev})
 		}}
 	})
 }
 
 func touchBugs() map[string]plant {
 	return map[string]plant{
-		"set never shortens": touchBug(func(t *expiry.Touch) {
-			if t.Mode == expiry.Set {
-				t.Mode = expiry.Extend
+		"set never shortens": touchBug(func(t *driver.Touch) {
+			if t.Mode == driver.TouchSet {
+				t.Mode = driver.TouchExtend
 			}
 		}, nil),
-		"extend shortens": touchBug(func(t *expiry.Touch) {
-			if t.Mode == expiry.Extend {
-				t.Mode = expiry.Set
+		"extend shortens": touchBug(func(t *driver.Touch) {
+			if t.Mode == driver.TouchExtend {
+				t.Mode = driver.TouchSet
 			}
 		}, nil),
-		"extend gives an end to what had none": simply(func(b expiry.ModelExpirySupport, _ string) *broken {
-			return &broken{ModelExpirySupport: b, touch: func(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
-				if cur, err := b.Get(ctx, now, t.ID); err == nil && cur.ExpiresAt.IsZero() && t.Mode == expiry.Extend {
-					t.Mode = expiry.Set
+		"extend gives an end to what had none": simply(func(b driver.ModelExpirySupport, _ string) *broken {
+			return &broken{ModelExpirySupport: b, touch: func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
+				if cur, err := b.Get(ctx, now, driver.Get{ID: t.ID}); err == nil && cur.ExpiresAt.IsZero() && t.Mode == driver.TouchExtend {
+					t.Mode = driver.TouchSet
 				}
 				return b.Touch(ctx, now, t)
 			}}
 		}),
-		"clear is a long time": touchBug(func(t *expiry.Touch) {
-			if t.Mode == expiry.Clear {
-				t.Mode, t.ExpiresAt = expiry.Set, time.Now().Add(400*24*time.Hour)
+		"clear is a long time": touchBug(func(t *driver.Touch) {
+			if t.Mode == driver.TouchClear {
+				t.Mode, t.ExpiresAt = driver.TouchSet, time.Now().Add(400*24*time.Hour)
 			}
 		}, nil),
-		"a touch revives what has expired": simply(func(b expiry.ModelExpirySupport, _ string) *broken {
-			return &broken{ModelExpirySupport: b, touch: func(ctx context.Context, _ time.Time, t expiry.Touch) (model.Record, error) {
+		"a touch revives what has expired": simply(func(b driver.ModelExpirySupport, _ string) *broken {
+			return &broken{ModelExpirySupport: b, touch: func(ctx context.Context, _ time.Time, t driver.Touch) (model.Record, error) {
 				return b.Touch(ctx, time.Time{}, t)
 			}}
 		}),
-		"a touch answers with the expiry of before": touchBug(nil, func(_ *expiry.Touch, before, after model.Record) model.Record {
+		"a touch answers with the expiry of before": touchBug(nil, func(_ *driver.Touch, before, after model.Record) model.Record {
 			after.ExpiresAt = before.ExpiresAt
 			return after
 		}),
-		"a touch without a mode clears": touchBug(func(t *expiry.Touch) {
+		"a touch without a mode clears": touchBug(func(t *driver.Touch) {
 			if t.Mode == 0 {
-				t.Mode = expiry.Clear
+				t.Mode = driver.TouchClear
 			}
 		}, nil),
-		"a delete of any revision compares": deleteBug(func(c *model.Cond, prev *model.Record) {
-			if *c == model.Live && !prev.Rev.IsZero() {
-				*c = model.Match
+		"a delete of any revision compares": deleteBug(func(c *driver.Condition, prev *model.Record) {
+			if *c == driver.IfPresent && !prev.Revision.IsZero() {
+				*c = driver.IfMatch
 			}
 		}),
-		"a delete ignores the revision": deleteBug(func(c *model.Cond, prev *model.Record) {
-			if *c == model.Match && !prev.Rev.IsZero() {
-				*c = model.Live
+		"a delete ignores the revision": deleteBug(func(c *driver.Condition, prev *model.Record) {
+			if *c == driver.IfMatch && !prev.Revision.IsZero() {
+				*c = driver.IfPresent
 			}
 		}),
-		"a delete takes any condition": deleteBug(func(c *model.Cond, _ *model.Record) {
-			if *c == model.Always {
-				*c = model.Live
+		"a delete takes any condition": deleteBug(func(c *driver.Condition, _ *model.Record) {
+			if *c == driver.IfAny {
+				*c = driver.IfPresent
 			}
 		}),
 	}

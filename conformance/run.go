@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -119,7 +119,7 @@ func Run(t *testing.T, h Harness) {
 	}
 }
 
-func describe(t testing.TB, h *Harness) expiry.Description {
+func describe(t testing.TB, h *Harness) driver.Description {
 	b := h.Open(t, freshName())
 	desc := b.Describe()
 	if err := b.Close(); err != nil {
@@ -128,8 +128,8 @@ func describe(t testing.TB, h *Harness) expiry.Description {
 	return desc
 }
 
-func undeclared(h *Harness, desc expiry.Description) []expiry.Absence {
-	var out []expiry.Absence
+func undeclared(h *Harness, desc driver.Description) []driver.Absence {
+	var out []driver.Absence
 	for _, a := range desc.Absent {
 		if !slices.Contains(h.Allow, a.Feature) || a.Reason == "" {
 			out = append(out, a)
@@ -139,7 +139,7 @@ func undeclared(h *Harness, desc expiry.Description) []expiry.Absence {
 }
 
 // missing says why the case cannot run; empty where it can.
-func (cs *Case) missing(h *Harness, desc expiry.Description) string {
+func (cs *Case) missing(h *Harness, desc driver.Description) string {
 	if f := cs.needs.feature(); f != "" {
 		if reason, absent := desc.Lacks(f); absent {
 			return reason
@@ -158,13 +158,13 @@ func (cs *Case) missing(h *Harness, desc expiry.Description) string {
 func assertUnsupported(c *C, n need) {
 	switch n {
 	case needLabels:
-		_, err := c.b.Page(c.ctx(), c.now, expiry.Query{Label: "principal", Value: "p", Limit: 1})
+		_, err := c.b.Page(c.ctx(), c.now, driver.Query{Label: "principal", Value: "p", Limit: 1})
 		c.is(err, model.ErrUnsupported, "a listing by label")
 	case needPaging:
-		_, err := c.b.Page(c.ctx(), c.now, expiry.Query{Limit: 1})
+		_, err := c.b.Page(c.ctx(), c.now, driver.Query{Limit: 1})
 		c.is(err, model.ErrUnsupported, "a listing")
 	case needSweep:
-		_, err := c.b.DeleteExpired(c.ctx(), c.now, 1, nil)
+		_, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 1})
 		c.is(err, model.ErrUnsupported, "a sweep")
 	}
 }

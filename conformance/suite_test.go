@@ -10,7 +10,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/backends/memory"
 	"github.com/sojourn-go/sojourn/conformance"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 )
 
 func TestEveryRuleHasACase(t *testing.T) {
@@ -58,7 +58,7 @@ func TestRulesAreThoseOfTheComments(t *testing.T) {
 func TestCheckFindsNothingInALawfulBackend(t *testing.T) {
 	space := memory.NewSpace()
 	err := conformance.Check(t.Context(), conformance.Harness{
-		Open: func(t testing.TB, name string) expiry.ModelExpirySupport {
+		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			b, err := memory.New(space, name, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -73,7 +73,7 @@ func TestCheckFindsNothingInALawfulBackend(t *testing.T) {
 
 func TestCheckOfAnUnknownCaseFails(t *testing.T) {
 	err := conformance.Check(context.Background(), conformance.Harness{
-		Open: func(testing.TB, string) expiry.ModelExpirySupport { return nil },
+		Open: func(testing.TB, string) driver.ModelExpirySupport { return nil },
 	}, "No/SuchCase")
 	if err == nil || !strings.Contains(err.Error(), "No/SuchCase") {
 		t.Errorf("got %v", err)
@@ -82,7 +82,7 @@ func TestCheckOfAnUnknownCaseFails(t *testing.T) {
 
 func TestCheckReportsAPanicAsAFailure(t *testing.T) {
 	err := conformance.Check(t.Context(), conformance.Harness{
-		Open: func(testing.TB, string) expiry.ModelExpirySupport { panic("out of order") },
+		Open: func(testing.TB, string) driver.ModelExpirySupport { panic("out of order") },
 	}, "Get/UnknownIDIsNotFound")
 	if err == nil || !strings.Contains(err.Error(), "out of order") {
 		t.Errorf("got %v", err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -19,8 +20,6 @@ type Result[T any] struct {
 
 // GetMany returns one answer per id, in order; an id may be asked for twice.
 // The error is that of a context that ended.
-//
-//   - R80: One answer per id, in order, each with its own error.
 func (s *Store[T]) GetMany(ctx context.Context, ids []string) ([]Result[T], error) {
 	c := s.begin(ctx, "GetMany", "")
 	out := make([]Result[T], len(ids))
@@ -44,7 +43,7 @@ func (s *Store[T]) GetMany(ctx context.Context, ids []string) ([]Result[T], erro
 		part := ask[:min(batchSize, len(ask))]
 		ask = ask[len(part):]
 		c.calls++
-		for i, o := range GetMany(ctx, s.b, c.now, part) {
+		for i, o := range driver.GetMany(ctx, s.b, c.now, driver.Gets(part...)) {
 			rec, err := c.checked(part[i], o.Record, o.Err)
 			res := &out[at[part[i]]]
 			if err == nil {
@@ -112,20 +111,16 @@ func (r *BulkResult[T]) Err() error {
 // transaction: those that fail leave the others as they are. The error is that
 // of a context that ended; the result then has the operations that were
 // carried out, and the context's error for the others.
-//
-//   - R81: Counts by kind, an error for each failed operation by index; the
-//     others stand, and only those have a new revision.
-//   - R82: An id that was named before in the same call is ErrInvalid.
 func (s *Store[T]) Bulk(ctx context.Context, ops []Op[T]) (BulkResult[T], error) {
 	c := s.begin(ctx, "Bulk", "")
 	out := BulkResult[T]{Results: make([]Result[T], len(ops))}
-	send := make([]BatchOp, 0, len(ops))
+	send := make([]driver.BatchOp, 0, len(ops))
 	index := make([]int, 0, len(ops)) // of the operation in ops
 	seen := make(map[string]bool, len(ops))
 	for i := range ops {
 		op, err := s.batchOp(&c, &ops[i])
 		if err == nil && seen[ops[i].ID] {
-			err = model.Fault(model.ErrInvalid, "an id twice in one bulk", nil)
+			err = model.NewError(model.ErrInvalid, "an id twice in one bulk", nil)
 		}
 		if err != nil {
 			out.Results[i].Err = c.named(ops[i].ID, err)
@@ -149,38 +144,38 @@ func (s *Store[T]) Bulk(ctx context.Context, ops []Op[T]) (BulkResult[T], error)
 }
 
 // batchOp checks one operation as its single form would be.
-func (s *Store[T]) batchOp(c *call, op *Op[T]) (BatchOp, error) {
-	var cond model.Cond
+func (s *Store[T]) batchOp(c *call, op *Op[T]) (driver.BatchOp, error) {
+	var cond driver.Condition
 	switch op.Kind {
 	case OpCreate:
-		cond = model.Absent
+		cond = driver.IfAbsent
 	case OpUpdate:
-		cond = model.Live
+		cond = driver.IfPresent
 	case OpUpsert:
-		cond = model.Always
+		cond = driver.IfAny
 	case OpDelete:
-		var at *Version
+		var at *Known
 		if op.Opts != nil {
-			at = op.Opts.If
+			at = op.Opts.IfMatch
 		}
 		d, err := deleteAt(op.ID, at)
-		return BatchOp{Delete: &d}, err
+		return driver.BatchOp{Delete: &d}, err
 	default:
-		return BatchOp{}, model.Fault(model.ErrInvalid, "an operation without a kind", nil)
+		return driver.BatchOp{}, model.NewError(model.ErrInvalid, "an operation without a kind", nil)
 	}
-	w := &Write{}
+	w := &driver.Write{}
 	err := s.prepare(c, w, cond, op.ID, op.Value, op.Opts)
 	if err == nil {
 		err = c.checkWrite(w)
 	}
-	w.Rev = model.NewRevision()
-	return BatchOp{Write: w}, err
+	w.Record.Revision = model.NewRevision()
+	return driver.BatchOp{Write: w}, err
 }
 
 // sendBatch sends one batch and settles each outcome, lost answers included.
-func (s *Store[T]) sendBatch(c *call, ops []Op[T], send []BatchOp, index []int, out *BulkResult[T]) {
+func (s *Store[T]) sendBatch(c *call, ops []Op[T], send []driver.BatchOp, index []int, out *BulkResult[T]) {
 	c.calls++
-	for i, o := range WriteMany(c.ctx, s.b, c.now, send) {
+	for i, o := range driver.WriteMany(c.ctx, s.b, c.now, send) {
 		op, res := &ops[index[i]], &out.Results[index[i]]
 		err := classified(o.Err, model.ErrUnknown)
 		rec := o.Record
@@ -200,7 +195,7 @@ func (s *Store[T]) sendBatch(c *call, ops []Op[T], send []BatchOp, index []int, 
 			out.Deleted++
 			continue
 		}
-		rec.Value = send[i].Write.Value
+		rec.Value = send[i].Write.Record.Value
 		res.Item = itemOf[T](rec)
 		res.Item.Value = op.Value
 		switch op.Kind {

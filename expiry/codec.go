@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -58,18 +59,18 @@ func (gobCodec) Decode(data []byte, v any) error {
 func encode(c Codec, v any) ([]byte, error) {
 	data, err := c.Encode(v)
 	if err != nil {
-		return nil, model.Fault(model.ErrInvalid, "the value cannot be encoded as "+c.Name(), err)
+		return nil, model.NewError(model.ErrInvalid, "the value cannot be encoded as "+c.Name(), err)
 	}
 	return data, nil
 }
 
 // pack makes encoded bytes the value of a write, sealed where the store seals.
 // The bytes are the write's from now on.
-func (s *Store[T]) pack(w *Write, plain []byte) (err error) {
-	w.Value, w.Encoding, w.Owned = plain, s.codec.Name(), true
+func (s *Store[T]) pack(w *driver.Write, plain []byte) (err error) {
+	w.Record.Value, w.Record.Encoding, w.ValueOwned = plain, s.codec.Name(), true
 	if s.opts.Seal != nil {
-		w.Encoding = sealedEncoding
-		w.Value, _, err = s.opts.Seal.seal(w.ID, s.codec.Name(), plain)
+		w.Record.Encoding = sealedEncoding
+		w.Record.Value, _, err = s.opts.Seal.seal(w.Record.ID, s.codec.Name(), plain)
 	}
 	return err
 }
@@ -83,9 +84,9 @@ func (s *Store[T]) unpack(rec *model.Record) ([]byte, error) {
 	}
 	switch {
 	case rec.Encoding != s.codec.Name():
-		return nil, model.Fault(model.ErrCorrupt, fmt.Sprintf("stored as %.32q, read as %q", rec.Encoding, s.codec.Name()), nil)
+		return nil, model.NewError(model.ErrCorrupt, fmt.Sprintf("stored as %.32q, read as %q", rec.Encoding, s.codec.Name()), nil)
 	case s.opts.Seal != nil && !s.opts.OpenUnsealed:
-		return nil, model.Fault(model.ErrCorrupt, "the value is not sealed", nil)
+		return nil, model.NewError(model.ErrCorrupt, "the value is not sealed", nil)
 	}
 	return rec.Value, nil
 }
@@ -93,7 +94,7 @@ func (s *Store[T]) unpack(rec *model.Record) ([]byte, error) {
 // decode returns ErrCorrupt for bytes that are no value of v's type.
 func decode(c Codec, plain []byte, v any) error {
 	if err := c.Decode(plain, v); err != nil {
-		return model.Fault(model.ErrCorrupt, "the stored "+c.Name()+" is no value of this type", err)
+		return model.NewError(model.ErrCorrupt, "the stored "+c.Name()+" is no value of this type", err)
 	}
 	return nil
 }

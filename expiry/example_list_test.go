@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -118,7 +119,7 @@ func ExampleSweepOptions() {
 	fillCarts(carts)
 	clock.now = clock.now.Add(2 * time.Hour)
 	swept, err := carts.DeleteExpired(context.Background(), &expiry.SweepOptions{
-		Each: func(r model.Record) error {
+		OnExpire: func(r model.Record) error {
 			if r.Labels["principal"] == "bob" {
 				return errors.New("not this one")
 			}
@@ -160,7 +161,7 @@ func ExampleSweeper() {
 func ExampleSweeperOptions() {
 	_, err := expiry.NewSweeper(newCarts(newClock()), &expiry.SweeperOptions{
 		Interval: 5 * time.Minute,
-		OnSwept: func(s expiry.Swept, err error) {
+		OnSwept: func(s driver.Swept, err error) {
 			fmt.Println("swept", s.Removed, err)
 		},
 	})

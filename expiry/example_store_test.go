@@ -61,7 +61,7 @@ func ExampleStore_Update_conflict() {
 	// Somebody else changes the record after it was read.
 	_, _ = carts.Update(ctx, "cart-1", Cart{Owner: "bob"}, nil)
 
-	_, err := carts.Update(ctx, "cart-1", Cart{Owner: "ann"}, &expiry.WriteOptions{If: read.Version()})
+	_, err := carts.Update(ctx, "cart-1", Cart{Owner: "ann"}, &expiry.WriteOptions{IfMatch: read.Known()})
 	fmt.Println(errors.Is(err, model.ErrConflict))
 	// Output: true
 }
@@ -129,7 +129,7 @@ func ExampleItem() {
 
 // A version can leave the program as a revision, in an ETag for example, and
 // come back as a condition.
-func ExampleVersion() {
+func ExampleKnown() {
 	ctx := context.Background()
 	carts := newCarts(newClock())
 	item, _ := carts.Create(ctx, "cart-1", Cart{}, nil)
@@ -140,7 +140,7 @@ func ExampleVersion() {
 		fmt.Println(err)
 		return
 	}
-	_, err = carts.Update(ctx, "cart-1", Cart{Owner: "ann"}, &expiry.WriteOptions{If: expiry.AtRevision(rev)})
+	_, err = carts.Update(ctx, "cart-1", Cart{Owner: "ann"}, &expiry.WriteOptions{IfMatch: expiry.AtRevision(rev)})
 	fmt.Println(err)
 	// Output: <nil>
 }
@@ -184,7 +184,7 @@ func ExampleDeleteOptions() {
 	carts := newCarts(newClock())
 	read, _ := carts.Create(ctx, "cart-1", Cart{}, nil)
 	_, _ = carts.Update(ctx, "cart-1", Cart{Owner: "bob"}, nil)
-	err := carts.Delete(ctx, "cart-1", &expiry.DeleteOptions{If: read.Version()})
+	err := carts.Delete(ctx, "cart-1", &expiry.DeleteOptions{IfMatch: read.Known()})
 	fmt.Println(errors.Is(err, model.ErrConflict))
 	// Output: true
 }

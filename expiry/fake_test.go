@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -16,7 +17,7 @@ import (
 // list for each call, which also records the calls.
 type scripted struct {
 	t    *testing.T
-	desc expiry.Description
+	desc driver.Description
 
 	mu    sync.Mutex
 	calls []string
@@ -30,7 +31,7 @@ type step struct {
 
 func newScripted(t *testing.T, steps ...step) *scripted {
 	t.Helper()
-	return &scripted{t: t, steps: steps, desc: expiry.Description{Backend: "scripted", Labels: []string{"principal"}}}
+	return &scripted{t: t, steps: steps, desc: driver.Description{Backend: "scripted", Labels: []string{"principal"}}}
 }
 
 func (s *scripted) next(ctx context.Context, call string, arg any) (model.Record, error) {
@@ -47,34 +48,34 @@ func (s *scripted) next(ctx context.Context, call string, arg any) (model.Record
 	return do(ctx, arg)
 }
 
-func (s *scripted) Get(ctx context.Context, _ time.Time, id string) (model.Record, error) {
-	return s.next(ctx, "Get", id)
+func (s *scripted) Get(ctx context.Context, _ time.Time, g driver.Get) (model.Record, error) {
+	return s.next(ctx, "Get", g.ID)
 }
 
-func (s *scripted) Write(ctx context.Context, _ time.Time, w expiry.Write) (model.Record, error) {
+func (s *scripted) Write(ctx context.Context, _ time.Time, w driver.Write) (model.Record, error) {
 	return s.next(ctx, "Write", w)
 }
 
-func (s *scripted) Touch(ctx context.Context, _ time.Time, t expiry.Touch) (model.Record, error) {
+func (s *scripted) Touch(ctx context.Context, _ time.Time, t driver.Touch) (model.Record, error) {
 	return s.next(ctx, "Touch", t)
 }
 
-func (s *scripted) Delete(ctx context.Context, _ time.Time, id string, _ model.Cond, _ model.Record) error {
-	_, err := s.next(ctx, "Delete", id)
+func (s *scripted) Delete(ctx context.Context, _ time.Time, d driver.Delete) error {
+	_, err := s.next(ctx, "Delete", d.ID)
 	return err
 }
 
-func (s *scripted) Page(ctx context.Context, _ time.Time, q expiry.Query) (expiry.Page, error) {
+func (s *scripted) Page(ctx context.Context, _ time.Time, q driver.Query) (driver.Page, error) {
 	_, err := s.next(ctx, "Page", q)
-	return expiry.Page{}, err
+	return driver.Page{}, err
 }
 
-func (s *scripted) DeleteExpired(ctx context.Context, before time.Time, _ int, _ func(model.Record) error) (expiry.Swept, error) {
-	_, err := s.next(ctx, "DeleteExpired", before)
-	return expiry.Swept{}, err
+func (s *scripted) DeleteExpired(ctx context.Context, sw driver.Sweep) (driver.Swept, error) {
+	_, err := s.next(ctx, "DeleteExpired", sw.Before)
+	return driver.Swept{}, err
 }
 
-func (s *scripted) Describe() expiry.Description { return s.desc }
+func (s *scripted) Describe() driver.Description { return s.desc }
 func (s *scripted) Close() error                 { return nil }
 
 // wants fails unless exactly those calls were made and the script is done.
@@ -87,7 +88,7 @@ func (s *scripted) wants(calls ...string) {
 
 type value struct{ N int }
 
-func storeOn(t *testing.T, b expiry.ModelExpirySupport, opts *expiry.StoreOptions) *expiry.Store[value] {
+func storeOn(t *testing.T, b driver.ModelExpirySupport, opts *expiry.StoreOptions) *expiry.Store[value] {
 	t.Helper()
 	s, err := expiry.NewStore[value](b, opts)
 	if err != nil {
@@ -105,7 +106,7 @@ func wantKind(t *testing.T, err, kind error) {
 	if !errors.Is(err, kind) {
 		t.Errorf("got %v, want %v", err, kind)
 	}
-	if got := model.KindOf(err); got != kind {
+	if got := model.Kind(err); got != kind {
 		t.Errorf("%v is of the kind %v, want %v", err, got, kind)
 	}
 }

@@ -6,14 +6,15 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // front does once, without generics, what every Store needs around its
 // backend: validation, the clock, lost answers, errors and observation.
 type front struct {
-	b        ModelExpirySupport
-	desc     Description
+	b        driver.ModelExpirySupport
+	desc     driver.Description
 	clock    Clock
 	observe  Observer
 	look     time.Duration
@@ -68,10 +69,10 @@ func (c *call) end(err error) error {
 // classified makes sure that a driver's error has a kind: one without is taken
 // for the given kind, unless it is the context's own.
 func classified(err, kind error) error {
-	if err == nil || model.KindOf(err) != nil || isContext(err) {
+	if err == nil || model.Kind(err) != nil || isContext(err) {
 		return err
 	}
-	return model.Fault(kind, "the backend gave no reason", err)
+	return model.NewError(kind, "the backend gave no reason", err)
 }
 
 // named wraps the error of one item of a call.
@@ -92,7 +93,7 @@ func (c *call) get(ctx context.Context, id string) (model.Record, error) {
 		return model.Record{}, err
 	}
 	c.calls++
-	rec, err := c.f.b.Get(ctx, c.now, id)
+	rec, err := c.f.b.Get(ctx, c.now, driver.Get{ID: id})
 	return c.checked(id, rec, err)
 }
 
@@ -102,7 +103,7 @@ func (c *call) checked(id string, rec model.Record, err error) (model.Record, er
 	case err != nil:
 		return model.Record{}, classified(err, model.ErrUnavailable)
 	case rec.ID != id:
-		return model.Record{}, model.Fault(model.ErrCorrupt, "the record of another id", nil)
+		return model.Record{}, model.NewError(model.ErrCorrupt, "the record of another id", nil)
 	case rec.Expired(c.now):
 		return model.Record{}, model.ErrNotFound
 	}
@@ -111,14 +112,14 @@ func (c *call) checked(id string, rec model.Record, err error) (model.Record, er
 
 // write mints the revision, sends the write once, and looks once where the
 // answer was lost.
-func (c *call) write(w *Write) (model.Record, error) {
+func (c *call) write(w *driver.Write) (model.Record, error) {
 	if err := c.ctx.Err(); err != nil {
 		return model.Record{}, err
 	}
 	if err := c.checkWrite(w); err != nil {
 		return model.Record{}, err
 	}
-	w.Rev = model.NewRevision()
+	w.Record.Revision = model.NewRevision()
 	c.calls++
 	rec, err := c.f.b.Write(c.ctx, c.now, *w)
 	if err = classified(err, model.ErrUnknown); !errors.Is(err, model.ErrUnknown) {
@@ -130,15 +131,15 @@ func (c *call) write(w *Write) (model.Record, error) {
 // settleWrite looks once at what became of a write whose answer was lost.
 //
 // It takes a copy, so that a write does not move to the heap for the rare case.
-func (c *call) settleWrite(w Write, lost error) (model.Record, error) {
-	if undecidable(lost) {
+func (c *call) settleWrite(w driver.Write, lost error) (model.Record, error) {
+	if driver.IsUndecidable(lost) {
 		return model.Record{}, lost
 	}
-	cur, res := c.lookFor(w.ID, func(cur *model.Record) lookResult {
+	cur, res := c.lookFor(w.Record.ID, func(cur *model.Record) lookResult {
 		switch {
-		case cur.Rev == w.Rev:
+		case cur.Revision == w.Record.Revision:
 			return lookDone
-		case w.Cond == model.Match && cur.Rev == w.Prev.Rev:
+		case w.Cond == driver.IfMatch && cur.Revision == w.Known.Revision:
 			return lookAgain
 		}
 		return lookUnknown
@@ -154,7 +155,7 @@ func (c *call) settleWrite(w Write, lost error) (model.Record, error) {
 		if err == nil {
 			return rec, nil
 		}
-		if errors.Is(err, model.ErrConflict) && rec.Rev == w.Rev {
+		if errors.Is(err, model.ErrConflict) && rec.Revision == w.Record.Revision {
 			return rec.Head(), nil
 		}
 	}
@@ -162,22 +163,22 @@ func (c *call) settleWrite(w Write, lost error) (model.Record, error) {
 }
 
 // touch moves an expiry, and looks once where the answer was lost.
-func (c *call) touch(t *Touch) (model.Record, error) {
+func (c *call) touch(t *driver.Touch) (model.Record, error) {
 	if err := c.ctx.Err(); err != nil {
 		return model.Record{}, err
 	}
 	c.calls++
 	rec, err := c.f.b.Touch(c.ctx, c.now, *t)
-	if err = classified(err, model.ErrUnknown); !errors.Is(err, model.ErrUnknown) || undecidable(err) {
+	if err = classified(err, model.ErrUnknown); !errors.Is(err, model.ErrUnknown) || driver.IsUndecidable(err) {
 		return rec, err
 	}
 	return c.settleTouch(*t, err)
 }
 
 // settleTouch looks once at what became of a touch whose answer was lost.
-func (c *call) settleTouch(t Touch, lost error) (model.Record, error) {
+func (c *call) settleTouch(t driver.Touch, lost error) (model.Record, error) {
 	cur, res := c.lookFor(t.ID, func(cur *model.Record) lookResult {
-		if !t.Prev.Rev.IsZero() && cur.Rev != t.Prev.Rev {
+		if !t.Known.Revision.IsZero() && cur.Revision != t.Known.Revision {
 			return lookUnknown
 		}
 		if !t.Result(cur.ExpiresAt).Equal(cur.ExpiresAt) {
@@ -194,42 +195,36 @@ func (c *call) settleTouch(t Touch, lost error) (model.Record, error) {
 // remove deletes, and looks once where the answer was lost. A record that is
 // gone may have been deleted by another: only one that is still at the
 // revision tells anything.
-func (c *call) remove(id string, cond model.Cond, prev model.Record) error {
+func (c *call) remove(id string, cond driver.Condition, prev model.Record) error {
 	if err := c.ctx.Err(); err != nil {
 		return err
 	}
 	c.calls++
-	err := classified(c.f.b.Delete(c.ctx, c.now, id, cond, prev), model.ErrUnknown)
+	err := classified(c.f.b.Delete(c.ctx, c.now, driver.Delete{ID: id, Cond: cond, Known: prev}), model.ErrUnknown)
 	if !errors.Is(err, model.ErrUnknown) {
 		return err
 	}
-	return c.settleDelete(&Delete{ID: id, Cond: cond, Prev: prev}, err)
+	return c.settleDelete(&driver.Delete{ID: id, Cond: cond, Known: prev}, err)
 }
 
 // settleDelete looks once at what became of a delete whose answer was lost.
-func (c *call) settleDelete(d *Delete, lost error) error {
-	if d.Cond != model.Match || undecidable(lost) {
+func (c *call) settleDelete(d *driver.Delete, lost error) error {
+	if d.Cond != driver.IfMatch || driver.IsUndecidable(lost) {
 		return lost
 	}
 	_, res := c.lookFor(d.ID, func(cur *model.Record) lookResult {
-		if cur.Rev == d.Prev.Rev {
+		if cur.Revision == d.Known.Revision {
 			return lookAgain
 		}
 		return lookUnknown
 	})
 	if res == lookAgain {
 		c.calls++
-		if again := c.f.b.Delete(c.ctx, c.now, d.ID, d.Cond, d.Prev); again == nil {
+		if again := c.f.b.Delete(c.ctx, c.now, driver.Delete{ID: d.ID, Cond: d.Cond, Known: d.Known}); again == nil {
 			return nil
 		}
 	}
 	return lost
-}
-
-// undecidable reports whether the backend said that looking is in vain.
-func undecidable(err error) bool {
-	var v vainError
-	return errors.As(err, &v)
 }
 
 type lookResult uint8
@@ -258,32 +253,32 @@ func (c *call) lookFor(id string, judge func(*model.Record) lookResult) (model.R
 }
 
 // checkWrite is all that can be known to be wrong before any I/O.
-func (c *call) checkWrite(w *Write) error {
-	if !w.KeepExpiry {
-		if err := model.CheckExpiry(c.now, w.ExpiresAt); err != nil {
+func (c *call) checkWrite(w *driver.Write) error {
+	if !w.Keep.Expiry {
+		if err := model.CheckExpiry(c.now, w.Record.ExpiresAt); err != nil {
 			return err
 		}
-		if limit := c.f.desc.MaxTTL; limit > 0 && (w.ExpiresAt.IsZero() || w.ExpiresAt.Sub(c.now) > limit) {
-			return model.Fault(model.ErrInvalid, "the expiry is further away than the backend's limit of "+limit.String(), nil)
+		if limit := c.f.desc.MaxTTL; limit > 0 && (w.Record.ExpiresAt.IsZero() || w.Record.ExpiresAt.Sub(c.now) > limit) {
+			return model.NewError(model.ErrInvalid, "the expiry is further away than the backend's limit of "+limit.String(), nil)
 		}
 	}
-	for name, value := range w.Labels {
+	for name, value := range w.Record.Labels {
 		if err := c.checkLabel(name, value); err != nil {
 			return err
 		}
 	}
-	if limit := c.f.desc.MaxValue; limit > 0 && len(w.Value) > limit {
+	if limit := c.f.desc.MaxValue; limit > 0 && len(w.Record.Value) > limit {
 		return model.ErrTooLarge
 	}
 	return nil
 }
 
 func (c *call) checkLabel(name, value string) error {
-	if reason, absent := c.f.desc.Lacks(FeatureLabels); absent {
-		return model.Fault(model.ErrUnsupported, reason, nil)
+	if reason, absent := c.f.desc.Lacks(driver.FeatureLabels); absent {
+		return model.NewError(model.ErrUnsupported, reason, nil)
 	}
 	if !c.f.desc.HasLabel(name) {
-		return model.Fault(model.ErrInvalid, "the label is not declared in the backend's Options.Labels", nil)
+		return model.NewError(model.ErrInvalid, "the label is not declared in the backend's Options.Labels", nil)
 	}
 	return model.CheckLabelValue(value)
 }

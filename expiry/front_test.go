@@ -11,6 +11,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/backends/memory"
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -59,7 +60,7 @@ func TestLimitsOfTheBackendAreCheckedBeforeAnyCall(t *testing.T) {
 
 func TestAbsentLabelsAreUnsupported(t *testing.T) {
 	b := newScripted(t)
-	b.desc.Absent = []expiry.Absence{{Feature: expiry.FeatureLabels, Reason: "it has no index"}}
+	b.desc.Absent = []driver.Absence{{Feature: driver.FeatureLabels, Reason: "it has no index"}}
 	_, err := storeOn(t, b, nil).Create(t.Context(), "a", value{}, &expiry.WriteOptions{Labels: map[string]string{"principal": "ann"}})
 	wantKind(t, err, model.ErrUnsupported)
 	if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "it has no index") {
@@ -84,7 +85,7 @@ func TestBoundedLoops(t *testing.T) {
 
 // endless has one record that somebody else changes before every write.
 type endless struct {
-	expiry.ModelExpirySupport
+	driver.ModelExpirySupport
 	writes int
 }
 
@@ -93,21 +94,21 @@ func newEndless() *endless {
 	return &endless{ModelExpirySupport: b}
 }
 
-func (e *endless) Get(context.Context, time.Time, string) (model.Record, error) {
+func (e *endless) Get(context.Context, time.Time, driver.Get) (model.Record, error) {
 	return stored("a", model.NewRevision()), nil
 }
 
-func (e *endless) Write(context.Context, time.Time, expiry.Write) (model.Record, error) {
+func (e *endless) Write(context.Context, time.Time, driver.Write) (model.Record, error) {
 	e.writes++
 	return stored("a", model.NewRevision()).Head(), model.ErrConflict
 }
 
-func (e *endless) Delete(context.Context, time.Time, string, model.Cond, model.Record) error {
+func (e *endless) Delete(context.Context, time.Time, driver.Delete) error {
 	return model.ErrConflict
 }
 
-func (e *endless) Page(context.Context, time.Time, expiry.Query) (expiry.Page, error) {
-	return expiry.Page{Records: []model.Record{stored("a", model.NewRevision())}}, nil
+func (e *endless) Page(context.Context, time.Time, driver.Query) (driver.Page, error) {
+	return driver.Page{Records: []model.Record{stored("a", model.NewRevision())}}, nil
 }
 
 func TestMutateUsesTheWinnersValue(t *testing.T) {
@@ -119,12 +120,12 @@ func TestMutateUsesTheWinnersValue(t *testing.T) {
 		step{"Get", answer(stored("a", first), nil)},
 		step{"Write", answer(winner, model.ErrConflict)},
 		step{"Write", func(_ context.Context, arg any) (model.Record, error) {
-			w := arg.(expiry.Write)
-			wrote = string(w.Value)
-			if w.Prev.Rev != second {
-				t.Errorf("written at %v, want the winner's revision", w.Prev.Rev)
+			w := arg.(driver.Write)
+			wrote = string(w.Record.Value)
+			if w.Known.Revision != second {
+				t.Errorf("written at %v, want the winner's revision", w.Known.Revision)
 			}
-			return w.Head(), nil
+			return w.Record.Head(), nil
 		}},
 	)
 	it, err := storeOn(t, b, nil).Mutate(t.Context(), "a", func(v *value) error { v.N++; return nil }, nil)
@@ -143,9 +144,9 @@ func TestUpdateTellsTheWinner(t *testing.T) {
 	past.ExpiresAt = time.Unix(1, 0)
 	for name, rec := range map[string]model.Record{"whole": whole, "headless": headless, "another": another, "garbled": garbled, "past": past} {
 		b := newScripted(t, step{"Write", answer(rec, model.ErrConflict)})
-		it, err := storeOn(t, b, nil).Update(t.Context(), "a", value{2}, &expiry.WriteOptions{If: expiry.AtRevision(model.NewRevision())})
+		it, err := storeOn(t, b, nil).Update(t.Context(), "a", value{2}, &expiry.WriteOptions{IfMatch: expiry.AtRevision(model.NewRevision())})
 		wantKind(t, err, model.ErrConflict)
-		told := it.ID == "a" && it.Value.N == 1 && it.Revision == whole.Rev
+		told := it.ID == "a" && it.Value.N == 1 && it.Revision == whole.Revision
 		if told != (name == "whole") || !told && (it.ID != "" || it.Value.N != 0) {
 			t.Errorf("%s: %+v", name, it)
 		}
@@ -205,7 +206,7 @@ func TestOutcomesOfEveryKind(t *testing.T) {
 	for kind, want := range map[error]string{
 		model.ErrUnknown: "unknown", model.ErrUnavailable: "unavailable", model.ErrCorrupt: "corrupt", model.ErrTooLarge: "too_large",
 		model.ErrUnsupported: "unsupported", model.ErrConflict: "conflict", errors.New("x"): "error", context.DeadlineExceeded: "canceled",
-		model.Fault(model.ErrUnknown, "", context.Canceled): "canceled",
+		model.NewError(model.ErrUnknown, "", context.Canceled): "canceled",
 	} {
 		if got := (expiry.Observation{Err: kind}).Outcome(); got != want {
 			t.Errorf("%v is %q, want %q", kind, got, want)
@@ -255,12 +256,12 @@ func TestAsFindsTheBackendThroughWrappers(t *testing.T) {
 	if s.As(&other) || s.As(nil) || s.As(7) {
 		t.Error("found what is not there")
 	}
-	var counter expiry.Counter
+	var counter driver.Counter
 	if !s.As(&counter) {
 		t.Error("an interface that the backend implements was not found")
 	}
 }
 
-type wrapper struct{ expiry.ModelExpirySupport }
+type wrapper struct{ driver.ModelExpirySupport }
 
-func (w wrapper) Unwrap() expiry.ModelExpirySupport { return w.ModelExpirySupport }
+func (w wrapper) Unwrap() driver.ModelExpirySupport { return w.ModelExpirySupport }

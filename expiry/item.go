@@ -22,24 +22,24 @@ type Item[T any] struct {
 
 // Version is what the item was read or written as, for the If and Prev of a
 // later call. It spares some backends a round trip over AtRevision.
-func (i *Item[T]) Version() *Version { return &Version{prev: i.rec} }
+func (i *Item[T]) Known() *Known { return &Known{known: i.rec} }
 
 // Version names one version of one record.
-type Version struct{ prev model.Record }
+type Known struct{ known model.Record }
 
 // AtRevision is the version of a bare revision, from an ETag of one's own, for
 // example. As a condition a zero revision is ErrInvalid.
-func AtRevision(r model.Revision) *Version { return &Version{prev: model.Record{Rev: r}} }
+func AtRevision(r model.Revision) *Known { return &Known{known: model.Record{Revision: r}} }
 
 // Revision returns the revision that the version stands for.
-func (v *Version) Revision() model.Revision { return v.prev.Rev }
+func (k *Known) Revision() model.Revision { return k.known.Revision }
 
 // record is what a backend gets to see; v may be nil.
-func (v *Version) record() model.Record {
-	if v == nil {
+func (k *Known) record() model.Record {
+	if k == nil {
 		return model.Record{}
 	}
-	return v.prev
+	return k.known
 }
 
 // itemOf is an item without its value.
@@ -51,7 +51,7 @@ func itemOf[T any](rec model.Record) (it Item[T]) {
 // fill makes the item that of the record, but for its value. Items are large:
 // they are filled in place rather than copied.
 func (i *Item[T]) fill(rec model.Record) {
-	i.ID, i.Revision, i.ExpiresAt = rec.ID, rec.Rev, rec.ExpiresAt
+	i.ID, i.Revision, i.ExpiresAt = rec.ID, rec.Revision, rec.ExpiresAt
 	i.Labels = maps.Clone(rec.Labels)
 	i.rec = rec
 }

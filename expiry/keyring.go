@@ -61,14 +61,14 @@ func NewKeyring(active Key, older ...Key) (*Keyring, error) {
 func (k *Keyring) Add(key Key) error {
 	switch {
 	case !isKeyID(key.ID):
-		return model.Fault(model.ErrInvalid, "a key's id has 1 to 64 bytes of printable ASCII", nil)
+		return model.NewError(model.ErrInvalid, "a key's id has 1 to 64 bytes of printable ASCII", nil)
 	case len(key.Secret) != secretSize:
-		return model.Fault(model.ErrInvalid, fmt.Sprintf("the secret of key %q has not 32 bytes", key.ID), nil)
+		return model.NewError(model.ErrInvalid, fmt.Sprintf("the secret of key %q has not 32 bytes", key.ID), nil)
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.keys[key.ID] != nil {
-		return model.Fault(model.ErrExists, fmt.Sprintf("key %q is in the ring already", key.ID), nil)
+		return model.NewError(model.ErrExists, fmt.Sprintf("key %q is in the ring already", key.ID), nil)
 	}
 	k.keys[key.ID] = slices.Clone(key.Secret)
 	return nil
@@ -104,14 +104,14 @@ func (k *Keyring) Remove(id string) error {
 	case k.keys[id] == nil:
 		return noKey(id)
 	case id == k.active:
-		return model.Fault(model.ErrInvalid, fmt.Sprintf("key %q is the active one", id), nil)
+		return model.NewError(model.ErrInvalid, fmt.Sprintf("key %q is the active one", id), nil)
 	}
 	delete(k.keys, id)
 	return nil
 }
 
 func noKey(id string) error {
-	return model.Fault(model.ErrNotFound, fmt.Sprintf("key %q is not in the ring", id), nil)
+	return model.NewError(model.ErrNotFound, fmt.Sprintf("key %q is not in the ring", id), nil)
 }
 
 // Active returns the id of the key that seals.

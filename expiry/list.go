@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -60,20 +61,20 @@ func (s *Store[T]) page(c *call, opts *ListOptions) (Listing[T], error) {
 }
 
 // query checks the options of a listing.
-func (c *call) query(opts *ListOptions) (Query, error) {
+func (c *call) query(opts *ListOptions) (driver.Query, error) {
 	var o ListOptions
 	if opts != nil {
 		o = *opts
 	}
-	q := Query{Label: o.Label, Value: o.Value, After: o.After, Limit: o.PageSize, KeysOnly: o.KeysOnly}
+	q := driver.Query{Label: o.Label, Value: o.Value, After: o.After, Limit: o.PageSize, KeysOnly: o.KeysOnly}
 	if q.Limit == 0 {
 		q.Limit = defaultPage
 	}
 	if q.Limit < 0 || q.Limit > maxPage {
-		return q, model.Fault(model.ErrInvalid, "a page has 1 to 1000 records", nil)
+		return q, model.NewError(model.ErrInvalid, "a page has 1 to 1000 records", nil)
 	}
 	if o.Label == "" && o.Value != "" {
-		return q, model.Fault(model.ErrInvalid, "a label's value without its name", nil)
+		return q, model.NewError(model.ErrInvalid, "a label's value without its name", nil)
 	}
 	if o.Label != "" {
 		return q, c.checkLabel(o.Label, o.Value)
@@ -82,14 +83,14 @@ func (c *call) query(opts *ListOptions) (Query, error) {
 }
 
 // page asks for one page and drops what has expired.
-func (c *call) page(q Query) (Page, error) {
+func (c *call) page(q driver.Query) (driver.Page, error) {
 	if err := c.ctx.Err(); err != nil {
-		return Page{}, err
+		return driver.Page{}, err
 	}
 	c.calls++
 	p, err := c.f.b.Page(c.ctx, c.now, q)
 	if err != nil {
-		return Page{}, classified(err, model.ErrUnavailable)
+		return driver.Page{}, classified(err, model.ErrUnavailable)
 	}
 	live := p.Records[:0]
 	for _, rec := range p.Records {
@@ -104,8 +105,6 @@ func (c *call) page(q Query) (Page, error) {
 // All yields every live record, page by page. A record that cannot be read is
 // yielded as an Item with its ID and an error that matches ErrCorrupt, and the
 // listing goes on; any other error ends it.
-//
-//   - R76: A listing cut short by the caller stops asking.
 func (s *Store[T]) All(ctx context.Context, opts *ListOptions) iter.Seq2[Item[T], error] {
 	return func(yield func(Item[T], error) bool) {
 		var o ListOptions
@@ -141,8 +140,6 @@ func (s *Store[T]) All(ctx context.Context, opts *ListOptions) iter.Seq2[Item[T]
 
 // Count returns the number of live records, of those with a label where opts
 // names one.
-//
-//   - R77: Live records only, swept or not.
 func (s *Store[T]) Count(ctx context.Context, opts *ListOptions) (int, error) {
 	c := s.begin(ctx, "Count", "")
 	q, err := c.query(opts)
@@ -153,7 +150,7 @@ func (s *Store[T]) Count(ctx context.Context, opts *ListOptions) (int, error) {
 		return 0, c.end(err)
 	}
 	c.calls++
-	n, err := Count(ctx, s.b, c.now, q.Label, q.Value)
+	n, err := driver.Count(ctx, s.b, c.now, driver.Query{Label: q.Label, Value: q.Value})
 	return n, c.end(classified(err, model.ErrUnavailable))
 }
 
@@ -163,10 +160,6 @@ func (s *Store[T]) Count(ctx context.Context, opts *ListOptions) (int, error) {
 // removed, also beside an error. What is created after the last listing is
 // later than the call. ErrCorrupt, once all others are removed, where a record
 // under the label cannot be read.
-//
-//   - R78: No record that bore the label when the call began survives it, and
-//     one that cannot be read is an error.
-//   - R79: The count is of those that this call removed.
 func (s *Store[T]) DeleteByLabel(ctx context.Context, label, value string) (int, error) {
 	c := s.begin(ctx, "DeleteByLabel", "")
 	n, err := c.deleteByLabel(label, value)
@@ -175,14 +168,14 @@ func (s *Store[T]) DeleteByLabel(ctx context.Context, label, value string) (int,
 
 func (c *call) deleteByLabel(label, value string) (int, error) {
 	if label == "" {
-		return 0, model.Fault(model.ErrInvalid, "no label", nil)
+		return 0, model.NewError(model.ErrInvalid, "no label", nil)
 	}
 	if err := c.checkLabel(label, value); err != nil {
 		return 0, err
 	}
 	removed := 0
 	for range c.f.attempts {
-		r, err := c.deleteRound(Query{Label: label, Value: value, Limit: defaultPage, KeysOnly: true})
+		r, err := c.deleteRound(driver.Query{Label: label, Value: value, Limit: defaultPage, KeysOnly: true})
 		removed += r.removed
 		if err != nil {
 			return removed, err
@@ -195,7 +188,7 @@ func (c *call) deleteByLabel(label, value string) (int, error) {
 		}
 		c.later()
 	}
-	return removed, model.Fault(model.ErrConflict, "others keep writing records with this label", nil)
+	return removed, model.NewError(model.ErrConflict, "others keep writing records with this label", nil)
 }
 
 // round is what one listing of a DeleteByLabel came to.
@@ -205,7 +198,7 @@ type round struct {
 }
 
 // deleteRound is one listing, with the records of each page deleted.
-func (c *call) deleteRound(q Query) (r round, err error) {
+func (c *call) deleteRound(q driver.Query) (r round, err error) {
 	for {
 		p, err := c.page(q)
 		if err != nil {
@@ -216,7 +209,7 @@ func (c *call) deleteRound(q Query) (r round, err error) {
 			r.corrupt = p.Corrupt[0]
 		}
 		for _, rec := range p.Records {
-			err := c.remove(rec.ID, model.Match, rec)
+			err := c.remove(rec.ID, driver.IfMatch, rec)
 			switch {
 			case err == nil:
 				r.removed++

@@ -7,16 +7,17 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 var errCut = errors.New("connection reset")
 
-func lost() error { return model.Fault(model.ErrUnknown, "the answer was lost", errCut) }
+func lost() error { return model.NewError(model.ErrUnknown, "the answer was lost", errCut) }
 
 // stored is a record as a backend would return it.
 func stored(id string, rev model.Revision) model.Record {
-	return model.Record{ID: id, Rev: rev, Value: []byte(`{"N":1}`), Encoding: "json"}
+	return model.Record{ID: id, Revision: rev, Value: []byte(`{"N":1}`), Encoding: "json"}
 }
 
 // TestLostWrite is what one look can tell after the answer to a write was lost.
@@ -24,7 +25,7 @@ func TestLostWrite(t *testing.T) {
 	old := model.NewRevision()
 	var sent model.Revision
 	loses := func(_ context.Context, arg any) (model.Record, error) { //nolint:unparam // the script's signature
-		sent = arg.(expiry.Write).Rev
+		sent = arg.(driver.Write).Record.Revision
 		return model.Record{}, lost()
 	}
 	shows := func(rev func() model.Revision) step {
@@ -33,7 +34,7 @@ func TestLostWrite(t *testing.T) {
 	own := func() model.Revision { return sent }
 	previous := func() model.Revision { return old }
 	gone := step{"Get", answer(model.Record{}, model.ErrNotFound)}
-	match := &expiry.WriteOptions{If: expiry.AtRevision(old)}
+	match := &expiry.WriteOptions{IfMatch: expiry.AtRevision(old)}
 
 	for _, tc := range []struct {
 		name string
@@ -48,7 +49,7 @@ func TestLostWrite(t *testing.T) {
 		{"the previous revision tells nothing without a condition", nil, []step{shows(previous)}, model.ErrUnknown},
 		{"compare-and-set: own revision is there", match, []step{shows(own)}, nil},
 		{"compare-and-set: sent again", match, []step{shows(previous), {"Write", func(_ context.Context, arg any) (model.Record, error) {
-			if got := arg.(expiry.Write).Rev; got != sent {
+			if got := arg.(driver.Write).Record.Revision; got != sent {
 				t.Errorf("sent again with the revision %v, first with %v", got, sent)
 			}
 			return stored("a", sent), nil
@@ -90,7 +91,7 @@ func TestLostWriteLooksEvenIfTheCallerHasGone(t *testing.T) {
 	b := newScripted(t,
 		step{"Write", func(context.Context, any) (model.Record, error) {
 			cancel()
-			return model.Record{}, model.Fault(model.ErrUnknown, "", context.Canceled)
+			return model.Record{}, model.NewError(model.ErrUnknown, "", context.Canceled)
 		}},
 		step{"Get", func(ctx context.Context, _ any) (model.Record, error) {
 			if ctx.Err() != nil {
@@ -102,7 +103,7 @@ func TestLostWriteLooksEvenIfTheCallerHasGone(t *testing.T) {
 			return stored("a", old), nil
 		}},
 	)
-	_, err := storeOn(t, b, nil).Update(ctx, "a", value{2}, &expiry.WriteOptions{If: expiry.AtRevision(old)})
+	_, err := storeOn(t, b, nil).Update(ctx, "a", value{2}, &expiry.WriteOptions{IfMatch: expiry.AtRevision(old)})
 	wantKind(t, err, model.ErrUnknown)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("%v does not match the context's error", err)
@@ -111,15 +112,15 @@ func TestLostWriteLooksEvenIfTheCallerHasGone(t *testing.T) {
 }
 
 func TestNothingIsLookedAtInVain(t *testing.T) {
-	vain := expiry.NoLook(lost())
+	vain := driver.MarkUndecidable(lost())
 	b := newScripted(t, step{"Write", answer(model.Record{}, vain)}, step{"Touch", answer(model.Record{}, vain)}, step{"Delete", answer(model.Record{}, vain)})
 	s := storeOn(t, b, nil)
 	at := expiry.AtRevision(model.NewRevision())
-	_, err := s.Update(t.Context(), "a", value{}, &expiry.WriteOptions{If: at})
+	_, err := s.Update(t.Context(), "a", value{}, &expiry.WriteOptions{IfMatch: at})
 	wantKind(t, err, model.ErrUnknown)
 	_, err = s.Touch(t.Context(), "a", expiry.After(time.Hour), nil)
 	wantKind(t, err, model.ErrUnknown)
-	wantKind(t, s.Delete(t.Context(), "a", &expiry.DeleteOptions{If: at}), model.ErrUnknown)
+	wantKind(t, s.Delete(t.Context(), "a", &expiry.DeleteOptions{IfMatch: at}), model.ErrUnknown)
 	b.wants("Write", "Touch", "Delete")
 }
 
@@ -144,8 +145,8 @@ func TestLostTouch(t *testing.T) {
 		{"another expiry is in force", nil, rec(rev, now.Add(time.Minute)), nil, model.ErrUnknown},
 		{"extended further by another", &expiry.TouchOptions{Extend: true}, rec(rev, until.Add(time.Hour)), nil, nil},
 		{"set further by another", nil, rec(rev, until.Add(time.Hour)), nil, model.ErrUnknown},
-		{"the known revision has gone", &expiry.TouchOptions{Prev: expiry.AtRevision(model.NewRevision())}, rec(rev, until), nil, model.ErrUnknown},
-		{"the known revision is there", &expiry.TouchOptions{Prev: expiry.AtRevision(rev)}, rec(rev, until), nil, nil},
+		{"the known revision has gone", &expiry.TouchOptions{Known: expiry.AtRevision(model.NewRevision())}, rec(rev, until), nil, model.ErrUnknown},
+		{"the known revision is there", &expiry.TouchOptions{Known: expiry.AtRevision(rev)}, rec(rev, until), nil, nil},
 		{"the record has gone", nil, model.Record{}, model.ErrNotFound, model.ErrUnknown},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -163,7 +164,7 @@ func TestLostTouch(t *testing.T) {
 
 func TestLostDelete(t *testing.T) {
 	rev := model.NewRevision()
-	at := &expiry.DeleteOptions{If: expiry.AtRevision(rev)}
+	at := &expiry.DeleteOptions{IfMatch: expiry.AtRevision(rev)}
 	for _, tc := range []struct {
 		name string
 		opts *expiry.DeleteOptions

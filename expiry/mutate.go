@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -14,10 +15,6 @@ import (
 // run more than once, each time on a fresh value. Its error ends Mutate, which
 // returns that very error and writes nothing. Expiry and labels are kept
 // unless opts gives them; opts.If limits it to that version, without retries.
-//
-//   - R72: Concurrent mutations lose nothing.
-//   - R73: Nothing is written where neither the bytes nor opts change
-//     anything.
 func (s *Store[T]) Mutate(ctx context.Context, id string, change func(*T) error, opts *WriteOptions) (Item[T], error) {
 	return s.modify(ctx, "Mutate", id, opts, func(it *Item[T]) ([]byte, error) {
 		if err := change(&it.Value); err != nil {
@@ -35,14 +32,11 @@ type userError struct{ error }
 // a nil removes the field, any other value replaces the whole of it.
 // ErrUnsupported for a codec other than JSON; ErrInvalid where the stored
 // value is no JSON object, or where the result is no value of T.
-//
-//   - R74: Fields that are not named keep their bytes.
-//   - R75: A nested value is replaced whole, an array too.
 func (s *Store[T]) UpdatePartial(ctx context.Context, id string, fields map[string]any, opts *WriteOptions) (Item[T], error) {
 	const op = "UpdatePartial"
 	if s.codec.Name() != JSON().Name() {
 		c := s.begin(ctx, op, id)
-		return Item[T]{}, c.end(model.Fault(model.ErrUnsupported, "fields need JSON, the store has "+s.codec.Name(), nil))
+		return Item[T]{}, c.end(model.NewError(model.ErrUnsupported, "fields need JSON, the store has "+s.codec.Name(), nil))
 	}
 	patch, err := newPatch(s.codec, fields)
 	if err != nil {
@@ -56,7 +50,7 @@ func (s *Store[T]) UpdatePartial(ctx context.Context, id string, fields map[stri
 		}
 		var v T
 		if err := s.codec.Decode(data, &v); err != nil {
-			return nil, model.Fault(model.ErrInvalid, "the fields make no value of the store's type", err)
+			return nil, model.NewError(model.ErrInvalid, "the fields make no value of the store's type", err)
 		}
 		it.Value = v
 		return data, nil
@@ -79,16 +73,16 @@ func (s *Store[T]) modify(ctx context.Context, op, id string, opts *WriteOptions
 }
 
 func (s *Store[T]) modifyLoop(c *call, id string, opts *WriteOptions, change func(*Item[T]) ([]byte, error)) (Item[T], error) {
-	var w Write
-	err := s.conditions(c, &w, model.Live, opts)
+	var w driver.Write
+	err := s.conditions(c, &w, driver.IfPresent, opts)
 	if err == nil {
 		err = model.CheckID(id)
 	}
 	if err != nil {
 		return Item[T]{}, err
 	}
-	only := w.Prev.Rev
-	keeps := w.KeepExpiry && w.KeepLabels
+	only := w.Known.Revision
+	keeps := w.Keep.Expiry && w.Keep.Labels
 	it, err := s.get(c, id)
 	for attempt := 0; err == nil; attempt++ {
 		if !only.IsZero() && it.Revision != only {
@@ -102,13 +96,13 @@ func (s *Store[T]) modifyLoop(c *call, id string, opts *WriteOptions, change fun
 		if keeps && bytes.Equal(data, plain) {
 			return it, nil
 		}
-		w.ID, w.Cond, w.Prev = id, model.Match, before
+		w.Record.ID, w.Cond, w.Known = id, driver.IfMatch, before
 		if cerr = s.pack(&w, data); cerr != nil {
 			return Item[T]{}, cerr
 		}
 		rec, werr := c.write(&w)
 		if werr == nil {
-			rec.Value = w.Value
+			rec.Value = w.Record.Value
 			out := itemOf[T](rec)
 			out.Value = it.Value
 			return out, nil

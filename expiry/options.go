@@ -49,13 +49,13 @@ func (o *StoreOptions) withDefaults() (StoreOptions, error) {
 		out = *o
 	}
 	if out.TTL < 0 || out.LookTimeout < 0 || out.Attempts < 0 {
-		return out, model.Fault(model.ErrInvalid, "StoreOptions: TTL, LookTimeout and Attempts are not negative", nil)
+		return out, model.NewError(model.ErrInvalid, "StoreOptions: TTL, LookTimeout and Attempts are not negative", nil)
 	}
 	if out.Codec == nil {
 		out.Codec = JSON()
 	}
 	if n := out.Codec.Name(); n == "" || len(n) > 32 {
-		return out, model.Fault(model.ErrInvalid, "StoreOptions: a codec's name has 1 to 32 bytes", nil)
+		return out, model.NewError(model.ErrInvalid, "StoreOptions: a codec's name has 1 to 32 bytes", nil)
 	}
 	if out.Clock == nil {
 		out.Clock = SystemClock()
@@ -111,17 +111,17 @@ func (e Expiry) resolve(now time.Time, ttl time.Duration, update bool) (at time.
 	switch e.kind {
 	case expiryKeep:
 		if !update {
-			return time.Time{}, false, model.Fault(model.ErrInvalid, "a create or upsert has no expiry to keep", nil)
+			return time.Time{}, false, model.NewError(model.ErrInvalid, "a create or upsert has no expiry to keep", nil)
 		}
 		return time.Time{}, true, nil
 	case expiryAt:
 		if e.at.IsZero() {
-			return time.Time{}, false, model.Fault(model.ErrInvalid, "an expiry at the zero time; Never() says never", nil)
+			return time.Time{}, false, model.NewError(model.ErrInvalid, "an expiry at the zero time; Never() says never", nil)
 		}
 		return model.Millis(e.at), false, nil
 	case expiryAfter:
 		if e.d <= 0 {
-			return time.Time{}, false, model.Fault(model.ErrInvalid, "a lifetime that is not positive", nil)
+			return time.Time{}, false, model.NewError(model.ErrInvalid, "a lifetime that is not positive", nil)
 		}
 		return model.Millis(now.Add(e.d)), false, nil
 	case expiryNever:
@@ -146,7 +146,7 @@ type WriteOptions struct {
 	Labels map[string]string
 	// If makes an Update a compare-and-set at that version; ErrConflict where
 	// the record is at another. Not for Create and Upsert.
-	If *Version
+	IfMatch *Known
 }
 
 // TouchOptions are the extras of a Touch; nil is all defaults.
@@ -156,17 +156,17 @@ type TouchOptions struct {
 	Extend bool
 	// Prev is what the caller knows of the record. It saves a round trip on
 	// some backends and decides nothing.
-	Prev *Version
+	Known *Known
 }
 
 // DeleteOptions are the extras of a Delete; nil is all defaults.
 type DeleteOptions struct {
 	// If deletes only that version; ErrConflict where the record is at
 	// another.
-	If *Version
+	IfMatch *Known
 	// Prev is what the caller knows of the record. It saves a round trip on
 	// some backends and decides nothing.
-	Prev *Version
+	Known *Known
 }
 
 // ListOptions say which records a listing has; nil is all of them.
@@ -184,5 +184,5 @@ type SweepOptions struct {
 	// Each sees every record before its removal, at least once, with ID, Rev,
 	// ExpiresAt and Labels. A record for which it returns an error stays, and
 	// the sweep goes on.
-	Each func(model.Record) error
+	OnExpire func(model.Record) error
 }

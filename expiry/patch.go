@@ -33,7 +33,7 @@ func newPatch(codec Codec, fields map[string]any) (patch, error) {
 // new ones appended in the order of their names. All other fields keep their
 // order and bytes, which json.Marshal of a map would not grant.
 func (p patch) apply(object []byte) ([]byte, error) {
-	notObject := model.Fault(model.ErrInvalid, "the stored value is no JSON object", nil)
+	notObject := model.NewError(model.ErrInvalid, "the stored value is no JSON object", nil)
 	dec := json.NewDecoder(bytes.NewReader(object))
 	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
 		return nil, notObject
@@ -84,7 +84,7 @@ func nextField(dec *json.Decoder) (string, json.RawMessage, error) {
 func writeField(out *bytes.Buffer, name string, raw json.RawMessage) error {
 	key, err := json.Marshal(name)
 	if err != nil {
-		return model.Fault(model.ErrInvalid, "a field's name is no JSON string", err)
+		return model.NewError(model.ErrInvalid, "a field's name is no JSON string", err)
 	}
 	if out.Len() > 1 {
 		out.WriteByte(',')

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -14,13 +15,10 @@ import (
 // are left; their errors are joined and returned at the end, those of single
 // writes too. It lists all records once and writes those that change, in
 // batches.
-//
-//   - R83: Records are found by their new labels, keep value and expiry, and
-//     those whose labels are right already are not written.
 func (s *Store[T]) Reindex(ctx context.Context, labels func(Item[T]) map[string]string) (int, error) {
 	c := s.begin(ctx, "Reindex", "")
 	if labels == nil {
-		return 0, c.end(model.Fault(model.ErrInvalid, "no function to derive the labels", nil))
+		return 0, c.end(model.NewError(model.ErrInvalid, "no function to derive the labels", nil))
 	}
 	changed := 0
 	var failed []error
@@ -44,7 +42,7 @@ func (s *Store[T]) Reindex(ctx context.Context, labels func(Item[T]) map[string]
 
 // relabelPage writes those items of a page whose labels change, in one batch.
 func (s *Store[T]) relabelPage(c *call, items []Item[T], labels func(Item[T]) map[string]string) (changed int, failed []error) {
-	var ops []BatchOp
+	var ops []driver.BatchOp
 	var of []Item[T]
 	for _, it := range items {
 		w, err := c.relabel(&it.rec, labels(it))
@@ -52,14 +50,14 @@ func (s *Store[T]) relabelPage(c *call, items []Item[T], labels func(Item[T]) ma
 			failed = append(failed, c.named(it.ID, err))
 		}
 		if w != nil {
-			ops, of = append(ops, BatchOp{Write: w}), append(of, it)
+			ops, of = append(ops, driver.BatchOp{Write: w}), append(of, it)
 		}
 	}
 	if len(ops) == 0 {
 		return 0, failed
 	}
 	c.calls++
-	for i, o := range WriteMany(c.ctx, s.b, c.now, ops) {
+	for i, o := range driver.WriteMany(c.ctx, s.b, c.now, ops) {
 		err := classified(o.Err, model.ErrUnknown)
 		if errors.Is(err, model.ErrUnknown) {
 			_, err = c.settleWrite(*ops[i].Write, err)
@@ -80,12 +78,12 @@ func (s *Store[T]) relabelPage(c *call, items []Item[T], labels func(Item[T]) ma
 
 // relabel is the write that gives a record the labels; nil where it bears them
 // already.
-func (c *call) relabel(rec *model.Record, want map[string]string) (*Write, error) {
+func (c *call) relabel(rec *model.Record, want map[string]string) (*driver.Write, error) {
 	if maps.Equal(want, rec.Labels) {
 		return nil, nil //nolint:nilnil // nothing to write
 	}
-	w := &Write{Record: *rec, Cond: model.Match, Prev: *rec, KeepExpiry: true}
-	w.Labels, w.Rev = want, model.NewRevision()
+	w := &driver.Write{Record: *rec, Cond: driver.IfMatch, Known: *rec, Keep: driver.Keep{Expiry: true}}
+	w.Record.Labels, w.Record.Revision = want, model.NewRevision()
 	if err := c.checkWrite(w); err != nil {
 		return nil, err
 	}

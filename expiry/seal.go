@@ -52,7 +52,7 @@ func (k *Keyring) seal(id, codec string, plain []byte) (sealed []byte, keyID str
 	_, _ = rand.Read(out[head:])
 	aead, err := newAEAD(secret, out[head:])
 	if err != nil {
-		return nil, "", model.Fault(model.ErrInvalid, "the value cannot be sealed", err)
+		return nil, "", model.NewError(model.ErrInvalid, "the value cannot be sealed", err)
 	}
 	nonce := make([]byte, aead.NonceSize())                                // zero: the key is used once
 	return aead.Seal(out, nonce, plain, bound(out[:head], id)), keyID, nil //nolint:gosec // see above
@@ -64,22 +64,22 @@ func (k *Keyring) open(id, codec string, sealed []byte) ([]byte, error) {
 	keyID, name, head, ok := parseSealed(sealed)
 	switch {
 	case !ok:
-		return nil, model.Fault(model.ErrCorrupt, "no sealed value, or one of a newer format", nil)
+		return nil, model.NewError(model.ErrCorrupt, "no sealed value, or one of a newer format", nil)
 	case name != codec:
-		return nil, model.Fault(model.ErrCorrupt, "sealed "+name+", read as "+codec, nil)
+		return nil, model.NewError(model.ErrCorrupt, "sealed "+name+", read as "+codec, nil)
 	}
 	secret := k.secret(keyID)
 	if secret == nil {
-		return nil, model.Fault(model.ErrCorrupt, fmt.Sprintf("sealed with the key %q, which the keyring does not have", keyID), nil)
+		return nil, model.NewError(model.ErrCorrupt, fmt.Sprintf("sealed with the key %q, which the keyring does not have", keyID), nil)
 	}
 	text := head + saltSize
 	aead, err := newAEAD(secret, sealed[head:text])
 	if err != nil {
-		return nil, model.Fault(model.ErrCorrupt, "the seal cannot be opened", err)
+		return nil, model.NewError(model.ErrCorrupt, "the seal cannot be opened", err)
 	}
 	plain, err := aead.Open(nil, make([]byte, aead.NonceSize()), sealed[text:], bound(sealed[:head], id))
 	if err != nil {
-		return nil, model.Fault(model.ErrCorrupt, "the seal is broken, or is another record's", err)
+		return nil, model.NewError(model.ErrCorrupt, "the seal is broken, or is another record's", err)
 	}
 	return plain, nil
 }

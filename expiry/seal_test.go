@@ -10,6 +10,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/backends/memory"
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -37,19 +38,19 @@ func sealedStore(t *testing.T, k *expiry.Keyring) (*memory.Backend, *expiry.Stor
 }
 
 // raw is what the backend keeps of a record; put replaces it.
-func raw(t *testing.T, b expiry.ModelExpirySupport, id string) model.Record {
+func raw(t *testing.T, b driver.ModelExpirySupport, id string) model.Record {
 	t.Helper()
-	r, err := b.Get(t.Context(), time.Now(), id)
+	r, err := b.Get(t.Context(), time.Now(), driver.Get{ID: id})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return r
 }
 
-func put(t *testing.T, b expiry.ModelExpirySupport, r model.Record) {
+func put(t *testing.T, b driver.ModelExpirySupport, r model.Record) {
 	t.Helper()
-	r.Rev = model.NewRevision()
-	if _, err := b.Write(t.Context(), time.Now(), expiry.Write{Record: r, Cond: model.Always}); err != nil {
+	r.Revision = model.NewRevision()
+	if _, err := b.Write(t.Context(), time.Now(), driver.Write{Record: r, Cond: driver.IfAny}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -73,7 +74,7 @@ func TestSealedThroughEveryOperation(t *testing.T) {
 	if _, err := s.Mutate(ctx, "a", func(*value) error { return nil }, nil); err != nil {
 		t.Error(err)
 	}
-	if after := raw(t, b, "a"); after.Rev != before.Rev {
+	if after := raw(t, b, "a"); after.Revision != before.Revision {
 		t.Error("a mutation that changes nothing was written")
 	}
 	if _, err := s.Touch(ctx, "a", expiry.After(time.Hour), nil); err != nil {

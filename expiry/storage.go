@@ -4,15 +4,14 @@ import (
 	"context"
 	"reflect"
 
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // DeleteExpired removes physically what expired before now minus the store's
 // grace, at most opts.Limit records. Call it again while More is true, or let
 // a Sweeper do so.
-//
-//   - R84: The grace is subtracted here: what expired less than it ago stays.
-func (s *Store[T]) DeleteExpired(ctx context.Context, opts *SweepOptions) (Swept, error) {
+func (s *Store[T]) DeleteExpired(ctx context.Context, opts *SweepOptions) (driver.Swept, error) {
 	c := s.begin(ctx, "DeleteExpired", "")
 	var o SweepOptions
 	if opts != nil {
@@ -22,38 +21,33 @@ func (s *Store[T]) DeleteExpired(ctx context.Context, opts *SweepOptions) (Swept
 		o.Limit = 1000
 	}
 	if o.Limit < 0 {
-		return Swept{}, c.end(model.Fault(model.ErrInvalid, "a negative limit", nil))
+		return driver.Swept{}, c.end(model.NewError(model.ErrInvalid, "a negative limit", nil))
 	}
 	if err := ctx.Err(); err != nil {
-		return Swept{}, c.end(err)
+		return driver.Swept{}, c.end(err)
 	}
 	c.calls++
-	n, err := s.b.DeleteExpired(ctx, c.now.Add(-s.opts.Grace), o.Limit, o.Each)
+	n, err := s.b.DeleteExpired(ctx, driver.Sweep{Before: c.now.Add(-s.opts.Grace), Limit: o.Limit, OnExpire: o.OnExpire})
 	return n, c.end(classified(err, model.ErrUnavailable))
 }
 
 // Ping asks the backend for a sign of life.
 func (s *Store[T]) Ping(ctx context.Context) error {
 	c := s.begin(ctx, "Ping", "")
-	return c.storage(func() error { return Ping(ctx, s.b, c.now) })
+	return c.storage(func() error { return driver.Ping(ctx, s.b, c.now) })
 }
 
 // CreateStorage makes what the store needs on its server: table, collection,
 // index, directory. Where nothing is needed it does nothing.
-//
-//   - R85: It may be called again, and records stay.
 func (s *Store[T]) CreateStorage(ctx context.Context) error {
 	c := s.begin(ctx, "CreateStorage", "")
-	return c.storage(func() error { return CreateStorage(ctx, s.b) })
+	return c.storage(func() error { return driver.CreateStorage(ctx, s.b) })
 }
 
 // DeleteStorage removes the store with all its records.
-//
-//   - R86: It may be called again, removes only this store's own, and after
-//     CreateStorage the store is empty and usable.
 func (s *Store[T]) DeleteStorage(ctx context.Context) error {
 	c := s.begin(ctx, "DeleteStorage", "")
-	return c.storage(func() error { return DeleteStorage(ctx, s.b) })
+	return c.storage(func() error { return driver.DeleteStorage(ctx, s.b) })
 }
 
 func (c *call) storage(do func() error) error {
@@ -65,7 +59,7 @@ func (c *call) storage(do func() error) error {
 }
 
 // Describe returns what the backend is and cannot do.
-func (s *Store[T]) Describe() Description { return s.b.Describe() }
+func (s *Store[T]) Describe() driver.Description { return s.b.Describe() }
 
 // Close closes the backend. It never closes a client that the program made.
 func (s *Store[T]) Close() error {
@@ -90,7 +84,7 @@ func (s *Store[T]) As(target any) bool {
 			want.Set(reflect.ValueOf(b))
 			return true
 		}
-		w, ok := b.(Unwrapper)
+		w, ok := b.(driver.Unwrapper)
 		if !ok {
 			return false
 		}

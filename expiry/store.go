@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -13,20 +14,6 @@ import (
 // Every method returns a *model.Error that matches one sentinel of package
 // model. The rules below are tested on every backend, like those of
 // ModelExpirySupport.
-//
-//   - R61: Bad input is ErrInvalid before any I/O: an id, label, label value,
-//     expiry or version that is none.
-//   - R62: Errors are *model.Error, match exactly one sentinel, and have no
-//     value in their text.
-//   - R63: A value decodes to the same Go value on every backend.
-//   - R64: A value that cannot be encoded is ErrInvalid; stored bytes that are
-//     no value of the type are ErrCorrupt for that record alone.
-//   - R65: Sub-millisecond expiries round up.
-//   - R66: No revision returns for an id, not after delete and create either.
-//   - R67: After a lost answer the store looks once: a write whose revision is
-//     there succeeded, a compare-and-set whose old revision is still there is
-//     sent once more, a touch whose expiry is in force succeeded; anything
-//     else, and what the backend marks with NoLook, is ErrUnknown.
 type Store[T any] struct {
 	front
 	codec Codec
@@ -35,10 +22,10 @@ type Store[T any] struct {
 
 // NewStore returns a Store of T on the backend. It does no I/O. A nil backend
 // or a negative option is ErrInvalid; nil options are the defaults.
-func NewStore[T any](backend ModelExpirySupport, opts *StoreOptions) (*Store[T], error) {
+func NewStore[T any](backend driver.ModelExpirySupport, opts *StoreOptions) (*Store[T], error) {
 	const op = "NewStore"
 	if backend == nil {
-		return nil, &model.Error{Op: op, Err: model.Fault(model.ErrInvalid, "no backend", nil)}
+		return nil, &model.Error{Op: op, Err: model.NewError(model.ErrInvalid, "no backend", nil)}
 	}
 	o, err := opts.withDefaults()
 	if err != nil {
@@ -55,8 +42,6 @@ func NewStore[T any](backend ModelExpirySupport, opts *StoreOptions) (*Store[T],
 }
 
 // Get returns the live record with that id, or ErrNotFound.
-//
-//   - R68: It takes one driver call.
 func (s *Store[T]) Get(ctx context.Context, id string) (Item[T], error) {
 	c := s.begin(ctx, "Get", id)
 	it, err := s.get(&c, id)
@@ -76,31 +61,27 @@ func (s *Store[T]) get(c *call, id string) (Item[T], error) {
 
 // Create stores a value under an id that no live record has, else ErrExists.
 // An expired record under the id is replaced, and nothing of it is kept.
-//
-//   - R69: The store's TTL applies unless the call says otherwise.
 func (s *Store[T]) Create(ctx context.Context, id string, v T, opts *WriteOptions) (Item[T], error) {
-	return s.put(ctx, "Create", model.Absent, id, v, opts)
+	return s.put(ctx, "Create", driver.IfAbsent, id, v, opts)
 }
 
 // Upsert stores the value whatever was there: the one write that may bring
 // back what was deleted. The store's TTL applies unless the call says
 // otherwise, and nothing of the record before is kept.
 func (s *Store[T]) Upsert(ctx context.Context, id string, v T, opts *WriteOptions) (Item[T], error) {
-	return s.put(ctx, "Upsert", model.Always, id, v, opts)
+	return s.put(ctx, "Upsert", driver.IfAny, id, v, opts)
 }
 
 // Update replaces the value of a live record, else ErrNotFound; with opts.If
 // only at that version, else ErrConflict. With ErrConflict the item is the one
 // that won where the backend told it, else it has no ID.
-//
-//   - R70: Expiry and labels are kept unless the call gives them.
 func (s *Store[T]) Update(ctx context.Context, id string, v T, opts *WriteOptions) (Item[T], error) {
-	return s.put(ctx, "Update", model.Live, id, v, opts)
+	return s.put(ctx, "Update", driver.IfPresent, id, v, opts)
 }
 
-func (s *Store[T]) put(ctx context.Context, op string, cond model.Cond, id string, v T, opts *WriteOptions) (it Item[T], err error) {
+func (s *Store[T]) put(ctx context.Context, op string, cond driver.Condition, id string, v T, opts *WriteOptions) (it Item[T], err error) {
 	c := s.begin(ctx, op, id)
-	var w Write
+	var w driver.Write
 	if err = s.prepare(&c, &w, cond, id, v, opts); err != nil {
 		return it, c.end(err)
 	}
@@ -108,7 +89,7 @@ func (s *Store[T]) put(ctx context.Context, op string, cond model.Cond, id strin
 	if err != nil {
 		return s.winner(&c, rec, err), c.end(err)
 	}
-	rec.Value = w.Value
+	rec.Value = w.Record.Value
 	it.fill(rec)
 	it.Value = v
 	return it, c.end(nil)
@@ -133,7 +114,7 @@ func (c *call) whole(winner model.Record) bool {
 }
 
 // prepare makes a write of a call's arguments, without touching the backend.
-func (s *Store[T]) prepare(c *call, w *Write, cond model.Cond, id string, v any, opts *WriteOptions) error {
+func (s *Store[T]) prepare(c *call, w *driver.Write, cond driver.Condition, id string, v any, opts *WriteOptions) error {
 	if err := model.CheckID(id); err != nil {
 		return err
 	}
@@ -144,29 +125,29 @@ func (s *Store[T]) prepare(c *call, w *Write, cond model.Cond, id string, v any,
 	if err != nil {
 		return err
 	}
-	w.ID = id
+	w.Record.ID = id
 	return s.pack(w, plain)
 }
 
 // conditions is the part of a write that the options decide.
-func (s *Store[T]) conditions(c *call, w *Write, cond model.Cond, opts *WriteOptions) (err error) {
+func (s *Store[T]) conditions(c *call, w *driver.Write, cond driver.Condition, opts *WriteOptions) (err error) {
 	if opts == nil {
 		opts = &WriteOptions{}
 	}
 	w.Cond = cond
-	update := cond == model.Live || cond == model.Match
-	if opts.If != nil {
+	update := cond == driver.IfPresent || cond == driver.IfMatch
+	if opts.IfMatch != nil {
 		if !update {
-			return model.Fault(model.ErrInvalid, "a create or upsert takes no version", nil)
+			return model.NewError(model.ErrInvalid, "a create or upsert takes no version", nil)
 		}
-		if opts.If.prev.Rev.IsZero() {
-			return model.Fault(model.ErrInvalid, "the version has no revision", nil)
+		if opts.IfMatch.known.Revision.IsZero() {
+			return model.NewError(model.ErrInvalid, "the version has no revision", nil)
 		}
-		w.Cond, w.Prev = model.Match, opts.If.prev
+		w.Cond, w.Known = driver.IfMatch, opts.IfMatch.known
 	}
-	w.ExpiresAt, w.KeepExpiry, err = opts.Expiry.resolve(c.clock, s.opts.TTL, update)
-	w.Labels = opts.Labels
-	w.KeepLabels = update && opts.Labels == nil
+	w.Record.ExpiresAt, w.Keep.Expiry, err = opts.Expiry.resolve(c.clock, s.opts.TTL, update)
+	w.Record.Labels = opts.Labels
+	w.Keep.Labels = update && opts.Labels == nil
 	return err
 }
 
@@ -193,7 +174,7 @@ func (s *Store[T]) touchWith(c *call, id string, e Expiry, opts *TouchOptions) (
 	}
 	at, keep, err := e.resolve(c.clock, s.opts.TTL, false)
 	if err == nil && keep {
-		err = model.Fault(model.ErrInvalid, "a touch that keeps the expiry", nil)
+		err = model.NewError(model.ErrInvalid, "a touch that keeps the expiry", nil)
 	}
 	if err == nil {
 		err = model.CheckExpiry(c.now, at)
@@ -201,14 +182,14 @@ func (s *Store[T]) touchWith(c *call, id string, e Expiry, opts *TouchOptions) (
 	if err != nil {
 		return model.Record{}, err
 	}
-	t := Touch{ID: id, Mode: Set, ExpiresAt: at, Prev: o.Prev.record()}
+	t := driver.Touch{ID: id, Mode: driver.TouchSet, ExpiresAt: at, Known: o.Known.record()}
 	switch {
 	case o.Extend && at.IsZero():
-		return model.Record{}, model.Fault(model.ErrInvalid, "never is no time to extend to", nil)
+		return model.Record{}, model.NewError(model.ErrInvalid, "never is no time to extend to", nil)
 	case o.Extend:
-		t.Mode = Extend
+		t.Mode = driver.TouchExtend
 	case at.IsZero():
-		t.Mode = Clear
+		t.Mode = driver.TouchClear
 	}
 	return c.touch(&t)
 }
@@ -225,42 +206,39 @@ func (s *Store[T]) deleteWith(c *call, id string, opts *DeleteOptions) error {
 	if opts != nil {
 		o = *opts
 	}
-	d, err := deleteAt(id, o.If)
+	d, err := deleteAt(id, o.IfMatch)
 	if err != nil {
 		return err
 	}
-	if o.If == nil {
-		d.Prev = o.Prev.record()
+	if o.IfMatch == nil {
+		d.Known = o.Known.record()
 	}
-	return c.remove(d.ID, d.Cond, d.Prev)
+	return c.remove(d.ID, d.Cond, d.Known)
 }
 
 // deleteAt is the delete of an id, at a version where there is one.
-func deleteAt(id string, at *Version) (Delete, error) {
-	d := Delete{ID: id, Cond: model.Live}
+func deleteAt(id string, at *Known) (driver.Delete, error) {
+	d := driver.Delete{ID: id, Cond: driver.IfPresent}
 	if err := model.CheckID(id); err != nil {
 		return d, err
 	}
 	if at == nil {
 		return d, nil
 	}
-	if at.prev.Rev.IsZero() {
-		return d, model.Fault(model.ErrInvalid, "the version has no revision", nil)
+	if at.known.Revision.IsZero() {
+		return d, model.NewError(model.ErrInvalid, "the version has no revision", nil)
 	}
-	d.Cond, d.Prev = model.Match, at.prev
+	d.Cond, d.Known = driver.IfMatch, at.known
 	return d, nil
 }
 
 // Take returns a record and removes it at the revision that it returned:
 // reset links, OAuth state, one-time codes.
-//
-//   - R71: Of many concurrent takers at most one gets the record; the others
-//     get ErrNotFound or ErrConflict.
 func (s *Store[T]) Take(ctx context.Context, id string) (Item[T], error) {
 	c := s.begin(ctx, "Take", id)
 	it, err := s.get(&c, id)
 	if err == nil {
-		err = c.remove(id, model.Match, it.rec)
+		err = c.remove(id, driver.IfMatch, it.rec)
 	}
 	if err != nil {
 		return Item[T]{}, c.end(err)

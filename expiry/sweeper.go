@@ -7,12 +7,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // Sweepable is what a Sweeper sweeps: every Store is one.
 type Sweepable interface {
-	DeleteExpired(ctx context.Context, opts *SweepOptions) (Swept, error)
+	DeleteExpired(ctx context.Context, opts *SweepOptions) (driver.Swept, error)
 }
 
 // SweeperOptions configures a Sweeper. The zero value of every field is its
@@ -29,7 +30,7 @@ type SweeperOptions struct {
 	Each func(model.Record) error
 	// OnSwept is told the result of every sweep, errors included. A sweeper
 	// goes on after an error.
-	OnSwept func(Swept, error)
+	OnSwept func(driver.Swept, error)
 }
 
 // Sweeper calls DeleteExpired again and again. Any number of them, in any
@@ -44,7 +45,7 @@ type Sweeper struct {
 	mu      sync.Mutex
 	running sync.WaitGroup
 	closed  bool
-	total   Swept
+	total   driver.Swept
 }
 
 // errSweeperClosed tells the end by Close from that of the caller's context.
@@ -57,7 +58,7 @@ func NewSweeper(target Sweepable, opts *SweeperOptions) (*Sweeper, error) {
 		o = *opts
 	}
 	if target == nil || o.Interval < 0 || o.Limit < 0 {
-		return nil, &model.Error{Op: "NewSweeper", Err: model.Fault(model.ErrInvalid, "no target, or a negative option", nil)}
+		return nil, &model.Error{Op: "NewSweeper", Err: model.NewError(model.ErrInvalid, "no target, or a negative option", nil)}
 	}
 	if o.Interval == 0 {
 		o.Interval = time.Minute
@@ -106,10 +107,10 @@ func (s *Sweeper) Run(ctx context.Context) error {
 // Sweep removes what is due now, in as many calls as it takes, and returns
 // what it did. It stops at an error, and where a call removed nothing although
 // there is more: others are at it, or Each refuses.
-func (s *Sweeper) Sweep(ctx context.Context) (Swept, error) {
-	var sum Swept
+func (s *Sweeper) Sweep(ctx context.Context) (driver.Swept, error) {
+	var sum driver.Swept
 	for {
-		n, err := s.target.DeleteExpired(ctx, &SweepOptions{Limit: s.opts.Limit, Each: s.opts.Each})
+		n, err := s.target.DeleteExpired(ctx, &SweepOptions{Limit: s.opts.Limit, OnExpire: s.opts.Each})
 		sum.Removed += n.Removed
 		sum.Unknown += n.Unknown
 		sum.More = n.More
@@ -120,7 +121,7 @@ func (s *Sweeper) Sweep(ctx context.Context) (Swept, error) {
 	}
 }
 
-func (s *Sweeper) count(n Swept) {
+func (s *Sweeper) count(n driver.Swept) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.total.Removed += n.Removed
@@ -128,7 +129,7 @@ func (s *Sweeper) count(n Swept) {
 }
 
 // Total is what this Sweeper has removed since it was made.
-func (s *Sweeper) Total() Swept {
+func (s *Sweeper) Total() driver.Swept {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.total

@@ -11,20 +11,21 @@ import (
 
 	"github.com/sojourn-go/sojourn/backends/memory"
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // sweeps counts calls and answers from a function.
 type sweeps struct {
 	calls atomic.Int64
-	do    func(call int64) (expiry.Swept, error)
+	do    func(call int64) (driver.Swept, error)
 }
 
-func (s *sweeps) DeleteExpired(context.Context, *expiry.SweepOptions) (expiry.Swept, error) {
+func (s *sweeps) DeleteExpired(context.Context, *expiry.SweepOptions) (driver.Swept, error) {
 	return s.do(s.calls.Add(1))
 }
 
-func nothing(int64) (expiry.Swept, error) { return expiry.Swept{}, nil }
+func nothing(int64) (driver.Swept, error) { return driver.Swept{}, nil }
 
 func sweeper(t *testing.T, target expiry.Sweepable, o *expiry.SweeperOptions) *expiry.Sweeper {
 	t.Helper()
@@ -56,14 +57,14 @@ func TestSweeperRunsAtItsInterval(t *testing.T) {
 func TestSweeperGoesOnAfterAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		down := errors.New("down")
-		target := &sweeps{do: func(call int64) (expiry.Swept, error) {
+		target := &sweeps{do: func(call int64) (driver.Swept, error) {
 			if call == 1 {
-				return expiry.Swept{}, down
+				return driver.Swept{}, down
 			}
-			return expiry.Swept{Removed: 1}, nil
+			return driver.Swept{Removed: 1}, nil
 		}}
 		var got []error
-		s := sweeper(t, target, &expiry.SweeperOptions{OnSwept: func(_ expiry.Swept, err error) { got = append(got, err) }})
+		s := sweeper(t, target, &expiry.SweeperOptions{OnSwept: func(_ driver.Swept, err error) { got = append(got, err) }})
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 		defer cancel()
 		if err := s.Run(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -118,16 +119,16 @@ func TestSweeperClosesBeforeItRan(t *testing.T) {
 func TestSweepRepeatsWhileThereIsMore(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
-		answers []expiry.Swept
+		answers []driver.Swept
 		calls   int64
 		removed int
 	}{
-		{"nothing", []expiry.Swept{{}}, 1, 0},
-		{"three rounds", []expiry.Swept{{Removed: 10, More: true}, {Removed: 10, More: true}, {Removed: 3}}, 3, 23},
-		{"more that nobody may remove", []expiry.Swept{{Removed: 2, More: true}, {More: true}}, 2, 2},
+		{"nothing", []driver.Swept{{}}, 1, 0},
+		{"three rounds", []driver.Swept{{Removed: 10, More: true}, {Removed: 10, More: true}, {Removed: 3}}, 3, 23},
+		{"more that nobody may remove", []driver.Swept{{Removed: 2, More: true}, {More: true}}, 2, 2},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			target := &sweeps{do: func(call int64) (expiry.Swept, error) { return tc.answers[call-1], nil }}
+			target := &sweeps{do: func(call int64) (driver.Swept, error) { return tc.answers[call-1], nil }}
 			got, err := sweeper(t, target, nil).Sweep(t.Context())
 			if err != nil || got.Removed != tc.removed || target.calls.Load() != tc.calls {
 				t.Errorf("got %+v, %v after %d calls", got, err, target.calls.Load())

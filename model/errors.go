@@ -54,7 +54,7 @@ var sentinels = []error{
 
 // KindOf returns the sentinel that err matches, ErrUnknown before
 // ErrUnavailable, or nil where it matches none.
-func KindOf(err error) error {
+func Kind(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -95,7 +95,7 @@ func (f *fault) Unwrap() []error {
 // cause's text to be free of values and secrets pass it as the detail.
 //
 // Cause must not match another sentinel.
-func Fault(kind error, detail string, cause error) error {
+func NewError(kind error, detail string, cause error) error {
 	return &fault{kind: kind, detail: detail, cause: cause}
 }
 

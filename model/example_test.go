@@ -20,9 +20,9 @@ func ExampleError() {
 	// redis: Get "cart-1": not found
 }
 
-func ExampleFault() {
+func ExampleNewError() {
 	cause := errors.New("connection refused")
-	err := model.Fault(model.ErrUnavailable, "the server does not answer", cause)
+	err := model.NewError(model.ErrUnavailable, "the server does not answer", cause)
 	fmt.Println(err)
 	fmt.Println(errors.Is(err, model.ErrUnavailable), errors.Is(err, cause))
 	// Output:
@@ -30,10 +30,10 @@ func ExampleFault() {
 	// true true
 }
 
-func ExampleKindOf() {
-	err := model.Fault(model.ErrUnknown, "", nil)
+func ExampleKind() {
+	err := model.NewError(model.ErrUnknown, "", nil)
 	// ErrUnknown matches ErrUnavailable too; its kind is the narrower one.
-	fmt.Println(errors.Is(err, model.ErrUnavailable), model.KindOf(err))
+	fmt.Println(errors.Is(err, model.ErrUnavailable), model.Kind(err))
 	// Output: true outcome unknown, may have been applied
 }
 
@@ -49,11 +49,6 @@ func ExampleRecord_Expired() {
 	r := model.Record{ID: "cart-1", ExpiresAt: deadline}
 	fmt.Println(r.Expired(deadline.Add(-time.Millisecond)), r.Expired(deadline))
 	// Output: false true
-}
-
-func ExampleCond() {
-	fmt.Println(model.Always, model.Absent, model.Live, model.Match)
-	// Output: always absent live match
 }
 
 func ExampleMillis() {

@@ -21,13 +21,13 @@ var maxExpiry = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
 func CheckID(id string) error {
 	switch {
 	case id == "":
-		return Fault(ErrInvalid, "the id is empty", nil)
+		return NewError(ErrInvalid, "the id is empty", nil)
 	case len(id) > MaxID:
-		return Fault(ErrInvalid, "the id has more than "+strconv.Itoa(MaxID)+" bytes", nil)
+		return NewError(ErrInvalid, "the id has more than "+strconv.Itoa(MaxID)+" bytes", nil)
 	case !utf8.ValidString(id):
-		return Fault(ErrInvalid, "the id is not valid UTF-8", nil)
+		return NewError(ErrInvalid, "the id is not valid UTF-8", nil)
 	case strings.IndexByte(id, 0) >= 0:
-		return Fault(ErrInvalid, "the id holds a NUL", nil)
+		return NewError(ErrInvalid, "the id holds a NUL", nil)
 	}
 	return nil
 }
@@ -41,7 +41,7 @@ func CheckLabelName(name string) error {
 		ok = c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '_' || c == '-'
 	}
 	if !ok {
-		return Fault(ErrInvalid, "a label's name has 1 to 64 of a-z 0-9 _ - and starts with a letter", nil)
+		return NewError(ErrInvalid, "a label's name has 1 to 64 of a-z 0-9 _ - and starts with a letter", nil)
 	}
 	return nil
 }
@@ -51,11 +51,11 @@ func CheckLabelName(name string) error {
 func CheckLabelValue(value string) error {
 	switch {
 	case value == "":
-		return Fault(ErrInvalid, "the label's value is empty", nil)
+		return NewError(ErrInvalid, "the label's value is empty", nil)
 	case len(value) > MaxLabel:
-		return Fault(ErrInvalid, "the label's value has more than "+strconv.Itoa(MaxLabel)+" bytes", nil)
+		return NewError(ErrInvalid, "the label's value has more than "+strconv.Itoa(MaxLabel)+" bytes", nil)
 	case !utf8.ValidString(value), strings.IndexByte(value, 0) >= 0:
-		return Fault(ErrInvalid, "the label's value is not UTF-8 without NUL", nil)
+		return NewError(ErrInvalid, "the label's value is not UTF-8 without NUL", nil)
 	}
 	return nil
 }
@@ -80,11 +80,11 @@ func CheckExpiry(now, t time.Time) error {
 	case t.IsZero():
 		return nil
 	case !now.Before(t):
-		return Fault(ErrInvalid, "the expiry is already past", nil)
+		return NewError(ErrInvalid, "the expiry is already past", nil)
 	case t.UnixMilli() <= 0:
-		return Fault(ErrInvalid, "the expiry is before 1970", nil)
+		return NewError(ErrInvalid, "the expiry is before 1970", nil)
 	case !t.Before(maxExpiry):
-		return Fault(ErrInvalid, "the expiry is after the year 9999", nil)
+		return NewError(ErrInvalid, "the expiry is after the year 9999", nil)
 	}
 	return nil
 }

@@ -31,9 +31,9 @@ func TestSentinelsAreDistinct(t *testing.T) {
 
 func TestFaultHasKindAndCause(t *testing.T) {
 	for _, kind := range sentinels {
-		err := error(&model.Error{Op: "Get", Backend: "x", ID: "a\n", Err: model.Fault(kind, "detail", io.ErrUnexpectedEOF)})
-		if model.KindOf(err) != kind {
-			t.Errorf("%v is of the kind %v", err, model.KindOf(err))
+		err := error(&model.Error{Op: "Get", Backend: "x", ID: "a\n", Err: model.NewError(kind, "detail", io.ErrUnexpectedEOF)})
+		if model.Kind(err) != kind {
+			t.Errorf("%v is of the kind %v", err, model.Kind(err))
 		}
 		if !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("%v does not unwrap to its cause", err)
@@ -42,13 +42,13 @@ func TestFaultHasKindAndCause(t *testing.T) {
 			t.Errorf("text %q, want %q", err, want)
 		}
 	}
-	if model.KindOf(io.EOF) != nil || model.KindOf(nil) != nil {
+	if model.Kind(io.EOF) != nil || model.Kind(nil) != nil {
 		t.Error("a kind for what has none")
 	}
 }
 
 func TestCauseIsNotInTheText(t *testing.T) {
-	err := model.Fault(model.ErrCorrupt, "", errors.New("password=hunter2"))
+	err := model.NewError(model.ErrCorrupt, "", errors.New("password=hunter2"))
 	if strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("text %q", err)
 	}
@@ -133,15 +133,5 @@ func TestCloneSharesNothing(t *testing.T) {
 	r.Labels["principal"], r.Value[0] = "bob", 'X'
 	if c.Labels["principal"] != "ann" || string(c.Value) != "value" || h.Labels["principal"] != "ann" || h.Value != nil {
 		t.Errorf("clone %+v, head %+v", c, h)
-	}
-}
-
-func TestCondNames(t *testing.T) {
-	for c, want := range map[model.Cond]string{
-		0: "invalid", model.Always: "always", model.Absent: "absent", model.Live: "live", model.Match: "match", 99: "invalid",
-	} {
-		if c.String() != want {
-			t.Errorf("%d is %q", c, c)
-		}
 	}
 }

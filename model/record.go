@@ -33,10 +33,10 @@ func (r Revision) MarshalText() ([]byte, error) { return []byte(r.String()), nil
 func (r *Revision) UnmarshalText(text []byte) error {
 	var out Revision
 	if len(text) != 2*len(out) {
-		return Fault(ErrInvalid, "a revision has 32 hexadecimal digits", nil)
+		return NewError(ErrInvalid, "a revision has 32 hexadecimal digits", nil)
 	}
 	if _, err := hex.Decode(out[:], text); err != nil {
-		return Fault(ErrInvalid, "a revision has 32 hexadecimal digits", nil)
+		return NewError(ErrInvalid, "a revision has 32 hexadecimal digits", nil)
 	}
 	*r = out
 	return nil
@@ -53,13 +53,13 @@ func ParseRevision(s string) (Revision, error) {
 // backend or returned by one belongs to the receiver: neither side keeps or
 // changes memory that the other can see.
 type Record struct {
-	ID  string   // 1 to 512 bytes of UTF-8 without NUL
-	Rev Revision // minted by the front at each write; kept by Touch
+	ID       string   // 1 to 512 bytes of UTF-8 without NUL
+	Revision Revision // minted by the front at each write; kept by Touch
 
 	// Hint is the backend's own word for the stored version (an ETag, a
 	// sequence number). It saves a round trip, may be stale, and is never
 	// identity. Backends without a use for it leave it empty.
-	Hint string
+	ServerVersion string
 
 	ExpiresAt time.Time         // zero: never; else whole milliseconds, UTC
 	Labels    map[string]string // declared names; values of 1 to 256 bytes
@@ -89,31 +89,4 @@ func (r Record) Head() Record {
 	c.Labels = maps.Clone(r.Labels)
 	c.Value = nil
 	return c
-}
-
-// Cond says when a write or a delete may happen. The zero Cond is ErrInvalid.
-type Cond uint8
-
-// The conditions. "Live" means stored and not expired at the call's now.
-const (
-	_      Cond = iota
-	Always      // upsert: whatever was there
-	Absent      // create: no live record has the id
-	Live        // update: a live record has the id
-	Match       // compare-and-set: the live record is still at Prev.Rev
-)
-
-// String names the condition as the documentation does.
-func (c Cond) String() string {
-	switch c {
-	case Always:
-		return "always"
-	case Absent:
-		return "absent"
-	case Live:
-		return "live"
-	case Match:
-		return "match"
-	}
-	return "invalid"
 }

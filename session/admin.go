@@ -119,7 +119,7 @@ func (s *Service) destroy(ctx context.Context, op, principal, keep string) (int,
 // destroyLabelled lists and deletes until a listing has nothing left to delete.
 func (s *Service) destroyLabelled(ctx context.Context, op, label, value, keep string) (int, error) {
 	if label == "" {
-		return 0, &model.Error{Op: op, Err: model.Fault(model.ErrInvalid, "no label", nil)}
+		return 0, &model.Error{Op: op, Err: model.NewError(model.ErrInvalid, "no label", nil)}
 	}
 	total := 0
 	opts := &expiry.ListOptions{Label: label, Value: value, KeysOnly: true}
@@ -129,7 +129,7 @@ func (s *Service) destroyLabelled(ctx context.Context, op, label, value, keep st
 			return total, err
 		}
 	}
-	return total, &model.Error{Op: op, Err: model.Fault(model.ErrConflict, "sign-ins go on", nil)}
+	return total, &model.Error{Op: op, Err: model.NewError(model.ErrConflict, "sign-ins go on", nil)}
 }
 
 // destroyRound is one listing, with its rows deleted.
@@ -143,7 +143,7 @@ func (s *Service) destroyRound(ctx context.Context, opts *expiry.ListOptions, ke
 		}
 		seen++
 		// A row that cannot be read is deleted like any other.
-		o := ended{handle: it.ID, principal: it.Labels[principalLabel], reason: ByCaller, version: it.Version()}
+		o := ended{handle: it.ID, principal: it.Labels[principalLabel], reason: ByCaller, version: it.Known()}
 		did, err := s.remove(ctx, &o)
 		if err != nil {
 			return ends, seen, err

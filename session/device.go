@@ -139,7 +139,7 @@ const maxName = 64 // runes
 func (s *Service) Rename(ctx context.Context, principal, handle, name string) error {
 	const op = "session.Rename"
 	if !utf8.ValidString(name) || utf8.RuneCountInString(name) > maxName || strings.ContainsFunc(name, unicode.IsControl) {
-		return &model.Error{Op: op, Err: model.Fault(model.ErrInvalid, "a device's name has at most 64 characters, none of them a control character", nil)}
+		return &model.Error{Op: op, Err: model.NewError(model.ErrInvalid, "a device's name has at most 64 characters, none of them a control character", nil)}
 	}
 	for attempt := range persistAttempts {
 		it, err := s.own(ctx, op, principal, handle)
@@ -154,7 +154,7 @@ func (s *Service) Rename(ctx context.Context, principal, handle, name string) er
 		}
 		r := it.Value
 		r.Name = name
-		_, err = s.updateRow(ctx, handle, r, &expiry.WriteOptions{If: it.Version(), Expiry: expiry.Keep()})
+		_, err = s.updateRow(ctx, handle, r, &expiry.WriteOptions{IfMatch: it.Known(), Expiry: expiry.Keep()})
 		if !errors.Is(err, model.ErrConflict) {
 			return err
 		}

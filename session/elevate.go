@@ -14,7 +14,7 @@ import (
 // model.ErrInvalid for a level or a time that is not positive.
 func (s *Session) Elevate(ctx context.Context, level int, ttl time.Duration) error {
 	if level <= 0 || ttl < time.Millisecond {
-		return &model.Error{Op: "session.Elevate", Err: model.Fault(model.ErrInvalid, "a level or a time that is not positive", nil)}
+		return &model.Error{Op: "session.Elevate", Err: model.NewError(model.ErrInvalid, "a level or a time that is not positive", nil)}
 	}
 	return s.verb(ctx, &verb{kind: Elevated, edit: func(r *row, now time.Time) {
 		r.Elevated = &elevation{Level: level, At: instantOf(now), Until: instantOf(now.Add(ttl))}

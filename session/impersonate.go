@@ -33,7 +33,7 @@ const maxReason = 256
 func (s *Session) Impersonate(ctx context.Context, target, reason string) error {
 	err := model.CheckLabelValue(target)
 	if err == nil && (reason == "" || len(reason) > maxReason || !utf8.ValidString(reason)) {
-		err = model.Fault(model.ErrInvalid, "a reason has 1 to 256 bytes of UTF-8", nil)
+		err = model.NewError(model.ErrInvalid, "a reason has 1 to 256 bytes of UTF-8", nil)
 	}
 	if err != nil {
 		return &model.Error{Op: "session.Impersonate", Err: err}
@@ -51,7 +51,7 @@ func (s *Session) Impersonate(ctx context.Context, target, reason string) error 
 	}
 	own := s.item.Value
 	if own.Principal == target {
-		return &model.Error{Op: "session.Impersonate", Err: model.Fault(model.ErrInvalid, "the target is the principal", nil)}
+		return &model.Error{Op: "session.Impersonate", Err: model.NewError(model.ErrInvalid, "the target is the principal", nil)}
 	}
 	until := instantOf(s.svc.now().Add(s.svc.policy.Impersonation))
 	if own.Absolute != 0 && own.Absolute < until {
@@ -96,7 +96,7 @@ func (s *Session) park(ctx context.Context, until time.Time) error {
 		r.Hash, r.HashKey = make([]byte, secretBytes), ""
 		_, _ = rand.Read(r.Hash)
 		r.Prev, r.PrevKey, r.PrevUntil = nil, "", 0
-		opts := &expiry.WriteOptions{If: base.Version(), Expiry: expiry.Keep()}
+		opts := &expiry.WriteOptions{IfMatch: base.Known(), Expiry: expiry.Keep()}
 		if until.After(base.ExpiresAt) {
 			opts.Expiry = expiry.At(until)
 		}
@@ -164,7 +164,7 @@ func (s *Session) unpark(ctx context.Context, a *actor) (expiry.Item[row], *toke
 		t := newToken(base.ID)
 		r.Hash, r.HashKey = s.svc.newHash(&t)
 		r.RotatedAt, r.WrittenAt = instantOf(now), instantOf(now)
-		it, err := s.svc.updateRow(ctx, base.ID, r, &expiry.WriteOptions{If: base.Version(), Expiry: expiry.At(r.deadline(now))})
+		it, err := s.svc.updateRow(ctx, base.ID, r, &expiry.WriteOptions{IfMatch: base.Known(), Expiry: expiry.At(r.deadline(now))})
 		if errors.Is(err, model.ErrNotFound) {
 			err = ErrGone
 		}

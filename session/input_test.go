@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session"
 	"github.com/sojourn-go/sojourn/session/sessiontest"
@@ -15,7 +16,7 @@ import (
 // would.
 func rewrite(t testing.TB, k *sessiontest.Kit, token string, change func(rec *model.Record, row map[string]any)) {
 	t.Helper()
-	rec, err := k.Backend.Get(t.Context(), k.Clock.Now(), alive(t, k, token).Handle)
+	rec, err := k.Backend.Get(t.Context(), k.Clock.Now(), driver.Get{ID: alive(t, k, token).Handle})
 	ok(t, err)
 	var row map[string]any
 	ok(t, json.Unmarshal(rec.Value, &row))
@@ -26,8 +27,8 @@ func rewrite(t testing.TB, k *sessiontest.Kit, token string, change func(rec *mo
 		rec.Value, err = json.Marshal(row)
 		ok(t, err)
 	}
-	rec.Rev = model.NewRevision()
-	_, err = k.Backend.Write(t.Context(), k.Clock.Now(), expiry.Write{Record: rec, Cond: model.Match, Prev: prev})
+	rec.Revision = model.NewRevision()
+	_, err = k.Backend.Write(t.Context(), k.Clock.Now(), driver.Write{Record: rec, Cond: driver.IfMatch, Known: prev})
 	ok(t, err)
 }
 
@@ -69,11 +70,11 @@ func TestRowsThatCannotBeReadAreAnonymousAndAnEvent(t *testing.T) {
 			if fresh == token || alive(t, k, fresh).Handle == handle {
 				t.Fatal("the row is in use")
 			}
-			if _, err := k.Backend.Get(t.Context(), k.Clock.Now(), handle); err != nil {
+			if _, err := k.Backend.Get(t.Context(), k.Clock.Now(), driver.Get{ID: handle}); err != nil {
 				t.Fatal("the row was touched:", err)
 			}
 			do(t, k, token, func(u *unit) error { return u.s.SignOut(u) })
-			if _, err := k.Backend.Get(t.Context(), k.Clock.Now(), handle); (err != nil) != tc.signOut {
+			if _, err := k.Backend.Get(t.Context(), k.Clock.Now(), driver.Get{ID: handle}); (err != nil) != tc.signOut {
 				t.Fatal("after the sign-out:", err)
 			}
 			if n, err := k.Service.DestroyPrincipal(t.Context(), "alice"); err != nil || (n == 1) == tc.signOut {

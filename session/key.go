@@ -197,7 +197,7 @@ func (k Key[T]) merged(base, fresh, mine json.RawMessage) (json.RawMessage, erro
 
 func (k Key[T]) session(ctx context.Context) (*Session, error) {
 	if k.name == "" || len(k.name) > maxKey || !utf8.ValidString(k.name) {
-		return nil, model.Fault(model.ErrInvalid, "a session key's name has 1 to 64 bytes of UTF-8", nil)
+		return nil, model.NewError(model.ErrInvalid, "a session key's name has 1 to 64 bytes of UTF-8", nil)
 	}
 	s, ok := From(ctx)
 	if !ok {
@@ -211,7 +211,7 @@ func (k Key[T]) session(ctx context.Context) (*Session, error) {
 func (k Key[T]) encode(v T) (json.RawMessage, error) {
 	raw, err := encodeValue(v)
 	if err != nil {
-		return nil, model.Fault(model.ErrInvalid, fmt.Sprintf("the value of session key %q has no JSON form", k.name), err)
+		return nil, model.NewError(model.ErrInvalid, fmt.Sprintf("the value of session key %q has no JSON form", k.name), err)
 	}
 	return raw, nil
 }
@@ -222,7 +222,7 @@ func (k Key[T]) decode(raw json.RawMessage) (v T, ok bool, err error) {
 	}
 	if err := decodeValue(raw, &v); err != nil {
 		var zero T
-		err = model.Fault(model.ErrCorrupt, fmt.Sprintf("the stored session key %q is no value of its type", k.name), err)
+		err = model.NewError(model.ErrCorrupt, fmt.Sprintf("the stored session key %q is no value of its type", k.name), err)
 		if k.repair != nil {
 			return k.repair(err)
 		}

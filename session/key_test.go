@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session"
 )
@@ -200,7 +201,7 @@ type limit struct {
 	max int
 }
 
-func (l *limit) Describe() expiry.Description {
+func (l *limit) Describe() driver.Description {
 	d := l.ModelExpirySupport.Describe()
 	d.MaxValue = l.max
 	return d

@@ -29,7 +29,7 @@ func (s *Session) SetLifetime(ctx context.Context, d time.Duration) error {
 
 func (s *Session) edit(ctx context.Context, op string, d time.Duration, edit func(*row, time.Time)) error {
 	if d < time.Millisecond {
-		return &model.Error{Op: op, Err: model.Fault(model.ErrInvalid, "a lifetime under a millisecond", nil)}
+		return &model.Error{Op: op, Err: model.NewError(model.ErrInvalid, "a lifetime under a millisecond", nil)}
 	}
 	_, done, err := s.change(ctx)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session"
 	"github.com/sojourn-go/sojourn/session/sessiontest"
@@ -88,7 +89,7 @@ func TestLoadIsBoundedByItsOwnTime(t *testing.T) {
 // stuckBackend answers when its caller gives up.
 type stuckBackend struct{ *sessiontest.Backend }
 
-func (b *stuckBackend) Get(ctx context.Context, _ time.Time, _ string) (model.Record, error) {
+func (b *stuckBackend) Get(ctx context.Context, _ time.Time, _ driver.Get) (model.Record, error) {
 	<-ctx.Done()
 	return model.Record{}, ctx.Err()
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session"
 	"github.com/sojourn-go/sojourn/session/sessiontest"
@@ -682,7 +683,7 @@ func TestNIST_5_1_DumpOfTheStoreOpensNothing(t *testing.T) {
 		handle, secret, _ := strings.Cut(token, ".")
 		raw, err := base64.RawURLEncoding.DecodeString(secret)
 		ok(t, err)
-		rec, err := k.Backend.Get(t.Context(), k.Clock.Now(), handle)
+		rec, err := k.Backend.Get(t.Context(), k.Clock.Now(), driver.Get{ID: handle})
 		ok(t, err)
 		for _, form := range []string{secret, string(raw), base64.StdEncoding.EncodeToString(raw), fmt.Sprintf("%x", raw)} {
 			if strings.Contains(string(rec.Value), form) {
@@ -698,7 +699,7 @@ func TestNIST_5_1_DumpOfTheStoreOpensNothing(t *testing.T) {
 		ok(t, err)
 		dead(t, k, handle+"."+base64.RawURLEncoding.EncodeToString(b))
 		do(t, k, token, func(u *unit) error { return u.s.SignOut(u) })
-		_, err = k.Backend.Get(t.Context(), k.Clock.Now(), handle)
+		_, err = k.Backend.Get(t.Context(), k.Clock.Now(), driver.Get{ID: handle})
 		is(t, err, model.ErrNotFound)
 	}
 }

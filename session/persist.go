@@ -196,7 +196,7 @@ func (s *Session) save(ctx context.Context, v *verb) error {
 		if !d.write {
 			return s.touch(ctx, base, d.shown)
 		}
-		it, err := s.svc.updateRow(ctx, base.ID, d.row, &expiry.WriteOptions{If: base.Version(), Expiry: d.expiry})
+		it, err := s.svc.updateRow(ctx, base.ID, d.row, &expiry.WriteOptions{IfMatch: base.Known(), Expiry: d.expiry})
 		if err == nil {
 			s.mark(func() { s.saved(it, d) })
 			if attempt > 0 {
@@ -386,7 +386,7 @@ func (s *Session) touch(ctx context.Context, base expiry.Item[row], shown match)
 	if !due {
 		return nil
 	}
-	it, err := s.svc.store.Touch(ctx, base.ID, expiry.At(at), &expiry.TouchOptions{Extend: true, Prev: base.Version()})
+	it, err := s.svc.store.Touch(ctx, base.ID, expiry.At(at), &expiry.TouchOptions{Extend: true, Known: base.Known()})
 	switch {
 	case errors.Is(err, model.ErrNotFound):
 		return ErrGone

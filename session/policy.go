@@ -87,13 +87,13 @@ func tooShort(d time.Duration) bool { return d > 0 && d < time.Millisecond }
 func (p Policy) check() error {
 	switch {
 	case p.Idle == 0 && p.Absolute == 0:
-		return model.Fault(model.ErrInvalid, "Policy: both Idle and Absolute are off, sessions would never end", nil)
+		return model.NewError(model.ErrInvalid, "Policy: both Idle and Absolute are off, sessions would never end", nil)
 	case tooShort(p.Idle), tooShort(p.Absolute), tooShort(p.RotateEvery), p.Impersonation < time.Millisecond:
-		return model.Fault(model.ErrInvalid, "Policy: a lifetime under a millisecond", nil)
+		return model.NewError(model.ErrInvalid, "Policy: a lifetime under a millisecond", nil)
 	case p.Idle > 0 && p.TouchEvery >= p.Idle:
-		return model.Fault(model.ErrInvalid, "Policy: TouchEvery is not shorter than Idle, sessions in use would end", nil)
+		return model.NewError(model.ErrInvalid, "Policy: TouchEvery is not shorter than Idle, sessions in use would end", nil)
 	case p.RotateEvery > 0 && p.Overlap >= p.RotateEvery:
-		return model.Fault(model.ErrInvalid, "Policy: Overlap is not shorter than RotateEvery", nil)
+		return model.NewError(model.ErrInvalid, "Policy: Overlap is not shorter than RotateEvery", nil)
 	}
 	return nil
 }

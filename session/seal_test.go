@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session"
 	"github.com/sojourn-go/sojourn/session/sessiontest"
@@ -14,7 +15,7 @@ import (
 func sealKey(t testing.TB, k *sessiontest.Kit, token string) string {
 	t.Helper()
 	h, _, _ := strings.Cut(token, ".")
-	rec, err := k.Backend.Get(t.Context(), k.Clock.Now(), h)
+	rec, err := k.Backend.Get(t.Context(), k.Clock.Now(), driver.Get{ID: h})
 	ok(t, err)
 	if strings.Contains(string(rec.Value), "personal") {
 		t.Fatalf("in the clear: %s", rec.Value)

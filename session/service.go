@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -122,7 +123,7 @@ func New(backend expiry.ModelExpirySupport, opts *Options) (*Service, error) {
 		o = *opts
 	}
 	if backend == nil {
-		return nil, &model.Error{Op: op, Err: model.Fault(model.ErrInvalid, "no backend", nil)}
+		return nil, &model.Error{Op: op, Err: model.NewError(model.ErrInvalid, "no backend", nil)}
 	}
 	desc := backend.Describe()
 	if err := checkOptions(&o, desc); err != nil {
@@ -144,25 +145,25 @@ func New(backend expiry.ModelExpirySupport, opts *Options) (*Service, error) {
 }
 
 // checkOptions fills in the defaults and finds contradictions.
-func checkOptions(o *Options, desc expiry.Description) error {
+func checkOptions(o *Options, desc driver.Description) error {
 	o.Policy = o.Policy.resolve()
 	if err := o.Policy.check(); err != nil {
 		return err
 	}
-	if reason, absent := desc.Lacks(expiry.FeatureLabels); absent {
-		return model.Fault(model.ErrInvalid, "sessions are found by label: "+reason, nil)
+	if reason, absent := desc.Lacks(driver.FeatureLabels); absent {
+		return model.NewError(model.ErrInvalid, "sessions are found by label: "+reason, nil)
 	}
 	if !desc.HasLabel(principalLabel) {
-		return model.Fault(model.ErrInvalid, `sessions need the label "principal" in the backend's Options.Labels`, nil)
+		return model.NewError(model.ErrInvalid, `sessions need the label "principal" in the backend's Options.Labels`, nil)
 	}
 	if o.Timeout < 0 || o.LoadTimeout < 0 || o.WatchEvery < 0 || o.Sweep.Interval < 0 || o.Sweep.Limit < 0 {
-		return model.Fault(model.ErrInvalid, "Options: Timeout, LoadTimeout, WatchEvery and Sweep are not negative", nil)
+		return model.NewError(model.ErrInvalid, "Options: Timeout, LoadTimeout, WatchEvery and Sweep are not negative", nil)
 	}
 	if o.Limit.Max < 0 || o.Limit.On > Reject {
-		return model.Fault(model.ErrInvalid, "Options: Limit is none", nil)
+		return model.NewError(model.ErrInvalid, "Options: Limit is none", nil)
 	}
 	if o.Pepper && o.Keyring == nil {
-		return model.Fault(model.ErrInvalid, "Options: Pepper needs a Keyring", nil)
+		return model.NewError(model.ErrInvalid, "Options: Pepper needs a Keyring", nil)
 	}
 	if o.Timeout == 0 {
 		o.Timeout = defaultTimeout
@@ -234,11 +235,11 @@ func (s *Service) Run(ctx context.Context) error {
 }
 
 // Sweep removes once what is due, as Run does again and again.
-func (s *Service) Sweep(ctx context.Context) (expiry.Swept, error) {
+func (s *Service) Sweep(ctx context.Context) (driver.Swept, error) {
 	s.swept.Store(true)
 	sweeper, err := s.sweeper(ctx)
 	if err != nil {
-		return expiry.Swept{}, err
+		return driver.Swept{}, err
 	}
 	return sweeper.Sweep(ctx)
 }
@@ -246,7 +247,7 @@ func (s *Service) Sweep(ctx context.Context) (expiry.Swept, error) {
 func (s *Service) sweeper(ctx context.Context) (*expiry.Sweeper, error) {
 	o := s.sweep
 	told, each := o.OnSwept, o.Each
-	o.OnSwept = func(n expiry.Swept, err error) {
+	o.OnSwept = func(n driver.Swept, err error) {
 		if err != nil {
 			s.log.LogAttrs(ctx, slog.LevelWarn, "session sweep failed", slog.String("error", err.Error()))
 		}
@@ -320,15 +321,15 @@ func (s *Service) remove(ctx context.Context, o *ended) (bool, error) {
 
 // delete deletes a row whatever its revision, so that it wins over writers, and
 // reports whether this call did it. After a lost answer it looks once.
-func (s *Service) delete(ctx context.Context, id string, prev *expiry.Version) (did bool, err error) {
+func (s *Service) delete(ctx context.Context, id string, prev *expiry.Known) (did bool, err error) {
 	if did, err = s.deleteOnce(ctx, id, prev); err == nil {
 		s.watch.ended(id)
 	}
 	return did, err
 }
 
-func (s *Service) deleteOnce(ctx context.Context, id string, prev *expiry.Version) (bool, error) {
-	opts := &expiry.DeleteOptions{Prev: prev}
+func (s *Service) deleteOnce(ctx context.Context, id string, prev *expiry.Known) (bool, error) {
+	opts := &expiry.DeleteOptions{Known: prev}
 	err := s.store.Delete(ctx, id, opts)
 	if err == nil || !errors.Is(err, model.ErrUnknown) {
 		return err == nil, gone(err)

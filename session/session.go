@@ -60,11 +60,11 @@ type ended struct {
 	principal string
 	actor     string
 	reason    Reason
-	version   *expiry.Version // may be nil
+	version   *expiry.Known // may be nil
 }
 
 func endedOf(it *expiry.Item[row], why Reason) ended {
-	e := ended{handle: it.ID, principal: it.Value.Principal, reason: why, version: it.Version()}
+	e := ended{handle: it.ID, principal: it.Value.Principal, reason: why, version: it.Known()}
 	if it.Value.Actor != nil {
 		e.actor = it.Value.Actor.ID
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/backends/memory"
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session"
 	"github.com/sojourn-go/sojourn/session/sessiontest"
@@ -326,12 +327,12 @@ func TestCallerWhoGivesUpDoesNotSpoilTheSession(t *testing.T) {
 }
 
 func TestRunSweepsUntilToldToStop(t *testing.T) {
-	swept := make(chan expiry.Swept, 10)
+	swept := make(chan driver.Swept, 10)
 	f := setup(t, session.Options{
 		Grace: -1,
 		Sweep: expiry.SweeperOptions{
 			Interval: time.Millisecond,
-			OnSwept: func(n expiry.Swept, err error) {
+			OnSwept: func(n driver.Swept, err error) {
 				if err == nil && n.Removed > 0 {
 					swept <- n
 				}

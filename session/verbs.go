@@ -38,13 +38,13 @@ type SignInOptions struct {
 func (o *SignInOptions) check(s *Service) error {
 	switch {
 	case o.Idle < 0, o.Lifetime < 0, tooShort(o.Idle), tooShort(o.Lifetime):
-		return model.Fault(model.ErrInvalid, "SignInOptions: a lifetime under a millisecond", nil)
+		return model.NewError(model.ErrInvalid, "SignInOptions: a lifetime under a millisecond", nil)
 	case !o.NotAfter.IsZero() && !s.now().Before(o.NotAfter):
-		return model.Fault(model.ErrInvalid, "SignInOptions: NotAfter is past", nil)
+		return model.NewError(model.ErrInvalid, "SignInOptions: NotAfter is past", nil)
 	case o.SID == "":
 		return nil
 	case !s.store.Describe().HasLabel(sidLabel):
-		return model.Fault(model.ErrInvalid, `SignInOptions: SID needs the label "sid" in the backend's Options.Labels`, nil)
+		return model.NewError(model.ErrInvalid, `SignInOptions: SID needs the label "sid" in the backend's Options.Labels`, nil)
 	}
 	return model.CheckLabelValue(o.SID)
 }
@@ -170,7 +170,7 @@ func (s *Session) carries(principal string) bool {
 func (s *Session) supersede(ctx context.Context, it expiry.Item[row], o *SignInOptions) (expiry.Item[row], error) {
 	old := s.item
 	for attempt := 0; ; attempt++ {
-		err := s.svc.store.Delete(ctx, old.ID, &expiry.DeleteOptions{If: old.Version()})
+		err := s.svc.store.Delete(ctx, old.ID, &expiry.DeleteOptions{IfMatch: old.Known()})
 		if errors.Is(err, model.ErrNotFound) {
 			err = ErrGone
 		}
@@ -193,7 +193,7 @@ func (s *Session) supersede(ctx context.Context, it expiry.Item[row], o *SignInO
 		}
 		r := it.Value
 		r.Data = data
-		next, err := s.svc.updateRow(ctx, it.ID, r, &expiry.WriteOptions{If: it.Version()})
+		next, err := s.svc.updateRow(ctx, it.ID, r, &expiry.WriteOptions{IfMatch: it.Known()})
 		if err != nil {
 			return it, err
 		}

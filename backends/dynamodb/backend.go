@@ -9,8 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
-	"github.com/sojourn-go/sojourn/expiry"
-	"github.com/sojourn-go/sojourn/internal/sending"
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/internal/sending/awssending"
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -30,12 +30,12 @@ type Backend struct {
 }
 
 var (
-	_ expiry.ModelExpirySupport = (*Backend)(nil)
-	_ expiry.BatchGetter        = (*Backend)(nil)
-	_ expiry.BatchWriter        = (*Backend)(nil)
-	_ expiry.Counter            = (*Backend)(nil)
-	_ expiry.StorageManager     = (*Backend)(nil)
-	_ expiry.Pinger             = (*Backend)(nil)
+	_ driver.ModelExpirySupport = (*Backend)(nil)
+	_ driver.BatchGetter        = (*Backend)(nil)
+	_ driver.BatchWriter        = (*Backend)(nil)
+	_ driver.Counter            = (*Backend)(nil)
+	_ driver.StorageManager     = (*Backend)(nil)
+	_ driver.Pinger             = (*Backend)(nil)
 )
 
 // New returns a Backend for the store in that table of the client's region and
@@ -50,7 +50,7 @@ func New(client *awsdynamodb.Client, table string, opts *Options) (*Backend, err
 		return nil, &model.Error{Op: "New", Backend: backendName, Err: err}
 	}
 	if client == nil {
-		return fail(model.Fault(model.ErrInvalid, "no client", nil))
+		return fail(model.NewError(model.ErrInvalid, "no client", nil))
 	}
 	if err := checkTable(table); err != nil {
 		return fail(err)
@@ -72,8 +72,8 @@ func New(client *awsdynamodb.Client, table string, opts *Options) (*Backend, err
 const backendName = "dynamodb"
 
 // Describe returns what the backend is. It does no I/O.
-func (b *Backend) Describe() expiry.Description {
-	return expiry.Description{Backend: backendName, Labels: slices.Clone(b.labels), MaxValue: b.maxValue}
+func (b *Backend) Describe() driver.Description {
+	return driver.Description{Backend: backendName, Labels: slices.Clone(b.labels), MaxValue: b.maxValue}
 }
 
 // Ping reads an item that cannot be there: it needs no permission that Get does
@@ -126,7 +126,7 @@ func (b *Backend) once(ctx context.Context, do func(context.Context, func(*awsdy
 		case v.failed:
 			return v, nil
 		case v.again && attempt+1 < conflictAttempts:
-			if err := sending.Pause(ctx, attempt); err != nil {
+			if err := driverkit.Pause(ctx, attempt); err != nil {
 				return v, err
 			}
 			continue

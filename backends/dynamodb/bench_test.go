@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/sojourn-go/sojourn/conformance"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/internal/floor"
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -39,8 +39,8 @@ func newHand(c *awsdynamodb.Client, table, value string) *hand {
 	const move = "SET #expires = :setexpires, #ttl = :setttl, #due = :setdue"
 	h := &hand{
 		c: c, table: table, value: value,
-		live: condition(model.Live, ""), absent: condition(model.Absent, "(#labels = :new OR #labels = :old)"),
-		upsert: condition(model.Always, "#labels = :new"), update: keep, touch: move, gone: condition(model.Live, "#labels = :old"),
+		live: condition(driver.IfPresent, ""), absent: condition(driver.IfAbsent, "(#labels = :new OR #labels = :old)"),
+		upsert: condition(driver.IfAny, "#labels = :new"), update: keep, touch: move, gone: condition(driver.IfPresent, "#labels = :old"),
 		names: map[string]map[string]string{},
 	}
 	for _, e := range [][2]string{{h.absent}, {h.upsert}, {h.gone}, {h.live, keep}, {h.live, move}} {
@@ -160,9 +160,9 @@ func BenchmarkFloor(b *testing.B) {
 	ctx := context.Background()
 	value := strings.Repeat("v", 1<<10)
 	var store *Backend
-	write := func(id string, c model.Cond, labels map[string]string, keep bool) error {
-		rec := model.Record{ID: id, Rev: model.NewRevision(), ExpiresAt: testNow.Add(time.Hour), Labels: labels, Encoding: "json", Value: []byte(value)}
-		_, err := store.Write(ctx, testNow, expiry.Write{Record: rec, Cond: c, KeepExpiry: keep, KeepLabels: keep})
+	write := func(id string, c driver.Condition, labels map[string]string, keep bool) error {
+		rec := model.Record{ID: id, Revision: model.NewRevision(), ExpiresAt: testNow.Add(time.Hour), Labels: labels, Encoding: "json", Value: []byte(value)}
+		_, err := store.Write(ctx, testNow, driver.Write{Record: rec, Cond: c, Keep: driver.Keep{Expiry: keep, Labels: keep}})
 		return err
 	}
 	later := func(i int) time.Time { return testNow.Add(time.Hour + time.Duration(i)*time.Second) }
@@ -174,32 +174,34 @@ func BenchmarkFloor(b *testing.B) {
 	}{
 		{
 			"get", true, func(h *hand, id string, _ int) error { return h.get(ctx, id) },
-			func(id string, _ int) error { _, err := store.Get(ctx, testNow, id); return err },
+			func(id string, _ int) error { _, err := store.Get(ctx, testNow, driver.Get{ID: id}); return err },
 		},
 		{
 			"create-labelled", false, func(h *hand, id string, _ int) error { return h.create(ctx, id) },
 			func(id string, _ int) error {
-				return write(id, model.Absent, map[string]string{"principal": "ann"}, false)
+				return write(id, driver.IfAbsent, map[string]string{"principal": "ann"}, false)
 			},
 		},
 		{
 			"upsert", true, func(h *hand, id string, _ int) error { return h.put(ctx, id) },
-			func(id string, _ int) error { return write(id, model.Always, nil, false) },
+			func(id string, _ int) error { return write(id, driver.IfAny, nil, false) },
 		},
 		{
 			"update", true, func(h *hand, id string, _ int) error { return h.set(ctx, id) },
-			func(id string, _ int) error { return write(id, model.Live, nil, true) },
+			func(id string, _ int) error { return write(id, driver.IfPresent, nil, true) },
 		},
 		{
 			"touch", true, func(h *hand, id string, i int) error { return h.move(ctx, id, later(i)) },
 			func(id string, i int) error {
-				_, err := store.Touch(ctx, testNow, expiry.Touch{ID: id, Mode: expiry.Set, ExpiresAt: later(i)})
+				_, err := store.Touch(ctx, testNow, driver.Touch{ID: id, Mode: driver.TouchSet, ExpiresAt: later(i)})
 				return err
 			},
 		},
 		{
 			"delete", true, func(h *hand, id string, _ int) error { return h.remove(ctx, id) },
-			func(id string, _ int) error { return store.Delete(ctx, testNow, id, model.Live, model.Record{}) },
+			func(id string, _ int) error {
+				return store.Delete(ctx, testNow, driver.Delete{ID: id, Cond: driver.IfPresent})
+			},
 		},
 	} {
 		b.Run(op.name, func(b *testing.B) {

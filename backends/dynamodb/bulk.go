@@ -8,8 +8,8 @@ import (
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"github.com/sojourn-go/sojourn/expiry"
-	"github.com/sojourn-go/sojourn/internal/sending"
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -24,27 +24,27 @@ const (
 )
 
 // GetMany reads records, 100 with each consistent BatchGetItem.
-func (b *Backend) GetMany(ctx context.Context, now time.Time, ids []string) []expiry.Outcome {
-	out := make([]expiry.Outcome, len(ids))
+func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get) []driver.BatchResult {
+	out := make([]driver.BatchResult, len(gets))
 	if err := b.enter(ctx); err != nil {
 		for i := range out {
 			out[i].Err = err
 		}
 		return out
 	}
-	out = b.fetch(ctx, ids, false)
+	out = b.fetch(ctx, driverkit.IDs(gets), false)
 	for i := range out {
 		if out[i].Err == nil && out[i].Record.Expired(now) {
-			out[i] = expiry.Outcome{Err: model.ErrNotFound}
+			out[i] = driver.BatchResult{Err: model.ErrNotFound}
 		}
 	}
 	return out
 }
 
 // fetch reads distinct records, live or not; heads without their values.
-func (b *Backend) fetch(ctx context.Context, ids []string, heads bool) []expiry.Outcome {
-	out := make([]expiry.Outcome, len(ids))
-	sending.Parallel((len(ids)+batchSize-1)/batchSize, batchWidth, func(i int) {
+func (b *Backend) fetch(ctx context.Context, ids []string, heads bool) []driver.BatchResult {
+	out := make([]driver.BatchResult, len(ids))
+	driverkit.Parallel((len(ids)+batchSize-1)/batchSize, batchWidth, func(i int) {
 		from, to := i*batchSize, min((i+1)*batchSize, len(ids))
 		b.fetchBatch(ctx, ids[from:to], heads, out[from:to])
 	})
@@ -53,7 +53,7 @@ func (b *Backend) fetch(ctx context.Context, ids []string, heads bool) []expiry.
 
 // fetchBatch reads up to 100 records. What DynamoDB leaves undone, for want of
 // throughput or because the answer would be over 16 MB, is asked for again.
-func (b *Backend) fetchBatch(ctx context.Context, ids []string, heads bool, out []expiry.Outcome) {
+func (b *Backend) fetchBatch(ctx context.Context, ids []string, heads bool, out []driver.BatchResult) {
 	at := make(map[string]int, len(ids))
 	keys := make([]attributes, len(ids))
 	for i, id := range ids {
@@ -86,7 +86,7 @@ func (b *Backend) fetchBatch(ctx context.Context, ids []string, heads bool, out 
 			return
 		}
 		if idle >= batchAttempts {
-			failKeys(keys, at, out, model.Fault(model.ErrUnavailable, "the table is throttled: the service leaves keys unprocessed", nil))
+			failKeys(keys, at, out, model.NewError(model.ErrUnavailable, "the table is throttled: the service leaves keys unprocessed", nil))
 			return
 		}
 		if err := wait(ctx, idle); err != nil {
@@ -96,26 +96,26 @@ func (b *Backend) fetchBatch(ctx context.Context, ids []string, heads bool, out 
 	}
 }
 
-func failKeys(keys []attributes, at map[string]int, out []expiry.Outcome, err error) {
+func failKeys(keys []attributes, at map[string]int, out []driver.BatchResult, err error) {
 	for _, key := range keys {
 		id, _ := idOf(key)
 		if i, asked := at[id]; asked {
-			out[i] = expiry.Outcome{Err: err}
+			out[i] = driver.BatchResult{Err: err}
 		}
 	}
 }
 
 // WriteMany carries out the operations as Write and Delete do, 16 at a time:
 // BatchWriteItem knows no conditions, and a transaction fails as a whole.
-func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []expiry.BatchOp) []expiry.Outcome {
-	out := make([]expiry.Outcome, len(ops))
-	sending.Parallel(len(ops), parallelism, func(i int) {
+func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
+	out := make([]driver.BatchResult, len(ops))
+	driverkit.Parallel(len(ops), parallelism, func(i int) {
 		if w := ops[i].Write; w != nil {
 			out[i].Record, out[i].Err = b.Write(ctx, now, *w)
 			return
 		}
 		d := ops[i].Delete
-		out[i].Err = b.Delete(ctx, now, d.ID, d.Cond, d.Prev)
+		out[i].Err = b.Delete(ctx, now, driver.Delete{ID: d.ID, Cond: d.Cond, Known: d.Known})
 	})
 	return out
 }

@@ -12,7 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -94,7 +94,7 @@ func valueOf(v types.AttributeValue) ([]byte, bool) {
 // putValue sets the attributes of a value: revision, encoding, value, and the
 // native copy where one is wanted and possible.
 func (b *Backend) putValue(it attributes, rec *model.Record) {
-	it[attrRevision] = blob(bytes.Clone(rec.Rev[:]))
+	it[attrRevision] = blob(bytes.Clone(rec.Revision[:]))
 	it[attrEncoding] = str(rec.Encoding)
 	it[attrValue] = valueAttribute(rec.Value)
 	if b.queryable && rec.Encoding == "json" {
@@ -145,10 +145,10 @@ func decode(id string, it attributes, head bool) (model.Record, error) {
 	}
 	rec := model.Record{ID: id}
 	rev, ok := it[attrRevision].(*types.AttributeValueMemberB)
-	if !ok || len(rev.Value) != len(rec.Rev) {
+	if !ok || len(rev.Value) != len(rec.Revision) {
 		return foreign()
 	}
-	copy(rec.Rev[:], rev.Value)
+	copy(rec.Revision[:], rev.Value)
 	if rec.Labels, ok = labelsOf(it[attrLabels]); !ok {
 		return foreign()
 	}
@@ -188,7 +188,7 @@ const (
 func headSize(labels []string) int {
 	n := len(attrPK) + len(recordPrefix) + model.MaxID + len(attrSK) + len(recordSort) +
 		len(attrFormat) + len(attrExpires) + len(attrTTL) + 3*numberSize + len(attrDue) + shardSize +
-		len(attrRevision) + len(model.Revision{}) + len(attrEncoding) + expiry.MaxEncoding +
+		len(attrRevision) + len(model.Revision{}) + len(attrEncoding) + driverkit.MaxEncoding +
 		len(attrLabels) + mapSize + len(attrValue)
 	for _, name := range labels {
 		n += memberSize + len(name) + model.MaxLabel

@@ -11,7 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -29,7 +29,7 @@ func FuzzCodec(f *testing.F) {
 	f.Add("x", []byte{}, "gob", "a#b", int64(253402300799999))
 	b := testBackend(&Options{Queryable: true})
 	f.Fuzz(func(t *testing.T, id string, value []byte, encoding, principal string, ms int64) {
-		r := model.Record{ID: id, Rev: model.NewRevision(), Value: value, Encoding: encoding}
+		r := model.Record{ID: id, Revision: model.NewRevision(), Value: value, Encoding: encoding}
 		if ms != 0 {
 			r.ExpiresAt = time.UnixMilli(ms % 253402300800000).UTC()
 		}
@@ -41,7 +41,7 @@ func FuzzCodec(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(got.Value, value) || got.Rev != r.Rev || !got.ExpiresAt.Equal(r.ExpiresAt) || got.Encoding != encoding || got.Labels["principal"] != principal {
+		if !bytes.Equal(got.Value, value) || got.Revision != r.Revision || !got.ExpiresAt.Equal(r.ExpiresAt) || got.Encoding != encoding || got.Labels["principal"] != principal {
 			t.Fatalf("%+v became %+v", r, got)
 		}
 		if back, ok := idOf(it); ok != (id != "") || ok && back != id {
@@ -137,7 +137,7 @@ func TestLargestFits(t *testing.T) {
 	names := []string{"principal", strings.Repeat("x", 64)}
 	b := testBackend(&Options{Labels: names})
 	r := model.Record{
-		ID: strings.Repeat("i", model.MaxID), Rev: model.NewRevision(), Encoding: strings.Repeat("e", expiry.MaxEncoding),
+		ID: strings.Repeat("i", model.MaxID), Revision: model.NewRevision(), Encoding: strings.Repeat("e", driverkit.MaxEncoding),
 		ExpiresAt: time.UnixMilli(253402300799999), Value: make([]byte, b.maxValue), Labels: map[string]string{},
 	}
 	for _, name := range names {

@@ -6,7 +6,7 @@ import (
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/conformance/containers"
 	"github.com/sojourn-go/sojourn/conformance/sessions"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 )
 
 func TestConformance(t *testing.T) { conformance.Run(t, harness(t)) }
@@ -20,7 +20,7 @@ func harness(t testing.TB) conformance.Harness {
 	own := client(t)
 	return conformance.Harness{
 		Cases: 390,
-		Open: func(t testing.TB, name string) expiry.ModelExpirySupport {
+		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			p := startProxy(t, server.URL)
 			b, err := New(clientAt(t, p.url, marking), name, nil)
 			if err != nil {
@@ -29,7 +29,7 @@ func harness(t testing.TB) conformance.Harness {
 			return &lossy{Backend: b}
 		},
 		Server: server.String(),
-		LoseNext: func(t testing.TB, b expiry.ModelExpirySupport) {
+		LoseNext: func(t testing.TB, b driver.ModelExpirySupport) {
 			t.Helper()
 			l, ok := b.(*lossy)
 			if !ok {

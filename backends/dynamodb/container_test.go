@@ -16,7 +16,7 @@ import (
 	"github.com/aws/smithy-go/logging"
 
 	"github.com/sojourn-go/sojourn/conformance/containers"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -95,7 +95,7 @@ var testNow = time.Date(2040, 1, 2, 3, 4, 5, 6e6, time.UTC)
 
 // record is one with all its parts.
 func record(id, principal string, ttl time.Duration) model.Record {
-	r := model.Record{ID: id, Rev: model.NewRevision(), Value: []byte(`{"of":"` + id + `"}`), Encoding: "json"}
+	r := model.Record{ID: id, Revision: model.NewRevision(), Value: []byte(`{"of":"` + id + `"}`), Encoding: "json"}
 	if principal != "" {
 		r.Labels = map[string]string{"principal": principal}
 	}
@@ -108,7 +108,7 @@ func record(id, principal string, ttl time.Duration) model.Record {
 func seed(t testing.TB, b *Backend, recs ...model.Record) {
 	t.Helper()
 	for _, r := range recs {
-		if _, err := b.Write(t.Context(), testNow, expiry.Write{Record: r, Cond: model.Always}); err != nil {
+		if _, err := b.Write(t.Context(), testNow, driver.Write{Record: r, Cond: driver.IfAny}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -117,7 +117,7 @@ func seed(t testing.TB, b *Backend, recs ...model.Record) {
 // only fails unless the error matches the kind and no other sentinel.
 func only(t testing.TB, err, kind error) {
 	t.Helper()
-	if got := model.KindOf(err); got != kind {
+	if got := model.Kind(err); got != kind {
 		t.Fatalf("got the error %v of kind %v, want kind %v", err, got, kind)
 	}
 }

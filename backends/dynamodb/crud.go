@@ -10,18 +10,19 @@ import (
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // Get returns the live record: one consistent GetItem.
-func (b *Backend) Get(ctx context.Context, now time.Time, id string) (model.Record, error) {
+func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (model.Record, error) {
 	if err := b.enter(ctx); err != nil {
 		return model.Record{}, err
 	}
 	names, projection := b.projection(false)
 	out, err := b.client.GetItem(ctx, &awsdynamodb.GetItemInput{
-		TableName: &b.table, ConsistentRead: aws.Bool(true), Key: recordKey(id),
+		TableName: &b.table, ConsistentRead: aws.Bool(true), Key: recordKey(g.ID),
 		ExpressionAttributeNames: names, ProjectionExpression: projection,
 	})
 	if err != nil {
@@ -30,7 +31,7 @@ func (b *Backend) Get(ctx context.Context, now time.Time, id string) (model.Reco
 	if out.Item == nil {
 		return model.Record{}, model.ErrNotFound
 	}
-	rec, err := decode(id, out.Item, false)
+	rec, err := decode(g.ID, out.Item, false)
 	if err == nil && rec.Expired(now) {
 		return model.Record{}, model.ErrNotFound
 	}
@@ -73,19 +74,19 @@ const labelAttempts = 32
 // Write stores the record under its condition: one PutItem or UpdateItem, or
 // one TransactWriteItems where label items change. A wrong guess of the labels
 // or, in a transaction, of the expiry that is kept, costs one request more.
-func (b *Backend) Write(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
-	if err := expiry.CheckWrite(&w); err != nil {
+func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+	if err := w.Check(); err != nil {
 		return model.Record{}, err
 	}
-	if err := expiry.CheckRecord(&w.Record, b.labels, b.maxValue); err != nil {
+	if err := driverkit.CheckRecord(&w.Record, b.labels, b.maxValue); err != nil {
 		return model.Record{}, err
 	}
 	if err := b.enter(ctx); err != nil {
 		return model.Record{}, err
 	}
 	var g guess
-	if w.Cond == model.Match {
-		g = guess{w.Prev.Labels, w.Prev.ExpiresAt, true}
+	if w.Cond == driver.IfMatch {
+		g = guess{w.Known.Labels, w.Known.ExpiresAt, true}
 	}
 	for range labelAttempts {
 		rec, v, err := b.attempt(ctx, now, &w, g)
@@ -95,7 +96,7 @@ func (b *Backend) Write(ctx context.Context, now time.Time, w expiry.Write) (mod
 		if !v.failed {
 			return rec, nil
 		}
-		cur, err := b.judge(now, w.ID, v.old, w.Cond, w.Prev.Rev)
+		cur, err := b.judge(now, w.Record.ID, v.old, w.Cond, w.Known.Revision)
 		if err != nil {
 			return cur, err
 		}
@@ -105,24 +106,24 @@ func (b *Backend) Write(ctx context.Context, now time.Time, w expiry.Write) (mod
 }
 
 func contended() error {
-	return model.Fault(model.ErrUnavailable, "others keep changing the record's labels or expiry", nil)
+	return model.NewError(model.ErrUnavailable, "others keep changing the record's labels or expiry", nil)
 }
 
 // judge is why a condition failed, given what is stored; without an error the
 // condition holds and the guess was wrong.
-func (b *Backend) judge(now time.Time, id string, old attributes, c model.Cond, prev model.Revision) (model.Record, error) {
+func (b *Backend) judge(now time.Time, id string, old attributes, c driver.Condition, prev model.Revision) (model.Record, error) {
 	if old == nil {
-		return model.Record{}, expiry.Judge(now, nil, c, prev)
+		return model.Record{}, driver.Judge(now, nil, c, prev)
 	}
 	cur, err := decode(id, old, false)
 	if err != nil {
-		if c == model.Always {
+		if c == driver.IfAny {
 			err = nil // overwritten as it is
 		}
 		return model.Record{}, err
 	}
-	if err := expiry.Judge(now, &cur, c, prev); err != nil {
-		if c != model.Match || err != model.ErrConflict { //nolint:errorlint // Judge returns the sentinel itself
+	if err := driver.Judge(now, &cur, c, prev); err != nil {
+		if c != driver.IfMatch || err != model.ErrConflict { //nolint:errorlint // Judge returns the sentinel itself
 			cur = model.Record{}
 		}
 		return cur, err
@@ -131,21 +132,21 @@ func (b *Backend) judge(now time.Time, id string, old attributes, c model.Cond, 
 }
 
 // attempt writes under the guess.
-func (b *Backend) attempt(ctx context.Context, now time.Time, w *expiry.Write, g guess) (model.Record, verdict, error) {
-	values := attributes{":now": millis(now), ":new": labelMap(w.Labels), ":old": labelMap(g.labels), ":prev": blob(w.Prev.Rev[:])}
+func (b *Backend) attempt(ctx context.Context, now time.Time, w *driver.Write, g guess) (model.Record, verdict, error) {
+	values := attributes{":now": millis(now), ":new": labelMap(w.Record.Labels), ":old": labelMap(g.labels), ":prev": blob(w.Known.Revision[:])}
 	// Whether the label items stay as they are. Without a guess of the expiry
 	// that is kept, an update looks first whether the labels are the same.
-	same := w.KeepLabels || maps.Equal(w.Labels, g.labels) || w.KeepExpiry && !g.known
+	same := w.Keep.Labels || maps.Equal(w.Record.Labels, g.labels) || w.Keep.Expiry && !g.known
 	accept := "(#labels = :new OR #labels = :old)"
 	switch {
-	case w.KeepLabels:
+	case w.Keep.Labels:
 		accept = ""
-	case same || len(w.Labels) == 0 && len(g.labels) == 0:
+	case same || len(w.Record.Labels) == 0 && len(g.labels) == 0:
 		accept = "#labels = :new"
 	}
 	cond := condition(w.Cond, accept)
 	switch {
-	case same && (w.KeepLabels || w.KeepExpiry):
+	case same && (w.Keep.Labels || w.Keep.Expiry):
 		return b.update(ctx, w, cond, values)
 	case same:
 		return b.put(ctx, w, cond, values)
@@ -155,15 +156,15 @@ func (b *Backend) attempt(ctx context.Context, now time.Time, w *expiry.Write, g
 
 // condition is the expression of a condition, and what it accepts of the
 // labels.
-func condition(c model.Cond, accept string) string {
+func condition(c driver.Condition, accept string) string {
 	switch c {
-	case model.Always:
+	case driver.IfAny:
 		return "NOT (" + condShape + ") OR " + accept
-	case model.Absent:
+	case driver.IfAbsent:
 		return condAbsent + " OR (" + condShape + " AND " + condExpired + " AND " + accept + ")"
 	}
 	cond := condShape + " AND " + condLive
-	if c == model.Match {
+	if c == driver.IfMatch {
 		cond += " AND #revision = :prev"
 	}
 	if accept != "" {
@@ -173,7 +174,7 @@ func condition(c model.Cond, accept string) string {
 }
 
 // put replaces the record where no label item changes.
-func (b *Backend) put(ctx context.Context, w *expiry.Write, cond string, values attributes) (model.Record, verdict, error) {
+func (b *Backend) put(ctx context.Context, w *driver.Write, cond string, values attributes) (model.Record, verdict, error) {
 	names, values := fill(values, cond)
 	v, err := b.once(ctx, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
 		_, err := b.client.PutItem(ctx, &awsdynamodb.PutItemInput{
@@ -188,22 +189,22 @@ func (b *Backend) put(ctx context.Context, w *expiry.Write, cond string, values 
 
 // update replaces the value and leaves the expiry, the labels or both; the
 // answer tells what they are.
-func (b *Backend) update(ctx context.Context, w *expiry.Write, cond string, values attributes) (model.Record, verdict, error) {
+func (b *Backend) update(ctx context.Context, w *driver.Write, cond string, values attributes) (model.Record, verdict, error) {
 	set := attributes{}
 	b.putValue(set, &w.Record)
 	gone := []string{}
 	if set[attrJSON] == nil {
 		gone = append(gone, attrJSON)
 	}
-	if !w.KeepExpiry {
-		b.putExpiry(set, w.ID, w.ExpiresAt)
+	if !w.Keep.Expiry {
+		b.putExpiry(set, w.Record.ID, w.Record.ExpiresAt)
 		gone = append(gone, missing(set, attrExpires, attrTTL, attrDue)...)
 	}
-	out, v, err := b.change(ctx, w.ID, set, gone, cond, values)
+	out, v, err := b.change(ctx, w.Record.ID, set, gone, cond, values)
 	if err != nil || v.failed {
 		return model.Record{}, v, err
 	}
-	rec, err := decode(w.ID, out, true)
+	rec, err := decode(w.Record.ID, out, true)
 	if err != nil {
 		// The condition held, so that this is a service that answers nonsense.
 		return model.Record{}, v, strange()
@@ -213,7 +214,7 @@ func (b *Backend) update(ctx context.Context, w *expiry.Write, cond string, valu
 
 // strange is the error for an answer that DynamoDB does not give.
 func strange() error {
-	return model.Fault(model.ErrUnknown, "the service's answer is not the item that was written", nil)
+	return model.NewError(model.ErrUnknown, "the service's answer is not the item that was written", nil)
 }
 
 // missing are those of the attributes that the set lacks.
@@ -259,9 +260,9 @@ func (b *Backend) change(ctx context.Context, id string, set attributes, gone []
 }
 
 // replace writes the record and its label items in one transaction.
-func (b *Backend) replace(ctx context.Context, w *expiry.Write, g guess, cond string, values attributes) (model.Record, verdict, error) {
+func (b *Backend) replace(ctx context.Context, w *driver.Write, g guess, cond string, values attributes) (model.Record, verdict, error) {
 	rec := w.Record
-	if w.KeepExpiry {
+	if w.Keep.Expiry {
 		rec.ExpiresAt = g.expiresAt
 		if g.expiresAt.IsZero() {
 			cond += " AND attribute_not_exists(#expires)"
@@ -273,7 +274,7 @@ func (b *Backend) replace(ctx context.Context, w *expiry.Write, g guess, cond st
 	// A condition that accepts no record, or a foreign one, promises no label
 	// items: all are put then.
 	known := g.labels
-	if w.Cond == model.Always || w.Cond == model.Absent {
+	if w.Cond == driver.IfAny || w.Cond == driver.IfAbsent {
 		known = nil
 	}
 	names, values := fill(values, cond)
@@ -282,14 +283,14 @@ func (b *Backend) replace(ctx context.Context, w *expiry.Write, g guess, cond st
 		ConditionExpression: &cond, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}}}
-	for name, value := range w.Labels {
+	for name, value := range w.Record.Labels {
 		if known[name] != value {
-			items = append(items, types.TransactWriteItem{Put: &types.Put{TableName: &b.table, Item: labelKey(name, value, w.ID)}})
+			items = append(items, types.TransactWriteItem{Put: &types.Put{TableName: &b.table, Item: labelKey(name, value, w.Record.ID)}})
 		}
 	}
 	for name, value := range g.labels {
-		if w.Labels[name] != value {
-			items = append(items, b.deleteLabel(name, value, w.ID))
+		if w.Record.Labels[name] != value {
+			items = append(items, b.deleteLabel(name, value, w.Record.ID))
 		}
 	}
 	v, err := b.transact(ctx, items)
@@ -310,24 +311,24 @@ func (b *Backend) transact(ctx context.Context, items []types.TransactWriteItem)
 // Delete removes a live record with its label items: one DeleteItem, or one
 // TransactWriteItems where prev tells of labels. Without prev a labelled record
 // takes both.
-func (b *Backend) Delete(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
-	if err := expiry.CheckDelete(c, prev.Rev); err != nil {
+func (b *Backend) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
+	if err := d.Check(); err != nil {
 		return err
 	}
 	if err := b.enter(ctx); err != nil {
 		return err
 	}
-	cond := condition(c, "#labels = :old")
-	labels := prev.Labels
+	cond := condition(d.Cond, "#labels = :old")
+	labels := d.Known.Labels
 	for range labelAttempts {
-		v, err := b.remove(ctx, id, labels, cond, attributes{":now": millis(now), ":prev": blob(prev.Rev[:])})
+		v, err := b.remove(ctx, d.ID, labels, cond, attributes{":now": millis(now), ":prev": blob(d.Known.Revision[:])})
 		if err != nil {
 			return err
 		}
 		if !v.failed {
 			return nil
 		}
-		cur, err := b.judge(now, id, v.old, c, prev.Rev)
+		cur, err := b.judge(now, d.ID, v.old, d.Cond, d.Known.Revision)
 		if err != nil {
 			return err
 		}

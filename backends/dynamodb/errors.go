@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
 
-	"github.com/sojourn-go/sojourn/internal/sending"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/internal/sending/awssending"
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -20,7 +20,7 @@ const (
 	whyNewer   = "it has a newer format than this version can read"
 )
 
-func corrupt(why string) error { return model.Fault(model.ErrCorrupt, why, nil) }
+func corrupt(why string) error { return model.NewError(model.ErrCorrupt, why, nil) }
 
 // refusals are the codes with which DynamoDB refuses a request before it
 // changes anything. Its own messages may quote keys and values, so the code and
@@ -92,13 +92,13 @@ func (b *Backend) refusal(err error) (sure bool, fault error) {
 	why, known := refusals[code]
 	switch {
 	case !known:
-		return false, model.Fault(model.ErrUnavailable, "the service answered with an error", err)
+		return false, model.NewError(model.ErrUnavailable, "the service answered with an error", err)
 	case missingTable(code):
 		why = "there is no table " + b.table + " in this region and account: CreateStorage makes it, StoragePlan says how else"
 	case code == "ValidationException":
 		return true, validation(api.ErrorMessage(), err)
 	}
-	return true, model.Fault(model.ErrUnavailable, code+": "+why, err)
+	return true, model.NewError(model.ErrUnavailable, code+": "+why, err)
 }
 
 // validation tells the two ways apart in which a request can be invalid that
@@ -107,13 +107,13 @@ func (b *Backend) refusal(err error) (sure bool, fault error) {
 func validation(message string, err error) error {
 	switch lower := strings.ToLower(message); {
 	case strings.Contains(lower, "item size"):
-		return model.Fault(model.ErrTooLarge, "the record with its labels is over DynamoDB's 400 KB", err)
+		return model.NewError(model.ErrTooLarge, "the record with its labels is over DynamoDB's 400 KB", err)
 	case strings.Contains(lower, "index"):
-		return model.Fault(model.ErrUnavailable, "ValidationException: the table lacks the index "+indexName+": CreateStorage makes it, StoragePlan says how else", err)
+		return model.NewError(model.ErrUnavailable, "ValidationException: the table lacks the index "+indexName+": CreateStorage makes it, StoragePlan says how else", err)
 	case strings.Contains(lower, "key"):
-		return model.Fault(model.ErrUnavailable, "ValidationException: the table has another key schema than "+attrPK+" and "+attrSK+": StoragePlan says what is needed", err)
+		return model.NewError(model.ErrUnavailable, "ValidationException: the table has another key schema than "+attrPK+" and "+attrSK+": StoragePlan says what is needed", err)
 	}
-	return model.Fault(model.ErrUnavailable, "ValidationException: "+refusals["ValidationException"], err)
+	return model.NewError(model.ErrUnavailable, "ValidationException: "+refusals["ValidationException"], err)
 }
 
 // refused reports whether the service surely refused the request.
@@ -128,13 +128,13 @@ func (b *Backend) readFault(ctx context.Context, err error) error {
 	if _, fault := b.refusal(err); fault != nil {
 		return fault
 	}
-	if end := ctx.Err(); end != nil && sending.IsContext(err) {
+	if end := ctx.Err(); end != nil && driverkit.IsContext(err) {
 		return end
 	}
-	if sending.IsDial(err) {
-		return model.Fault(model.ErrUnavailable, "cannot connect", err)
+	if driverkit.IsDial(err) {
+		return model.NewError(model.ErrUnavailable, "cannot connect", err)
 	}
-	return model.Fault(model.ErrUnavailable, "no answer", sending.WithContext(ctx, err))
+	return model.NewError(model.ErrUnavailable, "no answer", driverkit.WithContext(ctx, err))
 }
 
 // writeFault is the error of a write. What the service refused and what was not
@@ -146,7 +146,7 @@ func (b *Backend) writeFault(ctx context.Context, err error, m *awssending.Mark)
 	if m.Unsent(err) {
 		return b.unsentFault(ctx, err)
 	}
-	return model.Fault(model.ErrUnknown, "", sending.WithContext(ctx, err))
+	return model.NewError(model.ErrUnknown, "", driverkit.WithContext(ctx, err))
 }
 
 // storageFault is the error of a change to the table, which the SDK may send
@@ -162,10 +162,10 @@ func (b *Backend) unsentFault(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case sending.IsDial(err):
-		return model.Fault(model.ErrUnavailable, "cannot connect", err)
+	case driverkit.IsDial(err):
+		return model.NewError(model.ErrUnavailable, "cannot connect", err)
 	}
-	return model.Fault(model.ErrUnavailable, "nothing was sent: check the client's credentials, region and endpoint", err)
+	return model.NewError(model.ErrUnavailable, "nothing was sent: check the client's credentials, region and endpoint", err)
 }
 
 // verdict is what a refused write says of the record.
@@ -216,7 +216,7 @@ func (b *Backend) cancelFault(err error) error {
 			case "ValidationError":
 				return validation(aws.ToString(r.Message), err)
 			default:
-				return model.Fault(model.ErrUnavailable, "TransactionCanceledException: "+code, err)
+				return model.NewError(model.ErrUnavailable, "TransactionCanceledException: "+code, err)
 			}
 		}
 	}

@@ -9,29 +9,29 @@ import (
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"github.com/sojourn-go/sojourn/expiry"
-	"github.com/sojourn-go/sojourn/internal/sending"
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // Touch moves the expiry of a live record: one UpdateItem, labelled or not. An
 // extension that would shorten it fails its condition, which answers with the
 // record as it stays.
-func (b *Backend) Touch(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
-	if err := expiry.CheckTouch(&t); err != nil {
+func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
+	if err := t.Check(); err != nil {
 		return model.Record{}, err
 	}
 	if err := b.enter(ctx); err != nil {
 		return model.Record{}, err
 	}
 	values := attributes{":now": millis(now)}
-	cond := condition(model.Live, "")
+	cond := condition(driver.IfPresent, "")
 	at := t.ExpiresAt
 	switch t.Mode {
-	case expiry.Extend:
+	case driver.TouchExtend:
 		cond += " AND #expires < :later"
 		values[":later"] = millis(at)
-	case expiry.Clear:
+	case driver.TouchClear:
 		at = time.Time{}
 	}
 	set := attributes{}
@@ -48,11 +48,11 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, t expiry.Touch) (mod
 			}
 			return rec, nil
 		}
-		cur, err := b.judge(now, t.ID, v.old, model.Live, model.Revision{})
+		cur, err := b.judge(now, t.ID, v.old, driver.IfPresent, model.Revision{})
 		if err != nil {
 			return model.Record{}, err
 		}
-		if t.Mode == expiry.Extend && t.Result(cur.ExpiresAt).Equal(cur.ExpiresAt) {
+		if t.Mode == driver.TouchExtend && t.Result(cur.ExpiresAt).Equal(cur.ExpiresAt) {
 			return cur.Head(), nil
 		}
 	}
@@ -85,24 +85,24 @@ type shardSweep struct {
 // each record, some at once; with each, one BatchGetItem for 100 records in
 // between. The index is eventually consistent, so that it only proposes: the
 // removal has the expiry among its conditions.
-func (b *Backend) DeleteExpired(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
-	var swept expiry.Swept
-	if limit < 1 {
-		return swept, model.Fault(model.ErrInvalid, "the limit is less than 1", nil)
+func (b *Backend) DeleteExpired(ctx context.Context, sw driver.Sweep) (driver.Swept, error) {
+	var swept driver.Swept
+	if sw.Limit < 1 {
+		return swept, model.NewError(model.ErrInvalid, "the limit is less than 1", nil)
 	}
 	if err := b.enter(ctx); err != nil {
 		return swept, err
 	}
 	open := b.sweepOrder()
 	for len(open) > 0 {
-		left := limit - swept.Removed - swept.Unknown
+		left := sw.Limit - swept.Removed - swept.Unknown
 		if left <= 0 {
 			break
 		}
 		if err := ctx.Err(); err != nil {
 			return swept, err
 		}
-		if err := b.readDue(ctx, before, left, open); err != nil {
+		if err := b.readDue(ctx, sw.Before, left, open); err != nil {
 			return swept, err
 		}
 		var due []*dueRecord
@@ -111,12 +111,12 @@ func (b *Backend) DeleteExpired(ctx context.Context, before time.Time, limit int
 				due = append(due, &s.due[i])
 			}
 		}
-		if each != nil {
-			if err := b.announce(ctx, before, due, each); err != nil {
+		if sw.OnExpire != nil {
+			if err := b.announce(ctx, sw.Before, due, sw.OnExpire); err != nil {
 				return swept, err
 			}
 		}
-		if err := b.sweepRound(ctx, before, due, &swept); err != nil {
+		if err := b.sweepRound(ctx, sw.Before, due, &swept); err != nil {
 			return swept, err
 		}
 		still := open[:0]
@@ -127,7 +127,7 @@ func (b *Backend) DeleteExpired(ctx context.Context, before time.Time, limit int
 		}
 		open = still
 	}
-	swept.More = swept.Removed+swept.Unknown >= limit
+	swept.More = swept.Removed+swept.Unknown >= sw.Limit
 	return swept, nil
 }
 
@@ -146,7 +146,7 @@ func (b *Backend) sweepOrder() []*shardSweep {
 func (b *Backend) readDue(ctx context.Context, before time.Time, left int, open []*shardSweep) error {
 	share := min((left+len(open)-1)/len(open), sweepStep)
 	errs := make([]error, len(open))
-	sending.Parallel(len(open), parallelism, func(i int) {
+	driverkit.Parallel(len(open), parallelism, func(i int) {
 		errs[i] = b.readShard(ctx, before, share, open[i])
 	})
 	for _, err := range errs {
@@ -220,16 +220,16 @@ func (b *Backend) announce(ctx context.Context, before time.Time, due []*dueReco
 		if d.skip = !f.Record.Expired(before); d.skip {
 			continue
 		}
-		d.labels, d.rev = f.Record.Labels, &f.Record.Rev
+		d.labels, d.rev = f.Record.Labels, &f.Record.Revision
 		d.skip = each(f.Record) != nil
 	}
 	return nil
 }
 
 // sweepRound removes what was collected.
-func (b *Backend) sweepRound(ctx context.Context, before time.Time, due []*dueRecord, swept *expiry.Swept) error {
+func (b *Backend) sweepRound(ctx context.Context, before time.Time, due []*dueRecord, swept *driver.Swept) error {
 	removed, errs := make([]bool, len(due)), make([]error, len(due))
-	sending.Parallel(len(due), parallelism, func(i int) {
+	driverkit.Parallel(len(due), parallelism, func(i int) {
 		if !due[i].skip {
 			removed[i], errs[i] = b.sweepOne(ctx, before, due[i])
 		}
@@ -239,11 +239,11 @@ func (b *Backend) sweepRound(ctx context.Context, before time.Time, due []*dueRe
 		if removed[i] {
 			swept.Removed++
 		}
-		unknown := model.KindOf(err) == model.ErrUnknown
+		unknown := model.Kind(err) == model.ErrUnknown
 		if unknown {
 			swept.Unknown++
 		}
-		if failed == nil || unknown && model.KindOf(failed) != model.ErrUnknown {
+		if failed == nil || unknown && model.Kind(failed) != model.ErrUnknown {
 			failed = err
 		}
 	}
@@ -274,7 +274,7 @@ func (b *Backend) sweepOne(ctx context.Context, before time.Time, d *dueRecord) 
 			return false, nil
 		}
 		cur, err := decode(d.id, v.old, false)
-		if err != nil || !cur.Expired(before) || d.rev != nil && cur.Rev != *d.rev {
+		if err != nil || !cur.Expired(before) || d.rev != nil && cur.Revision != *d.rev {
 			return false, nil //nolint:nilerr // it stays
 		}
 		labels = cur.Labels // the index was behind
@@ -288,7 +288,7 @@ func (b *Backend) sweepOne(ctx context.Context, before time.Time, d *dueRecord) 
 func (b *Backend) prune(ctx context.Context, name, value string, ids []string) {
 	ids = ids[:min(len(ids), pruneStep)]
 	const cond = "NOT (#labels.#name = :value)"
-	sending.Parallel(len(ids), parallelism, func(i int) {
+	driverkit.Parallel(len(ids), parallelism, func(i int) {
 		_, _ = b.transact(ctx, []types.TransactWriteItem{
 			{ConditionCheck: &types.ConditionCheck{
 				TableName: &b.table, Key: recordKey(ids[i]), ConditionExpression: aws.String(cond),

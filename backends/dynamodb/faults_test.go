@@ -26,6 +26,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/conformance/containers"
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -155,28 +156,28 @@ func (l *lossy) context(ctx context.Context) context.Context {
 	return ctx
 }
 
-func (l *lossy) Write(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+func (l *lossy) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 	return l.Backend.Write(l.context(ctx), now, w)
 }
 
-func (l *lossy) Touch(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
+func (l *lossy) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
 	return l.Backend.Touch(l.context(ctx), now, t)
 }
 
-func (l *lossy) Delete(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
-	return l.Backend.Delete(l.context(ctx), now, id, c, prev)
+func (l *lossy) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
+	return l.Backend.Delete(l.context(ctx), now, d)
 }
 
-func (l *lossy) WriteMany(ctx context.Context, now time.Time, ops []expiry.BatchOp) []expiry.Outcome {
+func (l *lossy) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
 	return l.Backend.WriteMany(l.context(ctx), now, ops)
 }
 
-func (l *lossy) DeleteExpired(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
-	return l.Backend.DeleteExpired(context.WithValue(ctx, loseKey{}, l.disarm), before, limit, each)
+func (l *lossy) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swept, error) {
+	return l.Backend.DeleteExpired(context.WithValue(ctx, loseKey{}, l.disarm), s)
 }
 
 // Unwrap returns the backend.
-func (l *lossy) Unwrap() expiry.ModelExpirySupport { return l.Backend }
+func (l *lossy) Unwrap() driver.ModelExpirySupport { return l.Backend }
 
 // count notes a request and says what becomes of it.
 func (p *proxy) count(op string) (trick, func(string, []byte) []byte) {
@@ -238,24 +239,26 @@ func writes(base model.Record) map[string]struct {
 		op string
 		do func(ctx context.Context, b *Backend) error
 	}
-	plain := func(op string, w expiry.Write) write {
+	plain := func(op string, w driver.Write) write {
 		return write{op, func(ctx context.Context, b *Backend) error { _, err := b.Write(ctx, testNow, w); return err }}
 	}
 	next := record("id", "bob", 2*time.Hour)
 	return map[string]write{
-		"create":                       plain("PutItem", expiry.Write{Record: record("new", "", time.Hour), Cond: model.Absent}),
-		"create labelled":              plain("TransactWriteItems", expiry.Write{Record: record("new", "ann", time.Hour), Cond: model.Absent}),
-		"upsert":                       plain("TransactWriteItems", expiry.Write{Record: record("id", "ann", time.Hour), Cond: model.Always}),
-		"update":                       plain("UpdateItem", expiry.Write{Record: next, Cond: model.Live, KeepExpiry: true, KeepLabels: true}),
-		"compare-and-set":              plain("UpdateItem", expiry.Write{Record: next, Cond: model.Match, Prev: base, KeepLabels: true}),
-		"compare-and-set of the label": plain("TransactWriteItems", expiry.Write{Record: next, Cond: model.Match, Prev: base}),
+		"create":                       plain("PutItem", driver.Write{Record: record("new", "", time.Hour), Cond: driver.IfAbsent}),
+		"create labelled":              plain("TransactWriteItems", driver.Write{Record: record("new", "ann", time.Hour), Cond: driver.IfAbsent}),
+		"upsert":                       plain("TransactWriteItems", driver.Write{Record: record("id", "ann", time.Hour), Cond: driver.IfAny}),
+		"update":                       plain("UpdateItem", driver.Write{Record: next, Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true, Labels: true}}),
+		"compare-and-set":              plain("UpdateItem", driver.Write{Record: next, Cond: driver.IfMatch, Known: base, Keep: driver.Keep{Labels: true}}),
+		"compare-and-set of the label": plain("TransactWriteItems", driver.Write{Record: next, Cond: driver.IfMatch, Known: base}),
 		"touch": {"UpdateItem", func(ctx context.Context, b *Backend) error {
-			_, err := b.Touch(ctx, testNow, expiry.Touch{ID: "id", Mode: expiry.Set, ExpiresAt: testNow.Add(time.Minute)})
+			_, err := b.Touch(ctx, testNow, driver.Touch{ID: "id", Mode: driver.TouchSet, ExpiresAt: testNow.Add(time.Minute)})
 			return err
 		}},
-		"delete": {"TransactWriteItems", func(ctx context.Context, b *Backend) error { return b.Delete(ctx, testNow, "id", model.Match, base) }},
+		"delete": {"TransactWriteItems", func(ctx context.Context, b *Backend) error {
+			return b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: driver.IfMatch, Known: base})
+		}},
 		"bulk": {"PutItem", func(ctx context.Context, b *Backend) error {
-			return b.WriteMany(ctx, testNow, []expiry.BatchOp{{Write: &expiry.Write{Record: record("new", "", 0), Cond: model.Absent}}})[0].Err
+			return b.WriteMany(ctx, testNow, []driver.BatchOp{{Write: &driver.Write{Record: record("new", "", 0), Cond: driver.IfAbsent}}})[0].Err
 		}},
 	}
 }
@@ -285,18 +288,18 @@ func TestLostAnswers(t *testing.T) {
 func TestLostSweep(t *testing.T) {
 	b, p := proxied(t, nil)
 	seed(t, b, record("a", "ann", time.Hour), record("b", "ann", time.Hour))
-	swept, err := b.DeleteExpired(t.Context(), testNow.Add(time.Hour), 10, func(r model.Record) error {
+	swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10, OnExpire: func(r model.Record) error {
 		if r.ID == "a" {
 			return errors.New("not this one")
 		}
 		p.play(loseAnswer) // before the removal, after the reads
 		return nil
-	})
+	}})
 	only(t, err, model.ErrUnknown)
 	if swept.Removed != 0 || swept.Unknown != 1 {
 		t.Fatalf("swept %+v, want one unknown", swept)
 	}
-	swept, err = b.DeleteExpired(t.Context(), testNow.Add(time.Hour), 10, nil)
+	swept, err = b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10})
 	if err != nil || swept.Removed != 1 {
 		t.Fatalf("swept %+v, %v, want the other one", swept, err)
 	}
@@ -314,17 +317,23 @@ func TestLostReads(t *testing.T) {
 	seed(t, b, record("id", "ann", time.Hour))
 	ctx := t.Context()
 	reads := map[string]func(b *Backend) error{
-		"get":      func(b *Backend) error { _, err := b.Get(ctx, testNow, "id"); return err },
-		"get many": func(b *Backend) error { return b.GetMany(ctx, testNow, []string{"id"})[0].Err },
-		"page":     func(b *Backend) error { _, err := b.Page(ctx, testNow, expiry.Query{Limit: 10}); return err },
+		"get":      func(b *Backend) error { _, err := b.Get(ctx, testNow, driver.Get{ID: "id"}); return err },
+		"get many": func(b *Backend) error { return b.GetMany(ctx, testNow, driver.Gets("id"))[0].Err },
+		"page":     func(b *Backend) error { _, err := b.Page(ctx, testNow, driver.Query{Limit: 10}); return err },
 		"page by label": func(b *Backend) error {
-			_, err := b.Page(ctx, testNow, expiry.Query{Limit: 10, Label: "principal", Value: "ann"})
+			_, err := b.Page(ctx, testNow, driver.Query{Limit: 10, Label: "principal", Value: "ann"})
 			return err
 		},
-		"count":          func(b *Backend) error { _, err := b.Count(ctx, testNow, "", ""); return err },
-		"count by label": func(b *Backend) error { _, err := b.Count(ctx, testNow, "principal", "ann"); return err },
-		"sweep":          func(b *Backend) error { _, err := b.DeleteExpired(ctx, testNow, 10, nil); return err },
-		"ping":           func(b *Backend) error { return b.Ping(ctx) },
+		"count": func(b *Backend) error { _, err := b.Count(ctx, testNow, driver.Query{Label: ""}); return err },
+		"count by label": func(b *Backend) error {
+			_, err := b.Count(ctx, testNow, driver.Query{Label: "principal", Value: "ann"})
+			return err
+		},
+		"sweep": func(b *Backend) error {
+			_, err := b.DeleteExpired(ctx, driver.Sweep{Before: testNow, Limit: 10})
+			return err
+		},
+		"ping": func(b *Backend) error { return b.Ping(ctx) },
 	}
 	for name, do := range reads {
 		t.Run(name, func(t *testing.T) {
@@ -353,11 +362,11 @@ func TestOwnSuccess(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.play(loseAnswer)
-	if it, err = s.Update(ctx, "id", "two", &expiry.WriteOptions{If: it.Version()}); err != nil {
+	if it, err = s.Update(ctx, "id", "two", &expiry.WriteOptions{IfMatch: it.Known()}); err != nil {
 		t.Fatal(err)
 	}
 	p.play(loseRequest) // not applied: the look finds the old revision
-	if it, err = s.Update(ctx, "id", "three", &expiry.WriteOptions{If: it.Version()}); err != nil {
+	if it, err = s.Update(ctx, "id", "three", &expiry.WriteOptions{IfMatch: it.Known()}); err != nil {
 		t.Fatal(err)
 	}
 	p.play(loseAnswer)
@@ -369,7 +378,7 @@ func TestOwnSuccess(t *testing.T) {
 		t.Fatalf("got %+v, %v", got, err)
 	}
 	p.play(loseAnswer)
-	only(t, s.Delete(ctx, "id", &expiry.DeleteOptions{If: got.Version()}), model.ErrUnknown)
+	only(t, s.Delete(ctx, "id", &expiry.DeleteOptions{IfMatch: got.Known()}), model.ErrUnknown)
 }
 
 // answer is a recorded answer of the service; without a status it hangs up.
@@ -452,14 +461,14 @@ func TestWritesAreSentAgainOnlyAfterARefusal(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			for _, r := range []model.Record{record("id", "", 0), record("id", "ann", 0)} {
 				b, got := fake(t, test.answers...)
-				_, err := b.Write(t.Context(), testNow, expiry.Write{Record: r, Cond: model.Absent})
+				_, err := b.Write(t.Context(), testNow, driver.Write{Record: r, Cond: driver.IfAbsent})
 				only(t, err, test.write)
 				if got.count() != test.writes {
 					t.Errorf("%d requests on the wire, want %d", got.count(), test.writes)
 				}
 			}
 			b, got := fake(t, test.answers...)
-			_, err := b.Get(t.Context(), testNow, "id")
+			_, err := b.Get(t.Context(), testNow, driver.Get{ID: "id"})
 			only(t, err, test.read)
 			if got.count() != test.reads {
 				t.Errorf("%d requests on the wire, want %d", got.count(), test.reads)
@@ -474,7 +483,7 @@ func TestWithRetriesSwitchedOff(t *testing.T) {
 	throttled := answer{status: 400, code: "ThrottlingException"}
 	b, got := fake(t, throttled, done)
 	b.client = awsdynamodb.New(b.client.Options(), func(o *awsdynamodb.Options) { o.Retryer = retry.AddWithMaxAttempts(o.Retryer, 1) })
-	_, err := b.Write(t.Context(), testNow, expiry.Write{Record: record("id", "", 0), Cond: model.Absent})
+	_, err := b.Write(t.Context(), testNow, driver.Write{Record: record("id", "", 0), Cond: driver.IfAbsent})
 	only(t, err, model.ErrUnavailable)
 	if got.count() != 1 {
 		t.Errorf("%d requests on the wire, want one", got.count())
@@ -513,7 +522,7 @@ func TestCancelledByAnother(t *testing.T) {
 			t.Parallel()
 			b, got := fake(t, test.answers...)
 			prev := record("id", "bob", 0)
-			_, err := b.Write(t.Context(), testNow, expiry.Write{Record: record("id", "ann", 0), Cond: model.Match, Prev: prev})
+			_, err := b.Write(t.Context(), testNow, driver.Write{Record: record("id", "ann", 0), Cond: driver.IfMatch, Known: prev})
 			only(t, err, test.want)
 			if got.count() != test.n {
 				t.Errorf("%d requests, want %d", got.count(), test.n)
@@ -542,7 +551,7 @@ func TestContexts(t *testing.T) {
 	for name, w := range writes(record("id", "ann", time.Hour)) {
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := w.do(ended, b); !errors.Is(err, context.Canceled) || model.KindOf(err) != nil {
+		if err := w.do(ended, b); !errors.Is(err, context.Canceled) || model.Kind(err) != nil {
 			t.Errorf("%s, before sending: %v", name, err)
 		}
 		under, cancel := context.WithCancel(t.Context())
@@ -559,7 +568,7 @@ func TestContexts(t *testing.T) {
 	}
 	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err = b.Get(short, testNow, "id"); !errors.Is(err, context.DeadlineExceeded) || model.KindOf(err) != nil {
+	if _, err = b.Get(short, testNow, driver.Get{ID: "id"}); !errors.Is(err, context.DeadlineExceeded) || model.Kind(err) != nil {
 		t.Errorf("a read: %v", err)
 	}
 }
@@ -592,11 +601,11 @@ func TestNothingSent(t *testing.T) {
 			}
 			for name, w := range writes(record("id", "ann", 0)) {
 				err := w.do(t.Context(), b)
-				if model.KindOf(err) != model.ErrUnavailable || strings.Contains(err.Error(), "hunter2") {
+				if model.Kind(err) != model.ErrUnavailable || strings.Contains(err.Error(), "hunter2") {
 					t.Errorf("%s: %v", name, err)
 				}
 			}
-			_, err = b.Get(t.Context(), testNow, "id")
+			_, err = b.Get(t.Context(), testNow, driver.Get{ID: "id"})
 			only(t, err, model.ErrUnavailable)
 		})
 	}

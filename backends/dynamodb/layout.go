@@ -13,7 +13,7 @@ import (
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"github.com/sojourn-go/sojourn/internal/sending"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -250,7 +250,7 @@ func (b *Backend) checkSchema(t *types.TableDescription) error {
 		}
 	}
 	if !ok {
-		return model.Fault(model.ErrCorrupt, "the table "+b.table+" has other keys than this version's: StoragePlan says what is needed", nil)
+		return model.NewError(model.ErrCorrupt, "the table "+b.table+" has other keys than this version's: StoragePlan says what is needed", nil)
 	}
 	return nil
 }
@@ -316,7 +316,7 @@ func (b *Backend) awaitTable(ctx context.Context, wanted func(*types.TableDescri
 // wait is the pause between two looks at a table: 20 ms, doubled up to a
 // second.
 func wait(ctx context.Context, attempt int) error {
-	return sending.Wait(ctx, min(20*time.Millisecond<<min(attempt, 6), time.Second))
+	return driverkit.Wait(ctx, min(20*time.Millisecond<<min(attempt, 6), time.Second))
 }
 
 // enableTTL has DynamoDB reap by the attribute, unless it does already.
@@ -334,7 +334,7 @@ func (b *Backend) enableTTL(ctx context.Context) error {
 		case on && name == attrTTL:
 			return nil
 		case on:
-			return model.Fault(model.ErrCorrupt, "the table "+b.table+" reaps by another attribute than "+attrTTL, nil)
+			return model.NewError(model.ErrCorrupt, "the table "+b.table+" reaps by another attribute than "+attrTTL, nil)
 		}
 	}
 	_, err = b.client.UpdateTimeToLive(ctx, &awsdynamodb.UpdateTimeToLiveInput{

@@ -9,7 +9,7 @@ import (
 
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -79,7 +79,7 @@ func TestShardsAreEven(t *testing.T) {
 
 func TestTokens(t *testing.T) {
 	b := testBackend(nil)
-	q := expiry.Query{Label: "principal", Value: "ann"}
+	q := driver.Query{Label: "principal", Value: "ann"}
 	for _, key := range []attributes{recordKey("id"), labelKey("principal", "ann", "id"), itemKey("\u00ff", "x")} {
 		q.After = b.token(&q, key)
 		got, err := b.parseToken(&q)

@@ -13,35 +13,35 @@ import (
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // Page lists live records: by a consistent Scan, in the order of the table's
 // hashes, or with a label by a consistent Query of its items, in the order of
 // ids, and a BatchGetItem of their records.
-func (b *Backend) Page(ctx context.Context, now time.Time, q expiry.Query) (expiry.Page, error) {
+func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 	if err := b.checkLabel(q.Label); err != nil {
-		return expiry.Page{}, err
+		return driver.Page{}, err
 	}
 	if q.Limit < 1 {
-		return expiry.Page{}, model.Fault(model.ErrInvalid, "the limit is less than 1", nil)
+		return driver.Page{}, model.NewError(model.ErrInvalid, "the limit is less than 1", nil)
 	}
 	after, err := b.parseToken(&q)
 	if err != nil {
-		return expiry.Page{}, err
+		return driver.Page{}, err
 	}
 	if err := b.enter(ctx); err != nil {
-		return expiry.Page{}, err
+		return driver.Page{}, err
 	}
 	if q.Label != "" {
 		return b.pageByLabel(ctx, now, &q, after)
 	}
-	var page expiry.Page
+	var page driver.Page
 	// A stretch without a record is passed over, up to a point.
 	for range emptyScans {
 		if after, err = b.scanPage(ctx, now, &q, after, &page); err != nil {
-			return expiry.Page{}, err
+			return driver.Page{}, err
 		}
 		if after == nil || len(page.Records)+len(page.Corrupt) > 0 {
 			break
@@ -60,7 +60,7 @@ const (
 
 func (b *Backend) checkLabel(label string) error {
 	if label != "" && !slices.Contains(b.labels, label) {
-		return model.Fault(model.ErrInvalid, "the label is not declared in Options.Labels", nil)
+		return model.NewError(model.ErrInvalid, "the label is not declared in Options.Labels", nil)
 	}
 	return nil
 }
@@ -70,7 +70,7 @@ const scanRecords = "begins_with(#pk, :records)"
 
 // scanPage looks at as many items as the page may have records, and a few more
 // for a small one, and returns the key to go on from; nil at the end.
-func (b *Backend) scanPage(ctx context.Context, now time.Time, q *expiry.Query, after attributes, page *expiry.Page) (attributes, error) {
+func (b *Backend) scanPage(ctx context.Context, now time.Time, q *driver.Query, after attributes, page *driver.Page) (attributes, error) {
 	names, projection := b.projection(q.KeysOnly)
 	filterNames, values := fill(nil, scanRecords)
 	if names == nil {
@@ -109,12 +109,12 @@ func (b *Backend) scanPage(ctx context.Context, now time.Time, q *expiry.Query, 
 const maxScan = 100_000
 
 // pageByLabel reads the ids of a page and their records.
-func (b *Backend) pageByLabel(ctx context.Context, now time.Time, q *expiry.Query, after attributes) (expiry.Page, error) {
+func (b *Backend) pageByLabel(ctx context.Context, now time.Time, q *driver.Query, after attributes) (driver.Page, error) {
 	ids, next, err := b.bearers(ctx, q, after)
 	if err != nil {
-		return expiry.Page{}, err
+		return driver.Page{}, err
 	}
-	page := expiry.Page{Next: b.token(q, next)}
+	page := driver.Page{Next: b.token(q, next)}
 	err = b.eachBearer(ctx, q, ids, func(id string, rec *model.Record) {
 		switch {
 		case rec == nil:
@@ -124,14 +124,14 @@ func (b *Backend) pageByLabel(ctx context.Context, now time.Time, q *expiry.Quer
 		}
 	})
 	if err != nil {
-		return expiry.Page{}, err
+		return driver.Page{}, err
 	}
 	return page, nil
 }
 
 // bearers reads ids from the items of a label, and the key to go on from; nil
 // at the end.
-func (b *Backend) bearers(ctx context.Context, q *expiry.Query, after attributes) ([]string, attributes, error) {
+func (b *Backend) bearers(ctx context.Context, q *driver.Query, after attributes) ([]string, attributes, error) {
 	const query = "#pk = :label"
 	names, values := fill(attributes{":label": str(labelPK(q.Label, q.Value))}, query+" #sk")
 	out, err := b.client.Query(ctx, &awsdynamodb.QueryInput{
@@ -157,7 +157,7 @@ func (b *Backend) bearers(ctx context.Context, q *expiry.Query, after attributes
 // eachBearer reads the records of the ids and shows those that bear the label,
 // live or not, in order; nil for one that cannot be read. Items of the label
 // without such a record are removed.
-func (b *Backend) eachBearer(ctx context.Context, q *expiry.Query, ids []string, show func(id string, rec *model.Record)) error {
+func (b *Backend) eachBearer(ctx context.Context, q *driver.Query, ids []string, show func(id string, rec *model.Record)) error {
 	var strays []string
 	for i, f := range b.fetch(ctx, ids, q.KeysOnly) {
 		switch {
@@ -182,18 +182,18 @@ const countPage = 1000
 
 // Count counts live records: by label it reads the label's items and the heads
 // of their records, else it scans the table, whose cost grows with the store.
-func (b *Backend) Count(ctx context.Context, now time.Time, label, value string) (int, error) {
-	if err := b.checkLabel(label); err != nil {
+func (b *Backend) Count(ctx context.Context, now time.Time, query driver.Query) (int, error) {
+	if err := b.checkLabel(query.Label); err != nil {
 		return 0, err
 	}
 	if err := b.enter(ctx); err != nil {
 		return 0, err
 	}
-	if label == "" {
+	if query.Label == "" {
 		return b.countAll(ctx, now)
 	}
 	n := 0
-	q := expiry.Query{Label: label, Value: value, Limit: countPage, KeysOnly: true}
+	q := driver.Query{Label: query.Label, Value: query.Value, Limit: countPage, KeysOnly: true}
 	var after attributes
 	for {
 		ids, next, err := b.bearers(ctx, &q, after)
@@ -236,7 +236,7 @@ func (b *Backend) countAll(ctx context.Context, now time.Time) (int, error) {
 // checksum over that and what the listing is of.
 const tokenVersion = 1
 
-func (b *Backend) token(q *expiry.Query, key attributes) string {
+func (b *Backend) token(q *driver.Query, key attributes) string {
 	if key == nil {
 		return ""
 	}
@@ -248,7 +248,7 @@ func (b *Backend) token(q *expiry.Query, key attributes) string {
 	return base64.RawURLEncoding.EncodeToString(raw)
 }
 
-func (b *Backend) tokenSum(q *expiry.Query, raw []byte) uint32 {
+func (b *Backend) tokenSum(q *driver.Query, raw []byte) uint32 {
 	sum := crc32.NewIEEE()
 	for _, part := range []string{b.table, q.Label, q.Value} {
 		_, _ = sum.Write(append([]byte(part), 0))
@@ -258,11 +258,11 @@ func (b *Backend) tokenSum(q *expiry.Query, raw []byte) uint32 {
 }
 
 // parseToken is the key to go on from; nil for the beginning.
-func (b *Backend) parseToken(q *expiry.Query) (attributes, error) {
+func (b *Backend) parseToken(q *driver.Query) (attributes, error) {
 	if q.After == "" {
 		return nil, nil //nolint:nilnil // the beginning
 	}
-	bad := model.Fault(model.ErrInvalid, "no page token of this listing", nil)
+	bad := model.NewError(model.ErrInvalid, "no page token of this listing", nil)
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(q.After)
 	if err != nil || len(raw) < 8 || raw[0] != tokenVersion {
 		return nil, bad

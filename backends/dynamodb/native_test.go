@@ -19,8 +19,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/sojourn-go/sojourn/conformance/containers"
-	"github.com/sojourn-go/sojourn/expiry"
-	"github.com/sojourn-go/sojourn/internal/sending"
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -35,7 +35,7 @@ func noItems(t testing.TB, b *Backend) {
 func bearers(t testing.TB, b *Backend) []string {
 	t.Helper()
 	var ids []string
-	q := expiry.Query{Label: "principal", Value: "ann", Limit: 100, KeysOnly: true}
+	q := driver.Query{Label: "principal", Value: "ann", Limit: 100, KeysOnly: true}
 	for {
 		p, err := b.Page(t.Context(), testNow, q)
 		if err != nil {
@@ -88,39 +88,39 @@ func TestServerTTL(t *testing.T) {
 			t.Fatalf("%s: the attribute is %d, want %d", step, got, second)
 		}
 	}
-	write := func(w expiry.Write) {
+	write := func(w driver.Write) {
 		t.Helper()
 		if _, err := b.Write(ctx, testNow, w); err != nil {
 			t.Fatal(err)
 		}
 	}
-	touch := func(mode expiry.TouchMode, ttl time.Duration) {
+	touch := func(mode driver.TouchMode, ttl time.Duration) {
 		t.Helper()
-		if _, err := b.Touch(ctx, testNow, expiry.Touch{ID: "id", Mode: mode, ExpiresAt: testNow.Add(ttl)}); err != nil {
+		if _, err := b.Touch(ctx, testNow, driver.Touch{ID: "id", Mode: mode, ExpiresAt: testNow.Add(ttl)}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	write(expiry.Write{Record: record("id", "ann", time.Hour), Cond: model.Absent})
+	write(driver.Write{Record: record("id", "ann", time.Hour), Cond: driver.IfAbsent})
 	is("create", time.Hour)
-	write(expiry.Write{Record: record("id", "bob", 0), Cond: model.Live, KeepExpiry: true})
+	write(driver.Write{Record: record("id", "bob", 0), Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true}})
 	is("update that keeps it", time.Hour)
-	write(expiry.Write{Record: record("id", "", 3*time.Hour), Cond: model.Live, KeepLabels: true})
+	write(driver.Write{Record: record("id", "", 3*time.Hour), Cond: driver.IfPresent, Keep: driver.Keep{Labels: true}})
 	is("update that gives another", 3*time.Hour)
-	touch(expiry.Set, time.Hour)
+	touch(driver.TouchSet, time.Hour)
 	is("set", time.Hour)
-	touch(expiry.Extend, 2*time.Hour)
+	touch(driver.TouchExtend, 2*time.Hour)
 	is("extend", 2*time.Hour)
-	touch(expiry.Extend, time.Hour)
+	touch(driver.TouchExtend, time.Hour)
 	is("extend to an earlier time", 2*time.Hour)
-	touch(expiry.Clear, 0)
+	touch(driver.TouchClear, 0)
 	is("clear", 0)
-	touch(expiry.Set, time.Hour)
-	write(expiry.Write{Record: record("id", "", 0), Cond: model.Live, KeepLabels: true})
+	touch(driver.TouchSet, time.Hour)
+	write(driver.Write{Record: record("id", "", 0), Cond: driver.IfPresent, Keep: driver.Keep{Labels: true}})
 	is("update without one", 0)
-	touch(expiry.Set, time.Hour)
-	write(expiry.Write{Record: record("id", "bob", 0), Cond: model.Live})
+	touch(driver.TouchSet, time.Hour)
+	write(driver.Write{Record: record("id", "bob", 0), Cond: driver.IfPresent})
 	is("update without one and with labels", 0)
-	write(expiry.Write{Record: record("id", "ann", 2*time.Hour), Cond: model.Always})
+	write(driver.Write{Record: record("id", "ann", 2*time.Hour), Cond: driver.IfAny})
 	is("upsert", 2*time.Hour)
 
 	seed(t, without, record("id", "ann", time.Hour))
@@ -148,11 +148,11 @@ func TestNothingIsLeft(t *testing.T) {
 		seed(t, b, r)
 	}
 	for i := range 30 {
-		if err := b.Delete(t.Context(), testNow, fmt.Sprint("id", i), model.Live, model.Record{}); err != nil {
+		if err := b.Delete(t.Context(), testNow, driver.Delete{ID: fmt.Sprint("id", i), Cond: driver.IfPresent}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	swept, err := b.DeleteExpired(t.Context(), testNow.Add(time.Hour), 100, nil)
+	swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Hour), Limit: 100})
 	if err != nil || swept.Removed != 30 || swept.More {
 		t.Fatalf("%+v, %v", swept, err)
 	}
@@ -178,20 +178,20 @@ func TestLabelsAreWrittenWithTheirRecord(t *testing.T) {
 	prev := full("ann", "t1")
 	steps := []struct {
 		name string
-		w    expiry.Write
+		w    driver.Write
 		want []string
 	}{
-		{"create", expiry.Write{Record: prev, Cond: model.Absent}, []string{"l#principal#ann id", "l#tenant#t1 id"}},
-		{"one changes", expiry.Write{Record: full("bob", "t1"), Cond: model.Match}, []string{"l#principal#bob id", "l#tenant#t1 id"}},
-		{"both change", expiry.Write{Record: full("ann", "t2"), Cond: model.Match}, []string{"l#principal#ann id", "l#tenant#t2 id"}},
-		{"one goes", expiry.Write{Record: full("", "t2"), Cond: model.Match}, []string{"l#tenant#t2 id"}},
-		{"one comes", expiry.Write{Record: full("x#y", "t2"), Cond: model.Match}, []string{"l#principal#x#y id", "l#tenant#t2 id"}},
-		{"all go", expiry.Write{Record: full("", ""), Cond: model.Match}, nil},
-		{"all come", expiry.Write{Record: full("ann", "t1"), Cond: model.Match}, []string{"l#principal#ann id", "l#tenant#t1 id"}},
+		{"create", driver.Write{Record: prev, Cond: driver.IfAbsent}, []string{"l#principal#ann id", "l#tenant#t1 id"}},
+		{"one changes", driver.Write{Record: full("bob", "t1"), Cond: driver.IfMatch}, []string{"l#principal#bob id", "l#tenant#t1 id"}},
+		{"both change", driver.Write{Record: full("ann", "t2"), Cond: driver.IfMatch}, []string{"l#principal#ann id", "l#tenant#t2 id"}},
+		{"one goes", driver.Write{Record: full("", "t2"), Cond: driver.IfMatch}, []string{"l#tenant#t2 id"}},
+		{"one comes", driver.Write{Record: full("x#y", "t2"), Cond: driver.IfMatch}, []string{"l#principal#x#y id", "l#tenant#t2 id"}},
+		{"all go", driver.Write{Record: full("", ""), Cond: driver.IfMatch}, nil},
+		{"all come", driver.Write{Record: full("ann", "t1"), Cond: driver.IfMatch}, []string{"l#principal#ann id", "l#tenant#t1 id"}},
 	}
 	for _, step := range steps {
 		p.take()
-		step.w.Prev = prev
+		step.w.Known = prev
 		if _, err := b.Write(ctx, testNow, step.w); err != nil {
 			t.Fatalf("%s: %v", step.name, err)
 		}
@@ -204,7 +204,7 @@ func TestLabelsAreWrittenWithTheirRecord(t *testing.T) {
 		prev = step.w.Record
 	}
 	p.take()
-	if err := b.Delete(ctx, testNow, "id", model.Match, prev); err != nil {
+	if err := b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: driver.IfMatch, Known: prev}); err != nil {
 		t.Fatal(err)
 	}
 	if got := p.take(); !slices.Equal(got.ops, []string{"TransactWriteItems"}) {
@@ -235,7 +235,7 @@ func TestReaped(t *testing.T) {
 		t.Errorf("after a listing, the label items are %q", got)
 	}
 	reap("counted")
-	if n, err := b.Count(ctx, testNow, "principal", "ann"); err != nil || n != 1 {
+	if n, err := b.Count(ctx, testNow, driver.Query{Label: "principal", Value: "ann"}); err != nil || n != 1 {
 		t.Errorf("%d, %v", n, err)
 	}
 	if got := labelItems(t, b); !slices.Equal(got, []string{"l#principal#ann here", "l#principal#bob again"}) {
@@ -278,32 +278,32 @@ func TestUnreadable(t *testing.T) {
 			putItem(t, b.client, b.table, it)
 			before := itemOf(t, b, recordKey("bad"))
 
-			_, err := b.Get(ctx, testNow, "bad")
+			_, err := b.Get(ctx, testNow, driver.Get{ID: "bad"})
 			only(t, err, model.ErrCorrupt)
-			only(t, b.GetMany(ctx, testNow, []string{"good", "bad"})[1].Err, model.ErrCorrupt)
-			for _, cond := range []model.Cond{model.Absent, model.Live, model.Match} {
+			only(t, b.GetMany(ctx, testNow, driver.Gets("good", "bad"))[1].Err, model.ErrCorrupt)
+			for _, cond := range []driver.Condition{driver.IfAbsent, driver.IfPresent, driver.IfMatch} {
 				for _, r := range []model.Record{record("bad", "bob", 0), record("bad", "", 0)} {
-					_, err := b.Write(ctx, testNow, expiry.Write{Record: r, Cond: cond, Prev: whole})
+					_, err := b.Write(ctx, testNow, driver.Write{Record: r, Cond: cond, Known: whole})
 					only(t, err, model.ErrCorrupt)
 				}
 			}
-			_, err = b.Write(ctx, testNow, expiry.Write{Record: whole, Cond: model.Live, KeepExpiry: true, KeepLabels: true})
+			_, err = b.Write(ctx, testNow, driver.Write{Record: whole, Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true, Labels: true}})
 			only(t, err, model.ErrCorrupt)
-			for _, mode := range []expiry.TouchMode{expiry.Set, expiry.Extend, expiry.Clear} {
-				_, err = b.Touch(ctx, testNow, expiry.Touch{ID: "bad", Mode: mode, ExpiresAt: testNow.Add(2 * time.Hour)})
+			for _, mode := range []driver.TouchMode{driver.TouchSet, driver.TouchExtend, driver.TouchClear} {
+				_, err = b.Touch(ctx, testNow, driver.Touch{ID: "bad", Mode: mode, ExpiresAt: testNow.Add(2 * time.Hour)})
 				only(t, err, model.ErrCorrupt)
 			}
-			only(t, b.Delete(ctx, testNow, "bad", model.Live, model.Record{}), model.ErrCorrupt)
-			only(t, b.Delete(ctx, testNow, "bad", model.Match, whole), model.ErrCorrupt)
+			only(t, b.Delete(ctx, testNow, driver.Delete{ID: "bad", Cond: driver.IfPresent}), model.ErrCorrupt)
+			only(t, b.Delete(ctx, testNow, driver.Delete{ID: "bad", Cond: driver.IfMatch, Known: whole}), model.ErrCorrupt)
 			for _, each := range []func(model.Record) error{nil, func(model.Record) error { return nil }} {
-				if swept, err := b.DeleteExpired(ctx, testNow.Add(2*time.Hour), 10, each); err != nil || swept.Removed != 0 || swept.More {
+				if swept, err := b.DeleteExpired(ctx, driver.Sweep{Before: testNow.Add(2 * time.Hour), Limit: 10, OnExpire: each}); err != nil || swept.Removed != 0 || swept.More {
 					t.Fatalf("sweep: %+v, %v", swept, err)
 				}
 			}
 			if after := itemOf(t, b, recordKey("bad")); describeItem(after) != describeItem(before) {
 				t.Fatalf("it was overwritten: %v", after)
 			}
-			for _, q := range []expiry.Query{
+			for _, q := range []driver.Query{
 				{Limit: 10}, {Limit: 10, Label: "principal", Value: "ann"},
 			} {
 				p, err := b.Page(ctx, testNow, q)
@@ -311,7 +311,7 @@ func TestUnreadable(t *testing.T) {
 					t.Fatalf("page %+v: %+v, %v", q, p, err)
 				}
 			}
-			if n, err := b.Count(ctx, testNow, "", ""); err != nil || n != 1 {
+			if n, err := b.Count(ctx, testNow, driver.Query{Label: ""}); err != nil || n != 1 {
 				t.Fatalf("%d counted, %v", n, err)
 			}
 			seed(t, b, record("bad", "bob", 0))
@@ -319,7 +319,7 @@ func TestUnreadable(t *testing.T) {
 				t.Fatalf("ann bears %v", got)
 			}
 			for _, id := range []string{"bad", "good"} {
-				if err := b.Delete(ctx, testNow, id, model.Live, model.Record{}); err != nil {
+				if err := b.Delete(ctx, testNow, driver.Delete{ID: id, Cond: driver.IfPresent}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -354,7 +354,7 @@ func TestForeignItemsAreNoRecords(t *testing.T) {
 	}
 	ctx := t.Context()
 	for _, limit := range []int{1, 10} {
-		q := expiry.Query{Limit: limit}
+		q := driver.Query{Limit: limit}
 		var ids []string
 		for {
 			p, err := b.Page(ctx, testNow, q)
@@ -372,7 +372,7 @@ func TestForeignItemsAreNoRecords(t *testing.T) {
 			t.Errorf("listed %q", ids)
 		}
 	}
-	swept, err := b.DeleteExpired(ctx, testNow.Add(time.Hour), 10, nil)
+	swept, err := b.DeleteExpired(ctx, driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10})
 	if err != nil || swept.Removed != 1 {
 		t.Fatalf("%+v, %v", swept, err)
 	}
@@ -390,14 +390,14 @@ func TestLargest(t *testing.T) {
 		r.Encoding = strings.Repeat("e", 255)
 		r.Value = []byte(strings.Repeat(unit, b.Describe().MaxValue))
 		seed(t, b, r)
-		got, err := b.Get(ctx, testNow, r.ID)
+		got, err := b.Get(ctx, testNow, driver.Get{ID: r.ID})
 		if err != nil || !bytes.Equal(got.Value, r.Value) || got.Labels["principal"] != r.Labels["principal"] {
 			t.Fatalf("%s: %v", what, err)
 		}
 		p.take()
 		r.Value = append(r.Value, 'x')
-		for _, cond := range []model.Cond{model.Always, model.Absent, model.Live, model.Match} {
-			_, err = b.Write(ctx, testNow, expiry.Write{Record: r, Cond: cond, Prev: r})
+		for _, cond := range []driver.Condition{driver.IfAny, driver.IfAbsent, driver.IfPresent, driver.IfMatch} {
+			_, err = b.Write(ctx, testNow, driver.Write{Record: r, Cond: cond, Known: r})
 			only(t, err, model.ErrTooLarge)
 		}
 		if got := p.take(); len(got.ops) > 0 {
@@ -428,21 +428,21 @@ func TestOtherNodesLabels(t *testing.T) {
 	}
 	seed(t, all, full("deleted"), full("updated"), full("kept"), full("upserted"), full("swept"))
 	count(5)
-	if err := few.Delete(ctx, testNow, "deleted", model.Live, model.Record{}); err != nil {
+	if err := few.Delete(ctx, testNow, driver.Delete{ID: "deleted", Cond: driver.IfPresent}); err != nil {
 		t.Fatal(err)
 	}
 	count(4)
-	if _, err := few.Write(ctx, testNow, expiry.Write{Record: record("updated", "", 0), Cond: model.Live}); err != nil {
+	if _, err := few.Write(ctx, testNow, driver.Write{Record: record("updated", "", 0), Cond: driver.IfPresent}); err != nil {
 		t.Fatal(err)
 	}
 	seed(t, few, record("upserted", "", 0))
 	count(2)
-	rec, err := few.Write(ctx, testNow, expiry.Write{Record: record("kept", "", 0), Cond: model.Live, KeepExpiry: true, KeepLabels: true})
+	rec, err := few.Write(ctx, testNow, driver.Write{Record: record("kept", "", 0), Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true, Labels: true}})
 	if err != nil || len(rec.Labels) != 3 {
 		t.Fatalf("%+v, %v", rec, err)
 	}
 	count(2)
-	swept, err := few.DeleteExpired(ctx, testNow.Add(time.Hour), 10, nil)
+	swept, err := few.DeleteExpired(ctx, driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10})
 	if err != nil || swept.Removed != 2 {
 		t.Fatalf("%+v, %v", swept, err)
 	}
@@ -476,14 +476,14 @@ func TestReadableByThePlainClient(t *testing.T) {
 	for step, value := range map[string]string{"no JSON any more": "text", "JSON again": `{"n":2}`} {
 		next := record("user-1", "", 0)
 		next.Value = []byte(value)
-		if _, err := b.Write(ctx, testNow, expiry.Write{Record: next, Cond: model.Live, KeepLabels: true, KeepExpiry: true}); err != nil {
+		if _, err := b.Write(ctx, testNow, driver.Write{Record: next, Cond: driver.IfPresent, Keep: driver.Keep{Labels: true, Expiry: true}}); err != nil {
 			t.Fatal(err)
 		}
 		if got := itemOf(t, b, recordKey("user-1"))["json"]; (got != nil) != (value != "text") {
 			t.Errorf("%s: the copy is %v", step, got)
 		}
 	}
-	got, err := b.Get(ctx, testNow, "user-1")
+	got, err := b.Get(ctx, testNow, driver.Get{ID: "user-1"})
 	if err != nil || got.Labels["principal"] != "ann" {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -505,20 +505,20 @@ func TestUnprocessedKeys(t *testing.T) {
 		ids = append(ids, fmt.Sprint("id", i))
 	}
 	p.replace = leaveUndone(t, b.table, 3)
-	for i, o := range b.GetMany(t.Context(), testNow, ids) {
+	for i, o := range b.GetMany(t.Context(), testNow, driver.Gets(ids...)) {
 		if o.Err != nil || o.Record.ID != ids[i] {
 			t.Fatalf("%q: %+v", ids[i], o)
 		}
 	}
 	p.replace = leaveUndone(t, b.table, 3)
-	if n, err := b.Count(t.Context(), testNow, "principal", "ann"); err != nil || n != 250 {
+	if n, err := b.Count(t.Context(), testNow, driver.Query{Label: "principal", Value: "ann"}); err != nil || n != 250 {
 		t.Errorf("%d counted, %v", n, err)
 	}
 	p.replace = leaveUndone(t, b.table, 1<<30)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	for _, o := range b.GetMany(ctx, testNow, ids[:3]) {
-		if !errors.Is(o.Err, context.DeadlineExceeded) || model.KindOf(o.Err) != nil {
+	for _, o := range b.GetMany(ctx, testNow, driver.Gets(ids[:3]...)) {
+		if !errors.Is(o.Err, context.DeadlineExceeded) || model.Kind(o.Err) != nil {
 			t.Errorf("left undone until the deadline: %v", o.Err)
 		}
 	}
@@ -566,7 +566,7 @@ func leaveUndone(t testing.TB, table string, n int) func(op string, body []byte)
 func TestUnprocessedForEver(t *testing.T) {
 	t.Parallel()
 	b, got := fake(t, answer{status: 200, body: `{"Responses":{},"UnprocessedKeys":{"table":{"Keys":[{"pk":{"S":"r#a"},"sk":{"S":"r"}}]}}}`})
-	only(t, b.GetMany(t.Context(), testNow, []string{"a"})[0].Err, model.ErrUnavailable)
+	only(t, b.GetMany(t.Context(), testNow, driver.Gets("a"))[0].Err, model.ErrUnavailable)
 	if got.count() != batchAttempts {
 		t.Errorf("%d requests, want %d", got.count(), batchAttempts)
 	}
@@ -580,27 +580,27 @@ func TestEmptyPagesAreNotTheEnd(t *testing.T) {
 	ctx := t.Context()
 
 	b, got := fake(t, empty, empty, last)
-	p, err := b.Page(ctx, testNow, expiry.Query{Limit: 10})
+	p, err := b.Page(ctx, testNow, driver.Query{Limit: 10})
 	if err != nil || len(p.Records) != 1 || p.Next != "" || got.count() != 3 {
 		t.Errorf("%+v, %v after %d scans", p, err, got.count())
 	}
 	b, got = fake(t, empty)
-	p, err = b.Page(ctx, testNow, expiry.Query{Limit: 10})
+	p, err = b.Page(ctx, testNow, driver.Query{Limit: 10})
 	if err != nil || len(p.Records) != 0 || p.Next == "" || got.count() != emptyScans {
 		t.Errorf("%+v, %v after %d scans", p, err, got.count())
 	}
 	b, _ = fake(t, empty, empty, last)
-	if n, err := b.Count(ctx, testNow, "", ""); err != nil || n != 7 {
+	if n, err := b.Count(ctx, testNow, driver.Query{Label: ""}); err != nil || n != 7 {
 		t.Errorf("%d counted, %v", n, err)
 	}
 	b, _ = fake(t, empty)
-	p, err = b.Page(ctx, testNow, expiry.Query{Label: "principal", Value: "ann", Limit: 10})
+	p, err = b.Page(ctx, testNow, driver.Query{Label: "principal", Value: "ann", Limit: 10})
 	if err != nil || len(p.Records) != 0 || p.Next == "" {
 		t.Errorf("by label: %+v, %v", p, err)
 	}
 	batch := answer{status: 200, body: strings.Replace(strings.Replace(last.body, `"Items":`, `"Responses":{"table":`, 1), `"value":{"S":"1"}}]`, `"value":{"S":"1"}}]}`, 1)}
 	b, _ = fake(t, empty, last, batch)
-	if n, err := b.Count(ctx, testNow, "principal", "ann"); err != nil || n != 0 {
+	if n, err := b.Count(ctx, testNow, driver.Query{Label: "principal", Value: "ann"}); err != nil || n != 0 {
 		t.Errorf("%d counted of what has no such record, %v", n, err)
 	}
 }
@@ -633,12 +633,12 @@ func TestRefusals(t *testing.T) {
 			for op, w := range writes(record("id", "ann", time.Hour)) {
 				errs[op] = w.do(t.Context(), b)
 			}
-			_, errs["get"] = b.Get(t.Context(), testNow, "id")
-			_, errs["sweep"] = b.DeleteExpired(t.Context(), testNow, 10, nil)
-			_, errs["page"] = b.Page(t.Context(), testNow, expiry.Query{Limit: 10})
+			_, errs["get"] = b.Get(t.Context(), testNow, driver.Get{ID: "id"})
+			_, errs["sweep"] = b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow, Limit: 10})
+			_, errs["page"] = b.Page(t.Context(), testNow, driver.Query{Limit: 10})
 			for op, err := range errs {
-				if model.KindOf(err) != test.want || !strings.Contains(err.Error(), test.says) || strings.Contains(err.Error(), "hunter2") {
-					t.Errorf("%s: %v of kind %v", op, err, model.KindOf(err))
+				if model.Kind(err) != test.want || !strings.Contains(err.Error(), test.says) || strings.Contains(err.Error(), "hunter2") {
+					t.Errorf("%s: %v of kind %v", op, err, model.Kind(err))
 				}
 			}
 		})
@@ -653,7 +653,7 @@ func TestMissingTable(t *testing.T) {
 	}
 	ctx := t.Context()
 	for name, w := range writes(record("id", "ann", 0)) {
-		if err := w.do(ctx, b); model.KindOf(err) != model.ErrUnavailable || !strings.Contains(err.Error(), b.table) || !strings.Contains(err.Error(), "CreateStorage") {
+		if err := w.do(ctx, b); model.Kind(err) != model.ErrUnavailable || !strings.Contains(err.Error(), b.table) || !strings.Contains(err.Error(), "CreateStorage") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -673,7 +673,7 @@ func TestStorage(t *testing.T) {
 	seed(t, b, record("id", "ann", 0))
 	seed(t, neighbour, record("id", "ann", 0))
 	errs := make([]error, 4)
-	sending.Parallel(len(errs), len(errs), func(i int) { errs[i] = b.CreateStorage(ctx) })
+	driverkit.Parallel(len(errs), len(errs), func(i int) { errs[i] = b.CreateStorage(ctx) })
 	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)
 	}
@@ -685,7 +685,7 @@ func TestStorage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	sending.Parallel(len(errs), len(errs), func(i int) { errs[i] = b.CreateStorage(ctx) })
+	driverkit.Parallel(len(errs), len(errs), func(i int) { errs[i] = b.CreateStorage(ctx) })
 	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)
 	}
@@ -721,14 +721,14 @@ func TestOtherTables(t *testing.T) {
 		in.AttributeDefinitions[0].AttributeName, in.KeySchema[0].AttributeName = aws.String("id"), aws.String("id")
 	})
 	for name, err := range map[string]error{"create": other.CreateStorage(ctx), "delete": other.DeleteStorage(ctx)} {
-		if model.KindOf(err) != model.ErrCorrupt || !strings.Contains(err.Error(), "StoragePlan") {
+		if model.Kind(err) != model.ErrCorrupt || !strings.Contains(err.Error(), "StoragePlan") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	_, err := other.Get(ctx, testNow, "id")
+	_, err := other.Get(ctx, testNow, driver.Get{ID: "id"})
 	only(t, err, model.ErrUnavailable)
 	for name, w := range writes(record("id", "ann", 0)) {
-		if err := w.do(ctx, other); model.KindOf(err) != model.ErrUnavailable || !strings.Contains(err.Error(), "key schema") {
+		if err := w.do(ctx, other); model.Kind(err) != model.ErrUnavailable || !strings.Contains(err.Error(), "key schema") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -736,14 +736,14 @@ func TestOtherTables(t *testing.T) {
 		in.GlobalSecondaryIndexes, in.AttributeDefinitions = nil, in.AttributeDefinitions[:2]
 	})
 	seed(t, bare, record("id", "ann", time.Hour))
-	_, err = bare.DeleteExpired(ctx, testNow.Add(time.Hour), 10, nil)
-	if model.KindOf(err) != model.ErrUnavailable || !strings.Contains(err.Error(), "index") {
+	_, err = bare.DeleteExpired(ctx, driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10})
+	if model.Kind(err) != model.ErrUnavailable || !strings.Contains(err.Error(), "index") {
 		t.Errorf("a sweep without the index: %v", err)
 	}
 	if err := bare.CreateStorage(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if swept, err := bare.DeleteExpired(ctx, testNow.Add(time.Hour), 10, nil); err != nil || swept.Removed != 1 {
+	if swept, err := bare.DeleteExpired(ctx, driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10}); err != nil || swept.Removed != 1 {
 		t.Errorf("a sweep by the index that was added: %+v, %v", swept, err)
 	}
 	// A context ends the wait for what never comes.
@@ -772,14 +772,14 @@ func TestPermissions(t *testing.T) {
 	errs := []error{bare.CreateStorage(ctx), bare.DeleteStorage(ctx), bare.CreateStorage(ctx), bare.DeleteStorage(ctx)}
 	seed(t, b, record("a", "ann", time.Hour), record("a", "bob", time.Hour), record("b", "", 0), record("c", "ann", time.Hour))
 	_, err = b.client.DeleteItem(ctx, &awsdynamodb.DeleteItemInput{TableName: &b.table, Key: recordKey("c")})
-	errs = append(errs, err, b.Ping(ctx), b.Delete(ctx, testNow, "b", model.Live, model.Record{}))
-	_, err = b.Touch(ctx, testNow, expiry.Touch{ID: "a", Mode: expiry.Set, ExpiresAt: testNow.Add(time.Minute)})
+	errs = append(errs, err, b.Ping(ctx), b.Delete(ctx, testNow, driver.Delete{ID: "b", Cond: driver.IfPresent}))
+	_, err = b.Touch(ctx, testNow, driver.Touch{ID: "a", Mode: driver.TouchSet, ExpiresAt: testNow.Add(time.Minute)})
 	errs = append(errs, err)
-	_, err = b.Page(ctx, testNow, expiry.Query{Limit: 10})
+	_, err = b.Page(ctx, testNow, driver.Query{Limit: 10})
 	errs = append(errs, err)
-	_, err = b.Page(ctx, testNow, expiry.Query{Limit: 10, Label: "principal", Value: "ann"})
+	_, err = b.Page(ctx, testNow, driver.Query{Limit: 10, Label: "principal", Value: "ann"})
 	errs = append(errs, err)
-	_, err = b.DeleteExpired(ctx, testNow.Add(time.Hour), 10, func(model.Record) error { return nil })
+	_, err = b.DeleteExpired(ctx, driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10, OnExpire: func(model.Record) error { return nil }})
 	if err := errors.Join(append(errs, err)...); err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,7 @@ package dynamodb
 import (
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -34,7 +34,7 @@ func (o *Options) withDefaults() (out Options, err error) {
 	if o != nil {
 		out = *o
 	}
-	if out.Labels, err = expiry.DeclaredLabels(out.Labels, maxLabels); err != nil {
+	if out.Labels, err = driverkit.DeclaredLabels(out.Labels, maxLabels); err != nil {
 		return out, err
 	}
 	switch {
@@ -54,7 +54,7 @@ func checkTable(name string) error {
 		ok = c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-' || c == '.'
 	}
 	if !ok {
-		return model.Fault(model.ErrInvalid, "a table's name has 3 to 255 of a-z A-Z 0-9 _ - .", nil)
+		return model.NewError(model.ErrInvalid, "a table's name has 3 to 255 of a-z A-Z 0-9 _ - .", nil)
 	}
 	return nil
 }

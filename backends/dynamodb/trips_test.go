@@ -14,8 +14,8 @@ import (
 	"github.com/aws/smithy-go/middleware"
 
 	"github.com/sojourn-go/sojourn/conformance/containers"
-	"github.com/sojourn-go/sojourn/expiry"
-	"github.com/sojourn-go/sojourn/internal/sending"
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -61,16 +61,21 @@ func measured(t testing.TB, opts *Options) (*Backend, *proxy) {
 func TestTrips(t *testing.T) {
 	b, p := measured(t, nil)
 	ctx := t.Context()
-	write := func(w expiry.Write) error { _, err := b.Write(ctx, testNow, w); return err }
-	page := func(q expiry.Query) error { _, err := b.Page(ctx, testNow, q); return err }
-	count := func(label, value string) error { _, err := b.Count(ctx, testNow, label, value); return err }
-	touch := func(mode expiry.TouchMode, d time.Duration) error {
-		_, err := b.Touch(ctx, testNow, expiry.Touch{ID: "id", Mode: mode, ExpiresAt: testNow.Add(d)})
+	write := func(w driver.Write) error { _, err := b.Write(ctx, testNow, w); return err }
+	page := func(q driver.Query) error { _, err := b.Page(ctx, testNow, q); return err }
+	count := func(label, value string) error {
+		_, err := b.Count(ctx, testNow, driver.Query{Label: label, Value: value})
 		return err
 	}
-	del := func(c model.Cond, prev model.Record) error { return b.Delete(ctx, testNow, "id", c, prev) }
+	touch := func(mode driver.TouchMode, d time.Duration) error {
+		_, err := b.Touch(ctx, testNow, driver.Touch{ID: "id", Mode: mode, ExpiresAt: testNow.Add(d)})
+		return err
+	}
+	del := func(c driver.Condition, prev model.Record) error {
+		return b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: c, Known: prev})
+	}
 	sweep := func(each func(model.Record) error) error {
-		_, err := b.DeleteExpired(ctx, testNow, 1000, each)
+		_, err := b.DeleteExpired(ctx, driver.Sweep{Before: testNow, Limit: 1000, OnExpire: each})
 		return err
 	}
 	plain, labelled := record("id", "", time.Hour), record("id", "ann", time.Hour)
@@ -100,53 +105,59 @@ func TestTrips(t *testing.T) {
 		do     func() error
 		ops    string // on the wire, in order
 	}{
-		{"get", stored(plain), func() error { _, err := b.Get(ctx, testNow, "id"); return err }, "GetItem"},
-		{"get labelled", stored(labelled), func() error { _, err := b.Get(ctx, testNow, "id"); return err }, "GetItem"},
-		{"create", nil, func() error { return write(expiry.Write{Record: rec("new1", ""), Cond: model.Absent}) }, put},
-		{"create labelled", nil, func() error { return write(expiry.Write{Record: rec("new2", "ann"), Cond: model.Absent}) }, both},
-		{"create over expired", old("", 1), func() error { return write(expiry.Write{Record: rec("old0", ""), Cond: model.Absent}) }, put},
-		{"create labelled over expired", old("", 1), func() error { return write(expiry.Write{Record: rec("old0", "ann"), Cond: model.Absent}) }, both},
-		{"create over expired of the same label", old("ann", 1), func() error { return write(expiry.Write{Record: rec("old0", "ann"), Cond: model.Absent}) }, both},
-		{"create over expired of another label", old("bob", 1), func() error { return write(expiry.Write{Record: rec("old0", "ann"), Cond: model.Absent}) }, both + " " + both},
-		{"upsert", stored(plain), func() error { return write(expiry.Write{Record: rec("id", ""), Cond: model.Always}) }, put},
-		{"upsert of the same label", stored(labelled), func() error { return write(expiry.Write{Record: rec("id", "ann"), Cond: model.Always}) }, both},
-		{"upsert of another label", stored(labelled), func() error { return write(expiry.Write{Record: rec("id", "bob"), Cond: model.Always}) }, both + " " + both},
+		{"get", stored(plain), func() error { _, err := b.Get(ctx, testNow, driver.Get{ID: "id"}); return err }, "GetItem"},
+		{"get labelled", stored(labelled), func() error { _, err := b.Get(ctx, testNow, driver.Get{ID: "id"}); return err }, "GetItem"},
+		{"create", nil, func() error { return write(driver.Write{Record: rec("new1", ""), Cond: driver.IfAbsent}) }, put},
+		{"create labelled", nil, func() error { return write(driver.Write{Record: rec("new2", "ann"), Cond: driver.IfAbsent}) }, both},
+		{"create over expired", old("", 1), func() error { return write(driver.Write{Record: rec("old0", ""), Cond: driver.IfAbsent}) }, put},
+		{"create labelled over expired", old("", 1), func() error { return write(driver.Write{Record: rec("old0", "ann"), Cond: driver.IfAbsent}) }, both},
+		{"create over expired of the same label", old("ann", 1), func() error { return write(driver.Write{Record: rec("old0", "ann"), Cond: driver.IfAbsent}) }, both},
+		{"create over expired of another label", old("bob", 1), func() error { return write(driver.Write{Record: rec("old0", "ann"), Cond: driver.IfAbsent}) }, both + " " + both},
+		{"upsert", stored(plain), func() error { return write(driver.Write{Record: rec("id", ""), Cond: driver.IfAny}) }, put},
+		{"upsert of the same label", stored(labelled), func() error { return write(driver.Write{Record: rec("id", "ann"), Cond: driver.IfAny}) }, both},
+		{"upsert of another label", stored(labelled), func() error { return write(driver.Write{Record: rec("id", "bob"), Cond: driver.IfAny}) }, both + " " + both},
 		{"update", stored(labelled), func() error {
-			return write(expiry.Write{Record: rec("id", ""), Cond: model.Live, KeepExpiry: true, KeepLabels: true})
+			return write(driver.Write{Record: rec("id", ""), Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true, Labels: true}})
 		}, update},
-		{"update with an expiry", stored(labelled), func() error { return write(expiry.Write{Record: rec("id", ""), Cond: model.Live, KeepLabels: true}) }, update},
-		{"update with the same label", stored(labelled), func() error { return write(expiry.Write{Record: rec("id", "ann"), Cond: model.Live, KeepExpiry: true}) }, update},
-		{"update with a first label", stored(plain), func() error { return write(expiry.Write{Record: rec("id", "ann"), Cond: model.Live}) }, both},
-		{"update with another label", stored(labelled), func() error { return write(expiry.Write{Record: rec("id", "bob"), Cond: model.Live}) }, both + " " + both},
-		{"update with another label that keeps the expiry", stored(labelled), func() error { return write(expiry.Write{Record: rec("id", "bob"), Cond: model.Live, KeepExpiry: true}) }, update + " " + both},
+		{"update with an expiry", stored(labelled), func() error {
+			return write(driver.Write{Record: rec("id", ""), Cond: driver.IfPresent, Keep: driver.Keep{Labels: true}})
+		}, update},
+		{"update with the same label", stored(labelled), func() error {
+			return write(driver.Write{Record: rec("id", "ann"), Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true}})
+		}, update},
+		{"update with a first label", stored(plain), func() error { return write(driver.Write{Record: rec("id", "ann"), Cond: driver.IfPresent}) }, both},
+		{"update with another label", stored(labelled), func() error { return write(driver.Write{Record: rec("id", "bob"), Cond: driver.IfPresent}) }, both + " " + both},
+		{"update with another label that keeps the expiry", stored(labelled), func() error {
+			return write(driver.Write{Record: rec("id", "bob"), Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true}})
+		}, update + " " + both},
 		{"compare-and-set", stored(labelled), func() error {
-			return write(expiry.Write{Record: rec("id", "ann"), Cond: model.Match, Prev: labelled})
+			return write(driver.Write{Record: rec("id", "ann"), Cond: driver.IfMatch, Known: labelled})
 		}, put},
 		{"compare-and-set of another label", stored(labelled), func() error {
-			return write(expiry.Write{Record: rec("id", "bob"), Cond: model.Match, Prev: labelled})
+			return write(driver.Write{Record: rec("id", "bob"), Cond: driver.IfMatch, Known: labelled})
 		}, both},
 		{"compare-and-set that keeps", stored(labelled), func() error {
-			return write(expiry.Write{Record: rec("id", ""), Cond: model.Match, Prev: labelled, KeepExpiry: true, KeepLabels: true})
+			return write(driver.Write{Record: rec("id", ""), Cond: driver.IfMatch, Known: labelled, Keep: driver.Keep{Expiry: true, Labels: true}})
 		}, update},
 		{"compare-and-set of another label that keeps the expiry", stored(labelled), func() error {
-			return write(expiry.Write{Record: rec("id", "bob"), Cond: model.Match, Prev: labelled, KeepExpiry: true})
+			return write(driver.Write{Record: rec("id", "bob"), Cond: driver.IfMatch, Known: labelled, Keep: driver.Keep{Expiry: true}})
 		}, both},
-		{"touch", stored(plain), func() error { return touch(expiry.Set, 2*time.Hour) }, update},
-		{"touch labelled", stored(labelled), func() error { return touch(expiry.Set, 2*time.Hour) }, update},
-		{"extend labelled", stored(labelled), func() error { return touch(expiry.Extend, 2*time.Hour) }, update},
-		{"touch that changes nothing", stored(labelled), func() error { return touch(expiry.Extend, time.Minute) }, update},
-		{"clear", stored(labelled), func() error { return touch(expiry.Clear, 0) }, update},
-		{"delete by id", stored(plain), func() error { return del(model.Live, model.Record{}) }, remove},
-		{"delete labelled by id", stored(labelled), func() error { return del(model.Live, model.Record{}) }, remove + " " + both},
-		{"delete labelled with prev", stored(labelled), func() error { return del(model.Live, labelled) }, both},
-		{"delete at a revision", stored(labelled), func() error { return del(model.Match, labelled) }, both},
-		{"page", stored(labelled), func() error { return page(expiry.Query{Limit: 100}) }, "Scan"},
-		{"page of ids", stored(labelled), func() error { return page(expiry.Query{Limit: 100, KeysOnly: true}) }, "Scan"},
-		{"page by label", stored(labelled), func() error { return page(expiry.Query{Limit: 100, Label: "principal", Value: "ann"}) }, "Query BatchGetItem"},
-		{"page of nothing", nil, func() error { return page(expiry.Query{Limit: 100, Label: "principal", Value: "nobody"}) }, "Query"},
+		{"touch", stored(plain), func() error { return touch(driver.TouchSet, 2*time.Hour) }, update},
+		{"touch labelled", stored(labelled), func() error { return touch(driver.TouchSet, 2*time.Hour) }, update},
+		{"extend labelled", stored(labelled), func() error { return touch(driver.TouchExtend, 2*time.Hour) }, update},
+		{"touch that changes nothing", stored(labelled), func() error { return touch(driver.TouchExtend, time.Minute) }, update},
+		{"clear", stored(labelled), func() error { return touch(driver.TouchClear, 0) }, update},
+		{"delete by id", stored(plain), func() error { return del(driver.IfPresent, model.Record{}) }, remove},
+		{"delete labelled by id", stored(labelled), func() error { return del(driver.IfPresent, model.Record{}) }, remove + " " + both},
+		{"delete labelled with prev", stored(labelled), func() error { return del(driver.IfPresent, labelled) }, both},
+		{"delete at a revision", stored(labelled), func() error { return del(driver.IfMatch, labelled) }, both},
+		{"page", stored(labelled), func() error { return page(driver.Query{Limit: 100}) }, "Scan"},
+		{"page of ids", stored(labelled), func() error { return page(driver.Query{Limit: 100, KeysOnly: true}) }, "Scan"},
+		{"page by label", stored(labelled), func() error { return page(driver.Query{Limit: 100, Label: "principal", Value: "ann"}) }, "Query BatchGetItem"},
+		{"page of nothing", nil, func() error { return page(driver.Query{Limit: 100, Label: "principal", Value: "nobody"}) }, "Query"},
 		{"count", nil, func() error { return count("", "") }, "Scan"},
 		{"count by label", stored(labelled), func() error { return count("principal", "ann") }, "Query BatchGetItem"},
-		{"get many", stored(labelled), func() error { return b.GetMany(ctx, testNow, []string{"id", "x", "y"})[0].Err }, "BatchGetItem"},
+		{"get many", stored(labelled), func() error { return b.GetMany(ctx, testNow, driver.Gets("id", "x", "y"))[0].Err }, "BatchGetItem"},
 		{"ping", nil, func() error { return b.Ping(ctx) }, "GetItem"},
 		{"sweep", old("", 1), func() error { return sweep(nil) }, queries + " " + remove},
 		{"sweep labelled", old("ann", 2), func() error { return sweep(nil) }, queries + " " + both + " " + both},
@@ -188,7 +199,7 @@ func load(t testing.TB, b *Backend, n int, of func(i int) model.Record) {
 	}
 	const size = 25
 	errs := make([]error, (len(items)+size-1)/size)
-	sending.Parallel(len(errs), 4, func(i int) {
+	driverkit.Parallel(len(errs), 4, func(i int) {
 		in := map[string][]types.WriteRequest{b.table: items[i*size : min((i+1)*size, len(items))]}
 		_, errs[i] = b.client.BatchWriteItem(t.Context(), &awsdynamodb.BatchWriteItemInput{RequestItems: in})
 	})
@@ -222,25 +233,25 @@ func TestCostInProportion(t *testing.T) {
 	}
 
 	p.take()
-	n, err := b.Count(ctx, testNow, "principal", "p7")
+	n, err := b.Count(ctx, testNow, driver.Query{Label: "principal", Value: "p7"})
 	if err != nil || n != crowd {
 		t.Fatalf("%d, %v", n, err)
 	}
 	is("count by label", p.take(), 2, crowd, 3+crowd)
 
-	pg, err := b.Page(ctx, testNow, expiry.Query{Label: "principal", Value: "p7", Limit: 100})
+	pg, err := b.Page(ctx, testNow, driver.Query{Label: "principal", Value: "p7", Limit: 100})
 	if err != nil || len(pg.Records) != crowd || pg.Next != "" {
 		t.Fatalf("%d, %v", len(pg.Records), err)
 	}
 	is("listing by label", p.take(), 2, crowd, 3+crowd)
 
-	pg, err = b.Page(ctx, testNow, expiry.Query{Limit: 100})
+	pg, err = b.Page(ctx, testNow, driver.Query{Limit: 100})
 	if err != nil || pg.Next == "" {
 		t.Fatalf("%d, %v", len(pg.Records), err)
 	}
 	is("one page of all", p.take(), 1, 100, 10)
 
-	swept, err := b.DeleteExpired(ctx, testNow, 1000, nil)
+	swept, err := b.DeleteExpired(ctx, driver.Sweep{Before: testNow, Limit: 1000})
 	if err != nil || swept.Removed != expired || swept.More {
 		t.Fatalf("%+v, %v", swept, err)
 	}
@@ -256,7 +267,7 @@ func TestCostInProportion(t *testing.T) {
 	}
 	is("sweep", got, shards+expired, expired, 8+3*expired)
 
-	if swept, err = b.DeleteExpired(ctx, testNow, 1000, nil); err != nil || swept.Removed != 0 {
+	if swept, err = b.DeleteExpired(ctx, driver.Sweep{Before: testNow, Limit: 1000}); err != nil || swept.Removed != 0 {
 		t.Fatalf("%+v, %v", swept, err)
 	}
 	is("sweep of nothing", p.take(), shards, 0, 8)
@@ -273,7 +284,7 @@ func TestSweepKeepsToItsLimit(t *testing.T) {
 	})
 	for left := 300; left > 0; {
 		p.take()
-		swept, err := b.DeleteExpired(t.Context(), testNow, 40, nil)
+		swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow, Limit: 40})
 		if err != nil || swept.Removed > 40 || swept.Removed == 0 {
 			t.Fatalf("%+v, %v", swept, err)
 		}

@@ -7,7 +7,7 @@ import (
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/sojourn-go/sojourn/backends"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/internal/awsurl"
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -19,7 +19,7 @@ func init() { backends.Register("dynamodb", openURL) }
 // parameters may be left out; what they do not say, and the credentials, come
 // from the usual places: environment, shared files, the machine's role. The
 // client's connections are closed with the backend.
-func openURL(ctx context.Context, u *url.URL) (expiry.ModelExpirySupport, error) {
+func openURL(ctx context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 	if err := backends.Only(u, "region", "endpoint"); err != nil {
 		return nil, err
 	}
@@ -49,5 +49,5 @@ func openURL(ctx context.Context, u *url.URL) (expiry.ModelExpirySupport, error)
 }
 
 func badURL() error {
-	return model.Fault(model.ErrInvalid, "the form is dynamodb://table?region=eu-west-1&endpoint=http://localhost:8000, without credentials", nil)
+	return model.NewError(model.ErrInvalid, "the form is dynamodb://table?region=eu-west-1&endpoint=http://localhost:8000, without credentials", nil)
 }

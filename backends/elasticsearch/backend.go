@@ -10,7 +10,7 @@ import (
 
 	es "github.com/elastic/go-elasticsearch/v8"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -30,12 +30,12 @@ type Backend struct {
 }
 
 var (
-	_ expiry.ModelExpirySupport = (*Backend)(nil)
-	_ expiry.BatchGetter        = (*Backend)(nil)
-	_ expiry.BatchWriter        = (*Backend)(nil)
-	_ expiry.Counter            = (*Backend)(nil)
-	_ expiry.StorageManager     = (*Backend)(nil)
-	_ expiry.Pinger             = (*Backend)(nil)
+	_ driver.ModelExpirySupport = (*Backend)(nil)
+	_ driver.BatchGetter        = (*Backend)(nil)
+	_ driver.BatchWriter        = (*Backend)(nil)
+	_ driver.Counter            = (*Backend)(nil)
+	_ driver.StorageManager     = (*Backend)(nil)
+	_ driver.Pinger             = (*Backend)(nil)
 )
 
 // New returns a Backend for the store of that name; the client stays the
@@ -49,7 +49,7 @@ func New(client *es.Client, index string, opts *Options) (*Backend, error) {
 		return nil, &model.Error{Op: "New", Backend: backendName, Err: err}
 	}
 	if client == nil || client.Transport == nil {
-		return fail(model.Fault(model.ErrInvalid, "no client", nil))
+		return fail(model.NewError(model.ErrInvalid, "no client", nil))
 	}
 	if err := checkName(index); err != nil {
 		return fail(err)
@@ -67,8 +67,8 @@ func New(client *es.Client, index string, opts *Options) (*Backend, error) {
 const backendName = "elasticsearch"
 
 // Describe returns what the backend is. It does no I/O.
-func (b *Backend) Describe() expiry.Description {
-	return expiry.Description{Backend: backendName, Labels: slices.Clone(b.labels), MaxValue: b.maxValue}
+func (b *Backend) Describe() driver.Description {
+	return driver.Description{Backend: backendName, Labels: slices.Clone(b.labels), MaxValue: b.maxValue}
 }
 
 // Ping reads a document that cannot be there: it needs no privilege that Get

@@ -12,7 +12,7 @@ import (
 	es "github.com/elastic/go-elasticsearch/v8"
 
 	"github.com/sojourn-go/sojourn/conformance"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/internal/floor"
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -125,14 +125,14 @@ func BenchmarkFloor(b *testing.B) {
 	var store *Backend
 	var known map[string]model.Record
 	rec := func(id string) model.Record {
-		return model.Record{ID: id, Rev: model.NewRevision(), ExpiresAt: hour, Labels: map[string]string{"principal": "ann"}, Encoding: "json", Value: []byte(value)}
+		return model.Record{ID: id, Revision: model.NewRevision(), ExpiresAt: hour, Labels: map[string]string{"principal": "ann"}, Encoding: "json", Value: []byte(value)}
 	}
-	write := func(id string, c model.Cond) error {
-		_, err := store.Write(ctx, testNow, expiry.Write{Record: rec(id), Cond: c, Prev: known[id]})
+	write := func(id string, c driver.Condition) error {
+		_, err := store.Write(ctx, testNow, driver.Write{Record: rec(id), Cond: c, Known: known[id]})
 		return err
 	}
 	page := func() error {
-		_, err := store.Page(ctx, testNow, expiry.Query{Label: "principal", Value: "ann", Limit: 100})
+		_, err := store.Page(ctx, testNow, driver.Query{Label: "principal", Value: "ann", Limit: 100})
 		return err
 	}
 	for _, op := range []struct {
@@ -143,38 +143,40 @@ func BenchmarkFloor(b *testing.B) {
 	}{
 		{
 			"get", floorOps * (floor.Rounds + 1), func(h *hand, id string) error { return h.get(ctx, id) },
-			func(id string) error { _, err := store.Get(ctx, testNow, id); return err },
+			func(id string) error { _, err := store.Get(ctx, testNow, driver.Get{ID: id}); return err },
 		},
 		{
 			"create", 0, func(h *hand, id string) error {
 				return h.bulk(ctx, fmt.Sprintf(`{"create":{"_id":%q}}`, id), h.source(id, hour))
 			},
-			func(id string) error { return write(id, model.Absent) },
+			func(id string) error { return write(id, driver.IfAbsent) },
 		},
 		{
 			"upsert", floorOps * (floor.Rounds + 1), func(h *hand, id string) error {
 				return h.bulk(ctx, fmt.Sprintf(`{"index":{"_id":%q}}`, id), h.source(id, hour))
 			},
-			func(id string) error { return write(id, model.Always) },
+			func(id string) error { return write(id, driver.IfAny) },
 		},
 		{
 			"compare-and-set", floorOps * (floor.Rounds + 1), func(h *hand, id string) error {
 				return h.bulk(ctx, `{"index":{`+h.at(id)+`}}`, h.source(id, hour))
 			},
-			func(id string) error { return write(id, model.Match) },
+			func(id string) error { return write(id, driver.IfMatch) },
 		},
 		{
 			"touch", floorOps * (floor.Rounds + 1), func(h *hand, id string) error {
 				return h.bulk(ctx, `{"update":{`+h.at(id)+`}}`, fmt.Sprintf(`{"doc":{"expires":%d}}`, later.UnixMilli()))
 			},
 			func(id string) error {
-				_, err := store.Touch(ctx, testNow, expiry.Touch{ID: id, Mode: expiry.Set, ExpiresAt: later, Prev: known[id]})
+				_, err := store.Touch(ctx, testNow, driver.Touch{ID: id, Mode: driver.TouchSet, ExpiresAt: later, Known: known[id]})
 				return err
 			},
 		},
 		{
 			"delete", floorOps * (floor.Rounds + 1), func(h *hand, id string) error { return h.bulk(ctx, `{"delete":{`+h.at(id)+`}}`, "") },
-			func(id string) error { return store.Delete(ctx, testNow, id, model.Match, known[id]) },
+			func(id string) error {
+				return store.Delete(ctx, testNow, driver.Delete{ID: id, Cond: driver.IfMatch, Known: known[id]})
+			},
 		},
 		{
 			"page-by-label", 30, func(h *hand, _ string) error { return h.page(ctx) },
@@ -193,7 +195,7 @@ func BenchmarkFloor(b *testing.B) {
 					seed(b, store, rec(id(side, i)))
 				}
 			}
-			for i, o := range store.GetMany(ctx, testNow, ids) {
+			for i, o := range store.GetMany(ctx, testNow, driver.Gets(ids...)) {
 				if o.Err != nil {
 					b.Fatal(o.Err)
 				}

@@ -7,7 +7,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -46,7 +47,7 @@ func (b *Backend) stored(f *found, head bool) stored {
 		return stored{err: err}
 	}
 	s := stored{rec: rec, at: position{b.epochOf(f.Index), f.Seq, f.Term}}
-	s.rec.Hint = s.at.hint(&s.rec)
+	s.rec.ServerVersion = s.at.hint(&s.rec)
 	return s
 }
 
@@ -87,7 +88,7 @@ func (b *Backend) mget(ctx context.Context, ids []string, head bool) ([]stored, 
 		Docs []found `json:"docs"`
 	}
 	if json.Unmarshal(a.body, &res) != nil || len(res.Docs) != len(ids) {
-		return nil, model.Fault(model.ErrUnavailable, "", errStrange)
+		return nil, model.NewError(model.ErrUnavailable, "", errStrange)
 	}
 	out := make([]stored, len(ids))
 	for i, id := range ids {
@@ -98,7 +99,7 @@ func (b *Backend) mget(ctx context.Context, ids []string, head bool) ([]stored, 
 				return nil, out[i].err // of all of them
 			}
 		case f.ID != id:
-			return nil, model.Fault(model.ErrUnavailable, "", errStrange)
+			return nil, model.NewError(model.ErrUnavailable, "", errStrange)
 		case !f.Found:
 			out[i].err = model.ErrNotFound
 		default:
@@ -118,27 +119,27 @@ func marshal(v any) ([]byte, error) {
 }
 
 // GetMany reads records, 100 with each _mget.
-func (b *Backend) GetMany(ctx context.Context, now time.Time, ids []string) []expiry.Outcome {
-	out := make([]expiry.Outcome, len(ids))
-	fail := func(from int, err error) []expiry.Outcome {
+func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get) []driver.BatchResult {
+	out := make([]driver.BatchResult, len(gets))
+	fail := func(from int, err error) []driver.BatchResult {
 		for i := range out[from:] {
-			out[from+i] = expiry.Outcome{Err: err}
+			out[from+i] = driver.BatchResult{Err: err}
 		}
 		return out
 	}
-	for from := 0; from < len(ids); from += getBatch {
+	for from := 0; from < len(gets); from += getBatch {
 		if err := b.enter(ctx); err != nil {
 			return fail(from, err)
 		}
-		batch := ids[from:min(from+getBatch, len(ids))]
-		docs, err := b.mget(ctx, batch, false)
+		batch := gets[from:min(from+getBatch, len(gets))]
+		docs, err := b.mget(ctx, driverkit.IDs(batch), false)
 		if err != nil {
 			return fail(from, err)
 		}
 		for i, s := range docs {
-			out[from+i] = expiry.Outcome{Record: s.rec, Err: s.err}
+			out[from+i] = driver.BatchResult{Record: s.rec, Err: s.err}
 			if s.err == nil && s.rec.Expired(now) {
-				out[from+i] = expiry.Outcome{Err: model.ErrNotFound}
+				out[from+i] = driver.BatchResult{Err: model.ErrNotFound}
 			}
 		}
 	}
@@ -147,19 +148,19 @@ func (b *Backend) GetMany(ctx context.Context, now time.Time, ids []string) []ex
 
 // WriteMany carries out the operations together: one _mget for those that must
 // look first, and one _bulk for up to 500, each with its own condition.
-func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []expiry.BatchOp) []expiry.Outcome {
+func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
 	tasks := make([]*task, len(ops))
 	for i, op := range ops {
 		if op.Write != nil {
 			tasks[i] = b.writeTask(now, op.Write)
 		} else {
-			tasks[i] = deleteTask(now, op.Delete.ID, op.Delete.Cond, &op.Delete.Prev)
+			tasks[i] = deleteTask(now, op.Delete.ID, op.Delete.Cond, &op.Delete.Known)
 		}
 	}
 	b.run(ctx, now, tasks)
-	out := make([]expiry.Outcome, len(ops))
+	out := make([]driver.BatchResult, len(ops))
 	for i, t := range tasks {
-		out[i] = expiry.Outcome{Record: t.rec, Err: t.err}
+		out[i] = driver.BatchResult{Record: t.rec, Err: t.err}
 	}
 	return out
 }
@@ -226,7 +227,7 @@ func (b *Backend) bulk(ctx context.Context, actions []action) []result {
 		}
 		if err != nil { // nothing of what records are made of
 			body.Reset()
-			setFault(out[from:], model.Fault(model.ErrInvalid, "the record cannot be encoded", err))
+			setFault(out[from:], model.NewError(model.ErrInvalid, "the record cannot be encoded", err))
 			return out
 		}
 		if i+1 == len(actions) || i+1-from >= bulkItems || body.Len() >= bulkBytes {
@@ -265,11 +266,11 @@ func (b *Backend) bulkOnce(ctx context.Context, body []byte, out []result) {
 		Items []map[string]result `json:"items"`
 	}
 	if json.Unmarshal(a.body, &res) != nil || len(res.Items) != len(out) {
-		setFault(out, model.Fault(model.ErrUnknown, "", errStrange))
+		setFault(out, model.NewError(model.ErrUnknown, "", errStrange))
 		return
 	}
 	for i, item := range res.Items {
-		out[i].fault = model.Fault(model.ErrUnknown, "", errStrange)
+		out[i].fault = model.NewError(model.ErrUnknown, "", errStrange)
 		for _, r := range item { // one verb
 			out[i] = r
 		}

@@ -51,7 +51,7 @@ func millis(at time.Time) *int64 {
 // so that people can read it, unless its escapes would take more than base64.
 func (b *Backend) encode(rec *model.Record) *document {
 	d := &document{
-		ID: rec.ID, Format: formatVersion, Revision: rec.Rev.String(), Expires: millis(rec.ExpiresAt),
+		ID: rec.ID, Format: formatVersion, Revision: rec.Revision.String(), Expires: millis(rec.ExpiresAt),
 		Labels: rec.Labels, Encoding: &rec.Encoding,
 	}
 	if isText(rec.Value) {
@@ -97,7 +97,7 @@ func decode(id string, source json.RawMessage, head bool) (model.Record, error) 
 	if err != nil || d.Format < 1 || d.ID != id || d.Encoding == nil {
 		return model.Record{}, corrupt(whyForeign)
 	}
-	rec.Rev, rec.Encoding = rev, *d.Encoding
+	rec.Revision, rec.Encoding = rev, *d.Encoding
 	if len(d.Labels) == 0 {
 		rec.Labels = nil
 	}
@@ -146,7 +146,7 @@ func hintSum(s string, rec *model.Record) string {
 	}
 	add(s)
 	add(rec.ID)
-	buf = append(buf, rec.Rev[:]...)
+	buf = append(buf, rec.Revision[:]...)
 	if rec.ExpiresAt.IsZero() {
 		add("")
 	} else {
@@ -164,14 +164,14 @@ func hintSum(s string, rec *model.Record) string {
 // positionOf is what the hint of a record says, if the record is the one that
 // it came with.
 func positionOf(rec *model.Record) (position, bool) {
-	parts := strings.Split(rec.Hint, ".")
+	parts := strings.Split(rec.ServerVersion, ".")
 	if len(parts) != 4 || !isEpoch(parts[0]) {
 		return position{}, false
 	}
 	seq, err1 := strconv.ParseInt(parts[1], 10, 64)
 	term, err2 := strconv.ParseInt(parts[2], 10, 64)
 	p := position{parts[0], seq, term}
-	return p, err1 == nil && err2 == nil && seq >= 0 && term > 0 && p.hint(rec) == rec.Hint
+	return p, err1 == nil && err2 == nil && seq >= 0 && term > 0 && p.hint(rec) == rec.ServerVersion
 }
 
 // What the native copy of a value may have: the flattened field refuses deeper

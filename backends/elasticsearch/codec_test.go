@@ -22,7 +22,7 @@ func FuzzCodec(f *testing.F) {
 		if !utf8.ValidString(id) || !utf8.ValidString(encoding) || !utf8.ValidString(principal) {
 			return // the front refuses them
 		}
-		r := model.Record{ID: id, Rev: model.NewRevision(), Value: value, Encoding: encoding}
+		r := model.Record{ID: id, Revision: model.NewRevision(), Value: value, Encoding: encoding}
 		if ms != 0 {
 			r.ExpiresAt = time.UnixMilli(ms % 253402300800000).UTC()
 		}
@@ -40,7 +40,7 @@ func FuzzCodec(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(got.Value, value) || got.Rev != r.Rev || !got.ExpiresAt.Equal(r.ExpiresAt) || got.Encoding != encoding || got.Labels["principal"] != principal {
+		if !bytes.Equal(got.Value, value) || got.Revision != r.Revision || !got.ExpiresAt.Equal(r.ExpiresAt) || got.Encoding != encoding || got.Labels["principal"] != principal {
 			t.Fatalf("%+v became %+v", r, got)
 		}
 	})
@@ -73,23 +73,23 @@ func TestDecodeRefuses(t *testing.T) {
 func TestHints(t *testing.T) {
 	r := record("id", "ann", time.Hour)
 	p := position{"0123456789abcdef", 7, 2}
-	r.Hint = p.hint(&r)
+	r.ServerVersion = p.hint(&r)
 	if got, ok := positionOf(&r); !ok || got != p {
-		t.Errorf("%q is %+v", r.Hint, got)
+		t.Errorf("%q is %+v", r.ServerVersion, got)
 	}
 	for name, change := range map[string]func(r *model.Record){
 		"id":       func(r *model.Record) { r.ID = "other" },
-		"revision": func(r *model.Record) { r.Rev[0]++ },
+		"revision": func(r *model.Record) { r.Revision[0]++ },
 		"expiry":   func(r *model.Record) { r.ExpiresAt = r.ExpiresAt.Add(time.Millisecond) },
 		"never":    func(r *model.Record) { r.ExpiresAt = time.Time{} },
 		"label":    func(r *model.Record) { r.Labels = map[string]string{"principal": "bob"} },
 		"none":     func(r *model.Record) { r.Labels = nil },
 		"encoding": func(r *model.Record) { r.Encoding = "gob" },
-		"position": func(r *model.Record) { r.Hint = strings.Replace(r.Hint, ".7.", ".8.", 1) },
-		"epoch":    func(r *model.Record) { r.Hint = "f" + r.Hint[1:] },
-		"sum":      func(r *model.Record) { r.Hint += "0" },
-		"empty":    func(r *model.Record) { r.Hint = "" },
-		"parts":    func(r *model.Record) { r.Hint = "a.b.c.d" },
+		"position": func(r *model.Record) { r.ServerVersion = strings.Replace(r.ServerVersion, ".7.", ".8.", 1) },
+		"epoch":    func(r *model.Record) { r.ServerVersion = "f" + r.ServerVersion[1:] },
+		"sum":      func(r *model.Record) { r.ServerVersion += "0" },
+		"empty":    func(r *model.Record) { r.ServerVersion = "" },
+		"parts":    func(r *model.Record) { r.ServerVersion = "a.b.c.d" },
 	} {
 		other := r.Clone()
 		if change(&other); true {

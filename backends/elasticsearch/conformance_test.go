@@ -9,7 +9,7 @@ import (
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/conformance/containers"
 	"github.com/sojourn-go/sojourn/conformance/sessions"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 )
 
 func TestConformance(t *testing.T) { conformance.Run(t, harness(t)) }
@@ -25,7 +25,7 @@ func harness(t testing.TB) conformance.Harness {
 	shared := pool(t)
 	return conformance.Harness{
 		Cases: 390,
-		Open: func(t testing.TB, name string) expiry.ModelExpirySupport {
+		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			b, err := New(clientOn(t, server.URL, &losing{shared}), name, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -33,7 +33,7 @@ func harness(t testing.TB) conformance.Harness {
 			return &lossy{Backend: b}
 		},
 		Server: server.String(),
-		LoseNext: func(t testing.TB, b expiry.ModelExpirySupport) {
+		LoseNext: func(t testing.TB, b driver.ModelExpirySupport) {
 			t.Helper()
 			l, ok := b.(*lossy)
 			if !ok {

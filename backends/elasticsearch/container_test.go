@@ -14,7 +14,7 @@ import (
 	es "github.com/elastic/go-elasticsearch/v8"
 
 	"github.com/sojourn-go/sojourn/conformance/containers"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -106,7 +106,7 @@ var testNow = time.Date(2040, 1, 2, 3, 4, 5, 6e6, time.UTC)
 
 // record is one with all its parts.
 func record(id, principal string, ttl time.Duration) model.Record {
-	r := model.Record{ID: id, Rev: model.NewRevision(), Value: []byte(`{"of":"` + id + `"}`), Encoding: "json"}
+	r := model.Record{ID: id, Revision: model.NewRevision(), Value: []byte(`{"of":"` + id + `"}`), Encoding: "json"}
 	if principal != "" {
 		r.Labels = map[string]string{"principal": principal}
 	}
@@ -118,9 +118,9 @@ func record(id, principal string, ttl time.Duration) model.Record {
 
 func seed(t testing.TB, b *Backend, recs ...model.Record) {
 	t.Helper()
-	ops := make([]expiry.BatchOp, len(recs))
+	ops := make([]driver.BatchOp, len(recs))
 	for i := range recs {
-		ops[i].Write = &expiry.Write{Record: recs[i], Cond: model.Always}
+		ops[i].Write = &driver.Write{Record: recs[i], Cond: driver.IfAny}
 	}
 	for _, o := range b.WriteMany(t.Context(), testNow, ops) {
 		if o.Err != nil {
@@ -133,7 +133,7 @@ func seed(t testing.TB, b *Backend, recs ...model.Record) {
 func put(t testing.TB, b *Backend, r model.Record) model.Record {
 	t.Helper()
 	seed(t, b, r)
-	got, err := b.Get(t.Context(), testNow, r.ID)
+	got, err := b.Get(t.Context(), testNow, driver.Get{ID: r.ID})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +143,7 @@ func put(t testing.TB, b *Backend, r model.Record) model.Record {
 // only fails unless the error matches the kind and no other sentinel.
 func only(t testing.TB, err, kind error) {
 	t.Helper()
-	if got := model.KindOf(err); got != kind {
+	if got := model.Kind(err); got != kind {
 		t.Fatalf("got the error %v of kind %v, want kind %v", err, got, kind)
 	}
 }

@@ -6,17 +6,17 @@ import (
 	"slices"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
-	"github.com/sojourn-go/sojourn/internal/sending"
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // Get returns the live record: one _mget, in real time.
-func (b *Backend) Get(ctx context.Context, now time.Time, id string) (model.Record, error) {
+func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (model.Record, error) {
 	if err := b.enter(ctx); err != nil {
 		return model.Record{}, err
 	}
-	docs, err := b.mget(ctx, []string{id}, false)
+	docs, err := b.mget(ctx, []string{g.ID}, false)
 	if err != nil {
 		return model.Record{}, err
 	}
@@ -34,7 +34,7 @@ func (b *Backend) Get(ctx context.Context, now time.Time, id string) (model.Reco
 // upsert and a compare-and-set whose Prev has a hint. An update of any revision
 // reads the record first, and so does what finds another version than it was
 // told of.
-func (b *Backend) Write(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 	t := b.writeTask(now, &w)
 	b.run(ctx, now, []*task{t})
 	return t.rec, t.err
@@ -42,8 +42,8 @@ func (b *Backend) Write(ctx context.Context, now time.Time, w expiry.Write) (mod
 
 // Delete removes a live record: one _bulk where prev has a hint, else the
 // record is read first.
-func (b *Backend) Delete(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
-	t := deleteTask(now, id, c, &prev)
+func (b *Backend) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
+	t := deleteTask(now, d.ID, d.Cond, &d.Known)
 	b.run(ctx, now, []*task{t})
 	return t.err
 }
@@ -61,10 +61,10 @@ const (
 // follows from it, at the version that it saw, until one or the other decides.
 type task struct {
 	id    string
-	cond  model.Cond
+	cond  driver.Condition
 	prev  model.Revision
-	write *expiry.Write // or
-	touch *expiry.Touch // or, with neither, a delete
+	write *driver.Write // or
+	touch *driver.Touch // or, with neither, a delete
 
 	step  step
 	cur   *model.Record // what the next request stands on; nil: nothing
@@ -91,27 +91,27 @@ func (t *task) begin(now time.Time, prev *model.Record) {
 	p := *prev
 	p.ID = t.id
 	at, ok := positionOf(&p)
-	if !ok || expiry.Judge(now, &p, t.cond, t.prev) != nil {
+	if !ok || driver.Judge(now, &p, t.cond, t.prev) != nil {
 		return
 	}
 	p.Value = nil
 	t.cur, t.at, t.step = &p, at, send
 }
 
-func (b *Backend) writeTask(now time.Time, w *expiry.Write) *task {
-	t := &task{id: w.ID, cond: w.Cond, prev: w.Prev.Rev, write: w}
-	if err := expiry.CheckWrite(w); err != nil {
+func (b *Backend) writeTask(now time.Time, w *driver.Write) *task {
+	t := &task{id: w.Record.ID, cond: w.Cond, prev: w.Known.Revision, write: w}
+	if err := w.Check(); err != nil {
 		t.fail(err)
 		return t
 	}
-	if err := expiry.CheckRecord(&w.Record, b.labels, b.maxValue); err != nil {
+	if err := driverkit.CheckRecord(&w.Record, b.labels, b.maxValue); err != nil {
 		t.fail(err)
 		return t
 	}
 	switch w.Cond {
-	case model.Match:
-		t.begin(now, &w.Prev)
-	case model.Live:
+	case driver.IfMatch:
+		t.begin(now, &w.Known)
+	case driver.IfPresent:
 		t.step = look
 	default:
 		t.step = send
@@ -119,9 +119,9 @@ func (b *Backend) writeTask(now time.Time, w *expiry.Write) *task {
 	return t
 }
 
-func deleteTask(now time.Time, id string, c model.Cond, prev *model.Record) *task {
-	t := &task{id: id, cond: c, prev: prev.Rev}
-	if err := expiry.CheckDelete(c, prev.Rev); err != nil {
+func deleteTask(now time.Time, id string, c driver.Condition, prev *model.Record) *task {
+	t := &task{id: id, cond: c, prev: prev.Revision}
+	if err := (&driver.Delete{ID: id, Cond: c, Known: *prev}).Check(); err != nil {
 		t.fail(err)
 		return t
 	}
@@ -136,7 +136,7 @@ func (b *Backend) run(ctx context.Context, now time.Time, tasks []*task) {
 	for round := 0; len(open) > 0; round++ {
 		err := b.enter(ctx)
 		if err == nil && round > 1 { // the first time it is most often its own stale version
-			err = sending.Pause(ctx, round)
+			err = driverkit.Pause(ctx, round)
 		}
 		if err != nil {
 			for _, t := range open {
@@ -169,7 +169,7 @@ func (b *Backend) lookAt(ctx context.Context, now time.Time, tasks []*task) {
 		for i, t := range batch {
 			ids[i] = t.id
 			// A compare-and-set that lost returns the winner.
-			head = head && (t.write == nil || t.cond != model.Match)
+			head = head && (t.write == nil || t.cond != driver.IfMatch)
 		}
 		docs, err := b.mget(ctx, ids, head)
 		for i, t := range batch {
@@ -191,13 +191,13 @@ func (b *Backend) judge(now time.Time, t *task, s *stored) {
 	case s.err != nil:
 		t.fail(s.err)
 		return
-	case t.write != nil && cur.Rev == t.write.Rev:
+	case t.write != nil && cur.Revision == t.write.Record.Revision:
 		// The write was applied and then refused, as when a node sends it again
 		// after it has lost another one.
 		t.end(cur.Head(), nil)
 		return
 	}
-	if err := expiry.Judge(now, cur, t.cond, t.prev); err != nil {
+	if err := driver.Judge(now, cur, t.cond, t.prev); err != nil {
 		t.fail(err)
 		if t.write != nil && errors.Is(err, model.ErrConflict) {
 			t.rec = *cur
@@ -208,9 +208,9 @@ func (b *Backend) judge(now time.Time, t *task, s *stored) {
 	switch {
 	case cur == nil:
 	case s.at.epoch == "":
-		t.fail(model.Fault(model.ErrUnavailable, "the alias "+b.name+" leads to an index that CreateStorage did not make", nil))
+		t.fail(model.NewError(model.ErrUnavailable, "the alias "+b.name+" leads to an index that CreateStorage did not make", nil))
 	case s.at.epoch == t.lost:
-		t.fail(model.Fault(model.ErrUnavailable, "the index lacks the alias "+b.epochAlias(t.lost)+": CreateStorage makes it", nil))
+		t.fail(model.NewError(model.ErrUnavailable, "the index lacks the alias "+b.epochAlias(t.lost)+": CreateStorage makes it", nil))
 	case t.touch != nil && t.touch.Result(cur.ExpiresAt).Equal(cur.ExpiresAt):
 		t.end(cur.Head(), nil)
 	default:
@@ -226,7 +226,7 @@ func (b *Backend) action(t *task) action {
 	}
 	switch {
 	case t.write != nil:
-		if t.cond == model.Absent && t.cur == nil {
+		if t.cond == driver.IfAbsent && t.cur == nil {
 			a.verb = "create"
 		}
 		rec := t.write.Result(t.cur)
@@ -264,7 +264,7 @@ func (b *Backend) sendAll(ctx context.Context, tasks []*task) {
 				t.lost = t.at.epoch // another process has made the store anew
 			}
 			if t.tries++; t.tries >= maxTries {
-				t.fail(model.Fault(model.ErrUnavailable, "others keep changing the record", nil))
+				t.fail(model.NewError(model.ErrUnavailable, "others keep changing the record", nil))
 				continue
 			}
 			t.step, t.cur = look, nil
@@ -284,6 +284,6 @@ func (b *Backend) outcome(t *task, r *result) model.Record {
 	default:
 		return rec
 	}
-	rec.Hint = b.position(r).hint(&rec)
+	rec.ServerVersion = b.position(r).hint(&rec)
 	return rec
 }

@@ -13,7 +13,7 @@ import (
 
 	"github.com/elastic/go-elasticsearch/v8/typedapi/types"
 
-	"github.com/sojourn-go/sojourn/internal/sending"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -23,7 +23,7 @@ const (
 	whyNewer   = "it has a newer format than this version can read"
 )
 
-func corrupt(why string) error { return model.Fault(model.ErrCorrupt, why, nil) }
+func corrupt(why string) error { return model.NewError(model.ErrCorrupt, why, nil) }
 
 var (
 	errNoAnswer = errors.New("the client has sent nothing")
@@ -92,7 +92,7 @@ func causeOf(body []byte) cause {
 
 // missing is the error where the store's index is not there.
 func (b *Backend) missing(native error) error {
-	return model.Fault(model.ErrUnavailable, "there is no index "+b.name+" on this server: CreateStorage makes it, StoragePlan says how else", native)
+	return model.NewError(model.ErrUnavailable, "there is no index "+b.name+" on this server: CreateStorage makes it, StoragePlan says how else", native)
 }
 
 // answered is the error of a request that the server has answered with one. A
@@ -107,7 +107,7 @@ func (b *Backend) answered(status int, c cause, write bool) error {
 	case c.Type == typeNoIndex:
 		return b.missing(native)
 	case status == http.StatusRequestEntityTooLarge:
-		return model.Fault(model.ErrTooLarge, "the server takes no request of that size", native)
+		return model.NewError(model.ErrTooLarge, "the server takes no request of that size", native)
 	case known:
 		text = c.Type + ": " + why
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
@@ -115,9 +115,9 @@ func (b *Backend) answered(status int, c cause, write bool) error {
 	case status == http.StatusTooManyRequests:
 		text += ": too many requests"
 	case write && (status < 400 || status >= 500):
-		return model.Fault(model.ErrUnknown, text, native)
+		return model.NewError(model.ErrUnknown, text, native)
 	}
-	return model.Fault(model.ErrUnavailable, text, native)
+	return model.NewError(model.ErrUnavailable, text, native)
 }
 
 // mark notes how far a request came, and keeps the client from sending it
@@ -185,7 +185,7 @@ func (w *watchedBody) Read(p []byte) (int, error) {
 // unsent reports whether surely nothing left this process.
 func (m *mark) unsent(err error) bool {
 	switch {
-	case sending.IsDial(err):
+	case driverkit.IsDial(err):
 		return true
 	case m.asked.Load():
 		return !m.got.Load()
@@ -197,14 +197,14 @@ func (m *mark) unsent(err error) bool {
 // it ended, else ErrUnavailable.
 func readFault(ctx context.Context, err error) error {
 	switch end := ctx.Err(); {
-	case end != nil && sending.IsContext(err):
+	case end != nil && driverkit.IsContext(err):
 		return end
-	case sending.IsDial(err):
-		return model.Fault(model.ErrUnavailable, "cannot connect", err)
+	case driverkit.IsDial(err):
+		return model.NewError(model.ErrUnavailable, "cannot connect", err)
 	case strings.Contains(err.Error(), "not Elasticsearch"):
-		return model.Fault(model.ErrUnavailable, "the server does not say that it is Elasticsearch", err)
+		return model.NewError(model.ErrUnavailable, "the server does not say that it is Elasticsearch", err)
 	}
-	return model.Fault(model.ErrUnavailable, "no answer", sending.WithContext(ctx, err))
+	return model.NewError(model.ErrUnavailable, "no answer", driverkit.WithContext(ctx, err))
 }
 
 // writeFault is the error of a write without an answer. What was not sent did
@@ -216,11 +216,11 @@ func writeFault(ctx context.Context, err error, m *mark) error {
 		if m.denied.Load() {
 			detail = "the client would have sent the write again"
 		}
-		return model.Fault(model.ErrUnknown, detail, sending.WithContext(ctx, err))
+		return model.NewError(model.ErrUnknown, detail, driverkit.WithContext(ctx, err))
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case sending.IsDial(err):
-		return model.Fault(model.ErrUnavailable, "cannot connect", err)
+	case driverkit.IsDial(err):
+		return model.NewError(model.ErrUnavailable, "cannot connect", err)
 	}
-	return model.Fault(model.ErrUnavailable, "nothing was sent: check the client", err)
+	return model.NewError(model.ErrUnavailable, "nothing was sent: check the client", err)
 }

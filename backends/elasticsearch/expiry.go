@@ -6,19 +6,19 @@ import (
 	"errors"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // Touch moves the expiry of a live record and sends no value: one _bulk with an
 // update of that field where Prev has a hint, else the record's head is read
 // first. An extension that changes nothing is one read.
-func (b *Backend) Touch(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
-	if err := expiry.CheckTouch(&t); err != nil {
+func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
+	if err := t.Check(); err != nil {
 		return model.Record{}, err
 	}
-	w := &task{id: t.ID, cond: model.Live, touch: &t}
-	w.begin(now, &t.Prev)
+	w := &task{id: t.ID, cond: driver.IfPresent, touch: &t}
+	w.begin(now, &t.Known)
 	if w.step == send && t.Result(w.cur.ExpiresAt).Equal(w.cur.ExpiresAt) {
 		w.step, w.cur = look, nil // whether it is still so
 	}
@@ -33,10 +33,10 @@ const sweepStep = 500
 // them, the longest expired first, and one _bulk that removes each at the
 // version that the search saw. What was written or extended meanwhile has
 // another one and stays.
-func (b *Backend) DeleteExpired(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
-	var swept expiry.Swept
-	if limit < 1 {
-		return swept, model.Fault(model.ErrInvalid, "the limit is less than 1", nil)
+func (b *Backend) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swept, error) {
+	var swept driver.Swept
+	if s.Limit < 1 {
+		return swept, model.NewError(model.ErrInvalid, "the limit is less than 1", nil)
 	}
 	if err := b.enter(ctx); err != nil {
 		return swept, err
@@ -45,18 +45,18 @@ func (b *Backend) DeleteExpired(ctx context.Context, before time.Time, limit int
 		return swept, err
 	}
 	var after []json.RawMessage
-	for swept.Removed+swept.Unknown < limit {
+	for swept.Removed+swept.Unknown < s.Limit {
 		if err := b.enter(ctx); err != nil {
 			return swept, err
 		}
-		size := min(limit-swept.Removed-swept.Unknown, sweepStep)
+		size := min(s.Limit-swept.Removed-swept.Unknown, sweepStep)
 		hits, err := b.search(ctx, &query{
-			filter: []clause{current, dueAt(before)}, sort: []string{fieldExpires, fieldID}, after: after, size: size, head: true,
+			filter: []clause{current, dueAt(s.Before)}, sort: []string{fieldExpires, fieldID}, after: after, size: size, head: true,
 		})
 		if err != nil {
 			return swept, err
 		}
-		if err := b.remove(ctx, b.due(before, hits, each), &swept); err != nil {
+		if err := b.remove(ctx, b.due(s.Before, hits, s.OnExpire), &swept); err != nil {
 			return swept, err
 		}
 		if len(hits) < size {
@@ -64,7 +64,7 @@ func (b *Backend) DeleteExpired(ctx context.Context, before time.Time, limit int
 		}
 		after = hits[len(hits)-1].Sort
 	}
-	swept.More = swept.Removed+swept.Unknown >= limit
+	swept.More = swept.Removed+swept.Unknown >= s.Limit
 	return swept, nil
 }
 
@@ -86,7 +86,7 @@ func (b *Backend) due(before time.Time, hits []found, each func(model.Record) er
 
 // remove sends removals and counts them. One whose record is at another version
 // by now is none, and no error.
-func (b *Backend) remove(ctx context.Context, actions []action, swept *expiry.Swept) error {
+func (b *Backend) remove(ctx context.Context, actions []action, swept *driver.Swept) error {
 	if len(actions) == 0 {
 		return nil
 	}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/conformance/containers"
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -42,28 +43,28 @@ func (l *lossy) context(ctx context.Context) context.Context {
 	return ctx
 }
 
-func (l *lossy) Write(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+func (l *lossy) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 	return l.Backend.Write(l.context(ctx), now, w)
 }
 
-func (l *lossy) Touch(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
+func (l *lossy) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
 	return l.Backend.Touch(l.context(ctx), now, t)
 }
 
-func (l *lossy) Delete(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
-	return l.Backend.Delete(l.context(ctx), now, id, c, prev)
+func (l *lossy) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
+	return l.Backend.Delete(l.context(ctx), now, d)
 }
 
-func (l *lossy) WriteMany(ctx context.Context, now time.Time, ops []expiry.BatchOp) []expiry.Outcome {
+func (l *lossy) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
 	return l.Backend.WriteMany(l.context(ctx), now, ops)
 }
 
-func (l *lossy) DeleteExpired(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
-	return l.Backend.DeleteExpired(context.WithValue(ctx, loseKey{}, l.disarm), before, limit, each)
+func (l *lossy) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swept, error) {
+	return l.Backend.DeleteExpired(context.WithValue(ctx, loseKey{}, l.disarm), s)
 }
 
 // Unwrap returns the backend.
-func (l *lossy) Unwrap() expiry.ModelExpirySupport { return l.Backend }
+func (l *lossy) Unwrap() driver.ModelExpirySupport { return l.Backend }
 
 // losing lets the server carry a write out, and loses the answer where the call
 // is told to.
@@ -198,30 +199,32 @@ func (p *proxy) take() (ops []string, docs int) {
 // writes are all kinds of writes, given a stored record of the id "id" as a Get
 // returned it.
 func writes(base model.Record) map[string]func(ctx context.Context, b *Backend) error {
-	write := func(w expiry.Write) func(ctx context.Context, b *Backend) error {
+	write := func(w driver.Write) func(ctx context.Context, b *Backend) error {
 		return func(ctx context.Context, b *Backend) error { _, err := b.Write(ctx, testNow, w); return err }
 	}
 	next := record("id", "bob", 2*time.Hour)
-	later := expiry.Touch{ID: "id", Mode: expiry.Set, ExpiresAt: testNow.Add(time.Minute)}
+	later := driver.Touch{ID: "id", Mode: driver.TouchSet, ExpiresAt: testNow.Add(time.Minute)}
 	known := later
-	known.Prev = base
-	touch := func(t expiry.Touch) func(ctx context.Context, b *Backend) error {
+	known.Known = base
+	touch := func(t driver.Touch) func(ctx context.Context, b *Backend) error {
 		return func(ctx context.Context, b *Backend) error { _, err := b.Touch(ctx, testNow, t); return err }
 	}
 	return map[string]func(ctx context.Context, b *Backend) error{
-		"create":               write(expiry.Write{Record: record("new", "ann", time.Hour), Cond: model.Absent}),
-		"create over expired":  write(expiry.Write{Record: record("old", "", time.Hour), Cond: model.Absent}),
-		"upsert":               write(expiry.Write{Record: next, Cond: model.Always}),
-		"update":               write(expiry.Write{Record: next, Cond: model.Live, KeepExpiry: true, KeepLabels: true}),
-		"compare-and-set":      write(expiry.Write{Record: next, Cond: model.Match, Prev: base}),
+		"create":               write(driver.Write{Record: record("new", "ann", time.Hour), Cond: driver.IfAbsent}),
+		"create over expired":  write(driver.Write{Record: record("old", "", time.Hour), Cond: driver.IfAbsent}),
+		"upsert":               write(driver.Write{Record: next, Cond: driver.IfAny}),
+		"update":               write(driver.Write{Record: next, Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true, Labels: true}}),
+		"compare-and-set":      write(driver.Write{Record: next, Cond: driver.IfMatch, Known: base}),
 		"touch":                touch(later),
 		"touch with a version": touch(known),
 		"delete": func(ctx context.Context, b *Backend) error {
-			return b.Delete(ctx, testNow, "id", model.Live, model.Record{})
+			return b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: driver.IfPresent})
 		},
-		"delete at a version": func(ctx context.Context, b *Backend) error { return b.Delete(ctx, testNow, "id", model.Match, base) },
+		"delete at a version": func(ctx context.Context, b *Backend) error {
+			return b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: driver.IfMatch, Known: base})
+		},
 		"batch": func(ctx context.Context, b *Backend) error {
-			return b.WriteMany(ctx, testNow, []expiry.BatchOp{{Write: &expiry.Write{Record: record("new", "", 0), Cond: model.Absent}}})[0].Err
+			return b.WriteMany(ctx, testNow, []driver.BatchOp{{Write: &driver.Write{Record: record("new", "", 0), Cond: driver.IfAbsent}}})[0].Err
 		},
 	}
 }
@@ -265,7 +268,7 @@ func TestLostAnswers(t *testing.T) {
 			for how, tr := range map[string]trick{"answer lost": loseAnswer, "request lost": loseRequest, "answer cut": cutAnswer} {
 				for name := range writes(model.Record{}) {
 					seed(t, b, record("new", "", time.Hour))
-					if err := b.Delete(t.Context(), testNow, "new", model.Live, model.Record{}); err != nil {
+					if err := b.Delete(t.Context(), testNow, driver.Delete{ID: "new", Cond: driver.IfPresent}); err != nil {
 						t.Fatal(err)
 					}
 					do := writes(seedBase(t, b))[name]
@@ -279,7 +282,7 @@ func TestLostAnswers(t *testing.T) {
 					p.take()
 					err := do(t.Context(), b)
 					ops, _ := p.take()
-					if model.KindOf(err) != model.ErrUnknown || bulks(ops) != want {
+					if model.Kind(err) != model.ErrUnknown || bulks(ops) != want {
 						t.Errorf("%s, %s: %v; on the wire: %v", name, how, err, ops)
 					}
 				}
@@ -319,17 +322,17 @@ func TestLostSweep(t *testing.T) {
 	seed(t, b, record("a", "ann", time.Hour), record("b", "ann", time.Hour), record("c", "", time.Hour))
 	p.play(loseAnswer)
 	p.take()
-	swept, err := b.DeleteExpired(t.Context(), testNow.Add(time.Hour), 10, func(r model.Record) error {
+	swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10, OnExpire: func(r model.Record) error {
 		if r.ID == "a" {
 			return errors.New("not this one")
 		}
 		return nil
-	})
+	}})
 	only(t, err, model.ErrUnknown)
 	if ops, _ := p.take(); swept.Removed != 0 || swept.Unknown != 2 || bulks(ops) != 1 {
 		t.Fatalf("swept %+v with %v, want two unknown", swept, ops)
 	}
-	swept, err = b.DeleteExpired(t.Context(), testNow.Add(time.Hour), 10, nil)
+	swept, err = b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10})
 	if err != nil || swept.Removed != 1 {
 		t.Fatalf("swept %+v, %v, want the other one", swept, err)
 	}
@@ -346,11 +349,17 @@ func TestLostReads(t *testing.T) {
 	seed(t, b, record("id", "ann", time.Hour))
 	ctx := t.Context()
 	for name, do := range map[string]func(b *Backend) error{
-		"get":           func(b *Backend) error { _, err := b.Get(ctx, testNow, "id"); return err },
-		"get many":      func(b *Backend) error { return b.GetMany(ctx, testNow, []string{"id"})[0].Err },
-		"page":          func(b *Backend) error { _, err := b.Page(ctx, testNow, expiry.Query{Limit: 10}); return err },
-		"count":         func(b *Backend) error { _, err := b.Count(ctx, testNow, "principal", "ann"); return err },
-		"sweep":         func(b *Backend) error { _, err := b.DeleteExpired(ctx, testNow, 10, nil); return err },
+		"get":      func(b *Backend) error { _, err := b.Get(ctx, testNow, driver.Get{ID: "id"}); return err },
+		"get many": func(b *Backend) error { return b.GetMany(ctx, testNow, driver.Gets("id"))[0].Err },
+		"page":     func(b *Backend) error { _, err := b.Page(ctx, testNow, driver.Query{Limit: 10}); return err },
+		"count": func(b *Backend) error {
+			_, err := b.Count(ctx, testNow, driver.Query{Label: "principal", Value: "ann"})
+			return err
+		},
+		"sweep": func(b *Backend) error {
+			_, err := b.DeleteExpired(ctx, driver.Sweep{Before: testNow, Limit: 10})
+			return err
+		},
 		"ping":          func(b *Backend) error { return b.Ping(ctx) },
 		"storage there": func(b *Backend) error { return b.CreateStorage(ctx) },
 	} {
@@ -382,11 +391,11 @@ func TestOwnSuccess(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.play(loseAnswer)
-	if it, err = s.Update(ctx, "id", "two", &expiry.WriteOptions{If: it.Version()}); err != nil {
+	if it, err = s.Update(ctx, "id", "two", &expiry.WriteOptions{IfMatch: it.Known()}); err != nil {
 		t.Fatal(err)
 	}
 	p.play(loseRequest) // not applied: the look finds the old revision
-	if it, err = s.Update(ctx, "id", "three", &expiry.WriteOptions{If: it.Version()}); err != nil {
+	if it, err = s.Update(ctx, "id", "three", &expiry.WriteOptions{IfMatch: it.Known()}); err != nil {
 		t.Fatal(err)
 	}
 	p.play(loseAnswer)
@@ -398,7 +407,7 @@ func TestOwnSuccess(t *testing.T) {
 		t.Fatalf("got %+v, %v", got, err)
 	}
 	p.play(loseAnswer)
-	only(t, s.Delete(ctx, "id", &expiry.DeleteOptions{If: got.Version()}), model.ErrUnknown)
+	only(t, s.Delete(ctx, "id", &expiry.DeleteOptions{IfMatch: got.Known()}), model.ErrUnknown)
 }
 
 // meddling is a backend on which another writer acts after an answer was lost,
@@ -415,12 +424,12 @@ func (m *meddling) meddle(err error) error {
 	return err
 }
 
-func (m *meddling) Write(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+func (m *meddling) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 	r, err := m.Backend.Write(ctx, now, w)
 	return r, m.meddle(err)
 }
 
-func (m *meddling) Touch(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
+func (m *meddling) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
 	r, err := m.Backend.Touch(ctx, now, t)
 	return r, m.meddle(err)
 }
@@ -436,42 +445,42 @@ func TestAnotherWriterAfterALostAnswer(t *testing.T) {
 	}
 	ctx := t.Context()
 	removed := func() {
-		if err := b.Delete(ctx, testNow, "id", model.Live, model.Record{}); err != nil && !errors.Is(err, model.ErrNotFound) {
+		if err := b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: driver.IfPresent}); err != nil && !errors.Is(err, model.ErrNotFound) {
 			t.Error(err)
 		}
 	}
 	theirs := record("id", "bob", 0)
 	replaced := func() { seed(t, b, theirs) }
-	for name, do := range map[string]func(v *expiry.Version) error{
-		"create": func(*expiry.Version) error { _, err := s.Create(ctx, "id", "mine", nil); return err },
-		"upsert": func(*expiry.Version) error { _, err := s.Upsert(ctx, "id", "mine", nil); return err },
-		"update": func(*expiry.Version) error { _, err := s.Update(ctx, "id", "mine", nil); return err },
-		"compare-and-set": func(v *expiry.Version) error {
-			_, err := s.Update(ctx, "id", "mine", &expiry.WriteOptions{If: v})
+	for name, do := range map[string]func(v *expiry.Known) error{
+		"create": func(*expiry.Known) error { _, err := s.Create(ctx, "id", "mine", nil); return err },
+		"upsert": func(*expiry.Known) error { _, err := s.Upsert(ctx, "id", "mine", nil); return err },
+		"update": func(*expiry.Known) error { _, err := s.Update(ctx, "id", "mine", nil); return err },
+		"compare-and-set": func(v *expiry.Known) error {
+			_, err := s.Update(ctx, "id", "mine", &expiry.WriteOptions{IfMatch: v})
 			return err
 		},
-		"touch": func(*expiry.Version) error { _, err := s.Touch(ctx, "id", expiry.After(time.Hour), nil); return err },
+		"touch": func(*expiry.Known) error { _, err := s.Touch(ctx, "id", expiry.After(time.Hour), nil); return err },
 	} {
 		for how, tr := range map[string]trick{"applied": loseAnswer, "not applied": loseRequest} {
 			for who, between := range map[string]func(){"removed": removed, "replaced": replaced} {
 				t.Run(name+"/"+how+"/"+who, func(t *testing.T) {
 					removed()
-					var v *expiry.Version
+					var v *expiry.Known
 					if name != "create" {
 						it, err := s.Create(ctx, "id", "before", nil)
 						if err != nil {
 							t.Fatal(err)
 						}
-						v = it.Version()
+						v = it.Known()
 					}
 					m.between = between
 					p.play(tr)
 					only(t, do(v), model.ErrUnknown)
-					got, err := b.Get(ctx, testNow, "id")
+					got, err := b.Get(ctx, testNow, driver.Get{ID: "id"})
 					switch {
 					case who == "removed":
 						only(t, err, model.ErrNotFound)
-					case err != nil || got.Rev != theirs.Rev || !got.ExpiresAt.IsZero():
+					case err != nil || got.Revision != theirs.Revision || !got.ExpiresAt.IsZero():
 						t.Fatalf("%+v, %v", got, err)
 					}
 				})
@@ -545,7 +554,7 @@ func TestRefusedOrUnknown(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			b, got := fake(t, test.first, said{200, created})
-			_, err := b.Write(t.Context(), testNow, expiry.Write{Record: record("id", "", 0), Cond: model.Absent})
+			_, err := b.Write(t.Context(), testNow, driver.Write{Record: record("id", "", 0), Cond: driver.IfAbsent})
 			only(t, err, test.write)
 			if strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("the server's text is in %v", err)
@@ -554,7 +563,7 @@ func TestRefusedOrUnknown(t *testing.T) {
 				t.Errorf("%d writes on the wire, want one", got.Load())
 			}
 			b, got = fake(t, test.first, said{200, `{"docs":[{"_index":"carts@0123456789abcdef","_id":"id","found":false}]}`})
-			_, err = b.Get(t.Context(), testNow, "id")
+			_, err = b.Get(t.Context(), testNow, driver.Get{ID: "id"})
 			if test.read == nil {
 				test.read = model.ErrNotFound
 			}
@@ -575,7 +584,7 @@ func TestWithRetriesSwitchedOff(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = plain.Write(t.Context(), testNow, expiry.Write{Record: record("id", "", 0), Cond: model.Absent})
+	_, err = plain.Write(t.Context(), testNow, driver.Write{Record: record("id", "", 0), Cond: driver.IfAbsent})
 	only(t, err, model.ErrUnavailable)
 	var native *types.ElasticsearchError
 	if !errors.As(err, &native) || native.Status != 503 || native.ErrorCause.Type != "cluster_block_exception" || got.Load() != 1 {
@@ -592,13 +601,13 @@ func TestPartialFailures(t *testing.T) {
 		`{"index":{"_index":"carts@0123456789abcdef","_id":"c","status":500,"error":{"type":"node_disconnected_exception","reason":""}}},` +
 		`{"index":{"_index":"carts@0123456789abcdef","_id":"d","_seq_no":8,"_primary_term":2,"status":200}}]}`
 	b, got := fake(t, said{200, answer})
-	var ops []expiry.BatchOp
+	var ops []driver.BatchOp
 	for _, id := range []string{"a", "b", "c", "d"} {
-		ops = append(ops, expiry.BatchOp{Write: &expiry.Write{Record: record(id, "ann", time.Hour), Cond: model.Always}})
+		ops = append(ops, driver.BatchOp{Write: &driver.Write{Record: record(id, "ann", time.Hour), Cond: driver.IfAny}})
 	}
 	out := b.WriteMany(t.Context(), testNow, ops)
 	for i, want := range []error{nil, model.ErrUnavailable, model.ErrUnknown, nil} {
-		if model.KindOf(out[i].Err) != want || (want == nil) != (out[i].Record.Rev == ops[i].Write.Rev) {
+		if model.Kind(out[i].Err) != want || (want == nil) != (out[i].Record.Revision == ops[i].Write.Record.Revision) {
 			t.Errorf("%d: %+v", i, out[i])
 		}
 	}
@@ -626,9 +635,9 @@ func TestPartialSweep(t *testing.T) {
 		said{200, `{"timed_out":false,"hits":{"hits":[` + hit("a") + "," + hit("b") + "," + hit("c") + "," + hit("d") + `]}}`},
 		said{200, `{"items":[{"delete":{"_index":"carts@0123456789abcdef","_id":"a","status":200}},` + item("429", "es_rejected_execution_exception") + "," +
 			item("409", "version_conflict_engine_exception") + "," + item("503", "unavailable_shards_exception") + `]}`})
-	swept, err := b.DeleteExpired(t.Context(), testNow, 10, nil)
+	swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow, Limit: 10})
 	only(t, err, model.ErrUnknown)
-	if swept != (expiry.Swept{Removed: 1, Unknown: 1}) {
+	if swept != (driver.Swept{Removed: 1, Unknown: 1}) {
 		t.Errorf("swept %+v", swept)
 	}
 }
@@ -651,11 +660,11 @@ func TestContexts(t *testing.T) {
 		t.Fatal(err)
 	}
 	base := record("id", "ann", time.Hour)
-	base.Hint = position{"0123456789abcdef", 1, 1}.hint(&base)
+	base.ServerVersion = position{"0123456789abcdef", 1, 1}.hint(&base)
 	for name, do := range writes(base) {
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := do(ended, b); !errors.Is(err, context.Canceled) || model.KindOf(err) != nil {
+		if err := do(ended, b); !errors.Is(err, context.Canceled) || model.Kind(err) != nil {
 			t.Errorf("%s, before sending: %v", name, err)
 		}
 		under, cancel := context.WithCancel(t.Context())
@@ -669,16 +678,16 @@ func TestContexts(t *testing.T) {
 			t.Errorf("%s, after sending: %v", name, err)
 		}
 		// Those that read first have sent nothing but the read.
-		if reads := slices.Contains([]string{"update", "touch", "delete"}, name); reads != (model.KindOf(err) == nil) || !reads && model.KindOf(err) != model.ErrUnknown {
+		if reads := slices.Contains([]string{"update", "touch", "delete"}, name); reads != (model.Kind(err) == nil) || !reads && model.Kind(err) != model.ErrUnknown {
 			t.Errorf("%s, after sending: %v", name, err)
 		}
 	}
 	for name, do := range map[string]func(context.Context) error{
-		"get":  func(ctx context.Context) error { _, err := b.Get(ctx, testNow, "id"); return err },
-		"page": func(ctx context.Context) error { _, err := b.Page(ctx, testNow, expiry.Query{Limit: 1}); return err },
+		"get":  func(ctx context.Context) error { _, err := b.Get(ctx, testNow, driver.Get{ID: "id"}); return err },
+		"page": func(ctx context.Context) error { _, err := b.Page(ctx, testNow, driver.Query{Limit: 1}); return err },
 	} {
 		short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-		if err := do(short); !errors.Is(err, context.DeadlineExceeded) || model.KindOf(err) != nil {
+		if err := do(short); !errors.Is(err, context.DeadlineExceeded) || model.Kind(err) != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		cancel()
@@ -712,14 +721,14 @@ func TestNothingSent(t *testing.T) {
 				t.Fatal(err)
 			}
 			base := record("id", "ann", 0)
-			base.Hint = position{"0123456789abcdef", 1, 1}.hint(&base)
+			base.ServerVersion = position{"0123456789abcdef", 1, 1}.hint(&base)
 			for name, do := range writes(base) {
 				err := do(t.Context(), b)
-				if model.KindOf(err) != model.ErrUnavailable || strings.Contains(err.Error(), "hunter2") {
+				if model.Kind(err) != model.ErrUnavailable || strings.Contains(err.Error(), "hunter2") {
 					t.Errorf("%s: %v", name, err)
 				}
 			}
-			_, err = b.Get(t.Context(), testNow, "id")
+			_, err = b.Get(t.Context(), testNow, driver.Get{ID: "id"})
 			only(t, err, model.ErrUnavailable)
 			only(t, b.CreateStorage(t.Context()), model.ErrUnavailable)
 		})
@@ -750,7 +759,7 @@ func TestAnotherNodeIsTried(t *testing.T) {
 				t.Errorf("on the wire: %v", ops)
 			}
 			p.play(loseAnswer)
-			_, err := b.Write(t.Context(), testNow, expiry.Write{Record: record("id", "", 0), Cond: model.Always})
+			_, err := b.Write(t.Context(), testNow, driver.Write{Record: record("id", "", 0), Cond: driver.IfAny})
 			only(t, err, model.ErrUnknown)
 			if ops, _ := p.take(); bulks(ops) != 1 {
 				t.Errorf("on the wire after a lost answer: %v", ops)
@@ -772,7 +781,7 @@ func TestTransportWithoutTraces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = b.Write(t.Context(), testNow, expiry.Write{Record: record("id", "", 0), Cond: model.Absent})
+	_, err = b.Write(t.Context(), testNow, driver.Write{Record: record("id", "", 0), Cond: driver.IfAbsent})
 	only(t, err, model.ErrUnknown)
 	if n.Load() != 1 {
 		t.Errorf("sent %d times", n.Load())

@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/sojourn-go/sojourn/internal/sending"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -188,7 +188,7 @@ func (b *Backend) find(ctx context.Context) (string, *there, error) {
 }
 
 func (b *Backend) foreign() error {
-	return model.Fault(model.ErrCorrupt, "what is there under the name "+b.name+" has another mapping than this version's, or other names: StoragePlan says what is needed", nil)
+	return model.NewError(model.ErrCorrupt, "what is there under the name "+b.name+" has another mapping than this version's, or other names: StoragePlan says what is needed", nil)
 }
 
 // checkMapping refuses an index that is no store's.
@@ -198,7 +198,7 @@ func (b *Backend) checkMapping(index string, t *there) error {
 		return b.foreign()
 	}
 	if m.Format > formatVersion {
-		return model.Fault(model.ErrCorrupt, "the index "+index+" has a newer format than this version can read", nil)
+		return model.NewError(model.ErrCorrupt, "the index "+index+" has a newer format than this version can read", nil)
 	}
 	want := fields()
 	if string(t.Mappings.Dynamic) != `"strict"` || len(t.Mappings.Properties) != len(want) {
@@ -270,17 +270,17 @@ func (b *Backend) change(ctx context.Context, method, path string, body any) err
 	}
 	a, err := b.do(ctx, method, path, typeJSON, content, nil)
 	if err != nil {
-		if sending.IsDial(err) {
+		if driverkit.IsDial(err) {
 			return readFault(ctx, err)
 		}
-		return model.Fault(model.ErrUnknown, "", sending.WithContext(ctx, err))
+		return model.NewError(model.ErrUnknown, "", driverkit.WithContext(ctx, err))
 	}
 	c := causeOf(a.body)
 	switch {
 	case a.status == http.StatusOK, method == http.MethodDelete && c.Type == typeNoIndex:
 		return nil
 	case slices.Contains([]string{"invalid_alias_name_exception", "invalid_index_name_exception"}, c.Type):
-		return model.Fault(model.ErrUnavailable, c.Type+": the name "+strconv.Quote(b.name)+" is taken by an index, or refused", c.native(a.status))
+		return model.NewError(model.ErrUnavailable, c.Type+": the name "+strconv.Quote(b.name)+" is taken by an index, or refused", c.native(a.status))
 	}
 	return b.answered(a.status, c, true)
 }

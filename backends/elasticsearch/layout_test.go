@@ -9,7 +9,7 @@ import (
 
 	es "github.com/elastic/go-elasticsearch/v8"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -31,7 +31,7 @@ func TestNames(t *testing.T) {
 
 func TestTokens(t *testing.T) {
 	b := &Backend{name: "carts"}
-	q := expiry.Query{Label: "principal", Value: "ann"}
+	q := driver.Query{Label: "principal", Value: "ann"}
 	for _, id := range []string{"id", "ÿ\u2028<", "x\ny", strings.Repeat("x", model.MaxID)} {
 		sort, err := marshal(id)
 		if err != nil {
@@ -45,7 +45,7 @@ func TestTokens(t *testing.T) {
 		if err != nil || len(got) != 1 || json.Unmarshal(got[0], &back) != nil || back != id {
 			t.Errorf("%q became %s, %v", id, got, err)
 		}
-		for _, other := range []expiry.Query{
+		for _, other := range []driver.Query{
 			{Label: q.Label, Value: "bob", After: q.After}, {After: q.After}, {Label: q.Label, Value: q.Value, After: q.After[1:]},
 			{Label: q.Label, Value: q.Value, After: q.After + "A"}, {Label: q.Label, Value: q.Value, After: "A" + q.After}, {Label: q.Label, Value: q.Value, After: "nonsense"},
 		} {

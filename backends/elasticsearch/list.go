@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -99,7 +99,7 @@ func (b *Backend) searchAll(ctx context.Context, q *query) (*searched, error) {
 	}
 	var res searched
 	if json.Unmarshal(a.body, &res) != nil || res.TimedOut {
-		return nil, model.Fault(model.ErrUnavailable, "", errStrange)
+		return nil, model.NewError(model.ErrUnavailable, "", errStrange)
 	}
 	return &res, nil
 }
@@ -122,10 +122,10 @@ func (b *Backend) refresh(ctx context.Context) error {
 			} `json:"_shards"`
 		}
 		if json.Unmarshal(a.body, &res) != nil {
-			return model.Fault(model.ErrUnavailable, "", errStrange)
+			return model.NewError(model.ErrUnavailable, "", errStrange)
 		}
 		if res.Shards.Failed > 0 {
-			return model.Fault(model.ErrUnavailable, "a shard cannot refresh", nil)
+			return model.NewError(model.ErrUnavailable, "a shard cannot refresh", nil)
 		}
 		return nil
 	})
@@ -193,22 +193,22 @@ const maxPage = 1000
 
 // Page lists live records in the order of their ids: a refresh, which
 // concurrent calls share, and one search.
-func (b *Backend) Page(ctx context.Context, now time.Time, q expiry.Query) (expiry.Page, error) {
+func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 	if err := b.checkLabel(q.Label); err != nil {
-		return expiry.Page{}, err
+		return driver.Page{}, err
 	}
 	if q.Limit < 1 {
-		return expiry.Page{}, model.Fault(model.ErrInvalid, "the limit is less than 1", nil)
+		return driver.Page{}, model.NewError(model.ErrInvalid, "the limit is less than 1", nil)
 	}
 	after, err := b.parseToken(&q)
 	if err != nil {
-		return expiry.Page{}, err
+		return driver.Page{}, err
 	}
 	if err := b.enter(ctx); err != nil {
-		return expiry.Page{}, err
+		return driver.Page{}, err
 	}
 	if err := b.refresh(ctx); err != nil {
-		return expiry.Page{}, err
+		return driver.Page{}, err
 	}
 	size := min(q.Limit, maxPage)
 	hits, err := b.search(ctx, &query{
@@ -216,13 +216,13 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q expiry.Query) (expi
 		sort: []string{fieldID}, after: after, size: size + 1, head: q.KeysOnly, // one more says whether there is more
 	})
 	if err != nil {
-		return expiry.Page{}, err
+		return driver.Page{}, err
 	}
-	var page expiry.Page
+	var page driver.Page
 	if len(hits) > size {
 		hits = hits[:size]
 		if page.Next, err = b.token(&q, hits[size-1].Sort); err != nil {
-			return expiry.Page{}, err
+			return driver.Page{}, err
 		}
 	}
 	for i := range hits {
@@ -238,8 +238,8 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q expiry.Query) (expi
 
 // Count counts live records: a refresh, which concurrent calls share, and one
 // search without hits.
-func (b *Backend) Count(ctx context.Context, now time.Time, label, value string) (int, error) {
-	if err := b.checkLabel(label); err != nil {
+func (b *Backend) Count(ctx context.Context, now time.Time, q driver.Query) (int, error) {
+	if err := b.checkLabel(q.Label); err != nil {
 		return 0, err
 	}
 	if err := b.enter(ctx); err != nil {
@@ -248,7 +248,7 @@ func (b *Backend) Count(ctx context.Context, now time.Time, label, value string)
 	if err := b.refresh(ctx); err != nil {
 		return 0, err
 	}
-	res, err := b.searchAll(ctx, &query{filter: append(bears(label, value), current), not: []clause{dueAt(now)}})
+	res, err := b.searchAll(ctx, &query{filter: append(bears(q.Label, q.Value), current), not: []clause{dueAt(now)}})
 	if err != nil {
 		return 0, err
 	}
@@ -257,7 +257,7 @@ func (b *Backend) Count(ctx context.Context, now time.Time, label, value string)
 
 func (b *Backend) checkLabel(label string) error {
 	if label != "" && !slices.Contains(b.labels, label) {
-		return model.Fault(model.ErrInvalid, "the label is not declared in Options.Labels", nil)
+		return model.NewError(model.ErrInvalid, "the label is not declared in Options.Labels", nil)
 	}
 	return nil
 }
@@ -266,17 +266,17 @@ func (b *Backend) checkLabel(label string) error {
 // that and what the listing is of.
 const tokenVersion = 1
 
-func (b *Backend) token(q *expiry.Query, sort []json.RawMessage) (string, error) {
+func (b *Backend) token(q *driver.Query, sort []json.RawMessage) (string, error) {
 	var id string
 	if len(sort) != 1 || json.Unmarshal(sort[0], &id) != nil || id == "" {
-		return "", model.Fault(model.ErrUnavailable, "", errStrange)
+		return "", model.NewError(model.ErrUnavailable, "", errStrange)
 	}
 	raw := append([]byte{tokenVersion}, id...)
 	raw = binary.BigEndian.AppendUint32(raw, b.tokenSum(q, raw))
 	return base64.RawURLEncoding.EncodeToString(raw), nil
 }
 
-func (b *Backend) tokenSum(q *expiry.Query, raw []byte) uint32 {
+func (b *Backend) tokenSum(q *driver.Query, raw []byte) uint32 {
 	sum := crc32.NewIEEE()
 	for _, part := range []string{b.name, q.Label, q.Value} {
 		_, _ = sum.Write(append([]byte(part), 0))
@@ -286,13 +286,13 @@ func (b *Backend) tokenSum(q *expiry.Query, raw []byte) uint32 {
 }
 
 // parseToken is where to go on from; nil for the beginning.
-func (b *Backend) parseToken(q *expiry.Query) ([]json.RawMessage, error) {
+func (b *Backend) parseToken(q *driver.Query) ([]json.RawMessage, error) {
 	if q.After == "" {
 		return nil, nil
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(q.After)
 	if err != nil || len(raw) < 6 || raw[0] != tokenVersion || binary.BigEndian.Uint32(raw[len(raw)-4:]) != b.tokenSum(q, raw[:len(raw)-4]) {
-		return nil, model.Fault(model.ErrInvalid, "no page token of this listing", nil)
+		return nil, model.NewError(model.ErrInvalid, "no page token of this listing", nil)
 	}
 	id, err := marshal(string(raw[1 : len(raw)-4]))
 	return []json.RawMessage{id}, err

@@ -17,7 +17,7 @@ import (
 	es "github.com/elastic/go-elasticsearch/v8"
 
 	"github.com/sojourn-go/sojourn/conformance/containers"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -36,7 +36,7 @@ func TestReadableByThePlainClient(t *testing.T) {
 		t.Fatal(text, err)
 	}
 	want := map[string]any{
-		"id": r.ID, "format": 1.0, "revision": r.Rev.String(), "expires": float64(r.ExpiresAt.UnixMilli()),
+		"id": r.ID, "format": 1.0, "revision": r.Revision.String(), "expires": float64(r.ExpiresAt.UnixMilli()),
 		"labels": map[string]any{"principal": "Ann"}, "encoding": "json", "value": string(r.Value),
 	}
 	if fmt.Sprint(got.Docs[0].Source) != fmt.Sprint(want) {
@@ -52,7 +52,7 @@ func TestReadsByIDNeedNoRefresh(t *testing.T) {
 		t.Fatal(text)
 	}
 	seed(t, b, record("id", "ann", time.Hour))
-	if _, err := b.Get(t.Context(), testNow, "id"); err != nil {
+	if _, err := b.Get(t.Context(), testNow, driver.Get{ID: "id"}); err != nil {
 		t.Fatal(err)
 	}
 	if hits, err := b.search(t.Context(), &query{filter: bears("principal", "ann"), sort: []string{fieldID}, size: 10}); err != nil || len(hits) != 0 {
@@ -61,7 +61,7 @@ func TestReadsByIDNeedNoRefresh(t *testing.T) {
 	for i := range 5 {
 		id := fmt.Sprint("id", i)
 		seed(t, b, record(id, "ann", time.Hour))
-		pg, err := b.Page(t.Context(), testNow, expiry.Query{Label: "principal", Value: "ann", Limit: 100})
+		pg, err := b.Page(t.Context(), testNow, driver.Query{Label: "principal", Value: "ann", Limit: 100})
 		if err != nil || len(pg.Records) != i+2 {
 			t.Fatalf("%d records listed right after the write, %v", len(pg.Records), err)
 		}
@@ -172,23 +172,23 @@ func TestMadeAnew(t *testing.T) {
 	if err := errors.Join(other.DeleteStorage(ctx), other.CreateStorage(ctx)); err != nil {
 		t.Fatal(err)
 	}
-	_, err = b.Write(ctx, testNow, expiry.Write{Record: record("id", "", 0), Cond: model.Match, Prev: old})
+	_, err = b.Write(ctx, testNow, driver.Write{Record: record("id", "", 0), Cond: driver.IfMatch, Known: old})
 	only(t, err, model.ErrNotFound)
-	only(t, b.Delete(ctx, testNow, "id", model.Match, old), model.ErrNotFound)
+	only(t, b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: driver.IfMatch, Known: old}), model.ErrNotFound)
 	theirs := put(t, other, record("id", "bob", time.Hour))
 	was, _ := positionOf(&old)
 	is, _ := positionOf(&theirs)
 	if was.seq != is.seq || was.term != is.term || was.epoch == is.epoch {
 		t.Fatalf("the versions are %+v and %+v: they must collide", was, is)
 	}
-	winner, err := b.Write(ctx, testNow, expiry.Write{Record: record("id", "", 0), Cond: model.Match, Prev: old})
+	winner, err := b.Write(ctx, testNow, driver.Write{Record: record("id", "", 0), Cond: driver.IfMatch, Known: old})
 	only(t, err, model.ErrConflict)
-	if winner.Rev != theirs.Rev {
+	if winner.Revision != theirs.Revision {
 		t.Errorf("the winner is %+v", winner)
 	}
-	only(t, b.Delete(ctx, testNow, "id", model.Match, old), model.ErrConflict)
-	got, err := b.Touch(ctx, testNow, expiry.Touch{ID: "id", Mode: expiry.Set, ExpiresAt: testNow.Add(time.Minute), Prev: old})
-	if err != nil || got.Rev != theirs.Rev || got.Labels["principal"] != "bob" {
+	only(t, b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: driver.IfMatch, Known: old}), model.ErrConflict)
+	got, err := b.Touch(ctx, testNow, driver.Touch{ID: "id", Mode: driver.TouchSet, ExpiresAt: testNow.Add(time.Minute), Known: old})
+	if err != nil || got.Revision != theirs.Revision || got.Labels["principal"] != "bob" {
 		t.Errorf("touch: %+v, %v", got, err)
 	}
 }
@@ -203,23 +203,31 @@ func TestMissingIndex(t *testing.T) {
 	}
 	ctx := t.Context()
 	base := record("id", "ann", time.Hour)
-	base.Hint = position{"0123456789abcdef", 0, 1}.hint(&base)
+	base.ServerVersion = position{"0123456789abcdef", 0, 1}.hint(&base)
 	calls := writes(base)
-	calls["get"] = func(ctx context.Context, b *Backend) error { _, err := b.Get(ctx, testNow, "id"); return err }
-	calls["get many"] = func(ctx context.Context, b *Backend) error { return b.GetMany(ctx, testNow, []string{"x", "y"})[1].Err }
-	calls["page"] = func(ctx context.Context, b *Backend) error {
-		_, err := b.Page(ctx, testNow, expiry.Query{Limit: 1})
+	calls["get"] = func(ctx context.Context, b *Backend) error {
+		_, err := b.Get(ctx, testNow, driver.Get{ID: "id"})
 		return err
 	}
-	calls["count"] = func(ctx context.Context, b *Backend) error { _, err := b.Count(ctx, testNow, "", ""); return err }
+	calls["get many"] = func(ctx context.Context, b *Backend) error {
+		return b.GetMany(ctx, testNow, driver.Gets("x", "y"))[1].Err
+	}
+	calls["page"] = func(ctx context.Context, b *Backend) error {
+		_, err := b.Page(ctx, testNow, driver.Query{Limit: 1})
+		return err
+	}
+	calls["count"] = func(ctx context.Context, b *Backend) error {
+		_, err := b.Count(ctx, testNow, driver.Query{Label: ""})
+		return err
+	}
 	calls["sweep"] = func(ctx context.Context, b *Backend) error {
-		_, err := b.DeleteExpired(ctx, testNow, 1, nil)
+		_, err := b.DeleteExpired(ctx, driver.Sweep{Before: testNow, Limit: 1})
 		return err
 	}
 	calls["ping"] = func(ctx context.Context, b *Backend) error { return b.Ping(ctx) }
 	for name, do := range calls {
 		err := do(ctx, b)
-		if model.KindOf(err) != model.ErrUnavailable || !strings.Contains(err.Error(), "CreateStorage") || !strings.Contains(err.Error(), b.name) {
+		if model.Kind(err) != model.ErrUnavailable || !strings.Contains(err.Error(), "CreateStorage") || !strings.Contains(err.Error(), b.name) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -265,7 +273,7 @@ func TestStorage(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &indices); err != nil || len(indices) != 1 {
 		t.Fatalf("there is %s", text)
 	}
-	if _, err := b.Get(ctx, testNow, "id"); err != nil {
+	if _, err := b.Get(ctx, testNow, driver.Get{ID: "id"}); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -273,13 +281,13 @@ func TestStorage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := neighbour.Get(ctx, testNow, "id"); err != nil {
+	if _, err := neighbour.Get(ctx, testNow, driver.Get{ID: "id"}); err != nil {
 		t.Error(err)
 	}
 	if err := b.CreateStorage(ctx); err != nil {
 		t.Fatal(err)
 	}
-	_, err := b.Get(ctx, testNow, "id")
+	_, err := b.Get(ctx, testNow, driver.Get{ID: "id"})
 	only(t, err, model.ErrNotFound)
 }
 
@@ -292,7 +300,7 @@ func TestLostAlias(t *testing.T) {
 	if status, text := request(t, b.client, http.MethodDelete, "/"+b.indexName(at.epoch)+"/_alias/"+b.epochAlias(at.epoch), ""); status != 200 {
 		t.Fatal(text)
 	}
-	err := b.Delete(t.Context(), testNow, "id", model.Match, cur)
+	err := b.Delete(t.Context(), testNow, driver.Delete{ID: "id", Cond: driver.IfMatch, Known: cur})
 	only(t, err, model.ErrUnavailable)
 	if !strings.Contains(err.Error(), "CreateStorage") {
 		t.Errorf("the error is %v", err)
@@ -300,7 +308,7 @@ func TestLostAlias(t *testing.T) {
 	if err := b.CreateStorage(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Delete(t.Context(), testNow, "id", model.Match, cur); err != nil {
+	if err := b.Delete(t.Context(), testNow, driver.Delete{ID: "id", Cond: driver.IfMatch, Known: cur}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -333,7 +341,7 @@ func TestOtherIndices(t *testing.T) {
 			}
 			only(t, b.CreateStorage(t.Context()), model.ErrCorrupt)
 			only(t, b.DeleteStorage(t.Context()), model.ErrCorrupt)
-			_, err = b.Write(t.Context(), testNow, expiry.Write{Record: record("id", "ann", 0), Cond: model.Absent})
+			_, err = b.Write(t.Context(), testNow, driver.Write{Record: record("id", "ann", 0), Cond: driver.IfAbsent})
 			if name == "an index" || name == "another mapping" { // the others take any document
 				only(t, err, model.ErrUnavailable)
 			}
@@ -370,7 +378,7 @@ func TestMappingNeverGrows(t *testing.T) {
 			t.Errorf("%.50q became %.50q", v, got.Value)
 		}
 	}
-	pg, err := b.Page(t.Context(), testNow, expiry.Query{Label: "a-b_c", Value: strings.Repeat("é", 128), Limit: 100})
+	pg, err := b.Page(t.Context(), testNow, driver.Query{Label: "a-b_c", Value: strings.Repeat("é", 128), Limit: 100})
 	if err != nil || len(pg.Records) != len(values) {
 		t.Errorf("%d listed by a long label, %v", len(pg.Records), err)
 	}
@@ -382,15 +390,15 @@ func TestMappingNeverGrows(t *testing.T) {
 		t.Errorf("found by the copy: %s", text)
 	}
 	// The copy follows the value, and goes with it.
-	cur, err := b.Get(t.Context(), testNow, "id0")
+	cur, err := b.Get(t.Context(), testNow, driver.Get{ID: "id0"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cur, err = b.Touch(t.Context(), testNow, expiry.Touch{ID: "id0", Mode: expiry.Clear, Prev: cur}); err != nil {
+	if cur, err = b.Touch(t.Context(), testNow, driver.Touch{ID: "id0", Mode: driver.TouchClear, Known: cur}); err != nil {
 		t.Fatal(err)
 	}
-	got, err := b.Get(t.Context(), testNow, "id0")
-	if err != nil || string(got.Value) != values[0] || got.Rev != cur.Rev || !got.ExpiresAt.IsZero() {
+	got, err := b.Get(t.Context(), testNow, driver.Get{ID: "id0"})
+	if err != nil || string(got.Value) != values[0] || got.Revision != cur.Revision || !got.ExpiresAt.IsZero() {
 		t.Errorf("after a touch: %+v, %v", got, err)
 	}
 	seed(t, b, record("id0", "", 0))
@@ -411,7 +419,7 @@ func TestExactLabels(t *testing.T) {
 		seed(t, b, record(fmt.Sprint(i), v, 0))
 	}
 	for i, v := range values {
-		pg, err := b.Page(t.Context(), testNow, expiry.Query{Label: "principal", Value: v, Limit: 10})
+		pg, err := b.Page(t.Context(), testNow, driver.Query{Label: "principal", Value: v, Limit: 10})
 		if err != nil || len(pg.Records) != 1 || pg.Records[0].ID != fmt.Sprint(i) {
 			t.Errorf("%q: %+v, %v", v, pg.Records, err)
 		}
@@ -432,7 +440,7 @@ func TestLargest(t *testing.T) {
 	p.take()
 	r := record("id", "", 0)
 	r.Value = make([]byte, defaultMaxValue+1)
-	_, err := b.Write(t.Context(), testNow, expiry.Write{Record: r, Cond: model.Always})
+	_, err := b.Write(t.Context(), testNow, driver.Write{Record: r, Cond: driver.IfAny})
 	only(t, err, model.ErrTooLarge)
 	if ops, _ := p.take(); len(ops) > 0 {
 		t.Errorf("on the wire: %v", ops)
@@ -446,21 +454,21 @@ func TestSweepLeavesWhatWasExtended(t *testing.T) {
 	ctx := t.Context()
 	seed(t, b, record("a", "", time.Minute), record("b", "", time.Minute), record("c", "", time.Minute))
 	later := testNow.Add(time.Hour)
-	swept, err := b.DeleteExpired(ctx, later, 10, func(r model.Record) error {
+	swept, err := b.DeleteExpired(ctx, driver.Sweep{Before: later, Limit: 10, OnExpire: func(r model.Record) error {
 		var err error
 		switch r.ID {
 		case "a": // by a clock that runs behind
-			_, err = b.Touch(ctx, testNow, expiry.Touch{ID: "a", Mode: expiry.Set, ExpiresAt: later.Add(time.Hour)})
+			_, err = b.Touch(ctx, testNow, driver.Touch{ID: "a", Mode: driver.TouchSet, ExpiresAt: later.Add(time.Hour)})
 		case "b":
-			_, err = b.Write(ctx, later, expiry.Write{Record: record("b", "", 0), Cond: model.Absent})
+			_, err = b.Write(ctx, later, driver.Write{Record: record("b", "", 0), Cond: driver.IfAbsent})
 		}
 		return err
-	})
+	}})
 	if err != nil || swept.Removed != 1 {
 		t.Fatalf("%+v, %v", swept, err)
 	}
 	for _, id := range []string{"a", "b"} {
-		if _, err := b.Get(ctx, later, id); err != nil {
+		if _, err := b.Get(ctx, later, driver.Get{ID: id}); err != nil {
 			t.Errorf("%s: %v", id, err)
 		}
 	}
@@ -470,19 +478,19 @@ func TestSweepLeavesWhatWasExtended(t *testing.T) {
 // answers with a conflict, as one does whose node sent it again after it had
 // lost the primary: the record's revision tells whose it is.
 func TestOwnWriteThatTheClusterSentAgain(t *testing.T) {
-	for _, c := range []model.Cond{model.Absent, model.Match} {
+	for _, c := range []driver.Condition{driver.IfAbsent, driver.IfMatch} {
 		r := record("id", "ann", time.Hour)
 		source, err := marshal((&Backend{}).encode(&r))
 		if err != nil {
 			t.Fatal(err)
 		}
 		prev := record("id", "", 0)
-		prev.Hint = position{"0123456789abcdef", 1, 1}.hint(&prev)
+		prev.ServerVersion = position{"0123456789abcdef", 1, 1}.hint(&prev)
 		b, got := fake(t,
 			said{200, `{"items":[{"index":{"_index":"carts@0123456789abcdef","_id":"id","status":409,"error":{"type":"version_conflict_engine_exception","reason":""}}}]}`},
 			said{200, `{"docs":[{"_index":"carts@0123456789abcdef","_id":"id","_seq_no":2,"_primary_term":2,"found":true,"_source":` + string(source) + `}]}`})
-		rec, err := b.Write(t.Context(), testNow, expiry.Write{Record: r, Cond: c, Prev: prev})
-		if err != nil || rec.Rev != r.Rev || got.Load() != 2 {
+		rec, err := b.Write(t.Context(), testNow, driver.Write{Record: r, Cond: c, Known: prev})
+		if err != nil || rec.Revision != r.Revision || got.Load() != 2 {
 			t.Errorf("%v: %+v, %v", c, rec, err)
 		}
 	}
@@ -508,7 +516,7 @@ func TestContended(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = b.Write(t.Context(), testNow, expiry.Write{Record: record("id", "", 0), Cond: model.Live})
+	_, err = b.Write(t.Context(), testNow, driver.Write{Record: record("id", "", 0), Cond: driver.IfPresent})
 	only(t, err, model.ErrUnavailable)
 }
 
@@ -524,16 +532,19 @@ func TestRefusals(t *testing.T) {
 			b, _ := fake(t, answer)
 			ctx := t.Context()
 			calls := writes(record("id", "", 0))
-			calls["get"] = func(ctx context.Context, b *Backend) error { _, err := b.Get(ctx, testNow, "id"); return err }
+			calls["get"] = func(ctx context.Context, b *Backend) error {
+				_, err := b.Get(ctx, testNow, driver.Get{ID: "id"})
+				return err
+			}
 			calls["page"] = func(ctx context.Context, b *Backend) error {
-				_, err := b.Page(ctx, testNow, expiry.Query{Limit: 1})
+				_, err := b.Page(ctx, testNow, driver.Query{Limit: 1})
 				return err
 			}
 			calls["create storage"] = func(ctx context.Context, b *Backend) error { return b.CreateStorage(ctx) }
 			calls["delete storage"] = func(ctx context.Context, b *Backend) error { return b.DeleteStorage(ctx) }
 			for what, do := range calls {
 				err := do(ctx, b)
-				if model.KindOf(err) != model.ErrUnavailable || strings.Contains(err.Error(), "ann") || !strings.Contains(err.Error(), "privilege") {
+				if model.Kind(err) != model.ErrUnavailable || strings.Contains(err.Error(), "ann") || !strings.Contains(err.Error(), "privilege") {
 					t.Errorf("%s: %v", what, err)
 				}
 			}
@@ -551,7 +562,7 @@ func TestShardsThatFail(t *testing.T) {
 		"nonsense":  {{200, `[]`}},
 	} {
 		b, _ := fake(t, answers...)
-		if _, err := b.Page(t.Context(), testNow, expiry.Query{Limit: 1}); model.KindOf(err) != model.ErrUnavailable {
+		if _, err := b.Page(t.Context(), testNow, driver.Query{Limit: 1}); model.Kind(err) != model.ErrUnavailable {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -578,7 +589,7 @@ func TestCompatibilityMode(t *testing.T) {
 	c := clientOn(t, containers.Elasticsearch(t).URL, pool(t), func(c *es.Config) { c.EnableCompatibilityMode = true })
 	b := openOn(t, c, indexName(), &Options{Shards: 2, Replicas: -1})
 	put(t, b, record("id", "ann", time.Hour))
-	if n, err := b.Count(t.Context(), testNow, "principal", "ann"); err != nil || n != 1 {
+	if n, err := b.Count(t.Context(), testNow, driver.Query{Label: "principal", Value: "ann"}); err != nil || n != 1 {
 		t.Errorf("%d, %v", n, err)
 	}
 	_, text := request(t, client(t), http.MethodGet, "/"+b.name+"/_settings", "")

@@ -3,7 +3,7 @@ package elasticsearch
 import (
 	"strconv"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -42,17 +42,17 @@ func (o *Options) withDefaults() (out Options, err error) {
 	if o != nil {
 		out = *o
 	}
-	if out.Labels, err = expiry.DeclaredLabels(out.Labels, maxLabels); err != nil {
+	if out.Labels, err = driverkit.DeclaredLabels(out.Labels, maxLabels); err != nil {
 		return out, err
 	}
 	switch {
 	case out.MaxValue == 0:
 		out.MaxValue = defaultMaxValue
 	case out.MaxValue < 0 || out.MaxValue > mostMaxValue:
-		return out, model.Fault(model.ErrInvalid, "Options.MaxValue has 1 to "+strconv.Itoa(mostMaxValue)+" bytes", nil)
+		return out, model.NewError(model.ErrInvalid, "Options.MaxValue has 1 to "+strconv.Itoa(mostMaxValue)+" bytes", nil)
 	}
 	if out.Shards < 0 || out.Shards > maxShards {
-		return out, model.Fault(model.ErrInvalid, "Options.Shards is 0 to "+strconv.Itoa(maxShards), nil)
+		return out, model.NewError(model.ErrInvalid, "Options.Shards is 0 to "+strconv.Itoa(maxShards), nil)
 	}
 	return out, nil
 }
@@ -70,7 +70,7 @@ func checkName(name string) error {
 		ok = alphanumeric(c) || c == '-' || c == '_' || c == '.'
 	}
 	if !ok {
-		return model.Fault(model.ErrInvalid, "an index's name has 1 to "+strconv.Itoa(maxName)+" of a-z 0-9 - _ . and starts with a letter or digit", nil)
+		return model.NewError(model.ErrInvalid, "an index's name has 1 to "+strconv.Itoa(maxName)+" of a-z 0-9 - _ . and starts with a letter or digit", nil)
 	}
 	return nil
 }

@@ -10,8 +10,8 @@ import (
 	es "github.com/elastic/go-elasticsearch/v8"
 
 	"github.com/sojourn-go/sojourn/backends"
-	"github.com/sojourn-go/sojourn/expiry"
-	"github.com/sojourn-go/sojourn/internal/sending"
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -26,7 +26,7 @@ func init() {
 // the default name. Where the URL has no user the environment may have one:
 // ELASTICSEARCH_API_KEY, else ELASTICSEARCH_USERNAME and
 // ELASTICSEARCH_PASSWORD. The client's connections are closed with the backend.
-func openURL(_ context.Context, u *url.URL) (expiry.ModelExpirySupport, error) {
+func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 	if err := backends.Only(u); err != nil {
 		return nil, err
 	}
@@ -72,7 +72,7 @@ func openURL(_ context.Context, u *url.URL) (expiry.ModelExpirySupport, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.owned = sending.Connections{Transport: transport}
+	b.owned = driverkit.Connections{Transport: transport}
 	return b, nil
 }
 
@@ -81,5 +81,5 @@ func openURL(_ context.Context, u *url.URL) (expiry.ModelExpirySupport, error) {
 const idleConnections = 64
 
 func badURL() error {
-	return model.Fault(model.ErrInvalid, "the form is elasticsearch+https://user:password@host:9200/index, or elasticsearch://… for plain HTTP; the user may be left out", nil)
+	return model.NewError(model.ErrInvalid, "the form is elasticsearch+https://user:password@host:9200/index, or elasticsearch://… for plain HTTP; the user may be left out", nil)
 }

@@ -11,7 +11,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/backends"
 	"github.com/sojourn-go/sojourn/conformance/containers"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -30,16 +30,16 @@ func TestURLOpensAStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := expiry.CreateStorage(t.Context(), b); err != nil {
+	if err := driver.CreateStorage(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Write(t.Context(), testNow, expiry.Write{Record: record("a", "ann", time.Hour), Cond: model.Absent}); err != nil {
+	if _, err := b.Write(t.Context(), testNow, driver.Write{Record: record("a", "ann", time.Hour), Cond: driver.IfAbsent}); err != nil {
 		t.Error(err)
 	}
-	if _, err := open(t, nil).Get(t.Context(), testNow, "a"); !errors.Is(err, model.ErrNotFound) {
+	if _, err := open(t, nil).Get(t.Context(), testNow, driver.Get{ID: "a"}); !errors.Is(err, model.ErrNotFound) {
 		t.Errorf("get from another index: %v", err)
 	}
-	if err := expiry.DeleteStorage(t.Context(), b); err != nil {
+	if err := driver.DeleteStorage(t.Context(), b); err != nil {
 		t.Error(err)
 	}
 	for range 2 {
@@ -47,7 +47,7 @@ func TestURLOpensAStore(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := b.Get(t.Context(), testNow, "a"); !errors.Is(err, model.ErrClosed) {
+	if _, err := b.Get(t.Context(), testNow, driver.Get{ID: "a"}); !errors.Is(err, model.ErrClosed) {
 		t.Errorf("get after Close: %v", err)
 	}
 }
@@ -95,7 +95,7 @@ func TestURLCredentials(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = b.Get(t.Context(), testNow, "id")
+			_, err = b.Get(t.Context(), testNow, driver.Get{ID: "id"})
 			only(t, err, model.ErrUnavailable)
 			if have := <-got; have != test.want || strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("authorization %q, want %q; %v", have, test.want, err)

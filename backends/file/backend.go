@@ -8,7 +8,7 @@ import (
 	"sync"
 
 	"github.com/sojourn-go/sojourn/backends/file/internal/disk"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -30,10 +30,10 @@ type Backend struct {
 }
 
 var (
-	_ expiry.ModelExpirySupport = (*Backend)(nil)
-	_ expiry.Counter            = (*Backend)(nil)
-	_ expiry.StorageManager     = (*Backend)(nil)
-	_ expiry.BatchWriter        = (*Backend)(nil)
+	_ driver.ModelExpirySupport = (*Backend)(nil)
+	_ driver.Counter            = (*Backend)(nil)
+	_ driver.StorageManager     = (*Backend)(nil)
+	_ driver.BatchWriter        = (*Backend)(nil)
 )
 
 // New returns a Backend for the store of that name in the directory. It does
@@ -62,8 +62,8 @@ func New(dir, name string, opts *Options) (*Backend, error) {
 const backendName = "file"
 
 // Describe returns what the backend is: it lacks nothing.
-func (b *Backend) Describe() expiry.Description {
-	return expiry.Description{Backend: backendName, Labels: slices.Clone(b.opts.Labels), MaxValue: maxValue}
+func (b *Backend) Describe() driver.Description {
+	return driver.Description{Backend: backendName, Labels: slices.Clone(b.opts.Labels), MaxValue: maxValue}
 }
 
 // Close closes the store's open folders, once no call uses them. It returns

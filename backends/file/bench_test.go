@@ -13,7 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -53,7 +54,7 @@ func (h *byHand) write(rec *model.Record, update bool) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(encodeRecord(rec))
+	_, err = f.Write(driverkit.AppendRecord(nil, rec))
 	if err == nil && h.sync {
 		err = f.Sync()
 	}
@@ -141,14 +142,14 @@ func measureFloor(b *testing.B, sync, full, update bool) *floorResult {
 		}
 		return r
 	}
-	mustWrite(b, backend, model.Always, made("first")) // makes the folders of the indexes
+	mustWrite(b, backend, driver.IfAny, made("first")) // makes the folders of the indexes
 	calls := 8
 	if !sync {
 		calls = 200
 	}
 	if update {
 		for i := range calls {
-			mustWrite(b, backend, model.Always, made(fmt.Sprint("update", i)))
+			mustWrite(b, backend, driver.IfAny, made(fmt.Sprint("update", i)))
 		}
 	}
 	next := 0
@@ -169,12 +170,12 @@ func measureFloor(b *testing.B, sync, full, update bool) *floorResult {
 		}
 		return time.Since(start)
 	}
-	cond := model.Absent
+	cond := driver.IfAbsent
 	if update {
-		cond = model.Live
+		cond = driver.IfPresent
 	}
 	onBackend := func(r model.Record) error {
-		return onlyErr(backend.Write(context.Background(), testNow, expiry.Write{Record: r, Cond: cond}))
+		return onlyErr(backend.Write(context.Background(), testNow, driver.Write{Record: r, Cond: cond}))
 	}
 	onFloor := func(r model.Record) error { return hand.write(&r, update) }
 	timed(onFloor)

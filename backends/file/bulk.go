@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -19,15 +19,15 @@ const batchWriters = 8
 
 // WriteMany carries out the operations some at a time, each as Write or Delete
 // does by itself, so that none holds the locks of others while it syncs.
-func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []expiry.BatchOp) []expiry.Outcome {
-	out := make([]expiry.Outcome, len(ops))
+func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
+	out := make([]driver.BatchResult, len(ops))
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range min(batchWriters, len(ops)) {
 		wg.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(ops)); i = next.Add(1) - 1 {
 				if d := ops[i].Delete; d != nil {
-					out[i].Err = b.Delete(ctx, now, d.ID, d.Cond, d.Prev)
+					out[i].Err = b.Delete(ctx, now, driver.Delete{ID: d.ID, Cond: d.Cond, Known: d.Known})
 				} else {
 					out[i].Record, out[i].Err = b.Write(ctx, now, *ops[i].Write)
 				}

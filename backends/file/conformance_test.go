@@ -7,7 +7,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/conformance/sessions"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 )
 
 // harness is on one directory, shared by all cases. A file system does not
@@ -17,7 +17,7 @@ func harness(t *testing.T, dir string) conformance.Harness {
 	t.Helper()
 	return conformance.Harness{
 		Cases: 390,
-		Open: func(t testing.TB, name string) expiry.ModelExpirySupport {
+		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			return &conformance.Lossy{ModelExpirySupport: open(t, dir, name, nil)}
 		},
 		Server:   "in process",

@@ -10,7 +10,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/backends/file/internal/remote"
 	"github.com/sojourn-go/sojourn/conformance"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 )
 
 // otherProcess starts this test binary again, as the server of a directory. It
@@ -61,7 +61,7 @@ func TestConformanceAcrossProcesses(t *testing.T) {
 	client := otherProcess(t, dir)
 	var mu sync.Mutex
 	nodes := map[string]int{} // opened so far, by store
-	h.Open = func(t testing.TB, name string) expiry.ModelExpirySupport {
+	h.Open = func(t testing.TB, name string) driver.ModelExpirySupport {
 		t.Helper()
 		mu.Lock()
 		n := nodes[name]
@@ -72,7 +72,7 @@ func TestConformanceAcrossProcesses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var b expiry.ModelExpirySupport = remote.NewBoth(near, far)
+		var b driver.ModelExpirySupport = remote.NewBoth(near, far)
 		switch {
 		case n == 0:
 		case n%2 == 1:

@@ -8,20 +8,21 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/backends/file/internal/disk"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // Get reads one file and takes no lock.
-func (b *Backend) Get(ctx context.Context, now time.Time, id string) (model.Record, error) {
-	p := placeOf(id)
+func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (model.Record, error) {
+	p := placeOf(g.ID)
 	var cur *model.Record
 	err := b.retry(ctx, false, func(t *tree) (err error) {
 		cur, err = t.look(&p)
 		return err
 	})
 	if err == nil {
-		err = expiry.Judge(now, cur, model.Live, model.Revision{})
+		err = driver.Judge(now, cur, driver.IfPresent, model.Revision{})
 	}
 	if err != nil {
 		return model.Record{}, err
@@ -30,29 +31,29 @@ func (b *Backend) Get(ctx context.Context, now time.Time, id string) (model.Reco
 }
 
 // Write decides under the record's lock and replaces the file by a rename.
-func (b *Backend) Write(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
-	if err := expiry.CheckWrite(&w); err != nil {
+func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+	if err := w.Check(); err != nil {
 		return model.Record{}, err
 	}
-	if len(w.Value) > maxValue {
+	if len(w.Record.Value) > maxValue {
 		return model.Record{}, model.ErrTooLarge
 	}
-	p := placeOf(w.ID)
-	creates := w.Cond == model.Always || w.Cond == model.Absent
+	p := placeOf(w.Record.ID)
+	creates := w.Cond == driver.IfAny || w.Cond == driver.IfAbsent
 	var out model.Record
 	err := b.locked(ctx, p.stripe(), creates, func(t *tree) error {
 		cur, err := t.look(&p)
-		if err != nil && (w.Cond != model.Always || !errors.Is(err, model.ErrCorrupt)) {
+		if err != nil && (w.Cond != driver.IfAny || !errors.Is(err, model.ErrCorrupt)) {
 			return err
 		}
-		if err := expiry.Judge(now, cur, w.Cond, w.Prev.Rev); err != nil {
+		if err := driver.Judge(now, cur, w.Cond, w.Known.Revision); err != nil {
 			if errors.Is(err, model.ErrConflict) {
 				out = *cur
 			}
 			return err
 		}
 		next := w.Result(cur)
-		next.Hint, next.ExpiresAt = "", model.Millis(next.ExpiresAt)
+		next.ServerVersion, next.ExpiresAt = "", model.Millis(next.ExpiresAt)
 		if err := t.store(&p, cur, &next); err != nil {
 			return err
 		}
@@ -63,15 +64,15 @@ func (b *Backend) Write(ctx context.Context, now time.Time, w expiry.Write) (mod
 }
 
 // Delete removes the file; the index entries follow.
-func (b *Backend) Delete(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
-	if err := expiry.CheckDelete(c, prev.Rev); err != nil {
+func (b *Backend) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
+	if err := d.Check(); err != nil {
 		return err
 	}
-	p := placeOf(id)
+	p := placeOf(d.ID)
 	return b.locked(ctx, p.stripe(), false, func(t *tree) error {
 		cur, err := t.look(&p)
 		if err == nil {
-			err = expiry.Judge(now, cur, c, prev.Rev)
+			err = driver.Judge(now, cur, d.Cond, d.Known.Revision)
 		}
 		if err != nil {
 			return err
@@ -107,16 +108,16 @@ func (t *tree) look(p *place) (*model.Record, error) {
 	if err != nil {
 		return nil, unreadable(err)
 	}
-	rec, err := decodeRecord(data)
+	rec, err := driverkit.DecodeRecord(data)
 	if err != nil {
 		return nil, err
 	}
 	if p.id == "" {
 		if at := placeOf(rec.ID); at.name != p.name {
-			return nil, corrupt("the record of another id")
+			return nil, driverkit.Corrupt(driverkit.WhyOtherID)
 		}
 	} else if rec.ID != p.id {
-		return nil, corrupt("the record of another id")
+		return nil, driverkit.Corrupt(driverkit.WhyOtherID)
 	}
 	return &rec, nil
 }
@@ -130,7 +131,7 @@ func (t *tree) store(p *place, cur, next *model.Record) error {
 	if err != nil {
 		return err
 	}
-	tmp, err := t.writeTmp(p.stripe(), encodeRecord(next))
+	tmp, err := t.writeTmp(p.stripe(), driverkit.AppendRecord(nil, next))
 	if err != nil {
 		return err
 	}

@@ -6,16 +6,16 @@ import (
 	"syscall"
 
 	"github.com/sojourn-go/sojourn/backends/file/internal/disk"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 var (
 	// errStale: an open folder is no longer the one that its path names, since
 	// the store was deleted; the call starts again.
-	errStale = model.Fault(model.ErrUnavailable, "the store's folders were replaced again and again during the call", nil)
+	errStale = model.NewError(model.ErrUnavailable, "the store's folders were replaced again and again during the call", nil)
 	// errNoStore: nothing was stored yet; the caller gives it a meaning.
-	errNoStore = model.Fault(model.ErrNotFound, "the store has no folder yet", nil)
+	errNoStore = model.NewError(model.ErrNotFound, "the store has no folder yet", nil)
 )
 
 // unavailable is the error of a call to the file system after which nothing is
@@ -31,19 +31,19 @@ func unsynced(err error) error {
 	if err == nil {
 		return nil
 	}
-	return expiry.NoLook(unknown(err))
+	return driver.MarkUndecidable(unknown(err))
 }
 
 func failed(kind, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case model.KindOf(err) != nil:
+	case model.Kind(err) != nil:
 		return err
 	case errors.Is(err, syscall.EFBIG) && !errors.Is(kind, model.ErrUnknown):
 		kind = model.ErrTooLarge
 	}
-	return model.Fault(kind, reason(err), err)
+	return model.NewError(kind, reason(err), err)
 }
 
 // reason is the system's own word, without the path.
@@ -65,7 +65,7 @@ func reason(err error) string {
 func unreadable(err error) error {
 	if errors.Is(err, disk.ErrEscape) || errors.Is(err, disk.ErrForeign) ||
 		errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ELOOP) {
-		return model.Fault(model.ErrCorrupt, reason(err), err)
+		return model.NewError(model.ErrCorrupt, reason(err), err)
 	}
 	return unavailable(err)
 }
@@ -83,7 +83,7 @@ func moved(err error) error {
 		}
 	}
 	if errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.EEXIST) || errors.Is(err, syscall.ENOTEMPTY) {
-		return model.Fault(model.ErrCorrupt, "a folder where the record should be", err)
+		return model.NewError(model.ErrCorrupt, "a folder where the record should be", err)
 	}
 	return unknown(err)
 }

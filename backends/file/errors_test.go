@@ -51,8 +51,8 @@ func TestErrors(t *testing.T) {
 
 func checkKind(t *testing.T, what string, err, kind, cause error) {
 	t.Helper()
-	if model.KindOf(err) != kind || !errors.Is(err, cause) {
-		t.Errorf("%s: %v is of kind %v, want %v with its cause", what, err, model.KindOf(err), kind)
+	if model.Kind(err) != kind || !errors.Is(err, cause) {
+		t.Errorf("%s: %v is of kind %v, want %v with its cause", what, err, model.Kind(err), kind)
 	}
 	if strings.Contains(err.Error(), "secret") {
 		t.Errorf("%s: %v quotes the path or the cause", what, err)
@@ -69,8 +69,8 @@ func checkKind(t *testing.T, what string, err, kind, cause error) {
 }
 
 func TestErrorsKeepTheirKind(t *testing.T) {
-	inner := model.Fault(model.ErrCorrupt, "x", nil)
-	if err := unavailable(fmt.Errorf("wrapped: %w", inner)); model.KindOf(err) != model.ErrCorrupt {
+	inner := model.NewError(model.ErrCorrupt, "x", nil)
+	if err := unavailable(fmt.Errorf("wrapped: %w", inner)); model.Kind(err) != model.ErrCorrupt {
 		t.Error(err)
 	}
 }

@@ -7,14 +7,15 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // Touch writes the record anew with another expiry; one that changes nothing
 // writes nothing.
-func (b *Backend) Touch(ctx context.Context, now time.Time, c expiry.Touch) (model.Record, error) {
-	if err := expiry.CheckTouch(&c); err != nil {
+func (b *Backend) Touch(ctx context.Context, now time.Time, c driver.Touch) (model.Record, error) {
+	if err := c.Check(); err != nil {
 		return model.Record{}, err
 	}
 	p := placeOf(c.ID)
@@ -22,7 +23,7 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, c expiry.Touch) (mod
 	err := b.locked(ctx, p.stripe(), false, func(t *tree) error {
 		cur, err := t.look(&p)
 		if err == nil {
-			err = expiry.Judge(now, cur, model.Live, model.Revision{})
+			err = driver.Judge(now, cur, driver.IfPresent, model.Revision{})
 		}
 		if err != nil {
 			return err
@@ -45,11 +46,11 @@ const batchRecords = 64
 
 // DeleteExpired visits the buckets that are due, oldest first, and removes
 // what killed writes left behind.
-func (b *Backend) DeleteExpired(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
-	if limit < 1 {
-		return expiry.Swept{}, model.Fault(model.ErrInvalid, "a sweep without a limit", nil)
+func (b *Backend) DeleteExpired(ctx context.Context, sw driver.Sweep) (driver.Swept, error) {
+	if sw.Limit < 1 {
+		return driver.Swept{}, model.NewError(model.ErrInvalid, "a sweep without a limit", nil)
 	}
-	s := sweep{b: b, ctx: ctx, before: before, due: bucketOf(before), limit: limit, each: each}
+	s := sweep{b: b, ctx: ctx, before: sw.Before, due: bucketOf(sw.Before), limit: sw.Limit, each: sw.OnExpire}
 	err := b.retry(ctx, false, func(t *tree) error {
 		if err := t.whole(); err != nil {
 			return err
@@ -103,7 +104,7 @@ type sweep struct {
 	due    bucket // the last one with anything to remove
 	limit  int
 	each   func(model.Record) error
-	swept  expiry.Swept
+	swept  driver.Swept
 }
 
 // leftovers removes temporary files without a writer, and the index entries
@@ -145,7 +146,7 @@ func (s *sweep) leftover(name string) {
 
 // dropStrays removes the entries of a record that never got its name.
 func (t *tree) dropStrays(stripe int, file []byte) {
-	rec, err := decodeRecord(file)
+	rec, err := driverkit.DecodeRecord(file)
 	if err != nil {
 		return
 	}
@@ -303,7 +304,7 @@ func (s *sweep) remove(b *batch) error {
 			case cur == nil || !inBucket(cur, b.sub):
 				entries = append(entries, entry{base: expiryDir, sub: b.sub, name: c.entry()})
 				continue
-			case c.seen == nil || cur.Rev != c.seen.Rev || !cur.ExpiresAt.Equal(c.seen.ExpiresAt):
+			case c.seen == nil || cur.Revision != c.seen.Revision || !cur.ExpiresAt.Equal(c.seen.ExpiresAt):
 				continue
 			default:
 				failed = moved(shard.Remove(c.name))

@@ -18,6 +18,7 @@ import (
 	"github.com/sojourn-go/sojourn/backends/file/internal/disk"
 	"github.com/sojourn-go/sojourn/backends/file/internal/disk/disktest"
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -49,16 +50,16 @@ var (
 )
 
 func newRecord(id, value, principal string, expires time.Time) model.Record {
-	r := model.Record{ID: id, Rev: model.NewRevision(), ExpiresAt: expires, Value: []byte(value), Encoding: "json"}
+	r := model.Record{ID: id, Revision: model.NewRevision(), ExpiresAt: expires, Value: []byte(value), Encoding: "json"}
 	if principal != "" {
 		r.Labels = map[string]string{"principal": principal}
 	}
 	return r
 }
 
-func mustWrite(t testing.TB, b *Backend, c model.Cond, r model.Record) model.Record {
+func mustWrite(t testing.TB, b *Backend, c driver.Condition, r model.Record) model.Record {
 	t.Helper()
-	out, err := b.Write(context.Background(), testNow, expiry.Write{Record: r, Cond: c})
+	out, err := b.Write(context.Background(), testNow, driver.Write{Record: r, Cond: c})
 	if err != nil {
 		t.Fatalf("write of %q: %v", r.ID, err)
 	}
@@ -86,35 +87,35 @@ var faultOps = map[string]struct {
 	do    func(b *Backend, truth map[string]state) (after map[string]state, err error)
 }{
 	"create": {do: func(b *Backend, _ map[string]state) (map[string]state, error) {
-		return writes(b, model.Absent, big("new", "bob", inDay))
+		return writes(b, driver.IfAbsent, big("new", "bob", inDay))
 	}},
 	"create with a label in use": {do: func(b *Backend, _ map[string]state) (map[string]state, error) {
-		return writes(b, model.Absent, big("new", "ann", inHour))
+		return writes(b, driver.IfAbsent, big("new", "ann", inHour))
 	}},
 	"update": {do: func(b *Backend, _ map[string]state) (map[string]state, error) {
-		return writes(b, model.Live, big("old", "ann", inHour))
+		return writes(b, driver.IfPresent, big("old", "ann", inHour))
 	}},
 	"move of the label": {do: func(b *Backend, _ map[string]state) (map[string]state, error) {
-		return writes(b, model.Live, big("old", "bob", inDay))
+		return writes(b, driver.IfPresent, big("old", "bob", inDay))
 	}},
 	"upsert": {do: func(b *Backend, _ map[string]state) (map[string]state, error) {
-		return writes(b, model.Always, big("old", "bob", time.Time{}))
+		return writes(b, driver.IfAny, big("old", "bob", time.Time{}))
 	}},
 	"touch": {do: func(b *Backend, truth map[string]state) (map[string]state, error) {
 		after := truth["old"]
 		after.minute = 24 * 60
-		_, err := b.Touch(context.Background(), testNow, expiry.Touch{ID: "old", Mode: expiry.Set, ExpiresAt: inDay})
+		_, err := b.Touch(context.Background(), testNow, driver.Touch{ID: "old", Mode: driver.TouchSet, ExpiresAt: inDay})
 		return map[string]state{"old": after}, err
 	}},
 	"delete": {do: func(b *Backend, _ map[string]state) (map[string]state, error) {
-		return map[string]state{"old": {}}, b.Delete(context.Background(), testNow, "old", model.Live, model.Record{})
+		return map[string]state{"old": {}}, b.Delete(context.Background(), testNow, driver.Delete{ID: "old", Cond: driver.IfPresent})
 	}},
 	"sweep": {many: true, do: func(b *Backend, truth map[string]state) (map[string]state, error) {
-		n, err := b.DeleteExpired(context.Background(), inHour, 10, nil)
+		n, err := b.DeleteExpired(context.Background(), driver.Sweep{Before: inHour, Limit: 10})
 		b.system.(*disktest.Spy).Set(nil) // what follows is the test's own
 		gone := 0
 		for id := range truth {
-			if _, getErr := b.Get(context.Background(), testNow, id); errors.Is(getErr, model.ErrNotFound) {
+			if _, getErr := b.Get(context.Background(), testNow, driver.Get{ID: id}); errors.Is(getErr, model.ErrNotFound) {
 				gone++
 			}
 		}
@@ -124,28 +125,28 @@ var faultOps = map[string]struct {
 		return map[string]state{"old": {}, "due": {}}, err
 	}},
 	"page": {reads: true, do: func(b *Backend, truth map[string]state) (map[string]state, error) {
-		p, err := b.Page(context.Background(), testNow, expiry.Query{Limit: 10})
+		p, err := b.Page(context.Background(), testNow, driver.Query{Limit: 10})
 		if err == nil && len(p.Records) != len(truth) {
 			err = fmt.Errorf("%d records listed, want %d", len(p.Records), len(truth))
 		}
 		return nil, err
 	}},
 	"page by label": {reads: true, do: func(b *Backend, truth map[string]state) (map[string]state, error) {
-		p, err := b.Page(context.Background(), testNow, expiry.Query{Limit: 10, Label: "principal", Value: "ann"})
+		p, err := b.Page(context.Background(), testNow, driver.Query{Limit: 10, Label: "principal", Value: "ann"})
 		if err == nil && len(p.Records) != len(truth) {
 			err = fmt.Errorf("%d records listed, want %d", len(p.Records), len(truth))
 		}
 		return nil, err
 	}},
 	"count": {reads: true, do: func(b *Backend, truth map[string]state) (map[string]state, error) {
-		n, err := b.Count(context.Background(), testNow, "principal", "ann")
+		n, err := b.Count(context.Background(), testNow, driver.Query{Label: "principal", Value: "ann"})
 		if err == nil && n != len(truth) {
 			err = fmt.Errorf("%d records counted, want %d", n, len(truth))
 		}
 		return nil, err
 	}},
 	"get": {reads: true, do: func(b *Backend, truth map[string]state) (map[string]state, error) {
-		r, err := b.Get(context.Background(), testNow, "old")
+		r, err := b.Get(context.Background(), testNow, driver.Get{ID: "old"})
 		if err == nil && stateOf(r) != truth["old"] {
 			err = fmt.Errorf("got %+v", stateOf(r))
 		}
@@ -167,8 +168,8 @@ func big(id, principal string, at time.Time) model.Record {
 	return newRecord(id, strings.Repeat("x", valueBytes), principal, at)
 }
 
-func writes(b *Backend, c model.Cond, r model.Record) (map[string]state, error) {
-	_, err := b.Write(context.Background(), testNow, expiry.Write{Record: r, Cond: c})
+func writes(b *Backend, c driver.Condition, r model.Record) (map[string]state, error) {
+	_, err := b.Write(context.Background(), testNow, driver.Write{Record: r, Cond: c})
 	return map[string]state{r.ID: stateOf(r)}, err
 }
 
@@ -198,7 +199,7 @@ func failStep(t *testing.T, name string, step int, errno syscall.Errno) bool {
 	b, s := onPower(t, power, nil)
 	truth := map[string]state{}
 	for _, id := range []string{"old", "due"} {
-		truth[id] = stateOf(mustWrite(t, b, model.Absent, big(id, "ann", inHour)))
+		truth[id] = stateOf(mustWrite(t, b, driver.IfAbsent, big(id, "ann", inHour)))
 	}
 	_ = b.Close()
 	b.closed = false // with new folders, so that every step is taken again
@@ -222,7 +223,7 @@ func failStep(t *testing.T, name string, step int, errno syscall.Errno) bool {
 	}
 	unknown := errors.Is(err, model.ErrUnknown)
 	if err != nil && !errors.Is(err, model.ErrUnavailable) || unknown && op.reads {
-		t.Errorf("%s: %v is of kind %v", where, err, model.KindOf(err))
+		t.Errorf("%s: %v is of kind %v", where, err, model.Kind(err))
 	}
 	pending := map[string]state{}
 	switch {
@@ -253,17 +254,17 @@ func onlyFiles(paths []string) []string {
 // and Close nothing open.
 func mustBeClean(t *testing.T, b *Backend, s *disktest.Spy, power *disktest.Power, where string) {
 	t.Helper()
-	mustWrite(t, b, model.Always, big("old", "ann", inHour))
-	mustWrite(t, b, model.Live, big("old", "bob", inHour))
+	mustWrite(t, b, driver.IfAny, big("old", "ann", inHour))
+	mustWrite(t, b, driver.IfPresent, big("old", "bob", inHour))
 	listed(t, b, "ann")
 	listed(t, b, "bob")
 	for id := range listed(t, b, "") {
-		_, err := b.Touch(context.Background(), testNow, expiry.Touch{ID: id, Mode: expiry.Set, ExpiresAt: inHour})
+		_, err := b.Touch(context.Background(), testNow, driver.Touch{ID: id, Mode: driver.TouchSet, ExpiresAt: inHour})
 		if err != nil {
 			t.Errorf("%s: a touch afterwards: %v", where, err)
 		}
 	}
-	if n, err := b.DeleteExpired(context.Background(), inDay.Add(time.Hour), 100, nil); err != nil || n.Removed == 0 || n.More {
+	if n, err := b.DeleteExpired(context.Background(), driver.Sweep{Before: inDay.Add(time.Hour), Limit: 100}); err != nil || n.Removed == 0 || n.More {
 		t.Errorf("%s: a sweep afterwards: %+v, %v", where, n, err)
 	}
 	if left := onlyFiles(power.Files()); len(left) != 0 {
@@ -289,7 +290,7 @@ var twoLabels = []string{"principal", "tenant"}
 func audit(b *Backend, truth, pending map[string]state) error {
 	ctx := context.Background()
 	for id, s := range pending {
-		got, err := b.Get(ctx, testNow, id)
+		got, err := b.Get(ctx, testNow, driver.Get{ID: id})
 		if rev := revOf(got, err); rev == s.rev && (rev == "" || stateOf(got) == s) {
 			truth[id] = s
 		}
@@ -298,7 +299,7 @@ func audit(b *Backend, truth, pending map[string]state) error {
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	want := map[string]map[string]string{"": {}} // by label and value, then id: the revision
 	for id, s := range truth {
-		got, err := b.Get(ctx, testNow, id)
+		got, err := b.Get(ctx, testNow, driver.Get{ID: id})
 		if err != nil && !errors.Is(err, model.ErrNotFound) {
 			wrong("%q: %w", id, err)
 		}
@@ -334,7 +335,7 @@ func audit(b *Backend, truth, pending map[string]state) error {
 
 // list returns the revisions of a listing by id.
 func list(b *Backend, label, value string) (map[string]string, error) {
-	q := expiry.Query{Limit: 7, Label: label, Value: value}
+	q := driver.Query{Limit: 7, Label: label, Value: value}
 	out := map[string]string{}
 	for {
 		p, err := b.Page(context.Background(), testNow, q)
@@ -348,7 +349,7 @@ func list(b *Backend, label, value string) (map[string]string, error) {
 			if _, twice := out[r.ID]; twice {
 				return out, fmt.Errorf("%q is listed twice", r.ID)
 			}
-			out[r.ID] = r.Rev.String()
+			out[r.ID] = r.Revision.String()
 		}
 		if p.Next == "" {
 			return out, nil
@@ -361,14 +362,14 @@ func revOf(r model.Record, err error) string {
 	if err != nil {
 		return ""
 	}
-	return r.Rev.String()
+	return r.Revision.String()
 }
 
 func stateOf(r model.Record) state {
 	if r.ID == "" {
 		return state{}
 	}
-	s := state{rev: r.Rev.String(), principal: r.Labels["principal"], tenant: r.Labels["tenant"]}
+	s := state{rev: r.Revision.String(), principal: r.Labels["principal"], tenant: r.Labels["tenant"]}
 	if !r.ExpiresAt.IsZero() {
 		s.minute = int64(r.ExpiresAt.Sub(testNow) / time.Minute)
 	}
@@ -381,7 +382,7 @@ const valueBytes = 5000
 // record is like afterwards.
 func plan(b *Backend, intN func(int) int, id string) (next model.Record, do func() error, err error) {
 	ctx := context.Background()
-	cur, err := b.Get(ctx, testNow, id)
+	cur, err := b.Get(ctx, testNow, driver.Get{ID: id})
 	missing := errors.Is(err, model.ErrNotFound)
 	if err != nil && !missing {
 		return next, nil, err
@@ -391,23 +392,23 @@ func plan(b *Backend, intN func(int) int, id string) (next model.Record, do func
 	if slices.Contains(b.opts.Labels, "tenant") && intN(3) > 0 {
 		next.Labels["tenant"] = []string{"x", "y"}[intN(2)]
 	}
-	cond := model.Match
+	cond := driver.IfMatch
 	if missing {
-		cond = model.Absent
+		cond = driver.IfAbsent
 	}
 	do = func() error {
-		return onlyErr(b.Write(ctx, testNow, expiry.Write{Record: next, Cond: cond, Prev: cur}))
+		return onlyErr(b.Write(ctx, testNow, driver.Write{Record: next, Cond: cond, Known: cur}))
 	}
 	switch act := intN(4); {
 	case missing:
 	case act == 0:
 		next = model.Record{}
-		do = func() error { return b.Delete(ctx, testNow, id, model.Match, cur) }
+		do = func() error { return b.Delete(ctx, testNow, driver.Delete{ID: id, Cond: driver.IfMatch, Known: cur}) }
 	case act == 1:
 		next = cur
 		next.ExpiresAt = at
 		do = func() error {
-			return onlyErr(b.Touch(ctx, testNow, expiry.Touch{ID: id, Mode: expiry.Set, ExpiresAt: at}))
+			return onlyErr(b.Touch(ctx, testNow, driver.Touch{ID: id, Mode: driver.TouchSet, ExpiresAt: at}))
 		}
 	}
 	return next, do, nil
@@ -573,7 +574,7 @@ func (l *powered) sweep() error {
 			l.pending[id] = state{}
 		}
 	}
-	n, err := l.b.DeleteExpired(context.Background(), testNow.Add(time.Minute), 100, nil)
+	n, err := l.b.DeleteExpired(context.Background(), driver.Sweep{Before: testNow.Add(time.Minute), Limit: 100})
 	return l.done(n.More, err)
 }
 
@@ -771,11 +772,11 @@ func TestAFailedSyncIsNotAcknowledged(t *testing.T) {
 		t.Fatalf("get: %v, %v", it.Value, err)
 	}
 	failNext()
-	_, err = store.Update(t.Context(), "a", 2, &expiry.WriteOptions{If: it.Version()})
+	_, err = store.Update(t.Context(), "a", 2, &expiry.WriteOptions{IfMatch: it.Known()})
 	checkKind(t, "compare-and-set", err, model.ErrUnknown, syscall.EIO)
 	if it, err = store.Get(t.Context(), "a"); err != nil {
 		t.Fatal(err)
 	}
 	failNext()
-	checkKind(t, "delete", store.Delete(t.Context(), "a", &expiry.DeleteOptions{If: it.Version()}), model.ErrUnknown, syscall.EIO)
+	checkKind(t, "delete", store.Delete(t.Context(), "a", &expiry.DeleteOptions{IfMatch: it.Known()}), model.ErrUnknown, syscall.EIO)
 }

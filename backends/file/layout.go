@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/sojourn-go/sojourn/internal/idname"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -124,11 +124,11 @@ func escaped(id string) (string, bool) {
 	if len(id) > maxEscaped {
 		return "", false
 	}
-	name := idname.Escape(plainPrefix, id, kept)
+	name := driverkit.EscapeID(plainPrefix, id, kept)
 	return name, len(name) <= maxEscaped+len(plainPrefix)
 }
 
-func unescaped(name string) (string, bool) { return idname.Unescape(plainPrefix, name, kept) }
+func unescaped(name string) (string, bool) { return driverkit.UnescapeID(plainPrefix, name, kept) }
 
 // entry is an empty file of an index: it says that a record may be found there.
 type entry struct {
@@ -217,7 +217,7 @@ func (t *tree) destroy(ctx context.Context) error {
 	defer t.b.drop(t)
 	for shard := range shards {
 		if err := ctx.Err(); err != nil {
-			return model.Fault(model.ErrUnknown, "a part of the records is removed", err)
+			return model.NewError(model.ErrUnknown, "a part of the records is removed", err)
 		}
 		if err := t.root.RemoveAll(recordsDir + "/" + hexByte(uint8(shard))); err != nil {
 			return unknown(err)
@@ -258,3 +258,10 @@ func (t *tree) destroy(ctx context.Context) error {
 }
 
 func lockName(stripe int) string { return locksDir + "/" + hexByte(uint8(stripe)) }
+
+const (
+	// maxValue bounds the memory that one call needs.
+	maxValue = 64 << 20
+	// maxFile bounds what is read of a file with a record's name.
+	maxFile = maxValue + 1<<20
+)

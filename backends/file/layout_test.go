@@ -149,7 +149,7 @@ func TestNewRefuses(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			b, err := New(tt.dir, tt.store, tt.opts)
-			if b != nil || model.KindOf(err) != model.ErrInvalid {
+			if b != nil || model.Kind(err) != model.ErrInvalid {
 				t.Errorf("%v, %v", b, err)
 			}
 		})

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -20,14 +20,14 @@ import (
 const extraLooks = 1000
 
 // Page lists in the order of shard and file name, which no write changes.
-func (b *Backend) Page(ctx context.Context, now time.Time, q expiry.Query) (expiry.Page, error) {
+func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 	after, err := b.checkQuery(&q)
 	if err != nil {
-		return expiry.Page{}, err
+		return driver.Page{}, err
 	}
-	var page expiry.Page
+	var page driver.Page
 	err = b.retry(ctx, false, func(t *tree) error {
-		page = expiry.Page{}
+		page = driver.Page{}
 		looks, last := 0, after
 		return t.scan(ctx, &q, after, func(p *place) (bool, error) {
 			if len(page.Records) == q.Limit || looks == q.Limit+extraLooks {
@@ -53,17 +53,17 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q expiry.Query) (expi
 		})
 	})
 	if errors.Is(err, errNoStore) {
-		return expiry.Page{}, nil
+		return driver.Page{}, nil
 	}
 	if err != nil {
-		return expiry.Page{}, err
+		return driver.Page{}, err
 	}
 	return page, nil
 }
 
 // Count reads every record that a listing would.
-func (b *Backend) Count(ctx context.Context, now time.Time, label, value string) (int, error) {
-	q := expiry.Query{Label: label, Value: value, Limit: 1}
+func (b *Backend) Count(ctx context.Context, now time.Time, query driver.Query) (int, error) {
+	q := driver.Query{Label: query.Label, Value: query.Value, Limit: 1}
 	if _, err := b.checkQuery(&q); err != nil {
 		return 0, err
 	}
@@ -92,14 +92,14 @@ func except(err, kind error) error {
 }
 
 // checkQuery returns the entry after which the page begins.
-func (b *Backend) checkQuery(q *expiry.Query) (string, error) {
+func (b *Backend) checkQuery(q *driver.Query) (string, error) {
 	switch {
 	case q.Limit < 1:
-		return "", model.Fault(model.ErrInvalid, "a page without a limit", nil)
+		return "", model.NewError(model.ErrInvalid, "a page without a limit", nil)
 	case q.Label == "" && q.Value != "":
-		return "", model.Fault(model.ErrInvalid, "a label's value without its name", nil)
+		return "", model.NewError(model.ErrInvalid, "a label's value without its name", nil)
 	case q.Label != "" && !slices.Contains(b.opts.Labels, q.Label):
-		return "", model.Fault(model.ErrInvalid, "the label is not declared", nil)
+		return "", model.NewError(model.ErrInvalid, "the label is not declared", nil)
 	case q.After == "":
 		return "", nil
 	}
@@ -113,24 +113,24 @@ const (
 	checkBytes  = 8
 )
 
-func (b *Backend) token(q *expiry.Query, last string) string {
+func (b *Backend) token(q *driver.Query, last string) string {
 	return tokenPrefix + base64.RawURLEncoding.EncodeToString(append(b.check(q, last), last...))
 }
 
-func (b *Backend) position(q *expiry.Query) (string, error) {
+func (b *Backend) position(q *driver.Query) (string, error) {
 	text, ok := strings.CutPrefix(q.After, tokenPrefix)
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if !ok || err != nil || len(raw) <= checkBytes {
-		return "", model.Fault(model.ErrInvalid, "no token of a page", nil)
+		return "", model.NewError(model.ErrInvalid, "no token of a page", nil)
 	}
 	last := string(raw[checkBytes:])
 	if !bytes.Equal(raw[:checkBytes], b.check(q, last)) {
-		return "", model.Fault(model.ErrInvalid, "not a token of this listing", nil)
+		return "", model.NewError(model.ErrInvalid, "not a token of this listing", nil)
 	}
 	return last, nil
 }
 
-func (b *Backend) check(q *expiry.Query, last string) []byte {
+func (b *Backend) check(q *driver.Query, last string) []byte {
 	h := sha256.New()
 	for _, part := range []string{tokenPrefix, b.name, q.Label, q.Value, last} {
 		h.Write([]byte(strconv.Itoa(len(part)) + ":" + part))
@@ -139,7 +139,7 @@ func (b *Backend) check(q *expiry.Query, last string) []byte {
 }
 
 // scan visits the places of a listing in order, after a position.
-func (t *tree) scan(ctx context.Context, q *expiry.Query, after string, visit func(*place) (bool, error)) error {
+func (t *tree) scan(ctx context.Context, q *driver.Query, after string, visit func(*place) (bool, error)) error {
 	if err := t.whole(); err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func (t *tree) scan(ctx context.Context, q *expiry.Query, after string, visit fu
 }
 
 // scanLabel reads the names of all that bear the label.
-func (t *tree) scanLabel(ctx context.Context, q *expiry.Query, after string, visit func(*place) (bool, error)) error {
+func (t *tree) scanLabel(ctx context.Context, q *driver.Query, after string, visit func(*place) (bool, error)) error {
 	names, err := t.names(labelBase(q.Label), labelSub(q.Value), func(name string) bool { return name > after })
 	if err != nil {
 		return err
@@ -262,7 +262,7 @@ func (t *tree) names(base, sub string, pass func(string) bool) ([]string, error)
 
 // prune removes an index entry of a listing by label whose record does not
 // bear the label, unless a writer is at it.
-func (t *tree) prune(q *expiry.Query, p *place) {
+func (t *tree) prune(q *driver.Query, p *place) {
 	if q.Label == "" {
 		return
 	}

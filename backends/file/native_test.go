@@ -17,7 +17,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -83,7 +84,7 @@ func entries(t testing.TB, dir string) []string {
 func TestModes(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "made", "for", "us")
 	b := open(t, dir, "store", nil)
-	mustWrite(t, b, model.Absent, newRecord("a", `1`, "ann", inHour))
+	mustWrite(t, b, driver.IfAbsent, newRecord("a", `1`, "ann", inHour))
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -135,12 +136,12 @@ func TestSymlinks(t *testing.T) {
 			outside, dir := memoryDir(t), memoryDir(t)
 			other := newRecord("b", `1`, "", time.Time{})
 			donor := open(t, outside, "store", nil)
-			mustWrite(t, donor, model.Absent, rec)
-			mustWrite(t, donor, model.Absent, other)
+			mustWrite(t, donor, driver.IfAbsent, rec)
+			mustWrite(t, donor, driver.IfAbsent, other)
 			before := fmt.Sprint(files(t, outside))
 
 			first := open(t, dir, "store", nil)
-			mustWrite(t, first, model.Absent, rec)
+			mustWrite(t, first, driver.IfAbsent, rec)
 			_ = first.Close()
 			path := filepath.Join(dir, "store", filepath.FromSlash(tt.path))
 			if err := os.RemoveAll(path); err != nil {
@@ -151,27 +152,27 @@ func TestSymlinks(t *testing.T) {
 			}
 
 			b := open(t, dir, "store", nil)
-			if _, err := b.Get(ctx, testNow, "a"); model.KindOf(err) != tt.reads {
+			if _, err := b.Get(ctx, testNow, driver.Get{ID: "a"}); model.Kind(err) != tt.reads {
 				t.Errorf("Get: %v, want %v", err, tt.reads)
 			}
 			next := newRecord("a", `2`, "ann", inDay)
-			if _, err := b.Write(ctx, testNow, expiry.Write{Record: next, Cond: model.Live}); err != nil {
-				if k := model.KindOf(err); k != model.ErrUnavailable && k != model.ErrCorrupt {
+			if _, err := b.Write(ctx, testNow, driver.Write{Record: next, Cond: driver.IfPresent}); err != nil {
+				if k := model.Kind(err); k != model.ErrUnavailable && k != model.ErrCorrupt {
 					t.Errorf("Update: %v", err)
 				}
 			}
-			_, _ = b.Write(ctx, testNow, expiry.Write{Record: next, Cond: model.Always})
-			_, _ = b.Touch(ctx, testNow, expiry.Touch{ID: "a", Mode: expiry.Set, ExpiresAt: inHour})
-			_, _ = b.Page(ctx, testNow, expiry.Query{Limit: 10})
-			_, _ = b.Page(ctx, testNow, expiry.Query{Limit: 10, Label: "principal", Value: "ann"})
-			_, _ = b.DeleteExpired(ctx, inDay.Add(time.Hour), 10, nil)
-			_ = b.Delete(ctx, testNow, "a", model.Live, model.Record{})
+			_, _ = b.Write(ctx, testNow, driver.Write{Record: next, Cond: driver.IfAny})
+			_, _ = b.Touch(ctx, testNow, driver.Touch{ID: "a", Mode: driver.TouchSet, ExpiresAt: inHour})
+			_, _ = b.Page(ctx, testNow, driver.Query{Limit: 10})
+			_, _ = b.Page(ctx, testNow, driver.Query{Limit: 10, Label: "principal", Value: "ann"})
+			_, _ = b.DeleteExpired(ctx, driver.Sweep{Before: inDay.Add(time.Hour), Limit: 10})
+			_ = b.Delete(ctx, testNow, driver.Delete{ID: "a", Cond: driver.IfPresent})
 			_ = b.CreateStorage(ctx)
 			_ = b.DeleteStorage(ctx)
 			if after := fmt.Sprint(files(t, outside)); after != before {
 				t.Errorf("files outside changed:\n%s\n%s", before, after)
 			}
-			if got, err := donor.Get(ctx, testNow, "a"); err != nil || got.Rev != rec.Rev {
+			if got, err := donor.Get(ctx, testNow, driver.Get{ID: "a"}); err != nil || got.Revision != rec.Revision {
 				t.Errorf("the record outside: %v, %v", got, err)
 			}
 		})
@@ -183,39 +184,39 @@ func TestDamagedFile(t *testing.T) {
 	ctx := context.Background()
 	id := strings.Repeat("long", 100)
 	rec := newRecord(id, `1`, "ann", inHour)
-	whole := encodeRecord(&rec)
+	whole := driverkit.AppendRecord(nil, &rec)
 	newer := append([]byte(nil), whole...)
-	newer[len(magic)] = version + 1
+	newer[len("sojourn")]++
 	other := newRecord("other", `1`, "ann", inHour)
 	tests := map[string][]byte{
-		"empty": {}, "truncated": whole[:len(whole)-1], "foreign": []byte("#!/bin/sh\n"), "newer": newer, "of another id": encodeRecord(&other),
+		"empty": {}, "truncated": whole[:len(whole)-1], "foreign": []byte("#!/bin/sh\n"), "newer": newer, "of another id": driverkit.AppendRecord(nil, &other),
 	}
 	for name, data := range tests {
 		t.Run(name, func(t *testing.T) {
 			dir := memoryDir(t)
 			b := open(t, dir, "store", nil)
-			mustWrite(t, b, model.Absent, rec)
-			mustWrite(t, b, model.Absent, newRecord("good", `1`, "ann", inHour))
+			mustWrite(t, b, driver.IfAbsent, rec)
+			mustWrite(t, b, driver.IfAbsent, newRecord("good", `1`, "ann", inHour))
 			p := placeOf(id)
 			path := filepath.Join(dir, "store", filepath.FromSlash(p.path()))
 			if err := os.WriteFile(path, data, 0o600); err != nil {
 				t.Fatal(err)
 			}
 			next := newRecord(id, `2`, "bob", inDay)
-			_, getErr := b.Get(ctx, testNow, id)
-			_, createErr := b.Write(ctx, testNow, expiry.Write{Record: next, Cond: model.Absent})
-			_, updateErr := b.Write(ctx, testNow, expiry.Write{Record: next, Cond: model.Live})
-			_, casErr := b.Write(ctx, testNow, expiry.Write{Record: next, Cond: model.Match, Prev: rec})
-			_, touchErr := b.Touch(ctx, testNow, expiry.Touch{ID: id, Mode: expiry.Clear})
-			deleteErr := b.Delete(ctx, testNow, id, model.Live, model.Record{})
-			swept, sweepErr := b.DeleteExpired(ctx, inDay, 10, func(r model.Record) error {
+			_, getErr := b.Get(ctx, testNow, driver.Get{ID: id})
+			_, createErr := b.Write(ctx, testNow, driver.Write{Record: next, Cond: driver.IfAbsent})
+			_, updateErr := b.Write(ctx, testNow, driver.Write{Record: next, Cond: driver.IfPresent})
+			_, casErr := b.Write(ctx, testNow, driver.Write{Record: next, Cond: driver.IfMatch, Known: rec})
+			_, touchErr := b.Touch(ctx, testNow, driver.Touch{ID: id, Mode: driver.TouchClear})
+			deleteErr := b.Delete(ctx, testNow, driver.Delete{ID: id, Cond: driver.IfPresent})
+			swept, sweepErr := b.DeleteExpired(ctx, driver.Sweep{Before: inDay, Limit: 10, OnExpire: func(r model.Record) error {
 				if r.ID == "good" {
 					return errors.New("stays")
 				}
 				return nil
-			})
+			}})
 			for what, err := range map[string]error{"get": getErr, "create": createErr, "update": updateErr, "compare-and-set": casErr, "touch": touchErr, "delete": deleteErr} {
-				if model.KindOf(err) != model.ErrCorrupt {
+				if model.Kind(err) != model.ErrCorrupt {
 					t.Errorf("%s: %v", what, err)
 				}
 			}
@@ -225,14 +226,14 @@ func TestDamagedFile(t *testing.T) {
 			if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, data) {
 				t.Errorf("the file changed: %v", err)
 			}
-			for _, q := range []expiry.Query{{Limit: 10}, {Limit: 10, Label: "principal", Value: "ann"}} {
+			for _, q := range []driver.Query{{Limit: 10}, {Limit: 10, Label: "principal", Value: "ann"}} {
 				page, err := b.Page(ctx, testNow, q)
 				if err != nil || len(page.Records) != 1 || fmt.Sprint(page.Corrupt) != fmt.Sprint([]string{p.name}) {
 					t.Errorf("a listing: %d records, corrupt %v, %v", len(page.Records), page.Corrupt, err)
 				}
 			}
-			mustWrite(t, b, model.Always, next)
-			if got, err := b.Get(ctx, testNow, id); err != nil || got.Rev != next.Rev {
+			mustWrite(t, b, driver.IfAny, next)
+			if got, err := b.Get(ctx, testNow, driver.Get{ID: id}); err != nil || got.Revision != next.Revision {
 				t.Errorf("after the upsert: %v, %v", got, err)
 			}
 			if l := listed(t, b, "ann"); len(l) != 1 {
@@ -249,9 +250,9 @@ func TestForeignFilesAreIgnored(t *testing.T) {
 	dir := memoryDir(t)
 	b := open(t, dir, "store", nil)
 	rec := newRecord("a", `1`, "ann", inHour)
-	mustWrite(t, b, model.Absent, rec)
+	mustWrite(t, b, driver.IfAbsent, rec)
 	neighbour := open(t, dir, "store2", nil)
-	mustWrite(t, neighbour, model.Absent, rec)
+	mustWrite(t, neighbour, driver.IfAbsent, rec)
 	p := placeOf("a")
 	e := entriesOf(&p, &rec)
 	for _, at := range []string{"", recordsDir, p.dir(), tmpDir, expiryDir, e[1].base + "/" + e[1].sub, e[0].base + "/" + e[0].sub} {
@@ -268,7 +269,7 @@ func TestForeignFilesAreIgnored(t *testing.T) {
 	if l := listed(t, b, "ann"); len(l) != 1 {
 		t.Errorf("%d records by label", len(l))
 	}
-	if n, err := b.DeleteExpired(ctx, inHour, 10, nil); n.Removed != 1 || err != nil {
+	if n, err := b.DeleteExpired(ctx, driver.Sweep{Before: inHour, Limit: 10}); n.Removed != 1 || err != nil {
 		t.Errorf("%+v, %v", n, err)
 	}
 	if err := b.DeleteStorage(ctx); err != nil {
@@ -277,7 +278,7 @@ func TestForeignFilesAreIgnored(t *testing.T) {
 	if got := fmt.Sprint(files(t, filepath.Join(dir, "store"))); got != "[README]" {
 		t.Errorf("DeleteStorage left %s", got)
 	}
-	if got, err := neighbour.Get(ctx, testNow, "a"); err != nil || got.Rev != rec.Rev {
+	if got, err := neighbour.Get(ctx, testNow, driver.Get{ID: "a"}); err != nil || got.Revision != rec.Revision {
 		t.Errorf("the neighbour: %v, %v", got, err)
 	}
 }
@@ -294,11 +295,11 @@ func TestFolderInPlaceOfRecord(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "store", filepath.FromSlash(p.path())), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	_, getErr := b.Get(ctx, testNow, "a")
-	_, createErr := b.Write(ctx, testNow, expiry.Write{Record: newRecord("a", `1`, "", time.Time{}), Cond: model.Absent})
-	_, upsertErr := b.Write(ctx, testNow, expiry.Write{Record: newRecord("a", `1`, "", time.Time{}), Cond: model.Always})
+	_, getErr := b.Get(ctx, testNow, driver.Get{ID: "a"})
+	_, createErr := b.Write(ctx, testNow, driver.Write{Record: newRecord("a", `1`, "", time.Time{}), Cond: driver.IfAbsent})
+	_, upsertErr := b.Write(ctx, testNow, driver.Write{Record: newRecord("a", `1`, "", time.Time{}), Cond: driver.IfAny})
 	for what, err := range map[string]error{"get": getErr, "create": createErr, "upsert": upsertErr} {
-		if model.KindOf(err) != model.ErrCorrupt {
+		if model.Kind(err) != model.ErrCorrupt {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
@@ -315,7 +316,7 @@ func TestLeftovers(t *testing.T) {
 		dir := memoryDir(t)
 		b, s := spied(t, dir, &Options{NoSync: true})
 		old := newRecord("old", `1`, "ann", inDay)
-		mustWrite(t, b, model.Absent, old)
+		mustWrite(t, b, driver.IfAbsent, old)
 		n, dead := 0, false
 		s.Set(func(op, path string) error {
 			if n++; n == step {
@@ -326,12 +327,12 @@ func TestLeftovers(t *testing.T) {
 			}
 			return nil
 		})
-		_, err := b.Write(ctx, testNow, expiry.Write{Record: newRecord("new", `1`, "bob", inHour), Cond: model.Absent})
+		_, err := b.Write(ctx, testNow, driver.Write{Record: newRecord("new", `1`, "bob", inHour), Cond: driver.IfAbsent})
 		s.Set(nil)
 		if !dead {
 			return
 		}
-		if _, getErr := b.Get(ctx, testNow, "new"); err != nil && !errors.Is(err, model.ErrUnknown) && !errors.Is(getErr, model.ErrNotFound) {
+		if _, getErr := b.Get(ctx, testNow, driver.Get{ID: "new"}); err != nil && !errors.Is(err, model.ErrUnknown) && !errors.Is(getErr, model.ErrNotFound) {
 			t.Errorf("step %d: %v, then %v", step, err, getErr)
 		}
 		for id := range listed(t, b, "") {
@@ -339,7 +340,7 @@ func TestLeftovers(t *testing.T) {
 				t.Errorf("step %d: %q is listed", step, id)
 			}
 		}
-		if _, err := b.DeleteExpired(ctx, inHour.Add(time.Hour), 10, nil); err != nil {
+		if _, err := b.DeleteExpired(ctx, driver.Sweep{Before: inHour.Add(time.Hour), Limit: 10}); err != nil {
 			t.Errorf("step %d: %v", step, err)
 		}
 		if left := files(t, filepath.Join(dir, "store", tmpDir)); len(left) != 0 {
@@ -348,7 +349,7 @@ func TestLeftovers(t *testing.T) {
 		if left := entries(t, filepath.Join(dir, "store")); len(left) != 2 {
 			t.Errorf("step %d: entries %v", step, left)
 		}
-		if got, err := b.Get(ctx, testNow, "old"); err != nil || got.Rev != old.Rev {
+		if got, err := b.Get(ctx, testNow, driver.Get{ID: "old"}); err != nil || got.Revision != old.Revision {
 			t.Errorf("step %d: %v, %v", step, got, err)
 		}
 	}
@@ -368,10 +369,10 @@ func TestSweepSparesWritesInProgress(t *testing.T) {
 		if op != "rename" {
 			return nil
 		}
-		if n, err := sweeper.DeleteExpired(ctx, inDay, 10, nil); err != nil || n.Removed != 0 {
+		if n, err := sweeper.DeleteExpired(ctx, driver.Sweep{Before: inDay, Limit: 10}); err != nil || n.Removed != 0 {
 			t.Errorf("the sweep: %+v, %v", n, err)
 		}
-		page, err := sweeper.Page(ctx, testNow, expiry.Query{Limit: 10, Label: "principal", Value: "ann"})
+		page, err := sweeper.Page(ctx, testNow, driver.Query{Limit: 10, Label: "principal", Value: "ann"})
 		if err != nil || len(page.Records) != 0 {
 			t.Errorf("a listing: %+v, %v", page, err)
 		}
@@ -382,8 +383,8 @@ func TestSweepSparesWritesInProgress(t *testing.T) {
 	})
 	// Not due yet: over a due entry the sweep waits for the writer.
 	rec.ExpiresAt = inDay.Add(time.Hour)
-	mustWrite(t, writer, model.Absent, rec)
-	if l := listed(t, sweeper, "ann"); l["a"] != rec.Rev.String() {
+	mustWrite(t, writer, driver.IfAbsent, rec)
+	if l := listed(t, sweeper, "ann"); l["a"] != rec.Revision.String() {
 		t.Errorf("listed: %v", l)
 	}
 }
@@ -395,26 +396,26 @@ func TestSweepSparesWhatMovesWithinItsMinute(t *testing.T) {
 	at := testNow.Truncate(time.Minute).Add(time.Minute)
 	for name, change := range map[string]func(*Backend, model.Record) error{
 		"touch": func(b *Backend, r model.Record) error {
-			return onlyErr(b.Touch(ctx, testNow, expiry.Touch{ID: r.ID, Mode: expiry.Extend, ExpiresAt: at.Add(time.Second)}))
+			return onlyErr(b.Touch(ctx, testNow, driver.Touch{ID: r.ID, Mode: driver.TouchExtend, ExpiresAt: at.Add(time.Second)}))
 		},
 		"update": func(b *Backend, r model.Record) error {
 			next := newRecord(r.ID, `2`, "bob", at)
-			return onlyErr(b.Write(ctx, testNow, expiry.Write{Record: next, Cond: model.Live}))
+			return onlyErr(b.Write(ctx, testNow, driver.Write{Record: next, Cond: driver.IfPresent}))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := open(t, memoryDir(t), "store", nil)
-			mustWrite(t, b, model.Absent, newRecord("a", `1`, "ann", at))
-			n, err := b.DeleteExpired(ctx, at, 10, func(r model.Record) error {
+			mustWrite(t, b, driver.IfAbsent, newRecord("a", `1`, "ann", at))
+			n, err := b.DeleteExpired(ctx, driver.Sweep{Before: at, Limit: 10, OnExpire: func(r model.Record) error {
 				if err := change(b, r); err != nil {
 					t.Error(err)
 				}
 				return nil
-			})
+			}})
 			if n.Removed != 0 || err != nil {
 				t.Errorf("%+v, %v", n, err)
 			}
-			if n, err := b.DeleteExpired(ctx, at.Add(time.Second), 10, nil); n.Removed != 1 || err != nil {
+			if n, err := b.DeleteExpired(ctx, driver.Sweep{Before: at.Add(time.Second), Limit: 10}); n.Removed != 1 || err != nil {
 				t.Errorf("once it is due: %+v, %v", n, err)
 			}
 		})
@@ -426,8 +427,8 @@ func TestSweepSparesWhatMovesWithinItsMinute(t *testing.T) {
 func TestStraysArePruned(t *testing.T) {
 	dir := memoryDir(t)
 	b := open(t, dir, "store", nil)
-	mustWrite(t, b, model.Absent, newRecord("a", `1`, "ann", inDay))
-	mustWrite(t, b, model.Absent, newRecord("b", `1`, "bob", inDay))
+	mustWrite(t, b, driver.IfAbsent, newRecord("a", `1`, "ann", inDay))
+	mustWrite(t, b, driver.IfAbsent, newRecord("b", `1`, "bob", inDay))
 	folder := filepath.Join(dir, "store", filepath.FromSlash(labelBase("principal")), filepath.FromSlash(labelSub("ann")))
 	for _, id := range []string{"b", "gone"} {
 		p := placeOf(id)
@@ -452,7 +453,7 @@ func TestPruneLooksAgain(t *testing.T) {
 	dir := memoryDir(t)
 	writer := open(t, dir, "store", nil)
 	lister, s := spied(t, dir, nil)
-	mustWrite(t, writer, model.Absent, newRecord("a", `1`, "ann", inDay))
+	mustWrite(t, writer, driver.IfAbsent, newRecord("a", `1`, "ann", inDay))
 	p := placeOf("late")
 	path := filepath.Join(dir, "store", filepath.FromSlash(labelBase("principal")), filepath.FromSlash(labelSub("ann")), p.entry())
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
@@ -462,7 +463,7 @@ func TestPruneLooksAgain(t *testing.T) {
 	s.Set(func(op, _ string) error {
 		if op == "trylock" && !done {
 			done = true
-			mustWrite(t, writer, model.Absent, newRecord("late", `1`, "ann", inDay))
+			mustWrite(t, writer, driver.IfAbsent, newRecord("late", `1`, "ann", inDay))
 		}
 		return nil
 	})
@@ -480,18 +481,18 @@ func TestNothingIsLeft(t *testing.T) {
 	b := open(t, dir, "store", nil)
 	for i := range 20 {
 		id := fmt.Sprint(i)
-		mustWrite(t, b, model.Absent, newRecord(id, `1`, "ann", inHour))
-		mustWrite(t, b, model.Live, newRecord(id, `2`, "bob", inDay))
+		mustWrite(t, b, driver.IfAbsent, newRecord(id, `1`, "ann", inHour))
+		mustWrite(t, b, driver.IfPresent, newRecord(id, `2`, "bob", inDay))
 		if i%2 == 0 {
-			if err := b.Delete(ctx, testNow, id, model.Live, model.Record{}); err != nil {
+			if err := b.Delete(ctx, testNow, driver.Delete{ID: id, Cond: driver.IfPresent}); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	if n, err := b.DeleteExpired(ctx, inDay.Add(time.Minute), 100, nil); n != (expiry.Swept{Removed: 10}) || err != nil {
+	if n, err := b.DeleteExpired(ctx, driver.Sweep{Before: inDay.Add(time.Minute), Limit: 100}); n != (driver.Swept{Removed: 10}) || err != nil {
 		t.Errorf("%+v, %v", n, err)
 	}
-	if n, err := b.DeleteExpired(ctx, inDay.Add(24*time.Hour), 100, nil); n != (expiry.Swept{}) || err != nil {
+	if n, err := b.DeleteExpired(ctx, driver.Sweep{Before: inDay.Add(24 * time.Hour), Limit: 100}); n != (driver.Swept{}) || err != nil {
 		t.Errorf("on the next day: %+v, %v", n, err)
 	}
 	for _, f := range files(t, filepath.Join(dir, "store")) {
@@ -517,21 +518,21 @@ func TestTwoBackendsRace(t *testing.T) {
 		b := open(t, dir, "store", &Options{NoSync: i == 0})
 		for range 8 {
 			wg.Go(func() {
-				_, err := b.Write(ctx, testNow, expiry.Write{Record: newRecord("a", "0", "", time.Time{}), Cond: model.Absent})
+				_, err := b.Write(ctx, testNow, driver.Write{Record: newRecord("a", "0", "", time.Time{}), Cond: driver.IfAbsent})
 				if err == nil {
 					created.Add(1)
 				} else if !errors.Is(err, model.ErrExists) {
 					t.Error(err)
 				}
 				for done := 0; done < 10; {
-					cur, err := b.Get(ctx, testNow, "a")
+					cur, err := b.Get(ctx, testNow, driver.Get{ID: "a"})
 					if err != nil {
 						t.Error(err)
 						return
 					}
 					var n int
 					_, _ = fmt.Sscan(string(cur.Value), &n)
-					_, err = b.Write(ctx, testNow, expiry.Write{Record: newRecord("a", fmt.Sprint(n+1), "", time.Time{}), Cond: model.Match, Prev: cur})
+					_, err = b.Write(ctx, testNow, driver.Write{Record: newRecord("a", fmt.Sprint(n+1), "", time.Time{}), Cond: driver.IfMatch, Known: cur})
 					if err == nil {
 						done++
 						written.Add(1)
@@ -544,7 +545,7 @@ func TestTwoBackendsRace(t *testing.T) {
 		}
 	}
 	wg.Wait()
-	got, err := open(t, dir, "store", nil).Get(ctx, testNow, "a")
+	got, err := open(t, dir, "store", nil).Get(ctx, testNow, driver.Get{ID: "a"})
 	if err != nil || created.Load() != 1 || string(got.Value) != fmt.Sprint(written.Load()) || written.Load() != 160 {
 		t.Errorf("%d creates, %d writes, counter %s, %v", created.Load(), written.Load(), got.Value, err)
 	}
@@ -567,20 +568,20 @@ func TestWaitingForALockEndsWithTheContext(t *testing.T) {
 			ctx = &watched{Context: ctx, asked: sync.OnceFunc(func() { close(waits) })}
 			got := make(chan error)
 			go func() {
-				_, err := b.Write(ctx, testNow, expiry.Write{Record: newRecord("a", `2`, "", time.Time{}), Cond: model.Always})
+				_, err := b.Write(ctx, testNow, driver.Write{Record: newRecord("a", `2`, "", time.Time{}), Cond: driver.IfAny})
 				got <- err
 			}()
 			<-waits
 			cancel()
-			if err := <-got; !errors.Is(err, context.Canceled) || model.KindOf(err) != nil {
+			if err := <-got; !errors.Is(err, context.Canceled) || model.Kind(err) != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
 		return nil
 	})
-	mustWrite(t, holder, model.Absent, first)
+	mustWrite(t, holder, driver.IfAbsent, first)
 	s.Set(nil)
-	if got, err := other.Get(context.Background(), testNow, "a"); err != nil || got.Rev != first.Rev {
+	if got, err := other.Get(context.Background(), testNow, driver.Get{ID: "a"}); err != nil || got.Revision != first.Revision {
 		t.Errorf("%v, %v", got, err)
 	}
 }
@@ -591,7 +592,7 @@ func mustWait(t *testing.T, what string, do func(ctx context.Context) error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	err := do(&watched{Context: ctx, asked: cancel})
-	if !errors.Is(err, context.Canceled) || model.KindOf(err) != nil {
+	if !errors.Is(err, context.Canceled) || model.Kind(err) != nil {
 		t.Errorf("%s did not wait: %v", what, err)
 	}
 }
@@ -618,11 +619,11 @@ func TestLockOfDeletedStorage(t *testing.T) {
 	ids := sameStripe(3)
 	a, s := spied(t, dir, nil)
 	b := open(t, dir, "store", nil)
-	mustWrite(t, a, model.Absent, newRecord(ids[0], `1`, "", time.Time{}))
+	mustWrite(t, a, driver.IfAbsent, newRecord(ids[0], `1`, "", time.Time{}))
 	if err := os.WriteFile(filepath.Join(dir, "store", "README"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Delete(ctx, testNow, ids[1], model.Live, model.Record{}); !errors.Is(err, model.ErrNotFound) {
+	if err := b.Delete(ctx, testNow, driver.Delete{ID: ids[1], Cond: driver.IfPresent}); !errors.Is(err, model.ErrNotFound) {
 		t.Fatal(err)
 	}
 	if err := a.DeleteStorage(ctx); err != nil {
@@ -631,12 +632,12 @@ func TestLockOfDeletedStorage(t *testing.T) {
 	s.Set(func(op, _ string) error {
 		if op == "rename" {
 			mustWait(t, "a create of the same id", func(ctx context.Context) error {
-				return onlyErr(b.Write(ctx, testNow, expiry.Write{Record: newRecord(ids[2], `1`, "", time.Time{}), Cond: model.Absent}))
+				return onlyErr(b.Write(ctx, testNow, driver.Write{Record: newRecord(ids[2], `1`, "", time.Time{}), Cond: driver.IfAbsent}))
 			})
 		}
 		return nil
 	})
-	mustWrite(t, a, model.Absent, newRecord(ids[2], `1`, "", time.Time{}))
+	mustWrite(t, a, driver.IfAbsent, newRecord(ids[2], `1`, "", time.Time{}))
 }
 
 // TestListingExcludesWriters checks that the names of a shard are read under
@@ -646,18 +647,18 @@ func TestListingExcludesWriters(t *testing.T) {
 	a, s := spied(t, dir, nil)
 	b := open(t, dir, "store", nil)
 	rec := newRecord("a", `1`, "", time.Time{})
-	mustWrite(t, b, model.Absent, rec)
+	mustWrite(t, b, driver.IfAbsent, rec)
 	p, read := placeOf("a"), 0
 	s.Set(func(op, path string) error {
 		if op == "names" && strings.HasSuffix(path, p.dir()) {
 			read++
 			mustWait(t, "a write", func(ctx context.Context) error {
-				return b.Delete(ctx, testNow, "a", model.Live, model.Record{})
+				return b.Delete(ctx, testNow, driver.Delete{ID: "a", Cond: driver.IfPresent})
 			})
 		}
 		return nil
 	})
-	if l := listed(t, a, ""); l["a"] != rec.Rev.String() || read != 1 {
+	if l := listed(t, a, ""); l["a"] != rec.Revision.String() || read != 1 {
 		t.Errorf("listed %v by %d readings", l, read)
 	}
 }
@@ -678,7 +679,7 @@ func TestFolderSeenBeforeItIsDurable(t *testing.T) {
 			synced[path] = true
 		case path == parent:
 			nested = true
-			mustWrite(t, b, model.Absent, newRecord("b", `1`, "ann", time.Time{}))
+			mustWrite(t, b, driver.IfAbsent, newRecord("b", `1`, "ann", time.Time{}))
 			nested = false
 			if !synced[parent] {
 				t.Errorf("synced %v", synced)
@@ -686,7 +687,7 @@ func TestFolderSeenBeforeItIsDurable(t *testing.T) {
 		}
 		return nil
 	})
-	mustWrite(t, b, model.Absent, newRecord("a", `1`, "ann", time.Time{}))
+	mustWrite(t, b, driver.IfAbsent, newRecord("a", `1`, "ann", time.Time{}))
 	if len(synced) == 0 {
 		t.Error("no folder was made")
 	}
@@ -711,7 +712,7 @@ func TestStorageDeletedByOthers(t *testing.T) {
 	a, b := open(t, dir, "store", nil), open(t, dir, "store", nil)
 	lister, sweeper := open(t, dir, "store", nil), open(t, dir, "store", nil)
 	for round := range 5 {
-		mustWrite(t, a, model.Absent, newRecord("a", `1`, "ann", inHour))
+		mustWrite(t, a, driver.IfAbsent, newRecord("a", `1`, "ann", inHour))
 		if l := listed(t, b, "ann"); len(l) != 1 {
 			t.Errorf("round %d: %v", round, l)
 		}
@@ -721,26 +722,26 @@ func TestStorageDeletedByOthers(t *testing.T) {
 		if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
 			t.Errorf("left: %v, %v", left, err)
 		}
-		if _, err := b.Get(ctx, testNow, "a"); !errors.Is(err, model.ErrNotFound) {
+		if _, err := b.Get(ctx, testNow, driver.Get{ID: "a"}); !errors.Is(err, model.ErrNotFound) {
 			t.Errorf("round %d: %v", round, err)
 		}
-		again := mustWrite(t, a, model.Absent, newRecord("a", `2`, "ann", inHour))
-		if got, err := b.Get(ctx, testNow, "a"); err != nil || got.Rev != again.Rev {
+		again := mustWrite(t, a, driver.IfAbsent, newRecord("a", `2`, "ann", inHour))
+		if got, err := b.Get(ctx, testNow, driver.Get{ID: "a"}); err != nil || got.Revision != again.Revision {
 			t.Errorf("round %d: %v, %v", round, got, err)
 		}
-		if l := listed(t, b, "ann"); l["a"] != again.Rev.String() {
+		if l := listed(t, b, "ann"); l["a"] != again.Revision.String() {
 			t.Errorf("round %d: %v", round, l)
 		}
 		for _, principal := range []string{"", "ann"} {
-			if l := listed(t, lister, principal); l["a"] != again.Rev.String() {
+			if l := listed(t, lister, principal); l["a"] != again.Revision.String() {
 				t.Errorf("round %d: listed by %q: %v", round, principal, l)
 			}
 		}
-		if n, err := sweeper.DeleteExpired(ctx, inHour, 10, nil); n.Removed != 1 || err != nil {
+		if n, err := sweeper.DeleteExpired(ctx, driver.Sweep{Before: inHour, Limit: 10}); n.Removed != 1 || err != nil {
 			t.Errorf("round %d: %+v, %v", round, n, err)
 		}
-		mustWrite(t, a, model.Absent, newRecord("a", `2`, "ann", inHour))
-		if err := b.Delete(ctx, testNow, "a", model.Live, model.Record{}); err != nil {
+		mustWrite(t, a, driver.IfAbsent, newRecord("a", `2`, "ann", inHour))
+		if err := b.Delete(ctx, testNow, driver.Delete{ID: "a", Cond: driver.IfPresent}); err != nil {
 			t.Errorf("round %d: %v", round, err)
 		}
 	}
@@ -757,13 +758,13 @@ func TestStorageDeletedMeanwhile(t *testing.T) {
 		wg.Go(func() {
 			for n := range 60 {
 				rec := newRecord(fmt.Sprintf("%d-%d", i, n), `1`, "ann", inHour)
-				if _, err := b.Write(ctx, testNow, expiry.Write{Record: rec, Cond: model.Always}); err != nil {
+				if _, err := b.Write(ctx, testNow, driver.Write{Record: rec, Cond: driver.IfAny}); err != nil {
 					t.Errorf("write: %v", err)
 				}
-				if _, err := b.Get(ctx, testNow, rec.ID); err != nil && !errors.Is(err, model.ErrNotFound) {
+				if _, err := b.Get(ctx, testNow, driver.Get{ID: rec.ID}); err != nil && !errors.Is(err, model.ErrNotFound) {
 					t.Errorf("get: %v", err)
 				}
-				if _, err := b.Page(ctx, testNow, expiry.Query{Limit: 5}); err != nil {
+				if _, err := b.Page(ctx, testNow, driver.Query{Limit: 5}); err != nil {
 					t.Errorf("page: %v", err)
 				}
 			}
@@ -775,8 +776,8 @@ func TestStorageDeletedMeanwhile(t *testing.T) {
 		}
 	}
 	wg.Wait()
-	last := mustWrite(t, b, model.Always, newRecord("last", `1`, "ann", inHour))
-	if got, err := a.Get(ctx, testNow, "last"); err != nil || got.Rev != last.Rev {
+	last := mustWrite(t, b, driver.IfAny, newRecord("last", `1`, "ann", inHour))
+	if got, err := a.Get(ctx, testNow, driver.Get{ID: "last"}); err != nil || got.Revision != last.Revision {
 		t.Errorf("%v, %v", got, err)
 	}
 }
@@ -863,7 +864,7 @@ func TestRebuild(t *testing.T) {
 			truth := map[string]state{}
 			for i := range 40 {
 				rec := big(fmt.Sprint(i), []string{"ann", "bob"}[i%2], inHour.Add(time.Duration(i)*time.Minute))
-				truth[rec.ID] = stateOf(mustWrite(t, before, model.Absent, rec))
+				truth[rec.ID] = stateOf(mustWrite(t, before, driver.IfAbsent, rec))
 			}
 			store := filepath.Join(dir, "store")
 			whole := fmt.Sprint(entries(t, store))
@@ -886,7 +887,7 @@ func TestRebuild(t *testing.T) {
 			if n, err := b.Rebuild(ctx); n != 0 || err != nil {
 				t.Errorf("a second time: %d changes, %v", n, err)
 			}
-			if n, err := before.DeleteExpired(ctx, inDay, 100, nil); n.Removed != len(truth) || err != nil {
+			if n, err := before.DeleteExpired(ctx, driver.Sweep{Before: inDay, Limit: 100}); n.Removed != len(truth) || err != nil {
 				t.Errorf("the sweep: %+v, %v", n, err)
 			}
 			if left := entries(t, store); len(left) != 0 {

@@ -19,7 +19,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -72,7 +72,7 @@ func TestWithoutPermission(t *testing.T) {
 	open1(dir, 0o755)
 	for _, name := range []string{"none", "readable"} {
 		b := open(t, dir, name, nil)
-		mustWrite(t, b, model.Absent, newRecord("a", `1`, "ann", inHour))
+		mustWrite(t, b, driver.IfAbsent, newRecord("a", `1`, "ann", inHour))
 	}
 	err := filepath.WalkDir(filepath.Join(dir, "readable"), func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.IsDir() {
@@ -114,29 +114,29 @@ func childPermissions(dir string) int {
 	rec := newRecord("a", `2`, "bob", inDay)
 	writes := map[string]func(*Backend) error{
 		"create": func(b *Backend) error {
-			return onlyErr(b.Write(ctx, testNow, expiry.Write{Record: newRecord("b", `1`, "ann", inHour), Cond: model.Absent}))
+			return onlyErr(b.Write(ctx, testNow, driver.Write{Record: newRecord("b", `1`, "ann", inHour), Cond: driver.IfAbsent}))
 		},
 		"update": func(b *Backend) error {
-			return onlyErr(b.Write(ctx, testNow, expiry.Write{Record: rec, Cond: model.Live}))
+			return onlyErr(b.Write(ctx, testNow, driver.Write{Record: rec, Cond: driver.IfPresent}))
 		},
 		"upsert": func(b *Backend) error {
-			return onlyErr(b.Write(ctx, testNow, expiry.Write{Record: rec, Cond: model.Always}))
+			return onlyErr(b.Write(ctx, testNow, driver.Write{Record: rec, Cond: driver.IfAny}))
 		},
 		"touch": func(b *Backend) error {
-			return onlyErr(b.Touch(ctx, testNow, expiry.Touch{ID: "a", Mode: expiry.Clear}))
+			return onlyErr(b.Touch(ctx, testNow, driver.Touch{ID: "a", Mode: driver.TouchClear}))
 		},
-		"delete":         func(b *Backend) error { return b.Delete(ctx, testNow, "a", model.Live, model.Record{}) },
+		"delete":         func(b *Backend) error { return b.Delete(ctx, testNow, driver.Delete{ID: "a", Cond: driver.IfPresent}) },
 		"delete storage": func(b *Backend) error { return b.DeleteStorage(ctx) },
 		"create storage": func(b *Backend) error { return b.CreateStorage(ctx) },
-		"sweep":          func(b *Backend) error { return onlyErr(b.DeleteExpired(ctx, inDay, 10, nil)) },
+		"sweep":          func(b *Backend) error { return onlyErr(b.DeleteExpired(ctx, driver.Sweep{Before: inDay, Limit: 10})) },
 	}
 	reads := map[string]func(*Backend) error{
-		"get":  func(b *Backend) error { return onlyErr(b.Get(ctx, testNow, "a")) },
-		"page": func(b *Backend) error { return onlyErr(b.Page(ctx, testNow, expiry.Query{Limit: 10})) },
+		"get":  func(b *Backend) error { return onlyErr(b.Get(ctx, testNow, driver.Get{ID: "a"})) },
+		"page": func(b *Backend) error { return onlyErr(b.Page(ctx, testNow, driver.Query{Limit: 10})) },
 		"label": func(b *Backend) error {
-			return onlyErr(b.Page(ctx, testNow, expiry.Query{Limit: 10, Label: "principal", Value: "ann"}))
+			return onlyErr(b.Page(ctx, testNow, driver.Query{Limit: 10, Label: "principal", Value: "ann"}))
 		},
-		"count": func(b *Backend) error { return onlyErr(b.Count(ctx, testNow, "", "")) },
+		"count": func(b *Backend) error { return onlyErr(b.Count(ctx, testNow, driver.Query{Label: ""})) },
 	}
 	for _, name := range []string{"none", "readable", "missing"} {
 		b, err := New(dir, name, nil)
@@ -171,7 +171,7 @@ func childPermissions(dir string) int {
 	}
 	b, _ := New(dir, "readable", nil)
 	for _, principal := range []string{"", "ann"} {
-		q := expiry.Query{Limit: 10}
+		q := driver.Query{Limit: 10}
 		if principal != "" {
 			q.Label, q.Value = "principal", principal
 		}
@@ -202,7 +202,7 @@ func TestProcessesCountTogether(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	got, err := open(t, dir, "store", nil).Get(context.Background(), testNow, "counter")
+	got, err := open(t, dir, "store", nil).Get(context.Background(), testNow, driver.Get{ID: "counter"})
 	if err != nil || string(got.Value) != fmt.Sprint(counters*counts) {
 		t.Errorf("%s, %v, want %d", got.Value, err, counters*counts)
 	}
@@ -215,18 +215,18 @@ func childCounts(dir string) int {
 		return 1
 	}
 	ctx := context.Background()
-	_, err = b.Write(ctx, testNow, expiry.Write{Record: newRecord("counter", "0", "", inDay), Cond: model.Absent})
+	_, err = b.Write(ctx, testNow, driver.Write{Record: newRecord("counter", "0", "", inDay), Cond: driver.IfAbsent})
 	if err != nil && !errors.Is(err, model.ErrExists) {
 		fmt.Println(err)
 		return 1
 	}
 	for done := 0; done < counts; {
-		cur, err := b.Get(ctx, testNow, "counter")
+		cur, err := b.Get(ctx, testNow, driver.Get{ID: "counter"})
 		if err == nil {
 			var n int
 			_, _ = fmt.Sscan(string(cur.Value), &n)
 			next := newRecord("counter", fmt.Sprint(n+1), "", inDay)
-			_, err = b.Write(ctx, testNow, expiry.Write{Record: next, Cond: model.Match, Prev: cur})
+			_, err = b.Write(ctx, testNow, driver.Write{Record: next, Cond: driver.IfMatch, Known: cur})
 		}
 		switch {
 		case err == nil:
@@ -260,7 +260,7 @@ func TestKillNine(t *testing.T) {
 		must(t, round, k.takeShared(b))
 		must(t, round, audit(b, k.truth, k.pending))
 		if round%5 == 4 {
-			must(t, round, onlyErr(b.DeleteExpired(context.Background(), testNow, 100, nil)))
+			must(t, round, onlyErr(b.DeleteExpired(context.Background(), driver.Sweep{Before: testNow, Limit: 100})))
 			must(t, round, audit(b, k.truth, nil))
 			if left := files(t, filepath.Join(store, tmpDir)); len(left) != 0 {
 				t.Errorf("round %d: left over %v", round, left)
@@ -275,8 +275,8 @@ func TestKillNine(t *testing.T) {
 		}
 	}
 	b := open(t, dir, "store", &Options{Labels: twoLabels})
-	swept, err := b.DeleteExpired(context.Background(), inHour, 10_000, nil)
-	if err != nil || swept != (expiry.Swept{Removed: live}) {
+	swept, err := b.DeleteExpired(context.Background(), driver.Sweep{Before: inHour, Limit: 10_000})
+	if err != nil || swept != (driver.Swept{Removed: live}) {
 		t.Errorf("the last sweep: %+v, %v, want %d removed", swept, err, live)
 	}
 	must(t, killRounds, audit(b, map[string]state{}, nil))
@@ -382,7 +382,7 @@ func scanLines(out io.Reader, to chan<- said) {
 // that one of them has tried.
 func (k *kills) takeShared(b *Backend) error {
 	for id, tried := range k.shared {
-		got, err := b.Get(context.Background(), testNow, id)
+		got, err := b.Get(context.Background(), testNow, driver.Get{ID: id})
 		if err != nil && !errors.Is(err, model.ErrNotFound) {
 			return err
 		}
@@ -446,9 +446,9 @@ func childWrite(b *Backend, id string) error {
 // childWriteShared deletes or replaces what others write too.
 func childWriteShared(b *Backend, id string) error {
 	if rand.IntN(3) == 0 {
-		return except(b.Delete(context.Background(), testNow, id, model.Live, model.Record{}), model.ErrNotFound)
+		return except(b.Delete(context.Background(), testNow, driver.Delete{ID: id, Cond: driver.IfPresent}), model.ErrNotFound)
 	}
 	next := big(id, []string{"ann", "bob"}[rand.IntN(2)], testNow.Add(time.Duration(1+rand.IntN(3))*time.Minute))
 	say("all", id, stateOf(next))
-	return onlyErr(b.Write(context.Background(), testNow, expiry.Write{Record: next, Cond: model.Always}))
+	return onlyErr(b.Write(context.Background(), testNow, driver.Write{Record: next, Cond: driver.IfAny}))
 }

@@ -4,7 +4,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -24,7 +24,7 @@ func (o *Options) withDefaults() (Options, error) {
 		out = *o
 	}
 	var err error
-	out.Labels, err = expiry.DeclaredLabels(out.Labels, 0)
+	out.Labels, err = driverkit.DeclaredLabels(out.Labels, 0)
 	return out, err
 }
 
@@ -32,11 +32,11 @@ func (o *Options) withDefaults() (Options, error) {
 // change of the working directory does not move the store.
 func checkDir(dir string) (string, error) {
 	if dir == "" || strings.IndexByte(dir, 0) >= 0 {
-		return "", model.Fault(model.ErrInvalid, "the directory's name is empty or holds a NUL", nil)
+		return "", model.NewError(model.ErrInvalid, "the directory's name is empty or holds a NUL", nil)
 	}
 	abs, err := filepath.Abs(dir)
 	if err != nil {
-		return "", model.Fault(model.ErrInvalid, "a relative directory, and no working directory", err)
+		return "", model.NewError(model.ErrInvalid, "a relative directory, and no working directory", err)
 	}
 	return abs, nil
 }
@@ -49,10 +49,10 @@ func checkName(name string) error {
 		ok = kept(name[i])
 	}
 	if !ok {
-		return model.Fault(model.ErrInvalid, "a store's name has 1 to 64 of a-z 0-9 _ - and starts with a letter or digit", nil)
+		return model.NewError(model.ErrInvalid, "a store's name has 1 to 64 of a-z 0-9 _ - and starts with a letter or digit", nil)
 	}
 	if reserved(name) {
-		return model.Fault(model.ErrInvalid, "the store's name is the name of a device on Windows", nil)
+		return model.NewError(model.ErrInvalid, "the store's name is the name of a device on Windows", nil)
 	}
 	return nil
 }

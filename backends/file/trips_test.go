@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/backends/file/internal/disk/disktest"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -21,14 +21,14 @@ func TestFsyncs(t *testing.T) {
 	full := newRecord("full", `1`, "ann", inHour)
 	touch := func(at time.Time) func(b *Backend) error {
 		return func(b *Backend) error {
-			_, err := b.Touch(ctx, testNow, expiry.Touch{ID: "full", Mode: expiry.Set, ExpiresAt: at})
+			_, err := b.Touch(ctx, testNow, driver.Touch{ID: "full", Mode: driver.TouchSet, ExpiresAt: at})
 			return err
 		}
 	}
-	write := func(c model.Cond, r model.Record) func(b *Backend) error {
+	write := func(c driver.Condition, r model.Record) func(b *Backend) error {
 		return func(b *Backend) error {
-			r.Rev = model.NewRevision()
-			_, err := b.Write(ctx, testNow, expiry.Write{Record: r, Cond: c})
+			r.Revision = model.NewRevision()
+			_, err := b.Write(ctx, testNow, driver.Write{Record: r, Cond: c})
 			return err
 		}
 	}
@@ -39,20 +39,25 @@ func TestFsyncs(t *testing.T) {
 		do   func(b *Backend) error
 		want int
 	}{
-		{"get", func(b *Backend) error { _, err := b.Get(ctx, testNow, "full"); return err }, 0},
-		{"create without expiry and label", write(model.Absent, newRecord("new", `1`, "", time.Time{})), 2},
-		{"create, label and minute in use", write(model.Absent, newRecord("new", `1`, "ann", inHour)), 4},
-		{"create, new label value", write(model.Absent, newRecord("new", `1`, "carol", inHour)), 4 + 2},
-		{"create, new minute", write(model.Absent, newRecord("new", `1`, "ann", inHour.Add(time.Minute))), 4 + 1},
-		{"create, new day", write(model.Absent, newRecord("new", `1`, "ann", inDay.Add(24*time.Hour))), 4 + 2},
-		{"update", write(model.Live, full), 2},
-		{"update of the label", write(model.Live, relabelled), 3},
+		{"get", func(b *Backend) error { _, err := b.Get(ctx, testNow, driver.Get{ID: "full"}); return err }, 0},
+		{"create without expiry and label", write(driver.IfAbsent, newRecord("new", `1`, "", time.Time{})), 2},
+		{"create, label and minute in use", write(driver.IfAbsent, newRecord("new", `1`, "ann", inHour)), 4},
+		{"create, new label value", write(driver.IfAbsent, newRecord("new", `1`, "carol", inHour)), 4 + 2},
+		{"create, new minute", write(driver.IfAbsent, newRecord("new", `1`, "ann", inHour.Add(time.Minute))), 4 + 1},
+		{"create, new day", write(driver.IfAbsent, newRecord("new", `1`, "ann", inDay.Add(24*time.Hour))), 4 + 2},
+		{"update", write(driver.IfPresent, full), 2},
+		{"update of the label", write(driver.IfPresent, relabelled), 3},
 		{"touch within the minute", touch(inHour.Add(time.Second)), 2},
 		{"touch into another minute in use", touch(inDay), 3},
 		{"touch that changes nothing", touch(inHour), 0},
-		{"delete", func(b *Backend) error { return b.Delete(ctx, testNow, "full", model.Live, model.Record{}) }, 1},
-		{"sweep of one", func(b *Backend) error { _, err := b.DeleteExpired(ctx, inHour, 1, nil); return err }, 1},
-		{"page", func(b *Backend) error { _, err := b.Page(ctx, testNow, expiry.Query{Limit: 10}); return err }, 0},
+		{"delete", func(b *Backend) error {
+			return b.Delete(ctx, testNow, driver.Delete{ID: "full", Cond: driver.IfPresent})
+		}, 1},
+		{"sweep of one", func(b *Backend) error {
+			_, err := b.DeleteExpired(ctx, driver.Sweep{Before: inHour, Limit: 1})
+			return err
+		}, 1},
+		{"page", func(b *Backend) error { _, err := b.Page(ctx, testNow, driver.Query{Limit: 10}); return err }, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -61,9 +66,9 @@ func TestFsyncs(t *testing.T) {
 				if err := b.CreateStorage(ctx); err != nil {
 					t.Fatal(err)
 				}
-				mustWrite(t, b, model.Absent, plain)
-				mustWrite(t, b, model.Absent, full)
-				mustWrite(t, b, model.Absent, newRecord("other", `1`, "bob", inDay))
+				mustWrite(t, b, driver.IfAbsent, plain)
+				mustWrite(t, b, driver.IfAbsent, full)
+				mustWrite(t, b, driver.IfAbsent, newRecord("other", `1`, "bob", inDay))
 				n := 0
 				s.Set(func(op, path string) error {
 					if op == "fsync" {
@@ -88,10 +93,10 @@ func TestFsyncs(t *testing.T) {
 func TestSweepCost(t *testing.T) {
 	b, s := spied(t, memoryDir(t), &Options{NoSync: true})
 	for i := range 300 {
-		mustWrite(t, b, model.Absent, newRecord(fmt.Sprintf("late-%d", i), `1`, "ann", inDay.Add(time.Duration(i)*time.Second)))
+		mustWrite(t, b, driver.IfAbsent, newRecord(fmt.Sprintf("late-%d", i), `1`, "ann", inDay.Add(time.Duration(i)*time.Second)))
 	}
 	for i := range 10 {
-		mustWrite(t, b, model.Absent, newRecord(fmt.Sprintf("due-%d", i), `1`, "ann", inHour))
+		mustWrite(t, b, driver.IfAbsent, newRecord(fmt.Sprintf("due-%d", i), `1`, "ann", inHour))
 	}
 	reads, lists := 0, 0
 	s.Set(func(op, _ string) error {
@@ -103,9 +108,9 @@ func TestSweepCost(t *testing.T) {
 		}
 		return nil
 	})
-	n, err := b.DeleteExpired(context.Background(), inHour.Add(time.Hour), 100, nil)
+	n, err := b.DeleteExpired(context.Background(), driver.Sweep{Before: inHour.Add(time.Hour), Limit: 100})
 	s.Set(nil)
-	if err != nil || n != (expiry.Swept{Removed: 10}) {
+	if err != nil || n != (driver.Swept{Removed: 10}) {
 		t.Fatalf("%+v, %v", n, err)
 	}
 	if reads != 20 || lists > 4 {
@@ -117,10 +122,10 @@ func TestSweepCost(t *testing.T) {
 func TestListingCost(t *testing.T) {
 	b, s := spied(t, memoryDir(t), &Options{NoSync: true})
 	for i := range 300 {
-		mustWrite(t, b, model.Absent, newRecord(fmt.Sprintf("many-%d", i), `1`, "many", time.Time{}))
+		mustWrite(t, b, driver.IfAbsent, newRecord(fmt.Sprintf("many-%d", i), `1`, "many", time.Time{}))
 	}
 	for i := range 3 {
-		mustWrite(t, b, model.Absent, newRecord(fmt.Sprintf("few-%d", i), `1`, "few", time.Time{}))
+		mustWrite(t, b, driver.IfAbsent, newRecord(fmt.Sprintf("few-%d", i), `1`, "few", time.Time{}))
 	}
 	reads, lists := 0, 0
 	s.Set(func(op, _ string) error {
@@ -132,12 +137,12 @@ func TestListingCost(t *testing.T) {
 		}
 		return nil
 	})
-	n, err := b.Count(context.Background(), testNow, "principal", "few")
+	n, err := b.Count(context.Background(), testNow, driver.Query{Label: "principal", Value: "few"})
 	if err != nil || n != 3 || reads != 3 || lists != 1 {
 		t.Errorf("%d counted, %v, by %d reads and %d readings of folders", n, err, reads, lists)
 	}
 	reads, lists = 0, 0
-	p, err := b.Page(context.Background(), testNow, expiry.Query{Limit: 1})
+	p, err := b.Page(context.Background(), testNow, driver.Query{Limit: 1})
 	if err != nil || len(p.Records) != 1 || reads != 1 || lists > 3 {
 		t.Errorf("a page of one: %d records, %v, by %d reads and %d readings of folders", len(p.Records), err, reads, lists)
 	}
@@ -149,9 +154,9 @@ func TestListingCost(t *testing.T) {
 func TestBatchesSyncTogether(t *testing.T) {
 	b, s := spied(t, memoryDir(t), nil)
 	must(t, 0, b.CreateStorage(t.Context()))
-	var ops []expiry.BatchOp
+	var ops []driver.BatchOp
 	for i := range 5 * batchWriters {
-		ops = append(ops, expiry.BatchOp{Write: &expiry.Write{Record: newRecord(fmt.Sprint(i), `1`, "ann", inHour), Cond: model.Absent}})
+		ops = append(ops, driver.BatchOp{Write: &driver.Write{Record: newRecord(fmt.Sprint(i), `1`, "ann", inHour), Cond: driver.IfAbsent}})
 	}
 	var mu sync.Mutex
 	running, most := 0, 0
@@ -179,7 +184,7 @@ func TestBatchesSyncTogether(t *testing.T) {
 		return nil
 	})
 	for i, o := range b.WriteMany(t.Context(), testNow, ops) {
-		if o.Err != nil || o.Record.ID != ops[i].Write.ID {
+		if o.Err != nil || o.Record.ID != ops[i].Write.Record.ID {
 			t.Errorf("%d: %v, %v", i, o.Record, o.Err)
 		}
 	}
@@ -213,7 +218,7 @@ func TestCostAmongHundredThousand(t *testing.T) {
 			if i%(many/due) == 0 {
 				at = testNow.Add(time.Duration(1+i/(many/due)%10) * time.Minute)
 			}
-			mustWrite(t, b, model.Absent, newRecord(fmt.Sprint("id", i), `1`, fmt.Sprint("p", i%(many/bearers)), at))
+			mustWrite(t, b, driver.IfAbsent, newRecord(fmt.Sprint("id", i), `1`, fmt.Sprint("p", i%(many/bearers)), at))
 		}
 		return s.Take()
 	}
@@ -222,40 +227,40 @@ func TestCostAmongHundredThousand(t *testing.T) {
 		t.Errorf("creates take %v, then %v", early, late)
 	}
 
-	n, err := b.Count(ctx, testNow, "principal", "p7")
+	n, err := b.Count(ctx, testNow, driver.Query{Label: "principal", Value: "p7"})
 	c := s.Take()
 	if err != nil || n != bearers || c.Calls["read"] != bearers || c.Entries != bearers {
 		t.Errorf("a count of %d by label, %v: %v", n, err, c)
 	}
 
 	const perPage = 30
-	found, pages := listAll(t, b, expiry.Query{Label: "principal", Value: "p7", Limit: perPage})
+	found, pages := listAll(t, b, driver.Query{Label: "principal", Value: "p7", Limit: perPage})
 	c = s.Take()
 	if found != bearers || pages != 4 || c.Calls["read"] != bearers || c.Entries != pages*bearers {
 		t.Errorf("%d bearers on %d pages: %v", found, pages, c)
 	}
 
-	first, err := b.Page(ctx, testNow, expiry.Query{Limit: perPage})
+	first, err := b.Page(ctx, testNow, driver.Query{Limit: perPage})
 	c = s.Take()
 	if err != nil || len(first.Records) != perPage || c.Calls["read"] != perPage || c.Entries > shards+2*many/shards {
 		t.Errorf("a page of %d: %v, %v", len(first.Records), err, c)
 	}
-	found, pages = listAll(t, b, expiry.Query{Limit: 1000})
+	found, pages = listAll(t, b, driver.Query{Limit: 1000})
 	c = s.Take()
 	if found != many || pages > many/1000+1 || c.Calls["read"] != many || c.Entries > many+pages*(shards+2*many/shards) {
 		t.Errorf("%d records on %d pages: %v", found, pages, c)
 	}
 
-	swept, err := b.DeleteExpired(ctx, testNow.Add(time.Hour), 2*due, nil)
+	swept, err := b.DeleteExpired(ctx, driver.Sweep{Before: testNow.Add(time.Hour), Limit: 2 * due})
 	c = s.Take()
 	// Each is read before its announcement and again under its lock, and has two
 	// entries; each minute's names are read once.
-	if err != nil || swept != (expiry.Swept{Removed: due}) || c.Calls["read"] != 2*due || c.Entries > due+100 || c.Calls["names"] > 20 {
+	if err != nil || swept != (driver.Swept{Removed: due}) || c.Calls["read"] != 2*due || c.Entries > due+100 || c.Calls["names"] > 20 {
 		t.Errorf("a sweep: %+v, %v, %v", swept, err, c)
 	}
-	swept, err = b.DeleteExpired(ctx, testNow.Add(time.Hour), 2*due, nil)
+	swept, err = b.DeleteExpired(ctx, driver.Sweep{Before: testNow.Add(time.Hour), Limit: 2 * due})
 	c = s.Take()
-	if err != nil || swept != (expiry.Swept{}) || c.Calls["read"] != 0 || c.Entries > 100 {
+	if err != nil || swept != (driver.Swept{}) || c.Calls["read"] != 0 || c.Entries > 100 {
 		t.Errorf("a sweep with nothing due: %+v, %v, %v", swept, err, c)
 	}
 }
@@ -270,7 +275,7 @@ func scaled(calls map[string]int, by int) map[string]int {
 }
 
 // listAll returns how many records a listing has, on how many pages.
-func listAll(t *testing.T, b *Backend, q expiry.Query) (found, pages int) {
+func listAll(t *testing.T, b *Backend, q driver.Query) (found, pages int) {
 	t.Helper()
 	for {
 		p, err := b.Page(context.Background(), testNow, q)

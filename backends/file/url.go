@@ -5,7 +5,7 @@ import (
 	"net/url"
 
 	"github.com/sojourn-go/sojourn/backends"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -14,7 +14,7 @@ func init() { backends.Register("file", openURL) }
 // openURL makes a backend of a URL of the form file:DIR?name=store: file:data
 // and file:./data are below the working folder, file:/var/lib/app and
 // file:///var/lib/app are not.
-func openURL(_ context.Context, u *url.URL) (expiry.ModelExpirySupport, error) {
+func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 	if err := backends.Only(u, "name"); err != nil {
 		return nil, err
 	}
@@ -26,7 +26,7 @@ func openURL(_ context.Context, u *url.URL) (expiry.ModelExpirySupport, error) {
 		}
 	}
 	if dir == "" || u.Host != "" {
-		return nil, model.Fault(model.ErrInvalid, "the form is file:DIR?name=store", nil)
+		return nil, model.NewError(model.ErrInvalid, "the form is file:DIR?name=store", nil)
 	}
 	return New(dir, backends.Name(u), nil)
 }

@@ -2,72 +2,60 @@ package memory
 
 import (
 	"context"
-	"slices"
-	"sync/atomic"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // Backend is one store of a Space. It is safe for concurrent use.
 type Backend struct {
-	store  *store
-	labels []string
-	closed atomic.Bool
+	gate  *driverkit.Gate
+	store *store
 }
 
 var (
-	_ expiry.ModelExpirySupport = (*Backend)(nil)
-	_ expiry.Counter            = (*Backend)(nil)
-	_ expiry.StorageManager     = (*Backend)(nil)
-	_ expiry.Pinger             = (*Backend)(nil)
+	_ driver.ModelExpirySupport = (*Backend)(nil)
+	_ driver.Counter            = (*Backend)(nil)
+	_ driver.StorageManager     = (*Backend)(nil)
+	_ driver.Pinger             = (*Backend)(nil)
 )
 
-// New returns a backend on the store of that name in the space; backends of
-// one name share its records. A nil space is one of the backend's own. An
-// empty name or a bad label name is ErrInvalid.
+const backendName = "memory"
+
+// New returns a backend on the store with that name in the space. Backends
+// with the same space and name share its records. A nil space means a new one.
+// It returns ErrInvalid for an empty name or an invalid label name.
 func New(space *Space, name string, opts *Options) (*Backend, error) {
 	if name == "" {
-		return nil, model.Fault(model.ErrInvalid, "memory: the store has no name", nil)
+		return nil, driverkit.NewError(backendName, model.NewError(model.ErrInvalid, "the store has no name", nil))
 	}
 	labels, err := opts.labels()
 	if err != nil {
-		return nil, err
+		return nil, driverkit.NewError(backendName, err)
 	}
 	if space == nil {
 		space = NewSpace()
 	}
-	return &Backend{store: space.open(name), labels: labels}, nil
+	gate := driverkit.NewGate(driver.Description{Backend: backendName, Labels: labels}, name)
+	return &Backend{gate: gate, store: space.open(name)}, nil
 }
 
-// Describe says what the backend is.
-func (b *Backend) Describe() expiry.Description {
-	return expiry.Description{Backend: "memory", Labels: slices.Clone(b.labels)}
-}
+// Describe returns the backend's name and labels.
+func (b *Backend) Describe() driver.Description { return b.gate.Describe() }
 
-// Close ends this backend; the records stay in its space.
-func (b *Backend) Close() error {
-	b.closed.Store(true)
-	return nil
-}
+// Close closes this backend. The records stay in its space.
+func (b *Backend) Close() error { return b.gate.Close() }
 
-// enter is the first step of every operation.
-func (b *Backend) enter(ctx context.Context) error {
-	if b.closed.Load() {
-		return model.ErrClosed
-	}
-	return ctx.Err()
-}
+// Ping returns nil if the backend is open.
+func (b *Backend) Ping(ctx context.Context) error { return b.gate.Enter(ctx) }
 
-// Ping reports whether the backend is open.
-func (b *Backend) Ping(ctx context.Context) error { return b.enter(ctx) }
-
-// CreateStorage has nothing to make.
-func (b *Backend) CreateStorage(ctx context.Context) error { return b.enter(ctx) }
+// CreateStorage does nothing: a store needs no creation.
+func (b *Backend) CreateStorage(ctx context.Context) error { return b.gate.Enter(ctx) }
 
 // DeleteStorage removes every record of the store.
 func (b *Backend) DeleteStorage(ctx context.Context) error {
-	if err := b.enter(ctx); err != nil {
+	if err := b.gate.Enter(ctx); err != nil {
 		return err
 	}
 	for i := range b.store.shards {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/backends/memory"
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/internal/floor"
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -154,8 +155,8 @@ func BenchmarkFloorReaders(b *testing.B) {
 		b.Fatal(err)
 	}
 	write := func(id string, life time.Duration) {
-		r := model.Record{ID: id, Rev: model.NewRevision(), ExpiresAt: now.Add(life), Value: make([]byte, 100), Encoding: "json"}
-		if _, err := m.Write(ctx, now, expiry.Write{Record: r, Cond: model.Always}); err != nil {
+		r := model.Record{ID: id, Revision: model.NewRevision(), ExpiresAt: now.Add(life), Value: make([]byte, 100), Encoding: "json"}
+		if _, err := m.Write(ctx, now, driver.Write{Record: r, Cond: driver.IfAny}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -168,7 +169,7 @@ func BenchmarkFloorReaders(b *testing.B) {
 		all := make([]time.Duration, 200_000)
 		for i := range all {
 			start := time.Now()
-			if _, err := m.Get(ctx, now, fmt.Sprint("live-", i*4)); err != nil {
+			if _, err := m.Get(ctx, now, driver.Get{ID: fmt.Sprint("live-", i*4)}); err != nil {
 				b.Fatal(err)
 			}
 			all[i] = time.Since(start)
@@ -184,7 +185,7 @@ func BenchmarkFloorReaders(b *testing.B) {
 		}
 		swept := make(chan int)
 		go func() {
-			n, _ := m.DeleteExpired(ctx, now.Add(time.Minute), due, nil)
+			n, _ := m.DeleteExpired(ctx, driver.Sweep{Before: now.Add(time.Minute), Limit: due})
 			swept <- n.Removed
 		}()
 		busy := reads()

@@ -6,14 +6,14 @@ import (
 	"github.com/sojourn-go/sojourn/backends/memory"
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/conformance/sessions"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 )
 
 // harness has no Damage: nothing but this package reaches the records.
 func harness() conformance.Harness {
 	space := memory.NewSpace()
 	return conformance.Harness{
-		Open: func(t testing.TB, name string) expiry.ModelExpirySupport {
+		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			b, err := memory.New(space, name, nil)
 			if err != nil {
 				t.Fatal(err)

@@ -7,7 +7,7 @@ import (
 	"maps"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -20,13 +20,13 @@ func (e *entry) stored() *model.Record {
 }
 
 // Get returns a live record.
-func (b *Backend) Get(ctx context.Context, now time.Time, id string) (model.Record, error) {
-	if err := b.enter(ctx); err != nil {
+func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (model.Record, error) {
+	if err := b.gate.Enter(ctx); err != nil {
 		return model.Record{}, err
 	}
-	s := b.store.shard(id)
+	s := b.store.shard(g.ID)
 	s.mu.RLock()
-	e := s.records[id]
+	e := s.records[g.ID]
 	if e == nil || e.rec.Expired(now) {
 		s.mu.RUnlock()
 		return model.Record{}, model.ErrNotFound
@@ -37,17 +37,14 @@ func (b *Backend) Get(ctx context.Context, now time.Time, id string) (model.Reco
 }
 
 // Write stores a record under a condition.
-func (b *Backend) Write(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
-	if err := expiry.CheckWrite(&w); err != nil {
+func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+	if err := b.gate.Write(ctx, &w); err != nil {
 		return model.Record{}, err
 	}
-	if err := b.enter(ctx); err != nil {
-		return model.Record{}, err
+	if !w.ValueOwned {
+		w.Record.Value = bytes.Clone(w.Record.Value)
 	}
-	if !w.Owned {
-		w.Value = bytes.Clone(w.Value)
-	}
-	w.Labels = maps.Clone(w.Labels)
+	w.Record.Labels = maps.Clone(w.Record.Labels)
 	rec, err := b.write(now, &w)
 	if err != nil {
 		return rec.Clone(), err // the winner, or nothing
@@ -57,12 +54,12 @@ func (b *Backend) Write(ctx context.Context, now time.Time, w expiry.Write) (mod
 	return rec, nil
 }
 
-func (b *Backend) write(now time.Time, w *expiry.Write) (rec model.Record, err error) {
-	s := b.store.shard(w.ID)
+func (b *Backend) write(now time.Time, w *driver.Write) (rec model.Record, err error) {
+	s := b.store.shard(w.Record.ID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.records[w.ID]
-	if err = expiry.Judge(now, e.stored(), w.Cond, w.Prev.Rev); err != nil {
+	e := s.records[w.Record.ID]
+	if err = driver.Judge(now, e.stored(), w.Cond, w.Known.Revision); err != nil {
 		if errors.Is(err, model.ErrConflict) {
 			rec = e.rec
 		}
@@ -77,18 +74,15 @@ func (b *Backend) write(now time.Time, w *expiry.Write) (rec model.Record, err e
 }
 
 // Delete removes a live record under a condition.
-func (b *Backend) Delete(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
-	if err := expiry.CheckDelete(c, prev.Rev); err != nil {
+func (b *Backend) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
+	if err := b.gate.Delete(ctx, &d); err != nil {
 		return err
 	}
-	if err := b.enter(ctx); err != nil {
-		return err
-	}
-	s := b.store.shard(id)
+	s := b.store.shard(d.ID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.records[id]
-	if err := expiry.Judge(now, e.stored(), c, prev.Rev); err != nil {
+	e := s.records[d.ID]
+	if err := driver.Judge(now, e.stored(), d.Cond, d.Known.Revision); err != nil {
 		return err
 	}
 	s.drop(e)

@@ -6,7 +6,8 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -89,23 +90,20 @@ func (s *shard) unschedule(e *entry) {
 }
 
 // Touch moves the expiry of a live record.
-func (b *Backend) Touch(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
-	if err := expiry.CheckTouch(&t); err != nil {
-		return model.Record{}, err
-	}
-	if err := b.enter(ctx); err != nil {
+func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
+	if err := b.gate.Touch(ctx, &t); err != nil {
 		return model.Record{}, err
 	}
 	rec, err := b.touch(now, &t)
 	return rec.Head(), err
 }
 
-func (b *Backend) touch(now time.Time, t *expiry.Touch) (model.Record, error) {
+func (b *Backend) touch(now time.Time, t *driver.Touch) (model.Record, error) {
 	s := b.store.shard(t.ID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.records[t.ID]
-	if err := expiry.Judge(now, e.stored(), model.Live, model.Revision{}); err != nil {
+	if err := driver.Judge(now, e.stored(), driver.IfPresent, model.Revision{}); err != nil {
 		return model.Record{}, err
 	}
 	e.rec.ExpiresAt = t.Result(e.rec.ExpiresAt)
@@ -113,59 +111,53 @@ func (b *Backend) touch(now time.Time, t *expiry.Touch) (model.Record, error) {
 	return e.rec, nil
 }
 
-// DeleteExpired removes what had expired at before. It starts at a random
-// shard, so that several sweepers do not follow each other.
-func (b *Backend) DeleteExpired(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
-	if err := b.enter(ctx); err != nil {
-		return expiry.Swept{}, err
+// DeleteExpired removes the records that had expired at s.Before. It starts at
+// a random shard, so that several sweepers do not follow each other.
+func (b *Backend) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swept, error) {
+	tally, err := b.gate.Sweep(ctx, &s)
+	if err != nil {
+		return driver.Swept{}, err
 	}
-	var out expiry.Swept
-	first := rand.IntN(shardCount) //nolint:gosec // any shard will do
-	for i := range shardCount {
-		s := &b.store.shards[(first+i)%shardCount]
-		n, err := s.sweep(ctx, before, limit-out.Removed, each)
-		out.Removed += n
-		if err != nil {
-			return out, err
-		}
-		if out.Removed >= limit {
-			out.More = true
-			break
-		}
-	}
-	return out, nil
+	shard := rand.IntN(shardCount) //nolint:gosec // any shard will do
+	left := shardCount
+	return tally.Run(ctx, func(int) (more bool, err error) {
+		err = b.store.shards[shard%shardCount].sweep(ctx, s.Before, tally)
+		shard++
+		left--
+		return left > 0, err
+	})
 }
 
-func (s *shard) sweep(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (int, error) {
-	removed := 0
+// sweep removes the shard's expired records, until the limit is reached.
+func (s *shard) sweep(ctx context.Context, before time.Time, tally *driverkit.Tally) error {
 	var refused []*entry
 	defer func() { s.putBack(refused) }()
-	for removed < limit {
+	for tally.Left() > 0 {
 		if err := ctx.Err(); err != nil {
-			return removed, err
+			return err
 		}
-		if each == nil {
-			n, more := s.dropDue(before.UnixMilli(), min(maxHold, limit-removed))
-			if removed += n; !more {
-				return removed, nil
+		if !tally.Announces() {
+			n, more := s.dropDue(before.UnixMilli(), min(maxHold, tally.Left()))
+			if tally.Removed(n); !more {
+				return nil
 			}
 			continue
 		}
-		due := s.takeDue(before.UnixMilli(), min(maxHold, limit-removed))
+		due := s.takeDue(before.UnixMilli(), min(maxHold, tally.Left()))
 		if len(due) == 0 {
-			return removed, nil
+			return nil
 		}
 		accepted := due[:0]
-		for _, d := range due {
-			if each(d.rec.Head()) != nil {
-				refused = append(refused, d.e)
+		for i := range due {
+			if !tally.Accepts(&due[i].rec) {
+				refused = append(refused, due[i].e)
 				continue
 			}
-			accepted = append(accepted, d)
+			accepted = append(accepted, due[i])
 		}
-		removed += s.dropTaken(accepted)
+		tally.Removed(s.dropTaken(accepted))
 	}
-	return removed, nil
+	return nil
 }
 
 // holds says how many records a hold of the lock has handled.
@@ -220,7 +212,7 @@ func (s *shard) dropTaken(list []taken) int {
 		delete(s.taken, t.e)
 		switch {
 		case t.e.removed:
-		case t.e.rec.Rev == t.rec.Rev && t.e.rec.ExpiresAt.Equal(t.rec.ExpiresAt):
+		case t.e.rec.Revision == t.rec.Revision && t.e.rec.ExpiresAt.Equal(t.rec.ExpiresAt):
 			s.drop(t.e)
 			n++
 		default:

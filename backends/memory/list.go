@@ -2,55 +2,55 @@ package memory
 
 import (
 	"context"
-	"fmt"
+	"encoding/binary"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// cursor is what a page token says: the shard, and the last place in its
-// order that was shown.
+// cursor is the position of a listing: a shard, and the last place in its
+// order that was listed.
 type cursor struct {
 	shard int
 	seq   uint64
 }
 
-func (c cursor) token() string { return fmt.Sprintf("m1.%d.%d", c.shard, c.seq) }
+func (c cursor) position() string {
+	return string(binary.AppendUvarint([]byte{byte(c.shard)}, c.seq))
+}
 
-func parseToken(token string) (cursor, error) {
-	var c cursor
-	if token == "" {
-		return c, nil
+func parsePosition(position string) (cursor, error) {
+	if position == "" {
+		return cursor{}, nil
 	}
-	// A token must be what token() prints, to the letter.
-	if _, err := fmt.Sscanf(token, "m1.%d.%d", &c.shard, &c.seq); err != nil || c.token() != token || c.shard < 0 || c.shard >= shardCount {
-		return c, model.Fault(model.ErrInvalid, "no page returned this token", nil)
+	seq, n := binary.Uvarint([]byte(position[1:]))
+	if n <= 0 || position[0] >= shardCount {
+		return cursor{}, driverkit.BadToken()
 	}
-	return c, nil
+	return cursor{int(position[0]), seq}, nil
 }
 
 // Page lists live records, shard by shard, in the order of their creation.
-func (b *Backend) Page(ctx context.Context, now time.Time, q expiry.Query) (expiry.Page, error) {
-	cur, err := parseToken(q.After)
-	if err == nil {
-		err = b.checkLabel(q.Label)
-	}
-	if err == nil {
-		err = b.enter(ctx)
-	}
+func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
+	position, err := b.gate.Page(ctx, &q)
 	if err != nil {
-		return expiry.Page{}, err
+		return driver.Page{}, err
 	}
-	var p expiry.Page
+	cur, err := parsePosition(position)
+	if err != nil {
+		return driver.Page{}, err
+	}
+	var p driver.Page
 	for ; cur.shard < shardCount; cur = (cursor{shard: cur.shard + 1}) {
 		if len(p.Records) >= q.Limit {
-			p.Next = cur.token()
+			p.Next = b.gate.Token(&q, cur.position())
 			break
 		}
 		var more bool
 		if p.Records, cur.seq, more = b.store.shards[cur.shard].page(p.Records, now, &q, cur.seq); more {
-			p.Next = cur.token()
+			p.Next = b.gate.Token(&q, cur.position())
 			break
 		}
 	}
@@ -64,16 +64,9 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q expiry.Query) (expi
 	return p, nil
 }
 
-func (b *Backend) checkLabel(name string) error {
-	if name != "" && !b.Describe().HasLabel(name) {
-		return model.Fault(model.ErrInvalid, "the label is not declared", nil)
-	}
-	return nil
-}
-
 // page appends the shard's live records behind seq until the limit is reached,
 // and says whether there may be more in the shard.
-func (s *shard) page(out []model.Record, now time.Time, q *expiry.Query, seq uint64) ([]model.Record, uint64, bool) {
+func (s *shard) page(out []model.Record, now time.Time, q *driver.Query, seq uint64) ([]model.Record, uint64, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	ser := s.series(q.Label, q.Value)
@@ -102,16 +95,13 @@ func (s *shard) series(label, value string) *series {
 }
 
 // Count counts live records.
-func (b *Backend) Count(ctx context.Context, now time.Time, label, value string) (int, error) {
-	if err := b.checkLabel(label); err != nil {
-		return 0, err
-	}
-	if err := b.enter(ctx); err != nil {
+func (b *Backend) Count(ctx context.Context, now time.Time, q driver.Query) (int, error) {
+	if err := b.gate.Count(ctx, &q); err != nil {
 		return 0, err
 	}
 	n := 0
 	for i := range b.store.shards {
-		n += b.store.shards[i].count(now, label, value)
+		n += b.store.shards[i].count(now, q.Label, q.Value)
 	}
 	return n, nil
 }

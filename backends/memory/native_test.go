@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -26,10 +26,10 @@ func fill(t *testing.T, b *Backend, n int, life time.Duration) {
 	t.Helper()
 	for i := range n {
 		r := model.Record{
-			ID: fmt.Sprint("ann-", i), Rev: model.NewRevision(), ExpiresAt: t0.Add(life),
+			ID: fmt.Sprint("ann-", i), Revision: model.NewRevision(), ExpiresAt: t0.Add(life),
 			Labels: map[string]string{"principal": "ann"}, Value: []byte("v"), Encoding: "json",
 		}
-		if _, err := b.Write(t.Context(), t0, expiry.Write{Record: r, Cond: model.Absent}); err != nil {
+		if _, err := b.Write(t.Context(), t0, driver.Write{Record: r, Cond: driver.IfAbsent}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -51,11 +51,11 @@ func TestIndexesEndEmpty(t *testing.T) {
 	b := open(t)
 	fill(t, b, 500, time.Minute)
 	for i := range 200 {
-		if err := b.Delete(t.Context(), t0, fmt.Sprint("ann-", i), model.Live, model.Record{}); err != nil {
+		if err := b.Delete(t.Context(), t0, driver.Delete{ID: fmt.Sprint("ann-", i), Cond: driver.IfPresent}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	n, err := b.DeleteExpired(t.Context(), t0.Add(time.Hour), 1000, func(model.Record) error { return nil })
+	n, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: t0.Add(time.Hour), Limit: 1000, OnExpire: func(model.Record) error { return nil }})
 	if err != nil || n.Removed != 300 {
 		t.Fatalf("swept %+v, %v", n, err)
 	}
@@ -66,16 +66,16 @@ func TestRefusedRecordsReturnToTheHeap(t *testing.T) {
 	b := open(t)
 	fill(t, b, 300, time.Minute)
 	later := t0.Add(time.Hour)
-	n, err := b.DeleteExpired(t.Context(), later, 1000, func(model.Record) error {
-		if got, err := b.Count(t.Context(), later, "", ""); err != nil || got != 0 {
+	n, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: later, Limit: 1000, OnExpire: func(model.Record) error {
+		if got, err := b.Count(t.Context(), later, driver.Query{Label: ""}); err != nil || got != 0 {
 			t.Errorf("%d counted as live during a sweep, %v", got, err)
 		}
 		return errors.New("no")
-	})
+	}})
 	if err != nil || n.Removed != 0 || n.More {
 		t.Fatalf("swept %+v, %v", n, err)
 	}
-	if n, err = b.DeleteExpired(t.Context(), later, 1000, nil); err != nil || n.Removed != 300 {
+	if n, err = b.DeleteExpired(t.Context(), driver.Sweep{Before: later, Limit: 1000}); err != nil || n.Removed != 300 {
 		t.Fatalf("swept %+v, %v", n, err)
 	}
 	empty(t, b)
@@ -86,7 +86,7 @@ func TestOrdersAreCompacted(t *testing.T) {
 	for round := range 50 {
 		fill(t, b, 100, time.Hour)
 		for i := range 100 {
-			if err := b.Delete(t.Context(), t0, fmt.Sprint("ann-", i), model.Live, model.Record{}); err != nil {
+			if err := b.Delete(t.Context(), t0, driver.Delete{ID: fmt.Sprint("ann-", i), Cond: driver.IfPresent}); err != nil {
 				t.Fatal(round, err)
 			}
 		}
@@ -101,14 +101,14 @@ func TestOrdersAreCompacted(t *testing.T) {
 func TestATokenOutlivesTheRecordsOfItsStorage(t *testing.T) {
 	b := open(t)
 	fill(t, b, 10, time.Hour)
-	p, err := b.Page(t.Context(), t0, expiry.Query{Limit: 3})
+	p, err := b.Page(t.Context(), t0, driver.Query{Limit: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := b.DeleteStorage(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Page(t.Context(), t0, expiry.Query{Limit: 3, After: p.Next}); err != nil {
+	if _, err := b.Page(t.Context(), t0, driver.Query{Limit: 3, After: p.Next}); err != nil {
 		t.Errorf("page after DeleteStorage: %v", err)
 	}
 }
@@ -117,7 +117,7 @@ func TestASweepEndsWithItsContext(t *testing.T) {
 	b := open(t)
 	fill(t, b, 100, time.Minute)
 	ctx, cancel := context.WithCancel(t.Context())
-	n, err := b.DeleteExpired(ctx, t0.Add(time.Hour), 1000, func(model.Record) error { cancel(); return nil })
+	n, err := b.DeleteExpired(ctx, driver.Sweep{Before: t0.Add(time.Hour), Limit: 1000, OnExpire: func(model.Record) error { cancel(); return nil }})
 	if !errors.Is(err, context.Canceled) || n.Removed == 0 || n.Removed == 100 {
 		t.Errorf("swept %+v, %v", n, err)
 	}
@@ -148,8 +148,8 @@ func TestASweepVisitsWhatExpiredAndLetsGo(t *testing.T) {
 	for _, each := range []func(model.Record) error{nil, func(model.Record) error { return nil }} {
 		b := open(t)
 		for i := range 50_000 {
-			r := model.Record{ID: fmt.Sprint("live-", i), Rev: model.NewRevision(), ExpiresAt: t0.Add(time.Hour)}
-			if _, err := b.Write(t.Context(), t0, expiry.Write{Record: r, Cond: model.Absent}); err != nil {
+			r := model.Record{ID: fmt.Sprint("live-", i), Revision: model.NewRevision(), ExpiresAt: t0.Add(time.Hour)}
+			if _, err := b.Write(t.Context(), t0, driver.Write{Record: r, Cond: driver.IfAbsent}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -158,7 +158,7 @@ func TestASweepVisitsWhatExpiredAndLetsGo(t *testing.T) {
 		for i := range b.store.shards {
 			b.store.shards[i].held = func(n int) { visited, longest, holds = visited+n, max(longest, n), holds+1 }
 		}
-		n, err := b.DeleteExpired(t.Context(), t0.Add(time.Minute), 100_000, each)
+		n, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: t0.Add(time.Minute), Limit: 100_000, OnExpire: each})
 		if err != nil || n.Removed != 10_000 {
 			t.Fatalf("swept %+v, %v", n, err)
 		}

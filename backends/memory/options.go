@@ -1,11 +1,11 @@
 package memory
 
-import "github.com/sojourn-go/sojourn/expiry"
+import "github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 
 // Options configures a Backend. The zero value of every field is its default.
 type Options struct {
-	// Labels declares the names of the labels that records may bear. Nil:
-	// "principal". Backends that share a store declare the same ones.
+	// Labels declares the names of the labels that records may bear. Nil means
+	// "principal". Backends that share a store declare the same names.
 	Labels []string
 }
 
@@ -13,5 +13,5 @@ func (o *Options) labels() ([]string, error) {
 	if o == nil {
 		o = &Options{}
 	}
-	return expiry.DeclaredLabels(o.Labels, 0)
+	return driverkit.DeclaredLabels(o.Labels, 0)
 }

@@ -5,19 +5,19 @@ import (
 	"net/url"
 
 	"github.com/sojourn-go/sojourn/backends"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 func init() { backends.Register("memory", openURL) }
 
 // openURL makes a backend in a space of its own of a URL of the form memory:
-func openURL(_ context.Context, u *url.URL) (expiry.ModelExpirySupport, error) {
+func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 	if err := backends.Only(u); err != nil {
 		return nil, err
 	}
 	if u.Host != "" || u.Opaque != "" || u.Path != "" {
-		return nil, model.Fault(model.ErrInvalid, "the form is memory:", nil)
+		return nil, model.NewError(model.ErrInvalid, "the form is memory:", nil)
 	}
 	return New(nil, backends.DefaultName, nil)
 }

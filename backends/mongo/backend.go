@@ -14,7 +14,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -33,12 +33,12 @@ type Backend struct {
 }
 
 var (
-	_ expiry.ModelExpirySupport = (*Backend)(nil)
-	_ expiry.BatchGetter        = (*Backend)(nil)
-	_ expiry.BatchWriter        = (*Backend)(nil)
-	_ expiry.Counter            = (*Backend)(nil)
-	_ expiry.StorageManager     = (*Backend)(nil)
-	_ expiry.Pinger             = (*Backend)(nil)
+	_ driver.ModelExpirySupport = (*Backend)(nil)
+	_ driver.BatchGetter        = (*Backend)(nil)
+	_ driver.BatchWriter        = (*Backend)(nil)
+	_ driver.Counter            = (*Backend)(nil)
+	_ driver.StorageManager     = (*Backend)(nil)
+	_ driver.Pinger             = (*Backend)(nil)
 )
 
 // New returns a Backend for the collection of that name, which is the store's
@@ -56,7 +56,7 @@ func New(db *mongodriver.Database, collection string, opts *Options) (*Backend, 
 		return nil, &model.Error{Op: "New", Backend: backendName, Err: err}
 	}
 	if db == nil {
-		return fail(model.Fault(model.ErrInvalid, "no database", nil))
+		return fail(model.NewError(model.ErrInvalid, "no database", nil))
 	}
 	if err := checkName(db.Name(), collection); err != nil {
 		return fail(err)
@@ -77,8 +77,8 @@ func New(db *mongodriver.Database, collection string, opts *Options) (*Backend, 
 const backendName = "mongo"
 
 // Describe returns what the backend is. It does no I/O.
-func (b *Backend) Describe() expiry.Description {
-	return expiry.Description{Backend: backendName, Labels: slices.Clone(b.labels), MaxValue: b.maxValue}
+func (b *Backend) Describe() driver.Description {
+	return driver.Description{Backend: backendName, Labels: slices.Clone(b.labels), MaxValue: b.maxValue}
 }
 
 // Ping asks the primary for a sign of life.

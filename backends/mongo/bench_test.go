@@ -13,7 +13,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/conformance/containers"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/internal/floor"
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -47,12 +47,12 @@ func BenchmarkFloor(b *testing.B) {
 	}
 	rec := func(id string) model.Record {
 		return model.Record{
-			ID: id, Rev: model.NewRevision(), ExpiresAt: testNow.Add(time.Hour), Labels: map[string]string{"principal": "ann"},
+			ID: id, Revision: model.NewRevision(), ExpiresAt: testNow.Add(time.Hour), Labels: map[string]string{"principal": "ann"},
 			Encoding: "json", Value: []byte(value),
 		}
 	}
-	write := func(id string, c model.Cond, prev model.Record, keep bool) error {
-		_, err := store.Write(ctx, testNow, expiry.Write{Record: rec(id), Cond: c, Prev: prev, KeepExpiry: keep, KeepLabels: keep})
+	write := func(id string, c driver.Condition, prev model.Record, keep bool) error {
+		_, err := store.Write(ctx, testNow, driver.Write{Record: rec(id), Cond: c, Known: prev, Keep: driver.Keep{Expiry: keep, Labels: keep}})
 		return err
 	}
 	heads := options.FindOneAndUpdate().SetReturnDocument(options.After).SetProjection(bson.D{{Key: "val", Value: 0}, {Key: "copy", Value: 0}})
@@ -72,7 +72,7 @@ func BenchmarkFloor(b *testing.B) {
 				_, err := coll.FindOne(ctx, bson.D{{Key: "_id", Value: id}}, options.FindOne().SetProjection(bson.D{{Key: "copy", Value: 0}})).Raw()
 				return err
 			},
-			func(id string, _ int) error { _, err := store.Get(ctx, testNow, id); return err },
+			func(id string, _ int) error { _, err := store.Get(ctx, testNow, driver.Get{ID: id}); return err },
 		},
 		{
 			"create", false,
@@ -81,7 +81,7 @@ func BenchmarkFloor(b *testing.B) {
 				_, err := coll.ReplaceOne(ctx, absent, document(id), options.Replace().SetUpsert(true))
 				return err
 			},
-			func(id string, _ int) error { return write(id, model.Absent, model.Record{}, false) },
+			func(id string, _ int) error { return write(id, driver.IfAbsent, model.Record{}, false) },
 		},
 		{
 			"upsert", true,
@@ -89,14 +89,14 @@ func BenchmarkFloor(b *testing.B) {
 				_, err := coll.ReplaceOne(ctx, bson.D{{Key: "_id", Value: id}}, document(id), options.Replace().SetUpsert(true))
 				return err
 			},
-			func(id string, _ int) error { return write(id, model.Always, model.Record{}, false) },
+			func(id string, _ int) error { return write(id, driver.IfAny, model.Record{}, false) },
 		},
 		{
 			"update", true,
 			func(id string, _ int) error {
 				return modify(id, bson.D{{Key: "rev", Value: rev()}, {Key: "enc", Value: "json"}, {Key: "val", Value: value}})
 			},
-			func(id string, _ int) error { return write(id, model.Live, model.Record{}, true) },
+			func(id string, _ int) error { return write(id, driver.IfPresent, model.Record{}, true) },
 		},
 		{
 			"touch", true,
@@ -104,7 +104,7 @@ func BenchmarkFloor(b *testing.B) {
 				return modify(id, bson.D{{Key: "exp", Value: bson.NewDateTimeFromTime(testNow.Add(time.Hour + time.Duration(i)*time.Second))}})
 			},
 			func(id string, i int) error {
-				_, err := store.Touch(ctx, testNow, expiry.Touch{ID: id, Mode: expiry.Set, ExpiresAt: testNow.Add(time.Hour + time.Duration(i)*time.Second)})
+				_, err := store.Touch(ctx, testNow, driver.Touch{ID: id, Mode: driver.TouchSet, ExpiresAt: testNow.Add(time.Hour + time.Duration(i)*time.Second)})
 				return err
 			},
 		},
@@ -112,7 +112,7 @@ func BenchmarkFloor(b *testing.B) {
 			"delete", true,
 			func(id string, _ int) error { _, err := coll.DeleteOne(ctx, live(id)); return err },
 			func(id string, _ int) error {
-				return store.Delete(ctx, testNow, id, model.Live, model.Record{})
+				return store.Delete(ctx, testNow, driver.Delete{ID: id, Cond: driver.IfPresent})
 			},
 		},
 	} {

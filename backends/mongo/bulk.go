@@ -11,7 +11,8 @@ import (
 	mongodriver "go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -32,7 +33,7 @@ const (
 )
 
 // fail gives all outcomes the error.
-func fail(out []expiry.Outcome, err error) []expiry.Outcome {
+func fail(out []driver.BatchResult, err error) []driver.BatchResult {
 	for i := range out {
 		out[i].Err = err
 	}
@@ -41,14 +42,14 @@ func fail(out []expiry.Outcome, err error) []expiry.Outcome {
 
 // GetMany reads the records by one find for a thousand of them, or for each
 // 16 MB.
-func (b *Backend) GetMany(ctx context.Context, now time.Time, ids []string) []expiry.Outcome {
-	out := make([]expiry.Outcome, len(ids))
+func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get) []driver.BatchResult {
+	out := make([]driver.BatchResult, len(gets))
 	ctx, err := b.enter(ctx)
 	if err != nil {
 		return fail(out, err)
 	}
-	for from := 0; from < len(ids); from += getStep {
-		part := ids[from:min(from+getStep, len(ids))]
+	for from := 0; from < len(gets); from += getStep {
+		part := driverkit.IDs(gets[from:min(from+getStep, len(gets))])
 		found, err := b.storedMany(ctx, part, withValue)
 		for i, id := range part {
 			o, there := found[id]
@@ -56,7 +57,7 @@ func (b *Backend) GetMany(ctx context.Context, now time.Time, ids []string) []ex
 			case !there && err != nil:
 				o.Err = err
 			case !there || o.Err == nil && o.Record.Expired(now):
-				o = expiry.Outcome{Err: model.ErrNotFound}
+				o = driver.BatchResult{Err: model.ErrNotFound}
 			}
 			out[from+i] = o
 		}
@@ -66,7 +67,7 @@ func (b *Backend) GetMany(ctx context.Context, now time.Time, ids []string) []ex
 
 // storedMany is the records that are there, live or not, and what could not be
 // read. With an error it is those that came before.
-func (b *Backend) storedMany(ctx context.Context, ids []string, projection bson.D) (map[string]expiry.Outcome, error) {
+func (b *Backend) storedMany(ctx context.Context, ids []string, projection bson.D) (map[string]driver.BatchResult, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -76,10 +77,10 @@ func (b *Backend) storedMany(ctx context.Context, ids []string, projection bson.
 		return nil, readFault(ctx, err)
 	}
 	defer func() { _ = cur.Close(context.WithoutCancel(ctx)) }()
-	found := make(map[string]expiry.Outcome, len(ids))
+	found := make(map[string]driver.BatchResult, len(ids))
 	for cur.Next(ctx) {
 		rec, err := decode(cur.Current)
-		found[storedID(cur.Current)] = expiry.Outcome{Record: rec, Err: err}
+		found[storedID(cur.Current)] = driver.BatchResult{Record: rec, Err: err}
 	}
 	if err := cur.Err(); err != nil {
 		return found, readFault(ctx, err)
@@ -91,8 +92,8 @@ func (b *Backend) storedMany(ctx context.Context, ids []string, projection bson.
 // thousand of them or 16 MB, whose answer names those that failed. Of updates
 // and deletes such an answer tells only how many matched, so each is an
 // operation of its own, eight at a time.
-func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []expiry.BatchOp) []expiry.Outcome {
-	out := make([]expiry.Outcome, len(ops))
+func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
+	out := make([]driver.BatchResult, len(ops))
 	ctx, err := b.enter(ctx)
 	if err != nil {
 		return fail(out, err)
@@ -103,7 +104,7 @@ func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []expiry.Bat
 			out[i].Err = err
 			continue
 		}
-		if op.Write != nil && (op.Write.Cond == model.Absent || op.Write.Cond == model.Always) {
+		if op.Write != nil && (op.Write.Cond == driver.IfAbsent || op.Write.Cond == driver.IfAny) {
 			inserts = append(inserts, i)
 		} else {
 			others = append(others, i)
@@ -114,15 +115,15 @@ func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []expiry.Bat
 	return out
 }
 
-func (b *Backend) checkOp(op expiry.BatchOp) error {
+func (b *Backend) checkOp(op driver.BatchOp) error {
 	if op.Write != nil {
 		return b.checkWrite(op.Write)
 	}
-	return expiry.CheckDelete(op.Delete.Cond, op.Delete.Prev.Rev)
+	return op.Delete.Check()
 }
 
 // eachOf carries out the operations named by their index, some at a time.
-func (b *Backend) eachOf(ctx context.Context, now time.Time, ops []expiry.BatchOp, index []int, out []expiry.Outcome) {
+func (b *Backend) eachOf(ctx context.Context, now time.Time, ops []driver.BatchOp, index []int, out []driver.BatchResult) {
 	var next atomic.Int64
 	var running sync.WaitGroup
 	for range min(lanes, len(index)) {
@@ -143,7 +144,7 @@ func (b *Backend) eachOf(ctx context.Context, now time.Time, ops []expiry.BatchO
 	running.Wait()
 }
 
-func (b *Backend) one(ctx context.Context, now time.Time, op expiry.BatchOp) (o expiry.Outcome) {
+func (b *Backend) one(ctx context.Context, now time.Time, op driver.BatchOp) (o driver.BatchResult) {
 	switch err := ctx.Err(); {
 	case err != nil:
 		o.Err = err
@@ -156,20 +157,20 @@ func (b *Backend) one(ctx context.Context, now time.Time, op expiry.BatchOp) (o 
 }
 
 // insertMany carries out creates and upserts, command by command.
-func (b *Backend) insertMany(ctx context.Context, now time.Time, ops []expiry.BatchOp, index []int, out []expiry.Outcome) {
+func (b *Backend) insertMany(ctx context.Context, now time.Time, ops []driver.BatchOp, index []int, out []driver.BatchResult) {
 	for len(index) > 0 {
 		var models []mongodriver.WriteModel
 		size := 0
 		for n := 0; n < min(len(index), bulkStep) && (n == 0 || size < bulkBytes); n++ {
 			w := ops[index[n]].Write
 			doc, copied := b.document(&w.Record)
-			filter := byID(w.ID)
-			if w.Cond == model.Absent {
-				filter = expiredFilter(now, w.ID)
+			filter := byID(w.Record.ID)
+			if w.Cond == driver.IfAbsent {
+				filter = expiredFilter(now, w.Record.ID)
 			}
 			models = append(models, mongodriver.NewReplaceOneModel().SetFilter(filter).SetReplacement(doc).SetUpsert(true))
-			size += len(w.Value) + copied + perDocument
-			for _, v := range w.Labels {
+			size += len(w.Record.Value) + copied + perDocument
+			for _, v := range w.Record.Labels {
 				size += len(v) + perLabel
 			}
 		}
@@ -178,7 +179,7 @@ func (b *Backend) insertMany(ctx context.Context, now time.Time, ops []expiry.Ba
 	}
 }
 
-func (b *Backend) insertPart(ctx context.Context, now time.Time, ops []expiry.BatchOp, index []int, models []mongodriver.WriteModel, out []expiry.Outcome) {
+func (b *Backend) insertPart(ctx context.Context, now time.Time, ops []driver.BatchOp, index []int, models []mongodriver.WriteModel, out []driver.BatchResult) {
 	set := func(err error) {
 		for _, i := range index {
 			out[i].Err = err
@@ -205,12 +206,12 @@ func (b *Backend) insertPart(ctx context.Context, now time.Time, ops []expiry.Ba
 		i := index[e.Index]
 		one := mongodriver.WriteException{WriteErrors: mongodriver.WriteErrors{e.WriteError}, Labels: partly.Labels}
 		switch met := taken(one); {
-		case met && ops[i].Write.Cond == model.Absent:
+		case met && ops[i].Write.Cond == driver.IfAbsent:
 			exist = append(exist, i)
 		case met:
 			again = append(again, i)
 		default:
-			out[i] = expiry.Outcome{Err: writeFault(ctx, one)}
+			out[i] = driver.BatchResult{Err: writeFault(ctx, one)}
 		}
 	}
 	b.eachOf(ctx, now, ops, again, out)
@@ -223,7 +224,7 @@ func (b *Backend) insertPart(ctx context.Context, now time.Time, ops []expiry.Ba
 }
 
 // tellWhy says of creates that met a document whether that is a record.
-func (b *Backend) tellWhy(ctx context.Context, ops []expiry.BatchOp, index []int, out []expiry.Outcome) {
+func (b *Backend) tellWhy(ctx context.Context, ops []driver.BatchOp, index []int, out []driver.BatchResult) {
 	if len(index) == 0 {
 		return
 	}

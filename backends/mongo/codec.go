@@ -76,7 +76,7 @@ func (b *Backend) document(rec *model.Record) (doc bson.D, copied int) {
 	d = append(d,
 		bson.E{Key: fieldID, Value: rec.ID},
 		bson.E{Key: fieldFormat, Value: formatVersion},
-		bson.E{Key: fieldRev, Value: bson.Binary{Data: rec.Rev[:]}},
+		bson.E{Key: fieldRev, Value: bson.Binary{Data: rec.Revision[:]}},
 		bson.E{Key: fieldExpiry, Value: exp},
 	)
 	if ever {
@@ -96,7 +96,7 @@ func (b *Backend) document(rec *model.Record) (doc bson.D, copied int) {
 // change is an update that replaces a record but for what the write keeps.
 func (b *Backend) change(rec *model.Record, keepExpiry, keepLabels bool) bson.D {
 	set := bson.D{
-		{Key: fieldRev, Value: bson.Binary{Data: rec.Rev[:]}},
+		{Key: fieldRev, Value: bson.Binary{Data: rec.Revision[:]}},
 		{Key: fieldCodec, Value: rec.Encoding},
 		{Key: fieldValue, Value: valueField(rec.Value)},
 	}
@@ -150,8 +150,8 @@ func decode(raw bson.Raw) (model.Record, error) {
 		case fieldRev:
 			var data []byte
 			_, data, ok = v.BinaryOK()
-			hasRev = ok && len(data) == len(rec.Rev)
-			copy(rec.Rev[:], data)
+			hasRev = ok && len(data) == len(rec.Revision)
+			copy(rec.Revision[:], data)
 		case fieldExpiry:
 			var ms int64
 			ms, hasExpiry = v.DateTimeOK()

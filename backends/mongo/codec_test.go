@@ -16,7 +16,7 @@ import (
 
 func sample() model.Record {
 	return model.Record{
-		ID: "id", Rev: model.Revision{1, 2, 3, 15: 16}, ExpiresAt: time.UnixMilli(1893553445006).UTC(),
+		ID: "id", Revision: model.Revision{1, 2, 3, 15: 16}, ExpiresAt: time.UnixMilli(1893553445006).UTC(),
 		Labels: map[string]string{"principal": "ann", "a": "ü"}, Value: []byte(`{"n":1}`), Encoding: "json",
 	}
 }
@@ -178,7 +178,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			return // names that no CheckLabelName accepts
 		}
-		if got, err := decode(again); err != nil || got.Rev != rec.Rev || !bytes.Equal(got.Value, rec.Value) || !got.ExpiresAt.Equal(rec.ExpiresAt) {
+		if got, err := decode(again); err != nil || got.Revision != rec.Revision || !bytes.Equal(got.Value, rec.Value) || !got.ExpiresAt.Equal(rec.ExpiresAt) {
 			t.Fatalf("%+v became %+v, %v", rec, got, err)
 		}
 	})

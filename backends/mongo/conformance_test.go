@@ -10,7 +10,7 @@ import (
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/conformance/containers"
 	"github.com/sojourn-go/sojourn/conformance/sessions"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 )
 
 func TestConformance(t *testing.T) { conformance.Run(t, harness(t, containers.MongoDB(t))) }
@@ -28,7 +28,7 @@ func harness(t testing.TB, server containers.Server) conformance.Harness {
 	var proxies sync.Map // of *Backend
 	return conformance.Harness{
 		Cases: cases,
-		Open: func(t testing.TB, name string) expiry.ModelExpirySupport {
+		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			p := startProxy(t, server.Addr)
 			o := p.through(options.Client().ApplyURI(server.URL)).SetRetryWrites(false)
 			b, err := New(clientOf(t, o).Database(databaseName), name, nil)
@@ -39,7 +39,7 @@ func harness(t testing.TB, server containers.Server) conformance.Harness {
 			return b
 		},
 		Server: server.String(),
-		LoseNext: func(t testing.TB, b expiry.ModelExpirySupport) {
+		LoseNext: func(t testing.TB, b driver.ModelExpirySupport) {
 			t.Helper()
 			p, ok := proxies.Load(b)
 			if !ok {

@@ -6,10 +6,10 @@ import (
 	"strconv"
 
 	mongodriver "go.mongodb.org/mongo-driver/v2/mongo"
-	"go.mongodb.org/mongo-driver/v2/x/mongo/driver"
+	mongoerrors "go.mongodb.org/mongo-driver/v2/x/mongo/driver"
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/topology"
 
-	"github.com/sojourn-go/sojourn/internal/sending"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -19,7 +19,7 @@ const (
 	whyNewer   = "it has a newer format than this version can read"
 )
 
-func corrupt(why string) error { return model.Fault(model.ErrCorrupt, why, nil) }
+func corrupt(why string) error { return model.NewError(model.ErrCorrupt, why, nil) }
 
 // Codes of the server that mean more than that it refused.
 const (
@@ -126,7 +126,7 @@ func unsent(err error) bool {
 // cleared reports whether an operation waited for a connection while that of
 // another one broke, which empties the driver's pool.
 func cleared(err error) bool {
-	var pool driver.RetryablePoolError
+	var pool mongoerrors.RetryablePoolError
 	return errors.As(err, &pool) && pool.Retryable()
 }
 
@@ -137,7 +137,7 @@ func handshake(err error) bool {
 		switch err.(type) { //nolint:errorlint // the order in the chain is what counts
 		case topology.ConnectionError:
 			return true
-		case driver.Error:
+		case mongoerrors.Error:
 			return false
 		}
 	}
@@ -148,23 +148,23 @@ func handshake(err error) bool {
 // anything was sent, else ErrUnavailable.
 func readFault(ctx context.Context, err error) error {
 	if code := codeOf(err); code != 0 {
-		return model.Fault(model.ErrUnavailable, words(code), err)
+		return model.NewError(model.ErrUnavailable, words(code), err)
 	}
 	if unsent(err) {
 		return unavailable(ctx, err)
 	}
-	if sending.IsContext(err) && !hasLabel(err, labelNetwork) {
-		if end := sending.Ended(ctx); end != nil {
+	if driverkit.IsContext(err) && !hasLabel(err, labelNetwork) {
+		if end := driverkit.Ended(ctx); end != nil {
 			return end
 		}
 	}
-	return model.Fault(model.ErrUnavailable, "the answer was lost", sending.WithContext(ctx, err))
+	return model.NewError(model.ErrUnavailable, "the answer was lost", driverkit.WithContext(ctx, err))
 }
 
 // hintedFault is readFault for a listing, which names its index.
 func hintedFault(ctx context.Context, err error) error {
 	if codeOf(err) == codeBadValue {
-		return model.Fault(model.ErrUnavailable, "an index is missing: CreateStorage makes it", err)
+		return model.NewError(model.ErrUnavailable, "an index is missing: CreateStorage makes it", err)
 	}
 	return readFault(ctx, err)
 }
@@ -173,7 +173,7 @@ func hintedFault(ctx context.Context, err error) error {
 // sent did not happen; any other error leaves open whether it did.
 func writeFault(ctx context.Context, err error) error {
 	if unconcerned(err) {
-		return model.Fault(model.ErrUnknown, "a majority has not acknowledged it", sending.WithContext(ctx, err))
+		return model.NewError(model.ErrUnknown, "a majority has not acknowledged it", driverkit.WithContext(ctx, err))
 	}
 	if code := codeOf(err); code != 0 {
 		_, refused := refusals[code]
@@ -184,31 +184,31 @@ func writeFault(ctx context.Context, err error) error {
 		}
 		switch {
 		case code == codeTooLarge:
-			return model.Fault(model.ErrTooLarge, words(code), err)
+			return model.NewError(model.ErrTooLarge, words(code), err)
 		case refused, hasLabel(err, labelNoWrites), unsent(err):
-			return model.Fault(model.ErrUnavailable, words(code), err)
+			return model.NewError(model.ErrUnavailable, words(code), err)
 		}
-		return model.Fault(model.ErrUnknown, words(code), sending.WithContext(ctx, err))
+		return model.NewError(model.ErrUnknown, words(code), driverkit.WithContext(ctx, err))
 	}
 	if unsent(err) {
 		return unavailable(ctx, err)
 	}
-	return model.Fault(model.ErrUnknown, "", sending.WithContext(ctx, err))
+	return model.NewError(model.ErrUnknown, "", driverkit.WithContext(ctx, err))
 }
 
 // unavailable is the error of what was not sent.
 func unavailable(ctx context.Context, err error) error {
-	if end := sending.Ended(ctx); end != nil {
+	if end := driverkit.Ended(ctx); end != nil {
 		return end
 	}
 	var wait topology.WaitQueueTimeoutError
 	switch {
 	case errors.Is(err, mongodriver.ErrClientDisconnected), errors.Is(err, topology.ErrServerClosed), errors.Is(err, topology.ErrPoolClosed):
-		return model.Fault(model.ErrUnavailable, "the MongoDB client is disconnected", err)
+		return model.NewError(model.ErrUnavailable, "the MongoDB client is disconnected", err)
 	case errors.As(err, &wait):
-		return model.Fault(model.ErrUnavailable, "no free connection", err)
+		return model.NewError(model.ErrUnavailable, "no free connection", err)
 	}
-	return model.Fault(model.ErrUnavailable, "cannot reach a server that may serve", err)
+	return model.NewError(model.ErrUnavailable, "cannot reach a server that may serve", err)
 }
 
 // taken reports whether a write met a document with its id: a duplicate key,

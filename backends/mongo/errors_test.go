@@ -13,7 +13,7 @@ import (
 	"time"
 
 	mongodriver "go.mongodb.org/mongo-driver/v2/mongo"
-	"go.mongodb.org/mongo-driver/v2/x/mongo/driver"
+	mongoerrors "go.mongodb.org/mongo-driver/v2/x/mongo/driver"
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/topology"
 
 	"github.com/sojourn-go/sojourn/model"
@@ -21,12 +21,12 @@ import (
 
 // said is an error that the server gave, as the driver passes it on.
 func said(code int, labels ...string) error {
-	return mongodriver.CommandError{Code: int32(code), Message: "secret", Labels: labels, Wrapped: driver.Error{Code: int32(code), Message: "secret"}}
+	return mongodriver.CommandError{Code: int32(code), Message: "secret", Labels: labels, Wrapped: mongoerrors.Error{Code: int32(code), Message: "secret"}}
 }
 
 // cutOff is a connection that broke under a command.
 func cutOff(cause error, labels ...string) error {
-	inner := driver.Error{Message: "secret", Labels: append([]string{labelNetwork}, labels...), Wrapped: topology.ConnectionError{Wrapped: cause}}
+	inner := mongoerrors.Error{Message: "secret", Labels: append([]string{labelNetwork}, labels...), Wrapped: topology.ConnectionError{Wrapped: cause}}
 	return mongodriver.CommandError{Message: inner.Message, Labels: inner.Labels, Wrapped: inner}
 }
 
@@ -42,9 +42,9 @@ func (clearedError) Retryable() bool { return true }
 
 func TestFaults(t *testing.T) {
 	refused := &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
-	dialled := driver.Error{Labels: []string{labelOverloaded, "RetryableError", labelNetwork}, Wrapped: topology.ConnectionError{Wrapped: refused}}
-	login := topology.ConnectionError{Wrapped: driver.Error{Code: 18, Message: "secret"}}
-	greeting := topology.ConnectionError{Wrapped: driver.Error{Labels: []string{labelNetwork}, Wrapped: topology.ConnectionError{Wrapped: io.EOF}}}
+	dialled := mongoerrors.Error{Labels: []string{labelOverloaded, "RetryableError", labelNetwork}, Wrapped: topology.ConnectionError{Wrapped: refused}}
+	login := topology.ConnectionError{Wrapped: mongoerrors.Error{Code: 18, Message: "secret"}}
+	greeting := topology.ConnectionError{Wrapped: mongoerrors.Error{Labels: []string{labelNetwork}, Wrapped: topology.ConnectionError{Wrapped: io.EOF}}}
 	unmet := &mongodriver.WriteConcernError{Code: 64, Message: "secret"}
 	un, unknown := model.ErrUnavailable, model.ErrUnknown
 	tests := []struct {
@@ -71,7 +71,7 @@ func TestFaults(t *testing.T) {
 		{"no server", topology.ServerSelectionError{Wrapped: errors.New("server selection timeout")}, un, un},
 		{"no connection", topology.WaitQueueTimeoutError{Wrapped: context.DeadlineExceeded}, un, un},
 		{"a pool cleared while it waited", clearedError{}, un, un},
-		{"a cleared pool", mongodriver.CommandError{Labels: []string{"TransientTransactionError"}, Wrapped: driver.Error{Wrapped: clearedError{}}}, un, un},
+		{"a cleared pool", mongodriver.CommandError{Labels: []string{"TransientTransactionError"}, Wrapped: mongoerrors.Error{Wrapped: clearedError{}}}, un, un},
 		{"disconnected", mongodriver.ErrClientDisconnected, un, un},
 		{"server closed", topology.ErrServerClosed, un, un},
 		{"dial", mongodriver.CommandError{Labels: dialled.Labels, Wrapped: dialled}, un, un},

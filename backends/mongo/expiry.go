@@ -10,14 +10,14 @@ import (
 	mongodriver "go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // Touch moves the expiry of a live record: one findAndModify of the expiry
 // alone. An extension is $max, which leaves the last instant, never, alone.
-func (b *Backend) Touch(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
-	if err := expiry.CheckTouch(&t); err != nil {
+func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
+	if err := t.Check(); err != nil {
 		return model.Record{}, err
 	}
 	ctx, err := b.enter(ctx)
@@ -26,9 +26,9 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, t expiry.Touch) (mod
 	}
 	var update bson.D
 	switch t.Mode {
-	case expiry.Extend:
+	case driver.TouchExtend:
 		update = bson.D{{Key: "$max", Value: bson.D{{Key: fieldExpiry, Value: dateOf(t.ExpiresAt)}}}}
-	case expiry.Set:
+	case driver.TouchSet:
 		update = bson.D{
 			{Key: "$set", Value: bson.D{{Key: fieldExpiry, Value: dateOf(t.ExpiresAt)}}},
 			{Key: "$unset", Value: bson.D{{Key: fieldEver, Value: ""}}},
@@ -36,7 +36,7 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, t expiry.Touch) (mod
 	default:
 		update = bson.D{{Key: "$set", Value: bson.D{{Key: fieldExpiry, Value: lastInstant}, {Key: fieldEver, Value: true}}}}
 	}
-	return b.modify(ctx, now, t.ID, model.Live, model.Revision{}, update)
+	return b.modify(ctx, now, t.ID, driver.IfPresent, model.Revision{}, update)
 }
 
 // sweepStep is how many records are read and removed at once.
@@ -44,7 +44,7 @@ const sweepStep = 1000
 
 // sweep is where a DeleteExpired stands.
 type sweep struct {
-	expiry.Swept
+	driver.Swept
 	from   bson.RawValue   // the expiry up to which it has come; zero: none yet
 	stayed map[string]bool // the ids of documents with that expiry that have stayed
 }
@@ -62,25 +62,25 @@ func (s *sweep) comes(doc bson.Raw) {
 // DeleteExpired removes due records, in steps: one find of their heads by the
 // index on the expiry, one delete of many statements, each of which removes
 // the document only as it was seen.
-func (b *Backend) DeleteExpired(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
+func (b *Backend) DeleteExpired(ctx context.Context, sw driver.Sweep) (driver.Swept, error) {
 	var s sweep
-	if limit < 1 {
-		return s.Swept, model.Fault(model.ErrInvalid, "the limit is less than 1", nil)
+	if sw.Limit < 1 {
+		return s.Swept, model.NewError(model.ErrInvalid, "the limit is less than 1", nil)
 	}
 	ctx, err := b.enter(ctx)
 	if err != nil {
 		return s.Swept, err
 	}
-	for more := true; more && s.Removed+s.Unknown < limit; {
+	for more := true; more && s.Removed+s.Unknown < sw.Limit; {
 		if err := ctx.Err(); err != nil {
 			return s.Swept, err
 		}
-		more, err = b.sweepStep(ctx, before, min(limit-s.Removed-s.Unknown, sweepStep), each, &s)
+		more, err = b.sweepStep(ctx, sw.Before, min(sw.Limit-s.Removed-s.Unknown, sweepStep), sw.OnExpire, &s)
 		if err != nil {
 			return s.Swept, err
 		}
 	}
-	s.More = s.Removed+s.Unknown >= limit
+	s.More = s.Removed+s.Unknown >= sw.Limit
 	return s.Swept, nil
 }
 
@@ -102,7 +102,7 @@ func (b *Backend) sweepStep(ctx context.Context, before time.Time, n int, each f
 		exp, _ := expiryFields(rec.ExpiresAt)
 		deletes = append(deletes, mongodriver.NewDeleteOneModel().SetFilter(bson.D{
 			{Key: fieldID, Value: rec.ID},
-			{Key: fieldRev, Value: bson.Binary{Data: rec.Rev[:]}},
+			{Key: fieldRev, Value: bson.Binary{Data: rec.Revision[:]}},
 			{Key: fieldExpiry, Value: exp},
 		}))
 	}
@@ -122,7 +122,7 @@ func (b *Backend) sweepStep(ctx context.Context, before time.Time, n int, each f
 	if errors.As(err, &partly) && partly.WriteConcernError == nil && res != nil {
 		// Each statement has its own outcome; those with an error did nothing.
 		s.Removed += int(res.DeletedCount)
-		return false, model.Fault(model.ErrUnavailable, words(codeOf(err)), err)
+		return false, model.NewError(model.ErrUnavailable, words(codeOf(err)), err)
 	}
 	if errors.Is(fault, model.ErrUnknown) {
 		s.Unknown += len(deletes)

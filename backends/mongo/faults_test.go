@@ -19,6 +19,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/conformance/containers"
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -224,7 +225,7 @@ func proxied(t testing.TB, change func(*options.ClientOptions)) (*Backend, *prox
 		change(o)
 	}
 	b := openOn(t, clientOf(t, o), storeName(), nil)
-	if _, err := b.Get(t.Context(), testNow, "none"); model.KindOf(err) != model.ErrNotFound {
+	if _, err := b.Get(t.Context(), testNow, driver.Get{ID: "none"}); model.Kind(err) != model.ErrNotFound {
 		t.Fatal(err)
 	}
 	p.take()
@@ -236,7 +237,7 @@ func noRetries(o *options.ClientOptions) { o.SetRetryWrites(false).SetRetryReads
 // only fails unless the error matches the kind and no other sentinel.
 func only(t testing.TB, err, kind error) {
 	t.Helper()
-	if got := model.KindOf(err); got != kind {
+	if got := model.Kind(err); got != kind {
 		t.Fatalf("got the error %v of kind %v, want kind %v", err, got, kind)
 	}
 }
@@ -244,7 +245,7 @@ func only(t testing.TB, err, kind error) {
 func seed(t testing.TB, b *Backend, recs ...model.Record) {
 	t.Helper()
 	for _, r := range recs {
-		if _, err := b.Write(t.Context(), testNow, expiry.Write{Record: r, Cond: model.Always}); err != nil {
+		if _, err := b.Write(t.Context(), testNow, driver.Write{Record: r, Cond: driver.IfAny}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -263,15 +264,15 @@ type singleWrite struct {
 	done func(t testing.TB, b *Backend) // fails unless it was applied once
 }
 
-func writeOf(w expiry.Write) func(ctx context.Context, b *Backend) error {
+func writeOf(w driver.Write) func(ctx context.Context, b *Backend) error {
 	return func(ctx context.Context, b *Backend) error { _, err := b.Write(ctx, testNow, w); return err }
 }
 
 func holds(id string, rev model.Revision, at time.Time) func(t testing.TB, b *Backend) {
 	return func(t testing.TB, b *Backend) {
 		t.Helper()
-		got, err := b.Get(t.Context(), testNow, id)
-		if err != nil || got.Rev != rev || !got.ExpiresAt.Equal(at) {
+		got, err := b.Get(t.Context(), testNow, driver.Get{ID: id})
+		if err != nil || got.Revision != rev || !got.ExpiresAt.Equal(at) {
 			t.Errorf("got %+v, %v", got, err)
 		}
 	}
@@ -280,21 +281,21 @@ func holds(id string, rev model.Revision, at time.Time) func(t testing.TB, b *Ba
 func singleWrites() map[string]singleWrite {
 	fresh := record("new", "ann", time.Hour)
 	return map[string]singleWrite{
-		"create": {writeOf(expiry.Write{Record: fresh, Cond: model.Absent}), holds("new", fresh.Rev, fresh.ExpiresAt)},
-		"upsert": {writeOf(expiry.Write{Record: next, Cond: model.Always}), holds("id", next.Rev, next.ExpiresAt)},
+		"create": {writeOf(driver.Write{Record: fresh, Cond: driver.IfAbsent}), holds("new", fresh.Revision, fresh.ExpiresAt)},
+		"upsert": {writeOf(driver.Write{Record: next, Cond: driver.IfAny}), holds("id", next.Revision, next.ExpiresAt)},
 		"update": {
-			writeOf(expiry.Write{Record: next, Cond: model.Live, KeepExpiry: true, KeepLabels: true}), holds("id", next.Rev, base.ExpiresAt),
+			writeOf(driver.Write{Record: next, Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true, Labels: true}}), holds("id", next.Revision, base.ExpiresAt),
 		},
-		"compare-and-set": {writeOf(expiry.Write{Record: next, Cond: model.Match, Prev: base}), holds("id", next.Rev, next.ExpiresAt)},
+		"compare-and-set": {writeOf(driver.Write{Record: next, Cond: driver.IfMatch, Known: base}), holds("id", next.Revision, next.ExpiresAt)},
 		"touch": {func(ctx context.Context, b *Backend) error {
-			_, err := b.Touch(ctx, testNow, expiry.Touch{ID: "id", Mode: expiry.Set, ExpiresAt: testNow.Add(time.Minute)})
+			_, err := b.Touch(ctx, testNow, driver.Touch{ID: "id", Mode: driver.TouchSet, ExpiresAt: testNow.Add(time.Minute)})
 			return err
-		}, holds("id", base.Rev, testNow.Add(time.Minute))},
+		}, holds("id", base.Revision, testNow.Add(time.Minute))},
 		"delete": {func(ctx context.Context, b *Backend) error {
-			return b.Delete(ctx, testNow, "id", model.Match, base)
+			return b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: driver.IfMatch, Known: base})
 		}, func(t testing.TB, b *Backend) {
 			t.Helper()
-			_, err := b.Get(t.Context(), testNow, "id")
+			_, err := b.Get(t.Context(), testNow, driver.Get{ID: "id"})
 			only(t, err, model.ErrNotFound)
 		}},
 	}
@@ -400,14 +401,14 @@ func TestRetryMeetsAnotherWriter(t *testing.T) {
 	seed(t, b, base)
 	p.take()
 	p.playThen(loseAnswer, func() {
-		if err := other.Delete(context.WithoutCancel(t.Context()), testNow, "id", model.Live, model.Record{}); err != nil {
+		if err := other.Delete(context.WithoutCancel(t.Context()), testNow, driver.Delete{ID: "id", Cond: driver.IfPresent}); err != nil {
 			t.Error(err)
 		}
 	})
-	if _, err := b.Write(t.Context(), testNow, expiry.Write{Record: next, Cond: model.Always}); err != nil {
+	if _, err := b.Write(t.Context(), testNow, driver.Write{Record: next, Cond: driver.IfAny}); err != nil {
 		t.Fatal(err)
 	}
-	_, err := b.Get(t.Context(), testNow, "id")
+	_, err := b.Get(t.Context(), testNow, driver.Get{ID: "id"})
 	only(t, err, model.ErrNotFound)
 }
 
@@ -415,19 +416,19 @@ func TestRetryMeetsAnotherWriter(t *testing.T) {
 func TestLostSweep(t *testing.T) {
 	b, p := proxied(t, noRetries)
 	seed(t, b, record("a", "ann", time.Hour), record("b", "ann", time.Hour))
-	swept, err := b.DeleteExpired(t.Context(), testNow.Add(time.Hour), 10, func(r model.Record) error {
+	swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10, OnExpire: func(r model.Record) error {
 		if r.ID == "a" {
 			return errors.New("not this one")
 		}
 		p.take()
 		p.play(loseAnswer)
 		return nil
-	})
+	}})
 	only(t, err, model.ErrUnknown)
 	if commands, _ := p.take(); swept.Removed != 0 || swept.Unknown != 1 || len(commands) != 1 {
 		t.Fatalf("swept %+v by %v, want one unknown", swept, commands)
 	}
-	swept, err = b.DeleteExpired(t.Context(), testNow.Add(time.Hour), 10, nil)
+	swept, err = b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10})
 	if err != nil || swept.Removed != 1 {
 		t.Fatalf("swept %+v, %v, want the other one", swept, err)
 	}
@@ -438,10 +439,10 @@ func TestLostBatch(t *testing.T) {
 	b, p := proxied(t, noRetries)
 	seed(t, b, base)
 	p.play(loseAnswer)
-	out := b.WriteMany(t.Context(), testNow, []expiry.BatchOp{
-		{Write: &expiry.Write{Record: record("x", "", 0), Cond: model.Absent}},
-		{Write: &expiry.Write{Record: record("y", "", 0), Cond: model.Always}},
-		{Write: &expiry.Write{Record: record("z", "", 0)}},
+	out := b.WriteMany(t.Context(), testNow, []driver.BatchOp{
+		{Write: &driver.Write{Record: record("x", "", 0), Cond: driver.IfAbsent}},
+		{Write: &driver.Write{Record: record("y", "", 0), Cond: driver.IfAny}},
+		{Write: &driver.Write{Record: record("z", "", 0)}},
 	})
 	only(t, out[0].Err, model.ErrUnknown)
 	only(t, out[1].Err, model.ErrUnknown)
@@ -449,10 +450,10 @@ func TestLostBatch(t *testing.T) {
 	// Of deletes under way together one loses its answer. It takes the others'
 	// connections with it; those that were not sent are sent then.
 	const n = 40
-	var ops []expiry.BatchOp
+	var ops []driver.BatchOp
 	for i := range n {
 		seed(t, b, record(fmt.Sprint(i), "", 0))
-		ops = append(ops, expiry.BatchOp{Delete: &expiry.Delete{ID: fmt.Sprint(i), Cond: model.Live}})
+		ops = append(ops, driver.BatchOp{Delete: &driver.Delete{ID: fmt.Sprint(i), Cond: driver.IfPresent}})
 	}
 	p.take()
 	p.play(loseAnswer)
@@ -468,8 +469,8 @@ func TestLostBatch(t *testing.T) {
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	for _, o := range b.WriteMany(ended, testNow, []expiry.BatchOp{{Delete: &expiry.Delete{ID: "x", Cond: model.Live}}}) {
-		if !errors.Is(o.Err, context.Canceled) || model.KindOf(o.Err) != nil {
+	for _, o := range b.WriteMany(ended, testNow, []driver.BatchOp{{Delete: &driver.Delete{ID: "x", Cond: driver.IfPresent}}}) {
+		if !errors.Is(o.Err, context.Canceled) || model.Kind(o.Err) != nil {
 			t.Error(o.Err)
 		}
 	}
@@ -479,13 +480,16 @@ func TestLostReads(t *testing.T) {
 	b, p := proxied(t, noRetries)
 	seed(t, b, base)
 	reads := map[string]func() error{
-		"get":            func() error { _, err := b.Get(t.Context(), testNow, "id"); return err },
-		"get many":       func() error { return b.GetMany(t.Context(), testNow, []string{"id"})[0].Err },
-		"page":           func() error { _, err := b.Page(t.Context(), testNow, expiry.Query{Limit: 10}); return err },
-		"count":          func() error { _, err := b.Count(t.Context(), testNow, "", ""); return err },
-		"count by label": func() error { _, err := b.Count(t.Context(), testNow, "principal", "ann"); return err },
-		"ping":           func() error { return b.Ping(t.Context()) },
-		"storage":        func() error { return b.CreateStorage(t.Context()) },
+		"get":      func() error { _, err := b.Get(t.Context(), testNow, driver.Get{ID: "id"}); return err },
+		"get many": func() error { return b.GetMany(t.Context(), testNow, driver.Gets("id"))[0].Err },
+		"page":     func() error { _, err := b.Page(t.Context(), testNow, driver.Query{Limit: 10}); return err },
+		"count":    func() error { _, err := b.Count(t.Context(), testNow, driver.Query{Label: ""}); return err },
+		"count by label": func() error {
+			_, err := b.Count(t.Context(), testNow, driver.Query{Label: "principal", Value: "ann"})
+			return err
+		},
+		"ping":    func() error { return b.Ping(t.Context()) },
+		"storage": func() error { return b.CreateStorage(t.Context()) },
 	}
 	for name, do := range reads {
 		t.Run(name, func(t *testing.T) {
@@ -504,9 +508,9 @@ func TestReasonIsLost(t *testing.T) {
 	b, p := proxied(t, noRetries)
 	seed(t, b, base)
 	p.playThen(pass, func() { p.play(loseAnswer) })
-	_, err := b.Write(t.Context(), testNow, expiry.Write{Record: next, Cond: model.Absent})
+	_, err := b.Write(t.Context(), testNow, driver.Write{Record: next, Cond: driver.IfAbsent})
 	only(t, err, model.ErrUnavailable)
-	holds("id", base.Rev, base.ExpiresAt)(t, b)
+	holds("id", base.Revision, base.ExpiresAt)(t, b)
 }
 
 // TestOwnSuccess looks through expiry.Store, which recognises a write whose
@@ -524,11 +528,11 @@ func TestOwnSuccess(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.play(loseAnswer)
-	if it, err = s.Update(ctx, "id", "two", &expiry.WriteOptions{If: it.Version()}); err != nil {
+	if it, err = s.Update(ctx, "id", "two", &expiry.WriteOptions{IfMatch: it.Known()}); err != nil {
 		t.Fatal(err)
 	}
 	p.play(cutHalf) // not applied: the look finds the old revision
-	if it, err = s.Update(ctx, "id", "three", &expiry.WriteOptions{If: it.Version()}); err != nil {
+	if it, err = s.Update(ctx, "id", "three", &expiry.WriteOptions{IfMatch: it.Known()}); err != nil {
 		t.Fatal(err)
 	}
 	p.play(loseAnswer)
@@ -540,7 +544,7 @@ func TestOwnSuccess(t *testing.T) {
 		t.Fatalf("got %+v, %v", got, err)
 	}
 	p.play(loseAnswer)
-	only(t, s.Delete(ctx, "id", &expiry.DeleteOptions{If: got.Version()}), model.ErrUnknown)
+	only(t, s.Delete(ctx, "id", &expiry.DeleteOptions{IfMatch: got.Known()}), model.ErrUnknown)
 }
 
 // TestContexts ends the context before and after a write is sent, and while
@@ -548,12 +552,12 @@ func TestOwnSuccess(t *testing.T) {
 func TestContexts(t *testing.T) {
 	b, p := proxied(t, func(o *options.ClientOptions) { o.SetMaxPoolSize(1) })
 	write := func(ctx context.Context) error {
-		_, err := b.Write(ctx, testNow, expiry.Write{Record: next, Cond: model.Always})
+		_, err := b.Write(ctx, testNow, driver.Write{Record: next, Cond: driver.IfAny})
 		return err
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := write(ended); !errors.Is(err, context.Canceled) || model.KindOf(err) != nil {
+	if err := write(ended); !errors.Is(err, context.Canceled) || model.Kind(err) != nil {
 		t.Fatalf("before sending: %v", err)
 	}
 	underWay, cancel := context.WithCancel(t.Context())
@@ -564,7 +568,7 @@ func TestContexts(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("after sending: %v", err)
 	}
-	holds("id", next.Rev, next.ExpiresAt)(t, b)
+	holds("id", next.Revision, next.ExpiresAt)(t, b)
 
 	// One write holds the only connection; another waits for it in vain.
 	busy, release := context.WithCancel(t.Context())
@@ -576,7 +580,7 @@ func TestContexts(t *testing.T) {
 	<-sent
 	waiting, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if err := write(waiting); !errors.Is(err, context.DeadlineExceeded) || model.KindOf(err) != nil {
+	if err := write(waiting); !errors.Is(err, context.DeadlineExceeded) || model.Kind(err) != nil {
 		t.Errorf("without a connection: %v", err)
 	}
 	release()
@@ -599,18 +603,18 @@ func TestNoServer(t *testing.T) {
 	}
 	b.found.Store(true) // nor does it look for the collection
 	write := func(ctx context.Context) error {
-		_, err := b.Write(ctx, testNow, expiry.Write{Record: next, Cond: model.Always})
+		_, err := b.Write(ctx, testNow, driver.Write{Record: next, Cond: driver.IfAny})
 		return err
 	}
 	only(t, write(t.Context()), model.ErrUnavailable)
-	_, err = b.Get(t.Context(), testNow, "id")
+	_, err = b.Get(t.Context(), testNow, driver.Get{ID: "id"})
 	only(t, err, model.ErrUnavailable)
 	if strings.Contains(err.Error(), "hunter2") {
 		t.Fatal("the password is in the message")
 	}
 	short, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	if err := write(short); !errors.Is(err, context.DeadlineExceeded) || model.KindOf(err) != nil {
+	if err := write(short); !errors.Is(err, context.DeadlineExceeded) || model.Kind(err) != nil {
 		t.Errorf("while it looks for a server: %v", err)
 	}
 	if err := c.Disconnect(t.Context()); err != nil {
@@ -625,10 +629,10 @@ func TestServerGoes(t *testing.T) {
 	seed(t, b, base)
 	p.refuse()
 	p.play(loseAnswer)
-	_, err := b.Get(t.Context(), testNow, "id") // the last connection
+	_, err := b.Get(t.Context(), testNow, driver.Get{ID: "id"}) // the last connection
 	only(t, err, model.ErrUnavailable)
 	p.take()
-	_, err = b.Write(t.Context(), testNow, expiry.Write{Record: next, Cond: model.Always})
+	_, err = b.Write(t.Context(), testNow, driver.Write{Record: next, Cond: driver.IfAny})
 	only(t, err, model.ErrUnavailable)
 	if commands, _ := p.take(); len(commands) != 0 {
 		t.Fatalf("on the wire: %v", commands)

@@ -64,7 +64,7 @@ func (b *Backend) look(ctx context.Context) (there bool, err error) {
 }
 
 func (b *Backend) missing() error {
-	return model.Fault(model.ErrUnavailable, "there is no collection "+strconv.Quote(b.coll.Name())+
+	return model.NewError(model.ErrUnavailable, "there is no collection "+strconv.Quote(b.coll.Name())+
 		" in the database "+strconv.Quote(b.coll.Database().Name())+": CreateStorage makes it", nil)
 }
 
@@ -84,7 +84,7 @@ func checkCollection(spec *mongodriver.CollectionSpecification) error {
 	default:
 		return nil
 	}
-	return model.Fault(model.ErrUnavailable, "the collection cannot hold records: "+why, nil)
+	return model.NewError(model.ErrUnavailable, "the collection cannot hold records: "+why, nil)
 }
 
 // CreateStorage makes the collection and those of its indexes that are

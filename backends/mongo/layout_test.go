@@ -10,7 +10,7 @@ import (
 	mongodriver "go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -65,7 +65,7 @@ func TestNewRefuses(t *testing.T) {
 	for name, test := range tests {
 		b, err := New(test.db, test.name, test.opts)
 		var e *model.Error
-		if b != nil || model.KindOf(err) != model.ErrInvalid || !errors.As(err, &e) {
+		if b != nil || model.Kind(err) != model.ErrInvalid || !errors.As(err, &e) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -104,7 +104,7 @@ func TestTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	q := expiry.Query{Limit: 1}
+	q := driver.Query{Limit: 1}
 	for _, id := range []string{"id", "$", "ü/{}", strings.Repeat("x", model.MaxID)} {
 		token := b.token(&q, id)
 		again := q
@@ -112,17 +112,17 @@ func TestTokens(t *testing.T) {
 		if got, err := b.parseToken(&again); err != nil || got != id {
 			t.Fatalf("%q became %q, %v", id, got, err)
 		}
-		labelled := expiry.Query{Limit: 1, Label: "principal", Value: "ann", After: token}
-		if _, err := b.parseToken(&labelled); model.KindOf(err) != model.ErrInvalid {
+		labelled := driver.Query{Limit: 1, Label: "principal", Value: "ann", After: token}
+		if _, err := b.parseToken(&labelled); model.Kind(err) != model.ErrInvalid {
 			t.Errorf("in another listing: %v", err)
 		}
-		if _, err := other.parseToken(&again); model.KindOf(err) != model.ErrInvalid {
+		if _, err := other.parseToken(&again); model.Kind(err) != model.ErrInvalid {
 			t.Errorf("in another store: %v", err)
 		}
 		for i := range token {
 			for _, c := range []string{"", "A", "z", "%"} {
 				again.After = token[:i] + c + token[i+1:]
-				if _, err := b.parseToken(&again); again.After != token && again.After != "" && model.KindOf(err) != model.ErrInvalid {
+				if _, err := b.parseToken(&again); again.After != token && again.After != "" && model.Kind(err) != model.ErrInvalid {
 					t.Errorf("%q for %q: %v", again.After, token, err)
 				}
 			}

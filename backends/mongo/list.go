@@ -11,27 +11,27 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // Page lists live records in the order of their ids: one find, by the index on
 // _id or by that of the label, which ends with the ids. What cannot be read has
 // no expiry or one of its own, so the filter says what is not wanted.
-func (b *Backend) Page(ctx context.Context, now time.Time, q expiry.Query) (expiry.Page, error) {
+func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 	if err := b.checkLabel(q.Label); err != nil {
-		return expiry.Page{}, err
+		return driver.Page{}, err
 	}
 	if q.Limit < 1 {
-		return expiry.Page{}, model.Fault(model.ErrInvalid, "the limit is less than 1", nil)
+		return driver.Page{}, model.NewError(model.ErrInvalid, "the limit is less than 1", nil)
 	}
 	after, err := b.parseToken(&q)
 	if err != nil {
-		return expiry.Page{}, err
+		return driver.Page{}, err
 	}
 	ctx, err = b.enter(ctx)
 	if err != nil {
-		return expiry.Page{}, err
+		return driver.Page{}, err
 	}
 	filter := bson.D{
 		{Key: fieldID, Value: bson.D{{Key: "$gt", Value: after}}}, // strings alone, also behind the empty one
@@ -50,11 +50,11 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q expiry.Query) (expi
 	cur, err := b.coll.Find(ctx, filter, options.Find().SetProjection(projection).SetSort(idKeys).SetHint(hint).
 		SetLimit(int64(limit)).SetBatchSize(int32(limit)+1))
 	if err != nil {
-		return expiry.Page{}, hintedFault(ctx, err)
+		return driver.Page{}, hintedFault(ctx, err)
 	}
 	// An answer ends early where the documents are large; so does the page.
 	defer func() { _ = cur.Close(context.WithoutCancel(ctx)) }()
-	var page expiry.Page
+	var page driver.Page
 	n, last := 0, ""
 	for (n == 0 || cur.RemainingBatchLength() > 0) && cur.Next(ctx) {
 		n++
@@ -67,7 +67,7 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q expiry.Query) (expi
 		}
 	}
 	if err := cur.Err(); err != nil {
-		return expiry.Page{}, readFault(ctx, err)
+		return driver.Page{}, readFault(ctx, err)
 	}
 	if n > 0 && (n == limit || cur.ID() != 0) {
 		page.Next = b.token(&q, last)
@@ -80,15 +80,15 @@ const maxPage = 10_000
 
 func (b *Backend) checkLabel(name string) error {
 	if name != "" && !slices.Contains(b.labels, name) {
-		return model.Fault(model.ErrInvalid, "the label is not declared in Options.Labels", nil)
+		return model.NewError(model.ErrInvalid, "the label is not declared in Options.Labels", nil)
 	}
 	return nil
 }
 
 // Count counts on the server: without a label by the index on the expiry
 // alone, with one by the documents that bear it.
-func (b *Backend) Count(ctx context.Context, now time.Time, label, value string) (int, error) {
-	if err := b.checkLabel(label); err != nil {
+func (b *Backend) Count(ctx context.Context, now time.Time, q driver.Query) (int, error) {
+	if err := b.checkLabel(q.Label); err != nil {
 		return 0, err
 	}
 	ctx, err := b.enter(ctx)
@@ -97,9 +97,9 @@ func (b *Backend) Count(ctx context.Context, now time.Time, label, value string)
 	}
 	filter := bson.D{{Key: fieldExpiry, Value: bson.D{{Key: "$gt", Value: dateOf(now)}}}}
 	hint := expiryKeys
-	if label != "" {
-		filter = append(filter, bson.E{Key: labelField(label), Value: value})
-		hint = labelKeys(label)
+	if q.Label != "" {
+		filter = append(filter, bson.E{Key: labelField(q.Label), Value: q.Value})
+		hint = labelKeys(q.Label)
 	}
 	n, err := b.coll.CountDocuments(ctx, filter, options.Count().SetHint(hint))
 	if err != nil {
@@ -112,13 +112,13 @@ func (b *Backend) Count(ctx context.Context, now time.Time, label, value string)
 // listing is of.
 const tokenVersion = 1
 
-func (b *Backend) token(q *expiry.Query, last string) string {
+func (b *Backend) token(q *driver.Query, last string) string {
 	raw := append([]byte{tokenVersion}, last...)
 	raw = binary.BigEndian.AppendUint32(raw, b.tokenSum(q, raw))
 	return base64.RawURLEncoding.EncodeToString(raw)
 }
 
-func (b *Backend) tokenSum(q *expiry.Query, raw []byte) uint32 {
+func (b *Backend) tokenSum(q *driver.Query, raw []byte) uint32 {
 	sum := crc32.NewIEEE()
 	for _, part := range []string{b.coll.Database().Name(), b.coll.Name(), q.Label, q.Value} {
 		_, _ = sum.Write(append([]byte(part), 0))
@@ -127,11 +127,11 @@ func (b *Backend) tokenSum(q *expiry.Query, raw []byte) uint32 {
 	return sum.Sum32()
 }
 
-func (b *Backend) parseToken(q *expiry.Query) (after string, err error) {
+func (b *Backend) parseToken(q *driver.Query) (after string, err error) {
 	if q.After == "" {
 		return "", nil
 	}
-	bad := model.Fault(model.ErrInvalid, "no page token of this listing", nil)
+	bad := model.NewError(model.ErrInvalid, "no page token of this listing", nil)
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(q.After)
 	if err != nil || len(raw) < 6 || raw[0] != tokenVersion {
 		return "", bad

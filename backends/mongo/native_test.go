@@ -23,13 +23,13 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 func bearers(t testing.TB, b *Backend, value string) []string {
 	t.Helper()
-	p, err := b.Page(t.Context(), testNow, expiry.Query{Label: "principal", Value: value, Limit: 100, KeysOnly: true})
+	p, err := b.Page(t.Context(), testNow, driver.Query{Label: "principal", Value: value, Limit: 100, KeysOnly: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,14 +60,14 @@ func TestPlainDocument(t *testing.T) {
 	never.Value = []byte("\xff")
 	seed(t, b, r, never)
 	want := bson.M{
-		"_id": "$a.b", "sojourn": int32(1), "rev": bson.Binary{Data: r.Rev[:]}, "exp": bson.NewDateTimeFromTime(r.ExpiresAt),
+		"_id": "$a.b", "sojourn": int32(1), "rev": bson.Binary{Data: r.Revision[:]}, "exp": bson.NewDateTimeFromTime(r.ExpiresAt),
 		"lab": bson.D{{Key: "principal", Value: "ann"}, {Key: "tenant", Value: "t"}}, "enc": "json", "val": string(r.Value),
 	}
 	if got := plainly(t, b, "$a.b"); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}
 	want = bson.M{
-		"_id": "never", "sojourn": int32(1), "rev": bson.Binary{Data: never.Rev[:]}, "enc": "json", "val": bson.Binary{Data: []byte("\xff")},
+		"_id": "never", "sojourn": int32(1), "rev": bson.Binary{Data: never.Revision[:]}, "enc": "json", "val": bson.Binary{Data: []byte("\xff")},
 		"exp": bson.NewDateTimeFromTime(time.Date(9999, 12, 31, 23, 59, 59, 999e6, time.UTC)), "ever": true,
 	}
 	if got := plainly(t, b, "never"); !reflect.DeepEqual(got, want) {
@@ -83,20 +83,20 @@ func TestLastInstant(t *testing.T) {
 	seed(t, b, r)
 	is := func(step string, want time.Time) {
 		t.Helper()
-		if got, err := b.Get(t.Context(), testNow, "id"); err != nil || !got.ExpiresAt.Equal(want) {
+		if got, err := b.Get(t.Context(), testNow, driver.Get{ID: "id"}); err != nil || !got.ExpiresAt.Equal(want) {
 			t.Fatalf("%s: %v, %v, want %v", step, got.ExpiresAt, err, want)
 		}
 	}
 	is("write", r.ExpiresAt)
 	for _, step := range []struct {
-		mode     expiry.TouchMode
+		mode     driver.TouchMode
 		at, want time.Time
 	}{
-		{expiry.Clear, time.Time{}, time.Time{}}, {expiry.Extend, testNow.Add(time.Hour), time.Time{}},
-		{expiry.Extend, r.ExpiresAt, time.Time{}}, {expiry.Set, testNow.Add(time.Hour), testNow.Add(time.Hour)},
-		{expiry.Extend, r.ExpiresAt, r.ExpiresAt}, {expiry.Set, testNow.Add(time.Minute), testNow.Add(time.Minute)},
+		{driver.TouchClear, time.Time{}, time.Time{}}, {driver.TouchExtend, testNow.Add(time.Hour), time.Time{}},
+		{driver.TouchExtend, r.ExpiresAt, time.Time{}}, {driver.TouchSet, testNow.Add(time.Hour), testNow.Add(time.Hour)},
+		{driver.TouchExtend, r.ExpiresAt, r.ExpiresAt}, {driver.TouchSet, testNow.Add(time.Minute), testNow.Add(time.Minute)},
 	} {
-		got, err := b.Touch(t.Context(), testNow, expiry.Touch{ID: "id", Mode: step.mode, ExpiresAt: step.at})
+		got, err := b.Touch(t.Context(), testNow, driver.Touch{ID: "id", Mode: step.mode, ExpiresAt: step.at})
 		if err != nil || !got.ExpiresAt.Equal(step.want) {
 			t.Fatalf("%+v: %v, %v", step, got.ExpiresAt, err)
 		}
@@ -129,31 +129,31 @@ func TestQueryable(t *testing.T) {
 			t.Fatalf("%v finds %v, want %v", filter, ids, want)
 		}
 	}
-	write := func(id, value string, w expiry.Write) {
+	write := func(id, value string, w driver.Write) {
 		t.Helper()
-		rev := w.Rev
+		rev := w.Record.Revision
 		if w.Record = record(id, "ann", time.Hour); !rev.IsZero() {
-			w.Rev = rev
+			w.Record.Revision = rev
 		}
-		w.Value = []byte(value)
+		w.Record.Value = []byte(value)
 		if _, err := b.Write(ctx, testNow, w); err != nil {
 			t.Fatal(err)
 		}
 	}
-	write("a", `{"customer":{"city":"Ulm"},"total":12.5,"items":[1,2],"$x":{"$y":true}}`, expiry.Write{Cond: model.Absent})
-	write("b", `{"customer":{"city":"Bern"},"total":7}`, expiry.Write{Cond: model.Always})
-	write("c", `{`, expiry.Write{Cond: model.Always})
+	write("a", `{"customer":{"city":"Ulm"},"total":12.5,"items":[1,2],"$x":{"$y":true}}`, driver.Write{Cond: driver.IfAbsent})
+	write("b", `{"customer":{"city":"Bern"},"total":7}`, driver.Write{Cond: driver.IfAny})
+	write("c", `{`, driver.Write{Cond: driver.IfAny})
 	found(bson.D{{Key: "copy.customer.city", Value: "Ulm"}}, "a")
 	found(bson.D{{Key: "copy.total", Value: bson.D{{Key: "$lt", Value: 10}}}}, "b")
 	found(bson.D{{Key: "copy.＄x.＄y", Value: true}}, "a")
 	found(bson.D{{Key: "copy", Value: bson.D{{Key: "$exists", Value: false}}}}, "c")
-	write("a", `{"customer":{"city":"Rom"}}`, expiry.Write{Cond: model.Live, KeepExpiry: true})
-	write("b", `{"customer":{"city":"Rom"}}`, expiry.Write{Cond: model.Live})
+	write("a", `{"customer":{"city":"Rom"}}`, driver.Write{Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true}})
+	write("b", `{"customer":{"city":"Rom"}}`, driver.Write{Cond: driver.IfPresent})
 	found(bson.D{{Key: "copy.customer.city", Value: "Rom"}}, "a", "b")
 	if _, err := b.coll.UpdateOne(ctx, byID("b"), bson.D{{Key: "$set", Value: bson.D{{Key: "copy", Value: "damaged"}}}}); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := b.Get(ctx, testNow, "b"); err != nil || string(got.Value) != `{"customer":{"city":"Rom"}}` {
+	if got, err := b.Get(ctx, testNow, driver.Get{ID: "b"}); err != nil || string(got.Value) != `{"customer":{"city":"Rom"}}` {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	// Another node, without the option, leaves no stale copy.
@@ -161,8 +161,8 @@ func TestQueryable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, w := range []expiry.Write{
-		{Record: record("a", "", 0), Cond: model.Live, KeepLabels: true}, {Record: record("b", "", 0), Cond: model.Live},
+	for _, w := range []driver.Write{
+		{Record: record("a", "", 0), Cond: driver.IfPresent, Keep: driver.Keep{Labels: true}}, {Record: record("b", "", 0), Cond: driver.IfPresent},
 	} {
 		if _, err := plain.Write(ctx, testNow, w); err != nil {
 			t.Fatal(err)
@@ -178,21 +178,21 @@ func TestLargest(t *testing.T) {
 	b := open(t, &Options{Queryable: true})
 	ctx := t.Context()
 	var prev model.Record
-	for i, w := range []expiry.Write{{Cond: model.Absent}, {Cond: model.Always}, {Cond: model.Live, KeepExpiry: true}} {
+	for i, w := range []driver.Write{{Cond: driver.IfAbsent}, {Cond: driver.IfAny}, {Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true}}} {
 		filler := []string{"x", "\xff", "y"}[i]
 		w.Record = record(fmt.Sprint(i%2, strings.Repeat("i", model.MaxID-1)), strings.Repeat("p", model.MaxLabel), time.Hour)
-		w.Value = []byte(`"` + strings.Repeat(filler, maxValue-2) + `"`)
+		w.Record.Value = []byte(`"` + strings.Repeat(filler, maxValue-2) + `"`)
 		if _, err := b.Write(ctx, testNow, w); err != nil {
 			t.Fatalf("%v of %q: %v", w.Cond, filler, err)
 		}
-		got, err := b.Get(ctx, testNow, w.ID)
-		if err != nil || !bytes.Equal(got.Value, w.Value) {
+		got, err := b.Get(ctx, testNow, driver.Get{ID: w.Record.ID})
+		if err != nil || !bytes.Equal(got.Value, w.Record.Value) {
 			t.Fatalf("%v of %q: %d bytes, %v", w.Cond, filler, len(got.Value), err)
 		}
 		prev = got
 	}
 	var ids []string
-	for q, pages := (expiry.Query{Limit: 10}), 1; ; pages++ { // an answer of mongod's has 16 MB
+	for q, pages := (driver.Query{Limit: 10}), 1; ; pages++ { // an answer of mongod's has 16 MB
 		p, err := b.Page(ctx, testNow, q)
 		if err != nil {
 			t.Fatal(err)
@@ -208,29 +208,29 @@ func TestLargest(t *testing.T) {
 	if len(ids) != 2 {
 		t.Fatalf("%d records", len(ids))
 	}
-	for _, o := range b.GetMany(ctx, testNow, ids) {
+	for _, o := range b.GetMany(ctx, testNow, driver.Gets(ids...)) {
 		if o.Err != nil || len(o.Record.Value) != maxValue {
 			t.Fatalf("%d bytes, %v", len(o.Record.Value), o.Err)
 		}
 	}
-	w := expiry.Write{Record: prev, Cond: model.Always}
-	w.Value = append(w.Value, 'x')
+	w := driver.Write{Record: prev, Cond: driver.IfAny}
+	w.Record.Value = append(w.Record.Value, 'x')
 	_, err := b.Write(ctx, testNow, w)
 	only(t, err, model.ErrTooLarge)
-	w.Value = []byte("[" + strings.Repeat("1,", 2<<20) + "1]") // a copy of some 30 MB
+	w.Record.Value = []byte("[" + strings.Repeat("1,", 2<<20) + "1]") // a copy of some 30 MB
 	if _, err := b.Write(ctx, testNow, w); err != nil {
 		t.Fatal(err)
 	}
-	w.Value = []byte(strings.Repeat("[", 200) + strings.Repeat("]", 200)) // deeper than the server allows
+	w.Record.Value = []byte(strings.Repeat("[", 200) + strings.Repeat("]", 200)) // deeper than the server allows
 	if _, err := b.Write(ctx, testNow, w); err != nil {
 		t.Fatal(err)
 	}
 	// Whatever fits is one command.
-	var ops []expiry.BatchOp
+	var ops []driver.BatchOp
 	for i := range 3 {
-		w := expiry.Write{Record: record(fmt.Sprint("batch", i), "", time.Hour), Cond: model.Absent}
-		w.Value = bytes.Repeat([]byte("x"), 12<<20)
-		ops = append(ops, expiry.BatchOp{Write: &w})
+		w := driver.Write{Record: record(fmt.Sprint("batch", i), "", time.Hour), Cond: driver.IfAbsent}
+		w.Record.Value = bytes.Repeat([]byte("x"), 12<<20)
+		ops = append(ops, driver.BatchOp{Write: &w})
 	}
 	for i, o := range b.WriteMany(ctx, testNow, ops) {
 		if o.Err != nil {
@@ -252,14 +252,14 @@ func TestConcerns(t *testing.T) {
 	}
 	ctx := t.Context()
 	seed(t, b, base)
-	_, err = b.Touch(ctx, testNow, expiry.Touch{ID: "id", Mode: expiry.Clear})
+	_, err = b.Touch(ctx, testNow, driver.Touch{ID: "id", Mode: driver.TouchClear})
 	steps := []error{err}
-	_, err = b.Get(ctx, testNow, "id")
+	_, err = b.Get(ctx, testNow, driver.Get{ID: "id"})
 	steps = append(steps, err)
-	_, err = b.Page(ctx, testNow, expiry.Query{Limit: 5})
+	_, err = b.Page(ctx, testNow, driver.Query{Limit: 5})
 	steps = append(steps, err)
-	_, err = b.Count(ctx, testNow, "", "")
-	steps = append(steps, err, b.Delete(ctx, testNow, "id", model.Live, model.Record{}))
+	_, err = b.Count(ctx, testNow, driver.Query{Label: ""})
+	steps = append(steps, err, b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: driver.IfPresent}))
 	if err := errors.Join(steps...); err != nil {
 		t.Fatal(err)
 	}
@@ -298,14 +298,14 @@ func TestSessionOfTheCaller(t *testing.T) {
 	if err := s.StartTransaction(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Write(mongodriver.NewSessionContext(t.Context(), s), testNow, expiry.Write{Record: base, Cond: model.Absent}); err != nil {
+	if _, err := b.Write(mongodriver.NewSessionContext(t.Context(), s), testNow, driver.Write{Record: base, Cond: driver.IfAbsent}); err != nil {
 		t.Fatal(err)
 	}
 	_, sent := p.take()
 	if !sent[0].Lookup("startTransaction").IsZero() || sent[0].Lookup("lsid").Equal(bson.RawValue{Type: bson.TypeEmbeddedDocument, Value: s.ID()}) {
 		t.Errorf("on the wire: %v", sent[0])
 	}
-	holds("id", base.Rev, base.ExpiresAt)(t, b)
+	holds("id", base.Revision, base.ExpiresAt)(t, b)
 }
 
 // TestCallersClock looks for what decides: the caller's now, in every filter.
@@ -353,7 +353,7 @@ func TestServerTTL(t *testing.T) {
 		}
 		is(fmt.Sprint(grace), again, map[time.Duration]int64{0: 3600, -1: -1, time.Minute: 60}[grace])
 		seed(t, again, base)
-		if n, err := again.Count(ctx, testNow, "", ""); err != nil || n != 1 {
+		if n, err := again.Count(ctx, testNow, driver.Query{Label: ""}); err != nil || n != 1 {
 			t.Fatal(n, err)
 		}
 	}
@@ -379,7 +379,7 @@ func TestStorage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = further.Page(ctx, testNow, expiry.Query{Label: "device", Value: "d", Limit: 1})
+	_, err = further.Page(ctx, testNow, driver.Query{Label: "device", Value: "d", Limit: 1})
 	if err == nil {
 		t.Log("the server ignores hints")
 	} else if only(t, err, model.ErrUnavailable); !strings.Contains(err.Error(), "CreateStorage") {
@@ -408,13 +408,13 @@ func TestMissingCollection(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx := t.Context()
-	_, get := b.Get(ctx, testNow, "id")
-	_, write := b.Write(ctx, testNow, expiry.Write{Record: base, Cond: model.Always})
-	_, page := b.Page(ctx, testNow, expiry.Query{Limit: 1})
-	_, touch := b.Touch(ctx, testNow, expiry.Touch{ID: "id", Mode: expiry.Clear})
-	_, sweep := b.DeleteExpired(ctx, testNow, 1, nil)
-	many := b.WriteMany(ctx, testNow, []expiry.BatchOp{{Write: &expiry.Write{Record: base, Cond: model.Always}}})[0].Err
-	for _, err := range []error{get, write, page, touch, sweep, many, b.Delete(ctx, testNow, "id", model.Live, model.Record{})} {
+	_, get := b.Get(ctx, testNow, driver.Get{ID: "id"})
+	_, write := b.Write(ctx, testNow, driver.Write{Record: base, Cond: driver.IfAny})
+	_, page := b.Page(ctx, testNow, driver.Query{Limit: 1})
+	_, touch := b.Touch(ctx, testNow, driver.Touch{ID: "id", Mode: driver.TouchClear})
+	_, sweep := b.DeleteExpired(ctx, driver.Sweep{Before: testNow, Limit: 1})
+	many := b.WriteMany(ctx, testNow, []driver.BatchOp{{Write: &driver.Write{Record: base, Cond: driver.IfAny}}})[0].Err
+	for _, err := range []error{get, write, page, touch, sweep, many, b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: driver.IfPresent})} {
 		only(t, err, model.ErrUnavailable)
 		if !strings.Contains(err.Error(), b.coll.Name()) || !strings.Contains(err.Error(), "CreateStorage") {
 			t.Error(err)
@@ -431,7 +431,7 @@ func TestMissingCollection(t *testing.T) {
 	if err := b.DeleteStorage(ctx); err != nil {
 		t.Fatal(err)
 	}
-	_, err = b.Write(ctx, testNow, expiry.Write{Record: base, Cond: model.Always})
+	_, err = b.Write(ctx, testNow, driver.Write{Record: base, Cond: driver.IfAny})
 	only(t, err, model.ErrUnavailable)
 }
 
@@ -456,27 +456,27 @@ func TestForeignDocuments(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := plainly(t, b, "id")
-			_, err := b.Get(ctx, testNow, "id")
+			_, err := b.Get(ctx, testNow, driver.Get{ID: "id"})
 			only(t, err, model.ErrCorrupt)
-			only(t, b.GetMany(ctx, testNow, []string{"id"})[0].Err, model.ErrCorrupt)
-			for _, cond := range []model.Cond{model.Absent, model.Live, model.Match} {
-				for _, keep := range []bool{false, cond != model.Absent} {
-					w := expiry.Write{Record: next, Cond: cond, Prev: base, KeepExpiry: keep}
+			only(t, b.GetMany(ctx, testNow, driver.Gets("id"))[0].Err, model.ErrCorrupt)
+			for _, cond := range []driver.Condition{driver.IfAbsent, driver.IfPresent, driver.IfMatch} {
+				for _, keep := range []bool{false, cond != driver.IfAbsent} {
+					w := driver.Write{Record: next, Cond: cond, Known: base, Keep: driver.Keep{Expiry: keep}}
 					_, err := b.Write(ctx, testNow, w)
 					only(t, err, model.ErrCorrupt)
-					only(t, b.WriteMany(ctx, testNow, []expiry.BatchOp{{Write: &w}})[0].Err, model.ErrCorrupt)
+					only(t, b.WriteMany(ctx, testNow, []driver.BatchOp{{Write: &w}})[0].Err, model.ErrCorrupt)
 				}
 			}
-			_, err = b.Touch(ctx, testNow, expiry.Touch{ID: "id", Mode: expiry.Clear})
+			_, err = b.Touch(ctx, testNow, driver.Touch{ID: "id", Mode: driver.TouchClear})
 			only(t, err, model.ErrCorrupt)
-			only(t, b.Delete(ctx, testNow, "id", model.Live, model.Record{}), model.ErrCorrupt)
-			if swept, err := b.DeleteExpired(ctx, testNow.Add(time.Hour), 10, nil); err != nil || swept.Removed != 0 {
+			only(t, b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: driver.IfPresent}), model.ErrCorrupt)
+			if swept, err := b.DeleteExpired(ctx, driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10}); err != nil || swept.Removed != 0 {
 				t.Fatal(swept, err)
 			}
 			if after := plainly(t, b, "id"); !reflect.DeepEqual(after, before) {
 				t.Fatalf("%v became %v", before, after)
 			}
-			for _, q := range []expiry.Query{{Limit: 10}, {Limit: 10, KeysOnly: true}, {Limit: 10, Label: "principal", Value: "ann"}} {
+			for _, q := range []driver.Query{{Limit: 10}, {Limit: 10, KeysOnly: true}, {Limit: 10, Label: "principal", Value: "ann"}} {
 				p, err := b.Page(ctx, testNow, q)
 				if err != nil || len(p.Records) != 1 || !slices.Equal(p.Corrupt, []string{"id"}) {
 					t.Fatalf("page %+v: %+v, %v", q, p, err)
@@ -500,14 +500,14 @@ func TestForeignUniqueIndex(t *testing.T) {
 		t.Fatal(err)
 	}
 	seed(t, b, base)
-	w := expiry.Write{Record: record("other", "", 0), Cond: model.Absent}
-	w.Value = base.Value
+	w := driver.Write{Record: record("other", "", 0), Cond: driver.IfAbsent}
+	w.Record.Value = base.Value
 	_, err = b.Write(ctx, testNow, w)
 	only(t, err, model.ErrUnavailable)
-	w.Cond = model.Always
+	w.Cond = driver.IfAny
 	_, err = b.Write(ctx, testNow, w)
 	only(t, err, model.ErrUnavailable)
-	only(t, b.WriteMany(ctx, testNow, []expiry.BatchOp{{Write: &w}})[0].Err, model.ErrUnavailable)
+	only(t, b.WriteMany(ctx, testNow, []driver.BatchOp{{Write: &w}})[0].Err, model.ErrUnavailable)
 }
 
 // TestOtherNodesLabels has a node that declares fewer labels than the one that
@@ -522,17 +522,17 @@ func TestOtherNodesLabels(t *testing.T) {
 	r := record("id", "ann", time.Hour)
 	r.Labels["tenant"] = "t"
 	seed(t, all, r)
-	got, err := few.Write(ctx, testNow, expiry.Write{Record: record("id", "", 0), Cond: model.Live, KeepExpiry: true, KeepLabels: true})
+	got, err := few.Write(ctx, testNow, driver.Write{Record: record("id", "", 0), Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true, Labels: true}})
 	if err != nil || len(got.Labels) != 2 {
 		t.Fatalf("%+v, %v", got, err)
 	}
-	if n, err := all.Count(ctx, testNow, "tenant", "t"); err != nil || n != 1 {
+	if n, err := all.Count(ctx, testNow, driver.Query{Label: "tenant", Value: "t"}); err != nil || n != 1 {
 		t.Fatal(n, err)
 	}
-	if _, err := few.Write(ctx, testNow, expiry.Write{Record: record("id", "", 0), Cond: model.Live}); err != nil {
+	if _, err := few.Write(ctx, testNow, driver.Write{Record: record("id", "", 0), Cond: driver.IfPresent}); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := all.Count(ctx, testNow, "tenant", "t"); err != nil || n != 0 {
+	if n, err := all.Count(ctx, testNow, driver.Query{Label: "tenant", Value: "t"}); err != nil || n != 0 {
 		t.Fatal(n, err)
 	}
 }
@@ -652,11 +652,11 @@ func TestRefusals(t *testing.T) {
 			t.Parallel() // the driver waits before it asks a server again that is no primary
 			b := startFake(t, func(string, bson.Raw) bson.D { return test.reply }).on(t, nil, nil)
 			b.found.Store(true)
-			create := expiry.Write{Record: record("id", "ann", time.Hour), Cond: model.Absent}
+			create := driver.Write{Record: record("id", "ann", time.Hour), Cond: driver.IfAbsent}
 			_, write := b.Write(t.Context(), testNow, create)
-			_, touch := b.Touch(t.Context(), testNow, expiry.Touch{ID: "id", Mode: expiry.Clear})
-			many := b.WriteMany(t.Context(), testNow, []expiry.BatchOp{{Write: &create}})[0].Err
-			for _, err := range []error{write, touch, many, b.Delete(t.Context(), testNow, "id", model.Live, model.Record{})} {
+			_, touch := b.Touch(t.Context(), testNow, driver.Touch{ID: "id", Mode: driver.TouchClear})
+			many := b.WriteMany(t.Context(), testNow, []driver.BatchOp{{Write: &create}})[0].Err
+			for _, err := range []error{write, touch, many, b.Delete(t.Context(), testNow, driver.Delete{ID: "id", Cond: driver.IfPresent})} {
 				only(t, err, test.write)
 				if strings.Contains(err.Error(), "secret") {
 					t.Errorf("the server's words in %v", err)
@@ -665,9 +665,9 @@ func TestRefusals(t *testing.T) {
 			if test.read == nil {
 				return
 			}
-			_, err := b.Get(t.Context(), testNow, "id")
+			_, err := b.Get(t.Context(), testNow, driver.Get{ID: "id"})
 			only(t, err, test.read)
-			_, err = b.Page(t.Context(), testNow, expiry.Query{Limit: 1})
+			_, err = b.Page(t.Context(), testNow, driver.Query{Limit: 1})
 			only(t, err, test.read)
 		})
 	}
@@ -684,10 +684,10 @@ func TestReadOnlyRole(t *testing.T) {
 		}
 		return refuse(codeUnauthorized)
 	}).on(t, nil, nil)
-	if got, err := b.Get(t.Context(), testNow, "id"); err != nil || got.Rev != base.Rev {
+	if got, err := b.Get(t.Context(), testNow, driver.Get{ID: "id"}); err != nil || got.Revision != base.Revision {
 		t.Fatal(got, err)
 	}
-	_, err := b.Write(t.Context(), testNow, expiry.Write{Record: next, Cond: model.Always})
+	_, err := b.Write(t.Context(), testNow, driver.Write{Record: next, Cond: driver.IfAny})
 	only(t, err, model.ErrUnavailable)
 	if !strings.Contains(err.Error(), "permission") {
 		t.Error(err)
@@ -704,7 +704,7 @@ func TestWrongCredentials(t *testing.T) {
 		o.SetAuth(options.Credential{Username: "ann", Password: "hunter2", AuthMechanism: "SCRAM-SHA-256"})
 	})
 	b.found.Store(true)
-	_, err := b.Write(t.Context(), testNow, expiry.Write{Record: next, Cond: model.Always})
+	_, err := b.Write(t.Context(), testNow, driver.Write{Record: next, Cond: driver.IfAny})
 	only(t, err, model.ErrUnavailable)
 	if sent || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "credentials") {
 		t.Errorf("%v, sent: %v", err, sent)
@@ -754,7 +754,7 @@ func TestUnfitCollections(t *testing.T) {
 				{Key: "id", Value: int64(0)}, {Key: "ns", Value: "d.$cmd.listCollections"}, {Key: "firstBatch", Value: bson.A{spec}},
 			}}}
 		}).on(t, nil, nil)
-		_, err := b.Get(t.Context(), testNow, "id")
+		_, err := b.Get(t.Context(), testNow, driver.Get{ID: "id"})
 		only(t, err, model.ErrUnavailable)
 		if create := b.CreateStorage(t.Context()); !strings.Contains(err.Error(), why) || create == nil || !strings.Contains(create.Error(), why) {
 			t.Errorf("%s: %v, %v", why, err, create)

@@ -8,7 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -55,21 +55,21 @@ func (o *Options) withDefaults() (out Options, grace int32, err error) {
 	if o != nil {
 		out = *o
 	}
-	if out.Labels, err = expiry.DeclaredLabels(out.Labels, maxLabels); err != nil {
+	if out.Labels, err = driverkit.DeclaredLabels(out.Labels, maxLabels); err != nil {
 		return out, 0, err
 	}
 	switch {
 	case out.GraceTTL == 0:
 		out.GraceTTL = defaultGraceTTL
 	case out.GraceTTL/time.Second >= maxGraceSeconds:
-		return out, 0, model.Fault(model.ErrInvalid, "Options.GraceTTL: more than "+strconv.Itoa(maxGraceSeconds)+" s", nil)
+		return out, 0, model.NewError(model.ErrInvalid, "Options.GraceTTL: more than "+strconv.Itoa(maxGraceSeconds)+" s", nil)
 	}
 	grace = -1
 	if out.GraceTTL > 0 {
 		grace = int32((out.GraceTTL + time.Second - 1) / time.Second)
 	}
 	if out.MaxValue < 0 || out.MaxValue > maxValue {
-		return out, 0, model.Fault(model.ErrInvalid, "Options.MaxValue: 0 to "+strconv.Itoa(maxValue), nil)
+		return out, 0, model.NewError(model.ErrInvalid, "Options.MaxValue: 0 to "+strconv.Itoa(maxValue), nil)
 	}
 	if out.MaxValue == 0 {
 		out.MaxValue = maxValue
@@ -84,7 +84,7 @@ func (o *Options) withDefaults() (out Options, grace int32, err error) {
 func checkName(db, name string) error {
 	if name == "" || len(db)+1+len(name) > 255 || !utf8.ValidString(name) || strings.ContainsAny(name, "$\x00") ||
 		strings.HasPrefix(name, "system.") || strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".") {
-		return model.Fault(model.ErrInvalid, "a collection's name has UTF-8 without $ and NUL, at most 255 bytes with the database's, "+
+		return model.NewError(model.ErrInvalid, "a collection's name has UTF-8 without $ and NUL, at most 255 bytes with the database's, "+
 			"and neither begins with system. nor begins or ends with a dot", nil)
 	}
 	return nil

@@ -10,7 +10,7 @@ import (
 	mongodriver "go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -18,15 +18,18 @@ import (
 func TestTrips(t *testing.T) {
 	b, p := proxied(t, nil)
 	ctx := t.Context()
-	write := func(w expiry.Write) error { _, err := b.Write(ctx, testNow, w); return err }
-	page := func(q expiry.Query) error { _, err := b.Page(ctx, testNow, q); return err }
-	count := func(label, value string) error { _, err := b.Count(ctx, testNow, label, value); return err }
-	touch := func(mode expiry.TouchMode, ttl time.Duration) error {
-		_, err := b.Touch(ctx, testNow, expiry.Touch{ID: "id", Mode: mode, ExpiresAt: testNow.Add(ttl)})
+	write := func(w driver.Write) error { _, err := b.Write(ctx, testNow, w); return err }
+	page := func(q driver.Query) error { _, err := b.Page(ctx, testNow, q); return err }
+	count := func(label, value string) error {
+		_, err := b.Count(ctx, testNow, driver.Query{Label: label, Value: value})
+		return err
+	}
+	touch := func(mode driver.TouchMode, ttl time.Duration) error {
+		_, err := b.Touch(ctx, testNow, driver.Touch{ID: "id", Mode: mode, ExpiresAt: testNow.Add(ttl)})
 		return err
 	}
 	sweep := func(each func(model.Record) error) error {
-		_, err := b.DeleteExpired(ctx, testNow, 100, each)
+		_, err := b.DeleteExpired(ctx, driver.Sweep{Before: testNow, Limit: 100, OnExpire: each})
 		return err
 	}
 	expired := func() {
@@ -37,10 +40,10 @@ func TestTrips(t *testing.T) {
 		}
 	}
 	base := record("id", "ann", time.Hour)
-	other := model.Record{Rev: model.NewRevision()}
+	other := model.Record{Revision: model.NewRevision()}
 	stored := func() { seed(t, b, base) }
-	batch := func(op func(i int) expiry.BatchOp) error {
-		ops := []expiry.BatchOp{op(0), op(1), op(2)}
+	batch := func(op func(i int) driver.BatchOp) error {
+		ops := []driver.BatchOp{op(0), op(1), op(2)}
 		for _, o := range b.WriteMany(ctx, testNow, ops) {
 			if o.Err != nil {
 				return o.Err
@@ -61,43 +64,51 @@ func TestTrips(t *testing.T) {
 		want     error
 		commands string
 	}{
-		{"get", stored, func() error { _, err := b.Get(ctx, testNow, "id"); return err }, nil, "find"},
-		{"create", nil, func() error { return write(expiry.Write{Record: record("new", "ann", time.Hour), Cond: model.Absent}) }, nil, "update"},
-		{"create over expired", expired, func() error { return write(expiry.Write{Record: record("old0", "ann", time.Hour), Cond: model.Absent}) }, nil, "update"},
-		{"create over a live one", stored, func() error { return write(expiry.Write{Record: record("id", "", 0), Cond: model.Absent}) }, model.ErrExists, "update find"},
-		{"upsert", stored, func() error { return write(expiry.Write{Record: record("id", "bob", 0), Cond: model.Always}) }, nil, "update"},
-		{"update", stored, func() error { return write(expiry.Write{Record: record("id", "bob", 0), Cond: model.Live}) }, nil, "update"},
+		{"get", stored, func() error { _, err := b.Get(ctx, testNow, driver.Get{ID: "id"}); return err }, nil, "find"},
+		{"create", nil, func() error {
+			return write(driver.Write{Record: record("new", "ann", time.Hour), Cond: driver.IfAbsent})
+		}, nil, "update"},
+		{"create over expired", expired, func() error {
+			return write(driver.Write{Record: record("old0", "ann", time.Hour), Cond: driver.IfAbsent})
+		}, nil, "update"},
+		{"create over a live one", stored, func() error { return write(driver.Write{Record: record("id", "", 0), Cond: driver.IfAbsent}) }, model.ErrExists, "update find"},
+		{"upsert", stored, func() error { return write(driver.Write{Record: record("id", "bob", 0), Cond: driver.IfAny}) }, nil, "update"},
+		{"update", stored, func() error { return write(driver.Write{Record: record("id", "bob", 0), Cond: driver.IfPresent}) }, nil, "update"},
 		{"update that keeps", stored, func() error {
-			return write(expiry.Write{Record: record("id", "", 0), Cond: model.Live, KeepExpiry: true, KeepLabels: true})
+			return write(driver.Write{Record: record("id", "", 0), Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true, Labels: true}})
 		}, nil, "findAndModify"},
-		{"update of none", nil, func() error { return write(expiry.Write{Record: record("none", "", 0), Cond: model.Live}) }, model.ErrNotFound, "update find"},
+		{"update of none", nil, func() error { return write(driver.Write{Record: record("none", "", 0), Cond: driver.IfPresent}) }, model.ErrNotFound, "update find"},
 		{"compare-and-set", stored, func() error {
-			return write(expiry.Write{Record: record("id", "bob", 0), Cond: model.Match, Prev: base})
+			return write(driver.Write{Record: record("id", "bob", 0), Cond: driver.IfMatch, Known: base})
 		}, nil, "update"},
 		{"compare-and-set that keeps", stored, func() error {
-			return write(expiry.Write{Record: record("id", "", 0), Cond: model.Match, Prev: base, KeepExpiry: true, KeepLabels: true})
+			return write(driver.Write{Record: record("id", "", 0), Cond: driver.IfMatch, Known: base, Keep: driver.Keep{Expiry: true, Labels: true}})
 		}, nil, "findAndModify"},
 		{"compare-and-set that loses", stored, func() error {
-			return write(expiry.Write{Record: record("id", "", 0), Cond: model.Match, Prev: other, KeepExpiry: true})
+			return write(driver.Write{Record: record("id", "", 0), Cond: driver.IfMatch, Known: other, Keep: driver.Keep{Expiry: true}})
 		}, model.ErrConflict, "findAndModify find"},
-		{"touch", stored, func() error { return touch(expiry.Set, 2*time.Hour) }, nil, "findAndModify"},
-		{"touch that changes nothing", stored, func() error { return touch(expiry.Extend, time.Minute) }, nil, "findAndModify"},
-		{"clear", stored, func() error { return touch(expiry.Clear, 0) }, nil, "findAndModify"},
-		{"delete", stored, func() error { return b.Delete(ctx, testNow, "id", model.Live, model.Record{}) }, nil, "delete"},
-		{"delete at a revision", stored, func() error { return b.Delete(ctx, testNow, "id", model.Match, base) }, nil, "delete"},
-		{"delete that loses", stored, func() error { return b.Delete(ctx, testNow, "id", model.Match, other) }, model.ErrConflict, "delete find"},
-		{"page", stored, func() error { return page(expiry.Query{Limit: 100}) }, nil, "find"},
-		{"page of ids", stored, func() error { return page(expiry.Query{Limit: 100, KeysOnly: true}) }, nil, "find"},
-		{"page that is full", three, func() error { return page(expiry.Query{Limit: 2}) }, nil, "find"},
-		{"page by label", stored, func() error { return page(expiry.Query{Limit: 100, Label: "principal", Value: "ann"}) }, nil, "find"},
-		{"page of nothing", nil, func() error { return page(expiry.Query{Limit: 100, Label: "principal", Value: "nobody"}) }, nil, "find"},
+		{"touch", stored, func() error { return touch(driver.TouchSet, 2*time.Hour) }, nil, "findAndModify"},
+		{"touch that changes nothing", stored, func() error { return touch(driver.TouchExtend, time.Minute) }, nil, "findAndModify"},
+		{"clear", stored, func() error { return touch(driver.TouchClear, 0) }, nil, "findAndModify"},
+		{"delete", stored, func() error { return b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: driver.IfPresent}) }, nil, "delete"},
+		{"delete at a revision", stored, func() error {
+			return b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: driver.IfMatch, Known: base})
+		}, nil, "delete"},
+		{"delete that loses", stored, func() error {
+			return b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: driver.IfMatch, Known: other})
+		}, model.ErrConflict, "delete find"},
+		{"page", stored, func() error { return page(driver.Query{Limit: 100}) }, nil, "find"},
+		{"page of ids", stored, func() error { return page(driver.Query{Limit: 100, KeysOnly: true}) }, nil, "find"},
+		{"page that is full", three, func() error { return page(driver.Query{Limit: 2}) }, nil, "find"},
+		{"page by label", stored, func() error { return page(driver.Query{Limit: 100, Label: "principal", Value: "ann"}) }, nil, "find"},
+		{"page of nothing", nil, func() error { return page(driver.Query{Limit: 100, Label: "principal", Value: "nobody"}) }, nil, "find"},
 		{"count", stored, func() error { return count("", "") }, nil, "aggregate"},
 		{"count by label", expired, func() error { return count("principal", "ann") }, nil, "aggregate"},
 		{"sweep", expired, func() error { return sweep(nil) }, nil, "find delete"},
 		{"sweep with announcements", expired, func() error { return sweep(func(model.Record) error { return nil }) }, nil, "find delete"},
 		{"sweep of nothing", nil, func() error { return sweep(nil) }, nil, "find"},
 		{"get many", three, func() error {
-			for _, o := range b.GetMany(ctx, testNow, []string{"many0", "many2", "many1"}) {
+			for _, o := range b.GetMany(ctx, testNow, driver.Gets("many0", "many2", "many1")) {
 				if o.Err != nil {
 					return o.Err
 				}
@@ -105,28 +116,28 @@ func TestTrips(t *testing.T) {
 			return nil
 		}, nil, "find"},
 		{"upsert many", three, func() error {
-			return batch(func(i int) expiry.BatchOp {
-				return expiry.BatchOp{Write: &expiry.Write{Record: record(fmt.Sprint("many", i), "", 0), Cond: model.Always}}
+			return batch(func(i int) driver.BatchOp {
+				return driver.BatchOp{Write: &driver.Write{Record: record(fmt.Sprint("many", i), "", 0), Cond: driver.IfAny}}
 			})
 		}, nil, "update"},
 		{"create many", nil, func() error {
-			return batch(func(i int) expiry.BatchOp {
-				return expiry.BatchOp{Write: &expiry.Write{Record: record(fmt.Sprint("fresh", i), "", 0), Cond: model.Absent}}
+			return batch(func(i int) driver.BatchOp {
+				return driver.BatchOp{Write: &driver.Write{Record: record(fmt.Sprint("fresh", i), "", 0), Cond: driver.IfAbsent}}
 			})
 		}, nil, "update"},
 		{"create many that are there", three, func() error {
-			return batch(func(i int) expiry.BatchOp {
-				return expiry.BatchOp{Write: &expiry.Write{Record: record(fmt.Sprint("many", i), "", 0), Cond: model.Absent}}
+			return batch(func(i int) driver.BatchOp {
+				return driver.BatchOp{Write: &driver.Write{Record: record(fmt.Sprint("many", i), "", 0), Cond: driver.IfAbsent}}
 			})
 		}, model.ErrExists, "update find"},
 		{"update many", three, func() error {
-			return batch(func(i int) expiry.BatchOp {
-				return expiry.BatchOp{Write: &expiry.Write{Record: record(fmt.Sprint("many", i), "", 0), Cond: model.Live}}
+			return batch(func(i int) driver.BatchOp {
+				return driver.BatchOp{Write: &driver.Write{Record: record(fmt.Sprint("many", i), "", 0), Cond: driver.IfPresent}}
 			})
 		}, nil, "update update update"},
 		{"delete many", three, func() error {
-			return batch(func(i int) expiry.BatchOp {
-				return expiry.BatchOp{Delete: &expiry.Delete{ID: fmt.Sprint("many", i), Cond: model.Live}}
+			return batch(func(i int) driver.BatchOp {
+				return driver.BatchOp{Delete: &driver.Delete{ID: fmt.Sprint("many", i), Cond: driver.IfPresent}}
 			})
 		}, nil, "delete delete delete"},
 		{"create storage that is there", nil, func() error { return b.CreateStorage(ctx) }, nil, "listCollections listIndexes"},
@@ -138,7 +149,7 @@ func TestTrips(t *testing.T) {
 				test.before()
 			}
 			p.take()
-			if err := test.do(); test.want == nil && err != nil || test.want != nil && model.KindOf(err) != test.want {
+			if err := test.do(); test.want == nil && err != nil || test.want != nil && model.Kind(err) != test.want {
 				t.Fatalf("%v, want %v", err, test.want)
 			}
 			if commands, _ := p.take(); strings.Join(commands, " ") != test.commands {
@@ -157,7 +168,7 @@ func TestFirstCall(t *testing.T) {
 	}
 	p.take()
 	for range 2 {
-		if _, err := again.Get(t.Context(), testNow, "none"); model.KindOf(err) != model.ErrNotFound {
+		if _, err := again.Get(t.Context(), testNow, driver.Get{ID: "none"}); model.Kind(err) != model.ErrNotFound {
 			t.Fatal(err)
 		}
 	}
@@ -216,7 +227,7 @@ func TestCostInProportion(t *testing.T) {
 	b, p := proxied(t, nil)
 	ctx := t.Context()
 	const live, expired = 20_000, 200
-	ops := make([]expiry.BatchOp, 0, live+expired)
+	ops := make([]driver.BatchOp, 0, live+expired)
 	for i := range live + expired {
 		r := record(fmt.Sprintf("id%05d", i), "", time.Hour)
 		if i%400 == 0 {
@@ -234,7 +245,7 @@ func TestCostInProportion(t *testing.T) {
 				r.ExpiresAt = testNow
 			}
 		}
-		ops = append(ops, expiry.BatchOp{Write: &expiry.Write{Record: r, Cond: model.Absent}})
+		ops = append(ops, driver.BatchOp{Write: &driver.Write{Record: r, Cond: driver.IfAbsent}})
 	}
 	for _, o := range b.WriteMany(ctx, testNow.Add(-24*time.Hour), ops) {
 		if o.Err != nil {
@@ -256,35 +267,35 @@ func TestCostInProportion(t *testing.T) {
 		}
 		p.take()
 	}
-	page, err := b.Page(ctx, testNow, expiry.Query{Label: "principal", Value: "ann", Limit: 100})
+	page, err := b.Page(ctx, testNow, driver.Query{Label: "principal", Value: "ann", Limit: 100})
 	if err != nil || len(page.Records) != 50 || page.Next != "" {
 		t.Fatalf("%d records, %q, %v", len(page.Records), page.Next, err)
 	}
 	at("page by label", 1, 56, 55)
-	if page, err = b.Page(ctx, testNow, expiry.Query{Limit: 100}); err != nil || len(page.Records) != 100 {
+	if page, err = b.Page(ctx, testNow, driver.Query{Limit: 100}); err != nil || len(page.Records) != 100 {
 		t.Fatalf("%d records, %v", len(page.Records), err)
 	}
 	at("page", 1, 101, 101)
-	if n, err := b.Count(ctx, testNow, "principal", "ann"); err != nil || n != 50 {
+	if n, err := b.Count(ctx, testNow, driver.Query{Label: "principal", Value: "ann"}); err != nil || n != 50 {
 		t.Fatalf("%d, %v", n, err)
 	}
 	at("count by label", 1, 56, 55)
-	if n, err := b.Count(ctx, testNow, "", ""); err != nil || n != live {
+	if n, err := b.Count(ctx, testNow, driver.Query{Label: ""}); err != nil || n != live {
 		t.Fatalf("%d, %v", n, err)
 	}
 	at("count", 1, live+1, live)
 	seen := 0
-	swept, err := b.DeleteExpired(ctx, testNow, 150, func(model.Record) error { seen++; return nil })
+	swept, err := b.DeleteExpired(ctx, driver.Sweep{Before: testNow, Limit: 150, OnExpire: func(model.Record) error { seen++; return nil }})
 	if err != nil || swept.Removed != 150 || !swept.More || seen != 150 {
 		t.Fatalf("%+v, %v, %d announced", swept, err, seen)
 	}
 	at("sweep", 2, 151, 150)
-	swept, err = b.DeleteExpired(ctx, testNow, 1000, nil)
+	swept, err = b.DeleteExpired(ctx, driver.Sweep{Before: testNow, Limit: 1000})
 	if err != nil || swept.Removed != 50 || swept.More {
 		t.Fatalf("%+v, %v", swept, err)
 	}
 	p.take()
-	if swept, err = b.DeleteExpired(ctx, testNow, 1000, nil); err != nil || swept.Removed != 0 {
+	if swept, err = b.DeleteExpired(ctx, driver.Sweep{Before: testNow, Limit: 1000}); err != nil || swept.Removed != 0 {
 		t.Fatalf("%+v, %v", swept, err)
 	}
 	at("sweep of nothing", 1, 1, 0)

@@ -10,7 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/sojourn-go/sojourn/backends"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -33,7 +33,7 @@ var uriOptions = strings.Fields(`appname authmechanism authmechanismproperties a
 // openURL makes a backend and its client, which is disconnected with it, of a
 // URL of the form mongodb://user:password@host:port/database?collection=name;
 // further parameters are MongoDB's own. With mongodb+srv it asks the DNS.
-func openURL(_ context.Context, u *url.URL) (expiry.ModelExpirySupport, error) {
+func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 	own := *u
 	query := own.Query()
 	collection := query.Get("collection")
@@ -56,7 +56,7 @@ func openURL(_ context.Context, u *url.URL) (expiry.ModelExpirySupport, error) {
 		return nil, badURL()
 	}
 	if !o.WriteConcern.Acknowledged() {
-		return nil, model.Fault(model.ErrInvalid, "w=0: a write that nobody acknowledges cannot be conditional", nil)
+		return nil, model.NewError(model.ErrInvalid, "w=0: a write that nobody acknowledges cannot be conditional", nil)
 	}
 	client, err := mongodriver.Connect(o)
 	if err != nil {
@@ -73,5 +73,5 @@ func openURL(_ context.Context, u *url.URL) (expiry.ModelExpirySupport, error) {
 
 // badURL leaves out the parser's own words, which may quote a password.
 func badURL() error {
-	return model.Fault(model.ErrInvalid, "the form is mongodb://user:password@host:port/database?collection=name, with MongoDB's own further parameters", nil)
+	return model.NewError(model.ErrInvalid, "the form is mongodb://user:password@host:port/database?collection=name, with MongoDB's own further parameters", nil)
 }

@@ -11,7 +11,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -33,12 +33,12 @@ type Backend struct {
 }
 
 var (
-	_ expiry.ModelExpirySupport = (*Backend)(nil)
-	_ expiry.BatchGetter        = (*Backend)(nil)
-	_ expiry.BatchWriter        = (*Backend)(nil)
-	_ expiry.Counter            = (*Backend)(nil)
-	_ expiry.StorageManager     = (*Backend)(nil)
-	_ expiry.Pinger             = (*Backend)(nil)
+	_ driver.ModelExpirySupport = (*Backend)(nil)
+	_ driver.BatchGetter        = (*Backend)(nil)
+	_ driver.BatchWriter        = (*Backend)(nil)
+	_ driver.Counter            = (*Backend)(nil)
+	_ driver.StorageManager     = (*Backend)(nil)
+	_ driver.Pinger             = (*Backend)(nil)
 )
 
 // New returns a Backend for the store of that name on the client's server,
@@ -79,8 +79,8 @@ func New(client goredis.UniversalClient, name string, opts *Options) (*Backend, 
 const backendName = "redis"
 
 // Describe returns what the backend is. It does no I/O.
-func (b *Backend) Describe() expiry.Description {
-	return expiry.Description{Backend: backendName, Labels: slices.Clone(b.labels), MaxValue: b.maxValue}
+func (b *Backend) Describe() driver.Description {
+	return driver.Description{Backend: backendName, Labels: slices.Clone(b.labels), MaxValue: b.maxValue}
 }
 
 // Ping asks the server for a sign of life.

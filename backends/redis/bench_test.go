@@ -13,7 +13,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -65,48 +65,51 @@ func floorOps() []floorOp {
 	set := func(f *floor, i int) error { return f.plain.Set(f.ctx, f.plainKey(i), f.bytes, time.Hour).Err() }
 	unset := func(f *floor, i int) error { return f.plain.Del(f.ctx, f.plainKey(i)).Err() }
 	gone := func(f *floor, i int) error {
-		if err := f.Delete(f.ctx, testNow, f.known[i].ID, model.Live, model.Record{}); err != nil && model.KindOf(err) != model.ErrNotFound {
+		if err := f.Delete(f.ctx, testNow, driver.Delete{ID: f.known[i].ID, Cond: driver.IfPresent}); err != nil && model.Kind(err) != model.ErrNotFound {
 			return err
 		}
 		return unset(f, i)
 	}
 	there := func(f *floor, i int) error {
-		_, err := f.Write(f.ctx, testNow, expiry.Write{Record: f.known[i], Cond: model.Always})
+		_, err := f.Write(f.ctx, testNow, driver.Write{Record: f.known[i], Cond: driver.IfAny})
 		if err != nil {
 			return err
 		}
 		return set(f, i)
 	}
-	write := func(cond model.Cond, change func(w *expiry.Write)) func(f *floor, i int) error {
+	write := func(cond driver.Condition, change func(w *driver.Write)) func(f *floor, i int) error {
 		return func(f *floor, i int) error {
-			w := expiry.Write{Record: f.known[i], Cond: cond, Prev: f.known[i]}
-			w.Rev = model.NewRevision()
+			w := driver.Write{Record: f.known[i], Cond: cond, Known: f.known[i]}
+			w.Record.Revision = model.NewRevision()
 			if change != nil {
 				change(&w)
 			}
 			_, err := f.Write(f.ctx, testNow, w)
-			f.known[i].Rev = w.Rev
+			f.known[i].Revision = w.Record.Revision
 			return err
 		}
 	}
-	keep := func(w *expiry.Write) { w.KeepExpiry, w.KeepLabels = true, true }
+	keep := func(w *driver.Write) { w.Keep.Expiry, w.Keep.Labels = true, true }
 	touch := func(f *floor, i int) error {
 		f.known[i].ExpiresAt = f.known[i].ExpiresAt.Add(time.Second)
-		_, err := f.Touch(f.ctx, testNow, expiry.Touch{ID: f.known[i].ID, Mode: expiry.Set, ExpiresAt: f.known[i].ExpiresAt})
+		_, err := f.Touch(f.ctx, testNow, driver.Touch{ID: f.known[i].ID, Mode: driver.TouchSet, ExpiresAt: f.known[i].ExpiresAt})
 		return err
 	}
 	return []floorOp{
 		{"floor", nil, set, set},
-		{"get", there, func(f *floor, i int) error { _, err := f.Get(f.ctx, testNow, f.known[i].ID); return err }, get},
-		{"create", gone, write(model.Absent, nil), set},
-		{"upsert-new", gone, write(model.Always, nil), set},
-		{"upsert", there, write(model.Always, nil), set},
-		{"upsert-later", there, write(model.Always, func(w *expiry.Write) { w.ExpiresAt = w.ExpiresAt.Add(time.Second) }), set},
-		{"update", there, write(model.Live, func(w *expiry.Write) { keep(w); w.Prev = model.Record{} }), set},
-		{"cas", there, write(model.Match, keep), set},
+		{"get", there, func(f *floor, i int) error {
+			_, err := f.Get(f.ctx, testNow, driver.Get{ID: f.known[i].ID})
+			return err
+		}, get},
+		{"create", gone, write(driver.IfAbsent, nil), set},
+		{"upsert-new", gone, write(driver.IfAny, nil), set},
+		{"upsert", there, write(driver.IfAny, nil), set},
+		{"upsert-later", there, write(driver.IfAny, func(w *driver.Write) { w.Record.ExpiresAt = w.Record.ExpiresAt.Add(time.Second) }), set},
+		{"update", there, write(driver.IfPresent, func(w *driver.Write) { keep(w); w.Known = model.Record{} }), set},
+		{"cas", there, write(driver.IfMatch, keep), set},
 		{"touch", there, touch, set},
 		{"delete", there, func(f *floor, i int) error {
-			return f.Delete(f.ctx, testNow, f.known[i].ID, model.Match, f.known[i])
+			return f.Delete(f.ctx, testNow, driver.Delete{ID: f.known[i].ID, Cond: driver.IfMatch, Known: f.known[i]})
 		}, unset},
 	}
 }

@@ -6,19 +6,21 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // GetMany reads the records in one pipeline.
-func (b *Backend) GetMany(ctx context.Context, now time.Time, ids []string) []expiry.Outcome {
-	out := make([]expiry.Outcome, len(ids))
+func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get) []driver.BatchResult {
+	out := make([]driver.BatchResult, len(gets))
 	if err := b.enter(ctx); err != nil {
 		return failed(out, err)
 	}
-	if len(ids) == 0 {
+	if len(gets) == 0 {
 		return out
 	}
+	ids := driverkit.IDs(gets)
 	pipe := b.client.Pipeline()
 	cmds := make([]*goredis.StringCmd, len(ids))
 	for i, id := range ids {
@@ -30,13 +32,13 @@ func (b *Backend) GetMany(ctx context.Context, now time.Time, ids []string) []ex
 		if err == nil && rec.Expired(now) {
 			rec, err = model.Record{}, model.ErrNotFound
 		}
-		out[i] = expiry.Outcome{Record: rec, Err: err}
+		out[i] = driver.BatchResult{Record: rec, Err: err}
 	}
 	return out
 }
 
 // failed gives every outcome the same error.
-func failed(out []expiry.Outcome, err error) []expiry.Outcome {
+func failed(out []driver.BatchResult, err error) []driver.BatchResult {
 	for i := range out {
 		out[i].Err = err
 	}
@@ -44,8 +46,8 @@ func failed(out []expiry.Outcome, err error) []expiry.Outcome {
 }
 
 // WriteMany sends all operations in one pipeline, each a script of its own.
-func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []expiry.BatchOp) []expiry.Outcome {
-	out := make([]expiry.Outcome, len(ops))
+func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
+	out := make([]driver.BatchResult, len(ops))
 	if err := b.enter(ctx); err != nil {
 		return failed(out, err)
 	}
@@ -71,9 +73,9 @@ func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []expiry.Bat
 }
 
 // batchRun is the command of one operation.
-func (b *Backend) batchRun(ctx context.Context, now time.Time, op expiry.BatchOp) (*run, error) {
+func (b *Backend) batchRun(ctx context.Context, now time.Time, op driver.BatchOp) (*run, error) {
 	if d := op.Delete; d != nil {
-		if err := expiry.CheckDelete(d.Cond, d.Prev.Rev); err != nil {
+		if err := d.Check(); err != nil {
 			return nil, err
 		}
 		return b.deleteRun(ctx, now, d, nil), nil
@@ -86,11 +88,11 @@ func (b *Backend) batchRun(ctx context.Context, now time.Time, op expiry.BatchOp
 
 // batchReply reads the answer to one operation. One that met labels which this
 // node does not declare has done nothing, and is done by itself.
-func (b *Backend) batchReply(ctx context.Context, now time.Time, op expiry.BatchOp, reply string) (out expiry.Outcome) {
+func (b *Backend) batchReply(ctx context.Context, now time.Time, op driver.BatchOp, reply string) (out driver.BatchResult) {
 	code, _ := split(reply)
 	switch d := op.Delete; {
 	case d != nil && code == 'k':
-		out.Err = b.Delete(ctx, now, d.ID, d.Cond, d.Prev)
+		out.Err = b.Delete(ctx, now, driver.Delete{ID: d.ID, Cond: d.Cond, Known: d.Known})
 	case d != nil:
 		out.Err = deleteReply(reply)
 	case code == 'k':

@@ -131,7 +131,7 @@ func parseLabels(s string) (map[string]string, bool) {
 // end of that.
 func putHead(dst []byte, rec *model.Record) {
 	dst[0], dst[1] = formatMagic, formatVersion
-	copy(dst[revAt:], rec.Rev[:])
+	copy(dst[revAt:], rec.Revision[:])
 	appendExpiry(dst[:expiryAt], rec.ExpiresAt)
 	binary.BigEndian.PutUint32(dst[valueLenAt:], uint32(len(rec.Value)))
 	binary.BigEndian.PutUint16(dst[labelLenAt:], uint16(len(dst)-labelsAt))
@@ -185,7 +185,7 @@ func decodeHead(id, data string) (rec model.Record, at, size int, err error) {
 		return bad(whyForeign)
 	}
 	rec = model.Record{ID: id, ExpiresAt: expiresAt, Labels: labels, Encoding: encodingName(data[end+1 : at])}
-	copy(rec.Rev[:], data[revAt:expiryAt])
+	copy(rec.Revision[:], data[revAt:expiryAt])
 	return rec, at, number(data[valueLenAt:labelLenAt]), nil
 }
 

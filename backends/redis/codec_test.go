@@ -21,7 +21,7 @@ func encode(rec *model.Record) []byte {
 
 func sample() model.Record {
 	return model.Record{
-		ID: "id", Rev: model.Revision{1, 2, 3, 15: 16}, ExpiresAt: time.UnixMilli(1893553445006).UTC(),
+		ID: "id", Revision: model.Revision{1, 2, 3, 15: 16}, ExpiresAt: time.UnixMilli(1893553445006).UTC(),
 		Labels: map[string]string{"principal": "ann", "a": "ü"}, Value: []byte(`{"n":1}`), Encoding: "json",
 	}
 }
@@ -74,7 +74,7 @@ func TestDecodeRefuses(t *testing.T) {
 		tests["cut at "+string(rune('a'+n%26))+hex.EncodeToString([]byte{byte(n)})] = good[:n]
 	}
 	for name, data := range tests {
-		if _, err := decodeRecord("id", string(data), data); model.KindOf(err) != model.ErrCorrupt {
+		if _, err := decodeRecord("id", string(data), data); model.Kind(err) != model.ErrCorrupt {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/conformance/containers"
 	"github.com/sojourn-go/sojourn/conformance/sessions"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 )
 
 func TestConformance(t *testing.T) { conformance.Run(t, harness(t)) }
@@ -47,7 +47,7 @@ func harnessOf(t testing.TB, server string, own goredis.UniversalClient, connect
 	loadScripts(t, own)
 	return conformance.Harness{
 		Cases: cases,
-		Open: func(t testing.TB, name string) expiry.ModelExpirySupport {
+		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			c, p := connect(t)
 			b, err := New(c, name, &Options{MaxValue: 8 << 20}) // a limit in reach of a test
 			if err != nil {
@@ -57,7 +57,7 @@ func harnessOf(t testing.TB, server string, own goredis.UniversalClient, connect
 			return b
 		},
 		Server: server,
-		LoseNext: func(t testing.TB, b expiry.ModelExpirySupport) {
+		LoseNext: func(t testing.TB, b driver.ModelExpirySupport) {
 			t.Helper()
 			p, ok := proxies.Load(b)
 			if !ok {

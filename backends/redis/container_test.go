@@ -103,7 +103,7 @@ var testNow = time.Date(2030, 1, 2, 3, 4, 5, 6e6, time.UTC)
 
 // record is one with all its parts.
 func record(id, principal string, ttl time.Duration) model.Record {
-	r := model.Record{ID: id, Rev: model.NewRevision(), Value: []byte(`{"of":"` + id + `"}`), Encoding: "json"}
+	r := model.Record{ID: id, Revision: model.NewRevision(), Value: []byte(`{"of":"` + id + `"}`), Encoding: "json"}
 	if principal != "" {
 		r.Labels = map[string]string{"principal": principal}
 	}

@@ -10,17 +10,18 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // Get returns the live record: one GET.
-func (b *Backend) Get(ctx context.Context, now time.Time, id string) (model.Record, error) {
+func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (model.Record, error) {
 	if err := b.enter(ctx); err != nil {
 		return model.Record{}, err
 	}
-	cmd := b.client.Get(ctx, b.bucket(id).records+id)
-	rec, err := b.recordOf(ctx, id, cmd)
+	cmd := b.client.Get(ctx, b.bucket(g.ID).records+g.ID)
+	rec, err := b.recordOf(ctx, g.ID, cmd)
 	if err == nil && rec.Expired(now) {
 		return model.Record{}, model.ErrNotFound
 	}
@@ -42,7 +43,7 @@ func (b *Backend) recordOf(ctx context.Context, id string, cmd *goredis.StringCm
 }
 
 // Write stores the record under its condition: one script.
-func (b *Backend) Write(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 	if err := b.checkWrite(&w); err != nil {
 		return model.Record{}, err
 	}
@@ -59,11 +60,11 @@ func (b *Backend) Write(ctx context.Context, now time.Time, w expiry.Write) (mod
 }
 
 // checkWrite refuses what could not be stored or found again.
-func (b *Backend) checkWrite(w *expiry.Write) error {
-	if err := expiry.CheckWrite(w); err != nil {
+func (b *Backend) checkWrite(w *driver.Write) error {
+	if err := w.Check(); err != nil {
 		return err
 	}
-	return expiry.CheckRecord(&w.Record, b.labels, b.maxValue)
+	return driverkit.CheckRecord(&w.Record, b.labels, b.maxValue)
 }
 
 // stageSize is the length of a value from which on it goes to the server by a
@@ -77,42 +78,42 @@ const stageTTL = time.Minute
 // guess is the record as the caller believes it will be: where expiry or
 // labels are kept, those of Prev spare the server a copy of the value. It
 // reports whether there was anything to guess from.
-func guess(w *expiry.Write) (model.Record, bool) {
+func guess(w *driver.Write) (model.Record, bool) {
 	rec := w.Record
-	if w.KeepExpiry {
-		rec.ExpiresAt = w.Prev.ExpiresAt
+	if w.Keep.Expiry {
+		rec.ExpiresAt = w.Known.ExpiresAt
 	}
-	if w.KeepLabels {
-		rec.Labels = w.Prev.Labels
+	if w.Keep.Labels {
+		rec.Labels = w.Known.Labels
 	}
-	return rec, !w.KeepExpiry && !w.KeepLabels || !w.Prev.Rev.IsZero()
+	return rec, !w.Keep.Expiry && !w.Keep.Labels || !w.Known.Revision.IsZero()
 }
 
 // writeRun is the run of write.lua. Without a guess a short value goes by
 // itself, and the script puts the record together; a long one is staged.
-func (b *Backend) writeRun(ctx context.Context, now time.Time, w *expiry.Write, further []string) *run {
-	control := [4 + len(w.Prev.Rev)]byte{condCode(w.Cond), '-', '-', '-'}
-	if w.Cond == model.Match {
-		copy(control[4:], w.Prev.Rev[:])
+func (b *Backend) writeRun(ctx context.Context, now time.Time, w *driver.Write, further []string) *run {
+	control := [4 + len(w.Known.Revision)]byte{condCode(w.Cond), '-', '-', '-'}
+	if w.Cond == driver.IfMatch {
+		copy(control[4:], w.Known.Revision[:])
 	}
-	if w.KeepExpiry {
+	if w.Keep.Expiry {
 		control[1] = 'e'
 	}
-	if w.KeepLabels {
+	if w.Keep.Labels {
 		control[2] = 'b'
 	}
 	rec, guessed := guess(w)
 	long := len(rec.Value) >= stageSize
 	split := !guessed && !long
 	data := appendLabels(make([]byte, labelsAt, recordSize(&rec, split)), rec.Labels)
-	if long && !guessed && w.KeepLabels {
+	if long && !guessed && w.Keep.Labels {
 		// The script puts the labels into their place, if they are as long as
 		// usual: else it has to move the value.
 		data = append(data, make([]byte, b.kept.length())...)
 	}
 	putHead(data, &rec)
-	k := b.bucket(w.ID)
-	args := k.command(writeScript, w.ID, further, 6)
+	k := b.bucket(w.Record.ID)
+	args := k.command(writeScript, w.Record.ID, further, 6)
 	if long {
 		stage := k.staged + model.NewRevision().String()
 		args[2] = args[2].(int) + 1
@@ -120,12 +121,12 @@ func (b *Backend) writeRun(ctx context.Context, now time.Time, w *expiry.Write, 
 		control[3] = 's'
 		data = appendTail(data, &rec)
 		m := &mark{data: data[:len(data)-len(rec.Value)]}
-		args = append(args, string(control[:]), now.UnixMilli(), b.keepFor(now, w.ExpiresAt), m, len(data))
+		args = append(args, string(control[:]), now.UnixMilli(), b.keepFor(now, w.Record.ExpiresAt), m, len(data))
 		r := newRun(ctx, writeScript, args, m)
 		r.stage = goredis.NewStatusCmd(ctx, "set", stage, data, "px", stageTTL.Milliseconds())
 		return r
 	}
-	args = append(args, string(control[:]), now.UnixMilli(), b.keepFor(now, w.ExpiresAt))
+	args = append(args, string(control[:]), now.UnixMilli(), b.keepFor(now, w.Record.ExpiresAt))
 	if split {
 		m := &mark{data: appendTail(make([]byte, 0, 1+len(rec.Encoding)+len(rec.Value)), &rec)}
 		return newRun(ctx, writeScript, append(args, data, m), m)
@@ -134,13 +135,13 @@ func (b *Backend) writeRun(ctx context.Context, now time.Time, w *expiry.Write, 
 	return newRun(ctx, writeScript, append(args, m), m)
 }
 
-func condCode(c model.Cond) byte {
+func condCode(c driver.Condition) byte {
 	switch c {
-	case model.Always:
+	case driver.IfAny:
 		return 'a'
-	case model.Absent:
+	case driver.IfAbsent:
 		return 'c'
-	case model.Live:
+	case driver.IfPresent:
 		return 'l'
 	}
 	return 'm'
@@ -157,7 +158,7 @@ func (b *Backend) keepFor(now, expiresAt time.Time) any {
 }
 
 // writeReply reads the answer of write.lua.
-func (b *Backend) writeReply(w *expiry.Write, reply string) (model.Record, error) {
+func (b *Backend) writeReply(w *driver.Write, reply string) (model.Record, error) {
 	code, rest := split(reply)
 	switch code {
 	case 'o':
@@ -173,14 +174,14 @@ func (b *Backend) writeReply(w *expiry.Write, reply string) (model.Record, error
 			return model.Record{}, strange()
 		}
 		rec.ExpiresAt, rec.Labels = expiresAt, labels
-		if w.KeepLabels {
+		if w.Keep.Labels {
 			b.kept.saw(len(rest) - expiryDigits)
 		}
 		return rec, nil
 	case 'e':
 		return model.Record{}, model.ErrExists
 	case 'c', 'h':
-		rec, at, size, err := decodeHead(w.ID, rest)
+		rec, at, size, err := decodeHead(w.Record.ID, rest)
 		if err != nil {
 			return model.Record{}, model.ErrConflict
 		}
@@ -208,7 +209,7 @@ func replyFault(code byte, rest string) error {
 	case 'c':
 		return model.ErrConflict
 	case 's':
-		return model.Fault(model.ErrUnavailable, "the server has not kept the value for the script", nil)
+		return model.NewError(model.ErrUnavailable, "the server has not kept the value for the script", nil)
 	case 'x':
 		return corruptCode(rest)
 	}
@@ -217,7 +218,7 @@ func replyFault(code byte, rest string) error {
 
 // strange is the error for a reply that no script gives.
 func strange() error {
-	return model.Fault(model.ErrUnknown, "the server's reply is none of the script's", nil)
+	return model.NewError(model.ErrUnknown, "the server's reply is none of the script's", nil)
 }
 
 // declaring runs a script on one record. Where the stored record bears labels
@@ -236,7 +237,7 @@ func (b *Backend) declaring(do func(further []string) (string, error)) (string, 
 		}
 		further = b.undeclared(section)
 	}
-	return "", model.Fault(model.ErrUnavailable, "others keep writing the record with undeclared labels", nil)
+	return "", model.NewError(model.ErrUnavailable, "others keep writing the record with undeclared labels", nil)
 }
 
 // declareAttempts bounds the runs of one script with ever other labels.
@@ -252,15 +253,15 @@ func (b *Backend) undeclared(section string) []string {
 func sortedKeys(m map[string]bool) []string { return slices.Sorted(maps.Keys(m)) }
 
 // Delete removes a live record with its index entries: one script.
-func (b *Backend) Delete(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
-	if err := expiry.CheckDelete(c, prev.Rev); err != nil {
+func (b *Backend) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
+	if err := d.Check(); err != nil {
 		return err
 	}
 	if err := b.enter(ctx); err != nil {
 		return err
 	}
 	reply, err := b.declaring(func(further []string) (string, error) {
-		return b.write(ctx, b.deleteRun(ctx, now, &expiry.Delete{ID: id, Cond: c, Prev: prev}, further))
+		return b.write(ctx, b.deleteRun(ctx, now, &driver.Delete{ID: d.ID, Cond: d.Cond, Known: d.Known}, further))
 	})
 	if err != nil {
 		return err
@@ -268,10 +269,10 @@ func (b *Backend) Delete(ctx context.Context, now time.Time, id string, c model.
 	return deleteReply(reply)
 }
 
-func (b *Backend) deleteRun(ctx context.Context, now time.Time, d *expiry.Delete, further []string) *run {
+func (b *Backend) deleteRun(ctx context.Context, now time.Time, d *driver.Delete, further []string) *run {
 	rev := ""
-	if d.Cond == model.Match {
-		rev = string(d.Prev.Rev[:])
+	if d.Cond == driver.IfMatch {
+		rev = string(d.Known.Revision[:])
 	}
 	m := &mark{data: millis(now)}
 	return newRun(ctx, deleteScript, append(b.bucket(d.ID).command(deleteScript, d.ID, further, 2), rev, m), m)

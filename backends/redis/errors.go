@@ -7,7 +7,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/sojourn-go/sojourn/internal/sending"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -18,7 +18,7 @@ const (
 	whyType    = "the key holds another type than a string"
 )
 
-func corrupt(why string) error { return model.Fault(model.ErrCorrupt, why, nil) }
+func corrupt(why string) error { return model.NewError(model.ErrCorrupt, why, nil) }
 
 // corruptCode is a script's word for why.
 func corruptCode(code string) error {
@@ -83,7 +83,7 @@ func refusal(text string) (string, bool) {
 // unsent reports whether go-redis failed before it had a connection.
 func unsent(err error) bool {
 	return errors.Is(err, goredis.ErrClosed) || errors.Is(err, goredis.ErrPoolTimeout) ||
-		errors.Is(err, goredis.ErrPoolExhausted) || sending.IsDial(err)
+		errors.Is(err, goredis.ErrPoolExhausted) || driverkit.IsDial(err)
 }
 
 // readFault is readFault for a client that may have to look anew.
@@ -131,17 +131,17 @@ func readFault(ctx context.Context, err error) error {
 	if errors.As(err, &reply) {
 		why, _ := refusal(reply.Error())
 		if strings.HasPrefix(why, "WRONGTYPE") {
-			return model.Fault(model.ErrCorrupt, why, err)
+			return model.NewError(model.ErrCorrupt, why, err)
 		}
-		return model.Fault(model.ErrUnavailable, why, err)
+		return model.NewError(model.ErrUnavailable, why, err)
 	}
 	if unsent(err) {
 		return unavailable(ctx, err)
 	}
-	if sending.IsContext(err) {
+	if driverkit.IsContext(err) {
 		return err
 	}
-	return model.Fault(model.ErrUnavailable, "the answer was lost", sending.WithContext(ctx, err))
+	return model.NewError(model.ErrUnavailable, "the answer was lost", driverkit.WithContext(ctx, err))
 }
 
 // writeFault is the error of a write. What the server refused and what was not
@@ -153,30 +153,30 @@ func writeFault(ctx context.Context, err error, sent bool) error {
 		switch {
 		case strings.HasPrefix(why, "WRONGTYPE"):
 			// The scripts touch index keys of another type before the record.
-			return model.Fault(model.ErrCorrupt, why, err)
+			return model.NewError(model.ErrCorrupt, why, err)
 		case known || !sent:
-			return model.Fault(model.ErrUnavailable, why, err)
+			return model.NewError(model.ErrUnavailable, why, err)
 		}
 		// A proxy between client and server may say so after it has sent.
-		return model.Fault(model.ErrUnknown, why, err)
+		return model.NewError(model.ErrUnknown, why, err)
 	}
 	if unsent(err) || !sent {
 		return unavailable(ctx, err)
 	}
-	return model.Fault(model.ErrUnknown, "", sending.WithContext(ctx, err))
+	return model.NewError(model.ErrUnknown, "", driverkit.WithContext(ctx, err))
 }
 
 // unavailable is the error of what was not sent.
 func unavailable(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, goredis.ErrClosed):
-		return model.Fault(model.ErrUnavailable, "the Redis client is closed", err)
-	case sending.IsContext(err) && ctx.Err() != nil:
+		return model.NewError(model.ErrUnavailable, "the Redis client is closed", err)
+	case driverkit.IsContext(err) && ctx.Err() != nil:
 		return ctx.Err()
-	case sending.IsDial(err):
-		return model.Fault(model.ErrUnavailable, "cannot connect", err)
+	case driverkit.IsDial(err):
+		return model.NewError(model.ErrUnavailable, "cannot connect", err)
 	case errors.Is(err, goredis.ErrPoolTimeout), errors.Is(err, goredis.ErrPoolExhausted):
-		return model.Fault(model.ErrUnavailable, "no free connection", err)
+		return model.NewError(model.ErrUnavailable, "no free connection", err)
 	}
-	return model.Fault(model.ErrUnavailable, "nothing was sent", err)
+	return model.NewError(model.ErrUnavailable, "nothing was sent", err)
 }

@@ -8,14 +8,14 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // Touch moves the expiry of a live record: one script, which overwrites 15
 // bytes and never the value.
-func (b *Backend) Touch(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
-	if err := expiry.CheckTouch(&t); err != nil {
+func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
+	if err := t.Check(); err != nil {
 		return model.Record{}, err
 	}
 	if err := b.enter(ctx); err != nil {
@@ -23,9 +23,9 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, t expiry.Touch) (mod
 	}
 	mode, at := "s", t.ExpiresAt
 	switch t.Mode {
-	case expiry.Extend:
+	case driver.TouchExtend:
 		mode = "e"
-	case expiry.Clear:
+	case driver.TouchClear:
 		mode, at = "c", time.Time{}
 	}
 	k := b.bucket(t.ID)
@@ -112,32 +112,32 @@ func (s *bucketSweep) stays(d *dueRecord) {
 // with due records; with each, one more for the heads of the records. A record
 // that the server has reaped is announced and counted too; it has no revision
 // then.
-func (b *Backend) DeleteExpired(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
-	var swept expiry.Swept
-	if limit < 1 {
-		return swept, model.Fault(model.ErrInvalid, "the limit is less than 1", nil)
+func (b *Backend) DeleteExpired(ctx context.Context, sw driver.Sweep) (driver.Swept, error) {
+	var swept driver.Swept
+	if sw.Limit < 1 {
+		return swept, model.NewError(model.ErrInvalid, "the limit is less than 1", nil)
 	}
 	if err := b.enter(ctx); err != nil {
 		return swept, err
 	}
 	open := b.sweepOrder()
 	for len(open) > 0 {
-		left := limit - swept.Removed - swept.Unknown
+		left := sw.Limit - swept.Removed - swept.Unknown
 		if left <= 0 {
 			break
 		}
 		if err := ctx.Err(); err != nil {
 			return swept, err
 		}
-		if err := b.readDue(ctx, before, left, open); err != nil {
+		if err := b.readDue(ctx, sw.Before, left, open); err != nil {
 			return swept, err
 		}
-		if each != nil {
-			if err := b.announce(ctx, before, open, each); err != nil {
+		if sw.OnExpire != nil {
+			if err := b.announce(ctx, sw.Before, open, sw.OnExpire); err != nil {
 				return swept, err
 			}
 		}
-		if err := b.sweepRound(ctx, before, open, &swept); err != nil {
+		if err := b.sweepRound(ctx, sw.Before, open, &swept); err != nil {
 			return swept, err
 		}
 		still := open[:0]
@@ -148,7 +148,7 @@ func (b *Backend) DeleteExpired(ctx context.Context, before time.Time, limit int
 		}
 		open = still
 	}
-	swept.More = swept.Removed+swept.Unknown >= limit
+	swept.More = swept.Removed+swept.Unknown >= sw.Limit
 	return swept, nil
 }
 
@@ -218,7 +218,7 @@ func (b *Backend) announce(ctx context.Context, before time.Time, open []*bucket
 				d.skip = true // extended meanwhile
 				continue
 			default:
-				d.rev = string(rec.Rev[:])
+				d.rev = string(rec.Revision[:])
 			}
 			if each(rec) != nil {
 				d.skip = true
@@ -255,7 +255,7 @@ func (b *Backend) reapedLabels(ctx context.Context, found []result) (map[string]
 }
 
 // sweepRound removes what the buckets have collected, in one pipeline.
-func (b *Backend) sweepRound(ctx context.Context, before time.Time, open []*bucketSweep, swept *expiry.Swept) error {
+func (b *Backend) sweepRound(ctx context.Context, before time.Time, open []*bucketSweep, swept *driver.Swept) error {
 	var runs []*run
 	var of []*bucketSweep
 	var sizes []int
@@ -287,7 +287,7 @@ func (b *Backend) sweepRound(ctx context.Context, before time.Time, open []*buck
 			}
 		}
 		if err != nil {
-			if model.KindOf(err) == model.ErrUnknown {
+			if model.Kind(err) == model.ErrUnknown {
 				swept.Unknown += sizes[i] - done.removed
 			}
 			if failed == nil {

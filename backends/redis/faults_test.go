@@ -16,6 +16,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -306,7 +307,7 @@ func proxied(t testing.TB) (*Backend, *proxy) {
 // only fails unless the error matches the kind and no other sentinel.
 func only(t testing.TB, err, kind error) {
 	t.Helper()
-	if got := model.KindOf(err); got != kind {
+	if got := model.Kind(err); got != kind {
 		t.Fatalf("got the error %v of kind %v, want kind %v", err, got, kind)
 	}
 }
@@ -314,7 +315,7 @@ func only(t testing.TB, err, kind error) {
 func seed(t testing.TB, b *Backend, recs ...model.Record) {
 	t.Helper()
 	for _, r := range recs {
-		if _, err := b.Write(t.Context(), testNow, expiry.Write{Record: r, Cond: model.Always}); err != nil {
+		if _, err := b.Write(t.Context(), testNow, driver.Write{Record: r, Cond: driver.IfAny}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -327,27 +328,27 @@ func TestLostAnswers(t *testing.T) {
 	next := record("id", "bob", 2*time.Hour)
 	writes := map[string]func(ctx context.Context, b *Backend) error{
 		"create": func(ctx context.Context, b *Backend) error {
-			_, err := b.Write(ctx, testNow, expiry.Write{Record: record("new", "ann", time.Hour), Cond: model.Absent})
+			_, err := b.Write(ctx, testNow, driver.Write{Record: record("new", "ann", time.Hour), Cond: driver.IfAbsent})
 			return err
 		},
 		"upsert": func(ctx context.Context, b *Backend) error {
-			_, err := b.Write(ctx, testNow, expiry.Write{Record: next, Cond: model.Always})
+			_, err := b.Write(ctx, testNow, driver.Write{Record: next, Cond: driver.IfAny})
 			return err
 		},
 		"update": func(ctx context.Context, b *Backend) error {
-			_, err := b.Write(ctx, testNow, expiry.Write{Record: next, Cond: model.Live, KeepExpiry: true, KeepLabels: true})
+			_, err := b.Write(ctx, testNow, driver.Write{Record: next, Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true, Labels: true}})
 			return err
 		},
 		"compare-and-set": func(ctx context.Context, b *Backend) error {
-			_, err := b.Write(ctx, testNow, expiry.Write{Record: next, Cond: model.Match, Prev: base})
+			_, err := b.Write(ctx, testNow, driver.Write{Record: next, Cond: driver.IfMatch, Known: base})
 			return err
 		},
 		"touch": func(ctx context.Context, b *Backend) error {
-			_, err := b.Touch(ctx, testNow, expiry.Touch{ID: "id", Mode: expiry.Set, ExpiresAt: testNow.Add(time.Minute)})
+			_, err := b.Touch(ctx, testNow, driver.Touch{ID: "id", Mode: driver.TouchSet, ExpiresAt: testNow.Add(time.Minute)})
 			return err
 		},
 		"delete": func(ctx context.Context, b *Backend) error {
-			return b.Delete(ctx, testNow, "id", model.Match, base)
+			return b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: driver.IfMatch, Known: base})
 		},
 	}
 	for name, do := range writes {
@@ -371,19 +372,19 @@ func TestLostSweep(t *testing.T) {
 	b, p := proxied(t)
 	seed(t, b, record("a", "ann", time.Hour), record("b", "ann", time.Hour))
 	p.take()
-	swept, err := b.DeleteExpired(t.Context(), testNow.Add(time.Hour), 10, func(r model.Record) error {
+	swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10, OnExpire: func(r model.Record) error {
 		if r.ID == "a" {
 			return errors.New("not this one")
 		}
 		p.play(loseAnswer) // before the removal, after the reads
 		return nil
-	})
+	}})
 	only(t, err, model.ErrUnknown)
 	if swept.Removed != 0 || swept.Unknown != 1 {
 		t.Fatalf("swept %+v, want one unknown", swept)
 	}
 	p.take()
-	swept, err = b.DeleteExpired(t.Context(), testNow.Add(time.Hour), 10, nil)
+	swept, err = b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10})
 	if err != nil || swept.Removed != 1 {
 		t.Fatalf("swept %+v, %v, want the other one", swept, err)
 	}
@@ -395,10 +396,10 @@ func TestLostBatch(t *testing.T) {
 	b, p := proxied(t)
 	p.take()
 	p.play(loseAnswer)
-	out := b.WriteMany(t.Context(), testNow, []expiry.BatchOp{
-		{Write: &expiry.Write{Record: record("a", "ann", time.Hour), Cond: model.Absent}},
-		{Write: &expiry.Write{Record: record("b", "ann", time.Hour), Cond: model.Absent}},
-		{Delete: &expiry.Delete{ID: "c", Cond: model.Live}},
+	out := b.WriteMany(t.Context(), testNow, []driver.BatchOp{
+		{Write: &driver.Write{Record: record("a", "ann", time.Hour), Cond: driver.IfAbsent}},
+		{Write: &driver.Write{Record: record("b", "ann", time.Hour), Cond: driver.IfAbsent}},
+		{Delete: &driver.Delete{ID: "c", Cond: driver.IfPresent}},
 	})
 	for _, o := range out {
 		only(t, o.Err, model.ErrUnknown)
@@ -418,14 +419,14 @@ func TestLostBatchOfCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx := t.Context()
-	batch := func(prefix string) []expiry.Outcome {
-		var ops []expiry.BatchOp
+	batch := func(prefix string) []driver.BatchResult {
+		var ops []driver.BatchOp
 		for i := range 60 {
 			r := record(fmt.Sprint(prefix, i), "ann", time.Hour)
 			if i%10 == 0 {
 				r.Value = make([]byte, stageSize)
 			}
-			ops = append(ops, expiry.BatchOp{Write: &expiry.Write{Record: r, Cond: model.Absent}})
+			ops = append(ops, driver.BatchOp{Write: &driver.Write{Record: r, Cond: driver.IfAbsent}})
 		}
 		return b.WriteMany(ctx, testNow, ops)
 	}
@@ -440,7 +441,7 @@ func TestLostBatchOfCluster(t *testing.T) {
 			only(t, o.Err, model.ErrUnknown)
 			unknown++
 		}
-		if _, err := b.Get(ctx, testNow, fmt.Sprint("second", i)); err != nil {
+		if _, err := b.Get(ctx, testNow, driver.Get{ID: fmt.Sprint("second", i)}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -450,7 +451,7 @@ func TestLostBatchOfCluster(t *testing.T) {
 	if _, commands := p.take(); count(commands, "evalsha") != 60 || count(commands, "set") != 6 {
 		t.Errorf("on the wire: %d scripts and %d values, want 60 and 6", count(commands, "evalsha"), count(commands, "set"))
 	}
-	if n, err := b.Count(ctx, testNow, "principal", "ann"); err != nil || n != 120 {
+	if n, err := b.Count(ctx, testNow, driver.Query{Label: "principal", Value: "ann"}); err != nil || n != 120 {
 		t.Errorf("%d counted, %v", n, err)
 	}
 	if err := b.DeleteStorage(ctx); err != nil {
@@ -467,11 +468,11 @@ func TestLostReads(t *testing.T) {
 	b := openOn(t, clientOf(t, through), storeName(), nil)
 	seed(t, b, record("id", "ann", time.Hour))
 	reads := map[string]func() error{
-		"get":   func() error { _, err := b.Get(t.Context(), testNow, "id"); return err },
-		"page":  func() error { _, err := b.Page(t.Context(), testNow, expiry.Query{Limit: 10}); return err },
-		"count": func() error { _, err := b.Count(t.Context(), testNow, "", ""); return err },
+		"get":   func() error { _, err := b.Get(t.Context(), testNow, driver.Get{ID: "id"}); return err },
+		"page":  func() error { _, err := b.Page(t.Context(), testNow, driver.Query{Limit: 10}); return err },
+		"count": func() error { _, err := b.Count(t.Context(), testNow, driver.Query{Label: ""}); return err },
 		"count by label": func() error {
-			_, err := b.Count(t.Context(), testNow, "principal", "ann")
+			_, err := b.Count(t.Context(), testNow, driver.Query{Label: "principal", Value: "ann"})
 			return err
 		},
 		"ping": func() error { return b.Ping(t.Context()) },
@@ -510,20 +511,20 @@ func TestLostAnswersOfCluster(t *testing.T) {
 	}
 	for name, do := range map[string]func() error{
 		"write": func() error {
-			_, err := b.Write(t.Context(), testNow, expiry.Write{Record: base, Cond: model.Always})
+			_, err := b.Write(t.Context(), testNow, driver.Write{Record: base, Cond: driver.IfAny})
 			return err
 		},
 		"touch": func() error {
-			_, err := b.Touch(t.Context(), testNow, expiry.Touch{ID: "id", Mode: expiry.Clear})
+			_, err := b.Touch(t.Context(), testNow, driver.Touch{ID: "id", Mode: driver.TouchClear})
 			return err
 		},
-		"delete": func() error { return b.Delete(t.Context(), testNow, "id", model.Live, model.Record{}) },
+		"delete": func() error { return b.Delete(t.Context(), testNow, driver.Delete{ID: "id", Cond: driver.IfPresent}) },
 		"sweep": func() error {
-			_, err := b.DeleteExpired(t.Context(), testNow.Add(time.Hour), 10, func(model.Record) error {
+			_, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10, OnExpire: func(model.Record) error {
 				p.take()
 				p.play(loseAnswer)
 				return nil
-			})
+			}})
 			return err
 		},
 	} {
@@ -561,7 +562,7 @@ func lostWrites() map[string]lostWrite {
 			if !at {
 				return out(s.Update(ctx, "id", value, nil))
 			}
-			return out(s.Update(ctx, "id", value, &expiry.WriteOptions{If: it.Version()}))
+			return out(s.Update(ctx, "id", value, &expiry.WriteOptions{IfMatch: it.Known()}))
 		}
 	}
 	create := func(value string) func(ctx context.Context, s *store, it items) error {
@@ -603,7 +604,7 @@ func lostWrites() map[string]lostWrite {
 			return s.Delete(ctx, "id", nil)
 		}},
 		"delete at a revision": {deletes: true, matches: true, do: func(ctx context.Context, s *store, it items) error {
-			return s.Delete(ctx, "id", &expiry.DeleteOptions{If: it.Version()})
+			return s.Delete(ctx, "id", &expiry.DeleteOptions{IfMatch: it.Known()})
 		}},
 		"bulk create": {do: bulk(expiry.OpCreate), fresh: true},
 		"bulk update": {do: bulk(expiry.OpUpdate)},
@@ -725,7 +726,7 @@ func count(commands []string, name string) (n int) {
 // listing and count have it.
 func found(t *testing.T, b *Backend, want string, touched bool) {
 	t.Helper()
-	rec, err := b.Get(t.Context(), testNow, "id")
+	rec, err := b.Get(t.Context(), testNow, driver.Get{ID: "id"})
 	got := string(rec.Value)
 	switch {
 	case want == "":
@@ -746,7 +747,7 @@ func found(t *testing.T, b *Backend, want string, touched bool) {
 		if got := bearers(t, b, who); (len(got) == 1) != bears || len(got) > 1 {
 			t.Errorf("%s bears %v, the record has %v", who, got, rec.Labels)
 		}
-		if n, err := b.Count(t.Context(), testNow, "principal", who); err != nil || (n == 1) != bears {
+		if n, err := b.Count(t.Context(), testNow, driver.Query{Label: "principal", Value: who}); err != nil || (n == 1) != bears {
 			t.Errorf("%d counted under %s, %v", n, who, err)
 		}
 	}
@@ -762,14 +763,14 @@ func TestLostSweepAgainstAnother(t *testing.T) {
 	again := record("a", "bob", 0)
 	armed := false
 	p.take()
-	swept, err := b.DeleteExpired(t.Context(), later, 10, func(model.Record) error {
+	swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: later, Limit: 10, OnExpire: func(model.Record) error {
 		if !armed {
 			armed = true
 			p.take()
 			p.meet(loseAnswer, func() { seed(t, another, again) })
 		}
 		return nil
-	})
+	}})
 	only(t, err, model.ErrUnknown)
 	scripts := 2
 	if b.bucket("a") == b.bucket("b") {
@@ -778,10 +779,10 @@ func TestLostSweepAgainstAnother(t *testing.T) {
 	if _, commands := p.take(); swept.Removed != 0 || swept.Unknown != 2 || len(commands) != scripts || count(commands, "evalsha") != scripts {
 		t.Fatalf("swept %+v, on the wire %v", swept, commands)
 	}
-	if swept, err = b.DeleteExpired(t.Context(), later, 10, nil); err != nil || swept.Removed != 0 {
+	if swept, err = b.DeleteExpired(t.Context(), driver.Sweep{Before: later, Limit: 10}); err != nil || swept.Removed != 0 {
 		t.Fatalf("swept %+v, %v, want nothing more", swept, err)
 	}
-	if got, err := b.Get(t.Context(), later, "a"); err != nil || got.Rev != again.Rev {
+	if got, err := b.Get(t.Context(), later, driver.Get{ID: "a"}); err != nil || got.Revision != again.Revision {
 		t.Fatalf("%+v, %v, want what another wrote", got, err)
 	}
 	if got := bearers(t, b, "bob"); len(got) != 1 {
@@ -799,12 +800,12 @@ func TestContexts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write := expiry.Write{Record: record("id", "", 0), Cond: model.Always}
+	write := driver.Write{Record: record("id", "", 0), Cond: driver.IfAny}
 
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err = b.Write(ended, testNow, write)
-	if !errors.Is(err, context.Canceled) || model.KindOf(err) != nil {
+	if !errors.Is(err, context.Canceled) || model.Kind(err) != nil {
 		t.Fatalf("before sending: %v", err)
 	}
 	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -895,12 +896,12 @@ func TestRefusals(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = b.Write(t.Context(), testNow, expiry.Write{Record: record("id", "ann", time.Hour), Cond: model.Absent})
+			_, err = b.Write(t.Context(), testNow, driver.Write{Record: record("id", "ann", time.Hour), Cond: driver.IfAbsent})
 			only(t, err, test.write)
-			_, err = b.Touch(t.Context(), testNow, expiry.Touch{ID: "id", Mode: expiry.Clear})
+			_, err = b.Touch(t.Context(), testNow, driver.Touch{ID: "id", Mode: driver.TouchClear})
 			only(t, err, test.write)
-			only(t, b.Delete(t.Context(), testNow, "id", model.Live, model.Record{}), test.write)
-			_, err = b.Get(t.Context(), testNow, "id")
+			only(t, b.Delete(t.Context(), testNow, driver.Delete{ID: "id", Cond: driver.IfPresent}), test.write)
+			_, err = b.Get(t.Context(), testNow, driver.Get{ID: "id"})
 			only(t, err, test.read)
 		})
 	}
@@ -918,14 +919,14 @@ func TestNoServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = b.Write(t.Context(), testNow, expiry.Write{Record: record("id", "", 0), Cond: model.Always})
+	_, err = b.Write(t.Context(), testNow, driver.Write{Record: record("id", "", 0), Cond: driver.IfAny})
 	only(t, err, model.ErrUnavailable)
-	_, err = b.Get(t.Context(), testNow, "id")
+	_, err = b.Get(t.Context(), testNow, driver.Get{ID: "id"})
 	only(t, err, model.ErrUnavailable)
 	if s := fmt.Sprint(err); strings.Contains(s, "hunter2") {
 		t.Fatal("the password is in the message")
 	}
 	_ = c.Close()
-	_, err = b.Write(t.Context(), testNow, expiry.Write{Record: record("id", "", 0), Cond: model.Always})
+	_, err = b.Write(t.Context(), testNow, driver.Write{Record: record("id", "", 0), Cond: driver.IfAny})
 	only(t, err, model.ErrUnavailable)
 }

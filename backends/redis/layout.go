@@ -142,7 +142,7 @@ func (b *Backend) CreateStorage(ctx context.Context) error {
 	}
 	for field, value := range want {
 		if got := meta.Val()[field]; got != value {
-			return model.Fault(model.ErrCorrupt, "the store has "+field+" "+strconv.Quote(got)+
+			return model.NewError(model.ErrCorrupt, "the store has "+field+" "+strconv.Quote(got)+
 				", this version needs "+strconv.Quote(value), nil)
 		}
 	}

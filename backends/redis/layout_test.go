@@ -9,7 +9,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -100,7 +100,7 @@ func TestNewRefuses(t *testing.T) {
 	for name, test := range tests {
 		b, err := New(test.client, test.name, test.opts)
 		var e *model.Error
-		if b != nil || model.KindOf(err) != model.ErrInvalid || !errors.As(err, &e) {
+		if b != nil || model.Kind(err) != model.ErrInvalid || !errors.As(err, &e) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -131,7 +131,7 @@ func TestDescribe(t *testing.T) {
 // TestTokens changes each byte of a token, and takes tokens elsewhere.
 func TestTokens(t *testing.T) {
 	b, other := &Backend{name: "a"}, &Backend{name: "b"}
-	q := expiry.Query{Limit: 1}
+	q := driver.Query{Limit: 1}
 	for _, p := range []place{{bucketOf("id"), "id"}, {3, ""}, {bucketOf("ü/{}"), "ü/{}"}} {
 		token := b.token(&q, p)
 		again := q
@@ -140,24 +140,24 @@ func TestTokens(t *testing.T) {
 		if err != nil || got != p {
 			t.Fatalf("%v became %v, %v", p, got, err)
 		}
-		labelled := expiry.Query{Limit: 1, Label: "principal", Value: "ann", After: token}
-		if _, err := b.parseToken(&labelled); model.KindOf(err) != model.ErrInvalid {
+		labelled := driver.Query{Limit: 1, Label: "principal", Value: "ann", After: token}
+		if _, err := b.parseToken(&labelled); model.Kind(err) != model.ErrInvalid {
 			t.Errorf("in another listing: %v", err)
 		}
-		if _, err := other.parseToken(&again); model.KindOf(err) != model.ErrInvalid {
+		if _, err := other.parseToken(&again); model.Kind(err) != model.ErrInvalid {
 			t.Errorf("in another store: %v", err)
 		}
 		for i := range token {
 			for _, c := range []string{"", "A", "z", "%"} {
 				again.After = token[:i] + c + token[i+1:]
-				if _, err := b.parseToken(&again); again.After != token && again.After != "" && model.KindOf(err) != model.ErrInvalid {
+				if _, err := b.parseToken(&again); again.After != token && again.After != "" && model.Kind(err) != model.ErrInvalid {
 					t.Errorf("%q for %q: %v", again.After, token, err)
 				}
 			}
 		}
 	}
 	wrong := b.token(&q, place{(bucketOf("id") + 1) % bucketCount, "id"})
-	if _, err := b.parseToken(&expiry.Query{Limit: 1, After: wrong}); model.KindOf(err) != model.ErrInvalid {
+	if _, err := b.parseToken(&driver.Query{Limit: 1, After: wrong}); model.Kind(err) != model.ErrInvalid {
 		t.Errorf("an id of another bucket: %v", err)
 	}
 }

@@ -12,35 +12,35 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // Page lists live records, bucket by bucket and by id inside a bucket: one
 // pipeline that reads the indexes, and one that reads the records.
-func (b *Backend) Page(ctx context.Context, now time.Time, q expiry.Query) (expiry.Page, error) {
+func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 	if q.Label != "" && !slices.Contains(b.labels, q.Label) {
-		return expiry.Page{}, model.Fault(model.ErrInvalid, "the label is not declared in Options.Labels", nil)
+		return driver.Page{}, model.NewError(model.ErrInvalid, "the label is not declared in Options.Labels", nil)
 	}
 	if q.Limit < 1 {
-		return expiry.Page{}, model.Fault(model.ErrInvalid, "the limit is less than 1", nil)
+		return driver.Page{}, model.NewError(model.ErrInvalid, "the limit is less than 1", nil)
 	}
 	from, err := b.parseToken(&q)
 	if err != nil {
-		return expiry.Page{}, err
+		return driver.Page{}, err
 	}
 	if err := b.enter(ctx); err != nil {
-		return expiry.Page{}, err
+		return driver.Page{}, err
 	}
 	reqs, next, err := b.readIndex(ctx, &q, from)
 	if err != nil {
-		return expiry.Page{}, err
+		return driver.Page{}, err
 	}
 	found, err := b.fetch(ctx, reqs, q.KeysOnly)
 	if err != nil {
-		return expiry.Page{}, err
+		return driver.Page{}, err
 	}
-	page := expiry.Page{Next: next}
+	page := driver.Page{Next: next}
 	var strays []request
 	for _, f := range found {
 		switch {
@@ -82,7 +82,7 @@ type result struct {
 // left: up to the page's limit from the first one, a small share of it from
 // the others. So a small store is read at once, and of a large one little is
 // read in vain. The page ends at the first bucket that has more.
-func (b *Backend) readIndex(ctx context.Context, q *expiry.Query, from place) ([]request, string, error) {
+func (b *Backend) readIndex(ctx context.Context, q *driver.Query, from place) ([]request, string, error) {
 	start, end := indexRange(q)
 	pipe := b.client.Pipeline()
 	cmds := make([]*goredis.StringSliceCmd, 0, bucketCount)
@@ -137,7 +137,7 @@ const minShare = 8
 
 // indexRange is what the members begin with, and the end of a whole index. Ids
 // are UTF-8, so that none begins with the byte 255.
-func indexRange(q *expiry.Query) (start, end string) {
+func indexRange(q *driver.Query) (start, end string) {
 	if q.Label == "" {
 		return "", "+"
 	}
@@ -146,7 +146,7 @@ func indexRange(q *expiry.Query) (start, end string) {
 }
 
 // afterID begins a range behind an id. In the index by id a NUL follows it.
-func afterID(q *expiry.Query, start, id string) string {
+func afterID(q *driver.Query, start, id string) string {
 	if q.Label == "" {
 		return "[" + id + "\x01"
 	}
@@ -234,7 +234,7 @@ func (r *result) read(ctx context.Context, b *Backend, cmd *goredis.StringCmd, h
 
 // prune removes the index entries of records that were gone or did not bear
 // the label; the script looks again. Should it fail, the next listing prunes.
-func (b *Backend) prune(ctx context.Context, q *expiry.Query, strays []request) {
+func (b *Backend) prune(ctx context.Context, q *driver.Query, strays []request) {
 	value := appendLabelValue(nil, q.Value)
 	var runs []*run
 	for len(strays) > 0 {
@@ -252,15 +252,15 @@ func (b *Backend) prune(ctx context.Context, q *expiry.Query, strays []request) 
 }
 
 // Count counts by the indexes alone, in one pipeline over all buckets.
-func (b *Backend) Count(ctx context.Context, now time.Time, label, value string) (int, error) {
-	if label != "" && !slices.Contains(b.labels, label) {
-		return 0, model.Fault(model.ErrInvalid, "the label is not declared in Options.Labels", nil)
+func (b *Backend) Count(ctx context.Context, now time.Time, q driver.Query) (int, error) {
+	if q.Label != "" && !slices.Contains(b.labels, q.Label) {
+		return 0, model.NewError(model.ErrInvalid, "the label is not declared in Options.Labels", nil)
 	}
 	if err := b.enter(ctx); err != nil {
 		return 0, err
 	}
-	if label != "" {
-		return b.countLabel(ctx, now, label, value)
+	if q.Label != "" {
+		return b.countLabel(ctx, now, q.Label, q.Value)
 	}
 	pipe := b.client.Pipeline()
 	cmds := make([]*goredis.IntCmd, bucketCount)
@@ -304,13 +304,13 @@ func (b *Backend) countLabel(ctx context.Context, now time.Time, label, value st
 // what the listing is of.
 const tokenVersion = 1
 
-func (b *Backend) token(q *expiry.Query, p place) string {
+func (b *Backend) token(q *driver.Query, p place) string {
 	raw := append([]byte{tokenVersion, byte(p.bucket)}, p.id...)
 	raw = binary.BigEndian.AppendUint32(raw, b.tokenSum(q, raw))
 	return base64.RawURLEncoding.EncodeToString(raw)
 }
 
-func (b *Backend) tokenSum(q *expiry.Query, raw []byte) uint32 {
+func (b *Backend) tokenSum(q *driver.Query, raw []byte) uint32 {
 	sum := crc32.NewIEEE()
 	for _, part := range []string{b.name, q.Label, q.Value} {
 		_, _ = sum.Write(append([]byte(part), 0))
@@ -319,11 +319,11 @@ func (b *Backend) tokenSum(q *expiry.Query, raw []byte) uint32 {
 	return sum.Sum32()
 }
 
-func (b *Backend) parseToken(q *expiry.Query) (place, error) {
+func (b *Backend) parseToken(q *driver.Query) (place, error) {
 	if q.After == "" {
 		return place{}, nil
 	}
-	bad := model.Fault(model.ErrInvalid, "no page token of this listing", nil)
+	bad := model.NewError(model.ErrInvalid, "no page token of this listing", nil)
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(q.After)
 	if err != nil || len(raw) < 6 || raw[0] != tokenVersion {
 		return place{}, bad

@@ -19,7 +19,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/sojourn-go/sojourn/conformance/containers"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -50,7 +50,7 @@ func recordKey(b *Backend, id string) string { return b.bucket(id).records + id 
 func bearers(t testing.TB, b *Backend, value string) []string {
 	t.Helper()
 	var ids []string
-	q := expiry.Query{Label: "principal", Value: value, Limit: 100, KeysOnly: true}
+	q := driver.Query{Label: "principal", Value: value, Limit: 100, KeysOnly: true}
 	for {
 		p, err := b.Page(t.Context(), testNow, q)
 		if err != nil {
@@ -78,35 +78,35 @@ func TestServerTTL(t *testing.T) {
 			t.Fatalf("%s: the server's TTL is %v, %v, want about %v", step, got, err, want)
 		}
 	}
-	write := func(w expiry.Write) {
+	write := func(w driver.Write) {
 		t.Helper()
 		if _, err := b.Write(ctx, testNow, w); err != nil {
 			t.Fatal(err)
 		}
 	}
-	touch := func(mode expiry.TouchMode, ttl time.Duration) {
+	touch := func(mode driver.TouchMode, ttl time.Duration) {
 		t.Helper()
-		if _, err := b.Touch(ctx, testNow, expiry.Touch{ID: "id", Mode: mode, ExpiresAt: testNow.Add(ttl)}); err != nil {
+		if _, err := b.Touch(ctx, testNow, driver.Touch{ID: "id", Mode: mode, ExpiresAt: testNow.Add(ttl)}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	const none = -time.Nanosecond // as go-redis says it
-	write(expiry.Write{Record: record("id", "ann", time.Hour), Cond: model.Absent})
+	write(driver.Write{Record: record("id", "ann", time.Hour), Cond: driver.IfAbsent})
 	is("create", 70*time.Minute)
-	write(expiry.Write{Record: record("id", "ann", 0), Cond: model.Live, KeepExpiry: true})
+	write(driver.Write{Record: record("id", "ann", 0), Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true}})
 	is("update that keeps it", 70*time.Minute)
-	touch(expiry.Extend, 2*time.Hour)
+	touch(driver.TouchExtend, 2*time.Hour)
 	is("extend", 130*time.Minute)
-	touch(expiry.Extend, time.Hour)
+	touch(driver.TouchExtend, time.Hour)
 	is("extend to an earlier time", 130*time.Minute)
-	touch(expiry.Set, time.Hour)
+	touch(driver.TouchSet, time.Hour)
 	is("set", 70*time.Minute)
-	touch(expiry.Clear, 0)
+	touch(driver.TouchClear, 0)
 	is("clear", none)
-	touch(expiry.Set, time.Hour)
-	write(expiry.Write{Record: record("id", "ann", 0), Cond: model.Live})
+	touch(driver.TouchSet, time.Hour)
+	write(driver.Write{Record: record("id", "ann", 0), Cond: driver.IfPresent})
 	is("update without one", none)
-	write(expiry.Write{Record: record("id", "ann", 2*time.Hour), Cond: model.Always})
+	write(driver.Write{Record: record("id", "ann", 2*time.Hour), Cond: driver.IfAny})
 	is("upsert", 130*time.Minute)
 
 	seed(t, without, record("id", "ann", time.Hour))
@@ -128,7 +128,7 @@ func TestServerReaps(t *testing.T) {
 			t.Fatal("the server has not reaped the record")
 		}
 	}
-	swept, err := b.DeleteExpired(t.Context(), testNow.Add(time.Second), 10, nil)
+	swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Second), Limit: 10})
 	if err != nil || swept.Removed != 1 {
 		t.Fatalf("%+v, %v", swept, err)
 	}
@@ -144,11 +144,11 @@ func TestNothingIsLeft(t *testing.T) {
 		seed(t, b, r)
 	}
 	for i := range 50 {
-		if err := b.Delete(t.Context(), testNow, fmt.Sprint("id", i), model.Live, model.Record{}); err != nil {
+		if err := b.Delete(t.Context(), testNow, driver.Delete{ID: fmt.Sprint("id", i), Cond: driver.IfPresent}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	swept, err := b.DeleteExpired(t.Context(), testNow.Add(time.Hour), 100, nil)
+	swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Hour), Limit: 100})
 	if err != nil || swept.Removed != 50 || swept.More {
 		t.Fatalf("%+v, %v", swept, err)
 	}
@@ -162,17 +162,17 @@ func TestReaped(t *testing.T) {
 	ctx := t.Context()
 	seed(t, b, record("swept", "ann", time.Hour), record("again", "ann", time.Hour))
 	b.client.Del(ctx, recordKey(b, "swept"), recordKey(b, "again"))
-	if _, err := b.Write(ctx, testNow, expiry.Write{Record: record("again", "bob", 0), Cond: model.Absent}); err != nil {
+	if _, err := b.Write(ctx, testNow, driver.Write{Record: record("again", "bob", 0), Cond: driver.IfAbsent}); err != nil {
 		t.Fatal(err)
 	}
 	if n := b.client.ZCard(ctx, b.bucket("again").labels+"principal").Val(); b.bucket("again") != b.bucket("swept") && n != 1 {
 		t.Errorf("%d label entries after the create, want its own", n)
 	}
 	var seen []model.Record
-	swept, err := b.DeleteExpired(ctx, testNow.Add(time.Hour), 10, func(r model.Record) error {
+	swept, err := b.DeleteExpired(ctx, driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10, OnExpire: func(r model.Record) error {
 		seen = append(seen, r)
 		return nil
-	})
+	}})
 	if err != nil || swept.Removed != 1 || len(seen) != 1 {
 		t.Fatalf("%+v, %v, announced %v", swept, err, seen)
 	}
@@ -182,7 +182,7 @@ func TestReaped(t *testing.T) {
 	if got := bearers(t, b, "bob"); !slices.Equal(got, []string{"again"}) {
 		t.Errorf("bob bears %v", got)
 	}
-	if err := b.Delete(ctx, testNow, "again", model.Live, model.Record{}); err != nil {
+	if err := b.Delete(ctx, testNow, driver.Delete{ID: "again", Cond: driver.IfPresent}); err != nil {
 		t.Fatal(err)
 	}
 	noKeys(t, b)
@@ -236,19 +236,19 @@ func TestUnreadable(t *testing.T) {
 			}
 			before := c.Dump(ctx, key).Val()
 
-			_, err := b.Get(ctx, testNow, "bad")
+			_, err := b.Get(ctx, testNow, driver.Get{ID: "bad"})
 			only(t, err, model.ErrCorrupt)
-			for _, cond := range []model.Cond{model.Absent, model.Live, model.Match} {
-				_, err := b.Write(ctx, testNow, expiry.Write{Record: record("bad", "bob", 0), Cond: cond, Prev: whole})
+			for _, cond := range []driver.Condition{driver.IfAbsent, driver.IfPresent, driver.IfMatch} {
+				_, err := b.Write(ctx, testNow, driver.Write{Record: record("bad", "bob", 0), Cond: cond, Known: whole})
 				only(t, err, model.ErrCorrupt)
 			}
-			_, err = b.Touch(ctx, testNow, expiry.Touch{ID: "bad", Mode: expiry.Set, ExpiresAt: testNow.Add(time.Hour)})
+			_, err = b.Touch(ctx, testNow, driver.Touch{ID: "bad", Mode: driver.TouchSet, ExpiresAt: testNow.Add(time.Hour)})
 			only(t, err, model.ErrCorrupt)
-			only(t, b.Delete(ctx, testNow, "bad", model.Live, model.Record{}), model.ErrCorrupt)
+			only(t, b.Delete(ctx, testNow, driver.Delete{ID: "bad", Cond: driver.IfPresent}), model.ErrCorrupt)
 			if c.Dump(ctx, key).Val() != before {
 				t.Fatal("it was overwritten")
 			}
-			for _, q := range []expiry.Query{
+			for _, q := range []driver.Query{
 				{Limit: 10}, {Limit: 10, KeysOnly: true}, {Limit: 10, Label: "principal", Value: "ann"},
 				{Limit: 10, Label: "principal", Value: "ann", KeysOnly: true},
 			} {
@@ -262,7 +262,7 @@ func TestUnreadable(t *testing.T) {
 				t.Fatalf("ann bears %v", got)
 			}
 			for _, id := range []string{"bad", "good"} {
-				if err := b.Delete(ctx, testNow, id, model.Live, model.Record{}); err != nil {
+				if err := b.Delete(ctx, testNow, driver.Delete{ID: id, Cond: driver.IfPresent}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -281,12 +281,12 @@ func TestUnreadableAndDue(t *testing.T) {
 		b.client.Set(t.Context(), recordKey(b, fmt.Sprint("id", i)), "foreign", 0)
 	}
 	for _, each := range []func(model.Record) error{nil, func(model.Record) error { return nil }} {
-		swept, err := b.DeleteExpired(t.Context(), testNow.Add(time.Hour), 10, each)
+		swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10, OnExpire: each})
 		if err != nil || swept.Removed != 10 || !swept.More {
 			t.Fatalf("%+v, %v", swept, err)
 		}
 	}
-	if swept, err := b.DeleteExpired(t.Context(), testNow.Add(time.Hour), 10, nil); err != nil || swept.Removed != 0 || swept.More {
+	if swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10}); err != nil || swept.Removed != 0 || swept.More {
 		t.Fatalf("%+v, %v", swept, err)
 	}
 }
@@ -302,10 +302,10 @@ func TestForeignIndex(t *testing.T) {
 			b := open(t, nil)
 			key := index(b.bucket("id"))
 			b.client.Set(t.Context(), key, "foreign", 0)
-			for _, cond := range []model.Cond{model.Absent, model.Always} {
-				_, err := b.Write(t.Context(), testNow, expiry.Write{Record: record("id", "ann", 0), Cond: cond})
+			for _, cond := range []driver.Condition{driver.IfAbsent, driver.IfAny} {
+				_, err := b.Write(t.Context(), testNow, driver.Write{Record: record("id", "ann", 0), Cond: cond})
 				only(t, err, model.ErrCorrupt)
-				_, err = b.Get(t.Context(), testNow, "id")
+				_, err = b.Get(t.Context(), testNow, driver.Get{ID: "id"})
 				only(t, err, model.ErrNotFound)
 			}
 			b.client.Del(t.Context(), key)
@@ -328,28 +328,28 @@ func TestOtherNodesLabels(t *testing.T) {
 		t.Helper()
 		for _, label := range []string{"principal", "tenant", "device"} {
 			value := map[string]string{"principal": "ann", "tenant": "t", "device": "d"}[label]
-			if n, err := all.Count(ctx, testNow, label, value); err != nil || n != want {
+			if n, err := all.Count(ctx, testNow, driver.Query{Label: label, Value: value}); err != nil || n != want {
 				t.Fatalf("%d of %s, %v, want %d", n, label, err, want)
 			}
 		}
 	}
 	seed(t, all, full("deleted"), full("updated"), full("kept"), full("upserted"), full("swept"))
 	count(5)
-	if err := few.Delete(ctx, testNow, "deleted", model.Live, model.Record{}); err != nil {
+	if err := few.Delete(ctx, testNow, driver.Delete{ID: "deleted", Cond: driver.IfPresent}); err != nil {
 		t.Fatal(err)
 	}
 	count(4)
-	if _, err := few.Write(ctx, testNow, expiry.Write{Record: record("updated", "", 0), Cond: model.Live}); err != nil {
+	if _, err := few.Write(ctx, testNow, driver.Write{Record: record("updated", "", 0), Cond: driver.IfPresent}); err != nil {
 		t.Fatal(err)
 	}
 	seed(t, few, record("upserted", "", 0))
 	count(2)
-	rec, err := few.Write(ctx, testNow, expiry.Write{Record: record("kept", "", 0), Cond: model.Live, KeepExpiry: true, KeepLabels: true})
+	rec, err := few.Write(ctx, testNow, driver.Write{Record: record("kept", "", 0), Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true, Labels: true}})
 	if err != nil || len(rec.Labels) != 3 {
 		t.Fatalf("%+v, %v", rec, err)
 	}
 	count(2)
-	swept, err := few.DeleteExpired(ctx, testNow.Add(time.Hour), 10, nil)
+	swept, err := few.DeleteExpired(ctx, driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10})
 	if err != nil || swept.Removed != 2 {
 		t.Fatalf("%+v, %v", swept, err)
 	}
@@ -376,20 +376,20 @@ func TestLongHeads(t *testing.T) {
 		seed(t, b, r)
 		next := record("id", "", 0)
 		next.Encoding = r.Encoding
-		got, err := b.Write(ctx, testNow, expiry.Write{Record: next, Cond: model.Match, Prev: model.Record{Rev: r.Rev}, KeepExpiry: true, KeepLabels: true})
+		got, err := b.Write(ctx, testNow, driver.Write{Record: next, Cond: driver.IfMatch, Known: model.Record{Revision: r.Revision}, Keep: driver.Keep{Expiry: true, Labels: true}})
 		if err != nil || len(got.Labels) != 4 || !got.ExpiresAt.Equal(r.ExpiresAt) {
 			t.Fatalf("%d: %+v, %v", size, got, err)
 		}
-		got, err = b.Touch(ctx, testNow, expiry.Touch{ID: "id", Mode: expiry.Clear})
+		got, err = b.Touch(ctx, testNow, driver.Touch{ID: "id", Mode: driver.TouchClear})
 		if err != nil || got.Labels["four"] != r.Labels["four"] || got.Encoding != r.Encoding {
 			t.Fatalf("%d: %+v, %v", size, got, err)
 		}
-		p, err := b.Page(ctx, testNow, expiry.Query{Limit: 10, KeysOnly: true, Label: "two", Value: r.Labels["two"]})
+		p, err := b.Page(ctx, testNow, driver.Query{Limit: 10, KeysOnly: true, Label: "two", Value: r.Labels["two"]})
 		if err != nil || len(p.Records) != 1 || p.Records[0].Encoding != r.Encoding || p.Records[0].Value != nil {
 			t.Fatalf("%d: %+v, %v", size, p, err)
 		}
 	}
-	if err := b.Delete(ctx, testNow, "id", model.Live, model.Record{}); err != nil {
+	if err := b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: driver.IfPresent}); err != nil {
 		t.Fatal(err)
 	}
 	noKeys(t, b)
@@ -405,14 +405,14 @@ func TestLongValues(t *testing.T) {
 			r.Value = bytes.Repeat([]byte(r.ID[:1]), size)
 			return r
 		}
-		write := func(w expiry.Write) (model.Record, error) { return b.Write(ctx, testNow, w) }
+		write := func(w driver.Write) (model.Record, error) { return b.Write(ctx, testNow, w) }
 		is := func(step string, want model.Record, got model.Record, err error) {
 			t.Helper()
 			for range 2 {
-				if err != nil || got.Rev != want.Rev || !got.ExpiresAt.Equal(want.ExpiresAt) || !maps.Equal(got.Labels, want.Labels) || got.Encoding != want.Encoding {
+				if err != nil || got.Revision != want.Revision || !got.ExpiresAt.Equal(want.ExpiresAt) || !maps.Equal(got.Labels, want.Labels) || got.Encoding != want.Encoding {
 					t.Fatalf("%s of %d: %v, %v, want %v", step, size, got.Head(), err, want.Head())
 				}
-				got, err = b.Get(ctx, testNow, want.ID)
+				got, err = b.Get(ctx, testNow, driver.Get{ID: want.ID})
 			}
 			if !bytes.Equal(got.Value, want.Value) {
 				t.Fatalf("%s of %d: another value", step, size)
@@ -427,52 +427,52 @@ func TestLongValues(t *testing.T) {
 			}
 		}
 		first := long(record("id", "ann", time.Hour))
-		got, err := write(expiry.Write{Record: first, Cond: model.Absent})
+		got, err := write(driver.Write{Record: first, Cond: driver.IfAbsent})
 		is("create", first, got, err)
-		_, err = write(expiry.Write{Record: long(record("id", "bob", 0)), Cond: model.Absent})
+		_, err = write(driver.Write{Record: long(record("id", "bob", 0)), Cond: driver.IfAbsent})
 		only(t, err, model.ErrExists)
 		is("create again", first, first, nil)
 
 		now := first
 		for what, prev := range map[string]model.Record{
-			"right": first, "nothing": {}, "other labels": {Rev: first.Rev, ExpiresAt: first.ExpiresAt, Labels: map[string]string{"tenant": strings.Repeat("t", 300)}},
-			"other expiry": {Rev: first.Rev, Labels: first.Labels}, "revision alone": {Rev: first.Rev},
+			"right": first, "nothing": {}, "other labels": {Revision: first.Revision, ExpiresAt: first.ExpiresAt, Labels: map[string]string{"tenant": strings.Repeat("t", 300)}},
+			"other expiry": {Revision: first.Revision, Labels: first.Labels}, "revision alone": {Revision: first.Revision},
 		} {
 			next := long(record("id", "", 0))
 			next.ExpiresAt, next.Labels = now.ExpiresAt, now.Labels
 			sent := next
 			sent.ExpiresAt, sent.Labels = time.Time{}, nil
-			got, err = write(expiry.Write{Record: sent, Cond: model.Live, Prev: prev, KeepExpiry: true, KeepLabels: true})
+			got, err = write(driver.Write{Record: sent, Cond: driver.IfPresent, Known: prev, Keep: driver.Keep{Expiry: true, Labels: true}})
 			is("update, guessed "+what, next, got, err)
 			now = next
 		}
 		next := long(record("id", "", 0))
 		next.Labels = now.Labels
-		got, err = write(expiry.Write{Record: next, Cond: model.Match, Prev: now, KeepLabels: true})
+		got, err = write(driver.Write{Record: next, Cond: driver.IfMatch, Known: now, Keep: driver.Keep{Labels: true}})
 		is("compare-and-set without an expiry", next, got, err)
-		_, err = write(expiry.Write{Record: long(record("id", "bob", 0)), Cond: model.Match, Prev: now})
+		_, err = write(driver.Write{Record: long(record("id", "bob", 0)), Cond: driver.IfMatch, Known: now})
 		only(t, err, model.ErrConflict)
 		last := long(record("id", "bob", 2*time.Hour))
-		got, err = write(expiry.Write{Record: last, Cond: model.Always})
+		got, err = write(driver.Write{Record: last, Cond: driver.IfAny})
 		is("upsert", last, got, err)
 		b.client.Del(ctx, recordKey(b, "id")) // as the server's TTL does
-		got, err = write(expiry.Write{Record: first, Cond: model.Absent})
+		got, err = write(driver.Write{Record: first, Cond: driver.IfAbsent})
 		is("create over a reaped one", first, got, err)
 		few := openOn(t, b.client, b.name, &Options{Labels: []string{}})
 		plain := long(record("id", "", 0))
-		if _, err = few.Write(ctx, testNow, expiry.Write{Record: plain, Cond: model.Live}); err != nil {
+		if _, err = few.Write(ctx, testNow, driver.Write{Record: plain, Cond: driver.IfPresent}); err != nil {
 			t.Fatal(err)
 		}
-		out := b.WriteMany(ctx, testNow, []expiry.BatchOp{
-			{Write: &expiry.Write{Record: first, Cond: model.Always}},
-			{Write: &expiry.Write{Record: long(record("none", "ann", 0)), Cond: model.Live}},
-			{Write: &expiry.Write{Record: record("short", "", 0), Cond: model.Absent}},
+		out := b.WriteMany(ctx, testNow, []driver.BatchOp{
+			{Write: &driver.Write{Record: first, Cond: driver.IfAny}},
+			{Write: &driver.Write{Record: long(record("none", "ann", 0)), Cond: driver.IfPresent}},
+			{Write: &driver.Write{Record: record("short", "", 0), Cond: driver.IfAbsent}},
 		})
 		is("upsert of many", first, out[0].Record, out[0].Err)
 		only(t, out[1].Err, model.ErrNotFound)
 		only(t, out[2].Err, nil)
 		for _, id := range []string{"id", "short"} {
-			if err := b.Delete(ctx, testNow, id, model.Live, model.Record{}); err != nil {
+			if err := b.Delete(ctx, testNow, driver.Delete{ID: id, Cond: driver.IfPresent}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -498,7 +498,7 @@ func TestStagingRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = b.Write(t.Context(), testNow, expiry.Write{Record: long, Cond: model.Absent})
+		_, err = b.Write(t.Context(), testNow, driver.Write{Record: long, Cond: driver.IfAbsent})
 		only(t, err, model.ErrUnavailable)
 		if !strings.Contains(err.Error(), word) {
 			t.Errorf("%q: %v", reply, err)
@@ -515,7 +515,7 @@ func TestLongValueOfUnknownScript(t *testing.T) {
 	if err := b.client.ScriptFlush(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Write(t.Context(), testNow, expiry.Write{Record: long, Cond: model.Absent}); err != nil {
+	if _, err := b.Write(t.Context(), testNow, driver.Write{Record: long, Cond: driver.IfAbsent}); err != nil {
 		t.Fatal(err)
 	}
 	for _, key := range keysOf(t, b) {
@@ -534,14 +534,14 @@ func countAmong(t testing.TB, records int) {
 	const principals, expired = 4, 20
 	b := open(t, nil)
 	ctx := t.Context()
-	ops := make([]expiry.BatchOp, 0, 1000)
+	ops := make([]driver.BatchOp, 0, 1000)
 	for i := range records {
 		r := record(strconv.Itoa(i), "user"+strconv.Itoa(i%principals), time.Hour)
 		if i < expired {
 			r.ExpiresAt = testNow
 		}
 		r.Value = []byte("1")
-		if ops = append(ops, expiry.BatchOp{Write: &expiry.Write{Record: r, Cond: model.Absent}}); len(ops) < cap(ops) {
+		if ops = append(ops, driver.BatchOp{Write: &driver.Write{Record: r, Cond: driver.IfAbsent}}); len(ops) < cap(ops) {
 			continue
 		}
 		for _, out := range b.WriteMany(ctx, testNow, ops) {
@@ -559,13 +559,13 @@ func countAmong(t testing.TB, records int) {
 		if label != "" {
 			value = "user1"
 		}
-		if _, err := through.Count(ctx, testNow, label, value); err != nil { // the server may not know the script yet
+		if _, err := through.Count(ctx, testNow, driver.Query{Label: label, Value: value}); err != nil { // the server may not know the script yet
 			t.Fatal(err)
 		}
 		p.take()
 		before := served(t, b)
 		began := time.Now()
-		n, err := through.Count(ctx, testNow, label, value)
+		n, err := through.Count(ctx, testNow, driver.Query{Label: label, Value: value})
 		if err != nil || n != want {
 			t.Fatalf("%q: %d, %v, want %d", label, n, err, want)
 		}
@@ -817,7 +817,7 @@ func (f *failover) write(w int, stop <-chan struct{}) {
 		case <-pace.C: // not as fast as it can: the nodes share this machine
 		}
 		r := record(fmt.Sprintf("made-%d-%d", w, n), principal, time.Hour)
-		_, err := f.Write(f.ctx, testNow, expiry.Write{Record: r, Cond: model.Absent})
+		_, err := f.Write(f.ctx, testNow, driver.Write{Record: r, Cond: driver.IfAbsent})
 		f.note(r.ID, principal, false, err)
 		f.count(fmt.Sprintf("count-%d-%d", w, n%16), principal)
 	}
@@ -825,17 +825,17 @@ func (f *failover) write(w int, stop <-chan struct{}) {
 
 // count counts a record up, which only this writer does.
 func (f *failover) count(id, principal string) {
-	old, err := f.Get(f.ctx, testNow, id)
-	w := expiry.Write{Record: record(id, principal, time.Hour), Cond: model.Match, Prev: old}
+	old, err := f.Get(f.ctx, testNow, driver.Get{ID: id})
+	w := driver.Write{Record: record(id, principal, time.Hour), Cond: driver.IfMatch, Known: old}
 	switch {
 	case errors.Is(err, model.ErrNotFound):
-		w.Cond = model.Absent
+		w.Cond = driver.IfAbsent
 	case err != nil:
 		f.note(id, principal, true, err)
 		return
 	}
 	n, _ := strconv.Atoi(string(old.Value))
-	w.Value = []byte(strconv.Itoa(n + 1))
+	w.Record.Value = []byte(strconv.Itoa(n + 1))
 	_, err = f.Write(f.ctx, testNow, w)
 	f.note(id, principal, true, err)
 }
@@ -865,7 +865,7 @@ func (f *failover) note(id, principal string, counter bool, err error) {
 	}
 	t.sent++
 	if err != nil {
-		f.failed[model.KindOf(err)]++
+		f.failed[model.Kind(err)]++
 		if !errors.Is(err, model.ErrUnavailable) { // as ErrUnknown is
 			f.t.Errorf("%s: %v", id, err)
 		}
@@ -884,7 +884,7 @@ func (f *failover) check(spared map[*bucket]bool) {
 	stored := map[string]int{} // records by principal
 	all, lost, replicated := 0, 0, 0
 	for id, t := range f.tally {
-		rec, err := f.Get(f.ctx, testNow, id)
+		rec, err := f.Get(f.ctx, testNow, driver.Get{ID: id})
 		n := 0
 		switch {
 		case err == nil:
@@ -913,11 +913,11 @@ func (f *failover) check(spared map[*bucket]bool) {
 	f.t.Logf("%d writes were acknowledged and replicated; %d were acknowledged and are lost", replicated, lost)
 	count := func(label, value string, want int) {
 		f.t.Helper()
-		if n, err := f.Count(f.ctx, testNow, label, value); err != nil || n != want {
+		if n, err := f.Count(f.ctx, testNow, driver.Query{Label: label, Value: value}); err != nil || n != want {
 			f.t.Errorf("%d records are counted under %q, %v, %d are there", n, value, err, want)
 		}
 		listed := 0
-		for q := (expiry.Query{Label: label, Value: value, Limit: 500}); ; {
+		for q := (driver.Query{Label: label, Value: value, Limit: 500}); ; {
 			p, err := f.Page(f.ctx, testNow, q)
 			if err != nil || len(p.Corrupt) > 0 {
 				f.t.Fatalf("corrupt: %v, %v", p.Corrupt, err)
@@ -965,23 +965,23 @@ func TestPermissions(t *testing.T) {
 	seed(t, b, record("a", "ann", time.Hour), record("b", "ann", 0), record("c", "ann", time.Hour))
 	seed(t, b, record("a", "bob", time.Hour))
 	admin.Del(ctx, recordKey(b, "c"))
-	_, steps["create"] = b.Write(ctx, testNow, expiry.Write{Record: record("c", "bob", time.Hour), Cond: model.Absent})
+	_, steps["create"] = b.Write(ctx, testNow, driver.Write{Record: record("c", "bob", time.Hour), Cond: driver.IfAbsent})
 	long := record("e", "ann", time.Hour)
 	long.Value = make([]byte, stageSize)
-	_, steps["create long"] = b.Write(ctx, testNow, expiry.Write{Record: long, Cond: model.Absent})
-	_, steps["update long"] = b.Write(ctx, testNow, expiry.Write{Record: long, Cond: model.Live, KeepExpiry: true, KeepLabels: true})
-	_, steps["upsert long"] = b.Write(ctx, testNow, expiry.Write{Record: long, Cond: model.Always})
-	_, steps["update"] = b.Write(ctx, testNow, expiry.Write{Record: record("c", "", 0), Cond: model.Live, KeepExpiry: true, KeepLabels: true})
-	for _, mode := range []expiry.TouchMode{expiry.Clear, expiry.Set} {
-		_, steps[fmt.Sprint("touch ", mode)] = b.Touch(ctx, testNow, expiry.Touch{ID: "c", Mode: mode, ExpiresAt: testNow.Add(time.Hour)})
+	_, steps["create long"] = b.Write(ctx, testNow, driver.Write{Record: long, Cond: driver.IfAbsent})
+	_, steps["update long"] = b.Write(ctx, testNow, driver.Write{Record: long, Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true, Labels: true}})
+	_, steps["upsert long"] = b.Write(ctx, testNow, driver.Write{Record: long, Cond: driver.IfAny})
+	_, steps["update"] = b.Write(ctx, testNow, driver.Write{Record: record("c", "", 0), Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true, Labels: true}})
+	for _, mode := range []driver.TouchMode{driver.TouchClear, driver.TouchSet} {
+		_, steps[fmt.Sprint("touch ", mode)] = b.Touch(ctx, testNow, driver.Touch{ID: "c", Mode: mode, ExpiresAt: testNow.Add(time.Hour)})
 	}
 	admin.Del(ctx, recordKey(b, "c"))
-	_, steps["page"] = b.Page(ctx, testNow, expiry.Query{Limit: 10})
-	_, steps["page by label"] = b.Page(ctx, testNow, expiry.Query{Limit: 10, Label: "principal", Value: "bob", KeysOnly: true})
-	_, steps["count"] = b.Count(ctx, testNow, "", "")
-	_, steps["count by label"] = b.Count(ctx, testNow.Add(time.Hour), "principal", "ann")
-	steps["delete"] = b.Delete(ctx, testNow, "b", model.Live, model.Record{})
-	_, steps["sweep"] = b.DeleteExpired(ctx, testNow.Add(time.Hour), 10, func(model.Record) error { return nil })
+	_, steps["page"] = b.Page(ctx, testNow, driver.Query{Limit: 10})
+	_, steps["page by label"] = b.Page(ctx, testNow, driver.Query{Limit: 10, Label: "principal", Value: "bob", KeysOnly: true})
+	_, steps["count"] = b.Count(ctx, testNow, driver.Query{Label: ""})
+	_, steps["count by label"] = b.Count(ctx, testNow.Add(time.Hour), driver.Query{Label: "principal", Value: "ann"})
+	steps["delete"] = b.Delete(ctx, testNow, driver.Delete{ID: "b", Cond: driver.IfPresent})
+	_, steps["sweep"] = b.DeleteExpired(ctx, driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10, OnExpire: func(model.Record) error { return nil }})
 	seed(t, b, record("d", "ann", time.Hour))
 	steps["delete storage"] = b.DeleteStorage(ctx)
 	for step, err := range steps {

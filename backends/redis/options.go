@@ -9,7 +9,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -42,7 +42,7 @@ func (o *Options) withDefaults() (out Options, err error) {
 	if o != nil {
 		out = *o
 	}
-	if out.Labels, err = expiry.DeclaredLabels(out.Labels, maxLabels); err != nil {
+	if out.Labels, err = driverkit.DeclaredLabels(out.Labels, maxLabels); err != nil {
 		return out, err
 	}
 	switch {
@@ -52,7 +52,7 @@ func (o *Options) withDefaults() (out Options, err error) {
 		out.GraceTTL = time.Millisecond
 	}
 	if out.MaxValue < 0 || out.MaxValue > maxValue {
-		return out, model.Fault(model.ErrInvalid, "Options.MaxValue: 0 to "+strconv.Itoa(maxValue), nil)
+		return out, model.NewError(model.ErrInvalid, "Options.MaxValue: 0 to "+strconv.Itoa(maxValue), nil)
 	}
 	if out.MaxValue == 0 {
 		out.MaxValue = maxValue
@@ -67,14 +67,14 @@ func (o *Options) withDefaults() (out Options, err error) {
 // of the hash tag end the name, so that no two stores' keys meet.
 func checkName(name string) error {
 	if name == "" || len(name) > maxName || !utf8.ValidString(name) || strings.ContainsAny(name, "{}\x00") {
-		return model.Fault(model.ErrInvalid, "a store's name has 1 to 128 bytes of UTF-8 without braces and NUL", nil)
+		return model.NewError(model.ErrInvalid, "a store's name has 1 to 128 bytes of UTF-8 without braces and NUL", nil)
 	}
 	return nil
 }
 
 // checkClient refuses clients whose reads may miss an acknowledged write.
 func checkClient(client goredis.UniversalClient) error {
-	refuse := func(why string) error { return model.Fault(model.ErrInvalid, why, nil) }
+	refuse := func(why string) error { return model.NewError(model.ErrInvalid, why, nil) }
 	switch c := client.(type) {
 	case nil:
 		return refuse("no client")

@@ -15,7 +15,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -25,15 +25,18 @@ func TestTrips(t *testing.T) {
 	hook := &keysHook{t: t, name: b.name}
 	b.client.AddHook(hook)
 	ctx := t.Context()
-	write := func(w expiry.Write) error { _, err := b.Write(ctx, testNow, w); return err }
-	page := func(q expiry.Query) error { _, err := b.Page(ctx, testNow, q); return err }
-	count := func(label, value string) error { _, err := b.Count(ctx, testNow, label, value); return err }
-	touch := func(mode expiry.TouchMode) error {
-		_, err := b.Touch(ctx, testNow, expiry.Touch{ID: "id", Mode: mode, ExpiresAt: testNow.Add(2 * time.Hour)})
+	write := func(w driver.Write) error { _, err := b.Write(ctx, testNow, w); return err }
+	page := func(q driver.Query) error { _, err := b.Page(ctx, testNow, q); return err }
+	count := func(label, value string) error {
+		_, err := b.Count(ctx, testNow, driver.Query{Label: label, Value: value})
+		return err
+	}
+	touch := func(mode driver.TouchMode) error {
+		_, err := b.Touch(ctx, testNow, driver.Touch{ID: "id", Mode: mode, ExpiresAt: testNow.Add(2 * time.Hour)})
 		return err
 	}
 	sweep := func(each func(model.Record) error) error {
-		_, err := b.DeleteExpired(ctx, testNow, 100, each)
+		_, err := b.DeleteExpired(ctx, driver.Sweep{Before: testNow, Limit: 100, OnExpire: each})
 		return err
 	}
 	expired := func() {
@@ -54,25 +57,31 @@ func TestTrips(t *testing.T) {
 		trips    int
 		commands string // where they are fixed
 	}{
-		{"get", stored, func() error { _, err := b.Get(ctx, testNow, "id"); return err }, 1, "get"},
-		{"create", nil, func() error { return write(expiry.Write{Record: record("new", "ann", time.Hour), Cond: model.Absent}) }, 1, scripts(1)},
-		{"create over expired", expired, func() error { return write(expiry.Write{Record: record("old0", "ann", time.Hour), Cond: model.Absent}) }, 1, scripts(1)},
-		{"upsert", stored, func() error { return write(expiry.Write{Record: record("id", "bob", 0), Cond: model.Always}) }, 1, scripts(1)},
+		{"get", stored, func() error { _, err := b.Get(ctx, testNow, driver.Get{ID: "id"}); return err }, 1, "get"},
+		{"create", nil, func() error {
+			return write(driver.Write{Record: record("new", "ann", time.Hour), Cond: driver.IfAbsent})
+		}, 1, scripts(1)},
+		{"create over expired", expired, func() error {
+			return write(driver.Write{Record: record("old0", "ann", time.Hour), Cond: driver.IfAbsent})
+		}, 1, scripts(1)},
+		{"upsert", stored, func() error { return write(driver.Write{Record: record("id", "bob", 0), Cond: driver.IfAny}) }, 1, scripts(1)},
 		{"update", stored, func() error {
-			return write(expiry.Write{Record: record("id", "", 0), Cond: model.Live, KeepExpiry: true, KeepLabels: true})
+			return write(driver.Write{Record: record("id", "", 0), Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true, Labels: true}})
 		}, 1, scripts(1)},
 		{"compare-and-set", stored, func() error {
-			return write(expiry.Write{Record: record("id", "bob", 0), Cond: model.Match, Prev: base})
+			return write(driver.Write{Record: record("id", "bob", 0), Cond: driver.IfMatch, Known: base})
 		}, 1, scripts(1)},
 		{"compare-and-set that keeps", stored, func() error {
-			return write(expiry.Write{Record: record("id", "", 0), Cond: model.Match, Prev: base, KeepExpiry: true, KeepLabels: true})
+			return write(driver.Write{Record: record("id", "", 0), Cond: driver.IfMatch, Known: base, Keep: driver.Keep{Expiry: true, Labels: true}})
 		}, 1, scripts(1)},
-		{"touch", stored, func() error { return touch(expiry.Set) }, 1, scripts(1)},
-		{"touch that changes nothing", stored, func() error { return touch(expiry.Extend) }, 1, scripts(1)},
-		{"delete", stored, func() error { return b.Delete(ctx, testNow, "id", model.Live, model.Record{}) }, 1, scripts(1)},
-		{"delete at a revision", stored, func() error { return b.Delete(ctx, testNow, "id", model.Match, base) }, 1, scripts(1)},
+		{"touch", stored, func() error { return touch(driver.TouchSet) }, 1, scripts(1)},
+		{"touch that changes nothing", stored, func() error { return touch(driver.TouchExtend) }, 1, scripts(1)},
+		{"delete", stored, func() error { return b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: driver.IfPresent}) }, 1, scripts(1)},
+		{"delete at a revision", stored, func() error {
+			return b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: driver.IfMatch, Known: base})
+		}, 1, scripts(1)},
 		{"get of many", stored, func() error {
-			for _, o := range b.GetMany(ctx, testNow, []string{"id", "old0", "nobody"}) {
+			for _, o := range b.GetMany(ctx, testNow, driver.Gets("id", "old0", "nobody")) {
 				if o.Err != nil && !errors.Is(o.Err, model.ErrNotFound) {
 					return o.Err
 				}
@@ -80,16 +89,16 @@ func TestTrips(t *testing.T) {
 			return nil
 		}, 1, "get get get"},
 		{"many writes", stored, func() error {
-			out := b.WriteMany(ctx, testNow, []expiry.BatchOp{
-				{Write: &expiry.Write{Record: record("many", "ann", time.Hour), Cond: model.Always}},
-				{Delete: &expiry.Delete{ID: "id", Cond: model.Match, Prev: base}},
+			out := b.WriteMany(ctx, testNow, []driver.BatchOp{
+				{Write: &driver.Write{Record: record("many", "ann", time.Hour), Cond: driver.IfAny}},
+				{Delete: &driver.Delete{ID: "id", Cond: driver.IfMatch, Known: base}},
 			})
 			return errors.Join(out[0].Err, out[1].Err)
 		}, 1, scripts(2)},
-		{"page", stored, func() error { return page(expiry.Query{Limit: 100}) }, 2, ""},
-		{"page of ids", stored, func() error { return page(expiry.Query{Limit: 100, KeysOnly: true}) }, 2, ""},
-		{"page by label", stored, func() error { return page(expiry.Query{Limit: 100, Label: "principal", Value: "ann"}) }, 2, ""},
-		{"page of nothing", stored, func() error { return page(expiry.Query{Limit: 100, Label: "principal", Value: "nobody"}) }, 1, ""},
+		{"page", stored, func() error { return page(driver.Query{Limit: 100}) }, 2, ""},
+		{"page of ids", stored, func() error { return page(driver.Query{Limit: 100, KeysOnly: true}) }, 2, ""},
+		{"page by label", stored, func() error { return page(driver.Query{Limit: 100, Label: "principal", Value: "ann"}) }, 2, ""},
+		{"page of nothing", stored, func() error { return page(driver.Query{Limit: 100, Label: "principal", Value: "nobody"}) }, 1, ""},
 		{"count", stored, func() error { return count("", "") }, 1, strings.TrimSpace(strings.Repeat("zcount ", bucketCount))},
 		{"count by label", expired, func() error { return count("principal", "ann") }, 1, scripts(bucketCount)},
 		{"sweep", expired, func() error { return sweep(nil) }, 2, ""},
@@ -135,7 +144,7 @@ func TestUnknownScript(t *testing.T) {
 	default:
 		t.Fatalf("on the wire: %v", commands)
 	}
-	if _, err := b.DeleteExpired(t.Context(), testNow.Add(time.Hour), 10, nil); err != nil {
+	if _, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -215,7 +224,7 @@ func TestLongUpdateThatKeepsLabels(t *testing.T) {
 			before := served(t, b)["getrange"]
 			sent := want
 			sent.Labels, sent.ExpiresAt = nil, testNow.Add(2*time.Hour)
-			got, err := b.Write(ctx, testNow, expiry.Write{Record: sent, Cond: model.Live, KeepExpiry: j < 3, KeepLabels: true})
+			got, err := b.Write(ctx, testNow, driver.Write{Record: sent, Cond: driver.IfPresent, Keep: driver.Keep{Expiry: j < 3, Labels: true}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -223,9 +232,9 @@ func TestLongUpdateThatKeepsLabels(t *testing.T) {
 			if j == 3 {
 				want.ExpiresAt = sent.ExpiresAt
 			}
-			read, err := b.Get(ctx, testNow, id)
+			read, err := b.Get(ctx, testNow, driver.Get{ID: id})
 			if err != nil || !bytes.Equal(read.Value, want.Value) || read.Encoding != "gob" || !maps.Equal(read.Labels, want.Labels) || !read.ExpiresAt.Equal(want.ExpiresAt) ||
-				read.Rev != want.Rev || got.Rev != want.Rev || !maps.Equal(got.Labels, want.Labels) || !got.ExpiresAt.Equal(want.ExpiresAt) {
+				read.Revision != want.Revision || got.Revision != want.Revision || !maps.Equal(got.Labels, want.Labels) || !got.ExpiresAt.Equal(want.ExpiresAt) {
 				t.Fatalf("%d: %v, answered %v, want %v; %v", i, read.Head(), got, want.Head(), err)
 			}
 			if label != "" && !slices.Contains(bearers(t, b, label), id) {

@@ -7,7 +7,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/sojourn-go/sojourn/backends"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -21,7 +21,7 @@ func init() {
 // the form redis://user:password@host:port/db?name=store; rediss is TLS. With
 // addr=host:port, once or more, it is a cluster's. Further parameters are
 // go-redis' own.
-func openURL(_ context.Context, u *url.URL) (expiry.ModelExpirySupport, error) {
+func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 	own := *u
 	query := own.Query()
 	query.Del("name")
@@ -54,5 +54,5 @@ func openURL(_ context.Context, u *url.URL) (expiry.ModelExpirySupport, error) {
 
 // badURL leaves out the parser's own words, which may quote a password.
 func badURL() error {
-	return model.Fault(model.ErrInvalid, "the form is redis://user:password@host:port/db?name=store, with options of go-redis as further parameters", nil)
+	return model.NewError(model.ErrInvalid, "the form is redis://user:password@host:port/db?name=store, with options of go-redis as further parameters", nil)
 }

@@ -18,8 +18,8 @@ import (
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
-	"github.com/sojourn-go/sojourn/expiry"
-	"github.com/sojourn-go/sojourn/internal/sending"
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/internal/sending/awssending"
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -41,12 +41,12 @@ type Backend struct {
 }
 
 var (
-	_ expiry.ModelExpirySupport = (*Backend)(nil)
-	_ expiry.BatchGetter        = (*Backend)(nil)
-	_ expiry.BatchWriter        = (*Backend)(nil)
-	_ expiry.Counter            = (*Backend)(nil)
-	_ expiry.StorageManager     = (*Backend)(nil)
-	_ expiry.Pinger             = (*Backend)(nil)
+	_ driver.ModelExpirySupport = (*Backend)(nil)
+	_ driver.BatchGetter        = (*Backend)(nil)
+	_ driver.BatchWriter        = (*Backend)(nil)
+	_ driver.Counter            = (*Backend)(nil)
+	_ driver.StorageManager     = (*Backend)(nil)
+	_ driver.Pinger             = (*Backend)(nil)
 )
 
 // New returns a Backend for the store below that prefix of the bucket; the
@@ -61,7 +61,7 @@ func New(client *awss3.Client, bucket, prefix string, opts *Options) (*Backend, 
 		return nil, &model.Error{Op: "New", Backend: backendName, Err: err}
 	}
 	if client == nil {
-		return fail(model.Fault(model.ErrInvalid, "no client", nil))
+		return fail(model.NewError(model.ErrInvalid, "no client", nil))
 	}
 	if err := checkBucket(bucket); err != nil {
 		return fail(err)
@@ -82,8 +82,8 @@ func New(client *awss3.Client, bucket, prefix string, opts *Options) (*Backend, 
 const backendName = "s3"
 
 // Describe returns what the backend is. It does no I/O.
-func (b *Backend) Describe() expiry.Description {
-	return expiry.Description{Backend: backendName, Labels: slices.Clone(b.labels), MaxValue: b.maxValue}
+func (b *Backend) Describe() driver.Description {
+	return driver.Description{Backend: backendName, Labels: slices.Clone(b.labels), MaxValue: b.maxValue}
 }
 
 // Ping reads the store's marker: it needs no permission that Get does not, and
@@ -190,7 +190,7 @@ func (b *Backend) once(ctx context.Context, do func(context.Context, ...func(*aw
 			return gone, nil
 		case codeConflict, codeAborted:
 			if attempt+1 < writeAttempts {
-				if err := sending.Pause(ctx, attempt); err != nil {
+				if err := driverkit.Pause(ctx, attempt); err != nil {
 					return failed, err
 				}
 				continue
@@ -257,7 +257,7 @@ func (b *Backend) get(ctx context.Context, key string, first int) (*object, erro
 	length := o.total
 	if _, total, ok := strings.Cut(aws.ToString(out.ContentRange), "/"); ok {
 		if o.total, err = strconv.ParseInt(total, 10, 64); err != nil {
-			return nil, model.Fault(model.ErrUnavailable, "no answer that S3 gives", nil)
+			return nil, model.NewError(model.ErrUnavailable, "no answer that S3 gives", nil)
 		}
 	}
 	if first > 0 {
@@ -378,7 +378,7 @@ func (b *Backend) deleteMany(ctx context.Context, keys []string) error {
 				if why == "" {
 					why = "an object was not deleted"
 				}
-				return model.Fault(model.ErrUnavailable, code+": "+why, nil)
+				return model.NewError(model.ErrUnavailable, code+": "+why, nil)
 			}
 		}
 	}
@@ -396,4 +396,4 @@ const parallelism = 16
 
 // parallel calls do for each of n numbers, some at once, and returns when all
 // are done.
-func parallel(n int, do func(i int)) { sending.Parallel(n, parallelism, do) }
+func parallel(n int, do func(i int)) { driverkit.Parallel(n, parallelism, do) }

@@ -12,7 +12,7 @@ import (
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/sojourn-go/sojourn/conformance"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/internal/floor"
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -20,7 +20,7 @@ import (
 func BenchmarkConformance(b *testing.B) {
 	shared := bucket(b)
 	conformance.Benchmarks(b, conformance.Harness{
-		Open: func(t testing.TB, name string) expiry.ModelExpirySupport {
+		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			s, err := New(client(t), shared, "bench/"+name, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -141,7 +141,7 @@ func floorCases(b *testing.B, s *Backend, size int) []floorCase {
 	known := map[string]model.Record{}
 	// there makes sure of one record for each operation and side.
 	there := func(what string) {
-		r, err := s.Write(ctx, testNow, expiry.Write{Record: made("ours-"+what, true), Cond: model.Always})
+		r, err := s.Write(ctx, testNow, driver.Write{Record: made("ours-"+what, true), Cond: driver.IfAny})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -154,7 +154,7 @@ func floorCases(b *testing.B, s *Backend, size int) []floorCase {
 	for _, what := range []string{"get", "update", "cas", "touch"} {
 		there(what)
 	}
-	write := func(what string, w expiry.Write) error {
+	write := func(what string, w driver.Write) error {
 		r, err := s.Write(ctx, testNow, w)
 		r.Value = value
 		known[what] = r
@@ -165,22 +165,22 @@ func floorCases(b *testing.B, s *Backend, size int) []floorCase {
 		return err
 	}
 	return []floorCase{
-		{"get", func(int) error { _, err := s.Get(ctx, testNow, "ours-get"); return err },
+		{"get", func(int) error { _, err := s.Get(ctx, testNow, driver.Get{ID: "ours-get"}); return err },
 			func(int) error { _, err := h.get(handName("get", 0), ""); return err }},
 		{"create", func(i int) error {
-			return write("create", expiry.Write{Record: made(fmt.Sprint("ours-create", i), false), Cond: model.Absent})
+			return write("create", driver.Write{Record: made(fmt.Sprint("ours-create", i), false), Cond: driver.IfAbsent})
 		}, func(i int) error { _, err := h.put(handName("create", i), body, "*"); return err }},
 		{"create with expiry and label", func(i int) error {
-			return write("full", expiry.Write{Record: made(fmt.Sprint("ours-full", i), true), Cond: model.Absent})
+			return write("full", driver.Write{Record: made(fmt.Sprint("ours-full", i), true), Cond: driver.IfAbsent})
 		}, func(i int) error {
 			r := made(fmt.Sprint("hand-full", i), true)
 			return h.labelled(&r, body)
 		}},
 		{"upsert", func(int) error {
-			return write("upsert", expiry.Write{Record: made("ours-upsert", false), Cond: model.Always})
+			return write("upsert", driver.Write{Record: made("ours-upsert", false), Cond: driver.IfAny})
 		}, func(int) error { _, err := h.put(handName("upsert", 0), body, ""); return err }},
 		{"update", func(int) error {
-			return write("update", expiry.Write{Record: made("ours-update", true), Cond: model.Live, KeepExpiry: true, KeepLabels: true})
+			return write("update", driver.Write{Record: made("ours-update", true), Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true, Labels: true}})
 		}, func(int) error {
 			etag, err := h.get(handName("update", 0), "bytes=0-2047")
 			if err == nil {
@@ -189,21 +189,21 @@ func floorCases(b *testing.B, s *Backend, size int) []floorCase {
 			return err
 		}},
 		{"compare-and-set", func(int) error {
-			return write("cas", expiry.Write{Record: made("ours-cas", true), Cond: model.Match, Prev: known["cas"], KeepExpiry: true, KeepLabels: true})
+			return write("cas", driver.Write{Record: made("ours-cas", true), Cond: driver.IfMatch, Known: known["cas"], Keep: driver.Keep{Expiry: true, Labels: true}})
 		}, func(int) error { return swap("cas") }},
 		{"touch", func(int) error {
 			prev := known["touch"]
-			r, err := s.Touch(ctx, testNow, expiry.Touch{ID: prev.ID, Mode: expiry.Set, ExpiresAt: prev.ExpiresAt.Add(time.Second), Prev: prev})
+			r, err := s.Touch(ctx, testNow, driver.Touch{ID: prev.ID, Mode: driver.TouchSet, ExpiresAt: prev.ExpiresAt.Add(time.Second), Known: prev})
 			r.Value = value
 			known["touch"] = r
 			return err
 		}, func(int) error { return swap("touch") }},
 		{"create and delete", func(i int) error {
-			r, err := s.Write(ctx, testNow, expiry.Write{Record: made(fmt.Sprint("ours-delete", i), false), Cond: model.Absent})
+			r, err := s.Write(ctx, testNow, driver.Write{Record: made(fmt.Sprint("ours-delete", i), false), Cond: driver.IfAbsent})
 			if err != nil {
 				return err
 			}
-			return s.Delete(ctx, testNow, r.ID, model.Match, r)
+			return s.Delete(ctx, testNow, driver.Delete{ID: r.ID, Cond: driver.IfMatch, Known: r})
 		}, func(i int) error {
 			etag, err := h.put(handName("delete", i), body, "*")
 			if err == nil {

@@ -105,7 +105,7 @@ type head struct {
 
 // record is the head as a model.Record, without hint and value.
 func (h *head) record() model.Record {
-	r := model.Record{ID: h.id, Rev: h.rev, ExpiresAt: h.expiresAt, Encoding: h.encoding}
+	r := model.Record{ID: h.id, Revision: h.rev, ExpiresAt: h.expiresAt, Encoding: h.encoding}
 	if len(h.labels) > 0 {
 		r.Labels = make(map[string]string, len(h.labels))
 		for _, l := range h.labels {
@@ -197,7 +197,7 @@ const (
 	whyDigest    = "the value is not the one that was written"
 )
 
-func corrupt(why string) error { return model.Fault(model.ErrCorrupt, why, nil) }
+func corrupt(why string) error { return model.NewError(model.ErrCorrupt, why, nil) }
 
 // headLength is how long an object's head says that it is, given its first
 // bytes and how many it has in all.
@@ -325,7 +325,7 @@ func (s *stored) record() *model.Record {
 	}
 	r := s.head.record()
 	r.Value = s.value
-	r.Hint = hintOf(s.etag, s.head)
+	r.ServerVersion = hintOf(s.etag, s.head)
 	return &r
 }
 

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -26,7 +26,7 @@ func decodeObject(id string, raw []byte) (*stored, error) {
 }
 
 func headOf(r *model.Record) *head {
-	h := &head{id: r.ID, rev: r.Rev, expiresAt: r.ExpiresAt, stamp: newStamp(), due: newStamp()}
+	h := &head{id: r.ID, rev: r.Revision, expiresAt: r.ExpiresAt, stamp: newStamp(), due: newStamp()}
 	h.labels, _ = sortedLabels(r.Labels, nil, h.stamp)
 	h.setValue(r.Value, r.Encoding)
 	return h
@@ -36,7 +36,7 @@ func codecRecords() []model.Record {
 	full := record("full", "ann", time.Hour)
 	full.Labels = map[string]string{"a": "1", "b": strings.Repeat("é", 128), "principal": "ann"}
 	long := record(strings.Repeat("x", model.MaxID), "", time.Hour)
-	long.Value, long.Encoding = bytes.Repeat([]byte{0, 0xff}, 5000), strings.Repeat("e", expiry.MaxEncoding)
+	long.Value, long.Encoding = bytes.Repeat([]byte{0, 0xff}, 5000), strings.Repeat("e", driverkit.MaxEncoding)
 	empty := record("empty", "", 0)
 	empty.Value, empty.Encoding = []byte{}, ""
 	return []model.Record{record("plain", "", 0), record("id", "ann", time.Hour), full, long, empty}
@@ -54,17 +54,17 @@ func TestCodec(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := *s.record()
-		if got.ID != r.ID || got.Rev != r.Rev || !got.ExpiresAt.Equal(r.ExpiresAt) || got.Encoding != r.Encoding || !bytes.Equal(got.Value, r.Value) || !maps.Equal(got.Labels, r.Labels) {
+		if got.ID != r.ID || got.Revision != r.Revision || !got.ExpiresAt.Equal(r.ExpiresAt) || got.Encoding != r.Encoding || !bytes.Equal(got.Value, r.Value) || !maps.Equal(got.Labels, r.Labels) {
 			t.Errorf("%+v came back as %+v", r, got)
 		}
-		hinted := fromHint(got.Hint, r.ID)
+		hinted := fromHint(got.ServerVersion, r.ID)
 		if hinted == nil || hinted.etag != `"e"` || hinted.head.due != h.due || hinted.head.stamp != h.stamp || !hinted.head.holds(r.Value, r.Encoding) {
 			t.Errorf("the hint tells %+v", hinted)
 		}
 		if hinted.head.holds(append(bytes.Clone(r.Value), 'x'), r.Encoding) || hinted.head.holds(r.Value, r.Encoding+"x") {
 			t.Error("the hint takes another value for this one")
 		}
-		if fromHint(got.Hint, r.ID+"x") != nil || fromHint(got.Hint[1:], r.ID) == nil || fromHint(got.Hint+"x", r.ID) != nil {
+		if fromHint(got.ServerVersion, r.ID+"x") != nil || fromHint(got.ServerVersion[1:], r.ID) == nil || fromHint(got.ServerVersion+"x", r.ID) != nil {
 			t.Error("a hint of another id or length")
 		}
 	}
@@ -80,17 +80,17 @@ func TestEveryDamageIsCorrupt(t *testing.T) {
 			}
 			bad := bytes.Clone(raw)
 			bad[i] ^= 0x41
-			if _, err := decodeObject(r.ID, bad); model.KindOf(err) != model.ErrCorrupt {
+			if _, err := decodeObject(r.ID, bad); model.Kind(err) != model.ErrCorrupt {
 				t.Fatalf("%q with byte %d changed: %v", r.ID[:4], i, err)
 			}
-			if _, err := decodeObject(r.ID, raw[:i]); model.KindOf(err) != model.ErrCorrupt {
+			if _, err := decodeObject(r.ID, raw[:i]); model.Kind(err) != model.ErrCorrupt {
 				t.Fatalf("%q cut off at %d: %v", r.ID[:4], i, err)
 			}
 		}
-		if _, err := decodeObject(r.ID, append(bytes.Clone(raw), 0)); model.KindOf(err) != model.ErrCorrupt {
+		if _, err := decodeObject(r.ID, append(bytes.Clone(raw), 0)); model.Kind(err) != model.ErrCorrupt {
 			t.Errorf("with a byte more: %v", err)
 		}
-		if _, err := decodeObject("another", raw); model.KindOf(err) != model.ErrCorrupt {
+		if _, err := decodeObject("another", raw); model.Kind(err) != model.ErrCorrupt {
 			t.Errorf("under another id: %v", err)
 		}
 	}
@@ -100,7 +100,7 @@ func TestNewerFormatIsCorruptAndSaysSo(t *testing.T) {
 	r := record("id", "", 0)
 	raw := headOf(&r).encode(r.Value)
 	raw[len(magic)] = version + 1
-	if _, err := decodeObject("id", raw); model.KindOf(err) != model.ErrCorrupt || !strings.Contains(err.Error(), whyNewer) {
+	if _, err := decodeObject("id", raw); model.Kind(err) != model.ErrCorrupt || !strings.Contains(err.Error(), whyNewer) {
 		t.Error(err)
 	}
 }
@@ -116,7 +116,7 @@ func TestTombstone(t *testing.T) {
 	for i := range tombstone {
 		bad := bytes.Clone(tombstone)
 		bad[i] ^= 0x41
-		if _, err := decodeObject("id", bad); model.KindOf(err) != model.ErrCorrupt {
+		if _, err := decodeObject("id", bad); model.Kind(err) != model.ErrCorrupt {
 			t.Errorf("with byte %d changed: %v", i, err)
 		}
 	}
@@ -139,7 +139,7 @@ func TestOneFormForARecord(t *testing.T) {
 		change(raw)
 		n := len(raw) - len(whole.Value)
 		binary.LittleEndian.PutUint32(raw[crcAt:], headSum(raw[:n]))
-		if _, err := decodeObject("id", raw); model.KindOf(err) != model.ErrCorrupt {
+		if _, err := decodeObject("id", raw); model.Kind(err) != model.ErrCorrupt {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -153,7 +153,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		s, err := decodeObject("id", raw)
 		if err != nil {
-			if model.KindOf(err) != model.ErrCorrupt {
+			if model.Kind(err) != model.ErrCorrupt {
 				t.Errorf("%v", err)
 			}
 			return

@@ -7,7 +7,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/conformance/sessions"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 )
 
 func TestConformance(t *testing.T) { conformance.Run(t, harness(t, false)) }
@@ -49,7 +49,7 @@ func harness(t *testing.T, heedDeletes bool) conformance.Harness {
 	}
 	return conformance.Harness{
 		Cases: 390,
-		Open: func(t testing.TB, name string) expiry.ModelExpirySupport {
+		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			p := startProxy(t)
 			if heedDeletes {
 				p.heedDeletes(t)
@@ -62,7 +62,7 @@ func harness(t *testing.T, heedDeletes bool) conformance.Harness {
 			return &lossy{Backend: b}
 		},
 		Server: server.String(),
-		LoseNext: func(t testing.TB, b expiry.ModelExpirySupport) {
+		LoseNext: func(t testing.TB, b driver.ModelExpirySupport) {
 			t.Helper()
 			l, ok := b.(*lossy)
 			if !ok {

@@ -5,17 +5,17 @@ import (
 	"slices"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
-	"github.com/sojourn-go/sojourn/internal/sending"
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // Get returns the live record: one GetObject.
-func (b *Backend) Get(ctx context.Context, now time.Time, id string) (model.Record, error) {
+func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (model.Record, error) {
 	if err := b.enter(ctx); err != nil {
 		return model.Record{}, err
 	}
-	p := placeOf(id)
+	p := placeOf(g.ID)
 	cur, err := b.look(ctx, &p, false)
 	if err != nil {
 		return model.Record{}, err
@@ -101,21 +101,21 @@ func (b *Backend) newChange(now time.Time, id string) *change {
 // for each new label and, where the expiry comes or moves earlier, one for that.
 // An update of any revision, and a compare-and-set whose hint is missing or
 // stale, read first.
-func (b *Backend) Write(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
-	if err := expiry.CheckWrite(&w); err != nil {
+func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+	if err := w.Check(); err != nil {
 		return model.Record{}, err
 	}
-	if err := expiry.CheckRecord(&w.Record, b.labels, b.maxValue); err != nil {
+	if err := driverkit.CheckRecord(&w.Record, b.labels, b.maxValue); err != nil {
 		return model.Record{}, err
 	}
 	if err := b.enter(ctx); err != nil {
 		return model.Record{}, err
 	}
-	c := b.newChange(now, w.ID)
+	c := b.newChange(now, w.Record.ID)
 	cur := &stored{}
-	known := w.Cond == model.Always || w.Cond == model.Absent
-	if w.Cond == model.Match {
-		if hinted := fromHint(w.Prev.Hint, w.ID); hinted != nil && hinted.head.rev == w.Prev.Rev && hinted.live(now) {
+	known := w.Cond == driver.IfAny || w.Cond == driver.IfAbsent
+	if w.Cond == driver.IfMatch {
+		if hinted := fromHint(w.Known.ServerVersion, w.Record.ID); hinted != nil && hinted.head.rev == w.Known.Revision && hinted.live(now) {
 			cur, known = hinted, true
 		}
 	}
@@ -123,10 +123,10 @@ func (b *Backend) Write(ctx context.Context, now time.Time, w expiry.Write) (mod
 		if !known {
 			var err error
 			// The winner of a compare-and-set is answered with its value.
-			if cur, err = c.again(ctx, attempt, w.Cond != model.Match); err != nil {
+			if cur, err = c.again(ctx, attempt, w.Cond != driver.IfMatch); err != nil {
 				return model.Record{}, c.abandon(ctx, err)
 			}
-			if err = expiry.Judge(now, cur.record(), w.Cond, w.Prev.Rev); err != nil {
+			if err = driver.Judge(now, cur.record(), w.Cond, w.Known.Revision); err != nil {
 				if err == model.ErrConflict { //nolint:errorlint // Judge returns the sentinel itself
 					return *cur.record(), c.abandon(ctx, err)
 				}
@@ -135,13 +135,13 @@ func (b *Backend) Write(ctx context.Context, now time.Time, w expiry.Write) (mod
 		}
 		known = false
 		rec := w.Result(cur.record())
-		h := &head{id: w.ID, rev: w.Rev, expiresAt: model.Millis(rec.ExpiresAt)}
-		h.setValue(w.Value, w.Encoding)
+		h := &head{id: w.Record.ID, rev: w.Record.Revision, expiresAt: model.Millis(rec.ExpiresAt)}
+		h.setValue(w.Record.Value, w.Record.Encoding)
 		cond := condition{etag: cur.etag, absent: cur.etag == ""}
-		if w.Cond == model.Always {
+		if w.Cond == driver.IfAny {
 			cond = condition{}
 		}
-		etag, v, err := c.store(ctx, cur, h, rec.Labels, w.Value, cond)
+		etag, v, err := c.store(ctx, cur, h, rec.Labels, w.Record.Value, cond)
 		if err != nil {
 			return model.Record{}, c.abandon(ctx, err)
 		}
@@ -155,7 +155,7 @@ func (b *Backend) Write(ctx context.Context, now time.Time, w expiry.Write) (mod
 // again reads the record, after a pause where others got ahead.
 func (c *change) again(ctx context.Context, attempt int, headOnly bool) (*stored, error) {
 	if attempt > 1 {
-		if err := sending.Pause(ctx, attempt); err != nil {
+		if err := driverkit.Pause(ctx, attempt); err != nil {
 			return nil, err
 		}
 	}
@@ -165,7 +165,7 @@ func (c *change) again(ctx context.Context, attempt int, headOnly bool) (*stored
 // answer is what is now in force.
 func (c *change) answer(etag string, h *head) model.Record {
 	r := h.record()
-	r.Hint = hintOf(etag, h)
+	r.ServerVersion = hintOf(etag, h)
 	return r
 }
 
@@ -274,7 +274,7 @@ func (c *change) tidy(ctx context.Context, old, h *head) {
 // abandon removes the entries of a write that surely did not happen, and
 // returns why. What fails leaves strays.
 func (c *change) abandon(ctx context.Context, err error) error {
-	if len(c.placed) > 0 && model.KindOf(err) != model.ErrUnknown && ctx.Err() == nil {
+	if len(c.placed) > 0 && model.Kind(err) != model.ErrUnknown && ctx.Err() == nil {
 		_ = c.b.deleteMany(ctx, c.placed)
 	}
 	return err
@@ -284,23 +284,23 @@ func (c *change) abandon(ctx context.Context, err error) error {
 // its ETag, two by id alone. After a labelled record its label entries go, with
 // one request more, so that listings do not meet them; should that fail, they
 // are strays.
-func (b *Backend) Delete(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
-	if err := expiry.CheckDelete(c, prev.Rev); err != nil {
+func (b *Backend) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
+	if err := d.Check(); err != nil {
 		return err
 	}
 	if err := b.enter(ctx); err != nil {
 		return err
 	}
-	ch := b.newChange(now, id)
-	cur := fromHint(prev.Hint, id)
-	known := cur != nil && cur.live(now) && (c == model.Live || cur.head.rev == prev.Rev)
+	ch := b.newChange(now, d.ID)
+	cur := fromHint(d.Known.ServerVersion, d.ID)
+	known := cur != nil && cur.live(now) && (d.Cond == driver.IfPresent || cur.head.rev == d.Known.Revision)
 	for attempt := range writeAttempts {
 		if !known {
 			var err error
 			if cur, err = ch.again(ctx, attempt, true); err != nil {
 				return err
 			}
-			if err = expiry.Judge(now, cur.record(), c, prev.Rev); err != nil {
+			if err = driver.Judge(now, cur.record(), d.Cond, d.Known.Revision); err != nil {
 				return err
 			}
 		}

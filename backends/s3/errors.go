@@ -8,7 +8,7 @@ import (
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
-	"github.com/sojourn-go/sojourn/internal/sending"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/internal/sending/awssending"
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -109,13 +109,13 @@ func (b *Backend) refusal(err error) (sure bool, fault error) {
 	why, known := refusals[code]
 	switch {
 	case !known:
-		return false, model.Fault(model.ErrUnavailable, "the service answered with an error", err)
+		return false, model.NewError(model.ErrUnavailable, "the service answered with an error", err)
 	case code == codeNoBucket:
 		why = "there is no bucket " + b.bucket + " for this account and endpoint: CreateStorage makes it, StoragePlan says how else"
 	case code == "EntityTooLarge":
-		return true, model.Fault(model.ErrTooLarge, why, err)
+		return true, model.NewError(model.ErrTooLarge, why, err)
 	}
-	return true, model.Fault(model.ErrUnavailable, code+": "+why, err)
+	return true, model.NewError(model.ErrUnavailable, code+": "+why, err)
 }
 
 // refused reports whether the service surely refused the request.
@@ -130,13 +130,13 @@ func (b *Backend) readFault(ctx context.Context, err error) error {
 	if _, fault := b.refusal(err); fault != nil {
 		return fault
 	}
-	if end := ctx.Err(); end != nil && sending.IsContext(err) {
+	if end := ctx.Err(); end != nil && driverkit.IsContext(err) {
 		return end
 	}
-	if sending.IsDial(err) {
-		return model.Fault(model.ErrUnavailable, "cannot connect", err)
+	if driverkit.IsDial(err) {
+		return model.NewError(model.ErrUnavailable, "cannot connect", err)
 	}
-	return model.Fault(model.ErrUnavailable, "no answer", sending.WithContext(ctx, err))
+	return model.NewError(model.ErrUnavailable, "no answer", driverkit.WithContext(ctx, err))
 }
 
 // writeFault is the error of a write. What the service refused and what was not
@@ -146,18 +146,18 @@ func (b *Backend) writeFault(ctx context.Context, err error, m *awssending.Mark)
 		return fault
 	}
 	if !m.Unsent(err) {
-		return model.Fault(model.ErrUnknown, "", sending.WithContext(ctx, err))
+		return model.NewError(model.ErrUnknown, "", driverkit.WithContext(ctx, err))
 	}
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case sending.IsDial(err):
-		return model.Fault(model.ErrUnavailable, "cannot connect", err)
+	case driverkit.IsDial(err):
+		return model.NewError(model.ErrUnavailable, "cannot connect", err)
 	}
-	return model.Fault(model.ErrUnavailable, "nothing was sent: check the client's credentials, region and endpoint", err)
+	return model.NewError(model.ErrUnavailable, "nothing was sent: check the client's credentials, region and endpoint", err)
 }
 
 // contended is the error of a write that others kept getting ahead of.
 func contended() error {
-	return model.Fault(model.ErrUnavailable, "others keep changing the record", nil)
+	return model.NewError(model.ErrUnavailable, "others keep changing the record", nil)
 }

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -15,19 +15,19 @@ import (
 // from a Get that has the value, else a GetObject first. One that changes
 // nothing reads alone. A moving of the expiry to an earlier time, or from
 // never, makes an index entry before.
-func (b *Backend) Touch(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
-	if err := expiry.CheckTouch(&t); err != nil {
+func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
+	if err := t.Check(); err != nil {
 		return model.Record{}, err
 	}
 	if err := b.enter(ctx); err != nil {
 		return model.Record{}, err
 	}
 	c := b.newChange(now, t.ID)
-	cur := fromHint(t.Prev.Hint, t.ID)
-	known := cur != nil && cur.live(now) && cur.head.holds(t.Prev.Value, t.Prev.Encoding) &&
+	cur := fromHint(t.Known.ServerVersion, t.ID)
+	known := cur != nil && cur.live(now) && cur.head.holds(t.Known.Value, t.Known.Encoding) &&
 		!t.Result(cur.head.expiresAt).Equal(cur.head.expiresAt) // else the record must say so itself
 	if known {
-		cur.value = t.Prev.Value
+		cur.value = t.Known.Value
 	}
 	for attempt := range writeAttempts {
 		if !known {
@@ -35,7 +35,7 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, t expiry.Touch) (mod
 			if cur, err = c.again(ctx, attempt, false); err != nil {
 				return model.Record{}, c.abandon(ctx, err)
 			}
-			if err = expiry.Judge(now, cur.record(), model.Live, model.Revision{}); err != nil {
+			if err = driver.Judge(now, cur.record(), driver.IfPresent, model.Revision{}); err != nil {
 				return model.Record{}, c.abandon(ctx, err)
 			}
 		}
@@ -94,10 +94,10 @@ const (
 // those that have expired, each under its ETag; then their index entries go.
 // Entries whose record expires later are moved there, strays that are old enough
 // are removed.
-func (b *Backend) DeleteExpired(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
-	var swept expiry.Swept
-	if limit < 1 {
-		return swept, model.Fault(model.ErrInvalid, "the limit is less than 1", nil)
+func (b *Backend) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swept, error) {
+	var swept driver.Swept
+	if s.Limit < 1 {
+		return swept, model.NewError(model.ErrInvalid, "the limit is less than 1", nil)
 	}
 	if err := b.enter(ctx); err != nil {
 		return swept, err
@@ -105,25 +105,25 @@ func (b *Backend) DeleteExpired(ctx context.Context, before time.Time, limit int
 	var left bool // some due records were over the limit, and others got ahead at those that were not
 	for after := ""; ; {
 		// A few more than may be removed, since some turn out to stay.
-		entries, last, err := b.readDue(ctx, before, after, min(2*(limit-swept.Removed-swept.Unknown)+sweepWidth, maxKeys))
+		entries, last, err := b.readDue(ctx, s.Before, after, min(2*(s.Limit-swept.Removed-swept.Unknown)+sweepWidth, maxKeys))
 		if err != nil {
 			return swept, err
 		}
 		for len(entries) > 0 {
-			room := limit - swept.Removed - swept.Unknown
+			room := s.Limit - swept.Removed - swept.Unknown
 			if room <= 0 {
 				swept.More = true
 				return swept, nil
 			}
 			n := min(len(entries), max(room, sweepWidth), sweepRound)
-			over, err := b.sweepRound(ctx, before, entries[:n], room, each, &swept)
+			over, err := b.sweepRound(ctx, s.Before, entries[:n], room, s.OnExpire, &swept)
 			if left = left || over; err != nil {
 				return swept, err
 			}
 			entries = entries[n:]
 		}
 		if after = last; after == "" {
-			swept.More = left || swept.Removed+swept.Unknown >= limit
+			swept.More = left || swept.Removed+swept.Unknown >= s.Limit
 			return swept, nil
 		}
 	}
@@ -161,7 +161,7 @@ func (b *Backend) outlived(page *listing, o *listed) bool {
 
 // sweepRound settles some entries, and removes so many records at most. It
 // reports whether it left any that are over the limit.
-func (b *Backend) sweepRound(ctx context.Context, before time.Time, entries []*dueEntry, limit int, each func(model.Record) error, swept *expiry.Swept) (left bool, err error) {
+func (b *Backend) sweepRound(ctx context.Context, before time.Time, entries []*dueEntry, limit int, each func(model.Record) error, swept *driver.Swept) (left bool, err error) {
 	entries = b.strays.without(entries)
 	if err := b.lookAll(ctx, entries); err != nil {
 		return false, err
@@ -268,7 +268,7 @@ func announce(before time.Time, entries []*dueEntry, limit int, each func(model.
 }
 
 // carryOut removes records and moves entries. What was written meanwhile stays.
-func (b *Backend) carryOut(ctx context.Context, entries []*dueEntry, swept *expiry.Swept) error {
+func (b *Backend) carryOut(ctx context.Context, entries []*dueEntry, swept *driver.Swept) error {
 	errs := make([]error, len(entries))
 	parallel(len(entries), func(i int) {
 		switch e := entries[i]; e.fate {
@@ -293,11 +293,11 @@ func (b *Backend) carryOut(ctx context.Context, entries []*dueEntry, swept *expi
 		if entries[i].fate == removal {
 			swept.Removed++
 		}
-		unknown := model.KindOf(err) == model.ErrUnknown
+		unknown := model.Kind(err) == model.ErrUnknown
 		if unknown {
 			swept.Unknown++
 		}
-		if failed == nil || unknown && model.KindOf(failed) != model.ErrUnknown {
+		if failed == nil || unknown && model.Kind(failed) != model.ErrUnknown {
 			failed = err
 		}
 	}

@@ -24,6 +24,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -241,28 +242,28 @@ func (l *lossy) context(ctx context.Context) context.Context {
 	return ctx
 }
 
-func (l *lossy) Write(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+func (l *lossy) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 	return l.Backend.Write(l.context(ctx), now, w)
 }
 
-func (l *lossy) Touch(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
+func (l *lossy) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
 	return l.Backend.Touch(l.context(ctx), now, t)
 }
 
-func (l *lossy) Delete(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
-	return l.Backend.Delete(l.context(ctx), now, id, c, prev)
+func (l *lossy) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
+	return l.Backend.Delete(l.context(ctx), now, d)
 }
 
-func (l *lossy) WriteMany(ctx context.Context, now time.Time, ops []expiry.BatchOp) []expiry.Outcome {
+func (l *lossy) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
 	return l.Backend.WriteMany(l.context(ctx), now, ops)
 }
 
-func (l *lossy) DeleteExpired(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
-	return l.Backend.DeleteExpired(context.WithValue(ctx, loseKey{}, l.disarm), before, limit, each)
+func (l *lossy) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swept, error) {
+	return l.Backend.DeleteExpired(context.WithValue(ctx, loseKey{}, l.disarm), s)
 }
 
 // Unwrap returns the backend.
-func (l *lossy) Unwrap() expiry.ModelExpirySupport { return l.Backend }
+func (l *lossy) Unwrap() driver.ModelExpirySupport { return l.Backend }
 
 // count notes a request and says what becomes of it.
 func (p *proxy) count(op string, header http.Header) (trick, *answer, time.Duration) {
@@ -370,24 +371,26 @@ func (a answer) write(w http.ResponseWriter) {
 // writes are all kinds of writes of a stored record of the id "id"; those that
 // make a record give it the id "new" and their name.
 func writes(prev model.Record) map[string]func(ctx context.Context, b *Backend) error {
-	plain := func(w expiry.Write) func(ctx context.Context, b *Backend) error {
+	plain := func(w driver.Write) func(ctx context.Context, b *Backend) error {
 		return func(ctx context.Context, b *Backend) error { _, err := b.Write(ctx, testNow, w); return err }
 	}
 	next := record("id", "bob", 2*time.Hour)
 	return map[string]func(ctx context.Context, b *Backend) error{
-		"create":          plain(expiry.Write{Record: record("new create", "", 0), Cond: model.Absent}),
-		"create labelled": plain(expiry.Write{Record: record("new create labelled", "ann", time.Hour), Cond: model.Absent}),
-		"upsert":          plain(expiry.Write{Record: next, Cond: model.Always}),
-		"update":          plain(expiry.Write{Record: next, Cond: model.Live, KeepExpiry: true, KeepLabels: true}),
-		"compare-and-set": plain(expiry.Write{Record: next, Cond: model.Match, Prev: prev, KeepLabels: true}),
-		"relabel":         plain(expiry.Write{Record: next, Cond: model.Match, Prev: prev}),
+		"create":          plain(driver.Write{Record: record("new create", "", 0), Cond: driver.IfAbsent}),
+		"create labelled": plain(driver.Write{Record: record("new create labelled", "ann", time.Hour), Cond: driver.IfAbsent}),
+		"upsert":          plain(driver.Write{Record: next, Cond: driver.IfAny}),
+		"update":          plain(driver.Write{Record: next, Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true, Labels: true}}),
+		"compare-and-set": plain(driver.Write{Record: next, Cond: driver.IfMatch, Known: prev, Keep: driver.Keep{Labels: true}}),
+		"relabel":         plain(driver.Write{Record: next, Cond: driver.IfMatch, Known: prev}),
 		"touch": func(ctx context.Context, b *Backend) error {
-			_, err := b.Touch(ctx, testNow, expiry.Touch{ID: "id", Mode: expiry.Set, ExpiresAt: testNow.Add(2 * time.Hour), Prev: prev})
+			_, err := b.Touch(ctx, testNow, driver.Touch{ID: "id", Mode: driver.TouchSet, ExpiresAt: testNow.Add(2 * time.Hour), Known: prev})
 			return err
 		},
-		"delete": func(ctx context.Context, b *Backend) error { return b.Delete(ctx, testNow, "id", model.Match, prev) },
+		"delete": func(ctx context.Context, b *Backend) error {
+			return b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: driver.IfMatch, Known: prev})
+		},
 		"bulk": func(ctx context.Context, b *Backend) error {
-			return b.WriteMany(ctx, testNow, []expiry.BatchOp{{Write: &expiry.Write{Record: record("new bulk", "", 0), Cond: model.Absent}}})[0].Err
+			return b.WriteMany(ctx, testNow, []driver.BatchOp{{Write: &driver.Write{Record: record("new bulk", "", 0), Cond: driver.IfAbsent}}})[0].Err
 		},
 	}
 }
@@ -407,31 +410,31 @@ func TestLostAnswers(t *testing.T) {
 				for name := range writes(model.Record{}) {
 					base := record("id", "ann", time.Hour)
 					seed(t, b, base)
-					prev, err := b.Get(t.Context(), testNow, "id")
+					prev, err := b.Get(t.Context(), testNow, driver.Get{ID: "id"})
 					if err != nil {
 						t.Fatal(err)
 					}
 					p.take()
 					p.play(tr)
-					if err := writes(prev)[name](t.Context(), b); model.KindOf(err) != model.ErrUnknown {
+					if err := writes(prev)[name](t.Context(), b); model.Kind(err) != model.ErrUnknown {
 						t.Errorf("%s: %v", name, err)
 					}
 					if got := p.take(); got.onRecord() != 1 {
 						t.Errorf("%s, on the wire: %v, want one write of the record", name, got.ops)
 					}
 					made := name == "create" || name == "create labelled" || name == "bulk"
-					got, err := b.Get(t.Context(), testNow, "id")
+					got, err := b.Get(t.Context(), testNow, driver.Get{ID: "id"})
 					switch applied := tr == loseAnswer; {
 					case made:
-						if _, err := b.Get(t.Context(), testNow, "new "+name); (err == nil) != applied {
+						if _, err := b.Get(t.Context(), testNow, driver.Get{ID: "new " + name}); (err == nil) != applied {
 							t.Errorf("%s: the record is there: %v", name, err)
 						}
 					case applied && name == "delete":
-						if model.KindOf(err) != model.ErrNotFound {
+						if model.Kind(err) != model.ErrNotFound {
 							t.Errorf("%s was applied, and then: %v", name, err)
 						}
-					case err != nil || (got.Hint != prev.Hint) != applied:
-						t.Errorf("%s: %v, changed: %v, want %v", name, err, got.Hint != prev.Hint, applied)
+					case err != nil || (got.ServerVersion != prev.ServerVersion) != applied:
+						t.Errorf("%s: %v, changed: %v, want %v", name, err, got.ServerVersion != prev.ServerVersion, applied)
 					}
 				}
 			})
@@ -445,7 +448,7 @@ func TestLostSweep(t *testing.T) {
 	seed(t, b, record("a", "ann", time.Hour), record("b", "ann", time.Hour))
 	p.play(loseAnswer)
 	p.take()
-	swept, err := b.DeleteExpired(t.Context(), testNow.Add(time.Hour), 10, nil)
+	swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10})
 	only(t, err, model.ErrUnknown)
 	if swept.Removed != 1 || swept.Unknown != 1 {
 		t.Fatalf("swept %+v, want one and one unknown", swept)
@@ -453,7 +456,7 @@ func TestLostSweep(t *testing.T) {
 	if got := p.take(); got.onRecord() != 2 {
 		t.Errorf("on the wire: %v", got.ops)
 	}
-	swept, err = b.DeleteExpired(t.Context(), testNow.Add(time.Hour), 10, nil)
+	swept, err = b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10})
 	if err != nil || swept.Removed != 0 {
 		t.Fatalf("swept %+v, %v, want nothing", swept, err)
 	}
@@ -466,7 +469,7 @@ func TestLostEntries(t *testing.T) {
 	ctx := t.Context()
 	isEntry := func(op string) bool { return op == "PUT l" || op == "PUT x" }
 	p.playOn(loseAnswer, isEntry)
-	if _, err := b.Write(ctx, testNow, expiry.Write{Record: record("id", "ann", time.Hour), Cond: model.Absent}); err != nil {
+	if _, err := b.Write(ctx, testNow, driver.Write{Record: record("id", "ann", time.Hour), Cond: driver.IfAbsent}); err != nil {
 		t.Fatal(err)
 	}
 	if got := p.take(); got.of("PUT l")+got.of("PUT x") != 3 || got.onRecord() != 1 {
@@ -479,7 +482,7 @@ func TestLostEntries(t *testing.T) {
 		return nil
 	})
 	p.take()
-	_, err := b.Write(ctx, testNow, expiry.Write{Record: record("new", "ann", time.Hour), Cond: model.Absent})
+	_, err := b.Write(ctx, testNow, driver.Write{Record: record("new", "ann", time.Hour), Cond: driver.IfAbsent})
 	only(t, err, model.ErrUnavailable)
 	if got := p.take(); got.onRecord() != 0 {
 		t.Errorf("on the wire: %v", got.ops)
@@ -497,17 +500,23 @@ func TestLostReads(t *testing.T) {
 	seed(t, b, record("id", "ann", time.Hour))
 	ctx := t.Context()
 	reads := map[string]func(b *Backend) error{
-		"get":      func(b *Backend) error { _, err := b.Get(ctx, testNow, "id"); return err },
-		"get many": func(b *Backend) error { return b.GetMany(ctx, testNow, []string{"id"})[0].Err },
-		"page":     func(b *Backend) error { _, err := b.Page(ctx, testNow, expiry.Query{Limit: 10}); return err },
+		"get":      func(b *Backend) error { _, err := b.Get(ctx, testNow, driver.Get{ID: "id"}); return err },
+		"get many": func(b *Backend) error { return b.GetMany(ctx, testNow, driver.Gets("id"))[0].Err },
+		"page":     func(b *Backend) error { _, err := b.Page(ctx, testNow, driver.Query{Limit: 10}); return err },
 		"page by label": func(b *Backend) error {
-			_, err := b.Page(ctx, testNow, expiry.Query{Limit: 10, Label: "principal", Value: "ann"})
+			_, err := b.Page(ctx, testNow, driver.Query{Limit: 10, Label: "principal", Value: "ann"})
 			return err
 		},
-		"count":          func(b *Backend) error { _, err := b.Count(ctx, testNow, "", ""); return err },
-		"count by label": func(b *Backend) error { _, err := b.Count(ctx, testNow, "principal", "ann"); return err },
-		"sweep":          func(b *Backend) error { _, err := b.DeleteExpired(ctx, testNow, 10, nil); return err },
-		"ping":           func(b *Backend) error { return b.Ping(ctx) },
+		"count": func(b *Backend) error { _, err := b.Count(ctx, testNow, driver.Query{Label: ""}); return err },
+		"count by label": func(b *Backend) error {
+			_, err := b.Count(ctx, testNow, driver.Query{Label: "principal", Value: "ann"})
+			return err
+		},
+		"sweep": func(b *Backend) error {
+			_, err := b.DeleteExpired(ctx, driver.Sweep{Before: testNow, Limit: 10})
+			return err
+		},
+		"ping": func(b *Backend) error { return b.Ping(ctx) },
 	}
 	anything := func(string) bool { return true }
 	for name, do := range reads {
@@ -544,11 +553,11 @@ func TestOwnSuccess(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.play(loseAnswer)
-	if it, err = s.Update(ctx, "id", "two", &expiry.WriteOptions{If: it.Version()}); err != nil {
+	if it, err = s.Update(ctx, "id", "two", &expiry.WriteOptions{IfMatch: it.Known()}); err != nil {
 		t.Fatal(err)
 	}
 	p.play(loseRequest) // not applied: the look finds the old revision
-	if it, err = s.Update(ctx, "id", "three", &expiry.WriteOptions{If: it.Version()}); err != nil {
+	if it, err = s.Update(ctx, "id", "three", &expiry.WriteOptions{IfMatch: it.Known()}); err != nil {
 		t.Fatal(err)
 	}
 	p.play(loseAnswer)
@@ -560,13 +569,15 @@ func TestOwnSuccess(t *testing.T) {
 		t.Fatalf("got %+v, %v", got, err)
 	}
 	p.play(loseAnswer)
-	only(t, s.Delete(ctx, "id", &expiry.DeleteOptions{If: got.Version()}), model.ErrUnknown)
+	only(t, s.Delete(ctx, "id", &expiry.DeleteOptions{IfMatch: got.Known()}), model.ErrUnknown)
 
 	// Between the write and the look another one deletes, or writes.
 	for name, meanwhile := range map[string]func(id string) error{
-		"deletes": func(id string) error { return other.Delete(ctx, testNow, id, model.Live, model.Record{}) },
+		"deletes": func(id string) error {
+			return other.Delete(ctx, testNow, driver.Delete{ID: id, Cond: driver.IfPresent})
+		},
 		"writes": func(id string) error {
-			_, err := other.Write(ctx, testNow, expiry.Write{Record: record(id, "", 0), Cond: model.Always})
+			_, err := other.Write(ctx, testNow, driver.Write{Record: record(id, "", 0), Cond: driver.IfAny})
 			return err
 		},
 	} {
@@ -589,8 +600,8 @@ func TestOwnSuccess(t *testing.T) {
 			})
 			only(t, do(id), model.ErrUnknown)
 			p.refusing(nil)
-			now, err := other.Get(ctx, testNow, id)
-			if name == "deletes" && model.KindOf(err) != model.ErrNotFound || name == "writes" && (err != nil || string(now.Value) == `"mine"`) {
+			now, err := other.Get(ctx, testNow, driver.Get{ID: id})
+			if name == "deletes" && model.Kind(err) != model.ErrNotFound || name == "writes" && (err != nil || string(now.Value) == `"mine"`) {
 				t.Errorf("%s, then another %s: %s, %v", kind, name, now.Value, err)
 			}
 		}
@@ -629,7 +640,7 @@ func TestWritesAreSentAgainOnlyAfterARefusal(t *testing.T) {
 			b, p := proxied(t, nil)
 			for kind := range writes(model.Record{}) {
 				seed(t, b, record("id", "ann", time.Hour))
-				prev, err := b.Get(t.Context(), testNow, "id")
+				prev, err := b.Get(t.Context(), testNow, driver.Get{ID: "id"})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -643,7 +654,7 @@ func TestWritesAreSentAgainOnlyAfterARefusal(t *testing.T) {
 				})
 				p.take()
 				err = writes(prev)[kind](t.Context(), b)
-				if got := p.take(); model.KindOf(err) != test.want || got.onRecord() != test.writes {
+				if got := p.take(); model.Kind(err) != test.want || got.onRecord() != test.writes {
 					t.Errorf("%s: %v, after %v; want %d writes", kind, err, got.ops, test.writes)
 				}
 				p.refusing(nil)
@@ -660,7 +671,7 @@ func TestWritesAreSentAgainOnlyAfterARefusal(t *testing.T) {
 			return nil
 		})
 		p.take()
-		_, err := b.Write(t.Context(), testNow, expiry.Write{Record: record("id", "", 0), Cond: model.Absent})
+		_, err := b.Write(t.Context(), testNow, driver.Write{Record: record("id", "", 0), Cond: driver.IfAbsent})
 		only(t, err, model.ErrUnavailable)
 		if got := p.take(); got.onRecord() != writeAttempts {
 			t.Errorf("%d writes", got.onRecord())
@@ -672,7 +683,7 @@ func TestWritesAreSentAgainOnlyAfterARefusal(t *testing.T) {
 func TestContexts(t *testing.T) {
 	b, p := proxied(t, nil)
 	seed(t, b, record("id", "ann", time.Hour))
-	prev, err := b.Get(t.Context(), testNow, "id")
+	prev, err := b.Get(t.Context(), testNow, driver.Get{ID: "id"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -680,7 +691,7 @@ func TestContexts(t *testing.T) {
 	for name, do := range writes(prev) {
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := do(ended, b); !asContext(err, context.Canceled) || model.KindOf(err) != nil {
+		if err := do(ended, b); !asContext(err, context.Canceled) || model.Kind(err) != nil {
 			t.Errorf("%s, before sending: %v", name, err)
 		}
 		under, cancel := context.WithCancel(t.Context())
@@ -693,7 +704,7 @@ func TestContexts(t *testing.T) {
 		})
 		err := do(under, b)
 		p.refusing(nil)
-		if model.KindOf(err) != model.ErrUnknown || !asContext(err, context.Canceled) {
+		if model.Kind(err) != model.ErrUnknown || !asContext(err, context.Canceled) {
 			t.Errorf("%s, after sending: %v", name, err)
 		}
 		// Where it ends before the record is sent, nothing was applied.
@@ -706,14 +717,14 @@ func TestContexts(t *testing.T) {
 			return &answer{}
 		})
 		if name == "create labelled" || name == "relabel" || name == "upsert" || name == "update" {
-			if err := do(before, b); model.KindOf(err) != nil || !asContext(err, context.Canceled) {
+			if err := do(before, b); model.Kind(err) != nil || !asContext(err, context.Canceled) {
 				t.Errorf("%s, before the record: %v", name, err)
 			}
 		}
 		p.refusing(nil)
 		cancel()
 	}
-	if got, err := b.Get(t.Context(), testNow, "id"); err != nil || got.Hint != prev.Hint {
+	if got, err := b.Get(t.Context(), testNow, driver.Get{ID: "id"}); err != nil || got.ServerVersion != prev.ServerVersion {
 		t.Errorf("the record has changed: %v", err)
 	}
 }
@@ -745,11 +756,11 @@ func TestNothingSent(t *testing.T) {
 				t.Fatal(err)
 			}
 			for name, do := range writes(record("id", "ann", 0)) {
-				if err := do(t.Context(), b); model.KindOf(err) != model.ErrUnavailable || strings.Contains(err.Error(), "hunter2") {
+				if err := do(t.Context(), b); model.Kind(err) != model.ErrUnavailable || strings.Contains(err.Error(), "hunter2") {
 					t.Errorf("%s: %v", name, err)
 				}
 			}
-			_, err = b.Get(t.Context(), testNow, "id")
+			_, err = b.Get(t.Context(), testNow, driver.Get{ID: "id"})
 			only(t, err, model.ErrUnavailable)
 		})
 	}

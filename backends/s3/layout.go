@@ -14,7 +14,7 @@ import (
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
-	"github.com/sojourn-go/sojourn/internal/idname"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -85,11 +85,11 @@ func escaped(id string) (string, bool) {
 	if len(id) > maxEscaped {
 		return "", false
 	}
-	name := idname.Escape(plainPrefix, id, kept)
+	name := driverkit.EscapeID(plainPrefix, id, kept)
 	return name, len(name) <= maxEscaped+len(plainPrefix)
 }
 
-func unescaped(name string) (string, bool) { return idname.Unescape(plainPrefix, name, kept) }
+func unescaped(name string) (string, bool) { return driverkit.UnescapeID(plainPrefix, name, kept) }
 
 func isHex(s string) bool {
 	for i := range len(s) {
@@ -332,7 +332,7 @@ func (b *Backend) checkVersioning(ctx context.Context) error {
 	case err != nil:
 		return b.readFault(ctx, err)
 	case out.Status == types.BucketVersioningStatusEnabled:
-		return model.Fault(model.ErrUnsupported, "the bucket "+b.bucket+" keeps versions, so that nothing would ever be removed: Options.AllowVersioned accepts it", nil)
+		return model.NewError(model.ErrUnsupported, "the bucket "+b.bucket+" keeps versions, so that nothing would ever be removed: Options.AllowVersioned accepts it", nil)
 	}
 	return nil
 }
@@ -375,7 +375,7 @@ func (b *Backend) probe(ctx context.Context) (*marker, error) {
 			m.ConditionalDeletes = err == nil && v != held
 		}
 	}
-	if err != nil && model.KindOf(err) != model.ErrUnavailable {
+	if err != nil && model.Kind(err) != model.ErrUnavailable {
 		return nil, err
 	}
 	if m.Server, err = b.serverName(ctx); err != nil {
@@ -385,7 +385,7 @@ func (b *Backend) probe(ctx context.Context) (*marker, error) {
 }
 
 func noConditions() error {
-	return model.Fault(model.ErrUnsupported, "the server has no If-None-Match or If-Match on writes", nil)
+	return model.NewError(model.ErrUnsupported, "the server has no If-None-Match or If-Match on writes", nil)
 }
 
 // serverName is what the server calls itself.

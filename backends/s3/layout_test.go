@@ -155,14 +155,14 @@ func TestNew(t *testing.T) {
 		{"my-bucket", "carts", &Options{Labels: []string{"No"}}, false},
 	} {
 		b, err := New(c, test.bucket, test.prefix, test.opts)
-		if (err == nil) != test.ok || err != nil && model.KindOf(err) != model.ErrInvalid {
+		if (err == nil) != test.ok || err != nil && model.Kind(err) != model.ErrInvalid {
 			t.Errorf("%q, %q, %+v: %v", test.bucket, test.prefix, test.opts, err)
 		}
 		if b != nil && b.Describe().MaxValue <= 0 {
 			t.Errorf("%+v", b.Describe())
 		}
 	}
-	if _, err := New(nil, "my-bucket", "carts", nil); model.KindOf(err) != model.ErrInvalid {
+	if _, err := New(nil, "my-bucket", "carts", nil); model.Kind(err) != model.ErrInvalid {
 		t.Errorf("without a client: %v", err)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -16,28 +16,28 @@ import (
 // then the records, 16 at a time. Only the heads are read for KeysOnly. A
 // listing by label lists the label's entries; what an entry says is checked
 // against its record.
-func (b *Backend) Page(ctx context.Context, now time.Time, q expiry.Query) (expiry.Page, error) {
+func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 	switch {
 	case q.Limit < 1:
-		return expiry.Page{}, model.Fault(model.ErrInvalid, "the limit is less than 1", nil)
+		return driver.Page{}, model.NewError(model.ErrInvalid, "the limit is less than 1", nil)
 	case q.Label == "" && q.Value != "":
-		return expiry.Page{}, model.Fault(model.ErrInvalid, "a label's value without its name", nil)
+		return driver.Page{}, model.NewError(model.ErrInvalid, "a label's value without its name", nil)
 	}
 	if err := b.checkLabel(q.Label); err != nil {
-		return expiry.Page{}, err
+		return driver.Page{}, err
 	}
 	after, err := b.position(&q)
 	if err != nil {
-		return expiry.Page{}, err
+		return driver.Page{}, err
 	}
 	if err := b.enter(ctx); err != nil {
-		return expiry.Page{}, err
+		return driver.Page{}, err
 	}
-	var page expiry.Page
+	var page driver.Page
 	// A stretch without a record is passed over, up to a point.
 	for range emptyLists {
 		if after, err = b.pagePart(ctx, now, &q, after, &page); err != nil {
-			return expiry.Page{}, err
+			return driver.Page{}, err
 		}
 		if after == "" || len(page.Records)+len(page.Corrupt) > 0 {
 			break
@@ -57,7 +57,7 @@ const (
 
 func (b *Backend) checkLabel(label string) error {
 	if label != "" && !slices.Contains(b.labels, label) {
-		return model.Fault(model.ErrInvalid, "the label is not declared in Options.Labels", nil)
+		return model.NewError(model.ErrInvalid, "the label is not declared in Options.Labels", nil)
 	}
 	return nil
 }
@@ -77,7 +77,7 @@ type labelEntry struct {
 
 // pagePart lists names and reads their records until the page is full. It
 // returns where to go on; empty at the end.
-func (b *Backend) pagePart(ctx context.Context, now time.Time, q *expiry.Query, after string, page *expiry.Page) (string, error) {
+func (b *Backend) pagePart(ctx context.Context, now time.Time, q *driver.Query, after string, page *driver.Page) (string, error) {
 	found, last, err := b.candidates(ctx, q, after, min(q.Limit, maxKeys)+spare)
 	if err != nil {
 		return "", err
@@ -114,7 +114,7 @@ func (b *Backend) pagePart(ctx context.Context, now time.Time, q *expiry.Query, 
 
 // candidates lists names after another, and where to go on; empty at the end.
 // Tombstones are left out, as far as the listing shows them.
-func (b *Backend) candidates(ctx context.Context, q *expiry.Query, after string, limit int) (found []candidate, last string, err error) {
+func (b *Backend) candidates(ctx context.Context, q *driver.Query, after string, limit int) (found []candidate, last string, err error) {
 	if q.Label == "" {
 		page, err := b.list(ctx, recordsDir+"/", after, limit)
 		if err != nil {
@@ -161,7 +161,7 @@ func (o *listed) isTombstone() bool { return o.size == tombstoneSize && o.etag =
 
 // eachOf reads the candidates and shows what is stored, in order; nil for one
 // that cannot be read.
-func (b *Backend) eachOf(ctx context.Context, q *expiry.Query, of []candidate, show func(*candidate, *stored)) error {
+func (b *Backend) eachOf(ctx context.Context, q *driver.Query, of []candidate, show func(*candidate, *stored)) error {
 	places := make([]place, len(of))
 	for i := range of {
 		places[i] = of[i].place
@@ -181,7 +181,7 @@ func (b *Backend) eachOf(ctx context.Context, q *expiry.Query, of []candidate, s
 
 // strays are the entries that no record relies on, and that no write under way
 // can have made.
-func (c *candidate) strays(q *expiry.Query, cur *stored) (keys []string) {
+func (c *candidate) strays(q *driver.Query, cur *stored) (keys []string) {
 	if cur == nil {
 		return nil
 	}
@@ -202,18 +202,18 @@ func (c *candidate) strays(q *expiry.Query, cur *stored) (keys []string) {
 // each request, and subtracts those that have expired: their heads alone are
 // read. An object of a record's name that is damaged is counted too then, unless
 // it is shorter than any record.
-func (b *Backend) Count(ctx context.Context, now time.Time, name, value string) (int, error) {
-	if err := b.checkLabel(name); err != nil {
+func (b *Backend) Count(ctx context.Context, now time.Time, query driver.Query) (int, error) {
+	if err := b.checkLabel(query.Label); err != nil {
 		return 0, err
 	}
 	if err := b.enter(ctx); err != nil {
 		return 0, err
 	}
-	if name == "" {
+	if query.Label == "" {
 		return b.countAll(ctx, now)
 	}
 	n := 0
-	q := expiry.Query{Label: name, Value: value, Limit: maxKeys, KeysOnly: true}
+	q := driver.Query{Label: query.Label, Value: query.Value, Limit: maxKeys, KeysOnly: true}
 	for after := ""; ; {
 		found, last, err := b.candidates(ctx, &q, after, maxKeys)
 		if err != nil {
@@ -221,7 +221,7 @@ func (b *Backend) Count(ctx context.Context, now time.Time, name, value string) 
 		}
 		var strays []string
 		err = b.eachOf(ctx, &q, found, func(c *candidate, cur *stored) {
-			if cur != nil && cur.live(now) && cur.bears(name, value) {
+			if cur != nil && cur.live(now) && cur.bears(query.Label, query.Value) {
 				n++
 			}
 			strays = append(strays, c.strays(&q, cur)...)
@@ -306,7 +306,7 @@ func (b *Backend) expired(ctx context.Context, now time.Time) (map[string]string
 // what the listing is of.
 const tokenVersion = 1
 
-func (b *Backend) token(q *expiry.Query, last string) string {
+func (b *Backend) token(q *driver.Query, last string) string {
 	if last == "" {
 		return ""
 	}
@@ -315,7 +315,7 @@ func (b *Backend) token(q *expiry.Query, last string) string {
 	return base64.RawURLEncoding.EncodeToString(raw)
 }
 
-func (b *Backend) tokenSum(q *expiry.Query, raw []byte) uint32 {
+func (b *Backend) tokenSum(q *driver.Query, raw []byte) uint32 {
 	sum := crc32.NewIEEE()
 	for _, part := range []string{b.bucket, b.prefix, q.Label, q.Value} {
 		_, _ = sum.Write(append([]byte(part), 0))
@@ -325,7 +325,7 @@ func (b *Backend) tokenSum(q *expiry.Query, raw []byte) uint32 {
 }
 
 // position is where the page begins: after that name.
-func (b *Backend) position(q *expiry.Query) (string, error) {
+func (b *Backend) position(q *driver.Query) (string, error) {
 	if q.After == "" {
 		return "", nil
 	}
@@ -340,4 +340,4 @@ func (b *Backend) position(q *expiry.Query) (string, error) {
 	return string(body[1:]), nil
 }
 
-func badToken() error { return model.Fault(model.ErrInvalid, "no page token of this listing", nil) }
+func badToken() error { return model.NewError(model.ErrInvalid, "no page token of this listing", nil) }

@@ -20,20 +20,20 @@ import (
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // bearers are the ids that ann bears, at that time.
 func bearers(t testing.TB, b *Backend) []string {
 	t.Helper()
-	ids := idsOf(t, b, expiry.Query{Label: "principal", Value: "ann", Limit: 100, KeysOnly: true})
+	ids := idsOf(t, b, driver.Query{Label: "principal", Value: "ann", Limit: 100, KeysOnly: true})
 	slices.Sort(ids)
 	return ids
 }
 
 // idsOf is a whole listing.
-func idsOf(t testing.TB, b *Backend, q expiry.Query) (ids []string) {
+func idsOf(t testing.TB, b *Backend, q driver.Query) (ids []string) {
 	t.Helper()
 	for {
 		p, err := b.Page(t.Context(), testNow, q)
@@ -69,28 +69,28 @@ func TestConditions(t *testing.T) {
 	b := open(t)
 	ctx := t.Context()
 	seed(t, b, record("id", "ann", time.Hour))
-	prev, err := b.Get(ctx, testNow, "id")
+	prev, err := b.Get(ctx, testNow, driver.Get{ID: "id"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	next := expiry.Write{Record: record("id", "ann", time.Hour), Cond: model.Match, Prev: prev}
-	if _, err := b.Write(ctx, testNow, expiry.Write{Record: record("id", "", 0), Cond: model.Absent}); model.KindOf(err) != model.ErrExists {
+	next := driver.Write{Record: record("id", "ann", time.Hour), Cond: driver.IfMatch, Known: prev}
+	if _, err := b.Write(ctx, testNow, driver.Write{Record: record("id", "", 0), Cond: driver.IfAbsent}); model.Kind(err) != model.ErrExists {
 		t.Errorf("412 to If-None-Match: %v", err)
 	}
-	winner, err := b.Write(ctx, testNow, expiry.Write{Record: record("id", "ann", time.Hour), Cond: model.Live})
+	winner, err := b.Write(ctx, testNow, driver.Write{Record: record("id", "ann", time.Hour), Cond: driver.IfPresent})
 	if err != nil {
 		t.Fatal(err)
 	}
 	got, err := b.Write(ctx, testNow, next)
-	if model.KindOf(err) != model.ErrConflict || got.Rev != winner.Rev || got.Value == nil {
+	if model.Kind(err) != model.ErrConflict || got.Revision != winner.Revision || got.Value == nil {
 		t.Errorf("412 to If-Match: %v with %+v", err, got)
 	}
 	// A touch changes the ETag, and the revision stays: no conflict.
-	moved, err := b.Touch(ctx, testNow, expiry.Touch{ID: "id", Mode: expiry.Set, ExpiresAt: testNow.Add(2 * time.Hour)})
-	if err != nil || moved.Hint == winner.Hint {
-		t.Fatalf("%v, the hint is the same: %v", err, moved.Hint == winner.Hint)
+	moved, err := b.Touch(ctx, testNow, driver.Touch{ID: "id", Mode: driver.TouchSet, ExpiresAt: testNow.Add(2 * time.Hour)})
+	if err != nil || moved.ServerVersion == winner.ServerVersion {
+		t.Fatalf("%v, the hint is the same: %v", err, moved.ServerVersion == winner.ServerVersion)
 	}
-	next.Prev = winner
+	next.Known = winner
 	last, err := b.Write(ctx, testNow, next)
 	if err != nil {
 		t.Errorf("after a touch: %v", err)
@@ -98,12 +98,12 @@ func TestConditions(t *testing.T) {
 	if _, err := b.client.DeleteObject(ctx, &awss3.DeleteObjectInput{Bucket: &b.bucket, Key: aws.String(b.full(recordKey("i-id")))}); err != nil {
 		t.Fatal(err)
 	}
-	next.Prev = last
+	next.Known = last
 	_, err = b.Write(ctx, testNow, next)
 	only(t, err, model.ErrNotFound)
-	_, err = b.Touch(ctx, testNow, expiry.Touch{ID: "id", Mode: expiry.Set, ExpiresAt: testNow.Add(time.Hour), Prev: last})
+	_, err = b.Touch(ctx, testNow, driver.Touch{ID: "id", Mode: driver.TouchSet, ExpiresAt: testNow.Add(time.Hour), Known: last})
 	only(t, err, model.ErrNotFound)
-	only(t, b.Delete(ctx, testNow, "id", model.Match, last), model.ErrNotFound)
+	only(t, b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: driver.IfMatch, Known: last}), model.ErrNotFound)
 }
 
 // TestThousands lists, counts and deletes more than the server lists at once.
@@ -111,17 +111,17 @@ func TestThousands(t *testing.T) {
 	const n = 2500
 	b := open(t)
 	fill(t, b, n)
-	ids := idsOf(t, b, expiry.Query{Limit: 10_000, KeysOnly: true})
+	ids := idsOf(t, b, driver.Query{Limit: 10_000, KeysOnly: true})
 	slices.Sort(ids)
 	if len(ids) != n || len(slices.Compact(ids)) != n {
 		t.Errorf("%d listed", len(ids))
 	}
-	if got, err := b.Count(t.Context(), testNow, "", ""); err != nil || got != n {
+	if got, err := b.Count(t.Context(), testNow, driver.Query{Label: ""}); err != nil || got != n {
 		t.Errorf("%d counted, %v", got, err)
 	}
 	total := 0
 	for {
-		swept, err := b.DeleteExpired(t.Context(), testNow.Add(time.Hour), 100, nil)
+		swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Hour), Limit: 100})
 		if total += swept.Removed; err != nil || !swept.More {
 			if err != nil || total != n/10 {
 				t.Errorf("%d swept, %v", total, err)
@@ -153,18 +153,18 @@ func TestForeignObjects(t *testing.T) {
 		putObject(t, b, key, nil)
 	}
 	before := objectsOf(t, b)
-	if ids := idsOf(t, b, expiry.Query{Limit: 1}); !slices.Equal(ids, []string{"id"}) {
+	if ids := idsOf(t, b, driver.Query{Limit: 1}); !slices.Equal(ids, []string{"id"}) {
 		t.Errorf("listed: %q", ids)
 	}
 	if ids := bearers(t, b); !slices.Equal(ids, []string{"id"}) {
 		t.Errorf("listed by label: %q", ids)
 	}
 	for label, value := range map[string]string{"": "", "principal": "ann"} {
-		if n, err := b.Count(ctx, testNow, label, value); err != nil || n != 1 {
+		if n, err := b.Count(ctx, testNow, driver.Query{Label: label, Value: value}); err != nil || n != 1 {
 			t.Errorf("%d counted by %q, %v", n, label, err)
 		}
 	}
-	if swept, err := b.DeleteExpired(ctx, testNow, 10, nil); err != nil || swept != (expiry.Swept{}) {
+	if swept, err := b.DeleteExpired(ctx, driver.Sweep{Before: testNow, Limit: 10}); err != nil || swept != (driver.Swept{}) {
 		t.Errorf("%+v, %v", swept, err)
 	}
 	if after := objectsOf(t, b); len(after) != len(before) {
@@ -193,10 +193,10 @@ func TestRemovals(t *testing.T) {
 			t.Parallel()
 			b, p := opened(t, nil)
 			seed(t, b, record("deleted", "ann", 0), record("swept", "ann", time.Minute), record("stays", "ann", 0))
-			if err := b.Delete(t.Context(), testNow, "deleted", model.Live, model.Record{}); err != nil {
+			if err := b.Delete(t.Context(), testNow, driver.Delete{ID: "deleted", Cond: driver.IfPresent}); err != nil {
 				t.Fatal(err)
 			}
-			swept, err := b.DeleteExpired(t.Context(), testNow.Add(time.Minute), 10, nil)
+			swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Minute), Limit: 10})
 			if err != nil || swept.Removed != 1 {
 				t.Fatalf("%+v, %v", swept, err)
 			}
@@ -212,13 +212,13 @@ func TestRemovals(t *testing.T) {
 			}
 			// Tombstones are no records, and cost a listing nothing.
 			p.take()
-			if ids := idsOf(t, b, expiry.Query{Limit: 10}); !slices.Equal(ids, []string{"stays"}) {
+			if ids := idsOf(t, b, driver.Query{Limit: 10}); !slices.Equal(ids, []string{"stays"}) {
 				t.Errorf("listed: %q", ids)
 			}
 			if got := p.take(); got.of("GET r") != 1 {
 				t.Errorf("on the wire: %v", got.ops)
 			}
-			if n, err := b.Count(t.Context(), testNow, "", ""); err != nil || n != 1 {
+			if n, err := b.Count(t.Context(), testNow, driver.Query{Label: ""}); err != nil || n != 1 {
 				t.Errorf("%d counted, %v", n, err)
 			}
 			// A process that has just begun reads the marker at its first removal.
@@ -227,7 +227,7 @@ func TestRemovals(t *testing.T) {
 				t.Fatal(err)
 			}
 			p.take()
-			if err := again.Delete(t.Context(), testNow, "stays", model.Live, model.Record{}); err != nil {
+			if err := again.Delete(t.Context(), testNow, driver.Delete{ID: "stays", Cond: driver.IfPresent}); err != nil {
 				t.Fatal(err)
 			}
 			want := map[string]string{"tombstones": "GET r GET store.json PUT r DELETES", "deletes": "GET r GET store.json DELETE r DELETES"}[name]
@@ -313,7 +313,7 @@ func TestCreatesRaceTheSweep(t *testing.T) {
 			for range 2 {
 				wg.Go(func() {
 					for created.Load() < int64(n) {
-						swept, err := b.DeleteExpired(t.Context(), now, 50, nil)
+						swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: now, Limit: 50})
 						if removed.Add(int64(swept.Removed)); err != nil {
 							t.Error(err)
 							return
@@ -324,16 +324,16 @@ func TestCreatesRaceTheSweep(t *testing.T) {
 			parallel(n, func(i int) {
 				defer created.Add(1)
 				r := record(fmt.Sprint("id", i), "ann", 2*time.Hour)
-				if _, err := b.Write(t.Context(), now, expiry.Write{Record: r, Cond: model.Absent}); err != nil {
+				if _, err := b.Write(t.Context(), now, driver.Write{Record: r, Cond: driver.IfAbsent}); err != nil {
 					t.Errorf("create %d: %v", i, err)
 				}
 			})
 			wg.Wait()
-			swept, err := b.DeleteExpired(t.Context(), now, n, nil)
+			swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: now, Limit: n})
 			if err != nil || swept.Removed != 0 {
 				t.Errorf("after all creates: %+v, %v", swept, err)
 			}
-			if got, err := b.Count(t.Context(), now, "", ""); err != nil || got != n {
+			if got, err := b.Count(t.Context(), now, driver.Query{Label: ""}); err != nil || got != n {
 				t.Errorf("%d of %d are there, %v", got, n, err)
 			}
 			t.Logf("%d were swept before their create, %d replaced", removed.Load(), int64(n)-removed.Load())
@@ -351,11 +351,11 @@ func TestCrash(t *testing.T) {
 	b, p := proxied(t, nil)
 	ctx := t.Context()
 	old := record("id", "ann", time.Hour)
-	for name, w := range map[string]expiry.Write{
-		"create": {Record: record("id", "ann", 2*time.Hour), Cond: model.Absent},
-		"update": {Record: record("id", "bob", 2*time.Hour), Cond: model.Live},
-		"upsert": {Record: record("id", "bob", 2*time.Hour), Cond: model.Always},
-		"never":  {Record: record("id", "bob", 0), Cond: model.Absent},
+	for name, w := range map[string]driver.Write{
+		"create": {Record: record("id", "ann", 2*time.Hour), Cond: driver.IfAbsent},
+		"update": {Record: record("id", "bob", 2*time.Hour), Cond: driver.IfPresent},
+		"upsert": {Record: record("id", "bob", 2*time.Hour), Cond: driver.IfAny},
+		"never":  {Record: record("id", "bob", 0), Cond: driver.IfAbsent},
 	} {
 		there := name == "update" || name == "upsert"
 		for _, step := range []string{"PUT l", "PUT x", "PUT r", ""} {
@@ -378,37 +378,37 @@ func TestCrash(t *testing.T) {
 					t.Fatal("the write says that it succeeded")
 				}
 				p.refusing(nil)
-				got, err := b.Get(ctx, testNow, "id")
+				got, err := b.Get(ctx, testNow, driver.Get{ID: "id"})
 				switch {
-				case step == "" && (err != nil || got.Rev != w.Rev):
+				case step == "" && (err != nil || got.Revision != w.Record.Revision):
 					t.Fatalf("the write is not there: %v", err)
-				case step != "" && there && (err != nil || got.Rev != old.Rev):
+				case step != "" && there && (err != nil || got.Revision != old.Revision):
 					t.Fatalf("the record before is not there: %v", err)
-				case step != "" && !there && model.KindOf(err) != model.ErrNotFound:
+				case step != "" && !there && model.Kind(err) != model.ErrNotFound:
 					t.Fatalf("a record is there: %v", err)
 				}
 				for _, who := range []string{"ann", "bob"} {
-					ids := idsOf(t, b, expiry.Query{Label: "principal", Value: who, Limit: 10})
+					ids := idsOf(t, b, driver.Query{Label: "principal", Value: who, Limit: 10})
 					if want := err == nil && got.Labels["principal"] == who; (len(ids) == 1) != want {
 						t.Errorf("%s bears %q, want it: %v", who, ids, want)
 					}
 				}
 				// A sweep that comes at once leaves what may be under way.
 				entries := len(keysIn(t, b, labelsDir)) + len(keysIn(t, b, dueDir))
-				if swept, err := b.DeleteExpired(ctx, testNow, 10, nil); err != nil || swept.Removed != 0 {
+				if swept, err := b.DeleteExpired(ctx, driver.Sweep{Before: testNow, Limit: 10}); err != nil || swept.Removed != 0 {
 					t.Fatalf("%+v, %v", swept, err)
 				}
 				if n := len(keysIn(t, b, labelsDir)) + len(keysIn(t, b, dueDir)); n != entries {
 					t.Errorf("%d entries became %d", entries, n)
 				}
 				if err == nil {
-					if err := b.Delete(ctx, testNow, "id", model.Live, model.Record{}); err != nil {
+					if err := b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: driver.IfPresent}); err != nil {
 						t.Fatal(err)
 					}
 				}
 				p.age(2 * time.Hour)
 				defer p.age(0)
-				if swept, err := b.DeleteExpired(ctx, testNow.Add(3*time.Hour), 10, nil); err != nil || swept.Removed != 0 {
+				if swept, err := b.DeleteExpired(ctx, driver.Sweep{Before: testNow.Add(3 * time.Hour), Limit: 10}); err != nil || swept.Removed != 0 {
 					t.Fatalf("%+v, %v", swept, err)
 				}
 				if left := append(keysIn(t, b, labelsDir), keysIn(t, b, dueDir)...); len(left) > 0 && name != "upsert" && step != "PUT x" {
@@ -417,7 +417,7 @@ func TestCrash(t *testing.T) {
 				// What an upsert overwrote without knowing, and a label's entry whose
 				// companion by expiry did not arrive, are removed by listings.
 				for _, who := range []string{"ann", "bob"} {
-					idsOf(t, b, expiry.Query{Label: "principal", Value: who, Limit: 10})
+					idsOf(t, b, driver.Query{Label: "principal", Value: who, Limit: 10})
 				}
 				if left := append(keysIn(t, b, labelsDir), keysIn(t, b, dueDir)...); len(left) > 0 {
 					t.Errorf("strays are left: %q", left)
@@ -453,27 +453,27 @@ func TestIndexByExpiry(t *testing.T) {
 			t.Fatalf("%s: entries at %v, want %v", step, got, want)
 		}
 	}
-	touch := func(mode expiry.TouchMode, ttl time.Duration) {
+	touch := func(mode driver.TouchMode, ttl time.Duration) {
 		t.Helper()
-		if _, err := b.Touch(ctx, testNow, expiry.Touch{ID: "id", Mode: mode, ExpiresAt: testNow.Add(ttl)}); err != nil {
+		if _, err := b.Touch(ctx, testNow, driver.Touch{ID: "id", Mode: mode, ExpiresAt: testNow.Add(ttl)}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	sweep := func(at time.Duration, want int) {
 		t.Helper()
-		if swept, err := b.DeleteExpired(ctx, testNow.Add(at), 10, nil); err != nil || swept.Removed != want {
+		if swept, err := b.DeleteExpired(ctx, driver.Sweep{Before: testNow.Add(at), Limit: 10}); err != nil || swept.Removed != want {
 			t.Fatalf("sweep at %v: %+v, %v", at, swept, err)
 		}
 	}
 	is("create", time.Minute)
-	touch(expiry.Extend, time.Hour)
+	touch(driver.TouchExtend, time.Hour)
 	is("extend", time.Minute)
 	sweep(time.Minute, 0)
 	is("sweep", time.Hour)
-	touch(expiry.Set, 2*time.Minute)
+	touch(driver.TouchSet, 2*time.Minute)
 	is("an earlier time", 2*time.Minute, time.Hour)
-	touch(expiry.Clear, 0)
-	touch(expiry.Set, 3*time.Minute)
+	touch(driver.TouchClear, 0)
+	touch(driver.TouchSet, 3*time.Minute)
 	is("cleared and set", 2*time.Minute, 3*time.Minute, time.Hour)
 	sweep(2*time.Minute, 0)
 	is("a sweep that meets a young stray", 2*time.Minute, 3*time.Minute, time.Hour)
@@ -497,10 +497,13 @@ func TestListingsRemoveStrays(t *testing.T) {
 	b, p := proxied(t, nil)
 	for name, list := range map[string]func() error{
 		"page": func() error {
-			_, err := b.Page(t.Context(), testNow, expiry.Query{Label: "principal", Value: "ann", Limit: 10})
+			_, err := b.Page(t.Context(), testNow, driver.Query{Label: "principal", Value: "ann", Limit: 10})
 			return err
 		},
-		"count": func() error { _, err := b.Count(t.Context(), testNow, "principal", "ann"); return err },
+		"count": func() error {
+			_, err := b.Count(t.Context(), testNow, driver.Query{Label: "principal", Value: "ann"})
+			return err
+		},
 	} {
 		r := record(name, "ann", 0)
 		seed(t, b, r, record(name, "ann", 0)) // two entries, one of them a stray
@@ -520,7 +523,7 @@ func TestListingsRemoveStrays(t *testing.T) {
 		if got := bearers(t, b); !slices.Equal(got, []string{name}) {
 			t.Errorf("%s: ann bears %q", name, got)
 		}
-		if err := b.Delete(t.Context(), testNow, name, model.Live, model.Record{}); err != nil {
+		if err := b.Delete(t.Context(), testNow, driver.Delete{ID: name, Cond: driver.IfPresent}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -558,10 +561,10 @@ func TestChecksums(t *testing.T) {
 	}
 	for b, want := range map[*Backend]bool{own: false, theirs: true} {
 		put := header(func() error {
-			_, err := b.Write(t.Context(), testNow, expiry.Write{Record: record("id", "", 0), Cond: model.Always})
+			_, err := b.Write(t.Context(), testNow, driver.Write{Record: record("id", "", 0), Cond: driver.IfAny})
 			return err
 		})
-		get := header(func() error { _, err := b.Get(t.Context(), testNow, "id"); return err })
+		get := header(func() error { _, err := b.Get(t.Context(), testNow, driver.Get{ID: "id"}); return err })
 		if has(put) != want || has(get) != want {
 			t.Errorf("checksums: %v on a write, %v on a read, want %v", has(put), has(get), want)
 		}
@@ -583,12 +586,12 @@ func TestStorage(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, do := range writes(record("id", "ann", 0)) {
-		if err := do(ctx, b); model.KindOf(err) != model.ErrUnavailable || !strings.Contains(err.Error(), b.bucket) || !strings.Contains(err.Error(), "CreateStorage") {
+		if err := do(ctx, b); model.Kind(err) != model.ErrUnavailable || !strings.Contains(err.Error(), b.bucket) || !strings.Contains(err.Error(), "CreateStorage") {
 			t.Errorf("%s without a bucket: %v", name, err)
 		}
 	}
-	_, err = b.Page(ctx, testNow, expiry.Query{Limit: 1})
-	_, sweep := b.DeleteExpired(ctx, testNow, 1, nil)
+	_, err = b.Page(ctx, testNow, driver.Query{Limit: 1})
+	_, sweep := b.DeleteExpired(ctx, driver.Sweep{Before: testNow, Limit: 1})
 	for _, err := range []error{err, sweep, b.Ping(ctx)} {
 		only(t, err, model.ErrUnavailable)
 	}
@@ -621,7 +624,7 @@ func TestStorage(t *testing.T) {
 			t.Errorf("%s has %v", s.prefix, got)
 		}
 	}
-	if err := b.CreateStorage(ctx); err != nil || len(idsOf(t, b, expiry.Query{Limit: 10})) != 0 {
+	if err := b.CreateStorage(ctx); err != nil || len(idsOf(t, b, driver.Query{Limit: 10})) != 0 {
 		t.Errorf("made anew: %v", err)
 	}
 	if err := b.DeleteStorage(ctx); err != nil {
@@ -644,12 +647,12 @@ func TestVersionedBucket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := refused.CreateStorage(ctx); model.KindOf(err) != model.ErrUnsupported || !strings.Contains(err.Error(), "AllowVersioned") {
+	if err := refused.CreateStorage(ctx); model.Kind(err) != model.ErrUnsupported || !strings.Contains(err.Error(), "AllowVersioned") {
 		t.Errorf("%v", err)
 	}
 	b := openAt(t, c, name, "carts", &Options{AllowVersioned: true})
 	seed(t, b, record("id", "ann", time.Hour), record("id", "bob", time.Hour))
-	if err := b.Delete(ctx, testNow, "id", model.Live, model.Record{}); err != nil {
+	if err := b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: driver.IfPresent}); err != nil {
 		t.Error(err)
 	}
 	seed(t, b, record("id", "ann", time.Hour))
@@ -708,9 +711,9 @@ func TestWrongCredentials(t *testing.T) {
 		for name, do := range writes(record("id", "ann", 0)) {
 			errs[name] = do(ctx, stranger)
 		}
-		_, errs["Get"] = stranger.Get(ctx, testNow, "id")
+		_, errs["Get"] = stranger.Get(ctx, testNow, driver.Get{ID: "id"})
 		for op, err := range errs {
-			if model.KindOf(err) != model.ErrUnavailable || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "nobody") {
+			if model.Kind(err) != model.ErrUnavailable || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "nobody") {
 				t.Errorf("%s, %s: %v", what, op, err)
 			}
 		}
@@ -724,16 +727,16 @@ func TestWrongCredentials(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	prev, err := reader.Get(ctx, testNow, "id")
-	if err != nil || !slices.Equal(bearers(t, reader), []string{"id"}) || !slices.Equal(idsOf(t, reader, expiry.Query{Limit: 9}), []string{"id"}) {
+	prev, err := reader.Get(ctx, testNow, driver.Get{ID: "id"})
+	if err != nil || !slices.Equal(bearers(t, reader), []string{"id"}) || !slices.Equal(idsOf(t, reader, driver.Query{Limit: 9}), []string{"id"}) {
 		t.Fatalf("a reader: %v", err)
 	}
 	for name, do := range writes(prev) {
-		if err := do(ctx, reader); model.KindOf(err) != model.ErrUnavailable || !strings.Contains(err.Error(), "permission") {
+		if err := do(ctx, reader); model.Kind(err) != model.ErrUnavailable || !strings.Contains(err.Error(), "permission") {
 			t.Errorf("a reader, %s: %v", name, err)
 		}
 	}
-	if got, err := b.Get(ctx, testNow, "id"); err != nil || got.Hint != prev.Hint {
+	if got, err := b.Get(ctx, testNow, driver.Get{ID: "id"}); err != nil || got.ServerVersion != prev.ServerVersion {
 		t.Errorf("the record has changed: %v", err)
 	}
 }
@@ -747,20 +750,20 @@ func TestTruncated(t *testing.T) {
 	r.Value = bytes.Repeat([]byte("v"), 100_000)
 	seed(t, b, r)
 	p.playOn(cutAnswer, func(op string) bool { return op == "GET r" })
-	_, err := b.Get(ctx, testNow, "id")
+	_, err := b.Get(ctx, testNow, driver.Get{ID: "id"})
 	only(t, err, model.ErrUnavailable)
 	whole := headOf(&r).encode(r.Value)
 	for _, n := range []int{0, 1, 63, 64, 127, 128, 1000, len(whole) - 1} {
 		putObject(t, b, "r/i-id", whole[:n])
-		_, get := b.Get(ctx, testNow, "id")
-		_, update := b.Write(ctx, testNow, expiry.Write{Record: r, Cond: model.Live})
-		for _, err := range []error{get, update, b.Delete(ctx, testNow, "id", model.Live, model.Record{})} {
+		_, get := b.Get(ctx, testNow, driver.Get{ID: "id"})
+		_, update := b.Write(ctx, testNow, driver.Write{Record: r, Cond: driver.IfPresent})
+		for _, err := range []error{get, update, b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: driver.IfPresent})} {
 			only(t, err, model.ErrCorrupt)
 		}
 	}
 	r.Value = make([]byte, b.maxValue+1)
 	p.take()
-	_, err = b.Write(ctx, testNow, expiry.Write{Record: r, Cond: model.Always})
+	_, err = b.Write(ctx, testNow, driver.Write{Record: r, Cond: driver.IfAny})
 	only(t, err, model.ErrTooLarge)
 	if got := p.take(); len(got.ops) > 0 {
 		t.Errorf("on the wire: %v", got.ops)
@@ -781,7 +784,7 @@ func TestLongHead(t *testing.T) {
 	}
 	seed(t, b, r)
 	p.take()
-	q := expiry.Query{Label: names[7], Value: r.Labels[names[7]], Limit: 1, KeysOnly: true}
+	q := driver.Query{Label: names[7], Value: r.Labels[names[7]], Limit: 1, KeysOnly: true}
 	page, err := b.Page(t.Context(), testNow, q)
 	if err != nil || len(page.Records) != 1 || !maps.Equal(page.Records[0].Labels, r.Labels) || page.Records[0].ID != r.ID {
 		t.Fatalf("%+v, %v", page, err)
@@ -789,7 +792,7 @@ func TestLongHead(t *testing.T) {
 	if got := wire(p.take().ops); got != "LIST l GET r GET r" {
 		t.Errorf("on the wire: %s", got)
 	}
-	if swept, err := b.DeleteExpired(t.Context(), testNow.Add(time.Hour), 10, nil); err != nil || swept.Removed != 1 || len(keysIn(t, b, labelsDir)) != 0 {
+	if swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10}); err != nil || swept.Removed != 1 || len(keysIn(t, b, labelsDir)) != 0 {
 		t.Errorf("%+v, %v, left %q", swept, err, keysIn(t, b, labelsDir))
 	}
 }
@@ -843,9 +846,9 @@ func TestCanceledListing(t *testing.T) {
 		}
 		return nil
 	})
-	_, err := b.Page(ctx, testNow, expiry.Query{Limit: 10})
+	_, err := b.Page(ctx, testNow, driver.Query{Limit: 10})
 	cancel()
-	if !errors.Is(err, context.Canceled) || model.KindOf(err) != nil {
+	if !errors.Is(err, context.Canceled) || model.Kind(err) != nil {
 		t.Errorf("%v", err)
 	}
 }

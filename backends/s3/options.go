@@ -4,7 +4,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -44,20 +44,20 @@ func (o *Options) withDefaults() (out Options, err error) {
 	if o != nil {
 		out = *o
 	}
-	if out.Labels, err = expiry.DeclaredLabels(out.Labels, maxLabels); err != nil {
+	if out.Labels, err = driverkit.DeclaredLabels(out.Labels, maxLabels); err != nil {
 		return out, err
 	}
 	if out.MaxValue == 0 {
 		out.MaxValue = defaultMaxValue
 	}
 	if out.MaxValue < 0 || out.MaxValue > maxMaxValue {
-		return out, model.Fault(model.ErrInvalid, "Options.MaxValue: 1 byte to 1 GiB", nil)
+		return out, model.NewError(model.ErrInvalid, "Options.MaxValue: 1 byte to 1 GiB", nil)
 	}
 	if out.StrayGrace == 0 {
 		out.StrayGrace = defaultStrayGrace
 	}
 	if out.StrayGrace < minStrayGrace {
-		return out, model.Fault(model.ErrInvalid, "Options.StrayGrace: at least a minute", nil)
+		return out, model.NewError(model.ErrInvalid, "Options.StrayGrace: at least a minute", nil)
 	}
 	return out, nil
 }
@@ -72,10 +72,10 @@ func checkBucket(name string) error {
 		ok = c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || inner && (c == '-' || c == '.')
 	}
 	if !ok {
-		return model.Fault(model.ErrInvalid, "a bucket's name has 3 to 63 of a-z 0-9 - . and begins and ends with a letter or digit", nil)
+		return model.NewError(model.ErrInvalid, "a bucket's name has 3 to 63 of a-z 0-9 - . and begins and ends with a letter or digit", nil)
 	}
 	if strings.HasSuffix(name, "--x-s3") || strings.HasSuffix(name, "--xa-s3") {
-		return model.Fault(model.ErrInvalid, "a directory bucket lists in no order: take a general purpose one", nil)
+		return model.NewError(model.ErrInvalid, "a directory bucket lists in no order: take a general purpose one", nil)
 	}
 	return nil
 }
@@ -103,5 +103,5 @@ func checkPrefix(prefix string) error {
 }
 
 func badPrefix() error {
-	return model.Fault(model.ErrInvalid, "a prefix has 1 to 256 of a-z A-Z 0-9 - _ . in segments joined by /, none of which is empty, a dot or two, or r, x, l, p", nil)
+	return model.NewError(model.ErrInvalid, "a prefix has 1 to 256 of a-z A-Z 0-9 - _ . in segments joined by /, none of which is empty, a dot or two, or r, x, l, p", nil)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -46,10 +46,10 @@ func testTrips(t *testing.T, b *Backend, p *proxy, removal string) {
 	t.Helper()
 	ctx := t.Context()
 	var prev model.Record // as a Get gives it
-	write := func(cond model.Cond, r model.Record, change func(w *expiry.Write)) func() error {
+	write := func(cond driver.Condition, r model.Record, change func(w *driver.Write)) func() error {
 		return func() error {
-			w := expiry.Write{Record: r, Cond: cond}
-			w.Rev = model.NewRevision()
+			w := driver.Write{Record: r, Cond: cond}
+			w.Record.Revision = model.NewRevision()
 			if change != nil {
 				change(&w)
 			}
@@ -57,21 +57,21 @@ func testTrips(t *testing.T, b *Backend, p *proxy, removal string) {
 			return err
 		}
 	}
-	keep := func(w *expiry.Write) { w.KeepExpiry, w.KeepLabels = true, true }
-	compare := func(more func(w *expiry.Write)) func(w *expiry.Write) {
-		return func(w *expiry.Write) {
-			w.Prev = prev
+	keep := func(w *driver.Write) { w.Keep.Expiry, w.Keep.Labels = true, true }
+	compare := func(more func(w *driver.Write)) func(w *driver.Write) {
+		return func(w *driver.Write) {
+			w.Known = prev
 			if more != nil {
 				more(w)
 			}
 		}
 	}
-	bare := func(w *expiry.Write) { w.Prev = model.Record{Rev: prev.Rev} }
-	touch := func(mode expiry.TouchMode, d time.Duration, with func() model.Record) func() error {
+	bare := func(w *driver.Write) { w.Known = model.Record{Revision: prev.Revision} }
+	touch := func(mode driver.TouchMode, d time.Duration, with func() model.Record) func() error {
 		return func() error {
-			tc := expiry.Touch{ID: "id", Mode: mode, ExpiresAt: testNow.Add(d)}
+			tc := driver.Touch{ID: "id", Mode: mode, ExpiresAt: testNow.Add(d)}
 			if with != nil {
-				tc.Prev = with()
+				tc.Known = with()
 			}
 			_, err := b.Touch(ctx, testNow, tc)
 			return err
@@ -79,24 +79,24 @@ func testTrips(t *testing.T, b *Backend, p *proxy, removal string) {
 	}
 	got := func() model.Record { return prev }
 	heads := func() model.Record { return prev.Head() } //nolint:gocritic // prev changes
-	del := func(cond model.Cond, with func() model.Record) func() error {
+	del := func(cond driver.Condition, with func() model.Record) func() error {
 		return func() error {
 			var r model.Record
 			if with != nil {
 				r = with()
 			}
-			return b.Delete(ctx, testNow, "id", cond, r)
+			return b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: cond, Known: r})
 		}
 	}
-	page := func(q expiry.Query) func() error {
+	page := func(q driver.Query) func() error {
 		return func() error { _, err := b.Page(ctx, testNow, q); return err }
 	}
 	count := func(label, value string) func() error {
-		return func() error { _, err := b.Count(ctx, testNow, label, value); return err }
+		return func() error { _, err := b.Count(ctx, testNow, driver.Query{Label: label, Value: value}); return err }
 	}
 	fails := func(want error, do func() error) func() error {
 		return func() error {
-			if err := do(); model.KindOf(err) != want {
+			if err := do(); model.Kind(err) != want {
 				return fmt.Errorf("got %w, want %w", err, want)
 			}
 			return nil
@@ -119,56 +119,56 @@ func testTrips(t *testing.T, b *Backend, p *proxy, removal string) {
 		do     func() error
 		ops    string // on the wire, in order
 	}{
-		{"get", &full, func() error { _, err := b.Get(ctx, testNow, "id"); return err }, get},
-		{"create", nil, write(model.Absent, rec("new1", "", 0), nil), put},
-		{"create with an expiry", nil, write(model.Absent, rec("new2", "", time.Hour), nil), due + " " + put},
-		{"create with both", nil, write(model.Absent, rec("new3", "ann", time.Hour), nil), lab + " " + due + " " + put},
-		{"create labelled", nil, write(model.Absent, rec("new4", "ann", 0), nil), lab + " " + due + " " + put},
-		{"create of what is there", &ever, fails(model.ErrExists, write(model.Absent, rec("id", "", 0), nil)), put + " " + get},
-		{"upsert", &ever, write(model.Always, ever, nil), put},
-		{"upsert with both", &full, write(model.Always, full, nil), lab + " " + due + " " + put},
-		{"update that keeps", &full, write(model.Live, full, keep), get + " " + put},
-		{"update with the same label and a later expiry", &full, write(model.Live, rec("id", "ann", 2*time.Hour), nil), get + " " + put},
-		{"update with an earlier expiry", &full, write(model.Live, rec("id", "ann", time.Minute), nil), get + " " + due + " " + put},
-		{"update with another label", &full, write(model.Live, rec("id", "bob", time.Hour), nil), get + " " + lab + " " + due + " " + put},
-		{"compare-and-set", &full, write(model.Match, rec("id", "ann", time.Hour), compare(nil)), put},
-		{"compare-and-set that keeps", &full, write(model.Match, ever, compare(keep)), put},
-		{"compare-and-set with a later expiry", &full, write(model.Match, rec("id", "ann", 2*time.Hour), compare(nil)), put},
-		{"compare-and-set with another label", &full, write(model.Match, rec("id", "bob", time.Hour), compare(nil)), lab + " " + due + " " + put},
-		{"compare-and-set without a hint", &full, write(model.Match, full, bare), get + " " + put},
-		{"compare-and-set at another revision", &full, fails(model.ErrConflict, write(model.Match, full, func(w *expiry.Write) { w.Prev.Rev = model.NewRevision() })), get},
-		{"touch with a prev", &full, touch(expiry.Set, 2*time.Hour, got), put},
-		{"extend with a prev", &full, touch(expiry.Extend, 2*time.Hour, got), put},
-		{"touch to an earlier time with a prev", &full, touch(expiry.Set, time.Minute, got), due + " " + put},
-		{"clear with a prev", &full, touch(expiry.Clear, 0, got), put},
-		{"touch with a prev without its value", &full, touch(expiry.Set, 2*time.Hour, heads), get + " " + put},
-		{"touch by id", &full, touch(expiry.Set, 2*time.Hour, nil), get + " " + put},
-		{"touch from never", &ever, touch(expiry.Set, time.Hour, nil), get + " " + due + " " + put},
-		{"touch that changes nothing", &full, touch(expiry.Extend, time.Minute, got), get},
-		{"delete with a prev", &plain, del(model.Match, got), removal},
-		{"delete of any revision with a prev", &plain, del(model.Live, got), removal},
-		{"delete by id", &plain, del(model.Live, nil), get + " " + removal},
-		{"delete labelled with a prev", &full, del(model.Match, got), removal + " " + tidy},
-		{"delete labelled by id", &everLabelled, del(model.Live, nil), get + " " + removal + " " + tidy},
-		{"page", &full, page(expiry.Query{Limit: 1}), all + " " + get},
-		{"page of ids", &full, page(expiry.Query{Limit: 1, KeysOnly: true}), all + " " + get},
-		{"page by label", &full, page(expiry.Query{Limit: 100, Label: "principal", Value: "zoe"}), "LIST l"},
+		{"get", &full, func() error { _, err := b.Get(ctx, testNow, driver.Get{ID: "id"}); return err }, get},
+		{"create", nil, write(driver.IfAbsent, rec("new1", "", 0), nil), put},
+		{"create with an expiry", nil, write(driver.IfAbsent, rec("new2", "", time.Hour), nil), due + " " + put},
+		{"create with both", nil, write(driver.IfAbsent, rec("new3", "ann", time.Hour), nil), lab + " " + due + " " + put},
+		{"create labelled", nil, write(driver.IfAbsent, rec("new4", "ann", 0), nil), lab + " " + due + " " + put},
+		{"create of what is there", &ever, fails(model.ErrExists, write(driver.IfAbsent, rec("id", "", 0), nil)), put + " " + get},
+		{"upsert", &ever, write(driver.IfAny, ever, nil), put},
+		{"upsert with both", &full, write(driver.IfAny, full, nil), lab + " " + due + " " + put},
+		{"update that keeps", &full, write(driver.IfPresent, full, keep), get + " " + put},
+		{"update with the same label and a later expiry", &full, write(driver.IfPresent, rec("id", "ann", 2*time.Hour), nil), get + " " + put},
+		{"update with an earlier expiry", &full, write(driver.IfPresent, rec("id", "ann", time.Minute), nil), get + " " + due + " " + put},
+		{"update with another label", &full, write(driver.IfPresent, rec("id", "bob", time.Hour), nil), get + " " + lab + " " + due + " " + put},
+		{"compare-and-set", &full, write(driver.IfMatch, rec("id", "ann", time.Hour), compare(nil)), put},
+		{"compare-and-set that keeps", &full, write(driver.IfMatch, ever, compare(keep)), put},
+		{"compare-and-set with a later expiry", &full, write(driver.IfMatch, rec("id", "ann", 2*time.Hour), compare(nil)), put},
+		{"compare-and-set with another label", &full, write(driver.IfMatch, rec("id", "bob", time.Hour), compare(nil)), lab + " " + due + " " + put},
+		{"compare-and-set without a hint", &full, write(driver.IfMatch, full, bare), get + " " + put},
+		{"compare-and-set at another revision", &full, fails(model.ErrConflict, write(driver.IfMatch, full, func(w *driver.Write) { w.Known.Revision = model.NewRevision() })), get},
+		{"touch with a prev", &full, touch(driver.TouchSet, 2*time.Hour, got), put},
+		{"extend with a prev", &full, touch(driver.TouchExtend, 2*time.Hour, got), put},
+		{"touch to an earlier time with a prev", &full, touch(driver.TouchSet, time.Minute, got), due + " " + put},
+		{"clear with a prev", &full, touch(driver.TouchClear, 0, got), put},
+		{"touch with a prev without its value", &full, touch(driver.TouchSet, 2*time.Hour, heads), get + " " + put},
+		{"touch by id", &full, touch(driver.TouchSet, 2*time.Hour, nil), get + " " + put},
+		{"touch from never", &ever, touch(driver.TouchSet, time.Hour, nil), get + " " + due + " " + put},
+		{"touch that changes nothing", &full, touch(driver.TouchExtend, time.Minute, got), get},
+		{"delete with a prev", &plain, del(driver.IfMatch, got), removal},
+		{"delete of any revision with a prev", &plain, del(driver.IfPresent, got), removal},
+		{"delete by id", &plain, del(driver.IfPresent, nil), get + " " + removal},
+		{"delete labelled with a prev", &full, del(driver.IfMatch, got), removal + " " + tidy},
+		{"delete labelled by id", &everLabelled, del(driver.IfPresent, nil), get + " " + removal + " " + tidy},
+		{"page", &full, page(driver.Query{Limit: 1}), all + " " + get},
+		{"page of ids", &full, page(driver.Query{Limit: 1, KeysOnly: true}), all + " " + get},
+		{"page by label", &full, page(driver.Query{Limit: 100, Label: "principal", Value: "zoe"}), "LIST l"},
 		{"count by label", &full, count("principal", "zoe"), "LIST l"},
 		{"count", &full, count("", ""), "LIST x " + all},
-		{"get many", &full, func() error { return b.GetMany(ctx, testNow, []string{"id", "id"})[0].Err }, get + " " + get},
+		{"get many", &full, func() error { return b.GetMany(ctx, testNow, driver.Gets("id", "id"))[0].Err }, get + " " + get},
 		{"write many", &full, func() error {
-			w := expiry.Write{Record: rec("id", "", 0), Cond: model.Always}
-			return b.WriteMany(ctx, testNow, []expiry.BatchOp{{Write: &w}})[0].Err
+			w := driver.Write{Record: rec("id", "", 0), Cond: driver.IfAny}
+			return b.WriteMany(ctx, testNow, []driver.BatchOp{{Write: &w}})[0].Err
 		}, put},
 		{"ping", nil, func() error { return b.Ping(ctx) }, "GET store.json"},
-		{"sweep of nothing", nil, func() error { _, err := b.DeleteExpired(ctx, testNow, 100, nil); return err }, "LIST x"},
+		{"sweep of nothing", nil, func() error { _, err := b.DeleteExpired(ctx, driver.Sweep{Before: testNow, Limit: 100}); return err }, "LIST x"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			if test.stored != nil {
 				seed(t, b, *test.stored)
 				var err error
-				if prev, err = b.Get(ctx, testNow, "id"); err != nil {
+				if prev, err = b.Get(ctx, testNow, driver.Get{ID: "id"}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -186,17 +186,17 @@ func testTrips(t *testing.T, b *Backend, p *proxy, removal string) {
 		old.ExpiresAt = testNow
 		seed(t, b, old)
 		p.take()
-		if err := write(model.Absent, rec("old", "", 0), nil)(); err != nil {
+		if err := write(driver.IfAbsent, rec("old", "", 0), nil)(); err != nil {
 			t.Fatal(err)
 		}
 		if ops := wire(p.take().ops); ops != "PUT r GET r PUT r" {
 			t.Errorf("an expired record: %s", ops)
 		}
-		if err := b.Delete(ctx, testNow, "old", model.Live, model.Record{}); err != nil {
+		if err := b.Delete(ctx, testNow, driver.Delete{ID: "old", Cond: driver.IfPresent}); err != nil {
 			t.Fatal(err)
 		}
 		p.take()
-		if err := write(model.Absent, rec("old", "", 0), nil)(); err != nil {
+		if err := write(driver.IfAbsent, rec("old", "", 0), nil)(); err != nil {
 			t.Fatal(err)
 		}
 		want := "PUT r GET r PUT r"
@@ -215,7 +215,7 @@ func load(t testing.TB, b *Backend, n int, of func(i int) model.Record) {
 	errs := make([]error, n)
 	parallel(n, func(i int) {
 		r := of(i)
-		_, errs[i] = b.Write(t.Context(), testNow, expiry.Write{Record: r, Cond: model.Always})
+		_, errs[i] = b.Write(t.Context(), testNow, driver.Write{Record: r, Cond: driver.IfAny})
 	})
 	for _, err := range errs {
 		if err != nil {
@@ -250,30 +250,30 @@ func TestCostInProportion(t *testing.T) {
 		}
 	}
 	p.take()
-	if n, err := b.Count(ctx, testNow, "principal", "ann"); err != nil || n != crowd {
+	if n, err := b.Count(ctx, testNow, driver.Query{Label: "principal", Value: "ann"}); err != nil || n != crowd {
 		t.Fatalf("%d, %v", n, err)
 	}
 	is("count by label", crowd+1, crowd, crowd)
-	pg, err := b.Page(ctx, testNow, expiry.Query{Label: "principal", Value: "ann", Limit: 100})
+	pg, err := b.Page(ctx, testNow, driver.Query{Label: "principal", Value: "ann", Limit: 100})
 	if err != nil || len(pg.Records) != crowd || pg.Next != "" {
 		t.Fatalf("%d, %v", len(pg.Records), err)
 	}
 	is("listing by label", crowd+1, crowd, crowd)
-	if pg, err = b.Page(ctx, testNow, expiry.Query{Limit: 100}); err != nil || len(pg.Records) != 100 || pg.Next == "" {
+	if pg, err = b.Page(ctx, testNow, driver.Query{Limit: 100}); err != nil || len(pg.Records) != 100 || pg.Next == "" {
 		t.Fatalf("%d, %v", len(pg.Records), err)
 	}
 	is("one page of all", 101, 100+spare, 100)
-	n, err := b.Count(ctx, testNow, "", "")
+	n, err := b.Count(ctx, testNow, driver.Query{Label: ""})
 	if err != nil || n != live {
 		t.Fatalf("%d counted, %v", n, err)
 	}
 	is("count", 1+expired+(live+expired)/maxKeys+1, maxKeys+live+expired, expired)
-	swept, err := b.DeleteExpired(ctx, testNow, 1000, nil)
+	swept, err := b.DeleteExpired(ctx, driver.Sweep{Before: testNow, Limit: 1000})
 	if err != nil || swept.Removed != expired || swept.More {
 		t.Fatalf("%+v, %v", swept, err)
 	}
 	is("sweep", 1+2*expired+2, maxKeys, expired) // the page with what is due has others on it
-	if swept, err = b.DeleteExpired(ctx, testNow, 10, nil); err != nil || swept.Removed != 0 {
+	if swept, err = b.DeleteExpired(ctx, driver.Sweep{Before: testNow, Limit: 10}); err != nil || swept.Removed != 0 {
 		t.Fatalf("%+v, %v", swept, err)
 	}
 	is("sweep of nothing", 1, 2*10+sweepWidth, 0)
@@ -283,7 +283,7 @@ func TestCostInProportion(t *testing.T) {
 		seed(t, direct, r)
 	}
 	p.take()
-	if swept, err = b.DeleteExpired(ctx, testNow, 2, nil); err != nil || swept.Removed != 2 || !swept.More {
+	if swept, err = b.DeleteExpired(ctx, driver.Sweep{Before: testNow, Limit: 2}); err != nil || swept.Removed != 2 || !swept.More {
 		t.Fatalf("%+v, %v", swept, err)
 	}
 	is("sweep with a limit", 1+3+2+1, 2*2+sweepWidth, 3)
@@ -309,7 +309,7 @@ func fill(t testing.TB, b *Backend, n int) {
 		if i%10 == 0 {
 			r.ExpiresAt = testNow.Add(time.Hour)
 		}
-		h := &head{id: r.ID, rev: r.Rev, expiresAt: r.ExpiresAt, stamp: newStamp()}
+		h := &head{id: r.ID, rev: r.Revision, expiresAt: r.ExpiresAt, stamp: newStamp()}
 		h.setValue(r.Value, r.Encoding)
 		p := placeOf(r.ID)
 		if !r.ExpiresAt.IsZero() {
@@ -342,15 +342,15 @@ func TestSweepThatOthersGetAheadOf(t *testing.T) {
 		seed(t, b, record(fmt.Sprint("id-", i), "", time.Minute))
 	}
 	first := true
-	swept, err := b.DeleteExpired(t.Context(), testNow.Add(time.Hour), 8, func(model.Record) error {
+	swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Hour), Limit: 8, OnExpire: func(model.Record) error {
 		if first {
 			first = false
-			if ahead, err := other.DeleteExpired(t.Context(), testNow.Add(time.Hour), 4, nil); err != nil || ahead.Removed != 4 {
+			if ahead, err := other.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Hour), Limit: 4}); err != nil || ahead.Removed != 4 {
 				t.Errorf("the other one: %+v, %v", ahead, err)
 			}
 		}
 		return nil
-	})
+	}})
 	if err != nil || swept.Removed != 4 || !swept.More {
 		t.Errorf("%+v, %v, want 4 removed and more", swept, err)
 	}

@@ -9,7 +9,7 @@ import (
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/sojourn-go/sojourn/backends"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/internal/awsurl"
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -23,7 +23,7 @@ func init() { backends.Register("s3", openURL) }
 // environment, shared files, the machine's role. With an endpoint the bucket
 // stands in the path rather than in the host's name, unless path_style is false.
 // The client's connections are closed with the backend.
-func openURL(ctx context.Context, u *url.URL) (expiry.ModelExpirySupport, error) {
+func openURL(ctx context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 	if err := backends.Only(u, "region", "endpoint", "path_style"); err != nil {
 		return nil, err
 	}
@@ -65,5 +65,5 @@ func openURL(ctx context.Context, u *url.URL) (expiry.ModelExpirySupport, error)
 }
 
 func badURL() error {
-	return model.Fault(model.ErrInvalid, "the form is s3://bucket/prefix?region=eu-west-1&endpoint=http://localhost:9000&path_style=true, without credentials", nil)
+	return model.NewError(model.ErrInvalid, "the form is s3://bucket/prefix?region=eu-west-1&endpoint=http://localhost:9000&path_style=true, without credentials", nil)
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/backends"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -31,10 +31,10 @@ func TestURLOpensAStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := expiry.CreateStorage(t.Context(), b); err != nil {
+	if err := driver.CreateStorage(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Write(t.Context(), testNow, expiry.Write{Record: record("a", "ann", time.Hour), Cond: model.Absent}); err != nil {
+	if _, err := b.Write(t.Context(), testNow, driver.Write{Record: record("a", "ann", time.Hour), Cond: driver.IfAbsent}); err != nil {
 		t.Error(err)
 	}
 	other, err := backends.Open(t.Context(), "s3://"+name+"?region=us-east-1&path_style=true&endpoint="+url.QueryEscape(endpoint))
@@ -44,10 +44,10 @@ func TestURLOpensAStore(t *testing.T) {
 	if got := other.(*Backend).prefix; got != backends.DefaultName {
 		t.Errorf("the prefix is %q", got)
 	}
-	if _, err := other.Get(t.Context(), testNow, "a"); !errors.Is(err, model.ErrNotFound) {
+	if _, err := other.Get(t.Context(), testNow, driver.Get{ID: "a"}); !errors.Is(err, model.ErrNotFound) {
 		t.Errorf("get from another prefix: %v", err)
 	}
-	if err := expiry.DeleteStorage(t.Context(), b); err != nil {
+	if err := driver.DeleteStorage(t.Context(), b); err != nil {
 		t.Error(err)
 	}
 	for range 2 {
@@ -55,7 +55,7 @@ func TestURLOpensAStore(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := b.Get(t.Context(), testNow, "a"); !errors.Is(err, model.ErrClosed) {
+	if _, err := b.Get(t.Context(), testNow, driver.Get{ID: "a"}); !errors.Is(err, model.ErrClosed) {
 		t.Errorf("get after Close: %v", err)
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/conformance"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/session"
 	"github.com/sojourn-go/sojourn/session/sessiontest"
 )
@@ -338,7 +338,7 @@ func (c *C) once(op sessiontest.Op, do func()) {
 func (c *C) raw() []byte {
 	c.Helper()
 	var out []byte
-	q := expiry.Query{Limit: 100}
+	q := driver.Query{Limit: 100}
 	for {
 		p, err := c.b.Unwrap().Page(c.Context(), c.clock.Now(), q)
 		c.ok(err, "Page")

@@ -167,14 +167,14 @@ func loseAfter(op sessiontest.Op) sessiontest.Hook {
 	return func(o sessiontest.Op, _ string, next func() error) error {
 		err := next()
 		if o == op {
-			once.Do(func() { err = model.Fault(model.ErrUnknown, "the answer was lost", nil) })
+			once.Do(func() { err = model.NewError(model.ErrUnknown, "the answer was lost", nil) })
 		}
 		return err
 	}
 }
 
 func down(sessiontest.Op, string, func() error) error {
-	return model.Fault(model.ErrUnavailable, "the store is down", nil)
+	return model.NewError(model.ErrUnavailable, "the store is down", nil)
 }
 
 func storeCases() []Case {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/session"
 	"github.com/sojourn-go/sojourn/session/sessiontest"
 )
@@ -347,7 +348,7 @@ func lifeCases() []Case {
 			c.clock.Advance(idle / 2)
 			removed := 0
 			for {
-				n, err := c.b.DeleteExpired(c.Context(), c.clock.Now(), 100, nil)
+				n, err := c.b.DeleteExpired(c.Context(), driver.Sweep{Before: c.clock.Now(), Limit: 100})
 				c.ok(err, "DeleteExpired")
 				removed += n.Removed
 				if !n.More {

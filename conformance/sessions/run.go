@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/sojourn-go/sojourn/conformance"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 )
 
 // Cases is the number of cases of this suite.
@@ -55,7 +55,7 @@ func Run(t *testing.T, h conformance.Harness) {
 		t.Fatal("sessions: Harness.Open is missing")
 	}
 	desc := describe(t, h)
-	if reason, absent := desc.Lacks(expiry.FeatureLabels); absent {
+	if reason, absent := desc.Lacks(driver.FeatureLabels); absent {
 		t.Fatalf("sessions: %s cannot list by label: %s", desc.Backend, reason)
 	}
 	all := All()
@@ -84,7 +84,7 @@ func Run(t *testing.T, h conformance.Harness) {
 	}
 }
 
-func describe(t testing.TB, h conformance.Harness) expiry.Description {
+func describe(t testing.TB, h conformance.Harness) driver.Description {
 	b := h.Open(t, freshName())
 	desc := b.Describe()
 	if err := b.Close(); err != nil {

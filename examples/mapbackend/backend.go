@@ -2,147 +2,118 @@ package main
 
 import (
 	"context"
-	"errors"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Map is the data, a map behind a mutex; any number of backends share it.
+// Map holds the records behind a mutex. Any number of backends share it.
 type Map struct {
 	mu      sync.Mutex
 	records map[string]model.Record
 }
 
-// MapBackend is the least that a backend can be. Every rule that needs a
-// decision is decided by package expiry.
-type MapBackend struct {
-	*Map
-	closed bool
-}
-
-var _ expiry.ModelExpirySupport = (*MapBackend)(nil)
-
 // NewMap returns an empty map.
 func NewMap() *Map { return &Map{records: map[string]model.Record{}} }
 
-// locked runs do under the lock, unless the context has ended or the backend is closed.
-func (b *MapBackend) locked(ctx context.Context, do func() error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
+// MapBackend is the smallest complete backend. The embedded Gate makes the
+// checks, and has the methods Describe and Close.
+type MapBackend struct {
+	*Map
+	*driverkit.Gate
+}
+
+// NewBackend returns a backend on the map.
+func NewBackend(m *Map) *MapBackend {
+	return &MapBackend{m, driverkit.NewGate(driver.Description{Backend: "map", Labels: []string{"principal"}})}
+}
+
+// judged returns the result of do on the stored record, under the lock, if the
+// condition holds.
+func (b *MapBackend) judged(now time.Time, id string, c driver.Condition, known model.Revision, do func(cur *model.Record) model.Record) (model.Record, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.closed {
-		return model.ErrClosed
+	var cur *model.Record
+	if r, ok := b.records[id]; ok {
+		cur = &r
 	}
-	return do()
-}
-
-// judged runs do with what is stored under the id, once the condition holds.
-func (b *MapBackend) judged(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Revision, do func(cur *model.Record)) (winner model.Record, err error) {
-	err = b.locked(ctx, func() error {
-		var cur *model.Record
-		if r, ok := b.records[id]; ok {
-			cur = &r
-		}
-		err := expiry.Judge(now, cur, c, prev)
-		if err == nil {
-			do(cur)
-		} else if errors.Is(err, model.ErrConflict) {
-			winner = cur.Clone()
-		}
-		return err
-	})
-	return winner, err
-}
-
-func (b *MapBackend) Get(ctx context.Context, now time.Time, id string) (rec model.Record, err error) {
-	_, err = b.judged(ctx, now, id, model.Live, model.Revision{}, func(cur *model.Record) { rec = cur.Clone() })
-	return rec, err
-}
-
-func (b *MapBackend) Write(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
-	if err := expiry.CheckWrite(&w); err != nil {
-		return model.Record{}, err
-	}
-	var next model.Record
-	winner, err := b.judged(ctx, now, w.ID, w.Cond, w.Prev.Rev, func(cur *model.Record) {
-		next = w.Result(cur)
-		b.records[w.ID] = next.Clone()
-	})
+	winner, err := driverkit.Judge(now, cur, nil, c, known)
 	if err != nil {
 		return winner, err
 	}
-	return next.Head(), nil
+	return do(cur), nil
 }
 
-func (b *MapBackend) Touch(ctx context.Context, now time.Time, t expiry.Touch) (rec model.Record, err error) {
-	if err := expiry.CheckTouch(&t); err != nil {
-		return rec, err
+func (b *MapBackend) Get(ctx context.Context, now time.Time, g driver.Get) (model.Record, error) {
+	if err := b.Enter(ctx); err != nil {
+		return model.Record{}, err
 	}
-	_, err = b.judged(ctx, now, t.ID, model.Live, model.Revision{}, func(cur *model.Record) {
+	return b.judged(now, g.ID, driver.IfPresent, model.Revision{}, func(cur *model.Record) model.Record { return cur.Clone() })
+}
+
+func (b *MapBackend) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+	if err := b.Gate.Write(ctx, &w); err != nil {
+		return model.Record{}, err
+	}
+	return b.judged(now, w.Record.ID, w.Cond, w.Known.Revision, func(cur *model.Record) model.Record {
+		next := w.Result(cur)
+		b.records[next.ID] = next.Clone()
+		return next.Head()
+	})
+}
+
+func (b *MapBackend) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
+	if err := b.Gate.Touch(ctx, &t); err != nil {
+		return model.Record{}, err
+	}
+	return b.judged(now, t.ID, driver.IfPresent, model.Revision{}, func(cur *model.Record) model.Record {
 		cur.ExpiresAt = t.Result(cur.ExpiresAt)
 		b.records[t.ID] = *cur
-		rec = cur.Head()
+		return cur.Head()
 	})
-	return rec, err
 }
 
-func (b *MapBackend) Delete(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
-	if err := expiry.CheckDelete(c, prev.Rev); err != nil {
+func (b *MapBackend) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
+	if err := b.Gate.Delete(ctx, &d); err != nil {
 		return err
 	}
-	_, err := b.judged(ctx, now, id, c, prev.Rev, func(*model.Record) { delete(b.records, id) })
+	_, err := b.judged(now, d.ID, d.Cond, d.Known.Revision, func(cur *model.Record) model.Record {
+		delete(b.records, d.ID)
+		return *cur
+	})
 	return err
 }
 
-func (b *MapBackend) Page(ctx context.Context, now time.Time, q expiry.Query) (p expiry.Page, err error) {
-	err = b.locked(ctx, func() (err error) {
-		p, err = expiry.SortedPage(b.Describe(), now, q, maps.Values(b.records))
-		return err
-	})
-	return p, err
-}
-
-func (b *MapBackend) DeleteExpired(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (s expiry.Swept, err error) {
-	var due []model.Record
-	err = b.locked(ctx, func() error {
-		for _, r := range b.records {
-			if r.Expired(before) {
-				due = append(due, r.Head())
-			}
-		}
-		return nil
-	})
-	for _, r := range due {
-		if s.More = s.Removed == limit; s.More || err != nil {
-			break
-		}
-		if each != nil && each(r) != nil {
-			continue
-		}
-		err = b.locked(ctx, func() error {
-			if cur, ok := b.records[r.ID]; ok && cur.Rev == r.Rev && cur.Expired(before) {
-				delete(b.records, r.ID)
-				s.Removed++
-			}
-			return nil
-		})
+func (b *MapBackend) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
+	position, err := b.Gate.Page(ctx, &q)
+	if err != nil {
+		return driver.Page{}, err
 	}
-	return s, err
-}
-
-func (b *MapBackend) Describe() expiry.Description {
-	return expiry.Description{Backend: "map", Labels: []string{"principal"}}
-}
-
-func (b *MapBackend) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.closed = true
-	return nil
+	return b.SortedPage(now, &q, position, maps.Values(b.records)), nil
+}
+
+func (b *MapBackend) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swept, error) {
+	tally, err := b.Sweep(ctx, &s)
+	if err != nil {
+		return driver.Swept{}, err
+	}
+	b.mu.Lock()
+	all := slices.Collect(maps.Values(b.records))
+	b.mu.Unlock()
+	return tally.Each(ctx, s.Before, slices.Values(all), func(r *model.Record) (bool, error) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		cur, ok := b.records[r.ID]
+		if ok = ok && cur.Revision == r.Revision && cur.Expired(s.Before); ok {
+			delete(b.records, r.ID)
+		}
+		return ok, nil
+	})
 }

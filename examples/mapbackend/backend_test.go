@@ -5,15 +5,15 @@ import (
 	"testing"
 
 	"github.com/sojourn-go/sojourn/conformance"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 )
 
 func TestConformance(t *testing.T) {
 	var maps sync.Map // one Map for each name
 	conformance.Run(t, conformance.Harness{
-		Open: func(_ testing.TB, name string) expiry.ModelExpirySupport {
+		Open: func(_ testing.TB, name string) driver.ModelExpirySupport {
 			m, _ := maps.LoadOrStore(name, NewMap())
-			return &MapBackend{Map: m.(*Map)}
+			return NewBackend(m.(*Map))
 		},
 	})
 }

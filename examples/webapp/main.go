@@ -30,6 +30,7 @@ import (
 	_ "github.com/sojourn-go/sojourn/backends/redis"
 	_ "github.com/sojourn-go/sojourn/backends/s3"
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/session"
 )
 
@@ -101,8 +102,8 @@ func openStore(ctx context.Context, rawURL string) (expiry.ModelExpirySupport, e
 	if err != nil {
 		return nil, fmt.Errorf("flag -store: %w", err)
 	}
-	if err = expiry.CreateStorage(ctx, b); err == nil {
-		err = expiry.Ping(ctx, b, time.Now().UTC().Truncate(time.Millisecond))
+	if err = driver.CreateStorage(ctx, b); err == nil {
+		err = driver.Ping(ctx, b, time.Now().UTC().Truncate(time.Millisecond))
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("flag -store: the store %s cannot be used: %w", redacted(rawURL), err), b.Close())

@@ -11,7 +11,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 
-	"github.com/sojourn-go/sojourn/internal/sending"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -30,18 +30,18 @@ func Endpoint(query url.Values) (*string, bool) {
 // which keeps so many idle for each host. What the parameters do not say, and
 // the credentials, come from the usual places: environment, shared files, the
 // machine's role.
-func Config(ctx context.Context, query url.Values, idle int) (aws.Config, sending.Connections, error) {
-	var conns sending.Connections
+func Config(ctx context.Context, query url.Values, idle int) (aws.Config, driverkit.Connections, error) {
+	var conns driverkit.Connections
 	var load []func(*config.LoadOptions) error
 	if region := query.Get("region"); region != "" {
 		load = append(load, config.WithRegion(region))
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, load...)
 	if err != nil {
-		return cfg, conns, model.Fault(model.ErrInvalid, "the AWS configuration of this machine cannot be read", err)
+		return cfg, conns, model.NewError(model.ErrInvalid, "the AWS configuration of this machine cannot be read", err)
 	}
 	if cfg.Region == "" {
-		return cfg, conns, model.Fault(model.ErrInvalid, "no region: neither the URL nor the AWS configuration names one", nil)
+		return cfg, conns, model.NewError(model.ErrInvalid, "no region: neither the URL nor the AWS configuration names one", nil)
 	}
 	if buildable, ok := cfg.HTTPClient.(*awshttp.BuildableClient); ok {
 		conns.Transport = buildable.GetTransport()

@@ -18,7 +18,7 @@ import (
 	"github.com/sojourn-go/sojourn/backends/memory"
 	"github.com/sojourn-go/sojourn/backends/redis"
 	"github.com/sojourn-go/sojourn/conformance/containers"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/internal/floor"
 	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session"
@@ -58,7 +58,7 @@ func writer(w http.ResponseWriter, r *http.Request) {
 
 // signedIn is the service's handler around next, and the cookie of a session
 // with the values.
-func signedIn(tb testing.TB, b expiry.ModelExpirySupport, next http.HandlerFunc) (http.Handler, string) {
+func signedIn(tb testing.TB, b driver.ModelExpirySupport, next http.HandlerFunc) (http.Handler, string) {
 	tb.Helper()
 	svc, err := session.New(b, &session.Options{SweptElsewhere: true})
 	if err != nil {
@@ -166,11 +166,11 @@ func TestAReadOnlyRequestAllocatesLittle(t *testing.T) {
 
 // spy keeps what was written last.
 type spy struct {
-	expiry.ModelExpirySupport
-	wrote expiry.Write
+	driver.ModelExpirySupport
+	wrote driver.Write
 }
 
-func (s *spy) Write(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+func (s *spy) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 	s.wrote = w
 	return s.ModelExpirySupport.Write(ctx, now, w)
 }
@@ -232,23 +232,23 @@ func BenchmarkFloorRedis(b *testing.B) {
 		}
 		now := func() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 		row, same := spy.wrote, spy.wrote
-		row.ID, row.Labels = handKey(), spy.wrote.Prev.Labels
-		if _, err := backend.Write(ctx, now(), expiry.Write{Record: row.Record, Cond: model.Always}); err != nil {
+		row.Record.ID, row.Record.Labels = handKey(), spy.wrote.Known.Labels
+		if _, err := backend.Write(ctx, now(), driver.Write{Record: row.Record, Cond: driver.IfAny}); err != nil {
 			b.Fatal(err)
 		}
-		life := row.ExpiresAt.Sub(now())
+		life := row.Record.ExpiresAt.Sub(now())
 		data, err := json.Marshal(values)
 		if err != nil {
 			b.Fatal(err)
 		}
 		both := byHand(func(k string) ([]byte, error) {
-			cur, err := backend.Get(ctx, now(), k)
-			same.Prev = cur
+			cur, err := backend.Get(ctx, now(), driver.Get{ID: k})
+			same.Known = cur
 			return data, err
 		}, func(k string, _ []byte) error {
-			same.ID, same.Rev = k, model.NewRevision()
-			if !same.ExpiresAt.IsZero() {
-				same.ExpiresAt = now().Add(life)
+			same.Record.ID, same.Record.Revision = k, model.NewRevision()
+			if !same.Record.ExpiresAt.IsZero() {
+				same.Record.ExpiresAt = now().Add(life)
 			}
 			_, err := backend.Write(ctx, now(), same)
 			return err

@@ -28,7 +28,7 @@ func New(svc *session.Service, opts *Options) (*Middleware, error) {
 		o = *opts
 	}
 	if svc == nil {
-		return nil, &model.Error{Op: op, Err: model.Fault(model.ErrInvalid, "no service", nil)}
+		return nil, &model.Error{Op: op, Err: model.NewError(model.ErrInvalid, "no service", nil)}
 	}
 	c, err := o.cookie()
 	if err != nil {

@@ -100,7 +100,7 @@ func (o *Options) cookie() (http.Cookie, error) {
 		bad = "the cookie's name, Path or Domain has characters that no cookie can have"
 	}
 	if bad != "" {
-		return c, model.Fault(model.ErrInvalid, bad, nil)
+		return c, model.NewError(model.ErrInvalid, bad, nil)
 	}
 	return c, nil
 }
@@ -119,11 +119,11 @@ func (o *Options) check() error {
 	}
 	for _, p := range o.TrustedProxies {
 		if !p.IsValid() {
-			return model.Fault(model.ErrInvalid, "a trusted proxy that is no prefix", nil)
+			return model.NewError(model.ErrInvalid, "a trusted proxy that is no prefix", nil)
 		}
 	}
 	if o.Address > AddressNone {
-		return model.Fault(model.ErrInvalid, "an Address that is none", nil)
+		return model.NewError(model.ErrInvalid, "an Address that is none", nil)
 	}
 	return o.Transport.check()
 }

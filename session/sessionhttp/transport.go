@@ -136,11 +136,11 @@ func (t Header) check() error                                            { retur
 func checkName(name string) error {
 	switch http.CanonicalHeaderKey(name) {
 	case "", "Authorization", "Cookie", "Set-Cookie", "Host", "Origin", "Content-Type", "Content-Length":
-		return model.Fault(model.ErrInvalid, "a token needs a header of its own", nil)
+		return model.NewError(model.ErrInvalid, "a token needs a header of its own", nil)
 	}
 	for _, c := range []byte(name) {
 		if !strings.ContainsRune("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", rune(c)) {
-			return model.Fault(model.ErrInvalid, "a header's name has characters that no header can have", nil)
+			return model.NewError(model.ErrInvalid, "a header's name has characters that no header can have", nil)
 		}
 	}
 	return nil
@@ -177,7 +177,7 @@ func (t both) ambient() bool                                           { return 
 
 func (t both) check() error {
 	if t.first == nil || t.second == nil {
-		return model.Fault(model.ErrInvalid, "Both needs two transports", nil)
+		return model.NewError(model.ErrInvalid, "Both needs two transports", nil)
 	}
 	if err := t.first.check(); err != nil {
 		return err

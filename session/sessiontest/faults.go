@@ -10,7 +10,7 @@ import (
 
 // Down is a Hook for a store that cannot be reached.
 func Down(Op, string, func() error) error {
-	return model.Fault(model.ErrUnavailable, "the store is down", nil)
+	return model.NewError(model.ErrUnavailable, "the store is down", nil)
 }
 
 // Fail returns a Hook that fails every call of those methods with the error,
@@ -32,7 +32,7 @@ func LoseFirst(op Op) Hook {
 	return func(o Op, _ string, next func() error) error {
 		err := next()
 		if o == op {
-			once.Do(func() { err = model.Fault(model.ErrUnknown, "the answer was lost", nil) })
+			once.Do(func() { err = model.NewError(model.ErrUnknown, "the answer was lost", nil) })
 		}
 		return err
 	}

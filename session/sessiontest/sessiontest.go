@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -70,10 +71,10 @@ type Backend struct {
 
 var (
 	_ expiry.ModelExpirySupport = (*Backend)(nil)
-	_ expiry.Counter            = (*Backend)(nil)
-	_ expiry.StorageManager     = (*Backend)(nil)
-	_ expiry.Pinger             = (*Backend)(nil)
-	_ expiry.Unwrapper          = (*Backend)(nil)
+	_ driver.Counter            = (*Backend)(nil)
+	_ driver.StorageManager     = (*Backend)(nil)
+	_ driver.Pinger             = (*Backend)(nil)
+	_ driver.Unwrapper          = (*Backend)(nil)
 )
 
 // Wrap returns a Backend around b.
@@ -121,8 +122,8 @@ func (b *Backend) around(op Op, id string, next func() error) error {
 }
 
 // Get counts and calls.
-func (b *Backend) Get(ctx context.Context, now time.Time, id string) (rec model.Record, err error) {
-	err = b.around(Get, id, func() (err error) { rec, err = b.b.Get(ctx, now, id); return err })
+func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (rec model.Record, err error) {
+	err = b.around(Get, g.ID, func() (err error) { rec, err = b.b.Get(ctx, now, g); return err })
 	if err == nil {
 		b.tampered(&rec)
 	}
@@ -130,24 +131,24 @@ func (b *Backend) Get(ctx context.Context, now time.Time, id string) (rec model.
 }
 
 // Write counts and calls.
-func (b *Backend) Write(ctx context.Context, now time.Time, w expiry.Write) (rec model.Record, err error) {
-	err = b.around(Write, w.ID, func() (err error) { rec, err = b.b.Write(ctx, now, w); return err })
+func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (rec model.Record, err error) {
+	err = b.around(Write, w.Record.ID, func() (err error) { rec, err = b.b.Write(ctx, now, w); return err })
 	return rec, err
 }
 
 // Touch counts and calls.
-func (b *Backend) Touch(ctx context.Context, now time.Time, t expiry.Touch) (rec model.Record, err error) {
+func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (rec model.Record, err error) {
 	err = b.around(Touch, t.ID, func() (err error) { rec, err = b.b.Touch(ctx, now, t); return err })
 	return rec, err
 }
 
 // Delete counts and calls.
-func (b *Backend) Delete(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
-	return b.around(Delete, id, func() error { return b.b.Delete(ctx, now, id, c, prev) })
+func (b *Backend) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
+	return b.around(Delete, d.ID, func() error { return b.b.Delete(ctx, now, d) })
 }
 
 // Page counts and calls.
-func (b *Backend) Page(ctx context.Context, now time.Time, q expiry.Query) (p expiry.Page, err error) {
+func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (p driver.Page, err error) {
 	err = b.around(Page, "", func() (err error) { p, err = b.b.Page(ctx, now, q); return err })
 	for i := range p.Records {
 		b.tampered(&p.Records[i])
@@ -156,31 +157,31 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q expiry.Query) (p ex
 }
 
 // DeleteExpired counts and calls.
-func (b *Backend) DeleteExpired(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (s expiry.Swept, err error) {
-	err = b.around(Sweep, "", func() (err error) { s, err = b.b.DeleteExpired(ctx, before, limit, each); return err })
+func (b *Backend) DeleteExpired(ctx context.Context, sw driver.Sweep) (s driver.Swept, err error) {
+	err = b.around(Sweep, "", func() (err error) { s, err = b.b.DeleteExpired(ctx, sw); return err })
 	return s, err
 }
 
 // Describe calls.
-func (b *Backend) Describe() expiry.Description { return b.b.Describe() }
+func (b *Backend) Describe() driver.Description { return b.b.Describe() }
 
 // Close calls.
 func (b *Backend) Close() error { return b.b.Close() }
 
 // Count forwards the optional interface.
-func (b *Backend) Count(ctx context.Context, now time.Time, label, value string) (int, error) {
-	return expiry.Count(ctx, b.b, now, label, value)
+func (b *Backend) Count(ctx context.Context, now time.Time, q driver.Query) (int, error) {
+	return driver.Count(ctx, b.b, now, q)
 }
 
 // CreateStorage forwards the optional interface.
-func (b *Backend) CreateStorage(ctx context.Context) error { return expiry.CreateStorage(ctx, b.b) }
+func (b *Backend) CreateStorage(ctx context.Context) error { return driver.CreateStorage(ctx, b.b) }
 
 // DeleteStorage forwards the optional interface.
-func (b *Backend) DeleteStorage(ctx context.Context) error { return expiry.DeleteStorage(ctx, b.b) }
+func (b *Backend) DeleteStorage(ctx context.Context) error { return driver.DeleteStorage(ctx, b.b) }
 
 // Ping forwards the optional interface.
 func (b *Backend) Ping(ctx context.Context) error {
-	return expiry.Ping(ctx, b.b, time.Now().UTC().Truncate(time.Millisecond))
+	return driver.Ping(ctx, b.b, time.Now().UTC().Truncate(time.Millisecond))
 }
 
 // Unwrap returns the backend.

@@ -10,7 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/smithy-go/middleware"
 
-	"github.com/sojourn-go/sojourn/internal/sending"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 )
 
 // Mark notes how far a request came.
@@ -23,7 +23,7 @@ type Mark struct {
 // Unsent reports whether surely nothing left this process. An HTTP client of
 // another make does not tell of connections; its dial errors do.
 func (m *Mark) Unsent(err error) bool {
-	return !m.Handed.Load() || m.Asked.Load() && !m.Got.Load() || sending.IsDial(err)
+	return !m.Handed.Load() || m.Asked.Load() && !m.Got.Load() || driverkit.IsDial(err)
 }
 
 // Trace makes net/http note in the mark whether a request got a connection.

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -41,7 +41,7 @@ func (c *Client) receive(dec *gob.Decoder) {
 		a := &answer{}
 		if err := dec.Decode(a); err != nil {
 			c.mu.Lock()
-			c.ended = model.Fault(model.ErrUnknown, "the other process has ended", err)
+			c.ended = model.NewError(model.ErrUnknown, "the other process has ended", err)
 			for _, w := range c.waiting {
 				close(w)
 			}
@@ -125,44 +125,44 @@ func (n *Node) do(ctx context.Context, r request, each func(model.Record) error)
 }
 
 // Get calls the other process.
-func (n *Node) Get(ctx context.Context, now time.Time, id string) (model.Record, error) {
-	a, err := n.do(ctx, request{Op: opGet, Now: now, ID: id}, nil)
+func (n *Node) Get(ctx context.Context, now time.Time, g driver.Get) (model.Record, error) {
+	a, err := n.do(ctx, request{Op: opGet, Now: now, ID: g.ID}, nil)
 	return a.Record, err
 }
 
 // Write calls the other process.
-func (n *Node) Write(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+func (n *Node) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 	a, err := n.do(ctx, request{Op: opWrite, Now: now, Write: w}, nil)
 	return a.Record, err
 }
 
 // Touch calls the other process.
-func (n *Node) Touch(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
+func (n *Node) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
 	a, err := n.do(ctx, request{Op: opTouch, Now: now, Touch: t}, nil)
 	return a.Record, err
 }
 
 // Delete calls the other process.
-func (n *Node) Delete(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
-	_, err := n.do(ctx, request{Op: opDelete, Now: now, ID: id, Cond: c, Prev: prev}, nil)
+func (n *Node) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
+	_, err := n.do(ctx, request{Op: opDelete, Now: now, ID: d.ID, Cond: d.Cond, Prev: d.Known}, nil)
 	return err
 }
 
 // Page calls the other process.
-func (n *Node) Page(ctx context.Context, now time.Time, q expiry.Query) (expiry.Page, error) {
+func (n *Node) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 	a, err := n.do(ctx, request{Op: opPage, Now: now, Query: q}, nil)
 	return a.Page, err
 }
 
 // DeleteExpired calls the other process, which announces here.
-func (n *Node) DeleteExpired(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
-	a, err := n.do(ctx, request{Op: opSweep, Now: before, Limit: limit, Each: each != nil}, each)
+func (n *Node) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swept, error) {
+	a, err := n.do(ctx, request{Op: opSweep, Now: s.Before, Limit: s.Limit, Each: s.OnExpire != nil}, s.OnExpire)
 	return a.Swept, err
 }
 
 // Count calls the other process.
-func (n *Node) Count(ctx context.Context, now time.Time, label, value string) (int, error) {
-	a, err := n.do(ctx, request{Op: opCount, Now: now, Query: expiry.Query{Label: label, Value: value}}, nil)
+func (n *Node) Count(ctx context.Context, now time.Time, q driver.Query) (int, error) {
+	a, err := n.do(ctx, request{Op: opCount, Now: now, Query: driver.Query{Label: q.Label, Value: q.Value}}, nil)
 	return a.Count, err
 }
 
@@ -179,7 +179,7 @@ func (n *Node) DeleteStorage(ctx context.Context) error {
 }
 
 // Describe calls the other process.
-func (n *Node) Describe() expiry.Description {
+func (n *Node) Describe() driver.Description {
 	a, _ := n.do(context.Background(), request{Op: opDescribe}, nil)
 	return a.Desc
 }
@@ -204,38 +204,38 @@ var _ Backend = (*Both)(nil)
 func (b *Both) next() Backend { return b.nodes[b.turn.Add(1)%2] }
 
 // Get passes on.
-func (b *Both) Get(ctx context.Context, now time.Time, id string) (model.Record, error) {
-	return b.next().Get(ctx, now, id)
+func (b *Both) Get(ctx context.Context, now time.Time, g driver.Get) (model.Record, error) {
+	return b.next().Get(ctx, now, g)
 }
 
 // Write passes on.
-func (b *Both) Write(ctx context.Context, now time.Time, w expiry.Write) (model.Record, error) {
+func (b *Both) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 	return b.next().Write(ctx, now, w)
 }
 
 // Touch passes on.
-func (b *Both) Touch(ctx context.Context, now time.Time, t expiry.Touch) (model.Record, error) {
+func (b *Both) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
 	return b.next().Touch(ctx, now, t)
 }
 
 // Delete passes on.
-func (b *Both) Delete(ctx context.Context, now time.Time, id string, c model.Cond, prev model.Record) error {
-	return b.next().Delete(ctx, now, id, c, prev)
+func (b *Both) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
+	return b.next().Delete(ctx, now, d)
 }
 
 // Page passes on.
-func (b *Both) Page(ctx context.Context, now time.Time, q expiry.Query) (expiry.Page, error) {
+func (b *Both) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 	return b.next().Page(ctx, now, q)
 }
 
 // DeleteExpired passes on.
-func (b *Both) DeleteExpired(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (expiry.Swept, error) {
-	return b.next().DeleteExpired(ctx, before, limit, each)
+func (b *Both) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swept, error) {
+	return b.next().DeleteExpired(ctx, s)
 }
 
 // Count passes on.
-func (b *Both) Count(ctx context.Context, now time.Time, label, value string) (int, error) {
-	return b.next().Count(ctx, now, label, value)
+func (b *Both) Count(ctx context.Context, now time.Time, q driver.Query) (int, error) {
+	return b.next().Count(ctx, now, q)
 }
 
 // CreateStorage passes on.
@@ -245,7 +245,7 @@ func (b *Both) CreateStorage(ctx context.Context) error { return b.next().Create
 func (b *Both) DeleteStorage(ctx context.Context) error { return b.next().DeleteStorage(ctx) }
 
 // Describe passes on.
-func (b *Both) Describe() expiry.Description { return b.next().Describe() }
+func (b *Both) Describe() driver.Description { return b.next().Describe() }
 
 // Close closes both.
 func (b *Both) Close() error {

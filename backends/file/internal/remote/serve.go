@@ -7,15 +7,15 @@ import (
 	"io"
 	"sync"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // Backend is what a server has: all that the file backend can do.
 type Backend interface {
-	expiry.ModelExpirySupport
-	expiry.Counter
-	expiry.StorageManager
+	driver.ModelExpirySupport
+	driver.Counter
+	driver.StorageManager
 }
 
 // Serve answers the calls that come in until in ends, each on a goroutine of
@@ -95,13 +95,13 @@ func (s *server) call(ctx context.Context, b Backend, r *request) *answer {
 	var err error
 	switch r.Op {
 	case opGet:
-		a.Record, err = b.Get(ctx, r.Now, r.ID)
+		a.Record, err = b.Get(ctx, r.Now, driver.Get{ID: r.ID})
 	case opWrite:
 		a.Record, err = b.Write(ctx, r.Now, r.Write)
 	case opTouch:
 		a.Record, err = b.Touch(ctx, r.Now, r.Touch)
 	case opDelete:
-		err = b.Delete(ctx, r.Now, r.ID, r.Cond, r.Prev)
+		err = b.Delete(ctx, r.Now, driver.Delete{ID: r.ID, Cond: r.Cond, Known: r.Prev})
 	case opPage:
 		a.Page, err = b.Page(ctx, r.Now, r.Query)
 	case opSweep:
@@ -109,9 +109,9 @@ func (s *server) call(ctx context.Context, b Backend, r *request) *answer {
 		if r.Each {
 			each = s.announcer(r.Seq)
 		}
-		a.Swept, err = b.DeleteExpired(ctx, r.Now, r.Limit, each)
+		a.Swept, err = b.DeleteExpired(ctx, driver.Sweep{Before: r.Now, Limit: r.Limit, OnExpire: each})
 	case opCount:
-		a.Count, err = b.Count(ctx, r.Now, r.Query.Label, r.Query.Value)
+		a.Count, err = b.Count(ctx, r.Now, driver.Query{Label: r.Query.Label, Value: r.Query.Value})
 	case opCreateStorage:
 		err = b.CreateStorage(ctx)
 	case opDeleteStorage:

@@ -13,7 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -44,11 +44,11 @@ type request struct {
 	Ended     fault  // the context's error, where it had ended before the call
 	Now       time.Time
 	ID        string
-	Write     expiry.Write
-	Touch     expiry.Touch
-	Cond      model.Cond
+	Write     driver.Write
+	Touch     driver.Touch
+	Cond      driver.Condition
 	Prev      model.Record
-	Query     expiry.Query
+	Query     driver.Query
 	Limit     int
 	Each      bool
 	Err       string // of an announcement: not empty where it was refused
@@ -60,10 +60,10 @@ type answer struct {
 	Seq       uint64
 	Announces bool
 	Record    model.Record
-	Page      expiry.Page
-	Swept     expiry.Swept
+	Page      driver.Page
+	Swept     driver.Swept
 	Count     int
-	Desc      expiry.Description
+	Desc      driver.Description
 	Err       fault
 }
 
@@ -84,7 +84,7 @@ func pack(err error) fault {
 		return fault{}
 	}
 	return fault{
-		Kind:     slices.Index(kinds, model.KindOf(err)) + 1,
+		Kind:     slices.Index(kinds, model.Kind(err)) + 1,
 		Text:     err.Error(),
 		Canceled: errors.Is(err, context.Canceled), OutOfTime: errors.Is(err, context.DeadlineExceeded),
 	}
@@ -101,7 +101,7 @@ func (e fault) unpack() error {
 	switch {
 	case e.Kind > 0:
 		kind := kinds[e.Kind-1]
-		return model.Fault(kind, strings.TrimPrefix(strings.TrimPrefix(e.Text, kind.Error()), ": "), cause)
+		return model.NewError(kind, strings.TrimPrefix(strings.TrimPrefix(e.Text, kind.Error()), ": "), cause)
 	case cause != nil || e.Text == "":
 		return cause
 	}

@@ -1,4 +1,4 @@
-package file
+package driverkit
 
 import (
 	"bytes"
@@ -19,17 +19,17 @@ func codecRecords() map[string]model.Record {
 		many[string(c)] = strings.Repeat(string(c), model.MaxLabel)
 	}
 	return map[string]model.Record{
-		"least":      {ID: "a", Rev: rev, Value: []byte{}},
-		"all fields": {ID: "cart-1", Rev: rev, ExpiresAt: time.UnixMilli(1893456000123).UTC(), Labels: map[string]string{"principal": "ann", "a": "b"}, Value: []byte(`{"n":1}`), Encoding: "json"},
-		"limits":     {ID: strings.Repeat("é", model.MaxID/2), Rev: rev, ExpiresAt: time.UnixMilli(maxMillis - 1).UTC(), Labels: many, Value: bytes.Repeat([]byte{0, 255}, 1<<15), Encoding: strings.Repeat("e", 32)},
-		"odd bytes":  {ID: "\x01/../=%", Rev: rev, ExpiresAt: time.UnixMilli(1).UTC(), Labels: map[string]string{"l": "\n\x7f🙂"}, Value: []byte(magic), Encoding: "gob"},
+		"least":      {ID: "a", Revision: rev, Value: []byte{}},
+		"all fields": {ID: "cart-1", Revision: rev, ExpiresAt: time.UnixMilli(1893456000123).UTC(), Labels: map[string]string{"principal": "ann", "a": "b"}, Value: []byte(`{"n":1}`), Encoding: "json"},
+		"limits":     {ID: strings.Repeat("é", model.MaxID/2), Revision: rev, ExpiresAt: time.UnixMilli(maxMillis - 1).UTC(), Labels: many, Value: bytes.Repeat([]byte{0, 255}, 1<<15), Encoding: strings.Repeat("e", 32)},
+		"odd bytes":  {ID: "\x01/../=%", Revision: rev, ExpiresAt: time.UnixMilli(1).UTC(), Labels: map[string]string{"l": "\n\x7f🙂"}, Value: []byte(magic), Encoding: "gob"},
 	}
 }
 
 func TestCodecRoundTrip(t *testing.T) {
 	for name, want := range codecRecords() {
 		t.Run(name, func(t *testing.T) {
-			got, err := decodeRecord(encodeRecord(&want))
+			got, err := DecodeRecord(AppendRecord(nil, &want))
 			if err != nil || !reflect.DeepEqual(got, want) {
 				t.Errorf("%+v, %v; want %+v", got, err, want)
 			}
@@ -39,37 +39,37 @@ func TestCodecRoundTrip(t *testing.T) {
 
 func TestCodecGolden(t *testing.T) {
 	rec := model.Record{
-		ID: "a/B", Rev: model.Revision{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, ExpiresAt: time.UnixMilli(0x0102030405).UTC(),
+		ID: "a/B", Revision: model.Revision{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, ExpiresAt: time.UnixMilli(0x0102030405).UTC(),
 		Labels: map[string]string{"principal": "ann"}, Value: []byte("{}"), Encoding: "json",
 	}
 	const want = "sojourn\x01" + "\x29\x7e\xea\xc8" + "\x47\x00\x00\x00" +
 		"\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10" + "\x05\x04\x03\x02\x01\x00\x00\x00" +
 		"\x03\x00\x04\x00\x01\x00" + "a/Bjson" + "\x09\x00\x03\x00principalann" + "{}"
-	if got := encodeRecord(&rec); string(got) != want {
+	if got := AppendRecord(nil, &rec); string(got) != want {
 		t.Errorf("the format changed:\n got %q\nwant %q", got, want)
 	}
 }
 
 func TestCodecTruncated(t *testing.T) {
 	rec := codecRecords()["all fields"]
-	whole := encodeRecord(&rec)
+	whole := AppendRecord(nil, &rec)
 	for n := range whole {
-		if _, err := decodeRecord(whole[:n]); !errors.Is(err, model.ErrCorrupt) {
+		if _, err := DecodeRecord(whole[:n]); !errors.Is(err, model.ErrCorrupt) {
 			t.Errorf("the first %d of %d bytes: %v", n, len(whole), err)
 		}
 	}
-	if _, err := decodeRecord(append(bytes.Clone(whole), 0)); !errors.Is(err, model.ErrCorrupt) {
+	if _, err := DecodeRecord(append(bytes.Clone(whole), 0)); !errors.Is(err, model.ErrCorrupt) {
 		t.Errorf("one byte more: %v", err)
 	}
 }
 
 func TestCodecFlippedBits(t *testing.T) {
 	rec := codecRecords()["all fields"]
-	whole := encodeRecord(&rec)
+	whole := AppendRecord(nil, &rec)
 	for i := range len(whole) * 8 {
 		bad := bytes.Clone(whole)
 		bad[i/8] ^= 1 << (i % 8)
-		if _, err := decodeRecord(bad); !errors.Is(err, model.ErrCorrupt) {
+		if _, err := DecodeRecord(bad); !errors.Is(err, model.ErrCorrupt) {
 			t.Errorf("bit %d: %v", i, err)
 		}
 	}
@@ -78,9 +78,9 @@ func TestCodecFlippedBits(t *testing.T) {
 // sealedAs returns a file with changed bytes and a right checksum.
 func sealedAs(change func(file []byte) []byte) []byte {
 	rec := codecRecords()["all fields"]
-	file := change(encodeRecord(&rec))
+	file := change(AppendRecord(nil, &rec))
 	binary.LittleEndian.PutUint32(file[lengthAt:], uint32(len(file)))
-	binary.LittleEndian.PutUint32(file[crcAt:], checksum(file))
+	binary.LittleEndian.PutUint32(file[sumAt:], checksum(file))
 	return file
 }
 
@@ -99,7 +99,7 @@ func TestCodecRefuses(t *testing.T) {
 		{"a newer format", sealedAs(func(f []byte) []byte { f[len(magic)] = 2; return f }), "format 2, newer than 1"},
 		{"a newer format and unknown rest", []byte(magic + "\x63"), "format 99, newer than 1"},
 		{"format zero", sealedAs(func(f []byte) []byte { f[len(magic)] = 0; return f }), ""},
-		{"no revision", sealedAs(func(f []byte) []byte { clear(f[revAt:expiryAt]); return f }), ""},
+		{"no revision", sealedAs(func(f []byte) []byte { clear(f[revisionAt:expiryAt]); return f }), ""},
 		{"an expiry before 1970", sealedAs(func(f []byte) []byte { f[expiryAt+7] = 0x80; return f }), ""},
 		{"an expiry after 9999", sealedAs(func(f []byte) []byte { f[expiryAt+7] = 1; return f }), ""},
 		{"no id", sealedAs(put16(countsAt, 0)), ""},
@@ -111,7 +111,7 @@ func TestCodecRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := decodeRecord(tt.file)
+			_, err := DecodeRecord(tt.file)
 			if !errors.Is(err, model.ErrCorrupt) || !strings.Contains(err.Error(), tt.detail) {
 				t.Error(err)
 			}
@@ -121,11 +121,11 @@ func TestCodecRefuses(t *testing.T) {
 
 func FuzzDecodeRecord(f *testing.F) {
 	for _, r := range codecRecords() {
-		f.Add(encodeRecord(&r))
+		f.Add(AppendRecord(nil, &r))
 	}
 	f.Add([]byte(magic))
 	f.Fuzz(func(t *testing.T, file []byte) {
-		rec, err := decodeRecord(file)
+		rec, err := DecodeRecord(file)
 		if err != nil {
 			if !errors.Is(err, model.ErrCorrupt) {
 				t.Error(err)
@@ -136,12 +136,12 @@ func FuzzDecodeRecord(f *testing.F) {
 			}
 			file = bytes.Clone(file)
 			binary.LittleEndian.PutUint32(file[lengthAt:], uint32(len(file)))
-			binary.LittleEndian.PutUint32(file[crcAt:], checksum(file))
-			if rec, err = decodeRecord(file); err != nil {
+			binary.LittleEndian.PutUint32(file[sumAt:], checksum(file))
+			if rec, err = DecodeRecord(file); err != nil {
 				return
 			}
 		}
-		if again := encodeRecord(&rec); !bytes.Equal(again, file) {
+		if again := AppendRecord(nil, &rec); !bytes.Equal(again, file) {
 			t.Errorf("%q is written again as %q", file, again)
 		}
 	})

@@ -1,5 +1,4 @@
-// Package idname makes names of ids where a store's own names are narrower.
-package idname
+package driverkit
 
 import (
 	"encoding/hex"
@@ -8,9 +7,9 @@ import (
 
 const digits = "0123456789abcdef"
 
-// Escape is the prefix and the id, in which each byte that is not kept becomes
-// = and two digits.
-func Escape(prefix, id string, kept func(byte) bool) string {
+// EscapeID returns the prefix and the id as a name for a store with narrower
+// names: each byte that is not kept becomes = and two hexadecimal digits.
+func EscapeID(prefix, id string, kept func(byte) bool) string {
 	out := make([]byte, 0, len(prefix)+len(id)+16)
 	out = append(out, prefix...)
 	for i := range len(id) {
@@ -23,9 +22,10 @@ func Escape(prefix, id string, kept func(byte) bool) string {
 	return string(out)
 }
 
-// Unescape returns the id that Escape may have made the name of: the caller
-// checks that it has.
-func Unescape(prefix, name string, kept func(byte) bool) (string, bool) {
+// UnescapeID returns the id of a name that EscapeID made. It accepts more than
+// one name for an id: a caller that needs exactly one escapes the result again
+// and compares.
+func UnescapeID(prefix, name string, kept func(byte) bool) (string, bool) {
 	rest, ok := strings.CutPrefix(name, prefix)
 	if !ok || rest == "" {
 		return "", false

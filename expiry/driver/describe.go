@@ -1,33 +1,34 @@
-package expiry
+package driver
 
 import (
 	"slices"
 	"time"
 )
 
-// Feature names something that a backend may be unable to do.
+// Feature names something that a backend may lack.
 type Feature string
 
-// The features that a backend may declare absent. A declared absence answers
-// ErrUnsupported.
+// The features that a backend may declare absent, because its server cannot
+// do them: a cache without listings, for example. A method that needs an
+// absent feature returns ErrUnsupported.
 const (
 	FeatureLabels Feature = "labels" // listing and counting by label
 	FeaturePaging Feature = "paging" // Page
 	FeatureSweep  Feature = "sweep"  // DeleteExpired
 )
 
-// Absence is a feature that a backend lacks, and why.
+// Absence is a feature that a backend lacks, and the reason.
 type Absence struct {
 	Feature Feature
 	Reason  string
 }
 
-// Description says what a backend is and cannot do.
+// Description is a backend's name, labels, limits and missing features.
 type Description struct {
 	Backend  string        // "redis", "file", …
 	Labels   []string      // the declared label names, sorted
-	MaxValue int           // bytes; zero: no limit of its own
-	MaxTTL   time.Duration // zero: no limit of its own
+	MaxValue int           // the largest value, in bytes; zero: no limit
+	MaxTTL   time.Duration // the longest lifetime; zero: no limit
 	Absent   []Absence
 }
 

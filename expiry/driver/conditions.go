@@ -1,0 +1,159 @@
+package driver
+
+import (
+	"errors"
+	"time"
+
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// Condition says when a write or a delete may happen. The zero Condition is
+// ErrInvalid.
+type Condition uint8
+
+// The conditions. A record is live if it is stored and not expired at the
+// call's now.
+const (
+	_         Condition = iota
+	IfAny               // upsert: always
+	IfAbsent            // create: no live record has the id
+	IfPresent           // update: a live record has the id
+	IfMatch             // compare-and-set: the live record has the known revision
+)
+
+// String returns "any", "absent", "present" or "match", else "invalid".
+func (c Condition) String() string {
+	switch c {
+	case IfAny:
+		return "any"
+	case IfAbsent:
+		return "absent"
+	case IfPresent:
+		return "present"
+	case IfMatch:
+		return "match"
+	}
+	return "invalid"
+}
+
+// Judge decides a condition against the stored record, which is nil if
+// nothing is stored. It returns nil, ErrNotFound, ErrExists, ErrConflict, or
+// ErrInvalid for an invalid condition.
+func Judge(now time.Time, cur *model.Record, c Condition, known model.Revision) error {
+	live := cur != nil && !cur.Expired(now)
+	switch c {
+	case IfAny:
+		return nil
+	case IfAbsent:
+		if live {
+			return model.ErrExists
+		}
+		return nil
+	case IfPresent, IfMatch:
+		if !live {
+			return model.ErrNotFound
+		}
+		if c == IfMatch && cur.Revision != known {
+			return model.ErrConflict
+		}
+		return nil
+	}
+	return model.ErrInvalid
+}
+
+// Check returns ErrInvalid for a write that no state of the store allows.
+func (w *Write) Check() error {
+	switch w.Cond {
+	case IfAny, IfAbsent:
+		if w.Keep.Expiry || w.Keep.Labels {
+			return model.NewError(model.ErrInvalid, "a create or upsert cannot keep an expiry or labels", nil)
+		}
+	case IfPresent:
+	case IfMatch:
+		if w.Known.Revision.IsZero() {
+			return model.NewError(model.ErrInvalid, "a compare-and-set needs the known revision", nil)
+		}
+	default:
+		return model.NewError(model.ErrInvalid, "the write has no condition", nil)
+	}
+	if w.Record.Revision.IsZero() {
+		return model.NewError(model.ErrInvalid, "the write has no new revision", nil)
+	}
+	return nil
+}
+
+// Result returns the record that a successful write leaves in force, given
+// the stored one, which may be nil: w.Record with the expiry and labels that
+// it keeps. It shares memory with w and cur.
+func (w *Write) Result(cur *model.Record) model.Record {
+	r := w.Record
+	if w.Keep.Expiry && cur != nil {
+		r.ExpiresAt = cur.ExpiresAt
+	}
+	if w.Keep.Labels && cur != nil {
+		r.Labels = cur.Labels
+	}
+	return r
+}
+
+// Check returns ErrInvalid for a touch without a mode or a needed expiry.
+func (t *Touch) Check() error {
+	switch t.Mode {
+	case TouchSet, TouchExtend:
+		if t.ExpiresAt.IsZero() {
+			return model.NewError(model.ErrInvalid, "the touch has no expiry", nil)
+		}
+		return nil
+	case TouchClear:
+		return nil
+	}
+	return model.NewError(model.ErrInvalid, "the touch has no mode", nil)
+}
+
+// Result returns the expiry that a touch leaves in force, given the stored
+// one.
+func (t *Touch) Result(cur time.Time) time.Time {
+	switch t.Mode {
+	case TouchSet:
+		return t.ExpiresAt
+	case TouchExtend:
+		if !cur.IsZero() && t.ExpiresAt.After(cur) {
+			return t.ExpiresAt
+		}
+		return cur
+	default:
+		return time.Time{}
+	}
+}
+
+// Check returns ErrInvalid for a delete that no state of the store allows.
+func (d *Delete) Check() error {
+	switch {
+	case d.Cond == IfPresent, d.Cond == IfMatch && !d.Known.Revision.IsZero():
+		return nil
+	case d.Cond == IfMatch:
+		return model.NewError(model.ErrInvalid, "a delete with IfMatch needs the known revision", nil)
+	}
+	return model.NewError(model.ErrInvalid, "a delete takes IfPresent or IfMatch", nil)
+}
+
+// Bears reports whether the record belongs to the query's listing: it bears
+// the label value, or the query has no label.
+func (q *Query) Bears(r *model.Record) bool {
+	return q.Label == "" || r.Labels[q.Label] == q.Value
+}
+
+// MarkUndecidable marks the ErrUnknown of a write whose outcome a read cannot
+// decide. Example: the write is visible, but the disk failed to sync it and
+// may lose it. expiry.Store then returns ErrUnknown without a read.
+func MarkUndecidable(err error) error { return undecidableError{err} }
+
+// IsUndecidable reports whether err was marked by MarkUndecidable.
+func IsUndecidable(err error) bool {
+	var u undecidableError
+	return errors.As(err, &u)
+}
+
+type undecidableError struct{ error }
+
+func (e undecidableError) Unwrap() error { return e.error }

@@ -1,0 +1,252 @@
+package driverkit
+
+import (
+	"context"
+	"io"
+	"slices"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// Gate makes the checks that every method of a backend starts with, in the
+// order of rule R90: the request, the context, the closed backend. It is safe
+// for concurrent use.
+type Gate struct {
+	desc   driver.Description
+	store  []string
+	owned  io.Closer
+	closed atomic.Bool
+}
+
+// NewGate returns a Gate for a backend with that description. The store's
+// names, such as database and collection, tell its page tokens from those of
+// other stores.
+func NewGate(d driver.Description, store ...string) *Gate {
+	return &Gate{desc: d, store: store}
+}
+
+// NewError returns the *model.Error of a constructor that failed.
+func NewError(backend string, err error) error {
+	return &model.Error{Op: "New", Backend: backend, Err: err}
+}
+
+// Own makes Close close c, once: a client that the backend opened itself. It
+// is called before the backend is used.
+func (g *Gate) Own(c io.Closer) { g.owned = c }
+
+// Describe returns the backend's description. The caller may change it.
+func (g *Gate) Describe() driver.Description {
+	d := g.desc
+	d.Labels, d.Absent = slices.Clone(d.Labels), slices.Clone(d.Absent)
+	return d
+}
+
+// Labels returns the declared label names, sorted. The caller must not change
+// them.
+func (g *Gate) Labels() []string { return g.desc.Labels }
+
+// MaxValue returns the largest value in bytes; zero means no limit.
+func (g *Gate) MaxValue() int { return g.desc.MaxValue }
+
+// Close makes all checks return ErrClosed, and closes what the backend owns.
+// It returns nil, since a caller can do nothing about a failed close.
+func (g *Gate) Close() error {
+	if !g.closed.Swap(true) && g.owned != nil {
+		_ = g.owned.Close()
+	}
+	return nil
+}
+
+// Enter checks the context and then whether the backend is closed, for methods
+// whose request needs no check.
+func (g *Gate) Enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if g.closed.Load() {
+		return model.ErrClosed
+	}
+	return nil
+}
+
+// Write checks a write.
+func (g *Gate) Write(ctx context.Context, w *driver.Write) error {
+	if err := g.checkWrite(w); err != nil {
+		return err
+	}
+	return g.Enter(ctx)
+}
+
+// Touch checks a touch.
+func (g *Gate) Touch(ctx context.Context, t *driver.Touch) error {
+	if err := t.Check(); err != nil {
+		return err
+	}
+	return g.Enter(ctx)
+}
+
+// Delete checks a delete.
+func (g *Gate) Delete(ctx context.Context, d *driver.Delete) error {
+	if err := d.Check(); err != nil {
+		return err
+	}
+	return g.Enter(ctx)
+}
+
+// Count checks the query of a count.
+func (g *Gate) Count(ctx context.Context, q *driver.Query) error {
+	if err := g.checkLabel(q); err != nil {
+		return err
+	}
+	return g.Enter(ctx)
+}
+
+// Page checks the query of a page and returns the position that its token
+// stands for: what Token was given, or empty at the start.
+func (g *Gate) Page(ctx context.Context, q *driver.Query) (position string, err error) {
+	if err := g.has(driver.FeaturePaging); err != nil {
+		return "", err
+	}
+	if err := g.checkLabel(q); err != nil {
+		return "", err
+	}
+	if err := checkLimit(q.Limit); err != nil {
+		return "", err
+	}
+	if q.After != "" {
+		if position, err = g.position(q); err != nil {
+			return "", err
+		}
+	}
+	return position, g.Enter(ctx)
+}
+
+// Sweep checks a sweep and returns its tally.
+func (g *Gate) Sweep(ctx context.Context, s *driver.Sweep) (*Tally, error) {
+	if err := g.has(driver.FeatureSweep); err != nil {
+		return nil, err
+	}
+	if err := checkLimit(s.Limit); err != nil {
+		return nil, err
+	}
+	return newTally(s), g.Enter(ctx)
+}
+
+// Gets checks a GetMany. It returns a result for each request, and whether the
+// backend may go on; if not, every result has the error.
+func (g *Gate) Gets(ctx context.Context, gets []driver.Get) (out []driver.BatchResult, ok bool) {
+	out = make([]driver.BatchResult, len(gets))
+	err := g.Enter(ctx)
+	for i := range out {
+		out[i].Err = err
+	}
+	return out, err == nil
+}
+
+// Batch checks a WriteMany. It returns a result for each operation, and the
+// indexes of the operations that may go on.
+func (g *Gate) Batch(ctx context.Context, ops []driver.BatchOp) (out []driver.BatchResult, valid []int) {
+	out = make([]driver.BatchResult, len(ops))
+	end := g.Enter(ctx)
+	for i := range ops {
+		switch err := g.checkOp(&ops[i]); {
+		case err != nil:
+			out[i].Err = err
+		case end != nil:
+			out[i].Err = end
+		default:
+			valid = append(valid, i)
+		}
+	}
+	return out, valid
+}
+
+func (g *Gate) checkOp(op *driver.BatchOp) error {
+	if op.Write != nil {
+		return g.checkWrite(op.Write)
+	}
+	return op.Delete.Check()
+}
+
+func (g *Gate) checkWrite(w *driver.Write) error {
+	if err := w.Check(); err != nil {
+		return err
+	}
+	return g.checkRecord(&w.Record)
+}
+
+// MaxEncoding is the longest name of an encoding, in bytes: backends store its
+// length in one byte.
+const MaxEncoding = 255
+
+// checkRecord refuses what the backend could not store or find again.
+func (g *Gate) checkRecord(rec *model.Record) error {
+	if g.desc.MaxValue > 0 && len(rec.Value) > g.desc.MaxValue {
+		return model.NewError(model.ErrTooLarge, "the value has more than "+strconv.Itoa(g.desc.MaxValue)+" bytes", nil)
+	}
+	if len(rec.Encoding) > MaxEncoding {
+		return model.NewError(model.ErrInvalid, "the encoding's name has more than 255 bytes", nil)
+	}
+	for name := range rec.Labels {
+		if err := g.declared(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkLabel checks the label of a query.
+func (g *Gate) checkLabel(q *driver.Query) error {
+	if q.Label == "" {
+		if q.Value != "" {
+			return model.NewError(model.ErrInvalid, "a label value needs its label", nil)
+		}
+		return nil
+	}
+	return g.declared(q.Label)
+}
+
+// declared returns ErrUnsupported if the backend has no labels, and ErrInvalid
+// if the label is not declared.
+func (g *Gate) declared(label string) error {
+	if g.desc.HasLabel(label) {
+		return nil
+	}
+	if err := g.has(driver.FeatureLabels); err != nil {
+		return err
+	}
+	return model.NewError(model.ErrInvalid, "the label is not declared in Options.Labels", nil)
+}
+
+// has returns ErrUnsupported, with the reason, if the feature is absent.
+func (g *Gate) has(f driver.Feature) error {
+	if reason, absent := g.desc.Lacks(f); absent {
+		return model.NewError(model.ErrUnsupported, reason, nil)
+	}
+	return nil
+}
+
+func checkLimit(n int) error {
+	if n < 1 {
+		return model.NewError(model.ErrInvalid, "the limit is less than 1", nil)
+	}
+	return nil
+}
+
+// CheckRecord is checkRecord for backends without a Gate.
+func CheckRecord(rec *model.Record, declared []string, maxValue int) error {
+	g := Gate{desc: driver.Description{Labels: declared, MaxValue: maxValue}}
+	return g.checkRecord(rec)
+}
+
+// IDs returns the ids of the requests, in order.
+func IDs(gets []driver.Get) []string {
+	ids := make([]string, len(gets))
+	for i := range gets {
+		ids[i] = gets[i].ID
+	}
+	return ids
+}

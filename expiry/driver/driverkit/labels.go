@@ -1,0 +1,31 @@
+package driverkit
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// DeclaredLabels validates and sorts the label names of a backend's options.
+// Nil means "principal". At most is the largest number of names; zero means no
+// limit. It returns ErrInvalid for too many, illegal or duplicate names.
+func DeclaredLabels(names []string, atMost int) ([]string, error) {
+	if names == nil {
+		return []string{"principal"}, nil
+	}
+	if atMost > 0 && len(names) > atMost {
+		return nil, model.NewError(model.ErrInvalid, "Options.Labels has more than "+strconv.Itoa(atMost)+" names", nil)
+	}
+	names = slices.Clone(names)
+	slices.Sort(names)
+	for i, name := range names {
+		if err := model.CheckLabelName(name); err != nil {
+			return nil, err
+		}
+		if i > 0 && names[i-1] == name {
+			return nil, model.NewError(model.ErrInvalid, "Options.Labels has the name "+name+" twice", nil)
+		}
+	}
+	return names, nil
+}

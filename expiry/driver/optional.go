@@ -1,0 +1,91 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// Counter is an optional interface of a backend that counts without listing.
+type Counter interface {
+	// Count returns the number of live records that a listing of q has. Only
+	// q.Label and q.Value matter.
+	Count(ctx context.Context, now time.Time, q Query) (int, error)
+}
+
+// StorageManager is an optional interface of a backend whose storage must be
+// created.
+type StorageManager interface {
+	// CreateStorage creates what the store needs. It may be repeated.
+	CreateStorage(ctx context.Context) error
+	// DeleteStorage removes the store with all its records, and nothing else.
+	// It may be repeated.
+	DeleteStorage(ctx context.Context) error
+}
+
+// Pinger is an optional interface of a backend that can check its server.
+type Pinger interface {
+	// Ping returns nil if the server answers.
+	Ping(ctx context.Context) error
+}
+
+// Unwrapper is implemented by wrappers around a backend. A wrapper also
+// implements the optional interfaces; driverkit.Wrapper forwards all of them.
+type Unwrapper interface {
+	Unwrap() ModelExpirySupport
+}
+
+// countPage is the number of ids that Count lists with one call, if the
+// backend is not a Counter.
+const countPage = 1000
+
+// Count counts live records with the backend's Counter, or by listing ids.
+func Count(ctx context.Context, b ModelExpirySupport, now time.Time, q Query) (int, error) {
+	if c, ok := b.(Counter); ok {
+		return c.Count(ctx, now, q)
+	}
+	n := 0
+	q = Query{Label: q.Label, Value: q.Value, Limit: countPage, KeysOnly: true}
+	for {
+		p, err := b.Page(ctx, now, q)
+		if err != nil {
+			return 0, err
+		}
+		n += len(p.Records)
+		if p.Next == "" {
+			return n, nil
+		}
+		q.After = p.Next
+	}
+}
+
+// CreateStorage calls the backend's StorageManager. It does nothing if the
+// backend has none.
+func CreateStorage(ctx context.Context, b ModelExpirySupport) error {
+	if m, ok := b.(StorageManager); ok {
+		return m.CreateStorage(ctx)
+	}
+	return nil
+}
+
+// DeleteStorage calls the backend's StorageManager. It does nothing if the
+// backend has none.
+func DeleteStorage(ctx context.Context, b ModelExpirySupport) error {
+	if m, ok := b.(StorageManager); ok {
+		return m.DeleteStorage(ctx)
+	}
+	return nil
+}
+
+// Ping calls the backend's Pinger, or reads an id that no program uses.
+func Ping(ctx context.Context, b ModelExpirySupport, now time.Time) error {
+	if p, ok := b.(Pinger); ok {
+		return p.Ping(ctx)
+	}
+	if _, err := b.Get(ctx, now, Get{ID: "\x01ping"}); err != nil && !errors.Is(err, model.ErrNotFound) {
+		return err
+	}
+	return nil
+}
