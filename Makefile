@@ -22,16 +22,16 @@ help: ## List the targets
 .PHONY: test
 test: images ## Run all tests with the race detector, on real servers where there are any
 	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
-	go run ./internal/testrun $(TESTFLAGS) $(PKGS)
+	go run ./internal/tools/testrun $(TESTFLAGS) $(PKGS)
 
 .PHONY: table
 table: images ## Run the suites on every backend and write the README's table of what ran
 	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
-	CI=true go run ./internal/testrun $(TESTFLAGS) -run='Conformance|Sessions' -table=README.md ./backends/...
+	CI=true go run ./internal/tools/testrun $(TESTFLAGS) -run='Conformance|Sessions' -table=README.md ./backends/...
 
 .PHONY: test-local
 test-local: ## Run the tests that need no server: no engine, no network
-	@go run ./internal/testrun $(TESTFLAGS) \
+	@go run ./internal/tools/testrun $(TESTFLAGS) \
 		$$(go list -f '{{.ImportPath}} {{.TestImports}} {{.XTestImports}}' ./... | \
 			awk '!/conformance\/containers/ { print $$1 }')
 
@@ -71,9 +71,9 @@ $(GOLANGCI_LINT):
 
 .PHONY: generate
 generate: ## Rewrite what is generated from comments and code
-	go run ./internal/rulegen -out conformance/rules.go expiry
-	go run ./internal/suitedoc
-	go run ./internal/securitydoc -out docs/security.md
+	go run ./internal/tools/rulegen -out conformance/rules.go expiry
+	go run ./internal/tools/suitedoc
+	go run ./internal/tools/securitydoc -out docs/security.md
 	go test -count=1 ./internal/arch -update
 
 .PHONY: tidy

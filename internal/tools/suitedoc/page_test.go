@@ -9,12 +9,12 @@ import (
 )
 
 func TestThePageIsUpToDate(t *testing.T) {
-	have, err := os.ReadFile("../../docs/conformance.md")
+	have, err := os.ReadFile("../../../docs/conformance.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if want := Page(conformance.Rules, conformance.Cases(), conformance.PlantedBugs()); string(have) != want {
-		t.Error("docs/conformance.md is not what the suite says; run: go run ./internal/suitedoc")
+		t.Error("docs/conformance.md is not what the suite says; run: go run ./internal/tools/suitedoc")
 	}
 }
 

@@ -2,7 +2,7 @@
 // sessions: what each norm asks, what the library does, what is left to the
 // program, and which test proves it.
 //
-//	go run ./internal/securitydoc -out docs/security.md
+//	go run ./internal/tools/securitydoc -out docs/security.md
 package main
 
 import (

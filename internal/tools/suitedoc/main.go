@@ -1,7 +1,7 @@
 // Suitedoc writes docs/conformance.md: every rule of the contract, the cases
 // that are evidence for it, and the planted bugs that prove the cases.
 //
-//	go run ./internal/suitedoc -out docs/conformance.md
+//	go run ./internal/tools/suitedoc -out docs/conformance.md
 package main
 
 import (

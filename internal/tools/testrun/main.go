@@ -1,7 +1,7 @@
 // Command testrun runs go test and says what was proven: which suite ran how many cases on which
 // server, what was skipped and why.
 //
-//	go run ./internal/testrun [-v] [-table=FILE] [go test's flags, as -name=value] [packages, default ./...]
+//	go run ./internal/tools/testrun [-v] [-table=FILE] [go test's flags, as -name=value] [packages, default ./...]
 //
 // Each package's line and the output of failed tests appear as they come, in go test's own form; with
 // -v all output does. After half a minute of silence a line tells what is running. A table follows of

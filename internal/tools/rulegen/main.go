@@ -1,7 +1,7 @@
 // Rulegen reads the numbered rules out of the comments of package expiry and
 // writes them as Go source, so that a failing case can quote its rule:
 //
-//	go run ./internal/rulegen -out conformance/rules.go expiry
+//	go run ./internal/tools/rulegen -out conformance/rules.go expiry
 package main
 
 import (

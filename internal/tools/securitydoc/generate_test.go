@@ -8,16 +8,16 @@ import (
 )
 
 func TestPageIsFresh(t *testing.T) {
-	want, err := Generate("../..")
+	want, err := Generate("../../..")
 	if err != nil {
 		t.Fatal(err)
 	}
-	have, err := os.ReadFile("../../docs/security.md")
+	have, err := os.ReadFile("../../../docs/security.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(have, want) {
-		t.Error("docs/security.md is stale: go run ./internal/securitydoc -out docs/security.md")
+		t.Error("docs/security.md is stale: go run ./internal/tools/securitydoc -out docs/security.md")
 	}
 }
 
