@@ -1,32 +1,31 @@
-// Package awssending keeps the AWS SDK from sending a write again that may have
-// been applied, and tells what was never sent.
-package awssending
+package aws
 
 import (
 	"context"
 	"net/http/httptrace"
 	"sync/atomic"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
+	awssdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/smithy-go/middleware"
 
 	"github.com/sojourn-go/sojourn/internal/sending"
 )
 
-// Mark notes how far a request came.
+// Mark records how far a request has come.
 type Mark struct {
-	Handed atomic.Bool // to the HTTP client
-	Asked  atomic.Bool // the client asked for a connection
-	Got    atomic.Bool // it has one, so that bytes may have left
+	Handed atomic.Bool // the HTTP client has the request
+	Asked  atomic.Bool // the client has asked for a connection
+	Got    atomic.Bool // the client has a connection: bytes may have left
 }
 
-// Unsent reports whether surely nothing left this process. An HTTP client of
-// another make does not tell of connections; its dial errors do.
+// Unsent reports whether the request certainly never left this process. An HTTP
+// client other than net/http's reports no connections; for that client, only a
+// dial error proves it.
 func (m *Mark) Unsent(err error) bool {
 	return !m.Handed.Load() || m.Asked.Load() && !m.Got.Load() || sending.IsDial(err)
 }
 
-// Trace makes net/http note in the mark whether a request got a connection.
+// Trace makes net/http record in the mark whether a request got a connection.
 func (m *Mark) Trace(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: func(string) { m.Asked.Store(true) },
@@ -34,7 +33,8 @@ func (m *Mark) Trace(ctx context.Context) context.Context {
 	})
 }
 
-// Watch is an API option of a call that writes.
+// Watch adds a step to the stack that records in the mark when the HTTP client
+// gets the request. Pass it as an API option of a call that writes.
 func (m *Mark) Watch(stack *middleware.Stack) error {
 	// The last step before the HTTP client.
 	return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("SojournMark",
@@ -45,23 +45,24 @@ func (m *Mark) Watch(stack *middleware.Stack) error {
 }
 
 // Retryer lets the SDK send a write again only after the service has refused it
-// for now: throttled, or signed by a clock that the SDK has just corrected.
-// Never after a broken connection, a timeout or a server's error, which leave
-// open whether the write was applied.
+// for now. Such refusals are throttling, and a signature by a clock that the SDK
+// has just corrected. Retryer never retries after a broken connection, a timeout
+// or a server's error: the write may have been applied.
 type Retryer struct {
-	aws.Retryer                  // the client's own
-	Refused     func(error) bool // whether the service surely refused the request
+	awssdk.Retryer                  // the client's retryer
+	Refused        func(error) bool // reports whether the service certainly refused the request
 }
 
-// IsErrorRetryable reports whether the service surely refused the request and
-// the client's own retryer would send it again.
+// IsErrorRetryable reports whether the service certainly refused the request and
+// the client's retryer would send it again.
 func (r Retryer) IsErrorRetryable(err error) bool {
 	return r.Refused(err) && r.Retryer.IsErrorRetryable(err)
 }
 
-// GetAttemptToken is the client's own, which limits the rate in adaptive mode.
+// GetAttemptToken asks the client's retryer, which limits the rate in adaptive
+// mode.
 func (r Retryer) GetAttemptToken(ctx context.Context) (func(error) error, error) {
-	if v2, ok := r.Retryer.(aws.RetryerV2); ok {
+	if v2, ok := r.Retryer.(awssdk.RetryerV2); ok {
 		return v2.GetAttemptToken(ctx)
 	}
 	return r.GetInitialToken(), nil

@@ -1,13 +1,13 @@
-// Package awsurl makes the AWS SDK's configuration that a backend's URL asks
-// for, by its parameters region and endpoint.
-package awsurl
+// Package aws holds what the backends on AWS services share: the configuration
+// that a URL asks for, and the rules for sending a write again.
+package aws
 
 import (
 	"context"
 	"net/http"
 	"net/url"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
+	awssdk "github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 
@@ -15,8 +15,8 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Endpoint returns the endpoint, nil where there is none, and whether it is
-// one: a URL with a host and without credentials.
+// Endpoint returns the query's endpoint, or nil if it has none. It reports
+// false if the endpoint is not a URL with a host and without credentials.
 func Endpoint(query url.Values) (*string, bool) {
 	if !query.Has("endpoint") {
 		return nil, true
@@ -26,11 +26,11 @@ func Endpoint(query url.Values) (*string, bool) {
 	return &text, err == nil && u.Host != "" && u.User == nil
 }
 
-// Config returns the configuration, and the connections of its HTTP client,
-// which keeps so many idle for each host. What the parameters do not say, and
-// the credentials, come from the usual places: environment, shared files, the
-// machine's role.
-func Config(ctx context.Context, query url.Values, idle int) (aws.Config, sending.Connections, error) {
+// Config returns the configuration for the query's region, and the connections
+// of its HTTP client. The client keeps at most idle unused connections for each
+// host. Credentials, and a region that the query does not name, come from the
+// SDK's usual places: the environment, shared files and the machine's role.
+func Config(ctx context.Context, query url.Values, idle int) (awssdk.Config, sending.Connections, error) {
 	var conns sending.Connections
 	var load []func(*config.LoadOptions) error
 	if region := query.Get("region"); region != "" {
@@ -51,5 +51,5 @@ func Config(ctx context.Context, query url.Values, idle int) (aws.Config, sendin
 	return cfg, conns, nil
 }
 
-// noRedirect answers a redirect as it is, as the SDK's own client does.
+// noRedirect returns a redirect to the caller, as the SDK's own client does.
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
