@@ -74,7 +74,7 @@ generate: ## Rewrite what is generated from comments and code
 	go run ./internal/tools/rulegen -out conformance/rules.go expiry
 	go run ./internal/tools/suitedoc
 	go run ./internal/tools/securitydoc -out docs/security.md
-	go test -count=1 ./internal/arch -update
+	go test -count=1 ./internal/tests/arch -update
 
 .PHONY: tidy
 tidy: ## Format the code and tidy go.mod

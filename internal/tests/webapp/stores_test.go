@@ -1,4 +1,4 @@
-package webapptest
+package webapp
 
 import (
 	"bufio"
@@ -159,7 +159,7 @@ type program string
 func build(t *testing.T) program {
 	t.Helper()
 	at := filepath.Join(t.TempDir(), "webapp.exe")
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", at, "../../examples/webapp").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", at, "../../../examples/webapp").CombinedOutput()
 	if err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}

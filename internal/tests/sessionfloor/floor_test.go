@@ -19,7 +19,7 @@ import (
 	"github.com/sojourn-go/sojourn/backends/redis"
 	"github.com/sojourn-go/sojourn/conformance/containers"
 	"github.com/sojourn-go/sojourn/expiry"
-	"github.com/sojourn-go/sojourn/internal/floor"
+	"github.com/sojourn-go/sojourn/internal/tests/ratio"
 	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session"
 	"github.com/sojourn-go/sojourn/session/sessionhttp"
@@ -96,10 +96,10 @@ func (d discard) Write(p []byte) (int, error) { return len(p), nil }
 func (d discard) WriteHeader(int)             {}
 
 // serve is a side that sends one request after the other.
-func serve(name string, h http.Handler, cookie string) floor.Side {
+func serve(name string, h http.Handler, cookie string) ratio.Side {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header.Set("Cookie", cookie)
-	return floor.Side{Name: name, Do: func(int) error {
+	return ratio.Side{Name: name, Do: func(int) error {
 		h.ServeHTTP(discard{http.Header{}}, r)
 		return nil
 	}}
@@ -182,14 +182,14 @@ func BenchmarkFloorMemory(b *testing.B) {
 	}
 	h, cookie := signedIn(b, m, reader)
 	bare := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, "ann") })
-	rows, err := floor.Compare(2000, serve("bare-handler", bare, ""), serve("again", bare, ""), serve("sessions", h, cookie))
+	results, err := ratio.Measure(2000, serve("bare-handler", bare, ""), serve("again", bare, ""), serve("sessions", h, cookie))
 	if err != nil {
 		b.Fatal(err)
 	}
-	for _, r := range rows {
+	for _, r := range results {
 		b.Log(r)
 	}
-	b.ReportMetric(float64(rows[2].PerOp-rows[0].PerOp)/1000, "us-over-bare")
+	b.ReportMetric(float64(results[2].PerCall-results[0].PerCall)/1000, "us-over-bare")
 	b.ReportMetric(0, "ns/op")
 }
 
@@ -220,7 +220,7 @@ func BenchmarkFloorRedis(b *testing.B) {
 		defer client.Del(ctx, key)
 		get := byHand(func(k string) ([]byte, error) { return client.Get(ctx, name+":hand:"+k).Bytes() }, nil)
 		h, cookie := signedIn(b, backend, reader)
-		floor.Report(b, 400, serve("one-GET", get, handCookie), serve("again", get, handCookie), serve("sessions", h, cookie))
+		ratio.Report(b, 400, serve("one-GET", get, handCookie), serve("again", get, handCookie), serve("sessions", h, cookie))
 	})
 	// The floor of a write makes the same two driver calls: it reads a record
 	// like the session's, and puts it back as the session layer does.
@@ -254,6 +254,6 @@ func BenchmarkFloorRedis(b *testing.B) {
 			return err
 		})
 		h, cookie = signedIn(b, backend, writer)
-		floor.Report(b, 400, serve("two-driver-calls", both, handCookie), serve("again", both, handCookie), serve("sessions", h, cookie))
+		ratio.Report(b, 400, serve("two-driver-calls", both, handCookie), serve("again", both, handCookie), serve("sessions", h, cookie))
 	})
 }

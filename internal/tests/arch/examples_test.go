@@ -40,7 +40,7 @@ type parsed struct {
 
 func parse(t *testing.T, pkg string) parsed {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join("../..", pkg, "*.go"))
+	files, err := filepath.Glob(filepath.Join("../../..", pkg, "*.go"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no files in %s: %v", pkg, err)
 	}

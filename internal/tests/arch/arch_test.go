@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "rewrite the golden lists")
 func goList(t *testing.T, args ...string) []string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list"}, args...)...)
-	cmd.Dir = "../.."
+	cmd.Dir = "../../.."
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("go list %v: %v", args, err)
@@ -69,7 +69,7 @@ func TestDependencies(t *testing.T) {
 		t.Fatal(err)
 	}
 	if have.String() != string(want) {
-		t.Errorf("the packages compile\n%s\nthe golden list has\n%s\ngo test ./internal/arch -update rewrites it", have.String(), want)
+		t.Errorf("the packages compile\n%s\nthe golden list has\n%s\ngo test ./internal/tests/arch -update rewrites it", have.String(), want)
 	}
 }
 
@@ -84,7 +84,7 @@ var backendFiles = []string{
 var system = regexp.MustCompile(`_(unix|windows|other|linux|darwin)(_test)?\.go$`)
 
 func TestBackendsHaveTheSameFiles(t *testing.T) {
-	files, err := filepath.Glob("../../backends/*/*.go")
+	files, err := filepath.Glob("../../../backends/*/*.go")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no backends: %v", err)
 	}
@@ -109,7 +109,7 @@ func TestBackendsHaveTheSameFiles(t *testing.T) {
 // TestFilesAreOfOneConcern holds the limits on length: 700 lines, 1000 for
 // tests.
 func TestFilesAreOfOneConcern(t *testing.T) {
-	err := filepath.WalkDir("../..", func(path string, d os.DirEntry, err error) error {
+	err := filepath.WalkDir("../../..", func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() || filepath.Ext(path) != ".go" {
 			return err
 		}

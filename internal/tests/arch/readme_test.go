@@ -15,7 +15,7 @@ var shown = regexp.MustCompile("(?s)<!-- ([a-z/_]+\\.go) -->\n```go\n(.*?)```")
 // TestReadmeShowsTheExamples keeps the programs in the README those that are
 // compiled and tested, and short.
 func TestReadmeShowsTheExamples(t *testing.T) {
-	const path = "../../README.md"
+	const path = "../../../README.md"
 	readme, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -24,7 +24,7 @@ func TestReadmeShowsTheExamples(t *testing.T) {
 	now := shown.ReplaceAllStringFunc(string(readme), func(block string) string {
 		found++
 		m := shown.FindStringSubmatch(block)
-		code, err := os.ReadFile(filepath.Join("../..", m[1]))
+		code, err := os.ReadFile(filepath.Join("../../..", m[1]))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -40,7 +40,7 @@ func TestReadmeShowsTheExamples(t *testing.T) {
 		return
 	}
 	if !*update {
-		t.Fatal("the README shows other code than the examples have; go test ./internal/arch -update rewrites it")
+		t.Fatal("the README shows other code than the examples have; go test ./internal/tests/arch -update rewrites it")
 	}
 	if err := os.WriteFile(path, []byte(now), 0o644); err != nil {
 		t.Fatal(err)
