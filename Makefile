@@ -71,10 +71,11 @@ $(GOLANGCI_LINT):
 
 .PHONY: generate
 generate: ## Rewrite what is generated from comments and code
-	go run ./internal/tools/rulegen -out conformance/rules.go expiry
-	go run ./internal/tools/suitedoc
-	go run ./internal/tools/securitydoc -out docs/security.md
-	go test -count=1 ./internal/tests/arch -update
+	go run ./internal/tools/generate
+
+.PHONY: verify
+verify: ## Fail if something generated is stale; changes nothing
+	go run ./internal/tools/generate -check
 
 .PHONY: tidy
 tidy: ## Format the code and tidy go.mod

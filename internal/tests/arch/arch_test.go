@@ -1,5 +1,5 @@
-// Package arch holds no code: its tests prove the shape of the module, which
-// packages may compile which, and what files the backends have.
+// Package arch holds only tests. They check the shape of the module: which
+// packages may compile which, and which files the backends have.
 package arch
 
 import (
@@ -14,67 +14,83 @@ import (
 	"testing"
 )
 
-const module = "github.com/sojourn-go/sojourn"
+const (
+	module = "github.com/sojourn-go/sojourn"
+	root   = "../../.." // the module's folder
+)
 
-var update = flag.Bool("update", false, "rewrite the golden lists")
+// update makes two tests write instead of compare; internal/tools/generate sets it.
+var update = flag.String("update", "", "write deps.golden and README.md below this folder, with the module's layout")
 
 func goList(t *testing.T, args ...string) []string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list"}, args...)...)
-	cmd.Dir = "../../.."
+	cmd.Dir = root
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("go list %v: %v", args, err)
 	}
-	return strings.Fields(string(out))
+	return strings.Split(strings.TrimSpace(string(out)), "\n")
 }
 
 // TestDependencies compares what each importable package compiles, by module,
-// with a golden list: a program that imports one backend compiles no other's
-// client.
+// with a golden list. A program that imports one backend compiles no other
+// backend's client.
 func TestDependencies(t *testing.T) {
-	pkgs := goList(t, "./model", "./expiry", "./backends/...", "./session/...", "./conformance/...")
-	pkgs = slices.DeleteFunc(pkgs, func(p string) bool {
-		// Only tests import the first, and what it compiles depends on the
-		// system; the second cannot be imported.
+	roots := []string{"./model", "./expiry/...", "./backends/...", "./session/...", "./conformance/..."}
+	pkgs := slices.DeleteFunc(goList(t, roots...), func(p string) bool {
+		// Only tests import containers, and what it compiles depends on the
+		// system. Programs cannot import internal packages.
 		return strings.Contains(p, "/containers") || strings.Contains(p, "/internal/")
 	})
+	modules, deps := map[string]string{}, map[string]string{} // by import path
+	args := append([]string{"-deps", "-f", "{{.ImportPath}}\t{{with .Module}}{{.Path}}{{end}}\t{{join .Deps \" \"}}"}, roots...)
+	for _, line := range goList(t, args...) {
+		fields := strings.Split(line, "\t")
+		modules[fields[0]], deps[fields[0]] = fields[1], fields[2]
+	}
 	var have strings.Builder
 	for _, p := range pkgs {
-		mods := map[string]bool{}
-		for _, dep := range goList(t, "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}:{{.ImportPath}}", p) {
-			mod, path, _ := strings.Cut(dep, ":")
-			switch {
-			case mod == "" && path == "testing":
-				mods["testing"] = true
-			case mod == module && path != p:
-				mods["."+strings.TrimPrefix(path, module)] = true
-			case mod != "" && mod != module:
-				mods[mod] = true
+		compiled := map[string]bool{}
+		for dep := range strings.FieldsSeq(deps[p]) {
+			switch mod := modules[dep]; {
+			case mod == module:
+				compiled["."+strings.TrimPrefix(dep, module)] = true
+			case mod != "":
+				compiled[mod] = true
+			case dep == "testing":
+				compiled[dep] = true
 			}
 		}
 		have.WriteString("." + strings.TrimPrefix(p, module) + "\n")
-		for _, m := range slices.Sorted(maps.Keys(mods)) {
+		for _, m := range slices.Sorted(maps.Keys(compiled)) {
 			have.WriteString("\t" + m + "\n")
 		}
 	}
-	golden := filepath.Join("testdata", "deps.golden")
-	if *update {
-		if err := os.WriteFile(golden, []byte(have.String()), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	const golden = "internal/tests/arch/testdata/deps.golden"
+	if *update != "" {
+		write(t, golden, have.String())
+		return
 	}
-	want, err := os.ReadFile(golden)
+	want, err := os.ReadFile(filepath.Join(root, golden))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if have.String() != string(want) {
-		t.Errorf("the packages compile\n%s\nthe golden list has\n%s\ngo test ./internal/tests/arch -update rewrites it", have.String(), want)
+		t.Errorf("the packages compile\n%s\nthe golden list has\n%s\nmake generate rewrites it", have.String(), want)
 	}
 }
 
-// backendFiles are the names that a file of a backend may have: one concern
-// has one name everywhere. A system's name may follow it.
+// write writes a file of the module below the folder that -update names.
+func write(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(*update, name), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// backendFiles are the names that a file of a backend may have. One concern has
+// the same name in every backend. The name of a system may follow.
 var backendFiles = []string{
 	"doc.go", "backend.go", "options.go", "crud.go", "expiry.go", "list.go", "bulk.go", "codec.go", "layout.go", "errors.go", "url.go", "lock.go",
 	"conformance_test.go", "container_test.go", "codec_test.go", "errors_test.go", "layout_test.go", "url_test.go",
@@ -84,7 +100,7 @@ var backendFiles = []string{
 var system = regexp.MustCompile(`_(unix|windows|other|linux|darwin)(_test)?\.go$`)
 
 func TestBackendsHaveTheSameFiles(t *testing.T) {
-	files, err := filepath.Glob("../../../backends/*/*.go")
+	files, err := filepath.Glob(root + "/backends/*/*.go")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no backends: %v", err)
 	}
@@ -106,10 +122,10 @@ func TestBackendsHaveTheSameFiles(t *testing.T) {
 	}
 }
 
-// TestFilesAreOfOneConcern holds the limits on length: 700 lines, 1000 for
+// TestFilesAreOfOneConcern checks the limits on length: 700 lines, and 1,000 for
 // tests.
 func TestFilesAreOfOneConcern(t *testing.T) {
-	err := filepath.WalkDir("../../..", func(path string, d os.DirEntry, err error) error {
+	err := filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() || filepath.Ext(path) != ".go" {
 			return err
 		}

@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// TestEveryTypeHasAnExample wants a runnable example for each exported type of
-// the packages that programs meet first: of the type itself, of one of its
-// methods, or of a function that makes one.
+// TestEveryTypeHasAnExample checks that each exported type of the packages that
+// programs meet first has a runnable example. The example may be of the type, of
+// one of its methods, or of a function that returns it.
 func TestEveryTypeHasAnExample(t *testing.T) {
 	for _, pkg := range []string{"model", "expiry", "backends/memory", "backends/file", "backends/redis"} {
 		shown := map[string]bool{}
@@ -40,7 +40,7 @@ type parsed struct {
 
 func parse(t *testing.T, pkg string) parsed {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join("../../..", pkg, "*.go"))
+	files, err := filepath.Glob(filepath.Join(root, pkg, "*.go"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no files in %s: %v", pkg, err)
 	}

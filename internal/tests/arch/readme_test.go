@@ -8,15 +8,14 @@ import (
 	"testing"
 )
 
-// shown finds a program in the README: a comment that names its file, then the
+// shown matches a program in the README: a comment that names its file, then the
 // code.
 var shown = regexp.MustCompile("(?s)<!-- ([a-z/_]+\\.go) -->\n```go\n(.*?)```")
 
-// TestReadmeShowsTheExamples keeps the programs in the README those that are
-// compiled and tested, and short.
+// TestReadmeShowsTheExamples checks that the README's programs are short and equal
+// to the compiled examples.
 func TestReadmeShowsTheExamples(t *testing.T) {
-	const path = "../../../README.md"
-	readme, err := os.ReadFile(path)
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,7 +23,7 @@ func TestReadmeShowsTheExamples(t *testing.T) {
 	now := shown.ReplaceAllStringFunc(string(readme), func(block string) string {
 		found++
 		m := shown.FindStringSubmatch(block)
-		code, err := os.ReadFile(filepath.Join("../../..", m[1]))
+		code, err := os.ReadFile(filepath.Join(root, m[1]))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -36,13 +35,11 @@ func TestReadmeShowsTheExamples(t *testing.T) {
 	if found != 3 {
 		t.Errorf("%d programs in the README, want 3", found)
 	}
-	if now == string(readme) {
+	if *update != "" {
+		write(t, "README.md", now)
 		return
 	}
-	if !*update {
-		t.Fatal("the README shows other code than the examples have; go test ./internal/tests/arch -update rewrites it")
-	}
-	if err := os.WriteFile(path, []byte(now), 0o644); err != nil {
-		t.Fatal(err)
+	if now != string(readme) {
+		t.Error("the README shows other code than the examples have; make generate rewrites it")
 	}
 }

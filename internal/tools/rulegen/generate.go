@@ -14,31 +14,31 @@ import (
 
 var ruleStart = regexp.MustCompile(`^\s*//\s+- (R\d+): (.*)$`)
 
-// Generate returns the source of a table of all rules found in the Go files of
-// the folder. A number that is used twice is an error.
+// Generate returns the source of a table of all rules in the Go files below the
+// folder. A number that is used twice is an error.
 func Generate(dir string) ([]byte, error) {
-	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
-	if err != nil {
-		return nil, err
-	}
 	rules := map[string]string{}
-	for _, f := range files {
-		if strings.HasSuffix(f, "_test.go") {
-			continue
+	err := filepath.WalkDir(dir, func(f string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() || filepath.Ext(f) != ".go" || strings.HasSuffix(f, "_test.go") {
+			return err
 		}
 		data, err := os.ReadFile(f)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if err := collect(string(data), rules); err != nil {
-			return nil, fmt.Errorf("%s: %w", f, err)
+			return fmt.Errorf("%s: %w", f, err)
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return render(rules)
 }
 
-// collect adds the rules of one file: a rule runs on over comment lines that
-// are indented below it.
+// collect adds the rules of one file. The indented comment lines below the first
+// line of a rule belong to it.
 func collect(src string, rules map[string]string) error {
 	current := ""
 	for line := range strings.Lines(src) {

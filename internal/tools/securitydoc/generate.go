@@ -186,7 +186,7 @@ const intro = `# Security of sessions
 
 What a session layer is asked to do, by OWASP ASVS 5.0 (chapters V7 and V3), the OWASP Session Management Cheat Sheet and NIST SP 800-63B-4; what this library
 does by itself; what the program still has to do; and the test that proves it. A test fails when this page is stale:
-` + "`go run ./internal/tools/securitydoc -out docs/security.md`" + ` writes it anew.
+` + "`make generate`" + ` rewrites it.
 
 `
 

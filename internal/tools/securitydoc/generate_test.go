@@ -17,7 +17,7 @@ func TestPageIsFresh(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(have, want) {
-		t.Error("docs/security.md is stale: go run ./internal/tools/securitydoc -out docs/security.md")
+		t.Error("docs/security.md is stale: make generate rewrites it")
 	}
 }
 

@@ -14,7 +14,7 @@ func TestThePageIsUpToDate(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want := Page(conformance.Rules, conformance.Cases(), conformance.PlantedBugs()); string(have) != want {
-		t.Error("docs/conformance.md is not what the suite says; run: go run ./internal/tools/suitedoc")
+		t.Error("docs/conformance.md is stale: make generate rewrites it")
 	}
 }
 
