@@ -3,6 +3,9 @@
 //
 //	go run ./internal/tools/testrun [-v] [-table=FILE] [go test's flags, as -name=value] [packages, default ./...]
 //
+// Tests run with the race detector and in random order. The seed of a failed package is the number
+// after -test.shuffle in its output: -shuffle=SEED repeats the order.
+//
 // Each package's line and the output of failed tests appear as they come, in go test's own form; with
 // -v all output does. After half a minute of silence a line tells what is running. A table follows of
 // the runs that tests reported by t.Attr("sojourn.run", …), then the skipped and the failed tests, and
@@ -45,7 +48,7 @@ type flags struct {
 
 // parse splits testrun's own flags from go test's arguments.
 func parse(arguments []string) (own flags, forGoTest []string) {
-	forGoTest = []string{"test", "-race", "-json"}
+	forGoTest = []string{"test", "-race", "-json", "-shuffle=on"}
 	packages := false
 	for _, argument := range arguments {
 		if argument == "-v" {

@@ -152,9 +152,9 @@ func TestParse(t *testing.T) {
 		verbose bool
 		want    []string
 	}{
-		{"nothing", nil, false, []string{"test", "-race", "-json", "./..."}},
-		{"flags", []string{"-v", "-count=1"}, true, []string{"test", "-race", "-json", "-count=1", "./..."}},
-		{"packages", []string{"-run=A", "./model", "./expiry"}, false, []string{"test", "-race", "-json", "-run=A", "./model", "./expiry"}},
+		{"nothing", nil, false, []string{"test", "-race", "-json", "-shuffle=on", "./..."}},
+		{"flags", []string{"-v", "-count=1"}, true, []string{"test", "-race", "-json", "-shuffle=on", "-count=1", "./..."}},
+		{"packages", []string{"-run=A", "./model", "./expiry"}, false, []string{"test", "-race", "-json", "-shuffle=on", "-run=A", "./model", "./expiry"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if own, got := parse(test.args); own.verbose != test.verbose || !reflect.DeepEqual(got, test.want) {
