@@ -4,8 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"go/format"
+	"io/fs"
 	"os"
-	"path/filepath"
+	"path"
 	"regexp"
 	"sort"
 	"strconv"
@@ -18,16 +19,17 @@ var ruleStart = regexp.MustCompile(`^\s*//\s+- (R\d+): (.*)$`)
 // folder. A number that is used twice is an error.
 func Generate(dir string) ([]byte, error) {
 	rules := map[string]string{}
-	err := filepath.WalkDir(dir, func(f string, d os.DirEntry, err error) error {
-		if err != nil || d.IsDir() || filepath.Ext(f) != ".go" || strings.HasSuffix(f, "_test.go") {
+	files := os.DirFS(dir)
+	err := fs.WalkDir(files, ".", func(f string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || path.Ext(f) != ".go" || strings.HasSuffix(f, "_test.go") {
 			return err
 		}
-		data, err := os.ReadFile(f)
+		data, err := fs.ReadFile(files, f)
 		if err != nil {
 			return err
 		}
 		if err := collect(string(data), rules); err != nil {
-			return fmt.Errorf("%s: %w", f, err)
+			return fmt.Errorf("%s: %w", path.Join(dir, f), err)
 		}
 		return nil
 	})

@@ -204,7 +204,7 @@ func render(all []entry) ([]byte, error) {
 	}
 	for _, e := range all {
 		if len(e.norms) > 0 && !slices.Contains(norms, e.norms[0]) {
-			return nil, fmt.Errorf("%s: %s is no norm of the list", e.test, e.norms[0])
+			return nil, fmt.Errorf("%s: %s is not in the list of norms", e.test, e.norms[0])
 		}
 	}
 	b.WriteString("\n## What real bugs teach\n\nBugs that other session layers had, and the test that keeps each out. Names with a slash are cases of the conformance suite: they run on every backend.\n\n")
