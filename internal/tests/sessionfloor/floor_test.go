@@ -105,8 +105,9 @@ func serve(name string, h http.Handler, cookie string) ratio.Side {
 	}}
 }
 
-// byHand is a session layer of the usual kind, on a store of its own: the
-// cookie's hash is the key, JSON the value; get and, where it writes, set.
+// byHand is a handler with a minimal session layer. The hash of the cookie is the
+// key of the session, JSON its value. Each request calls get and, if set is not
+// nil, set.
 func byHand(get func(key string) ([]byte, error), set func(key string, data []byte) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, err := r.Cookie("id")

@@ -97,8 +97,9 @@ func ok(t *testing.T, err error) {
 	}
 }
 
-// TestEveryStore runs two processes of the program on one store. What a browser
-// does at one holds at the other and, where the store lasts, after a crash.
+// TestEveryStore runs two processes of the program on one store. It checks that
+// what a browser does in one process holds in the other and, if the store is
+// persistent, after a crash.
 func TestEveryStore(t *testing.T) {
 	program := build(t)
 	for _, s := range stores {

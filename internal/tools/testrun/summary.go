@@ -52,8 +52,8 @@ func (r *report) count() counts {
 	return c
 }
 
-// add counts a test by its leaves, and by itself where they do not explain its result. What had not
-// ended when its package did has failed.
+// add counts the leaves of a test. It counts the test itself if they do not explain its result. A
+// test that had not ended when its package ended has failed.
 func (c *counts) add(t *test, ended bool) {
 	before := *c
 	for _, child := range t.children {
