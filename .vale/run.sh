@@ -10,7 +10,7 @@ findings=()
 while IFS= read -r finding; do
 	IFS=: read -r file line _ rule _ <<<"$finding"
 	# Vale reads comments behind code on consecutive lines as one text: its length means nothing.
-	if [ "$rule" = Sojourn.LongComment ] && ! sed -n "${line}p" "$file" | grep -q '^\s*\(//\|/\*\)'; then
+	if [ "$rule" = Sojourn.LongComment ] && ! sed -n "${line}p" "$file" | grep -q '^[[:space:]]*\(//\|/\*\)'; then
 		continue
 	fi
 	if [ -n "$finding" ]; then
