@@ -4,9 +4,11 @@ SHELL := bash
 
 # Pinned: the same findings on every machine. Built once for each version, into the user's cache.
 GOLANGCI_LINT_VERSION := v2.15.0
+VALE_VERSION := v3.22.0
 
 CACHE := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/sojourn
 GOLANGCI_LINT := $(CACHE)/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
+VALE := $(CACHE)/vale-$(VALE_VERSION)/vale
 IMAGES := conformance/containers/images
 
 # Servers that make test makes images ready for; empty: all of $(IMAGES)/images.txt.
@@ -14,6 +16,10 @@ SERVERS ?=
 # Packages to test, and further flags for go test. No cached results: servers are no part of the cache's key.
 PKGS ?= ./...
 TESTFLAGS ?= -count=1 -timeout=20m
+# Files and folders that make prose checks.
+PROSE ?= .
+# The switch: with "prose" instead of nothing, make lint fails on findings of make prose.
+LINT_PROSE :=
 
 .PHONY: help
 help: ## List the targets
@@ -22,16 +28,16 @@ help: ## List the targets
 .PHONY: test
 test: images ## Run all tests with the race detector, on real servers where there are any
 	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
-	go run ./internal/testrun $(TESTFLAGS) $(PKGS)
+	go run ./internal/tools/testrun $(TESTFLAGS) $(PKGS)
 
 .PHONY: table
 table: images ## Run the suites on every backend and write the README's table of what ran
 	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
-	CI=true go run ./internal/testrun $(TESTFLAGS) -run='Conformance|Sessions' -table=README.md ./backends/...
+	CI=true go run ./internal/tools/testrun $(TESTFLAGS) -run='Conformance|Sessions' -table=README.md ./backends/...
 
 .PHONY: test-local
 test-local: ## Run the tests that need no server: no engine, no network
-	@go run ./internal/testrun $(TESTFLAGS) \
+	@go run ./internal/tools/testrun $(TESTFLAGS) \
 		$$(go list -f '{{.ImportPath}} {{.TestImports}} {{.XTestImports}}' ./... | \
 			awk '!/conformance\/containers/ { print $$1 }')
 
@@ -48,7 +54,7 @@ engine: ## Find or start a container engine
 test-second: ## Run the suites on second opinions: other servers that speak the same protocol
 	@$(IMAGES)/ensure.sh mongodb-second s3-second
 	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
-	go test -count=1 -timeout=20m -tags second -run Second ./backends/mongo ./backends/s3 ./conformance/containers
+	go test -count=1 -shuffle=on -timeout=20m -tags second -run Second ./backends/mongo ./backends/s3 ./conformance/containers
 
 .PHONY: bench
 bench: images ## Measure every operation beside its floor, in one run: ratios, with their quartiles
@@ -56,25 +62,36 @@ bench: images ## Measure every operation beside its floor, in one run: ratios, w
 	go test -run '^$$' -bench Floor -benchtime=1x -p 1 -timeout 60m $(PKGS)
 
 .PHONY: lint
-lint: $(GOLANGCI_LINT) ## Check formatting, go vet, golangci-lint, go.mod and, where there is one, shellcheck
-	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt -w is needed:"; echo "$$unformatted"; exit 1; fi
-	go vet ./...
+lint: $(GOLANGCI_LINT) verify $(LINT_PROSE) ## Check what verify checks, formatting, golangci-lint with go vet, go.mod; shellcheck if installed
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "make tidy formats:"; echo "$$unformatted"; exit 1; fi
 	$(GOLANGCI_LINT) run
 	go mod tidy -diff
 	@if command -v shellcheck >/dev/null; then \
-		echo shellcheck; shellcheck -x -P SCRIPTDIR .ci/run $(IMAGES)/*.sh; \
+		echo shellcheck; shellcheck -x -P SCRIPTDIR .ci/run .vale/*.sh $(IMAGES)/*.sh; \
 	else echo "shellcheck is not installed: shell scripts are not checked"; fi
 
+.PHONY: prose
+prose: $(VALE) ## Check comments, pages and error texts for plain English; PROSE=./model for one folder
+	@.vale/selftest.sh $(VALE)
+	@.vale/run.sh $(VALE) $(PROSE)
+
 $(GOLANGCI_LINT):
-	@echo "building golangci-lint $(GOLANGCI_LINT_VERSION), once: about a minute"
+	@echo "building golangci-lint $(GOLANGCI_LINT_VERSION), once: some minutes"
 	@GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+
+$(VALE):
+	@echo "building vale $(VALE_VERSION), once: some minutes"
+	@mkdir -p $(@D) # its C and C++ parts warn a lot: the output matters only after a failure
+	@GOBIN=$(@D) go install github.com/vale-cli/vale/v3/cmd/vale@$(VALE_VERSION) 2>$(@D)/build.log || { cat $(@D)/build.log; exit 1; }
 
 .PHONY: generate
 generate: ## Rewrite what is generated from comments and code
-	go run ./internal/rulegen -out conformance/rules.go expiry/driver
-	go run ./internal/suitedoc
-	go run ./internal/securitydoc -out docs/security.md
-	go test -count=1 ./internal/arch -update
+	go run ./internal/tools/generate
+
+.PHONY: verify
+verify: ## Fail if something generated is stale or a decision lacks its status; changes nothing
+	go run ./internal/tools/generate -check
+	go test -run=TestDecisionsHaveAStatus ./internal/tests/arch
 
 .PHONY: tidy
 tidy: ## Format the code and tidy go.mod

@@ -42,7 +42,7 @@ func TestEveryRuleHasACase(t *testing.T) {
 }
 
 func TestRulesAreThoseOfTheComments(t *testing.T) {
-	out, err := exec.CommandContext(t.Context(), "go", "run", "../internal/rulegen", "../expiry").Output()
+	out, err := exec.CommandContext(t.Context(), "go", "run", "../internal/tools/rulegen", "../expiry").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
-	"github.com/sojourn-go/sojourn/internal/sending/awssending"
+	internalaws "github.com/sojourn-go/sojourn/internal/aws"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -117,7 +117,7 @@ func (b *Backend) enter(ctx context.Context) error {
 // again after a pause. A failed condition is no error but a verdict.
 func (b *Backend) once(ctx context.Context, do func(context.Context, func(*awsdynamodb.Options)) error) (verdict, error) {
 	for attempt := 0; ; attempt++ {
-		m := &awssending.Mark{}
+		m := &internalaws.Mark{}
 		err := do(m.Trace(ctx), sentOnce(m))
 		if err == nil {
 			return verdict{}, nil
@@ -143,9 +143,9 @@ func (b *Backend) once(ctx context.Context, do func(context.Context, func(*awsdy
 const conflictAttempts = 40
 
 // sentOnce sets the options of a call that writes.
-func sentOnce(m *awssending.Mark) func(*awsdynamodb.Options) {
+func sentOnce(m *internalaws.Mark) func(*awsdynamodb.Options) {
 	return func(o *awsdynamodb.Options) {
-		o.Retryer = awssending.Retryer{Retryer: o.Retryer, Refused: refused}
+		o.Retryer = internalaws.Retryer{Retryer: o.Retryer, Refused: refused}
 		o.APIOptions = append(o.APIOptions, m.Watch)
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/expiry/driver"
-	"github.com/sojourn-go/sojourn/internal/floor"
+	"github.com/sojourn-go/sojourn/internal/tests/ratio"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -210,17 +210,17 @@ func BenchmarkFloor(b *testing.B) {
 			id := func(side string, i int) string { return fmt.Sprintf("%s-%08d", side, i) }
 			if op.seeded {
 				for _, side := range []string{"hand", "again", "ours"} {
-					for i := range floorOps * (floor.Rounds + 1) {
+					for i := range floorOps * (ratio.Rounds + 1) {
 						if err := h.put(ctx, id(side, i)); err != nil {
 							b.Fatal(err)
 						}
 					}
 				}
 			}
-			floor.Report(b, floorOps,
-				floor.Side{Name: "by-hand", Do: func(i int) error { return op.hand(h, id("hand", i), i) }},
-				floor.Side{Name: "again", Do: func(i int) error { return op.hand(h, id("again", i), i) }},
-				floor.Side{Name: "backend", Do: func(i int) error { return op.ours(id("ours", i), i) }})
+			ratio.Report(b, floorOps,
+				ratio.Side{Name: "by-hand", Do: func(i int) error { return op.hand(h, id("hand", i), i) }},
+				ratio.Side{Name: "again", Do: func(i int) error { return op.hand(h, id("again", i), i) }},
+				ratio.Side{Name: "backend", Do: func(i int) error { return op.ours(id("ours", i), i) }})
 		})
 	}
 }

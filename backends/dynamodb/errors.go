@@ -10,7 +10,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
-	"github.com/sojourn-go/sojourn/internal/sending/awssending"
+	internalaws "github.com/sojourn-go/sojourn/internal/aws"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -139,7 +139,7 @@ func (b *Backend) readFault(ctx context.Context, err error) error {
 
 // writeFault is the error of a write. What the service refused and what was not
 // sent did not happen; any other error leaves open whether it did.
-func (b *Backend) writeFault(ctx context.Context, err error, m *awssending.Mark) error {
+func (b *Backend) writeFault(ctx context.Context, err error, m *internalaws.Mark) error {
 	if sure, fault := b.refusal(err); sure {
 		return fault
 	}
@@ -152,7 +152,7 @@ func (b *Backend) writeFault(ctx context.Context, err error, m *awssending.Mark)
 // storageFault is the error of a change to the table, which the SDK may send
 // again: those are idempotent.
 func (b *Backend) storageFault(ctx context.Context, err error) error {
-	m := &awssending.Mark{}
+	m := &internalaws.Mark{}
 	m.Handed.Store(true)
 	return b.writeFault(ctx, err, m)
 }

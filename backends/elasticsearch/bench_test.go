@@ -13,7 +13,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/expiry/driver"
-	"github.com/sojourn-go/sojourn/internal/floor"
+	"github.com/sojourn-go/sojourn/internal/tests/ratio"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -142,7 +142,7 @@ func BenchmarkFloor(b *testing.B) {
 		ours   func(id string) error
 	}{
 		{
-			"get", floorOps * (floor.Rounds + 1), func(h *hand, id string) error { return h.get(ctx, id) },
+			"get", floorOps * (ratio.Rounds + 1), func(h *hand, id string) error { return h.get(ctx, id) },
 			func(id string) error { _, err := store.Get(ctx, testNow, driver.Get{ID: id}); return err },
 		},
 		{
@@ -152,19 +152,19 @@ func BenchmarkFloor(b *testing.B) {
 			func(id string) error { return write(id, driver.IfAbsent) },
 		},
 		{
-			"upsert", floorOps * (floor.Rounds + 1), func(h *hand, id string) error {
+			"upsert", floorOps * (ratio.Rounds + 1), func(h *hand, id string) error {
 				return h.bulk(ctx, fmt.Sprintf(`{"index":{"_id":%q}}`, id), h.source(id, hour))
 			},
 			func(id string) error { return write(id, driver.IfAny) },
 		},
 		{
-			"compare-and-set", floorOps * (floor.Rounds + 1), func(h *hand, id string) error {
+			"compare-and-set", floorOps * (ratio.Rounds + 1), func(h *hand, id string) error {
 				return h.bulk(ctx, `{"index":{`+h.at(id)+`}}`, h.source(id, hour))
 			},
 			func(id string) error { return write(id, driver.IfMatch) },
 		},
 		{
-			"touch", floorOps * (floor.Rounds + 1), func(h *hand, id string) error {
+			"touch", floorOps * (ratio.Rounds + 1), func(h *hand, id string) error {
 				return h.bulk(ctx, `{"update":{`+h.at(id)+`}}`, fmt.Sprintf(`{"doc":{"expires":%d}}`, later.UnixMilli()))
 			},
 			func(id string) error {
@@ -173,7 +173,7 @@ func BenchmarkFloor(b *testing.B) {
 			},
 		},
 		{
-			"delete", floorOps * (floor.Rounds + 1), func(h *hand, id string) error { return h.bulk(ctx, `{"delete":{`+h.at(id)+`}}`, "") },
+			"delete", floorOps * (ratio.Rounds + 1), func(h *hand, id string) error { return h.bulk(ctx, `{"delete":{`+h.at(id)+`}}`, "") },
 			func(id string) error {
 				return store.Delete(ctx, testNow, driver.Delete{ID: id, Cond: driver.IfMatch, Known: known[id]})
 			},
@@ -202,10 +202,10 @@ func BenchmarkFloor(b *testing.B) {
 				at, _ := positionOf(&o.Record)
 				known[ids[i]], h.versions[ids[i]] = o.Record, found{Index: store.indexName(at.epoch), Seq: at.seq, Term: at.term}
 			}
-			floor.Report(b, floorOps,
-				floor.Side{Name: "by-hand", Do: func(i int) error { return op.hand(h, id("hand", i)) }},
-				floor.Side{Name: "again", Do: func(i int) error { return op.hand(h, id("again", i)) }},
-				floor.Side{Name: "backend", Do: func(i int) error { return op.ours(id("ours", i)) }})
+			ratio.Report(b, floorOps,
+				ratio.Side{Name: "by-hand", Do: func(i int) error { return op.hand(h, id("hand", i)) }},
+				ratio.Side{Name: "again", Do: func(i int) error { return op.hand(h, id("again", i)) }},
+				ratio.Side{Name: "backend", Do: func(i int) error { return op.ours(id("ours", i)) }})
 		})
 	}
 }

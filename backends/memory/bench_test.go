@@ -12,7 +12,7 @@ import (
 	"github.com/sojourn-go/sojourn/backends/memory"
 	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/expiry/driver"
-	"github.com/sojourn-go/sojourn/internal/floor"
+	"github.com/sojourn-go/sojourn/internal/tests/ratio"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -113,24 +113,24 @@ func BenchmarkFloor(b *testing.B) {
 	}
 	b.Run("create", func(b *testing.B) {
 		g, again, s := &guarded{m: map[string][]byte{}}, &guarded{m: map[string][]byte{}}, benchStore(b)
-		floor.Report(b, 2000,
-			floor.Side{Name: "map", Do: func(i int) error { return g.put(id(i), newProfile(i), false) }},
-			floor.Side{Name: "map-again", Do: func(i int) error { return again.put(id(i), newProfile(i), false) }},
-			floor.Side{Name: "store", Do: func(i int) error { _, err := s.Create(ctx, id(i), newProfile(i), nil); return err }})
+		ratio.Report(b, 2000,
+			ratio.Side{Name: "map", Do: func(i int) error { return g.put(id(i), newProfile(i), false) }},
+			ratio.Side{Name: "map-again", Do: func(i int) error { return again.put(id(i), newProfile(i), false) }},
+			ratio.Side{Name: "store", Do: func(i int) error { _, err := s.Create(ctx, id(i), newProfile(i), nil); return err }})
 	})
 	b.Run("get", func(b *testing.B) {
 		g, again, s := filled(b)
-		floor.Report(b, 2000,
-			floor.Side{Name: "map", Do: func(i int) error { return g.get(id(i%stored), new(profile)) }},
-			floor.Side{Name: "map-again", Do: func(i int) error { return again.get(id(i%stored), new(profile)) }},
-			floor.Side{Name: "store", Do: func(i int) error { _, err := s.Get(ctx, id(i%stored)); return err }})
+		ratio.Report(b, 2000,
+			ratio.Side{Name: "map", Do: func(i int) error { return g.get(id(i%stored), new(profile)) }},
+			ratio.Side{Name: "map-again", Do: func(i int) error { return again.get(id(i%stored), new(profile)) }},
+			ratio.Side{Name: "store", Do: func(i int) error { _, err := s.Get(ctx, id(i%stored)); return err }})
 	})
 	b.Run("update", func(b *testing.B) {
 		g, again, s := filled(b)
-		floor.Report(b, 2000,
-			floor.Side{Name: "map", Do: func(i int) error { return g.put(id(i%stored), newProfile(i), true) }},
-			floor.Side{Name: "map-again", Do: func(i int) error { return again.put(id(i%stored), newProfile(i), true) }},
-			floor.Side{Name: "store", Do: func(i int) error { _, err := s.Update(ctx, id(i%stored), newProfile(i), nil); return err }})
+		ratio.Report(b, 2000,
+			ratio.Side{Name: "map", Do: func(i int) error { return g.put(id(i%stored), newProfile(i), true) }},
+			ratio.Side{Name: "map-again", Do: func(i int) error { return again.put(id(i%stored), newProfile(i), true) }},
+			ratio.Side{Name: "store", Do: func(i int) error { _, err := s.Update(ctx, id(i%stored), newProfile(i), nil); return err }})
 	})
 	b.Run("touch", func(b *testing.B) {
 		_, _, s := filled(b)
@@ -138,10 +138,10 @@ func BenchmarkFloor(b *testing.B) {
 		for i := range stored {
 			g.m[id(i)], again.m[id(i)] = time.Now(), time.Now()
 		}
-		floor.Report(b, 20000,
-			floor.Side{Name: "map", Do: func(i int) error { return g.touch(id(i%stored), time.Now().Add(time.Hour)) }},
-			floor.Side{Name: "map-again", Do: func(i int) error { return again.touch(id(i%stored), time.Now().Add(time.Hour)) }},
-			floor.Side{Name: "store", Do: func(i int) error { _, err := s.Touch(ctx, id(i%stored), expiry.After(time.Hour), nil); return err }})
+		ratio.Report(b, 20000,
+			ratio.Side{Name: "map", Do: func(i int) error { return g.touch(id(i%stored), time.Now().Add(time.Hour)) }},
+			ratio.Side{Name: "map-again", Do: func(i int) error { return again.touch(id(i%stored), time.Now().Add(time.Hour)) }},
+			ratio.Side{Name: "store", Do: func(i int) error { _, err := s.Touch(ctx, id(i%stored), expiry.After(time.Hour), nil); return err }})
 	})
 }
 

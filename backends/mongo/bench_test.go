@@ -14,7 +14,7 @@ import (
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/conformance/containers"
 	"github.com/sojourn-go/sojourn/expiry/driver"
-	"github.com/sojourn-go/sojourn/internal/floor"
+	"github.com/sojourn-go/sojourn/internal/tests/ratio"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -122,7 +122,7 @@ func BenchmarkFloor(b *testing.B) {
 			if op.seeded {
 				var docs []any
 				for _, side := range []string{"hand", "again", "ours"} {
-					for i := range floorOps * (floor.Rounds + 1) {
+					for i := range floorOps * (ratio.Rounds + 1) {
 						docs = append(docs, document(id(side, i)))
 					}
 				}
@@ -130,10 +130,10 @@ func BenchmarkFloor(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			floor.Report(b, floorOps,
-				floor.Side{Name: "by-hand", Do: func(i int) error { return op.hand(id("hand", i), i) }},
-				floor.Side{Name: "again", Do: func(i int) error { return op.hand(id("again", i), i) }},
-				floor.Side{Name: "backend", Do: func(i int) error { return op.ours(id("ours", i), i) }})
+			ratio.Report(b, floorOps,
+				ratio.Side{Name: "by-hand", Do: func(i int) error { return op.hand(id("hand", i), i) }},
+				ratio.Side{Name: "again", Do: func(i int) error { return op.hand(id("again", i), i) }},
+				ratio.Side{Name: "backend", Do: func(i int) error { return op.ours(id("ours", i), i) }})
 		})
 	}
 }

@@ -20,7 +20,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
-	"github.com/sojourn-go/sojourn/internal/sending/awssending"
+	internalaws "github.com/sojourn-go/sojourn/internal/aws"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -178,7 +178,7 @@ func (b *Backend) deleteIf(ctx context.Context, key, etag string) (verdict, erro
 // condition is no error but a verdict.
 func (b *Backend) once(ctx context.Context, do func(context.Context, ...func(*awss3.Options)) error) (verdict, error) {
 	for attempt := 0; ; attempt++ {
-		m := &awssending.Mark{}
+		m := &internalaws.Mark{}
 		err := do(m.Trace(ctx), b.settings, sentOnce(m))
 		if err == nil {
 			return held, nil
@@ -205,9 +205,9 @@ func (b *Backend) once(ctx context.Context, do func(context.Context, ...func(*aw
 const writeAttempts = 40
 
 // sentOnce sets the options of a call that writes.
-func sentOnce(m *awssending.Mark) func(*awss3.Options) {
+func sentOnce(m *internalaws.Mark) func(*awss3.Options) {
 	return func(o *awss3.Options) {
-		o.Retryer = awssending.Retryer{Retryer: o.Retryer, Refused: refused}
+		o.Retryer = internalaws.Retryer{Retryer: o.Retryer, Refused: refused}
 		o.APIOptions = append(o.APIOptions, m.Watch)
 	}
 }

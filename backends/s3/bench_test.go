@@ -13,7 +13,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/expiry/driver"
-	"github.com/sojourn-go/sojourn/internal/floor"
+	"github.com/sojourn-go/sojourn/internal/tests/ratio"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -112,7 +112,7 @@ func BenchmarkFloor(b *testing.B) {
 		}
 		for _, c := range floorCases(b, s, size) {
 			b.Run(fmt.Sprintf("value=%d/%s", size, c.name), func(b *testing.B) {
-				floor.Report(b, floorCalls, floor.Side{Name: "by hand", Do: c.hand}, floor.Side{Name: "floor", Do: c.again()}, floor.Side{Name: "ratio", Do: c.ours})
+				ratio.Report(b, floorCalls, ratio.Side{Name: "by hand", Do: c.hand}, ratio.Side{Name: "floor", Do: c.again()}, ratio.Side{Name: "ratio", Do: c.ours})
 			})
 		}
 	}

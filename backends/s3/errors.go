@@ -9,7 +9,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
-	"github.com/sojourn-go/sojourn/internal/sending/awssending"
+	internalaws "github.com/sojourn-go/sojourn/internal/aws"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -141,7 +141,7 @@ func (b *Backend) readFault(ctx context.Context, err error) error {
 
 // writeFault is the error of a write. What the service refused and what was not
 // sent did not happen; any other error leaves open whether it did.
-func (b *Backend) writeFault(ctx context.Context, err error, m *awssending.Mark) error {
+func (b *Backend) writeFault(ctx context.Context, err error, m *internalaws.Mark) error {
 	if sure, fault := b.refusal(err); sure {
 		return fault
 	}

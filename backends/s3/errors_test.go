@@ -16,7 +16,7 @@ import (
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
-	"github.com/sojourn-go/sojourn/internal/sending/awssending"
+	internalaws "github.com/sojourn-go/sojourn/internal/aws"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -39,7 +39,7 @@ func sendError(err error) error {
 
 func TestFaults(t *testing.T) {
 	b := &Backend{bucket: "carts"}
-	sent, connecting, unsent := &awssending.Mark{}, &awssending.Mark{}, &awssending.Mark{}
+	sent, connecting, unsent := &internalaws.Mark{}, &internalaws.Mark{}, &internalaws.Mark{}
 	sent.Handed.Store(true)
 	connecting.Handed.Store(true)
 	connecting.Asked.Store(true)
@@ -47,7 +47,7 @@ func TestFaults(t *testing.T) {
 	type test struct {
 		name        string
 		err         error
-		m           *awssending.Mark
+		m           *internalaws.Mark
 		write, read error
 	}
 	tests := []test{
@@ -127,13 +127,13 @@ func TestFaultsOfContexts(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	canceled := &aws.RequestCanceledError{Err: context.Canceled}
-	if err := b.writeFault(ctx, canceled, &awssending.Mark{}); err != context.Canceled { //nolint:errorlint // it alone
+	if err := b.writeFault(ctx, canceled, &internalaws.Mark{}); err != context.Canceled { //nolint:errorlint // it alone
 		t.Errorf("before sending: %v", err)
 	}
 	if err := b.readFault(ctx, canceled); err != context.Canceled { //nolint:errorlint // it alone
 		t.Errorf("a read: %v", err)
 	}
-	m := &awssending.Mark{}
+	m := &internalaws.Mark{}
 	m.Handed.Store(true)
 	err := b.writeFault(ctx, sendError(io.EOF), m)
 	only(t, err, model.ErrUnknown)
@@ -143,7 +143,7 @@ func TestFaultsOfContexts(t *testing.T) {
 }
 
 func TestWritesAreResentAfterASureRefusalAlone(t *testing.T) {
-	r := awssending.Retryer{Retryer: retry.NewStandard(), Refused: refused}
+	r := internalaws.Retryer{Retryer: retry.NewStandard(), Refused: refused}
 	for _, test := range []struct {
 		err  error
 		want bool

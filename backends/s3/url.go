@@ -10,7 +10,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/backends"
 	"github.com/sojourn-go/sojourn/expiry/driver"
-	"github.com/sojourn-go/sojourn/internal/awsurl"
+	internalaws "github.com/sojourn-go/sojourn/internal/aws"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -31,7 +31,7 @@ func openURL(ctx context.Context, u *url.URL) (driver.ModelExpirySupport, error)
 		return nil, badURL()
 	}
 	query := u.Query()
-	endpoint, ok := awsurl.Endpoint(query)
+	endpoint, ok := internalaws.Endpoint(query)
 	if !ok {
 		return nil, badURL()
 	}
@@ -42,7 +42,7 @@ func openURL(ctx context.Context, u *url.URL) (driver.ModelExpirySupport, error)
 			return nil, badURL()
 		}
 	}
-	cfg, conns, err := awsurl.Config(ctx, query, parallelism)
+	cfg, conns, err := internalaws.Config(ctx, query, parallelism)
 	if err != nil {
 		return nil, err
 	}

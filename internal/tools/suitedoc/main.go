@@ -1,0 +1,27 @@
+// Suitedoc writes docs/conformance.md: every rule of the contract, the cases
+// that are evidence for it, and the planted bugs that prove the cases.
+//
+//	go run ./internal/tools/suitedoc -out docs/conformance.md
+package main
+
+import (
+	"flag"
+	"fmt"
+	"log"
+	"os"
+
+	"github.com/sojourn-go/sojourn/conformance"
+)
+
+func main() {
+	out := flag.String("out", "docs/conformance.md", "the file to write; empty: standard output")
+	flag.Parse()
+	page := Page(conformance.Rules, conformance.Cases(), conformance.PlantedBugs())
+	if *out == "" {
+		fmt.Print(page)
+		return
+	}
+	if err := os.WriteFile(*out, []byte(page), 0o644); err != nil { //nolint:gosec // a page for all to read
+		log.Fatal(err)
+	}
+}

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/sojourn-go/sojourn/conformance"
+)
+
+func TestThePageIsUpToDate(t *testing.T) {
+	have, err := os.ReadFile("../../../docs/conformance.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := Page(conformance.Rules, conformance.Cases(), conformance.PlantedBugs()); string(have) != want {
+		t.Error("docs/conformance.md is stale: make generate rewrites it")
+	}
+}
+
+func TestThePageNamesEverything(t *testing.T) {
+	page := Page(
+		map[string]string{"R10": "Ten.", "R2": "Two <i> *s*."},
+		[]conformance.Case{{Name: "Group/Case", Rules: []string{"R2"}, Where: "case_x.go:12"}},
+		[]conformance.PlantedBug{{Name: "a mistake", Rule: "R2", Case: "Group/Case", Behind: "paging"}},
+	)
+	for _, want := range []string{
+		"2 numbered rules", "1 cases", "1 behind paging", `Two &lt;i> \*s\*.`, "- `Group/Case` in [case_x.go](../conformance/case_x.go)\n",
+		"- Planted: a mistake (behind paging). Caught by `Group/Case`.\n", "## Rules without a planted bug\n\n- R10\n",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%q is not on the page:\n%s", want, page)
+		}
+	}
+	if strings.Index(page, "### R2\n") > strings.Index(page, "### R10\n") {
+		t.Error("the rules are not in the order of their numbers")
+	}
+}

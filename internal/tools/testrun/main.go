@@ -1,0 +1,140 @@
+// Command testrun runs go test and says what was proven: which suite ran how many cases on which
+// server, what was skipped and why.
+//
+//	go run ./internal/tools/testrun [-v] [-table=FILE] [go test's flags, as -name=value] [packages, default ./...]
+//
+// Tests run with the race detector and in random order. The seed of a failed package is the number
+// after -test.shuffle in its output: -shuffle=SEED repeats the order.
+//
+// Each package's line and the output of failed tests appear as they come, in go test's own form; with
+// -v all output does. After half a minute of silence a line tells what is running. A table follows of
+// the runs that tests reported by t.Attr("sojourn.run", …), then the skipped and the failed tests, and
+// a last line "N passed, N failed, N skipped". The exit status is that of go test.
+//
+// With -table=FILE a run in which all passed writes backend by capability by cases into that file,
+// between its two marks.
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"time"
+)
+
+const silence = 30 * time.Second
+
+func main() {
+	own, arguments := parse(os.Args[1:])
+	status, err := run(context.Background(), os.Stdout, own, arguments)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "testrun:", err)
+		status = max(status, 1)
+	}
+	os.Exit(status)
+}
+
+// flags are testrun's own.
+type flags struct {
+	verbose bool
+	table   string
+}
+
+// parse splits testrun's own flags from go test's arguments.
+func parse(arguments []string) (own flags, forGoTest []string) {
+	forGoTest = []string{"test", "-race", "-json", "-shuffle=on"}
+	packages := false
+	for _, argument := range arguments {
+		if argument == "-v" {
+			own.verbose = true
+			continue
+		}
+		if file, ok := strings.CutPrefix(argument, "-table="); ok {
+			own.table = file
+			continue
+		}
+		packages = packages || !strings.HasPrefix(argument, "-")
+		forGoTest = append(forGoTest, argument)
+	}
+	if !packages {
+		forGoTest = append(forGoTest, "./...")
+	}
+	return own, forGoTest
+}
+
+// run runs go test, reports on out, and returns go test's exit status.
+func run(ctx context.Context, out io.Writer, own flags, arguments []string) (int, error) {
+	// A terminal interrupts the whole group: go test ends in its own time, and what it said until then
+	// is still reported.
+	interrupts := make(chan os.Signal, 1)
+	signal.Notify(interrupts, os.Interrupt)
+	defer signal.Stop(interrupts)
+
+	command := exec.CommandContext(ctx, "go", arguments...) //nolint:gosec // its purpose is to run what it is told
+	command.Stderr = os.Stderr
+	stream, err := command.StdoutPipe()
+	if err != nil {
+		return 1, err
+	}
+	if err := command.Start(); err != nil {
+		return 1, err
+	}
+	report := newReport(out, own.verbose)
+	follow(report, stream, silence)
+	err = command.Wait()
+	malformed := report.summarize()
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		return max(exit.ExitCode(), 1), nil
+	case err != nil:
+		return 1, err
+	case malformed > 0:
+		return 1, fmt.Errorf("%d tests reported their run in a form that is not understood", malformed)
+	}
+	if own.table != "" {
+		return 0, report.writeTable(own.table)
+	}
+	return 0, nil
+}
+
+// follow feeds the lines of a stream to the report until it ends, and has the report say what is
+// running whenever it printed nothing for a while.
+func follow(report *report, stream io.Reader, silence time.Duration) {
+	lines := make(chan string)
+	go func() {
+		defer close(lines)
+		reader := bufio.NewReader(stream) // a Scanner would stop at a long line
+		for {
+			line, err := reader.ReadString('\n')
+			if line != "" {
+				lines <- line
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	timer := time.NewTimer(silence)
+	defer timer.Stop()
+	for {
+		select {
+		case line, open := <-lines:
+			if !open {
+				return
+			}
+			if report.line(line) {
+				timer.Reset(silence)
+			}
+		case <-timer.C:
+			report.heartbeat(time.Now())
+			timer.Reset(silence)
+		}
+	}
+}
