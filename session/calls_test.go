@@ -18,7 +18,7 @@ func TestDriverCallsOfTheVerbs(t *testing.T) {
 		"all that is free": {
 			Keyring: ring(t, "a", 1), Pepper: true, StoreDown: session.Anonymous,
 			OnEvent:   func(context.Context, session.Event) {},
-			Binder:    func(context.Context, session.Info, session.Client) session.Decision { return session.Allow },
+			Binder:    func(context.Context, session.Info, session.Client) session.Decision { return session.DecisionAllow },
 			NotBefore: func(context.Context, string) (time.Time, error) { return time.Time{}, nil },
 		},
 	} {
@@ -54,7 +54,7 @@ func TestDriverCallsOfTheVerbs(t *testing.T) {
 			step("Get 1, Delete 1", "SignOut", func(u *unit) error { return u.s.SignOut(u) })
 		})
 	}
-	k := sessiontest.New(t, &session.Options{Limit: session.Limit{Max: 1, On: session.Reject}})
+	k := sessiontest.New(t, &session.Options{Limit: session.Limit{Max: 1, On: session.OnLimitReject}})
 	signIn(t, k, "", "alice", nil)
 	k.Backend.Assert(t, "Write 1, Page 2", "a sign-in with a limit that rejects")
 	u := begin(t, k, "")

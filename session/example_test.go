@@ -43,7 +43,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(credential.Action == session.Give, len(credential.Token()))
+	fmt.Println(credential.Action == session.ActionGive, len(credential.Token()))
 
 	// The next one brings the token, and signs in.
 	s = svc.Open(credential.Token())

@@ -42,15 +42,15 @@ func TestRowsThatCannotBeReadAreAnonymousAndAnEvent(t *testing.T) {
 		reason  session.Reason
 		signOut bool // deletes it all the same
 	}{
-		"newer version":   {func(_ *model.Record, row map[string]any) { row["v"] = 2 }, session.NewerVersion, true},
-		"no version":      {func(_ *model.Record, row map[string]any) { delete(row, "v") }, session.Unreadable, true},
-		"another shape":   {func(rec *model.Record, _ map[string]any) { rec.Value = []byte(`["x"]`) }, session.Unreadable, false},
-		"another codec":   {func(rec *model.Record, _ map[string]any) { rec.Value, rec.Encoding = []byte("\x00gob"), "gob" }, session.Unreadable, false},
-		"no JSON":         {func(rec *model.Record, _ map[string]any) { rec.Value = rec.Value[:len(rec.Value)/2] }, session.Unreadable, false},
-		"another program": {func(rec *model.Record, _ map[string]any) { rec.Value = []byte(`{"v":1,"user":"root"}`) }, session.WrongSecret, false},
+		"newer version":   {func(_ *model.Record, row map[string]any) { row["v"] = 2 }, session.ReasonNewerVersion, true},
+		"no version":      {func(_ *model.Record, row map[string]any) { delete(row, "v") }, session.ReasonUnreadable, true},
+		"another shape":   {func(rec *model.Record, _ map[string]any) { rec.Value = []byte(`["x"]`) }, session.ReasonUnreadable, false},
+		"another codec":   {func(rec *model.Record, _ map[string]any) { rec.Value, rec.Encoding = []byte("\x00gob"), "gob" }, session.ReasonUnreadable, false},
+		"no JSON":         {func(rec *model.Record, _ map[string]any) { rec.Value = rec.Value[:len(rec.Value)/2] }, session.ReasonUnreadable, false},
+		"another program": {func(rec *model.Record, _ map[string]any) { rec.Value = []byte(`{"v":1,"user":"root"}`) }, session.ReasonWrongSecret, false},
 		"unknown seal": {func(_ *model.Record, row map[string]any) {
 			row["sealKey"], row["sealed"] = "lost", []byte("x")
-		}, session.UnknownKey, true},
+		}, session.ReasonUnknownSealKey, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var seen events

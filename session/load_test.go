@@ -32,7 +32,7 @@ func workers(w, n int, job func(i int)) {
 
 // Bug: elastic/kibana#149338, elastic/kibana#151800
 func TestThousandSignInsLeaveExactlyTheLimit(t *testing.T) {
-	for _, on := range []session.OnLimit{session.EvictOldest, session.EvictIdlest, session.Reject} {
+	for _, on := range []session.OnLimit{session.OnLimitEvictOldest, session.OnLimitEvictIdlest, session.OnLimitReject} {
 		t.Run(on.String(), func(t *testing.T) {
 			limit := session.Limit{Max: 5, On: on}
 			k := sessiontest.New(t, &session.Options{Limit: limit})
@@ -297,9 +297,9 @@ func TestHundredThousandRequestsLeaveMemoryFlat(t *testing.T) {
 			t.Fatal(err, cerr)
 		}
 		switch c.Action {
-		case session.Give:
+		case session.ActionGive:
 			tokens[at] = c.Token()
-		case session.Clear:
+		case session.ActionClear:
 			tokens[at] = ""
 		}
 	}
@@ -325,7 +325,7 @@ func TestHundredThousandRequestsLeaveMemoryFlat(t *testing.T) {
 
 func TestImpersonationAsksForWhatItNeeds(t *testing.T) {
 	var seen events
-	k := sessiontest.New(t, &session.Options{OnEvent: seen.hook, Limit: session.Limit{Max: 1, On: session.Reject}})
+	k := sessiontest.New(t, &session.Options{OnEvent: seen.hook, Limit: session.Limit{Max: 1, On: session.OnLimitReject}})
 	u := begin(t, k, "")
 	is(t, u.s.Impersonate(u, "alice", "x"), session.ErrUnauthenticated)
 	admin := signIn(t, k, "", "admin", nil)
@@ -339,7 +339,7 @@ func TestImpersonationAsksForWhatItNeeds(t *testing.T) {
 	k.Backend.Calls()
 	acting := do(t, k, admin, func(u *unit) error { return u.s.Impersonate(u, "alice", "ticket 1") })
 	alive(t, k, victim) // no room in the limit is taken
-	got := seen.take(session.Impersonated)
+	got := seen.take(session.EventImpersonated)
 	if len(got) != 1 || got[0].Actor != "admin" || got[0].Principal != "alice" || got[0].Previous == "" {
 		t.Fatalf("%+v", got)
 	}
@@ -355,7 +355,7 @@ func TestImpersonationAsksForWhatItNeeds(t *testing.T) {
 	if i := alive(t, k, back); i.Principal != "admin" || i.Actor != "" {
 		t.Fatalf("%+v", i)
 	}
-	if got := seen.take(session.ImpersonationEnded); len(got) != 1 || got[0].Principal != "admin" {
+	if got := seen.take(session.EventImpersonationEnded); len(got) != 1 || got[0].Principal != "admin" {
 		t.Fatalf("%+v", got)
 	}
 }

@@ -159,7 +159,7 @@ func TestKeysThatDecideAboutConflictsAndCorruption(t *testing.T) {
 	if _, there, err := merged.Get(begin(t, k, token)); there || err != nil {
 		t.Fatal(there, err)
 	}
-	strict := session.NewKey[int]("n").Rejecting()
+	strict := session.NewKey[int]("n").FailingOnConflict()
 	for name, change := range map[string]func(u *unit) error{
 		"Set":    func(u *unit) error { return strict.Set(u, 1) },
 		"Delete": func(u *unit) error { return errors.Join(strict.Set(u, 5), strict.Delete(u)) },
@@ -358,13 +358,13 @@ func TestCredentialsThatAreNoneRaiseAnEvent(t *testing.T) {
 	seen.take()
 	for text, want := range map[string]session.Reason{
 		"":                                    "",
-		"x":                                   session.Malformed,
-		token + "x":                           session.Malformed,
-		token[:65]:                            session.Malformed,
-		h + "." + token[:43]:                  session.Malformed,
-		strings.Repeat("x", 10000):            session.Malformed,
-		"AAAAAAAAAAAAAAAAAAAAAA" + token[22:]: session.NoSuchSession,
-		h + "." + strings.Repeat("A", 43):     session.WrongSecret,
+		"x":                                   session.ReasonMalformed,
+		token + "x":                           session.ReasonMalformed,
+		token[:65]:                            session.ReasonMalformed,
+		h + "." + token[:43]:                  session.ReasonMalformed,
+		strings.Repeat("x", 10000):            session.ReasonMalformed,
+		"AAAAAAAAAAAAAAAAAAAAAA" + token[22:]: session.ReasonNoSuchSession,
+		h + "." + strings.Repeat("A", 43):     session.ReasonWrongSecret,
 	} {
 		dead(t, k, text)
 		got := seen.take()

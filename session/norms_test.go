@@ -42,9 +42,9 @@ func (u *unit) end(token string) string {
 	c, err := u.s.Commit(u)
 	ok(u.t, err)
 	switch c.Action {
-	case session.Give:
+	case session.ActionGive:
 		return c.Token()
-	case session.Clear:
+	case session.ActionClear:
 		return ""
 	}
 	return token
@@ -149,7 +149,7 @@ func TestASVS_7_1_1_LifetimesAreOneValueThatPrints(t *testing.T) {
 // Library: Options.Limit with EvictOldest, EvictIdlest or Reject, exact under concurrent sign-ins; it prints itself.
 // Application: choose a Limit; there is none by default.
 func TestASVS_7_1_2_LimitDoesWhatItSays(t *testing.T) {
-	for _, on := range []session.OnLimit{session.EvictOldest, session.EvictIdlest, session.Reject} {
+	for _, on := range []session.OnLimit{session.OnLimitEvictOldest, session.OnLimitEvictIdlest, session.OnLimitReject} {
 		t.Run(on.String(), func(t *testing.T) {
 			k := sessiontest.New(t, &session.Options{Limit: session.Limit{Max: 3, On: on}})
 			if text := k.Service.Limit().String(); text != "at most 3 sessions, then "+on.String() {
@@ -164,7 +164,7 @@ func TestASVS_7_1_2_LimitDoesWhatItSays(t *testing.T) {
 			k.Clock.Advance(time.Minute)
 			u := begin(t, k, "")
 			err := u.s.SignIn(u, "alice", nil)
-			gone := map[session.OnLimit]int{session.EvictOldest: 0, session.EvictIdlest: 1, session.Reject: -1}[on]
+			gone := map[session.OnLimit]int{session.OnLimitEvictOldest: 0, session.OnLimitEvictIdlest: 1, session.OnLimitReject: -1}[on]
 			if gone < 0 {
 				is(t, err, session.ErrLimit)
 				_, err = u.s.Principal(u)
@@ -186,7 +186,7 @@ func TestASVS_7_1_2_LimitDoesWhatItSays(t *testing.T) {
 			signIn(t, k, "", "bob", nil)
 			// Signing in again in place of one's own session needs no room.
 			last := tokens[2]
-			if again := signIn(t, k, last, "alice", nil); on == session.Reject {
+			if again := signIn(t, k, last, "alice", nil); on == session.OnLimitReject {
 				alive(t, k, again)
 			}
 		})
@@ -454,7 +454,7 @@ func TestASVS_7_4_5_AdministratorsEndSessions(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	deletes := 0
 	k.Backend.SetHook(func(op sessiontest.Op, _ string, next func() error) error {
-		if op == sessiontest.Delete {
+		if op == sessiontest.OpDelete {
 			if deletes++; deletes == 100 {
 				cancel()
 			}
@@ -592,7 +592,7 @@ func TestCheatSheet_LifecycleLoggingWithoutTokens(t *testing.T) {
 	k.Clock.Advance(time.Hour)
 	_, err := k.Service.Sweep(t.Context())
 	ok(t, err)
-	for kind := session.Created; kind <= session.Anomaly; kind++ {
+	for kind := session.EventCreated; kind <= session.EventAnomaly; kind++ {
 		if !seen[kind] {
 			t.Errorf("no event %s", kind)
 		}
@@ -631,20 +631,20 @@ func TestCheatSheet_BindingIsASignal(t *testing.T) {
 	k := sessiontest.New(t, &session.Options{OnEvent: seen.hook})
 	token := start(k)
 	visit(k, token, updated)
-	if got := seen.take(session.Anomaly); len(got) != 0 {
+	if got := seen.take(session.EventAnomaly); len(got) != 0 {
 		t.Fatalf("an update: %v", got)
 	}
 	if u := visit(k, token, curl); u.s.RequireRecent(u, 0, 0) != nil {
 		t.Fatal("more than an event")
 	}
-	if got := seen.take(session.Anomaly); len(got) != 1 || got[0].Reason != session.ClientChanged || got[0].Principal != "alice" {
+	if got := seen.take(session.EventAnomaly); len(got) != 1 || got[0].Reason != session.ReasonClientChanged || got[0].Principal != "alice" {
 		t.Fatalf("%v", got)
 	}
 
-	decision := session.Challenge
+	decision := session.DecisionChallenge
 	k = sessiontest.New(t, &session.Options{OnEvent: seen.hook, Binder: func(_ context.Context, was session.Info, now session.Client) session.Decision {
 		if was.Client == now {
-			return session.Allow
+			return session.DecisionAllow
 		}
 		return decision
 	}})
@@ -659,13 +659,13 @@ func TestCheatSheet_BindingIsASignal(t *testing.T) {
 	token = u.end(token)
 	u = visit(k, token, curl) // the client of today
 	ok(t, u.s.RequireRecent(u, 0, 0))
-	decision = session.Destroy
+	decision = session.DecisionDestroy
 	seen.take()
 	u = visit(k, token, firefox)
 	_, err := u.s.Principal(u)
 	is(t, err, session.ErrUnauthenticated)
 	dead(t, k, token)
-	if got := seen.take(session.Destroyed); len(got) != 1 || got[0].Reason != session.ByBinder {
+	if got := seen.take(session.EventDestroyed); len(got) != 1 || got[0].Reason != session.ReasonBinder {
 		t.Fatalf("%v", got)
 	}
 }

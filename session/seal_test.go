@@ -68,7 +68,7 @@ func TestKeysRotateLiveAndALostOneIsAnonymous(t *testing.T) {
 	has(one, "personal 4")
 	seen.take()
 	dead(t, k, two)
-	if got := seen.take(); len(got) != 1 || got[0].Kind != session.Rejected || got[0].Reason != session.UnknownKey {
+	if got := seen.take(); len(got) != 1 || got[0].Kind != session.EventRejected || got[0].Reason != session.ReasonUnknownSealKey {
 		t.Fatalf("%+v", got)
 	}
 	// A ring without the key, as after a restart that lost it.

@@ -181,7 +181,7 @@ func TestLimitsThatAreOff(t *testing.T) {
 		f := setup(t, session.Options{Policy: session.Policy{Idle: -1, RotateEvery: -1}})
 		token := create(t, f)
 		f.clock.Advance(23 * time.Hour)
-		if k := visit(t, f, token); k.Action != session.Leave {
+		if k := visit(t, f, token); k.Action != session.ActionLeave {
 			t.Fatal(k)
 		}
 	})
@@ -423,7 +423,7 @@ func TestSignInThatTheStoreRefusesChangesNothing(t *testing.T) {
 	_, err := s.Info(ctx)
 	ok(t, err)
 	f.b.SetHook(func(op sessiontest.Op, _ string, next func() error) error {
-		if op == sessiontest.Delete {
+		if op == sessiontest.OpDelete {
 			return model.ErrUnavailable
 		}
 		return next()
@@ -434,7 +434,7 @@ func TestSignInThatTheStoreRefusesChangesNothing(t *testing.T) {
 	is(t, err, session.ErrUnauthenticated)
 	k, err := s.Commit(ctx)
 	ok(t, err)
-	if k.Action != session.Leave || handle(t, f, token) == "" {
+	if k.Action != session.ActionLeave || handle(t, f, token) == "" {
 		t.Fatalf("the session before is gone, credential %v", k)
 	}
 }
@@ -455,7 +455,7 @@ func TestSignOutThatFailsIsTriedAgain(t *testing.T) {
 	f.b.SetHook(nil)
 	k, err := s.Commit(ctx)
 	ok(t, err)
-	if k.Action != session.Clear || handle(t, f, token) != "" {
+	if k.Action != session.ActionClear || handle(t, f, token) != "" {
 		t.Fatal(k)
 	}
 }

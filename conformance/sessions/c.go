@@ -202,9 +202,9 @@ type client struct {
 // take does what the credential says.
 func (cl *client) take(k session.Credential) {
 	switch k.Action {
-	case session.Give:
+	case session.ActionGive:
 		cl.token = k.Token()
-	case session.Clear:
+	case session.ActionClear:
 		cl.token = ""
 	}
 }

@@ -147,7 +147,7 @@ func fleetCases() []Case {
 			cl := c.signedIn("alice")
 			slow := c.open(cl.token)
 			slow.set("w")
-			c.once(sessiontest.Delete, func() {
+			c.once(sessiontest.OpDelete, func() {
 				// Between the listing and the delete another request writes.
 				cl.do(func(r *request) { c.ok(other.Set(r, "x"), "Set") })
 			})
@@ -204,7 +204,7 @@ func storeCases() []Case {
 			c.b.SetHook(down)
 			r := c.open("")
 			r.empty()
-			same(c, r.commit().Action, session.Leave, "credential")
+			same(c, r.commit().Action, session.ActionLeave, "credential")
 			c.calls("none", "no token")
 		}),
 		that("FailedCommitKeepsTheChangesForAnother", func(c *C) {
@@ -238,7 +238,7 @@ func storeCases() []Case {
 		}),
 		that("LostAnswerOfAChangeIsLookedAt", func(c *C) {
 			cl := c.newClient("v")
-			c.b.SetHook(loseAfter(sessiontest.Write))
+			c.b.SetHook(loseAfter(sessiontest.OpWrite))
 			cl.do(func(r *request) { r.set("w") })
 			c.b.SetHook(nil)
 			c.open(cl.token).has("w")

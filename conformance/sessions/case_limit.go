@@ -87,7 +87,7 @@ func limitCases() []Case {
 			same(c, live, 5, "tokens that open one")
 		}),
 		that("RushOfSignInsIsRefusedBeyondTheLimit", func(c *C) {
-			tokens, refused := c.rush(24, session.Limit{Max: 5, On: session.Reject})
+			tokens, refused := c.rush(24, session.Limit{Max: 5, On: session.OnLimitReject})
 			same(c, len(c.rows("alice")), 5, "alice's sessions")
 			same(c, len(tokens)+refused, 24, "sign-ins that returned")
 			if len(tokens) < 5 {
@@ -95,13 +95,13 @@ func limitCases() []Case {
 			}
 		}),
 		that("OfTwoAtOnceTheLaterRefusesItself", func(c *C) {
-			limit := session.Limit{Max: 1, On: session.Reject}
+			limit := session.Limit{Max: 1, On: session.OnLimitReject}
 			c.use(session.Options{Limit: limit})
 			_, second := c.nodeWith(session.Options{Limit: limit})
 			// The other is later by the clock, and in the store before the first
 			// one looks.
 			var late error
-			c.b.SetHook(sessiontest.Before(sessiontest.Write, func() {
+			c.b.SetHook(sessiontest.Before(sessiontest.OpWrite, func() {
 				c.b.SetHook(nil)
 				c.clock.Advance(time.Millisecond)
 				r := c.openOn(second, "")
@@ -117,19 +117,19 @@ func limitCases() []Case {
 			c.calls("Page 1", "a sign-in that is refused")
 		}),
 		that("ClockThatRunsSlowPushesNobodyOut", func(c *C) {
-			c.use(session.Options{Limit: session.Limit{Max: 1, On: session.Reject}})
+			c.use(session.Options{Limit: session.Limit{Max: 1, On: session.OnLimitReject}})
 			early := c.clock.Now()
 			c.clock.Advance(time.Hour)
 			sitting := c.signedIn("alice")
 			slow := sessiontest.NewClock(early)
-			svc, err := session.New(c.b, &session.Options{Clock: slow, Limit: session.Limit{Max: 1, On: session.Reject}, SweptElsewhere: true})
+			svc, err := session.New(c.b, &session.Options{Clock: slow, Limit: session.Limit{Max: 1, On: session.OnLimitReject}, SweptElsewhere: true})
 			c.ok(err, "session.New")
 			_, err = c.trySignIn(svc)
 			c.is(err, session.ErrLimit, "SignIn")
 			c.alive(sitting.token)
 		}),
 		that("IdlestIsEvictedFirst", func(c *C) {
-			c.use(session.Options{Limit: session.Limit{Max: 2, On: session.EvictIdlest}})
+			c.use(session.Options{Limit: session.Limit{Max: 2, On: session.OnLimitEvictIdlest}})
 			a := c.signedIn("alice")
 			c.clock.Advance(time.Minute)
 			b := c.signedIn("alice")
@@ -154,7 +154,7 @@ func accountCases() []Case {
 			ctx, cancel := context.WithCancel(c.Context())
 			n := 0
 			c.b.SetHook(func(op sessiontest.Op, _ string, next func() error) error {
-				if op == sessiontest.Delete {
+				if op == sessiontest.OpDelete {
 					if n++; n == 20 {
 						cancel()
 					}
@@ -187,7 +187,7 @@ func accountCases() []Case {
 			early := c.signedIn("alice")
 			slow := c.open("")
 			// A sign-in is under way while the account is disabled and destroyed.
-			c.b.SetHook(sessiontest.Before(sessiontest.Write, func() {
+			c.b.SetHook(sessiontest.Before(sessiontest.OpWrite, func() {
 				c.b.SetHook(nil)
 				mu.Lock()
 				since = c.clock.Advance(time.Second)
@@ -238,7 +238,7 @@ func accountCases() []Case {
 			if c.svc.Rename(c.Context(), "mallory", h, "mine") == nil {
 				c.Fatal("another's session was renamed")
 			}
-			c.b.SetHook(sessiontest.Before(sessiontest.Write, func() {
+			c.b.SetHook(sessiontest.Before(sessiontest.OpWrite, func() {
 				c.b.SetHook(nil)
 				cl.do(func(r *request) { r.set("w") })
 			}))

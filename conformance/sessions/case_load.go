@@ -17,21 +17,21 @@ func loadCases() []Case {
 			c.b.Calls()
 			k := c.open(cl.token).commit()
 			c.calls("none", "a token and no use")
-			same(c, k.Action, session.Leave, "credential")
+			same(c, k.Action, session.ActionLeave, "credential")
 		}),
 		that("NoTokenMakesNoCall", func(c *C) {
 			r := c.open("")
 			r.empty()
 			_, err := r.s.Principal(r)
 			c.is(err, session.ErrUnauthenticated, "Principal")
-			same(c, r.commit().Action, session.Leave, "credential")
+			same(c, r.commit().Action, session.ActionLeave, "credential")
 			c.calls("none", "no token")
 		}),
 		that("CreatedButEmptyLeavesNoRow", func(c *C) {
 			r := c.open("")
 			r.set("v")
 			c.ok(text.Delete(r), "Delete")
-			same(c, r.commit().Action, session.Leave, "credential")
+			same(c, r.commit().Action, session.ActionLeave, "credential")
 			c.calls("none", "set and removed again")
 			same(c, len(c.rows("")), 0, "rows")
 		}),
@@ -39,7 +39,7 @@ func loadCases() []Case {
 			cl := &client{c: c}
 			k := cl.do(func(r *request) { r.set("v") })
 			c.calls("Write 1", "a new session")
-			same(c, k.Action, session.Give, "credential")
+			same(c, k.Action, session.ActionGive, "credential")
 			c.open(cl.token).has("v")
 		}),
 		that("ReadsTakeOneCall", func(c *C) {
@@ -68,7 +68,7 @@ func loadCases() []Case {
 			c.b.Calls()
 			k := cl.do(func(r *request) { r.set("w"); c.ok(other.Set(r, "x"), "Set") })
 			c.calls("Get 1, Write 1", "changes")
-			same(c, k.Action, session.Leave, "credential")
+			same(c, k.Action, session.ActionLeave, "credential")
 			c.open(cl.token).has("w")
 		}),
 		that("UnchangedValueIsNotWritten", func(c *C) {
@@ -186,12 +186,12 @@ func lifeCases() []Case {
 			c.b.Calls()
 			k := cl.do(func(r *request) { r.has("v") })
 			c.calls("Get 1", "not due")
-			same(c, k.Action, session.Leave, "credential when not due")
+			same(c, k.Action, session.ActionLeave, "credential when not due")
 
 			c.clock.Advance(time.Millisecond)
 			k = cl.do(func(r *request) { r.has("v") })
 			c.calls("Get 1, Touch 1", "due")
-			same(c, k.Action, session.Give, "credential when due")
+			same(c, k.Action, session.ActionGive, "credential when due")
 			same(c, k.Token(), cl.token, "the token")
 			same(c, c.alive(cl.token).IdleDeadline, before.Add(touch), "idle deadline")
 
@@ -205,7 +205,7 @@ func lifeCases() []Case {
 			slow := c.open(cl.token)
 			slow.has("v")
 			_, svc := c.node()
-			c.once(sessiontest.Touch, func() {
+			c.once(sessiontest.OpTouch, func() {
 				c.clock.Advance(time.Second)
 				r := c.openOn(svc, cl.token)
 				r.has("v")
@@ -220,7 +220,7 @@ func lifeCases() []Case {
 			c.b.Calls()
 			k := cl.do(func(r *request) { r.set("w") })
 			c.calls("Get 1, Write 1", "a change when due")
-			same(c, k.Action, session.Give, "credential")
+			same(c, k.Action, session.ActionGive, "credential")
 			same(c, c.alive(cl.token).IdleDeadline, c.clock.Now().Add(idle), "idle deadline")
 		}),
 		// Bug: jdesboeufs/connect-mongo#199
@@ -290,7 +290,7 @@ func lifeCases() []Case {
 				}
 				k := r.commit()
 				cl.take(k)
-				if k.Action != session.Give {
+				if k.Action != session.ActionGive {
 					continue
 				}
 				row := c.alive(cl.token).ExpiresAt()

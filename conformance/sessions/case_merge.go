@@ -146,7 +146,7 @@ func mergeCases() []Case {
 			old := cl.token
 			cl.do(func(r *request) { c.ok(r.s.Rotate(r), "Rotate") })
 			k := slow.commit()
-			same(c, k.Action, session.Leave, "the slow request's credential")
+			same(c, k.Action, session.ActionLeave, "the slow request's credential")
 			c.alive(cl.token)
 			c.dead(old)
 			v, _, err := other.Get(c.open(cl.token))
@@ -169,7 +169,7 @@ func signOutCases() []Case {
 				c.b.Calls()
 			})
 			c.calls("none", "the commit after")
-			same(c, k.Action, session.Clear, "credential")
+			same(c, k.Action, session.ActionClear, "credential")
 			same(c, len(c.rows("")), 0, "rows")
 			same(c, len(c.rows("alice")), 0, "alice's sessions")
 		}),
@@ -184,7 +184,7 @@ func signOutCases() []Case {
 			k, err := slow.s.Commit(slow)
 			c.is(err, session.ErrGone, "Commit")
 			c.calls("Write 1", "a change after the sign-out")
-			same(c, k.Action, session.Leave, "credential")
+			same(c, k.Action, session.ActionLeave, "credential")
 			c.dead(old)
 			same(c, len(c.rows("")), 0, "rows")
 			_, err = slow.s.Principal(slow)
@@ -196,8 +196,8 @@ func signOutCases() []Case {
 			slow.set("w")
 			cl.do(func(r *request) { c.ok(other.Set(r, "x"), "Set") })
 			_, svc := c.node()
-			c.once(sessiontest.Write, func() {
-				c.once(sessiontest.Write, func() { // before the second one
+			c.once(sessiontest.OpWrite, func() {
+				c.once(sessiontest.OpWrite, func() { // before the second one
 					out := c.openOn(svc, cl.token)
 					c.ok(out.s.SignOut(out), "SignOut")
 				})
@@ -218,7 +218,7 @@ func signOutCases() []Case {
 			cl.do(func(r *request) { c.ok(r.s.SignOut(r), "SignOut") })
 			k, err := slow.s.Commit(slow)
 			c.is(err, session.ErrGone, "Commit")
-			same(c, k.Action, session.Leave, "credential")
+			same(c, k.Action, session.ActionLeave, "credential")
 			c.dead(old)
 			same(c, len(c.rows("")), 0, "rows")
 		}),
@@ -263,7 +263,7 @@ func signOutCases() []Case {
 				c.ok(r.s.SignOut(r), "SignOut")
 				r.set("goodbye")
 			})
-			same(c, k.Action, session.Give, "credential")
+			same(c, k.Action, session.ActionGive, "credential")
 			r := c.open(cl.token)
 			r.has("goodbye")
 			same(c, r.info().Principal, "", "principal")
@@ -272,7 +272,7 @@ func signOutCases() []Case {
 		}),
 		that("LostAnswerIsLookedAt", func(c *C) {
 			cl := c.signedIn("alice")
-			c.b.SetHook(loseAfter(sessiontest.Delete))
+			c.b.SetHook(loseAfter(sessiontest.OpDelete))
 			r := c.open(cl.token)
 			c.ok(r.s.SignOut(r), "SignOut whose answer was lost")
 			c.b.SetHook(nil)

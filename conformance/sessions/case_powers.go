@@ -117,7 +117,7 @@ func powerCases() []Case {
 			same(c, k.MaxAge, 2*time.Hour, "the cookie's lifetime")
 			c.clock.Advance(2*time.Hour - time.Millisecond)
 			k = cl.do(func(r *request) { r.info() })
-			same(c, k.Action, session.Give, "credential")
+			same(c, k.Action, session.ActionGive, "credential")
 			cl.do(func(r *request) { c.ok(r.s.SetLifetime(r, 3*time.Hour), "SetLifetime") })
 			end = i.AuthenticatedAt.Add(3 * time.Hour)
 			same(c, c.alive(cl.token).ExpiresAt(), end, "deadline of the row")
@@ -137,7 +137,7 @@ func powerCases() []Case {
 			c.dead(cl.token)
 		}),
 		that("RejectingKeyRefusesTheLaterOfTwo", func(c *C) {
-			strict := session.NewKey[string]("strict").Rejecting()
+			strict := session.NewKey[string]("strict").FailingOnConflict()
 			cl := c.newClient("v")
 			a, b := c.open(cl.token), c.open(cl.token)
 			c.ok(strict.Set(a, "a"), "Set")
@@ -191,7 +191,7 @@ func powerCases() []Case {
 			cl := c.newClient("v")
 			cl.do(func(r *request) { c.ok(other.Set(r, "x"), "Set") })
 			_, svc := c.node()
-			c.b.SetHook(sessiontest.Before(sessiontest.Delete, func() {
+			c.b.SetHook(sessiontest.Before(sessiontest.OpDelete, func() {
 				c.b.SetHook(nil)
 				w := c.openOn(svc, cl.token)
 				c.ok(other.Set(w, "y"), "Set")
@@ -281,7 +281,7 @@ func viewCases() []Case {
 			})
 			same(c, removed[0]+removed[1], len(want), "removed")
 			got := map[string]string{}
-			for _, e := range seen.of(session.Expired) {
+			for _, e := range seen.of(session.EventExpired) {
 				// One that the other node removed just before has its handle alone.
 				got[e.Handle] = cmp.Or(e.Principal, got[e.Handle])
 			}

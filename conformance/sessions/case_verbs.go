@@ -16,7 +16,7 @@ func signInCases() []Case {
 			c.b.Calls()
 			k := cl.do(func(r *request) { r.signIn("alice") })
 			c.calls("Get 1, Write 1, Delete 1", "sign-in over an anonymous session")
-			same(c, k.Action, session.Give, "credential")
+			same(c, k.Action, session.ActionGive, "credential")
 			if handleOf(cl.token) == handleOf(old) {
 				c.Fatal("the handle stays the same")
 			}
@@ -46,14 +46,14 @@ func signInCases() []Case {
 			r := c.open(cl.token)
 			r.has("v")
 			_, svc := c.node()
-			c.once(sessiontest.Delete, func() {
+			c.once(sessiontest.OpDelete, func() {
 				out := c.openOn(svc, cl.token)
 				c.ok(out.s.SignOut(out), "SignOut")
 			})
 			c.is(r.s.SignIn(r, "alice", nil), session.ErrGone, "SignIn")
 			_, err := r.s.Principal(r)
 			c.is(err, session.ErrUnauthenticated, "Principal")
-			same(c, r.commit().Action, session.Leave, "credential")
+			same(c, r.commit().Action, session.ActionLeave, "credential")
 			same(c, len(c.rows("")), 0, "rows")
 			same(c, len(c.rows("alice")), 0, "alice's sessions")
 		}),
@@ -61,7 +61,7 @@ func signInCases() []Case {
 			cl := c.newClient("v")
 			old := cl.token
 			_, svc := c.node()
-			c.once(sessiontest.Delete, func() {
+			c.once(sessiontest.OpDelete, func() {
 				w := c.openOn(svc, old)
 				c.ok(other.Set(w, "x"), "Set")
 				w.commit()
@@ -80,7 +80,7 @@ func signInCases() []Case {
 			old := cl.token
 			c.clock.Advance(touch)
 			_, svc := c.node()
-			c.once(sessiontest.Delete, func() {
+			c.once(sessiontest.OpDelete, func() {
 				reader := c.openOn(svc, old)
 				reader.has("v")
 				reader.commit()
@@ -121,7 +121,7 @@ func rotationCases() []Case {
 			given := 0
 			for i, r := range rs {
 				r.set(strings.Repeat("x", i+1))
-				if k := r.commit(); k.Action == session.Give && k.Token() != old {
+				if k := r.commit(); k.Action == session.ActionGive && k.Token() != old {
 					given++
 					cl.take(k)
 				}
@@ -132,7 +132,7 @@ func rotationCases() []Case {
 			c.open(cl.token).has("xxx")
 			// A request that loads only now rotates no more.
 			k := c.commitOf(old)
-			same(c, k.Action, session.Leave, "credential of a late request")
+			same(c, k.Action, session.ActionLeave, "credential of a late request")
 			c.alive(cl.token)
 			same(c, strings.Join(c.rows("alice"), ","), handleOf(cl.token), "alice's sessions")
 		}),
@@ -182,11 +182,11 @@ func rotationCases() []Case {
 					r.set(strings.Repeat("x", i+1))
 				}
 				k := r.commit()
-				if k.Action == session.Give && k.Token() == old {
+				if k.Action == session.ActionGive && k.Token() == old {
 					c.Fatal("the old secret was given out again")
 				}
 				c.alive(old)
-				if k.Action == session.Give {
+				if k.Action == session.ActionGive {
 					cl.take(k)
 					c.alive(cl.token)
 					return
@@ -217,7 +217,7 @@ func rotationCases() []Case {
 			slow := c.open(cl.token)
 			slow.info()
 			cl.do(func(r *request) { c.ok(r.s.Rotate(r), "Rotate") })
-			if k := slow.commit(); k.Action != session.Leave {
+			if k := slow.commit(); k.Action != session.ActionLeave {
 				c.Fatalf("after the secret was replaced, a touch says: %v", k)
 			}
 			c.alive(cl.token)

@@ -99,7 +99,7 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 
 // apply puts the credential into the headers.
 func (w *writer) apply(c session.Credential) {
-	if c.Action == session.Leave {
+	if c.Action == session.ActionLeave {
 		return
 	}
 	w.via.give(w.m, w.Header(), c)

@@ -62,7 +62,7 @@ func (t Cookie) found(m *Middleware, r *http.Request) (found, Transport) {
 func (Cookie) give(m *Middleware, h http.Header, c session.Credential) {
 	cookie := m.cookie //nolint:gosec // its attributes were checked by New
 	switch {
-	case c.Action == session.Clear:
+	case c.Action == session.ActionClear:
 		cookie.MaxAge = -1
 	case m.opts.BrowserSession:
 		cookie.Value = c.Token()

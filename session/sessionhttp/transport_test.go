@@ -240,7 +240,7 @@ func TestRequestsOfTheKit(t *testing.T) {
 	k := sessiontest.New(t, nil)
 	r = k.Request(t, httptest.NewRequest(http.MethodGet, "/", nil), sessiontest.As("bob"))
 	k.Backend.Assert(t, "Write 1", "the kit's own sign-in")
-	hook, entered, release := sessiontest.Hold(sessiontest.Get)
+	hook, entered, release := sessiontest.Hold(sessiontest.OpGet)
 	k.Backend.SetHook(hook)
 	done := make(chan struct{})
 	go func() {
@@ -253,9 +253,9 @@ func TestRequestsOfTheKit(t *testing.T) {
 	<-entered
 	close(release)
 	<-done
-	k.Backend.SetHook(sessiontest.Fail(model.ErrConflict, sessiontest.Write))
+	k.Backend.SetHook(sessiontest.Fail(model.ErrConflict, sessiontest.OpWrite))
 	s := k.Service.Open("")
 	is(t, s.SignIn(t.Context(), "carol", nil), model.ErrConflict)
-	k.Backend.SetHook(sessiontest.LoseFirst(sessiontest.Write))
+	k.Backend.SetHook(sessiontest.LoseFirst(sessiontest.OpWrite))
 	ok(t, s.SignIn(t.Context(), "carol", nil))
 }

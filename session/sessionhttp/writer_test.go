@@ -36,7 +36,7 @@ func (f *fixture) held() (entered, release chan struct{}) {
 	entered, release = make(chan struct{}), make(chan struct{})
 	var once atomic.Bool
 	f.b.SetHook(func(op sessiontest.Op, _ string, next func() error) error {
-		if op == sessiontest.Write && once.CompareAndSwap(false, true) {
+		if op == sessiontest.OpWrite && once.CompareAndSwap(false, true) {
 			close(entered)
 			<-release
 		}
@@ -100,7 +100,7 @@ func TestCommitThatFailsReplacesTheAnswer(t *testing.T) {
 	f := setup(t, sessionhttp.Options{})
 	token := f.token()
 	f.b.SetHook(func(op sessiontest.Op, _ string, next func() error) error {
-		if op == sessiontest.Write {
+		if op == sessiontest.OpWrite {
 			return model.ErrUnavailable
 		}
 		return next()
@@ -211,7 +211,7 @@ func TestHousekeepingThatFailsCostsNoAnswer(t *testing.T) {
 	token := f.token()
 	f.clock.Advance(5 * 60e9)
 	f.b.SetHook(func(op sessiontest.Op, _ string, next func() error) error {
-		if op == sessiontest.Touch {
+		if op == sessiontest.OpTouch {
 			return model.ErrUnavailable
 		}
 		return next()

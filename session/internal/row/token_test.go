@@ -1,4 +1,4 @@
-package session
+package row
 
 import "testing"
 
@@ -11,21 +11,21 @@ func TestASVS_7_2_3_AMillionTokensAreUnique(t *testing.T) {
 	handles := make(map[[handleBytes]byte]struct{}, many)
 	secrets := make(map[[16]byte]struct{}, many)
 	for range many {
-		tok := newToken(newHandle())
-		text := tok.text()
+		tok := NewToken(NewHandle())
+		text := tok.Text()
 		if len(text) != TokenLen {
 			t.Fatalf("a token of %d bytes", len(text))
 		}
-		back, ok := parseToken(text)
-		if !ok || back.handle != tok.handle || back.secret != tok.secret {
+		back, ok := ParseToken(text)
+		if !ok || back.Handle != tok.Handle || back.Secret != tok.Secret {
 			t.Fatal("a token that does not parse")
 		}
 		var h [handleBytes]byte
-		if _, err := encoding.Decode(h[:], []byte(tok.handle)); err != nil {
+		if _, err := encoding.Decode(h[:], []byte(tok.Handle)); err != nil {
 			t.Fatal(err)
 		}
 		handles[h] = struct{}{}
-		secrets[[16]byte(tok.secret[:16])] = struct{}{}
+		secrets[[16]byte(tok.Secret[:16])] = struct{}{}
 	}
 	if len(handles) != many || len(secrets) != many {
 		t.Fatalf("%d handles, %d secrets", len(handles), len(secrets))

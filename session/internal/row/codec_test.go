@@ -1,4 +1,4 @@
-package session
+package row
 
 import (
 	"bytes"
@@ -11,21 +11,21 @@ import (
 	"pgregory.net/rapid"
 )
 
-// texts have whatever a string of JSON can have in a way of its own.
+// texts have every kind of character that JSON writes in its own way.
 var texts = []string{
 	"", "a", "Ann Example", `"`, `\`, "<&>", "\x00\x1f", "\n\t", "\x7f", "é", "日本", "\u2028\u2029", "😀", "\xff", "a\xc3", "Mozilla/5.0 (X11)",
 }
 
 var text = rapid.SampledFrom(texts)
 
-func someValues(t *rapid.T) values {
-	var v values
+func someValues(t *rapid.T) Values {
+	var v Values
 	for range rapid.IntRange(0, 5).Draw(t, "values") {
 		raw, err := json.Marshal(rapid.SampledFrom([]any{nil, true, false, 0, -1, 12, 1.5, 1e21, "a", `"\`, "<é\u2028", []any{}, []any{1, "]"}, map[string]any{"}": []any{"\\\""}, "b": nil}}).Draw(t, "value"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		v = v.with(text.Filter(utf8.ValidString).Draw(t, "key"), raw)
+		v = v.With(text.Filter(utf8.ValidString).Draw(t, "key"), raw)
 	}
 	return v
 }
@@ -34,14 +34,14 @@ func someBytes(t *rapid.T) []byte {
 	return rapid.SampledFrom([][]byte{nil, {}, {0}, {1, 2}, bytes.Repeat([]byte{0xff}, 32)}).Draw(t, "bytes")
 }
 
-func someRow(t *rapid.T) row {
-	at := func(name string) instant {
-		return instant(rapid.SampledFrom([]int64{0, 1, -1, 1795520661647, 1 << 62}).Draw(t, name))
+func someRow(t *rapid.T) Row {
+	at := func(name string) Instant {
+		return Instant(rapid.SampledFrom([]int64{0, 1, -1, 1795520661647, 1 << 62}).Draw(t, name))
 	}
-	r := row{
+	r := Row{
 		Version: rapid.IntRange(-1, 3).Draw(t, "v"),
 		Hash:    someBytes(t), HashKey: text.Draw(t, "hashKey"),
-		Prev: someBytes(t), PrevKey: text.Draw(t, "prevKey"), PrevUntil: at("prevUntil"), RotatedAt: at("rotatedAt"),
+		Previous: someBytes(t), PreviousKey: text.Draw(t, "prevKey"), PreviousUntil: at("prevUntil"), RotatedAt: at("rotatedAt"),
 		CreatedAt: at("createdAt"), AuthenticatedAt: at("authenticatedAt"), WrittenAt: at("writtenAt"),
 		Absolute: at("absolute"), Idle: int64(at("idle")), Life: int64(at("life")), NotAfter: at("notAfter"),
 		Principal: text.Draw(t, "principal"), Level: rapid.IntRange(-1, 3).Draw(t, "level"),
@@ -49,10 +49,10 @@ func someRow(t *rapid.T) row {
 		Data: someValues(t), SealKey: text.Draw(t, "sealKey"), Sealed: someBytes(t),
 	}
 	if rapid.Bool().Draw(t, "elevated") {
-		r.Elevated = &elevation{Level: 2, At: at("at"), Until: at("until")}
+		r.Elevated = &Elevation{Level: 2, At: at("at"), Until: at("until")}
 	}
 	if rapid.Bool().Draw(t, "acted") {
-		r.Actor = &actor{ID: text.Draw(t, "actor"), Handle: "h", Reason: text.Draw(t, "reason")}
+		r.Actor = &Actor{ID: text.Draw(t, "actor"), Handle: "h", Reason: text.Draw(t, "reason")}
 	}
 	r.Client.UserAgent = text.Draw(t, "userAgent")
 	addresses := []netip.Addr{{}, netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("::ffff:192.0.2.1"), netip.MustParseAddr("fe80::1%eth0"), netip.MustParseAddr(`fe80::1%"<`)}
@@ -60,7 +60,7 @@ func someRow(t *rapid.T) row {
 	return r
 }
 
-// A row is the same JSON to encoding/json, and the short way reads all of it.
+// Codec writes the JSON of encoding/json, and the parser reads all of it.
 func TestRowsAreTheJSONOfEncodingJSON(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := someRow(t)
@@ -68,27 +68,28 @@ func TestRowsAreTheJSONOfEncodingJSON(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := rowCodec{}.Encode(r)
+		got, err := Codec{}.Encode(r)
 		if err != nil || !bytes.Equal(got, want) {
 			t.Fatalf("%v\n got %s\nwant %s", err, got, want)
 		}
 		agree(t, got)
 		if r.Hash == nil {
-			return // null is none of what is written
+			return // no row that is stored has null here
 		}
 		p := parse(got)
-		if p.row(new(row)); !p.done() {
+		if p.row(new(Row)); !p.done() {
 			t.Fatalf("lost at byte %d of %s", p.at, got)
 		}
 	})
 }
 
-// Each field is in both ways: one that is new to the row is lost else.
+// Writer and parser know every field. A new field of Row fails this test until
+// both do.
 func TestEveryFieldOfARowIsKept(t *testing.T) {
-	full := row{
-		Version: 1, Hash: []byte("h"), HashKey: "k", Prev: []byte("p"), PrevKey: "k", PrevUntil: 1, RotatedAt: 2, CreatedAt: 3, AuthenticatedAt: 4,
-		WrittenAt: 5, Absolute: 6, Idle: 7, Life: 8, NotAfter: 9, Principal: "ann", Level: 1, Elevated: &elevation{1, 2, 3}, Actor: &actor{"a", "b", "c"},
-		SID: "s", Client: Client{"agent", netip.MustParseAddr("192.0.2.1")}, Name: "n", Data: values{{"k", json.RawMessage("1")}}, SealKey: "k", Sealed: []byte("s"),
+	full := Row{
+		Version: 1, Hash: []byte("h"), HashKey: "k", Previous: []byte("p"), PreviousKey: "k", PreviousUntil: 1, RotatedAt: 2, CreatedAt: 3, AuthenticatedAt: 4,
+		WrittenAt: 5, Absolute: 6, Idle: 7, Life: 8, NotAfter: 9, Principal: "ann", Level: 1, Elevated: &Elevation{1, 2, 3}, Actor: &Actor{"a", "b", "c"},
+		SID: "s", Client: Client{"agent", netip.MustParseAddr("192.0.2.1")}, Name: "n", Data: Values{{"k", json.RawMessage("1")}}, SealKey: "k", Sealed: []byte("s"),
 	}
 	v := reflect.ValueOf(full)
 	for i := range v.NumField() {
@@ -96,12 +97,12 @@ func TestEveryFieldOfARowIsKept(t *testing.T) {
 			t.Errorf("%s: not in this test", v.Type().Field(i).Name)
 		}
 	}
-	data, err := rowCodec{}.Encode(full)
+	data, err := Codec{}.Encode(full)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := parse(data)
-	var got row
+	var got Row
 	if p.row(&got); !p.done() || !reflect.DeepEqual(got, full) {
 		t.Fatalf("lost at byte %d of %s\n%+v", p.at, data, got)
 	}
@@ -113,19 +114,19 @@ func agree(t interface {
 }, data []byte) {
 	t.Helper()
 	p := parse(data)
-	var short, want row
+	var short, want Row
 	p.row(&short)
 	err := json.Unmarshal(data, &want)
 	if p.done() && (err != nil || !reflect.DeepEqual(short, want)) {
 		t.Fatalf("%q\n%v\n got %+v\nwant %+v", data, err, short, want)
 	}
-	var got row
-	if gotErr := (rowCodec{}).Decode(data, &got); (gotErr == nil) != (err == nil) || err == nil && !reflect.DeepEqual(got, want) {
+	var got Row
+	if gotErr := (Codec{}).Decode(data, &got); (gotErr == nil) != (err == nil) || err == nil && !reflect.DeepEqual(got, want) {
 		t.Fatalf("%q\n%v, want %v\n got %+v\nwant %+v", data, gotErr, err, got, want)
 	}
 }
 
-// Whatever the bytes are, the codec makes of them what encoding/json does.
+// Codec decodes any bytes to the same row or error as encoding/json.
 func FuzzRows(f *testing.F) {
 	for _, s := range []string{
 		`{"v":1,"hash":"AAAA","rotatedAt":1,"createdAt":2,"writtenAt":3,"principal":"a\u00e9\n","client":{"userAgent":"x","address":"192.0.2.1"},"data":{"a":1,"b":"\"}","c":[{"d":"]"}]}}`,
@@ -148,7 +149,7 @@ func TestValuesAreTheJSONOfEncodingJSON(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := encodeValue(s); err != nil || !bytes.Equal(got, want) {
+		if got, err := EncodeValue(s); err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%q: %s, %v, want %s", s, got, err, want)
 		}
 		valueAgrees[string](t, want)
@@ -159,7 +160,7 @@ func TestValuesAreTheJSONOfEncodingJSON(t *testing.T) {
 		valueAgrees[int](t, json.RawMessage(s))
 	}
 	for _, n := range []int{0, -1, 1 << 31} {
-		if got, err := encodeValue(n); err != nil || string(got) != string(mustJSON(t, n)) {
+		if got, err := EncodeValue(n); err != nil || string(got) != string(mustJSON(t, n)) {
 			t.Errorf("%d: %s, %v", n, got, err)
 		}
 	}
@@ -178,18 +179,18 @@ func valueAgrees[T comparable](t *testing.T, raw json.RawMessage) {
 	t.Helper()
 	var got, want T
 	err := json.Unmarshal(raw, &want)
-	if gotErr := decodeValue(raw, &got); (gotErr == nil) != (err == nil) || err == nil && got != want {
+	if gotErr := DecodeValue(raw, &got); (gotErr == nil) != (err == nil) || err == nil && got != want {
 		t.Errorf("%s as %T: %v, %v, want %v, %v", raw, got, got, gotErr, want, err)
 	}
 }
 
-// Sealed values take the short way too, and the long one where they must.
+// Sealed values decode on the fast path, and on the slow path if there are spaces.
 func TestSealedValuesComeBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		v := someValues(t)
-		for _, data := range [][]byte{encodeValues(v), append([]byte(" "), encodeValues(v)...)} {
-			got, err := decodeValues(data)
-			var want values
+		for _, data := range [][]byte{EncodeValues(v), append([]byte(" "), EncodeValues(v)...)} {
+			got, err := DecodeValues(data)
+			var want Values
 			if jerr := json.Unmarshal(data, &want); jerr != nil || err != nil || !reflect.DeepEqual(got, want) {
 				t.Fatalf("%s: %v, %v, want %v, %v", data, got, err, want, jerr)
 			}

@@ -1,4 +1,4 @@
-package session
+package row
 
 import (
 	"encoding/base64"
@@ -9,22 +9,22 @@ import (
 	"unicode/utf8"
 )
 
-// parser reads rows as rowCodec writes them: names in their order, no space
-// between. It takes nothing that encoding/json would not, and what it takes it
-// reads as that does; at the first byte that it does not expect it gives up.
+// parser reads rows as Codec writes them: names in their order, without spaces.
+// It accepts only what encoding/json accepts, and decodes it to the same row.
+// It gives up at the first byte that it does not expect.
 type parser struct {
 	data []byte
-	text string // the same
+	text string // data as a string
 	at   int
-	lost bool
+	lost bool // the parser has given up
 }
 
 func parse(data []byte) parser { return parser{data: data, text: string(data)} }
 
-// done reports whether all of the text was read as expected.
+// done reports whether the parser has read all of the data.
 func (p *parser) done() bool { return !p.lost && p.at == len(p.text) }
 
-func (p *parser) row(r *row) {
+func (p *parser) row(r *Row) {
 	p.must(`{"v":`)
 	r.Version = p.int()
 	if p.take(`,"hash":`) {
@@ -34,28 +34,28 @@ func (p *parser) row(r *row) {
 		r.HashKey = p.string()
 	}
 	if p.take(`,"prev":`) {
-		r.Prev = p.bytes()
+		r.Previous = p.bytes()
 	}
 	if p.take(`,"prevKey":`) {
-		r.PrevKey = p.string()
+		r.PreviousKey = p.string()
 	}
 	if p.take(`,"prevUntil":`) {
-		r.PrevUntil = instant(p.int64())
+		r.PreviousUntil = Instant(p.int64())
 	}
 	if p.take(`,"rotatedAt":`) {
-		r.RotatedAt = instant(p.int64())
+		r.RotatedAt = Instant(p.int64())
 	}
 	if p.take(`,"createdAt":`) {
-		r.CreatedAt = instant(p.int64())
+		r.CreatedAt = Instant(p.int64())
 	}
 	if p.take(`,"authenticatedAt":`) {
-		r.AuthenticatedAt = instant(p.int64())
+		r.AuthenticatedAt = Instant(p.int64())
 	}
 	if p.take(`,"writtenAt":`) {
-		r.WrittenAt = instant(p.int64())
+		r.WrittenAt = Instant(p.int64())
 	}
 	if p.take(`,"absolute":`) {
-		r.Absolute = instant(p.int64())
+		r.Absolute = Instant(p.int64())
 	}
 	if p.take(`,"idle":`) {
 		r.Idle = p.int64()
@@ -64,7 +64,7 @@ func (p *parser) row(r *row) {
 		r.Life = p.int64()
 	}
 	if p.take(`,"notAfter":`) {
-		r.NotAfter = instant(p.int64())
+		r.NotAfter = Instant(p.int64())
 	}
 	if p.take(`,"principal":`) {
 		r.Principal = p.string()
@@ -118,7 +118,7 @@ func (p *parser) client(c *Client) {
 	p.must("}")
 }
 
-// take goes past the text, if it is what comes.
+// take consumes text and returns true if the data continues with it.
 func (p *parser) take(text string) bool {
 	if !strings.HasPrefix(p.text[p.at:], text) {
 		return false
@@ -127,13 +127,14 @@ func (p *parser) take(text string) bool {
 	return true
 }
 
+// must consumes text, or gives up.
 func (p *parser) must(text string) {
 	if !p.take(text) {
 		p.lost = true
 	}
 }
 
-// peek is the next byte; zero at the end.
+// peek returns the next byte, or zero at the end.
 func (p *parser) peek() byte {
 	if p.at == len(p.text) {
 		return 0
@@ -157,7 +158,7 @@ func (p *parser) int64() int64 {
 	return n
 }
 
-// number goes past a number and returns its text.
+// number consumes a number and returns its text.
 func (p *parser) number() string {
 	from := p.at
 	digits := true
@@ -179,8 +180,8 @@ func (p *parser) number() string {
 	return text
 }
 
-// quoted goes past a string and returns what stands between the quotes, and
-// whether that is what it means. It is not checked where it is not.
+// quoted consumes a string and returns the bytes between the quotes. Plain
+// reports whether they have no escapes. Escapes are not checked.
 func (p *parser) quoted() (text string, plain bool) {
 	p.must(`"`)
 	plain = true
@@ -201,10 +202,11 @@ func (p *parser) quoted() (text string, plain bool) {
 	return "", false
 }
 
-// string returns a copy, so that whoever keeps it does not keep the row.
+// string returns a copy, so that keeping it does not keep the whole row in
+// memory.
 func (p *parser) string() string { return strings.Clone(p.part()) }
 
-// part returns a string that may be a part of the row's.
+// part returns a string that may share memory with the row.
 func (p *parser) part() string {
 	from := p.at
 	if text, plain := p.quoted(); plain && utf8.ValidString(text) {
@@ -224,37 +226,37 @@ func (p *parser) bytes() []byte {
 	return b
 }
 
-// any reads what is rare.
+// any reads a rare field with encoding/json.
 func (p *parser) any(v any) {
 	from := p.at
 	p.nested()
 	p.unmarshal(from, v)
 }
 
-// unmarshal reads what has been gone past since then.
+// unmarshal decodes the bytes consumed since from.
 func (p *parser) unmarshal(from int, v any) {
 	if p.lost || json.Unmarshal(p.data[from:p.at], v) != nil {
 		p.lost = true
 	}
 }
 
-// values reads an object without a look into its values. They are parts of the
-// data.
-func (p *parser) values() values {
+// values reads an object. It checks its values without decoding them, and the
+// values share memory with the data.
+func (p *parser) values() Values {
 	p.must("{")
-	list := make(values, 0, 8)
+	list := make(Values, 0, 8)
 	if p.take("}") {
 		return list
 	}
 	for !p.lost {
-		v := value{key: p.part()}
-		if n := len(list); n > 0 && v.key <= list[n-1].key {
+		v := Value{Key: p.part()}
+		if n := len(list); n > 0 && v.Key <= list[n-1].Key {
 			p.lost = true
 		}
 		p.must(":")
 		from := p.at
 		p.value()
-		v.raw = p.data[from:p.at:p.at]
+		v.Raw = p.data[from:p.at:p.at]
 		list = append(list, v)
 		if p.take("}") {
 			break
@@ -264,7 +266,7 @@ func (p *parser) values() values {
 	return list
 }
 
-// value goes past a value, and checks it.
+// value consumes and checks a value.
 func (p *parser) value() {
 	from := p.at
 	switch c := p.peek(); {
@@ -288,7 +290,7 @@ func (p *parser) check(from int) {
 	}
 }
 
-// nested goes past an object or array without checking it.
+// nested consumes an object or array without checking it.
 func (p *parser) nested() {
 	for depth := 0; !p.lost; {
 		switch p.peek() {
