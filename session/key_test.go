@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session"
 )
@@ -185,7 +185,7 @@ func TestKeysRefuseWhatCannotWork(t *testing.T) {
 
 func TestOversizedSessionIsAnErrorAtPersist(t *testing.T) {
 	f := setup(t, session.Options{})
-	limited := &limit{ModelExpirySupport: f.b, max: 1000}
+	limited := &limit{Wrapper: driverkit.Wrap(f.b), max: 1000}
 	svc, err := session.New(limited, &session.Options{Clock: f.clock})
 	ok(t, err)
 	s := svc.Open("")
@@ -197,7 +197,7 @@ func TestOversizedSessionIsAnErrorAtPersist(t *testing.T) {
 
 // limit is a backend with a small MaxValue.
 type limit struct {
-	expiry.ModelExpirySupport
+	driverkit.Wrapper
 	max int
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/sojourn-go/sojourn/session"
 )
 
-// Middleware puts sessions into the contexts of requests. It is safe for
+// Middleware puts the session of each request into its context. It is safe for
 // concurrent use.
 type Middleware struct {
 	svc    *session.Service
@@ -18,9 +18,9 @@ type Middleware struct {
 	log    *slog.Logger
 }
 
-// New returns a Middleware. ErrInvalid for a nil service or for cookie
-// attributes that browsers refuse. On localhost over plain http, set
-// Options.Insecure where the browser is Safari.
+// New returns a Middleware. It returns model.ErrInvalid for a nil service and for
+// cookie attributes that browsers refuse. Set Options.Insecure for Safari on
+// localhost over plain http.
 func New(svc *session.Service, opts *Options) (*Middleware, error) {
 	const op = "sessionhttp.New"
 	var o Options
@@ -28,7 +28,7 @@ func New(svc *session.Service, opts *Options) (*Middleware, error) {
 		o = *opts
 	}
 	if svc == nil {
-		return nil, &model.Error{Op: op, Err: model.NewError(model.ErrInvalid, "no service", nil)}
+		return nil, &model.Error{Op: op, Err: model.NewError(model.ErrInvalid, "the service is nil", nil)}
 	}
 	c, err := o.cookie()
 	if err != nil {
@@ -43,8 +43,8 @@ func New(svc *session.Service, opts *Options) (*Middleware, error) {
 	return &Middleware{svc: svc, opts: o, cookie: c, log: o.Logger}, nil
 }
 
-// Handler is New(svc, nil) and Wrap: the safe defaults. Without a service
-// every request is answered with 500.
+// Handler returns next wrapped by New(svc, nil), with the safe defaults. If svc
+// is nil, it answers every request with 500.
 func Handler(svc *session.Service, next http.Handler) http.Handler {
 	m, err := New(svc, nil)
 	if err != nil {
@@ -58,20 +58,19 @@ func Handler(svc *session.Service, next http.Handler) http.Handler {
 // CookieName returns the name of the cookie.
 func (m *Middleware) CookieName() string { return m.cookie.Name }
 
-// Wrap returns next with a session in the context of each request: see
-// session.From and session.Key. A request that another site makes a browser
-// send and that could change something is refused before, see
-// Options.CrossOrigin.
+// Wrap returns a handler that calls next with a session in the context of each
+// request: see session.From and session.Key. It refuses requests from other
+// sites that can change something: see Options.CrossOrigin.
 func (m *Middleware) Wrap(next http.Handler) http.Handler {
 	guard := m.opts.CrossOrigin
-	// It answers where it refuses, in its own way.
+	// If guard refuses a request, it writes its own answer.
 	guarded := guard.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f, via := m.opts.Transport.found(m, r)
 		m.serve(w, r, next, f, via)
 	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f, via := m.opts.Transport.found(m, r)
-		// Other sites can make a browser send its cookies, not a header.
+		// Other sites can make a browser send its cookies, but no header.
 		if !m.opts.AnyOrigin && (via.ambient() || f.n == 0 && m.opts.Transport.ambient()) && guard.Check(r) != nil {
 			guarded.ServeHTTP(w, r)
 			return
@@ -87,7 +86,7 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 	out := &writer{ResponseWriter: w, m: m, r: r, s: s, via: via, before: w.Header().Clone()}
 	panicked := true
 	defer func() {
-		// No recover: a panic goes on by itself, with its own stack.
+		// Without recover the panic goes on with its own stack.
 		if panicked {
 			out.abandon()
 		}
@@ -97,7 +96,7 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 	out.finish()
 }
 
-// apply puts the credential into the headers.
+// apply writes the credential to the headers.
 func (w *writer) apply(c session.Credential) {
 	if c.Action == session.ActionLeave {
 		return
@@ -106,9 +105,9 @@ func (w *writer) apply(c session.Credential) {
 	w.Header().Set("Cache-Control", "private, no-store")
 }
 
-// Status is the HTTP status of the answer by default to a request whose session
-// failed, for an OnError of one's own: 503 for a LoadError, 409 for a session
-// that was ended or kept being changed meanwhile, else 500.
+// Status returns the HTTP status for an error, for your own OnError. It returns
+// 503 for a LoadError. It returns 409 if the session was ended meanwhile or other
+// requests kept changing it. Else it returns 500.
 func Status(err error) int {
 	var load *LoadError
 	switch {

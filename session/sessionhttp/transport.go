@@ -9,31 +9,30 @@ import (
 	"github.com/sojourn-go/sojourn/session"
 )
 
-// Transport says how a client brings its token and is given another: Cookie,
-// Bearer, Header, or Both of two. A token that comes any other way, in the
-// query or the body, is not looked at; neither is a cookie where Cookie is not
-// among the transports.
+// Transport says how a client sends and receives its token: Cookie, Bearer,
+// Header, or Both of two. Tokens in any other place, such as the query or the
+// body, are ignored. A cookie is ignored too, unless Cookie is a transport.
 type Transport interface {
-	// found returns what the request brings, and how it came.
+	// found returns the token of the request, and the transport it came by.
 	found(m *Middleware, r *http.Request) (found, Transport)
-	// give puts a credential into the headers of an answer.
+	// give writes a credential to the headers of an answer.
 	give(m *Middleware, h http.Header, c session.Credential)
-	// vary is the request header on which an answer depends.
+	// vary returns the request headers on which an answer depends.
 	vary() []string
-	// ambient says that browsers send the credential by themselves, to
-	// requests that other sites make too.
+	// ambient reports whether browsers send the token by themselves, also with
+	// requests that other sites cause.
 	ambient() bool
 	check() error
 }
 
-// found is what a request brings by one transport.
+// found is what a request has for one transport.
 type found struct {
-	n     int    // how many credentials
-	token string // of the only one
+	n     int    // number of tokens
+	token string // the only one
 }
 
-// text is what to open. Which of two is the user's own cannot be known, so that
-// more than one is no token at all.
+// text returns the token to open. Several tokens are malformed: it is unknown
+// which one is the user's own.
 func (f found) text() string {
 	if f.n > 1 {
 		return "more than one"
@@ -41,8 +40,8 @@ func (f found) text() string {
 	return f.token
 }
 
-// Cookie is the transport for browsers, and the default: a cookie as Options
-// describes it.
+// Cookie is the transport for browsers and the default. Options describes the
+// cookie.
 type Cookie struct{}
 
 func (t Cookie) found(m *Middleware, r *http.Request) (found, Transport) {
@@ -77,11 +76,12 @@ func (Cookie) vary() []string { return []string{"Cookie"} }
 func (Cookie) ambient() bool  { return true }
 func (Cookie) check() error   { return nil }
 
-// Bearer is the transport for programs: the token comes as "Authorization:
-// Bearer …", and another one is given in a header of the answer, which is empty
-// when the client is to forget it.
+// Bearer is the transport for programs. They send the token as "Authorization:
+// Bearer …". They receive a new token in a header of the answer. An empty header
+// means that the client must forget its token.
 type Bearer struct {
-	// ResponseHeader is the name of the answer's header. Empty: Session-Token.
+	// ResponseHeader is the name of the answer's header. Empty means
+	// Session-Token.
 	ResponseHeader string
 }
 
@@ -112,9 +112,9 @@ func (Bearer) vary() []string { return []string{"Authorization"} }
 func (Bearer) ambient() bool  { return false }
 func (t Bearer) check() error { return checkName(t.name()) }
 
-// Header is the transport for programs that have no Authorization header to
-// spare: the token comes and is given in a header of that name, which is empty
-// in an answer when the client is to forget it.
+// Header is the transport for programs that use the Authorization header for
+// something else. They send and receive the token in the header Name. An empty
+// header in the answer means that the client must forget its token.
 type Header struct{ Name string }
 
 func (t Header) found(_ *Middleware, r *http.Request) (found, Transport) {
@@ -131,16 +131,16 @@ func (t Header) vary() []string                                          { retur
 func (Header) ambient() bool                                             { return false }
 func (t Header) check() error                                            { return checkName(t.Name) }
 
-// checkName refuses names that are none, and headers with a meaning of their
-// own.
+// checkName returns model.ErrInvalid for invalid header names and for headers
+// that have another meaning.
 func checkName(name string) error {
 	switch http.CanonicalHeaderKey(name) {
 	case "", "Authorization", "Cookie", "Set-Cookie", "Host", "Origin", "Content-Type", "Content-Length":
-		return model.NewError(model.ErrInvalid, "a token needs a header of its own", nil)
+		return model.NewError(model.ErrInvalid, "the token needs its own header: this name is empty or has another meaning", nil)
 	}
 	for _, c := range []byte(name) {
 		if !strings.ContainsRune("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", rune(c)) {
-			return model.NewError(model.ErrInvalid, "a header's name has characters that no header can have", nil)
+			return model.NewError(model.ErrInvalid, "the header's name has characters that headers do not allow", nil)
 		}
 	}
 	return nil
@@ -148,9 +148,9 @@ func checkName(name string) error {
 
 type both struct{ first, second Transport }
 
-// Both takes a token by either transport, and gives another by the one that it
-// came by; by the first to a request that brings none. A request that brings
-// two different ones is anonymous, like one with two cookies.
+// Both accepts a token by either transport. It answers by the transport that the
+// token came by, or by the first one if the request has no token. A request with
+// two different tokens is anonymous, like one with two cookies.
 func Both(first, second Transport) Transport { return both{first, second} }
 
 func (t both) found(m *Middleware, r *http.Request) (found, Transport) {
@@ -164,7 +164,8 @@ func (t both) found(m *Middleware, r *http.Request) (found, Transport) {
 	case a != b:
 		return found{n: a.n + b.n}, viaA
 	}
-	// The same twice: other sites can bring only the one, so it came by both.
+	// Both have the same token. Other sites cannot set a header, so the
+	// request is not theirs.
 	if viaA.ambient() {
 		return b, viaB
 	}
