@@ -4,7 +4,7 @@ import "testing"
 
 // Norm: ASVS 7.2.3, NIST 5.1 (entropy), CheatSheet id entropy
 // Asks: tokens come from a secure generator, with 128 bits at least.
-// Library: 256 bits of crypto/rand for the secret, 128 for the handle. Since Go 1.24 a generator that fails ends the program: there is no session with a bad token.
+// Library: 256 bits of crypto/rand for the secret, 128 for the handle. Since Go 1.24 a generator that fails ends the program, so no session has a weak token.
 // Application: nothing.
 func TestASVS_7_2_3_AMillionTokensAreUnique(t *testing.T) {
 	const many = 1_000_000

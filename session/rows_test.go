@@ -1,52 +1,29 @@
 package session_test
 
 import (
-	"encoding/json"
-	"slices"
 	"testing"
 
-	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session"
 	"github.com/sojourn-go/sojourn/session/sessiontest"
 )
 
-// rewrite changes the stored row of a token as a program of another version
-// would.
-func rewrite(t testing.TB, k *sessiontest.Kit, token string, change func(rec *model.Record, row map[string]any)) {
-	t.Helper()
-	rec, err := k.Backend.Get(t.Context(), k.Clock.Now(), driver.Get{ID: alive(t, k, token).Handle})
-	ok(t, err)
-	var row map[string]any
-	ok(t, json.Unmarshal(rec.Value, &row))
-	prev := rec
-	before := string(rec.Value)
-	change(&rec, row)
-	if string(rec.Value) == before {
-		rec.Value, err = json.Marshal(row)
-		ok(t, err)
-	}
-	rec.Revision = model.NewRevision()
-	_, err = k.Backend.Write(t.Context(), k.Clock.Now(), driver.Write{Record: rec, Cond: driver.IfMatch, Known: prev})
-	ok(t, err)
-}
-
-// Each unreadable row is an anonymous session and an event, is left as it is,
-// and does not come back as an error with every request.
+// Each unreadable row is an anonymous session and an event. It stays as it is and
+// is not an error of later requests.
 //
 // Bug: spring-projects/spring-session#280, spring-projects/spring-session#90, spring-projects/spring-session#1939, spring-projects/spring-session#529
 func TestRowsThatCannotBeReadAreAnonymousAndAnEvent(t *testing.T) {
 	for name, tc := range map[string]struct {
 		change  func(rec *model.Record, row map[string]any)
 		reason  session.Reason
-		signOut bool // deletes it all the same
+		signOut bool // deletes the row too
 	}{
 		"newer version":   {func(_ *model.Record, row map[string]any) { row["v"] = 2 }, session.ReasonNewerVersion, true},
 		"no version":      {func(_ *model.Record, row map[string]any) { delete(row, "v") }, session.ReasonUnreadable, true},
 		"another shape":   {func(rec *model.Record, _ map[string]any) { rec.Value = []byte(`["x"]`) }, session.ReasonUnreadable, false},
 		"another codec":   {func(rec *model.Record, _ map[string]any) { rec.Value, rec.Encoding = []byte("\x00gob"), "gob" }, session.ReasonUnreadable, false},
-		"no JSON":         {func(rec *model.Record, _ map[string]any) { rec.Value = rec.Value[:len(rec.Value)/2] }, session.ReasonUnreadable, false},
+		"not JSON":        {func(rec *model.Record, _ map[string]any) { rec.Value = rec.Value[:len(rec.Value)/2] }, session.ReasonUnreadable, false},
 		"another program": {func(rec *model.Record, _ map[string]any) { rec.Value = []byte(`{"v":1,"user":"root"}`) }, session.ReasonWrongSecret, false},
 		"unknown seal": {func(_ *model.Record, row map[string]any) {
 			row["sealKey"], row["sealed"] = "lost", []byte("x")
@@ -94,22 +71,5 @@ func TestTornReadsAndEmptyIDsOpenNothing(t *testing.T) {
 	alive(t, k, token)
 	k.Backend.Calls()
 	dead(t, k, "", ".", "."+token[23:], token[:23])
-	k.Backend.Assert(t, "none", "ids that are none")
-}
-
-func ring(t testing.TB, id string, fill byte) *expiry.Keyring {
-	t.Helper()
-	r, err := expiry.NewKeyring(keyOf(id, fill))
-	ok(t, err)
-	return r
-}
-
-func keyOf(id string, fill byte) expiry.Key {
-	return expiry.Key{ID: id, Secret: slices.Repeat([]byte{fill}, 32)}
-}
-
-func TestPepperNeedsAKeyring(t *testing.T) {
-	k := sessiontest.New(t, nil)
-	_, err := session.New(k.Backend, &session.Options{Pepper: true})
-	is(t, err, model.ErrInvalid)
+	k.Backend.Assert(t, "none", "malformed ids")
 }
