@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/sojourn-go/sojourn/session"
-	"github.com/sojourn-go/sojourn/session/sessiontest"
 )
 
 func mergeCases() []Case {
@@ -30,7 +29,7 @@ func mergeCases() []Case {
 		that("TwentySixParallelRequestsSetTwentySixKeys", func(c *C) {
 			cl := c.newClient("v")
 			_, second := c.node()
-			together(26, func(i int) {
+			race(26, func(i int) {
 				r := c.openOn([]*session.Service{c.svc, second}[i%2], cl.token)
 				key := session.NewKey[int](fmt.Sprintf("key-%c", 'a'+i))
 				if err := key.Set(r, i); err != nil {
@@ -51,7 +50,7 @@ func mergeCases() []Case {
 		}),
 		that("UpdateRunsAgainOnTheFreshValue", func(c *C) {
 			cl := c.newClient("v")
-			together(12, func(int) {
+			race(12, func(int) {
 				r := c.open(cl.token)
 				err := count.Update(r, func(n *int) error { *n++; return nil })
 				if _, cerr := r.s.Commit(r); err != nil || cerr != nil {
@@ -96,7 +95,7 @@ func mergeCases() []Case {
 			b.commit()
 			c.open(cl.token).has("last")
 		}),
-		that("RemovalIsReplayed", func(c *C) {
+		that("DeletedKeyStaysDeletedAfterAConflict", func(c *C) {
 			cl := c.newClient("v")
 			a, b := c.open(cl.token), c.open(cl.token)
 			c.ok(text.Delete(a), "Delete")
@@ -152,131 +151,6 @@ func mergeCases() []Case {
 			v, _, err := other.Get(c.open(cl.token))
 			c.ok(err, "Get")
 			same(c, v, "x", "the slow request's key")
-		}),
-	)
-}
-
-func signOutCases() []Case {
-	return group("SignOut",
-		that("EndsTheSessionBeforeItReturns", func(c *C) {
-			cl := c.signedIn("alice")
-			old := cl.token
-			c.b.Calls()
-			k := cl.do(func(r *request) {
-				c.ok(r.s.SignOut(r), "SignOut")
-				c.calls("Get 1, Delete 1", "sign-out")
-				c.dead(old)
-				c.b.Calls()
-			})
-			c.calls("none", "the commit after")
-			same(c, k.Action, session.ActionClear, "credential")
-			same(c, len(c.rows("")), 0, "rows")
-			same(c, len(c.rows("alice")), 0, "alice's sessions")
-		}),
-		// Bug: expressjs/session#632, django/django#5950, vert-x3/vertx-web#2771, petergoldstein/dalli#1040, rack/rack-session GHSA-9j94-67jr-4cqj
-		that("DuringAWritingRequestIsNotUndone", func(c *C) {
-			cl := c.signedIn("alice")
-			slow := c.open(cl.token)
-			slow.set("w")
-			old := cl.token
-			cl.do(func(r *request) { c.ok(r.s.SignOut(r), "SignOut") })
-			c.b.Calls()
-			k, err := slow.s.Commit(slow)
-			c.is(err, session.ErrGone, "Commit")
-			c.calls("Write 1", "a change after the sign-out")
-			same(c, k.Action, session.ActionLeave, "credential")
-			c.dead(old)
-			same(c, len(c.rows("")), 0, "rows")
-			_, err = slow.s.Principal(slow)
-			c.is(err, session.ErrUnauthenticated, "Principal")
-		}),
-		that("BetweenAConflictAndTheRetryIsNotUndone", func(c *C) {
-			cl := c.signedIn("alice")
-			slow := c.open(cl.token)
-			slow.set("w")
-			cl.do(func(r *request) { c.ok(other.Set(r, "x"), "Set") })
-			_, svc := c.node()
-			c.once(sessiontest.OpWrite, func() {
-				c.once(sessiontest.OpWrite, func() { // before the second one
-					out := c.openOn(svc, cl.token)
-					c.ok(out.s.SignOut(out), "SignOut")
-				})
-			})
-			c.b.Calls()
-			_, err := slow.s.Commit(slow)
-			c.is(err, session.ErrGone, "Commit")
-			c.retried("a conflict, and a retry that finds nothing")
-			same(c, len(c.rows("")), 0, "rows")
-		}),
-		// Bug: valery-barysok/session-file-store#55, xerj-org/xerj#74, auth0/nextjs-auth0#2530
-		that("DuringAReadingRequestIsNotUndone", func(c *C) {
-			cl := c.newClient("v")
-			c.clock.Advance(touch)
-			slow := c.open(cl.token)
-			slow.has("v")
-			old := cl.token
-			cl.do(func(r *request) { c.ok(r.s.SignOut(r), "SignOut") })
-			k, err := slow.s.Commit(slow)
-			c.is(err, session.ErrGone, "Commit")
-			same(c, k.Action, session.ActionLeave, "credential")
-			c.dead(old)
-			same(c, len(c.rows("")), 0, "rows")
-		}),
-		that("WinsOverAnyNumberOfWriters", func(c *C) {
-			cl := c.signedIn("alice")
-			together(9, func(i int) {
-				r := c.open(cl.token)
-				if i == 4 {
-					if err := r.s.SignOut(r); err != nil {
-						c.Errorf("SignOut: %v", err)
-					}
-					return
-				}
-				if p, err := r.s.Principal(r); err != nil || p.ID != "alice" {
-					return // loaded after the sign-out
-				}
-				if err := session.NewKey[int](fmt.Sprint("k", i)).Set(r, i); err != nil {
-					c.Errorf("Set: %v", err)
-				}
-				if _, err := r.s.Commit(r); err != nil && !errors.Is(err, session.ErrGone) {
-					c.Errorf("Commit: %v", err)
-				}
-			})
-			c.dead(cl.token)
-			same(c, len(c.rows("")), 0, "rows")
-		}),
-		that("HandleIsNotUsedAgain", func(c *C) {
-			cl := c.signedIn("alice")
-			old := cl.token
-			cl.do(func(r *request) { c.ok(r.s.SignOut(r), "SignOut") })
-			cl.token = old // a browser that did not mind
-			cl.do(func(r *request) { r.signIn("alice") })
-			if handleOf(cl.token) == handleOf(old) {
-				c.Fatal("the handle of a session that was signed out is used again")
-			}
-			c.dead(old)
-		}),
-		that("WhatIsWrittenAfterwardsGoesToAFreshSession", func(c *C) {
-			cl := c.signedIn("alice")
-			old := cl.token
-			k := cl.do(func(r *request) {
-				c.ok(r.s.SignOut(r), "SignOut")
-				r.set("goodbye")
-			})
-			same(c, k.Action, session.ActionGive, "credential")
-			r := c.open(cl.token)
-			r.has("goodbye")
-			same(c, r.info().Principal, "", "principal")
-			c.dead(old)
-			same(c, len(c.rows("alice")), 0, "alice's sessions")
-		}),
-		that("LostAnswerIsLookedAt", func(c *C) {
-			cl := c.signedIn("alice")
-			c.b.SetHook(loseAfter(sessiontest.OpDelete))
-			r := c.open(cl.token)
-			c.ok(r.s.SignOut(r), "SignOut whose answer was lost")
-			c.b.SetHook(nil)
-			c.dead(cl.token)
 		}),
 	)
 }
