@@ -72,7 +72,10 @@ func Pick(t testing.TB, calls []Call, names ...string) []Call {
 func write(name string, w driver.Write, expiresAt time.Time) Call {
 	return Call{
 		name,
-		func(ctx context.Context, b driver.ModelExpirySupport) error { _, err := b.Write(ctx, Now, w); return err },
+		func(ctx context.Context, b driver.ModelExpirySupport) error {
+			_, err := b.Write(ctx, Now, w)
+			return err
+		},
 		func(t testing.TB, b driver.ModelExpirySupport) {
 			t.Helper()
 			Holds(t, b, w.Record.ID, w.Record.Revision, expiresAt)
@@ -83,7 +86,10 @@ func write(name string, w driver.Write, expiresAt time.Time) Call {
 func touch(name string, base model.Record, tc driver.Touch) Call {
 	return Call{
 		name,
-		func(ctx context.Context, b driver.ModelExpirySupport) error { _, err := b.Touch(ctx, Now, tc); return err },
+		func(ctx context.Context, b driver.ModelExpirySupport) error {
+			_, err := b.Touch(ctx, Now, tc)
+			return err
+		},
 		func(t testing.TB, b driver.ModelExpirySupport) {
 			t.Helper()
 			Holds(t, b, tc.ID, base.Revision, tc.Result(base.ExpiresAt))

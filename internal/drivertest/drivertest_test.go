@@ -38,7 +38,7 @@ func TestCallsAreTrue(t *testing.T) {
 func TestEndedContexts(t *testing.T) { drivertest.EndedContexts(t, open(t), nil) }
 
 func TestOpenURL(t *testing.T) {
-	drivertest.OpenURL(t, "memory://"+drivertest.Name(), open(t))
+	drivertest.OpenURL(t, "memory:", open(t))
 	drivertest.RefuseURLs(t, "hunter2", "nosuch://ann:hunter2@h/x")
 }
 
