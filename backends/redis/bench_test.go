@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -153,16 +151,14 @@ func (f *floor) compare(b *testing.B, op *floorOp) {
 		if op.before != nil {
 			f.batch(b, op.before)
 		}
-		sides := []func(){
-			func() { here.add(b, f, "evalsha", "get", op.do) },
-			func() { there.add(b, f, "set", "get", op.plain) },
+		ours, plain := []string{"evalsha", "get"}, []string{"set", "get"}
+		switch op.name {
+		case "delete":
+			plain = []string{"del"}
+		case "floor":
+			ours = []string{"set"}
 		}
-		if op.name == "delete" {
-			sides[1] = func() { there.add(b, f, "del", "", op.plain) }
-		}
-		if op.name == "floor" {
-			sides[0] = func() { here.add(b, f, "set", "", op.do) }
-		}
+		sides := []func(){func() { here.add(b, f, ours, op.do) }, func() { there.add(b, f, plain, op.plain) }}
 		if round%2 == 1 { // so that neither side always runs second
 			slices.Reverse(sides)
 		}
@@ -194,16 +190,18 @@ type cost struct {
 
 func (c *cost) each() time.Duration { return c.sum / time.Duration(c.calls) }
 
-func (c *cost) add(b *testing.B, f *floor, command, or string, do func(f *floor, i int) error) {
+func (c *cost) add(b *testing.B, f *floor, commands []string, do func(f *floor, i int) error) {
 	b.Helper()
-	before, n := f.spent(b, command, or)
+	before := served(b, f.plain)
 	began := time.Now()
 	f.batch(b, do)
 	c.last = time.Since(began)
 	c.sum += c.last
-	after, m := f.spent(b, command, or)
-	c.server += after - before
-	c.calls += m - n
+	after := served(b, f.plain)
+	for _, name := range commands {
+		c.server += after[name].micros - before[name].micros
+		c.calls += after[name].calls - before[name].calls
+	}
 }
 
 // batch makes a call for each record and divides them among the clients.
@@ -226,24 +224,4 @@ func (f *floor) batch(b *testing.B, do func(f *floor, i int) error) {
 		wg.Go(call)
 	}
 	wg.Wait()
-}
-
-var spent = regexp.MustCompile(`cmdstat_(\w+):calls=(\d+),usec=(\d+)`)
-
-// spent returns the server's time for either command. The time of a script
-// includes that of its commands.
-func (f *floor) spent(b *testing.B, command, or string) (us float64, calls int) {
-	b.Helper()
-	info, err := f.plain.Info(f.ctx, "commandstats").Result()
-	if err != nil {
-		b.Fatal(err)
-	}
-	for _, m := range spent.FindAllStringSubmatch(info, -1) {
-		if m[1] == command || m[1] == or {
-			n, _ := strconv.Atoi(m[2])
-			t, _ := strconv.ParseFloat(m[3], 64)
-			us, calls = us+t, calls+n
-		}
-	}
-	return us, calls
 }

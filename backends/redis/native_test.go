@@ -6,9 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math"
 	"os"
+	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -65,15 +66,14 @@ func wantSwept(t testing.TB, b *Backend, limit int, onExpire func(model.Record) 
 	}
 }
 
-// bearers returns the ids that are listed under a principal.
-func bearers(t testing.TB, b *Backend, value string) []string {
+// listed returns the ids of a listing, sorted.
+func listed(t testing.TB, b *Backend, q driver.Query) []string {
 	t.Helper()
 	var ids []string
-	q := driver.Query{Label: "principal", Value: value, Limit: 100, KeysOnly: true}
 	for {
 		p, err := b.Page(t.Context(), drivertest.Now, q)
-		if err != nil {
-			t.Fatal(err)
+		if err != nil || len(p.Corrupt) > 0 {
+			t.Fatalf("corrupt: %v, %v", p.Corrupt, err)
 		}
 		for _, r := range p.Records {
 			ids = append(ids, r.ID)
@@ -85,6 +85,12 @@ func bearers(t testing.TB, b *Backend, value string) []string {
 	}
 }
 
+// bearers returns the ids that are listed under a principal.
+func bearers(t testing.TB, b *Backend, value string) []string {
+	t.Helper()
+	return listed(t, b, driver.Query{Label: "principal", Value: value, Limit: 100, KeysOnly: true})
+}
+
 func wantBearers(t testing.TB, b *Backend, value string, want ...string) {
 	t.Helper()
 	if got := bearers(t, b, value); !slices.Equal(got, want) {
@@ -92,11 +98,38 @@ func wantBearers(t testing.TB, b *Backend, value string, want ...string) {
 	}
 }
 
+func wantCount(t testing.TB, b *Backend, label, value string, want int) {
+	t.Helper()
+	if n, err := b.Count(t.Context(), drivertest.Now, driver.Query{Label: label, Value: value}); err != nil || n != want {
+		t.Fatalf("counted %d under %s %q, %v, want %d", n, label, value, err, want)
+	}
+}
+
+// long returns a record whose value is staged.
+func long(id, principal string) model.Record {
+	r := drivertest.Record(id, principal, time.Hour)
+	r.Value = make([]byte, stageSize)
+	return r
+}
+
+// write writes a record on condition that it succeeds.
+func write(t testing.TB, b *Backend, w driver.Write) model.Record {
+	t.Helper()
+	rec, err := b.Write(t.Context(), drivertest.Now, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rec
+}
+
+// keepBoth keeps expiry and labels.
+var keepBoth = driver.Keep{Expiry: true, Labels: true}
+
 // TestServerTTL reads the server's TTL after each write.
 func TestServerTTL(t *testing.T) {
 	b := open(t, &Options{GraceTTL: 10 * time.Minute})
 	ctx := t.Context()
-	write := func(cond driver.Condition, ttl time.Duration, keep bool) func() error {
+	writes := func(cond driver.Condition, ttl time.Duration, keep bool) func() error {
 		return func() error {
 			_, err := b.Write(ctx, drivertest.Now, driver.Write{Record: drivertest.Record("id", "ann", ttl), Cond: cond, Keep: driver.Keep{Expiry: keep}})
 			return err
@@ -114,15 +147,15 @@ func TestServerTTL(t *testing.T) {
 		do   func() error
 		want time.Duration
 	}{
-		{"create", write(driver.IfAbsent, time.Hour, false), 70 * time.Minute},
-		{"update that keeps it", write(driver.IfPresent, 0, true), 70 * time.Minute},
+		{"create", writes(driver.IfAbsent, time.Hour, false), 70 * time.Minute},
+		{"update that keeps it", writes(driver.IfPresent, 0, true), 70 * time.Minute},
 		{"extend", touch(driver.TouchExtend, 2*time.Hour), 130 * time.Minute},
 		{"extend to an earlier time", touch(driver.TouchExtend, time.Hour), 130 * time.Minute},
 		{"set", touch(driver.TouchSet, time.Hour), 70 * time.Minute},
 		{"clear", touch(driver.TouchClear, 0), none},
 		{"set again", touch(driver.TouchSet, time.Hour), 70 * time.Minute},
-		{"update without an expiry", write(driver.IfPresent, 0, false), none},
-		{"upsert", write(driver.IfAny, 2*time.Hour, false), 130 * time.Minute},
+		{"update without an expiry", writes(driver.IfPresent, 0, false), none},
+		{"upsert", writes(driver.IfAny, 2*time.Hour, false), 130 * time.Minute},
 	} {
 		if err := step.do(); err != nil {
 			t.Fatalf("%s: %v", step.name, err)
@@ -177,9 +210,7 @@ func TestReaped(t *testing.T) {
 	ctx := t.Context()
 	drivertest.Seed(t, b, drivertest.Record("swept", "ann", time.Hour), drivertest.Record("again", "ann", time.Hour))
 	b.client.Del(ctx, b.recordKey("swept"), b.recordKey("again"))
-	if _, err := b.Write(ctx, drivertest.Now, driver.Write{Record: drivertest.Record("again", "bob", 0), Cond: driver.IfAbsent}); err != nil {
-		t.Fatal(err)
-	}
+	write(t, b, driver.Write{Record: drivertest.Record("again", "bob", 0), Cond: driver.IfAbsent})
 	if n := b.client.ZCard(ctx, b.bucket("again").labels+"principal").Val(); b.bucket("again") != b.bucket("swept") && n != 1 {
 		t.Errorf("%d label entries after the create, want 1", n)
 	}
@@ -211,7 +242,7 @@ func TestEvicted(t *testing.T) {
 // TestUnreadable stores other data under an id: it is ErrCorrupt for that id
 // alone, and only an upsert overwrites it.
 func TestUnreadable(t *testing.T) {
-	whole := drivertest.Record("bad", "ann", 0)
+	whole := drivertest.Record("id", "ann", 0)
 	bytesOf := func(data []byte) func(context.Context, *goredis.Client, string) error {
 		return func(ctx context.Context, c *goredis.Client, key string) error { return c.Set(ctx, key, data, 0).Err() }
 	}
@@ -232,22 +263,21 @@ func TestUnreadable(t *testing.T) {
 			c := b.client.(*goredis.Client)
 			ctx := t.Context()
 			drivertest.Seed(t, b, whole, drivertest.Record("good", "ann", 0))
-			key := b.recordKey("bad")
+			key := b.recordKey("id")
 			c.Del(ctx, key)
 			if err := damage(ctx, c, key); err != nil {
 				t.Fatal(err)
 			}
 			before := c.Dump(ctx, key).Val()
 
-			_, err := b.Get(ctx, drivertest.Now, driver.Get{ID: "bad"})
-			drivertest.WantKind(t, err, model.ErrCorrupt)
-			for _, cond := range []driver.Condition{driver.IfAbsent, driver.IfPresent, driver.IfMatch} {
-				_, err := b.Write(ctx, drivertest.Now, driver.Write{Record: drivertest.Record("bad", "bob", 0), Cond: cond, Known: whole})
-				drivertest.WantKind(t, err, model.ErrCorrupt)
+			create := drivertest.Call{Do: func(ctx context.Context, b driver.ModelExpirySupport) error {
+				_, err := b.Write(ctx, drivertest.Now, driver.Write{Record: drivertest.Record("id", "bob", 0), Cond: driver.IfAbsent})
+				return err
+			}}
+			for _, call := range slices.Concat([]drivertest.Call{create}, drivertest.Pick(t, drivertest.Reads(), "get", "get many"), drivertest.Pick(t, drivertest.Writes(whole),
+				"update", "update relabelled", "compare-and-set", "touch", "extend", "clear", "delete", "delete known")) {
+				drivertest.WantKind(t, call.Do(ctx, b), model.ErrCorrupt)
 			}
-			_, err = b.Touch(ctx, drivertest.Now, driver.Touch{ID: "bad", Mode: driver.TouchSet, ExpiresAt: drivertest.Now.Add(time.Hour)})
-			drivertest.WantKind(t, err, model.ErrCorrupt)
-			drivertest.WantKind(t, b.Delete(ctx, drivertest.Now, driver.Delete{ID: "bad", Cond: driver.IfPresent}), model.ErrCorrupt)
 			if c.Dump(ctx, key).Val() != before {
 				t.Fatal("it was overwritten")
 			}
@@ -256,13 +286,13 @@ func TestUnreadable(t *testing.T) {
 				{Limit: 10, Label: "principal", Value: "ann", KeysOnly: true},
 			} {
 				p, err := b.Page(ctx, drivertest.Now, q)
-				if err != nil || len(p.Records) != 1 || !slices.Equal(p.Corrupt, []string{"bad"}) {
+				if err != nil || len(p.Records) != 1 || !slices.Equal(p.Corrupt, []string{"id"}) {
 					t.Fatalf("page %+v: %+v, %v", q, p, err)
 				}
 			}
-			drivertest.Seed(t, b, drivertest.Record("bad", "bob", 0))
+			drivertest.Seed(t, b, drivertest.Record("id", "bob", 0))
 			wantBearers(t, b, "ann", "good")
-			remove(t, b, "bad", "good")
+			remove(t, b, "id", "good")
 			wantNoKeys(t, b)
 		})
 	}
@@ -273,10 +303,10 @@ func TestUnreadable(t *testing.T) {
 func TestUnreadableAndDue(t *testing.T) {
 	b := open(t, nil)
 	for i := range 40 {
-		drivertest.Seed(t, b, drivertest.Record(fmt.Sprint("id", i), "ann", time.Hour))
-	}
-	for i := range 20 {
-		b.client.Set(t.Context(), b.recordKey(fmt.Sprint("id", i)), "foreign", 0)
+		id := fmt.Sprint("id", i)
+		if drivertest.Seed(t, b, drivertest.Record(id, "ann", time.Hour)); i < 20 {
+			b.client.Set(t.Context(), b.recordKey(id), "foreign", 0)
+		}
 	}
 	wantSwept(t, b, 10, nil, driver.Swept{Removed: 10, More: true})
 	wantSwept(t, b, 10, func(model.Record) error { return nil }, driver.Swept{Removed: 10, More: true})
@@ -309,7 +339,6 @@ func TestForeignIndex(t *testing.T) {
 func TestOtherNodesLabels(t *testing.T) {
 	all := open(t, &Options{Labels: []string{"principal", "tenant", "device"}})
 	few := openOn(t, all.client, all.name, &Options{Labels: []string{}})
-	ctx := t.Context()
 	full := func(id string) model.Record {
 		r := drivertest.Record(id, "ann", time.Hour)
 		r.Labels["tenant"], r.Labels["device"] = "t", "d"
@@ -317,31 +346,25 @@ func TestOtherNodesLabels(t *testing.T) {
 	}
 	count := func(want int) {
 		t.Helper()
-		for _, label := range []string{"principal", "tenant", "device"} {
-			value := map[string]string{"principal": "ann", "tenant": "t", "device": "d"}[label]
-			if n, err := all.Count(ctx, drivertest.Now, driver.Query{Label: label, Value: value}); err != nil || n != want {
-				t.Fatalf("counted %d under %s, %v, want %d", n, label, err, want)
-			}
+		for label, value := range full("").Labels {
+			wantCount(t, all, label, value, want)
 		}
 	}
 	drivertest.Seed(t, all, full("deleted"), full("updated"), full("kept"), full("upserted"), full("swept"))
 	count(5)
 	remove(t, few, "deleted")
 	count(4)
-	if _, err := few.Write(ctx, drivertest.Now, driver.Write{Record: drivertest.Record("updated", "", 0), Cond: driver.IfPresent}); err != nil {
-		t.Fatal(err)
-	}
+	write(t, few, driver.Write{Record: drivertest.Record("updated", "", 0), Cond: driver.IfPresent})
 	drivertest.Seed(t, few, drivertest.Record("upserted", "", 0))
 	count(2)
-	rec, err := few.Write(ctx, drivertest.Now, driver.Write{Record: drivertest.Record("kept", "", 0), Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true, Labels: true}})
-	if err != nil || len(rec.Labels) != 3 {
-		t.Fatalf("%+v, %v", rec, err)
+	if rec := write(t, few, driver.Write{Record: drivertest.Record("kept", "", 0), Cond: driver.IfPresent, Keep: keepBoth}); len(rec.Labels) != 3 {
+		t.Fatalf("got %+v, want 3 labels", rec)
 	}
 	count(2)
 	wantSwept(t, few, 10, nil, driver.Swept{Removed: 2})
 	count(0)
 	drivertest.Seed(t, all, full("purged"))
-	if err := few.DeleteStorage(ctx); err != nil {
+	if err := few.DeleteStorage(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	wantNoKeys(t, all)
@@ -362,11 +385,11 @@ func TestLongHeads(t *testing.T) {
 		drivertest.Seed(t, b, r)
 		next := drivertest.Record("id", "", 0)
 		next.Encoding = r.Encoding
-		got, err := b.Write(ctx, drivertest.Now, driver.Write{Record: next, Cond: driver.IfMatch, Known: model.Record{Revision: r.Revision}, Keep: driver.Keep{Expiry: true, Labels: true}})
-		if err != nil || len(got.Labels) != 4 || !got.ExpiresAt.Equal(r.ExpiresAt) {
-			t.Fatalf("%d: %+v, %v", size, got, err)
+		got := write(t, b, driver.Write{Record: next, Cond: driver.IfMatch, Known: model.Record{Revision: r.Revision}, Keep: keepBoth})
+		if len(got.Labels) != 4 || !got.ExpiresAt.Equal(r.ExpiresAt) {
+			t.Fatalf("%d: %+v", size, got)
 		}
-		got, err = b.Touch(ctx, drivertest.Now, driver.Touch{ID: "id", Mode: driver.TouchClear})
+		got, err := b.Touch(ctx, drivertest.Now, driver.Touch{ID: "id", Mode: driver.TouchClear})
 		if err != nil || got.Labels["four"] != r.Labels["four"] || got.Encoding != r.Encoding {
 			t.Fatalf("%d: %+v, %v", size, got, err)
 		}
@@ -385,21 +408,15 @@ func TestLongValues(t *testing.T) {
 	ctx := t.Context()
 	for _, size := range []int{stageSize - 1, stageSize, 10 * stageSize} {
 		b := open(t, &Options{Labels: []string{"principal", "tenant"}, GraceTTL: 10 * time.Minute})
-		long := func(r model.Record) model.Record {
-			r.Value = bytes.Repeat([]byte(r.ID[:1]), size)
+		sized := func(id, principal string, ttl time.Duration) model.Record {
+			r := drivertest.Record(id, principal, ttl)
+			r.Value = bytes.Repeat([]byte(id[:1]), size)
 			return r
 		}
-		write := func(w driver.Write) (model.Record, error) { return b.Write(ctx, drivertest.Now, w) }
-		is := func(step string, want model.Record, got model.Record, err error) {
+		is := func(step string, want, got model.Record) {
 			t.Helper()
-			for range 2 {
-				if err != nil || got.Revision != want.Revision || !got.ExpiresAt.Equal(want.ExpiresAt) || !maps.Equal(got.Labels, want.Labels) || got.Encoding != want.Encoding {
-					t.Fatalf("%s of %d: %v, %v, want %v", step, size, got.Head(), err, want.Head())
-				}
-				got, err = b.Get(ctx, drivertest.Now, driver.Get{ID: want.ID})
-			}
-			if !bytes.Equal(got.Value, want.Value) {
-				t.Fatalf("%s of %d: another value is stored", step, size)
+			if read := drivertest.Get(t, b, want.ID); !reflect.DeepEqual(got, want.Head()) || !reflect.DeepEqual(read, want) {
+				t.Fatalf("%s of %d: returned %v, stored %v, want %v", step, size, got, read.Head(), want.Head())
 			}
 			ttl := b.client.PTTL(ctx, b.recordKey(want.ID)).Val()
 			due := want.ExpiresAt.Sub(drivertest.Now) + 10*time.Minute
@@ -412,51 +429,45 @@ func TestLongValues(t *testing.T) {
 			}
 			wantBearers(t, b, "ann", ids...)
 		}
-		first := long(drivertest.Record("id", "ann", time.Hour))
-		got, err := write(driver.Write{Record: first, Cond: driver.IfAbsent})
-		is("create", first, got, err)
-		_, err = write(driver.Write{Record: long(drivertest.Record("id", "bob", 0)), Cond: driver.IfAbsent})
+		does := func(step string, want model.Record, w driver.Write) {
+			t.Helper()
+			is(step, want, write(t, b, w))
+		}
+		first := sized("id", "ann", time.Hour)
+		does("create", first, driver.Write{Record: first, Cond: driver.IfAbsent})
+		_, err := b.Write(ctx, drivertest.Now, driver.Write{Record: sized("id", "bob", 0), Cond: driver.IfAbsent})
 		drivertest.WantKind(t, err, model.ErrExists)
-		is("create again", first, first, nil)
+		is("create again", first, first.Head())
 
 		now := first
 		for what, known := range map[string]model.Record{
 			"right": first, "nothing": {}, "other labels": {Revision: first.Revision, ExpiresAt: first.ExpiresAt, Labels: map[string]string{"tenant": strings.Repeat("t", 300)}},
 			"other expiry": {Revision: first.Revision, Labels: first.Labels}, "revision alone": {Revision: first.Revision},
 		} {
-			next := long(drivertest.Record("id", "", 0))
-			next.ExpiresAt, next.Labels = now.ExpiresAt, now.Labels
-			sent := next
-			sent.ExpiresAt, sent.Labels = time.Time{}, nil
-			got, err = write(driver.Write{Record: sent, Cond: driver.IfPresent, Known: known, Keep: driver.Keep{Expiry: true, Labels: true}})
-			is("update, guessed "+what, next, got, err)
-			now = next
+			sent := sized("id", "", 0)
+			now.Revision = sent.Revision
+			does("update, guessed "+what, now, driver.Write{Record: sent, Cond: driver.IfPresent, Known: known, Keep: keepBoth})
 		}
-		next := long(drivertest.Record("id", "", 0))
+		next := sized("id", "", 0)
 		next.Labels = now.Labels
-		got, err = write(driver.Write{Record: next, Cond: driver.IfMatch, Known: now, Keep: driver.Keep{Labels: true}})
-		is("compare-and-set without an expiry", next, got, err)
-		_, err = write(driver.Write{Record: long(drivertest.Record("id", "bob", 0)), Cond: driver.IfMatch, Known: now})
+		does("compare-and-set without an expiry", next, driver.Write{Record: next, Cond: driver.IfMatch, Known: now, Keep: driver.Keep{Labels: true}})
+		_, err = b.Write(ctx, drivertest.Now, driver.Write{Record: sized("id", "bob", 0), Cond: driver.IfMatch, Known: now})
 		drivertest.WantKind(t, err, model.ErrConflict)
-		last := long(drivertest.Record("id", "bob", 2*time.Hour))
-		got, err = write(driver.Write{Record: last, Cond: driver.IfAny})
-		is("upsert", last, got, err)
+		last := sized("id", "bob", 2*time.Hour)
+		does("upsert", last, driver.Write{Record: last, Cond: driver.IfAny})
 		b.client.Del(ctx, b.recordKey("id")) // as the server's TTL does
-		got, err = write(driver.Write{Record: first, Cond: driver.IfAbsent})
-		is("create over a removed record", first, got, err)
+		does("create over a removed record", first, driver.Write{Record: first, Cond: driver.IfAbsent})
 		few := openOn(t, b.client, b.name, &Options{Labels: []string{}})
-		plain := long(drivertest.Record("id", "", 0))
-		if _, err = few.Write(ctx, drivertest.Now, driver.Write{Record: plain, Cond: driver.IfPresent}); err != nil {
-			t.Fatal(err)
-		}
+		write(t, few, driver.Write{Record: sized("id", "", 0), Cond: driver.IfPresent})
 		out := b.WriteMany(ctx, drivertest.Now, []driver.BatchOp{
 			{Write: &driver.Write{Record: first, Cond: driver.IfAny}},
-			{Write: &driver.Write{Record: long(drivertest.Record("none", "ann", 0)), Cond: driver.IfPresent}},
+			{Write: &driver.Write{Record: sized("none", "ann", 0), Cond: driver.IfPresent}},
 			{Write: &driver.Write{Record: drivertest.Record("short", "", 0), Cond: driver.IfAbsent}},
 		})
-		is("upsert of many", first, out[0].Record, out[0].Err)
-		drivertest.WantKind(t, out[1].Err, model.ErrNotFound)
-		drivertest.WantKind(t, out[2].Err, nil)
+		for i, want := range []error{nil, model.ErrNotFound, nil} {
+			drivertest.WantKind(t, out[i].Err, want)
+		}
+		is("upsert of many", first, out[0].Record)
 		remove(t, b, "id", "short")
 		wantNoKeys(t, b)
 	}
@@ -465,8 +476,6 @@ func TestLongValues(t *testing.T) {
 // TestStagingRefused has a server that refuses the staged value, or has lost it
 // before the script runs: nothing is written.
 func TestStagingRefused(t *testing.T) {
-	long := drivertest.Record("id", "ann", time.Hour)
-	long.Value = make([]byte, stageSize)
 	for reply, word := range map[string]string{
 		"-OOM command not allowed when used memory > 'maxmemory'.\r\n": "OOM", "-ERR upstream\r\n": "ERR", "+OK\r\n": "kept",
 	} {
@@ -476,7 +485,7 @@ func TestStagingRefused(t *testing.T) {
 			}
 			return "$1\r\ns\r\n"
 		})
-		_, err := newOn(t, clientOf(t, f), "n", nil).Write(t.Context(), drivertest.Now, driver.Write{Record: long, Cond: driver.IfAbsent})
+		_, err := newOn(t, clientOf(t, f), "n", nil).Write(t.Context(), drivertest.Now, driver.Write{Record: long("id", "ann"), Cond: driver.IfAbsent})
 		drivertest.WantKind(t, err, model.ErrUnavailable)
 		if !strings.Contains(err.Error(), word) {
 			t.Errorf("%q: %v", reply, err)
@@ -488,14 +497,10 @@ func TestStagingRefused(t *testing.T) {
 // stays until the source has arrived.
 func TestLongValueOfUnknownScript(t *testing.T) {
 	b := open(t, nil)
-	long := drivertest.Record("id", "ann", time.Hour)
-	long.Value = make([]byte, stageSize)
 	if err := b.client.ScriptFlush(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Write(t.Context(), drivertest.Now, driver.Write{Record: long, Cond: driver.IfAbsent}); err != nil {
-		t.Fatal(err)
-	}
+	write(t, b, driver.Write{Record: long("id", "ann"), Cond: driver.IfAbsent})
 	for _, key := range keysOf(t, b) {
 		if strings.Contains(key, "}:w:") {
 			t.Errorf("%s is left", key)
@@ -512,37 +517,29 @@ func countAmong(t testing.TB, records int) {
 	const principals, expired = 4, 20
 	b := open(t, nil)
 	ctx := t.Context()
-	ops := make([]driver.BatchOp, 0, 1000)
+	batch := make([]model.Record, 0, 1000)
 	for i := range records {
 		r := drivertest.Record(strconv.Itoa(i), "user"+strconv.Itoa(i%principals), time.Hour)
 		if i < expired {
 			r.ExpiresAt = drivertest.Now
 		}
 		r.Value = []byte("1")
-		if ops = append(ops, driver.BatchOp{Write: &driver.Write{Record: r, Cond: driver.IfAbsent}}); len(ops) < cap(ops) {
-			continue
+		if batch = append(batch, r); len(batch) == cap(batch) {
+			drivertest.Seed(t, b, batch...)
+			batch = batch[:0]
 		}
-		for _, out := range b.WriteMany(ctx, drivertest.Now, ops) {
-			if out.Err != nil {
-				t.Fatal(out.Err)
-			}
-		}
-		ops = ops[:0]
 	}
 	p := newProxy(t)
 	through := newOn(t, clientOf(t, p.options(options(t))), b.name, nil)
-	for label, want := range map[string]int{"": records - expired, "principal": (records - expired) / principals} {
-		value := ""
-		if label != "" {
-			value = "user1"
-		}
-		if _, err := through.Count(ctx, drivertest.Now, driver.Query{Label: label, Value: value}); err != nil { // the server may not know the script yet
-			t.Fatal(err)
-		}
+	for q, want := range map[driver.Query]int{
+		{}: records - expired, {Label: "principal", Value: "user1"}: (records - expired) / principals,
+	} {
+		label := q.Label
+		wantCount(t, through, label, q.Value, want) // the server may not know the script yet
 		p.sent()
-		before := served(t, b)
+		before := served(t, b.client)
 		began := time.Now()
-		n, err := through.Count(ctx, drivertest.Now, driver.Query{Label: label, Value: value})
+		n, err := through.Count(ctx, drivertest.Now, q)
 		if err != nil || n != want {
 			t.Fatalf("%q: %d, %v, want %d", label, n, err, want)
 		}
@@ -551,8 +548,8 @@ func countAmong(t testing.TB, records int) {
 			t.Errorf("%q: %d commands in %d round trips", label, len(commands), trips)
 		}
 		run := 0 // the commands of scripts included
-		for command, calls := range served(t, b) {
-			n := calls - before[command]
+		for command, load := range served(t, b.client) {
+			n := load.calls - before[command].calls
 			switch command {
 			case "info", "config|get", "client|setinfo", "hello":
 				continue
@@ -570,20 +567,27 @@ func countAmong(t testing.TB, records int) {
 	}
 }
 
-// served returns how many times the server has run each command.
-func served(t testing.TB, b *Backend) map[string]int {
+// load is how often the server has run a command, and for how long.
+type load struct {
+	calls  int
+	micros float64
+}
+
+var commandStats = regexp.MustCompile(`cmdstat_([^:]+):calls=(\d+),usec=(\d+)`)
+
+// served returns the server's load by command. The time of a script includes that
+// of its commands.
+func served(t testing.TB, c goredis.Cmdable) map[string]load {
 	t.Helper()
-	info, err := b.client.Info(t.Context(), "commandstats").Result()
+	info, err := c.Info(t.Context(), "commandstats").Result()
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := map[string]int{}
-	for line := range strings.Lines(info) {
-		name, rest, ok := strings.Cut(strings.TrimPrefix(line, "cmdstat_"), ":calls=")
-		calls, _, _ := strings.Cut(rest, ",")
-		if n, err := strconv.Atoi(calls); ok && err == nil {
-			out[name] = n
-		}
+	out := map[string]load{}
+	for _, m := range commandStats.FindAllStringSubmatch(info, -1) {
+		calls, _ := strconv.Atoi(m[2])
+		micros, _ := strconv.ParseFloat(m[3], 64)
+		out[m[1]] = load{calls, micros}
 	}
 	return out
 }
@@ -597,9 +601,11 @@ func TestStorage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for i := range 700 {
-		drivertest.Seed(t, b, drivertest.Record(fmt.Sprint("id", i), "ann", time.Hour))
+	recs := make([]model.Record, 700)
+	for i := range recs {
+		recs[i] = drivertest.Record(fmt.Sprint("id", i), "ann", time.Hour)
 	}
+	drivertest.Seed(t, b, recs...)
 	drivertest.Seed(t, neighbour, drivertest.Record("id", "ann", time.Hour))
 	for range 2 {
 		if err := b.DeleteStorage(ctx); err != nil {
@@ -883,22 +889,9 @@ func (f *failover) check(spared map[*bucket]bool) {
 	f.t.Logf("%d writes were acknowledged and replicated, %d were acknowledged and are lost", replicated, lost)
 	count := func(label, value string, want int) {
 		f.t.Helper()
-		if n, err := f.Count(f.ctx, drivertest.Now, driver.Query{Label: label, Value: value}); err != nil || n != want {
-			f.t.Errorf("counted %d records under %q, %v, %d are stored", n, value, err, want)
-		}
-		listed := 0
-		for q := (driver.Query{Label: label, Value: value, Limit: 500}); ; {
-			p, err := f.Page(f.ctx, drivertest.Now, q)
-			if err != nil || len(p.Corrupt) > 0 {
-				f.t.Fatalf("corrupt: %v, %v", p.Corrupt, err)
-			}
-			listed += len(p.Records)
-			if q.After = p.Next; q.After == "" {
-				break
-			}
-		}
-		if listed != want {
-			f.t.Errorf("listed %d records under %q, %d are stored", listed, value, want)
+		wantCount(f.t, f.Backend, label, value, want)
+		if n := len(listed(f.t, f.Backend, driver.Query{Label: label, Value: value, Limit: 500})); n != want {
+			f.t.Errorf("listed %d records under %q, %d are stored", n, value, want)
 		}
 	}
 	count("", "", all)
@@ -932,31 +925,32 @@ func TestPermissions(t *testing.T) {
 	o := options(t)
 	o.Username, o.Password = name, "secret"
 	b := openOn(t, clientOf(t, o), name, nil)
-	steps := map[string]error{"ping": b.Ping(ctx), "create storage": b.CreateStorage(ctx)}
-	write := func(step string, r model.Record, cond driver.Condition, keep bool) {
-		_, steps[step] = b.Write(ctx, drivertest.Now, driver.Write{Record: r, Cond: cond, Keep: driver.Keep{Expiry: keep, Labels: keep}})
+	steps := map[string]error{"create storage": b.CreateStorage(ctx)}
+	base := drivertest.SeedCalls(t, b)
+	for _, c := range append(drivertest.Writes(base), drivertest.Reads()...) {
+		drivertest.Seed(t, b, base)
+		steps[c.Name] = c.Do(ctx, b)
 	}
-	drivertest.Seed(t, b, drivertest.Record("a", "ann", time.Hour), drivertest.Record("b", "ann", 0), drivertest.Record("c", "ann", time.Hour))
-	drivertest.Seed(t, b, drivertest.Record("a", "bob", time.Hour))
-	admin.Del(ctx, b.recordKey("c"))
-	write("create", drivertest.Record("c", "bob", time.Hour), driver.IfAbsent, false)
-	long := drivertest.Record("e", "ann", time.Hour)
-	long.Value = make([]byte, stageSize)
-	write("create long", long, driver.IfAbsent, false)
-	write("update long", long, driver.IfPresent, true)
-	write("upsert long", long, driver.IfAny, false)
-	write("update", drivertest.Record("c", "", 0), driver.IfPresent, true)
-	for _, mode := range []driver.TouchMode{driver.TouchClear, driver.TouchSet} {
-		_, steps[fmt.Sprint("touch ", mode)] = b.Touch(ctx, drivertest.Now, driver.Touch{ID: "c", Mode: mode, ExpiresAt: drivertest.Now.Add(time.Hour)})
+	writes := func(step string, r model.Record, cond driver.Condition, keep driver.Keep) {
+		_, steps[step] = b.Write(ctx, drivertest.Now, driver.Write{Record: r, Cond: cond, Keep: keep})
 	}
-	admin.Del(ctx, b.recordKey("c"))
-	_, steps["page"] = b.Page(ctx, drivertest.Now, driver.Query{Limit: 10})
-	_, steps["page by label"] = b.Page(ctx, drivertest.Now, driver.Query{Limit: 10, Label: "principal", Value: "bob", KeysOnly: true})
-	_, steps["count"] = b.Count(ctx, drivertest.Now, driver.Query{Label: ""})
-	_, steps["count by label"] = b.Count(ctx, drivertest.Now.Add(time.Hour), driver.Query{Label: "principal", Value: "ann"})
-	steps["delete"] = b.Delete(ctx, drivertest.Now, driver.Delete{ID: "b", Cond: driver.IfPresent})
-	_, steps["sweep"] = b.DeleteExpired(ctx, driver.Sweep{Before: drivertest.Now.Add(time.Hour), Limit: 10, OnExpire: func(model.Record) error { return nil }})
-	drivertest.Seed(t, b, drivertest.Record("d", "ann", time.Hour))
+	for _, step := range []string{"create over a removed record", "prune", "sweep"} {
+		drivertest.Seed(t, b, drivertest.Record("c", "ann", time.Hour))
+		admin.Del(ctx, b.recordKey("c"))
+		switch step {
+		case "prune":
+			_, steps[step] = b.Page(ctx, drivertest.Now, driver.Query{Limit: 10, Label: "principal", Value: "ann", KeysOnly: true})
+		case "sweep":
+			_, steps[step] = b.DeleteExpired(ctx, driver.Sweep{Before: drivertest.Now.Add(time.Hour), Limit: 10, OnExpire: func(model.Record) error { return nil }})
+		default:
+			writes(step, drivertest.Record("c", "bob", time.Hour), driver.IfAbsent, driver.Keep{})
+		}
+	}
+	staged := long("e", "ann")
+	writes("create long", staged, driver.IfAbsent, driver.Keep{})
+	writes("update long", staged, driver.IfPresent, keepBoth)
+	writes("upsert long", staged, driver.IfAny, driver.Keep{})
+	_, steps["count of expired"] = b.Count(ctx, drivertest.Now.Add(time.Hour), driver.Query{Label: "principal", Value: "ann"})
 	steps["delete storage"] = b.DeleteStorage(ctx)
 	for step, err := range steps {
 		if err != nil {

@@ -210,14 +210,14 @@ func TestLongUpdateThatKeepsLabels(t *testing.T) {
 			if j == 0 {
 				drivertest.Seed(t, b, drivertest.Record(id, label, time.Hour))
 			}
-			before := served(t, b)["getrange"]
+			before := served(t, b.client)["getrange"].calls
 			sent := want
 			sent.Labels, sent.ExpiresAt = nil, drivertest.Now.Add(2*time.Hour)
 			got, err := b.Write(ctx, drivertest.Now, driver.Write{Record: sent, Cond: driver.IfPresent, Keep: driver.Keep{Expiry: j < 3, Labels: true}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			reads[j] = served(t, b)["getrange"] - before
+			reads[j] = served(t, b.client)["getrange"].calls - before
 			if j == 3 {
 				want.ExpiresAt = sent.ExpiresAt
 			}
