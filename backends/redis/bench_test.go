@@ -3,6 +3,7 @@ package redis
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -64,7 +65,7 @@ func floorOps() []floorOp {
 	set := func(f *floor, i int) error { return f.plain.Set(f.ctx, f.plainKey(i), f.bytes, time.Hour).Err() }
 	unset := func(f *floor, i int) error { return f.plain.Del(f.ctx, f.plainKey(i)).Err() }
 	gone := func(f *floor, i int) error {
-		if err := f.Delete(f.ctx, drivertest.Now, driver.Delete{ID: f.known[i].ID, Cond: driver.IfPresent}); err != nil && model.Kind(err) != model.ErrNotFound {
+		if err := f.Delete(f.ctx, drivertest.Now, driver.Delete{ID: f.known[i].ID, Cond: driver.IfPresent}); err != nil && !errors.Is(err, model.ErrNotFound) {
 			return err
 		}
 		return unset(f, i)

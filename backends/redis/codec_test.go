@@ -74,7 +74,7 @@ func TestDecodeRefuses(t *testing.T) {
 		tests["cut at "+string(rune('a'+n%26))+hex.EncodeToString([]byte{byte(n)})] = good[:n]
 	}
 	for name, data := range tests {
-		if _, err := decodeRecord("id", string(data), data); model.Kind(err) != model.ErrCorrupt {
+		if _, err := decodeRecord("id", string(data), data); !errors.Is(err, model.ErrCorrupt) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

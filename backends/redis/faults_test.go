@@ -215,7 +215,7 @@ func TestLostBatchOfCluster(t *testing.T) {
 		for i := range 60 {
 			r := drivertest.Record(fmt.Sprint(prefix, i), "ann", time.Hour)
 			if i%10 == 0 {
-				r = long(r.ID, "ann")
+				r = long(r.ID)
 			}
 			ops = append(ops, driver.BatchOp{Write: &driver.Write{Record: r, Cond: driver.IfAbsent}})
 		}
@@ -526,7 +526,7 @@ func startFake(t testing.TB, reply func(command string) string) *goredis.Options
 			if err != nil {
 				return
 			}
-			answer := ""
+			var answer string
 			switch name {
 			case "hello":
 				answer = "%0\r\n"

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -141,7 +142,7 @@ func TestTokens(t *testing.T) {
 	}
 	refuses := func(what string, b *Backend, q driver.Query, token string) {
 		t.Helper()
-		if _, err := read(b, q, token); model.Kind(err) != model.ErrInvalid {
+		if _, err := read(b, q, token); !errors.Is(err, model.ErrInvalid) {
 			t.Errorf("%s: %v, want %v", what, err, model.ErrInvalid)
 		}
 	}

@@ -105,14 +105,14 @@ func wantCount(t testing.TB, b *Backend, label, value string, want int) {
 	}
 }
 
-// long returns a record whose value is staged.
-func long(id, principal string) model.Record {
-	r := drivertest.Record(id, principal, time.Hour)
+// long returns a record of the principal ann whose value is staged.
+func long(id string) model.Record {
+	r := drivertest.Record(id, "ann", time.Hour)
 	r.Value = make([]byte, stageSize)
 	return r
 }
 
-// write writes a record on condition that it succeeds.
+// write writes a record. The write must succeed.
 func write(t testing.TB, b *Backend, w driver.Write) model.Record {
 	t.Helper()
 	rec, err := b.Write(t.Context(), drivertest.Now, w)
@@ -485,7 +485,7 @@ func TestStagingRefused(t *testing.T) {
 			}
 			return "$1\r\ns\r\n"
 		})
-		_, err := newOn(t, clientOf(t, f), "n", nil).Write(t.Context(), drivertest.Now, driver.Write{Record: long("id", "ann"), Cond: driver.IfAbsent})
+		_, err := newOn(t, clientOf(t, f), "n", nil).Write(t.Context(), drivertest.Now, driver.Write{Record: long("id"), Cond: driver.IfAbsent})
 		drivertest.WantKind(t, err, model.ErrUnavailable)
 		if !strings.Contains(err.Error(), word) {
 			t.Errorf("%q: %v", reply, err)
@@ -500,7 +500,7 @@ func TestLongValueOfUnknownScript(t *testing.T) {
 	if err := b.client.ScriptFlush(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	write(t, b, driver.Write{Record: long("id", "ann"), Cond: driver.IfAbsent})
+	write(t, b, driver.Write{Record: long("id"), Cond: driver.IfAbsent})
 	for _, key := range keysOf(t, b) {
 		if strings.Contains(key, "}:w:") {
 			t.Errorf("%s is left", key)
@@ -946,7 +946,7 @@ func TestPermissions(t *testing.T) {
 			writes(step, drivertest.Record("c", "bob", time.Hour), driver.IfAbsent, driver.Keep{})
 		}
 	}
-	staged := long("e", "ann")
+	staged := long("e")
 	writes("create long", staged, driver.IfAbsent, driver.Keep{})
 	writes("update long", staged, driver.IfPresent, keepBoth)
 	writes("upsert long", staged, driver.IfAny, driver.Keep{})
