@@ -11,6 +11,8 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -21,8 +23,13 @@ func sample() model.Record {
 	}
 }
 
-// plainBackend has the labels of sample, and no server.
-func plainBackend() *Backend { return &Backend{labels: []string{"a", "principal"}} }
+// labelled returns a Backend with those labels, for its codec alone.
+func labelled(labels ...string) *Backend {
+	return &Backend{gate: driverkit.NewGate(driver.Description{Labels: labels})}
+}
+
+// plainBackend returns a Backend with the labels of sample.
+func plainBackend() *Backend { return labelled("a", "principal") }
 
 func encoded(t testing.TB, b *Backend, rec *model.Record) bson.Raw {
 	t.Helper()
@@ -93,11 +100,11 @@ func TestDecodeRefuses(t *testing.T) {
 		return append(without(field), bson.E{Key: field, Value: value})
 	}
 	for name, doc := range map[string]bson.D{
-		"empty": {}, "no id": without(fieldID), "no format": without(fieldFormat), "no revision": without(fieldRev), "no expiry": without(fieldExpiry),
-		"an id of another type": with(fieldID, 1), "a short revision": with(fieldRev, bson.Binary{Data: []byte("x")}), "a revision of another type": with(fieldRev, "x"),
-		"an expiry of another type": with(fieldExpiry, 5), "never at another time": with(fieldEver, true), "ever of another type": with(fieldEver, 1),
+		"empty": {}, "no id": without(fieldID), "no format": without(fieldFormat), "no revision": without(fieldRevision), "no expiry": without(fieldExpiry),
+		"an id of another type": with(fieldID, 1), "a short revision": with(fieldRevision, bson.Binary{Data: []byte("x")}), "a revision of another type": with(fieldRevision, "x"),
+		"an expiry of another type": with(fieldExpiry, 5), "never at another time": with(fieldForever, true), "ever of another type": with(fieldForever, 1),
 		"labels of another type": with(fieldLabels, "x"), "a label of another type": with(fieldLabels, bson.D{{Key: "a", Value: 1}}),
-		"a codec of another type": with(fieldCodec, 1), "a value of another type": with(fieldValue, bson.D{}),
+		"a codec of another type": with(fieldEncoding, 1), "a value of another type": with(fieldValue, bson.D{}),
 		"a format of another type": with(fieldFormat, "1"), "format 0": with(fieldFormat, 0), "format 2": with(fieldFormat, 2),
 	} {
 		raw, err := bson.Marshal(doc)
@@ -108,7 +115,7 @@ func TestDecodeRefuses(t *testing.T) {
 		if !errors.Is(err, model.ErrCorrupt) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if newer := strings.Contains(name, "format 2"); err != nil && newer != strings.Contains(err.Error(), whyNewer) {
+		if newer := strings.Contains(name, "format 2"); err != nil && newer != strings.Contains(err.Error(), driverkit.WhyNewer) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -173,7 +180,7 @@ func FuzzDecode(f *testing.F) {
 		for name := range rec.Labels {
 			names = append(names, name)
 		}
-		doc, _ := (&Backend{labels: names}).document(&rec)
+		doc, _ := labelled(names...).document(&rec)
 		again, err := bson.Marshal(doc)
 		if err != nil {
 			return // names that no CheckLabelName accepts
@@ -190,7 +197,8 @@ func FuzzNative(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		rec := model.Record{ID: "id", Value: data, Encoding: "json"}
-		b := &Backend{queryable: true}
+		b := labelled()
+		b.queryable = true
 		doc, _ := b.document(&rec)
 		raw, err := bson.Marshal(doc)
 		if err != nil {

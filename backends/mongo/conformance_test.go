@@ -53,7 +53,7 @@ func harness(t testing.TB, server containers.Server) conformance.Harness {
 			t.Helper()
 			res, err := own.Collection(name).UpdateOne(t.Context(), byID(id), bson.D{
 				{Key: "$set", Value: bson.D{{Key: fieldValue, Value: bson.Binary{Data: data}}}},
-				{Key: "$unset", Value: bson.D{{Key: fieldFormat, Value: ""}, {Key: fieldRev, Value: ""}, {Key: fieldExpiry, Value: ""}, {Key: fieldCodec, Value: ""}}},
+				{Key: "$unset", Value: bson.D{{Key: fieldFormat, Value: ""}, {Key: fieldRevision, Value: ""}, {Key: fieldExpiry, Value: ""}, {Key: fieldEncoding, Value: ""}}},
 			})
 			if err != nil || res.MatchedCount != 1 {
 				t.Fatal(res, err)

@@ -87,7 +87,7 @@ func TestFaults(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			for _, got := range []struct{ err, want error }{
-				{writeFault(t.Context(), test.err), test.write}, {readFault(t.Context(), test.err), test.read},
+				{writeError(t.Context(), test.err), test.write}, {readError(t.Context(), test.err), test.read},
 			} {
 				only(t, got.err, got.want)
 				if !wraps(got.err, test.err) {
@@ -121,27 +121,27 @@ func TestFaultsOfContexts(t *testing.T) {
 		"while it looks for a server":    topology.ServerSelectionError{Wrapped: context.Canceled},
 		"while it waits for connections": topology.WaitQueueTimeoutError{Wrapped: context.Canceled},
 	} {
-		if got := writeFault(ctx, err); got != context.Canceled { //nolint:errorlint // it alone
+		if got := writeError(ctx, err); got != context.Canceled { //nolint:errorlint // it alone
 			t.Errorf("%s: %v", name, got)
 		}
-		if got := readFault(ctx, err); got != context.Canceled { //nolint:errorlint // it alone
+		if got := readError(ctx, err); got != context.Canceled { //nolint:errorlint // it alone
 			t.Errorf("%s, a read: %v", name, got)
 		}
 	}
-	err := writeFault(ctx, cutOff(context.Canceled))
+	err := writeError(ctx, cutOff(context.Canceled))
 	only(t, err, model.ErrUnknown)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("after sending: %v", err)
 	}
 	// The driver's own word that this try was not sent says nothing of a try
 	// before it.
-	only(t, writeFault(ctx, context.Canceled), model.ErrUnknown)
-	if got := readFault(ctx, context.Canceled); got != context.Canceled { //nolint:errorlint // it alone
+	only(t, writeError(ctx, context.Canceled), model.ErrUnknown)
+	if got := readError(ctx, context.Canceled); got != context.Canceled { //nolint:errorlint // it alone
 		t.Errorf("a read: %v", got)
 	}
 	past, cancel := context.WithDeadline(t.Context(), time.Unix(0, 0))
 	defer cancel()
-	err = writeFault(past, cutOff(os.ErrDeadlineExceeded))
+	err = writeError(past, cutOff(os.ErrDeadlineExceeded))
 	only(t, err, model.ErrUnknown)
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("at the deadline: %v", err)
@@ -155,11 +155,11 @@ func TestTaken(t *testing.T) {
 		"another server's words": true,
 	} {
 		err := mongodriver.WriteException{WriteErrors: mongodriver.WriteErrors{{Code: 11000, Message: text}}}
-		if taken(err) != want {
+		if idExists(err) != want {
 			t.Errorf("%s: %v", text, !want)
 		}
 	}
-	if taken(nil) || taken(io.EOF) || taken(said(13)) {
+	if idExists(nil) || idExists(io.EOF) || idExists(said(13)) {
 		t.Error("taken by what is no duplicate key")
 	}
 }

@@ -34,7 +34,7 @@ func ExampleNew() {
 func ExampleNew_invalid() {
 	_, err := mongo.New(nil, "carts", nil)
 	fmt.Println(errors.Is(err, model.ErrInvalid), err)
-	// Output: true mongo: New: invalid argument: no database
+	// Output: true mongo: New: invalid argument: the database is nil
 }
 
 func ExampleBackend_StoragePlan() {

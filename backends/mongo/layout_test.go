@@ -10,7 +10,6 @@ import (
 	mongodriver "go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
-	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -89,43 +88,6 @@ func TestDescribe(t *testing.T) {
 		}
 		if d := b.Describe(); d.Backend != "mongo" || fmt.Sprint(d.Labels) != test.labels || d.MaxValue != test.size || b.grace != test.grace {
 			t.Errorf("%s: %+v, %d", name, d, b.grace)
-		}
-	}
-}
-
-// TestTokens changes each byte of a token, and takes tokens elsewhere.
-func TestTokens(t *testing.T) {
-	db := nowhere(t)
-	b, err := New(db, "a", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	other, err := New(db, "b", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	q := driver.Query{Limit: 1}
-	for _, id := range []string{"id", "$", "ü/{}", strings.Repeat("x", model.MaxID)} {
-		token := b.token(&q, id)
-		again := q
-		again.After = token
-		if got, err := b.parseToken(&again); err != nil || got != id {
-			t.Fatalf("%q became %q, %v", id, got, err)
-		}
-		labelled := driver.Query{Limit: 1, Label: "principal", Value: "ann", After: token}
-		if _, err := b.parseToken(&labelled); model.Kind(err) != model.ErrInvalid {
-			t.Errorf("in another listing: %v", err)
-		}
-		if _, err := other.parseToken(&again); model.Kind(err) != model.ErrInvalid {
-			t.Errorf("in another store: %v", err)
-		}
-		for i := range token {
-			for _, c := range []string{"", "A", "z", "%"} {
-				again.After = token[:i] + c + token[i+1:]
-				if _, err := b.parseToken(&again); again.After != token && again.After != "" && model.Kind(err) != model.ErrInvalid {
-					t.Errorf("%q for %q: %v", again.After, token, err)
-				}
-			}
 		}
 	}
 }

@@ -438,7 +438,7 @@ func TestMissingCollection(t *testing.T) {
 // TestForeignDocuments puts what is no record of this version beside records:
 // an error for that id alone, which nothing but an upsert overwrites.
 func TestForeignDocuments(t *testing.T) {
-	newer, _ := (&Backend{labels: []string{"principal"}}).document(&base)
+	newer, _ := labelled("principal").document(&base)
 	newer[1].Value = int32(2)
 	for name, doc := range map[string]bson.D{
 		"foreign":            {{Key: "_id", Value: "id"}, {Key: "name", Value: "Ann"}, {Key: "lab", Value: bson.D{{Key: "principal", Value: "ann"}}}},
@@ -675,7 +675,7 @@ func TestRefusals(t *testing.T) {
 
 // TestReadOnlyRole may find, but neither change nor look for the collection.
 func TestReadOnlyRole(t *testing.T) {
-	doc, _ := (&Backend{labels: []string{"principal"}}).document(&base)
+	doc, _ := labelled("principal").document(&base)
 	b := startFake(t, func(name string, _ bson.Raw) bson.D {
 		if name == "find" {
 			return bson.D{{Key: "ok", Value: 1}, {Key: "cursor", Value: bson.D{
@@ -714,7 +714,7 @@ func TestWrongCredentials(t *testing.T) {
 // TestTTLRefused has a server without indexes that expire documents, or
 // partial ones: plain ones take their place, with a warning.
 func TestTTLRefused(t *testing.T) {
-	for _, code := range lacking {
+	for _, code := range unsupportedCodes {
 		var made []string
 		var log bytes.Buffer
 		empty := bson.D{{Key: "ok", Value: 1}, {Key: "cursor", Value: bson.D{

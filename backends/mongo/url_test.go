@@ -43,7 +43,7 @@ func TestURLOpensAStore(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := b.(*Backend).owned.Ping(t.Context(), nil); err == nil {
+	if err := b.(*Backend).coll.Database().Client().Ping(t.Context(), nil); err == nil {
 		t.Error("the client that the URL made is connected after Close")
 	}
 }
