@@ -141,9 +141,7 @@ func TestLostAnswers(t *testing.T) {
 func TestLostReads(t *testing.T) {
 	b, p := proxied(t, noRetries)
 	drivertest.SeedCalls(t, b)
-	create := drivertest.Call{Name: "create storage", Do: func(ctx context.Context, b driver.ModelExpirySupport) error {
-		return driver.CreateStorage(ctx, b)
-	}}
+	create := drivertest.Call{Name: "create storage", Do: driver.CreateStorage}
 	drivertest.LostReads(t, b, nil, p, append(drivertest.Reads(), create), faultnet.LoseAnswer)
 }
 
@@ -171,60 +169,67 @@ func inReplicaSet(t testing.TB, b *Backend) bool {
 	return hello.Set != ""
 }
 
-// eachKind runs a test for one write of each kind, with the driver's retries.
-func eachKind(t *testing.T, test func(t *testing.T, b *Backend, p *proxy, c drivertest.Call)) {
+// kinds names one write of each kind.
+func kinds() []string {
+	return []string{"create labelled", "upsert", "update", "compare-and-set", "touch", "delete known"}
+}
+
+// retrying returns a write that is ready to run with the driver's retries.
+func retrying(t *testing.T, name string) (*Backend, *proxy, drivertest.Call) {
 	t.Helper()
-	for _, name := range []string{"create labelled", "upsert", "update", "compare-and-set", "touch", "delete known"} {
-		t.Run(name, func(t *testing.T) {
-			b, p := proxied(t, nil)
-			c := drivertest.Pick(t, drivertest.Writes(drivertest.SeedCalls(t, b)), name)[0]
-			p.take()
-			test(t, b, p, c)
-		})
-	}
+	b, p := proxied(t, nil)
+	c := drivertest.Pick(t, drivertest.Writes(drivertest.SeedCalls(t, b)), name)[0]
+	p.take()
+	return b, p, c
 }
 
 // TestRetriedWrites loses an answer with the driver's retries on. A replica set
 // gets the write twice with the same number and applies it once. A standalone
 // server gets it once.
 func TestRetriedWrites(t *testing.T) {
-	eachKind(t, func(t *testing.T, b *Backend, p *proxy, c drivertest.Call) {
-		p.Next(faultnet.LoseAnswer)
-		err := c.Do(t.Context(), b)
-		commands, sent := p.take()
-		if !inReplicaSet(t, b) {
-			drivertest.WantKind(t, err, model.ErrUnknown)
-			if len(commands) != 1 {
-				t.Fatalf("sent %v, want one command", commands)
+	for _, name := range kinds() {
+		t.Run(name, func(t *testing.T) {
+			b, p, c := retrying(t, name)
+			p.Next(faultnet.LoseAnswer)
+			err := c.Do(t.Context(), b)
+			commands, sent := p.take()
+			if !inReplicaSet(t, b) {
+				drivertest.WantKind(t, err, model.ErrUnknown)
+				if len(commands) != 1 {
+					t.Fatalf("sent %v, want one command", commands)
+				}
+				return
 			}
-			return
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.Done(t, b)
-		if len(sent) != 2 || commands[0] != commands[1] {
-			t.Fatalf("sent %v, want one command twice", commands)
-		}
-		for _, key := range []string{"lsid", "txnNumber"} {
-			if first, second := sent[0].Lookup(key), sent[1].Lookup(key); first.IsZero() || !first.Equal(second) {
-				t.Errorf("%s is %v, then %v; want the same", key, first, second)
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
-	})
+			c.Done(t, b)
+			if len(sent) != 2 || commands[0] != commands[1] {
+				t.Fatalf("sent %v, want one command twice", commands)
+			}
+			for _, key := range []string{"lsid", "txnNumber"} {
+				if first, second := sent[0].Lookup(key), sent[1].Lookup(key); first.IsZero() || !first.Equal(second) {
+					t.Errorf("%s is %v, then %v; want the same", key, first, second)
+				}
+			}
+		})
+	}
 }
 
 // TestRetriedWritesLostTwice loses the answers to both attempts.
 func TestRetriedWritesLostTwice(t *testing.T) {
-	eachKind(t, func(t *testing.T, b *Backend, p *proxy, c drivertest.Call) {
-		p.Set(faultnet.Plan{Fault: faultnet.LoseAnswer, Times: 2})
-		drivertest.WantKind(t, c.Do(t.Context(), b), model.ErrUnknown)
-		p.Next(faultnet.Pass)
-		if commands, _ := p.take(); len(commands) > 2 {
-			t.Fatalf("sent %v, want two commands at most", commands)
-		}
-		c.Done(t, b)
-	})
+	for _, name := range kinds() {
+		t.Run(name, func(t *testing.T) {
+			b, p, c := retrying(t, name)
+			p.Set(faultnet.Plan{Fault: faultnet.LoseAnswer, Times: 2})
+			drivertest.WantKind(t, c.Do(t.Context(), b), model.ErrUnknown)
+			p.Next(faultnet.Pass)
+			if commands, _ := p.take(); len(commands) > 2 {
+				t.Fatalf("sent %v, want two commands at most", commands)
+			}
+			c.Done(t, b)
+		})
+	}
 }
 
 // TestRetryKeepsLaterWrite deletes the record between a write whose answer is
@@ -234,8 +239,7 @@ func TestRetryKeepsLaterWrite(t *testing.T) {
 	if !inReplicaSet(t, b) {
 		t.Skip("the driver does not retry on a standalone server")
 	}
-	other := open(t, nil)
-	other.coll = other.coll.Database().Collection(b.coll.Name())
+	other := newBackend(t, connect(t, clientOptions(t)).Database(databaseName), b.coll.Name(), nil)
 	drivertest.SeedCalls(t, b)
 	p.Set(faultnet.Plan{Fault: faultnet.LoseAnswer, Then: func() {
 		if err := other.Delete(context.WithoutCancel(t.Context()), drivertest.Now, driver.Delete{ID: "id", Cond: driver.IfPresent}); err != nil {

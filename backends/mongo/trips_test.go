@@ -99,9 +99,7 @@ func trips(base model.Record) []trip {
 		}
 		return firstError(driver.WriteMany(ctx, b, drivertest.Now, ops))
 	})
-	add("create storage again", "listCollections listIndexes", nil, func(ctx context.Context, b driver.ModelExpirySupport) error {
-		return driver.CreateStorage(ctx, b)
-	})
+	add("create storage again", "listCollections listIndexes", nil, driver.CreateStorage)
 	return out
 }
 
