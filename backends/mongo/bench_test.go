@@ -46,13 +46,10 @@ func BenchmarkFloor(b *testing.B) {
 	live := func(id string) bson.D {
 		return bson.D{{Key: "_id", Value: id}, {Key: "sojourn", Value: int32(1)}, {Key: "exp", Value: bson.D{{Key: "$gt", Value: now}}}}
 	}
-	rec := func(id string) model.Record {
+	write := func(id string, c driver.Condition, keep bool) error {
 		r := drivertest.Record(id, "ann", time.Hour)
 		r.Value = []byte(value)
-		return r
-	}
-	write := func(id string, c driver.Condition, known model.Record, keep bool) error {
-		_, err := store.Write(ctx, drivertest.Now, driver.Write{Record: rec(id), Cond: c, Known: known, Keep: driver.Keep{Expiry: keep, Labels: keep}})
+		_, err := store.Write(ctx, drivertest.Now, driver.Write{Record: r, Cond: c, Keep: driver.Keep{Expiry: keep, Labels: keep}})
 		return err
 	}
 	heads := options.FindOneAndUpdate().SetReturnDocument(options.After).SetProjection(bson.D{{Key: "val", Value: 0}, {Key: "copy", Value: 0}})
@@ -81,7 +78,7 @@ func BenchmarkFloor(b *testing.B) {
 				_, err := coll.ReplaceOne(ctx, absent, document(id), options.Replace().SetUpsert(true))
 				return err
 			},
-			func(id string, _ int) error { return write(id, driver.IfAbsent, model.Record{}, false) },
+			func(id string, _ int) error { return write(id, driver.IfAbsent, false) },
 		},
 		{
 			"upsert", true,
@@ -89,14 +86,14 @@ func BenchmarkFloor(b *testing.B) {
 				_, err := coll.ReplaceOne(ctx, bson.D{{Key: "_id", Value: id}}, document(id), options.Replace().SetUpsert(true))
 				return err
 			},
-			func(id string, _ int) error { return write(id, driver.IfAny, model.Record{}, false) },
+			func(id string, _ int) error { return write(id, driver.IfAny, false) },
 		},
 		{
 			"update", true,
 			func(id string, _ int) error {
 				return modify(id, bson.D{{Key: "rev", Value: rev()}, {Key: "enc", Value: "json"}, {Key: "val", Value: value}})
 			},
-			func(id string, _ int) error { return write(id, driver.IfPresent, model.Record{}, true) },
+			func(id string, _ int) error { return write(id, driver.IfPresent, true) },
 		},
 		{
 			"touch", true,

@@ -50,7 +50,7 @@ func trips(base model.Record) []trip {
 	}
 	both, other := driver.Keep{Expiry: true, Labels: true}, model.Record{Revision: model.NewRevision()}
 	write("create over a live one", "update find", model.ErrExists, "id", driver.Write{Cond: driver.IfAbsent})
-	write("update of none", "update find", model.ErrNotFound, "none", driver.Write{Cond: driver.IfPresent})
+	write("update of a missing record", "update find", model.ErrNotFound, "none", driver.Write{Cond: driver.IfPresent})
 	write("compare-and-set that keeps", "findAndModify", nil, "id", driver.Write{Cond: driver.IfMatch, Known: base, Keep: both})
 	write("compare-and-set that loses", "findAndModify find", model.ErrConflict, "id", driver.Write{Cond: driver.IfMatch, Known: other, Keep: driver.Keep{Expiry: true}})
 	add("delete that loses", "delete find", model.ErrConflict, func(ctx context.Context, b driver.ModelExpirySupport) error {
@@ -247,21 +247,23 @@ func TestCostInProportion(t *testing.T) {
 	wantCost("count by label", 1, 56, 55)
 	wantCount(t, b, driver.Query{}, live)
 	wantCost("count", 1, live+1, live)
-	seen := 0
-	swept, err := b.DeleteExpired(ctx, driver.Sweep{Before: drivertest.Now, Limit: 150, OnExpire: func(model.Record) error { seen++; return nil }})
-	if err != nil || swept.Removed != 150 || !swept.More || seen != 150 {
-		t.Fatalf("%+v, %v, %d announced", swept, err, seen)
+	for _, sweep := range []struct {
+		name                 string
+		limit                int
+		want                 driver.Swept
+		commands, keys, docs int
+	}{
+		{"sweep to a limit", 150, driver.Swept{Removed: 150, More: true}, 2, 151, 150},
+		{"sweep", 1000, driver.Swept{Removed: 50}, 2, 51, 50},
+		{"sweep of nothing", 1000, driver.Swept{}, 1, 1, 0},
+	} {
+		seen := 0
+		swept, err := b.DeleteExpired(ctx, driver.Sweep{Before: drivertest.Now, Limit: sweep.limit, OnExpire: func(model.Record) error { seen++; return nil }})
+		if err != nil || swept != sweep.want || seen != swept.Removed {
+			t.Fatalf("%s: %+v, %v, %d announced; want %+v", sweep.name, swept, err, seen, sweep.want)
+		}
+		wantCost(sweep.name, sweep.commands, sweep.keys, sweep.docs)
 	}
-	wantCost("sweep", 2, 151, 150)
-	swept, err = b.DeleteExpired(ctx, driver.Sweep{Before: drivertest.Now, Limit: 1000})
-	if err != nil || swept.Removed != 50 || swept.More {
-		t.Fatalf("%+v, %v", swept, err)
-	}
-	p.take()
-	if swept, err = b.DeleteExpired(ctx, driver.Sweep{Before: drivertest.Now, Limit: 1000}); err != nil || swept.Removed != 0 {
-		t.Fatalf("%+v, %v", swept, err)
-	}
-	wantCost("sweep of nothing", 1, 1, 0)
 	if n, err := b.coll.CountDocuments(ctx, bson.D{}, options.Count()); err != nil || n != live {
 		t.Fatalf("%d documents are left, %v", n, err)
 	}
