@@ -23,6 +23,8 @@ func BenchmarkConformance(b *testing.B) { conformance.Benchmarks(b, harness(b)) 
 // floorOps is the number of calls of each side in a round.
 const floorOps = 10
 
+const allOld = types.ReturnValuesOnConditionCheckFailureAllOld
+
 // hand sends the same requests as the backend. It builds the condition
 // expressions once, before the measurement.
 type hand struct {
@@ -50,6 +52,9 @@ func newHand(c *awsdynamodb.Client, table, value string) *hand {
 	return h
 }
 
+// later returns the expiry of the i-th touch.
+func later(i int) time.Time { return drivertest.Now.Add(time.Hour + time.Duration(i)*time.Second) }
+
 // seconds returns the TTL of a record that expires at t.
 func seconds(t time.Time) types.AttributeValue { return number(t.Add(time.Hour).Unix() + 1) }
 
@@ -74,26 +79,26 @@ func with(values attributes) attributes {
 
 var unlabelled, labelled = labelMap(nil), labelMap(map[string]string{"principal": "ann"})
 
-func (h *hand) get(ctx context.Context, id string) error {
+func (h *hand) get(ctx context.Context, id string, _ int) error {
 	_, err := h.c.GetItem(ctx, &awsdynamodb.GetItemInput{TableName: &h.table, ConsistentRead: aws.Bool(true), Key: recordKey(id)})
 	return err
 }
 
-func (h *hand) put(ctx context.Context, id string) error {
+func (h *hand) put(ctx context.Context, id string, _ int) error {
 	_, err := h.c.PutItem(ctx, &awsdynamodb.PutItemInput{
 		TableName: &h.table, Item: h.item(id, unlabelled), ConditionExpression: &h.upsert,
 		ExpressionAttributeNames: h.names[h.upsert], ExpressionAttributeValues: with(attributes{":new": unlabelled}),
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+		ReturnValuesOnConditionCheckFailure: allOld,
 	})
 	return err
 }
 
-func (h *hand) create(ctx context.Context, id string) error {
+func (h *hand) create(ctx context.Context, id string, _ int) error {
 	_, err := h.c.TransactWriteItems(ctx, &awsdynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
 		{Put: &types.Put{
 			TableName: &h.table, Item: h.item(id, labelled), ConditionExpression: &h.absent,
 			ExpressionAttributeNames: h.names[h.absent], ExpressionAttributeValues: with(attributes{":now": millis(drivertest.Now), ":new": labelled, ":old": unlabelled}),
-			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+			ReturnValuesOnConditionCheckFailure: allOld,
 		}},
 		{Put: &types.Put{TableName: &h.table, Item: labelKey("principal", "ann", id)}},
 	}})
@@ -105,25 +110,26 @@ func (h *hand) change(ctx context.Context, id, expression string, values attribu
 		TableName: &h.table, Key: recordKey(id), UpdateExpression: &expression, ConditionExpression: &h.live,
 		ExpressionAttributeNames: h.names[h.live+expression], ExpressionAttributeValues: values,
 		ReturnValues:                        types.ReturnValueAllNew,
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+		ReturnValuesOnConditionCheckFailure: allOld,
 	})
 	return err
 }
 
-func (h *hand) set(ctx context.Context, id string) error {
+func (h *hand) set(ctx context.Context, id string, _ int) error {
 	rev := model.NewRevision()
 	return h.change(ctx, id, h.update, with(attributes{":now": millis(drivertest.Now), ":setrevision": blob(rev[:]), ":setencoding": str("json"), ":setvalue": str(h.value)}))
 }
 
-func (h *hand) move(ctx context.Context, id string, at time.Time) error {
+func (h *hand) move(ctx context.Context, id string, i int) error {
+	at := later(i)
 	return h.change(ctx, id, h.touch, with(attributes{":now": millis(drivertest.Now), ":setexpires": millis(at), ":setttl": seconds(at), ":setdue": str("0")}))
 }
 
-func (h *hand) remove(ctx context.Context, id string) error {
+func (h *hand) remove(ctx context.Context, id string, _ int) error {
 	_, err := h.c.DeleteItem(ctx, &awsdynamodb.DeleteItemInput{
 		TableName: &h.table, Key: recordKey(id), ConditionExpression: &h.gone,
 		ExpressionAttributeNames: h.names[h.gone], ExpressionAttributeValues: with(attributes{":now": millis(drivertest.Now), ":old": unlabelled}),
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+		ReturnValuesOnConditionCheckFailure: allOld,
 	})
 	return err
 }
@@ -139,44 +145,25 @@ func BenchmarkFloor(b *testing.B) {
 		_, err := store.Write(ctx, drivertest.Now, driver.Write{Record: rec, Cond: c, Keep: driver.Keep{Expiry: keep, Labels: keep}})
 		return err
 	}
-	later := func(i int) time.Time { return drivertest.Now.Add(time.Hour + time.Duration(i)*time.Second) }
 	for _, op := range []struct {
 		name   string
 		seeded bool // the records are stored before
-		hand   func(h *hand, id string, i int) error
+		hand   func(h *hand, ctx context.Context, id string, i int) error
 		ours   func(id string, i int) error
 	}{
-		{
-			"get", true, func(h *hand, id string, _ int) error { return h.get(ctx, id) },
-			func(id string, _ int) error { _, err := store.Get(ctx, drivertest.Now, driver.Get{ID: id}); return err },
-		},
-		{
-			"create-labelled", false, func(h *hand, id string, _ int) error { return h.create(ctx, id) },
-			func(id string, _ int) error {
-				return write(id, driver.IfAbsent, map[string]string{"principal": "ann"}, false)
-			},
-		},
-		{
-			"upsert", true, func(h *hand, id string, _ int) error { return h.put(ctx, id) },
-			func(id string, _ int) error { return write(id, driver.IfAny, nil, false) },
-		},
-		{
-			"update", true, func(h *hand, id string, _ int) error { return h.set(ctx, id) },
-			func(id string, _ int) error { return write(id, driver.IfPresent, nil, true) },
-		},
-		{
-			"touch", true, func(h *hand, id string, i int) error { return h.move(ctx, id, later(i)) },
-			func(id string, i int) error {
-				_, err := store.Touch(ctx, drivertest.Now, driver.Touch{ID: id, Mode: driver.TouchSet, ExpiresAt: later(i)})
-				return err
-			},
-		},
-		{
-			"delete", true, func(h *hand, id string, _ int) error { return h.remove(ctx, id) },
-			func(id string, _ int) error {
-				return store.Delete(ctx, drivertest.Now, driver.Delete{ID: id, Cond: driver.IfPresent})
-			},
-		},
+		{"get", true, (*hand).get, func(id string, _ int) error { _, err := store.Get(ctx, drivertest.Now, driver.Get{ID: id}); return err }},
+		{"create-labelled", false, (*hand).create, func(id string, _ int) error {
+			return write(id, driver.IfAbsent, map[string]string{"principal": "ann"}, false)
+		}},
+		{"upsert", true, (*hand).put, func(id string, _ int) error { return write(id, driver.IfAny, nil, false) }},
+		{"update", true, (*hand).set, func(id string, _ int) error { return write(id, driver.IfPresent, nil, true) }},
+		{"touch", true, (*hand).move, func(id string, i int) error {
+			_, err := store.Touch(ctx, drivertest.Now, driver.Touch{ID: id, Mode: driver.TouchSet, ExpiresAt: later(i)})
+			return err
+		}},
+		{"delete", true, (*hand).remove, func(id string, _ int) error {
+			return store.Delete(ctx, drivertest.Now, driver.Delete{ID: id, Cond: driver.IfPresent})
+		}},
 	} {
 		b.Run(op.name, func(b *testing.B) {
 			store = open(b, nil)
@@ -185,15 +172,15 @@ func BenchmarkFloor(b *testing.B) {
 			if op.seeded {
 				for _, side := range []string{"hand", "again", "ours"} {
 					for i := range floorOps * (ratio.Rounds + 1) {
-						if err := h.put(ctx, id(side, i)); err != nil {
+						if err := h.put(ctx, id(side, i), i); err != nil {
 							b.Fatal(err)
 						}
 					}
 				}
 			}
 			ratio.Report(b, floorOps,
-				ratio.Side{Name: "by-hand", Do: func(i int) error { return op.hand(h, id("hand", i), i) }},
-				ratio.Side{Name: "again", Do: func(i int) error { return op.hand(h, id("again", i), i) }},
+				ratio.Side{Name: "by-hand", Do: func(i int) error { return op.hand(h, ctx, id("hand", i), i) }},
+				ratio.Side{Name: "again", Do: func(i int) error { return op.hand(h, ctx, id("again", i), i) }},
 				ratio.Side{Name: "backend", Do: func(i int) error { return op.ours(id("ours", i), i) }})
 		})
 	}

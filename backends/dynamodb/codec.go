@@ -297,8 +297,8 @@ func (c *copier) object(d *json.Decoder, depth int) (types.AttributeValue, error
 	return &types.AttributeValueMemberM{Value: out}, err
 }
 
-// holdsNumber reports whether DynamoDB certainly keeps the JSON number exactly:
-// it has 38 significant digits between 1e-130 and 1e126.
+// holdsNumber reports whether DynamoDB certainly keeps the JSON number exactly.
+// DynamoDB's numbers have up to 38 digits and lie between 1e-130 and 1e126.
 func holdsNumber(n string) bool {
 	mantissa, exponent, _ := strings.Cut(strings.ToLower(strings.TrimPrefix(n, "-")), "e")
 	digits := strings.Replace(mantissa, ".", "", 1)

@@ -10,7 +10,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -52,10 +51,20 @@ func listed(t testing.TB, b *Backend, q driver.Query) []string {
 	}
 }
 
-// bearers returns the ids of ann's records.
-func bearers(t testing.TB, b *Backend) []string {
+// wantBearers fails the test unless a listing has exactly these ids of ann.
+func wantBearers(t testing.TB, b *Backend, want ...string) {
 	t.Helper()
-	return listed(t, b, driver.Query{Label: "principal", Value: "ann", Limit: 100, KeysOnly: true})
+	if got := listed(t, b, driver.Query{Label: "principal", Value: "ann", Limit: 100, KeysOnly: true}); !slices.Equal(got, want) {
+		t.Errorf("the records of ann are %q, want %q", got, want)
+	}
+}
+
+// wantOps fails the test unless exactly these operations were sent.
+func wantOps(t testing.TB, p *proxy, step string, want ...string) {
+	t.Helper()
+	if got := p.Requests(); !slices.Equal(got, want) {
+		t.Errorf("%s: sent %v, want %v", step, got, want)
+	}
 }
 
 // wantCount fails the test unless the backend counts n records.
@@ -92,7 +101,7 @@ func remove(t testing.TB, b *Backend, id string) {
 	}
 }
 
-// labelItems returns the sorted keys of the table's label items.
+// labelItems returns the keys of the table's label items, sorted.
 func labelItems(t testing.TB, b *Backend) []string {
 	t.Helper()
 	var keys []string
@@ -205,39 +214,34 @@ func TestLabelsAreWrittenWithTheirRecord(t *testing.T) {
 		}
 		return r
 	}
-	known := full("ann", "t1")
-	steps := []struct {
+	var known model.Record
+	cond := driver.IfAbsent
+	for _, step := range []struct {
 		name string
-		w    driver.Write
+		next model.Record
 		want []string
 	}{
-		{"create", driver.Write{Record: known, Cond: driver.IfAbsent}, []string{"l#principal#ann id", "l#tenant#t1 id"}},
-		{"one changes", driver.Write{Record: full("bob", "t1"), Cond: driver.IfMatch}, []string{"l#principal#bob id", "l#tenant#t1 id"}},
-		{"both change", driver.Write{Record: full("ann", "t2"), Cond: driver.IfMatch}, []string{"l#principal#ann id", "l#tenant#t2 id"}},
-		{"one goes", driver.Write{Record: full("", "t2"), Cond: driver.IfMatch}, []string{"l#tenant#t2 id"}},
-		{"one comes", driver.Write{Record: full("x#y", "t2"), Cond: driver.IfMatch}, []string{"l#principal#x#y id", "l#tenant#t2 id"}},
-		{"all go", driver.Write{Record: full("", ""), Cond: driver.IfMatch}, nil},
-		{"all come", driver.Write{Record: full("ann", "t1"), Cond: driver.IfMatch}, []string{"l#principal#ann id", "l#tenant#t1 id"}},
-	}
-	for _, step := range steps {
-		p.take()
-		step.w.Known = known
-		if _, err := b.Write(ctx, drivertest.Now, step.w); err != nil {
+		{"create", full("ann", "t1"), []string{"l#principal#ann id", "l#tenant#t1 id"}},
+		{"one changes", full("bob", "t1"), []string{"l#principal#bob id", "l#tenant#t1 id"}},
+		{"both change", full("ann", "t2"), []string{"l#principal#ann id", "l#tenant#t2 id"}},
+		{"one goes", full("", "t2"), []string{"l#tenant#t2 id"}},
+		{"one comes", full("x#y", "t2"), []string{"l#principal#x#y id", "l#tenant#t2 id"}},
+		{"all go", full("", ""), nil},
+		{"all come", full("ann", "t1"), []string{"l#principal#ann id", "l#tenant#t1 id"}},
+	} {
+		p.Requests()
+		if _, err := b.Write(ctx, drivertest.Now, driver.Write{Record: step.next, Cond: cond, Known: known}); err != nil {
 			t.Fatalf("%s: %v", step.name, err)
 		}
-		if got := p.take(); !slices.Equal(got.ops, []string{"TransactWriteItems"}) {
-			t.Errorf("%s: %v on the wire", step.name, got.ops)
-		}
+		wantOps(t, p, step.name, "TransactWriteItems")
 		wantLabelItems(t, b, step.name, step.want...)
-		known = step.w.Record
+		known, cond = step.next, driver.IfMatch
 	}
-	p.take()
+	p.Requests()
 	if err := b.Delete(ctx, drivertest.Now, driver.Delete{ID: "id", Cond: driver.IfMatch, Known: known}); err != nil {
 		t.Fatal(err)
 	}
-	if got := p.take(); !slices.Equal(got.ops, []string{"TransactWriteItems"}) {
-		t.Errorf("delete: %v on the wire", got.ops)
-	}
+	wantOps(t, p, "delete", "TransactWriteItems")
 	noItems(t, b)
 }
 
@@ -252,22 +256,20 @@ func TestReaped(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	drivertest.Seed(t, b, drivertest.Record("gone", "ann", time.Hour), drivertest.Record("counted", "ann", time.Hour), drivertest.Record("again", "ann", time.Hour), drivertest.Record("here", "ann", time.Hour))
+	for _, id := range []string{"gone", "counted", "again", "here"} {
+		drivertest.Seed(t, b, drivertest.Record(id, "ann", time.Hour))
+	}
 	reap("gone")
 	reap("again")
 	drivertest.Seed(t, b, drivertest.Record("again", "bob", 0))
-	if got := bearers(t, b); !slices.Equal(got, []string{"counted", "here"}) {
-		t.Errorf("ann bears %v", got)
-	}
+	wantBearers(t, b, "counted", "here")
 	wantLabelItems(t, b, "after a listing", "l#principal#ann counted", "l#principal#ann here", "l#principal#bob again")
 	reap("counted")
 	wantCount(t, b, "principal", "ann", 1)
 	wantLabelItems(t, b, "after a count", "l#principal#ann here", "l#principal#bob again")
 	// A label item stays if its record has the label.
 	b.prune(ctx, "principal", "ann", []string{"here"})
-	if got := bearers(t, b); !slices.Equal(got, []string{"here"}) {
-		t.Errorf("ann bears %v", got)
-	}
+	wantBearers(t, b, "here")
 }
 
 // TestUnreadable stores items that are not records. They are errors for their
@@ -275,14 +277,14 @@ func TestReaped(t *testing.T) {
 func TestUnreadable(t *testing.T) {
 	b := open(t, nil)
 	ctx := t.Context()
-	whole := drivertest.Record("bad", "ann", time.Hour)
+	whole := drivertest.Record("id", "ann", time.Hour)
 	with := func(change func(it attributes)) attributes {
 		it := b.encode(&whole)
 		change(it)
 		return it
 	}
 	tests := map[string]attributes{
-		"foreign":          recordKey("bad"),
+		"foreign":          recordKey("id"),
 		"a newer version":  with(func(it attributes) { it[attrFormat] = number(2) }),
 		"no version":       with(func(it attributes) { delete(it, attrFormat) }),
 		"version in words": with(func(it attributes) { it[attrFormat] = str("1") }),
@@ -292,55 +294,43 @@ func TestUnreadable(t *testing.T) {
 		"labels of text":   with(func(it attributes) { it[attrLabels] = str("ann") }),
 		"no encoding":      with(func(it attributes) { delete(it, attrEncoding) }),
 		"no value":         with(func(it attributes) { delete(it, attrValue) }),
-		"its own labels":   {attrPK: str("r#bad"), attrSK: str("r"), attrLabels: str("x"), "color": str("red")},
+		"its own labels":   {attrPK: str("r#id"), attrSK: str("r"), attrLabels: str("x"), "color": str("red")},
 	}
 	for name, it := range tests {
 		t.Run(name, func(t *testing.T) {
 			drivertest.Seed(t, b, whole, drivertest.Record("good", "ann", 0))
 			putItem(t, b.client, b.table, it)
-			before := itemOf(t, b, recordKey("bad"))
+			before := itemOf(t, b, recordKey("id"))
 
-			_, err := b.Get(ctx, drivertest.Now, driver.Get{ID: "bad"})
-			drivertest.WantKind(t, err, model.ErrCorrupt)
-			drivertest.WantKind(t, b.GetMany(ctx, drivertest.Now, driver.Gets("good", "bad"))[1].Err, model.ErrCorrupt)
 			for _, cond := range []driver.Condition{driver.IfAbsent, driver.IfPresent, driver.IfMatch} {
-				for _, r := range []model.Record{drivertest.Record("bad", "bob", 0), drivertest.Record("bad", "", 0)} {
+				for _, r := range []model.Record{drivertest.Record("id", "bob", 0), drivertest.Record("id", "", 0)} {
 					_, err := b.Write(ctx, drivertest.Now, driver.Write{Record: r, Cond: cond, Known: whole})
 					drivertest.WantKind(t, err, model.ErrCorrupt)
 				}
 			}
-			_, err = b.Write(ctx, drivertest.Now, driver.Write{Record: whole, Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true, Labels: true}})
-			drivertest.WantKind(t, err, model.ErrCorrupt)
-			for _, mode := range []driver.TouchMode{driver.TouchSet, driver.TouchExtend, driver.TouchClear} {
-				_, err = b.Touch(ctx, drivertest.Now, driver.Touch{ID: "bad", Mode: mode, ExpiresAt: drivertest.Now.Add(2 * time.Hour)})
-				drivertest.WantKind(t, err, model.ErrCorrupt)
+			for _, c := range drivertest.Pick(t, append(writes(whole), drivertest.Reads()...),
+				"update", "touch", "extend", "clear", "delete", "delete known", "get", "get many") {
+				drivertest.WantKind(t, c.Do(ctx, b), model.ErrCorrupt)
 			}
-			drivertest.WantKind(t, b.Delete(ctx, drivertest.Now, driver.Delete{ID: "bad", Cond: driver.IfPresent}), model.ErrCorrupt)
-			drivertest.WantKind(t, b.Delete(ctx, drivertest.Now, driver.Delete{ID: "bad", Cond: driver.IfMatch, Known: whole}), model.ErrCorrupt)
 			wantSwept(t, b, 2*time.Hour, 0)
 			announced := driver.Sweep{Before: drivertest.Now.Add(2 * time.Hour), Limit: 10, OnExpire: func(model.Record) error { return nil }}
 			if swept, err := b.DeleteExpired(ctx, announced); err != nil || swept != (driver.Swept{}) {
 				t.Fatalf("sweep with OnExpire: %+v, %v", swept, err)
 			}
-			if after := itemOf(t, b, recordKey("bad")); describeItem(after) != describeItem(before) {
+			if after := itemOf(t, b, recordKey("id")); describeItem(after) != describeItem(before) {
 				t.Fatalf("it was overwritten: %v", after)
 			}
-			for _, q := range []driver.Query{
-				{Limit: 10}, {Limit: 10, Label: "principal", Value: "ann"},
-			} {
+			for _, q := range []driver.Query{{Limit: 10}, {Limit: 10, Label: "principal", Value: "ann"}} {
 				p, err := b.Page(ctx, drivertest.Now, q)
-				if err != nil || len(p.Records) != 1 || !slices.Equal(p.Corrupt, []string{"bad"}) {
+				if err != nil || len(p.Records) != 1 || !slices.Equal(p.Corrupt, []string{"id"}) {
 					t.Fatalf("page %+v: %+v, %v", q, p, err)
 				}
 			}
 			wantCount(t, b, "", "", 1)
-			drivertest.Seed(t, b, drivertest.Record("bad", "bob", 0))
-			if got := bearers(t, b); !slices.Equal(got, []string{"good"}) {
-				t.Fatalf("ann bears %v", got)
-			}
-			for _, id := range []string{"bad", "good"} {
-				remove(t, b, id)
-			}
+			drivertest.Seed(t, b, drivertest.Record("id", "bob", 0))
+			wantBearers(t, b, "good")
+			remove(t, b, "id")
+			remove(t, b, "good")
 			noItems(t, b)
 		})
 	}
@@ -383,7 +373,6 @@ func TestForeignItemsAreIgnored(t *testing.T) {
 // is not sent.
 func TestLargest(t *testing.T) {
 	b, p := proxied(t, &Options{Labels: []string{"principal", strings.Repeat("n", 64)}, Queryable: true})
-	ctx := t.Context()
 	for what, unit := range map[string]string{"text": "x", "bytes": "\xff"} {
 		r := drivertest.Record(strings.Repeat("i", model.MaxID), strings.Repeat("p", model.MaxLabel), time.Hour)
 		r.Labels[strings.Repeat("n", 64)] = strings.Repeat("v", model.MaxLabel)
@@ -391,19 +380,16 @@ func TestLargest(t *testing.T) {
 		r.Encoding = strings.Repeat("e", 255)
 		r.Value = []byte(strings.Repeat(unit, b.Describe().MaxValue))
 		drivertest.Seed(t, b, r)
-		got, err := b.Get(ctx, drivertest.Now, driver.Get{ID: r.ID})
-		if err != nil || !bytes.Equal(got.Value, r.Value) || got.Labels["principal"] != r.Labels["principal"] {
-			t.Fatalf("%s: %v", what, err)
+		if got := drivertest.Get(t, b, r.ID); !bytes.Equal(got.Value, r.Value) || got.Labels["principal"] != r.Labels["principal"] {
+			t.Fatalf("%s: got another record", what)
 		}
-		p.take()
+		p.Requests()
 		r.Value = append(r.Value, 'x')
 		for _, cond := range []driver.Condition{driver.IfAny, driver.IfAbsent, driver.IfPresent, driver.IfMatch} {
-			_, err = b.Write(ctx, drivertest.Now, driver.Write{Record: r, Cond: cond, Known: r})
+			_, err := b.Write(t.Context(), drivertest.Now, driver.Write{Record: r, Cond: cond, Known: r})
 			drivertest.WantKind(t, err, model.ErrTooLarge)
 		}
-		if got := p.take(); len(got.ops) > 0 {
-			t.Errorf("%s: a value that is too large was sent: %v", what, got.ops)
-		}
+		wantOps(t, p, what+" that is too large")
 	}
 	if limit := b.Describe().MaxValue; limit < 400_000 || limit > 400<<10 {
 		t.Errorf("the limit is %d", limit)
@@ -490,11 +476,11 @@ func TestUnprocessedKeys(t *testing.T) {
 	p := startProxy(t)
 	changed := func(o *awsdynamodb.Options) { o.DisableValidateResponseChecksum = true }
 	b := openOn(t, clientAt(t, p.URL(), changed), drivertest.Name(), nil)
-	var ids []string
-	load(t, b, 250, func(i int) model.Record { return drivertest.Record(fmt.Sprint("id", i), "ann", time.Hour) })
-	for i := range 250 {
-		ids = append(ids, fmt.Sprint("id", i))
-	}
+	ids := make([]string, 250)
+	load(t, b, len(ids), func(i int) model.Record {
+		ids[i] = fmt.Sprint("id", i)
+		return drivertest.Record(ids[i], "ann", time.Hour)
+	})
 	p.replace = unprocessed(t, b.table, 3)
 	for i, o := range b.GetMany(t.Context(), drivertest.Now, driver.Gets(ids...)) {
 		if o.Err != nil || o.Record.ID != ids[i] {
@@ -516,10 +502,7 @@ func TestUnprocessedKeys(t *testing.T) {
 // unprocessed changes n answers to BatchGetItem: it keeps every other record of
 // one answer and none of the next.
 func unprocessed(t testing.TB, table string, n int) func(op string, body []byte) []byte {
-	var mu sync.Mutex
 	return func(op string, body []byte) []byte {
-		mu.Lock()
-		defer mu.Unlock()
 		if op != "BatchGetItem" || n == 0 {
 			return body
 		}
@@ -563,25 +546,28 @@ func TestAlwaysUnprocessed(t *testing.T) {
 func TestEmptyPagesAreNotTheEnd(t *testing.T) {
 	empty := answer{status: 200, body: `{"Count":0,"ScannedCount":100,"Items":[],"LastEvaluatedKey":{"pk":{"S":"r#m"},"sk":{"S":"r"}}}`}
 	last := answer{status: 200, body: `{"Count":7,"ScannedCount":7,"Items":[{"pk":{"S":"r#z"},"sk":{"S":"r"},"format":{"N":"1"},"revision":{"B":"MDEyMzQ1Njc4OWFiY2RlZg=="},"labels":{"M":{"principal":{"S":"ann"}}},"encoding":{"S":"json"},"value":{"S":"1"}}]}`}
-	ctx := t.Context()
 
-	b, got := fake(t, empty, empty, last)
-	p, err := b.Page(ctx, drivertest.Now, driver.Query{Limit: 10})
-	if err != nil || len(p.Records) != 1 || p.Next != "" || got.Load() != 3 {
-		t.Errorf("%+v, %v after %d scans", p, err, got.Load())
+	for _, test := range []struct {
+		name      string
+		answers   []answer
+		query     driver.Query
+		records   int
+		continues bool
+		scans     int
+	}{
+		{"a record at the end", []answer{empty, empty, last}, driver.Query{Limit: 10}, 1, false, 3},
+		{"no record", []answer{empty}, driver.Query{Limit: 10}, 0, true, emptyScans},
+		{"no record, by label", []answer{empty}, driver.Query{Label: "principal", Value: "ann", Limit: 10}, 0, true, 1},
+	} {
+		b, got := fake(t, test.answers...)
+		p, err := b.Page(t.Context(), drivertest.Now, test.query)
+		if err != nil || len(p.Records) != test.records || (p.Next != "") != test.continues {
+			t.Errorf("%s: %+v, %v", test.name, p, err)
+		}
+		wantSent(t, got, test.scans)
 	}
-	b, got = fake(t, empty)
-	p, err = b.Page(ctx, drivertest.Now, driver.Query{Limit: 10})
-	if err != nil || len(p.Records) != 0 || p.Next == "" || got.Load() != emptyScans {
-		t.Errorf("%+v, %v after %d scans", p, err, got.Load())
-	}
-	b, _ = fake(t, empty, empty, last)
+	b, _ := fake(t, empty, empty, last)
 	wantCount(t, b, "", "", 7)
-	b, _ = fake(t, empty)
-	p, err = b.Page(ctx, drivertest.Now, driver.Query{Label: "principal", Value: "ann", Limit: 10})
-	if err != nil || len(p.Records) != 0 || p.Next == "" {
-		t.Errorf("by label: %+v, %v", p, err)
-	}
 	batch := answer{status: 200, body: strings.Replace(strings.Replace(last.body, `"Items":`, `"Responses":{"table":`, 1), `"value":{"S":"1"}}]`, `"value":{"S":"1"}}]}`, 1)}
 	b, _ = fake(t, empty, last, batch)
 	wantCount(t, b, "principal", "ann", 0) // the label items have no records
@@ -591,30 +577,33 @@ func TestEmptyPagesAreNotTheEnd(t *testing.T) {
 // and tables. The errors say what is wrong and have no text of the server.
 func TestRefusals(t *testing.T) {
 	tests := map[string]struct {
-		answer answer
-		want   error
-		says   string
+		code, message string
+		says          string // in the error
 	}{
-		"unknown key":      {answer{status: 400, code: "UnrecognizedClientException", message: "The security token included in the request is invalid."}, model.ErrUnavailable, "credentials are unknown"},
-		"wrong secret":     {answer{status: 400, code: "InvalidSignatureException", message: "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method."}, model.ErrUnavailable, "secret key"},
-		"another region":   {answer{status: 400, code: "InvalidSignatureException", message: "Credential should be scoped to a valid region."}, model.ErrUnavailable, "region"},
-		"expired token":    {answer{status: 400, code: "ExpiredTokenException", message: "The security token included in the request is expired"}, model.ErrUnavailable, "expired"},
-		"no permission":    {answer{status: 400, code: "AccessDeniedException", message: "User: arn:aws:iam::123456789012:user/hunter2 is not authorized to perform: dynamodb:PutItem"}, model.ErrUnavailable, "permission"},
-		"missing table":    {answer{status: 400, code: "ResourceNotFoundException", message: "Requested resource not found"}, model.ErrUnavailable, "CreateStorage"},
-		"other keys":       {answer{status: 400, code: "ValidationException", message: "One or more parameter values were invalid: Missing the key hunter2 in the item"}, model.ErrUnavailable, "key schema"},
-		"no index":         {answer{status: 400, code: "ValidationException", message: "The table does not have the specified index: due"}, model.ErrUnavailable, "index"},
-		"too large":        {answer{status: 400, code: "ValidationException", message: "Item size has exceeded the maximum allowed size"}, model.ErrTooLarge, "400 KB"},
-		"invalid":          {answer{status: 400, code: "ValidationException", message: "hunter2"}, model.ErrUnavailable, "invalid"},
-		"another's region": {answer{status: 400, code: "ReplicatedWriteConflictException", message: "hunter2"}, model.ErrUnavailable, "another region"},
+		"unknown key":      {"UnrecognizedClientException", "The security token included in the request is invalid.", "credentials are unknown"},
+		"wrong secret":     {"InvalidSignatureException", "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method.", "secret key"},
+		"another region":   {"InvalidSignatureException", "Credential should be scoped to a valid region.", "region"},
+		"expired token":    {"ExpiredTokenException", "The security token included in the request is expired", "expired"},
+		"no permission":    {"AccessDeniedException", "User: arn:aws:iam::123456789012:user/hunter2 is not authorized to perform: dynamodb:PutItem", "permission"},
+		"missing table":    {"ResourceNotFoundException", "Requested resource not found", "CreateStorage"},
+		"other keys":       {"ValidationException", "One or more parameter values were invalid: Missing the key hunter2 in the item", "key schema"},
+		"no index":         {"ValidationException", "The table does not have the specified index: due", "index"},
+		"too large":        {"ValidationException", "Item size has exceeded the maximum allowed size", "400 KB"},
+		"invalid":          {"ValidationException", "hunter2", "invalid"},
+		"another's region": {"ReplicatedWriteConflictException", "hunter2", "another region"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b, _ := fake(t, test.answer)
+			want := model.ErrUnavailable
+			if name == "too large" {
+				want = model.ErrTooLarge
+			}
+			b, _ := fake(t, answer{status: 400, code: test.code, message: test.message})
 			calls := append(writes(drivertest.Record("id", "ann", time.Hour)), drivertest.Reads()...)
 			driverkit.Parallel(len(calls), len(calls), func(i int) {
 				err := calls[i].Do(t.Context(), b)
-				if model.Kind(err) != test.want || !strings.Contains(err.Error(), test.says) || strings.Contains(err.Error(), "hunter2") {
+				if model.Kind(err) != want || !strings.Contains(err.Error(), test.says) || strings.Contains(err.Error(), "hunter2") {
 					t.Errorf("%s: %v of kind %v", calls[i].Name, err, model.Kind(err))
 				}
 			})
@@ -658,9 +647,7 @@ func TestStorage(t *testing.T) {
 		}
 	}
 	createStorage()
-	if got := bearers(t, b); len(got) != 1 {
-		t.Errorf("after CreateStorage again: %v", got)
-	}
+	wantBearers(t, b, "id")
 	for range 2 {
 		if err := b.DeleteStorage(ctx); err != nil {
 			t.Fatal(err)
@@ -668,9 +655,7 @@ func TestStorage(t *testing.T) {
 	}
 	createStorage()
 	noItems(t, b)
-	if got := bearers(t, neighbour); len(got) != 1 {
-		t.Errorf("the neighbour has %v", got)
-	}
+	wantBearers(t, neighbour, "id")
 }
 
 // createTable creates a table with the plain client, with a changed definition.
