@@ -42,36 +42,36 @@ func TestErrors(t *testing.T) {
 	sent, connecting, unsent := marked(true, false), marked(true, true), marked(false, false)
 	dial := sendError(&net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED})
 	type test struct {
-		name        string
-		err         error
-		m           *internalaws.Mark
-		write, read error
+		name string
+		err  error
+		m    *internalaws.Mark
+		want error // of a write
 	}
 	tests := []test{
-		{"dial", dial, sent, model.ErrUnavailable, model.ErrUnavailable},
-		{"before a connection", sendError(errors.New("hunter2")), connecting, model.ErrUnavailable, model.ErrUnavailable},
-		{"before the HTTP client", errors.New("hunter2"), unsent, model.ErrUnavailable, model.ErrUnavailable},
-		{"end", sendError(io.EOF), sent, model.ErrUnknown, model.ErrUnavailable},
-		{"cut", sendError(io.ErrUnexpectedEOF), sent, model.ErrUnknown, model.ErrUnavailable},
-		{"timeout", sendError(&net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}), sent, model.ErrUnknown, model.ErrUnavailable},
-		{"broken pipe", sendError(&net.OpError{Op: "write", Err: syscall.EPIPE}), sent, model.ErrUnknown, model.ErrUnavailable},
-		{"not JSON", &smithy.DeserializationError{Err: errors.New("hunter2")}, sent, model.ErrUnknown, model.ErrUnavailable},
-		{"a server's error", answered("InternalServerError"), sent, model.ErrUnknown, model.ErrUnavailable},
-		{"down", answered("ServiceUnavailable"), sent, model.ErrUnknown, model.ErrUnavailable},
-		{"a proxy's code", answered("NewCode"), sent, model.ErrUnknown, model.ErrUnavailable},
-		{"resent too early", answered("TransactionInProgressException"), sent, model.ErrUnknown, model.ErrUnavailable},
-		{"conflict", &types.TransactionConflictException{}, sent, model.ErrUnavailable, model.ErrUnavailable},
-		{"typed throttling", &types.ProvisionedThroughputExceededException{}, sent, model.ErrUnavailable, model.ErrUnavailable},
-		{"given up", &retry.MaxAttemptsError{Attempt: 3, Err: answered("ThrottlingException")}, sent, model.ErrUnavailable, model.ErrUnavailable},
+		{"dial", dial, sent, model.ErrUnavailable},
+		{"before a connection", sendError(errors.New("hunter2")), connecting, model.ErrUnavailable},
+		{"before the HTTP client", errors.New("hunter2"), unsent, model.ErrUnavailable},
+		{"end", sendError(io.EOF), sent, model.ErrUnknown},
+		{"cut", sendError(io.ErrUnexpectedEOF), sent, model.ErrUnknown},
+		{"timeout", sendError(&net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}), sent, model.ErrUnknown},
+		{"broken pipe", sendError(&net.OpError{Op: "write", Err: syscall.EPIPE}), sent, model.ErrUnknown},
+		{"not JSON", &smithy.DeserializationError{Err: errors.New("hunter2")}, sent, model.ErrUnknown},
+		{"a server's error", answered("InternalServerError"), sent, model.ErrUnknown},
+		{"down", answered("ServiceUnavailable"), sent, model.ErrUnknown},
+		{"a proxy's code", answered("NewCode"), sent, model.ErrUnknown},
+		{"resent too early", answered("TransactionInProgressException"), sent, model.ErrUnknown},
+		{"conflict", &types.TransactionConflictException{}, sent, model.ErrUnavailable},
+		{"typed throttling", &types.ProvisionedThroughputExceededException{}, sent, model.ErrUnavailable},
+		{"given up", &retry.MaxAttemptsError{Attempt: 3, Err: answered("ThrottlingException")}, sent, model.ErrUnavailable},
 	}
 	for code := range refusals {
-		tests = append(tests, test{code, answered(code), sent, model.ErrUnavailable, model.ErrUnavailable})
+		tests = append(tests, test{code, answered(code), sent, model.ErrUnavailable})
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			for _, got := range []struct{ err, want error }{
-				{b.writeError(t.Context(), test.err, !test.m.Unsent(test.err)), test.write},
-				{b.readError(t.Context(), test.err), test.read},
+				{b.writeError(t.Context(), test.err, !test.m.Unsent(test.err)), test.want},
+				{b.readError(t.Context(), test.err), model.ErrUnavailable},
 			} {
 				drivertest.WantKind(t, got.err, got.want)
 				if !errors.Is(got.err, test.err) {
@@ -105,11 +105,10 @@ func TestErrorsOfContexts(t *testing.T) {
 
 func TestOutcomes(t *testing.T) {
 	item := recordKey("id")
-	reason := func(code string) types.CancellationReason { return types.CancellationReason{Code: &code, Item: item} }
 	cancelled := func(codes ...string) error {
 		e := &types.TransactionCanceledException{}
 		for _, c := range codes {
-			e.CancellationReasons = append(e.CancellationReasons, reason(c))
+			e.CancellationReasons = append(e.CancellationReasons, types.CancellationReason{Code: &c, Item: item})
 		}
 		return &smithy.OperationError{Err: e}
 	}

@@ -1,6 +1,7 @@
 package dynamodb
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -154,10 +155,8 @@ func load(t testing.TB, b *Backend, n int, of func(i int) model.Record) {
 		in := map[string][]types.WriteRequest{b.table: items[i*size : min((i+1)*size, len(items))]}
 		_, errs[i] = b.client.BatchWriteItem(t.Context(), &awsdynamodb.BatchWriteItemInput{RequestItems: in})
 	})
-	for _, err := range errs {
-		if err != nil {
-			t.Fatal(err)
-		}
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
 	}
 }
 
