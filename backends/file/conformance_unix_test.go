@@ -8,14 +8,14 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/sojourn-go/sojourn/backends/file/internal/remote"
+	"github.com/sojourn-go/sojourn/backends/file/internal/remotetest"
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/expiry/driver"
 )
 
 // otherProcess starts this test binary again, as the server of a directory. It
 // ends with its standard input, at the end of the test or of this process.
-func otherProcess(t *testing.T, dir string) *remote.Client {
+func otherProcess(t *testing.T, dir string) *remotetest.Client {
 	t.Helper()
 	cmd := child(t, "serve", dir)
 	cmd.Stderr = os.Stderr
@@ -36,11 +36,11 @@ func otherProcess(t *testing.T, dir string) *remote.Client {
 			t.Errorf("the other process: %v", err)
 		}
 	})
-	return remote.NewClient(out, in)
+	return remotetest.NewClient(out, in)
 }
 
 func childServes(dir string) int {
-	err := remote.Serve(os.Stdin, os.Stdout, func(name string) (remote.Backend, error) { return New(dir, name, nil) })
+	err := remotetest.Serve(os.Stdin, os.Stdout, func(name string) (remotetest.Backend, error) { return New(dir, name, nil) })
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -72,7 +72,7 @@ func TestConformanceAcrossProcesses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var b driver.ModelExpirySupport = remote.NewBoth(near, far)
+		var b driver.ModelExpirySupport = remotetest.NewBoth(near, far)
 		switch {
 		case n == 0:
 		case n%2 == 1:

@@ -38,11 +38,11 @@ func TestErrors(t *testing.T) {
 			link := &os.LinkError{Op: "renameat", Old: "secret", New: "secret", Err: tt.errno}
 			checkKind(t, "before the rename", unavailable(path), tt.before, path)
 			checkKind(t, "after the rename", unknown(path), model.ErrUnknown, path)
-			checkKind(t, "the rename", moved(link), tt.rename, link)
+			checkKind(t, "the rename", changeError(link), tt.rename, link)
 			checkKind(t, "a record's file", unreadable(path), tt.readRecord, path)
 		})
 	}
-	for name, f := range map[string]func(error) error{"unavailable": unavailable, "unknown": unknown, "moved": moved} {
+	for name, f := range map[string]func(error) error{"unavailable": unavailable, "unknown": unknown, "changeError": changeError} {
 		if err := f(nil); err != nil {
 			t.Errorf("%s(nil) = %v", name, err)
 		}

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/backends/file/internal/disk"
-	"github.com/sojourn-go/sojourn/backends/file/internal/disk/disktest"
+	"github.com/sojourn-go/sojourn/backends/file/internal/disktest"
 	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
@@ -201,8 +201,7 @@ func failStep(t *testing.T, name string, step int, errno syscall.Errno) bool {
 	for _, id := range []string{"old", "due"} {
 		truth[id] = stateOf(mustWrite(t, b, driver.IfAbsent, big(id, "ann", inHour)))
 	}
-	_ = b.Close()
-	b.closed = false // with new folders, so that every step is taken again
+	b.forget(b.tree) // the operation opens the folders anew, so that every step is taken
 	before := power.Files()
 
 	n, where := 0, ""
@@ -322,7 +321,7 @@ func audit(b *Backend, truth, pending map[string]state) error {
 	}
 	for _, labelled := range []string{"", "principal" + "=ann", "principal" + "=bob", "tenant=x", "tenant=y"} {
 		label, value, _ := strings.Cut(labelled, "=")
-		if label != "" && !slices.Contains(b.opts.Labels, label) {
+		if label != "" && !slices.Contains(b.gate.Labels(), label) {
 			continue
 		}
 		got, err := list(b, label, value)
@@ -389,7 +388,7 @@ func plan(b *Backend, intN func(int) int, id string) (next model.Record, do func
 	}
 	at := testNow.Add(time.Duration(1+intN(3)) * time.Minute)
 	next = newRecord(id, strings.Repeat("x", valueBytes), []string{"ann", "bob"}[intN(2)], at)
-	if slices.Contains(b.opts.Labels, "tenant") && intN(3) > 0 {
+	if slices.Contains(b.gate.Labels(), "tenant") && intN(3) > 0 {
 		next.Labels["tenant"] = []string{"x", "y"}[intN(2)]
 	}
 	cond := driver.IfMatch
@@ -602,7 +601,7 @@ func (l *powered) done(more bool, err error) error {
 // the Backend's own mutexes, nor to remove a stray that a listing has met.
 func mayNest() bool {
 	return !slices.ContainsFunc(stack(), func(f runtime.Frame) bool {
-		return strings.HasSuffix(f.Function, "(*tree).folder") || strings.HasSuffix(f.Function, "(*Backend).enter") ||
+		return strings.HasSuffix(f.Function, "(*tree).folder") || strings.HasSuffix(f.Function, "(*Backend).acquire") ||
 			strings.HasSuffix(f.Function, "(*tree).prune")
 	})
 }
@@ -639,10 +638,10 @@ func syncSite() string {
 		}
 		names = append(names, name)
 		switch name { // helpers: who called them matters
-		case "Make", "MakeEach", "below", "settle":
+		case "Make", "MakeEach", "openBelow", "syncShard":
 			continue
 		}
-		if len(names) > 1 || !strings.Contains(name, "MakeEach") && !strings.Contains(name, "settle") {
+		if len(names) > 1 || !strings.Contains(name, "MakeEach") && !strings.Contains(name, "syncShard") {
 			return strings.Join(names, " < ")
 		}
 	}

@@ -36,11 +36,11 @@ func checkPlace(t *testing.T, id string) {
 		t.Errorf("%q: a name of %d bytes", id, len(p.entry()))
 	}
 	for i := range len(p.name) {
-		if c := p.name[i]; !kept(c) && c != '=' {
+		if c := p.name[i]; !isPlain(c) && c != '=' {
 			t.Errorf("%q: %q has a byte that not every file system keeps", id, p.name)
 		}
 	}
-	if base, _, _ := strings.Cut(p.name, "."); reserved(base) {
+	if base, _, _ := strings.Cut(p.name, "."); isDevice(base) {
 		t.Errorf("%q: %q is a device on Windows", id, p.name)
 	}
 	back, ok := placeOfEntry(p.entry())

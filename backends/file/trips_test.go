@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sojourn-go/sojourn/backends/file/internal/disk/disktest"
+	"github.com/sojourn-go/sojourn/backends/file/internal/disktest"
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )

@@ -1,7 +1,7 @@
-// Package remote lets a test use a backend of another process, over that
+// Package remotetest lets a test use a backend of another process, over that
 // process's standard input and output: the conformance suite then runs across
 // two processes.
-package remote
+package remotetest
 
 import (
 	"context"
