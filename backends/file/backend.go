@@ -153,7 +153,7 @@ func (b *Backend) release(t *tree) {
 	}
 }
 
-// forget makes later calls open the folders anew.
+// forget makes later calls open the folders again.
 func (b *Backend) forget(t *tree) {
 	b.mu.Lock()
 	current := b.tree == t

@@ -227,7 +227,7 @@ func (b *Backend) DeleteStorage(ctx context.Context) error {
 
 // destroy runs under every lock. It removes the records first, durably, so that
 // a crash leaves only strays in the indexes. It removes the lock files last,
-// each only once: from then on another process may make them anew.
+// each only once: from then on another process may make new ones.
 func (t *tree) destroy(ctx context.Context) error {
 	defer t.b.forget(t)
 	for shard := range shards {
