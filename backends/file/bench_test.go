@@ -1,6 +1,7 @@
 package file
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -9,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -18,8 +18,9 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// byHand makes the files and index entries of a write with the same syncs, and
-// nothing else: no lock, no condition, no confinement. It is the floor.
+// byHand is what the backend is compared with. It makes the files and index
+// entries of a write with the same syncs, but without locks, conditions and
+// os.Root.
 type byHand struct {
 	store string
 	sync  bool
@@ -63,7 +64,7 @@ func (h *byHand) write(rec *model.Record, update bool) error {
 	}
 	for _, e := range entriesOf(&p, rec) {
 		if update {
-			break // they are there
+			break // they exist
 		}
 		folder := e.base + "/" + e.sub
 		f, err := os.OpenFile(h.at(folder+"/"+e.name), os.O_WRONLY|os.O_CREATE, 0o600)
@@ -82,9 +83,9 @@ func (h *byHand) write(rec *model.Record, update bool) error {
 
 const floorRounds = 31
 
-// BenchmarkFloor measures writes against the same files made by hand, the two
-// by turns in one process: the median of the rounds' ratios, the quarters below
-// and above it, and the same of the floor against itself.
+// BenchmarkFloor compares writes with the same files made by hand, by turns in
+// one process. It reports the median and the quartiles of the rounds' ratios. It
+// reports the same for the files made by hand against themselves.
 func BenchmarkFloor(b *testing.B) {
 	for _, sync := range []bool{true, false} {
 		for _, full := range []bool{false, true} {
@@ -96,13 +97,13 @@ func BenchmarkFloor(b *testing.B) {
 				if !sync {
 					name += ", NoSync"
 				}
-				var f *floorResult // of the first run: more would say nothing new
+				var f *floorResult // of the first run only
 				b.Run(name, func(b *testing.B) {
 					if f == nil {
 						f = measureFloor(b, sync, full, update)
 					}
 					for b.Loop() {
-						continue // it is measured
+						continue // the work is already measured
 					}
 					b.ReportMetric(0, "ns/op")
 					b.ReportMetric(float64(f.took.Microseconds()), "µs")
@@ -128,28 +129,27 @@ func measureFloor(b *testing.B, sync, full, update bool) *floorResult {
 	b.Helper()
 	dir := b.TempDir()
 	if !sync {
-		dir = memoryDir(b) // what is left is the cost of the calls themselves
+		dir = memoryDir(b) // only the cost of the system calls is left
 	}
 	backend := open(b, dir, "store", &Options{NoSync: !sync})
-	if err := backend.CreateStorage(b.Context()); err != nil {
-		b.Fatal(err)
-	}
+	must(b, backend.CreateStorage(b.Context()))
 	hand := &byHand{store: filepath.Join(dir, "store"), sync: sync}
 	made := func(id string) model.Record {
-		r := newRecord(id, strings.Repeat("x", 500), "", time.Time{})
+		r := newRecord(id, "", time.Time{})
+		r.Value = bytes.Repeat([]byte("x"), 500)
 		if full {
 			r.Labels, r.ExpiresAt = map[string]string{"principal": "ann"}, inHour
 		}
 		return r
 	}
-	mustWrite(b, backend, driver.IfAny, made("first")) // makes the folders of the indexes
+	write(b, backend, driver.IfAny, made("first")) // makes the folders of the indexes
 	calls := 8
 	if !sync {
 		calls = 200
 	}
 	if update {
 		for i := range calls {
-			mustWrite(b, backend, driver.IfAny, made(fmt.Sprint("update", i)))
+			write(b, backend, driver.IfAny, made(fmt.Sprint("update", i)))
 		}
 	}
 	next := 0
@@ -175,7 +175,7 @@ func measureFloor(b *testing.B, sync, full, update bool) *floorResult {
 		cond = driver.IfPresent
 	}
 	onBackend := func(r model.Record) error {
-		return onlyErr(backend.Write(context.Background(), testNow, driver.Write{Record: r, Cond: cond}))
+		return onlyErr(backend.Write(context.Background(), now, driver.Write{Record: r, Cond: cond}))
 	}
 	onFloor := func(r model.Record) error { return hand.write(&r, update) }
 	timed(onFloor)
