@@ -2,6 +2,6 @@
 
 package disktest
 
-// Race says that the race detector is on: what runs on one goroutine then is
-// several times slower and shows it nothing.
+// Race reports whether the race detector is on. It makes code several times
+// slower and finds nothing in tests that run on one goroutine.
 const Race = true
