@@ -427,15 +427,12 @@ func TestSweepSparesWritesInProgress(t *testing.T) {
 	dir := memoryDir(t)
 	writer, s := spied(t, dir, nil)
 	sweeper := open(t, dir, "store", nil)
-	s.Set(func(op, path string) error {
-		if op == "rename" {
-			sweeps(t, sweeper, inDay, 0)
-			lists(t, sweeper, "ann")
-			if left := files(t, in(dir, tmpDir)); len(left) != 1 {
-				t.Errorf("temporary files: %v, want one", left)
-			}
+	s.On("rename", func(string) {
+		sweeps(t, sweeper, inDay, 0)
+		lists(t, sweeper, "ann")
+		if left := files(t, in(dir, tmpDir)); len(left) != 1 {
+			t.Errorf("temporary files: %v, want one", left)
 		}
-		return nil
 	})
 	// The record is not due yet: for a due entry the sweep waits for the writer.
 	lists(t, sweeper, "ann", create(t, writer, newRecord("a", "ann", inDay.Add(time.Hour))))
@@ -498,12 +495,11 @@ func TestPruneReadsAgain(t *testing.T) {
 	p := placeOf("late")
 	writeFile(t, in(dir, labelBase("principal"), labelSub("ann"), p.entry()), nil)
 	done := false
-	s.Set(func(op, _ string) error {
-		if op == "trylock" && !done {
+	s.On("trylock", func(string) {
+		if !done {
 			done = true
 			create(t, writer, late)
 		}
-		return nil
 	})
 	must(t, onlyErr(list(lister, "principal", "ann")))
 	s.Set(nil)
@@ -632,15 +628,12 @@ func TestWaitForALockEndsWithTheContext(t *testing.T) {
 	dir := memoryDir(t)
 	holder, s := spied(t, dir, nil)
 	other := open(t, dir, "store", nil)
-	s.Set(func(op, path string) error {
-		if op == "rename" {
-			for name, b := range map[string]*Backend{"the same Backend": holder, "another Backend": other} {
-				mustWait(t, name, func(ctx context.Context) error {
-					return onlyErr(b.Write(ctx, now, driver.Write{Record: newRecord("a", "", time.Time{}), Cond: driver.IfAny}))
-				})
-			}
+	s.On("rename", func(string) {
+		for name, b := range map[string]*Backend{"the same Backend": holder, "another Backend": other} {
+			mustWait(t, name, func(ctx context.Context) error {
+				return onlyErr(b.Write(ctx, now, driver.Write{Record: newRecord("a", "", time.Time{}), Cond: driver.IfAny}))
+			})
 		}
-		return nil
 	})
 	first := create(t, holder, newRecord("a", "", time.Time{}))
 	s.Set(nil)
@@ -673,13 +666,10 @@ func TestLockOfDeletedStorage(t *testing.T) {
 	drivertest.WantKind(t, remove(t.Context(), b, ids[1]), model.ErrNotFound)
 	must(t, a.DeleteStorage(t.Context()))
 	rec := newRecord(ids[2], "", time.Time{})
-	s.Set(func(op, _ string) error {
-		if op == "rename" {
-			mustWait(t, "a create of the same id", func(ctx context.Context) error {
-				return onlyErr(b.Write(ctx, now, driver.Write{Record: rec, Cond: driver.IfAbsent}))
-			})
-		}
-		return nil
+	s.On("rename", func(string) {
+		mustWait(t, "a create of the same id", func(ctx context.Context) error {
+			return onlyErr(b.Write(ctx, now, driver.Write{Record: rec, Cond: driver.IfAbsent}))
+		})
 	})
 	create(t, a, rec)
 }
@@ -693,12 +683,11 @@ func TestListingExcludesWriters(t *testing.T) {
 	b := open(t, dir, "store", nil)
 	rec := create(t, b, newRecord("a", "", time.Time{}))
 	p, reads := placeOf("a"), 0
-	s.Set(func(op, path string) error {
-		if op == "names" && strings.HasSuffix(path, p.dir()) {
+	s.On("names", func(path string) {
+		if strings.HasSuffix(path, p.dir()) {
 			reads++
 			mustWait(t, "a delete", func(ctx context.Context) error { return remove(ctx, b, "a") })
 		}
-		return nil
 	})
 	if lists(t, a, "", rec); reads != 1 {
 		t.Errorf("the listing read the shard %d times, want once", reads)
@@ -713,12 +702,10 @@ func TestFolderSeenBeforeItIsDurable(t *testing.T) {
 	must(t, b.CreateStorage(t.Context()))
 	parent := "store/" + labelBase("principal") + "/" + labelSub("ann")[:2]
 	nested, synced := false, map[string]bool{}
-	s.Set(func(op, path string) error {
-		switch {
-		case op != "fsync":
-		case nested:
+	s.On("fsync", func(path string) {
+		if nested {
 			synced[path] = true
-		case path == parent:
+		} else if path == parent {
 			nested = true
 			create(t, b, newRecord("b", "ann", time.Time{}))
 			nested = false
@@ -726,7 +713,6 @@ func TestFolderSeenBeforeItIsDurable(t *testing.T) {
 				t.Errorf("synced %v, want %s too", synced, parent)
 			}
 		}
-		return nil
 	})
 	create(t, b, newRecord("a", "ann", time.Time{}))
 	if len(synced) == 0 {

@@ -5,6 +5,7 @@ package file
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -236,7 +237,7 @@ func TestKillNine(t *testing.T) {
 	}
 	live := 0
 	for _, s := range k.truth {
-		if s.rev != "" {
+		if s.Rev != "" {
 			live++
 		}
 	}
@@ -259,8 +260,8 @@ type kills struct {
 
 // report is what a child prints before and after a write.
 type report struct {
-	verb, id string
-	state
+	Verb, ID string
+	State    state
 }
 
 // round starts the processes and kills each of them after a random number of
@@ -268,7 +269,7 @@ type report struct {
 func (k *kills) round(t *testing.T) {
 	t.Helper()
 	k.pending = map[string]state{}
-	lines := make(chan report)
+	reports := make(chan report)
 	var wg sync.WaitGroup
 	victims := map[int]*exec.Cmd{} // by the number of writes before the kill
 	for who, after := 0, 0; who < killProcesses; who++ {
@@ -279,7 +280,7 @@ func (k *kills) round(t *testing.T) {
 		must(t, err)
 		must(t, cmd.Start())
 		wg.Go(func() {
-			scanLines(out, lines)
+			scanReports(out, reports)
 			_ = cmd.Wait()
 		})
 		after += 1 + rand.IntN(40)
@@ -287,23 +288,23 @@ func (k *kills) round(t *testing.T) {
 	}
 	go func() {
 		wg.Wait()
-		close(lines)
+		close(reports)
 	}()
 	n := 0
-	for s := range lines {
-		switch s.verb {
+	for s := range reports {
+		switch s.Verb {
 		case "all":
-			if k.shared[s.id] == nil {
-				k.shared[s.id] = map[state]bool{}
+			if k.shared[s.ID] == nil {
+				k.shared[s.ID] = map[state]bool{}
 			}
-			k.shared[s.id][s.state] = true
+			k.shared[s.ID][s.State] = true
 			continue
 		case "try":
-			k.pending[s.id] = s.state
+			k.pending[s.ID] = s.State
 			continue
 		}
-		k.truth[s.id] = s.state
-		delete(k.pending, s.id)
+		k.truth[s.ID] = s.State
+		delete(k.pending, s.ID)
 		k.acks++
 		n++
 		if victim := victims[n]; victim != nil {
@@ -319,19 +320,13 @@ func (k *kills) round(t *testing.T) {
 	}
 }
 
-func scanLines(out io.Reader, to chan<- report) {
+// scanReports passes on the reports of a child until it ends.
+func scanReports(out io.Reader, to chan<- report) {
 	for lines := bufio.NewScanner(out); lines.Scan(); {
-		var s report
-		n, _ := fmt.Sscanf(lines.Text(), "%s %s %s %s %s %d end", &s.verb, &s.id, &s.rev, &s.principal, &s.tenant, &s.minute)
-		if n != 6 {
-			continue // the kill cut the line
+		var r report
+		if json.Unmarshal(lines.Bytes(), &r) == nil { // else the kill cut the line
+			to <- r
 		}
-		for _, field := range []*string{&s.rev, &s.principal, &s.tenant} {
-			if *field == "none" {
-				*field = ""
-			}
-		}
-		to <- s
 	}
 }
 
@@ -343,7 +338,7 @@ func (k *kills) takeShared(b *Backend) error {
 		if err != nil && !errors.Is(err, model.ErrNotFound) {
 			return err
 		}
-		if s := stateOf(got); s.rev != "" && !tried[s] {
+		if s := stateOf(got); s.Rev != "" && !tried[s] {
 			return fmt.Errorf("%q is %+v, which no child wrote", id, s)
 		}
 		k.truth[id] = stateOf(got)
@@ -379,13 +374,8 @@ func childWrites(dir string) int {
 }
 
 func printReport(verb, id string, s state) {
-	orNone := func(field string) string {
-		if field == "" {
-			return "none"
-		}
-		return field
-	}
-	fmt.Printf("%s %s %s %s %s %d end\n", verb, id, orNone(s.rev), orNone(s.principal), orNone(s.tenant), s.minute)
+	line, _ := json.Marshal(report{verb, id, s})
+	_, _ = os.Stdout.Write(append(line, '\n'))
 }
 
 func childWrite(b *Backend, id string) error {

@@ -120,25 +120,27 @@ func TestBatchesSyncTogether(t *testing.T) {
 	var mu sync.Mutex
 	running, most := 0, 0
 	together := make(chan struct{})
-	s.Set(func(op, path string) error {
-		mu.Lock()
-		defer mu.Unlock()
-		switch {
-		case op == "create":
-			if running++; running == 2 && most < 2 {
-				close(together)
-			}
+	closeTogether := sync.OnceFunc(func() { close(together) })
+	s.Set(func(op, _ string) error {
+		switch op {
+		case "create":
+			mu.Lock()
+			running++
 			most = max(most, running)
-		case op == "rename":
-			running--
-		case op == "write" && most < 2:
+			if most == 2 {
+				closeTogether()
+			}
 			mu.Unlock()
+		case "write":
 			select {
 			case <-together:
 			case <-time.After(time.Minute):
 				t.Error("each write waits for the previous one")
 			}
+		case "rename":
 			mu.Lock()
+			running--
+			mu.Unlock()
 		}
 		return nil
 	})

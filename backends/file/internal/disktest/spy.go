@@ -37,6 +37,16 @@ func (s *Spy) Set(hook func(op, path string) error) {
 	s.hook = hook
 }
 
+// On sets a hook that runs do before each call of one kind.
+func (s *Spy) On(op string, do func(path string)) {
+	s.Set(func(called, path string) error {
+		if called == op {
+			do(path)
+		}
+		return nil
+	})
+}
+
 // DropSyncs leaves out each sync for which drop returns true: the sync returns nil
 // and does nothing. Drop is called on the goroutine of the sync.
 func (s *Spy) DropSyncs(drop func() bool) {
