@@ -81,7 +81,7 @@ var faultOps = map[string]faultOp{
 	"upsert":                     writeOp(driver.IfAny, "old", "bob", time.Time{}),
 	"touch": {do: func(ctx context.Context, b *Backend, truth map[string]state) (map[string]state, error) {
 		after := truth["old"]
-		after.Minute = 24 * 60
+		after.minute = 24 * 60
 		return map[string]state{"old": after}, onlyErr(b.Touch(ctx, now, driver.Touch{ID: "old", Mode: driver.TouchSet, ExpiresAt: inDay}))
 	}},
 	"delete": {do: func(ctx context.Context, b *Backend, _ map[string]state) (map[string]state, error) {
@@ -237,8 +237,8 @@ func mustBeClean(t *testing.T, b *Backend, s *disktest.Spy, power *disktest.Powe
 
 // state describes a stored record. The zero state means that there is no record.
 type state struct {
-	Rev, Principal, Tenant string
-	Minute                 int64
+	rev, principal, tenant string
+	minute                 int64
 }
 
 // twoLabels are declared by tests in which a record bears two labels.
@@ -265,18 +265,18 @@ func audit(b *Backend, truth, pending map[string]state) error {
 		if stateOf(got) != s {
 			wrong("%q is %+v, %v; acknowledged as %+v", id, stateOf(got), err, s)
 		}
-		if s.Rev == "" {
+		if s.rev == "" {
 			continue
 		}
 		if len(got.Value) != valueBytes {
 			wrong("%q has %d bytes, want %d", id, len(got.Value), valueBytes)
 		}
-		want[""][id] = s.Rev
-		for _, label := range []string{"principal=" + s.Principal, "tenant=" + s.Tenant} {
+		want[""][id] = s.rev
+		for _, label := range []string{"principal=" + s.principal, "tenant=" + s.tenant} {
 			if want[label] == nil {
 				want[label] = map[string]string{}
 			}
-			want[label][id] = s.Rev
+			want[label][id] = s.rev
 		}
 	}
 	for _, labelled := range []string{"", "principal=ann", "principal=bob", "tenant=x", "tenant=y"} {
@@ -296,9 +296,9 @@ func stateOf(r model.Record) state {
 	if r.ID == "" {
 		return state{}
 	}
-	s := state{Rev: r.Revision.String(), Principal: r.Labels["principal"], Tenant: r.Labels["tenant"]}
+	s := state{rev: r.Revision.String(), principal: r.Labels["principal"], tenant: r.Labels["tenant"]}
 	if !r.ExpiresAt.IsZero() {
-		s.Minute = int64(r.ExpiresAt.Sub(now) / time.Minute)
+		s.minute = int64(r.ExpiresAt.Sub(now) / time.Minute)
 	}
 	return s
 }
@@ -489,7 +489,7 @@ func (l *life) change(group int) error {
 // sweep removes the records that expire in the first minute.
 func (l *life) sweep() error {
 	for id, s := range l.truth {
-		if s.Minute == 1 {
+		if s.minute == 1 {
 			l.pending[id] = state{}
 		}
 	}

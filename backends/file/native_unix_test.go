@@ -5,7 +5,6 @@ package file
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -237,7 +236,7 @@ func TestKillNine(t *testing.T) {
 	}
 	live := 0
 	for _, s := range k.truth {
-		if s.Rev != "" {
+		if s.rev != "" {
 			live++
 		}
 	}
@@ -260,9 +259,11 @@ type kills struct {
 
 // report is what a child prints before and after a write.
 type report struct {
-	Verb, ID string
-	State    state
+	verb, id string
+	state    state
 }
+
+const reportFormat = "%s %s %q %q %q %d end"
 
 // round starts the processes and kills each of them after a random number of
 // writes.
@@ -292,19 +293,19 @@ func (k *kills) round(t *testing.T) {
 	}()
 	n := 0
 	for s := range reports {
-		switch s.Verb {
+		switch s.verb {
 		case "all":
-			if k.shared[s.ID] == nil {
-				k.shared[s.ID] = map[state]bool{}
+			if k.shared[s.id] == nil {
+				k.shared[s.id] = map[state]bool{}
 			}
-			k.shared[s.ID][s.State] = true
+			k.shared[s.id][s.state] = true
 			continue
 		case "try":
-			k.pending[s.ID] = s.State
+			k.pending[s.id] = s.state
 			continue
 		}
-		k.truth[s.ID] = s.State
-		delete(k.pending, s.ID)
+		k.truth[s.id] = s.state
+		delete(k.pending, s.id)
 		k.acks++
 		n++
 		if victim := victims[n]; victim != nil {
@@ -324,9 +325,10 @@ func (k *kills) round(t *testing.T) {
 func scanReports(out io.Reader, to chan<- report) {
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		var r report
-		if json.Unmarshal(lines.Bytes(), &r) == nil { // else the kill cut the line
+		s := &r.state
+		if _, err := fmt.Sscanf(lines.Text(), reportFormat, &r.verb, &r.id, &s.rev, &s.principal, &s.tenant, &s.minute); err == nil {
 			to <- r
-		}
+		} // else the kill cut the line
 	}
 }
 
@@ -338,7 +340,7 @@ func (k *kills) takeShared(b *Backend) error {
 		if err != nil && !errors.Is(err, model.ErrNotFound) {
 			return err
 		}
-		if s := stateOf(got); s.Rev != "" && !tried[s] {
+		if s := stateOf(got); s.rev != "" && !tried[s] {
 			return fmt.Errorf("%q is %+v, which no child wrote", id, s)
 		}
 		k.truth[id] = stateOf(got)
@@ -374,8 +376,7 @@ func childWrites(dir string) int {
 }
 
 func printReport(verb, id string, s state) {
-	line, _ := json.Marshal(report{verb, id, s})
-	_, _ = os.Stdout.Write(append(line, '\n'))
+	fmt.Printf(reportFormat+"\n", verb, id, s.rev, s.principal, s.tenant, s.minute)
 }
 
 func childWrite(b *Backend, id string) error {
