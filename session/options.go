@@ -66,7 +66,7 @@ type Options struct {
 	// the longest time until Detached.Done closes after another process has
 	// ended the session. Zero means ten seconds.
 	WatchEvery time.Duration
-	// Sweep configures Run. Its Each is called for the row of every expired
+	// Sweep configures Run. Its OnExpire is called for the row of every expired
 	// session before its removal, at least once, and gets handle and labels.
 	Sweep expiry.SweeperOptions
 	// Grace is how long expired rows stay in the store. Zero means one minute.

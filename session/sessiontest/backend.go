@@ -95,7 +95,7 @@ func (b *Backend) Calls() string {
 func (b *Backend) Assert(t testing.TB, want, what string) {
 	t.Helper()
 	if got := b.Calls(); got != want {
-		t.Errorf("driver calls of %s: %s, want %s", what, got, want)
+		t.Errorf("calls of the store by %s: %s, want %s", what, got, want)
 	}
 }
 
