@@ -11,9 +11,9 @@ import (
 	"github.com/sojourn-go/sojourn/session/internal/row"
 )
 
-// Session is one unit of work on a client's session. Over HTTP that is one
-// request. Its first use loads it, one time, and the end commits it. It is safe
-// for concurrent use by the goroutines of this unit of work. Do not use it
+// Session is a client's session for the time of one use, over HTTP one request.
+// The first method that needs the row loads it. Commit ends the use. A Session is
+// safe for concurrent use by the goroutines of that request. Do not use it
 // afterwards.
 //
 // If the session ends (SignOut, ErrGone), the Session becomes a new anonymous

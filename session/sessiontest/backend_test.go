@@ -85,13 +85,13 @@ func TestBackendForwardsEveryOptionalInterface(t *testing.T) {
 			t.Errorf("GetMany %d: %v, want %v", i, res.Err, want)
 		}
 	}
-	if n, err := driver.Count(ctx, outer, now, driver.Query{}); n != 42 || err != errNative {
+	if n, err := driver.Count(ctx, outer, now, driver.Query{}); n != 42 || !errors.Is(err, errNative) {
 		t.Error("Count:", n, err)
 	}
 	for name, err := range map[string]error{
 		"CreateStorage": driver.CreateStorage(ctx, outer), "DeleteStorage": driver.DeleteStorage(ctx, outer), "Ping": driver.Ping(ctx, outer, now),
 	} {
-		if err != errNative {
+		if !errors.Is(err, errNative) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
