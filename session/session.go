@@ -52,6 +52,29 @@ func (s *Service) openHandle(handle string) *Session {
 	return &Session{svc: s, lock: make(chan struct{}, 1), detached: true, lifecycle: l}
 }
 
+type contextKey struct{}
+
+// NewContext returns a context with the session, for From and the typed keys.
+func NewContext(ctx context.Context, s *Session) context.Context {
+	return context.WithValue(ctx, contextKey{}, s)
+}
+
+// From returns the context's session. It returns false if the context has none.
+func From(ctx context.Context) (*Session, bool) {
+	s, ok := ctx.Value(contextKey{}).(*Session)
+	return s, ok && s != nil
+}
+
+// Require returns the context's session. It returns ErrNoSession if the context
+// has none. It never panics.
+func Require(ctx context.Context) (*Session, error) {
+	s, ok := From(ctx)
+	if !ok {
+		return nil, ErrNoSession
+	}
+	return s, nil
+}
+
 // SetClient sets the program at the other end, which is stored when the session
 // is created or signed in. A transport calls it before anything else uses the
 // session.
