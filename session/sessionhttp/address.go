@@ -22,18 +22,18 @@ const (
 // maxHops is the maximum number of addresses read from X-Forwarded-For.
 const maxHops = 32
 
-// address returns the address of the client. It reads X-Forwarded-For from the
-// right, as far as trusted proxies wrote it. The first address that is not a
-// trusted proxy is the client's. The addresses before it come from the client
-// and are ignored.
-func (m *Middleware) address(r *http.Request) netip.Addr {
-	if m.opts.Address == AddressNone {
+// clientAddress returns the part of the client's address that keep allows. It
+// reads X-Forwarded-For from the right, as far as trusted proxies wrote it. The
+// first address that is not a trusted proxy is the client's. The addresses before
+// it come from the client and are ignored.
+func clientAddress(r *http.Request, keep Address, proxies []netip.Prefix) netip.Addr {
+	if keep == AddressNone {
 		return netip.Addr{}
 	}
 	at := parseAddr(r.RemoteAddr)
-	if m.trusts(at) {
+	if trusts(proxies, at) {
 		hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
-		for i := len(hops) - 1; i >= 0 && i >= len(hops)-maxHops && m.trusts(at); i-- {
+		for i := len(hops) - 1; i >= 0 && i >= len(hops)-maxHops && trusts(proxies, at); i-- {
 			next := parseAddr(hops[i])
 			if !next.IsValid() {
 				break
@@ -41,7 +41,7 @@ func (m *Middleware) address(r *http.Request) netip.Addr {
 			at = next
 		}
 	}
-	if m.opts.Address == AddressTruncated && at.IsValid() {
+	if keep == AddressTruncated && at.IsValid() {
 		bits := 48
 		if at.Is4() {
 			bits = 24
@@ -53,8 +53,8 @@ func (m *Middleware) address(r *http.Request) netip.Addr {
 	return at
 }
 
-func (m *Middleware) trusts(a netip.Addr) bool {
-	for _, p := range m.opts.TrustedProxies {
+func trusts(proxies []netip.Prefix, a netip.Addr) bool {
+	for _, p := range proxies {
 		if p.Contains(a) {
 			return true
 		}

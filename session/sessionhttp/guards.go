@@ -64,15 +64,6 @@ func SignOut(opts *SignOutOptions) http.Handler {
 	})
 }
 
-// loadFailed returns err as a LoadError if the session could not be loaded, for
-// Status.
-func loadFailed(s *session.Session, err error) error {
-	if s != nil && s.Err() != nil {
-		return &LoadError{Err: err}
-	}
-	return err
-}
-
 // RequireRecentAuth returns a middleware, inside of Wrap, for handlers that need
 // a recent authentication: a change of password, a payment. The principal must
 // have proved who they are within the given time, and at the given level at
@@ -122,7 +113,7 @@ const (
 // not stored has no CSRF token, so leave sign-in forms outside.
 func (m *Middleware) RequireCSRF(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, via := m.opts.Transport.found(m, r)
+		_, via := m.opts.Transport.found(m.cookie.Name, r)
 		switch r.Method {
 		case http.MethodGet, http.MethodHead, http.MethodOptions:
 			next.ServeHTTP(w, r)

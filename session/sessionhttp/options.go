@@ -56,15 +56,6 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// LoadError is the error that OnError gets if the session could not be loaded.
-type LoadError struct{ Err error }
-
-// Error returns the text of the store's error.
-func (e *LoadError) Error() string { return "session not loaded: " + e.Err.Error() }
-
-// Unwrap returns the store's error.
-func (e *LoadError) Unwrap() error { return e.Err }
-
 // cookie returns the cookie without a value. It returns model.ErrInvalid for
 // attributes that browsers do not accept together.
 func (o *Options) cookie() (http.Cookie, error) {

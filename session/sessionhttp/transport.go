@@ -14,15 +14,22 @@ import (
 // body, are ignored. A cookie is ignored too, unless Cookie is a transport.
 type Transport interface {
 	// found returns the token of the request, and the transport it came by.
-	found(m *Middleware, r *http.Request) (found, Transport)
+	// Cookie is the name of the cookie.
+	found(cookie string, r *http.Request) (found, Transport)
 	// give writes a credential to the headers of an answer.
-	give(m *Middleware, h http.Header, c session.Credential)
+	give(k *cookieForm, h http.Header, c session.Credential)
 	// vary returns the request headers on which an answer depends.
 	vary() []string
 	// ambient reports whether browsers send the token by themselves, also with
 	// requests that other sites cause.
 	ambient() bool
 	check() error
+}
+
+// cookieForm is the cookie without a value.
+type cookieForm struct {
+	http.Cookie
+	browserSession bool // without Max-Age
 }
 
 // found is what a request has for one transport.
@@ -44,12 +51,12 @@ func (f found) text() string {
 // cookie.
 type Cookie struct{}
 
-func (t Cookie) found(m *Middleware, r *http.Request) (found, Transport) {
+func (t Cookie) found(cookie string, r *http.Request) (found, Transport) {
 	var f found
 	for _, line := range r.Header["Cookie"] {
 		for part := range strings.SplitSeq(line, ";") {
 			key, value, _ := strings.Cut(part, "=")
-			if strings.TrimSpace(key) == m.cookie.Name {
+			if strings.TrimSpace(key) == cookie {
 				f.token = strings.TrimSpace(value)
 				f.n++
 			}
@@ -58,12 +65,12 @@ func (t Cookie) found(m *Middleware, r *http.Request) (found, Transport) {
 	return f, t
 }
 
-func (Cookie) give(m *Middleware, h http.Header, c session.Credential) {
-	cookie := m.cookie //nolint:gosec // its attributes were checked by New
+func (Cookie) give(k *cookieForm, h http.Header, c session.Credential) {
+	cookie := k.Cookie //nolint:gosec // its attributes were checked by New
 	switch {
 	case c.Action == session.ActionClear:
 		cookie.MaxAge = -1
-	case m.opts.BrowserSession:
+	case k.browserSession:
 		cookie.Value = c.Token()
 	default:
 		cookie.Value = c.Token()
@@ -85,7 +92,7 @@ type Bearer struct {
 	ResponseHeader string
 }
 
-func (t Bearer) found(_ *Middleware, r *http.Request) (found, Transport) {
+func (t Bearer) found(_ string, r *http.Request) (found, Transport) {
 	var f found
 	for _, line := range r.Header["Authorization"] {
 		scheme, value, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -97,7 +104,7 @@ func (t Bearer) found(_ *Middleware, r *http.Request) (found, Transport) {
 	return f, t
 }
 
-func (t Bearer) give(_ *Middleware, h http.Header, c session.Credential) {
+func (t Bearer) give(_ *cookieForm, h http.Header, c session.Credential) {
 	h.Set(t.name(), c.Token())
 }
 
@@ -117,7 +124,7 @@ func (t Bearer) check() error { return checkName(t.name()) }
 // header in the answer means that the client must forget its token.
 type Header struct{ Name string }
 
-func (t Header) found(_ *Middleware, r *http.Request) (found, Transport) {
+func (t Header) found(_ string, r *http.Request) (found, Transport) {
 	var f found
 	for _, line := range r.Header[http.CanonicalHeaderKey(t.Name)] {
 		f.token = strings.TrimSpace(line)
@@ -126,7 +133,7 @@ func (t Header) found(_ *Middleware, r *http.Request) (found, Transport) {
 	return f, t
 }
 
-func (t Header) give(_ *Middleware, h http.Header, c session.Credential) { h.Set(t.Name, c.Token()) }
+func (t Header) give(_ *cookieForm, h http.Header, c session.Credential) { h.Set(t.Name, c.Token()) }
 func (t Header) vary() []string                                          { return []string{http.CanonicalHeaderKey(t.Name)} }
 func (Header) ambient() bool                                             { return false }
 func (t Header) check() error                                            { return checkName(t.Name) }
@@ -153,9 +160,9 @@ type both struct{ first, second Transport }
 // two different tokens is anonymous, like one with two cookies.
 func Both(first, second Transport) Transport { return both{first, second} }
 
-func (t both) found(m *Middleware, r *http.Request) (found, Transport) {
-	a, viaA := t.first.found(m, r)
-	b, viaB := t.second.found(m, r)
+func (t both) found(cookie string, r *http.Request) (found, Transport) {
+	a, viaA := t.first.found(cookie, r)
+	b, viaB := t.second.found(cookie, r)
 	switch {
 	case b.n == 0:
 		return a, viaA
@@ -172,7 +179,7 @@ func (t both) found(m *Middleware, r *http.Request) (found, Transport) {
 	return a, viaA
 }
 
-func (t both) give(m *Middleware, h http.Header, c session.Credential) { t.first.give(m, h, c) }
+func (t both) give(k *cookieForm, h http.Header, c session.Credential) { t.first.give(k, h, c) }
 func (t both) vary() []string                                          { return append(t.first.vary(), t.second.vary()...) }
 func (t both) ambient() bool                                           { return t.first.ambient() || t.second.ambient() }
 

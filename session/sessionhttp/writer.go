@@ -101,6 +101,15 @@ func (w *writer) replace(err error, c session.Credential) {
 	answer(w.ResponseWriter, w.r, err)
 }
 
+// apply writes the credential to the headers.
+func (w *writer) apply(c session.Credential) {
+	if c.Action == session.ActionLeave {
+		return
+	}
+	w.via.give(&w.m.cookie, w.Header(), c)
+	w.Header().Set("Cache-Control", "private, no-store")
+}
+
 func (w *writer) logf(text string, err error) {
 	w.m.log.LogAttrs(w.r.Context(), slog.LevelError, text, slog.String("error", err.Error()))
 }
