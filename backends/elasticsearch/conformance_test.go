@@ -2,7 +2,6 @@ package elasticsearch
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
@@ -45,20 +44,7 @@ func harness(t testing.TB) conformance.Harness {
 		Damage: func(t testing.TB, name, id string, data []byte) {
 			t.Helper()
 			b := newBackend(t, own, name, nil)
-			body, err := marshal(map[string][]string{"ids": {id}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, text := request(t, own, http.MethodPost, "/"+name+"/_mget", string(body))
-			var res struct {
-				Docs []struct {
-					Source map[string]any `json:"_source"`
-				} `json:"docs"`
-			}
-			if err := json.Unmarshal([]byte(text), &res); err != nil || len(res.Docs) != 1 || res.Docs[0].Source == nil {
-				t.Fatal(text, err)
-			}
-			doc := res.Docs[0].Source
+			doc := sourceOf(t, own, name, id)
 			for _, field := range []string{fieldFormat, fieldRevision, fieldEncoding, fieldValue} {
 				delete(doc, field)
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
@@ -21,6 +22,14 @@ import (
 )
 
 func TestMain(m *testing.M) { os.Exit(containers.Main(m)) }
+
+// must ends the test if err is not nil.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
 
 // pool returns a transport whose connections close at the end of the test.
 func pool(t testing.TB) *http.Transport {
@@ -79,9 +88,7 @@ func newBackend(t testing.TB, c *es.Client, name string, opts *Options) *Backend
 func openOn(t testing.TB, c *es.Client, name string, opts *Options) *Backend {
 	t.Helper()
 	direct := newBackend(t, client(t), name, opts)
-	if err := direct.CreateStorage(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	must(t, direct.CreateStorage(t.Context()))
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 		defer cancel()
@@ -148,8 +155,9 @@ func proxied(t testing.TB, change ...func(*es.Config)) (*Backend, *wire) {
 	return openOn(t, clientOn(t, w.URL(), pool(t), change...), drivertest.Name(), nil), w
 }
 
-// request sends a request with a client, as another program does.
-func request(t testing.TB, c *es.Client, method, path, body string) (int, string) {
+// request sends a request as another program does and returns the reply. It ends
+// the test unless the status is 200.
+func request(t testing.TB, c *es.Client, method, path, body string) string {
 	t.Helper()
 	b := Backend{client: c}
 	contentType := typeJSON
@@ -161,10 +169,29 @@ func request(t testing.TB, c *es.Client, method, path, body string) (int, string
 		content = []byte(body)
 	}
 	r, err := b.do(t.Context(), method, path, contentType, content, nil)
+	if err != nil || r.status != http.StatusOK {
+		t.Fatalf("%s %s: %d, %v, %s", method, path, r.status, err, r.body)
+	}
+	return string(r.body)
+}
+
+// sourceOf returns the source of a document as another program reads it.
+func sourceOf(t testing.TB, c *es.Client, index, id string) map[string]any {
+	t.Helper()
+	body, err := marshal(map[string][]string{"ids": {id}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r.status, string(r.body)
+	var res struct {
+		Docs []struct {
+			Source map[string]any `json:"_source"`
+		} `json:"docs"`
+	}
+	text := request(t, c, http.MethodPost, "/"+index+"/_mget", string(body))
+	if err := json.Unmarshal([]byte(text), &res); err != nil || len(res.Docs) != 1 || res.Docs[0].Source == nil {
+		t.Fatalf("%v, %s", err, text)
+	}
+	return res.Docs[0].Source
 }
 
 // roundTripper is a transport in a function.

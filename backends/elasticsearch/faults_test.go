@@ -445,9 +445,7 @@ func freeAddress(t testing.TB) string {
 func TestNothingSent(t *testing.T) {
 	address := freeAddress(t)
 	closed := clientOn(t, address, pool(t))
-	if err := closed.Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	must(t, closed.Close(t.Context()))
 	for name, c := range map[string]*es.Client{
 		"no server":  clientOn(t, address, pool(t)),
 		"compresses": clientOn(t, address, pool(t), compresses),

@@ -125,9 +125,7 @@ func TestOptions(t *testing.T) {
 	if err != nil || b.Describe().Labels[0] != "principal" || b.Describe().MaxValue != defaultMaxValue {
 		t.Fatalf("%+v, %v", b.Describe(), err)
 	}
-	if err := b.Close(); err != nil {
-		t.Error(err)
-	}
+	must(t, b.Close())
 	if b.Describe().Backend != "elasticsearch" {
 		t.Error("Describe returns nothing after Close")
 	}

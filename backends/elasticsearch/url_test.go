@@ -67,9 +67,7 @@ func TestURLCredentials(t *testing.T) {
 			if have := <-got; have != test.want || strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("authorization %q, want %q; %v", have, test.want, err)
 			}
-			if err := b.Close(); err != nil {
-				t.Error(err)
-			}
+			must(t, b.Close())
 		})
 	}
 }
@@ -87,8 +85,6 @@ func TestURLDefaults(t *testing.T) {
 		if got := addressOf(t, e) + " " + e.name; got != want {
 			t.Errorf("%q opens %s, want %s", rawURL, got, want)
 		}
-		if err := b.Close(); err != nil {
-			t.Error(err)
-		}
+		must(t, b.Close())
 	}
 }
