@@ -20,7 +20,7 @@ func decodeObject(id string, raw []byte) (*stored, error) {
 		return nil, err
 	}
 	if n > len(raw) {
-		return nil, corrupt(whyTruncated)
+		return nil, driverkit.Corrupt(whyTruncated)
 	}
 	return (&object{etag: `"e"`, total: int64(len(raw)), body: raw}).stored(&p, n, false)
 }
@@ -57,14 +57,14 @@ func TestCodec(t *testing.T) {
 		if got.ID != r.ID || got.Revision != r.Revision || !got.ExpiresAt.Equal(r.ExpiresAt) || got.Encoding != r.Encoding || !bytes.Equal(got.Value, r.Value) || !maps.Equal(got.Labels, r.Labels) {
 			t.Errorf("%+v came back as %+v", r, got)
 		}
-		hinted := fromHint(got.ServerVersion, r.ID)
+		hinted := parseServerVersion(got.ServerVersion, r.ID)
 		if hinted == nil || hinted.etag != `"e"` || hinted.head.due != h.due || hinted.head.stamp != h.stamp || !hinted.head.holds(r.Value, r.Encoding) {
 			t.Errorf("the hint tells %+v", hinted)
 		}
 		if hinted.head.holds(append(bytes.Clone(r.Value), 'x'), r.Encoding) || hinted.head.holds(r.Value, r.Encoding+"x") {
 			t.Error("the hint takes another value for this one")
 		}
-		if fromHint(got.ServerVersion, r.ID+"x") != nil || fromHint(got.ServerVersion[1:], r.ID) == nil || fromHint(got.ServerVersion+"x", r.ID) != nil {
+		if parseServerVersion(got.ServerVersion, r.ID+"x") != nil || parseServerVersion(got.ServerVersion[1:], r.ID) == nil || parseServerVersion(got.ServerVersion+"x", r.ID) != nil {
 			t.Error("a hint of another id or length")
 		}
 	}
@@ -100,7 +100,7 @@ func TestNewerFormatIsCorruptAndSaysSo(t *testing.T) {
 	r := record("id", "", 0)
 	raw := headOf(&r).encode(r.Value)
 	raw[len(magic)] = version + 1
-	if _, err := decodeObject("id", raw); model.Kind(err) != model.ErrCorrupt || !strings.Contains(err.Error(), whyNewer) {
+	if _, err := decodeObject("id", raw); model.Kind(err) != model.ErrCorrupt || !strings.Contains(err.Error(), driverkit.WhyNewer) {
 		t.Error(err)
 	}
 }
@@ -166,10 +166,10 @@ func FuzzDecode(f *testing.F) {
 
 func FuzzHint(f *testing.F) {
 	r := record("id", "ann", time.Hour)
-	f.Add(hintOf(`"e"`, headOf(&r)), "id")
+	f.Add(serverVersion(`"e"`, headOf(&r)), "id")
 	f.Add("nonsense\n", "id")
 	f.Fuzz(func(t *testing.T, hint, id string) {
-		if s := fromHint(hint, id); s != nil && (s.head == nil || s.head.id != id || s.etag == "") {
+		if s := parseServerVersion(hint, id); s != nil && (s.head == nil || s.head.id != id || s.etag == "") {
 			t.Errorf("%q tells %+v of %q", hint, s, id)
 		}
 	})

@@ -76,7 +76,7 @@ func TestFaults(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			for _, got := range []struct{ err, want error }{
-				{b.writeFault(t.Context(), test.err, test.m), test.write}, {b.readFault(t.Context(), test.err), test.read},
+				{b.writeError(t.Context(), test.err, test.m), test.write}, {b.readError(t.Context(), test.err), test.read},
 			} {
 				only(t, got.err, got.want)
 				if !errors.Is(got.err, test.err) {
@@ -96,7 +96,7 @@ func TestCodes(t *testing.T) {
 		want string
 	}{
 		{said("NoSuchKey"), codeNoKey},
-		{saidStatus(412, "UnknownError"), codeCondition},
+		{saidStatus(412, "UnknownError"), codePrecondition},
 		{saidStatus(409, "Conflict"), codeConflict},
 		{saidStatus(409, codeOwned), codeOwned},
 		{saidStatus(416, "RequestedRangeNotSatisfiable"), codeEmpty},
@@ -112,12 +112,12 @@ func TestCodes(t *testing.T) {
 
 func TestMissingBucketIsToldApart(t *testing.T) {
 	b := &Backend{bucket: "carts"}
-	err := b.bucketFault(t.Context(), said(codeNoBucket))
+	err := b.bucketError(t.Context(), said(codeNoBucket))
 	only(t, err, model.ErrUnavailable)
 	if !errors.Is(err, errNoBucket) || !strings.Contains(err.Error(), "carts") || !strings.Contains(err.Error(), "CreateStorage") {
 		t.Errorf("%v", err)
 	}
-	if errors.Is(b.bucketFault(t.Context(), said(codeDenied)), errNoBucket) {
+	if errors.Is(b.bucketError(t.Context(), said(codeDenied)), errNoBucket) {
 		t.Error("a bucket that may not be read is taken for none")
 	}
 }
@@ -127,15 +127,15 @@ func TestFaultsOfContexts(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	canceled := &aws.RequestCanceledError{Err: context.Canceled}
-	if err := b.writeFault(ctx, canceled, &internalaws.Mark{}); err != context.Canceled { //nolint:errorlint // it alone
+	if err := b.writeError(ctx, canceled, &internalaws.Mark{}); err != context.Canceled { //nolint:errorlint // it alone
 		t.Errorf("before sending: %v", err)
 	}
-	if err := b.readFault(ctx, canceled); err != context.Canceled { //nolint:errorlint // it alone
+	if err := b.readError(ctx, canceled); err != context.Canceled { //nolint:errorlint // it alone
 		t.Errorf("a read: %v", err)
 	}
 	m := &internalaws.Mark{}
 	m.Handed.Store(true)
-	err := b.writeFault(ctx, sendError(io.EOF), m)
+	err := b.writeError(ctx, sendError(io.EOF), m)
 	only(t, err, model.ErrUnknown)
 	if !errors.Is(err, context.Canceled) || !errors.Is(err, io.EOF) {
 		t.Errorf("after sending: %v", err)
@@ -143,7 +143,7 @@ func TestFaultsOfContexts(t *testing.T) {
 }
 
 func TestWritesAreResentAfterASureRefusalAlone(t *testing.T) {
-	r := internalaws.Retryer{Retryer: retry.NewStandard(), Refused: refused}
+	r := internalaws.Retryer{Retryer: retry.NewStandard(), Refused: isRefused}
 	for _, test := range []struct {
 		err  error
 		want bool

@@ -199,7 +199,7 @@ func (p *proxy) compare(r *http.Request) *answer {
 	case err != nil:
 		return &answer{status: 500, code: "InternalError"}
 	case aws.ToString(out.ETag) != want:
-		return &answer{status: 412, code: codeCondition}
+		return &answer{status: 412, code: codePrecondition}
 	}
 	return nil
 }

@@ -761,7 +761,7 @@ func TestTruncated(t *testing.T) {
 			only(t, err, model.ErrCorrupt)
 		}
 	}
-	r.Value = make([]byte, b.maxValue+1)
+	r.Value = make([]byte, b.gate.MaxValue()+1)
 	p.take()
 	_, err = b.Write(ctx, testNow, driver.Write{Record: r, Cond: driver.IfAny})
 	only(t, err, model.ErrTooLarge)

@@ -276,7 +276,7 @@ func TestCostInProportion(t *testing.T) {
 	if swept, err = b.DeleteExpired(ctx, driver.Sweep{Before: testNow, Limit: 10}); err != nil || swept.Removed != 0 {
 		t.Fatalf("%+v, %v", swept, err)
 	}
-	is("sweep of nothing", 1, 2*10+sweepWidth, 0)
+	is("sweep of nothing", 1, 2*10+sweepLeast, 0)
 	for left := range 3 {
 		r := record(fmt.Sprint("late", left), "", 0)
 		r.ExpiresAt = testNow
@@ -286,7 +286,7 @@ func TestCostInProportion(t *testing.T) {
 	if swept, err = b.DeleteExpired(ctx, driver.Sweep{Before: testNow, Limit: 2}); err != nil || swept.Removed != 2 || !swept.More {
 		t.Fatalf("%+v, %v", swept, err)
 	}
-	is("sweep with a limit", 1+3+2+1, 2*2+sweepWidth, 3)
+	is("sweep with a limit", 1+3+2+1, 2*2+sweepLeast, 3)
 }
 
 // fill puts n live records into the store, as they would be written: by one
@@ -338,7 +338,7 @@ func TestSweepThatOthersGetAheadOf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range sweepWidth {
+	for i := range sweepLeast {
 		seed(t, b, record(fmt.Sprint("id-", i), "", time.Minute))
 	}
 	first := true
