@@ -161,17 +161,6 @@ var modes = []mode{
 	}},
 }
 
-// inModes runs a test in both modes, in parallel.
-func inModes(t *testing.T, test func(t *testing.T, m mode)) {
-	t.Helper()
-	for _, m := range modes {
-		t.Run(m.name, func(t *testing.T) {
-			t.Parallel()
-			test(t, m)
-		})
-	}
-}
-
 // objectsOf returns all objects of the store, by their keys below the prefix.
 func objectsOf(t testing.TB, b *Backend) map[string]types.Object {
 	t.Helper()

@@ -75,18 +75,17 @@ var objectPath = regexp.MustCompile(`^/([^/]+)/(.+)$`)
 
 // opOf names a request after its method and the store's folder.
 func opOf(r *http.Request) string {
-	m := objectPath.FindStringSubmatch(r.URL.Path)
 	query := r.URL.Query()
-	op, path := r.Method, ""
-	switch {
+	op, path := r.Method, query.Get("prefix")
+	switch m := objectPath.FindStringSubmatch(r.URL.Path); {
 	case m != nil:
 		path = m[2]
 	case query.Has("delete"):
 		return "DELETES"
 	case query.Get("list-type") == "2":
-		op, path = "LIST", query.Get("prefix")
+		op = "LIST"
 	default:
-		return r.Method + " bucket"
+		return op + " bucket"
 	}
 	for part := range strings.SplitSeq(path, "/") {
 		if len(part) == 1 || part == markerName {
@@ -282,38 +281,44 @@ func writes(base model.Record) []drivertest.Call {
 // TestLostWrites sends each write once, although the client would send it three
 // times. After a lost request nothing has changed.
 func TestLostWrites(t *testing.T) {
-	inModes(t, func(t *testing.T, m mode) {
-		lost := drivertest.Lost{
-			Open:    func(t testing.TB) (driver.ModelExpirySupport, drivertest.Wire) { return m.open(t) },
-			Faults:  []faultnet.Fault{faultnet.LoseAnswer},
-			Calls:   func(_ testing.TB, base model.Record) []drivertest.Call { return writes(base) },
-			IsWrite: isWrite,
-		}
-		drivertest.LostWrites(t, lost)
-		lost.Faults = []faultnet.Fault{faultnet.LoseRequest}
-		lost.Calls = func(t testing.TB, base model.Record) []drivertest.Call {
-			calls := writes(base)
-			for i, c := range calls {
-				calls[i].Do = func(ctx context.Context, b driver.ModelExpirySupport) error {
-					err := c.Do(ctx, b)
-					drivertest.Holds(t, b, "id", base.Revision, base.ExpiresAt)
-					for _, id := range []string{"new", "plain", "bulk"} {
-						drivertest.Gone(t, b, id)
-					}
-					return err
-				}
+	for _, m := range modes {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			lost := drivertest.Lost{
+				Open:    func(t testing.TB) (driver.ModelExpirySupport, drivertest.Wire) { return m.open(t) },
+				Faults:  []faultnet.Fault{faultnet.LoseAnswer},
+				Calls:   func(_ testing.TB, base model.Record) []drivertest.Call { return writes(base) },
+				IsWrite: isWrite,
 			}
-			return calls
-		}
-		drivertest.LostWrites(t, lost)
-	})
+			drivertest.LostWrites(t, lost)
+			lost.Faults = []faultnet.Fault{faultnet.LoseRequest}
+			lost.Calls = func(t testing.TB, base model.Record) []drivertest.Call {
+				calls := writes(base)
+				for i, c := range calls {
+					calls[i].Do = func(ctx context.Context, b driver.ModelExpirySupport) error {
+						err := c.Do(ctx, b)
+						drivertest.Holds(t, b, "id", base.Revision, base.ExpiresAt)
+						for _, id := range []string{"new", "plain", "bulk"} {
+							drivertest.Gone(t, b, id)
+						}
+						return err
+					}
+				}
+				return calls
+			}
+			drivertest.LostWrites(t, lost)
+		})
+	}
 }
 
 func TestLostSweep(t *testing.T) {
-	inModes(t, func(t *testing.T, m mode) {
-		b, p := m.open(t)
-		drivertest.LostSweep(t, b, p, isWrite)
-	})
+	for _, m := range modes {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			b, p := m.open(t)
+			drivertest.LostSweep(t, b, p, isWrite)
+		})
+	}
 }
 
 // TestLostEntries loses the answers for index entries. The client sends them

@@ -193,36 +193,39 @@ func TestForeignObjects(t *testing.T) {
 
 // TestRemovals checks what is left of a removed record in both modes.
 func TestRemovals(t *testing.T) {
-	inModes(t, func(t *testing.T, m mode) {
-		b, p := m.open(t)
-		drivertest.Seed(t, b, drivertest.Record("deleted", "ann", 0), drivertest.Record("swept", "ann", time.Minute), drivertest.Record("stays", "ann", 0))
-		remove(t, b, "deleted")
-		sweep(t, b, time.Minute, 1)
-		all := objectsOf(t, b)
-		for _, key := range []string{"r/i-deleted", "r/i-swept"} {
-			o, exists := all[key]
-			if exists != (m.name == "tombstones") || exists && (*o.Size != tombstoneSize || *o.ETag != tombstoneETag) {
-				t.Errorf("%s exists: %v, %+v", key, exists, o)
+	for _, m := range modes {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			b, p := m.open(t)
+			drivertest.Seed(t, b, drivertest.Record("deleted", "ann", 0), drivertest.Record("swept", "ann", time.Minute), drivertest.Record("stays", "ann", 0))
+			remove(t, b, "deleted")
+			sweep(t, b, time.Minute, 1)
+			all := objectsOf(t, b)
+			for _, key := range []string{"r/i-deleted", "r/i-swept"} {
+				o, exists := all[key]
+				if exists != (m.name == "tombstones") || exists && (*o.Size != tombstoneSize || *o.ETag != tombstoneETag) {
+					t.Errorf("%s exists: %v, %+v", key, exists, o)
+				}
 			}
-		}
-		if keys := keysIn(t, b, labelsDir); len(keys) != 1 {
-			t.Errorf("the label entries are %q, want one", keys)
-		}
-		// A listing does not read tombstones.
-		p.Requests()
-		wantIDs(t, idsOf(t, b, driver.Query{Limit: 10}), "stays")
-		if ops := p.Requests(); count(ops, "GET r") != 1 {
-			t.Errorf("sent %v, want one read of a record", ops)
-		}
-		wantCount(t, b, drivertest.Now, driver.Query{}, 1)
-		// A new process reads the marker at its first removal.
-		again := newBackend(t, b.client, b.bucket, b.prefix, nil)
-		p.Requests()
-		remove(t, again, "stays")
-		if got, want := wire(p.Requests()), "GET r GET store.json "+m.removal+" DELETES"; got != want {
-			t.Errorf("sent %s, want %s", got, want)
-		}
-	})
+			if keys := keysIn(t, b, labelsDir); len(keys) != 1 {
+				t.Errorf("the label entries are %q, want one", keys)
+			}
+			// A listing does not read tombstones.
+			p.Requests()
+			wantIDs(t, idsOf(t, b, driver.Query{Limit: 10}), "stays")
+			if ops := p.Requests(); count(ops, "GET r") != 1 {
+				t.Errorf("sent %v, want one read of a record", ops)
+			}
+			wantCount(t, b, drivertest.Now, driver.Query{}, 1)
+			// A new process reads the marker at its first removal.
+			again := newBackend(t, b.client, b.bucket, b.prefix, nil)
+			p.Requests()
+			remove(t, again, "stays")
+			if got, want := wire(p.Requests()), "GET r GET store.json "+m.removal+" DELETES"; got != want {
+				t.Errorf("sent %s, want %s", got, want)
+			}
+		})
+	}
 }
 
 // TestMarkerOfAnotherServer has a store whose marker says that another server
@@ -266,42 +269,45 @@ func TestServersWithoutConditions(t *testing.T) {
 // TestCreatesRaceTheSweep creates a record over each of many expired records
 // while two sweeps remove them. No new record is lost.
 func TestCreatesRaceTheSweep(t *testing.T) {
-	inModes(t, func(t *testing.T, m mode) {
-		n := map[string]int{"tombstones": 1000, "deletes": 500}[m.name]
-		b, _ := m.open(t)
-		load(t, b, n, func(i int) model.Record { return drivertest.Record(fmt.Sprint("id", i), "", time.Minute) })
-		now := drivertest.Now.Add(time.Minute)
-		var removed, created atomic.Int64
-		var wg sync.WaitGroup
-		for range 2 {
-			wg.Go(func() {
-				for created.Load() < int64(n) {
-					swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: now, Limit: 50})
-					if removed.Add(int64(swept.Removed)); err != nil {
-						t.Error(err)
-						return
+	for _, m := range modes {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			n := map[string]int{"tombstones": 1000, "deletes": 500}[m.name]
+			b, _ := m.open(t)
+			load(t, b, n, func(i int) model.Record { return drivertest.Record(fmt.Sprint("id", i), "", time.Minute) })
+			now := drivertest.Now.Add(time.Minute)
+			var removed, created atomic.Int64
+			var wg sync.WaitGroup
+			for range 2 {
+				wg.Go(func() {
+					for created.Load() < int64(n) {
+						swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: now, Limit: 50})
+						if removed.Add(int64(swept.Removed)); err != nil {
+							t.Error(err)
+							return
+						}
 					}
+				})
+			}
+			parallel(n, func(i int) {
+				defer created.Add(1)
+				r := drivertest.Record(fmt.Sprint("id", i), "ann", 2*time.Hour)
+				if _, err := b.Write(t.Context(), now, driver.Write{Record: r, Cond: driver.IfAbsent}); err != nil {
+					t.Errorf("create %d: %v", i, err)
 				}
 			})
-		}
-		parallel(n, func(i int) {
-			defer created.Add(1)
-			r := drivertest.Record(fmt.Sprint("id", i), "ann", 2*time.Hour)
-			if _, err := b.Write(t.Context(), now, driver.Write{Record: r, Cond: driver.IfAbsent}); err != nil {
-				t.Errorf("create %d: %v", i, err)
+			wg.Wait()
+			swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: now, Limit: n})
+			if err != nil || swept.Removed != 0 {
+				t.Errorf("after all creates: %+v, %v; want nothing removed", swept, err)
+			}
+			wantCount(t, b, now, driver.Query{}, n)
+			t.Logf("%d were swept before their create, %d were replaced", removed.Load(), int64(n)-removed.Load())
+			if removed.Load() > int64(n) {
+				t.Errorf("%d removals counted, want at most %d", removed.Load(), n)
 			}
 		})
-		wg.Wait()
-		swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: now, Limit: n})
-		if err != nil || swept.Removed != 0 {
-			t.Errorf("after all creates: %+v, %v; want nothing removed", swept, err)
-		}
-		wantCount(t, b, now, driver.Query{}, n)
-		t.Logf("%d were swept before their create, %d were replaced", removed.Load(), int64(n)-removed.Load())
-		if removed.Load() > int64(n) {
-			t.Errorf("%d removals counted, want at most %d", removed.Load(), n)
-		}
-	})
+	}
 }
 
 // TestCrash stops a labelled write before each of its steps. Readers see the

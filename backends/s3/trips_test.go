@@ -30,10 +30,13 @@ func wire(ops []string) string {
 
 // TestTrips checks the requests of each operation in both modes.
 func TestTrips(t *testing.T) {
-	inModes(t, func(t *testing.T, m mode) {
-		b, p := m.open(t)
-		testTrips(t, b, p, m.removal)
-	})
+	for _, m := range modes {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			b, p := m.open(t)
+			testTrips(t, b, p, m.removal)
+		})
+	}
 }
 
 func testTrips(t *testing.T, b *Backend, p *proxy, removal string) {
