@@ -22,7 +22,7 @@
 //	labels    flattened        {"principal": "ann"}, exact and case-sensitive
 //	encoding  keyword          "json" or another; no index, no doc values
 //	value     keyword          the value if it is text; no index, no doc values
-//	bytes     binary           the value in base64 if it is not text
+//	bytes     binary           other values in base64, also text with many escapes
 //	json      flattened        with Options.Queryable, a copy of a JSON object
 //
 // The mapping is strict and never grows, whatever labels and values contain.

@@ -53,8 +53,8 @@ func writes(base model.Record) []drivertest.Call {
 // storageCalls returns the calls that create and delete the index.
 func storageCalls() []drivertest.Call {
 	return []drivertest.Call{
-		{Name: "create storage", Do: func(ctx context.Context, b driver.ModelExpirySupport) error { return driver.CreateStorage(ctx, b) }},
-		{Name: "delete storage", Do: func(ctx context.Context, b driver.ModelExpirySupport) error { return driver.DeleteStorage(ctx, b) }},
+		{Name: "create storage", Do: driver.CreateStorage},
+		{Name: "delete storage", Do: driver.DeleteStorage},
 	}
 }
 
