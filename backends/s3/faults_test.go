@@ -349,7 +349,12 @@ func TestLostEntries(t *testing.T) {
 // no part of the answer has arrived.
 func TestLostReads(t *testing.T) {
 	retrying, p := proxied(t, nil)
-	b := newBackend(t, clientAt(t, p.URL(), func(o *awss3.Options) { o.Retryer = aws.NopRetryer{} }), retrying.bucket, retrying.prefix, nil)
+	once := clientAt(t, p.URL(), func(o *awss3.Options) {
+		o.Retryer = aws.NopRetryer{}
+		// On a reused connection, net/http itself sends a read again.
+		o.HTTPClient = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	})
+	b := newBackend(t, once, retrying.bucket, retrying.prefix, nil)
 	drivertest.SeedCalls(t, b)
 	drivertest.LostReads(t, b, retrying, p, drivertest.Reads(), faultnet.LoseAnswer)
 	drivertest.LostReads(t, b, nil, p, drivertest.Reads(), faultnet.CutAnswer)
@@ -468,7 +473,7 @@ func TestContextsThatEndMeanwhile(t *testing.T) {
 	b.deletes(t.Context()) // reads the marker
 	for _, c := range writes(base) {
 		for during, want := range map[string]error{"record": model.ErrUnknown, "request before it": nil} {
-			if c.Name == "delete known" && want == nil { // it sends one request
+			if want == nil && (c.Name == "delete known" || c.Name == "bulk") { // they send one request
 				continue
 			}
 			ctx, cancel := context.WithCancel(t.Context())
