@@ -1,8 +1,6 @@
 package conformance
 
 import (
-	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -10,74 +8,6 @@ import (
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
-
-// strangeIDs are all legal, all distinct.
-func strangeIDs() []string {
-	ids := []string{
-		".", "..", "...", "a/b", "a//b", "/a", "a/", "../a", "a/../b", "./a", `a\b`, `\`, "/",
-		"a", "A", "aA", "Aa", " ", "  ", " a", "a ", "a b", "\t", "\n", "a\r\nb", "\x01", "\x7f",
-		"%", "%2f", "%2F", "a%2fb", "%%", "{}", "{a}", "a{b}c", "}{", "{", ":", "a:b", "::", "*", "?", "[a]", "a*",
-		"_", "_a", "__", "-", "-a", "--", "~", "~a", "+", "a+b", "&", "a&b=c", "#", "a#b", "=", "'", `"`, "`", "$", "$a", "a.b", ".a", "a.", "@", "!", ",", ";", "|", "<a>", "^",
-		"con", "CON", "nul", "aux.txt", "com1", "null", "true", "0", "-1", "1e3",
-		"é", "e\u0301", "É", "ß", "ẞ", "ı", "I", "ﬁ", "日本語", "😀", "👩‍👩‍👧", "\u202e", "\u00a0", "\ufeff", "\u2028", "\U0010ffff",
-		"i", "x", "r", "l", "m", "meta", "index", "principal", "r:a", "i:a", "l:principal", "h0", "ia", "a.tmp", "lock",
-		"\uffff", "a\uffff",
-	}
-	long := strings.Repeat("x", model.MaxID)
-	return append(ids, long, long[1:], "y"+long[1:], strings.Repeat("é", model.MaxID/2), strings.Repeat("/", model.MaxID),
-		strings.Repeat("X", model.MaxID), strings.Repeat(".", 300), strings.Repeat("a/", 200), strings.Repeat("😀", 128))
-}
-
-func idCases() []Case {
-	return group("ID",
-		that("EveryLegalStringIsAnIDOfItsOwn", "R7 R13", func(c *C) {
-			ids := strangeIDs()
-			recs := make([]model.Record, len(ids))
-			for i, id := range ids {
-				recs[i] = c.put(c.rec(id, fmt.Sprint("value ", i), time.Hour))
-			}
-			for _, r := range recs {
-				c.holds(r)
-			}
-		}),
-		thatPages("EveryLegalIDIsListedAsItIs", "R7 R42", func(c *C) {
-			ids := strangeIDs()
-			for _, id := range ids {
-				c.put(c.rec(id, "v", time.Hour))
-			}
-			c.ids(c.list(driver.Query{Limit: 10}), ids...)
-		}),
-		thatLabels("EveryLegalIDIsFoundByItsLabel", "R7 R46", func(c *C) {
-			ids := strangeIDs()
-			for _, id := range ids {
-				c.put(c.labelled(id, "v", "ann", time.Hour))
-			}
-			c.ids(c.list(driver.Query{Label: "principal", Value: "ann", Limit: 10}), ids...)
-		}),
-		thatSweeps("EveryLegalIDIsSwept", "R7 R50", func(c *C) {
-			ids := strangeIDs()
-			for _, id := range ids {
-				c.put(c.labelled(id, "v", "ann", time.Minute))
-			}
-			c.advance(time.Minute)
-			if n := c.sweep(25); n != len(ids) {
-				c.fail("%d removed, want %d", n, len(ids))
-			}
-		}),
-		that("EveryLegalIDIsTouchedAndDeleted", "R7 R38 R30", func(c *C) {
-			ids := strangeIDs()
-			for _, id := range ids {
-				c.put(c.rec(id, "v", time.Hour))
-			}
-			for _, id := range ids {
-				_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: id, Mode: driver.TouchSet, ExpiresAt: c.in(2 * time.Hour)})
-				c.ok(err, "touch %q", id)
-				c.del(id)
-				c.gone(id)
-			}
-		}),
-	)
-}
 
 type doc struct {
 	Name string `json:"name"`
@@ -248,59 +178,6 @@ func inputCases() []Case {
 			_, err := c.write(c.rec("b", strings.Repeat("x", limit+1), time.Hour), driver.IfAbsent, model.Record{})
 			c.is(err, model.ErrTooLarge, "create one byte over the limit")
 			c.gone("b")
-		}),
-	)
-}
-
-func errorCases() []Case {
-	return group("Error",
-		that("NamesOperationBackendAndID", "R62", func(c *C) {
-			s := storeOf[doc](c, nil)
-			_, err := s.Get(c.ctx(), "nobody")
-			c.is(err, model.ErrNotFound, "get")
-			var e *model.Error
-			if !errors.As(err, &e) {
-				c.fail("%T is no *model.Error", err)
-			}
-			if e.Op != "Get" || e.ID != "nobody" || e.Backend != c.b.Describe().Backend {
-				c.fail("the error says %q %q %q", e.Op, e.Backend, e.ID)
-			}
-			var inner *model.Error
-			if errors.As(e.Err, &inner) {
-				c.fail("wrapped twice: %v", err)
-			}
-		}),
-		that("KindsAreDistinct", "R62", func(c *C) {
-			s := storeOf[doc](c, nil)
-			it, err := s.Create(c.ctx(), "a", doc{}, nil)
-			c.ok(err, "create")
-			_, err = s.Create(c.ctx(), "a", doc{}, nil)
-			c.is(err, model.ErrExists, "create twice")
-			_, err = s.Update(c.ctx(), "a", doc{N: 1}, nil)
-			c.ok(err, "update")
-			_, err = s.Update(c.ctx(), "a", doc{N: 2}, &expiry.WriteOptions{IfMatch: it.Known()})
-			c.is(err, model.ErrConflict, "update at an old version")
-			_, err = s.Update(c.ctx(), "b", doc{}, nil)
-			c.is(err, model.ErrNotFound, "update of an unknown id")
-			_, err = s.Update(c.ctx(), "", doc{}, nil)
-			c.is(err, model.ErrInvalid, "update of the empty id")
-		}),
-		that("TextHasNoValue", "R62", func(c *C) {
-			const secret = "hunter2-secret"
-			s := storeOf[map[string]any](c, nil)
-			ints := storeOf[int](c, nil)
-			_, err := s.Create(c.ctx(), "a", map[string]any{"password": secret, "n": 918273645}, nil)
-			c.ok(err, "create")
-			_, exists := s.Create(c.ctx(), "a", map[string]any{"password": secret}, nil)
-			_, corrupt := ints.Get(c.ctx(), "a")
-			c.is(corrupt, model.ErrCorrupt, "get as another type")
-			_, invalid := s.Create(c.ctx(), "b", map[string]any{"password": secret, "f": func() {}}, nil)
-			_, missing := s.Update(c.ctx(), "c", map[string]any{"password": secret}, nil)
-			for _, err := range []error{exists, corrupt, invalid, missing} {
-				if err == nil || strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), "918273645") {
-					c.fail("the error is: %v", err)
-				}
-			}
 		}),
 	)
 }

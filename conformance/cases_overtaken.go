@@ -1,8 +1,6 @@
 package conformance
 
 import (
-	"context"
-	"errors"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
@@ -213,130 +211,6 @@ func betweenCases() []Case {
 				c.fail("counted %d created, %d updated, %d upserted", res.Created, res.Updated, res.Upserted)
 			}
 			c.gone("a")
-		}),
-	)
-}
-
-// errCut is what a client library says of a connection that broke.
-var errCut = errors.New("the connection broke")
-
-// unsent answers the first write as one whose request was lost on the way:
-// nothing reaches the store. Those that follow are passed on.
-func unsent(c *C, b driver.ModelExpirySupport, sent *int) *between {
-	return &between{ModelExpirySupport: b, instead: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
-		if *sent++; *sent == 1 {
-			return model.Record{}, model.NewError(model.ErrUnknown, "the request was lost", errCut)
-		}
-		return c.b.Write(ctx, now, w)
-	}}
-}
-
-// arrivalCases need no hook of the harness: what happens between the Store and
-// the backend is made up, and the backend answers what comes after.
-func arrivalCases() []Case {
-	return group("Arrival",
-		that("NeverOfACompareAndSetIsSentOnceMore", "R67 R12", func(c *C) {
-			_, at := c.start()
-			sent := 0
-			it, err := storeOn[doc](c, unsent(c, c.b, &sent), nil).Update(c.ctx(), "a", doc{N: 2}, at)
-			c.ok(err, "compare-and-set whose request was lost")
-			if got := c.get("a"); got.Revision != it.Revision || sent != 2 {
-				c.fail("sent %d times, answered %v, stored %v", sent, it.Revision, got.Revision)
-			}
-		}),
-		that("NeverOfAnotherWriteIsUnknownAndNotSentAgain", "R67 R12", func(c *C) {
-			r, _ := c.start()
-			for what, do := range map[string]func(*expiry.Store[doc]) error{
-				"create": func(s *expiry.Store[doc]) error { _, err := s.Create(c.ctx(), "b", doc{}, nil); return err },
-				"update": func(s *expiry.Store[doc]) error { _, err := s.Update(c.ctx(), "a", doc{N: 2}, nil); return err },
-				"upsert": func(s *expiry.Store[doc]) error { _, err := s.Upsert(c.ctx(), "a", doc{N: 2}, nil); return err },
-			} {
-				sent := 0
-				err := do(storeOn[doc](c, unsent(c, c.b, &sent), nil))
-				c.is(err, model.ErrUnknown, "%s whose request was lost", what)
-				if !errors.Is(err, errCut) {
-					c.fail("%s: %v does not unwrap to the cause", what, err)
-				}
-				if sent != 1 {
-					c.fail("%s was sent %d times", what, sent)
-				}
-			}
-			c.holds(r)
-			c.gone("b")
-		}),
-		that("LateOfACompareAndSetIsItsOwnSuccess", "R67 R27 R20", func(c *C) {
-			// The first sending arrives after the look, just before the second:
-			// one of the two matches, and the conflict names it as the winner.
-			_, at := c.start()
-			var first driver.Write
-			sent := 0
-			b := &between{ModelExpirySupport: c.b, instead: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
-				if sent++; sent == 1 {
-					first = w
-					first.Record = w.Record.Clone()
-					return model.Record{}, model.NewError(model.ErrUnknown, "the request is under way", errCut)
-				}
-				_, err := c.b.Write(ctx, now, first)
-				c.ok(err, "the late arrival")
-				return c.b.Write(ctx, now, w)
-			}}
-			it, err := storeOn[doc](c, b, nil).Update(c.ctx(), "a", doc{N: 2}, at)
-			c.ok(err, "compare-and-set that arrived late")
-			if got := c.get("a"); got.Revision != it.Revision || got.Revision != first.Record.Revision {
-				c.fail("answered %v, stored %v, sent %v", it.Revision, got.Revision, first.Record.Revision)
-			}
-		}),
-		that("AfterTheCallerHasGoneIsStillRecognised", "R67 R10", func(c *C) {
-			// The context ends once the write is applied: the look has a limit of
-			// its own.
-			ctx, cancel := context.WithCancel(c.ctx())
-			defer cancel()
-			b := &between{ModelExpirySupport: c.b, instead: func(_ context.Context, now time.Time, w driver.Write) (model.Record, error) {
-				_, err := c.b.Write(c.ctx(), now, w)
-				c.ok(err, "write")
-				cancel()
-				return model.Record{}, model.NewError(model.ErrUnknown, "canceled under way", ctx.Err())
-			}}
-			it, err := storeOn[doc](c, b, nil).Create(ctx, "a", doc{N: 1}, nil)
-			c.ok(err, "create whose caller left after it was applied")
-			if got := c.get("a"); got.Revision != it.Revision {
-				c.fail("answered %v, stored %v", it.Revision, got.Revision)
-			}
-		}),
-		that("NeverIsNotMadeUpForByACallerWhoHasGone", "R67 R10", func(c *C) {
-			r, at := c.start()
-			ctx, cancel := context.WithCancel(c.ctx())
-			defer cancel()
-			sent := 0
-			b := &between{ModelExpirySupport: c.b, instead: func(_ context.Context, now time.Time, w driver.Write) (model.Record, error) {
-				if sent++; sent == 1 {
-					cancel()
-					return model.Record{}, model.NewError(model.ErrUnknown, "canceled under way", ctx.Err())
-				}
-				return c.b.Write(c.ctx(), now, w)
-			}}
-			_, err := storeOn[doc](c, b, nil).Update(ctx, "a", doc{N: 2}, at)
-			c.is(err, model.ErrUnknown, "compare-and-set of a caller who has gone")
-			if !errors.Is(err, context.Canceled) {
-				c.fail("%v does not match the context's error", err)
-			}
-			if sent != 1 {
-				c.fail("it was sent %d times", sent)
-			}
-			c.holds(r)
-		}),
-		that("ThatLookingCannotProveIsUnknown", "R67", func(c *C) {
-			b := &between{ModelExpirySupport: c.b, instead: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
-				_, err := c.b.Write(ctx, now, w)
-				c.ok(err, "write")
-				return model.Record{}, driver.MarkUndecidable(model.NewError(model.ErrUnknown, "not known to be durable", errCut))
-			}}
-			_, err := storeOn[doc](c, b, nil).Create(c.ctx(), "a", doc{N: 1}, nil)
-			c.is(err, model.ErrUnknown, "create that the backend marks with NoLook")
-			calls := b.calls.Load()
-			if calls != 1 {
-				c.fail("%d driver calls, want the write alone", calls)
-			}
 		}),
 	)
 }

@@ -1,0 +1,142 @@
+package conformance
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+func labelCases() []Case {
+	return group("Label",
+		thatLabels("ListsExactlyItsBearers", "R46", func(c *C) {
+			c.put(c.labelled("a1", "1", "ann", time.Hour))
+			c.put(c.labelled("b1", "1", "bob", time.Hour))
+			c.put(c.labelled("a2", "1", "ann", 0))
+			c.put(c.rec("none", "1", time.Hour))
+			c.ids(c.bearers("ann"), "a1", "a2")
+			c.ids(c.bearers("bob"), "b1")
+			c.ids(c.bearers("carol"))
+		}),
+		thatLabels("ListsRightAfterTheWrite", "R46 R1", func(c *C) {
+			other := c.second()
+			for i := range 20 {
+				id := fmt.Sprint("id", i)
+				c.put(c.labelled(id, "1", "ann", time.Hour))
+				p, err := other.Page(c.ctx(), c.now, driver.Query{Label: "principal", Value: "ann", Limit: 1000})
+				c.ok(err, "page on another node")
+				if len(p.Records) != i+1 {
+					c.fail("%d records listed on another node right after the %dth create", len(p.Records), i+1)
+				}
+			}
+		}),
+		thatLabels("ForgetsRightAfterTheDelete", "R46", func(c *C) {
+			ids := c.fill(10, "ann", time.Hour)
+			for i, id := range ids {
+				c.del(id)
+				if got := c.bearers("ann"); len(got) != 9-i {
+					c.fail("%d records listed after %d of 10 deletes", len(got), i+1)
+				}
+			}
+		}),
+		thatLabels("MovesWithItsRecord", "R46 R25", func(c *C) {
+			c.put(c.labelled("a", "1", "v0", time.Hour))
+			for i := 1; i < 6; i++ {
+				_, err := c.write(c.labelled("a", "1", fmt.Sprint("v", i), time.Hour), driver.IfPresent, model.Record{})
+				c.ok(err, "update")
+				c.ids(c.bearers(fmt.Sprint("v", i-1)))
+				c.ids(c.bearers(fmt.Sprint("v", i)), "a")
+			}
+			_, err := c.write(c.labelled("a", "1", "v0", time.Hour), driver.IfPresent, model.Record{})
+			c.ok(err, "update back to the first value")
+			c.ids(c.bearers("v0"), "a")
+		}),
+		thatLabels("ComesAndGoesWithUpdates", "R46 R25", func(c *C) {
+			c.put(c.rec("a", "1", time.Hour))
+			_, err := c.write(c.labelled("a", "2", "ann", time.Hour), driver.IfPresent, model.Record{})
+			c.ok(err, "update")
+			c.ids(c.bearers("ann"), "a")
+			_, err = c.write(c.rec("a", "3", time.Hour), driver.IfPresent, model.Record{})
+			c.ok(err, "update")
+			c.ids(c.bearers("ann"))
+		}),
+		thatLabels("StaysThroughATouch", "R46 R34", func(c *C) {
+			r := c.put(c.labelled("a", "1", "ann", time.Minute))
+			c.touch(r, driver.TouchExtend, c.in(48*time.Hour), c.in(48*time.Hour))
+			c.advance(24 * time.Hour)
+			c.ids(c.bearers("ann"), "a")
+		}),
+		thatLabels("ListsRecordsWhole", "R46 R13", func(c *C) {
+			r := c.put(c.labelled("a", "value", "ann", time.Hour))
+			got := c.bearers("ann")["a"]
+			c.sameHead(got, r)
+			if string(got.Value) != "value" {
+				c.fail("listed with the value %q", got.Value)
+			}
+		}),
+		thatLabels("PagesPastTheLimit", "R46 R43", func(c *C) {
+			ids := c.fill(50, "ann", time.Hour)
+			c.put(c.labelled("stranger", "1", "bob", time.Hour))
+			for _, limit := range []int{1, 7, 49, 50, 51} {
+				c.ids(c.list(driver.Query{Label: "principal", Value: "ann", Limit: limit}), ids...)
+			}
+		}),
+		thatLabels("ValuesAreExact", "R46", func(c *C) {
+			values := []string{"ann", "Ann", "ann ", "an", "anna", "a/n", "a:n", "../ann", "%61nn", "{ann}", "ä", "a\u0308", "😀", "*", "ann\n"}
+			for i, v := range values {
+				c.put(c.labelled(fmt.Sprint("id", i), "1", v, time.Hour))
+			}
+			for i, v := range values {
+				c.ids(c.bearers(v), fmt.Sprint("id", i))
+			}
+		}),
+		thatLabels("ValuesOf256Bytes", "R46", func(c *C) {
+			long := string(bytes.Repeat([]byte("x"), model.MaxLabel-1))
+			c.put(c.labelled("a", "1", long+"a", time.Hour))
+			c.put(c.labelled("b", "1", long+"b", time.Hour))
+			c.ids(c.bearers(long+"a"), "a")
+			c.ids(c.bearers(long+"b"), "b")
+		}),
+		thatLabels("ValueAndIDDoNotRunTogether", "R46 R7", func(c *C) {
+			c.put(c.labelled("bc", "1", "a", time.Hour))
+			c.put(c.labelled("c", "1", "ab", time.Hour))
+			c.ids(c.bearers("a"), "bc")
+			c.ids(c.bearers("ab"), "c")
+		}),
+		thatLabels("UndeclaredIsInvalid", "R47", func(c *C) {
+			_, err := c.b.Page(c.ctx(), c.now, driver.Query{Label: "undeclared", Value: "x", Limit: 1})
+			c.is(err, model.ErrInvalid, "page by an undeclared label")
+		}),
+		thatLabels("ExpiredBearersAreNotListed", "R46 R2", func(c *C) {
+			c.put(c.labelled("a", "1", "ann", time.Minute))
+			c.put(c.labelled("b", "1", "ann", time.Hour))
+			c.advance(time.Minute)
+			c.ids(c.bearers("ann"), "b")
+		}),
+		thatLabels("UnderConcurrentWritersEndsExact", "R46", func(c *C) {
+			c.fill(8, "p0", time.Hour)
+			for i, err := range c.together(16, func(who int) error {
+				for i := range 8 {
+					r := c.labelled(fmt.Sprintf("r%04d", (who+i)%8), "v", fmt.Sprint("p", (who*i)%3), time.Hour)
+					if _, err := c.write(r, driver.IfPresent, model.Record{}); err != nil {
+						return err
+					}
+				}
+				return nil
+			}) {
+				c.ok(err, "writer %d", i)
+			}
+			for i := range 8 {
+				r := c.get(fmt.Sprintf("r%04d", i))
+				for p := range 3 {
+					_, listed := c.bearers(fmt.Sprint("p", p))[r.ID]
+					if bears := r.Labels["principal"] == fmt.Sprint("p", p); listed != bears {
+						c.fail("%q bears %v, listed under p%d: %v", r.ID, r.Labels, p, listed)
+					}
+				}
+			}
+		}),
+	)
+}

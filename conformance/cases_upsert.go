@@ -1,0 +1,75 @@
+package conformance
+
+import (
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+func upsertCases() []Case {
+	return group("Upsert",
+		that("StoresWhereNothingIs", "R22", func(c *C) {
+			r := c.rec("a", "1", time.Hour)
+			_, err := c.write(r, driver.IfAny, model.Record{})
+			c.ok(err, "upsert")
+			c.holds(r)
+		}),
+		that("ReplacesALiveRecordWhole", "R22", func(c *C) {
+			c.put(c.labelled("a", "1", "ann", time.Hour))
+			r := c.rec("a", "2", 0)
+			head, err := c.write(r, driver.IfAny, model.Record{})
+			c.ok(err, "upsert")
+			c.sameHead(head, r)
+			c.holds(r)
+			c.advance(2 * time.Hour)
+			c.holds(r)
+		}),
+		thatLabels("DropsTheLabelsOfBefore", "R22 R46", func(c *C) {
+			c.put(c.labelled("a", "1", "ann", time.Hour))
+			_, err := c.write(c.rec("a", "2", time.Hour), driver.IfAny, model.Record{})
+			c.ok(err, "upsert")
+			c.ids(c.bearers("ann"))
+			_, err = c.write(c.labelled("a", "3", "bob", time.Hour), driver.IfAny, model.Record{})
+			c.ok(err, "upsert")
+			c.ids(c.bearers("bob"), "a")
+		}),
+		that("ReplacesAnExpiredRecordWhole", "R22", func(c *C) {
+			c.put(c.labelled("a", "1", "ann", time.Minute))
+			c.advance(time.Minute)
+			r := c.rec("a", "2", 0)
+			_, err := c.write(r, driver.IfAny, model.Record{})
+			c.ok(err, "upsert")
+			c.holds(r)
+			c.ids(c.bearers("ann"))
+		}),
+		that("BringsBackADeletedRecord", "R22", func(c *C) {
+			c.put(c.rec("a", "1", time.Hour))
+			c.del("a")
+			r := c.rec("a", "2", time.Hour)
+			_, err := c.write(r, driver.IfAny, model.Record{})
+			c.ok(err, "upsert")
+			c.holds(r)
+		}),
+		that("OfManyAtOnceAllSucceed", "R22 R1", func(c *C) {
+			for i, err := range c.together(32, func(int) error {
+				_, err := c.write(c.rec("a", "v", time.Hour), driver.IfAny, model.Record{})
+				return err
+			}) {
+				c.ok(err, "upsert %d", i)
+			}
+			c.get("a")
+		}),
+		that("OfManyIDsAtOnceAllAreThere", "R22 R42", func(c *C) {
+			for i, err := range c.together(40, func(i int) error {
+				_, err := c.write(c.rec("id"+string(rune('0'+i)), "v", time.Hour), driver.IfAny, model.Record{})
+				return err
+			}) {
+				c.ok(err, "upsert %d", i)
+			}
+			if n := len(c.list(driver.Query{})); n != 40 {
+				c.fail("%d records listed, want 40", n)
+			}
+		}),
+	)
+}
