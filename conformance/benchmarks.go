@@ -69,9 +69,9 @@ func (x *bench) rec() model.Record {
 	}
 }
 
-func (x *bench) write(r model.Record, cond driver.Condition, prev model.Record) model.Record {
+func (x *bench) write(r model.Record, cond driver.Condition, known model.Record) model.Record {
 	x.Helper()
-	got, err := x.b.Write(x.Context(), x.now, driver.Write{Record: r, Cond: cond, Known: prev})
+	got, err := x.b.Write(x.Context(), x.now, driver.Write{Record: r, Cond: cond, Known: known})
 	x.must(err)
 	return got
 }
@@ -130,19 +130,19 @@ func singleMeasures() []measure {
 			}
 		}},
 		{"CompareAndSet", func(x *bench) {
-			prev := x.write(x.rec(), driver.IfAbsent, model.Record{})
+			known := x.write(x.rec(), driver.IfAbsent, model.Record{})
 			for x.Loop() {
 				r := x.rec()
-				r.ID = prev.ID
-				prev = x.write(r, driver.IfMatch, prev)
+				r.ID = known.ID
+				known = x.write(r, driver.IfMatch, known)
 			}
 		}},
 		{"Touch", func(x *bench) {
-			prev, err := x.b.Get(x.Context(), x.now, driver.Get{ID: x.ids[0]})
+			known, err := x.b.Get(x.Context(), x.now, driver.Get{ID: x.ids[0]})
 			x.must(err)
 			for i := 0; x.Loop(); i++ {
 				at := x.now.Add(time.Hour + time.Duration(i)*time.Millisecond)
-				_, err := x.b.Touch(x.Context(), x.now, driver.Touch{ID: prev.ID, Mode: driver.TouchSet, ExpiresAt: at, Known: prev})
+				_, err := x.b.Touch(x.Context(), x.now, driver.Touch{ID: known.ID, Mode: driver.TouchSet, ExpiresAt: at, Known: known})
 				x.must(err)
 			}
 		}},

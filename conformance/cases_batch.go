@@ -11,12 +11,12 @@ import (
 )
 
 // writing and removing are operations of a batch.
-func writing(r model.Record, cond driver.Condition, prev model.Record) driver.BatchOp {
-	return driver.BatchOp{Write: &driver.Write{Record: r.Clone(), Cond: cond, Known: prev}}
+func writing(r model.Record, cond driver.Condition, known model.Record) driver.BatchOp {
+	return driver.BatchOp{Write: &driver.Write{Record: r.Clone(), Cond: cond, Known: known}}
 }
 
-func removing(id string, cond driver.Condition, prev model.Record) driver.BatchOp {
-	return driver.BatchOp{Delete: &driver.Delete{ID: id, Cond: cond, Known: prev}}
+func removing(id string, cond driver.Condition, known model.Record) driver.BatchOp {
+	return driver.BatchOp{Delete: &driver.Delete{ID: id, Cond: cond, Known: known}}
 }
 
 // batch carries out operations and checks that there is one outcome for each,
@@ -39,7 +39,7 @@ func (c *C) batch(ops []driver.BatchOp, wants []error) []driver.BatchResult {
 
 func batchCases() []Case {
 	return group("Batch",
-		that("GetAnswersEachIDAsGetWould", "R87", func(c *C) {
+		that("GetAnswersEachIDAsGetWould", "R87", needNothing, func(c *C) {
 			ids := c.fill(150, "ann", time.Hour)
 			c.put(c.rec("expired", "1", time.Minute))
 			c.advance(time.Minute)
@@ -61,7 +61,7 @@ func batchCases() []Case {
 				c.fail("%d outcomes for no ids", len(out))
 			}
 		}),
-		that("WriteCarriesOutEachUnderItsOwnCondition", "R88 R28", func(c *C) {
+		that("WriteCarriesOutEachUnderItsOwnCondition", "R88 R28", needNothing, func(c *C) {
 			old := c.put(c.labelled("there", "1", "ann", time.Hour))
 			kept := c.put(c.labelled("kept", "1", "ann", time.Hour))
 			doomed := c.put(c.rec("doomed", "1", time.Hour))
@@ -88,7 +88,7 @@ func batchCases() []Case {
 			c.ids(c.bearers("ann"), "kept")
 			c.ids(c.bearers("bob"), "new", "there")
 		}),
-		that("GetOfMoreThanAnAnswerHolds", "R87", func(c *C) {
+		that("GetOfMoreThanOneReplyHolds", "R87", needNothing, func(c *C) {
 			// Some 18 MB: servers answer a part of it and leave the rest undone.
 			size := 180 << 10
 			if m := c.b.Describe().MaxValue; m > 0 {
@@ -99,7 +99,7 @@ func batchCases() []Case {
 			for i := range ids {
 				ids[i] = fmt.Sprint("id", i)
 			}
-			for i, err := range c.together(4, func(who int) error {
+			for i, err := range c.concurrently(4, func(who int) error {
 				for i := who; i < len(ids); i += 4 {
 					r := c.rec(ids[i], "", time.Hour)
 					r.Value = value
@@ -122,7 +122,7 @@ func batchCases() []Case {
 				}
 			}
 		}),
-		that("GetOfHundredsKeepsTheOrder", "R87", func(c *C) {
+		that("GetOfHundredsKeepsTheOrder", "R87", needNothing, func(c *C) {
 			ids := make([]string, 400)
 			var ops []driver.BatchOp
 			for i := range ids {
@@ -143,8 +143,8 @@ func batchCases() []Case {
 				}
 			}
 		}),
-		that("GetOfStrangeIDs", "R87 R7", func(c *C) {
-			ids := strangeIDs()
+		that("GetOfUnusualIDs", "R87 R7", needNothing, func(c *C) {
+			ids := unusualIDs()
 			ops := make([]driver.BatchOp, len(ids))
 			for i, id := range ids {
 				ops[i] = writing(c.labelled(id, fmt.Sprint(i), "ann", time.Hour), driver.IfAbsent, model.Record{})
@@ -157,7 +157,7 @@ func batchCases() []Case {
 				}
 			}
 		}),
-		that("GetSharesNothingWithTheStore", "R3 R87", func(c *C) {
+		that("GetSharesNothingWithTheStore", "R3 R87", needNothing, func(c *C) {
 			r := c.put(c.labelled("a", "value", "ann", time.Hour))
 			got := driver.GetMany(c.ctx(), c.b, c.now, driver.Gets("a"))[0]
 			c.ok(got.Err, "GetMany")
@@ -167,7 +167,7 @@ func batchCases() []Case {
 			got.Record.Labels["principal"] = "mallory"
 			c.holds(r)
 		}),
-		that("WriteSharesNothingWithTheStore", "R3 R88", func(c *C) {
+		that("WriteSharesNothingWithTheStore", "R3 R88", needNothing, func(c *C) {
 			r := c.labelled("a", "value", "ann", time.Hour)
 			op := writing(r, driver.IfAbsent, model.Record{})
 			out := c.batch([]driver.BatchOp{op}, []error{nil})
@@ -179,8 +179,8 @@ func batchCases() []Case {
 			c.holds(r)
 			c.ids(c.bearers("ann"), "a")
 		}),
-		that("WriteOfNothingHasNoOutcome", "R88", func(c *C) { c.batch(nil, nil) }),
-		that("WriteAnswersWithoutTheValue", "R26 R88", func(c *C) {
+		that("WriteOfNothingHasNoResult", "R88", needNothing, func(c *C) { c.batch(nil, nil) }),
+		that("WriteAnswersWithoutTheValue", "R26 R88", needNothing, func(c *C) {
 			old := c.put(c.labelled("a", "1", "ann", time.Hour))
 			w := driver.Write{Record: c.rec("a", "2", 0), Cond: driver.IfMatch, Known: old, Keep: driver.Keep{Expiry: true, Labels: true}}
 			out := c.batch([]driver.BatchOp{{Write: &w}, writing(c.rec("b", "1", 0), driver.IfAny, model.Record{})}, []error{nil, nil})
@@ -195,7 +195,7 @@ func batchCases() []Case {
 			c.holds(want)
 			c.ids(c.bearers("ann"), "a")
 		}),
-		that("WriteNamesTheWinnerOfAConflict", "R27 R88", func(c *C) {
+		that("WriteNamesTheWinnerOfAConflict", "R27 R88", needNothing, func(c *C) {
 			old := c.put(c.rec("a", "1", time.Hour))
 			cur := c.labelled("a", "2", "ann", 2*time.Hour)
 			_, err := c.write(cur, driver.IfMatch, old)
@@ -206,7 +206,7 @@ func batchCases() []Case {
 				c.fail("the winner has the value %q", v)
 			}
 		}),
-		that("WriteOfWhatIsNoOperationIsInvalidAlone", "R29 R41 R88", func(c *C) {
+		that("AnInvalidWriteFailsAlone", "R29 R41 R88", needNothing, func(c *C) {
 			r := c.put(c.rec("a", "1", time.Hour))
 			keep := driver.Write{Record: c.rec("b", "1", time.Hour), Cond: driver.IfAbsent, Keep: driver.Keep{Labels: true}}
 			good := c.rec("good", "1", time.Hour)
@@ -222,7 +222,27 @@ func batchCases() []Case {
 			c.holds(good)
 			c.ids(c.list(driver.Query{}), "a", "good")
 		}),
-		that("WriteOverTheLimitIsTooLargeAlone", "R8 R88", func(c *C) {
+		that("WriteWithAnUndeclaredLabelIsInvalidAlone", "R92 R88 R28", needLabels, func(c *C) {
+			old := c.put(c.labelled("a", "1", "ann", time.Hour))
+			good := c.labelled("good", "1", "ann", time.Hour)
+			undeclared := func(id string) model.Record {
+				r := c.labelled(id, "2", "bob", time.Minute)
+				r.Labels["undeclared"] = "x"
+				return r
+			}
+			c.batch([]driver.BatchOp{
+				writing(undeclared("a"), driver.IfMatch, old),
+				writing(good, driver.IfAbsent, model.Record{}),
+				writing(undeclared("b"), driver.IfAbsent, model.Record{}),
+				writing(undeclared("c"), driver.IfAny, model.Record{}),
+			}, []error{model.ErrInvalid, nil, model.ErrInvalid, model.ErrInvalid})
+			c.holds(old)
+			c.holds(good)
+			c.ids(c.bearers("ann"), "a", "good")
+			c.ids(c.bearers("bob"))
+			c.ids(c.list(driver.Query{}), "a", "good")
+		}),
+		that("WriteOverTheLimitIsTooLargeAlone", "R8 R88", needNothing, func(c *C) {
 			limit := c.b.Describe().MaxValue
 			if limit == 0 || limit > 16<<20 {
 				// No limit in reach: a large value goes through a batch as well.
@@ -239,7 +259,7 @@ func batchCases() []Case {
 			c.gone("over")
 			c.holds(good)
 		}),
-		that("WriteRevivesNothing", "R4 R88", func(c *C) {
+		that("WriteRevivesNothing", "R4 R88", needNothing, func(c *C) {
 			old := c.put(c.rec("deleted", "1", time.Hour))
 			c.del("deleted")
 			stale := c.put(c.rec("expired", "1", time.Minute))
@@ -257,7 +277,7 @@ func batchCases() []Case {
 			c.gone("deleted")
 			c.gone("expired")
 		}),
-		that("WriteMovesLabelsAndExpiries", "R25 R46 R88", func(c *C) {
+		that("WriteMovesLabelsAndExpiries", "R25 R46 R88", needNothing, func(c *C) {
 			ids := c.fill(10, "ann", time.Hour)
 			ops := make([]driver.BatchOp, len(ids))
 			for i, id := range ids {
@@ -272,11 +292,11 @@ func batchCases() []Case {
 				c.fail("%d swept, want %d", n, len(ids))
 			}
 		}),
-		that("ByManyAtOnceCreatesEachOnce", "R16 R88", func(c *C) {
+		that("ByManyAtOnceCreatesEachOnce", "R16 R88", needNothing, func(c *C) {
 			nodes := []driver.ModelExpirySupport{c.b, c.second()}
 			const ids = 20
 			wins := make([][]bool, 6)
-			for i, err := range c.together(len(wins), func(who int) error {
+			for i, err := range c.concurrently(len(wins), func(who int) error {
 				ops := make([]driver.BatchOp, ids)
 				for i := range ops {
 					id := (i*7 + who) % ids // in another order each

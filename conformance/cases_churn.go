@@ -18,7 +18,7 @@ const churnWrites = 120
 func (c *C) whileOthers(writers []func(i int) error, do func() error) {
 	c.Helper()
 	var stop atomic.Bool
-	for i, err := range c.together(len(writers)+1, func(who int) error {
+	for i, err := range c.concurrently(len(writers)+1, func(who int) error {
 		if who == 0 {
 			defer stop.Store(true)
 			return do()
@@ -109,7 +109,7 @@ func lenient(_ model.Record, err error) error {
 
 func churnCases() []Case {
 	return group("Churn",
-		thatPages("UnderAListingShowsWhatLivesThroughoutOnce", "R42 R43", func(c *C) {
+		that("UnderAListingShowsWhatLivesThroughoutOnce", "R42 R43", needPaging, func(c *C) {
 			ids := make([]string, 60)
 			for i := range ids {
 				ids[i] = fmt.Sprintf("r%04d", i)
@@ -143,7 +143,7 @@ func churnCases() []Case {
 				return nil
 			})
 		}),
-		thatLabels("UnderAListingByLabelShowsItsBearersOnce", "R42 R46", func(c *C) {
+		that("UnderAListingByLabelShowsItsBearersOnce", "R42 R46", needLabels, func(c *C) {
 			// Some bear the label throughout; others come and go.
 			ids := make([]string, 25)
 			for i := range ids {
@@ -186,12 +186,12 @@ func churnCases() []Case {
 				c.fail("%d records under both labels, want 35", n)
 			}
 		}),
-		thatLabels("EndsWithEveryRecordUnderItsLastLabel", "R46 R20", func(c *C) {
+		that("EndsWithEveryRecordUnderItsLastLabel", "R46 R20", needLabels, func(c *C) {
 			// Compare-and-sets of two nodes move one record to and fro; each
 			// winner knows where it must be found.
 			c.put(c.of("a", "p0", time.Hour))
 			nodes := []driver.ModelExpirySupport{c.b, c.second()}
-			for i, err := range c.together(4, func(who int) error {
+			for i, err := range c.concurrently(4, func(who int) error {
 				for i := range 12 {
 					b := nodes[who%2]
 					cur, err := b.Get(c.ctx(), c.now, driver.Get{ID: "a"})
@@ -215,7 +215,7 @@ func churnCases() []Case {
 				}
 			}
 		}),
-		thatPages("UnderACountIsCountedBetweenItsBounds", "R77 R1", func(c *C) {
+		that("UnderACountIsCountedBetweenItsBounds", "R77 R1", needPaging, func(c *C) {
 			c.fill(20, "ann", time.Hour)
 			now := c.now
 			var begun, done atomic.Int64
@@ -251,7 +251,7 @@ func churnCases() []Case {
 				return nil
 			})
 		}),
-		thatSweeps("OfSweepsLeavesListingsAndCreatesExact", "R42 R50 R52 R55 R17", func(c *C) {
+		that("OfSweepsLeavesListingsAndCreatesExact", "R42 R50 R52 R55 R17", needSweep, func(c *C) {
 			// Due records are swept by two nodes, some are made anew under the
 			// same ids, and listings go on beside it.
 			ids := make([]string, 30)
@@ -307,7 +307,7 @@ func churnCases() []Case {
 				c.fail("%d records are still in the store, want %d", n, want)
 			}
 		}),
-		that("OfOneIDUnderReadersIsAWholeRecordOrNone", "R1 R4 R15 R38", func(c *C) {
+		that("OfOneIDUnderReadersIsAWholeRecordOrNone", "R1 R4 R15 R38", needNothing, func(c *C) {
 			// Creates and deletes alternate; a reader sees one of the creates'
 			// records, never a mixture and never one that was deleted before the
 			// read began.
@@ -345,7 +345,7 @@ func churnCases() []Case {
 				return nil
 			})
 		}),
-		thatLabels("UnderADeleteByLabelCountsWhatItRemoved", "R78 R79 R39", func(c *C) {
+		that("UnderADeleteByLabelCountsWhatItRemoved", "R78 R79 R39", needLabels, func(c *C) {
 			// Others move records out of the label: what is moved in time
 			// survives under the other one, and is not counted.
 			ids := make([]string, 30)
@@ -355,7 +355,7 @@ func churnCases() []Case {
 			}
 			s := storeOf[any](c, nil)
 			removed, moved := 0, 0
-			for i, err := range c.together(2, func(who int) (err error) {
+			for i, err := range c.concurrently(2, func(who int) (err error) {
 				if who == 0 {
 					removed, err = s.DeleteByLabel(c.ctx(), "principal", "ann")
 					return err

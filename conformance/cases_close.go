@@ -13,19 +13,19 @@ import (
 
 func closeCases() []Case {
 	return group("Close",
-		that("IsIdempotent", "R58", func(c *C) {
+		that("IsIdempotent", "R58", needNothing, func(c *C) {
 			b := c.second()
 			for range 3 {
 				c.ok(b.Close(), "close")
 			}
 		}),
-		that("MayBeCalledByManyAtOnce", "R58", func(c *C) {
+		that("MayBeCalledByManyAtOnce", "R58", needNothing, func(c *C) {
 			b := c.second()
-			for i, err := range c.together(100, func(int) error { return b.Close() }) {
+			for i, err := range c.concurrently(100, func(int) error { return b.Close() }) {
 				c.ok(err, "close %d", i)
 			}
 		}),
-		that("EndsEveryOperation", "R59", func(c *C) {
+		that("EndsEveryOperation", "R59", needNothing, func(c *C) {
 			r := c.put(c.labelled("a", "1", "ann", time.Hour))
 			b := c.second()
 			c.ok(b.Close(), "close")
@@ -46,14 +46,14 @@ func closeCases() []Case {
 			c.holds(r)
 			c.gone("b")
 		}),
-		that("LeavesOtherNodesAndTheClient", "R60", func(c *C) {
+		that("LeavesOtherNodesAndTheClient", "R60", needNothing, func(c *C) {
 			b := c.second()
 			r := c.put(c.rec("a", "1", time.Hour))
 			c.ok(b.Close(), "close")
 			c.holds(r)
 			c.put(c.rec("b", "1", time.Hour))
 		}),
-		that("LeavesDescribe", "R57", func(c *C) {
+		that("LeavesDescribe", "R57", needNothing, func(c *C) {
 			b := c.second()
 			before := b.Describe()
 			c.ok(b.Close(), "close")
@@ -62,7 +62,7 @@ func closeCases() []Case {
 				c.fail("Describe said %+v, then %+v", before, after)
 			}
 		}),
-		that("WhileOthersWorkNeverHangs", "R58 R59", func(c *C) {
+		that("WhileOthersWorkNeverHangs", "R58 R59", needNothing, func(c *C) {
 			b := c.second()
 			var wg sync.WaitGroup
 			for who := range 8 {
@@ -86,7 +86,7 @@ func closeCases() []Case {
 			_, err := b.Get(c.ctx(), c.now, driver.Get{ID: "a"})
 			c.is(err, model.ErrClosed, "get after close")
 		}),
-		that("EndsBatchesAndStorageCallsToo", "R59", func(c *C) {
+		that("EndsBatchesAndStorageCallsToo", "R59", needNothing, func(c *C) {
 			r := c.put(c.rec("a", "1", time.Hour))
 			b := c.second()
 			c.ok(b.Close(), "close")
@@ -107,7 +107,7 @@ func closeCases() []Case {
 			c.holds(r)
 			c.gone("b")
 		}),
-		thatSweeps("UnderASweeperEndsItsSweepsNotItsLife", "R59 R58", func(c *C) {
+		that("UnderASweeperEndsItsSweepsNotItsLife", "R59 R58", needSweep, func(c *C) {
 			// The backend closes while a sweeper runs: its sweeps fail, and it
 			// still ends when told.
 			b := c.second()
@@ -133,7 +133,7 @@ func closeCases() []Case {
 			}
 			c.is(last, model.ErrClosed, "sweep after Close")
 			cancel()
-			for i, err := range c.together(100, func(int) error { return sweeper.Close() }) {
+			for i, err := range c.concurrently(100, func(int) error { return sweeper.Close() }) {
 				c.ok(err, "close %d of the sweeper", i)
 			}
 			if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
@@ -141,7 +141,7 @@ func closeCases() []Case {
 			}
 			c.put(c.rec("a", "1", time.Hour))
 		}),
-		that("ThroughTheStore", "R58 R59", func(c *C) {
+		that("ThroughTheStore", "R58 R59", needNothing, func(c *C) {
 			s := storeOn[doc](c, c.second(), nil)
 			c.ok(s.Close(), "close")
 			c.ok(s.Close(), "close again")

@@ -7,16 +7,16 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-func compareCases() []Case {
+func compareAndSetCases() []Case {
 	return group("CompareAndSet",
-		that("ReplacesAtTheRevision", "R19", func(c *C) {
+		that("ReplacesAtTheRevision", "R19", needNothing, func(c *C) {
 			old := c.put(c.rec("a", "1", time.Hour))
 			r := c.rec("a", "2", time.Hour)
 			_, err := c.write(r, driver.IfMatch, old)
 			c.ok(err, "compare-and-set")
 			c.holds(r)
 		}),
-		that("AtAnotherRevisionIsAConflict", "R19 R28", func(c *C) {
+		that("AtAnotherRevisionIsAConflict", "R19 R28", needNothing, func(c *C) {
 			old := c.put(c.labelled("a", "1", "ann", time.Hour))
 			cur := c.labelled("a", "2", "ann", time.Hour)
 			_, err := c.write(cur, driver.IfMatch, old)
@@ -26,7 +26,7 @@ func compareCases() []Case {
 			c.holds(cur)
 			c.ids(c.bearers("ann"), "a")
 		}),
-		that("ConflictNamesTheWinner", "R27", func(c *C) {
+		that("ConflictNamesTheWinner", "R27", needNothing, func(c *C) {
 			old := c.put(c.rec("a", "1", time.Hour))
 			cur := c.rec("a", "2", 2*time.Hour)
 			_, err := c.write(cur, driver.IfMatch, old)
@@ -38,26 +38,26 @@ func compareCases() []Case {
 				c.fail("the winner has the value %q", winner.Value)
 			}
 		}),
-		that("OfAnUnknownIDIsNotFound", "R19 R4", func(c *C) {
+		that("OfAnUnknownIDIsNotFound", "R19 R4", needNothing, func(c *C) {
 			_, err := c.write(c.rec("a", "1", time.Hour), driver.IfMatch, c.rec("a", "0", time.Hour))
 			c.is(err, model.ErrNotFound, "compare-and-set")
 			c.gone("a")
 		}),
-		that("OfADeletedRecordIsNotFound", "R19 R4", func(c *C) {
+		that("OfADeletedRecordIsNotFound", "R19 R4", needNothing, func(c *C) {
 			old := c.put(c.rec("a", "1", time.Hour))
 			c.del("a")
 			_, err := c.write(c.rec("a", "2", time.Hour), driver.IfMatch, old)
 			c.is(err, model.ErrNotFound, "compare-and-set")
 			c.gone("a")
 		}),
-		that("OfAnExpiredRecordIsNotFound", "R19 R4 R2", func(c *C) {
+		that("OfAnExpiredRecordIsNotFound", "R19 R4 R2", needNothing, func(c *C) {
 			old := c.put(c.rec("a", "1", time.Minute))
 			c.advance(time.Minute)
 			_, err := c.write(c.rec("a", "2", time.Hour), driver.IfMatch, old)
 			c.is(err, model.ErrNotFound, "compare-and-set")
 			c.gone("a")
 		}),
-		that("OfARecordMadeAnewIsAConflict", "R19 R66", func(c *C) {
+		that("OfARecreatedRecordIsAConflict", "R19 R66", needNothing, func(c *C) {
 			old := c.put(c.rec("a", "same", time.Hour))
 			c.del("a")
 			cur := c.put(c.rec("a", "same", time.Hour))
@@ -65,7 +65,7 @@ func compareCases() []Case {
 			c.is(err, model.ErrConflict, "compare-and-set at a revision from before the delete")
 			c.holds(cur)
 		}),
-		that("NeedsTheRevisionAlone", "R21", func(c *C) {
+		that("NeedsTheRevisionAlone", "R21", needNothing, func(c *C) {
 			old := c.put(c.labelled("a", "1", "ann", time.Hour))
 			w := driver.Write{Record: c.rec("a", "2", 0), Cond: driver.IfMatch, Known: model.Record{Revision: old.Revision}, Keep: driver.Keep{Expiry: true, Labels: true}}
 			_, err := c.b.Write(c.ctx(), c.now, w)
@@ -73,31 +73,31 @@ func compareCases() []Case {
 			w.Record.ExpiresAt, w.Record.Labels = old.ExpiresAt, old.Labels
 			c.holds(w.Record)
 		}),
-		that("IsNotMisledByAStalePrev", "R21 R23 R24", func(c *C) {
+		that("IsNotMisledByStaleKnown", "R21 R23 R24", needNothing, func(c *C) {
 			c.put(c.labelled("a", "1", "ann", time.Hour))
 			stale := c.get("a")
 			_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchSet, ExpiresAt: c.in(3 * time.Hour)})
 			c.ok(err, "touch")
 			w := driver.Write{Record: c.rec("a", "2", 0), Cond: driver.IfMatch, Known: stale, Keep: driver.Keep{Expiry: true, Labels: true}}
 			_, err = c.b.Write(c.ctx(), c.now, w)
-			c.ok(err, "compare-and-set with a prev from before a touch")
+			c.ok(err, "compare-and-set with a known from before a touch")
 			w.Record.ExpiresAt, w.Record.Labels = c.in(3*time.Hour), stale.Labels
 			c.holds(w.Record)
 		}),
-		that("IsNotMisledByAForeignPrev", "R21 R23 R24", func(c *C) {
+		that("IsNotMisledByForeignKnown", "R21 R23 R24", needNothing, func(c *C) {
 			old := c.put(c.labelled("a", "1", "ann", time.Hour))
-			prev := model.Record{
+			known := model.Record{
 				ID: "b", Revision: old.Revision, ServerVersion: "nonsense", ExpiresAt: c.in(time.Minute),
 				Labels: map[string]string{"principal": "bob"}, Value: []byte("x"), Encoding: "gob",
 			}
-			w := driver.Write{Record: c.rec("a", "2", 0), Cond: driver.IfMatch, Known: prev, Keep: driver.Keep{Expiry: true, Labels: true}}
+			w := driver.Write{Record: c.rec("a", "2", 0), Cond: driver.IfMatch, Known: known, Keep: driver.Keep{Expiry: true, Labels: true}}
 			_, err := c.b.Write(c.ctx(), c.now, w)
-			c.ok(err, "compare-and-set with a prev that has only the revision right")
+			c.ok(err, "compare-and-set with a known that has only the revision right")
 			w.Record.ExpiresAt, w.Record.Labels = old.ExpiresAt, old.Labels
 			c.holds(w.Record)
 			c.ids(c.bearers("ann"), "a")
 		}),
-		that("WithTheRightHintAndTheWrongRevisionIsAConflict", "R21", func(c *C) {
+		that("WithTheRightServerVersionAndTheWrongRevisionIsAConflict", "R21", needNothing, func(c *C) {
 			old := c.put(c.rec("a", "1", time.Hour))
 			old.Revision = model.NewRevision()
 			_, err := c.write(c.rec("a", "2", time.Hour), driver.IfMatch, old)
@@ -106,7 +106,7 @@ func compareCases() []Case {
 				c.fail("the value is %q", v)
 			}
 		}),
-		thatSweeps("ThatFailsLeavesTheIndexesAlone", "R28 R46 R50", func(c *C) {
+		that("ThatFailsLeavesTheIndexesAlone", "R28 R46 R50", needSweep, func(c *C) {
 			// Each would move the label and bring the expiry forward.
 			cur := c.put(c.labelled("a", "1", "ann", time.Hour))
 			other := cur
@@ -133,7 +133,7 @@ func compareCases() []Case {
 				c.fail("%d removed by a sweep at its own expiry, want 1", n)
 			}
 		}),
-		that("AnswersWithoutTheValue", "R26", func(c *C) {
+		that("AnswersWithoutTheValue", "R26", needNothing, func(c *C) {
 			old := c.put(c.labelled("a", "1", "ann", time.Hour))
 			for _, cond := range []driver.Condition{driver.IfMatch, driver.IfPresent, driver.IfAny} {
 				w := driver.Write{Record: c.labelled("a", "2", "bob", time.Minute), Cond: cond}
@@ -153,7 +153,7 @@ func compareCases() []Case {
 				}
 			}
 		}),
-		that("ConflictSharesNothingWithTheStore", "R3 R27", func(c *C) {
+		that("ConflictSharesNothingWithTheStore", "R3 R27", needNothing, func(c *C) {
 			old := c.put(c.labelled("a", "1", "ann", time.Hour))
 			cur := c.labelled("a", "2", "ann", time.Hour)
 			_, err := c.write(cur, driver.IfMatch, old)
@@ -166,7 +166,7 @@ func compareCases() []Case {
 			winner.Labels["principal"] = "mallory"
 			c.holds(cur)
 		}),
-		that("WithoutARevisionIsInvalid", "R29", func(c *C) {
+		that("WithoutARevisionIsInvalid", "R29", needNothing, func(c *C) {
 			r := c.put(c.rec("a", "1", time.Hour))
 			_, err := c.write(c.rec("a", "2", time.Hour), driver.IfMatch, model.Record{})
 			c.is(err, model.ErrInvalid, "compare-and-set without a revision")
@@ -174,7 +174,7 @@ func compareCases() []Case {
 			c.is(err, model.ErrInvalid, "compare-and-set without a revision, of an unknown id")
 			c.holds(r)
 		}),
-		that("OfManyAtOneRevisionOneWins", "R20", func(c *C) {
+		that("OfManyAtOneRevisionOneWins", "R20", needNothing, func(c *C) {
 			other := c.second()
 			cur := c.put(c.rec("a", "0", time.Hour))
 			for range 4 {
@@ -183,7 +183,7 @@ func compareCases() []Case {
 					recs[i] = c.rec("a", "v", time.Hour)
 				}
 				won := -1
-				for i, err := range c.together(len(recs), func(i int) error {
+				for i, err := range c.concurrently(len(recs), func(i int) error {
 					b := c.b
 					if i%2 == 1 {
 						b = other
@@ -207,7 +207,7 @@ func compareCases() []Case {
 				cur = c.get("a")
 			}
 		}),
-		that("AgainstADeleteNeverRevives", "R4 R20", func(c *C) {
+		that("AgainstADeleteNeverRevives", "R4 R20", needNothing, func(c *C) {
 			for round := range 20 {
 				cur := c.put(c.rec("a", "0", time.Hour))
 				deleted, wrote := c.pair(round, func() error {

@@ -13,14 +13,14 @@ import (
 
 func concurrencyCases() []Case {
 	return group("Concurrency",
-		that("ReadersNeverSeeATornRecord", "R1 R13", func(c *C) {
+		that("ReadersNeverSeeATornRecord", "R1 R13", needNothing, func(c *C) {
 			// Each value is one letter, repeated; the labels name the letter.
 			value := func(i int) model.Record {
 				l := string(rune('a' + i%26))
 				return c.labelled("a", strings.Repeat(l, 20000), l, time.Hour)
 			}
 			c.put(value(0))
-			for i, err := range c.together(12, func(who int) error {
+			for i, err := range c.concurrently(12, func(who int) error {
 				for i := range 25 {
 					if who < 4 {
 						if _, err := c.write(value(who*7+i), driver.IfAny, model.Record{}); err != nil {
@@ -42,10 +42,10 @@ func concurrencyCases() []Case {
 				c.ok(err, "goroutine %d", i)
 			}
 		}),
-		that("EverythingAtOnceKeepsItsErrorsTyped", "R11 R62", func(c *C) {
+		that("EverythingAtOnceKeepsItsErrorsTyped", "R11 R62", needNothing, func(c *C) {
 			nodes := []driver.ModelExpirySupport{c.b, c.second()}
 			lawful := []error{model.ErrNotFound, model.ErrExists, model.ErrConflict}
-			for i, err := range c.together(16, func(who int) error {
+			for i, err := range c.concurrently(16, func(who int) error {
 				b := nodes[who%2]
 				for i := range 30 {
 					id := fmt.Sprint("id", (who*5+i*3)%6)
@@ -91,8 +91,8 @@ func concurrencyCases() []Case {
 				}
 			}
 		}),
-		that("ManyRecordsByManyWritersAreAllThere", "R1 R42", func(c *C) {
-			for i, err := range c.together(10, func(who int) error {
+		that("ManyRecordsByManyWritersAreAllThere", "R1 R42", needNothing, func(c *C) {
+			for i, err := range c.concurrently(10, func(who int) error {
 				for i := range 20 {
 					if _, err := c.write(c.labelled(fmt.Sprint(who, "-", i), "v", fmt.Sprint("p", who), time.Hour), driver.IfAbsent, model.Record{}); err != nil {
 						return err
@@ -111,8 +111,8 @@ func concurrencyCases() []Case {
 				}
 			}
 		}),
-		that("DeletedUnderAListingIsNoError", "R42 R46", func(c *C) {
-			for i, err := range c.together(4, func(who int) error {
+		that("DeletedUnderAListingIsNoError", "R42 R46", needNothing, func(c *C) {
+			for i, err := range c.concurrently(4, func(who int) error {
 				for i := range 15 {
 					id := fmt.Sprint("id", i)
 					switch who {

@@ -14,7 +14,7 @@ import (
 
 func contextCases() []Case {
 	return group("Context",
-		that("EndedBeforeGivesItsErrorAlone", "R9", func(c *C) {
+		that("EndedBeforeTheCallReturnsItsErrorAlone", "R9", needNothing, func(c *C) {
 			r := c.put(c.rec("a", "1", time.Hour))
 			ctx, cancel := context.WithCancel(c.ctx())
 			cancel()
@@ -38,7 +38,7 @@ func contextCases() []Case {
 			c.holds(r)
 			c.gone("b")
 		}),
-		that("EndedBeforeThroughTheStoreGivesItsErrorAlone", "R9", func(c *C) {
+		that("EndedBeforeACallOfTheStoreReturnsItsErrorAlone", "R9", needNothing, func(c *C) {
 			s := storeOf[doc](c, nil)
 			ctx, cancel := context.WithDeadline(c.ctx(), time.Unix(1, 0))
 			defer cancel()
@@ -53,7 +53,7 @@ func contextCases() []Case {
 			}
 			c.gone("a")
 		}),
-		that("CanceledUnderWayLeavesAWholeRecord", "R10 R23", func(c *C) {
+		that("CanceledMidwayLeavesAWholeRecord", "R10 R23", needNothing, func(c *C) {
 			// Whenever the context ends, the record is there with its expiry or
 			// not at all, and the error says which is possible.
 			for i := range 20 {
@@ -85,7 +85,7 @@ func contextCases() []Case {
 				}
 			}
 		}),
-		that("EndedBeforeABatchGivesEachItemItsErrorAlone", "R9 R89 R87", func(c *C) {
+		that("EndedBeforeABatchReturnsItsErrorAloneForEachItem", "R9 R89 R87", needNothing, func(c *C) {
 			r := c.put(c.labelled("a", "1", "ann", time.Hour))
 			d := c.put(c.rec("d", "1", time.Hour))
 			ctx, cancel := context.WithCancel(c.ctx())
@@ -115,7 +115,7 @@ func contextCases() []Case {
 			c.gone("b")
 			c.gone("e")
 		}),
-		that("EndedBeforeByADeadlineGivesItsErrorAlone", "R9", func(c *C) {
+		that("DeadlineBeforeTheCallReturnsItsErrorAlone", "R9", needNothing, func(c *C) {
 			r := c.put(c.rec("a", "1", time.Hour))
 			ctx, cancel := context.WithDeadline(c.ctx(), time.Unix(1, 0))
 			defer cancel()
@@ -127,7 +127,7 @@ func contextCases() []Case {
 			c.holds(r)
 			c.gone("a-new")
 		}),
-		that("CanceledUnderWayLeavesWhatItsErrorSays", "R10 R28 R34", func(c *C) {
+		that("CanceledMidwayLeavesWhatItsErrorSays", "R10 R28 R34", needNothing, func(c *C) {
 			// Each kind of write, canceled at several moments: what is stored is
 			// the record before or the record after, and where the error is the
 			// context's alone it is the one before.
@@ -146,7 +146,7 @@ func contextCases() []Case {
 				}
 			}
 		}),
-		that("CanceledUnderWayOfAReadIsItsErrorOrTheAnswer", "R1 R11", func(c *C) {
+		that("CanceledMidwayAReadReturnsItsErrorOrTheAnswer", "R1 R11", needNothing, func(c *C) {
 			ids := c.fill(60, "ann", time.Hour)
 			for round := range 8 {
 				ctx, cancel := context.WithCancel(c.ctx())
@@ -177,7 +177,7 @@ func contextCases() []Case {
 						return nil
 					},
 				}
-				for i, err := range c.together(len(reads), func(i int) error { return reads[i]() }) {
+				for i, err := range c.concurrently(len(reads), func(i int) error { return reads[i]() }) {
 					// A connection that was cut for a canceled call may fail it as
 					// unavailable too; a record that is there is never not found.
 					if err != nil && !errors.Is(err, context.Canceled) {
@@ -191,7 +191,7 @@ func contextCases() []Case {
 			}
 			c.ids(c.bearers("ann"), ids...)
 		}),
-		thatSweeps("CanceledWhileASweepAnnouncesKeepsTheRest", "R9 R10 R50", func(c *C) {
+		that("CanceledWhileASweepAnnouncesKeepsTheRest", "R9 R10 R50", needSweep, func(c *C) {
 			c.fill(40, "ann", time.Minute)
 			c.advance(time.Minute)
 			ctx, cancel := context.WithCancel(c.ctx())
@@ -215,7 +215,7 @@ func contextCases() []Case {
 			}
 			c.ids(c.bearers("ann"))
 		}),
-		that("EndedUnderALoopEndsTheLoop", "R9 R72", func(c *C) {
+		that("EndedDuringAMutationEndsIt", "R9 R72", needNothing, func(c *C) {
 			s := storeOf[doc](c, nil)
 			it, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
 			c.ok(err, "create")

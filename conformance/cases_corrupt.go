@@ -23,7 +23,7 @@ func damage() map[string][]byte {
 
 func corruptCases() []Case {
 	return group("Corrupt",
-		thatDamages("IsAnErrorForThatIDAlone", "R5", func(c *C) {
+		that("IsAnErrorForThatIDAlone", "R5", needDamage, func(c *C) {
 			good := c.put(c.rec("good", "1", time.Hour))
 			for what, data := range damage() {
 				c.put(c.rec("bad "+what, "1", time.Hour))
@@ -33,7 +33,7 @@ func corruptCases() []Case {
 			}
 			c.holds(good)
 		}),
-		thatDamages("IsNeverOverwrittenByAnUpdate", "R5", func(c *C) {
+		that("IsNeverOverwrittenByAnUpdate", "R5", needDamage, func(c *C) {
 			for what, data := range damage() {
 				old := c.put(c.rec(what, "1", time.Hour))
 				c.h.Damage(c.TB, c.name, what, data)
@@ -50,7 +50,7 @@ func corruptCases() []Case {
 				c.is(err, model.ErrCorrupt, "get of %s afterwards", what)
 			}
 		}),
-		thatDamages("GivesWayToAnUpsert", "R5 R22", func(c *C) {
+		that("IsReplacedByAnUpsert", "R5 R22", needDamage, func(c *C) {
 			for what, data := range damage() {
 				c.put(c.labelled(what, "1", "ann", time.Hour))
 				c.h.Damage(c.TB, c.name, what, data)
@@ -64,7 +64,7 @@ func corruptCases() []Case {
 				c.fail("%d records listed, want %d", n, len(damage()))
 			}
 		}),
-		thatDamages("IsNamedByAListingThatGoesOn", "R49", func(c *C) {
+		that("IsNamedByAListingThatGoesOn", "R49", needDamage, func(c *C) {
 			ids := c.fill(20, "", time.Hour)
 			c.h.Damage(c.TB, c.name, ids[3], []byte("not a record"))
 			c.h.Damage(c.TB, c.name, ids[11], []byte{})
@@ -76,7 +76,7 @@ func corruptCases() []Case {
 				c.fail("%q named as corrupt, want two", corrupt)
 			}
 		}),
-		thatDamages("IsNamedByAListingByLabelThatGoesOn", "R49 R46", func(c *C) {
+		that("IsNamedByAListingByLabelThatGoesOn", "R49 R46", needDamage, func(c *C) {
 			ids := c.fill(12, "ann", time.Hour)
 			c.h.Damage(c.TB, c.name, ids[5], []byte("not a record"))
 			got, corrupt := c.listAll(driver.Query{Label: "principal", Value: "ann", Limit: 5})
@@ -89,7 +89,7 @@ func corruptCases() []Case {
 				c.fail("%d counted", n)
 			}
 		}),
-		thatDamages("IsAnOutcomeOfItsOwnInABatch", "R5 R87 R88 R80", func(c *C) {
+		that("IsAResultOfItsOwnInABatch", "R5 R87 R88 R80", needDamage, func(c *C) {
 			ids := c.fill(6, "", time.Hour)
 			c.h.Damage(c.TB, c.name, ids[2], []byte("not a record"))
 			for i, o := range driver.GetMany(c.ctx(), c.b, c.now, driver.Gets(ids...)) {
@@ -109,7 +109,7 @@ func corruptCases() []Case {
 			c.batch([]driver.BatchOp{writing(fresh, driver.IfAny, model.Record{})}, []error{nil})
 			c.holds(fresh)
 		}),
-		thatDamages("IsAnErrorThroughTheStore", "R5 R62", func(c *C) {
+		that("IsAnErrorThroughTheStore", "R5 R62", needDamage, func(c *C) {
 			s := storeOf[doc](c, nil)
 			it, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
 			c.ok(err, "create")
@@ -136,7 +136,7 @@ func corruptCases() []Case {
 				c.fail("the value is %v", got.Value)
 			}
 		}),
-		thatDamages("IsReportedByADeleteByLabel", "R78 R49", func(c *C) {
+		that("IsReportedByADeleteByLabel", "R78 R49", needDamage, func(c *C) {
 			ids := c.fill(6, "ann", time.Hour)
 			c.h.Damage(c.TB, c.name, ids[2], []byte("not a record"))
 			n, err := storeOf[any](c, nil).DeleteByLabel(c.ctx(), "principal", "ann")
@@ -147,7 +147,7 @@ func corruptCases() []Case {
 			_, err = c.b.Get(c.ctx(), c.now, driver.Get{ID: ids[2]})
 			c.is(err, model.ErrCorrupt, "get of the damaged one")
 		}),
-		thatDamages("IsLeftByASweepThatGoesOn", "R5 R50", func(c *C) {
+		that("IsLeftByASweepThatGoesOn", "R5 R50", needDamage, func(c *C) {
 			ids := c.fill(20, "", time.Minute)
 			c.h.Damage(c.TB, c.name, ids[7], []byte("not a record"))
 			c.advance(time.Minute)
@@ -163,7 +163,7 @@ func corruptCases() []Case {
 			_, err := c.b.Get(c.ctx(), c.now, driver.Get{ID: ids[7]})
 			c.is(err, model.ErrCorrupt, "get of the damaged one")
 		}),
-		that("IsAValueOfAnotherType", "R64", func(c *C) {
+		that("IsAValueOfAnotherType", "R64", needNothing, func(c *C) {
 			words := storeOf[string](c, nil)
 			_, err := words.Create(c.ctx(), "a", "text", nil)
 			c.ok(err, "create")
@@ -178,7 +178,7 @@ func corruptCases() []Case {
 				c.fail("the value became %q", it.Value)
 			}
 		}),
-		that("IsAnotherEncoding", "R64", func(c *C) {
+		that("IsAnotherEncoding", "R64", needNothing, func(c *C) {
 			r := c.rec("a", `{"n":1}`, time.Hour)
 			r.Encoding = "other"
 			c.put(r)
@@ -186,7 +186,7 @@ func corruptCases() []Case {
 			c.is(err, model.ErrCorrupt, "get of another encoding")
 			c.holds(r)
 		}),
-		thatPages("ValueIsYieldedWithItsErrorAndTheListingGoesOn", "R49 R64", func(c *C) {
+		that("ValueIsYieldedWithItsErrorAndTheListingGoesOn", "R49 R64", needPaging, func(c *C) {
 			s := storeOf[doc](c, nil)
 			for _, id := range []string{"a", "b", "c"} {
 				_, err := s.Create(c.ctx(), id, doc{}, nil)

@@ -17,7 +17,7 @@ func countCases() []Case {
 		}
 	}
 	return group("Count",
-		thatPages("OfLiveRecords", "R77", func(c *C) {
+		that("OfLiveRecords", "R77", needPaging, func(c *C) {
 			count(c, "", "", 0)
 			c.fill(15, "", time.Hour)
 			c.put(c.rec("short", "1", time.Minute))
@@ -28,7 +28,7 @@ func countCases() []Case {
 			c.advance(time.Hour)
 			count(c, "", "", 1)
 		}),
-		thatLabels("ByLabel", "R77", func(c *C) {
+		that("ByLabel", "R77", needLabels, func(c *C) {
 			c.fill(15, "ann", time.Hour)
 			c.put(c.labelled("short", "1", "ann", time.Minute))
 			c.put(c.labelled("ever", "1", "ann", 0))
@@ -41,7 +41,7 @@ func countCases() []Case {
 			c.advance(time.Hour)
 			count(c, "principal", "ann", 1)
 		}),
-		thatLabels("FollowsEveryWrite", "R77 R46", func(c *C) {
+		that("FollowsEveryWrite", "R77 R46", needLabels, func(c *C) {
 			c.put(c.labelled("a", "1", "ann", time.Hour))
 			count(c, "principal", "ann", 1)
 			_, err := c.write(c.labelled("a", "2", "bob", time.Hour), driver.IfPresent, model.Record{})
@@ -55,7 +55,7 @@ func countCases() []Case {
 			count(c, "principal", "ann", 0)
 			count(c, "", "", 0)
 		}),
-		thatLabels("OverAnExpiredRecordMadeAnew", "R77 R17", func(c *C) {
+		that("OfARecreatedRecordIsOne", "R77 R17", needLabels, func(c *C) {
 			c.put(c.labelled("a", "1", "ann", time.Minute))
 			c.advance(time.Minute)
 			_, err := c.write(c.labelled("a", "2", "ann", time.Hour), driver.IfAbsent, model.Record{})
@@ -63,7 +63,15 @@ func countCases() []Case {
 			count(c, "principal", "ann", 1)
 			count(c, "", "", 1)
 		}),
-		thatLabels("OfAnUndeclaredLabelIsInvalid", "R47", func(c *C) {
+		that("OfAValueWithoutALabelIsInvalid", "R47", needPaging, func(c *C) {
+			c.fill(3, "", time.Hour)
+			n, err := driver.Count(c.ctx(), c.b, c.now, driver.Query{Value: "ann"})
+			c.is(err, model.ErrInvalid, "count with a label value and no label")
+			if n != 0 {
+				c.fail("a count with a label value and no label returned %d, want 0", n)
+			}
+		}),
+		that("OfAnUndeclaredLabelIsInvalid", "R47", needLabels, func(c *C) {
 			_, err := driver.Count(c.ctx(), c.b, c.now, driver.Query{Label: "undeclared", Value: "x"})
 			c.is(err, model.ErrInvalid, "count by an undeclared label")
 		}),

@@ -9,20 +9,20 @@ import (
 
 func createCases() []Case {
 	return group("Create",
-		that("StoresTheRecord", "R15 R13", func(c *C) { c.holds(c.put(c.rec("a", "1", time.Hour))) }),
-		that("OverALiveRecordExists", "R15 R28", func(c *C) {
+		that("StoresTheRecord", "R15 R13", needNothing, func(c *C) { c.holds(c.put(c.rec("a", "1", time.Hour))) }),
+		that("OverALiveRecordExists", "R15 R28", needNothing, func(c *C) {
 			r := c.put(c.labelled("a", "1", "ann", time.Hour))
 			_, err := c.write(c.labelled("a", "2", "bob", 2*time.Hour), driver.IfAbsent, model.Record{})
 			c.is(err, model.ErrExists, "second create")
 			c.holds(r)
 		}),
-		that("OverARecordThatNeverExpiresExists", "R15 R28", func(c *C) {
+		that("OverARecordThatNeverExpiresExists", "R15 R28", needNothing, func(c *C) {
 			r := c.put(c.rec("a", "1", 0))
 			_, err := c.write(c.rec("a", "2", time.Hour), driver.IfAbsent, model.Record{})
 			c.is(err, model.ErrExists, "second create")
 			c.holds(r)
 		}),
-		that("OverAnExpiredRecordReplacesIt", "R17", func(c *C) {
+		that("OverAnExpiredRecordReplacesIt", "R17", needNothing, func(c *C) {
 			c.put(c.labelled("a", "old", "ann", time.Minute))
 			c.advance(time.Minute)
 			next := c.rec("a", "new", 0)
@@ -32,7 +32,7 @@ func createCases() []Case {
 			c.advance(24 * time.Hour)
 			c.holds(next)
 		}),
-		thatLabels("OverAnExpiredRecordDropsItsLabels", "R17 R46", func(c *C) {
+		that("OverAnExpiredRecordDropsItsLabels", "R17 R46", needLabels, func(c *C) {
 			c.put(c.labelled("a", "old", "ann", time.Minute))
 			c.advance(time.Minute)
 			_, err := c.write(c.labelled("a", "new", "bob", time.Hour), driver.IfAbsent, model.Record{})
@@ -40,12 +40,12 @@ func createCases() []Case {
 			c.ids(c.bearers("ann"))
 			c.ids(c.bearers("bob"), "a")
 		}),
-		that("AfterADeleteSucceeds", "R15", func(c *C) {
+		that("AfterADeleteSucceeds", "R15", needNothing, func(c *C) {
 			c.put(c.rec("a", "1", time.Hour))
 			c.del("a")
 			c.holds(c.put(c.rec("a", "2", time.Hour)))
 		}),
-		that("AnswersWithoutTheValue", "R26", func(c *C) {
+		that("AnswersWithoutTheValue", "R26", needNothing, func(c *C) {
 			r := c.labelled("a", "1", "ann", time.Hour)
 			head, err := c.write(r, driver.IfAbsent, model.Record{})
 			c.ok(err, "create")
@@ -54,7 +54,7 @@ func createCases() []Case {
 				c.fail("the answer has a value: %q", head.Value)
 			}
 		}),
-		that("OfManyAtOnceOneWins", "R16", func(c *C) {
+		that("OfManyAtOnceOneWins", "R16", needNothing, func(c *C) {
 			other := c.second()
 			for round := range 3 {
 				id := string(rune('a' + round))
@@ -71,7 +71,7 @@ func createCases() []Case {
 				}
 			}
 		}),
-		that("OfManyOverAnExpiredRecordOneWins", "R16 R17", func(c *C) {
+		that("OfManyOverAnExpiredRecordOneWins", "R16 R17", needNothing, func(c *C) {
 			c.put(c.rec("a", "old", time.Minute))
 			c.advance(time.Minute)
 			wins := c.race(32, func(int) error {
@@ -82,10 +82,10 @@ func createCases() []Case {
 				c.fail("%d of 32 creates succeeded", wins)
 			}
 		}),
-		that("OfManyTheWinnersValueStands", "R16 R1", func(c *C) {
+		that("OfManyTheWinnersValueStands", "R16 R1", needNothing, func(c *C) {
 			revs := make([]model.Revision, 16)
 			won := -1
-			errs := c.together(len(revs), func(i int) error {
+			errs := c.concurrently(len(revs), func(i int) error {
 				r := c.rec("a", "v", time.Hour)
 				revs[i] = r.Revision
 				_, err := c.write(r, driver.IfAbsent, model.Record{})
@@ -100,7 +100,7 @@ func createCases() []Case {
 				c.fail("the record in force is not the winner's")
 			}
 		}),
-		that("TakesNothingToKeep", "R29", func(c *C) {
+		that("CannotKeepAnything", "R29", needNothing, func(c *C) {
 			for _, cond := range []driver.Condition{driver.IfAbsent, driver.IfAny} {
 				_, err := c.b.Write(c.ctx(), c.now, driver.Write{Record: c.rec("a", "1", time.Hour), Cond: cond, Keep: driver.Keep{Expiry: true}})
 				c.is(err, model.ErrInvalid, "%v with KeepExpiry", cond)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -15,8 +16,8 @@ var errCut = errors.New("the connection broke")
 
 // unsent answers the first write as one whose request was lost on the way:
 // nothing reaches the store. Those that follow are passed on.
-func unsent(c *C, b driver.ModelExpirySupport, sent *int) *between {
-	return &between{ModelExpirySupport: b, instead: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+func unsent(c *C, b driver.ModelExpirySupport, sent *int) *interceptor {
+	return &interceptor{Wrapper: driverkit.Wrap(b), instead: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 		if *sent++; *sent == 1 {
 			return model.Record{}, model.NewError(model.ErrUnknown, "the request was lost", errCut)
 		}
@@ -24,11 +25,11 @@ func unsent(c *C, b driver.ModelExpirySupport, sent *int) *between {
 	}}
 }
 
-// arrivalCases need no hook of the harness: what happens between the Store and
+// deliveryCases need no hook of the harness: what happens between the Store and
 // the backend is made up, and the backend answers what comes after.
-func arrivalCases() []Case {
-	return group("Arrival",
-		that("NeverOfACompareAndSetIsSentOnceMore", "R67 R12", func(c *C) {
+func deliveryCases() []Case {
+	return group("Delivery",
+		that("LostRequestOfACompareAndSetIsSentOnceMore", "R67 R12", needNothing, func(c *C) {
 			_, at := c.start()
 			sent := 0
 			it, err := storeOn[doc](c, unsent(c, c.b, &sent), nil).Update(c.ctx(), "a", doc{N: 2}, at)
@@ -37,7 +38,7 @@ func arrivalCases() []Case {
 				c.fail("sent %d times, answered %v, stored %v", sent, it.Revision, got.Revision)
 			}
 		}),
-		that("NeverOfAnotherWriteIsUnknownAndNotSentAgain", "R67 R12", func(c *C) {
+		that("LostRequestOfAnotherWriteIsUnknownAndNotRepeated", "R67 R12", needNothing, func(c *C) {
 			r, _ := c.start()
 			for what, do := range map[string]func(*expiry.Store[doc]) error{
 				"create": func(s *expiry.Store[doc]) error { _, err := s.Create(c.ctx(), "b", doc{}, nil); return err },
@@ -57,13 +58,13 @@ func arrivalCases() []Case {
 			c.holds(r)
 			c.gone("b")
 		}),
-		that("LateOfACompareAndSetIsItsOwnSuccess", "R67 R27 R20", func(c *C) {
+		that("LateCompareAndSetSucceedsOnce", "R67 R27 R20", needNothing, func(c *C) {
 			// The first sending arrives after the look, just before the second:
 			// one of the two matches, and the conflict names it as the winner.
 			_, at := c.start()
 			var first driver.Write
 			sent := 0
-			b := &between{ModelExpirySupport: c.b, instead: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+			b := &interceptor{Wrapper: driverkit.Wrap(c.b), instead: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 				if sent++; sent == 1 {
 					first = w
 					first.Record = w.Record.Clone()
@@ -79,12 +80,12 @@ func arrivalCases() []Case {
 				c.fail("answered %v, stored %v, sent %v", it.Revision, got.Revision, first.Record.Revision)
 			}
 		}),
-		that("AfterTheCallerHasGoneIsStillRecognised", "R67 R10", func(c *C) {
+		that("AppliedBeforeTheCancelIsRecognised", "R67 R10", needNothing, func(c *C) {
 			// The context ends once the write is applied: the look has a limit of
 			// its own.
 			ctx, cancel := context.WithCancel(c.ctx())
 			defer cancel()
-			b := &between{ModelExpirySupport: c.b, instead: func(_ context.Context, now time.Time, w driver.Write) (model.Record, error) {
+			b := &interceptor{Wrapper: driverkit.Wrap(c.b), instead: func(_ context.Context, now time.Time, w driver.Write) (model.Record, error) {
 				_, err := c.b.Write(c.ctx(), now, w)
 				c.ok(err, "write")
 				cancel()
@@ -96,12 +97,12 @@ func arrivalCases() []Case {
 				c.fail("answered %v, stored %v", it.Revision, got.Revision)
 			}
 		}),
-		that("NeverIsNotMadeUpForByACallerWhoHasGone", "R67 R10", func(c *C) {
+		that("LostRequestOfACanceledCallIsNotRepeated", "R67 R10", needNothing, func(c *C) {
 			r, at := c.start()
 			ctx, cancel := context.WithCancel(c.ctx())
 			defer cancel()
 			sent := 0
-			b := &between{ModelExpirySupport: c.b, instead: func(_ context.Context, now time.Time, w driver.Write) (model.Record, error) {
+			b := &interceptor{Wrapper: driverkit.Wrap(c.b), instead: func(_ context.Context, now time.Time, w driver.Write) (model.Record, error) {
 				if sent++; sent == 1 {
 					cancel()
 					return model.Record{}, model.NewError(model.ErrUnknown, "canceled under way", ctx.Err())
@@ -118,8 +119,8 @@ func arrivalCases() []Case {
 			}
 			c.holds(r)
 		}),
-		that("ThatLookingCannotProveIsUnknown", "R67", func(c *C) {
-			b := &between{ModelExpirySupport: c.b, instead: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+		that("UndecidableIsUnknownWithoutARead", "R67", needNothing, func(c *C) {
+			b := &interceptor{Wrapper: driverkit.Wrap(c.b), instead: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 				_, err := c.b.Write(ctx, now, w)
 				c.ok(err, "write")
 				return model.Record{}, driver.MarkUndecidable(model.NewError(model.ErrUnknown, "not known to be durable", errCut))

@@ -10,7 +10,7 @@ import (
 
 func errorCases() []Case {
 	return group("Error",
-		that("NamesOperationBackendAndID", "R62", func(c *C) {
+		that("NamesOperationBackendAndID", "R62", needNothing, func(c *C) {
 			s := storeOf[doc](c, nil)
 			_, err := s.Get(c.ctx(), "nobody")
 			c.is(err, model.ErrNotFound, "get")
@@ -26,7 +26,7 @@ func errorCases() []Case {
 				c.fail("wrapped twice: %v", err)
 			}
 		}),
-		that("KindsAreDistinct", "R62", func(c *C) {
+		that("KindsAreDistinct", "R62", needNothing, func(c *C) {
 			s := storeOf[doc](c, nil)
 			it, err := s.Create(c.ctx(), "a", doc{}, nil)
 			c.ok(err, "create")
@@ -41,7 +41,7 @@ func errorCases() []Case {
 			_, err = s.Update(c.ctx(), "", doc{}, nil)
 			c.is(err, model.ErrInvalid, "update of the empty id")
 		}),
-		that("TextHasNoValue", "R62", func(c *C) {
+		that("TextHasNoValue", "R62", needNothing, func(c *C) {
 			const secret = "hunter2-secret"
 			s := storeOf[map[string]any](c, nil)
 			ints := storeOf[int](c, nil)

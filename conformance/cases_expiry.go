@@ -9,9 +9,9 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-func instantCases() []Case {
+func expiryCases() []Case {
 	return group("Expiry",
-		that("LivesToTheLastMillisecond", "R2", func(c *C) {
+		that("LivesToTheLastMillisecond", "R2", needNothing, func(c *C) {
 			r := c.put(c.rec("a", "1", time.Minute))
 			c.advance(time.Minute - time.Millisecond)
 			c.holds(r)
@@ -21,20 +21,20 @@ func instantCases() []Case {
 			c.ok(err, "compare-and-set in the last millisecond")
 			c.holds(next)
 		}),
-		that("IsGoneFromTheInstant", "R2", func(c *C) {
+		that("IsGoneFromTheInstant", "R2", needNothing, func(c *C) {
 			c.put(c.rec("a", "1", time.Minute))
 			c.advance(time.Minute)
 			c.gone("a")
 			c.advance(time.Hour)
 			c.gone("a")
 		}),
-		that("OfOneMillisecond", "R2", func(c *C) {
+		that("OfOneMillisecond", "R2", needNothing, func(c *C) {
 			r := c.put(c.rec("a", "1", time.Millisecond))
 			c.holds(r)
 			c.advance(time.Millisecond)
 			c.gone("a")
 		}),
-		that("OfDecades", "R2 R13", func(c *C) {
+		that("OfDecades", "R2 R13", needNothing, func(c *C) {
 			r := c.put(c.rec("a", "1", 80*365*24*time.Hour))
 			c.holds(r)
 			c.advance(80*365*24*time.Hour - time.Millisecond)
@@ -42,26 +42,26 @@ func instantCases() []Case {
 			c.advance(time.Millisecond)
 			c.gone("a")
 		}),
-		that("KeepsTheMillisecond", "R13", func(c *C) {
+		that("KeepsTheMillisecond", "R13", needNothing, func(c *C) {
 			for i := range 10 {
 				c.holds(c.put(c.rec(fmt.Sprint(i), "1", time.Hour+time.Duration(i*111)*time.Millisecond)))
 			}
 		}),
-		that("IsByTheCallersClock", "R2", func(c *C) {
+		that("IsByTheCallersClock", "R2", needNothing, func(c *C) {
 			c.put(c.rec("a", "1", time.Minute))
 			fast := c.in(time.Hour)
 			_, err := c.b.Get(c.ctx(), fast, driver.Get{ID: "a"})
 			c.is(err, model.ErrNotFound, "get by a fast clock")
 			c.get("a")
 		}),
-		that("ShortenedByAnUpdateHolds", "R25 R2", func(c *C) {
+		that("ShortenedByAnUpdateHolds", "R25 R2", needNothing, func(c *C) {
 			c.put(c.rec("a", "1", time.Hour))
 			_, err := c.write(c.rec("a", "2", time.Second), driver.IfPresent, model.Record{})
 			c.ok(err, "update")
 			c.advance(time.Second)
 			c.gone("a")
 		}),
-		that("LengthenedByAnUpdateHolds", "R25 R2", func(c *C) {
+		that("LengthenedByAnUpdateHolds", "R25 R2", needNothing, func(c *C) {
 			c.put(c.rec("a", "1", time.Second))
 			r := c.rec("a", "2", time.Hour)
 			_, err := c.write(r, driver.IfPresent, model.Record{})
@@ -69,7 +69,7 @@ func instantCases() []Case {
 			c.advance(time.Minute)
 			c.holds(r)
 		}),
-		thatPages("HidesFromListings", "R2 R42", func(c *C) {
+		that("HidesFromListings", "R2 R42", needPaging, func(c *C) {
 			c.put(c.labelled("a", "1", "ann", time.Minute))
 			c.put(c.labelled("b", "1", "ann", time.Hour))
 			c.put(c.labelled("c", "1", "ann", 0))
@@ -79,7 +79,7 @@ func instantCases() []Case {
 			c.ids(c.list(driver.Query{}), "b", "c")
 			c.ids(c.bearers("ann"), "b", "c")
 		}),
-		that("EveryCallSeesTheRecordInItsLastMillisecond", "R2 R77 R87", func(c *C) {
+		that("EveryCallSeesTheRecordInItsLastMillisecond", "R2 R77 R87", needNothing, func(c *C) {
 			put := func(id string) model.Record { return c.put(c.labelled(id, "0", "ann", time.Minute)) }
 			for _, id := range []string{"get", "update", "touch", "delete", "upsert"} {
 				put(id)
@@ -114,7 +114,7 @@ func instantCases() []Case {
 			c.del("delete")
 			c.ok(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "delete at", Cond: driver.IfMatch, Known: taken}), "delete at the revision")
 		}),
-		that("NoCallSeesTheRecordFromTheInstantOn", "R2 R4 R14 R77 R87", func(c *C) {
+		that("NoCallSeesTheRecordFromTheInstantOn", "R2 R4 R14 R77 R87", needNothing, func(c *C) {
 			old := c.put(c.labelled("a", "0", "ann", time.Minute))
 			c.put(c.labelled("b", "0", "ann", time.Minute))
 			c.advance(time.Minute)
@@ -154,7 +154,7 @@ func instantCases() []Case {
 				c.fail("%d removed by a sweep, want 2", n)
 			}
 		}),
-		that("OfAFastClocksCallsLeavesTheRecord", "R2", func(c *C) {
+		that("OfAFastClocksCallsLeavesTheRecord", "R2", needNothing, func(c *C) {
 			// A node whose clock is ahead sees no record; unless it creates one
 			// anew, it leaves what is there to the others.
 			r := c.put(c.labelled("a", "0", "ann", time.Minute))

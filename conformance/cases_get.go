@@ -11,24 +11,24 @@ import (
 
 func getCases() []Case {
 	return group("Get",
-		that("UnknownIDIsNotFound", "R14", func(c *C) { c.gone("nobody") }),
-		that("ReturnsTheRecordWhole", "R13 R1", func(c *C) {
+		that("UnknownIDIsNotFound", "R14", needNothing, func(c *C) { c.gone("nobody") }),
+		that("ReturnsTheRecordWhole", "R13 R1", needNothing, func(c *C) {
 			r := c.labelled("a", `{"n":1,"text":"line\nbreak"}`, "ann", time.Hour)
 			c.holds(c.put(r))
 		}),
-		that("KeepsARecordThatNeverExpires", "R13", func(c *C) {
+		that("KeepsARecordThatNeverExpires", "R13", needNothing, func(c *C) {
 			r := c.put(c.rec("a", "1", 0))
 			c.advance(24 * 365 * time.Hour)
 			c.holds(r)
 		}),
-		that("KeepsBytesThatAreNoText", "R13", func(c *C) {
+		that("KeepsBytesThatAreNotText", "R13", needNothing, func(c *C) {
 			r := c.rec("a", "", time.Hour)
 			r.Value = []byte{0, 0xff, 0xfe, '\r', '\n', 0x80, 0, '"', '\\', 0xc3, 0x28}
 			r.Encoding = "gob"
 			c.put(r)
 			c.holds(r)
 		}),
-		that("KeepsEveryByteValue", "R13", func(c *C) {
+		that("KeepsEveryByteValue", "R13", needNothing, func(c *C) {
 			r := c.rec("a", "", time.Hour)
 			for i := range 256 {
 				r.Value = append(r.Value, byte(i))
@@ -36,20 +36,20 @@ func getCases() []Case {
 			c.put(r)
 			c.holds(r)
 		}),
-		that("KeepsAnEmptyValue", "R13", func(c *C) {
+		that("KeepsAnEmptyValue", "R13", needNothing, func(c *C) {
 			c.holds(c.put(c.rec("a", "", time.Hour)))
 		}),
-		that("KeepsALargeValue", "R13", func(c *C) {
+		that("KeepsALargeValue", "R13", needNothing, func(c *C) {
 			size := 300 << 10
 			if m := c.b.Describe().MaxValue; m > 0 && m < size {
 				size = m
 			}
 			c.holds(c.put(c.rec("a", strings.Repeat("x", size), time.Hour)))
 		}),
-		that("KeepsJSONTextAsItWasWritten", "R13", func(c *C) {
+		that("KeepsJSONTextAsItWasWritten", "R13", needNothing, func(c *C) {
 			c.holds(c.put(c.rec("a", ` { "a" : 1.10 , "b":[ 1e400, 9007199254740993 ],"a":2, "\u00e9":"é" } `, time.Hour)))
 		}),
-		that("SeesAnotherNodesWrites", "R1", func(c *C) {
+		that("SeesAnotherNodesWrites", "R1", needNothing, func(c *C) {
 			other := c.second()
 			r := c.put(c.rec("a", "1", time.Hour))
 			got := c.getFrom(other, "a")
@@ -61,7 +61,7 @@ func getCases() []Case {
 			c.ok(other.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfPresent}), "delete on the other node")
 			c.gone("a")
 		}),
-		that("SeesAnotherNodesTouchesAndLabels", "R1 R46", func(c *C) {
+		that("SeesAnotherNodesTouchesAndLabels", "R1 R46", needNothing, func(c *C) {
 			other := c.second()
 			r := c.put(c.labelled("a", "1", "ann", time.Hour))
 			c.getFrom(other, "a") // what a node has read is no reason not to look
@@ -83,7 +83,7 @@ func getCases() []Case {
 			out := driver.GetMany(c.ctx(), other, c.now, driver.Gets("a"))
 			c.is(out[0].Err, model.ErrNotFound, "get among many on the other node")
 		}),
-		that("OutlivesTheNodeThatWrote", "R1", func(c *C) {
+		that("OutlivesTheNodeThatWrote", "R1", needNothing, func(c *C) {
 			first := c.second()
 			r := c.rec("a", "1", time.Hour)
 			_, err := first.Write(c.ctx(), c.now, driver.Write{Record: r, Cond: driver.IfAbsent})
@@ -91,7 +91,7 @@ func getCases() []Case {
 			c.ok(first.Close(), "close")
 			c.holds(r)
 		}),
-		that("ValueIsTheCallersOwn", "R3", func(c *C) {
+		that("ValueIsTheCallersOwn", "R3", needNothing, func(c *C) {
 			r := c.put(c.labelled("a", "value", "ann", time.Hour))
 			got := c.get("a")
 			for i := range got.Value {
@@ -100,7 +100,7 @@ func getCases() []Case {
 			got.Labels["principal"] = "mallory"
 			c.holds(r)
 		}),
-		that("WrittenMemoryStaysTheCallersOwn", "R3", func(c *C) {
+		that("WrittenMemoryStaysTheCallersOwn", "R3", needNothing, func(c *C) {
 			r := c.labelled("a", "value", "ann", time.Hour)
 			w := driver.Write{Record: r.Clone(), Cond: driver.IfAbsent}
 			_, err := c.b.Write(c.ctx(), c.now, w)
@@ -112,7 +112,7 @@ func getCases() []Case {
 			c.holds(r)
 			c.ids(c.bearers("ann"), "a")
 		}),
-		that("AnswersShareNothingWithTheStore", "R3", func(c *C) {
+		that("AnswersShareNothingWithTheStore", "R3", needNothing, func(c *C) {
 			r := c.labelled("a", "value", "ann", time.Hour)
 			head, err := c.write(r, driver.IfAbsent, model.Record{})
 			c.ok(err, "create")
@@ -123,7 +123,7 @@ func getCases() []Case {
 			r.ExpiresAt = time.Time{}
 			c.holds(r)
 		}),
-		thatPages("ListedMemoryIsTheCallersOwn", "R3", func(c *C) {
+		that("ListedMemoryIsTheCallersOwn", "R3", needPaging, func(c *C) {
 			r := c.put(c.rec("a", "value", time.Hour))
 			for _, got := range c.list(driver.Query{}) {
 				copy(got.Value, bytes.Repeat([]byte{'X'}, len(got.Value)))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -38,9 +39,9 @@ const (
 var histNames = [...]string{"get", "create", "update", "compare-and-set", "upsert", "extend", "delete", "delete at"}
 
 type histIn struct {
-	op        histOp
-	rev, prev model.Revision
-	exp       int64 // milliseconds
+	op         histOp
+	rev, known model.Revision
+	exp        int64 // milliseconds
 }
 
 type histOut struct {
@@ -78,7 +79,7 @@ func (s histState) step(in histIn) (histState, histOut) {
 	if absent {
 		return s, histOut{kind: model.ErrNotFound}
 	}
-	if (in.op == histCompare || in.op == histDeleteAt) && s.rev != in.prev {
+	if (in.op == histCompare || in.op == histDeleteAt) && s.rev != in.known {
 		return s, histOut{kind: model.ErrConflict}
 	}
 	switch in.op {
@@ -109,7 +110,7 @@ func histModel() porcupine.Model {
 		},
 		DescribeOperation: func(input, output any) string {
 			in, out := input.(histIn), output.(histOut)
-			return fmt.Sprintf("%s rev %.4s prev %.4s exp %d -> %v rev %.4s exp %d", histNames[in.op], in.rev, in.prev, in.exp, out.kind, out.rev, out.exp)
+			return fmt.Sprintf("%s rev %.4s known %.4s exp %d -> %v rev %.4s exp %d", histNames[in.op], in.rev, in.known, in.exp, out.kind, out.rev, out.exp)
 		},
 	}
 	return m.ToModel()
@@ -138,14 +139,14 @@ func histDo(c *C, b driver.ModelExpirySupport, id string, in histIn) (histOut, e
 		w.Cond, w.Keep.Expiry = driver.IfPresent, true
 		rec, err = b.Write(c.ctx(), c.now, w)
 	case histCompare:
-		w.Cond, w.Keep.Expiry, w.Known.Revision = driver.IfMatch, true, in.prev
+		w.Cond, w.Keep.Expiry, w.Known.Revision = driver.IfMatch, true, in.known
 		rec, err = b.Write(c.ctx(), c.now, w)
 	case histExtend:
 		rec, err = b.Touch(c.ctx(), c.now, driver.Touch{ID: id, Mode: driver.TouchExtend, ExpiresAt: at})
 	case histDelete:
 		err = b.Delete(c.ctx(), c.now, driver.Delete{ID: id, Cond: driver.IfPresent})
 	case histDeleteAt:
-		err = b.Delete(c.ctx(), c.now, driver.Delete{ID: id, Cond: driver.IfMatch, Known: model.Record{Revision: in.prev}})
+		err = b.Delete(c.ctx(), c.now, driver.Delete{ID: id, Cond: driver.IfMatch, Known: model.Record{Revision: in.known}})
 	}
 	if err != nil {
 		return histFailed(err)
@@ -175,11 +176,11 @@ func histRecord(c *C, do historian, id string, seed uint64, clients, calls int, 
 	var mu sync.Mutex
 	var history []porcupine.Operation
 	start := time.Now()
-	for i, err := range c.together(clients, func(who int) error {
+	for i, err := range c.concurrently(clients, func(who int) error {
 		rng := rand.New(rand.NewPCG(seed, uint64(who))) //nolint:gosec // a reproducible history
 		var seen model.Revision
 		for range calls {
-			in := histIn{op: ops[rng.IntN(len(ops))], rev: model.NewRevision(), prev: seen}
+			in := histIn{op: ops[rng.IntN(len(ops))], rev: model.NewRevision(), known: seen}
 			in.exp = c.in(time.Hour + time.Duration(rng.IntN(1000))*time.Second).UnixMilli()
 			if seen.IsZero() && (in.op == histCompare || in.op == histDeleteAt) {
 				in.op = histGet
@@ -272,11 +273,11 @@ func histStore(c *C, s *expiry.Store[string], id string, in histIn, versions map
 	case histUpdate:
 		it, err = s.Update(c.ctx(), id, in.rev.String(), nil)
 	case histCompare:
-		it, err = s.Update(c.ctx(), id, in.rev.String(), &expiry.WriteOptions{IfMatch: versions[in.prev]})
+		it, err = s.Update(c.ctx(), id, in.rev.String(), &expiry.WriteOptions{IfMatch: versions[in.known]})
 	case histDelete:
 		err = s.Delete(c.ctx(), id, nil)
 	case histDeleteAt:
-		err = s.Delete(c.ctx(), id, &expiry.DeleteOptions{IfMatch: versions[in.prev]})
+		err = s.Delete(c.ctx(), id, &expiry.DeleteOptions{IfMatch: versions[in.known]})
 	default:
 		it, err = s.Get(c.ctx(), id)
 	}
@@ -296,25 +297,25 @@ func histStore(c *C, s *expiry.Store[string], id string, in histIn, versions map
 
 func historyCases() []Case {
 	return group("History",
-		that("OfEverythingIsLinearizable", "R1 R4 R15 R18 R19 R31 R38 R39", func(c *C) {
+		that("OfEverythingIsLinearizable", "R1 R4 R15 R18 R19 R31 R38 R39", needNothing, func(c *C) {
 			linearizable(c, 4, 15, histGet, histCreate, histUpdate, histCompare, histUpsert, histExtend, histDelete, histDeleteAt)
 		}),
-		that("OfCompareAndSetIsLinearizable", "R1 R19 R20", func(c *C) {
+		that("OfCompareAndSetIsLinearizable", "R1 R19 R20", needNothing, func(c *C) {
 			linearizable(c, 5, 12, histGet, histCreate, histCompare, histCompare)
 		}),
-		that("OfCreateAndDeleteIsLinearizable", "R1 R15 R16 R38 R40", func(c *C) {
+		that("OfCreateAndDeleteIsLinearizable", "R1 R15 R16 R38 R40", needNothing, func(c *C) {
 			linearizable(c, 5, 12, histCreate, histDelete, histGet)
 		}),
-		that("OfExtendAndUpdateIsLinearizable", "R1 R31 R34 R4", func(c *C) {
+		that("OfExtendAndUpdateIsLinearizable", "R1 R31 R34 R4", needNothing, func(c *C) {
 			linearizable(c, 5, 12, histCreate, histExtend, histUpdate, histDelete, histGet)
 		}),
-		thatLoses("WithLostAnswersIsLinearizable", "R1 R11 R12 R4", func(c *C) {
+		that("WithLostAnswersIsLinearizable", "R1 R11 R12 R4", needLoss, func(c *C) {
 			const clients = 3
 			explained(c, 6, clients, 9, lossy(c, clients, func(b driver.ModelExpirySupport, _ int, id string, in histIn) (histOut, error) {
 				return histDo(c, b, id, in)
 			}), []histOp{histGet, histGet, histCreate, histUpdate, histCompare, histUpsert, histExtend, histDelete, histDeleteAt})
 		}),
-		thatLoses("OfTheStoreUnderLostAnswersIsLinearizable", "R67 R1 R4 R12", func(c *C) {
+		that("OfTheStoreUnderLostAnswersIsLinearizable", "R67 R1 R4 R12", needLoss, func(c *C) {
 			const clients = 3
 			stores := make([]map[driver.ModelExpirySupport]*expiry.Store[string], clients)
 			versions := make([]map[model.Revision]*expiry.Known, clients)
@@ -330,28 +331,28 @@ func historyCases() []Case {
 				return histStore(c, s, id, in, versions[who])
 			}), []histOp{histGet, histGet, histCreate, histUpdate, histCompare, histUpsert, histDelete, histDeleteAt})
 		}),
-		that("OfBatchesIsLinearizable", "R1 R88 R87 R16 R20", func(c *C) {
+		that("OfBatchesIsLinearizable", "R1 R88 R87 R16 R20", needNothing, func(c *C) {
 			nodes := []driver.ModelExpirySupport{c.b, c.second()}
 			explained(c, 4, 4, 10, func(who int, id string, in histIn) (histOut, error) {
-				return histDo(c, &oneByBatch{ModelExpirySupport: nodes[who%2]}, id, in)
+				return histDo(c, &oneByBatch{driverkit.Wrap(nodes[who%2])}, id, in)
 			}, []histOp{histGet, histCreate, histUpdate, histCompare, histUpsert, histDelete, histDeleteAt})
 		}),
 	)
 }
 
 // oneByBatch makes each call as a batch of itself and a call on a neighbour.
-type oneByBatch struct{ driver.ModelExpirySupport }
+type oneByBatch struct{ driverkit.Wrapper }
 
 func (b *oneByBatch) Get(ctx context.Context, now time.Time, g driver.Get) (model.Record, error) {
-	out := driver.GetMany(ctx, b.ModelExpirySupport, now, driver.Gets(g.ID+"-neighbour", g.ID))
+	out := b.Wrapper.GetMany(ctx, now, driver.Gets(g.ID+"-neighbour", g.ID))
 	return out[1].Record, out[1].Err
 }
 
 func (b *oneByBatch) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
-	out := driver.WriteMany(ctx, b.ModelExpirySupport, now, []driver.BatchOp{{Write: &w}, removing(w.Record.ID+"-neighbour", driver.IfPresent, model.Record{})})
+	out := b.Wrapper.WriteMany(ctx, now, []driver.BatchOp{{Write: &w}, removing(w.Record.ID+"-neighbour", driver.IfPresent, model.Record{})})
 	return out[0].Record, out[0].Err
 }
 
 func (b *oneByBatch) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
-	return driver.WriteMany(ctx, b.ModelExpirySupport, now, []driver.BatchOp{removing(d.ID+"-neighbour", driver.IfPresent, model.Record{}), removing(d.ID, d.Cond, d.Known)})[1].Err
+	return b.Wrapper.WriteMany(ctx, now, []driver.BatchOp{removing(d.ID+"-neighbour", driver.IfPresent, model.Record{}), removing(d.ID, d.Cond, d.Known)})[1].Err
 }

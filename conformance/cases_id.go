@@ -9,8 +9,8 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// strangeIDs are all legal, all distinct.
-func strangeIDs() []string {
+// unusualIDs are all legal, all distinct.
+func unusualIDs() []string {
 	ids := []string{
 		".", "..", "...", "a/b", "a//b", "/a", "a/", "../a", "a/../b", "./a", `a\b`, `\`, "/",
 		"a", "A", "aA", "Aa", " ", "  ", " a", "a ", "a b", "\t", "\n", "a\r\nb", "\x01", "\x7f",
@@ -28,8 +28,8 @@ func strangeIDs() []string {
 
 func idCases() []Case {
 	return group("ID",
-		that("EveryLegalStringIsAnIDOfItsOwn", "R7 R13", func(c *C) {
-			ids := strangeIDs()
+		that("EveryLegalStringIsAnIDOfItsOwn", "R7 R13", needNothing, func(c *C) {
+			ids := unusualIDs()
 			recs := make([]model.Record, len(ids))
 			for i, id := range ids {
 				recs[i] = c.put(c.rec(id, fmt.Sprint("value ", i), time.Hour))
@@ -38,22 +38,22 @@ func idCases() []Case {
 				c.holds(r)
 			}
 		}),
-		thatPages("EveryLegalIDIsListedAsItIs", "R7 R42", func(c *C) {
-			ids := strangeIDs()
+		that("EveryLegalIDIsListedAsItIs", "R7 R42", needPaging, func(c *C) {
+			ids := unusualIDs()
 			for _, id := range ids {
 				c.put(c.rec(id, "v", time.Hour))
 			}
 			c.ids(c.list(driver.Query{Limit: 10}), ids...)
 		}),
-		thatLabels("EveryLegalIDIsFoundByItsLabel", "R7 R46", func(c *C) {
-			ids := strangeIDs()
+		that("EveryLegalIDIsFoundByItsLabel", "R7 R46", needLabels, func(c *C) {
+			ids := unusualIDs()
 			for _, id := range ids {
 				c.put(c.labelled(id, "v", "ann", time.Hour))
 			}
 			c.ids(c.list(driver.Query{Label: "principal", Value: "ann", Limit: 10}), ids...)
 		}),
-		thatSweeps("EveryLegalIDIsSwept", "R7 R50", func(c *C) {
-			ids := strangeIDs()
+		that("EveryLegalIDIsSwept", "R7 R50", needSweep, func(c *C) {
+			ids := unusualIDs()
 			for _, id := range ids {
 				c.put(c.labelled(id, "v", "ann", time.Minute))
 			}
@@ -62,8 +62,8 @@ func idCases() []Case {
 				c.fail("%d removed, want %d", n, len(ids))
 			}
 		}),
-		that("EveryLegalIDIsTouchedAndDeleted", "R7 R38 R30", func(c *C) {
-			ids := strangeIDs()
+		that("EveryLegalIDIsTouchedAndDeleted", "R7 R38 R30", needNothing, func(c *C) {
+			ids := unusualIDs()
 			for _, id := range ids {
 				c.put(c.rec(id, "v", time.Hour))
 			}

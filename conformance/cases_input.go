@@ -30,7 +30,7 @@ func inputCases() []Case {
 		}
 	}
 	return group("Input",
-		that("BadIDsAreInvalid", "R61", func(c *C) {
+		that("BadIDsAreInvalid", "R61", needNothing, func(c *C) {
 			s := storeOf[doc](c, nil)
 			for _, id := range []string{"", strings.Repeat("x", model.MaxID+1), "a\x00b", "\x00", "\xff", "a\xc3\x28"} {
 				for op, err := range calls(c, s, id) {
@@ -38,7 +38,7 @@ func inputCases() []Case {
 				}
 			}
 		}),
-		that("BadIDsInManyAreErrorsOfTheirOwn", "R61 R80", func(c *C) {
+		that("BadIDsInManyAreErrorsOfTheirOwn", "R61 R80", needNothing, func(c *C) {
 			s := storeOf[doc](c, nil)
 			_, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
 			c.ok(err, "create")
@@ -48,7 +48,7 @@ func inputCases() []Case {
 			c.ok(got[1].Err, "the good id")
 			c.is(got[2].Err, model.ErrInvalid, "the id that is no UTF-8")
 		}),
-		thatLabels("BadLabelsAreInvalid", "R61", func(c *C) {
+		that("BadLabelsAreInvalid", "R61", needLabels, func(c *C) {
 			s := storeOf[doc](c, nil)
 			_, err := s.Create(c.ctx(), "live", doc{}, nil)
 			c.ok(err, "create")
@@ -81,7 +81,7 @@ func inputCases() []Case {
 			_, err = s.DeleteByLabel(c.ctx(), "", "x")
 			c.is(err, model.ErrInvalid, "delete by no label")
 		}),
-		that("BadExpiriesAreInvalid", "R61", func(c *C) {
+		that("BadExpiriesAreInvalid", "R61", needNothing, func(c *C) {
 			s := storeOf[doc](c, nil)
 			_, err := s.Create(c.ctx(), "live", doc{N: 1}, nil)
 			c.ok(err, "create")
@@ -118,7 +118,7 @@ func inputCases() []Case {
 				c.fail("a refused call left %v until %v", it.Value, it.ExpiresAt)
 			}
 		}),
-		that("BadVersionsAreInvalid", "R61 R29", func(c *C) {
+		that("BadKnownRevisionsAreInvalid", "R61 R29", needNothing, func(c *C) {
 			s := storeOf[doc](c, nil)
 			_, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
 			c.ok(err, "create")
@@ -143,7 +143,7 @@ func inputCases() []Case {
 				c.fail("a refused call left %v", it.Value)
 			}
 		}),
-		that("BadPagesAreInvalid", "R61 R45", func(c *C) {
+		that("BadPagesAreInvalid", "R61 R45", needNothing, func(c *C) {
 			s := storeOf[doc](c, nil)
 			for what, o := range map[string]expiry.ListOptions{
 				"negative size": {PageSize: -1}, "huge size": {PageSize: 1001}, "foreign token": {After: "nonsense"}, "value without label": {Value: "x"},
@@ -152,7 +152,7 @@ func inputCases() []Case {
 				c.is(err, model.ErrInvalid, "page: %s", what)
 			}
 		}),
-		that("ValuesThatCannotBeEncodedAreInvalid", "R64 R61", func(c *C) {
+		that("ValuesThatCannotBeEncodedAreInvalid", "R64 R61", needNothing, func(c *C) {
 			s := storeOf[any](c, nil)
 			_, err := s.Create(c.ctx(), "live", 1, nil)
 			c.ok(err, "create")
@@ -166,7 +166,7 @@ func inputCases() []Case {
 			}
 			c.gone("a")
 		}),
-		that("ValuesAtTheLimit", "R8", func(c *C) {
+		that("ValuesAtTheLimit", "R8", needNothing, func(c *C) {
 			limit := c.b.Describe().MaxValue
 			if limit == 0 || limit > 64<<20 {
 				// No limit of the backend's own that a test could reach: then a

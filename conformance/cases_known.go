@@ -10,7 +10,7 @@ import (
 
 // misled is everything that a caller may wrongly believe of a record whose
 // revision it knows: all of it lawful, and none of it to be trusted.
-func misled(c *C, rev model.Revision) map[string]model.Record {
+func misleading(c *C, rev model.Revision) map[string]model.Record {
 	c.Helper()
 	other := c.put(c.labelled("another", "another's", "carol", 3*time.Hour))
 	return map[string]model.Record{
@@ -28,16 +28,16 @@ func misled(c *C, rev model.Revision) map[string]model.Record {
 	}
 }
 
-// hintOf is what the backend says of the record now.
-func (c *C) hintOf(id string) string { c.Helper(); return c.get(id).ServerVersion }
+// serverVersion is what the backend says of the record now.
+func (c *C) serverVersion(id string) string { c.Helper(); return c.get(id).ServerVersion }
 
-func hintCases() []Case {
-	return group("Hint",
-		that("OfAnyKindLeavesACompareAndSetAsItIs", "R21 R19 R23 R24", func(c *C) {
+func knownCases() []Case {
+	return group("Known",
+		that("DoesNotChangeACompareAndSet", "R21 R19 R23 R24", needNothing, func(c *C) {
 			cur := c.put(c.labelled("a", "0", "ann", time.Hour))
-			for what, prev := range misled(c, cur.Revision) {
-				prev.Revision = cur.Revision
-				w := driver.Write{Record: c.rec("a", what, 0), Cond: driver.IfMatch, Known: prev, Keep: driver.Keep{Expiry: true, Labels: true}}
+			for what, known := range misleading(c, cur.Revision) {
+				known.Revision = cur.Revision
+				w := driver.Write{Record: c.rec("a", what, 0), Cond: driver.IfMatch, Known: known, Keep: driver.Keep{Expiry: true, Labels: true}}
 				_, err := c.b.Write(c.ctx(), c.now, w)
 				c.ok(err, "compare-and-set with %s", what)
 				w.Record.ExpiresAt, w.Record.Labels = cur.ExpiresAt, cur.Labels
@@ -47,105 +47,105 @@ func hintCases() []Case {
 			c.ids(c.bearers("ann"), "a")
 			c.ids(c.bearers("carol"), "another")
 		}),
-		that("OfAnyKindNeverMakesAWrongRevisionRight", "R21 R19 R39 R28", func(c *C) {
+		that("NeverReplacesTheRevision", "R21 R19 R39 R28", needNothing, func(c *C) {
 			cur := c.put(c.labelled("a", "0", "ann", time.Hour))
-			all := misled(c, model.NewRevision())
+			all := misleading(c, model.NewRevision())
 			all["the record itself, but for the revision"] = model.Record{
 				ID: "a", Revision: model.NewRevision(), ServerVersion: cur.ServerVersion, ExpiresAt: cur.ExpiresAt, Labels: cur.Labels, Value: cur.Value, Encoding: cur.Encoding,
 			}
-			for what, prev := range all {
-				_, err := c.write(c.rec("a", "1", time.Hour), driver.IfMatch, prev)
+			for what, known := range all {
+				_, err := c.write(c.rec("a", "1", time.Hour), driver.IfMatch, known)
 				c.is(err, model.ErrConflict, "compare-and-set at another revision with %s", what)
-				c.is(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: prev}), model.ErrConflict, "delete at another revision with %s", what)
+				c.is(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: known}), model.ErrConflict, "delete at another revision with %s", what)
 			}
 			c.holds(cur)
 		}),
-		that("OfAnyKindLeavesATouchAsItIs", "R21 R30 R31 R34", func(c *C) {
+		that("DoesNotChangeATouch", "R21 R30 R31 R34", needNothing, func(c *C) {
 			cur := c.put(c.labelled("a", "0", "ann", time.Hour))
 			n := 0
-			for what, prev := range misled(c, cur.Revision) {
+			for what, known := range misleading(c, cur.Revision) {
 				n++
 				until := c.in(time.Hour + time.Duration(n)*time.Minute)
 				mode := driver.TouchSet
 				if n%2 == 0 {
 					mode = driver.TouchExtend
 				}
-				got, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: mode, ExpiresAt: until, Known: prev})
+				got, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: mode, ExpiresAt: until, Known: known})
 				c.ok(err, "touch with %s", what)
 				cur.ExpiresAt = until
 				c.sameHead(got, cur)
 				c.holds(cur)
 			}
 		}),
-		that("OfAnyKindLeavesADeleteAsItIs", "R21 R38 R39", func(c *C) {
+		that("DoesNotChangeADelete", "R21 R38 R39", needNothing, func(c *C) {
 			cur := c.put(c.labelled("a", "0", "ann", time.Hour))
 			n := 0
-			for what, prev := range misled(c, cur.Revision) {
-				prev.Revision = cur.Revision
+			for what, known := range misleading(c, cur.Revision) {
+				known.Revision = cur.Revision
 				cond := driver.IfMatch
 				if n++; n%2 == 0 {
 					cond = driver.IfPresent
 				}
-				c.ok(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: cond, Known: prev}), "delete under %v with %s", cond, what)
+				c.ok(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: cond, Known: known}), "delete under %v with %s", cond, what)
 				c.gone("a")
 				c.ids(c.bearers("ann"))
 				cur = c.put(c.labelled("a", "0", "ann", time.Hour))
 			}
 		}),
-		that("FromBeforeATouchIsGoodForAll", "R21 R34", func(c *C) {
+		that("FromBeforeATouchStaysValid", "R21 R34", needNothing, func(c *C) {
 			// A touch may change what the server calls the version; the revision
 			// stays.
 			stale := c.put(c.labelled("a", "0", "ann", time.Hour))
-			stale.ServerVersion = c.hintOf("a")
+			stale.ServerVersion = c.serverVersion("a")
 			touch := func(i int) time.Time {
 				c.Helper()
 				until := c.in(time.Hour + time.Duration(i)*time.Minute)
 				_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchSet, ExpiresAt: until, Known: stale})
-				c.ok(err, "touch with a prev from before the touch before")
+				c.ok(err, "touch with a known from before the touch before")
 				return until
 			}
 			touch(1)
 			until := touch(2)
 			next := c.rec("a", "1", 0)
 			_, err := c.b.Write(c.ctx(), c.now, driver.Write{Record: next.Clone(), Cond: driver.IfMatch, Known: stale, Keep: driver.Keep{Expiry: true, Labels: true}})
-			c.ok(err, "compare-and-set with a prev from before two touches")
+			c.ok(err, "compare-and-set with a known from before two touches")
 			next.ExpiresAt, next.Labels = until, stale.Labels
 			c.holds(next)
-			next.ServerVersion = c.hintOf("a")
+			next.ServerVersion = c.serverVersion("a")
 			stale = next
 			touch(3)
-			c.ok(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: stale}), "delete with a prev from before a touch")
+			c.ok(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: stale}), "delete with a known from before a touch")
 			c.gone("a")
 			c.ids(c.bearers("ann"))
 		}),
-		that("FromBeforeADeleteAndCreateIsAConflict", "R21 R66 R4", func(c *C) {
+		that("FromBeforeADeleteAndCreateIsAConflict", "R21 R66 R4", needNothing, func(c *C) {
 			old := c.put(c.rec("a", "same", time.Hour))
-			old.ServerVersion = c.hintOf("a")
+			old.ServerVersion = c.serverVersion("a")
 			c.del("a")
 			cur := c.put(c.rec("a", "same", time.Hour))
 			c.is(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: old}), model.ErrConflict, "delete at a revision from before")
 			_, err := c.write(c.rec("a", "2", time.Hour), driver.IfMatch, old)
 			c.is(err, model.ErrConflict, "compare-and-set at a revision from before")
 			got, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchExtend, ExpiresAt: c.in(2 * time.Hour), Known: old})
-			c.ok(err, "touch with a prev from before")
+			c.ok(err, "touch with a known from before")
 			cur.ExpiresAt = c.in(2 * time.Hour)
 			c.sameHead(got, cur)
 			c.holds(cur)
 		}),
-		that("OfEveryAnswerIsGoodForTheNextCall", "R21 R26 R36", func(c *C) {
+		that("FromEachAnswerFitsTheNextCall", "R21 R26 R36", needNothing, func(c *C) {
 			// What each call answers is what the next one is told.
-			prev, err := c.write(c.labelled("a", "0", "ann", time.Hour), driver.IfAbsent, model.Record{})
+			known, err := c.write(c.labelled("a", "0", "ann", time.Hour), driver.IfAbsent, model.Record{})
 			c.ok(err, "create")
 			for i := range 3 {
-				prev, err = c.write(c.labelled("a", fmt.Sprint(i), "ann", time.Hour), driver.IfMatch, prev)
-				c.ok(err, "compare-and-set with the answer before as prev")
-				prev, err = c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchSet, ExpiresAt: c.in(2 * time.Hour), Known: prev})
-				c.ok(err, "touch with the answer before as prev")
+				known, err = c.write(c.labelled("a", fmt.Sprint(i), "ann", time.Hour), driver.IfMatch, known)
+				c.ok(err, "compare-and-set with the answer before as known")
+				known, err = c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchSet, ExpiresAt: c.in(2 * time.Hour), Known: known})
+				c.ok(err, "touch with the answer before as known")
 			}
-			c.ok(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: prev}), "delete with the answer before as prev")
+			c.ok(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: known}), "delete with the answer before as known")
 			c.gone("a")
 		}),
-		that("OfAConflictsWinnerIsGoodForTheNextCall", "R21 R27", func(c *C) {
+		that("FromAConflictFitsTheNextCall", "R21 R27", needNothing, func(c *C) {
 			old := c.put(c.rec("a", "0", time.Hour))
 			_, err := c.write(c.rec("a", "1", time.Hour), driver.IfMatch, old)
 			c.ok(err, "compare-and-set")
@@ -153,7 +153,7 @@ func hintCases() []Case {
 			c.is(err, model.ErrConflict, "compare-and-set at an old revision")
 			next := c.rec("a", "3", time.Hour)
 			_, err = c.write(next, driver.IfMatch, winner)
-			c.ok(err, "compare-and-set with the winner as prev")
+			c.ok(err, "compare-and-set with the winner as known")
 			c.holds(next)
 		}),
 	)

@@ -11,7 +11,7 @@ import (
 
 func labelCases() []Case {
 	return group("Label",
-		thatLabels("ListsExactlyItsBearers", "R46", func(c *C) {
+		that("ListsExactlyItsBearers", "R46", needLabels, func(c *C) {
 			c.put(c.labelled("a1", "1", "ann", time.Hour))
 			c.put(c.labelled("b1", "1", "bob", time.Hour))
 			c.put(c.labelled("a2", "1", "ann", 0))
@@ -20,7 +20,7 @@ func labelCases() []Case {
 			c.ids(c.bearers("bob"), "b1")
 			c.ids(c.bearers("carol"))
 		}),
-		thatLabels("ListsRightAfterTheWrite", "R46 R1", func(c *C) {
+		that("ListsRightAfterTheWrite", "R46 R1", needLabels, func(c *C) {
 			other := c.second()
 			for i := range 20 {
 				id := fmt.Sprint("id", i)
@@ -32,7 +32,7 @@ func labelCases() []Case {
 				}
 			}
 		}),
-		thatLabels("ForgetsRightAfterTheDelete", "R46", func(c *C) {
+		that("ForgetsRightAfterTheDelete", "R46", needLabels, func(c *C) {
 			ids := c.fill(10, "ann", time.Hour)
 			for i, id := range ids {
 				c.del(id)
@@ -41,7 +41,7 @@ func labelCases() []Case {
 				}
 			}
 		}),
-		thatLabels("MovesWithItsRecord", "R46 R25", func(c *C) {
+		that("MovesWithItsRecord", "R46 R25", needLabels, func(c *C) {
 			c.put(c.labelled("a", "1", "v0", time.Hour))
 			for i := 1; i < 6; i++ {
 				_, err := c.write(c.labelled("a", "1", fmt.Sprint("v", i), time.Hour), driver.IfPresent, model.Record{})
@@ -53,7 +53,7 @@ func labelCases() []Case {
 			c.ok(err, "update back to the first value")
 			c.ids(c.bearers("v0"), "a")
 		}),
-		thatLabels("ComesAndGoesWithUpdates", "R46 R25", func(c *C) {
+		that("ComesAndGoesWithUpdates", "R46 R25", needLabels, func(c *C) {
 			c.put(c.rec("a", "1", time.Hour))
 			_, err := c.write(c.labelled("a", "2", "ann", time.Hour), driver.IfPresent, model.Record{})
 			c.ok(err, "update")
@@ -62,13 +62,13 @@ func labelCases() []Case {
 			c.ok(err, "update")
 			c.ids(c.bearers("ann"))
 		}),
-		thatLabels("StaysThroughATouch", "R46 R34", func(c *C) {
+		that("StaysThroughATouch", "R46 R34", needLabels, func(c *C) {
 			r := c.put(c.labelled("a", "1", "ann", time.Minute))
 			c.touch(r, driver.TouchExtend, c.in(48*time.Hour), c.in(48*time.Hour))
 			c.advance(24 * time.Hour)
 			c.ids(c.bearers("ann"), "a")
 		}),
-		thatLabels("ListsRecordsWhole", "R46 R13", func(c *C) {
+		that("ListsRecordsWhole", "R46 R13", needLabels, func(c *C) {
 			r := c.put(c.labelled("a", "value", "ann", time.Hour))
 			got := c.bearers("ann")["a"]
 			c.sameHead(got, r)
@@ -76,14 +76,14 @@ func labelCases() []Case {
 				c.fail("listed with the value %q", got.Value)
 			}
 		}),
-		thatLabels("PagesPastTheLimit", "R46 R43", func(c *C) {
+		that("PagesPastTheLimit", "R46 R43", needLabels, func(c *C) {
 			ids := c.fill(50, "ann", time.Hour)
 			c.put(c.labelled("stranger", "1", "bob", time.Hour))
 			for _, limit := range []int{1, 7, 49, 50, 51} {
 				c.ids(c.list(driver.Query{Label: "principal", Value: "ann", Limit: limit}), ids...)
 			}
 		}),
-		thatLabels("ValuesAreExact", "R46", func(c *C) {
+		that("ValuesAreExact", "R46", needLabels, func(c *C) {
 			values := []string{"ann", "Ann", "ann ", "an", "anna", "a/n", "a:n", "../ann", "%61nn", "{ann}", "ä", "a\u0308", "😀", "*", "ann\n"}
 			for i, v := range values {
 				c.put(c.labelled(fmt.Sprint("id", i), "1", v, time.Hour))
@@ -92,32 +92,62 @@ func labelCases() []Case {
 				c.ids(c.bearers(v), fmt.Sprint("id", i))
 			}
 		}),
-		thatLabels("ValuesOf256Bytes", "R46", func(c *C) {
+		that("ValuesOf256Bytes", "R46", needLabels, func(c *C) {
 			long := string(bytes.Repeat([]byte("x"), model.MaxLabel-1))
 			c.put(c.labelled("a", "1", long+"a", time.Hour))
 			c.put(c.labelled("b", "1", long+"b", time.Hour))
 			c.ids(c.bearers(long+"a"), "a")
 			c.ids(c.bearers(long+"b"), "b")
 		}),
-		thatLabels("ValueAndIDDoNotRunTogether", "R46 R7", func(c *C) {
+		that("ValueAndIDDoNotRunTogether", "R46 R7", needLabels, func(c *C) {
 			c.put(c.labelled("bc", "1", "a", time.Hour))
 			c.put(c.labelled("c", "1", "ab", time.Hour))
 			c.ids(c.bearers("a"), "bc")
 			c.ids(c.bearers("ab"), "c")
 		}),
-		thatLabels("UndeclaredIsInvalid", "R47", func(c *C) {
+		that("UndeclaredIsInvalid", "R47", needLabels, func(c *C) {
 			_, err := c.b.Page(c.ctx(), c.now, driver.Query{Label: "undeclared", Value: "x", Limit: 1})
 			c.is(err, model.ErrInvalid, "page by an undeclared label")
 		}),
-		thatLabels("ExpiredBearersAreNotListed", "R46 R2", func(c *C) {
+		that("UndeclaredInAWriteIsInvalid", "R92 R28", needLabels, func(c *C) {
+			old := c.put(c.labelled("a", "1", "ann", time.Hour))
+			for what, labels := range map[string]map[string]string{
+				"an undeclared label": {"undeclared": "x"}, "a declared and an undeclared label": {"principal": "bob", "undeclared": "x"},
+			} {
+				for _, cond := range []driver.Condition{driver.IfAny, driver.IfAbsent, driver.IfPresent, driver.IfMatch} {
+					r := c.rec("a", "2", time.Minute)
+					r.Labels = labels
+					if cond == driver.IfAbsent {
+						r.ID = "b"
+					}
+					_, err := c.write(r, cond, old)
+					c.is(err, model.ErrInvalid, "write under %v with %s", cond, what)
+				}
+			}
+			c.holds(old)
+			c.gone("b")
+			c.ids(c.bearers("ann"), "a")
+			c.ids(c.bearers("bob"))
+		}),
+		that("ValueWithoutALabelIsInvalid", "R47", needPaging, func(c *C) {
+			c.fill(3, "", time.Hour)
+			for _, q := range []driver.Query{{Value: "ann", Limit: 10}, {Value: "ann", Limit: 10, KeysOnly: true}} {
+				p, err := c.b.Page(c.ctx(), c.now, q)
+				c.is(err, model.ErrInvalid, "page with a label value and no label")
+				if len(p.Records) > 0 {
+					c.fail("a page with a label value and no label has %d records, want none", len(p.Records))
+				}
+			}
+		}),
+		that("ExpiredBearersAreNotListed", "R46 R2", needLabels, func(c *C) {
 			c.put(c.labelled("a", "1", "ann", time.Minute))
 			c.put(c.labelled("b", "1", "ann", time.Hour))
 			c.advance(time.Minute)
 			c.ids(c.bearers("ann"), "b")
 		}),
-		thatLabels("UnderConcurrentWritersEndsExact", "R46", func(c *C) {
+		that("UnderConcurrentWritersEndsExact", "R46", needLabels, func(c *C) {
 			c.fill(8, "p0", time.Hour)
-			for i, err := range c.together(16, func(who int) error {
+			for i, err := range c.concurrently(16, func(who int) error {
 				for i := range 8 {
 					r := c.labelled(fmt.Sprintf("r%04d", (who+i)%8), "v", fmt.Sprint("p", (who*i)%3), time.Hour)
 					if _, err := c.write(r, driver.IfPresent, model.Record{}); err != nil {

@@ -43,7 +43,7 @@ func (c *C) cycle(use func(*C)) []string {
 	c.Helper()
 	mark := freshName()
 	pprof.Do(c.ctx(), pprof.Labels(leakLabel, mark), func(context.Context) {
-		s := &scope{TB: c.TB}
+		s := &deferred{TB: c.TB}
 		defer s.end()
 		in := &C{TB: s, h: c.h, cs: c.cs, name: freshName(), now: c.now}
 		in.b = in.node(in.name)
@@ -88,9 +88,9 @@ func noLeak(c *C, use func(*C)) {
 
 func leakCases() []Case {
 	return alone(group("Leak",
-		that("NoGoroutineOutlivesClose", "R58", func(c *C) {
+		that("NoGoroutineOutlivesClose", "R58", needNothing, func(c *C) {
 			noLeak(c, func(c *C) {
-				for i, err := range c.together(4, func(who int) error {
+				for i, err := range c.concurrently(4, func(who int) error {
 					id := string(rune('a' + who))
 					r := c.labelled(id, "v", "ann", time.Minute)
 					if _, err := c.write(r, driver.IfAbsent, model.Record{}); err != nil {
@@ -117,7 +117,7 @@ func leakCases() []Case {
 				c.ok(c.b.Close(), "close")
 			})
 		}),
-		that("NoGoroutineOutlivesACanceledCall", "R58 R9 R10", func(c *C) {
+		that("NoGoroutineOutlivesACanceledCall", "R58 R9 R10", needNothing, func(c *C) {
 			noLeak(c, func(c *C) {
 				r := c.put(c.rec("a", "v", time.Hour))
 				for range 4 {
@@ -141,7 +141,7 @@ func leakCases() []Case {
 				c.ok(c.b.Close(), "close")
 			})
 		}),
-		that("NoGoroutineOutlivesASweeper", "R58 R59", func(c *C) {
+		that("NoGoroutineOutlivesASweeper", "R58 R59", needNothing, func(c *C) {
 			noLeak(c, func(c *C) {
 				swept := make(chan struct{}, 1)
 				sweeper, err := expiry.NewSweeper(storeOf[any](c, nil), &expiry.SweeperOptions{
@@ -162,7 +162,7 @@ func leakCases() []Case {
 				c.ok(<-done, "Run")
 			})
 		}),
-		thatLoses("NoGoroutineOutlivesALostAnswer", "R58 R11", func(c *C) {
+		that("NoGoroutineOutlivesALostAnswer", "R58 R11", needLoss, func(c *C) {
 			noLeak(c, func(c *C) {
 				for i := range 3 {
 					c.h.LoseNext(c.TB, c.b)

@@ -7,12 +7,13 @@ import (
 
 	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 func lostCases() []Case {
 	return group("Lost",
-		thatLoses("WriteIsUnknown", "R11", func(c *C) {
+		that("WriteIsUnknown", "R11", needLoss, func(c *C) {
 			old := c.put(c.rec("a", "1", time.Hour))
 			lose := func() { c.Helper(); c.h.LoseNext(c.TB, c.b) }
 			lose()
@@ -27,7 +28,7 @@ func lostCases() []Case {
 			lose()
 			c.is(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfPresent}), model.ErrUnknown, "delete")
 		}),
-		thatLoses("CreateIsRecognised", "R67 R12", func(c *C) {
+		that("CreateIsRecognised", "R67 R12", needLoss, func(c *C) {
 			s := storeOf[doc](c, nil)
 			c.h.LoseNext(c.TB, c.b)
 			it, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
@@ -36,7 +37,7 @@ func lostCases() []Case {
 				c.fail("revision %v is stored, %v was answered", got.Revision, it.Revision)
 			}
 		}),
-		thatLoses("UpdateIsRecognised", "R67 R12", func(c *C) {
+		that("UpdateIsRecognised", "R67 R12", needLoss, func(c *C) {
 			s := storeOf[doc](c, nil)
 			_, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
 			c.ok(err, "create")
@@ -47,7 +48,7 @@ func lostCases() []Case {
 				c.fail("revision %v is stored, %v was answered", got.Revision, it.Revision)
 			}
 		}),
-		thatLoses("CompareAndSetIsRecognised", "R67 R12", func(c *C) {
+		that("CompareAndSetIsRecognised", "R67 R12", needLoss, func(c *C) {
 			s := storeOf[doc](c, nil)
 			it, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
 			c.ok(err, "create")
@@ -58,7 +59,7 @@ func lostCases() []Case {
 				c.fail("revision %v is stored, %v was answered", got.Revision, it.Revision)
 			}
 		}),
-		thatLoses("TouchIsRecognised", "R67", func(c *C) {
+		that("TouchIsRecognised", "R67", needLoss, func(c *C) {
 			s := storeOf[doc](c, nil)
 			_, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
 			c.ok(err, "create")
@@ -69,7 +70,7 @@ func lostCases() []Case {
 				c.fail("the answer is %v", it.ExpiresAt)
 			}
 		}),
-		thatLoses("MutateAppliesOnce", "R67 R72", func(c *C) {
+		that("MutateAppliesOnce", "R67 R72", needLoss, func(c *C) {
 			s := storeOf[doc](c, nil)
 			_, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
 			c.ok(err, "create")
@@ -92,7 +93,7 @@ func lostCases() []Case {
 				c.fail("stored %d, want 2", got.Value.N)
 			}
 		}),
-		thatLoses("DeleteIsUnknownAndNothingRevives", "R11 R4", func(c *C) {
+		that("DeleteIsUnknownAndNothingRevives", "R11 R4", needLoss, func(c *C) {
 			s := storeOf[doc](c, nil)
 			_, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
 			c.ok(err, "create")
@@ -100,7 +101,7 @@ func lostCases() []Case {
 			c.is(s.Delete(c.ctx(), "a", nil), model.ErrUnknown, "delete with a lost answer")
 			c.gone("a")
 		}),
-		thatLoses("WriteOfEveryKindIsUnknownAndWasApplied", "R11 R12", func(c *C) {
+		that("WriteOfEveryKindIsUnknownAndWasApplied", "R11 R12", needLoss, func(c *C) {
 			// A write that is sent again finds its own first sending, and says
 			// that the record exists, has changed or is not there.
 			for k := range everyWrite(c, model.Record{}) {
@@ -115,7 +116,7 @@ func lostCases() []Case {
 				c.holds(w.after)
 			}
 		}),
-		thatLoses("AnswerToAFailedConditionChangesNothing", "R11 R28", func(c *C) {
+		that("AnswerToAFailedConditionChangesNothing", "R11 R28", needLoss, func(c *C) {
 			// The answer that was lost may be that of a read that comes before
 			// the write: then the condition's own error is the truth.
 			cur := c.put(c.rec("a", "1", time.Hour))
@@ -144,7 +145,7 @@ func lostCases() []Case {
 				c.holds(cur)
 			}
 		}),
-		thatLoses("ReadIsUnavailableOrAnsweredNeverWrong", "R11 R1", func(c *C) {
+		that("ReadIsUnavailableOrAnsweredNeverWrong", "R11 R1", needLoss, func(c *C) {
 			r := c.put(c.labelled("a", "1", "ann", time.Hour))
 			lose := func() { c.Helper(); c.h.LoseNext(c.TB, c.b) }
 			lawful := func(err error, what string) bool {
@@ -176,7 +177,7 @@ func lostCases() []Case {
 				}
 			}
 		}),
-		thatLoses("SweepCountsItUnknownBesideTheOthers", "R56 R11 R52", func(c *C) {
+		that("SweepCountsItUnknownBesideTheOthers", "R56 R11 R52", needLoss, func(c *C) {
 			c.put(c.rec("a", "1", time.Minute))
 			c.put(c.rec("live", "1", time.Hour))
 			c.advance(time.Minute)
@@ -194,7 +195,7 @@ func lostCases() []Case {
 			}
 			c.get("live")
 		}),
-		thatLoses("SweepOfManyAddsUpToWhatWasDue", "R56 R52", func(c *C) {
+		that("SweepOfManyAddsUpToWhatWasDue", "R56 R52", needLoss, func(c *C) {
 			c.fill(60, "ann", time.Minute)
 			c.advance(time.Minute)
 			announced := 0
@@ -217,7 +218,7 @@ func lostCases() []Case {
 			}
 			c.ids(c.bearers("ann"))
 		}),
-		thatLoses("SweepersTotalHasTheUnknownBesideTheRemoved", "R56 R84", func(c *C) {
+		that("SweepersTotalHasTheUnknownBesideTheRemoved", "R56 R84", needLoss, func(c *C) {
 			s := storeOf[doc](c, &expiry.StoreOptions{Grace: -1, TTL: time.Minute})
 			_, err := s.Create(c.ctx(), "a", doc{}, nil)
 			c.ok(err, "create")
@@ -233,7 +234,7 @@ func lostCases() []Case {
 				c.fail("the sweeper counts %d removed and %d unknown, want one unknown", got.Removed, got.Unknown)
 			}
 		}),
-		thatLoses("BatchIsUnknownItemByItem", "R89 R88 R11", func(c *C) {
+		that("BatchIsUnknownItemByItem", "R89 R88 R11", needLoss, func(c *C) {
 			old := c.put(c.rec("old", "1", time.Hour))
 			created, compared := c.rec("new", "2", time.Hour), c.rec("old", "2", time.Hour)
 			doomed := c.put(c.rec("doomed", "1", time.Hour))
@@ -258,9 +259,9 @@ func lostCases() []Case {
 			c.holds(compared)
 			c.gone("doomed")
 		}),
-		thatLoses("DeleteByLabelIsUnknownAndCountsTheRest", "R79 R67", func(c *C) {
+		that("DeleteByLabelIsUnknownAndCountsTheRest", "R79 R67", needLoss, func(c *C) {
 			c.fill(6, "ann", time.Hour)
-			s := storeOn[doc](c, &between{ModelExpirySupport: c.b, before: func(op string) {
+			s := storeOn[doc](c, &interceptor{Wrapper: driverkit.Wrap(c.b), before: func(op string) {
 				if op == "Delete" {
 					c.h.LoseNext(c.TB, c.b)
 				}
@@ -274,8 +275,8 @@ func lostCases() []Case {
 				c.fail("%d of 6 are left, want 5", len(got))
 			}
 		}),
-		thatLoses("TakeIsUnknownAndGivesNothing", "R71 R67", func(c *C) {
-			s := storeOn[doc](c, &between{ModelExpirySupport: c.b, before: func(op string) {
+		that("TakeIsUnknownAndGivesNothing", "R71 R67", needLoss, func(c *C) {
+			s := storeOn[doc](c, &interceptor{Wrapper: driverkit.Wrap(c.b), before: func(op string) {
 				if op == "Delete" {
 					c.h.LoseNext(c.TB, c.b)
 				}

@@ -13,7 +13,7 @@ import (
 
 func manyCases() []Case {
 	return group("Many",
-		that("GetAnswersEachIDInOrder", "R80", func(c *C) {
+		that("GetAnswersEachIDInOrder", "R80", needNothing, func(c *C) {
 			s := storeOf[doc](c, nil)
 			for i := range 5 {
 				_, err := s.Create(c.ctx(), fmt.Sprint(i), doc{N: i}, nil)
@@ -32,14 +32,14 @@ func manyCases() []Case {
 			}
 			c.is(got[1].Err, model.ErrNotFound, "the unknown id")
 		}),
-		that("GetOfNoIDsAnswersNone", "R80", func(c *C) {
+		that("GetOfNoIDsAnswersNone", "R80", needNothing, func(c *C) {
 			got, err := storeOf[doc](c, nil).GetMany(c.ctx(), nil)
 			c.ok(err, "GetMany of none")
 			if len(got) != 0 {
 				c.fail("%d answers", len(got))
 			}
 		}),
-		that("BulkCountsByKind", "R81", func(c *C) {
+		that("BulkCountsByKind", "R81", needNothing, func(c *C) {
 			s := storeOf[doc](c, nil)
 			for _, id := range []string{"u1", "u2", "d1"} {
 				_, err := s.Create(c.ctx(), id, doc{}, nil)
@@ -66,7 +66,7 @@ func manyCases() []Case {
 			}
 			c.gone("d1")
 		}),
-		that("BulkNamesWhatFailedAndKeepsTheRest", "R81 R62", func(c *C) {
+		that("BulkNamesWhatFailedAndKeepsTheRest", "R81 R62", needNothing, func(c *C) {
 			s := storeOf[doc](c, nil)
 			old, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
 			c.ok(err, "create")
@@ -112,7 +112,7 @@ func manyCases() []Case {
 				c.fail("a failed operation changed the value to %v", it.Value)
 			}
 		}),
-		that("BulkRefusesAnIDTwice", "R82", func(c *C) {
+		that("BulkRefusesAnIDTwice", "R82", needNothing, func(c *C) {
 			s := storeOf[doc](c, nil)
 			res, err := s.Bulk(c.ctx(), []expiry.Op[doc]{
 				{Kind: expiry.OpCreate, ID: "a", Value: doc{N: 1}},
@@ -127,7 +127,7 @@ func manyCases() []Case {
 				c.fail("the value is %v", it.Value)
 			}
 		}),
-		that("BulkOfHundreds", "R81", func(c *C) {
+		that("BulkOfHundreds", "R81", needNothing, func(c *C) {
 			s := storeOf[doc](c, nil)
 			ops := make([]expiry.Op[doc], 300)
 			for i := range ops {
@@ -142,7 +142,7 @@ func manyCases() []Case {
 				c.fail("%d created and %d counted, want 300", res.Created, n)
 			}
 		}),
-		thatLoses("BulkIsSettledAfterALostAnswer", "R89 R67", func(c *C) {
+		that("BulkIsSettledAfterALostAnswer", "R89 R67", needLoss, func(c *C) {
 			s := storeOf[doc](c, nil)
 			old, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
 			c.ok(err, "create")
@@ -160,7 +160,7 @@ func manyCases() []Case {
 				}
 			}
 		}),
-		thatLabels("DeleteByLabelRemovesAllAndCounts", "R78 R79", func(c *C) {
+		that("DeleteByLabelRemovesAllAndCounts", "R78 R79", needLabels, func(c *C) {
 			s := storeOf[doc](c, nil)
 			c.fill(230, "ann", time.Hour)
 			c.put(c.labelled("other", "{}", "bob", time.Hour))
@@ -179,11 +179,11 @@ func manyCases() []Case {
 				c.fail("%d removed, want none", n)
 			}
 		}),
-		thatLabels("DeleteByLabelSharedCountsEachOnce", "R79 R40", func(c *C) {
+		that("DeleteByLabelSharedCountsEachOnce", "R79 R40", needLabels, func(c *C) {
 			c.fill(60, "ann", time.Hour)
 			nodes := []*expiry.Store[doc]{storeOf[doc](c, nil), storeOn[doc](c, c.second(), nil)}
 			counts := make([]int, 4)
-			for i, err := range c.together(4, func(i int) (err error) {
+			for i, err := range c.concurrently(4, func(i int) (err error) {
 				counts[i], err = nodes[i%2].DeleteByLabel(c.ctx(), "principal", "ann")
 				return err
 			}) {
@@ -193,10 +193,10 @@ func manyCases() []Case {
 				c.fail("%v removed, want 60 in all", counts)
 			}
 		}),
-		thatLabels("DeleteByLabelBesideWritersLeavesNoneOfBefore", "R78", func(c *C) {
+		that("DeleteByLabelBesideWritersLeavesNoneOfBefore", "R78", needLabels, func(c *C) {
 			ids := c.fill(20, "ann", time.Hour)
 			s := storeOf[doc](c, nil)
-			for i, err := range c.together(5, func(i int) error {
+			for i, err := range c.concurrently(5, func(i int) error {
 				if i == 0 {
 					_, err := s.DeleteByLabel(c.ctx(), "principal", "ann")
 					return err
@@ -216,7 +216,7 @@ func manyCases() []Case {
 				c.gone(id)
 			}
 		}),
-		thatLabels("ReindexGivesLabels", "R83", func(c *C) {
+		that("ReindexGivesLabels", "R83", needLabels, func(c *C) {
 			s := storeOf[doc](c, &expiry.StoreOptions{TTL: time.Hour})
 			for i := range 12 {
 				_, err := s.Create(c.ctx(), fmt.Sprint(i), doc{Name: fmt.Sprint("p", i%3), N: i}, nil)

@@ -10,7 +10,7 @@ import (
 
 func mutateCases() []Case {
 	return group("Mutate",
-		that("ChangesTheValue", "R72", func(c *C) {
+		that("ChangesTheValue", "R72", needNothing, func(c *C) {
 			s := storeOf[doc](c, nil)
 			_, err := s.Create(c.ctx(), "a", doc{Name: "x", N: 1}, nil)
 			c.ok(err, "create")
@@ -22,13 +22,13 @@ func mutateCases() []Case {
 				c.fail("answered %v at %v, stored %v at %v", it.Value, it.Revision, got.Value, got.Revision)
 			}
 		}),
-		that("OfAnUnknownIDIsNotFound", "R4 R14", func(c *C) {
+		that("OfAnUnknownIDIsNotFound", "R4 R14", needNothing, func(c *C) {
 			s := storeOf[doc](c, nil)
 			_, err := s.Mutate(c.ctx(), "a", func(*doc) error { return nil }, nil)
 			c.is(err, model.ErrNotFound, "mutate")
 			c.gone("a")
 		}),
-		that("WritesNothingWhereNothingChanges", "R73", func(c *C) {
+		that("WritesNothingIfNothingChanges", "R73", needNothing, func(c *C) {
 			s := storeOf[doc](c, nil)
 			before, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
 			c.ok(err, "create")
@@ -38,7 +38,7 @@ func mutateCases() []Case {
 				c.fail("the revision moved from %v to %v", before.Revision, it.Revision)
 			}
 		}),
-		that("ReturnsTheFunctionsErrorAndWritesNothing", "R73", func(c *C) {
+		that("ReturnsTheFunctionsErrorAndWritesNothing", "R73", needNothing, func(c *C) {
 			s := storeOf[doc](c, nil)
 			before, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
 			c.ok(err, "create")
@@ -50,7 +50,7 @@ func mutateCases() []Case {
 				c.fail("a refused mutation was written")
 			}
 		}),
-		that("KeepsExpiryAndLabels", "R70", func(c *C) {
+		that("KeepsExpiryAndLabels", "R70", needNothing, func(c *C) {
 			s := storeOf[doc](c, &expiry.StoreOptions{TTL: time.Hour})
 			before, err := s.Create(c.ctx(), "a", doc{N: 1}, &expiry.WriteOptions{Labels: map[string]string{"principal": "ann"}})
 			c.ok(err, "create")
@@ -62,7 +62,7 @@ func mutateCases() []Case {
 			}
 			c.ids(c.bearers("ann"), "a")
 		}),
-		that("GivesExpiryAndLabelsWhereTold", "R70", func(c *C) {
+		that("SetsExpiryAndLabelsIfTold", "R70", needNothing, func(c *C) {
 			s := storeOf[doc](c, nil)
 			_, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
 			c.ok(err, "create")
@@ -74,7 +74,7 @@ func mutateCases() []Case {
 			c.advance(time.Minute)
 			c.gone("a")
 		}),
-		that("AtAVersionIsAConflictElsewhere", "R19", func(c *C) {
+		that("AtAnOldRevisionIsAConflict", "R19", needNothing, func(c *C) {
 			s := storeOf[doc](c, nil)
 			old, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
 			c.ok(err, "create")
@@ -83,11 +83,11 @@ func mutateCases() []Case {
 			_, err = s.Mutate(c.ctx(), "a", func(d *doc) error { d.N = 9; return nil }, &expiry.WriteOptions{IfMatch: old.Known()})
 			c.is(err, model.ErrConflict, "mutate at an old version")
 		}),
-		that("ByManyAtOnceLosesNothing", "R72 R20", func(c *C) {
+		that("ByManyAtOnceLosesNothing", "R72 R20", needNothing, func(c *C) {
 			nodes := []*expiry.Store[map[string]int]{storeOf[map[string]int](c, nil), storeOn[map[string]int](c, c.second(), nil)}
 			_, err := nodes[0].Create(c.ctx(), "a", map[string]int{}, nil)
 			c.ok(err, "create")
-			for i, err := range c.together(26, func(i int) error {
+			for i, err := range c.concurrently(26, func(i int) error {
 				_, err := nodes[i%2].Mutate(c.ctx(), "a", func(m *map[string]int) error {
 					(*m)["n"]++
 					(*m)[string(rune('a'+i))+"!"] = i
@@ -103,11 +103,11 @@ func mutateCases() []Case {
 				c.fail("%d of 26 increments and %d of 26 keys are there", got.Value["n"], len(got.Value)-1)
 			}
 		}),
-		that("BesideATouchKeepsBoth", "R34 R72", func(c *C) {
+		that("BesideATouchKeepsBoth", "R34 R72", needNothing, func(c *C) {
 			s := storeOf[doc](c, &expiry.StoreOptions{TTL: time.Hour})
 			_, err := s.Create(c.ctx(), "a", doc{}, nil)
 			c.ok(err, "create")
-			for i, err := range c.together(10, func(i int) error {
+			for i, err := range c.concurrently(10, func(i int) error {
 				if i%2 == 0 {
 					_, err := s.Touch(c.ctx(), "a", expiry.After(2*time.Hour), &expiry.TouchOptions{Extend: true})
 					return err

@@ -5,6 +5,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -14,7 +15,7 @@ import (
 func overtaken(c *C, write func(*expiry.Store[doc]) error, other func(driver.ModelExpirySupport)) {
 	c.Helper()
 	node, acted := c.second(), false
-	s := storeOn[doc](c, &between{ModelExpirySupport: c.b, lost: func(string) { acted = true; other(node) }}, nil)
+	s := storeOn[doc](c, &interceptor{Wrapper: driverkit.Wrap(c.b), lost: func(string) { acted = true; other(node) }}, nil)
 	c.h.LoseNext(c.TB, c.b)
 	c.is(write(s), model.ErrUnknown, "a write whose answer was lost, and that another overtook")
 	if !acted {
@@ -41,14 +42,14 @@ func (c *C) writes(theirs model.Record, cond driver.Condition) func(driver.Model
 	}
 }
 
-func (c *C) makesAnew(theirs model.Record) func(driver.ModelExpirySupport) {
+func (c *C) recreates(theirs model.Record) func(driver.ModelExpirySupport) {
 	return func(b driver.ModelExpirySupport) {
 		c.deletes(b)
 		c.writes(theirs, driver.IfAbsent)(b)
 	}
 }
 
-func betweenCases() []Case {
+func overtakenCases() []Case {
 	create := func(c *C) func(*expiry.Store[doc]) error {
 		return func(s *expiry.Store[doc]) error { _, err := s.Create(c.ctx(), "a", doc{N: 2}, nil); return err }
 	}
@@ -68,64 +69,64 @@ func betweenCases() []Case {
 		return func(s *expiry.Store[doc]) error { return s.Delete(c.ctx(), "a", opts) }
 	}
 	return group("Overtaken",
-		thatLoses("CreateByADeleteIsNotRevived", "R67 R4", func(c *C) {
+		that("CreateByADeleteIsNotRevived", "R67 R4", needLoss, func(c *C) {
 			overtaken(c, create(c), c.deletes)
 			c.gone("a")
 		}),
-		thatLoses("CreateByAnUpdateLeavesTheirs", "R67 R12", func(c *C) {
+		that("CreateByAnUpdateLeavesTheirs", "R67 R12", needLoss, func(c *C) {
 			theirs := c.rec("a", `{"n":3}`, time.Hour)
 			overtaken(c, create(c), c.writes(theirs, driver.IfPresent))
 			c.holds(theirs)
 		}),
-		thatLoses("CreateByADeleteAndCreateLeavesTheirs", "R67 R15", func(c *C) {
+		that("CreateByADeleteAndCreateLeavesTheirs", "R67 R15", needLoss, func(c *C) {
 			theirs := c.rec("a", `{"n":2}`, 0)
-			overtaken(c, create(c), c.makesAnew(theirs))
+			overtaken(c, create(c), c.recreates(theirs))
 			c.holds(theirs)
 		}),
-		thatLoses("UpdateByADeleteIsNotRevived", "R67 R4", func(c *C) {
+		that("UpdateByADeleteIsNotRevived", "R67 R4", needLoss, func(c *C) {
 			c.start()
 			overtaken(c, update(c, nil), c.deletes)
 			c.gone("a")
 		}),
-		thatLoses("UpdateByAnUpdateLeavesTheirs", "R67 R12", func(c *C) {
+		that("UpdateByAnUpdateLeavesTheirs", "R67 R12", needLoss, func(c *C) {
 			c.start()
 			theirs := c.rec("a", `{"n":3}`, time.Hour)
 			overtaken(c, update(c, nil), c.writes(theirs, driver.IfPresent))
 			c.holds(theirs)
 		}),
-		thatLoses("CompareAndSetByADeleteIsNotRevived", "R67 R4", func(c *C) {
+		that("CompareAndSetByADeleteIsNotRevived", "R67 R4", needLoss, func(c *C) {
 			_, at := c.start()
 			overtaken(c, update(c, at), c.deletes)
 			c.gone("a")
 		}),
-		thatLoses("CompareAndSetByAnUpdateLeavesTheirs", "R67 R19", func(c *C) {
+		that("CompareAndSetByAnUpdateLeavesTheirs", "R67 R19", needLoss, func(c *C) {
 			_, at := c.start()
 			theirs := c.rec("a", `{"n":3}`, time.Hour)
 			overtaken(c, update(c, at), c.writes(theirs, driver.IfPresent))
 			c.holds(theirs)
 		}),
-		thatLoses("CompareAndSetByADeleteAndCreateLeavesTheirs", "R67 R66", func(c *C) {
+		that("CompareAndSetByADeleteAndCreateLeavesTheirs", "R67 R66", needLoss, func(c *C) {
 			_, at := c.start()
 			theirs := c.rec("a", `{"n":2}`, time.Hour)
-			overtaken(c, update(c, at), c.makesAnew(theirs))
+			overtaken(c, update(c, at), c.recreates(theirs))
 			c.holds(theirs)
 		}),
-		thatLoses("UpsertByADeleteIsNotSentAgain", "R67 R12", func(c *C) {
+		that("UpsertByADeleteIsNotSentAgain", "R67 R12", needLoss, func(c *C) {
 			c.start()
 			overtaken(c, upsert(c), c.deletes)
 			c.gone("a")
 		}),
-		thatLoses("UpsertByAnUpsertLeavesTheirs", "R67 R12", func(c *C) {
+		that("UpsertByAnUpsertLeavesTheirs", "R67 R12", needLoss, func(c *C) {
 			theirs := c.rec("a", `{"n":3}`, time.Hour)
 			overtaken(c, upsert(c), c.writes(theirs, driver.IfAny))
 			c.holds(theirs)
 		}),
-		thatLoses("TouchByADeleteIsNotRevived", "R67 R4", func(c *C) {
+		that("TouchByADeleteIsNotRevived", "R67 R4", needLoss, func(c *C) {
 			c.start()
 			overtaken(c, touch(c, nil), c.deletes)
 			c.gone("a")
 		}),
-		thatLoses("TouchByATouchLeavesTheirs", "R67 R30", func(c *C) {
+		that("TouchByATouchLeavesTheirs", "R67 R30", needLoss, func(c *C) {
 			r, _ := c.start()
 			r.ExpiresAt = c.in(time.Minute)
 			overtaken(c, touch(c, nil), func(b driver.ModelExpirySupport) {
@@ -134,30 +135,30 @@ func betweenCases() []Case {
 			})
 			c.holds(r)
 		}),
-		thatLoses("TouchOfAVersionByADeleteAndCreateLeavesTheirs", "R67 R66", func(c *C) {
+		that("TouchOfARevisionByADeleteAndCreateLeavesTheirs", "R67 R66", needLoss, func(c *C) {
 			// The expiry in force is the wanted one, but the record is another.
 			r, _ := c.start()
 			theirs := c.rec("a", `{"n":3}`, 2*time.Hour)
-			overtaken(c, touch(c, &expiry.TouchOptions{Known: expiry.AtRevision(r.Revision)}), c.makesAnew(theirs))
+			overtaken(c, touch(c, &expiry.TouchOptions{Known: expiry.AtRevision(r.Revision)}), c.recreates(theirs))
 			c.holds(theirs)
 		}),
-		thatLoses("DeleteByACreateLeavesTheirs", "R67 R38", func(c *C) {
+		that("DeleteByACreateLeavesTheirs", "R67 R38", needLoss, func(c *C) {
 			c.start()
 			theirs := c.rec("a", `{"n":3}`, time.Hour)
 			overtaken(c, remove(c, nil), c.writes(theirs, driver.IfAbsent))
 			c.holds(theirs)
 		}),
-		thatLoses("DeleteAtAVersionByACreateLeavesTheirs", "R67 R39", func(c *C) {
+		that("DeleteAtARevisionByACreateLeavesTheirs", "R67 R39", needLoss, func(c *C) {
 			r, _ := c.start()
 			theirs := c.rec("a", `{"n":3}`, time.Hour)
 			overtaken(c, remove(c, &expiry.DeleteOptions{IfMatch: expiry.AtRevision(r.Revision)}), c.writes(theirs, driver.IfAbsent))
 			c.holds(theirs)
 		}),
-		thatLoses("MutateByAnUpdateIsNotAppliedToTheirs", "R67 R72", func(c *C) {
+		that("MutateByAnUpdateIsNotAppliedToTheirs", "R67 R72", needLoss, func(c *C) {
 			c.start()
 			theirs, armed := c.rec("a", `{"n":30}`, time.Hour), false
-			s := storeOn[doc](c, &between{
-				ModelExpirySupport: c.b,
+			s := storeOn[doc](c, &interceptor{
+				Wrapper: driverkit.Wrap(c.b),
 				before: func(op string) {
 					if op == "Write" && !armed {
 						armed = true
@@ -172,11 +173,11 @@ func betweenCases() []Case {
 			c.is(err, model.ErrUnknown, "mutate that another overtook")
 			c.holds(theirs)
 		}),
-		thatLoses("PartialUpdateByADeleteIsNotRevived", "R67 R4", func(c *C) {
+		that("PartialUpdateByADeleteIsNotRevived", "R67 R4", needLoss, func(c *C) {
 			c.start()
 			armed := false
-			s := storeOn[doc](c, &between{
-				ModelExpirySupport: c.b,
+			s := storeOn[doc](c, &interceptor{
+				Wrapper: driverkit.Wrap(c.b),
 				before: func(op string) {
 					if op == "Write" && !armed {
 						armed = true
@@ -189,10 +190,10 @@ func betweenCases() []Case {
 			c.is(err, model.ErrUnknown, "partial update that a delete overtook")
 			c.gone("a")
 		}),
-		thatLoses("BulkIsUnknownForThatItemAlone", "R89 R81 R67", func(c *C) {
+		that("BulkIsUnknownForThatItemAlone", "R89 R81 R67", needLoss, func(c *C) {
 			c.start()
 			other := c.second()
-			s := storeOn[doc](c, &between{ModelExpirySupport: c.b, lost: func(string) { c.deletes(other) }}, nil)
+			s := storeOn[doc](c, &interceptor{Wrapper: driverkit.Wrap(c.b), lost: func(string) { c.deletes(other) }}, nil)
 			c.h.LoseNext(c.TB, c.b)
 			res, err := s.Bulk(c.ctx(), []expiry.Op[doc]{
 				{Kind: expiry.OpUpdate, ID: "a", Value: doc{N: 2}},

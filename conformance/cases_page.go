@@ -3,6 +3,7 @@ package conformance
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
@@ -26,8 +27,8 @@ func (c *C) fill(n int, principal string, life time.Duration) []string {
 
 func pageCases() []Case {
 	return group("Page",
-		thatPages("OfAnEmptyStoreIsEmpty", "R43", func(c *C) { c.ids(c.list(driver.Query{})) }),
-		thatPages("ListsEveryLiveRecordWhole", "R42 R13", func(c *C) {
+		that("OfAnEmptyStoreIsEmpty", "R43", needPaging, func(c *C) { c.ids(c.list(driver.Query{})) }),
+		that("ListsEveryLiveRecordWhole", "R42 R13", needPaging, func(c *C) {
 			want := map[string]model.Record{}
 			for i := range 30 {
 				r := c.rec(fmt.Sprint("id", i), fmt.Sprint("value", i), time.Duration(i)*time.Hour)
@@ -51,18 +52,18 @@ func pageCases() []Case {
 				c.fail("%d records listed, want %d", len(got), len(want))
 			}
 		}),
-		thatPages("KeepsToTheLimit", "R43", func(c *C) {
+		that("KeepsToTheLimit", "R43", needPaging, func(c *C) {
 			ids := c.fill(25, "", time.Hour)
 			for _, limit := range []int{1, 2, 3, 24, 25, 26, 1000} {
 				c.ids(c.list(driver.Query{Limit: limit}), ids...)
 			}
 		}),
-		thatPages("GoesPastEveryServersPage", "R42 R43", func(c *C) {
+		that("GoesPastTheServersPageSize", "R42 R43", needPaging, func(c *C) {
 			ids := make([]string, 2500)
 			for i := range ids {
 				ids[i] = fmt.Sprintf("r%04d", i)
 			}
-			errs := c.together(16, func(who int) error {
+			errs := c.concurrently(16, func(who int) error {
 				for i := who; i < len(ids); i += 16 {
 					if _, err := c.write(c.rec(ids[i], "v", time.Hour), driver.IfAbsent, model.Record{}); err != nil {
 						return err
@@ -76,7 +77,7 @@ func pageCases() []Case {
 			c.ids(c.list(driver.Query{Limit: 1000, KeysOnly: true}), ids...)
 			c.ids(c.list(driver.Query{Limit: 333}), ids...)
 		}),
-		thatPages("InTheSameOrderEachTime", "R42 R44", func(c *C) {
+		that("InTheSameOrderEachTime", "R42 R44", needPaging, func(c *C) {
 			c.fill(20, "", time.Hour)
 			order := func() string {
 				s, q := "", driver.Query{Limit: 6}
@@ -102,7 +103,7 @@ func pageCases() []Case {
 				c.fail("the order was %s and became %s", before, after)
 			}
 		}),
-		thatPages("ShowsWhatLivesThroughoutExactlyOnceWhileOthersWrite", "R42", func(c *C) {
+		that("ShowsWhatLivesThroughoutExactlyOnceWhileOthersWrite", "R42", needPaging, func(c *C) {
 			ids := c.fill(60, "", time.Hour)
 			seen := map[string]int{}
 			q := driver.Query{Limit: 7}
@@ -136,7 +137,7 @@ func pageCases() []Case {
 				}
 			}
 		}),
-		thatPages("GoesOnWhereTheLastRecordWasDeleted", "R44 R42", func(c *C) {
+		that("GoesOnWhereTheLastRecordWasDeleted", "R44 R42", needPaging, func(c *C) {
 			ids := c.fill(12, "", time.Hour)
 			p, err := c.b.Page(c.ctx(), c.now, driver.Query{Limit: 5})
 			c.ok(err, "page")
@@ -160,7 +161,7 @@ func pageCases() []Case {
 				c.fail("%d of %d records appeared", len(seen), len(ids))
 			}
 		}),
-		thatPages("TokenIsGoodOnAnotherNode", "R44", func(c *C) {
+		that("TokenIsGoodOnAnotherNode", "R44", needPaging, func(c *C) {
 			ids := c.fill(12, "", time.Hour)
 			p, err := c.b.Page(c.ctx(), c.now, driver.Query{Limit: 5})
 			c.ok(err, "page")
@@ -175,7 +176,7 @@ func pageCases() []Case {
 				c.fail("%d records on both nodes together, want %d", n, len(ids))
 			}
 		}),
-		thatPages("TokenIsGoodTwice", "R44", func(c *C) {
+		that("TokenIsGoodTwice", "R44", needPaging, func(c *C) {
 			c.fill(12, "", time.Hour)
 			p, err := c.b.Page(c.ctx(), c.now, driver.Query{Limit: 5})
 			c.ok(err, "page")
@@ -196,14 +197,14 @@ func pageCases() []Case {
 				}
 			}
 		}),
-		thatPages("WithAForeignTokenIsInvalid", "R45", func(c *C) {
+		that("AfterAnInventedTokenIsInvalid", "R45", needPaging, func(c *C) {
 			c.fill(3, "", time.Hour)
 			for _, token := range []string{"x", "nonsense", "!!!", "AAAA", "eyJhIjoxfQ==", "../../etc/passwd", "\x00", "-1", "é"} {
 				_, err := c.b.Page(c.ctx(), c.now, driver.Query{Limit: 5, After: token})
 				c.is(err, model.ErrInvalid, "page after %q", token)
 			}
 		}),
-		thatPages("OfKeysOnlyLeavesOutTheValues", "R48", func(c *C) {
+		that("OfKeysOnlyLeavesOutTheValues", "R48", needPaging, func(c *C) {
 			r := c.put(c.labelled("a", "value", "ann", time.Hour))
 			got := c.list(driver.Query{KeysOnly: true})["a"]
 			c.sameHead(got, r)
@@ -211,13 +212,25 @@ func pageCases() []Case {
 				c.fail("a value was listed: %q", got.Value)
 			}
 		}),
-		thatPages("OfKeysOnlyIsEnoughToDeleteAtTheRevision", "R48 R39", func(c *C) {
+		that("OfKeysOnlyIsEnoughToDeleteAtTheRevision", "R48 R39", needPaging, func(c *C) {
 			c.put(c.labelled("a", "value", "ann", time.Hour))
 			got := c.list(driver.Query{KeysOnly: true})["a"]
 			c.ok(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: got}), "delete at the listed revision")
 			c.gone("a")
 		}),
-		thatPages("SkipsExpiredRecords", "R2 R43", func(c *C) {
+		that("WithALimitBelowOneIsInvalid", "R91", needPaging, func(c *C) {
+			c.fill(3, "", time.Hour)
+			for _, limit := range []int{0, -1, math.MinInt} {
+				p, err := c.b.Page(c.ctx(), c.now, driver.Query{Limit: limit})
+				c.is(err, model.ErrInvalid, "page with the limit %d", limit)
+				if len(p.Records) > 0 || p.Next != "" {
+					c.fail("the page with the limit %d has %d records and the token %q, want none", limit, len(p.Records), p.Next)
+				}
+				_, err = c.b.Page(c.ctx(), c.now, driver.Query{Limit: limit, KeysOnly: true})
+				c.is(err, model.ErrInvalid, "page of keys with the limit %d", limit)
+			}
+		}),
+		that("SkipsExpiredRecords", "R2 R43", needPaging, func(c *C) {
 			for i := range 40 {
 				life := time.Hour
 				if i%2 == 0 {

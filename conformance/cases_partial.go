@@ -25,39 +25,39 @@ func partial(c *C, before string, fields map[string]any, want string) {
 
 func partialCases() []Case {
 	return group("Partial",
-		that("LeavesTheOtherFields", "R74", func(c *C) {
+		that("LeavesTheOtherFields", "R74", needNothing, func(c *C) {
 			partial(c, `{"a":1,"b":2,"c":3}`, map[string]any{"b": 20}, `{"a":1,"b":20,"c":3}`)
 		}),
-		that("LeavesTheBytesOfOtherFields", "R74", func(c *C) {
+		that("LeavesTheBytesOfOtherFields", "R74", needNothing, func(c *C) {
 			partial(c, `{"n":1.10,"big":9007199254740993,"t":"<\u00e9>","o":{ "y":1 , "x":[ ]},"b":2}`, map[string]any{"b": 3},
 				`{"n":1.10,"big":9007199254740993,"t":"<\u00e9>","o":{ "y":1 , "x":[ ]},"b":3}`)
 		}),
-		that("ReplacesANestedObjectWhole", "R75", func(c *C) {
+		that("ReplacesANestedObjectWhole", "R75", needNothing, func(c *C) {
 			partial(c, `{"o":{"a":1,"b":2}}`, map[string]any{"o": map[string]int{"c": 3}}, `{"o":{"c":3}}`)
 		}),
-		that("ReplacesAnArrayWhole", "R75", func(c *C) {
+		that("ReplacesAnArrayWhole", "R75", needNothing, func(c *C) {
 			partial(c, `{"l":[1,2,3]}`, map[string]any{"l": []int{9}}, `{"l":[9]}`)
 		}),
-		that("AddsAFieldThatWasAbsent", "R75", func(c *C) {
+		that("AddsAFieldThatWasAbsent", "R75", needNothing, func(c *C) {
 			partial(c, `{"a":1}`, map[string]any{"o": map[string]int{"x": 1}, "b": "text"}, `{"a":1,"b":"text","o":{"x":1}}`)
 			partial(c, `{}`, map[string]any{"a": 1}, `{"a":1}`)
 		}),
-		that("RemovesWhereNil", "R75 R74", func(c *C) {
+		that("RemovesFieldsThatAreNil", "R75 R74", needNothing, func(c *C) {
 			partial(c, `{"a":1,"b":2,"c":3}`, map[string]any{"b": nil}, `{"a":1,"c":3}`)
 			partial(c, `{"a":1}`, map[string]any{"a": nil, "never": nil}, `{}`)
 		}),
-		that("KeepsNewlinesAndOtherText", "R75", func(c *C) {
+		that("KeepsNewlinesAndOtherText", "R75", needNothing, func(c *C) {
 			partial(c, `{"a":"x"}`, map[string]any{"b": "line\nbreak\ttab"}, `{"a":"x","b":"line\nbreak\ttab"}`)
 		}),
-		that("OfNamesWithDotsAndDollars", "R75", func(c *C) {
+		that("OfNamesWithDotsAndDollars", "R75", needNothing, func(c *C) {
 			partial(c, `{"a":{"b":1},"a.b":2,"$set":3}`, map[string]any{"a.b": 20, "$set": 30}, `{"a":{"b":1},"a.b":20,"$set":30}`)
 		}),
-		that("OfAnUnknownIDIsNotFound", "R14 R4", func(c *C) {
+		that("OfAnUnknownIDIsNotFound", "R14 R4", needNothing, func(c *C) {
 			_, err := storeOf[doc](c, nil).UpdatePartial(c.ctx(), "a", map[string]any{"n": 1}, nil)
 			c.is(err, model.ErrNotFound, "partial update")
 			c.gone("a")
 		}),
-		that("OfAValueThatIsNoObjectIsInvalid", "R61", func(c *C) {
+		that("OfAValueThatIsNotAnObjectIsInvalid", "R61", needNothing, func(c *C) {
 			for i, v := range []string{`[1]`, `"text"`, `1`, `null`} {
 				id := fmt.Sprint(i)
 				r := c.put(c.rec(id, v, time.Hour))
@@ -66,7 +66,7 @@ func partialCases() []Case {
 				c.holds(r)
 			}
 		}),
-		that("ThatMakesNoValueOfTheTypeIsInvalid", "R61", func(c *C) {
+		that("ThatDoesNotFitTheTypeIsInvalid", "R61", needNothing, func(c *C) {
 			s := storeOf[doc](c, nil)
 			_, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
 			c.ok(err, "create")
@@ -78,11 +78,11 @@ func partialCases() []Case {
 				c.fail("a refused update left %v", got.Value)
 			}
 		}),
-		that("ByManyAtOnceLosesNothing", "R72 R74", func(c *C) {
+		that("ByManyAtOnceLosesNothing", "R72 R74", needNothing, func(c *C) {
 			s := storeOf[map[string]int](c, nil)
 			_, err := s.Create(c.ctx(), "a", map[string]int{}, nil)
 			c.ok(err, "create")
-			for i, err := range c.together(16, func(i int) error {
+			for i, err := range c.concurrently(16, func(i int) error {
 				_, err := s.UpdatePartial(c.ctx(), "a", map[string]any{fmt.Sprint("k", i): i}, nil)
 				return err
 			}) {

@@ -25,7 +25,7 @@ func (c *C) ring(ids ...string) *expiry.Keyring {
 func sealCases() []Case {
 	const secret = "hunter2-secret"
 	return group("Seal",
-		that("IsOpenedAsItWasClosedAndStoredWithoutTheValue", "R63 R13 R62", func(c *C) {
+		that("IsOpenedWholeAndStoredUnreadable", "R63 R13 R62", needNothing, func(c *C) {
 			s := storeOf[doc](c, &expiry.StoreOptions{Seal: c.ring("a"), TTL: time.Hour})
 			labels := &expiry.WriteOptions{Labels: map[string]string{"principal": "ann"}}
 			_, err := s.Create(c.ctx(), "a", doc{Name: secret, N: 1}, labels)
@@ -50,7 +50,7 @@ func sealCases() []Case {
 				c.fail("%d listed; stored as %q", n, clip(raw.Value))
 			}
 		}),
-		that("OfAnotherKeyIsCorrupt", "R64 R62", func(c *C) {
+		that("OfAnotherKeyIsCorrupt", "R64 R62", needNothing, func(c *C) {
 			_, err := storeOf[doc](c, &expiry.StoreOptions{Seal: c.ring("a")}).Create(c.ctx(), "a", doc{Name: secret}, nil)
 			c.ok(err, "create")
 			for what, opts := range map[string]*expiry.StoreOptions{
@@ -71,7 +71,7 @@ func sealCases() []Case {
 			}
 			c.get("a")
 		}),
-		that("OfARotatedKeyIsOpenedUntilTheKeyIsRemoved", "R63 R64", func(c *C) {
+		that("OfARotatedKeyIsOpenedUntilTheKeyIsRemoved", "R63 R64", needNothing, func(c *C) {
 			ring := c.ring("a")
 			s := storeOf[doc](c, &expiry.StoreOptions{Seal: ring})
 			for _, id := range []string{"old", "renewed"} {
@@ -90,7 +90,7 @@ func sealCases() []Case {
 			_, err = s.Get(c.ctx(), "renewed")
 			c.ok(err, "get of what was sealed anew")
 		}),
-		that("IsBoundToItsRecord", "R64", func(c *C) {
+		that("IsBoundToItsRecord", "R64", needNothing, func(c *C) {
 			s := storeOf[doc](c, &expiry.StoreOptions{Seal: c.ring("a")})
 			for i, id := range []string{"ann", "bob"} {
 				_, err := s.Create(c.ctx(), id, doc{N: i}, nil)
@@ -108,7 +108,7 @@ func sealCases() []Case {
 				c.is(err, model.ErrCorrupt, "get of %q with another record's value", swap.ID)
 			}
 		}),
-		that("ThatIsBrokenOrMissingIsCorrupt", "R64", func(c *C) {
+		that("ThatIsBrokenOrMissingIsCorrupt", "R64", needNothing, func(c *C) {
 			ring := c.ring("a")
 			s := storeOf[doc](c, &expiry.StoreOptions{Seal: ring})
 			_, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)

@@ -11,7 +11,7 @@ import (
 
 func storageCases() []Case {
 	return group("Storage",
-		that("CreatedAgainKeepsItsRecords", "R85", func(c *C) {
+		that("CreatedAgainKeepsItsRecords", "R85", needNothing, func(c *C) {
 			r := c.put(c.labelled("a", "1", "ann", time.Hour))
 			for range 2 {
 				c.ok(driver.CreateStorage(c.ctx(), c.b), "CreateStorage")
@@ -19,7 +19,7 @@ func storageCases() []Case {
 			c.holds(r)
 			c.ids(c.bearers("ann"), "a")
 		}),
-		that("DeletedIsEmpty", "R86", func(c *C) {
+		that("DeletedIsEmpty", "R86", needNothing, func(c *C) {
 			if _, ok := c.b.(driver.StorageManager); !ok {
 				// Nothing is made, so nothing is deleted: the call does nothing.
 				r := c.put(c.rec("a", "1", time.Hour))
@@ -44,7 +44,7 @@ func storageCases() []Case {
 				c.fail("%d removed by a sweep of the storage made anew, want 1", n)
 			}
 		}),
-		that("MadeAnewKnowsNoOldRevision", "R66 R86", func(c *C) {
+		that("RecreatedForgetsOldRevisions", "R66 R86", needNothing, func(c *C) {
 			old := c.put(c.rec("a", "1", time.Hour))
 			c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage")
 			c.ok(driver.CreateStorage(c.ctx(), c.b), "CreateStorage")
@@ -54,7 +54,7 @@ func storageCases() []Case {
 			c.is(err, model.ErrConflict, "compare-and-set at a revision from before")
 			c.is(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: old}), model.ErrConflict, "delete at a revision from before")
 		}),
-		that("DeletedLeavesANeighbours", "R86 R6", func(c *C) {
+		that("DeletedLeavesTheNeighbour", "R86 R6", needNothing, func(c *C) {
 			neighbour := c.node(c.name + "-b")
 			r := c.rec("a", "1", time.Hour)
 			r.Labels = map[string]string{"principal": "ann"}
@@ -70,7 +70,7 @@ func storageCases() []Case {
 				c.fail("the neighbour lists %d records, want 1", len(p.Records))
 			}
 		}),
-		that("OfTwoNamesNeverMeets", "R6", func(c *C) {
+		that("OfTwoNamesSharesNothing", "R6", needNothing, func(c *C) {
 			// Names of which one is the beginning of the other.
 			other := c.node(c.name + "1")
 			c.put(c.labelled("a", "1", "ann", time.Minute))
@@ -94,7 +94,7 @@ func storageCases() []Case {
 				c.fail("this store's sweep removed %d, want its own 1", n)
 			}
 		}),
-		that("DeletedOnOneNodeIsEmptyOnTheOther", "R86 R1", func(c *C) {
+		that("DeletedOnOneNodeIsEmptyOnTheOther", "R86 R1", needNothing, func(c *C) {
 			if _, ok := c.b.(driver.StorageManager); !ok {
 				c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage where nothing is made")
 				return
@@ -113,7 +113,7 @@ func storageCases() []Case {
 			c.ids(c.bearers("ann"))
 			c.ids(c.bearers("bob"), "a")
 		}),
-		that("MadeAnewKeepsEveryPromise", "R86 R16 R46", func(c *C) {
+		that("RecreatedWorksLikeNew", "R86 R16 R46", needNothing, func(c *C) {
 			// What CreateStorage made the first time is there again: one winner
 			// of many creates, listings by label, sweeps.
 			c.put(c.labelled("a", "1", "ann", time.Hour))
@@ -136,7 +136,7 @@ func storageCases() []Case {
 				c.fail("%d removed by a sweep, want 1", n)
 			}
 		}),
-		that("DeletedBesideEveryCallEndsUsable", "R86 R62", func(c *C) {
+		that("DeletedBesideEveryCallEndsUsable", "R86 R62", needNothing, func(c *C) {
 			// What a call finds that meets a storage under way is not said, but
 			// its error has a kind; and what is made anew afterwards is empty.
 			if _, ok := c.b.(driver.StorageManager); !ok {
@@ -144,7 +144,7 @@ func storageCases() []Case {
 				return
 			}
 			other := c.second()
-			for i, err := range c.together(6, func(who int) error {
+			for i, err := range c.concurrently(6, func(who int) error {
 				for i := range 10 {
 					id := fmt.Sprint("id", i)
 					var err error
@@ -180,6 +180,6 @@ func storageCases() []Case {
 			c.holds(r)
 			c.ids(c.bearers("ann"), "id1")
 		}),
-		that("AnswersAPing", "R57", func(c *C) { c.ok(driver.Ping(c.ctx(), c.b, c.now), "ping") }),
+		that("AnswersAPing", "R57", needNothing, func(c *C) { c.ok(driver.Ping(c.ctx(), c.b, c.now), "ping") }),
 	)
 }

@@ -10,7 +10,7 @@ import (
 
 func storeCases() []Case {
 	return group("Store",
-		that("GetTakesOneDriverCall", "R68", func(c *C) {
+		that("GetTakesOneDriverCall", "R68", needNothing, func(c *C) {
 			calls := 0
 			s := storeOf[doc](c, &expiry.StoreOptions{Observe: func(_ context.Context, o expiry.Observation) { calls = o.Calls }})
 			_, err := s.Create(c.ctx(), "a", doc{}, nil)
@@ -21,7 +21,7 @@ func storeCases() []Case {
 				c.fail("get took %d driver calls", calls)
 			}
 		}),
-		that("TTLAppliesToCreateAndUpsert", "R69", func(c *C) {
+		that("TTLAppliesToCreateAndUpsert", "R69", needNothing, func(c *C) {
 			s := storeOf[doc](c, &expiry.StoreOptions{TTL: time.Hour})
 			a, err := s.Create(c.ctx(), "a", doc{}, nil)
 			c.ok(err, "create")
@@ -37,7 +37,7 @@ func storeCases() []Case {
 				}
 			}
 		}),
-		that("UpdateKeepsTheExpiryUnlessTold", "R70", func(c *C) {
+		that("UpdateKeepsTheExpiryUnlessTold", "R70", needNothing, func(c *C) {
 			s := storeOf[doc](c, &expiry.StoreOptions{TTL: time.Hour})
 			_, err := s.Create(c.ctx(), "a", doc{}, nil)
 			c.ok(err, "create")
@@ -54,7 +54,7 @@ func storeCases() []Case {
 				c.fail("expires at %v, want never", it.ExpiresAt)
 			}
 		}),
-		thatLabels("UpdateKeepsTheLabelsUnlessTold", "R70", func(c *C) {
+		that("UpdateKeepsTheLabelsUnlessTold", "R70", needLabels, func(c *C) {
 			s := storeOf[doc](c, nil)
 			_, err := s.Create(c.ctx(), "a", doc{}, &expiry.WriteOptions{Labels: map[string]string{"principal": "ann"}})
 			c.ok(err, "create")
@@ -71,7 +71,7 @@ func storeCases() []Case {
 			}
 			c.ids(c.bearers("ann"))
 		}),
-		that("ExpiriesRoundUpToTheMillisecond", "R65", func(c *C) {
+		that("ExpiriesRoundUpToTheMillisecond", "R65", needNothing, func(c *C) {
 			s := storeOf[doc](c, nil)
 			it, err := s.Create(c.ctx(), "a", doc{}, &expiry.WriteOptions{Expiry: expiry.At(c.now.Add(time.Microsecond))})
 			c.ok(err, "create")
@@ -82,7 +82,7 @@ func storeCases() []Case {
 			c.advance(time.Millisecond)
 			c.gone("a")
 		}),
-		that("ClockRoundsDownToTheMillisecond", "R65 R2", func(c *C) {
+		that("ClockRoundsDownToTheMillisecond", "R65 R2", needNothing, func(c *C) {
 			at := c.now
 			s := storeOf[doc](c, &expiry.StoreOptions{Clock: expiry.ClockFunc(func() time.Time { return at })})
 			_, err := s.Create(c.ctx(), "a", doc{}, &expiry.WriteOptions{Expiry: expiry.At(c.in(time.Minute))})
@@ -94,7 +94,7 @@ func storeCases() []Case {
 			_, err = s.Get(c.ctx(), "a")
 			c.is(err, model.ErrNotFound, "get at the expiry")
 		}),
-		that("VersionOfAnAnswerIsGoodForTheNext", "R19 R66", func(c *C) {
+		that("KnownFromEachAnswerFitsTheNextCall", "R19 R66", needNothing, func(c *C) {
 			s := storeOf[doc](c, nil)
 			it, err := s.Create(c.ctx(), "a", doc{}, nil)
 			c.ok(err, "create")
@@ -109,7 +109,7 @@ func storeCases() []Case {
 			}
 			c.ok(s.Delete(c.ctx(), "a", &expiry.DeleteOptions{IfMatch: it.Known()}), "delete at the version just answered")
 		}),
-		thatSweeps("GraceIsLeftBeforeASweep", "R84", func(c *C) {
+		that("GraceIsLeftBeforeASweep", "R84", needSweep, func(c *C) {
 			s := storeOf[doc](c, &expiry.StoreOptions{TTL: time.Hour})
 			_, err := s.Create(c.ctx(), "a", doc{}, nil)
 			c.ok(err, "create")
@@ -126,7 +126,7 @@ func storeCases() []Case {
 				c.fail("%d removed after the grace", n.Removed)
 			}
 		}),
-		thatSweeps("GraceMayBeNone", "R84", func(c *C) {
+		that("GraceMayBeOff", "R84", needSweep, func(c *C) {
 			s := storeOf[doc](c, &expiry.StoreOptions{TTL: time.Hour, Grace: -1})
 			_, err := s.Create(c.ctx(), "a", doc{}, nil)
 			c.ok(err, "create")
@@ -137,7 +137,7 @@ func storeCases() []Case {
 				c.fail("%d removed", n.Removed)
 			}
 		}),
-		thatPages("ListingStopsWhereTheCallerStops", "R76", func(c *C) {
+		that("ListingStopsWhenTheCallerStops", "R76", needPaging, func(c *C) {
 			c.fill(30, "", time.Hour)
 			pages := 0
 			s := storeOf[any](c, &expiry.StoreOptions{Observe: func(context.Context, expiry.Observation) { pages++ }})

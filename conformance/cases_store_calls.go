@@ -8,14 +8,15 @@ import (
 
 	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// frontCases are what a Store promises on top of every backend.
-func frontCases() []Case {
+// storeCallCases are what a Store promises on top of every backend.
+func storeCallCases() []Case {
 	return group("Store",
-		that("BadInputSendsNothing", "R61", func(c *C) {
-			b := &between{ModelExpirySupport: c.b}
+		that("BadInputSendsNothing", "R61", needNothing, func(c *C) {
+			b := intercept(c.b)
 			s := storeOn[doc](c, b, nil)
 			labels := &expiry.WriteOptions{Labels: map[string]string{"undeclared": "x"}}
 			past := &expiry.WriteOptions{Expiry: expiry.At(c.in(-time.Hour))}
@@ -43,8 +44,42 @@ func frontCases() []Case {
 				c.fail("%d driver calls for nothing but bad input", n)
 			}
 		}),
-		that("CallsTakeOneDriverCallEach", "R68", func(c *C) {
-			b := &between{ModelExpirySupport: c.b}
+		that("RefusesALifetimeOverTheBackendsLongest", "R61", needNothing, func(c *C) {
+			// The interceptor declares a limit, so that the case also proves the
+			// rule on backends without one.
+			const longest = time.Hour
+			b := intercept(c.b)
+			b.maxTTL = longest
+			s := storeOn[doc](c, b, nil)
+			live, err := s.Create(c.ctx(), "live", doc{}, &expiry.WriteOptions{Expiry: expiry.After(longest)})
+			c.ok(err, "create with the longest lifetime")
+			_, err = s.Touch(c.ctx(), "live", expiry.After(longest), nil)
+			c.ok(err, "touch with the longest lifetime")
+			sent := b.calls.Load()
+			for what, e := range map[string]expiry.Expiry{
+				"a longer lifetime": expiry.After(longest + time.Millisecond), "a later instant": expiry.At(c.in(2 * longest)), "no expiry": expiry.Never(),
+			} {
+				opts := &expiry.WriteOptions{Expiry: e}
+				_, create := s.Create(c.ctx(), "a", doc{N: 1}, opts)
+				_, update := s.Update(c.ctx(), "live", doc{N: 1}, opts)
+				_, upsert := s.Upsert(c.ctx(), "live", doc{N: 1}, opts)
+				_, touch := s.Touch(c.ctx(), "live", e, nil)
+				bulk, err := s.Bulk(c.ctx(), []expiry.Op[doc]{{Kind: expiry.OpUpsert, ID: "live", Value: doc{N: 1}, Opts: opts}})
+				c.ok(err, "bulk")
+				for op, err := range map[string]error{"create": create, "update": update, "upsert": upsert, "touch": touch, "bulk": bulk.Results[0].Err} {
+					c.is(err, model.ErrInvalid, "%s with %s", op, what)
+				}
+			}
+			if n := b.calls.Load() - sent; n != 0 {
+				c.fail("the store made %d driver calls for lifetimes over the limit, want 0", n)
+			}
+			if got := c.get("live"); got.Revision != live.Revision || !got.ExpiresAt.Equal(c.in(longest)) {
+				c.fail("the record has the revision %v and expires at %v, want %v and %v", got.Revision, got.ExpiresAt, live.Revision, c.in(longest))
+			}
+			c.gone("a")
+		}),
+		that("CallsTakeOneDriverCallEach", "R68", needNothing, func(c *C) {
+			b := intercept(c.b)
 			s := storeOn[doc](c, b, nil)
 			var it expiry.Item[doc]
 			for _, step := range []struct {
@@ -73,7 +108,7 @@ func frontCases() []Case {
 				}
 			}
 		}),
-		that("RoundsEveryKindOfExpiryUp", "R65", func(c *C) {
+		that("RoundsEveryKindOfExpiryUp", "R65", needNothing, func(c *C) {
 			at := c.now.Add(300 * time.Microsecond)
 			s := storeOf[doc](c, &expiry.StoreOptions{TTL: time.Minute + time.Nanosecond, Clock: expiry.ClockFunc(func() time.Time { return at })})
 			next := func(d time.Duration) time.Time { return c.in(d + time.Millisecond) }
@@ -97,7 +132,7 @@ func frontCases() []Case {
 				c.fail("stored with the expiry %v", got)
 			}
 		}),
-		that("NoRevisionEverReturns", "R66", func(c *C) {
+		that("NoRevisionEverReturns", "R66", needNothing, func(c *C) {
 			s := storeOf[doc](c, nil)
 			seen := map[model.Revision]bool{}
 			add := func(r model.Revision) {
@@ -126,7 +161,7 @@ func frontCases() []Case {
 				c.ok(s.Delete(c.ctx(), "a", nil), "delete")
 			}
 		}),
-		that("ObservesACanceledCallAsCanceled", "R9 R62", func(c *C) {
+		that("ObservesACanceledCallAsCanceled", "R9 R62", needNothing, func(c *C) {
 			var outcomes []string
 			s := storeOf[doc](c, &expiry.StoreOptions{Observe: func(_ context.Context, o expiry.Observation) { outcomes = append(outcomes, o.Outcome()) }})
 			ctx, cancel := context.WithCancel(c.ctx())
@@ -142,10 +177,10 @@ func frontCases() []Case {
 				c.fail("observed as %v", outcomes)
 			}
 		}),
-		that("MutateGivesUpAfterItsAttempts", "R72 R19", func(c *C) {
+		that("MutateGivesUpAfterItsAttempts", "R72 R19", needNothing, func(c *C) {
 			// Another writes between each read and write.
 			c.start()
-			b := &between{ModelExpirySupport: c.b, before: func(op string) {
+			b := &interceptor{Wrapper: driverkit.Wrap(c.b), before: func(op string) {
 				if op == "Write" {
 					c.writes(c.rec("a", `{"n":1}`, time.Hour), driver.IfPresent)(c.b)
 				}
@@ -158,10 +193,10 @@ func frontCases() []Case {
 				c.fail("%d attempts, want 4", tries)
 			}
 		}),
-		that("MutateOfWhatIsDeletedMeanwhileIsNotFound", "R4 R72", func(c *C) {
+		that("MutateOfWhatIsDeletedMeanwhileIsNotFound", "R4 R72", needNothing, func(c *C) {
 			c.start()
 			once := false
-			s := storeOn[doc](c, &between{ModelExpirySupport: c.b, before: func(op string) {
+			s := storeOn[doc](c, &interceptor{Wrapper: driverkit.Wrap(c.b), before: func(op string) {
 				if op == "Write" && !once {
 					once = true
 					c.deletes(c.b)
@@ -171,7 +206,7 @@ func frontCases() []Case {
 			c.is(err, model.ErrNotFound, "mutate of a record that another deletes")
 			c.gone("a")
 		}),
-		that("PartialUpdateThatChangesNothingWritesNothing", "R73 R74", func(c *C) {
+		that("PartialUpdateThatChangesNothingWritesNothing", "R73 R74", needNothing, func(c *C) {
 			r, _ := c.start()
 			it, err := storeOf[doc](c, nil).UpdatePartial(c.ctx(), "a", map[string]any{"n": 1}, nil)
 			c.ok(err, "partial update to what is there")
@@ -180,7 +215,7 @@ func frontCases() []Case {
 			}
 			c.holds(r)
 		}),
-		that("PartialUpdateKeepsExpiryAndLabels", "R70 R74", func(c *C) {
+		that("PartialUpdateKeepsExpiryAndLabels", "R70 R74", needNothing, func(c *C) {
 			r := c.put(c.labelled("a", `{"n":1}`, "ann", time.Hour))
 			c.advance(time.Minute)
 			it, err := storeOf[doc](c, &expiry.StoreOptions{TTL: time.Second}).UpdatePartial(c.ctx(), "a", map[string]any{"n": 2}, nil)
@@ -190,10 +225,10 @@ func frontCases() []Case {
 			}
 			c.ids(c.bearers("ann"), "a")
 		}),
-		that("TakeOfWhatChangesMeanwhileTakesNothing", "R71 R39", func(c *C) {
+		that("TakeOfWhatChangesMeanwhileTakesNothing", "R71 R39", needNothing, func(c *C) {
 			c.start()
 			theirs := c.rec("a", `{"n":2}`, time.Hour)
-			s := storeOn[doc](c, &between{ModelExpirySupport: c.b, before: func(op string) {
+			s := storeOn[doc](c, &interceptor{Wrapper: driverkit.Wrap(c.b), before: func(op string) {
 				if op == "Delete" {
 					c.writes(theirs, driver.IfPresent)(c.b)
 				}
@@ -202,7 +237,7 @@ func frontCases() []Case {
 			c.is(err, model.ErrConflict, "take of a record that another changes")
 			c.holds(theirs)
 		}),
-		that("ManyOfMoreThanABatch", "R80 R81", func(c *C) {
+		that("ManyOfMoreThanABatch", "R80 R81", needNothing, func(c *C) {
 			const n = 1100
 			s := storeOf[doc](c, nil)
 			ops := make([]expiry.Op[doc], n)
@@ -238,10 +273,10 @@ func frontCases() []Case {
 				}
 			}
 		}),
-		thatLabels("DeleteByLabelGivesUpAfterItsRounds", "R78 R79", func(c *C) {
+		that("DeleteByLabelGivesUpAfterItsRounds", "R78 R79", needLabels, func(c *C) {
 			// Another creates one with the label before each listing.
 			n := 0
-			s := storeOn[doc](c, &between{ModelExpirySupport: c.b, before: func(op string) {
+			s := storeOn[doc](c, &interceptor{Wrapper: driverkit.Wrap(c.b), before: func(op string) {
 				if op == "Page" {
 					n++
 					c.put(c.labelled(fmt.Sprint("id", n), "{}", "ann", time.Hour))
@@ -254,11 +289,11 @@ func frontCases() []Case {
 				c.fail("%d removed and %d left of %d", removed, left, n)
 			}
 		}),
-		thatLabels("DeleteByLabelSparesWhatMovedAway", "R78 R79 R39", func(c *C) {
+		that("DeleteByLabelSparesWhatMovedAway", "R78 R79 R39", needLabels, func(c *C) {
 			c.fill(3, "ann", time.Hour)
 			moved := c.labelled("r0001", "{}", "bob", time.Hour)
 			once := false
-			s := storeOn[doc](c, &between{ModelExpirySupport: c.b, before: func(op string) {
+			s := storeOn[doc](c, &interceptor{Wrapper: driverkit.Wrap(c.b), before: func(op string) {
 				if op == "Delete" && !once {
 					once = true
 					_, err := c.write(moved, driver.IfPresent, model.Record{})
@@ -274,7 +309,7 @@ func frontCases() []Case {
 			c.holds(moved)
 			c.ids(c.bearers("ann"))
 		}),
-		thatLabels("ReindexMeetsWritersAndDeletes", "R83 R4", func(c *C) {
+		that("ReindexMeetsWritersAndDeletes", "R83 R4", needLabels, func(c *C) {
 			s := storeOf[doc](c, nil)
 			for i := range 6 {
 				_, err := s.Create(c.ctx(), fmt.Sprint(i), doc{Name: "old", N: i}, nil)
@@ -282,7 +317,7 @@ func frontCases() []Case {
 			}
 			// Once all were read, some are deleted and some get another value.
 			once := false
-			b := &between{ModelExpirySupport: c.b, before: func(op string) {
+			b := &interceptor{Wrapper: driverkit.Wrap(c.b), before: func(op string) {
 				if once || op != "Write" && op != "WriteMany" {
 					return
 				}
@@ -312,7 +347,7 @@ func frontCases() []Case {
 				}
 			}
 		}),
-		thatSweeps("SweeperRepeatsUntilNothingIsLeft", "R84 R51", func(c *C) {
+		that("SweeperRepeatsUntilNothingIsLeft", "R84 R51", needSweep, func(c *C) {
 			s := storeOf[doc](c, &expiry.StoreOptions{TTL: time.Minute})
 			for i := range 25 {
 				_, err := s.Create(c.ctx(), fmt.Sprint(i), doc{}, nil)

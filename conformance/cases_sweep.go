@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -14,15 +15,15 @@ import (
 // sweep removes what had expired at the case's now, until nothing is left.
 func (c *C) sweep(limit int) int {
 	c.Helper()
-	return c.sweepWith(limit, nil)
+	return c.sweepAnnounced(limit, nil)
 }
 
-// sweepWith is sweep with each.
-func (c *C) sweepWith(limit int, each func(model.Record) error) int {
+// sweepAnnounced is sweep with each.
+func (c *C) sweepAnnounced(limit int, onExpire func(model.Record) error) int {
 	c.Helper()
 	n := 0
 	for {
-		s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: limit, OnExpire: each})
+		s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: limit, OnExpire: onExpire})
 		c.ok(err, "sweep")
 		if s.Removed > limit {
 			c.fail("%d removed, limit %d", s.Removed, limit)
@@ -39,7 +40,7 @@ func (c *C) sweepWith(limit int, each func(model.Record) error) int {
 
 func sweepCases() []Case {
 	return group("Sweep",
-		thatSweeps("OfNothingRemovesNothing", "R50", func(c *C) {
+		that("OfNothingRemovesNothing", "R50", needSweep, func(c *C) {
 			if n := c.sweep(10); n != 0 {
 				c.fail("%d removed from an empty store", n)
 			}
@@ -48,7 +49,7 @@ func sweepCases() []Case {
 				c.fail("%d removed, none was expired", n)
 			}
 		}),
-		thatSweeps("RemovesWhatIsDueAndNothingElse", "R50", func(c *C) {
+		that("RemovesOnlyExpiredRecords", "R50", needSweep, func(c *C) {
 			c.fill(10, "ann", time.Minute)
 			live := c.put(c.labelled("live", "1", "ann", time.Hour))
 			ever := c.put(c.labelled("ever", "1", "ann", 0))
@@ -63,7 +64,7 @@ func sweepCases() []Case {
 			c.holds(ever)
 			c.ids(c.bearers("ann"), "live", "ever")
 		}),
-		thatSweeps("RemovesPhysically", "R50", func(c *C) {
+		that("RemovesPhysically", "R50", needSweep, func(c *C) {
 			c.fill(5, "", time.Minute)
 			earlier := c.now
 			c.advance(time.Minute)
@@ -74,7 +75,7 @@ func sweepCases() []Case {
 			_, err := c.b.Get(c.ctx(), earlier, driver.Get{ID: "r0000"})
 			c.is(err, model.ErrNotFound, "get by a clock that stands before the expiry")
 		}),
-		thatSweeps("IsExactToTheMillisecond", "R50 R2", func(c *C) {
+		that("IsExactToTheMillisecond", "R50 R2", needSweep, func(c *C) {
 			c.put(c.rec("a", "1", time.Minute))
 			c.advance(time.Minute - time.Millisecond)
 			if n := c.sweep(10); n != 0 {
@@ -86,7 +87,7 @@ func sweepCases() []Case {
 				c.fail("%d removed at the instant, want 1", n)
 			}
 		}),
-		thatSweeps("KeepsToTheLimitAndSaysMore", "R51", func(c *C) {
+		that("KeepsToTheLimitAndReportsMore", "R51", needSweep, func(c *C) {
 			c.fill(25, "", time.Minute)
 			c.advance(time.Minute)
 			total := 0
@@ -107,8 +108,26 @@ func sweepCases() []Case {
 				c.fail("%d removed in all, want 25", total)
 			}
 		}),
-		thatSweeps("RemovesTwoThousand", "R50 R51", func(c *C) {
-			errs := c.together(16, func(who int) error {
+		that("WithALimitBelowOneIsInvalid", "R91", needSweep, func(c *C) {
+			c.fill(3, "", time.Minute)
+			c.advance(time.Minute)
+			for _, limit := range []int{0, -1, math.MinInt} {
+				for what, onExpire := range map[string]func(model.Record) error{
+					"": nil, " and OnExpire": func(model.Record) error { c.Error("a sweep with an invalid limit announced a record"); return nil },
+				} {
+					s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: limit, OnExpire: onExpire})
+					c.is(err, model.ErrInvalid, "sweep with the limit %d%s", limit, what)
+					if s != (driver.Swept{}) {
+						c.fail("the sweep with the limit %d%s returned %+v, want zero counts", limit, what, s)
+					}
+				}
+			}
+			if n := c.sweep(10); n != 3 {
+				c.fail("the next sweep removed %d records, want all 3", n)
+			}
+		}),
+		that("RemovesTwoThousand", "R50 R51", needSweep, func(c *C) {
+			errs := c.concurrently(16, func(who int) error {
 				for i := range 128 {
 					r := c.rec(fmt.Sprint("w", who, "-", i), "v", time.Duration(1+i)*time.Second)
 					if _, err := c.write(r, driver.IfAbsent, model.Record{}); err != nil {
@@ -130,7 +149,7 @@ func sweepCases() []Case {
 				c.fail("%d records are still in the store", n)
 			}
 		}),
-		thatSweeps("FollowsATouch", "R50 R55", func(c *C) {
+		that("FollowsATouch", "R50 R55", needSweep, func(c *C) {
 			r := c.put(c.labelled("later", "1", "ann", time.Minute))
 			c.put(c.rec("sooner", "1", 5*time.Hour))
 			c.put(c.rec("cleared", "1", time.Minute))
@@ -156,7 +175,7 @@ func sweepCases() []Case {
 			}
 			c.ids(c.bearers("ann"))
 		}),
-		thatSweeps("FollowsAnUpdate", "R50 R55", func(c *C) {
+		that("FollowsAnUpdate", "R50 R55", needSweep, func(c *C) {
 			c.put(c.rec("longer", "1", time.Minute))
 			c.put(c.rec("shorter", "1", 5*time.Hour))
 			_, err := c.write(c.rec("longer", "2", 5*time.Hour), driver.IfPresent, model.Record{})
@@ -169,7 +188,7 @@ func sweepCases() []Case {
 			}
 			c.get("longer")
 		}),
-		thatSweeps("SparesWhatWasMadeAnew", "R55 R17", func(c *C) {
+		that("SparesARecreatedRecord", "R55 R17", needSweep, func(c *C) {
 			c.put(c.labelled("a", "old", "ann", time.Minute))
 			c.advance(time.Minute)
 			r := c.labelled("a", "new", "bob", time.Hour)
@@ -185,7 +204,7 @@ func sweepCases() []Case {
 				c.fail("%d removed, want 1", n)
 			}
 		}),
-		thatSweeps("CountsNoDeletedRecord", "R52", func(c *C) {
+		that("CountsNoDeletedRecord", "R52", needSweep, func(c *C) {
 			c.put(c.rec("a", "1", time.Minute))
 			c.del("a")
 			c.advance(time.Minute)
@@ -193,7 +212,7 @@ func sweepCases() []Case {
 				c.fail("%d removed, the record was deleted before", n)
 			}
 		}),
-		thatSweeps("AnnouncesEachRecordBefore", "R53", func(c *C) {
+		that("AnnouncesEachRecordBefore", "R53", needSweep, func(c *C) {
 			want := map[string]model.Record{}
 			for i := range 12 {
 				r := c.labelled(fmt.Sprint("id", i), "v", fmt.Sprint("p", i%3), time.Duration(i+1)*time.Second)
@@ -221,7 +240,7 @@ func sweepCases() []Case {
 			_, err = c.b.Get(c.ctx(), earlier, driver.Get{ID: "id0"})
 			c.is(err, model.ErrNotFound, "get after the sweep")
 		}),
-		thatSweeps("LeavesWhatEachRefuses", "R54", func(c *C) {
+		that("LeavesRefusedRecords", "R54", needSweep, func(c *C) {
 			c.fill(10, "", time.Minute)
 			c.advance(time.Minute)
 			refuse := errors.New("refused")
@@ -245,13 +264,13 @@ func sweepCases() []Case {
 				c.fail("%d removed, announced %v: want the two that were refused", s.Removed, again)
 			}
 		}),
-		thatSweeps("SharedByManyCountsEachRemovalOnce", "R52", func(c *C) {
+		that("SharedByManyCountsEachRemovalOnce", "R52", needSweep, func(c *C) {
 			c.fill(200, "ann", time.Minute)
 			nodes := []driver.ModelExpirySupport{c.b, c.second(), c.second()}
 			c.advance(time.Minute)
 			var mu sync.Mutex
 			total := 0
-			for i, err := range c.together(6, func(i int) error {
+			for i, err := range c.concurrently(6, func(i int) error {
 				for {
 					s, err := nodes[i%len(nodes)].DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 9})
 					if err != nil {
@@ -273,7 +292,7 @@ func sweepCases() []Case {
 				c.fail("%d removals counted, want 200", total)
 			}
 		}),
-		thatSweeps("AgainstAnExtensionNeverTakesIt", "R55", func(c *C) {
+		that("AgainstAnExtensionNeverTakesIt", "R55", needSweep, func(c *C) {
 			for round := range 15 {
 				// The node that extends has a clock for which the record is
 				// still live; the sweep's is ahead of it.
@@ -304,7 +323,7 @@ func sweepCases() []Case {
 				}
 			}
 		}),
-		thatSweeps("ExtendedBetweenAnnouncementAndRemovalStays", "R55 R53", func(c *C) {
+		that("ExtendedBetweenAnnouncementAndRemovalStays", "R55 R53", needSweep, func(c *C) {
 			r := c.put(c.rec("a", "v", time.Minute))
 			due, until := c.in(time.Minute), c.in(time.Hour)
 			s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: due, Limit: 10, OnExpire: func(model.Record) error {
@@ -321,7 +340,7 @@ func sweepCases() []Case {
 			r.ExpiresAt = until
 			c.holds(r)
 		}),
-		thatSweeps("ExtendedByASecondWhileAnnouncedStays", "R55 R53", func(c *C) {
+		that("ExtendedByASecondWhileAnnouncedStays", "R55 R53", needSweep, func(c *C) {
 			r := c.put(c.rec("a", "v", time.Minute))
 			due := c.in(time.Minute)
 			s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: due, Limit: 10, OnExpire: func(model.Record) error {
@@ -336,7 +355,7 @@ func sweepCases() []Case {
 			r.ExpiresAt = due.Add(time.Second)
 			c.holds(r)
 		}),
-		thatSweeps("WrittenAtTheSameExpiryWhileAnnouncedStays", "R55 R53", func(c *C) {
+		that("WrittenAtTheSameExpiryWhileAnnouncedStays", "R55 R53", needSweep, func(c *C) {
 			// By the writer's clock the record is live. What it writes is another
 			// revision, to be announced by itself, and refused here.
 			c.put(c.rec("a", "v", time.Minute))
@@ -356,12 +375,12 @@ func sweepCases() []Case {
 			}
 			c.holds(next)
 		}),
-		thatSweeps("AgainstCreatesLosesNone", "R55 R17 R16", func(c *C) {
+		that("AgainstCreatesLosesNone", "R55 R17 R16", needSweep, func(c *C) {
 			for round := range 10 {
 				c.put(c.labelled("a", "old", "ann", time.Minute))
 				c.advance(time.Minute)
 				next := c.labelled("a", fmt.Sprint(round), "bob", time.Hour)
-				errs := c.together(3, func(i int) error {
+				errs := c.concurrently(3, func(i int) error {
 					if i == 0 {
 						_, err := c.write(next, driver.IfAbsent, model.Record{})
 						return err
@@ -378,7 +397,7 @@ func sweepCases() []Case {
 				c.del("a")
 			}
 		}),
-		thatSweeps("LeavesNoTraceInTheIndexes", "R50 R46", func(c *C) {
+		that("LeavesNoTraceInTheIndexes", "R50 R46", needSweep, func(c *C) {
 			for i := range 6 {
 				c.put(c.labelled(fmt.Sprint("id", i), "v", "ann", time.Minute))
 				_, err := c.write(c.labelled(fmt.Sprint("id", i), "v", "bob", time.Duration(i+2)*time.Minute), driver.IfPresent, model.Record{})

@@ -12,9 +12,9 @@ import (
 
 var errStays = errors.New("this one stays")
 
-func eachCases() []Case {
+func sweepCallbackCases() []Case {
 	return group("Sweep",
-		thatSweeps("OfOneAtATimeComesToAnEnd", "R51 R50", func(c *C) {
+		that("OfOneAtATimeComesToAnEnd", "R51 R50", needSweep, func(c *C) {
 			c.fill(9, "ann", time.Minute)
 			c.advance(time.Minute)
 			if n := c.sweep(1); n != 9 {
@@ -22,7 +22,7 @@ func eachCases() []Case {
 			}
 			c.ids(c.bearers("ann"))
 		}),
-		thatSweeps("SaysMoreWhereTheLimitLeftSome", "R51", func(c *C) {
+		that("ReportsMoreIfTheLimitLeftSome", "R51", needSweep, func(c *C) {
 			c.fill(9, "", time.Minute)
 			c.advance(time.Minute)
 			s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 4})
@@ -31,7 +31,7 @@ func eachCases() []Case {
 				c.fail("%d removed, more %v; want 4 of 9 and more", s.Removed, s.More)
 			}
 		}),
-		thatSweeps("SaysMoreThoughAnotherGotAhead", "R51 R52", func(c *C) {
+		that("ReportsMoreIfAnotherSweepGotAhead", "R51 R52", needSweep, func(c *C) {
 			// The other removes much of what this one has chosen, so that its
 			// limit is not reached, and something is due all the same. Where
 			// the order is random they miss each other in one round of eight.
@@ -57,7 +57,7 @@ func eachCases() []Case {
 				}
 			}
 		}),
-		thatSweeps("AnnouncesAtMostWhatItMayRemoveAtATime", "R51 R53", func(c *C) {
+		that("AnnouncesEveryRecordAcrossLimitedSweeps", "R51 R53", needSweep, func(c *C) {
 			// With a limit, all is announced over the sweeps, before it goes.
 			c.fill(30, "ann", time.Minute)
 			c.advance(time.Minute)
@@ -86,7 +86,7 @@ func eachCases() []Case {
 				c.fail("%d removed in all, want 30", removed)
 			}
 		}),
-		thatSweeps("GoesOnPastManyThatEachRefuses", "R54 R51", func(c *C) {
+		that("GoesOnPastManyRefusedRecords", "R54 R51", needSweep, func(c *C) {
 			// Those that are refused expired first, and are more than the limit.
 			for i := range 12 {
 				c.put(c.rec(fmt.Sprint("kept", i), "v", time.Duration(i+1)*time.Second))
@@ -113,7 +113,7 @@ func eachCases() []Case {
 				c.fail("%d removed by the next sweep, want the 12 that were refused", n)
 			}
 		}),
-		thatSweeps("MissesNoneThoughAnotherRemovedWhatEachRefused", "R51 R54", func(c *C) {
+		that("MissesNoneIfAnotherSweepRemovesTheRefused", "R51 R54", needSweep, func(c *C) {
 			// What is refused and then gone makes room: whoever counts places
 			// steps over records that it has never seen.
 			const due, most = 64, 40
@@ -139,7 +139,7 @@ func eachCases() []Case {
 			}})
 			c.ok(err, "sweep")
 			missed := 0
-			left := c.sweepWith(due, func(r model.Record) error {
+			left := c.sweepAnnounced(due, func(r model.Record) error {
 				if !refused[r.ID] {
 					missed++
 				}
@@ -152,7 +152,7 @@ func eachCases() []Case {
 				c.fail("%d, %d and %d removed, want %d in all", s.Removed, ahead, left, due)
 			}
 		}),
-		thatSweeps("LetsEachUseTheBackend", "R53 R55 R52", func(c *C) {
+		that("LetsOnExpireUseTheBackend", "R53 R55 R52", needSweep, func(c *C) {
 			// Every kind of call on the record announced, from within.
 			c.fill(12, "ann", time.Minute)
 			due := c.in(time.Minute)
@@ -183,7 +183,7 @@ func eachCases() []Case {
 			}
 			c.ids(c.bearers("ann"))
 		}),
-		thatSweeps("WithinASweepCountsEachRemovalOnce", "R52 R53", func(c *C) {
+		that("WithinASweepCountsEachRemovalOnce", "R52 R53", needSweep, func(c *C) {
 			c.fill(10, "", time.Minute)
 			c.advance(time.Minute)
 			inner, once := 0, false
@@ -201,7 +201,7 @@ func eachCases() []Case {
 				c.fail("%d, %d and %d removed, want 10 in all", s.Removed, inner, rest)
 			}
 		}),
-		thatSweeps("DeletedWhileAnnouncedIsNotCounted", "R52 R55", func(c *C) {
+		that("DeletedWhileAnnouncedIsNotCounted", "R52 R55", needSweep, func(c *C) {
 			r := c.put(c.labelled("a", "v", "ann", time.Minute))
 			due := c.in(time.Minute)
 			s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: due, Limit: 10, OnExpire: func(model.Record) error {
@@ -212,7 +212,7 @@ func eachCases() []Case {
 				c.fail("a record that another node deleted is counted")
 			}
 		}),
-		thatSweeps("MadeAnewWhileAnnouncedStays", "R55 R17 R53", func(c *C) {
+		that("RecreatedWhileAnnouncedStays", "R55 R17 R53", needSweep, func(c *C) {
 			c.put(c.labelled("a", "old", "ann", time.Minute))
 			c.advance(time.Minute)
 			next := c.labelled("a", "new", "bob", time.Hour)
@@ -231,7 +231,7 @@ func eachCases() []Case {
 			c.ids(c.bearers("bob"), "a")
 			c.ids(c.bearers("ann"))
 		}),
-		thatSweeps("ClearedOrShortenedWhileAnnounced", "R55 R33 R30", func(c *C) {
+		that("ClearedOrShortenedWhileAnnounced", "R55 R33 R30", needSweep, func(c *C) {
 			// Cleared, it stays; shortened, it is another expiry than the one
 			// announced, and goes with this sweep or the next.
 			cleared := c.put(c.rec("cleared", "v", time.Minute))
@@ -257,7 +257,7 @@ func eachCases() []Case {
 			cleared.ExpiresAt = time.Time{}
 			c.holds(cleared)
 		}),
-		thatSweeps("AnnouncedMemoryIsTheCallersOwn", "R3 R53", func(c *C) {
+		that("AnnouncedMemoryIsTheCallersOwn", "R3 R53", needSweep, func(c *C) {
 			r := c.put(c.labelled("a", "v", "ann", time.Minute))
 			due := c.in(time.Minute)
 			_, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: due, Limit: 10, OnExpire: func(r model.Record) error {
@@ -271,7 +271,7 @@ func eachCases() []Case {
 			c.holds(r)
 			c.ids(c.bearers("ann"), "a")
 		}),
-		thatSweeps("SharedByTwoIsAnnouncedAndCountedInFull", "R52 R53", func(c *C) {
+		that("SharedByTwoIsAnnouncedAndCountedInFull", "R52 R53", needSweep, func(c *C) {
 			const due = 90
 			c.fill(due, "ann", time.Minute)
 			live := c.put(c.labelled("live", "v", "ann", time.Hour))
@@ -279,7 +279,7 @@ func eachCases() []Case {
 			nodes := []driver.ModelExpirySupport{c.b, c.second()}
 			var mu sync.Mutex
 			seen, total := map[string]bool{}, 0
-			for i, err := range c.together(2, func(i int) error {
+			for i, err := range c.concurrently(2, func(i int) error {
 				for {
 					s, err := nodes[i].DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 8, OnExpire: func(r model.Record) error {
 						mu.Lock()
@@ -310,7 +310,7 @@ func eachCases() []Case {
 			c.holds(live)
 			c.ids(c.bearers("ann"), "live")
 		}),
-		thatSweeps("MeetsWhatEveryTouchAndWriteMovedMeanwhile", "R55 R50 R52", func(c *C) {
+		that("BesideTouchesAndWritesRemovesOnlyTheRest", "R55 R50 R52", needSweep, func(c *C) {
 			// By the sweeps' clock all are due; by the writers' they live, and
 			// what a writer was told decides.
 			due, until := c.in(time.Minute), c.in(time.Hour)
@@ -321,7 +321,7 @@ func eachCases() []Case {
 			kept := make([]bool, len(recs))
 			var mu sync.Mutex
 			removed := 0
-			for i, err := range c.together(4, func(who int) error {
+			for i, err := range c.concurrently(4, func(who int) error {
 				if who < 2 {
 					for range 4 {
 						s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: due, Limit: 5})

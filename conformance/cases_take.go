@@ -9,7 +9,7 @@ import (
 
 func takeCases() []Case {
 	return group("Take",
-		that("ReturnsAndRemoves", "R71", func(c *C) {
+		that("ReturnsAndRemoves", "R71", needNothing, func(c *C) {
 			s := storeOf[doc](c, nil)
 			_, err := s.Create(c.ctx(), "a", doc{N: 7}, nil)
 			c.ok(err, "create")
@@ -22,7 +22,7 @@ func takeCases() []Case {
 			_, err = s.Take(c.ctx(), "a")
 			c.is(err, model.ErrNotFound, "second take")
 		}),
-		that("OfAnExpiredRecordIsNotFound", "R71 R2", func(c *C) {
+		that("OfAnExpiredRecordIsNotFound", "R71 R2", needNothing, func(c *C) {
 			s := storeOf[doc](c, &expiry.StoreOptions{TTL: time.Minute})
 			_, err := s.Create(c.ctx(), "a", doc{}, nil)
 			c.ok(err, "create")
@@ -30,7 +30,7 @@ func takeCases() []Case {
 			_, err = s.Take(c.ctx(), "a")
 			c.is(err, model.ErrNotFound, "take")
 		}),
-		that("ByManyAtOnceGivesItToOne", "R71", func(c *C) {
+		that("ByManyAtOnceGivesItToOne", "R71", needNothing, func(c *C) {
 			nodes := []*expiry.Store[doc]{storeOf[doc](c, nil), storeOn[doc](c, c.second(), nil)}
 			for range 4 {
 				_, err := nodes[0].Create(c.ctx(), "a", doc{}, nil)

@@ -45,7 +45,7 @@ func (c *C) rest(b driver.ModelExpirySupport, q driver.Query, seen map[string]bo
 
 func tokenCases() []Case {
 	return group("Token",
-		thatPages("OutlivesTheNodeThatGaveIt", "R44", func(c *C) {
+		that("OutlivesTheNodeThatGaveIt", "R44", needPaging, func(c *C) {
 			ids := c.fill(20, "ann", time.Hour)
 			for _, q := range []driver.Query{{Limit: 4}, {Label: "principal", Value: "ann", Limit: 4}} {
 				node := c.second()
@@ -58,7 +58,7 @@ func tokenCases() []Case {
 				}
 			}
 		}),
-		thatPages("IsGoodHoursLater", "R44 R42", func(c *C) {
+		that("IsGoodHoursLater", "R44 R42", needPaging, func(c *C) {
 			ids := c.fill(20, "", 1000*time.Hour)
 			q := driver.Query{Limit: 4}
 			seen, next := c.firstPages(c.b, q, 5)
@@ -69,7 +69,7 @@ func tokenCases() []Case {
 				c.fail("%d of %d records appeared", len(seen), len(ids))
 			}
 		}),
-		thatPages("IsGoodAfterEverythingWasDeleted", "R44 R43", func(c *C) {
+		that("IsGoodAfterEverythingWasDeleted", "R44 R43", needPaging, func(c *C) {
 			ids := c.fill(20, "ann", time.Hour)
 			var tokens []driver.Query
 			for _, q := range []driver.Query{{Limit: 4}, {Label: "principal", Value: "ann", Limit: 4}} {
@@ -87,7 +87,7 @@ func tokenCases() []Case {
 				}
 			}
 		}),
-		thatSweeps("IsGoodAfterASweep", "R44 R42", func(c *C) {
+		that("IsGoodAfterASweep", "R44 R42", needSweep, func(c *C) {
 			for i := range 30 {
 				life := time.Hour
 				if i%2 == 0 {
@@ -107,7 +107,7 @@ func tokenCases() []Case {
 				}
 			}
 		}),
-		thatLabels("IsGoodWhereTheRecordsBeforeItMovedAway", "R44 R42 R46", func(c *C) {
+		that("IsGoodAfterTheRecordsBeforeItMovedAway", "R44 R42 R46", needLabels, func(c *C) {
 			ids := c.fill(20, "ann", time.Hour)
 			q := driver.Query{Label: "principal", Value: "ann", Limit: 4}
 			seen, next := c.firstPages(c.b, q, 5)
@@ -121,7 +121,7 @@ func tokenCases() []Case {
 				c.fail("%d of %d records appeared", len(seen), len(ids))
 			}
 		}),
-		thatPages("IsGoodWhereNewRecordsCame", "R44 R42", func(c *C) {
+		that("IsGoodAfterNewRecordsCame", "R44 R42", needPaging, func(c *C) {
 			ids := c.fill(20, "", time.Hour)
 			q := driver.Query{Limit: 4}
 			seen, next := c.firstPages(c.b, q, 5)
@@ -136,14 +136,80 @@ func tokenCases() []Case {
 				}
 			}
 		}),
-		thatLabels("ThatNoListingByLabelGaveIsInvalid", "R45", func(c *C) {
+		that("InventedForALabelIsInvalid", "R45", needLabels, func(c *C) {
 			c.fill(3, "ann", time.Hour)
 			for _, token := range []string{"x", "nonsense", "!!!", "AAAA", "eyJhIjoxfQ==", "../x", "\x00", "-1", "0", "é"} {
 				_, err := c.b.Page(c.ctx(), c.now, driver.Query{Label: "principal", Value: "ann", Limit: 5, After: token})
 				c.is(err, model.ErrInvalid, "page by label after %q", token)
 			}
 		}),
-		thatLabels("OfAListingByLabelGoesPastEveryServersPage", "R42 R46 R43", func(c *C) {
+		that("OfAnotherListingIsInvalid", "R45", needLabels, func(c *C) {
+			// Every record bears a label, so that all listings have the same
+			// records behind a token.
+			ids := c.fill(20, "ann", time.Hour)
+			listings := map[string]driver.Query{
+				"of all records":       {Limit: 4},
+				"by a label":           {Label: "principal", Value: "ann", Limit: 4},
+				"by another value":     {Label: "principal", Value: "bob", Limit: 4},
+				"by a similar value":   {Label: "principal", Value: "an", Limit: 4},
+				"by a longer value":    {Label: "principal", Value: "annn", Limit: 4},
+				"by the label's name":  {Label: "principal", Value: "principal", Limit: 4},
+				"by a value with a \"": {Label: "principal", Value: "ann\"", Limit: 4},
+			}
+			for _, from := range []string{"of all records", "by a label"} {
+				seen, token := c.firstPages(c.b, listings[from], 5)
+				for name, q := range listings {
+					q.After = token
+					if name == from {
+						c.rest(c.b, q, seen)
+						if len(seen) != len(ids) {
+							c.fail("%d records appeared, want %d", len(seen), len(ids))
+						}
+						continue
+					}
+					_, err := c.b.Page(c.ctx(), c.now, q)
+					c.is(err, model.ErrInvalid, "page %s after a token of the listing %s", name, from)
+				}
+			}
+		}),
+		that("OfAnotherStoreIsInvalid", "R45 R6", needPaging, func(c *C) {
+			other := c.node(c.name + "-b")
+			c.fill(20, "", time.Hour)
+			for i := range 20 {
+				_, err := other.Write(c.ctx(), c.now, driver.Write{Record: c.rec(fmt.Sprintf("r%04d", i), "v", time.Hour), Cond: driver.IfAbsent})
+				c.ok(err, "create in the other store")
+			}
+			q := driver.Query{Limit: 4}
+			_, q.After = c.firstPages(c.b, q, 5)
+			_, err := other.Page(c.ctx(), c.now, q)
+			c.is(err, model.ErrInvalid, "page after a token of another store")
+		}),
+		that("ThatWasChangedIsInvalid", "R45", needPaging, func(c *C) {
+			c.fill(20, "", time.Hour)
+			q := driver.Query{Limit: 4}
+			_, token := c.firstPages(c.b, q, 5)
+			refused := func(changed, what string) {
+				c.Helper()
+				q.After = changed
+				_, err := c.b.Page(c.ctx(), c.now, q)
+				c.is(err, model.ErrInvalid, "page after a token %s", what)
+			}
+			for n := 1; n < len(token); n++ {
+				refused(token[:n], fmt.Sprintf("cut after %d of %d bytes", n, len(token)))
+			}
+			refused(token+"A", "with one character more")
+			refused(token+token, "that is repeated")
+			refused(" "+token, "with a space before it")
+			refused(token+"\n", "with a line break after it")
+			for i := range len(token) {
+				changed := []byte(token)
+				if changed[i]++; changed[i] == 'Z'+1 || changed[i] == 'z'+1 || changed[i] == '9'+1 {
+					changed[i] = 'b'
+				}
+				refused(string(changed), fmt.Sprintf("with another byte at %d", i))
+			}
+		}),
+		that("OfAListingByLabelGoesPastTheServersPageSize", "R42 R46 R43", needLabels, func(c *C) {
 			var ops []driver.BatchOp
 			ids := make([]string, 1100)
 			for i := range ids {
@@ -168,7 +234,7 @@ func tokenCases() []Case {
 				c.fail("%d counted, want %d", n, len(ids))
 			}
 		}),
-		thatLabels("OfAListingOfKeysByLabelLeavesOutTheValues", "R48 R46", func(c *C) {
+		that("OfAListingOfKeysByLabelLeavesOutTheValues", "R48 R46", needLabels, func(c *C) {
 			r := c.put(c.labelled("a", "value", "ann", time.Hour))
 			got := c.list(driver.Query{Label: "principal", Value: "ann", KeysOnly: true})["a"]
 			c.sameHead(got, r)

@@ -24,7 +24,7 @@ func (c *C) touch(r model.Record, mode driver.TouchMode, at, want time.Time) mod
 
 func touchCases() []Case {
 	return group("Touch",
-		that("SetsALaterExpiry", "R30 R34 R36", func(c *C) {
+		that("SetsALaterExpiry", "R30 R34 R36", needNothing, func(c *C) {
 			r := c.put(c.labelled("a", "1", "ann", time.Hour))
 			r = c.touch(r, driver.TouchSet, c.in(2*time.Hour), c.in(2*time.Hour))
 			c.holds(r)
@@ -33,82 +33,82 @@ func touchCases() []Case {
 			c.advance(time.Millisecond)
 			c.gone("a")
 		}),
-		that("SetsAnEarlierExpiry", "R30", func(c *C) {
+		that("SetsAnEarlierExpiry", "R30", needNothing, func(c *C) {
 			r := c.put(c.rec("a", "1", time.Hour))
 			c.holds(c.touch(r, driver.TouchSet, c.in(time.Minute), c.in(time.Minute)))
 			c.advance(time.Minute)
 			c.gone("a")
 		}),
-		that("SetsAnExpiryWhereThereWasNone", "R30", func(c *C) {
+		that("SetsAFirstExpiry", "R30", needNothing, func(c *C) {
 			r := c.put(c.rec("a", "1", 0))
 			c.holds(c.touch(r, driver.TouchSet, c.in(time.Minute), c.in(time.Minute)))
 			c.advance(time.Minute)
 			c.gone("a")
 		}),
-		that("SetsTheSameExpiryAgain", "R30", func(c *C) {
+		that("SetsTheSameExpiryAgain", "R30", needNothing, func(c *C) {
 			r := c.put(c.rec("a", "1", time.Hour))
 			c.holds(c.touch(r, driver.TouchSet, r.ExpiresAt, r.ExpiresAt))
 		}),
-		that("ExtendsToALaterTime", "R31", func(c *C) {
+		that("ExtendsToALaterTime", "R31", needNothing, func(c *C) {
 			r := c.put(c.rec("a", "1", time.Hour))
 			c.holds(c.touch(r, driver.TouchExtend, c.in(2*time.Hour), c.in(2*time.Hour)))
 		}),
-		that("ExtendToAnEarlierTimeChangesNothing", "R31", func(c *C) {
+		that("ExtendToAnEarlierTimeChangesNothing", "R31", needNothing, func(c *C) {
 			r := c.put(c.rec("a", "1", time.Hour))
 			c.holds(c.touch(r, driver.TouchExtend, c.in(time.Minute), r.ExpiresAt))
 			c.advance(time.Minute)
 			c.holds(r)
 		}),
-		that("ExtendLeavesNeverAlone", "R32", func(c *C) {
+		that("ExtendLeavesNeverAlone", "R32", needNothing, func(c *C) {
 			r := c.put(c.rec("a", "1", 0))
 			c.holds(c.touch(r, driver.TouchExtend, c.in(time.Hour), time.Time{}))
 			c.advance(2 * time.Hour)
 			c.holds(r)
 		}),
-		that("ClearsTheExpiry", "R33", func(c *C) {
+		that("ClearsTheExpiry", "R33", needNothing, func(c *C) {
 			r := c.put(c.labelled("a", "1", "ann", time.Hour))
 			r = c.touch(r, driver.TouchClear, time.Time{}, time.Time{})
 			c.advance(1000 * time.Hour)
 			c.holds(r)
 		}),
-		that("ClearsNoExpiryToo", "R33", func(c *C) {
+		that("ClearsAMissingExpiry", "R33", needNothing, func(c *C) {
 			r := c.put(c.rec("a", "1", 0))
 			c.holds(c.touch(r, driver.TouchClear, time.Time{}, time.Time{}))
 		}),
-		that("NeedsNoPrev", "R21 R30", func(c *C) {
+		that("NeedsNothingKnown", "R21 R30", needNothing, func(c *C) {
 			r := c.put(c.rec("a", "1", time.Hour))
 			_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchSet, ExpiresAt: c.in(2 * time.Hour)})
 			c.ok(err, "touch by id alone")
 			r.ExpiresAt = c.in(2 * time.Hour)
 			c.holds(r)
 		}),
-		that("IsNotMisledByAStalePrev", "R21 R34", func(c *C) {
+		that("IsNotMisledByStaleKnown", "R21 R34", needNothing, func(c *C) {
 			stale := c.put(c.rec("a", "1", time.Hour))
 			cur := c.labelled("a", "2", "ann", time.Hour)
 			_, err := c.write(cur, driver.IfPresent, model.Record{})
 			c.ok(err, "update")
 			stale.Value = []byte("1")
 			_, err = c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchExtend, ExpiresAt: c.in(2 * time.Hour), Known: stale})
-			c.ok(err, "touch with a prev from before an update")
+			c.ok(err, "touch with a known from before an update")
 			cur.ExpiresAt = c.in(2 * time.Hour)
 			c.holds(cur)
 			c.ids(c.bearers("ann"), "a")
 		}),
-		that("OfAnUnknownIDIsNotFound", "R35 R4", func(c *C) {
+		that("OfAnUnknownIDIsNotFound", "R35 R4", needNothing, func(c *C) {
 			for _, mode := range []driver.TouchMode{driver.TouchSet, driver.TouchExtend, driver.TouchClear} {
 				_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: mode, ExpiresAt: c.in(time.Hour)})
 				c.is(err, model.ErrNotFound, "touch in mode %d", mode)
 			}
 			c.gone("a")
 		}),
-		that("OfADeletedRecordIsNotFound", "R35 R4", func(c *C) {
+		that("OfADeletedRecordIsNotFound", "R35 R4", needNothing, func(c *C) {
 			r := c.put(c.rec("a", "1", time.Hour))
 			c.del("a")
 			_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchExtend, ExpiresAt: c.in(time.Hour), Known: r})
-			c.is(err, model.ErrNotFound, "touch with a prev from before the delete")
+			c.is(err, model.ErrNotFound, "touch with a known from before the delete")
 			c.gone("a")
 		}),
-		that("OfAnExpiredRecordIsNotFound", "R35 R4 R2", func(c *C) {
+		that("OfAnExpiredRecordIsNotFound", "R35 R4 R2", needNothing, func(c *C) {
 			r := c.put(c.rec("a", "1", time.Minute))
 			c.advance(time.Minute)
 			for _, mode := range []driver.TouchMode{driver.TouchSet, driver.TouchExtend, driver.TouchClear} {
@@ -117,13 +117,13 @@ func touchCases() []Case {
 			}
 			c.gone("a")
 		}),
-		that("WithoutAModeIsInvalid", "R37", func(c *C) {
+		that("WithoutAModeIsInvalid", "R37", needNothing, func(c *C) {
 			r := c.put(c.rec("a", "1", time.Hour))
 			_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", ExpiresAt: c.in(2 * time.Hour)})
 			c.is(err, model.ErrInvalid, "touch without a mode")
 			c.holds(r)
 		}),
-		that("BesideWritersLosesNeither", "R34", func(c *C) {
+		that("BesideWritersLosesNeither", "R34", needNothing, func(c *C) {
 			cur := c.put(c.rec("a", "0", time.Hour))
 			for i := range 20 {
 				next := c.rec("a", fmt.Sprint(i+1), 0)
@@ -143,9 +143,9 @@ func touchCases() []Case {
 				cur = next
 			}
 		}),
-		that("OfManyAtOnceTheLatestStands", "R31", func(c *C) {
+		that("OfManyAtOnceTheLatestStands", "R31", needNothing, func(c *C) {
 			r := c.put(c.rec("a", "1", time.Hour))
-			for i, err := range c.together(24, func(i int) error {
+			for i, err := range c.concurrently(24, func(i int) error {
 				_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchExtend, ExpiresAt: c.in(time.Hour + time.Duration(i)*time.Minute), Known: r})
 				return err
 			}) {
@@ -154,7 +154,7 @@ func touchCases() []Case {
 			r.ExpiresAt = c.in(time.Hour + 23*time.Minute)
 			c.holds(r)
 		}),
-		that("AgainstADeleteNeverRevives", "R4", func(c *C) {
+		that("AgainstADeleteNeverRevives", "R4", needNothing, func(c *C) {
 			for round := range 20 {
 				r := c.put(c.rec("a", "0", time.Hour))
 				deleted, touched := c.pair(round, func() error {

@@ -9,33 +9,33 @@ import (
 
 func updateCases() []Case {
 	return group("Update",
-		that("ReplacesTheValue", "R18", func(c *C) {
+		that("ReplacesTheValue", "R18", needNothing, func(c *C) {
 			c.put(c.rec("a", "1", time.Hour))
 			r := c.rec("a", "2", time.Hour)
 			_, err := c.write(r, driver.IfPresent, model.Record{})
 			c.ok(err, "update")
 			c.holds(r)
 		}),
-		that("OfAnUnknownIDIsNotFound", "R18 R4", func(c *C) {
+		that("OfAnUnknownIDIsNotFound", "R18 R4", needNothing, func(c *C) {
 			_, err := c.write(c.rec("a", "1", time.Hour), driver.IfPresent, model.Record{})
 			c.is(err, model.ErrNotFound, "update")
 			c.gone("a")
 		}),
-		that("OfADeletedRecordIsNotFound", "R18 R4", func(c *C) {
+		that("OfADeletedRecordIsNotFound", "R18 R4", needNothing, func(c *C) {
 			c.put(c.rec("a", "1", time.Hour))
 			c.del("a")
 			_, err := c.write(c.rec("a", "2", time.Hour), driver.IfPresent, model.Record{})
 			c.is(err, model.ErrNotFound, "update")
 			c.gone("a")
 		}),
-		that("OfAnExpiredRecordIsNotFound", "R18 R4 R2", func(c *C) {
+		that("OfAnExpiredRecordIsNotFound", "R18 R4 R2", needNothing, func(c *C) {
 			c.put(c.rec("a", "1", time.Minute))
 			c.advance(time.Minute)
 			_, err := c.write(c.rec("a", "2", time.Hour), driver.IfPresent, model.Record{})
 			c.is(err, model.ErrNotFound, "update")
 			c.gone("a")
 		}),
-		that("KeepsTheExpiry", "R23", func(c *C) {
+		that("KeepsTheExpiry", "R23", needNothing, func(c *C) {
 			old := c.put(c.rec("a", "1", time.Hour))
 			w := driver.Write{Record: c.rec("a", "2", 0), Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true}}
 			w.Record.ExpiresAt = c.in(5 * time.Hour)
@@ -47,7 +47,7 @@ func updateCases() []Case {
 			c.advance(time.Hour)
 			c.gone("a")
 		}),
-		that("KeepsNoExpiryToo", "R23", func(c *C) {
+		that("KeepsAMissingExpiry", "R23", needNothing, func(c *C) {
 			c.put(c.rec("a", "1", 0))
 			w := driver.Write{Record: c.rec("a", "2", time.Minute), Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true}}
 			_, err := c.b.Write(c.ctx(), c.now, w)
@@ -56,7 +56,7 @@ func updateCases() []Case {
 			c.advance(time.Hour)
 			c.holds(w.Record)
 		}),
-		thatLabels("KeepsTheLabels", "R24", func(c *C) {
+		that("KeepsTheLabels", "R24", needLabels, func(c *C) {
 			c.put(c.labelled("a", "1", "ann", time.Hour))
 			w := driver.Write{Record: c.labelled("a", "2", "bob", time.Hour), Cond: driver.IfPresent, Keep: driver.Keep{Labels: true}}
 			head, err := c.b.Write(c.ctx(), c.now, w)
@@ -67,7 +67,7 @@ func updateCases() []Case {
 			c.ids(c.bearers("ann"), "a")
 			c.ids(c.bearers("bob"))
 		}),
-		that("ReplacesTheExpiryWhereGiven", "R25", func(c *C) {
+		that("ReplacesTheExpiryIfGiven", "R25", needNothing, func(c *C) {
 			c.put(c.rec("a", "1", time.Hour))
 			for _, life := range []time.Duration{time.Minute, 3 * time.Hour, 0} {
 				r := c.rec("a", "2", life)
@@ -78,7 +78,7 @@ func updateCases() []Case {
 			c.advance(1000 * time.Hour)
 			c.get("a")
 		}),
-		thatLabels("ReplacesTheLabelsWhereGiven", "R25 R46", func(c *C) {
+		that("ReplacesTheLabelsIfGiven", "R25 R46", needLabels, func(c *C) {
 			c.put(c.labelled("a", "1", "ann", time.Hour))
 			r := c.labelled("a", "2", "bob", time.Hour)
 			_, err := c.write(r, driver.IfPresent, model.Record{})
@@ -87,7 +87,7 @@ func updateCases() []Case {
 			c.ids(c.bearers("ann"))
 			c.ids(c.bearers("bob"), "a")
 		}),
-		thatLabels("DropsTheLabelsWhereNoneAreGiven", "R25 R46", func(c *C) {
+		that("DropsTheLabelsIfNoneAreGiven", "R25 R46", needLabels, func(c *C) {
 			c.put(c.labelled("a", "1", "ann", time.Hour))
 			r := c.rec("a", "2", time.Hour)
 			_, err := c.write(r, driver.IfPresent, model.Record{})
@@ -95,7 +95,7 @@ func updateCases() []Case {
 			c.holds(r)
 			c.ids(c.bearers("ann"))
 		}),
-		that("ByConcurrentWritersLeavesOneOfThem", "R1 R18", func(c *C) {
+		that("ByConcurrentWritersLeavesOneOfThem", "R1 R18", needNothing, func(c *C) {
 			c.put(c.rec("a", "start", time.Hour))
 			revs := map[model.Revision]bool{}
 			recs := make([]model.Record, 16)
@@ -103,7 +103,7 @@ func updateCases() []Case {
 				recs[i] = c.rec("a", "v"+string(rune('a'+i)), time.Hour)
 				revs[recs[i].Revision] = true
 			}
-			for i, err := range c.together(len(recs), func(i int) error {
+			for i, err := range c.concurrently(len(recs), func(i int) error {
 				_, err := c.write(recs[i], driver.IfPresent, model.Record{})
 				return err
 			}) {
@@ -118,7 +118,7 @@ func updateCases() []Case {
 			}
 			c.fail("the record in force is nobody's")
 		}),
-		that("WithoutAConditionIsInvalid", "R29", func(c *C) {
+		that("WithoutAConditionIsInvalid", "R29", needNothing, func(c *C) {
 			_, err := c.write(c.rec("a", "1", time.Hour), 0, model.Record{})
 			c.is(err, model.ErrInvalid, "write without a condition")
 			_, err = c.write(c.rec("a", "1", time.Hour), 99, model.Record{})

@@ -9,13 +9,13 @@ import (
 
 func upsertCases() []Case {
 	return group("Upsert",
-		that("StoresWhereNothingIs", "R22", func(c *C) {
+		that("StoresIfNothingIsStored", "R22", needNothing, func(c *C) {
 			r := c.rec("a", "1", time.Hour)
 			_, err := c.write(r, driver.IfAny, model.Record{})
 			c.ok(err, "upsert")
 			c.holds(r)
 		}),
-		that("ReplacesALiveRecordWhole", "R22", func(c *C) {
+		that("ReplacesALiveRecordWhole", "R22", needNothing, func(c *C) {
 			c.put(c.labelled("a", "1", "ann", time.Hour))
 			r := c.rec("a", "2", 0)
 			head, err := c.write(r, driver.IfAny, model.Record{})
@@ -25,7 +25,7 @@ func upsertCases() []Case {
 			c.advance(2 * time.Hour)
 			c.holds(r)
 		}),
-		thatLabels("DropsTheLabelsOfBefore", "R22 R46", func(c *C) {
+		that("DropsTheLabelsOfBefore", "R22 R46", needLabels, func(c *C) {
 			c.put(c.labelled("a", "1", "ann", time.Hour))
 			_, err := c.write(c.rec("a", "2", time.Hour), driver.IfAny, model.Record{})
 			c.ok(err, "upsert")
@@ -34,7 +34,7 @@ func upsertCases() []Case {
 			c.ok(err, "upsert")
 			c.ids(c.bearers("bob"), "a")
 		}),
-		that("ReplacesAnExpiredRecordWhole", "R22", func(c *C) {
+		that("ReplacesAnExpiredRecordWhole", "R22", needNothing, func(c *C) {
 			c.put(c.labelled("a", "1", "ann", time.Minute))
 			c.advance(time.Minute)
 			r := c.rec("a", "2", 0)
@@ -43,7 +43,7 @@ func upsertCases() []Case {
 			c.holds(r)
 			c.ids(c.bearers("ann"))
 		}),
-		that("BringsBackADeletedRecord", "R22", func(c *C) {
+		that("BringsBackADeletedRecord", "R22", needNothing, func(c *C) {
 			c.put(c.rec("a", "1", time.Hour))
 			c.del("a")
 			r := c.rec("a", "2", time.Hour)
@@ -51,8 +51,8 @@ func upsertCases() []Case {
 			c.ok(err, "upsert")
 			c.holds(r)
 		}),
-		that("OfManyAtOnceAllSucceed", "R22 R1", func(c *C) {
-			for i, err := range c.together(32, func(int) error {
+		that("OfManyAtOnceAllSucceed", "R22 R1", needNothing, func(c *C) {
+			for i, err := range c.concurrently(32, func(int) error {
 				_, err := c.write(c.rec("a", "v", time.Hour), driver.IfAny, model.Record{})
 				return err
 			}) {
@@ -60,8 +60,8 @@ func upsertCases() []Case {
 			}
 			c.get("a")
 		}),
-		that("OfManyIDsAtOnceAllAreThere", "R22 R42", func(c *C) {
-			for i, err := range c.together(40, func(i int) error {
+		that("OfManyIDsAtOnceAllAreThere", "R22 R42", needNothing, func(c *C) {
+			for i, err := range c.concurrently(40, func(i int) error {
 				_, err := c.write(c.rec("id"+string(rune('0'+i)), "v", time.Hour), driver.IfAny, model.Record{})
 				return err
 			}) {

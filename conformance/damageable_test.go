@@ -9,65 +9,82 @@ import (
 	"github.com/sojourn-go/sojourn/backends/memory"
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// vaultMax is in reach of a test.
-const vaultMax = 1 << 20
+// damageableMax is the largest value of a damageable backend, in bytes. It is
+// small enough for a test to exceed.
+const damageableMax = 1 << 20
 
-// vault is the memory backend with a limit on values, and with records that a
-// test can damage: a lawful backend that every case can run on.
-type vault struct {
-	driver.ModelExpirySupport
+// damageable is the memory backend with a limit on values, and with records
+// that a test can damage. It follows every rule, so that every case can run.
+type damageable struct {
+	driverkit.Wrapper
+	gate    *driverkit.Gate
 	store   string
-	damaged *sync.Map // of store and id
+	damaged *sync.Map // keys are recordKeys
 }
 
-// place is where a record of a store is.
-type place struct{ store, id string }
+// recordKey names a record of a store.
+type recordKey struct{ store, id string }
 
-func (v *vault) bad(id string) bool { _, ok := v.damaged.Load(place{v.store, id}); return ok }
+// plain hides the optional interfaces of a backend.
+type plain struct{ driver.ModelExpirySupport }
 
-func (v *vault) Get(ctx context.Context, now time.Time, g driver.Get) (model.Record, error) {
-	r, err := v.ModelExpirySupport.Get(ctx, now, g)
-	if v.bad(g.ID) && model.Kind(err) != model.ErrClosed && ctx.Err() == nil {
+func (b *damageable) isDamaged(id string) bool {
+	_, ok := b.damaged.Load(recordKey{b.store, id})
+	return ok
+}
+
+func (b *damageable) Get(ctx context.Context, now time.Time, g driver.Get) (model.Record, error) {
+	if err := b.gate.Enter(ctx); err != nil {
+		return model.Record{}, err
+	}
+	if b.isDamaged(g.ID) {
 		return model.Record{}, model.ErrCorrupt
 	}
-	return r, err
+	return b.Wrapper.Get(ctx, now, g)
 }
 
-func (v *vault) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
-	if len(w.Record.Value) > vaultMax {
-		return model.Record{}, model.ErrTooLarge
+func (b *damageable) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+	if err := b.gate.Write(ctx, &w); err != nil {
+		return model.Record{}, err
 	}
-	if v.bad(w.Record.ID) && w.Check() == nil && ctx.Err() == nil {
+	if b.isDamaged(w.Record.ID) {
 		if w.Cond != driver.IfAny {
 			return model.Record{}, model.ErrCorrupt
 		}
-		defer v.damaged.Delete(place{v.store, w.Record.ID})
+		defer b.damaged.Delete(recordKey{b.store, w.Record.ID})
 	}
-	return v.ModelExpirySupport.Write(ctx, now, w)
+	return b.Wrapper.Write(ctx, now, w)
 }
 
-func (v *vault) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
-	if v.bad(t.ID) {
+func (b *damageable) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
+	if err := b.gate.Touch(ctx, &t); err != nil {
+		return model.Record{}, err
+	}
+	if b.isDamaged(t.ID) {
 		return model.Record{}, model.ErrCorrupt
 	}
-	return v.ModelExpirySupport.Touch(ctx, now, t)
+	return b.Wrapper.Touch(ctx, now, t)
 }
 
-func (v *vault) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
-	if v.bad(d.ID) {
+func (b *damageable) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
+	if err := b.gate.Delete(ctx, &d); err != nil {
+		return err
+	}
+	if b.isDamaged(d.ID) {
 		return model.ErrCorrupt
 	}
-	return v.ModelExpirySupport.Delete(ctx, now, d)
+	return b.Wrapper.Delete(ctx, now, d)
 }
 
-func (v *vault) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
-	p, err := v.ModelExpirySupport.Page(ctx, now, q)
+func (b *damageable) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
+	p, err := b.Wrapper.Page(ctx, now, q)
 	kept := p.Records[:0]
 	for _, r := range p.Records {
-		if v.bad(r.ID) {
+		if b.isDamaged(r.ID) {
 			p.Corrupt = append(p.Corrupt, r.ID)
 			continue
 		}
@@ -77,63 +94,82 @@ func (v *vault) Page(ctx context.Context, now time.Time, q driver.Query) (driver
 	return p, err
 }
 
-func (v *vault) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swept, error) {
-	return v.ModelExpirySupport.DeleteExpired(ctx, driver.Sweep{Before: s.Before, Limit: s.Limit, OnExpire: func(r model.Record) error {
-		if v.bad(r.ID) {
+func (b *damageable) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swept, error) {
+	onExpire := s.OnExpire
+	s.OnExpire = func(r model.Record) error {
+		if b.isDamaged(r.ID) {
 			return model.ErrCorrupt
 		}
-		if s.OnExpire == nil {
+		if onExpire == nil {
 			return nil
 		}
-		return s.OnExpire(r)
-	}})
+		return onExpire(r)
+	}
+	return b.Wrapper.DeleteExpired(ctx, s)
 }
 
-func (v *vault) Describe() driver.Description {
-	d := v.ModelExpirySupport.Describe()
-	d.MaxValue = vaultMax
-	return d
+// GetMany, WriteMany and Count use the methods above, not those of the memory
+// backend.
+
+func (b *damageable) GetMany(ctx context.Context, now time.Time, gets []driver.Get) []driver.BatchResult {
+	return driver.GetMany(ctx, plain{b}, now, gets)
 }
 
-func (v *vault) CreateStorage(ctx context.Context) error {
-	return driver.CreateStorage(ctx, v.ModelExpirySupport)
+func (b *damageable) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
+	return driver.WriteMany(ctx, plain{b}, now, ops)
 }
 
-func (v *vault) DeleteStorage(ctx context.Context) error {
-	v.damaged.Range(func(k, _ any) bool {
-		if k.(place).store == v.store {
-			v.damaged.Delete(k)
+func (b *damageable) Count(ctx context.Context, now time.Time, q driver.Query) (int, error) {
+	return driver.Count(ctx, plain{b}, now, q)
+}
+
+func (b *damageable) DeleteStorage(ctx context.Context) error {
+	if err := b.gate.Enter(ctx); err != nil {
+		return err
+	}
+	b.damaged.Range(func(k, _ any) bool {
+		if k.(recordKey).store == b.store {
+			b.damaged.Delete(k)
 		}
 		return true
 	})
-	return driver.DeleteStorage(ctx, v.ModelExpirySupport)
+	return b.Wrapper.DeleteStorage(ctx)
 }
 
-// world is where the nodes of one harness meet.
-type world struct {
+func (b *damageable) Describe() driver.Description { return b.gate.Describe() }
+
+func (b *damageable) Close() error {
+	_ = b.gate.Close()
+	return b.Wrapper.Close()
+}
+
+// cluster is the data that the nodes of one harness share.
+type cluster struct {
 	space   *memory.Space
 	damaged sync.Map
 }
 
-func newWorld() *world { return &world{space: memory.NewSpace()} }
+func newCluster() *cluster { return &cluster{space: memory.NewSpace()} }
 
-// node is a lawful backend that can lose answers.
-func (w *world) node(t testing.TB, store string) *conformance.Lossy {
+// node returns a backend that follows every rule and can lose answers.
+func (c *cluster) node(t testing.TB, store string) *conformance.Lossy {
 	t.Helper()
-	b, err := memory.New(w.space, store, nil)
+	b, err := memory.New(c.space, store, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &conformance.Lossy{ModelExpirySupport: &vault{b, store, &w.damaged}}
+	d := b.Describe()
+	d.MaxValue = damageableMax
+	return conformance.NewLossy(&damageable{driverkit.Wrap(b), driverkit.NewGate(d, store), store, &c.damaged})
 }
 
-// harness is all lawful.
-func (w *world) harness() conformance.Harness {
+// harness returns the harness of a backend that follows every rule.
+func (c *cluster) harness() conformance.Harness {
 	return conformance.Harness{
-		Open:     func(t testing.TB, name string) driver.ModelExpirySupport { return w.node(t, name) },
+		Open:     func(t testing.TB, name string) driver.ModelExpirySupport { return c.node(t, name) },
 		LoseNext: conformance.LoseNext,
 		Damage: func(_ testing.TB, name, id string, _ []byte) {
-			w.damaged.Store(place{name, id}, true)
+			c.damaged.Store(recordKey{name, id}, true)
 		},
 		Server: "in process",
 	}

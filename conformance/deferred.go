@@ -7,21 +7,21 @@ import (
 
 // scope is a testing.TB whose cleanups run when told, not at the end of the
 // case.
-type scope struct {
+type deferred struct {
 	testing.TB
 	mu       sync.Mutex
 	cleanups []func()
 }
 
 // Cleanup registers f for end.
-func (s *scope) Cleanup(f func()) {
+func (s *deferred) Cleanup(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cleanups = append(s.cleanups, f)
 }
 
 // end runs the cleanups, last registered first.
-func (s *scope) end() {
+func (s *deferred) end() {
 	for {
 		s.mu.Lock()
 		n := len(s.cleanups)

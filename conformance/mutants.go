@@ -1,9 +1,9 @@
 package conformance
 
-// PlantedBug is a mistake that a backend or a front could make. The suite's
+// Mutant is a mistake that a backend or a front could make. The suite's
 // own tests plant it and demand that the case of that name catches it, and
 // passes without it.
-type PlantedBug struct {
+type Mutant struct {
 	Name   string
 	Rule   string // the one that it breaks: "R15"
 	Case   string
@@ -17,31 +17,31 @@ const (
 	behindPage = "paging"
 )
 
-// PlantedBugs lists the bugs that the suite is proven to catch.
-func PlantedBugs() []PlantedBug {
-	return []PlantedBug{
+// Mutants lists the bugs that the suite is proven to catch.
+func Mutants() []Mutant {
+	return []Mutant{
 		{"get ignores the expiry", "R2", "Expiry/IsGoneFromTheInstant", ""},
 		{"records die a millisecond early", "R2", "Expiry/LivesToTheLastMillisecond", ""},
 		{"a record shares memory with its caller", "R3", "Get/ValueIsTheCallersOwn", ""},
 		{"a node reads from its own cache", "R1", "Get/SeesAnotherNodesTouchesAndLabels", ""},
 		{"a damaged record is made anew by an update", "R5", "Corrupt/IsNeverOverwrittenByAnUpdate", ""},
-		{"stores whose names begin alike share their records", "R6", "Storage/OfTwoNamesNeverMeets", ""},
+		{"stores whose names begin alike share their records", "R6", "Storage/OfTwoNamesSharesNothing", ""},
 		{"ids are folded to lower case", "R7", "ID/EveryLegalStringIsAnIDOfItsOwn", ""},
 		{"the limit of a value is off by one", "R8", "Input/ValuesAtTheLimit", ""},
-		{"an ended context is not looked at", "R9", "Context/EndedBeforeGivesItsErrorAlone", ""},
-		{"bytes that are no text are repaired", "R13", "Get/KeepsBytesThatAreNoText", ""},
+		{"an ended context is not looked at", "R9", "Context/EndedBeforeTheCallReturnsItsErrorAlone", ""},
+		{"bytes that are no text are repaired", "R13", "Get/KeepsBytesThatAreNotText", ""},
 		{"an unknown id is an empty record", "R14", "Get/UnknownIDIsNotFound", ""},
 		{"a record that never expires counts as expired", "R15", "Create/OverARecordThatNeverExpiresExists", ""},
 		{"a create keeps an expired record's labels", "R17", "Create/OverAnExpiredRecordDropsItsLabels", ""},
 		{"an update creates", "R18", "Update/OfAnUnknownIDIsNotFound", ""},
 		{"a compare-and-set of nothing is a conflict", "R19", "CompareAndSet/OfAnUnknownIDIsNotFound", ""},
-		{"the hint decides", "R21", "Hint/OfAnyKindNeverMakesAWrongRevisionRight", ""},
+		{"the hint decides", "R21", "Known/NeverReplacesTheRevision", ""},
 		{"an upsert keeps the labels of before", "R22", "Upsert/DropsTheLabelsOfBefore", ""},
 		{"an update clears the expiry that it should keep", "R23", "Update/KeepsTheExpiry", ""},
 		{"an update takes the labels that it should ignore", "R24", "Update/KeepsTheLabels", ""},
-		{"an update without labels keeps those of before", "R25", "Update/DropsTheLabelsWhereNoneAreGiven", ""},
+		{"an update without labels keeps those of before", "R25", "Update/DropsTheLabelsIfNoneAreGiven", ""},
 		{"the answer is what was sent", "R26", "CompareAndSet/AnswersWithoutTheValue", ""},
-		{"a conflict names nobody", "R27", "Arrival/LateOfACompareAndSetIsItsOwnSuccess", behindLoss},
+		{"a conflict names nobody", "R27", "Delivery/LateCompareAndSetSucceedsOnce", behindLoss},
 		{"a conflict has moved the label already", "R28", "CompareAndSet/ThatFailsLeavesTheIndexesAlone", ""},
 		{"no revision means no check", "R29", "CompareAndSet/WithoutARevisionIsInvalid", ""},
 		{"an error quotes the value", "R62", "Error/TextHasNoValue", ""},
@@ -54,7 +54,7 @@ func PlantedBugs() []PlantedBug {
 		{"a touch revives what has expired", "R35", "Touch/OfAnExpiredRecordIsNotFound", ""},
 		{"a touch answers with the expiry of before", "R36", "Touch/SetsALaterExpiry", ""},
 		{"a touch without a mode clears", "R37", "Touch/WithoutAModeIsInvalid", ""},
-		{"a delete of any revision compares", "R38", "Delete/WhateverTheRevisionOfPrev", ""},
+		{"a delete of any revision compares", "R38", "Delete/OfAnyRevisionIgnoresKnown", ""},
 		{"a delete ignores the revision", "R39", "Delete/AtAnotherRevisionIsAConflict", ""},
 		{"a delete takes any condition", "R41", "Delete/UnderAnotherConditionIsInvalid", ""},
 
@@ -64,7 +64,7 @@ func PlantedBugs() []PlantedBug {
 		{"a write after Close is carried out", "R59", "Close/EndsEveryOperation", ""},
 		{"Close closes the client of all", "R60", "Close/LeavesOtherNodesAndTheClient", ""},
 		{"CreateStorage starts afresh", "R85", "Storage/CreatedAgainKeepsItsRecords", ""},
-		{"DeleteStorage takes the neighbours along", "R86", "Storage/DeletedLeavesANeighbours", ""},
+		{"DeleteStorage takes the neighbours along", "R86", "Storage/DeletedLeavesTheNeighbour", ""},
 		{"a node keeps what it read through DeleteStorage", "R86", "Storage/DeletedOnOneNodeIsEmptyOnTheOther", ""},
 
 		{"a create looks, then upserts", "R16", "Create/OfManyAtOnceOneWins", behindRace},
@@ -80,18 +80,18 @@ func PlantedBugs() []PlantedBug {
 		{"a read may be answered by a replica that lags", "R1", "History/OfEverythingIsLinearizable", behindRace},
 		{"a count has rewritten records twice", "R77", "Churn/UnderACountIsCountedBetweenItsBounds", behindRace},
 		{"a listing by label reads its records later", "R46", "Churn/UnderAListingByLabelShowsItsBearersOnce", behindRace},
-		{"a canceled write is said not to have been sent", "R10", "Context/CanceledUnderWayLeavesAWholeRecord", behindRace},
+		{"a canceled write is said not to have been sent", "R10", "Context/CanceledMidwayLeavesAWholeRecord", behindRace},
 		{"two batches create the same records", "R16", "Batch/ByManyAtOnceCreatesEachOnce", behindRace},
 		{"two that take both get it", "R71", "Take/ByManyAtOnceGivesItToOne", behindRace},
 		{"two mutations are made from one value", "R72", "Mutate/ByManyAtOnceLosesNothing", behindRace},
 		{"a delete by label counts what others removed", "R79", "Many/DeleteByLabelSharedCountsEachOnce", behindRace},
 
-		{"the limit of a sweep is not kept", "R51", "Sweep/KeepsToTheLimitAndSaysMore", ""},
-		{"a sweep never says more", "R51", "Sweep/SaysMoreWhereTheLimitLeftSome", ""},
-		{"a sweep takes a limit that others used up for the end", "R51", "Sweep/SaysMoreThoughAnotherGotAhead", behindRace},
-		{"a sweep steps over as many as it was refused", "R51", "Sweep/MissesNoneThoughAnotherRemovedWhatEachRefused", behindRace},
+		{"the limit of a sweep is not kept", "R51", "Sweep/KeepsToTheLimitAndReportsMore", ""},
+		{"a sweep never says more", "R51", "Sweep/ReportsMoreIfTheLimitLeftSome", ""},
+		{"a sweep takes a limit that others used up for the end", "R51", "Sweep/ReportsMoreIfAnotherSweepGotAhead", behindRace},
+		{"a sweep steps over as many as it was refused", "R51", "Sweep/MissesNoneIfAnotherSweepRemovesTheRefused", behindRace},
 		{"a sweep announces no labels", "R53", "Sweep/AnnouncesEachRecordBefore", ""},
-		{"a refusal ends the sweep", "R54", "Sweep/LeavesWhatEachRefuses", ""},
+		{"a refusal ends the sweep", "R54", "Sweep/LeavesRefusedRecords", ""},
 		{"a sweep only marks what it removes", "R50", "Sweep/RemovesPhysically", ""},
 		{"a sweep removes by the record, not by its label's entries", "R50", "Sweep/LeavesNoTraceInTheIndexes", ""},
 		{"a sweep lists, then removes by id", "R55", "Sweep/ExtendedBetweenAnnouncementAndRemovalStays", behindRace},
@@ -112,16 +112,16 @@ func PlantedBugs() []PlantedBug {
 		{"a lost read is not found", "R11", "Lost/ReadIsUnavailableOrAnsweredNeverWrong", behindLoss},
 		{"a lost listing is empty", "R11", "Lost/ReadIsUnavailableOrAnsweredNeverWrong", behindLoss},
 		{"a lost batch has failed", "R89", "Lost/BatchIsUnknownItemByItem", behindLoss},
-		{"an ended context makes a batch unknown", "R89", "Context/EndedBeforeABatchGivesEachItemItsErrorAlone", ""},
+		{"an ended context makes a batch unknown", "R89", "Context/EndedBeforeABatchReturnsItsErrorAloneForEachItem", ""},
 		{"a lost write comes a second time, later", "R12", "Overtaken/UpsertByADeleteIsNotSentAgain", behindLoss},
 		{"the store never looks", "R67", "Lost/CreateIsRecognised", behindLoss},
-		{"the store looks in vain all the same", "R67", "Arrival/ThatLookingCannotProveIsUnknown", behindLoss},
+		{"the store looks in vain all the same", "R67", "Delivery/UndecidableIsUnknownWithoutARead", behindLoss},
 		{"the store takes what it finds for its own", "R67", "Overtaken/UpdateByAnUpdateLeavesTheirs", behindLoss},
 		{"the store sends a lost create again", "R4", "Overtaken/CreateByADeleteIsNotRevived", behindLoss},
 		{"the store sends a lost update again as an upsert", "R4", "Overtaken/UpdateByADeleteIsNotRevived", behindLoss},
 		{"the store sends a lost upsert again", "R12", "Overtaken/UpsertByAnUpsertLeavesTheirs", behindLoss},
 		{"the store sends a lost compare-and-set again without its condition", "R19", "Overtaken/CompareAndSetByAnUpdateLeavesTheirs", behindLoss},
-		{"the store sends again for a caller who has gone", "R67", "Arrival/NeverIsNotMadeUpForByACallerWhoHasGone", behindLoss},
+		{"the store sends again for a caller who has gone", "R67", "Delivery/LostRequestOfACanceledCallIsNotRepeated", behindLoss},
 		{"a mutation that was lost is made again", "R72", "Overtaken/MutateByAnUpdateIsNotAppliedToTheirs", behindLoss},
 		{"the store takes any expiry for its own", "R67", "Overtaken/TouchByATouchLeavesTheirs", behindLoss},
 		{"the store takes an absence for its own delete", "R67", "Lost/TakeIsUnknownAndGivesNothing", behindLoss},
@@ -129,14 +129,14 @@ func PlantedBugs() []PlantedBug {
 
 		{"a listing pages by position", "R42", "Page/GoesOnWhereTheLastRecordWasDeleted", behindPage},
 		{"a listing follows the last write", "R42", "Page/ShowsWhatLivesThroughoutExactlyOnceWhileOthersWrite", behindPage},
-		{"a listing ends after a thousand", "R42", "Page/GoesPastEveryServersPage", behindPage},
+		{"a listing ends after a thousand", "R42", "Page/GoesPastTheServersPageSize", behindPage},
 		{"an empty page is the end", "R43", "Page/SkipsExpiredRecords", behindPage},
 		{"a page exceeds its limit", "R43", "Page/KeepsToTheLimit", behindPage},
 		{"a token belongs to its node", "R44", "Page/TokenIsGoodOnAnotherNode", behindPage},
 		{"a token is good once", "R44", "Page/TokenIsGoodTwice", behindPage},
 		{"a token needs the record that it names", "R44", "Token/IsGoodAfterEverythingWasDeleted", behindPage},
 		{"a token ends with the clock's hour", "R44", "Token/IsGoodHoursLater", behindPage},
-		{"an unknown token begins at the start", "R45", "Page/WithAForeignTokenIsInvalid", behindPage},
+		{"an unknown token begins at the start", "R45", "Page/AfterAnInventedTokenIsInvalid", behindPage},
 		{"a listing by label lags one write behind", "R46", "Label/ListsRightAfterTheWrite", behindPage},
 		{"the second page forgets the label", "R46", "Label/PagesPastTheLimit", behindPage},
 		{"a label's value is compared by its beginning", "R46", "Label/ValuesAreExact", ""},
@@ -147,9 +147,9 @@ func PlantedBugs() []PlantedBug {
 		{"a delete by label lists once", "R78", "Store/DeleteByLabelGivesUpAfterItsRounds", behindPage},
 
 		{"a get of many answers with what is there", "R87", "Batch/GetAnswersEachIDAsGetWould", ""},
-		{"what a server left undone is not found", "R87", "Batch/GetOfMoreThanAnAnswerHolds", behindPage},
+		{"what a server left undone is not found", "R87", "Batch/GetOfMoreThanOneReplyHolds", behindPage},
 		{"a batch ends at the first failure", "R88", "Batch/WriteCarriesOutEachUnderItsOwnCondition", ""},
-		{"a batch does not look at its conditions", "R88", "Batch/WriteOfWhatIsNoOperationIsInvalidAlone", ""},
+		{"a batch does not look at its conditions", "R88", "Batch/AnInvalidWriteFailsAlone", ""},
 
 		{"a store's TTL is forgotten by an upsert", "R69", "Store/TTLAppliesToCreateAndUpsert", ""},
 		{"an update drops the labels that it was not given", "R70", "Store/UpdateKeepsTheLabelsUnlessTold", ""},
@@ -158,7 +158,7 @@ func PlantedBugs() []PlantedBug {
 		{"numbers pass through a vendor's encoder", "R63", "Value/OfEveryKindComesBackTheSame", ""},
 		{"fields that were not named are written anew", "R74", "Partial/LeavesTheBytesOfOtherFields", ""},
 		{"a nested value is merged", "R75", "Partial/ReplacesANestedObjectWhole", ""},
-		{"a mutation that changes nothing is written", "R73", "Mutate/WritesNothingWhereNothingChanges", ""},
+		{"a mutation that changes nothing is written", "R73", "Mutate/WritesNothingIfNothingChanges", ""},
 		{"a get takes two calls", "R68", "Store/CallsTakeOneDriverCallEach", ""},
 		{"answers come in the order of the ids", "R80", "Many/GetAnswersEachIDInOrder", ""},
 		{"a bulk shifts its errors by those it did not send", "R81", "Many/BulkNamesWhatFailedAndKeepsTheRest", ""},

@@ -5,13 +5,14 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-func batchBugs() map[string]plant {
-	return map[string]plant{
-		"a get of many answers with what is there": simply(func(b driver.ModelExpirySupport, _ string) *broken {
-			return &broken{ModelExpirySupport: b, getMany: func(ctx context.Context, now time.Time, ids []string) []driver.BatchResult {
+func batchMutants() map[string]mutation {
+	return map[string]mutation{
+		"a get of many answers with what is there": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+			return &mutant{Wrapper: driverkit.Wrap(b), getMany: func(ctx context.Context, now time.Time, ids []string) []driver.BatchResult {
 				var found []driver.BatchResult
 				for _, o := range driver.GetMany(ctx, b, now, driver.Gets(ids...)) {
 					if o.Err == nil {
@@ -21,8 +22,8 @@ func batchBugs() map[string]plant {
 				return found
 			}}
 		}),
-		"what a server left undone is not found": simply(func(b driver.ModelExpirySupport, _ string) *broken {
-			return &broken{ModelExpirySupport: b, getMany: func(ctx context.Context, now time.Time, ids []string) []driver.BatchResult {
+		"what a server left undone is not found": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+			return &mutant{Wrapper: driverkit.Wrap(b), getMany: func(ctx context.Context, now time.Time, ids []string) []driver.BatchResult {
 				size := 0
 				out := driver.GetMany(ctx, b, now, driver.Gets(ids...))
 				for i := range out {
@@ -33,8 +34,8 @@ func batchBugs() map[string]plant {
 				return out
 			}}
 		}),
-		"a batch ends at the first failure": simply(func(b driver.ModelExpirySupport, _ string) *broken {
-			return &broken{ModelExpirySupport: b, writeMany: func(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
+		"a batch ends at the first failure": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+			return &mutant{Wrapper: driverkit.Wrap(b), writeMany: func(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
 				out := make([]driver.BatchResult, 0, len(ops))
 				for i := range ops {
 					o := driver.WriteMany(ctx, b, now, ops[i:i+1])[0]
@@ -49,8 +50,8 @@ func batchBugs() map[string]plant {
 				return out
 			}}
 		}),
-		"a batch does not look at its conditions": simply(func(b driver.ModelExpirySupport, _ string) *broken {
-			return &broken{ModelExpirySupport: b, writeMany: func(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
+		"a batch does not look at its conditions": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+			return &mutant{Wrapper: driverkit.Wrap(b), writeMany: func(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
 				for i := range ops {
 					if w := ops[i].Write; w != nil && w.Cond == driver.IfMatch && w.Known.Revision.IsZero() {
 						w.Cond = driver.IfAny
@@ -61,8 +62,8 @@ func batchBugs() map[string]plant {
 		}),
 		"two batches create the same records": sharing(func() bug {
 			var m meeting
-			return func(b driver.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, writeMany: func(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b), writeMany: func(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
 					out := make([]driver.BatchResult, len(ops))
 					missing := make([]bool, len(ops))
 					for i, op := range ops {

@@ -9,15 +9,16 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-func lifeBugs() map[string]plant {
-	return map[string]plant{
-		"Describe forgets after Close": simply(func(b driver.ModelExpirySupport, _ string) *broken {
+func lifeMutants() map[string]mutation {
+	return map[string]mutation{
+		"Describe forgets after Close": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 			var closed atomic.Bool
-			return &broken{ModelExpirySupport: b,
-				shut: func() error { closed.Store(true); return b.Close() },
+			return &mutant{Wrapper: driverkit.Wrap(b),
+				close: func() error { closed.Store(true); return b.Close() },
 				describe: func() driver.Description {
 					if closed.Load() {
 						return driver.Description{}
@@ -29,13 +30,13 @@ func lifeBugs() map[string]plant {
 		"two that close at once both think to be the first": sharing(func() bug {
 			var m meeting
 			var opened sync.Map
-			return func(b driver.ModelExpirySupport, store string) *broken {
+			return func(b driver.ModelExpirySupport, store string) *mutant {
 				// The first node of a store has one who closes it, the second many.
 				if _, second := opened.LoadOrStore(store, true); !second {
-					return &broken{ModelExpirySupport: b}
+					return &mutant{Wrapper: driverkit.Wrap(b)}
 				}
 				var closed atomic.Bool
-				return &broken{ModelExpirySupport: b, shut: func() error {
+				return &mutant{Wrapper: driverkit.Wrap(b), close: func() error {
 					if closed.Load() {
 						return nil
 					}
@@ -47,22 +48,22 @@ func lifeBugs() map[string]plant {
 				}}
 			}
 		}),
-		"a write after Close is carried out": {opens: func(t testing.TB, w *world, name string) driver.ModelExpirySupport {
+		"a write after Close is carried out": {opens: func(t testing.TB, w *cluster, name string) driver.ModelExpirySupport {
 			open := w.node(t, name) // never closed
 			b := w.node(t, name)
-			return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, wr driver.Write) (model.Record, error) {
+			return &mutant{Wrapper: driverkit.Wrap(b), write: func(ctx context.Context, now time.Time, wr driver.Write) (model.Record, error) {
 				return open.Write(ctx, now, wr)
 			}}
 		}},
-		"Close closes the client of all": {opens: func() func(t testing.TB, w *world, name string) driver.ModelExpirySupport {
+		"Close closes the client of all": {opens: func() func(t testing.TB, w *cluster, name string) driver.ModelExpirySupport {
 			var mu sync.Mutex
 			nodes := map[string][]driver.ModelExpirySupport{}
-			return func(t testing.TB, w *world, name string) driver.ModelExpirySupport {
+			return func(t testing.TB, w *cluster, name string) driver.ModelExpirySupport {
 				b := w.node(t, name)
 				mu.Lock()
 				defer mu.Unlock()
 				nodes[name] = append(nodes[name], b)
-				return &broken{ModelExpirySupport: b, shut: func() error {
+				return &mutant{Wrapper: driverkit.Wrap(b), close: func() error {
 					mu.Lock()
 					defer mu.Unlock()
 					for _, n := range nodes[name] {
@@ -72,24 +73,24 @@ func lifeBugs() map[string]plant {
 				}}
 			}
 		}()},
-		"a goroutine outlives Close": simply(func(b driver.ModelExpirySupport, _ string) *broken {
+		"a goroutine outlives Close": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 			stop := make(chan struct{})
 			go func() { wait(stop) }()
-			return &broken{ModelExpirySupport: b}
+			return &mutant{Wrapper: driverkit.Wrap(b)}
 		}),
-		"CreateStorage starts afresh": simply(func(b driver.ModelExpirySupport, _ string) *broken {
-			return &broken{ModelExpirySupport: b, make: func(ctx context.Context) error {
+		"CreateStorage starts afresh": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+			return &mutant{Wrapper: driverkit.Wrap(b), createStorage: func(ctx context.Context) error {
 				return errors.Join(driver.DeleteStorage(ctx, b), driver.CreateStorage(ctx, b))
 			}}
 		}),
 		"DeleteStorage takes the neighbours along": sharing(func() bug {
 			var mu sync.Mutex
 			nodes := map[string]driver.ModelExpirySupport{}
-			return func(b driver.ModelExpirySupport, store string) *broken {
+			return func(b driver.ModelExpirySupport, store string) *mutant {
 				mu.Lock()
 				defer mu.Unlock()
 				nodes[store] = b
-				return &broken{ModelExpirySupport: b, raze: func(ctx context.Context) error {
+				return &mutant{Wrapper: driverkit.Wrap(b), deleteStorage: func(ctx context.Context) error {
 					mu.Lock()
 					defer mu.Unlock()
 					for other, n := range nodes {
@@ -101,9 +102,9 @@ func lifeBugs() map[string]plant {
 				}}
 			}
 		}),
-		"a node keeps what it read through DeleteStorage": simply(func(b driver.ModelExpirySupport, _ string) *broken {
+		"a node keeps what it read through DeleteStorage": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 			var cache sync.Map
-			return &broken{ModelExpirySupport: b, get: func(ctx context.Context, now time.Time, id string) (model.Record, error) {
+			return &mutant{Wrapper: driverkit.Wrap(b), get: func(ctx context.Context, now time.Time, id string) (model.Record, error) {
 				r, err := b.Get(ctx, now, driver.Get{ID: id})
 				if err == nil {
 					cache.Store(id, r.Clone())

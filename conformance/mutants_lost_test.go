@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // onLoss changes what a driver makes of the lost answer to a write.
 func onLoss(then func(ctx context.Context, now time.Time, b driver.ModelExpirySupport, w driver.Write, lost error) (model.Record, error)) bug {
-	return func(b driver.ModelExpirySupport, _ string) *broken {
-		return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+	return func(b driver.ModelExpirySupport, _ string) *mutant {
+		return &mutant{Wrapper: driverkit.Wrap(b), write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 			r, err := b.Write(ctx, now, w)
 			if errors.Is(err, model.ErrUnknown) {
 				return then(ctx, now, b, w, err)
@@ -22,13 +23,13 @@ func onLoss(then func(ctx context.Context, now time.Time, b driver.ModelExpirySu
 	}
 }
 
-// frontLoss is the same above the Store's backend, as a front that settles a
+// storeLoss is the same above the Store's backend, as a front that settles a
 // lost answer in another way.
-func frontLoss(then func(ctx context.Context, now time.Time, b driver.ModelExpirySupport, w driver.Write, lost error) (model.Record, error)) plant {
-	return inFront(func() bug { return onLoss(then) })
+func storeLoss(then func(ctx context.Context, now time.Time, b driver.ModelExpirySupport, w driver.Write, lost error) (model.Record, error)) mutation {
+	return inStore(func() bug { return onLoss(then) })
 }
 
-func lostBugs() map[string]plant {
+func lostMutants() map[string]mutation {
 	again := func(cond driver.Condition) func(context.Context, time.Time, driver.ModelExpirySupport, driver.Write, error) (model.Record, error) {
 		return func(ctx context.Context, now time.Time, b driver.ModelExpirySupport, w driver.Write, lost error) (model.Record, error) {
 			if w.Cond != cond {
@@ -37,19 +38,19 @@ func lostBugs() map[string]plant {
 			return b.Write(ctx, now, w)
 		}
 	}
-	return map[string]plant{
+	return map[string]mutation{
 		"a driver sends a lost create again": simply(onLoss(again(driver.IfAbsent))),
-		"a driver sends a lost delete again": simply(func(b driver.ModelExpirySupport, _ string) *broken {
-			return &broken{ModelExpirySupport: b, delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, prev model.Record) error {
-				err := b.Delete(ctx, now, driver.Delete{ID: id, Cond: c, Known: prev})
+		"a driver sends a lost delete again": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+			return &mutant{Wrapper: driverkit.Wrap(b), delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, known model.Record) error {
+				err := b.Delete(ctx, now, driver.Delete{ID: id, Cond: c, Known: known})
 				if errors.Is(err, model.ErrUnknown) {
-					return b.Delete(ctx, now, driver.Delete{ID: id, Cond: c, Known: prev})
+					return b.Delete(ctx, now, driver.Delete{ID: id, Cond: c, Known: known})
 				}
 				return err
 			}}
 		}),
-		"a driver sends a lost touch again": simply(func(b driver.ModelExpirySupport, _ string) *broken {
-			return &broken{ModelExpirySupport: b, touch: func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
+		"a driver sends a lost touch again": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+			return &mutant{Wrapper: driverkit.Wrap(b), touch: func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
 				r, err := b.Touch(ctx, now, t)
 				if errors.Is(err, model.ErrUnknown) {
 					return b.Touch(ctx, now, t)
@@ -72,8 +73,8 @@ func lostBugs() map[string]plant {
 			}
 			return r, err
 		}),
-		"a lost listing is empty": simply(func(b driver.ModelExpirySupport, _ string) *broken {
-			return &broken{ModelExpirySupport: b, page: func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
+		"a lost listing is empty": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+			return &mutant{Wrapper: driverkit.Wrap(b), page: func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 				p, err := b.Page(ctx, now, q)
 				if model.Kind(err) == model.ErrUnavailable {
 					err = nil
@@ -81,8 +82,8 @@ func lostBugs() map[string]plant {
 				return p, err
 			}}
 		}),
-		"a lost batch has failed": simply(func(b driver.ModelExpirySupport, _ string) *broken {
-			return &broken{ModelExpirySupport: b, writeMany: func(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
+		"a lost batch has failed": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+			return &mutant{Wrapper: driverkit.Wrap(b), writeMany: func(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
 				out := driver.WriteMany(ctx, b, now, ops)
 				for i := range out {
 					if errors.Is(out[i].Err, model.ErrUnknown) {
@@ -92,8 +93,8 @@ func lostBugs() map[string]plant {
 				return out
 			}}
 		}),
-		"an ended context makes a batch unknown": simply(func(b driver.ModelExpirySupport, _ string) *broken {
-			return &broken{ModelExpirySupport: b, writeMany: func(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
+		"an ended context makes a batch unknown": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+			return &mutant{Wrapper: driverkit.Wrap(b), writeMany: func(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
 				out := driver.WriteMany(ctx, b, now, ops)
 				for i := range out {
 					if errors.Is(out[i].Err, context.Canceled) {
@@ -106,8 +107,8 @@ func lostBugs() map[string]plant {
 		"a lost write comes a second time, later": sharing(func() bug {
 			// A retry under the wire, after others were served.
 			var late *driver.Write
-			return func(b driver.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b,
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b),
 					write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 						r, err := b.Write(ctx, now, w)
 						if errors.Is(err, model.ErrUnknown) {
@@ -126,45 +127,45 @@ func lostBugs() map[string]plant {
 			}
 		}),
 
-		"the store never looks": frontLoss(func(_ context.Context, _ time.Time, _ driver.ModelExpirySupport, _ driver.Write, lost error) (model.Record, error) {
+		"the store never looks": storeLoss(func(_ context.Context, _ time.Time, _ driver.ModelExpirySupport, _ driver.Write, lost error) (model.Record, error) {
 			return model.Record{}, driver.MarkUndecidable(lost)
 		}),
-		"the store looks in vain all the same": inFront(func() bug {
+		"the store looks in vain all the same": inStore(func() bug {
 			return onLoss(func(_ context.Context, _ time.Time, _ driver.ModelExpirySupport, _ driver.Write, _ error) (model.Record, error) {
 				return model.Record{}, model.NewError(model.ErrUnknown, "the mark is dropped", nil)
 			})
 		}),
-		"the store takes what it finds for its own": frontLoss(func(ctx context.Context, now time.Time, b driver.ModelExpirySupport, w driver.Write, lost error) (model.Record, error) {
+		"the store takes what it finds for its own": storeLoss(func(ctx context.Context, now time.Time, b driver.ModelExpirySupport, w driver.Write, lost error) (model.Record, error) {
 			if cur, err := b.Get(ctx, now, driver.Get{ID: w.Record.ID}); err == nil {
 				return cur.Head(), nil
 			}
 			return model.Record{}, lost
 		}),
-		"the store sends a lost create again": frontLoss(again(driver.IfAbsent)),
-		"the store sends a lost update again as an upsert": frontLoss(func(ctx context.Context, now time.Time, b driver.ModelExpirySupport, w driver.Write, _ error) (model.Record, error) {
+		"the store sends a lost create again": storeLoss(again(driver.IfAbsent)),
+		"the store sends a lost update again as an upsert": storeLoss(func(ctx context.Context, now time.Time, b driver.ModelExpirySupport, w driver.Write, _ error) (model.Record, error) {
 			w.Cond, w.Keep.Expiry, w.Keep.Labels = driver.IfAny, false, false
 			return b.Write(ctx, now, w)
 		}),
-		"the store sends a lost upsert again": frontLoss(again(driver.IfAny)),
-		"the store sends a lost compare-and-set again without its condition": frontLoss(func(ctx context.Context, now time.Time, b driver.ModelExpirySupport, w driver.Write, lost error) (model.Record, error) {
+		"the store sends a lost upsert again": storeLoss(again(driver.IfAny)),
+		"the store sends a lost compare-and-set again without its condition": storeLoss(func(ctx context.Context, now time.Time, b driver.ModelExpirySupport, w driver.Write, lost error) (model.Record, error) {
 			if w.Cond != driver.IfMatch {
 				return model.Record{}, lost
 			}
 			w.Cond = driver.IfPresent
 			return b.Write(ctx, now, w)
 		}),
-		"the store sends again for a caller who has gone": frontLoss(func(_ context.Context, now time.Time, b driver.ModelExpirySupport, w driver.Write, lost error) (model.Record, error) {
+		"the store sends again for a caller who has gone": storeLoss(func(_ context.Context, now time.Time, b driver.ModelExpirySupport, w driver.Write, lost error) (model.Record, error) {
 			if w.Cond != driver.IfMatch {
 				return model.Record{}, lost
 			}
 			return b.Write(context.Background(), now, w)
 		}),
-		"a mutation that was lost is made again": frontLoss(func(_ context.Context, _ time.Time, _ driver.ModelExpirySupport, _ driver.Write, _ error) (model.Record, error) {
+		"a mutation that was lost is made again": storeLoss(func(_ context.Context, _ time.Time, _ driver.ModelExpirySupport, _ driver.Write, _ error) (model.Record, error) {
 			return model.Record{}, model.ErrConflict
 		}),
-		"the store takes any expiry for its own": inFront(func() bug {
-			return func(b driver.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, touch: func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
+		"the store takes any expiry for its own": inStore(func() bug {
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b), touch: func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
 					r, err := b.Touch(ctx, now, t)
 					if errors.Is(err, model.ErrUnknown) {
 						if cur, gerr := b.Get(ctx, now, driver.Get{ID: t.ID}); gerr == nil {
@@ -175,10 +176,10 @@ func lostBugs() map[string]plant {
 				}}
 			}
 		}),
-		"the store takes an absence for its own delete": inFront(func() bug {
-			return func(b driver.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, prev model.Record) error {
-					err := b.Delete(ctx, now, driver.Delete{ID: id, Cond: c, Known: prev})
+		"the store takes an absence for its own delete": inStore(func() bug {
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b), delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, known model.Record) error {
+					err := b.Delete(ctx, now, driver.Delete{ID: id, Cond: c, Known: known})
 					if errors.Is(err, model.ErrUnknown) {
 						if _, gerr := b.Get(ctx, now, driver.Get{ID: id}); model.Kind(gerr) == model.ErrNotFound {
 							return nil
@@ -188,9 +189,9 @@ func lostBugs() map[string]plant {
 				}}
 			}
 		}),
-		"the store sends a lost bulk again": inFront(func() bug {
-			return func(b driver.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, writeMany: func(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
+		"the store sends a lost bulk again": inStore(func() bug {
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b), writeMany: func(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
 					out := driver.WriteMany(ctx, b, now, ops)
 					if errors.Is(out[0].Err, model.ErrUnknown) {
 						return driver.WriteMany(ctx, b, now, ops)

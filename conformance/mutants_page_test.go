@@ -9,13 +9,14 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // pageBug replaces the listing.
-func pageBug(page func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error)) plant {
-	return simply(func(b driver.ModelExpirySupport, _ string) *broken {
-		return &broken{ModelExpirySupport: b, page: func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
+func pageBug(page func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error)) mutation {
+	return simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+		return &mutant{Wrapper: driverkit.Wrap(b), page: func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 			return page(ctx, b, now, q)
 		}}
 	})
@@ -30,8 +31,8 @@ func whole(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q dr
 
 var errToken = model.NewError(model.ErrInvalid, "no page returned this token", nil)
 
-func pageBugs() map[string]plant {
-	return map[string]plant{
+func pageMutants() map[string]mutation {
+	return map[string]mutation{
 		"a listing pages by position": pageBug(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
 			skip := len(q.After)
 			all, err := whole(ctx, b, now, q)
@@ -45,14 +46,14 @@ func pageBugs() map[string]plant {
 			// A record that is rewritten moves to the end, like a row to the end
 			// of its table.
 			var mu sync.Mutex
-			n, order := 0, map[place]int{}
-			return func(b driver.ModelExpirySupport, store string) *broken {
-				return &broken{ModelExpirySupport: b,
+			n, order := 0, map[recordKey]int{}
+			return func(b driver.ModelExpirySupport, store string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b),
 					write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 						mu.Lock()
 						defer mu.Unlock()
 						n++
-						order[place{store, w.Record.ID}] = n
+						order[recordKey{store, w.Record.ID}] = n
 						return b.Write(ctx, now, w)
 					},
 					page: func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
@@ -60,7 +61,7 @@ func pageBugs() map[string]plant {
 						all, err := whole(ctx, b, now, q)
 						mu.Lock()
 						defer mu.Unlock()
-						of := func(r model.Record) int { return order[place{store, r.ID}] }
+						of := func(r model.Record) int { return order[recordKey{store, r.ID}] }
 						all = slices.DeleteFunc(all, func(r model.Record) bool { return of(r) <= after })
 						slices.SortFunc(all, func(a, b model.Record) int { return of(a) - of(b) })
 						if err != nil || len(all) <= q.Limit {
@@ -96,9 +97,9 @@ func pageBugs() map[string]plant {
 			q.Limit++
 			return b.Page(ctx, now, q)
 		}),
-		"a token belongs to its node": simply(func(b driver.ModelExpirySupport, _ string) *broken {
+		"a token belongs to its node": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 			var given sync.Map
-			return &broken{ModelExpirySupport: b, page: func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
+			return &mutant{Wrapper: driverkit.Wrap(b), page: func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 				if _, ok := given.Load(q.After); !ok && q.After != "" {
 					return driver.Page{}, errToken
 				}
@@ -109,9 +110,9 @@ func pageBugs() map[string]plant {
 		}),
 		"a token is good once": sharing(func() bug {
 			var used sync.Map
-			return func(b driver.ModelExpirySupport, store string) *broken {
-				return &broken{ModelExpirySupport: b, page: func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
-					if _, twice := used.LoadOrStore(place{store, q.After}, true); twice && q.After != "" {
+			return func(b driver.ModelExpirySupport, store string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b), page: func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
+					if _, twice := used.LoadOrStore(recordKey{store, q.After}, true); twice && q.After != "" {
 						return driver.Page{}, errToken
 					}
 					return b.Page(ctx, now, q)
@@ -120,16 +121,16 @@ func pageBugs() map[string]plant {
 		}),
 		"a token needs the record that it names": sharing(func() bug {
 			var last sync.Map
-			return func(b driver.ModelExpirySupport, store string) *broken {
-				return &broken{ModelExpirySupport: b, page: func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
-					if id, ok := last.Load(place{store, q.After}); ok && q.After != "" {
+			return func(b driver.ModelExpirySupport, store string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b), page: func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
+					if id, ok := last.Load(recordKey{store, q.After}); ok && q.After != "" {
 						if _, err := b.Get(ctx, now, driver.Get{ID: id.(string)}); err != nil {
 							return driver.Page{}, errToken
 						}
 					}
 					p, err := b.Page(ctx, now, q)
 					if n := len(p.Records); n > 0 {
-						last.Store(place{store, p.Next}, p.Records[n-1].ID)
+						last.Store(recordKey{store, p.Next}, p.Records[n-1].ID)
 					}
 					return p, err
 				}}
@@ -137,13 +138,13 @@ func pageBugs() map[string]plant {
 		}),
 		"a token ends with the clock's hour": sharing(func() bug {
 			var given sync.Map
-			return func(b driver.ModelExpirySupport, store string) *broken {
-				return &broken{ModelExpirySupport: b, page: func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
-					if at, ok := given.Load(place{store, q.After}); ok && now.Sub(at.(time.Time)) > time.Hour {
+			return func(b driver.ModelExpirySupport, store string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b), page: func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
+					if at, ok := given.Load(recordKey{store, q.After}); ok && now.Sub(at.(time.Time)) > time.Hour {
 						return driver.Page{}, errToken
 					}
 					p, err := b.Page(ctx, now, q)
-					given.Store(place{store, p.Next}, now)
+					given.Store(recordKey{store, p.Next}, now)
 					return p, err
 				}}
 			}
@@ -159,8 +160,8 @@ func pageBugs() map[string]plant {
 		"a listing by label lags one write behind": sharing(func() bug {
 			// An index that is read before it was refreshed.
 			var fresh sync.Map
-			return func(b driver.ModelExpirySupport, store string) *broken {
-				return &broken{ModelExpirySupport: b,
+			return func(b driver.ModelExpirySupport, store string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b),
 					write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 						r, err := b.Write(ctx, now, w)
 						if err == nil {

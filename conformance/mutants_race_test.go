@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -16,12 +17,12 @@ type at struct {
 	rev model.Revision
 }
 
-func raceBugs() map[string]plant {
-	return map[string]plant{
+func raceMutants() map[string]mutation {
+	return map[string]mutation{
 		"a create looks, then upserts": sharing(func() bug {
 			var m meeting
-			return func(b driver.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b), write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 					if w.Cond == driver.IfAbsent {
 						if _, err := b.Get(ctx, now, driver.Get{ID: w.Record.ID}); err == nil {
 							return model.Record{}, model.ErrExists
@@ -35,8 +36,8 @@ func raceBugs() map[string]plant {
 		}),
 		"a create over an expired record looks, then upserts": sharing(func() bug {
 			var m meeting
-			return func(b driver.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b), write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 					old, err := b.Get(ctx, time.Time{}, driver.Get{ID: w.Record.ID})
 					if w.Cond == driver.IfAbsent && err == nil && old.Expired(now) {
 						m.at(at{w.Record.ID, old.Revision})
@@ -48,8 +49,8 @@ func raceBugs() map[string]plant {
 		}),
 		"a compare-and-set compares, then updates": sharing(func() bug {
 			var m meeting
-			return func(b driver.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b), write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 					if w.Cond != driver.IfMatch {
 						return b.Write(ctx, now, w)
 					}
@@ -68,8 +69,8 @@ func raceBugs() map[string]plant {
 		}),
 		"a compare-and-set compares, then upserts": sharing(func() bug {
 			d := newDuet()
-			return func(b driver.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b,
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b),
 					write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 						if w.Cond != driver.IfMatch {
 							return b.Write(ctx, now, w)
@@ -83,8 +84,8 @@ func raceBugs() map[string]plant {
 						w.Cond, w.Keep.Expiry, w.Keep.Labels = driver.IfAny, false, false
 						return b.Write(ctx, now, w)
 					},
-					delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, prev model.Record) (err error) {
-						d.act(func() { err = b.Delete(ctx, now, driver.Delete{ID: id, Cond: c, Known: prev}) })
+					delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, known model.Record) (err error) {
+						d.act(func() { err = b.Delete(ctx, now, driver.Delete{ID: id, Cond: c, Known: known}) })
 						return err
 					},
 				}
@@ -92,8 +93,8 @@ func raceBugs() map[string]plant {
 		}),
 		"a touch reads, then writes the record back": sharing(func() bug {
 			d := newDuet()
-			return func(b driver.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b,
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b),
 					touch: func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
 						cur, err := b.Get(ctx, now, driver.Get{ID: t.ID})
 						d.between()
@@ -115,8 +116,8 @@ func raceBugs() map[string]plant {
 		}),
 		"a touch brings back what was deleted under it": sharing(func() bug {
 			d := newDuet()
-			return func(b driver.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b,
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b),
 					touch: func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
 						cur, err := b.Get(ctx, now, driver.Get{ID: t.ID})
 						d.between()
@@ -126,8 +127,8 @@ func raceBugs() map[string]plant {
 						cur.ExpiresAt = t.Result(cur.ExpiresAt)
 						return b.Write(ctx, now, driver.Write{Record: cur, Cond: driver.IfAny})
 					},
-					delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, prev model.Record) (err error) {
-						d.act(func() { err = b.Delete(ctx, now, driver.Delete{ID: id, Cond: c, Known: prev}) })
+					delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, known model.Record) (err error) {
+						d.act(func() { err = b.Delete(ctx, now, driver.Delete{ID: id, Cond: c, Known: known}) })
 						return err
 					},
 				}
@@ -138,8 +139,8 @@ func raceBugs() map[string]plant {
 			// 23 minutes off.
 			var n atomic.Int32
 			held, latest := newGate(), newGate()
-			return func(b driver.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, touch: func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b), touch: func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
 					cur, err := b.Get(ctx, now, driver.Get{ID: t.ID})
 					if err != nil || !t.ExpiresAt.After(cur.ExpiresAt) {
 						return cur.Head(), err
@@ -158,11 +159,11 @@ func raceBugs() map[string]plant {
 		}),
 		"a delete looks, then removes": sharing(func() bug {
 			var m meeting
-			return func(b driver.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, prev model.Record) error {
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b), delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, known model.Record) error {
 					cur, err := b.Get(ctx, now, driver.Get{ID: id})
 					if err == nil {
-						err = driver.Judge(now, &cur, c, prev.Revision)
+						err = driver.Judge(now, &cur, c, known.Revision)
 					}
 					if err != nil {
 						return err
@@ -175,16 +176,16 @@ func raceBugs() map[string]plant {
 		}),
 		"a delete compares, then removes": sharing(func() bug {
 			d := newDuet()
-			return func(b driver.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b,
-					delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, prev model.Record) error {
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b),
+					delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, known model.Record) error {
 						if c != driver.IfMatch {
-							return b.Delete(ctx, now, driver.Delete{ID: id, Cond: c, Known: prev})
+							return b.Delete(ctx, now, driver.Delete{ID: id, Cond: c, Known: known})
 						}
 						cur, err := b.Get(ctx, now, driver.Get{ID: id})
 						d.between()
 						if err == nil {
-							err = driver.Judge(now, &cur, c, prev.Revision)
+							err = driver.Judge(now, &cur, c, known.Revision)
 						}
 						if err != nil {
 							return err
@@ -204,8 +205,8 @@ func raceBugs() map[string]plant {
 		"a record is written in two steps": sharing(func() bug {
 			var once atomic.Bool
 			torn, read := newGate(), newGate()
-			return func(b driver.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b,
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b),
 					write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 						cur, err := b.Get(ctx, now, driver.Get{ID: w.Record.ID})
 						if w.Cond == driver.IfAny && err == nil && cur.Labels["principal"] != w.Record.Labels["principal"] && once.CompareAndSwap(false, true) {
@@ -234,18 +235,18 @@ func raceBugs() map[string]plant {
 		}),
 		"a read may be answered by a replica that lags": sharing(func() bug {
 			var before sync.Map
-			return func(b driver.ModelExpirySupport, store string) *broken {
-				return &broken{ModelExpirySupport: b,
+			return func(b driver.ModelExpirySupport, store string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b),
 					write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 						cur, err := b.Get(ctx, now, driver.Get{ID: w.Record.ID})
 						r, werr := b.Write(ctx, now, w)
 						if err == nil && werr == nil {
-							before.Store(place{store, w.Record.ID}, cur)
+							before.Store(recordKey{store, w.Record.ID}, cur)
 						}
 						return r, werr
 					},
 					get: func(ctx context.Context, now time.Time, id string) (model.Record, error) {
-						if v, ok := before.Load(place{store, id}); ok {
+						if v, ok := before.Load(recordKey{store, id}); ok {
 							return v.(model.Record).Clone(), nil
 						}
 						return b.Get(ctx, now, driver.Get{ID: id})
@@ -256,8 +257,8 @@ func raceBugs() map[string]plant {
 		"a count has rewritten records twice": sharing(func() bug {
 			var rewrites atomic.Int64
 			rewritten := newGate()
-			return func(b driver.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b,
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b),
 					write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 						r, err := b.Write(ctx, now, w)
 						if err == nil && w.Cond == driver.IfPresent {
@@ -280,9 +281,9 @@ func raceBugs() map[string]plant {
 			arrived := newGate()
 			d := newDuet()
 			var listed, moved atomic.Bool // once
-			return func(b driver.ModelExpirySupport, _ string) *broken {
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
 				mover := func(id string) bool { return len(id) > 5 && id[:5] == "moves" }
-				return &broken{ModelExpirySupport: b,
+				return &mutant{Wrapper: driverkit.Wrap(b),
 					write: func(ctx context.Context, now time.Time, w driver.Write) (r model.Record, err error) {
 						if !mover(w.Record.ID) || w.Cond != driver.IfPresent {
 							return b.Write(ctx, now, w)
@@ -318,8 +319,8 @@ func raceBugs() map[string]plant {
 			}
 		}),
 		"a canceled write is said not to have been sent": sharing(func() bug {
-			return func(b driver.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b), write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 					r, err := b.Write(context.WithoutCancel(ctx), now, w)
 					if ctx.Done() != nil && len(w.Record.Value) > 4000 {
 						wait(ctx.Done()) // the answer takes its time

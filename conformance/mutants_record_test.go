@@ -9,13 +9,14 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // writeBug changes a write before it is carried out.
-func writeBug(change func(ctx context.Context, now time.Time, b driver.ModelExpirySupport, w *driver.Write)) plant {
-	return simply(func(b driver.ModelExpirySupport, _ string) *broken {
-		return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+func writeBug(change func(ctx context.Context, now time.Time, b driver.ModelExpirySupport, w *driver.Write)) mutation {
+	return simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+		return &mutant{Wrapper: driverkit.Wrap(b), write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 			change(ctx, now, b, &w)
 			return b.Write(ctx, now, w)
 		}}
@@ -23,9 +24,9 @@ func writeBug(change func(ctx context.Context, now time.Time, b driver.ModelExpi
 }
 
 // answerBug changes the answer to a write.
-func answerBug(change func(w *driver.Write, r model.Record, err error) (model.Record, error)) plant {
-	return simply(func(b driver.ModelExpirySupport, _ string) *broken {
-		return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+func answerBug(change func(w *driver.Write, r model.Record, err error) (model.Record, error)) mutation {
+	return simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+		return &mutant{Wrapper: driverkit.Wrap(b), write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 			r, err := b.Write(ctx, now, w)
 			return change(&w, r, err)
 		}}
@@ -33,31 +34,31 @@ func answerBug(change func(w *driver.Write, r model.Record, err error) (model.Re
 }
 
 // getBug changes the answer to a get.
-func getBug(change func(id string, r model.Record, err error) (model.Record, error)) plant {
-	return simply(func(b driver.ModelExpirySupport, _ string) *broken {
-		return &broken{ModelExpirySupport: b, get: func(ctx context.Context, now time.Time, id string) (model.Record, error) {
+func getBug(change func(id string, r model.Record, err error) (model.Record, error)) mutation {
+	return simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+		return &mutant{Wrapper: driverkit.Wrap(b), get: func(ctx context.Context, now time.Time, id string) (model.Record, error) {
 			r, err := b.Get(ctx, now, driver.Get{ID: id})
 			return change(id, r, err)
 		}}
 	})
 }
 
-func recordBugs() map[string]plant {
-	return map[string]plant{
-		"get ignores the expiry": simply(func(b driver.ModelExpirySupport, _ string) *broken {
-			return &broken{ModelExpirySupport: b, get: func(ctx context.Context, _ time.Time, id string) (model.Record, error) {
+func recordMutants() map[string]mutation {
+	return map[string]mutation{
+		"get ignores the expiry": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+			return &mutant{Wrapper: driverkit.Wrap(b), get: func(ctx context.Context, _ time.Time, id string) (model.Record, error) {
 				return b.Get(ctx, time.Time{}, driver.Get{ID: id})
 			}}
 		}),
-		"records die a millisecond early": simply(func(b driver.ModelExpirySupport, _ string) *broken {
-			return &broken{ModelExpirySupport: b, get: func(ctx context.Context, now time.Time, id string) (model.Record, error) {
+		"records die a millisecond early": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+			return &mutant{Wrapper: driverkit.Wrap(b), get: func(ctx context.Context, now time.Time, id string) (model.Record, error) {
 				return b.Get(ctx, now.Add(time.Millisecond), driver.Get{ID: id})
 			}}
 		}),
 		"a record shares memory with its caller": sharing(func() bug {
 			var kept sync.Map // of revisions
-			return func(b driver.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, get: func(ctx context.Context, now time.Time, id string) (model.Record, error) {
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b), get: func(ctx context.Context, now time.Time, id string) (model.Record, error) {
 					r, err := b.Get(ctx, now, driver.Get{ID: id})
 					if err != nil {
 						return r, err
@@ -67,8 +68,8 @@ func recordBugs() map[string]plant {
 				}}
 			}
 		}),
-		"ids are folded to lower case": simply(func(b driver.ModelExpirySupport, _ string) *broken {
-			return &broken{ModelExpirySupport: b,
+		"ids are folded to lower case": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+			return &mutant{Wrapper: driverkit.Wrap(b),
 				write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 					id := w.Record.ID
 					w.Record.ID = strings.ToLower(id)
@@ -83,12 +84,12 @@ func recordBugs() map[string]plant {
 				},
 			}
 		}),
-		"stores whose names begin alike share their records": {opens: func(t testing.TB, w *world, name string) driver.ModelExpirySupport {
+		"stores whose names begin alike share their records": {opens: func(t testing.TB, w *cluster, name string) driver.ModelExpirySupport {
 			return w.node(t, name[:min(13, len(name))])
 		}},
 		"the limit of a value is off by one": writeBug(func(_ context.Context, _ time.Time, _ driver.ModelExpirySupport, w *driver.Write) {
-			if len(w.Record.Value) == vaultMax+1 {
-				w.Record.Value = w.Record.Value[:vaultMax]
+			if len(w.Record.Value) == damageableMax+1 {
+				w.Record.Value = w.Record.Value[:damageableMax]
 			}
 		}),
 		"bytes that are no text are repaired": writeBug(func(_ context.Context, _ time.Time, _ driver.ModelExpirySupport, w *driver.Write) {
@@ -100,8 +101,8 @@ func recordBugs() map[string]plant {
 			}
 			return r, err
 		}),
-		"a record that never expires counts as expired": simply(func(b driver.ModelExpirySupport, _ string) *broken {
-			return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+		"a record that never expires counts as expired": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+			return &mutant{Wrapper: driverkit.Wrap(b), write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 				if cur, err := b.Get(ctx, now, driver.Get{ID: w.Record.ID}); err == nil && cur.ExpiresAt.IsZero() && w.Cond == driver.IfAbsent {
 					w.Cond = driver.IfAny
 				}
@@ -124,12 +125,12 @@ func recordBugs() map[string]plant {
 			}
 			return r, err
 		}),
-		"the hint decides": simply(func(b driver.ModelExpirySupport, _ string) *broken {
+		"the hint decides": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 			hint := func(r model.Record, err error) (model.Record, error) {
 				r.ServerVersion = "h" + r.Revision.String()
 				return r, err
 			}
-			return &broken{ModelExpirySupport: b,
+			return &mutant{Wrapper: driverkit.Wrap(b),
 				get: func(ctx context.Context, now time.Time, id string) (model.Record, error) {
 					return hint(b.Get(ctx, now, driver.Get{ID: id}))
 				},
@@ -171,8 +172,8 @@ func recordBugs() map[string]plant {
 			}
 			return r, err
 		}),
-		"a conflict has moved the label already": simply(func(b driver.ModelExpirySupport, _ string) *broken {
-			return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+		"a conflict has moved the label already": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+			return &mutant{Wrapper: driverkit.Wrap(b), write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 				r, err := b.Write(ctx, now, w)
 				if model.Kind(err) == model.ErrConflict {
 					moved := r.Clone()
@@ -197,8 +198,8 @@ func recordBugs() map[string]plant {
 			r.Encoding = "json"
 			return r, err
 		}),
-		"a damaged record is made anew by an update": simply(func(b driver.ModelExpirySupport, _ string) *broken {
-			return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+		"a damaged record is made anew by an update": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+			return &mutant{Wrapper: driverkit.Wrap(b), write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 				r, err := b.Write(ctx, now, w)
 				if model.Kind(err) == model.ErrCorrupt {
 					w.Cond = driver.IfAny
@@ -207,14 +208,14 @@ func recordBugs() map[string]plant {
 				return r, err
 			}}
 		}),
-		"an ended context is not looked at": simply(func(b driver.ModelExpirySupport, _ string) *broken {
-			return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+		"an ended context is not looked at": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+			return &mutant{Wrapper: driverkit.Wrap(b), write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 				return b.Write(context.WithoutCancel(ctx), now, w)
 			}}
 		}),
-		"a node reads from its own cache": simply(func(b driver.ModelExpirySupport, _ string) *broken {
+		"a node reads from its own cache": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 			var cache sync.Map
-			return &broken{ModelExpirySupport: b,
+			return &mutant{Wrapper: driverkit.Wrap(b),
 				get: func(ctx context.Context, now time.Time, id string) (model.Record, error) {
 					if v, ok := cache.Load(id); ok {
 						return v.(model.Record).Clone(), nil

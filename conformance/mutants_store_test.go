@@ -11,14 +11,15 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // sent is a front that changes what it sends.
-func sent(change func(w *driver.Write)) plant {
-	return inFront(func() bug {
-		return func(b driver.ModelExpirySupport, _ string) *broken {
-			return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+func sent(change func(w *driver.Write)) mutation {
+	return inStore(func() bug {
+		return func(b driver.ModelExpirySupport, _ string) *mutant {
+			return &mutant{Wrapper: driverkit.Wrap(b), write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 				change(&w)
 				return b.Write(ctx, now, w)
 			}}
@@ -27,10 +28,10 @@ func sent(change func(w *driver.Write)) plant {
 }
 
 // received is a front that changes what it got.
-func received(change func(r *model.Record)) plant {
-	return inFront(func() bug {
-		return func(b driver.ModelExpirySupport, _ string) *broken {
-			return &broken{ModelExpirySupport: b, get: func(ctx context.Context, now time.Time, id string) (model.Record, error) {
+func received(change func(r *model.Record)) mutation {
+	return inStore(func() bug {
+		return func(b driver.ModelExpirySupport, _ string) *mutant {
+			return &mutant{Wrapper: driverkit.Wrap(b), get: func(ctx context.Context, now time.Time, id string) (model.Record, error) {
 				r, err := b.Get(ctx, now, driver.Get{ID: id})
 				if err == nil {
 					change(&r)
@@ -49,8 +50,8 @@ func fields(data []byte) map[string]any {
 	return m
 }
 
-func frontBugs() map[string]plant {
-	return map[string]plant{
+func storeMutants() map[string]mutation {
+	return map[string]mutation{
 		"a store's TTL is forgotten by an upsert": sent(func(w *driver.Write) {
 			if w.Cond == driver.IfAny {
 				w.Record.ExpiresAt = time.Time{}
@@ -98,28 +99,28 @@ func frontBugs() map[string]plant {
 		"a mutation that changes nothing is written": received(func(r *model.Record) {
 			r.Value = append(bytes.Clone(r.Value), ' ')
 		}),
-		"a get takes two calls": inFront(func() bug {
-			return func(b driver.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, get: func(ctx context.Context, now time.Time, id string) (model.Record, error) {
+		"a get takes two calls": inStore(func() bug {
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b), get: func(ctx context.Context, now time.Time, id string) (model.Record, error) {
 					_, _ = b.Get(ctx, now, driver.Get{ID: id})
 					return b.Get(ctx, now, driver.Get{ID: id})
 				}}
 			}
 		}),
-		"two that take both get it": inFront(func() bug {
+		"two that take both get it": inStore(func() bug {
 			var m meeting
-			return func(b driver.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, prev model.Record) error {
-					m.at(at{id, prev.Revision})
-					_ = b.Delete(ctx, now, driver.Delete{ID: id, Cond: c, Known: prev})
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b), delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, known model.Record) error {
+					m.at(at{id, known.Revision})
+					_ = b.Delete(ctx, now, driver.Delete{ID: id, Cond: c, Known: known})
 					return nil
 				}}
 			}
 		}),
-		"two mutations are made from one value": inFront(func() bug {
+		"two mutations are made from one value": inStore(func() bug {
 			var m meeting
-			return func(b driver.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b), write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 					if w.Cond == driver.IfMatch {
 						m.at("read")
 						w.Cond = driver.IfPresent
@@ -128,12 +129,12 @@ func frontBugs() map[string]plant {
 				}}
 			}
 		}),
-		"a delete by label counts what others removed": inFront(func() bug {
+		"a delete by label counts what others removed": inStore(func() bug {
 			var m meeting
-			return func(b driver.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, prev model.Record) error {
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b), delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, known model.Record) error {
 					m.at("listed")
-					err := b.Delete(ctx, now, driver.Delete{ID: id, Cond: c, Known: prev})
+					err := b.Delete(ctx, now, driver.Delete{ID: id, Cond: c, Known: known})
 					if model.Kind(err) == model.ErrNotFound {
 						return nil
 					}
@@ -141,10 +142,10 @@ func frontBugs() map[string]plant {
 				}}
 			}
 		}),
-		"a delete by label lists once": inFront(func() bug {
+		"a delete by label lists once": inStore(func() bug {
 			var listed atomic.Bool
-			return func(b driver.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, page: func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b), page: func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 					if q.Label != "" && q.After == "" && listed.Swap(true) {
 						return driver.Page{}, nil
 					}
@@ -152,17 +153,17 @@ func frontBugs() map[string]plant {
 				}}
 			}
 		}),
-		"answers come in the order of the ids": inFront(func() bug {
-			return func(b driver.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, getMany: func(ctx context.Context, now time.Time, ids []string) []driver.BatchResult {
+		"answers come in the order of the ids": inStore(func() bug {
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b), getMany: func(ctx context.Context, now time.Time, ids []string) []driver.BatchResult {
 					sorted := slices.Sorted(slices.Values(ids))
 					return driver.GetMany(ctx, b, now, driver.Gets(sorted...))
 				}}
 			}
 		}),
-		"a bulk shifts its errors by those it did not send": inFront(func() bug {
-			return func(b driver.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, writeMany: func(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
+		"a bulk shifts its errors by those it did not send": inStore(func() bug {
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b), writeMany: func(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
 					out := driver.WriteMany(ctx, b, now, ops)
 					slices.SortStableFunc(out, func(a, b driver.BatchResult) int {
 						return strings.Compare(failed(a), failed(b))
@@ -171,9 +172,9 @@ func frontBugs() map[string]plant {
 				}}
 			}
 		}),
-		"a reindex forgets the expiry": inFront(func() bug {
-			return func(b driver.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, writeMany: func(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
+		"a reindex forgets the expiry": inStore(func() bug {
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b), writeMany: func(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
 					for i := range ops {
 						ops[i].Write.Keep.Expiry, ops[i].Write.Record.ExpiresAt = false, time.Time{}
 					}
@@ -181,10 +182,10 @@ func frontBugs() map[string]plant {
 				}}
 			}
 		}),
-		"a sweep leaves no grace": inFront(func() bug {
-			return func(b driver.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, sweep: func(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error) {
-					return b.DeleteExpired(ctx, driver.Sweep{Before: before.Add(time.Minute), Limit: limit, OnExpire: each})
+		"a sweep leaves no grace": inStore(func() bug {
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b), sweep: func(ctx context.Context, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
+					return b.DeleteExpired(ctx, driver.Sweep{Before: before.Add(time.Minute), Limit: limit, OnExpire: onExpire})
 				}}
 			}
 		}),

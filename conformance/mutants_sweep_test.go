@@ -9,50 +9,51 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // sweepBug replaces the sweep.
-func sweepBug(sweep func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error)) plant {
-	return simply(func(b driver.ModelExpirySupport, _ string) *broken {
-		return &broken{ModelExpirySupport: b, sweep: func(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error) {
-			return sweep(ctx, b, before, limit, each)
+func sweepBug(sweep func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error)) mutation {
+	return simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+		return &mutant{Wrapper: driverkit.Wrap(b), sweep: func(ctx context.Context, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
+			return sweep(ctx, b, before, limit, onExpire)
 		}}
 	})
 }
 
-func listedThenRemoved(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error) {
-	if each == nil {
+func listedThenRemoved(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
+	if onExpire == nil {
 		return b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit})
 	}
 	var s driver.Swept
 	for _, r := range due(ctx, b, before, limit) {
-		if each(r) == nil && removeByID(ctx, b, r) == nil {
+		if onExpire(r) == nil && removeByID(ctx, b, r) == nil {
 			s.Removed++
 		}
 	}
 	return s, nil
 }
 
-func sweepBugs() map[string]plant {
-	return map[string]plant{
-		"the limit of a sweep is not kept": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error) {
-			return b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit + 1, OnExpire: each})
+func sweepMutants() map[string]mutation {
+	return map[string]mutation{
+		"the limit of a sweep is not kept": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
+			return b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit + 1, OnExpire: onExpire})
 		}),
-		"a sweep never says more": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error) {
-			s, err := b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit, OnExpire: each})
+		"a sweep never says more": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
+			s, err := b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit, OnExpire: onExpire})
 			s.More = false
 			return s, err
 		}),
-		"a sweep takes a limit that others used up for the end": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error) {
-			s, err := listedThenRemoved(ctx, b, before, limit, each)
-			if each != nil {
+		"a sweep takes a limit that others used up for the end": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
+			s, err := listedThenRemoved(ctx, b, before, limit, onExpire)
+			if onExpire != nil {
 				s.More = s.Removed == limit
 			}
 			return s, err
 		}),
-		"a sweep steps over as many as it was refused": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error) {
-			if each == nil {
+		"a sweep steps over as many as it was refused": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
+			if onExpire == nil {
 				return b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit})
 			}
 			var s driver.Swept
@@ -62,7 +63,7 @@ func sweepBugs() map[string]plant {
 					return s, nil
 				}
 				for _, r := range list[skip:] {
-					if each(r) != nil {
+					if onExpire(r) != nil {
 						skip++
 					} else if removeByID(ctx, b, r) == nil {
 						s.Removed++
@@ -72,22 +73,22 @@ func sweepBugs() map[string]plant {
 			s.More = true
 			return s, nil
 		}),
-		"a sweep announces no labels": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error) {
+		"a sweep announces no labels": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
 			return b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit, OnExpire: func(r model.Record) error {
 				r.Labels = nil
-				if each == nil {
+				if onExpire == nil {
 					return nil
 				}
-				return each(r)
+				return onExpire(r)
 			}})
 		}),
-		"a refusal ends the sweep": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error) {
+		"a refusal ends the sweep": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
 			list := due(ctx, b, before, limit)
 			for _, r := range list {
-				if each == nil {
+				if onExpire == nil {
 					break
 				}
-				if refused := each(r); refused != nil {
+				if refused := onExpire(r); refused != nil {
 					return driver.Swept{}, refused
 				}
 			}
@@ -95,11 +96,11 @@ func sweepBugs() map[string]plant {
 		}),
 		"a sweep only marks what it removes": sharing(func() bug {
 			var marked sync.Map
-			return func(b driver.ModelExpirySupport, store string) *broken {
-				return &broken{ModelExpirySupport: b, sweep: func(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error) {
+			return func(b driver.ModelExpirySupport, store string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b), sweep: func(ctx context.Context, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
 					var s driver.Swept
 					for _, r := range due(ctx, b, before, 1000) {
-						if _, twice := marked.LoadOrStore(place{store, r.ID}, true); twice || each != nil && each(r) != nil {
+						if _, twice := marked.LoadOrStore(recordKey{store, r.ID}, true); twice || onExpire != nil && onExpire(r) != nil {
 							continue
 						}
 						s.Removed++
@@ -110,14 +111,14 @@ func sweepBugs() map[string]plant {
 		}),
 		"a sweep removes by the record, not by its label's entries": sharing(func() bug {
 			var mu sync.Mutex
-			entries := map[place]map[string]model.Record{}
-			return func(b driver.ModelExpirySupport, store string) *broken {
-				return &broken{ModelExpirySupport: b,
+			entries := map[recordKey]map[string]model.Record{}
+			return func(b driver.ModelExpirySupport, store string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b),
 					write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 						r, err := b.Write(ctx, now, w)
 						mu.Lock()
 						defer mu.Unlock()
-						key := place{store, r.Labels["principal"]}
+						key := recordKey{store, r.Labels["principal"]}
 						if entries[key] == nil {
 							entries[key] = map[string]model.Record{}
 						}
@@ -131,7 +132,7 @@ func sweepBugs() map[string]plant {
 						mu.Lock()
 						defer mu.Unlock()
 						n := 0
-						for _, r := range entries[place{store, value}] {
+						for _, r := range entries[recordKey{store, value}] {
 							if !r.Expired(now) {
 								n++
 							}
@@ -142,10 +143,10 @@ func sweepBugs() map[string]plant {
 			}
 		}),
 		"a sweep lists, then removes by id": sweepBug(listedThenRemoved),
-		"a sweep compares the expiry alone": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error) {
+		"a sweep compares the expiry alone": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
 			var s driver.Swept
 			for _, r := range due(ctx, b, before, limit) {
-				if each != nil && each(r) != nil {
+				if onExpire != nil && onExpire(r) != nil {
 					continue
 				}
 				if cur, err := b.Get(ctx, time.Time{}, driver.Get{ID: r.ID}); err == nil && cur.ExpiresAt.Equal(r.ExpiresAt) && removeByID(ctx, b, r) == nil {
@@ -156,8 +157,8 @@ func sweepBugs() map[string]plant {
 		}),
 		"a sweep and an extension cross": sharing(func() bug {
 			d := newDuet()
-			return func(b driver.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b,
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b),
 					sweep: func(ctx context.Context, before time.Time, limit int, _ func(model.Record) error) (driver.Swept, error) {
 						var s driver.Swept
 						list := due(ctx, b, before, limit)
@@ -179,8 +180,8 @@ func sweepBugs() map[string]plant {
 		"a sweep and a create cross": sharing(func() bug {
 			d := newDuet()
 			var one atomic.Bool
-			return func(b driver.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b,
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b),
 					sweep: func(ctx context.Context, before time.Time, limit int, _ func(model.Record) error) (driver.Swept, error) {
 						var s driver.Swept
 						if one.Swap(true) {
@@ -208,8 +209,8 @@ func sweepBugs() map[string]plant {
 		"two sweepers count the same removals": sharing(func() bug {
 			var m meeting
 			var one sync.Mutex
-			return func(b driver.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b, sweep: func(ctx context.Context, before time.Time, limit int, _ func(model.Record) error) (driver.Swept, error) {
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b), sweep: func(ctx context.Context, before time.Time, limit int, _ func(model.Record) error) (driver.Swept, error) {
 					one.Lock()
 					list := due(ctx, b, before, 1000)
 					one.Unlock()
@@ -223,11 +224,11 @@ func sweepBugs() map[string]plant {
 				}}
 			}
 		}),
-		"a removal that a delete forestalled is counted": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error) {
+		"a removal that a delete forestalled is counted": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
 			n := 0
 			s, err := b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit, OnExpire: func(r model.Record) error {
-				if each != nil {
-					if err := each(r); err != nil {
+				if onExpire != nil {
+					if err := onExpire(r); err != nil {
 						return err
 					}
 				}
@@ -239,14 +240,14 @@ func sweepBugs() map[string]plant {
 		}),
 		"a sweep holds its lock while it announces": sharing(func() bug {
 			var lock sync.Mutex
-			return func(b driver.ModelExpirySupport, _ string) *broken {
-				return &broken{ModelExpirySupport: b,
-					sweep: func(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error) {
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b),
+					sweep: func(ctx context.Context, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
 						if !lock.TryLock() {
 							return driver.Swept{}, model.ErrUnavailable
 						}
 						defer lock.Unlock()
-						return b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit, OnExpire: each})
+						return b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit, OnExpire: onExpire})
 					},
 					touch: func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
 						if !lock.TryLock() { // where a lawful one would wait for ever
@@ -258,13 +259,13 @@ func sweepBugs() map[string]plant {
 				}
 			}
 		}),
-		"a lost removal is counted as done": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error) {
-			s, err := b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit, OnExpire: each})
+		"a lost removal is counted as done": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
+			s, err := b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit, OnExpire: onExpire})
 			s.Removed, s.Unknown = s.Removed+s.Unknown, 0
 			return s, err
 		}),
-		"a lost removal is no error": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error) {
-			s, err := b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit, OnExpire: each})
+		"a lost removal is no error": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
+			s, err := b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit, OnExpire: onExpire})
 			if s.Unknown > 0 {
 				err = nil
 			}

@@ -24,141 +24,139 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// broken is a backend with overridable methods; what is nil is the lawful
-// backend's.
-type broken struct {
-	driver.ModelExpirySupport
-	get       func(ctx context.Context, now time.Time, id string) (model.Record, error)
-	write     func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error)
-	touch     func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error)
-	delete    func(ctx context.Context, now time.Time, id string, c driver.Condition, prev model.Record) error
-	page      func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error)
-	sweep     func(ctx context.Context, before time.Time, limit int, each func(model.Record) error) (driver.Swept, error)
-	getMany   func(ctx context.Context, now time.Time, ids []string) []driver.BatchResult
-	writeMany func(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult
-	count     func(ctx context.Context, now time.Time, label, value string) (int, error)
-	make      func(ctx context.Context) error
-	raze      func(ctx context.Context) error
-	describe  func() driver.Description
-	shut      func() error
+// mutant is a backend with some methods replaced. A nil function leaves the
+// method as it is.
+type mutant struct {
+	driverkit.Wrapper
+	get           func(ctx context.Context, now time.Time, id string) (model.Record, error)
+	write         func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error)
+	touch         func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error)
+	delete        func(ctx context.Context, now time.Time, id string, c driver.Condition, known model.Record) error
+	page          func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error)
+	sweep         func(ctx context.Context, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error)
+	getMany       func(ctx context.Context, now time.Time, ids []string) []driver.BatchResult
+	writeMany     func(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult
+	count         func(ctx context.Context, now time.Time, label, value string) (int, error)
+	createStorage func(ctx context.Context) error
+	deleteStorage func(ctx context.Context) error
+	describe      func() driver.Description
+	close         func() error
 }
 
-func (b *broken) Get(ctx context.Context, now time.Time, g driver.Get) (model.Record, error) {
-	if b.get != nil {
-		return b.get(ctx, now, g.ID)
+func (m *mutant) Get(ctx context.Context, now time.Time, g driver.Get) (model.Record, error) {
+	if m.get != nil {
+		return m.get(ctx, now, g.ID)
 	}
-	return b.ModelExpirySupport.Get(ctx, now, g)
+	return m.Wrapper.Get(ctx, now, g)
 }
 
-func (b *broken) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
-	if b.write != nil {
-		return b.write(ctx, now, w)
+func (m *mutant) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+	if m.write != nil {
+		return m.write(ctx, now, w)
 	}
-	return b.ModelExpirySupport.Write(ctx, now, w)
+	return m.Wrapper.Write(ctx, now, w)
 }
 
-func (b *broken) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
-	if b.touch != nil {
-		return b.touch(ctx, now, t)
+func (m *mutant) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
+	if m.touch != nil {
+		return m.touch(ctx, now, t)
 	}
-	return b.ModelExpirySupport.Touch(ctx, now, t)
+	return m.Wrapper.Touch(ctx, now, t)
 }
 
-func (b *broken) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
-	if b.delete != nil {
-		return b.delete(ctx, now, d.ID, d.Cond, d.Known)
+func (m *mutant) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
+	if m.delete != nil {
+		return m.delete(ctx, now, d.ID, d.Cond, d.Known)
 	}
-	return b.ModelExpirySupport.Delete(ctx, now, d)
+	return m.Wrapper.Delete(ctx, now, d)
 }
 
-func (b *broken) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
-	if b.page != nil {
-		return b.page(ctx, now, q)
+func (m *mutant) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
+	if m.page != nil {
+		return m.page(ctx, now, q)
 	}
-	return b.ModelExpirySupport.Page(ctx, now, q)
+	return m.Wrapper.Page(ctx, now, q)
 }
 
-func (b *broken) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swept, error) {
-	if b.sweep != nil {
-		return b.sweep(ctx, s.Before, s.Limit, s.OnExpire)
+func (m *mutant) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swept, error) {
+	if m.sweep != nil {
+		return m.sweep(ctx, s.Before, s.Limit, s.OnExpire)
 	}
-	return b.ModelExpirySupport.DeleteExpired(ctx, s)
+	return m.Wrapper.DeleteExpired(ctx, s)
 }
 
-func (b *broken) GetMany(ctx context.Context, now time.Time, gets []driver.Get) []driver.BatchResult {
-	if b.getMany != nil {
-		return b.getMany(ctx, now, driverkit.IDs(gets))
+func (m *mutant) GetMany(ctx context.Context, now time.Time, gets []driver.Get) []driver.BatchResult {
+	if m.getMany != nil {
+		return m.getMany(ctx, now, driverkit.IDs(gets))
 	}
-	return driver.GetMany(ctx, b.ModelExpirySupport, now, gets)
+	return m.Wrapper.GetMany(ctx, now, gets)
 }
 
-func (b *broken) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
-	if b.writeMany != nil {
-		return b.writeMany(ctx, now, ops)
+func (m *mutant) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
+	if m.writeMany != nil {
+		return m.writeMany(ctx, now, ops)
 	}
-	return driver.WriteMany(ctx, b.ModelExpirySupport, now, ops)
+	return m.Wrapper.WriteMany(ctx, now, ops)
 }
 
-func (b *broken) Count(ctx context.Context, now time.Time, q driver.Query) (int, error) {
-	if b.count != nil {
-		return b.count(ctx, now, q.Label, q.Value)
+func (m *mutant) Count(ctx context.Context, now time.Time, q driver.Query) (int, error) {
+	if m.count != nil {
+		return m.count(ctx, now, q.Label, q.Value)
 	}
-	return driver.Count(ctx, b.ModelExpirySupport, now, q)
+	return m.Wrapper.Count(ctx, now, q)
 }
 
-func (b *broken) CreateStorage(ctx context.Context) error {
-	if b.make != nil {
-		return b.make(ctx)
+func (m *mutant) CreateStorage(ctx context.Context) error {
+	if m.createStorage != nil {
+		return m.createStorage(ctx)
 	}
-	return driver.CreateStorage(ctx, b.ModelExpirySupport)
+	return m.Wrapper.CreateStorage(ctx)
 }
 
-func (b *broken) DeleteStorage(ctx context.Context) error {
-	if b.raze != nil {
-		return b.raze(ctx)
+func (m *mutant) DeleteStorage(ctx context.Context) error {
+	if m.deleteStorage != nil {
+		return m.deleteStorage(ctx)
 	}
-	return driver.DeleteStorage(ctx, b.ModelExpirySupport)
+	return m.Wrapper.DeleteStorage(ctx)
 }
 
-func (b *broken) Describe() driver.Description {
-	if b.describe != nil {
-		return b.describe()
+func (m *mutant) Describe() driver.Description {
+	if m.describe != nil {
+		return m.describe()
 	}
-	return b.ModelExpirySupport.Describe()
+	return m.Wrapper.Describe()
 }
 
-func (b *broken) Close() error {
-	if b.shut != nil {
-		return b.shut()
+func (m *mutant) Close() error {
+	if m.close != nil {
+		return m.close()
 	}
-	return b.ModelExpirySupport.Close()
+	return m.Wrapper.Close()
 }
-
-func (b *broken) Unwrap() driver.ModelExpirySupport { return b.ModelExpirySupport }
 
 // bug breaks a node of a store. What the nodes of one harness share is in the
 // closure that made it.
-type bug func(b driver.ModelExpirySupport, store string) *broken
+type bug func(b driver.ModelExpirySupport, store string) *mutant
 
 // plant is how one bug gets into a harness: below the suite, as a driver's, or
 // above what a Store stands on, as a front's.
-type plant struct {
+type mutation struct {
 	driver func() bug
 	front  func() bug
-	opens  func(t testing.TB, w *world, name string) driver.ModelExpirySupport // the node itself
+	opens  func(t testing.TB, w *cluster, name string) driver.ModelExpirySupport // the node itself
 }
 
 // without state.
-func simply(b bug) plant { return plant{driver: func() bug { return b }} }
+func simply(b bug) mutation { return mutation{driver: func() bug { return b }} }
 
 // sharing is for bugs whose nodes share state.
-func sharing(f func() bug) plant { return plant{driver: f} }
+func sharing(f func() bug) mutation { return mutation{driver: f} }
 
-func inFront(f func() bug) plant { return plant{front: f} }
+func inStore(f func() bug) mutation { return mutation{front: f} }
 
 // harness has the bug in it.
-func (p plant) harness() conformance.Harness {
-	w := newWorld()
+func (p mutation) harness() conformance.Harness {
+	w := newCluster()
 	h := w.harness().LeakWait(100 * time.Millisecond)
 	if p.driver != nil {
 		breaks := p.driver()
@@ -225,7 +223,7 @@ func (m *meeting) at(key any) {
 
 // duet lets a second one act between the two steps of a first one, every time
 // that the two meet.
-type duet struct{ looked, acted chan struct{} }
+type duet struct{ read, acted chan struct{} }
 
 func newDuet() *duet { return &duet{make(chan struct{}), make(chan struct{})} }
 
@@ -239,10 +237,10 @@ func send(ch chan<- struct{}) {
 }
 
 // between is called by the first one between its steps.
-func (d *duet) between() { send(d.looked); wait(d.acted) }
+func (d *duet) between() { send(d.read); wait(d.acted) }
 
 // act is what the second one does.
-func (d *duet) act(do func()) { wait(d.looked); do(); send(d.acted) }
+func (d *duet) act(do func()) { wait(d.read); do(); send(d.acted) }
 
 // due returns what a sweep would remove, without removing it.
 func due(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int) []model.Record {
@@ -261,23 +259,23 @@ func removeByID(ctx context.Context, b driver.ModelExpirySupport, r model.Record
 	return b.Delete(ctx, time.Time{}, driver.Delete{ID: r.ID, Cond: driver.IfPresent})
 }
 
-func plants() map[string]plant {
-	all := map[string]plant{}
-	for _, of := range []map[string]plant{
-		recordBugs(), touchBugs(), lifeBugs(), raceBugs(), sweepBugs(), lostBugs(), pageBugs(), batchBugs(), frontBugs(),
+func mutations() map[string]mutation {
+	all := map[string]mutation{}
+	for _, of := range []map[string]mutation{
+		recordMutants(), touchMutants(), lifeMutants(), raceMutants(), sweepMutants(), lostMutants(), pageMutants(), batchMutants(), storeMutants(),
 	} {
 		maps.Copy(all, of)
 	}
 	return all
 }
 
-func TestPlantedBugsAreCaughtByName(t *testing.T) {
+func TestMutantsAreCaughtByName(t *testing.T) {
 	cases := map[string]conformance.Case{}
 	for _, c := range conformance.Cases() {
 		cases[c.Name] = c
 	}
-	all := plants()
-	for _, bug := range conformance.PlantedBugs() {
+	all := mutations()
+	for _, bug := range conformance.Mutants() {
 		t.Run(bug.Name, func(t *testing.T) {
 			t.Parallel()
 			cs, ok := cases[bug.Case]
@@ -291,7 +289,7 @@ func TestPlantedBugsAreCaughtByName(t *testing.T) {
 			if !ok {
 				t.Fatal("it is on the list and not planted")
 			}
-			if err := conformance.Check(t.Context(), newWorld().harness(), bug.Case); err != nil {
+			if err := conformance.Check(t.Context(), newCluster().harness(), bug.Case); err != nil {
 				t.Errorf("the unbroken twin fails: %v", err)
 			}
 			err := conformance.Check(t.Context(), p.harness(), bug.Case)
@@ -303,11 +301,11 @@ func TestPlantedBugsAreCaughtByName(t *testing.T) {
 	}
 }
 
-func TestPlantedBugsAreThoseOfTheList(t *testing.T) {
-	all := plants()
+func TestMutantsAreThoseOfTheList(t *testing.T) {
+	all := mutations()
 	rules := map[string]bool{}
 	behind := 0
-	for _, bug := range conformance.PlantedBugs() {
+	for _, bug := range conformance.Mutants() {
 		if _, ok := all[bug.Name]; !ok {
 			t.Errorf("%q is on the list and not planted, or twice on the list", bug.Name)
 		}
@@ -320,7 +318,7 @@ func TestPlantedBugsAreThoseOfTheList(t *testing.T) {
 	for name := range all {
 		t.Errorf("%q is planted and not on the list", name)
 	}
-	n := len(conformance.PlantedBugs())
+	n := len(conformance.Mutants())
 	if n < 40 || behind*2 < n {
 		t.Errorf("%d bugs, %d of them behind concurrency, lost answers or paging: want 40, and half", n, behind)
 	}
@@ -328,7 +326,7 @@ func TestPlantedBugsAreThoseOfTheList(t *testing.T) {
 }
 
 func TestTheVaultIsLawful(t *testing.T) {
-	if err := conformance.Check(t.Context(), newWorld().harness()); err != nil {
+	if err := conformance.Check(t.Context(), newCluster().harness()); err != nil {
 		t.Error(err)
 	}
 }

@@ -5,13 +5,14 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // touchBug changes a touch before it is carried out, or its answer.
-func touchBug(change func(t *driver.Touch), answer func(t *driver.Touch, before, after model.Record) model.Record) plant {
-	return simply(func(b driver.ModelExpirySupport, _ string) *broken {
-		return &broken{ModelExpirySupport: b, touch: func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
+func touchBug(change func(t *driver.Touch), answer func(t *driver.Touch, before, after model.Record) model.Record) mutation {
+	return simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+		return &mutant{Wrapper: driverkit.Wrap(b), touch: func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
 			before, _ := b.Get(ctx, now, driver.Get{ID: t.ID})
 			if change != nil {
 				change(&t)
@@ -26,17 +27,17 @@ func touchBug(change func(t *driver.Touch), answer func(t *driver.Touch, before,
 }
 
 // deleteBug changes a delete before it is carried out.
-func deleteBug(change func(c *driver.Condition, prev *model.Record)) plant {
-	return simply(func(b driver.ModelExpirySupport, _ string) *broken {
-		return &broken{ModelExpirySupport: b, delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, prev model.Record) error {
-			change(&c, &prev)
-			return b.Delete(ctx, now, driver.Delete{ID: id, Cond: c, Known: prev})
+func deleteBug(change func(c *driver.Condition, known *model.Record)) mutation {
+	return simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+		return &mutant{Wrapper: driverkit.Wrap(b), delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, known model.Record) error {
+			change(&c, &known)
+			return b.Delete(ctx, now, driver.Delete{ID: id, Cond: c, Known: known})
 		}}
 	})
 }
 
-func touchBugs() map[string]plant {
-	return map[string]plant{
+func touchMutants() map[string]mutation {
+	return map[string]mutation{
 		"set never shortens": touchBug(func(t *driver.Touch) {
 			if t.Mode == driver.TouchSet {
 				t.Mode = driver.TouchExtend
@@ -47,8 +48,8 @@ func touchBugs() map[string]plant {
 				t.Mode = driver.TouchSet
 			}
 		}, nil),
-		"extend gives an end to what had none": simply(func(b driver.ModelExpirySupport, _ string) *broken {
-			return &broken{ModelExpirySupport: b, touch: func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
+		"extend gives an end to what had none": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+			return &mutant{Wrapper: driverkit.Wrap(b), touch: func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
 				if cur, err := b.Get(ctx, now, driver.Get{ID: t.ID}); err == nil && cur.ExpiresAt.IsZero() && t.Mode == driver.TouchExtend {
 					t.Mode = driver.TouchSet
 				}
@@ -60,8 +61,8 @@ func touchBugs() map[string]plant {
 				t.Mode, t.ExpiresAt = driver.TouchSet, time.Now().Add(400*24*time.Hour)
 			}
 		}, nil),
-		"a touch revives what has expired": simply(func(b driver.ModelExpirySupport, _ string) *broken {
-			return &broken{ModelExpirySupport: b, touch: func(ctx context.Context, _ time.Time, t driver.Touch) (model.Record, error) {
+		"a touch revives what has expired": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+			return &mutant{Wrapper: driverkit.Wrap(b), touch: func(ctx context.Context, _ time.Time, t driver.Touch) (model.Record, error) {
 				return b.Touch(ctx, time.Time{}, t)
 			}}
 		}),
@@ -74,13 +75,13 @@ func touchBugs() map[string]plant {
 				t.Mode = driver.TouchClear
 			}
 		}, nil),
-		"a delete of any revision compares": deleteBug(func(c *driver.Condition, prev *model.Record) {
-			if *c == driver.IfPresent && !prev.Revision.IsZero() {
+		"a delete of any revision compares": deleteBug(func(c *driver.Condition, known *model.Record) {
+			if *c == driver.IfPresent && !known.Revision.IsZero() {
 				*c = driver.IfMatch
 			}
 		}),
-		"a delete ignores the revision": deleteBug(func(c *driver.Condition, prev *model.Record) {
-			if *c == driver.IfMatch && !prev.Revision.IsZero() {
+		"a delete ignores the revision": deleteBug(func(c *driver.Condition, known *model.Record) {
+			if *c == driver.IfMatch && !known.Revision.IsZero() {
 				*c = driver.IfPresent
 			}
 		}),

@@ -7,7 +7,7 @@ import (
 
 // together runs n functions at once, released by one barrier, and returns
 // their errors in order.
-func (c *C) together(n int, do func(i int) error) []error {
+func (c *C) concurrently(n int, do func(i int) error) []error {
 	errs := make([]error, n)
 	start := make(chan struct{})
 	var wg sync.WaitGroup
@@ -27,7 +27,7 @@ func (c *C) together(n int, do func(i int) error) []error {
 func (c *C) race(n int, do func(i int) error, losers ...error) int {
 	c.Helper()
 	wins := 0
-	for i, err := range c.together(n, do) {
+	for i, err := range c.concurrently(n, do) {
 		if err == nil {
 			wins++
 			continue
@@ -47,6 +47,6 @@ func (c *C) race(n int, do func(i int) error, losers ...error) int {
 // with the round, since a scheduler may favour one of them each time.
 func (c *C) pair(round int, first, second func() error) (error, error) {
 	do := []func() error{first, second}
-	errs := c.together(2, func(i int) error { return do[(i+round)%2]() })
+	errs := c.concurrently(2, func(i int) error { return do[(i+round)%2]() })
 	return errs[round%2], errs[(1+round)%2]
 }

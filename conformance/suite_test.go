@@ -22,7 +22,7 @@ func TestEveryRuleHasACase(t *testing.T) {
 		}
 		names[c.Name] = true
 		if len(c.Rules) == 0 || c.Where == "" {
-			t.Errorf("%s names no rule or place", c.Name)
+			t.Errorf("%s names no rule or recordKey", c.Name)
 		}
 		for _, r := range c.Rules {
 			covered[r] = true

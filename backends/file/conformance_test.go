@@ -18,7 +18,7 @@ func harness(t *testing.T, dir string) conformance.Harness {
 	return conformance.Harness{
 		Cases: 390,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
-			return &conformance.Lossy{ModelExpirySupport: open(t, dir, name, nil)}
+			return conformance.NewLossy(open(t, dir, name, nil))
 		},
 		Server:   "in process",
 		LoseNext: conformance.LoseNext,

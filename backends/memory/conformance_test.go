@@ -18,7 +18,7 @@ func harness() conformance.Harness {
 			if err != nil {
 				t.Fatal(err)
 			}
-			return &conformance.Lossy{ModelExpirySupport: b}
+			return conformance.NewLossy(b)
 		},
 		LoseNext: conformance.LoseNext,
 		Server:   "in process",
