@@ -223,7 +223,7 @@ func lostCases() []Case {
 			_, err := s.Create(c.ctx(), "a", doc{}, nil)
 			c.ok(err, "create")
 			c.advance(time.Minute)
-			sweeper, err := expiry.NewSweeper(s, &expiry.SweeperOptions{Each: func(model.Record) error {
+			sweeper, err := expiry.NewSweeper(s, &expiry.SweeperOptions{OnExpire: func(model.Record) error {
 				c.h.LoseNext(c.TB, c.b)
 				return nil
 			}})

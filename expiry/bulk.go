@@ -3,7 +3,6 @@ package expiry
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
@@ -12,14 +11,8 @@ import (
 // batchSize is how many items go to the backend in one call.
 const batchSize = 500
 
-// Result is an item or the reason why there is none.
-type Result[T any] struct {
-	Item Item[T]
-	Err  error
-}
-
-// GetMany returns one answer per id, in order; an id may be asked for twice.
-// The error is that of a context that ended.
+// GetMany returns one result per id, in order, each with its own error. An id
+// may appear twice. The error of GetMany itself is that of an ended context.
 func (s *Store[T]) GetMany(ctx context.Context, ids []string) ([]Result[T], error) {
 	c := s.begin(ctx, "GetMany", "")
 	out := make([]Result[T], len(ids))
@@ -64,53 +57,11 @@ func (s *Store[T]) GetMany(ctx context.Context, ids []string) ([]Result[T], erro
 	return out, c.end(nil)
 }
 
-// OpKind is what one operation of a Bulk does.
-type OpKind uint8
-
-// The kinds of bulk operations.
-const (
-	_ OpKind = iota
-	OpCreate
-	OpUpdate
-	OpUpsert
-	OpDelete
-)
-
-// Op is one operation of a Bulk. Opts.If is the version for an OpUpdate or
-// OpDelete.
-type Op[T any] struct {
-	Kind  OpKind
-	ID    string
-	Value T
-	Opts  *WriteOptions
-}
-
-// BulkResult says what a Bulk did: counts by kind, the items in force, and an
-// error for each operation that failed.
-type BulkResult[T any] struct {
-	Created, Updated, Upserted, Deleted int
-
-	// Results has one entry per operation, in order. The Item of a delete has
-	// its ID alone.
-	Results []Result[T]
-}
-
-// Err joins the errors of the failed operations, each with its index; nil
-// where none failed.
-func (r *BulkResult[T]) Err() error {
-	var all []error
-	for i, res := range r.Results {
-		if res.Err != nil {
-			all = append(all, fmt.Errorf("operation %d: %w", i, res.Err))
-		}
-	}
-	return errors.Join(all...)
-}
-
-// Bulk carries out many operations, in no promised order. It is no
-// transaction: those that fail leave the others as they are. The error is that
-// of a context that ended; the result then has the operations that were
-// carried out, and the context's error for the others.
+// Bulk carries out many operations, in any order. It is not a transaction: an
+// operation that fails leaves the others as they are. An id that an earlier
+// operation names is ErrInvalid. The error of Bulk itself is that of an ended
+// context: the result then has the operations that were carried out, and the
+// context's error for the others.
 func (s *Store[T]) Bulk(ctx context.Context, ops []Op[T]) (BulkResult[T], error) {
 	c := s.begin(ctx, "Bulk", "")
 	out := BulkResult[T]{Results: make([]Result[T], len(ops))}
@@ -120,7 +71,7 @@ func (s *Store[T]) Bulk(ctx context.Context, ops []Op[T]) (BulkResult[T], error)
 	for i := range ops {
 		op, err := s.batchOp(&c, &ops[i])
 		if err == nil && seen[ops[i].ID] {
-			err = model.NewError(model.ErrInvalid, "an id twice in one bulk", nil)
+			err = model.NewError(model.ErrInvalid, "an earlier operation of the bulk has the same id", nil)
 		}
 		if err != nil {
 			out.Results[i].Err = c.named(ops[i].ID, err)
@@ -143,7 +94,7 @@ func (s *Store[T]) Bulk(ctx context.Context, ops []Op[T]) (BulkResult[T], error)
 	return out, c.end(ctx.Err())
 }
 
-// batchOp checks one operation as its single form would be.
+// batchOp checks one operation as the method of its kind does.
 func (s *Store[T]) batchOp(c *call, op *Op[T]) (driver.BatchOp, error) {
 	var cond driver.Condition
 	switch op.Kind {
@@ -161,7 +112,7 @@ func (s *Store[T]) batchOp(c *call, op *Op[T]) (driver.BatchOp, error) {
 		d, err := deleteAt(op.ID, at)
 		return driver.BatchOp{Delete: &d}, err
 	default:
-		return driver.BatchOp{}, model.NewError(model.ErrInvalid, "an operation without a kind", nil)
+		return driver.BatchOp{}, model.NewError(model.ErrInvalid, "the operation has no kind", nil)
 	}
 	w := &driver.Write{}
 	err := s.prepare(c, w, cond, op.ID, op.Value, op.Opts)
@@ -172,7 +123,7 @@ func (s *Store[T]) batchOp(c *call, op *Op[T]) (driver.BatchOp, error) {
 	return driver.BatchOp{Write: w}, err
 }
 
-// sendBatch sends one batch and settles each outcome, lost answers included.
+// sendBatch sends one batch and settles each outcome, also of lost answers.
 func (s *Store[T]) sendBatch(c *call, ops []Op[T], send []driver.BatchOp, index []int, out *BulkResult[T]) {
 	c.calls++
 	for i, o := range driver.WriteMany(c.ctx, s.b, c.now, send) {

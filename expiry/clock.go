@@ -2,17 +2,16 @@ package expiry
 
 import "time"
 
-// Clock tells the time by which records live and die. The zero of every
-// option that takes one is the system's clock.
+// Clock tells the time that decides which records are live.
 type Clock interface {
 	Now() time.Time
 }
 
-// ClockFunc makes a function a Clock.
+// ClockFunc is a function used as a Clock.
 type ClockFunc func() time.Time
 
 // Now calls f.
 func (f ClockFunc) Now() time.Time { return f() }
 
-// SystemClock is the clock of the machine.
+// SystemClock returns the machine's clock.
 func SystemClock() Clock { return ClockFunc(time.Now) }

@@ -7,8 +7,8 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Item is a record as a Store gives it out. Its Value and Labels are the
-// caller's own.
+// Item is a record with its decoded value. Value and Labels belong to the
+// caller.
 type Item[T any] struct {
 	ID        string
 	Value     T
@@ -16,25 +16,26 @@ type Item[T any] struct {
 	ExpiresAt time.Time // zero: never; else whole milliseconds, UTC
 	Labels    map[string]string
 
-	rec   model.Record // what the backend gave; nothing in it is handed out
-	plain []byte       // the encoded value, opened where it was sealed; nil where it was not read
+	rec   model.Record // as the backend returned it; never shared with the caller
+	plain []byte       // the encoded value, not sealed; nil if it was not read
 }
 
-// Version is what the item was read or written as, for the If and Prev of a
-// later call. It spares some backends a round trip over AtRevision.
+// Known returns what the caller knows of the record, for IfMatch or Known of a
+// later call. It saves some backends a round trip compared to AtRevision.
 func (i *Item[T]) Known() *Known { return &Known{known: i.rec} }
 
-// Version names one version of one record.
+// Known is what a caller knows of a record from an earlier call: its revision,
+// and more that saves round trips.
 type Known struct{ known model.Record }
 
-// AtRevision is the version of a bare revision, from an ETag of one's own, for
-// example. As a condition a zero revision is ErrInvalid.
+// AtRevision returns the Known of a revision alone, from a web page's ETag, for
+// example. As IfMatch, a zero revision is ErrInvalid.
 func AtRevision(r model.Revision) *Known { return &Known{known: model.Record{Revision: r}} }
 
-// Revision returns the revision that the version stands for.
+// Revision returns the known revision.
 func (k *Known) Revision() model.Revision { return k.known.Revision }
 
-// record is what a backend gets to see; v may be nil.
+// record returns what a backend sees; k may be nil.
 func (k *Known) record() model.Record {
 	if k == nil {
 		return model.Record{}
@@ -42,25 +43,16 @@ func (k *Known) record() model.Record {
 	return k.known
 }
 
-// itemOf is an item without its value.
+// itemOf returns an item without its value.
 func itemOf[T any](rec model.Record) (it Item[T]) {
 	it.fill(rec)
 	return it
 }
 
-// fill makes the item that of the record, but for its value. Items are large:
-// they are filled in place rather than copied.
+// fill fills in the item from the record, except its value. Items are large, so
+// they are filled in place.
 func (i *Item[T]) fill(rec model.Record) {
 	i.ID, i.Revision, i.ExpiresAt = rec.ID, rec.Revision, rec.ExpiresAt
 	i.Labels = maps.Clone(rec.Labels)
 	i.rec = rec
-}
-
-// open decodes a record into an item.
-func (s *Store[T]) open(rec model.Record) (it Item[T], err error) {
-	it.fill(rec)
-	if it.plain, err = s.unpack(&it.rec); err != nil {
-		return it, err
-	}
-	return it, decode(s.codec, it.plain, &it.Value)
 }

@@ -12,16 +12,16 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Key is a secret that seals. It prints without its secret.
+// Key is a secret that seals values. It prints without its secret.
 type Key struct {
-	// ID names the key in every record that it seals: 1 to 64 bytes of
-	// printable ASCII, public.
+	// ID names the key in every record that it seals. It is public and has 1 to
+	// 64 bytes of printable ASCII.
 	ID string
 	// Secret has 32 bytes from a cryptographic random source.
 	Secret []byte
 }
 
-// Format prints the id, whatever the verb.
+// Format prints the id for every verb.
 func (k Key) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "key %q", k.ID) }
 
 const (
@@ -29,24 +29,23 @@ const (
 	maxKeyID   = 64
 )
 
-// Keyring holds the keys that seal what a store keeps: values here, and the
-// data and secrets of sessions in package session. The active key seals, and
-// all of them open. Secrets come from the program, which keeps them as it
-// keeps its others: what is sealed with a key that is lost stays closed.
+// Keyring holds the keys that seal a store's values, and the data and secrets
+// of sessions. The active key seals, and every key opens. The program provides
+// the secrets and must keep them: a value whose key is lost cannot be opened.
 //
-// To change the key on many nodes without a gap: Add the new one on each, Use
-// it on each, and Remove the old one when nothing is left under it. What is
-// stored is sealed anew with its next write. A Keyring is safe for concurrent
-// use and prints without its secrets; NewKeyring makes one.
+// To change the key on many nodes without a gap, Add the new one on every node,
+// then Use it on every node, and Remove the old one when no record needs it. A
+// stored value is sealed again with its next write. A Keyring is safe for
+// concurrent use and prints without its secrets. NewKeyring makes one.
 type Keyring struct {
 	mu     sync.RWMutex
 	active string
 	keys   map[string][]byte
 }
 
-// NewKeyring returns a keyring that seals with the active key and opens with
-// the older ones too. ErrInvalid for a key without an id or with a secret of
-// another size, ErrExists for two keys of one id.
+// NewKeyring returns a keyring that seals with the active key and also opens
+// with the older ones. It returns ErrInvalid for a key with an invalid id or
+// secret, and ErrExists for two keys with the same id.
 func NewKeyring(active Key, older ...Key) (*Keyring, error) {
 	k := &Keyring{active: active.ID, keys: map[string][]byte{}}
 	for _, key := range append([]Key{active}, older...) {
@@ -57,18 +56,19 @@ func NewKeyring(active Key, older ...Key) (*Keyring, error) {
 	return k, nil
 }
 
-// Add adds a key that opens and does not seal. Errors as of NewKeyring.
+// Add adds a key that opens and does not seal. It returns the errors of
+// NewKeyring.
 func (k *Keyring) Add(key Key) error {
 	switch {
 	case !isKeyID(key.ID):
-		return model.NewError(model.ErrInvalid, "a key's id has 1 to 64 bytes of printable ASCII", nil)
+		return model.NewError(model.ErrInvalid, "a key's id must have 1 to 64 bytes of printable ASCII", nil)
 	case len(key.Secret) != secretSize:
-		return model.NewError(model.ErrInvalid, fmt.Sprintf("the secret of key %q has not 32 bytes", key.ID), nil)
+		return model.NewError(model.ErrInvalid, fmt.Sprintf("the secret of key %q must have 32 bytes", key.ID), nil)
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.keys[key.ID] != nil {
-		return model.NewError(model.ErrExists, fmt.Sprintf("key %q is in the ring already", key.ID), nil)
+		return model.NewError(model.ErrExists, fmt.Sprintf("the keyring already has the key %q", key.ID), nil)
 	}
 	k.keys[key.ID] = slices.Clone(key.Secret)
 	return nil
@@ -83,8 +83,8 @@ func isKeyID(id string) bool {
 	return id != "" && len(id) <= maxKeyID
 }
 
-// Use makes the key of that id the active one; the one before it still opens.
-// ErrNotFound for an id that is not in the ring.
+// Use makes the key with that id the active one. The one before it still opens.
+// It returns ErrNotFound if the keyring does not have the key.
 func (k *Keyring) Use(id string) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -95,8 +95,9 @@ func (k *Keyring) Use(id string) error {
 	return nil
 }
 
-// Remove forgets a key: what it sealed is ErrCorrupt from then on. ErrNotFound
-// for an id that is not in the ring, ErrInvalid for the active one.
+// Remove removes a key: values that it sealed are ErrCorrupt from then on. It
+// returns ErrNotFound if the keyring does not have the key, and ErrInvalid for
+// the active one.
 func (k *Keyring) Remove(id string) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -104,29 +105,30 @@ func (k *Keyring) Remove(id string) error {
 	case k.keys[id] == nil:
 		return noKey(id)
 	case id == k.active:
-		return model.NewError(model.ErrInvalid, fmt.Sprintf("key %q is the active one", id), nil)
+		return model.NewError(model.ErrInvalid, fmt.Sprintf("the key %q is active: use another one first", id), nil)
 	}
 	delete(k.keys, id)
 	return nil
 }
 
 func noKey(id string) error {
-	return model.NewError(model.ErrNotFound, fmt.Sprintf("key %q is not in the ring", id), nil)
+	return model.NewError(model.ErrNotFound, fmt.Sprintf("the keyring does not have the key %q", id), nil)
 }
 
-// Active returns the id of the key that seals.
+// Active returns the id of the active key.
 func (k *Keyring) Active() string {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	return k.active
 }
 
-// Has reports whether a key of that id is in the ring; a nil ring has none.
+// Has reports whether the keyring has a key with that id. A nil keyring has
+// none.
 func (k *Keyring) Has(id string) bool { return k.secret(id) != nil }
 
-// Derive returns 32 bytes that follow from a key's secret and the purpose and
-// do not lead back to it, for uses of the program's own. ErrNotFound for an id
-// that is not in the ring.
+// Derive returns 32 bytes derived from a key's secret and the purpose, for the
+// program's own use. They do not reveal the secret. It returns ErrNotFound if
+// the keyring does not have the key.
 func (k *Keyring) Derive(id, purpose string) ([]byte, error) {
 	secret := k.secret(id)
 	if secret == nil {
@@ -135,10 +137,10 @@ func (k *Keyring) Derive(id, purpose string) ([]byte, error) {
 	return hkdf.Expand(sha256.New, secret, "sojourn derived: "+purpose, secretSize)
 }
 
-// Format prints the ids, whatever the verb.
+// Format prints the ids for every verb.
 func (k *Keyring) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, k.text()) }
 
-// LogValue is the text of Format.
+// LogValue returns the text of Format.
 func (k *Keyring) LogValue() slog.Value { return slog.StringValue(k.text()) }
 
 func (k *Keyring) text() string {
@@ -159,8 +161,7 @@ func (k *Keyring) secret(id string) []byte {
 	return k.keys[id]
 }
 
-// sealing returns the key that seals. It is there, whatever others do to the
-// ring meanwhile.
+// sealing returns the active key.
 func (k *Keyring) sealing() (id string, secret []byte) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()

@@ -23,9 +23,10 @@ type Listing[T any] struct {
 	Next   string // for ListOptions.After; empty at the end
 }
 
-// Page returns a page of live records. Fewer items than asked for, even none,
-// are no sign of the end: an empty Next is. Next stays valid as long as the
-// storage. A record that is live throughout all pages appears exactly once.
+// Page returns a page of live records. Only an empty Next is the end: a page
+// may have fewer items than asked for, or none. Next stays valid as long as the
+// storage exists. A record that is live throughout the listing appears exactly
+// once, whatever is written meanwhile.
 func (s *Store[T]) Page(ctx context.Context, opts *ListOptions) (Listing[T], error) {
 	c := s.begin(ctx, "Page", "")
 	l, err := s.page(&c, opts)
@@ -71,10 +72,10 @@ func (c *call) query(opts *ListOptions) (driver.Query, error) {
 		q.Limit = defaultPage
 	}
 	if q.Limit < 0 || q.Limit > maxPage {
-		return q, model.NewError(model.ErrInvalid, "a page has 1 to 1000 records", nil)
+		return q, model.NewError(model.ErrInvalid, "PageSize must be 1 to 1000", nil)
 	}
 	if o.Label == "" && o.Value != "" {
-		return q, model.NewError(model.ErrInvalid, "a label's value without its name", nil)
+		return q, model.NewError(model.ErrInvalid, "Value needs a Label", nil)
 	}
 	if o.Label != "" {
 		return q, c.checkLabel(o.Label, o.Value)
@@ -82,7 +83,7 @@ func (c *call) query(opts *ListOptions) (driver.Query, error) {
 	return q, nil
 }
 
-// page asks for one page and drops what has expired.
+// page returns one page without expired records.
 func (c *call) page(q driver.Query) (driver.Page, error) {
 	if err := c.ctx.Err(); err != nil {
 		return driver.Page{}, err
@@ -104,7 +105,8 @@ func (c *call) page(q driver.Query) (driver.Page, error) {
 
 // All yields every live record, page by page. A record that cannot be read is
 // yielded as an Item with its ID and an error that matches ErrCorrupt, and the
-// listing goes on; any other error ends it.
+// listing goes on. Any other error ends it. No further page is read after the
+// caller stops.
 func (s *Store[T]) All(ctx context.Context, opts *ListOptions) iter.Seq2[Item[T], error] {
 	return func(yield func(Item[T], error) bool) {
 		var o ListOptions
@@ -138,8 +140,8 @@ func (s *Store[T]) All(ctx context.Context, opts *ListOptions) iter.Seq2[Item[T]
 	}
 }
 
-// Count returns the number of live records, of those with a label where opts
-// names one.
+// Count returns the number of live records, swept or not. With a label in opts
+// it counts only those that bear it.
 func (s *Store[T]) Count(ctx context.Context, opts *ListOptions) (int, error) {
 	c := s.begin(ctx, "Count", "")
 	q, err := c.query(opts)
@@ -154,12 +156,12 @@ func (s *Store[T]) Count(ctx context.Context, opts *ListOptions) (int, error) {
 	return n, c.end(classified(err, model.ErrUnavailable))
 }
 
-// DeleteByLabel removes every live record that bears the value under the
-// label, each at the revision seen, and lists again until a listing is empty,
-// a bounded number of times and then ErrConflict. It returns how many it
-// removed, also beside an error. What is created after the last listing is
-// later than the call. ErrCorrupt, once all others are removed, where a record
-// under the label cannot be read.
+// DeleteByLabel removes every live record with that label value. It lists and
+// removes until a listing is empty, so that no record that bore the label when
+// the call began survives it. It returns ErrConflict if other writers keep
+// adding records for StoreOptions.Attempts rounds. If a record with the label
+// cannot be read, it returns ErrCorrupt after it has removed the others. The
+// count is that of the records that this call removed, with an error too.
 func (s *Store[T]) DeleteByLabel(ctx context.Context, label, value string) (int, error) {
 	c := s.begin(ctx, "DeleteByLabel", "")
 	n, err := c.deleteByLabel(label, value)
@@ -168,7 +170,7 @@ func (s *Store[T]) DeleteByLabel(ctx context.Context, label, value string) (int,
 
 func (c *call) deleteByLabel(label, value string) (int, error) {
 	if label == "" {
-		return 0, model.NewError(model.ErrInvalid, "no label", nil)
+		return 0, model.NewError(model.ErrInvalid, "the label is empty", nil)
 	}
 	if err := c.checkLabel(label, value); err != nil {
 		return 0, err
@@ -188,16 +190,16 @@ func (c *call) deleteByLabel(label, value string) (int, error) {
 		}
 		c.later()
 	}
-	return removed, model.NewError(model.ErrConflict, "others keep writing records with this label", nil)
+	return removed, model.NewError(model.ErrConflict, "other writers keep writing records with this label", nil)
 }
 
-// round is what one listing of a DeleteByLabel came to.
+// round is the result of one listing of a DeleteByLabel.
 type round struct {
 	removed, seen int
 	corrupt       string // a record that cannot be read
 }
 
-// deleteRound is one listing, with the records of each page deleted.
+// deleteRound lists once and deletes the records of each page.
 func (c *call) deleteRound(q driver.Query) (r round, err error) {
 	for {
 		p, err := c.page(q)

@@ -9,12 +9,14 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Mutate changes a live record through a function, by compare-and-set: it
-// reads, calls change, and writes at the revision read, again from the start
-// while others win, a bounded number of times and then ErrConflict. Change may
-// run more than once, each time on a fresh value. Its error ends Mutate, which
-// returns that very error and writes nothing. Expiry and labels are kept
-// unless opts gives them; opts.If limits it to that version, without retries.
+// Mutate changes a live record with a function, by compare-and-set: it reads
+// the record, calls change and writes at the revision that it read. If another
+// writer wins, it starts again, StoreOptions.Attempts times and then returns
+// ErrConflict. So concurrent mutations lose nothing. Change may run more than
+// once, each time on a fresh value. If it returns an error, Mutate returns that
+// very error and writes nothing. Nothing is written either if neither the
+// encoded value nor opts change anything. Expiry and labels are kept unless
+// opts gives them. With opts.IfMatch there is one attempt.
 func (s *Store[T]) Mutate(ctx context.Context, id string, change func(*T) error, opts *WriteOptions) (Item[T], error) {
 	return s.modify(ctx, "Mutate", id, opts, func(it *Item[T]) ([]byte, error) {
 		if err := change(&it.Value); err != nil {
@@ -24,19 +26,20 @@ func (s *Store[T]) Mutate(ctx context.Context, id string, change func(*T) error,
 	})
 }
 
-// userError marks what a caller's own function returned; it is handed back as
-// it came.
+// userError marks an error of the caller's own function, which is returned
+// unchanged.
 type userError struct{ error }
 
-// UpdatePartial replaces top-level fields of a JSON value by compare-and-set:
-// a nil removes the field, any other value replaces the whole of it.
-// ErrUnsupported for a codec other than JSON; ErrInvalid where the stored
-// value is no JSON object, or where the result is no value of T.
+// UpdatePartial replaces top-level fields of a JSON object by compare-and-set.
+// A nil value removes the field, any other value replaces it whole. Fields that
+// are not named keep their bytes. It returns ErrUnsupported for a codec other
+// than JSON, and ErrInvalid if the stored value is not a JSON object or the
+// result does not decode into T.
 func (s *Store[T]) UpdatePartial(ctx context.Context, id string, fields map[string]any, opts *WriteOptions) (Item[T], error) {
 	const op = "UpdatePartial"
 	if s.codec.Name() != JSON().Name() {
 		c := s.begin(ctx, op, id)
-		return Item[T]{}, c.end(model.NewError(model.ErrUnsupported, "fields need JSON, the store has "+s.codec.Name(), nil))
+		return Item[T]{}, c.end(model.NewError(model.ErrUnsupported, "UpdatePartial needs the JSON codec, the store has "+s.codec.Name(), nil))
 	}
 	patch, err := newPatch(s.codec, fields)
 	if err != nil {
@@ -50,7 +53,7 @@ func (s *Store[T]) UpdatePartial(ctx context.Context, id string, fields map[stri
 		}
 		var v T
 		if err := s.codec.Decode(data, &v); err != nil {
-			return nil, model.NewError(model.ErrInvalid, "the fields make no value of the store's type", err)
+			return nil, model.NewError(model.ErrInvalid, "the result does not decode into the store's type", err)
 		}
 		it.Value = v
 		return data, nil
@@ -118,8 +121,8 @@ func (s *Store[T]) modifyLoop(c *call, id string, opts *WriteOptions, change fun
 	return Item[T]{}, err
 }
 
-// fresh is the record to try again on: the winner, where the backend gave it
-// whole and no pause made it stale, else a new read.
+// fresh returns the record for the next attempt: the winner if the backend
+// returned it whole and no pause made it stale, else it reads the record again.
 func (s *Store[T]) fresh(c *call, id string, attempt int, winner model.Record) (Item[T], error) {
 	if attempt == 0 && c.whole(winner) {
 		return s.open(winner)

@@ -9,21 +9,20 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Observation is one finished call of a Store's method. It holds no value and
-// no secret.
+// Observation describes one finished call of a Store's method. It has no value
+// and no secret.
 type Observation struct {
 	Op       string // the method's name
 	Backend  string
-	ID       string // empty where no single record is concerned
+	ID       string // empty if the call is not about one record
 	Duration time.Duration
-	Calls    int   // driver calls that it took
-	Err      error // what the caller got
+	Calls    int   // calls of the backend, about the round trips
+	Err      error // what the caller gets
 }
 
-// Outcome is a short word for a metric's label: "ok", "canceled" for a context
-// that ended, or the kind of the error ("not_found", "conflict", …). Neither
-// "canceled" nor "not_found" tells of a failing backend; "unavailable",
-// "unknown" and "corrupt" do.
+// Outcome returns a short word for a metric's label: "ok", "canceled" for an
+// ended context, or the kind of the error ("not_found", "conflict", …). Only
+// "unavailable", "unknown" and "corrupt" mean that the backend fails.
 func (o Observation) Outcome() string {
 	if o.Err == nil {
 		return "ok"
@@ -56,11 +55,11 @@ var outcomes = []struct {
 	{model.ErrClosed, "closed"},
 }
 
-// Observer is told of every finished call, on the caller's goroutine.
+// Observer is called after every call of a method, on the caller's goroutine.
 type Observer func(context.Context, Observation)
 
-// LogObserver logs calls: failures of the backend at warning level, all others
-// at debug level. A nil logger is slog.Default.
+// LogObserver returns an Observer that logs calls: failures of the backend at
+// warning level, all others at debug level. A nil logger means slog.Default.
 func LogObserver(l *slog.Logger) Observer {
 	if l == nil {
 		l = slog.Default()
@@ -89,7 +88,7 @@ func LogObserver(l *slog.Logger) Observer {
 	}
 }
 
-// Observers calls each of several observers in turn.
+// Observers returns an Observer that calls each of the list in order.
 func Observers(list ...Observer) Observer {
 	return func(ctx context.Context, o Observation) {
 		for _, f := range list {

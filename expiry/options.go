@@ -9,31 +9,31 @@ import (
 // StoreOptions configures a Store. The zero value of every field is its
 // default.
 type StoreOptions struct {
-	// TTL is how long a record lives that Create or Upsert stores without an
-	// Expiry of its own. Zero: it never expires.
+	// TTL is the lifetime of records that Create or Upsert stores without an
+	// Expiry. Zero means that they never expire.
 	TTL time.Duration
-	// Codec encodes the values. Nil: JSON.
+	// Codec encodes the values. Nil means JSON.
 	Codec Codec
-	// Seal encrypts every value with authentication, bound to its record's id.
-	// Ids, labels and expiries stay readable. A value that was changed, moved
-	// to another record, sealed with a key that the keyring lacks, or not
-	// sealed at all is ErrCorrupt. Nil: values are stored as encoded.
+	// Seal encrypts and authenticates every value, bound to its record's id.
+	// Ids, labels and expiries stay readable. ErrCorrupt is returned for a
+	// value that was changed, moved to another record, sealed with an unknown
+	// key, or not sealed. Nil means that values are stored as encoded.
 	Seal *Keyring
-	// OpenUnsealed reads values that are not sealed as well, while a store is
-	// being moved to sealing: every write seals.
+	// OpenUnsealed also reads values that are not sealed, while a store moves
+	// to sealing. Every write seals.
 	OpenUnsealed bool
-	// Clock decides what is live. Nil: the system's clock.
+	// Clock decides what is live. Nil means the system's clock.
 	Clock Clock
-	// Observe is told of every finished call. Nil: nobody is.
+	// Observe is called after every call of a method. It may be nil.
 	Observe Observer
-	// LookTimeout limits the one look after a lost answer. Zero: two seconds.
+	// LookTimeout bounds the read after a lost answer. Zero means two seconds.
 	LookTimeout time.Duration
 	// Attempts bounds the compare-and-set loops of Mutate and UpdatePartial,
-	// and the rounds of DeleteByLabel. Zero: 100.
+	// and the rounds of DeleteByLabel. Zero means 100.
 	Attempts int
-	// Grace is how long expired records are left in the store before
-	// DeleteExpired removes them, so that a clock that runs fast cannot
-	// destroy what is alive elsewhere. Zero: one minute. Negative: none.
+	// Grace is how long DeleteExpired leaves expired records in the store, so
+	// that a clock that runs fast cannot destroy records that are live
+	// elsewhere. Zero means one minute, a negative value means no grace.
 	Grace time.Duration
 }
 
@@ -49,13 +49,13 @@ func (o *StoreOptions) withDefaults() (StoreOptions, error) {
 		out = *o
 	}
 	if out.TTL < 0 || out.LookTimeout < 0 || out.Attempts < 0 {
-		return out, model.NewError(model.ErrInvalid, "StoreOptions: TTL, LookTimeout and Attempts are not negative", nil)
+		return out, model.NewError(model.ErrInvalid, "StoreOptions: TTL, LookTimeout and Attempts must not be negative", nil)
 	}
 	if out.Codec == nil {
 		out.Codec = JSON()
 	}
 	if n := out.Codec.Name(); n == "" || len(n) > 32 {
-		return out, model.NewError(model.ErrInvalid, "StoreOptions: a codec's name has 1 to 32 bytes", nil)
+		return out, model.NewError(model.ErrInvalid, "StoreOptions: the codec's name must have 1 to 32 bytes", nil)
 	}
 	if out.Clock == nil {
 		out.Clock = SystemClock()
@@ -75,8 +75,8 @@ func (o *StoreOptions) withDefaults() (StoreOptions, error) {
 	return out, nil
 }
 
-// Expiry says when a record shall expire. The zero Expiry is the default of
-// the operation: the store's TTL for Create and Upsert, Keep for the updates.
+// Expiry says when a record expires. The zero Expiry is the default of the
+// operation: the store's TTL for Create and Upsert, Keep for updates.
 type Expiry struct {
 	kind expiryKind
 	at   time.Time
@@ -93,7 +93,7 @@ const (
 	expiryNever
 )
 
-// Keep leaves the expiry in force as it is. For updates only.
+// Keep leaves the expiry as it is. It is for updates only.
 func Keep() Expiry { return Expiry{kind: expiryKeep} }
 
 // At expires the record at t, rounded up to a whole millisecond.
@@ -102,26 +102,26 @@ func At(t time.Time) Expiry { return Expiry{kind: expiryAt, at: t} }
 // After expires the record d from now.
 func After(d time.Duration) Expiry { return Expiry{kind: expiryAfter, d: d} }
 
-// Never keeps the record until it is deleted.
+// Never lets the record live until it is deleted.
 func Never() Expiry { return Expiry{kind: expiryNever} }
 
-// resolve turns the expiry into an instant, or says that the one in force is
-// kept. Durations count from the clock's unrounded time.
+// resolve returns the instant of the expiry, or keep if the stored one stays.
+// Durations start at the clock's unrounded time.
 func (e Expiry) resolve(now time.Time, ttl time.Duration, update bool) (at time.Time, keep bool, err error) {
 	switch e.kind {
 	case expiryKeep:
 		if !update {
-			return time.Time{}, false, model.NewError(model.ErrInvalid, "a create or upsert has no expiry to keep", nil)
+			return time.Time{}, false, model.NewError(model.ErrInvalid, "a create or upsert cannot keep an expiry", nil)
 		}
 		return time.Time{}, true, nil
 	case expiryAt:
 		if e.at.IsZero() {
-			return time.Time{}, false, model.NewError(model.ErrInvalid, "an expiry at the zero time; Never() says never", nil)
+			return time.Time{}, false, model.NewError(model.ErrInvalid, "the expiry is the zero time; use Never for no expiry", nil)
 		}
 		return model.Millis(e.at), false, nil
 	case expiryAfter:
 		if e.d <= 0 {
-			return time.Time{}, false, model.NewError(model.ErrInvalid, "a lifetime that is not positive", nil)
+			return time.Time{}, false, model.NewError(model.ErrInvalid, "the lifetime must be positive", nil)
 		}
 		return model.Millis(now.Add(e.d)), false, nil
 	case expiryNever:
@@ -136,53 +136,55 @@ func (e Expiry) resolve(now time.Time, ttl time.Duration, update bool) (at time.
 	return model.Millis(now.Add(ttl)), false, nil
 }
 
-// WriteOptions are the extras of one write; nil is all defaults.
+// WriteOptions are the options of one write. Nil means the defaults.
 type WriteOptions struct {
-	// Expiry of the record. Zero: the store's TTL for Create and Upsert; kept
-	// for the updates.
+	// Expiry of the record. Zero means the store's TTL for Create and Upsert,
+	// and Keep for updates.
 	Expiry Expiry
-	// Labels of the record: declared names, values of 1 to 256 bytes. Nil:
-	// none for Create and Upsert; kept for the updates. Empty: none.
+	// Labels of the record: declared names, values of 1 to 256 bytes. Nil
+	// means none for Create and Upsert, and the stored ones for updates. An
+	// empty map means none.
 	Labels map[string]string
-	// If makes an Update a compare-and-set at that version; ErrConflict where
-	// the record is at another. Not for Create and Upsert.
+	// IfMatch makes an update a compare-and-set: ErrConflict is returned if
+	// the record has another revision. It is not for Create and Upsert.
 	IfMatch *Known
 }
 
-// TouchOptions are the extras of a Touch; nil is all defaults.
+// TouchOptions are the options of a Touch. Nil means the defaults.
 type TouchOptions struct {
-	// Extend never shortens the life of the record, and leaves one that never
-	// expires alone.
+	// Extend never shortens the record's life, and leaves a record that never
+	// expires as it is.
 	Extend bool
-	// Prev is what the caller knows of the record. It saves a round trip on
+	// Known is what the caller knows of the record. It saves a round trip on
 	// some backends and decides nothing.
 	Known *Known
 }
 
-// DeleteOptions are the extras of a Delete; nil is all defaults.
+// DeleteOptions are the options of a Delete. Nil means the defaults.
 type DeleteOptions struct {
-	// If deletes only that version; ErrConflict where the record is at
-	// another.
+	// IfMatch deletes only that revision: ErrConflict is returned if the record
+	// has another one.
 	IfMatch *Known
-	// Prev is what the caller knows of the record. It saves a round trip on
+	// Known is what the caller knows of the record. It saves a round trip on
 	// some backends and decides nothing.
 	Known *Known
 }
 
-// ListOptions say which records a listing has; nil is all of them.
+// ListOptions choose the records of a listing. Nil means all of them.
 type ListOptions struct {
-	Label, Value string // only records that bear the value under the label
-	KeysOnly     bool   // leave the values zero
-	PageSize     int    // records a driver call, 1 to 1000. Zero: 100
+	Label, Value string // only records with that label value
+	KeysOnly     bool   // leave out the values
+	PageSize     int    // records per round trip, 1 to 1000; zero means 100
 	After        string // for Page: the Next of the page before
 }
 
-// SweepOptions are the extras of a DeleteExpired; nil is all defaults.
+// SweepOptions are the options of a DeleteExpired. Nil means the defaults.
 type SweepOptions struct {
-	// Limit is how many records one call removes at most. Zero: 1000.
+	// Limit is the largest number of records that one call removes. Zero means
+	// 1000.
 	Limit int
-	// Each sees every record before its removal, at least once, with ID, Rev,
-	// ExpiresAt and Labels. A record for which it returns an error stays, and
-	// the sweep goes on.
+	// OnExpire sees every record before its removal, at least once, with ID,
+	// Revision, ExpiresAt and Labels. A record stays if OnExpire returns an
+	// error for it, and the sweep goes on.
 	OnExpire func(model.Record) error
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// patch is a set of top-level fields to replace, or to remove where nil.
+// patch has the top-level fields to replace. A nil value removes the field.
 type patch map[string]json.RawMessage
 
 func newPatch(codec Codec, fields map[string]any) (patch, error) {
@@ -29,11 +29,11 @@ func newPatch(codec Codec, fields map[string]any) (patch, error) {
 	return p, nil
 }
 
-// apply returns the object with the fields replaced in place, removed, and
-// new ones appended in the order of their names. All other fields keep their
-// order and bytes, which json.Marshal of a map would not grant.
+// apply replaces and removes fields in place and appends new ones, sorted by
+// name. All other fields keep their order and bytes, which json.Marshal of a map
+// would not.
 func (p patch) apply(object []byte) ([]byte, error) {
-	notObject := model.NewError(model.ErrInvalid, "the stored value is no JSON object", nil)
+	notObject := model.NewError(model.ErrInvalid, "the stored value is not a JSON object", nil)
 	dec := json.NewDecoder(bytes.NewReader(object))
 	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
 		return nil, notObject
@@ -74,7 +74,7 @@ func nextField(dec *json.Decoder) (string, json.RawMessage, error) {
 	}
 	name, ok := t.(string)
 	if !ok {
-		return "", nil, errors.New("no name")
+		return "", nil, errors.New("the field has no name")
 	}
 	var raw json.RawMessage
 	err = dec.Decode(&raw)
@@ -84,7 +84,7 @@ func nextField(dec *json.Decoder) (string, json.RawMessage, error) {
 func writeField(out *bytes.Buffer, name string, raw json.RawMessage) error {
 	key, err := json.Marshal(name)
 	if err != nil {
-		return model.NewError(model.ErrInvalid, "a field's name is no JSON string", err)
+		return model.NewError(model.ErrInvalid, "the field's name is not a JSON string", err)
 	}
 	if out.Len() > 1 {
 		out.WriteByte(',')

@@ -48,7 +48,7 @@ func FuzzPatch(f *testing.F) {
 	})
 }
 
-// normal is the name after encoding/json replaced what is no UTF-8.
+// normal is the name after encoding/json replaced bytes that are not UTF-8.
 func normal(name string) string {
 	return string([]rune(name))
 }

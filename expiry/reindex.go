@@ -10,15 +10,15 @@ import (
 )
 
 // Reindex gives every live record the labels that the function derives from
-// it, by compare-and-set, and returns how many it changed. Use it after
-// declaring a label that existing records lack. Records that cannot be read
-// are left; their errors are joined and returned at the end, those of single
-// writes too. It lists all records once and writes those that change, in
-// batches.
+// it, by compare-and-set, and returns the number of changed records. Use it
+// after declaring a label that existing records lack. It lists all records once
+// and writes those whose labels change, in batches. They keep value and expiry.
+// Records that cannot be read or written are left, and their errors are joined
+// and returned at the end.
 func (s *Store[T]) Reindex(ctx context.Context, labels func(Item[T]) map[string]string) (int, error) {
 	c := s.begin(ctx, "Reindex", "")
 	if labels == nil {
-		return 0, c.end(model.NewError(model.ErrInvalid, "no function to derive the labels", nil))
+		return 0, c.end(model.NewError(model.ErrInvalid, "the function that derives labels is nil", nil))
 	}
 	changed := 0
 	var failed []error
@@ -40,7 +40,7 @@ func (s *Store[T]) Reindex(ctx context.Context, labels func(Item[T]) map[string]
 	}
 }
 
-// relabelPage writes those items of a page whose labels change, in one batch.
+// relabelPage writes the items of a page whose labels change, in one batch.
 func (s *Store[T]) relabelPage(c *call, items []Item[T], labels func(Item[T]) map[string]string) (changed int, failed []error) {
 	var ops []driver.BatchOp
 	var of []Item[T]
@@ -69,15 +69,15 @@ func (s *Store[T]) relabelPage(c *call, items []Item[T], labels func(Item[T]) ma
 		switch {
 		case did:
 			changed++
-		case err != nil && !errors.Is(err, model.ErrNotFound): // one that is gone needs no labels
+		case err != nil && !errors.Is(err, model.ErrNotFound): // a deleted record needs no labels
 			failed = append(failed, c.named(of[i].ID, err))
 		}
 	}
 	return changed, failed
 }
 
-// relabel is the write that gives a record the labels; nil where it bears them
-// already.
+// relabel returns the write that gives a record the labels, or nil if it bears
+// them already.
 func (c *call) relabel(rec *model.Record, want map[string]string) (*driver.Write, error) {
 	if maps.Equal(want, rec.Labels) {
 		return nil, nil //nolint:nilnil // nothing to write
@@ -90,7 +90,8 @@ func (c *call) relabel(rec *model.Record, want map[string]string) (*driver.Write
 	return w, nil
 }
 
-// relabelAgain is the compare-and-set loop for a record that others write.
+// relabelAgain is the compare-and-set loop for a record that other writers
+// change.
 func (s *Store[T]) relabelAgain(c *call, id string, labels func(Item[T]) map[string]string) (bool, error) {
 	for attempt := range c.f.attempts {
 		it, err := s.get(c, id)

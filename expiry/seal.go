@@ -12,9 +12,9 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// The encoding of sealed values, and the layout of one: format, length of the
-// key's id, the id, length of the codec's name, the name, salt, ciphertext with
-// its tag.
+// The encoding's name of sealed values. The layout of a sealed value is: format,
+// length of the key's id, the id, length of the codec's name, the name, salt,
+// ciphertext with its tag.
 const (
 	sealedEncoding = "sealed"
 	sealFormat     = 1
@@ -22,24 +22,23 @@ const (
 	sealLabel      = "sojourn sealed value 1"
 )
 
-// Seal encrypts a text under the active key, and names that key. It opens only
-// with the same binding: what it is about, such as the id of the record that
-// it belongs to.
+// Seal encrypts a text with the active key and returns that key's id. Open
+// needs the same binding, such as the id of the record that the text belongs
+// to.
 func (k *Keyring) Seal(binding string, plain []byte) (sealed []byte, keyID string, err error) {
 	return k.seal(binding, "", plain)
 }
 
-// Open decrypts what Seal made with that binding. ErrCorrupt, with nothing of
-// the text, for what was changed, bound to something else, or sealed with a
-// key that is not in the ring.
+// Open decrypts what Seal returned for the same binding. It returns ErrCorrupt
+// if the bytes were changed, have another binding, or were sealed with a key
+// that the keyring does not have.
 func (k *Keyring) Open(binding string, sealed []byte) ([]byte, error) {
 	return k.open(binding, "", sealed)
 }
 
-// seal encrypts a value for one record and no other. Each seal has a key of
-// its own, derived from the keyring's by 192 random bits, so that the number of
-// values that one key may seal has no bound that matters, and the nonce can be
-// fixed.
+// seal encrypts a value for one record. Each value has a key of its own, derived
+// from the keyring's with 192 random bits. So one keyring key may seal any
+// number of values, and the nonce can be fixed.
 func (k *Keyring) seal(id, codec string, plain []byte) (sealed []byte, keyID string, err error) {
 	keyID, secret := k.sealing()
 	out := make([]byte, 0, 3+len(keyID)+len(codec)+saltSize+len(plain)+16)
@@ -58,15 +57,15 @@ func (k *Keyring) seal(id, codec string, plain []byte) (sealed []byte, keyID str
 	return aead.Seal(out, nonce, plain, bound(out[:head], id)), keyID, nil //nolint:gosec // see above
 }
 
-// open decrypts what seal made for that record. Whatever is wrong, nothing of
-// the value is returned.
+// open decrypts what seal returned for that record. With an error it returns
+// nothing of the value.
 func (k *Keyring) open(id, codec string, sealed []byte) ([]byte, error) {
 	keyID, name, head, ok := parseSealed(sealed)
 	switch {
 	case !ok:
-		return nil, model.NewError(model.ErrCorrupt, "no sealed value, or one of a newer format", nil)
+		return nil, model.NewError(model.ErrCorrupt, "the value is not sealed, or has a newer format", nil)
 	case name != codec:
-		return nil, model.NewError(model.ErrCorrupt, "sealed "+name+", read as "+codec, nil)
+		return nil, model.NewError(model.ErrCorrupt, "the sealed value is "+name+", the store reads "+codec, nil)
 	}
 	secret := k.secret(keyID)
 	if secret == nil {
@@ -79,13 +78,12 @@ func (k *Keyring) open(id, codec string, sealed []byte) ([]byte, error) {
 	}
 	plain, err := aead.Open(nil, make([]byte, aead.NonceSize()), sealed[text:], bound(sealed[:head], id))
 	if err != nil {
-		return nil, model.NewError(model.ErrCorrupt, "the seal is broken, or is another record's", err)
+		return nil, model.NewError(model.ErrCorrupt, "the value was changed, or was sealed for another record", err)
 	}
 	return plain, nil
 }
 
-// bound is what a seal is bound to beside its value: its own head and the
-// record's id.
+// bound returns the additional data of a seal: its own head and the record's id.
 func bound(head []byte, id string) []byte { return append(slices.Clip(slices.Clone(head)), id...) }
 
 func newAEAD(secret, salt []byte) (cipher.AEAD, error) {
@@ -100,7 +98,8 @@ func newAEAD(secret, salt []byte) (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-// parseSealed returns the names in front of a sealed value and their length.
+// parseSealed returns the names at the start of a sealed value, and the length
+// of that start.
 func parseSealed(b []byte) (keyID, codec string, head int, ok bool) {
 	if len(b) < 2 || b[0] != sealFormat {
 		return "", "", 0, false

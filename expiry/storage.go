@@ -8,9 +8,9 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// DeleteExpired removes physically what expired before now minus the store's
-// grace, at most opts.Limit records. Call it again while More is true, or let
-// a Sweeper do so.
+// DeleteExpired physically removes records that expired longer ago than the
+// store's grace, at most opts.Limit. Call it again while More is true, or use a
+// Sweeper.
 func (s *Store[T]) DeleteExpired(ctx context.Context, opts *SweepOptions) (driver.Swept, error) {
 	c := s.begin(ctx, "DeleteExpired", "")
 	var o SweepOptions
@@ -21,7 +21,7 @@ func (s *Store[T]) DeleteExpired(ctx context.Context, opts *SweepOptions) (drive
 		o.Limit = 1000
 	}
 	if o.Limit < 0 {
-		return driver.Swept{}, c.end(model.NewError(model.ErrInvalid, "a negative limit", nil))
+		return driver.Swept{}, c.end(model.NewError(model.ErrInvalid, "Limit must not be negative", nil))
 	}
 	if err := ctx.Err(); err != nil {
 		return driver.Swept{}, c.end(err)
@@ -31,20 +31,21 @@ func (s *Store[T]) DeleteExpired(ctx context.Context, opts *SweepOptions) (drive
 	return n, c.end(classified(err, model.ErrUnavailable))
 }
 
-// Ping asks the backend for a sign of life.
+// Ping returns nil if the backend's server answers.
 func (s *Store[T]) Ping(ctx context.Context) error {
 	c := s.begin(ctx, "Ping", "")
 	return c.storage(func() error { return driver.Ping(ctx, s.b, c.now) })
 }
 
-// CreateStorage makes what the store needs on its server: table, collection,
-// index, directory. Where nothing is needed it does nothing.
+// CreateStorage creates what the store needs on its server: a table, an index,
+// a directory. It may be repeated, and records stay.
 func (s *Store[T]) CreateStorage(ctx context.Context) error {
 	c := s.begin(ctx, "CreateStorage", "")
 	return c.storage(func() error { return driver.CreateStorage(ctx, s.b) })
 }
 
-// DeleteStorage removes the store with all its records.
+// DeleteStorage removes the store with all its records, and nothing else. It
+// may be repeated. After CreateStorage the store is empty and usable.
 func (s *Store[T]) DeleteStorage(ctx context.Context) error {
 	c := s.begin(ctx, "DeleteStorage", "")
 	return c.storage(func() error { return driver.DeleteStorage(ctx, s.b) })
@@ -58,18 +59,18 @@ func (c *call) storage(do func() error) error {
 	return c.end(classified(do(), model.ErrUnavailable))
 }
 
-// Describe returns what the backend is and cannot do.
+// Describe returns the backend's name, labels, limits and missing features.
 func (s *Store[T]) Describe() driver.Description { return s.b.Describe() }
 
-// Close closes the backend. It never closes a client that the program made.
+// Close closes the backend. It does not close a client that the program opened.
 func (s *Store[T]) Close() error {
 	c := s.begin(context.Background(), "Close", "")
 	return c.end(classified(s.b.Close(), model.ErrUnavailable))
 }
 
-// As sets target, a pointer to a variable of a backend's type, to the backend
-// that the store stands on, through any wrappers, and reports whether it found
-// one: the way to what only that backend can do.
+// As sets target to the store's backend, through any wrappers, and reports
+// whether one has target's type. Target is a pointer to a variable of a
+// backend's type. Use it for what only that backend can do.
 //
 //	var b *redis.Backend
 //	if store.As(&b) { … }

@@ -2,37 +2,43 @@ package expiry
 
 import (
 	"context"
-	"errors"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Store keeps values of one type in a backend. It is safe for concurrent use;
-// its zero value is not usable, NewStore makes one.
+// Store keeps values of one type in a backend. It is safe for concurrent use.
+// NewStore makes one; the zero value is not usable.
 //
-// Every method returns a *model.Error that matches one sentinel of package
-// model. The rules below are tested on every backend, like those of
-// ModelExpirySupport.
+// Every method returns a *Error that matches exactly one sentinel, such as
+// ErrNotFound. If the context ended before anything was sent, it matches the
+// context's error instead. No error has a value or a secret in its text.
+//
+// Invalid arguments are ErrInvalid before anything is sent: ids, labels,
+// expiries. Expiries are rounded up to whole milliseconds.
+//
+// A write is sent once. If its answer is lost, the Store reads the record to
+// learn the outcome, and returns ErrUnknown if that does not prove it.
 type Store[T any] struct {
-	front
+	core
 	codec Codec
 	opts  StoreOptions
 }
 
-// NewStore returns a Store of T on the backend. It does no I/O. A nil backend
-// or a negative option is ErrInvalid; nil options are the defaults.
+// NewStore returns a Store of T on the backend. It does no I/O. It returns
+// ErrInvalid for a nil backend or an invalid option. Nil options mean the
+// defaults.
 func NewStore[T any](backend driver.ModelExpirySupport, opts *StoreOptions) (*Store[T], error) {
 	const op = "NewStore"
 	if backend == nil {
-		return nil, &model.Error{Op: op, Err: model.NewError(model.ErrInvalid, "no backend", nil)}
+		return nil, &model.Error{Op: op, Err: model.NewError(model.ErrInvalid, "the backend is nil", nil)}
 	}
 	o, err := opts.withDefaults()
 	if err != nil {
 		return nil, &model.Error{Op: op, Err: err}
 	}
 	return &Store[T]{
-		front: front{
+		core: core{
 			b: backend, desc: backend.Describe(), clock: o.Clock,
 			observe: o.Observe, look: o.LookTimeout, attempts: o.Attempts,
 		},
@@ -41,7 +47,8 @@ func NewStore[T any](backend driver.ModelExpirySupport, opts *StoreOptions) (*St
 	}, nil
 }
 
-// Get returns the live record with that id, or ErrNotFound.
+// Get returns the live record with that id, or ErrNotFound. It takes one round
+// trip.
 func (s *Store[T]) Get(ctx context.Context, id string) (Item[T], error) {
 	c := s.begin(ctx, "Get", id)
 	it, err := s.get(&c, id)
@@ -59,22 +66,24 @@ func (s *Store[T]) get(c *call, id string) (Item[T], error) {
 	return s.open(rec)
 }
 
-// Create stores a value under an id that no live record has, else ErrExists.
-// An expired record under the id is replaced, and nothing of it is kept.
+// Create stores a value under a new id. It returns ErrExists if a live record
+// has the id. An expired record is replaced, and nothing of it is kept. The
+// store's TTL applies unless opts gives an expiry.
 func (s *Store[T]) Create(ctx context.Context, id string, v T, opts *WriteOptions) (Item[T], error) {
 	return s.put(ctx, "Create", driver.IfAbsent, id, v, opts)
 }
 
-// Upsert stores the value whatever was there: the one write that may bring
-// back what was deleted. The store's TTL applies unless the call says
-// otherwise, and nothing of the record before is kept.
+// Upsert stores the value, whether the id has a record or not. It is the only
+// write that may bring back a deleted record. The store's TTL applies unless
+// opts gives an expiry, and nothing of an earlier record is kept.
 func (s *Store[T]) Upsert(ctx context.Context, id string, v T, opts *WriteOptions) (Item[T], error) {
 	return s.put(ctx, "Upsert", driver.IfAny, id, v, opts)
 }
 
-// Update replaces the value of a live record, else ErrNotFound; with opts.If
-// only at that version, else ErrConflict. With ErrConflict the item is the one
-// that won where the backend told it, else it has no ID.
+// Update replaces the value of a live record, or returns ErrNotFound. With
+// opts.IfMatch it returns ErrConflict if the record has another revision. The
+// item is then the record that won, if the backend returned it, else it has no
+// ID. Expiry and labels are kept unless opts gives them.
 func (s *Store[T]) Update(ctx context.Context, id string, v T, opts *WriteOptions) (Item[T], error) {
 	return s.put(ctx, "Update", driver.IfPresent, id, v, opts)
 }
@@ -95,25 +104,12 @@ func (s *Store[T]) put(ctx context.Context, op string, cond driver.Condition, id
 	return it, c.end(nil)
 }
 
-// winner is the item of a record that came with ErrConflict, if it is whole.
-func (s *Store[T]) winner(c *call, rec model.Record, err error) Item[T] {
-	if !errors.Is(err, model.ErrConflict) || !c.whole(rec) {
-		return Item[T]{}
-	}
-	it, err := s.open(rec)
-	if err != nil {
-		return Item[T]{}
-	}
-	return it
-}
-
-// whole reports whether a driver gave the winner of a conflict with its value,
-// and it is live.
+// whole reports whether the winner of a conflict has its value and is live.
 func (c *call) whole(winner model.Record) bool {
 	return winner.Value != nil && winner.ID == c.id && !winner.Expired(c.now)
 }
 
-// prepare makes a write of a call's arguments, without touching the backend.
+// prepare fills in a write from a call's arguments. It does no I/O.
 func (s *Store[T]) prepare(c *call, w *driver.Write, cond driver.Condition, id string, v any, opts *WriteOptions) error {
 	if err := model.CheckID(id); err != nil {
 		return err
@@ -129,7 +125,7 @@ func (s *Store[T]) prepare(c *call, w *driver.Write, cond driver.Condition, id s
 	return s.pack(w, plain)
 }
 
-// conditions is the part of a write that the options decide.
+// conditions fills in the parts of a write that the options decide.
 func (s *Store[T]) conditions(c *call, w *driver.Write, cond driver.Condition, opts *WriteOptions) (err error) {
 	if opts == nil {
 		opts = &WriteOptions{}
@@ -138,10 +134,10 @@ func (s *Store[T]) conditions(c *call, w *driver.Write, cond driver.Condition, o
 	update := cond == driver.IfPresent || cond == driver.IfMatch
 	if opts.IfMatch != nil {
 		if !update {
-			return model.NewError(model.ErrInvalid, "a create or upsert takes no version", nil)
+			return model.NewError(model.ErrInvalid, "IfMatch is not for a create or upsert", nil)
 		}
 		if opts.IfMatch.known.Revision.IsZero() {
-			return model.NewError(model.ErrInvalid, "the version has no revision", nil)
+			return model.NewError(model.ErrInvalid, "IfMatch has no revision", nil)
 		}
 		w.Cond, w.Known = driver.IfMatch, opts.IfMatch.known
 	}
@@ -151,10 +147,9 @@ func (s *Store[T]) conditions(c *call, w *driver.Write, cond driver.Condition, o
 	return err
 }
 
-// Touch moves the expiry of a live record, else ErrNotFound. Value and revision
-// stay as they are. It returns the item without its value, which is not read:
-// the expiry in force, and the revision, by which a caller sees whether the
-// record is still what it knows.
+// Touch changes the expiry of a live record, or returns ErrNotFound. Value and
+// revision stay. The item has the expiry in force and the revision, but no
+// value, since Touch does not read it.
 func (s *Store[T]) Touch(ctx context.Context, id string, e Expiry, opts *TouchOptions) (Item[T], error) {
 	c := s.begin(ctx, "Touch", id)
 	rec, err := s.touchWith(&c, id, e, opts)
@@ -174,7 +169,7 @@ func (s *Store[T]) touchWith(c *call, id string, e Expiry, opts *TouchOptions) (
 	}
 	at, keep, err := e.resolve(c.clock, s.opts.TTL, false)
 	if err == nil && keep {
-		err = model.NewError(model.ErrInvalid, "a touch that keeps the expiry", nil)
+		err = model.NewError(model.ErrInvalid, "a touch cannot keep the expiry", nil)
 	}
 	if err == nil {
 		err = model.CheckExpiry(c.now, at)
@@ -185,7 +180,7 @@ func (s *Store[T]) touchWith(c *call, id string, e Expiry, opts *TouchOptions) (
 	t := driver.Touch{ID: id, Mode: driver.TouchSet, ExpiresAt: at, Known: o.Known.record()}
 	switch {
 	case o.Extend && at.IsZero():
-		return model.Record{}, model.NewError(model.ErrInvalid, "never is no time to extend to", nil)
+		return model.Record{}, model.NewError(model.ErrInvalid, "Extend needs a time, not Never", nil)
 	case o.Extend:
 		t.Mode = driver.TouchExtend
 	case at.IsZero():
@@ -194,8 +189,8 @@ func (s *Store[T]) touchWith(c *call, id string, e Expiry, opts *TouchOptions) (
 	return c.touch(&t)
 }
 
-// Delete removes a live record, else ErrNotFound; with opts.If only at that
-// version, else ErrConflict.
+// Delete removes a live record, or returns ErrNotFound. With opts.IfMatch it
+// returns ErrConflict if the record has another revision.
 func (s *Store[T]) Delete(ctx context.Context, id string, opts *DeleteOptions) error {
 	c := s.begin(ctx, "Delete", id)
 	return c.end(s.deleteWith(&c, id, opts))
@@ -216,7 +211,7 @@ func (s *Store[T]) deleteWith(c *call, id string, opts *DeleteOptions) error {
 	return c.remove(d.ID, d.Cond, d.Known)
 }
 
-// deleteAt is the delete of an id, at a version where there is one.
+// deleteAt returns the delete of an id, of one revision unless at is nil.
 func deleteAt(id string, at *Known) (driver.Delete, error) {
 	d := driver.Delete{ID: id, Cond: driver.IfPresent}
 	if err := model.CheckID(id); err != nil {
@@ -226,14 +221,15 @@ func deleteAt(id string, at *Known) (driver.Delete, error) {
 		return d, nil
 	}
 	if at.known.Revision.IsZero() {
-		return d, model.NewError(model.ErrInvalid, "the version has no revision", nil)
+		return d, model.NewError(model.ErrInvalid, "IfMatch has no revision", nil)
 	}
 	d.Cond, d.Known = driver.IfMatch, at.known
 	return d, nil
 }
 
-// Take returns a record and removes it at the revision that it returned:
-// reset links, OAuth state, one-time codes.
+// Take returns a live record and removes it: for reset links, OAuth state and
+// one-time codes. Of many concurrent takers at most one gets the record, and
+// the others get ErrNotFound or ErrConflict.
 func (s *Store[T]) Take(ctx context.Context, id string) (Item[T], error) {
 	c := s.begin(ctx, "Take", id)
 	it, err := s.get(&c, id)

@@ -11,7 +11,7 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Sweepable is what a Sweeper sweeps: every Store is one.
+// Sweepable is what a Sweeper sweeps, such as a Store.
 type Sweepable interface {
 	DeleteExpired(ctx context.Context, opts *SweepOptions) (driver.Swept, error)
 }
@@ -19,23 +19,24 @@ type Sweepable interface {
 // SweeperOptions configures a Sweeper. The zero value of every field is its
 // default.
 type SweeperOptions struct {
-	// Interval between two sweeps of a store. Each wait is drawn anew between
-	// half and one and a half of it, so that many nodes do not sweep at once.
-	// Zero: one minute.
+	// Interval is the average time between two sweeps. Each wait is random,
+	// from half of it to one and a half, so that many nodes do not sweep at the
+	// same time. Zero means one minute.
 	Interval time.Duration
-	// Limit is how many records one DeleteExpired removes at most; a sweep
-	// repeats it until nothing is left. Zero: 1000.
+	// Limit is the largest number of records that one DeleteExpired removes. A
+	// sweep repeats it until no expired record is left. Zero means 1000.
 	Limit int
-	// Each sees every record before its removal, at least once.
-	Each func(model.Record) error
-	// OnSwept is told the result of every sweep, errors included. A sweeper
-	// goes on after an error.
+	// OnExpire sees every record before its removal, at least once, as in
+	// SweepOptions.
+	OnExpire func(model.Record) error
+	// OnSwept is called with the result of every sweep, also with an error. A
+	// Sweeper goes on after an error.
 	OnSwept func(driver.Swept, error)
 }
 
-// Sweeper calls DeleteExpired again and again. Any number of them, in any
-// number of processes, share the work on one store: each removal is counted by
-// one of them.
+// Sweeper calls DeleteExpired at an interval. Any number of Sweepers, also in
+// several processes, share the work on one store: one of them counts each
+// removal.
 type Sweeper struct {
 	target Sweepable
 	opts   SweeperOptions
@@ -51,14 +52,14 @@ type Sweeper struct {
 // errSweeperClosed tells the end by Close from that of the caller's context.
 var errSweeperClosed = errors.New("sweeper closed")
 
-// NewSweeper returns a Sweeper that is not yet running: see Run.
+// NewSweeper returns a Sweeper. Run starts it.
 func NewSweeper(target Sweepable, opts *SweeperOptions) (*Sweeper, error) {
 	var o SweeperOptions
 	if opts != nil {
 		o = *opts
 	}
 	if target == nil || o.Interval < 0 || o.Limit < 0 {
-		return nil, &model.Error{Op: "NewSweeper", Err: model.NewError(model.ErrInvalid, "no target, or a negative option", nil)}
+		return nil, &model.Error{Op: "NewSweeper", Err: model.NewError(model.ErrInvalid, "the target is nil, or an option is negative", nil)}
 	}
 	if o.Interval == 0 {
 		o.Interval = time.Minute
@@ -68,9 +69,8 @@ func NewSweeper(target Sweepable, opts *SweeperOptions) (*Sweeper, error) {
 	return s, nil
 }
 
-// Run sweeps, waits, and sweeps again until ctx ends or Close is called. It
-// returns the context's error, or nil after Close. It may run in several
-// goroutines at once.
+// Run sweeps and waits in turn until ctx ends or Close is called. It returns
+// the context's error, or nil after Close. It may run in several goroutines.
 func (s *Sweeper) Run(ctx context.Context) error {
 	s.mu.Lock()
 	if s.closed {
@@ -104,13 +104,13 @@ func (s *Sweeper) Run(ctx context.Context) error {
 	}
 }
 
-// Sweep removes what is due now, in as many calls as it takes, and returns
-// what it did. It stops at an error, and where a call removed nothing although
-// there is more: others are at it, or Each refuses.
+// Sweep removes all records that have expired, and returns the sums. It stops
+// at an error, and if a call removed nothing although more records are due:
+// another sweeper removes them, or OnExpire refuses them.
 func (s *Sweeper) Sweep(ctx context.Context) (driver.Swept, error) {
 	var sum driver.Swept
 	for {
-		n, err := s.target.DeleteExpired(ctx, &SweepOptions{Limit: s.opts.Limit, OnExpire: s.opts.Each})
+		n, err := s.target.DeleteExpired(ctx, &SweepOptions{Limit: s.opts.Limit, OnExpire: s.opts.OnExpire})
 		sum.Removed += n.Removed
 		sum.Unknown += n.Unknown
 		sum.More = n.More
@@ -128,15 +128,15 @@ func (s *Sweeper) count(n driver.Swept) {
 	s.total.Unknown += n.Unknown
 }
 
-// Total is what this Sweeper has removed since it was made.
+// Total returns what this Sweeper has removed since NewSweeper.
 func (s *Sweeper) Total() driver.Swept {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.total
 }
 
-// Close ends every Run and waits for them. It may be called at any time, again
-// and concurrently, and returns nil.
+// Close ends every Run and waits for them. It may be called at any time, also
+// concurrently, and returns nil.
 func (s *Sweeper) Close() error {
 	s.mu.Lock()
 	s.closed = true

@@ -158,7 +158,7 @@ func TestSweepersShareTheWork(t *testing.T) {
 	list := make([]*expiry.Sweeper, 8)
 	var wg sync.WaitGroup
 	for i := range list {
-		list[i] = sweeper(t, open(), &expiry.SweeperOptions{Limit: 7, Each: func(model.Record) error { announced.Add(1); return nil }})
+		list[i] = sweeper(t, open(), &expiry.SweeperOptions{Limit: 7, OnExpire: func(model.Record) error { announced.Add(1); return nil }})
 		wg.Go(func() {
 			if _, err := list[i].Sweep(t.Context()); err != nil {
 				t.Error(err)

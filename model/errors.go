@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// sentinel is one kind of failure; parent is the broader kind it also matches.
+// sentinel is a kind of error. It also matches its parent.
 type sentinel struct {
 	text   string
 	parent error
@@ -15,45 +15,47 @@ type sentinel struct {
 func (s *sentinel) Error() string        { return s.text }
 func (s *sentinel) Is(target error) bool { return s.parent != nil && target == s.parent }
 
-// The kinds of failure, to be matched with [errors.Is]. Every error of a store
-// matches exactly one of them (ErrUnknown also matches ErrUnavailable), unless
-// the context ended before anything was sent: then it matches the context's
-// error alone.
+// The kinds of errors. Match them with [errors.Is]. Every error of a store
+// matches exactly one of them, except that ErrUnknown also matches
+// ErrUnavailable. If the context ended before anything was sent, the error
+// matches only the context's own.
 var (
-	// ErrNotFound: no live record has that id. An expired one is not live.
+	// ErrNotFound means that no live record has the id. An expired record is
+	// not live.
 	ErrNotFound error = &sentinel{text: "not found"}
-	// ErrExists: a live record has that id already.
+	// ErrExists means that a live record already has the id.
 	ErrExists error = &sentinel{text: "already exists"}
-	// ErrConflict: the record is live, but at another revision.
+	// ErrConflict means that the live record has another revision.
 	ErrConflict error = &sentinel{text: "revision conflict"}
-	// ErrInvalid: the call itself is wrong; nothing was sent.
+	// ErrInvalid means that an argument is invalid. Nothing was sent.
 	ErrInvalid error = &sentinel{text: "invalid argument"}
-	// ErrTooLarge: the value is over the backend's limit; nothing was sent.
+	// ErrTooLarge means that the value is larger than the backend's limit.
+	// Nothing was sent.
 	ErrTooLarge error = &sentinel{text: "value too large"}
-	// ErrCorrupt: what is stored under the id is no record that this version
-	// can read: truncated, foreign, of another encoding or a newer format.
+	// ErrCorrupt means that this version cannot read what is stored under the
+	// id: it is truncated or foreign, or has another encoding or newer format.
 	ErrCorrupt error = &sentinel{text: "corrupt record"}
-	// ErrUnsupported: the backend says so in its Description, with the reason.
-	// It matches errors.ErrUnsupported too.
+	// ErrUnsupported means that the backend cannot do this. Its Description has
+	// the reason. It also matches errors.ErrUnsupported.
 	ErrUnsupported error = &sentinel{text: "unsupported", parent: errors.ErrUnsupported}
-	// ErrUnavailable: the server cannot be reached or refuses to serve.
-	// Nothing was applied.
+	// ErrUnavailable means that the server cannot be reached or refuses to
+	// serve. Nothing was applied.
 	ErrUnavailable error = &sentinel{text: "unavailable"}
-	// ErrUnknown: the answer was lost; the write may have been applied.
+	// ErrUnknown means that the answer was lost. The write may have been
+	// applied.
 	ErrUnknown error = &sentinel{text: "outcome unknown, may have been applied", parent: ErrUnavailable}
-	// ErrClosed: the store or backend was closed.
+	// ErrClosed means that the store or backend was closed.
 	ErrClosed error = &sentinel{text: "closed"}
 )
 
-// sentinels has the narrower kinds first, so that KindOf finds ErrUnknown
-// before the ErrUnavailable that it also matches.
+// sentinels has ErrUnknown before the ErrUnavailable that it also matches.
 var sentinels = []error{
 	ErrUnknown, ErrNotFound, ErrExists, ErrConflict, ErrInvalid, ErrTooLarge,
 	ErrCorrupt, ErrUnsupported, ErrUnavailable, ErrClosed,
 }
 
-// KindOf returns the sentinel that err matches, ErrUnknown before
-// ErrUnavailable, or nil where it matches none.
+// Kind returns the sentinel that err matches, or nil if it matches none. For an
+// ErrUnknown it returns ErrUnknown, which also matches ErrUnavailable.
 func Kind(err error) error {
 	if err == nil {
 		return nil
@@ -66,51 +68,48 @@ func Kind(err error) error {
 	return nil
 }
 
-// fault is a kind, words about it, and the cause, which is for errors.As only:
-// its text may quote a value, so it is not part of the message unless Cause
-// says that it is safe.
-type fault struct {
+// kindError is an error with a kind, a detail and a cause. The cause's text may
+// quote a value, so it is not in the message.
+type kindError struct {
 	kind   error
 	detail string
 	cause  error
 }
 
-func (f *fault) Error() string {
-	if f.detail == "" {
-		return f.kind.Error()
+func (e *kindError) Error() string {
+	if e.detail == "" {
+		return e.kind.Error()
 	}
-	return f.kind.Error() + ": " + f.detail
+	return e.kind.Error() + ": " + e.detail
 }
 
-func (f *fault) Unwrap() []error {
-	if f.cause == nil {
-		return []error{f.kind}
+func (e *kindError) Unwrap() []error {
+	if e.cause == nil {
+		return []error{e.kind}
 	}
-	return []error{f.kind, f.cause}
+	return []error{e.kind, e.cause}
 }
 
-// Fault returns an error of the given kind (one of the sentinels) that unwraps
-// to cause as well. The message is the kind and the detail; the cause's text
-// does not appear in it, since it may quote a value. Backends that know their
-// cause's text to be free of values and secrets pass it as the detail.
-//
-// Cause must not match another sentinel.
+// NewError returns an error of that kind, one of the sentinels, which also
+// unwraps to the cause. Its message has the kind and the detail, which must be
+// free of values and secrets. The cause's text may quote a value and is not in
+// the message. The cause may be nil and must not match another sentinel.
 func NewError(kind error, detail string, cause error) error {
-	return &fault{kind: kind, detail: detail, cause: cause}
+	return &kindError{kind: kind, detail: detail, cause: cause}
 }
 
-// Error is what every method of a store returns: which operation failed, on
-// which backend, for which record, and why. It matches the sentinel of its
-// kind with [errors.Is] and unwraps to the client library's own error. No
-// value and no secret is in its text.
+// Error is the error of every method of a store. It has the operation, the
+// backend, the record's id and the reason. It matches the sentinel of its kind
+// with [errors.Is] and unwraps to the client library's own error. Its text has
+// no value and no secret.
 type Error struct {
 	Op      string // the method: "Get", "Update", …
 	Backend string // the backend's name: "redis", "file", …
-	ID      string // the record's id, where one is concerned
+	ID      string // the record's id, if the call is about one record
 	Err     error
 }
 
-// Error has the form: redis: Update "id": revision conflict.
+// Error returns a text of the form: redis: Update "id": revision conflict.
 func (e *Error) Error() string {
 	var b strings.Builder
 	if e.Backend != "" {

@@ -13,7 +13,7 @@ const (
 	MaxLabel = 256 // bytes of a label's value
 )
 
-// maxExpiry is the first instant that no longer has a four-digit year.
+// maxExpiry is the first instant after the year 9999.
 var maxExpiry = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // CheckID returns ErrInvalid unless id has 1 to MaxID bytes of valid UTF-8
@@ -41,7 +41,7 @@ func CheckLabelName(name string) error {
 		ok = c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '_' || c == '-'
 	}
 	if !ok {
-		return NewError(ErrInvalid, "a label's name has 1 to 64 of a-z 0-9 _ - and starts with a letter", nil)
+		return NewError(ErrInvalid, "a label's name must have 1 to 64 of a-z 0-9 _ - and start with a letter", nil)
 	}
 	return nil
 }
@@ -55,13 +55,13 @@ func CheckLabelValue(value string) error {
 	case len(value) > MaxLabel:
 		return NewError(ErrInvalid, "the label's value has more than "+strconv.Itoa(MaxLabel)+" bytes", nil)
 	case !utf8.ValidString(value), strings.IndexByte(value, 0) >= 0:
-		return NewError(ErrInvalid, "the label's value is not UTF-8 without NUL", nil)
+		return NewError(ErrInvalid, "the label's value must be UTF-8 without NUL", nil)
 	}
 	return nil
 }
 
-// Millis rounds t up to a whole millisecond, in UTC; the zero time stays zero.
-// Expiries round up, so that no record dies earlier than it was told to.
+// Millis rounds t up to a whole millisecond, in UTC. The zero time stays zero.
+// Expiries are rounded up, so that no record expires early.
 func Millis(t time.Time) time.Time {
 	if t.IsZero() {
 		return time.Time{}
@@ -73,8 +73,8 @@ func Millis(t time.Time) time.Time {
 	return time.Unix(t.Unix(), ns).UTC()
 }
 
-// CheckExpiry returns ErrInvalid unless t is zero (never) or later than now,
-// after 1970 and before the year 10000.
+// CheckExpiry returns ErrInvalid unless t is zero, which means never, or later
+// than now, after 1970 and before the year 10000.
 func CheckExpiry(now, t time.Time) error {
 	switch {
 	case t.IsZero():

@@ -7,68 +7,69 @@ import (
 	"time"
 )
 
-// Revision names one value of one record. It is random, minted for each write,
-// and compared for identity only: revisions have no order. The zero Revision
-// names nothing; as a condition it is ErrInvalid, so that a lost revision can
-// never come to mean "no check".
+// Revision identifies one value of one record. Each write gets a new random one.
+// Revisions are equal or not; they have no order. The zero Revision identifies
+// nothing and is ErrInvalid as a condition, so that a lost revision never means
+// "no check".
 type Revision [16]byte
 
-// NewRevision mints a revision. [crypto/rand.Read] cannot fail since Go 1.24.
+// NewRevision returns a new random revision. [crypto/rand.Read] does not fail.
 func NewRevision() Revision {
 	var r Revision
 	_, _ = rand.Read(r[:])
 	return r
 }
 
-// IsZero reports whether r names nothing.
+// IsZero reports whether r is the zero Revision.
 func (r Revision) IsZero() bool { return r == Revision{} }
 
 // String returns 32 lower-case hexadecimal digits.
 func (r Revision) String() string { return hex.EncodeToString(r[:]) }
 
-// MarshalText encodes r as String does.
+// MarshalText returns the text of String.
 func (r Revision) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
-// UnmarshalText accepts what MarshalText produces, else ErrInvalid.
+// UnmarshalText decodes what MarshalText returned. It returns ErrInvalid for
+// other text.
 func (r *Revision) UnmarshalText(text []byte) error {
 	var out Revision
 	if len(text) != 2*len(out) {
-		return NewError(ErrInvalid, "a revision has 32 hexadecimal digits", nil)
+		return NewError(ErrInvalid, "a revision must have 32 hexadecimal digits", nil)
 	}
 	if _, err := hex.Decode(out[:], text); err != nil {
-		return NewError(ErrInvalid, "a revision has 32 hexadecimal digits", nil)
+		return NewError(ErrInvalid, "a revision must have 32 hexadecimal digits", nil)
 	}
 	*r = out
 	return nil
 }
 
-// ParseRevision is UnmarshalText for a string.
+// ParseRevision decodes what String returned. It returns ErrInvalid for other
+// text.
 func ParseRevision(s string) (Revision, error) {
 	var r Revision
 	err := r.UnmarshalText([]byte(s))
 	return r, err
 }
 
-// Record is what crosses between the front and a backend. A record handed to a
-// backend or returned by one belongs to the receiver: neither side keeps or
-// changes memory that the other can see.
+// Record is a record as a backend keeps it. It belongs to whoever receives it:
+// neither side keeps or changes memory that the other side can see.
 type Record struct {
 	ID       string   // 1 to 512 bytes of UTF-8 without NUL
-	Revision Revision // minted by the front at each write; kept by Touch
+	Revision Revision // new with each write; kept by Touch
 
-	// Hint is the backend's own word for the stored version (an ETag, a
-	// sequence number). It saves a round trip, may be stale, and is never
-	// identity. Backends without a use for it leave it empty.
+	// ServerVersion is the server's own name of the stored version, such as an
+	// ETag or a sequence number. It saves round trips, may be stale, and never
+	// decides. It is empty if the backend does not use it.
 	ServerVersion string
 
 	ExpiresAt time.Time         // zero: never; else whole milliseconds, UTC
 	Labels    map[string]string // declared names; values of 1 to 256 bytes
-	Value     []byte            // encoded by the front, opaque to the backend
+	Value     []byte            // encoded, opaque to the backend
 	Encoding  string            // the codec's name: "json", "gob", …
 }
 
-// Expired reports whether the record is gone at now: from the instant
-// ExpiresAt on, and never where ExpiresAt is zero.
+// Expired reports whether the record has expired at now: from ExpiresAt on. A
+// record with a zero ExpiresAt never expires.
 func (r Record) Expired(now time.Time) bool {
 	return !r.ExpiresAt.IsZero() && !now.Before(r.ExpiresAt)
 }

@@ -246,7 +246,7 @@ func (s *Service) Sweep(ctx context.Context) (driver.Swept, error) {
 
 func (s *Service) sweeper(ctx context.Context) (*expiry.Sweeper, error) {
 	o := s.sweep
-	told, each := o.OnSwept, o.Each
+	told, each := o.OnSwept, o.OnExpire
 	o.OnSwept = func(n driver.Swept, err error) {
 		if err != nil {
 			s.log.LogAttrs(ctx, slog.LevelWarn, "session sweep failed", slog.String("error", err.Error()))
@@ -256,7 +256,7 @@ func (s *Service) sweeper(ctx context.Context) (*expiry.Sweeper, error) {
 		}
 	}
 	if s.onEvent != nil {
-		o.Each = func(rec model.Record) error {
+		o.OnExpire = func(rec model.Record) error {
 			if each != nil {
 				if err := each(rec); err != nil {
 					return err

@@ -130,7 +130,7 @@ func ExampleCounter() {
 	b := open()
 	stores(b, "a")
 	_, native := b.(driver.Counter)
-	n, err := driver.Count(context.Background(), b, exampleNow, driver.Query{Label: "principal", Value: "ann"}) // lists where it must
+	n, err := driver.Count(context.Background(), b, exampleNow, driver.Query{Label: "principal", Value: "ann"}) // lists if the backend cannot count
 	fmt.Println(native, n, err)
 	// Output: true 1 <nil>
 }

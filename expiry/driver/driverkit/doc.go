@@ -1,7 +1,11 @@
-// Package driverkit has what the backends of package driver share: the checks
-// that every method starts with, page tokens, the loop of a sweep, the
-// decision of a condition, errors for lost answers, a record format, and a
-// wrapper that forwards every optional interface.
+// Package driverkit has what the backends of package driver share:
+//
+//   - [Gate] makes the checks that every method starts with, and page tokens.
+//   - [Tally] counts the removals of a sweep and runs its loop.
+//   - [Judge] decides a condition against what was read.
+//   - [ReadError] and [WriteError] are the errors of lost answers.
+//   - [AppendRecord] and [DecodeRecord] are a record format.
+//   - [Wrapper] forwards every optional interface to another backend.
 //
 // A backend holds a [Gate], made by NewGate in its constructor, and starts
 // every method with one of its checks:

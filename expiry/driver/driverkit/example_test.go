@@ -21,7 +21,7 @@ func ExampleGate() {
 	_ = gate.Close()
 	fmt.Println(gate.Enter(context.Background()))
 	// Output:
-	// invalid: the label is not declared in Options.Labels
+	// invalid argument: the label is not declared in Options.Labels
 	// closed
 }
 

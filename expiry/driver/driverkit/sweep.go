@@ -83,9 +83,9 @@ func (t *Tally) Run(ctx context.Context, step func(n int) (more bool, err error)
 	return t.Result()
 }
 
-// Each sweeps the records one by one, for a backend that can walk its expired
-// records: it skips those that had not expired at before, announces the others
-// and calls remove, which reports whether it removed the record.
+// Each sweeps records one by one, for a backend that can walk its records. It
+// skips those that had not expired at before, announces the others and calls
+// remove. Remove reports whether it removed the record.
 func (t *Tally) Each(ctx context.Context, before time.Time, all iter.Seq[model.Record], remove func(*model.Record) (bool, error)) (driver.Swept, error) {
 	for rec := range all {
 		if t.Left() <= 0 || t.err != nil {

@@ -4,15 +4,16 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"strconv"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// front does once, without generics, what every Store needs around its
-// backend: validation, the clock, lost answers, errors and observation.
-type front struct {
+// core does what every Store needs around its backend, without generics:
+// validation, the clock, lost answers, errors and observation.
+type core struct {
 	b        driver.ModelExpirySupport
 	desc     driver.Description
 	clock    Clock
@@ -21,19 +22,19 @@ type front struct {
 	attempts int
 }
 
-// call is one method call of a Store under way.
+// call is one method call of a Store.
 type call struct {
-	f     *front
+	f     *core
 	ctx   context.Context
 	op    string
 	id    string
 	start time.Time
 	calls int
-	clock time.Time // the clock's time, from which lifetimes count
+	clock time.Time // the clock's time: lifetimes start here
 	now   time.Time // the same in whole milliseconds
 }
 
-func (f *front) begin(ctx context.Context, op, id string) call {
+func (f *core) begin(ctx context.Context, op, id string) call {
 	c := call{f: f, ctx: ctx, op: op, id: id, clock: f.clock.Now()}
 	c.now = floorMillis(c.clock)
 	if f.observe != nil {
@@ -42,17 +43,17 @@ func (f *front) begin(ctx context.Context, op, id string) call {
 	return c
 }
 
-// floorMillis rounds down to whole milliseconds, where expiries round up, so
+// floorMillis rounds down to whole milliseconds. Expiries are rounded up, so
 // that both agree on the instant of an expiry.
 func floorMillis(t time.Time) time.Time {
 	ns := t.Nanosecond()
 	return time.Unix(t.Unix(), int64(ns-ns%1e6)).UTC()
 }
 
-// later moves the call's time on, for one that takes many driver calls.
+// later reads the clock again, for a call that takes many driver calls.
 func (c *call) later() { c.now = floorMillis(c.f.clock.Now()) }
 
-// end wraps the error exactly once and tells the observer.
+// end wraps the error exactly once and calls the observer.
 func (c *call) end(err error) error {
 	if err != nil {
 		err = &model.Error{Op: c.op, Backend: c.f.desc.Backend, ID: c.id, Err: err}
@@ -66,13 +67,13 @@ func (c *call) end(err error) error {
 	return err
 }
 
-// classified makes sure that a driver's error has a kind: one without is taken
-// for the given kind, unless it is the context's own.
+// classified gives a driver's error the kind if it has none and is not the
+// context's own.
 func classified(err, kind error) error {
 	if err == nil || model.Kind(err) != nil || isContext(err) {
 		return err
 	}
-	return model.NewError(kind, "the backend gave no reason", err)
+	return model.NewError(kind, "the backend returned an error of no kind", err)
 }
 
 // named wraps the error of one item of a call.
@@ -97,26 +98,26 @@ func (c *call) get(ctx context.Context, id string) (model.Record, error) {
 	return c.checked(id, rec, err)
 }
 
-// checked is what the front makes of a driver's answer to a Get.
+// checked checks a driver's result of a Get.
 func (c *call) checked(id string, rec model.Record, err error) (model.Record, error) {
 	switch {
 	case err != nil:
 		return model.Record{}, classified(err, model.ErrUnavailable)
 	case rec.ID != id:
-		return model.Record{}, model.NewError(model.ErrCorrupt, "the record of another id", nil)
+		return model.Record{}, model.NewError(model.ErrCorrupt, "the stored record has another id", nil)
 	case rec.Expired(c.now):
 		return model.Record{}, model.ErrNotFound
 	}
 	return rec, nil
 }
 
-// write mints the revision, sends the write once, and looks once where the
-// answer was lost.
+// write mints the revision and sends the write once. After a lost answer it
+// reads the record once.
 func (c *call) write(w *driver.Write) (model.Record, error) {
-	if err := c.ctx.Err(); err != nil {
+	if err := c.checkWrite(w); err != nil {
 		return model.Record{}, err
 	}
-	if err := c.checkWrite(w); err != nil {
+	if err := c.ctx.Err(); err != nil {
 		return model.Record{}, err
 	}
 	w.Record.Revision = model.NewRevision()
@@ -128,28 +129,27 @@ func (c *call) write(w *driver.Write) (model.Record, error) {
 	return c.settleWrite(*w, err)
 }
 
-// settleWrite looks once at what became of a write whose answer was lost.
-//
-// It takes a copy, so that a write does not move to the heap for the rare case.
+// settleWrite reads the record once to learn the outcome of a write whose
+// answer was lost. It takes a copy, so that other writes stay off the heap.
 func (c *call) settleWrite(w driver.Write, lost error) (model.Record, error) {
 	if driver.IsUndecidable(lost) {
 		return model.Record{}, lost
 	}
-	cur, res := c.lookFor(w.Record.ID, func(cur *model.Record) lookResult {
+	cur, res := c.readOutcome(w.Record.ID, func(cur *model.Record) outcome {
 		switch {
 		case cur.Revision == w.Record.Revision:
-			return lookDone
+			return outcomeApplied
 		case w.Cond == driver.IfMatch && cur.Revision == w.Known.Revision:
-			return lookAgain
+			return outcomeNotApplied
 		}
-		return lookUnknown
+		return outcomeUnknown
 	})
 	switch res {
-	case lookDone:
+	case outcomeApplied:
 		return cur.Head(), nil
-	case lookAgain:
-		// The revision before is still there, so the write was not applied
-		// yet; should it arrive late, at most one of the two matches.
+	case outcomeNotApplied:
+		// The known revision is still stored, so the write was not applied
+		// yet. If it arrives late, at most one of the two matches.
 		c.calls++
 		rec, err := c.f.b.Write(c.ctx, c.now, w)
 		if err == nil {
@@ -162,7 +162,7 @@ func (c *call) settleWrite(w driver.Write, lost error) (model.Record, error) {
 	return model.Record{}, lost
 }
 
-// touch moves an expiry, and looks once where the answer was lost.
+// touch changes an expiry. After a lost answer it reads the record once.
 func (c *call) touch(t *driver.Touch) (model.Record, error) {
 	if err := c.ctx.Err(); err != nil {
 		return model.Record{}, err
@@ -175,26 +175,27 @@ func (c *call) touch(t *driver.Touch) (model.Record, error) {
 	return c.settleTouch(*t, err)
 }
 
-// settleTouch looks once at what became of a touch whose answer was lost.
+// settleTouch reads the record once to learn the outcome of a touch whose
+// answer was lost.
 func (c *call) settleTouch(t driver.Touch, lost error) (model.Record, error) {
-	cur, res := c.lookFor(t.ID, func(cur *model.Record) lookResult {
+	cur, res := c.readOutcome(t.ID, func(cur *model.Record) outcome {
 		if !t.Known.Revision.IsZero() && cur.Revision != t.Known.Revision {
-			return lookUnknown
+			return outcomeUnknown
 		}
 		if !t.Result(cur.ExpiresAt).Equal(cur.ExpiresAt) {
-			return lookUnknown
+			return outcomeUnknown
 		}
-		return lookDone
+		return outcomeApplied
 	})
-	if res == lookDone {
+	if res == outcomeApplied {
 		return cur.Head(), nil
 	}
 	return model.Record{}, lost
 }
 
-// remove deletes, and looks once where the answer was lost. A record that is
-// gone may have been deleted by another: only one that is still at the
-// revision tells anything.
+// remove deletes a record. After a lost answer it reads the record once: only
+// a record that still has the revision proves anything, since another caller
+// may have deleted one that is gone.
 func (c *call) remove(id string, cond driver.Condition, prev model.Record) error {
 	if err := c.ctx.Err(); err != nil {
 		return err
@@ -207,18 +208,19 @@ func (c *call) remove(id string, cond driver.Condition, prev model.Record) error
 	return c.settleDelete(&driver.Delete{ID: id, Cond: cond, Known: prev}, err)
 }
 
-// settleDelete looks once at what became of a delete whose answer was lost.
+// settleDelete reads the record once to learn the outcome of a delete whose
+// answer was lost.
 func (c *call) settleDelete(d *driver.Delete, lost error) error {
 	if d.Cond != driver.IfMatch || driver.IsUndecidable(lost) {
 		return lost
 	}
-	_, res := c.lookFor(d.ID, func(cur *model.Record) lookResult {
+	_, res := c.readOutcome(d.ID, func(cur *model.Record) outcome {
 		if cur.Revision == d.Known.Revision {
-			return lookAgain
+			return outcomeNotApplied
 		}
-		return lookUnknown
+		return outcomeUnknown
 	})
-	if res == lookAgain {
+	if res == outcomeNotApplied {
 		c.calls++
 		if again := c.f.b.Delete(c.ctx, c.now, driver.Delete{ID: d.ID, Cond: d.Cond, Known: d.Known}); again == nil {
 			return nil
@@ -227,39 +229,40 @@ func (c *call) settleDelete(d *driver.Delete, lost error) error {
 	return lost
 }
 
-type lookResult uint8
+// outcome is what a read after a lost answer proves.
+type outcome uint8
 
 const (
-	lookUnknown lookResult = iota
-	lookDone
-	lookAgain
+	outcomeUnknown outcome = iota
+	outcomeApplied
+	outcomeNotApplied // yet: it may be sent once more
 )
 
-// lookFor reads the record once, under a limit of its own even if the caller's
-// context has ended, and lets judge say what it means. Nothing is sent again
-// for a caller who has gone.
-func (c *call) lookFor(id string, judge func(*model.Record) lookResult) (model.Record, lookResult) {
+// readOutcome reads the record once and lets judge decide. It has a time limit
+// of its own, since the caller's context may have ended. Then nothing is sent
+// again.
+func (c *call) readOutcome(id string, judge func(*model.Record) outcome) (model.Record, outcome) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), c.f.look)
 	defer cancel()
 	cur, err := c.get(ctx, id)
 	if err != nil {
-		return model.Record{}, lookUnknown
+		return model.Record{}, outcomeUnknown
 	}
 	res := judge(&cur)
-	if res == lookAgain && c.ctx.Err() != nil {
-		res = lookUnknown
+	if res == outcomeNotApplied && c.ctx.Err() != nil {
+		res = outcomeUnknown
 	}
 	return cur, res
 }
 
-// checkWrite is all that can be known to be wrong before any I/O.
+// checkWrite returns the errors that are known before any I/O.
 func (c *call) checkWrite(w *driver.Write) error {
 	if !w.Keep.Expiry {
 		if err := model.CheckExpiry(c.now, w.Record.ExpiresAt); err != nil {
 			return err
 		}
 		if limit := c.f.desc.MaxTTL; limit > 0 && (w.Record.ExpiresAt.IsZero() || w.Record.ExpiresAt.Sub(c.now) > limit) {
-			return model.NewError(model.ErrInvalid, "the expiry is further away than the backend's limit of "+limit.String(), nil)
+			return model.NewError(model.ErrInvalid, "the lifetime is longer than the backend's limit of "+limit.String(), nil)
 		}
 	}
 	for name, value := range w.Record.Labels {
@@ -268,7 +271,7 @@ func (c *call) checkWrite(w *driver.Write) error {
 		}
 	}
 	if limit := c.f.desc.MaxValue; limit > 0 && len(w.Record.Value) > limit {
-		return model.ErrTooLarge
+		return model.NewError(model.ErrTooLarge, "the value has more than "+strconv.Itoa(limit)+" bytes", nil)
 	}
 	return nil
 }
@@ -283,8 +286,8 @@ func (c *call) checkLabel(name, value string) error {
 	return model.CheckLabelValue(value)
 }
 
-// pause waits between two rounds of a compare-and-set loop: not at all before
-// the second try, then a random time that grows to some 30 ms.
+// pause waits between two attempts of a compare-and-set loop: not at all before
+// the second, then for a random time that grows to about 30 milliseconds.
 func (c *call) pause(attempt int) error {
 	if attempt == 0 {
 		return c.ctx.Err()

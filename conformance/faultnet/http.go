@@ -1,0 +1,127 @@
+package faultnet
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"testing"
+)
+
+// HTTPOptions configures an HTTPProxy. The zero value of every field is its
+// default.
+type HTTPOptions struct {
+	// Name names a request. Nil means its method.
+	Name func(r *http.Request, body []byte) string
+	// Fault overrides the plan for a request if it returns a fault.
+	Fault func(r *http.Request) Fault
+	// Answer sees every answer that is passed on and returns the body to pass
+	// on. Nil means the answer's own.
+	Answer func(name string, res *http.Response, body []byte) []byte
+	// Plain removes the request's Accept-Encoding, so that Answer sees text.
+	Plain bool
+}
+
+// HTTPProxy passes requests on to an HTTP server.
+type HTTPProxy struct {
+	Script
+	url       string
+	server    string
+	opts      HTTPOptions
+	transport *http.Transport
+}
+
+// NewHTTPProxy starts a proxy in front of the server with that URL. It stops
+// at the end of the test. Nil options are the defaults.
+func NewHTTPProxy(t testing.TB, server string, opts *HTTPOptions) *HTTPProxy {
+	t.Helper()
+	p := &HTTPProxy{server: server, transport: http.DefaultTransport.(*http.Transport).Clone()}
+	if opts != nil {
+		p.opts = *opts
+	}
+	p.transport.MaxIdleConnsPerHost = 32
+	s := httptest.NewServer(p)
+	t.Cleanup(func() {
+		s.Close()
+		p.transport.CloseIdleConnections()
+	})
+	p.url = s.URL
+	return p
+}
+
+// URL returns the proxy's own URL, for the client.
+func (p *HTTPProxy) URL() string { return p.url }
+
+// ServeHTTP passes one request on, under the plan.
+func (p *HTTPProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	name := r.Method
+	if p.opts.Name != nil {
+		name = p.opts.Name(r, body)
+	}
+	fault, then := p.meet([]string{name})
+	if p.opts.Fault != nil {
+		if f := p.opts.Fault(r); f != Pass {
+			fault = f
+		}
+	}
+	if fault == LoseRequest || fault == CutRequest {
+		panic(http.ErrAbortHandler)
+	}
+	res, answer, err := p.forward(r, body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	if then != nil {
+		then()
+	}
+	switch fault {
+	case LoseAnswer:
+		panic(http.ErrAbortHandler)
+	case HoldAnswer:
+		<-r.Context().Done()
+		return
+	}
+	p.answer(w, name, res, answer, fault)
+}
+
+// forward sends the request to the server and reads the whole answer.
+func (p *HTTPProxy) forward(r *http.Request, body []byte) (*http.Response, []byte, error) {
+	out, err := http.NewRequestWithContext(r.Context(), r.Method, p.server+r.URL.RequestURI(), bytes.NewReader(body))
+	if err != nil {
+		return nil, nil, err
+	}
+	out.Header = r.Header.Clone()
+	if p.opts.Plain {
+		out.Header.Del("Accept-Encoding")
+	}
+	res, err := p.transport.RoundTrip(out)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	answer, err := io.ReadAll(res.Body)
+	return res, answer, err
+}
+
+func (p *HTTPProxy) answer(w http.ResponseWriter, name string, res *http.Response, answer []byte, fault Fault) {
+	for key, values := range res.Header {
+		w.Header()[key] = values
+	}
+	if p.opts.Answer != nil {
+		if own := p.opts.Answer(name, res, answer); !bytes.Equal(own, answer) {
+			answer = own
+			w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
+		}
+	}
+	w.WriteHeader(res.StatusCode)
+	if fault == CutAnswer {
+		_, _ = w.Write(answer[:len(answer)/2])
+		panic(http.ErrAbortHandler)
+	}
+	_, _ = w.Write(answer)
+}

@@ -1,0 +1,58 @@
+package expiry
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// pack sets the value of a write to the encoded bytes, sealed if the store
+// seals. The bytes belong to the write afterwards.
+func (s *Store[T]) pack(w *driver.Write, plain []byte) (err error) {
+	w.Record.Value, w.Record.Encoding, w.ValueOwned = plain, s.codec.Name(), true
+	if s.opts.Seal != nil {
+		w.Record.Encoding = sealedEncoding
+		w.Record.Value, _, err = s.opts.Seal.seal(w.Record.ID, s.codec.Name(), plain)
+	}
+	return err
+}
+
+// unpack returns the encoded bytes of a record. In a store that seals, a record
+// that is not sealed is ErrCorrupt, unless OpenUnsealed is set: else anybody who
+// can write to the server could forge values without the key.
+func (s *Store[T]) unpack(rec *model.Record) ([]byte, error) {
+	if s.opts.Seal != nil && rec.Encoding == sealedEncoding {
+		return s.opts.Seal.open(rec.ID, s.codec.Name(), rec.Value)
+	}
+	switch {
+	case rec.Encoding != s.codec.Name():
+		return nil, model.NewError(model.ErrCorrupt, fmt.Sprintf("stored as %.32q, read as %q", rec.Encoding, s.codec.Name()), nil)
+	case s.opts.Seal != nil && !s.opts.OpenUnsealed:
+		return nil, model.NewError(model.ErrCorrupt, "the value is not sealed", nil)
+	}
+	return rec.Value, nil
+}
+
+// open decodes a record into an item.
+func (s *Store[T]) open(rec model.Record) (it Item[T], err error) {
+	it.fill(rec)
+	if it.plain, err = s.unpack(&it.rec); err != nil {
+		return it, err
+	}
+	return it, decode(s.codec, it.plain, &it.Value)
+}
+
+// winner returns the item of a record that came with ErrConflict, or an item
+// without an ID if the backend did not return all of it.
+func (s *Store[T]) winner(c *call, rec model.Record, err error) Item[T] {
+	if !errors.Is(err, model.ErrConflict) || !c.whole(rec) {
+		return Item[T]{}
+	}
+	it, err := s.open(rec)
+	if err != nil {
+		return Item[T]{}
+	}
+	return it
+}
