@@ -11,7 +11,7 @@ import (
 
 func batchMutants() map[string]mutation {
 	return map[string]mutation{
-		"a get of many answers with what is there": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+		"a get of many returns only the records found": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 			return &mutant{Wrapper: driverkit.Wrap(b), getMany: func(ctx context.Context, now time.Time, ids []string) []driver.BatchResult {
 				var found []driver.BatchResult
 				for _, o := range driver.GetMany(ctx, b, now, driver.Gets(ids...)) {
@@ -22,7 +22,7 @@ func batchMutants() map[string]mutation {
 				return found
 			}}
 		}),
-		"what a server left undone is not found": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+		"a record that the server left undone is not found": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 			return &mutant{Wrapper: driverkit.Wrap(b), getMany: func(ctx context.Context, now time.Time, ids []string) []driver.BatchResult {
 				size := 0
 				out := driver.GetMany(ctx, b, now, driver.Gets(ids...))
@@ -50,7 +50,7 @@ func batchMutants() map[string]mutation {
 				return out
 			}}
 		}),
-		"a batch does not look at its conditions": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+		"a batch ignores its conditions": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 			return &mutant{Wrapper: driverkit.Wrap(b), writeMany: func(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
 				for i := range ops {
 					if w := ops[i].Write; w != nil && w.Cond == driver.IfMatch && w.Known.Revision.IsZero() {

@@ -27,7 +27,7 @@ func lifeMutants() map[string]mutation {
 				},
 			}
 		}),
-		"two that close at once both think to be the first": sharing(func() bug {
+		"two concurrent calls of Close both close": sharing(func() bug {
 			var m meeting
 			var opened sync.Map
 			return func(b driver.ModelExpirySupport, store string) *mutant {
@@ -55,7 +55,7 @@ func lifeMutants() map[string]mutation {
 				return open.Write(ctx, now, wr)
 			}}
 		}},
-		"Close closes the client of all": {opens: func() func(t testing.TB, w *cluster, name string) driver.ModelExpirySupport {
+		"Close closes the shared client": {opens: func() func(t testing.TB, w *cluster, name string) driver.ModelExpirySupport {
 			var mu sync.Mutex
 			nodes := map[string][]driver.ModelExpirySupport{}
 			return func(t testing.TB, w *cluster, name string) driver.ModelExpirySupport {
@@ -78,12 +78,12 @@ func lifeMutants() map[string]mutation {
 			go func() { wait(stop) }()
 			return &mutant{Wrapper: driverkit.Wrap(b)}
 		}),
-		"CreateStorage starts afresh": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+		"CreateStorage deletes the records": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 			return &mutant{Wrapper: driverkit.Wrap(b), createStorage: func(ctx context.Context) error {
 				return errors.Join(driver.DeleteStorage(ctx, b), driver.CreateStorage(ctx, b))
 			}}
 		}),
-		"DeleteStorage takes the neighbours along": sharing(func() bug {
+		"DeleteStorage deletes other stores too": sharing(func() bug {
 			var mu sync.Mutex
 			nodes := map[string]driver.ModelExpirySupport{}
 			return func(b driver.ModelExpirySupport, store string) *mutant {
@@ -102,7 +102,7 @@ func lifeMutants() map[string]mutation {
 				}}
 			}
 		}),
-		"a node keeps what it read through DeleteStorage": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+		"a node caches records across DeleteStorage": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 			var cache sync.Map
 			return &mutant{Wrapper: driverkit.Wrap(b), get: func(ctx context.Context, now time.Time, id string) (model.Record, error) {
 				r, err := b.Get(ctx, now, driver.Get{ID: id})

@@ -64,10 +64,10 @@ func lostMutants() map[string]mutation {
 			}
 			return model.Record{}, lost
 		})),
-		"a lost answer says that nothing was applied": simply(onLoss(func(context.Context, time.Time, driver.ModelExpirySupport, driver.Write, error) (model.Record, error) {
+		"a lost answer is reported as not applied": simply(onLoss(func(context.Context, time.Time, driver.ModelExpirySupport, driver.Write, error) (model.Record, error) {
 			return model.Record{}, model.ErrUnavailable
 		})),
-		"a lost read is not found": getBug(func(_ string, r model.Record, err error) (model.Record, error) {
+		"a lost read is not found": getMutant(func(_ string, r model.Record, err error) (model.Record, error) {
 			if model.Kind(err) == model.ErrUnavailable {
 				err = model.ErrNotFound
 			}
@@ -82,7 +82,7 @@ func lostMutants() map[string]mutation {
 				return p, err
 			}}
 		}),
-		"a lost batch has failed": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+		"a lost batch is reported as failed": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 			return &mutant{Wrapper: driverkit.Wrap(b), writeMany: func(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
 				out := driver.WriteMany(ctx, b, now, ops)
 				for i := range out {
@@ -104,7 +104,7 @@ func lostMutants() map[string]mutation {
 				return out
 			}}
 		}),
-		"a lost write comes a second time, later": sharing(func() bug {
+		"a lost write arrives a second time, later": sharing(func() bug {
 			// A retry under the wire, after others were served.
 			var late *driver.Write
 			return func(b driver.ModelExpirySupport, _ string) *mutant {
@@ -127,15 +127,15 @@ func lostMutants() map[string]mutation {
 			}
 		}),
 
-		"the store never looks": storeLoss(func(_ context.Context, _ time.Time, _ driver.ModelExpirySupport, _ driver.Write, lost error) (model.Record, error) {
+		"the store never reads after a lost answer": storeLoss(func(_ context.Context, _ time.Time, _ driver.ModelExpirySupport, _ driver.Write, lost error) (model.Record, error) {
 			return model.Record{}, driver.MarkUndecidable(lost)
 		}),
-		"the store looks in vain all the same": inStore(func() bug {
+		"the store ignores the undecidable mark": inStore(func() bug {
 			return onLoss(func(_ context.Context, _ time.Time, _ driver.ModelExpirySupport, _ driver.Write, _ error) (model.Record, error) {
 				return model.Record{}, model.NewError(model.ErrUnknown, "the mark is dropped", nil)
 			})
 		}),
-		"the store takes what it finds for its own": storeLoss(func(ctx context.Context, now time.Time, b driver.ModelExpirySupport, w driver.Write, lost error) (model.Record, error) {
+		"the store takes any stored record as its own": storeLoss(func(ctx context.Context, now time.Time, b driver.ModelExpirySupport, w driver.Write, lost error) (model.Record, error) {
 			if cur, err := b.Get(ctx, now, driver.Get{ID: w.Record.ID}); err == nil {
 				return cur.Head(), nil
 			}
@@ -154,16 +154,16 @@ func lostMutants() map[string]mutation {
 			w.Cond = driver.IfPresent
 			return b.Write(ctx, now, w)
 		}),
-		"the store sends again for a caller who has gone": storeLoss(func(_ context.Context, now time.Time, b driver.ModelExpirySupport, w driver.Write, lost error) (model.Record, error) {
+		"the store sends again after the caller's context ended": storeLoss(func(_ context.Context, now time.Time, b driver.ModelExpirySupport, w driver.Write, lost error) (model.Record, error) {
 			if w.Cond != driver.IfMatch {
 				return model.Record{}, lost
 			}
 			return b.Write(context.Background(), now, w)
 		}),
-		"a mutation that was lost is made again": storeLoss(func(_ context.Context, _ time.Time, _ driver.ModelExpirySupport, _ driver.Write, _ error) (model.Record, error) {
+		"a lost mutation is applied again": storeLoss(func(_ context.Context, _ time.Time, _ driver.ModelExpirySupport, _ driver.Write, _ error) (model.Record, error) {
 			return model.Record{}, model.ErrConflict
 		}),
-		"the store takes any expiry for its own": inStore(func() bug {
+		"the store takes any expiry as its own": inStore(func() bug {
 			return func(b driver.ModelExpirySupport, _ string) *mutant {
 				return &mutant{Wrapper: driverkit.Wrap(b), touch: func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
 					r, err := b.Touch(ctx, now, t)
@@ -176,7 +176,7 @@ func lostMutants() map[string]mutation {
 				}}
 			}
 		}),
-		"the store takes an absence for its own delete": inStore(func() bug {
+		"the store takes an absent record as its own delete": inStore(func() bug {
 			return func(b driver.ModelExpirySupport, _ string) *mutant {
 				return &mutant{Wrapper: driverkit.Wrap(b), delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, known model.Record) error {
 					err := b.Delete(ctx, now, driver.Delete{ID: id, Cond: c, Known: known})

@@ -13,8 +13,8 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// pageBug replaces the listing.
-func pageBug(page func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error)) mutation {
+// pageMutant replaces the listing.
+func pageMutant(page func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error)) mutation {
 	return simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 		return &mutant{Wrapper: driverkit.Wrap(b), page: func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 			return page(ctx, b, now, q)
@@ -33,7 +33,7 @@ var errToken = model.NewError(model.ErrInvalid, "no page returned this token", n
 
 func pageMutants() map[string]mutation {
 	return map[string]mutation{
-		"a listing pages by position": pageBug(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
+		"a listing pages by position": pageMutant(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
 			skip := len(q.After)
 			all, err := whole(ctx, b, now, q)
 			all = all[min(skip, len(all)):]
@@ -42,7 +42,7 @@ func pageMutants() map[string]mutation {
 			}
 			return driver.Page{Records: all[:q.Limit], Next: strings.Repeat(".", skip+q.Limit)}, nil
 		}),
-		"a listing follows the last write": sharing(func() bug {
+		"a listing is in order of the last write": sharing(func() bug {
 			// A record that is rewritten moves to the end, like a row to the end
 			// of its table.
 			var mu sync.Mutex
@@ -72,7 +72,7 @@ func pageMutants() map[string]mutation {
 				}
 			}
 		}),
-		"a listing ends after a thousand": pageBug(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
+		"a listing ends after a thousand": pageMutant(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
 			all, err := whole(ctx, b, now, q)
 			p, perr := b.Page(ctx, now, q)
 			if perr != nil || err != nil || len(all) <= 1000 || len(p.Records) == 0 {
@@ -84,7 +84,7 @@ func pageMutants() map[string]mutation {
 			}
 			return p, nil
 		}),
-		"an empty page is the end": pageBug(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
+		"an empty page is the end": pageMutant(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
 			// Expired records are dropped from a page that had them.
 			p, err := b.Page(ctx, time.Time{}, q)
 			p.Records = slices.DeleteFunc(p.Records, func(r model.Record) bool { return r.Expired(now) })
@@ -93,7 +93,7 @@ func pageMutants() map[string]mutation {
 			}
 			return p, err
 		}),
-		"a page exceeds its limit": pageBug(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
+		"a page exceeds its limit": pageMutant(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
 			q.Limit++
 			return b.Page(ctx, now, q)
 		}),
@@ -108,7 +108,7 @@ func pageMutants() map[string]mutation {
 				return p, err
 			}}
 		}),
-		"a token is good once": sharing(func() bug {
+		"a token can be used once": sharing(func() bug {
 			var used sync.Map
 			return func(b driver.ModelExpirySupport, store string) *mutant {
 				return &mutant{Wrapper: driverkit.Wrap(b), page: func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
@@ -136,7 +136,7 @@ func pageMutants() map[string]mutation {
 				}}
 			}
 		}),
-		"a token ends with the clock's hour": sharing(func() bug {
+		"a token expires after an hour": sharing(func() bug {
 			var given sync.Map
 			return func(b driver.ModelExpirySupport, store string) *mutant {
 				return &mutant{Wrapper: driverkit.Wrap(b), page: func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
@@ -149,7 +149,7 @@ func pageMutants() map[string]mutation {
 				}}
 			}
 		}),
-		"an unknown token begins at the start": pageBug(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
+		"an unknown token starts at the beginning": pageMutant(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
 			p, err := b.Page(ctx, now, q)
 			if model.Kind(err) == model.ErrInvalid && q.After != "" {
 				q.After = ""
@@ -179,28 +179,28 @@ func pageMutants() map[string]mutation {
 				}
 			}
 		}),
-		"the second page forgets the label": pageBug(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
+		"the second page forgets the label": pageMutant(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
 			if q.Label == "" || q.After == "" {
 				return b.Page(ctx, now, q)
 			}
 			all, err := whole(ctx, b, now, driver.Query{})
 			return driver.Page{Records: all[:min(q.Limit, len(all))]}, err
 		}),
-		"a label's value is compared by its beginning": pageBug(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
+		"a label's value is compared by its prefix": pageMutant(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
 			if q.Label == "" {
 				return b.Page(ctx, now, q)
 			}
 			all, err := whole(ctx, b, now, driver.Query{KeysOnly: q.KeysOnly})
 			return driver.Page{Records: slices.DeleteFunc(all, func(r model.Record) bool { return !strings.HasPrefix(r.Labels[q.Label], q.Value) })}, err
 		}),
-		"an undeclared label lists nothing": pageBug(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
+		"an undeclared label lists nothing": pageMutant(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
 			p, err := b.Page(ctx, now, q)
 			if model.Kind(err) == model.ErrInvalid && q.After == "" {
 				return driver.Page{}, nil
 			}
 			return p, err
 		}),
-		"a listing of keys leaves out the labels": pageBug(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
+		"a listing of keys leaves out the labels": pageMutant(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
 			p, err := b.Page(ctx, now, q)
 			for i := range p.Records {
 				if q.KeysOnly {
@@ -209,14 +209,14 @@ func pageMutants() map[string]mutation {
 			}
 			return p, err
 		}),
-		"a damaged record takes its page along": pageBug(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
+		"a damaged record empties its page": pageMutant(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
 			p, err := b.Page(ctx, now, q)
 			if len(p.Corrupt) > 0 {
 				p.Records = nil
 			}
 			return p, err
 		}),
-		"a damaged record is passed over in silence": pageBug(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
+		"a damaged record is not reported": pageMutant(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
 			p, err := b.Page(ctx, now, q)
 			p.Corrupt = nil
 			return p, err

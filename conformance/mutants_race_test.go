@@ -19,7 +19,7 @@ type at struct {
 
 func raceMutants() map[string]mutation {
 	return map[string]mutation{
-		"a create looks, then upserts": sharing(func() bug {
+		"a create reads, then upserts": sharing(func() bug {
 			var m meeting
 			return func(b driver.ModelExpirySupport, _ string) *mutant {
 				return &mutant{Wrapper: driverkit.Wrap(b), write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
@@ -34,7 +34,7 @@ func raceMutants() map[string]mutation {
 				}}
 			}
 		}),
-		"a create over an expired record looks, then upserts": sharing(func() bug {
+		"a create over an expired record reads, then upserts": sharing(func() bug {
 			var m meeting
 			return func(b driver.ModelExpirySupport, _ string) *mutant {
 				return &mutant{Wrapper: driverkit.Wrap(b), write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
@@ -114,7 +114,7 @@ func raceMutants() map[string]mutation {
 				}
 			}
 		}),
-		"a touch brings back what was deleted under it": sharing(func() bug {
+		"a touch brings back a record that was deleted meanwhile": sharing(func() bug {
 			d := newDuet()
 			return func(b driver.ModelExpirySupport, _ string) *mutant {
 				return &mutant{Wrapper: driverkit.Wrap(b),
@@ -157,7 +157,7 @@ func raceMutants() map[string]mutation {
 				}}
 			}
 		}),
-		"a delete looks, then removes": sharing(func() bug {
+		"a delete reads, then removes": sharing(func() bug {
 			var m meeting
 			return func(b driver.ModelExpirySupport, _ string) *mutant {
 				return &mutant{Wrapper: driverkit.Wrap(b), delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, known model.Record) error {
@@ -233,7 +233,7 @@ func raceMutants() map[string]mutation {
 				}
 			}
 		}),
-		"a read may be answered by a replica that lags": sharing(func() bug {
+		"a replica that lags answers reads": sharing(func() bug {
 			var before sync.Map
 			return func(b driver.ModelExpirySupport, store string) *mutant {
 				return &mutant{Wrapper: driverkit.Wrap(b),
@@ -254,7 +254,7 @@ func raceMutants() map[string]mutation {
 				}
 			}
 		}),
-		"a count has rewritten records twice": sharing(func() bug {
+		"a count includes rewritten records twice": sharing(func() bug {
 			var rewrites atomic.Int64
 			rewritten := newGate()
 			return func(b driver.ModelExpirySupport, _ string) *mutant {
@@ -318,7 +318,7 @@ func raceMutants() map[string]mutation {
 				}
 			}
 		}),
-		"a canceled write is said not to have been sent": sharing(func() bug {
+		"a canceled write is reported as not sent": sharing(func() bug {
 			return func(b driver.ModelExpirySupport, _ string) *mutant {
 				return &mutant{Wrapper: driverkit.Wrap(b), write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 					r, err := b.Write(context.WithoutCancel(ctx), now, w)

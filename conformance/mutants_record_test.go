@@ -13,8 +13,8 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// writeBug changes a write before it is carried out.
-func writeBug(change func(ctx context.Context, now time.Time, b driver.ModelExpirySupport, w *driver.Write)) mutation {
+// writeMutant changes a write before it is carried out.
+func writeMutant(change func(ctx context.Context, now time.Time, b driver.ModelExpirySupport, w *driver.Write)) mutation {
 	return simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 		return &mutant{Wrapper: driverkit.Wrap(b), write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 			change(ctx, now, b, &w)
@@ -23,8 +23,8 @@ func writeBug(change func(ctx context.Context, now time.Time, b driver.ModelExpi
 	})
 }
 
-// answerBug changes the answer to a write.
-func answerBug(change func(w *driver.Write, r model.Record, err error) (model.Record, error)) mutation {
+// answerMutant changes the answer to a write.
+func answerMutant(change func(w *driver.Write, r model.Record, err error) (model.Record, error)) mutation {
 	return simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 		return &mutant{Wrapper: driverkit.Wrap(b), write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 			r, err := b.Write(ctx, now, w)
@@ -33,8 +33,8 @@ func answerBug(change func(w *driver.Write, r model.Record, err error) (model.Re
 	})
 }
 
-// getBug changes the answer to a get.
-func getBug(change func(id string, r model.Record, err error) (model.Record, error)) mutation {
+// getMutant changes the answer to a get.
+func getMutant(change func(id string, r model.Record, err error) (model.Record, error)) mutation {
 	return simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 		return &mutant{Wrapper: driverkit.Wrap(b), get: func(ctx context.Context, now time.Time, id string) (model.Record, error) {
 			r, err := b.Get(ctx, now, driver.Get{ID: id})
@@ -50,7 +50,7 @@ func recordMutants() map[string]mutation {
 				return b.Get(ctx, time.Time{}, driver.Get{ID: id})
 			}}
 		}),
-		"records die a millisecond early": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+		"records expire a millisecond early": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 			return &mutant{Wrapper: driverkit.Wrap(b), get: func(ctx context.Context, now time.Time, id string) (model.Record, error) {
 				return b.Get(ctx, now.Add(time.Millisecond), driver.Get{ID: id})
 			}}
@@ -87,15 +87,15 @@ func recordMutants() map[string]mutation {
 		"stores whose names begin alike share their records": {opens: func(t testing.TB, w *cluster, name string) driver.ModelExpirySupport {
 			return w.node(t, name[:min(13, len(name))])
 		}},
-		"the limit of a value is off by one": writeBug(func(_ context.Context, _ time.Time, _ driver.ModelExpirySupport, w *driver.Write) {
+		"the limit of a value is off by one": writeMutant(func(_ context.Context, _ time.Time, _ driver.ModelExpirySupport, w *driver.Write) {
 			if len(w.Record.Value) == damageableMax+1 {
 				w.Record.Value = w.Record.Value[:damageableMax]
 			}
 		}),
-		"bytes that are no text are repaired": writeBug(func(_ context.Context, _ time.Time, _ driver.ModelExpirySupport, w *driver.Write) {
+		"bytes that are not text are repaired": writeMutant(func(_ context.Context, _ time.Time, _ driver.ModelExpirySupport, w *driver.Write) {
 			w.Record.Value = []byte(strings.ToValidUTF8(string(w.Record.Value), "\ufffd"))
 		}),
-		"an unknown id is an empty record": getBug(func(id string, r model.Record, err error) (model.Record, error) {
+		"an unknown id is an empty record": getMutant(func(id string, r model.Record, err error) (model.Record, error) {
 			if model.Kind(err) == model.ErrNotFound {
 				return model.Record{ID: id}, nil
 			}
@@ -109,23 +109,23 @@ func recordMutants() map[string]mutation {
 				return b.Write(ctx, now, w)
 			}}
 		}),
-		"a create keeps an expired record's labels": writeBug(func(ctx context.Context, _ time.Time, b driver.ModelExpirySupport, w *driver.Write) {
+		"a create keeps an expired record's labels": writeMutant(func(ctx context.Context, _ time.Time, b driver.ModelExpirySupport, w *driver.Write) {
 			if cur, err := b.Get(ctx, time.Time{}, driver.Get{ID: w.Record.ID}); err == nil && w.Cond == driver.IfAbsent {
 				w.Record.Labels = cur.Labels
 			}
 		}),
-		"an update creates": writeBug(func(_ context.Context, _ time.Time, _ driver.ModelExpirySupport, w *driver.Write) {
+		"an update creates": writeMutant(func(_ context.Context, _ time.Time, _ driver.ModelExpirySupport, w *driver.Write) {
 			if w.Cond == driver.IfPresent {
 				w.Cond = driver.IfAny
 			}
 		}),
-		"a compare-and-set of nothing is a conflict": answerBug(func(w *driver.Write, r model.Record, err error) (model.Record, error) {
+		"a compare-and-set of nothing is a conflict": answerMutant(func(w *driver.Write, r model.Record, err error) (model.Record, error) {
 			if model.Kind(err) == model.ErrNotFound && w.Cond == driver.IfMatch {
 				err = model.ErrConflict
 			}
 			return r, err
 		}),
-		"the hint decides": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+		"the server version decides": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 			hint := func(r model.Record, err error) (model.Record, error) {
 				r.ServerVersion = "h" + r.Revision.String()
 				return r, err
@@ -142,37 +142,37 @@ func recordMutants() map[string]mutation {
 				},
 			}
 		}),
-		"an upsert keeps the labels of before": writeBug(func(ctx context.Context, now time.Time, b driver.ModelExpirySupport, w *driver.Write) {
+		"an upsert keeps the earlier labels": writeMutant(func(ctx context.Context, now time.Time, b driver.ModelExpirySupport, w *driver.Write) {
 			if cur, err := b.Get(ctx, now, driver.Get{ID: w.Record.ID}); err == nil && w.Cond == driver.IfAny && w.Record.Labels == nil {
 				w.Record.Labels = cur.Labels
 			}
 		}),
-		"an update clears the expiry that it should keep": writeBug(func(_ context.Context, _ time.Time, _ driver.ModelExpirySupport, w *driver.Write) {
+		"an update clears the expiry that it should keep": writeMutant(func(_ context.Context, _ time.Time, _ driver.ModelExpirySupport, w *driver.Write) {
 			if w.Keep.Expiry {
 				w.Keep.Expiry, w.Record.ExpiresAt = false, time.Time{}
 			}
 		}),
-		"an update takes the labels that it should ignore": writeBug(func(_ context.Context, _ time.Time, _ driver.ModelExpirySupport, w *driver.Write) {
+		"an update takes the labels that it should ignore": writeMutant(func(_ context.Context, _ time.Time, _ driver.ModelExpirySupport, w *driver.Write) {
 			w.Keep.Labels = false
 		}),
-		"an update without labels keeps those of before": writeBug(func(_ context.Context, _ time.Time, _ driver.ModelExpirySupport, w *driver.Write) {
+		"an update without labels keeps the earlier ones": writeMutant(func(_ context.Context, _ time.Time, _ driver.ModelExpirySupport, w *driver.Write) {
 			if w.Cond == driver.IfPresent && w.Record.Labels == nil {
 				w.Keep.Labels = true
 			}
 		}),
-		"the answer is what was sent": answerBug(func(w *driver.Write, r model.Record, err error) (model.Record, error) {
+		"a write returns what was sent": answerMutant(func(w *driver.Write, r model.Record, err error) (model.Record, error) {
 			if err == nil {
 				r = w.Record.Head()
 			}
 			return r, err
 		}),
-		"a conflict names nobody": answerBug(func(_ *driver.Write, r model.Record, err error) (model.Record, error) {
+		"a conflict does not return the winner": answerMutant(func(_ *driver.Write, r model.Record, err error) (model.Record, error) {
 			if model.Kind(err) == model.ErrConflict {
 				r = model.Record{}
 			}
 			return r, err
 		}),
-		"a conflict has moved the label already": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+		"a write that conflicts moves the label": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 			return &mutant{Wrapper: driverkit.Wrap(b), write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 				r, err := b.Write(ctx, now, w)
 				if model.Kind(err) == model.ErrConflict {
@@ -183,22 +183,22 @@ func recordMutants() map[string]mutation {
 				return r, err
 			}}
 		}),
-		"no revision means no check": writeBug(func(_ context.Context, _ time.Time, _ driver.ModelExpirySupport, w *driver.Write) {
+		"no revision means no check": writeMutant(func(_ context.Context, _ time.Time, _ driver.ModelExpirySupport, w *driver.Write) {
 			if w.Cond == driver.IfMatch && w.Known.Revision.IsZero() {
 				w.Cond = driver.IfPresent
 			}
 		}),
-		"an error quotes the value": answerBug(func(w *driver.Write, r model.Record, err error) (model.Record, error) {
+		"an error quotes the value": answerMutant(func(w *driver.Write, r model.Record, err error) (model.Record, error) {
 			if model.Kind(err) == model.ErrExists {
 				err = model.NewError(model.ErrExists, "instead of "+string(w.Record.Value), nil)
 			}
 			return r, err
 		}),
-		"every encoding is taken for JSON": getBug(func(_ string, r model.Record, err error) (model.Record, error) {
+		"every encoding is read as JSON": getMutant(func(_ string, r model.Record, err error) (model.Record, error) {
 			r.Encoding = "json"
 			return r, err
 		}),
-		"a damaged record is made anew by an update": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+		"an update replaces a damaged record": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 			return &mutant{Wrapper: driverkit.Wrap(b), write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 				r, err := b.Write(ctx, now, w)
 				if model.Kind(err) == model.ErrCorrupt {
@@ -208,7 +208,7 @@ func recordMutants() map[string]mutation {
 				return r, err
 			}}
 		}),
-		"an ended context is not looked at": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+		"an ended context is ignored": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 			return &mutant{Wrapper: driverkit.Wrap(b), write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 				return b.Write(context.WithoutCancel(ctx), now, w)
 			}}

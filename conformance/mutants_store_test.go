@@ -52,7 +52,7 @@ func fields(data []byte) map[string]any {
 
 func storeMutants() map[string]mutation {
 	return map[string]mutation{
-		"a store's TTL is forgotten by an upsert": sent(func(w *driver.Write) {
+		"an upsert ignores the store's TTL": sent(func(w *driver.Write) {
 			if w.Cond == driver.IfAny {
 				w.Record.ExpiresAt = time.Time{}
 			}
@@ -76,7 +76,7 @@ func storeMutants() map[string]mutation {
 				w.Record.Value, _ = json.Marshal(m)
 			}
 		}),
-		"fields that were not named are written anew": received(func(r *model.Record) {
+		"fields that were not named are encoded again": received(func(r *model.Record) {
 			if m := fields(r.Value); m != nil {
 				r.Value, _ = json.Marshal(m)
 			}
@@ -107,7 +107,7 @@ func storeMutants() map[string]mutation {
 				}}
 			}
 		}),
-		"two that take both get it": inStore(func() bug {
+		"two takers both get the record": inStore(func() bug {
 			var m meeting
 			return func(b driver.ModelExpirySupport, _ string) *mutant {
 				return &mutant{Wrapper: driverkit.Wrap(b), delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, known model.Record) error {
@@ -117,7 +117,7 @@ func storeMutants() map[string]mutation {
 				}}
 			}
 		}),
-		"two mutations are made from one value": inStore(func() bug {
+		"two mutations start from the same value": inStore(func() bug {
 			var m meeting
 			return func(b driver.ModelExpirySupport, _ string) *mutant {
 				return &mutant{Wrapper: driverkit.Wrap(b), write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
@@ -153,7 +153,7 @@ func storeMutants() map[string]mutation {
 				}}
 			}
 		}),
-		"answers come in the order of the ids": inStore(func() bug {
+		"results are sorted by id": inStore(func() bug {
 			return func(b driver.ModelExpirySupport, _ string) *mutant {
 				return &mutant{Wrapper: driverkit.Wrap(b), getMany: func(ctx context.Context, now time.Time, ids []string) []driver.BatchResult {
 					sorted := slices.Sorted(slices.Values(ids))
@@ -161,7 +161,7 @@ func storeMutants() map[string]mutation {
 				}}
 			}
 		}),
-		"a bulk shifts its errors by those it did not send": inStore(func() bug {
+		"a bulk returns its errors at wrong indexes": inStore(func() bug {
 			return func(b driver.ModelExpirySupport, _ string) *mutant {
 				return &mutant{Wrapper: driverkit.Wrap(b), writeMany: func(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
 					out := driver.WriteMany(ctx, b, now, ops)
@@ -172,7 +172,7 @@ func storeMutants() map[string]mutation {
 				}}
 			}
 		}),
-		"a reindex forgets the expiry": inStore(func() bug {
+		"a reindex removes the expiry": inStore(func() bug {
 			return func(b driver.ModelExpirySupport, _ string) *mutant {
 				return &mutant{Wrapper: driverkit.Wrap(b), writeMany: func(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
 					for i := range ops {
@@ -182,7 +182,7 @@ func storeMutants() map[string]mutation {
 				}}
 			}
 		}),
-		"a sweep leaves no grace": inStore(func() bug {
+		"a sweep ignores the grace": inStore(func() bug {
 			return func(b driver.ModelExpirySupport, _ string) *mutant {
 				return &mutant{Wrapper: driverkit.Wrap(b), sweep: func(ctx context.Context, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
 					return b.DeleteExpired(ctx, driver.Sweep{Before: before.Add(time.Minute), Limit: limit, OnExpire: onExpire})

@@ -13,8 +13,8 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// sweepBug replaces the sweep.
-func sweepBug(sweep func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error)) mutation {
+// sweepMutant replaces the sweep.
+func sweepMutant(sweep func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error)) mutation {
 	return simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 		return &mutant{Wrapper: driverkit.Wrap(b), sweep: func(ctx context.Context, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
 			return sweep(ctx, b, before, limit, onExpire)
@@ -37,22 +37,22 @@ func listedThenRemoved(ctx context.Context, b driver.ModelExpirySupport, before 
 
 func sweepMutants() map[string]mutation {
 	return map[string]mutation{
-		"the limit of a sweep is not kept": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
+		"a sweep exceeds its limit": sweepMutant(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
 			return b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit + 1, OnExpire: onExpire})
 		}),
-		"a sweep never says more": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
+		"a sweep never reports more": sweepMutant(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
 			s, err := b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit, OnExpire: onExpire})
 			s.More = false
 			return s, err
 		}),
-		"a sweep takes a limit that others used up for the end": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
+		"a sweep reports no more if other sweeps removed its records": sweepMutant(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
 			s, err := listedThenRemoved(ctx, b, before, limit, onExpire)
 			if onExpire != nil {
 				s.More = s.Removed == limit
 			}
 			return s, err
 		}),
-		"a sweep steps over as many as it was refused": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
+		"a sweep skips as many records as were refused": sweepMutant(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
 			if onExpire == nil {
 				return b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit})
 			}
@@ -73,7 +73,7 @@ func sweepMutants() map[string]mutation {
 			s.More = true
 			return s, nil
 		}),
-		"a sweep announces no labels": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
+		"a sweep announces no labels": sweepMutant(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
 			return b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit, OnExpire: func(r model.Record) error {
 				r.Labels = nil
 				if onExpire == nil {
@@ -82,7 +82,7 @@ func sweepMutants() map[string]mutation {
 				return onExpire(r)
 			}})
 		}),
-		"a refusal ends the sweep": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
+		"a refusal ends the sweep": sweepMutant(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
 			list := due(ctx, b, before, limit)
 			for _, r := range list {
 				if onExpire == nil {
@@ -142,8 +142,8 @@ func sweepMutants() map[string]mutation {
 				}
 			}
 		}),
-		"a sweep lists, then removes by id": sweepBug(listedThenRemoved),
-		"a sweep compares the expiry alone": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
+		"a sweep lists, then removes by id": sweepMutant(listedThenRemoved),
+		"a sweep compares the expiry alone": sweepMutant(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
 			var s driver.Swept
 			for _, r := range due(ctx, b, before, limit) {
 				if onExpire != nil && onExpire(r) != nil {
@@ -224,7 +224,7 @@ func sweepMutants() map[string]mutation {
 				}}
 			}
 		}),
-		"a removal that a delete forestalled is counted": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
+		"a sweep counts a record that a delete removed first": sweepMutant(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
 			n := 0
 			s, err := b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit, OnExpire: func(r model.Record) error {
 				if onExpire != nil {
@@ -259,12 +259,12 @@ func sweepMutants() map[string]mutation {
 				}
 			}
 		}),
-		"a lost removal is counted as done": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
+		"a sweep counts a lost removal as removed": sweepMutant(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
 			s, err := b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit, OnExpire: onExpire})
 			s.Removed, s.Unknown = s.Removed+s.Unknown, 0
 			return s, err
 		}),
-		"a lost removal is no error": sweepBug(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
+		"a sweep returns no error for a lost removal": sweepMutant(func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
 			s, err := b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit, OnExpire: onExpire})
 			if s.Unknown > 0 {
 				err = nil

@@ -9,8 +9,8 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// touchBug changes a touch before it is carried out, or its answer.
-func touchBug(change func(t *driver.Touch), answer func(t *driver.Touch, before, after model.Record) model.Record) mutation {
+// touchMutant changes a touch before it is carried out, or its answer.
+func touchMutant(change func(t *driver.Touch), answer func(t *driver.Touch, before, after model.Record) model.Record) mutation {
 	return simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 		return &mutant{Wrapper: driverkit.Wrap(b), touch: func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
 			before, _ := b.Get(ctx, now, driver.Get{ID: t.ID})
@@ -26,8 +26,8 @@ func touchBug(change func(t *driver.Touch), answer func(t *driver.Touch, before,
 	})
 }
 
-// deleteBug changes a delete before it is carried out.
-func deleteBug(change func(c *driver.Condition, known *model.Record)) mutation {
+// deleteMutant changes a delete before it is carried out.
+func deleteMutant(change func(c *driver.Condition, known *model.Record)) mutation {
 	return simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 		return &mutant{Wrapper: driverkit.Wrap(b), delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, known model.Record) error {
 			change(&c, &known)
@@ -38,17 +38,17 @@ func deleteBug(change func(c *driver.Condition, known *model.Record)) mutation {
 
 func touchMutants() map[string]mutation {
 	return map[string]mutation{
-		"set never shortens": touchBug(func(t *driver.Touch) {
+		"set never shortens": touchMutant(func(t *driver.Touch) {
 			if t.Mode == driver.TouchSet {
 				t.Mode = driver.TouchExtend
 			}
 		}, nil),
-		"extend shortens": touchBug(func(t *driver.Touch) {
+		"extend shortens": touchMutant(func(t *driver.Touch) {
 			if t.Mode == driver.TouchExtend {
 				t.Mode = driver.TouchSet
 			}
 		}, nil),
-		"extend gives an end to what had none": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+		"extend sets an expiry on a record without one": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 			return &mutant{Wrapper: driverkit.Wrap(b), touch: func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
 				if cur, err := b.Get(ctx, now, driver.Get{ID: t.ID}); err == nil && cur.ExpiresAt.IsZero() && t.Mode == driver.TouchExtend {
 					t.Mode = driver.TouchSet
@@ -56,36 +56,36 @@ func touchMutants() map[string]mutation {
 				return b.Touch(ctx, now, t)
 			}}
 		}),
-		"clear is a long time": touchBug(func(t *driver.Touch) {
+		"clear sets a late expiry": touchMutant(func(t *driver.Touch) {
 			if t.Mode == driver.TouchClear {
 				t.Mode, t.ExpiresAt = driver.TouchSet, time.Now().Add(400*24*time.Hour)
 			}
 		}, nil),
-		"a touch revives what has expired": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+		"a touch revives an expired record": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 			return &mutant{Wrapper: driverkit.Wrap(b), touch: func(ctx context.Context, _ time.Time, t driver.Touch) (model.Record, error) {
 				return b.Touch(ctx, time.Time{}, t)
 			}}
 		}),
-		"a touch answers with the expiry of before": touchBug(nil, func(_ *driver.Touch, before, after model.Record) model.Record {
+		"a touch returns the earlier expiry": touchMutant(nil, func(_ *driver.Touch, before, after model.Record) model.Record {
 			after.ExpiresAt = before.ExpiresAt
 			return after
 		}),
-		"a touch without a mode clears": touchBug(func(t *driver.Touch) {
+		"a touch without a mode clears": touchMutant(func(t *driver.Touch) {
 			if t.Mode == 0 {
 				t.Mode = driver.TouchClear
 			}
 		}, nil),
-		"a delete of any revision compares": deleteBug(func(c *driver.Condition, known *model.Record) {
+		"a delete of any revision compares": deleteMutant(func(c *driver.Condition, known *model.Record) {
 			if *c == driver.IfPresent && !known.Revision.IsZero() {
 				*c = driver.IfMatch
 			}
 		}),
-		"a delete ignores the revision": deleteBug(func(c *driver.Condition, known *model.Record) {
+		"a delete ignores the revision": deleteMutant(func(c *driver.Condition, known *model.Record) {
 			if *c == driver.IfMatch && !known.Revision.IsZero() {
 				*c = driver.IfPresent
 			}
 		}),
-		"a delete takes any condition": deleteBug(func(c *driver.Condition, _ *model.Record) {
+		"a delete takes any condition": deleteMutant(func(c *driver.Condition, _ *model.Record) {
 			if *c == driver.IfAny {
 				*c = driver.IfPresent
 			}
