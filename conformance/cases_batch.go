@@ -85,8 +85,8 @@ func batchCases() []Case {
 			}
 			c.gone("nobody")
 			c.gone("doomed")
-			c.ids(c.bearers("ann"), "kept")
-			c.ids(c.bearers("bob"), "new", "there")
+			c.bear("ann", "kept")
+			c.bear("bob", "new", "there")
 		}),
 		that("GetOfMoreThanOneReplyHolds", "R87", needNothing, func(c *C) {
 			// Some 18 MB: servers answer a part of it and leave the rest undone.
@@ -161,23 +161,17 @@ func batchCases() []Case {
 			r := c.put(c.labelled("a", "value", "ann", time.Hour))
 			got := driver.GetMany(c.ctx(), c.b, c.now, driver.Gets("a"))[0]
 			c.ok(got.Err, "GetMany")
-			for i := range got.Record.Value {
-				got.Record.Value[i] = 'X'
-			}
-			got.Record.Labels["principal"] = "mallory"
+			overwrite(got.Record)
 			c.holds(r)
 		}),
 		that("WriteSharesNothingWithTheStore", "R3 R88", needNothing, func(c *C) {
 			r := c.labelled("a", "value", "ann", time.Hour)
 			op := writing(r, driver.IfAbsent, model.Record{})
 			out := c.batch([]driver.BatchOp{op}, []error{nil})
-			for i := range op.Write.Record.Value {
-				op.Write.Record.Value[i] = 'X'
-			}
-			op.Write.Record.Labels["principal"] = "mallory"
-			out[0].Record.Labels["principal"] = "mallory"
+			overwrite(op.Write.Record)
+			overwrite(out[0].Record)
 			c.holds(r)
-			c.ids(c.bearers("ann"), "a")
+			c.bear("ann", "a")
 		}),
 		that("WriteOfNothingHasNoResult", "R88", needNothing, func(c *C) { c.batch(nil, nil) }),
 		that("WriteAnswersWithoutTheValue", "R26 R88", needNothing, func(c *C) {
@@ -193,7 +187,7 @@ func batchCases() []Case {
 				}
 			}
 			c.holds(want)
-			c.ids(c.bearers("ann"), "a")
+			c.bear("ann", "a")
 		}),
 		that("WriteNamesTheWinnerOfAConflict", "R27 R88", needNothing, func(c *C) {
 			old := c.put(c.rec("a", "1", time.Hour))
@@ -220,7 +214,7 @@ func batchCases() []Case {
 			}, []error{model.ErrInvalid, model.ErrInvalid, model.ErrInvalid, model.ErrInvalid, model.ErrInvalid, nil})
 			c.holds(r)
 			c.holds(good)
-			c.ids(c.list(driver.Query{}), "a", "good")
+			c.lists(driver.Query{}, "a", "good")
 		}),
 		that("WriteWithAnUndeclaredLabelIsInvalidAlone", "R92 R88 R28", needLabels, func(c *C) {
 			old := c.put(c.labelled("a", "1", "ann", time.Hour))
@@ -238,9 +232,9 @@ func batchCases() []Case {
 			}, []error{model.ErrInvalid, nil, model.ErrInvalid, model.ErrInvalid})
 			c.holds(old)
 			c.holds(good)
-			c.ids(c.bearers("ann"), "a", "good")
-			c.ids(c.bearers("bob"))
-			c.ids(c.list(driver.Query{}), "a", "good")
+			c.bear("ann", "a", "good")
+			c.bear("bob")
+			c.lists(driver.Query{}, "a", "good")
 		}),
 		that("WriteOverTheLimitIsTooLargeAlone", "R8 R88", needNothing, func(c *C) {
 			limit := c.b.Describe().MaxValue
@@ -277,17 +271,17 @@ func batchCases() []Case {
 			c.gone("deleted")
 			c.gone("expired")
 		}),
-		that("WriteMovesLabelsAndExpiries", "R25 R46 R88", needNothing, func(c *C) {
+		that("WriteMovesLabelsAndExpiries", "R25 R46 R88", needSweep, func(c *C) {
 			ids := c.fill(10, "ann", time.Hour)
 			ops := make([]driver.BatchOp, len(ids))
 			for i, id := range ids {
 				ops[i] = writing(c.labelled(id, "2", "bob", time.Minute), driver.IfPresent, model.Record{})
 			}
 			c.batch(ops, make([]error, len(ops)))
-			c.ids(c.bearers("ann"))
-			c.ids(c.bearers("bob"), ids...)
+			c.bear("ann")
+			c.bear("bob", ids...)
 			c.advance(time.Minute)
-			c.ids(c.bearers("bob"))
+			c.bear("bob")
 			if n := c.sweep(100); n != len(ids) {
 				c.fail("%d swept, want %d", n, len(ids))
 			}

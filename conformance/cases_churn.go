@@ -109,7 +109,7 @@ func lenient(_ model.Record, err error) error {
 
 func churnCases() []Case {
 	return group("Churn",
-		that("UnderAListingShowsWhatLivesThroughoutOnce", "R42 R43", needPaging, func(c *C) {
+		that("UnderAListingShowsWhatLivesThroughoutOnce", "R42 R43", needLabels, func(c *C) {
 			ids := make([]string, 60)
 			for i := range ids {
 				ids[i] = fmt.Sprintf("r%04d", i)
@@ -215,7 +215,7 @@ func churnCases() []Case {
 				}
 			}
 		}),
-		that("UnderACountIsCountedBetweenItsBounds", "R77 R1", needPaging, func(c *C) {
+		that("UnderACountIsCountedBetweenItsBounds", "R77 R1", needLabels, func(c *C) {
 			c.fill(20, "ann", time.Hour)
 			now := c.now
 			var begun, done atomic.Int64
@@ -251,7 +251,7 @@ func churnCases() []Case {
 				return nil
 			})
 		}),
-		that("OfSweepsLeavesListingsAndCreatesExact", "R42 R50 R52 R55 R17", needSweep, func(c *C) {
+		that("OfSweepsLeavesListingsAndCreatesExact", "R42 R50 R52 R55 R17", needSweep|needLabels, func(c *C) {
 			// Due records are swept by two nodes, some are made anew under the
 			// same ids, and listings go on beside it.
 			ids := make([]string, 30)
@@ -297,7 +297,7 @@ func churnCases() []Case {
 			if n := removed.Load(); n > 40 || n < 40-made.Load() {
 				c.fail("%d removals counted; 40 were due and %d made anew", n, made.Load())
 			}
-			c.ids(c.bearers("ann"), ids...)
+			c.bear("ann", ids...)
 			if n := len(c.bearers("bob")); n != int(made.Load()) {
 				c.fail("%d listed, %d were made anew", n, made.Load())
 			}
@@ -307,7 +307,7 @@ func churnCases() []Case {
 				c.fail("%d records are still in the store, want %d", n, want)
 			}
 		}),
-		that("OfOneIDUnderReadersIsAWholeRecordOrNone", "R1 R4 R15 R38", needNothing, func(c *C) {
+		that("OfOneIDUnderReadersIsAWholeRecordOrNone", "R1 R4 R15 R38", needLabels, func(c *C) {
 			// Creates and deletes alternate; a reader sees one of the creates'
 			// records, never a mixture and never one that was deleted before the
 			// read began.
@@ -373,7 +373,7 @@ func churnCases() []Case {
 			}) {
 				c.ok(err, "call %d", i)
 			}
-			c.ids(c.bearers("ann"))
+			c.bear("ann")
 			if n := len(c.bearers("bob")); n != moved || removed+moved != len(ids) {
 				c.fail("%d removed, %d moved, %d found where they were moved to; %d in all", removed, moved, n, len(ids))
 			}

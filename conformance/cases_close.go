@@ -25,7 +25,7 @@ func closeCases() []Case {
 				c.ok(err, "close %d", i)
 			}
 		}),
-		that("EndsEveryOperation", "R59", needNothing, func(c *C) {
+		that("EndsEveryOperation", "R59", needPaging|needSweep, func(c *C) {
 			r := c.put(c.labelled("a", "1", "ann", time.Hour))
 			b := c.second()
 			c.ok(b.Close(), "close")
@@ -86,7 +86,7 @@ func closeCases() []Case {
 			_, err := b.Get(c.ctx(), c.now, driver.Get{ID: "a"})
 			c.is(err, model.ErrClosed, "get after close")
 		}),
-		that("EndsBatchesAndStorageCallsToo", "R59", needNothing, func(c *C) {
+		that("EndsBatchesAndStorageCallsToo", "R59", needLabels|needSweep, func(c *C) {
 			r := c.put(c.rec("a", "1", time.Hour))
 			b := c.second()
 			c.ok(b.Close(), "close")

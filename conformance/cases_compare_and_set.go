@@ -24,7 +24,7 @@ func compareAndSetCases() []Case {
 			_, err = c.write(c.labelled("a", "3", "bob", 2*time.Hour), driver.IfMatch, old)
 			c.is(err, model.ErrConflict, "compare-and-set at an old revision")
 			c.holds(cur)
-			c.ids(c.bearers("ann"), "a")
+			c.bear("ann", "a")
 		}),
 		that("ConflictNamesTheWinner", "R27", needNothing, func(c *C) {
 			old := c.put(c.rec("a", "1", time.Hour))
@@ -95,7 +95,7 @@ func compareAndSetCases() []Case {
 			c.ok(err, "compare-and-set with a known that has only the revision right")
 			w.Record.ExpiresAt, w.Record.Labels = old.ExpiresAt, old.Labels
 			c.holds(w.Record)
-			c.ids(c.bearers("ann"), "a")
+			c.bear("ann", "a")
 		}),
 		that("WithTheRightServerVersionAndTheWrongRevisionIsAConflict", "R21", needNothing, func(c *C) {
 			old := c.put(c.rec("a", "1", time.Hour))
@@ -121,8 +121,8 @@ func compareAndSetCases() []Case {
 			missing.ID = "nobody"
 			_, err = c.write(missing, driver.IfPresent, model.Record{})
 			c.is(err, model.ErrNotFound, "update of an unknown id")
-			c.ids(c.bearers("ann"), "a")
-			c.ids(c.bearers("bob"))
+			c.bear("ann", "a")
+			c.bear("bob")
 			c.advance(time.Minute)
 			if n := c.sweep(10); n != 0 {
 				c.fail("%d removed by a sweep", n)
@@ -160,10 +160,7 @@ func compareAndSetCases() []Case {
 			c.ok(err, "compare-and-set")
 			winner, err := c.write(c.rec("a", "3", time.Hour), driver.IfMatch, old)
 			c.is(err, model.ErrConflict, "compare-and-set at an old revision")
-			for i := range winner.Value {
-				winner.Value[i] = 'X'
-			}
-			winner.Labels["principal"] = "mallory"
+			overwrite(winner)
 			c.holds(cur)
 		}),
 		that("WithoutARevisionIsInvalid", "R29", needNothing, func(c *C) {

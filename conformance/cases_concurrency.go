@@ -13,7 +13,7 @@ import (
 
 func concurrencyCases() []Case {
 	return group("Concurrency",
-		that("ReadersNeverSeeATornRecord", "R1 R13", needNothing, func(c *C) {
+		that("ReadersNeverSeeATornRecord", "R1 R13", needLabels, func(c *C) {
 			// Each value is one letter, repeated; the labels name the letter.
 			value := func(i int) model.Record {
 				l := string(rune('a' + i%26))
@@ -42,7 +42,7 @@ func concurrencyCases() []Case {
 				c.ok(err, "goroutine %d", i)
 			}
 		}),
-		that("EverythingAtOnceKeepsItsErrorsTyped", "R11 R62", needNothing, func(c *C) {
+		that("EverythingAtOnceKeepsItsErrorsTyped", "R11 R62", needLabels|needSweep, func(c *C) {
 			nodes := []driver.ModelExpirySupport{c.b, c.second()}
 			lawful := []error{model.ErrNotFound, model.ErrExists, model.ErrConflict}
 			for i, err := range c.concurrently(16, func(who int) error {
@@ -91,7 +91,7 @@ func concurrencyCases() []Case {
 				}
 			}
 		}),
-		that("ManyRecordsByManyWritersAreAllThere", "R1 R42", needNothing, func(c *C) {
+		that("ManyRecordsByManyWritersAreAllThere", "R1 R42", needLabels, func(c *C) {
 			for i, err := range c.concurrently(10, func(who int) error {
 				for i := range 20 {
 					if _, err := c.write(c.labelled(fmt.Sprint(who, "-", i), "v", fmt.Sprint("p", who), time.Hour), driver.IfAbsent, model.Record{}); err != nil {
@@ -111,7 +111,7 @@ func concurrencyCases() []Case {
 				}
 			}
 		}),
-		that("DeletedUnderAListingIsNoError", "R42 R46", needNothing, func(c *C) {
+		that("DeletedUnderAListingIsNoError", "R42 R46", needLabels, func(c *C) {
 			for i, err := range c.concurrently(4, func(who int) error {
 				for i := range 15 {
 					id := fmt.Sprint("id", i)

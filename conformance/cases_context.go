@@ -14,7 +14,7 @@ import (
 
 func contextCases() []Case {
 	return group("Context",
-		that("EndedBeforeTheCallReturnsItsErrorAlone", "R9", needNothing, func(c *C) {
+		that("EndedBeforeTheCallReturnsItsErrorAlone", "R9", needPaging|needSweep, func(c *C) {
 			r := c.put(c.rec("a", "1", time.Hour))
 			ctx, cancel := context.WithCancel(c.ctx())
 			cancel()
@@ -38,7 +38,7 @@ func contextCases() []Case {
 			c.holds(r)
 			c.gone("b")
 		}),
-		that("EndedBeforeACallOfTheStoreReturnsItsErrorAlone", "R9", needNothing, func(c *C) {
+		that("EndedBeforeACallOfTheStoreReturnsItsErrorAlone", "R9", needLabels, func(c *C) {
 			s := storeOf[doc](c, nil)
 			ctx, cancel := context.WithDeadline(c.ctx(), time.Unix(1, 0))
 			defer cancel()
@@ -85,7 +85,7 @@ func contextCases() []Case {
 				}
 			}
 		}),
-		that("EndedBeforeABatchReturnsItsErrorAloneForEachItem", "R9 R89 R87", needNothing, func(c *C) {
+		that("EndedBeforeABatchReturnsItsErrorAloneForEachItem", "R9 R89 R87", needLabels, func(c *C) {
 			r := c.put(c.labelled("a", "1", "ann", time.Hour))
 			d := c.put(c.rec("d", "1", time.Hour))
 			ctx, cancel := context.WithCancel(c.ctx())
@@ -146,7 +146,7 @@ func contextCases() []Case {
 				}
 			}
 		}),
-		that("CanceledMidwayAReadReturnsItsErrorOrTheAnswer", "R1 R11", needNothing, func(c *C) {
+		that("CanceledMidwayAReadReturnsItsErrorOrTheAnswer", "R1 R11", needLabels, func(c *C) {
 			ids := c.fill(60, "ann", time.Hour)
 			for round := range 8 {
 				ctx, cancel := context.WithCancel(c.ctx())
@@ -189,7 +189,7 @@ func contextCases() []Case {
 				}
 				cancel()
 			}
-			c.ids(c.bearers("ann"), ids...)
+			c.bear("ann", ids...)
 		}),
 		that("CanceledWhileASweepAnnouncesKeepsTheRest", "R9 R10 R50", needSweep, func(c *C) {
 			c.fill(40, "ann", time.Minute)
@@ -213,7 +213,7 @@ func contextCases() []Case {
 			if sum := s.Removed + rest; sum > 40 || sum+s.Unknown < 40 {
 				c.fail("%d removed and %d unknown by the canceled sweep, %d by the next; want 40 in all", s.Removed, s.Unknown, rest)
 			}
-			c.ids(c.bearers("ann"))
+			c.bear("ann")
 		}),
 		that("EndedDuringAMutationEndsIt", "R9 R72", needNothing, func(c *C) {
 			s := storeOf[doc](c, nil)

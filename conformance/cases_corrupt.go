@@ -50,7 +50,7 @@ func corruptCases() []Case {
 				c.is(err, model.ErrCorrupt, "get of %s afterwards", what)
 			}
 		}),
-		that("IsReplacedByAnUpsert", "R5 R22", needDamage, func(c *C) {
+		that("IsReplacedByAnUpsert", "R5 R22", needDamage|needLabels, func(c *C) {
 			for what, data := range damage() {
 				c.put(c.labelled(what, "1", "ann", time.Hour))
 				c.h.Damage(c.TB, c.name, what, data)
@@ -59,12 +59,12 @@ func corruptCases() []Case {
 				c.ok(err, "upsert over %s", what)
 				c.holds(r)
 			}
-			c.ids(c.bearers("ann"))
+			c.bear("ann")
 			if n := len(c.bearers("bob")); n != len(damage()) {
 				c.fail("%d records listed, want %d", n, len(damage()))
 			}
 		}),
-		that("IsNamedByAListingThatGoesOn", "R49", needDamage, func(c *C) {
+		that("IsNamedByAListingThatGoesOn", "R49", needDamage|needPaging, func(c *C) {
 			ids := c.fill(20, "", time.Hour)
 			c.h.Damage(c.TB, c.name, ids[3], []byte("not a record"))
 			c.h.Damage(c.TB, c.name, ids[11], []byte{})
@@ -76,7 +76,7 @@ func corruptCases() []Case {
 				c.fail("%q named as corrupt, want two", corrupt)
 			}
 		}),
-		that("IsNamedByAListingByLabelThatGoesOn", "R49 R46", needDamage, func(c *C) {
+		that("IsNamedByAListingByLabelThatGoesOn", "R49 R46", needDamage|needLabels, func(c *C) {
 			ids := c.fill(12, "ann", time.Hour)
 			c.h.Damage(c.TB, c.name, ids[5], []byte("not a record"))
 			got, corrupt := c.listAll(driver.Query{Label: "principal", Value: "ann", Limit: 5})
@@ -136,7 +136,7 @@ func corruptCases() []Case {
 				c.fail("the value is %v", got.Value)
 			}
 		}),
-		that("IsReportedByADeleteByLabel", "R78 R49", needDamage, func(c *C) {
+		that("IsReportedByADeleteByLabel", "R78 R49", needDamage|needLabels, func(c *C) {
 			ids := c.fill(6, "ann", time.Hour)
 			c.h.Damage(c.TB, c.name, ids[2], []byte("not a record"))
 			n, err := storeOf[any](c, nil).DeleteByLabel(c.ctx(), "principal", "ann")
@@ -147,7 +147,7 @@ func corruptCases() []Case {
 			_, err = c.b.Get(c.ctx(), c.now, driver.Get{ID: ids[2]})
 			c.is(err, model.ErrCorrupt, "get of the damaged one")
 		}),
-		that("IsLeftByASweepThatGoesOn", "R5 R50", needDamage, func(c *C) {
+		that("IsLeftByASweepThatGoesOn", "R5 R50", needDamage|needSweep, func(c *C) {
 			ids := c.fill(20, "", time.Minute)
 			c.h.Damage(c.TB, c.name, ids[7], []byte("not a record"))
 			c.advance(time.Minute)

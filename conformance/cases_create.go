@@ -37,8 +37,8 @@ func createCases() []Case {
 			c.advance(time.Minute)
 			_, err := c.write(c.labelled("a", "new", "bob", time.Hour), driver.IfAbsent, model.Record{})
 			c.ok(err, "create over an expired record")
-			c.ids(c.bearers("ann"))
-			c.ids(c.bearers("bob"), "a")
+			c.bear("ann")
+			c.bear("bob", "a")
 		}),
 		that("AfterADeleteSucceeds", "R15", needNothing, func(c *C) {
 			c.put(c.rec("a", "1", time.Hour))

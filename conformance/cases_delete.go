@@ -39,13 +39,13 @@ func deleteCases() []Case {
 			r := c.put(c.labelled("a", "1", "ann", time.Hour))
 			c.ok(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: r}), "delete at the revision")
 			c.gone("a")
-			c.ids(c.bearers("ann"))
+			c.bear("ann")
 		}),
 		that("AtTheRevisionAlone", "R39 R21", needNothing, func(c *C) {
 			r := c.put(c.labelled("a", "1", "ann", time.Hour))
 			c.ok(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: model.Record{Revision: r.Revision}}), "delete at the revision, nothing else known")
 			c.gone("a")
-			c.ids(c.bearers("ann"))
+			c.bear("ann")
 		}),
 		that("AtAnotherRevisionIsAConflict", "R39 R28", needNothing, func(c *C) {
 			old := c.put(c.rec("a", "1", time.Hour))
@@ -82,7 +82,7 @@ func deleteCases() []Case {
 			b := c.put(c.labelled("b", "2", "ann", time.Hour))
 			c.del("a")
 			c.holds(b)
-			c.ids(c.bearers("ann"), "b")
+			c.bear("ann", "b")
 		}),
 		that("OfManyAtOnceOneSucceeds", "R40", needNothing, func(c *C) {
 			other := c.second()

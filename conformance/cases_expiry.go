@@ -74,12 +74,12 @@ func expiryCases() []Case {
 			c.put(c.labelled("b", "1", "ann", time.Hour))
 			c.put(c.labelled("c", "1", "ann", 0))
 			c.advance(time.Minute - time.Millisecond)
-			c.ids(c.list(driver.Query{}), "a", "b", "c")
+			c.lists(driver.Query{}, "a", "b", "c")
 			c.advance(time.Millisecond)
-			c.ids(c.list(driver.Query{}), "b", "c")
-			c.ids(c.bearers("ann"), "b", "c")
+			c.lists(driver.Query{}, "b", "c")
+			c.bear("ann", "b", "c")
 		}),
-		that("EveryCallSeesTheRecordInItsLastMillisecond", "R2 R77 R87", needNothing, func(c *C) {
+		that("EveryCallSeesTheRecordInItsLastMillisecond", "R2 R77 R87", needLabels|needSweep, func(c *C) {
 			put := func(id string) model.Record { return c.put(c.labelled(id, "0", "ann", time.Minute)) }
 			for _, id := range []string{"get", "update", "touch", "delete", "upsert"} {
 				put(id)
@@ -92,8 +92,8 @@ func expiryCases() []Case {
 			}
 			_, err := c.write(c.rec("get", "1", time.Hour), driver.IfAbsent, model.Record{})
 			c.is(err, model.ErrExists, "create")
-			c.ids(c.list(driver.Query{}), "get", "update", "touch", "delete", "upsert", "compare", "delete at")
-			c.ids(c.bearers("ann"), "get", "update", "touch", "delete", "upsert", "compare", "delete at")
+			c.lists(driver.Query{}, "get", "update", "touch", "delete", "upsert", "compare", "delete at")
+			c.bear("ann", "get", "update", "touch", "delete", "upsert", "compare", "delete at")
 			for _, label := range []string{"", "principal"} {
 				value := map[string]string{"principal": "ann"}[label]
 				n, err := driver.Count(c.ctx(), c.b, c.now, driver.Query{Label: label, Value: value})
@@ -114,16 +114,16 @@ func expiryCases() []Case {
 			c.del("delete")
 			c.ok(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "delete at", Cond: driver.IfMatch, Known: taken}), "delete at the revision")
 		}),
-		that("NoCallSeesTheRecordFromTheInstantOn", "R2 R4 R14 R77 R87", needNothing, func(c *C) {
+		that("NoCallSeesTheRecordFromTheInstantOn", "R2 R4 R14 R77 R87", needLabels|needSweep, func(c *C) {
 			old := c.put(c.labelled("a", "0", "ann", time.Minute))
 			c.put(c.labelled("b", "0", "ann", time.Minute))
 			c.advance(time.Minute)
 			if out := driver.GetMany(c.ctx(), c.b, c.now, driver.Gets("a", "b")); out[0].Err == nil || out[1].Err == nil {
 				c.fail("GetMany found what has expired")
 			}
-			c.ids(c.list(driver.Query{}))
-			c.ids(c.list(driver.Query{KeysOnly: true}))
-			c.ids(c.bearers("ann"))
+			c.lists(driver.Query{})
+			c.lists(driver.Query{KeysOnly: true})
+			c.bear("ann")
 			for _, label := range []string{"", "principal"} {
 				value := map[string]string{"principal": "ann"}[label]
 				n, err := driver.Count(c.ctx(), c.b, c.now, driver.Query{Label: label, Value: value})
@@ -165,12 +165,12 @@ func expiryCases() []Case {
 			_, err = c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchClear, Known: r})
 			c.is(err, model.ErrNotFound, "touch by a fast clock")
 			c.is(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: r}), model.ErrNotFound, "delete by a fast clock")
-			c.ids(c.list(driver.Query{}))
-			c.ids(c.bearers("ann"))
+			c.lists(driver.Query{})
+			c.bear("ann")
 			c.now = slow
 			c.holds(r)
-			c.ids(c.list(driver.Query{}), "a")
-			c.ids(c.bearers("ann"), "a")
+			c.lists(driver.Query{}, "a")
+			c.bear("ann", "a")
 		}),
 	)
 }

@@ -61,7 +61,7 @@ func getCases() []Case {
 			c.ok(other.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfPresent}), "delete on the other node")
 			c.gone("a")
 		}),
-		that("SeesAnotherNodesTouchesAndLabels", "R1 R46", needNothing, func(c *C) {
+		that("SeesAnotherNodesTouchesAndLabels", "R1 R46", needLabels, func(c *C) {
 			other := c.second()
 			r := c.put(c.labelled("a", "1", "ann", time.Hour))
 			c.getFrom(other, "a") // what a node has read is no reason not to look
@@ -94,10 +94,7 @@ func getCases() []Case {
 		that("ValueIsTheCallersOwn", "R3", needNothing, func(c *C) {
 			r := c.put(c.labelled("a", "value", "ann", time.Hour))
 			got := c.get("a")
-			for i := range got.Value {
-				got.Value[i] = 'X'
-			}
-			got.Labels["principal"] = "mallory"
+			overwrite(got)
 			c.holds(r)
 		}),
 		that("WrittenMemoryStaysTheCallersOwn", "R3", needNothing, func(c *C) {
@@ -105,21 +102,18 @@ func getCases() []Case {
 			w := driver.Write{Record: r.Clone(), Cond: driver.IfAbsent}
 			_, err := c.b.Write(c.ctx(), c.now, w)
 			c.ok(err, "create")
-			for i := range w.Record.Value {
-				w.Record.Value[i] = 'X'
-			}
-			w.Record.Labels["principal"] = "mallory"
+			overwrite(w.Record)
 			c.holds(r)
-			c.ids(c.bearers("ann"), "a")
+			c.bear("ann", "a")
 		}),
 		that("AnswersShareNothingWithTheStore", "R3", needNothing, func(c *C) {
 			r := c.labelled("a", "value", "ann", time.Hour)
 			head, err := c.write(r, driver.IfAbsent, model.Record{})
 			c.ok(err, "create")
-			head.Labels["principal"] = "mallory"
+			overwrite(head)
 			t, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchClear})
 			c.ok(err, "touch")
-			t.Labels["principal"] = "mallory"
+			overwrite(t)
 			r.ExpiresAt = time.Time{}
 			c.holds(r)
 		}),

@@ -43,14 +43,14 @@ func idCases() []Case {
 			for _, id := range ids {
 				c.put(c.rec(id, "v", time.Hour))
 			}
-			c.ids(c.list(driver.Query{Limit: 10}), ids...)
+			c.lists(driver.Query{Limit: 10}, ids...)
 		}),
 		that("EveryLegalIDIsFoundByItsLabel", "R7 R46", needLabels, func(c *C) {
 			ids := unusualIDs()
 			for _, id := range ids {
 				c.put(c.labelled(id, "v", "ann", time.Hour))
 			}
-			c.ids(c.list(driver.Query{Label: "principal", Value: "ann", Limit: 10}), ids...)
+			c.lists(driver.Query{Label: "principal", Value: "ann", Limit: 10}, ids...)
 		}),
 		that("EveryLegalIDIsSwept", "R7 R50", needSweep, func(c *C) {
 			ids := unusualIDs()

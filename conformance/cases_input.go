@@ -143,7 +143,7 @@ func inputCases() []Case {
 				c.fail("a refused call left %v", it.Value)
 			}
 		}),
-		that("BadPagesAreInvalid", "R61 R45", needNothing, func(c *C) {
+		that("BadPagesAreInvalid", "R61 R45", needPaging, func(c *C) {
 			s := storeOf[doc](c, nil)
 			for what, o := range map[string]expiry.ListOptions{
 				"negative size": {PageSize: -1}, "huge size": {PageSize: 1001}, "foreign token": {After: "nonsense"}, "value without label": {Value: "x"},

@@ -44,8 +44,8 @@ func knownCases() []Case {
 				c.holds(w.Record)
 				cur.Revision = w.Record.Revision
 			}
-			c.ids(c.bearers("ann"), "a")
-			c.ids(c.bearers("carol"), "another")
+			c.bear("ann", "a")
+			c.bear("carol", "another")
 		}),
 		that("NeverReplacesTheRevision", "R21 R19 R39 R28", needNothing, func(c *C) {
 			cur := c.put(c.labelled("a", "0", "ann", time.Hour))
@@ -88,7 +88,7 @@ func knownCases() []Case {
 				}
 				c.ok(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: cond, Known: known}), "delete under %v with %s", cond, what)
 				c.gone("a")
-				c.ids(c.bearers("ann"))
+				c.bear("ann")
 				cur = c.put(c.labelled("a", "0", "ann", time.Hour))
 			}
 		}),
@@ -116,7 +116,7 @@ func knownCases() []Case {
 			touch(3)
 			c.ok(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: stale}), "delete with a known from before a touch")
 			c.gone("a")
-			c.ids(c.bearers("ann"))
+			c.bear("ann")
 		}),
 		that("FromBeforeADeleteAndCreateIsAConflict", "R21 R66 R4", needNothing, func(c *C) {
 			old := c.put(c.rec("a", "same", time.Hour))

@@ -16,9 +16,9 @@ func labelCases() []Case {
 			c.put(c.labelled("b1", "1", "bob", time.Hour))
 			c.put(c.labelled("a2", "1", "ann", 0))
 			c.put(c.rec("none", "1", time.Hour))
-			c.ids(c.bearers("ann"), "a1", "a2")
-			c.ids(c.bearers("bob"), "b1")
-			c.ids(c.bearers("carol"))
+			c.bear("ann", "a1", "a2")
+			c.bear("bob", "b1")
+			c.bear("carol")
 		}),
 		that("ListsRightAfterTheWrite", "R46 R1", needLabels, func(c *C) {
 			other := c.second()
@@ -46,27 +46,27 @@ func labelCases() []Case {
 			for i := 1; i < 6; i++ {
 				_, err := c.write(c.labelled("a", "1", fmt.Sprint("v", i), time.Hour), driver.IfPresent, model.Record{})
 				c.ok(err, "update")
-				c.ids(c.bearers(fmt.Sprint("v", i-1)))
-				c.ids(c.bearers(fmt.Sprint("v", i)), "a")
+				c.bear(fmt.Sprint("v", i-1))
+				c.bear(fmt.Sprint("v", i), "a")
 			}
 			_, err := c.write(c.labelled("a", "1", "v0", time.Hour), driver.IfPresent, model.Record{})
 			c.ok(err, "update back to the first value")
-			c.ids(c.bearers("v0"), "a")
+			c.bear("v0", "a")
 		}),
 		that("ComesAndGoesWithUpdates", "R46 R25", needLabels, func(c *C) {
 			c.put(c.rec("a", "1", time.Hour))
 			_, err := c.write(c.labelled("a", "2", "ann", time.Hour), driver.IfPresent, model.Record{})
 			c.ok(err, "update")
-			c.ids(c.bearers("ann"), "a")
+			c.bear("ann", "a")
 			_, err = c.write(c.rec("a", "3", time.Hour), driver.IfPresent, model.Record{})
 			c.ok(err, "update")
-			c.ids(c.bearers("ann"))
+			c.bear("ann")
 		}),
 		that("StaysThroughATouch", "R46 R34", needLabels, func(c *C) {
 			r := c.put(c.labelled("a", "1", "ann", time.Minute))
 			c.touch(r, driver.TouchExtend, c.in(48*time.Hour), c.in(48*time.Hour))
 			c.advance(24 * time.Hour)
-			c.ids(c.bearers("ann"), "a")
+			c.bear("ann", "a")
 		}),
 		that("ListsRecordsWhole", "R46 R13", needLabels, func(c *C) {
 			r := c.put(c.labelled("a", "value", "ann", time.Hour))
@@ -80,7 +80,7 @@ func labelCases() []Case {
 			ids := c.fill(50, "ann", time.Hour)
 			c.put(c.labelled("stranger", "1", "bob", time.Hour))
 			for _, limit := range []int{1, 7, 49, 50, 51} {
-				c.ids(c.list(driver.Query{Label: "principal", Value: "ann", Limit: limit}), ids...)
+				c.lists(driver.Query{Label: "principal", Value: "ann", Limit: limit}, ids...)
 			}
 		}),
 		that("ValuesAreExact", "R46", needLabels, func(c *C) {
@@ -89,21 +89,21 @@ func labelCases() []Case {
 				c.put(c.labelled(fmt.Sprint("id", i), "1", v, time.Hour))
 			}
 			for i, v := range values {
-				c.ids(c.bearers(v), fmt.Sprint("id", i))
+				c.bear(v, fmt.Sprint("id", i))
 			}
 		}),
 		that("ValuesOf256Bytes", "R46", needLabels, func(c *C) {
 			long := string(bytes.Repeat([]byte("x"), model.MaxLabel-1))
 			c.put(c.labelled("a", "1", long+"a", time.Hour))
 			c.put(c.labelled("b", "1", long+"b", time.Hour))
-			c.ids(c.bearers(long+"a"), "a")
-			c.ids(c.bearers(long+"b"), "b")
+			c.bear(long+"a", "a")
+			c.bear(long+"b", "b")
 		}),
 		that("ValueAndIDDoNotRunTogether", "R46 R7", needLabels, func(c *C) {
 			c.put(c.labelled("bc", "1", "a", time.Hour))
 			c.put(c.labelled("c", "1", "ab", time.Hour))
-			c.ids(c.bearers("a"), "bc")
-			c.ids(c.bearers("ab"), "c")
+			c.bear("a", "bc")
+			c.bear("ab", "c")
 		}),
 		that("UndeclaredIsInvalid", "R47", needLabels, func(c *C) {
 			_, err := c.b.Page(c.ctx(), c.now, driver.Query{Label: "undeclared", Value: "x", Limit: 1})
@@ -126,8 +126,8 @@ func labelCases() []Case {
 			}
 			c.holds(old)
 			c.gone("b")
-			c.ids(c.bearers("ann"), "a")
-			c.ids(c.bearers("bob"))
+			c.bear("ann", "a")
+			c.bear("bob")
 		}),
 		that("ValueWithoutALabelIsInvalid", "R47", needPaging, func(c *C) {
 			c.fill(3, "", time.Hour)
@@ -143,7 +143,7 @@ func labelCases() []Case {
 			c.put(c.labelled("a", "1", "ann", time.Minute))
 			c.put(c.labelled("b", "1", "ann", time.Hour))
 			c.advance(time.Minute)
-			c.ids(c.bearers("ann"), "b")
+			c.bear("ann", "b")
 		}),
 		that("UnderConcurrentWritersEndsExact", "R46", needLabels, func(c *C) {
 			c.fill(8, "p0", time.Hour)

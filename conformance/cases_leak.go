@@ -88,7 +88,7 @@ func noLeak(c *C, use func(*C)) {
 
 func leakCases() []Case {
 	return alone(group("Leak",
-		that("NoGoroutineOutlivesClose", "R58", needNothing, func(c *C) {
+		that("NoGoroutineOutlivesClose", "R58", needLabels|needSweep, func(c *C) {
 			noLeak(c, func(c *C) {
 				for i, err := range c.concurrently(4, func(who int) error {
 					id := string(rune('a' + who))

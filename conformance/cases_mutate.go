@@ -50,7 +50,7 @@ func mutateCases() []Case {
 				c.fail("a refused mutation was written")
 			}
 		}),
-		that("KeepsExpiryAndLabels", "R70", needNothing, func(c *C) {
+		that("KeepsExpiryAndLabels", "R70", needLabels, func(c *C) {
 			s := storeOf[doc](c, &expiry.StoreOptions{TTL: time.Hour})
 			before, err := s.Create(c.ctx(), "a", doc{N: 1}, &expiry.WriteOptions{Labels: map[string]string{"principal": "ann"}})
 			c.ok(err, "create")
@@ -60,9 +60,9 @@ func mutateCases() []Case {
 			if !it.ExpiresAt.Equal(before.ExpiresAt) || it.Labels["principal"] != "ann" {
 				c.fail("expires at %v with labels %v", it.ExpiresAt, it.Labels)
 			}
-			c.ids(c.bearers("ann"), "a")
+			c.bear("ann", "a")
 		}),
-		that("SetsExpiryAndLabelsIfTold", "R70", needNothing, func(c *C) {
+		that("SetsExpiryAndLabelsIfTold", "R70", needLabels, func(c *C) {
 			s := storeOf[doc](c, nil)
 			_, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
 			c.ok(err, "create")
@@ -70,7 +70,7 @@ func mutateCases() []Case {
 				Expiry: expiry.After(time.Minute), Labels: map[string]string{"principal": "bob"},
 			})
 			c.ok(err, "mutate")
-			c.ids(c.bearers("bob"), "a")
+			c.bear("bob", "a")
 			c.advance(time.Minute)
 			c.gone("a")
 		}),

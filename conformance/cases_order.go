@@ -17,12 +17,6 @@ type request struct {
 	do   func(ctx context.Context, b driver.ModelExpirySupport) error
 }
 
-// has reports whether the backend has the feature.
-func (c *C) has(f driver.Feature) bool {
-	_, absent := c.b.Describe().Lacks(f)
-	return !absent
-}
-
 // invalidOps returns batch operations that are invalid, and their errors.
 func (c *C) invalidOps() (ops []driver.BatchOp, wants []error) {
 	add := func(op driver.BatchOp, want error) { ops, wants = append(ops, op), append(wants, want) }

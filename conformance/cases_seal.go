@@ -25,7 +25,7 @@ func (c *C) ring(ids ...string) *expiry.Keyring {
 func sealCases() []Case {
 	const secret = "hunter2-secret"
 	return group("Seal",
-		that("IsOpenedWholeAndStoredUnreadable", "R63 R13 R62", needNothing, func(c *C) {
+		that("IsOpenedWholeAndStoredUnreadable", "R63 R13 R62", needLabels, func(c *C) {
 			s := storeOf[doc](c, &expiry.StoreOptions{Seal: c.ring("a"), TTL: time.Hour})
 			labels := &expiry.WriteOptions{Labels: map[string]string{"principal": "ann"}}
 			_, err := s.Create(c.ctx(), "a", doc{Name: secret, N: 1}, labels)

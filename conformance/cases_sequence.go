@@ -273,7 +273,7 @@ func (s *sequence) clear(t *rapid.T) {
 
 func sequenceCases() []Case {
 	return group("Sequence",
-		that("OfRandomCallsAnswersAsTheModelDoes", "R2 R15 R17 R18 R19 R22 R23 R24 R25 R30 R31 R33 R38 R46 R50 R77 R87 R88", needNothing, func(c *C) {
+		that("OfRandomCallsAnswersAsTheModelDoes", "R2 R15 R17 R18 R19 R22 R23 R24 R25 R30 R31 R33 R38 R46 R50 R77 R87 R88", needLabels|needSweep, func(c *C) {
 			nodes := []driver.ModelExpirySupport{c.b, c.second()}
 			n := 0
 			rapid.Check(c.TB, func(t *rapid.T) {

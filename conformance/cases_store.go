@@ -63,13 +63,13 @@ func storeCases() []Case {
 			if it.Labels["principal"] != "ann" {
 				c.fail("the labels are %v", it.Labels)
 			}
-			c.ids(c.bearers("ann"), "a")
+			c.bear("ann", "a")
 			it, err = s.Update(c.ctx(), "a", doc{N: 2}, &expiry.WriteOptions{Labels: map[string]string{}})
 			c.ok(err, "update")
 			if len(it.Labels) != 0 {
 				c.fail("the labels are %v", it.Labels)
 			}
-			c.ids(c.bearers("ann"))
+			c.bear("ann")
 		}),
 		that("ExpiriesRoundUpToTheMillisecond", "R65", needNothing, func(c *C) {
 			s := storeOf[doc](c, nil)

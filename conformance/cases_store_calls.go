@@ -15,7 +15,7 @@ import (
 // storeCallCases are what a Store promises on top of every backend.
 func storeCallCases() []Case {
 	return group("Store",
-		that("BadInputSendsNothing", "R61", needNothing, func(c *C) {
+		that("BadInputSendsNothing", "R61", needLabels, func(c *C) {
 			b := intercept(c.b)
 			s := storeOn[doc](c, b, nil)
 			labels := &expiry.WriteOptions{Labels: map[string]string{"undeclared": "x"}}
@@ -215,7 +215,7 @@ func storeCallCases() []Case {
 			}
 			c.holds(r)
 		}),
-		that("PartialUpdateKeepsExpiryAndLabels", "R70 R74", needNothing, func(c *C) {
+		that("PartialUpdateKeepsExpiryAndLabels", "R70 R74", needLabels, func(c *C) {
 			r := c.put(c.labelled("a", `{"n":1}`, "ann", time.Hour))
 			c.advance(time.Minute)
 			it, err := storeOf[doc](c, &expiry.StoreOptions{TTL: time.Second}).UpdatePartial(c.ctx(), "a", map[string]any{"n": 2}, nil)
@@ -223,7 +223,7 @@ func storeCallCases() []Case {
 			if !it.ExpiresAt.Equal(r.ExpiresAt) || it.Labels["principal"] != "ann" {
 				c.fail("expires at %v with labels %v", it.ExpiresAt, it.Labels)
 			}
-			c.ids(c.bearers("ann"), "a")
+			c.bear("ann", "a")
 		}),
 		that("TakeOfWhatChangesMeanwhileTakesNothing", "R71 R39", needNothing, func(c *C) {
 			c.start()
@@ -307,7 +307,7 @@ func storeCallCases() []Case {
 				c.fail("%d removed, want 2", n)
 			}
 			c.holds(moved)
-			c.ids(c.bearers("ann"))
+			c.bear("ann")
 		}),
 		that("ReindexMeetsWritersAndDeletes", "R83 R4", needLabels, func(c *C) {
 			s := storeOf[doc](c, nil)
@@ -339,8 +339,8 @@ func storeCallCases() []Case {
 			}
 			c.gone("0")
 			c.gone("3")
-			c.ids(c.bearers("old"), "4", "5")
-			c.ids(c.bearers("new"), "1", "2")
+			c.bear("old", "4", "5")
+			c.bear("new", "1", "2")
 			for _, id := range []string{"1", "2"} {
 				if got := c.get(id); string(got.Value) != `{"name":"new"}` || !got.ExpiresAt.Equal(c.in(time.Hour)) {
 					c.fail("%q was reindexed to %s until %v", id, got.Value, got.ExpiresAt)

@@ -92,7 +92,7 @@ func touchCases() []Case {
 			c.ok(err, "touch with a known from before an update")
 			cur.ExpiresAt = c.in(2 * time.Hour)
 			c.holds(cur)
-			c.ids(c.bearers("ann"), "a")
+			c.bear("ann", "a")
 		}),
 		that("OfAnUnknownIDIsNotFound", "R35 R4", needNothing, func(c *C) {
 			for _, mode := range []driver.TouchMode{driver.TouchSet, driver.TouchExtend, driver.TouchClear} {

@@ -64,8 +64,8 @@ func updateCases() []Case {
 			w.Record.Labels = map[string]string{"principal": "ann"}
 			c.sameHead(head, w.Record)
 			c.holds(w.Record)
-			c.ids(c.bearers("ann"), "a")
-			c.ids(c.bearers("bob"))
+			c.bear("ann", "a")
+			c.bear("bob")
 		}),
 		that("ReplacesTheExpiryIfGiven", "R25", needNothing, func(c *C) {
 			c.put(c.rec("a", "1", time.Hour))
@@ -84,8 +84,8 @@ func updateCases() []Case {
 			_, err := c.write(r, driver.IfPresent, model.Record{})
 			c.ok(err, "update")
 			c.holds(r)
-			c.ids(c.bearers("ann"))
-			c.ids(c.bearers("bob"), "a")
+			c.bear("ann")
+			c.bear("bob", "a")
 		}),
 		that("DropsTheLabelsIfNoneAreGiven", "R25 R46", needLabels, func(c *C) {
 			c.put(c.labelled("a", "1", "ann", time.Hour))
@@ -93,7 +93,7 @@ func updateCases() []Case {
 			_, err := c.write(r, driver.IfPresent, model.Record{})
 			c.ok(err, "update")
 			c.holds(r)
-			c.ids(c.bearers("ann"))
+			c.bear("ann")
 		}),
 		that("ByConcurrentWritersLeavesOneOfThem", "R1 R18", needNothing, func(c *C) {
 			c.put(c.rec("a", "start", time.Hour))

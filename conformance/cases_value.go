@@ -129,7 +129,7 @@ func valueCases() []Case {
 				c.fail("the value changed")
 			}
 		}),
-		that("IsTheSameThroughAListing", "R63 R42", needNothing, func(c *C) {
+		that("IsTheSameThroughAListing", "R63 R42", needPaging, func(c *C) {
 			s := storeOf[kinds](c, nil)
 			want := fullValue()
 			_, err := s.Create(c.ctx(), "a", want, nil)

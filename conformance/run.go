@@ -188,7 +188,9 @@ func assertUnsupported(c *C, f driver.Feature) {
 		c.is(err, model.ErrUnsupported, "Page by label without the feature")
 		_, err = driver.Count(c.ctx(), c.b, c.now, driver.Query{Label: "principal", Value: "ann"})
 		c.is(err, model.ErrUnsupported, "Count by label without the feature")
-		_, err = c.write(c.labelled("a", "1", "ann", time.Hour), driver.IfAbsent, model.Record{})
+		r := c.rec("a", "1", time.Hour)
+		r.Labels = map[string]string{"principal": "ann"}
+		_, err = c.write(r, driver.IfAbsent, model.Record{})
 		c.is(err, model.ErrUnsupported, "Write with a label without the feature")
 		c.gone("a")
 	case driver.FeaturePaging:

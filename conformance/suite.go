@@ -46,7 +46,7 @@ func (c *C) warmUp() {
 	}
 	c.del("warm-up 1")
 	c.now = c.in(time.Second)
-	if _, absent := c.b.Describe().Lacks(driver.FeatureSweep); absent {
+	if !c.has(driver.FeatureSweep) {
 		return
 	}
 	if n := c.sweep(10); n != 1 {
@@ -87,6 +87,12 @@ func (c *C) node(name string) driver.ModelExpirySupport {
 func (c *C) second() driver.ModelExpirySupport { c.Helper(); return c.node(c.name) }
 
 func (c *C) ctx() context.Context { return c.Context() }
+
+// has reports whether the backend has the feature.
+func (c *C) has(f driver.Feature) bool {
+	_, absent := c.b.Describe().Lacks(f)
+	return !absent
+}
 
 // advance moves the clock forward.
 func (c *C) advance(d time.Duration) { c.now = c.now.Add(d) }
@@ -150,10 +156,13 @@ func (c *C) rec(id, value string, lifetime time.Duration) model.Record {
 	return r
 }
 
-// labelled is rec with the principal label.
+// labelled returns rec with a principal, or without if the backend lacks
+// labels.
 func (c *C) labelled(id, value, principal string, lifetime time.Duration) model.Record {
 	r := c.rec(id, value, lifetime)
-	r.Labels = map[string]string{"principal": principal}
+	if c.has(driver.FeatureLabels) {
+		r.Labels = map[string]string{"principal": principal}
+	}
 	return r
 }
 
@@ -274,6 +283,26 @@ func (c *C) bearers(principal string) map[string]model.Record {
 	return c.list(driver.Query{Label: "principal", Value: principal, Limit: 7})
 }
 
+// bear stops the case unless exactly the records with the ids bear the
+// principal. If the backend lacks labels, the listing must be ErrUnsupported.
+func (c *C) bear(principal string, ids ...string) {
+	c.Helper()
+	c.lists(driver.Query{Label: "principal", Value: principal}, ids...)
+}
+
+// lists stops the case unless the listing has exactly the records with the
+// ids. If the backend lacks the listing, it must be ErrUnsupported.
+func (c *C) lists(q driver.Query, ids ...string) {
+	c.Helper()
+	if !c.has(driver.FeaturePaging) || q.Label != "" && !c.has(driver.FeatureLabels) {
+		q.Limit = 1
+		_, err := c.b.Page(c.ctx(), c.now, q)
+		c.is(err, model.ErrUnsupported, "page without the feature")
+		return
+	}
+	c.ids(c.list(q), ids...)
+}
+
 // ids stops the case unless the listing has exactly those ids.
 func (c *C) ids(got map[string]model.Record, want ...string) {
 	c.Helper()
@@ -296,6 +325,16 @@ func keys(m map[string]model.Record) []string {
 		out = append(out, k)
 	}
 	return out
+}
+
+// overwrite changes the bytes of the value and the labels, in place.
+func overwrite(r model.Record) {
+	for i := range r.Value {
+		r.Value[i] = 'X'
+	}
+	for name := range r.Labels {
+		r.Labels[name] = "mallory"
+	}
 }
 
 // clock is the case's clock, for a Store.
