@@ -19,7 +19,7 @@ func harness(t testing.TB) conformance.Harness {
 	server := containers.DynamoDB(t)
 	own := client(t)
 	return conformance.Harness{
-		Cases: 390,
+		Cases: 404,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			p := startProxy(t, server.URL)
 			b, err := New(clientAt(t, p.url, marking), name, nil)

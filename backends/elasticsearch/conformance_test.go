@@ -24,7 +24,7 @@ func harness(t testing.TB) conformance.Harness {
 	own := client(t)
 	shared := pool(t)
 	return conformance.Harness{
-		Cases: 390,
+		Cases: 404,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			b, err := New(clientOn(t, server.URL, &losing{shared}), name, nil)
 			if err != nil {

@@ -19,7 +19,7 @@ func TestClusterConformance(t *testing.T) { conformance.Run(t, clusterHarness(t)
 func TestClusterSessions(t *testing.T)    { sessions.Run(t, clusterHarness(t)) }
 
 // cases is how many cases of the suite run here: all.
-const cases = 390
+const cases = 404
 
 // harness opens each backend behind a proxy of its own.
 func harness(t *testing.T) conformance.Harness {
