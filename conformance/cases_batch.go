@@ -10,7 +10,7 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// writing and removing are operations of a batch.
+// writing returns a write as an operation of a batch.
 func writing(r model.Record, cond driver.Condition, known model.Record) driver.BatchOp {
 	return driver.BatchOp{Write: &driver.Write{Record: r.Clone(), Cond: cond, Known: known}}
 }
@@ -19,13 +19,13 @@ func removing(id string, cond driver.Condition, known model.Record) driver.Batch
 	return driver.BatchOp{Delete: &driver.Delete{ID: id, Cond: cond, Known: known}}
 }
 
-// batch carries out operations and checks that there is one outcome for each,
-// of the kind wanted.
+// batch carries out the operations and stops the case unless each has the
+// wanted error. It returns the results.
 func (c *C) batch(ops []driver.BatchOp, wants []error) []driver.BatchResult {
 	c.Helper()
 	out := driver.WriteMany(c.ctx(), c.b, c.now, ops)
 	if len(out) != len(ops) {
-		c.fail("%d outcomes for %d operations", len(out), len(ops))
+		c.fail("%d results for %d operations", len(out), len(ops))
 	}
 	for i, want := range wants {
 		if want == nil {
@@ -46,19 +46,19 @@ func batchCases() []Case {
 			ask := append([]string{"none", "expired"}, ids...)
 			out := driver.GetMany(c.ctx(), c.b, c.now, driver.Gets(ask...))
 			if len(out) != len(ask) {
-				c.fail("%d outcomes for %d ids", len(out), len(ask))
+				c.fail("%d results for %d ids", len(out), len(ask))
 			}
 			c.is(out[0].Err, model.ErrNotFound, "an unknown id")
 			c.is(out[1].Err, model.ErrNotFound, "an expired record")
 			for i, o := range out[2:] {
-				c.ok(o.Err, "outcome of %q", ids[i])
+				c.ok(o.Err, "result for %q", ids[i])
 				c.sameHead(o.Record, c.get(ids[i]))
 				if string(o.Record.Value) != fmt.Sprint(i) {
-					c.fail("%q has the value %q", ids[i], o.Record.Value)
+					c.fail("%q has the value %q, want %d", ids[i], o.Record.Value, i)
 				}
 			}
 			if out := driver.GetMany(c.ctx(), c.b, c.now, driver.Gets(nil...)); len(out) != 0 {
-				c.fail("%d outcomes for no ids", len(out))
+				c.fail("%d results for no ids", len(out))
 			}
 		}),
 		that("WriteCarriesOutEachUnderItsOwnCondition", "R88 R28", needNothing, func(c *C) {
@@ -89,7 +89,7 @@ func batchCases() []Case {
 			c.bear("bob", "new", "there")
 		}),
 		that("GetOfMoreThanOneReplyHolds", "R87", needNothing, func(c *C) {
-			// Some 18 MB: servers answer a part of it and leave the rest undone.
+			// About 18 MB: servers answer a part and leave the rest undone.
 			size := 180 << 10
 			if m := c.b.Describe().MaxValue; m > 0 {
 				size = min(size, m)
@@ -116,9 +116,9 @@ func batchCases() []Case {
 					c.is(o.Err, model.ErrNotFound, "an unknown id")
 					continue
 				}
-				c.ok(o.Err, "outcome %d", i)
+				c.ok(o.Err, "result %d", i)
 				if o.Record.ID != ids[i] || len(o.Record.Value) != size {
-					c.fail("outcome %d is %q with %d bytes", i, o.Record.ID, len(o.Record.Value))
+					c.fail("result %d is %q with %d bytes, want %q with %d", i, o.Record.ID, len(o.Record.Value), ids[i], size)
 				}
 			}
 		}),
@@ -134,12 +134,12 @@ func batchCases() []Case {
 			c.batch(ops, make([]error, len(ops)))
 			for i, o := range driver.GetMany(c.ctx(), c.b, c.now, driver.Gets(ids...)) {
 				if i%3 == 0 {
-					c.is(o.Err, model.ErrNotFound, "outcome %d", i)
+					c.is(o.Err, model.ErrNotFound, "result %d", i)
 					continue
 				}
-				c.ok(o.Err, "outcome %d", i)
+				c.ok(o.Err, "result %d", i)
 				if o.Record.ID != ids[i] || string(o.Record.Value) != ids[i] {
-					c.fail("outcome %d is %q", i, o.Record.ID)
+					c.fail("result %d is %q, want %q", i, o.Record.ID, ids[i])
 				}
 			}
 		}),
@@ -151,9 +151,9 @@ func batchCases() []Case {
 			}
 			c.batch(ops, make([]error, len(ops)))
 			for i, o := range driver.GetMany(c.ctx(), c.b, c.now, driver.Gets(ids...)) {
-				c.ok(o.Err, "outcome of %q", ids[i])
+				c.ok(o.Err, "result for %q", ids[i])
 				if o.Record.ID != ids[i] || string(o.Record.Value) != fmt.Sprint(i) {
-					c.fail("outcome of %q is %q", ids[i], o.Record.ID)
+					c.fail("the result for %q is %q with the value %q, want the value %d", ids[i], o.Record.ID, o.Record.Value, i)
 				}
 			}
 		}),
@@ -183,7 +183,7 @@ func batchCases() []Case {
 			c.sameHead(out[0].Record, want)
 			for _, o := range out {
 				if o.Record.Value != nil {
-					c.fail("the answer has a value: %q", o.Record.Value)
+					c.fail("the result has the value %q, want none", o.Record.Value)
 				}
 			}
 			c.holds(want)
@@ -197,7 +197,7 @@ func batchCases() []Case {
 			out := c.batch([]driver.BatchOp{writing(c.rec("a", "3", 0), driver.IfMatch, old)}, []error{model.ErrConflict})
 			c.sameHead(out[0].Record, cur)
 			if v := out[0].Record.Value; v != nil && string(v) != "2" {
-				c.fail("the winner has the value %q", v)
+				c.fail("the winner has the value %q, want none or 2", v)
 			}
 		}),
 		that("AnInvalidWriteFailsAlone", "R29 R41 R88", needNothing, func(c *C) {
@@ -239,7 +239,8 @@ func batchCases() []Case {
 		that("WriteOverTheLimitIsTooLargeAlone", "R8 R88", needNothing, func(c *C) {
 			limit := c.b.Describe().MaxValue
 			if limit == 0 || limit > 16<<20 {
-				// No limit in reach: a large value goes through a batch as well.
+				// The limit is absent or too large for a test, so a batch must store a
+				// large value.
 				limit = 1 << 20
 				big := c.rec("big", "", time.Hour)
 				big.Value = bytes.Repeat([]byte("x"), limit)
@@ -283,7 +284,7 @@ func batchCases() []Case {
 			c.advance(time.Minute)
 			c.bear("bob")
 			if n := c.sweep(100); n != len(ids) {
-				c.fail("%d swept, want %d", n, len(ids))
+				c.fail("the sweep removed %d records, want %d", n, len(ids))
 			}
 		}),
 		that("ByManyAtOnceCreatesEachOnce", "R16 R88", needNothing, func(c *C) {
@@ -293,7 +294,7 @@ func batchCases() []Case {
 			for i, err := range c.concurrently(len(wins), func(who int) error {
 				ops := make([]driver.BatchOp, ids)
 				for i := range ops {
-					id := (i*7 + who) % ids // in another order each
+					id := (i*7 + who) % ids // each batch has its own order
 					ops[i] = writing(c.rec(fmt.Sprint("id", id), fmt.Sprint(who), time.Hour), driver.IfAbsent, model.Record{})
 				}
 				won := make([]bool, ids)
@@ -317,10 +318,10 @@ func batchCases() []Case {
 					}
 				}
 				if n != 1 {
-					c.fail("%d of %d batches created id%d", n, len(wins), id)
+					c.fail("%d of %d batches created id%d, want one", n, len(wins), id)
 				}
 				if got := string(c.get(fmt.Sprint("id", id)).Value); got != fmt.Sprint(winner) {
-					c.fail("id%d is %q, created by %d", id, got, winner)
+					c.fail("id%d has the value %q, want %d of the batch that created it", id, got, winner)
 				}
 			}
 		}),

@@ -10,11 +10,12 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// churn is goroutines that write until told to stop, each at most so often: a
-// listing that follows the order of writes must come to an end.
+// churnWrites is the largest number of writes of one goroutine, so that a
+// listing in the order of writes ends.
 const churnWrites = 120
 
-// whileOthers runs the writers, and beside them do; when do ends, they do.
+// whileOthers runs do and, at the same time, the writers. They stop when do
+// returns.
 func (c *C) whileOthers(writers []func(i int) error, do func() error) {
 	c.Helper()
 	var stop atomic.Bool
@@ -34,7 +35,7 @@ func (c *C) whileOthers(writers []func(i int) error, do func() error) {
 	}
 }
 
-// walk lists on the node and hands each record to see.
+// walk lists on the node and calls see with each record.
 func (c *C) walk(b driver.ModelExpirySupport, q driver.Query, see func(model.Record) error) error {
 	for pages := 0; ; pages++ {
 		p, err := b.Page(c.ctx(), c.now, q)
@@ -42,10 +43,10 @@ func (c *C) walk(b driver.ModelExpirySupport, q driver.Query, see func(model.Rec
 			return err
 		}
 		if len(p.Records) > q.Limit {
-			return fmt.Errorf("a page of %d records, limit %d", len(p.Records), q.Limit)
+			return fmt.Errorf("a page has %d records, want at most %d", len(p.Records), q.Limit)
 		}
 		if len(p.Corrupt) > 0 {
-			return fmt.Errorf("%q named as corrupt", p.Corrupt)
+			return fmt.Errorf("Page.Corrupt names %q, want none", p.Corrupt)
 		}
 		for _, r := range p.Records {
 			if err := see(r); err != nil {
@@ -62,7 +63,8 @@ func (c *C) walk(b driver.ModelExpirySupport, q driver.Query, see func(model.Rec
 	}
 }
 
-// exactlyOnce lists and returns an error unless each of the ids appears once.
+// exactlyOnce lists on the node and returns an error unless each of the ids
+// appears once and every record is valid.
 func (c *C) exactlyOnce(b driver.ModelExpirySupport, q driver.Query, ids []string, valid func(model.Record) error) error {
 	seen := map[string]int{}
 	if err := c.walk(b, q, func(r model.Record) error {
@@ -73,14 +75,14 @@ func (c *C) exactlyOnce(b driver.ModelExpirySupport, q driver.Query, ids []strin
 	}
 	for _, id := range ids {
 		if seen[id] != 1 {
-			return fmt.Errorf("%q was live throughout and appeared %d times", id, seen[id])
+			return fmt.Errorf("%q was live throughout and appeared %d times, want once", id, seen[id])
 		}
 	}
 	return nil
 }
 
-// whole checks that a listed record is one that somebody wrote: all writers of
-// these cases put the label into the value.
+// whole returns a check that a listed record was written as it is. The writers
+// of these cases put the label into the value.
 func whole(q driver.Query) func(model.Record) error {
 	return func(r model.Record) error {
 		p := r.Labels["principal"]
@@ -88,18 +90,18 @@ func whole(q driver.Query) func(model.Record) error {
 			return fmt.Errorf("%q bears %q and is listed under %q", r.ID, p, q.Value)
 		}
 		if !q.KeysOnly && string(r.Value) != "of "+p {
-			return fmt.Errorf("%q bears %q and has the value %q", r.ID, p, r.Value)
+			return fmt.Errorf("%q bears %q and has the value %q, want %q", r.ID, p, r.Value, "of "+p)
 		}
 		return nil
 	}
 }
 
-// of is a record as the writers of these cases make it.
+// of returns a record as the writers of these cases write it.
 func (c *C) of(id, principal string, life time.Duration) model.Record {
 	return c.labelled(id, "of "+principal, principal, life)
 }
 
-// lenient lets a writer lose against another.
+// lenient returns nil if a writer lost against another, else err.
 func lenient(_ model.Record, err error) error {
 	if errors.Is(err, model.ErrNotFound) || errors.Is(err, model.ErrExists) {
 		return nil
@@ -118,14 +120,14 @@ func churnCases() []Case {
 			other := c.second()
 			now := c.now
 			c.whileOthers([]func(int) error{
-				func(i int) error { // new records between the old ones, some gone again
+				func(i int) error { // creates records between the old ones and deletes some again
 					id := fmt.Sprintf("r%04d-%d", i*17%60, i)
 					if _, err := other.Write(c.ctx(), now, driver.Write{Record: c.of(id, "ann", time.Hour), Cond: driver.IfAbsent}); err != nil || i%3 > 0 {
 						return err
 					}
 					return other.Delete(c.ctx(), now, driver.Delete{ID: id, Cond: driver.IfPresent})
 				},
-				func(i int) error { // every write that a record can live through
+				func(i int) error { // writes and touches that keep the record live
 					id := ids[i*7%60]
 					if i%2 == 0 {
 						_, err := c.b.Touch(c.ctx(), now, driver.Touch{ID: id, Mode: driver.TouchSet, ExpiresAt: now.Add(time.Hour + time.Duration(i)*time.Second)})
@@ -144,7 +146,7 @@ func churnCases() []Case {
 			})
 		}),
 		that("UnderAListingByLabelShowsItsBearersOnce", "R42 R46", needLabels, func(c *C) {
-			// Some bear the label throughout; others come and go.
+			// Some records bear the label throughout, others come and go.
 			ids := make([]string, 25)
 			for i := range ids {
 				ids[i] = fmt.Sprint("stays", i)
@@ -174,7 +176,7 @@ func churnCases() []Case {
 				}
 				return nil
 			})
-			// What the last acknowledged writes left is what is listed.
+			// The listings show what the last acknowledged writes left.
 			for _, p := range []string{"ann", "bob"} {
 				for id := range c.bearers(p) {
 					if got := c.get(id).Labels["principal"]; got != p {
@@ -183,12 +185,12 @@ func churnCases() []Case {
 				}
 			}
 			if n := len(c.bearers("ann")) + len(c.bearers("bob")); n != 35 {
-				c.fail("%d records under both labels, want 35", n)
+				c.fail("%d records are listed under both labels, want 35", n)
 			}
 		}),
 		that("EndsWithEveryRecordUnderItsLastLabel", "R46 R20", needLabels, func(c *C) {
-			// Compare-and-sets of two nodes move one record to and fro; each
-			// winner knows where it must be found.
+			// Compare-and-sets of two nodes move one record between labels. In the
+			// end the record is found under its last label only.
 			c.put(c.of("a", "p0", time.Hour))
 			nodes := []driver.ModelExpirySupport{c.b, c.second()}
 			for i, err := range c.concurrently(4, func(who int) error {
@@ -211,7 +213,7 @@ func churnCases() []Case {
 			for p := range 5 {
 				name := fmt.Sprint("p", p)
 				if _, listed := c.bearers(name)["a"]; listed != (name == last) {
-					c.fail("the record bears %q; listed under %q: %v", last, name, listed)
+					c.fail("the record bears %q and its listing under %q is %v, want %v", last, name, listed, name == last)
 				}
 			}
 		}),
@@ -229,7 +231,7 @@ func churnCases() []Case {
 					done.Add(1)
 					return err
 				},
-				func(i int) error { // a rewrite is neither one more nor one less
+				func(i int) error { // a rewrite does not change the count
 					_, err := c.b.Write(c.ctx(), now, driver.Write{Record: c.of(fmt.Sprintf("r%04d", i%20), "ann", time.Hour), Cond: driver.IfPresent})
 					return err
 				},
@@ -245,15 +247,15 @@ func churnCases() []Case {
 						return err
 					}
 					if most := int(begun.Load()); n < least || n > most {
-						return fmt.Errorf("counted %d under %q; %d were there before, at most %d afterwards", n, value, least, most)
+						return fmt.Errorf("Count returned %d under %q, want %d to %d", n, value, least, most)
 					}
 				}
 				return nil
 			})
 		}),
 		that("OfSweepsLeavesListingsAndCreatesExact", "R42 R50 R52 R55 R17", needSweep|needLabels, func(c *C) {
-			// Due records are swept by two nodes, some are made anew under the
-			// same ids, and listings go on beside it.
+			// Two nodes sweep expired records. Others are created again under the
+			// same ids, and a listing runs at the same time.
 			ids := make([]string, 30)
 			for i := range ids {
 				ids[i] = fmt.Sprint("live", i)
@@ -293,27 +295,27 @@ func churnCases() []Case {
 				return nil
 			})
 			removed.Add(int64(c.sweep(100)))
-			// One that was made anew was swept before or replaced: 20 to 40.
+			// A recreated record was swept before or replaced the expired one, so 20
+			// to 40 removals are counted.
 			if n := removed.Load(); n > 40 || n < 40-made.Load() {
-				c.fail("%d removals counted; 40 were due and %d made anew", n, made.Load())
+				c.fail("the sweeps counted %d removals, want 40 minus at most the %d recreated records", n, made.Load())
 			}
 			c.bear("ann", ids...)
 			if n := len(c.bearers("bob")); n != int(made.Load()) {
-				c.fail("%d listed, %d were made anew", n, made.Load())
+				c.fail("%d records are listed, want the %d recreated ones", n, made.Load())
 			}
 			n, err := driver.Count(c.ctx(), c.b, now.Add(-time.Hour), driver.Query{Label: ""})
 			c.ok(err, "count")
 			if want := len(ids) + int(made.Load()); n != want {
-				c.fail("%d records are still in the store, want %d", n, want)
+				c.fail("%d records are in the store, want %d", n, want)
 			}
 		}),
 		that("OfOneIDUnderReadersIsAWholeRecordOrNone", "R1 R4 R15 R38", needLabels, func(c *C) {
-			// Creates and deletes alternate; a reader sees one of the creates'
-			// records, never a mixture and never one that was deleted before the
-			// read began.
+			// Creates and deletes alternate. A reader gets a record of one create,
+			// never a mixture, and never one that was deleted before the read began.
 			now := c.now
 			other := c.second()
-			var deleted atomic.Int64 // every record up to this number is gone
+			var deleted atomic.Int64 // every record up to this number is deleted
 			deleted.Store(-1)
 			c.whileOthers([]func(int) error{func(i int) error {
 				if _, err := other.Write(c.ctx(), now, driver.Write{Record: c.of("a", fmt.Sprint(i), time.Hour), Cond: driver.IfAbsent}); err != nil {
@@ -339,15 +341,15 @@ func churnCases() []Case {
 					}
 					var n int64
 					if _, err := fmt.Sscan(r.Labels["principal"], &n); err != nil || n <= gone {
-						return fmt.Errorf("read record %q, all up to %d were deleted before", r.Labels["principal"], gone)
+						return fmt.Errorf("read record %q, but all up to %d were deleted before", r.Labels["principal"], gone)
 					}
 				}
 				return nil
 			})
 		}),
 		that("UnderADeleteByLabelCountsWhatItRemoved", "R78 R79 R39", needLabels, func(c *C) {
-			// Others move records out of the label: what is moved in time
-			// survives under the other one, and is not counted.
+			// Others move records to another label meanwhile. A record that moved in
+			// time stays and is not counted.
 			ids := make([]string, 30)
 			for i := range ids {
 				ids[i] = fmt.Sprint("id", i)
@@ -375,7 +377,7 @@ func churnCases() []Case {
 			}
 			c.bear("ann")
 			if n := len(c.bearers("bob")); n != moved || removed+moved != len(ids) {
-				c.fail("%d removed, %d moved, %d found where they were moved to; %d in all", removed, moved, n, len(ids))
+				c.fail("%d records were removed and %d moved, %d are listed under the new label; want %d in all", removed, moved, n, len(ids))
 			}
 		}),
 	)

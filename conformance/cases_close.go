@@ -59,7 +59,7 @@ func closeCases() []Case {
 			c.ok(b.Close(), "close")
 			after := b.Describe()
 			if before.Backend == "" || before.Backend != after.Backend || before.MaxValue != after.MaxValue || len(before.Labels) != len(after.Labels) {
-				c.fail("Describe said %+v, then %+v", before, after)
+				c.fail("Describe returned %+v before Close and %+v after it, want the same", before, after)
 			}
 		}),
 		that("WhileOthersWorkNeverHangs", "R58 R59", needNothing, func(c *C) {
@@ -94,7 +94,7 @@ func closeCases() []Case {
 				driver.GetMany(c.ctx(), b, c.now, driver.Gets("a", "b")),
 				driver.WriteMany(c.ctx(), b, c.now, []driver.BatchOp{writing(c.rec("b", "1", 0), driver.IfAny, model.Record{}), removing("a", driver.IfPresent, r)})...,
 			) {
-				c.is(o.Err, model.ErrClosed, "outcome %d after Close", i)
+				c.is(o.Err, model.ErrClosed, "result %d after Close", i)
 			}
 			if m, ok := b.(driver.StorageManager); ok {
 				c.is(m.CreateStorage(c.ctx()), model.ErrClosed, "CreateStorage after Close")
@@ -102,14 +102,14 @@ func closeCases() []Case {
 			}
 			_, page := b.Page(c.ctx(), c.now, driver.Query{Label: "principal", Value: "ann", Limit: 1})
 			c.is(page, model.ErrClosed, "page by label after Close")
-			_, err := b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 1, OnExpire: func(model.Record) error { c.fail("announced after Close"); return nil }})
+			_, err := b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 1, OnExpire: func(model.Record) error { c.fail("the sweep announced a record after Close"); return nil }})
 			c.is(err, model.ErrClosed, "announcing sweep after Close")
 			c.holds(r)
 			c.gone("b")
 		}),
 		that("UnderASweeperEndsItsSweepsNotItsLife", "R59 R58", needSweep, func(c *C) {
-			// The backend closes while a sweeper runs: its sweeps fail, and it
-			// still ends when told.
+			// The backend closes while a sweeper runs. Its sweeps fail, and it still
+			// ends when it is closed.
 			b := c.second()
 			swept := make(chan error)
 			ctx, cancel := context.WithCancel(c.ctx())
@@ -128,7 +128,7 @@ func closeCases() []Case {
 			c.ok(<-swept, "sweep before Close")
 			c.ok(b.Close(), "close under a sweeper")
 			var last error
-			for range 3 { // one may have been under way
+			for range 3 { // one sweep may have begun before
 				last = <-swept
 			}
 			c.is(last, model.ErrClosed, "sweep after Close")
@@ -137,7 +137,7 @@ func closeCases() []Case {
 				c.ok(err, "close %d of the sweeper", i)
 			}
 			if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
-				c.fail("Run: %v", err)
+				c.fail("Run returned %v, want nil or the context's error", err)
 			}
 			c.put(c.rec("a", "1", time.Hour))
 		}),

@@ -35,7 +35,7 @@ func compareAndSetCases() []Case {
 			c.is(err, model.ErrConflict, "compare-and-set at an old revision")
 			c.sameHead(winner, cur)
 			if winner.Value != nil && string(winner.Value) != "2" {
-				c.fail("the winner has the value %q", winner.Value)
+				c.fail("the winner has the value %q, want none or 2", winner.Value)
 			}
 		}),
 		that("OfAnUnknownIDIsNotFound", "R19 R4", needNothing, func(c *C) {
@@ -80,7 +80,7 @@ func compareAndSetCases() []Case {
 			c.ok(err, "touch")
 			w := driver.Write{Record: c.rec("a", "2", 0), Cond: driver.IfMatch, Known: stale, Keep: driver.Keep{Expiry: true, Labels: true}}
 			_, err = c.b.Write(c.ctx(), c.now, w)
-			c.ok(err, "compare-and-set with a known from before a touch")
+			c.ok(err, "compare-and-set with a stale Known from before a touch")
 			w.Record.ExpiresAt, w.Record.Labels = c.in(3*time.Hour), stale.Labels
 			c.holds(w.Record)
 		}),
@@ -92,7 +92,7 @@ func compareAndSetCases() []Case {
 			}
 			w := driver.Write{Record: c.rec("a", "2", 0), Cond: driver.IfMatch, Known: known, Keep: driver.Keep{Expiry: true, Labels: true}}
 			_, err := c.b.Write(c.ctx(), c.now, w)
-			c.ok(err, "compare-and-set with a known that has only the revision right")
+			c.ok(err, "compare-and-set with a Known of which only the revision is right")
 			w.Record.ExpiresAt, w.Record.Labels = old.ExpiresAt, old.Labels
 			c.holds(w.Record)
 			c.bear("ann", "a")
@@ -101,13 +101,13 @@ func compareAndSetCases() []Case {
 			old := c.put(c.rec("a", "1", time.Hour))
 			old.Revision = model.NewRevision()
 			_, err := c.write(c.rec("a", "2", time.Hour), driver.IfMatch, old)
-			c.is(err, model.ErrConflict, "compare-and-set at another revision with the stored hint")
+			c.is(err, model.ErrConflict, "compare-and-set at another revision with the stored server version")
 			if v := c.get("a").Value; string(v) != "1" {
-				c.fail("the value is %q", v)
+				c.fail("the value is %q, want 1", v)
 			}
 		}),
 		that("ThatFailsLeavesTheIndexesAlone", "R28 R46 R50", needSweep, func(c *C) {
-			// Each would move the label and bring the expiry forward.
+			// Each of these writes would move the label and shorten the lifetime.
 			cur := c.put(c.labelled("a", "1", "ann", time.Hour))
 			other := cur
 			other.Revision = model.NewRevision()
@@ -125,12 +125,12 @@ func compareAndSetCases() []Case {
 			c.bear("bob")
 			c.advance(time.Minute)
 			if n := c.sweep(10); n != 0 {
-				c.fail("%d removed by a sweep", n)
+				c.fail("the sweep removed %d records, want none", n)
 			}
 			c.holds(cur)
 			c.advance(time.Hour)
 			if n := c.sweep(10); n != 1 {
-				c.fail("%d removed by a sweep at its own expiry, want 1", n)
+				c.fail("the sweep at the record's own expiry removed %d records, want 1", n)
 			}
 		}),
 		that("AnswersWithoutTheValue", "R26", needNothing, func(c *C) {
@@ -149,7 +149,7 @@ func compareAndSetCases() []Case {
 				c.ok(err, "write under %v", cond)
 				c.sameHead(head, want)
 				if head.Value != nil {
-					c.fail("the answer under %v has a value: %q", cond, head.Value)
+					c.fail("the result under %v has the value %q, want none", cond, head.Value)
 				}
 			}
 		}),
@@ -189,7 +189,7 @@ func compareAndSetCases() []Case {
 					return err
 				}) {
 					if err == nil && won >= 0 {
-						c.fail("two compare-and-sets at one revision succeeded")
+						c.fail("two compare-and-sets at one revision succeeded, want one")
 					}
 					if err == nil {
 						won = i
@@ -198,7 +198,7 @@ func compareAndSetCases() []Case {
 					c.is(err, model.ErrConflict, "a losing compare-and-set")
 				}
 				if won < 0 {
-					c.fail("no compare-and-set succeeded")
+					c.fail("no compare-and-set succeeded, want one")
 				}
 				c.holds(recs[won])
 				cur = c.get("a")

@@ -14,7 +14,7 @@ import (
 func concurrencyCases() []Case {
 	return group("Concurrency",
 		that("ReadersNeverSeeATornRecord", "R1 R13", needLabels, func(c *C) {
-			// Each value is one letter, repeated; the labels name the letter.
+			// Each value is one letter, repeated. The label names the letter.
 			value := func(i int) model.Record {
 				l := string(rune('a' + i%26))
 				return c.labelled("a", strings.Repeat(l, 20000), l, time.Hour)
@@ -34,7 +34,7 @@ func concurrencyCases() []Case {
 					}
 					l := r.Labels["principal"]
 					if len(r.Value) != 20000 || l == "" || bytes.Count(r.Value, []byte(l)) != 20000 {
-						return fmt.Errorf("a torn record: %d bytes, label %q", len(r.Value), l)
+						return fmt.Errorf("the record is torn: %d bytes, label %q, want 20000 bytes of the label's letter", len(r.Value), l)
 					}
 				}
 				return nil
@@ -44,7 +44,7 @@ func concurrencyCases() []Case {
 		}),
 		that("EverythingAtOnceKeepsItsErrorsTyped", "R11 R62", needLabels|needSweep, func(c *C) {
 			nodes := []driver.ModelExpirySupport{c.b, c.second()}
-			lawful := []error{model.ErrNotFound, model.ErrExists, model.ErrConflict}
+			allowed := []error{model.ErrNotFound, model.ErrExists, model.ErrConflict}
 			for i, err := range c.concurrently(16, func(who int) error {
 				b := nodes[who%2]
 				for i := range 30 {
@@ -69,7 +69,7 @@ func concurrencyCases() []Case {
 						_, err = b.Get(c.ctx(), c.now, driver.Get{ID: id})
 					}
 					ok := err == nil
-					for _, l := range lawful {
+					for _, l := range allowed {
 						ok = ok || errors.Is(err, l)
 					}
 					if !ok {
@@ -80,7 +80,7 @@ func concurrencyCases() []Case {
 			}) {
 				c.ok(err, "goroutine %d", i)
 			}
-			// Afterwards the indexes agree with the records.
+			// Afterwards the indexes match the records.
 			for id, r := range c.list(driver.Query{}) {
 				got := c.get(id)
 				c.sameHead(got, r)
@@ -103,11 +103,11 @@ func concurrencyCases() []Case {
 				c.ok(err, "writer %d", i)
 			}
 			if n := len(c.list(driver.Query{Limit: 50})); n != 200 {
-				c.fail("%d records listed, want 200", n)
+				c.fail("%d records are listed, want 200", n)
 			}
 			for who := range 10 {
 				if n := len(c.bearers(fmt.Sprint("p", who))); n != 20 {
-					c.fail("%d records of writer %d listed, want 20", n, who)
+					c.fail("%d records of writer %d are listed, want 20", n, who)
 				}
 			}
 		}),
@@ -135,7 +135,7 @@ func concurrencyCases() []Case {
 							return err
 						}
 						if len(p.Corrupt) > 0 {
-							return fmt.Errorf("%q named as corrupt", p.Corrupt)
+							return fmt.Errorf("Page.Corrupt names %q, want none", p.Corrupt)
 						}
 					}
 				}

@@ -29,10 +29,10 @@ func contextCases() []Case {
 				"Delete": c.b.Delete(ctx, c.now, driver.Delete{ID: "a", Cond: driver.IfPresent}),
 			} {
 				if !errors.Is(err, context.Canceled) {
-					c.fail("%s: %v", op, err)
+					c.fail("%s: got %v, want %v", op, err, context.Canceled)
 				}
 				if kind := model.Kind(err); kind != nil {
-					c.fail("%s: %v matches %v beside the context's error", op, err, kind)
+					c.fail("%s: %v matches %v, want the context's error alone", op, err, kind)
 				}
 			}
 			c.holds(r)
@@ -48,14 +48,14 @@ func contextCases() []Case {
 			_, byLabel := s.DeleteByLabel(ctx, "principal", "x")
 			for op, err := range map[string]error{"Create": create, "GetMany": many, "Bulk": bulk, "DeleteByLabel": byLabel, "Ping": s.Ping(ctx)} {
 				if !errors.Is(err, context.DeadlineExceeded) || model.Kind(err) != nil {
-					c.fail("%s: %v", op, err)
+					c.fail("%s: got %v, want %v alone", op, err, context.DeadlineExceeded)
 				}
 			}
 			c.gone("a")
 		}),
 		that("CanceledMidwayLeavesAWholeRecord", "R10 R23", needNothing, func(c *C) {
-			// Whenever the context ends, the record is there with its expiry or
-			// not at all, and the error says which is possible.
+			// Whenever the context ends, the record is stored with its expiry or not
+			// at all, and the error says which is possible.
 			for i := range 20 {
 				id := fmt.Sprint("id", i)
 				ctx, cancel := context.WithCancel(c.ctx())
@@ -74,7 +74,7 @@ func contextCases() []Case {
 				case err == nil:
 					c.holds(r)
 				case !errors.Is(err, context.Canceled):
-					c.fail("a canceled create: %v", err)
+					c.fail("a canceled create: got %v, want %v", err, context.Canceled)
 				case model.Kind(err) == nil:
 					c.gone(id)
 				default:
@@ -99,7 +99,7 @@ func contextCases() []Case {
 			out = append(out, driver.GetMany(ctx, c.b, c.now, driver.Gets("a", "nobody"))...)
 			for i, o := range out {
 				if !errors.Is(o.Err, context.Canceled) || model.Kind(o.Err) != nil {
-					c.fail("outcome %d: %v", i, o.Err)
+					c.fail("result %d: got %v, want %v alone", i, o.Err, context.Canceled)
 				}
 			}
 			_, count := driver.Count(ctx, c.b, c.now, driver.Query{Label: ""})
@@ -107,7 +107,7 @@ func contextCases() []Case {
 			_, labelled := c.b.Page(ctx, c.now, driver.Query{Label: "principal", Value: "ann", Limit: 1})
 			for op, err := range map[string]error{"Count": count, "Count by label": byLabel, "Page by label": labelled} {
 				if !errors.Is(err, context.Canceled) || model.Kind(err) != nil {
-					c.fail("%s: %v", op, err)
+					c.fail("%s: got %v, want %v alone", op, err, context.Canceled)
 				}
 			}
 			c.holds(r)
@@ -121,16 +121,16 @@ func contextCases() []Case {
 			defer cancel()
 			for _, w := range everyWrite(c, r) {
 				if err := w.do(ctx, c.b); !errors.Is(err, context.DeadlineExceeded) || model.Kind(err) != nil {
-					c.fail("%s: %v", w.name, err)
+					c.fail("%s: got %v, want %v alone", w.name, err, context.DeadlineExceeded)
 				}
 			}
 			c.holds(r)
 			c.gone("a-new")
 		}),
 		that("CanceledMidwayLeavesWhatItsErrorSays", "R10 R28 R34", needNothing, func(c *C) {
-			// Each kind of write, canceled at several moments: what is stored is
-			// the record before or the record after, and where the error is the
-			// context's alone it is the one before.
+			// Each kind of write is canceled at several moments. The stored record
+			// is the one before or the one after. It is the one before if the error
+			// is the context's alone.
 			for round := range 6 {
 				for k := range everyWrite(c, model.Record{}) {
 					r := c.put(c.labelled(fmt.Sprint("id", round, "-", k), "before", "ann", time.Hour))
@@ -142,7 +142,7 @@ func contextCases() []Case {
 						_ = model.NewRevision()
 					}
 					cancel()
-					c.lawfulAfter(<-done, w, r)
+					c.fitsCancel(<-done, w, r)
 				}
 			}
 		}),
@@ -178,10 +178,10 @@ func contextCases() []Case {
 					},
 				}
 				for i, err := range c.concurrently(len(reads), func(i int) error { return reads[i]() }) {
-					// A connection that was cut for a canceled call may fail it as
-					// unavailable too; a record that is there is never not found.
+					// A connection that was cut for a canceled call may make the call
+					// unavailable too. A stored record is never ErrNotFound.
 					if err != nil && !errors.Is(err, context.Canceled) {
-						c.fail("read %d: %v", i, err)
+						c.fail("read %d: got %v, want %v", i, err, context.Canceled)
 					}
 					if kind := model.Kind(err); kind != nil {
 						c.is(err, model.ErrUnavailable, "read %d", i)
@@ -204,14 +204,14 @@ func contextCases() []Case {
 			}})
 			cancel()
 			if err == nil && s.Removed != 40 {
-				c.fail("a canceled sweep returned no error and removed %d of 40", s.Removed)
+				c.fail("a canceled sweep returned no error and removed %d records, want all 40", s.Removed)
 			}
 			if err != nil && !errors.Is(err, context.Canceled) {
-				c.fail("a canceled sweep: %v", err)
+				c.fail("a canceled sweep: got %v, want %v", err, context.Canceled)
 			}
 			rest := c.sweep(100)
 			if sum := s.Removed + rest; sum > 40 || sum+s.Unknown < 40 {
-				c.fail("%d removed and %d unknown by the canceled sweep, %d by the next; want 40 in all", s.Removed, s.Unknown, rest)
+				c.fail("the canceled sweep removed %d records, with %d unknown, and the next one %d; want 40 in all", s.Removed, s.Unknown, rest)
 			}
 			c.bear("ann")
 		}),
@@ -222,7 +222,7 @@ func contextCases() []Case {
 			ctx, cancel := context.WithCancel(c.ctx())
 			_, err = s.Mutate(ctx, "a", func(d *doc) error { d.N++; cancel(); return nil }, nil)
 			if !errors.Is(err, context.Canceled) || model.Kind(err) != nil {
-				c.fail("mutate whose context ended before the write: %v", err)
+				c.fail("mutate whose context ended before the write: got %v, want %v alone", err, context.Canceled)
 			}
 			if got := c.get("a"); got.Revision != it.Revision {
 				c.fail("a mutation was written after its context ended")
@@ -231,15 +231,16 @@ func contextCases() []Case {
 	)
 }
 
-// aWrite is one kind of write on a record that is there, and what it leaves.
+// aWrite is one kind of write of a stored record, and the record that it
+// leaves.
 type aWrite struct {
 	name  string
-	after model.Record // without a value: nothing is left
+	after model.Record // without a revision if nothing is left
 	do    func(context.Context, driver.ModelExpirySupport) error
 }
 
-// everyWrite is a write of each kind; all but the create are about r. They
-// change the label where r has one.
+// everyWrite returns a write of each kind. All except the create write r. They
+// change the label if r has one.
 func everyWrite(c *C, r model.Record) []aWrite {
 	next := func(id, value string) model.Record {
 		if len(r.Labels) > 0 {
@@ -283,9 +284,9 @@ func everyWrite(c *C, r model.Record) []aWrite {
 	}
 }
 
-// lawfulAfter stops the case unless what a write left fits the error of its
-// context's end.
-func (c *C) lawfulAfter(err error, w aWrite, before model.Record) {
+// fitsCancel stops the case unless the stored record fits the error of a
+// canceled write.
+func (c *C) fitsCancel(err error, w aWrite, before model.Record) {
 	c.Helper()
 	leftBefore := func() {
 		c.Helper()
@@ -306,19 +307,19 @@ func (c *C) lawfulAfter(err error, w aWrite, before model.Record) {
 	case err == nil:
 		leftAfter()
 	case !errors.Is(err, context.Canceled):
-		c.fail("a canceled %s: %v", w.name, err)
+		c.fail("a canceled %s: got %v, want %v", w.name, err, context.Canceled)
 	case model.Kind(err) == nil:
 		leftBefore()
 	default:
 		c.is(err, model.ErrUnknown, "a canceled %s", w.name)
-		// It may arrive late: one look says nothing, but what it shows is one
-		// of the two.
+		// The write may still arrive, so a single read proves nothing. What it
+		// returns is one of the two records.
 		got, err := c.b.Get(c.ctx(), c.now, driver.Get{ID: w.after.ID})
 		switch {
 		case err != nil:
 			c.is(err, model.ErrNotFound, "get after a canceled %s", w.name)
 		case got.Revision != w.after.Revision && got.Revision != before.Revision:
-			c.fail("a canceled %s left the revision %v", w.name, got.Revision)
+			c.fail("a canceled %s left the revision %v, want %v or %v", w.name, got.Revision, before.Revision, w.after.Revision)
 		}
 	}
 }

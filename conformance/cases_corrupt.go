@@ -8,7 +8,7 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// damage is what may be found where a record should be.
+// damage returns bytes that a backend may find in place of a record.
 func damage() map[string][]byte {
 	return map[string][]byte{
 		"nothing":      {},
@@ -61,7 +61,7 @@ func corruptCases() []Case {
 			}
 			c.bear("ann")
 			if n := len(c.bearers("bob")); n != len(damage()) {
-				c.fail("%d records listed, want %d", n, len(damage()))
+				c.fail("%d records are listed, want %d", n, len(damage()))
 			}
 		}),
 		that("IsNamedByAListingThatGoesOn", "R49", needDamage|needPaging, func(c *C) {
@@ -70,10 +70,10 @@ func corruptCases() []Case {
 			c.h.Damage(c.TB, c.name, ids[11], []byte{})
 			got, corrupt := c.listAll(driver.Query{})
 			if len(got) != 18 {
-				c.fail("%d records listed, want 18", len(got))
+				c.fail("%d records are listed, want 18", len(got))
 			}
 			if len(corrupt) != 2 {
-				c.fail("%q named as corrupt, want two", corrupt)
+				c.fail("Page.Corrupt names %q, want two ids", corrupt)
 			}
 		}),
 		that("IsNamedByAListingByLabelThatGoesOn", "R49 R46", needDamage|needLabels, func(c *C) {
@@ -81,7 +81,7 @@ func corruptCases() []Case {
 			c.h.Damage(c.TB, c.name, ids[5], []byte("not a record"))
 			got, corrupt := c.listAll(driver.Query{Label: "principal", Value: "ann", Limit: 5})
 			if len(got) != 11 || len(corrupt) != 1 {
-				c.fail("%d records listed and %q named as corrupt, want 11 and one", len(got), corrupt)
+				c.fail("%d records are listed and Page.Corrupt names %q, want 11 records and one id", len(got), corrupt)
 			}
 			n, err := driver.Count(c.ctx(), c.b, c.now, driver.Query{Label: "principal", Value: "bob"})
 			c.ok(err, "count of another label")
@@ -142,7 +142,7 @@ func corruptCases() []Case {
 			n, err := storeOf[any](c, nil).DeleteByLabel(c.ctx(), "principal", "ann")
 			c.is(err, model.ErrCorrupt, "DeleteByLabel over a damaged record")
 			if n != 5 {
-				c.fail("%d removed, want the 5 that could be read", n)
+				c.fail("%d records were removed, want the 5 readable ones", n)
 			}
 			_, err = c.b.Get(c.ctx(), c.now, driver.Get{ID: ids[2]})
 			c.is(err, model.ErrCorrupt, "get of the damaged one")
@@ -158,7 +158,7 @@ func corruptCases() []Case {
 				n += s.Removed
 			}
 			if n != 19 {
-				c.fail("%d removed, want 19", n)
+				c.fail("%d records were removed, want 19", n)
 			}
 			_, err := c.b.Get(c.ctx(), c.now, driver.Get{ID: ids[7]})
 			c.is(err, model.ErrCorrupt, "get of the damaged one")
@@ -175,7 +175,7 @@ func corruptCases() []Case {
 			it, err := words.Get(c.ctx(), "a")
 			c.ok(err, "get as the type it is")
 			if it.Value != "text" {
-				c.fail("the value became %q", it.Value)
+				c.fail("the value is %q, want text", it.Value)
 			}
 		}),
 		that("IsAnotherEncoding", "R64", needNothing, func(c *C) {
@@ -198,7 +198,7 @@ func corruptCases() []Case {
 				if err != nil {
 					c.is(err, model.ErrCorrupt, "listing")
 					if it.ID != "bad" {
-						c.fail("%q is yielded with an error", it.ID)
+						c.fail("the listing returned an error for %q, want one only for bad", it.ID)
 					}
 					bad++
 					continue
@@ -206,7 +206,7 @@ func corruptCases() []Case {
 				good++
 			}
 			if good != 3 || bad != 1 {
-				c.fail("%d good and %d bad, want 3 and 1", good, bad)
+				c.fail("the listing returned %d values and %d errors, want 3 and 1", good, bad)
 			}
 		}),
 	)

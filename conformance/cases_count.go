@@ -13,7 +13,7 @@ func countCases() []Case {
 		n, err := driver.Count(c.ctx(), c.b, c.now, driver.Query{Label: label, Value: value})
 		c.ok(err, "count")
 		if n != want {
-			c.fail("counted %d of %q, want %d", n, value, want)
+			c.fail("Count returned %d under %q, want %d", n, value, want)
 		}
 	}
 	return group("Count",

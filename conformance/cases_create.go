@@ -51,7 +51,7 @@ func createCases() []Case {
 			c.ok(err, "create")
 			c.sameHead(head, r)
 			if head.Value != nil {
-				c.fail("the answer has a value: %q", head.Value)
+				c.fail("the result has the value %q, want none", head.Value)
 			}
 		}),
 		that("OfManyAtOnceOneWins", "R16", needNothing, func(c *C) {
@@ -67,7 +67,7 @@ func createCases() []Case {
 					return err
 				}, model.ErrExists)
 				if wins != 1 {
-					c.fail("%d of 50 creates succeeded", wins)
+					c.fail("%d of 50 creates succeeded, want 1", wins)
 				}
 			}
 		}),
@@ -79,7 +79,7 @@ func createCases() []Case {
 				return err
 			}, model.ErrExists)
 			if wins != 1 {
-				c.fail("%d of 32 creates succeeded", wins)
+				c.fail("%d of 32 creates succeeded, want 1", wins)
 			}
 		}),
 		that("OfManyTheWinnersValueStands", "R16 R1", needNothing, func(c *C) {
@@ -97,15 +97,15 @@ func createCases() []Case {
 				}
 			}
 			if won < 0 || c.get("a").Revision != revs[won] {
-				c.fail("the record in force is not the winner's")
+				c.fail("the stored record is not the one of the create that succeeded")
 			}
 		}),
 		that("CannotKeepAnything", "R29", needNothing, func(c *C) {
 			for _, cond := range []driver.Condition{driver.IfAbsent, driver.IfAny} {
 				_, err := c.b.Write(c.ctx(), c.now, driver.Write{Record: c.rec("a", "1", time.Hour), Cond: cond, Keep: driver.Keep{Expiry: true}})
-				c.is(err, model.ErrInvalid, "%v with KeepExpiry", cond)
+				c.is(err, model.ErrInvalid, "%v with Keep.Expiry", cond)
 				_, err = c.b.Write(c.ctx(), c.now, driver.Write{Record: c.rec("a", "1", time.Hour), Cond: cond, Keep: driver.Keep{Labels: true}})
-				c.is(err, model.ErrInvalid, "%v with KeepLabels", cond)
+				c.is(err, model.ErrInvalid, "%v with Keep.Labels", cond)
 			}
 			c.gone("a")
 		}),

@@ -32,7 +32,7 @@ func deleteCases() []Case {
 			stale := c.put(c.rec("a", "1", time.Hour))
 			_, err := c.write(c.rec("a", "2", time.Hour), driver.IfPresent, model.Record{})
 			c.ok(err, "update")
-			c.ok(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfPresent, Known: stale}), "delete of any revision with a stale known")
+			c.ok(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfPresent, Known: stale}), "delete of any revision with a stale Known")
 			c.gone("a")
 		}),
 		that("AtTheRevision", "R39", needNothing, func(c *C) {
@@ -99,7 +99,7 @@ func deleteCases() []Case {
 					return b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: cond, Known: known})
 				}, model.ErrNotFound)
 				if wins != 1 {
-					c.fail("%d of 16 deletes succeeded", wins)
+					c.fail("%d of 16 deletes succeeded, want 1", wins)
 				}
 				c.gone("a")
 			}

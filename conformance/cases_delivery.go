@@ -11,11 +11,11 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// errCut is what a client library says of a connection that broke.
+// errCut is the error of a client library whose connection broke.
 var errCut = errors.New("the connection broke")
 
-// unsent answers the first write as one whose request was lost on the way:
-// nothing reaches the store. Those that follow are passed on.
+// unsent returns an interceptor that loses the request of the first write:
+// nothing reaches the store. It forwards later writes.
 func unsent(c *C, b driver.ModelExpirySupport, sent *int) *interceptor {
 	return &interceptor{Wrapper: driverkit.Wrap(b), instead: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 		if *sent++; *sent == 1 {
@@ -25,8 +25,8 @@ func unsent(c *C, b driver.ModelExpirySupport, sent *int) *interceptor {
 	}}
 }
 
-// deliveryCases need no hook of the harness: what happens between the Store and
-// the backend is made up, and the backend answers what comes after.
+// deliveryCases need no function of the harness. The interceptor decides what
+// happens between the Store and the backend.
 func deliveryCases() []Case {
 	return group("Delivery",
 		that("LostRequestOfACompareAndSetIsSentOnceMore", "R67 R12", needNothing, func(c *C) {
@@ -35,7 +35,7 @@ func deliveryCases() []Case {
 			it, err := storeOn[doc](c, unsent(c, c.b, &sent), nil).Update(c.ctx(), "a", doc{N: 2}, at)
 			c.ok(err, "compare-and-set whose request was lost")
 			if got := c.get("a"); got.Revision != it.Revision || sent != 2 {
-				c.fail("sent %d times, answered %v, stored %v", sent, it.Revision, got.Revision)
+				c.fail("the write was sent %d times, returned the revision %v and stored %v; want 2 times and the same revision", sent, it.Revision, got.Revision)
 			}
 		}),
 		that("LostRequestOfAnotherWriteIsUnknownAndNotRepeated", "R67 R12", needNothing, func(c *C) {
@@ -49,18 +49,19 @@ func deliveryCases() []Case {
 				err := do(storeOn[doc](c, unsent(c, c.b, &sent), nil))
 				c.is(err, model.ErrUnknown, "%s whose request was lost", what)
 				if !errors.Is(err, errCut) {
-					c.fail("%s: %v does not unwrap to the cause", what, err)
+					c.fail("%s: got %v, want an error that wraps %v", what, err, errCut)
 				}
 				if sent != 1 {
-					c.fail("%s was sent %d times", what, sent)
+					c.fail("%s was sent %d times, want once", what, sent)
 				}
 			}
 			c.holds(r)
 			c.gone("b")
 		}),
 		that("LateCompareAndSetSucceedsOnce", "R67 R27 R20", needNothing, func(c *C) {
-			// The first sending arrives after the look, just before the second:
-			// one of the two matches, and the conflict names it as the winner.
+			// The first request arrives after the Store's read and just before the
+			// second request. One of the two matches, and the conflict returns the
+			// other as the winner.
 			_, at := c.start()
 			var first driver.Write
 			sent := 0
@@ -68,7 +69,7 @@ func deliveryCases() []Case {
 				if sent++; sent == 1 {
 					first = w
 					first.Record = w.Record.Clone()
-					return model.Record{}, model.NewError(model.ErrUnknown, "the request is under way", errCut)
+					return model.Record{}, model.NewError(model.ErrUnknown, "the request is still on its way", errCut)
 				}
 				_, err := c.b.Write(ctx, now, first)
 				c.ok(err, "the late arrival")
@@ -77,24 +78,24 @@ func deliveryCases() []Case {
 			it, err := storeOn[doc](c, b, nil).Update(c.ctx(), "a", doc{N: 2}, at)
 			c.ok(err, "compare-and-set that arrived late")
 			if got := c.get("a"); got.Revision != it.Revision || got.Revision != first.Record.Revision {
-				c.fail("answered %v, stored %v, sent %v", it.Revision, got.Revision, first.Record.Revision)
+				c.fail("the write returned the revision %v and stored %v, want %v", it.Revision, got.Revision, first.Record.Revision)
 			}
 		}),
 		that("AppliedBeforeTheCancelIsRecognised", "R67 R10", needNothing, func(c *C) {
-			// The context ends once the write is applied: the look has a limit of
-			// its own.
+			// The context ends after the write was applied. The Store's read has a
+			// time limit of its own.
 			ctx, cancel := context.WithCancel(c.ctx())
 			defer cancel()
 			b := &interceptor{Wrapper: driverkit.Wrap(c.b), instead: func(_ context.Context, now time.Time, w driver.Write) (model.Record, error) {
 				_, err := c.b.Write(c.ctx(), now, w)
 				c.ok(err, "write")
 				cancel()
-				return model.Record{}, model.NewError(model.ErrUnknown, "canceled under way", ctx.Err())
+				return model.Record{}, model.NewError(model.ErrUnknown, "canceled midway", ctx.Err())
 			}}
 			it, err := storeOn[doc](c, b, nil).Create(ctx, "a", doc{N: 1}, nil)
-			c.ok(err, "create whose caller left after it was applied")
+			c.ok(err, "create whose caller canceled after it was applied")
 			if got := c.get("a"); got.Revision != it.Revision {
-				c.fail("answered %v, stored %v", it.Revision, got.Revision)
+				c.fail("the write returned the revision %v and stored %v, want the same", it.Revision, got.Revision)
 			}
 		}),
 		that("LostRequestOfACanceledCallIsNotRepeated", "R67 R10", needNothing, func(c *C) {
@@ -105,17 +106,17 @@ func deliveryCases() []Case {
 			b := &interceptor{Wrapper: driverkit.Wrap(c.b), instead: func(_ context.Context, now time.Time, w driver.Write) (model.Record, error) {
 				if sent++; sent == 1 {
 					cancel()
-					return model.Record{}, model.NewError(model.ErrUnknown, "canceled under way", ctx.Err())
+					return model.Record{}, model.NewError(model.ErrUnknown, "canceled midway", ctx.Err())
 				}
 				return c.b.Write(c.ctx(), now, w)
 			}}
 			_, err := storeOn[doc](c, b, nil).Update(ctx, "a", doc{N: 2}, at)
-			c.is(err, model.ErrUnknown, "compare-and-set of a caller who has gone")
+			c.is(err, model.ErrUnknown, "compare-and-set whose caller canceled")
 			if !errors.Is(err, context.Canceled) {
-				c.fail("%v does not match the context's error", err)
+				c.fail("got %v, want an error that matches %v", err, context.Canceled)
 			}
 			if sent != 1 {
-				c.fail("it was sent %d times", sent)
+				c.fail("the write was sent %d times, want once", sent)
 			}
 			c.holds(r)
 		}),
@@ -126,10 +127,10 @@ func deliveryCases() []Case {
 				return model.Record{}, driver.MarkUndecidable(model.NewError(model.ErrUnknown, "not known to be durable", errCut))
 			}}
 			_, err := storeOn[doc](c, b, nil).Create(c.ctx(), "a", doc{N: 1}, nil)
-			c.is(err, model.ErrUnknown, "create that the backend marks with NoLook")
+			c.is(err, model.ErrUnknown, "create that the backend marks with MarkUndecidable")
 			calls := b.calls.Load()
 			if calls != 1 {
-				c.fail("%d driver calls, want the write alone", calls)
+				c.fail("the Store made %d driver calls, want only the write", calls)
 			}
 		}),
 	)

@@ -16,14 +16,14 @@ func errorCases() []Case {
 			c.is(err, model.ErrNotFound, "get")
 			var e *model.Error
 			if !errors.As(err, &e) {
-				c.fail("%T is no *model.Error", err)
+				c.fail("got the error type %T, want a *model.Error", err)
 			}
 			if e.Op != "Get" || e.ID != "nobody" || e.Backend != c.b.Describe().Backend {
-				c.fail("the error says %q %q %q", e.Op, e.Backend, e.ID)
+				c.fail("the error has the operation %q, the backend %q and the id %q, want Get, %q and nobody", e.Op, e.Backend, e.ID, c.b.Describe().Backend)
 			}
 			var inner *model.Error
 			if errors.As(e.Err, &inner) {
-				c.fail("wrapped twice: %v", err)
+				c.fail("the error is a *model.Error twice: %v", err)
 			}
 		}),
 		that("KindsAreDistinct", "R62", needNothing, func(c *C) {
@@ -35,7 +35,7 @@ func errorCases() []Case {
 			_, err = s.Update(c.ctx(), "a", doc{N: 1}, nil)
 			c.ok(err, "update")
 			_, err = s.Update(c.ctx(), "a", doc{N: 2}, &expiry.WriteOptions{IfMatch: it.Known()})
-			c.is(err, model.ErrConflict, "update at an old version")
+			c.is(err, model.ErrConflict, "update at an old revision")
 			_, err = s.Update(c.ctx(), "b", doc{}, nil)
 			c.is(err, model.ErrNotFound, "update of an unknown id")
 			_, err = s.Update(c.ctx(), "", doc{}, nil)
@@ -54,7 +54,7 @@ func errorCases() []Case {
 			_, missing := s.Update(c.ctx(), "c", map[string]any{"password": secret}, nil)
 			for _, err := range []error{exists, corrupt, invalid, missing} {
 				if err == nil || strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), "918273645") {
-					c.fail("the error is: %v", err)
+					c.fail("got the error %v, want one without the value", err)
 				}
 			}
 		}),

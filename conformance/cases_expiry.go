@@ -88,7 +88,7 @@ func expiryCases() []Case {
 			c.advance(time.Minute - time.Millisecond)
 			c.get("get")
 			if out := driver.GetMany(c.ctx(), c.b, c.now, driver.Gets("get")); out[0].Err != nil {
-				c.fail("GetMany: %v", out[0].Err)
+				c.fail("GetMany: got %v, want the record", out[0].Err)
 			}
 			_, err := c.write(c.rec("get", "1", time.Hour), driver.IfAbsent, model.Record{})
 			c.is(err, model.ErrExists, "create")
@@ -99,11 +99,11 @@ func expiryCases() []Case {
 				n, err := driver.Count(c.ctx(), c.b, c.now, driver.Query{Label: label, Value: value})
 				c.ok(err, "count")
 				if n != 7 {
-					c.fail("counted %d under %q, want 7", n, value)
+					c.fail("Count returned %d under %q, want 7", n, value)
 				}
 			}
 			if n := c.sweep(10); n != 0 {
-				c.fail("%d removed by a sweep", n)
+				c.fail("the sweep removed %d records, want none", n)
 			}
 			_, err = c.write(c.rec("update", "1", time.Hour), driver.IfPresent, model.Record{})
 			c.ok(err, "update")
@@ -119,7 +119,7 @@ func expiryCases() []Case {
 			c.put(c.labelled("b", "0", "ann", time.Minute))
 			c.advance(time.Minute)
 			if out := driver.GetMany(c.ctx(), c.b, c.now, driver.Gets("a", "b")); out[0].Err == nil || out[1].Err == nil {
-				c.fail("GetMany found what has expired")
+				c.fail("GetMany returned an expired record")
 			}
 			c.lists(driver.Query{})
 			c.lists(driver.Query{KeysOnly: true})
@@ -129,7 +129,7 @@ func expiryCases() []Case {
 				n, err := driver.Count(c.ctx(), c.b, c.now, driver.Query{Label: label, Value: value})
 				c.ok(err, "count")
 				if n != 0 {
-					c.fail("counted %d under %q", n, value)
+					c.fail("Count returned %d under %q, want 0", n, value)
 				}
 			}
 			update := driver.BatchOp{Write: &driver.Write{Record: c.rec("a", "1", time.Hour), Cond: driver.IfPresent}}
@@ -147,16 +147,16 @@ func expiryCases() []Case {
 			n, err := s.DeleteByLabel(c.ctx(), "principal", "ann")
 			c.ok(err, "DeleteByLabel")
 			if n != 0 {
-				c.fail("DeleteByLabel counted %d", n)
+				c.fail("DeleteByLabel removed %d records, want none", n)
 			}
 			c.gone("a")
 			if n := c.sweep(10); n != 2 {
-				c.fail("%d removed by a sweep, want 2", n)
+				c.fail("the sweep removed %d records, want 2", n)
 			}
 		}),
 		that("OfAFastClocksCallsLeavesTheRecord", "R2", needNothing, func(c *C) {
-			// A node whose clock is ahead sees no record; unless it creates one
-			// anew, it leaves what is there to the others.
+			// A node whose clock is ahead sees no record, and leaves the record to
+			// the others.
 			r := c.put(c.labelled("a", "0", "ann", time.Minute))
 			slow := c.now
 			c.advance(time.Hour)

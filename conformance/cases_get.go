@@ -64,7 +64,7 @@ func getCases() []Case {
 		that("SeesAnotherNodesTouchesAndLabels", "R1 R46", needLabels, func(c *C) {
 			other := c.second()
 			r := c.put(c.labelled("a", "1", "ann", time.Hour))
-			c.getFrom(other, "a") // what a node has read is no reason not to look
+			c.getFrom(other, "a") // a node must read again what it has read
 			r.ExpiresAt = c.in(2 * time.Hour)
 			_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchSet, ExpiresAt: r.ExpiresAt})
 			c.ok(err, "touch")
@@ -76,7 +76,7 @@ func getCases() []Case {
 				n, err := driver.Count(c.ctx(), other, c.now, driver.Query{Label: "principal", Value: p})
 				c.ok(err, "count on the other node")
 				if n != want {
-					c.fail("%d counted under %q on the other node, want %d", n, p, want)
+					c.fail("Count on the other node returned %d under %q, want %d", n, p, want)
 				}
 			}
 			c.del("a")

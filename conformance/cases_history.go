@@ -17,11 +17,11 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// A history is what concurrent clients did to one key, and what they were
-// told. It is lawful if the calls can be put in some order, each at an instant
-// between its start and its end, in which a single register under the
-// contract's conditions would have answered the same. A call whose outcome is
-// unknown may have happened at any instant after its start, or not at all.
+// A history is the calls of concurrent clients on one id, with their results.
+// It is linearizable if some order explains the results: each call has an
+// instant between its start and its end, and a single register under the
+// contract's conditions returns the same results in that order. A call whose
+// outcome is unknown has an instant after its start, or never happened.
 
 type histOp uint8
 
@@ -50,14 +50,13 @@ type histOut struct {
 	exp  int64
 }
 
-// histState is the register: the zero revision is no record.
+// histState is the register. The zero revision means that there is no record.
 type histState struct {
 	rev model.Revision
 	exp int64
 }
 
-// step is what the contract makes of one call: the state after it, and the
-// answer.
+// step returns the state after a call, and the result of the call.
 func (s histState) step(in histIn) (histState, histOut) {
 	absent := s.rev.IsZero()
 	stored := histState{rev: in.rev, exp: in.exp}
@@ -110,14 +109,14 @@ func histModel() porcupine.Model {
 		},
 		DescribeOperation: func(input, output any) string {
 			in, out := input.(histIn), output.(histOut)
-			return fmt.Sprintf("%s rev %.4s known %.4s exp %d -> %v rev %.4s exp %d", histNames[in.op], in.rev, in.known, in.exp, out.kind, out.rev, out.exp)
+			return fmt.Sprintf("%s revision %.4s known %.4s expiry %d -> %v revision %.4s expiry %d", histNames[in.op], in.rev, in.known, in.exp, out.kind, out.rev, out.exp)
 		},
 	}
 	return m.ToModel()
 }
 
-// histDo makes one call and returns what the caller was told. An error that no
-// state explains is returned as it is.
+// histDo makes one call and returns its result. It returns an error that no
+// state of the register explains.
 func histDo(c *C, b driver.ModelExpirySupport, id string, in histIn) (histOut, error) {
 	at := time.UnixMilli(in.exp).UTC()
 	w := driver.Write{Record: model.Record{ID: id, Revision: in.rev, Value: []byte(in.rev.String()), Encoding: "json", ExpiresAt: at}}
@@ -127,7 +126,7 @@ func histDo(c *C, b driver.ModelExpirySupport, id string, in histIn) (histOut, e
 	case histGet:
 		rec, err = b.Get(c.ctx(), c.now, driver.Get{ID: id})
 		if err == nil && string(rec.Value) != rec.Revision.String() {
-			return histOut{}, fmt.Errorf("revision %v with the value of %s", rec.Revision, rec.Value)
+			return histOut{}, fmt.Errorf("the record at revision %v has the value of the revision %s", rec.Revision, rec.Value)
 		}
 	case histCreate:
 		w.Cond = driver.IfAbsent
@@ -157,7 +156,8 @@ func histDo(c *C, b driver.ModelExpirySupport, id string, in histIn) (histOut, e
 	return histOut{rev: rec.Revision, exp: rec.ExpiresAt.UnixMilli()}, nil
 }
 
-// histFailed is the outcome of a call that failed lawfully, else its error.
+// histFailed returns the result of a call that failed as the contract allows,
+// else its error.
 func histFailed(err error) (histOut, error) {
 	for _, kind := range []error{model.ErrUnknown, model.ErrNotFound, model.ErrExists, model.ErrConflict} {
 		if errors.Is(err, kind) {
@@ -167,10 +167,10 @@ func histFailed(err error) (histOut, error) {
 	return histOut{}, err
 }
 
-// historian makes one call of a client and returns what the client was told.
+// historian makes one call of a client and returns its result.
 type historian func(who int, id string, in histIn) (histOut, error)
 
-// histRecord lets clients loose on one key and returns the history.
+// histRecord runs the clients on one id and returns the history.
 func histRecord(c *C, do historian, id string, seed uint64, clients, calls int, ops []histOp) []porcupine.Operation {
 	c.Helper()
 	var mu sync.Mutex
@@ -203,13 +203,13 @@ func histRecord(c *C, do historian, id string, seed uint64, clients, calls int, 
 		}
 		return nil
 	}) {
-		c.ok(err, "client %d, seed %d", i, seed)
+		c.ok(err, "client %d with the seed %d", i, seed)
 	}
 	return history
 }
 
-// linearizable records histories of two nodes, on keys of their own, and
-// checks each.
+// linearizable records histories of two nodes, each on an id of its own, and
+// checks them.
 func linearizable(c *C, clients, calls int, ops ...histOp) {
 	c.Helper()
 	nodes := []driver.ModelExpirySupport{c.b, c.second()}
@@ -218,31 +218,31 @@ func linearizable(c *C, clients, calls int, ops ...histOp) {
 	}, ops)
 }
 
-// explained records histories and stops the case at one that no order
-// explains.
+// explained records histories and stops the case if no order explains one of
+// them.
 func explained(c *C, keys, clients, calls int, do historian, ops []histOp) {
 	c.Helper()
 	for k := range keys {
-		seed := rand.Uint64() //nolint:gosec // printed where it matters
+		seed := rand.Uint64() //nolint:gosec // a failure prints it
 		history := histRecord(c, do, fmt.Sprint("key", k), seed, clients, calls, ops)
 		switch porcupine.CheckOperationsTimeout(histModel(), history, 30*time.Second) {
 		case porcupine.Ok:
 		case porcupine.Unknown:
-			c.fail("the checker ran out of time on a history of %d calls, seed %d", len(history), seed)
+			c.fail("the checker ran out of time on a history of %d calls with the seed %d", len(history), seed)
 		default:
 			text := ""
 			m := histModel()
 			for _, op := range history {
 				text += fmt.Sprintf("\n    client %d [%d, %d] %s", op.ClientId, op.Call, op.Return, m.DescribeOperation(op.Input, op.Output))
 			}
-			c.fail("no order of these calls explains the answers, seed %d:%s", seed, text)
+			c.fail("no order of these calls explains their results; the seed is %d:%s", seed, text)
 		}
 	}
 }
 
-// lossy makes some writes of each client lose their answer: a client has a
-// node of its own, so that it loses no other's. Each call that stays unknown
-// may come anywhere in the order, so there are few of them.
+// lossy returns a historian that loses the answers of some writes. Each client
+// has a node of its own, so that a loss hits no other client. Only a few
+// answers are lost, because each unknown call multiplies the possible orders.
 func lossy(c *C, clients int, do func(node driver.ModelExpirySupport, who int, id string, in histIn) (histOut, error)) historian {
 	c.Helper()
 	nodes := make([]driver.ModelExpirySupport, clients)
@@ -259,8 +259,8 @@ func lossy(c *C, clients int, do func(node driver.ModelExpirySupport, who int, i
 	}
 }
 
-// histStore makes a call through a Store, which looks after a lost answer. The
-// value says which write it was, in place of the revision.
+// histStore makes a call through a Store, which reads after a lost answer. The
+// value names the write, as the revision does in histDo.
 func histStore(c *C, s *expiry.Store[string], id string, in histIn, versions map[model.Revision]*expiry.Known) (histOut, error) {
 	at := time.UnixMilli(in.exp).UTC()
 	var it expiry.Item[string]
@@ -340,7 +340,8 @@ func historyCases() []Case {
 	)
 }
 
-// oneByBatch makes each call as a batch of itself and a call on a neighbour.
+// oneByBatch makes each call as a batch of the call and another one on a
+// neighbour.
 type oneByBatch struct{ driverkit.Wrapper }
 
 func (b *oneByBatch) Get(ctx context.Context, now time.Time, g driver.Get) (model.Record, error) {

@@ -9,7 +9,7 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// unusualIDs are all legal, all distinct.
+// unusualIDs returns ids that are all legal and all distinct.
 func unusualIDs() []string {
 	ids := []string{
 		".", "..", "...", "a/b", "a//b", "/a", "a/", "../a", "a/../b", "./a", `a\b`, `\`, "/",
@@ -59,7 +59,7 @@ func idCases() []Case {
 			}
 			c.advance(time.Minute)
 			if n := c.sweep(25); n != len(ids) {
-				c.fail("%d removed, want %d", n, len(ids))
+				c.fail("the sweep removed %d records, want %d", n, len(ids))
 			}
 		}),
 		that("EveryLegalIDIsTouchedAndDeleted", "R7 R38 R30", needNothing, func(c *C) {

@@ -46,7 +46,7 @@ func inputCases() []Case {
 			c.ok(err, "GetMany")
 			c.is(got[0].Err, model.ErrInvalid, "the empty id")
 			c.ok(got[1].Err, "the good id")
-			c.is(got[2].Err, model.ErrInvalid, "the id that is no UTF-8")
+			c.is(got[2].Err, model.ErrInvalid, "the id that is not UTF-8")
 		}),
 		that("BadLabelsAreInvalid", "R61", needLabels, func(c *C) {
 			s := storeOf[doc](c, nil)
@@ -56,7 +56,7 @@ func inputCases() []Case {
 				"undeclared":  {"colour": "red"},
 				"empty value": {"principal": ""},
 				"long value":  {"principal": strings.Repeat("x", model.MaxLabel+1)},
-				"no UTF-8":    {"principal": "\xff"},
+				"not UTF-8":   {"principal": "\xff"},
 				"NUL":         {"principal": "a\x00"},
 				"empty name":  {"": "x"},
 			} {
@@ -72,7 +72,7 @@ func inputCases() []Case {
 			it, err := s.Get(c.ctx(), "live")
 			c.ok(err, "get")
 			if it.Value.N != 0 {
-				c.fail("a refused write changed the value to %v", it.Value)
+				c.fail("an invalid write changed the value to %v", it.Value)
 			}
 			_, err = s.Count(c.ctx(), &expiry.ListOptions{Label: "colour", Value: "red"})
 			c.is(err, model.ErrInvalid, "count by an undeclared label")
@@ -115,7 +115,7 @@ func inputCases() []Case {
 			it, err := s.Get(c.ctx(), "live")
 			c.ok(err, "get")
 			if it.Value.N != 1 || !it.ExpiresAt.IsZero() {
-				c.fail("a refused call left %v until %v", it.Value, it.ExpiresAt)
+				c.fail("invalid calls left the value %v and the expiry %v, want 1 and none", it.Value, it.ExpiresAt)
 			}
 		}),
 		that("BadKnownRevisionsAreInvalid", "R61 R29", needNothing, func(c *C) {
@@ -131,22 +131,22 @@ func inputCases() []Case {
 			c.is(s.Delete(c.ctx(), "a", &expiry.DeleteOptions{IfMatch: zero}), model.ErrInvalid, "delete at no revision")
 			var none expiry.Item[doc]
 			_, err = s.Update(c.ctx(), "a", doc{N: 2}, &expiry.WriteOptions{IfMatch: none.Known()})
-			c.is(err, model.ErrInvalid, "update at the version of a zero item")
+			c.is(err, model.ErrInvalid, "update at the revision of a zero item")
 			good := expiry.AtRevision(model.NewRevision())
 			_, err = s.Create(c.ctx(), "b", doc{}, &expiry.WriteOptions{IfMatch: good})
-			c.is(err, model.ErrInvalid, "create at a version")
+			c.is(err, model.ErrInvalid, "create at a revision")
 			_, err = s.Upsert(c.ctx(), "a", doc{}, &expiry.WriteOptions{IfMatch: good})
-			c.is(err, model.ErrInvalid, "upsert at a version")
+			c.is(err, model.ErrInvalid, "upsert at a revision")
 			it, err := s.Get(c.ctx(), "a")
 			c.ok(err, "get")
 			if it.Value.N != 1 {
-				c.fail("a refused call left %v", it.Value)
+				c.fail("invalid calls left the value %v, want 1", it.Value)
 			}
 		}),
 		that("BadPagesAreInvalid", "R61 R45", needPaging, func(c *C) {
 			s := storeOf[doc](c, nil)
 			for what, o := range map[string]expiry.ListOptions{
-				"negative size": {PageSize: -1}, "huge size": {PageSize: 1001}, "foreign token": {After: "nonsense"}, "value without label": {Value: "x"},
+				"negative size": {PageSize: -1}, "huge size": {PageSize: 1001}, "invented token": {After: "nonsense"}, "value without label": {Value: "x"},
 			} {
 				_, err := s.Page(c.ctx(), &o)
 				c.is(err, model.ErrInvalid, "page: %s", what)
@@ -169,8 +169,8 @@ func inputCases() []Case {
 		that("ValuesAtTheLimit", "R8", needNothing, func(c *C) {
 			limit := c.b.Describe().MaxValue
 			if limit == 0 || limit > 64<<20 {
-				// No limit of the backend's own that a test could reach: then a
-				// value over any server's usual limit is stored.
+				// The backend has no limit that a test can reach. A value over the
+				// usual limit of servers must be stored.
 				c.holds(c.put(c.rec("a", strings.Repeat("x", 1<<20), time.Hour)))
 				return
 			}

@@ -8,16 +8,16 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// misled is everything that a caller may wrongly believe of a record whose
-// revision it knows: all of it lawful, and none of it to be trusted.
+// misleading returns what a caller may wrongly know of the record "a".
+// Everything is allowed and nothing but the revision may be trusted.
 func misleading(c *C, rev model.Revision) map[string]model.Record {
 	c.Helper()
 	other := c.put(c.labelled("another", "another's", "carol", 3*time.Hour))
 	return map[string]model.Record{
-		"nothing but the revision": {Revision: rev},
-		"a nonsense hint":          {Revision: rev, ServerVersion: "nonsense"},
-		"a long hint":              {Revision: rev, ServerVersion: fmt.Sprintf("%01000d", 7)},
-		"another record's hint":    {Revision: rev, ServerVersion: other.ServerVersion},
+		"nothing but the revision":        {Revision: rev},
+		"a nonsense server version":       {Revision: rev, ServerVersion: "nonsense"},
+		"a long server version":           {Revision: rev, ServerVersion: fmt.Sprintf("%01000d", 7)},
+		"another record's server version": {Revision: rev, ServerVersion: other.ServerVersion},
 		"another record": {
 			ID: other.ID, Revision: rev, ServerVersion: other.ServerVersion, ExpiresAt: other.ExpiresAt,
 			Labels: other.Labels, Value: other.Value, Encoding: other.Encoding,
@@ -28,7 +28,7 @@ func misleading(c *C, rev model.Revision) map[string]model.Record {
 	}
 }
 
-// serverVersion is what the backend says of the record now.
+// serverVersion returns the record's present server version.
 func (c *C) serverVersion(id string) string { c.Helper(); return c.get(id).ServerVersion }
 
 func knownCases() []Case {
@@ -50,7 +50,7 @@ func knownCases() []Case {
 		that("NeverReplacesTheRevision", "R21 R19 R39 R28", needNothing, func(c *C) {
 			cur := c.put(c.labelled("a", "0", "ann", time.Hour))
 			all := misleading(c, model.NewRevision())
-			all["the record itself, but for the revision"] = model.Record{
+			all["the record itself with another revision"] = model.Record{
 				ID: "a", Revision: model.NewRevision(), ServerVersion: cur.ServerVersion, ExpiresAt: cur.ExpiresAt, Labels: cur.Labels, Value: cur.Value, Encoding: cur.Encoding,
 			}
 			for what, known := range all {
@@ -93,28 +93,27 @@ func knownCases() []Case {
 			}
 		}),
 		that("FromBeforeATouchStaysValid", "R21 R34", needNothing, func(c *C) {
-			// A touch may change what the server calls the version; the revision
-			// stays.
+			// A touch may change the server version. The revision stays.
 			stale := c.put(c.labelled("a", "0", "ann", time.Hour))
 			stale.ServerVersion = c.serverVersion("a")
 			touch := func(i int) time.Time {
 				c.Helper()
 				until := c.in(time.Hour + time.Duration(i)*time.Minute)
 				_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchSet, ExpiresAt: until, Known: stale})
-				c.ok(err, "touch with a known from before the touch before")
+				c.ok(err, "touch with a Known from before the previous touch")
 				return until
 			}
 			touch(1)
 			until := touch(2)
 			next := c.rec("a", "1", 0)
 			_, err := c.b.Write(c.ctx(), c.now, driver.Write{Record: next.Clone(), Cond: driver.IfMatch, Known: stale, Keep: driver.Keep{Expiry: true, Labels: true}})
-			c.ok(err, "compare-and-set with a known from before two touches")
+			c.ok(err, "compare-and-set with a Known from before two touches")
 			next.ExpiresAt, next.Labels = until, stale.Labels
 			c.holds(next)
 			next.ServerVersion = c.serverVersion("a")
 			stale = next
 			touch(3)
-			c.ok(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: stale}), "delete with a known from before a touch")
+			c.ok(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: stale}), "delete with a Known from before a touch")
 			c.gone("a")
 			c.bear("ann")
 		}),
@@ -127,22 +126,22 @@ func knownCases() []Case {
 			_, err := c.write(c.rec("a", "2", time.Hour), driver.IfMatch, old)
 			c.is(err, model.ErrConflict, "compare-and-set at a revision from before")
 			got, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchExtend, ExpiresAt: c.in(2 * time.Hour), Known: old})
-			c.ok(err, "touch with a known from before")
+			c.ok(err, "touch with a Known from before")
 			cur.ExpiresAt = c.in(2 * time.Hour)
 			c.sameHead(got, cur)
 			c.holds(cur)
 		}),
 		that("FromEachAnswerFitsTheNextCall", "R21 R26 R36", needNothing, func(c *C) {
-			// What each call answers is what the next one is told.
+			// Each call is told what the call before returned.
 			known, err := c.write(c.labelled("a", "0", "ann", time.Hour), driver.IfAbsent, model.Record{})
 			c.ok(err, "create")
 			for i := range 3 {
 				known, err = c.write(c.labelled("a", fmt.Sprint(i), "ann", time.Hour), driver.IfMatch, known)
-				c.ok(err, "compare-and-set with the answer before as known")
+				c.ok(err, "compare-and-set with the previous result as Known")
 				known, err = c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchSet, ExpiresAt: c.in(2 * time.Hour), Known: known})
-				c.ok(err, "touch with the answer before as known")
+				c.ok(err, "touch with the previous result as Known")
 			}
-			c.ok(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: known}), "delete with the answer before as known")
+			c.ok(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: known}), "delete with the previous result as Known")
 			c.gone("a")
 		}),
 		that("FromAConflictFitsTheNextCall", "R21 R27", needNothing, func(c *C) {
@@ -153,7 +152,7 @@ func knownCases() []Case {
 			c.is(err, model.ErrConflict, "compare-and-set at an old revision")
 			next := c.rec("a", "3", time.Hour)
 			_, err = c.write(next, driver.IfMatch, winner)
-			c.ok(err, "compare-and-set with the winner as known")
+			c.ok(err, "compare-and-set with the winner as Known")
 			c.holds(next)
 		}),
 	)

@@ -28,7 +28,7 @@ func labelCases() []Case {
 				p, err := other.Page(c.ctx(), c.now, driver.Query{Label: "principal", Value: "ann", Limit: 1000})
 				c.ok(err, "page on another node")
 				if len(p.Records) != i+1 {
-					c.fail("%d records listed on another node right after the %dth create", len(p.Records), i+1)
+					c.fail("another node lists %d records right after create %d, want %d", len(p.Records), i+1, i+1)
 				}
 			}
 		}),
@@ -37,7 +37,7 @@ func labelCases() []Case {
 			for i, id := range ids {
 				c.del(id)
 				if got := c.bearers("ann"); len(got) != 9-i {
-					c.fail("%d records listed after %d of 10 deletes", len(got), i+1)
+					c.fail("%d records are listed after %d of 10 deletes, want %d", len(got), i+1, 9-i)
 				}
 			}
 		}),
@@ -73,7 +73,7 @@ func labelCases() []Case {
 			got := c.bearers("ann")["a"]
 			c.sameHead(got, r)
 			if string(got.Value) != "value" {
-				c.fail("listed with the value %q", got.Value)
+				c.fail("the listed value is %q, want value", got.Value)
 			}
 		}),
 		that("PagesPastTheLimit", "R46 R43", needLabels, func(c *C) {
@@ -163,7 +163,7 @@ func labelCases() []Case {
 				for p := range 3 {
 					_, listed := c.bearers(fmt.Sprint("p", p))[r.ID]
 					if bears := r.Labels["principal"] == fmt.Sprint("p", p); listed != bears {
-						c.fail("%q bears %v, listed under p%d: %v", r.ID, r.Labels, p, listed)
+						c.fail("%q bears %v and its listing under p%d is %v, want %v", r.ID, r.Labels, p, listed, bears)
 					}
 				}
 			}

@@ -12,23 +12,24 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// leakLabel marks the goroutines of a case: each inherits the labels of the
-// one that started it, so that what others do in the process is told apart.
+// leakLabel marks the goroutines of a case. A goroutine inherits the labels of
+// the one that started it, so other goroutines of the process have other
+// labels.
 const leakLabel = "sojourn.conformance.leak"
 
-// leftOver is the stacks of the goroutines under that mark.
+// leftOver returns the stacks of the goroutines with the mark.
 func leftOver(mark string) []string {
 	var b bytes.Buffer
 	if p := pprof.Lookup("goroutine"); p != nil {
-		_ = p.WriteTo(&b, 1) // to memory
+		_ = p.WriteTo(&b, 1) // a buffer returns no error
 	}
 	var out []string
 	for stack := range strings.SplitSeq(b.String(), "\n\n") {
 		if !strings.Contains(stack, mark) {
 			continue
 		}
-		// Idle connections of an HTTP client are the client's, which the
-		// backend did not make.
+		// The idle connections of an HTTP client that the backend did not open may
+		// stay.
 		if strings.Contains(stack, "net/http.(*persistConn).") || strings.Contains(stack, "net/http.(*http2ClientConn).") {
 			continue
 		}
@@ -37,14 +38,14 @@ func leftOver(mark string) []string {
 	return out
 }
 
-// cycle opens a backend, uses it and closes it, all under a mark, and returns
-// what goroutines are left once they had time to end.
+// cycle opens a backend, uses it and closes it, all under a mark. It returns
+// the goroutines that are left after they had time to end.
 func (c *C) cycle(use func(*C)) []string {
 	c.Helper()
 	mark := freshName()
 	pprof.Do(c.ctx(), pprof.Labels(leakLabel, mark), func(context.Context) {
 		s := &deferred{TB: c.TB}
-		defer s.end()
+		defer s.run()
 		in := &C{TB: s, h: c.h, cs: c.cs, name: freshName(), now: c.now}
 		in.b = in.node(in.name)
 		use(in)
@@ -70,9 +71,9 @@ func (c *C) cycle(use func(*C)) []string {
 	}
 }
 
-// noLeak runs cycles. What only the first one leaves behind belongs to what
-// the harness shares among all: a pool of connections, for instance. A leak
-// shows in every cycle.
+// noLeak runs up to three cycles until one leaves nothing. The first one may
+// fill what all backends of the harness share, such as a pool of connections.
+// A leak shows in every cycle.
 func noLeak(c *C, use func(*C)) {
 	c.Helper()
 	for tries := 1; ; tries++ {
@@ -81,7 +82,7 @@ func noLeak(c *C, use func(*C)) {
 		case len(left) == 0:
 			return
 		case tries == 3:
-			c.fail("every use of the backend leaves goroutines behind; the last one these:\n%s", strings.Join(left, "\n\n"))
+			c.fail("every use of the backend leaves goroutines behind; the last one leaves\n%s", strings.Join(left, "\n\n"))
 		}
 	}
 }
@@ -126,7 +127,7 @@ func leakCases() []Case {
 						done := make(chan struct{})
 						go func() {
 							defer close(done)
-							_ = w.do(ctx, c.b) // any outcome will do
+							_ = w.do(ctx, c.b) // the error does not matter
 						}()
 						cancel()
 						<-done
@@ -136,7 +137,7 @@ func leakCases() []Case {
 				cancel()
 				_, err := c.b.Page(ctx, c.now, driver.Query{Limit: 1})
 				if err == nil {
-					c.fail("a page under a context that had ended")
+					c.fail("a page with an ended context returned no error")
 				}
 				c.ok(c.b.Close(), "close")
 			})

@@ -34,7 +34,7 @@ func lostCases() []Case {
 			it, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
 			c.ok(err, "create with a lost answer")
 			if got := c.get("a"); got.Revision != it.Revision {
-				c.fail("revision %v is stored, %v was answered", got.Revision, it.Revision)
+				c.fail("the write returned the revision %v and stored %v, want the same", it.Revision, got.Revision)
 			}
 		}),
 		that("UpdateIsRecognised", "R67 R12", needLoss, func(c *C) {
@@ -45,7 +45,7 @@ func lostCases() []Case {
 			it, err := s.Update(c.ctx(), "a", doc{N: 2}, nil)
 			c.ok(err, "update with a lost answer")
 			if got := c.get("a"); got.Revision != it.Revision {
-				c.fail("revision %v is stored, %v was answered", got.Revision, it.Revision)
+				c.fail("the write returned the revision %v and stored %v, want the same", it.Revision, got.Revision)
 			}
 		}),
 		that("CompareAndSetIsRecognised", "R67 R12", needLoss, func(c *C) {
@@ -56,7 +56,7 @@ func lostCases() []Case {
 			it, err = s.Update(c.ctx(), "a", doc{N: 2}, &expiry.WriteOptions{IfMatch: it.Known()})
 			c.ok(err, "compare-and-set with a lost answer")
 			if got := c.get("a"); got.Revision != it.Revision {
-				c.fail("revision %v is stored, %v was answered", got.Revision, it.Revision)
+				c.fail("the write returned the revision %v and stored %v, want the same", it.Revision, got.Revision)
 			}
 		}),
 		that("TouchIsRecognised", "R67", needLoss, func(c *C) {
@@ -67,7 +67,7 @@ func lostCases() []Case {
 			it, err := s.Touch(c.ctx(), "a", expiry.At(c.in(time.Hour)), nil)
 			c.ok(err, "touch with a lost answer")
 			if !it.ExpiresAt.Equal(c.in(time.Hour)) {
-				c.fail("the answer is %v", it.ExpiresAt)
+				c.fail("the touch returned the expiry %v, want %v", it.ExpiresAt, c.in(time.Hour))
 			}
 		}),
 		that("MutateAppliesOnce", "R67 R72", needLoss, func(c *C) {
@@ -85,12 +85,12 @@ func lostCases() []Case {
 			}, nil)
 			c.ok(err, "mutate with a lost answer")
 			if it.Value.N != 2 {
-				c.fail("answered %d, want 2", it.Value.N)
+				c.fail("the mutation returned the value %d, want 2", it.Value.N)
 			}
 			got, err := s.Get(c.ctx(), "a")
 			c.ok(err, "get")
 			if got.Value.N != 2 {
-				c.fail("stored %d, want 2", got.Value.N)
+				c.fail("the stored value is %d, want 2", got.Value.N)
 			}
 		}),
 		that("DeleteIsUnknownAndNothingRevives", "R11 R4", needLoss, func(c *C) {
@@ -102,8 +102,8 @@ func lostCases() []Case {
 			c.gone("a")
 		}),
 		that("WriteOfEveryKindIsUnknownAndWasApplied", "R11 R12", needLoss, func(c *C) {
-			// A write that is sent again finds its own first sending, and says
-			// that the record exists, has changed or is not there.
+			// A backend must not send the write again. The second one would find the
+			// record of the first and return ErrExists, ErrConflict or ErrNotFound.
 			for k := range everyWrite(c, model.Record{}) {
 				r := c.put(c.rec(fmt.Sprint("id", k), "before", time.Hour))
 				w := everyWrite(c, r)[k]
@@ -117,14 +117,14 @@ func lostCases() []Case {
 			}
 		}),
 		that("AnswerToAFailedConditionChangesNothing", "R11 R28", needLoss, func(c *C) {
-			// The answer that was lost may be that of a read that comes before
-			// the write: then the condition's own error is the truth.
+			// The lost answer may be that of a read before the write. The call then
+			// returns the error of its condition.
 			cur := c.put(c.rec("a", "1", time.Hour))
 			other := cur
 			other.Revision = model.NewRevision()
 			for what, f := range map[string]struct {
-				truth error
-				do    func() error
+				want error
+				do   func() error
 			}{
 				"create over a live record": {model.ErrExists, func() error {
 					_, err := c.write(c.rec("a", "2", time.Hour), driver.IfAbsent, model.Record{})
@@ -140,7 +140,7 @@ func lostCases() []Case {
 			} {
 				c.h.LoseNext(c.TB, c.b)
 				if err := f.do(); !errors.Is(err, model.ErrUnknown) {
-					c.is(err, f.truth, "%s with a lost answer", what)
+					c.is(err, f.want, "%s with a lost answer", what)
 				}
 				c.holds(cur)
 			}
@@ -148,32 +148,32 @@ func lostCases() []Case {
 		that("ReadIsUnavailableOrAnsweredNeverWrong", "R11 R1", needLoss|needLabels, func(c *C) {
 			r := c.put(c.labelled("a", "1", "ann", time.Hour))
 			lose := func() { c.Helper(); c.h.LoseNext(c.TB, c.b) }
-			lawful := func(err error, what string) bool {
+			readable := func(err error, what string) bool {
 				c.Helper()
 				if err != nil {
 					c.is(err, model.ErrUnavailable, "%s with a lost answer", what)
 					if errors.Is(err, model.ErrUnknown) {
-						c.fail("%s: a read has no outcome to be unknown: %v", what, err)
+						c.fail("%s: got %v, want a read never to return %v", what, err, model.ErrUnknown)
 					}
 				}
 				return err == nil
 			}
 			lose()
-			if got, err := c.b.Get(c.ctx(), c.now, driver.Get{ID: "a"}); lawful(err, "get") {
+			if got, err := c.b.Get(c.ctx(), c.now, driver.Get{ID: "a"}); readable(err, "get") {
 				c.sameHead(got, r)
 			}
 			lose()
-			if out := driver.GetMany(c.ctx(), c.b, c.now, driver.Gets("a")); lawful(out[0].Err, "GetMany") {
+			if out := driver.GetMany(c.ctx(), c.b, c.now, driver.Gets("a")); readable(out[0].Err, "GetMany") {
 				c.sameHead(out[0].Record, r)
 			}
 			for _, q := range []driver.Query{{Limit: 5}, {Label: "principal", Value: "ann", Limit: 5}} {
 				lose()
-				if p, err := c.b.Page(c.ctx(), c.now, q); lawful(err, "page") && len(p.Records) == 0 && p.Next == "" {
-					c.fail("a listing whose answer was lost is empty")
+				if p, err := c.b.Page(c.ctx(), c.now, q); readable(err, "page") && len(p.Records) == 0 && p.Next == "" {
+					c.fail("a listing whose answer was lost is empty, want an error or the record")
 				}
 				lose()
-				if n, err := driver.Count(c.ctx(), c.b, c.now, driver.Query{Label: q.Label, Value: q.Value}); lawful(err, "count") && n != 1 {
-					c.fail("a count whose answer was lost is %d", n)
+				if n, err := driver.Count(c.ctx(), c.b, c.now, driver.Query{Label: q.Label, Value: q.Value}); readable(err, "count") && n != 1 {
+					c.fail("a count whose answer was lost returned %d, want an error or 1", n)
 				}
 			}
 		}),
@@ -182,16 +182,16 @@ func lostCases() []Case {
 			c.put(c.rec("live", "1", time.Hour))
 			c.advance(time.Minute)
 			s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 10, OnExpire: func(model.Record) error {
-				// After the announcement comes the removal.
+				// The removal follows the announcement.
 				c.h.LoseNext(c.TB, c.b)
 				return nil
 			}})
 			c.is(err, model.ErrUnknown, "sweep with a lost answer")
 			if s.Removed != 0 || s.Unknown != 1 {
-				c.fail("%d removed and %d unknown, want one unknown", s.Removed, s.Unknown)
+				c.fail("the sweep counts %d removed and %d unknown, want 0 and 1", s.Removed, s.Unknown)
 			}
 			if n := c.sweep(10); n != 0 {
-				c.fail("%d removed again by the next sweep", n)
+				c.fail("the next sweep removed %d records, want none", n)
 			}
 			c.get("live")
 		}),
@@ -209,12 +209,12 @@ func lostCases() []Case {
 				c.is(err, model.ErrUnavailable, "sweep with a lost answer to a read")
 			}
 			if errors.Is(err, model.ErrUnknown) != (s.Unknown > 0) {
-				c.fail("%d unknown beside the error %v", s.Unknown, err)
+				c.fail("the sweep counts %d unknown removals with the error %v, want ErrUnknown exactly if some are unknown", s.Unknown, err)
 			}
-			// Of the unknown ones any number was removed.
+			// Any number of the unknown removals happened.
 			rest := c.sweep(100)
 			if sum := s.Removed + rest; sum > 60 || sum+s.Unknown < 60 {
-				c.fail("%d removed and %d unknown by the sweep, %d by the next; want 60 in all", s.Removed, s.Unknown, rest)
+				c.fail("the sweep removed %d records, with %d unknown, and the next one %d; want 60 in all", s.Removed, s.Unknown, rest)
 			}
 			c.bear("ann")
 		}),
@@ -231,7 +231,7 @@ func lostCases() []Case {
 			_, err = sweeper.Sweep(c.ctx())
 			c.is(err, model.ErrUnknown, "sweep with a lost answer")
 			if got := sweeper.Total(); got.Unknown != 1 || got.Removed != 0 {
-				c.fail("the sweeper counts %d removed and %d unknown, want one unknown", got.Removed, got.Unknown)
+				c.fail("the sweeper counts %d removed and %d unknown, want 0 and 1", got.Removed, got.Unknown)
 			}
 		}),
 		that("BatchIsUnknownItemByItem", "R89 R88 R11", needLoss, func(c *C) {
@@ -252,9 +252,9 @@ func lostCases() []Case {
 				}
 			}
 			if unknown == 0 {
-				c.fail("an answer was lost and no operation is unknown")
+				c.fail("no operation is unknown, although an answer was lost")
 			}
-			// Whatever the errors say, a lost answer undoes nothing.
+			// Whatever the errors are, a lost answer undoes nothing.
 			c.holds(created)
 			c.holds(compared)
 			c.gone("doomed")
@@ -269,10 +269,10 @@ func lostCases() []Case {
 			n, err := s.DeleteByLabel(c.ctx(), "principal", "ann")
 			c.is(err, model.ErrUnknown, "DeleteByLabel with a lost answer")
 			if n != 0 {
-				c.fail("%d counted as removed, the first answer was lost", n)
+				c.fail("DeleteByLabel counted %d removals, want none because the first answer was lost", n)
 			}
 			if got := c.bearers("ann"); len(got) != 5 {
-				c.fail("%d of 6 are left, want 5", len(got))
+				c.fail("%d of 6 records are left, want 5", len(got))
 			}
 		}),
 		that("TakeIsUnknownAndGivesNothing", "R71 R67", needLoss, func(c *C) {
@@ -286,7 +286,7 @@ func lostCases() []Case {
 			it, err := s.Take(c.ctx(), "a")
 			c.is(err, model.ErrUnknown, "take with a lost answer")
 			if it.Value.N != 0 || it.ID != "" {
-				c.fail("a take whose answer was lost gave %v", it)
+				c.fail("a take whose answer was lost returned %v, want no item", it)
 			}
 			c.gone("a")
 		}),

@@ -22,12 +22,12 @@ func manyCases() []Case {
 			got, err := s.GetMany(c.ctx(), []string{"4", "none", "0", "4"})
 			c.ok(err, "GetMany")
 			if len(got) != 4 {
-				c.fail("%d answers, want 4", len(got))
+				c.fail("GetMany returned %d results, want 4", len(got))
 			}
 			for i, want := range map[int]int{0: 4, 2: 0, 3: 4} {
-				c.ok(got[i].Err, "answer %d", i)
+				c.ok(got[i].Err, "result %d", i)
 				if got[i].Item.Value.N != want {
-					c.fail("answer %d is %v, want %d", i, got[i].Item.Value, want)
+					c.fail("result %d has the value %v, want %d", i, got[i].Item.Value, want)
 				}
 			}
 			c.is(got[1].Err, model.ErrNotFound, "the unknown id")
@@ -36,7 +36,7 @@ func manyCases() []Case {
 			got, err := storeOf[doc](c, nil).GetMany(c.ctx(), nil)
 			c.ok(err, "GetMany of none")
 			if len(got) != 0 {
-				c.fail("%d answers", len(got))
+				c.fail("GetMany returned %d results for no ids", len(got))
 			}
 		}),
 		that("BulkCountsByKind", "R81", needNothing, func(c *C) {
@@ -55,13 +55,13 @@ func manyCases() []Case {
 			c.ok(err, "bulk")
 			c.ok(res.Err(), "bulk result")
 			if res.Created != 1 || res.Updated != 1 || res.Upserted != 2 || res.Deleted != 1 {
-				c.fail("counted %+v", res)
+				c.fail("Bulk counted %d created, %d updated, %d upserted and %d deleted, want 1, 1, 2 and 1", res.Created, res.Updated, res.Upserted, res.Deleted)
 			}
 			for id, n := range map[string]int{"c1": 1, "u1": 2, "u2": 3, "p1": 4} {
 				it, err := s.Get(c.ctx(), id)
 				c.ok(err, "get %q", id)
 				if it.Value.N != n {
-					c.fail("%q is %v, want %d", id, it.Value, n)
+					c.fail("%q has the value %v, want %d", id, it.Value, n)
 				}
 			}
 			c.gone("d1")
@@ -93,7 +93,7 @@ func manyCases() []Case {
 				}
 				c.is(res.Results[i].Err, want, "operation %d", i)
 				if !errors.Is(res.Err(), want) || !strings.Contains(res.Err().Error(), fmt.Sprintf("operation %d: ", i)) {
-					c.fail("the joined error does not match %v or does not name operation %d: %v", want, i, res.Err())
+					c.fail("the joined error is %v, want one that matches %v and names operation %d", res.Err(), want, i)
 				}
 				if !res.Results[i].Item.Revision.IsZero() {
 					c.fail("operation %d failed and has a revision", i)
@@ -104,8 +104,8 @@ func manyCases() []Case {
 				{Kind: expiry.OpDelete, ID: "b", Opts: &expiry.WriteOptions{IfMatch: old.Known()}},
 			})
 			c.ok(err, "bulk")
-			c.is(conflict.Results[0].Err, model.ErrConflict, "update at an old version")
-			c.is(conflict.Results[1].Err, model.ErrConflict, "delete at another record's version")
+			c.is(conflict.Results[0].Err, model.ErrConflict, "update at an old revision")
+			c.is(conflict.Results[1].Err, model.ErrConflict, "delete at another record's revision")
 			it, err := s.Get(c.ctx(), "a")
 			c.ok(err, "get")
 			if it.Value.N != 2 {
@@ -124,7 +124,7 @@ func manyCases() []Case {
 			it, err := s.Get(c.ctx(), "a")
 			c.ok(err, "get")
 			if it.Value.N != 1 {
-				c.fail("the value is %v", it.Value)
+				c.fail("the value is %v, want 1", it.Value)
 			}
 		}),
 		that("BulkOfHundreds", "R81", needPaging, func(c *C) {
@@ -139,7 +139,7 @@ func manyCases() []Case {
 			n, err := s.Count(c.ctx(), nil)
 			c.ok(err, "count")
 			if res.Created != 300 || n != 300 {
-				c.fail("%d created and %d counted, want 300", res.Created, n)
+				c.fail("Bulk created %d records and Count returned %d, want 300", res.Created, n)
 			}
 		}),
 		that("BulkIsSettledAfterALostAnswer", "R89 R67", needLoss, func(c *C) {
@@ -156,7 +156,7 @@ func manyCases() []Case {
 			c.ok(res.Err(), "bulk result")
 			for i, r := range res.Results {
 				if got := c.get(r.Item.ID); got.Revision != r.Item.Revision {
-					c.fail("operation %d: revision %v is stored, %v was answered", i, got.Revision, r.Item.Revision)
+					c.fail("operation %d returned the revision %v and stored %v, want the same", i, r.Item.Revision, got.Revision)
 				}
 			}
 		}),
@@ -169,14 +169,14 @@ func manyCases() []Case {
 			n, err := s.DeleteByLabel(c.ctx(), "principal", "ann")
 			c.ok(err, "DeleteByLabel")
 			if n != 230 {
-				c.fail("%d removed, want 230", n)
+				c.fail("%d records were removed, want 230", n)
 			}
 			c.bear("ann")
 			c.bear("bob", "other")
 			n, err = s.DeleteByLabel(c.ctx(), "principal", "ann")
 			c.ok(err, "DeleteByLabel of nothing")
 			if n != 0 {
-				c.fail("%d removed, want none", n)
+				c.fail("%d records were removed, want none", n)
 			}
 		}),
 		that("DeleteByLabelSharedCountsEachOnce", "R79 R40", needLabels, func(c *C) {
@@ -190,7 +190,7 @@ func manyCases() []Case {
 				c.ok(err, "DeleteByLabel %d", i)
 			}
 			if sum := counts[0] + counts[1] + counts[2] + counts[3]; sum != 60 {
-				c.fail("%v removed, want 60 in all", counts)
+				c.fail("the calls removed %v records, want 60 in all", counts)
 			}
 		}),
 		that("DeleteByLabelBesideWritersLeavesNoneOfBefore", "R78", needLabels, func(c *C) {
@@ -228,18 +228,18 @@ func manyCases() []Case {
 			n, err := s.Reindex(c.ctx(), derive)
 			c.ok(err, "Reindex")
 			if n != 12 {
-				c.fail("%d changed, want 12", n)
+				c.fail("Reindex changed %d records, want 12", n)
 			}
 			c.bear("p0", "0", "3", "6", "9")
 			it, err := s.Get(c.ctx(), "3")
 			c.ok(err, "get")
 			if it.Value.N != 3 || !it.ExpiresAt.Equal(c.in(time.Hour)) {
-				c.fail("reindexed to %v until %v", it.Value, it.ExpiresAt)
+				c.fail("Reindex left the value %v and the expiry %v, want 3 and %v", it.Value, it.ExpiresAt, c.in(time.Hour))
 			}
 			n, err = s.Reindex(c.ctx(), derive)
 			c.ok(err, "Reindex again")
 			if n != 0 || c.get("3").Revision != it.Revision {
-				c.fail("%d changed by a second Reindex", n)
+				c.fail("a second Reindex changed %d records, want none", n)
 			}
 		}),
 	)

@@ -1,7 +1,7 @@
 package conformance
 
 import (
-	"fmt"
+	"errors"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
@@ -19,7 +19,7 @@ func mutateCases() []Case {
 			got, err := s.Get(c.ctx(), "a")
 			c.ok(err, "get")
 			if got.Value != (doc{"x", 2}) || got.Revision != it.Revision || it.Value != got.Value {
-				c.fail("answered %v at %v, stored %v at %v", it.Value, it.Revision, got.Value, got.Revision)
+				c.fail("Mutate returned %v at %v and stored %v at %v, want the same", it.Value, it.Revision, got.Value, got.Revision)
 			}
 		}),
 		that("OfAnUnknownIDIsNotFound", "R4 R14", needNothing, func(c *C) {
@@ -35,7 +35,7 @@ func mutateCases() []Case {
 			it, err := s.Mutate(c.ctx(), "a", func(d *doc) error { d.N = 1; return nil }, nil)
 			c.ok(err, "mutate")
 			if it.Revision != before.Revision || c.get("a").Revision != before.Revision {
-				c.fail("the revision moved from %v to %v", before.Revision, it.Revision)
+				c.fail("the revision changed from %v to %v, want no write", before.Revision, it.Revision)
 			}
 		}),
 		that("ReturnsTheFunctionsErrorAndWritesNothing", "R73", needNothing, func(c *C) {
@@ -43,11 +43,11 @@ func mutateCases() []Case {
 			before, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
 			c.ok(err, "create")
 			_, err = s.Mutate(c.ctx(), "a", func(d *doc) error { d.N = 9; return errOwn }, nil)
-			if err != errOwn { //nolint:errorlint // the very error is promised
-				c.fail("got %v", err)
+			if err != errOwn { //nolint:errorlint // Mutate promises the function's own error
+				c.fail("got %v, want the function's own error", err)
 			}
 			if c.get("a").Revision != before.Revision {
-				c.fail("a refused mutation was written")
+				c.fail("the mutation was written although its function failed")
 			}
 		}),
 		that("KeepsExpiryAndLabels", "R70", needLabels, func(c *C) {
@@ -58,7 +58,7 @@ func mutateCases() []Case {
 			it, err := s.Mutate(c.ctx(), "a", func(d *doc) error { d.N++; return nil }, nil)
 			c.ok(err, "mutate")
 			if !it.ExpiresAt.Equal(before.ExpiresAt) || it.Labels["principal"] != "ann" {
-				c.fail("expires at %v with labels %v", it.ExpiresAt, it.Labels)
+				c.fail("the record expires at %v with the labels %v, want %v and ann", it.ExpiresAt, it.Labels, before.ExpiresAt)
 			}
 			c.bear("ann", "a")
 		}),
@@ -81,7 +81,7 @@ func mutateCases() []Case {
 			_, err = s.Update(c.ctx(), "a", doc{N: 2}, nil)
 			c.ok(err, "update")
 			_, err = s.Mutate(c.ctx(), "a", func(d *doc) error { d.N = 9; return nil }, &expiry.WriteOptions{IfMatch: old.Known()})
-			c.is(err, model.ErrConflict, "mutate at an old version")
+			c.is(err, model.ErrConflict, "mutate at an old revision")
 		}),
 		that("ByManyAtOnceLosesNothing", "R72 R20", needNothing, func(c *C) {
 			nodes := []*expiry.Store[map[string]int]{storeOf[map[string]int](c, nil), storeOn[map[string]int](c, c.second(), nil)}
@@ -100,7 +100,7 @@ func mutateCases() []Case {
 			got, err := nodes[0].Get(c.ctx(), "a")
 			c.ok(err, "get")
 			if got.Value["n"] != 26 || len(got.Value) != 27 {
-				c.fail("%d of 26 increments and %d of 26 keys are there", got.Value["n"], len(got.Value)-1)
+				c.fail("the record has %d of 26 increments and %d of 26 keys", got.Value["n"], len(got.Value)-1)
 			}
 		}),
 		that("BesideATouchKeepsBoth", "R34 R72", needNothing, func(c *C) {
@@ -120,10 +120,10 @@ func mutateCases() []Case {
 			got, err := s.Get(c.ctx(), "a")
 			c.ok(err, "get")
 			if got.Value.N != 5 || !got.ExpiresAt.Equal(c.in(2*time.Hour)) {
-				c.fail("%d of 5 increments, until %v", got.Value.N, got.ExpiresAt)
+				c.fail("the record has %d of 5 increments and expires at %v, want %v", got.Value.N, got.ExpiresAt, c.in(2*time.Hour))
 			}
 		}),
 	)
 }
 
-var errOwn = fmt.Errorf("the caller's own")
+var errOwn = errors.New("the function's own error")

@@ -10,8 +10,9 @@ import (
 )
 
 // overtaken loses the answer of a Store's write and lets another node act
-// before the Store looks. The write was applied, then came the other: what the
-// other left must stand, and the caller must not be told that its own does.
+// before the Store reads the record. The write was applied, then the other
+// node acted. What the other node left must stay, and the write must be
+// ErrUnknown.
 func overtaken(c *C, write func(*expiry.Store[doc]) error, other func(driver.ModelExpirySupport)) {
 	c.Helper()
 	node, acted := c.second(), false
@@ -19,18 +20,19 @@ func overtaken(c *C, write func(*expiry.Store[doc]) error, other func(driver.Mod
 	c.h.LoseNext(c.TB, c.b)
 	c.is(write(s), model.ErrUnknown, "a write whose answer was lost, and that another overtook")
 	if !acted {
-		c.fail("the backend reported no lost answer")
+		c.fail("the backend returned no error for the lost answer")
 	}
 }
 
-// start is the record that most of these cases begin with.
+// start creates the record "a" and returns it, with options for a write at its
+// revision.
 func (c *C) start() (model.Record, *expiry.WriteOptions) {
 	c.Helper()
 	r := c.put(c.rec("a", `{"name":"start","n":1}`, time.Hour))
 	return r, &expiry.WriteOptions{IfMatch: expiry.AtRevision(r.Revision)}
 }
 
-// deletes and the others are what the other node does.
+// deletes, writes and recreates are the acts of the other node.
 func (c *C) deletes(b driver.ModelExpirySupport) {
 	c.ok(b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfPresent}), "delete on the other node")
 }
@@ -136,7 +138,8 @@ func overtakenCases() []Case {
 			c.holds(r)
 		}),
 		that("TouchOfARevisionByADeleteAndCreateLeavesTheirs", "R67 R66", needLoss, func(c *C) {
-			// The expiry in force is the wanted one, but the record is another.
+			// The expiry in force is the wanted one, but it is the expiry of another
+			// record.
 			r, _ := c.start()
 			theirs := c.rec("a", `{"n":3}`, 2*time.Hour)
 			overtaken(c, touch(c, &expiry.TouchOptions{Known: expiry.AtRevision(r.Revision)}), c.recreates(theirs))
@@ -167,8 +170,8 @@ func overtakenCases() []Case {
 				},
 				lost: func(string) { c.writes(theirs, driver.IfPresent)(c.second()) },
 			}, nil)
-			// Its own change may be what theirs was made from: applied again it
-			// would count twice.
+			// The other node's value may include this change. A second change would
+			// count twice.
 			_, err := s.Mutate(c.ctx(), "a", func(d *doc) error { d.N++; return nil }, nil)
 			c.is(err, model.ErrUnknown, "mutate that another overtook")
 			c.holds(theirs)
@@ -204,12 +207,12 @@ func overtakenCases() []Case {
 			if err := res.Results[0].Err; err != nil {
 				c.is(err, model.ErrUnknown, "the update that a delete overtook")
 			} else {
-				c.fail("the update that a delete overtook is said to have succeeded")
+				c.fail("the update that a delete overtook returned no error, want %v", model.ErrUnknown)
 			}
 			c.ok(res.Results[1].Err, "the create")
 			c.is(res.Results[2].Err, model.ErrInvalid, "the operation that was not sent")
 			if res.Created != 1 || res.Updated != 0 || res.Upserted != 0 {
-				c.fail("counted %d created, %d updated, %d upserted", res.Created, res.Updated, res.Upserted)
+				c.fail("Bulk counted %d created, %d updated and %d upserted, want 1, 0 and 0", res.Created, res.Updated, res.Upserted)
 			}
 			c.gone("a")
 		}),

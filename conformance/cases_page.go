@@ -10,7 +10,8 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// fill stores n records with ids "r0000" and on, and returns their ids.
+// fill creates n records with the ids "r0000" and so on, and returns the ids.
+// They bear the principal unless it is empty.
 func (c *C) fill(n int, principal string, life time.Duration) []string {
 	c.Helper()
 	ids := make([]string, n)
@@ -45,11 +46,11 @@ func pageCases() []Case {
 				}
 				c.sameHead(g, w)
 				if !bytes.Equal(g.Value, w.Value) {
-					c.fail("%q is listed with the value %q", id, g.Value)
+					c.fail("%q is listed with the value %q, want %q", id, g.Value, w.Value)
 				}
 			}
 			if len(got) != len(want) {
-				c.fail("%d records listed, want %d", len(got), len(want))
+				c.fail("%d records are listed, want %d", len(got), len(want))
 			}
 		}),
 		that("KeepsToTheLimit", "R43", needPaging, func(c *C) {
@@ -100,7 +101,7 @@ func pageCases() []Case {
 				c.ok(err, "touch")
 			}
 			if after := order(); after != before {
-				c.fail("the order was %s and became %s", before, after)
+				c.fail("the order changed from %s to %s", before, after)
 			}
 		}),
 		that("ShowsWhatLivesThroughoutExactlyOnceWhileOthersWrite", "R42", needPaging, func(c *C) {
@@ -113,8 +114,8 @@ func pageCases() []Case {
 				for _, r := range p.Records {
 					seen[r.ID]++
 				}
-				// Between two pages: new ids all over the key space, deletes of
-				// some that are not checked, rewrites of those that are.
+				// Between two pages, ids are created everywhere, some unchecked
+				// records are deleted, and some checked records are written again.
 				for i := range 5 {
 					c.put(c.rec(fmt.Sprintf("r%04d-%d-%d", (page*13+i*17)%60, page, i), "new", time.Hour))
 				}
@@ -128,12 +129,12 @@ func pageCases() []Case {
 					break
 				}
 				if page > 500 {
-					c.fail("no end after %d pages", page)
+					c.fail("the listing has not ended after %d pages", page)
 				}
 			}
 			for _, id := range ids[:50] {
 				if seen[id] != 1 {
-					c.fail("%q was live throughout and appeared %d times", id, seen[id])
+					c.fail("%q was live throughout and appeared %d times, want once", id, seen[id])
 				}
 			}
 		}),
@@ -173,7 +174,7 @@ func pageCases() []Case {
 				n += len(p.Records)
 			}
 			if n != len(ids) {
-				c.fail("%d records on both nodes together, want %d", n, len(ids))
+				c.fail("both nodes list %d records together, want %d", n, len(ids))
 			}
 		}),
 		that("TokenIsGoodTwice", "R44", needPaging, func(c *C) {
@@ -193,7 +194,7 @@ func pageCases() []Case {
 					continue
 				}
 				if len(first.Records) != len(again.Records) || first.Next != again.Next {
-					c.fail("the same token gave %d records, then %d", len(first.Records), len(again.Records))
+					c.fail("the same token returned %d records, then %d", len(first.Records), len(again.Records))
 				}
 			}
 		}),
@@ -209,7 +210,7 @@ func pageCases() []Case {
 			got := c.list(driver.Query{KeysOnly: true})["a"]
 			c.sameHead(got, r)
 			if got.Value != nil {
-				c.fail("a value was listed: %q", got.Value)
+				c.fail("the listing of keys has the value %q, want none", got.Value)
 			}
 		}),
 		that("OfKeysOnlyIsEnoughToDeleteAtTheRevision", "R48 R39", needPaging, func(c *C) {
@@ -240,7 +241,7 @@ func pageCases() []Case {
 			}
 			c.advance(time.Minute)
 			if got := c.list(driver.Query{Limit: 3}); len(got) != 20 {
-				c.fail("%d records listed, want 20", len(got))
+				c.fail("%d records are listed, want 20", len(got))
 			}
 		}),
 	)

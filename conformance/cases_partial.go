@@ -8,8 +8,8 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// partial stores the JSON as it is, updates fields of it, and checks what is
-// then stored.
+// partial stores the JSON before, updates the fields, and stops the case
+// unless the stored JSON is want.
 func partial(c *C, before string, fields map[string]any, want string) {
 	c.Helper()
 	id := fmt.Sprint("id", c.now.UnixNano())
@@ -75,7 +75,7 @@ func partialCases() []Case {
 			got, err := s.Get(c.ctx(), "a")
 			c.ok(err, "get")
 			if got.Value.N != 1 {
-				c.fail("a refused update left %v", got.Value)
+				c.fail("an invalid update left the value %v, want 1", got.Value)
 			}
 		}),
 		that("ByManyAtOnceLosesNothing", "R72 R74", needNothing, func(c *C) {
@@ -91,7 +91,7 @@ func partialCases() []Case {
 			got, err := s.Get(c.ctx(), "a")
 			c.ok(err, "get")
 			if len(got.Value) != 16 {
-				c.fail("%d of 16 fields are there", len(got.Value))
+				c.fail("the record has %d of 16 fields", len(got.Value))
 			}
 		}),
 	)

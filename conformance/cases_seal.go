@@ -10,7 +10,7 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// ring is a keyring of keys with made-up secrets, the first one active.
+// ring returns a keyring with made-up secrets. The first key is active.
 func (c *C) ring(ids ...string) *expiry.Keyring {
 	c.Helper()
 	keys := make([]expiry.Key, len(ids))
@@ -37,17 +37,17 @@ func sealCases() []Case {
 			got, err := s.Get(c.ctx(), "a")
 			c.ok(err, "get")
 			if got.Value != (doc{secret, 3}) || got.Labels["principal"] != "ann" {
-				c.fail("opened as %v with labels %v", got.Value, got.Labels)
+				c.fail("the opened value is %v with the labels %v", got.Value, got.Labels)
 			}
 			n := 0
 			for it, err := range s.All(c.ctx(), &expiry.ListOptions{Label: "principal", Value: "ann"}) {
 				c.ok(err, "list")
 				if n++; it.Value != got.Value {
-					c.fail("listed as %v", it.Value)
+					c.fail("the listed value is %v, want %v", it.Value, got.Value)
 				}
 			}
 			if raw := c.get("a"); n != 1 || strings.Contains(string(raw.Value), secret) {
-				c.fail("%d listed; stored as %q", n, clip(raw.Value))
+				c.fail("%d records are listed and the stored value is %q, want 1 record and no readable value", n, clip(raw.Value))
 			}
 		}),
 		that("OfAnotherKeyIsCorrupt", "R64 R62", needNothing, func(c *C) {
@@ -65,7 +65,7 @@ func sealCases() []Case {
 				c.is(take, model.ErrCorrupt, "take with %s", what)
 				for _, err := range []error{get, mutate, take} {
 					if strings.Contains(err.Error(), secret) {
-						c.fail("the error is: %v", err)
+						c.fail("got the error %v, want one without the value", err)
 					}
 				}
 			}
@@ -81,14 +81,14 @@ func sealCases() []Case {
 			c.ok(ring.Add(expiry.Key{ID: "b", Secret: bytes.Repeat([]byte{'b'}, 32)}), "add a key")
 			c.ok(ring.Use("b"), "use it")
 			_, err := s.Mutate(c.ctx(), "renewed", func(d *doc) error { d.N++; return nil }, nil)
-			c.ok(err, "mutate of what an older key sealed")
+			c.ok(err, "mutate of a value that an older key sealed")
 			_, err = s.Get(c.ctx(), "old")
-			c.ok(err, "get of what an older key sealed")
+			c.ok(err, "get of a value that an older key sealed")
 			c.ok(ring.Remove("a"), "remove the old key")
 			_, err = s.Get(c.ctx(), "old")
-			c.is(err, model.ErrCorrupt, "get of what a removed key sealed")
+			c.is(err, model.ErrCorrupt, "get of a value that a removed key sealed")
 			_, err = s.Get(c.ctx(), "renewed")
-			c.ok(err, "get of what was sealed anew")
+			c.ok(err, "get of a value that was sealed again")
 		}),
 		that("IsBoundToItsRecord", "R64", needNothing, func(c *C) {
 			s := storeOf[doc](c, &expiry.StoreOptions{Seal: c.ring("a")})
@@ -114,7 +114,7 @@ func sealCases() []Case {
 			_, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
 			c.ok(err, "create")
 			whole := c.get("a")
-			for i := 0; i < len(whole.Value); i += 16 { // a sample of its bytes
+			for i := 0; i < len(whole.Value); i += 16 { // every 16th byte
 				bad := whole.Clone()
 				bad.Revision = model.NewRevision()
 				bad.Value[i] ^= 1
@@ -125,18 +125,18 @@ func sealCases() []Case {
 			}
 			plain := c.put(c.rec("plain", `{"n":7}`, time.Hour))
 			_, err = s.Get(c.ctx(), "plain")
-			c.is(err, model.ErrCorrupt, "get of what is not sealed")
+			c.is(err, model.ErrCorrupt, "get of a value that is not sealed")
 			moving := storeOf[doc](c, &expiry.StoreOptions{Seal: ring, OpenUnsealed: true})
 			it, err := moving.Get(c.ctx(), "plain")
-			c.ok(err, "get of what is not sealed, where that is allowed")
+			c.ok(err, "get of a value that is not sealed, with OpenUnsealed")
 			if it.Value.N != 7 || it.Revision != plain.Revision {
-				c.fail("opened as %v", it)
+				c.fail("the opened item is %v, want the value 7 at %v", it, plain.Revision)
 			}
 		}),
 	)
 }
 
-// forged is a keyring with another secret under the id "a".
+// forged returns a keyring with another secret under the id "a".
 func (c *C) forged() *expiry.Keyring {
 	c.Helper()
 	k, err := expiry.NewKeyring(expiry.Key{ID: "a", Secret: bytes.Repeat([]byte{'x'}, 32)})

@@ -14,21 +14,21 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// sequence runs random calls against the backend and against a plain map under
-// the contract's own decisions, and compares every answer.
+// sequence runs random calls on the backend and on a map that follows the
+// contract, and compares the results.
 type sequence struct {
 	c      *C
 	nodes  []driver.ModelExpirySupport
 	prefix string
 	model  map[string]model.Record
-	past   []model.Revision // revisions that were once in force
+	past   []model.Revision // revisions that were in force before
 }
 
 func (s *sequence) id(t *rapid.T) string {
 	return s.prefix + rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(t, "id")
 }
 
-// node is the one that makes the call.
+// node returns the node that makes the next call.
 func (s *sequence) node(t *rapid.T) driver.ModelExpirySupport {
 	return s.nodes[rapid.IntRange(0, len(s.nodes)-1).Draw(t, "node")]
 }
@@ -58,15 +58,16 @@ func (s *sequence) rev(t *rapid.T, id string) model.Revision {
 	return model.NewRevision()
 }
 
-// same compares an error with the model's.
+// same stops the case unless the backend's error is the model's. It reports
+// whether the call succeeded.
 func (s *sequence) same(t *rapid.T, got, want error, what string) bool {
 	if want == nil && got != nil || want != nil && !errors.Is(got, want) {
-		t.Fatalf("%s\n  %s: got %v, the model says %v", s.c.describe(), what, got, want)
+		t.Fatalf("%s\n  %s: got %v, want %v", s.c.describe(), what, got, want)
 	}
 	return want == nil
 }
 
-// drawWrite is any write of the id.
+// drawWrite returns a random write of the id.
 func (s *sequence) drawWrite(t *rapid.T, id string) driver.Write {
 	w := driver.Write{Cond: rapid.SampledFrom([]driver.Condition{driver.IfAny, driver.IfAbsent, driver.IfPresent, driver.IfMatch}).Draw(t, "condition")}
 	w.Record = model.Record{ID: id, Revision: model.NewRevision(), Encoding: "json", ExpiresAt: s.expiry(t)}
@@ -84,7 +85,7 @@ func (s *sequence) drawWrite(t *rapid.T, id string) driver.Write {
 	return w
 }
 
-// wrote compares the answer to a write with the model's, which it changes.
+// wrote compares the result of a write with the model's and updates the model.
 func (s *sequence) wrote(t *rapid.T, w driver.Write, got model.Record, err error) {
 	cur := s.cur(w.Record.ID)
 	want := driver.Judge(s.c.now, cur, w.Cond, w.Known.Revision)
@@ -103,7 +104,7 @@ func (s *sequence) write(t *rapid.T) {
 	s.wrote(t, w, got, err)
 }
 
-// batch is some writes and deletes of distinct ids.
+// batch makes a batch of random writes and deletes.
 func (s *sequence) batch(t *rapid.T) {
 	c := s.c
 	var ops []driver.BatchOp
@@ -124,7 +125,7 @@ func (s *sequence) batch(t *rapid.T) {
 	}
 	out := driver.WriteMany(c.ctx(), s.node(t), c.now, ops)
 	if len(out) != len(ops) {
-		t.Fatalf("%s\n  %d outcomes for %d operations", c.describe(), len(out), len(ops))
+		t.Fatalf("%s\n  %d results for %d operations", c.describe(), len(out), len(ops))
 	}
 	for i, op := range ops {
 		if op.Write != nil {
@@ -143,13 +144,13 @@ func (s *sequence) getMany(t *rapid.T) {
 		if s.same(t, o.Err, driver.Judge(c.now, cur, driver.IfPresent, model.Revision{}), fmt.Sprintf("get of %q among many", ids[i])) {
 			c.sameHead(o.Record, *cur)
 			if !bytes.Equal(o.Record.Value, cur.Value) {
-				t.Fatalf("%s\n  %q has the value %q, the model says %q", c.describe(), ids[i], o.Record.Value, cur.Value)
+				t.Fatalf("%s\n  %q has the value %q, want %q", c.describe(), ids[i], o.Record.Value, cur.Value)
 			}
 		}
 	}
 }
 
-// count finds nothing of other sequences: what they left has expired.
+// count compares counts. The records of other sequences have been cleared.
 func (s *sequence) count(t *rapid.T) {
 	c := s.c
 	var q driver.Query
@@ -165,7 +166,7 @@ func (s *sequence) count(t *rapid.T) {
 	got, err := driver.Count(c.ctx(), s.node(t), c.now, driver.Query{Label: q.Label, Value: q.Value})
 	c.ok(err, "count")
 	if got != want {
-		t.Fatalf("%s\n  counted %d under %q, the model says %d", c.describe(), got, q.Value, want)
+		t.Fatalf("%s\n  counted %d under %q, want %d", c.describe(), got, q.Value, want)
 	}
 }
 
@@ -194,7 +195,8 @@ func (s *sequence) delete(t *rapid.T) {
 	s.deleted(t, d, s.node(t).Delete(s.c.ctx(), s.c.now, driver.Delete{ID: d.ID, Cond: d.Cond, Known: d.Known}))
 }
 
-// deleted compares the answer to a delete with the model's, which it changes.
+// deleted compares the result of a delete with the model's and updates the
+// model.
 func (s *sequence) deleted(t *rapid.T, d driver.Delete, err error) {
 	want := driver.Judge(s.c.now, s.cur(d.ID), d.Cond, d.Known.Revision)
 	if s.same(t, err, want, fmt.Sprintf("delete under %v of %q", d.Cond, d.ID)) {
@@ -209,7 +211,7 @@ func (s *sequence) get(t *rapid.T) {
 	if s.same(t, err, driver.Judge(c.now, cur, driver.IfPresent, model.Revision{}), fmt.Sprintf("get of %q", id)) {
 		c.sameHead(got, *cur)
 		if !bytes.Equal(got.Value, cur.Value) {
-			t.Fatalf("%s\n  %q has the value %q, the model says %q", c.describe(), id, got.Value, cur.Value)
+			t.Fatalf("%s\n  %q has the value %q, want %q", c.describe(), id, got.Value, cur.Value)
 		}
 	}
 }
@@ -235,7 +237,7 @@ func (s *sequence) list(t *rapid.T) {
 	slices.Sort(want)
 	slices.Sort(got)
 	if !slices.Equal(got, want) {
-		t.Fatalf("%s\n  listed %q under %q, the model says %q", c.describe(), got, q.Value, want)
+		t.Fatalf("%s\n  listed %q under %q, want %q", c.describe(), got, q.Value, want)
 	}
 }
 
@@ -253,7 +255,7 @@ func (s *sequence) sweep(t *rapid.T) {
 	}
 	for id, r := range s.model {
 		if r.Expired(before) != seen[id] {
-			t.Fatalf("%s\n  %q expires at %v; swept at %v: %v", c.describe(), id, r.ExpiresAt, before, seen[id])
+			t.Fatalf("%s\n  the sweep before %v announced %q, which expires at %v: %v, want %v", c.describe(), before, id, r.ExpiresAt, seen[id], r.Expired(before))
 		}
 		if seen[id] {
 			delete(s.model, id)
@@ -261,13 +263,13 @@ func (s *sequence) sweep(t *rapid.T) {
 	}
 }
 
-// clear removes what the sequence left, so that the next one starts afresh.
+// clear removes the records of the sequence.
 func (s *sequence) clear(t *rapid.T) {
 	for id, r := range s.model {
 		if r.Expired(s.c.now) {
 			continue
 		}
-		s.same(t, s.c.b.Delete(s.c.ctx(), s.c.now, driver.Delete{ID: id, Cond: driver.IfPresent}), nil, "delete of what is left")
+		s.same(t, s.c.b.Delete(s.c.ctx(), s.c.now, driver.Delete{ID: id, Cond: driver.IfPresent}), nil, "delete at the end")
 	}
 }
 

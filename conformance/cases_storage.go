@@ -21,7 +21,7 @@ func storageCases() []Case {
 		}),
 		that("DeletedIsEmpty", "R86", needSweep, func(c *C) {
 			if _, ok := c.b.(driver.StorageManager); !ok {
-				// Nothing is made, so nothing is deleted: the call does nothing.
+				// The backend has no storage to delete, so the call does nothing.
 				r := c.put(c.rec("a", "1", time.Hour))
 				c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage")
 				c.holds(r)
@@ -41,7 +41,7 @@ func storageCases() []Case {
 			c.bear("ann", "a")
 			c.advance(time.Hour)
 			if n := c.sweep(100); n != 1 {
-				c.fail("%d removed by a sweep of the storage made anew, want 1", n)
+				c.fail("the sweep of the recreated storage removed %d records, want 1", n)
 			}
 		}),
 		that("RecreatedForgetsOldRevisions", "R66 R86", needNothing, func(c *C) {
@@ -71,7 +71,7 @@ func storageCases() []Case {
 			}
 		}),
 		that("OfTwoNamesSharesNothing", "R6", needLabels|needSweep, func(c *C) {
-			// Names of which one is the beginning of the other.
+			// One name is the beginning of the other.
 			other := c.node(c.name + "1")
 			c.put(c.labelled("a", "1", "ann", time.Minute))
 			_, err := other.Get(c.ctx(), c.now, driver.Get{ID: "a"})
@@ -82,7 +82,7 @@ func storageCases() []Case {
 			p, err := other.Page(c.ctx(), c.now, driver.Query{Label: "principal", Value: "ann", Limit: 5})
 			c.ok(err, "page of the other store")
 			if len(p.Records) != 0 {
-				c.fail("the other store lists %d of this one's", len(p.Records))
+				c.fail("the other store lists %d records of this one, want none", len(p.Records))
 			}
 			c.advance(time.Minute)
 			s, err := other.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 10})
@@ -96,7 +96,7 @@ func storageCases() []Case {
 		}),
 		that("DeletedOnOneNodeIsEmptyOnTheOther", "R86 R1", needNothing, func(c *C) {
 			if _, ok := c.b.(driver.StorageManager); !ok {
-				c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage where nothing is made")
+				c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage of a backend without storage")
 				return
 			}
 			other := c.second()
@@ -114,8 +114,8 @@ func storageCases() []Case {
 			c.bear("bob", "a")
 		}),
 		that("RecreatedWorksLikeNew", "R86 R16 R46", needLabels|needSweep, func(c *C) {
-			// What CreateStorage made the first time is there again: one winner
-			// of many creates, listings by label, sweeps.
+			// CreateStorage restores everything: one winner of many creates,
+			// listings by label, sweeps.
 			c.put(c.labelled("a", "1", "ann", time.Hour))
 			for range 2 {
 				c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage")
@@ -126,21 +126,22 @@ func storageCases() []Case {
 				return err
 			}, model.ErrExists)
 			if wins != 1 {
-				c.fail("%d of 16 creates succeeded", wins)
+				c.fail("%d of 16 creates succeeded, want 1", wins)
 			}
 			if _, ok := c.bearers("ann")["b"]; !ok {
-				c.fail("what was created is not listed under its label")
+				c.fail("the created record is not listed under its label")
 			}
 			c.advance(time.Minute)
 			if n := c.sweep(10); n != 1 {
-				c.fail("%d removed by a sweep, want 1", n)
+				c.fail("the sweep removed %d records, want 1", n)
 			}
 		}),
 		that("DeletedBesideEveryCallEndsUsable", "R86 R62", needNothing, func(c *C) {
-			// What a call finds that meets a storage under way is not said, but
-			// its error has a kind; and what is made anew afterwards is empty.
+			// A call may fail while the storage is deleted and created, but its
+			// error matches a sentinel. The storage that is created at the end is
+			// empty.
 			if _, ok := c.b.(driver.StorageManager); !ok {
-				c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage where nothing is made")
+				c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage of a backend without storage")
 				return
 			}
 			other := c.second()

@@ -18,7 +18,7 @@ func storeCases() []Case {
 			_, err = s.Get(c.ctx(), "a")
 			c.ok(err, "get")
 			if calls != 1 {
-				c.fail("get took %d driver calls", calls)
+				c.fail("Get took %d driver calls, want 1", calls)
 			}
 		}),
 		that("TTLAppliesToCreateAndUpsert", "R69", needNothing, func(c *C) {
@@ -33,7 +33,7 @@ func storeCases() []Case {
 			c.ok(err, "upsert")
 			for got, want := range map[time.Time]time.Time{a.ExpiresAt: c.in(time.Hour), b.ExpiresAt: c.in(time.Hour), never.ExpiresAt: {}, own.ExpiresAt: c.in(time.Minute)} {
 				if !got.Equal(want) {
-					c.fail("expires at %v, want %v", got, want)
+					c.fail("the record expires at %v, want %v", got, want)
 				}
 			}
 		}),
@@ -46,12 +46,12 @@ func storeCases() []Case {
 			it, err := s.Update(c.ctx(), "a", doc{N: 1}, nil)
 			c.ok(err, "update")
 			if !it.ExpiresAt.Equal(until) {
-				c.fail("expires at %v, want %v", it.ExpiresAt, until)
+				c.fail("the record expires at %v, want %v", it.ExpiresAt, until)
 			}
 			it, err = s.Update(c.ctx(), "a", doc{N: 2}, &expiry.WriteOptions{Expiry: expiry.Never()})
 			c.ok(err, "update")
 			if !it.ExpiresAt.IsZero() {
-				c.fail("expires at %v, want never", it.ExpiresAt)
+				c.fail("the record expires at %v, want never", it.ExpiresAt)
 			}
 		}),
 		that("UpdateKeepsTheLabelsUnlessTold", "R70", needLabels, func(c *C) {
@@ -61,13 +61,13 @@ func storeCases() []Case {
 			it, err := s.Update(c.ctx(), "a", doc{N: 1}, nil)
 			c.ok(err, "update")
 			if it.Labels["principal"] != "ann" {
-				c.fail("the labels are %v", it.Labels)
+				c.fail("the labels are %v, want ann", it.Labels)
 			}
 			c.bear("ann", "a")
 			it, err = s.Update(c.ctx(), "a", doc{N: 2}, &expiry.WriteOptions{Labels: map[string]string{}})
 			c.ok(err, "update")
 			if len(it.Labels) != 0 {
-				c.fail("the labels are %v", it.Labels)
+				c.fail("the labels are %v, want none", it.Labels)
 			}
 			c.bear("ann")
 		}),
@@ -76,7 +76,7 @@ func storeCases() []Case {
 			it, err := s.Create(c.ctx(), "a", doc{}, &expiry.WriteOptions{Expiry: expiry.At(c.now.Add(time.Microsecond))})
 			c.ok(err, "create")
 			if !it.ExpiresAt.Equal(c.in(time.Millisecond)) {
-				c.fail("expires at %v, want %v", it.ExpiresAt, c.in(time.Millisecond))
+				c.fail("the record expires at %v, want %v", it.ExpiresAt, c.in(time.Millisecond))
 			}
 			c.get("a")
 			c.advance(time.Millisecond)
@@ -101,13 +101,13 @@ func storeCases() []Case {
 			seen := map[model.Revision]bool{it.Revision: true}
 			for i := range 5 {
 				it, err = s.Update(c.ctx(), "a", doc{N: i}, &expiry.WriteOptions{IfMatch: it.Known()})
-				c.ok(err, "update at the version just answered")
+				c.ok(err, "update at the revision just returned")
 				if seen[it.Revision] {
-					c.fail("revision %v returned", it.Revision)
+					c.fail("the revision %v was used before", it.Revision)
 				}
 				seen[it.Revision] = true
 			}
-			c.ok(s.Delete(c.ctx(), "a", &expiry.DeleteOptions{IfMatch: it.Known()}), "delete at the version just answered")
+			c.ok(s.Delete(c.ctx(), "a", &expiry.DeleteOptions{IfMatch: it.Known()}), "delete at the revision just returned")
 		}),
 		that("GraceIsLeftBeforeASweep", "R84", needSweep, func(c *C) {
 			s := storeOf[doc](c, &expiry.StoreOptions{TTL: time.Hour})
@@ -117,13 +117,13 @@ func storeCases() []Case {
 			n, err := s.DeleteExpired(c.ctx(), nil)
 			c.ok(err, "sweep within the grace")
 			if n.Removed != 0 {
-				c.fail("%d removed within the grace", n.Removed)
+				c.fail("%d records were removed within the grace, want none", n.Removed)
 			}
 			c.advance(time.Millisecond)
 			n, err = s.DeleteExpired(c.ctx(), nil)
 			c.ok(err, "sweep after the grace")
 			if n.Removed != 1 {
-				c.fail("%d removed after the grace", n.Removed)
+				c.fail("%d records were removed after the grace, want 1", n.Removed)
 			}
 		}),
 		that("GraceMayBeOff", "R84", needSweep, func(c *C) {
@@ -134,7 +134,7 @@ func storeCases() []Case {
 			n, err := s.DeleteExpired(c.ctx(), nil)
 			c.ok(err, "sweep")
 			if n.Removed != 1 {
-				c.fail("%d removed", n.Removed)
+				c.fail("%d records were removed without a grace, want 1", n.Removed)
 			}
 		}),
 		that("ListingStopsWhenTheCallerStops", "R76", needPaging, func(c *C) {
@@ -154,7 +154,7 @@ func storeCases() []Case {
 				got++
 			}
 			if got != 31 || before >= pages-before {
-				c.fail("%d pages for one record, %d for all 30", before, pages-before)
+				c.fail("the listing read %d pages for one record and %d for all 30, want fewer", before, pages-before)
 			}
 		}),
 	)

@@ -12,7 +12,7 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// storeCallCases are what a Store promises on top of every backend.
+// storeCallCases test what a Store does on top of every backend.
 func storeCallCases() []Case {
 	return group("Store",
 		that("BadInputSendsNothing", "R61", needLabels, func(c *C) {
@@ -35,13 +35,13 @@ func storeCallCases() []Case {
 			res, err := s.Bulk(c.ctx(), []expiry.Op[doc]{{Kind: expiry.OpUpsert, ID: ""}, {ID: "a"}, {Kind: expiry.OpCreate, ID: "a", Opts: labels}})
 			c.ok(err, "Bulk of bad operations")
 			for op, err := range map[string]error{
-				"id": id, "label": label, "expiry": when, "version": version, "touch": touch, "page": page, "count": count,
+				"id": id, "label": label, "expiry": when, "known revision": version, "touch": touch, "page": page, "count": count,
 				"label's value": byLabel, "limit": sweep, "function": reindex, "bulk": res.Results[0].Err, "kind": res.Results[1].Err, "bulk's label": res.Results[2].Err,
 			} {
-				c.is(err, model.ErrInvalid, "a bad %s", op)
+				c.is(err, model.ErrInvalid, "an invalid %s", op)
 			}
 			if n := b.calls.Load(); n != 0 {
-				c.fail("%d driver calls for nothing but bad input", n)
+				c.fail("the store made %d driver calls for invalid input, want none", n)
 			}
 		}),
 		that("RefusesALifetimeOverTheBackendsLongest", "R61", needNothing, func(c *C) {
@@ -104,7 +104,7 @@ func storeCallCases() []Case {
 				before := b.calls.Load()
 				c.ok(step.do(), "%s", step.what)
 				if n := b.calls.Load() - before; n != 1 {
-					c.fail("%s took %d driver calls", step.what, n)
+					c.fail("%s took %d driver calls, want 1", step.what, n)
 				}
 			}
 		}),
@@ -125,11 +125,11 @@ func storeCallCases() []Case {
 				"At": {update.ExpiresAt, next(time.Hour)}, "Touch": {touch.ExpiresAt, next(time.Hour)},
 			} {
 				if !pair[0].Equal(pair[1]) {
-					c.fail("%s: expires at %v, want %v", what, pair[0], pair[1])
+					c.fail("%s: the record expires at %v, want %v", what, pair[0], pair[1])
 				}
 			}
 			if got := c.get("a").ExpiresAt; !got.Equal(next(time.Hour)) {
-				c.fail("stored with the expiry %v", got)
+				c.fail("the stored expiry is %v, want %v", got, next(time.Hour))
 			}
 		}),
 		that("NoRevisionEverReturns", "R66", needNothing, func(c *C) {
@@ -138,7 +138,7 @@ func storeCallCases() []Case {
 			add := func(r model.Revision) {
 				c.Helper()
 				if r.IsZero() || seen[r] {
-					c.fail("revision %v returned", r)
+					c.fail("the revision %v is zero or was used before", r)
 				}
 				seen[r] = true
 			}
@@ -170,15 +170,15 @@ func storeCallCases() []Case {
 			_, create := s.Create(ctx, "a", doc{}, nil)
 			_, missing := s.Get(c.ctx(), "a")
 			if !errors.Is(get, context.Canceled) || !errors.Is(create, context.Canceled) {
-				c.fail("got %v and %v", get, create)
+				c.fail("got %v and %v, want %v", get, create, context.Canceled)
 			}
 			c.is(missing, model.ErrNotFound, "get of an unknown id")
 			if fmt.Sprint(outcomes) != "[canceled canceled not_found]" {
-				c.fail("observed as %v", outcomes)
+				c.fail("the outcomes are %v, want [canceled canceled not_found]", outcomes)
 			}
 		}),
 		that("MutateGivesUpAfterItsAttempts", "R72 R19", needNothing, func(c *C) {
-			// Another writes between each read and write.
+			// Another writer writes between each read and write.
 			c.start()
 			b := &interceptor{Wrapper: driverkit.Wrap(c.b), before: func(op string) {
 				if op == "Write" {
@@ -188,9 +188,9 @@ func storeCallCases() []Case {
 			s := storeOn[doc](c, b, &expiry.StoreOptions{Attempts: 4})
 			tries := 0
 			_, err := s.Mutate(c.ctx(), "a", func(d *doc) error { tries++; d.N++; return nil }, nil)
-			c.is(err, model.ErrConflict, "mutate beside one who always wins")
+			c.is(err, model.ErrConflict, "mutate while another writer always wins")
 			if tries != 4 {
-				c.fail("%d attempts, want 4", tries)
+				c.fail("Mutate made %d attempts, want 4", tries)
 			}
 		}),
 		that("MutateOfWhatIsDeletedMeanwhileIsNotFound", "R4 R72", needNothing, func(c *C) {
@@ -203,15 +203,15 @@ func storeCallCases() []Case {
 				}
 			}}, nil)
 			_, err := s.Mutate(c.ctx(), "a", func(d *doc) error { d.N++; return nil }, nil)
-			c.is(err, model.ErrNotFound, "mutate of a record that another deletes")
+			c.is(err, model.ErrNotFound, "mutate of a record that another writer deletes")
 			c.gone("a")
 		}),
 		that("PartialUpdateThatChangesNothingWritesNothing", "R73 R74", needNothing, func(c *C) {
 			r, _ := c.start()
 			it, err := storeOf[doc](c, nil).UpdatePartial(c.ctx(), "a", map[string]any{"n": 1}, nil)
-			c.ok(err, "partial update to what is there")
+			c.ok(err, "partial update without a change")
 			if it.Revision != r.Revision {
-				c.fail("the revision moved from %v to %v", r.Revision, it.Revision)
+				c.fail("the revision changed from %v to %v, want no write", r.Revision, it.Revision)
 			}
 			c.holds(r)
 		}),
@@ -221,7 +221,7 @@ func storeCallCases() []Case {
 			it, err := storeOf[doc](c, &expiry.StoreOptions{TTL: time.Second}).UpdatePartial(c.ctx(), "a", map[string]any{"n": 2}, nil)
 			c.ok(err, "partial update")
 			if !it.ExpiresAt.Equal(r.ExpiresAt) || it.Labels["principal"] != "ann" {
-				c.fail("expires at %v with labels %v", it.ExpiresAt, it.Labels)
+				c.fail("the record expires at %v with the labels %v, want %v and ann", it.ExpiresAt, it.Labels, r.ExpiresAt)
 			}
 			c.bear("ann", "a")
 		}),
@@ -234,7 +234,7 @@ func storeCallCases() []Case {
 				}
 			}}, nil)
 			_, err := s.Take(c.ctx(), "a")
-			c.is(err, model.ErrConflict, "take of a record that another changes")
+			c.is(err, model.ErrConflict, "take of a record that another writer changes")
 			c.holds(theirs)
 		}),
 		that("ManyOfMoreThanABatch", "R80 R81", needNothing, func(c *C) {
@@ -246,19 +246,19 @@ func storeCallCases() []Case {
 				ids[i] = fmt.Sprint(i)
 				ops[i] = expiry.Op[doc]{Kind: expiry.OpCreate, ID: ids[i], Value: doc{N: i}}
 			}
-			ops[700].ID = "" // one that fails among them
+			ops[700].ID = "" // an operation that fails
 			res, err := s.Bulk(c.ctx(), ops)
 			c.ok(err, "bulk")
 			c.is(res.Results[700].Err, model.ErrInvalid, "the operation without an id")
 			if res.Created != n-1 {
-				c.fail("%d created, want %d", res.Created, n-1)
+				c.fail("Bulk created %d records, want %d", res.Created, n-1)
 			}
 			revs := map[model.Revision]bool{}
 			for _, r := range res.Results {
 				revs[r.Item.Revision] = true
 			}
-			if len(revs) != n { // the zero one too
-				c.fail("%d revisions for %d records", len(revs)-1, n-1)
+			if len(revs) != n { // with the zero revision of the failed operation
+				c.fail("%d records have %d revisions, want as many", n-1, len(revs)-1)
 			}
 			got, err := s.GetMany(c.ctx(), ids)
 			c.ok(err, "GetMany")
@@ -267,14 +267,14 @@ func storeCallCases() []Case {
 					c.is(r.Err, model.ErrNotFound, "the one that was not created")
 					continue
 				}
-				c.ok(r.Err, "answer %d", i)
+				c.ok(r.Err, "result %d", i)
 				if r.Item.Value.N != i || r.Item.Revision != res.Results[i].Item.Revision {
-					c.fail("answer %d is %v", i, r.Item)
+					c.fail("result %d is %v, want the value %d at %v", i, r.Item, i, res.Results[i].Item.Revision)
 				}
 			}
 		}),
 		that("DeleteByLabelGivesUpAfterItsRounds", "R78 R79", needLabels, func(c *C) {
-			// Another creates one with the label before each listing.
+			// Another writer creates a record with the label before each listing.
 			n := 0
 			s := storeOn[doc](c, &interceptor{Wrapper: driverkit.Wrap(c.b), before: func(op string) {
 				if op == "Page" {
@@ -283,10 +283,10 @@ func storeCallCases() []Case {
 				}
 			}}, &expiry.StoreOptions{Attempts: 3})
 			removed, err := s.DeleteByLabel(c.ctx(), "principal", "ann")
-			c.is(err, model.ErrConflict, "DeleteByLabel beside one who always creates")
+			c.is(err, model.ErrConflict, "DeleteByLabel while another writer always creates")
 			left := len(c.bearers("ann"))
 			if removed+left != n {
-				c.fail("%d removed and %d left of %d", removed, left, n)
+				c.fail("%d records were removed and %d are left, want %d in all", removed, left, n)
 			}
 		}),
 		that("DeleteByLabelSparesWhatMovedAway", "R78 R79 R39", needLabels, func(c *C) {
@@ -302,9 +302,9 @@ func storeCallCases() []Case {
 			}}, nil)
 			n, err := s.DeleteByLabel(c.ctx(), "principal", "ann")
 			c.ok(err, "DeleteByLabel")
-			// It may have been the very one that was to be deleted first.
+			// The record that moved may be the first one to delete.
 			if n != 2 {
-				c.fail("%d removed, want 2", n)
+				c.fail("%d records were removed, want 2", n)
 			}
 			c.holds(moved)
 			c.bear("ann")
@@ -315,7 +315,8 @@ func storeCallCases() []Case {
 				_, err := s.Create(c.ctx(), fmt.Sprint(i), doc{Name: "old", N: i}, nil)
 				c.ok(err, "create")
 			}
-			// Once all were read, some are deleted and some get another value.
+			// After all records were read, some are deleted and some get another
+			// value.
 			once := false
 			b := &interceptor{Wrapper: driverkit.Wrap(c.b), before: func(op string) {
 				if once || op != "Write" && op != "WriteMany" {
@@ -335,7 +336,7 @@ func storeCallCases() []Case {
 			})
 			c.ok(err, "Reindex")
 			if n != 4 {
-				c.fail("%d changed, want the 4 that are left", n)
+				c.fail("Reindex changed %d records, want the 4 that are left", n)
 			}
 			c.gone("0")
 			c.gone("3")
@@ -343,7 +344,7 @@ func storeCallCases() []Case {
 			c.bear("new", "1", "2")
 			for _, id := range []string{"1", "2"} {
 				if got := c.get(id); string(got.Value) != `{"name":"new"}` || !got.ExpiresAt.Equal(c.in(time.Hour)) {
-					c.fail("%q was reindexed to %s until %v", id, got.Value, got.ExpiresAt)
+					c.fail("Reindex left %q with the value %s and the expiry %v, want the other writer's value and %v", id, got.Value, got.ExpiresAt, c.in(time.Hour))
 				}
 			}
 		}),
@@ -360,7 +361,7 @@ func storeCallCases() []Case {
 			swept, err := sweeper.Sweep(c.ctx())
 			c.ok(err, "sweep")
 			if total := sweeper.Total(); swept.Removed != 25 || total.Removed != 25 {
-				c.fail("%d swept, %d in all, want 25", swept.Removed, total.Removed)
+				c.fail("the sweep removed %d records and the total is %d, want 25", swept.Removed, total.Removed)
 			}
 			c.holds(live)
 		}),

@@ -12,13 +12,14 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// sweep removes what had expired at the case's now, until nothing is left.
+// sweep removes all records that have expired at the case's now, at most limit
+// at a time, and returns their number.
 func (c *C) sweep(limit int) int {
 	c.Helper()
 	return c.sweepAnnounced(limit, nil)
 }
 
-// sweepAnnounced is sweep with each.
+// sweepAnnounced is sweep with OnExpire.
 func (c *C) sweepAnnounced(limit int, onExpire func(model.Record) error) int {
 	c.Helper()
 	n := 0
@@ -26,14 +27,14 @@ func (c *C) sweepAnnounced(limit int, onExpire func(model.Record) error) int {
 		s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: limit, OnExpire: onExpire})
 		c.ok(err, "sweep")
 		if s.Removed > limit {
-			c.fail("%d removed, limit %d", s.Removed, limit)
+			c.fail("the sweep removed %d records, want at most %d", s.Removed, limit)
 		}
 		n += s.Removed
 		if !s.More {
 			return n
 		}
 		if s.Removed == 0 {
-			c.fail("nothing removed and more to come")
+			c.fail("the sweep removed nothing and reports more")
 		}
 	}
 }
@@ -42,11 +43,11 @@ func sweepCases() []Case {
 	return group("Sweep",
 		that("OfNothingRemovesNothing", "R50", needSweep, func(c *C) {
 			if n := c.sweep(10); n != 0 {
-				c.fail("%d removed from an empty store", n)
+				c.fail("the sweep of an empty store removed %d records", n)
 			}
 			c.fill(3, "ann", time.Hour)
 			if n := c.sweep(10); n != 0 {
-				c.fail("%d removed, none was expired", n)
+				c.fail("the sweep removed %d live records", n)
 			}
 		}),
 		that("RemovesOnlyExpiredRecords", "R50", needSweep, func(c *C) {
@@ -55,10 +56,10 @@ func sweepCases() []Case {
 			ever := c.put(c.labelled("ever", "1", "ann", 0))
 			c.advance(time.Minute)
 			if n := c.sweep(100); n != 10 {
-				c.fail("%d removed, want 10", n)
+				c.fail("%d records were removed, want 10", n)
 			}
 			if n := c.sweep(100); n != 0 {
-				c.fail("%d removed by a second sweep", n)
+				c.fail("the second sweep removed %d records, want none", n)
 			}
 			c.holds(live)
 			c.holds(ever)
@@ -69,9 +70,9 @@ func sweepCases() []Case {
 			earlier := c.now
 			c.advance(time.Minute)
 			if n := c.sweep(100); n != 5 {
-				c.fail("%d removed, want 5", n)
+				c.fail("%d records were removed, want 5", n)
 			}
-			// By the clock of before, they would all be live.
+			// By the earlier clock, all records are live.
 			_, err := c.b.Get(c.ctx(), earlier, driver.Get{ID: "r0000"})
 			c.is(err, model.ErrNotFound, "get by a clock that stands before the expiry")
 		}),
@@ -79,12 +80,12 @@ func sweepCases() []Case {
 			c.put(c.rec("a", "1", time.Minute))
 			c.advance(time.Minute - time.Millisecond)
 			if n := c.sweep(10); n != 0 {
-				c.fail("removed a millisecond early")
+				c.fail("the sweep removed the record a millisecond early")
 			}
 			c.get("a")
 			c.advance(time.Millisecond)
 			if n := c.sweep(10); n != 1 {
-				c.fail("%d removed at the instant, want 1", n)
+				c.fail("the sweep at the expiry removed %d records, want 1", n)
 			}
 		}),
 		that("KeepsToTheLimitAndReportsMore", "R51", needSweep, func(c *C) {
@@ -95,17 +96,17 @@ func sweepCases() []Case {
 				s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 10})
 				c.ok(err, "sweep")
 				if s.Removed > 10 {
-					c.fail("%d removed, limit 10", s.Removed)
+					c.fail("the sweep removed %d records, want at most 10", s.Removed)
 				}
 				if total += s.Removed; !s.More {
 					break
 				}
 				if rounds > 25 {
-					c.fail("More is true for ever")
+					c.fail("More is still true after %d sweeps", rounds)
 				}
 			}
 			if total != 25 {
-				c.fail("%d removed in all, want 25", total)
+				c.fail("%d records were removed in all, want 25", total)
 			}
 		}),
 		that("WithALimitBelowOneIsInvalid", "R91", needSweep, func(c *C) {
@@ -141,7 +142,7 @@ func sweepCases() []Case {
 			}
 			c.advance(time.Hour)
 			if n := c.sweep(300); n != 2048 {
-				c.fail("%d removed, want 2048", n)
+				c.fail("%d records were removed, want 2048", n)
 			}
 			n, err := driver.Count(c.ctx(), c.b, c.now.Add(-time.Hour), driver.Query{Label: ""})
 			c.ok(err, "count")
@@ -165,13 +166,13 @@ func sweepCases() []Case {
 			}
 			c.advance(time.Hour)
 			if n := c.sweep(10); n != 2 {
-				c.fail("%d removed, want those that a touch made due: 2", n)
+				c.fail("%d records were removed, want the 2 whose lifetime a touch shortened", n)
 			}
 			c.get("later")
 			c.get("cleared")
 			c.advance(2 * time.Hour)
 			if n := c.sweep(10); n != 1 {
-				c.fail("%d removed, want the extended one", n)
+				c.fail("%d records were removed, want the extended one", n)
 			}
 			c.bear("ann")
 		}),
@@ -184,7 +185,7 @@ func sweepCases() []Case {
 			c.ok(err, "update")
 			c.advance(time.Minute)
 			if n := c.sweep(10); n != 1 {
-				c.fail("%d removed, want 1", n)
+				c.fail("%d records were removed, want 1", n)
 			}
 			c.get("longer")
 		}),
@@ -195,13 +196,13 @@ func sweepCases() []Case {
 			_, err := c.write(r, driver.IfAbsent, model.Record{})
 			c.ok(err, "create over an expired record")
 			if n := c.sweep(10); n != 0 {
-				c.fail("%d removed, the one record is live", n)
+				c.fail("%d records were removed, but the only one is live", n)
 			}
 			c.holds(r)
 			c.bear("bob", "a")
 			c.advance(time.Hour)
 			if n := c.sweep(10); n != 1 {
-				c.fail("%d removed, want 1", n)
+				c.fail("%d records were removed, want 1", n)
 			}
 		}),
 		that("CountsNoDeletedRecord", "R52", needSweep, func(c *C) {
@@ -209,7 +210,7 @@ func sweepCases() []Case {
 			c.del("a")
 			c.advance(time.Minute)
 			if n := c.sweep(10); n != 0 {
-				c.fail("%d removed, the record was deleted before", n)
+				c.fail("%d records were removed, but the only one was deleted before", n)
 			}
 		}),
 		that("AnnouncesEachRecordBefore", "R53", needSweep, func(c *C) {
@@ -225,7 +226,7 @@ func sweepCases() []Case {
 			s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 100, OnExpire: func(r model.Record) error {
 				w, ok := want[r.ID]
 				if !ok {
-					c.Errorf("%s\n  %q was announced", c.describe(), r.ID)
+					c.Errorf("%s\n  the live record %q was announced", c.describe(), r.ID)
 					return nil
 				}
 				seen[r.ID]++
@@ -235,7 +236,7 @@ func sweepCases() []Case {
 			}})
 			c.ok(err, "sweep")
 			if s.Removed != 12 || len(seen) != 12 {
-				c.fail("%d removed and %d announced, want 12", s.Removed, len(seen))
+				c.fail("%d records were removed and %d announced, want 12", s.Removed, len(seen))
 			}
 			_, err = c.b.Get(c.ctx(), earlier, driver.Get{ID: "id0"})
 			c.is(err, model.ErrNotFound, "get after the sweep")
@@ -252,7 +253,7 @@ func sweepCases() []Case {
 			}})
 			c.ok(err, "sweep with refusals")
 			if s.Removed != 8 {
-				c.fail("%d removed, want 8", s.Removed)
+				c.fail("%d records were removed, want 8", s.Removed)
 			}
 			again := map[string]bool{}
 			s, err = c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 100, OnExpire: func(r model.Record) error {
@@ -261,7 +262,7 @@ func sweepCases() []Case {
 			}})
 			c.ok(err, "second sweep")
 			if s.Removed != 2 || !again["r0003"] || !again["r0007"] {
-				c.fail("%d removed, announced %v: want the two that were refused", s.Removed, again)
+				c.fail("%d records were removed and %v announced, want the two that were refused", s.Removed, again)
 			}
 		}),
 		that("SharedByManyCountsEachRemovalOnce", "R52", needSweep, func(c *C) {
@@ -286,16 +287,16 @@ func sweepCases() []Case {
 			}) {
 				c.ok(err, "sweeper %d", i)
 			}
-			// What one sweeper was at when another saw the end is counted too.
+			// Another sweeper may have been removing records when one saw the end.
 			total += c.sweep(100)
 			if total != 200 {
-				c.fail("%d removals counted, want 200", total)
+				c.fail("the sweepers counted %d removals, want 200", total)
 			}
 		}),
 		that("AgainstAnExtensionNeverTakesIt", "R55", needSweep, func(c *C) {
 			for round := range 15 {
-				// The node that extends has a clock for which the record is
-				// still live; the sweep's is ahead of it.
+				// The record is live by the clock of the node that extends it. The
+				// sweep's clock is ahead.
 				id := fmt.Sprint("id", round)
 				r := c.put(c.rec(id, "v", time.Minute))
 				until, due := c.in(time.Hour), c.in(time.Minute)
@@ -310,7 +311,7 @@ func sweepCases() []Case {
 				c.ok(err, "sweep")
 				if touched == nil {
 					if swept.Removed != 0 {
-						c.fail("the extension was acknowledged and the sweep counted a removal")
+						c.fail("the extension succeeded and the sweep counted a removal")
 					}
 					r.ExpiresAt = until
 					c.holds(r)
@@ -319,7 +320,7 @@ func sweepCases() []Case {
 				}
 				c.is(touched, model.ErrNotFound, "extension after the sweep")
 				if swept.Removed != 1 {
-					c.fail("the extension found nothing, and the sweep counted %d", swept.Removed)
+					c.fail("the extension found no record and the sweep counted %d removals, want 1", swept.Removed)
 				}
 			}
 		}),
@@ -335,7 +336,7 @@ func sweepCases() []Case {
 			}})
 			c.ok(err, "sweep")
 			if s.Removed != 0 {
-				c.fail("the record was extended after its announcement, and removed")
+				c.fail("the sweep removed a record that was extended after its announcement")
 			}
 			r.ExpiresAt = until
 			c.holds(r)
@@ -349,15 +350,15 @@ func sweepCases() []Case {
 			}})
 			c.ok(err, "sweep")
 			if s.Removed != 0 {
-				c.fail("the record was extended by a second after its announcement, and removed")
+				c.fail("the sweep removed a record that was extended by a second after its announcement")
 			}
 			c.advance(time.Minute)
 			r.ExpiresAt = due.Add(time.Second)
 			c.holds(r)
 		}),
 		that("WrittenAtTheSameExpiryWhileAnnouncedStays", "R55 R53", needSweep, func(c *C) {
-			// By the writer's clock the record is live. What it writes is another
-			// revision, to be announced by itself, and refused here.
+			// By the writer's clock the record is live. The sweep must announce the
+			// new revision too, which is refused.
 			c.put(c.rec("a", "v", time.Minute))
 			due := c.in(time.Minute)
 			next := c.rec("a", "w", time.Minute)
@@ -371,7 +372,7 @@ func sweepCases() []Case {
 			}})
 			c.ok(err, "sweep")
 			if s.Removed != 0 {
-				c.fail("a revision was removed that was not announced")
+				c.fail("the sweep removed a revision that was not announced")
 			}
 			c.holds(next)
 		}),
@@ -406,13 +407,13 @@ func sweepCases() []Case {
 			earlier := c.now
 			c.advance(time.Hour)
 			if n := c.sweep(100); n != 6 {
-				c.fail("%d removed, want 6", n)
+				c.fail("%d records were removed, want 6", n)
 			}
 			for _, p := range []string{"ann", "bob"} {
 				n, err := driver.Count(c.ctx(), c.b, earlier, driver.Query{Label: "principal", Value: p})
 				c.ok(err, "count")
 				if n != 0 {
-					c.fail("%d records of %q are counted by a clock of before", n, p)
+					c.fail("Count by an earlier clock returned %d for %q, want 0", n, p)
 				}
 			}
 		}),

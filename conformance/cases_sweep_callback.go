@@ -10,7 +10,7 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-var errStays = errors.New("this one stays")
+var errStays = errors.New("the record stays")
 
 func sweepCallbackCases() []Case {
 	return group("Sweep",
@@ -18,7 +18,7 @@ func sweepCallbackCases() []Case {
 			c.fill(9, "ann", time.Minute)
 			c.advance(time.Minute)
 			if n := c.sweep(1); n != 9 {
-				c.fail("%d removed one by one, want 9", n)
+				c.fail("sweeps of one record removed %d in all, want 9", n)
 			}
 			c.bear("ann")
 		}),
@@ -28,13 +28,13 @@ func sweepCallbackCases() []Case {
 			s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 4})
 			c.ok(err, "sweep")
 			if s.Removed != 4 || !s.More {
-				c.fail("%d removed, more %v; want 4 of 9 and more", s.Removed, s.More)
+				c.fail("%d of 9 records were removed and More is %v, want 4 and true", s.Removed, s.More)
 			}
 		}),
 		that("ReportsMoreIfAnotherSweepGotAhead", "R51 R52", needSweep, func(c *C) {
-			// The other removes much of what this one has chosen, so that its
-			// limit is not reached, and something is due all the same. Where
-			// the order is random they miss each other in one round of eight.
+			// The other sweep removes many records that this one has chosen. This
+			// one does not reach its limit, but expired records are left. If the
+			// order is random, the two miss each other in one round of eight.
 			for range 6 {
 				c.fill(16, "", time.Minute)
 				c.advance(time.Minute)
@@ -50,15 +50,16 @@ func sweepCallbackCases() []Case {
 				c.ok(err, "sweep")
 				left := c.sweep(100)
 				if left > 0 && !s.More {
-					c.fail("%d removed beside another's %d and no more said; %d were left", s.Removed, ahead, left)
+					c.fail("this sweep removed %d records, the other %d, and More is false; %d were left", s.Removed, ahead, left)
 				}
 				if s.Removed+ahead+left != 16 || ahead == 0 {
-					c.fail("%d, %d and %d removed, want 16 in all", s.Removed, ahead, left)
+					c.fail("the sweeps removed %d, %d and %d records, want 16 in all", s.Removed, ahead, left)
 				}
 			}
 		}),
 		that("AnnouncesEveryRecordAcrossLimitedSweeps", "R51 R53", needSweep|needLabels, func(c *C) {
-			// With a limit, all is announced over the sweeps, before it goes.
+			// Every record is announced before its removal, over several limited
+			// sweeps.
 			c.fill(30, "ann", time.Minute)
 			c.advance(time.Minute)
 			seen := map[string]bool{}
@@ -66,28 +67,28 @@ func sweepCallbackCases() []Case {
 			for range 40 {
 				s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 7, OnExpire: func(r model.Record) error {
 					if r.Labels["principal"] != "ann" || r.Revision.IsZero() || r.ExpiresAt.IsZero() {
-						c.Errorf("%s\n  announced as %+v", c.describe(), r)
+						c.Errorf("%s\n  announced %+v, want a label, a revision and an expiry", c.describe(), r)
 					}
 					seen[r.ID] = true
 					return nil
 				}})
 				c.ok(err, "sweep")
 				if s.Removed > 7 {
-					c.fail("%d removed, limit 7", s.Removed)
+					c.fail("the sweep removed %d records, want at most 7", s.Removed)
 				}
 				if removed += s.Removed; len(seen) < removed {
-					c.fail("%d removed and %d announced", removed, len(seen))
+					c.fail("%d records were removed and only %d announced", removed, len(seen))
 				}
 				if !s.More {
 					break
 				}
 			}
 			if removed != 30 {
-				c.fail("%d removed in all, want 30", removed)
+				c.fail("%d records were removed in all, want 30", removed)
 			}
 		}),
 		that("GoesOnPastManyRefusedRecords", "R54 R51", needSweep, func(c *C) {
-			// Those that are refused expired first, and are more than the limit.
+			// The refused records expired first, and they are more than the limit.
 			for i := range 12 {
 				c.put(c.rec(fmt.Sprint("kept", i), "v", time.Duration(i+1)*time.Second))
 			}
@@ -107,15 +108,15 @@ func sweepCallbackCases() []Case {
 				}
 			}
 			if removed != 6 {
-				c.fail("%d removed, want the 6 that nobody refused", removed)
+				c.fail("%d records were removed, want the 6 that were not refused", removed)
 			}
 			if n := c.sweep(100); n != 12 {
-				c.fail("%d removed by the next sweep, want the 12 that were refused", n)
+				c.fail("the next sweep removed %d records, want the 12 refused ones", n)
 			}
 		}),
 		that("MissesNoneIfAnotherSweepRemovesTheRefused", "R51 R54", needSweep, func(c *C) {
-			// What is refused and then gone makes room: whoever counts places
-			// steps over records that it has never seen.
+			// Another sweep removes the refused records. A sweep that skips a number
+			// of records then skips some that it has not seen.
 			const due, most = 64, 40
 			c.fill(due, "", time.Minute)
 			c.advance(time.Minute)
@@ -133,7 +134,7 @@ func sweepCallbackCases() []Case {
 						return errStays
 					}})
 					c.ok(err, "the other sweep")
-					ahead = o.Removed // none, where this one keeps them from it
+					ahead = o.Removed // none if the first sweep holds the records
 				}
 				return errStays
 			}})
@@ -146,24 +147,24 @@ func sweepCallbackCases() []Case {
 				return nil
 			})
 			if missed > 0 && !s.More {
-				c.fail("%d records were neither announced nor said to be left", missed)
+				c.fail("%d records were not announced, and More is false", missed)
 			}
 			if s.Removed+ahead+left != due {
-				c.fail("%d, %d and %d removed, want %d in all", s.Removed, ahead, left, due)
+				c.fail("the sweeps removed %d, %d and %d records, want %d in all", s.Removed, ahead, left, due)
 			}
 		}),
 		that("LetsOnExpireUseTheBackend", "R53 R55 R52", needSweep|needLabels, func(c *C) {
-			// Every kind of call on the record announced, from within.
+			// OnExpire makes every kind of call on the announced record.
 			c.fill(12, "ann", time.Minute)
 			due := c.in(time.Minute)
 			n, deleted := 0, 0
 			s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: due, Limit: 100, OnExpire: func(r model.Record) error {
 				n++
 				if _, err := c.b.Get(c.ctx(), c.now, driver.Get{ID: r.ID}); err != nil {
-					c.Errorf("%s\n  get of the record announced: %v", c.describe(), err)
+					c.Errorf("%s\n  get of the announced record: %v", c.describe(), err)
 				}
 				if len(c.bearers("ann")) == 0 {
-					c.Errorf("%s\n  nothing is listed while a record is announced", c.describe())
+					c.Errorf("%s\n  no record is listed while one is announced", c.describe())
 				}
 				if _, err := driver.Count(c.ctx(), c.b, c.now, driver.Query{Label: "principal", Value: "ann"}); err != nil {
 					c.Errorf("%s\n  count: %v", c.describe(), err)
@@ -179,7 +180,7 @@ func sweepCallbackCases() []Case {
 			}})
 			c.ok(err, "sweep")
 			if s.Removed != 12-deleted {
-				c.fail("%d removed; %d of 12 were deleted while they were announced", s.Removed, deleted)
+				c.fail("%d records were removed, want 12 less the %d that OnExpire deleted", s.Removed, deleted)
 			}
 			c.bear("ann")
 		}),
@@ -198,7 +199,7 @@ func sweepCallbackCases() []Case {
 			}})
 			c.ok(err, "sweep")
 			if rest := c.sweep(100); s.Removed+inner+rest != 10 {
-				c.fail("%d, %d and %d removed, want 10 in all", s.Removed, inner, rest)
+				c.fail("the sweeps removed %d, %d and %d records, want 10 in all", s.Removed, inner, rest)
 			}
 		}),
 		that("DeletedWhileAnnouncedIsNotCounted", "R52 R55", needSweep, func(c *C) {
@@ -209,7 +210,7 @@ func sweepCallbackCases() []Case {
 			}})
 			c.ok(err, "sweep")
 			if s.Removed != 0 {
-				c.fail("a record that another node deleted is counted")
+				c.fail("the sweep counted a record that another node deleted")
 			}
 		}),
 		that("RecreatedWhileAnnouncedStays", "R55 R17 R53", needSweep, func(c *C) {
@@ -218,22 +219,22 @@ func sweepCallbackCases() []Case {
 			next := c.labelled("a", "new", "bob", time.Hour)
 			s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 10, OnExpire: func(r model.Record) error {
 				if r.Revision == next.Revision {
-					c.fail("a live record was announced")
+					c.fail("the sweep announced a live record")
 				}
 				_, err := c.write(next, driver.IfAbsent, model.Record{})
 				return err
 			}})
 			c.ok(err, "sweep")
 			if s.Removed != 0 {
-				c.fail("a record made anew while the old one was announced is counted")
+				c.fail("the sweep counted a record that was recreated during its announcement")
 			}
 			c.holds(next)
 			c.bear("bob", "a")
 			c.bear("ann")
 		}),
 		that("ClearedOrShortenedWhileAnnounced", "R55 R33 R30", needSweep, func(c *C) {
-			// Cleared, it stays; shortened, it is another expiry than the one
-			// announced, and goes with this sweep or the next.
+			// The cleared record stays. The shortened one has another expiry than
+			// announced, so this sweep or the next removes it.
 			cleared := c.put(c.rec("cleared", "v", time.Minute))
 			c.put(c.rec("shortened", "v", time.Minute))
 			due := c.in(time.Minute)
@@ -252,7 +253,7 @@ func sweepCallbackCases() []Case {
 				removed += s.Removed
 			}
 			if removed != 1 {
-				c.fail("%d removed, want the one that was shortened", removed)
+				c.fail("%d records were removed, want the shortened one", removed)
 			}
 			cleared.ExpiresAt = time.Time{}
 			c.holds(cleared)
@@ -299,17 +300,17 @@ func sweepCallbackCases() []Case {
 			}
 			total += c.sweep(100)
 			if total != due {
-				c.fail("%d removals counted, want %d", total, due)
+				c.fail("the sweepers counted %d removals, want %d", total, due)
 			}
 			if len(seen) != due || seen["live"] {
-				c.fail("%d announced, want %d", len(seen), due)
+				c.fail("%d records were announced, want %d expired ones", len(seen), due)
 			}
 			c.holds(live)
 			c.bear("ann", "live")
 		}),
 		that("BesideTouchesAndWritesRemovesOnlyTheRest", "R55 R50 R52", needSweep|needLabels, func(c *C) {
-			// By the sweeps' clock all are due; by the writers' they live, and
-			// what a writer was told decides.
+			// By the sweeps' clock all records have expired, by the writers' clock
+			// they are live. A record stays exactly if its writer succeeded.
 			due, until := c.in(time.Minute), c.in(time.Hour)
 			recs := make([]model.Record, 24)
 			for i := range recs {
@@ -352,17 +353,17 @@ func sweepCallbackCases() []Case {
 				if kept[i] {
 					stay++
 					if got := c.get(r.ID); !got.ExpiresAt.Equal(until) {
-						c.fail("%q was extended and expires at %v", r.ID, got.ExpiresAt)
+						c.fail("%q was extended and expires at %v, want %v", r.ID, got.ExpiresAt, until)
 					}
 				}
 			}
 			c.now = due
 			removed += c.sweep(100)
 			if removed != len(recs)-stay {
-				c.fail("%d removed and %d kept of %d", removed, stay, len(recs))
+				c.fail("%d records were removed and %d kept, want %d in all", removed, stay, len(recs))
 			}
 			if n := len(c.bearers("ann")); n != stay {
-				c.fail("%d listed by label, want the %d that were kept", n, stay)
+				c.fail("%d records are listed by label, want the %d kept ones", n, stay)
 			}
 		}),
 	)

@@ -16,7 +16,7 @@ func takeCases() []Case {
 			it, err := s.Take(c.ctx(), "a")
 			c.ok(err, "take")
 			if it.Value.N != 7 {
-				c.fail("took %v", it.Value)
+				c.fail("Take returned the value %v, want 7", it.Value)
 			}
 			c.gone("a")
 			_, err = s.Take(c.ctx(), "a")
@@ -40,7 +40,7 @@ func takeCases() []Case {
 					return err
 				}, model.ErrNotFound, model.ErrConflict)
 				if wins != 1 {
-					c.fail("%d of 16 takers got it", wins)
+					c.fail("%d of 16 takers got the record, want 1", wins)
 				}
 			}
 		}),

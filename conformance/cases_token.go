@@ -8,8 +8,8 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// firstPages lists until some records have been seen, and returns their ids
-// and the token of what is left.
+// firstPages lists until at least the given number of records was seen. It
+// returns their ids and the token for the rest.
 func (c *C) firstPages(b driver.ModelExpirySupport, q driver.Query, least int) (map[string]bool, string) {
 	c.Helper()
 	seen := map[string]bool{}
@@ -26,8 +26,8 @@ func (c *C) firstPages(b driver.ModelExpirySupport, q driver.Query, least int) (
 	return seen, q.After
 }
 
-// rest adds what follows the token; a record that was seen before appears
-// twice.
+// rest lists from the token on and adds the ids to seen. It stops the case if
+// a record appears twice.
 func (c *C) rest(b driver.ModelExpirySupport, q driver.Query, seen map[string]bool) {
 	c.Helper()
 	for q.After != "" {
@@ -54,7 +54,7 @@ func tokenCases() []Case {
 				q.After = next
 				c.rest(c.b, q, seen)
 				if len(seen) != len(ids) {
-					c.fail("%d of %d records appeared", len(seen), len(ids))
+					c.fail("%d of %d records are listed", len(seen), len(ids))
 				}
 			}
 		}),
@@ -66,7 +66,7 @@ func tokenCases() []Case {
 			q.After = next
 			c.rest(c.second(), q, seen)
 			if len(seen) != len(ids) {
-				c.fail("%d of %d records appeared", len(seen), len(ids))
+				c.fail("%d of %d records are listed", len(seen), len(ids))
 			}
 		}),
 		that("IsGoodAfterEverythingWasDeleted", "R44 R43", needLabels, func(c *C) {
@@ -83,7 +83,7 @@ func tokenCases() []Case {
 				seen := map[string]bool{}
 				c.rest(c.b, q, seen)
 				if len(seen) != 0 {
-					c.fail("%d records appeared after all were deleted", len(seen))
+					c.fail("%d records are listed after all were deleted", len(seen))
 				}
 			}
 		}),
@@ -103,7 +103,7 @@ func tokenCases() []Case {
 			c.rest(c.b, q, seen)
 			for i := 1; i < 30; i += 2 {
 				if id := fmt.Sprintf("r%04d", i); !seen[id] {
-					c.fail("%q lived through the sweep and did not appear", id)
+					c.fail("%q lived through the sweep and is not listed", id)
 				}
 			}
 		}),
@@ -118,7 +118,7 @@ func tokenCases() []Case {
 			q.After = next
 			c.rest(c.b, q, seen)
 			if len(seen) != len(ids) {
-				c.fail("%d of %d records appeared", len(seen), len(ids))
+				c.fail("%d of %d records are listed", len(seen), len(ids))
 			}
 		}),
 		that("IsGoodAfterNewRecordsCame", "R44 R42", needPaging, func(c *C) {
@@ -132,7 +132,7 @@ func tokenCases() []Case {
 			c.rest(c.b, q, seen)
 			for _, id := range ids {
 				if !seen[id] {
-					c.fail("%q was live throughout and did not appear", id)
+					c.fail("%q was live throughout and is not listed", id)
 				}
 			}
 		}),
@@ -144,8 +144,7 @@ func tokenCases() []Case {
 			}
 		}),
 		that("OfAnotherListingIsInvalid", "R45", needLabels, func(c *C) {
-			// Every record bears a label, so that all listings have the same
-			// records behind a token.
+			// Every record bears the label, so both listings have the same records.
 			ids := c.fill(20, "ann", time.Hour)
 			listings := map[string]driver.Query{
 				"of all records":       {Limit: 4},
@@ -163,7 +162,7 @@ func tokenCases() []Case {
 					if name == from {
 						c.rest(c.b, q, seen)
 						if len(seen) != len(ids) {
-							c.fail("%d records appeared, want %d", len(seen), len(ids))
+							c.fail("%d records are listed, want %d", len(seen), len(ids))
 						}
 						continue
 					}
@@ -231,7 +230,7 @@ func tokenCases() []Case {
 			n, err := driver.Count(c.ctx(), c.b, c.now, driver.Query{Label: "principal", Value: "ann"})
 			c.ok(err, "count")
 			if n != len(ids) {
-				c.fail("%d counted, want %d", n, len(ids))
+				c.fail("Count returned %d, want %d", n, len(ids))
 			}
 		}),
 		that("OfAListingOfKeysByLabelLeavesOutTheValues", "R48 R46", needLabels, func(c *C) {
@@ -239,7 +238,7 @@ func tokenCases() []Case {
 			got := c.list(driver.Query{Label: "principal", Value: "ann", KeysOnly: true})["a"]
 			c.sameHead(got, r)
 			if got.Value != nil {
-				c.fail("a value was listed: %q", got.Value)
+				c.fail("the listing of keys has the value %q, want none", got.Value)
 			}
 			c.ok(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: got}), "delete at the listed revision")
 		}),

@@ -8,8 +8,8 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// touch sends a touch and checks that its answer is the record with that
-// expiry.
+// touch touches the record and stops the case unless the result is the record
+// with the wanted expiry. It returns the record with that expiry.
 func (c *C) touch(r model.Record, mode driver.TouchMode, at, want time.Time) model.Record {
 	c.Helper()
 	head, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: r.ID, Mode: mode, ExpiresAt: at, Known: r})
@@ -17,7 +17,7 @@ func (c *C) touch(r model.Record, mode driver.TouchMode, at, want time.Time) mod
 	r.ExpiresAt = want
 	c.sameHead(head, r)
 	if head.Value != nil {
-		c.fail("the answer has a value: %q", head.Value)
+		c.fail("the result has the value %q, want none", head.Value)
 	}
 	return r
 }
@@ -89,7 +89,7 @@ func touchCases() []Case {
 			c.ok(err, "update")
 			stale.Value = []byte("1")
 			_, err = c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchExtend, ExpiresAt: c.in(2 * time.Hour), Known: stale})
-			c.ok(err, "touch with a known from before an update")
+			c.ok(err, "touch with a Known from before an update")
 			cur.ExpiresAt = c.in(2 * time.Hour)
 			c.holds(cur)
 			c.bear("ann", "a")
@@ -105,7 +105,7 @@ func touchCases() []Case {
 			r := c.put(c.rec("a", "1", time.Hour))
 			c.del("a")
 			_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchExtend, ExpiresAt: c.in(time.Hour), Known: r})
-			c.is(err, model.ErrNotFound, "touch with a known from before the delete")
+			c.is(err, model.ErrNotFound, "touch with a Known from before the delete")
 			c.gone("a")
 		}),
 		that("OfAnExpiredRecordIsNotFound", "R35 R4 R2", needNothing, func(c *C) {

@@ -116,13 +116,13 @@ func updateCases() []Case {
 					return
 				}
 			}
-			c.fail("the record in force is nobody's")
+			c.fail("the stored record is not one of those written")
 		}),
 		that("WithoutAConditionIsInvalid", "R29", needNothing, func(c *C) {
 			_, err := c.write(c.rec("a", "1", time.Hour), 0, model.Record{})
 			c.is(err, model.ErrInvalid, "write without a condition")
 			_, err = c.write(c.rec("a", "1", time.Hour), 99, model.Record{})
-			c.is(err, model.ErrInvalid, "write with a condition that is none")
+			c.is(err, model.ErrInvalid, "write with an unknown condition")
 			c.gone("a")
 		}),
 	)

@@ -68,7 +68,7 @@ func upsertCases() []Case {
 				c.ok(err, "upsert %d", i)
 			}
 			if n := len(c.list(driver.Query{})); n != 40 {
-				c.fail("%d records listed, want 40", n)
+				c.fail("%d records are listed, want 40", n)
 			}
 		}),
 	)

@@ -126,7 +126,7 @@ func valueCases() []Case {
 			got, err := s.Get(c.ctx(), "a")
 			c.ok(err, "get")
 			if !reflect.DeepEqual(encodeJSON(got.Value), encodeJSON(want)) {
-				c.fail("the value changed")
+				c.fail("the value changed, want the same after a touch")
 			}
 		}),
 		that("IsTheSameThroughAListing", "R63 R42", needPaging, func(c *C) {
@@ -137,7 +137,7 @@ func valueCases() []Case {
 			for it, err := range s.All(c.ctx(), nil) {
 				c.ok(err, "list")
 				if encodeJSON(it.Value) != encodeJSON(want) {
-					c.fail("the listed value is %s", encodeJSON(it.Value))
+					c.fail("the listed value is %s, want %s", encodeJSON(it.Value), encodeJSON(want))
 				}
 			}
 		}),
@@ -151,7 +151,7 @@ func roundTrip[T any](c *C, id string, want T) {
 	c.ok(err, "create %s", id)
 	got, err := s.Get(c.ctx(), id)
 	c.ok(err, "get %s", id)
-	// encoding/json is the definition: what it makes of its own bytes.
+	// The result of encoding/json is the definition.
 	var ref T
 	if err := json.Unmarshal([]byte(encodeJSON(want)), &ref); err != nil {
 		c.fail("%s: %v", id, err)

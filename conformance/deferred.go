@@ -5,23 +5,23 @@ import (
 	"testing"
 )
 
-// scope is a testing.TB whose cleanups run when told, not at the end of the
-// case.
+// deferred is a testing.TB whose cleanups run when run is called, not at the
+// end of the case.
 type deferred struct {
 	testing.TB
 	mu       sync.Mutex
 	cleanups []func()
 }
 
-// Cleanup registers f for end.
+// Cleanup registers f for run.
 func (s *deferred) Cleanup(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cleanups = append(s.cleanups, f)
 }
 
-// end runs the cleanups, last registered first.
-func (s *deferred) end() {
+// run calls the cleanups, last registered first.
+func (s *deferred) run() {
 	for {
 		s.mu.Lock()
 		n := len(s.cleanups)

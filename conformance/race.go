@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// together runs n functions at once, released by one barrier, and returns
-// their errors in order.
+// concurrently starts do(0) to do(n-1) at the same time and returns their
+// errors in order.
 func (c *C) concurrently(n int, do func(i int) error) []error {
 	errs := make([]error, n)
 	start := make(chan struct{})
@@ -22,8 +22,8 @@ func (c *C) concurrently(n int, do func(i int) error) []error {
 	return errs
 }
 
-// race counts the functions that succeed; the others must fail with one of the
-// losers' errors.
+// race starts do(0) to do(n-1) at the same time and returns how many succeed.
+// The others must fail with one of the losers' errors.
 func (c *C) race(n int, do func(i int) error, losers ...error) int {
 	c.Helper()
 	wins := 0
@@ -32,19 +32,19 @@ func (c *C) race(n int, do func(i int) error, losers ...error) int {
 			wins++
 			continue
 		}
-		lawful := false
+		allowed := false
 		for _, l := range losers {
-			lawful = lawful || errors.Is(err, l)
+			allowed = allowed || errors.Is(err, l)
 		}
-		if !lawful {
-			c.fail("contender %d: %v", i, err)
+		if !allowed {
+			c.fail("contender %d: got %v, want one of %v", i, err, losers)
 		}
 	}
 	return wins
 }
 
-// pair runs two functions at once. Which of them is released first changes
-// with the round, since a scheduler may favour one of them each time.
+// pair starts two functions at the same time. The order in which they start
+// changes with the round, because a scheduler may favour one of them.
 func (c *C) pair(round int, first, second func() error) (error, error) {
 	do := []func() error{first, second}
 	errs := c.concurrently(2, func(i int) error { return do[(i+round)%2]() })

@@ -16,8 +16,8 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// C is what a case works with: a store of its own, a clock that moves when
-// told, and assertions that stop the case.
+// C is the environment of a case: a store, a clock that only the case moves,
+// and assertions that stop the case.
 type C struct {
 	testing.TB
 	h    *Harness
@@ -35,8 +35,9 @@ func newC(t testing.TB, h *Harness, cs *Case) *C {
 	return c
 }
 
-// warmUp makes one call of each kind, so that what a backend does before its
-// first one (loading a script, say) is not what gets lost.
+// warmUp makes one call of each kind. A backend does some work before its
+// first call, such as loading a script, and the answer to that work must not
+// be the lost one.
 func (c *C) warmUp() {
 	c.Helper()
 	for _, id := range []string{"warm-up 1", "warm-up 2"} {
@@ -54,15 +55,15 @@ func (c *C) warmUp() {
 	}
 }
 
-// freshName is a store's name that nobody used before.
+// freshName returns a store's name that was not used before.
 func freshName() string {
 	var b [6]byte
 	_, _ = rand.Read(b[:])
 	return "c" + hex.EncodeToString(b[:])
 }
 
-// node opens a backend on the store of that name, makes its storage, and
-// undoes both at the end of the case.
+// node opens a backend on the store with the name and creates its storage. At
+// the end of the case it deletes the storage and closes the backend.
 func (c *C) node(name string) driver.ModelExpirySupport {
 	c.Helper()
 	b := c.h.Open(c.TB, name)
@@ -73,8 +74,8 @@ func (c *C) node(name string) driver.ModelExpirySupport {
 		c.Fatalf("CreateStorage: %v", err)
 	}
 	c.Cleanup(func() {
-		// Another node may have closed or removed it already; what a failing
-		// case leaves behind is no failure of its own.
+		// Another node may have closed the backend or deleted the storage already,
+		// so errors are ignored.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx()), time.Minute)
 		defer cancel()
 		_ = driver.DeleteStorage(ctx, b)
@@ -83,7 +84,7 @@ func (c *C) node(name string) driver.ModelExpirySupport {
 	return b
 }
 
-// second opens another node on the case's own store.
+// second opens another node on the store of the case.
 func (c *C) second() driver.ModelExpirySupport { c.Helper(); return c.node(c.name) }
 
 func (c *C) ctx() context.Context { return c.Context() }
@@ -97,10 +98,10 @@ func (c *C) has(f driver.Feature) bool {
 // advance moves the clock forward.
 func (c *C) advance(d time.Duration) { c.now = c.now.Add(d) }
 
-// in is an instant d from the case's now.
+// in returns the instant d after the case's now.
 func (c *C) in(d time.Duration) time.Time { return c.now.Add(d) }
 
-// describe puts the rules in front of a failure.
+// describe returns the name, the place and the rules of the case.
 func (c *C) describe() string {
 	s := "case " + c.cs.Name + " (" + c.cs.Where + ")"
 	for _, r := range c.cs.Rules {
@@ -109,17 +110,17 @@ func (c *C) describe() string {
 	return s
 }
 
-// fail stops the case with the rules that it is about.
+// fail stops the case with a message and its rules.
 func (c *C) fail(format string, args ...any) {
 	c.Helper()
 	c.Fatalf("%s\n  "+format, append([]any{c.describe()}, args...)...)
 }
 
-// ok stops the case at an error.
+// ok stops the case if err is not nil.
 func (c *C) ok(err error, what string, args ...any) {
 	c.Helper()
 	if err != nil {
-		c.fail("%s: unexpected error: %v", fmt.Sprintf(what, args...), err)
+		c.fail("%s: got the error %v, want none", fmt.Sprintf(what, args...), err)
 	}
 }
 
@@ -127,17 +128,17 @@ func (c *C) ok(err error, what string, args ...any) {
 func (c *C) is(err, sentinel error, what string, args ...any) {
 	c.Helper()
 	if err == nil {
-		c.fail("%s: no error, want %v", fmt.Sprintf(what, args...), sentinel)
+		c.fail("%s: got no error, want %v", fmt.Sprintf(what, args...), sentinel)
 	}
 	if !errors.Is(err, sentinel) {
 		c.fail("%s: got %v, want %v", fmt.Sprintf(what, args...), err, sentinel)
 	}
 	for _, s := range sentinels {
-		if errors.Is(sentinel, s) { // itself, and ErrUnavailable for ErrUnknown
+		if errors.Is(sentinel, s) { // the sentinel itself, or ErrUnavailable, which ErrUnknown matches too
 			continue
 		}
 		if errors.Is(err, s) {
-			c.fail("%s: %v matches %v beside %v", fmt.Sprintf(what, args...), err, s, sentinel)
+			c.fail("%s: %v matches %v and %v, want only the latter", fmt.Sprintf(what, args...), err, s, sentinel)
 		}
 	}
 }
@@ -147,7 +148,8 @@ var sentinels = []error{
 	model.ErrCorrupt, model.ErrUnsupported, model.ErrUnavailable, model.ErrUnknown, model.ErrClosed,
 }
 
-// rec makes a record with a new revision; lifetime zero is never.
+// rec returns a record with a new revision. It never expires if lifetime is
+// zero.
 func (c *C) rec(id, value string, lifetime time.Duration) model.Record {
 	r := model.Record{ID: id, Revision: model.NewRevision(), Value: []byte(value), Encoding: "json"}
 	if lifetime != 0 {
@@ -166,7 +168,7 @@ func (c *C) labelled(id, value, principal string, lifetime time.Duration) model.
 	return r
 }
 
-// put stores a record that must not be there yet, and returns it whole.
+// put creates the record and returns it with its value and server version.
 func (c *C) put(r model.Record) model.Record {
 	c.Helper()
 	got, err := c.b.Write(c.ctx(), c.now, driver.Write{Record: r.Clone(), Cond: driver.IfAbsent})
@@ -176,13 +178,13 @@ func (c *C) put(r model.Record) model.Record {
 	return r
 }
 
-// write sends a write of the record under the condition, at Prev.
+// write writes the record under the condition, with what the caller knows.
 func (c *C) write(r model.Record, cond driver.Condition, known model.Record) (model.Record, error) {
 	c.Helper()
 	return c.b.Write(c.ctx(), c.now, driver.Write{Record: r.Clone(), Cond: cond, Known: known})
 }
 
-// get returns a record that must be live.
+// get returns the live record with the id and stops the case if there is none.
 func (c *C) get(id string) model.Record { c.Helper(); return c.getFrom(c.b, id) }
 
 func (c *C) getFrom(b driver.ModelExpirySupport, id string) model.Record {
@@ -199,13 +201,13 @@ func (c *C) gone(id string) {
 	c.is(err, model.ErrNotFound, "get %q", id)
 }
 
-// del removes a record that must be live.
+// del deletes the live record with the id and stops the case if there is none.
 func (c *C) del(id string) {
 	c.Helper()
 	c.ok(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: id, Cond: driver.IfPresent}), "delete %q", id)
 }
 
-// holds stops the case unless the store has exactly that record.
+// holds stops the case unless exactly this record is stored.
 func (c *C) holds(want model.Record) {
 	c.Helper()
 	got := c.get(want.ID)
@@ -215,12 +217,13 @@ func (c *C) holds(want model.Record) {
 	}
 }
 
-// sameHead compares all but the value and the hint.
+// sameHead stops the case unless the records are the same apart from the value
+// and the server version.
 func (c *C) sameHead(got, want model.Record) {
 	c.Helper()
 	switch {
 	case got.ID != want.ID:
-		c.fail("id %q, want %q", got.ID, want.ID)
+		c.fail("got the id %q, want %q", got.ID, want.ID)
 	case got.Revision != want.Revision:
 		c.fail("%q has the revision %v, want %v", want.ID, got.Revision, want.Revision)
 	case !got.ExpiresAt.Equal(want.ExpiresAt):
@@ -239,8 +242,8 @@ func clip(b []byte) []byte {
 	return b
 }
 
-// list pages through the whole listing, and stops the case at a record that
-// appears twice.
+// list returns the records of the whole listing by id. It stops the case if a
+// record appears twice.
 func (c *C) list(q driver.Query) map[string]model.Record {
 	c.Helper()
 	out, _ := c.listAll(q)
@@ -258,7 +261,7 @@ func (c *C) listAll(q driver.Query) (map[string]model.Record, []string) {
 		p, err := c.b.Page(c.ctx(), c.now, q)
 		c.ok(err, "page")
 		if len(p.Records) > q.Limit {
-			c.fail("a page of %d records, limit %d", len(p.Records), q.Limit)
+			c.fail("a page has %d records, want at most %d", len(p.Records), q.Limit)
 		}
 		for _, r := range p.Records {
 			if _, twice := out[r.ID]; twice {
@@ -271,13 +274,13 @@ func (c *C) listAll(q driver.Query) (map[string]model.Record, []string) {
 			return out, corrupt
 		}
 		if p.Next == q.After {
-			c.fail("the page token does not move: %q", p.Next)
+			c.fail("the next page token is the same again: %q", p.Next)
 		}
 		q.After = p.Next
 	}
 }
 
-// bearers lists the records of a principal.
+// bearers returns the records of a principal by id.
 func (c *C) bearers(principal string) map[string]model.Record {
 	c.Helper()
 	return c.list(driver.Query{Label: "principal", Value: principal, Limit: 7})
@@ -303,16 +306,16 @@ func (c *C) lists(q driver.Query, ids ...string) {
 	c.ids(c.list(q), ids...)
 }
 
-// ids stops the case unless the listing has exactly those ids.
+// ids stops the case unless the listing has exactly the records with the ids.
 func (c *C) ids(got map[string]model.Record, want ...string) {
 	c.Helper()
 	for _, id := range want {
 		if _, ok := got[id]; !ok {
-			c.fail("%q is not listed; listed: %v", id, keys(got))
+			c.fail("%q is not listed, only %v", id, keys(got))
 		}
 	}
 	if len(got) != len(want) {
-		c.fail("%d records listed, want %d; listed: %v", len(got), len(want), keys(got))
+		c.fail("%d records are listed, want %d; got %v", len(got), len(want), keys(got))
 	}
 }
 
@@ -337,10 +340,10 @@ func overwrite(r model.Record) {
 	}
 }
 
-// clock is the case's clock, for a Store.
+// clock returns the case's clock, for a Store.
 func (c *C) clock() expiry.Clock { return expiry.ClockFunc(func() time.Time { return c.now }) }
 
-// storeOf is a Store of T on the case's backend and clock.
+// storeOf returns a Store of T on the backend and the clock of the case.
 func storeOf[T any](c *C, opts *expiry.StoreOptions) *expiry.Store[T] {
 	c.Helper()
 	return storeOn[T](c, c.b, opts)
