@@ -13,8 +13,8 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// lacking is a backend without some features. It declares them absent, and
-// returns ErrUnsupported where they are needed.
+// lacking is a backend without some features. It declares them absent and
+// returns ErrUnsupported if a call needs one of them.
 type lacking struct {
 	driverkit.Wrapper
 	gate *driverkit.Gate

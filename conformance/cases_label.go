@@ -78,7 +78,7 @@ func labelCases() []Case {
 		}),
 		that("PagesPastTheLimit", "R46 R43", needLabels, func(c *C) {
 			ids := c.fill(50, "ann", time.Hour)
-			c.put(c.labelled("stranger", "1", "bob", time.Hour))
+			c.put(c.labelled("other", "1", "bob", time.Hour))
 			for _, limit := range []int{1, 7, 49, 50, 51} {
 				c.lists(driver.Query{Label: "principal", Value: "ann", Limit: limit}, ids...)
 			}

@@ -31,7 +31,8 @@ func lifeMutants() map[string]mutation {
 			var m meeting
 			var opened sync.Map
 			return func(b driver.ModelExpirySupport, store string) *mutant {
-				// The first node of a store has one who closes it, the second many.
+				// The case closes the first node of a store once, and the second one
+				// many times at once.
 				if _, second := opened.LoadOrStore(store, true); !second {
 					return &mutant{Wrapper: driverkit.Wrap(b)}
 				}

@@ -10,7 +10,8 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// onLoss changes what a driver makes of the lost answer to a write.
+// onLoss returns a mutant of a backend that handles the lost answer of a write
+// with then.
 func onLoss(then func(ctx context.Context, now time.Time, b driver.ModelExpirySupport, w driver.Write, lost error) (model.Record, error)) bug {
 	return func(b driver.ModelExpirySupport, _ string) *mutant {
 		return &mutant{Wrapper: driverkit.Wrap(b), write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
@@ -23,8 +24,8 @@ func onLoss(then func(ctx context.Context, now time.Time, b driver.ModelExpirySu
 	}
 }
 
-// storeLoss is the same above the Store's backend, as a front that settles a
-// lost answer in another way.
+// storeLoss is onLoss above the backend: a Store that handles the lost answer
+// in another way.
 func storeLoss(then func(ctx context.Context, now time.Time, b driver.ModelExpirySupport, w driver.Write, lost error) (model.Record, error)) mutation {
 	return inStore(func() bug { return onLoss(then) })
 }
@@ -105,7 +106,7 @@ func lostMutants() map[string]mutation {
 			}}
 		}),
 		"a lost write arrives a second time, later": sharing(func() bug {
-			// A retry under the wire, after others were served.
+			// The network repeats a request after other calls were served.
 			var late *driver.Write
 			return func(b driver.ModelExpirySupport, _ string) *mutant {
 				return &mutant{Wrapper: driverkit.Wrap(b),

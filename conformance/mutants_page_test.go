@@ -13,7 +13,7 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// pageMutant replaces the listing.
+// pageMutant replaces Page.
 func pageMutant(page func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error)) mutation {
 	return simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 		return &mutant{Wrapper: driverkit.Wrap(b), page: func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
@@ -22,7 +22,7 @@ func pageMutant(page func(ctx context.Context, b driver.ModelExpirySupport, now 
 	})
 }
 
-// whole lists everything.
+// whole lists all records of the query.
 func whole(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) ([]model.Record, error) {
 	q.After, q.Limit = "", 100_000
 	p, err := b.Page(ctx, now, q)
@@ -43,8 +43,7 @@ func pageMutants() map[string]mutation {
 			return driver.Page{Records: all[:q.Limit], Next: strings.Repeat(".", skip+q.Limit)}, nil
 		}),
 		"a listing is in order of the last write": sharing(func() bug {
-			// A record that is rewritten moves to the end, like a row to the end
-			// of its table.
+			// A rewritten record moves to the end, like a row of a table.
 			var mu sync.Mutex
 			n, order := 0, map[recordKey]int{}
 			return func(b driver.ModelExpirySupport, store string) *mutant {
@@ -80,12 +79,13 @@ func pageMutants() map[string]mutation {
 			}
 			last := p.Records[len(p.Records)-1].ID
 			if slices.IndexFunc(all, func(r model.Record) bool { return r.ID == last }) >= 999 {
-				p.Next = "" // the server's own limit, taken for the end
+				p.Next = "" // takes the server's page size for the end
 			}
 			return p, nil
 		}),
 		"an empty page is the end": pageMutant(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
-			// Expired records are dropped from a page that had them.
+			// Expired records are removed from the page, and an empty page ends the
+			// listing.
 			p, err := b.Page(ctx, time.Time{}, q)
 			p.Records = slices.DeleteFunc(p.Records, func(r model.Record) bool { return r.Expired(now) })
 			if len(p.Records) < q.Limit {
@@ -158,7 +158,7 @@ func pageMutants() map[string]mutation {
 			return p, err
 		}),
 		"a listing by label lags one write behind": sharing(func() bug {
-			// An index that is read before it was refreshed.
+			// The index is read before it is refreshed.
 			var fresh sync.Map
 			return func(b driver.ModelExpirySupport, store string) *mutant {
 				return &mutant{Wrapper: driverkit.Wrap(b),

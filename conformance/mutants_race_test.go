@@ -11,7 +11,7 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// at names a record's revision: where contenders meet.
+// at names a revision of a record, at which two callers meet.
 type at struct {
 	id  string
 	rev model.Revision
@@ -135,8 +135,8 @@ func raceMutants() map[string]mutation {
 			}
 		}),
 		"an extension compares, then sets": sharing(func() bug {
-			// One of the earlier times is set after the latest of them, which is
-			// 23 minutes off.
+			// One of the earlier times is set after the latest, which is 23 minutes
+			// later.
 			var n atomic.Int32
 			held, latest := newGate(), newGate()
 			return func(b driver.ModelExpirySupport, _ string) *mutant {
@@ -217,7 +217,7 @@ func raceMutants() map[string]mutation {
 							read.wait()
 						}
 						if w.Cond == driver.IfAny && !torn.isOpen() {
-							torn.wait() // or it would mend what is torn
+							torn.wait() // or this write would repair the torn record
 						}
 						if w.Cond == driver.IfAny && !read.isOpen() {
 							read.wait()
@@ -276,8 +276,8 @@ func raceMutants() map[string]mutation {
 			}
 		}),
 		"a listing by label reads its records later": sharing(func() bug {
-			// The index is read, then one of its records moves away, then the
-			// records are read, without another look at the label.
+			// The index is read. One of its records moves to another label. Then the
+			// records are read without a check of the label.
 			arrived := newGate()
 			d := newDuet()
 			var listed, moved atomic.Bool // once
@@ -323,7 +323,7 @@ func raceMutants() map[string]mutation {
 				return &mutant{Wrapper: driverkit.Wrap(b), write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 					r, err := b.Write(context.WithoutCancel(ctx), now, w)
 					if ctx.Done() != nil && len(w.Record.Value) > 4000 {
-						wait(ctx.Done()) // the answer takes its time
+						wait(ctx.Done()) // the answer is late
 						return model.Record{}, ctx.Err()
 					}
 					return r, err

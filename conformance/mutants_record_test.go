@@ -13,7 +13,7 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// writeMutant changes a write before it is carried out.
+// writeMutant changes a write before the backend gets it.
 func writeMutant(change func(ctx context.Context, now time.Time, b driver.ModelExpirySupport, w *driver.Write)) mutation {
 	return simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 		return &mutant{Wrapper: driverkit.Wrap(b), write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
@@ -23,7 +23,7 @@ func writeMutant(change func(ctx context.Context, now time.Time, b driver.ModelE
 	})
 }
 
-// answerMutant changes the answer to a write.
+// answerMutant changes the result of a write.
 func answerMutant(change func(w *driver.Write, r model.Record, err error) (model.Record, error)) mutation {
 	return simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 		return &mutant{Wrapper: driverkit.Wrap(b), write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
@@ -33,7 +33,7 @@ func answerMutant(change func(w *driver.Write, r model.Record, err error) (model
 	})
 }
 
-// getMutant changes the answer to a get.
+// getMutant changes the result of a get.
 func getMutant(change func(id string, r model.Record, err error) (model.Record, error)) mutation {
 	return simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 		return &mutant{Wrapper: driverkit.Wrap(b), get: func(ctx context.Context, now time.Time, id string) (model.Record, error) {
@@ -56,7 +56,7 @@ func recordMutants() map[string]mutation {
 			}}
 		}),
 		"a record shares memory with its caller": sharing(func() bug {
-			var kept sync.Map // of revisions
+			var kept sync.Map // records by revision
 			return func(b driver.ModelExpirySupport, _ string) *mutant {
 				return &mutant{Wrapper: driverkit.Wrap(b), get: func(ctx context.Context, now time.Time, id string) (model.Record, error) {
 					r, err := b.Get(ctx, now, driver.Get{ID: id})
@@ -126,19 +126,19 @@ func recordMutants() map[string]mutation {
 			return r, err
 		}),
 		"the server version decides": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
-			hint := func(r model.Record, err error) (model.Record, error) {
+			withVersion := func(r model.Record, err error) (model.Record, error) {
 				r.ServerVersion = "h" + r.Revision.String()
 				return r, err
 			}
 			return &mutant{Wrapper: driverkit.Wrap(b),
 				get: func(ctx context.Context, now time.Time, id string) (model.Record, error) {
-					return hint(b.Get(ctx, now, driver.Get{ID: id}))
+					return withVersion(b.Get(ctx, now, driver.Get{ID: id}))
 				},
 				write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 					if cur, err := b.Get(ctx, now, driver.Get{ID: w.Record.ID}); err == nil && w.Known.ServerVersion == "h"+cur.Revision.String() {
 						w.Known.Revision = cur.Revision
 					}
-					return hint(b.Write(ctx, now, w))
+					return withVersion(b.Write(ctx, now, w))
 				},
 			}
 		}),

@@ -15,7 +15,7 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// sent is a front that changes what it sends.
+// sent returns a mutant of a Store that changes the writes it sends.
 func sent(change func(w *driver.Write)) mutation {
 	return inStore(func() bug {
 		return func(b driver.ModelExpirySupport, _ string) *mutant {
@@ -27,7 +27,7 @@ func sent(change func(w *driver.Write)) mutation {
 	})
 }
 
-// received is a front that changes what it got.
+// received returns a mutant of a Store that changes the records it gets.
 func received(change func(r *model.Record)) mutation {
 	return inStore(func() bug {
 		return func(b driver.ModelExpirySupport, _ string) *mutant {
@@ -42,8 +42,8 @@ func received(change func(r *model.Record)) mutation {
 	})
 }
 
-// fields is the JSON as Go's own maps would write it; the bytes themselves
-// where it is no object.
+// fields returns the members of a JSON object, or nil if data is not an
+// object.
 func fields(data []byte) map[string]any {
 	var m map[string]any
 	_ = json.Unmarshal(data, &m)
@@ -192,7 +192,7 @@ func storeMutants() map[string]mutation {
 	}
 }
 
-// failed sorts what failed behind what did not.
+// failed sorts failed results behind the others.
 func failed(o driver.BatchResult) string {
 	if o.Err != nil {
 		return "b"

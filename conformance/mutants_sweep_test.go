@@ -13,7 +13,7 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// sweepMutant replaces the sweep.
+// sweepMutant replaces DeleteExpired.
 func sweepMutant(sweep func(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error)) mutation {
 	return simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 		return &mutant{Wrapper: driverkit.Wrap(b), sweep: func(ctx context.Context, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
@@ -250,7 +250,7 @@ func sweepMutants() map[string]mutation {
 						return b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit, OnExpire: onExpire})
 					},
 					touch: func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
-						if !lock.TryLock() { // where a lawful one would wait for ever
+						if !lock.TryLock() { // a mutex would wait forever
 							return model.Record{}, model.ErrUnavailable
 						}
 						defer lock.Unlock()

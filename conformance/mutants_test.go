@@ -19,7 +19,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// A planted bug that rapid finds is no news to keep in a file.
+	// rapid must not write files for the mutants that it catches.
 	_ = flag.Set("rapid.nofailfile", "true")
 	os.Exit(m.Run())
 }
@@ -134,27 +134,28 @@ func (m *mutant) Close() error {
 	return m.Wrapper.Close()
 }
 
-// bug breaks a node of a store. What the nodes of one harness share is in the
-// closure that made it.
+// bug makes a mutant of a node of the store. The closure that made the bug
+// holds what the nodes of one harness share.
 type bug func(b driver.ModelExpirySupport, store string) *mutant
 
-// plant is how one bug gets into a harness: below the suite, as a driver's, or
-// above what a Store stands on, as a front's.
+// mutation says where a mistake is: in the backend, in a Store above it, or in
+// a node that opens makes.
 type mutation struct {
 	driver func() bug
-	front  func() bug
-	opens  func(t testing.TB, w *cluster, name string) driver.ModelExpirySupport // the node itself
+	store  func() bug
+	opens  func(t testing.TB, w *cluster, name string) driver.ModelExpirySupport // replaces Harness.Open
 }
 
-// without state.
+// simply returns a mutation whose nodes share nothing.
 func simply(b bug) mutation { return mutation{driver: func() bug { return b }} }
 
-// sharing is for bugs whose nodes share state.
+// sharing returns a mutation whose nodes share state.
 func sharing(f func() bug) mutation { return mutation{driver: f} }
 
-func inStore(f func() bug) mutation { return mutation{front: f} }
+// inStore returns a mutation of a Store.
+func inStore(f func() bug) mutation { return mutation{store: f} }
 
-// harness has the bug in it.
+// harness returns a harness with the mutation.
 func (p mutation) harness() conformance.Harness {
 	w := newCluster()
 	h := w.harness().LeakWait(100 * time.Millisecond)
@@ -165,18 +166,18 @@ func (p mutation) harness() conformance.Harness {
 	if p.opens != nil {
 		h.Open = func(t testing.TB, name string) driver.ModelExpirySupport { return p.opens(t, w, name) }
 	}
-	if p.front != nil {
-		breaks := p.front()
+	if p.store != nil {
+		breaks := p.store()
 		h = h.Above(func(b driver.ModelExpirySupport) driver.ModelExpirySupport { return breaks(b, "") })
 	}
 	return h
 }
 
-// patience bounds every wait of a bug for its contenders. Where a bug waits,
-// they are on their way: it is reached only where a case has no use for it.
+// patience bounds every wait of a mutant for other callers. It is reached only
+// if a case does not need the wait.
 const patience = 10 * time.Second
 
-// wait returns once the channel is closed, has a value, or patience has ended.
+// wait returns when the channel is closed or has a value, or after patience.
 func wait[T any](ch <-chan T) {
 	t := time.NewTimer(patience)
 	defer t.Stop()
@@ -186,7 +187,7 @@ func wait[T any](ch <-chan T) {
 	}
 }
 
-// gate opens once.
+// gate blocks until it is opened.
 type gate struct {
 	once sync.Once
 	ch   chan struct{}
@@ -204,7 +205,7 @@ func (g *gate) isOpen() bool {
 	}
 }
 
-// meeting makes the first two that come with a key wait for each other.
+// meeting makes the first two callers with the same key wait for each other.
 type meeting struct{ of sync.Map }
 
 type meetingPoint struct {
@@ -221,8 +222,8 @@ func (m *meeting) at(key any) {
 	p.both.wait()
 }
 
-// duet lets a second one act between the two steps of a first one, every time
-// that the two meet.
+// duet lets a second caller act between two steps of a first caller, each time
+// that they meet.
 type duet struct{ read, acted chan struct{} }
 
 func newDuet() *duet { return &duet{make(chan struct{}), make(chan struct{})} }
@@ -236,25 +237,25 @@ func send(ch chan<- struct{}) {
 	}
 }
 
-// between is called by the first one between its steps.
+// between is called by the first caller between its steps.
 func (d *duet) between() { send(d.read); wait(d.acted) }
 
-// act is what the second one does.
+// act is called by the second caller.
 func (d *duet) act(do func()) { wait(d.read); do(); send(d.acted) }
 
-// due returns what a sweep would remove, without removing it.
+// due returns the records that a sweep would remove. It removes none.
 func due(ctx context.Context, b driver.ModelExpirySupport, before time.Time, limit int) []model.Record {
 	var out []model.Record
 	_, _ = b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit, OnExpire: func(r model.Record) error {
 		if len(out) < limit {
 			out = append(out, r)
 		}
-		return errors.New("only looked at")
+		return errors.New("no record is removed")
 	}})
 	return out
 }
 
-// removeByID removes whatever is there.
+// removeByID removes any revision of the record.
 func removeByID(ctx context.Context, b driver.ModelExpirySupport, r model.Record) error {
 	return b.Delete(ctx, time.Time{}, driver.Delete{ID: r.ID, Cond: driver.IfPresent})
 }
@@ -280,22 +281,22 @@ func TestMutantsAreCaughtByName(t *testing.T) {
 			t.Parallel()
 			cs, ok := cases[bug.Case]
 			if !ok {
-				t.Fatalf("no case is named %q", bug.Case)
+				t.Fatalf("no case has the name %q", bug.Case)
 			}
 			if !slices.Contains(cs.Rules, bug.Rule) {
-				t.Errorf("the case %q is not about %s", bug.Case, bug.Rule)
+				t.Errorf("the case %q does not test the rule %s", bug.Case, bug.Rule)
 			}
 			p, ok := all[bug.Name]
 			if !ok {
-				t.Fatal("it is on the list and not planted")
+				t.Fatal("the mutant is on the list, but no test makes it")
 			}
 			if err := conformance.Check(t.Context(), newCluster().harness(), bug.Case); err != nil {
-				t.Errorf("the unbroken twin fails: %v", err)
+				t.Errorf("the case fails without the mistake: %v", err)
 			}
 			err := conformance.Check(t.Context(), p.harness(), bug.Case)
 			var f *conformance.CaseError
 			if !errors.As(err, &f) || f.Case != bug.Case {
-				t.Errorf("the bug was not caught by %s: %v", bug.Case, err)
+				t.Errorf("%s does not catch the mutant: got %v", bug.Case, err)
 			}
 		})
 	}
@@ -307,7 +308,7 @@ func TestMutantsAreThoseOfTheList(t *testing.T) {
 	behind := 0
 	for _, bug := range conformance.Mutants() {
 		if _, ok := all[bug.Name]; !ok {
-			t.Errorf("%q is on the list and not planted, or twice on the list", bug.Name)
+			t.Errorf("%q is on the list, but no test makes it, or it is there twice", bug.Name)
 		}
 		delete(all, bug.Name)
 		if bug.Behind != "" {
@@ -316,16 +317,16 @@ func TestMutantsAreThoseOfTheList(t *testing.T) {
 		rules[bug.Rule] = true
 	}
 	for name := range all {
-		t.Errorf("%q is planted and not on the list", name)
+		t.Errorf("%q is not on the list", name)
 	}
 	n := len(conformance.Mutants())
 	if n < 40 || behind*2 < n {
-		t.Errorf("%d bugs, %d of them behind concurrency, lost answers or paging: want 40, and half", n, behind)
+		t.Errorf("%d of %d mutants are hidden by concurrency, lost answers or paging, want half of at least 40", behind, n)
 	}
-	t.Logf("%d bugs for %d rules, %d of them behind concurrency, lost answers or paging", n, len(rules), behind)
+	t.Logf("%d mutants for %d rules; %d are hidden by concurrency, lost answers or paging", n, len(rules), behind)
 }
 
-func TestTheVaultIsLawful(t *testing.T) {
+func TestTheDamageableBackendIsCorrect(t *testing.T) {
 	if err := conformance.Check(t.Context(), newCluster().harness()); err != nil {
 		t.Error(err)
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// touchMutant changes a touch before it is carried out, or its answer.
+// touchMutant changes a touch before the backend gets it, or its result.
 func touchMutant(change func(t *driver.Touch), answer func(t *driver.Touch, before, after model.Record) model.Record) mutation {
 	return simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 		return &mutant{Wrapper: driverkit.Wrap(b), touch: func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
@@ -26,7 +26,7 @@ func touchMutant(change func(t *driver.Touch), answer func(t *driver.Touch, befo
 	})
 }
 
-// deleteMutant changes a delete before it is carried out.
+// deleteMutant changes a delete before the backend gets it.
 func deleteMutant(change func(c *driver.Condition, known *model.Record)) mutation {
 	return simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 		return &mutant{Wrapper: driverkit.Wrap(b), delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, known model.Record) error {
