@@ -2,8 +2,6 @@ package dynamodb
 
 import (
 	"context"
-	"io"
-	"slices"
 	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -15,18 +13,15 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Backend keeps records in a DynamoDB table. It is safe for concurrent use; its
-// zero value is not usable, New makes one.
+// Backend keeps records in a DynamoDB table. It is safe for concurrent use.
+// New makes one; the zero value is not usable.
 type Backend struct {
-	client    *awsdynamodb.Client
-	table     string
-	labels    []string
-	grace     int64 // ms; negative: DynamoDB reaps nothing
-	maxValue  int
-	queryable bool
-	turn      atomic.Uint32 // the shard with which the next sweep begins
-	closed    atomic.Bool
-	owned     io.Closer // the client's connections, where the backend made it
+	gate       *driverkit.Gate
+	client     *awsdynamodb.Client
+	table      string
+	grace      int64 // milliseconds; negative: the table has no TTL
+	queryable  bool
+	firstShard atomic.Uint32 // the shard with which the last sweep began
 }
 
 var (
@@ -38,30 +33,30 @@ var (
 	_ driver.Pinger             = (*Backend)(nil)
 )
 
-// New returns a Backend for the store in that table of the client's region and
-// account; the client stays the caller's own. It does no I/O: CreateStorage
-// makes the table. The table is the store's alone. Nil options are the
-// defaults.
+const backendName = "dynamodb"
+
+// New returns a Backend whose store is the given table in the client's region
+// and account. The table must not be used for anything else. Close leaves the
+// client open. Nil options mean the defaults.
 //
-// ErrInvalid for a name that no table can have, an illegal option, or no
-// client.
+// New does no I/O: CreateStorage creates the table. New returns ErrInvalid if
+// the client is nil, or if DynamoDB does not allow the table's name, or for an
+// invalid option.
 func New(client *awsdynamodb.Client, table string, opts *Options) (*Backend, error) {
-	fail := func(err error) (*Backend, error) {
-		return nil, &model.Error{Op: "New", Backend: backendName, Err: err}
-	}
 	if client == nil {
-		return fail(model.NewError(model.ErrInvalid, "no client", nil))
+		return nil, driverkit.NewError(backendName, model.NewError(model.ErrInvalid, "the client is nil", nil))
 	}
 	if err := checkTable(table); err != nil {
-		return fail(err)
+		return nil, driverkit.NewError(backendName, err)
 	}
 	o, err := opts.withDefaults()
 	if err != nil {
-		return fail(err)
+		return nil, driverkit.NewError(backendName, err)
 	}
+	desc := driver.Description{Backend: backendName, Labels: o.Labels, MaxValue: maxItem - headSize(o.Labels)}
 	b := &Backend{
-		client: client, table: table, labels: o.Labels, queryable: o.Queryable,
-		grace: o.GraceTTL.Milliseconds(), maxValue: maxItem - headSize(o.Labels),
+		gate: driverkit.NewGate(desc, table), client: client, table: table,
+		grace: o.GraceTTL.Milliseconds(), queryable: o.Queryable,
 	}
 	if o.GraceTTL < 0 {
 		b.grace = -1
@@ -69,86 +64,73 @@ func New(client *awsdynamodb.Client, table string, opts *Options) (*Backend, err
 	return b, nil
 }
 
-const backendName = "dynamodb"
+// Describe returns the backend's name, its declared labels and the size of its
+// largest value. It does no I/O.
+func (b *Backend) Describe() driver.Description { return b.gate.Describe() }
 
-// Describe returns what the backend is. It does no I/O.
-func (b *Backend) Describe() driver.Description {
-	return driver.Description{Backend: backendName, Labels: slices.Clone(b.labels), MaxValue: b.maxValue}
-}
+// Close makes every other method except Describe return ErrClosed. It leaves a
+// client that was passed to New open, and closes the connections of one that
+// was created from a URL. It returns nil.
+func (b *Backend) Close() error { return b.gate.Close() }
 
-// Ping reads an item that cannot be there: it needs no permission that Get does
-// not, and fails where the table is missing.
+// Ping returns nil if the table answers. It reads an item with a key that no
+// record has, and needs only the permission of Get. It returns ErrUnavailable
+// if the table does not exist.
 func (b *Backend) Ping(ctx context.Context) error {
-	if err := b.enter(ctx); err != nil {
+	if err := b.gate.Enter(ctx); err != nil {
 		return err
 	}
 	_, err := b.client.GetItem(ctx, &awsdynamodb.GetItemInput{
 		TableName: &b.table, ConsistentRead: aws.Bool(true), Key: itemKey("ping", "ping"),
 	})
 	if err != nil {
-		return b.readFault(ctx, err)
+		return b.readError(ctx, err)
 	}
 	return nil
 }
 
-// Close makes every other method but Describe return ErrClosed. The client is
-// the caller's own; where it was made of a URL, its connections are closed.
-func (b *Backend) Close() error {
-	if b.closed.Swap(true) || b.owned == nil {
-		return nil
-	}
-	return b.owned.Close()
-}
-
-// enter is what every method checks before it sends anything.
-func (b *Backend) enter(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if b.closed.Load() {
-		return model.ErrClosed
-	}
-	return nil
-}
-
-// once makes one write: do sends it with the option that it is given, which
-// turns off the SDK's resending and marks how far the request came. Where other
-// transactions hold the record, DynamoDB has refused the write, and it is sent
-// again after a pause. A failed condition is no error but a verdict.
-func (b *Backend) once(ctx context.Context, do func(context.Context, func(*awsdynamodb.Options)) error) (verdict, error) {
+// sendOnce carries out one write. The option that do gets turns off the SDK's
+// resending and records whether the request left the process. A write that
+// DynamoDB refused because of another transaction is sent again after a pause.
+// A failed condition is part of the outcome and not an error.
+func (b *Backend) sendOnce(ctx context.Context, do func(context.Context, func(*awsdynamodb.Options)) error) (outcome, error) {
 	for attempt := 0; ; attempt++ {
-		m := &internalaws.Mark{}
-		err := do(m.Trace(ctx), sentOnce(m))
-		if err == nil {
-			return verdict{}, nil
+		if err := ctx.Err(); err != nil {
+			return outcome{}, err
 		}
-		switch v := verdictOf(err); {
-		case v.failed:
-			return v, nil
-		case v.again && attempt+1 < conflictAttempts:
+		m := &internalaws.Mark{}
+		err := do(m.Trace(ctx), writeOptions(m))
+		if err == nil {
+			return outcome{}, nil
+		}
+		switch out := outcomeOf(err); {
+		case out.failed:
+			return out, nil
+		case out.busy && attempt+1 < busyAttempts:
 			if err := driverkit.Pause(ctx, attempt); err != nil {
-				return v, err
+				return outcome{}, err
 			}
 			continue
 		}
-		if fault := b.cancelFault(err); fault != nil {
-			return verdict{}, fault
+		if cancelled := cancelledError(err); cancelled != nil {
+			return outcome{}, cancelled
 		}
-		return verdict{}, b.writeFault(ctx, err, m)
+		return outcome{}, b.writeError(ctx, err, !m.Unsent(err))
 	}
 }
 
-// conflictAttempts bounds how often a write is tried while other transactions
-// hold its items: some two seconds.
-const conflictAttempts = 40
+// busyAttempts limits how often a write is sent while other transactions hold
+// its items. All attempts together take about two seconds.
+const busyAttempts = 40
 
-// sentOnce sets the options of a call that writes.
-func sentOnce(m *internalaws.Mark) func(*awsdynamodb.Options) {
+// writeOptions returns the option of a call that writes.
+func writeOptions(m *internalaws.Mark) func(*awsdynamodb.Options) {
 	return func(o *awsdynamodb.Options) {
 		o.Retryer = internalaws.Retryer{Retryer: o.Retryer, Refused: refused}
 		o.APIOptions = append(o.APIOptions, m.Watch)
 	}
 }
 
-// parallelism is how many requests one call has under way at most.
+// parallelism is the maximum number of requests that one call sends
+// concurrently.
 const parallelism = 16

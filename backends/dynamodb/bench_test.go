@@ -3,7 +3,6 @@ package dynamodb
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,17 +13,20 @@ import (
 
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/internal/tests/ratio"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 func BenchmarkConformance(b *testing.B) { conformance.Benchmarks(b, harness(b)) }
 
-// floorOps is how many calls of each side are in a round.
+// floorOps is the number of calls of each side in a round.
 const floorOps = 10
 
-// hand makes by hand the requests that the backend makes: what they say about
-// conditions is written once, before the time is taken.
+const allOld = types.ReturnValuesOnConditionCheckFailureAllOld
+
+// hand sends the same requests as the backend. It builds the condition
+// expressions once, before the measurement.
 type hand struct {
 	c     *awsdynamodb.Client
 	table string
@@ -50,159 +52,118 @@ func newHand(c *awsdynamodb.Client, table, value string) *hand {
 	return h
 }
 
-func (h *hand) millis(t time.Time) types.AttributeValue {
-	return &types.AttributeValueMemberN{Value: strconv.FormatInt(t.UnixMilli(), 10)}
-}
+// later returns the expiry of the i-th touch.
+func later(i int) time.Time { return drivertest.Now.Add(time.Hour + time.Duration(i)*time.Second) }
 
-func (h *hand) seconds(t time.Time) types.AttributeValue {
-	return &types.AttributeValueMemberN{Value: strconv.FormatInt(t.Add(time.Hour).Unix()+1, 10)}
-}
+// seconds returns the TTL of a record that expires at t.
+func seconds(t time.Time) types.AttributeValue { return number(t.Add(time.Hour).Unix() + 1) }
 
-func (h *hand) text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
-
-// key is that of a record.
-func (h *hand) key(id string) map[string]types.AttributeValue { return recordKey(id) }
-
-// item is a record with an expiry and, where it is asked for, a label.
-func (h *hand) item(id string, labelled bool) map[string]types.AttributeValue {
+// item returns a record with an expiry and the labels.
+func (h *hand) item(id string, labels types.AttributeValue) attributes {
 	rev := model.NewRevision()
-	labels := map[string]types.AttributeValue{}
-	if labelled {
-		labels["principal"] = h.text("ann")
-	}
-	at := testNow.Add(time.Hour)
-	item := h.key(id)
-	item[attrFormat] = &types.AttributeValueMemberN{Value: "1"}
-	item[attrRevision] = &types.AttributeValueMemberB{Value: rev[:]}
-	item[attrLabels] = &types.AttributeValueMemberM{Value: labels}
-	item[attrEncoding], item[attrValue] = h.text("json"), h.text(h.value)
-	item[attrExpires], item[attrTTL], item[attrDue] = h.millis(at), h.seconds(at), h.text("0")
+	at := drivertest.Now.Add(time.Hour)
+	item := recordKey(id)
+	item[attrFormat], item[attrRevision], item[attrLabels] = number(1), blob(rev[:]), labels
+	item[attrEncoding], item[attrValue] = str("json"), str(h.value)
+	item[attrExpires], item[attrTTL], item[attrDue] = millis(at), seconds(at), str("0")
 	return item
 }
 
-// values are those of an expression that asks for a record of this format.
-func (h *hand) values(more ...any) map[string]types.AttributeValue {
-	values := map[string]types.AttributeValue{
-		":format": constant(":format"), ":B": constant(":B"), ":M": constant(":M"), ":S": constant(":S"),
-	}
-	for i := 0; i < len(more); i += 2 {
-		values[more[i].(string)] = more[i+1].(types.AttributeValue)
+// with adds the values that every condition of a record needs.
+func with(values attributes) attributes {
+	for _, token := range []string{":format", ":B", ":M", ":S"} {
+		values[token] = constant(token)
 	}
 	return values
 }
 
-func (h *hand) labels(value string) types.AttributeValue {
-	m := map[string]types.AttributeValue{}
-	if value != "" {
-		m["principal"] = h.text(value)
-	}
-	return &types.AttributeValueMemberM{Value: m}
-}
+var unlabelled, labelled = labelMap(nil), labelMap(map[string]string{"principal": "ann"})
 
-func (h *hand) get(ctx context.Context, id string) error {
-	_, err := h.c.GetItem(ctx, &awsdynamodb.GetItemInput{TableName: &h.table, ConsistentRead: aws.Bool(true), Key: h.key(id)})
+func (h *hand) get(ctx context.Context, id string, _ int) error {
+	_, err := h.c.GetItem(ctx, &awsdynamodb.GetItemInput{TableName: &h.table, ConsistentRead: aws.Bool(true), Key: recordKey(id)})
 	return err
 }
 
-func (h *hand) put(ctx context.Context, id string) error {
+func (h *hand) put(ctx context.Context, id string, _ int) error {
 	_, err := h.c.PutItem(ctx, &awsdynamodb.PutItemInput{
-		TableName: &h.table, Item: h.item(id, false), ConditionExpression: &h.upsert,
-		ExpressionAttributeNames: h.names[h.upsert], ExpressionAttributeValues: h.values(":new", h.labels("")),
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+		TableName: &h.table, Item: h.item(id, unlabelled), ConditionExpression: &h.upsert,
+		ExpressionAttributeNames: h.names[h.upsert], ExpressionAttributeValues: with(attributes{":new": unlabelled}),
+		ReturnValuesOnConditionCheckFailure: allOld,
 	})
 	return err
 }
 
-func (h *hand) create(ctx context.Context, id string) error {
+func (h *hand) create(ctx context.Context, id string, _ int) error {
 	_, err := h.c.TransactWriteItems(ctx, &awsdynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
 		{Put: &types.Put{
-			TableName: &h.table, Item: h.item(id, true), ConditionExpression: &h.absent,
-			ExpressionAttributeNames: h.names[h.absent], ExpressionAttributeValues: h.values(":now", h.millis(testNow), ":new", h.labels("ann"), ":old", h.labels("")),
-			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+			TableName: &h.table, Item: h.item(id, labelled), ConditionExpression: &h.absent,
+			ExpressionAttributeNames: h.names[h.absent], ExpressionAttributeValues: with(attributes{":now": millis(drivertest.Now), ":new": labelled, ":old": unlabelled}),
+			ReturnValuesOnConditionCheckFailure: allOld,
 		}},
 		{Put: &types.Put{TableName: &h.table, Item: labelKey("principal", "ann", id)}},
 	}})
 	return err
 }
 
-func (h *hand) change(ctx context.Context, id, expression string, values map[string]types.AttributeValue) error {
+func (h *hand) change(ctx context.Context, id, expression string, values attributes) error {
 	_, err := h.c.UpdateItem(ctx, &awsdynamodb.UpdateItemInput{
-		TableName: &h.table, Key: h.key(id), UpdateExpression: &expression, ConditionExpression: &h.live,
+		TableName: &h.table, Key: recordKey(id), UpdateExpression: &expression, ConditionExpression: &h.live,
 		ExpressionAttributeNames: h.names[h.live+expression], ExpressionAttributeValues: values,
 		ReturnValues:                        types.ReturnValueAllNew,
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+		ReturnValuesOnConditionCheckFailure: allOld,
 	})
 	return err
 }
 
-func (h *hand) set(ctx context.Context, id string) error {
+func (h *hand) set(ctx context.Context, id string, _ int) error {
 	rev := model.NewRevision()
-	return h.change(ctx, id, h.update, h.values(":now", h.millis(testNow),
-		":setrevision", &types.AttributeValueMemberB{Value: rev[:]}, ":setencoding", h.text("json"), ":setvalue", h.text(h.value)))
+	return h.change(ctx, id, h.update, with(attributes{":now": millis(drivertest.Now), ":setrevision": blob(rev[:]), ":setencoding": str("json"), ":setvalue": str(h.value)}))
 }
 
-func (h *hand) move(ctx context.Context, id string, at time.Time) error {
-	return h.change(ctx, id, h.touch, h.values(":now", h.millis(testNow), ":setexpires", h.millis(at), ":setttl", h.seconds(at), ":setdue", h.text("0")))
+func (h *hand) move(ctx context.Context, id string, i int) error {
+	at := later(i)
+	return h.change(ctx, id, h.touch, with(attributes{":now": millis(drivertest.Now), ":setexpires": millis(at), ":setttl": seconds(at), ":setdue": str("0")}))
 }
 
-func (h *hand) remove(ctx context.Context, id string) error {
+func (h *hand) remove(ctx context.Context, id string, _ int) error {
 	_, err := h.c.DeleteItem(ctx, &awsdynamodb.DeleteItemInput{
-		TableName: &h.table, Key: h.key(id), ConditionExpression: &h.gone,
-		ExpressionAttributeNames: h.names[h.gone], ExpressionAttributeValues: h.values(":now", h.millis(testNow), ":old", h.labels("")),
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+		TableName: &h.table, Key: recordKey(id), ConditionExpression: &h.gone,
+		ExpressionAttributeNames: h.names[h.gone], ExpressionAttributeValues: with(attributes{":now": millis(drivertest.Now), ":old": unlabelled}),
+		ReturnValuesOnConditionCheckFailure: allOld,
 	})
 	return err
 }
 
-// BenchmarkFloor compares each operation with the same request written by hand:
-// one client, a record of 1 KB with an expiry; the create has a label too.
+// BenchmarkFloor compares each operation with the same request written by hand.
+// The record has a value of 1 KB and an expiry. The created one has a label too.
 func BenchmarkFloor(b *testing.B) {
 	ctx := context.Background()
 	value := strings.Repeat("v", 1<<10)
 	var store *Backend
 	write := func(id string, c driver.Condition, labels map[string]string, keep bool) error {
-		rec := model.Record{ID: id, Revision: model.NewRevision(), ExpiresAt: testNow.Add(time.Hour), Labels: labels, Encoding: "json", Value: []byte(value)}
-		_, err := store.Write(ctx, testNow, driver.Write{Record: rec, Cond: c, Keep: driver.Keep{Expiry: keep, Labels: keep}})
+		rec := model.Record{ID: id, Revision: model.NewRevision(), ExpiresAt: drivertest.Now.Add(time.Hour), Labels: labels, Encoding: "json", Value: []byte(value)}
+		_, err := store.Write(ctx, drivertest.Now, driver.Write{Record: rec, Cond: c, Keep: driver.Keep{Expiry: keep, Labels: keep}})
 		return err
 	}
-	later := func(i int) time.Time { return testNow.Add(time.Hour + time.Duration(i)*time.Second) }
 	for _, op := range []struct {
 		name   string
-		seeded bool // the records are there before
-		hand   func(h *hand, id string, i int) error
+		seeded bool // the records are stored before
+		hand   func(h *hand, ctx context.Context, id string, i int) error
 		ours   func(id string, i int) error
 	}{
-		{
-			"get", true, func(h *hand, id string, _ int) error { return h.get(ctx, id) },
-			func(id string, _ int) error { _, err := store.Get(ctx, testNow, driver.Get{ID: id}); return err },
-		},
-		{
-			"create-labelled", false, func(h *hand, id string, _ int) error { return h.create(ctx, id) },
-			func(id string, _ int) error {
-				return write(id, driver.IfAbsent, map[string]string{"principal": "ann"}, false)
-			},
-		},
-		{
-			"upsert", true, func(h *hand, id string, _ int) error { return h.put(ctx, id) },
-			func(id string, _ int) error { return write(id, driver.IfAny, nil, false) },
-		},
-		{
-			"update", true, func(h *hand, id string, _ int) error { return h.set(ctx, id) },
-			func(id string, _ int) error { return write(id, driver.IfPresent, nil, true) },
-		},
-		{
-			"touch", true, func(h *hand, id string, i int) error { return h.move(ctx, id, later(i)) },
-			func(id string, i int) error {
-				_, err := store.Touch(ctx, testNow, driver.Touch{ID: id, Mode: driver.TouchSet, ExpiresAt: later(i)})
-				return err
-			},
-		},
-		{
-			"delete", true, func(h *hand, id string, _ int) error { return h.remove(ctx, id) },
-			func(id string, _ int) error {
-				return store.Delete(ctx, testNow, driver.Delete{ID: id, Cond: driver.IfPresent})
-			},
-		},
+		{"get", true, (*hand).get, func(id string, _ int) error { _, err := store.Get(ctx, drivertest.Now, driver.Get{ID: id}); return err }},
+		{"create-labelled", false, (*hand).create, func(id string, _ int) error {
+			return write(id, driver.IfAbsent, map[string]string{"principal": "ann"}, false)
+		}},
+		{"upsert", true, (*hand).put, func(id string, _ int) error { return write(id, driver.IfAny, nil, false) }},
+		{"update", true, (*hand).set, func(id string, _ int) error { return write(id, driver.IfPresent, nil, true) }},
+		{"touch", true, (*hand).move, func(id string, i int) error {
+			_, err := store.Touch(ctx, drivertest.Now, driver.Touch{ID: id, Mode: driver.TouchSet, ExpiresAt: later(i)})
+			return err
+		}},
+		{"delete", true, (*hand).remove, func(id string, _ int) error {
+			return store.Delete(ctx, drivertest.Now, driver.Delete{ID: id, Cond: driver.IfPresent})
+		}},
 	} {
 		b.Run(op.name, func(b *testing.B) {
 			store = open(b, nil)
@@ -211,15 +172,15 @@ func BenchmarkFloor(b *testing.B) {
 			if op.seeded {
 				for _, side := range []string{"hand", "again", "ours"} {
 					for i := range floorOps * (ratio.Rounds + 1) {
-						if err := h.put(ctx, id(side, i)); err != nil {
+						if err := h.put(ctx, id(side, i), i); err != nil {
 							b.Fatal(err)
 						}
 					}
 				}
 			}
 			ratio.Report(b, floorOps,
-				ratio.Side{Name: "by-hand", Do: func(i int) error { return op.hand(h, id("hand", i), i) }},
-				ratio.Side{Name: "again", Do: func(i int) error { return op.hand(h, id("again", i), i) }},
+				ratio.Side{Name: "by-hand", Do: func(i int) error { return op.hand(h, ctx, id("hand", i), i) }},
+				ratio.Side{Name: "again", Do: func(i int) error { return op.hand(h, ctx, id("again", i), i) }},
 				ratio.Side{Name: "backend", Do: func(i int) error { return op.ours(id("ours", i), i) }})
 		})
 	}

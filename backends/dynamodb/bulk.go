@@ -14,25 +14,24 @@ import (
 )
 
 const (
-	// batchSize is how many items BatchGetItem takes.
+	// batchSize is the maximum number of items in a BatchGetItem.
 	batchSize = 100
-	// batchWidth is how many BatchGetItems one call has under way at most.
+	// batchWidth is the maximum number of BatchGetItem requests that one call
+	// sends concurrently.
 	batchWidth = 4
-	// batchAttempts bounds how often in a row what is left of a batch is asked
-	// for without any of it being answered.
+	// batchAttempts limits how often in a row a BatchGetItem is repeated
+	// without progress.
 	batchAttempts = 10
 )
 
-// GetMany reads records, 100 with each consistent BatchGetItem.
+// GetMany returns the live records with the ids. It reads 100 records with
+// each consistent BatchGetItem.
 func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get) []driver.BatchResult {
-	out := make([]driver.BatchResult, len(gets))
-	if err := b.enter(ctx); err != nil {
-		for i := range out {
-			out[i].Err = err
-		}
+	out, ok := b.gate.Gets(ctx, gets)
+	if !ok {
 		return out
 	}
-	out = b.fetch(ctx, driverkit.IDs(gets), false)
+	b.fetch(ctx, driverkit.IDs(gets), false, out)
 	for i := range out {
 		if out[i].Err == nil && out[i].Record.Expired(now) {
 			out[i] = driver.BatchResult{Err: model.ErrNotFound}
@@ -41,18 +40,18 @@ func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get)
 	return out
 }
 
-// fetch reads distinct records, live or not; heads without their values.
-func (b *Backend) fetch(ctx context.Context, ids []string, heads bool) []driver.BatchResult {
-	out := make([]driver.BatchResult, len(ids))
+// fetch reads the records with the ids, live or expired, into out. The ids are
+// distinct. If heads is set, it leaves out the values.
+func (b *Backend) fetch(ctx context.Context, ids []string, heads bool, out []driver.BatchResult) {
 	driverkit.Parallel((len(ids)+batchSize-1)/batchSize, batchWidth, func(i int) {
 		from, to := i*batchSize, min((i+1)*batchSize, len(ids))
 		b.fetchBatch(ctx, ids[from:to], heads, out[from:to])
 	})
-	return out
 }
 
-// fetchBatch reads up to 100 records. What DynamoDB leaves undone, for want of
-// throughput or because the answer would be over 16 MB, is asked for again.
+// fetchBatch reads up to 100 records. DynamoDB leaves keys unprocessed if the
+// table is throttled or the response would exceed 16 MB. fetchBatch requests
+// those keys again.
 func (b *Backend) fetchBatch(ctx context.Context, ids []string, heads bool, out []driver.BatchResult) {
 	at := make(map[string]int, len(ids))
 	keys := make([]attributes, len(ids))
@@ -69,7 +68,7 @@ func (b *Backend) fetchBatch(ctx context.Context, ids []string, heads bool, out 
 			}},
 		})
 		if err != nil {
-			failKeys(keys, at, out, b.readFault(ctx, err))
+			failKeys(keys, at, out, b.readError(ctx, err))
 			return
 		}
 		for _, it := range res.Responses[b.table] {
@@ -86,7 +85,7 @@ func (b *Backend) fetchBatch(ctx context.Context, ids []string, heads bool, out 
 			return
 		}
 		if idle >= batchAttempts {
-			failKeys(keys, at, out, model.NewError(model.ErrUnavailable, "the table is throttled: the service leaves keys unprocessed", nil))
+			failKeys(keys, at, out, model.NewError(model.ErrUnavailable, "the table is throttled: DynamoDB leaves keys unprocessed", nil))
 			return
 		}
 		if err := wait(ctx, idle); err != nil {
@@ -96,6 +95,7 @@ func (b *Backend) fetchBatch(ctx context.Context, ids []string, heads bool, out 
 	}
 }
 
+// failKeys sets err as the result of the keys.
 func failKeys(keys []attributes, at map[string]int, out []driver.BatchResult, err error) {
 	for _, key := range keys {
 		id, _ := idOf(key)
@@ -105,17 +105,18 @@ func failKeys(keys []attributes, at map[string]int, out []driver.BatchResult, er
 	}
 }
 
-// WriteMany carries out the operations as Write and Delete do, 16 at a time:
-// BatchWriteItem knows no conditions, and a transaction fails as a whole.
+// WriteMany carries out each operation with the requests of Write or Delete,
+// 16 at a time. BatchWriteItem has no conditions, and a transaction would fail
+// as a whole.
 func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
-	out := make([]driver.BatchResult, len(ops))
-	driverkit.Parallel(len(ops), parallelism, func(i int) {
+	out, valid := b.gate.Batch(ctx, ops)
+	driverkit.Parallel(len(valid), parallelism, func(n int) {
+		i := valid[n]
 		if w := ops[i].Write; w != nil {
-			out[i].Record, out[i].Err = b.Write(ctx, now, *w)
+			out[i].Record, out[i].Err = b.write(ctx, now, w)
 			return
 		}
-		d := ops[i].Delete
-		out[i].Err = b.Delete(ctx, now, driver.Delete{ID: d.ID, Cond: d.Cond, Known: d.Known})
+		out[i].Err = b.remove(ctx, now, ops[i].Delete)
 	})
 	return out
 }

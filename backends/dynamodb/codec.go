@@ -16,7 +16,7 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// attributes is an item, or a part of one, as the SDK has it.
+// attributes are the attributes of an item in the form of the SDK.
 type attributes = map[string]types.AttributeValue
 
 func str(s string) types.AttributeValue  { return &types.AttributeValueMemberS{Value: s} }
@@ -26,7 +26,7 @@ func number(n int64) types.AttributeValue {
 }
 func millis(t time.Time) types.AttributeValue { return number(t.UnixMilli()) }
 
-// stringOf is a string attribute's value, if it is one.
+// stringOf returns the value of a string attribute.
 func stringOf(v types.AttributeValue) (string, bool) {
 	s, ok := v.(*types.AttributeValueMemberS)
 	if !ok {
@@ -35,7 +35,7 @@ func stringOf(v types.AttributeValue) (string, bool) {
 	return s.Value, true
 }
 
-// intOf is a number attribute's value, if it is a whole number.
+// intOf returns the value of a number attribute that is a whole number.
 func intOf(v types.AttributeValue) (int64, bool) {
 	n, ok := v.(*types.AttributeValueMemberN)
 	if !ok {
@@ -45,7 +45,7 @@ func intOf(v types.AttributeValue) (int64, bool) {
 	return i, err == nil
 }
 
-// labelMap is labels as an attribute: a map of strings, empty for none.
+// labelMap returns labels as an attribute: a map of strings, which may be empty.
 func labelMap(labels map[string]string) types.AttributeValue {
 	m := make(attributes, len(labels))
 	for name, value := range labels {
@@ -73,7 +73,8 @@ func labelsOf(v types.AttributeValue) (map[string]string, bool) {
 	return labels, true
 }
 
-// valueAttribute is text where the value is UTF-8, so that people can read it.
+// valueAttribute returns a string attribute for a value that is UTF-8, so that
+// people can read it, and else a binary one.
 func valueAttribute(value []byte) types.AttributeValue {
 	if utf8.Valid(value) {
 		return str(string(value))
@@ -91,22 +92,21 @@ func valueOf(v types.AttributeValue) ([]byte, bool) {
 	return nil, false
 }
 
-// putValue sets the attributes of a value: revision, encoding, value, and the
-// native copy where one is wanted and possible.
+// putValue sets the attributes of a value: revision, encoding and value. With
+// Options.Queryable it adds the native copy if DynamoDB can represent it.
 func (b *Backend) putValue(it attributes, rec *model.Record) {
 	it[attrRevision] = blob(bytes.Clone(rec.Revision[:]))
 	it[attrEncoding] = str(rec.Encoding)
 	it[attrValue] = valueAttribute(rec.Value)
 	if b.queryable && rec.Encoding == "json" {
-		if native, ok := nativeCopy(rec.Value, b.maxValue-len(rec.Value)); ok {
+		if native, ok := nativeCopy(rec.Value, b.gate.MaxValue()-len(rec.Value)); ok {
 			it[attrJSON] = native
 		}
 	}
 }
 
-// putExpiry sets the attributes of an expiry: its instant, the second from
-// which DynamoDB may reap, and the shard of the index by expiry. None for
-// never.
+// putExpiry sets the attributes of an expiry: its time, the shard of the index
+// by expiry, and the TTL. A record that never expires has none of them.
 func (b *Backend) putExpiry(it attributes, id string, at time.Time) {
 	if at.IsZero() {
 		return
@@ -114,17 +114,18 @@ func (b *Backend) putExpiry(it attributes, id string, at time.Time) {
 	it[attrExpires] = millis(at)
 	it[attrDue] = str(shardOf(id))
 	if b.grace >= 0 {
-		it[attrTTL] = number(b.reapAt(at))
+		it[attrTTL] = number(b.ttl(at))
 	}
 }
 
-// reapAt is the second, rounded up, at which the grace after the expiry ends.
-func (b *Backend) reapAt(at time.Time) int64 {
+// ttl returns the second from which DynamoDB may delete a record: its expiry
+// and the grace, rounded up.
+func (b *Backend) ttl(at time.Time) int64 {
 	const second = int64(time.Second / time.Millisecond)
 	return (at.UnixMilli() + b.grace + second - 1) / second
 }
 
-// encode is the item of a whole record.
+// encode returns the item of a record.
 func (b *Backend) encode(rec *model.Record) attributes {
 	it := recordKey(rec.ID)
 	it[attrFormat] = number(formatVersion)
@@ -134,14 +135,15 @@ func (b *Backend) encode(rec *model.Record) attributes {
 	return it
 }
 
-// decode reads an item. A head has no value: the item was read without it.
+// decode returns the record of an item, or ErrCorrupt. If head is set, the item
+// was read without its value.
 func decode(id string, it attributes, head bool) (model.Record, error) {
-	foreign := func() (model.Record, error) { return model.Record{}, corrupt(whyForeign) }
+	foreign := func() (model.Record, error) { return model.Record{}, driverkit.Corrupt(driverkit.WhyForeign) }
 	switch version, ok := intOf(it[attrFormat]); {
 	case !ok || version < 1:
 		return foreign()
 	case version > formatVersion:
-		return model.Record{}, corrupt(whyNewer)
+		return model.Record{}, driverkit.Corrupt(driverkit.WhyNewer)
 	}
 	rec := model.Record{ID: id}
 	rev, ok := it[attrRevision].(*types.AttributeValueMemberB)
@@ -155,7 +157,7 @@ func decode(id string, it attributes, head bool) (model.Record, error) {
 	if rec.Encoding, ok = stringOf(it[attrEncoding]); !ok {
 		return foreign()
 	}
-	if at, there := it[attrExpires]; there {
+	if at, expires := it[attrExpires]; expires {
 		ms, ok := intOf(at)
 		if !ok {
 			return foreign()
@@ -171,20 +173,21 @@ func decode(id string, it attributes, head bool) (model.Record, error) {
 	return rec, nil
 }
 
-// Sizes as DynamoDB counts them: an attribute has the length of its name and of
-// its value; a number at most 21 bytes; a map or list 3, and 1 for each member.
+// Sizes as DynamoDB counts them. An attribute takes the length of its name and
+// of its value. A number takes at most 21 bytes. A map or list takes 3 bytes,
+// and 1 more for each member.
 const (
 	maxItem      = 400 << 10
 	numberSize   = 21
 	mapSize      = 3
 	memberSize   = 1
-	maxNative    = 38 // digits of a number
+	maxDigits    = 38 // of a number
 	maxDepth     = 32 // of a document
 	maxMagnitude = 125
-	maxMember    = 60 << 10 // of a name
+	maxName      = 60 << 10 // bytes of a member's name
 )
 
-// headSize is the most that a record takes beside its value.
+// headSize returns the largest size of a record without its value.
 func headSize(labels []string) int {
 	n := len(attrPK) + len(recordPrefix) + model.MaxID + len(attrSK) + len(recordSort) +
 		len(attrFormat) + len(attrExpires) + len(attrTTL) + 3*numberSize + len(attrDue) + shardSize +
@@ -196,9 +199,9 @@ func headSize(labels []string) int {
 	return n
 }
 
-// nativeCopy is a JSON value in DynamoDB's own types, if they can hold it in
-// that many bytes: nested less than 32 deep, numbers of at most 38 digits
-// within their range, no empty names.
+// nativeCopy returns a JSON value in DynamoDB's own types, and whether they can
+// represent it in at most limit bytes. They cannot represent a value nested 32
+// deep or more, numbers of more than 38 digits, or empty names.
 func nativeCopy(value []byte, limit int) (types.AttributeValue, bool) {
 	d := json.NewDecoder(bytes.NewReader(value))
 	d.UseNumber()
@@ -213,8 +216,10 @@ func nativeCopy(value []byte, limit int) (types.AttributeValue, bool) {
 	return v, true
 }
 
-var errNoCopy = errors.New("DynamoDB cannot hold it")
+var errNoCopy = errors.New("DynamoDB cannot represent the value")
 
+// copier converts JSON to attribute values. Left is the number of bytes that
+// the copy may still take.
 type copier struct{ left int }
 
 func (c *copier) take(n int) error {
@@ -278,7 +283,7 @@ func (c *copier) object(d *json.Decoder, depth int) (types.AttributeValue, error
 			return nil, err
 		}
 		name, _ := token.(string)
-		if name == "" || len(name) > maxMember {
+		if name == "" || len(name) > maxName {
 			return nil, errNoCopy
 		}
 		if err := c.take(memberSize + len(name)); err != nil {
@@ -292,12 +297,12 @@ func (c *copier) object(d *json.Decoder, depth int) (types.AttributeValue, error
 	return &types.AttributeValueMemberM{Value: out}, err
 }
 
-// holdsNumber reports whether DynamoDB keeps the JSON number exactly: 38
-// significant digits between 1e-130 and 1e126. It errs to the safe side.
+// holdsNumber reports whether DynamoDB certainly keeps the JSON number exactly.
+// DynamoDB's numbers have up to 38 digits and lie between 1e-130 and 1e126.
 func holdsNumber(n string) bool {
 	mantissa, exponent, _ := strings.Cut(strings.ToLower(strings.TrimPrefix(n, "-")), "e")
 	digits := strings.Replace(mantissa, ".", "", 1)
-	if len(digits) > maxNative {
+	if len(digits) > maxDigits {
 		return false
 	}
 	if strings.Trim(digits, "0") == "" {
@@ -310,5 +315,5 @@ func holdsNumber(n string) bool {
 			return false
 		}
 	}
-	return e > -maxMagnitude+maxNative && e < maxMagnitude-maxNative
+	return e > -maxMagnitude+maxDigits && e < maxMagnitude-maxDigits
 }

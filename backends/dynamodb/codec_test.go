@@ -9,25 +9,28 @@ import (
 	"testing"
 	"time"
 
+	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-func testBackend(opts *Options) *Backend {
-	o, err := opts.withDefaults()
+// testBackend returns a backend that no test connects to a server.
+func testBackend(t testing.TB, opts *Options) *Backend {
+	t.Helper()
+	b, err := New(awsdynamodb.New(awsdynamodb.Options{Region: "eu-west-1"}), "carts", opts)
 	if err != nil {
-		panic(err)
+		t.Fatal(err)
 	}
-	return &Backend{table: "carts", labels: o.Labels, grace: o.GraceTTL.Milliseconds(), queryable: o.Queryable, maxValue: maxItem - headSize(o.Labels)}
+	return b
 }
 
 func FuzzCodec(f *testing.F) {
 	f.Add("id", []byte(`{"a":1}`), "json", "ann", int64(1))
 	f.Add("\u2028/..", []byte{0xff, 0}, "", "", int64(0))
 	f.Add("x", []byte{}, "gob", "a#b", int64(253402300799999))
-	b := testBackend(&Options{Queryable: true})
+	b := testBackend(f, &Options{Queryable: true})
 	f.Fuzz(func(t *testing.T, id string, value []byte, encoding, principal string, ms int64) {
 		r := model.Record{ID: id, Revision: model.NewRevision(), Value: value, Encoding: encoding}
 		if ms != 0 {
@@ -54,7 +57,7 @@ func FuzzCodec(f *testing.F) {
 	})
 }
 
-func TestValueIsTextWhereItCan(t *testing.T) {
+func TestValueIsTextIfUTF8(t *testing.T) {
 	for value, text := range map[string]bool{"": true, `{"a":1}`: true, "é😀\x00": true, "\xff": false, "a\xc3": false} {
 		_, isText := stringOf(valueAttribute([]byte(value)))
 		if got, ok := valueOf(valueAttribute([]byte(value))); isText != text || !ok || string(got) != value {
@@ -63,16 +66,16 @@ func TestValueIsTextWhereItCan(t *testing.T) {
 	}
 }
 
-func TestReapsAfterTheGrace(t *testing.T) {
+func TestTTLIncludesTheGrace(t *testing.T) {
 	at := time.UnixMilli(1_700_000_000_001)
 	for grace, want := range map[time.Duration]int64{time.Second: 1_700_000_002, time.Hour: 1_700_003_601, 0: 1_700_003_601, time.Millisecond: 1_700_000_002} {
-		if got := testBackend(&Options{GraceTTL: grace}).reapAt(at); got != want {
+		if got := testBackend(t, &Options{GraceTTL: grace}).ttl(at); got != want {
 			t.Errorf("%v: %d, want %d", grace, got, want)
 		}
 	}
 }
 
-// TestNativeCopy compares copies with what encoding/json makes of the value.
+// TestNativeCopy compares copies with what encoding/json decodes.
 func TestNativeCopy(t *testing.T) {
 	deep := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
 	for value, ok := range map[string]bool{
@@ -101,13 +104,14 @@ func TestNativeCopy(t *testing.T) {
 		}
 	}
 	if _, ok := nativeCopy([]byte(`["`+strings.Repeat("x", 100)+`"]`), 107); ok {
-		t.Error("a copy over its limit")
+		t.Error("got a copy that exceeds its limit")
 	}
 	if _, ok := nativeCopy([]byte(`["`+strings.Repeat("x", 100)+`"]`), 108); !ok {
-		t.Error("no copy at its limit")
+		t.Error("got no copy that just fits its limit")
 	}
 }
 
+// plain returns the value that encoding/json would decode.
 func plain(v types.AttributeValue) any {
 	switch v := v.(type) {
 	case *types.AttributeValueMemberM:
@@ -132,13 +136,13 @@ func plain(v types.AttributeValue) any {
 	return nil
 }
 
-// TestLargestFits adds up an item with the most of everything.
+// TestLargestFits adds up the largest possible item.
 func TestLargestFits(t *testing.T) {
 	names := []string{"principal", strings.Repeat("x", 64)}
-	b := testBackend(&Options{Labels: names})
+	b := testBackend(t, &Options{Labels: names})
 	r := model.Record{
 		ID: strings.Repeat("i", model.MaxID), Revision: model.NewRevision(), Encoding: strings.Repeat("e", driverkit.MaxEncoding),
-		ExpiresAt: time.UnixMilli(253402300799999), Value: make([]byte, b.maxValue), Labels: map[string]string{},
+		ExpiresAt: time.UnixMilli(253402300799999), Value: make([]byte, b.gate.MaxValue()), Labels: map[string]string{},
 	}
 	for _, name := range names {
 		r.Labels[name] = strings.Repeat("v", model.MaxLabel)
@@ -151,7 +155,7 @@ func TestLargestFits(t *testing.T) {
 	}
 }
 
-// sizeOf is an item's size as the manual has it.
+// sizeOf returns an item's size as DynamoDB's manual describes it.
 func sizeOf(it attributes) int {
 	n := 0
 	for name, v := range it {

@@ -7,36 +7,27 @@ import (
 	"github.com/sojourn-go/sojourn/conformance/containers"
 	"github.com/sojourn-go/sojourn/conformance/sessions"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 )
 
 func TestConformance(t *testing.T) { conformance.Run(t, harness(t)) }
 func TestSessions(t *testing.T)    { sessions.Run(t, harness(t)) }
 
-// harness opens each backend behind a proxy of its own. A store is a table of
-// its own.
+// harness opens each backend behind a proxy of its own. Each store is a table.
 func harness(t testing.TB) conformance.Harness {
 	t.Helper()
-	server := containers.DynamoDB(t)
 	own := client(t)
 	return conformance.Harness{
 		Cases: 404,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
-			p := startProxy(t, server.URL)
-			b, err := New(clientAt(t, p.url, marking), name, nil)
+			b, err := New(clientAt(t, startProxy(t).URL(), marked), name, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			return &lossy{Backend: b}
+			return drivertest.NewCallLoser(b)
 		},
-		Server: server.String(),
-		LoseNext: func(t testing.TB, b driver.ModelExpirySupport) {
-			t.Helper()
-			l, ok := b.(*lossy)
-			if !ok {
-				t.Fatal("a backend that Open did not return")
-			}
-			l.armed.Store(true)
-		},
+		Server:   containers.DynamoDB(t).String(),
+		LoseNext: drivertest.LoseNext,
 		Damage: func(t testing.TB, name, id string, data []byte) {
 			t.Helper()
 			it := recordKey(id)

@@ -15,9 +15,10 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Get returns the live record: one consistent GetItem.
+// Get returns the live record with the id, or ErrNotFound. It takes one
+// consistent GetItem.
 func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (model.Record, error) {
-	if err := b.enter(ctx); err != nil {
+	if err := b.gate.Enter(ctx); err != nil {
 		return model.Record{}, err
 	}
 	names, projection := b.projection(false)
@@ -26,7 +27,7 @@ func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (model.R
 		ExpressionAttributeNames: names, ProjectionExpression: projection,
 	})
 	if err != nil {
-		return model.Record{}, b.readFault(ctx, err)
+		return model.Record{}, b.readError(ctx, err)
 	}
 	if out.Item == nil {
 		return model.Record{}, model.ErrNotFound
@@ -38,14 +39,15 @@ func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (model.R
 	return rec, err
 }
 
-// What is read of an item. The keys are always among it, so that an item
-// without any of the others is not taken for none.
+// The projections name the attributes that a read returns. They include the
+// keys: without any attribute, an item would look as if it did not exist.
 const (
 	projectHead  = "#pk, #sk, #format, #revision, #expires, #labels, #encoding"
 	projectWhole = projectHead + ", #value"
 )
 
-// projection leaves out the value of heads, and the native copy of the others.
+// projection returns the names and the projection of a read. A head has no
+// value. The native copy is never read.
 func (b *Backend) projection(head bool) (map[string]string, *string) {
 	switch {
 	case head:
@@ -58,84 +60,75 @@ func (b *Backend) projection(head bool) (map[string]string, *string) {
 	return nil, nil
 }
 
-// guess is what a write takes the stored record to bear. The write's condition
-// says so too: where it is wrong, nothing is written, and the answer tells what
-// is there.
+// guess is what a write assumes about the stored record. The write's condition
+// includes the assumption. If it is wrong, nothing is written, and the response
+// contains the stored record.
 type guess struct {
 	labels    map[string]string
 	expiresAt time.Time
-	known     bool // from the server or a Prev, expiry included
+	known     bool // the labels and expiry come from the server or from Write.Known
 }
 
-// labelAttempts bounds how often a write is tried while others keep changing
-// the record's labels.
-const labelAttempts = 32
+// guessAttempts limits how often a write is sent while other writers keep
+// changing the record's labels or expiry.
+const guessAttempts = 32
 
-// Write stores the record under its condition: one PutItem or UpdateItem, or
-// one TransactWriteItems where label items change. A wrong guess of the labels
-// or, in a transaction, of the expiry that is kept, costs one request more.
+// Write stores the record under its condition and returns it without its
+// value. It returns ErrExists, ErrNotFound or ErrConflict if the condition
+// fails, and with ErrConflict the record that won.
+//
+// It takes one PutItem or UpdateItem, or one TransactWriteItems if label items
+// change. A wrong guess of the labels costs one more request. In a transaction,
+// so does a wrong guess of the expiry that is kept.
 func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
-	if err := w.Check(); err != nil {
+	if err := b.gate.Write(ctx, &w); err != nil {
 		return model.Record{}, err
 	}
-	if err := driverkit.CheckRecord(&w.Record, b.labels, b.maxValue); err != nil {
-		return model.Record{}, err
-	}
-	if err := b.enter(ctx); err != nil {
-		return model.Record{}, err
-	}
+	return b.write(ctx, now, &w)
+}
+
+func (b *Backend) write(ctx context.Context, now time.Time, w *driver.Write) (model.Record, error) {
 	var g guess
 	if w.Cond == driver.IfMatch {
 		g = guess{w.Known.Labels, w.Known.ExpiresAt, true}
 	}
-	for range labelAttempts {
-		rec, v, err := b.attempt(ctx, now, &w, g)
+	for range guessAttempts {
+		rec, out, err := b.attempt(ctx, now, w, g)
 		if err != nil {
 			return model.Record{}, err
 		}
-		if !v.failed {
+		if !out.failed {
 			return rec, nil
 		}
-		cur, err := b.judge(now, w.Record.ID, v.old, w.Cond, w.Known.Revision)
+		cur, err := judge(now, w.Record.ID, out.item, w.Cond, w.Known.Revision)
 		if err != nil {
 			return cur, err
 		}
 		g = guess{cur.Labels, cur.ExpiresAt, true}
 	}
-	return model.Record{}, contended()
+	return model.Record{}, driverkit.Contended()
 }
 
-func contended() error {
-	return model.NewError(model.ErrUnavailable, "others keep changing the record's labels or expiry", nil)
-}
-
-// judge is why a condition failed, given what is stored; without an error the
-// condition holds and the guess was wrong.
-func (b *Backend) judge(now time.Time, id string, old attributes, c driver.Condition, prev model.Revision) (model.Record, error) {
-	if old == nil {
-		return model.Record{}, driver.Judge(now, nil, c, prev)
+// judge decides a condition against the stored item, which may be nil. If the
+// condition holds, the guess was wrong: judge returns the stored record, or a
+// zero one if an upsert overwrites nothing or an unreadable item. With
+// ErrConflict it returns the record that won.
+func judge(now time.Time, id string, it attributes, c driver.Condition, known model.Revision) (model.Record, error) {
+	if it == nil {
+		return driverkit.Judge(now, nil, nil, c, known)
 	}
-	cur, err := decode(id, old, false)
-	if err != nil {
-		if c == driver.IfAny {
-			err = nil // overwritten as it is
-		}
-		return model.Record{}, err
-	}
-	if err := driver.Judge(now, &cur, c, prev); err != nil {
-		if c != driver.IfMatch || err != model.ErrConflict { //nolint:errorlint // Judge returns the sentinel itself
-			cur = model.Record{}
-		}
-		return cur, err
+	cur, err := decode(id, it, false)
+	if winner, err := driverkit.Judge(now, &cur, err, c, known); err != nil {
+		return winner, err
 	}
 	return cur, nil
 }
 
-// attempt writes under the guess.
-func (b *Backend) attempt(ctx context.Context, now time.Time, w *driver.Write, g guess) (model.Record, verdict, error) {
-	values := attributes{":now": millis(now), ":new": labelMap(w.Record.Labels), ":old": labelMap(g.labels), ":prev": blob(w.Known.Revision[:])}
-	// Whether the label items stay as they are. Without a guess of the expiry
-	// that is kept, an update looks first whether the labels are the same.
+// attempt sends the write under the guess.
+func (b *Backend) attempt(ctx context.Context, now time.Time, w *driver.Write, g guess) (model.Record, outcome, error) {
+	values := attributes{":now": millis(now), ":new": labelMap(w.Record.Labels), ":old": labelMap(g.labels), ":known": blob(w.Known.Revision[:])}
+	// Same means that the label items stay as they are. An update that keeps an
+	// expiry it does not know assumes so first: the response has the expiry.
 	same := w.Keep.Labels || maps.Equal(w.Record.Labels, g.labels) || w.Keep.Expiry && !g.known
 	accept := "(#labels = :new OR #labels = :old)"
 	switch {
@@ -154,8 +147,8 @@ func (b *Backend) attempt(ctx context.Context, now time.Time, w *driver.Write, g
 	return b.replace(ctx, w, g, cond, values)
 }
 
-// condition is the expression of a condition, and what it accepts of the
-// labels.
+// condition returns the condition expression. Accept, if not empty, is a part
+// that the labels must fulfill.
 func condition(c driver.Condition, accept string) string {
 	switch c {
 	case driver.IfAny:
@@ -165,7 +158,7 @@ func condition(c driver.Condition, accept string) string {
 	}
 	cond := condShape + " AND " + condLive
 	if c == driver.IfMatch {
-		cond += " AND #revision = :prev"
+		cond += " AND #revision = :known"
 	}
 	if accept != "" {
 		cond += " AND " + accept
@@ -173,10 +166,10 @@ func condition(c driver.Condition, accept string) string {
 	return cond
 }
 
-// put replaces the record where no label item changes.
-func (b *Backend) put(ctx context.Context, w *driver.Write, cond string, values attributes) (model.Record, verdict, error) {
+// put replaces the record if no label items change.
+func (b *Backend) put(ctx context.Context, w *driver.Write, cond string, values attributes) (model.Record, outcome, error) {
 	names, values := fill(values, cond)
-	v, err := b.once(ctx, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
+	out, err := b.sendOnce(ctx, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
 		_, err := b.client.PutItem(ctx, &awsdynamodb.PutItemInput{
 			TableName: &b.table, Item: b.encode(&w.Record),
 			ConditionExpression: &cond, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
@@ -184,12 +177,12 @@ func (b *Backend) put(ctx context.Context, w *driver.Write, cond string, values 
 		}, opts)
 		return err
 	})
-	return w.Result(nil).Head(), v, err
+	return w.Result(nil).Head(), out, err
 }
 
-// update replaces the value and leaves the expiry, the labels or both; the
-// answer tells what they are.
-func (b *Backend) update(ctx context.Context, w *driver.Write, cond string, values attributes) (model.Record, verdict, error) {
+// update replaces the value and keeps the expiry, the labels or both. The
+// response contains the ones in force.
+func (b *Backend) update(ctx context.Context, w *driver.Write, cond string, values attributes) (model.Record, outcome, error) {
 	set := attributes{}
 	b.putValue(set, &w.Record)
 	gone := []string{}
@@ -200,30 +193,16 @@ func (b *Backend) update(ctx context.Context, w *driver.Write, cond string, valu
 		b.putExpiry(set, w.Record.ID, w.Record.ExpiresAt)
 		gone = append(gone, missing(set, attrExpires, attrTTL, attrDue)...)
 	}
-	out, v, err := b.change(ctx, w.Record.ID, set, gone, cond, values)
-	if err != nil || v.failed {
-		return model.Record{}, v, err
-	}
-	rec, err := decode(w.Record.ID, out, true)
-	if err != nil {
-		// The condition held, so that this is a service that answers nonsense.
-		return model.Record{}, v, strange()
-	}
-	return rec, v, nil
+	return b.change(ctx, w.Record.ID, set, gone, cond, values)
 }
 
-// strange is the error for an answer that DynamoDB does not give.
-func strange() error {
-	return model.NewError(model.ErrUnknown, "the service's answer is not the item that was written", nil)
-}
-
-// missing are those of the attributes that the set lacks.
+// missing returns the names that the set lacks.
 func missing(set attributes, of ...string) []string {
 	return slices.DeleteFunc(of, func(name string) bool { return set[name] != nil })
 }
 
-// change sets and removes attributes of a record, and returns all of it.
-func (b *Backend) change(ctx context.Context, id string, set attributes, gone []string, cond string, values attributes) (attributes, verdict, error) {
+// change sets and removes attributes of a record and returns its head.
+func (b *Backend) change(ctx context.Context, id string, set attributes, gone []string, cond string, values attributes) (model.Record, outcome, error) {
 	expr := ""
 	for i, name := range slices.Sorted(maps.Keys(set)) {
 		if i == 0 {
@@ -244,23 +223,31 @@ func (b *Backend) change(ctx context.Context, id string, set attributes, gone []
 	}
 	names, values := fill(values, cond, expr)
 	var item attributes
-	v, err := b.once(ctx, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
-		out, err := b.client.UpdateItem(ctx, &awsdynamodb.UpdateItemInput{
+	out, err := b.sendOnce(ctx, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
+		res, err := b.client.UpdateItem(ctx, &awsdynamodb.UpdateItemInput{
 			TableName: &b.table, Key: recordKey(id), UpdateExpression: &expr,
 			ConditionExpression: &cond, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
 			ReturnValues:                        types.ReturnValueAllNew,
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 		}, opts)
 		if err == nil {
-			item = out.Attributes
+			item = res.Attributes
 		}
 		return err
 	})
-	return item, v, err
+	if err != nil || out.failed {
+		return model.Record{}, out, err
+	}
+	rec, err := decode(id, item, true)
+	if err != nil {
+		// The condition held, so a correct server would return a record.
+		return model.Record{}, out, driverkit.BadReply()
+	}
+	return rec, out, nil
 }
 
 // replace writes the record and its label items in one transaction.
-func (b *Backend) replace(ctx context.Context, w *driver.Write, g guess, cond string, values attributes) (model.Record, verdict, error) {
+func (b *Backend) replace(ctx context.Context, w *driver.Write, g guess, cond string, values attributes) (model.Record, outcome, error) {
 	rec := w.Record
 	if w.Keep.Expiry {
 		rec.ExpiresAt = g.expiresAt
@@ -271,11 +258,11 @@ func (b *Backend) replace(ctx context.Context, w *driver.Write, g guess, cond st
 			values[":kept"] = millis(g.expiresAt)
 		}
 	}
-	// A condition that accepts no record, or a foreign one, promises no label
-	// items: all are put then.
-	known := g.labels
+	// A create or upsert may find no record, or an unreadable one, and then no
+	// label items. It therefore puts all of them.
+	stored := g.labels
 	if w.Cond == driver.IfAny || w.Cond == driver.IfAbsent {
-		known = nil
+		stored = nil
 	}
 	names, values := fill(values, cond)
 	items := []types.TransactWriteItem{{Put: &types.Put{
@@ -284,7 +271,7 @@ func (b *Backend) replace(ctx context.Context, w *driver.Write, g guess, cond st
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}}}
 	for name, value := range w.Record.Labels {
-		if known[name] != value {
+		if stored[name] != value {
 			items = append(items, types.TransactWriteItem{Put: &types.Put{TableName: &b.table, Item: labelKey(name, value, w.Record.ID)}})
 		}
 	}
@@ -293,56 +280,60 @@ func (b *Backend) replace(ctx context.Context, w *driver.Write, g guess, cond st
 			items = append(items, b.deleteLabel(name, value, w.Record.ID))
 		}
 	}
-	v, err := b.transact(ctx, items)
-	return rec.Head(), v, err
+	out, err := b.transact(ctx, items)
+	return rec.Head(), out, err
 }
 
 func (b *Backend) deleteLabel(name, value, id string) types.TransactWriteItem {
 	return types.TransactWriteItem{Delete: &types.Delete{TableName: &b.table, Key: labelKey(name, value, id)}}
 }
 
-func (b *Backend) transact(ctx context.Context, items []types.TransactWriteItem) (verdict, error) {
-	return b.once(ctx, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
+func (b *Backend) transact(ctx context.Context, items []types.TransactWriteItem) (outcome, error) {
+	return b.sendOnce(ctx, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
 		_, err := b.client.TransactWriteItems(ctx, &awsdynamodb.TransactWriteItemsInput{TransactItems: items}, opts)
 		return err
 	})
 }
 
-// Delete removes a live record with its label items: one DeleteItem, or one
-// TransactWriteItems where prev tells of labels. Without prev a labelled record
-// takes both.
+// Delete removes a live record with its label items. It returns ErrNotFound if
+// no live record has the id, and ErrConflict for another revision.
+//
+// It takes one DeleteItem, or one TransactWriteItems if Delete.Known has
+// labels. A labelled record without Delete.Known takes both.
 func (b *Backend) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
-	if err := d.Check(); err != nil {
+	if err := b.gate.Delete(ctx, &d); err != nil {
 		return err
 	}
-	if err := b.enter(ctx); err != nil {
-		return err
-	}
+	return b.remove(ctx, now, &d)
+}
+
+func (b *Backend) remove(ctx context.Context, now time.Time, d *driver.Delete) error {
 	cond := condition(d.Cond, "#labels = :old")
 	labels := d.Known.Labels
-	for range labelAttempts {
-		v, err := b.remove(ctx, d.ID, labels, cond, attributes{":now": millis(now), ":prev": blob(d.Known.Revision[:])})
+	for range guessAttempts {
+		out, err := b.removeItems(ctx, d.ID, labels, cond, attributes{":now": millis(now), ":known": blob(d.Known.Revision[:])})
 		if err != nil {
 			return err
 		}
-		if !v.failed {
+		if !out.failed {
 			return nil
 		}
-		cur, err := b.judge(now, d.ID, v.old, d.Cond, d.Known.Revision)
+		cur, err := judge(now, d.ID, out.item, d.Cond, d.Known.Revision)
 		if err != nil {
 			return err
 		}
 		labels = cur.Labels
 	}
-	return contended()
+	return driverkit.Contended()
 }
 
-// remove deletes a record with these labels, under a condition that says so.
-func (b *Backend) remove(ctx context.Context, id string, labels map[string]string, cond string, values attributes) (verdict, error) {
+// removeItems removes a record and its label items. The condition includes
+// that the record has these labels.
+func (b *Backend) removeItems(ctx context.Context, id string, labels map[string]string, cond string, values attributes) (outcome, error) {
 	values[":old"] = labelMap(labels)
 	names, values := fill(values, cond)
 	if len(labels) == 0 {
-		return b.once(ctx, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
+		return b.sendOnce(ctx, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
 			_, err := b.client.DeleteItem(ctx, &awsdynamodb.DeleteItemInput{
 				TableName: &b.table, Key: recordKey(id),
 				ConditionExpression: &cond, ExpressionAttributeNames: names, ExpressionAttributeValues: values,

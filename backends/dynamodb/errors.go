@@ -10,32 +10,23 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
-	internalaws "github.com/sojourn-go/sojourn/internal/aws"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Why a stored item is corrupt.
-const (
-	whyForeign = "the item stored there is no record"
-	whyNewer   = "it has a newer format than this version can read"
-)
-
-func corrupt(why string) error { return model.NewError(model.ErrCorrupt, why, nil) }
-
-// refusals are the codes with which DynamoDB refuses a request before it
-// changes anything. Its own messages may quote keys and values, so the code and
-// these words alone go into messages.
+// refusals maps the error codes with which DynamoDB refuses a request, before
+// it changes anything, to a text. DynamoDB's own messages may quote keys and
+// values, so the errors have only the code and this text.
 var refusals = map[string]string{
 	"ConditionalCheckFailedException":          "a condition failed",
 	"TransactionCanceledException":             "the transaction was cancelled",
 	"TransactionConflictException":             "other transactions hold the item",
 	"ReplicatedWriteConflictException":         "another region is writing the item",
-	"ValidationException":                      "the service finds the request invalid",
-	"SerializationException":                   "the service cannot read the request",
-	"ResourceNotFoundException":                "there is no such table",
-	"TableNotFoundException":                   "there is no such table",
-	"ResourceInUseException":                   "the table is being made, changed or deleted",
-	"TableInUseException":                      "the table is being made, changed or deleted",
+	"ValidationException":                      "DynamoDB rejects the request as invalid",
+	"SerializationException":                   "DynamoDB cannot parse the request",
+	"ResourceNotFoundException":                "the table does not exist",
+	"TableNotFoundException":                   "the table does not exist",
+	"ResourceInUseException":                   "the table is being created, updated or deleted",
+	"TableInUseException":                      "the table is being created, updated or deleted",
 	"ProvisionedThroughputExceededException":   "the table is throttled",
 	"ThrottlingException":                      "requests are throttled",
 	"Throttling":                               "requests are throttled",
@@ -53,26 +44,28 @@ var refusals = map[string]string{
 	"MissingAuthenticationTokenException":      "the request has no signature",
 	"ExpiredTokenException":                    "the session token has expired",
 	"ExpiredToken":                             "the session token has expired",
-	"RequestExpired":                           "the clock is wrong",
-	"RequestTimeTooSkewed":                     "the clock is wrong",
-	"RequestInTheFuture":                       "the clock is wrong",
-	"AuthFailure":                              "the credentials are refused",
-	"OptInRequired":                            "the account has no subscription to the service",
+	"RequestExpired":                           "the clock of this machine is wrong",
+	"RequestTimeTooSkewed":                     "the clock of this machine is wrong",
+	"RequestInTheFuture":                       "the clock of this machine is wrong",
+	"AuthFailure":                              "the credentials are not accepted",
+	"OptInRequired":                            "the account is not subscribed to DynamoDB",
 	"NotAuthorized":                            "a permission is missing",
-	"UnknownOperationException":                "the service does not know the operation",
+	"UnknownOperationException":                "the endpoint does not know the operation",
 }
 
-// missingTable are the codes of a table that is not there.
+// missingTable reports whether the code says that the table does not exist.
 func missingTable(code string) bool {
 	return code == "ResourceNotFoundException" || code == "TableNotFoundException"
 }
 
-// busyTable are the codes of a table that is being changed.
+// busyTable reports whether the code says that the table is being created,
+// updated or deleted.
 func busyTable(code string) bool {
 	return code == "ResourceInUseException" || code == "TableInUseException"
 }
 
-// codeOf is the service's code of an error; empty where it did not answer.
+// codeOf returns DynamoDB's code of an error, or empty if DynamoDB did not
+// answer.
 func codeOf(err error) string {
 	var api smithy.APIError
 	if errors.As(err, &api) {
@@ -81,9 +74,16 @@ func codeOf(err error) string {
 	return ""
 }
 
-// refusal is the error of a request that the service answered with one, and
-// whether it surely refused it: nothing was changed then.
-func (b *Backend) refusal(err error) (sure bool, fault error) {
+// refused reports whether DynamoDB certainly refused the request.
+func refused(err error) bool {
+	_, known := refusals[codeOf(err)]
+	return known
+}
+
+// refusal returns the error of a request that DynamoDB answered with an error
+// code, else nil. It reports whether DynamoDB certainly refused the request:
+// then nothing changed.
+func (b *Backend) refusal(err error) (certain bool, _ error) {
 	var api smithy.APIError
 	if !errors.As(err, &api) {
 		return false, nil
@@ -92,133 +92,103 @@ func (b *Backend) refusal(err error) (sure bool, fault error) {
 	why, known := refusals[code]
 	switch {
 	case !known:
-		return false, model.NewError(model.ErrUnavailable, "the service answered with an error", err)
+		return false, model.NewError(model.ErrUnavailable, "the server answered with an error", err)
 	case missingTable(code):
-		why = "there is no table " + b.table + " in this region and account: CreateStorage makes it, StoragePlan says how else"
+		why = "the table " + b.table + " does not exist in this region and account: CreateStorage creates it, StoragePlan prints the commands"
 	case code == "ValidationException":
-		return true, validation(api.ErrorMessage(), err)
+		return true, validationError(api.ErrorMessage(), err)
 	}
 	return true, model.NewError(model.ErrUnavailable, code+": "+why, err)
 }
 
-// validation tells the two ways apart in which a request can be invalid that
-// this package has made: by size, which only labels of other nodes can cause,
-// and by a table of another make.
-func validation(message string, err error) error {
+// validationError returns the error of a request that DynamoDB rejects as
+// invalid. The item can be too large because of labels that other nodes
+// declare. The table can lack the index or have other keys.
+func validationError(message string, err error) error {
 	switch lower := strings.ToLower(message); {
 	case strings.Contains(lower, "item size"):
-		return model.NewError(model.ErrTooLarge, "the record with its labels is over DynamoDB's 400 KB", err)
+		return model.NewError(model.ErrTooLarge, "the record with its labels exceeds DynamoDB's limit of 400 KB", err)
 	case strings.Contains(lower, "index"):
-		return model.NewError(model.ErrUnavailable, "ValidationException: the table lacks the index "+indexName+": CreateStorage makes it, StoragePlan says how else", err)
+		return model.NewError(model.ErrUnavailable, "ValidationException: the table lacks the index "+indexName+": CreateStorage adds it, StoragePlan prints the commands", err)
 	case strings.Contains(lower, "key"):
-		return model.NewError(model.ErrUnavailable, "ValidationException: the table has another key schema than "+attrPK+" and "+attrSK+": StoragePlan says what is needed", err)
+		return model.NewError(model.ErrUnavailable, "ValidationException: the table's key schema is not "+attrPK+" and "+attrSK+": StoragePlan prints the commands for a table that fits", err)
 	}
 	return model.NewError(model.ErrUnavailable, "ValidationException: "+refusals["ValidationException"], err)
 }
 
-// refused reports whether the service surely refused the request.
-func refused(err error) bool {
-	_, known := refusals[codeOf(err)]
-	return known
-}
-
-// readFault is the error of a read: the context's own where it ended, else
-// ErrUnavailable.
-func (b *Backend) readFault(ctx context.Context, err error) error {
-	if _, fault := b.refusal(err); fault != nil {
-		return fault
-	}
-	if end := ctx.Err(); end != nil && driverkit.IsContext(err) {
-		return end
-	}
-	if driverkit.IsDial(err) {
-		return model.NewError(model.ErrUnavailable, "cannot connect", err)
-	}
-	return model.NewError(model.ErrUnavailable, "no answer", driverkit.WithContext(ctx, err))
-}
-
-// writeFault is the error of a write. What the service refused and what was not
-// sent did not happen; any other error leaves open whether it did.
-func (b *Backend) writeFault(ctx context.Context, err error, m *internalaws.Mark) error {
-	if sure, fault := b.refusal(err); sure {
-		return fault
-	}
-	if m.Unsent(err) {
-		return b.unsentFault(ctx, err)
-	}
-	return model.NewError(model.ErrUnknown, "", driverkit.WithContext(ctx, err))
-}
-
-// storageFault is the error of a change to the table, which the SDK may send
-// again: those are idempotent.
-func (b *Backend) storageFault(ctx context.Context, err error) error {
-	m := &internalaws.Mark{}
-	m.Handed.Store(true)
-	return b.writeFault(ctx, err, m)
-}
-
-// unsentFault is the error of what was not sent.
-func (b *Backend) unsentFault(ctx context.Context, err error) error {
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case driverkit.IsDial(err):
-		return model.NewError(model.ErrUnavailable, "cannot connect", err)
-	}
-	return model.NewError(model.ErrUnavailable, "nothing was sent: check the client's credentials, region and endpoint", err)
-}
-
-// verdict is what a refused write says of the record.
-type verdict struct {
-	failed bool       // the condition failed
-	old    attributes // what is stored; nil: nothing
-	again  bool       // other transactions or throttling: nothing to do with the record
-}
-
-// verdictOf reads the refusal of a write, single or transaction. The record is
-// the transaction's first item.
-func verdictOf(err error) verdict {
-	var cond *types.ConditionalCheckFailedException
-	if errors.As(err, &cond) {
-		return verdict{failed: true, old: cond.Item}
-	}
+// cancelledError returns the error of a transaction that DynamoDB cancelled for
+// another reason than a condition, else nil. The first reason counts.
+func cancelledError(err error) error {
 	var cancelled *types.TransactionCanceledException
-	if errors.As(err, &cancelled) {
-		return cancelledVerdict(cancelled.CancellationReasons)
+	if !errors.As(err, &cancelled) {
+		return nil
 	}
-	code := codeOf(err)
-	return verdict{again: code == "TransactionConflictException" || code == "ReplicatedWriteConflictException"}
-}
-
-func cancelledVerdict(reasons []types.CancellationReason) verdict {
-	var v verdict
-	for i, r := range reasons {
-		switch aws.ToString(r.Code) {
-		case "ConditionalCheckFailed":
-			if i == 0 {
-				return verdict{failed: true, old: r.Item}
-			}
-		case "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded":
-			v.again = true
-		}
-	}
-	return v
-}
-
-// cancelFault is the error of a transaction that was cancelled for another
-// reason than its condition: the first that the service gives.
-func (b *Backend) cancelFault(err error) error {
-	var cancelled *types.TransactionCanceledException
-	if errors.As(err, &cancelled) {
-		for _, r := range cancelled.CancellationReasons {
-			switch code := aws.ToString(r.Code); code {
-			case "", "None":
-			case "ValidationError":
-				return validation(aws.ToString(r.Message), err)
-			default:
-				return model.NewError(model.ErrUnavailable, "TransactionCanceledException: "+code, err)
-			}
+	for _, r := range cancelled.CancellationReasons {
+		switch code := aws.ToString(r.Code); code {
+		case "", "None":
+		case "ValidationError":
+			return validationError(aws.ToString(r.Message), err)
+		default:
+			return model.NewError(model.ErrUnavailable, "TransactionCanceledException: "+code, err)
 		}
 	}
 	return nil
+}
+
+// readError returns the error of a read: ErrUnavailable, or the context's own
+// error if the context ended the call.
+func (b *Backend) readError(ctx context.Context, err error) error {
+	if _, answered := b.refusal(err); answered != nil {
+		return answered
+	}
+	return driverkit.ReadError(ctx, err)
+}
+
+// writeError returns the error of a write. It is ErrUnknown if the request may
+// have left the process, unless DynamoDB certainly refused it.
+func (b *Backend) writeError(ctx context.Context, err error, sent bool) error {
+	if certain, refusal := b.refusal(err); certain {
+		return refusal
+	}
+	return driverkit.WriteError(ctx, err, sent, "check the client's credentials, region and endpoint")
+}
+
+// outcome says how DynamoDB answered a write that it did not carry out. It is
+// zero for a write that succeeded.
+type outcome struct {
+	failed bool       // the condition failed
+	item   attributes // the stored item if the condition failed; nil if there is none
+	busy   bool       // another transaction or throttling was in the way
+}
+
+// outcomeOf returns the outcome of a write that returned err. In a transaction
+// the record is the first item.
+func outcomeOf(err error) outcome {
+	var condition *types.ConditionalCheckFailedException
+	if errors.As(err, &condition) {
+		return outcome{failed: true, item: condition.Item}
+	}
+	var cancelled *types.TransactionCanceledException
+	if !errors.As(err, &cancelled) {
+		code := codeOf(err)
+		return outcome{busy: code == "TransactionConflictException" || code == "ReplicatedWriteConflictException"}
+	}
+	var out outcome
+	for i, r := range cancelled.CancellationReasons {
+		switch aws.ToString(r.Code) {
+		case "ConditionalCheckFailed":
+			if i == 0 {
+				return outcome{failed: true, item: r.Item}
+			}
+		case "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded":
+			out.busy = true
+		}
+	}
+	return out
+}
+
+// storageError returns the error of a change to the table. The SDK may send
+// such a change again, since it is idempotent.
+func (b *Backend) storageError(ctx context.Context, err error) error {
+	return b.writeError(ctx, err, !driverkit.IsDial(err))
 }

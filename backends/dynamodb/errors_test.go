@@ -17,100 +17,104 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	internalaws "github.com/sojourn-go/sojourn/internal/aws"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-func said(code string) error {
+// answered returns the SDK's error for a code that the server answered.
+func answered(code string) error {
 	return &smithy.OperationError{ServiceID: "DynamoDB", OperationName: "PutItem", Err: &smithy.GenericAPIError{Code: code, Message: "hunter2"}}
 }
 
+// sendError returns the SDK's error for a request without an answer.
 func sendError(err error) error {
 	return &smithy.OperationError{ServiceID: "DynamoDB", OperationName: "PutItem", Err: &smithyhttp.RequestSendError{Err: err}}
 }
 
-func TestFaults(t *testing.T) {
+func TestErrors(t *testing.T) {
 	b := &Backend{table: "carts"}
-	sent, connecting, unsent := &internalaws.Mark{}, &internalaws.Mark{}, &internalaws.Mark{}
-	sent.Handed.Store(true)
-	connecting.Handed.Store(true)
-	connecting.Asked.Store(true)
+	marked := func(handed, asked bool) *internalaws.Mark {
+		m := &internalaws.Mark{}
+		m.Handed.Store(handed)
+		m.Asked.Store(asked)
+		return m
+	}
+	sent, connecting, unsent := marked(true, false), marked(true, true), marked(false, false)
 	dial := sendError(&net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED})
 	type test struct {
-		name        string
-		err         error
-		m           *internalaws.Mark
-		write, read error
+		name string
+		err  error
+		m    *internalaws.Mark
+		want error // of a write
 	}
 	tests := []test{
-		{"dial", dial, sent, model.ErrUnavailable, model.ErrUnavailable},
-		{"before a connection", sendError(errors.New("hunter2")), connecting, model.ErrUnavailable, model.ErrUnavailable},
-		{"before the HTTP client", errors.New("hunter2"), unsent, model.ErrUnavailable, model.ErrUnavailable},
-		{"end", sendError(io.EOF), sent, model.ErrUnknown, model.ErrUnavailable},
-		{"cut", sendError(io.ErrUnexpectedEOF), sent, model.ErrUnknown, model.ErrUnavailable},
-		{"timeout", sendError(&net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}), sent, model.ErrUnknown, model.ErrUnavailable},
-		{"broken pipe", sendError(&net.OpError{Op: "write", Err: syscall.EPIPE}), sent, model.ErrUnknown, model.ErrUnavailable},
-		{"nonsense", &smithy.DeserializationError{Err: errors.New("hunter2")}, sent, model.ErrUnknown, model.ErrUnavailable},
-		{"a server's error", said("InternalServerError"), sent, model.ErrUnknown, model.ErrUnavailable},
-		{"down", said("ServiceUnavailable"), sent, model.ErrUnknown, model.ErrUnavailable},
-		{"a proxy's code", said("NewCode"), sent, model.ErrUnknown, model.ErrUnavailable},
-		{"resent too early", said("TransactionInProgressException"), sent, model.ErrUnknown, model.ErrUnavailable},
-		{"conflict", &types.TransactionConflictException{}, sent, model.ErrUnavailable, model.ErrUnavailable},
-		{"typed throttling", &types.ProvisionedThroughputExceededException{}, sent, model.ErrUnavailable, model.ErrUnavailable},
-		{"given up", &retry.MaxAttemptsError{Attempt: 3, Err: said("ThrottlingException")}, sent, model.ErrUnavailable, model.ErrUnavailable},
+		{"dial", dial, sent, model.ErrUnavailable},
+		{"before a connection", sendError(errors.New("hunter2")), connecting, model.ErrUnavailable},
+		{"before the HTTP client", errors.New("hunter2"), unsent, model.ErrUnavailable},
+		{"end", sendError(io.EOF), sent, model.ErrUnknown},
+		{"cut", sendError(io.ErrUnexpectedEOF), sent, model.ErrUnknown},
+		{"timeout", sendError(&net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}), sent, model.ErrUnknown},
+		{"broken pipe", sendError(&net.OpError{Op: "write", Err: syscall.EPIPE}), sent, model.ErrUnknown},
+		{"not JSON", &smithy.DeserializationError{Err: errors.New("hunter2")}, sent, model.ErrUnknown},
+		{"a server's error", answered("InternalServerError"), sent, model.ErrUnknown},
+		{"down", answered("ServiceUnavailable"), sent, model.ErrUnknown},
+		{"a proxy's code", answered("NewCode"), sent, model.ErrUnknown},
+		{"resent too early", answered("TransactionInProgressException"), sent, model.ErrUnknown},
+		{"conflict", &types.TransactionConflictException{}, sent, model.ErrUnavailable},
+		{"typed throttling", &types.ProvisionedThroughputExceededException{}, sent, model.ErrUnavailable},
+		{"given up", &retry.MaxAttemptsError{Attempt: 3, Err: answered("ThrottlingException")}, sent, model.ErrUnavailable},
 	}
 	for code := range refusals {
-		tests = append(tests, test{code, said(code), sent, model.ErrUnavailable, model.ErrUnavailable})
+		tests = append(tests, test{code, answered(code), sent, model.ErrUnavailable})
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			for _, got := range []struct{ err, want error }{
-				{b.writeFault(t.Context(), test.err, test.m), test.write}, {b.readFault(t.Context(), test.err), test.read},
+				{b.writeError(t.Context(), test.err, !test.m.Unsent(test.err)), test.want},
+				{b.readError(t.Context(), test.err), model.ErrUnavailable},
 			} {
-				only(t, got.err, got.want)
+				drivertest.WantKind(t, got.err, got.want)
 				if !errors.Is(got.err, test.err) {
-					t.Errorf("%v does not unwrap to the client's own", got.err)
+					t.Errorf("%v does not unwrap to the client's error", got.err)
 				}
 				if strings.Contains(got.err.Error(), "hunter2") {
-					t.Errorf("a value in %v", got.err)
+					t.Errorf("the error has a value in its text: %v", got.err)
 				}
 			}
 		})
 	}
 }
 
-func TestFaultsOfContexts(t *testing.T) {
+func TestErrorsOfContexts(t *testing.T) {
 	b := &Backend{table: "carts"}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	canceled := &aws.RequestCanceledError{Err: context.Canceled}
-	if err := b.writeFault(ctx, canceled, &internalaws.Mark{}); err != context.Canceled { //nolint:errorlint // it alone
+	if err := b.writeError(ctx, canceled, false); err != context.Canceled { //nolint:errorlint // it alone
 		t.Errorf("before sending: %v", err)
 	}
-	if err := b.readFault(ctx, canceled); err != context.Canceled { //nolint:errorlint // it alone
+	if err := b.readError(ctx, canceled); err != context.Canceled { //nolint:errorlint // it alone
 		t.Errorf("a read: %v", err)
 	}
-	m := &internalaws.Mark{}
-	m.Handed.Store(true)
-	err := b.writeFault(ctx, sendError(io.EOF), m)
-	only(t, err, model.ErrUnknown)
+	err := b.writeError(ctx, sendError(io.EOF), true)
+	drivertest.WantKind(t, err, model.ErrUnknown)
 	if !errors.Is(err, context.Canceled) || !errors.Is(err, io.EOF) {
 		t.Errorf("after sending: %v", err)
 	}
 }
 
-func TestVerdicts(t *testing.T) {
+func TestOutcomes(t *testing.T) {
 	item := recordKey("id")
-	reason := func(code string) types.CancellationReason { return types.CancellationReason{Code: &code, Item: item} }
 	cancelled := func(codes ...string) error {
 		e := &types.TransactionCanceledException{}
 		for _, c := range codes {
-			e.CancellationReasons = append(e.CancellationReasons, reason(c))
+			e.CancellationReasons = append(e.CancellationReasons, types.CancellationReason{Code: &c, Item: item})
 		}
 		return &smithy.OperationError{Err: e}
 	}
 	for name, test := range map[string]struct {
-		err           error
-		failed, again bool
+		err          error
+		failed, busy bool
 	}{
 		"condition":                {&smithy.OperationError{Err: &types.ConditionalCheckFailedException{Item: item}}, true, false},
 		"condition of the record":  {cancelled("ConditionalCheckFailed", "None"), true, false},
@@ -121,12 +125,12 @@ func TestVerdicts(t *testing.T) {
 		"invalid":                  {cancelled("ValidationError", "None"), false, false},
 		"single conflict":          {&types.TransactionConflictException{}, false, true},
 		"another region":           {&types.ReplicatedWriteConflictException{}, false, true},
-		"throttling":               {said("ThrottlingException"), false, false},
-		"none":                     {sendError(io.EOF), false, false},
+		"throttling":               {answered("ThrottlingException"), false, false},
+		"no answer":                {sendError(io.EOF), false, false},
 	} {
-		v := verdictOf(test.err)
-		if v.failed != test.failed || v.again != test.again || v.failed != (v.old != nil) {
-			t.Errorf("%s: %+v", name, v)
+		out := outcomeOf(test.err)
+		if out.failed != test.failed || out.busy != test.busy || out.failed != (out.item != nil) {
+			t.Errorf("%s: %+v", name, out)
 		}
 	}
 }

@@ -35,7 +35,7 @@ func ExampleNew_invalid() {
 	// Output: true dynamodb: New: invalid argument: a table's name has 3 to 255 of a-z A-Z 0-9 _ - .
 }
 
-// What CreateStorage would make, for those who make tables by other means.
+// StoragePlan prints the commands for a program that may not create tables.
 func ExampleBackend_StoragePlan() {
 	client := awsdynamodb.New(awsdynamodb.Options{Region: "eu-west-1"})
 	backend, err := dynamodb.New(client, "carts", nil)
@@ -47,7 +47,7 @@ func ExampleBackend_StoragePlan() {
 	// Output: aws dynamodb create-table --table-name carts --billing-mode PAY_PER_REQUEST
 }
 
-// The whole of it, given an account.
+// A program creates the table, then stores and changes a record.
 func Example() {
 	type cart struct{ Items int }
 	ctx := context.Background()

@@ -3,6 +3,7 @@ package dynamodb
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -14,14 +15,12 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Touch moves the expiry of a live record: one UpdateItem, labelled or not. An
-// extension that would shorten it fails its condition, which answers with the
-// record as it stays.
+// Touch changes the expiry of a live record and returns the record without its
+// value. It returns ErrNotFound if no live record has the id. It takes one
+// UpdateItem, with or without labels. An extension that would shorten the
+// expiry fails its condition, and the response contains the unchanged record.
 func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
-	if err := t.Check(); err != nil {
-		return model.Record{}, err
-	}
-	if err := b.enter(ctx); err != nil {
+	if err := b.gate.Touch(ctx, &t); err != nil {
 		return model.Record{}, err
 	}
 	values := attributes{":now": millis(now)}
@@ -36,19 +35,12 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (mod
 	}
 	set := attributes{}
 	b.putExpiry(set, t.ID, at)
-	for range labelAttempts {
-		out, v, err := b.change(ctx, t.ID, set, missing(set, attrExpires, attrTTL, attrDue), cond, values)
-		if err != nil {
-			return model.Record{}, err
+	for range guessAttempts {
+		rec, out, err := b.change(ctx, t.ID, set, missing(set, attrExpires, attrTTL, attrDue), cond, values)
+		if err != nil || !out.failed {
+			return rec, err
 		}
-		if !v.failed {
-			rec, err := decode(t.ID, out, true)
-			if err != nil {
-				return model.Record{}, strange()
-			}
-			return rec, nil
-		}
-		cur, err := b.judge(now, t.ID, v.old, driver.IfPresent, model.Revision{})
+		cur, err := judge(now, t.ID, out.item, driver.IfPresent, model.Revision{})
 		if err != nil {
 			return model.Record{}, err
 		}
@@ -56,85 +48,61 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (mod
 			return cur.Head(), nil
 		}
 	}
-	return model.Record{}, contended()
+	return model.Record{}, driverkit.Contended()
 }
 
-// sweepStep is how many entries of a shard one request reads at most.
+// sweepStep is the maximum number of index entries that one request reads.
 const sweepStep = 256
 
-// dueRecord is what the index by expiry knows of a record.
+// dueRecord is an entry of the index by expiry.
 type dueRecord struct {
-	id     string
-	at     time.Time
-	labels map[string]string
-	rev    *model.Revision // that it must still have; nil: any
-	skip   bool            // it stays: it cannot be read, is no longer due, or was refused
+	id        string
+	expiresAt time.Time
+	labels    map[string]string
+	revision  *model.Revision // the revision that OnExpire saw; nil: any
+	skip      bool            // the record stays
 }
 
-// shardSweep is where a sweep stands in one shard of the index.
+// shardSweep is the progress of a sweep in one shard of the index.
 type shardSweep struct {
 	shard string
-	from  attributes // where the last read began
-	after attributes // where the next one does: the last key that was read
+	from  attributes // the start key of the last read
+	after attributes // the start key of the next read
 	due   []dueRecord
 	done  bool
 }
 
-// DeleteExpired removes due records: one Query for each of 16 shards of the
-// index by expiry, all at once, then one DeleteItem or TransactWriteItems for
-// each record, some at once; with each, one BatchGetItem for 100 records in
-// between. The index is eventually consistent, so that it only proposes: the
-// removal has the expiry among its conditions.
-func (b *Backend) DeleteExpired(ctx context.Context, sw driver.Sweep) (driver.Swept, error) {
-	var swept driver.Swept
-	if sw.Limit < 1 {
-		return swept, model.NewError(model.ErrInvalid, "the limit is less than 1", nil)
-	}
-	if err := b.enter(ctx); err != nil {
-		return swept, err
+// DeleteExpired removes records that had expired at s.Before. It sends one
+// Query to each of the 16 shards of the index by expiry, and then one
+// DeleteItem or TransactWriteItems for each record. With s.OnExpire it first
+// reads the records, 100 with each BatchGetItem.
+//
+// The index is eventually consistent. DeleteExpired takes candidates from it,
+// and the expiry is a condition of each removal.
+func (b *Backend) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swept, error) {
+	tally, err := b.gate.Sweep(ctx, &s)
+	if err != nil {
+		return driver.Swept{}, err
 	}
 	open := b.sweepOrder()
-	for len(open) > 0 {
-		left := sw.Limit - swept.Removed - swept.Unknown
-		if left <= 0 {
-			break
+	return tally.Run(ctx, func(n int) (more bool, err error) {
+		due, err := b.readDue(ctx, s.Before, n, open)
+		if err == nil && tally.Announces() {
+			err = b.announce(ctx, s.Before, due, tally)
 		}
-		if err := ctx.Err(); err != nil {
-			return swept, err
+		if err != nil {
+			return false, err
 		}
-		if err := b.readDue(ctx, sw.Before, left, open); err != nil {
-			return swept, err
-		}
-		var due []*dueRecord
-		for _, s := range open {
-			for i := range s.due {
-				due = append(due, &s.due[i])
-			}
-		}
-		if sw.OnExpire != nil {
-			if err := b.announce(ctx, sw.Before, due, sw.OnExpire); err != nil {
-				return swept, err
-			}
-		}
-		if err := b.sweepRound(ctx, sw.Before, due, &swept); err != nil {
-			return swept, err
-		}
-		still := open[:0]
-		for _, s := range open {
-			if !s.done {
-				still = append(still, s)
-			}
-		}
-		open = still
-	}
-	swept.More = swept.Removed+swept.Unknown >= sw.Limit
-	return swept, nil
+		b.sweepDue(ctx, s.Before, due, tally)
+		open = slices.DeleteFunc(open, func(s *shardSweep) bool { return s.done })
+		return len(open) > 0, nil
+	})
 }
 
-// sweepOrder is all shards, each sweep beginning with another, so that small
-// limits are fair.
+// sweepOrder returns all shards. Each sweep begins with another shard, so that
+// sweeps with small limits reach all of them.
 func (b *Backend) sweepOrder() []*shardSweep {
-	first := int(b.turn.Add(1) % shards)
+	first := int(b.firstShard.Add(1) % shards)
 	open := make([]*shardSweep, shards)
 	for i := range open {
 		open[i] = &shardSweep{shard: shardName((first + i) % shards)}
@@ -142,39 +110,41 @@ func (b *Backend) sweepOrder() []*shardSweep {
 	return open
 }
 
-// readDue reads what is due, at most left in all, shared evenly.
-func (b *Backend) readDue(ctx context.Context, before time.Time, left int, open []*shardSweep) error {
-	share := min((left+len(open)-1)/len(open), sweepStep)
+// readDue reads at most n due entries, an equal share from each shard.
+func (b *Backend) readDue(ctx context.Context, before time.Time, n int, open []*shardSweep) ([]*dueRecord, error) {
+	share := min((n+len(open)-1)/len(open), sweepStep)
 	errs := make([]error, len(open))
 	driverkit.Parallel(len(open), parallelism, func(i int) {
 		errs[i] = b.readShard(ctx, before, share, open[i])
 	})
-	for _, err := range errs {
-		if err != nil {
-			return err
+	var due []*dueRecord
+	for i, s := range open {
+		if errs[i] != nil {
+			return nil, errs[i]
 		}
-	}
-	for _, s := range open {
-		if len(s.due) > left {
+		if left := n - len(due); len(s.due) > left {
 			s.due = s.due[:left]
 			s.done = false
-			s.after = s.from // the rest is read again
+			s.after = s.from // the next read starts after the last entry used
 			if left > 0 {
 				s.after = s.due[left-1].indexKey(s.shard)
 			}
 		}
-		left -= len(s.due)
+		for i := range s.due {
+			due = append(due, &s.due[i])
+		}
 	}
-	return nil
+	return due, nil
 }
 
-// indexKey is the place of an entry in the index.
+// indexKey returns the key of the entry in the index.
 func (d *dueRecord) indexKey(shard string) attributes {
 	key := recordKey(d.id)
-	key[attrDue], key[attrExpires] = str(shard), millis(d.at)
+	key[attrDue], key[attrExpires] = str(shard), millis(d.expiresAt)
 	return key
 }
 
+// readShard reads the next due entries of a shard, at most share.
 func (b *Backend) readShard(ctx context.Context, before time.Time, share int, s *shardSweep) error {
 	const query = "#due = :due AND #expires <= :before"
 	names, values := fill(attributes{":due": str(s.shard), ":before": millis(before)}, query)
@@ -184,109 +154,99 @@ func (b *Backend) readShard(ctx context.Context, before time.Time, share int, s 
 		ExclusiveStartKey: s.after,
 	})
 	if err != nil {
-		return b.readFault(ctx, err)
+		return b.readError(ctx, err)
 	}
 	s.from, s.due = s.after, s.due[:0]
 	for _, it := range out.Items {
 		id, ok := idOf(it)
 		ms, isTime := intOf(it[attrExpires])
 		if !ok || !isTime {
-			continue // a foreign item with the index's attributes
+			continue // a foreign item that has the index's attributes
 		}
 		labels, _ := labelsOf(it[attrLabels])
-		s.due = append(s.due, dueRecord{id: id, at: time.UnixMilli(ms).UTC(), labels: labels})
+		s.due = append(s.due, dueRecord{id: id, expiresAt: time.UnixMilli(ms).UTC(), labels: labels})
 	}
 	s.after = out.LastEvaluatedKey
 	s.done = len(out.LastEvaluatedKey) == 0
 	return nil
 }
 
-// announce shows each what is about to be removed. What it refuses stays, and
-// so does what cannot be read or is no longer due.
-func (b *Backend) announce(ctx context.Context, before time.Time, due []*dueRecord, each func(model.Record) error) error {
+// announce reads the due records and announces them to OnExpire. A record
+// stays if OnExpire returns an error for it, if it cannot be read, or if it is
+// no longer due.
+func (b *Backend) announce(ctx context.Context, before time.Time, due []*dueRecord, tally *driverkit.Tally) error {
 	ids := make([]string, len(due))
 	for i, d := range due {
 		ids[i] = d.id
 	}
-	for i, f := range b.fetch(ctx, ids, true) {
-		d := due[i]
+	read := make([]driver.BatchResult, len(due))
+	b.fetch(ctx, ids, true, read)
+	for i, d := range due {
+		rec, err := &read[i].Record, read[i].Err
 		switch {
-		case errors.Is(f.Err, model.ErrNotFound), errors.Is(f.Err, model.ErrCorrupt):
+		case errors.Is(err, model.ErrNotFound), errors.Is(err, model.ErrCorrupt):
 			d.skip = true
-			continue
-		case f.Err != nil:
-			return f.Err
+		case err != nil:
+			return err
+		default:
+			d.labels, d.revision = rec.Labels, &rec.Revision
+			d.skip = !rec.Expired(before) || !tally.Accepts(rec)
 		}
-		if d.skip = !f.Record.Expired(before); d.skip {
-			continue
-		}
-		d.labels, d.rev = f.Record.Labels, &f.Record.Revision
-		d.skip = each(f.Record) != nil
 	}
 	return nil
 }
 
-// sweepRound removes what was collected.
-func (b *Backend) sweepRound(ctx context.Context, before time.Time, due []*dueRecord, swept *driver.Swept) error {
+// sweepDue removes the due records, 16 at a time.
+func (b *Backend) sweepDue(ctx context.Context, before time.Time, due []*dueRecord, tally *driverkit.Tally) {
 	removed, errs := make([]bool, len(due)), make([]error, len(due))
 	driverkit.Parallel(len(due), parallelism, func(i int) {
 		if !due[i].skip {
 			removed[i], errs[i] = b.sweepOne(ctx, before, due[i])
 		}
 	})
-	var failed error
-	for i, err := range errs {
-		if removed[i] {
-			swept.Removed++
-		}
-		unknown := model.Kind(err) == model.ErrUnknown
-		if unknown {
-			swept.Unknown++
-		}
-		if failed == nil || unknown && model.Kind(failed) != model.ErrUnknown {
-			failed = err
-		}
+	for i := range due {
+		tally.Outcome(removed[i], errs[i])
 	}
-	return failed
 }
 
-// sweepOne removes a record that is still due. One that is gone, was extended
-// or cannot be read stays, which is no error.
+// sweepOne removes a record that is still due and reports whether it did. A
+// record that was removed, extended or written, or cannot be read, is left as
+// it is without an error.
 func (b *Backend) sweepOne(ctx context.Context, before time.Time, d *dueRecord) (bool, error) {
 	cond := condShape + " AND " + condExpired + " AND #labels = :old"
-	if d.rev != nil {
-		cond += " AND #revision = :prev"
+	if d.revision != nil {
+		cond += " AND #revision = :known"
 	}
 	labels := d.labels
-	for range labelAttempts {
-		if err := ctx.Err(); err != nil {
-			return false, err
-		}
+	for range guessAttempts {
 		values := attributes{":now": millis(before)}
-		if d.rev != nil {
-			values[":prev"] = blob(d.rev[:])
+		if d.revision != nil {
+			values[":known"] = blob(d.revision[:])
 		}
-		v, err := b.remove(ctx, d.id, labels, cond, values)
-		if err != nil || !v.failed {
+		out, err := b.removeItems(ctx, d.id, labels, cond, values)
+		if err != nil || !out.failed {
 			return err == nil, err
 		}
-		if v.old == nil {
+		if out.item == nil {
 			return false, nil
 		}
-		cur, err := decode(d.id, v.old, false)
-		if err != nil || !cur.Expired(before) || d.rev != nil && cur.Revision != *d.rev {
+		cur, err := decode(d.id, out.item, false)
+		if err != nil || !cur.Expired(before) || d.revision != nil && cur.Revision != *d.revision {
 			return false, nil //nolint:nilerr // it stays
 		}
-		labels = cur.Labels // the index was behind
+		labels = cur.Labels // the index had older ones
 	}
-	return false, contended()
+	return false, driverkit.Contended()
 }
 
-// prune removes label items whose record is gone or bears another label, as
-// they are left where DynamoDB itself has reaped a record. The transaction
-// looks again. Should it fail, the next listing prunes.
+// pruneLimit is the maximum number of label items that one listing removes.
+const pruneLimit = 100
+
+// prune removes label items whose record does not exist or has another label.
+// They are left when the table's TTL deletes a record. Each transaction checks
+// the record again. If one fails, the next listing tries again.
 func (b *Backend) prune(ctx context.Context, name, value string, ids []string) {
-	ids = ids[:min(len(ids), pruneStep)]
+	ids = ids[:min(len(ids), pruneLimit)]
 	const cond = "NOT (#labels.#name = :value)"
 	driverkit.Parallel(len(ids), parallelism, func(i int) {
 		_, _ = b.transact(ctx, []types.TransactWriteItem{
@@ -299,6 +259,3 @@ func (b *Backend) prune(ctx context.Context, name, value string, ids []string) {
 		})
 	})
 }
-
-// pruneStep is how many label items one listing removes at most.
-const pruneStep = 100

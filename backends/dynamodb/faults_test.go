@@ -1,7 +1,6 @@
 package dynamodb
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,8 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,95 +20,96 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/sojourn-go/sojourn/conformance/containers"
-	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/conformance/faultnet"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// trick is what a proxy does to the next request.
-type trick int
-
-const (
-	pass        trick = iota
-	loseAnswer        // lets the server carry it out, then cuts the connection
-	loseRequest       // cuts the connection instead of passing the request on
-	cutAnswer         // passes on half of the answer, then cuts the connection
-)
-
-// proxy stands between a client and a server. It counts the requests on the
-// wire, by operation, and what the server says that they cost.
+// proxy stands between a client and the server. It names requests by operation
+// and adds up what the server says that they cost.
 type proxy struct {
-	url    string
-	server string
+	*faultnet.HTTPProxy
 
 	mu       sync.Mutex
-	next     trick
-	replace  func(op string, body []byte) []byte // of answers; nil: as they are
-	ops      []string
-	scanned  int     // items that queries and scans looked at
-	capacity float64 // units, where the client asked for them
+	replace  func(op string, body []byte) []byte // changes answers, if not nil
+	scanned  int                                 // items that queries and scans read
+	capacity float64                             // units, if the client asked for them
 }
 
-func startProxy(t testing.TB, server string) *proxy {
+func startProxy(t testing.TB) *proxy {
 	t.Helper()
-	p := &proxy{server: server}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = 32
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.serve(transport, w, r) }))
-	t.Cleanup(func() {
-		s.Close()
-		transport.CloseIdleConnections()
+	p := &proxy{}
+	p.HTTPProxy = faultnet.NewHTTPProxy(t, containers.DynamoDB(t).URL, &faultnet.HTTPOptions{
+		Name: func(r *http.Request, _ []byte) string {
+			_, op, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+			return op
+		},
+		Fault: func(r *http.Request) faultnet.Fault {
+			if r.Header.Get(loseHeader) != "" {
+				return faultnet.LoseAnswer
+			}
+			return faultnet.Pass
+		},
+		Answer: p.answer,
 	})
-	p.url = s.URL
 	return p
 }
 
-func (p *proxy) serve(transport *http.Transport, w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return
+var (
+	scannedPattern  = regexp.MustCompile(`"ScannedCount":(\d+)`)
+	capacityPattern = regexp.MustCompile(`"TableName":"[^"]*","CapacityUnits":([0-9.]+)`)
+)
+
+func (p *proxy) answer(op string, _ *http.Response, body []byte) []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range scannedPattern.FindAllSubmatch(body, -1) {
+		n, _ := strconv.Atoi(string(m[1]))
+		p.scanned += n
 	}
-	_, op, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
-	now, replace := p.count(op)
-	if r.Header.Get(loseHeader) != "" {
-		now = loseAnswer
+	for _, m := range capacityPattern.FindAllSubmatch(body, -1) {
+		n, _ := strconv.ParseFloat(string(m[1]), 64)
+		p.capacity += n
 	}
-	if now == loseRequest {
-		panic(http.ErrAbortHandler)
+	if p.replace != nil {
+		return p.replace(op, body)
 	}
-	out, err := http.NewRequestWithContext(r.Context(), r.Method, p.server+r.URL.RequestURI(), bytes.NewReader(body))
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
-	out.Header = r.Header.Clone()
-	res, err := transport.RoundTrip(out)
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
-	defer func() { _ = res.Body.Close() }()
-	answer, err := io.ReadAll(res.Body)
-	if err != nil || now == loseAnswer {
-		panic(http.ErrAbortHandler)
-	}
-	p.measure(answer)
-	for name, values := range res.Header {
-		w.Header()[name] = values
-	}
-	if replace != nil {
-		answer = replace(op, answer)
-		w.Header().Del("X-Amz-Crc32")
-		w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
-	}
-	w.WriteHeader(res.StatusCode)
-	if now == cutAnswer {
-		_, _ = w.Write(answer[:len(answer)/2])
-		panic(http.ErrAbortHandler)
-	}
-	_, _ = w.Write(answer)
+	return body
+}
+
+// traffic is what passed the proxy.
+type traffic struct {
+	ops      []string
+	scanned  int
+	capacity float64
+}
+
+// take returns the traffic since its last call.
+func (p *proxy) take() traffic {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t := traffic{p.Requests(), p.scanned, p.capacity}
+	p.scanned, p.capacity = 0, 0
+	return t
+}
+
+// metered makes a client ask what each request costs.
+func metered(o *awsdynamodb.Options) {
+	o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
+		return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("Metered",
+			func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+				if f := reflect.ValueOf(in.Parameters).Elem().FieldByName("ReturnConsumedCapacity"); f.IsValid() {
+					f.SetString(string(types.ReturnConsumedCapacityTotal))
+				}
+				return next.HandleInitialize(ctx, in)
+			}), middleware.Before)
+	})
 }
 
 func isWrite(op string) bool {
@@ -120,26 +120,15 @@ func isWrite(op string) bool {
 	return false
 }
 
-// lossy is a backend that can lose the answer to a whole call: to each write
-// that it takes, and to none of another call under way. Of a sweep it loses the
-// next removal, also if it is told so while the sweep is at it.
-type lossy struct {
-	*Backend
-	armed atomic.Bool
-}
-
-// loseHeader marks the requests whose answers a proxy loses.
+// loseHeader marks the requests whose answers the proxy loses.
 const loseHeader = "X-Lose"
 
-type loseKey struct{}
-
-// marking makes a client mark the requests of a call that is to be lost.
-func marking(o *awsdynamodb.Options) {
+// marked makes a client mark the writes of a call whose answers are lost.
+func marked(o *awsdynamodb.Options) {
 	o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
 		return stack.Build.Add(middleware.BuildMiddlewareFunc("Lose",
 			func(ctx context.Context, in middleware.BuildInput, next middleware.BuildHandler) (middleware.BuildOutput, middleware.Metadata, error) {
-				lose, _ := ctx.Value(loseKey{}).(func() bool)
-				if r, ok := in.Request.(*smithyhttp.Request); ok && lose != nil && isWrite(middleware.GetOperationName(ctx)) && lose() {
+				if r, ok := in.Request.(*smithyhttp.Request); ok && isWrite(middleware.GetOperationName(ctx)) && drivertest.Loses(ctx) {
 					r.Header.Set(loseHeader, "1")
 				}
 				return next.HandleBuild(ctx, in)
@@ -147,246 +136,87 @@ func marking(o *awsdynamodb.Options) {
 	})
 }
 
-func (l *lossy) disarm() bool { return l.armed.CompareAndSwap(true, false) }
-
-func (l *lossy) context(ctx context.Context) context.Context {
-	if l.disarm() {
-		return context.WithValue(ctx, loseKey{}, func() bool { return true })
-	}
-	return ctx
-}
-
-func (l *lossy) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
-	return l.Backend.Write(l.context(ctx), now, w)
-}
-
-func (l *lossy) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
-	return l.Backend.Touch(l.context(ctx), now, t)
-}
-
-func (l *lossy) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
-	return l.Backend.Delete(l.context(ctx), now, d)
-}
-
-func (l *lossy) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
-	return l.Backend.WriteMany(l.context(ctx), now, ops)
-}
-
-func (l *lossy) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swept, error) {
-	return l.Backend.DeleteExpired(context.WithValue(ctx, loseKey{}, l.disarm), s)
-}
-
-// Unwrap returns the backend.
-func (l *lossy) Unwrap() driver.ModelExpirySupport { return l.Backend }
-
-// count notes a request and says what becomes of it.
-func (p *proxy) count(op string) (trick, func(string, []byte) []byte) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.ops = append(p.ops, op)
-	now := p.next
-	p.next = pass
-	return now, p.replace
-}
-
-var (
-	scannedPattern  = regexp.MustCompile(`"ScannedCount":(\d+)`)
-	capacityPattern = regexp.MustCompile(`"TableName":"[^"]*","CapacityUnits":([0-9.]+)`)
-)
-
-func (p *proxy) measure(answer []byte) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, m := range scannedPattern.FindAllSubmatch(answer, -1) {
-		n, _ := strconv.Atoi(string(m[1]))
-		p.scanned += n
-	}
-	for _, m := range capacityPattern.FindAllSubmatch(answer, -1) {
-		n, _ := strconv.ParseFloat(string(m[1]), 64)
-		p.capacity += n
-	}
-}
-
-func (p *proxy) play(next trick) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.next = next
-}
-
-// traffic is what went over the wire.
-type traffic struct {
-	ops      []string
-	scanned  int
-	capacity float64
-}
-
-// take returns what was counted since the last call.
-func (p *proxy) take() traffic {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	t := traffic{p.ops, p.scanned, p.capacity}
-	p.ops, p.scanned, p.capacity = nil, 0, 0
-	return t
-}
-
-// writes are all kinds of writes, and the one operation that each sends, given
-// a stored record of the id "id".
-func writes(base model.Record) map[string]struct {
-	op string
-	do func(ctx context.Context, b *Backend) error
-} {
-	type write = struct {
-		op string
-		do func(ctx context.Context, b *Backend) error
-	}
-	plain := func(op string, w driver.Write) write {
-		return write{op, func(ctx context.Context, b *Backend) error { _, err := b.Write(ctx, testNow, w); return err }}
-	}
-	next := record("id", "bob", 2*time.Hour)
-	return map[string]write{
-		"create":                       plain("PutItem", driver.Write{Record: record("new", "", time.Hour), Cond: driver.IfAbsent}),
-		"create labelled":              plain("TransactWriteItems", driver.Write{Record: record("new", "ann", time.Hour), Cond: driver.IfAbsent}),
-		"upsert":                       plain("TransactWriteItems", driver.Write{Record: record("id", "ann", time.Hour), Cond: driver.IfAny}),
-		"update":                       plain("UpdateItem", driver.Write{Record: next, Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true, Labels: true}}),
-		"compare-and-set":              plain("UpdateItem", driver.Write{Record: next, Cond: driver.IfMatch, Known: base, Keep: driver.Keep{Labels: true}}),
-		"compare-and-set of the label": plain("TransactWriteItems", driver.Write{Record: next, Cond: driver.IfMatch, Known: base}),
-		"touch": {"UpdateItem", func(ctx context.Context, b *Backend) error {
-			_, err := b.Touch(ctx, testNow, driver.Touch{ID: "id", Mode: driver.TouchSet, ExpiresAt: testNow.Add(time.Minute)})
-			return err
-		}},
-		"delete": {"TransactWriteItems", func(ctx context.Context, b *Backend) error {
-			return b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: driver.IfMatch, Known: base})
-		}},
-		"bulk": {"PutItem", func(ctx context.Context, b *Backend) error {
-			return b.WriteMany(ctx, testNow, []driver.BatchOp{{Write: &driver.Write{Record: record("new", "", 0), Cond: driver.IfAbsent}}})[0].Err
-		}},
-	}
-}
-
-// TestLostAnswers loses the answer to each write, the write itself, and half of
-// the answer: one request is on the wire, and the outcome is unknown.
-func TestLostAnswers(t *testing.T) {
-	base := record("id", "ann", time.Hour)
-	for name, w := range writes(base) {
-		for how, tr := range map[string]trick{"answer lost": loseAnswer, "request lost": loseRequest, "answer cut": cutAnswer} {
-			t.Run(name+"/"+how, func(t *testing.T) {
-				t.Parallel()
-				b, p := proxied(t, nil)
-				seed(t, b, base)
-				p.take()
-				p.play(tr)
-				only(t, w.do(t.Context(), b), model.ErrUnknown)
-				if got := p.take(); !slices.Equal(got.ops, []string{w.op}) {
-					t.Fatalf("on the wire: %v, want one %s", got.ops, w.op)
-				}
-			})
+// writes returns every kind of write, given the stored record "id".
+func writes(base model.Record) []drivertest.Call {
+	write := func(name string, w driver.Write) drivertest.Call {
+		return drivertest.Call{
+			Name: name,
+			Do: func(ctx context.Context, b driver.ModelExpirySupport) error {
+				return driver.WriteMany(ctx, b, drivertest.Now, []driver.BatchOp{{Write: &w}})[0].Err
+			},
+			Done: func(t testing.TB, b driver.ModelExpirySupport) {
+				t.Helper()
+				drivertest.Holds(t, b, w.Record.ID, w.Record.Revision, w.Record.ExpiresAt)
+			},
 		}
 	}
+	next := drivertest.Record("id", "bob", 2*time.Hour)
+	return append(drivertest.Writes(base),
+		write("upsert of the same label", driver.Write{Record: drivertest.Record("id", "ann", time.Hour), Cond: driver.IfAny}),
+		write("compare-and-set that keeps the labels", driver.Write{Record: next, Cond: driver.IfMatch, Known: base, Keep: driver.Keep{Labels: true}}))
 }
 
-// TestLostSweep loses the answer of one removal of a sweep.
+// TestLostWrites takes the writes of one request: after a wrong guess of the
+// labels, the lost answer would be that of a refusal.
+func TestLostWrites(t *testing.T) {
+	sent := map[string][]string{}
+	var names []string
+	for op, calls := range map[string]string{
+		"PutItem":            "create,create over expired",
+		"UpdateItem":         "update,touch,touch known,extend,clear,compare-and-set that keeps the labels",
+		"TransactWriteItems": "create labelled,compare-and-set,delete known,upsert of the same label",
+	} {
+		for name := range strings.SplitSeq(calls, ",") {
+			names = append(names, name)
+			sent[name] = []string{op}
+		}
+	}
+	drivertest.LostWrites(t, drivertest.Lost{
+		Open: func(t testing.TB) (driver.ModelExpirySupport, drivertest.Wire) {
+			b, p := proxied(t, nil)
+			return b, p
+		},
+		Faults: []faultnet.Fault{faultnet.LoseAnswer, faultnet.LoseRequest, faultnet.CutAnswer},
+		Calls: func(t testing.TB, base model.Record) []drivertest.Call {
+			return drivertest.Pick(t, writes(base), names...)
+		},
+		IsWrite: isWrite,
+		Sent:    sent,
+	})
+}
+
 func TestLostSweep(t *testing.T) {
 	b, p := proxied(t, nil)
-	seed(t, b, record("a", "ann", time.Hour), record("b", "ann", time.Hour))
-	swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10, OnExpire: func(r model.Record) error {
-		if r.ID == "a" {
-			return errors.New("not this one")
-		}
-		p.play(loseAnswer) // before the removal, after the reads
-		return nil
-	}})
-	only(t, err, model.ErrUnknown)
-	if swept.Removed != 0 || swept.Unknown != 1 {
-		t.Fatalf("swept %+v, want one unknown", swept)
-	}
-	swept, err = b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10})
-	if err != nil || swept.Removed != 1 {
-		t.Fatalf("swept %+v, %v, want the other one", swept, err)
-	}
+	drivertest.LostSweep(t, b, p, isWrite)
 }
 
-// TestLostReads loses the answer of each read: the SDK asks again where the
-// client may, else it is ErrUnavailable.
 func TestLostReads(t *testing.T) {
-	p := startProxy(t, containers.DynamoDB(t).URL)
-	b := openOn(t, clientAt(t, p.url), tableName(), nil)
-	stubborn, err := New(clientAt(t, p.url, func(o *awsdynamodb.Options) { o.Retryer = aws.NopRetryer{} }), b.table, nil)
+	retrying, p := proxied(t, nil)
+	b, err := New(clientAt(t, p.URL(), func(o *awsdynamodb.Options) { o.Retryer = aws.NopRetryer{} }), retrying.table, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	seed(t, b, record("id", "ann", time.Hour))
-	ctx := t.Context()
-	reads := map[string]func(b *Backend) error{
-		"get":      func(b *Backend) error { _, err := b.Get(ctx, testNow, driver.Get{ID: "id"}); return err },
-		"get many": func(b *Backend) error { return b.GetMany(ctx, testNow, driver.Gets("id"))[0].Err },
-		"page":     func(b *Backend) error { _, err := b.Page(ctx, testNow, driver.Query{Limit: 10}); return err },
-		"page by label": func(b *Backend) error {
-			_, err := b.Page(ctx, testNow, driver.Query{Limit: 10, Label: "principal", Value: "ann"})
-			return err
-		},
-		"count": func(b *Backend) error { _, err := b.Count(ctx, testNow, driver.Query{Label: ""}); return err },
-		"count by label": func(b *Backend) error {
-			_, err := b.Count(ctx, testNow, driver.Query{Label: "principal", Value: "ann"})
-			return err
-		},
-		"sweep": func(b *Backend) error {
-			_, err := b.DeleteExpired(ctx, driver.Sweep{Before: testNow, Limit: 10})
-			return err
-		},
-		"ping": func(b *Backend) error { return b.Ping(ctx) },
-	}
-	for name, do := range reads {
-		t.Run(name, func(t *testing.T) {
-			p.play(loseAnswer)
-			only(t, do(stubborn), model.ErrUnavailable)
-			p.play(loseAnswer)
-			if err := do(b); err != nil {
-				t.Fatal(err)
-			}
-		})
-	}
+	drivertest.SeedCalls(t, b)
+	drivertest.LostReads(t, b, retrying, p, drivertest.Reads(), faultnet.LoseAnswer)
 }
 
-// TestOwnSuccess looks through expiry.Store, which recognises a write whose
-// answer was lost as its own.
 func TestOwnSuccess(t *testing.T) {
 	b, p := proxied(t, nil)
-	s, err := expiry.NewStore[string](b, &expiry.StoreOptions{Clock: expiry.ClockFunc(func() time.Time { return testNow })})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx := t.Context()
-	p.play(loseAnswer)
-	it, err := s.Create(ctx, "id", "one", &expiry.WriteOptions{Labels: map[string]string{"principal": "ann"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.play(loseAnswer)
-	if it, err = s.Update(ctx, "id", "two", &expiry.WriteOptions{IfMatch: it.Known()}); err != nil {
-		t.Fatal(err)
-	}
-	p.play(loseRequest) // not applied: the look finds the old revision
-	if it, err = s.Update(ctx, "id", "three", &expiry.WriteOptions{IfMatch: it.Known()}); err != nil {
-		t.Fatal(err)
-	}
-	p.play(loseAnswer)
-	if _, err := s.Touch(ctx, "id", expiry.After(time.Hour), nil); err != nil {
-		t.Fatal(err)
-	}
-	got, err := s.Get(ctx, "id")
-	if err != nil || got.Value != "three" || got.Revision != it.Revision || !got.ExpiresAt.Equal(testNow.Add(time.Hour)) {
-		t.Fatalf("got %+v, %v", got, err)
-	}
-	p.play(loseAnswer)
-	only(t, s.Delete(ctx, "id", &expiry.DeleteOptions{IfMatch: got.Known()}), model.ErrUnknown)
+	drivertest.OwnSuccess(t, b, p, isWrite, faultnet.LoseRequest)
 }
 
-// answer is a recorded answer of the service; without a status it hangs up.
+func TestEndedContexts(t *testing.T) {
+	b, p := proxied(t, nil)
+	drivertest.EndedContexts(t, b, p)
+}
+
+// answer is a recorded answer of DynamoDB. If the status is zero, the server
+// closes the connection.
 type answer struct {
 	status  int
 	code    string
 	message string
-	body    string // in place of an error
+	body    string // instead of an error with the code and message
 	date    string
 }
 
@@ -406,32 +236,48 @@ func (a answer) write(w http.ResponseWriter) {
 	_, _ = io.WriteString(w, body)
 }
 
-// requests counts those that a fake has got.
-type requests struct{ n atomic.Int64 }
-
-func (r *requests) count() int { return int(r.n.Load()) }
-
-// fake is a service that gives recorded answers, one after the other and the
-// last one again and again.
-func fake(t testing.TB, answers ...answer) (*Backend, *requests) {
+// serve returns a backend whose server is the handler.
+func serve(t testing.TB, handler http.HandlerFunc) *Backend {
 	t.Helper()
-	got := &requests{}
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		answers[min(int(got.n.Add(1)), len(answers))-1].write(w)
-	}))
+	s := httptest.NewServer(handler)
 	t.Cleanup(s.Close)
 	b, err := New(clientAt(t, s.URL), "table", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b, got
+	return b
+}
+
+// fake returns a backend whose server gives the answers in order, and the last
+// one again and again. It also returns the number of requests.
+func fake(t testing.TB, answers ...answer) (*Backend, *atomic.Int64) {
+	t.Helper()
+	var n atomic.Int64
+	return serve(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		answers[min(int(n.Add(1)), len(answers))-1].write(w)
+	}), &n
+}
+
+// wantSent fails the test unless the server got that many requests.
+func wantSent(t testing.TB, got *atomic.Int64, want int) {
+	t.Helper()
+	if n := int(got.Load()); n != want {
+		t.Errorf("sent %d requests, want %d", n, want)
+	}
+}
+
+// create stores a new record.
+func create(t testing.TB, b *Backend, r model.Record) error {
+	t.Helper()
+	_, err := b.Write(t.Context(), drivertest.Now, driver.Write{Record: r, Cond: driver.IfAbsent})
+	return err
 }
 
 var done = answer{status: 200, body: "{}"}
 
-// TestWritesAreSentAgainOnlyAfterARefusal has a service that refuses for now,
-// breaks, or hangs up, and then would accept.
+// TestWritesAreSentAgainOnlyAfterARefusal has a server that would accept the
+// second or third request.
 func TestWritesAreSentAgainOnlyAfterARefusal(t *testing.T) {
 	throttled := answer{status: 400, code: "ProvisionedThroughputExceededException", message: "The level of configured provisioned throughput for the table was exceeded."}
 	limited := answer{status: 400, code: "ThrottlingException", message: "Rate of requests exceeds the allowed throughput."}
@@ -450,49 +296,40 @@ func TestWritesAreSentAgainOnlyAfterARefusal(t *testing.T) {
 	}{
 		{"throttled once", []answer{throttled, done}, 2, 2, nil, model.ErrNotFound},
 		{"limited twice", []answer{limited, limited, done}, 3, 3, nil, model.ErrNotFound},
-		{"throttled for ever", []answer{throttled}, 3, 3, model.ErrUnavailable, model.ErrUnavailable},
-		{"a transaction in the way", []answer{busy, busy, done}, 3, 1, nil, model.ErrUnavailable},
-		{"a clock that is wrong", []answer{skewed, done}, 2, 2, nil, model.ErrNotFound},
-		{"a server's error", []answer{broken, done}, 1, 2, model.ErrUnknown, model.ErrNotFound},
+		{"always throttled", []answer{throttled}, 3, 3, model.ErrUnavailable, model.ErrUnavailable},
+		{"another transaction", []answer{busy, busy, done}, 3, 1, nil, model.ErrUnavailable},
+		{"a wrong clock", []answer{skewed, done}, 2, 2, nil, model.ErrNotFound},
+		{"a server error", []answer{broken, done}, 1, 2, model.ErrUnknown, model.ErrNotFound},
 		{"a server that is down", []answer{down, done}, 1, 2, model.ErrUnknown, model.ErrNotFound},
-		{"hanging up", []answer{{}, done}, 1, 2, model.ErrUnknown, model.ErrNotFound},
+		{"a closed connection", []answer{{}, done}, 1, 2, model.ErrUnknown, model.ErrNotFound},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			for _, r := range []model.Record{record("id", "", 0), record("id", "ann", 0)} {
+			for _, principal := range []string{"", "ann"} {
 				b, got := fake(t, test.answers...)
-				_, err := b.Write(t.Context(), testNow, driver.Write{Record: r, Cond: driver.IfAbsent})
-				only(t, err, test.write)
-				if got.count() != test.writes {
-					t.Errorf("%d requests on the wire, want %d", got.count(), test.writes)
-				}
+				drivertest.WantKind(t, create(t, b, drivertest.Record("id", principal, 0)), test.write)
+				wantSent(t, got, test.writes)
 			}
 			b, got := fake(t, test.answers...)
-			_, err := b.Get(t.Context(), testNow, driver.Get{ID: "id"})
-			only(t, err, test.read)
-			if got.count() != test.reads {
-				t.Errorf("%d requests on the wire, want %d", got.count(), test.reads)
-			}
+			_, err := b.Get(t.Context(), drivertest.Now, driver.Get{ID: "id"})
+			drivertest.WantKind(t, err, test.read)
+			wantSent(t, got, test.reads)
 		})
 	}
 }
 
-// TestWithRetriesSwitchedOff has a client that sends nothing twice: neither
-// does a throttled write then.
+// TestWithRetriesSwitchedOff has a client that sends nothing twice, not even a
+// throttled write.
 func TestWithRetriesSwitchedOff(t *testing.T) {
-	throttled := answer{status: 400, code: "ThrottlingException"}
-	b, got := fake(t, throttled, done)
+	b, got := fake(t, answer{status: 400, code: "ThrottlingException"}, done)
 	b.client = awsdynamodb.New(b.client.Options(), func(o *awsdynamodb.Options) { o.Retryer = retry.AddWithMaxAttempts(o.Retryer, 1) })
-	_, err := b.Write(t.Context(), testNow, driver.Write{Record: record("id", "", 0), Cond: driver.IfAbsent})
-	only(t, err, model.ErrUnavailable)
-	if got.count() != 1 {
-		t.Errorf("%d requests on the wire, want one", got.count())
-	}
+	drivertest.WantKind(t, create(t, b, drivertest.Record("id", "", 0)), model.ErrUnavailable)
+	wantSent(t, got, 1)
 }
 
-// TestCancelledByAnother has transactions that others get in the way of: they
-// are sent again, since nothing of them was applied, until that has an end.
-func TestCancelledByAnother(t *testing.T) {
+// TestCancelledTransactions has transactions that DynamoDB cancels. After a
+// conflict or throttling the backend sends them again, up to a limit.
+func TestCancelledTransactions(t *testing.T) {
 	cancelled := func(reasons string) answer {
 		return answer{status: 400, body: `{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException",` +
 			`"message":"Transaction cancelled, please refer cancellation reasons for specific reasons","CancellationReasons":` + reasons + `}`}
@@ -511,7 +348,7 @@ func TestCancelledByAnother(t *testing.T) {
 	}{
 		{"conflict", []answer{conflict, conflict, conflict, done}, 4, nil},
 		{"throttled", []answer{throttled, done}, 2, nil},
-		{"conflict for ever", []answer{conflict}, conflictAttempts, model.ErrUnavailable},
+		{"endless conflict", []answer{conflict}, busyAttempts, model.ErrUnavailable},
 		{"condition", []answer{missing}, 1, model.ErrNotFound},
 		{"too large", []answer{large}, 1, model.ErrTooLarge},
 		{"another key", []answer{keys}, 1, model.ErrUnavailable},
@@ -521,59 +358,44 @@ func TestCancelledByAnother(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			b, got := fake(t, test.answers...)
-			prev := record("id", "bob", 0)
-			_, err := b.Write(t.Context(), testNow, driver.Write{Record: record("id", "ann", 0), Cond: driver.IfMatch, Known: prev})
-			only(t, err, test.want)
-			if got.count() != test.n {
-				t.Errorf("%d requests, want %d", got.count(), test.n)
-			}
+			_, err := b.Write(t.Context(), drivertest.Now, driver.Write{
+				Record: drivertest.Record("id", "ann", 0), Cond: driver.IfMatch, Known: drivertest.Record("id", "bob", 0),
+			})
+			drivertest.WantKind(t, err, test.want)
+			wantSent(t, got, test.n)
 		})
 	}
 }
 
-// TestContexts ends the context before and after a write is sent.
-func TestContexts(t *testing.T) {
-	arrived := make(chan struct{}, 10)
-	release := make(chan struct{})
-	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+// TestContextsThatEndDuringACall has a server that never answers.
+func TestContextsThatEndDuringACall(t *testing.T) {
+	arrived, release := make(chan struct{}, 100), make(chan struct{})
+	b := serve(t, func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		arrived <- struct{}{}
-		<-release // never answers
-	}))
-	t.Cleanup(func() {
-		close(release)
-		s.Close()
+		<-release
 	})
-	b, err := New(clientAt(t, s.URL), "hung", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, w := range writes(record("id", "ann", time.Hour)) {
-		ended, cancel := context.WithCancel(t.Context())
-		cancel()
-		if err := w.do(ended, b); !errors.Is(err, context.Canceled) || model.Kind(err) != nil {
-			t.Errorf("%s, before sending: %v", name, err)
-		}
-		under, cancel := context.WithCancel(t.Context())
+	t.Cleanup(func() { close(release) })
+	for _, c := range writes(drivertest.Record("id", "ann", time.Hour)) {
+		ctx, cancel := context.WithCancel(t.Context())
 		go func() {
 			<-arrived
 			cancel()
 		}()
-		err = w.do(under, b)
+		err := c.Do(ctx, b)
 		cancel()
-		only(t, err, model.ErrUnknown)
-		if !errors.Is(err, context.Canceled) {
-			t.Errorf("%s, after sending: %v", name, err)
+		if model.Kind(err) != model.ErrUnknown || !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", c.Name, err)
 		}
 	}
-	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err = b.Get(short, testNow, driver.Get{ID: "id"}); !errors.Is(err, context.DeadlineExceeded) || model.Kind(err) != nil {
-		t.Errorf("a read: %v", err)
+	if _, err := b.Get(ctx, drivertest.Now, driver.Get{ID: "id"}); !errors.Is(err, context.DeadlineExceeded) || model.Kind(err) != nil {
+		t.Errorf("get: %v", err)
 	}
 }
 
-// TestNothingSent fails before a connection is there: nothing was applied.
+// TestNothingSent fails before there is a connection, so nothing was applied.
 func TestNothingSent(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -592,21 +414,19 @@ func TestNothingSent(t *testing.T) {
 		}}}
 	}
 	for name, opt := range map[string]func(*awsdynamodb.Options){
-		"nobody listens": func(*awsdynamodb.Options) {}, "no credentials": noCredentials, "a dialer's own error": noConnection,
+		"no server": func(*awsdynamodb.Options) {}, "no credentials": noCredentials, "a dialer's error": noConnection,
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, err := New(clientAt(t, endpoint, opt), "none", nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for name, w := range writes(record("id", "ann", 0)) {
-				err := w.do(t.Context(), b)
+			for _, c := range append(writes(drivertest.Record("id", "ann", 0)), drivertest.Reads()...) {
+				err := c.Do(t.Context(), b)
 				if model.Kind(err) != model.ErrUnavailable || strings.Contains(err.Error(), "hunter2") {
-					t.Errorf("%s: %v", name, err)
+					t.Errorf("%s: %v", c.Name, err)
 				}
 			}
-			_, err = b.Get(t.Context(), testNow, driver.Get{ID: "id"})
-			only(t, err, model.ErrUnavailable)
 		})
 	}
 }

@@ -37,7 +37,7 @@ const (
 	shardSize     = 2
 )
 
-// What keys begin with, and a record's sort key.
+// The prefixes of partition keys, and the sort key of records.
 const (
 	recordPrefix = "r#"
 	labelPrefix  = "l#"
@@ -48,13 +48,13 @@ func itemKey(pk, sk string) attributes { return attributes{attrPK: str(pk), attr
 
 func recordKey(id string) attributes { return itemKey(recordPrefix+id, recordSort) }
 
-// labelPK is the partition of a label's value. A name has no #, so that no two
-// labels meet.
+// labelPK returns the partition key of a label value. A label name contains no
+// #, so different labels have different keys.
 func labelPK(name, value string) string { return labelPrefix + name + "#" + value }
 
 func labelKey(name, value, id string) attributes { return itemKey(labelPK(name, value), id) }
 
-// idOf is the id of an item with a record's key.
+// idOf returns the id of an item that has the key of a record.
 func idOf(it attributes) (string, bool) {
 	pk, ok1 := stringOf(it[attrPK])
 	sk, ok2 := stringOf(it[attrSK])
@@ -62,13 +62,14 @@ func idOf(it attributes) (string, bool) {
 	return id, ok1 && ok2 && ok3 && id != "" && sk == recordSort
 }
 
-// shardOf spreads the index by expiry over partitions.
+// shardOf returns the id's shard of the index by expiry. The shards spread the
+// index over partitions.
 func shardOf(id string) string { return shardName(int(crc32.ChecksumIEEE([]byte(id)) % shards)) }
 
 func shardName(n int) string { return strconv.Itoa(n) }
 
-// Conditions. DynamoDB reserves many plain words, so that each name stands
-// behind a #.
+// The parts of conditions. Every name has a #, because DynamoDB reserves many
+// plain words.
 const (
 	condShape = "#format = :format AND attribute_type(#revision, :B) AND attribute_type(#labels, :M)" +
 		" AND attribute_type(#encoding, :S) AND attribute_exists(#value)"
@@ -77,8 +78,8 @@ const (
 	condAbsent  = "attribute_not_exists(#pk)"
 )
 
-// fill picks the names and values that expressions use: DynamoDB refuses those
-// that no expression does.
+// fill returns the names and values that the expressions use. DynamoDB refuses
+// unused ones.
 func fill(values attributes, expressions ...string) (map[string]string, attributes) {
 	names, used := map[string]string{}, attributes{}
 	for _, e := range expressions {
@@ -110,7 +111,7 @@ func fill(values attributes, expressions ...string) (map[string]string, attribut
 	return names, used
 }
 
-// constant is a value that is the same in all expressions.
+// constant returns a value that is the same in all expressions.
 func constant(token string) types.AttributeValue {
 	switch token {
 	case ":format":
@@ -121,7 +122,7 @@ func constant(token string) types.AttributeValue {
 	return str(token[1:]) // the names of types
 }
 
-// definition is the table that the store needs.
+// definition returns the definition of the store's table.
 func (b *Backend) definition() *awsdynamodb.CreateTableInput {
 	def := func(name string, t types.ScalarAttributeType) types.AttributeDefinition {
 		return types.AttributeDefinition{AttributeName: aws.String(name), AttributeType: t}
@@ -148,8 +149,9 @@ func keySchema(hash, sort string) []types.KeySchemaElement {
 	}
 }
 
-// indexDefinition is the index by expiry. With the labels in it, a sweep
-// removes a record with its label items without reading it.
+// indexDefinition returns the definition of the index by expiry. The index
+// contains the labels, so that a sweep can remove a record and its label items
+// without a read.
 func indexDefinition() types.CreateGlobalSecondaryIndexAction {
 	return types.CreateGlobalSecondaryIndexAction{
 		IndexName: aws.String(indexName), KeySchema: keySchema(attrDue, attrExpires),
@@ -157,8 +159,8 @@ func indexDefinition() types.CreateGlobalSecondaryIndexAction {
 	}
 }
 
-// StoragePlan returns what CreateStorage would make, as commands of the AWS
-// CLI, for those who make tables by other means. It does no I/O.
+// StoragePlan returns the AWS CLI commands that create what CreateStorage
+// creates, for programs that may not create tables. It does no I/O.
 func (b *Backend) StoragePlan() string {
 	d := b.definition()
 	type key struct{ AttributeName, KeyType string }
@@ -169,7 +171,7 @@ func (b *Backend) StoragePlan() string {
 		return out
 	}
 	index := d.GlobalSecondaryIndexes[0]
-	indexJSON, _ := json.Marshal([]any{map[string]any{ //nolint:errchkjson // strings alone
+	indexJSON, _ := json.Marshal([]any{map[string]any{ //nolint:errchkjson // only strings
 		"IndexName": *index.IndexName, "KeySchema": keys(index.KeySchema),
 		"Projection": map[string]any{"ProjectionType": index.Projection.ProjectionType, "NonKeyAttributes": index.Projection.NonKeyAttributes},
 	}})
@@ -191,13 +193,16 @@ func (b *Backend) StoragePlan() string {
 	return s.String()
 }
 
-// CreateStorage makes the table, billed by request, with its index by expiry,
-// and has DynamoDB reap by the attribute ttl unless Options.GraceTTL is
-// negative. It returns when all of it is there: some ten seconds for a new
-// table, while ctx lasts. A table that is there is kept as it is; an index that
-// it lacks is added. ErrCorrupt for a table with other keys.
+// CreateStorage creates the table with its index by expiry, billed by request.
+// It enables the table's TTL unless Options.GraceTTL is negative. It returns
+// when the table is ready, about ten seconds later for a new table, or with the
+// context's error.
+//
+// It keeps an existing table with its records, and adds the index if the table
+// lacks it. It returns ErrCorrupt for a table with other keys, or with a TTL by
+// another attribute.
 func (b *Backend) CreateStorage(ctx context.Context) error {
-	if err := b.enter(ctx); err != nil {
+	if err := b.gate.Enter(ctx); err != nil {
 		return err
 	}
 	table, err := b.describe(ctx)
@@ -206,8 +211,8 @@ func (b *Backend) CreateStorage(ctx context.Context) error {
 	}
 	if table == nil {
 		_, err := b.client.CreateTable(ctx, b.definition())
-		if err != nil && !busyTable(codeOf(err)) { // another node is making it
-			return b.storageFault(ctx, err)
+		if err != nil && !busyTable(codeOf(err)) { // another node is creating it
+			return b.storageError(ctx, err)
 		}
 	} else if err := b.checkSchema(table); err != nil {
 		return err
@@ -223,19 +228,20 @@ func (b *Backend) CreateStorage(ctx context.Context) error {
 	return b.enableTTL(ctx)
 }
 
-// describe returns the table, nil where there is none.
+// describe returns the table, and nil if it does not exist.
 func (b *Backend) describe(ctx context.Context) (*types.TableDescription, error) {
 	out, err := b.client.DescribeTable(ctx, &awsdynamodb.DescribeTableInput{TableName: &b.table})
 	switch {
 	case err == nil:
 		return out.Table, nil
 	case missingTable(codeOf(err)):
-		return nil, nil //nolint:nilnil // there is none
+		return nil, nil //nolint:nilnil // it does not exist
 	}
-	return nil, b.readFault(ctx, err)
+	return nil, b.readError(ctx, err)
 }
 
-// checkSchema refuses a table that is no store's.
+// checkSchema returns ErrCorrupt if the table or its index has other keys than
+// a store's.
 func (b *Backend) checkSchema(t *types.TableDescription) error {
 	kinds := map[string]types.ScalarAttributeType{}
 	for _, a := range t.AttributeDefinitions {
@@ -250,7 +256,7 @@ func (b *Backend) checkSchema(t *types.TableDescription) error {
 		}
 	}
 	if !ok {
-		return model.NewError(model.ErrCorrupt, "the table "+b.table+" has other keys than this version's: StoragePlan says what is needed", nil)
+		return model.NewError(model.ErrCorrupt, "the table "+b.table+" has other keys than this version uses: StoragePlan prints the commands for a table that fits", nil)
 	}
 	return nil
 }
@@ -292,12 +298,12 @@ func (b *Backend) addIndex(ctx context.Context) error {
 		GlobalSecondaryIndexUpdates: []types.GlobalSecondaryIndexUpdate{{Create: &index}},
 	})
 	if err != nil && !busyTable(codeOf(err)) {
-		return b.storageFault(ctx, err)
+		return b.storageError(ctx, err)
 	}
 	return nil
 }
 
-// awaitTable asks for the table until it is as wanted.
+// awaitTable waits until the table is as wanted, or the context ends.
 func (b *Backend) awaitTable(ctx context.Context, wanted func(*types.TableDescription) bool) error {
 	for attempt := 0; ; attempt++ {
 		table, err := b.describe(ctx)
@@ -313,20 +319,20 @@ func (b *Backend) awaitTable(ctx context.Context, wanted func(*types.TableDescri
 	}
 }
 
-// wait is the pause between two looks at a table: 20 ms, doubled up to a
-// second.
+// wait pauses before the next request: 20 milliseconds, doubled with each
+// attempt up to a second. It returns the context's error if that ends first.
 func wait(ctx context.Context, attempt int) error {
 	return driverkit.Wait(ctx, min(20*time.Millisecond<<min(attempt, 6), time.Second))
 }
 
-// enableTTL has DynamoDB reap by the attribute, unless it does already.
+// enableTTL enables the table's TTL, unless it is enabled.
 func (b *Backend) enableTTL(ctx context.Context) error {
 	if b.grace < 0 {
 		return nil
 	}
 	out, err := b.client.DescribeTimeToLive(ctx, &awsdynamodb.DescribeTimeToLiveInput{TableName: &b.table})
 	if err != nil {
-		return b.readFault(ctx, err)
+		return b.readError(ctx, err)
 	}
 	if ttl := out.TimeToLiveDescription; ttl != nil {
 		on := ttl.TimeToLiveStatus == types.TimeToLiveStatusEnabled || ttl.TimeToLiveStatus == types.TimeToLiveStatusEnabling
@@ -334,7 +340,7 @@ func (b *Backend) enableTTL(ctx context.Context) error {
 		case on && name == attrTTL:
 			return nil
 		case on:
-			return model.NewError(model.ErrCorrupt, "the table "+b.table+" reaps by another attribute than "+attrTTL, nil)
+			return model.NewError(model.ErrCorrupt, "the table "+b.table+" has a TTL by another attribute than "+attrTTL, nil)
 		}
 	}
 	_, err = b.client.UpdateTimeToLive(ctx, &awsdynamodb.UpdateTimeToLiveInput{
@@ -345,16 +351,16 @@ func (b *Backend) enableTTL(ctx context.Context) error {
 		if strings.Contains(strings.ToLower(err.Error()), "already enabled") { // by another node
 			return nil
 		}
-		return b.storageFault(ctx, err)
+		return b.storageError(ctx, err)
 	}
 	return nil
 }
 
-// DeleteStorage deletes the table with all its records, and returns when it is
-// gone. It does nothing where there is none, and refuses a table with other
-// keys than a store's.
+// DeleteStorage deletes the table with all its records and returns when the
+// table no longer exists. It returns nil if there is no table. It returns
+// ErrCorrupt for a table with other keys than a store's, and keeps it.
 func (b *Backend) DeleteStorage(ctx context.Context) error {
-	if err := b.enter(ctx); err != nil {
+	if err := b.gate.Enter(ctx); err != nil {
 		return err
 	}
 	for attempt := 0; ; attempt++ {
@@ -373,7 +379,7 @@ func (b *Backend) DeleteStorage(ctx context.Context) error {
 		case missingTable(code):
 			return nil
 		case !busyTable(code):
-			return b.storageFault(ctx, err)
+			return b.storageError(ctx, err)
 		}
 		if err := wait(ctx, attempt); err != nil {
 			return err

@@ -3,6 +3,8 @@ package dynamodb
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,11 +12,12 @@ import (
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// TestKeysDoNotMeet has ids and labels that could run together.
-func TestKeysDoNotMeet(t *testing.T) {
+// TestKeysAreDistinct has ids and labels that could be confused.
+func TestKeysAreDistinct(t *testing.T) {
 	seen := map[string]string{}
 	add := func(what string, key attributes) {
 		pk, _ := stringOf(key[attrPK])
@@ -40,25 +43,21 @@ func TestKeysDoNotMeet(t *testing.T) {
 
 func TestFill(t *testing.T) {
 	names, values := fill(attributes{":now": number(1), ":unused": number(2)}, condShape+" AND "+condLive, "SET #value = :now")
-	want := map[string]bool{"#format": true, "#revision": true, "#labels": true, "#encoding": true, "#value": true, "#expires": true}
-	if len(names) != len(want) {
-		t.Errorf("the names are %v", names)
+	want := []string{"#encoding", "#expires", "#format", "#labels", "#revision", "#value"}
+	if got := slices.Sorted(maps.Keys(names)); !slices.Equal(got, want) {
+		t.Errorf("the names are %q, want %q", got, want)
 	}
-	for token := range want {
-		if names[token] != token[1:] {
-			t.Errorf("%s is %q", token, names[token])
+	for token, name := range names {
+		if name != token[1:] {
+			t.Errorf("%s is %q", token, name)
 		}
 	}
-	for token, n := range map[string]int{":now": 1, ":format": 1, ":B": 1, ":M": 1, ":S": 1} {
-		if values[token] == nil || n != 1 {
-			t.Errorf("the values are %v", values)
-		}
-	}
-	if len(values) != 5 {
-		t.Errorf("the values are %v", values)
+	want = []string{":B", ":M", ":S", ":format", ":now"}
+	if got := slices.Sorted(maps.Keys(values)); !slices.Equal(got, want) {
+		t.Errorf("the values are those of %q, want %q", got, want)
 	}
 	if names, values := fill(nil, ""); names != nil || values != nil {
-		t.Errorf("nothing became %v, %v", names, values)
+		t.Errorf("the empty expression uses %v, %v", names, values)
 	}
 }
 
@@ -77,30 +76,38 @@ func TestShardsAreEven(t *testing.T) {
 	}
 }
 
+// TestTokens has keys of both kinds of listings, and a key that is not UTF-8.
 func TestTokens(t *testing.T) {
-	b := testBackend(nil)
+	b := testBackend(t, nil)
+	page := func(q driver.Query, token string) (attributes, error) {
+		q.After, q.Limit = token, 1
+		position, err := b.gate.Page(t.Context(), &q)
+		if err != nil {
+			return nil, err
+		}
+		return keyOf(position)
+	}
 	q := driver.Query{Label: "principal", Value: "ann"}
 	for _, key := range []attributes{recordKey("id"), labelKey("principal", "ann", "id"), itemKey("\u00ff", "x")} {
-		q.After = b.token(&q, key)
-		got, err := b.parseToken(&q)
-		if err != nil || describeItem(got) != describeItem(key) {
+		token := b.gate.Token(&q, positionOf(key))
+		if got, err := page(q, token); err != nil || describeItem(got) != describeItem(key) {
 			t.Errorf("%v became %v, %v", key, got, err)
 		}
-		other := q
-		other.Value = "bob"
-		if _, err := b.parseToken(&other); !errors.Is(err, model.ErrInvalid) {
+		if _, err := page(driver.Query{Label: "principal", Value: "bob"}, token); !errors.Is(err, model.ErrInvalid) {
 			t.Errorf("the token of another listing: %v", err)
 		}
-		other = q
-		for _, token := range []string{q.After[1:], q.After[:len(q.After)-1], q.After + "A", "A" + q.After} {
-			if other.After = token; true {
-				if _, err := b.parseToken(&other); !errors.Is(err, model.ErrInvalid) {
-					t.Errorf("%q: %v", token, err)
-				}
+		for _, bad := range []string{token[1:], token[:len(token)-1], token + "A", "A" + token} {
+			if _, err := page(q, bad); !errors.Is(err, model.ErrInvalid) {
+				t.Errorf("%q: %v", bad, err)
 			}
 		}
 	}
-	if b.token(&q, nil) != "" {
+	for _, bad := range []string{"x", "\x00\x03abc"} {
+		if _, err := keyOf(bad); !errors.Is(err, model.ErrInvalid) {
+			t.Errorf("the position %q: %v", bad, err)
+		}
+	}
+	if b.gate.Token(&q, positionOf(nil)) != "" {
 		t.Error("the end has a token")
 	}
 }
@@ -114,11 +121,11 @@ aws dynamodb wait table-exists --table-name carts
 aws dynamodb update-time-to-live --table-name carts \
   --time-to-live-specification Enabled=true,AttributeName=ttl
 `
-	if got := testBackend(nil).StoragePlan(); got != want {
+	if got := testBackend(t, nil).StoragePlan(); got != want {
 		t.Errorf("the plan is\n%s", got)
 	}
-	if got := testBackend(&Options{GraceTTL: -1}); strings.Contains((&Backend{table: "carts", grace: -1, labels: got.labels}).StoragePlan(), "time-to-live") {
-		t.Error("a plan without reaping has it all the same")
+	if plan := testBackend(t, &Options{GraceTTL: -1}).StoragePlan(); strings.Contains(plan, "time-to-live") {
+		t.Errorf("the plan without a TTL is\n%s", plan)
 	}
 }
 
@@ -128,20 +135,20 @@ func TestOptions(t *testing.T) {
 	for i := range many {
 		many[i] = fmt.Sprint("l", i)
 	}
-	for name, try := range map[string]func() (*Backend, error){
-		"no client":         func() (*Backend, error) { return New(nil, "carts", nil) },
-		"no table":          func() (*Backend, error) { return New(c, "", nil) },
-		"short table":       func() (*Backend, error) { return New(c, "ab", nil) },
-		"long table":        func() (*Backend, error) { return New(c, strings.Repeat("x", 256), nil) },
-		"table with spaces": func() (*Backend, error) { return New(c, "a table", nil) },
-		"label of capitals": func() (*Backend, error) { return New(c, "carts", &Options{Labels: []string{"A"}}) },
-		"label twice":       func() (*Backend, error) { return New(c, "carts", &Options{Labels: []string{"a", "a"}}) },
-		"many labels":       func() (*Backend, error) { return New(c, "carts", &Options{Labels: many}) },
-	} {
-		if b, err := try(); b != nil || !errors.Is(err, model.ErrInvalid) {
-			t.Errorf("%s: %v", name, err)
-		}
+	fails := func(c *awsdynamodb.Client, table string, labels ...string) error {
+		_, err := New(c, table, &Options{Labels: labels})
+		return err
 	}
+	drivertest.NewErrors(t, "dynamodb", map[string]error{
+		"no client":         fails(nil, "carts"),
+		"no table":          fails(c, ""),
+		"short table":       fails(c, "ab"),
+		"long table":        fails(c, strings.Repeat("x", 256)),
+		"table with spaces": fails(c, "a table"),
+		"label of capitals": fails(c, "carts", "A"),
+		"label twice":       fails(c, "carts", "a", "a"),
+		"many labels":       fails(c, "carts", many...),
+	})
 	b, err := New(c, "carts", &Options{Labels: []string{"tenant", "principal"}, GraceTTL: time.Millisecond})
 	if err != nil || b.Describe().Labels[0] != "principal" || b.grace != 1000 {
 		t.Fatalf("%+v, %v", b, err)

@@ -2,11 +2,8 @@ package dynamodb
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/binary"
 	"errors"
-	"hash/crc32"
-	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -14,31 +11,37 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Page lists live records: by a consistent Scan, in the order of the table's
-// hashes, or with a label by a consistent Query of its items, in the order of
-// ids, and a BatchGetItem of their records.
+const (
+	// emptyScans is the maximum number of scans without a record for one page.
+	emptyScans = 16
+	// minScan is the number of items that a scan reads for a small page.
+	minScan = 32
+	// maxRead is the largest limit that a scan or query sends.
+	maxRead = 100_000
+	// countPage is the number of label items that Count reads with one Query.
+	countPage = 1000
+)
+
+// Page lists live records. Without a label it takes a consistent Scan, in the
+// order of the table's hashes. With a label it takes a consistent Query of the
+// label items, in the order of ids, and a BatchGetItem of their records.
 func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
-	if err := b.checkLabel(q.Label); err != nil {
-		return driver.Page{}, err
-	}
-	if q.Limit < 1 {
-		return driver.Page{}, model.NewError(model.ErrInvalid, "the limit is less than 1", nil)
-	}
-	after, err := b.parseToken(&q)
+	position, err := b.gate.Page(ctx, &q)
 	if err != nil {
 		return driver.Page{}, err
 	}
-	if err := b.enter(ctx); err != nil {
+	after, err := keyOf(position)
+	if err != nil {
 		return driver.Page{}, err
 	}
 	if q.Label != "" {
 		return b.pageByLabel(ctx, now, &q, after)
 	}
 	var page driver.Page
-	// A stretch without a record is passed over, up to a point.
 	for range emptyScans {
 		if after, err = b.scanPage(ctx, now, &q, after, &page); err != nil {
 			return driver.Page{}, err
@@ -47,29 +50,43 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 			break
 		}
 	}
-	page.Next = b.token(&q, after)
+	page.Next = b.gate.Token(&q, positionOf(after))
 	return page, nil
 }
 
-const (
-	// emptyScans is how many stretches without a record one page passes over.
-	emptyScans = 16
-	// minScan is how many items a scan looks at, even for a smaller page.
-	minScan = 32
-)
-
-func (b *Backend) checkLabel(label string) error {
-	if label != "" && !slices.Contains(b.labels, label) {
-		return model.NewError(model.ErrInvalid, "the label is not declared in Options.Labels", nil)
+// positionOf returns the position of a key in a page token: the length of the
+// partition key and both keys. It is empty for nil, the end of a listing.
+func positionOf(key attributes) string {
+	if key == nil {
+		return ""
 	}
-	return nil
+	pk, _ := stringOf(key[attrPK])
+	sk, _ := stringOf(key[attrSK])
+	return string(binary.BigEndian.AppendUint16(nil, uint16(len(pk)))) + pk + sk
 }
 
-// scanRecords leaves label items out of a scan's answer.
+// keyOf returns the key of a position, and nil for the start of a listing.
+func keyOf(position string) (attributes, error) {
+	if position == "" {
+		return nil, nil //nolint:nilnil // the start
+	}
+	const head = 2
+	if len(position) < head {
+		return nil, driverkit.BadToken()
+	}
+	keys := position[head:]
+	size := int(binary.BigEndian.Uint16([]byte(position)))
+	if size >= len(keys) {
+		return nil, driverkit.BadToken()
+	}
+	return itemKey(keys[:size], keys[size:]), nil
+}
+
+// scanRecords is a filter that leaves out label items.
 const scanRecords = "begins_with(#pk, :records)"
 
-// scanPage looks at as many items as the page may have records, and a few more
-// for a small one, and returns the key to go on from; nil at the end.
+// scanPage reads as many items as the page may have records, and at least
+// minScan. It returns the key to continue from, and nil at the end.
 func (b *Backend) scanPage(ctx context.Context, now time.Time, q *driver.Query, after attributes, page *driver.Page) (attributes, error) {
 	names, projection := b.projection(q.KeysOnly)
 	filterNames, values := fill(nil, scanRecords)
@@ -78,16 +95,16 @@ func (b *Backend) scanPage(ctx context.Context, now time.Time, q *driver.Query, 
 	}
 	out, err := b.client.Scan(ctx, &awsdynamodb.ScanInput{
 		TableName: &b.table, ConsistentRead: aws.Bool(true), ExclusiveStartKey: after,
-		Limit: aws.Int32(int32(max(min(q.Limit, maxScan), minScan))), FilterExpression: aws.String(scanRecords),
+		Limit: aws.Int32(int32(max(min(q.Limit, maxRead), minScan))), FilterExpression: aws.String(scanRecords),
 		ExpressionAttributeNames: names, ExpressionAttributeValues: values, ProjectionExpression: projection,
 	})
 	if err != nil {
-		return nil, b.readFault(ctx, err)
+		return nil, b.readError(ctx, err)
 	}
 	for i, it := range out.Items {
 		id, ok := idOf(it)
 		if !ok {
-			continue // of a key that no record has
+			continue // a foreign item
 		}
 		switch rec, err := decode(id, it, q.KeysOnly); {
 		case err != nil:
@@ -99,14 +116,16 @@ func (b *Backend) scanPage(ctx context.Context, now time.Time, q *driver.Query, 
 			return recordKey(id), nil
 		}
 	}
-	if len(out.LastEvaluatedKey) == 0 {
-		return nil, nil //nolint:nilnil // the end
-	}
-	return out.LastEvaluatedKey, nil
+	return nextKey(out.LastEvaluatedKey), nil
 }
 
-// maxScan keeps a limit within what the service takes.
-const maxScan = 100_000
+// nextKey returns the key to continue from, and nil at the end.
+func nextKey(last attributes) attributes {
+	if len(last) == 0 {
+		return nil
+	}
+	return last
+}
 
 // pageByLabel reads the ids of a page and their records.
 func (b *Backend) pageByLabel(ctx context.Context, now time.Time, q *driver.Query, after attributes) (driver.Page, error) {
@@ -114,7 +133,7 @@ func (b *Backend) pageByLabel(ctx context.Context, now time.Time, q *driver.Quer
 	if err != nil {
 		return driver.Page{}, err
 	}
-	page := driver.Page{Next: b.token(q, next)}
+	page := driver.Page{Next: b.gate.Token(q, positionOf(next))}
 	err = b.eachBearer(ctx, q, ids, func(id string, rec *model.Record) {
 		switch {
 		case rec == nil:
@@ -129,18 +148,18 @@ func (b *Backend) pageByLabel(ctx context.Context, now time.Time, q *driver.Quer
 	return page, nil
 }
 
-// bearers reads ids from the items of a label, and the key to go on from; nil
-// at the end.
+// bearers reads ids from the items of a label. It returns the key to continue
+// from, and nil at the end.
 func (b *Backend) bearers(ctx context.Context, q *driver.Query, after attributes) ([]string, attributes, error) {
 	const query = "#pk = :label"
 	names, values := fill(attributes{":label": str(labelPK(q.Label, q.Value))}, query+" #sk")
 	out, err := b.client.Query(ctx, &awsdynamodb.QueryInput{
 		TableName: &b.table, ConsistentRead: aws.Bool(true), ExclusiveStartKey: after,
-		Limit: aws.Int32(int32(min(q.Limit, maxScan))), KeyConditionExpression: aws.String(query),
+		Limit: aws.Int32(int32(min(q.Limit, maxRead))), KeyConditionExpression: aws.String(query),
 		ExpressionAttributeNames: names, ExpressionAttributeValues: values, ProjectionExpression: aws.String("#sk"),
 	})
 	if err != nil {
-		return nil, nil, b.readFault(ctx, err)
+		return nil, nil, b.readError(ctx, err)
 	}
 	ids := make([]string, 0, len(out.Items))
 	for _, it := range out.Items {
@@ -148,45 +167,40 @@ func (b *Backend) bearers(ctx context.Context, q *driver.Query, after attributes
 			ids = append(ids, id)
 		}
 	}
-	if len(out.LastEvaluatedKey) == 0 {
-		return ids, nil, nil
-	}
-	return ids, out.LastEvaluatedKey, nil
+	return ids, nextKey(out.LastEvaluatedKey), nil
 }
 
-// eachBearer reads the records of the ids and shows those that bear the label,
-// live or not, in order; nil for one that cannot be read. Items of the label
-// without such a record are removed.
-func (b *Backend) eachBearer(ctx context.Context, q *driver.Query, ids []string, show func(id string, rec *model.Record)) error {
-	var strays []string
-	for i, f := range b.fetch(ctx, ids, q.KeysOnly) {
+// eachBearer reads the records with the ids and calls visit, in order, for
+// those that bear the label, live or expired. It passes nil for a record that
+// cannot be read. It removes label items without such a record.
+func (b *Backend) eachBearer(ctx context.Context, q *driver.Query, ids []string, visit func(id string, rec *model.Record)) error {
+	read := make([]driver.BatchResult, len(ids))
+	b.fetch(ctx, ids, q.KeysOnly, read)
+	var stale []string
+	for i := range read {
+		rec, err := &read[i].Record, read[i].Err
 		switch {
-		case errors.Is(f.Err, model.ErrCorrupt):
-			show(ids[i], nil)
-		case errors.Is(f.Err, model.ErrNotFound), f.Err == nil && !q.Bears(&f.Record):
-			strays = append(strays, ids[i])
-		case f.Err != nil:
-			return f.Err
+		case errors.Is(err, model.ErrCorrupt):
+			visit(ids[i], nil)
+		case errors.Is(err, model.ErrNotFound), err == nil && !q.Bears(rec):
+			stale = append(stale, ids[i])
+		case err != nil:
+			return err
 		default:
-			show(ids[i], &f.Record)
+			visit(ids[i], rec)
 		}
 	}
-	if len(strays) > 0 {
-		b.prune(ctx, q.Label, q.Value, strays)
+	if len(stale) > 0 {
+		b.prune(ctx, q.Label, q.Value, stale)
 	}
 	return nil
 }
 
-// countPage is how many label items a count reads with one Query.
-const countPage = 1000
-
-// Count counts live records: by label it reads the label's items and the heads
-// of their records, else it scans the table, whose cost grows with the store.
+// Count returns the number of live records. With a label it reads the label
+// items and their records without the values. Without a label it scans the
+// table, and its cost grows with the store.
 func (b *Backend) Count(ctx context.Context, now time.Time, query driver.Query) (int, error) {
-	if err := b.checkLabel(query.Label); err != nil {
-		return 0, err
-	}
-	if err := b.enter(ctx); err != nil {
+	if err := b.gate.Count(ctx, &query); err != nil {
 		return 0, err
 	}
 	if query.Label == "" {
@@ -223,54 +237,11 @@ func (b *Backend) countAll(ctx context.Context, now time.Time) (int, error) {
 			FilterExpression: aws.String(filter), ExpressionAttributeNames: names, ExpressionAttributeValues: values,
 		})
 		if err != nil {
-			return 0, b.readFault(ctx, err)
+			return 0, b.readError(ctx, err)
 		}
 		n += int(out.Count)
 		if after = out.LastEvaluatedKey; len(after) == 0 {
 			return n, nil
 		}
 	}
-}
-
-// Tokens hold a version, the length of the partition key, both keys, and a
-// checksum over that and what the listing is of.
-const tokenVersion = 1
-
-func (b *Backend) token(q *driver.Query, key attributes) string {
-	if key == nil {
-		return ""
-	}
-	pk, _ := stringOf(key[attrPK])
-	sk, _ := stringOf(key[attrSK])
-	raw := append([]byte{tokenVersion}, binary.BigEndian.AppendUint16(nil, uint16(len(pk)))...)
-	raw = append(append(raw, pk...), sk...)
-	raw = binary.BigEndian.AppendUint32(raw, b.tokenSum(q, raw))
-	return base64.RawURLEncoding.EncodeToString(raw)
-}
-
-func (b *Backend) tokenSum(q *driver.Query, raw []byte) uint32 {
-	sum := crc32.NewIEEE()
-	for _, part := range []string{b.table, q.Label, q.Value} {
-		_, _ = sum.Write(append([]byte(part), 0))
-	}
-	_, _ = sum.Write(raw)
-	return sum.Sum32()
-}
-
-// parseToken is the key to go on from; nil for the beginning.
-func (b *Backend) parseToken(q *driver.Query) (attributes, error) {
-	if q.After == "" {
-		return nil, nil //nolint:nilnil // the beginning
-	}
-	bad := model.NewError(model.ErrInvalid, "no page token of this listing", nil)
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(q.After)
-	if err != nil || len(raw) < 8 || raw[0] != tokenVersion {
-		return nil, bad
-	}
-	body, sum := raw[:len(raw)-4], raw[len(raw)-4:]
-	size := 3 + int(binary.BigEndian.Uint16(body[1:3]))
-	if binary.BigEndian.Uint32(sum) != b.tokenSum(q, body) || size >= len(body) {
-		return nil, bad
-	}
-	return itemKey(string(body[3:size]), string(body[size:])), nil
 }

@@ -7,21 +7,21 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Options configures a Backend. The zero value of every field is its default.
+// Options configures a Backend. The zero value of a field means its default.
 type Options struct {
-	// Labels are the names of the labels that records may bear, at most 32: a
-	// transaction has at most 100 items, and changing all labels of a record
-	// takes two for each. Nil: "principal". Empty: none.
+	// Labels declares the names of the labels that records may have. Nil means
+	// "principal". An empty slice means no labels. The maximum is 32: a
+	// transaction has at most 100 items, and changing a label takes two.
 	Labels []string
-	// GraceTTL is how much later than its expiry DynamoDB may reap a record by
-	// itself. Clocks that differ by less than it cannot make a record vanish
-	// early. Zero: one hour. Negative: DynamoDB reaps nothing, only
-	// DeleteExpired removes records.
+	// GraceTTL is the time after its expiry at which DynamoDB may delete a
+	// record. A program whose clock is behind by less than GraceTTL loses no
+	// live records to it. Zero means one hour. With a negative value the table
+	// has no TTL, and only DeleteExpired removes records.
 	GraceTTL time.Duration
-	// Queryable keeps a native copy of each JSON value beside it, in the
-	// attribute "json", for people's own queries and exports. It is never read
-	// back, and left out where DynamoDB cannot hold it: see the package
-	// comment. Default: no copy.
+	// Queryable stores a native copy of each JSON value in the attribute
+	// "json", for your own queries and exports. The backend never reads the
+	// copy. It leaves the copy out if DynamoDB cannot represent the value: see
+	// the package comment.
 	Queryable bool
 }
 
@@ -41,12 +41,12 @@ func (o *Options) withDefaults() (out Options, err error) {
 	case out.GraceTTL == 0:
 		out.GraceTTL = defaultGraceTTL
 	case out.GraceTTL > 0 && out.GraceTTL < time.Second:
-		out.GraceTTL = time.Second // the attribute counts seconds
+		out.GraceTTL = time.Second // the TTL attribute counts seconds
 	}
 	return out, nil
 }
 
-// checkTable accepts what DynamoDB accepts as a table's name.
+// checkTable returns ErrInvalid if DynamoDB does not allow the table's name.
 func checkTable(name string) error {
 	ok := len(name) >= 3 && len(name) <= 255
 	for i := 0; ok && i < len(name); i++ {

@@ -12,13 +12,13 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-func init() { backends.Register("dynamodb", openURL) }
+func init() { backends.Register(backendName, openURL) }
 
-// openURL makes a backend and its client of a URL of the form
+// openURL returns a backend and creates its client from a URL of the form
 // dynamodb://table?region=eu-west-1&endpoint=http://localhost:8000. Both
-// parameters may be left out; what they do not say, and the credentials, come
-// from the usual places: environment, shared files, the machine's role. The
-// client's connections are closed with the backend.
+// parameters are optional. Credentials, and what the URL does not name, come
+// from the SDK's usual places: the environment, shared files and the machine's
+// role. Close closes the client's connections.
 func openURL(ctx context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 	if err := backends.Only(u, "region", "endpoint"); err != nil {
 		return nil, err
@@ -31,7 +31,7 @@ func openURL(ctx context.Context, u *url.URL) (driver.ModelExpirySupport, error)
 	if !ok {
 		return nil, badURL()
 	}
-	cfg, conns, err := internalaws.Config(ctx, query, parallelism)
+	cfg, connections, err := internalaws.Config(ctx, query, parallelism)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +44,7 @@ func openURL(ctx context.Context, u *url.URL) (driver.ModelExpirySupport, error)
 	if err != nil {
 		return nil, err
 	}
-	b.owned = conns
+	b.gate.Own(connections)
 	return b, nil
 }
 

@@ -4,29 +4,28 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
-	"slices"
 	"sync"
 
 	"github.com/sojourn-go/sojourn/backends/file/internal/disk"
 	"github.com/sojourn-go/sojourn/expiry/driver"
-	"github.com/sojourn-go/sojourn/model"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 )
 
-// Backend keeps records as files. It is safe for concurrent use, by any number
-// of Backends and processes on one directory. New makes one.
+// Backend keeps records as files. It is safe for concurrent use, also by any
+// number of Backends and processes on one directory. New returns one.
 type Backend struct {
+	gate   *driverkit.Gate
 	dir    string // the directory, absolute
 	name   string
-	path   string // of the store's own folder
-	opts   Options
+	path   string // of the store's folder
+	noSync bool
 	system disk.System
 
 	stripes [stripes]stripe
 	maker   disk.Maker
 
-	mu     sync.Mutex
-	tree   *tree
-	closed bool
+	mu   sync.Mutex // guards tree, its refs, and the closing of the gate
+	tree *tree
 }
 
 var (
@@ -36,10 +35,12 @@ var (
 	_ driver.BatchWriter        = (*Backend)(nil)
 )
 
-// New returns a Backend for the store of that name in the directory. It does
-// no I/O: folders are made by CreateStorage or the first write. The name has 1
-// to 64 of a-z 0-9 _ - and starts with a letter or digit; nil options are the
-// defaults.
+const backendName = "file"
+
+// New returns a Backend for the store with that name in the directory. It does
+// no I/O: CreateStorage or the first write makes the folders. The name has 1
+// to 64 of a-z 0-9 _ - and starts with a letter or digit. Nil options are the
+// defaults. It returns ErrInvalid for an invalid directory, name or label.
 func New(dir, name string, opts *Options) (*Backend, error) {
 	o, err := opts.withDefaults()
 	if err == nil {
@@ -49,49 +50,40 @@ func New(dir, name string, opts *Options) (*Backend, error) {
 		dir, err = checkDir(dir)
 	}
 	if err != nil {
-		return nil, &model.Error{Op: "New", Backend: backendName, Err: err}
+		return nil, driverkit.NewError(backendName, err)
 	}
-	b := &Backend{dir: dir, name: name, path: filepath.Join(dir, name), opts: o, system: disk.OS{}}
+	desc := driver.Description{Backend: backendName, Labels: o.Labels, MaxValue: maxValue}
+	b := &Backend{
+		gate: driverkit.NewGate(desc, name),
+		dir:  dir, name: name, path: filepath.Join(dir, name), noSync: o.NoSync, system: disk.OS{},
+	}
 	for i := range b.stripes {
-		b.stripes[i].free = make(chan struct{}, 1)
+		b.stripes[i].held = make(chan struct{}, 1)
 	}
 	b.maker.NoSync = o.NoSync
 	return b, nil
 }
 
-const backendName = "file"
+// Describe returns the backend's name, labels and limits. No feature is
+// absent.
+func (b *Backend) Describe() driver.Description { return b.gate.Describe() }
 
-// Describe returns what the backend is: it lacks nothing.
-func (b *Backend) Describe() driver.Description {
-	return driver.Description{Backend: backendName, Labels: slices.Clone(b.opts.Labels), MaxValue: maxValue}
-}
-
-// Close closes the store's open folders, once no call uses them. It returns
-// nil, waits for nobody, and may be called again.
+// Close closes the store's open folders after the last call that uses them has
+// ended. It does not wait for those calls. It returns nil and may be repeated.
 func (b *Backend) Close() error {
 	b.mu.Lock()
-	b.closed = true
+	err := b.gate.Close()
 	t := b.tree
 	b.mu.Unlock()
 	if t != nil {
-		b.drop(t)
+		b.forget(t)
 	}
-	return nil
+	return err
 }
 
-// ready is the first check of every call.
-func (b *Backend) ready(ctx context.Context) error {
-	b.mu.Lock()
-	closed := b.closed
-	b.mu.Unlock()
-	if closed {
-		return model.ErrClosed
-	}
-	return ctx.Err()
-}
-
-// tree is the store's open folders. DeleteStorage, of any process, makes it
-// stale: then a call drops it and starts again with a new one.
+// tree holds the store's open folders. DeleteStorage, in any process, makes it
+// stale. A call that notices this forgets the tree and starts again with a new
+// one.
 type tree struct {
 	b    *Backend
 	root disk.Folder
@@ -100,38 +92,38 @@ type tree struct {
 	locks [stripes]disk.Lock // each guarded by its stripe
 
 	mu    sync.RWMutex
-	fixed map[string]disk.Folder // those that are there as long as the store
+	fixed map[string]disk.Folder // folders that exist as long as the store
 }
 
 // attempts bounds how often a call starts again because folders vanish.
 const attempts = 20
 
-// retry runs do with the store's folders, made if wanted, and again with new
-// ones where they turn out stale. Without them it is errNoStore.
-func (b *Backend) retry(ctx context.Context, create bool, do func(*tree) error) error {
-	if err := b.ready(ctx); err != nil {
-		return err
-	}
+// withTree runs do with the store's open folders. With create, it makes them if
+// they are missing; otherwise it returns errNoStore. It runs do again, with
+// newly opened folders, if the old ones turn out to be stale. It returns the
+// context's error or ErrClosed before each attempt.
+func (b *Backend) withTree(ctx context.Context, create bool, do func(*tree) error) error {
 	err := errStale
 	for try := 0; errors.Is(err, errStale) && try < attempts; try++ {
 		var t *tree
-		if t, err = b.enter(create); err != nil {
+		if t, err = b.acquire(ctx, create); err != nil {
 			continue
 		}
 		if err = do(t); errors.Is(err, errStale) {
-			b.drop(t)
+			b.forget(t)
 		}
-		b.leave(t)
+		b.release(t)
 	}
 	return err
 }
 
-// enter returns the open folders, to be given back by leave.
-func (b *Backend) enter(create bool) (*tree, error) {
+// acquire returns the open folders. The caller gives them back with release.
+func (b *Backend) acquire(ctx context.Context, create bool) (*tree, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.closed {
-		return nil, model.ErrClosed
+	// Close may have come after the call's own check.
+	if err := b.gate.Enter(ctx); err != nil {
+		return nil, err
 	}
 	if b.tree == nil {
 		root, err := b.open(create)
@@ -150,8 +142,8 @@ func (b *Backend) enter(create bool) (*tree, error) {
 	return b.tree, nil
 }
 
-// leave closes the folders after their last use.
-func (b *Backend) leave(t *tree) {
+// release gives the folders back and closes them after their last use.
+func (b *Backend) release(t *tree) {
 	b.mu.Lock()
 	t.refs--
 	last := t.refs == 0
@@ -161,8 +153,8 @@ func (b *Backend) leave(t *tree) {
 	}
 }
 
-// drop makes later calls open the folders anew.
-func (b *Backend) drop(t *tree) {
+// forget makes later calls open the folders again.
+func (b *Backend) forget(t *tree) {
 	b.mu.Lock()
 	current := b.tree == t
 	if current {
@@ -170,14 +162,14 @@ func (b *Backend) drop(t *tree) {
 	}
 	b.mu.Unlock()
 	if current {
-		b.leave(t)
+		b.release(t)
 	}
 }
 
 func (b *Backend) open(create bool) (disk.Folder, error) {
 	base, err := b.system.Open(b.dir)
 	if create && isMissing(err) {
-		if err = b.system.MakeAll(b.dir, !b.opts.NoSync); err == nil {
+		if err = b.system.MakeAll(b.dir, !b.noSync); err == nil {
 			base, err = b.system.Open(b.dir)
 		}
 	}
@@ -185,7 +177,7 @@ func (b *Backend) open(create bool) (disk.Folder, error) {
 		return nil, err
 	}
 	defer func() { _ = base.Close() }()
-	return b.below(base, "", b.name, create)
+	return b.openBelow(base, "", b.name, create)
 }
 
 func (t *tree) close() {
@@ -200,11 +192,12 @@ func (t *tree) close() {
 	_ = t.root.Close()
 }
 
-// whole returns errStale unless the store's folder is still the open one.
-func (t *tree) whole() error { return t.same(t.root, "") }
+// checkCurrent returns errStale unless the store's path still names the open
+// folder.
+func (t *tree) checkCurrent() error { return t.checkSame(t.root, "") }
 
-// same returns errStale unless the open folder still has that name.
-func (t *tree) same(f disk.Folder, name string) error {
+// checkSame returns errStale unless the name still belongs to the open folder.
+func (t *tree) checkSame(f disk.Folder, name string) error {
 	ok, err := f.Is(filepath.Join(t.b.path, filepath.FromSlash(name)))
 	if err == nil && !ok {
 		return errStale
@@ -212,9 +205,10 @@ func (t *tree) same(f disk.Folder, name string) error {
 	return unavailable(err)
 }
 
-// folder returns one of the store's fixed folders, which stays open. Where it
-// is missing and not to be made the error is isMissing or errStale. A reader may
-// have opened it before it was durable, so a writer asks again.
+// folder returns one of the store's fixed folders, which stays open. If the
+// folder is missing and create is false, the error is isMissing or errStale. A
+// reader may have opened the folder before it was durable, so a writer checks
+// that again.
 func (t *tree) folder(name string, create bool) (disk.Folder, error) {
 	t.mu.RLock()
 	f := t.fixed[name]
@@ -226,7 +220,7 @@ func (t *tree) folder(name string, create bool) (disk.Folder, error) {
 	defer t.mu.Unlock()
 	var err error
 	if f = t.fixed[name]; f == nil {
-		f, err = t.b.below(t.root, t.b.name, name, create)
+		f, err = t.b.openBelow(t.root, t.b.name, name, create)
 	} else if create && t.b.maker.Fresh(t.b.name, name) {
 		err = t.b.maker.Make(t.root, t.b.name, name)
 	}
@@ -234,7 +228,7 @@ func (t *tree) folder(name string, create bool) (disk.Folder, error) {
 		if create {
 			return nil, errStale
 		}
-		if stale := t.whole(); stale != nil {
+		if stale := t.checkCurrent(); stale != nil {
 			return nil, stale
 		}
 		return nil, err
@@ -246,9 +240,10 @@ func (t *tree) folder(name string, create bool) (disk.Folder, error) {
 	return f, nil
 }
 
-// below opens a folder below f, which is at that path in the directory. With
-// create, what is missing is made, and all of it is durable on return.
-func (b *Backend) below(f disk.Folder, at, sub string, create bool) (disk.Folder, error) {
+// openBelow opens the folder sub below f; at is the path of f in the
+// directory. With create, it makes what is missing, and all of it is durable
+// when it returns.
+func (b *Backend) openBelow(f disk.Folder, at, sub string, create bool) (disk.Folder, error) {
 	g, err := f.Folder(sub)
 	switch {
 	case !create || err != nil && !isMissing(err):

@@ -1,6 +1,7 @@
 package file
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -8,18 +9,18 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
+	"github.com/sojourn-go/sojourn/internal/tests/ratio"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// byHand makes the files and index entries of a write with the same syncs, and
-// nothing else: no lock, no condition, no confinement. It is the floor.
+// byHand is what the backend is compared with. It makes the files and index
+// entries of a write with the same syncs, but without locks, conditions and
+// os.Root.
 type byHand struct {
 	store string
 	sync  bool
@@ -63,7 +64,7 @@ func (h *byHand) write(rec *model.Record, update bool) error {
 	}
 	for _, e := range entriesOf(&p, rec) {
 		if update {
-			break // they are there
+			break // they exist
 		}
 		folder := e.base + "/" + e.sub
 		f, err := os.OpenFile(h.at(folder+"/"+e.name), os.O_WRONLY|os.O_CREATE, 0o600)
@@ -80,11 +81,8 @@ func (h *byHand) write(rec *model.Record, update bool) error {
 	return h.syncFolder(p.dir())
 }
 
-const floorRounds = 31
-
-// BenchmarkFloor measures writes against the same files made by hand, the two
-// by turns in one process: the median of the rounds' ratios, the quarters below
-// and above it, and the same of the floor against itself.
+// BenchmarkFloor compares writes with the same files made by hand, and the files
+// made by hand with themselves.
 func BenchmarkFloor(b *testing.B) {
 	for _, sync := range []bool{true, false} {
 		for _, full := range []bool{false, true} {
@@ -96,104 +94,50 @@ func BenchmarkFloor(b *testing.B) {
 				if !sync {
 					name += ", NoSync"
 				}
-				var f *floorResult // of the first run: more would say nothing new
-				b.Run(name, func(b *testing.B) {
-					if f == nil {
-						f = measureFloor(b, sync, full, update)
-					}
-					for b.Loop() {
-						continue // it is measured
-					}
-					b.ReportMetric(0, "ns/op")
-					b.ReportMetric(float64(f.took.Microseconds()), "µs")
-					for what, ratios := range map[string][]float64{"ratio": f.ratios, "floor": f.self} {
-						slices.Sort(ratios)
-						n := len(ratios)
-						b.ReportMetric(ratios[n/2], what)
-						b.ReportMetric(ratios[n/4], what+"-q1")
-						b.ReportMetric(ratios[3*n/4], what+"-q3")
-					}
-				})
+				b.Run(name, func(b *testing.B) { benchFloor(b, sync, full, update) })
 			}
 		}
 	}
 }
 
-type floorResult struct {
-	took         time.Duration // a call of the backend, in the median round
-	ratios, self []float64
-}
-
-func measureFloor(b *testing.B, sync, full, update bool) *floorResult {
+func benchFloor(b *testing.B, sync, full, update bool) {
 	b.Helper()
-	dir := b.TempDir()
+	dir, calls := b.TempDir(), 8
 	if !sync {
-		dir = memoryDir(b) // what is left is the cost of the calls themselves
+		dir, calls = memoryDir(b), 200 // only the cost of the system calls is left
 	}
 	backend := open(b, dir, "store", &Options{NoSync: !sync})
-	if err := backend.CreateStorage(b.Context()); err != nil {
-		b.Fatal(err)
-	}
-	hand := &byHand{store: filepath.Join(dir, "store"), sync: sync}
-	made := func(id string) model.Record {
-		r := newRecord(id, strings.Repeat("x", 500), "", time.Time{})
+	must(b, backend.CreateStorage(b.Context()))
+	hand := &byHand{store: in(dir), sync: sync}
+	record := func(id string) model.Record {
+		r := newRecord(id, "", time.Time{})
+		r.Value = bytes.Repeat([]byte("x"), 500)
 		if full {
 			r.Labels, r.ExpiresAt = map[string]string{"principal": "ann"}, inHour
 		}
 		return r
 	}
-	mustWrite(b, backend, driver.IfAny, made("first")) // makes the folders of the indexes
-	calls := 8
-	if !sync {
-		calls = 200
-	}
-	if update {
-		for i := range calls {
-			mustWrite(b, backend, driver.IfAny, made(fmt.Sprint("update", i)))
-		}
-	}
-	next := 0
-	timed := func(do func(model.Record) error) time.Duration {
-		recs := make([]model.Record, calls)
-		for i := range recs {
-			if next++; update {
-				recs[i] = made(fmt.Sprint("update", i))
-			} else {
-				recs[i] = made(fmt.Sprint("create", next))
-			}
-		}
-		start := time.Now()
-		for _, r := range recs {
-			if err := do(r); err != nil {
-				b.Fatal(err)
-			}
-		}
-		return time.Since(start)
-	}
+	write(b, backend, driver.IfAny, record("first")) // makes the folders of the indexes
 	cond := driver.IfAbsent
 	if update {
 		cond = driver.IfPresent
 	}
-	onBackend := func(r model.Record) error {
-		return onlyErr(backend.Write(context.Background(), testNow, driver.Write{Record: r, Cond: cond}))
-	}
-	onFloor := func(r model.Record) error { return hand.write(&r, update) }
-	timed(onFloor)
-	timed(onBackend)
-	f := &floorResult{}
-	var took []time.Duration
-	for round := range floorRounds {
-		var floor, again, ours time.Duration
-		if round%2 == 0 {
-			floor, ours, again = timed(onFloor), timed(onBackend), timed(onFloor)
-		} else {
-			again, ours, floor = timed(onFloor), timed(onBackend), timed(onFloor)
+	// side makes its records before the measurement. A side that updates has as
+	// many records as calls in a round.
+	side := func(name string, do func(r *model.Record) error) ratio.Side {
+		recs := make([]model.Record, calls*(ratio.Rounds+1))
+		for i := range recs {
+			if recs[i] = record(fmt.Sprint(name, i)); update {
+				recs[i].ID = fmt.Sprint("update", i%calls)
+			}
+			if update && i < calls {
+				write(b, backend, driver.IfAny, recs[i])
+			}
 		}
-		f.ratios = append(f.ratios, 2*float64(ours)/float64(floor+again))
-		f.self = append(f.self, float64(again)/float64(floor))
-		took = append(took, ours/time.Duration(calls))
+		return ratio.Side{Name: name, Do: func(i int) error { return do(&recs[i]) }}
 	}
-	slices.Sort(took)
-	f.took = took[len(took)/2]
-	return f
+	onHand := func(r *model.Record) error { return hand.write(r, update) }
+	ratio.Report(b, calls, side("by hand", onHand), side("floor", onHand), side("ratio", func(r *model.Record) error {
+		return onlyErr(backend.Write(context.Background(), now, driver.Write{Record: *r, Cond: cond}))
+	}))
 }

@@ -5,63 +5,62 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// batchWriters is how many writes of a batch are under way at once. A file
-// system makes what several of them sync durable by one commit of its journal.
+// batchWriters is how many operations of a batch run at the same time. A file
+// system makes the syncs of several of them durable with one commit of its
+// journal.
 const batchWriters = 8
 
-// WriteMany carries out the operations some at a time, each as Write or Delete
-// does by itself, so that none holds the locks of others while it syncs.
+// WriteMany carries out the operations, several at a time, each as Write or
+// Delete would. No operation holds the locks of others while it syncs.
 func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
-	out := make([]driver.BatchResult, len(ops))
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range min(batchWriters, len(ops)) {
-		wg.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(ops)); i = next.Add(1) - 1 {
-				if d := ops[i].Delete; d != nil {
-					out[i].Err = b.Delete(ctx, now, driver.Delete{ID: d.ID, Cond: d.Cond, Known: d.Known})
-				} else {
-					out[i].Record, out[i].Err = b.Write(ctx, now, *ops[i].Write)
-				}
-			}
-		})
-	}
-	wg.Wait()
+	out, valid := b.gate.Batch(ctx, ops)
+	driverkit.Parallel(len(valid), batchWriters, func(n int) {
+		i := valid[n]
+		if d := ops[i].Delete; d != nil {
+			out[i].Err = b.delete(ctx, now, d)
+		} else {
+			out[i].Record, out[i].Err = b.write(ctx, now, ops[i].Write)
+		}
+	})
 	return out
 }
 
-// Rebuild makes the indexes agree with the records: entries that are missing
-// are made, entries without a record are removed. It returns how many it made
-// and removed, so zero from a store that is whole. It is for a store whose
-// labels or expiry folders were lost or damaged, or whose records alone were
-// restored from a backup; remove what is damaged first, up to both folders with
-// all in them, and read no listing until it has returned. Other processes may
-// write meanwhile, as each record is mended under its lock. It reads every
-// record three times and may be called again, also after an error.
+// Rebuild makes the indexes agree with the records. It makes missing entries
+// and removes entries without a record. It returns the number of entries that
+// it made and removed, which is zero for an intact store.
+//
+// Rebuild is for a store whose labels or expiry folder was lost or damaged, or
+// whose records alone were restored from a backup. Remove what is damaged
+// first, up to both folders with everything in them. Listings and sweeps may
+// miss records until Rebuild has returned. Other processes may write
+// meanwhile: each record is repaired under its lock. Rebuild reads every
+// record three times. It may be repeated, also after an error.
 func (b *Backend) Rebuild(ctx context.Context) (int, error) {
+	if err := b.gate.Enter(ctx); err != nil {
+		return 0, err
+	}
 	r := rebuild{b: b, ctx: ctx}
-	err := b.retry(ctx, false, func(t *tree) error {
-		if err := t.whole(); err != nil {
+	err := b.withTree(ctx, false, func(t *tree) error {
+		if err := t.checkCurrent(); err != nil {
 			return err
 		}
 		r.t = t
-		if err := r.records(); err != nil {
+		if err := r.addMissing(); err != nil {
 			return err
 		}
-		return r.strays()
+		return r.removeStrays()
 	})
-	return r.changes, except(err, errNoStore)
+	return r.changes, ignore(err, errNoStore)
 }
 
-// rebuild is one Rebuild under way.
+// rebuild is the state of one Rebuild.
 type rebuild struct {
 	b       *Backend
 	t       *tree
@@ -69,9 +68,9 @@ type rebuild struct {
 	changes int
 }
 
-// records makes the entries of all records, some records for each hold of a
-// lock.
-func (r *rebuild) records() error {
+// addMissing makes the missing entries of all records. It handles up to
+// batchRecords records while it holds a lock.
+func (r *rebuild) addMissing() error {
 	present, err := r.t.names(recordsDir, "", isShard)
 	if err != nil {
 		return err
@@ -82,8 +81,8 @@ func (r *rebuild) records() error {
 			return err
 		}
 		for part := range slices.Chunk(names, batchRecords) {
-			err := r.b.locked(r.ctx, parseHex(shard)%stripes, false, func(t *tree) error {
-				_, err := visitAll(r.ctx, part, func(p *place) (bool, error) { return true, r.mend(t, p) })
+			err := r.b.withLock(r.ctx, parseHex(shard)%stripes, false, func(t *tree) error {
+				_, err := visitAll(r.ctx, part, func(p *place) (bool, error) { return true, r.repair(t, p) })
 				return err
 			})
 			if err != nil {
@@ -96,15 +95,15 @@ func (r *rebuild) records() error {
 
 func isShard(name string) bool { return len(name) == 2 && isHex(name) }
 
-// mend makes the entries that a record lacks, under its lock.
-func (r *rebuild) mend(t *tree, p *place) error {
-	rec, err := t.look(p)
+// repair makes the missing entries of one record, under its lock.
+func (r *rebuild) repair(t *tree, p *place) error {
+	rec, err := t.read(p)
 	if err != nil {
-		return except(err, model.ErrCorrupt)
+		return ignore(err, model.ErrCorrupt)
 	}
 	for _, e := range entriesOf(p, rec) {
-		there, err := t.hasEntry(e)
-		if err == nil && !there {
+		exists, err := t.hasEntry(e)
+		if err == nil && !exists {
 			if err = t.addEntry(e); err == nil {
 				r.changes++
 			}
@@ -116,7 +115,7 @@ func (r *rebuild) mend(t *tree, p *place) error {
 	return nil
 }
 
-// hasEntry reports whether an entry is there, which whatever has its name is.
+// hasEntry reports whether an entry exists. Anything with its name counts.
 func (t *tree) hasEntry(e entry) (bool, error) {
 	base, err := t.folder(e.base, false)
 	if err == nil {
@@ -131,25 +130,26 @@ func (t *tree) hasEntry(e entry) (bool, error) {
 	return err == nil, err
 }
 
-// strays visits all entries of all indexes, those of labels that are no longer
-// declared too.
-func (r *rebuild) strays() error {
+// removeStrays checks all entries of all indexes, also those of labels that are
+// no longer declared.
+func (r *rebuild) removeStrays() error {
 	labels, err := r.t.names(labelsDir, "", func(name string) bool { return strings.HasPrefix(name, labelPrefix) })
 	if err != nil {
 		return err
 	}
 	for _, label := range labels {
-		if err := r.index(labelsDir+"/"+label, isShard, func(name string) bool { return len(name) == 62 && isHex(name) }); err != nil {
+		if err := r.checkIndex(labelsDir+"/"+label, isShard, func(name string) bool { return len(name) == 62 && isHex(name) }); err != nil {
 			return err
 		}
 	}
-	return r.index(expiryDir,
+	return r.checkIndex(expiryDir,
 		func(name string) bool { return isNumber(name, dayDigits) },
 		func(name string) bool { return isNumber(name, minuteDigits) })
 }
 
-// index visits the entries of one index, whose folders have such names.
-func (r *rebuild) index(base string, upper, lower func(name string) bool) error {
+// checkIndex checks all entries of one index. Upper and lower accept the names
+// of its two levels of folders.
+func (r *rebuild) checkIndex(base string, upper, lower func(name string) bool) error {
 	firsts, err := r.t.names(base, "", upper)
 	if err != nil {
 		return err
@@ -166,33 +166,34 @@ func (r *rebuild) index(base string, upper, lower func(name string) bool) error 
 				return err
 			}
 			_, err = visitAll(r.ctx, names, func(p *place) (bool, error) {
-				return true, r.check(p, entry{base: base, sub: sub, name: p.entry()})
+				return true, r.checkEntry(p, entry{base: base, sub: sub, name: p.entry()})
 			})
 			if err != nil {
 				return err
 			}
-			r.t.tidy(base, sub)
+			r.t.removeIfEmpty(base, sub)
 		}
-		r.t.tidy(base, first)
+		r.t.removeIfEmpty(base, first)
 	}
 	return nil
 }
 
-// check removes an entry whose record does not belong to it.
-func (r *rebuild) check(p *place, e entry) error {
-	stray := func(t *tree) (bool, error) {
-		rec, err := t.look(p)
+// checkEntry removes an entry that does not belong to its record. It reads the
+// record without the lock first, and takes the lock only for a stray.
+func (r *rebuild) checkEntry(p *place, e entry) error {
+	isStray := func(t *tree) (bool, error) {
+		rec, err := t.read(p)
 		if err != nil {
-			return false, except(err, model.ErrCorrupt)
+			return false, ignore(err, model.ErrCorrupt)
 		}
 		return !slices.Contains(entriesOf(p, rec), e), nil
 	}
-	if is, err := stray(r.t); !is || err != nil {
+	if stray, err := isStray(r.t); !stray || err != nil {
 		return err
 	}
-	return r.b.locked(r.ctx, p.stripe(), false, func(t *tree) error {
-		is, err := stray(t)
-		if is {
+	return r.b.withLock(r.ctx, p.stripe(), false, func(t *tree) error {
+		stray, err := isStray(t)
+		if stray {
 			t.dropEntries([]entry{e})
 			r.changes++
 		}

@@ -1,7 +1,6 @@
 package file
 
 import (
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -10,9 +9,8 @@ import (
 	"github.com/sojourn-go/sojourn/expiry/driver"
 )
 
-// harness is on one directory, shared by all cases. A file system does not
-// lose answers; that the front settles those of a process in between is shown
-// as everywhere.
+// harness uses one directory for all cases. A file system does not lose answers,
+// so conformance.Lossy loses them.
 func harness(t *testing.T, dir string) conformance.Harness {
 	t.Helper()
 	return conformance.Harness{
@@ -25,32 +23,25 @@ func harness(t *testing.T, dir string) conformance.Harness {
 		Damage: func(t testing.TB, name, id string, data []byte) {
 			t.Helper()
 			p := placeOf(id)
-			path := filepath.Join(dir, name, filepath.FromSlash(p.path()))
-			if err := os.WriteFile(path, data, 0o600); err != nil {
-				t.Fatal(err)
-			}
+			writeFile(t, filepath.Join(dir, name, filepath.FromSlash(p.path())), data)
 		},
 	}
 }
 
-// TestConformance runs in memory where the system has a file system there: on a
-// disk its syncs take nine tenths of the time, and no case of the suite can tell
-// them from none. What they are for is TestPowerCut's, and TestConformanceSynced
-// runs on the disk.
+// TestConformance runs on a file system in memory if the system has one. On a
+// disk, syncs take nine tenths of the time, and no case of the suite notices
+// them. TestPowerCut tests the syncs, and TestConformanceSynced runs on the disk.
 func TestConformance(t *testing.T) { conformance.Run(t, harness(t, memoryDir(t))) }
 
 func TestSessions(t *testing.T) { sessions.Run(t, harness(t, memoryDir(t))) }
 
-// TestConformanceSynced runs cases of each kind of call as a program has them:
-// on the disk, with all syncs.
+// TestConformanceSynced runs cases of each kind of call as programs do: on the
+// disk, with all syncs.
 func TestConformanceSynced(t *testing.T) {
 	t.Parallel()
-	err := conformance.Check(t.Context(), harness(t, t.TempDir()),
+	must(t, conformance.Check(t.Context(), harness(t, t.TempDir()),
 		"Create/OfManyAtOnceOneWins", "Create/OfManyOverAnExpiredRecordOneWins", "CompareAndSet/OfManyAtOneRevisionOneWins",
 		"Concurrency/DeletedUnderAListingIsNoError", "History/OfCreateAndDeleteIsLinearizable",
-		"Sweep/RemovesWhatIsDueAndNothingElse", "Sweep/FollowsATouch", "Sweep/AgainstAnExtensionNeverTakesIt",
-		"Storage/DeletedIsEmpty", "Storage/DeletedLeavesANeighbours")
-	if err != nil {
-		t.Error(err)
-	}
+		"Sweep/RemovesOnlyExpiredRecords", "Sweep/FollowsATouch", "Sweep/AgainstAnExtensionNeverTakesIt",
+		"Storage/DeletedIsEmpty", "Storage/DeletedLeavesTheNeighbour"))
 }

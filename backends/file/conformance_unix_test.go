@@ -8,39 +8,33 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/sojourn-go/sojourn/backends/file/internal/remote"
+	"github.com/sojourn-go/sojourn/backends/file/internal/remotetest"
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/expiry/driver"
 )
 
-// otherProcess starts this test binary again, as the server of a directory. It
-// ends with its standard input, at the end of the test or of this process.
-func otherProcess(t *testing.T, dir string) *remote.Client {
+// otherProcess starts this test binary again, as the server of a directory. The
+// process ends when its standard input closes, at the end of the test.
+func otherProcess(t *testing.T, dir string) *remotetest.Client {
 	t.Helper()
 	cmd := child(t, "serve", dir)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
+	must(t, cmd.Start())
 	t.Cleanup(func() {
 		_ = in.Close()
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("the other process: %v", err)
 		}
 	})
-	return remote.NewClient(out, in)
+	return remotetest.NewClient(out, in)
 }
 
 func childServes(dir string) int {
-	err := remote.Serve(os.Stdin, os.Stdout, func(name string) (remote.Backend, error) { return New(dir, name, nil) })
+	err := remotetest.Serve(os.Stdin, os.Stdout, func(name string) (remotetest.Backend, error) { return New(dir, name, nil) })
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -49,10 +43,10 @@ func childServes(dir string) int {
 }
 
 // TestConformanceAcrossProcesses runs the suite on one directory that two
-// processes use. A case's first node is one backend in both: its calls go to
-// this process and the other in turn, so that whatever the case does at once is
-// done across them, and each read is of the other's write. The second node is
-// in the other process, a third one in this, and so on.
+// processes use. A case's first node is one backend in both processes: its calls
+// go to this process and the other in turn. So concurrent calls run in both
+// processes, and each read follows a write of the other. The second node is in
+// the other process, the third in this one, and so on.
 func TestConformanceAcrossProcesses(t *testing.T) {
 	dir := memoryDir(t)
 	h := harness(t, dir)
@@ -60,7 +54,7 @@ func TestConformanceAcrossProcesses(t *testing.T) {
 	h.Server = "two processes"
 	client := otherProcess(t, dir)
 	var mu sync.Mutex
-	nodes := map[string]int{} // opened so far, by store
+	nodes := map[string]int{} // the number of opened nodes, by store
 	h.Open = func(t testing.TB, name string) driver.ModelExpirySupport {
 		t.Helper()
 		mu.Lock()
@@ -69,10 +63,8 @@ func TestConformanceAcrossProcesses(t *testing.T) {
 		mu.Unlock()
 		near := open(t, dir, name, nil)
 		far, err := client.Open(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var b driver.ModelExpirySupport = remote.NewBoth(near, far)
+		must(t, err)
+		var b driver.ModelExpirySupport = remotetest.NewBoth(near, far)
 		switch {
 		case n == 0:
 		case n%2 == 1:
@@ -85,6 +77,6 @@ func TestConformanceAcrossProcesses(t *testing.T) {
 	conformance.Run(t, h)
 	t.Logf("%d calls were made in the other process", client.Calls())
 	if client.Calls() < 1000 {
-		t.Error("that is too few")
+		t.Error("want at least 1,000 calls")
 	}
 }

@@ -13,43 +13,38 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Get reads one file and takes no lock.
+// Get returns a live record. It reads one file and takes no lock.
 func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (model.Record, error) {
+	if err := b.gate.Enter(ctx); err != nil {
+		return model.Record{}, err
+	}
 	p := placeOf(g.ID)
 	var cur *model.Record
-	err := b.retry(ctx, false, func(t *tree) (err error) {
-		cur, err = t.look(&p)
+	err := b.withTree(ctx, false, func(t *tree) (err error) {
+		cur, err = t.readLive(now, &p)
 		return err
 	})
-	if err == nil {
-		err = driver.Judge(now, cur, driver.IfPresent, model.Revision{})
-	}
 	if err != nil {
 		return model.Record{}, err
 	}
 	return *cur, nil
 }
 
-// Write decides under the record's lock and replaces the file by a rename.
+// Write stores a record under a condition. It decides under the record's lock
+// and replaces the file by a rename.
 func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
-	if err := w.Check(); err != nil {
+	if err := b.gate.Write(ctx, &w); err != nil {
 		return model.Record{}, err
 	}
-	if len(w.Record.Value) > maxValue {
-		return model.Record{}, model.ErrTooLarge
-	}
+	return b.write(ctx, now, &w)
+}
+
+func (b *Backend) write(ctx context.Context, now time.Time, w *driver.Write) (out model.Record, err error) {
 	p := placeOf(w.Record.ID)
 	creates := w.Cond == driver.IfAny || w.Cond == driver.IfAbsent
-	var out model.Record
-	err := b.locked(ctx, p.stripe(), creates, func(t *tree) error {
-		cur, err := t.look(&p)
-		if err != nil && (w.Cond != driver.IfAny || !errors.Is(err, model.ErrCorrupt)) {
-			return err
-		}
-		if err := driver.Judge(now, cur, w.Cond, w.Known.Revision); err != nil {
-			if errors.Is(err, model.ErrConflict) {
-				out = *cur
-			}
+	err = b.withLock(ctx, p.stripe(), creates, func(t *tree) (err error) {
+		cur, readErr := t.read(&p)
+		if out, err = driverkit.Judge(now, cur, readErr, w.Cond, w.Known.Revision); err != nil {
 			return err
 		}
 		next := w.Result(cur)
@@ -63,18 +58,20 @@ func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (mod
 	return out, err
 }
 
-// Delete removes the file; the index entries follow.
+// Delete removes a live record under a condition: first its file, then its
+// index entries.
 func (b *Backend) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
-	if err := d.Check(); err != nil {
+	if err := b.gate.Delete(ctx, &d); err != nil {
 		return err
 	}
+	return b.delete(ctx, now, &d)
+}
+
+func (b *Backend) delete(ctx context.Context, now time.Time, d *driver.Delete) error {
 	p := placeOf(d.ID)
-	return b.locked(ctx, p.stripe(), false, func(t *tree) error {
-		cur, err := t.look(&p)
-		if err == nil {
-			err = driver.Judge(now, cur, d.Cond, d.Known.Revision)
-		}
-		if err != nil {
+	return b.withLock(ctx, p.stripe(), false, func(t *tree) error {
+		cur, err := t.read(&p)
+		if _, err = driverkit.Judge(now, cur, err, d.Cond, d.Known.Revision); err != nil {
 			return err
 		}
 		shard, err := t.folder(p.dir(), false)
@@ -82,9 +79,9 @@ func (b *Backend) Delete(ctx context.Context, now time.Time, d driver.Delete) er
 			return unavailable(err)
 		}
 		if err := shard.Remove(p.name); err != nil {
-			return moved(err)
+			return changeError(err)
 		}
-		if err := t.settle(shard); err != nil {
+		if err := t.syncShard(shard); err != nil {
 			return err
 		}
 		t.dropEntries(entriesOf(&p, cur))
@@ -92,8 +89,16 @@ func (b *Backend) Delete(ctx context.Context, now time.Time, d driver.Delete) er
 	})
 }
 
-// look returns what is stored at the place, live or not; nil for nothing.
-func (t *tree) look(p *place) (*model.Record, error) {
+// readLive returns the live record at the place, or ErrNotFound.
+func (t *tree) readLive(now time.Time, p *place) (*model.Record, error) {
+	cur, err := t.read(p)
+	_, err = driverkit.Judge(now, cur, err, driver.IfPresent, model.Revision{})
+	return cur, err
+}
+
+// read returns the record stored at the place, live or expired. It returns nil
+// if nothing is stored.
+func (t *tree) read(p *place) (*model.Record, error) {
 	f, err := t.folder(p.dir(), false)
 	if isMissing(err) {
 		return nil, nil
@@ -103,7 +108,7 @@ func (t *tree) look(p *place) (*model.Record, error) {
 	}
 	data, err := f.Read(p.name, maxFile)
 	if isMissing(err) {
-		return nil, t.same(f, p.dir())
+		return nil, t.checkSame(f, p.dir())
 	}
 	if err != nil {
 		return nil, unreadable(err)
@@ -122,10 +127,10 @@ func (t *tree) look(p *place) (*model.Record, error) {
 	return &rec, nil
 }
 
-// store puts next in the place of cur, under the record's lock. The new file
-// and the index entries are durable before the rename, so that at any instant
-// the record under the name is whole and found by its labels; entries that
-// only cur had go last.
+// store replaces cur by next, under the record's lock. The new file and its
+// index entries are durable before the rename. So at any instant the record
+// under the name is complete and its labels find it. The entries that only cur
+// had are removed last.
 func (t *tree) store(p *place, cur, next *model.Record) error {
 	shard, err := t.folder(p.dir(), true)
 	if err != nil {
@@ -148,20 +153,20 @@ func (t *tree) store(p *place, cur, next *model.Record) error {
 			t.undo(tmp, added)
 			return errStale
 		}
-		if err = moved(err); !errors.Is(err, model.ErrUnknown) {
+		if err = changeError(err); !errors.Is(err, model.ErrUnknown) {
 			t.undo(tmp, added)
 		}
 		return err
 	}
-	if err := t.settle(shard); err != nil {
+	if err := t.syncShard(shard); err != nil {
 		return err
 	}
 	t.dropEntries(without(entriesOf(p, cur), entriesOf(p, next)))
 	return nil
 }
 
-// writeTmp writes a file that waits for its rename. Its name has the stripe,
-// under whose lock alone leftovers are removed.
+// writeTmp writes a temporary file, which store renames. The name contains the
+// stripe: a leftover is removed only under that stripe's lock.
 func (t *tree) writeTmp(stripe int, data []byte) (string, error) {
 	dir, err := t.folder(tmpDir, true)
 	if err != nil {
@@ -178,7 +183,7 @@ func (t *tree) writeTmp(stripe int, data []byte) (string, error) {
 		return "", unavailable(err)
 	}
 	_, err = f.Write(data)
-	if err == nil && !t.b.opts.NoSync {
+	if err == nil && !t.b.noSync {
 		err = f.Sync()
 	}
 	if closeErr := f.Close(); err == nil {
@@ -191,42 +196,42 @@ func (t *tree) writeTmp(stripe int, data []byte) (string, error) {
 	return tmpDir + "/" + name, nil
 }
 
-// undo tidies up after a write that failed before its rename.
+// undo removes what a write made before it failed at or before its rename.
 func (t *tree) undo(tmp string, added []entry) {
 	_ = t.root.Remove(tmp)
 	t.dropEntries(added)
 }
 
-// settle makes a rename or removal in a shard durable. Where that fails the
-// change is visible, but may not outlast a power cut.
-func (t *tree) settle(shard disk.Folder) error {
-	if t.b.opts.NoSync {
+// syncShard makes a rename or removal in a shard durable. If the sync fails,
+// the change is visible but a power cut may undo it.
+func (t *tree) syncShard(shard disk.Folder) error {
+	if t.b.noSync {
 		return nil
 	}
 	return unsynced(shard.Sync())
 }
 
-// addEntry makes an index entry, durably. Its folder may be removed by others
-// as long as it is empty.
+// addEntry makes a durable index entry. Other processes may remove the entry's
+// folder while it is empty; addEntry makes it again.
 func (t *tree) addEntry(e entry) error {
 	base, err := t.folder(e.base, true)
 	if err != nil {
 		return err
 	}
 	for range attempts {
-		err = t.addEntryOnce(base, e)
+		err = t.tryAddEntry(base, e)
 		if !isMissing(err) {
 			return unavailable(err)
 		}
-		if err := t.same(base, e.base); err != nil {
+		if err := t.checkSame(base, e.base); err != nil {
 			return err
 		}
 	}
 	return errStale
 }
 
-func (t *tree) addEntryOnce(base disk.Folder, e entry) error {
-	f, err := t.b.below(base, t.b.name+"/"+e.base, e.sub, true)
+func (t *tree) tryAddEntry(base disk.Folder, e entry) error {
+	f, err := t.b.openBelow(base, t.b.name+"/"+e.base, e.sub, true)
 	if err != nil {
 		return err
 	}
@@ -234,15 +239,16 @@ func (t *tree) addEntryOnce(base disk.Folder, e entry) error {
 	if err := f.Touch(e.name); err != nil {
 		return err
 	}
-	if t.b.opts.NoSync {
+	if t.b.noSync {
 		return nil
 	}
 	return f.Sync()
 }
 
-// dropEntries removes index entries, under the record's lock, and the folders
-// of labels that they leave empty; the sweep removes those of expiries. What
-// fails leaves a stray, which readers check.
+// dropEntries removes index entries, under the record's lock. It also removes
+// the folders of label values that this leaves empty; the sweep removes those
+// of expiries. An entry that cannot be removed becomes a stray, and readers
+// check each entry against its record.
 func (t *tree) dropEntries(list []entry) {
 	for _, e := range list {
 		base, err := t.folder(e.base, false)

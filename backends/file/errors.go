@@ -11,22 +11,25 @@ import (
 )
 
 var (
-	// errStale: an open folder is no longer the one that its path names, since
-	// the store was deleted; the call starts again.
-	errStale = model.NewError(model.ErrUnavailable, "the store's folders were replaced again and again during the call", nil)
-	// errNoStore: nothing was stored yet; the caller gives it a meaning.
+	// errStale means that an open folder was deleted or replaced, because the
+	// store was deleted. The call starts again.
+	errStale = model.NewError(model.ErrUnavailable, "the store's folders kept being deleted during the call", nil)
+	// errNoStore means that nothing was stored yet. Its caller decides what
+	// that means.
 	errNoStore = model.NewError(model.ErrNotFound, "the store has no folder yet", nil)
 )
 
-// unavailable is the error of a call to the file system after which nothing is
-// applied.
-func unavailable(err error) error { return failed(model.ErrUnavailable, err) }
+// unavailable returns the error of a failed call to the file system, if nothing
+// was applied.
+func unavailable(err error) error { return fileError(model.ErrUnavailable, err) }
 
-// unknown is the error of a call after which the write may be applied.
-func unknown(err error) error { return failed(model.ErrUnknown, err) }
+// unknown returns the error of a failed call to the file system, if the write
+// may have been applied.
+func unknown(err error) error { return fileError(model.ErrUnknown, err) }
 
-// unsynced is the error of a sync after the write was applied: it is visible
-// and may not outlast a power cut, so to look at it would prove nothing.
+// unsynced returns the error of a sync that failed after the write was applied.
+// A read cannot decide the outcome: the write is visible, but a power cut may
+// undo it.
 func unsynced(err error) error {
 	if err == nil {
 		return nil
@@ -34,7 +37,7 @@ func unsynced(err error) error {
 	return driver.MarkUndecidable(unknown(err))
 }
 
-func failed(kind, err error) error {
+func fileError(kind, err error) error {
 	switch {
 	case err == nil:
 		return nil
@@ -46,7 +49,7 @@ func failed(kind, err error) error {
 	return model.NewError(kind, reason(err), err)
 }
 
-// reason is the system's own word, without the path.
+// reason returns the system's own text for the error, without the path.
 func reason(err error) string {
 	var errno syscall.Errno
 	switch {
@@ -60,8 +63,8 @@ func reason(err error) string {
 	return "the file system gave no reason"
 }
 
-// unreadable is the error of opening or reading a record's file: ErrCorrupt
-// where something else than a file has its name.
+// unreadable returns the error of opening or reading a record's file. It is
+// ErrCorrupt if the name belongs to something other than a file.
 func unreadable(err error) error {
 	if errors.Is(err, disk.ErrEscape) || errors.Is(err, disk.ErrForeign) ||
 		errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ELOOP) {
@@ -70,10 +73,10 @@ func unreadable(err error) error {
 	return unavailable(err)
 }
 
-// moved is the error of the rename or removal that carries out a write. Most
-// refusals are certain to have changed nothing; an I/O error or one that is
-// not known leaves that open.
-func moved(err error) error {
+// changeError returns the error of the rename or removal that carries out a
+// write. Most refusals have certainly changed nothing. After an I/O error, or
+// an error that is not in the list, the outcome is unknown.
+func changeError(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -83,18 +86,30 @@ func moved(err error) error {
 		}
 	}
 	if errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.EEXIST) || errors.Is(err, syscall.ENOTEMPTY) {
-		return model.NewError(model.ErrCorrupt, "a folder where the record should be", err)
+		return model.NewError(model.ErrCorrupt, "a folder has the name of the record's file", err)
 	}
 	return unknown(err)
 }
 
+// refusals are the errors after which nothing has changed.
 var refusals = []error{
 	fs.ErrNotExist, fs.ErrPermission, disk.ErrEscape,
 	syscall.ENOSPC, syscall.EROFS, syscall.ENOTDIR, syscall.ELOOP, syscall.EINVAL,
 	syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENAMETOOLONG, syscall.EMLINK, syscall.EXDEV,
 }
 
-// errMissing is a file or folder that is not there.
-var errMissing = fs.ErrNotExist
+// isMissing reports whether a file or folder does not exist.
+func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
-func isMissing(err error) bool { return errors.Is(err, errMissing) }
+// isReadOnly reports whether the process may not write to the store.
+func isReadOnly(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)
+}
+
+// ignore returns nil instead of an error of that kind.
+func ignore(err, kind error) error {
+	if errors.Is(err, kind) {
+		return nil
+	}
+	return err
+}

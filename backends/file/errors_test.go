@@ -38,11 +38,11 @@ func TestErrors(t *testing.T) {
 			link := &os.LinkError{Op: "renameat", Old: "secret", New: "secret", Err: tt.errno}
 			checkKind(t, "before the rename", unavailable(path), tt.before, path)
 			checkKind(t, "after the rename", unknown(path), model.ErrUnknown, path)
-			checkKind(t, "the rename", moved(link), tt.rename, link)
+			checkKind(t, "the rename", changeError(link), tt.rename, link)
 			checkKind(t, "a record's file", unreadable(path), tt.readRecord, path)
 		})
 	}
-	for name, f := range map[string]func(error) error{"unavailable": unavailable, "unknown": unknown, "moved": moved} {
+	for name, f := range map[string]func(error) error{"unavailable": unavailable, "unknown": unknown, "changeError": changeError} {
 		if err := f(nil); err != nil {
 			t.Errorf("%s(nil) = %v", name, err)
 		}
@@ -52,10 +52,10 @@ func TestErrors(t *testing.T) {
 func checkKind(t *testing.T, what string, err, kind, cause error) {
 	t.Helper()
 	if model.Kind(err) != kind || !errors.Is(err, cause) {
-		t.Errorf("%s: %v is of kind %v, want %v with its cause", what, err, model.Kind(err), kind)
+		t.Errorf("%s: %v is of kind %v, want %v and the cause %v", what, err, model.Kind(err), kind, cause)
 	}
 	if strings.Contains(err.Error(), "secret") {
-		t.Errorf("%s: %v quotes the path or the cause", what, err)
+		t.Errorf("%s: %v has the path or the cause in its text", what, err)
 	}
 	n := 0
 	for _, s := range []error{model.ErrNotFound, model.ErrExists, model.ErrConflict, model.ErrInvalid, model.ErrTooLarge, model.ErrCorrupt, model.ErrUnsupported, model.ErrUnavailable, model.ErrClosed} {
@@ -64,7 +64,7 @@ func checkKind(t *testing.T, what string, err, kind, cause error) {
 		}
 	}
 	if n != 1 {
-		t.Errorf("%s: %v matches %d sentinels", what, err, n)
+		t.Errorf("%s: %v matches %d sentinels, want one", what, err, n)
 	}
 }
 

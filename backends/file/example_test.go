@@ -47,7 +47,7 @@ func Example() {
 	// 1 <nil>
 }
 
-// A cache, or tests: what a power cut may take is no loss.
+// A cache and tests do not need syncs: they can lose their last writes.
 func ExampleOptions_noSync() {
 	backend, err := file.New(os.TempDir(), "cache", &file.Options{NoSync: true, Labels: []string{"tenant", "user"}})
 	if err != nil {

@@ -12,19 +12,16 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Touch writes the record anew with another expiry; one that changes nothing
-// writes nothing.
+// Touch changes the expiry of a live record. It rewrites the record's file, or
+// writes nothing if the expiry stays as it is.
 func (b *Backend) Touch(ctx context.Context, now time.Time, c driver.Touch) (model.Record, error) {
-	if err := c.Check(); err != nil {
+	if err := b.gate.Touch(ctx, &c); err != nil {
 		return model.Record{}, err
 	}
 	p := placeOf(c.ID)
 	var out model.Record
-	err := b.locked(ctx, p.stripe(), false, func(t *tree) error {
-		cur, err := t.look(&p)
-		if err == nil {
-			err = driver.Judge(now, cur, driver.IfPresent, model.Revision{})
-		}
+	err := b.withLock(ctx, p.stripe(), false, func(t *tree) error {
+		cur, err := t.readLive(now, &p)
 		if err != nil {
 			return err
 		}
@@ -41,31 +38,46 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, c driver.Touch) (mod
 	return out, err
 }
 
-// batchRecords is how many records one hold of a lock removes at most.
+// batchRecords is the maximum number of records that are removed or repaired
+// while one lock is held.
 const batchRecords = 64
 
-// DeleteExpired visits the buckets that are due, oldest first, and removes
-// what killed writes left behind.
+// DeleteExpired removes the records that had expired at sw.Before, those that
+// expired first ahead of the others. It also removes what killed writes left
+// behind.
 func (b *Backend) DeleteExpired(ctx context.Context, sw driver.Sweep) (driver.Swept, error) {
-	if sw.Limit < 1 {
-		return driver.Swept{}, model.NewError(model.ErrInvalid, "a sweep without a limit", nil)
+	tally, err := b.gate.Sweep(ctx, &sw)
+	if err != nil {
+		return driver.Swept{}, err
 	}
-	s := sweep{b: b, ctx: ctx, before: sw.Before, due: bucketOf(sw.Before), limit: sw.Limit, each: sw.OnExpire}
-	err := b.retry(ctx, false, func(t *tree) error {
-		if err := t.whole(); err != nil {
+	s := sweep{b: b, ctx: ctx, before: sw.Before, due: bucketOf(sw.Before), tally: tally}
+	var days []string
+	err = b.withTree(ctx, false, func(t *tree) error {
+		if err := t.checkCurrent(); err != nil {
 			return err
 		}
-		s.t = t
-		if err := s.leftovers(); err != nil {
+		if err := s.removeLeftovers(t); err != nil {
 			return err
 		}
-		return s.buckets()
+		days, err = s.dueDays(t)
+		return err
 	})
-	return s.swept, except(err, errNoStore)
+	if err != nil {
+		tally.Failed(0, ignore(err, errNoStore))
+		return tally.Result()
+	}
+	return tally.Run(ctx, func(int) (more bool, err error) {
+		if len(days) == 0 {
+			return false, nil
+		}
+		err = b.withTree(ctx, false, func(t *tree) error { return s.sweepDay(t, days[0]) })
+		days = days[1:]
+		return len(days) > 0, ignore(err, errNoStore)
+	})
 }
 
-// bucket is one minute of expiries, counted from 1970. A record's entry is
-// rewritten only when its expiry crosses into another one.
+// bucket is a minute of expiries, counted from 1970. A record's index entry is
+// replaced only if its expiry moves to another bucket.
 type bucket int64
 
 const (
@@ -95,22 +107,23 @@ func isNumber(name string, digits int) bool {
 	return err == nil
 }
 
-// sweep is one DeleteExpired under way.
-type sweep struct {
-	b      *Backend
-	t      *tree
-	ctx    context.Context
-	before time.Time
-	due    bucket // the last one with anything to remove
-	limit  int
-	each   func(model.Record) error
-	swept  driver.Swept
+func inBucket(rec *model.Record, sub string) bool {
+	return !rec.ExpiresAt.IsZero() && bucketOf(rec.ExpiresAt).sub() == sub
 }
 
-// leftovers removes temporary files without a writer, and the index entries
-// that their writes made for nothing.
-func (s *sweep) leftovers() error {
-	names, err := s.t.names(tmpDir, "", func(name string) bool {
+// sweep is the state of one DeleteExpired.
+type sweep struct {
+	b      *Backend
+	ctx    context.Context
+	before time.Time
+	due    bucket // the last bucket that may have expired records
+	tally  *driverkit.Tally
+}
+
+// removeLeftovers removes temporary files without a writer, and the index
+// entries that only their writes made.
+func (s *sweep) removeLeftovers(t *tree) error {
+	names, err := t.names(tmpDir, "", func(name string) bool {
 		return len(name) == 3+2*randomTmpBytes && name[2] == '-' && isHex(name[:2]) && isHex(name[3:])
 	})
 	if err != nil {
@@ -120,31 +133,32 @@ func (s *sweep) leftovers() error {
 		if err := s.ctx.Err(); err != nil {
 			return err
 		}
-		s.leftover(name)
+		t.removeLeftover(name)
 	}
 	return nil
 }
 
-// leftover removes one temporary file under its stripe's lock: a writer holds
-// that as long as its file is there.
-func (s *sweep) leftover(name string) {
+// removeLeftover removes one temporary file under its stripe's lock. A writer
+// holds that lock as long as its file exists.
+func (t *tree) removeLeftover(name string) {
 	stripe := parseHex(name[:2])
 	if stripe >= stripes {
 		return
 	}
-	s.t.tryLocked(stripe, func() {
-		dir, err := s.t.folder(tmpDir, false)
+	t.tryWithLock(stripe, func() {
+		dir, err := t.folder(tmpDir, false)
 		if err != nil {
 			return
 		}
 		if data, err := dir.Read(name, maxFile); err == nil {
-			s.t.dropStrays(stripe, data)
+			t.dropStrays(stripe, data)
 		}
 		_ = dir.Remove(name)
 	})
 }
 
-// dropStrays removes the entries of a record that never got its name.
+// dropStrays removes the entries of a record whose write stopped before its
+// rename.
 func (t *tree) dropStrays(stripe int, file []byte) {
 	rec, err := driverkit.DecodeRecord(file)
 	if err != nil {
@@ -154,42 +168,43 @@ func (t *tree) dropStrays(stripe int, file []byte) {
 	if p.stripe() != stripe {
 		return
 	}
-	if cur, err := t.look(&p); err == nil {
+	if cur, err := t.read(&p); err == nil {
 		t.dropEntries(without(entriesOf(&p, &rec), entriesOf(&p, cur)))
 	}
 }
 
-// buckets visits the days and minutes up to the due one.
-func (s *sweep) buckets() error {
-	lastDay := s.due.day()
-	days, err := s.t.names(expiryDir, "", func(name string) bool {
-		return isNumber(name, dayDigits) && name <= lastDay
+// dueDays returns the days that may have due buckets, the oldest first.
+func (s *sweep) dueDays(t *tree) ([]string, error) {
+	last := s.due.day()
+	return t.names(expiryDir, "", func(name string) bool {
+		return isNumber(name, dayDigits) && name <= last
+	})
+}
+
+// sweepDay removes the expired records of one day, until the limit is reached.
+func (s *sweep) sweepDay(t *tree, day string) error {
+	past := day < s.due.day()
+	minutes, err := t.names(expiryDir, day, func(name string) bool {
+		return isNumber(name, minuteDigits) && (past || name <= s.due.minute())
 	})
 	if err != nil {
 		return err
 	}
-	for _, day := range days {
-		minutes, err := s.t.names(expiryDir, day, func(name string) bool {
-			return isNumber(name, minuteDigits) && (day < lastDay || name <= s.due.minute())
-		})
-		if err != nil {
+	for _, minute := range minutes {
+		if err := s.sweepBucket(t, day+"/"+minute); err != nil || s.tally.Left() <= 0 {
 			return err
 		}
-		for _, minute := range minutes {
-			if err := s.bucket(day + "/" + minute); err != nil || s.swept.More {
-				return err
-			}
-		}
-		if day < lastDay {
-			s.t.tidy(expiryDir, day)
-		}
+	}
+	if past {
+		t.removeIfEmpty(expiryDir, day)
 	}
 	return nil
 }
 
-// bucket visits the entries of one minute.
-func (s *sweep) bucket(sub string) error {
-	entries, err := s.t.names(expiryDir, sub, func(string) bool { return true })
+// sweepBucket removes the expired records of one bucket, until the limit is
+// reached.
+func (s *sweep) sweepBucket(t *tree, sub string) error {
+	entries, err := t.names(expiryDir, sub, func(string) bool { return true })
 	if err != nil {
 		return err
 	}
@@ -199,21 +214,15 @@ func (s *sweep) bucket(sub string) error {
 		if !ok {
 			continue
 		}
-		if len(batch.list) == batchRecords || len(batch.list) > 0 && batch.list[0].shard != p.shard {
+		if batch.full(p.shard) || s.tally.Left() <= batch.removals {
 			if err := s.remove(&batch); err != nil {
 				return err
 			}
 		}
-		if s.gone()+batch.removals == s.limit {
-			if err := s.remove(&batch); err != nil {
-				return err
-			}
-		}
-		if s.gone() == s.limit {
-			s.swept.More = true
+		if s.tally.Left() <= 0 {
 			return nil
 		}
-		if err := s.consider(&batch, p); err != nil {
+		if err := s.examine(t, &batch, p); err != nil {
 			return err
 		}
 	}
@@ -221,71 +230,66 @@ func (s *sweep) bucket(sub string) error {
 		return err
 	}
 	if sub != s.due.sub() {
-		s.t.tidy(expiryDir, sub)
+		t.removeIfEmpty(expiryDir, sub)
 	}
 	return nil
 }
 
-// gone is how many records the sweep has done with.
-func (s *sweep) gone() int { return s.swept.Removed + s.swept.Unknown }
-
-// tidy removes a folder of an index that is empty.
-func (t *tree) tidy(base, sub string) {
+// removeIfEmpty removes a folder of an index if it is empty.
+func (t *tree) removeIfEmpty(base, sub string) {
 	if f, err := t.folder(base, false); err == nil {
 		_ = f.Remove(sub)
 	}
 }
 
-// batch is what is to be removed of one bucket and shard.
+// batch is what a sweep removes of one bucket and shard under one lock.
 type batch struct {
 	sub      string // of the bucket
 	list     []candidate
-	removals int
+	removals int // candidates with a record
 }
 
 type candidate struct {
 	place
-	seen *model.Record // nil: only the entry is to be removed
+	seen *model.Record // nil if only the entry is to be removed
 }
 
-// consider reads a record without its lock and announces it.
-func (s *sweep) consider(b *batch, p place) error {
+// full reports whether the batch has no room for a record of that shard.
+func (b *batch) full(shard uint8) bool {
+	return len(b.list) == batchRecords || len(b.list) > 0 && b.list[0].shard != shard
+}
+
+// examine reads a record without its lock. It announces the record and adds it
+// to the batch if it has expired.
+func (s *sweep) examine(t *tree, b *batch, p place) error {
 	if err := s.ctx.Err(); err != nil {
 		return err
 	}
-	rec, err := s.t.look(&p)
+	rec, err := t.read(&p)
 	if err != nil {
-		return except(err, model.ErrCorrupt)
+		return ignore(err, model.ErrCorrupt)
 	}
 	if rec == nil || !inBucket(rec, b.sub) {
 		b.list = append(b.list, candidate{place: p})
 		return nil
 	}
-	if rec.Expired(s.before) && s.announced(rec) {
+	if rec.Expired(s.before) && s.tally.Accepts(rec) {
 		b.list = append(b.list, candidate{place: p, seen: rec})
 		b.removals++
 	}
 	return nil
 }
 
-// announced reports whether the caller lets the record go.
-func (s *sweep) announced(rec *model.Record) bool {
-	return s.each == nil || s.each(rec.Head()) == nil
-}
-
-func inBucket(rec *model.Record, sub string) bool {
-	return !rec.ExpiresAt.IsZero() && bucketOf(rec.ExpiresAt).sub() == sub
-}
-
-// remove empties the batch: under the lock, each record that is still as it
-// was announced goes, then one sync, then the entries.
+// remove empties the batch. Under the lock it removes each record that has not
+// changed since its announcement, syncs the shard, and then removes the
+// entries.
 func (s *sweep) remove(b *batch) error {
 	if len(b.list) == 0 {
 		return nil
 	}
 	list := b.list
 	b.list, b.removals = b.list[:0], 0
-	return s.b.locked(s.ctx, list[0].stripe(), false, func(t *tree) error {
+	return s.b.withLock(s.ctx, list[0].stripe(), false, func(t *tree) error {
 		shard, err := t.folder(list[0].dir(), false)
 		if err != nil && !isMissing(err) {
 			return err
@@ -295,7 +299,7 @@ func (s *sweep) remove(b *batch) error {
 		var failed error
 		for i := range list {
 			c := &list[i]
-			cur, err := t.look(&c.place)
+			cur, err := t.read(&c.place)
 			switch {
 			case errors.Is(err, model.ErrCorrupt):
 				continue
@@ -307,10 +311,9 @@ func (s *sweep) remove(b *batch) error {
 			case c.seen == nil || cur.Revision != c.seen.Revision || !cur.ExpiresAt.Equal(c.seen.ExpiresAt):
 				continue
 			default:
-				failed = moved(shard.Remove(c.name))
-			}
-			if errors.Is(failed, model.ErrUnknown) {
-				s.swept.Unknown++
+				if failed = changeError(shard.Remove(c.name)); failed != nil {
+					s.tally.Failed(1, failed)
+				}
 			}
 			if failed != nil {
 				break
@@ -319,12 +322,12 @@ func (s *sweep) remove(b *batch) error {
 			entries = append(entries, entriesOf(&c.place, cur)...)
 		}
 		if removed > 0 {
-			if err := t.settle(shard); err != nil {
-				s.swept.Unknown += removed
+			if err := t.syncShard(shard); err != nil {
+				s.tally.Failed(removed, err)
 				return err
 			}
 		}
-		s.swept.Removed += removed
+		s.tally.Removed(removed)
 		t.dropEntries(entries)
 		return failed
 	})

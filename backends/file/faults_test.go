@@ -1,6 +1,7 @@
 package file
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,26 +17,21 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/backends/file/internal/disk"
-	"github.com/sojourn-go/sojourn/backends/file/internal/disk/disktest"
+	"github.com/sojourn-go/sojourn/backends/file/internal/disktest"
 	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// spied returns a backend with a spy below it.
+// spied returns a backend that uses the file system through a Spy.
 func spied(t testing.TB, dir string, opts *Options) (*Backend, *disktest.Spy) {
 	t.Helper()
-	b, err := New(dir, "store", opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &disktest.Spy{System: disk.OS{}}
+	b, s := open(t, dir, "store", opts), &disktest.Spy{System: disk.OS{}}
 	b.system = s
-	t.Cleanup(func() { _ = b.Close() })
 	return b, s
 }
 
-// onPower returns a backend on a disk in memory, with a spy between.
+// onPower returns a backend that uses a disk in memory through a Spy.
 func onPower(t testing.TB, power *disktest.Power, opts *Options) (*Backend, *disktest.Spy) {
 	t.Helper()
 	b, s := spied(t, filepath.FromSlash("/d"), opts)
@@ -43,79 +39,60 @@ func onPower(t testing.TB, power *disktest.Power, opts *Options) (*Backend, *dis
 	return b, s
 }
 
-var (
-	testNow = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
-	inHour  = testNow.Add(time.Hour)
-	inDay   = testNow.Add(24 * time.Hour)
-)
-
-func newRecord(id, value, principal string, expires time.Time) model.Record {
-	r := model.Record{ID: id, Revision: model.NewRevision(), ExpiresAt: expires, Value: []byte(value), Encoding: "json"}
-	if principal != "" {
-		r.Labels = map[string]string{"principal": principal}
-	}
-	return r
+// faultOp is an operation whose every step is made to fail. Before it, the
+// records "old" and "due" of the principal ann are stored, due in an hour.
+type faultOp struct {
+	reads bool // it changes no record
+	many  bool // it may have changed some records when it fails
+	// do returns the state of each changed record after success.
+	do func(ctx context.Context, b *Backend, truth map[string]state) (after map[string]state, err error)
 }
 
-func mustWrite(t testing.TB, b *Backend, c driver.Condition, r model.Record) model.Record {
-	t.Helper()
-	out, err := b.Write(context.Background(), testNow, driver.Write{Record: r, Cond: c})
-	if err != nil {
-		t.Fatalf("write of %q: %v", r.ID, err)
-	}
-	return out
+func writeOp(c driver.Condition, id, principal string, at time.Time) faultOp {
+	return faultOp{do: func(ctx context.Context, b *Backend, _ map[string]state) (map[string]state, error) {
+		r := big(id, principal, at)
+		return map[string]state{id: stateOf(r)}, onlyErr(b.Write(ctx, now, driver.Write{Record: r, Cond: c}))
+	}}
 }
 
-func listed(t testing.TB, b *Backend, principal string) map[string]string {
-	t.Helper()
-	label := ""
-	if principal != "" {
-		label = "principal"
-	}
-	out, err := list(b, label, principal)
-	if err != nil {
-		t.Error(err)
-	}
-	return out
+// countOp is a read that finds n of the stored records.
+func countOp(n func(context.Context, *Backend) (int, error)) faultOp {
+	return faultOp{reads: true, do: func(ctx context.Context, b *Backend, truth map[string]state) (map[string]state, error) {
+		got, err := n(ctx, b)
+		if err == nil && got != len(truth) {
+			err = fmt.Errorf("found %d records, want %d", got, len(truth))
+		}
+		return nil, err
+	}}
 }
 
-// faultOps are all operations. Each returns what its record is like once it has
-// succeeded. Before it "old" and "due" are there, due in an hour.
-var faultOps = map[string]struct {
-	reads bool // changes nothing
-	many  bool // may have done a part when it fails
-	do    func(b *Backend, truth map[string]state) (after map[string]state, err error)
-}{
-	"create": {do: func(b *Backend, _ map[string]state) (map[string]state, error) {
-		return writes(b, driver.IfAbsent, big("new", "bob", inDay))
-	}},
-	"create with a label in use": {do: func(b *Backend, _ map[string]state) (map[string]state, error) {
-		return writes(b, driver.IfAbsent, big("new", "ann", inHour))
-	}},
-	"update": {do: func(b *Backend, _ map[string]state) (map[string]state, error) {
-		return writes(b, driver.IfPresent, big("old", "ann", inHour))
-	}},
-	"move of the label": {do: func(b *Backend, _ map[string]state) (map[string]state, error) {
-		return writes(b, driver.IfPresent, big("old", "bob", inDay))
-	}},
-	"upsert": {do: func(b *Backend, _ map[string]state) (map[string]state, error) {
-		return writes(b, driver.IfAny, big("old", "bob", time.Time{}))
-	}},
-	"touch": {do: func(b *Backend, truth map[string]state) (map[string]state, error) {
+func pageOp(q driver.Query) faultOp {
+	return countOp(func(ctx context.Context, b *Backend) (int, error) {
+		p, err := b.Page(ctx, now, q)
+		return len(p.Records), err
+	})
+}
+
+var faultOps = map[string]faultOp{
+	"create":                     writeOp(driver.IfAbsent, "new", "bob", inDay),
+	"create with a label in use": writeOp(driver.IfAbsent, "new", "ann", inHour),
+	"update":                     writeOp(driver.IfPresent, "old", "ann", inHour),
+	"update of the label":        writeOp(driver.IfPresent, "old", "bob", inDay),
+	"upsert":                     writeOp(driver.IfAny, "old", "bob", time.Time{}),
+	"touch": {do: func(ctx context.Context, b *Backend, truth map[string]state) (map[string]state, error) {
 		after := truth["old"]
 		after.minute = 24 * 60
-		_, err := b.Touch(context.Background(), testNow, driver.Touch{ID: "old", Mode: driver.TouchSet, ExpiresAt: inDay})
-		return map[string]state{"old": after}, err
+		return map[string]state{"old": after}, onlyErr(b.Touch(ctx, now, driver.Touch{ID: "old", Mode: driver.TouchSet, ExpiresAt: inDay}))
 	}},
-	"delete": {do: func(b *Backend, _ map[string]state) (map[string]state, error) {
-		return map[string]state{"old": {}}, b.Delete(context.Background(), testNow, driver.Delete{ID: "old", Cond: driver.IfPresent})
+	"delete": {do: func(ctx context.Context, b *Backend, _ map[string]state) (map[string]state, error) {
+		return map[string]state{"old": {}}, remove(ctx, b, "old")
 	}},
-	"sweep": {many: true, do: func(b *Backend, truth map[string]state) (map[string]state, error) {
-		n, err := b.DeleteExpired(context.Background(), driver.Sweep{Before: inHour, Limit: 10})
-		b.system.(*disktest.Spy).Set(nil) // what follows is the test's own
+	"sweep": {many: true, do: func(ctx context.Context, b *Backend, truth map[string]state) (map[string]state, error) {
+		n, err := b.DeleteExpired(ctx, driver.Sweep{Before: inHour, Limit: 10})
+		b.system.(*disktest.Spy).Set(nil) // the reads below must not fail
 		gone := 0
 		for id := range truth {
-			if _, getErr := b.Get(context.Background(), testNow, driver.Get{ID: id}); errors.Is(getErr, model.ErrNotFound) {
+			if _, getErr := b.Get(ctx, now, driver.Get{ID: id}); errors.Is(getErr, model.ErrNotFound) {
 				gone++
 			}
 		}
@@ -124,59 +101,40 @@ var faultOps = map[string]struct {
 		}
 		return map[string]state{"old": {}, "due": {}}, err
 	}},
-	"page": {reads: true, do: func(b *Backend, truth map[string]state) (map[string]state, error) {
-		p, err := b.Page(context.Background(), testNow, driver.Query{Limit: 10})
-		if err == nil && len(p.Records) != len(truth) {
-			err = fmt.Errorf("%d records listed, want %d", len(p.Records), len(truth))
-		}
-		return nil, err
-	}},
-	"page by label": {reads: true, do: func(b *Backend, truth map[string]state) (map[string]state, error) {
-		p, err := b.Page(context.Background(), testNow, driver.Query{Limit: 10, Label: "principal", Value: "ann"})
-		if err == nil && len(p.Records) != len(truth) {
-			err = fmt.Errorf("%d records listed, want %d", len(p.Records), len(truth))
-		}
-		return nil, err
-	}},
-	"count": {reads: true, do: func(b *Backend, truth map[string]state) (map[string]state, error) {
-		n, err := b.Count(context.Background(), testNow, driver.Query{Label: "principal", Value: "ann"})
-		if err == nil && n != len(truth) {
-			err = fmt.Errorf("%d records counted, want %d", n, len(truth))
-		}
-		return nil, err
-	}},
-	"get": {reads: true, do: func(b *Backend, truth map[string]state) (map[string]state, error) {
-		r, err := b.Get(context.Background(), testNow, driver.Get{ID: "old"})
+	"page":          pageOp(driver.Query{Limit: 10}),
+	"page by label": pageOp(driver.Query{Limit: 10, Label: "principal", Value: "ann"}),
+	"count": countOp(func(ctx context.Context, b *Backend) (int, error) {
+		return b.Count(ctx, now, driver.Query{Label: "principal", Value: "ann"})
+	}),
+	"get": {reads: true, do: func(ctx context.Context, b *Backend, truth map[string]state) (map[string]state, error) {
+		r, err := b.Get(ctx, now, driver.Get{ID: "old"})
 		if err == nil && stateOf(r) != truth["old"] {
-			err = fmt.Errorf("got %+v", stateOf(r))
+			err = fmt.Errorf("got %+v, want %+v", stateOf(r), truth["old"])
 		}
 		return nil, err
 	}},
-	"CreateStorage": {reads: true, do: func(b *Backend, _ map[string]state) (map[string]state, error) {
-		return nil, b.CreateStorage(context.Background())
+	"CreateStorage": {reads: true, do: func(ctx context.Context, b *Backend, _ map[string]state) (map[string]state, error) {
+		return nil, b.CreateStorage(ctx)
 	}},
-	"DeleteStorage": {many: true, do: func(b *Backend, _ map[string]state) (map[string]state, error) {
-		return map[string]state{"old": {}, "due": {}}, b.DeleteStorage(context.Background())
+	"DeleteStorage": {many: true, do: func(ctx context.Context, b *Backend, _ map[string]state) (map[string]state, error) {
+		return map[string]state{"old": {}, "due": {}}, b.DeleteStorage(ctx)
 	}},
-	"Rebuild": {reads: true, do: func(b *Backend, _ map[string]state) (map[string]state, error) {
-		_, err := b.Rebuild(context.Background())
-		return nil, err
+	"Rebuild": {reads: true, do: func(ctx context.Context, b *Backend, _ map[string]state) (map[string]state, error) {
+		return nil, onlyErr(b.Rebuild(ctx))
 	}},
 }
 
+// big returns a record with a value of valueBytes.
 func big(id, principal string, at time.Time) model.Record {
-	return newRecord(id, strings.Repeat("x", valueBytes), principal, at)
+	r := newRecord(id, principal, at)
+	r.Value = bytes.Repeat([]byte("x"), valueBytes)
+	return r
 }
 
-func writes(b *Backend, c driver.Condition, r model.Record) (map[string]state, error) {
-	_, err := b.Write(context.Background(), testNow, driver.Write{Record: r, Cond: c})
-	return map[string]state{r.ID: stateOf(r)}, err
-}
-
-// TestEveryStepMayFail fails each call to the file system of each operation in
-// turn, with several errors. The error is typed; one that promises so left
-// everything as it was; what was acknowledged is whole and found by its label;
-// a success is right; and nothing is left behind, no open file either.
+// TestEveryStepMayFail makes each call to the file system of each operation
+// fail, with several errors. The operation returns an error of the right kind.
+// After an error other than ErrUnknown everything is as before. Acknowledged
+// records are complete and found by their labels. No file is left over or open.
 func TestEveryStepMayFail(t *testing.T) {
 	for name := range faultOps {
 		for _, errno := range []syscall.Errno{syscall.EIO, syscall.ENOSPC, syscall.EACCES, syscall.EROFS, syscall.EMFILE} {
@@ -192,17 +150,17 @@ func TestEveryStepMayFail(t *testing.T) {
 	}
 }
 
-// failStep reports whether there was such a step.
+// failStep makes one step of an operation fail, and reports whether the
+// operation has that step.
 func failStep(t *testing.T, name string, step int, errno syscall.Errno) bool {
 	t.Helper()
 	op, power := faultOps[name], disktest.NewPower()
 	b, s := onPower(t, power, nil)
 	truth := map[string]state{}
 	for _, id := range []string{"old", "due"} {
-		truth[id] = stateOf(mustWrite(t, b, driver.IfAbsent, big(id, "ann", inHour)))
+		truth[id] = stateOf(create(t, b, big(id, "ann", inHour)))
 	}
-	_ = b.Close()
-	b.closed = false // with new folders, so that every step is taken again
+	b.forget(b.tree) // the operation opens the folders again, so that it has every step
 	before := power.Files()
 
 	n, where := 0, ""
@@ -213,11 +171,11 @@ func failStep(t *testing.T, name string, step int, errno syscall.Errno) bool {
 		where = fmt.Sprintf("%s: %v at step %d, %s of %s", name, errno, step, op, path)
 		return errno
 	})
-	after, err := op.do(b, truth)
+	after, err := op.do(t.Context(), b, truth)
 	s.Set(nil)
 	if where == "" {
 		if err != nil || n < 4 {
-			t.Errorf("%s without a failure: %v, %d steps", name, err, n)
+			t.Errorf("%s with no failing step: %v after %d steps", name, err, n)
 		}
 		return false
 	}
@@ -233,7 +191,7 @@ func failStep(t *testing.T, name string, step int, errno syscall.Errno) bool {
 		maps.Copy(pending, after)
 	default:
 		if left := power.Files(); !strings.Contains(where, "remove") && !slices.Equal(onlyFiles(left), onlyFiles(before)) {
-			t.Errorf("%s: files were %v, are %v", where, before, left)
+			t.Errorf("%s: the files are %v, want %v", where, left, before)
 		}
 	}
 	if wrong := audit(b, truth, pending); wrong != nil {
@@ -243,32 +201,33 @@ func failStep(t *testing.T, name string, step int, errno syscall.Errno) bool {
 	return true
 }
 
-// onlyFiles leaves out folders and lock files.
+// onlyFiles returns the paths without those of folders and lock files.
 func onlyFiles(paths []string) []string {
 	return slices.DeleteFunc(slices.Clone(paths), func(p string) bool {
 		return strings.HasSuffix(p, "/") || strings.Contains(p, "/"+locksDir+"/")
 	})
 }
 
-// mustBeClean checks that a listing and a sweep of everything leave nothing,
-// and Close nothing open.
+// mustBeClean checks that listings and a sweep of everything leave no file, and
+// that Close leaves none open.
 func mustBeClean(t *testing.T, b *Backend, s *disktest.Spy, power *disktest.Power, where string) {
 	t.Helper()
-	mustWrite(t, b, driver.IfAny, big("old", "ann", inHour))
-	mustWrite(t, b, driver.IfPresent, big("old", "bob", inHour))
-	listed(t, b, "ann")
-	listed(t, b, "bob")
-	for id := range listed(t, b, "") {
-		_, err := b.Touch(context.Background(), testNow, driver.Touch{ID: id, Mode: driver.TouchSet, ExpiresAt: inHour})
-		if err != nil {
-			t.Errorf("%s: a touch afterwards: %v", where, err)
+	write(t, b, driver.IfAny, big("old", "ann", inHour))
+	write(t, b, driver.IfPresent, big("old", "bob", inHour))
+	must(t, onlyErr(list(b, "principal", "ann")))
+	must(t, onlyErr(list(b, "principal", "bob")))
+	all, err := list(b, "", "")
+	must(t, err)
+	for id := range all {
+		if _, err := b.Touch(t.Context(), now, driver.Touch{ID: id, Mode: driver.TouchSet, ExpiresAt: inHour}); err != nil {
+			t.Errorf("%s: the touch afterwards: %v", where, err)
 		}
 	}
-	if n, err := b.DeleteExpired(context.Background(), driver.Sweep{Before: inDay.Add(time.Hour), Limit: 100}); err != nil || n.Removed == 0 || n.More {
-		t.Errorf("%s: a sweep afterwards: %+v, %v", where, n, err)
+	if n, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: inDay.Add(time.Hour), Limit: 100}); err != nil || n.Removed == 0 || n.More {
+		t.Errorf("%s: the sweep afterwards: %+v, %v", where, n, err)
 	}
 	if left := onlyFiles(power.Files()); len(left) != 0 {
-		t.Errorf("%s: left after a sweep: %v", where, left)
+		t.Errorf("%s: the sweep left %v", where, left)
 	}
 	_ = b.Close()
 	if n := s.Handles(); n != 0 {
@@ -276,22 +235,22 @@ func mustBeClean(t *testing.T, b *Backend, s *disktest.Spy, power *disktest.Powe
 	}
 }
 
-// state is what a record is like; the zero state is that of none.
+// state describes a stored record. The zero state means that there is no record.
 type state struct {
 	rev, principal, tenant string
 	minute                 int64
 }
 
-// twoLabels are the labels of tests in which records bear two.
+// twoLabels are declared by tests in which a record bears two labels.
 var twoLabels = []string{"principal", "tenant"}
 
-// audit compares the store to what was acknowledged, after making the truth
-// what was under way and turns out to be applied.
+// audit compares the store with the acknowledged writes in truth. First it adds
+// those pending writes to truth that were applied.
 func audit(b *Backend, truth, pending map[string]state) error {
 	ctx := context.Background()
 	for id, s := range pending {
-		got, err := b.Get(ctx, testNow, driver.Get{ID: id})
-		if rev := revOf(got, err); rev == s.rev && (rev == "" || stateOf(got) == s) {
+		got, err := b.Get(ctx, now, driver.Get{ID: id})
+		if ignore(err, model.ErrNotFound) == nil && stateOf(got) == s {
 			truth[id] = s
 		}
 	}
@@ -299,70 +258,38 @@ func audit(b *Backend, truth, pending map[string]state) error {
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	want := map[string]map[string]string{"": {}} // by label and value, then id: the revision
 	for id, s := range truth {
-		got, err := b.Get(ctx, testNow, driver.Get{ID: id})
+		got, err := b.Get(ctx, now, driver.Get{ID: id})
 		if err != nil && !errors.Is(err, model.ErrNotFound) {
 			wrong("%q: %w", id, err)
 		}
-		if rev := revOf(got, err); rev != s.rev || rev != "" && stateOf(got) != s {
-			wrong("%q is %+v, %v; acknowledged was %+v", id, stateOf(got), err, s)
+		if stateOf(got) != s {
+			wrong("%q is %+v, %v; acknowledged as %+v", id, stateOf(got), err, s)
 		}
 		if s.rev == "" {
 			continue
 		}
 		if len(got.Value) != valueBytes {
-			wrong("%q has %d bytes", id, len(got.Value))
+			wrong("%q has %d bytes, want %d", id, len(got.Value), valueBytes)
 		}
 		want[""][id] = s.rev
-		for _, labelled := range []string{"principal" + "=" + s.principal, "tenant=" + s.tenant} {
-			if want[labelled] == nil {
-				want[labelled] = map[string]string{}
+		for _, label := range []string{"principal=" + s.principal, "tenant=" + s.tenant} {
+			if want[label] == nil {
+				want[label] = map[string]string{}
 			}
-			want[labelled][id] = s.rev
+			want[label][id] = s.rev
 		}
 	}
-	for _, labelled := range []string{"", "principal" + "=ann", "principal" + "=bob", "tenant=x", "tenant=y"} {
+	for _, labelled := range []string{"", "principal=ann", "principal=bob", "tenant=x", "tenant=y"} {
 		label, value, _ := strings.Cut(labelled, "=")
-		if label != "" && !slices.Contains(b.opts.Labels, label) {
+		if label != "" && !slices.Contains(b.gate.Labels(), label) {
 			continue
 		}
 		got, err := list(b, label, value)
 		if err != nil || !maps.Equal(got, want[labelled]) && len(got)+len(want[labelled]) > 0 {
-			wrong("%q lists %v, %v; want %v", labelled, got, err, want[labelled])
+			wrong("the listing of %q has %v, %v; want %v", labelled, got, err, want[labelled])
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// list returns the revisions of a listing by id.
-func list(b *Backend, label, value string) (map[string]string, error) {
-	q := driver.Query{Limit: 7, Label: label, Value: value}
-	out := map[string]string{}
-	for {
-		p, err := b.Page(context.Background(), testNow, q)
-		if err == nil && len(p.Corrupt) > 0 {
-			err = fmt.Errorf("%q cannot be read", p.Corrupt)
-		}
-		if err != nil {
-			return out, err
-		}
-		for _, r := range p.Records {
-			if _, twice := out[r.ID]; twice {
-				return out, fmt.Errorf("%q is listed twice", r.ID)
-			}
-			out[r.ID] = r.Revision.String()
-		}
-		if p.Next == "" {
-			return out, nil
-		}
-		q.After = p.Next
-	}
-}
-
-func revOf(r model.Record, err error) string {
-	if err != nil {
-		return ""
-	}
-	return r.Revision.String()
 }
 
 func stateOf(r model.Record) state {
@@ -371,25 +298,25 @@ func stateOf(r model.Record) state {
 	}
 	s := state{rev: r.Revision.String(), principal: r.Labels["principal"], tenant: r.Labels["tenant"]}
 	if !r.ExpiresAt.IsZero() {
-		s.minute = int64(r.ExpiresAt.Sub(testNow) / time.Minute)
+		s.minute = int64(r.ExpiresAt.Sub(now) / time.Minute)
 	}
 	return s
 }
 
 const valueBytes = 5000
 
-// plan chooses a call that changes the record of that id, and says what the
-// record is like afterwards.
+// plan chooses a call that changes the record with the id. It returns the call
+// and the record afterwards.
 func plan(b *Backend, intN func(int) int, id string) (next model.Record, do func() error, err error) {
 	ctx := context.Background()
-	cur, err := b.Get(ctx, testNow, driver.Get{ID: id})
+	cur, err := b.Get(ctx, now, driver.Get{ID: id})
 	missing := errors.Is(err, model.ErrNotFound)
 	if err != nil && !missing {
 		return next, nil, err
 	}
-	at := testNow.Add(time.Duration(1+intN(3)) * time.Minute)
-	next = newRecord(id, strings.Repeat("x", valueBytes), []string{"ann", "bob"}[intN(2)], at)
-	if slices.Contains(b.opts.Labels, "tenant") && intN(3) > 0 {
+	at := now.Add(time.Duration(1+intN(3)) * time.Minute)
+	next = big(id, []string{"ann", "bob"}[intN(2)], at)
+	if slices.Contains(b.gate.Labels(), "tenant") && intN(3) > 0 {
 		next.Labels["tenant"] = []string{"x", "y"}[intN(2)]
 	}
 	cond := driver.IfMatch
@@ -397,35 +324,25 @@ func plan(b *Backend, intN func(int) int, id string) (next model.Record, do func
 		cond = driver.IfAbsent
 	}
 	do = func() error {
-		return onlyErr(b.Write(ctx, testNow, driver.Write{Record: next, Cond: cond, Known: cur}))
+		return onlyErr(b.Write(ctx, now, driver.Write{Record: next, Cond: cond, Known: cur}))
 	}
 	switch act := intN(4); {
 	case missing:
 	case act == 0:
 		next = model.Record{}
-		do = func() error { return b.Delete(ctx, testNow, driver.Delete{ID: id, Cond: driver.IfMatch, Known: cur}) }
+		do = func() error { return b.Delete(ctx, now, driver.Delete{ID: id, Cond: driver.IfMatch, Known: cur}) }
 	case act == 1:
 		next = cur
 		next.ExpiresAt = at
 		do = func() error {
-			return onlyErr(b.Touch(ctx, testNow, driver.Touch{ID: id, Mode: driver.TouchSet, ExpiresAt: at}))
+			return onlyErr(b.Touch(ctx, now, driver.Touch{ID: id, Mode: driver.TouchSet, ExpiresAt: at}))
 		}
 	}
 	return next, do, nil
 }
 
-// must fails the test at an error.
-func must(t testing.TB, round int, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatalf("round %d: %v", round, err)
-	}
-}
-
-func onlyErr[T any](_ T, err error) error { return err }
-
-// powerIDs are two groups of ids. Those of a group share a lock, and the first
-// ones of each a shard, so that a sweep removes several at once.
+// powerIDs are two groups of ids. The ids of a group share a lock. Its first
+// three also share a shard, so that a sweep removes several at once.
 var powerIDs = [2][]string{groupOf(3), groupOf(17)}
 
 const powerShards = "03 43 11 51"
@@ -443,25 +360,26 @@ func groupOf(shard uint8) []string {
 	return append(out[:3], other[0])
 }
 
-// powered is a store that lives until the power is cut, at a random call to the
-// file system.
-type powered struct {
+// life is the use of a store until the power is cut at a random call to the file
+// system.
+type life struct {
 	b              *Backend
 	r              *rand.Rand
 	truth, pending map[string]state
-	steps, odds    int
-	outer          int             // the group that the call under way is on; -1: any other group may be written to meanwhile
-	nested         bool            // within a call within a call
-	emptied        bool            // the storage was deleted and nothing made since
+	steps          int             // calls to the file system until the cut
+	odds           int             // percent of the unsynced changes that the cut undoes
+	outer          int             // the group that the running call uses, noGroup or allGroups
+	nested         bool            // a call runs within another call
+	emptied        bool            // the storage was deleted and nothing was made since
 	after          *disktest.Power // the disk after the cut
 	syncs          map[string]int  // by site
 }
 
-// live makes calls until the power goes. It leaves out the syncs of one site.
-func live(t *testing.T, top *disktest.Power, r *rand.Rand, truth map[string]state, drop string) *powered {
+// live makes calls until the power is cut. It leaves out the syncs of one site.
+func live(t *testing.T, top *disktest.Power, r *rand.Rand, truth map[string]state, drop string) *life {
 	t.Helper()
 	b, s := onPower(t, top, &Options{Labels: twoLabels})
-	l := &powered{
+	l := &life{
 		b: b, r: r, truth: truth, pending: map[string]state{}, syncs: map[string]int{},
 		steps: 1 + r.IntN(600), odds: r.IntN(101),
 	}
@@ -477,7 +395,7 @@ func live(t *testing.T, top *disktest.Power, r *rand.Rand, truth map[string]stat
 		if l.after == nil && slices.Contains([]string{"makeall", "mkdir", "create", "touch", "openlock"}, op) {
 			l.emptied = false
 		}
-		if !dull(path) {
+		if !isMinor(path) {
 			l.steps--
 		}
 		if l.steps <= 0 {
@@ -502,15 +420,16 @@ func live(t *testing.T, top *disktest.Power, r *rand.Rand, truth map[string]stat
 	return l
 }
 
+// Values of life.outer that are not groups.
 const (
-	noGroup     = -1 // the call is on none
-	nobodyNests = -2 // the call may hold any lock
+	noGroup   = -1 // the call holds the lock of no group
+	allGroups = -2 // the call may hold any lock
 )
 
 // act makes one call of any kind.
-func (l *powered) act() error {
+func (l *life) act() error {
 	ctx := context.Background()
-	l.outer = nobodyNests
+	l.outer = allGroups
 	switch n := l.r.IntN(100); {
 	case n < 8:
 		return l.sweep()
@@ -530,16 +449,16 @@ func (l *powered) act() error {
 	return l.change(l.outer)
 }
 
-// dull reports whether a step is about one of many locks or empty shards, which
-// are not worth a cut of their own.
-func dull(path string) bool {
+// isMinor reports whether a step uses one of many locks or empty shards. Such
+// steps do not need a cut of their own.
+func isMinor(path string) bool {
 	folder, name, _ := strings.Cut(strings.TrimPrefix(path, "store/"), "/")
 	return folder == locksDir || folder == recordsDir && len(name) == 2 && !strings.Contains(powerShards, name)
 }
 
-// nest changes a record of another lock while a call is under way.
-func (l *powered) nest() {
-	if l.outer == nobodyNests {
+// nest changes a record of another lock while a call runs.
+func (l *life) nest() {
+	if l.outer == allGroups {
 		return
 	}
 	l.nested = true
@@ -552,7 +471,7 @@ func (l *powered) nest() {
 }
 
 // change writes, touches or deletes a record of a group.
-func (l *powered) change(group int) error {
+func (l *life) change(group int) error {
 	ids := powerIDs[group]
 	id := ids[l.r.IntN(len(ids))]
 	next, do, err := plan(l.b, l.r.IntN, id)
@@ -567,18 +486,18 @@ func (l *powered) change(group int) error {
 	return err
 }
 
-// sweep removes what expires in the first minute.
-func (l *powered) sweep() error {
+// sweep removes the records that expire in the first minute.
+func (l *life) sweep() error {
 	for id, s := range l.truth {
 		if s.minute == 1 {
 			l.pending[id] = state{}
 		}
 	}
-	n, err := l.b.DeleteExpired(context.Background(), driver.Sweep{Before: testNow.Add(time.Minute), Limit: 100})
+	n, err := l.b.DeleteExpired(context.Background(), driver.Sweep{Before: now.Add(time.Minute), Limit: 100})
 	return l.done(n.More, err)
 }
 
-func (l *powered) deleteStorage() error {
+func (l *life) deleteStorage() error {
 	for id := range l.truth {
 		l.pending[id] = state{}
 	}
@@ -590,7 +509,7 @@ func (l *powered) deleteStorage() error {
 	return err
 }
 
-func (l *powered) done(more bool, err error) error {
+func (l *life) done(more bool, err error) error {
 	if err == nil && l.after == nil && !more {
 		maps.Copy(l.truth, l.pending)
 		clear(l.pending)
@@ -598,17 +517,17 @@ func (l *powered) done(more bool, err error) error {
 	return err
 }
 
-// mayNest reports whether the call to the file system is not made under one of
-// the Backend's own mutexes, nor to remove a stray that a listing has met.
+// mayNest reports whether another call of the Backend may run within this call to
+// the file system. It may not while the Backend holds a mutex, or removes a stray
+// of a listing.
 func mayNest() bool {
 	return !slices.ContainsFunc(stack(), func(f runtime.Frame) bool {
-		return strings.HasSuffix(f.Function, "(*tree).folder") || strings.HasSuffix(f.Function, "(*Backend).enter") ||
+		return strings.HasSuffix(f.Function, "(*tree).folder") || strings.HasSuffix(f.Function, "(*Backend).acquire") ||
 			strings.HasSuffix(f.Function, "(*tree).prune")
 	})
 }
 
-// stack returns the frames that are the backend's own code, the innermost
-// first.
+// stack returns the frames of the backend's own code, the innermost first.
 func stack() []runtime.Frame {
 	pcs := make([]uintptr, 64)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
@@ -624,8 +543,8 @@ func stack() []runtime.Frame {
 	}
 }
 
-// syncSite names the code that asks for a sync: what calls Sync, and what it
-// was called for.
+// syncSite names the code that syncs: the caller of Sync, and the function that
+// called it for a purpose.
 func syncSite() string {
 	var names []string
 	for _, f := range stack() {
@@ -638,38 +557,39 @@ func syncSite() string {
 			continue
 		}
 		names = append(names, name)
-		switch name { // helpers: who called them matters
-		case "Make", "MakeEach", "below", "settle":
+		switch name { // a helper: its caller says more
+		case "Make", "MakeEach", "openBelow", "syncShard":
 			continue
 		}
-		if len(names) > 1 || !strings.Contains(name, "MakeEach") && !strings.Contains(name, "settle") {
+		if len(names) > 1 || !strings.Contains(name, "MakeEach") && !strings.Contains(name, "syncShard") {
 			return strings.Join(names, " < ")
 		}
 	}
 	return strings.Join(names, " < ")
 }
 
-// livesOf lets a store live several times, with a power cut at the end of each,
-// and returns what is wrong after one. It adds to syncs the sites it has seen.
-func livesOf(t *testing.T, seed uint64, drop string, syncs map[string]int) error {
+// cutRepeatedly runs several lives of one store, each with a power cut at its
+// end. It returns what is wrong after a cut, and adds the sites of syncs to
+// syncs.
+func cutRepeatedly(t *testing.T, seed uint64, drop string, syncs map[string]int) error {
 	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 1))
 	disk, truth := disktest.NewPower(), map[string]state{}
-	for life := range 6 {
+	for n := range 6 {
 		l := live(t, disk, r, truth, drop)
-		for site, n := range l.syncs {
-			syncs[site] += n
+		for site, calls := range l.syncs {
+			syncs[site] += calls
 		}
 		disk = l.after
 		if left := disk.Files(); l.emptied && slices.Contains(left, "/d/store/") {
-			return fmt.Errorf("seed %d, life %d: DeleteStorage left %v", seed, life, left)
+			return fmt.Errorf("seed %d, life %d: DeleteStorage left %v", seed, n, left)
 		}
 		b, _ := onPower(t, disk, &Options{Labels: twoLabels})
 		if err := audit(b, truth, l.pending); err != nil {
-			return fmt.Errorf("seed %d, life %d: %w", seed, life, err)
+			return fmt.Errorf("seed %d, life %d: %w", seed, n, err)
 		}
-		if n, err := b.Rebuild(context.Background()); err != nil {
-			return fmt.Errorf("seed %d, life %d: a rebuild changes %d: %w", seed, life, n, err)
+		if _, err := b.Rebuild(context.Background()); err != nil {
+			return fmt.Errorf("seed %d, life %d: Rebuild: %w", seed, n, err)
 		}
 	}
 	return nil
@@ -677,13 +597,13 @@ func livesOf(t *testing.T, seed uint64, drop string, syncs map[string]int) error
 
 const (
 	powerSeeds = 250
-	dropSeeds  = 1000 // until a sync that is left out must have been found
+	dropSeeds  = 1000 // a missing sync must show within these
 )
 
-// TestPowerCut cuts the power at a random call to the file system of any
-// operation, again and again, and checks that every acknowledged write outlasts
-// it, whole and found by its labels. Then it leaves out each sync of the
-// backend's code in turn: a power cut must show that.
+// TestPowerCut cuts the power at random calls to the file system of any
+// operation. Every acknowledged write survives the cut, complete and found by
+// its labels. Then the test leaves out each sync of the backend's code in turn: a
+// power cut must show that it is missing.
 func TestPowerCut(t *testing.T) {
 	t.Parallel()
 	sites, seeds := map[string]int{}, uint64(powerSeeds)
@@ -692,7 +612,7 @@ func TestPowerCut(t *testing.T) {
 		t.Logf("with the race detector %d seeds, else %d", seeds, powerSeeds)
 	}
 	for seed := range seeds {
-		if err := livesOf(t, seed, "", sites); err != nil {
+		if err := cutRepeatedly(t, seed, "", sites); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -703,22 +623,22 @@ func TestPowerCut(t *testing.T) {
 		t.Run(site, func(t *testing.T) {
 			t.Parallel()
 			for seed := range uint64(dropSeeds) {
-				if err := livesOf(t, seed, site, map[string]int{}); err != nil {
+				if err := cutRepeatedly(t, seed, site, map[string]int{}); err != nil {
 					t.Logf("found with seed %d", seed)
 					return
 				}
 			}
-			t.Error("nothing shows that this sync is left out")
+			t.Error("no power cut shows that this sync is missing")
 		})
 	}
 	for _, line := range syncLines(t) {
 		if !seen[line] {
-			t.Errorf("%s: no operation has come to this sync", line)
+			t.Errorf("%s: no operation reached this sync", line)
 		}
 	}
 }
 
-// syncLines returns where the backend's code asks for a sync.
+// syncLines returns the file and line of each sync in the backend's code.
 func syncLines(t *testing.T) []string {
 	t.Helper()
 	var out []string
@@ -742,14 +662,13 @@ func syncLines(t *testing.T) []string {
 	return out
 }
 
-// TestAFailedSyncIsNotAcknowledged fails the sync after the change: the record
-// looks right, and a power cut may still lose it.
-func TestAFailedSyncIsNotAcknowledged(t *testing.T) {
+// TestFailedSyncIsNotAcknowledged makes the sync after the change fail. A read
+// returns the change, but a power cut may still undo it, so the error is
+// ErrUnknown.
+func TestFailedSyncIsNotAcknowledged(t *testing.T) {
 	b, s := spied(t, memoryDir(t), nil)
 	store, err := expiry.NewStore[int](b, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	failNext := func() {
 		changed := false
 		s.Set(func(op, path string) error {
@@ -774,9 +693,8 @@ func TestAFailedSyncIsNotAcknowledged(t *testing.T) {
 	failNext()
 	_, err = store.Update(t.Context(), "a", 2, &expiry.WriteOptions{IfMatch: it.Known()})
 	checkKind(t, "compare-and-set", err, model.ErrUnknown, syscall.EIO)
-	if it, err = store.Get(t.Context(), "a"); err != nil {
-		t.Fatal(err)
-	}
+	it, err = store.Get(t.Context(), "a")
+	must(t, err)
 	failNext()
 	checkKind(t, "delete", store.Delete(t.Context(), "a", &expiry.DeleteOptions{IfMatch: it.Known()}), model.ErrUnknown, syscall.EIO)
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// The folders of a store. All names are lower case, so that a file system that
-// ignores case keeps them apart.
+// The folders of a store. All names are lower case, so that they stay distinct
+// on a file system that ignores case.
 const (
 	recordsDir = "records" // records/<shard>/<name>
 	labelsDir  = "labels"  // labels/l-<label>/<2 digits>/<62 digits of the value's hash>/<shard>.<name>
@@ -26,26 +26,34 @@ const (
 	shards  = 256
 	stripes = 64
 
-	maxEscaped = 128 // bytes of a short id's escaped form; keeps names within 143, the least limit in use
+	// maxEscaped is the largest size, in bytes, of a short id's escaped form.
+	// It keeps names within 143 bytes, the smallest limit of the file systems
+	// in use.
+	maxEscaped = 128
+
+	// maxValue bounds the memory that one call needs.
+	maxValue = 64 << 20
+	// maxFile bounds what is read of a file with a record's name.
+	maxFile = maxValue + 1<<20
 )
 
 const (
 	lowerHex       = "0123456789abcdef"
-	plainPrefix    = "i-" // no device of Windows starts with these
+	plainPrefix    = "i-" // a device name of Windows has none of these prefixes
 	hashedPrefix   = "h-"
 	labelPrefix    = "l-"
 	randomTmpBytes = 16
 )
 
-// place is where the record of an id is kept.
+// place says where the record of an id is stored.
 type place struct {
-	id     string // empty where only the file's name is known and is a hash
+	id     string // empty if only the file's name is known, and is a hash
 	shard  uint8
 	name   string // of the file
 	hashed bool
 }
 
-// placeOf gives every id a file of its own.
+// placeOf returns the place of an id. Every id has a file of its own.
 func placeOf(id string) place {
 	sum := sha256.Sum256([]byte(id))
 	p := place{id: id, shard: sum[0]}
@@ -58,8 +66,8 @@ func placeOf(id string) place {
 	return p
 }
 
-// placeOfFile is the inverse: false for a name that placeOf does not give in
-// that shard, so for anything foreign.
+// placeOfFile returns the place of a file in a shard, and whether placeOf
+// returns that place for an id. It is false for any foreign file.
 func placeOfFile(shard uint8, name string) (place, bool) {
 	if digits, ok := strings.CutPrefix(name, hashedPrefix); ok {
 		ok = len(digits) == 2*sha256.Size && isHex(digits) && digits[:2] == hexByte(shard)
@@ -73,7 +81,8 @@ func placeOfFile(shard uint8, name string) (place, bool) {
 	return p, p.shard == shard && p.name == name
 }
 
-// placeOfEntry reads an index entry's name.
+// placeOfEntry returns the place that an index entry's name stands for. It is
+// false for a foreign name.
 func placeOfEntry(entry string) (place, bool) {
 	if len(entry) < 4 || entry[2] != '.' || !isHex(entry[:2]) {
 		return place{}, false
@@ -85,11 +94,11 @@ func (p *place) dir() string  { return recordsDir + "/" + hexByte(p.shard) }
 func (p *place) path() string { return p.dir() + "/" + p.name }
 func (p *place) stripe() int  { return int(p.shard) % stripes }
 
-// entry is the record's name in every index. Its order is that of listings.
+// entry returns the record's name in every index. Listings follow its order.
 func (p *place) entry() string { return hexByte(p.shard) + "." + p.name }
 
-// known is the id, or the file's name where the id is not known from it.
-func (p *place) known() string {
+// displayName returns the id, or the file's name if the id is not known.
+func (p *place) displayName() string {
 	if p.id != "" {
 		return p.id
 	}
@@ -98,7 +107,8 @@ func (p *place) known() string {
 
 func hexByte(b uint8) string { return string([]byte{lowerHex[b>>4], lowerHex[b&15]}) }
 
-// parseHex reads what isHex accepts.
+// parseHex returns the number that the digits stand for. isHex has accepted
+// them.
 func parseHex(s string) int {
 	n, _ := strconv.ParseUint(s, 16, 32)
 	return int(n)
@@ -113,31 +123,33 @@ func isHex(s string) bool {
 	return true
 }
 
-// kept says which bytes stand for themselves in a file's name.
-func kept(c byte) bool {
+// isPlain reports whether a byte stands for itself in a file's name.
+func isPlain(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_'
 }
 
-// escaped is the name of a short id: bytes other than a-z 0-9 - _ become = and
-// two digits. It is false for a long one.
+// escaped returns the file name of a short id: bytes other than a-z 0-9 - _
+// become = and two digits. It returns false for a long id.
 func escaped(id string) (string, bool) {
 	if len(id) > maxEscaped {
 		return "", false
 	}
-	name := driverkit.EscapeID(plainPrefix, id, kept)
+	name := driverkit.EscapeID(plainPrefix, id, isPlain)
 	return name, len(name) <= maxEscaped+len(plainPrefix)
 }
 
-func unescaped(name string) (string, bool) { return driverkit.UnescapeID(plainPrefix, name, kept) }
+func unescaped(name string) (string, bool) { return driverkit.UnescapeID(plainPrefix, name, isPlain) }
 
-// entry is an empty file of an index: it says that a record may be found there.
+// entry is an empty file of an index. It means that the record may have that
+// label value or expiry.
 type entry struct {
-	base string // a folder that is there as long as the store
-	sub  string // folders below it, which come and go
+	base string // a folder that exists as long as the store
+	sub  string // folders below it, made and removed as needed
 	name string
 }
 
-// entriesOf lists the index entries that a record must have; a nil one none.
+// entriesOf returns the index entries that a record must have. It returns none
+// for a nil record.
 func entriesOf(p *place, rec *model.Record) []entry {
 	if rec == nil {
 		return nil
@@ -166,14 +178,17 @@ func labelSub(value string) string {
 }
 
 // CreateStorage makes the store's folders, so that no write has to. It may be
-// called again, and records stay.
+// repeated, and records stay.
 func (b *Backend) CreateStorage(ctx context.Context) error {
-	return b.retry(ctx, true, func(t *tree) error {
-		if err := t.whole(); err != nil {
+	if err := b.gate.Enter(ctx); err != nil {
+		return err
+	}
+	return b.withTree(ctx, true, func(t *tree) error {
+		if err := t.checkCurrent(); err != nil {
 			return err
 		}
 		names := []string{tmpDir, locksDir, expiryDir}
-		for _, label := range b.opts.Labels {
+		for _, label := range b.gate.Labels() {
 			names = append(names, labelBase(label))
 		}
 		for _, name := range names {
@@ -199,25 +214,25 @@ func (t *tree) makeShards() error {
 }
 
 // DeleteStorage removes the store with all its records, and nothing that the
-// store did not make. It may be called again.
+// store did not make. It may be repeated.
 func (b *Backend) DeleteStorage(ctx context.Context) error {
-	err := b.retry(ctx, false, func(t *tree) error {
-		return t.lockedFrom(ctx, 0, func() error { return t.destroy(ctx) })
-	})
-	if errors.Is(err, errNoStore) {
-		return nil
+	if err := b.gate.Enter(ctx); err != nil {
+		return err
 	}
-	return err
+	err := b.withTree(ctx, false, func(t *tree) error {
+		return t.withLocksFrom(ctx, 0, func() error { return t.destroy(ctx) })
+	})
+	return ignore(err, errNoStore)
 }
 
-// destroy runs under every lock. Records go first, durably: what is left of an
-// index after a crash are strays. The lock files go last, each once, since
-// another process may make them anew from then on.
+// destroy runs under every lock. It removes the records first, durably, so that
+// a crash leaves only strays in the indexes. It removes the lock files last,
+// each only once: from then on another process may make new ones.
 func (t *tree) destroy(ctx context.Context) error {
-	defer t.b.drop(t)
+	defer t.b.forget(t)
 	for shard := range shards {
 		if err := ctx.Err(); err != nil {
-			return model.NewError(model.ErrUnknown, "a part of the records is removed", err)
+			return model.NewError(model.ErrUnknown, "some of the records are already removed: delete the storage again", err)
 		}
 		if err := t.root.RemoveAll(recordsDir + "/" + hexByte(uint8(shard))); err != nil {
 			return unknown(err)
@@ -226,7 +241,7 @@ func (t *tree) destroy(ctx context.Context) error {
 	if err := t.root.RemoveAll(recordsDir); err != nil {
 		return unknown(err)
 	}
-	if !t.b.opts.NoSync {
+	if !t.b.noSync {
 		if err := t.root.Sync(); err != nil {
 			return unknown(err)
 		}
@@ -241,7 +256,7 @@ func (t *tree) destroy(ctx context.Context) error {
 			return unknown(err)
 		}
 	}
-	// What keeps the folders from being empty is foreign, or a store made anew.
+	// A folder that is not empty has foreign files or belongs to a new store.
 	if t.root.Remove(locksDir) != nil {
 		return nil
 	}
@@ -251,17 +266,10 @@ func (t *tree) destroy(ctx context.Context) error {
 	}
 	defer func() { _ = base.Close() }()
 	_ = base.Remove(t.b.name)
-	if t.b.opts.NoSync {
+	if t.b.noSync {
 		return nil
 	}
 	return unknown(base.Sync())
 }
 
 func lockName(stripe int) string { return locksDir + "/" + hexByte(uint8(stripe)) }
-
-const (
-	// maxValue bounds the memory that one call needs.
-	maxValue = 64 << 20
-	// maxFile bounds what is read of a file with a record's name.
-	maxFile = maxValue + 1<<20
-)

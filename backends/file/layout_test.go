@@ -6,6 +6,7 @@ import (
 	"testing/quick"
 	"time"
 
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -23,7 +24,7 @@ func TestPlacesAreDistinct(t *testing.T) {
 		p := placeOf(id)
 		folded := strings.ToLower(p.path())
 		if other, ok := seen[folded]; ok {
-			t.Errorf("%q and %q are one file", id, other)
+			t.Errorf("%q and %q have the same file", id, other)
 		}
 		seen[folded] = id
 	}
@@ -33,15 +34,15 @@ func checkPlace(t *testing.T, id string) {
 	t.Helper()
 	p := placeOf(id)
 	if len(p.entry()) > 143 {
-		t.Errorf("%q: a name of %d bytes", id, len(p.entry()))
+		t.Errorf("%q has a name of %d bytes, want at most 143", id, len(p.entry()))
 	}
 	for i := range len(p.name) {
-		if c := p.name[i]; !kept(c) && c != '=' {
-			t.Errorf("%q: %q has a byte that not every file system keeps", id, p.name)
+		if c := p.name[i]; !isPlain(c) && c != '=' {
+			t.Errorf("%q: the name %q has a byte that some file systems change", id, p.name)
 		}
 	}
-	if base, _, _ := strings.Cut(p.name, "."); reserved(base) {
-		t.Errorf("%q: %q is a device on Windows", id, p.name)
+	if base, _, _ := strings.Cut(p.name, "."); isDevice(base) {
+		t.Errorf("%q: the name %q is a device on Windows", id, p.name)
 	}
 	back, ok := placeOfEntry(p.entry())
 	if !ok || back.name != p.name || back.shard != p.shard {
@@ -85,7 +86,7 @@ func FuzzPlace(f *testing.F) {
 		}
 		checkPlace(t, a)
 		if x, y := placeOf(a), placeOf(b); a != b && strings.EqualFold(x.path(), y.path()) {
-			t.Errorf("%q and %q are one file", a, b)
+			t.Errorf("%q and %q have the same file", a, b)
 		}
 	})
 }
@@ -128,7 +129,8 @@ func TestBuckets(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	tests := []struct {
+	errs := map[string]error{}
+	for _, tt := range []struct {
 		name, dir, store string
 		opts             *Options
 	}{
@@ -136,22 +138,17 @@ func TestNewRefuses(t *testing.T) {
 		{"a NUL in the directory", "a\x00b", "store", nil},
 		{"no name", "d", "", nil},
 		{"upper case", "d", "Store", nil},
-		{"a way out", "d", "..", nil},
+		{"the parent folder", "d", "..", nil},
 		{"a path", "d", "a/b", nil},
 		{"a dash first", "d", "-a", nil},
 		{"an underscore first", "d", "_a", nil},
 		{"a device", "d", "nul", nil},
 		{"a numbered device", "d", "com1", nil},
 		{"65 characters", "d", strings.Repeat("a", 65), nil},
-		{"a label that is none", "d", "store", &Options{Labels: []string{"No"}}},
+		{"an invalid label", "d", "store", &Options{Labels: []string{"No"}}},
 		{"a label twice", "d", "store", &Options{Labels: []string{"a", "b", "a"}}},
+	} {
+		_, errs[tt.name] = New(tt.dir, tt.store, tt.opts)
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			b, err := New(tt.dir, tt.store, tt.opts)
-			if b != nil || model.Kind(err) != model.ErrInvalid {
-				t.Errorf("%v, %v", b, err)
-			}
-		})
-	}
+	drivertest.NewErrors(t, backendName, errs)
 }

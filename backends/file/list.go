@@ -1,44 +1,41 @@
 package file
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
+	"io/fs"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// extraLooks is how many records beyond its limit a page reads at most, so
-// that a store full of expired ones does not make one page last.
-const extraLooks = 1000
+// extraReads is the maximum number of records that a page reads beyond its
+// limit. It bounds the time of one page of a store full of expired records.
+const extraReads = 1000
 
-// Page lists in the order of shard and file name, which no write changes.
+// Page lists live records in the order of shard and file name, which no write
+// changes. The position of a page token is the last entry that was read.
 func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
-	after, err := b.checkQuery(&q)
+	after, err := b.gate.Page(ctx, &q)
 	if err != nil {
 		return driver.Page{}, err
 	}
 	var page driver.Page
-	err = b.retry(ctx, false, func(t *tree) error {
+	err = b.withTree(ctx, false, func(t *tree) error {
 		page = driver.Page{}
-		looks, last := 0, after
+		reads, last := 0, after
 		return t.scan(ctx, &q, after, func(p *place) (bool, error) {
-			if len(page.Records) == q.Limit || looks == q.Limit+extraLooks {
-				page.Next = b.token(&q, last)
+			if len(page.Records) == q.Limit || reads == q.Limit+extraReads {
+				page.Next = b.gate.Token(&q, last)
 				return false, nil
 			}
-			looks, last = looks+1, p.entry()
-			rec, err := t.look(p)
+			reads, last = reads+1, p.entry()
+			rec, err := t.read(p)
 			switch {
 			case errors.Is(err, model.ErrCorrupt):
-				page.Corrupt = append(page.Corrupt, p.known())
+				page.Corrupt = append(page.Corrupt, p.displayName())
 			case err != nil:
 				return false, err
 			case rec != nil && !rec.Expired(now) && q.Bears(rec):
@@ -52,28 +49,24 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 			return true, nil
 		})
 	})
-	if errors.Is(err, errNoStore) {
-		return driver.Page{}, nil
-	}
-	if err != nil {
+	if err = ignore(err, errNoStore); err != nil {
 		return driver.Page{}, err
 	}
 	return page, nil
 }
 
-// Count reads every record that a listing would.
-func (b *Backend) Count(ctx context.Context, now time.Time, query driver.Query) (int, error) {
-	q := driver.Query{Label: query.Label, Value: query.Value, Limit: 1}
-	if _, err := b.checkQuery(&q); err != nil {
+// Count counts live records. It reads every record that a listing would.
+func (b *Backend) Count(ctx context.Context, now time.Time, q driver.Query) (int, error) {
+	if err := b.gate.Count(ctx, &q); err != nil {
 		return 0, err
 	}
 	n := 0
-	err := b.retry(ctx, false, func(t *tree) error {
+	err := b.withTree(ctx, false, func(t *tree) error {
 		n = 0
 		return t.scan(ctx, &q, "", func(p *place) (bool, error) {
-			rec, err := t.look(p)
+			rec, err := t.read(p)
 			if err != nil {
-				return true, except(err, model.ErrCorrupt)
+				return true, ignore(err, model.ErrCorrupt)
 			}
 			if rec != nil && !rec.Expired(now) && q.Bears(rec) {
 				n++
@@ -81,66 +74,13 @@ func (b *Backend) Count(ctx context.Context, now time.Time, query driver.Query) 
 			return true, nil
 		})
 	})
-	return n, except(err, errNoStore)
+	return n, ignore(err, errNoStore)
 }
 
-func except(err, kind error) error {
-	if errors.Is(err, kind) {
-		return nil
-	}
-	return err
-}
-
-// checkQuery returns the entry after which the page begins.
-func (b *Backend) checkQuery(q *driver.Query) (string, error) {
-	switch {
-	case q.Limit < 1:
-		return "", model.NewError(model.ErrInvalid, "a page without a limit", nil)
-	case q.Label == "" && q.Value != "":
-		return "", model.NewError(model.ErrInvalid, "a label's value without its name", nil)
-	case q.Label != "" && !slices.Contains(b.opts.Labels, q.Label):
-		return "", model.NewError(model.ErrInvalid, "the label is not declared", nil)
-	case q.After == "":
-		return "", nil
-	}
-	return b.position(q)
-}
-
-// A token is a version, a check of what it belongs to, and the last entry of
-// the page.
-const (
-	tokenPrefix = "f1."
-	checkBytes  = 8
-)
-
-func (b *Backend) token(q *driver.Query, last string) string {
-	return tokenPrefix + base64.RawURLEncoding.EncodeToString(append(b.check(q, last), last...))
-}
-
-func (b *Backend) position(q *driver.Query) (string, error) {
-	text, ok := strings.CutPrefix(q.After, tokenPrefix)
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if !ok || err != nil || len(raw) <= checkBytes {
-		return "", model.NewError(model.ErrInvalid, "no token of a page", nil)
-	}
-	last := string(raw[checkBytes:])
-	if !bytes.Equal(raw[:checkBytes], b.check(q, last)) {
-		return "", model.NewError(model.ErrInvalid, "not a token of this listing", nil)
-	}
-	return last, nil
-}
-
-func (b *Backend) check(q *driver.Query, last string) []byte {
-	h := sha256.New()
-	for _, part := range []string{tokenPrefix, b.name, q.Label, q.Value, last} {
-		h.Write([]byte(strconv.Itoa(len(part)) + ":" + part))
-	}
-	return h.Sum(nil)[:checkBytes]
-}
-
-// scan visits the places of a listing in order, after a position.
+// scan visits the places of a listing in order, after a position. It ends if
+// visit returns false or an error.
 func (t *tree) scan(ctx context.Context, q *driver.Query, after string, visit func(*place) (bool, error)) error {
-	if err := t.whole(); err != nil {
+	if err := t.checkCurrent(); err != nil {
 		return err
 	}
 	if q.Label != "" {
@@ -149,7 +89,7 @@ func (t *tree) scan(ctx context.Context, q *driver.Query, after string, visit fu
 	return t.scanAll(ctx, after, visit)
 }
 
-// scanLabel reads the names of all that bear the label.
+// scanLabel reads the names of all records that bear the label value.
 func (t *tree) scanLabel(ctx context.Context, q *driver.Query, after string, visit func(*place) (bool, error)) error {
 	names, err := t.names(labelBase(q.Label), labelSub(q.Value), func(name string) bool { return name > after })
 	if err != nil {
@@ -159,7 +99,7 @@ func (t *tree) scanLabel(ctx context.Context, q *driver.Query, after string, vis
 	return err
 }
 
-// scanAll reads the names of one shard after the other.
+// scanAll reads the names of one shard at a time.
 func (t *tree) scanAll(ctx context.Context, after string, visit func(*place) (bool, error)) error {
 	present, err := t.names(recordsDir, "", func(name string) bool {
 		return isShard(name) && (len(after) < 2 || name >= after[:2])
@@ -183,7 +123,8 @@ func (t *tree) scanAll(ctx context.Context, after string, visit func(*place) (bo
 	return nil
 }
 
-// visitAll visits the places that are well named; others are foreign.
+// visitAll visits the places of the entries and skips foreign names. It reports
+// whether the scan goes on.
 func visitAll(ctx context.Context, entries []string, visit func(*place) (bool, error)) (bool, error) {
 	for _, entry := range entries {
 		p, ok := placeOfEntry(entry)
@@ -201,18 +142,19 @@ func visitAll(ctx context.Context, entries []string, visit func(*place) (bool, e
 }
 
 // shardNames returns the entries of a shard after a position. It reads the
-// folder under the shard's lock: on some file systems (tmpfs for one) a reading
-// misses a name while a rename replaces its file.
+// folder under the shard's lock: on some file systems, such as tmpfs, a reader
+// misses a name while a rename replaces its file. A process that may only read
+// goes on without the lock.
 func (t *tree) shardNames(ctx context.Context, shard, after string) ([]string, error) {
 	stripe := parseHex(shard) % stripes
-	if err := t.b.stripes[stripe].enter(ctx); err != nil {
+	if err := t.b.stripes[stripe].acquire(ctx); err != nil {
 		return nil, err
 	}
-	defer t.b.stripes[stripe].leave()
+	defer t.b.stripes[stripe].release()
 	switch err := t.lock(ctx, stripe); {
 	case err == nil:
 		defer t.unlock(stripe)
-	case !mayNotLock(err):
+	case !isReadOnly(err):
 		return nil, err
 	}
 	names, err := t.names(recordsDir+"/"+shard, "", func(name string) bool { return shard+"."+name > after })
@@ -222,18 +164,19 @@ func (t *tree) shardNames(ctx context.Context, shard, after string) ([]string, e
 	return names, err
 }
 
-// names returns, sorted, the names of a folder that pass; none where it is
-// missing. Base is a fixed folder, sub one below it or empty.
+// names returns the names in a folder that pass accepts, sorted. It returns
+// none if the folder is missing. Base is a fixed folder; sub is a folder below
+// it, or empty.
 func (t *tree) names(base, sub string, pass func(string) bool) ([]string, error) {
 	fixed, err := t.folder(base, false)
 	if err != nil {
-		return nil, except(err, errMissing)
+		return nil, ignore(err, fs.ErrNotExist)
 	}
 	f := fixed
 	if sub != "" {
 		f, err = fixed.Folder(sub)
 		if isMissing(err) {
-			return nil, t.same(fixed, base)
+			return nil, t.checkSame(fixed, base)
 		}
 		if err != nil {
 			return nil, unavailable(err)
@@ -250,8 +193,8 @@ func (t *tree) names(base, sub string, pass func(string) bool) ([]string, error)
 		return true
 	})
 	if isMissing(err) || err == nil && len(out) == 0 && sub == "" {
-		// Somebody may have removed the folder, and made another.
-		return nil, t.same(fixed, base)
+		// Another process may have removed the folder and made a new one.
+		return nil, t.checkSame(fixed, base)
 	}
 	if err != nil {
 		return nil, unavailable(err)
@@ -260,14 +203,14 @@ func (t *tree) names(base, sub string, pass func(string) bool) ([]string, error)
 	return slices.Compact(out), nil
 }
 
-// prune removes an index entry of a listing by label whose record does not
-// bear the label, unless a writer is at it.
+// prune removes the index entry of a record that no longer bears the label of
+// the listing. It does nothing if a writer holds the record's lock.
 func (t *tree) prune(q *driver.Query, p *place) {
 	if q.Label == "" {
 		return
 	}
-	t.tryLocked(p.stripe(), func() {
-		if rec, err := t.look(p); err == nil && (rec == nil || !q.Bears(rec)) {
+	t.tryWithLock(p.stripe(), func() {
+		if rec, err := t.read(p); err == nil && (rec == nil || !q.Bears(rec)) {
 			t.dropEntries([]entry{{base: labelBase(q.Label), sub: labelSub(q.Value), name: p.entry()}})
 		}
 	})

@@ -2,26 +2,25 @@ package file
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"math/rand/v2"
 	"path/filepath"
-	"syscall"
 	"time"
+
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 )
 
-// stripe lets one goroutine of this Backend at a time try for a lock file.
+// stripe admits one goroutine of this Backend at a time to a lock file.
 type stripe struct {
-	free  chan struct{}
-	left  time.Time // when it was last left
-	since time.Time // since when it has been taken without a break
+	held  chan struct{} // full while a goroutine holds the stripe
+	left  time.Time     // when it was last released
+	since time.Time     // the start of the current run without a break
 }
 
-// A lock file has no queue: others try for it again and again. A Backend that
-// hands it from goroutine to goroutine makes a break now and then, long enough
-// for the others to get it.
+// A lock file has no queue: other processes retry until they get it. A Backend
+// that passes the lock from goroutine to goroutine takes a break now and then,
+// long enough for the others to get it.
 const (
-	unbroken   = 50 * time.Microsecond // pauses shorter than this are none
+	unbroken   = 50 * time.Microsecond // a shorter pause is not a break
 	breakAfter = 20 * time.Millisecond
 	breakFor   = time.Millisecond
 
@@ -29,12 +28,14 @@ const (
 	lastTry  = breakFor
 )
 
-func (s *stripe) enter(ctx context.Context) error {
+// acquire waits for the stripe. It returns the context's error if that ends
+// first.
+func (s *stripe) acquire(ctx context.Context) error {
 	select {
-	case s.free <- struct{}{}:
+	case s.held <- struct{}{}:
 	default:
 		select {
-		case s.free <- struct{}{}:
+		case s.held <- struct{}{}:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -46,51 +47,38 @@ func (s *stripe) enter(ctx context.Context) error {
 	if now.Sub(s.since) < breakAfter {
 		return nil
 	}
-	err := wait(ctx, breakFor)
+	err := driverkit.Wait(ctx, breakFor)
 	s.since = time.Now()
 	if err != nil {
-		s.leave()
+		s.release()
 	}
 	return err
 }
 
-// tryEnter does not wait.
-func (s *stripe) tryEnter() bool {
+// tryAcquire acquires the stripe if it is free, without waiting.
+func (s *stripe) tryAcquire() bool {
 	select {
-	case s.free <- struct{}{}:
+	case s.held <- struct{}{}:
 		return true
 	default:
 		return false
 	}
 }
 
-func (s *stripe) leave() {
+func (s *stripe) release() {
 	s.left = time.Now()
-	<-s.free
+	<-s.held
 }
 
-func wait(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
-}
-
-// locked runs do while nobody else, of any process, writes a record of the
-// stripe. Nobody holds two stripes but DeleteStorage, which takes all in order.
-func (b *Backend) locked(ctx context.Context, n int, create bool, do func(*tree) error) error {
-	if err := b.ready(ctx); err != nil {
+// withLock runs do while no other goroutine or process writes a record of the
+// stripe. Only DeleteStorage holds more than one stripe: it takes all of them,
+// in order.
+func (b *Backend) withLock(ctx context.Context, n int, create bool, do func(*tree) error) error {
+	if err := b.stripes[n].acquire(ctx); err != nil {
 		return err
 	}
-	if err := b.stripes[n].enter(ctx); err != nil {
-		return err
-	}
-	defer b.stripes[n].leave()
-	return b.retry(ctx, create, func(t *tree) error {
+	defer b.stripes[n].release()
+	return b.withTree(ctx, create, func(t *tree) error {
 		if err := t.lock(ctx, n); err != nil {
 			return err
 		}
@@ -99,28 +87,30 @@ func (b *Backend) locked(ctx context.Context, n int, create bool, do func(*tree)
 	})
 }
 
-// lockedFrom runs do under every lock from the nth on.
-func (t *tree) lockedFrom(ctx context.Context, n int, do func() error) error {
+// withLocksFrom runs do under the locks of stripe n and of all stripes after
+// it.
+func (t *tree) withLocksFrom(ctx context.Context, n int, do func() error) error {
 	if n == stripes {
 		return do()
 	}
-	if err := t.b.stripes[n].enter(ctx); err != nil {
+	if err := t.b.stripes[n].acquire(ctx); err != nil {
 		return err
 	}
-	defer t.b.stripes[n].leave()
+	defer t.b.stripes[n].release()
 	if err := t.lock(ctx, n); err != nil {
 		return err
 	}
 	defer t.unlock(n)
-	return t.lockedFrom(ctx, n+1, do)
+	return t.withLocksFrom(ctx, n+1, do)
 }
 
-// tryLocked runs do if the stripe is free at once.
-func (t *tree) tryLocked(n int, do func()) {
-	if !t.b.stripes[n].tryEnter() {
+// tryWithLock runs do under the stripe's lock if the lock is free. Otherwise it
+// does nothing.
+func (t *tree) tryWithLock(n int, do func()) {
+	if !t.b.stripes[n].tryAcquire() {
 		return
 	}
-	defer t.b.stripes[n].leave()
+	defer t.b.stripes[n].release()
 	if ok, err := t.tryLock(n); !ok || err != nil {
 		return
 	}
@@ -128,21 +118,21 @@ func (t *tree) tryLocked(n int, do func()) {
 	do()
 }
 
-// lock takes a lock file. The stripe is already entered.
+// lock waits for a lock file. The caller has acquired the stripe.
 func (t *tree) lock(ctx context.Context, n int) error {
 	for pause := firstTry; ; pause = min(2*pause, lastTry) {
 		ok, err := t.tryLock(n)
 		if ok || err != nil {
 			return err
 		}
-		if err := wait(ctx, pause/2+rand.N(pause/2)); err != nil { //nolint:gosec // jitter, not a secret
+		if err := driverkit.Wait(ctx, pause/2+rand.N(pause/2)); err != nil { //nolint:gosec // jitter, not a secret
 			return err
 		}
 	}
 }
 
-// tryLock takes a lock file and makes sure that it is still the one that
-// others find: DeleteStorage removes lock files.
+// tryLock takes a lock file if it is free. It returns errStale if others no
+// longer find that file under its name: DeleteStorage removes lock files.
 func (t *tree) tryLock(n int) (bool, error) {
 	if t.locks[n] == nil {
 		dir, err := t.folder(locksDir, true)
@@ -175,8 +165,3 @@ func (t *tree) tryLock(n int) (bool, error) {
 }
 
 func (t *tree) unlock(n int) { _ = t.locks[n].Unlock() }
-
-// mayNotLock reports whether an error says that this process may only read.
-func mayNotLock(err error) bool {
-	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)
-}

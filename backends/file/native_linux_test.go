@@ -2,8 +2,9 @@ package file
 
 import "syscall"
 
-// memoryPlace is Linux's place for a file system in memory; empty where there
-// is none or too little room. Containers have 64 MB by default.
+// memoryPlace returns a folder on a file system in memory. It returns the empty
+// string if there is none or it has too little room: containers have 64 MB by
+// default.
 func memoryPlace() string {
 	const place, enough = "/dev/shm", 512 << 20
 	var st syscall.Statfs_t

@@ -2,5 +2,6 @@
 
 package file
 
-// memoryPlace is empty: there is no well-known one.
+// memoryPlace returns the empty string: no file system in memory has a well-known
+// place.
 func memoryPlace() string { return "" }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,21 +20,120 @@ import (
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/model"
+)
+
+var (
+	now    = drivertest.Now
+	inHour = now.Add(time.Hour)
+	inDay  = now.Add(24 * time.Hour)
 )
 
 func open(t testing.TB, dir, name string, opts *Options) *Backend {
 	t.Helper()
 	b, err := New(dir, name, opts)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { _ = b.Close() })
 	return b
 }
 
-// memoryDir is a folder of a test whose point is not the disk: on a file system
-// in memory where the system has one in a well-known place.
+// must ends the test if err is not nil.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func onlyErr[T any](_ T, err error) error { return err }
+
+// newRecord returns a record with a new revision. An empty principal means no
+// labels, and a zero expiry means that it never expires.
+func newRecord(id, principal string, expires time.Time) model.Record {
+	r := drivertest.Record(id, principal, 0)
+	r.ExpiresAt = expires
+	return r
+}
+
+// write stores a record and returns what Write returns.
+func write(t testing.TB, b *Backend, c driver.Condition, r model.Record) model.Record {
+	t.Helper()
+	out, err := b.Write(context.Background(), now, driver.Write{Record: r, Cond: c})
+	if err != nil {
+		t.Fatalf("write of %q: %v", r.ID, err)
+	}
+	return out
+}
+
+func create(t testing.TB, b *Backend, r model.Record) model.Record {
+	t.Helper()
+	return write(t, b, driver.IfAbsent, r)
+}
+
+func remove(ctx context.Context, b *Backend, id string) error {
+	return b.Delete(ctx, now, driver.Delete{ID: id, Cond: driver.IfPresent})
+}
+
+// holds checks that the live record is the one that was written.
+func holds(t testing.TB, b *Backend, r model.Record) {
+	t.Helper()
+	drivertest.Holds(t, b, r.ID, r.Revision, r.ExpiresAt)
+}
+
+// sweeps checks how many records a sweep removes.
+func sweeps(t testing.TB, b *Backend, before time.Time, want int) {
+	t.Helper()
+	n, err := b.DeleteExpired(context.Background(), driver.Sweep{Before: before, Limit: 10_000})
+	if n != (driver.Swept{Removed: want}) || err != nil {
+		t.Errorf("the sweep of what expires at %v: %+v, %v; want %d removed", before, n, err, want)
+	}
+}
+
+// list returns the revisions of a listing by id.
+func list(b *Backend, label, value string) (map[string]string, error) {
+	q := driver.Query{Limit: 7, Label: label, Value: value}
+	out := map[string]string{}
+	for {
+		p, err := b.Page(context.Background(), now, q)
+		if err == nil && len(p.Corrupt) > 0 {
+			err = fmt.Errorf("%q cannot be read", p.Corrupt)
+		}
+		if err != nil {
+			return out, err
+		}
+		for _, r := range p.Records {
+			if _, twice := out[r.ID]; twice {
+				return out, fmt.Errorf("%q is listed twice", r.ID)
+			}
+			out[r.ID] = r.Revision.String()
+		}
+		if p.Next == "" {
+			return out, nil
+		}
+		q.After = p.Next
+	}
+}
+
+// lists checks that the records of a principal, or all if it is empty, are
+// exactly these.
+func lists(t testing.TB, b *Backend, principal string, want ...model.Record) {
+	t.Helper()
+	label := ""
+	if principal != "" {
+		label = "principal"
+	}
+	revisions := map[string]string{}
+	for _, r := range want {
+		revisions[r.ID] = r.Revision.String()
+	}
+	if got, err := list(b, label, principal); err != nil || !maps.Equal(got, revisions) {
+		t.Errorf("the listing of %q has %v, %v; want %v", principal, got, err, revisions)
+	}
+}
+
+// memoryDir returns a folder for a test that does not need a real disk. It is
+// on a file system in memory if the system has one in a well-known place.
 func memoryDir(t testing.TB) string {
 	t.Helper()
 	place := memoryPlace()
@@ -52,40 +152,50 @@ func memoryDir(t testing.TB) string {
 	return dir
 }
 
+// in returns the path of something in the store of a directory.
+func in(dir string, slashed ...string) string {
+	return filepath.Join(dir, "store", filepath.FromSlash(strings.Join(slashed, "/")))
+}
+
+func writeFile(t testing.TB, path string, data []byte) {
+	t.Helper()
+	must(t, os.WriteFile(path, data, 0o600))
+}
+
 // files returns all files below a directory.
 func files(t testing.TB, dir string) []string {
 	t.Helper()
 	var out []string
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	must(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {
 			rel, _ := filepath.Rel(dir, path)
 			out = append(out, filepath.ToSlash(rel))
 		}
 		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	}))
 	return out
 }
 
-// entries returns the files below the indexes.
-func entries(t testing.TB, dir string) []string {
+// entries returns the files of the indexes.
+func entries(t testing.TB, store string) []string {
 	t.Helper()
-	var out []string
-	for _, f := range files(t, dir) {
-		if strings.HasPrefix(f, labelsDir) || strings.HasPrefix(f, expiryDir) {
-			out = append(out, f)
-		}
+	return slices.DeleteFunc(files(t, store), func(f string) bool {
+		return !strings.HasPrefix(f, labelsDir) && !strings.HasPrefix(f, expiryDir)
+	})
+}
+
+// noTmp checks that no temporary file is left.
+func noTmp(t testing.TB, dir string) {
+	t.Helper()
+	if left := files(t, in(dir, tmpDir)); len(left) != 0 {
+		t.Errorf("temporary files are left: %v", left)
 	}
-	return out
 }
 
 func TestModes(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "made", "for", "us")
-	b := open(t, dir, "store", nil)
-	mustWrite(t, b, driver.IfAbsent, newRecord("a", `1`, "ann", inHour))
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	dir := filepath.Join(t.TempDir(), "made", "by", "New")
+	create(t, open(t, dir, "store", nil), newRecord("a", "ann", inHour))
+	must(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -101,22 +211,18 @@ func TestModes(t *testing.T) {
 			t.Errorf("%s has the mode %o, want %o", path, got, want)
 		}
 		return nil
-	})
-	if err != nil {
-		t.Error(err)
-	}
+	}))
 }
 
-// TestSymlinks puts a symbolic link that leads out of the store in the place
-// of each kind of folder and of a record.
+// TestSymlinks replaces each kind of folder, and a record, with a symbolic link
+// out of the store. No call changes anything behind the link.
 func TestSymlinks(t *testing.T) {
-	ctx := context.Background()
-	rec := newRecord("a", `1`, "ann", inHour)
-	p := placeOf("a")
+	rec := newRecord("id", "ann", inHour)
+	p := placeOf("id")
 	e := entriesOf(&p, &rec)
 	tests := map[string]struct {
-		path  string // replaced by the link
-		reads error  // of Get
+		path string // replaced by the link
+		get  error  // the kind of Get's error
 	}{
 		"the store":          {"", model.ErrUnavailable},
 		"records":            {recordsDir, model.ErrUnavailable},
@@ -134,189 +240,153 @@ func TestSymlinks(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			outside, dir := memoryDir(t), memoryDir(t)
-			other := newRecord("b", `1`, "", time.Time{})
 			donor := open(t, outside, "store", nil)
-			mustWrite(t, donor, driver.IfAbsent, rec)
-			mustWrite(t, donor, driver.IfAbsent, other)
-			before := fmt.Sprint(files(t, outside))
+			drivertest.Seed(t, donor, rec, newRecord("b", "", time.Time{}))
+			before := files(t, outside)
 
 			first := open(t, dir, "store", nil)
-			mustWrite(t, first, driver.IfAbsent, rec)
+			create(t, first, rec)
 			_ = first.Close()
-			path := filepath.Join(dir, "store", filepath.FromSlash(tt.path))
-			if err := os.RemoveAll(path); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Symlink(filepath.Join(outside, "store", filepath.FromSlash(tt.path)), path); err != nil {
+			must(t, os.RemoveAll(in(dir, tt.path)))
+			if err := os.Symlink(in(outside, tt.path), in(dir, tt.path)); err != nil {
 				t.Skip("this system makes no symbolic links: " + err.Error())
 			}
 
 			b := open(t, dir, "store", nil)
-			if _, err := b.Get(ctx, testNow, driver.Get{ID: "a"}); model.Kind(err) != tt.reads {
-				t.Errorf("Get: %v, want %v", err, tt.reads)
+			ctx := t.Context()
+			_, err := b.Get(ctx, now, driver.Get{ID: "id"})
+			drivertest.WantKind(t, err, tt.get)
+			err = drivertest.Pick(t, drivertest.Writes(rec), "update relabelled")[0].Do(ctx, b)
+			if k := model.Kind(err); err != nil && k != model.ErrUnavailable && k != model.ErrCorrupt {
+				t.Errorf("update: %v", err)
 			}
-			next := newRecord("a", `2`, "ann", inDay)
-			if _, err := b.Write(ctx, testNow, driver.Write{Record: next, Cond: driver.IfPresent}); err != nil {
-				if k := model.Kind(err); k != model.ErrUnavailable && k != model.ErrCorrupt {
-					t.Errorf("Update: %v", err)
-				}
+			for _, c := range append(drivertest.Reads(), drivertest.Writes(rec)...) {
+				_ = c.Do(ctx, b)
 			}
-			_, _ = b.Write(ctx, testNow, driver.Write{Record: next, Cond: driver.IfAny})
-			_, _ = b.Touch(ctx, testNow, driver.Touch{ID: "a", Mode: driver.TouchSet, ExpiresAt: inHour})
-			_, _ = b.Page(ctx, testNow, driver.Query{Limit: 10})
-			_, _ = b.Page(ctx, testNow, driver.Query{Limit: 10, Label: "principal", Value: "ann"})
 			_, _ = b.DeleteExpired(ctx, driver.Sweep{Before: inDay.Add(time.Hour), Limit: 10})
-			_ = b.Delete(ctx, testNow, driver.Delete{ID: "a", Cond: driver.IfPresent})
 			_ = b.CreateStorage(ctx)
 			_ = b.DeleteStorage(ctx)
-			if after := fmt.Sprint(files(t, outside)); after != before {
-				t.Errorf("files outside changed:\n%s\n%s", before, after)
+			if after := files(t, outside); !slices.Equal(after, before) {
+				t.Errorf("the files outside are\n%s, want\n%s", after, before)
 			}
-			if got, err := donor.Get(ctx, testNow, driver.Get{ID: "a"}); err != nil || got.Revision != rec.Revision {
-				t.Errorf("the record outside: %v, %v", got, err)
-			}
+			holds(t, donor, rec)
 		})
 	}
 }
 
-// TestDamagedFile checks that only an upsert gets past a damaged record.
+// TestDamagedFile checks that every call except an upsert returns ErrCorrupt
+// for a damaged record and leaves it as it is.
 func TestDamagedFile(t *testing.T) {
-	ctx := context.Background()
 	id := strings.Repeat("long", 100)
-	rec := newRecord(id, `1`, "ann", inHour)
+	rec := newRecord(id, "ann", inHour)
 	whole := driverkit.AppendRecord(nil, &rec)
-	newer := append([]byte(nil), whole...)
+	newer := bytes.Clone(whole)
 	newer[len("sojourn")]++
-	other := newRecord("other", `1`, "ann", inHour)
+	other := newRecord("other", "ann", inHour)
 	tests := map[string][]byte{
 		"empty": {}, "truncated": whole[:len(whole)-1], "foreign": []byte("#!/bin/sh\n"), "newer": newer, "of another id": driverkit.AppendRecord(nil, &other),
 	}
 	for name, data := range tests {
 		t.Run(name, func(t *testing.T) {
-			dir := memoryDir(t)
+			ctx, dir := t.Context(), memoryDir(t)
 			b := open(t, dir, "store", nil)
-			mustWrite(t, b, driver.IfAbsent, rec)
-			mustWrite(t, b, driver.IfAbsent, newRecord("good", `1`, "ann", inHour))
+			drivertest.Seed(t, b, rec, newRecord("good", "ann", inHour))
 			p := placeOf(id)
-			path := filepath.Join(dir, "store", filepath.FromSlash(p.path()))
-			if err := os.WriteFile(path, data, 0o600); err != nil {
-				t.Fatal(err)
+			path := in(dir, p.path())
+			writeFile(t, path, data)
+			next := newRecord(id, "bob", inDay)
+			writeIf := func(c driver.Condition) error {
+				return onlyErr(b.Write(ctx, now, driver.Write{Record: next, Cond: c, Known: rec}))
 			}
-			next := newRecord(id, `2`, "bob", inDay)
-			_, getErr := b.Get(ctx, testNow, driver.Get{ID: id})
-			_, createErr := b.Write(ctx, testNow, driver.Write{Record: next, Cond: driver.IfAbsent})
-			_, updateErr := b.Write(ctx, testNow, driver.Write{Record: next, Cond: driver.IfPresent})
-			_, casErr := b.Write(ctx, testNow, driver.Write{Record: next, Cond: driver.IfMatch, Known: rec})
-			_, touchErr := b.Touch(ctx, testNow, driver.Touch{ID: id, Mode: driver.TouchClear})
-			deleteErr := b.Delete(ctx, testNow, driver.Delete{ID: id, Cond: driver.IfPresent})
-			swept, sweepErr := b.DeleteExpired(ctx, driver.Sweep{Before: inDay, Limit: 10, OnExpire: func(r model.Record) error {
+			for what, err := range map[string]error{
+				"get":    onlyErr(b.Get(ctx, now, driver.Get{ID: id})),
+				"create": writeIf(driver.IfAbsent), "update": writeIf(driver.IfPresent), "compare-and-set": writeIf(driver.IfMatch),
+				"touch":  onlyErr(b.Touch(ctx, now, driver.Touch{ID: id, Mode: driver.TouchClear})),
+				"delete": remove(ctx, b, id),
+			} {
+				if model.Kind(err) != model.ErrCorrupt {
+					t.Errorf("%s: %v, want %v", what, err, model.ErrCorrupt)
+				}
+			}
+			swept, err := b.DeleteExpired(ctx, driver.Sweep{Before: inDay, Limit: 10, OnExpire: func(r model.Record) error {
 				if r.ID == "good" {
 					return errors.New("stays")
 				}
 				return nil
 			}})
-			for what, err := range map[string]error{"get": getErr, "create": createErr, "update": updateErr, "compare-and-set": casErr, "touch": touchErr, "delete": deleteErr} {
-				if model.Kind(err) != model.ErrCorrupt {
-					t.Errorf("%s: %v", what, err)
-				}
+			if swept.Removed != 0 || err != nil {
+				t.Errorf("the sweep: %+v, %v", swept, err)
 			}
-			if swept.Removed != 0 || sweepErr != nil {
-				t.Errorf("the sweep: %+v, %v", swept, sweepErr)
-			}
-			if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, data) {
+			if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, data) {
 				t.Errorf("the file changed: %v", err)
 			}
 			for _, q := range []driver.Query{{Limit: 10}, {Limit: 10, Label: "principal", Value: "ann"}} {
-				page, err := b.Page(ctx, testNow, q)
-				if err != nil || len(page.Records) != 1 || fmt.Sprint(page.Corrupt) != fmt.Sprint([]string{p.name}) {
+				page, err := b.Page(ctx, now, q)
+				if err != nil || len(page.Records) != 1 || !slices.Equal(page.Corrupt, []string{p.name}) {
 					t.Errorf("a listing: %d records, corrupt %v, %v", len(page.Records), page.Corrupt, err)
 				}
 			}
-			mustWrite(t, b, driver.IfAny, next)
-			if got, err := b.Get(ctx, testNow, driver.Get{ID: id}); err != nil || got.Revision != next.Revision {
-				t.Errorf("after the upsert: %v, %v", got, err)
-			}
-			if l := listed(t, b, "ann"); len(l) != 1 {
-				t.Errorf("the old label lists %d records", len(l))
+			write(t, b, driver.IfAny, next)
+			holds(t, b, next)
+			if l, err := list(b, "principal", "ann"); len(l) != 1 || err != nil {
+				t.Errorf("after the upsert the old label lists %v, %v", l, err)
 			}
 		})
 	}
 }
 
-// TestForeignFilesAreIgnored puts things that the store did not make into its
-// folders: they are not listed, and DeleteStorage leaves what is beside them.
+// TestForeignFilesAreIgnored puts foreign files into the store's folders. They
+// are not listed, and DeleteStorage leaves those in folders that it must keep.
 func TestForeignFilesAreIgnored(t *testing.T) {
-	ctx := context.Background()
 	dir := memoryDir(t)
-	b := open(t, dir, "store", nil)
-	rec := newRecord("a", `1`, "ann", inHour)
-	mustWrite(t, b, driver.IfAbsent, rec)
-	neighbour := open(t, dir, "store2", nil)
-	mustWrite(t, neighbour, driver.IfAbsent, rec)
+	b, neighbour := open(t, dir, "store", nil), open(t, dir, "store2", nil)
+	rec := newRecord("a", "ann", inHour)
+	create(t, b, rec)
+	create(t, neighbour, rec)
 	p := placeOf("a")
 	e := entriesOf(&p, &rec)
-	for _, at := range []string{"", recordsDir, p.dir(), tmpDir, expiryDir, e[1].base + "/" + e[1].sub, e[0].base + "/" + e[0].sub} {
-		if err := os.WriteFile(filepath.Join(dir, "store", filepath.FromSlash(at), "README"), []byte("x"), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	for _, folder := range []string{"", recordsDir, p.dir(), tmpDir, expiryDir, e[1].base + "/" + e[1].sub, e[0].base + "/" + e[0].sub} {
+		writeFile(t, in(dir, folder, "README"), []byte("x"))
 	}
-	if err := os.Mkdir(filepath.Join(dir, "store", filepath.FromSlash(p.dir()), "i-folder"), 0o700); err != nil {
-		t.Fatal(err)
+	must(t, os.Mkdir(in(dir, p.dir(), "i-folder"), 0o700))
+	lists(t, b, "", rec)
+	lists(t, b, "ann", rec)
+	sweeps(t, b, inHour, 1)
+	must(t, b.DeleteStorage(t.Context()))
+	if left := files(t, in(dir)); !slices.Equal(left, []string{"README"}) {
+		t.Errorf("DeleteStorage left %s", left)
 	}
-	if l := listed(t, b, ""); len(l) != 1 {
-		t.Errorf("%d records", len(l))
-	}
-	if l := listed(t, b, "ann"); len(l) != 1 {
-		t.Errorf("%d records by label", len(l))
-	}
-	if n, err := b.DeleteExpired(ctx, driver.Sweep{Before: inHour, Limit: 10}); n.Removed != 1 || err != nil {
-		t.Errorf("%+v, %v", n, err)
-	}
-	if err := b.DeleteStorage(ctx); err != nil {
-		t.Error(err)
-	}
-	if got := fmt.Sprint(files(t, filepath.Join(dir, "store"))); got != "[README]" {
-		t.Errorf("DeleteStorage left %s", got)
-	}
-	if got, err := neighbour.Get(ctx, testNow, driver.Get{ID: "a"}); err != nil || got.Revision != rec.Revision {
-		t.Errorf("the neighbour: %v, %v", got, err)
-	}
+	holds(t, neighbour, rec)
 }
 
-// TestFolderInPlaceOfRecord checks that what is no file is ErrCorrupt.
-func TestFolderInPlaceOfRecord(t *testing.T) {
-	ctx := context.Background()
-	dir := memoryDir(t)
+// TestFolderUnderARecordsName checks that such a folder is ErrCorrupt.
+func TestFolderUnderARecordsName(t *testing.T) {
+	ctx, dir := t.Context(), memoryDir(t)
 	b := open(t, dir, "store", nil)
-	if err := b.CreateStorage(ctx); err != nil {
-		t.Fatal(err)
+	must(t, b.CreateStorage(ctx))
+	p := placeOf("id")
+	must(t, os.Mkdir(in(dir, p.path()), 0o700))
+	errs := map[string]error{"get": onlyErr(b.Get(ctx, now, driver.Get{ID: "id"}))}
+	for _, c := range []driver.Condition{driver.IfAbsent, driver.IfAny} {
+		errs["write if "+c.String()] = onlyErr(b.Write(ctx, now, driver.Write{Record: newRecord("id", "", time.Time{}), Cond: c}))
 	}
-	p := placeOf("a")
-	if err := os.Mkdir(filepath.Join(dir, "store", filepath.FromSlash(p.path())), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	_, getErr := b.Get(ctx, testNow, driver.Get{ID: "a"})
-	_, createErr := b.Write(ctx, testNow, driver.Write{Record: newRecord("a", `1`, "", time.Time{}), Cond: driver.IfAbsent})
-	_, upsertErr := b.Write(ctx, testNow, driver.Write{Record: newRecord("a", `1`, "", time.Time{}), Cond: driver.IfAny})
-	for what, err := range map[string]error{"get": getErr, "create": createErr, "upsert": upsertErr} {
+	for what, err := range errs {
 		if model.Kind(err) != model.ErrCorrupt {
-			t.Errorf("%s: %v", what, err)
+			t.Errorf("%s: %v, want %v", what, err, model.ErrCorrupt)
 		}
 	}
-	if left := files(t, filepath.Join(dir, "store", tmpDir)); len(left) != 0 {
-		t.Errorf("left over: %v", left)
-	}
+	noTmp(t, dir)
 }
 
-// TestLeftovers makes a write stop dead at each of its steps and checks that a
-// sweep removes what it left, with its index entries, and nothing else.
+var errDead = errors.New("dead")
+
+// TestLeftovers stops a write at each of its steps, as a kill does. A sweep
+// then removes what the write left, with its index entries, and nothing else.
 func TestLeftovers(t *testing.T) {
-	ctx := context.Background()
 	for step := 1; ; step++ {
 		dir := memoryDir(t)
 		b, s := spied(t, dir, &Options{NoSync: true})
-		old := newRecord("old", `1`, "ann", inDay)
-		mustWrite(t, b, driver.IfAbsent, old)
+		old := create(t, b, newRecord("old", "ann", inDay))
 		n, dead := 0, false
 		s.Set(func(op, path string) error {
 			if n++; n == step {
@@ -327,190 +397,168 @@ func TestLeftovers(t *testing.T) {
 			}
 			return nil
 		})
-		_, err := b.Write(ctx, testNow, driver.Write{Record: newRecord("new", `1`, "bob", inHour), Cond: driver.IfAbsent})
+		_, err := b.Write(t.Context(), now, driver.Write{Record: newRecord("new", "bob", inHour), Cond: driver.IfAbsent})
 		s.Set(nil)
 		if !dead {
 			return
 		}
-		if _, getErr := b.Get(ctx, testNow, driver.Get{ID: "new"}); err != nil && !errors.Is(err, model.ErrUnknown) && !errors.Is(getErr, model.ErrNotFound) {
+		if _, getErr := b.Get(t.Context(), now, driver.Get{ID: "new"}); err != nil && !errors.Is(err, model.ErrUnknown) && !errors.Is(getErr, model.ErrNotFound) {
 			t.Errorf("step %d: %v, then %v", step, err, getErr)
 		}
-		for id := range listed(t, b, "") {
-			if id != "old" && id != "new" {
-				t.Errorf("step %d: %q is listed", step, id)
-			}
+		listed, err := list(b, "", "")
+		delete(listed, "new")
+		if len(listed) != 1 || listed["old"] != old.Revision.String() || err != nil {
+			t.Errorf("step %d: listed %v, %v", step, listed, err)
 		}
-		if _, err := b.DeleteExpired(ctx, driver.Sweep{Before: inHour.Add(time.Hour), Limit: 10}); err != nil {
+		if _, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: inHour.Add(time.Hour), Limit: 10}); err != nil {
 			t.Errorf("step %d: %v", step, err)
 		}
-		if left := files(t, filepath.Join(dir, "store", tmpDir)); len(left) != 0 {
-			t.Errorf("step %d: left over %v", step, left)
+		noTmp(t, dir)
+		if left := entries(t, in(dir)); len(left) != 2 {
+			t.Errorf("step %d: the entries %v are left, want 2", step, left)
 		}
-		if left := entries(t, filepath.Join(dir, "store")); len(left) != 2 {
-			t.Errorf("step %d: entries %v", step, left)
-		}
-		if got, err := b.Get(ctx, testNow, driver.Get{ID: "old"}); err != nil || got.Revision != old.Revision {
-			t.Errorf("step %d: %v, %v", step, got, err)
-		}
+		holds(t, b, old)
 	}
 }
-
-var errDead = errors.New("dead")
 
 // TestSweepSparesWritesInProgress sweeps while another Backend is between its
 // temporary file and the rename.
 func TestSweepSparesWritesInProgress(t *testing.T) {
-	ctx := context.Background()
 	dir := memoryDir(t)
 	writer, s := spied(t, dir, nil)
 	sweeper := open(t, dir, "store", nil)
-	rec := newRecord("a", `1`, "ann", inHour)
-	s.Set(func(op, path string) error {
-		if op != "rename" {
-			return nil
+	s.On("rename", func(string) {
+		sweeps(t, sweeper, inDay, 0)
+		lists(t, sweeper, "ann")
+		if left := files(t, in(dir, tmpDir)); len(left) != 1 {
+			t.Errorf("temporary files: %v, want one", left)
 		}
-		if n, err := sweeper.DeleteExpired(ctx, driver.Sweep{Before: inDay, Limit: 10}); err != nil || n.Removed != 0 {
-			t.Errorf("the sweep: %+v, %v", n, err)
-		}
-		page, err := sweeper.Page(ctx, testNow, driver.Query{Limit: 10, Label: "principal", Value: "ann"})
-		if err != nil || len(page.Records) != 0 {
-			t.Errorf("a listing: %+v, %v", page, err)
-		}
-		if left := files(t, filepath.Join(dir, "store", tmpDir)); len(left) != 1 {
-			t.Errorf("temporary files: %v", left)
-		}
-		return nil
 	})
-	// Not due yet: over a due entry the sweep waits for the writer.
-	rec.ExpiresAt = inDay.Add(time.Hour)
-	mustWrite(t, writer, driver.IfAbsent, rec)
-	if l := listed(t, sweeper, "ann"); l["a"] != rec.Revision.String() {
-		t.Errorf("listed: %v", l)
-	}
+	// The record is not due yet: for a due entry the sweep waits for the writer.
+	lists(t, sweeper, "ann", create(t, writer, newRecord("a", "ann", inDay.Add(time.Hour))))
 }
 
-// TestSweepSparesWhatMovesWithinItsMinute changes an announced record so that
-// its index entry stays the same.
-func TestSweepSparesWhatMovesWithinItsMinute(t *testing.T) {
-	ctx := context.Background()
-	at := testNow.Truncate(time.Minute).Add(time.Minute)
-	for name, change := range map[string]func(*Backend, model.Record) error{
-		"touch": func(b *Backend, r model.Record) error {
-			return onlyErr(b.Touch(ctx, testNow, driver.Touch{ID: r.ID, Mode: driver.TouchExtend, ExpiresAt: at.Add(time.Second)}))
+// TestSweepSparesChangesWithinTheMinute changes an announced record so that its
+// index entry stays the same.
+func TestSweepSparesChangesWithinTheMinute(t *testing.T) {
+	at := now.Truncate(time.Minute).Add(time.Minute)
+	for name, change := range map[string]func(*Backend) error{
+		"touch": func(b *Backend) error {
+			return onlyErr(b.Touch(t.Context(), now, driver.Touch{ID: "a", Mode: driver.TouchExtend, ExpiresAt: at.Add(time.Second)}))
 		},
-		"update": func(b *Backend, r model.Record) error {
-			next := newRecord(r.ID, `2`, "bob", at)
-			return onlyErr(b.Write(ctx, testNow, driver.Write{Record: next, Cond: driver.IfPresent}))
+		"update": func(b *Backend) error {
+			return onlyErr(b.Write(t.Context(), now, driver.Write{Record: newRecord("a", "bob", at), Cond: driver.IfPresent}))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := open(t, memoryDir(t), "store", nil)
-			mustWrite(t, b, driver.IfAbsent, newRecord("a", `1`, "ann", at))
-			n, err := b.DeleteExpired(ctx, driver.Sweep{Before: at, Limit: 10, OnExpire: func(r model.Record) error {
-				if err := change(b, r); err != nil {
+			create(t, b, newRecord("a", "ann", at))
+			n, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: at, Limit: 10, OnExpire: func(model.Record) error {
+				if err := change(b); err != nil {
 					t.Error(err)
 				}
 				return nil
 			}})
 			if n.Removed != 0 || err != nil {
-				t.Errorf("%+v, %v", n, err)
+				t.Errorf("the sweep: %+v, %v; want none removed", n, err)
 			}
-			if n, err := b.DeleteExpired(ctx, driver.Sweep{Before: at.Add(time.Second), Limit: 10}); n.Removed != 1 || err != nil {
-				t.Errorf("once it is due: %+v, %v", n, err)
-			}
+			sweeps(t, b, at.Add(time.Second), 1)
 		})
 	}
 }
 
-// TestStraysArePruned checks that a listing removes entries whose records do
-// not bear the label, and no others.
+// TestStraysArePruned checks that a listing removes the entries of records that
+// do not bear the label, and no others.
 func TestStraysArePruned(t *testing.T) {
 	dir := memoryDir(t)
 	b := open(t, dir, "store", nil)
-	mustWrite(t, b, driver.IfAbsent, newRecord("a", `1`, "ann", inDay))
-	mustWrite(t, b, driver.IfAbsent, newRecord("b", `1`, "bob", inDay))
-	folder := filepath.Join(dir, "store", filepath.FromSlash(labelBase("principal")), filepath.FromSlash(labelSub("ann")))
+	ann, bob := create(t, b, newRecord("a", "ann", inDay)), create(t, b, newRecord("b", "bob", inDay))
+	folder := in(dir, labelBase("principal"), labelSub("ann"))
 	for _, id := range []string{"b", "gone"} {
 		p := placeOf(id)
-		if err := os.WriteFile(filepath.Join(folder, p.entry()), nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		writeFile(t, filepath.Join(folder, p.entry()), nil)
 	}
-	if l := listed(t, b, "ann"); len(l) != 1 {
-		t.Errorf("listed: %v", l)
-	}
+	lists(t, b, "ann", ann)
 	if left, err := os.ReadDir(folder); err != nil || len(left) != 1 {
-		t.Errorf("entries: %v, %v", left, err)
+		t.Errorf("the entries are %v, %v; want one", left, err)
 	}
-	if l := listed(t, b, "bob"); len(l) != 1 {
-		t.Errorf("listed: %v", l)
-	}
+	lists(t, b, "bob", bob)
 }
 
-// TestPruneLooksAgain writes a record between a listing's look at its entry,
-// then a stray, and the removal of the stray.
-func TestPruneLooksAgain(t *testing.T) {
+// TestPruneReadsAgain writes a record after a listing has read its entry as a
+// stray, and before the listing removes the entry.
+func TestPruneReadsAgain(t *testing.T) {
 	dir := memoryDir(t)
 	writer := open(t, dir, "store", nil)
 	lister, s := spied(t, dir, nil)
-	mustWrite(t, writer, driver.IfAbsent, newRecord("a", `1`, "ann", inDay))
+	first, late := create(t, writer, newRecord("a", "ann", inDay)), newRecord("late", "ann", inDay)
 	p := placeOf("late")
-	path := filepath.Join(dir, "store", filepath.FromSlash(labelBase("principal")), filepath.FromSlash(labelSub("ann")), p.entry())
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	writeFile(t, in(dir, labelBase("principal"), labelSub("ann"), p.entry()), nil)
 	done := false
-	s.Set(func(op, _ string) error {
-		if op == "trylock" && !done {
+	s.On("trylock", func(string) {
+		if !done {
 			done = true
-			mustWrite(t, writer, driver.IfAbsent, newRecord("late", `1`, "ann", inDay))
+			create(t, writer, late)
 		}
-		return nil
 	})
-	listed(t, lister, "ann")
+	must(t, onlyErr(list(lister, "principal", "ann")))
 	s.Set(nil)
-	if l := listed(t, lister, "ann"); !done || len(l) != 2 {
-		t.Errorf("written: %v, listed: %v", done, l)
+	if !done {
+		t.Error("the listing removed no stray")
 	}
+	lists(t, lister, "ann", first, late)
 }
 
-// TestNothingIsLeft checks that the indexes are empty once all is removed.
-func TestNothingIsLeft(t *testing.T) {
-	ctx := context.Background()
+// TestIndexesEndEmpty checks that the indexes are empty after all records were
+// removed.
+func TestIndexesEndEmpty(t *testing.T) {
 	dir := memoryDir(t)
 	b := open(t, dir, "store", nil)
 	for i := range 20 {
 		id := fmt.Sprint(i)
-		mustWrite(t, b, driver.IfAbsent, newRecord(id, `1`, "ann", inHour))
-		mustWrite(t, b, driver.IfPresent, newRecord(id, `2`, "bob", inDay))
+		create(t, b, newRecord(id, "ann", inHour))
+		write(t, b, driver.IfPresent, newRecord(id, "bob", inDay))
 		if i%2 == 0 {
-			if err := b.Delete(ctx, testNow, driver.Delete{ID: id, Cond: driver.IfPresent}); err != nil {
-				t.Fatal(err)
-			}
+			must(t, remove(t.Context(), b, id))
 		}
 	}
-	if n, err := b.DeleteExpired(ctx, driver.Sweep{Before: inDay.Add(time.Minute), Limit: 100}); n != (driver.Swept{Removed: 10}) || err != nil {
-		t.Errorf("%+v, %v", n, err)
-	}
-	if n, err := b.DeleteExpired(ctx, driver.Sweep{Before: inDay.Add(24 * time.Hour), Limit: 100}); n != (driver.Swept{}) || err != nil {
-		t.Errorf("on the next day: %+v, %v", n, err)
-	}
-	for _, f := range files(t, filepath.Join(dir, "store")) {
+	sweeps(t, b, inDay.Add(time.Minute), 10)
+	sweeps(t, b, inDay.Add(24*time.Hour), 0)
+	for _, f := range files(t, in(dir)) {
 		if !strings.HasPrefix(f, locksDir) {
-			t.Errorf("left: %s", f)
+			t.Errorf("%s is left", f)
 		}
 	}
-	for _, empty := range []string{filepath.Join(labelBase("principal"), "*", "*"), filepath.Join(expiryDir, "*")} {
-		if left, _ := filepath.Glob(filepath.Join(dir, "store", empty)); len(left) != 0 {
-			t.Errorf("folders left: %v", left)
+	for _, empty := range []string{in(dir, labelBase("principal"), "*", "*"), in(dir, expiryDir, "*")} {
+		if left, _ := filepath.Glob(empty); len(left) != 0 {
+			t.Errorf("the folders %v are left", left)
 		}
 	}
 }
 
-// TestTwoBackendsRace lets two Backends, each with its own open files as two
-// processes have, create and compare-and-set the same record.
+// increment adds one to the number that the value of a record is, under its
+// revision.
+func increment(ctx context.Context, b *Backend, id string) error {
+	cur, err := b.Get(ctx, now, driver.Get{ID: id})
+	if err != nil {
+		return err
+	}
+	var n int
+	if _, err := fmt.Sscan(string(cur.Value), &n); err != nil {
+		return err
+	}
+	return onlyErr(b.Write(ctx, now, driver.Write{Record: counter(id, n+1), Cond: driver.IfMatch, Known: cur}))
+}
+
+func counter(id string, n int) model.Record {
+	r := newRecord(id, "", inDay)
+	r.Value = []byte(fmt.Sprint(n))
+	return r
+}
+
+// TestTwoBackendsRace lets two Backends create and compare-and-set the same
+// record. Each has its own open files, as two processes have.
 func TestTwoBackendsRace(t *testing.T) {
-	ctx := context.Background()
 	dir := t.TempDir()
 	var created, written atomic.Int64
 	var wg sync.WaitGroup
@@ -518,21 +566,14 @@ func TestTwoBackendsRace(t *testing.T) {
 		b := open(t, dir, "store", &Options{NoSync: i == 0})
 		for range 8 {
 			wg.Go(func() {
-				_, err := b.Write(ctx, testNow, driver.Write{Record: newRecord("a", "0", "", time.Time{}), Cond: driver.IfAbsent})
+				_, err := b.Write(t.Context(), now, driver.Write{Record: counter("a", 0), Cond: driver.IfAbsent})
 				if err == nil {
 					created.Add(1)
 				} else if !errors.Is(err, model.ErrExists) {
 					t.Error(err)
 				}
 				for done := 0; done < 10; {
-					cur, err := b.Get(ctx, testNow, driver.Get{ID: "a"})
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					var n int
-					_, _ = fmt.Sscan(string(cur.Value), &n)
-					_, err = b.Write(ctx, testNow, driver.Write{Record: newRecord("a", fmt.Sprint(n+1), "", time.Time{}), Cond: driver.IfMatch, Known: cur})
+					err := increment(t.Context(), b, "a")
 					if err == nil {
 						done++
 						written.Add(1)
@@ -545,59 +586,61 @@ func TestTwoBackendsRace(t *testing.T) {
 		}
 	}
 	wg.Wait()
-	got, err := open(t, dir, "store", nil).Get(ctx, testNow, driver.Get{ID: "a"})
-	if err != nil || created.Load() != 1 || string(got.Value) != fmt.Sprint(written.Load()) || written.Load() != 160 {
-		t.Errorf("%d creates, %d writes, counter %s, %v", created.Load(), written.Load(), got.Value, err)
+	got := drivertest.Get(t, open(t, dir, "store", nil), "a")
+	if created.Load() != 1 || string(got.Value) != fmt.Sprint(written.Load()) || written.Load() != 160 {
+		t.Errorf("%d creates, %d writes, counter %s; want 1, 160 and 160", created.Load(), written.Load(), got.Value)
 	}
 }
 
-// TestWaitingForALockEndsWithTheContext cancels a writer that waits for a lock
-// held in this Backend, and one that waits for another Backend's.
-func TestWaitingForALockEndsWithTheContext(t *testing.T) {
-	dir := memoryDir(t)
-	holder, s := spied(t, dir, nil)
-	other := open(t, dir, "store", nil)
-	first := newRecord("a", `1`, "", time.Time{})
-	s.Set(func(op, path string) error {
-		if op != "rename" {
-			return nil
-		}
-		for name, b := range map[string]*Backend{"same": holder, "other": other} {
-			ctx, cancel := context.WithCancel(context.Background())
-			waits := make(chan struct{})
-			ctx = &watched{Context: ctx, asked: sync.OnceFunc(func() { close(waits) })}
-			got := make(chan error)
-			go func() {
-				_, err := b.Write(ctx, testNow, driver.Write{Record: newRecord("a", `2`, "", time.Time{}), Cond: driver.IfAny})
-				got <- err
-			}()
-			<-waits
-			cancel()
-			if err := <-got; !errors.Is(err, context.Canceled) || model.Kind(err) != nil {
-				t.Errorf("%s: %v", name, err)
-			}
-		}
-		return nil
-	})
-	mustWrite(t, holder, driver.IfAbsent, first)
-	s.Set(nil)
-	if got, err := other.Get(context.Background(), testNow, driver.Get{ID: "a"}); err != nil || got.Revision != first.Revision {
-		t.Errorf("%v, %v", got, err)
-	}
+// watched calls asked when a call begins to wait for the context's end.
+type watched struct {
+	context.Context
+	asked func()
 }
 
-// mustWait checks that a call waits for a lock.
+func (w *watched) Done() <-chan struct{} {
+	w.asked()
+	return w.Context.Done()
+}
+
+// mustWait checks that a call waits for a lock, and returns the context's error
+// alone when the context ends.
 func mustWait(t *testing.T, what string, do func(ctx context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	err := do(&watched{Context: ctx, asked: cancel})
-	if !errors.Is(err, context.Canceled) || model.Kind(err) != nil {
+	waits, got := make(chan struct{}), make(chan error)
+	go func() { got <- do(&watched{Context: ctx, asked: sync.OnceFunc(func() { close(waits) })}) }()
+	select {
+	case <-waits:
+		cancel()
+		if err := <-got; !errors.Is(err, context.Canceled) || model.Kind(err) != nil {
+			t.Errorf("%s: %v, want %v alone", what, err, context.Canceled)
+		}
+	case err := <-got:
 		t.Errorf("%s did not wait: %v", what, err)
 	}
 }
 
-// sameStripe returns ids of one stripe, each of a shard of its own.
+// TestWaitForALockEndsWithTheContext cancels a writer that waits for a lock of
+// its own Backend, and one that waits for another Backend's.
+func TestWaitForALockEndsWithTheContext(t *testing.T) {
+	dir := memoryDir(t)
+	holder, s := spied(t, dir, nil)
+	other := open(t, dir, "store", nil)
+	s.On("rename", func(string) {
+		for name, b := range map[string]*Backend{"the same Backend": holder, "another Backend": other} {
+			mustWait(t, name, func(ctx context.Context) error {
+				return onlyErr(b.Write(ctx, now, driver.Write{Record: newRecord("a", "", time.Time{}), Cond: driver.IfAny}))
+			})
+		}
+	})
+	first := create(t, holder, newRecord("a", "", time.Time{}))
+	s.Set(nil)
+	holds(t, other, first)
+}
+
+// sameStripe returns n ids of one stripe, each of a different shard.
 func sameStripe(n int) []string {
 	var out []string
 	seen := map[uint8]bool{}
@@ -611,161 +654,114 @@ func sameStripe(n int) []string {
 	return out
 }
 
-// TestLockOfDeletedStorage holds a lock file that DeleteStorage removed while a
-// foreign file kept the store's folder: it excludes nobody and must not count.
+// TestLockOfDeletedStorage has a lock file open that DeleteStorage removed,
+// while a foreign file kept the store's folder. The file excludes no other
+// writer, so the Backend must not use it.
 func TestLockOfDeletedStorage(t *testing.T) {
-	ctx := context.Background()
-	dir := memoryDir(t)
-	ids := sameStripe(3)
+	dir, ids := memoryDir(t), sameStripe(3)
 	a, s := spied(t, dir, nil)
 	b := open(t, dir, "store", nil)
-	mustWrite(t, a, driver.IfAbsent, newRecord(ids[0], `1`, "", time.Time{}))
-	if err := os.WriteFile(filepath.Join(dir, "store", "README"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.Delete(ctx, testNow, driver.Delete{ID: ids[1], Cond: driver.IfPresent}); !errors.Is(err, model.ErrNotFound) {
-		t.Fatal(err)
-	}
-	if err := a.DeleteStorage(ctx); err != nil {
-		t.Fatal(err)
-	}
-	s.Set(func(op, _ string) error {
-		if op == "rename" {
-			mustWait(t, "a create of the same id", func(ctx context.Context) error {
-				return onlyErr(b.Write(ctx, testNow, driver.Write{Record: newRecord(ids[2], `1`, "", time.Time{}), Cond: driver.IfAbsent}))
-			})
-		}
-		return nil
+	create(t, a, newRecord(ids[0], "", time.Time{}))
+	writeFile(t, in(dir, "README"), nil)
+	drivertest.WantKind(t, remove(t.Context(), b, ids[1]), model.ErrNotFound)
+	must(t, a.DeleteStorage(t.Context()))
+	rec := newRecord(ids[2], "", time.Time{})
+	s.On("rename", func(string) {
+		mustWait(t, "a create of the same id", func(ctx context.Context) error {
+			return onlyErr(b.Write(ctx, now, driver.Write{Record: rec, Cond: driver.IfAbsent}))
+		})
 	})
-	mustWrite(t, a, driver.IfAbsent, newRecord(ids[2], `1`, "", time.Time{}))
+	create(t, a, rec)
 }
 
-// TestListingExcludesWriters checks that the names of a shard are read under
-// its lock: some file systems hide a name while a rename replaces its file.
+// TestListingExcludesWriters checks that a listing reads the names of a shard
+// under its lock: some file systems hide a name while a rename replaces its
+// file.
 func TestListingExcludesWriters(t *testing.T) {
 	dir := memoryDir(t)
 	a, s := spied(t, dir, nil)
 	b := open(t, dir, "store", nil)
-	rec := newRecord("a", `1`, "", time.Time{})
-	mustWrite(t, b, driver.IfAbsent, rec)
-	p, read := placeOf("a"), 0
-	s.Set(func(op, path string) error {
-		if op == "names" && strings.HasSuffix(path, p.dir()) {
-			read++
-			mustWait(t, "a write", func(ctx context.Context) error {
-				return b.Delete(ctx, testNow, driver.Delete{ID: "a", Cond: driver.IfPresent})
-			})
+	rec := create(t, b, newRecord("a", "", time.Time{}))
+	p, reads := placeOf("a"), 0
+	s.On("names", func(path string) {
+		if strings.HasSuffix(path, p.dir()) {
+			reads++
+			mustWait(t, "a delete", func(ctx context.Context) error { return remove(ctx, b, "a") })
 		}
-		return nil
 	})
-	if l := listed(t, a, ""); l["a"] != rec.Revision.String() || read != 1 {
-		t.Errorf("listed %v by %d readings", l, read)
+	if lists(t, a, "", rec); reads != 1 {
+		t.Errorf("the listing read the shard %d times, want once", reads)
 	}
 }
 
 // TestFolderSeenBeforeItIsDurable writes a record into a label's folder that
-// another write has made and not yet synced: it syncs the folder's parent too.
+// another write has made but not yet synced. The write also syncs the folder's
+// parent.
 func TestFolderSeenBeforeItIsDurable(t *testing.T) {
 	b, s := spied(t, memoryDir(t), nil)
-	if err := b.CreateStorage(context.Background()); err != nil {
-		t.Fatal(err)
-	}
+	must(t, b.CreateStorage(t.Context()))
 	parent := "store/" + labelBase("principal") + "/" + labelSub("ann")[:2]
 	nested, synced := false, map[string]bool{}
-	s.Set(func(op, path string) error {
-		switch {
-		case op != "fsync":
-		case nested:
+	s.On("fsync", func(path string) {
+		if nested {
 			synced[path] = true
-		case path == parent:
+		} else if path == parent {
 			nested = true
-			mustWrite(t, b, driver.IfAbsent, newRecord("b", `1`, "ann", time.Time{}))
+			create(t, b, newRecord("b", "ann", time.Time{}))
 			nested = false
 			if !synced[parent] {
-				t.Errorf("synced %v", synced)
+				t.Errorf("synced %v, want %s too", synced, parent)
 			}
 		}
-		return nil
 	})
-	mustWrite(t, b, driver.IfAbsent, newRecord("a", `1`, "ann", time.Time{}))
+	create(t, b, newRecord("a", "ann", time.Time{}))
 	if len(synced) == 0 {
 		t.Error("no folder was made")
 	}
 }
 
-// watched tells when somebody waits for the context's end.
-type watched struct {
-	context.Context
-	asked func()
-}
-
-func (w *watched) Done() <-chan struct{} {
-	w.asked()
-	return w.Context.Done()
-}
-
-// TestStorageDeletedByOthers deletes and makes the storage while other
-// Backends have it open: they see the new one, and nothing of the old.
+// TestStorageDeletedByOthers deletes and makes the storage while other Backends
+// have it open. They see the new storage and nothing of the old one.
 func TestStorageDeletedByOthers(t *testing.T) {
-	ctx := context.Background()
-	dir := t.TempDir()
+	ctx, dir := t.Context(), t.TempDir()
 	a, b := open(t, dir, "store", nil), open(t, dir, "store", nil)
 	lister, sweeper := open(t, dir, "store", nil), open(t, dir, "store", nil)
-	for round := range 5 {
-		mustWrite(t, a, driver.IfAbsent, newRecord("a", `1`, "ann", inHour))
-		if l := listed(t, b, "ann"); len(l) != 1 {
-			t.Errorf("round %d: %v", round, l)
-		}
-		if err := a.DeleteStorage(ctx); err != nil {
-			t.Fatal(err)
-		}
+	for range 5 {
+		lists(t, b, "ann", create(t, a, newRecord("a", "ann", inHour)))
+		must(t, a.DeleteStorage(ctx))
 		if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
-			t.Errorf("left: %v, %v", left, err)
+			t.Errorf("DeleteStorage left %v, %v", left, err)
 		}
-		if _, err := b.Get(ctx, testNow, driver.Get{ID: "a"}); !errors.Is(err, model.ErrNotFound) {
-			t.Errorf("round %d: %v", round, err)
-		}
-		again := mustWrite(t, a, driver.IfAbsent, newRecord("a", `2`, "ann", inHour))
-		if got, err := b.Get(ctx, testNow, driver.Get{ID: "a"}); err != nil || got.Revision != again.Revision {
-			t.Errorf("round %d: %v, %v", round, got, err)
-		}
-		if l := listed(t, b, "ann"); l["a"] != again.Revision.String() {
-			t.Errorf("round %d: %v", round, l)
-		}
-		for _, principal := range []string{"", "ann"} {
-			if l := listed(t, lister, principal); l["a"] != again.Revision.String() {
-				t.Errorf("round %d: listed by %q: %v", round, principal, l)
-			}
-		}
-		if n, err := sweeper.DeleteExpired(ctx, driver.Sweep{Before: inHour, Limit: 10}); n.Removed != 1 || err != nil {
-			t.Errorf("round %d: %+v, %v", round, n, err)
-		}
-		mustWrite(t, a, driver.IfAbsent, newRecord("a", `2`, "ann", inHour))
-		if err := b.Delete(ctx, testNow, driver.Delete{ID: "a", Cond: driver.IfPresent}); err != nil {
-			t.Errorf("round %d: %v", round, err)
-		}
+		drivertest.Gone(t, b, "a")
+		again := create(t, a, newRecord("a", "ann", inHour))
+		holds(t, b, again)
+		lists(t, b, "ann", again)
+		lists(t, lister, "", again)
+		lists(t, lister, "ann", again)
+		sweeps(t, sweeper, inHour, 1)
+		create(t, a, newRecord("a", "ann", inHour))
+		must(t, remove(ctx, b, "a"))
 	}
 }
 
-// TestStorageDeletedMeanwhile writes and deletes the storage at once: a write
-// that succeeds after the last deletion is there.
+// TestStorageDeletedMeanwhile writes while another Backend deletes the storage.
+// A write that succeeds after the last deletion is stored.
 func TestStorageDeletedMeanwhile(t *testing.T) {
-	ctx := context.Background()
-	dir := memoryDir(t)
+	ctx, dir := t.Context(), memoryDir(t)
 	a, b := open(t, dir, "store", &Options{NoSync: true}), open(t, dir, "store", &Options{NoSync: true})
 	var wg sync.WaitGroup
 	for i := range 4 {
 		wg.Go(func() {
 			for n := range 60 {
-				rec := newRecord(fmt.Sprintf("%d-%d", i, n), `1`, "ann", inHour)
-				if _, err := b.Write(ctx, testNow, driver.Write{Record: rec, Cond: driver.IfAny}); err != nil {
-					t.Errorf("write: %v", err)
-				}
-				if _, err := b.Get(ctx, testNow, driver.Get{ID: rec.ID}); err != nil && !errors.Is(err, model.ErrNotFound) {
-					t.Errorf("get: %v", err)
-				}
-				if _, err := b.Page(ctx, testNow, driver.Query{Limit: 5}); err != nil {
-					t.Errorf("page: %v", err)
+				rec := newRecord(fmt.Sprintf("%d-%d", i, n), "ann", inHour)
+				for what, err := range map[string]error{
+					"write": onlyErr(b.Write(ctx, now, driver.Write{Record: rec, Cond: driver.IfAny})),
+					"get":   ignore(onlyErr(b.Get(ctx, now, driver.Get{ID: rec.ID})), model.ErrNotFound),
+					"page":  onlyErr(b.Page(ctx, now, driver.Query{Limit: 5})),
+				} {
+					if err != nil {
+						t.Errorf("%s: %v", what, err)
+					}
 				}
 			}
 		})
@@ -776,15 +772,12 @@ func TestStorageDeletedMeanwhile(t *testing.T) {
 		}
 	}
 	wg.Wait()
-	last := mustWrite(t, b, driver.IfAny, newRecord("last", `1`, "ann", inHour))
-	if got, err := a.Get(ctx, testNow, driver.Get{ID: "last"}); err != nil || got.Revision != last.Revision {
-		t.Errorf("%v, %v", got, err)
-	}
+	holds(t, a, write(t, b, driver.IfAny, newRecord("last", "ann", inHour)))
 }
 
-// TestCrossVet vets the package, which compiles it with its tests, for the
-// systems that it has code for, and the seam for one without locks. The first
-// time compiles the standard library for each.
+// TestCrossVet vets the package with its tests for each system that it has code
+// for, and package disk for one without locks. The first run compiles the
+// standard library for each system.
 func TestCrossVet(t *testing.T) {
 	for system, pkgs := range map[string]string{
 		"windows/amd64": "./...", "darwin/arm64": "./...", "freebsd/amd64": "./...", "js/wasm": "./internal/disk",
@@ -801,42 +794,29 @@ func TestCrossVet(t *testing.T) {
 	}
 }
 
-// TestRebuild loses the indexes, or parts of them, or has entries in them that
-// belong to no record, and has them made again while others write.
+// TestRebuild damages the indexes: all or some entries are lost, or entries
+// without a record are added. Rebuild repairs them.
 func TestRebuild(t *testing.T) {
-	ctx := context.Background()
+	ctx := t.Context()
 	for name, damage := range map[string]func(t *testing.T, store string){
 		"nothing": func(*testing.T, string) {},
 		"both lost": func(t *testing.T, store string) {
 			t.Helper()
 			for _, index := range []string{labelsDir, expiryDir} {
-				if err := os.RemoveAll(filepath.Join(store, index)); err != nil {
-					t.Fatal(err)
-				}
+				must(t, os.RemoveAll(filepath.Join(store, index)))
 			}
 		},
 		"records alone restored": func(t *testing.T, store string) {
 			t.Helper()
-			left, err := os.ReadDir(store)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, e := range left {
-				if e.Name() == recordsDir {
-					continue
-				}
-				if err := os.RemoveAll(filepath.Join(store, e.Name())); err != nil {
-					t.Fatal(err)
-				}
+			for _, folder := range []string{labelsDir, expiryDir, tmpDir, locksDir} {
+				must(t, os.RemoveAll(filepath.Join(store, folder)))
 			}
 		},
 		"every second entry lost": func(t *testing.T, store string) {
 			t.Helper()
 			for i, e := range entries(t, store) {
 				if i%2 == 0 {
-					if err := os.Remove(filepath.Join(store, filepath.FromSlash(e))); err != nil {
-						t.Fatal(err)
-					}
+					must(t, os.Remove(filepath.Join(store, filepath.FromSlash(e))))
 				}
 			}
 		},
@@ -844,29 +824,25 @@ func TestRebuild(t *testing.T) {
 			t.Helper()
 			for _, id := range []string{"0", "7", "gone"} {
 				p := placeOf(id)
-				rec := newRecord(id, `1`, "carol", inDay.Add(time.Hour))
+				rec := newRecord(id, "carol", inDay.Add(time.Hour))
 				rec.Labels["old"] = "x"
 				for _, e := range entriesOf(&p, &rec) {
 					folder := filepath.Join(store, filepath.FromSlash(e.base), filepath.FromSlash(e.sub))
-					if err := os.MkdirAll(folder, 0o700); err != nil {
-						t.Fatal(err)
-					}
-					if err := os.WriteFile(filepath.Join(folder, e.name), nil, 0o600); err != nil {
-						t.Fatal(err)
-					}
+					must(t, os.MkdirAll(folder, 0o700))
+					writeFile(t, filepath.Join(folder, e.name), nil)
 				}
 			}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := memoryDir(t)
-			before := open(t, dir, "store", nil) // goes on with the folders it has opened
+			before := open(t, dir, "store", nil) // keeps the folders that it has opened
 			truth := map[string]state{}
 			for i := range 40 {
 				rec := big(fmt.Sprint(i), []string{"ann", "bob"}[i%2], inHour.Add(time.Duration(i)*time.Minute))
-				truth[rec.ID] = stateOf(mustWrite(t, before, driver.IfAbsent, rec))
+				truth[rec.ID] = stateOf(create(t, before, rec))
 			}
-			store := filepath.Join(dir, "store")
+			store := in(dir)
 			whole := fmt.Sprint(entries(t, store))
 			damage(t, store)
 			broken := fmt.Sprint(entries(t, store)) != whole
@@ -874,10 +850,10 @@ func TestRebuild(t *testing.T) {
 			b := open(t, dir, "store", nil)
 			changes, err := b.Rebuild(ctx)
 			if err != nil || (changes > 0) != broken {
-				t.Errorf("%d changes, %v", changes, err)
+				t.Errorf("Rebuild returned %d, %v; damaged: %v", changes, err, broken)
 			}
 			if got := fmt.Sprint(entries(t, store)); got != whole {
-				t.Errorf("entries\n%s, want\n%s", got, whole)
+				t.Errorf("the entries are\n%s, want\n%s", got, whole)
 			}
 			for _, b := range []*Backend{b, before} {
 				if err := audit(b, truth, nil); err != nil {
@@ -885,26 +861,23 @@ func TestRebuild(t *testing.T) {
 				}
 			}
 			if n, err := b.Rebuild(ctx); n != 0 || err != nil {
-				t.Errorf("a second time: %d changes, %v", n, err)
+				t.Errorf("the second Rebuild returned %d, %v; want 0", n, err)
 			}
-			if n, err := before.DeleteExpired(ctx, driver.Sweep{Before: inDay, Limit: 100}); n.Removed != len(truth) || err != nil {
-				t.Errorf("the sweep: %+v, %v", n, err)
-			}
+			sweeps(t, before, inDay, len(truth))
 			if left := entries(t, store); len(left) != 0 {
-				t.Errorf("left: %v", left)
+				t.Errorf("the entries %v are left", left)
 			}
 		})
 	}
 	if n, err := open(t, memoryDir(t), "store", nil).Rebuild(ctx); n != 0 || err != nil {
-		t.Errorf("of no store: %d, %v", n, err)
+		t.Errorf("Rebuild without a store returned %d, %v; want 0", n, err)
 	}
 }
 
-// TestRebuildWhileOthersWrite rebuilds again and again while other Backends
-// write, delete and sweep: every write is found by its label, and at the end
-// the indexes have what they must and no more.
+// TestRebuildWhileOthersWrite repeats Rebuild while other Backends write and
+// delete. Every write is found by its label, and at the end the indexes have
+// exactly the entries of the records.
 func TestRebuildWhileOthersWrite(t *testing.T) {
-	ctx := context.Background()
 	dir := memoryDir(t)
 	truths := make([]map[string]state, 4)
 	var wg sync.WaitGroup
@@ -937,12 +910,12 @@ func TestRebuildWhileOthersWrite(t *testing.T) {
 			running = false
 		default:
 		}
-		if _, err := b.Rebuild(ctx); err != nil {
+		if _, err := b.Rebuild(t.Context()); err != nil {
 			t.Error(err)
 		}
 	}
-	if n, err := b.Rebuild(ctx); n != 0 || err != nil {
-		t.Errorf("afterwards %d changes, %v", n, err)
+	if n, err := b.Rebuild(t.Context()); n != 0 || err != nil {
+		t.Errorf("Rebuild afterwards returned %d, %v; want 0", n, err)
 	}
 	for _, truth := range truths[1:] {
 		maps.Copy(truths[0], truth)
@@ -950,5 +923,5 @@ func TestRebuildWhileOthersWrite(t *testing.T) {
 	if err := audit(b, truths[0], nil); err != nil {
 		t.Error(err)
 	}
-	t.Logf("%d rounds", rounds)
+	t.Logf("%d calls of Rebuild", rounds)
 }

@@ -20,11 +20,12 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// The tests of this file run this test binary again, with the job for the
-// child in its environment.
+// The tests of this file start this test binary again, as a child with its job in
+// the environment.
 const (
 	jobVariable = "SOJOURN_FILE_TEST_JOB"
 	dirVariable = "SOJOURN_FILE_TEST_DIR"
@@ -51,41 +52,31 @@ func TestMain(m *testing.M) {
 func child(t *testing.T, job, dir string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), jobVariable+"="+job, dirVariable+"="+dir)
 	return cmd
 }
 
-// TestWithoutPermission uses a store whose folders forbid it, in a child that
-// is not root, since root may do anything.
+// TestWithoutPermission uses stores whose folders the user may not read or write,
+// in a child that is not root: root may do anything.
 func TestWithoutPermission(t *testing.T) {
 	dir := t.TempDir()
-	open1 := func(path string, mode fs.FileMode) {
-		if err := os.Chmod(path, mode); err != nil {
-			t.Fatal(err)
-		}
-	}
-	open1(filepath.Dir(dir), 0o755)
-	open1(dir, 0o755)
+	chmod := func(path string, mode fs.FileMode) { must(t, os.Chmod(path, mode)) }
+	chmod(filepath.Dir(dir), 0o755)
+	chmod(dir, 0o755)
 	for _, name := range []string{"none", "readable"} {
-		b := open(t, dir, name, nil)
-		mustWrite(t, b, driver.IfAbsent, newRecord("a", `1`, "ann", inHour))
+		drivertest.SeedCalls(t, open(t, dir, name, nil))
 	}
-	err := filepath.WalkDir(filepath.Join(dir, "readable"), func(path string, d fs.DirEntry, err error) error {
+	must(t, filepath.WalkDir(filepath.Join(dir, "readable"), func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.IsDir() {
-			open1(path, 0o555)
+			chmod(path, 0o555)
 		} else if err == nil {
-			open1(path, 0o444)
+			chmod(path, 0o444)
 		}
 		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	open1(filepath.Join(dir, "none"), 0)
+	}))
+	chmod(filepath.Join(dir, "none"), 0)
 	t.Cleanup(func() {
 		_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, _ error) error { return os.Chmod(path, 0o700) })
 	})
@@ -94,9 +85,9 @@ func TestWithoutPermission(t *testing.T) {
 		t.Errorf("%v:\n%s", err, out)
 	}
 	for _, name := range []string{"none", "readable"} {
-		open1(filepath.Join(dir, name), 0o755)
-		if left := entries(t, filepath.Join(dir, name)); len(left) != 2 {
-			t.Errorf("%s: entries %v", name, left)
+		chmod(filepath.Join(dir, name), 0o755)
+		if left := entries(t, filepath.Join(dir, name)); len(left) != 3 {
+			t.Errorf("%s: the entries are %v, want 3", name, left)
 		}
 	}
 }
@@ -109,74 +100,63 @@ func childPermissions(dir string) int {
 		}
 	}
 	failed := 0
-	report := func(format string, args ...any) { failed = 1; fmt.Printf(format+"\n", args...) }
-	ctx := context.Background()
-	rec := newRecord("a", `2`, "bob", inDay)
-	writes := map[string]func(*Backend) error{
-		"create": func(b *Backend) error {
-			return onlyErr(b.Write(ctx, testNow, driver.Write{Record: newRecord("b", `1`, "ann", inHour), Cond: driver.IfAbsent}))
-		},
-		"update": func(b *Backend) error {
-			return onlyErr(b.Write(ctx, testNow, driver.Write{Record: rec, Cond: driver.IfPresent}))
-		},
-		"upsert": func(b *Backend) error {
-			return onlyErr(b.Write(ctx, testNow, driver.Write{Record: rec, Cond: driver.IfAny}))
-		},
-		"touch": func(b *Backend) error {
-			return onlyErr(b.Touch(ctx, testNow, driver.Touch{ID: "a", Mode: driver.TouchClear}))
-		},
-		"delete":         func(b *Backend) error { return b.Delete(ctx, testNow, driver.Delete{ID: "a", Cond: driver.IfPresent}) },
-		"delete storage": func(b *Backend) error { return b.DeleteStorage(ctx) },
-		"create storage": func(b *Backend) error { return b.CreateStorage(ctx) },
-		"sweep":          func(b *Backend) error { return onlyErr(b.DeleteExpired(ctx, driver.Sweep{Before: inDay, Limit: 10})) },
+	report := func(store, call string, result any) {
+		failed = 1
+		fmt.Printf("%s: %s: %v\n", store, call, result)
 	}
-	reads := map[string]func(*Backend) error{
-		"get":  func(b *Backend) error { return onlyErr(b.Get(ctx, testNow, driver.Get{ID: "a"})) },
-		"page": func(b *Backend) error { return onlyErr(b.Page(ctx, testNow, driver.Query{Limit: 10})) },
-		"label": func(b *Backend) error {
-			return onlyErr(b.Page(ctx, testNow, driver.Query{Limit: 10, Label: "principal", Value: "ann"}))
-		},
-		"count": func(b *Backend) error { return onlyErr(b.Count(ctx, testNow, driver.Query{Label: ""})) },
+	ctx := context.Background()
+	readable, _ := New(dir, "readable", nil)
+	base, err := readable.Get(ctx, now, driver.Get{ID: "id"})
+	if err != nil {
+		report("readable", "get", err)
+	}
+	call := func(name string, do func(context.Context, *Backend) error) drivertest.Call {
+		return drivertest.Call{Name: name, Do: func(ctx context.Context, b driver.ModelExpirySupport) error { return do(ctx, b.(*Backend)) }}
+	}
+	writes := append(drivertest.Writes(base),
+		call("delete storage", func(ctx context.Context, b *Backend) error { return b.DeleteStorage(ctx) }),
+		call("create storage", func(ctx context.Context, b *Backend) error { return b.CreateStorage(ctx) }),
+		call("sweep", func(ctx context.Context, b *Backend) error {
+			return onlyErr(b.DeleteExpired(ctx, driver.Sweep{Before: inDay, Limit: 10}))
+		}))
+	forbidden := func(err error) bool {
+		return errors.Is(err, model.ErrUnavailable) && errors.Is(err, fs.ErrPermission)
 	}
 	for _, name := range []string{"none", "readable", "missing"} {
 		b, err := New(dir, name, nil)
 		if err != nil {
-			report("%v", err)
+			report(name, "New", err)
 			continue
 		}
-		for what, do := range writes {
-			err := do(b)
-			switch {
-			case name == "missing" && (what == "sweep" || what == "delete storage"):
-				if err != nil {
-					report("%s: %s: %v", name, what, err)
+		for _, c := range writes {
+			err := c.Do(ctx, b)
+			ok := forbidden(err)
+			if name == "missing" {
+				switch {
+				case c.Name == "sweep" || c.Name == "delete storage":
+					ok = err == nil
+				case !strings.HasPrefix(c.Name, "create") && c.Name != "upsert":
+					ok = errors.Is(err, model.ErrNotFound)
 				}
-			case name == "missing" && (what == "update" || what == "touch" || what == "delete"):
-				if !errors.Is(err, model.ErrNotFound) {
-					report("%s: %s: %v", name, what, err)
-				}
-			case !errors.Is(err, model.ErrUnavailable) || !errors.Is(err, fs.ErrPermission):
-				report("%s: %s: %v", name, what, err)
+			}
+			if !ok {
+				report(name, c.Name, err)
 			}
 		}
-		for what, do := range reads {
-			err := do(b)
-			if name == "none" && (!errors.Is(err, model.ErrUnavailable) || !errors.Is(err, fs.ErrPermission)) {
-				report("%s: %s: %v", name, what, err)
-			}
-			if name == "readable" && err != nil {
-				report("%s: %s: %v", name, what, err)
+		for _, c := range drivertest.Reads() {
+			err := c.Do(ctx, b)
+			if name == "none" && !forbidden(err) || name == "readable" && err != nil {
+				report(name, c.Name, err)
 			}
 		}
 	}
-	b, _ := New(dir, "readable", nil)
-	for _, principal := range []string{"", "ann"} {
-		q := driver.Query{Limit: 10}
-		if principal != "" {
-			q.Label, q.Value = "principal", principal
+	for _, label := range []string{"", "principal"} {
+		q := driver.Query{Limit: 10, Label: label}
+		if label != "" {
+			q.Value = "ann"
 		}
-		if p, err := b.Page(ctx, testNow, q); err != nil || len(p.Records) != 1 {
-			report("readable: %+v, %v", p, err)
+		if p, err := readable.Page(ctx, now, q); err != nil || len(p.Records) != 1 {
+			report("readable", "page", err)
 		}
 	}
 	fmt.Println("checked as", os.Getuid())
@@ -188,8 +168,8 @@ const (
 	counts   = 60
 )
 
-// TestProcessesCountTogether lets several processes add to one record by
-// compare-and-set: nothing is lost.
+// TestProcessesCountTogether lets several processes increment one record by
+// compare-and-set. No increment is lost.
 func TestProcessesCountTogether(t *testing.T) {
 	dir := t.TempDir()
 	var wg sync.WaitGroup
@@ -202,9 +182,8 @@ func TestProcessesCountTogether(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	got, err := open(t, dir, "store", nil).Get(context.Background(), testNow, driver.Get{ID: "counter"})
-	if err != nil || string(got.Value) != fmt.Sprint(counters*counts) {
-		t.Errorf("%s, %v, want %d", got.Value, err, counters*counts)
+	if got := drivertest.Get(t, open(t, dir, "store", nil), "counter"); string(got.Value) != fmt.Sprint(counters*counts) {
+		t.Errorf("the counter is %s, want %d", got.Value, counters*counts)
 	}
 }
 
@@ -215,26 +194,17 @@ func childCounts(dir string) int {
 		return 1
 	}
 	ctx := context.Background()
-	_, err = b.Write(ctx, testNow, driver.Write{Record: newRecord("counter", "0", "", inDay), Cond: driver.IfAbsent})
-	if err != nil && !errors.Is(err, model.ErrExists) {
+	_, err = b.Write(ctx, now, driver.Write{Record: counter("counter", 0), Cond: driver.IfAbsent})
+	err = ignore(err, model.ErrExists)
+	for done := 0; done < counts && err == nil; {
+		if err = increment(ctx, b, "counter"); err == nil {
+			done++
+		}
+		err = ignore(err, model.ErrConflict)
+	}
+	if err != nil {
 		fmt.Println(err)
 		return 1
-	}
-	for done := 0; done < counts; {
-		cur, err := b.Get(ctx, testNow, driver.Get{ID: "counter"})
-		if err == nil {
-			var n int
-			_, _ = fmt.Sscan(string(cur.Value), &n)
-			next := newRecord("counter", fmt.Sprint(n+1), "", inDay)
-			_, err = b.Write(ctx, testNow, driver.Write{Record: next, Cond: driver.IfMatch, Known: cur})
-		}
-		switch {
-		case err == nil:
-			done++
-		case !errors.Is(err, model.ErrConflict):
-			fmt.Println(err)
-			return 1
-		}
 	}
 	return 0
 }
@@ -246,25 +216,21 @@ const (
 )
 
 // TestKillNine kills each of four processes that write to one store, at 200
-// random instants, and checks that every record is as its last acknowledged
-// write left it, or as the one write of its writer that was under way would
-// have, and that it is found by its labels. The writers have records of their
-// own, and some that all of them write.
+// random instants. Afterwards every record is as its last acknowledged write left
+// it, or as the interrupted write of its writer would have. Its labels find it.
+// Each writer has records of its own, and all writers share some.
 func TestKillNine(t *testing.T) {
-	dir := memoryDir(t) // the kernel outlives the kill: what it has been told is there, synced or not
+	dir := memoryDir(t) // the system keeps unsynced changes of a killed process
 	k := kills{dir: dir, truth: map[string]state{}, shared: map[string]map[state]bool{}}
-	store := filepath.Join(dir, "store")
 	for round := range killRounds {
 		k.round(t)
 		b := open(t, dir, "store", &Options{Labels: twoLabels})
-		must(t, round, k.takeShared(b))
-		must(t, round, audit(b, k.truth, k.pending))
+		must(t, k.takeShared(b))
+		must(t, audit(b, k.truth, k.pending))
 		if round%5 == 4 {
-			must(t, round, onlyErr(b.DeleteExpired(context.Background(), driver.Sweep{Before: testNow, Limit: 100})))
-			must(t, round, audit(b, k.truth, nil))
-			if left := files(t, filepath.Join(store, tmpDir)); len(left) != 0 {
-				t.Errorf("round %d: left over %v", round, left)
-			}
+			must(t, onlyErr(b.DeleteExpired(t.Context(), driver.Sweep{Before: now, Limit: 100})))
+			must(t, audit(b, k.truth, nil))
+			noTmp(t, dir)
 		}
 		_ = b.Close()
 	}
@@ -275,13 +241,10 @@ func TestKillNine(t *testing.T) {
 		}
 	}
 	b := open(t, dir, "store", &Options{Labels: twoLabels})
-	swept, err := b.DeleteExpired(context.Background(), driver.Sweep{Before: inHour, Limit: 10_000})
-	if err != nil || swept != (driver.Swept{Removed: live}) {
-		t.Errorf("the last sweep: %+v, %v, want %d removed", swept, err, live)
-	}
-	must(t, killRounds, audit(b, map[string]state{}, nil))
-	if left := entries(t, store); len(left) != 0 {
-		t.Errorf("left in the indexes: %v", left)
+	sweeps(t, b, inHour, live)
+	must(t, audit(b, map[string]state{}, nil))
+	if left := entries(t, in(dir)); len(left) != 0 {
+		t.Errorf("the entries %v are left", left)
 	}
 	t.Logf("%d kills, %d acknowledged writes, %d records at the end", k.done, k.acks, live)
 }
@@ -291,35 +254,34 @@ type kills struct {
 	done, acks int
 	truth      map[string]state
 	pending    map[string]state
-	shared     map[string]map[state]bool // what was ever tried
+	shared     map[string]map[state]bool // every state that a writer tried to store
 }
 
-// said is what a child says of a write: before it and after.
-type said struct {
+// report is what a child prints before and after a write.
+type report struct {
 	verb, id string
-	state
+	state    state
 }
 
-// round runs the processes and kills each after some more writes of all.
+const reportFormat = "%s %s %q %q %q %d end"
+
+// round starts the processes and kills each of them after a random number of
+// writes.
 func (k *kills) round(t *testing.T) {
 	t.Helper()
 	k.pending = map[string]state{}
-	lines := make(chan said)
+	reports := make(chan report)
 	var wg sync.WaitGroup
-	victims := map[int]*exec.Cmd{} // by the number of writes after which they are killed
+	victims := map[int]*exec.Cmd{} // by the number of writes before the kill
 	for who, after := 0, 0; who < killProcesses; who++ {
 		cmd := child(t, "write", k.dir)
 		cmd.Env = append(cmd.Env, fmt.Sprintf("%s=%d", whoVariable, who))
 		cmd.Stderr = os.Stderr
 		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
+		must(t, cmd.Start())
 		wg.Go(func() {
-			scanLines(out, lines)
+			scanReports(out, reports)
 			_ = cmd.Wait()
 		})
 		after += 1 + rand.IntN(40)
@@ -327,21 +289,18 @@ func (k *kills) round(t *testing.T) {
 	}
 	go func() {
 		wg.Wait()
-		close(lines)
+		close(reports)
 	}()
-	for n := 0; ; {
-		s, ok := <-lines
-		if !ok {
-			break
-		}
-		if s.verb == "all" {
+	n := 0
+	for s := range reports {
+		switch s.verb {
+		case "all":
 			if k.shared[s.id] == nil {
 				k.shared[s.id] = map[state]bool{}
 			}
 			k.shared[s.id][s.state] = true
 			continue
-		}
-		if s.verb == "try" {
+		case "try":
 			k.pending[s.id] = s.state
 			continue
 		}
@@ -351,51 +310,46 @@ func (k *kills) round(t *testing.T) {
 		n++
 		if victim := victims[n]; victim != nil {
 			if err := victim.Process.Kill(); err != nil {
-				t.Errorf("a child ended by itself: %v", err)
+				t.Errorf("a child ended before its kill: %v", err)
 			}
 			k.done++
 			delete(victims, n)
 		}
 	}
 	if len(victims) > 0 {
-		t.Fatal("the children ended by themselves")
+		t.Fatal("the children ended before their kills")
 	}
 }
 
-func scanLines(out io.Reader, to chan<- said) {
+// scanReports passes on the reports of a child until it ends.
+func scanReports(out io.Reader, to chan<- report) {
 	for lines := bufio.NewScanner(out); lines.Scan(); {
-		var s said
-		n, _ := fmt.Sscanf(lines.Text(), "%s %s %s %s %s %d end", &s.verb, &s.id, &s.rev, &s.principal, &s.tenant, &s.minute)
-		if n != 6 {
-			continue // cut by the kill
-		}
-		for _, field := range []*string{&s.rev, &s.principal, &s.tenant} {
-			if *field == "none" {
-				*field = ""
-			}
-		}
-		to <- s
+		var r report
+		s := &r.state
+		if _, err := fmt.Sscanf(lines.Text(), reportFormat, &r.verb, &r.id, &s.rev, &s.principal, &s.tenant, &s.minute); err == nil {
+			to <- r
+		} // else the kill cut the line
 	}
 }
 
-// takeShared makes the truth what is under the ids that all write to: anything
-// that one of them has tried.
+// takeShared reads the records that all writers write into truth. Each must be as
+// one of the writers tried to store it.
 func (k *kills) takeShared(b *Backend) error {
 	for id, tried := range k.shared {
-		got, err := b.Get(context.Background(), testNow, driver.Get{ID: id})
+		got, err := b.Get(context.Background(), now, driver.Get{ID: id})
 		if err != nil && !errors.Is(err, model.ErrNotFound) {
 			return err
 		}
 		if s := stateOf(got); s.rev != "" && !tried[s] {
-			return fmt.Errorf("%q is %+v, which nobody wrote", id, s)
+			return fmt.Errorf("%q is %+v, which no child wrote", id, s)
 		}
 		k.truth[id] = stateOf(got)
 	}
 	return nil
 }
 
-// childWrites writes until it is killed, and says before and after each write
-// what it does.
+// childWrites writes until it is killed. It prints each write before and after
+// it.
 func childWrites(dir string) int {
 	b, err := New(dir, "store", &Options{Labels: twoLabels})
 	if err != nil {
@@ -421,14 +375,8 @@ func childWrites(dir string) int {
 	return 0
 }
 
-func say(verb, id string, s state) {
-	orNone := func(field string) string {
-		if field == "" {
-			return "none"
-		}
-		return field
-	}
-	fmt.Printf("%s %s %s %s %s %d end\n", verb, id, orNone(s.rev), orNone(s.principal), orNone(s.tenant), s.minute)
+func printReport(verb, id string, s state) {
+	fmt.Printf(reportFormat+"\n", verb, id, s.rev, s.principal, s.tenant, s.minute)
 }
 
 func childWrite(b *Backend, id string) error {
@@ -436,19 +384,19 @@ func childWrite(b *Backend, id string) error {
 	if err != nil {
 		return err
 	}
-	say("try", id, stateOf(next))
+	printReport("try", id, stateOf(next))
 	if err = do(); err == nil {
-		say("ack", id, stateOf(next))
+		printReport("ack", id, stateOf(next))
 	}
 	return err
 }
 
-// childWriteShared deletes or replaces what others write too.
+// childWriteShared deletes or replaces a record that other children also write.
 func childWriteShared(b *Backend, id string) error {
 	if rand.IntN(3) == 0 {
-		return except(b.Delete(context.Background(), testNow, driver.Delete{ID: id, Cond: driver.IfPresent}), model.ErrNotFound)
+		return ignore(remove(context.Background(), b, id), model.ErrNotFound)
 	}
-	next := big(id, []string{"ann", "bob"}[rand.IntN(2)], testNow.Add(time.Duration(1+rand.IntN(3))*time.Minute))
-	say("all", id, stateOf(next))
-	return onlyErr(b.Write(context.Background(), testNow, driver.Write{Record: next, Cond: driver.IfAny}))
+	next := big(id, []string{"ann", "bob"}[rand.IntN(2)], now.Add(time.Duration(1+rand.IntN(3))*time.Minute))
+	printReport("all", id, stateOf(next))
+	return onlyErr(b.Write(context.Background(), now, driver.Write{Record: next, Cond: driver.IfAny}))
 }

@@ -10,11 +10,12 @@ import (
 
 // Options configures a Backend. The zero value of every field is its default.
 type Options struct {
-	// Labels are the names of the labels that records may bear. Nil:
-	// "principal". Empty: none. Labels that nobody uses cost nothing.
+	// Labels declares the names of the labels that records may bear. Nil means
+	// "principal". An empty list means no labels. A declared label that no
+	// record bears costs nothing.
 	Labels []string
-	// NoSync leaves out every fsync: a killed process still loses nothing, a
-	// power cut may lose or damage what was written in the last seconds.
+	// NoSync leaves out every fsync. A killed process still loses nothing. A
+	// power cut may lose or damage the writes of the last seconds.
 	NoSync bool
 }
 
@@ -32,32 +33,33 @@ func (o *Options) withDefaults() (Options, error) {
 // change of the working directory does not move the store.
 func checkDir(dir string) (string, error) {
 	if dir == "" || strings.IndexByte(dir, 0) >= 0 {
-		return "", model.NewError(model.ErrInvalid, "the directory's name is empty or holds a NUL", nil)
+		return "", model.NewError(model.ErrInvalid, "the directory's name is empty or contains a NUL byte", nil)
 	}
 	abs, err := filepath.Abs(dir)
 	if err != nil {
-		return "", model.NewError(model.ErrInvalid, "a relative directory, and no working directory", err)
+		return "", model.NewError(model.ErrInvalid, "the directory is relative and the working directory is unknown: pass an absolute path", err)
 	}
 	return abs, nil
 }
 
-// checkName accepts what is a folder's name on every system, even where case
-// does not count.
+// checkName accepts names that every system can use for a folder, also if it
+// ignores case.
 func checkName(name string) error {
 	ok := name != "" && len(name) <= 64 && name[0] != '_' && name[0] != '-'
 	for i := 0; ok && i < len(name); i++ {
-		ok = kept(name[i])
+		ok = isPlain(name[i])
 	}
 	if !ok {
 		return model.NewError(model.ErrInvalid, "a store's name has 1 to 64 of a-z 0-9 _ - and starts with a letter or digit", nil)
 	}
-	if reserved(name) {
-		return model.NewError(model.ErrInvalid, "the store's name is the name of a device on Windows", nil)
+	if isDevice(name) {
+		return model.NewError(model.ErrInvalid, "the store's name is the name of a device on Windows: choose another", nil)
 	}
 	return nil
 }
 
-func reserved(name string) bool {
+// isDevice reports whether Windows reserves the name for a device.
+func isDevice(name string) bool {
 	switch name {
 	case "con", "prn", "aux", "nul":
 		return true

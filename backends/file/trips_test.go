@@ -1,195 +1,156 @@
 package file
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/sojourn-go/sojourn/backends/file/internal/disk/disktest"
+	"github.com/sojourn-go/sojourn/backends/file/internal/disktest"
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// TestFsyncs pins how many fsyncs each operation takes, in a store whose
+// TestFsyncs pins the number of fsyncs of each operation, in a store whose
 // folders exist.
 func TestFsyncs(t *testing.T) {
-	ctx := context.Background()
-	plain := newRecord("plain", `1`, "", time.Time{})
-	full := newRecord("full", `1`, "ann", inHour)
+	ctx := t.Context()
+	full := newRecord("full", "ann", inHour)
 	touch := func(at time.Time) func(b *Backend) error {
 		return func(b *Backend) error {
-			_, err := b.Touch(ctx, testNow, driver.Touch{ID: "full", Mode: driver.TouchSet, ExpiresAt: at})
-			return err
+			return onlyErr(b.Touch(ctx, now, driver.Touch{ID: "full", Mode: driver.TouchSet, ExpiresAt: at}))
 		}
 	}
-	write := func(c driver.Condition, r model.Record) func(b *Backend) error {
+	write := func(c driver.Condition, id, principal string, expires time.Time) func(b *Backend) error {
 		return func(b *Backend) error {
-			r.Revision = model.NewRevision()
-			_, err := b.Write(ctx, testNow, driver.Write{Record: r, Cond: c})
-			return err
+			return onlyErr(b.Write(ctx, now, driver.Write{Record: newRecord(id, principal, expires), Cond: c}))
 		}
 	}
-	relabelled := full
-	relabelled.Labels = map[string]string{"principal": "bob"}
 	tests := []struct {
 		name string
 		do   func(b *Backend) error
 		want int
 	}{
-		{"get", func(b *Backend) error { _, err := b.Get(ctx, testNow, driver.Get{ID: "full"}); return err }, 0},
-		{"create without expiry and label", write(driver.IfAbsent, newRecord("new", `1`, "", time.Time{})), 2},
-		{"create, label and minute in use", write(driver.IfAbsent, newRecord("new", `1`, "ann", inHour)), 4},
-		{"create, new label value", write(driver.IfAbsent, newRecord("new", `1`, "carol", inHour)), 4 + 2},
-		{"create, new minute", write(driver.IfAbsent, newRecord("new", `1`, "ann", inHour.Add(time.Minute))), 4 + 1},
-		{"create, new day", write(driver.IfAbsent, newRecord("new", `1`, "ann", inDay.Add(24*time.Hour))), 4 + 2},
-		{"update", write(driver.IfPresent, full), 2},
-		{"update of the label", write(driver.IfPresent, relabelled), 3},
+		{"get", func(b *Backend) error { return onlyErr(b.Get(ctx, now, driver.Get{ID: "full"})) }, 0},
+		{"create without expiry and label", write(driver.IfAbsent, "new", "", time.Time{}), 2},
+		{"create, label and minute in use", write(driver.IfAbsent, "new", "ann", inHour), 4},
+		{"create, new label value", write(driver.IfAbsent, "new", "carol", inHour), 4 + 2},
+		{"create, new minute", write(driver.IfAbsent, "new", "ann", inHour.Add(time.Minute)), 4 + 1},
+		{"create, new day", write(driver.IfAbsent, "new", "ann", inDay.Add(24*time.Hour)), 4 + 2},
+		{"update", write(driver.IfPresent, "full", "ann", inHour), 2},
+		{"update of the label", write(driver.IfPresent, "full", "bob", inHour), 3},
 		{"touch within the minute", touch(inHour.Add(time.Second)), 2},
 		{"touch into another minute in use", touch(inDay), 3},
 		{"touch that changes nothing", touch(inHour), 0},
-		{"delete", func(b *Backend) error {
-			return b.Delete(ctx, testNow, driver.Delete{ID: "full", Cond: driver.IfPresent})
-		}, 1},
+		{"delete", func(b *Backend) error { return remove(ctx, b, "full") }, 1},
 		{"sweep of one", func(b *Backend) error {
-			_, err := b.DeleteExpired(ctx, driver.Sweep{Before: inHour, Limit: 1})
-			return err
+			return onlyErr(b.DeleteExpired(ctx, driver.Sweep{Before: inHour, Limit: 1}))
 		}, 1},
-		{"page", func(b *Backend) error { _, err := b.Page(ctx, testNow, driver.Query{Limit: 10}); return err }, 0},
+		{"page", func(b *Backend) error { return onlyErr(b.Page(ctx, now, driver.Query{Limit: 10})) }, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, noSync := range []bool{false, true} {
 				b, s := spied(t, memoryDir(t), &Options{NoSync: noSync})
-				if err := b.CreateStorage(ctx); err != nil {
-					t.Fatal(err)
+				must(t, b.CreateStorage(ctx))
+				for _, r := range []model.Record{newRecord("plain", "", time.Time{}), full, newRecord("other", "bob", inDay)} {
+					create(t, b, r)
 				}
-				mustWrite(t, b, driver.IfAbsent, plain)
-				mustWrite(t, b, driver.IfAbsent, full)
-				mustWrite(t, b, driver.IfAbsent, newRecord("other", `1`, "bob", inDay))
-				n := 0
-				s.Set(func(op, path string) error {
-					if op == "fsync" {
-						n++
-						t.Log(path)
-					}
-					return nil
-				})
-				if err := tt.do(b); err != nil {
-					t.Fatal(err)
+				s.Take()
+				must(t, tt.do(b))
+				want := tt.want
+				if noSync {
+					want = 0
 				}
-				s.Set(nil)
-				if want := tt.want; noSync && n != 0 || !noSync && n != want {
-					t.Errorf("%d fsyncs, want %d (none with NoSync: %v)", n, want, noSync)
+				if c := s.Take(); c.Calls["fsync"] != want {
+					t.Errorf("NoSync %v: %d fsyncs, want %d, among %v", noSync, c.Calls["fsync"], want, c.Calls)
 				}
 			}
 		})
 	}
 }
 
-// TestSweepCost checks that a sweep reads what is due and nothing else.
+// TestSweepCost checks that a sweep reads only what is due.
 func TestSweepCost(t *testing.T) {
 	b, s := spied(t, memoryDir(t), &Options{NoSync: true})
 	for i := range 300 {
-		mustWrite(t, b, driver.IfAbsent, newRecord(fmt.Sprintf("late-%d", i), `1`, "ann", inDay.Add(time.Duration(i)*time.Second)))
+		create(t, b, newRecord(fmt.Sprintf("late-%d", i), "ann", inDay.Add(time.Duration(i)*time.Second)))
 	}
 	for i := range 10 {
-		mustWrite(t, b, driver.IfAbsent, newRecord(fmt.Sprintf("due-%d", i), `1`, "ann", inHour))
+		create(t, b, newRecord(fmt.Sprintf("due-%d", i), "ann", inHour))
 	}
-	reads, lists := 0, 0
-	s.Set(func(op, _ string) error {
-		switch op {
-		case "read":
-			reads++
-		case "names":
-			lists++
-		}
-		return nil
-	})
-	n, err := b.DeleteExpired(context.Background(), driver.Sweep{Before: inHour.Add(time.Hour), Limit: 100})
-	s.Set(nil)
-	if err != nil || n != (driver.Swept{Removed: 10}) {
-		t.Fatalf("%+v, %v", n, err)
-	}
-	if reads != 20 || lists > 4 {
-		t.Errorf("%d reads and %d readings of folders for 10 due among 310", reads, lists)
+	s.Take()
+	sweeps(t, b, inHour.Add(time.Hour), 10)
+	if c := s.Take().Calls; c["read"] != 20 || c["names"] > 4 {
+		t.Errorf("%d reads of files and %d of folders for 10 due records of 310; want 20 and at most 4", c["read"], c["names"])
 	}
 }
 
-// TestListingCost checks that a listing by label reads its matches alone.
+// TestListingCost checks that a listing by label reads only its own records.
 func TestListingCost(t *testing.T) {
 	b, s := spied(t, memoryDir(t), &Options{NoSync: true})
 	for i := range 300 {
-		mustWrite(t, b, driver.IfAbsent, newRecord(fmt.Sprintf("many-%d", i), `1`, "many", time.Time{}))
+		create(t, b, newRecord(fmt.Sprintf("many-%d", i), "many", time.Time{}))
 	}
 	for i := range 3 {
-		mustWrite(t, b, driver.IfAbsent, newRecord(fmt.Sprintf("few-%d", i), `1`, "few", time.Time{}))
+		create(t, b, newRecord(fmt.Sprintf("few-%d", i), "few", time.Time{}))
 	}
-	reads, lists := 0, 0
-	s.Set(func(op, _ string) error {
-		switch op {
-		case "read":
-			reads++
-		case "names":
-			lists++
-		}
-		return nil
-	})
-	n, err := b.Count(context.Background(), testNow, driver.Query{Label: "principal", Value: "few"})
-	if err != nil || n != 3 || reads != 3 || lists != 1 {
-		t.Errorf("%d counted, %v, by %d reads and %d readings of folders", n, err, reads, lists)
+	s.Take()
+	n, err := b.Count(t.Context(), now, driver.Query{Label: "principal", Value: "few"})
+	if c := s.Take().Calls; err != nil || n != 3 || c["read"] != 3 || c["names"] != 1 {
+		t.Errorf("a count of %d by label, %v: %v", n, err, c)
 	}
-	reads, lists = 0, 0
-	p, err := b.Page(context.Background(), testNow, driver.Query{Limit: 1})
-	if err != nil || len(p.Records) != 1 || reads != 1 || lists > 3 {
-		t.Errorf("a page of one: %d records, %v, by %d reads and %d readings of folders", len(p.Records), err, reads, lists)
+	p, err := b.Page(t.Context(), now, driver.Query{Limit: 1})
+	if c := s.Take().Calls; err != nil || len(p.Records) != 1 || c["read"] != 1 || c["names"] > 3 {
+		t.Errorf("a page of %d, %v: %v", len(p.Records), err, c)
 	}
-	s.Set(nil)
 }
 
-// TestBatchesSyncTogether checks that writes of a batch are under way at the
-// same time, so that their syncs can be one, and not too many of them.
+// TestBatchesSyncTogether checks that several writes of a batch run at the same
+// time, at most batchWriters of them. The file system can then combine their
+// syncs.
 func TestBatchesSyncTogether(t *testing.T) {
 	b, s := spied(t, memoryDir(t), nil)
-	must(t, 0, b.CreateStorage(t.Context()))
+	must(t, b.CreateStorage(t.Context()))
 	var ops []driver.BatchOp
 	for i := range 5 * batchWriters {
-		ops = append(ops, driver.BatchOp{Write: &driver.Write{Record: newRecord(fmt.Sprint(i), `1`, "ann", inHour), Cond: driver.IfAbsent}})
+		ops = append(ops, driver.BatchOp{Write: &driver.Write{Record: newRecord(fmt.Sprint(i), "ann", inHour), Cond: driver.IfAbsent}})
 	}
 	var mu sync.Mutex
 	running, most := 0, 0
 	together := make(chan struct{})
-	s.Set(func(op, path string) error {
-		mu.Lock()
-		defer mu.Unlock()
-		switch {
-		case op == "create":
-			if running++; running == 2 && most < 2 {
-				close(together)
-			}
+	closeTogether := sync.OnceFunc(func() { close(together) })
+	s.Set(func(op, _ string) error {
+		switch op {
+		case "create":
+			mu.Lock()
+			running++
 			most = max(most, running)
-		case op == "rename":
-			running--
-		case op == "write" && most < 2:
+			if most == 2 {
+				closeTogether()
+			}
 			mu.Unlock()
+		case "write":
 			select {
 			case <-together:
 			case <-time.After(time.Minute):
-				t.Error("each write waits for the one before")
+				t.Error("each write waits for the previous one")
 			}
+		case "rename":
 			mu.Lock()
+			running--
+			mu.Unlock()
 		}
 		return nil
 	})
-	for i, o := range b.WriteMany(t.Context(), testNow, ops) {
+	for i, o := range b.WriteMany(t.Context(), now, ops) {
 		if o.Err != nil || o.Record.ID != ops[i].Write.Record.ID {
-			t.Errorf("%d: %v, %v", i, o.Record, o.Err)
+			t.Errorf("operation %d: %v, %v", i, o.Record, o.Err)
 		}
 	}
 	if most < 2 || most > batchWriters {
-		t.Errorf("%d writes at the same time", most)
+		t.Errorf("%d writes at the same time, want 2 to %d", most, batchWriters)
 	}
 }
 
@@ -198,36 +159,36 @@ const (
 	bearers = 100 // of each principal
 )
 
-// TestCostAmongHundredThousand checks that what a call reads is in proportion
-// to what it finds, not to the store: names read from folders, files opened.
+// TestCostAmongHundredThousand checks that the names and files that a call reads
+// grow with its result and not with the store.
 func TestCostAmongHundredThousand(t *testing.T) {
 	t.Parallel()
-	ctx := context.Background()
+	ctx := t.Context()
 	many := 100_000
 	if disktest.Race {
 		many = 20_000
-		t.Logf("with the race detector %d records, else 100,000", many)
+		t.Logf("with the race detector %d records instead of 100,000", many)
 	}
-	// In memory for its speed; the counts are those of any disk.
+	// A disk in memory is faster and has the same counts.
 	b, s := onPower(t, disktest.NewPower(), &Options{NoSync: true})
-	must(t, 0, b.CreateStorage(ctx))
-	create := func(from, to int) disktest.Count {
+	must(t, b.CreateStorage(ctx))
+	fill := func(from, to int) disktest.Count {
 		s.Take()
 		for i := from; i < to; i++ {
 			at := inDay.Add(time.Duration(i%60) * time.Minute)
 			if i%(many/due) == 0 {
-				at = testNow.Add(time.Duration(1+i/(many/due)%10) * time.Minute)
+				at = now.Add(time.Duration(1+i/(many/due)%10) * time.Minute)
 			}
-			mustWrite(t, b, driver.IfAbsent, newRecord(fmt.Sprint("id", i), `1`, fmt.Sprint("p", i%(many/bearers)), at))
+			create(t, b, newRecord(fmt.Sprint("id", i), fmt.Sprint("p", i%(many/bearers)), at))
 		}
 		return s.Take()
 	}
-	create(0, many/2) // all folders are there then
-	if early, late := create(many/2, many/2+500), create(many/2+500, many); !maps.Equal(scaled(early.Calls, many/2-500), scaled(late.Calls, 500)) || late.Entries != 0 {
-		t.Errorf("creates take %v, then %v", early, late)
+	fill(0, many/2) // from here on all folders exist
+	if early, late := fill(many/2, many/2+500), fill(many/2+500, many); !maps.Equal(scaled(early.Calls, many/2-500), scaled(late.Calls, 500)) || late.Entries != 0 {
+		t.Errorf("the first creates take %v, the later ones %v", early, late)
 	}
 
-	n, err := b.Count(ctx, testNow, driver.Query{Label: "principal", Value: "p7"})
+	n, err := b.Count(ctx, now, driver.Query{Label: "principal", Value: "p7"})
 	c := s.Take()
 	if err != nil || n != bearers || c.Calls["read"] != bearers || c.Entries != bearers {
 		t.Errorf("a count of %d by label, %v: %v", n, err, c)
@@ -240,7 +201,7 @@ func TestCostAmongHundredThousand(t *testing.T) {
 		t.Errorf("%d bearers on %d pages: %v", found, pages, c)
 	}
 
-	first, err := b.Page(ctx, testNow, driver.Query{Limit: perPage})
+	first, err := b.Page(ctx, now, driver.Query{Limit: perPage})
 	c = s.Take()
 	if err != nil || len(first.Records) != perPage || c.Calls["read"] != perPage || c.Entries > shards+2*many/shards {
 		t.Errorf("a page of %d: %v, %v", len(first.Records), err, c)
@@ -251,14 +212,14 @@ func TestCostAmongHundredThousand(t *testing.T) {
 		t.Errorf("%d records on %d pages: %v", found, pages, c)
 	}
 
-	swept, err := b.DeleteExpired(ctx, driver.Sweep{Before: testNow.Add(time.Hour), Limit: 2 * due})
+	swept, err := b.DeleteExpired(ctx, driver.Sweep{Before: now.Add(time.Hour), Limit: 2 * due})
 	c = s.Take()
-	// Each is read before its announcement and again under its lock, and has two
-	// entries; each minute's names are read once.
+	// A sweep reads each record twice: before its announcement and under its
+	// lock. It reads each minute's names once.
 	if err != nil || swept != (driver.Swept{Removed: due}) || c.Calls["read"] != 2*due || c.Entries > due+100 || c.Calls["names"] > 20 {
 		t.Errorf("a sweep: %+v, %v, %v", swept, err, c)
 	}
-	swept, err = b.DeleteExpired(ctx, driver.Sweep{Before: testNow.Add(time.Hour), Limit: 2 * due})
+	swept, err = b.DeleteExpired(ctx, driver.Sweep{Before: now.Add(time.Hour), Limit: 2 * due})
 	c = s.Take()
 	if err != nil || swept != (driver.Swept{}) || c.Calls["read"] != 0 || c.Entries > 100 {
 		t.Errorf("a sweep with nothing due: %+v, %v, %v", swept, err, c)
@@ -274,14 +235,12 @@ func scaled(calls map[string]int, by int) map[string]int {
 	return out
 }
 
-// listAll returns how many records a listing has, on how many pages.
+// listAll returns the number of records and of pages of a listing.
 func listAll(t *testing.T, b *Backend, q driver.Query) (found, pages int) {
 	t.Helper()
 	for {
-		p, err := b.Page(context.Background(), testNow, q)
-		if err != nil {
-			t.Fatal(err)
-		}
+		p, err := b.Page(t.Context(), now, q)
+		must(t, err)
 		found, pages = found+len(p.Records), pages+1
 		if p.Next == "" {
 			return found, pages

@@ -11,9 +11,9 @@ import (
 
 func init() { backends.Register("file", openURL) }
 
-// openURL makes a backend of a URL of the form file:DIR?name=store: file:data
-// and file:./data are below the working folder, file:/var/lib/app and
-// file:///var/lib/app are not.
+// openURL returns a backend for a URL of the form file:DIR?name=store.
+// file:data and file:./data are relative to the working directory.
+// file:/var/lib/app and file:///var/lib/app are absolute.
 func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 	if err := backends.Only(u, "name"); err != nil {
 		return nil, err

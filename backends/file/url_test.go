@@ -1,19 +1,16 @@
 package file
 
 import (
-	"errors"
 	"path/filepath"
 	"testing"
 
 	"github.com/sojourn-go/sojourn/backends"
-	"github.com/sojourn-go/sojourn/model"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 )
 
 func TestURL(t *testing.T) {
 	here, err := filepath.Abs(".")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for rawURL, want := range map[string]string{
 		"file:data":                 filepath.Join(here, "data", "sojourn"),
 		"file:./data?name=carts":    filepath.Join(here, "data", "carts"),
@@ -22,20 +19,13 @@ func TestURL(t *testing.T) {
 		"file:///var/lib/app?name=": "/var/lib/app/sojourn",
 	} {
 		b, err := backends.Open(t.Context(), rawURL)
-		if err != nil {
-			t.Errorf("%q: %v", rawURL, err)
-			continue
-		}
-		if want, err = filepath.Abs(filepath.FromSlash(want)); err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
+		want, err = filepath.Abs(filepath.FromSlash(want))
+		must(t, err)
 		if got := b.(*Backend).path; got != want {
-			t.Errorf("%q is at %s, want %s", rawURL, got, want)
+			t.Errorf("%q opens the store %s, want %s", rawURL, got, want)
 		}
 	}
-	for _, rawURL := range []string{"file:", "file://host/dir", "file:data?nane=x", "file:data?name=../x", "file:%zz"} {
-		if _, err := backends.Open(t.Context(), rawURL); !errors.Is(err, model.ErrInvalid) {
-			t.Errorf("%q: %v", rawURL, err)
-		}
-	}
+	drivertest.OpenURL(t, "file:"+filepath.ToSlash(t.TempDir()), open(t, t.TempDir(), "other", nil))
+	drivertest.RefuseURLs(t, "hunter2", "file:", "file://hunter2/dir", "file:data?nane=hunter2", "file:data?name=../hunter2", "file:%zz")
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/sojourn-go/sojourn/expiry/driver"
 )
 
-// harness has no Damage: nothing but this package reaches the records.
+// harness has no Damage: only this package can reach the records.
 func harness() conformance.Harness {
 	space := memory.NewSpace()
 	return conformance.Harness{

@@ -47,9 +47,9 @@ func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (mod
 	w.Record.Labels = maps.Clone(w.Record.Labels)
 	rec, err := b.write(now, &w)
 	if err != nil {
-		return rec.Clone(), err // the winner, or nothing
+		return rec.Clone(), err // the record that won, or none
 	}
-	// The labels in force may be those of the entry.
+	// The labels in force may share memory with the entry.
 	rec.Value, rec.Labels = nil, maps.Clone(rec.Labels)
 	return rec, nil
 }

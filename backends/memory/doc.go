@@ -1,32 +1,39 @@
-// Package memory keeps records in the memory of the process: for tests, for
-// single-process programs, and as the measure of what the contract costs.
+// Package memory keeps records in the memory of the process. It is for tests and
+// for programs of a single process.
 //
-// # Layout
+// # What is stored where
 //
 // A [Space] stands for a server: it holds stores by name, and any number of
-// backends in the process share them. A store has 64 shards, chosen by a
-// seeded hash of the id; each has a lock, a map of records, an expiry heap, an
-// order of records for paging, and one for each label value. A record, its
-// labels and its expiry change under one lock, so all of them are read after
-// they were written, always.
+// backends in the process share them. A store has 64 shards, chosen by a hash
+// of the id with a random seed. Each shard has a lock, a map of records, a heap
+// of expiries, an order of records for paging, and one order for each label
+// value. Values, labels and expiries are stored as the Go values of a
+// model.Record.
 //
 // # Consistency
 //
-// Linearizable per record. A listing shows each shard as of one instant. Pages
-// go by shard and by the order in which records were created; a token is good
-// as long as its Space.
+// Calls are linearizable for each record. A record, its labels and its expiry
+// change together under one lock, so every read and listing sees the last
+// write. A listing shows each shard as of one instant. Pages follow the shards
+// and the order in which the records were created. A page token stays valid as
+// long as its Space.
 //
 // # Limits
 //
-// None of its own on values and lifetimes. Nothing survives the process.
-// Expired records stay in memory until a sweep (see expiry.Sweeper) or a write
-// over them.
+// Values and lifetimes are unlimited. The records are lost when the process
+// ends. An expired record stays in memory until a sweep (see expiry.Sweeper) or
+// a write replaces it.
+//
+// # Permissions
+//
+// The backend needs none.
 //
 // # Cost per call
 //
-// Get, Write, Touch and Delete take one shard's lock and O(log n) for the
-// expiry heap. Page takes each shard's lock at most once and visits the
-// records that it returns and those that have expired but were not swept.
-// Count visits the expired ones, by label the bearers. DeleteExpired visits
-// only what has expired and holds a lock for at most 64 records.
+// Get, Write, Touch and Delete take one shard's lock, and O(log n) time for the
+// heap of expiries. Page takes each shard's lock at most once. It visits the
+// records that it returns and the expired records that were not swept. Count
+// visits the expired records, or with a label the records that bear it.
+// DeleteExpired visits only expired records and holds a lock for at most 64 of
+// them.
 package memory

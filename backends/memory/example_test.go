@@ -31,8 +31,8 @@ func ExampleNew() {
 	// Output: [apple pear]
 }
 
-// Backends of one space and name share their records, as two nodes share a
-// server.
+// Backends with the same space and name share their records, like two nodes
+// that share a server.
 func ExampleNewSpace() {
 	space := memory.NewSpace()
 	one, _ := memory.New(space, "carts", nil)

@@ -11,11 +11,12 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// maxHold is how many records a sweep handles under one hold of a lock.
+// maxHold is the maximum number of records that a sweep handles while it holds
+// a lock.
 const maxHold = 64
 
-// expiryHeap has the entry that expires first at its top. The times stand in
-// it, so that finding a place looks at no entry.
+// expiryHeap has the entry that expires first at its top. It holds the times
+// too, so that a search for a place reads no entries.
 type expiryHeap []dated
 
 type dated struct {
@@ -32,8 +33,8 @@ func (h *expiryHeap) Swap(i, j int) {
 	s[i].e.heap, s[j].e.heap = int32(i), int32(j)
 }
 
-// Push and Pop are those of heap.Interface, which put and take do without:
-// they would allocate.
+// Push and Pop complete heap.Interface. Nothing calls them: put and take work
+// without them, because they would allocate.
 func (h *expiryHeap) Push(any) {}
 func (h *expiryHeap) Pop() any { return nil }
 
@@ -60,8 +61,8 @@ func (h *expiryHeap) take(e *entry) {
 	e.heap = -1
 }
 
-// expired counts the entries below i that are due, visiting no others than
-// those and their children.
+// expired counts the due entries at and below index i. It visits only them and
+// their children.
 func (h *expiryHeap) expired(i int, at int64) int {
 	if i >= len(*h) || (*h)[i].at > at {
 		return 0
@@ -89,7 +90,7 @@ func (s *shard) unschedule(e *entry) {
 	}
 }
 
-// Touch moves the expiry of a live record.
+// Touch changes the expiry of a live record.
 func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
 	if err := b.gate.Touch(ctx, &t); err != nil {
 		return model.Record{}, err
@@ -118,7 +119,7 @@ func (b *Backend) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swe
 	if err != nil {
 		return driver.Swept{}, err
 	}
-	shard := rand.IntN(shardCount) //nolint:gosec // any shard will do
+	shard := rand.IntN(shardCount) //nolint:gosec // any shard is a good start
 	left := shardCount
 	return tally.Run(ctx, func(int) (more bool, err error) {
 		err = b.store.shards[shard%shardCount].sweep(ctx, s.Before, tally)
@@ -160,18 +161,19 @@ func (s *shard) sweep(ctx context.Context, before time.Time, tally *driverkit.Ta
 	return nil
 }
 
-// holds says how many records a hold of the lock has handled.
-func (s *shard) holds(records int) {
-	if s.held != nil {
-		s.held(records)
+// reportHold tells the test how many records were handled under one hold of the
+// lock.
+func (s *shard) reportHold(records int) {
+	if s.onHold != nil {
+		s.onHold(records)
 	}
 }
 
-// dropDue removes up to n due entries and says whether there may be more.
+// dropDue removes up to n due entries and reports whether more may be due.
 func (s *shard) dropDue(at int64, n int) (removed int, more bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	defer func() { s.holds(removed) }()
+	defer func() { s.reportHold(removed) }()
 	for removed < n && len(s.due) > 0 && s.due[0].at <= at {
 		s.drop(s.due[0].e)
 		removed++
@@ -179,20 +181,19 @@ func (s *shard) dropDue(at int64, n int) (removed int, more bool) {
 	return removed, removed == n
 }
 
-// taken is a due entry that was taken out of the heap while it is announced,
-// as it was then.
+// taken is a due entry that a sweep took out of the heap to announce it.
 type taken struct {
 	e   *entry
-	rec model.Record
+	rec model.Record // as it was then
 }
 
-// takeDue takes up to n due entries out of the heap, where no other sweep
+// takeDue takes up to n due entries out of the heap, so that no other sweep
 // finds them.
 func (s *shard) takeDue(at int64, n int) []taken {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out []taken
-	defer func() { s.holds(len(out)) }()
+	defer func() { s.reportHold(len(out)) }()
 	for len(out) < n && len(s.due) > 0 && s.due[0].at <= at {
 		e := s.due[0].e
 		s.due.take(e)
@@ -202,11 +203,12 @@ func (s *shard) takeDue(at int64, n int) []taken {
 	return out
 }
 
-// dropTaken removes the entries that nobody changed since they were taken.
+// dropTaken removes the entries that have not changed since they were taken. It
+// returns their number.
 func (s *shard) dropTaken(list []taken) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.holds(len(list))
+	s.reportHold(len(list))
 	n := 0
 	for _, t := range list {
 		delete(s.taken, t.e)
@@ -222,12 +224,12 @@ func (s *shard) dropTaken(list []taken) int {
 	return n
 }
 
-// putBack returns entries to the heap that were taken and not removed.
+// putBack returns entries that OnExpire refused to the heap.
 func (s *shard) putBack(list []*entry) {
 	for len(list) > 0 {
 		n := min(maxHold, len(list))
 		s.mu.Lock()
-		s.holds(n)
+		s.reportHold(n)
 		for _, e := range list[:n] {
 			delete(s.taken, e)
 			if !e.removed {

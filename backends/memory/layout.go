@@ -47,13 +47,13 @@ func (s *store) shard(id string) *shard {
 // shard is a part of the store under one lock.
 type shard struct {
 	mu      sync.RWMutex
-	held    func(records int) // told by a sweep what it did in one hold; for tests
+	onHold  func(records int) // nil, or a test's count of each hold of a sweep
 	records map[string]*entry
 	due     expiryHeap
 	taken   map[*entry]struct{} // out of the heap while a sweep announces them
 	order   series
 	labels  map[labelKey]*series
-	seq     uint64 // counts on through resets, so that no token becomes ambiguous
+	seq     uint64 // never reset, so that no page token becomes ambiguous
 }
 
 type labelKey struct{ name, value string }
@@ -62,13 +62,14 @@ type labelKey struct{ name, value string }
 // only replaced, so that they may be read after the lock is released.
 type entry struct {
 	rec     model.Record
-	seq     uint64 // its place in the shard's order; zero: none yet
-	bearing []bearing
-	heap    int32 // index in the shard's heap; -1: not in it
+	seq     uint64 // its place in the shard's order; zero means a new entry
+	labels  []membership
+	heap    int32 // index in the shard's heap; -1 means that it is not there
 	removed bool
 }
 
-type bearing struct {
+// membership is an entry's place in the series of a label value.
+type membership struct {
 	series *series
 	key    labelKey
 	seq    uint64
@@ -87,7 +88,7 @@ func (s *shard) reset() {
 	s.labels = map[labelKey]*series{}
 }
 
-// put stores a record in an entry, which may be new.
+// put stores a record in an entry. The entry may be new.
 func (s *shard) put(e *entry, rec *model.Record) {
 	if e.seq == 0 {
 		e.heap = -1
@@ -103,7 +104,7 @@ func (s *shard) put(e *entry, rec *model.Record) {
 	s.reschedule(e)
 }
 
-// sameLabels decides whether the label orders may stay as they are.
+// sameLabels reports whether a and b have the same names and values.
 func sameLabels(a, b map[string]string) bool {
 	if len(a) != len(b) {
 		return false
@@ -124,17 +125,17 @@ func (s *shard) label(e *entry) {
 			ser = &series{}
 			s.labels[key] = ser
 		}
-		e.bearing = append(e.bearing, bearing{ser, key, s.append(ser, e)})
+		e.labels = append(e.labels, membership{ser, key, s.append(ser, e)})
 	}
 }
 
 func (s *shard) unlabel(e *entry) {
-	for _, b := range e.bearing {
+	for _, b := range e.labels {
 		if b.series.remove(b.seq); b.series.live() == 0 {
 			delete(s.labels, b.key)
 		}
 	}
-	e.bearing = nil
+	e.labels = nil
 }
 
 // drop removes an entry with all its index entries.
@@ -146,8 +147,8 @@ func (s *shard) drop(e *entry) {
 	s.unschedule(e)
 }
 
-// series is an order that only grows at its end: a record keeps its place
-// through every write.
+// series is an order that grows only at its end. A record keeps its place in
+// every write.
 type series struct {
 	refs []ref
 	dead int
@@ -155,23 +156,23 @@ type series struct {
 
 type ref struct {
 	seq uint64
-	e   *entry // nil: removed
+	e   *entry // nil if removed
 }
 
-// append puts the entry at the end of a series, and returns its place.
+// append adds the entry at the end of a series and returns its place.
 func (s *shard) append(to *series, e *entry) uint64 {
 	s.seq++
 	to.refs = append(to.refs, ref{s.seq, e})
 	return s.seq
 }
 
-// after is the index of the first place behind seq.
+// after returns the index of the first place after seq.
 func (s *series) after(seq uint64) int {
 	return sort.Search(len(s.refs), func(i int) bool { return s.refs[i].seq > seq })
 }
 
-// remove leaves a gap; when most of the series is gaps they are closed, which
-// costs little on average.
+// remove leaves a gap. It closes all gaps when they are most of the series,
+// which costs little on average.
 func (s *series) remove(seq uint64) {
 	s.refs[s.after(seq)-1].e = nil
 	s.dead++

@@ -10,8 +10,8 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// cursor is the position of a listing: a shard, and the last place in its
-// order that was listed.
+// cursor is the position of a listing: a shard, and the last listed place in its
+// order.
 type cursor struct {
 	shard int
 	seq   uint64
@@ -64,8 +64,8 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 	return p, nil
 }
 
-// page appends the shard's live records behind seq until the limit is reached,
-// and says whether there may be more in the shard.
+// page appends the shard's live records after seq until the limit is reached. It
+// returns the last place and whether the shard has more records.
 func (s *shard) page(out []model.Record, now time.Time, q *driver.Query, seq uint64) ([]model.Record, uint64, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -86,7 +86,7 @@ func (s *shard) page(out []model.Record, now time.Time, q *driver.Query, seq uin
 	return out, seq, false
 }
 
-// series is the order that a listing follows; nil where it has no records.
+// series returns the order that a listing follows, or nil if it has no records.
 func (s *shard) series(label, value string) *series {
 	if label == "" {
 		return &s.order

@@ -8,10 +8,11 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-var t0 = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+var later = drivertest.Now.Add(time.Hour)
 
 func open(t *testing.T) *Backend {
 	t.Helper()
@@ -22,21 +23,39 @@ func open(t *testing.T) *Backend {
 	return b
 }
 
-func fill(t *testing.T, b *Backend, n int, life time.Duration) {
+// fill stores n records of the principal ann.
+func fill(t *testing.T, b *Backend, n int, ttl time.Duration) {
+	t.Helper()
+	recs := make([]model.Record, n)
+	for i := range recs {
+		recs[i] = drivertest.Record(fmt.Sprint("ann-", i), "ann", ttl)
+	}
+	drivertest.Seed(t, b, recs...)
+}
+
+// drain deletes the first n records that fill stored.
+func drain(t *testing.T, b *Backend, n int) {
 	t.Helper()
 	for i := range n {
-		r := model.Record{
-			ID: fmt.Sprint("ann-", i), Revision: model.NewRevision(), ExpiresAt: t0.Add(life),
-			Labels: map[string]string{"principal": "ann"}, Value: []byte("v"), Encoding: "json",
-		}
-		if _, err := b.Write(t.Context(), t0, driver.Write{Record: r, Cond: driver.IfAbsent}); err != nil {
+		if err := b.Delete(t.Context(), drivertest.Now, driver.Delete{ID: fmt.Sprint("ann-", i), Cond: driver.IfPresent}); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// empty fails if anything of the store's records is left in any index.
-func empty(t *testing.T, b *Backend) {
+// sweep removes what expires within an hour and checks the number of removals.
+func sweep(t *testing.T, b *Backend, want int, onExpire func(model.Record) error) {
+	t.Helper()
+	n, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: later, Limit: 100_000, OnExpire: onExpire})
+	if err != nil || n != (driver.Swept{Removed: want}) {
+		t.Fatalf("swept %+v, %v; want %d removed", n, err, want)
+	}
+}
+
+func accept(model.Record) error { return nil }
+
+// mustBeEmpty checks that no index has anything left of the store's records.
+func mustBeEmpty(t *testing.T, b *Backend) {
 	t.Helper()
 	for i := range b.store.shards {
 		s := &b.store.shards[i]
@@ -50,127 +69,99 @@ func empty(t *testing.T, b *Backend) {
 func TestIndexesEndEmpty(t *testing.T) {
 	b := open(t)
 	fill(t, b, 500, time.Minute)
-	for i := range 200 {
-		if err := b.Delete(t.Context(), t0, driver.Delete{ID: fmt.Sprint("ann-", i), Cond: driver.IfPresent}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	n, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: t0.Add(time.Hour), Limit: 1000, OnExpire: func(model.Record) error { return nil }})
-	if err != nil || n.Removed != 300 {
-		t.Fatalf("swept %+v, %v", n, err)
-	}
-	empty(t, b)
+	drain(t, b, 200)
+	sweep(t, b, 300, accept)
+	mustBeEmpty(t, b)
 }
 
 func TestRefusedRecordsReturnToTheHeap(t *testing.T) {
 	b := open(t)
 	fill(t, b, 300, time.Minute)
-	later := t0.Add(time.Hour)
-	n, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: later, Limit: 1000, OnExpire: func(model.Record) error {
-		if got, err := b.Count(t.Context(), later, driver.Query{Label: ""}); err != nil || got != 0 {
-			t.Errorf("%d counted as live during a sweep, %v", got, err)
+	sweep(t, b, 0, func(model.Record) error {
+		if got, err := b.Count(t.Context(), later, driver.Query{}); err != nil || got != 0 {
+			t.Errorf("counted %d live records during a sweep, %v", got, err)
 		}
-		return errors.New("no")
-	}})
-	if err != nil || n.Removed != 0 || n.More {
-		t.Fatalf("swept %+v, %v", n, err)
-	}
-	if n, err = b.DeleteExpired(t.Context(), driver.Sweep{Before: later, Limit: 1000}); err != nil || n.Removed != 300 {
-		t.Fatalf("swept %+v, %v", n, err)
-	}
-	empty(t, b)
+		return errors.New("stays")
+	})
+	sweep(t, b, 300, nil)
+	mustBeEmpty(t, b)
 }
 
 func TestOrdersAreCompacted(t *testing.T) {
 	b := open(t)
-	for round := range 50 {
+	for range 50 {
 		fill(t, b, 100, time.Hour)
-		for i := range 100 {
-			if err := b.Delete(t.Context(), t0, driver.Delete{ID: fmt.Sprint("ann-", i), Cond: driver.IfPresent}); err != nil {
-				t.Fatal(round, err)
-			}
-		}
+		drain(t, b, 100)
 	}
 	for i := range b.store.shards {
 		if n := len(b.store.shards[i].order.refs); n > 64 {
-			t.Errorf("shard %d keeps %d gaps after everything was deleted", i, n)
+			t.Errorf("shard %d has %d gaps after everything was deleted, want at most 64", i, n)
 		}
 	}
 }
 
-func TestATokenOutlivesTheRecordsOfItsStorage(t *testing.T) {
+func TestPageTokenOutlivesDeleteStorage(t *testing.T) {
 	b := open(t)
 	fill(t, b, 10, time.Hour)
-	p, err := b.Page(t.Context(), t0, driver.Query{Limit: 3})
+	p, err := b.Page(t.Context(), drivertest.Now, driver.Query{Limit: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := b.DeleteStorage(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Page(t.Context(), t0, driver.Query{Limit: 3, After: p.Next}); err != nil {
+	if _, err := b.Page(t.Context(), drivertest.Now, driver.Query{Limit: 3, After: p.Next}); err != nil {
 		t.Errorf("page after DeleteStorage: %v", err)
 	}
 }
 
-func TestASweepEndsWithItsContext(t *testing.T) {
+func TestSweepEndsWithItsContext(t *testing.T) {
 	b := open(t)
 	fill(t, b, 100, time.Minute)
 	ctx, cancel := context.WithCancel(t.Context())
-	n, err := b.DeleteExpired(ctx, driver.Sweep{Before: t0.Add(time.Hour), Limit: 1000, OnExpire: func(model.Record) error { cancel(); return nil }})
+	n, err := b.DeleteExpired(ctx, driver.Sweep{Before: later, Limit: 1000, OnExpire: func(model.Record) error { cancel(); return nil }})
 	if !errors.Is(err, context.Canceled) || n.Removed == 0 || n.Removed == 100 {
-		t.Errorf("swept %+v, %v", n, err)
+		t.Errorf("swept %+v, %v; want some of the records and %v", n, err, context.Canceled)
 	}
 }
 
-func TestNewRefuses(t *testing.T) {
-	if _, err := New(nil, "", nil); !errors.Is(err, model.ErrInvalid) {
-		t.Errorf("no name: %v", err)
-	}
-	if _, err := New(nil, "x", &Options{Labels: []string{"Bad Name"}}); !errors.Is(err, model.ErrInvalid) {
-		t.Errorf("bad label: %v", err)
-	}
-	if _, err := New(nil, "x", &Options{Labels: []string{"b", "a", "b"}}); !errors.Is(err, model.ErrInvalid) {
-		t.Errorf("a label twice: %v", err)
-	}
+func TestNew(t *testing.T) {
+	_, noName := New(nil, "", nil)
+	_, badLabel := New(nil, "x", &Options{Labels: []string{"Bad Name"}})
+	_, twice := New(nil, "x", &Options{Labels: []string{"b", "a", "b"}})
+	drivertest.NewErrors(t, backendName, map[string]error{"no name": noName, "bad label": badLabel, "a label twice": twice})
 	b, err := New(nil, "x", &Options{Labels: []string{"b", "a"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := b.Describe().Labels; len(got) != 2 || got[0] != "a" || got[1] != "b" {
-		t.Errorf("labels %v", got)
+		t.Errorf("the labels are %v, want [a b]", got)
 	}
 }
 
-// TestASweepVisitsWhatExpiredAndLetsGo counts what a sweep handles in each
-// hold of a lock: what expired and nothing else, 64 records at most.
-func TestASweepVisitsWhatExpiredAndLetsGo(t *testing.T) {
-	for _, each := range []func(model.Record) error{nil, func(model.Record) error { return nil }} {
+// TestSweepVisitsOnlyExpired counts what a sweep handles each time it holds a
+// lock: only expired records, and at most 64.
+func TestSweepVisitsOnlyExpired(t *testing.T) {
+	for _, onExpire := range []func(model.Record) error{nil, accept} {
 		b := open(t)
 		for i := range 50_000 {
-			r := model.Record{ID: fmt.Sprint("live-", i), Revision: model.NewRevision(), ExpiresAt: t0.Add(time.Hour)}
-			if _, err := b.Write(t.Context(), t0, driver.Write{Record: r, Cond: driver.IfAbsent}); err != nil {
-				t.Fatal(err)
-			}
+			drivertest.Seed(t, b, drivertest.Record(fmt.Sprint("live-", i), "", 2*time.Hour))
 		}
 		fill(t, b, 10_000, time.Minute)
 		visited, longest, holds := 0, 0, 0
 		for i := range b.store.shards {
-			b.store.shards[i].held = func(n int) { visited, longest, holds = visited+n, max(longest, n), holds+1 }
+			b.store.shards[i].onHold = func(n int) { visited, longest, holds = visited+n, max(longest, n), holds+1 }
 		}
-		n, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: t0.Add(time.Minute), Limit: 100_000, OnExpire: each})
-		if err != nil || n.Removed != 10_000 {
-			t.Fatalf("swept %+v, %v", n, err)
-		}
+		sweep(t, b, 10_000, onExpire)
 		want := 10_000
-		if each != nil {
-			want *= 2 // taken out before the announcement, removed after it
+		if onExpire != nil {
+			want *= 2 // once to take it out for the announcement, once to remove it
 		}
 		if visited != want || longest > 64 {
-			t.Errorf("%d records visited, want %d; %d in one hold, want 64 at most", visited, want, longest)
+			t.Errorf("%d records visited, want %d; %d in one hold, want at most 64", visited, want, longest)
 		}
 		if most := 4*want/64 + 4*shardCount; holds > most {
-			t.Errorf("%d holds, want %d at most", holds, most)
+			t.Errorf("%d holds, want at most %d", holds, most)
 		}
 	}
 }

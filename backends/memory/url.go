@@ -11,7 +11,7 @@ import (
 
 func init() { backends.Register("memory", openURL) }
 
-// openURL makes a backend in a space of its own of a URL of the form memory:
+// openURL returns a backend in a new space for the URL memory:
 func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 	if err := backends.Only(u); err != nil {
 		return nil, err

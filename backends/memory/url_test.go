@@ -1,19 +1,17 @@
 package memory_test
 
 import (
-	"errors"
 	"testing"
 
-	"github.com/sojourn-go/sojourn/backends"
-	_ "github.com/sojourn-go/sojourn/backends/memory" // registers memory:
-	"github.com/sojourn-go/sojourn/model"
+	"github.com/sojourn-go/sojourn/backends/memory"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 )
 
 func TestURL(t *testing.T) {
-	for rawURL, ok := range map[string]bool{"memory:": true, "memory:x": false, "memory://host": false, "memory:/x": false, "memory:?x=1": false} {
-		_, err := backends.Open(t.Context(), rawURL)
-		if (err == nil) != ok || err != nil && !errors.Is(err, model.ErrInvalid) {
-			t.Errorf("%q: %v", rawURL, err)
-		}
+	other, err := memory.New(nil, "other", nil)
+	if err != nil {
+		t.Fatal(err)
 	}
+	drivertest.OpenURL(t, "memory:", other)
+	drivertest.RefuseURLs(t, "hunter2", "memory:hunter2", "memory://hunter2", "memory:/hunter2", "memory:?x=hunter2")
 }

@@ -3,7 +3,6 @@ package mongo
 import (
 	"context"
 	"log/slog"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -15,21 +14,19 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // Backend keeps records in a collection of a MongoDB database. It is safe for
-// concurrent use; its zero value is not usable, New makes one.
+// concurrent use. The zero value is not usable; New makes one.
 type Backend struct {
+	gate      *driverkit.Gate
 	coll      *mongodriver.Collection
-	labels    []string
-	grace     int32 // seconds; -1: the server reaps nothing
-	maxValue  int
+	grace     int32 // seconds; -1: the server removes nothing by itself
 	queryable bool
 	logger    *slog.Logger
-	found     atomic.Bool // the collection was there
-	closed    atomic.Bool
-	owned     *mongodriver.Client // where the backend made it
+	found     atomic.Bool // the collection exists
 }
 
 var (
@@ -41,95 +38,89 @@ var (
 	_ driver.Pinger             = (*Backend)(nil)
 )
 
-// New returns a Backend for the collection of that name, which is the store's
-// alone. The database's client stays the caller's own to close. It does no
-// I/O. Nil options are the defaults.
+const backendName = "mongo"
+
+// New returns a Backend on the collection with that name. The collection
+// belongs to the store alone. Close does not disconnect the database's client.
+// New does no I/O. Nil options mean the defaults.
 //
-// Whatever concerns and preference client and database have, the store's own
-// writes are acknowledged by a majority, and its reads go to the primary and
-// see what a majority has; encoders registered with them are not used.
+// Writes are acknowledged by a majority, and reads go to the primary with read
+// concern majority, whatever the client and the database are set to. Encoders
+// registered with them are not used.
 //
-// ErrInvalid for a missing database, a name that MongoDB does not take for a
-// collection, and an illegal option.
+// It returns ErrInvalid for a nil database, a name that MongoDB does not
+// accept for a collection, and an invalid option.
 func New(db *mongodriver.Database, collection string, opts *Options) (*Backend, error) {
-	fail := func(err error) (*Backend, error) {
-		return nil, &model.Error{Op: "New", Backend: backendName, Err: err}
-	}
 	if db == nil {
-		return fail(model.NewError(model.ErrInvalid, "no database", nil))
+		return nil, driverkit.NewError(backendName, model.NewError(model.ErrInvalid, "the database is nil", nil))
 	}
 	if err := checkName(db.Name(), collection); err != nil {
-		return fail(err)
+		return nil, driverkit.NewError(backendName, err)
 	}
 	o, grace, err := opts.withDefaults()
 	if err != nil {
-		return fail(err)
+		return nil, driverkit.NewError(backendName, err)
 	}
 	own := db.Client().Database(db.Name(), options.Database().
 		SetWriteConcern(writeconcern.Majority()).SetReadConcern(readconcern.Majority()).SetReadPreference(readpref.Primary()).
 		SetBSONOptions(&options.BSONOptions{}).SetRegistry(bson.NewRegistry()))
+	d := driver.Description{Backend: backendName, Labels: o.Labels, MaxValue: o.MaxValue}
 	return &Backend{
-		coll: own.Collection(collection), labels: o.Labels, grace: grace,
-		maxValue: o.MaxValue, queryable: o.Queryable, logger: o.Logger,
+		gate: driverkit.NewGate(d, db.Name(), collection), coll: own.Collection(collection),
+		grace: grace, queryable: o.Queryable, logger: o.Logger,
 	}, nil
 }
 
-const backendName = "mongo"
+// Describe returns the backend's name, labels and largest value. It does no
+// I/O.
+func (b *Backend) Describe() driver.Description { return b.gate.Describe() }
 
-// Describe returns what the backend is. It does no I/O.
-func (b *Backend) Describe() driver.Description {
-	return driver.Description{Backend: backendName, Labels: slices.Clone(b.labels), MaxValue: b.maxValue}
-}
+// Close makes every other method except Describe return ErrClosed. It
+// disconnects the client only if the backend was opened from a URL.
+func (b *Backend) Close() error { return b.gate.Close() }
 
-// Ping asks the primary for a sign of life.
+// Ping returns nil if the primary answers.
 func (b *Backend) Ping(ctx context.Context) error {
-	ctx, err := b.begin(ctx)
-	if err != nil {
+	if err := b.gate.Enter(ctx); err != nil {
 		return err
 	}
+	ctx = withoutSession(ctx)
 	if err := b.coll.Database().RunCommand(ctx, bson.D{{Key: "ping", Value: 1}}).Err(); err != nil {
-		return readFault(ctx, err)
+		return readError(ctx, err)
 	}
 	return nil
 }
 
-// disconnectWithin bounds how long Close waits for the goroutines of a client
-// that was made of a URL.
-const disconnectWithin = 5 * time.Second
-
-// Close makes every other method but Describe return ErrClosed. The client
-// stays connected, unless it was made of a URL.
-func (b *Backend) Close() error {
-	if b.closed.Swap(true) || b.owned == nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), disconnectWithin)
-	defer cancel()
-	_ = b.owned.Disconnect(ctx) // what it could not tell the server, the server forgets by itself
-	return nil
-}
-
-// begin is what every method checks before it sends anything. The context that
-// it returns carries no session: in a transaction of the caller's, a write
-// would be acknowledged before it can be seen.
-func (b *Backend) begin(ctx context.Context) (context.Context, error) {
-	if err := ctx.Err(); err != nil {
-		return ctx, err
-	}
-	if b.closed.Load() {
-		return ctx, model.ErrClosed
-	}
+// withoutSession returns the context without the caller's session. In the
+// caller's transaction, a write would be acknowledged before others see it.
+func withoutSession(ctx context.Context) context.Context {
 	if mongodriver.SessionFromContext(ctx) != nil {
-		ctx = mongodriver.NewSessionContext(ctx, nil)
+		return mongodriver.NewSessionContext(ctx, nil)
 	}
-	return ctx, nil
+	return ctx
 }
 
-// enter is begin for the methods on records, which need the collection.
-func (b *Backend) enter(ctx context.Context) (context.Context, error) {
-	ctx, err := b.begin(ctx)
-	if err == nil && !b.found.Load() {
-		err = b.find(ctx)
+// ready returns the context for a call on records, without the caller's
+// session. It returns ErrUnavailable if the collection does not exist.
+func (b *Backend) ready(ctx context.Context) (context.Context, error) {
+	ctx = withoutSession(ctx)
+	if b.found.Load() {
+		return ctx, nil
 	}
-	return ctx, err
+	return ctx, b.find(ctx)
+}
+
+// disconnectTimeout bounds how long Close waits for the goroutines of a client
+// that was made from a URL.
+const disconnectTimeout = 5 * time.Second
+
+// ownedClient is a client that the backend made from a URL.
+type ownedClient struct{ *mongodriver.Client }
+
+// Close disconnects the client. The server closes its side by itself if it
+// cannot be told.
+func (c ownedClient) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), disconnectTimeout)
+	defer cancel()
+	return c.Disconnect(ctx)
 }

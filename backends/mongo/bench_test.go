@@ -14,13 +14,14 @@ import (
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/conformance/containers"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/internal/tests/ratio"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 func BenchmarkConformance(b *testing.B) { conformance.Benchmarks(b, harness(b, containers.MongoDB(b))) }
 
-// floorOps is how many calls of each side are in a round.
+// floorOps is the number of calls of each side in a round.
 const floorOps = 20
 
 // BenchmarkFloor compares each operation with the same request written by hand:
@@ -31,8 +32,8 @@ func BenchmarkFloor(b *testing.B) {
 		coll  *mongodriver.Collection
 		store *Backend
 		value = strings.Repeat("v", 1<<10)
-		exp   = bson.NewDateTimeFromTime(testNow.Add(time.Hour))
-		now   = bson.NewDateTimeFromTime(testNow)
+		exp   = bson.NewDateTimeFromTime(drivertest.Now.Add(time.Hour))
+		now   = bson.NewDateTimeFromTime(drivertest.Now)
 	)
 	id := func(side string, i int) string { return fmt.Sprintf("%s-%08d", side, i) }
 	rev := func() bson.Binary { r := model.NewRevision(); return bson.Binary{Data: r[:]} }
@@ -45,14 +46,10 @@ func BenchmarkFloor(b *testing.B) {
 	live := func(id string) bson.D {
 		return bson.D{{Key: "_id", Value: id}, {Key: "sojourn", Value: int32(1)}, {Key: "exp", Value: bson.D{{Key: "$gt", Value: now}}}}
 	}
-	rec := func(id string) model.Record {
-		return model.Record{
-			ID: id, Revision: model.NewRevision(), ExpiresAt: testNow.Add(time.Hour), Labels: map[string]string{"principal": "ann"},
-			Encoding: "json", Value: []byte(value),
-		}
-	}
-	write := func(id string, c driver.Condition, prev model.Record, keep bool) error {
-		_, err := store.Write(ctx, testNow, driver.Write{Record: rec(id), Cond: c, Known: prev, Keep: driver.Keep{Expiry: keep, Labels: keep}})
+	write := func(id string, c driver.Condition, keep bool) error {
+		r := drivertest.Record(id, "ann", time.Hour)
+		r.Value = []byte(value)
+		_, err := store.Write(ctx, drivertest.Now, driver.Write{Record: r, Cond: c, Keep: driver.Keep{Expiry: keep, Labels: keep}})
 		return err
 	}
 	heads := options.FindOneAndUpdate().SetReturnDocument(options.After).SetProjection(bson.D{{Key: "val", Value: 0}, {Key: "copy", Value: 0}})
@@ -62,7 +59,7 @@ func BenchmarkFloor(b *testing.B) {
 
 	for _, op := range []struct {
 		name   string
-		seeded bool // the records are there before
+		seeded bool // the records exist already
 		hand   func(id string, i int) error
 		ours   func(id string, i int) error
 	}{
@@ -72,7 +69,7 @@ func BenchmarkFloor(b *testing.B) {
 				_, err := coll.FindOne(ctx, bson.D{{Key: "_id", Value: id}}, options.FindOne().SetProjection(bson.D{{Key: "copy", Value: 0}})).Raw()
 				return err
 			},
-			func(id string, _ int) error { _, err := store.Get(ctx, testNow, driver.Get{ID: id}); return err },
+			func(id string, _ int) error { _, err := store.Get(ctx, drivertest.Now, driver.Get{ID: id}); return err },
 		},
 		{
 			"create", false,
@@ -81,7 +78,7 @@ func BenchmarkFloor(b *testing.B) {
 				_, err := coll.ReplaceOne(ctx, absent, document(id), options.Replace().SetUpsert(true))
 				return err
 			},
-			func(id string, _ int) error { return write(id, driver.IfAbsent, model.Record{}, false) },
+			func(id string, _ int) error { return write(id, driver.IfAbsent, false) },
 		},
 		{
 			"upsert", true,
@@ -89,22 +86,22 @@ func BenchmarkFloor(b *testing.B) {
 				_, err := coll.ReplaceOne(ctx, bson.D{{Key: "_id", Value: id}}, document(id), options.Replace().SetUpsert(true))
 				return err
 			},
-			func(id string, _ int) error { return write(id, driver.IfAny, model.Record{}, false) },
+			func(id string, _ int) error { return write(id, driver.IfAny, false) },
 		},
 		{
 			"update", true,
 			func(id string, _ int) error {
 				return modify(id, bson.D{{Key: "rev", Value: rev()}, {Key: "enc", Value: "json"}, {Key: "val", Value: value}})
 			},
-			func(id string, _ int) error { return write(id, driver.IfPresent, model.Record{}, true) },
+			func(id string, _ int) error { return write(id, driver.IfPresent, true) },
 		},
 		{
 			"touch", true,
 			func(id string, i int) error {
-				return modify(id, bson.D{{Key: "exp", Value: bson.NewDateTimeFromTime(testNow.Add(time.Hour + time.Duration(i)*time.Second))}})
+				return modify(id, bson.D{{Key: "exp", Value: bson.NewDateTimeFromTime(drivertest.Now.Add(time.Hour + time.Duration(i)*time.Second))}})
 			},
 			func(id string, i int) error {
-				_, err := store.Touch(ctx, testNow, driver.Touch{ID: id, Mode: driver.TouchSet, ExpiresAt: testNow.Add(time.Hour + time.Duration(i)*time.Second)})
+				_, err := store.Touch(ctx, drivertest.Now, driver.Touch{ID: id, Mode: driver.TouchSet, ExpiresAt: drivertest.Now.Add(time.Hour + time.Duration(i)*time.Second)})
 				return err
 			},
 		},
@@ -112,7 +109,7 @@ func BenchmarkFloor(b *testing.B) {
 			"delete", true,
 			func(id string, _ int) error { _, err := coll.DeleteOne(ctx, live(id)); return err },
 			func(id string, _ int) error {
-				return store.Delete(ctx, testNow, driver.Delete{ID: id, Cond: driver.IfPresent})
+				return store.Delete(ctx, drivertest.Now, driver.Delete{ID: id, Cond: driver.IfPresent})
 			},
 		},
 	} {

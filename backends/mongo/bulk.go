@@ -3,8 +3,6 @@ package mongo
 import (
 	"context"
 	"errors"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -17,46 +15,44 @@ import (
 )
 
 const (
-	// getStep is how many ids one find asks for.
+	// getStep is the largest number of ids that one find asks for.
 	getStep = 1000
-	// bulkStep and bulkBytes bound one command: the driver splits what is
-	// larger than a message of the server, which would leave open which half
-	// was sent.
+	// bulkStep and bulkBytes bound one command. The driver would split a larger
+	// one, and its error would not tell which part was sent.
 	bulkStep  = 1000
 	bulkBytes = 16 << 20
-	// perDocument and perLabel are more than the rest of a document and its
-	// filter take.
-	perDocument = 2 << 10
-	perLabel    = 80
-	// lanes is how many operations of a batch are under way at a time.
-	lanes = 8
+	// documentBytes and labelBytes are upper bounds for what a document and its
+	// filter have besides the value, the copy and the label values.
+	documentBytes = 2 << 10
+	labelBytes    = 80
+	// batchWidth is the largest number of single operations of a batch that run
+	// at the same time.
+	batchWidth = 8
 )
 
-// fail gives all outcomes the error.
-func fail(out []driver.BatchResult, err error) []driver.BatchResult {
-	for i := range out {
-		out[i].Err = err
-	}
-	return out
-}
-
-// GetMany reads the records by one find for a thousand of them, or for each
-// 16 MB.
+// GetMany reads the records with one find for each thousand, or for each 16 MB
+// of answers.
 func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get) []driver.BatchResult {
-	out := make([]driver.BatchResult, len(gets))
-	ctx, err := b.enter(ctx)
+	out, ok := b.gate.Gets(ctx, gets)
+	if !ok {
+		return out
+	}
+	ctx, err := b.ready(ctx)
 	if err != nil {
-		return fail(out, err)
+		for i := range out {
+			out[i].Err = err
+		}
+		return out
 	}
 	for from := 0; from < len(gets); from += getStep {
-		part := driverkit.IDs(gets[from:min(from+getStep, len(gets))])
-		found, err := b.storedMany(ctx, part, withValue)
-		for i, id := range part {
-			o, there := found[id]
+		ids := driverkit.IDs(gets[from:min(from+getStep, len(gets))])
+		found, err := b.readMany(ctx, ids, withValue)
+		for i, id := range ids {
+			o, stored := found[id]
 			switch {
-			case !there && err != nil:
+			case !stored && err != nil:
 				o.Err = err
-			case !there || o.Err == nil && o.Record.Expired(now):
+			case !stored || o.Err == nil && o.Record.Expired(now):
 				o = driver.BatchResult{Err: model.ErrNotFound}
 			}
 			out[from+i] = o
@@ -65,16 +61,17 @@ func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get)
 	return out
 }
 
-// storedMany is the records that are there, live or not, and what could not be
-// read. With an error it is those that came before.
-func (b *Backend) storedMany(ctx context.Context, ids []string, projection bson.D) (map[string]driver.BatchResult, error) {
+// readMany returns the stored records by id, live or expired, with ErrCorrupt
+// for those that cannot be read. If it fails it returns what it read before,
+// and the error.
+func (b *Backend) readMany(ctx context.Context, ids []string, projection bson.D) (map[string]driver.BatchResult, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	cur, err := b.coll.Find(ctx, bson.D{{Key: fieldID, Value: bson.D{{Key: "$in", Value: ids}}}},
 		options.Find().SetProjection(projection).SetBatchSize(int32(len(ids))+1))
 	if err != nil {
-		return nil, readFault(ctx, err)
+		return nil, readError(ctx, err)
 	}
 	defer func() { _ = cur.Close(context.WithoutCancel(ctx)) }()
 	found := make(map[string]driver.BatchResult, len(ids))
@@ -83,165 +80,168 @@ func (b *Backend) storedMany(ctx context.Context, ids []string, projection bson.
 		found[storedID(cur.Current)] = driver.BatchResult{Record: rec, Err: err}
 	}
 	if err := cur.Err(); err != nil {
-		return found, readFault(ctx, err)
+		return found, readError(ctx, err)
 	}
 	return found, nil
 }
 
-// WriteMany carries out creates and upserts by one unordered command for a
-// thousand of them or 16 MB, whose answer names those that failed. Of updates
-// and deletes such an answer tells only how many matched, so each is an
-// operation of its own, eight at a time.
-func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
-	out := make([]driver.BatchResult, len(ops))
-	ctx, err := b.enter(ctx)
-	if err != nil {
-		return fail(out, err)
+// batch is a WriteMany and its results so far.
+type batch struct {
+	*Backend
+	now time.Time
+	ops []driver.BatchOp
+	out []driver.BatchResult
+}
+
+// fail gives the operations with those indexes the error.
+func (b *batch) fail(index []int, err error) {
+	for _, i := range index {
+		b.out[i] = driver.BatchResult{Err: err}
 	}
-	var inserts, others []int
-	for i, op := range ops {
-		if err := b.checkOp(op); err != nil {
-			out[i].Err = err
-			continue
+}
+
+// WriteMany carries out creates and upserts with one unordered command for each
+// thousand or 16 MB, because its answer names the statements that failed. For
+// updates and deletes such an answer has only the number of matches, so each of
+// them is a command of its own, eight at a time.
+func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
+	out, valid := b.gate.Batch(ctx, ops)
+	run := &batch{Backend: b, now: now, ops: ops, out: out}
+	for i := range ops {
+		if w := ops[i].Write; w != nil {
+			if err := checkEncoding(w); err != nil {
+				out[i].Err = err
+			}
 		}
-		if op.Write != nil && (op.Write.Cond == driver.IfAbsent || op.Write.Cond == driver.IfAny) {
-			inserts = append(inserts, i)
-		} else {
+	}
+	var puts, others []int
+	for _, i := range valid {
+		switch w := ops[i].Write; {
+		case out[i].Err != nil:
+		case w != nil && (w.Cond == driver.IfAbsent || w.Cond == driver.IfAny):
+			puts = append(puts, i)
+		default:
 			others = append(others, i)
 		}
 	}
-	b.eachOf(ctx, now, ops, others, out)
-	b.insertMany(ctx, now, ops, inserts, out)
+	if len(puts)+len(others) == 0 {
+		return out
+	}
+	ctx, err := b.ready(ctx)
+	if err != nil {
+		run.fail(puts, err)
+		run.fail(others, err)
+		return out
+	}
+	run.each(ctx, others)
+	for len(puts) > 0 {
+		n := run.put(ctx, puts)
+		puts = puts[n:]
+	}
 	return out
 }
 
-func (b *Backend) checkOp(op driver.BatchOp) error {
-	if op.Write != nil {
-		return b.checkWrite(op.Write)
-	}
-	return op.Delete.Check()
+// each carries out the operations one by one, some at the same time.
+func (b *batch) each(ctx context.Context, index []int) {
+	driverkit.Parallel(len(index), batchWidth, func(n int) {
+		i := index[n]
+		if b.out[i] = b.single(ctx, &b.ops[i]); poolCleared(b.out[i].Err) {
+			// Another operation's connection broke. This one was not sent.
+			b.out[i] = b.single(ctx, &b.ops[i])
+		}
+	})
 }
 
-// eachOf carries out the operations named by their index, some at a time.
-func (b *Backend) eachOf(ctx context.Context, now time.Time, ops []driver.BatchOp, index []int, out []driver.BatchResult) {
-	var next atomic.Int64
-	var running sync.WaitGroup
-	for range min(lanes, len(index)) {
-		running.Go(func() {
-			for {
-				n := int(next.Add(1)) - 1
-				if n >= len(index) {
-					return
-				}
-				o := &out[index[n]]
-				if *o = b.one(ctx, now, ops[index[n]]); cleared(o.Err) {
-					// Another operation's broken connection; this one was not sent.
-					*o = b.one(ctx, now, ops[index[n]])
-				}
-			}
-		})
-	}
-	running.Wait()
-}
-
-func (b *Backend) one(ctx context.Context, now time.Time, op driver.BatchOp) (o driver.BatchResult) {
+func (b *batch) single(ctx context.Context, op *driver.BatchOp) (o driver.BatchResult) {
 	switch err := ctx.Err(); {
 	case err != nil:
 		o.Err = err
 	case op.Write != nil:
-		o.Record, o.Err = b.write(ctx, now, op.Write)
+		o.Record, o.Err = b.write(ctx, b.now, op.Write)
 	default:
-		o.Err = b.remove(ctx, now, op.Delete)
+		o.Err = b.remove(ctx, b.now, op.Delete)
 	}
 	return o
 }
 
-// insertMany carries out creates and upserts, command by command.
-func (b *Backend) insertMany(ctx context.Context, now time.Time, ops []driver.BatchOp, index []int, out []driver.BatchResult) {
-	for len(index) > 0 {
-		var models []mongodriver.WriteModel
-		size := 0
-		for n := 0; n < min(len(index), bulkStep) && (n == 0 || size < bulkBytes); n++ {
-			w := ops[index[n]].Write
-			doc, copied := b.document(&w.Record)
-			filter := byID(w.Record.ID)
-			if w.Cond == driver.IfAbsent {
-				filter = expiredFilter(now, w.Record.ID)
-			}
-			models = append(models, mongodriver.NewReplaceOneModel().SetFilter(filter).SetReplacement(doc).SetUpsert(true))
-			size += len(w.Record.Value) + copied + perDocument
-			for _, v := range w.Record.Labels {
-				size += len(v) + perLabel
-			}
+// put carries out the first creates and upserts with one command, and returns
+// how many they were.
+func (b *batch) put(ctx context.Context, index []int) int {
+	var models []mongodriver.WriteModel
+	size := 0
+	for n := 0; n < min(len(index), bulkStep) && (n == 0 || size < bulkBytes); n++ {
+		w := b.ops[index[n]].Write
+		doc, copied := b.document(&w.Record)
+		filter := byID(w.Record.ID)
+		if w.Cond == driver.IfAbsent {
+			filter = expiredFilter(b.now, w.Record.ID)
 		}
-		b.insertPart(ctx, now, ops, index[:len(models)], models, out)
-		index = index[len(models):]
+		models = append(models, mongodriver.NewReplaceOneModel().SetFilter(filter).SetReplacement(doc).SetUpsert(true))
+		size += len(w.Record.Value) + copied + documentBytes
+		for _, v := range w.Record.Labels {
+			size += len(v) + labelBytes
+		}
 	}
+	b.send(ctx, index[:len(models)], models)
+	return len(models)
 }
 
-func (b *Backend) insertPart(ctx context.Context, now time.Time, ops []driver.BatchOp, index []int, models []mongodriver.WriteModel, out []driver.BatchResult) {
-	set := func(err error) {
-		for _, i := range index {
-			out[i].Err = err
-		}
-	}
+// send sends the models of the operations with those indexes.
+func (b *batch) send(ctx context.Context, index []int, models []mongodriver.WriteModel) {
 	if err := ctx.Err(); err != nil {
-		set(err)
+		b.fail(index, err)
 		return
 	}
 	_, err := b.coll.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
-	var partly mongodriver.BulkWriteException
-	if err != nil && !errors.As(err, &partly) {
-		set(writeFault(ctx, err))
-		return
-	}
-	for _, i := range index {
-		out[i].Record = inForce(ops[i].Write)
-	}
-	if partly.WriteConcernError != nil {
-		set(writeFault(ctx, err))
+	var bulk mongodriver.BulkWriteException
+	if err != nil && (!errors.As(err, &bulk) || bulk.WriteConcernError != nil) {
+		b.fail(index, writeError(ctx, err))
+	} else {
+		for _, i := range index {
+			b.out[i].Record = result(b.ops[i].Write)
+		}
 	}
 	var exist, again []int
-	for _, e := range partly.WriteErrors {
+	for _, e := range bulk.WriteErrors {
 		i := index[e.Index]
-		one := mongodriver.WriteException{WriteErrors: mongodriver.WriteErrors{e.WriteError}, Labels: partly.Labels}
-		switch met := taken(one); {
-		case met && ops[i].Write.Cond == driver.IfAbsent:
+		err := statementError(&bulk, &e)
+		switch exists := idExists(err); {
+		case exists && b.ops[i].Write.Cond == driver.IfAbsent:
 			exist = append(exist, i)
-		case met:
+		case exists: // an upsert met a concurrent insert
 			again = append(again, i)
 		default:
-			out[i] = driver.BatchResult{Err: writeFault(ctx, one)}
+			b.out[i] = driver.BatchResult{Err: writeError(ctx, err)}
 		}
 	}
-	b.eachOf(ctx, now, ops, again, out)
-	b.tellWhy(ctx, ops, exist, out)
-	for _, i := range index {
-		if out[i].Err != nil {
-			out[i].Record = model.Record{}
-		}
-	}
+	b.each(ctx, again)
+	b.creates(ctx, exist)
 }
 
-// tellWhy says of creates that met a document whether that is a record.
-func (b *Backend) tellWhy(ctx context.Context, ops []driver.BatchOp, index []int, out []driver.BatchResult) {
+// statementError returns the error of one statement of a bulk write.
+func statementError(bulk *mongodriver.BulkWriteException, e *mongodriver.BulkWriteError) error {
+	return mongodriver.WriteException{WriteErrors: mongodriver.WriteErrors{e.WriteError}, Labels: bulk.Labels}
+}
+
+// creates gives creates that met a document their errors: ErrExists, or
+// ErrCorrupt if the document is not a record.
+func (b *batch) creates(ctx context.Context, index []int) {
 	if len(index) == 0 {
 		return
 	}
 	ids := make([]string, len(index))
 	for n, i := range index {
-		ids[n] = ops[i].ID()
+		ids[n] = b.ops[i].ID()
 	}
-	found, err := b.storedMany(ctx, ids, headOnly)
+	found, err := b.readMany(ctx, ids, headOnly)
 	for n, i := range index {
-		o, there := found[ids[n]]
+		o, stored := found[ids[n]]
 		switch {
-		case !there && err != nil:
-			out[i].Err = err
-		case there && o.Err != nil:
-			out[i].Err = o.Err
-		default:
-			out[i].Err = model.ErrExists
+		case !stored && err != nil:
+			o.Err = err
+		case o.Err == nil:
+			o.Err = model.ErrExists
 		}
+		b.out[i] = driver.BatchResult{Err: o.Err}
 	}
 }

@@ -11,49 +11,52 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// The fields of a document; see doc.go.
+// The fields of a document, as doc.go describes them.
 const (
-	fieldID     = "_id"
-	fieldFormat = "sojourn"
-	fieldRev    = "rev"
-	fieldExpiry = "exp"
-	fieldEver   = "ever"
-	fieldLabels = "lab"
-	fieldCodec  = "enc"
-	fieldValue  = "val"
-	fieldCopy   = "copy"
+	fieldID       = "_id"
+	fieldFormat   = "sojourn"
+	fieldRevision = "rev"
+	fieldExpiry   = "exp"
+	fieldForever  = "ever"
+	fieldLabels   = "lab"
+	fieldEncoding = "enc"
+	fieldValue    = "val"
+	fieldCopy     = "copy"
 )
 
 // formatVersion marks the documents that this version reads. It is part of
-// every filter, so that no write changes another's.
+// every filter, so that a write leaves other documents alone.
 const formatVersion = int32(1)
 
-// lastInstant is the expiry of records that never expire, which ever marks: so
-// a comparison alone says what is live, $max extends without shortening, and
-// no client meets a year that it cannot represent.
+// lastInstant is the stored expiry of records that never expire. With it, one
+// comparison tells what is live, $max extends without shortening, and every
+// client can represent the year. The field ever tells it from an expiry at that
+// instant.
 const lastInstant = bson.DateTime(253402300799999) // 9999-12-31T23:59:59.999Z
 
 func dateOf(t time.Time) bson.DateTime { return bson.DateTime(t.UnixMilli()) }
 
-// expiryFields are the fields of an expiry, those to remove set to nil.
-func expiryFields(t time.Time) (exp bson.DateTime, ever bool) {
+// expiryFields returns the stored expiry, and whether the record never expires.
+func expiryFields(t time.Time) (exp bson.DateTime, forever bool) {
 	if t.IsZero() {
 		return lastInstant, true
 	}
 	return dateOf(t), false
 }
 
-// labelFields are the labels as a document, in the order in which they are
-// declared; nil for none.
+// labelFields returns the labels as a document in the order of their names, or
+// nil if there are none.
 func (b *Backend) labelFields(labels map[string]string) bson.D {
 	if len(labels) == 0 {
 		return nil
 	}
 	d := make(bson.D, 0, len(labels))
-	for _, name := range b.labels {
+	for _, name := range b.gate.Labels() {
 		if v, ok := labels[name]; ok {
 			d = append(d, bson.E{Key: name, Value: v})
 		}
@@ -61,7 +64,8 @@ func (b *Backend) labelFields(labels map[string]string) bson.D {
 	return d
 }
 
-// valueField is text where it can be, so that people can read it.
+// valueField returns the value as text if it is UTF-8, so that people can read
+// it, else as binary.
 func valueField(value []byte) any {
 	if utf8.Valid(value) {
 		return string(value)
@@ -69,55 +73,57 @@ func valueField(value []byte) any {
 	return bson.Binary{Data: value}
 }
 
-// document is the record as it is stored, and the size of its copy.
+// document returns the stored form of a record, and the size of its copy in
+// bytes.
 func (b *Backend) document(rec *model.Record) (doc bson.D, copied int) {
-	exp, ever := expiryFields(rec.ExpiresAt)
+	exp, forever := expiryFields(rec.ExpiresAt)
 	d := make(bson.D, 0, 9)
 	d = append(d,
 		bson.E{Key: fieldID, Value: rec.ID},
 		bson.E{Key: fieldFormat, Value: formatVersion},
-		bson.E{Key: fieldRev, Value: bson.Binary{Data: rec.Revision[:]}},
+		bson.E{Key: fieldRevision, Value: bson.Binary{Data: rec.Revision[:]}},
 		bson.E{Key: fieldExpiry, Value: exp},
 	)
-	if ever {
-		d = append(d, bson.E{Key: fieldEver, Value: true})
+	if forever {
+		d = append(d, bson.E{Key: fieldForever, Value: true})
 	}
 	if labels := b.labelFields(rec.Labels); labels != nil {
 		d = append(d, bson.E{Key: fieldLabels, Value: labels})
 	}
-	d = append(d, bson.E{Key: fieldCodec, Value: rec.Encoding}, bson.E{Key: fieldValue, Value: valueField(rec.Value)})
-	if c, ok := b.copyOf(rec); ok {
+	d = append(d, bson.E{Key: fieldEncoding, Value: rec.Encoding}, bson.E{Key: fieldValue, Value: valueField(rec.Value)})
+	if c, ok := b.nativeCopy(rec); ok {
 		d = append(d, bson.E{Key: fieldCopy, Value: c})
 		copied = len(c.Value)
 	}
 	return d, copied
 }
 
-// change is an update that replaces a record but for what the write keeps.
-func (b *Backend) change(rec *model.Record, keepExpiry, keepLabels bool) bson.D {
+// updateOf returns the update that replaces a record except what w keeps.
+func (b *Backend) updateOf(w *driver.Write) bson.D {
+	rec := &w.Record
 	set := bson.D{
-		{Key: fieldRev, Value: bson.Binary{Data: rec.Revision[:]}},
-		{Key: fieldCodec, Value: rec.Encoding},
+		{Key: fieldRevision, Value: bson.Binary{Data: rec.Revision[:]}},
+		{Key: fieldEncoding, Value: rec.Encoding},
 		{Key: fieldValue, Value: valueField(rec.Value)},
 	}
 	var unset bson.D
-	put := func(there bool, field string, value any) {
-		if there {
+	put := func(present bool, field string, value any) {
+		if present {
 			set = append(set, bson.E{Key: field, Value: value})
 		} else {
 			unset = append(unset, bson.E{Key: field, Value: ""})
 		}
 	}
-	if !keepExpiry {
-		exp, ever := expiryFields(rec.ExpiresAt)
+	if !w.Keep.Expiry {
+		exp, forever := expiryFields(rec.ExpiresAt)
 		put(true, fieldExpiry, exp)
-		put(ever, fieldEver, true)
+		put(forever, fieldForever, true)
 	}
-	if !keepLabels {
+	if !w.Keep.Labels {
 		labels := b.labelFields(rec.Labels)
 		put(labels != nil, fieldLabels, labels)
 	}
-	c, ok := b.copyOf(rec)
+	c, ok := b.nativeCopy(rec)
 	put(ok, fieldCopy, c)
 	update := bson.D{{Key: "$set", Value: set}}
 	if unset != nil {
@@ -126,16 +132,17 @@ func (b *Backend) change(rec *model.Record, keepExpiry, keepLabels bool) bson.D 
 	return update
 }
 
-// decode reads a document. Without its value field it has none.
+// decode returns the record of a document, or ErrCorrupt. If the projection
+// left out the value, the record has none.
 func decode(raw bson.Raw) (model.Record, error) {
-	bad := func() (model.Record, error) { return model.Record{}, corrupt(whyForeign) }
+	bad := func() (model.Record, error) { return model.Record{}, driverkit.Corrupt(driverkit.WhyForeign) }
 	elements, err := raw.Elements()
 	if err != nil {
 		return bad()
 	}
 	var rec model.Record
 	var format int64
-	var ever, hasID, hasRev, hasExpiry bool
+	var forever, hasID, hasRevision, hasExpiry bool
 	for _, e := range elements {
 		key, err := e.KeyErr()
 		if err != nil {
@@ -147,20 +154,20 @@ func decode(raw bson.Raw) (model.Record, error) {
 			rec.ID, hasID = v.StringValueOK()
 		case fieldFormat:
 			format, ok = v.AsInt64OK()
-		case fieldRev:
+		case fieldRevision:
 			var data []byte
 			_, data, ok = v.BinaryOK()
-			hasRev = ok && len(data) == len(rec.Revision)
+			hasRevision = ok && len(data) == len(rec.Revision)
 			copy(rec.Revision[:], data)
 		case fieldExpiry:
 			var ms int64
 			ms, hasExpiry = v.DateTimeOK()
 			rec.ExpiresAt = time.UnixMilli(ms).UTC()
-		case fieldEver:
-			ever, ok = v.BooleanOK()
+		case fieldForever:
+			forever, ok = v.BooleanOK()
 		case fieldLabels:
 			rec.Labels, ok = decodeLabels(v)
-		case fieldCodec:
+		case fieldEncoding:
 			rec.Encoding, ok = v.StringValueOK()
 		case fieldValue:
 			rec.Value, ok = decodeValue(v)
@@ -171,11 +178,11 @@ func decode(raw bson.Raw) (model.Record, error) {
 	}
 	switch {
 	case format > int64(formatVersion):
-		return model.Record{}, corrupt(whyNewer)
-	case format != int64(formatVersion), !hasID, !hasRev, !hasExpiry, ever && rec.ExpiresAt.UnixMilli() != int64(lastInstant):
+		return model.Record{}, driverkit.Corrupt(driverkit.WhyNewer)
+	case format != int64(formatVersion), !hasID, !hasRevision, !hasExpiry, forever && rec.ExpiresAt.UnixMilli() != int64(lastInstant):
 		return bad()
 	}
-	if ever {
+	if forever {
 		rec.ExpiresAt = time.Time{}
 	}
 	return rec, nil
@@ -206,7 +213,8 @@ func decodeLabels(v bson.RawValue) (map[string]string, bool) {
 	return labels, true
 }
 
-// decodeValue copies the value: the rest of an answer may be freed then.
+// decodeValue returns a copy of the value, so that it does not keep the whole
+// answer in memory.
 func decodeValue(v bson.RawValue) ([]byte, bool) {
 	data := v.Value
 	switch v.Type {
@@ -226,7 +234,7 @@ func decodeValue(v bson.RawValue) ([]byte, bool) {
 	return append(make([]byte, 0, len(data)), data...), true
 }
 
-// storedID is what is known of the id of a document that cannot be read.
+// storedID returns the id of a document, or nothing if it is not a string.
 func storedID(raw bson.Raw) string {
 	id, _ := raw.Lookup(fieldID).StringValueOK()
 	return id
@@ -234,17 +242,17 @@ func storedID(raw bson.Raw) string {
 
 // Why a value has no native copy.
 var (
-	errTooDeep = errors.New("nested too deep")
-	errNoName  = errors.New("a name holds a NUL")
-	errNotOne  = errors.New("not one JSON value")
+	errTooDeep   = errors.New("the value is nested too deep")
+	errNUL       = errors.New("a name contains a NUL")
+	errNotSingle = errors.New("the value is not a single JSON value")
 )
 
 // maxCopyDepth leaves room below the server's limit of 100 levels.
 const maxCopyDepth = 90
 
-// copyOf is the value in the server's own types; none where Options.Queryable
-// is not set or it cannot be had.
-func (b *Backend) copyOf(rec *model.Record) (bson.RawValue, bool) {
+// nativeCopy returns the value in the server's own types. It returns false
+// without Options.Queryable, and for a value that has no copy.
+func (b *Backend) nativeCopy(rec *model.Record) (bson.RawValue, bool) {
 	if !b.queryable || rec.Encoding != "json" {
 		return bson.RawValue{}, false
 	}
@@ -259,7 +267,8 @@ func (b *Backend) copyOf(rec *model.Record) (bson.RawValue, bool) {
 	return bson.RawValue{Type: kind, Value: data}, true
 }
 
-// native reads a JSON value, in the order of its members.
+// native returns a JSON value in the server's own types. Members keep their
+// order.
 func native(data []byte) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
@@ -268,7 +277,7 @@ func native(data []byte) (any, error) {
 		return nil, err
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errNotOne
+		return nil, errNotSingle
 	}
 	return v, nil
 }
@@ -293,7 +302,7 @@ func nativeValue(d *json.Decoder, depth int) (any, error) {
 		}
 		return nativeObject(d, depth+1)
 	}
-	return t, nil // text, a boolean or nil
+	return t, nil // a string, a boolean or nil
 }
 
 func nativeArray(d *json.Decoder, depth int) (any, error) {
@@ -319,17 +328,17 @@ func nativeObject(d *json.Decoder, depth int) (any, error) {
 		}
 		name, _ := t.(string)
 		if strings.IndexByte(name, 0) >= 0 {
-			return nil, errNoName
+			return nil, errNUL
 		}
 		if rest, ok := strings.CutPrefix(name, "$"); ok {
-			name = "＄" + rest // a name with a $ is an operator to the server
+			name = "＄" + rest // the server takes a name with a $ for an operator
 		}
 		v, err := nativeValue(d, depth)
 		if err != nil {
 			return nil, err
 		}
-		if i, twice := at[name]; twice {
-			out[i].Value = v // the last one counts, as for encoding/json
+		if i, ok := at[name]; ok {
+			out[i].Value = v // the last duplicate counts, as in encoding/json
 			continue
 		}
 		at[name] = len(out)

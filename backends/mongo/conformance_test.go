@@ -9,6 +9,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/conformance/containers"
+	"github.com/sojourn-go/sojourn/conformance/faultnet"
 	"github.com/sojourn-go/sojourn/conformance/sessions"
 	"github.com/sojourn-go/sojourn/expiry/driver"
 )
@@ -16,25 +17,21 @@ import (
 func TestConformance(t *testing.T) { conformance.Run(t, harness(t, containers.MongoDB(t))) }
 func TestSessions(t *testing.T)    { sessions.Run(t, harness(t, containers.MongoDB(t))) }
 
-// cases is how many cases of the suite run here: all.
+// cases is the number of cases of the suite that run here: all.
 const cases = 404
 
 // harness opens each backend behind a proxy of its own. The client's retries
-// are off, so that an answer that is lost stays lost: what the server makes of
-// a write that comes twice is a test of faults_test.go.
+// are off, so that a lost answer stays lost. TestRetriedWrites has them on.
 func harness(t testing.TB, server containers.Server) conformance.Harness {
 	t.Helper()
-	own := clientOf(t, options.Client().ApplyURI(server.URL)).Database(databaseName)
-	var proxies sync.Map // of *Backend
+	direct := connect(t, options.Client().ApplyURI(server.URL)).Database(databaseName)
+	var proxies sync.Map // *Backend to *proxy
 	return conformance.Harness{
 		Cases: cases,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
-			p := startProxy(t, server.Addr)
-			o := p.through(options.Client().ApplyURI(server.URL)).SetRetryWrites(false)
-			b, err := New(clientOf(t, o).Database(databaseName), name, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
+			p := newProxy(t)
+			o := p.through(t, server).SetRetryWrites(false)
+			b := newBackend(t, connect(t, o).Database(databaseName), name, nil)
 			proxies.Store(b, p)
 			return b
 		},
@@ -43,17 +40,19 @@ func harness(t testing.TB, server containers.Server) conformance.Harness {
 			t.Helper()
 			p, ok := proxies.Load(b)
 			if !ok {
-				t.Fatal("a backend that Open did not return")
+				t.Fatal("Open did not return this backend")
 			}
-			p.(*proxy).play(loseAnswer)
+			p.(*proxy).Next(faultnet.LoseAnswer)
 		},
-		// The labels stay: here they are the index, which damage to a record
-		// leaves alone elsewhere.
+		// The labels stay: they are what the index has, and other backends
+		// keep the index when a record is damaged.
 		Damage: func(t testing.TB, name, id string, data []byte) {
 			t.Helper()
-			res, err := own.Collection(name).UpdateOne(t.Context(), byID(id), bson.D{
+			res, err := direct.Collection(name).UpdateOne(t.Context(), byID(id), bson.D{
 				{Key: "$set", Value: bson.D{{Key: fieldValue, Value: bson.Binary{Data: data}}}},
-				{Key: "$unset", Value: bson.D{{Key: fieldFormat, Value: ""}, {Key: fieldRev, Value: ""}, {Key: fieldExpiry, Value: ""}, {Key: fieldCodec, Value: ""}}},
+				{Key: "$unset", Value: bson.D{
+					{Key: fieldFormat, Value: ""}, {Key: fieldRevision, Value: ""}, {Key: fieldExpiry, Value: ""}, {Key: fieldEncoding, Value: ""},
+				}},
 			})
 			if err != nil || res.MatchedCount != 1 {
 				t.Fatal(res, err)

@@ -2,9 +2,7 @@ package mongo
 
 import (
 	"context"
-	"fmt"
 	"os"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,19 +10,22 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/sojourn-go/sojourn/conformance/containers"
-	"github.com/sojourn-go/sojourn/model"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 )
 
 func TestMain(m *testing.M) { os.Exit(containers.Main(m)) }
 
-// clientOptions are those of the server, for a client of one's own.
+// databaseName is the database of the tests.
+const databaseName = "sojourn-test"
+
+// clientOptions returns the options of a client of the server.
 func clientOptions(t testing.TB) *options.ClientOptions {
 	t.Helper()
 	return options.Client().ApplyURI(containers.MongoDB(t).URL)
 }
 
-// clientOf is a client that the test disconnects at its end.
-func clientOf(t testing.TB, o *options.ClientOptions) *mongodriver.Client {
+// connect returns a client that is disconnected at the end of the test.
+func connect(t testing.TB, o *options.ClientOptions) *mongodriver.Client {
 	t.Helper()
 	c, err := mongodriver.Connect(o)
 	if err != nil {
@@ -38,56 +39,41 @@ func clientOf(t testing.TB, o *options.ClientOptions) *mongodriver.Client {
 	return c
 }
 
-var storeNumber atomic.Int64
-
-// storeName is a name that no other store of the server has.
-func storeName() string {
-	return fmt.Sprintf("test-%d-%d-%d", os.Getpid(), time.Now().UnixNano(), storeNumber.Add(1))
-}
-
-// databaseName is the database of the tests.
-const databaseName = "sojourn-test"
-
-// openOn is a backend whose storage the test makes, and deletes at its end.
-func openOn(t testing.TB, c *mongodriver.Client, name string, opts *Options) *Backend {
+// newBackend returns a backend on a collection that may not exist.
+func newBackend(t testing.TB, db *mongodriver.Database, collection string, opts *Options) *Backend {
 	t.Helper()
-	b, err := New(c.Database(databaseName), name, opts)
+	b, err := New(db, collection, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := New(clientOf(t, clientOptions(t)).Database(databaseName), name, opts)
-	if err == nil {
-		err = again.CreateStorage(t.Context())
-	}
-	if err != nil {
+	return b
+}
+
+// another returns a second backend on the same collection.
+func another(t testing.TB, b *Backend, opts *Options) *Backend {
+	t.Helper()
+	return newBackend(t, b.coll.Database(), b.coll.Name(), opts)
+}
+
+// openOn returns a backend on a store of its own, which is deleted at the end
+// of the test.
+func openOn(t testing.TB, c *mongodriver.Client, opts *Options) *Backend {
+	t.Helper()
+	b := newBackend(t, c.Database(databaseName), drivertest.Name(), opts)
+	direct := newBackend(t, connect(t, clientOptions(t)).Database(databaseName), b.coll.Name(), opts)
+	if err := direct.CreateStorage(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := again.DeleteStorage(context.WithoutCancel(t.Context())); err != nil {
+		if err := direct.DeleteStorage(context.WithoutCancel(t.Context())); err != nil {
 			t.Error(err)
 		}
 	})
 	return b
 }
 
-// open is a backend on a store of its own.
+// open returns a backend on a store of its own.
 func open(t testing.TB, opts *Options) *Backend {
 	t.Helper()
-	return openOn(t, clientOf(t, clientOptions(t)), storeName(), opts)
-}
-
-// testNow is the clock of the tests, far from that of the server, which may
-// reap what has expired by its own.
-var testNow = time.Date(2080, 1, 2, 3, 4, 5, 6e6, time.UTC)
-
-// record is one with all its parts.
-func record(id, principal string, ttl time.Duration) model.Record {
-	r := model.Record{ID: id, Revision: model.NewRevision(), Value: []byte(`{"of":"` + id + `"}`), Encoding: "json"}
-	if principal != "" {
-		r.Labels = map[string]string{"principal": principal}
-	}
-	if ttl != 0 {
-		r.ExpiresAt = testNow.Add(ttl)
-	}
-	return r
+	return openOn(t, connect(t, clientOptions(t)), opts)
 }

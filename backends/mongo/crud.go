@@ -12,11 +12,10 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
-	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// What answers leave out: the copy is never read, and heads have no value.
+// The projections. The copy is never read, and a head has no value.
 var (
 	withValue = bson.D{{Key: fieldCopy, Value: 0}}
 	headOnly  = bson.D{{Key: fieldValue, Value: 0}, {Key: fieldCopy, Value: 0}}
@@ -24,21 +23,22 @@ var (
 
 func byID(id string) bson.D { return bson.D{{Key: fieldID, Value: id}} }
 
-// liveFilter is the condition of a write on a live record.
-func liveFilter(now time.Time, id string, c driver.Condition, prev model.Revision) bson.D {
+// liveFilter matches the live record with the id, under IfMatch only at the
+// known revision.
+func liveFilter(now time.Time, id string, c driver.Condition, known model.Revision) bson.D {
 	d := bson.D{
 		{Key: fieldID, Value: id},
 		{Key: fieldFormat, Value: formatVersion},
 		{Key: fieldExpiry, Value: bson.D{{Key: "$gt", Value: dateOf(now)}}},
 	}
 	if c == driver.IfMatch {
-		d = append(d, bson.E{Key: fieldRev, Value: bson.Binary{Data: prev[:]}})
+		d = append(d, bson.E{Key: fieldRevision, Value: bson.Binary{Data: known[:]}})
 	}
 	return d
 }
 
-// expiredFilter is the condition of a create, with an insert where nothing
-// matches: a live record makes that a duplicate key.
+// expiredFilter matches the expired record with the id. A create replaces the
+// match and otherwise inserts, which is a duplicate key if a record is live.
 func expiredFilter(now time.Time, id string) bson.D {
 	return bson.D{
 		{Key: fieldID, Value: id},
@@ -47,52 +47,52 @@ func expiredFilter(now time.Time, id string) bson.D {
 	}
 }
 
-// Get returns the live record: one find by _id.
+// Get returns the live record with the id, by one find on _id.
 func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (model.Record, error) {
-	ctx, err := b.enter(ctx)
+	if err := b.gate.Enter(ctx); err != nil {
+		return model.Record{}, err
+	}
+	ctx, err := b.ready(ctx)
 	if err != nil {
 		return model.Record{}, err
 	}
-	rec, err := b.stored(ctx, g.ID, withValue)
+	rec, err := b.read(ctx, g.ID, withValue)
 	if err == nil && rec.Expired(now) {
 		return model.Record{}, model.ErrNotFound
 	}
 	return rec, err
 }
 
-// stored is the record, live or not.
-func (b *Backend) stored(ctx context.Context, id string, projection bson.D) (model.Record, error) {
+// read returns the stored record, live or expired.
+func (b *Backend) read(ctx context.Context, id string, projection bson.D) (model.Record, error) {
 	raw, err := b.coll.FindOne(ctx, byID(id), options.FindOne().SetProjection(projection)).Raw()
 	if errors.Is(err, mongodriver.ErrNoDocuments) {
 		return model.Record{}, model.ErrNotFound
 	}
 	if err != nil {
-		return model.Record{}, readFault(ctx, err)
+		return model.Record{}, readError(ctx, err)
 	}
 	return decode(raw)
 }
 
-// Write stores the record under its condition: one update, replacement or
-// findAndModify, and one more find where the condition has failed.
+// Write stores the record under its condition, by one update, replacement or
+// findAndModify. If the condition fails, one find tells why.
 func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
-	if err := b.checkWrite(&w); err != nil {
+	if err := checkEncoding(&w); err != nil {
 		return model.Record{}, err
 	}
-	ctx, err := b.enter(ctx)
+	if err := b.gate.Write(ctx, &w); err != nil {
+		return model.Record{}, err
+	}
+	ctx, err := b.ready(ctx)
 	if err != nil {
 		return model.Record{}, err
 	}
 	return b.write(ctx, now, &w)
 }
 
-// checkWrite refuses what could not be stored or found again.
-func (b *Backend) checkWrite(w *driver.Write) error {
-	if err := w.Check(); err != nil {
-		return err
-	}
-	if err := driverkit.CheckRecord(&w.Record, b.labels, b.maxValue); err != nil {
-		return err
-	}
+// checkEncoding returns ErrInvalid for a name that BSON cannot store as text.
+func checkEncoding(w *driver.Write) error {
 	if !utf8.ValidString(w.Record.Encoding) {
 		return model.NewError(model.ErrInvalid, "the encoding's name is not UTF-8", nil)
 	}
@@ -106,119 +106,116 @@ func (b *Backend) write(ctx context.Context, now time.Time, w *driver.Write) (mo
 	case w.Cond == driver.IfAbsent:
 		return b.create(ctx, now, w)
 	case w.Keep.Expiry || w.Keep.Labels:
-		return b.updateKeeping(ctx, now, w)
+		return b.modify(ctx, now, w.Record.ID, w.Cond, w.Known.Revision, b.updateOf(w))
 	}
-	return b.update(ctx, now, w)
+	return b.replace(ctx, now, w)
 }
 
-// inForce is the answer to a write that replaced all there was.
-func inForce(w *driver.Write) model.Record {
+// result returns the head in force after a write that kept nothing.
+func result(w *driver.Write) model.Record {
 	rec := w.Record
 	rec.Labels, rec.Value = maps.Clone(rec.Labels), nil
 	return rec
 }
 
-// upsertAttempts bounds an upsert that met a concurrent insert of the same id
-// each time: a refusal, so that sending it again resends nothing blindly.
+// upsertAttempts bounds the attempts of an upsert that meets concurrent inserts
+// of its id. The server refuses each of these attempts, so the write is still
+// applied at most once.
 const upsertAttempts = 4
 
 func (b *Backend) upsert(ctx context.Context, w *driver.Write) (model.Record, error) {
 	doc, _ := b.document(&w.Record)
 	var err error
 	for range upsertAttempts {
-		if _, err = b.coll.ReplaceOne(ctx, byID(w.Record.ID), doc, options.Replace().SetUpsert(true)); !taken(err) {
+		if _, err = b.coll.ReplaceOne(ctx, byID(w.Record.ID), doc, options.Replace().SetUpsert(true)); !idExists(err) {
 			break
 		}
 	}
 	if err != nil {
-		return model.Record{}, writeFault(ctx, err)
+		return model.Record{}, writeError(ctx, err)
 	}
-	return inForce(w), nil
+	return result(w), nil
 }
 
 func (b *Backend) create(ctx context.Context, now time.Time, w *driver.Write) (model.Record, error) {
 	doc, _ := b.document(&w.Record)
 	_, err := b.coll.ReplaceOne(ctx, expiredFilter(now, w.Record.ID), doc, options.Replace().SetUpsert(true))
 	switch {
-	case taken(err):
-		return b.whyNot(ctx, now, w.Record.ID, driver.IfAbsent, model.Revision{})
+	case idExists(err):
+		return b.conditionError(ctx, now, w.Record.ID, driver.IfAbsent, model.Revision{})
 	case err != nil:
-		return model.Record{}, writeFault(ctx, err)
+		return model.Record{}, writeError(ctx, err)
 	}
-	return inForce(w), nil
+	return result(w), nil
 }
 
-func (b *Backend) update(ctx context.Context, now time.Time, w *driver.Write) (model.Record, error) {
+// replace is an update that keeps nothing.
+func (b *Backend) replace(ctx context.Context, now time.Time, w *driver.Write) (model.Record, error) {
 	doc, _ := b.document(&w.Record)
 	res, err := b.coll.ReplaceOne(ctx, liveFilter(now, w.Record.ID, w.Cond, w.Known.Revision), doc)
 	switch {
 	case err != nil:
-		return model.Record{}, writeFault(ctx, err)
+		return model.Record{}, writeError(ctx, err)
 	case res.MatchedCount == 0:
-		return b.whyNot(ctx, now, w.Record.ID, w.Cond, w.Known.Revision)
+		return b.conditionError(ctx, now, w.Record.ID, w.Cond, w.Known.Revision)
 	}
-	return inForce(w), nil
+	return result(w), nil
 }
 
-func (b *Backend) updateKeeping(ctx context.Context, now time.Time, w *driver.Write) (model.Record, error) {
-	return b.modify(ctx, now, w.Record.ID, w.Cond, w.Known.Revision, b.change(&w.Record, w.Keep.Expiry, w.Keep.Labels))
-}
-
-// modify changes some fields of a live record and returns its head as it is
-// then.
-func (b *Backend) modify(ctx context.Context, now time.Time, id string, c driver.Condition, prev model.Revision, update bson.D) (model.Record, error) {
-	raw, err := b.coll.FindOneAndUpdate(ctx, liveFilter(now, id, c, prev), update,
+// modify changes some fields of a live record and returns the changed head.
+func (b *Backend) modify(ctx context.Context, now time.Time, id string, c driver.Condition, known model.Revision, update bson.D) (model.Record, error) {
+	raw, err := b.coll.FindOneAndUpdate(ctx, liveFilter(now, id, c, known), update,
 		options.FindOneAndUpdate().SetReturnDocument(options.After).SetProjection(headOnly)).Raw()
 	switch {
 	case errors.Is(err, mongodriver.ErrNoDocuments):
-		return b.whyNot(ctx, now, id, c, prev)
+		return b.conditionError(ctx, now, id, c, known)
 	case err != nil:
-		return model.Record{}, writeFault(ctx, err)
+		return model.Record{}, writeError(ctx, err)
 	}
 	return decode(raw)
 }
 
-// whyNot says why a condition has failed, by what is stored a moment later.
-// Nothing was changed, whatever becomes of this read.
-func (b *Backend) whyNot(ctx context.Context, now time.Time, id string, c driver.Condition, prev model.Revision) (model.Record, error) {
+// conditionError reads the record to tell why a condition failed. It returns
+// ErrExists, ErrNotFound, ErrConflict with the winner, or the error of the
+// read. The write changed nothing in any case.
+func (b *Backend) conditionError(ctx context.Context, now time.Time, id string, c driver.Condition, known model.Revision) (model.Record, error) {
 	projection := headOnly
 	if c == driver.IfMatch {
 		projection = withValue // the winner's
 	}
-	cur, err := b.stored(ctx, id, projection)
+	cur, err := b.read(ctx, id, projection)
 	switch {
-	case errors.Is(err, model.ErrNotFound) && c == driver.IfAbsent:
-		return model.Record{}, model.ErrExists // it was there when it counted
+	case c == driver.IfAbsent && (err == nil || errors.Is(err, model.ErrNotFound)):
+		return model.Record{}, model.ErrExists // the record was live when the create ran
 	case err != nil:
 		return model.Record{}, err
-	case c == driver.IfAbsent:
-		return model.Record{}, model.ErrExists
-	case c == driver.IfMatch && !cur.Expired(now) && cur.Revision != prev:
-		return cur, model.ErrConflict
 	}
-	return model.Record{}, model.ErrNotFound
+	if err := driver.Judge(now, &cur, c, known); errors.Is(err, model.ErrConflict) {
+		return cur, err
+	}
+	return model.Record{}, model.ErrNotFound // even if a record is live by now
 }
 
-// Delete removes a live record: one delete, and one find where the condition
-// has failed.
+// Delete removes a live record, by one delete. If the condition fails, one
+// find tells why.
 func (b *Backend) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
-	if err := d.Check(); err != nil {
+	if err := b.gate.Delete(ctx, &d); err != nil {
 		return err
 	}
-	ctx, err := b.enter(ctx)
+	ctx, err := b.ready(ctx)
 	if err != nil {
 		return err
 	}
-	return b.remove(ctx, now, &driver.Delete{ID: d.ID, Cond: d.Cond, Known: d.Known})
+	return b.remove(ctx, now, &d)
 }
 
 func (b *Backend) remove(ctx context.Context, now time.Time, d *driver.Delete) error {
 	res, err := b.coll.DeleteOne(ctx, liveFilter(now, d.ID, d.Cond, d.Known.Revision))
 	switch {
 	case err != nil:
-		return writeFault(ctx, err)
+		return writeError(ctx, err)
 	case res.DeletedCount == 0:
-		_, err = b.whyNot(ctx, now, d.ID, d.Cond, d.Known.Revision)
+		_, err = b.conditionError(ctx, now, d.ID, d.Cond, d.Known.Revision)
 		return err
 	}
 	return nil

@@ -1,118 +1,124 @@
-// Package mongo keeps Sojourn's records in MongoDB 6 or later, by the official
-// driver, version 2.
+// Package mongo keeps Sojourn's records in MongoDB 6 or later, with version 2
+// of the official driver.
 //
 //	client, err := mongodriver.Connect(options.Client().ApplyURI("mongodb://127.0.0.1"))
 //	backend, err := mongo.New(client.Database("shop"), "carts", nil)
 //	store, err := expiry.NewStore[Cart](backend, &expiry.StoreOptions{TTL: time.Hour})
 //	err = store.CreateStorage(ctx)
 //
-// Imported for its effect, it opens
-// mongodb://user:password@host:port/database?collection=name (and mongodb+srv)
-// by package backends.
+// If it is imported for its effect, package backends opens URLs of the form
+// mongodb://user:password@host:port/database?collection=name, also with
+// mongodb+srv.
 //
 // # What is stored where
 //
-// A store is a collection of its own, a record one document:
+// A store is a collection of its own. A record is one document:
 //
 //	_id      string           the id
-//	sojourn  int              version of this format: 1
+//	sojourn  int              the version of this format: 1
 //	rev      binary           the revision
-//	exp      date             the expiry; the last instant of 9999 for never
-//	ever     bool             true for a record that never expires, else missing
-//	lab      document         the labels, a string each; missing for none
+//	exp      date             the expiry; the last instant of 9999 means never
+//	ever     bool             true if the record never expires, else absent
+//	lab      document         the labels, a string each; absent without labels
 //	enc      string           the encoding's name
-//	val      string, binary   the value's bytes: text where they are UTF-8
-//	copy     any              with Options.Queryable the JSON value, natively
+//	val      string, binary   the value's bytes, as a string if they are UTF-8
+//	copy     any              with Options.Queryable: the JSON value in BSON types
 //
-// CreateStorage makes the collection, an index on exp by which MongoDB itself
-// reaps, and for each label one on lab.LABEL and _id that records without the
-// label are not in. StoragePlan prints the commands for mongosh instead. A
-// document without the field sojourn, or of a newer format, is ErrCorrupt for
-// its id; only an upsert overwrites it. Fields of others in a record's document
-// vanish with the next write. A collection with a collation, a capped one and a
-// view are refused.
+// CreateStorage creates the collection, an index on exp by which MongoDB
+// removes expired documents, and for each label a partial index on lab.LABEL
+// and _id. StoragePlan returns the same steps as commands for mongosh.
 //
-// MongoDB makes a collection at the first write to it. This package does not
-// let it: the first call of each Backend looks whether the collection is there,
-// until it is; without it calls are ErrUnavailable and say so. What another
-// program drops later is made again by a write, without its indexes; listings,
-// counts and sweeps are ErrUnavailable then, until CreateStorage.
+// A document without the field sojourn, or of a newer format, is ErrCorrupt for
+// its id, and only an upsert overwrites it. A write removes fields that other
+// programs added to a record. A view, a capped collection and a collection with
+// a collation are refused.
+//
+// MongoDB creates a collection at the first write to it, but this package does
+// not let that happen. The first call of a Backend checks that the collection
+// exists. Until it does, calls return ErrUnavailable with a message that names
+// CreateStorage. If another program drops the collection later, a write creates
+// it again without its indexes, and listings, counts and sweeps return
+// ErrUnavailable until CreateStorage is called.
 //
 // # Expiry
 //
 // The caller's clock decides what is live: it is in the filter of each write.
-// MongoDB's own expiry only collects garbage, once a minute, by its own clock
-// and later than the expiry by Options.GraceTTL, one hour by default: a server
-// whose clock is further ahead of the callers' than that removes live records.
-// What it removes is not announced by DeleteExpired and not counted; a Sweeper
-// that runs more often than the grace comes first. On servers that refuse such
-// an index CreateStorage makes a plain one and warns.
+// MongoDB itself removes expired documents once a minute, by its own clock,
+// when Options.GraceTTL has passed since the expiry (one hour by default). A
+// server whose clock is ahead by more than that removes live records.
+// DeleteExpired neither announces nor counts what the server removes. A Sweeper
+// that runs more often than the grace finds the records first. Some servers
+// refuse such an index. CreateStorage then creates a plain one and warns.
 //
 // # Consistency
 //
-// Every write is one statement on one document with its condition in the
-// filter, labels included. Whatever concerns and preference database and client
-// have, w:0 included: the store's writes are acknowledged by a majority, its
-// reads go to the primary and see what a majority has. So no acknowledged write
-// is lost or read before it is safe, and a read that follows one sees it. Reads
-// are not linearizable in one case: a primary that has been cut off answers
-// with the past until it notices, some ten seconds at most. A client that is
-// connected directly to a member that turns secondary reads its past as well;
-// name the set instead. A session in the context is not used: a write is
-// acknowledged when it can be seen, not when a transaction ends.
+// A write is one statement on one document, with the condition in its filter
+// and the labels in the document. Writes have write concern majority, reads
+// have read concern majority and go to the primary, whatever the client and the
+// database are set to. An acknowledged write is therefore never lost, and every
+// later read sees it.
 //
-// The driver resends a write once after a lost answer, or a change of primary,
-// to replica sets and sharded clusters, as the client's RetryWrites says (on by
-// default): it bears the number of the first sending then, and the server
-// carries it out once and repeats its answer. Standalone servers do not know
-// such numbers and are sent nothing twice. This package resends nothing that
-// may have arrived; where the answer stays lost the outcome is ErrUnknown. So
-// it is where a majority does not acknowledge in time, and where the context
-// ends between two sendings of the driver's, or so short before the first one
-// that the driver's error does not tell them apart.
+// Reads are not linearizable in one case: a primary that was cut off returns
+// old records until it notices, for about ten seconds at most. A client that is
+// connected directly to one member also reads old records after that member
+// becomes a secondary. Connect to the replica set instead.
+//
+// A session in the context is not used, because a write must be visible when
+// it is acknowledged, not when a transaction ends.
+//
+// With the client's RetryWrites, which is on by default, the driver sends a
+// write to a replica set or sharded cluster a second time after a lost answer
+// or a change of primary. The second attempt has the number of the first, so
+// the server applies the write once. The driver does not retry on standalone
+// servers. This package itself never resends a write that may have arrived.
+//
+// The error is ErrUnknown if the answer stays lost, if a majority does not
+// acknowledge in time, and if the context ends between two attempts of the
+// driver. It may also be ErrUnknown if the context ends just before the first
+// attempt, because the driver's error is the same.
 //
 // # Limits
 //
-// A document has at most 16 MB, so that a value has at most 64 KB less. A copy
-// that does not fit beside its value is left out. There are at most 60 labels. A
-// page ends where the server's answer does, at 16 MB. The collection may be
-// sharded by _id, hashed or not, and by nothing else. Indexes of one's own are
-// welcome; a unique one makes writes that violate it ErrUnavailable.
+// A document has at most 16 MB, and a value 64 KB less. A copy that does not
+// fit beside its value is left out. There are at most 60 labels. A page ends
+// when the server's answer reaches 16 MB. The collection may be sharded by _id,
+// hashed or not, and by nothing else. You may add indexes. A write that
+// violates a unique one is ErrUnavailable.
 //
 // # Permissions
 //
-// A role for the store carts of the database shop, as mongosh takes it:
+// A role for the store carts of the database shop, in mongosh:
 //
 //	db.getSiblingDB("shop").createRole({role: "carts", roles: [], privileges: [
 //	  {resource: {db: "shop", collection: "carts"},
 //	   actions: ["find", "insert", "update", "remove"]},
 //	  {resource: {db: "shop", collection: ""}, actions: ["listCollections"]}]})
 //
-// CreateStorage needs createCollection, createIndex, listIndexes and, for a
-// change of Options.GraceTTL, collMod and dropIndex on the collection as well,
-// DeleteStorage needs dropCollection. Without listCollections nobody looks
-// whether the collection is there.
+// CreateStorage also needs createCollection, createIndex and listIndexes, and
+// collMod and dropIndex to change Options.GraceTTL. DeleteStorage needs
+// dropCollection. Without listCollections, a Backend does not check that the
+// collection exists.
 //
 // # Cost
 //
 // Round trips:
 //
 //	Get, Create, Upsert, Update, compare-and-set, Touch, Delete   1
-//	  a condition that fails: why                                 1 more
+//	  a condition that fails                                      1 more
 //	Page, with or without label                                   1
 //	Count, with or without label                                  1
-//	DeleteExpired, with each or not, for a thousand               2, 1 if none is due
-//	GetMany, for a thousand or 16 MB                              1
-//	WriteMany: creates and upserts, for a thousand or 16 MB       1
-//	  those that find a record already                            1 more for all
+//	DeleteExpired, for each thousand                              2, or 1 if nothing has expired
+//	GetMany, for each thousand or 16 MB                           1
+//	WriteMany: creates and upserts, for each thousand or 16 MB    1
+//	  creates that fail                                           1 more for all of them
 //	  each update or delete, eight at a time                      1
 //	CreateStorage                                                 2 to 5
 //	DeleteStorage                                                 1
 //	the first call of a Backend                                   1 more
 //
-// An update that keeps expiry or labels, as those of a Store do, and a Touch are
-// findAndModify, the others update and delete. Page visits the records that it
-// returns and the expired ones between them; by label those that bear it. Count
-// visits index entries of the live records, by label the
-// documents that bear it.
+// A Touch and an update that keeps expiry or labels, as a Store's Update does,
+// are a findAndModify. Other writes are an update or a delete. Page reads the
+// documents that it returns and the expired ones between them, by label those
+// with the label value. Count reads the index entries of the live records, by
+// label the documents with the label value.
 package mongo

@@ -21,7 +21,7 @@ func ExampleNew() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer func() { _ = client.Disconnect(context.Background()) }() // the backend never does
+	defer func() { _ = client.Disconnect(context.Background()) }() // the backend does not disconnect it
 
 	backend, err := mongo.New(client.Database("shop"), "carts", &mongo.Options{Labels: []string{"customer"}})
 	if err != nil {
@@ -34,7 +34,7 @@ func ExampleNew() {
 func ExampleNew_invalid() {
 	_, err := mongo.New(nil, "carts", nil)
 	fmt.Println(errors.Is(err, model.ErrInvalid), err)
-	// Output: true mongo: New: invalid argument: no database
+	// Output: true mongo: New: invalid argument: the database is nil
 }
 
 func ExampleBackend_StoragePlan() {
@@ -54,7 +54,7 @@ func ExampleBackend_StoragePlan() {
 	// db.getCollection("tokens").createIndex({"exp": 1}, {name: "sojourn expiry", expireAfterSeconds: 60})
 }
 
-// The whole of it, given a server.
+// This example needs a server.
 func Example() {
 	type cart struct{ Items int }
 	ctx := context.Background()

@@ -11,16 +11,18 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Touch moves the expiry of a live record: one findAndModify of the expiry
-// alone. An extension is $max, which leaves the last instant, never, alone.
+// Touch changes the expiry of a live record, by one findAndModify of the
+// expiry alone. An extension is a $max, which never shortens and keeps
+// lastInstant.
 func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
-	if err := t.Check(); err != nil {
+	if err := b.gate.Touch(ctx, &t); err != nil {
 		return model.Record{}, err
 	}
-	ctx, err := b.enter(ctx)
+	ctx, err := b.ready(ctx)
 	if err != nil {
 		return model.Record{}, err
 	}
@@ -31,78 +33,70 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (mod
 	case driver.TouchSet:
 		update = bson.D{
 			{Key: "$set", Value: bson.D{{Key: fieldExpiry, Value: dateOf(t.ExpiresAt)}}},
-			{Key: "$unset", Value: bson.D{{Key: fieldEver, Value: ""}}},
+			{Key: "$unset", Value: bson.D{{Key: fieldForever, Value: ""}}},
 		}
 	default:
-		update = bson.D{{Key: "$set", Value: bson.D{{Key: fieldExpiry, Value: lastInstant}, {Key: fieldEver, Value: true}}}}
+		update = bson.D{{Key: "$set", Value: bson.D{{Key: fieldExpiry, Value: lastInstant}, {Key: fieldForever, Value: true}}}}
 	}
 	return b.modify(ctx, now, t.ID, driver.IfPresent, model.Revision{}, update)
 }
 
-// sweepStep is how many records are read and removed at once.
+// sweepStep is the largest number of records that a step of a sweep removes.
 const sweepStep = 1000
 
-// sweep is where a DeleteExpired stands.
+// sweep is the state of a DeleteExpired. It visits documents in the order of
+// their expiries.
 type sweep struct {
-	driver.Swept
-	from   bson.RawValue   // the expiry up to which it has come; zero: none yet
-	stayed map[string]bool // the ids of documents with that expiry that have stayed
+	*driverkit.Tally
+	before time.Time
+	from   bson.RawValue   // the last expiry visited; zero at the start
+	stayed map[string]bool // the ids of visited documents with that expiry that stay
 }
 
-// rawID is the id of a document, whatever its type.
+// rawID returns the id of a document, of whatever type.
 func rawID(doc bson.Raw) string { return string(doc.Lookup(fieldID).Value) }
 
-// comes to a document.
-func (s *sweep) comes(doc bson.Raw) {
+// visit moves the sweep on to a document.
+func (s *sweep) visit(doc bson.Raw) {
 	if at := doc.Lookup(fieldExpiry); !at.Equal(s.from) {
 		s.from, s.stayed = at, map[string]bool{}
 	}
 }
 
-// DeleteExpired removes due records, in steps: one find of their heads by the
-// index on the expiry, one delete of many statements, each of which removes
-// the document only as it was seen.
-func (b *Backend) DeleteExpired(ctx context.Context, sw driver.Sweep) (driver.Swept, error) {
-	var s sweep
-	if sw.Limit < 1 {
-		return s.Swept, model.NewError(model.ErrInvalid, "the limit is less than 1", nil)
-	}
-	ctx, err := b.enter(ctx)
+// DeleteExpired removes expired records in steps. A step is one find of their
+// heads by the index on the expiry, and one delete with a statement for each
+// record, which removes the document only if it is unchanged.
+func (b *Backend) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swept, error) {
+	tally, err := b.gate.Sweep(ctx, &s)
 	if err != nil {
-		return s.Swept, err
+		return driver.Swept{}, err
 	}
-	for more := true; more && s.Removed+s.Unknown < sw.Limit; {
-		if err := ctx.Err(); err != nil {
-			return s.Swept, err
-		}
-		more, err = b.sweepStep(ctx, sw.Before, min(sw.Limit-s.Removed-s.Unknown, sweepStep), sw.OnExpire, &s)
-		if err != nil {
-			return s.Swept, err
-		}
+	if ctx, err = b.ready(ctx); err != nil {
+		return driver.Swept{}, err
 	}
-	s.More = s.Removed+s.Unknown >= sw.Limit
-	return s.Swept, nil
+	state := sweep{Tally: tally, before: s.Before}
+	return tally.Run(ctx, func(n int) (more bool, err error) { return b.sweepStep(ctx, min(n, sweepStep), &state) })
 }
 
-// sweepStep removes up to n due records, and reports whether there may be
-// more.
-func (b *Backend) sweepStep(ctx context.Context, before time.Time, n int, each func(model.Record) error, s *sweep) (more bool, err error) {
-	found, more, err := b.due(ctx, before, n, s)
+// sweepStep removes up to n expired records and reports whether more may be
+// left.
+func (b *Backend) sweepStep(ctx context.Context, n int, s *sweep) (more bool, err error) {
+	found, more, err := b.due(ctx, n, s)
 	if err != nil {
 		return false, err
 	}
 	var deletes []mongodriver.WriteModel
 	for _, raw := range found {
-		s.comes(raw)
+		s.visit(raw)
 		rec, err := decode(raw)
-		if err != nil || each != nil && each(rec) != nil {
+		if err != nil || !s.Accepts(&rec) {
 			s.stayed[rawID(raw)] = true
 			continue
 		}
 		exp, _ := expiryFields(rec.ExpiresAt)
 		deletes = append(deletes, mongodriver.NewDeleteOneModel().SetFilter(bson.D{
 			{Key: fieldID, Value: rec.ID},
-			{Key: fieldRev, Value: bson.Binary{Data: rec.Revision[:]}},
+			{Key: fieldRevision, Value: bson.Binary{Data: rec.Revision[:]}},
 			{Key: fieldExpiry, Value: exp},
 		}))
 	}
@@ -113,27 +107,25 @@ func (b *Backend) sweepStep(ctx context.Context, before time.Time, n int, each f
 		return false, err
 	}
 	res, err := b.coll.BulkWrite(ctx, deletes, options.BulkWrite().SetOrdered(false))
-	if err == nil {
-		s.Removed += int(res.DeletedCount)
-		return more, nil
+	var bulk mongodriver.BulkWriteException
+	switch {
+	case err == nil:
+		s.Removed(int(res.DeletedCount))
+	case errors.As(err, &bulk) && bulk.WriteConcernError == nil && res != nil:
+		s.Removed(int(res.DeletedCount)) // by the statements without an error
+		for _, e := range bulk.WriteErrors {
+			s.Failed(1, writeError(ctx, statementError(&bulk, &e)))
+		}
+	default:
+		s.Failed(len(deletes), writeError(ctx, err))
 	}
-	var partly mongodriver.BulkWriteException
-	fault := writeFault(ctx, err)
-	if errors.As(err, &partly) && partly.WriteConcernError == nil && res != nil {
-		// Each statement has its own outcome; those with an error did nothing.
-		s.Removed += int(res.DeletedCount)
-		return false, model.NewError(model.ErrUnavailable, words(codeOf(err)), err)
-	}
-	if errors.Is(fault, model.ErrUnknown) {
-		s.Unknown += len(deletes)
-	}
-	return false, fault
+	return more, nil
 }
 
-// due reads the heads of documents that have expired and that the sweep has not
-// come to, at most n, and reports whether there may be more.
-func (b *Backend) due(ctx context.Context, before time.Time, n int, s *sweep) (found []bson.Raw, more bool, err error) {
-	span := bson.D{{Key: "$lte", Value: dateOf(before)}}
+// due returns the heads of up to n expired documents that the sweep has not
+// visited, and reports whether more may be left.
+func (b *Backend) due(ctx context.Context, n int, s *sweep) (found []bson.Raw, more bool, err error) {
+	span := bson.D{{Key: "$lte", Value: dateOf(s.before)}}
 	if !s.from.IsZero() {
 		span = append(span, bson.E{Key: "$gte", Value: s.from})
 	}
@@ -143,9 +135,9 @@ func (b *Backend) due(ctx context.Context, before time.Time, n int, s *sweep) (f
 		options.Find().SetProjection(headOnly).SetSort(expiryKeys).SetHint(expiryKeys).
 			SetLimit(int64(limit)).SetBatchSize(int32(limit)+1))
 	if err != nil {
-		return nil, false, hintedFault(ctx, err)
+		return nil, false, listError(ctx, err)
 	}
-	found, err = drain(ctx, cur)
+	found, err = readAll(ctx, cur)
 	more = len(found) == limit
 	found = slices.DeleteFunc(found, func(doc bson.Raw) bool { return s.stayed[rawID(doc)] })
 	if len(found) > n {
@@ -154,15 +146,15 @@ func (b *Backend) due(ctx context.Context, before time.Time, n int, s *sweep) (f
 	return found, more, err
 }
 
-// drain reads a cursor to its end, and closes it. The documents are copies.
-func drain(ctx context.Context, cur *mongodriver.Cursor) ([]bson.Raw, error) {
+// readAll reads a cursor to its end and closes it. The documents are copies.
+func readAll(ctx context.Context, cur *mongodriver.Cursor) ([]bson.Raw, error) {
 	defer func() { _ = cur.Close(context.WithoutCancel(ctx)) }()
 	var found []bson.Raw
 	for cur.Next(ctx) {
 		found = append(found, append(bson.Raw(nil), cur.Current...))
 	}
 	if err := cur.Err(); err != nil {
-		return found, readFault(ctx, err)
+		return found, readError(ctx, err)
 	}
 	return found, nil
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// The keys of the indexes. Listings name them as hints, so that no server
-// plans otherwise.
+// The keys of the indexes. Listings name their index, so that the server uses
+// no other.
 var (
 	idKeys     = bson.D{{Key: fieldID, Value: 1}}
 	expiryKeys = bson.D{{Key: fieldExpiry, Value: 1}}
@@ -32,45 +32,42 @@ const expiryIndex = "sojourn expiry"
 
 func labelIndex(label string) string { return "sojourn label " + label }
 
-// find makes sure, once, that there is a collection of records. A write would
-// make one behind the user's back, without indexes and in the wrong place where
-// a name is misspelt.
+// find returns ErrUnavailable if the collection does not exist, and remembers
+// that it does. A write would create the collection without its indexes, and
+// with a misspelt name.
 func (b *Backend) find(ctx context.Context) error {
-	there, err := b.look(ctx)
+	exists, err := b.checkCollection(ctx)
 	switch {
 	case codeOf(err) == codeUnauthorized:
-		// The user may write but not look; then it is up to them.
+		// The user may write but not list collections: trust the name.
 	case err != nil:
 		return err
-	case !there:
-		return b.missing()
+	case !exists:
+		return model.NewError(model.ErrUnavailable, "the database "+strconv.Quote(b.coll.Database().Name())+
+			" has no collection "+strconv.Quote(b.coll.Name())+": call CreateStorage", nil)
 	}
 	b.found.Store(true)
 	return nil
 }
 
-// look asks for the collection, and refuses one that is no place for records.
-func (b *Backend) look(ctx context.Context) (there bool, err error) {
+// checkCollection reports whether the collection exists, and returns
+// ErrUnavailable if it cannot hold records.
+func (b *Backend) checkCollection(ctx context.Context) (exists bool, err error) {
 	specs, err := b.coll.Database().ListCollectionSpecifications(ctx, bson.D{{Key: "name", Value: b.coll.Name()}})
 	if err != nil {
-		return false, readFault(ctx, err)
+		return false, readError(ctx, err)
 	}
 	for i := range specs {
-		if specs[i].Name == b.coll.Name() { // not every server heeds the filter
-			return true, checkCollection(&specs[i])
+		if specs[i].Name == b.coll.Name() { // some servers ignore the filter
+			return true, checkSpec(&specs[i])
 		}
 	}
 	return false, nil
 }
 
-func (b *Backend) missing() error {
-	return model.NewError(model.ErrUnavailable, "there is no collection "+strconv.Quote(b.coll.Name())+
-		" in the database "+strconv.Quote(b.coll.Database().Name())+": CreateStorage makes it", nil)
-}
-
-// checkCollection refuses what is no place for records: ids would not be
-// distinct under a collation, and a capped collection drops the oldest.
-func checkCollection(spec *mongodriver.CollectionSpecification) error {
+// checkSpec returns ErrUnavailable for a collection that cannot hold records: a
+// collation makes distinct ids equal, and a capped collection drops the oldest.
+func checkSpec(spec *mongodriver.CollectionSpecification) error {
 	var why string
 	locale, _ := spec.Options.Lookup("collation", "locale").StringValueOK()
 	capped, _ := spec.Options.Lookup("capped").BooleanOK()
@@ -87,22 +84,22 @@ func checkCollection(spec *mongodriver.CollectionSpecification) error {
 	return model.NewError(model.ErrUnavailable, "the collection cannot hold records: "+why, nil)
 }
 
-// CreateStorage makes the collection and those of its indexes that are
-// missing. Without MongoDB's own expiry, where the server refuses it, the index
-// on the expiry is a plain one, and Options.Logger gets a warning: then only
-// DeleteExpired removes records. StoragePlan prints what is made.
+// CreateStorage creates the collection and its missing indexes. If the server
+// refuses an index that expires documents, CreateStorage creates a plain one
+// and warns in Options.Logger: then only DeleteExpired removes records.
+// StoragePlan returns the same steps as text.
 func (b *Backend) CreateStorage(ctx context.Context) error {
-	ctx, err := b.begin(ctx)
+	if err := b.gate.Enter(ctx); err != nil {
+		return err
+	}
+	ctx = withoutSession(ctx)
+	exists, err := b.checkCollection(ctx)
 	if err != nil {
 		return err
 	}
-	there, err := b.look(ctx)
-	if err != nil {
-		return err
-	}
-	if !there {
+	if !exists {
 		if err := b.coll.Database().CreateCollection(ctx, b.coll.Name()); err != nil && codeOf(err) != codeNamespaceTaken {
-			return readFault(ctx, err)
+			return readError(ctx, err)
 		}
 	}
 	have, err := b.indexes(ctx)
@@ -119,14 +116,14 @@ func (b *Backend) CreateStorage(ctx context.Context) error {
 	return nil
 }
 
-// index is what is known of an index: its name, and the seconds of MongoDB's
-// own expiry, -1 for none.
+// index is the name of an index, and the seconds after which the server expires
+// documents by it, -1 if it does not.
 type index struct {
 	name string
 	ttl  int64
 }
 
-// keysOf is the text by which indexes are compared.
+// keysOf returns the keys of an index as text.
 func keysOf(keys bson.D) string {
 	var s strings.Builder
 	for _, k := range keys {
@@ -135,13 +132,13 @@ func keysOf(keys bson.D) string {
 	return s.String()
 }
 
-// indexes lists what there is, by keys.
+// indexes returns the indexes of the collection by their keys.
 func (b *Backend) indexes(ctx context.Context) (map[string]index, error) {
 	cur, err := b.coll.Indexes().List(ctx)
 	if err != nil {
-		return nil, readFault(ctx, err)
+		return nil, readError(ctx, err)
 	}
-	found, err := drain(ctx, cur)
+	found, err := readAll(ctx, cur)
 	if err != nil {
 		return nil, err
 	}
@@ -163,61 +160,62 @@ func (b *Backend) indexes(ctx context.Context) (map[string]index, error) {
 	return have, nil
 }
 
-// lacking are the codes with which servers that lack a kind of index say so.
-var lacking = []int{2, 9, 59, 67, 115, 238}
+// unsupportedCodes are the codes with which servers refuse a kind of index that
+// they do not have.
+var unsupportedCodes = []int{2, 9, 59, 67, 115, 238}
 
 func (b *Backend) createLabelIndexes(ctx context.Context, have map[string]index) error {
 	var partial, plain []mongodriver.IndexModel
-	for _, label := range b.labels {
+	for _, label := range b.gate.Labels() {
 		if _, ok := have[keysOf(labelKeys(label))]; ok {
 			continue
 		}
 		o := func() *options.IndexOptionsBuilder { return options.Index().SetName(labelIndex(label)) }
-		partial = append(partial, mongodriver.IndexModel{Keys: labelKeys(label), Options: o().SetPartialFilterExpression(bearing(label))})
+		partial = append(partial, mongodriver.IndexModel{Keys: labelKeys(label), Options: o().SetPartialFilterExpression(hasField(labelField(label)))})
 		plain = append(plain, mongodriver.IndexModel{Keys: labelKeys(label), Options: o()})
 	}
 	if len(partial) == 0 {
 		return nil
 	}
 	_, err := b.coll.Indexes().CreateMany(ctx, partial)
-	if slices.Contains(lacking, codeOf(err)) {
+	if slices.Contains(unsupportedCodes, codeOf(err)) {
 		_, err = b.coll.Indexes().CreateMany(ctx, plain)
 	}
 	if err != nil {
-		return readFault(ctx, err)
+		return readError(ctx, err)
 	}
 	return nil
 }
 
-// bearing keeps records without the label out of its index.
-func bearing(label string) bson.D {
-	return bson.D{{Key: labelField(label), Value: bson.D{{Key: "$exists", Value: true}}}}
+// hasField matches documents with the field.
+func hasField(field string) bson.D {
+	return bson.D{{Key: field, Value: bson.D{{Key: "$exists", Value: true}}}}
 }
 
 func (b *Backend) createExpiryIndex(ctx context.Context, have map[string]index) error {
-	old, there := have[keysOf(expiryKeys)]
+	old, exists := have[keysOf(expiryKeys)]
 	want := int64(b.grace)
-	if there && old.ttl == want {
+	if exists && old.ttl == want {
 		return nil
 	}
 	view := b.coll.Indexes()
-	if there && want >= 0 {
+	if exists && want >= 0 {
 		err := b.coll.Database().RunCommand(ctx, bson.D{
 			{Key: "collMod", Value: b.coll.Name()},
 			{Key: "index", Value: bson.D{{Key: "name", Value: old.name}, {Key: "expireAfterSeconds", Value: want}}},
 		}).Err()
 		switch code := codeOf(err); {
 		case err != nil && code == 0:
-			return readFault(ctx, err)
-		case err != nil: // listings and sweeps need the index as it is
-			b.logger.WarnContext(ctx, "the server does not change when it expires documents; the index stays as it was",
+			return readError(ctx, err)
+		case err != nil: // the old index still serves listings and sweeps
+			b.logger.WarnContext(ctx, "the server cannot change when the index expires documents; the index stays as it is",
 				"collection", b.coll.Name(), "index", old.name, "code", code)
 		}
 		return nil
 	}
-	if there {
+	if exists {
 		if err := view.DropOne(ctx, old.name); err != nil {
-			return readFault(ctx, err)
+			return readError(ctx, err)
 		}
 	}
 	if want >= 0 {
@@ -227,22 +225,22 @@ func (b *Backend) createExpiryIndex(ctx context.Context, have map[string]index) 
 		if err == nil {
 			return nil
 		}
-		if !slices.Contains(lacking, codeOf(err)) {
-			return readFault(ctx, err)
+		if !slices.Contains(unsupportedCodes, codeOf(err)) {
+			return readError(ctx, err)
 		}
-		b.logger.WarnContext(ctx, "the server refuses an index that expires documents; run a Sweeper",
+		b.logger.WarnContext(ctx, "the server refuses an index that expires documents; run an expiry.Sweeper",
 			"collection", b.coll.Name(), "code", codeOf(err))
 	}
 	if _, err := view.CreateOne(ctx, mongodriver.IndexModel{Keys: expiryKeys, Options: options.Index().SetName(expiryIndex)}); err != nil {
-		return readFault(ctx, err)
+		return readError(ctx, err)
 	}
 	return nil
 }
 
-// StoragePlan returns the commands for mongosh that make what CreateStorage
-// makes, for those who let no program do so.
+// StoragePlan returns the commands for mongosh that create the same storage as
+// CreateStorage, for programs that lack the permission.
 func (b *Backend) StoragePlan() string {
-	name := strings.ReplaceAll(strconv.QuoteToGraphic(b.coll.Name()), `\a`, `\x07`) // as JavaScript writes it
+	name := strings.ReplaceAll(strconv.QuoteToGraphic(b.coll.Name()), `\a`, `\x07`) // JavaScript has no \a
 	var s strings.Builder
 	fmt.Fprintf(&s, "db.createCollection(%s)\n", name)
 	ttl := ""
@@ -250,7 +248,7 @@ func (b *Backend) StoragePlan() string {
 		ttl = fmt.Sprintf(", expireAfterSeconds: %d", b.grace)
 	}
 	fmt.Fprintf(&s, "db.getCollection(%s).createIndex({%q: 1}, {name: %q%s})\n", name, fieldExpiry, expiryIndex, ttl)
-	for _, label := range b.labels {
+	for _, label := range b.gate.Labels() {
 		field := labelField(label)
 		fmt.Fprintf(&s, "db.getCollection(%s).createIndex({%q: 1, %q: 1}, {name: %q, partialFilterExpression: {%q: {$exists: true}}})\n",
 			name, field, fieldID, labelIndex(label), field)
@@ -258,14 +256,14 @@ func (b *Backend) StoragePlan() string {
 	return s.String()
 }
 
-// DeleteStorage drops the collection, with all that is in it.
+// DeleteStorage drops the collection with everything in it.
 func (b *Backend) DeleteStorage(ctx context.Context) error {
-	ctx, err := b.begin(ctx)
-	if err != nil {
+	if err := b.gate.Enter(ctx); err != nil {
 		return err
 	}
+	ctx = withoutSession(ctx)
 	if err := b.coll.Drop(ctx); err != nil {
-		return readFault(ctx, err)
+		return readError(ctx, err)
 	}
 	b.found.Store(false)
 	return nil

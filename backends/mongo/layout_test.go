@@ -1,7 +1,6 @@
 package mongo
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -10,17 +9,15 @@ import (
 	mongodriver "go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
-	"github.com/sojourn-go/sojourn/expiry/driver"
-	"github.com/sojourn-go/sojourn/model"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 )
 
-// nowhere is a database of a server that does not answer.
-func nowhere(t testing.TB) *mongodriver.Database {
+// unreachable returns a database of a server that does not answer.
+func unreachable(t testing.TB) *mongodriver.Database {
 	t.Helper()
-	return clientOf(t, options.Client().ApplyURI("mongodb://127.0.0.1:1/?directConnection=true")).Database("shop")
+	return connect(t, options.Client().ApplyURI("mongodb://127.0.0.1:1/?directConnection=true")).Database("shop")
 }
 
-// TestStoragePlan pins the plan.
 func TestStoragePlan(t *testing.T) {
 	for _, test := range []struct {
 		opts *Options
@@ -34,45 +31,37 @@ db.getCollection("carts").createIndex({"lab.principal": 1, "_id": 1}, {name: "so
 db.getCollection("carts").createIndex({"exp": 1}, {name: "sojourn expiry"})
 `},
 	} {
-		b, err := New(nowhere(t), "carts", test.opts)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := b.StoragePlan(); got != test.want {
+		if got := newBackend(t, unreachable(t), "carts", test.opts).StoragePlan(); got != test.want {
 			t.Errorf("got\n%s\nwant\n%s", got, test.want)
 		}
 	}
 }
 
-func TestNewRefuses(t *testing.T) {
-	db := nowhere(t)
+func TestNewErrors(t *testing.T) {
+	db := unreachable(t)
+	errs := map[string]error{}
+	_, errs["no database"] = New(nil, "n", nil)
+	for what, name := range map[string]string{
+		"no name": "", "a long name": strings.Repeat("n", 251), "a dollar": "a$", "NUL": "a\x00", "no UTF-8": "a\xff",
+		"a system collection": "system.users", "a dot at the start": ".a", "a dot at the end": "a.",
+	} {
+		_, errs[what] = New(db, name, nil)
+	}
 	many := make([]string, maxLabels+1)
 	for i := range many {
 		many[i] = fmt.Sprint("l", i)
 	}
-	tests := map[string]struct {
-		db   *mongodriver.Database
-		name string
-		opts *Options
-	}{
-		"no database": {nil, "n", nil}, "no name": {db, "", nil}, "a long name": {db, strings.Repeat("n", 251), nil},
-		"a dollar": {db, "a$", nil}, "NUL": {db, "a\x00", nil}, "no UTF-8": {db, "a\xff", nil},
-		"a system collection": {db, "system.users", nil}, "a dot before": {db, ".a", nil}, "a dot behind": {db, "a.", nil},
-		"a label": {db, "n", &Options{Labels: []string{"No"}}}, "a label twice": {db, "n", &Options{Labels: []string{"a", "b", "a"}}},
-		"many labels": {db, "n", &Options{Labels: many}}, "a long grace": {db, "n", &Options{GraceTTL: 100 * 365 * 24 * time.Hour}},
-		"too large": {db, "n", &Options{MaxValue: maxValue + 1}}, "a negative size": {db, "n", &Options{MaxValue: -1}},
+	for what, opts := range map[string]Options{
+		"a label": {Labels: []string{"No"}}, "a label twice": {Labels: []string{"a", "b", "a"}}, "many labels": {Labels: many},
+		"a long grace": {GraceTTL: 100 * 365 * 24 * time.Hour}, "too large": {MaxValue: maxValue + 1}, "a negative size": {MaxValue: -1},
+	} {
+		_, errs[what] = New(db, "n", &opts)
 	}
-	for name, test := range tests {
-		b, err := New(test.db, test.name, test.opts)
-		var e *model.Error
-		if b != nil || model.Kind(err) != model.ErrInvalid || !errors.As(err, &e) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
+	drivertest.NewErrors(t, "mongo", errs)
 }
 
 func TestDescribe(t *testing.T) {
-	db := nowhere(t)
+	db := unreachable(t)
 	for name, test := range map[string]struct {
 		opts   *Options
 		labels string
@@ -83,49 +72,9 @@ func TestDescribe(t *testing.T) {
 		"none": {&Options{Labels: []string{}, GraceTTL: -5}, "[]", 16<<20 - 64<<10, -1},
 		"own":  {&Options{Labels: []string{"b", "a"}, MaxValue: 10, GraceTTL: 1}, "[a b]", 10, 1},
 	} {
-		b, err := New(db, "n", test.opts)
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := newBackend(t, db, "n", test.opts)
 		if d := b.Describe(); d.Backend != "mongo" || fmt.Sprint(d.Labels) != test.labels || d.MaxValue != test.size || b.grace != test.grace {
-			t.Errorf("%s: %+v, %d", name, d, b.grace)
-		}
-	}
-}
-
-// TestTokens changes each byte of a token, and takes tokens elsewhere.
-func TestTokens(t *testing.T) {
-	db := nowhere(t)
-	b, err := New(db, "a", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	other, err := New(db, "b", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	q := driver.Query{Limit: 1}
-	for _, id := range []string{"id", "$", "ü/{}", strings.Repeat("x", model.MaxID)} {
-		token := b.token(&q, id)
-		again := q
-		again.After = token
-		if got, err := b.parseToken(&again); err != nil || got != id {
-			t.Fatalf("%q became %q, %v", id, got, err)
-		}
-		labelled := driver.Query{Limit: 1, Label: "principal", Value: "ann", After: token}
-		if _, err := b.parseToken(&labelled); model.Kind(err) != model.ErrInvalid {
-			t.Errorf("in another listing: %v", err)
-		}
-		if _, err := other.parseToken(&again); model.Kind(err) != model.ErrInvalid {
-			t.Errorf("in another store: %v", err)
-		}
-		for i := range token {
-			for _, c := range []string{"", "A", "z", "%"} {
-				again.After = token[:i] + c + token[i+1:]
-				if _, err := b.parseToken(&again); again.After != token && again.After != "" && model.Kind(err) != model.ErrInvalid {
-					t.Errorf("%q for %q: %v", again.After, token, err)
-				}
-			}
+			t.Errorf("%s: %+v, grace %d", name, d, b.grace)
 		}
 	}
 }

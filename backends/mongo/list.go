@@ -2,60 +2,47 @@ package mongo
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/binary"
-	"hash/crc32"
-	"slices"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
-	"github.com/sojourn-go/sojourn/model"
 )
 
-// Page lists live records in the order of their ids: one find, by the index on
-// _id or by that of the label, which ends with the ids. What cannot be read has
-// no expiry or one of its own, so the filter says what is not wanted.
+// maxPage bounds the records that one find asks for.
+const maxPage = 10_000
+
+// Page lists live records in the order of their ids, by one find on the index
+// on _id or on the label's index, which ends with the id. The filter excludes
+// expired records only, so that documents that cannot be read are found too.
 func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
-	if err := b.checkLabel(q.Label); err != nil {
-		return driver.Page{}, err
-	}
-	if q.Limit < 1 {
-		return driver.Page{}, model.NewError(model.ErrInvalid, "the limit is less than 1", nil)
-	}
-	after, err := b.parseToken(&q)
+	after, err := b.gate.Page(ctx, &q)
 	if err != nil {
 		return driver.Page{}, err
 	}
-	ctx, err = b.enter(ctx)
-	if err != nil {
+	if ctx, err = b.ready(ctx); err != nil {
 		return driver.Page{}, err
 	}
-	filter := bson.D{
-		{Key: fieldID, Value: bson.D{{Key: "$gt", Value: after}}}, // strings alone, also behind the empty one
+	filter, index := ofLabel(&q, idKeys, bson.D{
+		{Key: fieldID, Value: bson.D{{Key: "$gt", Value: after}}}, // matches only strings, even after the empty one
 		{Key: fieldExpiry, Value: bson.D{{Key: "$not", Value: bson.D{{Key: "$lte", Value: dateOf(now)}}}}},
-	}
-	hint := idKeys
-	if q.Label != "" {
-		filter = append(filter, bson.E{Key: labelField(q.Label), Value: q.Value})
-		hint = labelKeys(q.Label)
-	}
+	})
 	projection := withValue
 	if q.KeysOnly {
 		projection = headOnly
 	}
 	limit := min(q.Limit, maxPage)
-	cur, err := b.coll.Find(ctx, filter, options.Find().SetProjection(projection).SetSort(idKeys).SetHint(hint).
+	cur, err := b.coll.Find(ctx, filter, options.Find().SetProjection(projection).SetSort(idKeys).SetHint(index).
 		SetLimit(int64(limit)).SetBatchSize(int32(limit)+1))
 	if err != nil {
-		return driver.Page{}, hintedFault(ctx, err)
+		return driver.Page{}, listError(ctx, err)
 	}
-	// An answer ends early where the documents are large; so does the page.
 	defer func() { _ = cur.Close(context.WithoutCancel(ctx)) }()
 	var page driver.Page
 	n, last := 0, ""
+	// If the documents are large, the server's answer ends early, and so does
+	// the page.
 	for (n == 0 || cur.RemainingBatchLength() > 0) && cur.Next(ctx) {
 		n++
 		last = storedID(cur.Current)
@@ -67,78 +54,37 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 		}
 	}
 	if err := cur.Err(); err != nil {
-		return driver.Page{}, readFault(ctx, err)
+		return driver.Page{}, readError(ctx, err)
 	}
 	if n > 0 && (n == limit || cur.ID() != 0) {
-		page.Next = b.token(&q, last)
+		page.Next = b.gate.Token(&q, last)
 	}
 	return page, nil
 }
 
-// maxPage bounds what one answer is asked for.
-const maxPage = 10_000
-
-func (b *Backend) checkLabel(name string) error {
-	if name != "" && !slices.Contains(b.labels, name) {
-		return model.NewError(model.ErrInvalid, "the label is not declared in Options.Labels", nil)
-	}
-	return nil
-}
-
-// Count counts on the server: without a label by the index on the expiry
-// alone, with one by the documents that bear it.
+// Count counts on the server. Without a label it reads the index on the expiry
+// alone, else the documents that bear the label value.
 func (b *Backend) Count(ctx context.Context, now time.Time, q driver.Query) (int, error) {
-	if err := b.checkLabel(q.Label); err != nil {
+	if err := b.gate.Count(ctx, &q); err != nil {
 		return 0, err
 	}
-	ctx, err := b.enter(ctx)
+	ctx, err := b.ready(ctx)
 	if err != nil {
 		return 0, err
 	}
-	filter := bson.D{{Key: fieldExpiry, Value: bson.D{{Key: "$gt", Value: dateOf(now)}}}}
-	hint := expiryKeys
-	if q.Label != "" {
-		filter = append(filter, bson.E{Key: labelField(q.Label), Value: q.Value})
-		hint = labelKeys(q.Label)
-	}
-	n, err := b.coll.CountDocuments(ctx, filter, options.Count().SetHint(hint))
+	filter, index := ofLabel(&q, expiryKeys, bson.D{{Key: fieldExpiry, Value: bson.D{{Key: "$gt", Value: dateOf(now)}}}})
+	n, err := b.coll.CountDocuments(ctx, filter, options.Count().SetHint(index))
 	if err != nil {
-		return 0, hintedFault(ctx, err)
+		return 0, listError(ctx, err)
 	}
 	return int(n), nil
 }
 
-// Tokens hold a version, the last id, and a checksum over that and what the
-// listing is of.
-const tokenVersion = 1
-
-func (b *Backend) token(q *driver.Query, last string) string {
-	raw := append([]byte{tokenVersion}, last...)
-	raw = binary.BigEndian.AppendUint32(raw, b.tokenSum(q, raw))
-	return base64.RawURLEncoding.EncodeToString(raw)
-}
-
-func (b *Backend) tokenSum(q *driver.Query, raw []byte) uint32 {
-	sum := crc32.NewIEEE()
-	for _, part := range []string{b.coll.Database().Name(), b.coll.Name(), q.Label, q.Value} {
-		_, _ = sum.Write(append([]byte(part), 0))
+// ofLabel restricts the filter to the query's label value. It also returns the
+// index to use: the label's, or the given one for a query without a label.
+func ofLabel(q *driver.Query, without, filter bson.D) (restricted, index bson.D) {
+	if q.Label == "" {
+		return filter, without
 	}
-	_, _ = sum.Write(raw)
-	return sum.Sum32()
-}
-
-func (b *Backend) parseToken(q *driver.Query) (after string, err error) {
-	if q.After == "" {
-		return "", nil
-	}
-	bad := model.NewError(model.ErrInvalid, "no page token of this listing", nil)
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(q.After)
-	if err != nil || len(raw) < 6 || raw[0] != tokenVersion {
-		return "", bad
-	}
-	body, sum := raw[:len(raw)-4], raw[len(raw)-4:]
-	if binary.BigEndian.Uint32(sum) != b.tokenSum(q, body) {
-		return "", bad
-	}
-	return string(body[1:]), nil
+	return append(filter, bson.E{Key: labelField(q.Label), Value: q.Value}), labelKeys(q.Label)
 }

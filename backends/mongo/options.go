@@ -14,43 +14,45 @@ import (
 
 // Options configures a Backend. The zero value of every field is its default.
 type Options struct {
-	// Labels are the names of the labels that records may bear, at most 60:
-	// each has an index, and MongoDB allows 64 of them. Nil: "principal".
-	// Empty: none.
+	// Labels are the names of the labels that records may have, at most 60. Each
+	// label has an index, and MongoDB allows 64 indexes. Nil means "principal".
+	// Empty means no labels.
 	Labels []string
-	// GraceTTL is how much later than its expiry the server may reap a record
-	// by itself, rounded up to whole seconds. Clocks of callers and server that
-	// differ by less than it cannot make a record vanish early. Zero: one hour.
-	// Negative: the server reaps nothing, only DeleteExpired removes records.
-	// CreateStorage puts a change into force.
+	// GraceTTL is how long after its expiry the server may remove a record by
+	// itself, rounded up to whole seconds. It must exceed the difference between
+	// the clocks of callers and server, or live records are removed. Zero means
+	// one hour. If it is negative, only DeleteExpired removes records.
+	// CreateStorage applies a change.
 	GraceTTL time.Duration
-	// MaxValue is the size in bytes over which a value is ErrTooLarge. Zero:
-	// what the server's limit of 16 MB for a document leaves, which is also the
-	// most.
+	// MaxValue is the largest value in bytes. A larger one is ErrTooLarge. Zero
+	// means the most that fits into a document of 16 MB, which is also the
+	// maximum.
 	MaxValue int
 	// Queryable stores a native copy of a JSON value beside its bytes, in the
-	// field copy, for queries and indexes of one's own. It is never read back.
-	// A value has none where it is not JSON, is nested more than 90 levels
-	// deep, or where document and copy together would be over the server's
-	// limit. Numbers are long where they are whole and fit, else double; a $
-	// that begins a name is replaced by ＄.
+	// field copy, for your own queries and indexes. It is never read back. The
+	// copy is left out if the value is not JSON, is nested more than 90 levels
+	// deep, or does not fit into the document together with its copy. Whole
+	// numbers that fit are stored as long, others as double. A $ at the start of
+	// a name becomes ＄.
 	Queryable bool
-	// Logger gets the warnings of CreateStorage. Nil: slog.Default.
+	// Logger receives the warnings of CreateStorage. Nil means slog.Default.
 	Logger *slog.Logger
 }
 
 const (
 	defaultGraceTTL = time.Hour
 	maxLabels       = 60
-	maxGraceSeconds = math.MaxInt32 // what the server takes
-	// maxDocument is the server's limit; maxHead is more than a document has
-	// beside value and copy: 60 labels of 64 and 256 bytes, an id, field names.
+	maxGraceSeconds = math.MaxInt32 // the server's limit
+	// maxDocument is the server's limit. maxHead is an upper bound for what a
+	// document has besides value and copy: an id, field names, 60 labels with
+	// names of 64 and values of 256 bytes.
 	maxDocument = 16 << 20
 	maxHead     = 64 << 10
 	maxValue    = maxDocument - maxHead
 )
 
-// withDefaults also returns the grace in whole seconds, -1 for none.
+// withDefaults returns the validated options with their defaults, and the grace
+// in whole seconds, -1 if the server removes nothing.
 func (o *Options) withDefaults() (out Options, grace int32, err error) {
 	if o != nil {
 		out = *o
@@ -62,14 +64,14 @@ func (o *Options) withDefaults() (out Options, grace int32, err error) {
 	case out.GraceTTL == 0:
 		out.GraceTTL = defaultGraceTTL
 	case out.GraceTTL/time.Second >= maxGraceSeconds:
-		return out, 0, model.NewError(model.ErrInvalid, "Options.GraceTTL: more than "+strconv.Itoa(maxGraceSeconds)+" s", nil)
+		return out, 0, model.NewError(model.ErrInvalid, "Options.GraceTTL is longer than "+strconv.Itoa(maxGraceSeconds)+" seconds", nil)
 	}
 	grace = -1
 	if out.GraceTTL > 0 {
 		grace = int32((out.GraceTTL + time.Second - 1) / time.Second)
 	}
 	if out.MaxValue < 0 || out.MaxValue > maxValue {
-		return out, 0, model.NewError(model.ErrInvalid, "Options.MaxValue: 0 to "+strconv.Itoa(maxValue), nil)
+		return out, 0, model.NewError(model.ErrInvalid, "Options.MaxValue is not between 0 and "+strconv.Itoa(maxValue), nil)
 	}
 	if out.MaxValue == 0 {
 		out.MaxValue = maxValue
@@ -80,12 +82,25 @@ func (o *Options) withDefaults() (out Options, grace int32, err error) {
 	return out, grace, nil
 }
 
-// checkName accepts what MongoDB takes for the name of a collection.
+// checkName returns ErrInvalid for a name that MongoDB does not accept for a
+// collection.
 func checkName(db, name string) error {
-	if name == "" || len(db)+1+len(name) > 255 || !utf8.ValidString(name) || strings.ContainsAny(name, "$\x00") ||
-		strings.HasPrefix(name, "system.") || strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".") {
-		return model.NewError(model.ErrInvalid, "a collection's name has UTF-8 without $ and NUL, at most 255 bytes with the database's, "+
-			"and neither begins with system. nor begins or ends with a dot", nil)
+	var why string
+	switch {
+	case name == "":
+		why = "is empty"
+	case len(db)+1+len(name) > 255:
+		why = "has more than 255 bytes with the database's name"
+	case !utf8.ValidString(name):
+		why = "is not UTF-8"
+	case strings.ContainsAny(name, "$\x00"):
+		why = "contains $ or NUL"
+	case strings.HasPrefix(name, "system."):
+		why = "begins with system."
+	case strings.HasPrefix(name, "."), strings.HasSuffix(name, "."):
+		why = "begins or ends with a dot"
+	default:
+		return nil
 	}
-	return nil
+	return model.NewError(model.ErrInvalid, "the collection's name "+why, nil)
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/sojourn-go/sojourn/conformance/sessions"
 )
 
-// What runs on two servers that share no code is what the protocol says.
+// These tests run on a second server that shares no code with the first, so
+// that the backend depends on the protocol and not on one server.
 func TestSecondConformance(t *testing.T) {
 	conformance.Run(t, harness(t, containers.MongoDBSecond(t)))
 }

@@ -1,6 +1,8 @@
 package mongo
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -11,174 +13,141 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// TestTrips counts round trips on the wire, and fails when one grows.
+// trip is a call with the commands that it sends and the error that it returns.
+type trip struct {
+	drivertest.Call
+	commands string
+	want     error
+}
+
+// trips returns the calls whose commands are counted, given the stored record.
+func trips(base model.Record) []trip {
+	var out []trip
+	commands := map[string]string{
+		"create": "update", "create labelled": "update", "create over expired": "update", "upsert": "update",
+		"update": "findAndModify", "update relabelled": "update", "compare-and-set": "update",
+		"touch": "findAndModify", "touch known": "findAndModify", "extend": "findAndModify", "clear": "findAndModify",
+		"delete": "delete", "delete known": "delete",
+		"get": "find", "get many": "find", "page": "find", "page by label": "find", "count": "aggregate", "count by label": "aggregate",
+		"sweep of nothing": "find", "ping": "ping",
+	}
+	for _, c := range append(drivertest.Writes(base), drivertest.Reads()...) {
+		out = append(out, trip{c, commands[c.Name], nil})
+	}
+	add := func(name, commands string, want error, do func(ctx context.Context, b driver.ModelExpirySupport) error) {
+		out = append(out, trip{drivertest.Call{Name: name, Do: do}, commands, want})
+	}
+	write := func(name, commands string, want error, id string, w driver.Write) {
+		add(name, commands, want, func(ctx context.Context, b driver.ModelExpirySupport) error {
+			w.Record = drivertest.Record(id, "bob", time.Hour)
+			_, err := b.Write(ctx, drivertest.Now, w)
+			return err
+		})
+	}
+	both, other := driver.Keep{Expiry: true, Labels: true}, model.Record{Revision: model.NewRevision()}
+	write("create over a live one", "update find", model.ErrExists, "id", driver.Write{Cond: driver.IfAbsent})
+	write("update of a missing record", "update find", model.ErrNotFound, "none", driver.Write{Cond: driver.IfPresent})
+	write("compare-and-set that keeps", "findAndModify", nil, "id", driver.Write{Cond: driver.IfMatch, Known: base, Keep: both})
+	write("compare-and-set that loses", "findAndModify find", model.ErrConflict, "id", driver.Write{Cond: driver.IfMatch, Known: other, Keep: driver.Keep{Expiry: true}})
+	add("delete that loses", "delete find", model.ErrConflict, func(ctx context.Context, b driver.ModelExpirySupport) error {
+		return b.Delete(ctx, drivertest.Now, driver.Delete{ID: "id", Cond: driver.IfMatch, Known: other})
+	})
+	add("touch that changes nothing", "findAndModify", nil, func(ctx context.Context, b driver.ModelExpirySupport) error {
+		_, err := b.Touch(ctx, drivertest.Now, driver.Touch{ID: "id", Mode: driver.TouchExtend, ExpiresAt: drivertest.Now.Add(time.Minute)})
+		return err
+	})
+	for name, q := range map[string]driver.Query{
+		"page of ids": {Limit: 100, KeysOnly: true}, "page that is full": {Limit: 2}, "page of nothing": {Limit: 100, Label: "principal", Value: "nobody"},
+	} {
+		add(name, "find", nil, func(ctx context.Context, b driver.ModelExpirySupport) error {
+			_, err := b.Page(ctx, drivertest.Now, q)
+			return err
+		})
+	}
+	for name, onExpire := range map[string]func(model.Record) error{
+		"sweep": nil, "sweep with announcements": func(model.Record) error { return nil },
+	} {
+		add(name, "find delete", nil, func(ctx context.Context, b driver.ModelExpirySupport) error {
+			_, err := b.DeleteExpired(ctx, driver.Sweep{Before: drivertest.Now, Limit: 100, OnExpire: onExpire})
+			return err
+		})
+	}
+	add("get three", "find", nil, func(ctx context.Context, b driver.ModelExpirySupport) error {
+		return firstError(driver.GetMany(ctx, b, drivertest.Now, driver.Gets("many0", "many2", "many1")))
+	})
+	batch := func(name, commands string, want error, id string, c driver.Condition) {
+		add(name, commands, want, func(ctx context.Context, b driver.ModelExpirySupport) error {
+			ops := make([]driver.BatchOp, 3)
+			for i := range ops {
+				ops[i].Write = &driver.Write{Record: drivertest.Record(fmt.Sprint(id, i), "", 0), Cond: c}
+			}
+			return firstError(driver.WriteMany(ctx, b, drivertest.Now, ops))
+		})
+	}
+	batch("upsert three", "update", nil, "many", driver.IfAny)
+	batch("create three", "update", nil, "fresh", driver.IfAbsent)
+	batch("create three over live ones", "update find", model.ErrExists, "many", driver.IfAbsent)
+	batch("update three", "update update update", nil, "many", driver.IfPresent)
+	add("delete three", "delete delete delete", nil, func(ctx context.Context, b driver.ModelExpirySupport) error {
+		ops := make([]driver.BatchOp, 3)
+		for i := range ops {
+			ops[i].Delete = &driver.Delete{ID: fmt.Sprint("many", i), Cond: driver.IfPresent}
+		}
+		return firstError(driver.WriteMany(ctx, b, drivertest.Now, ops))
+	})
+	add("create storage again", "listCollections listIndexes", nil, driver.CreateStorage)
+	return out
+}
+
+func firstError(results []driver.BatchResult) error {
+	for _, o := range results {
+		if o.Err != nil {
+			return o.Err
+		}
+	}
+	return nil
+}
+
+// TestTrips counts round trips on the wire.
 func TestTrips(t *testing.T) {
 	b, p := proxied(t, nil)
-	ctx := t.Context()
-	write := func(w driver.Write) error { _, err := b.Write(ctx, testNow, w); return err }
-	page := func(q driver.Query) error { _, err := b.Page(ctx, testNow, q); return err }
-	count := func(label, value string) error {
-		_, err := b.Count(ctx, testNow, driver.Query{Label: label, Value: value})
-		return err
-	}
-	touch := func(mode driver.TouchMode, ttl time.Duration) error {
-		_, err := b.Touch(ctx, testNow, driver.Touch{ID: "id", Mode: mode, ExpiresAt: testNow.Add(ttl)})
-		return err
-	}
-	sweep := func(each func(model.Record) error) error {
-		_, err := b.DeleteExpired(ctx, driver.Sweep{Before: testNow, Limit: 100, OnExpire: each})
-		return err
-	}
-	expired := func() {
-		for i := range 5 {
-			r := record(fmt.Sprint("old", i), "ann", 0)
-			r.ExpiresAt = testNow
-			seed(t, b, r)
+	for i := range trips(model.Record{}) {
+		var many []model.Record
+		for n := range 3 {
+			many = append(many, drivertest.Record(fmt.Sprint("many", n), "ann", time.Hour))
 		}
-	}
-	base := record("id", "ann", time.Hour)
-	other := model.Record{Revision: model.NewRevision()}
-	stored := func() { seed(t, b, base) }
-	batch := func(op func(i int) driver.BatchOp) error {
-		ops := []driver.BatchOp{op(0), op(1), op(2)}
-		for _, o := range b.WriteMany(ctx, testNow, ops) {
-			if o.Err != nil {
-				return o.Err
-			}
-		}
-		return nil
-	}
-	three := func() {
-		for i := range 3 {
-			seed(t, b, record(fmt.Sprint("many", i), "ann", time.Hour))
-		}
-	}
-
-	tests := []struct {
-		name     string
-		before   func()
-		do       func() error
-		want     error
-		commands string
-	}{
-		{"get", stored, func() error { _, err := b.Get(ctx, testNow, driver.Get{ID: "id"}); return err }, nil, "find"},
-		{"create", nil, func() error {
-			return write(driver.Write{Record: record("new", "ann", time.Hour), Cond: driver.IfAbsent})
-		}, nil, "update"},
-		{"create over expired", expired, func() error {
-			return write(driver.Write{Record: record("old0", "ann", time.Hour), Cond: driver.IfAbsent})
-		}, nil, "update"},
-		{"create over a live one", stored, func() error { return write(driver.Write{Record: record("id", "", 0), Cond: driver.IfAbsent}) }, model.ErrExists, "update find"},
-		{"upsert", stored, func() error { return write(driver.Write{Record: record("id", "bob", 0), Cond: driver.IfAny}) }, nil, "update"},
-		{"update", stored, func() error { return write(driver.Write{Record: record("id", "bob", 0), Cond: driver.IfPresent}) }, nil, "update"},
-		{"update that keeps", stored, func() error {
-			return write(driver.Write{Record: record("id", "", 0), Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true, Labels: true}})
-		}, nil, "findAndModify"},
-		{"update of none", nil, func() error { return write(driver.Write{Record: record("none", "", 0), Cond: driver.IfPresent}) }, model.ErrNotFound, "update find"},
-		{"compare-and-set", stored, func() error {
-			return write(driver.Write{Record: record("id", "bob", 0), Cond: driver.IfMatch, Known: base})
-		}, nil, "update"},
-		{"compare-and-set that keeps", stored, func() error {
-			return write(driver.Write{Record: record("id", "", 0), Cond: driver.IfMatch, Known: base, Keep: driver.Keep{Expiry: true, Labels: true}})
-		}, nil, "findAndModify"},
-		{"compare-and-set that loses", stored, func() error {
-			return write(driver.Write{Record: record("id", "", 0), Cond: driver.IfMatch, Known: other, Keep: driver.Keep{Expiry: true}})
-		}, model.ErrConflict, "findAndModify find"},
-		{"touch", stored, func() error { return touch(driver.TouchSet, 2*time.Hour) }, nil, "findAndModify"},
-		{"touch that changes nothing", stored, func() error { return touch(driver.TouchExtend, time.Minute) }, nil, "findAndModify"},
-		{"clear", stored, func() error { return touch(driver.TouchClear, 0) }, nil, "findAndModify"},
-		{"delete", stored, func() error { return b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: driver.IfPresent}) }, nil, "delete"},
-		{"delete at a revision", stored, func() error {
-			return b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: driver.IfMatch, Known: base})
-		}, nil, "delete"},
-		{"delete that loses", stored, func() error {
-			return b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: driver.IfMatch, Known: other})
-		}, model.ErrConflict, "delete find"},
-		{"page", stored, func() error { return page(driver.Query{Limit: 100}) }, nil, "find"},
-		{"page of ids", stored, func() error { return page(driver.Query{Limit: 100, KeysOnly: true}) }, nil, "find"},
-		{"page that is full", three, func() error { return page(driver.Query{Limit: 2}) }, nil, "find"},
-		{"page by label", stored, func() error { return page(driver.Query{Limit: 100, Label: "principal", Value: "ann"}) }, nil, "find"},
-		{"page of nothing", nil, func() error { return page(driver.Query{Limit: 100, Label: "principal", Value: "nobody"}) }, nil, "find"},
-		{"count", stored, func() error { return count("", "") }, nil, "aggregate"},
-		{"count by label", expired, func() error { return count("principal", "ann") }, nil, "aggregate"},
-		{"sweep", expired, func() error { return sweep(nil) }, nil, "find delete"},
-		{"sweep with announcements", expired, func() error { return sweep(func(model.Record) error { return nil }) }, nil, "find delete"},
-		{"sweep of nothing", nil, func() error { return sweep(nil) }, nil, "find"},
-		{"get many", three, func() error {
-			for _, o := range b.GetMany(ctx, testNow, driver.Gets("many0", "many2", "many1")) {
-				if o.Err != nil {
-					return o.Err
-				}
-			}
-			return nil
-		}, nil, "find"},
-		{"upsert many", three, func() error {
-			return batch(func(i int) driver.BatchOp {
-				return driver.BatchOp{Write: &driver.Write{Record: record(fmt.Sprint("many", i), "", 0), Cond: driver.IfAny}}
-			})
-		}, nil, "update"},
-		{"create many", nil, func() error {
-			return batch(func(i int) driver.BatchOp {
-				return driver.BatchOp{Write: &driver.Write{Record: record(fmt.Sprint("fresh", i), "", 0), Cond: driver.IfAbsent}}
-			})
-		}, nil, "update"},
-		{"create many that are there", three, func() error {
-			return batch(func(i int) driver.BatchOp {
-				return driver.BatchOp{Write: &driver.Write{Record: record(fmt.Sprint("many", i), "", 0), Cond: driver.IfAbsent}}
-			})
-		}, model.ErrExists, "update find"},
-		{"update many", three, func() error {
-			return batch(func(i int) driver.BatchOp {
-				return driver.BatchOp{Write: &driver.Write{Record: record(fmt.Sprint("many", i), "", 0), Cond: driver.IfPresent}}
-			})
-		}, nil, "update update update"},
-		{"delete many", three, func() error {
-			return batch(func(i int) driver.BatchOp {
-				return driver.BatchOp{Delete: &driver.Delete{ID: fmt.Sprint("many", i), Cond: driver.IfPresent}}
-			})
-		}, nil, "delete delete delete"},
-		{"create storage that is there", nil, func() error { return b.CreateStorage(ctx) }, nil, "listCollections listIndexes"},
-		{"ping", nil, func() error { return b.Ping(ctx) }, nil, "ping"},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			if test.before != nil {
-				test.before()
-			}
+		drivertest.Seed(t, b, many...)
+		test := trips(drivertest.SeedCalls(t, b))[i]
+		t.Run(test.Name, func(t *testing.T) {
 			p.take()
-			if err := test.do(); test.want == nil && err != nil || test.want != nil && model.Kind(err) != test.want {
+			if err := test.Do(t.Context(), b); !errors.Is(err, test.want) {
 				t.Fatalf("%v, want %v", err, test.want)
 			}
 			if commands, _ := p.take(); strings.Join(commands, " ") != test.commands {
-				t.Fatalf("on the wire: %v, want %s", commands, test.commands)
+				t.Fatalf("sent %v, want %s", commands, test.commands)
 			}
 		})
 	}
 }
 
-// TestFirstCall looks once whether the collection is there, and no more.
+// TestFirstCall checks once that the collection exists.
 func TestFirstCall(t *testing.T) {
 	b, p := proxied(t, nil)
-	again, err := New(b.coll.Database(), b.coll.Name(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.take()
+	again := another(t, b, nil)
 	for range 2 {
-		if _, err := again.Get(t.Context(), testNow, driver.Get{ID: "none"}); model.Kind(err) != model.ErrNotFound {
-			t.Fatal(err)
-		}
+		drivertest.Gone(t, again, "none")
 	}
 	if commands, _ := p.take(); strings.Join(commands, " ") != "listCollections find find" {
-		t.Fatalf("on the wire: %v", commands)
+		t.Fatalf("sent %v", commands)
 	}
 }
 
-// visited is how many index entries and documents a command made the server
-// look at: it carries the command out again, and tells. Not all servers can.
+// visited explains a command and returns how many index entries and documents
+// the server reads for it, or false if the server cannot explain.
 func visited(t *testing.T, db *mongodriver.Database, sent bson.Raw) (keys, docs int, ok bool) {
 	t.Helper()
 	elements, err := sent.Elements()
@@ -196,7 +165,7 @@ func visited(t *testing.T, db *mongodriver.Database, sent bson.Raw) (keys, docs 
 	raw, err := db.RunCommand(t.Context(), bson.D{{Key: "explain", Value: plain}, {Key: "verbosity", Value: "executionStats"}}).Raw()
 	const commandNotFound = 59
 	if codeOf(err) == commandNotFound {
-		t.Log("the server has no explain: only requests are counted")
+		t.Log("the server has no explain: only commands are counted")
 		return 0, 0, false
 	}
 	if err != nil {
@@ -205,7 +174,7 @@ func visited(t *testing.T, db *mongodriver.Database, sent bson.Raw) (keys, docs 
 	return most(raw, "totalKeysExamined"), most(raw, "totalDocsExamined"), true
 }
 
-// most is the largest number of that name, at whatever depth.
+// most returns the largest number with that name at any depth.
 func most(raw bson.Raw, name string) int {
 	n := 0
 	elements, _ := raw.Elements()
@@ -221,20 +190,20 @@ func most(raw bson.Raw, name string) int {
 	return n
 }
 
-// TestCostInProportion has 20,000 live and 200 expired records, of which 50
-// and 5 bear one label: what a call visits follows from what it is about.
+// TestCostInProportion has 20,000 live and 200 expired records. Of these, 50 and
+// 5 have one label value. A call reads little more than what it returns.
 func TestCostInProportion(t *testing.T) {
 	b, p := proxied(t, nil)
 	ctx := t.Context()
 	const live, expired = 20_000, 200
 	ops := make([]driver.BatchOp, 0, live+expired)
 	for i := range live + expired {
-		r := record(fmt.Sprintf("id%05d", i), "", time.Hour)
+		r := drivertest.Record(fmt.Sprintf("id%05d", i), "", time.Hour)
 		if i%400 == 0 {
 			r.Labels = map[string]string{"principal": "ann"}
 		}
 		if i >= live {
-			r.ExpiresAt = testNow.Add(time.Duration(i-live-expired) * time.Second)
+			r.ExpiresAt = drivertest.Now.Add(time.Duration(i-live-expired) * time.Second)
 			if i%40 == 0 {
 				r.Labels = map[string]string{"principal": "ann"}
 			}
@@ -242,63 +211,59 @@ func TestCostInProportion(t *testing.T) {
 		if i%2 == 0 {
 			r.ExpiresAt = time.Time{}
 			if i >= live {
-				r.ExpiresAt = testNow
+				r.ExpiresAt = drivertest.Now
 			}
 		}
 		ops = append(ops, driver.BatchOp{Write: &driver.Write{Record: r, Cond: driver.IfAbsent}})
 	}
-	for _, o := range b.WriteMany(ctx, testNow.Add(-24*time.Hour), ops) {
-		if o.Err != nil {
-			t.Fatal(o.Err)
-		}
+	if err := firstError(b.WriteMany(ctx, drivertest.Now.Add(-24*time.Hour), ops)); err != nil {
+		t.Fatal(err)
 	}
 	if commands, _ := p.take(); len(commands) != len(ops)/bulkStep+1 {
 		t.Errorf("%d commands for %d creates", len(commands), len(ops))
 	}
 	db := b.coll.Database()
-	at := func(what string, commands, keys, docs int) {
+	wantCost := func(what string, commands, keys, docs int) {
 		t.Helper()
 		got, sent := p.take()
 		if len(got) != commands {
-			t.Fatalf("%s: %v on the wire, want %d", what, got, commands)
+			t.Fatalf("%s: sent %v, want %d commands", what, got, commands)
 		}
 		if k, d, ok := visited(t, db, sent[0]); ok && (k > keys || d > docs || k == 0 && keys > 1) {
-			t.Errorf("%s: the server looked at %d index entries and %d documents, want %d and %d at most", what, k, d, keys, docs)
+			t.Errorf("%s: the server reads %d index entries and %d documents, want %d and %d at most", what, k, d, keys, docs)
 		}
 		p.take()
 	}
-	page, err := b.Page(ctx, testNow, driver.Query{Label: "principal", Value: "ann", Limit: 100})
+	page, err := b.Page(ctx, drivertest.Now, driver.Query{Label: "principal", Value: "ann", Limit: 100})
 	if err != nil || len(page.Records) != 50 || page.Next != "" {
 		t.Fatalf("%d records, %q, %v", len(page.Records), page.Next, err)
 	}
-	at("page by label", 1, 56, 55)
-	if page, err = b.Page(ctx, testNow, driver.Query{Limit: 100}); err != nil || len(page.Records) != 100 {
+	wantCost("page by label", 1, 56, 55)
+	if page, err = b.Page(ctx, drivertest.Now, driver.Query{Limit: 100}); err != nil || len(page.Records) != 100 {
 		t.Fatalf("%d records, %v", len(page.Records), err)
 	}
-	at("page", 1, 101, 101)
-	if n, err := b.Count(ctx, testNow, driver.Query{Label: "principal", Value: "ann"}); err != nil || n != 50 {
-		t.Fatalf("%d, %v", n, err)
+	wantCost("page", 1, 101, 101)
+	wantCount(t, b, driver.Query{Label: "principal", Value: "ann"}, 50)
+	wantCost("count by label", 1, 56, 55)
+	wantCount(t, b, driver.Query{}, live)
+	wantCost("count", 1, live+1, live)
+	for _, sweep := range []struct {
+		name                 string
+		limit                int
+		want                 driver.Swept
+		commands, keys, docs int
+	}{
+		{"sweep to a limit", 150, driver.Swept{Removed: 150, More: true}, 2, 151, 150},
+		{"sweep", 1000, driver.Swept{Removed: 50}, 2, 51, 50},
+		{"sweep of nothing", 1000, driver.Swept{}, 1, 1, 0},
+	} {
+		seen := 0
+		swept, err := b.DeleteExpired(ctx, driver.Sweep{Before: drivertest.Now, Limit: sweep.limit, OnExpire: func(model.Record) error { seen++; return nil }})
+		if err != nil || swept != sweep.want || seen != swept.Removed {
+			t.Fatalf("%s: %+v, %v, %d announced; want %+v", sweep.name, swept, err, seen, sweep.want)
+		}
+		wantCost(sweep.name, sweep.commands, sweep.keys, sweep.docs)
 	}
-	at("count by label", 1, 56, 55)
-	if n, err := b.Count(ctx, testNow, driver.Query{Label: ""}); err != nil || n != live {
-		t.Fatalf("%d, %v", n, err)
-	}
-	at("count", 1, live+1, live)
-	seen := 0
-	swept, err := b.DeleteExpired(ctx, driver.Sweep{Before: testNow, Limit: 150, OnExpire: func(model.Record) error { seen++; return nil }})
-	if err != nil || swept.Removed != 150 || !swept.More || seen != 150 {
-		t.Fatalf("%+v, %v, %d announced", swept, err, seen)
-	}
-	at("sweep", 2, 151, 150)
-	swept, err = b.DeleteExpired(ctx, driver.Sweep{Before: testNow, Limit: 1000})
-	if err != nil || swept.Removed != 50 || swept.More {
-		t.Fatalf("%+v, %v", swept, err)
-	}
-	p.take()
-	if swept, err = b.DeleteExpired(ctx, driver.Sweep{Before: testNow, Limit: 1000}); err != nil || swept.Removed != 0 {
-		t.Fatalf("%+v, %v", swept, err)
-	}
-	at("sweep of nothing", 1, 1, 0)
 	if n, err := b.coll.CountDocuments(ctx, bson.D{}, options.Count()); err != nil || n != live {
 		t.Fatalf("%d documents are left, %v", n, err)
 	}

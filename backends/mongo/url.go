@@ -20,7 +20,8 @@ func init() {
 	}
 }
 
-// uriOptions are what the driver knows, in lower case; it ignores others.
+// uriOptions are the options that the driver knows, in lower case. It would
+// ignore others.
 var uriOptions = strings.Fields(`appname authmechanism authmechanismproperties authsource compressors connect connecttimeoutms
 	directconnection enableoverloadretargeting heartbeatfrequencyms heartbeatintervalms journal loadbalanced localthresholdms
 	maxadaptiveretries maxconnecting maxidletimems maxpoolsize minpoolsize replicaset retryreads retrywrites servermonitoringmode
@@ -30,9 +31,10 @@ var uriOptions = strings.Fields(`appname authmechanism authmechanismproperties a
 	w zlibcompressionlevel zstdcompressionlevel
 	readconcernlevel readpreference readpreferencetags maxstaleness maxstalenessseconds`)
 
-// openURL makes a backend and its client, which is disconnected with it, of a
-// URL of the form mongodb://user:password@host:port/database?collection=name;
-// further parameters are MongoDB's own. With mongodb+srv it asks the DNS.
+// openURL returns a backend for a URL of the form
+// mongodb://user:password@host:port/database?collection=name with further
+// parameters of MongoDB. The backend's Close disconnects its client. With
+// mongodb+srv it queries the DNS.
 func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 	own := *u
 	query := own.Query()
@@ -56,7 +58,7 @@ func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 		return nil, badURL()
 	}
 	if !o.WriteConcern.Acknowledged() {
-		return nil, model.NewError(model.ErrInvalid, "w=0: a write that nobody acknowledges cannot be conditional", nil)
+		return nil, model.NewError(model.ErrInvalid, "w=0 is not allowed: writes need an acknowledgement", nil)
 	}
 	client, err := mongodriver.Connect(o)
 	if err != nil {
@@ -67,11 +69,12 @@ func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 		_ = client.Disconnect(context.Background())
 		return nil, err
 	}
-	b.owned = client
+	b.gate.Own(ownedClient{client})
 	return b, nil
 }
 
-// badURL leaves out the parser's own words, which may quote a password.
+// badURL returns the ErrInvalid for a URL. It leaves out the parser's text,
+// which may quote a password.
 func badURL() error {
-	return model.NewError(model.ErrInvalid, "the form is mongodb://user:password@host:port/database?collection=name, with MongoDB's own further parameters", nil)
+	return model.NewError(model.ErrInvalid, "the form is mongodb://user:password@host:port/database?collection=name, with further parameters of MongoDB", nil)
 }

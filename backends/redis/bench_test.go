@@ -3,10 +3,9 @@ package redis
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"regexp"
 	"slices"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -14,6 +13,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -22,10 +22,10 @@ const (
 	floorBatch  = 100 // calls of each side in a round
 )
 
-// BenchmarkFloor compares each operation with the plain GET or SET that moves
-// the same bytes, by the same client: rounds of both sides in turn. It reports
-// the median of the rounds' ratios, its quartiles, and what the server itself
-// says that a call costs it; the first line is the floor against itself.
+// BenchmarkFloor compares each operation with the plain GET or SET that moves the
+// same bytes, with the same client, in alternating rounds. It reports the median
+// of the rounds' ratios, its quartiles, and the server's own time for a call. The
+// first line compares the floor with itself.
 //
 //	go test -run xxx -bench Floor ./backends/redis
 func BenchmarkFloor(b *testing.B) {
@@ -41,18 +41,18 @@ func BenchmarkFloor(b *testing.B) {
 	}
 }
 
-// floor is what the operations of one comparison work on.
+// floor has the data of one comparison.
 type floor struct {
 	*Backend
 	ctx     context.Context
 	plain   *goredis.Client
 	clients int
 	value   []byte
-	bytes   []byte         // a record with that value, as it is stored
+	bytes   []byte         // the stored form of a record with that value
 	known   []model.Record // one for each call of a batch
 }
 
-// floorOp is one operation, and the plain call that it is measured by.
+// floorOp is one operation and the plain call that it is compared with.
 type floorOp struct {
 	name   string
 	before func(f *floor, i int) error // not measured
@@ -65,13 +65,13 @@ func floorOps() []floorOp {
 	set := func(f *floor, i int) error { return f.plain.Set(f.ctx, f.plainKey(i), f.bytes, time.Hour).Err() }
 	unset := func(f *floor, i int) error { return f.plain.Del(f.ctx, f.plainKey(i)).Err() }
 	gone := func(f *floor, i int) error {
-		if err := f.Delete(f.ctx, testNow, driver.Delete{ID: f.known[i].ID, Cond: driver.IfPresent}); err != nil && model.Kind(err) != model.ErrNotFound {
+		if err := f.Delete(f.ctx, drivertest.Now, driver.Delete{ID: f.known[i].ID, Cond: driver.IfPresent}); err != nil && !errors.Is(err, model.ErrNotFound) {
 			return err
 		}
 		return unset(f, i)
 	}
 	there := func(f *floor, i int) error {
-		_, err := f.Write(f.ctx, testNow, driver.Write{Record: f.known[i], Cond: driver.IfAny})
+		_, err := f.Write(f.ctx, drivertest.Now, driver.Write{Record: f.known[i], Cond: driver.IfAny})
 		if err != nil {
 			return err
 		}
@@ -84,7 +84,7 @@ func floorOps() []floorOp {
 			if change != nil {
 				change(&w)
 			}
-			_, err := f.Write(f.ctx, testNow, w)
+			_, err := f.Write(f.ctx, drivertest.Now, w)
 			f.known[i].Revision = w.Record.Revision
 			return err
 		}
@@ -92,13 +92,13 @@ func floorOps() []floorOp {
 	keep := func(w *driver.Write) { w.Keep.Expiry, w.Keep.Labels = true, true }
 	touch := func(f *floor, i int) error {
 		f.known[i].ExpiresAt = f.known[i].ExpiresAt.Add(time.Second)
-		_, err := f.Touch(f.ctx, testNow, driver.Touch{ID: f.known[i].ID, Mode: driver.TouchSet, ExpiresAt: f.known[i].ExpiresAt})
+		_, err := f.Touch(f.ctx, drivertest.Now, driver.Touch{ID: f.known[i].ID, Mode: driver.TouchSet, ExpiresAt: f.known[i].ExpiresAt})
 		return err
 	}
 	return []floorOp{
 		{"floor", nil, set, set},
 		{"get", there, func(f *floor, i int) error {
-			_, err := f.Get(f.ctx, testNow, driver.Get{ID: f.known[i].ID})
+			_, err := f.Get(f.ctx, drivertest.Now, driver.Get{ID: f.known[i].ID})
 			return err
 		}, get},
 		{"create", gone, write(driver.IfAbsent, nil), set},
@@ -109,13 +109,13 @@ func floorOps() []floorOp {
 		{"cas", there, write(driver.IfMatch, keep), set},
 		{"touch", there, touch, set},
 		{"delete", there, func(f *floor, i int) error {
-			return f.Delete(f.ctx, testNow, driver.Delete{ID: f.known[i].ID, Cond: driver.IfMatch, Known: f.known[i]})
+			return f.Delete(f.ctx, drivertest.Now, driver.Delete{ID: f.known[i].ID, Cond: driver.IfMatch, Known: f.known[i]})
 		}, unset},
 	}
 }
 
-// BenchmarkFloorCount counts a million records, all and by label, and fails
-// where that takes more commands than among a few.
+// BenchmarkFloorCount counts a million records, all and by label. It fails if that
+// takes more commands than in a small store.
 func BenchmarkFloorCount(b *testing.B) { countAmong(b, 1_000_000) }
 
 func newFloor(b *testing.B, clients, size int) *floor {
@@ -124,11 +124,11 @@ func newFloor(b *testing.B, clients, size int) *floor {
 	o.PoolSize = clients
 	c := clientOf(b, o)
 	f := &floor{
-		Backend: openOn(b, c, storeName(), nil), ctx: context.Background(), plain: c,
+		Backend: openOn(b, c, drivertest.Name(), nil), ctx: context.Background(), plain: c,
 		clients: clients, value: bytes.Repeat([]byte("v"), size),
 	}
 	for i := range floorBatch {
-		r := record(fmt.Sprintf("%032d", i), fmt.Sprint("user", i), time.Hour)
+		r := drivertest.Record(fmt.Sprintf("%032d", i), fmt.Sprint("user", i), time.Hour)
 		r.Value = f.value
 		f.known = append(f.known, r)
 	}
@@ -143,7 +143,7 @@ func newFloor(b *testing.B, clients, size int) *floor {
 
 func (f *floor) plainKey(i int) string { return f.name + ":{plain}:" + f.known[i].ID }
 
-// compare runs the rounds, at least floorRounds and as many as b.N.
+// compare runs floorRounds rounds, or more for a larger b.N.
 func (f *floor) compare(b *testing.B, op *floorOp) {
 	b.Helper()
 	var ratios []float64
@@ -152,23 +152,21 @@ func (f *floor) compare(b *testing.B, op *floorOp) {
 		if op.before != nil {
 			f.batch(b, op.before)
 		}
-		sides := []func(){
-			func() { here.add(b, f, "evalsha", "get", op.do) },
-			func() { there.add(b, f, "set", "get", op.plain) },
+		ours, plain := []string{"evalsha", "get"}, []string{"set", "get"}
+		switch op.name {
+		case "delete":
+			plain = []string{"del"}
+		case "floor":
+			ours = []string{"set"}
 		}
-		if op.name == "delete" {
-			sides[1] = func() { there.add(b, f, "del", "", op.plain) }
-		}
-		if op.name == "floor" {
-			sides[0] = func() { here.add(b, f, "set", "", op.do) }
-		}
-		if round%2 == 1 { // neither side always runs on what the other left
+		sides := []func(){func() { here.add(b, f, ours, op.do) }, func() { there.add(b, f, plain, op.plain) }}
+		if round%2 == 1 { // so that neither side always runs second
 			slices.Reverse(sides)
 		}
 		sides[0]()
 		sides[1]()
 		if round < 2 {
-			here, there = cost{}, cost{} // to warm up
+			here, there = cost{}, cost{} // warm-up
 			continue
 		}
 		ratios = append(ratios, float64(here.last)/float64(there.last))
@@ -184,7 +182,7 @@ func (f *floor) compare(b *testing.B, op *floorOp) {
 	b.ReportMetric(there.server/float64(there.calls), "server-floor-µs")
 }
 
-// cost is the time that calls took, and that the server spent on them.
+// cost is the time of calls, and the server's own time for them.
 type cost struct {
 	last, sum time.Duration
 	calls     int
@@ -193,19 +191,21 @@ type cost struct {
 
 func (c *cost) each() time.Duration { return c.sum / time.Duration(c.calls) }
 
-func (c *cost) add(b *testing.B, f *floor, command, or string, do func(f *floor, i int) error) {
+func (c *cost) add(b *testing.B, f *floor, commands []string, do func(f *floor, i int) error) {
 	b.Helper()
-	before, n := f.spent(b, command, or)
+	before := served(b, f.plain)
 	began := time.Now()
 	f.batch(b, do)
 	c.last = time.Since(began)
 	c.sum += c.last
-	after, m := f.spent(b, command, or)
-	c.server += after - before
-	c.calls += m - n
+	after := served(b, f.plain)
+	for _, name := range commands {
+		c.server += after[name].micros - before[name].micros
+		c.calls += after[name].calls - before[name].calls
+	}
 }
 
-// batch makes a call for each record, the clients sharing them.
+// batch makes a call for each record and divides them among the clients.
 func (f *floor) batch(b *testing.B, do func(f *floor, i int) error) {
 	b.Helper()
 	var wg sync.WaitGroup
@@ -225,24 +225,4 @@ func (f *floor) batch(b *testing.B, do func(f *floor, i int) error) {
 		wg.Go(call)
 	}
 	wg.Wait()
-}
-
-var spent = regexp.MustCompile(`cmdstat_(\w+):calls=(\d+),usec=(\d+)`)
-
-// spent is the time that the server has spent on one or the other command. A
-// script's time has that of its commands in it.
-func (f *floor) spent(b *testing.B, command, or string) (us float64, calls int) {
-	b.Helper()
-	info, err := f.plain.Info(f.ctx, "commandstats").Result()
-	if err != nil {
-		b.Fatal(err)
-	}
-	for _, m := range spent.FindAllStringSubmatch(info, -1) {
-		if m[1] == command || m[1] == or {
-			n, _ := strconv.Atoi(m[2])
-			t, _ := strconv.ParseFloat(m[3], 64)
-			us, calls = us+t, calls+n
-		}
-	}
-	return us, calls
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -16,7 +17,7 @@ import (
 //	 0      'S'
 //	 1      format version
 //	 2-17   revision
-//	18-32   expiry, milliseconds since 1970 in 15 decimal digits; 0: never
+//	18-32   expiry, milliseconds since 1970 in 15 decimal digits; 0 for never
 //	33-36   length of the value, big-endian
 //	37-38   length of the labels section, big-endian
 //	39-     labels section: for each label, sorted by name, the length of the
@@ -25,20 +26,20 @@ import (
 //	        length of the encoding's name in a byte, that name
 //	        the value
 //
-// The expiry has a fixed place, so that a touch overwrites 15 bytes; all the
-// lengths together tell a truncated record.
+// The expiry has a fixed place, so that a touch overwrites 15 bytes. The lengths
+// add up to the record's length, which reveals a truncated record.
 const (
 	formatMagic   = 'S'
 	formatVersion = 1
 
-	revAt      = 2
+	revisionAt = 2
 	expiryAt   = 18
 	valueLenAt = 33
 	labelLenAt = 37
 	labelsAt   = 39
 
 	expiryDigits = 15
-	// maxHead is more than any head: 65535 bytes of labels, 255 of encoding.
+	// maxHead is larger than any head: 65535 bytes of labels, 255 of encoding.
 	maxHead = 128 << 10
 )
 
@@ -58,7 +59,7 @@ func appendExpiry(dst []byte, t time.Time) []byte {
 	return append(dst, digits[:]...)
 }
 
-// parseExpiry reads 15 digits.
+// parseExpiry decodes 15 digits.
 func parseExpiry(s string) (time.Time, bool) {
 	if len(s) != expiryDigits {
 		return time.Time{}, false
@@ -83,7 +84,8 @@ func appendLabel(dst []byte, name, value string) []byte {
 	return appendLabelValue(dst, value)
 }
 
-// appendLabelValue appends a value as index members begin.
+// appendLabelValue appends a value with its length, the prefix of the members
+// of a label index.
 func appendLabelValue(dst []byte, value string) []byte {
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(value)))
 	return append(dst, value...)
@@ -103,7 +105,7 @@ func appendLabels(dst []byte, labels map[string]string) []byte {
 	return dst
 }
 
-// parseLabels reads a labels section; nil for an empty one.
+// parseLabels decodes a labels section. An empty one returns nil.
 func parseLabels(s string) (map[string]string, bool) {
 	var labels map[string]string
 	last := ""
@@ -127,23 +129,24 @@ func parseLabels(s string) (map[string]string, bool) {
 	return labels, true
 }
 
-// putHead fills in what stands before the labels section, given all up to the
-// end of that.
+// putHead fills in the fields before the labels section. Dst ends with that
+// section.
 func putHead(dst []byte, rec *model.Record) {
 	dst[0], dst[1] = formatMagic, formatVersion
-	copy(dst[revAt:], rec.Revision[:])
+	copy(dst[revisionAt:], rec.Revision[:])
 	appendExpiry(dst[:expiryAt], rec.ExpiresAt)
 	binary.BigEndian.PutUint32(dst[valueLenAt:], uint32(len(rec.Value)))
 	binary.BigEndian.PutUint16(dst[labelLenAt:], uint16(len(dst)-labelsAt))
 }
 
-// appendTail appends what stands after the labels.
+// appendTail appends the fields after the labels section.
 func appendTail(dst []byte, rec *model.Record) []byte {
 	dst = append(append(dst, byte(len(rec.Encoding))), rec.Encoding...)
 	return append(dst, rec.Value...)
 }
 
-// recordSize is how many bytes the record takes, without the tail if split.
+// recordSize returns the length of the record in bytes, without the tail if
+// split is set.
 func recordSize(rec *model.Record, split bool) int {
 	n := labelsAt
 	for name, value := range rec.Labels {
@@ -155,41 +158,41 @@ func recordSize(rec *model.Record, split bool) int {
 	return n + 1 + len(rec.Encoding) + len(rec.Value)
 }
 
-// decodeHead reads all of a record but its value, from bytes that may end
-// anywhere behind the head. It returns where the value begins and how long it
-// is. A head that is cut is ErrCorrupt.
+// decodeHead decodes everything but the value, from bytes that may end anywhere
+// after the head. It also returns where the value begins and its length. A
+// truncated head is ErrCorrupt.
 func decodeHead(id, data string) (rec model.Record, at, size int, err error) {
 	bad := func(why string) (model.Record, int, int, error) {
-		return model.Record{}, 0, 0, corrupt(why)
+		return model.Record{}, 0, 0, driverkit.Corrupt(why)
 	}
 	if len(data) < 2 || data[0] != formatMagic {
-		return bad(whyForeign)
+		return bad(driverkit.WhyForeign)
 	}
 	if data[1] != formatVersion {
-		return bad(whyNewer)
+		return bad(driverkit.WhyNewer)
 	}
 	if len(data) < labelsAt+1 {
-		return bad(whyForeign)
+		return bad(driverkit.WhyForeign)
 	}
 	end := labelsAt + number(data[labelLenAt:labelsAt])
 	if len(data) <= end {
-		return bad(whyForeign)
+		return bad(driverkit.WhyForeign)
 	}
 	at = end + 1 + int(data[end])
 	if len(data) < at {
-		return bad(whyForeign)
+		return bad(driverkit.WhyForeign)
 	}
 	expiresAt, ok1 := parseExpiry(data[expiryAt:valueLenAt])
 	labels, ok2 := parseLabels(data[labelsAt:end])
 	if !ok1 || !ok2 {
-		return bad(whyForeign)
+		return bad(driverkit.WhyForeign)
 	}
 	rec = model.Record{ID: id, ExpiresAt: expiresAt, Labels: labels, Encoding: encodingName(data[end+1 : at])}
-	copy(rec.Revision[:], data[revAt:expiryAt])
+	copy(rec.Revision[:], data[revisionAt:expiryAt])
 	return rec, at, number(data[valueLenAt:labelLenAt]), nil
 }
 
-// encodingName spares a copy for the name that nearly every record has.
+// encodingName returns a copy, except for the name that nearly every record has.
 func encodingName(s string) string {
 	if s == "json" {
 		return "json"
@@ -197,21 +200,21 @@ func encodingName(s string) string {
 	return strings.Clone(s)
 }
 
-// decodeRecord reads a whole record, given twice: as a string and as bytes,
-// which belong to the caller alone, for the value becomes a part of them.
+// decodeRecord decodes a whole record, which the caller passes both as a string
+// and as bytes. The value shares memory with the bytes.
 func decodeRecord(id, data string, raw []byte) (model.Record, error) {
 	rec, at, size, err := decodeHead(id, data)
 	if err != nil {
 		return model.Record{}, err
 	}
 	if len(data) != at+size {
-		return model.Record{}, corrupt(whyForeign)
+		return model.Record{}, driverkit.Corrupt(driverkit.WhyForeign)
 	}
 	rec.Value = raw[at:len(raw):len(raw)]
 	return rec, nil
 }
 
-// number reads big-endian bytes.
+// number decodes big-endian bytes.
 func number(s string) int {
 	n := 0
 	for i := range len(s) {
@@ -220,20 +223,20 @@ func number(s string) int {
 	return n
 }
 
-// usual is a length that most have: what is seen votes for its own, and a rare
-// other one does not change it. It is safe for concurrent use; a vote may get
-// lost.
-type usual struct{ state atomic.Uint32 } // the length, and its votes in the lowest bits
+// commonLength is the most common of the lengths added. Each length votes for
+// itself, so that a rare other length does not replace it. It is safe for
+// concurrent use, in which a vote may get lost.
+type commonLength struct{ state atomic.Uint32 } // the length, and its votes in the lowest bits
 
 const (
 	voteBits = 8
 	maxVotes = 2
 )
 
-func (u *usual) length() int { return int(u.state.Load() >> voteBits) }
+func (c *commonLength) get() int { return int(c.state.Load() >> voteBits) }
 
-func (u *usual) saw(n int) {
-	state := u.state.Load()
+func (c *commonLength) add(n int) {
+	state := c.state.Load()
 	length, votes := state>>voteBits, state&(1<<voteBits-1)
 	switch {
 	case length == uint32(n):
@@ -243,5 +246,5 @@ func (u *usual) saw(n int) {
 	default:
 		length, votes = uint32(n), 1
 	}
-	u.state.Store(length<<voteBits | votes)
+	c.state.Store(length<<voteBits | votes)
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// encode is a whole record, as Write sends it.
+// encode returns a whole record as Write sends it.
 func encode(rec *model.Record) []byte {
 	head := appendLabels(make([]byte, labelsAt, recordSize(rec, false)), rec.Labels)
 	putHead(head, rec)
@@ -26,7 +26,7 @@ func sample() model.Record {
 	}
 }
 
-// TestGolden pins the format: records of earlier versions must stay readable.
+// TestGolden pins the format, so that records of earlier versions stay readable.
 func TestGolden(t *testing.T) {
 	rec := sample()
 	const want = "5301" + "01020300000000000000000000000010" + "303031383933353533343435303036" +
@@ -46,7 +46,7 @@ func TestCodecRoundTrip(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			data := encode(&rec)
 			if len(data) != cap(data) {
-				t.Fatalf("%d bytes in room for %d", len(data), cap(data))
+				t.Fatalf("%d bytes in a buffer of %d", len(data), cap(data))
 			}
 			got, err := decodeRecord(rec.ID, string(data), data)
 			if err != nil || !reflect.DeepEqual(got, rec) {
@@ -65,16 +65,16 @@ func TestDecodeRefuses(t *testing.T) {
 		return c
 	}
 	tests := map[string][]byte{
-		"nothing": {}, "foreign": []byte("hello"), "json": []byte(`{"a":1}`), "longer": append(bytes.Clone(good), 0),
+		"empty": {}, "foreign": []byte("hello"), "json": []byte(`{"a":1}`), "longer": append(bytes.Clone(good), 0),
 		"another magic": change(0, 's'), "a newer version": change(1, 2), "version zero": change(1, 0),
-		"no digit": change(expiryAt, 'x'), "labels too long": change(labelLenAt, 255), "a label too long": change(labelsAt, 255),
-		"labels not in order": change(labelsAt+1, 'z'),
+		"a bad digit": change(expiryAt, 'x'), "labels too long": change(labelLenAt, 255), "a label too long": change(labelsAt, 255),
+		"labels out of order": change(labelsAt+1, 'z'),
 	}
 	for n := range good {
 		tests["cut at "+string(rune('a'+n%26))+hex.EncodeToString([]byte{byte(n)})] = good[:n]
 	}
 	for name, data := range tests {
-		if _, err := decodeRecord("id", string(data), data); model.Kind(err) != model.ErrCorrupt {
+		if _, err := decodeRecord("id", string(data), data); !errors.Is(err, model.ErrCorrupt) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -97,7 +97,7 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		if again := encode(&rec); !bytes.Equal(again, data) {
-			t.Fatalf("%x became %x", data, again)
+			t.Fatalf("%x was encoded again as %x", data, again)
 		}
 	})
 }

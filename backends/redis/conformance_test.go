@@ -8,6 +8,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/conformance/containers"
+	"github.com/sojourn-go/sojourn/conformance/faultnet"
 	"github.com/sojourn-go/sojourn/conformance/sessions"
 	"github.com/sojourn-go/sojourn/expiry/driver"
 )
@@ -18,41 +19,36 @@ func TestSessions(t *testing.T)    { sessions.Run(t, harness(t)) }
 func TestClusterConformance(t *testing.T) { conformance.Run(t, clusterHarness(t)) }
 func TestClusterSessions(t *testing.T)    { sessions.Run(t, clusterHarness(t)) }
 
-// cases is how many cases of the suite run here: all.
+// cases is the number of the suite's cases, all of which run here.
 const cases = 404
 
 // harness opens each backend behind a proxy of its own.
 func harness(t *testing.T) conformance.Harness {
 	t.Helper()
 	o := options(t)
-	return harnessOf(t, containers.Redis(t).String(), clientOf(t, o), func(t testing.TB) (goredis.UniversalClient, *proxy) {
-		p := startProxy(t, o.Addr)
-		return clientOf(t, p.through(o)), p
+	return harnessOf(t, containers.Redis(t).String(), clientOf(t, o), func(t testing.TB, p *proxy) goredis.UniversalClient {
+		return clientOf(t, p.options(o))
 	})
 }
 
-// clusterHarness is the same before three masters.
+// clusterHarness does the same on a cluster of three masters.
 func clusterHarness(t *testing.T) conformance.Harness {
 	t.Helper()
 	o := clusterOptions(t)
-	return harnessOf(t, containers.RedisCluster(t).String(), clusterOf(t, o), func(t testing.TB) (goredis.UniversalClient, *proxy) {
-		p := newProxy(t)
-		return clusterOf(t, p.throughCluster(o)), p
+	return harnessOf(t, containers.RedisCluster(t).String(), clusterOf(t, o), func(t testing.TB, p *proxy) goredis.UniversalClient {
+		return clusterOf(t, p.clusterOptions(o))
 	})
 }
 
-func harnessOf(t testing.TB, server string, own goredis.UniversalClient, connect func(t testing.TB) (goredis.UniversalClient, *proxy)) conformance.Harness {
+func harnessOf(t testing.TB, server string, own goredis.UniversalClient, connect func(testing.TB, *proxy) goredis.UniversalClient) conformance.Harness {
 	t.Helper()
-	var proxies sync.Map // of *Backend
+	var proxies sync.Map // by *Backend
 	loadScripts(t, own)
 	return conformance.Harness{
 		Cases: cases,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
-			c, p := connect(t)
-			b, err := New(c, name, &Options{MaxValue: 8 << 20}) // a limit in reach of a test
-			if err != nil {
-				t.Fatal(err)
-			}
+			p := newProxy(t)
+			b := newOn(t, connect(t, p), name, &Options{MaxValue: 8 << 20}) // small enough for a test to exceed
 			proxies.Store(b, p)
 			return b
 		},
@@ -61,9 +57,9 @@ func harnessOf(t testing.TB, server string, own goredis.UniversalClient, connect
 			t.Helper()
 			p, ok := proxies.Load(b)
 			if !ok {
-				t.Fatal("a backend that Open did not return")
+				t.Fatal("Open did not return this backend")
 			}
-			p.(*proxy).play(loseAnswer)
+			p.(*proxy).Next(faultnet.LoseAnswer)
 		},
 		Damage: func(t testing.TB, name, id string, data []byte) {
 			t.Helper()

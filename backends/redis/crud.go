@@ -15,12 +15,12 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Get returns the live record: one GET.
+// Get returns the live record, with one GET.
 func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (model.Record, error) {
-	if err := b.enter(ctx); err != nil {
+	if err := b.gate.Enter(ctx); err != nil {
 		return model.Record{}, err
 	}
-	cmd := b.client.Get(ctx, b.bucket(g.ID).records+g.ID)
+	cmd := b.client.Get(ctx, b.recordKey(g.ID))
 	rec, err := b.recordOf(ctx, g.ID, cmd)
 	if err == nil && rec.Expired(now) {
 		return model.Record{}, model.ErrNotFound
@@ -30,28 +30,27 @@ func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (model.R
 
 func (b *Backend) bucket(id string) *bucket { return &b.buckets[bucketOf(id)] }
 
-// recordOf is the record, live or not, that a GET returned.
+func (b *Backend) recordKey(id string) string { return b.bucket(id).records + id }
+
+// recordOf returns the record that a GET read, live or expired.
 func (b *Backend) recordOf(ctx context.Context, id string, cmd *goredis.StringCmd) (model.Record, error) {
 	raw, err := cmd.Bytes()
 	if errors.Is(err, goredis.Nil) {
 		return model.Record{}, model.ErrNotFound
 	}
 	if err != nil {
-		return model.Record{}, b.readFault(ctx, err)
+		return model.Record{}, b.readError(ctx, err)
 	}
 	return decodeRecord(id, cmd.Val(), raw)
 }
 
-// Write stores the record under its condition: one script.
+// Write stores the record under its condition, with one script.
 func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
-	if err := b.checkWrite(&w); err != nil {
+	if err := b.gate.Write(ctx, &w); err != nil {
 		return model.Record{}, err
 	}
-	if err := b.enter(ctx); err != nil {
-		return model.Record{}, err
-	}
-	reply, err := b.declaring(func(further []string) (string, error) {
-		return b.write(ctx, b.writeRun(ctx, now, &w, further))
+	reply, err := b.withExtraLabels(func(extra []string) (string, error) {
+		return b.write(ctx, b.writeRun(ctx, now, &w, extra))
 	})
 	if err != nil {
 		return model.Record{}, err
@@ -59,25 +58,17 @@ func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (mod
 	return b.writeReply(&w, reply)
 }
 
-// checkWrite refuses what could not be stored or found again.
-func (b *Backend) checkWrite(w *driver.Write) error {
-	if err := w.Check(); err != nil {
-		return err
-	}
-	return driverkit.CheckRecord(&w.Record, b.labels, b.maxValue)
-}
-
-// stageSize is the length of a value from which on it goes to the server by a
-// command of its own, in the same pipeline, and the script moves it into its
-// place: Lua makes strings of a script's arguments, at a nanosecond a byte.
+// stageSize is the smallest value that goes to the server by a SET of its own,
+// in the same pipeline. The script renames its key. Lua would copy it, which
+// costs a nanosecond a byte.
 const stageSize = 4 << 10
 
-// stageTTL is after how long the server drops what no script has taken.
+// stageTTL is how long the server keeps a staged record that no script took.
 const stageTTL = time.Minute
 
-// guess is the record as the caller believes it will be: where expiry or
-// labels are kept, those of Prev spare the server a copy of the value. It
-// reports whether there was anything to guess from.
+// guess returns the record that the caller expects in the end. What the write
+// keeps is taken from Known, which saves the server a copy of the value. It
+// reports whether the record is known to that extent.
 func guess(w *driver.Write) (model.Record, bool) {
 	rec := w.Record
 	if w.Keep.Expiry {
@@ -89,9 +80,9 @@ func guess(w *driver.Write) (model.Record, bool) {
 	return rec, !w.Keep.Expiry && !w.Keep.Labels || !w.Known.Revision.IsZero()
 }
 
-// writeRun is the run of write.lua. Without a guess a short value goes by
-// itself, and the script puts the record together; a long one is staged.
-func (b *Backend) writeRun(ctx context.Context, now time.Time, w *driver.Write, further []string) *run {
+// writeRun returns a run of write.lua. A long value is staged. Without a guess
+// a short value is an argument of its own, and the script builds the record.
+func (b *Backend) writeRun(ctx context.Context, now time.Time, w *driver.Write, extra []string) *run {
 	control := [4 + len(w.Known.Revision)]byte{condCode(w.Cond), '-', '-', '-'}
 	if w.Cond == driver.IfMatch {
 		copy(control[4:], w.Known.Revision[:])
@@ -107,13 +98,13 @@ func (b *Backend) writeRun(ctx context.Context, now time.Time, w *driver.Write, 
 	split := !guessed && !long
 	data := appendLabels(make([]byte, labelsAt, recordSize(&rec, split)), rec.Labels)
 	if long && !guessed && w.Keep.Labels {
-		// The script puts the labels into their place, if they are as long as
-		// usual: else it has to move the value.
-		data = append(data, make([]byte, b.kept.length())...)
+		// Room for labels of the usual length. The script moves the value only
+		// if they have another length.
+		data = append(data, make([]byte, b.keptLabels.get())...)
 	}
 	putHead(data, &rec)
 	k := b.bucket(w.Record.ID)
-	args := k.command(writeScript, w.Record.ID, further, 6)
+	args := k.command(writeScript, w.Record.ID, extra, 6)
 	if long {
 		stage := k.staged + model.NewRevision().String()
 		args[2] = args[2].(int) + 1
@@ -147,9 +138,9 @@ func condCode(c driver.Condition) byte {
 	return 'm'
 }
 
-// keepFor is how long the server shall keep a record, in milliseconds; empty:
-// for ever. It is a length of time by the caller's clock, so that the server's
-// own clock may be another.
+// keepFor returns how long the server keeps a record, in milliseconds, or an
+// empty string for no limit. It is measured by the caller's clock, so that the
+// server's clock may differ.
 func (b *Backend) keepFor(now, expiresAt time.Time) any {
 	if expiresAt.IsZero() || b.grace < 0 {
 		return ""
@@ -157,7 +148,7 @@ func (b *Backend) keepFor(now, expiresAt time.Time) any {
 	return max(expiresAt.UnixMilli()-now.UnixMilli(), 0) + b.grace
 }
 
-// writeReply reads the answer of write.lua.
+// writeReply decodes the reply of write.lua.
 func (b *Backend) writeReply(w *driver.Write, reply string) (model.Record, error) {
 	code, rest := split(reply)
 	switch code {
@@ -171,11 +162,11 @@ func (b *Backend) writeReply(w *driver.Write, reply string) (model.Record, error
 		expiresAt, ok1 := parseExpiry(rest[:min(len(rest), expiryDigits)])
 		labels, ok2 := parseLabels(rest[min(len(rest), expiryDigits):])
 		if !ok1 || !ok2 {
-			return model.Record{}, strange()
+			return model.Record{}, driverkit.BadReply()
 		}
 		rec.ExpiresAt, rec.Labels = expiresAt, labels
 		if w.Keep.Labels {
-			b.kept.saw(len(rest) - expiryDigits)
+			b.keptLabels.add(len(rest) - expiryDigits)
 		}
 		return rec, nil
 	case 'e':
@@ -190,10 +181,10 @@ func (b *Backend) writeReply(w *driver.Write, reply string) (model.Record, error
 		}
 		return rec, model.ErrConflict
 	}
-	return model.Record{}, replyFault(code, rest)
+	return model.Record{}, replyError(code, rest)
 }
 
-// split takes the code from a script's reply.
+// split returns the code of a script's reply and the rest.
 func split(reply string) (code byte, rest string) {
 	if reply == "" {
 		return 0, ""
@@ -201,8 +192,8 @@ func split(reply string) (code byte, rest string) {
 	return reply[0], reply[1:]
 }
 
-// replyFault is what the codes mean that all scripts share.
-func replyFault(code byte, rest string) error {
+// replyError returns the error for a code that several scripts use.
+func replyError(code byte, rest string) error {
 	switch code {
 	case 'n':
 		return model.ErrNotFound
@@ -213,21 +204,16 @@ func replyFault(code byte, rest string) error {
 	case 'x':
 		return corruptCode(rest)
 	}
-	return strange()
+	return driverkit.BadReply()
 }
 
-// strange is the error for a reply that no script gives.
-func strange() error {
-	return model.NewError(model.ErrUnknown, "the server's reply is none of the script's", nil)
-}
-
-// declaring runs a script on one record. Where the stored record bears labels
-// that this backend does not declare, as those of another node's Options, the
-// script has done nothing and runs again with the keys of their indexes.
-func (b *Backend) declaring(do func(further []string) (string, error)) (string, error) {
-	var further []string
-	for range declareAttempts {
-		reply, err := do(further)
+// withExtraLabels runs a script on one record. The script does nothing if the
+// stored record bears labels that this backend does not declare. It then runs
+// again with the keys of their indexes.
+func (b *Backend) withExtraLabels(do func(extra []string) (string, error)) (string, error) {
+	var extra []string
+	for range maxLabelRuns {
+		reply, err := do(extra)
 		if err != nil {
 			return "", err
 		}
@@ -235,33 +221,30 @@ func (b *Backend) declaring(do func(further []string) (string, error)) (string, 
 		if code != 'k' {
 			return reply, nil
 		}
-		further = b.undeclared(section)
+		extra = b.undeclared(section)
 	}
-	return "", model.NewError(model.ErrUnavailable, "others keep writing the record with undeclared labels", nil)
+	return "", driverkit.Contended()
 }
 
-// declareAttempts bounds the runs of one script with ever other labels.
-const declareAttempts = 4
+// maxLabelRuns limits the runs of one script while the stored labels keep
+// changing.
+const maxLabelRuns = 4
 
 // undeclared returns the names in a labels section that Options.Labels lacks.
 func (b *Backend) undeclared(section string) []string {
 	labels, _ := parseLabels(section)
-	maps.DeleteFunc(labels, func(name, _ string) bool { return slices.Contains(b.labels, name) })
+	declared := b.gate.Labels()
+	maps.DeleteFunc(labels, func(name, _ string) bool { return slices.Contains(declared, name) })
 	return slices.Sorted(maps.Keys(labels))
 }
 
-func sortedKeys(m map[string]bool) []string { return slices.Sorted(maps.Keys(m)) }
-
-// Delete removes a live record with its index entries: one script.
+// Delete removes a live record and its index entries, with one script.
 func (b *Backend) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
-	if err := d.Check(); err != nil {
+	if err := b.gate.Delete(ctx, &d); err != nil {
 		return err
 	}
-	if err := b.enter(ctx); err != nil {
-		return err
-	}
-	reply, err := b.declaring(func(further []string) (string, error) {
-		return b.write(ctx, b.deleteRun(ctx, now, &driver.Delete{ID: d.ID, Cond: d.Cond, Known: d.Known}, further))
+	reply, err := b.withExtraLabels(func(extra []string) (string, error) {
+		return b.write(ctx, b.deleteRun(ctx, now, &d, extra))
 	})
 	if err != nil {
 		return err
@@ -269,22 +252,22 @@ func (b *Backend) Delete(ctx context.Context, now time.Time, d driver.Delete) er
 	return deleteReply(reply)
 }
 
-func (b *Backend) deleteRun(ctx context.Context, now time.Time, d *driver.Delete, further []string) *run {
-	rev := ""
+func (b *Backend) deleteRun(ctx context.Context, now time.Time, d *driver.Delete, extra []string) *run {
+	revision := ""
 	if d.Cond == driver.IfMatch {
-		rev = string(d.Known.Revision[:])
+		revision = string(d.Known.Revision[:])
 	}
 	m := &mark{data: millis(now)}
-	return newRun(ctx, deleteScript, append(b.bucket(d.ID).command(deleteScript, d.ID, further, 2), rev, m), m)
+	return newRun(ctx, deleteScript, append(b.bucket(d.ID).command(deleteScript, d.ID, extra, 2), revision, m), m)
 }
 
-// deleteReply reads the answer of delete.lua.
+// deleteReply decodes the reply of delete.lua.
 func deleteReply(reply string) error {
 	if code, rest := split(reply); code != 'o' {
-		return replyFault(code, rest)
+		return replyError(code, rest)
 	}
 	return nil
 }
 
-// millis is a time as the scripts take it.
+// millis returns a time in the form that the scripts take.
 func millis(t time.Time) []byte { return strconv.AppendInt(nil, t.UnixMilli(), 10) }

@@ -11,29 +11,20 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Why a stored record is corrupt.
-const (
-	whyForeign = "what is stored there is no whole record"
-	whyNewer   = "it has a newer format than this version can read"
-	whyType    = "the key holds another type than a string"
-)
-
-func corrupt(why string) error { return model.NewError(model.ErrCorrupt, why, nil) }
-
-// corruptCode is a script's word for why.
+// corruptCode returns the ErrCorrupt for the reason that a script replied.
 func corruptCode(code string) error {
 	switch code {
 	case "t":
-		return corrupt(whyType)
+		return driverkit.Corrupt("the key holds another type than a string")
 	case "v":
-		return corrupt(whyNewer)
+		return driverkit.Corrupt(driverkit.WhyNewer)
 	}
-	return corrupt(whyForeign)
+	return driverkit.Corrupt(driverkit.WhyForeign)
 }
 
 // refusals are the codes with which a server refuses a command before it
-// changes anything. Their texts say no more than the code, or quote the
-// command, so that the code alone goes into messages.
+// changes anything. Error texts have only the code, because the server's own
+// text says no more or quotes the command.
 //
 //nolint:gosec // codes of the server, no credentials
 var refusals = map[string]string{
@@ -58,8 +49,9 @@ var refusals = map[string]string{
 	"WRONGTYPE":   "an index key holds another type",
 }
 
-// refusal says why a server refused a command, given its own words.
-func refusal(text string) (string, bool) {
+// refusal returns why a server sent the error text. Known reports whether the
+// server refused the command, so that nothing happened.
+func refusal(text string) (why string, known bool) {
 	code, rest, _ := strings.Cut(text, " ")
 	if why, ok := refusals[strings.TrimSuffix(code, ":")]; ok {
 		return code + ": " + why, true
@@ -80,37 +72,44 @@ func refusal(text string) (string, bool) {
 	return "ERR", false
 }
 
-// unsent reports whether go-redis failed before it had a connection.
-func unsent(err error) bool {
-	return errors.Is(err, goredis.ErrClosed) || errors.Is(err, goredis.ErrPoolTimeout) ||
-		errors.Is(err, goredis.ErrPoolExhausted) || driverkit.IsDial(err)
+// unsent reports whether go-redis failed before it had a connection, and why
+// if the error does not say so itself.
+func unsent(err error) (why string, ok bool) {
+	switch {
+	case errors.Is(err, goredis.ErrClosed):
+		return "the Redis client is closed", true
+	case errors.Is(err, goredis.ErrPoolTimeout), errors.Is(err, goredis.ErrPoolExhausted):
+		return "there is no free connection", true
+	}
+	return "", driverkit.IsDial(err)
 }
 
-// readFault is readFault for a client that may have to look anew.
-func (b *Backend) readFault(ctx context.Context, err error) error {
-	b.lookAnew(ctx, err)
-	return readFault(ctx, err)
+// readError returns the error of a read, and makes a cluster's client refresh
+// its map of slots if a node may be down.
+func (b *Backend) readError(ctx context.Context, err error) error {
+	b.refreshSlots(ctx, err)
+	return readError(ctx, err)
 }
 
-// writeFault is writeFault for a client that may have to look anew.
-func (b *Backend) writeFault(ctx context.Context, err error, sent bool) error {
-	b.lookAnew(ctx, err)
-	return writeFault(ctx, err, sent)
+// writeError returns the error of a write, and makes a cluster's client refresh
+// its map of slots if a node may be down.
+func (b *Backend) writeError(ctx context.Context, err error, sent bool) error {
+	b.refreshSlots(ctx, err)
+	return writeError(ctx, err, sent)
 }
 
-// lookAnew tells a cluster's client to ask who serves what, after an error that
-// may mean that a master has failed. By itself the client asks when a node
-// sends it elsewhere, which a dead one does not, or once a minute: so long
-// would all calls go to a node that is gone. It asks in the background, and a
-// few times a second at most.
-func (b *Backend) lookAnew(ctx context.Context, err error) {
+// refreshSlots makes a cluster's client ask which node serves which slot, after
+// an error that may mean that a master has failed. By itself the client asks
+// once a minute, or if a node redirects it, which a dead node does not. The
+// client asks in the background and at most a few times a second.
+func (b *Backend) refreshSlots(ctx context.Context, err error) {
 	c, ok := b.client.(interface{ ReloadState(ctx context.Context) })
-	if ok && mayHaveFailed(err) {
+	if ok && nodeMayBeDown(err) {
 		c.ReloadState(ctx)
 	}
 }
 
-func mayHaveFailed(err error) bool {
+func nodeMayBeDown(err error) bool {
 	var reply goredis.Error
 	switch {
 	case errors.As(err, &reply):
@@ -123,10 +122,9 @@ func mayHaveFailed(err error) bool {
 	return true
 }
 
-// readFault is the error of a read: the context's own where it ended before
-// anything was sent, else ErrUnavailable, with ErrCorrupt for a key of another
-// type.
-func readFault(ctx context.Context, err error) error {
+// readError returns ErrCorrupt for a key of another type, the context's own
+// error if it ended the call, and ErrUnavailable for everything else.
+func readError(ctx context.Context, err error) error {
 	var reply goredis.Error
 	if errors.As(err, &reply) {
 		why, _ := refusal(reply.Error())
@@ -135,48 +133,29 @@ func readFault(ctx context.Context, err error) error {
 		}
 		return model.NewError(model.ErrUnavailable, why, err)
 	}
-	if unsent(err) {
-		return unavailable(ctx, err)
+	if why, ok := unsent(err); ok {
+		return driverkit.WriteError(ctx, err, false, why)
 	}
-	if driverkit.IsContext(err) {
-		return err
-	}
-	return model.NewError(model.ErrUnavailable, "the answer was lost", driverkit.WithContext(ctx, err))
+	return driverkit.ReadError(ctx, err)
 }
 
-// writeFault is the error of a write. What the server refused and what was not
-// sent did not happen; any other error leaves open whether it did.
-func writeFault(ctx context.Context, err error, sent bool) error {
+// writeError returns ErrUnavailable if the server refused the command or if
+// nothing was sent: the write did not happen. It returns ErrUnknown if the
+// write may have happened.
+func writeError(ctx context.Context, err error, sent bool) error {
 	var reply goredis.Error
 	if errors.As(err, &reply) {
 		why, known := refusal(reply.Error())
 		switch {
 		case strings.HasPrefix(why, "WRONGTYPE"):
-			// The scripts touch index keys of another type before the record.
+			// The scripts write to the index keys before the record.
 			return model.NewError(model.ErrCorrupt, why, err)
 		case known || !sent:
 			return model.NewError(model.ErrUnavailable, why, err)
 		}
-		// A proxy between client and server may say so after it has sent.
+		// A proxy before the server may reply this after it has sent the command.
 		return model.NewError(model.ErrUnknown, why, err)
 	}
-	if unsent(err) || !sent {
-		return unavailable(ctx, err)
-	}
-	return model.NewError(model.ErrUnknown, "", driverkit.WithContext(ctx, err))
-}
-
-// unavailable is the error of what was not sent.
-func unavailable(ctx context.Context, err error) error {
-	switch {
-	case errors.Is(err, goredis.ErrClosed):
-		return model.NewError(model.ErrUnavailable, "the Redis client is closed", err)
-	case driverkit.IsContext(err) && ctx.Err() != nil:
-		return ctx.Err()
-	case driverkit.IsDial(err):
-		return model.NewError(model.ErrUnavailable, "cannot connect", err)
-	case errors.Is(err, goredis.ErrPoolTimeout), errors.Is(err, goredis.ErrPoolExhausted):
-		return model.NewError(model.ErrUnavailable, "no free connection", err)
-	}
-	return model.NewError(model.ErrUnavailable, "nothing was sent", err)
+	why, ok := unsent(err)
+	return driverkit.WriteError(ctx, err, sent && !ok, why)
 }

@@ -13,81 +13,86 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// reply is an error that the server gave, as go-redis passes it on.
+// reply is an error of the server, as go-redis returns it.
 type reply string
 
 func (r reply) Error() string { return string(r) }
 func (reply) RedisError()     {}
 
-func TestFaults(t *testing.T) {
+func TestErrors(t *testing.T) {
 	dial := &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 	read := &net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}
 	tests := []struct {
-		name        string
-		err         error
-		sent        bool
-		write, read error
+		name  string
+		err   error
+		sent  bool
+		write error // a read is ErrCorrupt too, or else ErrUnavailable
 	}{
-		{"loading", reply("LOADING Redis is loading the dataset in memory"), true, model.ErrUnavailable, model.ErrUnavailable},
-		{"replica", reply("READONLY You can't write against a read only replica. script: 5b, on @user_script:26."), true, model.ErrUnavailable, model.ErrUnavailable},
-		{"memory", reply("OOM command not allowed when used memory > 'maxmemory'."), true, model.ErrUnavailable, model.ErrUnavailable},
-		{"no password", reply("NOAUTH Authentication required."), true, model.ErrUnavailable, model.ErrUnavailable},
-		{"wrong password", reply("WRONGPASS invalid username-password pair or user is disabled."), false, model.ErrUnavailable, model.ErrUnavailable},
-		{"permission", reply("NOPERM this user has no permissions to access one of the keys used as arguments"), true, model.ErrUnavailable, model.ErrUnavailable},
-		{"master down", reply("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."), true, model.ErrUnavailable, model.ErrUnavailable},
-		{"cluster down", reply("CLUSTERDOWN Hash slot not served"), true, model.ErrUnavailable, model.ErrUnavailable},
-		{"slot moves", reply("TRYAGAIN Multiple keys request during rehashing of slot"), true, model.ErrUnavailable, model.ErrUnavailable},
-		{"busy", reply("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."), true, model.ErrUnavailable, model.ErrUnavailable},
-		{"no disk", reply("MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk."), true, model.ErrUnavailable, model.ErrUnavailable},
-		{"replicas", reply("NOREPLICAS Not enough good replicas to write."), true, model.ErrUnavailable, model.ErrUnavailable},
-		{"clients", reply("ERR max number of clients reached"), false, model.ErrUnavailable, model.ErrUnavailable},
-		{"too long", reply("ERR Protocol error: invalid bulk length"), true, model.ErrUnavailable, model.ErrUnavailable},
-		{"no scripts", reply("ERR unknown command 'EVALSHA', with args beginning with: 'secret'"), true, model.ErrUnavailable, model.ErrUnavailable},
-		{"index of another type", reply("WRONGTYPE Operation against a key holding the wrong kind of value"), true, model.ErrCorrupt, model.ErrCorrupt},
-		{"a proxy's word", reply("ERR upstream failure"), true, model.ErrUnknown, model.ErrUnavailable},
-		{"an unknown code", reply("NEWCODE secret"), true, model.ErrUnknown, model.ErrUnavailable},
-		{"wrapped", fmt.Errorf("a hook: %w", reply("OOM command not allowed")), true, model.ErrUnavailable, model.ErrUnavailable},
-		{"dial", dial, false, model.ErrUnavailable, model.ErrUnavailable},
-		{"dial after a redirect", dial, true, model.ErrUnavailable, model.ErrUnavailable},
-		{"pool", goredis.ErrPoolTimeout, false, model.ErrUnavailable, model.ErrUnavailable},
-		{"closed", goredis.ErrClosed, false, model.ErrUnavailable, model.ErrUnavailable},
-		{"a hook's own", errors.New("circuit open for secret"), false, model.ErrUnavailable, model.ErrUnavailable},
-		{"end", io.EOF, true, model.ErrUnknown, model.ErrUnavailable},
-		{"cut", io.ErrUnexpectedEOF, true, model.ErrUnknown, model.ErrUnavailable},
-		{"timeout", read, true, model.ErrUnknown, model.ErrUnavailable},
-		{"broken pipe", &net.OpError{Op: "write", Err: syscall.EPIPE}, true, model.ErrUnknown, model.ErrUnavailable},
+		{"loading", reply("LOADING Redis is loading the dataset in memory"), true, model.ErrUnavailable},
+		{"replica", reply("READONLY You can't write against a read only replica. script: 5b, on @user_script:26."), true, model.ErrUnavailable},
+		{"memory", reply("OOM command not allowed when used memory > 'maxmemory'."), true, model.ErrUnavailable},
+		{"no password", reply("NOAUTH Authentication required."), true, model.ErrUnavailable},
+		{"wrong password", reply("WRONGPASS invalid username-password pair or user is disabled."), false, model.ErrUnavailable},
+		{"permission", reply("NOPERM this user has no permissions to access one of the keys used as arguments"), true, model.ErrUnavailable},
+		{"master down", reply("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."), true, model.ErrUnavailable},
+		{"cluster down", reply("CLUSTERDOWN Hash slot not served"), true, model.ErrUnavailable},
+		{"slot moves", reply("TRYAGAIN Multiple keys request during rehashing of slot"), true, model.ErrUnavailable},
+		{"busy", reply("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."), true, model.ErrUnavailable},
+		{"no disk", reply("MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk."), true, model.ErrUnavailable},
+		{"replicas", reply("NOREPLICAS Not enough good replicas to write."), true, model.ErrUnavailable},
+		{"clients", reply("ERR max number of clients reached"), false, model.ErrUnavailable},
+		{"too long", reply("ERR Protocol error: invalid bulk length"), true, model.ErrUnavailable},
+		{"no scripts", reply("ERR unknown command 'EVALSHA', with args beginning with: 'secret'"), true, model.ErrUnavailable},
+		{"another type", reply("WRONGTYPE Operation against a key holding the wrong kind of value"), true, model.ErrCorrupt},
+		{"a proxy's reply", reply("ERR upstream failure"), true, model.ErrUnknown},
+		{"an unknown code", reply("NEWCODE secret"), true, model.ErrUnknown},
+		{"wrapped", fmt.Errorf("a hook: %w", reply("OOM command not allowed")), true, model.ErrUnavailable},
+		{"dial", dial, false, model.ErrUnavailable},
+		{"dial after a redirect", dial, true, model.ErrUnavailable},
+		{"pool", goredis.ErrPoolTimeout, false, model.ErrUnavailable},
+		{"closed", goredis.ErrClosed, false, model.ErrUnavailable},
+		{"a hook's own", errors.New("circuit open for secret"), false, model.ErrUnavailable},
+		{"end", io.EOF, true, model.ErrUnknown},
+		{"cut", io.ErrUnexpectedEOF, true, model.ErrUnknown},
+		{"timeout", read, true, model.ErrUnknown},
+		{"broken pipe", &net.OpError{Op: "write", Err: syscall.EPIPE}, true, model.ErrUnknown},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
+			read := model.ErrUnavailable
+			if test.write == model.ErrCorrupt { //nolint:errorlint // the sentinel itself
+				read = model.ErrCorrupt
+			}
 			for _, got := range []struct{ err, want error }{
-				{writeFault(t.Context(), test.err, test.sent), test.write}, {readFault(t.Context(), test.err), test.read},
+				{writeError(t.Context(), test.err, test.sent), test.write}, {readError(t.Context(), test.err), read},
 			} {
-				only(t, got.err, got.want)
+				drivertest.WantKind(t, got.err, got.want)
 				if !errors.Is(got.err, test.err) {
-					t.Errorf("%v does not unwrap to the client's own", got.err)
+					t.Errorf("%v does not wrap the client's error", got.err)
 				}
 				if strings.Contains(got.err.Error(), "secret") {
-					t.Errorf("a value in %v", got.err)
+					t.Errorf("the text has a value: %v", got.err)
 				}
 			}
 		})
 	}
 }
 
-func TestFaultsOfContexts(t *testing.T) {
+func TestErrorsOfContexts(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := writeFault(ctx, context.Canceled, false); err != context.Canceled { //nolint:errorlint // it alone
+	if err := writeError(ctx, context.Canceled, false); err != context.Canceled { //nolint:errorlint // nothing may wrap it
 		t.Errorf("before sending: %v", err)
 	}
-	if err := readFault(ctx, context.Canceled); err != context.Canceled { //nolint:errorlint // it alone
+	if err := readError(ctx, context.Canceled); err != context.Canceled { //nolint:errorlint // nothing may wrap it
 		t.Errorf("before sending a read: %v", err)
 	}
-	err := writeFault(ctx, io.EOF, true)
-	only(t, err, model.ErrUnknown)
+	err := writeError(ctx, io.EOF, true)
+	drivertest.WantKind(t, err, model.ErrUnknown)
 	if !errors.Is(err, context.Canceled) || !errors.Is(err, io.EOF) {
 		t.Errorf("after sending: %v", err)
 	}

@@ -36,7 +36,7 @@ func ExampleNew_invalid() {
 	// Output: true redis: New: invalid argument: the client reads from replicas, which may miss an acknowledged write
 }
 
-// The whole of it, given a server.
+// A program needs a server, a backend and a store.
 func Example() {
 	type cart struct{ Items int }
 	ctx := context.Background()
@@ -70,7 +70,7 @@ func ExampleOptions() {
 
 	backend, err := redis.New(client, "jobs", &redis.Options{
 		Labels:   []string{"tenant", "state"},
-		GraceTTL: 24 * time.Hour, // how long the server keeps what has expired, unless swept
+		GraceTTL: 24 * time.Hour, // the server removes records a day after their expiry
 		MaxValue: 1 << 20,
 	})
 	if err != nil {

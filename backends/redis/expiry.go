@@ -2,6 +2,8 @@ package redis
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -9,16 +11,14 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Touch moves the expiry of a live record: one script, which overwrites 15
-// bytes and never the value.
+// Touch changes the expiry of a live record, with one script. The script
+// overwrites 15 bytes and does not copy the value.
 func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
-	if err := t.Check(); err != nil {
-		return model.Record{}, err
-	}
-	if err := b.enter(ctx); err != nil {
+	if err := b.gate.Touch(ctx, &t); err != nil {
 		return model.Record{}, err
 	}
 	mode, at := "s", t.ExpiresAt
@@ -39,7 +39,7 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (mod
 	}
 	code, rest := split(reply)
 	if code != 'o' || len(rest) < expiryDigits {
-		return model.Record{}, replyFault(code, rest)
+		return model.Record{}, replyError(code, rest)
 	}
 	rec, _, _, err := decodeHead(t.ID, rest[expiryDigits:])
 	if err != nil {
@@ -49,30 +49,29 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (mod
 	return rec, nil
 }
 
-// sweepStep is how many records one script removes at most, while the server
-// does nothing else.
+// sweepStep is the largest number of records that one script removes. The
+// server serves no other client meanwhile.
 const sweepStep = 256
 
-// dueRecord is a record that the index by expiry says is due.
+// dueRecord is an entry of the index by expiry that is due.
 type dueRecord struct {
-	id   string
-	at   time.Time
-	rev  string // that it must still have; empty: any; "-": it is reaped
-	skip bool   // it stays: it cannot be read, or its removal was refused
+	id       string
+	at       time.Time
+	revision string // the revision to remove; empty: any; "-": the server has removed the record
+	skip     bool   // the record stays: it is unreadable, extended, or OnExpire refused it
 }
 
-// bucketSweep is where a sweep stands in one bucket.
+// bucketSweep is the progress of a sweep in one bucket.
 type bucketSweep struct {
 	k      *bucket
-	from   time.Time       // the expiry up to which it has come; zero: none yet
-	stayed map[string]bool // the records with that expiry that have stayed
+	from   time.Time       // the last expiry that was read; zero at the start
+	stayed map[string]bool // the ids with that expiry that stayed
 	due    []dueRecord
-	more   bool // the index has more
+	more   bool // the index has more entries
 }
 
-// next is the range of the index where n records stand that it has not come to,
-// if there are so many.
-func (s *bucketSweep) next(before time.Time, n int) *goredis.ZRangeBy {
+// nextRange returns the range of the index with the next n entries.
+func (s *bucketSweep) nextRange(before time.Time, n int) *goredis.ZRangeBy {
 	r := &goredis.ZRangeBy{Min: "-inf", Max: string(millis(before)), Count: int64(n + len(s.stayed))}
 	if !s.from.IsZero() {
 		r.Min = string(millis(s.from))
@@ -80,8 +79,8 @@ func (s *bucketSweep) next(before time.Time, n int) *goredis.ZRangeBy {
 	return r
 }
 
-// take makes the next entries of the index the due ones, at most n.
-func (s *bucketSweep) take(entries []goredis.Z, n int) {
+// setDue replaces the due records by at most n of the entries.
+func (s *bucketSweep) setDue(entries []goredis.Z, n int) {
 	s.due = s.due[:0]
 	for _, e := range entries {
 		id, _ := e.Member.(string)
@@ -100,62 +99,43 @@ func (s *bucketSweep) take(entries []goredis.Z, n int) {
 	}
 }
 
-// stays notes that a record is still there, so as not to come to it again.
-func (s *bucketSweep) stays(d *dueRecord) {
+// keep notes that a record stays, so that the sweep does not read it again.
+func (s *bucketSweep) keep(d *dueRecord) {
 	if d.at.Equal(s.from) {
 		s.stayed[d.id] = true
 	}
 }
 
-// DeleteExpired removes due records: for every round one pipeline that reads
-// the indexes by expiry, and one of scripts that remove, one for each bucket
-// with due records; with each, one more for the heads of the records. A record
-// that the server has reaped is announced and counted too; it has no revision
-// then.
+// DeleteExpired removes due records in rounds. Each round has one pipeline that
+// reads the indexes by expiry, and one that runs a removing script for each
+// bucket with due records. With OnExpire, one more pipeline reads the heads of
+// the records. A record that the server has removed by its own TTL is announced
+// without a revision and counted.
 func (b *Backend) DeleteExpired(ctx context.Context, sw driver.Sweep) (driver.Swept, error) {
-	var swept driver.Swept
-	if sw.Limit < 1 {
-		return swept, model.NewError(model.ErrInvalid, "the limit is less than 1", nil)
-	}
-	if err := b.enter(ctx); err != nil {
-		return swept, err
+	tally, err := b.gate.Sweep(ctx, &sw)
+	if err != nil {
+		return driver.Swept{}, err
 	}
 	open := b.sweepOrder()
-	for len(open) > 0 {
-		left := sw.Limit - swept.Removed - swept.Unknown
-		if left <= 0 {
-			break
-		}
-		if err := ctx.Err(); err != nil {
-			return swept, err
-		}
+	return tally.Run(ctx, func(left int) (more bool, err error) {
 		if err := b.readDue(ctx, sw.Before, left, open); err != nil {
-			return swept, err
+			return false, err
 		}
-		if sw.OnExpire != nil {
-			if err := b.announce(ctx, sw.Before, open, sw.OnExpire); err != nil {
-				return swept, err
+		if tally.Announces() {
+			if err := b.announce(ctx, sw.Before, open, tally); err != nil {
+				return false, err
 			}
 		}
-		if err := b.sweepRound(ctx, sw.Before, open, &swept); err != nil {
-			return swept, err
-		}
-		still := open[:0]
-		for _, s := range open {
-			if s.more {
-				still = append(still, s)
-			}
-		}
-		open = still
-	}
-	swept.More = swept.Removed+swept.Unknown >= sw.Limit
-	return swept, nil
+		b.removeDue(ctx, sw.Before, open, tally)
+		open = slices.DeleteFunc(open, func(s *bucketSweep) bool { return !s.more })
+		return len(open) > 0, nil
+	})
 }
 
-// sweepOrder is all buckets, each sweep beginning with another, so that small
-// limits are fair.
+// sweepOrder returns all buckets. Each sweep begins with another one, so that
+// small limits are fair.
 func (b *Backend) sweepOrder() []*bucketSweep {
-	first := int(b.turn.Add(1) % bucketCount)
+	first := int(b.sweeps.Add(1) % bucketCount)
 	open := make([]*bucketSweep, bucketCount)
 	for i := range open {
 		open[i] = &bucketSweep{k: &b.buckets[(first+i)%bucketCount]}
@@ -163,29 +143,29 @@ func (b *Backend) sweepOrder() []*bucketSweep {
 	return open
 }
 
-// readDue reads what is due, at most left in all, shared evenly.
+// readDue reads at most left due entries, an equal share from each bucket.
 func (b *Backend) readDue(ctx context.Context, before time.Time, left int, open []*bucketSweep) error {
 	share := min((left+len(open)-1)/len(open), sweepStep)
 	pipe := b.client.Pipeline()
 	cmds := make([]*goredis.ZSliceCmd, len(open))
 	for i, s := range open {
-		cmds[i] = pipe.ZRangeByScoreWithScores(ctx, s.k.due, s.next(before, share))
+		cmds[i] = pipe.ZRangeByScoreWithScores(ctx, s.k.due, s.nextRange(before, share))
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return b.readFault(ctx, err)
+		return b.readError(ctx, err)
 	}
 	for i, s := range open {
 		entries := cmds[i].Val()
 		s.more = len(entries) == share+len(s.stayed)
-		s.take(entries, left)
+		s.setDue(entries, left)
 		left -= len(s.due)
 	}
 	return nil
 }
 
-// announce shows each what is about to be removed. What it refuses stays, and
-// so does what cannot be read or is no longer due.
-func (b *Backend) announce(ctx context.Context, before time.Time, open []*bucketSweep, each func(model.Record) error) error {
+// announce shows the due records to OnExpire. It marks those that stay: OnExpire
+// refused them, they cannot be read, or they are no longer due.
+func (b *Backend) announce(ctx context.Context, before time.Time, open []*bucketSweep, tally *driverkit.Tally) error {
 	var reqs []request
 	for _, s := range open {
 		for i := range s.due {
@@ -209,28 +189,28 @@ func (b *Backend) announce(ctx context.Context, before time.Time, open []*bucket
 			switch {
 			case f.missing:
 				rec = model.Record{ID: d.id, ExpiresAt: d.at, Labels: reaped[d.id]}
-				d.rev = "-"
+				d.revision = "-"
 			case f.corrupt:
 				d.skip = true
-				s.stays(d)
+				s.keep(d)
 				continue
 			case !rec.Expired(before):
 				d.skip = true // extended meanwhile
 				continue
 			default:
-				d.rev = string(rec.Revision[:])
+				d.revision = string(rec.Revision[:])
 			}
-			if each(rec) != nil {
+			if !tally.Accepts(&rec) {
 				d.skip = true
-				s.stays(d)
+				s.keep(d)
 			}
 		}
 	}
 	return nil
 }
 
-// reapedLabels reads the labels of the records that the server has reaped from
-// the index by id.
+// reapedLabels returns the labels of the records that the server has removed,
+// by id. It reads them from the index by id.
 func (b *Backend) reapedLabels(ctx context.Context, found []result) (map[string]map[string]string, error) {
 	pipe := b.client.Pipeline()
 	cmds := map[string]*goredis.StringSliceCmd{}
@@ -243,7 +223,7 @@ func (b *Backend) reapedLabels(ctx context.Context, found []result) (map[string]
 		return nil, nil //nolint:nilnil // an empty map
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, b.readFault(ctx, err)
+		return nil, b.readError(ctx, err)
 	}
 	out := make(map[string]map[string]string, len(cmds))
 	for id, cmd := range cmds {
@@ -254,54 +234,39 @@ func (b *Backend) reapedLabels(ctx context.Context, found []result) (map[string]
 	return out, nil
 }
 
-// sweepRound removes what the buckets have collected, in one pipeline.
-func (b *Backend) sweepRound(ctx context.Context, before time.Time, open []*bucketSweep, swept *driver.Swept) error {
+// removeDue removes the due records of all buckets in one pipeline.
+func (b *Backend) removeDue(ctx context.Context, before time.Time, open []*bucketSweep, tally *driverkit.Tally) {
 	var runs []*run
-	var of []*bucketSweep
-	var sizes []int
+	var swept []*bucketSweep // the bucket of each run
 	for _, s := range open {
-		todo := s.due[:0]
-		for _, d := range s.due {
-			if !d.skip {
-				todo = append(todo, d)
-			}
-		}
-		if s.due = todo; len(todo) > 0 {
-			runs, of, sizes = append(runs, b.sweepRun(ctx, s.k, millis(before), todo, nil)), append(of, s), append(sizes, len(todo))
+		s.due = slices.DeleteFunc(s.due, func(d dueRecord) bool { return d.skip })
+		if len(s.due) > 0 {
+			runs, swept = append(runs, b.sweepRun(ctx, s.k, millis(before), s.due, nil)), append(swept, s)
 		}
 	}
 	if len(runs) == 0 {
-		return nil
+		return
 	}
-	var failed error
-	for i, err := range b.runAll(ctx, runs, b.writeFault) {
-		s := of[i]
-		var done sweepReply
+	for i, err := range b.runAll(ctx, runs, b.writeError) {
+		s, removed := swept[i], 0
 		if err == nil {
-			done, err = b.sweepFurther(ctx, s.k, millis(before), s.due, runs[i].Val())
+			removed, err = b.finishSweep(ctx, s.k, millis(before), s.due, runs[i].Val())
 		}
-		swept.Removed += done.removed
-		if done.removed < len(s.due) { // which of them, it does not say
+		tally.Removed(removed)
+		tally.Failed(len(s.due)-removed, err)
+		if removed < len(s.due) { // the reply does not say which ones stay
 			for i := range s.due {
-				s.stays(&s.due[i])
-			}
-		}
-		if err != nil {
-			if model.Kind(err) == model.ErrUnknown {
-				swept.Unknown += sizes[i] - done.removed
-			}
-			if failed == nil {
-				failed = err
+				s.keep(&s.due[i])
 			}
 		}
 	}
-	return failed
 }
 
-// sweepRun makes a run of sweep.lua; a nil before removes all.
-func (b *Backend) sweepRun(ctx context.Context, k *bucket, before []byte, todo []dueRecord, further []string) *run {
+// sweepRun returns a run of sweep.lua. With a nil before it removes records
+// whatever their expiry.
+func (b *Backend) sweepRun(ctx context.Context, k *bucket, before []byte, todo []dueRecord, extra []string) *run {
 	m := &mark{data: before}
-	args := k.command(sweepScript, "", further, 2+3*len(todo))
+	args := k.command(sweepScript, "", extra, 2+3*len(todo))
 	indexes := args[2].(int)
 	args[2] = indexes + len(todo)
 	for i := range todo {
@@ -309,55 +274,55 @@ func (b *Backend) sweepRun(ctx context.Context, k *bucket, before []byte, todo [
 	}
 	args = append(args, m, indexes-2)
 	for i := range todo {
-		args = append(args, todo[i].id, todo[i].rev)
+		args = append(args, todo[i].id, todo[i].revision)
 	}
 	return newRun(ctx, sweepScript, args, m)
 }
 
-type sweepReply struct {
-	removed int
-	lacking string // a labels section with undeclared labels
+// parseSweep decodes the reply of sweep.lua: the number removed, and a labels
+// section with undeclared labels or an empty string.
+func parseSweep(reply string) (removed int, section string, err error) {
+	count, section, _ := strings.Cut(reply, " ")
+	if removed, err = strconv.Atoi(count); err != nil {
+		return 0, "", driverkit.BadReply()
+	}
+	return removed, section, nil
 }
 
-func parseSweep(reply string) (sweepReply, error) {
-	count, lacking, _ := strings.Cut(reply, " ")
-	removed, err := strconv.Atoi(count)
-	if err != nil {
-		return sweepReply{}, strange()
+// finishSweep decodes the reply of a run and returns the number of records
+// removed. While records bear labels that this backend does not declare, it
+// runs the script again with the keys of their indexes.
+func (b *Backend) finishSweep(ctx context.Context, k *bucket, before []byte, todo []dueRecord, reply string) (removed int, err error) {
+	extra := map[string]bool{}
+	for {
+		n, section, err := parseSweep(reply)
+		removed += n
+		if err != nil || section == "" {
+			return removed, err
+		}
+		known := len(extra)
+		for _, label := range b.undeclared(section) {
+			extra[label] = true
+		}
+		if len(extra) == known {
+			return removed, driverkit.Corrupt(driverkit.WhyForeign)
+		}
+		runs := []*run{b.sweepRun(ctx, k, before, todo, sortedKeys(extra))}
+		if err := b.runAll(ctx, runs, b.writeError)[0]; err != nil {
+			return removed, err
+		}
+		reply = runs[0].Val()
 	}
-	return sweepReply{removed, lacking}, nil
 }
 
-// sweepFurther reads the reply of a run, and runs the script again with more
-// keys where records bear labels that this backend does not declare.
-func (b *Backend) sweepFurther(ctx context.Context, k *bucket, before []byte, todo []dueRecord, reply string) (sweepReply, error) {
-	sum, err := parseSweep(reply)
-	further := map[string]bool{}
-	for err == nil && sum.lacking != "" {
-		known := len(further)
-		for _, label := range b.undeclared(sum.lacking) {
-			further[label] = true
-		}
-		if len(further) == known {
-			return sum, corrupt(whyForeign)
-		}
-		r := b.sweepRun(ctx, k, before, todo, sortedKeys(further))
-		if err = b.runAll(ctx, []*run{r}, b.writeFault)[0]; err != nil {
-			break
-		}
-		var next sweepReply
-		next, err = parseSweep(r.Val())
-		next.removed += sum.removed
-		sum = next
+// sweepBatch removes records of one bucket, whatever their expiry.
+func (b *Backend) sweepBatch(ctx context.Context, k *bucket, todo []dueRecord, extra []string) error {
+	runs := []*run{b.sweepRun(ctx, k, nil, todo, extra)}
+	if err := b.runAll(ctx, runs, b.writeError)[0]; err != nil {
+		return err
 	}
-	return sum, err
+	_, err := b.finishSweep(ctx, k, nil, todo, runs[0].Val())
+	return err
 }
 
-// sweepBatch removes records of one bucket; a nil before removes all.
-func (b *Backend) sweepBatch(ctx context.Context, k *bucket, before []byte, todo []dueRecord, further []string) (sweepReply, error) {
-	runs := []*run{b.sweepRun(ctx, k, before, todo, further)}
-	if err := b.runAll(ctx, runs, b.writeFault)[0]; err != nil {
-		return sweepReply{}, err
-	}
-	return b.sweepFurther(ctx, k, before, todo, runs[0].Val())
-}
+func sortedKeys(m map[string]bool) []string { return slices.Sorted(maps.Keys(m)) }

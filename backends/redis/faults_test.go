@@ -7,180 +7,63 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/sojourn-go/sojourn/conformance/faultnet"
 	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// trick is what a proxy does to the next batch of commands.
-type trick int
-
-const (
-	pass       trick = iota
-	loseAnswer       // lets the server carry it out, then cuts the connection
-	cutHalf          // sends half of it to the server, then cuts the connection
-)
-
-// proxy stands between a client and a server, or the nodes of a cluster. It
-// counts what goes over the wire: a batch is what the client sends before it
-// waits for an answer, so that of one server there are as many batches as round
-// trips.
+// proxy stands in front of a server or the nodes of a cluster. It records the
+// commands on the wire. A message is what the client sends before it waits for
+// an answer, so one server gets one message for each round trip.
 type proxy struct {
-	addr   string                              // before the server that startProxy was given
-	listen func(server string) (string, error) // the address before a server
-
-	mu       sync.Mutex
-	next     trick
-	meantime func() // what happens between a cut and what the client does next
-	batches  int
-	commands []string
+	*faultnet.TCPProxy
+	messages atomic.Int64
 }
 
-func startProxy(t testing.TB, server string) *proxy {
-	t.Helper()
-	p := newProxy(t)
-	var err error
-	if p.addr, err = p.listen(server); err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
-// newProxy is a proxy before servers that are not known yet: dial meets them.
 func newProxy(t testing.TB) *proxy {
 	t.Helper()
 	p := &proxy{}
-	var mu sync.Mutex
-	fronts := map[string]net.Listener{}
-	var running sync.WaitGroup
-	ctx, cancel := context.WithCancel(context.Background())
-	p.listen = func(server string) (string, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		if l := fronts[server]; l != nil {
-			return l.Addr().String(), nil
-		}
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return "", err
-		}
-		fronts[server] = l
-		running.Go(func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				running.Go(func() { p.serve(ctx, c, server) })
-			}
-		})
-		return l.Addr().String(), nil
-	}
-	t.Cleanup(func() {
-		mu.Lock()
-		for _, l := range fronts {
-			_ = l.Close()
-		}
-		mu.Unlock()
-		cancel()
-		running.Wait()
+	p.TCPProxy = faultnet.NewTCPProxy(t, faultnet.Protocol{
+		ReadRequest: readMessage, Done: waitDone, Sent: func([]byte) { p.messages.Add(1) },
 	})
 	return p
 }
 
-// dial connects to a server by way of the proxy.
-func (p *proxy) dial(ctx context.Context, network, server string) (net.Conn, error) {
-	addr, err := p.listen(server)
-	if err != nil {
-		return nil, err
-	}
-	return new(net.Dialer).DialContext(ctx, network, addr)
-}
-
-// through is the server's options with the proxy before it, and with the
-// retries that go-redis makes by default.
-func (p *proxy) through(o *goredis.Options) *goredis.Options {
+// options returns options that lead through the proxy, with the retries that
+// go-redis makes by default.
+func (p *proxy) options(o *goredis.Options) *goredis.Options {
 	c := *o
-	c.Addr = p.addr
-	c.PoolSize = 4
-	c.MaxRetries = 3
+	c.Dialer, c.PoolSize, c.MaxRetries = p.DialContext, 4, 3
 	return &c
 }
 
-// throughCluster is the same before the nodes of a cluster.
-func (p *proxy) throughCluster(o *goredis.ClusterOptions) *goredis.ClusterOptions {
+// clusterOptions does the same for the nodes of a cluster.
+func (p *proxy) clusterOptions(o *goredis.ClusterOptions) *goredis.ClusterOptions {
 	c := *o
-	c.Dialer, c.PoolSize = p.dial, 4
+	c.Dialer, c.PoolSize = p.DialContext, 4
 	return &c
 }
 
-func (p *proxy) serve(ctx context.Context, client net.Conn, addr string) {
-	server, err := net.Dial("tcp", addr)
-	if err != nil {
-		_ = client.Close()
-		return
-	}
-	cut := sync.OnceFunc(func() { _ = client.Close(); _ = server.Close() })
-	defer cut()
-	defer context.AfterFunc(ctx, cut)()
-	var answers sync.WaitGroup
-	defer answers.Wait()
-	defer cut()
-
-	var swallow sync.Mutex // held while answers are not passed on
-	answers.Go(func() {
-		buf := make([]byte, 64<<10)
-		for {
-			n, err := server.Read(buf)
-			swallow.Lock()
-			if err == nil {
-				_, err = client.Write(buf[:n])
-			}
-			swallow.Unlock()
-			if err != nil {
-				cut()
-				return
-			}
-		}
-	})
-	in := bufio.NewReaderSize(client, 1<<20)
-	for {
-		batch, names, err := readBatch(in)
-		if err != nil {
-			return
-		}
-		switch p.count(names) {
-		case loseAnswer:
-			swallow.Lock()
-			_, _ = server.Write(batch)
-			waitDone(addr)
-			p.pause()
-			cut()
-			swallow.Unlock()
-			return
-		case cutHalf:
-			_, _ = server.Write(batch[:len(batch)/2])
-			p.pause()
-			return
-		case pass:
-			if _, err := server.Write(batch); err != nil {
-				return
-			}
-		}
-	}
+// sent returns the round trips and commands since its last call.
+func (p *proxy) sent() (trips int, commands []string) {
+	return int(p.messages.Swap(0)), p.Requests()
 }
 
-// waitDone returns once the server has carried out what it was sent before: it
-// answers a command of another connection, in the order in which they came or
-// close to it, so it is asked a few times.
+// waitDone returns once the server has carried out what it was sent before. The
+// server carries out the commands of several connections in about the order in
+// which they arrive, so waitDone sends a few commands of its own.
 func waitDone(server string) {
 	c, err := net.Dial("tcp", server)
 	if err != nil {
@@ -198,348 +81,178 @@ func waitDone(server string) {
 	}
 }
 
-// readBatch reads whole commands until none is at hand.
-func readBatch(in *bufio.Reader) (batch []byte, names []string, err error) {
+// readMessage reads all commands that have arrived. The handshake of a new
+// connection has no names.
+func readMessage(in *bufio.Reader) (raw []byte, names []string, err error) {
+	handshake := false
 	for {
-		raw, name, err := readCommand(in)
+		command, name, err := readCommand(in)
 		if err != nil {
 			return nil, nil, err
 		}
-		batch, names = append(batch, raw...), append(names, name)
-		if in.Buffered() == 0 {
-			return batch, names, nil
+		switch name {
+		case "hello", "client", "select", "auth", "command", "cluster":
+			handshake = true
 		}
+		raw, names = append(raw, command...), append(names, name)
+		if in.Buffered() > 0 {
+			continue
+		}
+		if handshake {
+			names = nil
+		}
+		return raw, names, nil
 	}
 }
 
 // readCommand reads one command and returns its bytes and name.
 func readCommand(in *bufio.Reader) (raw []byte, name string, err error) {
-	line, err := in.ReadString('\n')
-	if err != nil {
-		return nil, "", err
-	}
-	raw = []byte(line)
-	n, err := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(line, "*")))
-	if err != nil {
-		return nil, "", err
-	}
-	for i := range n {
+	number := func(prefix string) (int, error) {
 		line, err := in.ReadString('\n')
 		if err != nil {
-			return nil, "", err
+			return 0, err
 		}
-		size, err := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(line, "$")))
-		if err != nil {
-			return nil, "", err
+		raw = append(raw, line...)
+		return strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(line, prefix)))
+	}
+	n, err := number("*")
+	for i := 0; i < n && err == nil; i++ {
+		var size int
+		if size, err = number("$"); err != nil {
+			break
 		}
 		arg := make([]byte, size+2)
-		if _, err := io.ReadFull(in, arg); err != nil {
-			return nil, "", err
-		}
+		_, err = io.ReadFull(in, arg)
 		if i == 0 {
 			name = strings.ToLower(string(arg[:size]))
 		}
-		raw = append(append(raw, line...), arg...)
+		raw = append(raw, arg...)
 	}
-	return raw, name, nil
+	return raw, name, err
 }
 
-// count notes a batch and says what becomes of it. The handshake of a new
-// connection is none.
-func (p *proxy) count(names []string) trick {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, name := range names {
-		switch name {
-		case "hello", "client", "select", "auth", "command", "cluster":
-			return pass
-		}
-	}
-	p.batches++
-	p.commands = append(p.commands, names...)
-	now := p.next
-	p.next = pass
-	return now
-}
-
-func (p *proxy) play(next trick) { p.meet(next, nil) }
-
-// meet plays a trick, and has something happen before the client learns of it.
-func (p *proxy) meet(next trick, meantime func()) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.next, p.meantime = next, meantime
-}
-
-// pause lets happen what shall before the client learns of the cut.
-func (p *proxy) pause() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.meantime != nil {
-		p.meantime()
-	}
-	p.meantime = nil
-}
-
-// take returns what was counted since the last call.
-func (p *proxy) take() (batches int, commands []string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	batches, commands = p.batches, p.commands
-	p.batches, p.commands = 0, nil
-	return batches, commands
-}
-
-// proxied is a backend behind a proxy, with all scripts known to the server.
+// proxied returns a backend behind a proxy. The server knows all scripts.
 func proxied(t testing.TB) (*Backend, *proxy) {
 	t.Helper()
 	o := options(t)
 	loadScripts(t, clientOf(t, o))
-	p := startProxy(t, o.Addr)
-	b := openOn(t, clientOf(t, p.through(o)), storeName(), nil)
-	if err := b.Ping(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	p.take()
-	return b, p
+	p := newProxy(t)
+	return openOn(t, clientOf(t, p.options(o)), drivertest.Name(), nil), p
 }
 
-// only fails unless the error matches the kind and no other sentinel.
-func only(t testing.TB, err, kind error) {
+// proxiedCluster does the same with the cluster's client, which retries in its
+// own way. Its map of slots names one server.
+func proxiedCluster(t testing.TB) (*Backend, *proxy) {
 	t.Helper()
-	if got := model.Kind(err); got != kind {
-		t.Fatalf("got the error %v of kind %v, want kind %v", err, got, kind)
-	}
+	o := options(t)
+	loadScripts(t, clientOf(t, o))
+	p := newProxy(t)
+	c := goredis.NewClusterClient(&goredis.ClusterOptions{
+		ClusterSlots: func(context.Context) ([]goredis.ClusterSlot, error) {
+			return []goredis.ClusterSlot{{Start: 0, End: 16383, Nodes: []goredis.ClusterNode{{Addr: o.Addr}}}}, nil
+		},
+		NewClient: func(*goredis.Options) *goredis.Client { return goredis.NewClient(p.options(o)) },
+	})
+	t.Cleanup(func() { _ = c.Close() })
+	return openOn(t, c, drivertest.Name(), nil), p
 }
 
-func seed(t testing.TB, b *Backend, recs ...model.Record) {
-	t.Helper()
-	for _, r := range recs {
-		if _, err := b.Write(t.Context(), testNow, driver.Write{Record: r, Cond: driver.IfAny}); err != nil {
-			t.Fatal(err)
+func isScript(name string) bool { return name == "evalsha" }
+
+func countCommands(commands []string, name string) (n int) {
+	for _, c := range commands {
+		if c == name {
+			n++
 		}
 	}
+	return n
 }
 
-// TestLostAnswers loses the answer to each write, and cuts it in half on the
-// way: one command is on the wire, and the outcome is unknown.
+// TestLostAnswers loses the answer of each write, or cuts the request in half:
+// one command is on the wire, and the outcome is unknown.
 func TestLostAnswers(t *testing.T) {
-	base := record("id", "ann", time.Hour)
-	next := record("id", "bob", 2*time.Hour)
-	writes := map[string]func(ctx context.Context, b *Backend) error{
-		"create": func(ctx context.Context, b *Backend) error {
-			_, err := b.Write(ctx, testNow, driver.Write{Record: record("new", "ann", time.Hour), Cond: driver.IfAbsent})
-			return err
-		},
-		"upsert": func(ctx context.Context, b *Backend) error {
-			_, err := b.Write(ctx, testNow, driver.Write{Record: next, Cond: driver.IfAny})
-			return err
-		},
-		"update": func(ctx context.Context, b *Backend) error {
-			_, err := b.Write(ctx, testNow, driver.Write{Record: next, Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true, Labels: true}})
-			return err
-		},
-		"compare-and-set": func(ctx context.Context, b *Backend) error {
-			_, err := b.Write(ctx, testNow, driver.Write{Record: next, Cond: driver.IfMatch, Known: base})
-			return err
-		},
-		"touch": func(ctx context.Context, b *Backend) error {
-			_, err := b.Touch(ctx, testNow, driver.Touch{ID: "id", Mode: driver.TouchSet, ExpiresAt: testNow.Add(time.Minute)})
-			return err
-		},
-		"delete": func(ctx context.Context, b *Backend) error {
-			return b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: driver.IfMatch, Known: base})
-		},
-	}
-	for name, do := range writes {
-		for how, tr := range map[string]trick{"answer lost": loseAnswer, "cut in half": cutHalf} {
-			t.Run(name+"/"+how, func(t *testing.T) {
-				b, p := proxied(t)
-				seed(t, b, base)
-				p.take()
-				p.play(tr)
-				only(t, do(t.Context(), b), model.ErrUnknown)
-				if _, commands := p.take(); len(commands) != 1 || commands[0] != "evalsha" {
-					t.Fatalf("on the wire: %v, want one evalsha", commands)
-				}
+	for name, open := range map[string]func(t testing.TB) (*Backend, *proxy){"client": proxied, "cluster client": proxiedCluster} {
+		t.Run(name, func(t *testing.T) {
+			drivertest.LostWrites(t, drivertest.Lost{
+				Open:   func(t testing.TB) (driver.ModelExpirySupport, drivertest.Wire) { return open(t) },
+				Faults: []faultnet.Fault{faultnet.LoseAnswer, faultnet.CutRequest},
 			})
-		}
+			t.Run("sweep", func(t *testing.T) {
+				b, p := open(t)
+				drivertest.LostSweep(t, b, p, isScript)
+			})
+		})
 	}
 }
 
-// TestLostSweep loses the answer of the removing half of a sweep.
-func TestLostSweep(t *testing.T) {
-	b, p := proxied(t)
-	seed(t, b, record("a", "ann", time.Hour), record("b", "ann", time.Hour))
-	p.take()
-	swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10, OnExpire: func(r model.Record) error {
-		if r.ID == "a" {
-			return errors.New("not this one")
-		}
-		p.play(loseAnswer) // before the removal, after the reads
-		return nil
-	}})
-	only(t, err, model.ErrUnknown)
-	if swept.Removed != 0 || swept.Unknown != 1 {
-		t.Fatalf("swept %+v, want one unknown", swept)
-	}
-	p.take()
-	swept, err = b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10})
-	if err != nil || swept.Removed != 1 {
-		t.Fatalf("swept %+v, %v, want the other one", swept, err)
-	}
-}
-
-// TestLostBatch loses the answers to a pipeline: each of its writes was sent
-// once, and none of them is said to have failed.
+// TestLostBatch loses the answers of a pipeline: each of its writes was sent
+// once, and all are ErrUnknown.
 func TestLostBatch(t *testing.T) {
 	b, p := proxied(t)
-	p.take()
-	p.play(loseAnswer)
-	out := b.WriteMany(t.Context(), testNow, []driver.BatchOp{
-		{Write: &driver.Write{Record: record("a", "ann", time.Hour), Cond: driver.IfAbsent}},
-		{Write: &driver.Write{Record: record("b", "ann", time.Hour), Cond: driver.IfAbsent}},
+	p.sent()
+	p.Next(faultnet.LoseAnswer)
+	for _, o := range b.WriteMany(t.Context(), drivertest.Now, []driver.BatchOp{
+		{Write: &driver.Write{Record: drivertest.Record("a", "ann", time.Hour), Cond: driver.IfAbsent}},
+		{Write: &driver.Write{Record: drivertest.Record("b", "ann", time.Hour), Cond: driver.IfAbsent}},
 		{Delete: &driver.Delete{ID: "c", Cond: driver.IfPresent}},
-	})
-	for _, o := range out {
-		only(t, o.Err, model.ErrUnknown)
+	}) {
+		drivertest.WantKind(t, o.Err, model.ErrUnknown)
 	}
-	if _, commands := p.take(); len(commands) != 3 {
+	if _, commands := p.sent(); len(commands) != 3 {
 		t.Errorf("sent %v, want each operation once", commands)
 	}
 }
 
-// TestLostBatchOfCluster loses what one of three masters answers to its share
-// of a batch, long values among it: no operation was sent twice, those of that
-// master alone are unknown, and all were carried out.
+// TestLostBatchOfCluster loses the answer of one of three masters to its part of
+// a batch, which has long values. No operation is sent twice, only those of that
+// master are unknown, and all are carried out.
 func TestLostBatchOfCluster(t *testing.T) {
 	p := newProxy(t)
-	b, err := New(clusterOf(t, p.throughCluster(clusterOptions(t))), storeName(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := newOn(t, clusterOf(t, p.clusterOptions(clusterOptions(t))), drivertest.Name(), nil)
 	ctx := t.Context()
 	batch := func(prefix string) []driver.BatchResult {
 		var ops []driver.BatchOp
 		for i := range 60 {
-			r := record(fmt.Sprint(prefix, i), "ann", time.Hour)
+			r := drivertest.Record(fmt.Sprint(prefix, i), "ann", time.Hour)
 			if i%10 == 0 {
-				r.Value = make([]byte, stageSize)
+				r = long(r.ID)
 			}
 			ops = append(ops, driver.BatchOp{Write: &driver.Write{Record: r, Cond: driver.IfAbsent}})
 		}
-		return b.WriteMany(ctx, testNow, ops)
+		return b.WriteMany(ctx, drivertest.Now, ops)
 	}
 	for _, o := range batch("first") { // every node knows the script then
-		only(t, o.Err, nil)
+		drivertest.WantKind(t, o.Err, nil)
 	}
-	p.take()
-	p.play(loseAnswer)
+	p.sent()
+	p.Next(faultnet.LoseAnswer)
 	unknown := 0
 	for i, o := range batch("second") {
 		if o.Err != nil {
-			only(t, o.Err, model.ErrUnknown)
+			drivertest.WantKind(t, o.Err, model.ErrUnknown)
 			unknown++
 		}
-		if _, err := b.Get(ctx, testNow, driver.Get{ID: fmt.Sprint("second", i)}); err != nil {
-			t.Error(err)
-		}
+		drivertest.Get(t, b, fmt.Sprint("second", i))
 	}
 	if unknown == 0 || unknown > 40 {
 		t.Errorf("%d of 60 are unknown, want those of one master", unknown)
 	}
-	if _, commands := p.take(); count(commands, "evalsha") != 60 || count(commands, "set") != 6 {
-		t.Errorf("on the wire: %d scripts and %d values, want 60 and 6", count(commands, "evalsha"), count(commands, "set"))
+	if _, commands := p.sent(); countCommands(commands, "evalsha") != 60 || countCommands(commands, "set") != 6 {
+		t.Errorf("on the wire: %v, want 60 scripts and 6 values", commands)
 	}
-	if n, err := b.Count(ctx, testNow, driver.Query{Label: "principal", Value: "ann"}); err != nil || n != 120 {
-		t.Errorf("%d counted, %v", n, err)
-	}
+	wantCount(t, b, "principal", "ann", 120)
 	if err := b.DeleteStorage(ctx); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestLostReads(t *testing.T) {
-	o := options(t)
-	o.MaxRetries = -1
-	p := startProxy(t, o.Addr)
-	through := p.through(o)
+	p := newProxy(t)
+	through := p.options(options(t))
 	through.MaxRetries = -1
-	b := openOn(t, clientOf(t, through), storeName(), nil)
-	seed(t, b, record("id", "ann", time.Hour))
-	reads := map[string]func() error{
-		"get":   func() error { _, err := b.Get(t.Context(), testNow, driver.Get{ID: "id"}); return err },
-		"page":  func() error { _, err := b.Page(t.Context(), testNow, driver.Query{Limit: 10}); return err },
-		"count": func() error { _, err := b.Count(t.Context(), testNow, driver.Query{Label: ""}); return err },
-		"count by label": func() error {
-			_, err := b.Count(t.Context(), testNow, driver.Query{Label: "principal", Value: "ann"})
-			return err
-		},
-		"ping": func() error { return b.Ping(t.Context()) },
-	}
-	for name, do := range reads {
-		t.Run(name, func(t *testing.T) {
-			p.play(loseAnswer)
-			only(t, do(), model.ErrUnavailable)
-			if err := do(); err != nil {
-				t.Fatal(err)
-			}
-		})
-	}
-}
-
-// TestLostAnswersOfCluster has the cluster client, which retries in its own
-// way, with a map of slots that names one server.
-func TestLostAnswersOfCluster(t *testing.T) {
-	direct, p := proxied(t)
-	c := goredis.NewClusterClient(&goredis.ClusterOptions{
-		ClusterSlots: func(context.Context) ([]goredis.ClusterSlot, error) {
-			addr := p.addr
-			return []goredis.ClusterSlot{{Start: 0, End: 16383, Nodes: []goredis.ClusterNode{{Addr: addr}}}}, nil
-		},
-		NewClient: func(o *goredis.Options) *goredis.Client {
-			with := p.through(options(t))
-			o.Username, o.Password, o.MaxRetries = with.Username, with.Password, 3
-			return goredis.NewClient(o)
-		},
-	})
-	t.Cleanup(func() { _ = c.Close() })
-	b := openOn(t, c, direct.name, nil)
-	base := record("id", "ann", time.Hour)
-	if err := b.Ping(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	for name, do := range map[string]func() error{
-		"write": func() error {
-			_, err := b.Write(t.Context(), testNow, driver.Write{Record: base, Cond: driver.IfAny})
-			return err
-		},
-		"touch": func() error {
-			_, err := b.Touch(t.Context(), testNow, driver.Touch{ID: "id", Mode: driver.TouchClear})
-			return err
-		},
-		"delete": func() error { return b.Delete(t.Context(), testNow, driver.Delete{ID: "id", Cond: driver.IfPresent}) },
-		"sweep": func() error {
-			_, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10, OnExpire: func(model.Record) error {
-				p.take()
-				p.play(loseAnswer)
-				return nil
-			}})
-			return err
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			seed(t, b, base)
-			p.take()
-			if name != "sweep" {
-				p.play(loseAnswer)
-			}
-			only(t, do(), model.ErrUnknown)
-			if _, commands := p.take(); len(commands) != 1 || commands[0] != "evalsha" {
-				t.Fatalf("on the wire: %v, want one evalsha", commands)
-			}
-		})
-	}
+	b := openOn(t, clientOf(t, through), drivertest.Name(), nil)
+	drivertest.SeedCalls(t, b)
+	drivertest.LostReads(t, b, nil, p, drivertest.Reads(), faultnet.LoseAnswer)
 }
 
 // lostWrite is one kind of write through a Store whose answer gets lost.
@@ -548,16 +261,17 @@ type lostWrite struct {
 	fresh   bool // it starts without a record
 	touches bool // it leaves value and revision
 	deletes bool
-	matches bool // it may be sent once more where its revision is still there
-	staged  bool // its value goes by a command of its own
+	matches bool // the Store sends it again if the known revision is still stored
+	staged  bool // its value has a command of its own
 }
 
 func lostWrites() map[string]lostWrite {
 	long := strings.Repeat("v", 2*stageSize)
 	type items = expiry.Item[string]
 	type store = expiry.Store[string]
+	type call = func(ctx context.Context, s *store, it items) error
 	out := func(_ items, err error) error { return err }
-	update := func(value string, at bool) func(ctx context.Context, s *store, it items) error {
+	update := func(value string, at bool) call {
 		return func(ctx context.Context, s *store, it items) error {
 			if !at {
 				return out(s.Update(ctx, "id", value, nil))
@@ -565,17 +279,26 @@ func lostWrites() map[string]lostWrite {
 			return out(s.Update(ctx, "id", value, &expiry.WriteOptions{IfMatch: it.Known()}))
 		}
 	}
-	create := func(value string) func(ctx context.Context, s *store, it items) error {
+	create := func(value string) call {
 		return func(ctx context.Context, s *store, _ items) error {
 			return out(s.Create(ctx, "id", value, &expiry.WriteOptions{Labels: map[string]string{"principal": "ann"}}))
 		}
 	}
-	touch := func(e expiry.Expiry, extend bool) func(ctx context.Context, s *store, it items) error {
+	upsert := func(ctx context.Context, s *store, _ items) error { return out(s.Upsert(ctx, "id", "own", nil)) }
+	touch := func(e expiry.Expiry, extend bool) call {
 		return func(ctx context.Context, s *store, _ items) error {
 			return out(s.Touch(ctx, "id", e, &expiry.TouchOptions{Extend: extend}))
 		}
 	}
-	bulk := func(kind expiry.OpKind) func(ctx context.Context, s *store, it items) error {
+	remove := func(at bool) call {
+		return func(ctx context.Context, s *store, it items) error {
+			if !at {
+				return s.Delete(ctx, "id", nil)
+			}
+			return s.Delete(ctx, "id", &expiry.DeleteOptions{IfMatch: it.Known()})
+		}
+	}
+	bulk := func(kind expiry.OpKind) call {
 		return func(ctx context.Context, s *store, _ items) error {
 			res, err := s.Bulk(ctx, []expiry.Op[string]{{Kind: kind, ID: "id", Value: "own"}})
 			if err != nil {
@@ -585,14 +308,10 @@ func lostWrites() map[string]lostWrite {
 		}
 	}
 	return map[string]lostWrite{
-		"create":      {do: create("own"), fresh: true},
-		"create long": {do: create(long), fresh: true, staged: true},
-		"upsert": {do: func(ctx context.Context, s *store, _ items) error {
-			return out(s.Upsert(ctx, "id", "own", nil))
-		}},
-		"upsert of nothing": {fresh: true, do: func(ctx context.Context, s *store, _ items) error {
-			return out(s.Upsert(ctx, "id", "own", nil))
-		}},
+		"create":               {do: create("own"), fresh: true},
+		"create long":          {do: create(long), fresh: true, staged: true},
+		"upsert":               {do: upsert},
+		"upsert of nothing":    {do: upsert, fresh: true},
 		"update":               {do: update("own", false)},
 		"update long":          {do: update(long, false), staged: true},
 		"compare-and-set":      {do: update("own", true), matches: true},
@@ -600,29 +319,24 @@ func lostWrites() map[string]lostWrite {
 		"touch that sets":      {do: touch(expiry.After(2*time.Hour), false), touches: true},
 		"touch that extends":   {do: touch(expiry.After(2*time.Hour), true), touches: true},
 		"touch that clears":    {do: touch(expiry.Never(), false), touches: true},
-		"delete": {deletes: true, do: func(ctx context.Context, s *store, _ items) error {
-			return s.Delete(ctx, "id", nil)
-		}},
-		"delete at a revision": {deletes: true, matches: true, do: func(ctx context.Context, s *store, it items) error {
-			return s.Delete(ctx, "id", &expiry.DeleteOptions{IfMatch: it.Known()})
-		}},
-		"bulk create": {do: bulk(expiry.OpCreate), fresh: true},
-		"bulk update": {do: bulk(expiry.OpUpdate)},
-		"bulk upsert": {do: bulk(expiry.OpUpsert)},
-		"bulk delete": {do: bulk(expiry.OpDelete), deletes: true},
+		"delete":               {do: remove(false), deletes: true},
+		"delete at a revision": {do: remove(true), deletes: true, matches: true},
+		"bulk create":          {do: bulk(expiry.OpCreate), fresh: true},
+		"bulk update":          {do: bulk(expiry.OpUpdate)},
+		"bulk upsert":          {do: bulk(expiry.OpUpsert)},
+		"bulk delete":          {do: bulk(expiry.OpDelete), deletes: true},
 	}
 }
 
-// TestLostWrites loses each kind of write on its way there or back, with and
-// without another writer who acts before the Store looks what became of it:
-// the Store recognises its own success, revives nothing, says ErrUnknown where
-// it cannot tell, and the proxy sees no write twice, but a conditional one that
-// was not carried out.
+// TestLostWrites loses each kind of write or its answer. In some cases another
+// writer acts before the Store reads the outcome. The Store recognises its own
+// success, brings no record back, and returns ErrUnknown if it cannot tell. A
+// write is sent again only if it is conditional and was not carried out.
 func TestLostWrites(t *testing.T) {
-	const own, base, other, gone = "own", "base", "other", "" // what is there in the end
+	const own, base, other, gone = "own", "base", "other", "" // what is stored in the end
 	direct, p := proxied(t)
 	another := openOn(t, clientOf(t, options(t)), direct.name, nil)
-	at := expiry.ClockFunc(func() time.Time { return testNow })
+	at := expiry.ClockFunc(func() time.Time { return drivertest.Now })
 	s, err := expiry.NewStore[string](direct, &expiry.StoreOptions{Clock: at, TTL: time.Hour})
 	if err != nil {
 		t.Fatal(err)
@@ -632,7 +346,7 @@ func TestLostWrites(t *testing.T) {
 		t.Fatal(err)
 	}
 	meantimes := map[string]func(ctx context.Context) error{
-		"alone": nil,
+		"alone": func(context.Context) error { return nil },
 		"another deletes": func(ctx context.Context) error {
 			if err := o.Delete(ctx, "id", nil); !errors.Is(err, model.ErrNotFound) {
 				return err
@@ -645,21 +359,19 @@ func TestLostWrites(t *testing.T) {
 		},
 	}
 	for name, w := range lostWrites() {
-		for how, tr := range map[string]trick{"answer lost": loseAnswer, "cut in half": cutHalf} {
+		for _, fault := range []faultnet.Fault{faultnet.LoseAnswer, faultnet.CutRequest} {
 			for who, meantime := range meantimes {
-				t.Run(name+"/"+how+"/"+who, func(t *testing.T) {
+				t.Run(name+"/"+drivertest.FaultName(fault)+"/"+who, func(t *testing.T) {
 					ctx := t.Context()
 					want, left, sent := model.ErrUnknown, base, 1
 					switch {
-					case who == "another deletes":
+					case who == "another deletes", who == "alone" && fault == faultnet.LoseAnswer && w.deletes:
 						left = gone
 					case who == "another writes":
 						left = other
-					case tr == loseAnswer && w.deletes:
-						left = gone
-					case tr == loseAnswer:
+					case fault == faultnet.LoseAnswer:
 						want, left = nil, own
-					case w.matches: // not carried out, and still in place
+					case w.matches: // not carried out, and the known revision is still stored
 						want, left, sent = nil, own, 2
 					case w.fresh:
 						left = gone
@@ -679,25 +391,26 @@ func TestLostWrites(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					var between error
-					p.take()
-					p.meet(tr, func() {
-						if meantime != nil {
-							between = meantime(ctx)
+					done := make(chan error, 1)
+					p.sent()
+					p.Set(faultnet.Plan{Fault: fault, Then: func() { done <- meantime(ctx) }})
+					drivertest.WantKind(t, w.do(ctx, s, it), want)
+					select {
+					case err := <-done:
+						if err != nil {
+							t.Fatal(err)
 						}
-					})
-					only(t, w.do(ctx, s, it), want)
-					_, commands := p.take() // what the proxy noted before is seen from here on
-					if between != nil {
-						t.Fatal(between)
+					default:
+						t.Fatal("no command met the fault")
 					}
-					if n := count(commands, "evalsha"); n != sent {
+					_, commands := p.sent()
+					if n := countCommands(commands, "evalsha"); n != sent {
 						t.Errorf("on the wire: %v, want %d scripts", commands, sent)
 					}
-					if n := count(commands, "set"); w.staged && n != sent || !w.staged && n != 0 {
+					if n := countCommands(commands, "set"); w.staged && n != sent || !w.staged && n != 0 {
 						t.Errorf("on the wire: %v, %d staged", commands, n)
 					}
-					found(t, another, left, w.touches)
+					wantStored(t, another, left, w.touches)
 				})
 			}
 		}
@@ -706,122 +419,97 @@ func TestLostWrites(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, key := range keysOf(t, another) {
-		// A cut between a long value and its script leaves that to the server's TTL.
+		// After a cut between a long value and its script, the server's TTL removes the value.
 		if ttl := another.client.PTTL(t.Context(), key).Val(); !strings.Contains(key, "}:w:") || ttl <= 0 || ttl > stageTTL {
 			t.Errorf("%s is left for %v", key, ttl)
 		}
 	}
 }
 
-func count(commands []string, name string) (n int) {
-	for _, c := range commands {
-		if c == name {
-			n++
-		}
-	}
-	return n
-}
-
-// found checks what is stored under the id, and that exactly its label's
-// listing and count have it.
-func found(t *testing.T, b *Backend, want string, touched bool) {
+// wantStored checks the record with the id, and that only the listing and count
+// of its label have it.
+func wantStored(t *testing.T, b *Backend, want string, touched bool) {
 	t.Helper()
-	rec, err := b.Get(t.Context(), testNow, driver.Get{ID: "id"})
-	got := string(rec.Value)
+	rec, err := b.Get(t.Context(), drivertest.Now, driver.Get{ID: "id"})
+	got, soon := string(rec.Value), drivertest.Now.Add(10*time.Minute)
 	switch {
 	case want == "":
-		only(t, err, model.ErrNotFound)
+		drivertest.WantKind(t, err, model.ErrNotFound)
 	case err != nil:
 		t.Fatal(err)
 	case want == "own" && touched:
-		if rec.ExpiresAt.Equal(testNow.Add(10*time.Minute)) || got != `"base"` {
+		if rec.ExpiresAt.Equal(soon) || got != `"base"` {
 			t.Errorf("%q expires at %v", got, rec.ExpiresAt)
 		}
 	case want == "own" && (got == `"base"` || got == `"other"`), want != "own" && got != `"`+want+`"`:
 		t.Errorf("%.20q is stored, want %s", got, want)
-	case want != "own" && !rec.ExpiresAt.Equal(testNow.Add(10*time.Minute)):
-		t.Errorf("it expires at %v", rec.ExpiresAt)
+	case want != "own" && !rec.ExpiresAt.Equal(soon):
+		t.Errorf("it expires at %v, want %v", rec.ExpiresAt, soon)
 	}
 	for _, who := range []string{"ann", "bob"} {
-		bears := rec.Labels["principal"] == who
-		if got := bearers(t, b, who); (len(got) == 1) != bears || len(got) > 1 {
-			t.Errorf("%s bears %v, the record has %v", who, got, rec.Labels)
+		var ids []string
+		if rec.Labels["principal"] == who {
+			ids = []string{"id"}
 		}
-		if n, err := b.Count(t.Context(), testNow, driver.Query{Label: "principal", Value: who}); err != nil || (n == 1) != bears {
-			t.Errorf("%d counted under %s, %v", n, who, err)
-		}
+		wantBearers(t, b, who, ids...)
+		wantCount(t, b, "principal", who, len(ids))
 	}
 }
 
 // TestLostSweepAgainstAnother loses the answer of a sweep while another writer
-// brings one of the ids back: it stays, and no later sweep counts it.
+// creates one of the ids again: that record stays, and no later sweep counts it.
 func TestLostSweepAgainstAnother(t *testing.T) {
 	b, p := proxied(t)
 	another := openOn(t, clientOf(t, options(t)), b.name, nil)
-	seed(t, b, record("a", "ann", time.Hour), record("b", "ann", time.Hour))
-	later := testNow.Add(time.Hour)
-	again := record("a", "bob", 0)
-	armed := false
-	p.take()
+	drivertest.Seed(t, b, drivertest.Record("a", "ann", time.Hour), drivertest.Record("b", "ann", time.Hour))
+	later := drivertest.Now.Add(time.Hour)
+	again := drivertest.Record("a", "bob", 0)
+	p.Set(faultnet.Plan{Fault: faultnet.LoseAnswer, Match: isScript, Then: func() { drivertest.Seed(t, another, again) }})
 	swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: later, Limit: 10, OnExpire: func(model.Record) error {
-		if !armed {
-			armed = true
-			p.take()
-			p.meet(loseAnswer, func() { seed(t, another, again) })
-		}
+		p.sent()
 		return nil
 	}})
-	only(t, err, model.ErrUnknown)
+	drivertest.WantKind(t, err, model.ErrUnknown)
 	scripts := 2
 	if b.bucket("a") == b.bucket("b") {
 		scripts = 1
 	}
-	if _, commands := p.take(); swept.Removed != 0 || swept.Unknown != 2 || len(commands) != scripts || count(commands, "evalsha") != scripts {
+	if _, commands := p.sent(); swept.Removed != 0 || swept.Unknown != 2 || len(commands) != scripts || countCommands(commands, "evalsha") != scripts {
 		t.Fatalf("swept %+v, on the wire %v", swept, commands)
 	}
 	if swept, err = b.DeleteExpired(t.Context(), driver.Sweep{Before: later, Limit: 10}); err != nil || swept.Removed != 0 {
-		t.Fatalf("swept %+v, %v, want nothing more", swept, err)
+		t.Fatalf("swept %+v, %v, want no removal", swept, err)
 	}
 	if got, err := b.Get(t.Context(), later, driver.Get{ID: "a"}); err != nil || got.Revision != again.Revision {
-		t.Fatalf("%+v, %v, want what another wrote", got, err)
+		t.Fatalf("got %+v, %v, want what the other writer wrote", got, err)
 	}
-	if got := bearers(t, b, "bob"); len(got) != 1 {
-		t.Fatalf("bob bears %v", got)
-	}
+	wantBearers(t, b, "bob", "a")
 }
 
 // TestContexts ends the context before and after a write is sent.
 func TestContexts(t *testing.T) {
-	o := options(t)
-	o.ContextTimeoutEnabled = true
-	hung := startFake(t, func(string) string { return "" }) // never answers
-	o.Addr, o.ReadTimeout, o.DialerRetries = hung.addr, time.Minute, 1
-	b, err := New(clientOf(t, o), "hung", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write := driver.Write{Record: record("id", "", 0), Cond: driver.IfAny}
-
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err = b.Write(ended, testNow, write)
-	if !errors.Is(err, context.Canceled) || model.Kind(err) != nil {
-		t.Fatalf("before sending: %v", err)
-	}
-	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	_, err = b.Write(short, testNow, write)
-	only(t, err, model.ErrUnknown)
-	if !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("after sending: %v", err)
-	}
+	t.Run("before sending", func(t *testing.T) {
+		b, p := proxied(t)
+		drivertest.EndedContexts(t, b, p)
+	})
+	t.Run("after sending", func(t *testing.T) {
+		hung := startFake(t, func(string) string { return "" }) // never answers
+		hung.ContextTimeoutEnabled, hung.ReadTimeout = true, time.Minute
+		b := newOn(t, clientOf(t, hung), "hung", nil)
+		short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		_, err := b.Write(short, drivertest.Now, driver.Write{Record: drivertest.Record("id", "", 0), Cond: driver.IfAny})
+		drivertest.WantKind(t, err, model.ErrUnknown)
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("got %v, want %v", err, context.DeadlineExceeded)
+		}
+	})
 }
 
-// fake is a server that answers every command but the handshake with a fixed
-// reply; nothing for an empty one, and it hangs up for "close".
-type fake struct{ addr string }
-
-func startFake(t testing.TB, reply func(command string) string) fake {
+// startFake starts a server that answers the handshake. To every other command
+// it sends the reply, or nothing if that is empty; it closes the connection for
+// the reply "close". The options are for a client without retries.
+func startFake(t testing.TB, reply func(command string) string) *goredis.Options {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -838,13 +526,16 @@ func startFake(t testing.TB, reply func(command string) string) fake {
 			if err != nil {
 				return
 			}
-			answer := reply(name)
-			switch {
-			case name == "hello":
+			var answer string
+			switch name {
+			case "hello":
 				answer = "%0\r\n"
-			case name == "client":
+			case "client":
 				answer = "+OK\r\n"
-			case answer == "close":
+			default:
+				answer = reply(name)
+			}
+			if answer == "close" {
 				return
 			}
 			if _, err := io.WriteString(c, answer); err != nil {
@@ -866,13 +557,13 @@ func startFake(t testing.TB, reply func(command string) string) fake {
 		cancel()
 		running.Wait()
 	})
-	return fake{addr: l.Addr().String()}
+	return &goredis.Options{Addr: l.Addr().String(), MaxRetries: -1, DialerRetries: 1}
 }
 
-// TestRefusals has a server that refuses every command, in the words of real
-// ones.
+// TestRefusals has a server that answers every command with an error, in the
+// words of real servers.
 func TestRefusals(t *testing.T) {
-	tests := []struct {
+	for _, test := range []struct {
 		reply       string
 		write, read error
 	}{
@@ -887,27 +578,39 @@ func TestRefusals(t *testing.T) {
 		{"+OK\r\n", model.ErrUnknown, model.ErrCorrupt},
 		{"!nonsense\r\n", model.ErrUnknown, model.ErrUnavailable},
 		{"close", model.ErrUnknown, model.ErrUnavailable},
-	}
-	for _, test := range tests {
+	} {
 		t.Run(strings.TrimSpace(test.reply[:min(len(test.reply), 12)]), func(t *testing.T) {
-			f := startFake(t, func(string) string { return test.reply })
-			c := clientOf(t, &goredis.Options{Addr: f.addr, MaxRetries: -1})
-			b, err := New(c, "refused", nil)
-			if err != nil {
-				t.Fatal(err)
+			b := newOn(t, clientOf(t, startFake(t, func(string) string { return test.reply })), "refused", nil)
+			for _, c := range drivertest.Pick(t, drivertest.Writes(model.Record{}), "create labelled", "clear", "delete") {
+				drivertest.WantKind(t, c.Do(t.Context(), b), test.write)
 			}
-			_, err = b.Write(t.Context(), testNow, driver.Write{Record: record("id", "ann", time.Hour), Cond: driver.IfAbsent})
-			only(t, err, test.write)
-			_, err = b.Touch(t.Context(), testNow, driver.Touch{ID: "id", Mode: driver.TouchClear})
-			only(t, err, test.write)
-			only(t, b.Delete(t.Context(), testNow, driver.Delete{ID: "id", Cond: driver.IfPresent}), test.write)
-			_, err = b.Get(t.Context(), testNow, driver.Get{ID: "id"})
-			only(t, err, test.read)
+			drivertest.WantKind(t, drivertest.Pick(t, drivertest.Reads(), "get")[0].Do(t.Context(), b), test.read)
 		})
 	}
 }
 
-// TestNoServer dials where nobody listens: nothing was sent.
+// TestSweepRefusedAndLost has a sweep that one bucket refuses, and of which the
+// other answers are lost. The sweep returns ErrUnknown, because removals are
+// unknown (rule R56).
+func TestSweepRefusedAndLost(t *testing.T) {
+	var removals atomic.Int64
+	fake := startFake(t, func(command string) string {
+		switch {
+		case !isScript(command):
+			return "*1\r\n*2\r\n$1\r\na\r\n,1\r\n" // one due record in every bucket
+		case removals.Add(1) == 1:
+			return "-OOM command not allowed when used memory > 'maxmemory'.\r\n"
+		}
+		return "close"
+	})
+	swept, err := newOn(t, clientOf(t, fake), "swept", nil).DeleteExpired(t.Context(), driver.Sweep{Before: drivertest.Now, Limit: 100})
+	drivertest.WantKind(t, err, model.ErrUnknown)
+	if want := (driver.Swept{Unknown: bucketCount - 1}); swept != want {
+		t.Errorf("swept %+v, want %+v", swept, want)
+	}
+}
+
+// TestNoServer uses a port on which no server listens: nothing is sent.
 func TestNoServer(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -915,18 +618,16 @@ func TestNoServer(t *testing.T) {
 	}
 	_ = l.Close()
 	c := clientOf(t, &goredis.Options{Addr: l.Addr().String(), MaxRetries: -1, DialerRetries: 1, Password: "hunter2"})
-	b, err := New(c, "none", nil)
-	if err != nil {
-		t.Fatal(err)
+	b := newOn(t, c, "none", nil)
+	calls := slices.Concat(drivertest.Pick(t, drivertest.Writes(model.Record{}), "upsert"), drivertest.Pick(t, drivertest.Reads(), "get"))
+	for range 2 {
+		for _, call := range calls {
+			err := call.Do(t.Context(), b)
+			drivertest.WantKind(t, err, model.ErrUnavailable)
+			if strings.Contains(err.Error(), "hunter2") {
+				t.Error("the error has the password in its text")
+			}
+		}
+		_ = c.Close() // and once more with a closed client
 	}
-	_, err = b.Write(t.Context(), testNow, driver.Write{Record: record("id", "", 0), Cond: driver.IfAny})
-	only(t, err, model.ErrUnavailable)
-	_, err = b.Get(t.Context(), testNow, driver.Get{ID: "id"})
-	only(t, err, model.ErrUnavailable)
-	if s := fmt.Sprint(err); strings.Contains(s, "hunter2") {
-		t.Fatal("the password is in the message")
-	}
-	_ = c.Close()
-	_, err = b.Write(t.Context(), testNow, driver.Write{Record: record("id", "", 0), Cond: driver.IfAny})
-	only(t, err, model.ErrUnavailable)
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// The layout, which every node of a store shares and which CreateStorage
-// writes down: a change of it is a new layoutVersion.
+// The layout, which all nodes of a store share. CreateStorage stores its version,
+// which every change of the layout raises.
 const (
 	layoutVersion = "1"
 	bucketCount   = 16
@@ -22,19 +22,19 @@ const (
 )
 
 // bucketTags are the hash tags of the buckets. All keys of a bucket are in the
-// slot of its tag; the tags are the smallest numbers of which bucket n lies in
-// the n-th sixteenth of the slots, so that a cluster shares the buckets evenly.
+// slot of its tag. Tag n is the smallest number whose slot is in the n-th
+// sixteenth of the slots, so that a cluster shares the buckets evenly.
 var bucketTags = [bucketCount]string{
 	"10", "3", "61", "43", "11", "2", "60", "42", "12", "1", "63", "41", "13", "0", "62", "40",
 }
 
-// bucket has the keys of one bucket, made once.
+// bucket has the keys of one bucket.
 type bucket struct {
-	records string // what the keys of records begin with
-	labels  string // what the keys of label indexes begin with
+	records string // the prefix of the records' keys
+	labels  string // the prefix of the label indexes' keys
 	due     string // the index by expiry
 	ids     string // the index by id
-	staged  string // what the keys of staged records begin with
+	staged  string // the prefix of the staged records' keys
 	index   []any  // due, ids and the indexes of the declared labels
 }
 
@@ -48,11 +48,11 @@ func newBucket(name string, n int, labels []string) bucket {
 	return k
 }
 
-// command begins the command that runs a script on the bucket: the keys are
-// that of the record, where id is not empty, those of the indexes, and those
-// of further labels. It has room for so many more arguments.
-func (k *bucket) command(s *script, id string, further []string, room int) []any {
-	n := len(k.index) + len(further)
+// command begins the command that runs a script on the bucket. Its keys are the
+// record's, unless the id is empty, those of the indexes, and those of the extra
+// labels' indexes. The slice has room for that number of further arguments.
+func (k *bucket) command(s *script, id string, extra []string, room int) []any {
+	n := len(k.index) + len(extra)
 	if id != "" {
 		n++
 	}
@@ -62,13 +62,13 @@ func (k *bucket) command(s *script, id string, further []string, room int) []any
 		args = append(args, k.records+id)
 	}
 	args = append(args, k.index...)
-	for _, label := range further {
+	for _, label := range extra {
 		args = append(args, k.labels+label)
 	}
 	return args
 }
 
-// bucketOf is the number of the id's bucket: FNV-1a, folded to four bits.
+// bucketOf returns the number of the id's bucket: FNV-1a, folded to four bits.
 func bucketOf(id string) int {
 	h := uint32(2166136261)
 	for i := range len(id) {
@@ -121,14 +121,14 @@ func newScript(parts ...string) *script {
 	return &script{source: source, digest: hex.EncodeToString(sum[:])}
 }
 
-// CreateStorage writes down the layout, or returns ErrCorrupt where the store
-// was made with another one. The store works without it as well.
+// CreateStorage stores the layout's version. It returns ErrCorrupt if the store
+// has another layout. The store also works without CreateStorage.
 //
-// It warns by Options.Logger where the server may evict keys when its memory
-// is full: an evicted index hides records from listings, counts and sweeps. A
-// server that does not tell its configuration is not asked again.
+// It logs a warning if the server may evict keys when its memory is full. An
+// evicted index hides records from listings, counts and sweeps. There is no
+// warning if the server does not reveal its configuration.
 func (b *Backend) CreateStorage(ctx context.Context) error {
-	if err := b.enter(ctx); err != nil {
+	if err := b.gate.Enter(ctx); err != nil {
 		return err
 	}
 	want := map[string]string{"layout": layoutVersion, "buckets": strconv.Itoa(bucketCount)}
@@ -138,7 +138,7 @@ func (b *Backend) CreateStorage(ctx context.Context) error {
 	}
 	meta := pipe.HGetAll(ctx, b.metaKey())
 	if _, err := pipe.Exec(ctx); err != nil {
-		return b.readFault(ctx, err)
+		return b.readError(ctx, err)
 	}
 	for field, value := range want {
 		if got := meta.Val()[field]; got != value {
@@ -150,8 +150,8 @@ func (b *Backend) CreateStorage(ctx context.Context) error {
 	return nil
 }
 
-// warnOfEviction asks each master for its policy. That is advice only, so a
-// server that refuses or fails to answer is no error.
+// warnOfEviction asks each master for its policy. It returns no error if a
+// server refuses or does not answer, because the warning is only advice.
 func (b *Backend) warnOfEviction(ctx context.Context) {
 	if c, ok := b.client.(*goredis.ClusterClient); ok {
 		_ = c.ForEachMaster(ctx, func(ctx context.Context, c *goredis.Client) error {
@@ -179,19 +179,19 @@ func (b *Backend) warnOfEvictionOn(ctx context.Context, c goredis.Cmdable) {
 	}
 }
 
-// purgeBatch is how many records one step of DeleteStorage removes, while the
-// server does nothing else.
+// purgeBatch is the largest number of records that one script of DeleteStorage
+// removes. The server serves no other client meanwhile.
 const purgeBatch = 256
 
-// DeleteStorage removes the store's own keys, which it finds by its indexes,
-// in batches; nothing may be written to the store meanwhile.
+// DeleteStorage removes the store's keys in batches. It finds them by the
+// indexes, so nothing may be written to the store meanwhile.
 func (b *Backend) DeleteStorage(ctx context.Context) error {
-	if err := b.enter(ctx); err != nil {
+	if err := b.gate.Enter(ctx); err != nil {
 		return err
 	}
-	further := map[string]bool{}
+	extra := map[string]bool{}
 	for n := range b.buckets {
-		if err := b.purge(ctx, &b.buckets[n], further); err != nil {
+		if err := b.purge(ctx, &b.buckets[n], extra); err != nil {
 			return err
 		}
 	}
@@ -202,19 +202,19 @@ func (b *Backend) DeleteStorage(ctx context.Context) error {
 		for _, key := range k.index {
 			pipe.Unlink(ctx, key.(string))
 		}
-		for label := range further {
+		for label := range extra {
 			pipe.Unlink(ctx, k.labels+label)
 		}
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return b.readFault(ctx, err)
+		return b.readError(ctx, err)
 	}
 	return nil
 }
 
-// purge empties one bucket. It collects the labels beyond the declared ones
-// that its records bear.
-func (b *Backend) purge(ctx context.Context, k *bucket, further map[string]bool) error {
+// purge empties one bucket. It adds the undeclared labels that its records bear
+// to extra.
+func (b *Backend) purge(ctx context.Context, k *bucket, extra map[string]bool) error {
 	from := "-"
 	for {
 		members, err := b.client.ZRangeByLex(ctx, k.ids, &goredis.ZRangeBy{Min: from, Max: "+", Count: purgeBatch}).Result()
@@ -223,7 +223,7 @@ func (b *Backend) purge(ctx context.Context, k *bucket, further map[string]bool)
 			ids, err = b.client.ZRange(ctx, k.due, 0, purgeBatch-1).Result()
 		}
 		if err != nil {
-			return b.readFault(ctx, err)
+			return b.readError(ctx, err)
 		}
 		if len(ids) == 0 {
 			return nil
@@ -235,14 +235,14 @@ func (b *Backend) purge(ctx context.Context, k *bucket, further map[string]bool)
 			id, section, _ := strings.Cut(m, "\x00")
 			ids[i] = id
 			for _, label := range b.undeclared(section) {
-				further[label] = true
+				extra[label] = true
 			}
 		}
 		todo := make([]dueRecord, len(ids))
 		for i, id := range ids {
 			todo[i].id = id
 		}
-		if _, err := b.sweepBatch(ctx, k, nil, todo, sortedKeys(further)); err != nil {
+		if err := b.sweepBatch(ctx, k, todo, sortedKeys(extra)); err != nil {
 			return err
 		}
 	}

@@ -10,10 +10,11 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// slot is the slot of a hash tag in a cluster: CRC-16/XMODEM.
+// slot returns the slot of a hash tag in a cluster: CRC-16/XMODEM.
 func slot(tag string) int {
 	crc := uint16(0)
 	for _, c := range []byte(tag) {
@@ -32,7 +33,7 @@ func slot(tag string) int {
 func TestBucketsAreEvenOverSlots(t *testing.T) {
 	for n, tag := range bucketTags {
 		if got := slot(tag) / (16384 / bucketCount); got != n {
-			t.Errorf("bucket %d, tag %s: in part %d of the slots", n, tag, got)
+			t.Errorf("bucket %d, tag %s: is in part %d of the slots", n, tag, got)
 		}
 	}
 }
@@ -52,11 +53,11 @@ func TestIDsAreEvenOverBuckets(t *testing.T) {
 	}
 }
 
-// TestLayoutGolden pins where things are: every node must agree.
+// TestLayoutGolden pins the keys: all nodes must agree on them.
 func TestLayoutGolden(t *testing.T) {
 	for id, want := range map[string]int{"a": 3, "id": 13, "user:1/{x}": 8, "ü": 3} {
 		if got := bucketOf(id); got != want {
-			t.Errorf("%q in bucket %d, want %d", id, got, want)
+			t.Errorf("%q is in bucket %d, want %d", id, got, want)
 		}
 	}
 	k := newBucket("shop", 0, []string{"principal"})
@@ -69,21 +70,25 @@ func TestLayoutGolden(t *testing.T) {
 	}
 }
 
+// unconnected returns a client that never connects.
+func unconnected(t *testing.T) *goredis.Client {
+	t.Helper()
+	return clientOf(t, &goredis.Options{Addr: "127.0.0.1:1"})
+}
+
 func TestNewRefuses(t *testing.T) {
-	c := goredis.NewClient(&goredis.Options{Addr: "127.0.0.1:1"})
-	defer func() { _ = c.Close() }()
+	c := unconnected(t)
 	many := make([]string, maxLabels+1)
 	for i := range many {
 		many[i] = fmt.Sprint("l", i)
 	}
-	replicas := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: []string{"127.0.0.1:1"}, ReadOnly: true})
-	defer func() { _ = replicas.Close() }()
+	replicas := clusterOf(t, &goredis.ClusterOptions{Addrs: []string{"127.0.0.1:1"}, ReadOnly: true})
 	ring := goredis.NewRing(&goredis.RingOptions{Addrs: map[string]string{"a": "127.0.0.1:1"}})
 	defer func() { _ = ring.Close() }()
-	caching := goredis.NewClient(&goredis.Options{Addr: "127.0.0.1:1", Protocol: 3, ClientSideCacheConfig: &goredis.ClientSideCacheConfig{}})
-	defer func() { _ = caching.Close() }()
+	caching := clientOf(t, &goredis.Options{Addr: "127.0.0.1:1", Protocol: 3, ClientSideCacheConfig: &goredis.ClientSideCacheConfig{}})
 
-	tests := map[string]struct {
+	errs := map[string]error{}
+	for name, test := range map[string]struct {
 		client goredis.UniversalClient
 		name   string
 		opts   *Options
@@ -96,19 +101,17 @@ func TestNewRefuses(t *testing.T) {
 		"a label": {c, "n", &Options{Labels: []string{"No"}}}, "a label twice": {c, "n", &Options{Labels: []string{"a", "b", "a"}}},
 		"many labels": {c, "n", &Options{Labels: many}},
 		"too large":   {c, "n", &Options{MaxValue: maxValue + 1}}, "a negative size": {c, "n", &Options{MaxValue: -1}},
-	}
-	for name, test := range tests {
+	} {
 		b, err := New(test.client, test.name, test.opts)
-		var e *model.Error
-		if b != nil || model.Kind(err) != model.ErrInvalid || !errors.As(err, &e) {
-			t.Errorf("%s: %v", name, err)
+		if errs[name] = err; b != nil {
+			t.Errorf("%s: got a backend", name)
 		}
 	}
+	drivertest.NewErrors(t, backendName, errs)
 }
 
 func TestDescribe(t *testing.T) {
-	c := goredis.NewClient(&goredis.Options{Addr: "127.0.0.1:1"})
-	defer func() { _ = c.Close() }()
+	c := unconnected(t)
 	for name, test := range map[string]struct {
 		opts   *Options
 		labels string
@@ -118,48 +121,49 @@ func TestDescribe(t *testing.T) {
 		"none": {&Options{Labels: []string{}}, "[]", 512<<20 - 128<<10},
 		"own":  {&Options{Labels: []string{"b", "a"}, MaxValue: 10}, "[a b]", 10},
 	} {
-		b, err := New(c, "n", test.opts)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if d := b.Describe(); d.Backend != "redis" || fmt.Sprint(d.Labels) != test.labels || d.MaxValue != test.size {
+		if d := newOn(t, c, "n", test.opts).Describe(); d.Backend != "redis" || fmt.Sprint(d.Labels) != test.labels || d.MaxValue != test.size {
 			t.Errorf("%s: %+v", name, d)
 		}
 	}
 }
 
-// TestTokens changes each byte of a token, and takes tokens elsewhere.
+// TestTokens changes each byte of a token, and uses tokens in other listings.
 func TestTokens(t *testing.T) {
-	b, other := &Backend{name: "a"}, &Backend{name: "b"}
+	c := unconnected(t)
+	b, other := newOn(t, c, "a", nil), newOn(t, c, "b", nil)
 	q := driver.Query{Limit: 1}
-	for _, p := range []place{{bucketOf("id"), "id"}, {3, ""}, {bucketOf("ü/{}"), "ü/{}"}} {
-		token := b.token(&q, p)
-		again := q
-		again.After = token
-		got, err := b.parseToken(&again)
-		if err != nil || got != p {
-			t.Fatalf("%v became %v, %v", p, got, err)
+	read := func(b *Backend, q driver.Query, token string) (position, error) {
+		q.After = token
+		s, err := b.gate.Page(t.Context(), &q)
+		if err != nil {
+			return position{}, err
 		}
-		labelled := driver.Query{Limit: 1, Label: "principal", Value: "ann", After: token}
-		if _, err := b.parseToken(&labelled); model.Kind(err) != model.ErrInvalid {
-			t.Errorf("in another listing: %v", err)
+		return parsePosition(s)
+	}
+	refuses := func(what string, b *Backend, q driver.Query, token string) {
+		t.Helper()
+		if _, err := read(b, q, token); !errors.Is(err, model.ErrInvalid) {
+			t.Errorf("%s: %v, want %v", what, err, model.ErrInvalid)
 		}
-		if _, err := other.parseToken(&again); model.Kind(err) != model.ErrInvalid {
-			t.Errorf("in another store: %v", err)
+	}
+	for _, p := range []position{{bucketOf("id"), "id"}, {3, ""}, {0, ""}, {bucketOf("ü/{}"), "ü/{}"}} {
+		token := b.gate.Token(&q, p.String())
+		if got, err := read(b, q, token); err != nil || got != p {
+			t.Fatalf("%v was decoded as %v, %v", p, got, err)
 		}
+		refuses("another listing", b, driver.Query{Limit: 1, Label: "principal", Value: "ann"}, token)
+		refuses("another store", other, q, token)
 		for i := range token {
 			for _, c := range []string{"", "A", "z", "%"} {
-				again.After = token[:i] + c + token[i+1:]
-				if _, err := b.parseToken(&again); again.After != token && again.After != "" && model.Kind(err) != model.ErrInvalid {
-					t.Errorf("%q for %q: %v", again.After, token, err)
+				if changed := token[:i] + c + token[i+1:]; changed != token && changed != "" {
+					refuses(changed+" for "+token, b, q, changed)
 				}
 			}
 		}
 	}
-	wrong := b.token(&q, place{(bucketOf("id") + 1) % bucketCount, "id"})
-	if _, err := b.parseToken(&driver.Query{Limit: 1, After: wrong}); model.Kind(err) != model.ErrInvalid {
-		t.Errorf("an id of another bucket: %v", err)
-	}
+	wrong := position{(bucketOf("id") + 1) % bucketCount, "id"}
+	refuses("an id of another bucket", b, q, b.gate.Token(&q, wrong.String()))
+	refuses("a bucket too high", b, q, b.gate.Token(&q, position{bucketCount, ""}.String()))
 }
 
 func TestKeepFor(t *testing.T) {
@@ -168,13 +172,13 @@ func TestKeepFor(t *testing.T) {
 		at   time.Time
 		want any
 	}{
-		"never": {time.Time{}, ""}, "later": {testNow.Add(time.Second), int64(2000)}, "past": {testNow.Add(-time.Hour), int64(1000)},
+		"never": {time.Time{}, ""}, "later": {drivertest.Now.Add(time.Second), int64(2000)}, "past": {drivertest.Now.Add(-time.Hour), int64(1000)},
 	} {
-		if got := b.keepFor(testNow, test.at); got != test.want {
+		if got := b.keepFor(drivertest.Now, test.at); got != test.want {
 			t.Errorf("%s: %v, want %v", name, got, test.want)
 		}
 	}
-	if got := (&Backend{grace: -1}).keepFor(testNow, testNow.Add(time.Hour)); got != "" {
-		t.Errorf("without a server's TTL: %v", got)
+	if got := (&Backend{grace: -1}).keepFor(drivertest.Now, drivertest.Now.Add(time.Hour)); got != "" {
+		t.Errorf("without the server's TTL: %v", got)
 	}
 }

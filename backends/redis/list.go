@@ -2,10 +2,7 @@ package redis
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/binary"
 	"errors"
-	"hash/crc32"
 	"slices"
 	"strconv"
 	"time"
@@ -13,23 +10,19 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Page lists live records, bucket by bucket and by id inside a bucket: one
-// pipeline that reads the indexes, and one that reads the records.
+// Page lists live records, bucket by bucket and by id within a bucket. One
+// pipeline reads the indexes, and one reads the records.
 func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
-	if q.Label != "" && !slices.Contains(b.labels, q.Label) {
-		return driver.Page{}, model.NewError(model.ErrInvalid, "the label is not declared in Options.Labels", nil)
-	}
-	if q.Limit < 1 {
-		return driver.Page{}, model.NewError(model.ErrInvalid, "the limit is less than 1", nil)
-	}
-	from, err := b.parseToken(&q)
+	token, err := b.gate.Page(ctx, &q)
 	if err != nil {
 		return driver.Page{}, err
 	}
-	if err := b.enter(ctx); err != nil {
+	from, err := parsePosition(token)
+	if err != nil {
 		return driver.Page{}, err
 	}
 	reqs, next, err := b.readIndex(ctx, &q, from)
@@ -41,28 +34,43 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 		return driver.Page{}, err
 	}
 	page := driver.Page{Next: next}
-	var strays []request
+	var stale []request
 	for _, f := range found {
 		switch {
 		case f.corrupt:
 			page.Corrupt = append(page.Corrupt, f.id)
 		case f.missing, !q.Bears(&f.rec):
-			strays = append(strays, f.request)
+			stale = append(stale, f.request)
 		case !f.rec.Expired(now):
 			page.Records = append(page.Records, f.rec)
 		}
 	}
-	if q.Label != "" && len(strays) > 0 {
-		b.prune(ctx, &q, strays)
+	if q.Label != "" && len(stale) > 0 {
+		b.prune(ctx, &q, stale)
 	}
 	return page, nil
 }
 
-// place is where a listing stands: behind an id of a bucket, or before all of
-// them where the id is empty.
-type place struct {
+// position is a point in a listing: after an id of a bucket, or before all of
+// its ids if the id is empty.
+type position struct {
 	bucket int
 	id     string
+}
+
+func (p position) String() string { return string(append([]byte{byte(p.bucket)}, p.id...)) }
+
+// parsePosition returns the position that String encoded, and the start for an
+// empty string.
+func parsePosition(s string) (position, error) {
+	if s == "" {
+		return position{}, nil
+	}
+	p := position{bucket: int(s[0]), id: s[1:]}
+	if p.bucket >= bucketCount || p.id != "" && bucketOf(p.id) != p.bucket {
+		return position{}, driverkit.BadToken()
+	}
+	return p, nil
 }
 
 // request asks for a record.
@@ -78,11 +86,12 @@ type result struct {
 	missing, corrupt bool
 }
 
-// readIndex reads the ids of a page, in one pipeline over the buckets that are
-// left: up to the page's limit from the first one, a small share of it from
-// the others. So a small store is read at once, and of a large one little is
-// read in vain. The page ends at the first bucket that has more.
-func (b *Backend) readIndex(ctx context.Context, q *driver.Query, from place) ([]request, string, error) {
+// readIndex reads the ids of a page and returns them with the next page token.
+// One pipeline reads the remaining buckets: up to the page's limit from the
+// first one, and a small part of the limit from the others. That reads a small
+// store at once, and little of a large store that the page does not use. The
+// page ends at the first bucket that has more.
+func (b *Backend) readIndex(ctx context.Context, q *driver.Query, from position) ([]request, string, error) {
 	start, end := indexRange(q)
 	pipe := b.client.Pipeline()
 	cmds := make([]*goredis.StringSliceCmd, 0, bucketCount)
@@ -106,7 +115,7 @@ func (b *Backend) readIndex(ctx context.Context, q *driver.Query, from place) ([
 		shares = append(shares, share)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, "", b.readFault(ctx, err)
+		return nil, "", b.readError(ctx, err)
 	}
 	var reqs []request
 	for i, cmd := range cmds {
@@ -114,7 +123,7 @@ func (b *Backend) readIndex(ctx context.Context, q *driver.Query, from place) ([
 		last := ""
 		for _, member := range cmd.Val() {
 			if len(reqs) == q.Limit {
-				return reqs, b.token(q, place{n, last}), nil
+				return reqs, b.gate.Token(q, position{n, last}.String()), nil
 			}
 			id := member[len(start):]
 			if q.Label == "" {
@@ -126,17 +135,17 @@ func (b *Backend) readIndex(ctx context.Context, q *driver.Query, from place) ([
 			last = id
 		}
 		if len(cmd.Val()) == shares[i] {
-			return reqs, b.token(q, place{n, last}), nil
+			return reqs, b.gate.Token(q, position{n, last}.String()), nil
 		}
 	}
 	return reqs, "", nil
 }
 
-// minShare is what a page reads at least from each bucket.
+// minShare is the smallest number of ids that a page reads from each bucket.
 const minShare = 8
 
-// indexRange is what the members begin with, and the end of a whole index. Ids
-// are UTF-8, so that none begins with the byte 255.
+// indexRange returns what the members of the listing begin with, and the end
+// of the range. Ids are UTF-8, so none begins with the byte 255.
 func indexRange(q *driver.Query) (start, end string) {
 	if q.Label == "" {
 		return "", "+"
@@ -145,7 +154,8 @@ func indexRange(q *driver.Query) (start, end string) {
 	return start, "(" + start + "\xff"
 }
 
-// afterID begins a range behind an id. In the index by id a NUL follows it.
+// afterID returns the start of the range after an id. In the index by id, a NUL
+// follows the id.
 func afterID(q *driver.Query, start, id string) string {
 	if q.Label == "" {
 		return "[" + id + "\x01"
@@ -162,12 +172,12 @@ func untilNUL(s string) string {
 	return s
 }
 
-// headGuess is how much of a record is read for its head alone.
-const headGuess = 512
+// headBytes is how many bytes of a record are read to get only its head.
+const headBytes = 512
 
-// fetch reads records in one pipeline, in order; the heads alone where no
-// values are wanted. Those that this does not settle are read whole in another
-// one: an empty answer is nothing or an empty string, a long head is cut.
+// fetch reads records in one pipeline, in order, or only their heads. A second
+// pipeline reads whole records if the head was not enough: an empty reply is a
+// missing record or an empty string, and a long head is cut.
 func (b *Backend) fetch(ctx context.Context, reqs []request, heads bool) ([]result, error) {
 	out := make([]result, len(reqs))
 	todo := make([]int, len(reqs))
@@ -180,25 +190,25 @@ func (b *Backend) fetch(ctx context.Context, reqs []request, heads bool) ([]resu
 		for i, at := range todo {
 			key := out[at].k.records + out[at].id
 			if heads && !whole {
-				cmds[i] = pipe.GetRange(ctx, key, 0, headGuess-1)
+				cmds[i] = pipe.GetRange(ctx, key, 0, headBytes-1)
 			} else {
 				cmds[i] = pipe.Get(ctx, key)
 			}
 		}
 		_, failed := pipe.Exec(ctx)
 		if failed != nil && !slices.ContainsFunc(cmds, func(c *goredis.StringCmd) bool { return c.Err() != nil }) {
-			return nil, b.readFault(ctx, failed) // a hook kept the pipeline from being sent
+			return nil, b.readError(ctx, failed) // a hook kept the pipeline from being sent
 		}
 		var again []int
 		for i, at := range todo {
-			settled, err := out[at].read(ctx, b, cmds[i], heads && !whole)
+			done, err := out[at].read(ctx, b, cmds[i], heads && !whole)
 			if err != nil {
 				return nil, err
 			}
 			if heads {
 				out[at].rec.Value = nil
 			}
-			if !settled {
+			if !done {
 				again = append(again, at)
 			}
 		}
@@ -207,13 +217,14 @@ func (b *Backend) fetch(ctx context.Context, reqs []request, heads bool) ([]resu
 	return out, nil
 }
 
-// read takes the answer to a request. It reports whether that settles it.
-func (r *result) read(ctx context.Context, b *Backend, cmd *goredis.StringCmd, head bool) (settled bool, err error) {
+// read decodes the reply to a request. It returns false if the whole record
+// must be read.
+func (r *result) read(ctx context.Context, b *Backend, cmd *goredis.StringCmd, head bool) (done bool, err error) {
 	if head && cmd.Err() == nil {
 		data := cmd.Val()
 		rec, at, size, err := decodeHead(r.id, data)
-		if err != nil || len(data) < headGuess && len(data) != at+size {
-			return false, nil //nolint:nilerr // not settled: the whole record is asked for, and judged
+		if err != nil || len(data) < headBytes && len(data) != at+size {
+			return false, nil //nolint:nilerr // the whole record is read and decoded next
 		}
 		r.rec = rec
 		return true, nil
@@ -232,31 +243,30 @@ func (r *result) read(ctx context.Context, b *Backend, cmd *goredis.StringCmd, h
 	return true, nil
 }
 
-// prune removes the index entries of records that were gone or did not bear
-// the label; the script looks again. Should it fail, the next listing prunes.
-func (b *Backend) prune(ctx context.Context, q *driver.Query, strays []request) {
+// prune removes index entries whose records were missing or did not bear the
+// label. The script checks the records again. If it fails, the next listing
+// prunes.
+func (b *Backend) prune(ctx context.Context, q *driver.Query, stale []request) {
 	value := appendLabelValue(nil, q.Value)
 	var runs []*run
-	for len(strays) > 0 {
-		k := strays[0].k
+	for len(stale) > 0 {
+		k := stale[0].k
 		m := &mark{data: value}
 		keys, ids := []any{k.labels + q.Label}, []any{q.Label, m}
-		for len(strays) > 0 && strays[0].k == k {
-			keys, ids = append(keys, k.records+strays[0].id), append(ids, strays[0].id)
-			strays = strays[1:]
+		for len(stale) > 0 && stale[0].k == k {
+			keys, ids = append(keys, k.records+stale[0].id), append(ids, stale[0].id)
+			stale = stale[1:]
 		}
 		args := append([]any{"evalsha", pruneScript.digest, len(keys)}, keys...)
 		runs = append(runs, newRun(ctx, pruneScript, append(args, ids...), m))
 	}
-	_ = b.runAll(ctx, runs, b.writeFault)
+	_ = b.runAll(ctx, runs, b.writeError)
 }
 
-// Count counts by the indexes alone, in one pipeline over all buckets.
+// Count counts live records by the indexes alone, in one pipeline over all
+// buckets.
 func (b *Backend) Count(ctx context.Context, now time.Time, q driver.Query) (int, error) {
-	if q.Label != "" && !slices.Contains(b.labels, q.Label) {
-		return 0, model.NewError(model.ErrInvalid, "the label is not declared in Options.Labels", nil)
-	}
-	if err := b.enter(ctx); err != nil {
+	if err := b.gate.Count(ctx, &q); err != nil {
 		return 0, err
 	}
 	if q.Label != "" {
@@ -268,7 +278,7 @@ func (b *Backend) Count(ctx context.Context, now time.Time, q driver.Query) (int
 		cmds[i] = pipe.ZCount(ctx, b.buckets[i].due, "("+string(millis(now)), "+inf")
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return 0, b.readFault(ctx, err)
+		return 0, b.readError(ctx, err)
 	}
 	sum := 0
 	for _, cmd := range cmds {
@@ -286,53 +296,16 @@ func (b *Backend) countLabel(ctx context.Context, now time.Time, label, value st
 		runs[i] = newRun(ctx, countScript, []any{"evalsha", countScript.digest, 2, k.labels + label, k.due, start, m}, m)
 	}
 	sum := 0
-	lost := func(ctx context.Context, err error, _ bool) error { return b.readFault(ctx, err) }
-	for i, err := range b.runAll(ctx, runs, lost) {
+	readError := func(ctx context.Context, err error, _ bool) error { return b.readError(ctx, err) }
+	for i, err := range b.runAll(ctx, runs, readError) {
 		if err != nil {
 			return 0, err
 		}
 		n, err := strconv.Atoi(runs[i].Val())
 		if err != nil {
-			return 0, strange()
+			return 0, model.NewError(model.ErrUnavailable, "the server sent an unexpected reply", nil)
 		}
 		sum += n
 	}
 	return sum, nil
-}
-
-// Tokens hold a version, the bucket, the last id, and a checksum over that and
-// what the listing is of.
-const tokenVersion = 1
-
-func (b *Backend) token(q *driver.Query, p place) string {
-	raw := append([]byte{tokenVersion, byte(p.bucket)}, p.id...)
-	raw = binary.BigEndian.AppendUint32(raw, b.tokenSum(q, raw))
-	return base64.RawURLEncoding.EncodeToString(raw)
-}
-
-func (b *Backend) tokenSum(q *driver.Query, raw []byte) uint32 {
-	sum := crc32.NewIEEE()
-	for _, part := range []string{b.name, q.Label, q.Value} {
-		_, _ = sum.Write(append([]byte(part), 0))
-	}
-	_, _ = sum.Write(raw)
-	return sum.Sum32()
-}
-
-func (b *Backend) parseToken(q *driver.Query) (place, error) {
-	if q.After == "" {
-		return place{}, nil
-	}
-	bad := model.NewError(model.ErrInvalid, "no page token of this listing", nil)
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(q.After)
-	if err != nil || len(raw) < 6 || raw[0] != tokenVersion {
-		return place{}, bad
-	}
-	body, sum := raw[:len(raw)-4], raw[len(raw)-4:]
-	p := place{bucket: int(body[1]), id: string(body[2:])}
-	if binary.BigEndian.Uint32(sum) != b.tokenSum(q, body) || p.bucket >= bucketCount ||
-		p.id != "" && bucketOf(p.id) != p.bucket {
-		return place{}, bad
-	}
-	return p, nil
 }

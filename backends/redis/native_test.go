@@ -6,9 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math"
 	"os"
+	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,10 +21,11 @@ import (
 
 	"github.com/sojourn-go/sojourn/conformance/containers"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// keysOf are all keys of the store, found by force.
+// keysOf returns all keys of the store, with SCAN.
 func keysOf(t testing.TB, b *Backend) []string {
 	t.Helper()
 	var keys []string
@@ -38,23 +40,40 @@ func keysOf(t testing.TB, b *Backend) []string {
 	return keys
 }
 
-func noKeys(t testing.TB, b *Backend) {
+func wantNoKeys(t testing.TB, b *Backend) {
 	t.Helper()
 	if keys := keysOf(t, b); len(keys) > 0 {
 		t.Fatalf("keys are left: %q", keys)
 	}
 }
 
-func recordKey(b *Backend, id string) string { return b.bucket(id).records + id }
+// remove deletes live records.
+func remove(t testing.TB, b *Backend, ids ...string) {
+	t.Helper()
+	for _, id := range ids {
+		if err := b.Delete(t.Context(), drivertest.Now, driver.Delete{ID: id, Cond: driver.IfPresent}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
 
-func bearers(t testing.TB, b *Backend, value string) []string {
+// wantSwept sweeps all records that expire within an hour and checks the result.
+func wantSwept(t testing.TB, b *Backend, limit int, onExpire func(model.Record) error, want driver.Swept) {
+	t.Helper()
+	swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: drivertest.Now.Add(time.Hour), Limit: limit, OnExpire: onExpire})
+	if err != nil || swept != want {
+		t.Fatalf("swept %+v, %v, want %+v", swept, err, want)
+	}
+}
+
+// listed returns the ids of a listing, sorted.
+func listed(t testing.TB, b *Backend, q driver.Query) []string {
 	t.Helper()
 	var ids []string
-	q := driver.Query{Label: "principal", Value: value, Limit: 100, KeysOnly: true}
 	for {
-		p, err := b.Page(t.Context(), testNow, q)
-		if err != nil {
-			t.Fatal(err)
+		p, err := b.Page(t.Context(), drivertest.Now, q)
+		if err != nil || len(p.Corrupt) > 0 {
+			t.Fatalf("corrupt: %v, %v", p.Corrupt, err)
 		}
 		for _, r := range p.Records {
 			ids = append(ids, r.ID)
@@ -66,138 +85,153 @@ func bearers(t testing.TB, b *Backend, value string) []string {
 	}
 }
 
-// TestServerTTL reads what the server knows of the expiry.
-func TestServerTTL(t *testing.T) {
-	b := open(t, &Options{GraceTTL: 10 * time.Minute})
-	without := open(t, &Options{GraceTTL: -1})
-	ctx := t.Context()
-	is := func(step string, want time.Duration) {
-		t.Helper()
-		got, err := b.client.PTTL(ctx, recordKey(b, "id")).Result()
-		if err != nil || got > want || got < want-time.Minute {
-			t.Fatalf("%s: the server's TTL is %v, %v, want about %v", step, got, err, want)
-		}
-	}
-	write := func(w driver.Write) {
-		t.Helper()
-		if _, err := b.Write(ctx, testNow, w); err != nil {
-			t.Fatal(err)
-		}
-	}
-	touch := func(mode driver.TouchMode, ttl time.Duration) {
-		t.Helper()
-		if _, err := b.Touch(ctx, testNow, driver.Touch{ID: "id", Mode: mode, ExpiresAt: testNow.Add(ttl)}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	const none = -time.Nanosecond // as go-redis says it
-	write(driver.Write{Record: record("id", "ann", time.Hour), Cond: driver.IfAbsent})
-	is("create", 70*time.Minute)
-	write(driver.Write{Record: record("id", "ann", 0), Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true}})
-	is("update that keeps it", 70*time.Minute)
-	touch(driver.TouchExtend, 2*time.Hour)
-	is("extend", 130*time.Minute)
-	touch(driver.TouchExtend, time.Hour)
-	is("extend to an earlier time", 130*time.Minute)
-	touch(driver.TouchSet, time.Hour)
-	is("set", 70*time.Minute)
-	touch(driver.TouchClear, 0)
-	is("clear", none)
-	touch(driver.TouchSet, time.Hour)
-	write(driver.Write{Record: record("id", "ann", 0), Cond: driver.IfPresent})
-	is("update without one", none)
-	write(driver.Write{Record: record("id", "ann", 2*time.Hour), Cond: driver.IfAny})
-	is("upsert", 130*time.Minute)
+// bearers returns the ids that are listed under a principal.
+func bearers(t testing.TB, b *Backend, value string) []string {
+	t.Helper()
+	return listed(t, b, driver.Query{Label: "principal", Value: value, Limit: 100, KeysOnly: true})
+}
 
-	seed(t, without, record("id", "ann", time.Hour))
-	if got := without.client.PTTL(ctx, recordKey(without, "id")).Val(); got != none {
-		t.Errorf("without a server's TTL: %v", got)
+func wantBearers(t testing.TB, b *Backend, value string, want ...string) {
+	t.Helper()
+	if got := bearers(t, b, value); !slices.Equal(got, want) {
+		t.Fatalf("listed under %s: %q, want %q", value, got, want)
 	}
 }
 
-// TestServerReaps waits for the server's own TTL, the one test that does.
+func wantCount(t testing.TB, b *Backend, label, value string, want int) {
+	t.Helper()
+	if n, err := b.Count(t.Context(), drivertest.Now, driver.Query{Label: label, Value: value}); err != nil || n != want {
+		t.Fatalf("counted %d under %s %q, %v, want %d", n, label, value, err, want)
+	}
+}
+
+// long returns a record of the principal ann whose value is staged.
+func long(id string) model.Record {
+	r := drivertest.Record(id, "ann", time.Hour)
+	r.Value = make([]byte, stageSize)
+	return r
+}
+
+// write writes a record. The write must succeed.
+func write(t testing.TB, b *Backend, w driver.Write) model.Record {
+	t.Helper()
+	rec, err := b.Write(t.Context(), drivertest.Now, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rec
+}
+
+// keepBoth keeps expiry and labels.
+var keepBoth = driver.Keep{Expiry: true, Labels: true}
+
+// TestServerTTL reads the server's TTL after each write.
+func TestServerTTL(t *testing.T) {
+	b := open(t, &Options{GraceTTL: 10 * time.Minute})
+	ctx := t.Context()
+	writes := func(cond driver.Condition, ttl time.Duration, keep bool) func() error {
+		return func() error {
+			_, err := b.Write(ctx, drivertest.Now, driver.Write{Record: drivertest.Record("id", "ann", ttl), Cond: cond, Keep: driver.Keep{Expiry: keep}})
+			return err
+		}
+	}
+	touch := func(mode driver.TouchMode, ttl time.Duration) func() error {
+		return func() error {
+			_, err := b.Touch(ctx, drivertest.Now, driver.Touch{ID: "id", Mode: mode, ExpiresAt: drivertest.Now.Add(ttl)})
+			return err
+		}
+	}
+	const none = -time.Nanosecond // how go-redis returns that there is no TTL
+	for _, step := range []struct {
+		name string
+		do   func() error
+		want time.Duration
+	}{
+		{"create", writes(driver.IfAbsent, time.Hour, false), 70 * time.Minute},
+		{"update that keeps it", writes(driver.IfPresent, 0, true), 70 * time.Minute},
+		{"extend", touch(driver.TouchExtend, 2*time.Hour), 130 * time.Minute},
+		{"extend to an earlier time", touch(driver.TouchExtend, time.Hour), 130 * time.Minute},
+		{"set", touch(driver.TouchSet, time.Hour), 70 * time.Minute},
+		{"clear", touch(driver.TouchClear, 0), none},
+		{"set again", touch(driver.TouchSet, time.Hour), 70 * time.Minute},
+		{"update without an expiry", writes(driver.IfPresent, 0, false), none},
+		{"upsert", writes(driver.IfAny, 2*time.Hour, false), 130 * time.Minute},
+	} {
+		if err := step.do(); err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		if got, err := b.client.PTTL(ctx, b.recordKey("id")).Result(); err != nil || got > step.want || got < step.want-time.Minute {
+			t.Fatalf("%s: the server's TTL is %v, %v, want about %v", step.name, got, err, step.want)
+		}
+	}
+	without := open(t, &Options{GraceTTL: -1})
+	drivertest.Seed(t, without, drivertest.Record("id", "ann", time.Hour))
+	if got := without.client.PTTL(ctx, without.recordKey("id")).Val(); got != none {
+		t.Errorf("with a negative GraceTTL, the server's TTL is %v", got)
+	}
+}
+
+// TestServerReaps waits for the server's own TTL. No other test does.
 func TestServerReaps(t *testing.T) {
 	b := open(t, &Options{GraceTTL: time.Millisecond})
-	seed(t, b, record("id", "ann", time.Millisecond))
+	drivertest.Seed(t, b, drivertest.Record("id", "ann", time.Millisecond))
 	poll := time.NewTicker(5 * time.Millisecond)
 	defer poll.Stop()
-	for deadline := time.After(10 * time.Second); b.client.Exists(t.Context(), recordKey(b, "id")).Val() > 0; {
+	for deadline := time.After(10 * time.Second); b.client.Exists(t.Context(), b.recordKey("id")).Val() > 0; {
 		select {
 		case <-poll.C:
 		case <-deadline:
-			t.Fatal("the server has not reaped the record")
+			t.Fatal("the server has not removed the record")
 		}
 	}
-	swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Second), Limit: 10})
-	if err != nil || swept.Removed != 1 {
-		t.Fatalf("%+v, %v", swept, err)
-	}
-	noKeys(t, b)
+	wantSwept(t, b, 10, nil, driver.Swept{Removed: 1})
+	wantNoKeys(t, b)
 }
 
 // TestNothingIsLeft deletes and sweeps: no index entry stays.
 func TestNothingIsLeft(t *testing.T) {
 	b := open(t, &Options{Labels: []string{"principal", "tenant"}})
 	for i := range 100 {
-		r := record(fmt.Sprint("id", i), "ann", time.Hour)
+		r := drivertest.Record(fmt.Sprint("id", i), "ann", time.Hour)
 		r.Labels["tenant"] = fmt.Sprint(i % 3)
-		seed(t, b, r)
+		drivertest.Seed(t, b, r)
 	}
 	for i := range 50 {
-		if err := b.Delete(t.Context(), testNow, driver.Delete{ID: fmt.Sprint("id", i), Cond: driver.IfPresent}); err != nil {
-			t.Fatal(err)
-		}
+		remove(t, b, fmt.Sprint("id", i))
 	}
-	swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Hour), Limit: 100})
-	if err != nil || swept.Removed != 50 || swept.More {
-		t.Fatalf("%+v, %v", swept, err)
-	}
-	noKeys(t, b)
+	wantSwept(t, b, 100, nil, driver.Swept{Removed: 50})
+	wantNoKeys(t, b)
 }
 
-// TestReaped removes a record behind the backend's back, as the server's TTL
-// does: what was known of it is announced, and no entry stays.
+// TestReaped removes a record with DEL, as the server's TTL does. The sweep
+// announces what the indexes know of it, and no entry stays.
 func TestReaped(t *testing.T) {
 	b := open(t, nil)
 	ctx := t.Context()
-	seed(t, b, record("swept", "ann", time.Hour), record("again", "ann", time.Hour))
-	b.client.Del(ctx, recordKey(b, "swept"), recordKey(b, "again"))
-	if _, err := b.Write(ctx, testNow, driver.Write{Record: record("again", "bob", 0), Cond: driver.IfAbsent}); err != nil {
-		t.Fatal(err)
-	}
+	drivertest.Seed(t, b, drivertest.Record("swept", "ann", time.Hour), drivertest.Record("again", "ann", time.Hour))
+	b.client.Del(ctx, b.recordKey("swept"), b.recordKey("again"))
+	write(t, b, driver.Write{Record: drivertest.Record("again", "bob", 0), Cond: driver.IfAbsent})
 	if n := b.client.ZCard(ctx, b.bucket("again").labels+"principal").Val(); b.bucket("again") != b.bucket("swept") && n != 1 {
-		t.Errorf("%d label entries after the create, want its own", n)
+		t.Errorf("%d label entries after the create, want 1", n)
 	}
 	var seen []model.Record
-	swept, err := b.DeleteExpired(ctx, driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10, OnExpire: func(r model.Record) error {
-		seen = append(seen, r)
-		return nil
-	}})
-	if err != nil || swept.Removed != 1 || len(seen) != 1 {
-		t.Fatalf("%+v, %v, announced %v", swept, err, seen)
+	wantSwept(t, b, 10, func(r model.Record) error { seen = append(seen, r); return nil }, driver.Swept{Removed: 1})
+	if len(seen) != 1 || seen[0].ID != "swept" || seen[0].Labels["principal"] != "ann" || !seen[0].ExpiresAt.Equal(drivertest.Now.Add(time.Hour)) {
+		t.Errorf("announced %+v", seen)
 	}
-	if r := seen[0]; r.ID != "swept" || r.Labels["principal"] != "ann" || !r.ExpiresAt.Equal(testNow.Add(time.Hour)) {
-		t.Errorf("announced %+v", r)
-	}
-	if got := bearers(t, b, "bob"); !slices.Equal(got, []string{"again"}) {
-		t.Errorf("bob bears %v", got)
-	}
-	if err := b.Delete(ctx, testNow, driver.Delete{ID: "again", Cond: driver.IfPresent}); err != nil {
-		t.Fatal(err)
-	}
-	noKeys(t, b)
+	wantBearers(t, b, "bob", "again")
+	remove(t, b, "again")
+	wantNoKeys(t, b)
 }
 
-// TestEvicted removes a live record behind the backend's back: a listing
-// prunes what it meets of it.
+// TestEvicted removes a live record with DEL, as an eviction does. A listing
+// prunes the index entries that it meets.
 func TestEvicted(t *testing.T) {
 	b := open(t, nil)
-	seed(t, b, record("gone", "ann", 0), record("here", "ann", 0))
-	b.client.Del(t.Context(), recordKey(b, "gone"))
+	drivertest.Seed(t, b, drivertest.Record("gone", "ann", 0), drivertest.Record("here", "ann", 0))
+	b.client.Del(t.Context(), b.recordKey("gone"))
 	for range 2 {
-		if got := bearers(t, b, "ann"); !slices.Equal(got, []string{"here"}) {
-			t.Fatalf("ann bears %v", got)
-		}
+		wantBearers(t, b, "ann", "here")
 		entries, err := b.client.ZRange(t.Context(), b.bucket("gone").labels+"principal", 0, -1).Result()
 		if err != nil || slices.Contains(entries, "\x00\x03anngone") {
 			t.Fatalf("entries %q, %v", entries, err)
@@ -205,10 +239,10 @@ func TestEvicted(t *testing.T) {
 	}
 }
 
-// TestUnreadable puts what is no record under an id: an error for that id
-// alone, which nothing but an upsert overwrites.
+// TestUnreadable stores other data under an id: it is ErrCorrupt for that id
+// alone, and only an upsert overwrites it.
 func TestUnreadable(t *testing.T) {
-	whole := record("bad", "ann", 0)
+	whole := drivertest.Record("id", "ann", 0)
 	bytesOf := func(data []byte) func(context.Context, *goredis.Client, string) error {
 		return func(ctx context.Context, c *goredis.Client, key string) error { return c.Set(ctx, key, data, 0).Err() }
 	}
@@ -228,23 +262,22 @@ func TestUnreadable(t *testing.T) {
 			b := open(t, nil)
 			c := b.client.(*goredis.Client)
 			ctx := t.Context()
-			seed(t, b, whole, record("good", "ann", 0))
-			key := recordKey(b, "bad")
+			drivertest.Seed(t, b, whole, drivertest.Record("good", "ann", 0))
+			key := b.recordKey("id")
 			c.Del(ctx, key)
 			if err := damage(ctx, c, key); err != nil {
 				t.Fatal(err)
 			}
 			before := c.Dump(ctx, key).Val()
 
-			_, err := b.Get(ctx, testNow, driver.Get{ID: "bad"})
-			only(t, err, model.ErrCorrupt)
-			for _, cond := range []driver.Condition{driver.IfAbsent, driver.IfPresent, driver.IfMatch} {
-				_, err := b.Write(ctx, testNow, driver.Write{Record: record("bad", "bob", 0), Cond: cond, Known: whole})
-				only(t, err, model.ErrCorrupt)
+			create := drivertest.Call{Do: func(ctx context.Context, b driver.ModelExpirySupport) error {
+				_, err := b.Write(ctx, drivertest.Now, driver.Write{Record: drivertest.Record("id", "bob", 0), Cond: driver.IfAbsent})
+				return err
+			}}
+			for _, call := range slices.Concat([]drivertest.Call{create}, drivertest.Pick(t, drivertest.Reads(), "get", "get many"), drivertest.Pick(t, drivertest.Writes(whole),
+				"update", "update relabelled", "compare-and-set", "touch", "extend", "clear", "delete", "delete known")) {
+				drivertest.WantKind(t, call.Do(ctx, b), model.ErrCorrupt)
 			}
-			_, err = b.Touch(ctx, testNow, driver.Touch{ID: "bad", Mode: driver.TouchSet, ExpiresAt: testNow.Add(time.Hour)})
-			only(t, err, model.ErrCorrupt)
-			only(t, b.Delete(ctx, testNow, driver.Delete{ID: "bad", Cond: driver.IfPresent}), model.ErrCorrupt)
 			if c.Dump(ctx, key).Val() != before {
 				t.Fatal("it was overwritten")
 			}
@@ -252,46 +285,35 @@ func TestUnreadable(t *testing.T) {
 				{Limit: 10}, {Limit: 10, KeysOnly: true}, {Limit: 10, Label: "principal", Value: "ann"},
 				{Limit: 10, Label: "principal", Value: "ann", KeysOnly: true},
 			} {
-				p, err := b.Page(ctx, testNow, q)
-				if err != nil || len(p.Records) != 1 || !slices.Equal(p.Corrupt, []string{"bad"}) {
+				p, err := b.Page(ctx, drivertest.Now, q)
+				if err != nil || len(p.Records) != 1 || !slices.Equal(p.Corrupt, []string{"id"}) {
 					t.Fatalf("page %+v: %+v, %v", q, p, err)
 				}
 			}
-			seed(t, b, record("bad", "bob", 0))
-			if got := bearers(t, b, "ann"); !slices.Equal(got, []string{"good"}) {
-				t.Fatalf("ann bears %v", got)
-			}
-			for _, id := range []string{"bad", "good"} {
-				if err := b.Delete(ctx, testNow, driver.Delete{ID: id, Cond: driver.IfPresent}); err != nil {
-					t.Fatal(err)
-				}
-			}
-			noKeys(t, b)
+			drivertest.Seed(t, b, drivertest.Record("id", "bob", 0))
+			wantBearers(t, b, "ann", "good")
+			remove(t, b, "id", "good")
+			wantNoKeys(t, b)
 		})
 	}
 }
 
-// TestUnreadableAndDue has a sweep pass by what it cannot read.
+// TestUnreadableAndDue sweeps a store in which half of the due records cannot be
+// read: they stay, and the sweep goes on.
 func TestUnreadableAndDue(t *testing.T) {
 	b := open(t, nil)
 	for i := range 40 {
-		seed(t, b, record(fmt.Sprint("id", i), "ann", time.Hour))
-	}
-	for i := range 20 {
-		b.client.Set(t.Context(), recordKey(b, fmt.Sprint("id", i)), "foreign", 0)
-	}
-	for _, each := range []func(model.Record) error{nil, func(model.Record) error { return nil }} {
-		swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10, OnExpire: each})
-		if err != nil || swept.Removed != 10 || !swept.More {
-			t.Fatalf("%+v, %v", swept, err)
+		id := fmt.Sprint("id", i)
+		if drivertest.Seed(t, b, drivertest.Record(id, "ann", time.Hour)); i < 20 {
+			b.client.Set(t.Context(), b.recordKey(id), "foreign", 0)
 		}
 	}
-	if swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10}); err != nil || swept.Removed != 0 || swept.More {
-		t.Fatalf("%+v, %v", swept, err)
-	}
+	wantSwept(t, b, 10, nil, driver.Swept{Removed: 10, More: true})
+	wantSwept(t, b, 10, func(model.Record) error { return nil }, driver.Swept{Removed: 10, More: true})
+	wantSwept(t, b, 10, nil, driver.Swept{})
 }
 
-// TestForeignIndex has a string where an index should be: a write fails and
+// TestForeignIndex stores a string under the key of an index: a write fails and
 // leaves no record.
 func TestForeignIndex(t *testing.T) {
 	for name, index := range map[string]func(k *bucket) string{
@@ -303,188 +325,157 @@ func TestForeignIndex(t *testing.T) {
 			key := index(b.bucket("id"))
 			b.client.Set(t.Context(), key, "foreign", 0)
 			for _, cond := range []driver.Condition{driver.IfAbsent, driver.IfAny} {
-				_, err := b.Write(t.Context(), testNow, driver.Write{Record: record("id", "ann", 0), Cond: cond})
-				only(t, err, model.ErrCorrupt)
-				_, err = b.Get(t.Context(), testNow, driver.Get{ID: "id"})
-				only(t, err, model.ErrNotFound)
+				_, err := b.Write(t.Context(), drivertest.Now, driver.Write{Record: drivertest.Record("id", "ann", 0), Cond: cond})
+				drivertest.WantKind(t, err, model.ErrCorrupt)
+				drivertest.Gone(t, b, "id")
 			}
 			b.client.Del(t.Context(), key)
 		})
 	}
 }
 
-// TestOtherNodesLabels has a node that declares fewer labels than the one that
-// wrote: index entries stay exact all the same.
+// TestOtherNodesLabels changes records on a node that declares fewer labels than
+// the node that wrote them: the index entries stay exact.
 func TestOtherNodesLabels(t *testing.T) {
 	all := open(t, &Options{Labels: []string{"principal", "tenant", "device"}})
 	few := openOn(t, all.client, all.name, &Options{Labels: []string{}})
-	ctx := t.Context()
 	full := func(id string) model.Record {
-		r := record(id, "ann", time.Hour)
+		r := drivertest.Record(id, "ann", time.Hour)
 		r.Labels["tenant"], r.Labels["device"] = "t", "d"
 		return r
 	}
 	count := func(want int) {
 		t.Helper()
-		for _, label := range []string{"principal", "tenant", "device"} {
-			value := map[string]string{"principal": "ann", "tenant": "t", "device": "d"}[label]
-			if n, err := all.Count(ctx, testNow, driver.Query{Label: label, Value: value}); err != nil || n != want {
-				t.Fatalf("%d of %s, %v, want %d", n, label, err, want)
-			}
+		for label, value := range full("").Labels {
+			wantCount(t, all, label, value, want)
 		}
 	}
-	seed(t, all, full("deleted"), full("updated"), full("kept"), full("upserted"), full("swept"))
+	drivertest.Seed(t, all, full("deleted"), full("updated"), full("kept"), full("upserted"), full("swept"))
 	count(5)
-	if err := few.Delete(ctx, testNow, driver.Delete{ID: "deleted", Cond: driver.IfPresent}); err != nil {
-		t.Fatal(err)
-	}
+	remove(t, few, "deleted")
 	count(4)
-	if _, err := few.Write(ctx, testNow, driver.Write{Record: record("updated", "", 0), Cond: driver.IfPresent}); err != nil {
-		t.Fatal(err)
-	}
-	seed(t, few, record("upserted", "", 0))
+	write(t, few, driver.Write{Record: drivertest.Record("updated", "", 0), Cond: driver.IfPresent})
+	drivertest.Seed(t, few, drivertest.Record("upserted", "", 0))
 	count(2)
-	rec, err := few.Write(ctx, testNow, driver.Write{Record: record("kept", "", 0), Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true, Labels: true}})
-	if err != nil || len(rec.Labels) != 3 {
-		t.Fatalf("%+v, %v", rec, err)
+	if rec := write(t, few, driver.Write{Record: drivertest.Record("kept", "", 0), Cond: driver.IfPresent, Keep: keepBoth}); len(rec.Labels) != 3 {
+		t.Fatalf("got %+v, want 3 labels", rec)
 	}
 	count(2)
-	swept, err := few.DeleteExpired(ctx, driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10})
-	if err != nil || swept.Removed != 2 {
-		t.Fatalf("%+v, %v", swept, err)
-	}
+	wantSwept(t, few, 10, nil, driver.Swept{Removed: 2})
 	count(0)
-	seed(t, all, full("purged"))
-	if err := few.DeleteStorage(ctx); err != nil {
+	drivertest.Seed(t, all, full("purged"))
+	if err := few.DeleteStorage(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	noKeys(t, all)
+	wantNoKeys(t, all)
 }
 
-// TestLongHeads has labels and an encoding that make heads longer than what
-// scripts and listings read at first.
+// TestLongHeads stores heads that are longer than the part which scripts and
+// listings read first.
 func TestLongHeads(t *testing.T) {
 	b := open(t, &Options{Labels: []string{"one", "two", "three", "four"}})
 	ctx := t.Context()
 	for _, size := range []int{40, 60, 180, model.MaxLabel} {
-		r := record("id", "", time.Hour)
+		r := drivertest.Record("id", "", time.Hour)
 		r.Encoding = strings.Repeat("e", min(size, 255))
 		r.Labels = map[string]string{}
-		for _, label := range b.labels {
+		for _, label := range b.gate.Labels() {
 			r.Labels[label] = strings.Repeat("v", size)
 		}
-		seed(t, b, r)
-		next := record("id", "", 0)
+		drivertest.Seed(t, b, r)
+		next := drivertest.Record("id", "", 0)
 		next.Encoding = r.Encoding
-		got, err := b.Write(ctx, testNow, driver.Write{Record: next, Cond: driver.IfMatch, Known: model.Record{Revision: r.Revision}, Keep: driver.Keep{Expiry: true, Labels: true}})
-		if err != nil || len(got.Labels) != 4 || !got.ExpiresAt.Equal(r.ExpiresAt) {
-			t.Fatalf("%d: %+v, %v", size, got, err)
+		got := write(t, b, driver.Write{Record: next, Cond: driver.IfMatch, Known: model.Record{Revision: r.Revision}, Keep: keepBoth})
+		if len(got.Labels) != 4 || !got.ExpiresAt.Equal(r.ExpiresAt) {
+			t.Fatalf("%d: %+v", size, got)
 		}
-		got, err = b.Touch(ctx, testNow, driver.Touch{ID: "id", Mode: driver.TouchClear})
+		got, err := b.Touch(ctx, drivertest.Now, driver.Touch{ID: "id", Mode: driver.TouchClear})
 		if err != nil || got.Labels["four"] != r.Labels["four"] || got.Encoding != r.Encoding {
 			t.Fatalf("%d: %+v, %v", size, got, err)
 		}
-		p, err := b.Page(ctx, testNow, driver.Query{Limit: 10, KeysOnly: true, Label: "two", Value: r.Labels["two"]})
+		p, err := b.Page(ctx, drivertest.Now, driver.Query{Limit: 10, KeysOnly: true, Label: "two", Value: r.Labels["two"]})
 		if err != nil || len(p.Records) != 1 || p.Records[0].Encoding != r.Encoding || p.Records[0].Value != nil {
 			t.Fatalf("%d: %+v, %v", size, p, err)
 		}
 	}
-	if err := b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: driver.IfPresent}); err != nil {
-		t.Fatal(err)
-	}
-	noKeys(t, b)
+	remove(t, b, "id")
+	wantNoKeys(t, b)
 }
 
-// TestLongValues has values that are staged, with right and wrong guesses of
-// what is kept, next to one that is not.
+// TestLongValues stores staged values, and one that is just short enough not to
+// be staged, with right and wrong guesses of what is kept.
 func TestLongValues(t *testing.T) {
 	ctx := t.Context()
 	for _, size := range []int{stageSize - 1, stageSize, 10 * stageSize} {
 		b := open(t, &Options{Labels: []string{"principal", "tenant"}, GraceTTL: 10 * time.Minute})
-		long := func(r model.Record) model.Record {
-			r.Value = bytes.Repeat([]byte(r.ID[:1]), size)
+		sized := func(id, principal string, ttl time.Duration) model.Record {
+			r := drivertest.Record(id, principal, ttl)
+			r.Value = bytes.Repeat([]byte(id[:1]), size)
 			return r
 		}
-		write := func(w driver.Write) (model.Record, error) { return b.Write(ctx, testNow, w) }
-		is := func(step string, want model.Record, got model.Record, err error) {
+		is := func(step string, want, got model.Record) {
 			t.Helper()
-			for range 2 {
-				if err != nil || got.Revision != want.Revision || !got.ExpiresAt.Equal(want.ExpiresAt) || !maps.Equal(got.Labels, want.Labels) || got.Encoding != want.Encoding {
-					t.Fatalf("%s of %d: %v, %v, want %v", step, size, got.Head(), err, want.Head())
-				}
-				got, err = b.Get(ctx, testNow, driver.Get{ID: want.ID})
+			if read := drivertest.Get(t, b, want.ID); !reflect.DeepEqual(got, want.Head()) || !reflect.DeepEqual(read, want) {
+				t.Fatalf("%s of %d: returned %v, stored %v, want %v", step, size, got, read.Head(), want.Head())
 			}
-			if !bytes.Equal(got.Value, want.Value) {
-				t.Fatalf("%s of %d: another value", step, size)
-			}
-			ttl := b.client.PTTL(ctx, recordKey(b, want.ID)).Val()
-			due := want.ExpiresAt.Sub(testNow) + 10*time.Minute
+			ttl := b.client.PTTL(ctx, b.recordKey(want.ID)).Val()
+			due := want.ExpiresAt.Sub(drivertest.Now) + 10*time.Minute
 			if never := want.ExpiresAt.IsZero(); never && ttl != -1 || !never && (ttl > due || ttl < due-time.Minute) {
 				t.Fatalf("%s of %d: the server's TTL is %v", step, size, ttl)
 			}
-			if got := bearers(t, b, "ann"); (len(got) == 1) != (want.Labels["principal"] == "ann") {
-				t.Fatalf("%s of %d: ann bears %v", step, size, got)
+			var ids []string
+			if want.Labels["principal"] == "ann" {
+				ids = []string{"id"}
 			}
+			wantBearers(t, b, "ann", ids...)
 		}
-		first := long(record("id", "ann", time.Hour))
-		got, err := write(driver.Write{Record: first, Cond: driver.IfAbsent})
-		is("create", first, got, err)
-		_, err = write(driver.Write{Record: long(record("id", "bob", 0)), Cond: driver.IfAbsent})
-		only(t, err, model.ErrExists)
-		is("create again", first, first, nil)
+		does := func(step string, want model.Record, w driver.Write) {
+			t.Helper()
+			is(step, want, write(t, b, w))
+		}
+		first := sized("id", "ann", time.Hour)
+		does("create", first, driver.Write{Record: first, Cond: driver.IfAbsent})
+		_, err := b.Write(ctx, drivertest.Now, driver.Write{Record: sized("id", "bob", 0), Cond: driver.IfAbsent})
+		drivertest.WantKind(t, err, model.ErrExists)
+		is("create again", first, first.Head())
 
 		now := first
-		for what, prev := range map[string]model.Record{
+		for what, known := range map[string]model.Record{
 			"right": first, "nothing": {}, "other labels": {Revision: first.Revision, ExpiresAt: first.ExpiresAt, Labels: map[string]string{"tenant": strings.Repeat("t", 300)}},
 			"other expiry": {Revision: first.Revision, Labels: first.Labels}, "revision alone": {Revision: first.Revision},
 		} {
-			next := long(record("id", "", 0))
-			next.ExpiresAt, next.Labels = now.ExpiresAt, now.Labels
-			sent := next
-			sent.ExpiresAt, sent.Labels = time.Time{}, nil
-			got, err = write(driver.Write{Record: sent, Cond: driver.IfPresent, Known: prev, Keep: driver.Keep{Expiry: true, Labels: true}})
-			is("update, guessed "+what, next, got, err)
-			now = next
+			sent := sized("id", "", 0)
+			now.Revision = sent.Revision
+			does("update, guessed "+what, now, driver.Write{Record: sent, Cond: driver.IfPresent, Known: known, Keep: keepBoth})
 		}
-		next := long(record("id", "", 0))
+		next := sized("id", "", 0)
 		next.Labels = now.Labels
-		got, err = write(driver.Write{Record: next, Cond: driver.IfMatch, Known: now, Keep: driver.Keep{Labels: true}})
-		is("compare-and-set without an expiry", next, got, err)
-		_, err = write(driver.Write{Record: long(record("id", "bob", 0)), Cond: driver.IfMatch, Known: now})
-		only(t, err, model.ErrConflict)
-		last := long(record("id", "bob", 2*time.Hour))
-		got, err = write(driver.Write{Record: last, Cond: driver.IfAny})
-		is("upsert", last, got, err)
-		b.client.Del(ctx, recordKey(b, "id")) // as the server's TTL does
-		got, err = write(driver.Write{Record: first, Cond: driver.IfAbsent})
-		is("create over a reaped one", first, got, err)
+		does("compare-and-set without an expiry", next, driver.Write{Record: next, Cond: driver.IfMatch, Known: now, Keep: driver.Keep{Labels: true}})
+		_, err = b.Write(ctx, drivertest.Now, driver.Write{Record: sized("id", "bob", 0), Cond: driver.IfMatch, Known: now})
+		drivertest.WantKind(t, err, model.ErrConflict)
+		last := sized("id", "bob", 2*time.Hour)
+		does("upsert", last, driver.Write{Record: last, Cond: driver.IfAny})
+		b.client.Del(ctx, b.recordKey("id")) // as the server's TTL does
+		does("create over a removed record", first, driver.Write{Record: first, Cond: driver.IfAbsent})
 		few := openOn(t, b.client, b.name, &Options{Labels: []string{}})
-		plain := long(record("id", "", 0))
-		if _, err = few.Write(ctx, testNow, driver.Write{Record: plain, Cond: driver.IfPresent}); err != nil {
-			t.Fatal(err)
-		}
-		out := b.WriteMany(ctx, testNow, []driver.BatchOp{
+		write(t, few, driver.Write{Record: sized("id", "", 0), Cond: driver.IfPresent})
+		out := b.WriteMany(ctx, drivertest.Now, []driver.BatchOp{
 			{Write: &driver.Write{Record: first, Cond: driver.IfAny}},
-			{Write: &driver.Write{Record: long(record("none", "ann", 0)), Cond: driver.IfPresent}},
-			{Write: &driver.Write{Record: record("short", "", 0), Cond: driver.IfAbsent}},
+			{Write: &driver.Write{Record: sized("none", "ann", 0), Cond: driver.IfPresent}},
+			{Write: &driver.Write{Record: drivertest.Record("short", "", 0), Cond: driver.IfAbsent}},
 		})
-		is("upsert of many", first, out[0].Record, out[0].Err)
-		only(t, out[1].Err, model.ErrNotFound)
-		only(t, out[2].Err, nil)
-		for _, id := range []string{"id", "short"} {
-			if err := b.Delete(ctx, testNow, driver.Delete{ID: id, Cond: driver.IfPresent}); err != nil {
-				t.Fatal(err)
-			}
+		for i, want := range []error{nil, model.ErrNotFound, nil} {
+			drivertest.WantKind(t, out[i].Err, want)
 		}
-		noKeys(t, b)
+		is("upsert of many", first, out[0].Record)
+		remove(t, b, "id", "short")
+		wantNoKeys(t, b)
 	}
 }
 
-// TestStagingRefused has a server that does not take the value, or has lost it
-// before the script comes: nothing has happened.
+// TestStagingRefused has a server that refuses the staged value, or has lost it
+// before the script runs: nothing is written.
 func TestStagingRefused(t *testing.T) {
-	long := record("id", "ann", time.Hour)
-	long.Value = make([]byte, stageSize)
 	for reply, word := range map[string]string{
 		"-OOM command not allowed when used memory > 'maxmemory'.\r\n": "OOM", "-ERR upstream\r\n": "ERR", "+OK\r\n": "kept",
 	} {
@@ -494,30 +485,22 @@ func TestStagingRefused(t *testing.T) {
 			}
 			return "$1\r\ns\r\n"
 		})
-		b, err := New(clientOf(t, &goredis.Options{Addr: f.addr, MaxRetries: -1}), "n", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = b.Write(t.Context(), testNow, driver.Write{Record: long, Cond: driver.IfAbsent})
-		only(t, err, model.ErrUnavailable)
+		_, err := newOn(t, clientOf(t, f), "n", nil).Write(t.Context(), drivertest.Now, driver.Write{Record: long("id"), Cond: driver.IfAbsent})
+		drivertest.WantKind(t, err, model.ErrUnavailable)
 		if !strings.Contains(err.Error(), word) {
 			t.Errorf("%q: %v", reply, err)
 		}
 	}
 }
 
-// TestLongValueOfUnknownScript flushes the server's scripts: what is staged
-// waits for the source.
+// TestLongValueOfUnknownScript flushes the server's scripts: the staged value
+// stays until the source has arrived.
 func TestLongValueOfUnknownScript(t *testing.T) {
 	b := open(t, nil)
-	long := record("id", "ann", time.Hour)
-	long.Value = make([]byte, stageSize)
 	if err := b.client.ScriptFlush(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Write(t.Context(), testNow, driver.Write{Record: long, Cond: driver.IfAbsent}); err != nil {
-		t.Fatal(err)
-	}
+	write(t, b, driver.Write{Record: long("id"), Cond: driver.IfAbsent})
 	for _, key := range keysOf(t, b) {
 		if strings.Contains(key, "}:w:") {
 			t.Errorf("%s is left", key)
@@ -525,8 +508,8 @@ func TestLongValueOfUnknownScript(t *testing.T) {
 	}
 }
 
-// TestCountVisitsNoRecord counts 100,000 records, of which 20 have expired, by
-// commands alone whose number does not grow with the store.
+// TestCountVisitsNoRecord counts 100,000 records, of which 20 have expired. The
+// number of commands does not grow with the store, and none reads a record.
 func TestCountVisitsNoRecord(t *testing.T) { countAmong(t, 100_000) }
 
 func countAmong(t testing.TB, records int) {
@@ -534,84 +517,82 @@ func countAmong(t testing.TB, records int) {
 	const principals, expired = 4, 20
 	b := open(t, nil)
 	ctx := t.Context()
-	ops := make([]driver.BatchOp, 0, 1000)
+	batch := make([]model.Record, 0, 1000)
 	for i := range records {
-		r := record(strconv.Itoa(i), "user"+strconv.Itoa(i%principals), time.Hour)
+		r := drivertest.Record(strconv.Itoa(i), "user"+strconv.Itoa(i%principals), time.Hour)
 		if i < expired {
-			r.ExpiresAt = testNow
+			r.ExpiresAt = drivertest.Now
 		}
 		r.Value = []byte("1")
-		if ops = append(ops, driver.BatchOp{Write: &driver.Write{Record: r, Cond: driver.IfAbsent}}); len(ops) < cap(ops) {
-			continue
+		if batch = append(batch, r); len(batch) == cap(batch) {
+			drivertest.Seed(t, b, batch...)
+			batch = batch[:0]
 		}
-		for _, out := range b.WriteMany(ctx, testNow, ops) {
-			if out.Err != nil {
-				t.Fatal(out.Err)
-			}
-		}
-		ops = ops[:0]
 	}
-	o := options(t)
-	p := startProxy(t, o.Addr)
-	through := openOn(t, clientOf(t, p.through(o)), b.name, nil)
-	for label, want := range map[string]int{"": records - expired, "principal": (records - expired) / principals} {
-		value := ""
-		if label != "" {
-			value = "user1"
-		}
-		if _, err := through.Count(ctx, testNow, driver.Query{Label: label, Value: value}); err != nil { // the server may not know the script yet
-			t.Fatal(err)
-		}
-		p.take()
-		before := served(t, b)
+	p := newProxy(t)
+	through := newOn(t, clientOf(t, p.options(options(t))), b.name, nil)
+	for q, want := range map[driver.Query]int{
+		{}: records - expired, {Label: "principal", Value: "user1"}: (records - expired) / principals,
+	} {
+		label := q.Label
+		wantCount(t, through, label, q.Value, want) // the server may not know the script yet
+		p.sent()
+		before := served(t, b.client)
 		began := time.Now()
-		n, err := through.Count(ctx, testNow, driver.Query{Label: label, Value: value})
+		n, err := through.Count(ctx, drivertest.Now, q)
 		if err != nil || n != want {
 			t.Fatalf("%q: %d, %v, want %d", label, n, err, want)
 		}
 		t.Logf("%d of %d records counted in %v", n, records, time.Since(began))
-		if batches, commands := p.take(); batches != 1 || len(commands) != bucketCount {
-			t.Errorf("%q: %d commands in %d batches on the wire", label, len(commands), batches)
+		if trips, commands := p.sent(); trips != 1 || len(commands) != bucketCount {
+			t.Errorf("%q: %d commands in %d round trips", label, len(commands), trips)
 		}
-		run := 0 // in scripts and out of them
-		for command, calls := range served(t, b) {
-			n := calls - before[command]
+		run := 0 // the commands of scripts included
+		for command, load := range served(t, b.client) {
+			n := load.calls - before[command].calls
 			switch command {
 			case "info", "config|get", "client|setinfo", "hello":
 				continue
 			case "scan", "keys", "get", "getrange", "strlen", "mget", "exists", "zscan":
 				if n > 0 {
-					t.Errorf("%q: %d times %s", label, n, command)
+					t.Errorf("%q: the server ran %s %d times", label, command, n)
 				}
 			}
 			run += n
 		}
-		// For each bucket a script with two counts and one range at most, and one look for each expired record.
+		// Each bucket has a script with at most two counts and one range, and each expired record one lookup.
 		if limit := 4*bucketCount + expired; run > limit {
 			t.Errorf("%q: the server ran %d commands, %d at most", label, run, limit)
 		}
 	}
 }
 
-// served is how often the server has run each command.
-func served(t testing.TB, b *Backend) map[string]int {
+// load is how often the server has run a command, and for how long.
+type load struct {
+	calls  int
+	micros float64
+}
+
+var commandStats = regexp.MustCompile(`cmdstat_([^:]+):calls=(\d+),usec=(\d+)`)
+
+// served returns the server's load by command. The time of a script includes that
+// of its commands.
+func served(t testing.TB, c goredis.Cmdable) map[string]load {
 	t.Helper()
-	info, err := b.client.Info(t.Context(), "commandstats").Result()
+	info, err := c.Info(t.Context(), "commandstats").Result()
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := map[string]int{}
-	for line := range strings.Lines(info) {
-		name, rest, ok := strings.Cut(strings.TrimPrefix(line, "cmdstat_"), ":calls=")
-		calls, _, _ := strings.Cut(rest, ",")
-		if n, err := strconv.Atoi(calls); ok && err == nil {
-			out[name] = n
-		}
+	out := map[string]load{}
+	for _, m := range commandStats.FindAllStringSubmatch(info, -1) {
+		calls, _ := strconv.Atoi(m[2])
+		micros, _ := strconv.ParseFloat(m[3], 64)
+		out[m[1]] = load{calls, micros}
 	}
 	return out
 }
 
-// TestStorage makes and removes one of two stores in one database.
+// TestStorage creates and deletes one of two stores in one database.
 func TestStorage(t *testing.T) {
 	b, neighbour := open(t, nil), open(t, nil)
 	ctx := t.Context()
@@ -620,28 +601,29 @@ func TestStorage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for i := range 700 {
-		seed(t, b, record(fmt.Sprint("id", i), "ann", time.Hour))
+	recs := make([]model.Record, 700)
+	for i := range recs {
+		recs[i] = drivertest.Record(fmt.Sprint("id", i), "ann", time.Hour)
 	}
-	seed(t, neighbour, record("id", "ann", time.Hour))
+	drivertest.Seed(t, b, recs...)
+	drivertest.Seed(t, neighbour, drivertest.Record("id", "ann", time.Hour))
 	for range 2 {
 		if err := b.DeleteStorage(ctx); err != nil {
 			t.Fatal(err)
 		}
-		noKeys(t, b)
+		wantNoKeys(t, b)
 	}
-	if got := bearers(t, neighbour, "ann"); !slices.Equal(got, []string{"id"}) {
-		t.Fatalf("the neighbour has %v", got)
-	}
+	wantBearers(t, neighbour, "ann", "id")
 	b.client.HSet(ctx, b.metaKey(), "layout", "2")
 	err := b.CreateStorage(ctx)
-	only(t, err, model.ErrCorrupt)
+	drivertest.WantKind(t, err, model.ErrCorrupt)
 	if !strings.Contains(err.Error(), `layout "2"`) {
 		t.Error(err)
 	}
 }
 
-// TestEvictionWarning has a server that evicts, or does not tell.
+// TestEvictionWarning has servers with several policies, and one that does not
+// reveal its policy.
 func TestEvictionWarning(t *testing.T) {
 	policy := func(memory, policy string) string {
 		return fmt.Sprintf("%%2\r\n$9\r\nmaxmemory\r\n$%d\r\n%s\r\n$16\r\nmaxmemory-policy\r\n$%d\r\n%s\r\n", len(memory), memory, len(policy), policy)
@@ -663,10 +645,7 @@ func TestEvictionWarning(t *testing.T) {
 			return config
 		})
 		var log bytes.Buffer
-		b, err := New(clientOf(t, &goredis.Options{Addr: f.addr, MaxRetries: -1}), "n", &Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := newOn(t, clientOf(t, f), "n", &Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		if err := b.CreateStorage(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -676,12 +655,12 @@ func TestEvictionWarning(t *testing.T) {
 	}
 }
 
-// permissions are those of doc.go.
+// permissions are the ones in doc.go.
 const permissions = `+get +getrange +strlen +exists +set +setrange +rename +renamenx +pexpire +pttl +persist +unlink
 +zadd +zrem +zscore +zcount +zlexcount +zrange +zrangebyscore +zrangebylex +zremrangebylex
 +hsetnx +hgetall +evalsha +eval +ping`
 
-// failover is a run of writers on a cluster of which one master is killed.
+// failover has the writers on a cluster of which one master is killed.
 type failover struct {
 	*Backend
 	t       *testing.T
@@ -690,11 +669,11 @@ type failover struct {
 
 	mu      sync.Mutex
 	tally   map[string]*tally // by id
-	failed  map[error]int     // answers by their kind
-	written map[string]int    // acknowledged writes by the address of the master
+	failed  map[error]int     // errors by kind
+	written map[string]int    // acknowledged writes by the master's address
 }
 
-// tally is what one writer knows of its record.
+// tally counts the writes of one record.
 type tally struct {
 	sent, acknowledged, replicated int
 	principal                      string
@@ -702,19 +681,16 @@ type tally struct {
 }
 
 // TestFailover kills one master of three while writers create labelled records
-// and count up others by compare-and-set. Its replica takes over. What was
-// acknowledged and replicated is there, and so is all that was acknowledged by
-// the other masters; no counter has more than was sent; errors are typed; the
-// client recovers; and the indexes agree with the records.
+// and increment others by compare-and-set. Its replica takes over. Writes are
+// still stored if they were replicated, or acknowledged by the other masters. No
+// counter is higher than the writes sent. Errors have a kind, the client recovers,
+// and the indexes agree with the records.
 func TestFailover(t *testing.T) {
 	nodes := containers.RedisCluster(t)
 	o := clusterOptions(t)
 	o.DialTimeout, o.ReadTimeout, o.DialerRetries = time.Second, 2*time.Second, 1
 	c := clusterOf(t, o)
-	b, err := New(c, storeName(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := newOn(t, c, drivertest.Name(), nil)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	f := &failover{
@@ -729,11 +705,11 @@ func TestFailover(t *testing.T) {
 	finish := sync.OnceFunc(func() { close(stop); writers.Wait() })
 	defer finish()
 
-	// Each master has acknowledged something.
+	// Every master acknowledges some writes.
 	f.await("writes to all masters", func() bool { return len(f.written) >= 3 && f.least() >= 20 })
 	first := &b.buckets[0]
 	dead := f.master(first)
-	spared := map[*bucket]bool{} // those of the other masters
+	spared := map[*bucket]bool{} // the buckets of the other masters
 	for i := range b.buckets {
 		k := &b.buckets[i]
 		spared[k] = f.master(k) != dead
@@ -743,13 +719,13 @@ func TestFailover(t *testing.T) {
 	}
 	began := time.Now()
 	nodes.Kill(t, dead)
-	// A write to the first bucket is acknowledged by another node.
+	// Another node acknowledges a write to the first bucket.
 	f.await("a replica to take over", func() bool {
 		now := f.master(first)
 		return now != dead && f.written[now] > 0
 	})
 	took := time.Since(began)
-	if took > 30*time.Second { // by itself the client asks once a minute who has taken over
+	if took > 30*time.Second { // by itself the client asks for the new master once a minute
 		t.Errorf("writes to the new master came after %v", took)
 	}
 	f.locked(func() { clear(f.written) })
@@ -768,7 +744,7 @@ func (f *failover) locked(do func()) {
 	do()
 }
 
-// await polls a condition on what the writers know.
+// await polls until the condition on the tallies holds.
 func (f *failover) await(what string, done func() bool) {
 	f.t.Helper()
 	poll := time.NewTicker(20 * time.Millisecond)
@@ -787,7 +763,7 @@ func (f *failover) await(what string, done func() bool) {
 	}
 }
 
-// least is the smallest number of writes that a master has acknowledged.
+// least returns the smallest number of writes that a master has acknowledged.
 func (f *failover) least() int {
 	n := math.MaxInt
 	for _, m := range f.written {
@@ -796,7 +772,7 @@ func (f *failover) least() int {
 	return n
 }
 
-// master is the address of the node that has the bucket.
+// master returns the address of the node that serves the bucket.
 func (f *failover) master(k *bucket) string {
 	c, err := f.cluster.MasterForKey(f.ctx, k.due)
 	if err != nil {
@@ -805,7 +781,7 @@ func (f *failover) master(k *bucket) string {
 	return c.Options().Addr
 }
 
-// write creates records and counts others up, until it is told to stop.
+// write creates records and increments others until stop is closed.
 func (f *failover) write(w int, stop <-chan struct{}) {
 	principal := fmt.Sprint("user", w)
 	pace := time.NewTicker(2 * time.Millisecond)
@@ -814,19 +790,19 @@ func (f *failover) write(w int, stop <-chan struct{}) {
 		select {
 		case <-stop:
 			return
-		case <-pace.C: // not as fast as it can: the nodes share this machine
+		case <-pace.C: // slowly, because the nodes share this machine
 		}
-		r := record(fmt.Sprintf("made-%d-%d", w, n), principal, time.Hour)
-		_, err := f.Write(f.ctx, testNow, driver.Write{Record: r, Cond: driver.IfAbsent})
+		r := drivertest.Record(fmt.Sprintf("made-%d-%d", w, n), principal, time.Hour)
+		_, err := f.Write(f.ctx, drivertest.Now, driver.Write{Record: r, Cond: driver.IfAbsent})
 		f.note(r.ID, principal, false, err)
 		f.count(fmt.Sprintf("count-%d-%d", w, n%16), principal)
 	}
 }
 
-// count counts a record up, which only this writer does.
+// count increments a record that no other writer changes.
 func (f *failover) count(id, principal string) {
-	old, err := f.Get(f.ctx, testNow, driver.Get{ID: id})
-	w := driver.Write{Record: record(id, principal, time.Hour), Cond: driver.IfMatch, Known: old}
+	old, err := f.Get(f.ctx, drivertest.Now, driver.Get{ID: id})
+	w := driver.Write{Record: drivertest.Record(id, principal, time.Hour), Cond: driver.IfMatch, Known: old}
 	switch {
 	case errors.Is(err, model.ErrNotFound):
 		w.Cond = driver.IfAbsent
@@ -836,13 +812,13 @@ func (f *failover) count(id, principal string) {
 	}
 	n, _ := strconv.Atoi(string(old.Value))
 	w.Record.Value = []byte(strconv.Itoa(n + 1))
-	_, err = f.Write(f.ctx, testNow, w)
+	_, err = f.Write(f.ctx, drivertest.Now, w)
 	f.note(id, principal, true, err)
 }
 
-// note keeps what became of a write. One that was acknowledged is replicated
-// where a marker that was written after it to the same node has reached a
-// replica: replication keeps the order.
+// note records the outcome of a write. An acknowledged write is replicated if a
+// marker written after it to the same node has reached a replica, because
+// replication keeps the order.
 func (f *failover) note(id, principal string, counter bool, err error) {
 	master, replicated := "", false
 	if err == nil {
@@ -866,7 +842,7 @@ func (f *failover) note(id, principal string, counter bool, err error) {
 	t.sent++
 	if err != nil {
 		f.failed[model.Kind(err)]++
-		if !errors.Is(err, model.ErrUnavailable) { // as ErrUnknown is
+		if !errors.Is(err, model.ErrUnavailable) { // which ErrUnknown matches too
 			f.t.Errorf("%s: %v", id, err)
 		}
 		return
@@ -878,13 +854,13 @@ func (f *failover) note(id, principal string, counter bool, err error) {
 	}
 }
 
-// check compares the store with what the writers know.
+// check compares the store with the tallies.
 func (f *failover) check(spared map[*bucket]bool) {
 	f.t.Helper()
 	stored := map[string]int{} // records by principal
 	all, lost, replicated := 0, 0, 0
 	for id, t := range f.tally {
-		rec, err := f.Get(f.ctx, testNow, driver.Get{ID: id})
+		rec, err := f.Get(f.ctx, drivertest.Now, driver.Get{ID: id})
 		n := 0
 		switch {
 		case err == nil:
@@ -900,35 +876,22 @@ func (f *failover) check(spared map[*bucket]bool) {
 		lost += max(t.acknowledged-n, 0)
 		switch {
 		case n < t.replicated:
-			f.t.Errorf("%s: %d writes were replicated, %d are there", id, t.replicated, n)
+			f.t.Errorf("%s: %d writes were replicated, %d are stored", id, t.replicated, n)
 		case spared[f.bucket(id)] && n < t.acknowledged:
-			f.t.Errorf("%s: %d writes were acknowledged by a master that lives, %d are there", id, t.acknowledged, n)
+			f.t.Errorf("%s: the living masters acknowledged %d writes, %d are stored", id, t.acknowledged, n)
 		case n > t.sent:
-			f.t.Errorf("%s: %d writes were sent, %d are there", id, t.sent, n)
+			f.t.Errorf("%s: %d writes were sent, %d are stored", id, t.sent, n)
 		}
 	}
 	if replicated == 0 {
-		f.t.Error("nothing was replicated")
+		f.t.Error("no write was replicated")
 	}
-	f.t.Logf("%d writes were acknowledged and replicated; %d were acknowledged and are lost", replicated, lost)
+	f.t.Logf("%d writes were acknowledged and replicated, %d were acknowledged and are lost", replicated, lost)
 	count := func(label, value string, want int) {
 		f.t.Helper()
-		if n, err := f.Count(f.ctx, testNow, driver.Query{Label: label, Value: value}); err != nil || n != want {
-			f.t.Errorf("%d records are counted under %q, %v, %d are there", n, value, err, want)
-		}
-		listed := 0
-		for q := (driver.Query{Label: label, Value: value, Limit: 500}); ; {
-			p, err := f.Page(f.ctx, testNow, q)
-			if err != nil || len(p.Corrupt) > 0 {
-				f.t.Fatalf("corrupt: %v, %v", p.Corrupt, err)
-			}
-			listed += len(p.Records)
-			if q.After = p.Next; q.After == "" {
-				break
-			}
-		}
-		if listed != want {
-			f.t.Errorf("%d records are listed under %q, %d are there", listed, value, want)
+		wantCount(f.t, f.Backend, label, value, want)
+		if n := len(listed(f.t, f.Backend, driver.Query{Label: label, Value: value, Limit: 500})); n != want {
+			f.t.Errorf("listed %d records under %q, %d are stored", n, value, want)
 		}
 	}
 	count("", "", all)
@@ -937,7 +900,8 @@ func (f *failover) check(spared map[*bucket]bool) {
 	}
 }
 
-// TestPermissions gives a user no more than doc.go says, and does all there is.
+// TestPermissions gives a user only the permissions in doc.go and uses every
+// method.
 func TestPermissions(t *testing.T) {
 	doc, err := os.ReadFile("doc.go")
 	if err != nil {
@@ -948,7 +912,7 @@ func TestPermissions(t *testing.T) {
 			t.Errorf("doc.go lacks the line %s", line)
 		}
 	}
-	name, admin := storeName(), clientOf(t, options(t))
+	name, admin := drivertest.Name(), clientOf(t, options(t))
 	ctx := t.Context()
 	rules := []any{"acl", "setuser", name, "on", ">secret", "resetkeys", "~" + name + ":*", "-@all"}
 	for _, p := range strings.Fields(permissions) {
@@ -961,28 +925,32 @@ func TestPermissions(t *testing.T) {
 	o := options(t)
 	o.Username, o.Password = name, "secret"
 	b := openOn(t, clientOf(t, o), name, nil)
-	steps := map[string]error{"ping": b.Ping(ctx), "create storage": b.CreateStorage(ctx)}
-	seed(t, b, record("a", "ann", time.Hour), record("b", "ann", 0), record("c", "ann", time.Hour))
-	seed(t, b, record("a", "bob", time.Hour))
-	admin.Del(ctx, recordKey(b, "c"))
-	_, steps["create"] = b.Write(ctx, testNow, driver.Write{Record: record("c", "bob", time.Hour), Cond: driver.IfAbsent})
-	long := record("e", "ann", time.Hour)
-	long.Value = make([]byte, stageSize)
-	_, steps["create long"] = b.Write(ctx, testNow, driver.Write{Record: long, Cond: driver.IfAbsent})
-	_, steps["update long"] = b.Write(ctx, testNow, driver.Write{Record: long, Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true, Labels: true}})
-	_, steps["upsert long"] = b.Write(ctx, testNow, driver.Write{Record: long, Cond: driver.IfAny})
-	_, steps["update"] = b.Write(ctx, testNow, driver.Write{Record: record("c", "", 0), Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true, Labels: true}})
-	for _, mode := range []driver.TouchMode{driver.TouchClear, driver.TouchSet} {
-		_, steps[fmt.Sprint("touch ", mode)] = b.Touch(ctx, testNow, driver.Touch{ID: "c", Mode: mode, ExpiresAt: testNow.Add(time.Hour)})
+	steps := map[string]error{"create storage": b.CreateStorage(ctx)}
+	base := drivertest.SeedCalls(t, b)
+	for _, c := range append(drivertest.Writes(base), drivertest.Reads()...) {
+		drivertest.Seed(t, b, base)
+		steps[c.Name] = c.Do(ctx, b)
 	}
-	admin.Del(ctx, recordKey(b, "c"))
-	_, steps["page"] = b.Page(ctx, testNow, driver.Query{Limit: 10})
-	_, steps["page by label"] = b.Page(ctx, testNow, driver.Query{Limit: 10, Label: "principal", Value: "bob", KeysOnly: true})
-	_, steps["count"] = b.Count(ctx, testNow, driver.Query{Label: ""})
-	_, steps["count by label"] = b.Count(ctx, testNow.Add(time.Hour), driver.Query{Label: "principal", Value: "ann"})
-	steps["delete"] = b.Delete(ctx, testNow, driver.Delete{ID: "b", Cond: driver.IfPresent})
-	_, steps["sweep"] = b.DeleteExpired(ctx, driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10, OnExpire: func(model.Record) error { return nil }})
-	seed(t, b, record("d", "ann", time.Hour))
+	writes := func(step string, r model.Record, cond driver.Condition, keep driver.Keep) {
+		_, steps[step] = b.Write(ctx, drivertest.Now, driver.Write{Record: r, Cond: cond, Keep: keep})
+	}
+	for _, step := range []string{"create over a removed record", "prune", "sweep"} {
+		drivertest.Seed(t, b, drivertest.Record("c", "ann", time.Hour))
+		admin.Del(ctx, b.recordKey("c"))
+		switch step {
+		case "prune":
+			_, steps[step] = b.Page(ctx, drivertest.Now, driver.Query{Limit: 10, Label: "principal", Value: "ann", KeysOnly: true})
+		case "sweep":
+			_, steps[step] = b.DeleteExpired(ctx, driver.Sweep{Before: drivertest.Now.Add(time.Hour), Limit: 10, OnExpire: func(model.Record) error { return nil }})
+		default:
+			writes(step, drivertest.Record("c", "bob", time.Hour), driver.IfAbsent, driver.Keep{})
+		}
+	}
+	staged := long("e")
+	writes("create long", staged, driver.IfAbsent, driver.Keep{})
+	writes("update long", staged, driver.IfPresent, keepBoth)
+	writes("upsert long", staged, driver.IfAny, driver.Keep{})
+	_, steps["count of expired"] = b.Count(ctx, drivertest.Now.Add(time.Hour), driver.Query{Label: "principal", Value: "ann"})
 	steps["delete storage"] = b.DeleteStorage(ctx)
 	for step, err := range steps {
 		if err != nil {

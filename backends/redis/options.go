@@ -16,18 +16,18 @@ import (
 // Options configures a Backend. The zero value of every field is its default.
 type Options struct {
 	// Labels are the names of the labels that records may bear, at most 64.
-	// Nil: "principal". Empty: none.
+	// Nil means "principal". Empty means no labels.
 	Labels []string
-	// GraceTTL is how much later than its expiry the server may reap a record
-	// by itself. Clocks that differ by less than it cannot make a record
-	// vanish early. Zero: one hour. Negative: the server reaps nothing, only
-	// DeleteExpired removes records.
+	// GraceTTL is how long after its expiry the server itself removes a record.
+	// Clocks that differ by less cannot remove a record early. Zero means one
+	// hour. A negative value means that only DeleteExpired removes records.
 	GraceTTL time.Duration
-	// MaxValue is the size in bytes over which a value is ErrTooLarge. Zero:
-	// what the server's default proto-max-bulk-len of 512 MB leaves, which is
-	// also the most. Set it where the server has a lower limit.
+	// MaxValue is the largest value in bytes. A larger one is ErrTooLarge. Zero
+	// means 512 MB less 128 KB, which the server's default proto-max-bulk-len
+	// allows and which is also the maximum. Lower it if the server's limit is
+	// lower.
 	MaxValue int
-	// Logger gets the warnings of CreateStorage. Nil: slog.Default.
+	// Logger gets the warnings of CreateStorage. Nil means slog.Default.
 	Logger *slog.Logger
 }
 
@@ -52,7 +52,7 @@ func (o *Options) withDefaults() (out Options, err error) {
 		out.GraceTTL = time.Millisecond
 	}
 	if out.MaxValue < 0 || out.MaxValue > maxValue {
-		return out, model.NewError(model.ErrInvalid, "Options.MaxValue: 0 to "+strconv.Itoa(maxValue), nil)
+		return out, model.NewError(model.ErrInvalid, "Options.MaxValue is not between 0 and "+strconv.Itoa(maxValue), nil)
 	}
 	if out.MaxValue == 0 {
 		out.MaxValue = maxValue
@@ -63,31 +63,31 @@ func (o *Options) withDefaults() (out Options, err error) {
 	return out, nil
 }
 
-// checkName accepts what can stand before the first brace of a key: the braces
-// of the hash tag end the name, so that no two stores' keys meet.
+// checkName returns ErrInvalid for a name that cannot begin a key. The braces of
+// the hash tag end the name, so that two stores have no key in common.
 func checkName(name string) error {
 	if name == "" || len(name) > maxName || !utf8.ValidString(name) || strings.ContainsAny(name, "{}\x00") {
-		return model.NewError(model.ErrInvalid, "a store's name has 1 to 128 bytes of UTF-8 without braces and NUL", nil)
+		return model.NewError(model.ErrInvalid, "the store's name is not 1 to 128 bytes of UTF-8 without braces and NUL", nil)
 	}
 	return nil
 }
 
-// checkClient refuses clients whose reads may miss an acknowledged write.
+// checkClient returns ErrInvalid for a client whose reads may miss an acknowledged write.
 func checkClient(client goredis.UniversalClient) error {
 	refuse := func(why string) error { return model.NewError(model.ErrInvalid, why, nil) }
 	switch c := client.(type) {
 	case nil:
-		return refuse("no client")
+		return refuse("the client is nil")
 	case *goredis.Client:
 		if c == nil {
-			return refuse("no client")
+			return refuse("the client is nil")
 		}
 		if o := c.Options(); o.ClientSideCacheConfig != nil || o.ClientSideCache != nil {
 			return refuse("the client caches reads, which may then miss an acknowledged write")
 		}
 	case *goredis.ClusterClient:
 		if c == nil {
-			return refuse("no client")
+			return refuse("the client is nil")
 		}
 		if o := c.Options(); o.ReadOnly || o.RouteByLatency || o.RouteRandomly {
 			return refuse("the client reads from replicas, which may miss an acknowledged write")

@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -16,107 +16,96 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// TestTrips counts round trips on the wire, and fails when one grows.
+// TestTrips counts round trips on the wire. It fails if one more is needed.
 func TestTrips(t *testing.T) {
 	b, p := proxied(t)
 	hook := &keysHook{t: t, name: b.name}
 	b.client.AddHook(hook)
-	ctx := t.Context()
-	write := func(w driver.Write) error { _, err := b.Write(ctx, testNow, w); return err }
-	page := func(q driver.Query) error { _, err := b.Page(ctx, testNow, q); return err }
-	count := func(label, value string) error {
-		_, err := b.Count(ctx, testNow, driver.Query{Label: label, Value: value})
-		return err
-	}
-	touch := func(mode driver.TouchMode) error {
-		_, err := b.Touch(ctx, testNow, driver.Touch{ID: "id", Mode: mode, ExpiresAt: testNow.Add(2 * time.Hour)})
-		return err
-	}
-	sweep := func(each func(model.Record) error) error {
-		_, err := b.DeleteExpired(ctx, driver.Sweep{Before: testNow, Limit: 100, OnExpire: each})
-		return err
-	}
+	base := drivertest.SeedCalls(t, b)
 	expired := func() {
 		for i := range 5 {
-			r := record(fmt.Sprint("old", i), "ann", 0)
-			r.ExpiresAt = testNow
-			seed(t, b, r)
+			drivertest.Seed(t, b, drivertest.Expired(fmt.Sprint("old", i), "ann"))
 		}
 	}
-	base := record("id", "ann", time.Hour)
-	stored := func() { seed(t, b, base) }
-	scripts := func(n int) string { return strings.TrimSpace(strings.Repeat("evalsha ", n)) }
-
-	tests := []struct {
-		name     string
-		before   func()
-		do       func() error
-		trips    int
-		commands string // where they are fixed
-	}{
-		{"get", stored, func() error { _, err := b.Get(ctx, testNow, driver.Get{ID: "id"}); return err }, 1, "get"},
-		{"create", nil, func() error {
-			return write(driver.Write{Record: record("new", "ann", time.Hour), Cond: driver.IfAbsent})
-		}, 1, scripts(1)},
-		{"create over expired", expired, func() error {
-			return write(driver.Write{Record: record("old0", "ann", time.Hour), Cond: driver.IfAbsent})
-		}, 1, scripts(1)},
-		{"upsert", stored, func() error { return write(driver.Write{Record: record("id", "bob", 0), Cond: driver.IfAny}) }, 1, scripts(1)},
-		{"update", stored, func() error {
-			return write(driver.Write{Record: record("id", "", 0), Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true, Labels: true}})
-		}, 1, scripts(1)},
-		{"compare-and-set", stored, func() error {
-			return write(driver.Write{Record: record("id", "bob", 0), Cond: driver.IfMatch, Known: base})
-		}, 1, scripts(1)},
-		{"compare-and-set that keeps", stored, func() error {
-			return write(driver.Write{Record: record("id", "", 0), Cond: driver.IfMatch, Known: base, Keep: driver.Keep{Expiry: true, Labels: true}})
-		}, 1, scripts(1)},
-		{"touch", stored, func() error { return touch(driver.TouchSet) }, 1, scripts(1)},
-		{"touch that changes nothing", stored, func() error { return touch(driver.TouchExtend) }, 1, scripts(1)},
-		{"delete", stored, func() error { return b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: driver.IfPresent}) }, 1, scripts(1)},
-		{"delete at a revision", stored, func() error {
-			return b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: driver.IfMatch, Known: base})
-		}, 1, scripts(1)},
-		{"get of many", stored, func() error {
-			for _, o := range b.GetMany(ctx, testNow, driver.Gets("id", "old0", "nobody")) {
+	page := func(q driver.Query) func(context.Context, driver.ModelExpirySupport) error {
+		q.Limit = 100
+		return func(ctx context.Context, b driver.ModelExpirySupport) error {
+			_, err := b.Page(ctx, drivertest.Now, q)
+			return err
+		}
+	}
+	sweep := func(onExpire func(model.Record) error) func(context.Context, driver.ModelExpirySupport) error {
+		return func(ctx context.Context, b driver.ModelExpirySupport) error {
+			swept, err := b.DeleteExpired(ctx, driver.Sweep{Before: drivertest.Now, Limit: 100, OnExpire: onExpire})
+			if err == nil && swept.Removed < 5 {
+				err = fmt.Errorf("removed %d records", swept.Removed)
+			}
+			return err
+		}
+	}
+	calls := slices.Concat(drivertest.Writes(base), drivertest.Reads(), []drivertest.Call{
+		{Name: "compare-and-set that keeps", Do: func(ctx context.Context, _ driver.ModelExpirySupport) error {
+			keep := driver.Keep{Expiry: true, Labels: true}
+			_, err := b.Write(ctx, drivertest.Now, driver.Write{Record: drivertest.Record("id", "", 0), Cond: driver.IfMatch, Known: base, Keep: keep})
+			return err
+		}},
+		{Name: "extend that changes nothing", Do: func(ctx context.Context, _ driver.ModelExpirySupport) error {
+			_, err := b.Touch(ctx, drivertest.Now, driver.Touch{ID: "id", Mode: driver.TouchExtend, ExpiresAt: drivertest.Now.Add(time.Minute)})
+			return err
+		}},
+		{Name: "get of three", Do: func(ctx context.Context, _ driver.ModelExpirySupport) error {
+			for _, o := range b.GetMany(ctx, drivertest.Now, driver.Gets("id", "old0", "nobody")) {
 				if o.Err != nil && !errors.Is(o.Err, model.ErrNotFound) {
 					return o.Err
 				}
 			}
 			return nil
-		}, 1, "get get get"},
-		{"many writes", stored, func() error {
-			out := b.WriteMany(ctx, testNow, []driver.BatchOp{
-				{Write: &driver.Write{Record: record("many", "ann", time.Hour), Cond: driver.IfAny}},
+		}},
+		{Name: "write of two", Do: func(ctx context.Context, _ driver.ModelExpirySupport) error {
+			out := b.WriteMany(ctx, drivertest.Now, []driver.BatchOp{
+				{Write: &driver.Write{Record: drivertest.Record("many", "ann", time.Hour), Cond: driver.IfAny}},
 				{Delete: &driver.Delete{ID: "id", Cond: driver.IfMatch, Known: base}},
 			})
 			return errors.Join(out[0].Err, out[1].Err)
-		}, 1, scripts(2)},
-		{"page", stored, func() error { return page(driver.Query{Limit: 100}) }, 2, ""},
-		{"page of ids", stored, func() error { return page(driver.Query{Limit: 100, KeysOnly: true}) }, 2, ""},
-		{"page by label", stored, func() error { return page(driver.Query{Limit: 100, Label: "principal", Value: "ann"}) }, 2, ""},
-		{"page of nothing", stored, func() error { return page(driver.Query{Limit: 100, Label: "principal", Value: "nobody"}) }, 1, ""},
-		{"count", stored, func() error { return count("", "") }, 1, strings.TrimSpace(strings.Repeat("zcount ", bucketCount))},
-		{"count by label", expired, func() error { return count("principal", "ann") }, 1, scripts(bucketCount)},
-		{"sweep", expired, func() error { return sweep(nil) }, 2, ""},
-		{"sweep with announcements", expired, func() error { return sweep(func(model.Record) error { return nil }) }, 3, ""},
-		{"sweep of nothing", nil, func() error { return sweep(nil) }, 1, ""},
+		}},
+		{Name: "page of ids", Do: page(driver.Query{KeysOnly: true})},
+		{Name: "page of nothing", Do: page(driver.Query{Label: "principal", Value: "nobody"})},
+		{Name: "sweep", Do: sweep(nil)},
+		{Name: "sweep with announcements", Do: sweep(func(model.Record) error { return nil })},
+	})
+	repeat := func(name string, n int) string { return strings.TrimSpace(strings.Repeat(name+" ", n)) }
+	type cost struct {
+		trips    int
+		commands string // empty: not checked
 	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			if test.before != nil {
-				test.before()
+	costs := map[string]cost{ // the others are one script
+		"get": {1, "get"}, "get many": {1, "get"}, "get of three": {1, "get get get"}, "write of two": {1, repeat("evalsha", 2)},
+		"page": {2, ""}, "page by label": {2, ""}, "page of ids": {2, ""}, "page of nothing": {1, ""},
+		"count": {1, repeat("zcount", bucketCount)}, "count by label": {1, repeat("evalsha", bucketCount)},
+		"sweep": {2, ""}, "sweep with announcements": {3, ""}, "sweep of nothing": {1, ""}, "ping": {1, "ping"},
+	}
+	for _, c := range calls {
+		t.Run(c.Name, func(t *testing.T) {
+			expired()
+			for _, id := range []string{"new", "plain", "old"} { // what the creates of other cases left
+				_ = b.Delete(t.Context(), drivertest.Now, driver.Delete{ID: id, Cond: driver.IfPresent})
 			}
-			p.take()
-			if err := test.do(); err != nil {
+			drivertest.Seed(t, b, base, drivertest.Expired("old", ""))
+			p.sent()
+			if err := c.Do(t.Context(), b); err != nil {
 				t.Fatal(err)
 			}
-			trips, commands := p.take()
-			if trips != test.trips || test.commands != "" && strings.Join(commands, " ") != test.commands {
-				t.Fatalf("%d trips with %v, want %d with %s", trips, commands, test.trips, test.commands)
+			want, ok := costs[c.Name]
+			if !ok {
+				want = cost{1, "evalsha"}
+			}
+			trips, commands := p.sent()
+			if trips != want.trips || want.commands != "" && strings.Join(commands, " ") != want.commands {
+				t.Fatalf("%d round trips with %v, want %d with %s", trips, commands, want.trips, want.commands)
 			}
 		})
 	}
@@ -127,30 +116,30 @@ func TestTrips(t *testing.T) {
 	}
 }
 
-// TestUnknownScript flushes the server's scripts: the first call sends the
-// source after the server has refused the digest.
+// TestUnknownScript flushes the server's scripts: after the server has refused
+// the digest, the first call sends the source.
 func TestUnknownScript(t *testing.T) {
 	b, p := proxied(t)
 	if err := b.client.ScriptFlush(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	p.take()
+	p.sent()
 	for range 2 {
-		seed(t, b, record("id", "ann", time.Hour))
+		drivertest.Seed(t, b, drivertest.Record("id", "ann", time.Hour))
 	}
-	// Another test may have loaded the script meanwhile, on this very server.
-	switch _, commands := p.take(); strings.Join(commands, " ") {
+	// Another test may have loaded the script meanwhile.
+	switch _, commands := p.sent(); strings.Join(commands, " ") {
 	case "evalsha eval evalsha", "evalsha evalsha":
 	default:
 		t.Fatalf("on the wire: %v", commands)
 	}
-	if _, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10}); err != nil {
+	if _, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: drivertest.Now.Add(time.Hour), Limit: 10}); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// keysHook fails the test for a command that no cluster could route: one with
-// keys in several slots, or with a foreign key.
+// keysHook fails the test for a command that no cluster can route: one with keys
+// in several slots, or with a key of another store.
 type keysHook struct {
 	t    testing.TB
 	name string
@@ -192,50 +181,48 @@ func (h *keysHook) check(cmd goredis.Cmder) {
 	case "mget", "unlink", "exists":
 		keys = args[1:]
 	case "keys", "scan", "flushdb", "flushall":
-		h.t.Errorf("%s is never sent", cmd.Name())
+		h.t.Errorf("%s was sent, which visits all keys", cmd.Name())
 	}
 	tag := ""
 	for _, key := range keys {
 		rest, ok := strings.CutPrefix(key.(string), h.name+":{")
 		this, _, closed := strings.Cut(rest, "}:")
 		if !ok || !closed || tag != "" && this != tag {
-			h.t.Errorf("%s: %q and %v", cmd.Name(), tag, key)
+			h.t.Errorf("%s: the key %v is not in the slot of %q", cmd.Name(), key, tag)
 		}
 		tag = this
 	}
 }
 
-// TestLongUpdateThatKeepsLabels updates long values without a version. The
-// value stays out of Lua where the labels are as long as those of the updates
-// before, most of them.
+// TestLongUpdateThatKeepsLabels updates long values without knowing the record.
+// The value does not pass through Lua if the labels are as long as those of most
+// earlier updates.
 func TestLongUpdateThatKeepsLabels(t *testing.T) {
 	b := open(t, nil)
 	ctx := t.Context()
 	kept := ""
 	for i, label := range []string{"", "ann", "ann", "bob", "", "", strings.Repeat("l", 256), "eve"} {
-		var reads [4]int // GETRANGE: those of the head and, in the first update after others, of the value
+		var reads [4]int // GETRANGE: of the head and, in the first update after another length, of the value
 		for j := range reads {
 			id := fmt.Sprint("id-", i)
-			want := record(id, label, time.Hour)
+			want := drivertest.Record(id, label, time.Hour)
 			want.Value, want.Encoding = bytes.Repeat([]byte{byte('a' + i)}, stageSize+i*1000+j), "gob"
 			if j == 0 {
-				seed(t, b, record(id, label, time.Hour))
+				drivertest.Seed(t, b, drivertest.Record(id, label, time.Hour))
 			}
-			before := served(t, b)["getrange"]
+			before := served(t, b.client)["getrange"].calls
 			sent := want
-			sent.Labels, sent.ExpiresAt = nil, testNow.Add(2*time.Hour)
-			got, err := b.Write(ctx, testNow, driver.Write{Record: sent, Cond: driver.IfPresent, Keep: driver.Keep{Expiry: j < 3, Labels: true}})
+			sent.Labels, sent.ExpiresAt = nil, drivertest.Now.Add(2*time.Hour)
+			got, err := b.Write(ctx, drivertest.Now, driver.Write{Record: sent, Cond: driver.IfPresent, Keep: driver.Keep{Expiry: j < 3, Labels: true}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			reads[j] = served(t, b)["getrange"] - before
+			reads[j] = served(t, b.client)["getrange"].calls - before
 			if j == 3 {
 				want.ExpiresAt = sent.ExpiresAt
 			}
-			read, err := b.Get(ctx, testNow, driver.Get{ID: id})
-			if err != nil || !bytes.Equal(read.Value, want.Value) || read.Encoding != "gob" || !maps.Equal(read.Labels, want.Labels) || !read.ExpiresAt.Equal(want.ExpiresAt) ||
-				read.Revision != want.Revision || got.Revision != want.Revision || !maps.Equal(got.Labels, want.Labels) || !got.ExpiresAt.Equal(want.ExpiresAt) {
-				t.Fatalf("%d: %v, answered %v, want %v; %v", i, read.Head(), got, want.Head(), err)
+			if read := drivertest.Get(t, b, id); !reflect.DeepEqual(read, want) || !reflect.DeepEqual(got, want.Head()) {
+				t.Fatalf("%d: %v is stored and %v was returned, want %v", i, read.Head(), got, want.Head())
 			}
 			if label != "" && !slices.Contains(bearers(t, b, label), id) {
 				t.Errorf("%d: not listed by its label", i)

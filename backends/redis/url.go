@@ -17,10 +17,10 @@ func init() {
 	}
 }
 
-// openURL makes a backend and its client, which is closed with it, of a URL of
-// the form redis://user:password@host:port/db?name=store; rediss is TLS. With
-// addr=host:port, once or more, it is a cluster's. Further parameters are
-// go-redis' own.
+// openURL opens a URL of the form
+// redis://user:password@host:port/db?name=store, with rediss for TLS. One or
+// more parameters addr=host:port name further nodes of a cluster. Go-redis
+// reads the other parameters. The backend closes the client that this makes.
 func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 	own := *u
 	query := own.Query()
@@ -48,11 +48,11 @@ func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 		_ = client.Close()
 		return nil, err
 	}
-	b.owned = client
+	b.gate.Own(client)
 	return b, nil
 }
 
-// badURL leaves out the parser's own words, which may quote a password.
+// badURL does not wrap the parser's error, which may quote a password.
 func badURL() error {
-	return model.NewError(model.ErrInvalid, "the form is redis://user:password@host:port/db?name=store, with options of go-redis as further parameters", nil)
+	return model.NewError(model.ErrInvalid, "the URL is not redis://user:password@host:port/db?name=store, with options of go-redis as further parameters", nil)
 }

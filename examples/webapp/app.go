@@ -24,7 +24,7 @@ var (
 	notice = session.NewKey[string]("notice") // shown once
 )
 
-// accounts are for show; a real program keeps a slow, salted hash of each.
+// accounts are for the demonstration. A real program stores slow, salted hashes.
 var accounts = map[string]string{"demo": "demo", "admin": "admin"}
 
 const (
@@ -42,7 +42,7 @@ type app struct {
 	now   func() time.Time
 }
 
-// newApp returns the handler with everything in front of it.
+// newApp returns the program's handler with its middleware.
 func newApp(svc *session.Service, secure bool, log *slog.Logger) (http.Handler, error) {
 	p, err := loadPages()
 	if err != nil {
@@ -86,7 +86,7 @@ func headers(next http.Handler) http.Handler {
 	})
 }
 
-// handler answers a request or returns why it could not.
+// handler answers a request or returns an error.
 type handler func(w http.ResponseWriter, r *http.Request) error
 
 // problem is an error with a status and a text for the user.
@@ -119,7 +119,7 @@ func (a *app) guard(h handler) http.Handler {
 	})
 }
 
-// sessionFailed answers where a session could not be loaded or stored.
+// sessionFailed answers if a session could not be loaded or stored.
 func (a *app) sessionFailed(w http.ResponseWriter, r *http.Request, err error) {
 	w.Header().Set("Cache-Control", "private, no-store")
 	text := "Your session could not be stored. Please try again in a moment."
@@ -133,8 +133,8 @@ func (a *app) notFound(http.ResponseWriter, *http.Request) error {
 	return &problem{http.StatusNotFound, "There is no such page."}
 }
 
-// current returns the request's session and its principal; an empty id is
-// nobody. It fails only where that cannot be known.
+// current returns the request's session and its principal, whose id is empty
+// if nobody signed in. It returns an error only if it cannot know that.
 func current(r *http.Request) (*session.Session, session.Principal, error) {
 	s, ok := session.From(r.Context())
 	if !ok {
@@ -147,7 +147,7 @@ func current(r *http.Request) (*session.Session, session.Principal, error) {
 	return s, p, err
 }
 
-// home counts the visit, the one page that writes when it is read.
+// home counts the visit. It is the only page that writes on a GET.
 func (a *app) home(w http.ResponseWriter, r *http.Request) error {
 	s, _, err := current(r)
 	if err != nil {
@@ -194,8 +194,8 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) error {
 	}
 	err = s.SignIn(r.Context(), user, nil)
 	if errors.Is(err, session.ErrGone) {
-		// The session before was ended in this very moment: without its cart,
-		// then.
+		// The anonymous session was ended at the same moment: sign in without
+		// its cart.
 		err = s.SignIn(r.Context(), user, nil)
 	}
 	if err != nil {
@@ -335,7 +335,7 @@ func (a *app) admin(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// apiSession is the state of the session as JSON; it counts no visit.
+// apiSession returns the state of the session as JSON and counts no visit.
 func (a *app) apiSession(w http.ResponseWriter, r *http.Request) error {
 	_, p, err := current(r)
 	if err != nil {

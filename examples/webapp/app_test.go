@@ -105,7 +105,7 @@ func (b *browser) signIn(user string) {
 	b.post("/login", "user", user, "password", user).is(b.s.t, http.StatusSeeOther, "/")
 }
 
-// is checks status and, for a redirect, where it leads.
+// is checks the status and the target of a redirect.
 func (a answer) is(t *testing.T, status int, location string) {
 	t.Helper()
 	if a.StatusCode != status || a.Header.Get("Location") != location {
@@ -307,7 +307,7 @@ func TestStoreThatIsDownIsAPage(t *testing.T) {
 	s.browser().get("/static/style.css").is(t, http.StatusOK, "")
 }
 
-// running is the program, started as by its command line.
+// running is the program, started with a command line.
 type running struct {
 	at   string
 	stop func() error

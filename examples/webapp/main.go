@@ -1,5 +1,5 @@
 // Webapp is a small shop with server-rendered pages: a visit counter, a cart,
-// sign-in, a list of one's own devices and a page for the administrator, all on
+// sign-in, a list of your own devices and a page for the administrator, all on
 // sessions that survive a restart.
 //
 //	go run ./examples/webapp
@@ -47,8 +47,8 @@ func main() {
 	}
 }
 
-// startTimeout limits the first contact with the store, stopTimeout the wait
-// for requests under way at the end.
+// startTimeout limits the first contact with the store. stopTimeout limits the
+// wait for running requests at shutdown.
 const (
 	startTimeout = 5 * time.Second
 	stopTimeout  = 10 * time.Second
@@ -60,7 +60,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	flags.SetOutput(stderr)
 	addr := flags.String("addr", "127.0.0.1:8080", "address to serve on")
 	storeURL := flags.String("store", "file:./data", "where sessions are kept: memory:, file:DIR, redis://HOST:PORT, mongodb://HOST/DB, dynamodb://TABLE?region=REGION, elasticsearch://HOST/INDEX or s3://BUCKET/PREFIX?region=REGION")
-	secure := flags.Bool("secure", false, "https is in front: the cookie is __Host-id and Secure")
+	secure := flags.Bool("secure", false, "the site is served over https: the cookie is __Host-id and Secure")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	return serve(ctx, listener, app, svc)
 }
 
-// openStore opens the store and makes sure that it answers.
+// openStore opens the store, creates its storage and checks that it answers.
 func openStore(ctx context.Context, rawURL string) (expiry.ModelExpirySupport, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -111,7 +111,7 @@ func openStore(ctx context.Context, rawURL string) (expiry.ModelExpirySupport, e
 	return b, nil
 }
 
-// redacted is the URL without a password.
+// redacted returns the URL without a password.
 func redacted(rawURL string) string {
 	u, err := url.Parse(rawURL)
 	if err != nil {
@@ -120,8 +120,8 @@ func redacted(rawURL string) string {
 	return u.Redacted()
 }
 
-// serve answers requests and sweeps until ctx ends, then waits for what is
-// under way.
+// serve answers requests and sweeps until ctx ends. Then it waits for running
+// requests.
 func serve(ctx context.Context, listener net.Listener, app http.Handler, svc *session.Service) error {
 	server := &http.Server{
 		Handler:           app,

@@ -59,8 +59,7 @@ type view struct {
 	Data        any
 }
 
-// render writes a page in one piece, so that a failing template leaves no half
-// of one.
+// render writes a page at once, so that a failing template leaves no half page.
 func (a *app) render(w http.ResponseWriter, r *http.Request, status int, page, title string, data any) error {
 	_, p, err := current(r)
 	if err != nil {
@@ -69,7 +68,7 @@ func (a *app) render(w http.ResponseWriter, r *http.Request, status int, page, t
 	return a.write(w, status, page, view{Title: title, Path: r.URL.Path, User: p.ID, Admin: p.ID == adminUser, Now: a.now(), Data: data})
 }
 
-// fail writes the page of a problem. It does without the session, which may be
+// fail writes the page of a problem. It does not use the session, which may be
 // the problem.
 func (a *app) fail(w http.ResponseWriter, r *http.Request, status int, text string) {
 	v := view{Title: http.StatusText(status), Now: a.now(), Data: map[string]any{"Status": status, "Text": text}}
@@ -127,7 +126,7 @@ type row struct {
 	This bool
 }
 
-// devicesOf puts this device first, then the one that was seen last.
+// devicesOf sorts this device first, then by the time last seen.
 func devicesOf(list []session.Info, this string) []row {
 	out := make([]row, 0, len(list))
 	for _, i := range list {
@@ -153,7 +152,7 @@ type listing struct {
 
 func listOf(list []row, now time.Time) listing { return listing{list, now} }
 
-// maxShown is how many sessions the administrator's page lists.
+// maxShown is the number of sessions on the administrator's page.
 const maxShown = 200
 
 type userRow struct {
@@ -196,7 +195,7 @@ func (a *app) users(r *http.Request) (userList, error) {
 	return out, nil
 }
 
-// ago and until are rough: pages are read, not measured.
+// ago and until return rough durations for readers.
 func ago(now, t time.Time) string {
 	d := now.Sub(t)
 	if d < 30*time.Second {
@@ -251,8 +250,8 @@ var (
 	}
 )
 
-// deviceName reads what a browser says of itself; it is good enough for a list
-// of one's own devices.
+// deviceName returns a name for a user agent. It is good enough for a list of
+// the user's own devices.
 func deviceName(userAgent string) string {
 	if userAgent == "" {
 		return "Unknown device"

@@ -1,8 +1,8 @@
 -- Counts the live records that bear a label, by the indexes alone: the entries
--- under the label, less those that have expired and are not yet swept. It
--- visits the fewer of the two.
+-- of the label without the expired ones. It visits the entries of the label or
+-- the expired entries, whichever are fewer.
 -- KEYS: the label's index, the index by expiry.
--- ARGV: 1 what its members begin with; 2 now.
+-- ARGV: 1 the prefix of its members; 2 now.
 local members, due, value = KEYS[1], KEYS[2], ARGV[1]
 local from, to = '[' .. value, '(' .. value .. '\255'
 local n = call('ZLEXCOUNT', members, from, to)

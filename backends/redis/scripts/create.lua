@@ -1,16 +1,16 @@
--- Begins write.lua: the common create, before the helpers are made.
+-- The start of write.lua: the common create, before the helpers are made.
 local byte, sub, call = string.byte, string.sub, redis.call
 local key, due, ids, record = KEYS[1], KEYS[2], KEYS[3], ARGV[4]
 local id = sub(key, #due + 2)
 local cond, keepExpiry, keepLabels, how = byte(ARGV[1], 1, 4)
-local ALWAYS, ABSENT, MATCH, E, B, S = 97, 99, 109, 101, 98, 115
+local ANY, ABSENT, MATCH, E, B, S = 97, 99, 109, 101, 98, 115
 local digits = sub(record, 19, 33)
 local score = digits == '000000000000000' and '+inf' or digits
 local l1, l2 = byte(record, 38, 39)
 local new = sub(record, 40, 39 + l1 * 256 + l2)
 
--- A long value does not pass through here, where every string costs a
--- nanosecond a byte: the command before this one put it under a key of its own.
+-- The command before this script has staged a long value under a key of its
+-- own. In Lua, every string costs a nanosecond a byte.
 local staged = how == S and KEYS[#KEYS]
 if staged and call('STRLEN', staged) ~= tonumber(ARGV[5]) then return 's' end
 
@@ -27,25 +27,25 @@ if cond == ABSENT then
     done = call('SET', key, record, 'NX')
   end
   if done then
-    local failed = redis.pcall('ZADD', due, 'NX', score, id)
-    if failed == 1 then
+    local added = redis.pcall('ZADD', due, 'NX', score, id) -- a table is an error
+    if added == 1 then
       local prefix, i, n = sub(due, 1, -2) .. 'l:', 1, #new
-      while i < n and type(failed) ~= 'table' do
+      while i < n and type(added) ~= 'table' do
         local name = byte(new, i)
         local a, b = byte(new, i + 1 + name, i + 2 + name)
         local last = i + 2 + name + a * 256 + b
-        failed = redis.pcall('ZADD', prefix .. sub(new, i + 1, i + name), '0', sub(new, i + 1 + name, last) .. id)
+        added = redis.pcall('ZADD', prefix .. sub(new, i + 1, i + name), '0', sub(new, i + 1 + name, last) .. id)
         i = last + 1
       end
-      if type(failed) ~= 'table' then failed = redis.pcall('ZADD', ids, '0', id .. '\0' .. new) end
-      if type(failed) ~= 'table' then return 'o' end
+      if type(added) ~= 'table' then added = redis.pcall('ZADD', ids, '0', id .. '\0' .. new) end
+      if type(added) ~= 'table' then return 'o' end
       call('ZREM', due, id)
     end
-    if type(failed) == 'table' then -- an index key is foreign: nothing shall be there
+    if type(added) == 'table' then -- an index key has another type: undo the create
       call('UNLINK', key)
-      return failed
+      return added
     end
-    -- The indexes know the id of a record that the server has reaped.
+    -- The indexes have the id of a record that the server's TTL removed.
     if staged then call('RENAME', key, staged) else call('UNLINK', key) end
   end
 end

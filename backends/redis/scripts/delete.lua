@@ -1,7 +1,7 @@
 -- Removes a live record with its index entries.
 -- KEYS: the record, the index by expiry, the index by id, one for each label.
 -- ARGV: 1 the revision to match, or empty; 2 now.
--- Returns o done; n not found; c conflict; x corrupt; k as in write.
+-- Returns o: done; n not found; c conflict; x corrupt; k as in write.
 local key, due, ids = KEYS[1], KEYS[2], KEYS[3]
 local id = idOf(key, due)
 local h, exp, old = head(key)

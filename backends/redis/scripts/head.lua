@@ -1,13 +1,13 @@
--- The head of every other script: how a record and its labels are read.
--- Numbers that go to the server are strings: it spells out others slowly.
+-- The start of every other script: it reads a record and its labels.
+-- Numbers that go to the server are strings: it formats others slowly.
 local byte, sub, call = string.byte, string.sub, redis.call
 
--- head reads what stands before the value of the record at key. It returns
--- those bytes (the whole record where it is small), the expiry in
--- milliseconds (0: never), the labels section, the length of the head and of
--- the record. Else nil and why: 'n' nothing there, 't' another type, 'v' a
--- newer format, 'f' no whole record, or the server's own error. Whether a long
--- record is whole does not matter to one who overwrites it.
+-- head reads the head of the record at key. It returns the bytes before the
+-- value (of a small record all bytes), the expiry in milliseconds (0: never),
+-- the labels section, the length of the head, and the length of the record.
+-- For an unreadable record it returns nil and the reason: 'n' nothing is stored,
+-- 't' another type, 'v' a newer format, 'f' not a complete record, or the
+-- server's error. With overwrites, a long record may be incomplete.
 local function head(key, overwrites)
   local h = redis.pcall('GETRANGE', key, '0', '255')
   local n = #h
@@ -40,11 +40,11 @@ local function head(key, overwrites)
   return h, expiry, sub(h, 40, last), text, size
 end
 
--- idOf takes the id from the record's key, which begins as the others' do.
+-- idOf returns the id in the record's key, which has the same prefix as due.
 local function idOf(key, due) return sub(key, #due + 2) end
 
--- labels makes a table of a labels section: the name to the value with its
--- length before it, as index members begin. Nil where it is no such section.
+-- labels decodes a labels section. The table maps each name to the prefix of
+-- index members: the length of the value, and the value. It is nil for other bytes.
 local function labels(s)
   local t, i, n = {}, 1, #s
   while i <= n do
@@ -59,15 +59,15 @@ local function labels(s)
   return t
 end
 
--- indexed is the labels section that the index by id holds for an id whose
--- record is gone or unreadable; nil where the index does not know the id.
+-- indexed returns the labels section that the index by id has for an id whose
+-- record is gone or unreadable. It returns nil for an id without an entry.
 local function indexed(ids, id)
   local m = call('ZRANGEBYLEX', ids, '[' .. id .. '\0', '(' .. id .. '\1', 'LIMIT', '0', '1')[1]
   return m and sub(m, #id + 2)
 end
 
 -- undeclared reports whether a label of the table has no key among KEYS[first]
--- to KEYS[last]: the caller must come again with it.
+-- to KEYS[last]. The caller must then run the script again with that key.
 local function undeclared(t, prefix, first, last)
   for name in pairs(t) do
     local key, found = prefix .. name, false

@@ -1,7 +1,7 @@
 -- Removes from a label's index the entries of records that are gone or do not
--- bear it. Unreadable records keep theirs.
+-- bear the label. Unreadable records keep their entries.
 -- KEYS: the label's index, the records.
--- ARGV: 1 the label's name; 2 what the members begin with; then the ids.
+-- ARGV: 1 the label's name; 2 the prefix of the members; then the ids.
 local n = 0
 for k = 2, #KEYS do
   local h, why, section = head(KEYS[k])

@@ -1,11 +1,11 @@
--- Removes records that are due, with their index entries, and the entries of
--- those that the server has reaped.
+-- Removes due records with their index entries, and the index entries of records
+-- that the server's TTL has removed.
 -- KEYS: the index by expiry, the index by id, one for each label, the records.
--- ARGV: 1 due at, in ms, or empty to remove all, unreadable ones too; 2 number
---   of label keys; then for each record its id and the revision that it must
---   have, empty for any, - for a record that must be gone.
--- Returns the number removed; after a space the labels section of a record
---   whose labels lack keys.
+-- ARGV: 1 the time in ms up to which records are due, or empty to remove all,
+--   unreadable ones included; 2 number of label keys; then for each record its id
+--   and its expected revision: empty for any, - for a record that must be gone.
+-- Returns the number removed. If a record has labels without keys, a space and
+--   its labels section follow.
 local due, ids, last = KEYS[1], KEYS[2], 2 + ARGV[2]
 local all = ARGV[1] == ''
 local before = tonumber(ARGV[1])

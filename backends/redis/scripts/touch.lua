@@ -1,8 +1,8 @@
--- Moves the expiry of a live record; the value is not written again.
+-- Changes the expiry of a live record. It does not write the value again.
 -- KEYS: the record, the index by expiry.
 -- ARGV: 1 mode (s set, e extend, c clear); 2 expiry, 15 digits; 3 how long the
---   server shall keep it, in ms, or empty; 4 now.
--- Returns o with the expiry in force and the head; n not found; x corrupt.
+--   server keeps the record, in ms, or empty; 4 now.
+-- Returns o, the expiry in force and the head; n not found; x corrupt.
 local key, due = KEYS[1], KEYS[2]
 local h, exp, _, text = head(key)
 if not h then

@@ -1,43 +1,43 @@
--- Stores a record if its condition holds. Behind create.lua and head.lua.
+-- Stores a record if its condition holds. It follows create.lua and head.lua.
 -- KEYS: the record, the index by expiry, the index by id, one for each label;
---   with s, at the end, where the record is staged.
--- ARGV: 1 condition (a always, c absent, l live, m match), e to keep the expiry
+--   with s, the staged record at the end.
+-- ARGV: 1 condition (a any, c absent, l present, m match), e to keep the expiry
 --   or -, b to keep the labels or -, s if the record is staged or -, the
---   revision to match; 2 now; 3 how long the server shall keep it, in ms, or
---   empty; 4 the record. Where something is kept, the record has a guess in its
---   place; with 5, 4 ends before the encoding and 5 is the rest. With s, 4 ends
---   before the value and 5 is the length of the whole record; a guess of kept
---   labels may then be of their length alone.
--- Returns o: done, with expiry and labels section where a guess was wrong;
---   e exists; n not found; c conflict, with the winner; h the same, with the
---   winner's head alone; x corrupt, and why; k labels without a key, with the
---   section that names them; s nothing is staged.
+--   revision to match; 2 now; 3 how long the server keeps the record, in ms, or
+--   empty; 4 the record. The record has a guess of the fields that are kept.
+--   If 5 is given without s, 4 ends before the encoding, and 5 is the rest. With
+--   s, 4 ends before the value, and 5 is the length of the whole record. A guess
+--   of kept labels may then have only their length.
+-- Returns o: done, followed by expiry and labels section if a guess was wrong;
+--   e exists; n not found; c conflict and the record that won; h conflict and
+--   the head of the record that won; x corrupt and the reason; k labels without
+--   a key and the section that names them; s nothing is staged.
 
--- no is the way out without a write.
-local function no(reply)
+-- refuse returns a reply without a write.
+local function refuse(reply)
   if staged then call('UNLINK', staged) end
   return reply
 end
 
-local h, exp, old, text, size = head(key, cond == ALWAYS)
-local known = h ~= nil -- that the indexes hold the id
+local h, exp, old, text, size = head(key, cond == ANY)
+local known = h ~= nil -- the indexes have the id
 if h then
   local live = exp == 0 or exp > tonumber(ARGV[2])
   if cond == ABSENT then
-    if live then return no('e') end
-  elseif cond ~= ALWAYS then
-    if not live then return no('n') end
+    if live then return refuse('e') end
+  elseif cond ~= ANY then
+    if not live then return refuse('n') end
     if cond == MATCH and sub(h, 3, 18) ~= sub(ARGV[1], 5) then
-      if #h >= size then return no('c' .. h) end
-      if size <= 65536 then return no('c' .. call('GET', key)) end
-      return no('h' .. sub(h, 1, text))
+      if #h >= size then return refuse('c' .. h) end
+      if size <= 65536 then return refuse('c' .. call('GET', key)) end
+      return refuse('h' .. sub(h, 1, text))
     end
   end
 else
-  if type(exp) == 'table' then return no(exp) end
-  if cond ~= ALWAYS then
-    if exp ~= 'n' then return no('x' .. exp) end
-    if cond ~= ABSENT then return no('n') end
+  if type(exp) == 'table' then return refuse(exp) end
+  if cond ~= ANY then
+    if exp ~= 'n' then return refuse('x' .. exp) end
+    if cond ~= ABSENT then return refuse('n') end
   end
   if exp ~= 'n' or call('ZSCORE', due, id) then
     old = indexed(ids, id)
@@ -45,58 +45,58 @@ else
   end
 end
 
--- What is kept, in its place.
-local was = h and sub(h, 19, 33)
+-- Replace wrong guesses of what is kept.
+local oldDigits = h and sub(h, 19, 33)
 local rest = not staged and ARGV[5]
-local moved, other -- that the guess of the expiry or of the labels was wrong
-if keepExpiry == E and digits ~= was then
-  digits, score, moved = was, was == '000000000000000' and '+inf' or was, true
+local expiryDiffers, labelsDiffer -- from the guess
+if keepExpiry == E and digits ~= oldDigits then
+  digits, score, expiryDiffers = oldDigits, oldDigits == '000000000000000' and '+inf' or oldDigits, true
 end
-if keepLabels == B and new ~= old then new, other = old, true end
+if keepLabels == B and new ~= old then new, labelsDiffer = old, true end
 
--- Labels that change, before anything is written: what was and what will be.
-local wore, wears, prefix
+-- If the labels change, decode the old and new ones before anything is written.
+local oldLabels, newLabels, prefix
 if old ~= new and (old or new ~= '') then
   prefix = sub(due, 1, -2) .. 'l:'
-  wears = labels(new)
+  newLabels = labels(new)
   if old and old ~= '' then
-    wore = labels(old)
-    if not wore then return no('xf') end
-    if undeclared(wore, prefix, 4, #KEYS) then return no('k' .. old) end
+    oldLabels = labels(old)
+    if not oldLabels then return refuse('xf') end
+    if undeclared(oldLabels, prefix, 4, #KEYS) then return refuse('k' .. old) end
   end
 end
 
--- New index entries first, those of labels before the others, then the record,
--- then the old entries: should a step fail for a foreign key among the indexes,
--- no record has changed, and what was added are strays that listings prune.
-if wears then
-  for name, value in pairs(wears) do
-    if not (wore and wore[name] == value) then call('ZADD', prefix .. name, '0', value .. id) end
+-- Write the new index entries first, labels before the others, then the record,
+-- and remove the old entries last. If an index key has another type and a step
+-- fails, the record is unchanged. Listings prune the entries that were added.
+if newLabels then
+  for name, value in pairs(newLabels) do
+    if not (oldLabels and oldLabels[name] == value) then call('ZADD', prefix .. name, '0', value .. id) end
   end
 end
 if not known or old ~= new then
   call('ZADD', ids, '0', id .. '\0' .. new)
 end
-if not known or was ~= digits then
+if not known or oldDigits ~= digits then
   call('ZADD', due, score, id)
 end
-if other or rest then
+if labelsDiffer or rest then
   local n = #new
-  local front = sub(record, 1, 18) .. digits .. sub(record, 34, 37) .. string.char(math.floor(n / 256), n % 256) .. new
+  local start = sub(record, 1, 18) .. digits .. sub(record, 34, 37) .. string.char(math.floor(n / 256), n % 256) .. new
   local tail = rest or sub(record, 40 + l1 * 256 + l2)
   if staged and n == l1 * 256 + l2 then
-    call('SETRANGE', staged, '0', front) -- the place that was left for the labels fits
+    call('SETRANGE', staged, '0', start) -- the labels fit into the room left for them
   elseif staged then
-    -- Built in place, in the size that it has, without another copy here.
+    -- Build the record under the key, at its final size, without another copy in Lua.
     local value = call('GETRANGE', staged, tostring(#record), '-1')
-    front = front .. tail
+    start = start .. tail
     call('UNLINK', staged)
-    call('SETRANGE', staged, tostring(#front), value)
-    call('SETRANGE', staged, '0', front)
+    call('SETRANGE', staged, tostring(#start), value)
+    call('SETRANGE', staged, '0', start)
   else
-    record = front .. tail
+    record = start .. tail
   end
-elseif moved then
+elseif expiryDiffers then
   if staged then
     call('SETRANGE', staged, '18', digits)
   else
@@ -120,10 +120,10 @@ else
 end
 if old and old ~= new then
   redis.pcall('ZREM', ids, id .. '\0' .. old)
-  if wore then
-    for name, value in pairs(wore) do
-      if wears[name] ~= value then redis.pcall('ZREM', prefix .. name, value .. id) end
+  if oldLabels then
+    for name, value in pairs(oldLabels) do
+      if newLabels[name] ~= value then redis.pcall('ZREM', prefix .. name, value .. id) end
     end
   end
 end
-return (moved or other or rest) and 'o' .. digits .. new or 'o'
+return (expiryDiffers or labelsDiffer or rest) and 'o' .. digits .. new or 'o'

@@ -5,6 +5,7 @@ import (
 	"hash/crc32"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/sojourn-go/sojourn/model"
@@ -44,8 +45,9 @@ const maxLabelName = 64 // as model.CheckLabelName says
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// AppendRecord appends the record in a format with a version and a checksum.
-// The server version is not part of it.
+// AppendRecord appends the encoded record to to and returns the extended slice.
+// The format has a version and a checksum. The server version is not part of
+// it.
 func AppendRecord(to []byte, r *model.Record) []byte {
 	size := headerBytes + len(r.ID) + len(r.Encoding) + len(r.Value)
 	for name, value := range r.Labels {
@@ -85,15 +87,16 @@ func checksum(data []byte) uint32 {
 	return crc32.Update(sum, castagnoli, data[sumAt+4:])
 }
 
-// DecodeRecord returns the record that AppendRecord encoded, and ErrCorrupt
-// for other bytes. The value shares memory with data.
+// DecodeRecord returns the record that AppendRecord encoded. It returns
+// ErrCorrupt for truncated, changed or foreign bytes and for a newer format.
+// The value shares memory with data.
 func DecodeRecord(data []byte) (model.Record, error) {
 	le := binary.LittleEndian
 	if len(data) <= len(magic) || string(data[:len(magic)]) != magic {
 		return model.Record{}, Corrupt(WhyForeign)
 	}
-	if data[len(magic)] > version {
-		return model.Record{}, Corrupt(WhyNewer)
+	if v := data[len(magic)]; v > version {
+		return model.Record{}, Corrupt(WhyNewer + ": format " + strconv.Itoa(int(v)) + ", newer than " + strconv.Itoa(version))
 	}
 	switch {
 	case len(data) < headerBytes:

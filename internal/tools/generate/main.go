@@ -49,6 +49,12 @@ var generators = []generator{
 		},
 	},
 	{
+		files: []string{"docs/architecture.md"},
+		command: func(root string) []string {
+			return []string{"go", "run", "./internal/tools/archdoc", "-out", filepath.Join(root, "docs/architecture.md")}
+		},
+	},
+	{
 		files: []string{"internal/tests/arch/testdata/deps.golden", "README.md"},
 		command: func(root string) []string {
 			return []string{"go", "test", "-count=1", "-run=TestDependencies|TestReadmeShowsTheExamples", "./internal/tests/arch", "-update=" + root}

@@ -4,9 +4,9 @@ package disk
 
 import "os"
 
-// BetweenProcesses says that locks exclude other processes too: not here, the
-// system has no lock that belongs to an open file. One Backend excludes its own
-// goroutines; a store must have no other.
+// BetweenProcesses reports whether locks also exclude other processes. It is
+// false, because this system has no lock that belongs to an open file. A Backend
+// excludes only its own goroutines, so a store must have only one Backend.
 const BetweenProcesses = false
 
 const openNonblock = 0

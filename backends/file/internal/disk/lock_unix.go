@@ -8,15 +8,16 @@ import (
 	"syscall"
 )
 
-// BetweenProcesses says that locks exclude other processes too.
+// BetweenProcesses reports whether locks also exclude other processes.
 const BetweenProcesses = true
 
-// openNonblock keeps an open of a foreign named pipe from waiting for its
-// other end, and spares regular files four fcntl calls of the os package.
+// openNonblock makes the open of a foreign named pipe return at once instead of
+// waiting for its other end. For regular files it saves four fcntl calls of the
+// os package.
 const openNonblock = syscall.O_NONBLOCK
 
-// tryLock uses flock: it belongs to the open file, so two handles of one
-// process exclude each other, and the kernel releases it when a process dies.
+// tryLock uses flock, which belongs to the open file: two handles of one process
+// exclude each other, and the kernel releases the lock when the process ends.
 func tryLock(f *os.File) (bool, error) {
 	err := flock(f, syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {

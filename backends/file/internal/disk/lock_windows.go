@@ -7,7 +7,7 @@ import (
 	"unsafe"
 )
 
-// BetweenProcesses says that locks exclude other processes too.
+// BetweenProcesses reports whether locks also exclude other processes.
 const BetweenProcesses = true
 
 const openNonblock = 0
@@ -25,11 +25,11 @@ var (
 	procUnlockFileEx = kernel32.NewProc("UnlockFileEx")
 )
 
-// tryLock uses LockFileEx: it belongs to the handle, so two handles of one
+// tryLock uses LockFileEx, which belongs to the handle: two handles of one
 // process exclude each other.
 func tryLock(f *os.File) (bool, error) {
 	var at syscall.Overlapped
-	r, _, err := procLockFileEx.Call(f.Fd(), lockfileExclusiveLock|lockfileFailImmediately, 0, 1, 0, uintptr(unsafe.Pointer(&at))) //nolint:gosec // the call's own argument
+	r, _, err := procLockFileEx.Call(f.Fd(), lockfileExclusiveLock|lockfileFailImmediately, 0, 1, 0, uintptr(unsafe.Pointer(&at))) //nolint:gosec // an argument of the system call
 	if r != 0 {
 		return true, nil
 	}
@@ -41,7 +41,7 @@ func tryLock(f *os.File) (bool, error) {
 
 func unlock(f *os.File) error {
 	var at syscall.Overlapped
-	if r, _, err := procUnlockFileEx.Call(f.Fd(), 0, 1, 0, uintptr(unsafe.Pointer(&at))); r == 0 { //nolint:gosec // the call's own argument
+	if r, _, err := procUnlockFileEx.Call(f.Fd(), 0, 1, 0, uintptr(unsafe.Pointer(&at))); r == 0 { //nolint:gosec // an argument of the system call
 		return &os.PathError{Op: "UnlockFileEx", Path: f.Name(), Err: err}
 	}
 	return nil

@@ -7,14 +7,14 @@ import (
 	"sync"
 )
 
-// Maker makes folders, each durable in its parent. A folder is seen by others
-// before its parent is synced: until that is known to be done it is fresh, and
-// who uses it syncs the parent too. The zero Maker syncs.
+// Maker makes folders, each durable in its parent. Other goroutines see a folder
+// before its parent is synced. Until the sync has succeeded the folder is fresh,
+// and whoever uses it syncs the parent too. The zero Maker syncs.
 type Maker struct {
 	NoSync bool
 
 	mu    sync.Mutex
-	fresh map[string]int // makers by path
+	fresh map[string]int // the number of calls that make a path
 }
 
 func (m *Maker) begin(path string) {
@@ -26,7 +26,7 @@ func (m *Maker) begin(path string) {
 	m.fresh[path]++
 }
 
-// end returns whether others are still at it.
+// end reports whether other calls still make the path.
 func (m *Maker) end(path string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -37,7 +37,8 @@ func (m *Maker) end(path string) bool {
 	return false
 }
 
-// Fresh reports whether one of the folders of sub, below at, is fresh.
+// Fresh reports whether one of the folders of sub is fresh. At is the path of
+// the folder that sub is relative to.
 func (m *Maker) Fresh(at, sub string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -53,7 +54,7 @@ func (m *Maker) Fresh(at, sub string) bool {
 	return false
 }
 
-// Make makes the folders of sub below f, which is at that path.
+// Make makes the folders of sub below f. At is the path of f.
 func (m *Maker) Make(f Folder, at, sub string) error {
 	name, rest, more := strings.Cut(sub, "/")
 	if err := m.MakeEach(f, at, name); err != nil || !more {
@@ -67,8 +68,8 @@ func (m *Maker) Make(f Folder, at, sub string) error {
 	return m.Make(g, at+"/"+name, rest)
 }
 
-// MakeEach makes folders below f, which is at that path, with one sync. They
-// stay fresh where that fails.
+// MakeEach makes folders below f with one sync. They stay fresh if the sync
+// fails. At is the path of f.
 func (m *Maker) MakeEach(f Folder, at string, names ...string) error {
 	var made []string
 	needed := false
@@ -83,7 +84,7 @@ func (m *Maker) MakeEach(f Folder, at string, names ...string) error {
 			needed = m.end(path) || needed
 		default:
 			m.end(path)
-			return err // those made so far stay fresh
+			return err // the folders made so far stay fresh
 		}
 	}
 	if len(made) == 0 && !needed || m.NoSync {

@@ -15,7 +15,7 @@ const (
 	namesChunk             = 1024
 )
 
-// OS is the system's own file system, with every path confined by [os.Root].
+// OS is the file system of the operating system. [os.Root] confines every path.
 type OS struct{}
 
 var _ System = OS{}
@@ -54,7 +54,8 @@ func (OS) Open(dir string) (Folder, error) {
 	return &folder{root: r}, nil
 }
 
-// identity remembers which file or folder a handle has, once it is asked.
+// identity remembers which file or folder a handle refers to, from the first
+// question on.
 type identity struct {
 	mu   sync.Mutex
 	info fs.FileInfo
@@ -114,7 +115,7 @@ func (f *folder) Read(name string, limit int64) ([]byte, error) {
 	return data[:n], err
 }
 
-// self opens the folder itself, to read or sync it.
+// self opens the folder itself, for a read of its names or a sync.
 func (f *folder) self() (*os.File, error) {
 	return f.root.OpenFile(".", os.O_RDONLY|openNonblock, 0)
 }
@@ -181,8 +182,8 @@ func (f *folder) Is(path string) (bool, error) {
 
 func (f *folder) Close() error { return f.root.Close() }
 
-// Lock falls back to a read-only handle, so that a process that may only read
-// can still exclude writers while it lists.
+// Lock opens the file read-only if the process may not write. So a process that
+// may only read still excludes writers while it lists.
 func (f *folder) Lock(name string) (Lock, error) {
 	file, err := f.root.OpenFile(name, os.O_RDWR|os.O_CREATE|openNonblock, fileMode)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -208,11 +209,11 @@ func (l *lock) Is(path string) (bool, error) {
 }
 func (l *lock) Close() error { return l.file.Close() }
 
-// escapeText is the text of the error by which os.Root refuses a path that
-// leaves it; the os package does not export the error.
+// escapeText is the text of the error that os.Root returns for a path that leaves
+// it. The os package does not export the error.
 const escapeText = "path escapes from parent"
 
-// escape replaces os.Root's unexported error by ErrEscape.
+// escape replaces os.Root's unexported error with ErrEscape.
 func escape(err error) error {
 	var path *fs.PathError
 	if errors.As(err, &path) && path.Err.Error() == escapeText {

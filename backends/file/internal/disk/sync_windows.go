@@ -2,6 +2,6 @@ package disk
 
 import "os"
 
-// syncFolder does nothing: Windows flushes no folders. NTFS journals names, so
-// they keep their order but may be lost with the last seconds.
+// syncFolder does nothing, because Windows cannot flush folders. NTFS journals
+// names: they keep their order, but a power cut may lose the last seconds.
 func syncFolder(*os.File) error { return nil }

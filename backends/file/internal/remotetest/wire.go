@@ -1,7 +1,7 @@
-// Package remote lets a test use a backend of another process, over that
-// process's standard input and output: the conformance suite then runs across
+// Package remotetest runs a backend in another process for a test. The processes
+// talk over standard input and output. So the conformance suite can run across
 // two processes.
-package remote
+package remotetest
 
 import (
 	"context"
@@ -32,30 +32,29 @@ const (
 	opDeleteStorage
 	opDescribe
 	opClose
-	opCancel // of the call Seq
-	opEach   // the answer to an announcement within the call Seq
+	opCancel    // cancels the call Seq
+	opAnnounced // answers the announcement of the call Seq
 )
 
-// request is what the client sends. Which fields count depends on Op.
+// request is a message of the client. Op decides which fields it uses.
 type request struct {
 	Seq, Node uint64
 	Op        op
-	Name      string // of the store
-	Ended     fault  // the context's error, where it had ended before the call
+	Name      string    // of the store
+	Ended     wireError // the context's error if it ended before the call
 	Now       time.Time
-	ID        string
+	Get       driver.Get
 	Write     driver.Write
 	Touch     driver.Touch
-	Cond      driver.Condition
-	Prev      model.Record
+	Delete    driver.Delete
 	Query     driver.Query
 	Limit     int
-	Each      bool
-	Err       string // of an announcement: not empty where it was refused
+	Announces bool   // a sweep has an OnExpire
+	Refused   string // why OnExpire refused; empty if it accepted
 }
 
-// answer is what the server sends: one for each call, and before it one for
-// each announcement of a sweep.
+// answer is a message of the server. It sends one for each call, and before that
+// one for each announcement of a sweep.
 type answer struct {
 	Seq       uint64
 	Announces bool
@@ -64,12 +63,12 @@ type answer struct {
 	Swept     driver.Swept
 	Count     int
 	Desc      driver.Description
-	Err       fault
+	Err       wireError
 }
 
-// fault is an error on the wire: what its kind is, and its text.
-type fault struct {
-	Kind                int // 1 and up: an index in kinds
+// wireError is an error in a message: its kind and its text.
+type wireError struct {
+	Kind                int // the index in kinds plus 1; zero if it has no kind
 	Text                string
 	Canceled, OutOfTime bool
 }
@@ -79,18 +78,18 @@ var kinds = []error{
 	model.ErrCorrupt, model.ErrUnsupported, model.ErrUnavailable, model.ErrClosed,
 }
 
-func pack(err error) fault {
+func pack(err error) wireError {
 	if err == nil {
-		return fault{}
+		return wireError{}
 	}
-	return fault{
+	return wireError{
 		Kind:     slices.Index(kinds, model.Kind(err)) + 1,
 		Text:     err.Error(),
 		Canceled: errors.Is(err, context.Canceled), OutOfTime: errors.Is(err, context.DeadlineExceeded),
 	}
 }
 
-func (e fault) unpack() error {
+func (e wireError) unpack() error {
 	var cause error
 	switch {
 	case e.Canceled:
@@ -108,7 +107,7 @@ func (e fault) unpack() error {
 	return errors.New(e.Text)
 }
 
-// sender writes messages one at a time.
+// sender writes one message at a time.
 type sender struct {
 	mu  sync.Mutex
 	enc *gob.Encoder

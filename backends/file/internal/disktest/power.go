@@ -14,28 +14,28 @@ import (
 	"github.com/sojourn-go/sojourn/backends/file/internal/disk"
 )
 
-// Power is a file system in memory that forgets, at a power cut, whatever was
-// not synced, or a part of it: names with their folder's sync, contents with
-// their file's. Each name and each file is kept or forgotten by itself, so it
-// promises less than any real file system does.
+// Power is a file system in memory that may forget unsynced changes at a power
+// cut. The sync of a folder makes its names durable, and the sync of a file its
+// contents. Power keeps or forgets each name and each file independently, so it
+// guarantees less than any real file system.
 type Power struct {
 	mu  sync.Mutex
-	top *node // its names are whole paths
+	top *node // its names are complete paths
 }
 
-// NewPower returns one without folders.
+// NewPower returns a Power without folders.
 func NewPower() *Power { return &Power{top: newDir()} }
 
-// Cut returns the disk after a power cut. Pick decides for each name and file
-// that was not synced whether it is as it was synced last.
+// Cut returns the disk after a power cut. Pick is asked about each unsynced name
+// and file: if it returns true, the name or file is as of its last sync.
 func (d *Power) Cut(pick func() bool) *Power {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return &Power{top: d.top.cut(pick)}
 }
 
-// Files returns the paths of all files, sorted; folders among them end in a
-// slash.
+// Files returns the paths of all files and folders, sorted. The path of a folder ends
+// in a slash.
 func (d *Power) Files() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -44,9 +44,9 @@ func (d *Power) Files() []string {
 
 type node struct {
 	dir           bool
-	gone          bool // removed; an open folder takes no new names
+	gone          bool // removed: the open folder takes no new names
 	now, durable  map[string]*node
-	data, written []byte // written: durable
+	data, written []byte // written is durable
 	locked        bool
 }
 
@@ -98,8 +98,8 @@ func (n *node) files(at string) []string {
 	return out
 }
 
-// clear removes all below a folder, name by name, as a system does: a folder
-// that comes back at a power cut has lost some of its names.
+// clear removes everything in a folder, name by name, as a system does. If a
+// power cut brings the folder back, it has lost some of its names.
 func (n *node) clear() {
 	n.gone = true
 	for name, child := range n.now {
@@ -108,7 +108,7 @@ func (n *node) clear() {
 	}
 }
 
-// MakeAll makes a folder whose parents are there.
+// MakeAll makes a folder. Its parents need not exist.
 func (d *Power) MakeAll(dir string, sync bool) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -122,7 +122,7 @@ func (d *Power) MakeAll(dir string, sync bool) error {
 	return nil
 }
 
-// Open opens a folder that MakeAll has made.
+// Open opens a folder that MakeAll made.
 func (d *Power) Open(dir string) (disk.Folder, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -138,7 +138,7 @@ type powerFolder struct {
 	n *node
 }
 
-// walk finds the folder that holds the last part of a name.
+// walk returns the folder of the last part of a name, and that part.
 func (f *powerFolder) walk(name string) (*node, string, error) {
 	at := f.n
 	for {

@@ -1,6 +1,6 @@
-// Package disktest has file systems for the tests of the file backend: one that
-// counts calls and makes them fail, and one in memory that forgets at a power
-// cut what was not synced.
+// Package disktest has file systems for the tests of the file backend. Spy counts
+// calls and makes them fail. Power is in memory and forgets unsynced changes at a
+// power cut.
 package disktest
 
 import (
@@ -11,8 +11,8 @@ import (
 	"github.com/sojourn-go/sojourn/backends/file/internal/disk"
 )
 
-// Spy passes every call to the file system on, unless its hook returns an
-// error, and counts. Paths are relative to the store's directory.
+// Spy counts every call and forwards it to the file system, unless its hook
+// returns an error. Paths are relative to the store's directory.
 type Spy struct {
 	disk.System
 
@@ -23,28 +23,39 @@ type Spy struct {
 	handles int
 }
 
-// Count is what a Spy has seen since it was asked last.
+// Count has the calls since the last Take.
 type Count struct {
 	Calls   map[string]int // by kind: open, read, names, create, touch, mkdir, rename, remove, removeall, fsync, …
 	Entries int            // names read from folders
 }
 
-// Set replaces the hook, which is asked before each call; nil passes all.
+// Set replaces the hook, which runs before each call. A nil hook forwards every
+// call.
 func (s *Spy) Set(hook func(op, path string) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hook = hook
 }
 
-// DropSyncs leaves out each sync for which drop, called on the goroutine of the
-// sync, returns true: it succeeds and does nothing.
+// On sets a hook that runs do before each call of one kind.
+func (s *Spy) On(op string, do func(path string)) {
+	s.Set(func(called, path string) error {
+		if called == op {
+			do(path)
+		}
+		return nil
+	})
+}
+
+// DropSyncs leaves out each sync for which drop returns true: the sync returns nil
+// and does nothing. Drop is called on the goroutine of the sync.
 func (s *Spy) DropSyncs(drop func() bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.drop = drop
 }
 
-// Take returns the counts and starts again at nothing.
+// Take returns the counts and resets them.
 func (s *Spy) Take() Count {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -53,7 +64,7 @@ func (s *Spy) Take() Count {
 	return c
 }
 
-// Handles is how many folders, files and locks are open.
+// Handles returns the number of open folders, files and locks.
 func (s *Spy) Handles() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -87,7 +98,7 @@ func (s *Spy) dropped() bool {
 	return drop != nil && drop()
 }
 
-// MakeAll passes on.
+// MakeAll forwards to the file system.
 func (s *Spy) MakeAll(dir string, sync bool) error {
 	if err := s.ask("makeall", ""); err != nil {
 		return err
@@ -95,7 +106,7 @@ func (s *Spy) MakeAll(dir string, sync bool) error {
 	return s.System.MakeAll(dir, sync && !s.dropped())
 }
 
-// Open passes on.
+// Open forwards to the file system.
 func (s *Spy) Open(dir string) (disk.Folder, error) {
 	if err := s.ask("open", ""); err != nil {
 		return nil, err
@@ -108,7 +119,7 @@ func (s *Spy) Open(dir string) (disk.Folder, error) {
 	return &spyFolder{f, s, ""}, nil
 }
 
-// inner keeps the embedded interface apart from its method Folder.
+// inner gives the embedded interface another name than its method Folder.
 type inner = disk.Folder
 
 type spyFolder struct {
@@ -236,7 +247,7 @@ type spyFile struct {
 
 func (f *spyFile) Write(data []byte) (int, error) {
 	if err := f.s.ask("write", f.path); err != nil {
-		n, _ := f.File.Write(data[:len(data)/2]) // a full disk takes a part
+		n, _ := f.File.Write(data[:len(data)/2]) // a full disk stores a part
 		return n, err
 	}
 	return f.File.Write(data)

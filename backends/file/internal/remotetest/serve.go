@@ -1,4 +1,4 @@
-package remote
+package remotetest
 
 import (
 	"context"
@@ -11,15 +11,15 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Backend is what a server has: all that the file backend can do.
+// Backend has the interfaces of the file backend that the suite uses.
 type Backend interface {
 	driver.ModelExpirySupport
 	driver.Counter
 	driver.StorageManager
 }
 
-// Serve answers the calls that come in until in ends, each on a goroutine of
-// its own. Open opens the backend of a store.
+// Serve answers calls until in ends, each on a goroutine of its own. Open opens
+// the backend of a store.
 func Serve(in io.Reader, out io.Writer, open func(name string) (Backend, error)) error {
 	s := &server{
 		open: open, out: newSender(out), nodes: map[uint64]Backend{},
@@ -45,10 +45,10 @@ type server struct {
 	mu       sync.Mutex
 	nodes    map[uint64]Backend
 	cancels  map[uint64]context.CancelFunc
-	refusals map[uint64]chan string // by call: what became of its announcement
+	refusals map[uint64]chan string // by call: why its announcement was refused
 }
 
-// receive starts a call, in the order of arrival, or tells one something.
+// receive starts a call, or passes a message to a running call.
 func (s *server) receive(r *request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -58,9 +58,9 @@ func (s *server) receive(r *request) {
 			cancel()
 		}
 		return
-	case opEach:
+	case opAnnounced:
 		if c := s.refusals[r.Seq]; c != nil {
-			c <- r.Err
+			c <- r.Refused
 		}
 		return
 	case opOpen:
@@ -95,23 +95,23 @@ func (s *server) call(ctx context.Context, b Backend, r *request) *answer {
 	var err error
 	switch r.Op {
 	case opGet:
-		a.Record, err = b.Get(ctx, r.Now, driver.Get{ID: r.ID})
+		a.Record, err = b.Get(ctx, r.Now, r.Get)
 	case opWrite:
 		a.Record, err = b.Write(ctx, r.Now, r.Write)
 	case opTouch:
 		a.Record, err = b.Touch(ctx, r.Now, r.Touch)
 	case opDelete:
-		err = b.Delete(ctx, r.Now, driver.Delete{ID: r.ID, Cond: r.Cond, Known: r.Prev})
+		err = b.Delete(ctx, r.Now, r.Delete)
 	case opPage:
 		a.Page, err = b.Page(ctx, r.Now, r.Query)
 	case opSweep:
-		var each func(model.Record) error
-		if r.Each {
-			each = s.announcer(r.Seq)
+		sweep := driver.Sweep{Before: r.Now, Limit: r.Limit}
+		if r.Announces {
+			sweep.OnExpire = s.announcer(r.Seq)
 		}
-		a.Swept, err = b.DeleteExpired(ctx, driver.Sweep{Before: r.Now, Limit: r.Limit, OnExpire: each})
+		a.Swept, err = b.DeleteExpired(ctx, sweep)
 	case opCount:
-		a.Count, err = b.Count(ctx, r.Now, driver.Query{Label: r.Query.Label, Value: r.Query.Value})
+		a.Count, err = b.Count(ctx, r.Now, r.Query)
 	case opCreateStorage:
 		err = b.CreateStorage(ctx)
 	case opDeleteStorage:
@@ -125,7 +125,7 @@ func (s *server) call(ctx context.Context, b Backend, r *request) *answer {
 	return &a
 }
 
-// announcer returns the each of a sweep: it asks the client.
+// announcer returns the OnExpire of a sweep, which asks the client.
 func (s *server) announcer(seq uint64) func(model.Record) error {
 	s.mu.Lock()
 	refused := s.refusals[seq]

@@ -1,8 +1,9 @@
-package remote
+package remotetest
 
 import (
 	"context"
 	"encoding/gob"
+	"errors"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -12,7 +13,7 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Client is the near end of a Serve in another process.
+// Client calls a Serve in another process.
 type Client struct {
 	out   *sender
 	seq   atomic.Uint64
@@ -23,19 +24,18 @@ type Client struct {
 	ended   error
 }
 
-// NewClient talks to a server that reads what is written to w and whose answers
-// come from r.
+// NewClient returns a client that writes requests to w and reads answers from r.
 func NewClient(r io.Reader, w io.Writer) *Client {
 	c := &Client{out: newSender(w), waiting: map[uint64]chan *answer{}}
 	go c.receive(gob.NewDecoder(r))
 	return c
 }
 
-// Calls is how many calls the server has answered.
+// Calls returns the number of calls that the server has answered.
 func (c *Client) Calls() int64 { return c.calls.Load() }
 
-// receive hands out answers until the server ends: then all who wait get an
-// error, and who comes later too.
+// receive passes answers to their calls until the server ends. Then all waiting
+// and later calls return an error.
 func (c *Client) receive(dec *gob.Decoder) {
 	for {
 		a := &answer{}
@@ -61,9 +61,9 @@ func (c *Client) receive(dec *gob.Decoder) {
 	}
 }
 
-// call sends a request and waits for its answer. Each sees what a sweep
-// announces.
-func (c *Client) call(ctx context.Context, r *request, each func(model.Record) error) (*answer, error) {
+// call sends a request and waits for its answer. OnExpire gets the announcements
+// of a sweep.
+func (c *Client) call(ctx context.Context, r *request, onExpire func(model.Record) error) (*answer, error) {
 	r.Seq, r.Ended = c.seq.Add(1), pack(ctx.Err())
 	answers := make(chan *answer, 1)
 	c.mu.Lock()
@@ -83,16 +83,16 @@ func (c *Client) call(ctx context.Context, r *request, each func(model.Record) e
 			c.calls.Add(1)
 			return a, a.Err.unpack()
 		}
-		c.announce(r.Seq, a.Record, each)
+		c.announce(r.Seq, a.Record, onExpire)
 	}
 	return nil, c.ended
 }
 
-// announce answers even where each ends the goroutine, as a failing test does.
-func (c *Client) announce(seq uint64, rec model.Record, each func(model.Record) error) {
+// announce also answers if onExpire ends its goroutine, as a failing test does.
+func (c *Client) announce(seq uint64, rec model.Record, onExpire func(model.Record) error) {
 	refused := "the test has ended"
-	defer func() { _ = c.out.send(&request{Seq: seq, Op: opEach, Err: refused}) }()
-	if err := each(rec); err != nil {
+	defer func() { _ = c.out.send(&request{Seq: seq, Op: opAnnounced, Refused: refused}) }()
+	if err := onExpire(rec); err != nil {
 		refused = err.Error()
 		return
 	}
@@ -114,10 +114,10 @@ func (c *Client) Open(name string) (*Node, error) {
 	return n, err
 }
 
-// do makes a call; where none comes back the answer is empty.
-func (n *Node) do(ctx context.Context, r request, each func(model.Record) error) (*answer, error) {
+// do makes a call. The answer is empty if none arrives.
+func (n *Node) do(ctx context.Context, r request, onExpire func(model.Record) error) (*answer, error) {
 	r.Node = n.id
-	a, err := n.c.call(ctx, &r, each)
+	a, err := n.c.call(ctx, &r, onExpire)
 	if a == nil {
 		a = &answer{}
 	}
@@ -126,7 +126,7 @@ func (n *Node) do(ctx context.Context, r request, each func(model.Record) error)
 
 // Get calls the other process.
 func (n *Node) Get(ctx context.Context, now time.Time, g driver.Get) (model.Record, error) {
-	a, err := n.do(ctx, request{Op: opGet, Now: now, ID: g.ID}, nil)
+	a, err := n.do(ctx, request{Op: opGet, Now: now, Get: g}, nil)
 	return a.Record, err
 }
 
@@ -144,7 +144,7 @@ func (n *Node) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.
 
 // Delete calls the other process.
 func (n *Node) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
-	_, err := n.do(ctx, request{Op: opDelete, Now: now, ID: d.ID, Cond: d.Cond, Prev: d.Known}, nil)
+	_, err := n.do(ctx, request{Op: opDelete, Now: now, Delete: d}, nil)
 	return err
 }
 
@@ -154,28 +154,26 @@ func (n *Node) Page(ctx context.Context, now time.Time, q driver.Query) (driver.
 	return a.Page, err
 }
 
-// DeleteExpired calls the other process, which announces here.
+// DeleteExpired calls the other process. OnExpire runs in this one.
 func (n *Node) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swept, error) {
-	a, err := n.do(ctx, request{Op: opSweep, Now: s.Before, Limit: s.Limit, Each: s.OnExpire != nil}, s.OnExpire)
+	a, err := n.do(ctx, request{Op: opSweep, Now: s.Before, Limit: s.Limit, Announces: s.OnExpire != nil}, s.OnExpire)
 	return a.Swept, err
 }
 
 // Count calls the other process.
 func (n *Node) Count(ctx context.Context, now time.Time, q driver.Query) (int, error) {
-	a, err := n.do(ctx, request{Op: opCount, Now: now, Query: driver.Query{Label: q.Label, Value: q.Value}}, nil)
+	a, err := n.do(ctx, request{Op: opCount, Now: now, Query: q}, nil)
 	return a.Count, err
 }
 
 // CreateStorage calls the other process.
 func (n *Node) CreateStorage(ctx context.Context) error {
-	_, err := n.do(ctx, request{Op: opCreateStorage}, nil)
-	return err
+	return onlyErr(n.do(ctx, request{Op: opCreateStorage}, nil))
 }
 
 // DeleteStorage calls the other process.
 func (n *Node) DeleteStorage(ctx context.Context) error {
-	_, err := n.do(ctx, request{Op: opDeleteStorage}, nil)
-	return err
+	return onlyErr(n.do(ctx, request{Op: opDeleteStorage}, nil))
 }
 
 // Describe calls the other process.
@@ -186,72 +184,68 @@ func (n *Node) Describe() driver.Description {
 
 // Close calls the other process.
 func (n *Node) Close() error {
-	_, err := n.do(context.Background(), request{Op: opClose}, nil)
-	return err
+	return onlyErr(n.do(context.Background(), request{Op: opClose}, nil))
 }
 
-// Both is one backend in two processes: calls go to them in turn.
+func onlyErr(_ *answer, err error) error { return err }
+
+// Both is one backend in two processes. Its calls go to them in turn.
 type Both struct {
 	nodes [2]Backend
 	turn  atomic.Uint64
 }
 
-// NewBoth takes its first call to far, the next to near, and so on.
+// NewBoth returns a Both whose first call goes to far, the next to near, and so
+// on.
 func NewBoth(near, far Backend) *Both { return &Both{nodes: [2]Backend{near, far}} }
 
 var _ Backend = (*Both)(nil)
 
 func (b *Both) next() Backend { return b.nodes[b.turn.Add(1)%2] }
 
-// Get passes on.
+// Get forwards to the next process.
 func (b *Both) Get(ctx context.Context, now time.Time, g driver.Get) (model.Record, error) {
 	return b.next().Get(ctx, now, g)
 }
 
-// Write passes on.
+// Write forwards to the next process.
 func (b *Both) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 	return b.next().Write(ctx, now, w)
 }
 
-// Touch passes on.
+// Touch forwards to the next process.
 func (b *Both) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
 	return b.next().Touch(ctx, now, t)
 }
 
-// Delete passes on.
+// Delete forwards to the next process.
 func (b *Both) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
 	return b.next().Delete(ctx, now, d)
 }
 
-// Page passes on.
+// Page forwards to the next process.
 func (b *Both) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 	return b.next().Page(ctx, now, q)
 }
 
-// DeleteExpired passes on.
+// DeleteExpired forwards to the next process.
 func (b *Both) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swept, error) {
 	return b.next().DeleteExpired(ctx, s)
 }
 
-// Count passes on.
+// Count forwards to the next process.
 func (b *Both) Count(ctx context.Context, now time.Time, q driver.Query) (int, error) {
 	return b.next().Count(ctx, now, q)
 }
 
-// CreateStorage passes on.
+// CreateStorage forwards to the next process.
 func (b *Both) CreateStorage(ctx context.Context) error { return b.next().CreateStorage(ctx) }
 
-// DeleteStorage passes on.
+// DeleteStorage forwards to the next process.
 func (b *Both) DeleteStorage(ctx context.Context) error { return b.next().DeleteStorage(ctx) }
 
-// Describe passes on.
+// Describe forwards to the next process.
 func (b *Both) Describe() driver.Description { return b.next().Describe() }
 
-// Close closes both.
-func (b *Both) Close() error {
-	err := b.nodes[0].Close()
-	if far := b.nodes[1].Close(); err == nil {
-		err = far
-	}
-	return err
-}
+// Close closes the backend in both processes.
+func (b *Both) Close() error { return errors.Join(b.nodes[0].Close(), b.nodes[1].Close()) }
