@@ -34,7 +34,7 @@ func harness(t testing.TB) conformance.Harness {
 		return nil, io.ErrUnexpectedEOF
 	})
 	return conformance.Harness{
-		Cases: 390,
+		Cases: 404,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			return drivertest.NewCallLoser(newBackend(t, clientOn(t, server.URL, losing), name, nil))
 		},

@@ -49,7 +49,7 @@ func harness(t *testing.T, obeyDeletes bool) conformance.Harness {
 		folder = "deletes/"
 	}
 	return conformance.Harness{
-		Cases: 390,
+		Cases: 404,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			p := startProxy(t)
 			if obeyDeletes {
