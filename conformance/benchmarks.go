@@ -10,10 +10,10 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// benchRecords is how many records there are beside the one that is measured.
+// benchRecords is the number of records in the store, beside the measured one.
 const benchRecords = 1000
 
-// bench is a store with records in it.
+// bench is a benchmark with a store of benchRecords records.
 type bench struct {
 	*testing.B
 	b    driver.ModelExpirySupport
@@ -60,7 +60,8 @@ func (x *bench) batch(ops []driver.BatchOp) {
 	}
 }
 
-// rec is a record of some 200 bytes with an expiry and a label that ten share.
+// rec returns a record of about 200 bytes with an expiry and a label that ten
+// records share.
 func (x *bench) rec() model.Record {
 	x.next++
 	return model.Record{
@@ -69,14 +70,14 @@ func (x *bench) rec() model.Record {
 	}
 }
 
-func (x *bench) write(r model.Record, cond driver.Condition, prev model.Record) model.Record {
+func (x *bench) write(r model.Record, cond driver.Condition, known model.Record) model.Record {
 	x.Helper()
-	got, err := x.b.Write(x.Context(), x.now, driver.Write{Record: r, Cond: cond, Known: prev})
+	got, err := x.b.Write(x.Context(), x.now, driver.Write{Record: r, Cond: cond, Known: known})
 	x.must(err)
 	return got
 }
 
-// again is a record with the id of one that is there.
+// again returns a record with the id of a stored record.
 func (x *bench) again(i int) model.Record {
 	r := x.rec()
 	r.ID = x.ids[i%len(x.ids)]
@@ -90,7 +91,7 @@ func (x *bench) again(i int) model.Record {
 func Benchmarks(b *testing.B, h Harness) {
 	b.Helper()
 	if h.Open == nil {
-		b.Fatal("conformance: Harness.Open is missing")
+		b.Fatal(errNoOpen)
 	}
 	for _, m := range measures() {
 		b.Run(m.name, func(b *testing.B) { m.run(newBench(b, &h)) })
@@ -130,19 +131,19 @@ func singleMeasures() []measure {
 			}
 		}},
 		{"CompareAndSet", func(x *bench) {
-			prev := x.write(x.rec(), driver.IfAbsent, model.Record{})
+			known := x.write(x.rec(), driver.IfAbsent, model.Record{})
 			for x.Loop() {
 				r := x.rec()
-				r.ID = prev.ID
-				prev = x.write(r, driver.IfMatch, prev)
+				r.ID = known.ID
+				known = x.write(r, driver.IfMatch, known)
 			}
 		}},
 		{"Touch", func(x *bench) {
-			prev, err := x.b.Get(x.Context(), x.now, driver.Get{ID: x.ids[0]})
+			known, err := x.b.Get(x.Context(), x.now, driver.Get{ID: x.ids[0]})
 			x.must(err)
 			for i := 0; x.Loop(); i++ {
 				at := x.now.Add(time.Hour + time.Duration(i)*time.Millisecond)
-				_, err := x.b.Touch(x.Context(), x.now, driver.Touch{ID: prev.ID, Mode: driver.TouchSet, ExpiresAt: at, Known: prev})
+				_, err := x.b.Touch(x.Context(), x.now, driver.Touch{ID: known.ID, Mode: driver.TouchSet, ExpiresAt: at, Known: known})
 				x.must(err)
 			}
 		}},

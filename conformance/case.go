@@ -12,51 +12,53 @@ import (
 // Case is one tested behaviour.
 type Case struct {
 	Name  string   // Group/BehaviourInWords
-	Rules []string // the rules of the contract that it is evidence for: "R15"
+	Rules []string // the rules of the contract that the case tests: "R15"
 	Where string   // file:line
 	needs need
 	run   func(*C)
 
-	// serial cases run alone, after all others: they look at what the whole
-	// process does.
+	// serial cases run alone, after all others: they inspect the whole process.
 	serial bool
 }
 
-// need is what a case cannot do without.
+// need is a set of what a case needs from the backend and the harness.
 type need uint8
 
 const (
-	needNothing need = iota
-	needLabels
+	needLabels need = 1 << iota // listing by label, so paging too
 	needPaging
 	needSweep
-	needLoss
-	needDamage
+	needLoss   // Harness.LoseNext
+	needDamage // Harness.Damage
+
+	needNothing need = 0
 )
 
-// feature is the one whose declared absence excuses from the need.
-func (n need) feature() driver.Feature {
-	switch n {
-	case needLabels:
-		return driver.FeatureLabels
-	case needPaging:
-		return driver.FeaturePaging
-	case needSweep:
-		return driver.FeatureSweep
+// features returns the features that a backend needs for the case.
+func (n need) features() []driver.Feature {
+	var out []driver.Feature
+	if n&needLabels != 0 {
+		out = append(out, driver.FeatureLabels, driver.FeaturePaging)
+	} else if n&needPaging != 0 {
+		out = append(out, driver.FeaturePaging)
 	}
-	return ""
+	if n&needSweep != 0 {
+		out = append(out, driver.FeatureSweep)
+	}
+	return out
 }
 
-// Cases lists every case of the suite, in the order in which they run.
+// Cases returns every case of the suite, in the order in which they run.
 func Cases() []Case {
 	var all []Case
 	for _, g := range [][]Case{
-		getCases(), createCases(), updateCases(), compareCases(), upsertCases(),
-		touchCases(), deleteCases(), hintCases(), instantCases(),
-		pageCases(), tokenCases(), labelCases(), countCases(), sweepCases(), eachCases(),
-		idCases(), inputCases(), errorCases(), contextCases(), closeCases(),
-		storageCases(), corruptCases(), lostCases(), betweenCases(), arrivalCases(),
-		valueCases(), mutateCases(), partialCases(), takeCases(), manyCases(), batchCases(), storeCases(), frontCases(), sealCases(),
+		getCases(), createCases(), updateCases(), compareAndSetCases(), upsertCases(),
+		touchCases(), deleteCases(), knownCases(), expiryCases(),
+		pageCases(), tokenCases(), labelCases(), countCases(), sweepCases(), sweepCallbackCases(),
+		idCases(), inputCases(), orderCases(), errorCases(), contextCases(), closeCases(),
+		storageCases(), corruptCases(), lostCases(), overtakenCases(), deliveryCases(),
+		valueCases(), mutateCases(), partialCases(), takeCases(), manyCases(), batchCases(),
+		storeCases(), storeCallCases(), sealCases(),
 		concurrencyCases(), churnCases(), historyCases(), sequenceCases(),
 		leakCases(),
 	} {
@@ -65,7 +67,8 @@ func Cases() []Case {
 	return all
 }
 
-// group puts a common first part before the names of cases.
+// group prefixes the names of the cases with the group's name. The cases of a
+// group stand in the file cases_<group>.go, or in files whose names begin so.
 func group(name string, cases ...Case) []Case {
 	for i := range cases {
 		cases[i].Name = name + "/" + cases[i].Name
@@ -73,15 +76,16 @@ func group(name string, cases ...Case) []Case {
 	return cases
 }
 
-// that makes a case; rules are separated by spaces.
-func that(name, rules string, run func(*C)) Case { return newCase(name, rules, needNothing, run) }
-
-func thatLabels(name, rules string, run func(*C)) Case { return newCase(name, rules, needLabels, run) }
-func thatPages(name, rules string, run func(*C)) Case  { return newCase(name, rules, needPaging, run) }
-func thatSweeps(name, rules string, run func(*C)) Case { return newCase(name, rules, needSweep, run) }
-func thatLoses(name, rules string, run func(*C)) Case  { return newCase(name, rules, needLoss, run) }
-func thatDamages(name, rules string, run func(*C)) Case {
-	return newCase(name, rules, needDamage, run)
+// that returns a case. Spaces separate the rules.
+func that(name, rules string, needs need, run func(*C)) Case {
+	_, file, line, _ := runtime.Caller(1)
+	return Case{
+		Name:  name,
+		Rules: strings.Fields(rules),
+		Where: fmt.Sprintf("%s:%d", filepath.Base(file), line),
+		needs: needs,
+		run:   run,
+	}
 }
 
 // alone makes the cases serial.
@@ -90,15 +94,4 @@ func alone(cases []Case) []Case {
 		cases[i].serial = true
 	}
 	return cases
-}
-
-func newCase(name, rules string, n need, run func(*C)) Case {
-	_, file, line, _ := runtime.Caller(2)
-	return Case{
-		Name:  name,
-		Rules: strings.Fields(rules),
-		Where: fmt.Sprintf("%s:%d", filepath.Base(file), line),
-		needs: n,
-		run:   run,
-	}
 }

@@ -1,24 +1,24 @@
-// Package conformance proves that a backend keeps the contract of
-// [expiry.ModelExpirySupport]. It is for anyone who writes a backend:
+// Package conformance tests that a backend keeps the contract of
+// [driver.ModelExpirySupport]. It is for authors of backends:
 //
 //	func TestConformance(t *testing.T) {
 //		conformance.Run(t, conformance.Harness{
-//			Open: func(t testing.TB, name string) expiry.ModelExpirySupport {
-//				return mybackend.New(server, name) // the same name is the same data
+//			Open: func(t testing.TB, name string) driver.ModelExpirySupport {
+//				return mybackend.New(server, name) // the same name opens the same data
 //			},
 //		})
 //	}
 //
-// Every numbered rule of the contract has cases; a failure names the rule, its
-// text and where the case is written. Time is an argument of every call, so
-// nothing waits or sleeps. The suite's clock starts 24 hours from now and only
-// moves forward, so that no server's own expiry meddles. The cases run in
-// parallel, each on a store of its own; those that count goroutines run alone,
-// after all others.
+// Every numbered rule of the contract has cases. A failure prints the rules of
+// the case, their texts and the place of the case. Time is an argument of
+// every call, so no case sleeps. The suite's clock starts 24 hours from now
+// and only moves forward, so that the server's own expiry removes nothing. The
+// cases run in parallel, each on a store of its own. Cases that count
+// goroutines run alone, after all others.
 //
-// What a backend cannot do it declares in its Description with a reason, and
-// the suite asserts that it answers ErrUnsupported: nothing is skipped in
-// silence. An absence fails unless Harness.Allow lists it.
+// A backend declares in its Description what it cannot do, and why. The suite
+// then checks that the backend returns ErrUnsupported. An absence that
+// Harness.Allow does not list is a failure.
 //
 // [Check] runs the same cases without a *testing.T and returns the failures as
 // an error.

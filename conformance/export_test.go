@@ -6,14 +6,14 @@ import (
 	"github.com/sojourn-go/sojourn/expiry/driver"
 )
 
-// Above returns the harness with a wrapper around what every Store of the
-// suite stands on: it plants the bugs of a front.
+// Above returns the harness with f around the backend of every Store of the
+// suite: f makes the mutants of a store.
 func (h Harness) Above(f func(driver.ModelExpirySupport) driver.ModelExpirySupport) Harness {
 	h.above = f
 	return h
 }
 
-// LeakWait returns the harness with another time for goroutines to end.
+// LeakWait returns the harness with d as the time that goroutines get to end.
 func (h Harness) LeakWait(d time.Duration) Harness {
 	h.leakWait = d
 	return h

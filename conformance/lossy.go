@@ -7,78 +7,83 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Lossy wraps a backend that has no network to cut: after Lose, the next call
-// is carried out and its answer replaced by ErrUnknown, that of a read by
-// ErrUnavailable. It is the LoseNext of a Harness whose backend runs in the
-// process itself.
+// Lossy wraps a backend without a network to cut. After Lose, the next call is
+// carried out, but its answer is lost: a write returns ErrUnknown, a read
+// returns ErrUnavailable. NewLossy makes one.
 type Lossy struct {
-	driver.ModelExpirySupport
+	driverkit.Wrapper
 	armed atomic.Bool
 }
 
-// Lose loses the answer of the next call.
+// NewLossy returns a Lossy around b.
+func NewLossy(b driver.ModelExpirySupport) *Lossy { return &Lossy{Wrapper: driverkit.Wrap(b)} }
+
+// Lose makes the Lossy lose the answer of the next call.
 func (l *Lossy) Lose() { l.armed.Store(true) }
 
-// LoseNext fits Harness.LoseNext where Harness.Open returns a *Lossy, or a
-// wrapper that unwraps to one.
+// LoseNext is a Harness.LoseNext for a Harness.Open that returns a *Lossy, or
+// a wrapper around one.
 func LoseNext(t testing.TB, b driver.ModelExpirySupport) {
 	t.Helper()
-	for in := b; in != nil; {
-		if l, ok := in.(*Lossy); ok {
+	for inner := b; inner != nil; {
+		if l, ok := inner.(*Lossy); ok {
 			l.Lose()
 			return
 		}
-		w, ok := in.(driver.Unwrapper)
+		w, ok := inner.(driver.Unwrapper)
 		if !ok {
 			break
 		}
-		in = w.Unwrap()
+		inner = w.Unwrap()
 	}
-	t.Fatalf("conformance: %T is no *Lossy", b)
+	t.Fatalf("conformance: got the backend %T, want a *conformance.Lossy or a wrapper around one", b)
 }
 
-// loses reports whether this call's answer is lost.
+// loses reports whether the answer of this call is lost.
 func (l *Lossy) loses() bool { return l.armed.CompareAndSwap(true, false) }
 
-func (l *Lossy) lost(err error) error {
+// written returns the error of a write: ErrUnknown if its answer is lost.
+func (l *Lossy) written(err error) error {
 	if l.loses() {
 		return model.NewError(model.ErrUnknown, "the answer was lost", nil)
 	}
 	return err
 }
 
-func (l *Lossy) unread(err error) error {
+// read returns the error of a read: ErrUnavailable if its answer is lost.
+func (l *Lossy) read(err error) error {
 	if l.loses() {
 		return model.NewError(model.ErrUnavailable, "the answer was lost", nil)
 	}
 	return err
 }
 
-// Get passes on and may lose the answer.
+// Get forwards to the backend and may lose the answer.
 func (l *Lossy) Get(ctx context.Context, now time.Time, g driver.Get) (model.Record, error) {
-	r, err := l.ModelExpirySupport.Get(ctx, now, g)
-	if err = l.unread(err); err != nil {
+	r, err := l.Wrapper.Get(ctx, now, g)
+	if err = l.read(err); err != nil {
 		return model.Record{}, err
 	}
 	return r, nil
 }
 
-// Page passes on and may lose the answer.
+// Page forwards to the backend and may lose the answer.
 func (l *Lossy) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
-	p, err := l.ModelExpirySupport.Page(ctx, now, q)
-	if err = l.unread(err); err != nil {
+	p, err := l.Wrapper.Page(ctx, now, q)
+	if err = l.read(err); err != nil {
 		return driver.Page{}, err
 	}
 	return p, nil
 }
 
-// DeleteExpired passes on and may lose the answer about the removals; it does
-// where Lose is called while a record is announced.
+// DeleteExpired forwards to the backend and may lose the answer about the
+// removals, also if OnExpire calls Lose.
 func (l *Lossy) DeleteExpired(ctx context.Context, sw driver.Sweep) (driver.Swept, error) {
-	s, err := l.ModelExpirySupport.DeleteExpired(ctx, sw)
+	s, err := l.Wrapper.DeleteExpired(ctx, sw)
 	if l.loses() {
 		s.Removed, s.Unknown = 0, s.Unknown+s.Removed
 		err = model.NewError(model.ErrUnknown, "the answer was lost", nil)
@@ -86,33 +91,33 @@ func (l *Lossy) DeleteExpired(ctx context.Context, sw driver.Sweep) (driver.Swep
 	return s, err
 }
 
-// Write passes on and may lose the answer.
+// Write forwards to the backend and may lose the answer.
 func (l *Lossy) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
-	r, err := l.ModelExpirySupport.Write(ctx, now, w)
+	r, err := l.Wrapper.Write(ctx, now, w)
 	if l.loses() {
 		return model.Record{}, model.NewError(model.ErrUnknown, "the answer was lost", nil)
 	}
-	return r, err
+	return r, err // with ErrConflict, r is the record that won
 }
 
-// Touch passes on and may lose the answer.
+// Touch forwards to the backend and may lose the answer.
 func (l *Lossy) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
-	r, err := l.ModelExpirySupport.Touch(ctx, now, t)
-	if err = l.lost(err); err != nil {
+	r, err := l.Wrapper.Touch(ctx, now, t)
+	if err = l.written(err); err != nil {
 		return model.Record{}, err
 	}
 	return r, nil
 }
 
-// Delete passes on and may lose the answer.
+// Delete forwards to the backend and may lose the answer.
 func (l *Lossy) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
-	return l.lost(l.ModelExpirySupport.Delete(ctx, now, d))
+	return l.written(l.Wrapper.Delete(ctx, now, d))
 }
 
-// GetMany passes on and may lose the answer to all of it.
+// GetMany forwards to the backend and may lose the answer about all records.
 func (l *Lossy) GetMany(ctx context.Context, now time.Time, gets []driver.Get) []driver.BatchResult {
-	out := driver.GetMany(ctx, l.ModelExpirySupport, now, gets)
-	if err := l.unread(nil); err != nil {
+	out := l.Wrapper.GetMany(ctx, now, gets)
+	if err := l.read(nil); err != nil {
 		for i := range out {
 			out[i] = driver.BatchResult{Err: err}
 		}
@@ -120,40 +125,23 @@ func (l *Lossy) GetMany(ctx context.Context, now time.Time, gets []driver.Get) [
 	return out
 }
 
-// WriteMany passes on and may lose the answer to all of it.
+// WriteMany forwards to the backend and may lose the answer about all
+// operations.
 func (l *Lossy) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
-	out := driver.WriteMany(ctx, l.ModelExpirySupport, now, ops)
-	if l.loses() {
+	out := l.Wrapper.WriteMany(ctx, now, ops)
+	if err := l.written(nil); err != nil {
 		for i := range out {
-			out[i] = driver.BatchResult{Err: model.NewError(model.ErrUnknown, "the answer was lost", nil)}
+			out[i] = driver.BatchResult{Err: err}
 		}
 	}
 	return out
 }
 
-// Count passes on and may lose the answer.
+// Count forwards to the backend and may lose the answer.
 func (l *Lossy) Count(ctx context.Context, now time.Time, q driver.Query) (int, error) {
-	n, err := driver.Count(ctx, l.ModelExpirySupport, now, q)
-	if err = l.unread(err); err != nil {
+	n, err := l.Wrapper.Count(ctx, now, q)
+	if err = l.read(err); err != nil {
 		return 0, err
 	}
 	return n, nil
 }
-
-// CreateStorage passes on.
-func (l *Lossy) CreateStorage(ctx context.Context) error {
-	return driver.CreateStorage(ctx, l.ModelExpirySupport)
-}
-
-// DeleteStorage passes on.
-func (l *Lossy) DeleteStorage(ctx context.Context) error {
-	return driver.DeleteStorage(ctx, l.ModelExpirySupport)
-}
-
-// Ping passes on.
-func (l *Lossy) Ping(ctx context.Context) error {
-	return driver.Ping(ctx, l.ModelExpirySupport, time.Time{})
-}
-
-// Unwrap returns the backend.
-func (l *Lossy) Unwrap() driver.ModelExpirySupport { return l.ModelExpirySupport }

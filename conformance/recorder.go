@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// recorder is the testing.TB of Check: it collects instead of reporting. The
-// embedded interface is nil and there for the one method that only package
-// testing can have; all others are here.
+// recorder is the testing.TB of Check. It collects what is logged. The
+// embedded interface is nil. It provides the one method that only package
+// testing can implement; all others are below.
 type recorder struct {
 	testing.TB
 	name   string
@@ -44,15 +44,15 @@ func (r *recorder) text() string {
 	return r.log.String()
 }
 
-// recoverPanic turns a panic of the case into a failure.
+// recoverPanic records a panic of the case as a failure.
 func (r *recorder) recoverPanic() {
 	if p := recover(); p != nil {
 		r.Errorf("panic: %v", p)
 	}
 }
 
-// runCleanups ends the case as package testing does: the context first, then
-// the cleanups, last registered first.
+// runCleanups ends the case like package testing: it cancels the context, then
+// calls the cleanups, last registered first.
 func (r *recorder) runCleanups() {
 	r.cancel()
 	for {
@@ -102,7 +102,7 @@ func (r *recorder) Failed() bool {
 	return r.failed
 }
 
-// SkipNow fails: a case must not be skipped in silence.
+// SkipNow fails the case: a case must not skip itself.
 func (r *recorder) SkipNow() {
 	r.mu.Lock()
 	r.skipped = true

@@ -11,24 +11,26 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Report is what a run says of itself, in a test attribute named sojourn.run.
+// Report is the result of a run. Attach writes it into a test attribute with
+// the name sojourn.run.
 type Report struct {
 	Suite     string `json:"suite"`
 	Backend   string `json:"backend"`
 	Server    string `json:"server"`
 	Cases     int    `json:"cases"`
 	NotProven int    `json:"notProven"`
-	// Groups is how many of them ran, by the part of a case's name before the
-	// slash.
+	// Groups is the number of cases that ran, by group: the part of a case's
+	// name before the slash.
 	Groups map[string]int `json:"groups,omitempty"`
 }
 
-// Attach writes the report into the test's attributes and log.
+// Attach writes the report into the attributes and the log of the test.
 func (r Report) Attach(t testing.TB) {
 	t.Helper()
 	data, err := json.Marshal(r)
@@ -39,13 +41,13 @@ func (r Report) Attach(t testing.TB) {
 	t.Logf("%s on %s (%s): %d cases, %d not proven", r.Suite, r.Backend, r.Server, r.Cases, r.NotProven)
 }
 
-// Tally counts the cases that ran, by group. It is safe for concurrent use.
+// Tally counts cases by group. It is safe for concurrent use.
 type Tally struct {
 	mu     sync.Mutex
 	groups map[string]int
 }
 
-// Add counts a case of that name: "Group/WhatItShows".
+// Add counts the case with the name, such as "Group/BehaviourInWords".
 func (t *Tally) Add(name string) {
 	group, _, _ := strings.Cut(name, "/")
 	t.mu.Lock()
@@ -56,7 +58,8 @@ func (t *Tally) Add(name string) {
 	t.groups[group]++
 }
 
-// Result is how many cases were counted, and how many of each group.
+// Result returns the number of all cases counted, and the number for each
+// group.
 func (t *Tally) Result() (all int, groups map[string]int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -66,16 +69,18 @@ func (t *Tally) Result() (all int, groups map[string]int) {
 	return all, maps.Clone(t.groups)
 }
 
-// Run runs every case as a subtest: in parallel, and at the end those that
-// must be alone.
+// Run runs every case as a subtest. The parallel cases come first, those that
+// must run alone last. It fails t if a case fails, if the backend declares a
+// feature absent that Harness.Allow does not list, or if another number of
+// cases ran than Harness.Cases says.
 func Run(t *testing.T, h Harness) {
 	t.Helper()
 	if h.Open == nil {
-		t.Fatal("conformance: Harness.Open is missing")
+		t.Fatal(errNoOpen)
 	}
 	desc := describe(t, &h)
-	for _, a := range undeclared(&h, desc) {
-		t.Errorf("conformance: %s declares %q absent (%s), and Harness.Allow does not list it", desc.Backend, a.Feature, a.Reason)
+	for _, err := range notAllowed(&h, desc) {
+		t.Error(err)
 	}
 	var begun, unproven atomic.Int64
 	var ran Tally
@@ -90,12 +95,7 @@ func Run(t *testing.T, h Harness) {
 				if !serial {
 					t.Parallel()
 				}
-				switch missing := cs.missing(&h, desc); {
-				case missing == "":
-					cs.run(newC(t, &h, &cs))
-				case cs.needs.feature() != "":
-					assertUnsupported(newC(t, &h, &cs), cs.needs)
-				default:
+				if missing := runCase(t, &h, &cs, desc); missing != "" {
 					unproven.Add(1)
 					t.Log("not proven: " + missing)
 					return
@@ -112,77 +112,113 @@ func Run(t *testing.T, h Harness) {
 	switch {
 	case t.Failed():
 	case int(begun.Load()) != report.Cases+report.NotProven:
-		t.Errorf("conformance: %d cases began and only %d ended: one has skipped itself", begun.Load(), report.Cases+report.NotProven)
+		t.Errorf("conformance: %d cases began and %d ended; a case must not skip itself", begun.Load(), report.Cases+report.NotProven)
 	case int(begun.Load()) < len(Cases()): // -run left some out
 	case h.Cases > 0 && report.Cases != h.Cases:
-		t.Errorf("conformance: %d cases ran, the harness pins %d", report.Cases, h.Cases)
+		t.Errorf("conformance: %d cases ran, want %d as Harness.Cases says", report.Cases, h.Cases)
 	}
 }
 
+var errNoOpen = errors.New("conformance: Harness.Open is missing")
+
+// describe returns the description of a backend that it opens and closes.
 func describe(t testing.TB, h *Harness) driver.Description {
 	b := h.Open(t, freshName())
+	if b == nil {
+		t.Fatal("conformance: Harness.Open returned nil")
+	}
 	desc := b.Describe()
 	if err := b.Close(); err != nil {
-		t.Errorf("conformance: Close of a store that was not used: %v", err)
+		t.Errorf("conformance: Close of an unused backend returned %v, want nil", err)
 	}
 	return desc
 }
 
-func undeclared(h *Harness, desc driver.Description) []driver.Absence {
-	var out []driver.Absence
+// notAllowed returns an error for each feature that is declared absent without
+// a reason, or that the harness does not allow to be absent.
+func notAllowed(h *Harness, desc driver.Description) []error {
+	var out []error
 	for _, a := range desc.Absent {
-		if !slices.Contains(h.Allow, a.Feature) || a.Reason == "" {
-			out = append(out, a)
+		switch {
+		case a.Reason == "":
+			out = append(out, fmt.Errorf("conformance: %s declares the feature %q absent without a reason", desc.Backend, a.Feature))
+		case !slices.Contains(h.Allow, a.Feature):
+			out = append(out, fmt.Errorf("conformance: %s declares the feature %q absent (%s), but Harness.Allow does not list it", desc.Backend, a.Feature, a.Reason))
 		}
 	}
 	return out
 }
 
-// missing says why the case cannot run; empty where it can.
-func (cs *Case) missing(h *Harness, desc driver.Description) string {
-	if f := cs.needs.feature(); f != "" {
-		if reason, absent := desc.Lacks(f); absent {
-			return reason
+// runCase runs the case. If the backend declares a needed feature absent, it
+// checks instead that the backend returns ErrUnsupported. If the harness lacks
+// a function that the case needs, nothing runs and the result says what is
+// missing.
+func runCase(t testing.TB, h *Harness, cs *Case, desc driver.Description) (missing string) {
+	t.Helper()
+	supported := true
+	for _, f := range cs.needs.features() {
+		if _, absent := desc.Lacks(f); absent {
+			supported = false
+			assertUnsupported(newC(t, h, cs), f)
 		}
 	}
-	if cs.needs == needLoss && h.LoseNext == nil {
+	switch {
+	case !supported:
+	case cs.needs&needLoss != 0 && h.LoseNext == nil:
 		return "the harness has no LoseNext"
-	}
-	if cs.needs == needDamage && h.Damage == nil {
+	case cs.needs&needDamage != 0 && h.Damage == nil:
 		return "the harness has no Damage"
+	default:
+		c := newC(t, h, cs)
+		if cs.needs&needLoss != 0 {
+			c.warmUp()
+		}
+		cs.run(c)
 	}
 	return ""
 }
 
-// assertUnsupported is what a case on an absent feature becomes.
-func assertUnsupported(c *C, n need) {
-	switch n {
-	case needLabels:
-		_, err := c.b.Page(c.ctx(), c.now, driver.Query{Label: "principal", Value: "p", Limit: 1})
-		c.is(err, model.ErrUnsupported, "a listing by label")
-	case needPaging:
+// assertUnsupported fails the case unless the methods that need the absent
+// feature return ErrUnsupported.
+func assertUnsupported(c *C, f driver.Feature) {
+	c.Helper()
+	switch f {
+	case driver.FeatureLabels:
+		_, err := c.b.Page(c.ctx(), c.now, driver.Query{Label: "principal", Value: "ann", Limit: 1})
+		c.is(err, model.ErrUnsupported, "Page by label without the feature")
+		_, err = driver.Count(c.ctx(), c.b, c.now, driver.Query{Label: "principal", Value: "ann"})
+		c.is(err, model.ErrUnsupported, "Count by label without the feature")
+		r := c.rec("a", "1", time.Hour)
+		r.Labels = map[string]string{"principal": "ann"}
+		_, err = c.write(r, driver.IfAbsent, model.Record{})
+		c.is(err, model.ErrUnsupported, "Write with a label without the feature")
+		c.gone("a")
+	case driver.FeaturePaging:
 		_, err := c.b.Page(c.ctx(), c.now, driver.Query{Limit: 1})
-		c.is(err, model.ErrUnsupported, "a listing")
-	case needSweep:
+		c.is(err, model.ErrUnsupported, "Page without the feature")
+	case driver.FeatureSweep:
 		_, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 1})
-		c.is(err, model.ErrUnsupported, "a sweep")
+		c.is(err, model.ErrUnsupported, "DeleteExpired without the feature")
+	default:
+		c.fail("the backend declares the unknown feature %q absent", f)
 	}
 }
 
-// CaseError is a case that failed under Check.
+// CaseError is the error of a case that failed in Check.
 type CaseError struct {
-	Case string
-	Log  string
+	Case string // the name of the case
+	Log  string // what the case logged
 }
 
 func (e *CaseError) Error() string { return e.Case + ": " + e.Log }
 
-// Check runs the cases without a *testing.T, one after the other, and returns
-// the failures joined, each a *CaseError. With names, only the cases named. The
-// harness's functions get a testing.TB that records.
+// Check runs the cases one after the other, without a *testing.T. It returns
+// the failures joined, each a *CaseError, and nil if there are none. With
+// names, it runs only the cases with those names. The functions of the harness
+// get a testing.TB that records.
 func Check(ctx context.Context, h Harness, names ...string) error {
 	if h.Open == nil {
-		return errors.New("conformance: Harness.Open is missing")
+		return errNoOpen
 	}
 	var failures []error
 	known := map[string]bool{}
@@ -200,7 +236,7 @@ func Check(ctx context.Context, h Harness, names ...string) error {
 	}
 	for _, n := range names {
 		if !known[n] {
-			failures = append(failures, fmt.Errorf("conformance: no case is named %q", n))
+			failures = append(failures, fmt.Errorf("conformance: no case has the name %q", n))
 		}
 	}
 	return errors.Join(failures...)
@@ -211,15 +247,11 @@ func checkOne(ctx context.Context, h *Harness, cs *Case) error {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		defer r.recoverPanic()
-		b := h.Open(r, freshName())
-		desc := b.Describe()
-		_ = b.Close()
-		switch missing := cs.missing(h, desc); {
-		case missing == "":
-			cs.run(newC(r, h, cs))
-		case cs.needs.feature() != "":
-			assertUnsupported(newC(r, h, cs), cs.needs)
+		desc := describe(r, h)
+		for _, err := range notAllowed(h, desc) {
+			r.Error(err)
 		}
+		runCase(r, h, cs, desc)
 	})
 	wg.Wait()
 	r.runCleanups()

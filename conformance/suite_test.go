@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -18,16 +19,16 @@ func TestEveryRuleHasACase(t *testing.T) {
 	names := map[string]bool{}
 	for _, c := range conformance.Cases() {
 		if names[c.Name] {
-			t.Errorf("two cases are named %q", c.Name)
+			t.Errorf("two cases have the name %q", c.Name)
 		}
 		names[c.Name] = true
 		if len(c.Rules) == 0 || c.Where == "" {
-			t.Errorf("%s names no rule or place", c.Name)
+			t.Errorf("%s has no rules or no place", c.Name)
 		}
 		for _, r := range c.Rules {
 			covered[r] = true
 			if conformance.Rules[r] == "" {
-				t.Errorf("%s is evidence for %s, which is no rule", c.Name, r)
+				t.Errorf("%s names the rule %s, which does not exist", c.Name, r)
 			}
 		}
 	}
@@ -41,6 +42,20 @@ func TestEveryRuleHasACase(t *testing.T) {
 	}
 }
 
+// TestGroupsHaveFilesOfTheirOwn checks that the cases of a group stand in the
+// file cases_<group>.go, or in a file whose name continues after an underscore.
+func TestGroupsHaveFilesOfTheirOwn(t *testing.T) {
+	upper := regexp.MustCompile(`([a-z])([A-Z])`)
+	for _, c := range conformance.Cases() {
+		group, _, _ := strings.Cut(c.Name, "/")
+		want := "cases_" + strings.ToLower(upper.ReplaceAllString(group, "${1}_$2"))
+		file, _, _ := strings.Cut(c.Where, ".go:")
+		if file != want && !strings.HasPrefix(file, want+"_") {
+			t.Errorf("%s is in %s.go, want %s.go", c.Name, file, want)
+		}
+	}
+}
+
 func TestRulesAreThoseOfTheComments(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "go", "run", "../internal/tools/rulegen", "../expiry").Output()
 	if err != nil {
@@ -51,11 +66,11 @@ func TestRulesAreThoseOfTheComments(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(out, have) {
-		t.Error("rules.go is not what the comments of package expiry say; run: make generate")
+		t.Error("rules.go differs from the comments of package driver; make generate rewrites it")
 	}
 }
 
-func TestCheckFindsNothingInALawfulBackend(t *testing.T) {
+func TestCheckReturnsNilForACorrectBackend(t *testing.T) {
 	space := memory.NewSpace()
 	err := conformance.Check(t.Context(), conformance.Harness{
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
@@ -76,15 +91,15 @@ func TestCheckOfAnUnknownCaseFails(t *testing.T) {
 		Open: func(testing.TB, string) driver.ModelExpirySupport { return nil },
 	}, "No/SuchCase")
 	if err == nil || !strings.Contains(err.Error(), "No/SuchCase") {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want an error that names the case", err)
 	}
 }
 
-func TestCheckReportsAPanicAsAFailure(t *testing.T) {
+func TestCheckReturnsAPanicAsAFailure(t *testing.T) {
 	err := conformance.Check(t.Context(), conformance.Harness{
 		Open: func(testing.TB, string) driver.ModelExpirySupport { panic("out of order") },
 	}, "Get/UnknownIDIsNotFound")
 	if err == nil || !strings.Contains(err.Error(), "out of order") {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want an error with the text of the panic", err)
 	}
 }

@@ -258,11 +258,8 @@ func (c *call) readOutcome(id string, judge func(*model.Record) outcome) (model.
 // checkWrite returns the errors that are known before any I/O.
 func (c *call) checkWrite(w *driver.Write) error {
 	if !w.Keep.Expiry {
-		if err := model.CheckExpiry(c.now, w.Record.ExpiresAt); err != nil {
+		if err := c.checkExpiry(w.Record.ExpiresAt); err != nil {
 			return err
-		}
-		if limit := c.f.desc.MaxTTL; limit > 0 && (w.Record.ExpiresAt.IsZero() || w.Record.ExpiresAt.Sub(c.now) > limit) {
-			return model.NewError(model.ErrInvalid, "the lifetime is longer than the backend's limit of "+limit.String(), nil)
 		}
 	}
 	for name, value := range w.Record.Labels {
@@ -272,6 +269,18 @@ func (c *call) checkWrite(w *driver.Write) error {
 	}
 	if limit := c.f.desc.MaxValue; limit > 0 && len(w.Record.Value) > limit {
 		return model.NewError(model.ErrTooLarge, "the value has more than "+strconv.Itoa(limit)+" bytes", nil)
+	}
+	return nil
+}
+
+// checkExpiry returns ErrInvalid for an expiry that is not in the future, or
+// further away than the backend's MaxTTL.
+func (c *call) checkExpiry(at time.Time) error {
+	if err := model.CheckExpiry(c.now, at); err != nil {
+		return err
+	}
+	if limit := c.f.desc.MaxTTL; limit > 0 && (at.IsZero() || at.Sub(c.now) > limit) {
+		return model.NewError(model.ErrInvalid, "the lifetime is longer than the backend's limit of "+limit.String(), nil)
 	}
 	return nil
 }

@@ -172,7 +172,7 @@ func (s *Store[T]) touchWith(c *call, id string, e Expiry, opts *TouchOptions) (
 		err = model.NewError(model.ErrInvalid, "a touch cannot keep the expiry", nil)
 	}
 	if err == nil {
-		err = model.CheckExpiry(c.now, at)
+		err = c.checkExpiry(at)
 	}
 	if err != nil {
 		return model.Record{}, err

@@ -18,7 +18,7 @@ func harness(t testing.TB) conformance.Harness {
 	t.Helper()
 	own := client(t)
 	return conformance.Harness{
-		Cases: 390,
+		Cases: 404,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			b, err := New(clientAt(t, startProxy(t).URL(), marked), name, nil)
 			if err != nil {

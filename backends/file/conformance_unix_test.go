@@ -72,7 +72,7 @@ func TestConformanceAcrossProcesses(t *testing.T) {
 		default:
 			b = near
 		}
-		return &conformance.Lossy{ModelExpirySupport: b}
+		return conformance.NewLossy(b)
 	}
 	conformance.Run(t, h)
 	t.Logf("%d calls were made in the other process", client.Calls())

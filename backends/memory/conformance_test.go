@@ -18,11 +18,11 @@ func harness() conformance.Harness {
 			if err != nil {
 				t.Fatal(err)
 			}
-			return &conformance.Lossy{ModelExpirySupport: b}
+			return conformance.NewLossy(b)
 		},
 		LoseNext: conformance.LoseNext,
 		Server:   "in process",
-		Cases:    381,
+		Cases:    395,
 	}
 }
 

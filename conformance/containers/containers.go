@@ -1,12 +1,12 @@
-// Package containers gives tests real servers to run against.
+// Package containers starts real servers for tests.
 //
-// A server comes from the first of these that there is: an endpoint named by the environment
-// (SOJOURN_REDIS_URL), else a container that testcontainers starts. The container's image is the one
-// that the environment names (SOJOURN_REDIS_IMAGE), else the official image, else one that
-// images/ensure.sh packed on this machine because the official one could not be pulled.
+// If the environment names an endpoint (SOJOURN_REDIS_URL), tests use it. Otherwise testcontainers
+// starts a container. Its image is the one that the environment names (SOJOURN_REDIS_IMAGE), else the
+// official image. If the official image cannot be pulled, it is the one that images/ensure.sh packed on
+// this machine.
 //
-// One container serves all tests of a test process; [Main] removes it when they are done. Where
-// nothing can be started a test is skipped with the reason and the remedy, or fails if CI is true.
+// One container serves all tests of a test process. [Main] removes it afterwards. If no container can
+// be started, a test is skipped with the reason and the way out. It fails instead if CI is true.
 //
 // Only tests import this package.
 package containers
@@ -26,36 +26,39 @@ import (
 
 // Server is a running server.
 type Server struct {
-	URL     string // as clients of this server take it: "redis://127.0.0.1:32768"
+	URL     string // in the form that clients of this server accept: "redis://127.0.0.1:32768"
 	Addr    string // host and port
-	Name    string // "Redis", or what the server calls itself: "Valkey"
-	Version string // as the server itself states it, never the image's tag
+	Name    string // "Redis", or the server's own name: "Valkey"
+	Version string // as the server states it, never the image's tag
 	Origin  string // "endpoint from SOJOURN_REDIS_URL", "container redis:8.2.4"
 }
 
-// String names the server and where it came from, without its URL, which may hold a password:
-// "Redis 7.0.15 (container redis:7.0.15-packed)".
+// String returns the server's name, version and origin without the URL, which
+// may hold a password: "Redis 7.0.15 (container redis:7.0.15-packed)".
 func (s Server) String() string {
 	return fmt.Sprintf("%s %s (%s)", s.Name, s.Version, s.Origin)
 }
 
-// spec is what one kind of server needs to be started: one file each.
+// spec describes how to start one kind of server. Each kind has a file of its
+// own.
 type spec struct {
 	server string            // its name in images/images.txt, and in capitals in SOJOURN_<NAME>_URL and _IMAGE
-	title  string            // its name to people
-	port   string            // where it listens in its container: "6379/tcp"
-	cmd    []string          // the image's command, where its own does not do
-	packed []string          // the same for a packed image, where that needs another one
+	title  string            // the name in messages
+	port   string            // the port inside the container: "6379/tcp"
+	cmd    []string          // replaces the image's command if not empty
+	packed []string          // replaces cmd for a packed image if not nil
 	env    map[string]string // the container's environment
-	wait   time.Duration     // until it must answer; a minute if zero
+	wait   time.Duration     // how long the server gets to answer; zero means a minute
 
 	url  func(addr string) string
 	addr func(url string) (string, error)
-	// prepare, if any, is called before probe, in a container only, as often as probe is.
+	// prepare, if not nil, is called before each probe of a container.
 	prepare func(ctx context.Context, url string) error
-	// probe asks the server what it is. It is ready once this succeeds.
+	// probe returns the name and version that the server states. The server is
+	// ready if probe succeeds.
 	probe func(ctx context.Context, url string) (name, version string, err error)
-	// logVersion, if any, reads the version from a container's log, for a server that states it there only.
+	// logVersion, if not nil, reads the version from a container's log, for a
+	// server that states it only there.
 	logVersion func(log string) string
 
 	once   sync.Once
@@ -74,7 +77,8 @@ func (s *spec) patience() time.Duration {
 	return time.Minute
 }
 
-// absentError says that this machine lacks something, as opposed to something that went wrong.
+// absentError is the error of a machine that lacks something, such as a
+// container engine.
 type absentError struct {
 	missing string
 	cause   error
@@ -89,10 +93,11 @@ func (e *absentError) Error() string {
 
 func (e *absentError) Unwrap() error { return e.cause }
 
-// serve returns the process's server of this kind; the first caller starts it.
+// serve returns the server that all tests of the process share. The first call
+// starts it.
 func (s *spec) serve(t testing.TB) Server {
 	t.Helper()
-	if !running.inMain() {
+	if !running.hasBegun() {
 		t.Fatal("package containers needs func TestMain(m *testing.M) { os.Exit(containers.Main(m)) } " +
 			"in this test package, to remove what it starts")
 	}
@@ -104,7 +109,7 @@ func (s *spec) serve(t testing.TB) Server {
 	case !errors.As(s.failed, &absent):
 		t.Fatalf("%s: %s", s.title, oneLine(s.failed))
 	case underCI():
-		t.Fatalf("%s: %v; under CI that is a failure; %s", s.title, absent, s.remedy())
+		t.Fatalf("%s: %v; CI is true, so this is a failure; %s", s.title, absent, s.remedy())
 	default:
 		t.Skipf("%s: %v; %s", s.title, absent, s.remedy())
 	}
@@ -133,8 +138,9 @@ func (s *spec) start() (Server, error) {
 	return s.run(ctx, engine, image)
 }
 
-// endpoint is a server that somebody else runs. That it does not answer is never a reason to skip:
-// it was asked for.
+// endpoint returns the server that the environment names. It returns an error,
+// never an absentError, if the server does not answer: the user asked for this
+// server.
 func (s *spec) endpoint(ctx context.Context, url string) (Server, error) {
 	origin := "endpoint from " + s.variable("URL")
 	addr, err := s.addr(url)
@@ -158,7 +164,7 @@ func underCI() bool {
 	return err == nil && ci
 }
 
-// oneLine keeps an error of several lines, as engines give them, readable in a test's output.
+// oneLine returns the text of an error on one line. Container engines return errors of several lines.
 func oneLine(err error) string {
 	return strings.Join(strings.Fields(err.Error()), " ")
 }

@@ -34,7 +34,7 @@ func TestRedis(t *testing.T) {
 	}
 	got, err := client.Get(ctx, "greeting").Result()
 	if err != nil || got != "hello" {
-		t.Fatalf("Get: %q, %v", got, err)
+		t.Fatalf("Get returns %q, %v, want hello", got, err)
 	}
 
 	checkIdentity(t, server, "Redis", "Valkey")
@@ -46,28 +46,28 @@ func TestRedisIsSharedByAllTestsOfAProcess(t *testing.T) {
 	for range 8 {
 		group.Go(func() {
 			if again := containers.Redis(t); again != first {
-				t.Errorf("%v, want %v", again, first)
+				t.Errorf("got the server %v, want %v", again, first)
 			}
 		})
 	}
 	group.Wait()
 }
 
-// checkIdentity checks what a server says of itself, and that tests say it.
+// checkIdentity checks the address, the name, the version and the text of a server.
 func checkIdentity(t *testing.T, server containers.Server, names ...string) {
 	t.Helper()
 	if _, _, err := net.SplitHostPort(server.Addr); err != nil {
 		t.Errorf("Addr: %v", err)
 	}
 	if !slices.Contains(names, server.Name) {
-		t.Errorf("Name %q, want one of %q", server.Name, names)
+		t.Errorf("the name is %q, want one of %q", server.Name, names)
 	}
 	if strings.TrimLeft(server.Version, "0123456789") == server.Version {
-		t.Errorf("Version %q starts with no number", server.Version)
+		t.Errorf("the version is %q, want one that starts with a digit", server.Version)
 	}
 	want := server.Name + " " + server.Version + " (" + server.Origin + ")"
 	if server.String() != want {
-		t.Errorf("String: %q, want %q", server.String(), want)
+		t.Errorf("String returns %q, want %q", server.String(), want)
 	}
 }
 
@@ -75,7 +75,7 @@ func TestDynamoDB(t *testing.T) {
 	server := containers.DynamoDB(t)
 	checkIdentity(t, server, "DynamoDB Local")
 
-	// The request is signed, but nobody checks with what key.
+	// DynamoDB Local does not check the signature.
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, strings.NewReader("{}"))
 	if err != nil {
 		t.Fatal(err)
@@ -85,11 +85,11 @@ func TestDynamoDB(t *testing.T) {
 	request.Header.Set("Authorization", "AWS4-HMAC-SHA256 "+
 		"Credential=any/20260101/any/dynamodb/aws4_request, SignedHeaders=host, Signature=0")
 	if body := ask(t, request); !strings.Contains(body, "TableNames") {
-		t.Errorf("ListTables: %s", body)
+		t.Errorf("ListTables returns %s, want TableNames", body)
 	}
 }
 
-// ask returns the body of an answer to a request that succeeded.
+// ask sends the request, which must succeed, and returns the body of the answer.
 func ask(t *testing.T, request *http.Request) string {
 	t.Helper()
 	response, err := http.DefaultClient.Do(request)
@@ -113,10 +113,10 @@ func TestMinIO(t *testing.T) {
 		t.Fatal(err)
 	}
 	if secret, given := endpoint.User.Password(); !given || secret == "" || endpoint.User.Username() == "" {
-		t.Errorf("URL %q: want an access key and a secret", server.URL)
+		t.Error("the URL has no access key or no secret")
 	}
 	if strings.Contains(server.String(), "@") {
-		t.Errorf("String shows the secret: %v", server)
+		t.Error("String shows the secret")
 	}
 }
 
@@ -131,6 +131,6 @@ func TestElasticsearch(t *testing.T) {
 	}
 	request.Header.Set("Content-Type", "application/json")
 	if body := ask(t, request); !strings.Contains(body, `"_seq_no"`) {
-		t.Errorf("a document that was written: %s", body)
+		t.Errorf("the answer to a write is %s, want one with _seq_no", body)
 	}
 }

@@ -13,7 +13,7 @@ var dynamodbSpec = spec{
 	server: "dynamodb",
 	title:  "DynamoDB",
 	port:   "8000/tcp",
-	// The same tables for every region and access key.
+	// -sharedDb: all regions and access keys share the tables.
 	cmd:        []string{"-jar", "DynamoDBLocal.jar", "-inMemory", "-sharedDb"},
 	wait:       2 * time.Minute,
 	url:        httpURL,
@@ -22,16 +22,18 @@ var dynamodbSpec = spec{
 	logVersion: dynamodbVersion,
 }
 
-// DynamoDB returns this test process's DynamoDB Local, or what SOJOURN_DYNAMODB_URL names. Its URL is
-// the endpoint to give to a client. DynamoDB Local takes any region and, of letters and digits, any
-// access key and secret; its tables are in memory.
+// DynamoDB returns the DynamoDB Local of this test process, or the server at
+// SOJOURN_DYNAMODB_URL. URL is the endpoint for a client. DynamoDB Local
+// accepts any region, and any access key and secret of letters and digits. Its
+// tables are in memory.
 func DynamoDB(t testing.TB) Server {
 	t.Helper()
 	return dynamodbSpec.serve(t)
 }
 
-// probeDynamoDB asks without a signature. Amazon's service answers that it is healthy, DynamoDB Local
-// that a key is missing; neither states a version here.
+// probeDynamoDB sends a request without a signature. Amazon's service answers
+// that it is healthy, DynamoDB Local that a key is missing. Neither states a
+// version.
 func probeDynamoDB(ctx context.Context, url string) (name, version string, err error) {
 	got, err := get(ctx, url)
 	switch {
@@ -45,7 +47,8 @@ func probeDynamoDB(ctx context.Context, url string) (name, version string, err e
 	return "", "", got.unexpected("DynamoDB")
 }
 
-// dynamodbVersion reads what DynamoDB Local logs when it starts, the only place where it says it.
+// dynamodbVersion reads the version from the start of DynamoDB Local's log,
+// the only place that states it.
 func dynamodbVersion(log string) string {
 	for line := range strings.Lines(log) {
 		if key, value, found := strings.Cut(line, ":"); found && strings.TrimSpace(key) == "Version" {

@@ -19,7 +19,7 @@ var elasticsearchSpec = spec{
 		"discovery.type":         "single-node",
 		"xpack.security.enabled": "false",
 		"ES_JAVA_OPTS":           "-Xms512m -Xmx512m",
-		// Tests make many small indices, and a disk that is rather full must not make them read-only.
+		// Tests create many small indices. A full disk must not make them read-only.
 		"cluster.max_shards_per_node":                       "10000",
 		"cluster.routing.allocation.disk.threshold_enabled": "false",
 	},
@@ -29,8 +29,9 @@ var elasticsearchSpec = spec{
 	probe: probeElasticsearch,
 }
 
-// Elasticsearch returns this test process's Elasticsearch, a single node without a password. Where the
-// official image cannot be had it lacks scripts, security, _update_by_query, _delete_by_query and GET /.
+// Elasticsearch returns the Elasticsearch of this test process, a single node
+// without a password. A packed image lacks scripts, security,
+// _update_by_query, _delete_by_query and GET /.
 func Elasticsearch(t testing.TB) Server {
 	t.Helper()
 	return elasticsearchSpec.serve(t)
@@ -42,7 +43,7 @@ func probeElasticsearch(ctx context.Context, url string) (name, version string, 
 		return "", "", &finalError{withoutURL(err)}
 	}
 	health := base.JoinPath("_cluster/health")
-	health.RawQuery = "wait_for_status=yellow&timeout=1s" // it answers with another status when the time is up
+	health.RawQuery = "wait_for_status=yellow&timeout=1s" // after the timeout it answers with another status
 	got, err := get(ctx, health.String())
 	if err != nil {
 		return "", "", err
@@ -76,5 +77,5 @@ func elasticsearchVersion(nodes []byte) (string, error) {
 	for _, node := range list.Nodes {
 		return node.Version, nil
 	}
-	return "", errors.New("no node yet")
+	return "", errors.New("the cluster has no node yet")
 }

@@ -22,17 +22,18 @@ const (
 	ownerLabel = "sojourn.test"
 )
 
-// engine is a container engine that answers.
+// engine is a connection to a container engine.
 type engine struct {
 	client *client.Client
 	host   string
-	local  bool // published ports are this machine's own
+	local  bool // published ports are ports of this machine
 }
 
 func (e *engine) close() { _ = e.client.Close() }
 
-// engineHosts are the places where an engine may listen, in the order of images/lib.sh: the one that
-// the environment names, else the sockets that engines use by default.
+// engineHosts returns the addresses at which an engine may listen, in the
+// order of images/lib.sh: the address that the environment names, else the
+// default sockets of engines.
 func engineHosts() []string {
 	if host := os.Getenv(client.EnvOverrideHost); host != "" {
 		return []string{host}
@@ -46,7 +47,7 @@ func engineHosts() []string {
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
-		home = "/" // the path made of it does not exist, and is passed over
+		home = "/" // no such socket exists, so it is skipped
 	}
 	var hosts []string
 	for _, socket := range []string{
@@ -89,8 +90,9 @@ func findEngine(ctx context.Context) (*engine, error) {
 	return nil, &absentError{missing: "no container engine answers", cause: last}
 }
 
-// sharesPorts tells whether a port that the engine publishes is one of this machine. Through a socket
-// it is, unless this process is in a container itself and the engine is outside: then the names differ.
+// sharesPorts reports whether a port that the engine publishes is a port of
+// this machine. For a socket it is. The exception is a process in a container
+// with an engine outside: then the names differ.
 func sharesPorts(host, engineName string) bool {
 	if !strings.HasPrefix(host, "unix://") && !strings.HasPrefix(host, "npipe://") {
 		return false
@@ -104,23 +106,24 @@ func sharesPorts(host, engineName string) bool {
 	return true
 }
 
-// configure tells testcontainers what was found here. It reads its settings once, before its first
-// call to an engine, and has no other way to take them; what the user set stays.
+// configure passes the engine's address to testcontainers. testcontainers
+// reads its settings from the environment once, before its first call to an
+// engine. Variables that the user set stay.
 func (e *engine) configure(ctx context.Context) {
 	configured.Do(func() {
 		setDefault(client.EnvOverrideHost, e.host)
 		if e.local {
 			setDefault("TESTCONTAINERS_HOST_OVERRIDE", "127.0.0.1")
 		}
-		// Its reaper removes what a killed process leaves behind, but is an image of its own: where
-		// that is not there already it is done without, for Main and removeOrphans do the same.
+		// The reaper of testcontainers removes the containers of killed processes. It needs an image of
+		// its own. If the engine lacks the image, the reaper stays off: Main and removeOrphans do the same.
 		ctx, cancel := context.WithTimeout(ctx, engineLimit)
 		defer cancel()
-		//nolint:staticcheck // the only exported place of the name of the reaper's image
+		//nolint:staticcheck // nothing else exports the name of the reaper's image
 		if !e.hasImage(ctx, testcontainers.ReaperDefaultImage) {
 			setDefault("TESTCONTAINERS_RYUK_DISABLED", "true")
 		}
-		log.SetDefault(log.NewNoopLogger()) // a banner for each test process says nothing that Server does not
+		log.SetDefault(log.NewNoopLogger()) // the banner repeats what Server says
 	})
 }
 
@@ -128,21 +131,22 @@ var configured sync.Once
 
 func setDefault(variable, value string) {
 	if _, set := os.LookupEnv(variable); !set {
-		_ = os.Setenv(variable, value) // fails for malformed names only
+		_ = os.Setenv(variable, value) // it fails only for malformed names
 	}
 }
 
-// removeOrphans removes containers of test processes of this machine that are no more: killed, or
-// past their time limit, they could not remove them.
+// removeOrphans removes the containers of test processes on this machine that
+// ended without removing them, because they were killed or exceeded their time
+// limit.
 func removeOrphans(ctx context.Context, e *engine) {
 	if runtime.GOOS == "windows" {
-		return // no signal there tells whether a process lives
+		return // Windows has no signal that tests whether a process lives
 	}
 	listed, err := e.client.ContainerList(ctx, client.ContainerListOptions{
 		All: true, Filters: client.Filters{}.Add("label", ownerLabel),
 	})
 	if err != nil {
-		return // tidying up is no reason to fail
+		return // a failed cleanup must not fail the tests
 	}
 	here, err := os.Hostname()
 	if err != nil {
@@ -158,9 +162,11 @@ func removeOrphans(ctx context.Context, e *engine) {
 	}
 }
 
-// processLives errs on the side of life: a process that may not be signalled is one.
+// processLives reports whether the process lives. In doubt it returns true: a
+// process that may not be signalled lives.
 func processLives(pid int) bool {
-	// On Linux a killed process answers signals until its parent has asked how it ended.
+	// On Linux a killed process accepts signals until its parent has waited for
+	// it.
 	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err == nil && strings.Contains(string(stat), ") Z ") {
 		return false

@@ -10,10 +10,10 @@ import (
 	urls "net/url"
 )
 
-// noVersion is the version of a server that states none.
+// noVersion is the version of a server that does not state one.
 const noVersion = "of no stated version"
 
-// answerLimit bounds what is read of an answer: a server's word on itself is short.
+// answerLimit bounds the bytes that are read of an answer.
 const answerLimit = 1 << 20
 
 type answer struct {
@@ -22,14 +22,14 @@ type answer struct {
 	body   []byte
 }
 
-// get asks a server that speaks HTTP. The connection is closed again: tests look for leaks.
+// get sends a GET request and closes the connection, because tests check for leaks.
 func get(ctx context.Context, url string) (answer, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody) //nolint:gosec // whoever runs the tests names the server
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody) //nolint:gosec // the user who runs the tests names the server
 	if err != nil {
 		return answer{}, &finalError{withoutURL(err)}
 	}
 	client := &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}}
-	response, err := client.Do(request) //nolint:gosec // whoever runs the tests names the server
+	response, err := client.Do(request) //nolint:gosec // the user who runs the tests names the server
 	if err != nil {
 		return answer{}, withoutURL(err)
 	}
@@ -41,12 +41,12 @@ func get(ctx context.Context, url string) (answer, error) {
 	return answer{status: response.StatusCode, header: response.Header, body: body}, nil
 }
 
-// unexpected is an answer that another server would give, or this one while it starts.
+// unexpected returns the error of an answer from another server, or from this one while it starts.
 func (a answer) unexpected(what string) error {
-	return fmt.Errorf("%s answers with status %d", what, a.status)
+	return fmt.Errorf("%s answers with the status %d", what, a.status)
 }
 
-// withoutURL is the error without the URL that it cites, which may hold a password.
+// withoutURL returns the error without its URL, which may hold a password.
 func withoutURL(err error) error {
 	var with *urls.Error
 	if errors.As(err, &with) {
@@ -57,7 +57,7 @@ func withoutURL(err error) error {
 
 func httpURL(addr string) string { return "http://" + addr }
 
-// httpAddr is the host and port of an http or https URL.
+// httpAddr returns the host and port of an http or https URL.
 func httpAddr(url string) (string, error) {
 	parsed, err := urls.Parse(url)
 	if err != nil {
@@ -66,7 +66,7 @@ func httpAddr(url string) (string, error) {
 	port := parsed.Port()
 	switch {
 	case parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Hostname() == "":
-		return "", errors.New("not an http or https URL with a host")
+		return "", errors.New("the URL is not an http or https URL with a host")
 	case port == "" && parsed.Scheme == "https":
 		port = "443"
 	case port == "":

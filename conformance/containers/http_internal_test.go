@@ -33,12 +33,12 @@ func TestAnErrorDoesNotShowTheURL(t *testing.T) {
 	server.Close()
 	for _, url := range []string{"http://key:secret@" + addr, "http://key:secret@" + addr + "%zz"} {
 		if _, err := get(t.Context(), url); err == nil || strings.Contains(err.Error(), "key:") {
-			t.Errorf("%v", err)
+			t.Errorf("got %v, want an error without the key", err)
 		}
 	}
 }
 
-// serving answers each path with a status and a body.
+// serving returns the URL of a server that answers each path with a status and a body.
 func serving(t *testing.T, header http.Header, paths map[string]answer) (url string) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(writer http.ResponseWriter, request *http.Request) {
@@ -60,11 +60,11 @@ func TestServersThatSpeakHTTP(t *testing.T) {
 	const node = `{"nodes":{"aQ":{"version":"8.17.2"}}}`
 	metrics := "# HELP\nminio_software_version_info{commit=\"7aac\",server=\"a:9000\",version=\"2026-02-12T20:18:48Z\"} 1\n"
 	for _, test := range []struct {
-		name      string
-		probe     *spec
-		header    http.Header
-		paths     map[string]answer
-		want, and string // "" if it must not be taken for ready
+		name          string
+		probe         *spec
+		header        http.Header
+		paths         map[string]answer
+		want, version string // "" if the probe must fail
 	}{
 		{
 			"DynamoDB Local", &dynamodbSpec, nil,
@@ -75,7 +75,7 @@ func TestServersThatSpeakHTTP(t *testing.T) {
 			"DynamoDB", &dynamodbSpec, nil, map[string]answer{"/": {status: 200, body: []byte("healthy: dynamodb.x ")}},
 			"DynamoDB", "",
 		},
-		{"no DynamoDB", &dynamodbSpec, nil, map[string]answer{"/": {status: 200, body: []byte("hello")}}, "", ""},
+		{"another server", &dynamodbSpec, nil, map[string]answer{"/": {status: 200, body: []byte("hello")}}, "", ""},
 		{
 			"MinIO", &minioSpec, http.Header{"Server": {"MinIO"}}, map[string]answer{
 				"/minio/health/cluster": {status: 200}, "/minio/v2/metrics/node": {status: 200, body: []byte(metrics)},
@@ -116,8 +116,8 @@ func TestServersThatSpeakHTTP(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			name, version, err := test.probe.probe(t.Context(), serving(t, test.header, test.paths))
-			if (err == nil) != (test.want != "") || err == nil && (name != test.want || version != test.and) {
-				t.Errorf("%q %q, %v; want %q %q", name, version, err, test.want, test.and)
+			if (err == nil) != (test.want != "") || err == nil && (name != test.want || version != test.version) {
+				t.Errorf("got %q %q, %v; want %q %q", name, version, err, test.want, test.version)
 			}
 		})
 	}
@@ -129,7 +129,7 @@ func TestDynamoDBVersion(t *testing.T) {
 		"": "",
 	} {
 		if got := dynamodbVersion(log); got != want {
-			t.Errorf("%q, want %q", got, want)
+			t.Errorf("got %q, want %q", got, want)
 		}
 	}
 }

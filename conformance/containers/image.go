@@ -11,13 +11,13 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// pullLimit bounds a pull: a network that drops packets silently must not hang a test run.
+// pullLimit bounds a pull, because a network that drops packets must not block a test run.
 const pullLimit = 2 * time.Minute
 
 //go:embed images/images.txt
 var imageList string
 
-// officialImage is the image that images/images.txt pins for a server, or "".
+// officialImage returns the image that the list pins for a server, or "".
 func officialImage(list, server string) string {
 	for line := range strings.Lines(list) {
 		fields := strings.Fields(line)
@@ -28,15 +28,16 @@ func officialImage(list, server string) string {
 	return ""
 }
 
-// imageStore is what choosing an image asks of an engine.
+// imageStore is the part of an engine that chooseImage needs.
 type imageStore interface {
 	hasImage(ctx context.Context, image string) bool
-	packedImage(ctx context.Context, repository string) string // "" where there is none
+	packedImage(ctx context.Context, repository string) string // "" if there is none
 	pullImage(ctx context.Context, image string) error
 }
 
-// chooseImage returns an image that the engine has. A packed one is there because the official one
-// could not be pulled, so it is used before another pull is tried.
+// chooseImage returns an image that the engine has, pulled if necessary. It
+// uses a packed image before it pulls: a packed image exists because the
+// official one could not be pulled.
 func (s *spec) chooseImage(ctx context.Context, images imageStore) (string, error) {
 	asked := os.Getenv(s.variable("IMAGE"))
 	image := asked
@@ -52,12 +53,12 @@ func (s *spec) chooseImage(ctx context.Context, images imageStore) (string, erro
 		}
 	}
 	if err := images.pullImage(ctx, image); err != nil {
-		return "", &absentError{missing: fmt.Sprintf("image %s is not here and cannot be pulled", image), cause: err}
+		return "", &absentError{missing: fmt.Sprintf("the engine lacks the image %s and cannot pull it", image), cause: err}
 	}
 	return image, nil
 }
 
-// repository is an image's name without tag and digest.
+// repository returns the image's name without tag and digest.
 func repository(image string) string {
 	image, _, _ = strings.Cut(image, "@")
 	if colon := strings.LastIndexByte(image, ':'); colon > strings.LastIndexByte(image, '/') {

@@ -21,7 +21,7 @@ func TestEveryImageIsPinned(t *testing.T) {
 	} {
 		image := officialImage(imageList, s.server)
 		if repository(image) == image || strings.HasSuffix(image, ":latest") {
-			t.Errorf("%s: %q names no release", s.server, image)
+			t.Errorf("%s: the image %q has no tag of a release", s.server, image)
 		}
 		script, err := os.ReadFile("images/" + s.server + ".sh")
 		if err != nil || !strings.Contains(string(script), "\npack_"+s.server+"() {\n") {
@@ -33,14 +33,14 @@ func TestEveryImageIsPinned(t *testing.T) {
 func TestCommand(t *testing.T) {
 	s := spec{cmd: []string{"--official"}}
 	if got := s.command("mongo:8-packed"); len(got) != 1 {
-		t.Errorf("%q, want the one command that there is", got)
+		t.Errorf("got %q for a packed image, want the official command", got)
 	}
 	s.packed = []string{}
 	if got := s.command("mongo:8-packed"); len(got) != 0 {
-		t.Errorf("%q for a packed image, want its own", got)
+		t.Errorf("got %q for a packed image, want no command", got)
 	}
 	if got := s.command("mongo:8"); len(got) != 1 {
-		t.Errorf("%q for an official image", got)
+		t.Errorf("got %q for an official image, want its command", got)
 	}
 }
 
@@ -69,7 +69,7 @@ func TestRepository(t *testing.T) {
 	}
 }
 
-// images is an engine with some images, and a registry with some.
+// images is an imageStore: an engine with some images, and a registry with some.
 type images struct {
 	present, registry []string
 	packed            string
@@ -109,20 +109,20 @@ func TestChooseImage(t *testing.T) {
 		{name: "official is there", images: images{present: []string{official}, packed: packed}, want: official},
 		{name: "packed before a pull", images: images{packed: packed, registry: []string{official}}, want: packed},
 		{name: "official is pulled", images: images{registry: []string{official}}, want: official, pulls: 1},
-		{name: "nothing", pulls: 1, absent: true},
+		{name: "no image anywhere", pulls: 1, absent: true},
 		{name: "asked for", asked: "valkey:8", images: images{present: []string{official, "valkey:8"}}, want: "valkey:8"},
 		{name: "asked for, pulled", asked: "valkey:8", images: images{registry: []string{"valkey:8"}}, want: "valkey:8", pulls: 1},
-		{name: "asked for: no other will do", asked: "valkey:8", images: images{present: []string{official}, packed: packed}, pulls: 1, absent: true},
+		{name: "asked for, but another is present", asked: "valkey:8", images: images{present: []string{official}, packed: packed}, pulls: 1, absent: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Setenv("SOJOURN_REDIS_IMAGE", test.asked)
 			got, err := redisSpec.chooseImage(t.Context(), &test.images)
 			var absent *absentError
 			if got != test.want || errors.As(err, &absent) != test.absent {
-				t.Errorf("%q, %v; want %q, absent %v", got, err, test.want, test.absent)
+				t.Errorf("got %q, %v; want %q, absent %v", got, err, test.want, test.absent)
 			}
 			if len(test.images.pulled) != test.pulls {
-				t.Errorf("pulled %q, want %d", test.images.pulled, test.pulls)
+				t.Errorf("pulled %q, want %d images", test.images.pulled, test.pulls)
 			}
 		})
 	}
@@ -136,7 +136,7 @@ func TestRedisVersion(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if name, version := redisVersion(test.info); name != test.wantName || version != test.wantVersion {
-				t.Errorf("%q %q, want %q %q", name, version, test.wantName, test.wantVersion)
+				t.Errorf("got %q %q, want %q %q", name, version, test.wantName, test.wantVersion)
 			}
 		})
 	}
@@ -162,10 +162,10 @@ func TestEndpointFromTheEnvironment(t *testing.T) {
 			Name: "Redis", Version: "8.0", Origin: "endpoint from SOJOURN_REDIS_URL",
 		}
 		if got != want || err != nil {
-			t.Errorf("%+v, %v; want %+v", got, err, want)
+			t.Errorf("got %+v, %v; want %+v", got, err, want)
 		}
 		if got.String() != "Redis 8.0 (endpoint from SOJOURN_REDIS_URL)" {
-			t.Errorf("String: %q", got)
+			t.Errorf("String returns %q", got)
 		}
 	})
 	t.Run("does not answer", func(t *testing.T) {
@@ -174,19 +174,19 @@ func TestEndpointFromTheEnvironment(t *testing.T) {
 		_, err := s.start()
 		var absent *absentError
 		if err == nil || errors.As(err, &absent) {
-			t.Errorf("%v, want an error that no test skips on", err)
+			t.Errorf("got %v, want an error that is not an absentError", err)
 		}
 	})
 	t.Run("is malformed", func(t *testing.T) {
 		t.Setenv("SOJOURN_REDIS_URL", "memcached://"+refuses)
 		s := spec{server: "redis", title: "Redis", addr: redisSpec.addr, probe: probeRedis}
 		if _, err := s.start(); err == nil {
-			t.Error("no error")
+			t.Error("a malformed URL returns no error")
 		}
 	})
 }
 
-// ending records how a test ended instead of ending it.
+// ending records how a test ends and stops it with a panic.
 type ending struct {
 	testing.TB
 	how, message string
@@ -227,11 +227,11 @@ func TestWithoutAnEngine(t *testing.T) {
 			end := ending{TB: t}
 			end.of(&s)
 			if end.how != test.how {
-				t.Errorf("%s (%s), want %s", end.how, end.message, test.how)
+				t.Errorf("the test %s (%s), want %s", end.how, end.message, test.how)
 			}
 			for _, part := range []string{"Redis: no container engine answers", "ensure.sh redis", "SOJOURN_REDIS_URL"} {
 				if !strings.Contains(end.message, part) || strings.Contains(end.message, "\n") {
-					t.Errorf("message %q: want one line with %q", end.message, part)
+					t.Errorf("the message is %q, want one line with %q", end.message, part)
 				}
 			}
 		})
@@ -254,10 +254,10 @@ func TestPollEndsAtItsLimitAndAtAFinalError(t *testing.T) {
 
 func TestProcessLives(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("orphans are not looked for on Windows")
+		t.Skip("orphans are not removed on Windows")
 	}
 	if !processLives(os.Getpid()) {
-		t.Error("this process does not live")
+		t.Error("processLives is false for this process")
 	}
 	short := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
 	if err := short.Start(); err != nil {
@@ -265,7 +265,7 @@ func TestProcessLives(t *testing.T) {
 	}
 	if err := poll(t.Context(), time.Minute, func(context.Context) error {
 		if runtime.GOOS == "linux" && processLives(short.Process.Pid) {
-			return errors.New("a process that nobody waited for still lives")
+			return errors.New("processLives is true for a process that ended before Wait")
 		}
 		return nil
 	}); err != nil {
@@ -275,6 +275,6 @@ func TestProcessLives(t *testing.T) {
 		t.Fatal(err)
 	}
 	if processLives(short.Process.Pid) {
-		t.Error("a process that ended lives")
+		t.Error("processLives is true for a process that ended")
 	}
 }

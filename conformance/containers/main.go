@@ -12,10 +12,11 @@ import (
 	"github.com/testcontainers/testcontainers-go"
 )
 
-// Main runs the tests of a package, then removes the containers that they started. It returns the
-// exit code: func TestMain(m *testing.M) { os.Exit(containers.Main(m)) }.
+// Main runs the tests of a package and then removes the containers that they
+// started. It returns the exit code: func TestMain(m *testing.M) {
+// os.Exit(containers.Main(m)) }.
 func Main(m *testing.M) int {
-	running.enter()
+	running.begin()
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
 	go func() {
@@ -34,25 +35,25 @@ func Main(m *testing.M) int {
 	return code
 }
 
-// running is what this process started.
+// running has the containers that this process started.
 var running registry
 
 type registry struct {
 	mu      sync.Mutex
-	entered bool
+	begun   bool
 	started []testcontainers.Container
 }
 
-func (r *registry) enter() {
+func (r *registry) begin() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.entered = true
+	r.begun = true
 }
 
-func (r *registry) inMain() bool {
+func (r *registry) hasBegun() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.entered
+	return r.begun
 }
 
 func (r *registry) add(started testcontainers.Container) {
@@ -61,8 +62,8 @@ func (r *registry) add(started testcontainers.Container) {
 	r.started = append(r.started, started)
 }
 
-// terminate removes all at once, without the ten seconds that an engine gives a server to end well:
-// its data is thrown away anyway.
+// terminate removes all containers at the same time. It skips the ten seconds
+// that an engine gives a server to stop, because the data is not needed.
 func (r *registry) terminate() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

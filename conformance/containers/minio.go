@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// minioUser and minioPassword are no secrets: the container listens for this machine alone.
+// minioUser and minioPassword are not secret: the container listens on this machine only.
 const (
 	minioUser     = "minioadmin"
 	minioPassword = "minioadmin"
@@ -25,8 +25,8 @@ var minioSpec = spec{
 		"MINIO_ROOT_USER":     minioUser,
 		"MINIO_ROOT_PASSWORD": minioPassword,
 		"MINIO_BROWSER":       "off",
-		"MINIO_UPDATE":        "off", // it would look for a newer release
-		// It states its version among its metrics, and nowhere else without a signature.
+		"MINIO_UPDATE":        "off", // no search for newer releases
+		// The metrics state the version. Everything else that does needs a signature.
 		"MINIO_PROMETHEUS_AUTH_TYPE": "public",
 	},
 	url: func(addr string) string {
@@ -36,21 +36,23 @@ var minioSpec = spec{
 	probe: probeMinIO,
 }
 
-// MinIO returns this test process's MinIO server, or another one that speaks S3's protocol. Its URL
-// holds the access key and the secret: "http://KEY:SECRET@127.0.0.1:32768", to be split by [url.Parse].
+// MinIO returns the MinIO server of this test process, or another server of
+// the S3 protocol. URL holds the access key and the secret:
+// "http://KEY:SECRET@127.0.0.1:32768". [url.Parse] splits it.
 func MinIO(t testing.TB) Server {
 	t.Helper()
 	return minioSpec.serve(t)
 }
 
-// probeMinIO asks MinIO whether it can write. Another server of this protocol does not know the
-// question: that it answers anything in S3's manner has to do.
+// probeMinIO asks MinIO whether it can write. Another server of the S3
+// protocol does not know this request. It is ready if it answers with S3's
+// headers.
 func probeMinIO(ctx context.Context, url string) (name, version string, err error) {
 	base, err := urls.Parse(url)
 	if err != nil {
 		return "", "", &finalError{withoutURL(err)}
 	}
-	base.User = nil // a signature is what the server expects, not a password
+	base.User = nil // the server expects a signature, not a password
 	health, err := get(ctx, base.JoinPath("minio/health/cluster").String())
 	if err != nil {
 		return "", "", err

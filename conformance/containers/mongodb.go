@@ -13,7 +13,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// Transactions and change streams need a replica set: one of a single node.
+// Transactions and change streams need a replica set. This one has a single node.
 const (
 	mongoReplicaSet = "rs0"
 	mongoPort       = "27017"
@@ -24,7 +24,7 @@ var mongodbSpec = spec{
 	title:   "MongoDB",
 	port:    mongoPort + "/tcp",
 	cmd:     []string{"--replSet", mongoReplicaSet},
-	packed:  []string{}, // a stand-in, which has options of its own
+	packed:  []string{}, // a stand-in with options of its own
 	url:     mongoURL,
 	addr:    mongoAddr,
 	prepare: initiateMongoDB,
@@ -41,26 +41,29 @@ var mongodbSecondSpec = spec{
 	probe:  probeMongoDB,
 }
 
-// MongoDB returns this test process's MongoDB server, the only node of a replica set, or a server that
-// speaks its protocol. Where the official image cannot be had that is a stand-in, and its Name says so:
-// what it does proves nothing about mongod's write concerns, retryable writes or sharding.
+// MongoDB returns the MongoDB server of this test process, the only node of a
+// replica set, or another server of its protocol. The packed image is a
+// stand-in, and Name says so: it proves nothing about mongod's write concerns,
+// retryable writes or sharding.
 func MongoDB(t testing.TB) Server {
 	t.Helper()
 	return mongodbSpec.serve(t)
 }
 
-// MongoDBSecond returns a server that speaks MongoDB's protocol and shares no code with the one that
-// MongoDB returns where mongod is not to be had: mongo-java-server, alone and in memory.
+// MongoDBSecond returns mongo-java-server, in memory and without a replica
+// set. It speaks MongoDB's protocol and shares no code with the stand-in of
+// MongoDB.
 func MongoDBSecond(t testing.TB) Server {
 	t.Helper()
 	return mongodbSecondSpec.serve(t)
 }
 
-// mongoURL names the one node: a replica set gives its clients the address that it has inside its
-// container, which is of no use outside.
+// mongoURL returns a URL for a direct connection. Clients of a replica set
+// would learn the node's address inside its container, which they cannot
+// reach.
 func mongoURL(addr string) string { return "mongodb://" + addr + "/?directConnection=true" }
 
-// mongoAddr is the first of the hosts that a URL names.
+// mongoAddr returns the first host of the URL.
 func mongoAddr(url string) (string, error) {
 	parsed := options.Client().ApplyURI(url)
 	if err := parsed.Validate(); err != nil {
@@ -73,19 +76,20 @@ func mongoAddr(url string) (string, error) {
 	return addr, nil
 }
 
-// mongoAdmin is one conversation with a server's database for administration.
+// mongoAdmin is a connection to a server's admin database.
 type mongoAdmin struct {
 	ctx    context.Context
 	client *mongo.Client
 }
 
-// converse connects, calls, and disconnects again: tests look for leaks.
+// converse connects, calls call and disconnects, because tests check for leaks.
 func converse(ctx context.Context, url string, call func(mongoAdmin) error) error {
 	addr, err := mongoAddr(url)
 	if err != nil {
 		return &finalError{err}
 	}
-	// The client waits for a server that does not listen until its time is up; poll tries again sooner.
+	// The client waits its whole timeout for a server that does not listen. poll
+	// tries again sooner.
 	if err := reachable(ctx, addr); err != nil {
 		return err
 	}
@@ -106,13 +110,13 @@ type mongoNode struct {
 	Uninitiated bool `bson:"isreplicaset"`
 }
 
-// hello goes by its old name, in which clients greet a server that they do not know yet: so all have it.
+// hello sends the command under its old name, which every server knows.
 func (a mongoAdmin) hello() (node mongoNode, err error) {
 	err = a.command(bson.D{{Key: "isMaster", Value: 1}}, &node)
 	return node, err
 }
 
-// initiateMongoDB makes a node that waits for it a replica set.
+// initiateMongoDB makes an uninitiated node a replica set.
 func initiateMongoDB(ctx context.Context, url string) error {
 	return converse(ctx, url, func(admin mongoAdmin) error {
 		node, err := admin.hello()
@@ -135,8 +139,9 @@ func initiateMongoDB(ctx context.Context, url string) error {
 	})
 }
 
-// mongoBuild is the part of an answer to buildInfo that says what a server is. Those that are not
-// mongod state in it the version that they are compatible with, and their own beside it.
+// mongoBuild is the part of a buildInfo reply that identifies a server.
+// Servers other than mongod state the version that they are compatible with,
+// and their own version too.
 type mongoBuild struct {
 	Version  string `bson:"version"`
 	Secantus string `bson:"secantusVersion"`
@@ -165,7 +170,7 @@ func probeMongoDB(ctx context.Context, url string) (name, version string, err er
 			return err
 		}
 		if !node.Writable {
-			return errors.New("no primary yet")
+			return errors.New("the replica set has no primary yet")
 		}
 		var build mongoBuild
 		if err := admin.command(bson.D{{Key: "buildInfo", Value: 1}}, &build); err != nil {

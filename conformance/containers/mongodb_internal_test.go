@@ -16,13 +16,14 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// fakeMongod answers as a node of a replica set does that nobody has initiated yet, from then on as a
-// primary. No mongod is to be had everywhere; what it says at that moment is in its documentation.
+// fakeMongod answers like an uninitiated node of a replica set, and after its
+// initiation like a primary. The answers follow mongod's documentation,
+// because not every machine has a mongod.
 type fakeMongod struct {
 	mu        sync.Mutex
-	initiated bson.D // the configuration that it was given
-	electing  int    // greetings that it answers as a secondary before it is the primary
-	refuse    bool   // another client has just initiated it
+	initiated bson.D // the configuration of the initiation
+	electing  int    // the number of greetings that it answers as a secondary
+	refuse    bool   // another client has initiated it
 }
 
 func (f *fakeMongod) answer(command bson.D) bson.D {
@@ -54,10 +55,10 @@ func (f *fakeMongod) answer(command bson.D) bson.D {
 			bson.E{Key: "setName", Value: mongoReplicaSet}, bson.E{Key: "hosts", Value: bson.A{"127.0.0.1:27017"}},
 			bson.E{Key: "me", Value: "127.0.0.1:27017"})
 	}
-	return bson.D{ok} // a session that ends
+	return bson.D{ok} // endSessions
 }
 
-// serve speaks the two forms of the protocol that a client uses: OP_QUERY to greet, then OP_MSG.
+// serve speaks both forms of the protocol that a client uses: OP_QUERY for the greeting, then OP_MSG.
 func (f *fakeMongod) serve(connection net.Conn) error {
 	const opReply, opQuery, opMsg = 1, 2004, 2013
 	defer func() { _ = connection.Close() }()
@@ -80,7 +81,7 @@ func (f *fakeMongod) serve(connection net.Conn) error {
 		case opMsg: // flags, kind of section
 			document, op, head = message[5:], opMsg, make([]byte, 5)
 		default:
-			return errors.New("an unknown kind of message")
+			return errors.New("the message has an unknown kind")
 		}
 		var command bson.D
 		if err := bson.Unmarshal(document[:binary.LittleEndian.Uint32(document)], &command); err != nil {
@@ -123,7 +124,7 @@ func (f *fakeMongod) start(t *testing.T) (addr string) {
 	return listener.Addr().String()
 }
 
-func TestANodeThatNobodyInitiatedIsInitiated(t *testing.T) {
+func TestAnUninitiatedNodeIsInitiated(t *testing.T) {
 	for _, refuse := range []bool{false, true} {
 		fake := &fakeMongod{electing: 9, refuse: refuse}
 		url := mongoURL(fake.start(t))
@@ -136,7 +137,7 @@ func TestANodeThatNobodyInitiatedIsInitiated(t *testing.T) {
 			return err
 		})
 		if err != nil || name != "MongoDB" || version != "8.0.13" {
-			t.Errorf("refuse %v: %q %q, %v", refuse, name, version, err)
+			t.Errorf("refuse %v: got %q %q, %v, want MongoDB 8.0.13", refuse, name, version, err)
 		}
 		if !refuse && (len(fake.initiated) == 0 || fake.initiated[0] != bson.E{Key: "_id", Value: mongoReplicaSet}) {
 			t.Errorf("initiated with %v", fake.initiated)
@@ -144,13 +145,14 @@ func TestANodeThatNobodyInitiatedIsInitiated(t *testing.T) {
 	}
 }
 
-// A server that the environment names is not changed: that it is no primary is for its owner to mend.
+// A server that the environment names belongs to its owner, so it is never
+// initiated.
 func TestAnEndpointIsNeverInitiated(t *testing.T) {
 	fake := &fakeMongod{}
 	t.Setenv("SOJOURN_MONGODB_URL", mongoURL(fake.start(t)))
 	s := spec{server: "mongodb", addr: mongoAddr, probe: probeMongoDB, prepare: initiateMongoDB, wait: time.Second}
 	if _, err := s.start(); err == nil || !strings.Contains(err.Error(), "no primary") {
-		t.Errorf("%v, want that there is no primary", err)
+		t.Errorf("got %v, want an error about the missing primary", err)
 	}
 	if fake.initiated != nil {
 		t.Errorf("initiated with %v", fake.initiated)
@@ -201,7 +203,7 @@ func TestMongoDBIdentity(t *testing.T) {
 			t.Fatal(err)
 		}
 		if name, version := build.identity(); name != test.name || version != test.version {
-			t.Errorf("%v: %q %q, want %q %q", test.build, name, version, test.name, test.version)
+			t.Errorf("%v: got %q %q, want %q %q", test.build, name, version, test.name, test.version)
 		}
 	}
 }

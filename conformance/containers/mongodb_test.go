@@ -17,7 +17,7 @@ func TestMongoDB(t *testing.T) {
 	checkMongoDB(t, server)
 }
 
-// checkMongoDB writes a document and reads it again.
+// checkMongoDB writes a document and reads it.
 func checkMongoDB(t *testing.T, server containers.Server) {
 	t.Helper()
 	client, err := mongo.Connect(options.Client().ApplyURI(server.URL))
@@ -35,6 +35,6 @@ func checkMongoDB(t *testing.T, server containers.Server) {
 	}
 	filter := bson.D{{Key: "_id", Value: written.InsertedID}}
 	if err := collection.FindOne(t.Context(), filter).Decode(&got); err != nil || got.Text != "hello" {
-		t.Fatalf("%+v, %v", got, err)
+		t.Fatalf("got %+v, %v, want hello", got, err)
 	}
 }

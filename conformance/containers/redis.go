@@ -12,7 +12,7 @@ var redisSpec = spec{
 	server: "redis",
 	title:  "Redis",
 	port:   "6379/tcp",
-	cmd:    []string{"--save", "", "--appendonly", "no"}, // snapshots would only add noise
+	cmd:    []string{"--save", "", "--appendonly", "no"}, // no snapshots
 	url:    func(addr string) string { return "redis://" + addr },
 	addr: func(url string) (string, error) {
 		options, err := redis.ParseURL(url)
@@ -24,7 +24,7 @@ var redisSpec = spec{
 	probe: probeRedis,
 }
 
-// Redis returns this test process's Redis server, or one that speaks its protocol.
+// Redis returns the Redis server of this test process, or another server of its protocol.
 func Redis(t testing.TB) Server {
 	t.Helper()
 	return redisSpec.serve(t)
@@ -35,7 +35,7 @@ func probeRedis(ctx context.Context, url string) (name, version string, err erro
 	if err != nil {
 		return "", "", &finalError{err}
 	}
-	// The client logs each refused connection; while a server starts, that is no news.
+	// The client logs each refused connection. That is expected while a server starts.
 	if err := reachable(ctx, options.Addr); err != nil {
 		return "", "", err
 	}
@@ -55,8 +55,8 @@ func probeRedis(ctx context.Context, url string) (name, version string, err erro
 	return name, version, nil
 }
 
-// redisVersion reads a reply to INFO server. Valkey states its own version beside the version of
-// Redis that it is compatible with.
+// redisVersion returns the name and version in a reply to INFO server. Valkey
+// states its own version and the version of Redis that it is compatible with.
 func redisVersion(info string) (name, version string) {
 	fields := map[string]string{}
 	for line := range strings.Lines(info) {

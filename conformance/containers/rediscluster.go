@@ -23,32 +23,33 @@ import (
 )
 
 const (
-	clusterMasters = 3 // the least that can agree that one of them has failed
+	clusterMasters = 3 // the fewest masters that can agree that one has failed
 	clusterNodes   = 2 * clusterMasters
 	clusterSlots   = 16384
-	// clusterBusPort is where nodes talk to each other, each at an address of its own.
+	// clusterBusPort is the port inside each container on which the nodes talk to each other.
 	clusterBusPort = 16379
 	portTries      = 3
 
-	// Nodes hear of each other in about half their timeout, so they join with a short one.
+	// Nodes learn of each other in about half their timeout, so they join with a
+	// short one.
 	joinTimeout = "1000"
-	// calmTimeout is longer than a loaded machine keeps a node waiting: else a replica takes over that
-	// nobody wants.
+	// calmTimeout is longer than a loaded machine delays a node. Otherwise a
+	// replica takes over without need.
 	calmTimeout = "15000"
 )
 
-// Cluster is a running Redis Cluster. Its URL is as go-redis' ParseClusterURL takes it:
-// redis://host:port?addr=host:port&addr=….
+// Cluster is a running Redis Cluster. go-redis' ParseClusterURL accepts its
+// URL: redis://host:port?addr=host:port&addr=….
 type Cluster struct {
 	Server
-	nodes []*clusterNode // none where somebody else runs it
+	nodes []*clusterNode // empty if this process did not start the cluster
 }
 
-// clusterNode is one node: a container that listens, inside as outside, at one port, since its
-// replicas and its clients are told the same one.
+// clusterNode is one node. Its port is the same inside and outside the
+// container, because replicas and clients get the same port.
 type clusterNode struct {
 	addr      string // for clients
-	inside    string // its address among the containers
+	inside    string // the address for the other containers
 	container testcontainers.Container
 }
 
@@ -71,12 +72,13 @@ var theCluster struct {
 	failed error
 }
 
-// RedisCluster returns this test process's Redis Cluster: three masters, each with a replica, in six
-// containers on the image that Redis is tested on, or what SOJOURN_REDIS_CLUSTER_URL names. The nodes
-// announce addresses that this machine reaches; the image must be of Redis 7.0 or later.
+// RedisCluster returns the Redis Cluster of this test process, or the one at
+// SOJOURN_REDIS_CLUSTER_URL. It has three masters, each with a replica, in six
+// containers of the Redis image, which must be Redis 7.0 or later. This
+// machine reaches the addresses that the nodes announce.
 func RedisCluster(t testing.TB) *Cluster {
 	t.Helper()
-	if !running.inMain() {
+	if !running.hasBegun() {
 		t.Fatal("package containers needs func TestMain(m *testing.M) { os.Exit(containers.Main(m)) } " +
 			"in this test package, to remove what it starts")
 	}
@@ -89,7 +91,8 @@ func RedisCluster(t testing.TB) *Cluster {
 	return c.found
 }
 
-// withoutCluster ends a test: what this machine lacks skips it, except under CI.
+// withoutCluster skips the test if this machine lacks something and CI is not
+// true. Otherwise it fails the test.
 func withoutCluster(t testing.TB, err error, remedy string) {
 	t.Helper()
 	var absent *absentError
@@ -97,7 +100,7 @@ func withoutCluster(t testing.TB, err error, remedy string) {
 	case !errors.As(err, &absent):
 		t.Fatalf("%s: %s", clusterSpec.title, oneLine(err))
 	case underCI():
-		t.Fatalf("%s: %v; under CI that is a failure; %s", clusterSpec.title, absent, remedy)
+		t.Fatalf("%s: %v; CI is true, so this is a failure; %s", clusterSpec.title, absent, remedy)
 	default:
 		t.Skipf("%s: %v; %s", clusterSpec.title, absent, remedy)
 	}
@@ -136,7 +139,7 @@ func startCluster() (*Cluster, error) {
 		return nil, err
 	}
 	if err := c.join(ctx); err != nil {
-		return nil, fmt.Errorf("six containers %s do not form a cluster: %w%s", image, err, lastLog(ctx, c.nodes[0].container))
+		return nil, fmt.Errorf("the six containers %s do not form a cluster: %w%s", image, err, lastLog(ctx, c.nodes[0].container))
 	}
 	query := url.Values{}
 	for _, n := range c.nodes[1:clusterMasters] {
@@ -150,7 +153,7 @@ func startCluster() (*Cluster, error) {
 	return c, err
 }
 
-// publishedHost is where the ports that the engine publishes are reached.
+// publishedHost returns the host of the ports that the engine publishes.
 func publishedHost(ctx context.Context) (string, error) {
 	provider, err := testcontainers.NewDockerProvider()
 	if err != nil {
@@ -160,8 +163,9 @@ func publishedHost(ctx context.Context) (string, error) {
 	return provider.DaemonHost(ctx)
 }
 
-// startNode starts a node that belongs to no cluster yet. Its port is chosen before it is known to be
-// free on the engine's host, so that another may be in its place.
+// startNode starts a node that belongs to no cluster yet. The port is chosen
+// before the engine binds it, so another process may take it. Then startNode
+// tries again.
 func startNode(ctx context.Context, engine *engine, image, host string) (*clusterNode, error) {
 	var failed error
 	for range portTries {
@@ -184,7 +188,7 @@ func runNode(ctx context.Context, engine *engine, image, host, port string) (tes
 	inside := network.MustParsePort(port + "/tcp")
 	bind := network.PortBinding{HostPort: port}
 	if engine.local {
-		// A test server has no password: it listens for this machine alone.
+		// A test server has no password, so it listens on this machine only.
 		bind.HostIP = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	}
 	node := spec{server: clusterSpec.server, title: clusterSpec.title, port: port + "/tcp", url: redisSpec.url, probe: probeRedis}
@@ -193,11 +197,11 @@ func runNode(ctx context.Context, engine *engine, image, host, port string) (tes
 		"--cluster-enabled", "yes",
 		"--cluster-port", strconv.Itoa(clusterBusPort),
 		"--cluster-node-timeout", joinTimeout,
-		// Clients are told this name, nodes know each other by the addresses of their containers.
+		// Clients get this name. Nodes use the addresses of their containers.
 		"--cluster-announce-hostname", host,
 		"--cluster-preferred-endpoint-type", "hostname",
 		"--repl-diskless-sync-delay", "0",
-		// A replica counts as available, and is told to clients, once it has received something.
+		// A replica is announced to clients after it has received something.
 		"--repl-ping-replica-period", "1",
 	)
 	started, err := testcontainers.Run(ctx, image,
@@ -225,14 +229,14 @@ func freePort(ctx context.Context) (string, error) {
 	return port, err
 }
 
-// client is a connection to this node alone. Its user closes it: tests look for leaks.
+// client returns a client for this node only. The caller closes it.
 func (n *clusterNode) client() *redis.Client {
 	return redis.NewClient(&redis.Options{Addr: n.addr, MaxRetries: -1, DialerRetries: 1, PoolSize: 1})
 }
 
-// converse has one conversation with a node.
+// converse connects to the node, calls call and closes the connection.
 func (n *clusterNode) converse(ctx context.Context, call func(*redis.Client) error) error {
-	// The client logs each refused connection; while a server starts, that is no news.
+	// The client logs each refused connection. That is expected while a server starts.
 	if err := reachable(ctx, n.addr); err != nil {
 		return err
 	}
@@ -241,7 +245,8 @@ func (n *clusterNode) converse(ctx context.Context, call func(*redis.Client) err
 	return call(client)
 }
 
-// join makes one cluster of the nodes: the first three share the slots, each of the others follows one.
+// join makes the nodes one cluster. The first three share the slots, and each
+// of the others replicates one of them.
 func (c *Cluster) join(ctx context.Context) error {
 	ids := make([]string, len(c.nodes))
 	for i, n := range c.nodes {
@@ -249,7 +254,7 @@ func (c *Cluster) join(ctx context.Context) error {
 			if ids[i], err = client.ClusterMyID(ctx).Result(); err != nil {
 				return err
 			}
-			// As redis-cli does, so that no two masters claim the same epoch.
+			// Like redis-cli: no two masters may claim the same epoch.
 			if err := client.Do(ctx, "cluster", "set-config-epoch", i+1).Err(); err != nil {
 				return err
 			}
@@ -273,7 +278,7 @@ func (c *Cluster) join(ctx context.Context) error {
 		}
 	}
 	for i, n := range c.nodes[clusterMasters:] {
-		// Refused until the node has heard of that master.
+		// The node refuses until it knows the master.
 		err := poll(ctx, clusterSpec.patience(), func(ctx context.Context) error {
 			return n.converse(ctx, func(client *redis.Client) error {
 				return client.ClusterReplicate(ctx, ids[i]).Err()
@@ -286,7 +291,7 @@ func (c *Cluster) join(ctx context.Context) error {
 	return c.settle(ctx)
 }
 
-// settle waits until the cluster is whole, and makes it slow to doubt that.
+// settle waits until the cluster is complete, and gives it the long timeout.
 func (c *Cluster) settle(ctx context.Context) error {
 	if err := c.whole(ctx); err != nil {
 		return err
@@ -294,7 +299,8 @@ func (c *Cluster) settle(ctx context.Context) error {
 	return c.SetTimeout(ctx, calmTimeout)
 }
 
-// SetTimeout changes after how many milliseconds of silence the nodes hold one of them for failed.
+// SetTimeout sets the time after which the nodes consider a silent node
+// failed.
 func (c *Cluster) SetTimeout(ctx context.Context, milliseconds string) error {
 	for _, n := range c.nodes {
 		err := n.converse(ctx, func(client *redis.Client) error {
@@ -307,7 +313,8 @@ func (c *Cluster) SetTimeout(ctx context.Context, milliseconds string) error {
 	return nil
 }
 
-// whole waits until every node sees three masters, each with a replica that follows it.
+// whole waits until every node knows three masters, each with a connected
+// replica.
 func (c *Cluster) whole(ctx context.Context) error {
 	var known []string
 	for _, n := range c.nodes {
@@ -325,16 +332,17 @@ func (c *Cluster) whole(ctx context.Context) error {
 	})
 }
 
-// sees returns nil if a node knows a whole cluster of just these addresses.
+// sees returns nil if the node knows a complete cluster of exactly these
+// addresses.
 func sees(ctx context.Context, client *redis.Client, known []string) error {
 	info, err := client.ClusterInfo(ctx).Result()
 	if err != nil {
 		return err
 	}
 	if !strings.Contains(info, "cluster_state:ok") {
-		return errors.New("it does not say cluster_state:ok")
+		return errors.New("the node does not report cluster_state:ok")
 	}
-	ranges, err := client.ClusterSlots(ctx).Result() //nolint:staticcheck // it is what clients ask, and has their addresses
+	ranges, err := client.ClusterSlots(ctx).Result() //nolint:staticcheck // clients use this command, and its reply has their addresses
 	if err != nil {
 		return err
 	}
@@ -348,18 +356,18 @@ func sees(ctx context.Context, client *redis.Client, known []string) error {
 	}
 	slices.Sort(seen)
 	if seen = slices.Compact(seen); covered != clusterSlots || !slices.Equal(seen, known) {
-		return fmt.Errorf("it knows %d slots and the nodes %v", covered, seen)
+		return fmt.Errorf("the node knows %d slots and the nodes %v, want %d and %v", covered, seen, clusterSlots, known)
 	}
 	replication, err := client.Info(ctx, "replication").Result()
 	if err == nil && strings.Contains(replication, "role:slave") && !strings.Contains(replication, "master_link_status:up") {
-		err = errors.New("it has no link to its master")
+		err = errors.New("the replica has no link to its master")
 	}
 	return err
 }
 
-// Kill kills the node at an address that the cluster announces, as a power cut would, and starts it
-// again at the end of the test. Nodes that somebody else runs are not killed: the test is skipped, and
-// fails if CI is true.
+// Kill kills the node at an address that the cluster announces, like a power
+// cut, and starts it again at the end of the test. If this process did not
+// start the node, the test is skipped, or fails if CI is true.
 func (c *Cluster) Kill(t testing.TB, addr string) {
 	t.Helper()
 	i := slices.IndexFunc(c.nodes, func(n *clusterNode) bool { return n.addr == addr })
@@ -377,7 +385,7 @@ func (c *Cluster) Kill(t testing.TB, addr string) {
 	id := c.nodes[i].container.GetContainerID()
 	t.Cleanup(func() {
 		if err := c.revive(id); err != nil {
-			t.Errorf("%s: node %s does not come back: %v", clusterSpec.title, addr, err)
+			t.Errorf("%s: the node %s does not start again: %v", clusterSpec.title, addr, err)
 		}
 	})
 	if _, err := engine.client.ContainerKill(ctx, id, client.ContainerKillOptions{Signal: "KILL"}); err != nil {
@@ -385,7 +393,7 @@ func (c *Cluster) Kill(t testing.TB, addr string) {
 	}
 }
 
-// revive starts a node again and waits until it has its place.
+// revive starts a node again and waits until it has joined the cluster.
 func (c *Cluster) revive(id string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), clusterSpec.patience())
 	defer cancel()
@@ -400,8 +408,8 @@ func (c *Cluster) revive(id string) error {
 	return c.settle(ctx)
 }
 
-// probeCluster succeeds once all slots are served. The version that it returns says how many masters
-// share them.
+// probeCluster succeeds if all slots are served. The version that it returns
+// includes the number of masters.
 func probeCluster(ctx context.Context, url string) (name, version string, err error) {
 	options, err := redis.ParseClusterURL(url)
 	if err != nil {
@@ -422,7 +430,7 @@ func probeCluster(ctx context.Context, url string) (name, version string, err er
 			return err
 		}
 		if !strings.Contains(state, "cluster_state:ok") {
-			return errors.New("a master does not say cluster_state:ok")
+			return errors.New("a master does not report cluster_state:ok")
 		}
 		info, err := master.Info(ctx, "server").Result()
 		if err != nil {

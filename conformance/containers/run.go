@@ -23,7 +23,7 @@ const (
 	probeLimit = 2 * time.Second
 )
 
-// run starts a container on an image that the engine has.
+// run starts a container from an image that the engine has.
 func (s *spec) run(ctx context.Context, engine *engine, image string) (Server, error) {
 	engine.configure(ctx)
 	removeOrphans(ctx, engine)
@@ -38,7 +38,7 @@ func (s *spec) run(ctx context.Context, engine *engine, image string) (Server, e
 		options = append(options, testcontainers.WithCmd(command...))
 	}
 	if engine.local {
-		// A test server has no password: it listens for this machine alone.
+		// A test server has no password, so it listens on this machine only.
 		options = append(options, testcontainers.WithHostConfigModifier(func(host *container.HostConfig) {
 			host.PortBindings = network.PortMap{
 				network.MustParsePort(s.port): {{HostIP: netip.AddrFrom4([4]byte{127, 0, 0, 1})}},
@@ -47,7 +47,7 @@ func (s *spec) run(ctx context.Context, engine *engine, image string) (Server, e
 	}
 	started, err := testcontainers.Run(ctx, image, options...)
 	if started != nil {
-		running.add(started) // even if it is not ready: it is there, so it must be removed
+		running.add(started) // a container that is not ready must be removed too
 	}
 	if err != nil {
 		return Server{}, fmt.Errorf("container %s did not start: %w%s", image, err, lastLog(ctx, started))
@@ -55,7 +55,8 @@ func (s *spec) run(ctx context.Context, engine *engine, image string) (Server, e
 	return ready.server, nil
 }
 
-// command is what to start in a container on the image; nil is what the image itself says.
+// command returns the command of a container from the image. Nil means the
+// image's own command.
 func (s *spec) command(image string) []string {
 	if s.packed != nil && strings.HasSuffix(image, "-packed") {
 		return s.packed
@@ -63,7 +64,7 @@ func (s *spec) command(image string) []string {
 	return s.cmd
 }
 
-// readiness waits until the server in a container answers and says what it is.
+// readiness waits until the server in a container answers, and keeps its name and version.
 type readiness struct {
 	spec   *spec
 	server Server
@@ -78,7 +79,7 @@ func (r *readiness) WaitUntilReady(ctx context.Context, target wait.StrategyTarg
 			return err
 		}
 		if !state.Running {
-			return &finalError{fmt.Errorf("it ended with exit code %d", state.ExitCode)}
+			return &finalError{fmt.Errorf("the container ended with exit code %d", state.ExitCode)}
 		}
 		host, err := target.Host(ctx)
 		if err != nil {
@@ -107,19 +108,19 @@ func (r *readiness) WaitUntilReady(ctx context.Context, target wait.StrategyTarg
 	})
 }
 
-// finalError ends a poll: trying again cannot help.
+// finalError is an error that another try cannot cure. It ends a poll.
 type finalError struct{ error }
 
 func (e *finalError) Unwrap() error { return e.error }
 
-// poll calls try until it succeeds, gives a finalError, or the limit has passed.
+// poll calls try until it succeeds, returns a finalError, or the limit has passed.
 func poll(ctx context.Context, limit time.Duration, try func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	ticker := time.NewTicker(pollEvery)
 	defer ticker.Stop()
 	began := time.Now()
-	var last error // what went wrong says more than that time was up
+	var last error // the cause says more than a timeout
 	for {
 		once, done := context.WithTimeout(ctx, probeLimit)
 		err := try(once)
@@ -143,7 +144,7 @@ func poll(ctx context.Context, limit time.Duration, try func(context.Context) er
 	}
 }
 
-// reachable tells whether something listens at addr.
+// reachable returns nil if something listens at addr.
 func reachable(ctx context.Context, addr string) error {
 	connection, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 	if err != nil {
@@ -152,12 +153,12 @@ func reachable(ctx context.Context, addr string) error {
 	return connection.Close()
 }
 
-// lastLog is the end of a container's log: a server that does not start says there why.
+// lastLog returns the last lines of a container's log, in which a server says why it does not start.
 func lastLog(ctx context.Context, started testcontainers.Container) string {
 	if started == nil || started.GetContainerID() == "" {
 		return ""
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeLimit) // the start's own time may be up
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeLimit) // ctx may have ended
 	defer cancel()
 	text := readLog(ctx, started)
 	if text == "" {
@@ -167,7 +168,7 @@ func lastLog(ctx context.Context, started testcontainers.Container) string {
 	return "; its log ends: " + strings.Join(lines[max(0, len(lines)-5):], " / ")
 }
 
-// readLog is what a container has written so far, "" if that cannot be had.
+// readLog returns what a container has logged so far, or "" if it cannot be read.
 func readLog(ctx context.Context, from interface {
 	Logs(ctx context.Context) (io.ReadCloser, error)
 }) string {

@@ -15,12 +15,12 @@ var s3SecondSpec = spec{
 		return (&urls.URL{Scheme: "http", User: urls.UserPassword(minioUser, minioPassword), Host: addr}).String()
 	},
 	addr:       httpAddr,
-	probe:      probeMinIO, // which takes any server that answers in S3's manner
+	probe:      probeMinIO, // accepts any server that answers with S3's headers
 	logVersion: versitygwVersion,
 }
 
-// S3Second returns a server that speaks S3's protocol and shares no code with MinIO: versitygw. Its URL
-// is as that of MinIO.
+// S3Second returns versitygw, which speaks the S3 protocol and shares no code
+// with MinIO. Its URL has the form of MinIO's.
 func S3Second(t testing.TB) Server {
 	t.Helper()
 	return s3SecondSpec.serve(t)

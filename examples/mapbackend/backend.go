@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"maps"
 	"slices"
 	"sync"
@@ -14,12 +15,15 @@ import (
 
 // Map holds the records behind a mutex. Any number of backends share it.
 type Map struct {
+	name    string // tells its page tokens from those of other maps
 	mu      sync.Mutex
 	records map[string]model.Record
 }
 
 // NewMap returns an empty map.
-func NewMap() *Map { return &Map{records: map[string]model.Record{}} }
+func NewMap() *Map {
+	return &Map{name: rand.Text(), records: map[string]model.Record{}}
+}
 
 // MapBackend is the smallest complete backend. The embedded Gate makes the
 // checks, and has the methods Describe and Close.
@@ -30,7 +34,7 @@ type MapBackend struct {
 
 // NewBackend returns a backend on the map.
 func NewBackend(m *Map) *MapBackend {
-	return &MapBackend{m, driverkit.NewGate(driver.Description{Backend: "map", Labels: []string{"principal"}})}
+	return &MapBackend{m, driverkit.NewGate(driver.Description{Backend: "map", Labels: []string{"principal"}}, m.name)}
 }
 
 // judged returns the result of do on the stored record, under the lock, if the

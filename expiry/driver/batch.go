@@ -66,19 +66,16 @@ func GetMany(ctx context.Context, b ModelExpirySupport, now time.Time, gets []Ge
 
 // WriteMany carries out many operations with the backend's BatchWriter, or one
 // by one. Operations that were not begun when the context ends return its
-// error.
+// error, or ErrInvalid if they are invalid.
 func WriteMany(ctx context.Context, b ModelExpirySupport, now time.Time, ops []BatchOp) []BatchResult {
 	if w, ok := b.(BatchWriter); ok {
 		return w.WriteMany(ctx, now, ops)
 	}
 	out := make([]BatchResult, len(ops))
 	for i, op := range ops {
-		switch err := ctx.Err(); {
-		case err != nil:
-			out[i].Err = err
-		case op.Write != nil:
+		if op.Write != nil {
 			out[i].Record, out[i].Err = b.Write(ctx, now, *op.Write)
-		default:
+		} else {
 			out[i].Err = b.Delete(ctx, now, *op.Delete)
 		}
 	}

@@ -234,3 +234,60 @@ func ExampleUnwrapper() {
 	fmt.Println(store.As(&b))
 	// Output: true
 }
+
+func ExampleGet() {
+	b := open()
+	stores(b, "a")
+	r, err := b.Get(context.Background(), exampleNow, driver.Get{ID: "a"})
+	fmt.Println(r.ID, string(r.Value), err)
+	// Output: a {} <nil>
+}
+
+// An update keeps the expiry and the labels in force if the write says so.
+func ExampleKeep() {
+	b := open()
+	stores(b, "a")
+	next := model.Record{ID: "a", Revision: model.NewRevision(), Value: []byte(`{"n":1}`), Encoding: "json"}
+	r, err := b.Write(context.Background(), exampleNow, driver.Write{
+		Record: next, Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true, Labels: true},
+	})
+	fmt.Println(r.ExpiresAt.Format(time.TimeOnly), r.Labels["principal"], err)
+	// Output: 01:00:00 ann <nil>
+}
+
+// OnExpire sees each record before its removal. The record stays if OnExpire
+// returns an error.
+func ExampleSweep() {
+	b := open()
+	stores(b, "a")
+	stores(b, "b")
+	s, err := b.DeleteExpired(context.Background(), driver.Sweep{
+		Before: exampleNow.Add(time.Hour), Limit: 10,
+		OnExpire: func(r model.Record) error {
+			if r.ID == "a" {
+				return errors.New("not yet")
+			}
+			return nil
+		},
+	})
+	fmt.Println(s.Removed, err)
+	// Output: 1 <nil>
+}
+
+func ExampleSwept() {
+	b := open()
+	stores(b, "a")
+	stores(b, "b")
+	for more := true; more; {
+		s, err := b.DeleteExpired(context.Background(), driver.Sweep{Before: exampleNow.Add(time.Hour), Limit: 1})
+		if err != nil {
+			return
+		}
+		fmt.Println(s.Removed, s.Unknown, s.More)
+		more = s.More
+	}
+	// Output:
+	// 1 0 true
+	// 1 0 true
+	// 0 0 false
+}

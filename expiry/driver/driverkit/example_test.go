@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/http"
+	"slices"
 	"time"
 
+	"github.com/sojourn-go/sojourn/backends/memory"
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
@@ -64,4 +67,62 @@ func ExampleAppendRecord() {
 	// Output:
 	// a {} <nil>
 	// corrupt record: the stored data is not a complete record
+}
+
+// A backend that opens an HTTP client lets its Gate close the connections.
+func ExampleConnections() {
+	transport := &http.Transport{}
+	gate := driverkit.NewGate(driver.Description{Backend: "example"}, "store")
+	gate.Own(driverkit.Connections{Transport: transport})
+	fmt.Println(gate.Close())
+	// Output: <nil>
+}
+
+// A sweep counts with a Tally, which keeps the limit and the error.
+func ExampleTally() {
+	due := []string{"a", "b", "c"}
+	gate := driverkit.NewGate(driver.Description{Backend: "example"}, "store")
+	tally, err := gate.Sweep(context.Background(), &driver.Sweep{Before: now, Limit: 2})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	swept, err := tally.Run(context.Background(), func(n int) (more bool, err error) {
+		batch := due[:min(n, len(due))]
+		due = slices.Delete(due, 0, len(batch)) // the removal on the server
+		tally.Removed(len(batch))
+		return len(due) > 0, nil
+	})
+	fmt.Println(swept.Removed, swept.More, err)
+	// Output: 2 true <nil>
+}
+
+// counter is a wrapper that counts reads. The embedded Wrapper forwards every
+// other method, also those of the optional interfaces.
+type counter struct {
+	driverkit.Wrapper
+	reads int
+}
+
+func (c *counter) Get(ctx context.Context, now time.Time, g driver.Get) (model.Record, error) {
+	c.reads++
+	return c.Wrapper.Get(ctx, now, g)
+}
+
+func (c *counter) GetMany(ctx context.Context, now time.Time, gets []driver.Get) []driver.BatchResult {
+	c.reads += len(gets)
+	return c.Wrapper.GetMany(ctx, now, gets)
+}
+
+func ExampleWrapper() {
+	inner, err := memory.New(nil, "example", nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	b := &counter{Wrapper: driverkit.Wrap(inner)}
+	_, err = b.Get(context.Background(), now, driver.Get{ID: "a"})
+	n, _ := b.Count(context.Background(), now, driver.Query{})
+	fmt.Println(b.reads, n, err)
+	// Output: 1 0 not found
 }

@@ -38,8 +38,9 @@ func (g *Gate) Token(q *driver.Query, position string) string {
 
 // position returns what Token was given, or ErrInvalid.
 func (g *Gate) position(q *driver.Query) (string, error) {
+	// The decoder would skip line breaks, which no token has.
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(q.After)
-	if err != nil || len(raw) <= tokenHead || raw[0] != tokenVersion {
+	if err != nil || strings.ContainsAny(q.After, "\r\n") || len(raw) <= tokenHead || raw[0] != tokenVersion {
 		return "", BadToken()
 	}
 	position := string(raw[tokenHead:])

@@ -1,5 +1,5 @@
 // Suitedoc writes docs/conformance.md: every rule of the contract, the cases
-// that are evidence for it, and the planted bugs that prove the cases.
+// that test it, and the mutants that test the cases.
 //
 //	go run ./internal/tools/suitedoc -out docs/conformance.md
 package main
@@ -14,14 +14,14 @@ import (
 )
 
 func main() {
-	out := flag.String("out", "docs/conformance.md", "the file to write; empty: standard output")
+	out := flag.String("out", "docs/conformance.md", "the file to write; empty means standard output")
 	flag.Parse()
-	page := Page(conformance.Rules, conformance.Cases(), conformance.PlantedBugs())
+	page := Page(conformance.Rules, conformance.Cases(), conformance.Mutants())
 	if *out == "" {
 		fmt.Print(page)
 		return
 	}
-	if err := os.WriteFile(*out, []byte(page), 0o644); err != nil { //nolint:gosec // a page for all to read
+	if err := os.WriteFile(*out, []byte(page), 0o644); err != nil { //nolint:gosec // the page is public
 		log.Fatal(err)
 	}
 }

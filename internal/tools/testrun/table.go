@@ -26,18 +26,18 @@ type capability struct {
 
 var capabilities = []capability{
 	{"read, create, update, upsert, delete", "records", []string{"Get", "Create", "Update", "Upsert", "Delete", "Value"}},
-	{"compare-and-set, hints", "records", []string{"CompareAndSet", "Hint"}},
+	{"compare-and-set, known records", "records", []string{"CompareAndSet", "Known"}},
 	{"partial updates, functions, take", "records", []string{"Partial", "Mutate", "Take"}},
 	{"many at once", "records", []string{"Many", "Batch"}},
 	{"expiry, touch", "records", []string{"Expiry", "Touch"}},
 	{"labels, listing, count", "records", []string{"Label", "Page", "Token", "Count"}},
 	{"sweep", "records", []string{"Sweep"}},
 	{"concurrency, histories, sequences", "records", []string{"Concurrency", "Churn", "Overtaken", "History", "Sequence"}},
-	{"lost answers", "records", []string{"Lost", "Arrival"}},
+	{"lost answers", "records", []string{"Lost", "Delivery"}},
 	{"damaged and foreign records", "records", []string{"Corrupt"}},
-	{"bad input, errors, contexts", "records", []string{"ID", "Input", "Error", "Context"}},
+	{"bad input, errors, contexts", "records", []string{"ID", "Input", "Order", "Error", "Context"}},
 	{"sealed values", "records", []string{"Seal"}},
-	{"storage, close, leaks, the front", "records", []string{"Storage", "Close", "Leak", "Store"}},
+	{"storage, close, leaks, the store", "records", []string{"Storage", "Close", "Leak", "Store"}},
 	{"web sessions", "sessions", nil},
 }
 

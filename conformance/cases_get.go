@@ -1,0 +1,128 @@
+package conformance
+
+import (
+	"bytes"
+	"strings"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+func getCases() []Case {
+	return group("Get",
+		that("UnknownIDIsNotFound", "R14", needNothing, func(c *C) { c.gone("nobody") }),
+		that("ReturnsTheRecordWhole", "R13 R1", needNothing, func(c *C) {
+			r := c.labelled("a", `{"n":1,"text":"line\nbreak"}`, "ann", time.Hour)
+			c.holds(c.put(r))
+		}),
+		that("KeepsARecordThatNeverExpires", "R13", needNothing, func(c *C) {
+			r := c.put(c.rec("a", "1", 0))
+			c.advance(24 * 365 * time.Hour)
+			c.holds(r)
+		}),
+		that("KeepsBytesThatAreNotText", "R13", needNothing, func(c *C) {
+			r := c.rec("a", "", time.Hour)
+			r.Value = []byte{0, 0xff, 0xfe, '\r', '\n', 0x80, 0, '"', '\\', 0xc3, 0x28}
+			r.Encoding = "gob"
+			c.put(r)
+			c.holds(r)
+		}),
+		that("KeepsEveryByteValue", "R13", needNothing, func(c *C) {
+			r := c.rec("a", "", time.Hour)
+			for i := range 256 {
+				r.Value = append(r.Value, byte(i))
+			}
+			c.put(r)
+			c.holds(r)
+		}),
+		that("KeepsAnEmptyValue", "R13", needNothing, func(c *C) {
+			c.holds(c.put(c.rec("a", "", time.Hour)))
+		}),
+		that("KeepsALargeValue", "R13", needNothing, func(c *C) {
+			size := 300 << 10
+			if m := c.b.Describe().MaxValue; m > 0 && m < size {
+				size = m
+			}
+			c.holds(c.put(c.rec("a", strings.Repeat("x", size), time.Hour)))
+		}),
+		that("KeepsJSONTextAsItWasWritten", "R13", needNothing, func(c *C) {
+			c.holds(c.put(c.rec("a", ` { "a" : 1.10 , "b":[ 1e400, 9007199254740993 ],"a":2, "\u00e9":"é" } `, time.Hour)))
+		}),
+		that("SeesAnotherNodesWrites", "R1", needNothing, func(c *C) {
+			other := c.second()
+			r := c.put(c.rec("a", "1", time.Hour))
+			got := c.getFrom(other, "a")
+			c.sameHead(got, r)
+			next := c.rec("a", "2", time.Hour)
+			_, err := other.Write(c.ctx(), c.now, driver.Write{Record: next, Cond: driver.IfPresent})
+			c.ok(err, "update on the other node")
+			c.holds(next)
+			c.ok(other.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfPresent}), "delete on the other node")
+			c.gone("a")
+		}),
+		that("SeesAnotherNodesTouchesAndLabels", "R1 R46", needLabels, func(c *C) {
+			other := c.second()
+			r := c.put(c.labelled("a", "1", "ann", time.Hour))
+			c.getFrom(other, "a") // a node must read again what it has read
+			r.ExpiresAt = c.in(2 * time.Hour)
+			_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchSet, ExpiresAt: r.ExpiresAt})
+			c.ok(err, "touch")
+			c.sameHead(c.getFrom(other, "a"), r)
+			next := c.labelled("a", "2", "bob", time.Hour)
+			_, err = c.write(next, driver.IfPresent, model.Record{})
+			c.ok(err, "update")
+			for p, want := range map[string]int{"ann": 0, "bob": 1} {
+				n, err := driver.Count(c.ctx(), other, c.now, driver.Query{Label: "principal", Value: p})
+				c.ok(err, "count on the other node")
+				if n != want {
+					c.fail("Count on the other node returned %d under %q, want %d", n, p, want)
+				}
+			}
+			c.del("a")
+			out := driver.GetMany(c.ctx(), other, c.now, driver.Gets("a"))
+			c.is(out[0].Err, model.ErrNotFound, "get among many on the other node")
+		}),
+		that("OutlivesTheNodeThatWrote", "R1", needNothing, func(c *C) {
+			first := c.second()
+			r := c.rec("a", "1", time.Hour)
+			_, err := first.Write(c.ctx(), c.now, driver.Write{Record: r, Cond: driver.IfAbsent})
+			c.ok(err, "create")
+			c.ok(first.Close(), "close")
+			c.holds(r)
+		}),
+		that("ValueIsTheCallersOwn", "R3", needNothing, func(c *C) {
+			r := c.put(c.labelled("a", "value", "ann", time.Hour))
+			got := c.get("a")
+			overwrite(got)
+			c.holds(r)
+		}),
+		that("WrittenMemoryStaysTheCallersOwn", "R3", needNothing, func(c *C) {
+			r := c.labelled("a", "value", "ann", time.Hour)
+			w := driver.Write{Record: r.Clone(), Cond: driver.IfAbsent}
+			_, err := c.b.Write(c.ctx(), c.now, w)
+			c.ok(err, "create")
+			overwrite(w.Record)
+			c.holds(r)
+			c.bear("ann", "a")
+		}),
+		that("AnswersShareNothingWithTheStore", "R3", needNothing, func(c *C) {
+			r := c.labelled("a", "value", "ann", time.Hour)
+			head, err := c.write(r, driver.IfAbsent, model.Record{})
+			c.ok(err, "create")
+			overwrite(head)
+			t, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchClear})
+			c.ok(err, "touch")
+			overwrite(t)
+			r.ExpiresAt = time.Time{}
+			c.holds(r)
+		}),
+		that("ListedMemoryIsTheCallersOwn", "R3", needPaging, func(c *C) {
+			r := c.put(c.rec("a", "value", time.Hour))
+			for _, got := range c.list(driver.Query{}) {
+				copy(got.Value, bytes.Repeat([]byte{'X'}, len(got.Value)))
+			}
+			c.holds(r)
+		}),
+	)
+}

@@ -1,0 +1,172 @@
+package conformance
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+func labelCases() []Case {
+	return group("Label",
+		that("ListsExactlyItsBearers", "R46", needLabels, func(c *C) {
+			c.put(c.labelled("a1", "1", "ann", time.Hour))
+			c.put(c.labelled("b1", "1", "bob", time.Hour))
+			c.put(c.labelled("a2", "1", "ann", 0))
+			c.put(c.rec("none", "1", time.Hour))
+			c.bear("ann", "a1", "a2")
+			c.bear("bob", "b1")
+			c.bear("carol")
+		}),
+		that("ListsRightAfterTheWrite", "R46 R1", needLabels, func(c *C) {
+			other := c.second()
+			for i := range 20 {
+				id := fmt.Sprint("id", i)
+				c.put(c.labelled(id, "1", "ann", time.Hour))
+				p, err := other.Page(c.ctx(), c.now, driver.Query{Label: "principal", Value: "ann", Limit: 1000})
+				c.ok(err, "page on another node")
+				if len(p.Records) != i+1 {
+					c.fail("another node lists %d records right after create %d, want %d", len(p.Records), i+1, i+1)
+				}
+			}
+		}),
+		that("ForgetsRightAfterTheDelete", "R46", needLabels, func(c *C) {
+			ids := c.fill(10, "ann", time.Hour)
+			for i, id := range ids {
+				c.del(id)
+				if got := c.bearers("ann"); len(got) != 9-i {
+					c.fail("%d records are listed after %d of 10 deletes, want %d", len(got), i+1, 9-i)
+				}
+			}
+		}),
+		that("MovesWithItsRecord", "R46 R25", needLabels, func(c *C) {
+			c.put(c.labelled("a", "1", "v0", time.Hour))
+			for i := 1; i < 6; i++ {
+				_, err := c.write(c.labelled("a", "1", fmt.Sprint("v", i), time.Hour), driver.IfPresent, model.Record{})
+				c.ok(err, "update")
+				c.bear(fmt.Sprint("v", i-1))
+				c.bear(fmt.Sprint("v", i), "a")
+			}
+			_, err := c.write(c.labelled("a", "1", "v0", time.Hour), driver.IfPresent, model.Record{})
+			c.ok(err, "update back to the first value")
+			c.bear("v0", "a")
+		}),
+		that("ComesAndGoesWithUpdates", "R46 R25", needLabels, func(c *C) {
+			c.put(c.rec("a", "1", time.Hour))
+			_, err := c.write(c.labelled("a", "2", "ann", time.Hour), driver.IfPresent, model.Record{})
+			c.ok(err, "update")
+			c.bear("ann", "a")
+			_, err = c.write(c.rec("a", "3", time.Hour), driver.IfPresent, model.Record{})
+			c.ok(err, "update")
+			c.bear("ann")
+		}),
+		that("StaysThroughATouch", "R46 R34", needLabels, func(c *C) {
+			r := c.put(c.labelled("a", "1", "ann", time.Minute))
+			c.touch(r, driver.TouchExtend, c.in(48*time.Hour), c.in(48*time.Hour))
+			c.advance(24 * time.Hour)
+			c.bear("ann", "a")
+		}),
+		that("ListsRecordsWhole", "R46 R13", needLabels, func(c *C) {
+			r := c.put(c.labelled("a", "value", "ann", time.Hour))
+			got := c.bearers("ann")["a"]
+			c.sameHead(got, r)
+			if string(got.Value) != "value" {
+				c.fail("the listed value is %q, want value", got.Value)
+			}
+		}),
+		that("PagesPastTheLimit", "R46 R43", needLabels, func(c *C) {
+			ids := c.fill(50, "ann", time.Hour)
+			c.put(c.labelled("other", "1", "bob", time.Hour))
+			for _, limit := range []int{1, 7, 49, 50, 51} {
+				c.lists(driver.Query{Label: "principal", Value: "ann", Limit: limit}, ids...)
+			}
+		}),
+		that("ValuesAreExact", "R46", needLabels, func(c *C) {
+			values := []string{"ann", "Ann", "ann ", "an", "anna", "a/n", "a:n", "../ann", "%61nn", "{ann}", "ä", "a\u0308", "😀", "*", "ann\n"}
+			for i, v := range values {
+				c.put(c.labelled(fmt.Sprint("id", i), "1", v, time.Hour))
+			}
+			for i, v := range values {
+				c.bear(v, fmt.Sprint("id", i))
+			}
+		}),
+		that("ValuesOf256Bytes", "R46", needLabels, func(c *C) {
+			long := string(bytes.Repeat([]byte("x"), model.MaxLabel-1))
+			c.put(c.labelled("a", "1", long+"a", time.Hour))
+			c.put(c.labelled("b", "1", long+"b", time.Hour))
+			c.bear(long+"a", "a")
+			c.bear(long+"b", "b")
+		}),
+		that("ValueAndIDDoNotRunTogether", "R46 R7", needLabels, func(c *C) {
+			c.put(c.labelled("bc", "1", "a", time.Hour))
+			c.put(c.labelled("c", "1", "ab", time.Hour))
+			c.bear("a", "bc")
+			c.bear("ab", "c")
+		}),
+		that("UndeclaredIsInvalid", "R47", needLabels, func(c *C) {
+			_, err := c.b.Page(c.ctx(), c.now, driver.Query{Label: "undeclared", Value: "x", Limit: 1})
+			c.is(err, model.ErrInvalid, "page by an undeclared label")
+		}),
+		that("UndeclaredInAWriteIsInvalid", "R92 R28", needLabels, func(c *C) {
+			old := c.put(c.labelled("a", "1", "ann", time.Hour))
+			for what, labels := range map[string]map[string]string{
+				"an undeclared label": {"undeclared": "x"}, "a declared and an undeclared label": {"principal": "bob", "undeclared": "x"},
+			} {
+				for _, cond := range []driver.Condition{driver.IfAny, driver.IfAbsent, driver.IfPresent, driver.IfMatch} {
+					r := c.rec("a", "2", time.Minute)
+					r.Labels = labels
+					if cond == driver.IfAbsent {
+						r.ID = "b"
+					}
+					_, err := c.write(r, cond, old)
+					c.is(err, model.ErrInvalid, "write under %v with %s", cond, what)
+				}
+			}
+			c.holds(old)
+			c.gone("b")
+			c.bear("ann", "a")
+			c.bear("bob")
+		}),
+		that("ValueWithoutALabelIsInvalid", "R47", needPaging, func(c *C) {
+			c.fill(3, "", time.Hour)
+			for _, q := range []driver.Query{{Value: "ann", Limit: 10}, {Value: "ann", Limit: 10, KeysOnly: true}} {
+				p, err := c.b.Page(c.ctx(), c.now, q)
+				c.is(err, model.ErrInvalid, "page with a label value and no label")
+				if len(p.Records) > 0 {
+					c.fail("a page with a label value and no label has %d records, want none", len(p.Records))
+				}
+			}
+		}),
+		that("ExpiredBearersAreNotListed", "R46 R2", needLabels, func(c *C) {
+			c.put(c.labelled("a", "1", "ann", time.Minute))
+			c.put(c.labelled("b", "1", "ann", time.Hour))
+			c.advance(time.Minute)
+			c.bear("ann", "b")
+		}),
+		that("UnderConcurrentWritersEndsExact", "R46", needLabels, func(c *C) {
+			c.fill(8, "p0", time.Hour)
+			for i, err := range c.concurrently(16, func(who int) error {
+				for i := range 8 {
+					r := c.labelled(fmt.Sprintf("r%04d", (who+i)%8), "v", fmt.Sprint("p", (who*i)%3), time.Hour)
+					if _, err := c.write(r, driver.IfPresent, model.Record{}); err != nil {
+						return err
+					}
+				}
+				return nil
+			}) {
+				c.ok(err, "writer %d", i)
+			}
+			for i := range 8 {
+				r := c.get(fmt.Sprintf("r%04d", i))
+				for p := range 3 {
+					_, listed := c.bearers(fmt.Sprint("p", p))[r.ID]
+					if bears := r.Labels["principal"] == fmt.Sprint("p", p); listed != bears {
+						c.fail("%q bears %v and its listing under p%d is %v, want %v", r.ID, r.Labels, p, listed, bears)
+					}
+				}
+			}
+		}),
+	)
+}

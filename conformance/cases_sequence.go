@@ -1,0 +1,301 @@
+package conformance
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// sequence runs random calls on the backend and on a map that follows the
+// contract, and compares the results.
+type sequence struct {
+	c      *C
+	nodes  []driver.ModelExpirySupport
+	prefix string
+	model  map[string]model.Record
+	past   []model.Revision // revisions that were in force before
+}
+
+func (s *sequence) id(t *rapid.T) string {
+	return s.prefix + rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(t, "id")
+}
+
+// node returns the node that makes the next call.
+func (s *sequence) node(t *rapid.T) driver.ModelExpirySupport {
+	return s.nodes[rapid.IntRange(0, len(s.nodes)-1).Draw(t, "node")]
+}
+
+func (s *sequence) cur(id string) *model.Record {
+	if r, ok := s.model[id]; ok {
+		return &r
+	}
+	return nil
+}
+
+func (s *sequence) expiry(t *rapid.T) time.Time {
+	d := rapid.SampledFrom([]time.Duration{0, time.Millisecond, time.Second, time.Minute, time.Hour}).Draw(t, "lifetime")
+	if d == 0 {
+		return time.Time{}
+	}
+	return s.c.in(d)
+}
+
+func (s *sequence) rev(t *rapid.T, id string) model.Revision {
+	if cur := s.cur(id); cur != nil && rapid.IntRange(0, 3).Draw(t, "right revision") > 0 {
+		return cur.Revision
+	}
+	if len(s.past) > 0 {
+		return rapid.SampledFrom(s.past).Draw(t, "old revision")
+	}
+	return model.NewRevision()
+}
+
+// same stops the case unless the backend's error is the model's. It reports
+// whether the call succeeded.
+func (s *sequence) same(t *rapid.T, got, want error, what string) bool {
+	if want == nil && got != nil || want != nil && !errors.Is(got, want) {
+		t.Fatalf("%s\n  %s: got %v, want %v", s.c.describe(), what, got, want)
+	}
+	return want == nil
+}
+
+// drawWrite returns a random write of the id.
+func (s *sequence) drawWrite(t *rapid.T, id string) driver.Write {
+	w := driver.Write{Cond: rapid.SampledFrom([]driver.Condition{driver.IfAny, driver.IfAbsent, driver.IfPresent, driver.IfMatch}).Draw(t, "condition")}
+	w.Record = model.Record{ID: id, Revision: model.NewRevision(), Encoding: "json", ExpiresAt: s.expiry(t)}
+	w.Record.Value = []byte(rapid.StringN(0, 20, 60).Draw(t, "value"))
+	if p := rapid.SampledFrom([]string{"", "ann", "bob"}).Draw(t, "label"); p != "" {
+		w.Record.Labels = map[string]string{"principal": p}
+	}
+	if w.Cond == driver.IfPresent || w.Cond == driver.IfMatch {
+		w.Keep.Expiry = rapid.Bool().Draw(t, "keep expiry")
+		w.Keep.Labels = rapid.Bool().Draw(t, "keep labels")
+	}
+	if w.Cond == driver.IfMatch {
+		w.Known.Revision = s.rev(t, id)
+	}
+	return w
+}
+
+// wrote compares the result of a write with the model's and updates the model.
+func (s *sequence) wrote(t *rapid.T, w driver.Write, got model.Record, err error) {
+	cur := s.cur(w.Record.ID)
+	want := driver.Judge(s.c.now, cur, w.Cond, w.Known.Revision)
+	if s.same(t, err, want, fmt.Sprintf("write under %v of %q", w.Cond, w.Record.ID)) {
+		next := w.Result(cur)
+		next = next.Clone()
+		s.model[w.Record.ID] = next
+		s.past = append(s.past, next.Revision)
+		s.c.sameHead(got, next)
+	}
+}
+
+func (s *sequence) write(t *rapid.T) {
+	w := s.drawWrite(t, s.id(t))
+	got, err := s.node(t).Write(s.c.ctx(), s.c.now, w)
+	s.wrote(t, w, got, err)
+}
+
+// batch makes a batch of random writes and deletes.
+func (s *sequence) batch(t *rapid.T) {
+	c := s.c
+	var ops []driver.BatchOp
+	for _, id := range []string{"a", "b", "c", "d"} {
+		id = s.prefix + id
+		switch rapid.IntRange(0, 3).Draw(t, "operation") {
+		case 0:
+		case 1:
+			d := driver.Delete{ID: id, Cond: driver.IfPresent}
+			if rapid.Bool().Draw(t, "at a revision") {
+				d.Cond, d.Known.Revision = driver.IfMatch, s.rev(t, id)
+			}
+			ops = append(ops, driver.BatchOp{Delete: &d})
+		default:
+			w := s.drawWrite(t, id)
+			ops = append(ops, driver.BatchOp{Write: &w})
+		}
+	}
+	out := driver.WriteMany(c.ctx(), s.node(t), c.now, ops)
+	if len(out) != len(ops) {
+		t.Fatalf("%s\n  %d results for %d operations", c.describe(), len(out), len(ops))
+	}
+	for i, op := range ops {
+		if op.Write != nil {
+			s.wrote(t, *op.Write, out[i].Record, out[i].Err)
+			continue
+		}
+		s.deleted(t, *op.Delete, out[i].Err)
+	}
+}
+
+func (s *sequence) getMany(t *rapid.T) {
+	c := s.c
+	ids := []string{s.prefix + "c", s.prefix + "a", s.prefix + "never", s.prefix + "b"}
+	for i, o := range driver.GetMany(c.ctx(), s.node(t), c.now, driver.Gets(ids...)) {
+		cur := s.cur(ids[i])
+		if s.same(t, o.Err, driver.Judge(c.now, cur, driver.IfPresent, model.Revision{}), fmt.Sprintf("get of %q among many", ids[i])) {
+			c.sameHead(o.Record, *cur)
+			if !bytes.Equal(o.Record.Value, cur.Value) {
+				t.Fatalf("%s\n  %q has the value %q, want %q", c.describe(), ids[i], o.Record.Value, cur.Value)
+			}
+		}
+	}
+}
+
+// count compares counts. The records of other sequences have been cleared.
+func (s *sequence) count(t *rapid.T) {
+	c := s.c
+	var q driver.Query
+	if p := rapid.SampledFrom([]string{"", "ann", "bob"}).Draw(t, "by label"); p != "" {
+		q.Label, q.Value = "principal", p
+	}
+	want := 0
+	for _, r := range s.model {
+		if !r.Expired(c.now) && q.Bears(&r) {
+			want++
+		}
+	}
+	got, err := driver.Count(c.ctx(), s.node(t), c.now, driver.Query{Label: q.Label, Value: q.Value})
+	c.ok(err, "count")
+	if got != want {
+		t.Fatalf("%s\n  counted %d under %q, want %d", c.describe(), got, q.Value, want)
+	}
+}
+
+func (s *sequence) touch(t *rapid.T) {
+	c, id := s.c, s.id(t)
+	tc := driver.Touch{ID: id, Mode: rapid.SampledFrom([]driver.TouchMode{driver.TouchSet, driver.TouchExtend, driver.TouchClear}).Draw(t, "mode")}
+	if tc.Mode != driver.TouchClear {
+		if tc.ExpiresAt = s.expiry(t); tc.ExpiresAt.IsZero() {
+			tc.ExpiresAt = c.in(2 * time.Hour)
+		}
+	}
+	cur := s.cur(id)
+	got, err := s.node(t).Touch(c.ctx(), c.now, tc)
+	if s.same(t, err, driver.Judge(c.now, cur, driver.IfPresent, model.Revision{}), fmt.Sprintf("touch in mode %d of %q", tc.Mode, id)) {
+		cur.ExpiresAt = tc.Result(cur.ExpiresAt)
+		s.model[id] = *cur
+		c.sameHead(got, *cur)
+	}
+}
+
+func (s *sequence) delete(t *rapid.T) {
+	d := driver.Delete{ID: s.id(t), Cond: driver.IfPresent}
+	if rapid.Bool().Draw(t, "at a revision") {
+		d.Cond, d.Known.Revision = driver.IfMatch, s.rev(t, d.ID)
+	}
+	s.deleted(t, d, s.node(t).Delete(s.c.ctx(), s.c.now, driver.Delete{ID: d.ID, Cond: d.Cond, Known: d.Known}))
+}
+
+// deleted compares the result of a delete with the model's and updates the
+// model.
+func (s *sequence) deleted(t *rapid.T, d driver.Delete, err error) {
+	want := driver.Judge(s.c.now, s.cur(d.ID), d.Cond, d.Known.Revision)
+	if s.same(t, err, want, fmt.Sprintf("delete under %v of %q", d.Cond, d.ID)) {
+		delete(s.model, d.ID)
+	}
+}
+
+func (s *sequence) get(t *rapid.T) {
+	c, id := s.c, s.id(t)
+	cur := s.cur(id)
+	got, err := s.node(t).Get(c.ctx(), c.now, driver.Get{ID: id})
+	if s.same(t, err, driver.Judge(c.now, cur, driver.IfPresent, model.Revision{}), fmt.Sprintf("get of %q", id)) {
+		c.sameHead(got, *cur)
+		if !bytes.Equal(got.Value, cur.Value) {
+			t.Fatalf("%s\n  %q has the value %q, want %q", c.describe(), id, got.Value, cur.Value)
+		}
+	}
+}
+
+func (s *sequence) list(t *rapid.T) {
+	c := s.c
+	q := driver.Query{Limit: rapid.IntRange(1, 5).Draw(t, "limit")}
+	if p := rapid.SampledFrom([]string{"", "ann", "bob"}).Draw(t, "by label"); p != "" {
+		q.Label, q.Value = "principal", p
+	}
+	var want []string
+	for id, r := range s.model {
+		if !r.Expired(c.now) && q.Bears(&r) {
+			want = append(want, id)
+		}
+	}
+	var got []string
+	for id := range c.list(q) {
+		if strings.HasPrefix(id, s.prefix) {
+			got = append(got, id)
+		}
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Fatalf("%s\n  listed %q under %q, want %q", c.describe(), got, q.Value, want)
+	}
+}
+
+func (s *sequence) sweep(t *rapid.T) {
+	c := s.c
+	before := c.now.Add(-rapid.SampledFrom([]time.Duration{0, time.Second}).Draw(t, "grace"))
+	seen := map[string]bool{}
+	for more := true; more; {
+		sw, err := s.node(t).DeleteExpired(c.ctx(), driver.Sweep{Before: before, Limit: rapid.IntRange(1, 3).Draw(t, "limit"), OnExpire: func(r model.Record) error {
+			seen[r.ID] = true
+			return nil
+		}})
+		c.ok(err, "sweep")
+		more = sw.More
+	}
+	for id, r := range s.model {
+		if r.Expired(before) != seen[id] {
+			t.Fatalf("%s\n  the sweep before %v announced %q, which expires at %v: %v, want %v", c.describe(), before, id, r.ExpiresAt, seen[id], r.Expired(before))
+		}
+		if seen[id] {
+			delete(s.model, id)
+		}
+	}
+}
+
+// clear removes the records of the sequence.
+func (s *sequence) clear(t *rapid.T) {
+	for id, r := range s.model {
+		if r.Expired(s.c.now) {
+			continue
+		}
+		s.same(t, s.c.b.Delete(s.c.ctx(), s.c.now, driver.Delete{ID: id, Cond: driver.IfPresent}), nil, "delete at the end")
+	}
+}
+
+func sequenceCases() []Case {
+	return group("Sequence",
+		that("OfRandomCallsAnswersAsTheModelDoes", "R2 R15 R17 R18 R19 R22 R23 R24 R25 R30 R31 R33 R38 R46 R50 R77 R87 R88", needLabels|needSweep, func(c *C) {
+			nodes := []driver.ModelExpirySupport{c.b, c.second()}
+			n := 0
+			rapid.Check(c.TB, func(t *rapid.T) {
+				n++
+				s := &sequence{c: c, nodes: nodes, prefix: fmt.Sprintf("s%d-", n), model: map[string]model.Record{}}
+				t.Repeat(map[string]func(*rapid.T){
+					"write":   s.write,
+					"write2":  s.write,
+					"touch":   s.touch,
+					"delete":  s.delete,
+					"get":     s.get,
+					"list":    s.list,
+					"sweep":   s.sweep,
+					"batch":   s.batch,
+					"getMany": s.getMany,
+					"count":   s.count,
+					"advance": func(t *rapid.T) { c.advance(time.Duration(rapid.IntRange(1, 90_000).Draw(t, "ms")) * time.Millisecond) },
+				})
+				s.clear(t)
+			})
+		}),
+	)
+}

@@ -1,0 +1,186 @@
+package conformance
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+func storageCases() []Case {
+	return group("Storage",
+		that("CreatedAgainKeepsItsRecords", "R85", needNothing, func(c *C) {
+			r := c.put(c.labelled("a", "1", "ann", time.Hour))
+			for range 2 {
+				c.ok(driver.CreateStorage(c.ctx(), c.b), "CreateStorage")
+			}
+			c.holds(r)
+			c.bear("ann", "a")
+		}),
+		that("DeletedIsEmpty", "R86", needSweep, func(c *C) {
+			if _, ok := c.b.(driver.StorageManager); !ok {
+				// The backend has no storage to delete, so the call does nothing.
+				r := c.put(c.rec("a", "1", time.Hour))
+				c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage")
+				c.holds(r)
+				return
+			}
+			for i := range 40 {
+				c.put(c.labelled(string(rune('a'+i)), "1", "ann", time.Hour))
+			}
+			c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage")
+			c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage again")
+			c.ok(driver.CreateStorage(c.ctx(), c.b), "CreateStorage")
+			c.gone("a")
+			c.lists(driver.Query{})
+			c.bear("ann")
+			r := c.put(c.labelled("a", "2", "ann", time.Hour))
+			c.holds(r)
+			c.bear("ann", "a")
+			c.advance(time.Hour)
+			if n := c.sweep(100); n != 1 {
+				c.fail("the sweep of the recreated storage removed %d records, want 1", n)
+			}
+		}),
+		that("RecreatedForgetsOldRevisions", "R66 R86", needNothing, func(c *C) {
+			old := c.put(c.rec("a", "1", time.Hour))
+			c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage")
+			c.ok(driver.CreateStorage(c.ctx(), c.b), "CreateStorage")
+			_, err := c.write(c.rec("a", "1", time.Hour), driver.IfAny, model.Record{})
+			c.ok(err, "upsert")
+			_, err = c.write(c.rec("a", "2", time.Hour), driver.IfMatch, old)
+			c.is(err, model.ErrConflict, "compare-and-set at a revision from before")
+			c.is(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: old}), model.ErrConflict, "delete at a revision from before")
+		}),
+		that("DeletedLeavesTheNeighbour", "R86 R6", needLabels, func(c *C) {
+			neighbour := c.node(c.name + "-b")
+			r := c.rec("a", "1", time.Hour)
+			r.Labels = map[string]string{"principal": "ann"}
+			_, err := neighbour.Write(c.ctx(), c.now, driver.Write{Record: r.Clone(), Cond: driver.IfAbsent})
+			c.ok(err, "create in the neighbour")
+			c.put(c.rec("a", "mine", time.Hour))
+			c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage")
+			got := c.getFrom(neighbour, "a")
+			c.sameHead(got, r)
+			p, err := neighbour.Page(c.ctx(), c.now, driver.Query{Label: "principal", Value: "ann", Limit: 5})
+			c.ok(err, "page of the neighbour")
+			if len(p.Records) != 1 {
+				c.fail("the neighbour lists %d records, want 1", len(p.Records))
+			}
+		}),
+		that("OfTwoNamesSharesNothing", "R6", needLabels|needSweep, func(c *C) {
+			// One name is the beginning of the other.
+			other := c.node(c.name + "1")
+			c.put(c.labelled("a", "1", "ann", time.Minute))
+			_, err := other.Get(c.ctx(), c.now, driver.Get{ID: "a"})
+			c.is(err, model.ErrNotFound, "get from the other store")
+			_, err = other.Write(c.ctx(), c.now, driver.Write{Record: c.rec("1a", "2", time.Minute), Cond: driver.IfAbsent})
+			c.ok(err, "create in the other store")
+			c.lists(driver.Query{}, "a")
+			p, err := other.Page(c.ctx(), c.now, driver.Query{Label: "principal", Value: "ann", Limit: 5})
+			c.ok(err, "page of the other store")
+			if len(p.Records) != 0 {
+				c.fail("the other store lists %d records of this one, want none", len(p.Records))
+			}
+			c.advance(time.Minute)
+			s, err := other.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 10})
+			c.ok(err, "sweep of the other store")
+			if s.Removed != 1 {
+				c.fail("the other store's sweep removed %d, want its own 1", s.Removed)
+			}
+			if n := c.sweep(10); n != 1 {
+				c.fail("this store's sweep removed %d, want its own 1", n)
+			}
+		}),
+		that("DeletedOnOneNodeIsEmptyOnTheOther", "R86 R1", needNothing, func(c *C) {
+			if _, ok := c.b.(driver.StorageManager); !ok {
+				c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage of a backend without storage")
+				return
+			}
+			other := c.second()
+			c.put(c.labelled("a", "1", "ann", time.Hour))
+			c.getFrom(other, "a")
+			c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage")
+			c.ok(driver.CreateStorage(c.ctx(), c.b), "CreateStorage")
+			_, err := other.Get(c.ctx(), c.now, driver.Get{ID: "a"})
+			c.is(err, model.ErrNotFound, "get on the other node")
+			r := c.labelled("a", "2", "bob", time.Hour)
+			_, err = other.Write(c.ctx(), c.now, driver.Write{Record: r.Clone(), Cond: driver.IfAbsent})
+			c.ok(err, "create on the other node")
+			c.holds(r)
+			c.bear("ann")
+			c.bear("bob", "a")
+		}),
+		that("RecreatedWorksLikeNew", "R86 R16 R46", needLabels|needSweep, func(c *C) {
+			// CreateStorage restores everything: one winner of many creates,
+			// listings by label, sweeps.
+			c.put(c.labelled("a", "1", "ann", time.Hour))
+			for range 2 {
+				c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage")
+				c.ok(driver.CreateStorage(c.ctx(), c.b), "CreateStorage")
+			}
+			wins := c.race(16, func(int) error {
+				_, err := c.write(c.labelled("b", "2", "ann", time.Minute), driver.IfAbsent, model.Record{})
+				return err
+			}, model.ErrExists)
+			if wins != 1 {
+				c.fail("%d of 16 creates succeeded, want 1", wins)
+			}
+			if _, ok := c.bearers("ann")["b"]; !ok {
+				c.fail("the created record is not listed under its label")
+			}
+			c.advance(time.Minute)
+			if n := c.sweep(10); n != 1 {
+				c.fail("the sweep removed %d records, want 1", n)
+			}
+		}),
+		that("DeletedBesideEveryCallEndsUsable", "R86 R62", needNothing, func(c *C) {
+			// A call may fail while the storage is deleted and created, but its
+			// error matches a sentinel. The storage that is created at the end is
+			// empty.
+			if _, ok := c.b.(driver.StorageManager); !ok {
+				c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage of a backend without storage")
+				return
+			}
+			other := c.second()
+			for i, err := range c.concurrently(6, func(who int) error {
+				for i := range 10 {
+					id := fmt.Sprint("id", i)
+					var err error
+					switch who {
+					case 0:
+						if i%5 == 0 {
+							err = errors.Join(driver.DeleteStorage(c.ctx(), other), driver.CreateStorage(c.ctx(), other))
+						}
+					case 1:
+						_, err = c.write(c.labelled(id, "v", "ann", time.Hour), driver.IfAny, model.Record{})
+					case 2:
+						_, err = c.b.Get(c.ctx(), c.now, driver.Get{ID: id})
+					case 3:
+						_, err = c.b.Page(c.ctx(), c.now, driver.Query{Label: "principal", Value: "ann", Limit: 3})
+					case 4:
+						_, err = c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 5})
+					case 5:
+						_, err = driver.Count(c.ctx(), c.b, c.now, driver.Query{Label: ""})
+					}
+					if err != nil && model.Kind(err) == nil {
+						return err
+					}
+				}
+				return nil
+			}) {
+				c.ok(err, "goroutine %d", i)
+			}
+			c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage")
+			c.ok(driver.CreateStorage(c.ctx(), c.b), "CreateStorage")
+			c.lists(driver.Query{})
+			c.bear("ann")
+			r := c.put(c.labelled("id1", "2", "ann", time.Hour))
+			c.holds(r)
+			c.bear("ann", "id1")
+		}),
+		that("AnswersAPing", "R57", needNothing, func(c *C) { c.ok(driver.Ping(c.ctx(), c.b, c.now), "ping") }),
+	)
+}

@@ -1,0 +1,421 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// sweep removes all records that have expired at the case's now, at most limit
+// at a time, and returns their number.
+func (c *C) sweep(limit int) int {
+	c.Helper()
+	return c.sweepAnnounced(limit, nil)
+}
+
+// sweepAnnounced is sweep with OnExpire.
+func (c *C) sweepAnnounced(limit int, onExpire func(model.Record) error) int {
+	c.Helper()
+	n := 0
+	for {
+		s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: limit, OnExpire: onExpire})
+		c.ok(err, "sweep")
+		if s.Removed > limit {
+			c.fail("the sweep removed %d records, want at most %d", s.Removed, limit)
+		}
+		n += s.Removed
+		if !s.More {
+			return n
+		}
+		if s.Removed == 0 {
+			c.fail("the sweep removed nothing and reports more")
+		}
+	}
+}
+
+func sweepCases() []Case {
+	return group("Sweep",
+		that("OfNothingRemovesNothing", "R50", needSweep, func(c *C) {
+			if n := c.sweep(10); n != 0 {
+				c.fail("the sweep of an empty store removed %d records", n)
+			}
+			c.fill(3, "ann", time.Hour)
+			if n := c.sweep(10); n != 0 {
+				c.fail("the sweep removed %d live records", n)
+			}
+		}),
+		that("RemovesOnlyExpiredRecords", "R50", needSweep, func(c *C) {
+			c.fill(10, "ann", time.Minute)
+			live := c.put(c.labelled("live", "1", "ann", time.Hour))
+			ever := c.put(c.labelled("ever", "1", "ann", 0))
+			c.advance(time.Minute)
+			if n := c.sweep(100); n != 10 {
+				c.fail("%d records were removed, want 10", n)
+			}
+			if n := c.sweep(100); n != 0 {
+				c.fail("the second sweep removed %d records, want none", n)
+			}
+			c.holds(live)
+			c.holds(ever)
+			c.bear("ann", "live", "ever")
+		}),
+		that("RemovesPhysically", "R50", needSweep, func(c *C) {
+			c.fill(5, "", time.Minute)
+			earlier := c.now
+			c.advance(time.Minute)
+			if n := c.sweep(100); n != 5 {
+				c.fail("%d records were removed, want 5", n)
+			}
+			// By the earlier clock, all records are live.
+			_, err := c.b.Get(c.ctx(), earlier, driver.Get{ID: "r0000"})
+			c.is(err, model.ErrNotFound, "get by a clock that stands before the expiry")
+		}),
+		that("IsExactToTheMillisecond", "R50 R2", needSweep, func(c *C) {
+			c.put(c.rec("a", "1", time.Minute))
+			c.advance(time.Minute - time.Millisecond)
+			if n := c.sweep(10); n != 0 {
+				c.fail("the sweep removed the record a millisecond early")
+			}
+			c.get("a")
+			c.advance(time.Millisecond)
+			if n := c.sweep(10); n != 1 {
+				c.fail("the sweep at the expiry removed %d records, want 1", n)
+			}
+		}),
+		that("KeepsToTheLimitAndReportsMore", "R51", needSweep, func(c *C) {
+			c.fill(25, "", time.Minute)
+			c.advance(time.Minute)
+			total := 0
+			for rounds := 0; ; rounds++ {
+				s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 10})
+				c.ok(err, "sweep")
+				if s.Removed > 10 {
+					c.fail("the sweep removed %d records, want at most 10", s.Removed)
+				}
+				if total += s.Removed; !s.More {
+					break
+				}
+				if rounds > 25 {
+					c.fail("More is still true after %d sweeps", rounds)
+				}
+			}
+			if total != 25 {
+				c.fail("%d records were removed in all, want 25", total)
+			}
+		}),
+		that("WithALimitBelowOneIsInvalid", "R91", needSweep, func(c *C) {
+			c.fill(3, "", time.Minute)
+			c.advance(time.Minute)
+			for _, limit := range []int{0, -1, math.MinInt} {
+				for what, onExpire := range map[string]func(model.Record) error{
+					"": nil, " and OnExpire": func(model.Record) error { c.Error("a sweep with an invalid limit announced a record"); return nil },
+				} {
+					s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: limit, OnExpire: onExpire})
+					c.is(err, model.ErrInvalid, "sweep with the limit %d%s", limit, what)
+					if s != (driver.Swept{}) {
+						c.fail("the sweep with the limit %d%s returned %+v, want zero counts", limit, what, s)
+					}
+				}
+			}
+			if n := c.sweep(10); n != 3 {
+				c.fail("the next sweep removed %d records, want all 3", n)
+			}
+		}),
+		that("RemovesTwoThousand", "R50 R51", needSweep|needPaging, func(c *C) {
+			errs := c.concurrently(16, func(who int) error {
+				for i := range 128 {
+					r := c.rec(fmt.Sprint("w", who, "-", i), "v", time.Duration(1+i)*time.Second)
+					if _, err := c.write(r, driver.IfAbsent, model.Record{}); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			for _, err := range errs {
+				c.ok(err, "create")
+			}
+			c.advance(time.Hour)
+			if n := c.sweep(300); n != 2048 {
+				c.fail("%d records were removed, want 2048", n)
+			}
+			n, err := driver.Count(c.ctx(), c.b, c.now.Add(-time.Hour), driver.Query{Label: ""})
+			c.ok(err, "count")
+			if n != 0 {
+				c.fail("%d records are still in the store", n)
+			}
+		}),
+		that("FollowsATouch", "R50 R55", needSweep, func(c *C) {
+			r := c.put(c.labelled("later", "1", "ann", time.Minute))
+			c.put(c.rec("sooner", "1", 5*time.Hour))
+			c.put(c.rec("cleared", "1", time.Minute))
+			c.put(c.rec("set", "1", 0))
+			c.touch(r, driver.TouchExtend, c.in(3*time.Hour), c.in(3*time.Hour))
+			for id, at := range map[string]time.Time{"sooner": c.in(time.Minute), "set": c.in(time.Minute), "cleared": {}} {
+				mode := driver.TouchSet
+				if at.IsZero() {
+					mode = driver.TouchClear
+				}
+				_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: id, Mode: mode, ExpiresAt: at})
+				c.ok(err, "touch")
+			}
+			c.advance(time.Hour)
+			if n := c.sweep(10); n != 2 {
+				c.fail("%d records were removed, want the 2 whose lifetime a touch shortened", n)
+			}
+			c.get("later")
+			c.get("cleared")
+			c.advance(2 * time.Hour)
+			if n := c.sweep(10); n != 1 {
+				c.fail("%d records were removed, want the extended one", n)
+			}
+			c.bear("ann")
+		}),
+		that("FollowsAnUpdate", "R50 R55", needSweep, func(c *C) {
+			c.put(c.rec("longer", "1", time.Minute))
+			c.put(c.rec("shorter", "1", 5*time.Hour))
+			_, err := c.write(c.rec("longer", "2", 5*time.Hour), driver.IfPresent, model.Record{})
+			c.ok(err, "update")
+			_, err = c.write(c.rec("shorter", "2", time.Minute), driver.IfPresent, model.Record{})
+			c.ok(err, "update")
+			c.advance(time.Minute)
+			if n := c.sweep(10); n != 1 {
+				c.fail("%d records were removed, want 1", n)
+			}
+			c.get("longer")
+		}),
+		that("SparesARecreatedRecord", "R55 R17", needSweep, func(c *C) {
+			c.put(c.labelled("a", "old", "ann", time.Minute))
+			c.advance(time.Minute)
+			r := c.labelled("a", "new", "bob", time.Hour)
+			_, err := c.write(r, driver.IfAbsent, model.Record{})
+			c.ok(err, "create over an expired record")
+			if n := c.sweep(10); n != 0 {
+				c.fail("%d records were removed, but the only one is live", n)
+			}
+			c.holds(r)
+			c.bear("bob", "a")
+			c.advance(time.Hour)
+			if n := c.sweep(10); n != 1 {
+				c.fail("%d records were removed, want 1", n)
+			}
+		}),
+		that("CountsNoDeletedRecord", "R52", needSweep, func(c *C) {
+			c.put(c.rec("a", "1", time.Minute))
+			c.del("a")
+			c.advance(time.Minute)
+			if n := c.sweep(10); n != 0 {
+				c.fail("%d records were removed, but the only one was deleted before", n)
+			}
+		}),
+		that("AnnouncesEachRecordBefore", "R53", needSweep, func(c *C) {
+			want := map[string]model.Record{}
+			for i := range 12 {
+				r := c.labelled(fmt.Sprint("id", i), "v", fmt.Sprint("p", i%3), time.Duration(i+1)*time.Second)
+				want[r.ID] = c.put(r)
+			}
+			c.put(c.rec("live", "v", time.Hour))
+			earlier := c.now
+			c.advance(time.Minute)
+			seen := map[string]int{}
+			s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 100, OnExpire: func(r model.Record) error {
+				w, ok := want[r.ID]
+				if !ok {
+					c.Errorf("%s\n  the live record %q was announced", c.describe(), r.ID)
+					return nil
+				}
+				seen[r.ID]++
+				w.Encoding, r.Encoding = "", ""
+				c.sameHead(r, w)
+				return nil
+			}})
+			c.ok(err, "sweep")
+			if s.Removed != 12 || len(seen) != 12 {
+				c.fail("%d records were removed and %d announced, want 12", s.Removed, len(seen))
+			}
+			_, err = c.b.Get(c.ctx(), earlier, driver.Get{ID: "id0"})
+			c.is(err, model.ErrNotFound, "get after the sweep")
+		}),
+		that("LeavesRefusedRecords", "R54", needSweep, func(c *C) {
+			c.fill(10, "", time.Minute)
+			c.advance(time.Minute)
+			refuse := errors.New("refused")
+			s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 100, OnExpire: func(r model.Record) error {
+				if r.ID == "r0003" || r.ID == "r0007" {
+					return refuse
+				}
+				return nil
+			}})
+			c.ok(err, "sweep with refusals")
+			if s.Removed != 8 {
+				c.fail("%d records were removed, want 8", s.Removed)
+			}
+			again := map[string]bool{}
+			s, err = c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 100, OnExpire: func(r model.Record) error {
+				again[r.ID] = true
+				return nil
+			}})
+			c.ok(err, "second sweep")
+			if s.Removed != 2 || !again["r0003"] || !again["r0007"] {
+				c.fail("%d records were removed and %v announced, want the two that were refused", s.Removed, again)
+			}
+		}),
+		that("SharedByManyCountsEachRemovalOnce", "R52", needSweep, func(c *C) {
+			c.fill(200, "ann", time.Minute)
+			nodes := []driver.ModelExpirySupport{c.b, c.second(), c.second()}
+			c.advance(time.Minute)
+			var mu sync.Mutex
+			total := 0
+			for i, err := range c.concurrently(6, func(i int) error {
+				for {
+					s, err := nodes[i%len(nodes)].DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 9})
+					if err != nil {
+						return err
+					}
+					mu.Lock()
+					total += s.Removed
+					mu.Unlock()
+					if !s.More {
+						return nil
+					}
+				}
+			}) {
+				c.ok(err, "sweeper %d", i)
+			}
+			// Another sweeper may have been removing records when one saw the end.
+			total += c.sweep(100)
+			if total != 200 {
+				c.fail("the sweepers counted %d removals, want 200", total)
+			}
+		}),
+		that("AgainstAnExtensionNeverTakesIt", "R55", needSweep, func(c *C) {
+			for round := range 15 {
+				// The record is live by the clock of the node that extends it. The
+				// sweep's clock is ahead.
+				id := fmt.Sprint("id", round)
+				r := c.put(c.rec(id, "v", time.Minute))
+				until, due := c.in(time.Hour), c.in(time.Minute)
+				var swept driver.Swept
+				touched, err := c.pair(round, func() error {
+					_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: id, Mode: driver.TouchExtend, ExpiresAt: until, Known: r})
+					return err
+				}, func() (err error) {
+					swept, err = c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: due, Limit: 10})
+					return err
+				})
+				c.ok(err, "sweep")
+				if touched == nil {
+					if swept.Removed != 0 {
+						c.fail("the extension succeeded and the sweep counted a removal")
+					}
+					r.ExpiresAt = until
+					c.holds(r)
+					c.del(id)
+					continue
+				}
+				c.is(touched, model.ErrNotFound, "extension after the sweep")
+				if swept.Removed != 1 {
+					c.fail("the extension found no record and the sweep counted %d removals, want 1", swept.Removed)
+				}
+			}
+		}),
+		that("ExtendedBetweenAnnouncementAndRemovalStays", "R55 R53", needSweep, func(c *C) {
+			r := c.put(c.rec("a", "v", time.Minute))
+			due, until := c.in(time.Minute), c.in(time.Hour)
+			s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: due, Limit: 10, OnExpire: func(model.Record) error {
+				ctx, cancel := context.WithTimeout(c.ctx(), 10*time.Second)
+				defer cancel()
+				_, err := c.b.Touch(ctx, c.now, driver.Touch{ID: "a", Mode: driver.TouchExtend, ExpiresAt: until, Known: r})
+				c.ok(err, "touch while the record is announced")
+				return nil
+			}})
+			c.ok(err, "sweep")
+			if s.Removed != 0 {
+				c.fail("the sweep removed a record that was extended after its announcement")
+			}
+			r.ExpiresAt = until
+			c.holds(r)
+		}),
+		that("ExtendedByASecondWhileAnnouncedStays", "R55 R53", needSweep, func(c *C) {
+			r := c.put(c.rec("a", "v", time.Minute))
+			due := c.in(time.Minute)
+			s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: due, Limit: 10, OnExpire: func(model.Record) error {
+				c.touch(r, driver.TouchExtend, due.Add(time.Second), due.Add(time.Second))
+				return nil
+			}})
+			c.ok(err, "sweep")
+			if s.Removed != 0 {
+				c.fail("the sweep removed a record that was extended by a second after its announcement")
+			}
+			c.advance(time.Minute)
+			r.ExpiresAt = due.Add(time.Second)
+			c.holds(r)
+		}),
+		that("WrittenAtTheSameExpiryWhileAnnouncedStays", "R55 R53", needSweep, func(c *C) {
+			// By the writer's clock the record is live. The sweep must announce the
+			// new revision too, which is refused.
+			c.put(c.rec("a", "v", time.Minute))
+			due := c.in(time.Minute)
+			next := c.rec("a", "w", time.Minute)
+			s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: due, Limit: 10, OnExpire: func(r model.Record) error {
+				if r.Revision == next.Revision {
+					return errors.New("stays")
+				}
+				_, err := c.write(next, driver.IfPresent, model.Record{})
+				c.ok(err, "update while the record is announced")
+				return nil
+			}})
+			c.ok(err, "sweep")
+			if s.Removed != 0 {
+				c.fail("the sweep removed a revision that was not announced")
+			}
+			c.holds(next)
+		}),
+		that("AgainstCreatesLosesNone", "R55 R17 R16", needSweep, func(c *C) {
+			for round := range 10 {
+				c.put(c.labelled("a", "old", "ann", time.Minute))
+				c.advance(time.Minute)
+				next := c.labelled("a", fmt.Sprint(round), "bob", time.Hour)
+				errs := c.concurrently(3, func(i int) error {
+					if i == 0 {
+						_, err := c.write(next, driver.IfAbsent, model.Record{})
+						return err
+					}
+					_, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 10})
+					return err
+				})
+				for _, err := range errs {
+					c.ok(err, "create beside two sweeps")
+				}
+				c.holds(next)
+				c.bear("bob", "a")
+				c.bear("ann")
+				c.del("a")
+			}
+		}),
+		that("LeavesNoTraceInTheIndexes", "R50 R46", needSweep|needLabels, func(c *C) {
+			for i := range 6 {
+				c.put(c.labelled(fmt.Sprint("id", i), "v", "ann", time.Minute))
+				_, err := c.write(c.labelled(fmt.Sprint("id", i), "v", "bob", time.Duration(i+2)*time.Minute), driver.IfPresent, model.Record{})
+				c.ok(err, "update")
+			}
+			earlier := c.now
+			c.advance(time.Hour)
+			if n := c.sweep(100); n != 6 {
+				c.fail("%d records were removed, want 6", n)
+			}
+			for _, p := range []string{"ann", "bob"} {
+				n, err := driver.Count(c.ctx(), c.b, earlier, driver.Query{Label: "principal", Value: p})
+				c.ok(err, "count")
+				if n != 0 {
+					c.fail("Count by an earlier clock returned %d for %q, want 0", n, p)
+				}
+			}
+		}),
+	)
+}

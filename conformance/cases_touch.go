@@ -1,0 +1,174 @@
+package conformance
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// touch touches the record and stops the case unless the result is the record
+// with the wanted expiry. It returns the record with that expiry.
+func (c *C) touch(r model.Record, mode driver.TouchMode, at, want time.Time) model.Record {
+	c.Helper()
+	head, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: r.ID, Mode: mode, ExpiresAt: at, Known: r})
+	c.ok(err, "touch")
+	r.ExpiresAt = want
+	c.sameHead(head, r)
+	if head.Value != nil {
+		c.fail("the result has the value %q, want none", head.Value)
+	}
+	return r
+}
+
+func touchCases() []Case {
+	return group("Touch",
+		that("SetsALaterExpiry", "R30 R34 R36", needNothing, func(c *C) {
+			r := c.put(c.labelled("a", "1", "ann", time.Hour))
+			r = c.touch(r, driver.TouchSet, c.in(2*time.Hour), c.in(2*time.Hour))
+			c.holds(r)
+			c.advance(2*time.Hour - time.Millisecond)
+			c.holds(r)
+			c.advance(time.Millisecond)
+			c.gone("a")
+		}),
+		that("SetsAnEarlierExpiry", "R30", needNothing, func(c *C) {
+			r := c.put(c.rec("a", "1", time.Hour))
+			c.holds(c.touch(r, driver.TouchSet, c.in(time.Minute), c.in(time.Minute)))
+			c.advance(time.Minute)
+			c.gone("a")
+		}),
+		that("SetsAFirstExpiry", "R30", needNothing, func(c *C) {
+			r := c.put(c.rec("a", "1", 0))
+			c.holds(c.touch(r, driver.TouchSet, c.in(time.Minute), c.in(time.Minute)))
+			c.advance(time.Minute)
+			c.gone("a")
+		}),
+		that("SetsTheSameExpiryAgain", "R30", needNothing, func(c *C) {
+			r := c.put(c.rec("a", "1", time.Hour))
+			c.holds(c.touch(r, driver.TouchSet, r.ExpiresAt, r.ExpiresAt))
+		}),
+		that("ExtendsToALaterTime", "R31", needNothing, func(c *C) {
+			r := c.put(c.rec("a", "1", time.Hour))
+			c.holds(c.touch(r, driver.TouchExtend, c.in(2*time.Hour), c.in(2*time.Hour)))
+		}),
+		that("ExtendToAnEarlierTimeChangesNothing", "R31", needNothing, func(c *C) {
+			r := c.put(c.rec("a", "1", time.Hour))
+			c.holds(c.touch(r, driver.TouchExtend, c.in(time.Minute), r.ExpiresAt))
+			c.advance(time.Minute)
+			c.holds(r)
+		}),
+		that("ExtendLeavesNeverAlone", "R32", needNothing, func(c *C) {
+			r := c.put(c.rec("a", "1", 0))
+			c.holds(c.touch(r, driver.TouchExtend, c.in(time.Hour), time.Time{}))
+			c.advance(2 * time.Hour)
+			c.holds(r)
+		}),
+		that("ClearsTheExpiry", "R33", needNothing, func(c *C) {
+			r := c.put(c.labelled("a", "1", "ann", time.Hour))
+			r = c.touch(r, driver.TouchClear, time.Time{}, time.Time{})
+			c.advance(1000 * time.Hour)
+			c.holds(r)
+		}),
+		that("ClearsAMissingExpiry", "R33", needNothing, func(c *C) {
+			r := c.put(c.rec("a", "1", 0))
+			c.holds(c.touch(r, driver.TouchClear, time.Time{}, time.Time{}))
+		}),
+		that("NeedsNothingKnown", "R21 R30", needNothing, func(c *C) {
+			r := c.put(c.rec("a", "1", time.Hour))
+			_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchSet, ExpiresAt: c.in(2 * time.Hour)})
+			c.ok(err, "touch by id alone")
+			r.ExpiresAt = c.in(2 * time.Hour)
+			c.holds(r)
+		}),
+		that("IsNotMisledByStaleKnown", "R21 R34", needNothing, func(c *C) {
+			stale := c.put(c.rec("a", "1", time.Hour))
+			cur := c.labelled("a", "2", "ann", time.Hour)
+			_, err := c.write(cur, driver.IfPresent, model.Record{})
+			c.ok(err, "update")
+			stale.Value = []byte("1")
+			_, err = c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchExtend, ExpiresAt: c.in(2 * time.Hour), Known: stale})
+			c.ok(err, "touch with a Known from before an update")
+			cur.ExpiresAt = c.in(2 * time.Hour)
+			c.holds(cur)
+			c.bear("ann", "a")
+		}),
+		that("OfAnUnknownIDIsNotFound", "R35 R4", needNothing, func(c *C) {
+			for _, mode := range []driver.TouchMode{driver.TouchSet, driver.TouchExtend, driver.TouchClear} {
+				_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: mode, ExpiresAt: c.in(time.Hour)})
+				c.is(err, model.ErrNotFound, "touch in mode %d", mode)
+			}
+			c.gone("a")
+		}),
+		that("OfADeletedRecordIsNotFound", "R35 R4", needNothing, func(c *C) {
+			r := c.put(c.rec("a", "1", time.Hour))
+			c.del("a")
+			_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchExtend, ExpiresAt: c.in(time.Hour), Known: r})
+			c.is(err, model.ErrNotFound, "touch with a Known from before the delete")
+			c.gone("a")
+		}),
+		that("OfAnExpiredRecordIsNotFound", "R35 R4 R2", needNothing, func(c *C) {
+			r := c.put(c.rec("a", "1", time.Minute))
+			c.advance(time.Minute)
+			for _, mode := range []driver.TouchMode{driver.TouchSet, driver.TouchExtend, driver.TouchClear} {
+				_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: mode, ExpiresAt: c.in(time.Hour), Known: r})
+				c.is(err, model.ErrNotFound, "touch in mode %d", mode)
+			}
+			c.gone("a")
+		}),
+		that("WithoutAModeIsInvalid", "R37", needNothing, func(c *C) {
+			r := c.put(c.rec("a", "1", time.Hour))
+			_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", ExpiresAt: c.in(2 * time.Hour)})
+			c.is(err, model.ErrInvalid, "touch without a mode")
+			c.holds(r)
+		}),
+		that("BesideWritersLosesNeither", "R34", needNothing, func(c *C) {
+			cur := c.put(c.rec("a", "0", time.Hour))
+			for i := range 20 {
+				next := c.rec("a", fmt.Sprint(i+1), 0)
+				w := driver.Write{Record: next.Clone(), Cond: driver.IfMatch, Known: cur, Keep: driver.Keep{Expiry: true}}
+				until := c.in(2*time.Hour + time.Duration(i)*time.Minute)
+				touched, wrote := c.pair(i, func() error {
+					_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchExtend, ExpiresAt: until, Known: cur})
+					return err
+				}, func() error {
+					_, err := c.b.Write(c.ctx(), c.now, w)
+					return err
+				})
+				c.ok(touched, "touch")
+				c.ok(wrote, "compare-and-set: a touch keeps the revision")
+				next.ExpiresAt = until
+				c.holds(next)
+				cur = next
+			}
+		}),
+		that("OfManyAtOnceTheLatestStands", "R31", needNothing, func(c *C) {
+			r := c.put(c.rec("a", "1", time.Hour))
+			for i, err := range c.concurrently(24, func(i int) error {
+				_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchExtend, ExpiresAt: c.in(time.Hour + time.Duration(i)*time.Minute), Known: r})
+				return err
+			}) {
+				c.ok(err, "touch %d", i)
+			}
+			r.ExpiresAt = c.in(time.Hour + 23*time.Minute)
+			c.holds(r)
+		}),
+		that("AgainstADeleteNeverRevives", "R4", needNothing, func(c *C) {
+			for round := range 20 {
+				r := c.put(c.rec("a", "0", time.Hour))
+				deleted, touched := c.pair(round, func() error {
+					return c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfPresent})
+				}, func() error {
+					_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchExtend, ExpiresAt: c.in(2 * time.Hour), Known: r})
+					return err
+				})
+				c.ok(deleted, "delete of any revision")
+				if touched != nil {
+					c.is(touched, model.ErrNotFound, "touch after the delete")
+				}
+				c.gone("a")
+			}
+		}),
+	)
+}

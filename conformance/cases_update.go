@@ -1,0 +1,129 @@
+package conformance
+
+import (
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+func updateCases() []Case {
+	return group("Update",
+		that("ReplacesTheValue", "R18", needNothing, func(c *C) {
+			c.put(c.rec("a", "1", time.Hour))
+			r := c.rec("a", "2", time.Hour)
+			_, err := c.write(r, driver.IfPresent, model.Record{})
+			c.ok(err, "update")
+			c.holds(r)
+		}),
+		that("OfAnUnknownIDIsNotFound", "R18 R4", needNothing, func(c *C) {
+			_, err := c.write(c.rec("a", "1", time.Hour), driver.IfPresent, model.Record{})
+			c.is(err, model.ErrNotFound, "update")
+			c.gone("a")
+		}),
+		that("OfADeletedRecordIsNotFound", "R18 R4", needNothing, func(c *C) {
+			c.put(c.rec("a", "1", time.Hour))
+			c.del("a")
+			_, err := c.write(c.rec("a", "2", time.Hour), driver.IfPresent, model.Record{})
+			c.is(err, model.ErrNotFound, "update")
+			c.gone("a")
+		}),
+		that("OfAnExpiredRecordIsNotFound", "R18 R4 R2", needNothing, func(c *C) {
+			c.put(c.rec("a", "1", time.Minute))
+			c.advance(time.Minute)
+			_, err := c.write(c.rec("a", "2", time.Hour), driver.IfPresent, model.Record{})
+			c.is(err, model.ErrNotFound, "update")
+			c.gone("a")
+		}),
+		that("KeepsTheExpiry", "R23", needNothing, func(c *C) {
+			old := c.put(c.rec("a", "1", time.Hour))
+			w := driver.Write{Record: c.rec("a", "2", 0), Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true}}
+			w.Record.ExpiresAt = c.in(5 * time.Hour)
+			head, err := c.b.Write(c.ctx(), c.now, w)
+			c.ok(err, "update")
+			w.Record.ExpiresAt = old.ExpiresAt
+			c.sameHead(head, w.Record)
+			c.holds(w.Record)
+			c.advance(time.Hour)
+			c.gone("a")
+		}),
+		that("KeepsAMissingExpiry", "R23", needNothing, func(c *C) {
+			c.put(c.rec("a", "1", 0))
+			w := driver.Write{Record: c.rec("a", "2", time.Minute), Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true}}
+			_, err := c.b.Write(c.ctx(), c.now, w)
+			c.ok(err, "update")
+			w.Record.ExpiresAt = time.Time{}
+			c.advance(time.Hour)
+			c.holds(w.Record)
+		}),
+		that("KeepsTheLabels", "R24", needLabels, func(c *C) {
+			c.put(c.labelled("a", "1", "ann", time.Hour))
+			w := driver.Write{Record: c.labelled("a", "2", "bob", time.Hour), Cond: driver.IfPresent, Keep: driver.Keep{Labels: true}}
+			head, err := c.b.Write(c.ctx(), c.now, w)
+			c.ok(err, "update")
+			w.Record.Labels = map[string]string{"principal": "ann"}
+			c.sameHead(head, w.Record)
+			c.holds(w.Record)
+			c.bear("ann", "a")
+			c.bear("bob")
+		}),
+		that("ReplacesTheExpiryIfGiven", "R25", needNothing, func(c *C) {
+			c.put(c.rec("a", "1", time.Hour))
+			for _, life := range []time.Duration{time.Minute, 3 * time.Hour, 0} {
+				r := c.rec("a", "2", life)
+				_, err := c.write(r, driver.IfPresent, model.Record{})
+				c.ok(err, "update")
+				c.holds(r)
+			}
+			c.advance(1000 * time.Hour)
+			c.get("a")
+		}),
+		that("ReplacesTheLabelsIfGiven", "R25 R46", needLabels, func(c *C) {
+			c.put(c.labelled("a", "1", "ann", time.Hour))
+			r := c.labelled("a", "2", "bob", time.Hour)
+			_, err := c.write(r, driver.IfPresent, model.Record{})
+			c.ok(err, "update")
+			c.holds(r)
+			c.bear("ann")
+			c.bear("bob", "a")
+		}),
+		that("DropsTheLabelsIfNoneAreGiven", "R25 R46", needLabels, func(c *C) {
+			c.put(c.labelled("a", "1", "ann", time.Hour))
+			r := c.rec("a", "2", time.Hour)
+			_, err := c.write(r, driver.IfPresent, model.Record{})
+			c.ok(err, "update")
+			c.holds(r)
+			c.bear("ann")
+		}),
+		that("ByConcurrentWritersLeavesOneOfThem", "R1 R18", needNothing, func(c *C) {
+			c.put(c.rec("a", "start", time.Hour))
+			revs := map[model.Revision]bool{}
+			recs := make([]model.Record, 16)
+			for i := range recs {
+				recs[i] = c.rec("a", "v"+string(rune('a'+i)), time.Hour)
+				revs[recs[i].Revision] = true
+			}
+			for i, err := range c.concurrently(len(recs), func(i int) error {
+				_, err := c.write(recs[i], driver.IfPresent, model.Record{})
+				return err
+			}) {
+				c.ok(err, "update %d", i)
+			}
+			got := c.get("a")
+			for _, r := range recs {
+				if r.Revision == got.Revision {
+					c.holds(r)
+					return
+				}
+			}
+			c.fail("the stored record is not one of those written")
+		}),
+		that("WithoutAConditionIsInvalid", "R29", needNothing, func(c *C) {
+			_, err := c.write(c.rec("a", "1", time.Hour), 0, model.Record{})
+			c.is(err, model.ErrInvalid, "write without a condition")
+			_, err = c.write(c.rec("a", "1", time.Hour), 99, model.Record{})
+			c.is(err, model.ErrInvalid, "write with an unknown condition")
+			c.gone("a")
+		}),
+	)
+}

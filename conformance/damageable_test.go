@@ -1,0 +1,176 @@
+package conformance_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sojourn-go/sojourn/backends/memory"
+	"github.com/sojourn-go/sojourn/conformance"
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// damageableMax is the largest value of a damageable backend, in bytes. It is
+// small enough for a test to exceed.
+const damageableMax = 1 << 20
+
+// damageable is the memory backend with a limit on values, and with records
+// that a test can damage. It follows every rule, so that every case can run.
+type damageable struct {
+	driverkit.Wrapper
+	gate    *driverkit.Gate
+	store   string
+	damaged *sync.Map // keys are recordKeys
+}
+
+// recordKey names a record of a store.
+type recordKey struct{ store, id string }
+
+// plain hides the optional interfaces of a backend.
+type plain struct{ driver.ModelExpirySupport }
+
+func (b *damageable) isDamaged(id string) bool {
+	_, ok := b.damaged.Load(recordKey{b.store, id})
+	return ok
+}
+
+func (b *damageable) Get(ctx context.Context, now time.Time, g driver.Get) (model.Record, error) {
+	if err := b.gate.Enter(ctx); err != nil {
+		return model.Record{}, err
+	}
+	if b.isDamaged(g.ID) {
+		return model.Record{}, model.ErrCorrupt
+	}
+	return b.Wrapper.Get(ctx, now, g)
+}
+
+func (b *damageable) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+	if err := b.gate.Write(ctx, &w); err != nil {
+		return model.Record{}, err
+	}
+	if b.isDamaged(w.Record.ID) {
+		if w.Cond != driver.IfAny {
+			return model.Record{}, model.ErrCorrupt
+		}
+		defer b.damaged.Delete(recordKey{b.store, w.Record.ID})
+	}
+	return b.Wrapper.Write(ctx, now, w)
+}
+
+func (b *damageable) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
+	if err := b.gate.Touch(ctx, &t); err != nil {
+		return model.Record{}, err
+	}
+	if b.isDamaged(t.ID) {
+		return model.Record{}, model.ErrCorrupt
+	}
+	return b.Wrapper.Touch(ctx, now, t)
+}
+
+func (b *damageable) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
+	if err := b.gate.Delete(ctx, &d); err != nil {
+		return err
+	}
+	if b.isDamaged(d.ID) {
+		return model.ErrCorrupt
+	}
+	return b.Wrapper.Delete(ctx, now, d)
+}
+
+func (b *damageable) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
+	p, err := b.Wrapper.Page(ctx, now, q)
+	kept := p.Records[:0]
+	for _, r := range p.Records {
+		if b.isDamaged(r.ID) {
+			p.Corrupt = append(p.Corrupt, r.ID)
+			continue
+		}
+		kept = append(kept, r)
+	}
+	p.Records = kept
+	return p, err
+}
+
+func (b *damageable) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swept, error) {
+	onExpire := s.OnExpire
+	s.OnExpire = func(r model.Record) error {
+		if b.isDamaged(r.ID) {
+			return model.ErrCorrupt
+		}
+		if onExpire == nil {
+			return nil
+		}
+		return onExpire(r)
+	}
+	return b.Wrapper.DeleteExpired(ctx, s)
+}
+
+// GetMany, WriteMany and Count use the methods above, not those of the memory
+// backend.
+
+func (b *damageable) GetMany(ctx context.Context, now time.Time, gets []driver.Get) []driver.BatchResult {
+	return driver.GetMany(ctx, plain{b}, now, gets)
+}
+
+func (b *damageable) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
+	return driver.WriteMany(ctx, plain{b}, now, ops)
+}
+
+func (b *damageable) Count(ctx context.Context, now time.Time, q driver.Query) (int, error) {
+	return driver.Count(ctx, plain{b}, now, q)
+}
+
+func (b *damageable) DeleteStorage(ctx context.Context) error {
+	if err := b.gate.Enter(ctx); err != nil {
+		return err
+	}
+	b.damaged.Range(func(k, _ any) bool {
+		if k.(recordKey).store == b.store {
+			b.damaged.Delete(k)
+		}
+		return true
+	})
+	return b.Wrapper.DeleteStorage(ctx)
+}
+
+func (b *damageable) Describe() driver.Description { return b.gate.Describe() }
+
+func (b *damageable) Close() error {
+	_ = b.gate.Close()
+	return b.Wrapper.Close()
+}
+
+// cluster is the data that the nodes of one harness share.
+type cluster struct {
+	space   *memory.Space
+	damaged sync.Map
+}
+
+func newCluster() *cluster { return &cluster{space: memory.NewSpace()} }
+
+// node returns a backend that follows every rule and can lose answers.
+func (c *cluster) node(t testing.TB, store string) *conformance.Lossy {
+	t.Helper()
+	b, err := memory.New(c.space, store, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := b.Describe()
+	d.MaxValue = damageableMax
+	return conformance.NewLossy(&damageable{driverkit.Wrap(b), driverkit.NewGate(d, store), store, &c.damaged})
+}
+
+// harness returns the harness of a backend that follows every rule.
+func (c *cluster) harness() conformance.Harness {
+	return conformance.Harness{
+		Open:     func(t testing.TB, name string) driver.ModelExpirySupport { return c.node(t, name) },
+		LoseNext: conformance.LoseNext,
+		Damage: func(_ testing.TB, name, id string, _ []byte) {
+			c.damaged.Store(recordKey{name, id}, true)
+		},
+		Server: "in process",
+	}
+}
