@@ -27,7 +27,7 @@ func rewrite(t testing.TB, k *sessiontest.Kit, token string, change func(rec *mo
 	ok(t, err)
 	var row map[string]any
 	ok(t, json.Unmarshal(rec.Value, &row))
-	prev := rec
+	known := rec
 	before := string(rec.Value)
 	change(&rec, row)
 	if string(rec.Value) == before {
@@ -35,7 +35,7 @@ func rewrite(t testing.TB, k *sessiontest.Kit, token string, change func(rec *mo
 		ok(t, err)
 	}
 	rec.Revision = model.NewRevision()
-	_, err = k.Backend.Write(t.Context(), k.Clock.Now(), driver.Write{Record: rec, Cond: driver.IfMatch, Known: prev})
+	_, err = k.Backend.Write(t.Context(), k.Clock.Now(), driver.Write{Record: rec, Cond: driver.IfMatch, Known: known})
 	ok(t, err)
 }
 
