@@ -158,6 +158,27 @@ func TestDialer(t *testing.T) {
 	}
 }
 
+// TestHTTPProxyKeepsItsConnections has a client ask for the end of its own
+// connection, which is not about that to the server.
+func TestHTTPProxyKeepsItsConnections(t *testing.T) {
+	closes := make(chan bool, 1)
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { closes <- r.Close }))
+	t.Cleanup(s.Close)
+	p := faultnet.NewHTTPProxy(t, s.URL, nil)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL(), http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	if <-closes {
+		t.Error("the server was told to close the proxy's connection")
+	}
+}
+
 func TestHTTPProxy(t *testing.T) {
 	for name, test := range map[string]struct {
 		fault faultnet.Fault

@@ -99,6 +99,7 @@ func (p *HTTPProxy) forward(r *http.Request, body []byte) (*http.Response, []byt
 		return nil, nil, err
 	}
 	out.Header = r.Header.Clone()
+	out.Header.Del("Connection") // it is about the client's connection
 	if p.opts.Plain {
 		out.Header.Del("Accept-Encoding")
 	}
@@ -128,6 +129,7 @@ func (p *HTTPProxy) answer(w http.ResponseWriter, name string, res *http.Respons
 	w.WriteHeader(res.StatusCode)
 	if fault == CutAnswer {
 		_, _ = w.Write(answer[:len(answer)/2])
+		_ = http.NewResponseController(w).Flush() // else a short answer is lost whole
 		panic(http.ErrAbortHandler)
 	}
 	_, _ = w.Write(answer)

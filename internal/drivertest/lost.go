@@ -93,11 +93,11 @@ func LostReads(t *testing.T, b, retrying driver.ModelExpirySupport, wire Wire, c
 				if retrying != nil {
 					wire.Next(fault)
 					if err := c.Do(t.Context(), retrying); err != nil {
-						t.Fatalf("with retries: %v", err)
+						t.Fatalf("with retries: %s", Causes(err))
 					}
 				}
 				if err := c.Do(t.Context(), b); err != nil {
-					t.Fatalf("after the lost answer: %v", err)
+					t.Fatalf("after the lost answer: %s", Causes(err))
 				}
 			})
 		}

@@ -107,6 +107,26 @@ func Gone(t testing.TB, b driver.ModelExpirySupport, id string) {
 func WantKind(t testing.TB, err, kind error) {
 	t.Helper()
 	if got := model.Kind(err); got != kind {
-		t.Fatalf("got the error %v of kind %v, want the kind %v", err, got, kind)
+		t.Fatalf("got an error of kind %v, want %v: %s", got, kind, Causes(err))
 	}
+}
+
+// Causes returns the texts of an error and of all that it wraps, which messages
+// of backends leave out.
+func Causes(err error) string {
+	if err == nil {
+		return "no error"
+	}
+	text := err.Error()
+	switch e := err.(type) { //nolint:errorlint // it walks the tree itself
+	case interface{ Unwrap() error }:
+		if next := e.Unwrap(); next != nil {
+			text += "; " + Causes(next)
+		}
+	case interface{ Unwrap() []error }:
+		for _, next := range e.Unwrap() {
+			text += "; " + Causes(next)
+		}
+	}
+	return text
 }
