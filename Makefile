@@ -18,8 +18,6 @@ PKGS ?= ./...
 TESTFLAGS ?= -count=1 -timeout=20m
 # Files and folders that make prose checks.
 PROSE ?= .
-# The switch: with "prose" instead of nothing, make lint fails on findings of make prose.
-LINT_PROSE :=
 
 .PHONY: help
 help: ## List the targets
@@ -62,7 +60,7 @@ bench: images ## Measure every operation beside its floor, in one run: ratios, w
 	go test -run '^$$' -bench Floor -benchtime=1x -p 1 -timeout 60m $(PKGS)
 
 .PHONY: lint
-lint: $(GOLANGCI_LINT) verify $(LINT_PROSE) ## Check what verify checks, formatting, golangci-lint with go vet, go.mod; shellcheck if installed
+lint: $(GOLANGCI_LINT) verify prose ## Check what verify and prose check, formatting, golangci-lint with go vet, go.mod; shellcheck if installed
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "make tidy formats:"; echo "$$unformatted"; exit 1; fi
 	$(GOLANGCI_LINT) run
 	go mod tidy -diff

@@ -1,5 +1,5 @@
-// Package backends opens a backend from a URL. A program imports the backends
-// that it wants to be able to open, for their effect alone:
+// Package backends opens a backend by its URL. A program imports the backends
+// that it may open, for their registration:
 //
 //	import (
 //		"github.com/sojourn-go/sojourn/backends"
@@ -9,8 +9,8 @@
 //
 //	b, err := backends.Open(ctx, "redis://localhost:6379/0?name=carts")
 //
-// A program that knows its backend imports that package alone and calls its
-// New: this registry is a convenience, never the only way.
+// A program that always uses one backend does not need this package: it calls
+// that backend's New.
 package backends
 
 import (
@@ -26,12 +26,12 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// DefaultName is the store's name where a URL gives none.
+// DefaultName is the store's name if the URL gives none.
 const DefaultName = "sojourn"
 
-// Opener makes a backend of a URL. What it makes besides, such as a client,
-// is closed with the backend. Its errors do not quote the URL, which may hold
-// a password.
+// Opener opens a backend by its URL. Closing the backend also closes what the
+// Opener opened, such as a client. Its errors do not quote the URL, which may
+// have a password.
 type Opener func(ctx context.Context, u *url.URL) (driver.ModelExpirySupport, error)
 
 var registry = struct {
@@ -52,16 +52,16 @@ func Register(scheme string, open Opener) {
 	registry.openers[scheme] = open
 }
 
-// Schemes lists what Open can open, sorted.
+// Schemes returns the registered schemes, sorted.
 func Schemes() []string {
 	registry.mu.Lock()
 	defer registry.mu.Unlock()
 	return slices.Sorted(maps.Keys(registry.openers))
 }
 
-// Open makes the backend that the URL names: its scheme says which, the rest
-// is the backend's own, see its package. A URL that is none, of a scheme that
-// no import registered, or that the backend refuses is ErrInvalid.
+// Open opens the backend that the URL's scheme names. The backend's package
+// documents the rest of the URL. Open returns ErrInvalid for a malformed URL, a
+// scheme that no imported package registered, or a URL that the backend refuses.
 func Open(ctx context.Context, rawURL string) (driver.ModelExpirySupport, error) {
 	fail := func(detail string) error {
 		return &model.Error{Op: "Open", Err: model.NewError(model.ErrInvalid, detail, nil)}
@@ -98,8 +98,8 @@ func known() string {
 	return strings.Join(s, ", ")
 }
 
-// Only returns ErrInvalid for a URL with query parameters other than those
-// named: a misspelt one must not be ignored in silence.
+// Only returns ErrInvalid for a URL with other query parameters than those
+// named, so that a misspelt one is noticed.
 func Only(u *url.URL, names ...string) error {
 	for key := range u.Query() {
 		if !slices.Contains(names, key) {
@@ -109,7 +109,7 @@ func Only(u *url.URL, names ...string) error {
 	return nil
 }
 
-// Name is the URL's parameter "name", or DefaultName.
+// Name returns the URL's parameter "name", or DefaultName.
 func Name(u *url.URL) string {
 	if n := u.Query().Get("name"); n != "" {
 		return n

@@ -196,16 +196,16 @@ func (c *call) settleTouch(t driver.Touch, lost error) (model.Record, error) {
 // remove deletes a record. After a lost answer it reads the record once: only
 // a record that still has the revision proves anything, since another caller
 // may have deleted one that is gone.
-func (c *call) remove(id string, cond driver.Condition, prev model.Record) error {
+func (c *call) remove(d driver.Delete) error {
 	if err := c.ctx.Err(); err != nil {
 		return err
 	}
 	c.calls++
-	err := classified(c.f.b.Delete(c.ctx, c.now, driver.Delete{ID: id, Cond: cond, Known: prev}), model.ErrUnknown)
+	err := classified(c.f.b.Delete(c.ctx, c.now, d), model.ErrUnknown)
 	if !errors.Is(err, model.ErrUnknown) {
 		return err
 	}
-	return c.settleDelete(&driver.Delete{ID: id, Cond: cond, Known: prev}, err)
+	return c.settleDelete(&d, err)
 }
 
 // settleDelete reads the record once to learn the outcome of a delete whose

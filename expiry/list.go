@@ -211,7 +211,7 @@ func (c *call) deleteRound(q driver.Query) (r round, err error) {
 			r.corrupt = p.Corrupt[0]
 		}
 		for _, rec := range p.Records {
-			err := c.remove(rec.ID, driver.IfMatch, rec)
+			err := c.remove(driver.Delete{ID: rec.ID, Cond: driver.IfMatch, Known: rec})
 			switch {
 			case err == nil:
 				r.removed++

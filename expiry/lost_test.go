@@ -112,8 +112,8 @@ func TestLostWriteLooksEvenIfTheCallerHasGone(t *testing.T) {
 }
 
 func TestNothingIsLookedAtInVain(t *testing.T) {
-	vain := driver.MarkUndecidable(lost())
-	b := newScripted(t, step{"Write", answer(model.Record{}, vain)}, step{"Touch", answer(model.Record{}, vain)}, step{"Delete", answer(model.Record{}, vain)})
+	undecidable := driver.MarkUndecidable(lost())
+	b := newScripted(t, step{"Write", answer(model.Record{}, undecidable)}, step{"Touch", answer(model.Record{}, undecidable)}, step{"Delete", answer(model.Record{}, undecidable)})
 	s := storeOn(t, b, nil)
 	at := expiry.AtRevision(model.NewRevision())
 	_, err := s.Update(t.Context(), "a", value{}, &expiry.WriteOptions{IfMatch: at})

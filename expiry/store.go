@@ -208,7 +208,7 @@ func (s *Store[T]) deleteWith(c *call, id string, opts *DeleteOptions) error {
 	if o.IfMatch == nil {
 		d.Known = o.Known.record()
 	}
-	return c.remove(d.ID, d.Cond, d.Known)
+	return c.remove(d)
 }
 
 // deleteAt returns the delete of an id, of one revision unless at is nil.
@@ -234,7 +234,7 @@ func (s *Store[T]) Take(ctx context.Context, id string) (Item[T], error) {
 	c := s.begin(ctx, "Take", id)
 	it, err := s.get(&c, id)
 	if err == nil {
-		err = c.remove(id, driver.IfMatch, it.rec)
+		err = c.remove(driver.Delete{ID: id, Cond: driver.IfMatch, Known: it.rec})
 	}
 	if err != nil {
 		return Item[T]{}, c.end(err)

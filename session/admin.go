@@ -2,27 +2,35 @@ package session
 
 import (
 	"context"
+	"errors"
 	"iter"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/model"
+	"github.com/sojourn-go/sojourn/session/internal/row"
 )
 
-// destroyRounds bounds how often a listing is repeated while others keep
-// signing the same principal in.
-const destroyRounds = 100
+const (
+	// destroyRounds bounds how often a listing is repeated while the same
+	// principal keeps signing in.
+	destroyRounds = 100
+	maxName       = 64 // characters
+)
 
-// Sessions yields the live sessions of a principal, those under which somebody
-// impersonates them included: see Info.Actor. Its cost is that of the
-// principal's own sessions, however many others there are. A row that cannot
-// be read is yielded as an Info with its handle alone and an error that
-// matches model.ErrCorrupt, and the listing goes on; any other error ends it.
+// Sessions yields the live sessions of a principal, with those in which an actor
+// impersonates them: see Info.Actor. Its cost depends on the principal's own
+// sessions only. A row that cannot be read is yielded as an Info with only the
+// handle, with an error that matches model.ErrCorrupt. The listing goes on after
+// that. Any other error ends it.
 func (s *Service) Sessions(ctx context.Context, principal string) iter.Seq2[Info, error] {
-	return s.list(ctx, &expiry.ListOptions{Label: principalLabel, Value: principal})
+	return s.list(ctx, &expiry.ListOptions{Label: labelPrincipal, Value: principal})
 }
 
-// All yields every live session, anonymous ones too, with errors as Sessions
-// does.
+// All yields every live session, also anonymous ones. Its errors are those of
+// Sessions.
 func (s *Service) All(ctx context.Context) iter.Seq2[Info, error] { return s.list(ctx, nil) }
 
 func (s *Service) list(ctx context.Context, opts *expiry.ListOptions) iter.Seq2[Info, error] {
@@ -34,45 +42,79 @@ func (s *Service) list(ctx context.Context, opts *expiry.ListOptions) iter.Seq2[
 				}
 				continue
 			}
-			if now := s.now(); !it.Value.expired(now) && !yield(infoOf(&it, now), nil) {
+			if now := s.now(); !it.Value.Expired(now) && !yield(infoOf(&it, now), nil) {
 				return
 			}
 		}
 	}
 }
 
-// Count returns the number of live sessions, anonymous ones included.
+// Count returns the number of live sessions, with anonymous ones.
 func (s *Service) Count(ctx context.Context) (int, error) { return s.store.Count(ctx, nil) }
 
 // CountPrincipal returns the number of a principal's live sessions.
 func (s *Service) CountPrincipal(ctx context.Context, principal string) (int, error) {
-	return s.store.Count(ctx, &expiry.ListOptions{Label: principalLabel, Value: principal})
+	return s.store.Count(ctx, &expiry.ListOptions{Label: labelPrincipal, Value: principal})
 }
 
-// Destroy ends the session with that handle, which must be the principal's
-// own: model.ErrNotFound for one that is not there or belongs to another.
+// Rename gives a session of the principal a name for lists of devices. An empty
+// name removes it. It returns model.ErrNotFound if the session is absent or
+// belongs to another principal. It returns model.ErrInvalid for a name with more
+// than 64 characters or with control characters.
+func (s *Service) Rename(ctx context.Context, principal, handle, name string) error {
+	const op = "session.Rename"
+	if !utf8.ValidString(name) || utf8.RuneCountInString(name) > maxName || strings.ContainsFunc(name, unicode.IsControl) {
+		return &model.Error{Op: op, Err: model.NewError(model.ErrInvalid, "the name must have at most 64 characters and no control characters", nil)}
+	}
+	for attempt := range persistAttempts {
+		it, err := s.own(ctx, op, principal, handle)
+		if err != nil {
+			return err
+		}
+		if err := s.unseal(&it); err != nil {
+			return err
+		}
+		if it.Value.Name == name {
+			return nil
+		}
+		r := it.Value
+		r.Name = name
+		_, err = s.updateRow(ctx, handle, r, &expiry.WriteOptions{IfMatch: it.Known(), Expiry: expiry.Keep()})
+		if !errors.Is(err, model.ErrConflict) {
+			return err
+		}
+		if err := pause(ctx, attempt); err != nil {
+			return err
+		}
+	}
+	return &model.Error{Op: op, ID: handle, Err: model.ErrConflict}
+}
+
+// Destroy ends the session with the handle. It returns model.ErrNotFound if the
+// session is absent or belongs to another principal.
 func (s *Service) Destroy(ctx context.Context, principal, handle string) error {
-	const op = "session.Destroy"
+	const op = "session.DecisionDestroy"
 	it, err := s.own(ctx, op, principal, handle)
 	if err != nil {
 		return err
 	}
 	// The owner of a row never changes, so the delete needs no revision.
-	o := endedOf(&it, ByCaller)
-	did, err := s.remove(ctx, &o)
+	e := endedOf(&it, ReasonDestroyed)
+	did, err := s.remove(ctx, &e)
 	if err == nil && !did {
 		return &model.Error{Op: op, ID: handle, Err: model.ErrNotFound}
 	}
 	return err
 }
 
-// own reads a row of the principal's.
-func (s *Service) own(ctx context.Context, op, principal, handle string) (expiry.Item[row], error) {
+// own reads a row of the principal. It returns model.ErrNotFound for a row of
+// another one.
+func (s *Service) own(ctx context.Context, op, principal, handle string) (item, error) {
 	if err := model.CheckLabelValue(principal); err != nil {
-		return expiry.Item[row]{}, &model.Error{Op: op, Err: err}
+		return item{}, &model.Error{Op: op, Err: err}
 	}
-	if !isHandle(handle) {
-		return expiry.Item[row]{}, &model.Error{Op: op, Err: model.ErrNotFound}
+	if !row.IsHandle(handle) {
+		return item{}, &model.Error{Op: op, Err: model.ErrNotFound}
 	}
 	it, err := s.store.Get(ctx, handle)
 	if err == nil && it.Value.Principal != principal {
@@ -81,45 +123,55 @@ func (s *Service) own(ctx context.Context, op, principal, handle string) (expiry
 	return it, err
 }
 
+// DestroyOthers ends all other sessions of this session's principal. Offer it
+// after a password change, together with Rotate. It returns how many it ended,
+// also with an error. It returns ErrUnauthenticated for an anonymous session and
+// ErrImpersonating during an impersonation.
+func (s *Session) DestroyOthers(ctx context.Context) (int, error) {
+	p, err := s.Principal(ctx)
+	if err == nil && p.Actor != "" {
+		err = ErrImpersonating
+	}
+	if err != nil {
+		return 0, err
+	}
+	return s.svc.DestroyOthers(ctx, p.ID, p.SessionID)
+}
+
 // DestroyOthers ends all sessions of a principal but the one with the handle
-// to keep, and returns how many it ended, also beside an error.
+// keep. It returns how many it ended, also with an error.
 func (s *Service) DestroyOthers(ctx context.Context, principal, keep string) (int, error) {
-	return s.destroy(ctx, "session.DestroyOthers", principal, keep)
+	return s.destroyLabelled(ctx, "session.DestroyOthers", labelPrincipal, principal, keep)
 }
 
-// DestroyPrincipal ends all sessions of a principal and returns how many it
-// ended, also beside an error. No session survives whose sign-in returned
-// before the call began; one that is signed in meanwhile may, unless
-// Options.NotBefore says otherwise.
+// DestroyPrincipal ends all sessions of a principal. It returns how many it
+// ended, also with an error. It ends every session whose sign-in returned before
+// the call. A session that is signed in during the call can survive, unless
+// Options.NotBefore refuses it.
 func (s *Service) DestroyPrincipal(ctx context.Context, principal string) (int, error) {
-	return s.destroy(ctx, "session.DestroyPrincipal", principal, "")
+	return s.destroyLabelled(ctx, "session.DestroyPrincipal", labelPrincipal, principal, "")
 }
 
-// DestroyByLabel ends all sessions that bear the value under a label,
-// "principal" or "sid", as DestroyPrincipal does: with "sid" it is what an
-// identity provider's back-channel logout asks for. model.ErrInvalid for a
-// label that the backend does not declare.
+// DestroyByLabel ends all sessions with the value under the label "principal" or
+// "sid". It returns how many it ended, also with an error. With "sid" it answers
+// the back-channel logout of an identity provider. It returns model.ErrInvalid
+// for a label that the backend does not declare.
 func (s *Service) DestroyByLabel(ctx context.Context, label, value string) (int, error) {
 	return s.destroyLabelled(ctx, "session.DestroyByLabel", label, value, "")
 }
 
-// DestroyAll ends every session that was there when the call began, anonymous
-// ones too, and returns how many it ended, also beside an error. It goes page
-// by page: cut short by its context, it has ended what it counted, and another
-// call goes on with the rest.
+// DestroyAll ends every session that existed when the call began, also anonymous
+// ones. It returns how many it ended, also with an error. It works page by page.
+// If its context ends it, another call ends the rest.
 func (s *Service) DestroyAll(ctx context.Context) (int, error) {
 	n, _, err := s.destroyRound(ctx, &expiry.ListOptions{KeysOnly: true}, "")
 	return n, err
 }
 
-func (s *Service) destroy(ctx context.Context, op, principal, keep string) (int, error) {
-	return s.destroyLabelled(ctx, op, principalLabel, principal, keep)
-}
-
 // destroyLabelled lists and deletes until a listing has nothing left to delete.
 func (s *Service) destroyLabelled(ctx context.Context, op, label, value, keep string) (int, error) {
 	if label == "" {
-		return 0, &model.Error{Op: op, Err: model.NewError(model.ErrInvalid, "no label", nil)}
+		return 0, &model.Error{Op: op, Err: model.NewError(model.ErrInvalid, "the label is empty", nil)}
 	}
 	total := 0
 	opts := &expiry.ListOptions{Label: label, Value: value, KeysOnly: true}
@@ -129,28 +181,28 @@ func (s *Service) destroyLabelled(ctx context.Context, op, label, value, keep st
 			return total, err
 		}
 	}
-	return total, &model.Error{Op: op, Err: model.NewError(model.ErrConflict, "sign-ins go on", nil)}
+	return total, &model.Error{Op: op, Err: model.NewError(model.ErrConflict, "new sign-ins never end; set Options.NotBefore first", nil)}
 }
 
 // destroyRound is one listing, with its rows deleted.
-func (s *Service) destroyRound(ctx context.Context, opts *expiry.ListOptions, keep string) (ends, seen int, err error) {
+func (s *Service) destroyRound(ctx context.Context, opts *expiry.ListOptions, keep string) (destroyed, seen int, err error) {
 	for it, err := range s.store.All(ctx, opts) {
 		if err != nil && it.ID == "" {
-			return ends, seen, err
+			return destroyed, seen, err
 		}
 		if it.ID == keep {
 			continue
 		}
 		seen++
-		// A row that cannot be read is deleted like any other.
-		o := ended{handle: it.ID, principal: it.Labels[principalLabel], reason: ByCaller, version: it.Known()}
-		did, err := s.remove(ctx, &o)
+		// A row that cannot be read is deleted too.
+		e := ended{handle: it.ID, principal: it.Labels[labelPrincipal], reason: ReasonDestroyed, known: it.Known()}
+		did, err := s.remove(ctx, &e)
 		if err != nil {
-			return ends, seen, err
+			return destroyed, seen, err
 		}
 		if did {
-			ends++
+			destroyed++
 		}
 	}
-	return ends, seen, nil
+	return destroyed, seen, nil
 }

@@ -4,45 +4,52 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/sojourn-go/sojourn/session/internal/row"
 )
 
-// Action is what a transport does about the client's credential.
+// TokenLen is the length of every token in bytes. A transport can refuse texts
+// of any other length.
+const TokenLen = row.TokenLen
+
+// Action says what a transport does about the client's token.
 type Action uint8
 
 // The actions.
 const (
-	Leave Action = iota // nothing: the client has what it needs
-	Give                // hand it the token, for MaxAge
-	Clear               // make it forget its token
+	ActionLeave Action = iota // nothing: the client has the right token
+	ActionGive                // send the token to the client, valid for MaxAge
+	ActionClear               // tell the client to forget its token
 )
 
-// Credential is what the transport must tell the client. It prints without its
+// Credential is what a transport has to tell the client. It prints without its
 // token.
 type Credential struct {
 	Action Action
-	// ExpiresAt is the deadline of the session's row, with Give.
+	// ExpiresAt is the expiry of the session's row. It is set with ActionGive.
 	ExpiresAt time.Time
-	// MaxAge is the time from now to ExpiresAt in whole seconds, rounded
-	// down, so that the client never keeps it longer than the store.
+	// MaxAge is the time from now to ExpiresAt in whole seconds, rounded down.
+	// So the client never keeps the token longer than the store keeps the row.
 	MaxAge time.Duration
 
 	token string
 }
 
-// Token is the secret text for the client, with Give; else empty.
+// Token returns the secret text for the client with ActionGive. It is empty
+// with the other actions.
 func (c Credential) Token() string { return c.token }
 
-// Format prints the action and the lifetime, whatever the verb.
+// Format prints the action and the lifetime, for every verb.
 func (c Credential) Format(f fmt.State, _ rune) {
 	switch c.Action {
-	case Give:
+	case ActionGive:
 		_, _ = fmt.Fprintf(f, "give a token for %s", c.MaxAge)
-	case Clear:
+	case ActionClear:
 		_, _ = fmt.Fprint(f, "clear")
 	default:
 		_, _ = fmt.Fprint(f, "leave")
 	}
 }
 
-// LogValue is the text of Format.
+// LogValue returns the text of Format.
 func (c Credential) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(c)) }

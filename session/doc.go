@@ -1,11 +1,11 @@
 // Package session keeps web sessions in any backend of this module. It works
-// without HTTP; package sessionhttp puts it behind a cookie.
+// without HTTP. Package sessionhttp connects it to HTTP by a cookie or a header.
 //
 //	svc, err := session.New(backend, nil)
 //	go svc.Run(ctx) // removes expired sessions
 //	http.ListenAndServe(addr, sessionhttp.Handler(svc, mux))
 //
-// A handler uses typed keys and the session of its request's context:
+// A handler uses typed keys and the session in the context of its request:
 //
 //	var Cart = session.NewKey[cart]("cart")
 //
@@ -14,7 +14,7 @@
 //	s, ok := session.From(ctx)
 //	err = s.SignIn(ctx, "alice", nil)
 //
-// Without HTTP the same is load, change, persist:
+// Without HTTP a program opens a session, changes it and persists it:
 //
 //	s := svc.Open(token)
 //	err := Cart.Set(session.NewContext(ctx, s), c)
@@ -22,77 +22,76 @@
 //
 // # What is stored
 //
-// A client's token is "handle.secret". The handle, 128 random bits, is the id
-// of the session's row and public; the row keeps a hash of the secret, 256
-// random bits, and nothing from which a token could be made. A row that has a
-// principal bears it as the label "principal"; an anonymous one bears none.
+// A client's token is "handle.secret". The handle has 128 random bits. It is
+// the id of the session's row in the store, and it is public. The secret has 256
+// random bits. The row keeps a hash of it, from which nobody can make a token.
+// The row of a signed-in session has the label "principal". An anonymous row has
+// no label.
 //
-// A session exists in the store from the first value written to it. One that
-// was only read leaves no row and no cookie.
+// A session is stored when the first value is written to it. A session that was
+// only read has no row and no cookie.
 //
 // # Lifetimes
 //
-// The expiry of the row is the earlier of two deadlines. The idle deadline
-// slides: a use moves it once Policy.TouchEvery has passed since it last moved.
-// The absolute deadline counts from the sign-in and nothing but Reauthenticate
-// moves it. A session that has expired is no session, whether its row was
-// removed yet or not; what is then written goes to a fresh one.
+// A row expires at the earlier of two deadlines. The idle deadline slides: a use
+// moves it if Policy.TouchEvery has passed since it last moved. The absolute
+// deadline counts from the sign-in, and only Reauthenticate moves it. An expired
+// session is never served, even if its row is still in the store. What is
+// written afterwards goes to a new session.
 //
-// SetIdle, SetLifetime and SignInOptions give one session lifetimes of its own;
-// SignInOptions.NotAfter, what an identity provider said, caps them all.
+// SetIdle, SetLifetime and SignInOptions give one session its own lifetimes.
+// SignInOptions.NotAfter, the limit of an identity provider, caps all of them.
 //
-// # Two requests at once
+// # Two requests at the same time
 //
-// Changes are written by compare-and-set and merged key by key: two requests
-// that change different keys both succeed, of two that set one key the last
-// wins, and Key.Update runs again on the fresh value. A session that was ended
-// elsewhere is never brought back; the request that wanted to write to it gets
-// ErrGone.
+// Changes are written by compare-and-set and merged key by key. Two requests
+// that change different keys both succeed. If two requests set the same key, the
+// last one wins. Key.Update runs again on the fresh value. A session that was
+// ended elsewhere never comes back: a request that writes to it gets ErrGone.
 //
-// A browser has one cookie for all its requests. Where a request has moved the
-// idle deadline just before another one changes the secret by Rotate,
-// Reauthenticate or SignIn, and its answer arrives last, the browser keeps the
-// old token and its user has to sign in again. After the
-// periodic rotation the secret before it stays valid until the new one has been
-// seen and for Policy.Overlap longer, so only an answer that is delayed beyond
-// that could do the same.
+// A key can have another rule. Key.FailingOnConflict returns ErrKeyConflict to
+// the later request, and Key.Merging joins the two values.
 //
-// A key may ask for another rule: Key.Rejecting refuses the later of two, and
-// Key.Merging joins them.
+// A browser has one cookie for all its requests. One race can sign its user out:
+// a request moves the idle deadline, another request replaces the secret by
+// Rotate, Reauthenticate or SignIn, and the answer of the first one arrives
+// last. The browser then keeps the old token. The periodic rotation avoids this:
+// the old secret stays valid until the client presents the new one, and for
+// Policy.Overlap after that.
 //
 // # People and powers
 //
-// Service.Sessions is the list of one's own devices, and Options.Limit bounds
-// it. Elevate raises the level for a time, RequireRecent asks for it, and
-// Impersonate lets an administrator act as somebody else, visibly and for an
-// hour at most. DestroyPrincipal, DestroyByLabel and DestroyAll end sessions;
-// Options.NotBefore makes sure that a sign-in under way is not missed.
+// Service.Sessions lists a principal's devices, and Options.Limit bounds their
+// number. Elevate raises the level for a time, and RequireRecent checks it.
+// Impersonate lets an administrator act as another principal, visibly and for an
+// hour at most. DestroyPrincipal, DestroyByLabel and DestroyAll end sessions.
+// Options.NotBefore also ends those whose sign-in is still under way.
 //
-// # What is not served
+// # Tokens that open nothing
 //
-// A token that is none, that names no row, whose secret is wrong or whose row
-// cannot be read (foreign bytes, a newer format, a key that is not in the ring)
-// is an anonymous session and an event; the row is left alone, and what is
-// written goes to another. A store that is down is an error, unless
-// Options.StoreDown says otherwise.
+// A session is anonymous, and Options.OnEvent gets an event, if its token is
+// malformed, names no row or has the wrong secret. The same happens if the row
+// cannot be read: foreign bytes, a newer format or a missing seal key. Such a
+// row stays as it is, and what is written goes to another row. A store that is
+// down is an error, unless Options.StoreDown decides otherwise.
 //
 // # Secrets at rest
 //
-// With Options.Keyring the data of a row is sealed by AES-256-GCM, each time
-// under a key of its own that is derived from the ring's and 192 random bits,
-// and bound to the key's id and the row's handle. Keys are added, used and
-// removed while the service runs. With Options.Pepper the hash of the secret is
-// an HMAC under a key of the same ring. A key that is lost makes the sessions
-// under it anonymous.
+// Options.Keyring encrypts the data of rows with AES-256-GCM. Each write derives
+// a new key from the seal key and 192 random bits. The data is bound to the id
+// of the seal key and to the row's handle. Seal keys are added, used and removed
+// while the service runs. Options.Pepper turns the hash of the secret into an
+// HMAC under a seal key of the same ring. If a seal key is lost, the sessions
+// under it become anonymous.
 //
-// # Driver calls
+// # Calls of the store
 //
-//	no token, or a session that nothing looks at    0
+//	no token, or a session that nothing reads       0
 //	reads only                                      1
 //	reads, and the idle deadline is due             2
 //	changes                                         2
-//	changes beside another request's                3 where the store tells the winner, else 4;
-//	                                                2 for each further one
+//	changes that race with another request          3 if the store returns the winner, else 4;
+//	                                                2 for each further race
 //	changes after a sign-out elsewhere              2 or 3
 //	first value of a new session                    1
 //	sign-in over an anonymous session               3
@@ -103,7 +102,8 @@
 //	EndImpersonation                                5
 //	a load while impersonating                      2
 //	a sign-in with a limit                          1 more, 1 for each eviction
-//	a sign-in with a limit that rejects             2 more; 1 in all where refused
+//	a sign-in with OnLimitReject                    2 more; 1 in all if refused
 //
-// Sealing, peppering, events, binding and deadlines of one's own add none.
+// Encryption, pepper, events, the binder and a session's own lifetimes add no
+// calls.
 package session

@@ -1,41 +1,42 @@
 package session
 
 import (
-	"context"
 	"log/slog"
 	"time"
+
+	"github.com/sojourn-go/sojourn/session/internal/row"
 )
 
-// EventKind is what happened to a session.
+// EventKind says what happened to a session.
 type EventKind uint8
 
-// The kinds of events. Those that end a session are Destroyed, with a Reason,
-// and Expired.
+// The kinds of events. EventDestroyed, which has a Reason, and EventExpired end
+// a session.
 const (
-	_                  EventKind = iota
-	Created                      // an anonymous session was stored
-	SignedIn                     // Previous is the handle that it replaced
-	Rotated                      // a new secret, periodic or asked for
-	Renewed                      // the idle deadline moved
-	Reauthenticated              // the principal proved once more who they are
-	Elevated                     // Level is the one gained
-	Impersonated                 // Actor acts as Principal; Previous is the actor's session
-	ImpersonationEnded           // back to the actor's session
-	Expired                      // found by the sweep: at least once, on any of the nodes
-	Destroyed                    // ended before its time
-	Rejected                     // a credential that is not served, or a sign-in that is refused
-	Conflict                     // another request changed the session meanwhile
-	Anomaly                      // what an honest client does not do
+	_                       EventKind = iota
+	EventCreated                      // an anonymous session was stored
+	EventSignedIn                     // Previous is the handle that it replaced
+	EventRotated                      // a new secret, periodic or by Rotate
+	EventRenewed                      // the idle deadline moved
+	EventReauthenticated              // the principal proved again who they are
+	EventElevated                     // Level is the new level
+	EventImpersonated                 // Actor acts as Principal; Previous is the actor's session
+	EventImpersonationEnded           // the actor's session is in use again
+	EventExpired                      // found by the sweep: at least once, on any node
+	EventDestroyed                    // ended before its expiry
+	EventRejected                     // a token that opens nothing, or a sign-in that was refused
+	EventConflict                     // another request changed the session meanwhile
+	EventAnomaly                      // something that an honest client does not do
 )
 
 var eventNames = [...]string{
-	Created: "created", SignedIn: "signed in", Rotated: "rotated", Renewed: "renewed",
-	Reauthenticated: "reauthenticated", Elevated: "elevated", Impersonated: "impersonated",
-	ImpersonationEnded: "impersonation ended", Expired: "expired", Destroyed: "destroyed",
-	Rejected: "rejected", Conflict: "conflict", Anomaly: "anomaly",
+	EventCreated: "created", EventSignedIn: "signed in", EventRotated: "rotated", EventRenewed: "renewed",
+	EventReauthenticated: "reauthenticated", EventElevated: "elevated", EventImpersonated: "impersonated",
+	EventImpersonationEnded: "impersonation ended", EventExpired: "expired", EventDestroyed: "destroyed",
+	EventRejected: "rejected", EventConflict: "conflict", EventAnomaly: "anomaly",
 }
 
-// String is the kind in words.
+// String returns the kind in words.
 func (k EventKind) String() string {
 	if int(k) < len(eventNames) && eventNames[k] != "" {
 		return eventNames[k]
@@ -43,49 +44,49 @@ func (k EventKind) String() string {
 	return "unknown"
 }
 
-// Reason says why; events of most kinds have none.
+// Reason says why an event happened. Most kinds of events have no reason.
 type Reason string
 
-// The reasons of Destroyed.
+// The reasons of EventDestroyed.
 const (
-	BySignOut            Reason = "sign-out"
-	ByCaller             Reason = "destroyed"           // one of the Destroy methods
-	ByLimit              Reason = "evicted by a limit"  // of the sessions of one principal
-	ByBinder             Reason = "refused by binder"   // Options.Binder said Destroy
-	ByEndOfImpersonation Reason = "impersonation ended" // by EndImpersonation
+	ReasonSignOut            Reason = "sign-out"
+	ReasonDestroyed          Reason = "destroyed"           // by one of the Destroy methods
+	ReasonEvicted            Reason = "evicted by a limit"  // by Options.Limit
+	ReasonBinder             Reason = "refused by binder"   // Options.Binder returned DecisionDestroy
+	ReasonImpersonationEnded Reason = "impersonation ended" // by EndImpersonation
 )
 
-// The reasons of Rejected, Conflict and Anomaly.
+// The reasons of EventRejected, EventConflict and EventAnomaly.
 const (
-	Malformed     Reason = "no token, or more than one"
-	NoSuchSession Reason = "no such session"
-	WrongSecret   Reason = "a wrong secret"
-	RetiredSecret Reason = "a secret that was rotated away"
-	Unreadable    Reason = "a row that cannot be read"
-	NewerVersion  Reason = "a row written by a newer version"
-	UnknownKey    Reason = "a row under a key that is not in the keyring"
-	TooOld        Reason = "authenticated before NotBefore"
-	ActorGone     Reason = "the impersonating session has ended"
-	LimitReached  Reason = "the principal has too many sessions"
-	Merged        Reason = "merged"
-	Refused       Reason = "refused"
-	ClientChanged Reason = "another program presents the session"
+	ReasonMalformed      Reason = "a malformed token, or more than one"
+	ReasonNoSuchSession  Reason = "no such session"
+	ReasonWrongSecret    Reason = "a wrong secret"
+	ReasonRetiredSecret  Reason = "a secret that was rotated away"
+	ReasonUnreadable     Reason = "a row that cannot be read"
+	ReasonNewerVersion   Reason = "a row written by a newer version"
+	ReasonUnknownSealKey Reason = "a row under a seal key that is not in the keyring"
+	ReasonTooOld         Reason = "authenticated before NotBefore"
+	ReasonActorGone      Reason = "the impersonating session has ended"
+	ReasonLimitReached   Reason = "the principal has too many sessions"
+	ReasonMerged         Reason = "merged"
+	ReasonRefused        Reason = "refused"
+	ReasonClientChanged  Reason = "another program presents the session"
 )
 
-// Event is something that happened to a session. It holds the public handle
-// and never a token.
+// Event is something that happened to a session. It has the public handle and
+// never a token.
 type Event struct {
 	Kind      EventKind
 	Reason    Reason
 	Time      time.Time // by the service's clock
-	Handle    string    // of the session; empty where it has none
-	Previous  string    // the handle before, for SignedIn and Impersonated
-	Principal string    // empty: anonymous, or not known
-	Actor     string    // who impersonates; else empty
+	Handle    string    // empty if the session has none
+	Previous  string    // the handle before, with EventSignedIn and the impersonation events
+	Principal string    // empty if anonymous or unknown
+	Actor     string    // who impersonates the principal, or empty
 	Level     int
 }
 
-// Attrs are the event's attributes for package slog, without the empty ones.
+// Attrs returns the event's attributes for package slog, without empty ones.
 func (e Event) Attrs() []slog.Attr {
 	out := []slog.Attr{slog.String("event", e.Kind.String())}
 	for _, a := range []struct{ key, value string }{
@@ -102,27 +103,11 @@ func (e Event) Attrs() []slog.Attr {
 	return out
 }
 
-// LogValue is a group of Attrs.
+// LogValue returns a group of Attrs.
 func (e Event) LogValue() slog.Value { return slog.GroupValue(e.Attrs()...) }
 
-// emit tells the hook.
-func (s *Service) emit(ctx context.Context, e Event) {
-	if s.onEvent == nil {
-		return
-	}
-	e.Time = s.now()
-	s.onEvent(ctx, e)
-}
-
-// suspicious is emit for what the log is told of too: a credential or a row
-// that is not as this service left it.
-func (s *Service) suspicious(ctx context.Context, e Event) {
-	s.log.LogAttrs(ctx, slog.LevelWarn, "session "+e.Kind.String(), slog.String("handle", e.Handle), slog.String("reason", string(e.Reason)))
-	s.emit(ctx, e)
-}
-
-// eventOf is an event of a row.
-func eventOf(k EventKind, handle string, r *row) Event {
+// eventOf returns an event about a row.
+func eventOf(k EventKind, handle string, r *row.Row) Event {
 	e := Event{Kind: k, Handle: handle, Principal: r.Principal, Level: r.Level}
 	if r.Actor != nil {
 		e.Actor = r.Actor.ID

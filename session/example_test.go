@@ -13,7 +13,7 @@ type basket struct{ Items []string }
 
 var Basket = session.NewKey[basket]("basket")
 
-// A session without HTTP: open it by a token, change it, persist it, and do
+// A session without HTTP: open it by its token, change it, persist it, and do
 // what the credential says.
 func Example() {
 	backend, err := memory.New(nil, "sessions", nil)
@@ -43,9 +43,9 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(credential.Action == session.Give, len(credential.Token()))
+	fmt.Println(credential.Action == session.ActionGive, len(credential.Token()))
 
-	// The next one brings the token, and signs in.
+	// The next visit has the token and signs in.
 	s = svc.Open(credential.Token())
 	ctx = session.NewContext(context.Background(), s)
 	if err := s.SignIn(ctx, "alice", nil); err != nil {
@@ -56,7 +56,7 @@ func Example() {
 	p, perr := s.Principal(ctx)
 	fmt.Println(p.ID, b.Items, err, perr)
 
-	// The token before the sign-in is worth nothing.
+	// The token from before the sign-in opens nothing.
 	old := svc.Open(credential.Token())
 	_, err = old.Principal(context.Background())
 	fmt.Println(errors.Is(err, session.ErrUnauthenticated))
@@ -66,7 +66,7 @@ func Example() {
 	// true
 }
 
-// Policies print what is in force.
+// A policy prints its lifetimes.
 func ExamplePolicy() {
 	fmt.Println(session.Policy{})
 	fmt.Println(session.AAL3())
@@ -75,7 +75,7 @@ func ExamplePolicy() {
 	// idle 15m0s, absolute 12h0m0s, touch every 1m30s, rotate every 1h0m0s, overlap 30s
 }
 
-// A list of one's own devices.
+// A list of the devices of one person.
 func ExampleService_Sessions() {
 	backend, _ := memory.New(nil, "devices", nil)
 	svc, err := session.New(backend, nil)

@@ -7,52 +7,56 @@ import (
 	"unicode/utf8"
 
 	"github.com/sojourn-go/sojourn/model"
+	"github.com/sojourn-go/sojourn/session/internal/row"
 )
 
-// maxKey is the longest name of a key in bytes.
+// maxKey is the maximum length of a key's name in bytes.
 const maxKey = 64
 
-// Key is a typed name for one value of a session. Values are JSON, each on its
-// own: nothing has to be registered, and one that cannot be decoded, after a
-// deploy say, is an error for its key alone.
+// Key is a typed name for one value of a session. Each value is its own JSON, so
+// types need no registration. A value that cannot be decoded, for example after
+// a deploy, is an error for its key only.
 //
 //	var Cart = session.NewKey[cart]("cart")
 //
-// The methods take the session from the context. They return ErrNoSession
-// where it has none, and the store's error where the session cannot be loaded:
+// The methods take the session from the context. They return ErrNoSession if the
+// context has none, and the store's error if the session could not be loaded. So
 // a store that is down never looks like an empty session.
 type Key[T any] struct {
-	name   string
-	reject bool
-	merge  func(base, fresh, mine T) (T, error)
-	repair func(err error) (T, bool, error)
+	name           string
+	failOnConflict bool
+	merge          func(base, fresh, mine T) (T, error)
+	repair         func(err error) (T, bool, error)
 }
 
-// NewKey returns the key of that name: 1 to 64 bytes of UTF-8, else its
-// methods return model.ErrInvalid. Two keys of one name share one value.
+// NewKey returns the key with the name, which has 1 to 64 bytes of UTF-8. With
+// another name its methods return model.ErrInvalid. Two keys with the same name
+// share one value.
 func NewKey[T any](name string) Key[T] { return Key[T]{name: name} }
 
-// Rejecting returns the key with another rule for two requests that change it
-// at once: the later one to persist gets ErrKeyConflict, and none of its changes
-// is stored. It holds for Set, Delete, Take and Update.
-func (k Key[T]) Rejecting() Key[T] {
-	k.reject, k.merge = true, nil
+// FailingOnConflict returns the key with another rule for two requests that
+// change it at the same time. Persist returns ErrKeyConflict to the later
+// request and stores none of its changes. The rule applies to Set, Delete, Take
+// and Update.
+func (k Key[T]) FailingOnConflict() Key[T] {
+	k.failOnConflict, k.merge = true, nil
 	return k
 }
 
-// Merging returns the key with another rule for two requests that Set it at
-// once: the later one to persist stores what the function makes of the value
-// that both began with, the one that is stored and its own; the zero T stands
-// for none. Its error is returned by Persist, and nothing is stored. Update
-// needs no such function: it runs again.
+// Merging returns the key with another rule for two requests that Set it at the
+// same time. The later request stores the result of merge. Its arguments are the
+// value that both requests loaded, the stored value and the request's own value.
+// An absent value is the zero T. Persist returns an error of merge and stores
+// nothing. Update needs no merge: it runs again.
 func (k Key[T]) Merging(merge func(base, fresh, mine T) (T, error)) Key[T] {
-	k.reject, k.merge = false, merge
+	k.failOnConflict, k.merge = false, merge
 	return k
 }
 
-// Repairing returns the key with a function that decides about stored JSON that
-// is no T, after a deploy say: a value in its place, none (false), or an error.
-// Without one it is model.ErrCorrupt. Nothing is written until something is set.
+// Repairing returns the key with a function for stored JSON that does not decode
+// to T, for example after a deploy. It returns a value to use instead, or false
+// for an absent value, or an error. Without the function, such a value is
+// model.ErrCorrupt. Nothing is written until the key is set.
 func (k Key[T]) Repairing(repair func(err error) (T, bool, error)) Key[T] {
 	k.repair = repair
 	return k
@@ -61,8 +65,8 @@ func (k Key[T]) Repairing(repair func(err error) (T, bool, error)) Key[T] {
 // Name returns the key's name.
 func (k Key[T]) Name() string { return k.name }
 
-// Get returns a copy of the value and whether there is one. model.ErrCorrupt
-// for stored JSON that is no T.
+// Get returns a copy of the value. It returns false if the value is absent. It
+// returns model.ErrCorrupt if the stored JSON does not decode to T.
 func (k Key[T]) Get(ctx context.Context) (T, bool, error) {
 	var zero T
 	s, err := k.session(ctx)
@@ -73,15 +77,16 @@ func (k Key[T]) Get(ctx context.Context) (T, bool, error) {
 		return zero, false, err
 	}
 	s.mu.Lock()
-	raw := s.data.get(k.name)
+	raw := s.data.Get(k.name)
 	s.mu.Unlock()
 	return k.decode(raw)
 }
 
-// Set stores the value with the session's next Persist. Where another request
-// sets the same key meanwhile, the last to persist wins, unless the key is
-// Rejecting or Merging; other keys of the session are never touched. model.ErrInvalid for a value without a JSON form;
-// ErrCommitted after the commit.
+// Set stores the value with the session's next Persist. If another request sets
+// the same key meanwhile, the last to persist wins, unless the key is
+// FailingOnConflict or Merging. Other keys do not change. Set returns
+// model.ErrInvalid if the value has no JSON form, and ErrCommitted after the
+// commit.
 func (k Key[T]) Set(ctx context.Context, v T) error {
 	s, err := k.session(ctx)
 	if err != nil {
@@ -100,7 +105,8 @@ func (k Key[T]) Set(ctx context.Context, v T) error {
 	return nil
 }
 
-// Delete removes the value with the session's next Persist, if there is one.
+// Delete removes the value with the session's next Persist. It returns nil if the
+// value is absent.
 func (k Key[T]) Delete(ctx context.Context) error {
 	s, err := k.session(ctx)
 	if err != nil {
@@ -115,8 +121,8 @@ func (k Key[T]) Delete(ctx context.Context) error {
 	return nil
 }
 
-// Take returns the value and removes it: for messages that are shown once. Of
-// two requests at the same time both may see it.
+// Take returns the value and removes it. It serves messages that are shown once.
+// Two requests at the same time may both get the value.
 func (k Key[T]) Take(ctx context.Context) (T, bool, error) {
 	var zero T
 	s, err := k.session(ctx)
@@ -128,19 +134,19 @@ func (k Key[T]) Take(ctx context.Context) (T, bool, error) {
 		return zero, false, err
 	}
 	defer done()
-	v, ok, err := k.decode(s.data.get(k.name))
+	v, ok, err := k.decode(s.data.Get(k.name))
 	if ok && err == nil {
 		s.record(k.op(nil), nil)
 	}
 	return v, ok, err
 }
 
-// Update changes the value through a function, which gets the zero T where
-// there is none. Where another request changed the session meanwhile, Persist
-// runs it once more on the fresh value: so it depends on its argument alone,
-// and it does not change the session itself, which fails after the service's
-// Timeout. Its error is returned as it came, from Persist too, and leaves the
-// value as it was.
+// Update calls change with the value and stores the result. An absent value is
+// the zero T. If another request changed the session meanwhile, Persist calls
+// change again with the fresh value. So change must depend on its argument only.
+// It must not change the session: that fails after the service's Timeout. An
+// error of change leaves the value as it was. Update and Persist return it
+// unchanged.
 func (k Key[T]) Update(ctx context.Context, change func(*T) error) error {
 	s, err := k.session(ctx)
 	if err != nil {
@@ -161,7 +167,7 @@ func (k Key[T]) Update(ctx context.Context, change func(*T) error) error {
 		}
 		return k.encode(v)
 	}
-	raw, err := update(s.data.get(k.name))
+	raw, err := update(s.data.Get(k.name))
 	if err != nil {
 		return err
 	}
@@ -171,9 +177,9 @@ func (k Key[T]) Update(ctx context.Context, change func(*T) error) error {
 	return nil
 }
 
-// op is a change of the key to that value; nil removes it.
+// op returns a change of the key to raw. Nil removes the value.
 func (k Key[T]) op(raw json.RawMessage) op {
-	o := op{key: k.name, raw: raw, reject: k.reject}
+	o := op{key: k.name, raw: raw, failOnConflict: k.failOnConflict}
 	if k.merge != nil {
 		o.merge = k.merged
 	}
@@ -197,7 +203,7 @@ func (k Key[T]) merged(base, fresh, mine json.RawMessage) (json.RawMessage, erro
 
 func (k Key[T]) session(ctx context.Context) (*Session, error) {
 	if k.name == "" || len(k.name) > maxKey || !utf8.ValidString(k.name) {
-		return nil, model.NewError(model.ErrInvalid, "a session key's name has 1 to 64 bytes of UTF-8", nil)
+		return nil, model.NewError(model.ErrInvalid, "the name of a session key must have 1 to 64 bytes of UTF-8", nil)
 	}
 	s, ok := From(ctx)
 	if !ok {
@@ -206,10 +212,10 @@ func (k Key[T]) session(ctx context.Context) (*Session, error) {
 	return s, nil
 }
 
-// encode and decode keep the codec's own text out of the message: it may quote
-// the value.
+// encode and decode keep the codec's text out of the error's text, because it can
+// quote the value.
 func (k Key[T]) encode(v T) (json.RawMessage, error) {
-	raw, err := encodeValue(v)
+	raw, err := row.EncodeValue(v)
 	if err != nil {
 		return nil, model.NewError(model.ErrInvalid, fmt.Sprintf("the value of session key %q has no JSON form", k.name), err)
 	}
@@ -220,9 +226,9 @@ func (k Key[T]) decode(raw json.RawMessage) (v T, ok bool, err error) {
 	if raw == nil {
 		return v, false, nil
 	}
-	if err := decodeValue(raw, &v); err != nil {
+	if err := row.DecodeValue(raw, &v); err != nil {
 		var zero T
-		err = model.NewError(model.ErrCorrupt, fmt.Sprintf("the stored session key %q is no value of its type", k.name), err)
+		err = model.NewError(model.ErrCorrupt, fmt.Sprintf("the stored value of session key %q does not decode to its type", k.name), err)
 		if k.repair != nil {
 			return k.repair(err)
 		}

@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/big"
@@ -10,10 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sojourn-go/sojourn/expiry"
-	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session"
+	"github.com/sojourn-go/sojourn/session/sessiontest"
 )
 
 type item struct {
@@ -52,12 +52,12 @@ func TestValuesKeepTheirTypesWithoutRegistration(t *testing.T) {
 	}
 	got[0].Tags[0][0] = "changed"
 	if again, _, _ := key.Get(ctx); again[0].Tags[0][0] != "a" {
-		t.Fatal("a value that was given out is the session's own")
+		t.Fatal("a returned value shares memory with the session's")
 	}
 	ok(t, key.Set(ctx, want))
 	ok(t, null.Set(ctx, nil))
 	if s.Changed() {
-		t.Fatal("the same values again are a change")
+		t.Fatal("setting the same values again counts as a change")
 	}
 }
 
@@ -119,7 +119,7 @@ func TestUpdate(t *testing.T) {
 	is(t, key.Update(ctx, func(l *[]string) error { *l = nil; return refuse }), refuse)
 	k, err := s.Commit(ctx)
 	ok(t, err)
-	// Set makes earlier changes of the key moot, also in a replay.
+	// Set makes earlier changes of the key obsolete, also in a replay.
 	ctx, slow := f.open(t, k.Token())
 	ok(t, key.Update(ctx, add("lost")))
 	ok(t, key.Set(ctx, []string{"z"}))
@@ -138,7 +138,7 @@ func TestUpdate(t *testing.T) {
 	}
 }
 
-func TestAnUpdateRunsAgainOnlyForAnotherRequestsChange(t *testing.T) {
+func TestUpdateRunsAgainOnlyForAnotherRequestsChange(t *testing.T) {
 	for _, raced := range []bool{false, true} {
 		f := setup(t, session.Options{})
 		token := create(t, f)
@@ -162,13 +162,13 @@ func TestAnUpdateRunsAgainOnlyForAnotherRequestsChange(t *testing.T) {
 	}
 }
 
-func TestKeysRefuseWhatCannotWork(t *testing.T) {
+func TestKeysRefuseInvalidUse(t *testing.T) {
 	f := setup(t, session.Options{})
 	_, _, err := note.Get(t.Context())
 	is(t, err, session.ErrNoSession)
 	is(t, note.Set(t.Context(), "v"), session.ErrNoSession)
 	if _, there := session.From(session.NewContext(t.Context(), nil)); there {
-		t.Fatal("a nil session is one")
+		t.Fatal("From returns a nil session")
 	}
 	ctx, s := f.open(t, "")
 	for _, name := range []string{"", strings.Repeat("x", 65), "\xff"} {
@@ -179,43 +179,81 @@ func TestKeysRefuseWhatCannotWork(t *testing.T) {
 	}
 	is(t, session.NewKey[chan int]("c").Set(ctx, nil), model.ErrInvalid)
 	if s.Changed() || note.Name() != "note" {
-		t.Fatal("a refused value is a change")
+		t.Fatal("a refused value counts as a change")
 	}
 }
 
-func TestOversizedSessionIsAnErrorAtPersist(t *testing.T) {
-	f := setup(t, session.Options{})
-	limited := &limit{ModelExpirySupport: f.b, max: 1000}
-	svc, err := session.New(limited, &session.Options{Clock: f.clock})
-	ok(t, err)
-	s := svc.Open("")
-	ctx := session.NewContext(t.Context(), s)
-	ok(t, note.Set(ctx, strings.Repeat("x", 1000)))
-	_, err = s.Commit(ctx)
-	is(t, err, model.ErrTooLarge)
-}
+func TestKeysThatDecideAboutConflictsAndCorruption(t *testing.T) {
+	k := sessiontest.New(t, nil)
+	token := do(t, k, "", func(u *unit) error { return note.Set(u, "text") })
+	number := session.NewKey[int]("note")
+	_, _, err := number.Get(begin(t, k, token))
+	is(t, err, model.ErrCorrupt)
+	zero := number.Repairing(func(error) (int, bool, error) { return 0, false, nil })
+	if v, there, err := zero.Get(begin(t, k, token)); v != 0 || there || err != nil {
+		t.Fatal(v, there, err)
+	}
+	seven := number.Repairing(func(error) (int, bool, error) { return 7, true, nil })
+	do(t, k, token, func(u *unit) error { return seven.Update(u, func(n *int) error { *n++; return nil }) })
+	if v, _, err := number.Get(begin(t, k, token)); v != 8 || err != nil {
+		t.Fatal(v, err)
+	}
 
-// limit is a backend with a small MaxValue.
-type limit struct {
-	expiry.ModelExpirySupport
-	max int
-}
-
-func (l *limit) Describe() driver.Description {
-	d := l.ModelExpirySupport.Describe()
-	d.MaxValue = l.max
-	return d
-}
-
-func FuzzOpen(f *testing.F) {
-	f.Add(strings.Repeat("A", 22) + "." + strings.Repeat("A", 43))
-	f.Add("")
-	f.Add("\x00.\n")
-	fx := setup(f, session.Options{})
-	f.Fuzz(func(t *testing.T, token string) {
-		ctx, s := fx.open(t, token)
-		if info, err := s.Info(ctx); err != nil || info.Handle != "" {
-			t.Fatalf("%q opens %+v, %v", token, info, err)
+	refuse := errors.New("cannot be joined")
+	merged := session.NewKey[int]("n").Merging(func(base, fresh, mine int) (int, error) {
+		if mine < 0 {
+			return 0, refuse
 		}
+		return fresh + mine - base, nil
 	})
+	token = do(t, k, token, func(u *unit) error { return merged.Set(u, 10) })
+	race := func(a, b func(u *unit) error) error {
+		t.Helper()
+		slow, quick := begin(t, k, token), begin(t, k, token)
+		ok(t, a(slow))
+		ok(t, b(quick))
+		quick.end(token)
+		_, err := slow.s.Commit(slow)
+		return err
+	}
+	set := func(v int) func(u *unit) error { return func(u *unit) error { return merged.Set(u, v) } }
+	ok(t, race(set(13), set(15)))
+	if v, _, err := merged.Get(begin(t, k, token)); v != 18 || err != nil {
+		t.Fatal(v, err)
+	}
+	is(t, race(set(-1), set(20)), refuse)
+	// Several changes of one request are compared with the value that it loaded.
+	ok(t, race(func(u *unit) error { return errors.Join(merged.Set(u, 1), merged.Set(u, 21)) }, set(30)))
+	if v, _, err := merged.Get(begin(t, k, token)); v != 31 || err != nil {
+		t.Fatal(v, err)
+	}
+	ok(t, race(func(u *unit) error { return merged.Delete(u) }, set(40)))
+	if _, there, err := merged.Get(begin(t, k, token)); there || err != nil {
+		t.Fatal(there, err)
+	}
+	strict := session.NewKey[int]("n").FailingOnConflict()
+	for name, change := range map[string]func(u *unit) error{
+		"Set":    func(u *unit) error { return strict.Set(u, 1) },
+		"Delete": func(u *unit) error { return errors.Join(strict.Set(u, 5), strict.Delete(u)) },
+		"Update": func(u *unit) error { return strict.Update(u, func(n *int) error { *n = 3; return nil }) },
+		"Take":   func(u *unit) error { _, _, err := strict.Take(u); return err },
+	} {
+		do(t, k, token, func(u *unit) error { return merged.Set(u, 50) })
+		if err := race(change, set(60)); !errors.Is(err, session.ErrKeyConflict) || strings.Contains(err.Error(), "60") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestUpdateThatChangesItsOwnSessionFails(t *testing.T) {
+	f := setup(t, session.Options{Timeout: 20 * time.Millisecond})
+	ctx, _ := f.open(t, "")
+	err := note.Update(ctx, func(v *string) error {
+		if _, _, err := note.Get(ctx); err != nil {
+			t.Errorf("reading inside a change: %v", err)
+		}
+		return note.Set(ctx, "inner")
+	})
+	is(t, err, context.DeadlineExceeded)
+	ok(t, note.Set(ctx, "outer"))
 }

@@ -1,3 +1,6 @@
+// The tests of this file, and of the file with the same name in sessionhttp, are
+// named after the norms. docs/security.md is generated from their comments.
+
 package session_test
 
 import (
@@ -6,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,109 +21,10 @@ import (
 	"github.com/sojourn-go/sojourn/session/sessiontest"
 )
 
-// The tests of this file and of its namesake in sessionhttp are named after the
-// norms; docs/security.md is made of their comments.
-
-// unit is one request of a client of a Kit.
-type unit struct {
-	t testing.TB
-	k *sessiontest.Kit
-	s *session.Session
-	context.Context
-}
-
-func begin(t testing.TB, k *sessiontest.Kit, token string) *unit {
-	s := k.Service.Open(token)
-	return &unit{t, k, s, session.NewContext(t.Context(), s)}
-}
-
-// end commits, and returns the token that the client has afterwards, given the
-// one that it had.
-func (u *unit) end(token string) string {
-	u.t.Helper()
-	c, err := u.s.Commit(u)
-	ok(u.t, err)
-	switch c.Action {
-	case session.Give:
-		return c.Token()
-	case session.Clear:
-		return ""
-	}
-	return token
-}
-
-// do is one request that must succeed; it returns the client's token.
-func do(t testing.TB, k *sessiontest.Kit, token string, work func(u *unit) error) string {
-	t.Helper()
-	u := begin(t, k, token)
-	ok(t, work(u))
-	return u.end(token)
-}
-
-func signIn(t testing.TB, k *sessiontest.Kit, token, principal string, opts *session.SignInOptions) string {
-	t.Helper()
-	return do(t, k, token, func(u *unit) error { return u.s.SignIn(u, principal, opts) })
-}
-
-func look(u *unit) error { _, err := u.s.Info(u); return err }
-
-// info is the zero Info for a token that opens nothing.
-func info(t testing.TB, k *sessiontest.Kit, token string) session.Info {
-	t.Helper()
-	u := begin(t, k, token)
-	i, err := u.s.Info(u)
-	ok(t, err)
-	return i
-}
-
-func alive(t testing.TB, k *sessiontest.Kit, token string) session.Info {
-	t.Helper()
-	i := info(t, k, token)
-	if i.Handle == "" {
-		t.Fatal("the session is gone")
-	}
-	return i
-}
-
-func dead(t testing.TB, k *sessiontest.Kit, tokens ...string) {
-	t.Helper()
-	for _, token := range tokens {
-		if i := info(t, k, token); i.Handle != "" {
-			t.Fatalf("the session lives: %+v", i)
-		}
-	}
-}
-
-// events is a hook that keeps what it is told.
-type events struct {
-	mu  sync.Mutex
-	all []session.Event
-}
-
-func (e *events) hook(_ context.Context, ev session.Event) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.all = append(e.all, ev)
-}
-
-// take returns the events of those kinds since the last take of all.
-func (e *events) take(kinds ...session.EventKind) []session.Event {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	var out []session.Event
-	for _, ev := range e.all {
-		if len(kinds) == 0 || slices.Contains(kinds, ev.Kind) {
-			out = append(out, ev)
-		}
-	}
-	e.all = nil
-	return out
-}
-
 // Norm: ASVS 7.1.1
 // Asks: the idle and the maximum lifetime are written down.
-// Library: both are one Policy value that prints itself, defaults filled in; presets AAL1, AAL2 and AAL3.
-// Application: choose a Policy, log Service.Policy() at the start.
+// Library: both are one Policy value that prints itself with its defaults. There are presets AAL1, AAL2 and AAL3.
+// Application: choose a Policy and log Service.Policy() at the start.
 func TestASVS_7_1_1_LifetimesAreOneValueThatPrints(t *testing.T) {
 	for _, tc := range []struct {
 		p              session.Policy
@@ -146,10 +49,10 @@ func TestASVS_7_1_1_LifetimesAreOneValueThatPrints(t *testing.T) {
 
 // Norm: ASVS 7.1.2
 // Asks: the number of parallel sessions, and what happens at the limit, are written down.
-// Library: Options.Limit with EvictOldest, EvictIdlest or Reject, exact under concurrent sign-ins; it prints itself.
-// Application: choose a Limit; there is none by default.
+// Library: Options.Limit with OnLimitEvictOldest, OnLimitEvictIdlest or OnLimitReject. It is exact under concurrent sign-ins and prints itself.
+// Application: choose a Limit. Without one, there can be any number.
 func TestASVS_7_1_2_LimitDoesWhatItSays(t *testing.T) {
-	for _, on := range []session.OnLimit{session.EvictOldest, session.EvictIdlest, session.Reject} {
+	for _, on := range []session.OnLimit{session.OnLimitEvictOldest, session.OnLimitEvictIdlest, session.OnLimitReject} {
 		t.Run(on.String(), func(t *testing.T) {
 			k := sessiontest.New(t, &session.Options{Limit: session.Limit{Max: 3, On: on}})
 			if text := k.Service.Limit().String(); text != "at most 3 sessions, then "+on.String() {
@@ -160,11 +63,11 @@ func TestASVS_7_1_2_LimitDoesWhatItSays(t *testing.T) {
 				tokens = append(tokens, signIn(t, k, "", "alice", nil))
 				k.Clock.Advance(4 * time.Minute)
 			}
-			tokens[0] = do(t, k, tokens[0], look) // the oldest is not the idlest
+			tokens[0] = do(t, k, tokens[0], read) // the oldest session is not the idlest
 			k.Clock.Advance(time.Minute)
 			u := begin(t, k, "")
 			err := u.s.SignIn(u, "alice", nil)
-			gone := map[session.OnLimit]int{session.EvictOldest: 0, session.EvictIdlest: 1, session.Reject: -1}[on]
+			gone := map[session.OnLimit]int{session.OnLimitEvictOldest: 0, session.OnLimitEvictIdlest: 1, session.OnLimitReject: -1}[on]
 			if gone < 0 {
 				is(t, err, session.ErrLimit)
 				_, err = u.s.Principal(u)
@@ -184,9 +87,9 @@ func TestASVS_7_1_2_LimitDoesWhatItSays(t *testing.T) {
 				t.Fatal(n, err)
 			}
 			signIn(t, k, "", "bob", nil)
-			// Signing in again in place of one's own session needs no room.
+			// A sign-in that replaces the own session needs no room.
 			last := tokens[2]
-			if again := signIn(t, k, last, "alice", nil); on == session.Reject {
+			if again := signIn(t, k, last, "alice", nil); on == session.OnLimitReject {
 				alive(t, k, again)
 			}
 		})
@@ -194,9 +97,9 @@ func TestASVS_7_1_2_LimitDoesWhatItSays(t *testing.T) {
 }
 
 // Norm: ASVS 7.1.3
-// Asks: lifetimes are coordinated with a federation's.
-// Library: SignInOptions.NotAfter ends a session whatever moves its deadlines.
-// Application: give it what the identity provider said (session_expiry, exp).
+// Asks: lifetimes are coordinated with those of a federation.
+// Library: SignInOptions.NotAfter caps every deadline of a session.
+// Application: set it to the identity provider's limit (session_expiry, exp).
 func TestASVS_7_1_3_SessionNeverOutlivesTheIdentityProvider(t *testing.T) {
 	k := sessiontest.New(t, nil)
 	end := k.Clock.Now().Add(2 * time.Hour)
@@ -219,7 +122,7 @@ func TestASVS_7_1_3_SessionNeverOutlivesTheIdentityProvider(t *testing.T) {
 // Norm: ASVS 7.6.1
 // Asks: a logout at the identity provider ends the session here.
 // Library: SignInOptions.SID and DestroyByLabel(ctx, "sid", …).
-// Application: declare the label sid in the backend's options; verify the logout token, then call DestroyByLabel.
+// Application: declare the label sid in the backend's options. Verify the logout token, then call DestroyByLabel.
 func TestASVS_7_6_1_BackChannelLogoutByLabel(t *testing.T) {
 	k := sessiontest.New(t, nil)
 	a := signIn(t, k, "", "alice", &session.SignInOptions{SID: "https://idp.example|1"})
@@ -237,7 +140,7 @@ func TestASVS_7_6_1_BackChannelLogoutByLabel(t *testing.T) {
 	is(t, err, model.ErrInvalid)
 	_, err = k.Service.DestroyByLabel(t.Context(), "", "x")
 	is(t, err, model.ErrInvalid)
-	// A backend without the label says so.
+	// A backend without the label refuses a SID.
 	f := setup(t, session.Options{})
 	ctx, s := f.open(t, "")
 	is(t, s.SignIn(ctx, "alice", &session.SignInOptions{SID: "1"}), model.ErrInvalid)
@@ -245,7 +148,7 @@ func TestASVS_7_6_1_BackChannelLogoutByLabel(t *testing.T) {
 
 // Norm: ASVS 7.2.1
 // Asks: sessions are verified in a trusted backend only.
-// Library: the token is an opaque reference; all state is in the store, sealed with Options.Keyring where wanted.
+// Library: the token is an opaque reference. All state is in the store, encrypted if Options.Keyring is set.
 // Application: nothing.
 func TestASVS_7_2_1_EveryByteOfTheTokenIsVerified(t *testing.T) {
 	k := sessiontest.New(t, nil)
@@ -261,8 +164,8 @@ func TestASVS_7_2_1_EveryByteOfTheTokenIsVerified(t *testing.T) {
 }
 
 // Norm: ASVS 7.2.2
-// Asks: tokens are made anew for each session.
-// Library: every token is minted by the service; there is no way to choose one, and no option to.
+// Asks: each session has a new token.
+// Library: the service creates every token. Nobody can choose one, and no option allows it.
 // Application: nothing.
 func TestASVS_7_2_2_NobodyChoosesAToken(t *testing.T) {
 	k := sessiontest.New(t, nil)
@@ -278,8 +181,8 @@ func TestASVS_7_2_2_NobodyChoosesAToken(t *testing.T) {
 }
 
 // Norm: ASVS 7.2.4
-// Asks: a new token at login and at every re-authentication, the old one dead.
-// Library: SignIn makes a new row and deletes the old one; Reauthenticate, Elevate, Impersonate and Rotate replace the secret without overlap.
+// Asks: every login and re-authentication replaces the token, and the old one is invalid.
+// Library: SignIn creates a new row and deletes the old one. Reauthenticate, Elevate, Impersonate and Rotate replace the secret without overlap.
 // Application: call them where people authenticate.
 func TestASVS_7_2_4_AuthenticationReplacesTheToken(t *testing.T) {
 	k := sessiontest.New(t, nil)
@@ -313,8 +216,8 @@ func TestASVS_7_2_4_AuthenticationReplacesTheToken(t *testing.T) {
 
 // Norm: ASVS 7.3.1, NIST 2.1.3 to 2.3.3 (inactivity)
 // Asks: an inactivity timeout.
-// Library: Policy.Idle, 30 minutes by default, slides with use and is checked on load by the clock, whatever the store still holds.
-// Application: choose a preset where an assurance level is claimed.
+// Library: Policy.Idle, 30 minutes by default, slides with use. Each load checks it by the clock, even if the store still has the row.
+// Application: choose a preset to claim an assurance level.
 func TestASVS_7_3_1_IdleEndsToTheMillisecond(t *testing.T) {
 	for _, p := range []session.Policy{{}, session.AAL2(), session.AAL3()} {
 		k := sessiontest.New(t, &session.Options{Policy: p})
@@ -338,8 +241,8 @@ func TestASVS_7_3_1_IdleEndsToTheMillisecond(t *testing.T) {
 
 // Norm: ASVS 7.3.2, NIST 2.1.3 to 2.3.3 (overall timeout)
 // Asks: an absolute maximum lifetime.
-// Library: Policy.Absolute, 24 hours by default, counts from the sign-in; neither use nor rotation nor SetIdle moves it.
-// Application: choose a preset where an assurance level is claimed.
+// Library: Policy.Absolute, 24 hours by default, counts from the sign-in. Use, rotation and SetIdle do not move it.
+// Application: choose a preset to claim an assurance level.
 func TestASVS_7_3_2_AbsoluteEndsASessionInUse(t *testing.T) {
 	for _, p := range []session.Policy{{}, session.AAL1(), session.AAL2(), session.AAL3()} {
 		k := sessiontest.New(t, &session.Options{Policy: p})
@@ -366,7 +269,7 @@ func TestASVS_7_3_2_AbsoluteEndsASessionInUse(t *testing.T) {
 					}
 					return u.s.SetIdle(u, k.Service.Policy().Idle+time.Duration(i)*time.Second)
 				}
-				return look(u)
+				return read(u)
 			})
 			if i := alive(t, k, token); !i.AbsoluteDeadline.Equal(end) {
 				t.Fatalf("the deadline moved: %+v", i)
@@ -381,8 +284,8 @@ func TestASVS_7_3_2_AbsoluteEndsASessionInUse(t *testing.T) {
 
 // Norm: ASVS 7.4.2
 // Asks: disabling or deleting an account ends all its sessions.
-// Library: DestroyPrincipal by label, with the count; Options.NotBefore closes the race with sign-ins under way.
-// Application: set NotBefore, then call DestroyPrincipal, when an account is disabled.
+// Library: DestroyPrincipal finds them by label and returns the count. Options.NotBefore closes the race with sign-ins under way.
+// Application: when an account is disabled, set NotBefore, then call DestroyPrincipal.
 func TestASVS_7_4_2_DisabledAccountHasNoSession(t *testing.T) {
 	var mu sync.Mutex
 	disabled := map[string]time.Time{}
@@ -407,19 +310,19 @@ func TestASVS_7_4_2_DisabledAccountHasNoSession(t *testing.T) {
 	mu.Lock()
 	disabled["alice"] = k.Clock.Now()
 	mu.Unlock()
-	dead(t, k, tokens...) // before any row is gone
+	dead(t, k, tokens...) // before any row is deleted
 	if n, err := k.Service.DestroyPrincipal(t.Context(), "alice"); err != nil || n != len(tokens) {
 		t.Fatal(n, err)
 	}
 	dead(t, k, tokens...)
 	alive(t, k, bob)
 	k.Clock.Advance(time.Second)
-	alive(t, k, signIn(t, k, "", "alice", nil)) // enabled again
+	alive(t, k, signIn(t, k, "", "alice", nil)) // the account is enabled again
 }
 
 // Norm: ASVS 7.4.3
 // Asks: offer to end all other sessions after a change of an authentication factor.
-// Library: Session.DestroyOthers, and Rotate or Reauthenticate for this one.
+// Library: Session.DestroyOthers ends the others, and Rotate or Reauthenticate replaces the token of this one.
 // Application: offer it after the change.
 func TestASVS_7_4_3_OthersEndAfterAChangeOfFactors(t *testing.T) {
 	k := sessiontest.New(t, nil)
@@ -437,8 +340,8 @@ func TestASVS_7_4_3_OthersEndAfterAChangeOfFactors(t *testing.T) {
 }
 
 // Norm: ASVS 7.4.5
-// Asks: administrators can end one user's sessions, or all.
-// Library: DestroyPrincipal and DestroyAll: paged, exact counts, resumable after a cancellation.
+// Asks: administrators can end one user's sessions, or all sessions.
+// Library: DestroyPrincipal and DestroyAll work page by page, return exact counts and can go on after a cancellation.
 // Application: a page for administrators.
 func TestASVS_7_4_5_AdministratorsEndSessions(t *testing.T) {
 	k := sessiontest.New(t, nil)
@@ -454,7 +357,7 @@ func TestASVS_7_4_5_AdministratorsEndSessions(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	deletes := 0
 	k.Backend.SetHook(func(op sessiontest.Op, _ string, next func() error) error {
-		if op == sessiontest.Delete {
+		if op == sessiontest.OpDelete {
 			if deletes++; deletes == 100 {
 				cancel()
 			}
@@ -475,8 +378,8 @@ func TestASVS_7_4_5_AdministratorsEndSessions(t *testing.T) {
 
 // Norm: ASVS 7.5.2
 // Asks: users see and end their own sessions.
-// Library: Service.Sessions by the public handle, never a token; Destroy checks the owner; names by Rename.
-// Application: a page for it behind RequireRecentAuth.
+// Library: Service.Sessions lists public handles, never tokens. Destroy checks the owner. Rename gives names.
+// Application: a page for this, behind RequireRecentAuth.
 func TestASVS_7_5_2_PeopleSeeAndEndTheirOwn(t *testing.T) {
 	k := sessiontest.New(t, nil)
 	mine, other := signIn(t, k, "", "alice", nil), signIn(t, k, "", "alice", nil)
@@ -488,7 +391,7 @@ func TestASVS_7_5_2_PeopleSeeAndEndTheirOwn(t *testing.T) {
 		for _, token := range []string{mine, other} {
 			_, secret, _ := strings.Cut(token, ".")
 			if strings.Contains(fmt.Sprintf("%+v", i), secret) {
-				t.Fatal("a list holds a secret")
+				t.Fatal("a list has a secret")
 			}
 		}
 	}
@@ -503,8 +406,8 @@ func TestASVS_7_5_2_PeopleSeeAndEndTheirOwn(t *testing.T) {
 }
 
 // Norm: CheatSheet strict ids
-// Asks: an id that the server did not make is never adopted.
-// Library: a token without its row is no session; what is written goes to a new handle.
+// Asks: an id that the server did not create is never adopted.
+// Library: a token without a row is an anonymous session. What is written goes to a new handle.
 // Application: nothing.
 //
 // Bug: gofiber/fiber CVE-2024-38513, cherrypy/cherrypy#709
@@ -524,26 +427,26 @@ func TestCheatSheet_StrictIDs(t *testing.T) {
 
 // Norm: CheatSheet renewal timeout
 // Asks: the id is renewed during a session.
-// Library: Policy.RotateEvery, an hour by default, replaces the secret; the one before is accepted until the new one was seen and Policy.Overlap longer.
+// Library: Policy.RotateEvery, one hour by default, replaces the secret. The old secret is accepted until the client presents the new one, and for Policy.Overlap after that.
 // Application: nothing.
 func TestCheatSheet_RenewalTimeout(t *testing.T) {
 	k := sessiontest.New(t, nil)
 	old := signIn(t, k, "", "alice", nil)
 	for range 2 {
 		k.Clock.Advance(20 * time.Minute)
-		old = do(t, k, old, look)
+		old = do(t, k, old, read)
 	}
 	k.Clock.Advance(20 * time.Minute)
 	parallel := begin(t, k, old)
-	now := do(t, k, old, look)
+	now := do(t, k, old, read)
 	if now == old {
 		t.Fatal("not rotated")
 	}
-	ok(t, look(parallel))
+	ok(t, read(parallel))
 	if parallel.end(old) != old {
 		t.Fatal("rotated twice")
 	}
-	now = do(t, k, now, look)
+	now = do(t, k, now, read)
 	k.Clock.Advance(29 * time.Second)
 	alive(t, k, old)
 	k.Clock.Advance(time.Second)
@@ -552,9 +455,9 @@ func TestCheatSheet_RenewalTimeout(t *testing.T) {
 }
 
 // Norm: CheatSheet logging
-// Asks: the life of sessions is logged, without their ids.
-// Library: Options.OnEvent with typed kinds and slog attributes: the public handle, never a token. The id in the token is not the secret part.
-// Application: give it a hook; slog.LogAttrs(…, e.Attrs()...) will do.
+// Asks: the lifecycle of sessions is logged, without their ids.
+// Library: Options.OnEvent has typed kinds and slog attributes, with the public handle and never a token. The handle is the public part of the token.
+// Application: set a hook, for example slog.LogAttrs(…, e.Attrs()...).
 func TestCheatSheet_LifecycleLoggingWithoutTokens(t *testing.T) {
 	var text logs
 	logger := slog.New(slog.NewJSONHandler(&text, nil))
@@ -580,7 +483,7 @@ func TestCheatSheet_LifecycleLoggingWithoutTokens(t *testing.T) {
 	do(t, k, token, func(u *unit) error { return note.Set(u, "quick") })
 	slow.end(token)
 	k.Clock.Advance(5 * time.Minute)
-	token = keep(do(t, k, token, look))
+	token = keep(do(t, k, token, read))
 	h, _, _ := strings.Cut(token, ".")
 	dead(t, k, keep(h+"."+strings.Repeat("A", 43)))
 	acting := keep(do(t, k, token, func(u *unit) error { return u.s.Impersonate(u, "bob", "ticket 1") }))
@@ -592,7 +495,7 @@ func TestCheatSheet_LifecycleLoggingWithoutTokens(t *testing.T) {
 	k.Clock.Advance(time.Hour)
 	_, err := k.Service.Sweep(t.Context())
 	ok(t, err)
-	for kind := session.Created; kind <= session.Anomaly; kind++ {
+	for kind := session.EventCreated; kind <= session.EventAnomaly; kind++ {
 		if !seen[kind] {
 			t.Errorf("no event %s", kind)
 		}
@@ -609,8 +512,8 @@ func TestCheatSheet_LifecycleLoggingWithoutTokens(t *testing.T) {
 
 // Norm: CheatSheet anomaly detection
 // Asks: a change of address or user agent is a signal, not a proof.
-// Library: by default another browser or system raises an event and nothing else; Options.Binder may Challenge or Destroy.
-// Application: a Binder where more is wanted.
+// Library: by default another browser or system is an event and nothing else. Options.Binder can challenge or destroy the session.
+// Application: a Binder, for more than events.
 func TestCheatSheet_BindingIsASignal(t *testing.T) {
 	firefox := session.Client{UserAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
 	updated := session.Client{UserAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:141.0) Gecko/20100101 Firefox/141.0"}
@@ -618,7 +521,7 @@ func TestCheatSheet_BindingIsASignal(t *testing.T) {
 	visit := func(k *sessiontest.Kit, token string, c session.Client) *unit {
 		u := begin(t, k, token)
 		u.s.SetClient(c)
-		ok(t, look(u))
+		ok(t, read(u))
 		return u
 	}
 	start := func(k *sessiontest.Kit) string {
@@ -631,20 +534,20 @@ func TestCheatSheet_BindingIsASignal(t *testing.T) {
 	k := sessiontest.New(t, &session.Options{OnEvent: seen.hook})
 	token := start(k)
 	visit(k, token, updated)
-	if got := seen.take(session.Anomaly); len(got) != 0 {
+	if got := seen.take(session.EventAnomaly); len(got) != 0 {
 		t.Fatalf("an update: %v", got)
 	}
 	if u := visit(k, token, curl); u.s.RequireRecent(u, 0, 0) != nil {
 		t.Fatal("more than an event")
 	}
-	if got := seen.take(session.Anomaly); len(got) != 1 || got[0].Reason != session.ClientChanged || got[0].Principal != "alice" {
+	if got := seen.take(session.EventAnomaly); len(got) != 1 || got[0].Reason != session.ReasonClientChanged || got[0].Principal != "alice" {
 		t.Fatalf("%v", got)
 	}
 
-	decision := session.Challenge
+	decision := session.DecisionChallenge
 	k = sessiontest.New(t, &session.Options{OnEvent: seen.hook, Binder: func(_ context.Context, was session.Info, now session.Client) session.Decision {
 		if was.Client == now {
-			return session.Allow
+			return session.DecisionAllow
 		}
 		return decision
 	}})
@@ -657,22 +560,22 @@ func TestCheatSheet_BindingIsASignal(t *testing.T) {
 	ok(t, u.s.Reauthenticate(u))
 	ok(t, u.s.RequireRecent(u, 0, 0))
 	token = u.end(token)
-	u = visit(k, token, curl) // the client of today
+	u = visit(k, token, curl) // the current client
 	ok(t, u.s.RequireRecent(u, 0, 0))
-	decision = session.Destroy
+	decision = session.DecisionDestroy
 	seen.take()
 	u = visit(k, token, firefox)
 	_, err := u.s.Principal(u)
 	is(t, err, session.ErrUnauthenticated)
 	dead(t, k, token)
-	if got := seen.take(session.Destroyed); len(got) != 1 || got[0].Reason != session.ByBinder {
+	if got := seen.take(session.EventDestroyed); len(got) != 1 || got[0].Reason != session.ReasonBinder {
 		t.Fatalf("%v", got)
 	}
 }
 
 // Norm: NIST 5.1
-// Asks: session secrets have 64 bits at least, end with the session, and are in no insecure storage.
-// Library: 256 random bits; the store has a hash of them, with Options.Pepper an HMAC; the cookie is Secure. A dump of the store opens nothing.
+// Asks: session secrets have 64 bits at least, end with the session, and are not in insecure storage.
+// Library: secrets have 256 random bits. The store has their hash, or an HMAC with Options.Pepper. The cookie is Secure. A dump of the store opens nothing.
 // Application: https in front.
 func TestNIST_5_1_DumpOfTheStoreOpensNothing(t *testing.T) {
 	ring := ring(t, "a", 1)
@@ -706,8 +609,8 @@ func TestNIST_5_1_DumpOfTheStoreOpensNothing(t *testing.T) {
 
 // Norm: NIST 5.2
 // Asks: a re-authentication before the overall timeout may go on with the session.
-// Library: Reauthenticate keeps the data, replaces the token and counts the absolute deadline anew.
-// Application: call it after the proof.
+// Library: Reauthenticate keeps the data, replaces the token and counts the absolute deadline from now.
+// Application: call it after the authentication.
 func TestNIST_5_2_ReauthenticationKeepsTheData(t *testing.T) {
 	k := sessiontest.New(t, &session.Options{Policy: session.AAL3()})
 	token := do(t, k, signIn(t, k, "", "alice", nil), func(u *unit) error { return note.Set(u, "v") })

@@ -9,76 +9,79 @@ import (
 
 	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/model"
+	"github.com/sojourn-go/sojourn/session/internal/row"
 )
 
 // persistAttempts bounds the compare-and-set loop.
 const persistAttempts = 100
 
-// verb is what the caller asked for beside the data; nil is nothing. Every one
-// gives the session a new secret.
+// verb is a change of the row beside its data. Every verb gives the session a
+// new secret. A nil verb changes nothing.
 type verb struct {
 	kind EventKind
-	edit func(r *row, now time.Time) // nil: none
-	// deadline says that the edit moves a deadline.
+	edit edit // may be nil
+	// deadline says that edit moves a deadline.
 	deadline bool
 }
 
-// Persist brings the store up to date and returns what the transport must do
-// about the client's credential, counted from Open: it may be called again.
-// It writes what was changed, touches the row when the idle deadline has moved
-// far enough, deletes it when it was signed out, and does nothing otherwise.
+// Persist writes the session's changes to the store. It returns what the
+// transport has to tell the client, for all changes since Open. It can be called
+// repeatedly.
 //
-// Where another request changed the session meanwhile, the changes of this one
-// are replayed, key by key, on the fresh row. ErrGone: the session was ended
-// or has expired meanwhile; the changes are discarded, if there were any, and
-// the client's credential is left alone, since it may have been given another
-// already. After any other error the changes are kept for another Persist.
+// Persist writes the changes, moves the idle deadline if that is due, and
+// deletes the row after a sign-out. It does nothing if there is nothing to do.
+//
+// If another request changed the session meanwhile, Persist applies the changes
+// again, key by key, to the fresh row. It returns ErrGone if the session was
+// ended or has expired meanwhile. Then the changes are discarded and the client
+// keeps its token, because it may have received another one already. After any
+// other error the changes are kept for another Persist.
 func (s *Session) Persist(ctx context.Context) (Credential, error) {
 	return s.persist(ctx, false)
 }
 
-// Commit is the last Persist: changes after it are ErrCommitted. A transport
+// Commit is the last Persist: later changes return ErrCommitted. A transport
 // calls it before it sends the credential.
 func (s *Session) Commit(ctx context.Context) (Credential, error) {
 	return s.persist(ctx, true)
 }
 
 func (s *Session) persist(ctx context.Context, last bool) (Credential, error) {
-	err := s.enterDetached(ctx)
+	err := s.acquireUncancelled(ctx)
 	if err != nil {
 		return Credential{}, err
 	}
-	defer s.leave()
+	defer s.release()
 	if last {
-		s.mark(func() { s.committed = true })
+		s.locked(func() { s.committed = true })
 	}
 	if s.quiet() {
 		return s.cred, nil
 	}
-	work, cancel := s.svc.detached(ctx)
+	work, cancel := s.svc.uncancelled(ctx)
 	defer cancel()
-	if err = s.finishEnded(work); err == nil && s.loaded {
+	if err = s.finishEnded(work); err == nil && s.state.loaded() {
 		err = s.flush(work, nil)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err == nil {
-		err = s.loadErr
+	if err == nil && s.state == stateFailed {
+		err = s.storeErr
 	}
 	return s.cred, err
 }
 
-// quiet reports whether there is nothing to write, which most requests end
-// with. The caller has the turn.
+// quiet reports whether there is nothing to write. Most requests end like this.
+// The caller holds the lock.
 func (s *Session) quiet() bool {
-	if !s.loaded || s.loadErr != nil || !s.stored || len(s.ended)+len(s.ops)+len(s.edits) > 0 {
+	if !s.state.stored() || len(s.ended)+len(s.ops)+len(s.edits) > 0 {
 		return false
 	}
 	d, err := s.next(&s.item, nil)
 	if err != nil || d.write {
 		return false
 	}
-	_, due := s.item.Value.due(s.svc.now(), s.item.ExpiresAt, touchEvery(&s.item.Value, s.svc.policy))
+	_, due := s.item.Value.Due(s.svc.now(), s.item.ExpiresAt, s.svc.policy.touchEvery(&s.item.Value))
 	return !due
 }
 
@@ -88,46 +91,46 @@ func (s *Session) finishEnded(ctx context.Context) error {
 		if _, err := s.svc.remove(ctx, &s.ended[0]); err != nil {
 			return err
 		}
-		s.mark(func() { s.ended = s.ended[1:] })
+		s.locked(func() { s.ended = s.ended[1:] })
 	}
 	return nil
 }
 
-// flush writes what there is to write. The caller has the turn.
+// flush writes the pending changes and the verb. The caller holds the lock.
 func (s *Session) flush(ctx context.Context, v *verb) error {
-	if !s.stored {
+	if !s.state.stored() {
 		if len(s.data) == 0 {
 			return nil
 		}
-		if s.trusted {
+		if s.detached {
 			return ErrGone
 		}
-		it, t, err := s.create(ctx, row{Data: s.data})
+		it, t, err := s.create(ctx, row.Row{Data: s.data})
 		if err != nil {
 			return err
 		}
-		s.mark(func() { s.owns(it, t) })
-		s.svc.emit(ctx, eventOf(Created, it.ID, &it.Value))
+		s.locked(func() { s.issue(it, t) })
+		s.svc.emit(ctx, eventOf(EventCreated, it.ID, &it.Value))
 		return nil
 	}
 	err := s.save(ctx, v)
 	if errors.Is(err, ErrGone) {
-		s.mark(func() { s.begin(); s.cred = Credential{} })
+		s.locked(func() { s.becomeAnonymous(); s.cred = Credential{} })
 	}
 	return err
 }
 
-// create stores a new row under a new handle. What r leaves open is filled in;
-// a CreatedAt of its own is for the order of a limit.
-func (s *Session) create(ctx context.Context, r row) (expiry.Item[row], *token, error) {
+// create stores a new row under a new handle, and fills in what r leaves open.
+// CreatedAt is at least that of r, for the order of a Limit.
+func (s *Session) create(ctx context.Context, r row.Row) (item, *row.Token, error) {
 	p, now := s.svc.policy, s.svc.now()
-	t := newToken(newHandle())
+	t := row.NewToken(row.NewHandle())
 	s.mu.Lock()
-	r.Client = s.client
+	r.Client = row.Client(s.client)
 	s.mu.Unlock()
-	r.Version = rowVersion
+	r.Version = row.Version
 	r.Hash, r.HashKey = s.svc.newHash(&t)
-	at := instantOf(now)
+	at := row.InstantOf(now)
 	r.RotatedAt, r.WrittenAt = at, at
 	r.CreatedAt = max(r.CreatedAt, at)
 	if r.Idle == 0 {
@@ -136,9 +139,9 @@ func (s *Session) create(ctx context.Context, r row) (expiry.Item[row], *token, 
 	var labels map[string]string
 	if r.Principal != "" {
 		r.AuthenticatedAt = at
-		labels = map[string]string{principalLabel: r.Principal}
+		labels = map[string]string{labelPrincipal: r.Principal}
 		if r.SID != "" {
-			labels[sidLabel] = r.SID
+			labels[labelSID] = r.SID
 		}
 	}
 	if r.Actor == nil {
@@ -146,8 +149,8 @@ func (s *Session) create(ctx context.Context, r row) (expiry.Item[row], *token, 
 			edit(&r, now)
 		}
 	}
-	r.setAbsolute(p.Absolute)
-	it, err := s.svc.createRow(ctx, t.handle, r, &expiry.WriteOptions{Expiry: expiry.At(r.deadline(now)), Labels: labels})
+	r.SetAbsolute(p.Absolute)
+	it, err := s.svc.createRow(ctx, t.Handle, r, &expiry.WriteOptions{Expiry: expiry.At(r.Deadline(now)), Labels: labels})
 	if err != nil {
 		return it, nil, err
 	}
@@ -155,31 +158,29 @@ func (s *Session) create(ctx context.Context, r row) (expiry.Item[row], *token, 
 	return it, &t, nil
 }
 
-// owns makes the item the session's row under a token that the client has yet
-// to be given.
-func (s *Session) owns(it expiry.Item[row], t *token) {
-	s.adopt(it, matchCurrent, false)
-	s.token = t
-	s.give()
+// issue makes the item the session's row and gives its new token to the client.
+func (s *Session) issue(it item, t *row.Token) {
+	s.becomeIssued(it, t)
+	s.giveToken()
 }
 
-// give sets the credential to the token in force and the deadline in force.
-func (s *Session) give() {
+// giveToken sets the credential to the current token and expiry.
+func (s *Session) giveToken() {
 	left := s.item.ExpiresAt.Sub(s.svc.now()).Truncate(time.Second)
 	if left <= 0 {
 		return
 	}
-	s.cred = Credential{Action: Give, ExpiresAt: s.item.ExpiresAt, MaxAge: left, token: s.token.text()}
+	s.cred = Credential{Action: ActionGive, ExpiresAt: s.item.ExpiresAt, MaxAge: left, token: s.token.Text()}
 }
 
 // draft is the next state of a row.
 type draft struct {
-	row    row
-	expiry expiry.Expiry
-	moved  bool   // the expiry moves
-	shown  match  // how the session's token matches the row
-	token  *token // minted; nil: the secret stays
-	write  bool   // the row changes
+	row     row.Row
+	expiry  expiry.Expiry
+	moved   bool       // the expiry moves
+	matched row.Match  // how the session's token matches the row
+	token   *row.Token // a new token; nil if the secret stays
+	write   bool       // the row changes
 }
 
 // save writes the session's row by compare-and-set, or touches it.
@@ -189,20 +190,20 @@ func (s *Session) save(ctx context.Context, v *verb) error {
 		d, err := s.next(&base, v)
 		if err != nil {
 			if errors.Is(err, ErrKeyConflict) {
-				s.svc.conflict(ctx, &base, Refused)
+				s.svc.conflict(ctx, &base, ReasonRefused)
 			}
 			return err
 		}
 		if !d.write {
-			return s.touch(ctx, base, d.shown)
+			return s.touch(ctx, base, d.matched)
 		}
 		it, err := s.svc.updateRow(ctx, base.ID, d.row, &expiry.WriteOptions{IfMatch: base.Known(), Expiry: d.expiry})
 		if err == nil {
-			s.mark(func() { s.saved(it, d) })
+			s.locked(func() { s.saved(it, d) })
 			if attempt > 0 {
-				s.svc.conflict(ctx, &it, Merged)
+				s.svc.conflict(ctx, &it, ReasonMerged)
 			}
-			s.told(ctx, &d, v)
+			s.emitSaved(ctx, &d, v)
 			return nil
 		}
 		if errors.Is(err, model.ErrNotFound) {
@@ -211,26 +212,26 @@ func (s *Session) save(ctx context.Context, v *verb) error {
 		if !errors.Is(err, model.ErrConflict) || attempt+1 >= persistAttempts {
 			return err
 		}
-		if base, err = s.fresh(ctx, base.ID, attempt, it); err != nil {
+		if base, err = s.svc.reread(ctx, base.ID, attempt, it); err != nil {
 			return err
 		}
 	}
 }
 
-// fresh is the row to try again on after a conflict: the first time the winner,
-// where the store told it, else what a new read finds. ErrGone where there is
-// none. It waits a random time that grows to some 30 ms, not at all the first
-// time.
-func (s *Session) fresh(ctx context.Context, id string, attempt int, winner expiry.Item[row]) (it expiry.Item[row], err error) {
+// reread returns the row for the next attempt after a conflict. On the first
+// attempt that is the winner, if the store returned it. Else it reads the row
+// again. It returns ErrGone if the row is absent or expired. It does not wait on
+// the first attempt. Later it waits a random time, which grows to about 30 ms.
+func (s *Service) reread(ctx context.Context, id string, attempt int, winner item) (it item, err error) {
 	if err := pause(ctx, attempt); err != nil {
 		return it, err
 	}
 	if it = winner; attempt == 0 && winner.ID == id {
-		err = s.svc.opened(&it)
+		err = s.unseal(&it)
 	} else {
-		it, err = s.svc.get(ctx, id)
+		it, err = s.get(ctx, id)
 	}
-	if errors.Is(err, model.ErrNotFound) || (err == nil && it.Value.expired(s.svc.now())) {
+	if errors.Is(err, model.ErrNotFound) || (err == nil && it.Value.Expired(s.now())) {
 		return it, ErrGone
 	}
 	return it, err
@@ -250,36 +251,36 @@ func pause(ctx context.Context, attempt int) error {
 	}
 }
 
-// told tells the hook what a write has done.
-func (s *Session) told(ctx context.Context, d *draft, v *verb) {
-	e := eventOf(Rotated, s.item.ID, &s.item.Value)
+// emitSaved emits the events of a write.
+func (s *Session) emitSaved(ctx context.Context, d *draft, v *verb) {
+	e := eventOf(EventRotated, s.item.ID, &s.item.Value)
 	switch {
 	case v != nil:
-		e.Kind, e.Level = v.kind, d.row.level(d.row.WrittenAt.time())
+		e.Kind, e.Level = v.kind, d.row.LevelAt(d.row.WrittenAt.Time())
 		s.svc.emit(ctx, e)
 	case d.token != nil:
 		s.svc.emit(ctx, e)
 	}
 	if d.moved {
-		e.Kind = Renewed
+		e.Kind = EventRenewed
 		s.svc.emit(ctx, e)
 	}
 }
 
-// next derives the row to write from one that was read. Hashes and times come
-// from base and never from what was loaded before.
-func (s *Session) next(base *expiry.Item[row], v *verb) (draft, error) {
+// next derives the row to write from base, a row that was read. Hashes and times
+// come from base and never from an earlier load.
+func (s *Session) next(base *item, v *verb) (draft, error) {
 	now, p := s.svc.now(), s.svc.policy
 	d := draft{row: base.Value, expiry: expiry.Keep()}
-	data := s.data // unless another request has written meanwhile
-	if base.Revision != s.item.Revision {
+	data := s.data
+	if base.Revision != s.item.Revision { // another request has written meanwhile
 		var err error
 		if data, err = replay(base.Value.Data, s.ops); err != nil {
 			return d, err
 		}
 	}
 	d.row.Data = data
-	d.write = !data.equal(base.Value.Data)
+	d.write = !data.Equal(base.Value.Data)
 
 	if err := s.nextSecret(&d, base, v, now); err != nil {
 		return d, err
@@ -291,15 +292,15 @@ func (s *Session) next(base *expiry.Item[row], v *verb) (draft, error) {
 	if v != nil && v.edit != nil {
 		v.edit(&d.row, now)
 	}
-	at, due := d.row.due(now, base.ExpiresAt, touchEvery(&d.row, p))
+	at, due := d.row.Due(now, base.ExpiresAt, p.touchEvery(&d.row))
 	if len(s.edits) > 0 || (v != nil && v.deadline) {
-		// A lifetime that is over already ends with this very write.
-		if at, due = d.row.deadline(now), true; !at.After(now) {
+		// A lifetime that is already over ends with this write.
+		if at, due = d.row.Deadline(now), true; !at.After(now) {
 			at = now.Add(time.Millisecond)
 		}
 	}
 	if d.write {
-		d.row.WrittenAt = instantOf(now)
+		d.row.WrittenAt = row.InstantOf(now)
 		if due {
 			d.expiry, d.moved = expiry.At(at), true
 		}
@@ -307,82 +308,72 @@ func (s *Session) next(base *expiry.Item[row], v *verb) (draft, error) {
 	return d, nil
 }
 
-// nextSecret rotates the secret where it is due or asked for, and retires the
-// one before once the client has shown that it has the new one.
-func (s *Session) nextSecret(d *draft, base *expiry.Item[row], v *verb, now time.Time) error {
+// nextSecret replaces the secret if a verb asks for it or the rotation is due.
+// It retires the previous secret after the client has presented the new one.
+func (s *Session) nextSecret(d *draft, base *item, v *verb, now time.Time) error {
 	r, p := &d.row, s.svc.policy
-	shown := s.match(&base.Value, now)
-	d.shown = shown
+	d.matched = s.match(&base.Value, now)
 	switch {
 	case v != nil:
-		// A client whose secret was replaced meanwhile gets no other one.
-		if shown != matchCurrent && shown != matchPrevious {
+		// A client whose secret was replaced meanwhile does not get a new one.
+		if d.matched != row.MatchCurrent && d.matched != row.MatchPrevious {
 			return ErrGone
 		}
-		s.mint(d, base.ID, now)
-		r.Prev, r.PrevKey, r.PrevUntil = nil, "", 0
-	case s.rotationDue(base, shown, now):
+		s.newSecret(d, base.ID, now)
+		r.Previous, r.PreviousKey, r.PreviousUntil = nil, "", 0
+	case s.rotationDue(base, d.matched, now):
 		before, key := base.Value.Hash, base.Value.HashKey
-		if shown == matchPrevious {
-			// The secret in force never reached the client.
-			before, key = base.Value.Prev, base.Value.PrevKey
+		if d.matched == row.MatchPrevious {
+			// The current secret never reached the client.
+			before, key = base.Value.Previous, base.Value.PreviousKey
 		}
-		s.mint(d, base.ID, now)
-		r.Prev, r.PrevKey, r.PrevUntil = before, key, 0
-	case s.presented && shown == matchCurrent && len(r.Prev) > 0 && r.PrevUntil == 0:
-		r.PrevUntil = instantOf(now.Add(p.Overlap))
+		s.newSecret(d, base.ID, now)
+		r.Previous, r.PreviousKey, r.PreviousUntil = before, key, 0
+	case s.origin == originPresented && d.matched == row.MatchCurrent && len(r.Previous) > 0 && r.PreviousUntil == 0:
+		r.PreviousUntil = row.InstantOf(now.Add(p.Overlap))
 		d.write = true
 	}
 	return nil
 }
 
-func (s *Session) mint(d *draft, handle string, now time.Time) {
-	t := newToken(handle)
+func (s *Session) newSecret(d *draft, handle string, now time.Time) {
+	t := row.NewToken(handle)
 	d.token, d.write = &t, true
 	d.row.Hash, d.row.HashKey = s.svc.newHash(&t)
-	d.row.RotatedAt = instantOf(now)
+	d.row.RotatedAt = row.InstantOf(now)
 }
 
-// match says how the session's token matches a row. A detached unit of work
-// has none; it counts as one that is never given another.
-func (s *Session) match(r *row, now time.Time) match {
-	if s.trusted {
-		return matchPrevious
-	}
-	return s.svc.match(r, s.token, now)
-}
-
-// rotationDue: never for a secret that is only valid because requests may still
-// be under way. Of parallel requests one rotates: to the others the fresh row
-// says that it was just done.
-func (s *Session) rotationDue(base *expiry.Item[row], shown match, now time.Time) bool {
+// rotationDue reports whether this request rotates the secret. A secret that is
+// only valid for requests under way is never rotated. Of parallel requests only
+// one rotates: the others then see the new RotatedAt.
+func (s *Session) rotationDue(base *item, matched row.Match, now time.Time) bool {
 	every := s.svc.policy.RotateEvery
-	if every == 0 || !s.presented {
+	if every == 0 || s.origin != originPresented {
 		return false
 	}
-	if shown != matchCurrent && (shown != matchPrevious || base.Value.PrevUntil != 0) {
+	if matched != row.MatchCurrent && (matched != row.MatchPrevious || base.Value.PreviousUntil != 0) {
 		return false
 	}
-	return now.Sub(base.Value.RotatedAt.time()) >= every
+	return now.Sub(base.Value.RotatedAt.Time()) >= every
 }
 
-// saved takes over what was written. The client is told what is new to it, and
-// never given a secret that is only valid for requests under way.
-func (s *Session) saved(it expiry.Item[row], d draft) {
-	via, presented := d.shown, s.presented
+// saved makes the written row the session's. It gives the client what is new,
+// but never a secret that is only valid for requests under way.
+func (s *Session) saved(it item, d draft) {
 	if d.token != nil {
-		s.token, via, presented = d.token, matchCurrent, false
+		s.issue(it, d.token)
+		return
 	}
-	s.adopt(it, via, presented)
-	if d.token != nil || (d.moved && via == matchCurrent) {
-		s.give()
+	s.becomeStored(it, d.matched)
+	if d.moved && d.matched == row.MatchCurrent {
+		s.giveToken()
 	}
 }
 
-// touch moves the idle deadline of an unchanged row, where that is due.
-func (s *Session) touch(ctx context.Context, base expiry.Item[row], shown match) error {
-	s.mark(func() { s.adopt(base, shown, s.presented) })
-	at, due := base.Value.due(s.svc.now(), base.ExpiresAt, touchEvery(&base.Value, s.svc.policy))
+// touch moves the idle deadline of an unchanged row, if that is due.
+func (s *Session) touch(ctx context.Context, base item, matched row.Match) error {
+	s.locked(func() { s.becomeStored(base, matched) })
+	at, due := base.Value.Due(s.svc.now(), base.ExpiresAt, s.svc.policy.touchEvery(&base.Value))
 	if !due {
 		return nil
 	}
@@ -394,14 +385,14 @@ func (s *Session) touch(ctx context.Context, base expiry.Item[row], shown match)
 		s.svc.log.LogAttrs(ctx, slog.LevelWarn, "session not touched", slog.String("handle", base.ID), slog.String("error", err.Error()))
 		return err
 	}
-	s.mark(func() {
-		s.item.ExpiresAt = it.ExpiresAt
-		// Another revision may have another secret: then this answer, should
-		// it be the last to arrive, must not put the old one into the browser.
-		if s.via == matchCurrent && it.Revision == base.Revision {
-			s.give()
+	s.locked(func() {
+		s.moved(it.ExpiresAt)
+		// Another revision can have another secret. If this answer arrives
+		// last, it must not put the old secret into the browser.
+		if s.matched == row.MatchCurrent && it.Revision == base.Revision {
+			s.giveToken()
 		}
 	})
-	s.svc.emit(ctx, eventOf(Renewed, base.ID, &base.Value))
+	s.svc.emit(ctx, eventOf(EventRenewed, base.ID, &base.Value))
 	return nil
 }

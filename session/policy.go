@@ -5,36 +5,38 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/model"
+	"github.com/sojourn-go/sojourn/session/internal/row"
 )
 
 // Policy says how long sessions live and when their secret changes. The zero
-// value of every field is its default; a negative one turns the rule off. A
-// session keeps the lifetimes that it was created with: a changed Policy holds
-// for those that begin afterwards.
+// value of every field is its default. A negative value turns the rule off. A
+// session keeps the lifetimes with which it was created: a changed Policy
+// applies to new sessions.
 type Policy struct {
-	// Idle ends a session that was not used for so long. It slides: see
-	// TouchEvery. Zero: 30 minutes. Negative: no such limit.
+	// Idle ends a session that was not used for this time. The deadline slides:
+	// see TouchEvery. Zero means 30 minutes. Negative means no idle limit.
 	Idle time.Duration
-	// Absolute ends a session so long after its sign-in or reauthentication,
-	// whatever happens meanwhile; an anonymous one so long after its creation.
-	// Zero: 24 hours. Negative: no such limit. At least one of Idle and
-	// Absolute is in force.
+	// Absolute ends a session this long after its sign-in or reauthentication,
+	// used or not. An anonymous session ends this long after its creation. Zero
+	// means 24 hours. Negative means no absolute limit. At least one of Idle
+	// and Absolute must be in force.
 	Absolute time.Duration
-	// TouchEvery is how long after the idle deadline last moved a request
-	// moves it again; before that nothing is written and no cookie sent. A
-	// session is therefore never ended before Idle - TouchEvery without use.
-	// Zero: a tenth of Idle. Negative: every request moves it.
+	// TouchEvery bounds how often the idle deadline moves. A request moves it
+	// if this time has passed since it last moved. Until then nothing is
+	// written and no cookie is sent. So an unused session lives at least
+	// Idle - TouchEvery. Zero means a tenth of Idle. Negative means that every
+	// request moves it.
 	TouchEvery time.Duration
-	// RotateEvery gives a session in use a new secret so long after the last.
-	// Zero: one hour. Negative: never.
+	// RotateEvery gives a session in use a new secret this long after the last
+	// one. Zero means one hour. Negative means never.
 	RotateEvery time.Duration
-	// Overlap is how long the secret before a periodic rotation is still
-	// accepted once the new one has been presented, for requests that were
-	// under way. Zero: 30 seconds. Negative: not at all.
+	// Overlap is how long the old secret is still accepted after the client has
+	// presented the new one, for requests that were under way. It applies to
+	// the periodic rotation. Zero means 30 seconds. Negative means not at all.
 	Overlap time.Duration
-	// Impersonation ends a session under which somebody acts as another, so
-	// long after it began, whatever happens meanwhile. Zero: one hour. There
-	// is no way to turn it off; the actor's own deadlines hold too.
+	// Impersonation ends an impersonation this long after it began, used or
+	// not. Zero means one hour. It cannot be turned off. The deadlines of the
+	// actor's own session apply too.
 	Impersonation time.Duration
 }
 
@@ -46,19 +48,19 @@ const (
 	defaultActing   = time.Hour
 )
 
-// AAL1 is a policy with the lifetime that NIST SP 800-63B-4 recommends at most
-// for assurance level 1: 30 days, without an idle limit.
+// AAL1 returns a policy for assurance level 1 of NIST SP 800-63B-4. It has the
+// longest recommended lifetime, 30 days, and no idle limit.
 func AAL1() Policy { return Policy{Idle: -1, Absolute: 30 * 24 * time.Hour} }
 
-// AAL2 is a policy with the lifetimes that NIST SP 800-63B-4 recommends at
-// most for assurance level 2: 1 hour idle, 24 hours in all.
+// AAL2 returns a policy for assurance level 2 of NIST SP 800-63B-4. It has the
+// longest recommended lifetimes: 1 hour idle, 24 hours in all.
 func AAL2() Policy { return Policy{Idle: time.Hour, Absolute: 24 * time.Hour} }
 
-// AAL3 is a policy with the lifetimes that NIST SP 800-63B-4 sets for
-// assurance level 3: 15 minutes idle, 12 hours in all.
+// AAL3 returns a policy for assurance level 3 of NIST SP 800-63B-4. It has the
+// required lifetimes: 15 minutes idle, 12 hours in all.
 func AAL3() Policy { return Policy{Idle: 15 * time.Minute, Absolute: 12 * time.Hour} }
 
-// resolve fills in the defaults; a rule that is off is zero from here on.
+// resolve fills in the defaults. In the result zero means off.
 func (p Policy) resolve() Policy {
 	p.Idle = orDefault(p.Idle, defaultIdle)
 	p.Absolute = orDefault(p.Absolute, defaultAbsolute)
@@ -83,23 +85,23 @@ func orDefault(d, def time.Duration) time.Duration {
 
 func tooShort(d time.Duration) bool { return d > 0 && d < time.Millisecond }
 
-// check is of a resolved policy.
+// check returns model.ErrInvalid if the resolved policy contradicts itself.
 func (p Policy) check() error {
 	switch {
 	case p.Idle == 0 && p.Absolute == 0:
 		return model.NewError(model.ErrInvalid, "Policy: both Idle and Absolute are off, sessions would never end", nil)
 	case tooShort(p.Idle), tooShort(p.Absolute), tooShort(p.RotateEvery), p.Impersonation < time.Millisecond:
-		return model.NewError(model.ErrInvalid, "Policy: a lifetime under a millisecond", nil)
+		return model.NewError(model.ErrInvalid, "Policy: a lifetime is shorter than a millisecond", nil)
 	case p.Idle > 0 && p.TouchEvery >= p.Idle:
-		return model.NewError(model.ErrInvalid, "Policy: TouchEvery is not shorter than Idle, sessions in use would end", nil)
+		return model.NewError(model.ErrInvalid, "Policy: TouchEvery must be shorter than Idle, or sessions in use would end", nil)
 	case p.RotateEvery > 0 && p.Overlap >= p.RotateEvery:
-		return model.NewError(model.ErrInvalid, "Policy: Overlap is not shorter than RotateEvery", nil)
+		return model.NewError(model.ErrInvalid, "Policy: Overlap must be shorter than RotateEvery", nil)
 	}
 	return nil
 }
 
-// String lists what is in force, defaults filled in: what a security review
-// asks for.
+// String lists the lifetimes in force, with the defaults filled in, for a
+// security review.
 func (p Policy) String() string {
 	p = p.resolve()
 	var b strings.Builder
@@ -124,4 +126,18 @@ func (p Policy) String() string {
 		add("overlap", p.Overlap, "off")
 	}
 	return b.String()
+}
+
+// touchEvery returns how often the idle deadline of the row moves. A row with a
+// shorter idle limit than the policy's moves more often: else it would end
+// while it is in use.
+func (p Policy) touchEvery(r *row.Row) time.Duration {
+	d := r.IdleLimit()
+	switch {
+	case d < p.Idle:
+		return min(p.TouchEvery, d/10)
+	case p.Idle == 0 && (p.TouchEvery == 0 || p.TouchEvery >= d):
+		return d / 10 // the policy has no idle limit
+	}
+	return p.TouchEvery
 }

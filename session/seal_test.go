@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -12,13 +13,40 @@ import (
 	"github.com/sojourn-go/sojourn/session/sessiontest"
 )
 
+// Requests go on while seal keys are added and used.
+func TestKeyringIsSafeForConcurrentUse(t *testing.T) {
+	r := ring(t, "k0", 0)
+	k := sessiontest.New(t, &session.Options{Keyring: r, Pepper: true})
+	token := do(t, k, "", func(u *unit) error { return note.Set(u, "v") })
+	workers(4, 200, func(i int) {
+		if i%20 == 0 {
+			id := "k" + string(rune('a'+i/20))
+			if err := errors.Join(r.Add(keyOf(id, byte(i))), r.Use(id)); err != nil {
+				t.Errorf("a new key: %v", err)
+			}
+		}
+		s := k.Service.Open(token)
+		ctx := session.NewContext(t.Context(), s)
+		if err := note.Update(ctx, func(v *string) error { *v += "x"; return nil }); err != nil {
+			t.Errorf("Update: %v", err)
+		}
+		if _, err := s.Commit(ctx); err != nil {
+			t.Errorf("Commit: %v", err)
+		}
+	})
+	v, _, err := note.Get(begin(t, k, token))
+	if err != nil || len(v) != 201 {
+		t.Fatal(len(v), err)
+	}
+}
+
 func sealKey(t testing.TB, k *sessiontest.Kit, token string) string {
 	t.Helper()
 	h, _, _ := strings.Cut(token, ".")
 	rec, err := k.Backend.Get(t.Context(), k.Clock.Now(), driver.Get{ID: h})
 	ok(t, err)
 	if strings.Contains(string(rec.Value), "personal") {
-		t.Fatalf("in the clear: %s", rec.Value)
+		t.Fatalf("not encrypted: %s", rec.Value)
 	}
 	_, after, _ := strings.Cut(string(rec.Value), `"sealKey":"`)
 	id, _, _ := strings.Cut(after, `"`)
@@ -26,7 +54,7 @@ func sealKey(t testing.TB, k *sessiontest.Kit, token string) string {
 }
 
 // Bug: dotnet/aspnetcore#39807
-func TestKeysRotateLiveAndALostOneIsAnonymous(t *testing.T) {
+func TestSealKeysRotateLiveAndALostOneIsAnonymous(t *testing.T) {
 	var seen events
 	r := ring(t, "a", 1)
 	k := sessiontest.New(t, &session.Options{Keyring: r, Pepper: true, OnEvent: seen.hook})
@@ -51,27 +79,27 @@ func TestKeysRotateLiveAndALostOneIsAnonymous(t *testing.T) {
 	ok(t, r.Add(keyOf("b", 2)))
 	one = set(one, "personal 3")
 	if id := sealKey(t, k, one); id != "a" {
-		t.Fatal("a key that was only added seals:", id)
+		t.Fatal("a key that was only added encrypts:", id)
 	}
 	ok(t, r.Use("b"))
-	has(one, "personal 3") // a retired key opens,
+	has(one, "personal 3") // a retired key decrypts
 	if id := sealKey(t, k, one); id != "a" {
-		t.Fatal("reading sealed it anew:", id)
+		t.Fatal("a read encrypted it again:", id)
 	}
-	one = set(one, "personal 4") // and does not seal
+	one = set(one, "personal 4") // and does not encrypt
 	if id := sealKey(t, k, one); id != "b" {
 		t.Fatal(id)
 	}
-	// The pepper of the secret changes when the secret does.
+	// The pepper changes together with the secret.
 	one = do(t, k, one, func(u *unit) error { return u.s.Rotate(u) })
 	ok(t, r.Remove("a"))
 	has(one, "personal 4")
 	seen.take()
 	dead(t, k, two)
-	if got := seen.take(); len(got) != 1 || got[0].Kind != session.Rejected || got[0].Reason != session.UnknownKey {
+	if got := seen.take(); len(got) != 1 || got[0].Kind != session.EventRejected || got[0].Reason != session.ReasonUnknownSealKey {
 		t.Fatalf("%+v", got)
 	}
-	// A ring without the key, as after a restart that lost it.
+	// This ring lacks the key, as after a restart that lost it.
 	second, err := session.New(k.Backend, &session.Options{Clock: k.Clock, Keyring: ring(t, "c", 3), Logger: slog.New(slog.DiscardHandler)})
 	ok(t, err)
 	if i, err := second.Open(one).Info(t.Context()); err != nil || i.Handle != "" {
@@ -82,7 +110,7 @@ func TestKeysRotateLiveAndALostOneIsAnonymous(t *testing.T) {
 	}
 }
 
-func TestSealedDataOpensInItsOwnRowOnly(t *testing.T) {
+func TestSealedDataOpensOnlyInItsOwnRow(t *testing.T) {
 	k := sessiontest.New(t, &session.Options{Keyring: ring(t, "a", 1)})
 	rich := do(t, k, "", func(u *unit) error { return note.Set(u, "personal 1000000") })
 	poor := do(t, k, "", func(u *unit) error { return note.Set(u, "personal 1") })
@@ -91,7 +119,7 @@ func TestSealedDataOpensInItsOwnRowOnly(t *testing.T) {
 	rewrite(t, k, poor, func(_ *model.Record, row map[string]any) { row["sealed"] = sealed })
 	alive(t, k, rich)
 	dead(t, k, poor)
-	// The same salt is never used twice, and no data is nothing to seal.
+	// No salt is used twice, and a session without data is not encrypted.
 	seen := map[string]bool{}
 	token := rich
 	for i := range 200 {
@@ -99,7 +127,7 @@ func TestSealedDataOpensInItsOwnRowOnly(t *testing.T) {
 		rewrite(t, k, token, func(_ *model.Record, row map[string]any) {
 			salt := row["sealed"].(string)[:36]
 			if seen[salt] {
-				t.Fatal("a salt twice")
+				t.Fatal("a salt was used twice")
 			}
 			seen[salt] = true
 			row["name"] = fmt.Sprint(i)
@@ -111,7 +139,7 @@ func TestSealedDataOpensInItsOwnRowOnly(t *testing.T) {
 	}
 }
 
-func TestSealingMayBeginWithRowsInTheClear(t *testing.T) {
+func TestEncryptionCanBeginWithPlainRows(t *testing.T) {
 	k := sessiontest.New(t, nil)
 	token := do(t, k, "", func(u *unit) error { return note.Set(u, "before") })
 	svc, err := session.New(k.Backend, &session.Options{Clock: k.Clock, Keyring: ring(t, "a", 1), Pepper: true})
@@ -127,5 +155,5 @@ func TestSealingMayBeginWithRowsInTheClear(t *testing.T) {
 	if id := sealKey(t, k, token); id != "a" {
 		t.Fatal(id)
 	}
-	dead(t, k, token) // without the ring
+	dead(t, k, token) // a service without the ring
 }

@@ -5,28 +5,24 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"slices"
-	"sync/atomic"
 
 	es "github.com/elastic/go-elasticsearch/v8"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // Backend keeps records in an Elasticsearch index. It is safe for concurrent
-// use; its zero value is not usable, New makes one.
+// use. Its zero value is not usable: New returns one.
 type Backend struct {
+	gate      *driverkit.Gate
 	client    *es.Client
-	name      string // the store's alias
-	labels    []string
-	maxValue  int
+	name      string // the store's name, an alias of its index
 	shards    int
 	replicas  int
 	queryable bool
 	refreshes refresher
-	closed    atomic.Bool
-	owned     io.Closer // the client's connections, where the backend made it
 }
 
 var (
@@ -38,110 +34,103 @@ var (
 	_ driver.Pinger             = (*Backend)(nil)
 )
 
-// New returns a Backend for the store of that name; the client stays the
-// caller's own. It does no I/O: CreateStorage makes the index, and index its
-// alias. Nil options are the defaults.
+const backendName = "elasticsearch"
+
+// New returns a Backend for the store with that name. It does no I/O:
+// CreateStorage creates the index. Close leaves the client open. Nil options
+// are the defaults.
 //
-// ErrInvalid for a name that is not 1 to 200 of a-z 0-9 - _ . with a letter or
-// digit first, an illegal option, or no client.
+// It returns ErrInvalid if the client is nil, an option is illegal, or the name
+// is not legal. A name has 1 to 200 characters of a-z 0-9 - _ . and starts with
+// a letter or digit.
 func New(client *es.Client, index string, opts *Options) (*Backend, error) {
-	fail := func(err error) (*Backend, error) {
-		return nil, &model.Error{Op: "New", Backend: backendName, Err: err}
-	}
 	if client == nil || client.Transport == nil {
-		return fail(model.NewError(model.ErrInvalid, "no client", nil))
+		return nil, driverkit.NewError(backendName, model.NewError(model.ErrInvalid, "the client is nil or has no transport", nil))
 	}
 	if err := checkName(index); err != nil {
-		return fail(err)
+		return nil, driverkit.NewError(backendName, err)
 	}
 	o, err := opts.withDefaults()
 	if err != nil {
-		return fail(err)
+		return nil, driverkit.NewError(backendName, err)
 	}
 	return &Backend{
-		client: client, name: index, labels: o.Labels, maxValue: o.MaxValue,
-		shards: o.Shards, replicas: o.Replicas, queryable: o.Queryable,
+		gate:   driverkit.NewGate(driver.Description{Backend: backendName, Labels: o.Labels, MaxValue: o.MaxValue}, index),
+		client: client, name: index, shards: o.Shards, replicas: o.Replicas, queryable: o.Queryable,
 	}, nil
 }
 
-const backendName = "elasticsearch"
+// Describe returns the backend's name, labels and limits. It does no I/O.
+func (b *Backend) Describe() driver.Description { return b.gate.Describe() }
 
-// Describe returns what the backend is. It does no I/O.
-func (b *Backend) Describe() driver.Description {
-	return driver.Description{Backend: backendName, Labels: slices.Clone(b.labels), MaxValue: b.maxValue}
-}
+// Close makes every other method except Describe return ErrClosed. It leaves
+// the client open, unless the backend was opened from a URL.
+func (b *Backend) Close() error { return b.gate.Close() }
 
-// Ping reads a document that cannot be there: it needs no privilege that Get
-// does not, and fails where the index is missing.
+// Ping returns nil if the server answers and the index exists. It reads an id
+// that no record can have, and needs the privileges of Get.
 func (b *Backend) Ping(ctx context.Context) error {
-	if err := b.enter(ctx); err != nil {
+	if err := b.gate.Enter(ctx); err != nil {
 		return err
 	}
 	_, err := b.mget(ctx, []string{"\x00"}, true)
 	return err
 }
 
-// Close makes every other method but Describe return ErrClosed. The client is
-// the caller's own; where it was made of a URL, its connections are closed.
-func (b *Backend) Close() error {
-	if b.closed.Swap(true) || b.owned == nil {
-		return nil
-	}
-	return b.owned.Close()
-}
-
-// enter is what every method checks before it sends anything.
-func (b *Backend) enter(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if b.closed.Load() {
-		return model.ErrClosed
-	}
-	return nil
-}
-
-// answer is what the server said, whole.
-type answer struct {
+// reply is a complete answer of the server.
+type reply struct {
 	status int
 	body   []byte
-}
-
-// do sends a request to a path under a name of the store, and reads the whole
-// answer. With a mark it is sent once, and the mark tells how far it came. The
-// paths hold nothing that would have to be escaped: ids travel in bodies.
-func (b *Backend) do(ctx context.Context, method, path, contentType string, body []byte, m *mark) (answer, error) {
-	var content io.Reader
-	if body != nil {
-		content = bytes.NewReader(body)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, path, content)
-	if err != nil {
-		return answer{}, err
-	}
-	if body != nil {
-		req.Header.Set("Content-Type", contentType)
-	}
-	req.Header.Set("Accept", typeJSON)
-	if m != nil {
-		req = m.watch(req)
-	}
-	res, err := b.client.Perform(req)
-	if err != nil {
-		return answer{}, err
-	}
-	if res == nil {
-		return answer{}, errNoAnswer // a client that is told to try less than once
-	}
-	defer func() { _ = res.Body.Close() }()
-	data, err := io.ReadAll(res.Body)
-	if err != nil {
-		return answer{}, err
-	}
-	return answer{res.StatusCode, data}, nil
 }
 
 const (
 	typeJSON   = "application/json"
 	typeNDJSON = "application/x-ndjson"
 )
+
+// do sends a request and reads the whole reply. If p is not nil, the request is
+// sent only once, and p tells how far it came. Paths need no escapes, because
+// ids travel in bodies.
+func (b *Backend) do(ctx context.Context, method, path, contentType string, body []byte, p *progress) (reply, error) {
+	var content io.Reader
+	if body != nil {
+		content = bytes.NewReader(body)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, path, content)
+	if err != nil {
+		return reply{}, err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", contentType)
+	}
+	req.Header.Set("Accept", typeJSON)
+	if p != nil {
+		req = p.watch(req)
+	}
+	res, err := b.client.Perform(req)
+	if err != nil {
+		return reply{}, err
+	}
+	if res == nil {
+		return reply{}, errNothingSent // a client with a negative number of retries
+	}
+	defer func() { _ = res.Body.Close() }()
+	data, err := io.ReadAll(res.Body)
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{res.StatusCode, data}, nil
+}
+
+// read sends a read and decodes its reply into to. The client may send it
+// again. A reply that cannot be decoded is ErrUnavailable.
+func (b *Backend) read(ctx context.Context, path string, body []byte, to any) error {
+	r, err := b.do(ctx, http.MethodPost, "/"+b.name+path, typeJSON, body, nil)
+	if err != nil {
+		return readError(ctx, err)
+	}
+	if r.status != http.StatusOK {
+		return b.replyError(r.status, causeOf(r.body), false)
+	}
+	return decodeReply(r.body, to)
+}

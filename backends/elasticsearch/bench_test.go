@@ -13,24 +13,25 @@ import (
 
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/internal/tests/ratio"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 func BenchmarkConformance(b *testing.B) { conformance.Benchmarks(b, harness(b)) }
 
-// floorOps is how many calls of each side are in a round.
+// floorOps is the number of calls of each side in a round.
 const floorOps = 10
 
-// hand makes by hand the requests that the backend makes, with the calls of the
+// hand sends the requests that the backend sends, written by hand with the
 // client library.
 type hand struct {
 	c           *es.Client
 	name, value string
-	versions    map[string]found // by id
+	versions    map[string]foundDoc // by id
 }
 
-// finish reads an answer, into v where one is wanted.
+// finish reads a reply and decodes it into v.
 func finish(body io.ReadCloser, v any) error {
 	defer func() { _ = body.Close() }()
 	data, err := io.ReadAll(body)
@@ -55,7 +56,7 @@ func (h *hand) bulk(ctx context.Context, action, source string) error {
 		return err
 	}
 	var out struct {
-		Items []map[string]found `json:"items"`
+		Items []map[string]foundDoc `json:"items"`
 	}
 	if err := finish(res.Body, &out); err != nil {
 		return err
@@ -70,7 +71,7 @@ func (h *hand) bulk(ctx context.Context, action, source string) error {
 	return nil
 }
 
-// at names the version that a record was seeded with.
+// at returns the condition on the version that a record was seeded with.
 func (h *hand) at(id string) string {
 	f := h.versions[id]
 	return fmt.Sprintf(`"_index":%q,"_id":%q,"if_seq_no":%d,"if_primary_term":%d`, f.Index+aliasTail, id, f.Seq, f.Term)
@@ -83,7 +84,7 @@ func (h *hand) get(ctx context.Context, id string) error {
 	}
 	var out struct {
 		Docs []struct {
-			found
+			foundDoc
 			Source document `json:"_source"`
 		} `json:"docs"`
 	}
@@ -100,7 +101,7 @@ func (h *hand) page(ctx context.Context) error {
 		return err
 	}
 	body := fmt.Sprintf(`{"query":{"bool":{"filter":[{"term":{"labels.principal":"ann"}},{"exists":{"field":"id"}}],"must_not":[{"range":{"expires":{"lte":%d}}}]}},`+
-		`"size":101,"track_total_hits":false,"sort":["id"],"seq_no_primary_term":true}`, testNow.UnixMilli())
+		`"size":101,"track_total_hits":false,"sort":["id"],"seq_no_primary_term":true}`, drivertest.Now.UnixMilli())
 	res, err = h.c.Search(h.c.Search.WithContext(ctx), h.c.Search.WithIndex(h.name), h.c.Search.WithBody(strings.NewReader(body)), h.c.Search.WithAllowPartialSearchResults(false))
 	if err != nil {
 		return err
@@ -108,7 +109,7 @@ func (h *hand) page(ctx context.Context) error {
 	var out struct {
 		Hits struct {
 			Hits []struct {
-				found
+				foundDoc
 				Source document `json:"_source"`
 			} `json:"hits"`
 		} `json:"hits"`
@@ -121,86 +122,68 @@ func (h *hand) page(ctx context.Context) error {
 func BenchmarkFloor(b *testing.B) {
 	ctx := context.Background()
 	value := strings.Repeat("v", 1<<10)
-	hour, later := testNow.Add(time.Hour), testNow.Add(2*time.Hour)
+	hour, later := drivertest.Now.Add(time.Hour), drivertest.Now.Add(2*time.Hour)
 	var store *Backend
 	var known map[string]model.Record
 	rec := func(id string) model.Record {
 		return model.Record{ID: id, Revision: model.NewRevision(), ExpiresAt: hour, Labels: map[string]string{"principal": "ann"}, Encoding: "json", Value: []byte(value)}
 	}
 	write := func(id string, c driver.Condition) error {
-		_, err := store.Write(ctx, testNow, driver.Write{Record: rec(id), Cond: c, Known: known[id]})
+		_, err := store.Write(ctx, drivertest.Now, driver.Write{Record: rec(id), Cond: c, Known: known[id]})
 		return err
 	}
-	page := func() error {
-		_, err := store.Page(ctx, testNow, driver.Query{Label: "principal", Value: "ann", Limit: 100})
-		return err
-	}
+	const seeded = floorOps * (ratio.Rounds + 1)
 	for _, op := range []struct {
 		name   string
-		seeded int // records that are there before, for each side
+		seeded int // the records of each side
 		hand   func(h *hand, id string) error
 		ours   func(id string) error
 	}{
-		{
-			"get", floorOps * (ratio.Rounds + 1), func(h *hand, id string) error { return h.get(ctx, id) },
-			func(id string) error { _, err := store.Get(ctx, testNow, driver.Get{ID: id}); return err },
-		},
-		{
-			"create", 0, func(h *hand, id string) error {
-				return h.bulk(ctx, fmt.Sprintf(`{"create":{"_id":%q}}`, id), h.source(id, hour))
-			},
-			func(id string) error { return write(id, driver.IfAbsent) },
-		},
-		{
-			"upsert", floorOps * (ratio.Rounds + 1), func(h *hand, id string) error {
-				return h.bulk(ctx, fmt.Sprintf(`{"index":{"_id":%q}}`, id), h.source(id, hour))
-			},
-			func(id string) error { return write(id, driver.IfAny) },
-		},
-		{
-			"compare-and-set", floorOps * (ratio.Rounds + 1), func(h *hand, id string) error {
-				return h.bulk(ctx, `{"index":{`+h.at(id)+`}}`, h.source(id, hour))
-			},
-			func(id string) error { return write(id, driver.IfMatch) },
-		},
-		{
-			"touch", floorOps * (ratio.Rounds + 1), func(h *hand, id string) error {
-				return h.bulk(ctx, `{"update":{`+h.at(id)+`}}`, fmt.Sprintf(`{"doc":{"expires":%d}}`, later.UnixMilli()))
-			},
-			func(id string) error {
-				_, err := store.Touch(ctx, testNow, driver.Touch{ID: id, Mode: driver.TouchSet, ExpiresAt: later, Known: known[id]})
-				return err
-			},
-		},
-		{
-			"delete", floorOps * (ratio.Rounds + 1), func(h *hand, id string) error { return h.bulk(ctx, `{"delete":{`+h.at(id)+`}}`, "") },
-			func(id string) error {
-				return store.Delete(ctx, testNow, driver.Delete{ID: id, Cond: driver.IfMatch, Known: known[id]})
-			},
-		},
-		{
-			"page-by-label", 30, func(h *hand, _ string) error { return h.page(ctx) },
-			func(string) error { return page() },
-		},
+		{"get", seeded, func(h *hand, id string) error { return h.get(ctx, id) }, func(id string) error {
+			_, err := store.Get(ctx, drivertest.Now, driver.Get{ID: id})
+			return err
+		}},
+		{"create", 0, func(h *hand, id string) error {
+			return h.bulk(ctx, fmt.Sprintf(`{"create":{"_id":%q}}`, id), h.source(id, hour))
+		}, func(id string) error { return write(id, driver.IfAbsent) }},
+		{"upsert", seeded, func(h *hand, id string) error {
+			return h.bulk(ctx, fmt.Sprintf(`{"index":{"_id":%q}}`, id), h.source(id, hour))
+		}, func(id string) error { return write(id, driver.IfAny) }},
+		{"compare-and-set", seeded, func(h *hand, id string) error {
+			return h.bulk(ctx, `{"index":{`+h.at(id)+`}}`, h.source(id, hour))
+		}, func(id string) error { return write(id, driver.IfMatch) }},
+		{"touch", seeded, func(h *hand, id string) error {
+			return h.bulk(ctx, `{"update":{`+h.at(id)+`}}`, fmt.Sprintf(`{"doc":{"expires":%d}}`, later.UnixMilli()))
+		}, func(id string) error {
+			_, err := store.Touch(ctx, drivertest.Now, driver.Touch{ID: id, Mode: driver.TouchSet, ExpiresAt: later, Known: known[id]})
+			return err
+		}},
+		{"delete", seeded, func(h *hand, id string) error { return h.bulk(ctx, `{"delete":{`+h.at(id)+`}}`, "") }, func(id string) error {
+			return store.Delete(ctx, drivertest.Now, driver.Delete{ID: id, Cond: driver.IfMatch, Known: known[id]})
+		}},
+		{"page-by-label", 30, func(h *hand, _ string) error { return h.page(ctx) }, func(string) error {
+			_, err := store.Page(ctx, drivertest.Now, driver.Query{Label: "principal", Value: "ann", Limit: 100})
+			return err
+		}},
 	} {
 		b.Run(op.name, func(b *testing.B) {
 			store = open(b, nil)
-			h := &hand{c: store.client, name: store.name, value: value, versions: map[string]found{}}
+			h := &hand{c: store.client, name: store.name, value: value, versions: map[string]foundDoc{}}
 			known = map[string]model.Record{}
 			id := func(side string, i int) string { return fmt.Sprintf("%s-%08d", side, i) }
 			var ids []string
 			for _, side := range []string{"hand", "again", "ours"} {
 				for i := range op.seeded {
 					ids = append(ids, id(side, i))
-					seed(b, store, rec(id(side, i)))
+					drivertest.Seed(b, store, rec(id(side, i)))
 				}
 			}
-			for i, o := range store.GetMany(ctx, testNow, driver.Gets(ids...)) {
+			for i, o := range store.GetMany(ctx, drivertest.Now, driver.Gets(ids...)) {
 				if o.Err != nil {
 					b.Fatal(o.Err)
 				}
-				at, _ := positionOf(&o.Record)
-				known[ids[i]], h.versions[ids[i]] = o.Record, found{Index: store.indexName(at.epoch), Seq: at.seq, Term: at.term}
+				v, _ := versionOf(&o.Record)
+				known[ids[i]], h.versions[ids[i]] = o.Record, foundDoc{Index: store.indexName(v.epoch), Seq: v.seq, Term: v.term}
 			}
 			ratio.Report(b, floorOps,
 				ratio.Side{Name: "by-hand", Do: func(i int) error { return op.hand(h, id("hand", i)) }},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
@@ -13,15 +14,16 @@ import (
 )
 
 const (
-	// getBatch is how many documents one _mget reads.
+	// getBatch is the maximum number of documents that one _mget reads.
 	getBatch = 100
-	// bulkItems and bulkBytes are where a _bulk is sent and the next one begun.
+	// bulkItems and bulkBytes are the limits of one _bulk: an action that
+	// reaches one of them is its last.
 	bulkItems = 500
 	bulkBytes = 8 << 20
 )
 
-// found is a document as reads answer it.
-type found struct {
+// foundDoc is a document in the reply to an _mget or a search.
+type foundDoc struct {
 	Index  string            `json:"_index"`
 	ID     string            `json:"_id"`
 	Found  bool              `json:"found"`
@@ -32,27 +34,27 @@ type found struct {
 	Error  *cause            `json:"error"`
 }
 
-// stored is what is under an id: the record and its version, or why there is
-// none.
+// stored is the record with an id and its version, or the error of reading it:
+// ErrNotFound if nothing is stored.
 type stored struct {
-	rec model.Record
-	at  position
-	err error // ErrNotFound where nothing is stored
+	rec     model.Record
+	version docVersion
+	err     error
 }
 
-// stored decodes a document that is there.
-func (b *Backend) stored(f *found, head bool) stored {
-	rec, err := decode(f.ID, f.Source, head)
+// decode decodes a document that was found.
+func (b *Backend) decode(d *foundDoc, head bool) stored {
+	rec, err := decode(d.ID, d.Source, head)
 	if err != nil {
 		return stored{err: err}
 	}
-	s := stored{rec: rec, at: position{b.epochOf(f.Index), f.Seq, f.Term}}
-	s.rec.ServerVersion = s.at.hint(&s.rec)
+	s := stored{rec: rec, version: docVersion{b.epochOf(d.Index), d.Seq, d.Term}}
+	s.rec.ServerVersion = s.version.serverVersion(&s.rec)
 	return s
 }
 
-// leaveOut are the fields that a read leaves out.
-func (b *Backend) leaveOut(head bool) []string {
+// excludes returns the fields that a read leaves out.
+func (b *Backend) excludes(head bool) []string {
 	switch {
 	case head:
 		return []string{fieldValue, fieldBytes, fieldJSON}
@@ -62,118 +64,103 @@ func (b *Backend) leaveOut(head bool) []string {
 	return nil
 }
 
-// mget reads documents by id, in real time: one answer for each, in order.
+// mget reads documents by id, in real time. It returns one result for each id,
+// in order.
 func (b *Backend) mget(ctx context.Context, ids []string, head bool) ([]stored, error) {
-	path := "/" + b.name + "/_mget"
-	for i, field := range b.leaveOut(head) {
-		if i == 0 {
-			path += "?_source_excludes="
-		} else {
-			path += ","
-		}
-		path += field
+	path := "/_mget"
+	if fields := b.excludes(head); len(fields) > 0 {
+		path += "?_source_excludes=" + strings.Join(fields, ",")
 	}
 	body, err := marshal(map[string][]string{"ids": ids})
 	if err != nil {
 		return nil, err
 	}
-	a, err := b.do(ctx, http.MethodPost, path, typeJSON, body, nil)
-	if err != nil {
-		return nil, readFault(ctx, err)
-	}
-	if a.status != http.StatusOK {
-		return nil, b.answered(a.status, causeOf(a.body), false)
-	}
 	var res struct {
-		Docs []found `json:"docs"`
+		Docs []foundDoc `json:"docs"`
 	}
-	if json.Unmarshal(a.body, &res) != nil || len(res.Docs) != len(ids) {
-		return nil, model.NewError(model.ErrUnavailable, "", errStrange)
+	if err := b.read(ctx, path, body, &res); err != nil {
+		return nil, err
+	}
+	if len(res.Docs) != len(ids) {
+		return nil, badRead()
 	}
 	out := make([]stored, len(ids))
 	for i, id := range ids {
-		switch f := &res.Docs[i]; {
-		case f.Error != nil:
-			out[i].err = b.answered(http.StatusInternalServerError, *f.Error, false)
-			if f.Error.Type == typeNoIndex {
-				return nil, out[i].err // of all of them
+		switch d := &res.Docs[i]; {
+		case d.Error != nil:
+			out[i].err = b.replyError(http.StatusInternalServerError, *d.Error, false)
+			if d.Error.Type == typeNoIndex {
+				return nil, out[i].err // the same for every id
 			}
-		case f.ID != id:
-			return nil, model.NewError(model.ErrUnavailable, "", errStrange)
-		case !f.Found:
+		case d.ID != id:
+			return nil, badRead()
+		case !d.Found:
 			out[i].err = model.ErrNotFound
 		default:
-			out[i] = b.stored(f, head)
+			out[i] = b.decode(d, head)
 		}
 	}
 	return out, nil
 }
 
-// marshal encodes without the escapes that are for browsers.
-func marshal(v any) ([]byte, error) {
-	var buf bytes.Buffer
-	e := json.NewEncoder(&buf)
-	e.SetEscapeHTML(false)
-	err := e.Encode(v)
-	return buf.Bytes(), err
-}
-
 // GetMany reads records, 100 with each _mget.
 func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get) []driver.BatchResult {
-	out := make([]driver.BatchResult, len(gets))
-	fail := func(from int, err error) []driver.BatchResult {
-		for i := range out[from:] {
-			out[from+i] = driver.BatchResult{Err: err}
-		}
-		return out
-	}
-	for from := 0; from < len(gets); from += getBatch {
-		if err := b.enter(ctx); err != nil {
-			return fail(from, err)
-		}
+	out, ok := b.gate.Gets(ctx, gets)
+	for from := 0; ok && from < len(gets); from += getBatch {
 		batch := gets[from:min(from+getBatch, len(gets))]
 		docs, err := b.mget(ctx, driverkit.IDs(batch), false)
 		if err != nil {
-			return fail(from, err)
-		}
-		for i, s := range docs {
-			out[from+i] = driver.BatchResult{Record: s.rec, Err: s.err}
-			if s.err == nil && s.rec.Expired(now) {
-				out[from+i] = driver.BatchResult{Err: model.ErrNotFound}
+			for i := range out[from:] {
+				out[from+i].Err = err
 			}
+			break
+		}
+		for i := range docs {
+			out[from+i].Record, out[from+i].Err = docs[i].live(now)
 		}
 	}
 	return out
 }
 
-// WriteMany carries out the operations together: one _mget for those that must
-// look first, and one _bulk for up to 500, each with its own condition.
+// live returns the record if it is live, else an error.
+func (s *stored) live(now time.Time) (model.Record, error) {
+	if s.err != nil {
+		return model.Record{}, s.err
+	}
+	if s.rec.Expired(now) {
+		return model.Record{}, model.ErrNotFound
+	}
+	return s.rec, nil
+}
+
+// WriteMany carries out the operations together, each under its own condition:
+// one _mget for 100 of those that must read first, and one _bulk for up to 500.
 func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
-	tasks := make([]*task, len(ops))
-	for i, op := range ops {
-		if op.Write != nil {
-			tasks[i] = b.writeTask(now, op.Write)
+	out, valid := b.gate.Batch(ctx, ops)
+	tasks := make([]*task, len(valid))
+	for i, n := range valid {
+		if ops[n].Write != nil {
+			tasks[i] = newWriteTask(now, ops[n].Write)
 		} else {
-			tasks[i] = deleteTask(now, op.Delete.ID, op.Delete.Cond, &op.Delete.Known)
+			tasks[i] = newDeleteTask(now, ops[n].Delete)
 		}
 	}
 	b.run(ctx, now, tasks)
-	out := make([]driver.BatchResult, len(ops))
-	for i, t := range tasks {
-		out[i] = driver.BatchResult{Record: t.rec, Err: t.err}
+	for i, n := range valid {
+		out[n] = driver.BatchResult{Record: tasks[i].rec, Err: tasks[i].err}
 	}
 	return out
 }
 
 // action is one item of a _bulk.
 type action struct {
-	verb   string    // index, create, update or delete
-	id     string    // of the document
-	at     *position // the version that it must have; nil: any, or none under create
-	source any       // nil for a delete
+	verb    string      // index, create, update or delete
+	id      string      // of the document
+	version *docVersion // the version that the document must have; nil means no such condition
+	source  any         // nil for a delete
 }
 
-// header is an action's first line.
+// header is the first line of an action.
 type header struct {
 	Index string `json:"_index,omitempty"`
 	ID    string `json:"_id"`
@@ -181,8 +168,8 @@ type header struct {
 	Term  *int64 `json:"if_primary_term,omitempty"`
 }
 
-// result is what became of an action.
-type result struct {
+// itemResult is the result of an action.
+type itemResult struct {
 	Index  string `json:"_index"`
 	ID     string `json:"_id"`
 	Seq    int64  `json:"_seq_no"`
@@ -190,102 +177,105 @@ type result struct {
 	Status int    `json:"status"`
 	Error  *cause `json:"error"`
 
-	fault error // of the whole request; the rest is empty then
+	err error // the error of the whole request; the other fields are zero then
 }
 
-func (r *result) ok() bool {
-	return r.fault == nil && r.Error == nil && (r.Status == http.StatusOK || r.Status == http.StatusCreated)
+func (r *itemResult) ok() bool {
+	return r.err == nil && r.Error == nil && (r.Status == http.StatusOK || r.Status == http.StatusCreated)
 }
 
-// conflict reports whether the document was not at the version that the action
-// names, or was there under create.
-func (r *result) conflict() bool {
-	return r.fault == nil && (r.Status == http.StatusConflict || r.Status == http.StatusNotFound)
+// conflict reports whether the document has another version than the action
+// names, or exists already under create.
+func (r *itemResult) conflict() bool {
+	return r.err == nil && (r.Status == http.StatusConflict || r.Status == http.StatusNotFound)
 }
 
-// noIndex reports whether the name that the action goes to is no alias.
-func (r *result) noIndex() bool { return r.Error != nil && r.Error.Type == typeNoIndex }
+// noIndex reports whether no alias has the name that the action is sent to.
+func (r *itemResult) noIndex() bool { return r.Error != nil && r.Error.Type == typeNoIndex }
 
-func (b *Backend) position(r *result) position { return position{b.epochOf(r.Index), r.Seq, r.Term} }
+func (b *Backend) version(r *itemResult) docVersion {
+	return docVersion{b.epochOf(r.Index), r.Seq, r.Term}
+}
 
-// bulk sends the actions, each once, and returns what became of each, in order.
-// What was not sent when the context ended has the context's error.
-func (b *Backend) bulk(ctx context.Context, actions []action) []result {
-	out := make([]result, len(actions))
+// bulk sends the actions, each once, and returns their results in order. An
+// action that was not sent when the context ended has the context's error.
+func (b *Backend) bulk(ctx context.Context, actions []action) []itemResult {
+	out := make([]itemResult, len(actions))
 	var body bytes.Buffer
 	e := json.NewEncoder(&body)
 	e.SetEscapeHTML(false)
 	from := 0
 	for i, a := range actions {
 		h := header{ID: a.id}
-		if a.at != nil {
-			h.Index, h.Seq, h.Term = b.epochAlias(a.at.epoch), &a.at.seq, &a.at.term
+		if a.version != nil {
+			h.Index, h.Seq, h.Term = b.epochAlias(a.version.epoch), &a.version.seq, &a.version.term
 		}
 		err := e.Encode(map[string]header{a.verb: h})
 		if err == nil && a.source != nil {
 			err = e.Encode(a.source)
 		}
-		if err != nil { // nothing of what records are made of
-			body.Reset()
-			setFault(out[from:], model.NewError(model.ErrInvalid, "the record cannot be encoded", err))
+		if err != nil { // no record causes this
+			failAll(out[from:], model.NewError(model.ErrInvalid, "the record cannot be encoded", err))
 			return out
 		}
 		if i+1 == len(actions) || i+1-from >= bulkItems || body.Len() >= bulkBytes {
-			b.bulkOnce(ctx, body.Bytes(), out[from:i+1])
+			b.sendBulk(ctx, body.Bytes(), out[from:i+1])
 			from = i + 1
-			body = bytes.Buffer{} // the client may still hold the other's bytes
+			body = bytes.Buffer{} // the client may still hold the bytes of the last one
 		}
 	}
 	return out
 }
 
-func setFault(out []result, err error) {
+func failAll(out []itemResult, err error) {
 	for i := range out {
-		out[i].fault = err
+		out[i].err = err
 	}
 }
 
-// bulkOnce sends one _bulk. It names aliases only: the server must not make an
-// index of that name where there is none.
-func (b *Backend) bulkOnce(ctx context.Context, body []byte, out []result) {
-	if err := b.enter(ctx); err != nil {
-		setFault(out, err)
+// sendBulk sends one _bulk. It requires aliases, so that the server does not
+// create an index if the store has none.
+func (b *Backend) sendBulk(ctx context.Context, body []byte, out []itemResult) {
+	if err := b.gate.Enter(ctx); err != nil {
+		failAll(out, err)
 		return
 	}
-	m := &mark{}
-	a, err := b.do(ctx, http.MethodPost, "/"+b.name+"/_bulk?require_alias=true", typeNDJSON, body, m)
+	p := &progress{}
+	r, err := b.do(ctx, http.MethodPost, "/"+b.name+"/_bulk?require_alias=true", typeNDJSON, body, p)
 	if err != nil {
-		setFault(out, writeFault(ctx, err, m))
+		failAll(out, p.writeError(ctx, err))
 		return
 	}
-	if a.status != http.StatusOK {
-		setFault(out, b.answered(a.status, causeOf(a.body), true))
+	if r.status != http.StatusOK {
+		failAll(out, b.replyError(r.status, causeOf(r.body), true))
 		return
 	}
 	var res struct {
-		Items []map[string]result `json:"items"`
+		Items []map[string]itemResult `json:"items"`
 	}
-	if json.Unmarshal(a.body, &res) != nil || len(res.Items) != len(out) {
-		setFault(out, model.NewError(model.ErrUnknown, "", errStrange))
+	if json.Unmarshal(r.body, &res) != nil || len(res.Items) != len(out) {
+		failAll(out, driverkit.BadReply())
 		return
 	}
 	for i, item := range res.Items {
-		out[i].fault = model.NewError(model.ErrUnknown, "", errStrange)
-		for _, r := range item { // one verb
+		if len(item) == 0 {
+			out[i].err = driverkit.BadReply()
+		}
+		for _, r := range item { // it has one verb
 			out[i] = r
 		}
 	}
 }
 
-// itemFault is the error of an action that failed for another reason than its
-// condition.
-func (b *Backend) itemFault(r *result) error {
-	if r.fault != nil {
-		return r.fault
+// itemError returns the error of an action that failed for another reason than
+// its condition.
+func (b *Backend) itemError(r *itemResult) error {
+	if r.err != nil {
+		return r.err
 	}
 	var c cause
 	if r.Error != nil {
 		c = *r.Error
 	}
-	return b.answered(r.Status, c, true)
+	return b.replyError(r.Status, c, true)
 }

@@ -15,30 +15,40 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// document is a record as it is stored, and as it is read.
+// marshal encodes v as JSON without the escapes that protect browsers.
+func marshal(v any) ([]byte, error) {
+	var buf bytes.Buffer
+	e := json.NewEncoder(&buf)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return buf.Bytes(), err
+}
+
+// document is the stored form of a record.
 type document struct {
 	ID       string            `json:"id"`
 	Format   int               `json:"format"`
 	Revision string            `json:"revision"`
-	Expires  *int64            `json:"expires,omitempty"` // ms since 1970; none: never
+	Expires  *int64            `json:"expires,omitempty"` // milliseconds since 1970; nil: never
 	Labels   map[string]string `json:"labels,omitempty"`
 	Encoding *string           `json:"encoding"`
-	Value    *string           `json:"value,omitempty"` // either this
-	Bytes    *[]byte           `json:"bytes,omitempty"` // or this
-	JSON     json.RawMessage   `json:"json,omitempty"`  // written, never read
+	Value    *string           `json:"value,omitempty"` // the value if it is text, else nil
+	Bytes    *[]byte           `json:"bytes,omitempty"` // the value if it is not text, else nil
+	JSON     json.RawMessage   `json:"json,omitempty"`  // the native copy: written, never read
 }
 
-// expiryOnly is what a touch changes of a document: null is never.
+// expiryOnly is the update that a touch sends. Null means never.
 type expiryOnly struct {
 	Doc struct {
 		Expires *int64 `json:"expires"`
 	} `json:"doc"`
 }
 
-// millis is an expiry as it is stored.
+// millis returns the stored form of an expiry.
 func millis(at time.Time) *int64 {
 	if at.IsZero() {
 		return nil
@@ -47,8 +57,9 @@ func millis(at time.Time) *int64 {
 	return &ms
 }
 
-// encode is the document of a record. A value that is text is stored as text,
-// so that people can read it, unless its escapes would take more than base64.
+// encode returns the document of a record. A value that is text is stored as
+// text, so that people can read it, unless its escapes need more space than
+// base64.
 func (b *Backend) encode(rec *model.Record) *document {
 	d := &document{
 		ID: rec.ID, Format: formatVersion, Revision: rec.Revision.String(), Expires: millis(rec.ExpiresAt),
@@ -79,23 +90,26 @@ func isText(value []byte) bool {
 			escapes++
 		}
 	}
-	return escapes <= len(value)/3+16 // a little of it is fine for short values
+	return escapes <= len(value)/3+16 // short values may have a few more
 }
 
-// decode reads a document's source. A head has no value: the document was read
-// without it.
+// decode returns the record of a document's source. If head is true, the source
+// was read without its value.
 func decode(id string, source json.RawMessage, head bool) (model.Record, error) {
 	var d document
 	if err := json.Unmarshal(source, &d); err != nil {
-		return model.Record{}, corrupt(whyForeign)
+		return model.Record{}, driverkit.Corrupt(driverkit.WhyForeign)
 	}
 	if d.Format > formatVersion {
-		return model.Record{}, corrupt(whyNewer)
+		return model.Record{}, driverkit.Corrupt(driverkit.WhyNewer)
 	}
 	rec := model.Record{ID: id, Labels: d.Labels}
 	rev, err := model.ParseRevision(d.Revision)
-	if err != nil || d.Format < 1 || d.ID != id || d.Encoding == nil {
-		return model.Record{}, corrupt(whyForeign)
+	if err != nil || d.Format < 1 || d.ID == "" || d.Encoding == nil {
+		return model.Record{}, driverkit.Corrupt(driverkit.WhyForeign)
+	}
+	if d.ID != id {
+		return model.Record{}, driverkit.Corrupt(driverkit.WhyOtherID)
 	}
 	rec.Revision, rec.Encoding = rev, *d.Encoding
 	if len(d.Labels) == 0 {
@@ -111,34 +125,33 @@ func decode(id string, source json.RawMessage, head bool) (model.Record, error) 
 	case d.Bytes != nil && d.Value == nil:
 		rec.Value = *d.Bytes
 	default:
-		return model.Record{}, corrupt(whyForeign)
+		return model.Record{}, driverkit.Corrupt(driverkit.WhyForeign)
 	}
 	return rec, nil
 }
 
-// position names a version of a document: the epoch of the index that holds it,
-// and what Elasticsearch calls the version there. Sequence numbers begin again
-// with each index, so that they mean nothing without the epoch.
-type position struct {
+// docVersion names a version of a document: the epoch of its index, and the
+// sequence number and primary term there. Sequence numbers start again with each
+// index, so they mean nothing without the epoch.
+type docVersion struct {
 	epoch     string
 	seq, term int64
 }
 
-// hint is the position and a checksum over it and the record, so that a hint is
-// only taken together with the record that it came with: what the record says
-// of its expiry and labels can be relied on then, as long as the document is
-// still at that position.
-func (p position) hint(rec *model.Record) string {
-	if p.epoch == "" {
+// serverVersion returns the version with a checksum over it and the record. It
+// is accepted only together with the same record. The expiry and labels of that
+// record are then those in force, if the document still has the version.
+func (v docVersion) serverVersion(rec *model.Record) string {
+	if v.epoch == "" {
 		return ""
 	}
-	s := p.epoch + "." + strconv.FormatInt(p.seq, 10) + "." + strconv.FormatInt(p.term, 10)
-	return s + "." + hintSum(s, rec)
+	s := v.epoch + "." + strconv.FormatInt(v.seq, 10) + "." + strconv.FormatInt(v.term, 10)
+	return s + "." + versionSum(s, rec)
 }
 
-const hintSumSize = 8
+const versionSumSize = 8
 
-func hintSum(s string, rec *model.Record) string {
+func versionSum(s string, rec *model.Record) string {
 	buf := make([]byte, 0, 256)
 	add := func(part string) {
 		buf = binary.BigEndian.AppendUint32(buf, uint32(len(part)))
@@ -158,25 +171,25 @@ func hintSum(s string, rec *model.Record) string {
 		add(rec.Labels[name])
 	}
 	sum := sha256.Sum256(buf)
-	return hex.EncodeToString(sum[:hintSumSize])
+	return hex.EncodeToString(sum[:versionSumSize])
 }
 
-// positionOf is what the hint of a record says, if the record is the one that
-// it came with.
-func positionOf(rec *model.Record) (position, bool) {
+// versionOf returns the version in the record's server version. It reports false
+// if the record is not the one that the server version came with.
+func versionOf(rec *model.Record) (docVersion, bool) {
 	parts := strings.Split(rec.ServerVersion, ".")
 	if len(parts) != 4 || !isEpoch(parts[0]) {
-		return position{}, false
+		return docVersion{}, false
 	}
 	seq, err1 := strconv.ParseInt(parts[1], 10, 64)
 	term, err2 := strconv.ParseInt(parts[2], 10, 64)
-	p := position{parts[0], seq, term}
-	return p, err1 == nil && err2 == nil && seq >= 0 && term > 0 && p.hint(rec) == rec.ServerVersion
+	v := docVersion{parts[0], seq, term}
+	return v, err1 == nil && err2 == nil && seq >= 0 && term > 0 && v.serverVersion(rec) == rec.ServerVersion
 }
 
-// What the native copy of a value may have: the flattened field refuses deeper
-// objects, and Lucene terms of over 32 KB. A term is a path and a value, and
-// values of more than ignoreAbove characters have none.
+// The limits of a native copy. Elasticsearch refuses deeper objects in a
+// flattened field, and Lucene refuses terms larger than 32 KB. A term is a path
+// and a value. A string with more than ignoreAbove characters has no term.
 const (
 	copyDepth   = 16
 	copyPath    = 4096 // bytes of a path
@@ -186,11 +199,11 @@ const (
 	copySize    = 1 << 20
 )
 
-var errNoCopy = errors.New("Elasticsearch cannot hold it") //nolint:staticcheck // a name
+var errNoCopy = errors.New("Elasticsearch cannot hold the copy") //nolint:staticcheck // a name
 
-// nativeCopy is a JSON object as it may stand beside its own bytes, nil where
-// Elasticsearch cannot hold it: only objects, with names once each and no NUL
-// in them, nested less than 16 deep.
+// nativeCopy returns the value if it is a JSON object that Elasticsearch can
+// hold, else nil. Each name must be unique in its object, not empty and without
+// a NUL, and objects may be nested at most 16 deep.
 func nativeCopy(value []byte) json.RawMessage {
 	if len(value) > copySize {
 		return nil
@@ -211,7 +224,7 @@ func nativeCopy(value []byte) json.RawMessage {
 	return json.RawMessage(value)
 }
 
-// copier checks a value while it reads it.
+// copier checks a value while it decodes it.
 type copier struct{ left int }
 
 func (c *copier) next(d *json.Decoder, depth, path int) error {
@@ -249,7 +262,7 @@ func (c *copier) next(d *json.Decoder, depth, path int) error {
 	return nil
 }
 
-// object reads the members of an object, up to its end.
+// object checks the members of an object, up to its end.
 func (c *copier) object(d *json.Decoder, depth, path int) error {
 	names := map[string]bool{}
 	for d.More() {

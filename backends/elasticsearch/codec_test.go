@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -20,7 +22,7 @@ func FuzzCodec(f *testing.F) {
 	b := &Backend{queryable: true}
 	f.Fuzz(func(t *testing.T, id string, value []byte, encoding, principal string, ms int64) {
 		if !utf8.ValidString(id) || !utf8.ValidString(encoding) || !utf8.ValidString(principal) {
-			return // the front refuses them
+			return // package expiry refuses them
 		}
 		r := model.Record{ID: id, Revision: model.NewRevision(), Value: value, Encoding: encoding}
 		if ms != 0 {
@@ -51,60 +53,58 @@ func TestDecodeRefuses(t *testing.T) {
 	for source, want := range map[string]string{
 		`{"id":"a","format":1,"revision":` + rev + `,"encoding":"json","value":"x"}`:                                "",
 		`{"id":"a","format":1,"revision":` + rev + `,"encoding":"","bytes":"","expires":null,"labels":{}}`:          "",
-		`{"id":"a","format":2,"revision":` + rev + `,"encoding":"json","value":"x"}`:                                whyNewer,
-		`{"id":"b","format":1,"revision":` + rev + `,"encoding":"json","value":"x"}`:                                whyForeign,
-		`{"id":"a","revision":` + rev + `,"encoding":"json","value":"x"}`:                                           whyForeign,
-		`{"id":"a","format":1,"revision":"1","encoding":"json","value":"x"}`:                                        whyForeign,
-		`{"id":"a","format":1,"revision":` + rev + `,"value":"x"}`:                                                  whyForeign,
-		`{"id":"a","format":1,"revision":` + rev + `,"encoding":"json"}`:                                            whyForeign,
-		`{"id":"a","format":1,"revision":` + rev + `,"encoding":"json","value":"x","bytes":"eA=="}`:                 whyForeign,
-		`{"id":"a","format":1,"revision":` + rev + `,"encoding":"json","bytes":"?"}`:                                whyForeign,
-		`{"id":"a","format":1,"revision":` + rev + `,"encoding":"json","value":"x","expires":"soon"}`:               whyForeign,
-		`{"id":"a","format":1,"revision":` + rev + `,"encoding":"json","value":"x","labels":{"principal":["ann"]}}`: whyForeign,
-		``: whyForeign, `{}`: whyForeign, `[]`: whyForeign, `null`: whyForeign,
+		`{"id":"a","format":2,"revision":` + rev + `,"encoding":"json","value":"x"}`:                                driverkit.WhyNewer,
+		`{"id":"b","format":1,"revision":` + rev + `,"encoding":"json","value":"x"}`:                                driverkit.WhyOtherID,
+		`{"id":"a","revision":` + rev + `,"encoding":"json","value":"x"}`:                                           driverkit.WhyForeign,
+		`{"id":"a","format":1,"revision":"1","encoding":"json","value":"x"}`:                                        driverkit.WhyForeign,
+		`{"id":"a","format":1,"revision":` + rev + `,"value":"x"}`:                                                  driverkit.WhyForeign,
+		`{"id":"a","format":1,"revision":` + rev + `,"encoding":"json"}`:                                            driverkit.WhyForeign,
+		`{"id":"a","format":1,"revision":` + rev + `,"encoding":"json","value":"x","bytes":"eA=="}`:                 driverkit.WhyForeign,
+		`{"id":"a","format":1,"revision":` + rev + `,"encoding":"json","bytes":"?"}`:                                driverkit.WhyForeign,
+		`{"id":"a","format":1,"revision":` + rev + `,"encoding":"json","value":"x","expires":"soon"}`:               driverkit.WhyForeign,
+		`{"id":"a","format":1,"revision":` + rev + `,"encoding":"json","value":"x","labels":{"principal":["ann"]}}`: driverkit.WhyForeign,
+		``: driverkit.WhyForeign, `{}`: driverkit.WhyForeign, `[]`: driverkit.WhyForeign, `null`: driverkit.WhyForeign,
 	} {
 		_, err := decode("a", json.RawMessage(source), false)
 		if want == "" && err != nil || want != "" && (!errors.Is(err, model.ErrCorrupt) || !strings.Contains(err.Error(), want)) {
-			t.Errorf("%s: %v", source, err)
+			t.Errorf("%s: %v, want %q", source, err, want)
 		}
 	}
 }
 
-func TestHints(t *testing.T) {
-	r := record("id", "ann", time.Hour)
-	p := position{"0123456789abcdef", 7, 2}
-	r.ServerVersion = p.hint(&r)
-	if got, ok := positionOf(&r); !ok || got != p {
-		t.Errorf("%q is %+v", r.ServerVersion, got)
+func TestServerVersions(t *testing.T) {
+	r := drivertest.Record("id", "ann", time.Hour)
+	v := docVersion{"0123456789abcdef", 7, 2}
+	r.ServerVersion = v.serverVersion(&r)
+	if got, ok := versionOf(&r); !ok || got != v {
+		t.Errorf("%q means %+v, want %+v", r.ServerVersion, got, v)
+	}
+	head := r.Head()
+	if _, ok := versionOf(&head); !ok {
+		t.Error("the server version is refused without the value")
 	}
 	for name, change := range map[string]func(r *model.Record){
-		"id":       func(r *model.Record) { r.ID = "other" },
-		"revision": func(r *model.Record) { r.Revision[0]++ },
-		"expiry":   func(r *model.Record) { r.ExpiresAt = r.ExpiresAt.Add(time.Millisecond) },
-		"never":    func(r *model.Record) { r.ExpiresAt = time.Time{} },
-		"label":    func(r *model.Record) { r.Labels = map[string]string{"principal": "bob"} },
-		"none":     func(r *model.Record) { r.Labels = nil },
-		"encoding": func(r *model.Record) { r.Encoding = "gob" },
-		"position": func(r *model.Record) { r.ServerVersion = strings.Replace(r.ServerVersion, ".7.", ".8.", 1) },
-		"epoch":    func(r *model.Record) { r.ServerVersion = "f" + r.ServerVersion[1:] },
-		"sum":      func(r *model.Record) { r.ServerVersion += "0" },
-		"empty":    func(r *model.Record) { r.ServerVersion = "" },
-		"parts":    func(r *model.Record) { r.ServerVersion = "a.b.c.d" },
+		"another id":       func(r *model.Record) { r.ID = "other" },
+		"another revision": func(r *model.Record) { r.Revision[0]++ },
+		"another expiry":   func(r *model.Record) { r.ExpiresAt = r.ExpiresAt.Add(time.Millisecond) },
+		"no expiry":        func(r *model.Record) { r.ExpiresAt = time.Time{} },
+		"another label":    func(r *model.Record) { r.Labels["principal"] = "bob" },
+		"no labels":        func(r *model.Record) { r.Labels = nil },
+		"another encoding": func(r *model.Record) { r.Encoding = "gob" },
+		"another number":   func(r *model.Record) { r.ServerVersion = strings.Replace(r.ServerVersion, ".7.", ".8.", 1) },
+		"another epoch":    func(r *model.Record) { r.ServerVersion = "f" + r.ServerVersion[1:] },
+		"another checksum": func(r *model.Record) { r.ServerVersion += "0" },
+		"no version":       func(r *model.Record) { r.ServerVersion = "" },
+		"other parts":      func(r *model.Record) { r.ServerVersion = "a.b.c.d" },
 	} {
 		other := r.Clone()
-		if change(&other); true {
-			if _, ok := positionOf(&other); ok {
-				t.Errorf("another %s is taken", name)
-			}
+		change(&other)
+		if _, ok := versionOf(&other); ok {
+			t.Errorf("the server version is accepted with %s", name)
 		}
 	}
-	value := r.Clone()
-	value.Value = nil
-	if _, ok := positionOf(&value); !ok {
-		t.Error("a head's hint is refused")
-	}
-	if (position{"", 1, 1}).hint(&r) != "" {
-		t.Error("a hint without an epoch")
+	if got := (docVersion{"", 1, 1}).serverVersion(&r); got != "" {
+		t.Errorf("the server version without an epoch is %q", got)
 	}
 }
 
@@ -119,7 +119,7 @@ func TestNativeCopy(t *testing.T) {
 		`{"a":"` + strings.Repeat("x", copySize) + `"}`: false,
 	} {
 		if got := nativeCopy([]byte(value)); (got != nil) != ok {
-			t.Errorf("%.60q: %v", value, got != nil)
+			t.Errorf("%.60q is copied: %v, want %v", value, got != nil, ok)
 		}
 	}
 }

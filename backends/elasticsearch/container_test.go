@@ -1,8 +1,11 @@
 package elasticsearch
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
-	"fmt"
+	"encoding/json"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -14,13 +17,21 @@ import (
 	es "github.com/elastic/go-elasticsearch/v8"
 
 	"github.com/sojourn-go/sojourn/conformance/containers"
-	"github.com/sojourn-go/sojourn/expiry/driver"
-	"github.com/sojourn-go/sojourn/model"
+	"github.com/sojourn-go/sojourn/conformance/faultnet"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 )
 
 func TestMain(m *testing.M) { os.Exit(containers.Main(m)) }
 
-// pool is a transport whose connections end with the test.
+// must ends the test if err is not nil.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// pool returns a transport whose connections close at the end of the test.
 func pool(t testing.TB) *http.Transport {
 	t.Helper()
 	transport := http.DefaultTransport.(*http.Transport).Clone()
@@ -29,8 +40,8 @@ func pool(t testing.TB) *http.Transport {
 	return transport
 }
 
-// clientOn is a client of the library's own configuration for an address, with
-// its retries.
+// clientOn returns a client with the library's default configuration, which
+// retries, and the changes.
 func clientOn(t testing.TB, address string, through http.RoundTripper, change ...func(*es.Config)) *es.Client {
 	t.Helper()
 	cfg := es.Config{Addresses: []string{address}, Transport: through}
@@ -44,43 +55,40 @@ func clientOn(t testing.TB, address string, through http.RoundTripper, change ..
 	return c
 }
 
-// client is one for the server.
+func compresses(c *es.Config) { c.CompressRequestBody = true }
+func noRetries(c *es.Config)  { c.DisableRetry = true }
+
+// client returns a client of the server.
 func client(t testing.TB) *es.Client {
 	t.Helper()
 	return clientOn(t, containers.Elasticsearch(t).URL, pool(t))
 }
 
-// addressOf is where a backend's client sends its requests.
+// addressOf returns the address that a backend's client sends to.
 func addressOf(t testing.TB, b *Backend) string {
 	t.Helper()
 	tp, ok := b.client.Transport.(interface{ URLs() []*url.URL })
 	if !ok {
-		t.Fatalf("a transport of another make: %T", b.client.Transport)
+		t.Fatalf("the client has the transport %T", b.client.Transport)
 	}
 	return tp.URLs()[0].String()
 }
 
-var indexNumber atomic.Int64
-
-// indexName is a name that no other store of the server has.
-func indexName() string {
-	return fmt.Sprintf("test-%d-%d-%d", os.Getpid(), time.Now().UnixNano(), indexNumber.Add(1))
-}
-
-// openOn is a backend whose index is there, and deleted at the test's end.
-func openOn(t testing.TB, c *es.Client, name string, opts *Options) *Backend {
+// newBackend returns a backend whose index may not exist.
+func newBackend(t testing.TB, c *es.Client, name string, opts *Options) *Backend {
 	t.Helper()
 	b, err := New(c, name, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	direct, err := New(client(t), name, opts)
-	if err == nil {
-		err = direct.CreateStorage(t.Context())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	return b
+}
+
+// openOn returns a backend whose index exists until the end of the test.
+func openOn(t testing.TB, c *es.Client, name string, opts *Options) *Backend {
+	t.Helper()
+	direct := newBackend(t, client(t), name, opts)
+	must(t, direct.CreateStorage(t.Context()))
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 		defer cancel()
@@ -92,64 +100,64 @@ func openOn(t testing.TB, c *es.Client, name string, opts *Options) *Backend {
 			t.Error(err)
 		}
 	})
-	return b
+	return newBackend(t, c, name, opts)
 }
 
-// open is a backend on an index of its own.
+// open returns a backend on an index of its own.
 func open(t testing.TB, opts *Options) *Backend {
 	t.Helper()
-	return openOn(t, client(t), indexName(), opts)
+	return openOn(t, client(t), drivertest.Name(), opts)
 }
 
-// testNow is the clock of the tests.
-var testNow = time.Date(2040, 1, 2, 3, 4, 5, 6e6, time.UTC)
-
-// record is one with all its parts.
-func record(id, principal string, ttl time.Duration) model.Record {
-	r := model.Record{ID: id, Revision: model.NewRevision(), Value: []byte(`{"of":"` + id + `"}`), Encoding: "json"}
-	if principal != "" {
-		r.Labels = map[string]string{"principal": principal}
-	}
-	if ttl != 0 {
-		r.ExpiresAt = testNow.Add(ttl)
-	}
-	return r
+// wire is a proxy in front of the server. It names a request by the last element
+// of its path, and a _bulk also by its first action: "_bulk/create".
+type wire struct {
+	*faultnet.HTTPProxy
+	docs atomic.Int64 // documents in the answers since the last call of take
 }
 
-func seed(t testing.TB, b *Backend, recs ...model.Record) {
+func newWire(t testing.TB) *wire {
 	t.Helper()
-	ops := make([]driver.BatchOp, len(recs))
-	for i := range recs {
-		ops[i].Write = &driver.Write{Record: recs[i], Cond: driver.IfAny}
-	}
-	for _, o := range b.WriteMany(t.Context(), testNow, ops) {
-		if o.Err != nil {
-			t.Fatal(o.Err)
-		}
-	}
+	w := &wire{}
+	w.HTTPProxy = faultnet.NewHTTPProxy(t, containers.Elasticsearch(t).URL, &faultnet.HTTPOptions{
+		Name: requestName,
+		Answer: func(_ string, _ *http.Response, body []byte) []byte {
+			w.docs.Add(int64(bytes.Count(body, []byte(`"_id":`))))
+			return body
+		},
+		Plain: true,
+	})
+	return w
 }
 
-// put stores a record and returns it as a Get does, hint included.
-func put(t testing.TB, b *Backend, r model.Record) model.Record {
+func requestName(r *http.Request, body []byte) string {
+	name := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
+	if name != "_bulk" {
+		return name
+	}
+	if zipped, err := gzip.NewReader(bytes.NewReader(body)); err == nil {
+		body, _ = io.ReadAll(zipped)
+	}
+	verb, _, _ := bytes.Cut(bytes.TrimPrefix(body, []byte(`{"`)), []byte(`"`))
+	return name + "/" + string(verb)
+}
+
+// isWrite reports whether a request with that name writes records.
+func isWrite(name string) bool { return strings.HasPrefix(name, "_bulk") }
+
+// take returns the requests and the number of documents since its last call.
+func (w *wire) take() (requests []string, docs int) { return w.Requests(), int(w.docs.Swap(0)) }
+
+// proxied returns a backend on an index of its own, behind a proxy.
+func proxied(t testing.TB, change ...func(*es.Config)) (*Backend, *wire) {
 	t.Helper()
-	seed(t, b, r)
-	got, err := b.Get(t.Context(), testNow, driver.Get{ID: r.ID})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return got
+	w := newWire(t)
+	return openOn(t, clientOn(t, w.URL(), pool(t), change...), drivertest.Name(), nil), w
 }
 
-// only fails unless the error matches the kind and no other sentinel.
-func only(t testing.TB, err, kind error) {
-	t.Helper()
-	if got := model.Kind(err); got != kind {
-		t.Fatalf("got the error %v of kind %v, want kind %v", err, got, kind)
-	}
-}
-
-// request sends what it is told, as a program with a client of its own.
-func request(t testing.TB, c *es.Client, method, path, body string) (int, string) {
+// request sends a request as another program does and returns the reply. It ends
+// the test unless the status is 200.
+func request(t testing.TB, c *es.Client, method, path, body string) string {
 	t.Helper()
 	b := Backend{client: c}
 	contentType := typeJSON
@@ -160,9 +168,33 @@ func request(t testing.TB, c *es.Client, method, path, body string) (int, string
 	if body != "" {
 		content = []byte(body)
 	}
-	a, err := b.do(t.Context(), method, path, contentType, content, nil)
+	r, err := b.do(t.Context(), method, path, contentType, content, nil)
+	if err != nil || r.status != http.StatusOK {
+		t.Fatalf("%s %s: %d, %v, %s", method, path, r.status, err, r.body)
+	}
+	return string(r.body)
+}
+
+// sourceOf returns the source of a document as another program reads it.
+func sourceOf(t testing.TB, c *es.Client, index, id string) map[string]any {
+	t.Helper()
+	body, err := marshal(map[string][]string{"ids": {id}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return a.status, string(a.body)
+	var res struct {
+		Docs []struct {
+			Source map[string]any `json:"_source"`
+		} `json:"docs"`
+	}
+	text := request(t, c, http.MethodPost, "/"+index+"/_mget", string(body))
+	if err := json.Unmarshal([]byte(text), &res); err != nil || len(res.Docs) != 1 || res.Docs[0].Source == nil {
+		t.Fatalf("%v, %s", err, text)
+	}
+	return res.Docs[0].Source
 }
+
+// roundTripper is a transport in a function.
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -2,8 +2,6 @@ package elasticsearch
 
 import (
 	"context"
-	"errors"
-	"slices"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
@@ -13,37 +11,35 @@ import (
 
 // Get returns the live record: one _mget, in real time.
 func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (model.Record, error) {
-	if err := b.enter(ctx); err != nil {
+	if err := b.gate.Enter(ctx); err != nil {
 		return model.Record{}, err
 	}
 	docs, err := b.mget(ctx, []string{g.ID}, false)
 	if err != nil {
 		return model.Record{}, err
 	}
-	switch s := &docs[0]; {
-	case s.err != nil:
-		return model.Record{}, s.err
-	case s.rec.Expired(now):
-		return model.Record{}, model.ErrNotFound
-	default:
-		return s.rec, nil
-	}
+	return docs[0].live(now)
 }
 
-// Write stores the record under its condition: one _bulk for a create, an
-// upsert and a compare-and-set whose Prev has a hint. An update of any revision
-// reads the record first, and so does what finds another version than it was
-// told of.
+// Write stores the record if its condition holds: one _bulk for a create, an
+// upsert, and a compare-and-set with a server version in Known. Other updates
+// read the record first, as does a write that finds a newer version.
 func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
-	t := b.writeTask(now, &w)
+	if err := b.gate.Write(ctx, &w); err != nil {
+		return model.Record{}, err
+	}
+	t := newWriteTask(now, &w)
 	b.run(ctx, now, []*task{t})
 	return t.rec, t.err
 }
 
-// Delete removes a live record: one _bulk where prev has a hint, else the
-// record is read first.
+// Delete removes a live record: one _bulk if Known has a server version, else
+// it reads the record first.
 func (b *Backend) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
-	t := deleteTask(now, d.ID, d.Cond, &d.Known)
+	if err := b.gate.Delete(ctx, &d); err != nil {
+		return err
+	}
+	t := newDeleteTask(now, &d)
 	b.run(ctx, now, []*task{t})
 	return t.err
 }
@@ -52,123 +48,122 @@ func (b *Backend) Delete(ctx context.Context, now time.Time, d driver.Delete) er
 type step int
 
 const (
-	done step = iota
-	look
-	send
+	stepDone step = iota
+	stepRead
+	stepSend
 )
 
-// task is one write under way. It looks at what is stored and sends what
-// follows from it, at the version that it saw, until one or the other decides.
+// task is a write in progress. It reads what is stored and sends the change on
+// condition of that version, until one of the two decides.
 type task struct {
 	id    string
 	cond  driver.Condition
-	prev  model.Revision
+	known model.Revision
 	write *driver.Write // or
-	touch *driver.Touch // or, with neither, a delete
+	touch *driver.Touch // or, if both are nil, a delete
 
-	step  step
-	cur   *model.Record // what the next request stands on; nil: nothing
-	at    position      // of cur
-	tries int
-	lost  string // an epoch whose alias is not there
+	step      step
+	cur       *model.Record // what the next change is based on; nil: nothing
+	version   docVersion    // of cur
+	tries     int
+	lostEpoch string // an epoch whose alias the server does not have
 
 	rec model.Record
 	err error
 }
 
-// tries bounds how often a task begins anew while others keep writing the
-// record: some two seconds.
+// maxTries bounds how often a task starts again while others keep writing the
+// record: for about two seconds.
 const maxTries = 40
 
-func (t *task) end(rec model.Record, err error) { t.step, t.rec, t.err = done, rec, err }
+func (t *task) end(rec model.Record, err error) { t.step, t.rec, t.err = stepDone, rec, err }
 
 func (t *task) fail(err error) { t.end(model.Record{}, err) }
 
-// begin lets a task stand on prev, where prev is surely what was stored at its
-// position and not expired; else it looks.
-func (t *task) begin(now time.Time, prev *model.Record) {
-	t.step = look
-	p := *prev
-	p.ID = t.id
-	at, ok := positionOf(&p)
-	if !ok || driver.Judge(now, &p, t.cond, t.prev) != nil {
+// useKnown bases the change on what the caller knows, without a read, if that
+// was stored at its version and meets the condition.
+func (t *task) useKnown(now time.Time, known *model.Record) {
+	k := *known
+	k.ID = t.id
+	version, ok := versionOf(&k)
+	if !ok || driver.Judge(now, &k, t.cond, t.known) != nil {
 		return
 	}
-	p.Value = nil
-	t.cur, t.at, t.step = &p, at, send
+	k.Value = nil
+	t.cur, t.version, t.step = &k, version, stepSend
 }
 
-func (b *Backend) writeTask(now time.Time, w *driver.Write) *task {
-	t := &task{id: w.Record.ID, cond: w.Cond, prev: w.Known.Revision, write: w}
-	if err := w.Check(); err != nil {
-		t.fail(err)
-		return t
-	}
-	if err := driverkit.CheckRecord(&w.Record, b.labels, b.maxValue); err != nil {
-		t.fail(err)
-		return t
-	}
+func newWriteTask(now time.Time, w *driver.Write) *task {
+	t := &task{id: w.Record.ID, cond: w.Cond, known: w.Known.Revision, write: w, step: stepSend}
 	switch w.Cond {
 	case driver.IfMatch:
-		t.begin(now, &w.Known)
+		t.step = stepRead
+		t.useKnown(now, &w.Known)
 	case driver.IfPresent:
-		t.step = look
-	default:
-		t.step = send
+		t.step = stepRead
 	}
 	return t
 }
 
-func deleteTask(now time.Time, id string, c driver.Condition, prev *model.Record) *task {
-	t := &task{id: id, cond: c, prev: prev.Revision}
-	if err := (&driver.Delete{ID: id, Cond: c, Known: *prev}).Check(); err != nil {
-		t.fail(err)
-		return t
-	}
-	t.begin(now, prev)
+func newDeleteTask(now time.Time, d *driver.Delete) *task {
+	t := &task{id: d.ID, cond: d.Cond, known: d.Known.Revision, step: stepRead}
+	t.useKnown(now, &d.Known)
 	return t
 }
 
-// run carries the tasks out, all those that look with one request and all those
-// that send with another.
+func newTouchTask(now time.Time, touch *driver.Touch) *task {
+	t := &task{id: touch.ID, cond: driver.IfPresent, touch: touch, step: stepRead}
+	t.useKnown(now, &touch.Known)
+	if t.step == stepSend && t.changesNothing() {
+		t.step, t.cur = stepRead, nil // the record may have changed since
+	}
+	return t
+}
+
+// changesNothing reports whether a touch would leave cur as it is.
+func (t *task) changesNothing() bool {
+	return t.touch != nil && t.touch.Result(t.cur.ExpiresAt).Equal(t.cur.ExpiresAt)
+}
+
+// run carries out the tasks: in each round, one request for those that read and
+// one for those that send.
 func (b *Backend) run(ctx context.Context, now time.Time, tasks []*task) {
-	open := pick(tasks, look, send)
-	for round := 0; len(open) > 0; round++ {
-		err := b.enter(ctx)
-		if err == nil && round > 1 { // the first time it is most often its own stale version
+	for round := 0; len(tasks) > 0; round++ {
+		err := b.gate.Enter(ctx)
+		if err == nil && round > 1 { // the first conflict is usually with the caller's stale version
 			err = driverkit.Pause(ctx, round)
 		}
 		if err != nil {
-			for _, t := range open {
+			for _, t := range tasks {
 				t.fail(err)
 			}
 			return
 		}
-		b.lookAt(ctx, now, pick(open, look))
-		b.sendAll(ctx, pick(open, send))
-		open = pick(open, look, send)
+		b.readAll(ctx, now, pick(tasks, stepRead))
+		b.sendAll(ctx, pick(tasks, stepSend))
+		tasks = pick(tasks, stepRead)
 	}
 }
 
-// pick are the tasks whose next step is one of these.
-func pick(tasks []*task, steps ...step) []*task {
+// pick returns the tasks at the step.
+func pick(tasks []*task, s step) []*task {
 	var out []*task
 	for _, t := range tasks {
-		if slices.Contains(steps, t.step) {
+		if t.step == s {
 			out = append(out, t)
 		}
 	}
 	return out
 }
 
-// lookAt reads what the tasks are about, without values where none is needed.
-func (b *Backend) lookAt(ctx context.Context, now time.Time, tasks []*task) {
+// readAll reads the tasks' records, without their values if no task needs one.
+func (b *Backend) readAll(ctx context.Context, now time.Time, tasks []*task) {
 	for from := 0; from < len(tasks); from += getBatch {
 		batch := tasks[from:min(from+getBatch, len(tasks))]
 		ids, head := make([]string, len(batch)), true
 		for i, t := range batch {
 			ids[i] = t.id
-			// A compare-and-set that lost returns the winner.
+			// A compare-and-set that fails returns the record that won.
 			head = head && (t.write == nil || t.cond != driver.IfMatch)
 		}
 		docs, err := b.mget(ctx, ids, head)
@@ -182,47 +177,45 @@ func (b *Backend) lookAt(ctx context.Context, now time.Time, tasks []*task) {
 	}
 }
 
-// judge decides what becomes of a task, given what is stored.
+// judge decides the task's condition against the stored record.
 func (b *Backend) judge(now time.Time, t *task, s *stored) {
-	cur := &s.rec
-	switch {
-	case errors.Is(s.err, model.ErrNotFound):
-		cur = nil
-	case s.err != nil:
-		t.fail(s.err)
-		return
-	case t.write != nil && cur.Revision == t.write.Record.Revision:
-		// The write was applied and then refused, as when a node sends it again
-		// after it has lost another one.
-		t.end(cur.Head(), nil)
+	if s.err == nil && t.write != nil && s.rec.Revision == t.write.Record.Revision {
+		// The write was applied and then refused: a node sends it again after
+		// it has lost another node.
+		t.end(s.rec.Head(), nil)
 		return
 	}
-	if err := driver.Judge(now, cur, t.cond, t.prev); err != nil {
+	winner, err := driverkit.Judge(now, &s.rec, s.err, t.cond, t.known)
+	switch {
+	case err != nil && t.write != nil:
+		t.end(winner, err)
+		return
+	case err != nil:
 		t.fail(err)
-		if t.write != nil && errors.Is(err, model.ErrConflict) {
-			t.rec = *cur
-		}
 		return
 	}
-	t.cur, t.step = cur, send
+	t.step, t.cur = stepSend, nil
+	if s.err != nil { // nothing is stored
+		return
+	}
+	t.cur = &s.rec
 	switch {
-	case cur == nil:
-	case s.at.epoch == "":
-		t.fail(model.NewError(model.ErrUnavailable, "the alias "+b.name+" leads to an index that CreateStorage did not make", nil))
-	case s.at.epoch == t.lost:
-		t.fail(model.NewError(model.ErrUnavailable, "the index lacks the alias "+b.epochAlias(t.lost)+": CreateStorage makes it", nil))
-	case t.touch != nil && t.touch.Result(cur.ExpiresAt).Equal(cur.ExpiresAt):
-		t.end(cur.Head(), nil)
+	case s.version.epoch == "":
+		t.fail(model.NewError(model.ErrUnavailable, "the alias "+b.name+" leads to an index that CreateStorage did not create", nil))
+	case s.version.epoch == t.lostEpoch:
+		t.fail(model.NewError(model.ErrUnavailable, "the index lacks the alias "+b.epochAlias(t.lostEpoch)+": call CreateStorage", nil))
+	case t.changesNothing():
+		t.end(s.rec.Head(), nil)
 	default:
-		t.at = s.at
+		t.version = s.version
 	}
 }
 
-// action is what the task sends.
+// action returns what the task sends.
 func (b *Backend) action(t *task) action {
 	a := action{verb: "index", id: t.id}
 	if t.cur != nil {
-		a.at = &t.at
+		a.version = &t.version
 	}
 	switch {
 	case t.write != nil:
@@ -241,8 +234,8 @@ func (b *Backend) action(t *task) action {
 	return a
 }
 
-// sendAll sends what the tasks are about, each at the version that it saw. One
-// that finds another version looks again.
+// sendAll sends the tasks' changes, each on condition of the version that it is
+// based on. A task that finds another version reads again.
 func (b *Backend) sendAll(ctx context.Context, tasks []*task) {
 	if len(tasks) == 0 {
 		return
@@ -253,27 +246,28 @@ func (b *Backend) sendAll(ctx context.Context, tasks []*task) {
 	}
 	for i, r := range b.bulk(ctx, actions) {
 		t := tasks[i]
-		conditional := actions[i].at != nil || actions[i].verb == "create"
+		conditional := actions[i].version != nil || actions[i].verb == "create"
 		switch {
 		case r.ok():
-			t.end(b.outcome(t, &r), nil)
-		case r.noIndex() && actions[i].at == nil, !conditional, !r.conflict():
-			t.fail(b.itemFault(&r))
+			t.end(b.inForce(t, &r), nil)
+		case r.noIndex() && actions[i].version == nil, !conditional, !r.conflict():
+			t.fail(b.itemError(&r))
 		default:
 			if r.noIndex() {
-				t.lost = t.at.epoch // another process has made the store anew
+				t.lostEpoch = t.version.epoch // another process may have created the index again
 			}
 			if t.tries++; t.tries >= maxTries {
-				t.fail(model.NewError(model.ErrUnavailable, "others keep changing the record", nil))
+				t.fail(driverkit.Contended())
 				continue
 			}
-			t.step, t.cur = look, nil
+			t.step, t.cur = stepRead, nil
 		}
 	}
 }
 
-// outcome is the record in force after the task's success, without its value.
-func (b *Backend) outcome(t *task, r *result) model.Record {
+// inForce returns the record in force after the task's success, without its
+// value. After a delete it is empty.
+func (b *Backend) inForce(t *task, r *itemResult) model.Record {
 	var rec model.Record
 	switch {
 	case t.write != nil:
@@ -284,6 +278,6 @@ func (b *Backend) outcome(t *task, r *result) model.Record {
 	default:
 		return rec
 	}
-	rec.ServerVersion = b.position(r).hint(&rec)
+	rec.ServerVersion = b.version(r).serverVersion(&rec)
 	return rec
 }

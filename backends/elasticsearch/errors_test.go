@@ -12,25 +12,30 @@ import (
 
 	"github.com/elastic/go-elasticsearch/v8/typedapi/types"
 
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-func TestFaults(t *testing.T) {
-	sent, connecting, unsent, untraced := &mark{}, &mark{}, &mark{}, &mark{}
-	sent.asked.Store(true)
-	sent.got.Store(true)
-	connecting.asked.Store(true)
-	untraced.read.Store(true)
+func progressOf(asked, got, read bool) *progress {
+	p := &progress{}
+	p.asked.Store(asked)
+	p.got.Store(got)
+	p.read.Store(read)
+	return p
+}
+
+func TestErrorsWithoutAReply(t *testing.T) {
+	sent := progressOf(true, true, false)
 	for _, test := range []struct {
 		name  string
 		err   error
-		m     *mark
+		p     *progress
 		write error
 	}{
 		{"dial", &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}, sent, model.ErrUnavailable},
-		{"before a connection", errors.New("hunter2"), connecting, model.ErrUnavailable},
-		{"before the transport", errors.New("hunter2"), unsent, model.ErrUnavailable},
-		{"another transport", errors.New("hunter2"), untraced, model.ErrUnknown},
+		{"before a connection", errors.New("hunter2"), progressOf(true, false, false), model.ErrUnavailable},
+		{"before the transport", errors.New("hunter2"), progressOf(false, false, false), model.ErrUnavailable},
+		{"another transport", errors.New("hunter2"), progressOf(false, false, true), model.ErrUnknown},
 		{"end", io.EOF, sent, model.ErrUnknown},
 		{"cut", io.ErrUnexpectedEOF, sent, model.ErrUnknown},
 		{"timeout", &net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}, sent, model.ErrUnknown},
@@ -38,37 +43,34 @@ func TestFaults(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			for _, got := range []struct{ err, want error }{
-				{writeFault(t.Context(), test.err, test.m), test.write}, {readFault(t.Context(), test.err), model.ErrUnavailable},
+				{test.p.writeError(t.Context(), test.err), test.write}, {readError(t.Context(), test.err), model.ErrUnavailable},
 			} {
-				only(t, got.err, got.want)
+				drivertest.WantKind(t, got.err, got.want)
 				if !errors.Is(got.err, test.err) || strings.Contains(got.err.Error(), "hunter2") {
-					t.Errorf("%v", got.err)
+					t.Errorf("%v does not unwrap to %v, or has its text", got.err, test.err)
 				}
 			}
 		})
 	}
 }
 
-func TestFaultsOfContexts(t *testing.T) {
+func TestErrorsAfterTheContextEnded(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := writeFault(ctx, context.Canceled, &mark{}); err != context.Canceled { //nolint:errorlint // it alone
-		t.Errorf("before sending: %v", err)
+	if err := (&progress{}).writeError(ctx, context.Canceled); err != context.Canceled { //nolint:errorlint // that error alone
+		t.Errorf("a write that was not sent: %v", err)
 	}
-	if err := readFault(ctx, context.Canceled); err != context.Canceled { //nolint:errorlint // it alone
+	if err := readError(ctx, context.Canceled); err != context.Canceled { //nolint:errorlint // that error alone
 		t.Errorf("a read: %v", err)
 	}
-	m := &mark{}
-	m.asked.Store(true)
-	m.got.Store(true)
-	err := writeFault(ctx, io.EOF, m)
-	only(t, err, model.ErrUnknown)
+	err := progressOf(true, true, false).writeError(ctx, io.EOF)
+	drivertest.WantKind(t, err, model.ErrUnknown)
 	if !errors.Is(err, context.Canceled) || !errors.Is(err, io.EOF) {
-		t.Errorf("after sending: %v", err)
+		t.Errorf("a write that was sent: %v", err)
 	}
 }
 
-func TestAnswered(t *testing.T) {
+func TestReplyErrors(t *testing.T) {
 	b := &Backend{name: "carts"}
 	type test struct {
 		status      int
@@ -93,14 +95,14 @@ func TestAnswered(t *testing.T) {
 	for _, test := range tests {
 		c := cause{Type: test.kind, Reason: "hunter2"}
 		for write, want := range map[bool]error{true: test.write, false: test.read} {
-			err := b.answered(test.status, c, write)
-			only(t, err, want)
+			err := b.replyError(test.status, c, write)
+			drivertest.WantKind(t, err, want)
 			var native *types.ElasticsearchError
 			if !errors.As(err, &native) || native.Status != test.status || native.ErrorCause.Type != test.kind || *native.ErrorCause.Reason != "hunter2" {
-				t.Errorf("%v does not unwrap to the client's own", err)
+				t.Errorf("%v does not unwrap to the client library's error", err)
 			}
 			if strings.Contains(err.Error(), "hunter2") {
-				t.Errorf("a value in %v", err)
+				t.Errorf("the server's text is in %v", err)
 			}
 		}
 	}
@@ -111,7 +113,7 @@ func TestCauses(t *testing.T) {
 		`{"error":{"type":"a","reason":"b"},"status":400}`: {"a", "b"}, `{"error":"no handler","status":405}`: {"error", ""}, `{}`: {}, `nope`: {}, ``: {},
 	} {
 		if got := causeOf([]byte(body)); got != want {
-			t.Errorf("%s: %+v", body, got)
+			t.Errorf("%s: %+v, want %+v", body, got, want)
 		}
 	}
 }

@@ -35,12 +35,12 @@ func ExampleNew() {
 func ExampleNew_invalid() {
 	_, err := elasticsearch.New(newClient(), "Carts", nil)
 	fmt.Println(errors.Is(err, model.ErrInvalid), err)
-	// Output: true elasticsearch: New: invalid argument: an index's name has 1 to 200 of a-z 0-9 - _ . and starts with a letter or digit
+	// Output: true elasticsearch: New: invalid argument: the index name must have 1 to 200 characters of a-z 0-9 - _ . and start with a letter or digit
 }
 
 func ExampleOptions() {
-	// Three shards, no copies, values of up to 16 MiB, and a copy of each for
-	// queries in Kibana.
+	// Three shards without copies, values of up to 16 MiB, and a native copy of
+	// each value for queries in Kibana.
 	backend, err := elasticsearch.New(newClient(), "carts", &elasticsearch.Options{
 		Shards: 3, Replicas: -1, MaxValue: 16 << 20, Queryable: true,
 	})
@@ -51,7 +51,7 @@ func ExampleOptions() {
 	// Output: 16777216
 }
 
-// What CreateStorage would make, for those who make indices by other means.
+// StoragePlan shows the index that CreateStorage creates.
 func ExampleBackend_StoragePlan() {
 	backend, err := elasticsearch.New(newClient(), "carts", nil)
 	if err != nil {
@@ -63,7 +63,7 @@ func ExampleBackend_StoragePlan() {
 	// Output: PUT /carts
 }
 
-// The whole of it, given a server.
+// A program that creates its index, stores a cart and changes it.
 func Example() {
 	type cart struct{ Items int }
 	ctx := context.Background()

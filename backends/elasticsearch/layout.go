@@ -7,8 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
@@ -31,10 +29,10 @@ const (
 	metaKey       = "sojourn"
 )
 
-// A store is three names: its own is an alias, which finds the index; the
-// index has a random epoch in its name; and an alias with that epoch is where
-// conditional writes go, since a version means something in one index only.
-// No store's name has an @.
+// A store has three names. Its own name is an alias of the index. The name of the
+// index has a random epoch. A second alias has that epoch too, and conditional
+// writes go to it, because a version is valid in one index only. The name of a
+// store never has an @.
 const (
 	epochSize = 8
 	epochMark = "@"
@@ -59,7 +57,8 @@ func (b *Backend) indexName(epoch string) string { return b.name + epochMark + e
 
 func (b *Backend) epochAlias(epoch string) string { return b.indexName(epoch) + aliasTail }
 
-// epochOf is the epoch of an index of this store; empty where it is another's.
+// epochOf returns the epoch of an index of this store. It is empty for another
+// index.
 func (b *Backend) epochOf(index string) string {
 	epoch, ok := strings.CutPrefix(index, b.name+epochMark)
 	if !ok || !isEpoch(epoch) {
@@ -77,9 +76,9 @@ type field struct {
 	IgnoreAbove int    `json:"ignore_above,omitempty"`
 }
 
-// fields are the mapping of a document. Strings that are only ever read back
-// have no index and no column, so that they may be of any length. Labels and
-// the native copy are flattened: whatever they hold, the mapping stays.
+// fields returns the mapping of a document. Strings that are only read back have
+// no index and no doc values, so that they can have any length. Labels and the
+// native copy are flattened, so that their content never changes the mapping.
 func fields() map[string]field {
 	no := new(bool)
 	return map[string]field{
@@ -95,7 +94,7 @@ func fields() map[string]field {
 	}
 }
 
-// mappings are those of an index.
+// mappings is the mapping of an index.
 type mappings struct {
 	Dynamic    string           `json:"dynamic"`
 	Meta       map[string]meta  `json:"_meta"`
@@ -112,8 +111,9 @@ type alias struct {
 	IsWriteIndex bool `json:"is_write_index,omitempty"`
 }
 
-// definition is an index that the store needs. The alias has a write index, of
-// which Elasticsearch allows one: of many who create the store one succeeds.
+// definition describes the index of a store. Its alias has a write index, and
+// Elasticsearch allows only one, so that one of many concurrent creations
+// succeeds.
 type definition struct {
 	Settings map[string]any   `json:"settings,omitempty"`
 	Aliases  map[string]alias `json:"aliases"`
@@ -143,17 +143,18 @@ func (b *Backend) definition(epoch string) *definition {
 	return d
 }
 
-// StoragePlan returns the request that CreateStorage would send, as the
-// console of Kibana takes it, for those who make indices by other means. The
-// epoch in it is random: each plan is good for one index. It does no I/O.
+// StoragePlan returns the request that CreateStorage sends, in the form that the
+// console of Kibana accepts. It is for stores whose index is created by other
+// means. The epoch in it is random, so each plan is for one index. StoragePlan
+// does no I/O.
 func (b *Backend) StoragePlan() string {
 	epoch := newEpoch()
 	body, _ := json.MarshalIndent(b.definition(epoch), "", "  ") //nolint:errchkjson // strings and numbers
 	return fmt.Sprintf("PUT /%s\n%s\n", b.indexName(epoch), body)
 }
 
-// there is an index as the server has it.
-type there struct {
+// storedIndex is an index as the server returns it.
+type storedIndex struct {
 	Aliases  map[string]json.RawMessage `json:"aliases"`
 	Mappings struct {
 		Dynamic    json.RawMessage            `json:"dynamic"`
@@ -162,51 +163,51 @@ type there struct {
 	} `json:"mappings"`
 }
 
-// find returns the store's index and its name; nil where there is none.
-// ErrCorrupt for what is under the store's name and no store's.
-func (b *Backend) find(ctx context.Context) (string, *there, error) {
-	a, err := b.do(ctx, http.MethodGet, "/"+b.name, typeJSON, nil, nil)
+// find returns the name of the store's index, and the index. It returns nil if
+// there is no index, and ErrCorrupt if the store's name leads to another index.
+func (b *Backend) find(ctx context.Context) (string, *storedIndex, error) {
+	r, err := b.do(ctx, http.MethodGet, "/"+b.name, typeJSON, nil, nil)
 	if err != nil {
-		return "", nil, readFault(ctx, err)
+		return "", nil, readError(ctx, err)
 	}
-	if c := causeOf(a.body); a.status == http.StatusNotFound && c.Type == typeNoIndex {
+	if c := causeOf(r.body); r.status == http.StatusNotFound && c.Type == typeNoIndex {
 		return "", nil, nil
 	}
-	if a.status != http.StatusOK {
-		return "", nil, b.answered(a.status, causeOf(a.body), false)
+	if r.status != http.StatusOK {
+		return "", nil, b.replyError(r.status, causeOf(r.body), false)
 	}
-	var all map[string]*there
-	if json.Unmarshal(a.body, &all) != nil {
-		return "", nil, b.foreign()
+	var all map[string]*storedIndex
+	if json.Unmarshal(r.body, &all) != nil {
+		return "", nil, b.foreignIndex()
 	}
-	for index, t := range all {
-		if len(all) == 1 && t != nil {
-			return index, t, b.checkMapping(index, t)
+	for name, index := range all {
+		if len(all) == 1 && index != nil {
+			return name, index, b.checkIndex(name, index)
 		}
 	}
-	return "", nil, b.foreign()
+	return "", nil, b.foreignIndex()
 }
 
-func (b *Backend) foreign() error {
-	return model.NewError(model.ErrCorrupt, "what is there under the name "+b.name+" has another mapping than this version's, or other names: StoragePlan says what is needed", nil)
+func (b *Backend) foreignIndex() error {
+	return driverkit.Corrupt("the name " + b.name + " leads to an index with another mapping or other names than StoragePlan shows")
 }
 
-// checkMapping refuses an index that is no store's.
-func (b *Backend) checkMapping(index string, t *there) error {
+// checkIndex returns ErrCorrupt if the index is not a store's.
+func (b *Backend) checkIndex(name string, index *storedIndex) error {
 	var m meta
-	if json.Unmarshal(t.Mappings.Meta[metaKey], &m) != nil || m.Format < 1 || b.epochOf(index) == "" || m.Epoch != b.epochOf(index) {
-		return b.foreign()
+	if json.Unmarshal(index.Mappings.Meta[metaKey], &m) != nil || m.Format < 1 || b.epochOf(name) == "" || m.Epoch != b.epochOf(name) {
+		return b.foreignIndex()
 	}
 	if m.Format > formatVersion {
-		return model.NewError(model.ErrCorrupt, "the index "+index+" has a newer format than this version can read", nil)
+		return driverkit.Corrupt("the index " + name + " has a newer format than this version reads")
 	}
 	want := fields()
-	if string(t.Mappings.Dynamic) != `"strict"` || len(t.Mappings.Properties) != len(want) {
-		return b.foreign()
+	if string(index.Mappings.Dynamic) != `"strict"` || len(index.Mappings.Properties) != len(want) {
+		return b.foreignIndex()
 	}
 	for name, f := range want {
-		if !f.same(t.Mappings.Properties[name]) {
-			return b.foreign()
+		if !f.same(index.Mappings.Properties[name]) {
+			return b.foreignIndex()
 		}
 	}
 	return nil
@@ -218,48 +219,51 @@ func (f field) same(have field) bool {
 		is(f.Index) == is(have.Index) && is(f.DocValues) == is(have.DocValues)
 }
 
-// CreateStorage makes the index with its two aliases, in one step. An index
-// that is there is kept as it is; where it lacks the alias for conditional
-// writes, it gets it. ErrCorrupt for an index with another mapping.
+// CreateStorage creates the index and its two aliases in one step. An existing
+// index stays as it is. If it lacks the alias for conditional writes,
+// CreateStorage creates that alias. It returns ErrCorrupt if the store's name
+// leads to an index with another mapping.
 func (b *Backend) CreateStorage(ctx context.Context) error {
 	for attempt := 0; ; attempt++ {
-		if err := b.enter(ctx); err != nil {
+		if err := b.gate.Enter(ctx); err != nil {
 			return err
 		}
-		index, t, err := b.find(ctx)
+		name, index, err := b.find(ctx)
 		if err != nil {
 			return err
 		}
-		if t != nil {
-			if _, ok := t.Aliases[b.epochAlias(b.epochOf(index))]; ok {
+		if index != nil {
+			alias := b.epochAlias(b.epochOf(name))
+			if _, ok := index.Aliases[alias]; ok {
 				return nil
 			}
-			return b.change(ctx, http.MethodPut, "/"+index+"/_alias/"+b.epochAlias(b.epochOf(index)), nil)
+			return b.change(ctx, http.MethodPut, "/"+name+"/_alias/"+alias, nil)
 		}
 		epoch := newEpoch()
 		err = b.change(ctx, http.MethodPut, "/"+b.indexName(epoch), b.definition(epoch))
 		if err == nil || attempt > 0 || ctx.Err() != nil {
 			return err
 		}
-		// Another process may have made it in the same moment: look once more.
+		// Another process may have created it at the same moment.
 	}
 }
 
-// DeleteStorage deletes the index with all its records. It does nothing where
-// there is none, and refuses an index that is no store's.
+// DeleteStorage deletes the index with all its records. It does nothing if there
+// is no index. It returns ErrCorrupt, and deletes nothing, if the store's name
+// leads to another index.
 func (b *Backend) DeleteStorage(ctx context.Context) error {
-	if err := b.enter(ctx); err != nil {
+	if err := b.gate.Enter(ctx); err != nil {
 		return err
 	}
-	index, t, err := b.find(ctx)
-	if err != nil || t == nil {
+	name, index, err := b.find(ctx)
+	if err != nil || index == nil {
 		return err
 	}
-	return b.change(ctx, http.MethodDelete, "/"+index, nil)
+	return b.change(ctx, http.MethodDelete, "/"+name, nil)
 }
 
-// change is a change to indices. Each is idempotent, so that the client may
-// send it again: an index is named by its random epoch, or is there no more.
+// change creates or deletes an index or an alias. It is idempotent, so that the
+// client may send it again: the name has the random epoch.
 func (b *Backend) change(ctx context.Context, method, path string, body any) error {
 	var content []byte
 	if body != nil {
@@ -268,19 +272,16 @@ func (b *Backend) change(ctx context.Context, method, path string, body any) err
 			return err
 		}
 	}
-	a, err := b.do(ctx, method, path, typeJSON, content, nil)
+	r, err := b.do(ctx, method, path, typeJSON, content, nil)
 	if err != nil {
-		if driverkit.IsDial(err) {
-			return readFault(ctx, err)
-		}
-		return model.NewError(model.ErrUnknown, "", driverkit.WithContext(ctx, err))
+		return driverkit.WriteError(ctx, err, !driverkit.IsDial(err), "")
 	}
-	c := causeOf(a.body)
+	c := causeOf(r.body)
 	switch {
-	case a.status == http.StatusOK, method == http.MethodDelete && c.Type == typeNoIndex:
+	case r.status == http.StatusOK, method == http.MethodDelete && c.Type == typeNoIndex:
 		return nil
-	case slices.Contains([]string{"invalid_alias_name_exception", "invalid_index_name_exception"}, c.Type):
-		return model.NewError(model.ErrUnavailable, c.Type+": the name "+strconv.Quote(b.name)+" is taken by an index, or refused", c.native(a.status))
+	case c.Type == "invalid_alias_name_exception", c.Type == "invalid_index_name_exception":
+		return model.NewError(model.ErrUnavailable, c.Type+": the cluster refuses the name "+b.name+", or an index has it", c.native(r.status))
 	}
-	return b.answered(a.status, c, true)
+	return b.replyError(r.status, c, true)
 }

@@ -10,6 +10,7 @@ import (
 	es "github.com/elastic/go-elasticsearch/v8"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -17,7 +18,7 @@ func TestNames(t *testing.T) {
 	b := &Backend{name: "carts"}
 	epoch := newEpoch()
 	if !isEpoch(epoch) || newEpoch() == epoch || b.epochOf(b.indexName(epoch)) != epoch {
-		t.Errorf("the epoch %q", epoch)
+		t.Errorf("the epoch is %q", epoch)
 	}
 	for _, index := range []string{"", "carts", "carts@", "carts@x", b.epochAlias(epoch), "my-" + b.indexName(epoch), "carts@" + strings.ToUpper("a"+epoch[1:]), "cart@" + epoch} {
 		if b.epochOf(index) != "" {
@@ -25,38 +26,41 @@ func TestNames(t *testing.T) {
 		}
 	}
 	if len((&Backend{name: strings.Repeat("x", maxName)}).epochAlias(epoch)) > 255 {
-		t.Error("a name is too long")
+		t.Error("the alias of the longest name is too long for Elasticsearch")
 	}
 }
 
-func TestTokens(t *testing.T) {
-	b := &Backend{name: "carts"}
-	q := driver.Query{Label: "principal", Value: "ann"}
+// TestPagePositions gives ids to tokens and back. Tokens of other listings are
+// refused.
+func TestPagePositions(t *testing.T) {
+	b := newBackend(t, clientOn(t, "http://localhost:9200", nil), "carts", nil)
+	q := driver.Query{Label: "principal", Value: "ann", Limit: 1}
 	for _, id := range []string{"id", "ÿ\u2028<", "x\ny", strings.Repeat("x", model.MaxID)} {
-		sort, err := marshal(id)
+		source, err := marshal(id)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if q.After, err = b.token(&q, []json.RawMessage{sort}); err != nil {
+		position, err := sortedID(&foundDoc{Sort: []json.RawMessage{source}})
+		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := b.parseToken(&q)
-		var back string
-		if err != nil || len(got) != 1 || json.Unmarshal(got[0], &back) != nil || back != id {
-			t.Errorf("%q became %s, %v", id, got, err)
+		q.After = b.gate.Token(&q, position)
+		if got, err := b.gate.Page(t.Context(), &q); err != nil || got != id {
+			t.Errorf("%q became %q, %v", id, got, err)
 		}
 		for _, other := range []driver.Query{
 			{Label: q.Label, Value: "bob", After: q.After}, {After: q.After}, {Label: q.Label, Value: q.Value, After: q.After[1:]},
 			{Label: q.Label, Value: q.Value, After: q.After + "A"}, {Label: q.Label, Value: q.Value, After: "A" + q.After}, {Label: q.Label, Value: q.Value, After: "nonsense"},
 		} {
-			if _, err := b.parseToken(&other); !errors.Is(err, model.ErrInvalid) {
-				t.Errorf("%+v: %v", other, err)
+			other.Limit = 1
+			if _, err := b.Page(t.Context(), drivertest.Now, other); !errors.Is(err, model.ErrInvalid) {
+				t.Errorf("%+v: %v, want %v", other, err, model.ErrInvalid)
 			}
 		}
 	}
 	for _, sort := range [][]json.RawMessage{nil, {json.RawMessage("null")}, {json.RawMessage("1")}, {json.RawMessage(`""`)}} {
-		if _, err := b.token(&q, sort); !errors.Is(err, model.ErrUnavailable) {
-			t.Errorf("%s: %v", sort, err)
+		if _, err := sortedID(&foundDoc{Sort: sort}); !errors.Is(err, model.ErrUnavailable) {
+			t.Errorf("%s: %v, want %v", sort, err, model.ErrUnavailable)
 		}
 	}
 }
@@ -77,49 +81,52 @@ func TestStoragePlan(t *testing.T) {
 		t.Errorf("the plan is %s", plan)
 	}
 	if strings.Contains((&Backend{name: "carts"}).StoragePlan(), "settings") {
-		t.Error("a plan of defaults has settings")
+		t.Error("the plan of the default options has settings")
 	}
 }
 
 func TestOptions(t *testing.T) {
-	c, err := es.NewClient(es.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := clientOn(t, "http://localhost:9200", nil)
 	many := make([]string, maxLabels+1)
 	for i := range many {
 		many[i] = fmt.Sprint("l", i)
 	}
-	for name, try := range map[string]func() (*Backend, error){
-		"no client":         func() (*Backend, error) { return New(nil, "carts", nil) },
-		"an empty client":   func() (*Backend, error) { return New(&es.Client{}, "carts", nil) },
-		"no name":           func() (*Backend, error) { return New(c, "", nil) },
-		"long name":         func() (*Backend, error) { return New(c, strings.Repeat("x", maxName+1), nil) },
-		"capitals":          func() (*Backend, error) { return New(c, "Carts", nil) },
-		"an epoch's mark":   func() (*Backend, error) { return New(c, "carts@x", nil) },
-		"a dash first":      func() (*Backend, error) { return New(c, "-carts", nil) },
-		"a dot first":       func() (*Backend, error) { return New(c, ".carts", nil) },
-		"a pattern":         func() (*Backend, error) { return New(c, "car*", nil) },
-		"a path":            func() (*Backend, error) { return New(c, "a/b", nil) },
-		"label of capitals": func() (*Backend, error) { return New(c, "carts", &Options{Labels: []string{"A"}}) },
-		"label twice":       func() (*Backend, error) { return New(c, "carts", &Options{Labels: []string{"a", "a"}}) },
-		"many labels":       func() (*Backend, error) { return New(c, "carts", &Options{Labels: many}) },
-		"negative value":    func() (*Backend, error) { return New(c, "carts", &Options{MaxValue: -1}) },
-		"huge value":        func() (*Backend, error) { return New(c, "carts", &Options{MaxValue: mostMaxValue + 1}) },
-		"negative shards":   func() (*Backend, error) { return New(c, "carts", &Options{Shards: -1}) },
+	errs := map[string]error{}
+	for name, test := range map[string]struct {
+		client *es.Client
+		index  string
+		opts   *Options
+	}{
+		"no client":         {nil, "carts", nil},
+		"empty client":      {&es.Client{}, "carts", nil},
+		"no name":           {c, "", nil},
+		"long name":         {c, strings.Repeat("x", maxName+1), nil},
+		"capitals":          {c, "Carts", nil},
+		"at sign":           {c, "carts@x", nil},
+		"dash first":        {c, "-carts", nil},
+		"dot first":         {c, ".carts", nil},
+		"pattern":           {c, "car*", nil},
+		"path":              {c, "a/b", nil},
+		"label of capitals": {c, "carts", &Options{Labels: []string{"A"}}},
+		"label twice":       {c, "carts", &Options{Labels: []string{"a", "a"}}},
+		"many labels":       {c, "carts", &Options{Labels: many}},
+		"negative value":    {c, "carts", &Options{MaxValue: -1}},
+		"huge value":        {c, "carts", &Options{MaxValue: limitMaxValue + 1}},
+		"negative shards":   {c, "carts", &Options{Shards: -1}},
 	} {
-		if b, err := try(); b != nil || !errors.Is(err, model.ErrInvalid) {
-			t.Errorf("%s: %v", name, err)
+		b, err := New(test.client, test.index, test.opts)
+		if b != nil {
+			t.Errorf("%s: New returns a backend", name)
 		}
+		errs[name] = err
 	}
+	drivertest.NewErrors(t, backendName, errs)
 	b, err := New(c, "carts", &Options{Labels: []string{"tenant", "principal"}})
 	if err != nil || b.Describe().Labels[0] != "principal" || b.Describe().MaxValue != defaultMaxValue {
 		t.Fatalf("%+v, %v", b.Describe(), err)
 	}
-	if err := b.Close(); err != nil {
-		t.Error(err)
-	}
+	must(t, b.Close())
 	if b.Describe().Backend != "elasticsearch" {
-		t.Error("Describe after Close")
+		t.Error("Describe returns nothing after Close")
 	}
 }

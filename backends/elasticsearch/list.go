@@ -2,12 +2,7 @@ package elasticsearch
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
-	"hash/crc32"
-	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -15,38 +10,38 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// clause is a part of a query, as Elasticsearch has it.
+// clause is a part of a query in Elasticsearch's query language.
 type clause = map[string]any
 
-// current leaves out what is no record of this format.
-var current = clause{"term": clause{fieldFormat: formatVersion}}
+// ofFormat matches the documents that this version can read.
+var ofFormat = clause{"term": clause{fieldFormat: formatVersion}}
 
-// listed leaves out documents that have no place in a listing.
+// listed matches the documents that have a place in a listing.
 var listed = clause{"exists": clause{"field": fieldID}}
 
-func dueAt(at time.Time) clause {
+func expiredAt(at time.Time) clause {
 	return clause{"range": clause{fieldExpires: clause{"lte": at.UnixMilli()}}}
 }
 
-// bears is the records with a label's value; none for every record.
-func bears(label, value string) []clause {
-	if label == "" {
-		return nil
+// matching returns the clauses for a query's records and one more.
+func matching(q *driver.Query, more clause) []clause {
+	if q.Label == "" {
+		return []clause{more}
 	}
-	return []clause{{"term": clause{fieldLabels + "." + label: value}}}
+	return []clause{{"term": clause{fieldLabels + "." + q.Label: q.Value}}, more}
 }
 
 // query is a search.
 type query struct {
 	filter, not []clause
 	sort        []string
-	after       []json.RawMessage // the sort values that the last page ended with
-	size        int
-	head        bool // without values
+	after       []json.RawMessage // the sort values of the last document before
+	size        int               // zero: count only
+	head        bool              // leave out the values
 }
 
-// body is the search as the server takes it: without a size it counts.
-func (q *query) body(leaveOut []string) clause {
+// body returns the request's body.
+func (q *query) body(excludes []string) clause {
 	match := clause{"filter": q.filter}
 	if len(q.not) > 0 {
 		match["must_not"] = q.not
@@ -56,8 +51,8 @@ func (q *query) body(leaveOut []string) clause {
 		return body
 	}
 	body["sort"], body["seq_no_primary_term"] = q.sort, true
-	if len(leaveOut) > 0 {
-		body["_source"] = clause{"excludes": leaveOut}
+	if len(excludes) > 0 {
+		body["_source"] = clause{"excludes": excludes}
 	}
 	if len(q.after) > 0 {
 		body["search_after"] = q.after
@@ -65,18 +60,18 @@ func (q *query) body(leaveOut []string) clause {
 	return body
 }
 
-// searched is a search's answer.
-type searched struct {
+// searchReply is the reply to a search.
+type searchReply struct {
 	TimedOut bool `json:"timed_out"`
 	Hits     struct {
 		Total struct {
 			Value int `json:"value"`
 		} `json:"total"`
-		Hits []found `json:"hits"`
+		Hits []foundDoc `json:"hits"`
 	} `json:"hits"`
 }
 
-func (b *Backend) search(ctx context.Context, q *query) ([]found, error) {
+func (b *Backend) search(ctx context.Context, q *query) ([]foundDoc, error) {
 	res, err := b.searchAll(ctx, q)
 	if err != nil {
 		return nil, err
@@ -84,45 +79,33 @@ func (b *Backend) search(ctx context.Context, q *query) ([]found, error) {
 	return res.Hits.Hits, nil
 }
 
-// searchAll fails rather than leave out what a shard could not answer.
-func (b *Backend) searchAll(ctx context.Context, q *query) (*searched, error) {
-	body, err := marshal(q.body(b.leaveOut(q.head)))
+// searchAll returns ErrUnavailable if a shard cannot answer.
+func (b *Backend) searchAll(ctx context.Context, q *query) (*searchReply, error) {
+	body, err := marshal(q.body(b.excludes(q.head)))
 	if err != nil {
 		return nil, err
 	}
-	a, err := b.do(ctx, http.MethodPost, "/"+b.name+"/_search?allow_partial_search_results=false", typeJSON, body, nil)
-	if err != nil {
-		return nil, readFault(ctx, err)
+	var res searchReply
+	if err := b.read(ctx, "/_search?allow_partial_search_results=false", body, &res); err != nil {
+		return nil, err
 	}
-	if a.status != http.StatusOK {
-		return nil, b.answered(a.status, causeOf(a.body), false)
-	}
-	var res searched
-	if json.Unmarshal(a.body, &res) != nil || res.TimedOut {
-		return nil, model.NewError(model.ErrUnavailable, "", errStrange)
+	if res.TimedOut {
+		return nil, model.NewError(model.ErrUnavailable, "the search timed out on the server", nil)
 	}
 	return &res, nil
 }
 
-// refresh makes all acknowledged writes visible to searches. Calls at a time
-// share one, but only one that began after they did: what was acknowledged
-// before a call is in its refresh.
+// refresh makes all acknowledged writes visible to searches. Concurrent calls
+// share a refresh, but only one that starts after they do.
 func (b *Backend) refresh(ctx context.Context) error {
 	return b.refreshes.do(ctx, func(ctx context.Context) error {
-		a, err := b.do(ctx, http.MethodPost, "/"+b.name+"/_refresh", typeJSON, nil, nil)
-		if err != nil {
-			return readFault(ctx, err)
-		}
-		if a.status != http.StatusOK {
-			return b.answered(a.status, causeOf(a.body), false)
-		}
 		var res struct {
 			Shards struct {
 				Failed int `json:"failed"`
 			} `json:"_shards"`
 		}
-		if json.Unmarshal(a.body, &res) != nil {
-			return model.NewError(model.ErrUnavailable, "", errStrange)
+		if err := b.read(ctx, "/_refresh", nil, &res); err != nil {
+			return err
 		}
 		if res.Shards.Failed > 0 {
 			return model.NewError(model.ErrUnavailable, "a shard cannot refresh", nil)
@@ -131,28 +114,28 @@ func (b *Backend) refresh(ctx context.Context) error {
 	})
 }
 
-// refresher lets calls share refreshes.
+// refresher lets concurrent calls share refreshes.
 type refresher struct {
 	mu      sync.Mutex
-	running *refreshing // has begun: too early for a new call
-	next    *refreshing // begins when the running one has ended
+	running *refreshing // started: too early for a new call
+	next    *refreshing // starts after the running one
 }
 
-// refreshing is one refresh. The mutex guards all but the channel.
+// refreshing is one refresh. The mutex guards its fields except the channel.
 type refreshing struct {
-	done  chan struct{}
-	ended bool
-	err   error
-	void  bool // its call was cancelled, which says nothing to the others
+	done      chan struct{}
+	ended     bool
+	err       error
+	cancelled bool // by its caller: the waiting calls need another one
 }
 
-// do returns the outcome of a refresh that begins after the call does. One of
-// those who wait for it carries it out.
+// do returns the result of a refresh that starts after the call of do. One of
+// the calls that wait for it carries it out.
 func (r *refresher) do(ctx context.Context, refresh func(context.Context) error) error {
 	var mine *refreshing
 	for {
 		r.mu.Lock()
-		if mine != nil && mine.ended && !mine.void {
+		if mine != nil && mine.ended && !mine.cancelled {
 			err := mine.err
 			r.mu.Unlock()
 			return err
@@ -163,10 +146,10 @@ func (r *refresher) do(ctx context.Context, refresh func(context.Context) error)
 			}
 			mine = r.next
 		}
-		if r.running == nil { // what has neither ended nor begun is the next
+		if r.running == nil { // mine has not started, so it is the next one
 			r.running, r.next = mine, nil
 			r.mu.Unlock()
-			return r.carryOut(ctx, mine, refresh)
+			return r.run(ctx, mine, refresh)
 		}
 		running := r.running
 		r.mu.Unlock()
@@ -178,57 +161,59 @@ func (r *refresher) do(ctx context.Context, refresh func(context.Context) error)
 	}
 }
 
-func (r *refresher) carryOut(ctx context.Context, mine *refreshing, refresh func(context.Context) error) error {
+func (r *refresher) run(ctx context.Context, mine *refreshing, refresh func(context.Context) error) error {
 	err := refresh(ctx)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	mine.ended, mine.err, mine.void = true, err, err != nil && ctx.Err() != nil
+	mine.ended, mine.err, mine.cancelled = true, err, err != nil && ctx.Err() != nil
 	r.running = nil
 	close(mine.done)
 	return err
 }
 
-// maxPage bounds what one search answers with.
+// maxPage is the maximum number of records that a page has.
 const maxPage = 1000
 
-// Page lists live records in the order of their ids: a refresh, which
-// concurrent calls share, and one search.
+// Page lists live records in the order of their ids: one refresh, which
+// concurrent calls share, and one search. The position of its token is the last
+// id of the page.
 func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
-	if err := b.checkLabel(q.Label); err != nil {
-		return driver.Page{}, err
-	}
-	if q.Limit < 1 {
-		return driver.Page{}, model.NewError(model.ErrInvalid, "the limit is less than 1", nil)
-	}
-	after, err := b.parseToken(&q)
+	position, err := b.gate.Page(ctx, &q)
 	if err != nil {
 		return driver.Page{}, err
 	}
-	if err := b.enter(ctx); err != nil {
-		return driver.Page{}, err
+	size := min(q.Limit, maxPage)
+	search := &query{
+		filter: matching(&q, listed), not: []clause{expiredAt(now)},
+		sort: []string{fieldID}, size: size + 1, head: q.KeysOnly, // the extra one tells whether there are more
+	}
+	if position != "" {
+		after, err := marshal(position)
+		if err != nil {
+			return driver.Page{}, err
+		}
+		search.after = []json.RawMessage{after}
 	}
 	if err := b.refresh(ctx); err != nil {
 		return driver.Page{}, err
 	}
-	size := min(q.Limit, maxPage)
-	hits, err := b.search(ctx, &query{
-		filter: append(bears(q.Label, q.Value), listed), not: []clause{dueAt(now)},
-		sort: []string{fieldID}, after: after, size: size + 1, head: q.KeysOnly, // one more says whether there is more
-	})
+	docs, err := b.search(ctx, search)
 	if err != nil {
 		return driver.Page{}, err
 	}
 	var page driver.Page
-	if len(hits) > size {
-		hits = hits[:size]
-		if page.Next, err = b.token(&q, hits[size-1].Sort); err != nil {
+	if len(docs) > size {
+		docs = docs[:size]
+		last, err := sortedID(&docs[size-1])
+		if err != nil {
 			return driver.Page{}, err
 		}
+		page.Next = b.gate.Token(&q, last)
 	}
-	for i := range hits {
-		switch s := b.stored(&hits[i], q.KeysOnly); {
+	for i := range docs {
+		switch s := b.decode(&docs[i], q.KeysOnly); {
 		case s.err != nil:
-			page.Corrupt = append(page.Corrupt, hits[i].ID)
+			page.Corrupt = append(page.Corrupt, docs[i].ID)
 		case !s.rec.Expired(now):
 			page.Records = append(page.Records, s.rec)
 		}
@@ -236,64 +221,28 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 	return page, nil
 }
 
-// Count counts live records: a refresh, which concurrent calls share, and one
-// search without hits.
-func (b *Backend) Count(ctx context.Context, now time.Time, q driver.Query) (int, error) {
-	if err := b.checkLabel(q.Label); err != nil {
-		return 0, err
+// sortedID returns the id that a listing sorted the document by. A corrupt
+// document may have another one than its _id.
+func sortedID(d *foundDoc) (string, error) {
+	var id string
+	if len(d.Sort) != 1 || json.Unmarshal(d.Sort[0], &id) != nil || id == "" {
+		return "", badRead()
 	}
-	if err := b.enter(ctx); err != nil {
+	return id, nil
+}
+
+// Count counts live records: one refresh, which concurrent calls share, and one
+// search that returns no records.
+func (b *Backend) Count(ctx context.Context, now time.Time, q driver.Query) (int, error) {
+	if err := b.gate.Count(ctx, &q); err != nil {
 		return 0, err
 	}
 	if err := b.refresh(ctx); err != nil {
 		return 0, err
 	}
-	res, err := b.searchAll(ctx, &query{filter: append(bears(q.Label, q.Value), current), not: []clause{dueAt(now)}})
+	res, err := b.searchAll(ctx, &query{filter: matching(&q, ofFormat), not: []clause{expiredAt(now)}})
 	if err != nil {
 		return 0, err
 	}
 	return res.Hits.Total.Value, nil
-}
-
-func (b *Backend) checkLabel(label string) error {
-	if label != "" && !slices.Contains(b.labels, label) {
-		return model.NewError(model.ErrInvalid, "the label is not declared in Options.Labels", nil)
-	}
-	return nil
-}
-
-// Tokens hold a version, the id that a page ended with, and a checksum over
-// that and what the listing is of.
-const tokenVersion = 1
-
-func (b *Backend) token(q *driver.Query, sort []json.RawMessage) (string, error) {
-	var id string
-	if len(sort) != 1 || json.Unmarshal(sort[0], &id) != nil || id == "" {
-		return "", model.NewError(model.ErrUnavailable, "", errStrange)
-	}
-	raw := append([]byte{tokenVersion}, id...)
-	raw = binary.BigEndian.AppendUint32(raw, b.tokenSum(q, raw))
-	return base64.RawURLEncoding.EncodeToString(raw), nil
-}
-
-func (b *Backend) tokenSum(q *driver.Query, raw []byte) uint32 {
-	sum := crc32.NewIEEE()
-	for _, part := range []string{b.name, q.Label, q.Value} {
-		_, _ = sum.Write(append([]byte(part), 0))
-	}
-	_, _ = sum.Write(raw)
-	return sum.Sum32()
-}
-
-// parseToken is where to go on from; nil for the beginning.
-func (b *Backend) parseToken(q *driver.Query) ([]json.RawMessage, error) {
-	if q.After == "" {
-		return nil, nil
-	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(q.After)
-	if err != nil || len(raw) < 6 || raw[0] != tokenVersion || binary.BigEndian.Uint32(raw[len(raw)-4:]) != b.tokenSum(q, raw[:len(raw)-4]) {
-		return nil, model.NewError(model.ErrInvalid, "no page token of this listing", nil)
-	}
-	id, err := marshal(string(raw[1 : len(raw)-4]))
-	return []json.RawMessage{id}, err
 }

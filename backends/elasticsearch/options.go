@@ -9,31 +9,32 @@ import (
 
 // Options configures a Backend. The zero value of every field is its default.
 type Options struct {
-	// Labels are the names of the labels that records may bear, at most 32. Nil:
-	// "principal". Empty: none. The index need not be changed for a new one.
+	// Labels declares the names of the labels that records may bear, at most
+	// 32. Nil means "principal". An empty slice means no labels. A new name
+	// needs no change to the index.
 	Labels []string
-	// MaxValue is the largest value in bytes, at most 32 MiB: the server parses
-	// no longer strings, and takes no request of more than 100 MB. All nodes of
-	// a store should agree on it. Zero: 4 MiB.
+	// MaxValue is the largest value in bytes, at most 32 MiB, because the
+	// server limits the length of a string. Zero means 4 MiB. All nodes of a
+	// store should use the same limit.
 	MaxValue int
 	// Shards is the number of primary shards of an index that CreateStorage
-	// makes. Zero: the server's default, which is one. Leave it so where the
-	// service allows no such setting, as Elastic's serverless projects.
+	// creates, at most 1024. Zero means the server's default, which is one.
+	// Leave it zero if the service does not allow this setting, as Elastic's
+	// serverless projects.
 	Shards int
-	// Replicas is the number of copies of each shard beside its primary, of an
-	// index that CreateStorage makes. Zero: the server's default, which is one.
-	// Negative: none.
+	// Replicas is the number of copies of each primary shard, for an index
+	// that CreateStorage creates. Zero means the server's default, which is
+	// one. A negative number means no copies.
 	Replicas int
-	// Queryable keeps a native copy of each JSON object beside it, in the field
-	// "json", for people's own queries. It is never read back, and left out
-	// where Elasticsearch cannot hold it: see the package comment. Default: no
-	// copy.
+	// Queryable stores a native copy of each JSON object in the field "json",
+	// for people's own queries. The backend never reads the copy. It leaves the
+	// copy out if Elasticsearch cannot hold it: see the package comment.
 	Queryable bool
 }
 
 const (
 	defaultMaxValue = 4 << 20
-	mostMaxValue    = 32 << 20
+	limitMaxValue   = 32 << 20
 	maxLabels       = 32
 	maxShards       = 1024
 )
@@ -48,21 +49,21 @@ func (o *Options) withDefaults() (out Options, err error) {
 	switch {
 	case out.MaxValue == 0:
 		out.MaxValue = defaultMaxValue
-	case out.MaxValue < 0 || out.MaxValue > mostMaxValue:
-		return out, model.NewError(model.ErrInvalid, "Options.MaxValue has 1 to "+strconv.Itoa(mostMaxValue)+" bytes", nil)
+	case out.MaxValue < 0 || out.MaxValue > limitMaxValue:
+		return out, model.NewError(model.ErrInvalid, "Options.MaxValue must be 0 to "+strconv.Itoa(limitMaxValue)+" bytes", nil)
 	}
 	if out.Shards < 0 || out.Shards > maxShards {
-		return out, model.NewError(model.ErrInvalid, "Options.Shards is 0 to "+strconv.Itoa(maxShards), nil)
+		return out, model.NewError(model.ErrInvalid, "Options.Shards must be 0 to "+strconv.Itoa(maxShards), nil)
 	}
 	return out, nil
 }
 
-// maxName leaves room for what follows a store's name in the names that
-// Elasticsearch has for it.
+// maxName leaves room for what follows the store's name in the names of its
+// index and alias.
 const maxName = 200
 
-// checkName accepts what Elasticsearch accepts as a name of an index, without
-// the characters that this package puts after it.
+// checkName accepts the names that Elasticsearch accepts for an index, without
+// the characters that this package appends.
 func checkName(name string) error {
 	ok := name != "" && len(name) <= maxName && alphanumeric(name[0])
 	for i := 0; ok && i < len(name); i++ {
@@ -70,7 +71,7 @@ func checkName(name string) error {
 		ok = alphanumeric(c) || c == '-' || c == '_' || c == '.'
 	}
 	if !ok {
-		return model.NewError(model.ErrInvalid, "an index's name has 1 to "+strconv.Itoa(maxName)+" of a-z 0-9 - _ . and starts with a letter or digit", nil)
+		return model.NewError(model.ErrInvalid, "the index name must have 1 to "+strconv.Itoa(maxName)+" characters of a-z 0-9 - _ . and start with a letter or digit", nil)
 	}
 	return nil
 }

@@ -20,12 +20,12 @@ func init() {
 	backends.Register("elasticsearch+https", openURL)
 }
 
-// openURL makes a backend and its client of a URL of the form
+// openURL returns a backend with a client of its own. The URL has the form
 // elasticsearch+https://user:password@host:9200/index, or elasticsearch://… for
-// plain HTTP. Without a port it is 443, or 9200 for plain HTTP; without an index
-// the default name. Where the URL has no user the environment may have one:
-// ELASTICSEARCH_API_KEY, else ELASTICSEARCH_USERNAME and
-// ELASTICSEARCH_PASSWORD. The client's connections are closed with the backend.
+// plain HTTP. The default port is 443, or 9200 for plain HTTP. The default index
+// is backends.DefaultName. If the URL has no user, the environment may have
+// one: ELASTICSEARCH_API_KEY, or ELASTICSEARCH_USERNAME and
+// ELASTICSEARCH_PASSWORD. Close closes the client's connections.
 func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 	if err := backends.Only(u); err != nil {
 		return nil, err
@@ -72,14 +72,14 @@ func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.owned = driverkit.Connections{Transport: transport}
+	b.gate.Own(driverkit.Connections{Transport: transport})
 	return b, nil
 }
 
-// idleConnections is how many idle connections are kept to the server: with
-// net/http's two, many calls at a time would each make one.
+// idleConnections is the number of idle connections that the client keeps. The
+// default of net/http is two, so that most concurrent calls would open a new one.
 const idleConnections = 64
 
 func badURL() error {
-	return model.NewError(model.ErrInvalid, "the form is elasticsearch+https://user:password@host:9200/index, or elasticsearch://… for plain HTTP; the user may be left out", nil)
+	return model.NewError(model.ErrInvalid, "the URL must have the form elasticsearch+https://user:password@host:9200/index, or elasticsearch://… for plain HTTP; user and password are optional", nil)
 }

@@ -172,7 +172,7 @@ func (h *keysHook) check(cmd goredis.Cmder) {
 	defer h.mu.Unlock()
 	h.seen++
 	args := cmd.Args()
-	keys := args[1:2]
+	keys := args[1:min(2, len(args))]
 	switch cmd.Name() {
 	case "evalsha", "eval":
 		keys = args[3 : 3+args[2].(int)]

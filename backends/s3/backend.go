@@ -25,19 +25,16 @@ import (
 )
 
 // Backend keeps records in a bucket, below a prefix. It is safe for concurrent
-// use; its zero value is not usable, New makes one.
+// use. New returns one; the zero value is not usable.
 type Backend struct {
+	gate           *driverkit.Gate
 	client         *awss3.Client
 	bucket, prefix string
-	labels         []string
-	maxValue       int
-	grace          time.Duration // of strays
-	ownChecksums   bool          // the client's settings stay
+	grace          time.Duration // Options.StrayGrace
+	ownChecksums   bool          // the client's checksum settings stay
 	allowVersioned bool
 	mode           atomic.Int32
-	strays         seenStrays
-	closed         atomic.Bool
-	owned          io.Closer // the client's connections, where the backend made it
+	strays         youngStrays
 }
 
 var (
@@ -49,74 +46,60 @@ var (
 	_ driver.Pinger             = (*Backend)(nil)
 )
 
-// New returns a Backend for the store below that prefix of the bucket; the
-// client stays the caller's own. It does no I/O: CreateStorage makes the bucket
-// and tries the server. A prefix is one or more names joined by slashes, such as
-// "app/carts". Nil options are the defaults.
+// New returns a Backend for the store below the prefix of the bucket. A prefix
+// is one or more names joined by slashes, such as "app/carts". Nil options mean
+// the defaults. New does no I/O: CreateStorage creates the bucket and tests the
+// server. The client stays the caller's.
 //
-// ErrInvalid for a name that no bucket can have, an illegal prefix or option, or
-// no client.
+// New returns ErrInvalid for a bucket name that S3 does not allow, an invalid
+// prefix or option, or a nil client.
 func New(client *awss3.Client, bucket, prefix string, opts *Options) (*Backend, error) {
-	fail := func(err error) (*Backend, error) {
-		return nil, &model.Error{Op: "New", Backend: backendName, Err: err}
-	}
-	if client == nil {
-		return fail(model.NewError(model.ErrInvalid, "no client", nil))
-	}
-	if err := checkBucket(bucket); err != nil {
-		return fail(err)
-	}
-	if err := checkPrefix(prefix); err != nil {
-		return fail(err)
-	}
-	o, err := opts.withDefaults()
+	o, err := checkNew(client, bucket, prefix, opts)
 	if err != nil {
-		return fail(err)
+		return nil, driverkit.NewError(backendName, err)
 	}
+	desc := driver.Description{Backend: backendName, Labels: o.Labels, MaxValue: o.MaxValue}
 	return &Backend{
-		client: client, bucket: bucket, prefix: prefix, labels: o.Labels, maxValue: o.MaxValue,
+		gate: driverkit.NewGate(desc, bucket, prefix), client: client, bucket: bucket, prefix: prefix,
 		grace: o.StrayGrace, ownChecksums: o.ClientChecksums, allowVersioned: o.AllowVersioned,
 	}, nil
 }
 
-const backendName = "s3"
-
-// Describe returns what the backend is. It does no I/O.
-func (b *Backend) Describe() driver.Description {
-	return driver.Description{Backend: backendName, Labels: slices.Clone(b.labels), MaxValue: b.maxValue}
+// checkNew checks the arguments of New and returns the options with their
+// defaults.
+func checkNew(client *awss3.Client, bucket, prefix string, opts *Options) (Options, error) {
+	if client == nil {
+		return Options{}, model.NewError(model.ErrInvalid, "the client is nil", nil)
+	}
+	if err := checkBucket(bucket); err != nil {
+		return Options{}, err
+	}
+	if err := checkPrefix(prefix); err != nil {
+		return Options{}, err
+	}
+	return opts.withDefaults()
 }
 
-// Ping reads the store's marker: it needs no permission that Get does not, and
-// fails where the bucket is missing.
+const backendName = "s3"
+
+// Describe returns the backend's name, labels and largest value.
+func (b *Backend) Describe() driver.Description { return b.gate.Describe() }
+
+// Ping returns nil if the bucket exists and the server answers. It reads the
+// store's marker and needs the same permissions as Get.
 func (b *Backend) Ping(ctx context.Context) error {
-	if err := b.enter(ctx); err != nil {
+	if err := b.gate.Enter(ctx); err != nil {
 		return err
 	}
 	_, err := b.get(ctx, markerName, 0)
 	return err
 }
 
-// Close makes every other method but Describe return ErrClosed. The client is
-// the caller's own; where it was made of a URL, its connections are closed.
-func (b *Backend) Close() error {
-	if b.closed.Swap(true) || b.owned == nil {
-		return nil
-	}
-	return b.owned.Close()
-}
+// Close makes every other method except Describe return ErrClosed. It closes
+// the connections of a client that a URL created; other clients stay open.
+func (b *Backend) Close() error { return b.gate.Close() }
 
-// enter is what every method checks before it sends anything.
-func (b *Backend) enter(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if b.closed.Load() {
-		return model.ErrClosed
-	}
-	return nil
-}
-
-// settings are those of every request.
+// settings sets the options of every request.
 func (b *Backend) settings(o *awss3.Options) {
 	if b.ownChecksums {
 		return
@@ -125,24 +108,24 @@ func (b *Backend) settings(o *awss3.Options) {
 	o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 }
 
-// condition is what must be true of a key for a write to happen; the zero one
-// nothing.
-type condition struct {
+// precondition is what must hold for a key, or else the server refuses the
+// write. The zero value always holds.
+type precondition struct {
 	absent bool
 	etag   string
 }
 
-// verdict is what became of a conditional write.
-type verdict uint8
+// outcome is the result of a conditional write.
+type outcome uint8
 
 const (
-	held   verdict = iota // it was carried out
-	failed                // there is another object, or one where none should be
-	gone                  // there is none
+	outcomeApplied  outcome = iota // the write was carried out
+	outcomeMismatch                // an object with another ETag exists, or one exists that must not
+	outcomeMissing                 // no object exists
 )
 
-// put writes an object once, and returns its ETag.
-func (b *Backend) put(ctx context.Context, key string, body []byte, c condition) (string, verdict, error) {
+// put writes an object, sending the request once, and returns its ETag.
+func (b *Backend) put(ctx context.Context, key string, body []byte, c precondition) (string, outcome, error) {
 	in := &awss3.PutObjectInput{
 		Bucket: &b.bucket, Key: aws.String(b.full(key)), Body: bytes.NewReader(body), ContentLength: aws.Int64(int64(len(body))),
 	}
@@ -153,7 +136,7 @@ func (b *Backend) put(ctx context.Context, key string, body []byte, c condition)
 		in.IfMatch = &c.etag
 	}
 	etag := ""
-	v, err := b.once(ctx, func(ctx context.Context, opts ...func(*awss3.Options)) error {
+	result, err := b.sendOnce(ctx, func(ctx context.Context, opts ...func(*awss3.Options)) error {
 		in.Body = bytes.NewReader(body)
 		out, err := b.client.PutObject(ctx, in, opts...)
 		if err == nil {
@@ -161,82 +144,84 @@ func (b *Backend) put(ctx context.Context, key string, body []byte, c condition)
 		}
 		return err
 	})
-	return etag, v, err
+	return etag, result, err
 }
 
-// deleteIf deletes an object that has that ETag, where the server heeds it.
-func (b *Backend) deleteIf(ctx context.Context, key, etag string) (verdict, error) {
-	return b.once(ctx, func(ctx context.Context, opts ...func(*awss3.Options)) error {
+// deleteIf deletes an object if it has the ETag. Some servers ignore the ETag:
+// see Backend.deletes.
+func (b *Backend) deleteIf(ctx context.Context, key, etag string) (outcome, error) {
+	return b.sendOnce(ctx, func(ctx context.Context, opts ...func(*awss3.Options)) error {
 		_, err := b.client.DeleteObject(ctx, &awss3.DeleteObjectInput{Bucket: &b.bucket, Key: aws.String(b.full(key)), IfMatch: &etag}, opts...)
 		return err
 	})
 }
 
-// once makes one write: do sends it with options that turn off the SDK's
-// resending and mark how far the request came. Where other requests hold the
-// object, S3 has refused the write, and it is sent again after a pause. A failed
-// condition is no error but a verdict.
-func (b *Backend) once(ctx context.Context, do func(context.Context, ...func(*awss3.Options)) error) (verdict, error) {
+// sendOnce carries out one write. It passes do options that turn off the SDK's
+// resending and that mark how far the request came. If S3 refuses the write
+// because other requests hold the object, sendOnce repeats it after a pause. A
+// failed precondition is an outcome and not an error.
+func (b *Backend) sendOnce(ctx context.Context, do func(context.Context, ...func(*awss3.Options)) error) (outcome, error) {
 	for attempt := 0; ; attempt++ {
 		m := &internalaws.Mark{}
-		err := do(m.Trace(ctx), b.settings, sentOnce(m))
+		err := do(m.Trace(ctx), b.settings, onlyOnce(m))
 		if err == nil {
-			return held, nil
+			return outcomeApplied, nil
 		}
 		switch codeOf(err) {
-		case codeCondition:
-			return failed, nil
+		case codePrecondition:
+			return outcomeMismatch, nil
 		case codeNoKey:
-			return gone, nil
+			return outcomeMissing, nil
 		case codeConflict, codeAborted:
 			if attempt+1 < writeAttempts {
 				if err := driverkit.Pause(ctx, attempt); err != nil {
-					return failed, err
+					return outcomeMismatch, err
 				}
 				continue
 			}
 		}
-		return failed, b.writeFault(ctx, err, m)
+		return outcomeMismatch, b.writeError(ctx, err, m)
 	}
 }
 
-// writeAttempts bounds how often a write is tried while others get ahead of it:
-// some two seconds.
+// writeAttempts is how often a write is tried while other writers change the
+// record: for about two seconds.
 const writeAttempts = 40
 
-// sentOnce sets the options of a call that writes.
-func sentOnce(m *internalaws.Mark) func(*awss3.Options) {
+// onlyOnce makes the SDK repeat a write only if the server certainly refused
+// it.
+func onlyOnce(m *internalaws.Mark) func(*awss3.Options) {
 	return func(o *awss3.Options) {
-		o.Retryer = internalaws.Retryer{Retryer: o.Retryer, Refused: refused}
+		o.Retryer = internalaws.Retryer{Retryer: o.Retryer, Refused: isRefused}
 		o.APIOptions = append(o.APIOptions, m.Watch)
 	}
 }
 
-// putEntry writes an index entry. Its key is this write's own and nothing reads
-// it before its record is there, so that the client may send it again.
+// putEntry writes an index entry. The client may repeat the request: no other
+// write has this key, and readers ignore an entry until its record exists.
 func (b *Backend) putEntry(ctx context.Context, key string, body []byte) error {
 	_, err := b.client.PutObject(ctx, &awss3.PutObjectInput{
 		Bucket: &b.bucket, Key: aws.String(b.full(key)), Body: bytes.NewReader(body), ContentLength: aws.Int64(int64(len(body))),
 	}, b.settings)
 	if err != nil {
-		return b.readFault(ctx, err)
+		return b.readError(ctx, err)
 	}
 	return nil
 }
 
-// errNoBucket is what get and list return where there is no bucket.
-var errNoBucket = errors.New("no bucket")
+// errNoBucket matches the error of get and list if the bucket does not exist.
+var errNoBucket = errors.New("the bucket does not exist")
 
-// object is what was read of one.
+// object is what get read of an object.
 type object struct {
 	etag   string
-	total  int64  // bytes that it has
-	body   []byte // from its beginning
-	server string // what the server calls itself
+	total  int64  // size of the object in bytes
+	body   []byte // its first bytes, or all
+	server string // the server's name for itself
 }
 
-// get reads an object, or its first bytes where first is not zero; nil where
-// there is none.
+// get reads an object, or at least its first bytes if first is not zero. It
+// returns nil if the object does not exist.
 func (b *Backend) get(ctx context.Context, key string, first int) (*object, error) {
 	in := &awss3.GetObjectInput{Bucket: &b.bucket, Key: aws.String(b.full(key))}
 	if first > 0 {
@@ -246,22 +231,22 @@ func (b *Backend) get(ctx context.Context, key string, first int) (*object, erro
 	switch code := codeOf(err); {
 	case err == nil:
 	case code == codeNoKey:
-		return nil, nil //nolint:nilnil // there is none
+		return nil, nil //nolint:nilnil // it does not exist
 	case code == codeEmpty:
 		return &object{}, nil
 	default:
-		return nil, b.bucketFault(ctx, err)
+		return nil, b.bucketError(ctx, err)
 	}
 	defer func() { _ = out.Body.Close() }()
 	o := &object{etag: aws.ToString(out.ETag), total: aws.ToInt64(out.ContentLength), server: responseHeader(out.ResultMetadata, "Server")}
 	length := o.total
 	if _, total, ok := strings.Cut(aws.ToString(out.ContentRange), "/"); ok {
 		if o.total, err = strconv.ParseInt(total, 10, 64); err != nil {
-			return nil, model.NewError(model.ErrUnavailable, "no answer that S3 gives", nil)
+			return nil, model.NewError(model.ErrUnavailable, "the server sent an unexpected reply", nil)
 		}
 	}
 	if first > 0 {
-		length = min(length, int64(first)) // the server may not heed the range
+		length = min(length, int64(first)) // the server may ignore the range
 	}
 	if out.ContentLength == nil { // some proxies drop it
 		o.body, err = io.ReadAll(io.LimitReader(out.Body, maxMaxValue+maxHead))
@@ -270,13 +255,13 @@ func (b *Backend) get(ctx context.Context, key string, first int) (*object, erro
 		o.body, err = readBody(out.Body, length)
 	}
 	if err != nil {
-		return nil, b.readFault(ctx, err)
+		return nil, b.readError(ctx, err)
 	}
 	return o, nil
 }
 
-// readBody reads so many bytes. Of an object that is no record it reads the
-// beginning alone, however large it is.
+// readBody reads length bytes. If they are not a record, it reads only the
+// first bytes of a large object.
 func readBody(from io.Reader, length int64) ([]byte, error) {
 	begin := make([]byte, min(length, minHead))
 	if _, err := io.ReadFull(from, begin); err != nil {
@@ -290,13 +275,13 @@ func readBody(from io.Reader, length int64) ([]byte, error) {
 	return out, err
 }
 
-// bucketFault is readFault that lets a missing bucket be told apart.
-func (b *Backend) bucketFault(ctx context.Context, err error) error {
-	fault := b.readFault(ctx, err)
+// bucketError is readError, and matches errNoBucket if the bucket is missing.
+func (b *Backend) bucketError(ctx context.Context, err error) error {
+	out := b.readError(ctx, err)
 	if codeOf(err) == codeNoBucket {
-		return missingBucketError{fault}
+		return missingBucketError{out}
 	}
-	return fault
+	return out
 }
 
 type missingBucketError struct{ error }
@@ -311,26 +296,26 @@ func responseHeader(md middleware.Metadata, name string) string {
 	return ""
 }
 
-// listed is an object as a listing shows it.
+// listed is an object in a listing.
 type listed struct {
-	rest     string // of its key, behind the folder
+	rest     string // its key without the folder
 	etag     string
 	size     int64
 	modified time.Time // by the server's clock
 }
 
-// listing is a page of one.
+// listing is one page of a folder's objects.
 type listing struct {
 	objects []listed
 	more    bool
-	now     time.Time // the server's clock; zero where it does not tell
-	server  string    // what it calls itself
+	now     time.Time // the server's clock; zero if the server does not send it
+	server  string    // the server's name for itself
 }
 
-// maxKeys is the most that S3 lists at once.
+// maxKeys is the largest number of keys in one listing or one delete request.
 const maxKeys = 1000
 
-// list reads what a folder has after a name, in order.
+// list returns the objects of a folder after a name, in order of their keys.
 func (b *Backend) list(ctx context.Context, dir, after string, limit int) (listing, error) {
 	prefix := b.full(dir)
 	in := &awss3.ListObjectsV2Input{Bucket: &b.bucket, Prefix: &prefix, MaxKeys: aws.Int32(int32(min(limit, maxKeys)))}
@@ -339,7 +324,7 @@ func (b *Backend) list(ctx context.Context, dir, after string, limit int) (listi
 	}
 	out, err := b.client.ListObjectsV2(ctx, in, b.settings)
 	if err != nil {
-		return listing{}, b.bucketFault(ctx, err)
+		return listing{}, b.bucketError(ctx, err)
 	}
 	page := listing{more: aws.ToBool(out.IsTruncated), server: responseHeader(out.ResultMetadata, "Server")}
 	if at, err := time.Parse(time.RFC1123, responseHeader(out.ResultMetadata, "Date")); err == nil {
@@ -357,9 +342,9 @@ func (b *Backend) list(ctx context.Context, dir, after string, limit int) (listi
 	return page, nil
 }
 
-// deleteMany deletes objects whatever they are, 1,000 with each request, as the
-// client is configured to send it: index entries, whose keys are one write's
-// own, and whole stores.
+// deleteMany deletes objects without a condition, 1,000 with each request. The
+// client may repeat the requests. It is for index entries, whose keys no other
+// write has, and for whole stores.
 func (b *Backend) deleteMany(ctx context.Context, keys []string) error {
 	for part := range slices.Chunk(keys, maxKeys) {
 		ids := make([]types.ObjectIdentifier, len(part))
@@ -370,7 +355,7 @@ func (b *Backend) deleteMany(ctx context.Context, keys []string) error {
 			Bucket: &b.bucket, Delete: &types.Delete{Objects: ids, Quiet: aws.Bool(true)},
 		}, b.settings, withMD5)
 		if err != nil {
-			return b.bucketFault(ctx, err)
+			return b.bucketError(ctx, err)
 		}
 		for _, e := range out.Errors {
 			if code := aws.ToString(e.Code); code != codeNoKey {
@@ -385,15 +370,15 @@ func (b *Backend) deleteMany(ctx context.Context, keys []string) error {
 	return nil
 }
 
-// withMD5 adds the checksum of old to DeleteObjects, which older servers insist
-// on; newer ones take either.
+// withMD5 adds an MD5 checksum to DeleteObjects: older servers require it, newer
+// ones accept it.
 func withMD5(o *awss3.Options) {
 	o.APIOptions = append(o.APIOptions, smithyhttp.AddContentChecksumMiddleware)
 }
 
-// parallelism is how many requests one call has under way at most.
+// parallelism is the largest number of concurrent requests of one call.
 const parallelism = 16
 
-// parallel calls do for each of n numbers, some at once, and returns when all
-// are done.
+// parallel runs do(0) to do(n-1), at most parallelism of them at a time, and
+// returns when all have returned.
 func parallel(n int, do func(i int)) { driverkit.Parallel(n, parallelism, do) }

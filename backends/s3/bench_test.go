@@ -13,6 +13,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/internal/tests/ratio"
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -21,18 +22,14 @@ func BenchmarkConformance(b *testing.B) {
 	shared := bucket(b)
 	conformance.Benchmarks(b, conformance.Harness{
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
-			s, err := New(client(t), shared, "bench/"+name, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return s
+			return newBackend(t, client(t), shared, "bench/"+name, nil)
 		},
 		Server: serverOf(b).String(),
 	})
 }
 
-// hand makes the same requests with the same bytes, by the same client, and
-// nothing else: no codec, no checks, no judgement.
+// hand sends the same requests with the same bytes through the same client. It
+// encodes, checks and decides nothing.
 type hand struct {
 	b   *Backend
 	ctx context.Context
@@ -67,7 +64,7 @@ func (h *hand) get(key, part string) (string, error) {
 	return *out.ETag, err
 }
 
-// labelled is a create with both index entries.
+// labelled creates a record with both index entries.
 func (h *hand) labelled(r *model.Record, body []byte) error {
 	p, s := placeOf(r.ID), newStamp()
 	l := labelKey(&label{"principal", r.Labels["principal"], s}, p.name)
@@ -88,28 +85,24 @@ func (h *hand) labelled(r *model.Record, body []byte) error {
 	return err
 }
 
-// floorCase is one operation, and the same by hand; both are told the number of
-// the call and have records of their own.
+// floorCase is an operation of the backend and the same operation by hand. Both
+// get the number of the call, and each side has its own records.
 type floorCase struct {
 	name string
 	ours func(i int) error
 	hand func(i int) error
 }
 
-// floorCalls is how often a round makes each call.
+// floorCalls is the number of calls in a round.
 const floorCalls = 8
 
-// BenchmarkFloor compares each operation with hand-written calls of the same
-// client that make the same requests, by turns in one process; the floor against
-// itself beside it.
+// BenchmarkFloor compares each operation with hand-written calls that send the
+// same requests through the same client. It also compares the floor with itself.
 //
 //	go test -run xxx -bench Floor -benchtime=1x ./backends/s3
 func BenchmarkFloor(b *testing.B) {
 	for _, size := range []int{1 << 10, 100 << 10} {
 		s := open(b)
-		if err := s.CreateStorage(b.Context()); err != nil {
-			b.Fatal(err)
-		}
 		for _, c := range floorCases(b, s, size) {
 			b.Run(fmt.Sprintf("value=%d/%s", size, c.name), func(b *testing.B) {
 				ratio.Report(b, floorCalls, ratio.Side{Name: "by hand", Do: c.hand}, ratio.Side{Name: "floor", Do: c.again()}, ratio.Side{Name: "ratio", Do: c.ours})
@@ -118,7 +111,7 @@ func BenchmarkFloor(b *testing.B) {
 	}
 }
 
-// again is the floor once more, on records that the first did not have.
+// again returns the floor with other records.
 func (c *floorCase) again() func(i int) error {
 	return func(i int) error { return c.hand(i + 1<<30) }
 }
@@ -128,34 +121,26 @@ func floorCases(b *testing.B, s *Backend, size int) []floorCase {
 	h := &hand{b: s, ctx: b.Context()}
 	ctx, value := h.ctx, bytes.Repeat([]byte("v"), size)
 	made := func(id string, full bool) model.Record {
-		r := record(id, "", 0)
+		r := drivertest.Record(id, "", 0)
 		if full {
-			r = record(id, "ann", time.Hour)
+			r = drivertest.Record(id, "ann", time.Hour)
 		}
 		r.Value = value
 		return r
 	}
 	body := headOf(func() *model.Record { r := made(fmt.Sprintf("%032d", 0), true); return &r }()).encode(value)
 	handName := func(what string, i int) string { return recordKey(placeOf(fmt.Sprint("hand-", what, i)).name) }
-	etags := map[string]string{} // of what the hand has written
+	etags := map[string]string{} // of the records that hand has written
 	known := map[string]model.Record{}
-	// there makes sure of one record for each operation and side.
-	there := func(what string) {
-		r, err := s.Write(ctx, testNow, driver.Write{Record: made("ours-"+what, true), Cond: driver.IfAny})
-		if err != nil {
-			b.Fatal(err)
-		}
-		r.Value = value
-		known[what] = r
+	for _, what := range []string{"get", "update", "cas", "touch"} {
+		known[what] = drivertest.Put(b, s, made("ours-"+what, true))
+		var err error
 		if etags[what], err = h.put(handName(what, 0), body, ""); err != nil {
 			b.Fatal(err)
 		}
 	}
-	for _, what := range []string{"get", "update", "cas", "touch"} {
-		there(what)
-	}
 	write := func(what string, w driver.Write) error {
-		r, err := s.Write(ctx, testNow, w)
+		r, err := s.Write(ctx, drivertest.Now, w)
 		r.Value = value
 		known[what] = r
 		return err
@@ -165,7 +150,7 @@ func floorCases(b *testing.B, s *Backend, size int) []floorCase {
 		return err
 	}
 	return []floorCase{
-		{"get", func(int) error { _, err := s.Get(ctx, testNow, driver.Get{ID: "ours-get"}); return err },
+		{"get", func(int) error { _, err := s.Get(ctx, drivertest.Now, driver.Get{ID: "ours-get"}); return err },
 			func(int) error { _, err := h.get(handName("get", 0), ""); return err }},
 		{"create", func(i int) error {
 			return write("create", driver.Write{Record: made(fmt.Sprint("ours-create", i), false), Cond: driver.IfAbsent})
@@ -192,18 +177,18 @@ func floorCases(b *testing.B, s *Backend, size int) []floorCase {
 			return write("cas", driver.Write{Record: made("ours-cas", true), Cond: driver.IfMatch, Known: known["cas"], Keep: driver.Keep{Expiry: true, Labels: true}})
 		}, func(int) error { return swap("cas") }},
 		{"touch", func(int) error {
-			prev := known["touch"]
-			r, err := s.Touch(ctx, testNow, driver.Touch{ID: prev.ID, Mode: driver.TouchSet, ExpiresAt: prev.ExpiresAt.Add(time.Second), Known: prev})
+			last := known["touch"]
+			r, err := s.Touch(ctx, drivertest.Now, driver.Touch{ID: last.ID, Mode: driver.TouchSet, ExpiresAt: last.ExpiresAt.Add(time.Second), Known: last})
 			r.Value = value
 			known["touch"] = r
 			return err
 		}, func(int) error { return swap("touch") }},
 		{"create and delete", func(i int) error {
-			r, err := s.Write(ctx, testNow, driver.Write{Record: made(fmt.Sprint("ours-delete", i), false), Cond: driver.IfAbsent})
+			r, err := s.Write(ctx, drivertest.Now, driver.Write{Record: made(fmt.Sprint("ours-delete", i), false), Cond: driver.IfAbsent})
 			if err != nil {
 				return err
 			}
-			return s.Delete(ctx, testNow, driver.Delete{ID: r.ID, Cond: driver.IfMatch, Known: r})
+			return s.Delete(ctx, drivertest.Now, driver.Delete{ID: r.ID, Cond: driver.IfMatch, Known: r})
 		}, func(i int) error {
 			etag, err := h.put(handName("delete", i), body, "*")
 			if err == nil {

@@ -11,7 +11,10 @@ import (
 // GetMany reads the records as Get does, 16 at a time: S3 has no request for
 // many objects.
 func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get) []driver.BatchResult {
-	out := make([]driver.BatchResult, len(gets))
+	out, ok := b.gate.Gets(ctx, gets)
+	if !ok {
+		return out
+	}
 	parallel(len(gets), func(i int) {
 		out[i].Record, out[i].Err = b.Get(ctx, now, gets[i])
 	})
@@ -19,31 +22,36 @@ func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get)
 }
 
 // WriteMany carries out the operations as Write and Delete do, 16 at a time.
+// Operations that were not begun when the context ends return its error.
 func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
-	out := make([]driver.BatchResult, len(ops))
-	parallel(len(ops), func(i int) {
-		if w := ops[i].Write; w != nil {
-			out[i].Record, out[i].Err = b.Write(ctx, now, *w)
+	out, valid := b.gate.Batch(ctx, ops)
+	parallel(len(valid), func(n int) {
+		i := valid[n]
+		if out[i].Err = b.gate.Enter(ctx); out[i].Err != nil {
 			return
 		}
-		d := ops[i].Delete
-		out[i].Err = b.Delete(ctx, now, driver.Delete{ID: d.ID, Cond: d.Cond, Known: d.Known})
+		if w := ops[i].Write; w != nil {
+			out[i].Record, out[i].Err = b.write(ctx, now, w)
+		} else {
+			out[i].Err = b.delete(ctx, now, ops[i].Delete)
+		}
 	})
 	return out
 }
 
-// fetched is what was read of one record.
+// fetched is the result of reading one record.
 type fetched struct {
 	cur *stored
 	err error
 }
 
-// fetch reads what is stored at the places, or the heads, 16 at a time. It
-// returns the first error that is not about one record alone.
+// fetch reads the records at the places, or only their heads, 16 at a time. A
+// record that is ErrCorrupt has that error in its result. Any other error ends
+// the whole call.
 func (b *Backend) fetch(ctx context.Context, places []place, headsOnly bool) ([]fetched, error) {
 	out := make([]fetched, len(places))
 	parallel(len(places), func(i int) {
-		out[i].cur, out[i].err = b.look(ctx, &places[i], headsOnly)
+		out[i].cur, out[i].err = b.read(ctx, &places[i], headsOnly)
 	})
 	for _, f := range out {
 		if f.err != nil && model.Kind(f.err) != model.ErrCorrupt {

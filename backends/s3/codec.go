@@ -2,7 +2,7 @@ package s3
 
 import (
 	"bytes"
-	"crypto/md5" //nolint:gosec // what S3 calls an ETag, no secret
+	"crypto/md5" //nolint:gosec // S3 uses it for ETags, not for secrets
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
@@ -13,10 +13,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// A record's object, numbers in little endian:
+// The object of a record, numbers in little endian:
 //
 //	 0  7  "sojourn"
 //	 7  1  format version
@@ -33,7 +34,7 @@ import (
 //	88  2  length of the id                     2  of the encoding's name
 //	92     id, encoding, labels (2 name's length, 2 value's length, 8 stamp, name, value; sorted), zeros
 //
-// and behind the head the value. A tombstone is 64 bytes, always the same.
+// The value follows the head. A tombstone is always the same 64 bytes.
 const (
 	magic     = "sojourn"
 	version   = 1
@@ -53,20 +54,21 @@ const (
 	kindRecord    = 'r'
 	kindTombstone = 't'
 
-	// minHead keeps every record longer than a tombstone, so that a lifecycle
-	// rule tells them apart by size.
+	// minHead makes every record longer than a tombstone, so that a lifecycle
+	// rule can select tombstones by size.
 	minHead       = 128
 	tombstoneSize = 64
-	// maxHead bounds what is read of an object that calls itself a record.
+	// maxHead is the largest head that a reader accepts.
 	maxHead = 64 << 10
 
-	// maxMillis is the first instant that no longer has a four-digit year.
+	// maxMillis is the first instant after the year 9999.
 	maxMillis = 253402300800_000
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// stamp names one write, or the one that made an index entry.
+// stamp identifies one write. An index entry has the stamp of the write that
+// created it.
 type stamp [8]byte
 
 func newStamp() stamp {
@@ -77,7 +79,7 @@ func newStamp() stamp {
 
 func (s stamp) String() string { return hex.EncodeToString(s[:]) }
 
-// digest is of a value.
+// digest is the first half of a value's SHA-256.
 type digest [16]byte
 
 func digestOf(value []byte) digest {
@@ -85,25 +87,25 @@ func digestOf(value []byte) digest {
 	return digest(sum[:len(digest{})])
 }
 
-// label is one that a record bears, and the write that made its index entry.
+// label is a label of a record, with the stamp of its index entry.
 type label struct {
 	name, value string
 	stamp       stamp
 }
 
-// head is all of a record but its value.
+// head is a record without its value.
 type head struct {
 	id, encoding string
 	rev          model.Revision
 	expiresAt    time.Time
 	labels       []label // sorted by name
-	stamp        stamp   // of the write: makes every object's ETag another
-	due          stamp   // of the entry in the index by expiry; zero: none
+	stamp        stamp   // of the write: it gives every write its own ETag
+	due          stamp   // of the entry in the index by expiry; zero: no entry
 	size         int64   // of the value
 	digest       digest
 }
 
-// record is the head as a model.Record, without hint and value.
+// record returns the model's record, without server version and value.
 func (h *head) record() model.Record {
 	r := model.Record{ID: h.id, Revision: h.rev, ExpiresAt: h.expiresAt, Encoding: h.encoding}
 	if len(h.labels) > 0 {
@@ -115,7 +117,7 @@ func (h *head) record() model.Record {
 	return r
 }
 
-// label returns the one of that name, nil where it is not borne.
+// label returns the label with the name, or nil.
 func (h *head) label(name string) *label {
 	for i := range h.labels {
 		if h.labels[i].name == name {
@@ -125,8 +127,7 @@ func (h *head) label(name string) *label {
 	return nil
 }
 
-// encode is the object of the record with that value, or without one its head
-// alone.
+// encode returns the record's object. With a nil value it returns only the head.
 func (h *head) encode(value []byte) []byte {
 	n := fixedHead + len(h.id) + len(h.encoding)
 	for _, l := range h.labels {
@@ -165,8 +166,8 @@ func headSum(raw []byte) uint32 {
 	return crc32.Update(sum, castagnoli, raw[crcAt+4:])
 }
 
-// makeTombstone is the object that stands for a removed record where the server
-// cannot delete on a condition.
+// makeTombstone returns the object that replaces a removed record on servers
+// without conditional deletes.
 func makeTombstone() []byte {
 	out := make([]byte, tombstoneSize)
 	copy(out, magic)
@@ -181,52 +182,47 @@ var (
 	tombstoneETag = etagOf(tombstone)
 )
 
-// etagOf is the ETag of a small object, unless the server encrypts with keys
-// of its key service: a guess that saves a request, never more.
+// etagOf returns the ETag that most servers give to a small object. Servers that
+// encrypt with a key service give another one, so a match only saves a request.
 func etagOf(body []byte) string {
-	sum := md5.Sum(body) //nolint:gosec // what S3 calls an ETag, no secret
+	sum := md5.Sum(body) //nolint:gosec // S3 uses it for ETags, not for secrets
 	return `"` + hex.EncodeToString(sum[:]) + `"`
 }
 
-// Why a stored object is corrupt.
+// Why a stored object is corrupt, beside driverkit's reasons.
 const (
-	whyForeign   = "the object stored there is no record, or is damaged"
-	whyNewer     = "it has a newer format than this version can read"
-	whyTruncated = "the object is not of the length that was written"
-	whyOther     = "the object is the record of another id"
-	whyDigest    = "the value is not the one that was written"
+	whyTruncated = "the object has another length than was written"
+	whyDigest    = "the value's checksum does not match"
 )
 
-func corrupt(why string) error { return model.NewError(model.ErrCorrupt, why, nil) }
-
-// headLength is how long an object's head says that it is, given its first
-// bytes and how many it has in all.
+// headLength returns the length of an object's head, given the object's first
+// bytes and its total size.
 func headLength(raw []byte, total int64) (int, error) {
 	if len(raw) < tombstoneSize || string(raw[:len(magic)]) != magic {
-		return 0, corrupt(whyForeign)
+		return 0, driverkit.Corrupt(driverkit.WhyForeign)
 	}
 	if v := raw[len(magic)]; v > version {
-		return 0, corrupt(whyNewer + ": " + strconv.Itoa(int(v)))
+		return 0, driverkit.Corrupt(driverkit.WhyNewer + ": " + strconv.Itoa(int(v)))
 	}
 	n := binary.LittleEndian.Uint32(raw[headAt:])
 	switch {
 	case raw[kindAt] == kindTombstone && n == tombstoneSize && total == tombstoneSize:
 	case raw[kindAt] != kindRecord || n < minHead || n > maxHead:
-		return 0, corrupt(whyForeign)
+		return 0, driverkit.Corrupt(driverkit.WhyForeign)
 	case uint64(total)-uint64(n) != binary.LittleEndian.Uint64(raw[sizeAt:]):
-		return 0, corrupt(whyTruncated)
+		return 0, driverkit.Corrupt(whyTruncated)
 	}
 	return int(n), nil
 }
 
-// decodeHead reads a head of just that length; nil for a tombstone.
+// decodeHead decodes a head. It returns nil for a tombstone.
 func decodeHead(raw []byte) (*head, error) {
 	le := binary.LittleEndian
 	if le.Uint32(raw[crcAt:]) != headSum(raw) || raw[len(magic)] != version {
-		return nil, corrupt(whyForeign)
+		return nil, driverkit.Corrupt(driverkit.WhyForeign)
 	}
 	if raw[kindAt] == kindTombstone {
-		return nil, nil //nolint:nilnil // no record
+		return nil, nil //nolint:nilnil // a tombstone
 	}
 	ms := le.Uint64(raw[expiryAt:])
 	size := le.Uint64(raw[sizeAt:])
@@ -242,7 +238,7 @@ func decodeHead(raw []byte) (*head, error) {
 	h.encoding = rest.text(le.Uint16(raw[lengthsAt+2:]))
 	h.labels = rest.labels(le.Uint32(raw[labelsAt:]))
 	if rest.bad || h.rev.IsZero() || model.CheckID(h.id) != nil {
-		return nil, corrupt(whyForeign)
+		return nil, driverkit.Corrupt(driverkit.WhyForeign)
 	}
 	return h, nil
 }
@@ -265,7 +261,7 @@ func (c *cutter) take(n int) []byte {
 
 func (c *cutter) text(n uint16) string { return string(c.take(int(n))) }
 
-// labels accepts sorted names only, so that a record has one form.
+// labels accepts only sorted names, so that a record has one encoded form.
 func (c *cutter) labels(n uint32) []label {
 	var out []label
 	last := ""
@@ -287,16 +283,16 @@ func (c *cutter) labels(n uint32) []label {
 	return out
 }
 
-// A hint is the version's ETag and its head: with both a write that finds the
-// ETag unchanged knows all of the record but its value.
-func hintOf(etag string, h *head) string {
+// serverVersion returns the ETag and the head of a record. A write that finds
+// the ETag unchanged then knows all of the stored record except its value.
+func serverVersion(etag string, h *head) string {
 	return etag + "\n" + string(h.encode(nil))
 }
 
-// fromHint is the version that a hint tells of; nil for a hint that is none or
-// of another id.
-func fromHint(hint, id string) *stored {
-	etag, raw, ok := strings.Cut(hint, "\n")
+// parseServerVersion returns what a server version says about the record with
+// the id. It returns nil if the text is malformed or is of another id.
+func parseServerVersion(text, id string) *stored {
+	etag, raw, ok := strings.Cut(text, "\n")
 	if !ok || etag == "" || len(raw) < minHead || raw[:len(magic)] != magic {
 		return nil
 	}
@@ -311,30 +307,31 @@ func fromHint(hint, id string) *stored {
 	return &stored{etag: etag, head: h}
 }
 
-// stored is what lies under a record's key: nothing, a tombstone or a record.
+// stored is what is stored under a record's key: nothing, a tombstone or a
+// record.
 type stored struct {
-	etag  string // empty: nothing
-	head  *head  // nil: nothing or a tombstone
-	value []byte // nil where only the head was read
+	etag  string // empty: nothing is stored
+	head  *head  // nil: nothing or a tombstone is stored
+	value []byte // nil if only the head was read
 }
 
-// record is the model's form; nil where there is no record.
+// record returns the model's record, or nil if no record is stored.
 func (s *stored) record() *model.Record {
 	if s.head == nil {
 		return nil
 	}
 	r := s.head.record()
 	r.Value = s.value
-	r.ServerVersion = hintOf(s.etag, s.head)
+	r.ServerVersion = serverVersion(s.etag, s.head)
 	return &r
 }
 
-// live reports whether there is a record that has not expired.
+// live reports whether a record is stored and has not expired.
 func (s *stored) live(now time.Time) bool {
 	return s.head != nil && (s.head.expiresAt.IsZero() || now.Before(s.head.expiresAt))
 }
 
-// bears reports whether the record belongs to a label's listing.
+// bears reports whether a record is stored that bears the label value.
 func (s *stored) bears(name, value string) bool {
 	if s.head == nil {
 		return false
@@ -343,9 +340,9 @@ func (s *stored) bears(name, value string) bool {
 	return l != nil && l.value == value
 }
 
-// sortedLabels are a record's labels, with the stamps that old has for those
-// that stay and the new one for the others, and whether any is another than in
-// old.
+// sortedLabels returns the labels of a record, sorted by name. A label that old
+// also has keeps its stamp; the others get the new one. Changed reports whether
+// the labels differ from those of old.
 func sortedLabels(labels map[string]string, old *head, s stamp) (out []label, changed bool) {
 	for name, value := range labels {
 		l := label{name, value, s}
@@ -361,17 +358,17 @@ func sortedLabels(labels map[string]string, old *head, s stamp) (out []label, ch
 	return out, changed || old != nil && len(old.labels) != len(out)
 }
 
-// setValue makes the head that of a value.
+// setValue sets the fields that depend on the value.
 func (h *head) setValue(value []byte, encoding string) {
 	h.size, h.digest, h.encoding = int64(len(value)), digestOf(value), encoding
 }
 
-// holds reports whether a value is the head's.
+// holds reports whether the head describes the value.
 func (h *head) holds(value []byte, encoding string) bool {
 	return h.size == int64(len(value)) && h.encoding == encoding && h.digest == digestOf(value)
 }
 
-// lines joins keys to the body of an index entry.
+// lines returns the body of an index entry: one key on each line.
 func lines(keys []string) []byte {
 	if len(keys) == 0 {
 		return nil
@@ -379,6 +376,7 @@ func lines(keys []string) []byte {
 	return []byte(strings.Join(keys, "\n") + "\n")
 }
 
+// splitLines returns the keys in the body of an index entry.
 func splitLines(body []byte) []string {
 	return strings.Fields(string(bytes.ToValidUTF8(body, nil)))
 }

@@ -1,13 +1,14 @@
 package s3
 
 import (
+	"bytes"
 	"context"
-	"fmt"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,16 +20,15 @@ import (
 	"github.com/aws/smithy-go/logging"
 
 	"github.com/sojourn-go/sojourn/conformance/containers"
-	"github.com/sojourn-go/sojourn/expiry/driver"
-	"github.com/sojourn-go/sojourn/model"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 )
 
 func TestMain(m *testing.M) { os.Exit(containers.Main(m)) }
 
-// serverOf is the server that the tests run on; second_test.go has another one.
+// serverOf returns the server of the tests. second_test.go sets another one.
 var serverOf = containers.MinIO
 
-// serverAt is where the server is, and its credentials.
+// serverAt returns the server's endpoint and credentials.
 func serverAt(t testing.TB) (endpoint, key, secret string) {
 	t.Helper()
 	u, err := url.Parse(serverOf(t).URL)
@@ -41,15 +41,22 @@ func serverAt(t testing.TB) (endpoint, key, secret string) {
 	return u.String(), key, secret
 }
 
-// clientAt is a client for an endpoint, with the SDK's usual retries, at a pace
-// for tests. Its connections end with the test.
+// client returns a client of the server.
+func client(t testing.TB) *awss3.Client {
+	t.Helper()
+	endpoint, _, _ := serverAt(t)
+	return clientAt(t, endpoint)
+}
+
+// clientAt returns a client of an endpoint, with the server's credentials.
 func clientAt(t testing.TB, endpoint string, opts ...func(*awss3.Options)) *awss3.Client {
 	t.Helper()
 	_, key, secret := serverAt(t)
 	return plainClient(t, endpoint, key, secret, opts...)
 }
 
-// plainClient is a client that needs no server to be made.
+// plainClient returns a client that retries as the SDK does, but without long
+// pauses. Its connections end with the test.
 func plainClient(t testing.TB, endpoint, key, secret string, opts ...func(*awss3.Options)) *awss3.Client {
 	t.Helper()
 	transport := http.DefaultTransport.(*http.Transport).Clone()
@@ -65,68 +72,45 @@ func plainClient(t testing.TB, endpoint, key, secret string, opts ...func(*awss3
 	}, opts...)
 }
 
-// client is one for the server.
-func client(t testing.TB) *awss3.Client {
-	t.Helper()
-	endpoint, _, _ := serverAt(t)
-	return clientAt(t, endpoint)
-}
-
 var (
-	nameNumber atomic.Int64
-	sharedName = sync.OnceValue(uniqueName)
-	sharedMade sync.Map
+	sharedName = sync.OnceValue(drivertest.Name)
+	sharedMade sync.Once
 )
 
-// uniqueName is a name that no other bucket or store has.
-func uniqueName() string {
-	return fmt.Sprintf("test-%d-%d-%d", os.Getpid(), time.Now().UnixNano(), nameNumber.Add(1))
-}
-
-// bucket is the one that the stores of this test process share.
+// bucket returns the bucket that the stores of this test process share.
 func bucket(t testing.TB) string {
 	t.Helper()
-	name := sharedName()
-	once, _ := sharedMade.LoadOrStore(name, &sync.Once{})
-	once.(*sync.Once).Do(func() { makeBucket(t, name) })
-	return name
+	sharedMade.Do(func() { newBucket(t, sharedName()) })
+	return sharedName()
 }
 
-func makeBucket(t testing.TB, name string) {
+// newBucket creates a bucket and returns its name.
+func newBucket(t testing.TB, name string) string {
 	t.Helper()
 	if _, err := client(t).CreateBucket(t.Context(), &awss3.CreateBucketInput{Bucket: &name}); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// ownBucket is a bucket for one test alone.
-func ownBucket(t testing.TB) string {
-	t.Helper()
-	name := uniqueName()
-	makeBucket(t, name)
 	return name
 }
 
-// openOn is a backend on a store of its own.
-func openOn(t testing.TB, c *awss3.Client, opts *Options) *Backend {
-	t.Helper()
-	return openAt(t, c, bucket(t), uniqueName(), opts)
-}
-
-// openAt is a backend whose storage is there, and deleted at the test's end.
-func openAt(t testing.TB, c *awss3.Client, bucket, prefix string, opts *Options) *Backend {
+// newBackend returns a backend without storage.
+func newBackend(t testing.TB, c *awss3.Client, bucket, prefix string, opts *Options) *Backend {
 	t.Helper()
 	b, err := New(c, bucket, prefix, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return b
+}
+
+// openAt returns a backend whose storage exists until the test ends.
+func openAt(t testing.TB, c *awss3.Client, bucket, prefix string, opts *Options) *Backend {
+	t.Helper()
+	b := newBackend(t, c, bucket, prefix, opts)
 	if err := b.CreateStorage(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	direct, err := New(client(t), bucket, prefix, opts)
-	if err != nil {
-		t.Fatal(err)
-	}
+	direct := newBackend(t, client(t), bucket, prefix, opts)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 		defer cancel()
@@ -137,64 +121,47 @@ func openAt(t testing.TB, c *awss3.Client, bucket, prefix string, opts *Options)
 	return b
 }
 
-// open is a backend on a store of its own.
+// openOn returns a backend on a store of its own.
+func openOn(t testing.TB, c *awss3.Client, opts *Options) *Backend {
+	t.Helper()
+	return openAt(t, c, bucket(t), drivertest.Name(), opts)
+}
+
+// open returns a backend on a store of its own, without a proxy.
 func open(t testing.TB) *Backend {
 	t.Helper()
 	return openOn(t, client(t), nil)
 }
 
-// proxied is a backend on a store of its own, behind a proxy.
+// proxied returns a backend on a store of its own, behind a proxy.
 func proxied(t testing.TB, opts *Options) (*Backend, *proxy) {
 	t.Helper()
 	p := startProxy(t)
-	return openOn(t, clientAt(t, p.url), opts), p
+	return openOn(t, clientAt(t, p.URL()), opts), p
 }
 
-// deleting is proxied with a server that heeds conditions on deletes.
-func deleting(t testing.TB, opts *Options) (*Backend, *proxy) {
-	t.Helper()
-	p := startProxy(t)
-	p.heedDeletes(t)
-	b := openOn(t, clientAt(t, p.url), opts)
-	if b.mode.Load() != modeDeletes {
-		t.Fatal("the probe did not find conditional deletes")
-	}
-	return b, p
+// mode is one of the two ways to remove a record.
+type mode struct {
+	name    string
+	removal string // the request that removes a record
+	open    func(t testing.TB) (*Backend, *proxy)
 }
 
-// testNow is the clock of the tests.
-var testNow = time.Date(2040, 1, 2, 3, 4, 5, 6e6, time.UTC)
-
-// record is one with all its parts.
-func record(id, principal string, ttl time.Duration) model.Record {
-	r := model.Record{ID: id, Revision: model.NewRevision(), Value: []byte(`{"of":"` + id + `"}`), Encoding: "json"}
-	if principal != "" {
-		r.Labels = map[string]string{"principal": principal}
-	}
-	if ttl != 0 {
-		r.ExpiresAt = testNow.Add(ttl)
-	}
-	return r
-}
-
-func seed(t testing.TB, b *Backend, recs ...model.Record) {
-	t.Helper()
-	for _, r := range recs {
-		if _, err := b.Write(t.Context(), testNow, driver.Write{Record: r, Cond: driver.IfAny}); err != nil {
-			t.Fatal(err)
+var modes = []mode{
+	{"tombstones", "PUT r", func(t testing.TB) (*Backend, *proxy) { t.Helper(); return proxied(t, nil) }},
+	{"deletes", "DELETE r", func(t testing.TB) (*Backend, *proxy) {
+		t.Helper()
+		p := startProxy(t)
+		p.obeyDeletes(t)
+		b := openOn(t, clientAt(t, p.URL()), nil)
+		if b.mode.Load() != modeDeletes {
+			t.Fatal("CreateStorage did not find conditional deletes")
 		}
-	}
+		return b, p
+	}},
 }
 
-// only fails unless the error matches the kind and no other sentinel.
-func only(t testing.TB, err, kind error) {
-	t.Helper()
-	if got := model.Kind(err); got != kind {
-		t.Fatalf("got the error %v of kind %v, want kind %v", err, got, kind)
-	}
-}
-
-// objectsOf are all objects of the store, by their keys below the prefix.
+// objectsOf returns all objects of the store, by their keys below the prefix.
 func objectsOf(t testing.TB, b *Backend) map[string]types.Object {
 	t.Helper()
 	all := map[string]types.Object{}
@@ -212,15 +179,36 @@ func objectsOf(t testing.TB, b *Backend) map[string]types.Object {
 	return all
 }
 
-// putObject stores an object behind the backend's back.
+// keysIn returns the store's keys in the folders, sorted.
+func keysIn(t testing.TB, b *Backend, dirs ...string) []string {
+	t.Helper()
+	var keys []string
+	for key := range objectsOf(t, b) {
+		if dir, _, _ := strings.Cut(key, "/"); slices.Contains(dirs, dir) {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// putObject stores an object of the store without the backend.
 func putObject(t testing.TB, b *Backend, key string, data []byte) {
 	t.Helper()
-	if err := putRaw(t.Context(), client(t), b.bucket, b.full(key), data); err != nil {
+	putRaw(t, client(t), b.bucket, b.full(key), data)
+}
+
+func putRaw(t testing.TB, c *awss3.Client, bucket, key string, data []byte) {
+	t.Helper()
+	if _, err := c.PutObject(t.Context(), &awss3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(data)}); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func putRaw(ctx context.Context, c *awss3.Client, bucket, key string, data []byte) error {
-	_, err := c.PutObject(ctx, &awss3.PutObjectInput{Bucket: &bucket, Key: aws.String(key), Body: newReader(data)})
-	return err
+// deleteObject deletes an object of the store without the backend.
+func deleteObject(t testing.TB, b *Backend, key string) {
+	t.Helper()
+	if _, err := client(t).DeleteObject(t.Context(), &awss3.DeleteObjectInput{Bucket: &b.bucket, Key: aws.String(b.full(key))}); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -12,11 +12,11 @@ import (
 
 // Get returns the live record: one GetObject.
 func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (model.Record, error) {
-	if err := b.enter(ctx); err != nil {
+	if err := b.gate.Enter(ctx); err != nil {
 		return model.Record{}, err
 	}
 	p := placeOf(g.ID)
-	cur, err := b.look(ctx, &p, false)
+	cur, err := b.read(ctx, &p, false)
 	if err != nil {
 		return model.Record{}, err
 	}
@@ -26,13 +26,13 @@ func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (model.R
 	return *cur.record(), nil
 }
 
-// headRead is how many bytes are read where only the head is wanted. Longer
-// ones, of long ids or many labels, take a second request.
+// headRead is how many bytes are read if only the head is needed. A longer head,
+// with a long id or many labels, takes a second request.
 const headRead = 2 << 10
 
-// look reads what is stored at the place, or its head alone. ErrCorrupt where
-// that is neither a record nor a tombstone.
-func (b *Backend) look(ctx context.Context, p *place, headOnly bool) (*stored, error) {
+// read returns what is stored at the place, or only its head. It returns
+// ErrCorrupt for an object that is neither a record nor a tombstone.
+func (b *Backend) read(ctx context.Context, p *place, headOnly bool) (*stored, error) {
 	first := 0
 	if headOnly {
 		first = headRead
@@ -51,7 +51,7 @@ func (b *Backend) look(ctx context.Context, p *place, headOnly bool) (*stored, e
 		}
 		if n > len(o.body) {
 			if first >= n || first == 0 {
-				return nil, corrupt(whyTruncated)
+				return nil, driverkit.Corrupt(whyTruncated)
 			}
 			first = n
 			continue
@@ -60,7 +60,7 @@ func (b *Backend) look(ctx context.Context, p *place, headOnly bool) (*stored, e
 	}
 }
 
-// stored decodes an object with a head of that length.
+// stored decodes an object whose head has n bytes.
 func (o *object) stored(p *place, n int, headOnly bool) (*stored, error) {
 	h, err := decodeHead(o.body[:n])
 	if err != nil {
@@ -71,114 +71,115 @@ func (o *object) stored(p *place, n int, headOnly bool) (*stored, error) {
 		return s, nil
 	}
 	if p.id != "" && h.id != p.id || p.id == "" && placeOf(h.id).name != p.name {
-		return nil, corrupt(whyOther)
+		return nil, driverkit.Corrupt(driverkit.WhyOtherID)
 	}
 	if headOnly {
 		return s, nil
 	}
 	if s.value = o.body[n:]; digestOf(s.value) != h.digest {
-		return nil, corrupt(whyDigest)
+		return nil, driverkit.Corrupt(whyDigest)
 	}
 	return s, nil
 }
 
-// change is one write of a record under way, with the index entries that it
-// has made.
+// change is one write of a record, with the index entries that it has created.
 type change struct {
-	b      *Backend
-	p      place
-	now    time.Time
-	stamp  stamp
-	placed []string
-	until  time.Time // the record must be written by then: entries without one become strays
+	b        *Backend
+	p        place
+	now      time.Time
+	stamp    stamp
+	placed   []string  // keys of the entries
+	deadline time.Time // for the record's write: later its entries count as strays
 }
 
 func (b *Backend) newChange(now time.Time, id string) *change {
 	return &change{b: b, p: placeOf(id), now: now, stamp: newStamp()}
 }
 
-// Write stores the record under its condition: one PutObject, and before it one
-// for each new label and, where the expiry comes or moves earlier, one for that.
-// An update of any revision, and a compare-and-set whose hint is missing or
-// stale, read first.
+// Write stores the record under its condition with one PutObject. Each new label
+// takes a PutObject before it, and so does an expiry that is new or earlier. An
+// update of any revision reads the record first. So does a compare-and-set if
+// the known record has no server version or is out of date.
 func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
-	if err := w.Check(); err != nil {
+	if err := b.gate.Write(ctx, &w); err != nil {
 		return model.Record{}, err
 	}
-	if err := driverkit.CheckRecord(&w.Record, b.labels, b.maxValue); err != nil {
-		return model.Record{}, err
-	}
-	if err := b.enter(ctx); err != nil {
-		return model.Record{}, err
-	}
+	return b.write(ctx, now, &w)
+}
+
+func (b *Backend) write(ctx context.Context, now time.Time, w *driver.Write) (model.Record, error) {
 	c := b.newChange(now, w.Record.ID)
 	cur := &stored{}
-	known := w.Cond == driver.IfAny || w.Cond == driver.IfAbsent
+	// An upsert and a create are first tried without a read.
+	ready := w.Cond == driver.IfAny || w.Cond == driver.IfAbsent
 	if w.Cond == driver.IfMatch {
-		if hinted := fromHint(w.Known.ServerVersion, w.Record.ID); hinted != nil && hinted.head.rev == w.Known.Revision && hinted.live(now) {
-			cur, known = hinted, true
+		if known := parseServerVersion(w.Known.ServerVersion, w.Record.ID); known != nil && known.head.rev == w.Known.Revision && known.live(now) {
+			cur, ready = known, true
 		}
 	}
 	for attempt := range writeAttempts {
-		if !known {
+		if !ready {
+			var winner model.Record
 			var err error
-			// The winner of a compare-and-set is answered with its value.
-			if cur, err = c.again(ctx, attempt, w.Cond != driver.IfMatch); err != nil {
-				return model.Record{}, c.abandon(ctx, err)
-			}
-			if err = driver.Judge(now, cur.record(), w.Cond, w.Known.Revision); err != nil {
-				if err == model.ErrConflict { //nolint:errorlint // Judge returns the sentinel itself
-					return *cur.record(), c.abandon(ctx, err)
-				}
-				return model.Record{}, c.abandon(ctx, err)
+			// A conflict returns the winner with its value.
+			if cur, winner, err = c.judge(ctx, attempt, w.Cond != driver.IfMatch, w.Cond, w.Known.Revision); err != nil {
+				return winner, c.abandon(ctx, err)
 			}
 		}
-		known = false
+		ready = false
 		rec := w.Result(cur.record())
 		h := &head{id: w.Record.ID, rev: w.Record.Revision, expiresAt: model.Millis(rec.ExpiresAt)}
 		h.setValue(w.Record.Value, w.Record.Encoding)
-		cond := condition{etag: cur.etag, absent: cur.etag == ""}
+		cond := precondition{etag: cur.etag, absent: cur.etag == ""}
 		if w.Cond == driver.IfAny {
-			cond = condition{}
+			cond = precondition{}
 		}
-		etag, v, err := c.store(ctx, cur, h, rec.Labels, w.Record.Value, cond)
+		etag, result, err := c.store(ctx, cur, h, rec.Labels, w.Record.Value, cond)
 		if err != nil {
 			return model.Record{}, c.abandon(ctx, err)
 		}
-		if v == held {
+		if result == outcomeApplied {
 			return c.answer(etag, h), nil
 		}
 	}
-	return model.Record{}, c.abandon(ctx, contended())
+	return model.Record{}, c.abandon(ctx, driverkit.Contended())
 }
 
-// again reads the record, after a pause where others got ahead.
-func (c *change) again(ctx context.Context, attempt int, headOnly bool) (*stored, error) {
+// judge reads the record and decides the condition. It pauses first if other
+// writers have changed the record again and again. With ErrConflict it returns
+// the record that won.
+func (c *change) judge(ctx context.Context, attempt int, headOnly bool, cond driver.Condition, known model.Revision) (cur *stored, winner model.Record, err error) {
 	if attempt > 1 {
 		if err := driverkit.Pause(ctx, attempt); err != nil {
-			return nil, err
+			return nil, model.Record{}, err
 		}
 	}
-	return c.b.look(ctx, &c.p, headOnly)
+	cur, err = c.b.read(ctx, &c.p, headOnly)
+	if err != nil {
+		cur = &stored{}
+	}
+	winner, err = driverkit.Judge(c.now, cur.record(), err, cond, known)
+	return cur, winner, err
 }
 
-// answer is what is now in force.
+// answer returns the record that is now in force, without its value.
 func (c *change) answer(etag string, h *head) model.Record {
 	r := h.record()
-	r.ServerVersion = hintOf(etag, h)
+	r.ServerVersion = serverVersion(etag, h)
 	return r
 }
 
-// store makes the index entries that a version of the record needs and has not
-// got from the one before, and then, once they are all there, writes it. Cur is
-// what the condition expects.
+// store creates the index entries that the new record needs and the current one
+// does not have. Once all of them exist, it writes the record. Cur is what the
+// precondition expects.
 //
-// Every record that expires has an entry in the index by expiry that is not
-// later than its expiry, so that an extension needs no new one: the sweep moves
-// entries that it finds to be early. The entry's body names the label entries,
-// so that a sweep finds those of a write that never came to its record. A record
-// that bears labels and never expires has an entry for that purpose alone.
-func (c *change) store(ctx context.Context, cur *stored, h *head, labels map[string]string, value []byte, cond condition) (string, verdict, error) {
+// Every record that expires has an entry in the index by expiry. The entry is
+// not later than the record's expiry, so an extension needs no new entry: the
+// sweep moves entries that it finds too early. The body of the entry names the
+// label entries, so that a sweep also finds those of a write that stopped before
+// its record. A record that bears labels and never expires has an entry only for
+// that purpose.
+func (c *change) store(ctx context.Context, cur *stored, h *head, labels map[string]string, value []byte, cond precondition) (string, outcome, error) {
 	var old *head
 	if cur.live(c.now) {
 		old = cur.head
@@ -197,24 +198,24 @@ func (c *change) store(ctx context.Context, cur *stored, h *head, labels map[str
 	default:
 		h.due = old.due
 	}
-	if err := c.place(ctx, h, due); err != nil {
-		return "", failed, err
+	if err := c.putEntries(ctx, h, due); err != nil {
+		return "", outcomeMismatch, err
 	}
-	if !c.until.IsZero() {
-		limited, cancel := context.WithDeadline(ctx, c.until)
+	if !c.deadline.IsZero() {
+		limited, cancel := context.WithDeadline(ctx, c.deadline)
 		defer cancel()
 		ctx = limited
 	}
-	etag, v, err := c.b.put(ctx, recordKey(c.p.name), h.encode(value), cond)
-	if err == nil && v == held {
+	etag, result, err := c.b.put(ctx, recordKey(c.p.name), h.encode(value), cond)
+	if err == nil && result == outcomeApplied {
 		c.tidy(ctx, old, h)
 	}
-	return etag, v, err
+	return etag, result, err
 }
 
-// place makes the entries with this write's stamp that are not there yet, all
-// at once.
-func (c *change) place(ctx context.Context, h *head, due time.Time) error {
+// putEntries creates the entries with this write's stamp that do not exist yet,
+// all at the same time.
+func (c *change) putEntries(ctx context.Context, h *head, due time.Time) error {
 	type entry struct {
 		key  string
 		body []byte
@@ -232,8 +233,8 @@ func (c *change) place(ctx context.Context, h *head, due time.Time) error {
 	if len(entries) == 0 {
 		return nil
 	}
-	if c.until.IsZero() {
-		c.until = time.Now().Add(c.b.grace / 2)
+	if c.deadline.IsZero() {
+		c.deadline = time.Now().Add(c.b.grace / 2)
 	}
 	for _, e := range entries {
 		c.placed = append(c.placed, e.key)
@@ -248,9 +249,9 @@ func (c *change) place(ctx context.Context, h *head, due time.Time) error {
 	return nil
 }
 
-// tidy removes the entries that this version does not need: those of attempts
-// that failed, and those of a version before that never expired, which no sweep
-// would come upon. What fails leaves a stray.
+// tidy removes the entries that the new record does not need. They belong to
+// failed attempts, or to an old record that never expired and that no sweep
+// would find. An entry that cannot be removed becomes a stray.
 func (c *change) tidy(ctx context.Context, old, h *head) {
 	var keys []string
 	needed := h.labelKeys(c.p.name)
@@ -271,8 +272,8 @@ func (c *change) tidy(ctx context.Context, old, h *head) {
 	}
 }
 
-// abandon removes the entries of a write that surely did not happen, and
-// returns why. What fails leaves strays.
+// abandon removes the entries of a write that certainly did not happen, and
+// returns err. Entries that cannot be removed become strays.
 func (c *change) abandon(ctx context.Context, err error) error {
 	if len(c.placed) > 0 && model.Kind(err) != model.ErrUnknown && ctx.Err() == nil {
 		_ = c.b.deleteMany(ctx, c.placed)
@@ -280,51 +281,48 @@ func (c *change) abandon(ctx context.Context, err error) error {
 	return err
 }
 
-// Delete removes a live record: one request with a prev from a Get, which tells
-// its ETag, two by id alone. After a labelled record its label entries go, with
-// one request more, so that listings do not meet them; should that fail, they
-// are strays.
+// Delete removes a live record. It takes one request if the known record has a
+// server version, and two by id alone. The label entries of the record take one
+// request more. If that one fails, the entries become strays.
 func (b *Backend) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
-	if err := d.Check(); err != nil {
+	if err := b.gate.Delete(ctx, &d); err != nil {
 		return err
 	}
-	if err := b.enter(ctx); err != nil {
-		return err
-	}
-	ch := b.newChange(now, d.ID)
-	cur := fromHint(d.Known.ServerVersion, d.ID)
-	known := cur != nil && cur.live(now) && (d.Cond == driver.IfPresent || cur.head.rev == d.Known.Revision)
+	return b.delete(ctx, now, &d)
+}
+
+func (b *Backend) delete(ctx context.Context, now time.Time, d *driver.Delete) error {
+	c := b.newChange(now, d.ID)
+	cur := parseServerVersion(d.Known.ServerVersion, d.ID)
+	ready := cur != nil && cur.live(now) && (d.Cond == driver.IfPresent || cur.head.rev == d.Known.Revision)
 	for attempt := range writeAttempts {
-		if !known {
+		if !ready {
 			var err error
-			if cur, err = ch.again(ctx, attempt, true); err != nil {
-				return err
-			}
-			if err = driver.Judge(now, cur.record(), d.Cond, d.Known.Revision); err != nil {
+			if cur, _, err = c.judge(ctx, attempt, true, d.Cond, d.Known.Revision); err != nil {
 				return err
 			}
 		}
-		known = false
-		v, err := b.remove(ctx, &ch.p, cur.etag)
+		ready = false
+		result, err := b.remove(ctx, &c.p, cur.etag)
 		if err != nil {
 			return err
 		}
-		if v == held {
+		if result == outcomeApplied {
 			if len(cur.head.labels) > 0 {
-				_ = b.deleteMany(ctx, cur.head.labelKeys(ch.p.name))
+				_ = b.deleteMany(ctx, cur.head.labelKeys(c.p.name))
 			}
 			return nil
 		}
 	}
-	return contended()
+	return driverkit.Contended()
 }
 
-// remove takes a version of a record away: it is deleted where the server heeds
-// conditions on deletes, else a tombstone takes its place.
-func (b *Backend) remove(ctx context.Context, p *place, etag string) (verdict, error) {
+// remove removes the record if it still has the ETag. It deletes the object if
+// the server has conditional deletes, and else replaces it by a tombstone.
+func (b *Backend) remove(ctx context.Context, p *place, etag string) (outcome, error) {
 	if b.deletes(ctx) {
 		return b.deleteIf(ctx, recordKey(p.name), etag)
 	}
-	_, v, err := b.put(ctx, recordKey(p.name), tombstone, condition{etag: etag})
-	return v, err
+	_, result, err := b.put(ctx, recordKey(p.name), tombstone, precondition{etag: etag})
+	return result, err
 }

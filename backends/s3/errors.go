@@ -14,28 +14,28 @@ import (
 )
 
 // refusals are the codes with which S3 refuses a request before it changes
-// anything. Its own messages may quote keys and access key ids, so the code and
-// these words alone go into messages. MinIO's SlowDownWrite is not among them:
-// it stands for a quorum that was missed, after some drives were written.
+// anything, with the text for the error. S3's own messages may quote keys and
+// access key ids, so they are left out. MinIO's SlowDownWrite is not a refusal:
+// it means that some drives were written and the quorum was missed.
 var refusals = map[string]string{
-	codeCondition:                        "a condition failed",
-	codeConflict:                         "other requests hold the object",
-	codeAborted:                          "other requests hold the object",
-	codeNoKey:                            "there is no such object",
-	codeNoBucket:                         "there is no such bucket",
-	"SlowDown":                           "requests are throttled",
-	"RequestLimitExceeded":               "requests are throttled",
-	"TooManyRequests":                    "requests are throttled",
-	"Throttling":                         "requests are throttled",
-	"ThrottlingException":                "requests are throttled",
-	codeDenied:                           "a permission is missing: the package comment has the policy",
+	codePrecondition:                     "a precondition failed",
+	codeConflict:                         "other requests are writing the object",
+	codeAborted:                          "other requests are writing the object",
+	codeNoKey:                            "the object does not exist",
+	codeNoBucket:                         "the bucket does not exist",
+	"SlowDown":                           "the server limits the rate of requests",
+	"RequestLimitExceeded":               "the server limits the rate of requests",
+	"TooManyRequests":                    "the server limits the rate of requests",
+	"Throttling":                         "the server limits the rate of requests",
+	"ThrottlingException":                "the server limits the rate of requests",
+	codeDenied:                           "a permission is missing: see the policy in the comment of package s3",
 	"AllAccessDisabled":                  "access to the bucket is disabled",
-	"AccountProblem":                     "the account has a problem",
-	"NotSignedUp":                        "the account has no subscription to the service",
+	"AccountProblem":                     "the account is suspended or has a problem",
+	"NotSignedUp":                        "the account is not signed up for the service",
 	"InvalidAccessKeyId":                 "the credentials are unknown",
 	"SignatureDoesNotMatch":              "the signature is wrong: check the secret key and the region",
 	"AuthorizationHeaderMalformed":       "the signature is wrong: check the region",
-	"InvalidToken":                       "the session token is refused",
+	"InvalidToken":                       "the session token is invalid",
 	"ExpiredToken":                       "the session token has expired",
 	"TokenRefreshRequired":               "the session token has expired",
 	"RequestExpired":                     "the clock is wrong",
@@ -43,27 +43,27 @@ var refusals = map[string]string{
 	"PermanentRedirect":                  "the bucket is in another region or at another endpoint",
 	"IllegalLocationConstraintException": "the bucket is in another region",
 	"TemporaryRedirect":                  "the bucket is being moved",
-	"InvalidRequest":                     "the service finds the request invalid",
-	"InvalidArgument":                    "the service finds the request invalid",
-	"InvalidBucketName":                  "the service finds the bucket's name invalid",
-	"KeyTooLongError":                    "the service finds the key too long",
-	"EntityTooLarge":                     "the value is too large for the service",
-	"BadDigest":                          "the request was damaged on its way",
-	"XAmzContentSHA256Mismatch":          "the request was damaged on its way",
-	"MissingContentLength":               "the service wants a length",
-	"InvalidObjectState":                 "the object was archived by a lifecycle rule",
-	"InvalidRange":                       "the object is empty",
-	"MethodNotAllowed":                   "the service does not allow the operation",
-	codeNotImplemented:                   "the service does not know the operation",
-	"BucketAlreadyExists":                "another account has a bucket of that name",
-	codeOwned:                            "the bucket is there",
-	"TooManyBuckets":                     "the account may have no more buckets",
+	"InvalidRequest":                     "the server reports an invalid request",
+	"InvalidArgument":                    "the server reports an invalid request",
+	"InvalidBucketName":                  "the server reports an invalid bucket name",
+	"KeyTooLongError":                    "the server reports a key that is too long",
+	codeTooLarge:                         "the value is too large for the server",
+	"BadDigest":                          "the request was damaged in transit",
+	"XAmzContentSHA256Mismatch":          "the request was damaged in transit",
+	"MissingContentLength":               "the server requires a content length",
+	"InvalidObjectState":                 "a lifecycle rule has archived the object",
+	codeEmpty:                            "the object is empty",
+	"MethodNotAllowed":                   "the server does not allow the operation",
+	codeNotImplemented:                   "the server does not have the operation",
+	"BucketAlreadyExists":                "another account owns the bucket",
+	codeOwned:                            "the bucket already exists",
+	"TooManyBuckets":                     "the account has reached its limit of buckets",
 	"QuotaExceeded":                      "the bucket's quota is used up",
 	"XMinioStorageFull":                  "the server's storage is full",
 }
 
 const (
-	codeCondition      = "PreconditionFailed"
+	codePrecondition   = "PreconditionFailed"
 	codeConflict       = "ConditionalRequestConflict"
 	codeAborted        = "OperationAborted"
 	codeNoKey          = "NoSuchKey"
@@ -72,10 +72,11 @@ const (
 	codeNotImplemented = "NotImplemented"
 	codeOwned          = "BucketAlreadyOwnedByYou"
 	codeEmpty          = "InvalidRange"
+	codeTooLarge       = "EntityTooLarge"
 )
 
-// codeOf is the service's code of an error; empty where it did not answer. An
-// answer without a body has the code that its status stands for.
+// codeOf returns the server's code in an error, or the code that the status
+// implies if the answer has no body. It returns "" if the server did not answer.
 func codeOf(err error) string {
 	var api smithy.APIError
 	if !errors.As(err, &api) {
@@ -89,7 +90,7 @@ func codeOf(err error) string {
 	if errors.As(err, &res) {
 		switch res.HTTPStatusCode() {
 		case http.StatusPreconditionFailed:
-			return codeCondition
+			return codePrecondition
 		case http.StatusConflict:
 			return codeConflict
 		case http.StatusRequestedRangeNotSatisfiable:
@@ -99,9 +100,10 @@ func codeOf(err error) string {
 	return code
 }
 
-// refusal is the error of a request that the service answered with one, and
-// whether it surely refused it: nothing was changed then.
-func (b *Backend) refusal(err error) (sure bool, fault error) {
+// refusal returns the error for a request that the server answered with an
+// error, or nil if it did not answer. Certain reports that the server refused
+// the request and changed nothing.
+func (b *Backend) refusal(err error) (certain bool, answered error) {
 	code := codeOf(err)
 	if code == "" {
 		return false, nil
@@ -109,55 +111,35 @@ func (b *Backend) refusal(err error) (sure bool, fault error) {
 	why, known := refusals[code]
 	switch {
 	case !known:
-		return false, model.NewError(model.ErrUnavailable, "the service answered with an error", err)
+		return false, model.NewError(model.ErrUnavailable, "the server answered with an error", err)
 	case code == codeNoBucket:
-		why = "there is no bucket " + b.bucket + " for this account and endpoint: CreateStorage makes it, StoragePlan says how else"
-	case code == "EntityTooLarge":
+		why = "the bucket " + b.bucket + " does not exist for this account and endpoint: call CreateStorage, or create it as StoragePlan says"
+	case code == codeTooLarge:
 		return true, model.NewError(model.ErrTooLarge, why, err)
 	}
 	return true, model.NewError(model.ErrUnavailable, code+": "+why, err)
 }
 
-// refused reports whether the service surely refused the request.
-func refused(err error) bool {
+// isRefused reports whether the server certainly refused the request.
+func isRefused(err error) bool {
 	_, known := refusals[codeOf(err)]
 	return known
 }
 
-// readFault is the error of a read, or of an index entry, without which nothing
-// is written: the context's own where it ended, else ErrUnavailable.
-func (b *Backend) readFault(ctx context.Context, err error) error {
-	if _, fault := b.refusal(err); fault != nil {
-		return fault
+// readError returns the error of a read. It also serves for an index entry,
+// whose failure ends the write before the record.
+func (b *Backend) readError(ctx context.Context, err error) error {
+	if _, answered := b.refusal(err); answered != nil {
+		return answered
 	}
-	if end := ctx.Err(); end != nil && driverkit.IsContext(err) {
-		return end
-	}
-	if driverkit.IsDial(err) {
-		return model.NewError(model.ErrUnavailable, "cannot connect", err)
-	}
-	return model.NewError(model.ErrUnavailable, "no answer", driverkit.WithContext(ctx, err))
+	return driverkit.ReadError(ctx, err)
 }
 
-// writeFault is the error of a write. What the service refused and what was not
-// sent did not happen; any other error leaves open whether it did.
-func (b *Backend) writeFault(ctx context.Context, err error, m *internalaws.Mark) error {
-	if sure, fault := b.refusal(err); sure {
-		return fault
+// writeError returns the error of a write. It is ErrUnknown unless the server
+// refused the request or nothing was sent.
+func (b *Backend) writeError(ctx context.Context, err error, m *internalaws.Mark) error {
+	if certain, answered := b.refusal(err); certain {
+		return answered
 	}
-	if !m.Unsent(err) {
-		return model.NewError(model.ErrUnknown, "", driverkit.WithContext(ctx, err))
-	}
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case driverkit.IsDial(err):
-		return model.NewError(model.ErrUnavailable, "cannot connect", err)
-	}
-	return model.NewError(model.ErrUnavailable, "nothing was sent: check the client's credentials, region and endpoint", err)
-}
-
-// contended is the error of a write that others kept getting ahead of.
-func contended() error {
-	return model.NewError(model.ErrUnavailable, "others keep changing the record", nil)
+	return driverkit.WriteError(ctx, err, !m.Unsent(err), "check the client's credentials, region and endpoint")
 }

@@ -17,27 +17,28 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	internalaws "github.com/sojourn-go/sojourn/internal/aws"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-func asResponse(err error, res **smithyhttp.ResponseError) bool { return errors.As(err, res) }
-
+// said returns the error of an answer with a code.
 func said(code string) error {
 	return &smithy.OperationError{ServiceID: "S3", OperationName: "PutObject", Err: &smithy.GenericAPIError{Code: code, Message: "hunter2"}}
 }
 
-// saidStatus is an answer whose body tells nothing.
+// saidStatus returns the error of an answer without a body.
 func saidStatus(status int, code string) error {
 	return &smithyhttp.ResponseError{
 		Response: &smithyhttp.Response{Response: &http.Response{StatusCode: status}}, Err: &smithy.GenericAPIError{Code: code},
 	}
 }
 
+// sendError returns the error of a request without an answer.
 func sendError(err error) error {
 	return &smithy.OperationError{ServiceID: "S3", OperationName: "PutObject", Err: &smithyhttp.RequestSendError{Err: err}}
 }
 
-func TestFaults(t *testing.T) {
+func TestErrors(t *testing.T) {
 	b := &Backend{bucket: "carts"}
 	sent, connecting, unsent := &internalaws.Mark{}, &internalaws.Mark{}, &internalaws.Mark{}
 	sent.Handed.Store(true)
@@ -58,12 +59,12 @@ func TestFaults(t *testing.T) {
 		{"cut", sendError(io.ErrUnexpectedEOF), sent, model.ErrUnknown, model.ErrUnavailable},
 		{"timeout", sendError(&net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}), sent, model.ErrUnknown, model.ErrUnavailable},
 		{"broken pipe", sendError(&net.OpError{Op: "write", Err: syscall.EPIPE}), sent, model.ErrUnknown, model.ErrUnavailable},
-		{"nonsense", &smithy.DeserializationError{Err: errors.New("hunter2")}, sent, model.ErrUnknown, model.ErrUnavailable},
-		{"a server's error", said("InternalError"), sent, model.ErrUnknown, model.ErrUnavailable},
-		{"down", said("ServiceUnavailable"), sent, model.ErrUnknown, model.ErrUnavailable},
-		{"a quorum that was missed", said("SlowDownWrite"), sent, model.ErrUnknown, model.ErrUnavailable},
-		{"a body that came too slowly", said("RequestTimeout"), sent, model.ErrUnknown, model.ErrUnavailable},
-		{"a proxy's code", said("NewCode"), sent, model.ErrUnknown, model.ErrUnavailable},
+		{"an answer that is not XML", &smithy.DeserializationError{Err: errors.New("hunter2")}, sent, model.ErrUnknown, model.ErrUnavailable},
+		{"a server error", said("InternalError"), sent, model.ErrUnknown, model.ErrUnavailable},
+		{"unavailable", said("ServiceUnavailable"), sent, model.ErrUnknown, model.ErrUnavailable},
+		{"a missed quorum", said("SlowDownWrite"), sent, model.ErrUnknown, model.ErrUnavailable},
+		{"a request body too slow", said("RequestTimeout"), sent, model.ErrUnknown, model.ErrUnavailable},
+		{"an unknown code", said("NewCode"), sent, model.ErrUnknown, model.ErrUnavailable},
 		{"given up", &retry.MaxAttemptsError{Attempt: 3, Err: said("SlowDown")}, sent, model.ErrUnavailable, model.ErrUnavailable},
 	}
 	for code := range refusals {
@@ -76,14 +77,14 @@ func TestFaults(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			for _, got := range []struct{ err, want error }{
-				{b.writeFault(t.Context(), test.err, test.m), test.write}, {b.readFault(t.Context(), test.err), test.read},
+				{b.writeError(t.Context(), test.err, test.m), test.write}, {b.readError(t.Context(), test.err), test.read},
 			} {
-				only(t, got.err, got.want)
+				drivertest.WantKind(t, got.err, got.want)
 				if !errors.Is(got.err, test.err) {
-					t.Errorf("%v does not unwrap to the client's own", got.err)
+					t.Errorf("%v does not unwrap to the client's error", got.err)
 				}
 				if strings.Contains(got.err.Error(), "hunter2") {
-					t.Errorf("a value in %v", got.err)
+					t.Errorf("the error has a secret in its text: %v", got.err)
 				}
 			}
 		})
@@ -96,7 +97,7 @@ func TestCodes(t *testing.T) {
 		want string
 	}{
 		{said("NoSuchKey"), codeNoKey},
-		{saidStatus(412, "UnknownError"), codeCondition},
+		{saidStatus(412, "UnknownError"), codePrecondition},
 		{saidStatus(409, "Conflict"), codeConflict},
 		{saidStatus(409, codeOwned), codeOwned},
 		{saidStatus(416, "RequestedRangeNotSatisfiable"), codeEmpty},
@@ -110,46 +111,46 @@ func TestCodes(t *testing.T) {
 	}
 }
 
-func TestMissingBucketIsToldApart(t *testing.T) {
+func TestMissingBucket(t *testing.T) {
 	b := &Backend{bucket: "carts"}
-	err := b.bucketFault(t.Context(), said(codeNoBucket))
-	only(t, err, model.ErrUnavailable)
+	err := b.bucketError(t.Context(), said(codeNoBucket))
+	drivertest.WantKind(t, err, model.ErrUnavailable)
 	if !errors.Is(err, errNoBucket) || !strings.Contains(err.Error(), "carts") || !strings.Contains(err.Error(), "CreateStorage") {
 		t.Errorf("%v", err)
 	}
-	if errors.Is(b.bucketFault(t.Context(), said(codeDenied)), errNoBucket) {
-		t.Error("a bucket that may not be read is taken for none")
+	if errors.Is(b.bucketError(t.Context(), said(codeDenied)), errNoBucket) {
+		t.Error("a denied bucket matches errNoBucket")
 	}
 }
 
-func TestFaultsOfContexts(t *testing.T) {
+func TestErrorsOfContexts(t *testing.T) {
 	b := &Backend{bucket: "carts"}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	canceled := &aws.RequestCanceledError{Err: context.Canceled}
-	if err := b.writeFault(ctx, canceled, &internalaws.Mark{}); err != context.Canceled { //nolint:errorlint // it alone
+	if err := b.writeError(ctx, canceled, &internalaws.Mark{}); err != context.Canceled { //nolint:errorlint // nothing else
 		t.Errorf("before sending: %v", err)
 	}
-	if err := b.readFault(ctx, canceled); err != context.Canceled { //nolint:errorlint // it alone
+	if err := b.readError(ctx, canceled); err != context.Canceled { //nolint:errorlint // nothing else
 		t.Errorf("a read: %v", err)
 	}
 	m := &internalaws.Mark{}
 	m.Handed.Store(true)
-	err := b.writeFault(ctx, sendError(io.EOF), m)
-	only(t, err, model.ErrUnknown)
+	err := b.writeError(ctx, sendError(io.EOF), m)
+	drivertest.WantKind(t, err, model.ErrUnknown)
 	if !errors.Is(err, context.Canceled) || !errors.Is(err, io.EOF) {
 		t.Errorf("after sending: %v", err)
 	}
 }
 
-func TestWritesAreResentAfterASureRefusalAlone(t *testing.T) {
-	r := internalaws.Retryer{Retryer: retry.NewStandard(), Refused: refused}
+func TestRetryerOfWrites(t *testing.T) {
+	r := internalaws.Retryer{Retryer: retry.NewStandard(), Refused: isRefused}
 	for _, test := range []struct {
 		err  error
 		want bool
 	}{
 		{said("SlowDown"), true},
-		{said("RequestTimeTooSkewed"), false}, // unless the SDK has corrected the clock
+		{said("RequestTimeTooSkewed"), false}, // the SDK makes it retryable after it has corrected the clock
 		{said("AccessDenied"), false},
 		{said("InternalError"), false},
 		{saidStatus(503, "ServiceUnavailable"), false},
@@ -157,10 +158,10 @@ func TestWritesAreResentAfterASureRefusalAlone(t *testing.T) {
 		{sendError(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}), false},
 	} {
 		if got := r.IsErrorRetryable(test.err); got != test.want {
-			t.Errorf("%v is sent again: %v", test.err, got)
+			t.Errorf("%v is sent again: %v, want %v", test.err, got, test.want)
 		}
 	}
 	if release, err := r.GetAttemptToken(t.Context()); err != nil || release(nil) != nil {
-		t.Errorf("no token: %v", err)
+		t.Errorf("the attempt has no token: %v", err)
 	}
 }

@@ -32,10 +32,10 @@ func ExampleNew_invalid() {
 
 	_, err := s3.New(client, "my bucket", "carts", nil)
 	fmt.Println(errors.Is(err, model.ErrInvalid), err)
-	// Output: true s3: New: invalid argument: a bucket's name has 3 to 63 of a-z 0-9 - . and begins and ends with a letter or digit
+	// Output: true s3: New: invalid argument: the bucket's name is not 3 to 63 of a-z 0-9 - . with a letter or digit at both ends
 }
 
-// What CreateStorage would make, and the lifecycle rule that it leaves to you.
+// StoragePlan also prints the lifecycle rule that CreateStorage does not add.
 func ExampleBackend_StoragePlan() {
 	client := awss3.New(awss3.Options{Region: "us-east-1"})
 	backend, err := s3.New(client, "my-bucket", "carts", nil)
@@ -47,7 +47,7 @@ func ExampleBackend_StoragePlan() {
 	// Output: aws s3api create-bucket --bucket my-bucket
 }
 
-// For a server of another make, give the client its address.
+// Another server needs an endpoint and path-style addresses.
 func ExampleOptions() {
 	client := awss3.New(awss3.Options{Region: "us-east-1"}, func(o *awss3.Options) {
 		endpoint := "http://localhost:9000"
@@ -61,7 +61,7 @@ func ExampleOptions() {
 	// Output: 67108864
 }
 
-// The whole of it, given an account.
+// A whole program. It needs an AWS account.
 func Example() {
 	type cart struct{ Items int }
 	ctx := context.Background()

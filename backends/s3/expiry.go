@@ -8,38 +8,34 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Touch writes the record anew with another expiry: one PutObject with a prev
-// from a Get that has the value, else a GetObject first. One that changes
-// nothing reads alone. A moving of the expiry to an earlier time, or from
-// never, makes an index entry before.
+// Touch writes the record again with another expiry. It takes one PutObject if
+// the known record has its value and server version, and else a GetObject first.
+// A touch that changes nothing only reads. An expiry that is new or earlier
+// takes one PutObject more, for its index entry.
 func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
-	if err := t.Check(); err != nil {
-		return model.Record{}, err
-	}
-	if err := b.enter(ctx); err != nil {
+	if err := b.gate.Touch(ctx, &t); err != nil {
 		return model.Record{}, err
 	}
 	c := b.newChange(now, t.ID)
-	cur := fromHint(t.Known.ServerVersion, t.ID)
-	known := cur != nil && cur.live(now) && cur.head.holds(t.Known.Value, t.Known.Encoding) &&
-		!t.Result(cur.head.expiresAt).Equal(cur.head.expiresAt) // else the record must say so itself
-	if known {
+	cur := parseServerVersion(t.Known.ServerVersion, t.ID)
+	// A touch that changes nothing has to read the record.
+	ready := cur != nil && cur.live(now) && cur.head.holds(t.Known.Value, t.Known.Encoding) &&
+		!t.Result(cur.head.expiresAt).Equal(cur.head.expiresAt)
+	if ready {
 		cur.value = t.Known.Value
 	}
 	for attempt := range writeAttempts {
-		if !known {
+		if !ready {
 			var err error
-			if cur, err = c.again(ctx, attempt, false); err != nil {
-				return model.Record{}, c.abandon(ctx, err)
-			}
-			if err = driver.Judge(now, cur.record(), driver.IfPresent, model.Revision{}); err != nil {
+			if cur, _, err = c.judge(ctx, attempt, false, driver.IfPresent, model.Revision{}); err != nil {
 				return model.Record{}, c.abandon(ctx, err)
 			}
 		}
-		known = false
+		ready = false
 		rec := cur.record()
 		h := *cur.head
 		h.expiresAt = model.Millis(t.Result(h.expiresAt))
@@ -48,89 +44,78 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (mod
 			return *rec, c.abandon(ctx, nil)
 		}
 		h.due = stamp{}
-		etag, v, err := c.store(ctx, cur, &h, rec.Labels, cur.value, condition{etag: cur.etag})
+		etag, result, err := c.store(ctx, cur, &h, rec.Labels, cur.value, precondition{etag: cur.etag})
 		if err != nil {
 			return model.Record{}, c.abandon(ctx, err)
 		}
-		if v == held {
+		if result == outcomeApplied {
 			return c.answer(etag, &h), nil
 		}
 	}
-	return model.Record{}, c.abandon(ctx, contended())
+	return model.Record{}, c.abandon(ctx, driverkit.Contended())
 }
 
 const (
-	// sweepRound is how many index entries a sweep is at, at once, at most.
-	sweepRound = 256
-	// sweepWidth is how many it is at, at least, even for a smaller limit.
-	sweepWidth = parallelism
+	// sweepMost and sweepLeast bound how many index entries one round of a sweep
+	// processes, whatever its limit.
+	sweepMost  = 256
+	sweepLeast = parallelism
 )
 
-// dueEntry is one of the index by expiry.
+// dueEntry is an entry of the index by expiry.
 type dueEntry struct {
 	p     place
 	key   string
 	at    time.Time
 	stamp stamp
 	size  int64
-	old   bool // enough to be a stray
+	old   bool // old enough to be a stray
 	cur   *stored
 	err   error
-	fate  fate
+	do    action
 }
 
-// fate is what becomes of an index entry.
-type fate uint8
+// action is what a sweep does to an index entry.
+type action uint8
 
 const (
-	stays   fate = iota
-	removal      // its record is to be removed, and the entry after it
-	moves        // its record expires later
-	stray        // it has none
+	actionKeep   action = iota
+	actionRemove        // remove its record, and then the entry
+	actionMove          // move it: its record expires later
+	actionDrop          // remove only the entry: no record relies on it
 )
 
-// DeleteExpired removes due records. It lists the index by expiry from its
-// oldest entry on, up to before, reads the head of each record, and removes
-// those that have expired, each under its ETag; then their index entries go.
-// Entries whose record expires later are moved there, strays that are old enough
-// are removed.
+// DeleteExpired removes due records. It lists the index by expiry from the
+// oldest entry up to s.Before and reads the head of each record. It removes the
+// expired records, each under its ETag, and then their index entries. It also
+// moves the entries of records that expire later, and removes old strays.
 func (b *Backend) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swept, error) {
-	var swept driver.Swept
-	if s.Limit < 1 {
-		return swept, model.NewError(model.ErrInvalid, "the limit is less than 1", nil)
+	tally, err := b.gate.Sweep(ctx, &s)
+	if err != nil {
+		return driver.Swept{}, err
 	}
-	if err := b.enter(ctx); err != nil {
-		return swept, err
-	}
-	var left bool // some due records were over the limit, and others got ahead at those that were not
-	for after := ""; ; {
-		// A few more than may be removed, since some turn out to stay.
-		entries, last, err := b.readDue(ctx, s.Before, after, min(2*(s.Limit-swept.Removed-swept.Unknown)+sweepWidth, maxKeys))
-		if err != nil {
-			return swept, err
-		}
-		for len(entries) > 0 {
-			room := s.Limit - swept.Removed - swept.Unknown
-			if room <= 0 {
-				swept.More = true
-				return swept, nil
+	var entries []*dueEntry
+	after := ""
+	left := false // a due record was over the limit of its round
+	swept, err := tally.Run(ctx, func(n int) (more bool, err error) {
+		if len(entries) == 0 {
+			// List more entries than may be removed, since some records stay.
+			if entries, after, err = b.readDue(ctx, s.Before, after, min(2*n+sweepLeast, maxKeys)); err != nil {
+				return false, err
 			}
-			n := min(len(entries), max(room, sweepWidth), sweepRound)
-			over, err := b.sweepRound(ctx, s.Before, entries[:n], room, s.OnExpire, &swept)
-			if left = left || over; err != nil {
-				return swept, err
-			}
-			entries = entries[n:]
 		}
-		if after = last; after == "" {
-			swept.More = left || swept.Removed+swept.Unknown >= s.Limit
-			return swept, nil
-		}
-	}
+		part := entries[:min(len(entries), max(n, sweepLeast), sweepMost)]
+		entries = entries[len(part):]
+		over, err := b.sweepRound(ctx, s.Before, part, tally)
+		left = left || over
+		return len(entries) > 0 || after != "", err
+	})
+	swept.More = swept.More || left
+	return swept, err
 }
 
-// readDue reads some entries that are due, after a name; the name to go on from
-// is empty at the end.
+// readDue returns due entries after a name, and the name to continue after,
+// which is empty at the end.
 func (b *Backend) readDue(ctx context.Context, before time.Time, after string, limit int) (entries []*dueEntry, last string, err error) {
 	page, err := b.list(ctx, dueDir+"/", after, limit)
 	if err != nil {
@@ -141,9 +126,9 @@ func (b *Backend) readDue(ctx context.Context, before time.Time, after string, l
 		if ok && at.After(before) {
 			return entries, "", nil
 		}
-		if last = o.rest; ok { // else it is foreign
+		if last = o.rest; ok { // else the object is foreign
 			entries = append(entries, &dueEntry{
-				p: p, key: dueDir + "/" + o.rest, at: at, stamp: s, size: o.size, old: b.outlived(&page, &o),
+				p: p, key: dueDir + "/" + o.rest, at: at, stamp: s, size: o.size, old: b.pastGrace(&page, &o),
 			})
 		}
 	}
@@ -153,42 +138,44 @@ func (b *Backend) readDue(ctx context.Context, before time.Time, after string, l
 	return entries, last, nil
 }
 
-// outlived reports whether an entry was made so long ago that its write has
-// come to its end, by the server's own clock.
-func (b *Backend) outlived(page *listing, o *listed) bool {
+// pastGrace reports whether an entry is older than the grace by the server's
+// clock. The write that created it has ended by then.
+func (b *Backend) pastGrace(page *listing, o *listed) bool {
 	return !page.now.IsZero() && !o.modified.IsZero() && page.now.Sub(o.modified) > b.grace
 }
 
-// sweepRound settles some entries, and removes so many records at most. It
-// reports whether it left any that are over the limit.
-func (b *Backend) sweepRound(ctx context.Context, before time.Time, entries []*dueEntry, limit int, each func(model.Record) error, swept *driver.Swept) (left bool, err error) {
+// sweepRound processes some entries and removes at most tally.Left() records. It
+// reports whether a due record was over that limit.
+func (b *Backend) sweepRound(ctx context.Context, before time.Time, entries []*dueEntry, tally *driverkit.Tally) (left bool, err error) {
 	entries = b.strays.without(entries)
-	if err := b.lookAll(ctx, entries); err != nil {
+	if err := b.readHeads(ctx, entries); err != nil {
 		return false, err
 	}
-	left = announce(before, entries, limit, each)
+	left = decide(before, entries, tally)
 	b.strays.note(entries)
 	if err := ctx.Err(); err != nil {
 		return left, err
 	}
-	err = b.carryOut(ctx, entries, swept)
-	b.sweepEntries(ctx, entries)
-	return left, err
+	b.carryOut(ctx, entries, tally)
+	b.removeEntries(ctx, entries)
+	return left, nil
 }
 
-// seenStrays are entries that a sweep has found without their record and too
-// young to be removed. They are not looked at again before they are old enough:
-// nothing but a write that was under way then can still come to rely on one.
-type seenStrays struct {
+// youngStrays remembers entries without a record that are too young to be
+// removed. Sweeps skip them until they are old enough. Only a write that was
+// under way at the time can still rely on such an entry.
+type youngStrays struct {
 	mu   sync.Mutex
 	keys map[string]bool
 }
 
-// maxSeen bounds what is remembered. With more, all is forgotten, and looked at
-// again.
-const maxSeen = 1 << 14
+// maxYoung is how many entries are remembered. If there are more, all are
+// forgotten and read again.
+const maxYoung = 1 << 14
 
-func (s *seenStrays) without(entries []*dueEntry) []*dueEntry {
+// without returns the entries that are not remembered. It forgets those that
+// have become old enough.
+func (s *youngStrays) without(entries []*dueEntry) []*dueEntry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.DeleteFunc(entries, func(e *dueEntry) bool {
@@ -200,22 +187,23 @@ func (s *seenStrays) without(entries []*dueEntry) []*dueEntry {
 	})
 }
 
-func (s *seenStrays) note(entries []*dueEntry) {
+// note remembers the young entries on which no record relies.
+func (s *youngStrays) note(entries []*dueEntry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, e := range entries {
 		if e.err != nil || e.old || e.cur.head != nil && e.cur.head.due == e.stamp {
 			continue
 		}
-		if s.keys == nil || len(s.keys) == maxSeen {
+		if s.keys == nil || len(s.keys) == maxYoung {
 			s.keys = map[string]bool{}
 		}
 		s.keys[e.key] = true
 	}
 }
 
-// lookAll reads the head of each entry's record, once for each record.
-func (b *Backend) lookAll(ctx context.Context, entries []*dueEntry) error {
+// readHeads reads the head of each entry's record, once for each record.
+func (b *Backend) readHeads(ctx context.Context, entries []*dueEntry) error {
 	of := map[string][]*dueEntry{}
 	var names []string
 	for _, e := range entries {
@@ -227,7 +215,7 @@ func (b *Backend) lookAll(ctx context.Context, entries []*dueEntry) error {
 	errs := make([]error, len(names))
 	parallel(len(names), func(i int) {
 		same := of[names[i]]
-		cur, err := b.look(ctx, &same[0].p, true)
+		cur, err := b.read(ctx, &same[0].p, true)
 		if err != nil && !errors.Is(err, model.ErrCorrupt) {
 			errs[i] = err
 		}
@@ -243,84 +231,82 @@ func (b *Backend) lookAll(ctx context.Context, entries []*dueEntry) error {
 	return nil
 }
 
-// announce decides the fate of each entry, and shows each what is about to be
-// removed. What it refuses stays, and so does what cannot be read. It reports
-// whether the limit left any.
-func announce(before time.Time, entries []*dueEntry, limit int, each func(model.Record) error) (left bool) {
+// decide chooses the action for each entry and announces each record that it
+// wants to remove. A record that OnExpire refuses or that cannot be read stays.
+// It reports whether a due record was over the limit.
+func decide(before time.Time, entries []*dueEntry, tally *driverkit.Tally) (left bool) {
 	taken := map[string]bool{}
 	for _, e := range entries {
 		switch {
 		case e.err != nil: // corrupt
 		case e.cur.head == nil || e.cur.head.due != e.stamp:
 			if e.old {
-				e.fate = stray
+				e.do = actionDrop
 			}
 		case e.cur.live(before):
-			e.fate = moves
-		case taken[e.p.name]: // an entry that was moved stands twice for a moment
-		case len(taken) == limit: // the next sweep's
+			e.do = actionMove
+		case taken[e.p.name]: // an entry that is being moved exists twice for a moment
+		case len(taken) == tally.Left(): // left to the next sweep
 			left = true
-		case each == nil || each(e.cur.head.record()) == nil:
-			e.fate, taken[e.p.name] = removal, true
+		case accepts(tally, e.cur.head):
+			e.do, taken[e.p.name] = actionRemove, true
 		}
 	}
 	return left
 }
 
-// carryOut removes records and moves entries. What was written meanwhile stays.
-func (b *Backend) carryOut(ctx context.Context, entries []*dueEntry, swept *driver.Swept) error {
+func accepts(tally *driverkit.Tally, h *head) bool {
+	if !tally.Announces() {
+		return true
+	}
+	rec := h.record()
+	return tally.Accepts(&rec)
+}
+
+// carryOut removes records and moves entries. A record that was written since it
+// was read stays.
+func (b *Backend) carryOut(ctx context.Context, entries []*dueEntry, tally *driverkit.Tally) {
 	errs := make([]error, len(entries))
 	parallel(len(entries), func(i int) {
-		switch e := entries[i]; e.fate {
-		case removal:
+		switch e := entries[i]; e.do {
+		case actionRemove:
 			if errs[i] = ctx.Err(); errs[i] != nil {
-				e.fate = stays
+				e.do = actionKeep
 				return
 			}
-			v, err := b.remove(ctx, &e.p, e.cur.etag)
-			if errs[i] = err; err != nil || v != held {
-				e.fate = stays
+			result, err := b.remove(ctx, &e.p, e.cur.etag)
+			if errs[i] = err; err != nil || result != outcomeApplied {
+				e.do = actionKeep
 			}
-		case moves:
+		case actionMove:
 			key := dueKey(e.cur.head.expiresAt, e.p.name, e.stamp)
 			if e.cur.head.expiresAt.IsZero() || key == e.key || b.putEntry(ctx, key, lines(e.cur.head.labelKeys(e.p.name))) != nil {
-				e.fate = stays
+				e.do = actionKeep
 			}
 		}
 	})
-	var failed error
 	for i, err := range errs {
-		if entries[i].fate == removal {
-			swept.Removed++
-		}
-		unknown := model.Kind(err) == model.ErrUnknown
-		if unknown {
-			swept.Unknown++
-		}
-		if failed == nil || unknown && model.Kind(failed) != model.ErrUnknown {
-			failed = err
-		}
+		tally.Outcome(entries[i].do == actionRemove, err)
 	}
-	return failed
 }
 
-// sweepEntries removes entries that are done with: those of labels first, since
-// the entry by expiry is what leads to them. What fails is left to the next
-// sweep.
-func (b *Backend) sweepEntries(ctx context.Context, entries []*dueEntry) {
+// removeEntries removes the entries that are no longer needed. It removes label
+// entries first, since the entry by expiry is what leads a sweep to them. What
+// fails is left to the next sweep.
+func (b *Backend) removeEntries(ctx context.Context, entries []*dueEntry) {
 	var labels, dues []string
 	strays := make([][]string, len(entries))
 	unread := make([]bool, len(entries))
 	parallel(len(entries), func(i int) {
-		if e := entries[i]; e.fate == stray && e.size > 0 {
+		if e := entries[i]; e.do == actionDrop && e.size > 0 {
 			strays[i], unread[i] = b.strayLabels(ctx, e)
 		}
 	})
 	for i, e := range entries {
-		if e.fate == stays || unread[i] {
+		if e.do == actionKeep || unread[i] {
 			continue
 		}
-		if e.fate == removal {
+		if e.do == actionRemove {
 			labels = append(labels, e.cur.head.labelKeys(e.p.name)...)
 		}
 		labels = append(labels, strays[i]...)
@@ -332,8 +318,8 @@ func (b *Backend) sweepEntries(ctx context.Context, entries []*dueEntry) {
 	_ = b.deleteMany(ctx, dues)
 }
 
-// strayLabels are the label entries that a stray entry names and its record
-// does not rely on.
+// strayLabels returns the label entries that a stray entry names and on which its
+// record does not rely. Unread reports that the entry could not be read.
 func (b *Backend) strayLabels(ctx context.Context, e *dueEntry) (keys []string, unread bool) {
 	o, err := b.get(ctx, e.key, 0)
 	if err != nil || o == nil {

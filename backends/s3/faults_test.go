@@ -9,12 +9,9 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"regexp"
-	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,145 +20,129 @@ import (
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"github.com/sojourn-go/sojourn/conformance/faultnet"
 	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-func newReader(data []byte) *bytes.Reader { return bytes.NewReader(data) }
-
-// trick is what a proxy does to a request.
-type trick int
-
-const (
-	pass        trick = iota
-	loseAnswer        // lets the server carry it out, then cuts the connection
-	loseRequest       // cuts the connection instead of passing the request on
-	cutAnswer         // passes on half of the answer, then cuts the connection
-)
-
-// proxy stands between a client and a server. It counts the requests on the
-// wire, by operation.
+// proxy is between a client and the server. It can answer for the server.
 type proxy struct {
-	url    string
-	server string
-	direct *awss3.Client // where it heeds conditions on deletes
+	*faultnet.HTTPProxy
+	server http.RoundTripper
+	direct *awss3.Client // not nil: the proxy obeys conditions on deletes
 
 	mu     sync.Mutex
-	next   trick
-	on     func(op string) bool // which request the trick is for; nil: the next
-	refuse func(op string) *answer
-	older  time.Duration // by which listings show objects to be older
-	ops    []string
-	listed int // keys that listings have shown
-	bytes  int // of answers
-	header http.Header
+	answer func(op string) *answer
+	older  time.Duration // how much older objects are in listings
+	listed int           // number of keys in listings
+	header http.Header   // of the last request
 }
 
 func startProxy(t testing.TB) *proxy {
 	t.Helper()
 	endpoint, _, _ := serverAt(t)
-	p := &proxy{server: endpoint}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 32
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.serve(transport, w, r) }))
-	t.Cleanup(func() {
-		s.Close()
-		transport.CloseIdleConnections()
+	t.Cleanup(transport.CloseIdleConnections)
+	p := &proxy{server: transport}
+	p.HTTPProxy = faultnet.NewHTTPProxy(t, endpoint, &faultnet.HTTPOptions{
+		Name: func(r *http.Request, _ []byte) string { return opOf(r) },
+		Fault: func(r *http.Request) faultnet.Fault {
+			if r.Header.Get(loseHeader) != "" {
+				return faultnet.LoseAnswer
+			}
+			return faultnet.Pass
+		},
+		Transport: p,
 	})
-	p.url = s.URL
 	return p
 }
 
-// heedDeletes makes the proxy do what AWS does and this server does not: it
-// deletes an object only if it still has the ETag that If-Match names.
-func (p *proxy) heedDeletes(t testing.TB) {
+// obeyDeletes makes the proxy do what AWS does and this server does not: it
+// deletes an object only if the object has the ETag in If-Match.
+func (p *proxy) obeyDeletes(t testing.TB) {
 	t.Helper()
-	p.direct = clientAt(t, p.server)
+	p.direct = client(t)
 }
 
-// keyLocks exclude writes of one key from each other, through all proxies of
-// this process, so that a comparison and a delete are one step.
+// keyLocks serialize the writes of a key through all proxies of this process, so
+// that a comparison and a delete are one step.
 var keyLocks [64]sync.Mutex
 
 var objectPath = regexp.MustCompile(`^/([^/]+)/(.+)$`)
 
-// opOf names a request after the folder and the method.
+// opOf names a request after its method and the store's folder.
 func opOf(r *http.Request) string {
-	m := objectPath.FindStringSubmatch(r.URL.Path)
 	query := r.URL.Query()
-	switch {
-	case m == nil && query.Has("delete"):
+	op, path := r.Method, query.Get("prefix")
+	switch m := objectPath.FindStringSubmatch(r.URL.Path); {
+	case m != nil:
+		path = m[2]
+	case query.Has("delete"):
 		return "DELETES"
-	case m == nil && query.Get("list-type") == "2":
-		parts := strings.Split(strings.TrimSuffix(query.Get("prefix"), "/"), "/")
-		for _, part := range parts[1:] {
-			if len(part) == 1 {
-				return "LIST " + part
-			}
-		}
-		return "LIST"
-	case m == nil:
-		return r.Method + " bucket"
+	case query.Get("list-type") == "2":
+		op = "LIST"
+	default:
+		return op + " bucket"
 	}
-	for _, part := range strings.Split(m[2], "/") {
+	for part := range strings.SplitSeq(path, "/") {
 		if len(part) == 1 || part == markerName {
-			return r.Method + " " + part
+			return op + " " + part
 		}
 	}
-	return r.Method
+	return op
 }
 
-func (p *proxy) serve(transport *http.Transport, w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return
+// isWrite reports whether a request writes or removes a record.
+func isWrite(op string) bool { return op == "PUT r" || op == "DELETE r" }
+
+// count returns the number of requests with one of the names.
+func count(ops []string, names ...string) (n int) {
+	for _, op := range ops {
+		for _, name := range names {
+			if op == name {
+				n++
+			}
+		}
 	}
+	return n
+}
+
+// RoundTrip sends a request to the server, or answers it.
+func (p *proxy) RoundTrip(r *http.Request) (*http.Response, error) {
 	op := opOf(r)
-	now, refused, older := p.count(op, r.Header)
-	if r.Header.Get(loseHeader) != "" {
-		now = loseAnswer
+	p.mu.Lock()
+	p.header = r.Header.Clone()
+	var own *answer
+	if p.answer != nil {
+		own = p.answer(op)
 	}
-	if now == loseRequest {
-		panic(http.ErrAbortHandler)
-	}
-	if refused != nil {
-		refused.write(w)
-		return
+	older := p.older
+	p.mu.Unlock()
+	if own != nil {
+		return own.response()
 	}
 	if p.direct != nil && (r.Method == http.MethodPut || r.Method == http.MethodDelete) {
 		lock := &keyLocks[crc32.ChecksumIEEE([]byte(r.URL.Path))%uint32(len(keyLocks))]
 		lock.Lock()
 		defer lock.Unlock()
 		if a := p.compare(r); a != nil {
-			if now == loseAnswer {
-				panic(http.ErrAbortHandler)
-			}
-			a.write(w)
-			return
+			return a.response()
 		}
 	}
-	// The request goes on even if the client has gone meanwhile.
-	out, err := http.NewRequestWithContext(context.WithoutCancel(r.Context()), r.Method, p.server+r.URL.RequestURI(), bytes.NewReader(body))
-	if err != nil {
-		panic(http.ErrAbortHandler)
+	// The request goes on even if the client leaves. The client signed the host.
+	r = r.WithContext(context.WithoutCancel(r.Context()))
+	r.Host = strings.TrimPrefix(p.URL(), "http://")
+	r.Header.Del("Expect")
+	res, err := p.server.RoundTrip(r)
+	if err != nil || !strings.HasPrefix(op, "LIST") {
+		return res, err
 	}
-	out.Header, out.Host = r.Header.Clone(), r.Host
-	out.Header.Del("Expect")
-	res, err := transport.RoundTrip(out)
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
-	defer func() { _ = res.Body.Close() }()
 	data, err := io.ReadAll(res.Body)
-	if err != nil || now == loseAnswer {
-		panic(http.ErrAbortHandler)
-	}
-	p.measure(op, data)
-	for name, values := range res.Header {
-		w.Header()[name] = values
-	}
-	if older != 0 && strings.HasPrefix(op, "LIST") {
+	_ = res.Body.Close()
+	if older != 0 {
 		data = modified.ReplaceAllFunc(data, func(at []byte) []byte {
 			made, err := time.Parse(time.RFC3339Nano, string(at[len("<LastModified>"):]))
 			if err != nil {
@@ -169,17 +150,13 @@ func (p *proxy) serve(transport *http.Transport, w http.ResponseWriter, r *http.
 			}
 			return []byte("<LastModified>" + made.Add(-older).Format("2006-01-02T15:04:05.000Z"))
 		})
+		res.Header.Del("Content-Length")
 	}
-	w.Header().Set("Content-Length", strconv.Itoa(len(data)))
-	if res.StatusCode == http.StatusNoContent {
-		w.Header().Del("Content-Length")
-	}
-	w.WriteHeader(res.StatusCode)
-	if now == cutAnswer {
-		_, _ = w.Write(data[:len(data)/2])
-		panic(http.ErrAbortHandler)
-	}
-	_, _ = w.Write(data)
+	res.Body = io.NopCloser(bytes.NewReader(data))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.listed += bytes.Count(data, []byte("<Contents>"))
+	return res, err
 }
 
 var modified = regexp.MustCompile(`<LastModified>[0-9TZ:.-]+`)
@@ -194,38 +171,84 @@ func (p *proxy) compare(r *http.Request) *answer {
 	out, err := p.direct.HeadObject(r.Context(), &awss3.HeadObjectInput{Bucket: &m[1], Key: &m[2]})
 	var res *smithyhttp.ResponseError
 	switch {
-	case asResponse(err, &res) && res.HTTPStatusCode() == http.StatusNotFound:
+	case errors.As(err, &res) && res.HTTPStatusCode() == http.StatusNotFound:
 		return &answer{status: 404, code: codeNoKey}
 	case err != nil:
 		return &answer{status: 500, code: "InternalError"}
 	case aws.ToString(out.ETag) != want:
-		return &answer{status: 412, code: codeCondition}
+		return &answer{status: 412, code: codePrecondition}
 	}
 	return nil
 }
 
-// lossy is a backend that can lose the answer to a whole call: to each write of
-// a record that it makes, and to none of another call under way. Of a sweep it
-// loses the next removal, also if it is told so while the sweep is at it.
-type lossy struct {
-	*Backend
-	armed atomic.Bool
+// answers makes the proxy answer a request itself if own returns an answer. A
+// nil own ends that.
+func (p *proxy) answers(own func(op string) *answer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.answer = own
+}
+
+// age makes all objects older in listings.
+func (p *proxy) age(by time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.older = by
+}
+
+// takeListed returns the number of keys in listings since its last call.
+func (p *proxy) takeListed() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.listed
+	p.listed = 0
+	return n
+}
+
+// answer is an answer in the server's place. Without a status the connection is
+// closed instead.
+type answer struct {
+	status int
+	code   string
+	date   string
+}
+
+func (a *answer) response() (*http.Response, error) {
+	if a.status == 0 {
+		return nil, io.ErrUnexpectedEOF
+	}
+	body := ""
+	if a.code != "" {
+		body = fmt.Sprintf(`<?xml version="1.0" encoding="UTF-8"?><Error><Code>%s</Code><Message>said hunter2</Message></Error>`, a.code)
+	}
+	header := http.Header{"Content-Type": {"application/xml"}}
+	if a.date != "" {
+		header.Set("Date", a.date)
+	}
+	return &http.Response{StatusCode: a.status, Header: header, Body: io.NopCloser(strings.NewReader(body))}, nil
+}
+
+// answerTo returns answers for one kind of request.
+func answerTo(name string, a answer) func(op string) *answer {
+	return func(op string) *answer {
+		if op == name {
+			return &a
+		}
+		return nil
+	}
 }
 
 // loseHeader marks the requests whose answers a proxy loses.
 const loseHeader = "X-Lose"
 
-type loseKey struct{}
-
 var recordPath = regexp.MustCompile(`/r/[ih]-[^/]*$`)
 
-// marking makes a client mark the requests of a call that is to be lost.
-func marking(o *awss3.Options) {
+// markLost makes a client mark the writes of a call whose answer is to be lost.
+func markLost(o *awss3.Options) {
 	o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
 		return stack.Build.Add(middleware.BuildMiddlewareFunc("Lose",
 			func(ctx context.Context, in middleware.BuildInput, next middleware.BuildHandler) (middleware.BuildOutput, middleware.Metadata, error) {
-				lose, _ := ctx.Value(loseKey{}).(func() bool)
-				if r, ok := in.Request.(*smithyhttp.Request); ok && lose != nil && r.Method != http.MethodGet && recordPath.MatchString(r.URL.Path) && lose() {
+				if r, ok := in.Request.(*smithyhttp.Request); ok && r.Method != http.MethodGet && recordPath.MatchString(r.URL.Path) && drivertest.Loses(ctx) {
 					r.Header.Set(loseHeader, "1")
 				}
 				return next.HandleBuild(ctx, in)
@@ -233,351 +256,131 @@ func marking(o *awss3.Options) {
 	})
 }
 
-func (l *lossy) disarm() bool { return l.armed.CompareAndSwap(true, false) }
-
-func (l *lossy) context(ctx context.Context) context.Context {
-	if l.disarm() {
-		return context.WithValue(ctx, loseKey{}, func() bool { return true })
-	}
-	return ctx
-}
-
-func (l *lossy) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
-	return l.Backend.Write(l.context(ctx), now, w)
-}
-
-func (l *lossy) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
-	return l.Backend.Touch(l.context(ctx), now, t)
-}
-
-func (l *lossy) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
-	return l.Backend.Delete(l.context(ctx), now, d)
-}
-
-func (l *lossy) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
-	return l.Backend.WriteMany(l.context(ctx), now, ops)
-}
-
-func (l *lossy) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swept, error) {
-	return l.Backend.DeleteExpired(context.WithValue(ctx, loseKey{}, l.disarm), s)
-}
-
-// Unwrap returns the backend.
-func (l *lossy) Unwrap() driver.ModelExpirySupport { return l.Backend }
-
-// count notes a request and says what becomes of it.
-func (p *proxy) count(op string, header http.Header) (trick, *answer, time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.ops = append(p.ops, op)
-	p.header = header.Clone()
-	now := pass
-	if p.next != pass && (p.on == nil || p.on(op)) {
-		now, p.next = p.next, pass
-	}
-	var refused *answer
-	if p.refuse != nil {
-		refused = p.refuse(op)
-	}
-	return now, refused, p.older
-}
-
-func (p *proxy) measure(op string, data []byte) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.bytes += len(data)
-	if strings.HasPrefix(op, "LIST") {
-		p.listed += bytes.Count(data, []byte("<Contents>"))
-	}
-}
-
-// play makes the proxy do it to the next request on a record.
-func (p *proxy) play(next trick) {
-	p.playOn(next, func(op string) bool { return strings.HasSuffix(op, " r") && op != "GET r" && op != "LIST r" })
-}
-
-// playOn makes the proxy do it to the next request that passes.
-func (p *proxy) playOn(next trick, on func(op string) bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.next, p.on = next, on
-}
-
-// refusing answers requests in the server's place, where it is not nil.
-func (p *proxy) refusing(refuse func(op string) *answer) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.refuse = refuse
-}
-
-// age makes all objects older by so much.
-func (p *proxy) age(by time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.older = by
-}
-
-// traffic is what went over the wire.
-type traffic struct {
-	ops    []string
-	listed int
-	bytes  int
-}
-
-// of counts the requests of an operation.
-func (t *traffic) of(op string) int {
-	n := 0
-	for _, o := range t.ops {
-		if o == op {
-			n++
+// writes returns the writes that send one request for the record, given the
+// record that drivertest.SeedCalls returned.
+func writes(base model.Record) []drivertest.Call {
+	bulk := drivertest.Record("bulk", "", 0)
+	calls := []drivertest.Call{{
+		Name: "bulk",
+		Do: func(ctx context.Context, b driver.ModelExpirySupport) error {
+			return driver.WriteMany(ctx, b, drivertest.Now, []driver.BatchOp{{Write: &driver.Write{Record: bulk, Cond: driver.IfAbsent}}})[0].Err
+		},
+		Done: func(t testing.TB, b driver.ModelExpirySupport) {
+			t.Helper()
+			drivertest.Holds(t, b, "bulk", bulk.Revision, bulk.ExpiresAt)
+		},
+	}}
+	for _, c := range drivertest.Writes(base) {
+		if c.Name != "create over expired" { // its first request is refused
+			calls = append(calls, c)
 		}
 	}
-	return n
+	return calls
 }
 
-// take returns what was counted since the last call.
-func (p *proxy) take() traffic {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	t := traffic{p.ops, p.listed, p.bytes}
-	p.ops, p.listed, p.bytes = nil, 0, 0
-	return t
-}
-
-// answer is a recorded answer of the service; without a status it hangs up.
-type answer struct {
-	status int
-	code   string
-	body   string // in place of an error
-	date   string
-}
-
-func (a answer) write(w http.ResponseWriter) {
-	if a.status == 0 {
-		panic(http.ErrAbortHandler)
-	}
-	body := a.body
-	if body == "" && a.code != "" {
-		body = fmt.Sprintf(`<?xml version="1.0" encoding="UTF-8"?><Error><Code>%s</Code><Message>said hunter2</Message></Error>`, a.code)
-	}
-	w.Header().Set("Content-Type", "application/xml")
-	if a.date != "" {
-		w.Header().Set("Date", a.date)
-	}
-	w.WriteHeader(a.status)
-	_, _ = io.WriteString(w, body)
-}
-
-// writes are all kinds of writes of a stored record of the id "id"; those that
-// make a record give it the id "new" and their name.
-func writes(prev model.Record) map[string]func(ctx context.Context, b *Backend) error {
-	plain := func(w driver.Write) func(ctx context.Context, b *Backend) error {
-		return func(ctx context.Context, b *Backend) error { _, err := b.Write(ctx, testNow, w); return err }
-	}
-	next := record("id", "bob", 2*time.Hour)
-	return map[string]func(ctx context.Context, b *Backend) error{
-		"create":          plain(driver.Write{Record: record("new create", "", 0), Cond: driver.IfAbsent}),
-		"create labelled": plain(driver.Write{Record: record("new create labelled", "ann", time.Hour), Cond: driver.IfAbsent}),
-		"upsert":          plain(driver.Write{Record: next, Cond: driver.IfAny}),
-		"update":          plain(driver.Write{Record: next, Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true, Labels: true}}),
-		"compare-and-set": plain(driver.Write{Record: next, Cond: driver.IfMatch, Known: prev, Keep: driver.Keep{Labels: true}}),
-		"relabel":         plain(driver.Write{Record: next, Cond: driver.IfMatch, Known: prev}),
-		"touch": func(ctx context.Context, b *Backend) error {
-			_, err := b.Touch(ctx, testNow, driver.Touch{ID: "id", Mode: driver.TouchSet, ExpiresAt: testNow.Add(2 * time.Hour), Known: prev})
-			return err
-		},
-		"delete": func(ctx context.Context, b *Backend) error {
-			return b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: driver.IfMatch, Known: prev})
-		},
-		"bulk": func(ctx context.Context, b *Backend) error {
-			return b.WriteMany(ctx, testNow, []driver.BatchOp{{Write: &driver.Write{Record: record("new bulk", "", 0), Cond: driver.IfAbsent}}})[0].Err
-		},
-	}
-}
-
-// onRecord counts the requests that write a record.
-func (t *traffic) onRecord() int { return t.of("PUT r") + t.of("DELETE r") }
-
-// TestLostAnswers loses the answer to each write, and the write itself: one
-// request is on the wire, though the client would send three, and the outcome is
-// unknown. What happened is what the server was told.
-func TestLostAnswers(t *testing.T) {
-	for mode, opened := range map[string]func(testing.TB, *Options) (*Backend, *proxy){"tombstones": proxied, "deletes": deleting} {
-		for how, tr := range map[string]trick{"answer lost": loseAnswer, "request lost": loseRequest} {
-			t.Run(mode+"/"+how, func(t *testing.T) {
-				t.Parallel()
-				b, p := opened(t, nil)
-				for name := range writes(model.Record{}) {
-					base := record("id", "ann", time.Hour)
-					seed(t, b, base)
-					prev, err := b.Get(t.Context(), testNow, driver.Get{ID: "id"})
-					if err != nil {
-						t.Fatal(err)
-					}
-					p.take()
-					p.play(tr)
-					if err := writes(prev)[name](t.Context(), b); model.Kind(err) != model.ErrUnknown {
-						t.Errorf("%s: %v", name, err)
-					}
-					if got := p.take(); got.onRecord() != 1 {
-						t.Errorf("%s, on the wire: %v, want one write of the record", name, got.ops)
-					}
-					made := name == "create" || name == "create labelled" || name == "bulk"
-					got, err := b.Get(t.Context(), testNow, driver.Get{ID: "id"})
-					switch applied := tr == loseAnswer; {
-					case made:
-						if _, err := b.Get(t.Context(), testNow, driver.Get{ID: "new " + name}); (err == nil) != applied {
-							t.Errorf("%s: the record is there: %v", name, err)
+// TestLostWrites sends each write once, although the client would send it three
+// times. After a lost request nothing has changed.
+func TestLostWrites(t *testing.T) {
+	for _, m := range modes {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			lost := drivertest.Lost{
+				Open:    func(t testing.TB) (driver.ModelExpirySupport, drivertest.Wire) { return m.open(t) },
+				Faults:  []faultnet.Fault{faultnet.LoseAnswer},
+				Calls:   func(_ testing.TB, base model.Record) []drivertest.Call { return writes(base) },
+				IsWrite: isWrite,
+			}
+			drivertest.LostWrites(t, lost)
+			lost.Faults = []faultnet.Fault{faultnet.LoseRequest}
+			lost.Calls = func(t testing.TB, base model.Record) []drivertest.Call {
+				calls := writes(base)
+				for i, c := range calls {
+					calls[i].Do = func(ctx context.Context, b driver.ModelExpirySupport) error {
+						err := c.Do(ctx, b)
+						drivertest.Holds(t, b, "id", base.Revision, base.ExpiresAt)
+						for _, id := range []string{"new", "plain", "bulk"} {
+							drivertest.Gone(t, b, id)
 						}
-					case applied && name == "delete":
-						if model.Kind(err) != model.ErrNotFound {
-							t.Errorf("%s was applied, and then: %v", name, err)
-						}
-					case err != nil || (got.ServerVersion != prev.ServerVersion) != applied:
-						t.Errorf("%s: %v, changed: %v, want %v", name, err, got.ServerVersion != prev.ServerVersion, applied)
+						return err
 					}
 				}
-			})
-		}
-	}
-}
-
-// TestLostSweep loses the answer of one removal of a sweep.
-func TestLostSweep(t *testing.T) {
-	b, p := proxied(t, nil)
-	seed(t, b, record("a", "ann", time.Hour), record("b", "ann", time.Hour))
-	p.play(loseAnswer)
-	p.take()
-	swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10})
-	only(t, err, model.ErrUnknown)
-	if swept.Removed != 1 || swept.Unknown != 1 {
-		t.Fatalf("swept %+v, want one and one unknown", swept)
-	}
-	if got := p.take(); got.onRecord() != 2 {
-		t.Errorf("on the wire: %v", got.ops)
-	}
-	swept, err = b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Hour), Limit: 10})
-	if err != nil || swept.Removed != 0 {
-		t.Fatalf("swept %+v, %v, want nothing", swept, err)
-	}
-}
-
-// TestLostEntries loses the answers for index entries: they are sent again, as
-// their keys are one write's own, and without them nothing is written.
-func TestLostEntries(t *testing.T) {
-	b, p := proxied(t, nil)
-	ctx := t.Context()
-	isEntry := func(op string) bool { return op == "PUT l" || op == "PUT x" }
-	p.playOn(loseAnswer, isEntry)
-	if _, err := b.Write(ctx, testNow, driver.Write{Record: record("id", "ann", time.Hour), Cond: driver.IfAbsent}); err != nil {
-		t.Fatal(err)
-	}
-	if got := p.take(); got.of("PUT l")+got.of("PUT x") != 3 || got.onRecord() != 1 {
-		t.Errorf("on the wire: %v", got.ops)
-	}
-	p.refusing(func(op string) *answer {
-		if isEntry(op) {
-			return &answer{}
-		}
-		return nil
-	})
-	p.take()
-	_, err := b.Write(ctx, testNow, driver.Write{Record: record("new", "ann", time.Hour), Cond: driver.IfAbsent})
-	only(t, err, model.ErrUnavailable)
-	if got := p.take(); got.onRecord() != 0 {
-		t.Errorf("on the wire: %v", got.ops)
-	}
-}
-
-// TestLostReads loses the answer of each read, and half of it: the SDK asks
-// again where the client may and nothing was read yet, else it is ErrUnavailable.
-func TestLostReads(t *testing.T) {
-	b, p := proxied(t, nil)
-	stubborn, err := New(clientAt(t, p.url, func(o *awss3.Options) { o.Retryer = aws.NopRetryer{} }), b.bucket, b.prefix, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	seed(t, b, record("id", "ann", time.Hour))
-	ctx := t.Context()
-	reads := map[string]func(b *Backend) error{
-		"get":      func(b *Backend) error { _, err := b.Get(ctx, testNow, driver.Get{ID: "id"}); return err },
-		"get many": func(b *Backend) error { return b.GetMany(ctx, testNow, driver.Gets("id"))[0].Err },
-		"page":     func(b *Backend) error { _, err := b.Page(ctx, testNow, driver.Query{Limit: 10}); return err },
-		"page by label": func(b *Backend) error {
-			_, err := b.Page(ctx, testNow, driver.Query{Limit: 10, Label: "principal", Value: "ann"})
-			return err
-		},
-		"count": func(b *Backend) error { _, err := b.Count(ctx, testNow, driver.Query{Label: ""}); return err },
-		"count by label": func(b *Backend) error {
-			_, err := b.Count(ctx, testNow, driver.Query{Label: "principal", Value: "ann"})
-			return err
-		},
-		"sweep": func(b *Backend) error {
-			_, err := b.DeleteExpired(ctx, driver.Sweep{Before: testNow, Limit: 10})
-			return err
-		},
-		"ping": func(b *Backend) error { return b.Ping(ctx) },
-	}
-	anything := func(string) bool { return true }
-	for name, do := range reads {
-		t.Run(name, func(t *testing.T) {
-			for _, tr := range []trick{loseAnswer, cutAnswer} {
-				p.playOn(tr, anything)
-				only(t, do(stubborn), model.ErrUnavailable)
+				return calls
 			}
-			p.playOn(loseAnswer, anything)
-			if err := do(b); err != nil {
-				t.Fatal(err)
-			}
+			drivertest.LostWrites(t, lost)
 		})
 	}
 }
 
-// TestOwnSuccess looks through expiry.Store, which recognises a write whose
-// answer was lost as its own, and nothing else: not what another wrote in
-// between, and what another deleted is not revived.
-func TestOwnSuccess(t *testing.T) {
+func TestLostSweep(t *testing.T) {
+	for _, m := range modes {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			b, p := m.open(t)
+			drivertest.LostSweep(t, b, p, isWrite)
+		})
+	}
+}
+
+// TestLostEntries loses the answers for index entries. The client sends them
+// again, since no other write has their keys. Without them no record is written.
+func TestLostEntries(t *testing.T) {
 	b, p := proxied(t, nil)
-	other, err := New(client(t), b.bucket, b.prefix, nil)
-	if err != nil {
+	create := func(id string) error {
+		_, err := b.Write(t.Context(), drivertest.Now, driver.Write{Record: drivertest.Record(id, "ann", time.Hour), Cond: driver.IfAbsent})
+		return err
+	}
+	isEntry := func(op string) bool { return op == "PUT l" || op == "PUT x" }
+	p.Requests()
+	p.Set(faultnet.Plan{Fault: faultnet.LoseAnswer, Match: isEntry})
+	if err := create("id"); err != nil {
 		t.Fatal(err)
 	}
-	s, err := expiry.NewStore[string](b, &expiry.StoreOptions{Clock: expiry.ClockFunc(func() time.Time { return testNow })})
+	if ops := p.Requests(); count(ops, "PUT l", "PUT x") != 3 || count(ops, "PUT r") != 1 {
+		t.Errorf("sent %v, want three entries and one record", ops)
+	}
+	p.Set(faultnet.Plan{Fault: faultnet.LoseRequest, Times: 100, Match: isEntry})
+	drivertest.WantKind(t, create("new"), model.ErrUnavailable)
+	if ops := p.Requests(); count(ops, "PUT r") != 0 {
+		t.Errorf("sent %v, want no record", ops)
+	}
+}
+
+// TestLostReads also reads with a client that retries: it sends a read again if
+// no part of the answer has arrived.
+func TestLostReads(t *testing.T) {
+	retrying, p := proxied(t, nil)
+	once := clientAt(t, p.URL(), func(o *awss3.Options) {
+		o.Retryer = aws.NopRetryer{}
+		// On a reused connection, net/http itself sends a read again.
+		o.HTTPClient = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	})
+	b := newBackend(t, once, retrying.bucket, retrying.prefix, nil)
+	drivertest.SeedCalls(t, b)
+	drivertest.LostReads(t, b, retrying, p, drivertest.Reads(), faultnet.LoseAnswer)
+	drivertest.LostReads(t, b, nil, p, drivertest.Reads(), faultnet.CutAnswer)
+}
+
+func TestOwnSuccess(t *testing.T) {
+	b, p := proxied(t, nil)
+	drivertest.OwnSuccess(t, b, p, isWrite, faultnet.LoseRequest)
+}
+
+// TestOthersAfterALostAnswer changes the record between a lost answer and the
+// store's read. The store does not report success, and does not write again.
+func TestOthersAfterALostAnswer(t *testing.T) {
+	b, p := proxied(t, nil)
+	other := newBackend(t, client(t), b.bucket, b.prefix, nil)
+	s, err := expiry.NewStore[string](b, &expiry.StoreOptions{Clock: expiry.ClockFunc(func() time.Time { return drivertest.Now })})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx := t.Context()
-	p.play(loseAnswer)
-	it, err := s.Create(ctx, "id", "one", &expiry.WriteOptions{Labels: map[string]string{"principal": "ann"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.play(loseAnswer)
-	if it, err = s.Update(ctx, "id", "two", &expiry.WriteOptions{IfMatch: it.Known()}); err != nil {
-		t.Fatal(err)
-	}
-	p.play(loseRequest) // not applied: the look finds the old revision
-	if it, err = s.Update(ctx, "id", "three", &expiry.WriteOptions{IfMatch: it.Known()}); err != nil {
-		t.Fatal(err)
-	}
-	p.play(loseAnswer)
-	if _, err := s.Touch(ctx, "id", expiry.After(time.Hour), nil); err != nil {
-		t.Fatal(err)
-	}
-	got, err := s.Get(ctx, "id")
-	if err != nil || got.Value != "three" || got.Revision != it.Revision || !got.ExpiresAt.Equal(testNow.Add(time.Hour)) {
-		t.Fatalf("got %+v, %v", got, err)
-	}
-	p.play(loseAnswer)
-	only(t, s.Delete(ctx, "id", &expiry.DeleteOptions{IfMatch: got.Known()}), model.ErrUnknown)
-
-	// Between the write and the look another one deletes, or writes.
-	for name, meanwhile := range map[string]func(id string) error{
+	for name, change := range map[string]func(id string) error{
 		"deletes": func(id string) error {
-			return other.Delete(ctx, testNow, driver.Delete{ID: id, Cond: driver.IfPresent})
+			return other.Delete(ctx, drivertest.Now, driver.Delete{ID: id, Cond: driver.IfPresent})
 		},
 		"writes": func(id string) error {
-			_, err := other.Write(ctx, testNow, driver.Write{Record: record(id, "", 0), Cond: driver.IfAny})
+			_, err := other.Write(ctx, drivertest.Now, driver.Write{Record: drivertest.Record(id, "", 0), Cond: driver.IfAny})
 			return err
 		},
 	} {
@@ -586,150 +389,116 @@ func TestOwnSuccess(t *testing.T) {
 			"upsert": func(id string) error { _, err := s.Upsert(ctx, id, "mine", nil); return err },
 		} {
 			id := kind + name
-			var once sync.Once
-			p.play(loseAnswer)
-			p.refusing(func(op string) *answer {
-				if op == "GET r" { // the look
-					once.Do(func() {
-						if err := meanwhile(id); err != nil {
-							t.Error(err)
-						}
-					})
+			p.Set(faultnet.Plan{Fault: faultnet.LoseAnswer, Match: isWrite, Then: func() {
+				if err := change(id); err != nil {
+					t.Error(err)
 				}
-				return nil
-			})
-			only(t, do(id), model.ErrUnknown)
-			p.refusing(nil)
-			now, err := other.Get(ctx, testNow, driver.Get{ID: id})
-			if name == "deletes" && model.Kind(err) != model.ErrNotFound || name == "writes" && (err != nil || string(now.Value) == `"mine"`) {
-				t.Errorf("%s, then another %s: %s, %v", kind, name, now.Value, err)
+			}})
+			drivertest.WantKind(t, do(id), model.ErrUnknown)
+			got, err := other.Get(ctx, drivertest.Now, driver.Get{ID: id})
+			if name == "deletes" && model.Kind(err) != model.ErrNotFound || name == "writes" && (err != nil || string(got.Value) == `"mine"`) {
+				t.Errorf("%s, then another process %s: the record is %s, %v", kind, name, got.Value, err)
 			}
 		}
 	}
 }
 
-// TestWritesAreSentAgainOnlyAfterARefusal has a service that refuses for now,
-// breaks, or hangs up, and then would accept.
+// TestWritesAreSentAgainOnlyAfterARefusal has a server that refuses some
+// requests, breaks or hangs up, and then accepts.
 func TestWritesAreSentAgainOnlyAfterARefusal(t *testing.T) {
 	slow := answer{status: 503, code: "SlowDown"}
-	many := answer{status: 429, code: "TooManyRequests"}
-	quorum := answer{status: 503, code: "SlowDownWrite"}
-	broken := answer{status: 500, code: "InternalError"}
-	silent := answer{status: 503}
-	conflict := answer{status: 409, code: "ConditionalRequestConflict"}
-	aborted := answer{status: 409, code: "OperationAborted"}
+	conflict := answer{status: 409, code: codeConflict}
 	skewed := answer{status: 403, code: "RequestTimeTooSkewed", date: time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)}
 	for name, test := range map[string]struct {
-		answers []answer // and then the server's own
+		answers []answer // before the server's own
 		writes  int
 		want    error
 	}{
 		"slow down once":       {[]answer{slow}, 2, nil},
 		"slow down twice":      {[]answer{slow, slow}, 3, nil},
 		"slow down for ever":   {[]answer{slow, slow, slow}, 3, model.ErrUnavailable},
-		"too many requests":    {[]answer{many}, 1, model.ErrUnavailable}, // the SDK itself does not send it again
-		"a clock that is off":  {[]answer{skewed}, 3, nil},                // the SDK corrects it, and then back
-		"conflict":             {[]answer{conflict, conflict, aborted, conflict}, 5, nil},
-		"a quorum missed":      {[]answer{quorum}, 1, model.ErrUnknown},
-		"a server's error":     {[]answer{broken}, 1, model.ErrUnknown},
-		"503 without a reason": {[]answer{silent}, 1, model.ErrUnknown},
+		"too many requests":    {[]answer{{status: 429, code: "TooManyRequests"}}, 1, model.ErrUnavailable}, // the SDK does not send it again
+		"a wrong clock":        {[]answer{skewed}, 3, nil},                                                  // the SDK corrects the clock and then corrects it back
+		"conflict":             {[]answer{conflict, conflict, {status: 409, code: codeAborted}, conflict}, 5, nil},
+		"a missed quorum":      {[]answer{{status: 503, code: "SlowDownWrite"}}, 1, model.ErrUnknown},
+		"a server error":       {[]answer{{status: 500, code: "InternalError"}}, 1, model.ErrUnknown},
+		"503 without a reason": {[]answer{{status: 503}}, 1, model.ErrUnknown},
 		"hanging up":           {[]answer{{}}, 1, model.ErrUnknown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b, p := proxied(t, nil)
-			for kind := range writes(model.Record{}) {
-				seed(t, b, record("id", "ann", time.Hour))
-				prev, err := b.Get(t.Context(), testNow, driver.Get{ID: "id"})
-				if err != nil {
-					t.Fatal(err)
-				}
+			for i, c := range writes(model.Record{}) {
+				base := drivertest.SeedCalls(t, b)
 				n := 0
-				p.refusing(func(op string) *answer {
+				p.answers(func(op string) *answer {
 					if op != "PUT r" || n == len(test.answers) {
 						return nil
 					}
 					n++
 					return &test.answers[n-1]
 				})
-				p.take()
-				err = writes(prev)[kind](t.Context(), b)
-				if got := p.take(); model.Kind(err) != test.want || got.onRecord() != test.writes {
-					t.Errorf("%s: %v, after %v; want %d writes", kind, err, got.ops, test.writes)
+				p.Requests()
+				err := writes(base)[i].Do(t.Context(), b)
+				if ops := p.Requests(); model.Kind(err) != test.want || count(ops, "PUT r") != test.writes {
+					t.Errorf("%s: %v, after %v; want the kind %v after %d writes", c.Name, err, ops, test.want, test.writes)
 				}
-				p.refusing(nil)
+				p.answers(nil)
 			}
 		})
 	}
 	t.Run("conflict for ever", func(t *testing.T) {
 		t.Parallel()
 		b, p := proxied(t, nil)
-		p.refusing(func(op string) *answer {
-			if op == "PUT r" {
-				return &conflict
-			}
-			return nil
-		})
-		p.take()
-		_, err := b.Write(t.Context(), testNow, driver.Write{Record: record("id", "", 0), Cond: driver.IfAbsent})
-		only(t, err, model.ErrUnavailable)
-		if got := p.take(); got.onRecord() != writeAttempts {
-			t.Errorf("%d writes", got.onRecord())
+		p.answers(answerTo("PUT r", conflict))
+		p.Requests()
+		_, err := b.Write(t.Context(), drivertest.Now, driver.Write{Record: drivertest.Record("id", "", 0), Cond: driver.IfAbsent})
+		drivertest.WantKind(t, err, model.ErrUnavailable)
+		if n := count(p.Requests(), "PUT r"); n != writeAttempts {
+			t.Errorf("sent %d writes, want %d", n, writeAttempts)
 		}
 	})
 }
 
-// TestContexts ends the context before and after a write is sent.
-func TestContexts(t *testing.T) {
+func TestEndedContexts(t *testing.T) {
 	b, p := proxied(t, nil)
-	seed(t, b, record("id", "ann", time.Hour))
-	prev, err := b.Get(t.Context(), testNow, driver.Get{ID: "id"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.deletes(t.Context())
-	for name, do := range writes(prev) {
-		ended, cancel := context.WithCancel(t.Context())
-		cancel()
-		if err := do(ended, b); !asContext(err, context.Canceled) || model.Kind(err) != nil {
-			t.Errorf("%s, before sending: %v", name, err)
-		}
-		under, cancel := context.WithCancel(t.Context())
-		p.refusing(func(op string) *answer {
-			if op != "PUT r" {
-				return nil
+	drivertest.EndedContexts(t, b, p)
+}
+
+// TestContextsThatEndMeanwhile ends the context while the record is sent, and
+// while another request before it is.
+func TestContextsThatEndMeanwhile(t *testing.T) {
+	b, p := proxied(t, nil)
+	base := drivertest.SeedCalls(t, b)
+	b.deletes(t.Context()) // reads the marker
+	for _, c := range writes(base) {
+		for during, want := range map[string]error{"record": model.ErrUnknown, "request before it": nil} {
+			if want == nil && (c.Name == "delete known" || c.Name == "bulk") { // they send one request
+				continue
 			}
+			ctx, cancel := context.WithCancel(t.Context())
+			p.answers(func(op string) *answer {
+				if (op == "PUT r") != (want != nil) {
+					return nil
+				}
+				cancel()
+				return &answer{}
+			})
+			err := c.Do(ctx, b)
+			p.answers(nil)
 			cancel()
-			return &answer{} // which nobody waits for
-		})
-		err := do(under, b)
-		p.refusing(nil)
-		if model.Kind(err) != model.ErrUnknown || !asContext(err, context.Canceled) {
-			t.Errorf("%s, after sending: %v", name, err)
-		}
-		// Where it ends before the record is sent, nothing was applied.
-		before, cancel := context.WithCancel(t.Context())
-		p.refusing(func(op string) *answer {
-			if op == "PUT r" {
-				return nil
-			}
-			cancel()
-			return &answer{}
-		})
-		if name == "create labelled" || name == "relabel" || name == "upsert" || name == "update" {
-			if err := do(before, b); model.Kind(err) != nil || !asContext(err, context.Canceled) {
-				t.Errorf("%s, before the record: %v", name, err)
+			if model.Kind(err) != want || !errors.Is(err, context.Canceled) {
+				t.Errorf("%s, while the %s is sent: %v, want %v and the kind %v", c.Name, during, err, context.Canceled, want)
 			}
 		}
-		p.refusing(nil)
-		cancel()
 	}
-	if got, err := b.Get(t.Context(), testNow, driver.Get{ID: "id"}); err != nil || got.ServerVersion != prev.ServerVersion {
-		t.Errorf("the record has changed: %v", err)
+	drivertest.Holds(t, b, "id", base.Revision, base.ExpiresAt)
+	if got := drivertest.Get(t, b, "id"); got.ServerVersion != base.ServerVersion {
+		t.Error("the record has changed")
 	}
 }
 
-// TestNothingSent fails before a connection is there: nothing was applied.
+// TestNothingSent fails before there is a connection.
 func TestNothingSent(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -737,33 +506,26 @@ func TestNothingSent(t *testing.T) {
 	}
 	endpoint := "http://" + l.Addr().String()
 	_ = l.Close()
-	noCredentials := func(o *awss3.Options) {
-		o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{}, errors.New("no role, said hunter2")
-		})
-	}
-	noConnection := func(o *awss3.Options) {
-		o.HTTPClient = &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
-			return nil, errors.New("refused by hunter2")
-		}}}
-	}
 	for name, opt := range map[string]func(*awss3.Options){
-		"nobody listens": func(*awss3.Options) {}, "no credentials": noCredentials, "a dialer's own error": noConnection,
+		"no listener": func(*awss3.Options) {},
+		"no credentials": func(o *awss3.Options) {
+			o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+				return aws.Credentials{}, errors.New("no role, said hunter2")
+			})
+		},
+		"a dialer's own error": func(o *awss3.Options) {
+			o.HTTPClient = &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+				return nil, errors.New("refused by hunter2")
+			}}}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b, err := New(plainClient(t, endpoint, "key", "hunter2", opt), "none", "none", nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for name, do := range writes(record("id", "ann", 0)) {
-				if err := do(t.Context(), b); model.Kind(err) != model.ErrUnavailable || strings.Contains(err.Error(), "hunter2") {
-					t.Errorf("%s: %v", name, err)
+			b := newBackend(t, plainClient(t, endpoint, "key", "hunter2", opt), "none", "none", nil)
+			for _, c := range append(writes(drivertest.Record("id", "ann", 0)), drivertest.Reads()...) {
+				if err := c.Do(t.Context(), b); model.Kind(err) != model.ErrUnavailable || strings.Contains(err.Error(), "hunter2") {
+					t.Errorf("%s: %v", c.Name, err)
 				}
 			}
-			_, err = b.Get(t.Context(), testNow, driver.Get{ID: "id"})
-			only(t, err, model.ErrUnavailable)
 		})
 	}
 }
-
-func asContext(err, want error) bool { return errors.Is(err, want) }

@@ -23,10 +23,10 @@ const (
 	recordsDir = "r" // r/<name>
 	dueDir     = "x" // x/<hour>/<ms>.<name>.<stamp>
 	labelsDir  = "l" // l/<label>/<64 digits of the value's hash>/<name>.<stamp>
-	probeDir   = "p" // p/<stamp>: what CreateStorage tries the server with
+	probeDir   = "p" // p/<stamp>: test objects of CreateStorage
 	markerName = "store.json"
 
-	maxEscaped = 128 // bytes of a short id's escaped form; MinIO allows 255 for a segment
+	maxEscaped = 128 // bytes of a short id's escaped form; MinIO allows 255 in a segment
 
 	plainPrefix  = "i-"
 	hashedPrefix = "h-"
@@ -39,11 +39,12 @@ const (
 
 // place is where the record of an id is kept.
 type place struct {
-	id   string // empty where only the name is known and is a hash
+	id   string // empty if only the name is known and the name is a hash
 	name string
 }
 
-// placeOf gives every id a name of its own, without dots and slashes.
+// placeOf returns the place of an id. Its name has no dots and no slashes, and
+// no other id has it.
 func placeOf(id string) place {
 	if name, ok := escaped(id); ok {
 		return place{id, name}
@@ -52,8 +53,8 @@ func placeOf(id string) place {
 	return place{id, hashedPrefix + hex.EncodeToString(sum[:])}
 }
 
-// placeOfName is the inverse: false for a name that placeOf does not give, so
-// for anything foreign.
+// placeOfName returns the place with the name. It reports false for a name that
+// placeOf does not return: the object is foreign then.
 func placeOfName(name string) (place, bool) {
 	if digits, ok := strings.CutPrefix(name, hashedPrefix); ok {
 		return place{name: name}, len(digits) == 2*sha256.Size && isHex(digits)
@@ -66,21 +67,21 @@ func placeOfName(name string) (place, bool) {
 	return p, p.name == name
 }
 
-// known is the id, or the name where the id is not known from it.
-func (p *place) known() string {
+// idOrName returns the id, or the name if only a hash of the id is known.
+func (p *place) idOrName() string {
 	if p.id != "" {
 		return p.id
 	}
 	return p.name
 }
 
-// kept says which bytes stand for themselves in a name.
+// kept reports whether a byte is not escaped in a name.
 func kept(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_'
 }
 
-// escaped is the name of a short id: bytes other than a-z A-Z 0-9 - _ become =
-// and two digits. It is false for a long one.
+// escaped returns the name of a short id: bytes other than a-z A-Z 0-9 - _ become
+// = and two digits. It reports false for a long id.
 func escaped(id string) (string, bool) {
 	if len(id) > maxEscaped {
 		return "", false
@@ -100,15 +101,16 @@ func isHex(s string) bool {
 	return true
 }
 
-// recordKey is the key of a record below the prefix. So are all keys that have
-// no full in their name.
+// recordKey returns the key of a record, without the prefix. All keys are
+// without the prefix, except those that full returns.
 func recordKey(name string) string { return recordsDir + "/" + name }
 
-// full is the whole key in the bucket.
+// full returns the whole key in the bucket.
 func (b *Backend) full(key string) string { return b.prefix + "/" + key }
 
-// labelFolder has the entries of all that bear the label. The value is hashed,
-// as any string is one, and keys end up in access logs.
+// labelFolder returns the folder with the entries of all records that bear the
+// label. The value is hashed: it may be any string, and keys appear in access
+// logs.
 func labelFolder(name, value string) string {
 	sum := sha256.Sum256([]byte(value))
 	return labelsDir + "/" + name + "/" + hex.EncodeToString(sum[:]) + "/"
@@ -118,15 +120,15 @@ func labelKey(l *label, name string) string {
 	return labelFolder(l.name, l.value) + entryName(name, l.stamp)
 }
 
-// entryName is what an index entry is called: each write makes its own, so that
-// who removes one never removes what another write relies on.
+// entryName returns the name of an index entry. No two writes share an entry, so
+// that removing one never affects another write.
 func entryName(name string, s stamp) string { return name + "." + s.String() }
 
-// afterEntries is later in order than all entries of the name, and before those
-// of any other: no name has a dot.
+// afterEntries returns a name that sorts after all entries of the name and before
+// the entries of the next one: no name has a dot.
 func afterEntries(name string) string { return name + ".g" }
 
-// parseEntry reads an index entry's name.
+// parseEntry parses the name of an index entry.
 func parseEntry(entry string) (p place, s stamp, ok bool) {
 	name, digits, ok := strings.Cut(entry, ".")
 	if !ok || !parseStamp(digits, &s) {
@@ -144,13 +146,14 @@ func parseStamp(digits string, s *stamp) bool {
 	return err == nil
 }
 
-// dueKey is the entry of the index by expiry. Its order is that of time.
+// dueKey returns the key of an entry in the index by expiry. The keys sort by
+// time.
 func dueKey(at time.Time, name string, s stamp) string {
 	ms := at.UnixMilli()
 	return dueDir + "/" + padded(ms/hour, hourDigits) + "/" + padded(ms%hour, milliDigits) + "." + entryName(name, s)
 }
 
-// parseDue reads what follows the folder in a dueKey.
+// parseDue parses a dueKey without its folder.
 func parseDue(rest string) (at time.Time, p place, s stamp, ok bool) {
 	hours, rest, ok1 := strings.Cut(rest, "/")
 	millis, entry, ok2 := strings.Cut(rest, ".")
@@ -174,7 +177,7 @@ func parsePadded(s string, digits int) (int64, bool) {
 	return int64(n), err == nil
 }
 
-// labelKeys are the entries of all labels of a record.
+// labelKeys returns the keys of the record's label entries.
 func (h *head) labelKeys(name string) []string {
 	keys := make([]string, 0, len(h.labels))
 	for i := range h.labels {
@@ -183,20 +186,20 @@ func (h *head) labelKeys(name string) []string {
 	return keys
 }
 
-// marker says that a store is there, and what its server can do.
+// marker is the content of a store's marker object.
 type marker struct {
 	Format int `json:"format"`
-	// Server is what the server called itself when it was tried. Another one,
-	// to which a bucket was copied, may be able to do less.
+	// Server is the server's name when it was tested. The bucket may have been
+	// copied to another server since then, which may have fewer features.
 	Server string `json:"server"`
-	// ConditionalDeletes says that it heeds If-Match on deletes.
+	// ConditionalDeletes says that the server obeys If-Match on deletes.
 	ConditionalDeletes bool `json:"conditionalDeletes"`
 
 	etag string
-	here string // what the server calls itself now
+	here string // the server's present name
 }
 
-// readMarker returns the store's marker; nil where there is none.
+// readMarker returns the store's marker, or nil if the store has none.
 func (b *Backend) readMarker(ctx context.Context) (*marker, error) {
 	o, err := b.get(ctx, markerName, 0)
 	if err != nil || o == nil {
@@ -204,21 +207,23 @@ func (b *Backend) readMarker(ctx context.Context) (*marker, error) {
 	}
 	m := &marker{etag: o.etag, here: o.server}
 	if err := json.Unmarshal(o.body, m); err != nil || m.Format < 1 {
-		return nil, corrupt("the object " + b.full(markerName) + " is no store's")
+		return nil, driverkit.Corrupt("the object " + b.full(markerName) + " is not the marker of a store")
 	}
 	if m.Format > version {
-		return nil, corrupt("the store has a newer layout than this version knows")
+		return nil, driverkit.Corrupt("the store has a newer layout than this version reads")
 	}
 	return m, nil
 }
 
-// canDelete reports whether the marker proves conditional deletes.
+// canDelete reports whether the marker proves that this server has conditional
+// deletes.
 func (m *marker) canDelete() bool {
 	return m != nil && m.ConditionalDeletes && m.Server != "" && m.Server == m.here
 }
 
-// deletes reports whether records may be deleted on a condition, or have to be
-// replaced by tombstones. It reads the marker once. Tombstones are always right.
+// deletes reports whether the server has conditional deletes. If not, records
+// are replaced by tombstones, which work on every server. It reads the marker
+// once.
 func (b *Backend) deletes(ctx context.Context) bool {
 	switch b.mode.Load() {
 	case modeDeletes:
@@ -228,12 +233,13 @@ func (b *Backend) deletes(ctx context.Context) bool {
 	}
 	m, err := b.readMarker(ctx)
 	if err != nil && !errors.Is(err, model.ErrCorrupt) {
-		return false // to be asked again
+		return false // the next call reads the marker again
 	}
 	b.remember(m)
 	return m.canDelete()
 }
 
+// remember keeps what the marker says about the server.
 func (b *Backend) remember(m *marker) {
 	if m.canDelete() {
 		b.mode.Store(modeDeletes)
@@ -242,23 +248,24 @@ func (b *Backend) remember(m *marker) {
 	}
 }
 
-// What is known of the server.
+// The modes say what is known about deletes on the server.
 const (
 	modeUnknown int32 = iota
 	modeDeletes
 	modeTombstones
 )
 
-// CreateStorage makes the bucket where there is none, in the client's region,
-// tries what the server can do with small objects below the prefix, and writes
-// what it found into PREFIX/store.json. It may be called again. A bucket that is
-// there is kept as it is, with all that others have in it.
+// CreateStorage creates the bucket, in the client's region, if it does not exist.
+// It tests the server with small objects below the prefix and writes the result
+// into PREFIX/store.json. It may be repeated. A bucket that exists stays as it
+// is, with all its objects.
 //
-// ErrUnsupported for a server that ignores If-None-Match or If-Match on writes,
-// and for a bucket that keeps versions, as far as the permissions let it be
-// asked, without Options.AllowVersioned. ErrCorrupt for a store of a newer layout.
+// CreateStorage returns ErrUnsupported if the server ignores If-None-Match or
+// If-Match on writes. It returns ErrUnsupported for a bucket that keeps versions,
+// unless Options.AllowVersioned is set or the permissions hide the versions. It
+// returns ErrCorrupt for a store with a newer layout.
 func (b *Backend) CreateStorage(ctx context.Context) error {
-	if err := b.enter(ctx); err != nil {
+	if err := b.gate.Enter(ctx); err != nil {
 		return err
 	}
 	m, err := b.readMarker(ctx)
@@ -288,24 +295,24 @@ func (b *Backend) CreateStorage(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		cond := condition{absent: true}
+		cond := precondition{absent: true}
 		if m != nil {
-			cond = condition{etag: m.etag}
+			cond = precondition{etag: m.etag}
 		}
-		_, v, err := b.put(ctx, markerName, body, cond)
+		_, result, err := b.put(ctx, markerName, body, cond)
 		if err != nil {
 			return err
 		}
-		if v == held {
+		if result == outcomeApplied {
 			found.here = found.Server
 			b.remember(found)
 			return nil
 		}
-		if m, err = b.readMarker(ctx); err != nil { // another node wrote it
+		if m, err = b.readMarker(ctx); err != nil { // another node has written it
 			return err
 		}
 	}
-	return contended()
+	return driverkit.Contended()
 }
 
 func (b *Backend) makeBucket(ctx context.Context) error {
@@ -315,12 +322,13 @@ func (b *Backend) makeBucket(ctx context.Context) error {
 	}
 	_, err := b.client.CreateBucket(ctx, in, b.settings)
 	if err != nil && codeOf(err) != codeOwned {
-		return b.readFault(ctx, err) // it is idempotent
+		return b.readError(ctx, err) // the request is idempotent
 	}
 	return nil
 }
 
-// checkVersioning refuses a bucket that keeps versions, where it may be asked.
+// checkVersioning returns ErrUnsupported for a bucket that keeps versions. It
+// returns nil if the server does not tell.
 func (b *Backend) checkVersioning(ctx context.Context) error {
 	if b.allowVersioned {
 		return nil
@@ -330,21 +338,21 @@ func (b *Backend) checkVersioning(ctx context.Context) error {
 	case code == codeDenied, code == codeNotImplemented, code == "MethodNotAllowed":
 		return nil
 	case err != nil:
-		return b.readFault(ctx, err)
+		return b.readError(ctx, err)
 	case out.Status == types.BucketVersioningStatusEnabled:
-		return model.NewError(model.ErrUnsupported, "the bucket "+b.bucket+" keeps versions, so that nothing would ever be removed: Options.AllowVersioned accepts it", nil)
+		return model.NewError(model.ErrUnsupported, "the bucket "+b.bucket+" keeps versions, so removed records stay stored: set Options.AllowVersioned to accept it", nil)
 	}
 	return nil
 }
 
-// probe tries the server: two conditions on writes, without which nothing here
-// is safe, and those on deletes.
+// probe tests the server: conditions on writes, which a store needs, and
+// conditions on deletes.
 func (b *Backend) probe(ctx context.Context) (*marker, error) {
 	key := probeDir + "/" + newStamp().String()
 	defer func() {
 		_ = b.deleteMany(context.WithoutCancel(ctx), []string{key})
 	}()
-	etag, v, err := b.put(ctx, key, tombstone, condition{absent: true})
+	etag, result, err := b.put(ctx, key, tombstone, precondition{absent: true})
 	if codeOf(err) == codeNotImplemented {
 		return nil, noConditions()
 	}
@@ -353,53 +361,55 @@ func (b *Backend) probe(ctx context.Context) (*marker, error) {
 	}
 	other := etagOf([]byte(key))
 	wants := []struct {
-		cond condition
-		want verdict
-	}{{condition{absent: true}, failed}, {condition{etag: other}, failed}, {condition{etag: etag}, held}}
-	ok := v == held
+		cond precondition
+		want outcome
+	}{{precondition{absent: true}, outcomeMismatch}, {precondition{etag: other}, outcomeMismatch}, {precondition{etag: etag}, outcomeApplied}}
+	ok := result == outcomeApplied
 	for _, w := range wants {
-		if _, v, err = b.put(ctx, key, tombstone, w.cond); err != nil {
+		if _, result, err = b.put(ctx, key, tombstone, w.cond); err != nil {
 			return nil, err
 		}
-		ok = ok && v == w.want
+		ok = ok && result == w.want
 	}
 	if !ok {
 		return nil, noConditions()
 	}
 	m := &marker{Format: version}
-	v, err = b.deleteIf(ctx, key, other)
-	if err == nil && v != held {
-		// A delete of what is not there must not say that it did it.
-		if v, err = b.deleteIf(ctx, key, etag); err == nil && v == held {
-			v, err = b.deleteIf(ctx, key, etag)
-			m.ConditionalDeletes = err == nil && v != held
+	if m.ConditionalDeletes, err = b.probeDeletes(ctx, key, etag, other); err != nil && model.Kind(err) != model.ErrUnavailable {
+		return nil, err
+	}
+	// Every answer has the server's name.
+	page, err := b.list(ctx, probeDir+"/", "", 1)
+	m.Server = page.server
+	return m, err
+}
+
+// probeDeletes reports whether the server obeys If-Match on deletes: it keeps the
+// object under another ETag, deletes it under its own, and does not claim to
+// delete a missing object.
+func (b *Backend) probeDeletes(ctx context.Context, key, etag, other string) (bool, error) {
+	for _, try := range []struct {
+		etag    string
+		applied bool
+	}{{other, false}, {etag, true}, {etag, false}} {
+		result, err := b.deleteIf(ctx, key, try.etag)
+		if err != nil || (result == outcomeApplied) != try.applied {
+			return false, err
 		}
 	}
-	if err != nil && model.Kind(err) != model.ErrUnavailable {
-		return nil, err
-	}
-	if m.Server, err = b.serverName(ctx); err != nil {
-		return nil, err
-	}
-	return m, nil
+	return true, nil
 }
 
 func noConditions() error {
-	return model.NewError(model.ErrUnsupported, "the server has no If-None-Match or If-Match on writes", nil)
+	return model.NewError(model.ErrUnsupported, "the server does not obey If-None-Match and If-Match on writes", nil)
 }
 
-// serverName is what the server calls itself.
-func (b *Backend) serverName(ctx context.Context) (string, error) {
-	page, err := b.list(ctx, probeDir+"/", "", 1)
-	return page.server, err
-}
-
-// DeleteStorage deletes the store's own objects: records first, then what the
-// indexes have, then the marker. Foreign objects below the prefix stay, and so
-// does the bucket, whose name others could take. It may be called again, also
+// DeleteStorage deletes the store's own objects: the records, the index entries
+// and then the marker. Foreign objects below the prefix stay. The bucket also
+// stays, since another account could take its name. It may be repeated, also
 // after an error.
 func (b *Backend) DeleteStorage(ctx context.Context) error {
-	if err := b.enter(ctx); err != nil {
+	if err := b.gate.Enter(ctx); err != nil {
 		return err
 	}
 	own := []struct {
@@ -423,12 +433,13 @@ func (b *Backend) DeleteStorage(ctx context.Context) error {
 	return b.deleteMany(ctx, []string{markerName})
 }
 
+// isLabelKey reports whether a key is a labelKey.
 func isLabelKey(key string) bool {
 	rest, ok := strings.CutPrefix(key, labelsDir+"/")
 	return ok && isLabelEntry(rest)
 }
 
-// isLabelEntry recognises what follows the folder in a labelKey.
+// isLabelEntry reports whether rest is a labelKey without its folder.
 func isLabelEntry(rest string) bool {
 	parts := strings.Split(rest, "/")
 	if len(parts) != 3 || model.CheckLabelName(parts[0]) != nil || len(parts[1]) != 2*sha256.Size || !isHex(parts[1]) {
@@ -438,7 +449,7 @@ func isLabelEntry(rest string) bool {
 	return ok
 }
 
-// deleteAll deletes the objects of a folder whose names pass.
+// deleteAll deletes the objects of a folder whose names own accepts.
 func (b *Backend) deleteAll(ctx context.Context, dir string, own func(rest string) bool) error {
 	after := ""
 	for {
@@ -462,8 +473,8 @@ func (b *Backend) deleteAll(ctx context.Context, dir string, own func(rest strin
 	}
 }
 
-// StoragePlan returns what CreateStorage would make, as commands of the AWS
-// CLI, and the lifecycle rule that servers without conditional deletes need. It
+// StoragePlan returns the commands of the AWS CLI that do what CreateStorage
+// does, and the lifecycle rule that servers without conditional deletes need. It
 // does no I/O.
 func (b *Backend) StoragePlan() string {
 	var s strings.Builder
@@ -471,12 +482,12 @@ func (b *Backend) StoragePlan() string {
 	if region := b.client.Options().Region; region != "" && region != "us-east-1" {
 		fmt.Fprintf(&s, " \\\n  --create-bucket-configuration LocationConstraint=%s", region)
 	}
-	rules, _ := json.Marshal(map[string]any{"Rules": []any{map[string]any{ //nolint:errchkjson // strings and numbers alone
+	rules, _ := json.Marshal(map[string]any{"Rules": []any{map[string]any{ //nolint:errchkjson // only strings and numbers
 		"ID": "sojourn-tombstones", "Status": "Enabled", "Expiration": map[string]any{"Days": 1},
 		"Filter": map[string]any{"And": map[string]any{"Prefix": b.full(recordsDir + "/"), "ObjectSizeLessThan": minHead}},
 	}}})
-	fmt.Fprintf(&s, "\n# CreateStorage then tries what the server can do and writes it to %s.\n", b.full(markerName))
-	s.WriteString("# Where that says \"conditionalDeletes\":false, add this rule to the bucket's others:\n")
+	fmt.Fprintf(&s, "\n# CreateStorage then tests the server and writes the result to %s.\n", b.full(markerName))
+	s.WriteString("# If that says \"conditionalDeletes\":false, add this rule to the rules of the bucket:\n")
 	fmt.Fprintf(&s, "aws s3api put-bucket-lifecycle-configuration --bucket %s \\\n  --lifecycle-configuration '%s'\n", b.bucket, rules)
 	return s.String()
 }

@@ -10,6 +10,7 @@ import (
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -21,26 +22,26 @@ func TestNames(t *testing.T) {
 	} {
 		p := placeOf(id)
 		if p.name != want {
-			t.Errorf("%q is called %q, want %q", id, p.name, want)
+			t.Errorf("the name of %q is %q, want %q", id, p.name, want)
 		}
 		if back, ok := placeOfName(want); !ok || back.id != id {
-			t.Errorf("%q is the name of %q, %v", want, back.id, ok)
+			t.Errorf("the id of %q is %q, %v; want %q", want, back.id, ok, id)
 		}
 	}
 	seen := map[string]string{}
 	for _, id := range []string{long, long + "x", strings.Repeat("/", 60), strings.Repeat("/", 61), "h-" + strings.Repeat("0", 64), strings.Repeat("é", 256)} {
 		p := placeOf(id)
 		if other, twice := seen[p.name]; twice || len(p.name) > maxEscaped+2 || strings.ContainsAny(p.name, "./") {
-			t.Errorf("%q is called %q, as %q", id, p.name, other)
+			t.Errorf("the name of %q is %q, which is invalid or the name of %q", id, p.name, other)
 		}
 		seen[p.name] = id
 		if back, ok := placeOfName(p.name); !ok || back.name != p.name || back.id != "" && back.id != id {
-			t.Errorf("%q: %+v, %v", p.name, back, ok)
+			t.Errorf("the place of the name %q is %+v, %v", p.name, back, ok)
 		}
 	}
 	for _, name := range []string{"", "a", "i-", "i-=", "i-=2", "i-=zz", "i-=61", "i-=2E", "i-a.b", "i-a/b", "h-", "h-" + strings.Repeat("g", 64), "h-" + strings.Repeat("0", 63), "i-" + strings.Repeat("x", 129), "i-=00"} {
 		if p, ok := placeOfName(name); ok {
-			t.Errorf("%q is taken for the name of %q", name, p.id)
+			t.Errorf("%q is accepted as the name of %q", name, p.id)
 		}
 	}
 }
@@ -56,7 +57,7 @@ func FuzzNames(f *testing.F) {
 		p := placeOf(id)
 		back, ok := placeOfName(p.name)
 		if !ok || back.name != p.name || back.id != "" && back.id != id || strings.ContainsAny(p.name, "./") {
-			t.Errorf("%q is called %q, which is the name of %q, %v", id, p.name, back.id, ok)
+			t.Errorf("the name of %q is %q, whose id is %q, %v", id, p.name, back.id, ok)
 		}
 	})
 }
@@ -64,7 +65,7 @@ func FuzzNames(f *testing.F) {
 func TestEntries(t *testing.T) {
 	s := newStamp()
 	times := []time.Time{
-		time.UnixMilli(1).UTC(), testNow, testNow.Add(time.Millisecond), testNow.Add(time.Hour),
+		time.UnixMilli(1).UTC(), drivertest.Now, drivertest.Now.Add(time.Millisecond), drivertest.Now.Add(time.Hour),
 		time.Date(9999, 12, 31, 23, 59, 59, 999e6, time.UTC),
 	}
 	var keys []string
@@ -79,9 +80,9 @@ func TestEntries(t *testing.T) {
 		}
 	}
 	if !slices.IsSortedFunc(keys, func(a, b string) int { return strings.Compare(a[:17], b[:17]) }) {
-		t.Errorf("the order of keys is not that of time: %q", keys)
+		t.Errorf("the keys do not sort by time: %q", keys)
 	}
-	// All entries of a name are next to each other, and afterEntries behind them.
+	// The entries of a name are together, and afterEntries sorts after them.
 	var entries []string
 	for _, id := range []string{"a", "a-b", "a=b", "a1", "aa", "a_", "A"} {
 		for range 3 {
@@ -93,11 +94,11 @@ func TestEntries(t *testing.T) {
 	for i, e := range entries {
 		p, _, ok := parseEntry(e)
 		if !ok || i > 0 && seen[p.name] && !strings.HasPrefix(entries[i-1], p.name+".") {
-			t.Errorf("%q: %v, behind %q", e, ok, entries[max(i-1, 0)])
+			t.Errorf("%q is an entry: %v; it follows %q", e, ok, entries[max(i-1, 0)])
 		}
 		seen[p.name] = true
 		if after := afterEntries(p.name); after <= e || i+1 < len(entries) && !strings.HasPrefix(entries[i+1], p.name+".") && after >= entries[i+1] {
-			t.Errorf("%q is not between %q and the next", after, e)
+			t.Errorf("%q does not sort between %q and the next entry", after, e)
 		}
 	}
 	l := &label{name: "principal", value: "ann@example.org", stamp: s}
@@ -107,12 +108,12 @@ func TestEntries(t *testing.T) {
 	}
 	for _, bad := range []string{"", "l/", "x/principal/" + strings.Repeat("0", 64) + "/i-a." + s.String(), "l/principal/0/i-a." + s.String(), key + "0", key[:len(key)-1], "l/P/" + key[12:], key + "/x"} {
 		if isLabelKey(bad) {
-			t.Errorf("%q is taken for a label's entry", bad)
+			t.Errorf("%q is accepted as a label entry", bad)
 		}
 	}
 	for _, bad := range []string{"", "00000001/0000001.i-a", "1/0000001.i-a." + s.String(), "00000001/3600000.i-a." + s.String(), "0000000a/0000001.i-a." + s.String(), "00000001/0000001.i-a." + strings.ToUpper(s.String()) + "G"} {
 		if _, _, _, ok := parseDue(bad); ok {
-			t.Errorf("%q is taken for an entry by expiry", bad)
+			t.Errorf("%q is accepted as an entry by expiry", bad)
 		}
 	}
 }
@@ -122,68 +123,50 @@ func TestNew(t *testing.T) {
 	for _, test := range []struct {
 		bucket, prefix string
 		opts           *Options
-		ok             bool
 	}{
-		{"my-bucket", "carts", nil, true},
-		{"my.bucket.9", "a/b/c.d_e-F", &Options{}, true},
-		{"abc", strings.Repeat("x", 256), &Options{Labels: []string{}, MaxValue: 1, StrayGrace: time.Minute}, true},
-		{"ab", "carts", nil, false},
-		{strings.Repeat("b", 64), "carts", nil, false},
-		{"My-Bucket", "carts", nil, false},
-		{"-bucket", "carts", nil, false},
-		{"bucket.", "carts", nil, false},
-		{"bucket/x", "carts", nil, false},
-		{"arn:aws:s3:::bucket", "carts", nil, false},
-		{"bucket--use1-az4--x-s3", "carts", nil, false},
-		{"bucket--use1-az4--xa-s3", "carts", nil, false},
-		{"my-bucket", "", nil, false},
-		{"my-bucket", "/carts", nil, false},
-		{"my-bucket", "carts/", nil, false},
-		{"my-bucket", "a//b", nil, false},
-		{"my-bucket", "a/../b", nil, false},
-		{"my-bucket", ".", nil, false},
-		{"my-bucket", "carts/r", nil, false},
-		{"my-bucket", "carts/x/y", nil, false},
-		{"my-bucket", "l", nil, false},
-		{"my-bucket", "p/q", nil, false},
-		{"my-bucket", "ä", nil, false},
-		{"my-bucket", "a b", nil, false},
-		{"my-bucket", strings.Repeat("x", 257), nil, false},
-		{"my-bucket", "carts", &Options{MaxValue: -1}, false},
-		{"my-bucket", "carts", &Options{MaxValue: 1<<30 + 1}, false},
-		{"my-bucket", "carts", &Options{StrayGrace: time.Second}, false},
-		{"my-bucket", "carts", &Options{Labels: []string{"No"}}, false},
+		{"my-bucket", "carts", nil},
+		{"my.bucket.9", "a/b/c.d_e-F", &Options{}},
+		{"abc", strings.Repeat("x", 256), &Options{Labels: []string{}, MaxValue: 1, StrayGrace: time.Minute}},
 	} {
-		b, err := New(c, test.bucket, test.prefix, test.opts)
-		if (err == nil) != test.ok || err != nil && model.Kind(err) != model.ErrInvalid {
-			t.Errorf("%q, %q, %+v: %v", test.bucket, test.prefix, test.opts, err)
-		}
-		if b != nil && b.Describe().MaxValue <= 0 {
+		b := newBackend(t, c, test.bucket, test.prefix, test.opts)
+		if b.Describe().MaxValue <= 0 {
 			t.Errorf("%+v", b.Describe())
 		}
 	}
-	if _, err := New(nil, "my-bucket", "carts", nil); model.Kind(err) != model.ErrInvalid {
-		t.Errorf("without a client: %v", err)
+	errs := map[string]error{}
+	_, errs["no client"] = New(nil, "my-bucket", "carts", nil)
+	for _, bucket := range []string{
+		"ab", strings.Repeat("b", 64), "My-Bucket", "-bucket", "bucket.", "bucket/x", "arn:aws:s3:::bucket", "bucket--use1-az4--x-s3", "bucket--use1-az4--xa-s3",
+	} {
+		_, errs["bucket "+bucket] = New(c, bucket, "carts", nil)
 	}
+	for _, prefix := range []string{
+		"", "/carts", "carts/", "a//b", "a/../b", ".", "carts/r", "carts/x/y", "l", "p/q", "ä", "a b", strings.Repeat("x", 257),
+	} {
+		_, errs["prefix "+prefix] = New(c, "my-bucket", prefix, nil)
+	}
+	for name, opts := range map[string]*Options{
+		"negative value": {MaxValue: -1}, "large value": {MaxValue: 1<<30 + 1}, "short grace": {StrayGrace: time.Second}, "invalid label": {Labels: []string{"No"}},
+	} {
+		_, errs[name] = New(c, "my-bucket", "carts", opts)
+	}
+	drivertest.NewErrors(t, backendName, errs)
 }
 
-// rule reads the lifecycle rule out of the plan.
+// rule returns the lifecycle rule in the plan.
 func rule(t testing.TB, b *Backend) types.LifecycleRule {
 	t.Helper()
 	_, text, ok := strings.Cut(b.StoragePlan(), "--lifecycle-configuration '")
 	text, _, _ = strings.Cut(text, "'")
 	var conf types.BucketLifecycleConfiguration
 	if err := json.Unmarshal([]byte(text), &conf); !ok || err != nil || len(conf.Rules) != 1 {
-		t.Fatalf("no rule in %q: %v", b.StoragePlan(), err)
+		t.Fatalf("the plan has no rule: %q, %v", b.StoragePlan(), err)
 	}
 	return conf.Rules[0]
 }
 
 func TestStoragePlan(t *testing.T) {
-	b, err := New(awss3.New(awss3.Options{Region: "eu-west-1"}), "my-bucket", "app/carts", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := newBackend(t, awss3.New(awss3.Options{Region: "eu-west-1"}), "my-bucket", "app/carts", nil)
 	plan := b.StoragePlan()
 	for _, want := range []string{"create-bucket --bucket my-bucket", "LocationConstraint=eu-west-1", "app/carts/store.json"} {
 		if !strings.Contains(plan, want) {

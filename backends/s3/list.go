@@ -2,39 +2,20 @@ package s3
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/binary"
-	"hash/crc32"
-	"slices"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
-	"github.com/sojourn-go/sojourn/model"
 )
 
 // Page lists live records in the order of their names: one ListObjectsV2 and
-// then the records, 16 at a time. Only the heads are read for KeysOnly. A
-// listing by label lists the label's entries; what an entry says is checked
-// against its record.
+// then the records, 16 at a time. With KeysOnly it reads only their heads. With
+// a label it lists the label's entries and checks each against its record.
 func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
-	switch {
-	case q.Limit < 1:
-		return driver.Page{}, model.NewError(model.ErrInvalid, "the limit is less than 1", nil)
-	case q.Label == "" && q.Value != "":
-		return driver.Page{}, model.NewError(model.ErrInvalid, "a label's value without its name", nil)
-	}
-	if err := b.checkLabel(q.Label); err != nil {
-		return driver.Page{}, err
-	}
-	after, err := b.position(&q)
+	after, err := b.gate.Page(ctx, &q)
 	if err != nil {
 		return driver.Page{}, err
 	}
-	if err := b.enter(ctx); err != nil {
-		return driver.Page{}, err
-	}
 	var page driver.Page
-	// A stretch without a record is passed over, up to a point.
 	for range emptyLists {
 		if after, err = b.pagePart(ctx, now, &q, after, &page); err != nil {
 			return driver.Page{}, err
@@ -43,29 +24,22 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 			break
 		}
 	}
-	page.Next = b.token(&q, after)
+	page.Next = b.gate.Token(&q, after)
 	return page, nil
 }
 
 const (
-	// emptyLists is how many stretches without a record one page passes over.
+	// emptyLists is how many listings without a live record one page skips.
 	emptyLists = 16
-	// spare is how many names beyond its limit a page lists, for those that turn
-	// out to be no live record.
+	// spare is how many names beyond its limit a page lists, since some have no
+	// live record.
 	spare = 32
 )
 
-func (b *Backend) checkLabel(label string) error {
-	if label != "" && !slices.Contains(b.labels, label) {
-		return model.NewError(model.ErrInvalid, "the label is not declared in Options.Labels", nil)
-	}
-	return nil
-}
-
-// candidate is a name that a listing has, with its label entries.
+// candidate is a name in a listing, with its label entries.
 type candidate struct {
 	place
-	last    string // a listing goes on after it
+	last    string // the listing continues after it
 	entries []labelEntry
 }
 
@@ -75,8 +49,8 @@ type labelEntry struct {
 	old   bool
 }
 
-// pagePart lists names and reads their records until the page is full. It
-// returns where to go on; empty at the end.
+// pagePart lists names once and reads their records until the page is full. It
+// returns the name to continue after, which is empty at the end.
 func (b *Backend) pagePart(ctx context.Context, now time.Time, q *driver.Query, after string, page *driver.Page) (string, error) {
 	found, last, err := b.candidates(ctx, q, after, min(q.Limit, maxKeys)+spare)
 	if err != nil {
@@ -85,7 +59,7 @@ func (b *Backend) pagePart(ctx context.Context, now time.Time, q *driver.Query, 
 	var strays []string
 	defer func() {
 		if len(strays) > 0 {
-			_ = b.deleteMany(ctx, strays) // what fails is met again
+			_ = b.deleteMany(ctx, strays) // the next listing finds what is left
 		}
 	}()
 	for len(found) > 0 {
@@ -98,7 +72,7 @@ func (b *Backend) pagePart(ctx context.Context, now time.Time, q *driver.Query, 
 		err := b.eachOf(ctx, q, part, func(c *candidate, cur *stored) {
 			switch {
 			case cur == nil:
-				page.Corrupt = append(page.Corrupt, c.known())
+				page.Corrupt = append(page.Corrupt, c.idOrName())
 			case cur.live(now) && (q.Label == "" || cur.bears(q.Label, q.Value)):
 				page.Records = append(page.Records, *cur.record())
 			}
@@ -112,8 +86,9 @@ func (b *Backend) pagePart(ctx context.Context, now time.Time, q *driver.Query, 
 	return last, nil
 }
 
-// candidates lists names after another, and where to go on; empty at the end.
-// Tombstones are left out, as far as the listing shows them.
+// candidates lists names after another, and returns the name to continue after,
+// which is empty at the end. It leaves out the tombstones that it recognises in
+// the listing.
 func (b *Backend) candidates(ctx context.Context, q *driver.Query, after string, limit int) (found []candidate, last string, err error) {
 	if q.Label == "" {
 		page, err := b.list(ctx, recordsDir+"/", after, limit)
@@ -142,12 +117,12 @@ func (b *Backend) candidates(ctx context.Context, q *driver.Query, after string,
 		if !ok {
 			continue // foreign
 		}
-		// Many writes may have made entries for one record: it is listed once.
+		// A record that was written often may have many entries. It is listed once.
 		if len(found) == 0 || found[len(found)-1].name != p.name {
 			found = append(found, candidate{place: p, last: afterEntries(p.name)})
 		}
 		c := &found[len(found)-1]
-		c.entries = append(c.entries, labelEntry{folder + o.rest, s, b.outlived(&page, &o)})
+		c.entries = append(c.entries, labelEntry{folder + o.rest, s, b.pastGrace(&page, &o)})
 		last = max(last, c.last)
 	}
 	if !page.more {
@@ -156,11 +131,11 @@ func (b *Backend) candidates(ctx context.Context, q *driver.Query, after string,
 	return found, last, nil
 }
 
-// isTombstone recognises a tombstone without reading it.
+// isTombstone reports whether the object is a tombstone, without reading it.
 func (o *listed) isTombstone() bool { return o.size == tombstoneSize && o.etag == tombstoneETag }
 
-// eachOf reads the candidates and shows what is stored, in order; nil for one
-// that cannot be read.
+// eachOf reads the candidates and calls show for each, in order. It passes nil
+// for a record that is ErrCorrupt.
 func (b *Backend) eachOf(ctx context.Context, q *driver.Query, of []candidate, show func(*candidate, *stored)) error {
 	places := make([]place, len(of))
 	for i := range of {
@@ -179,8 +154,8 @@ func (b *Backend) eachOf(ctx context.Context, q *driver.Query, of []candidate, s
 	return nil
 }
 
-// strays are the entries that no record relies on, and that no write under way
-// can have made.
+// strays returns the entries on which no record relies and that are old enough
+// to be removed.
 func (c *candidate) strays(q *driver.Query, cur *stored) (keys []string) {
 	if cur == nil {
 		return nil
@@ -197,16 +172,13 @@ func (c *candidate) strays(q *driver.Query, cur *stored) (keys []string) {
 	return keys
 }
 
-// Count counts live records. By label it lists the label's entries and reads
-// the heads of their records. Else it lists the names of all records, 1,000 with
-// each request, and subtracts those that have expired: their heads alone are
-// read. An object of a record's name that is damaged is counted too then, unless
-// it is shorter than any record.
+// Count counts live records. With a label it lists the label's entries and reads
+// the heads of their records. Without one it lists the names of all records,
+// 1,000 with each request, and subtracts those that have expired. It reads only
+// the heads of expired records. It also counts damaged records then, unless they
+// are shorter than any record.
 func (b *Backend) Count(ctx context.Context, now time.Time, query driver.Query) (int, error) {
-	if err := b.checkLabel(query.Label); err != nil {
-		return 0, err
-	}
-	if err := b.enter(ctx); err != nil {
+	if err := b.gate.Count(ctx, &query); err != nil {
 		return 0, err
 	}
 	if query.Label == "" {
@@ -238,6 +210,7 @@ func (b *Backend) Count(ctx context.Context, now time.Time, query driver.Query) 
 	}
 }
 
+// countAll counts the live records of the whole store.
 func (b *Backend) countAll(ctx context.Context, now time.Time) (int, error) {
 	expired, err := b.expired(ctx, now)
 	if err != nil {
@@ -279,8 +252,8 @@ func (b *Backend) countAll(ctx context.Context, now time.Time) (int, error) {
 	return n, nil
 }
 
-// expired has the ETag of each record that has expired and was not swept, by
-// name.
+// expired returns the ETags of the records that have expired and are still
+// stored, by name.
 func (b *Backend) expired(ctx context.Context, now time.Time) (map[string]string, error) {
 	out := map[string]string{}
 	for after := ""; ; {
@@ -288,7 +261,7 @@ func (b *Backend) expired(ctx context.Context, now time.Time) (map[string]string
 		if err != nil {
 			return nil, err
 		}
-		if err := b.lookAll(ctx, entries); err != nil {
+		if err := b.readHeads(ctx, entries); err != nil {
 			return nil, err
 		}
 		for _, e := range entries {
@@ -301,43 +274,3 @@ func (b *Backend) expired(ctx context.Context, now time.Time) (map[string]string
 		}
 	}
 }
-
-// Tokens hold a version, where the listing goes on, and a checksum over that and
-// what the listing is of.
-const tokenVersion = 1
-
-func (b *Backend) token(q *driver.Query, last string) string {
-	if last == "" {
-		return ""
-	}
-	raw := append([]byte{tokenVersion}, last...)
-	raw = binary.BigEndian.AppendUint32(raw, b.tokenSum(q, raw))
-	return base64.RawURLEncoding.EncodeToString(raw)
-}
-
-func (b *Backend) tokenSum(q *driver.Query, raw []byte) uint32 {
-	sum := crc32.NewIEEE()
-	for _, part := range []string{b.bucket, b.prefix, q.Label, q.Value} {
-		_, _ = sum.Write(append([]byte(part), 0))
-	}
-	_, _ = sum.Write(raw)
-	return sum.Sum32()
-}
-
-// position is where the page begins: after that name.
-func (b *Backend) position(q *driver.Query) (string, error) {
-	if q.After == "" {
-		return "", nil
-	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(q.After)
-	if err != nil || len(raw) < 6 || raw[0] != tokenVersion {
-		return "", badToken()
-	}
-	body, sum := raw[:len(raw)-4], raw[len(raw)-4:]
-	if binary.BigEndian.Uint32(sum) != b.tokenSum(q, body) {
-		return "", badToken()
-	}
-	return string(body[1:]), nil
-}
-
-func badToken() error { return model.NewError(model.ErrInvalid, "no page token of this listing", nil) }

@@ -10,25 +10,25 @@ import (
 
 // Options configures a Backend. The zero value of every field is its default.
 type Options struct {
-	// Labels are the names of the labels that records may bear, at most 32.
-	// Nil: "principal". Empty: none.
+	// Labels names the labels that records may bear, at most 32. Nil means
+	// "principal". An empty slice means no labels.
 	Labels []string
-	// MaxValue is how many bytes a value may have, at most 1 GiB: a call holds
-	// it in memory. Zero: 16 MiB. Nodes may differ in it.
+	// MaxValue is the largest value in bytes, at most 1 GiB. A call holds the
+	// value in memory. Zero means 16 MiB. Nodes may have different limits.
 	MaxValue int
-	// StrayGrace is how old an index entry without its record must be to be
-	// removed as what a crash has left, by the server's clock. A write gives up
-	// after half of it between its index entries and its record. At least a
-	// minute. Zero: one hour.
+	// StrayGrace is the age at which an index entry without its record counts as
+	// left by a crash and is removed. The server's clock measures it. A write
+	// gives up if half of this time passes between its index entries and its
+	// record. It is at least a minute. Zero means one hour.
 	StrayGrace time.Duration
-	// ClientChecksums leaves it to the client's own settings when the SDK adds
-	// checksums to requests and asks for them in answers. Default: only where
-	// S3 requires one, which servers of other makes understand; a record has a
-	// checksum of its own either way.
+	// ClientChecksums keeps the client's settings for the SDK's own checksums.
+	// By default they are sent only if S3 requires one, since other servers do
+	// not understand them. A record has a checksum of its own in both cases.
 	ClientChecksums bool
-	// AllowVersioned lets CreateStorage accept a bucket that keeps versions. It
-	// keeps every value ever written, the expired and the deleted ones too,
-	// until a lifecycle rule removes noncurrent versions. Default: ErrUnsupported.
+	// AllowVersioned lets CreateStorage accept a bucket that keeps versions. By
+	// default it returns ErrUnsupported for one. Such a bucket keeps every value
+	// ever written, expired and deleted ones included, until a lifecycle rule
+	// removes noncurrent versions.
 	AllowVersioned bool
 }
 
@@ -40,6 +40,7 @@ const (
 	maxLabels         = 32
 )
 
+// withDefaults validates the options and fills in the defaults.
 func (o *Options) withDefaults() (out Options, err error) {
 	if o != nil {
 		out = *o
@@ -51,19 +52,19 @@ func (o *Options) withDefaults() (out Options, err error) {
 		out.MaxValue = defaultMaxValue
 	}
 	if out.MaxValue < 0 || out.MaxValue > maxMaxValue {
-		return out, model.NewError(model.ErrInvalid, "Options.MaxValue: 1 byte to 1 GiB", nil)
+		return out, model.NewError(model.ErrInvalid, "Options.MaxValue is not between 1 byte and 1 GiB", nil)
 	}
 	if out.StrayGrace == 0 {
 		out.StrayGrace = defaultStrayGrace
 	}
 	if out.StrayGrace < minStrayGrace {
-		return out, model.NewError(model.ErrInvalid, "Options.StrayGrace: at least a minute", nil)
+		return out, model.NewError(model.ErrInvalid, "Options.StrayGrace is less than a minute", nil)
 	}
 	return out, nil
 }
 
-// checkBucket accepts what S3 accepts as the name of a general purpose bucket
-// or the alias of an access point. Directory buckets list in no order.
+// checkBucket accepts the names of general purpose buckets and the aliases of
+// access points. It refuses directory buckets, which list in no order.
 func checkBucket(name string) error {
 	ok := len(name) >= 3 && len(name) <= 63
 	for i := 0; ok && i < len(name); i++ {
@@ -72,18 +73,18 @@ func checkBucket(name string) error {
 		ok = c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || inner && (c == '-' || c == '.')
 	}
 	if !ok {
-		return model.NewError(model.ErrInvalid, "a bucket's name has 3 to 63 of a-z 0-9 - . and begins and ends with a letter or digit", nil)
+		return model.NewError(model.ErrInvalid, "the bucket's name is not 3 to 63 of a-z 0-9 - . with a letter or digit at both ends", nil)
 	}
 	if strings.HasSuffix(name, "--x-s3") || strings.HasSuffix(name, "--xa-s3") {
-		return model.NewError(model.ErrInvalid, "a directory bucket lists in no order: take a general purpose one", nil)
+		return model.NewError(model.ErrInvalid, "a directory bucket lists in no order: use a general purpose bucket", nil)
 	}
 	return nil
 }
 
 const maxPrefix = 256
 
-// checkPrefix accepts names of folders joined by slashes. None may be one that
-// a store uses itself, so that no store lies within another's folders.
+// checkPrefix accepts names of folders joined by slashes. It refuses the folder
+// names that a store uses itself, so that no store is inside another's folders.
 func checkPrefix(prefix string) error {
 	if prefix == "" || len(prefix) > maxPrefix {
 		return badPrefix()
@@ -103,5 +104,5 @@ func checkPrefix(prefix string) error {
 }
 
 func badPrefix() error {
-	return model.NewError(model.ErrInvalid, "a prefix has 1 to 256 of a-z A-Z 0-9 - _ . in segments joined by /, none of which is empty, a dot or two, or r, x, l, p", nil)
+	return model.NewError(model.ErrInvalid, "the prefix is not 1 to 256 of a-z A-Z 0-9 - _ . in segments joined by /; a segment must not be empty, one or two dots, or r, x, l, p", nil)
 }

@@ -12,6 +12,6 @@ import (
 
 func init() { serverOf = containers.S3Second }
 
-// What runs on two servers that share no code is what the protocol says.
+// These tests run on a second server that shares no code with the first one.
 func TestSecondConformance(t *testing.T) { conformance.Run(t, harness(t, false)) }
 func TestSecondSessions(t *testing.T)    { sessions.Run(t, harness(t, false)) }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,11 +13,12 @@ import (
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// wire is what went over it, as one line. Index entries are written at the same
-// time, so that their order is none.
+// wire joins the names of requests. Index entries are written at the same time,
+// so their order is normalized.
 func wire(ops []string) string {
 	for i := 1; i < len(ops); i++ {
 		if ops[i-1] == "PUT x" && ops[i] == "PUT l" {
@@ -26,18 +28,13 @@ func wire(ops []string) string {
 	return strings.Join(ops, " ")
 }
 
-// TestTrips counts requests on the wire, and fails when one grows: where records
-// are replaced by tombstones, and where they are deleted.
+// TestTrips checks the requests of each operation in both modes.
 func TestTrips(t *testing.T) {
-	for name, opened := range map[string]func(testing.TB, *Options) (*Backend, *proxy){"tombstones": proxied, "deletes": deleting} {
-		t.Run(name, func(t *testing.T) {
+	for _, m := range modes {
+		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
-			b, p := opened(t, nil)
-			removal := "PUT r"
-			if name == "deletes" {
-				removal = "DELETE r"
-			}
-			testTrips(t, b, p, removal)
+			b, p := m.open(t)
+			testTrips(t, b, p, m.removal)
 		})
 	}
 }
@@ -45,177 +42,139 @@ func TestTrips(t *testing.T) {
 func testTrips(t *testing.T, b *Backend, p *proxy, removal string) {
 	t.Helper()
 	ctx := t.Context()
-	var prev model.Record // as a Get gives it
-	write := func(cond driver.Condition, r model.Record, change func(w *driver.Write)) func() error {
+	now, rec := drivertest.Now, drivertest.Record
+	var got model.Record // the stored record as Get returns it
+	none := func() model.Record { return model.Record{} }
+	known := func() model.Record { return got }
+	bare := func() model.Record { return model.Record{Revision: got.Revision} }
+	stale := func() model.Record { r := got; r.Revision = model.NewRevision(); return r }
+	headOnly := func() model.Record { return got.Head() } //nolint:gocritic // got changes
+	write := func(cond driver.Condition, r model.Record, known func() model.Record, keep bool) func() error {
 		return func() error {
-			w := driver.Write{Record: r, Cond: cond}
-			w.Record.Revision = model.NewRevision()
-			if change != nil {
-				change(&w)
-			}
-			_, err := b.Write(ctx, testNow, w)
+			r.Revision = model.NewRevision()
+			_, err := b.Write(ctx, now, driver.Write{Record: r, Cond: cond, Known: known(), Keep: driver.Keep{Expiry: keep, Labels: keep}})
 			return err
 		}
 	}
-	keep := func(w *driver.Write) { w.Keep.Expiry, w.Keep.Labels = true, true }
-	compare := func(more func(w *driver.Write)) func(w *driver.Write) {
-		return func(w *driver.Write) {
-			w.Known = prev
-			if more != nil {
-				more(w)
-			}
-		}
-	}
-	bare := func(w *driver.Write) { w.Known = model.Record{Revision: prev.Revision} }
-	touch := func(mode driver.TouchMode, d time.Duration, with func() model.Record) func() error {
+	create := func(r model.Record) func() error { return write(driver.IfAbsent, r, none, false) }
+	update := func(r model.Record) func() error { return write(driver.IfPresent, r, none, false) }
+	swap := func(r model.Record) func() error { return write(driver.IfMatch, r, known, false) }
+	touch := func(mode driver.TouchMode, ttl time.Duration, known func() model.Record) func() error {
 		return func() error {
-			tc := driver.Touch{ID: "id", Mode: mode, ExpiresAt: testNow.Add(d)}
-			if with != nil {
-				tc.Known = with()
-			}
-			_, err := b.Touch(ctx, testNow, tc)
+			_, err := b.Touch(ctx, now, driver.Touch{ID: "id", Mode: mode, ExpiresAt: now.Add(ttl), Known: known()})
 			return err
 		}
 	}
-	got := func() model.Record { return prev }
-	heads := func() model.Record { return prev.Head() } //nolint:gocritic // prev changes
-	del := func(cond driver.Condition, with func() model.Record) func() error {
-		return func() error {
-			var r model.Record
-			if with != nil {
-				r = with()
-			}
-			return b.Delete(ctx, testNow, driver.Delete{ID: "id", Cond: cond, Known: r})
-		}
+	del := func(cond driver.Condition, known func() model.Record) func() error {
+		return func() error { return b.Delete(ctx, now, driver.Delete{ID: "id", Cond: cond, Known: known()}) }
 	}
 	page := func(q driver.Query) func() error {
-		return func() error { _, err := b.Page(ctx, testNow, q); return err }
+		return func() error { _, err := b.Page(ctx, now, q); return err }
 	}
-	count := func(label, value string) func() error {
-		return func() error { _, err := b.Count(ctx, testNow, driver.Query{Label: label, Value: value}); return err }
+	reads := func(name string) func() error {
+		return func() error { return drivertest.Pick(t, drivertest.Reads(), name)[0].Do(ctx, b) }
 	}
-	fails := func(want error, do func() error) func() error {
-		return func() error {
-			if err := do(); model.Kind(err) != want {
-				return fmt.Errorf("got %w, want %w", err, want)
-			}
-			return nil
-		}
-	}
-	plain, ever, full := record("id", "", time.Hour), record("id", "", 0), record("id", "ann", time.Hour)
-	everLabelled := record("id", "ann", 0)
-	rec := record
+	plain, ever, full, everLabelled := rec("id", "", time.Hour), rec("id", "", 0), rec("id", "ann", time.Hour), rec("id", "ann", 0)
+	later, earlier, relabelled := rec("id", "ann", 2*time.Hour), rec("id", "ann", time.Minute), rec("id", "bob", time.Hour)
 	const (
 		get  = "GET r"
 		put  = "PUT r"
-		due  = "PUT x"
-		lab  = "PUT l"
+		due  = "PUT x "
+		lab  = "PUT l "
 		all  = "LIST r"
-		tidy = "DELETES"
+		tidy = " DELETES"
 	)
 	tests := []struct {
 		name   string
 		stored *model.Record
 		do     func() error
-		ops    string // on the wire, in order
+		sent   string // in order
+		want   error  // the kind
 	}{
-		{"get", &full, func() error { _, err := b.Get(ctx, testNow, driver.Get{ID: "id"}); return err }, get},
-		{"create", nil, write(driver.IfAbsent, rec("new1", "", 0), nil), put},
-		{"create with an expiry", nil, write(driver.IfAbsent, rec("new2", "", time.Hour), nil), due + " " + put},
-		{"create with both", nil, write(driver.IfAbsent, rec("new3", "ann", time.Hour), nil), lab + " " + due + " " + put},
-		{"create labelled", nil, write(driver.IfAbsent, rec("new4", "ann", 0), nil), lab + " " + due + " " + put},
-		{"create of what is there", &ever, fails(model.ErrExists, write(driver.IfAbsent, rec("id", "", 0), nil)), put + " " + get},
-		{"upsert", &ever, write(driver.IfAny, ever, nil), put},
-		{"upsert with both", &full, write(driver.IfAny, full, nil), lab + " " + due + " " + put},
-		{"update that keeps", &full, write(driver.IfPresent, full, keep), get + " " + put},
-		{"update with the same label and a later expiry", &full, write(driver.IfPresent, rec("id", "ann", 2*time.Hour), nil), get + " " + put},
-		{"update with an earlier expiry", &full, write(driver.IfPresent, rec("id", "ann", time.Minute), nil), get + " " + due + " " + put},
-		{"update with another label", &full, write(driver.IfPresent, rec("id", "bob", time.Hour), nil), get + " " + lab + " " + due + " " + put},
-		{"compare-and-set", &full, write(driver.IfMatch, rec("id", "ann", time.Hour), compare(nil)), put},
-		{"compare-and-set that keeps", &full, write(driver.IfMatch, ever, compare(keep)), put},
-		{"compare-and-set with a later expiry", &full, write(driver.IfMatch, rec("id", "ann", 2*time.Hour), compare(nil)), put},
-		{"compare-and-set with another label", &full, write(driver.IfMatch, rec("id", "bob", time.Hour), compare(nil)), lab + " " + due + " " + put},
-		{"compare-and-set without a hint", &full, write(driver.IfMatch, full, bare), get + " " + put},
-		{"compare-and-set at another revision", &full, fails(model.ErrConflict, write(driver.IfMatch, full, func(w *driver.Write) { w.Known.Revision = model.NewRevision() })), get},
-		{"touch with a prev", &full, touch(driver.TouchSet, 2*time.Hour, got), put},
-		{"extend with a prev", &full, touch(driver.TouchExtend, 2*time.Hour, got), put},
-		{"touch to an earlier time with a prev", &full, touch(driver.TouchSet, time.Minute, got), due + " " + put},
-		{"clear with a prev", &full, touch(driver.TouchClear, 0, got), put},
-		{"touch with a prev without its value", &full, touch(driver.TouchSet, 2*time.Hour, heads), get + " " + put},
-		{"touch by id", &full, touch(driver.TouchSet, 2*time.Hour, nil), get + " " + put},
-		{"touch from never", &ever, touch(driver.TouchSet, time.Hour, nil), get + " " + due + " " + put},
-		{"touch that changes nothing", &full, touch(driver.TouchExtend, time.Minute, got), get},
-		{"delete with a prev", &plain, del(driver.IfMatch, got), removal},
-		{"delete of any revision with a prev", &plain, del(driver.IfPresent, got), removal},
-		{"delete by id", &plain, del(driver.IfPresent, nil), get + " " + removal},
-		{"delete labelled with a prev", &full, del(driver.IfMatch, got), removal + " " + tidy},
-		{"delete labelled by id", &everLabelled, del(driver.IfPresent, nil), get + " " + removal + " " + tidy},
-		{"page", &full, page(driver.Query{Limit: 1}), all + " " + get},
-		{"page of ids", &full, page(driver.Query{Limit: 1, KeysOnly: true}), all + " " + get},
-		{"page by label", &full, page(driver.Query{Limit: 100, Label: "principal", Value: "zoe"}), "LIST l"},
-		{"count by label", &full, count("principal", "zoe"), "LIST l"},
-		{"count", &full, count("", ""), "LIST x " + all},
-		{"get many", &full, func() error { return b.GetMany(ctx, testNow, driver.Gets("id", "id"))[0].Err }, get + " " + get},
+		{"get", &full, reads("get"), get, nil},
+		{"create", nil, create(rec("new1", "", 0)), put, nil},
+		{"create with an expiry", nil, create(rec("new2", "", time.Hour)), due + put, nil},
+		{"create with both", nil, create(rec("new3", "ann", time.Hour)), lab + due + put, nil},
+		{"create labelled", nil, create(rec("new4", "ann", 0)), lab + due + put, nil},
+		{"create of an existing record", &ever, create(rec("id", "", 0)), put + " " + get, model.ErrExists},
+		{"upsert", &ever, write(driver.IfAny, ever, none, false), put, nil},
+		{"upsert with both", &full, write(driver.IfAny, full, none, false), lab + due + put, nil},
+		{"update that keeps", &full, write(driver.IfPresent, full, none, true), get + " " + put, nil},
+		{"update with the same label and a later expiry", &full, update(later), get + " " + put, nil},
+		{"update with an earlier expiry", &full, update(earlier), get + " " + due + put, nil},
+		{"update with another label", &full, update(relabelled), get + " " + lab + due + put, nil},
+		{"compare-and-set", &full, swap(full), put, nil},
+		{"compare-and-set that keeps", &full, write(driver.IfMatch, ever, known, true), put, nil},
+		{"compare-and-set with a later expiry", &full, swap(later), put, nil},
+		{"compare-and-set with another label", &full, swap(relabelled), lab + due + put, nil},
+		{"compare-and-set without a server version", &full, write(driver.IfMatch, full, bare, false), get + " " + put, nil},
+		{"compare-and-set at another revision", &full, write(driver.IfMatch, full, stale, false), get, model.ErrConflict},
+		{"touch known", &full, touch(driver.TouchSet, 2*time.Hour, known), put, nil},
+		{"extend known", &full, touch(driver.TouchExtend, 2*time.Hour, known), put, nil},
+		{"touch known to an earlier time", &full, touch(driver.TouchSet, time.Minute, known), due + put, nil},
+		{"clear known", &full, touch(driver.TouchClear, 0, known), put, nil},
+		{"touch known without its value", &full, touch(driver.TouchSet, 2*time.Hour, headOnly), get + " " + put, nil},
+		{"touch by id", &full, touch(driver.TouchSet, 2*time.Hour, none), get + " " + put, nil},
+		{"touch from never", &ever, touch(driver.TouchSet, time.Hour, none), get + " " + due + put, nil},
+		{"touch that changes nothing", &full, touch(driver.TouchExtend, time.Minute, known), get, nil},
+		{"delete known", &plain, del(driver.IfMatch, known), removal, nil},
+		{"delete any revision known", &plain, del(driver.IfPresent, known), removal, nil},
+		{"delete by id", &plain, del(driver.IfPresent, none), get + " " + removal, nil},
+		{"delete labelled known", &full, del(driver.IfMatch, known), removal + tidy, nil},
+		{"delete labelled by id", &everLabelled, del(driver.IfPresent, none), get + " " + removal + tidy, nil},
+		{"page", &full, page(driver.Query{Limit: 1}), all + " " + get, nil},
+		{"page of ids", &full, page(driver.Query{Limit: 1, KeysOnly: true}), all + " " + get, nil},
+		{"page by label", &full, page(driver.Query{Limit: 100, Label: "principal", Value: "zoe"}), "LIST l", nil},
+		{"count by label", &full, func() error { _, err := b.Count(ctx, now, driver.Query{Label: "principal", Value: "zoe"}); return err }, "LIST l", nil},
+		{"count", &full, reads("count"), "LIST x " + all, nil},
+		{"get many", &full, func() error { return b.GetMany(ctx, now, driver.Gets("id", "id"))[0].Err }, get + " " + get, nil},
 		{"write many", &full, func() error {
 			w := driver.Write{Record: rec("id", "", 0), Cond: driver.IfAny}
-			return b.WriteMany(ctx, testNow, []driver.BatchOp{{Write: &w}})[0].Err
-		}, put},
-		{"ping", nil, func() error { return b.Ping(ctx) }, "GET store.json"},
-		{"sweep of nothing", nil, func() error { _, err := b.DeleteExpired(ctx, driver.Sweep{Before: testNow, Limit: 100}); return err }, "LIST x"},
+			return b.WriteMany(ctx, now, []driver.BatchOp{{Write: &w}})[0].Err
+		}, put, nil},
+		{"ping", nil, reads("ping"), "GET store.json", nil},
+		{"sweep of nothing", nil, reads("sweep of nothing"), "LIST x", nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			if test.stored != nil {
-				seed(t, b, *test.stored)
-				var err error
-				if prev, err = b.Get(ctx, testNow, driver.Get{ID: "id"}); err != nil {
-					t.Fatal(err)
-				}
+				got = drivertest.Put(t, b, *test.stored)
 			}
-			p.take()
-			if err := test.do(); err != nil {
-				t.Fatal(err)
-			}
-			if ops := wire(p.take().ops); ops != test.ops {
-				t.Fatalf("on the wire: %s, want %s", ops, test.ops)
+			p.Requests()
+			drivertest.WantKind(t, test.do(), test.want)
+			if sent := wire(p.Requests()); sent != test.sent {
+				t.Fatalf("sent %s, want %s", sent, test.sent)
 			}
 		})
 	}
 	t.Run("create over", func(t *testing.T) {
-		old := record("old", "ann", 0)
-		old.ExpiresAt = testNow
-		seed(t, b, old)
-		p.take()
-		if err := write(driver.IfAbsent, rec("old", "", 0), nil)(); err != nil {
-			t.Fatal(err)
+		drivertest.Seed(t, b, drivertest.Expired("old", "ann"))
+		createOld := func(what, want string) {
+			t.Helper()
+			p.Requests()
+			if err := create(rec("old", "", 0))(); err != nil {
+				t.Fatal(err)
+			}
+			if sent := wire(p.Requests()); sent != want {
+				t.Errorf("%s: sent %s, want %s", what, sent, want)
+			}
 		}
-		if ops := wire(p.take().ops); ops != "PUT r GET r PUT r" {
-			t.Errorf("an expired record: %s", ops)
-		}
-		if err := b.Delete(ctx, testNow, driver.Delete{ID: "old", Cond: driver.IfPresent}); err != nil {
-			t.Fatal(err)
-		}
-		p.take()
-		if err := write(driver.IfAbsent, rec("old", "", 0), nil)(); err != nil {
-			t.Fatal(err)
-		}
-		want := "PUT r GET r PUT r"
+		createOld("an expired record", "PUT r GET r PUT r")
+		remove(t, b, "old")
 		if removal == "DELETE r" {
-			want = "PUT r"
-		}
-		if ops := wire(p.take().ops); ops != want {
-			t.Errorf("a deleted record: %s, want %s", ops, want)
+			createOld("a deleted record", "PUT r")
+		} else {
+			createOld("a tombstone", "PUT r GET r PUT r")
 		}
 	})
 }
 
-// load puts n records into the store as they would be written, some at once.
+// load writes n records, some at the same time.
 func load(t testing.TB, b *Backend, n int, of func(i int) model.Record) {
 	t.Helper()
 	errs := make([]error, n)
 	parallel(n, func(i int) {
-		r := of(i)
-		_, errs[i] = b.Write(t.Context(), testNow, driver.Write{Record: r, Cond: driver.IfAny})
+		_, errs[i] = b.Write(t.Context(), drivertest.Now, driver.Write{Record: of(i), Cond: driver.IfAny})
 	})
 	for _, err := range errs {
 		if err != nil {
@@ -224,73 +183,65 @@ func load(t testing.TB, b *Backend, n int, of func(i int) model.Record) {
 	}
 }
 
-// TestCostInProportion has many live records and 200 expired ones: a sweep, a
-// listing and a count by label look at what matches, whatever there is else.
+// TestCostInProportion has many live records and 200 expired ones. A sweep, a
+// listing and a count by label read only the records that match.
 func TestCostInProportion(t *testing.T) {
 	b, p := proxied(t, nil)
-	direct, err := New(client(t), b.bucket, b.prefix, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	direct := newBackend(t, client(t), b.bucket, b.prefix, nil)
 	const live, expired, crowd = 20_000, 200, 50
 	fill(t, direct, live-crowd)
-	load(t, direct, crowd, func(i int) model.Record { return record(fmt.Sprint("crowd", i), "ann", time.Hour) })
+	load(t, direct, crowd, func(i int) model.Record { return drivertest.Record(fmt.Sprint("crowd", i), "ann", time.Hour) })
 	load(t, direct, expired, func(i int) model.Record {
-		r := record(fmt.Sprint("old", i), "bob", 0)
-		r.ExpiresAt = testNow.Add(-time.Duration(i) * time.Second)
+		r := drivertest.Expired(fmt.Sprint("old", i), "bob")
+		r.ExpiresAt = r.ExpiresAt.Add(-time.Duration(i) * time.Second)
 		return r
 	})
 	ctx := t.Context()
 	is := func(what string, requests, listed, reads int) {
 		t.Helper()
-		got := p.take()
-		t.Logf("%s: %d requests, %d keys listed, %d records read", what, len(got.ops), got.listed, got.of("GET r"))
-		if len(got.ops) > requests || got.listed > listed || got.of("GET r") != reads {
-			t.Errorf("%s: %d requests, %d keys listed, %d records read; want at most %d, %d, and %d", what, len(got.ops), got.listed, got.of("GET r"), requests, listed, reads)
+		ops, keys := p.Requests(), p.takeListed()
+		n := count(ops, "GET r")
+		t.Logf("%s: %d requests, %d keys listed, %d records read", what, len(ops), keys, n)
+		if len(ops) > requests || keys > listed || n != reads {
+			t.Errorf("%s: %d requests, %d keys listed, %d records read; want at most %d, at most %d, and %d", what, len(ops), keys, n, requests, listed, reads)
 		}
 	}
-	p.take()
-	if n, err := b.Count(ctx, testNow, driver.Query{Label: "principal", Value: "ann"}); err != nil || n != crowd {
-		t.Fatalf("%d, %v", n, err)
+	page := func(q driver.Query, records int, more bool) {
+		t.Helper()
+		pg, err := b.Page(ctx, drivertest.Now, q)
+		if err != nil || len(pg.Records) != records || (pg.Next != "") != more {
+			t.Fatalf("a page of %d records, more: %v, %v; want %d, %v", len(pg.Records), pg.Next != "", err, records, more)
+		}
 	}
+	removes := func(limit, removed int, more bool) {
+		t.Helper()
+		swept, err := b.DeleteExpired(ctx, driver.Sweep{Before: drivertest.Now, Limit: limit})
+		if err != nil || swept.Removed != removed || swept.More != more {
+			t.Fatalf("swept %+v, %v; want %d removed, more: %v", swept, err, removed, more)
+		}
+	}
+	ann := driver.Query{Label: "principal", Value: "ann", Limit: 100}
+	p.Requests()
+	p.takeListed()
+	wantCount(t, b, drivertest.Now, ann, crowd)
 	is("count by label", crowd+1, crowd, crowd)
-	pg, err := b.Page(ctx, testNow, driver.Query{Label: "principal", Value: "ann", Limit: 100})
-	if err != nil || len(pg.Records) != crowd || pg.Next != "" {
-		t.Fatalf("%d, %v", len(pg.Records), err)
-	}
+	page(ann, crowd, false)
 	is("listing by label", crowd+1, crowd, crowd)
-	if pg, err = b.Page(ctx, testNow, driver.Query{Limit: 100}); err != nil || len(pg.Records) != 100 || pg.Next == "" {
-		t.Fatalf("%d, %v", len(pg.Records), err)
-	}
+	page(driver.Query{Limit: 100}, 100, true)
 	is("one page of all", 101, 100+spare, 100)
-	n, err := b.Count(ctx, testNow, driver.Query{Label: ""})
-	if err != nil || n != live {
-		t.Fatalf("%d counted, %v", n, err)
-	}
+	wantCount(t, b, drivertest.Now, driver.Query{}, live)
 	is("count", 1+expired+(live+expired)/maxKeys+1, maxKeys+live+expired, expired)
-	swept, err := b.DeleteExpired(ctx, driver.Sweep{Before: testNow, Limit: 1000})
-	if err != nil || swept.Removed != expired || swept.More {
-		t.Fatalf("%+v, %v", swept, err)
-	}
-	is("sweep", 1+2*expired+2, maxKeys, expired) // the page with what is due has others on it
-	if swept, err = b.DeleteExpired(ctx, driver.Sweep{Before: testNow, Limit: 10}); err != nil || swept.Removed != 0 {
-		t.Fatalf("%+v, %v", swept, err)
-	}
-	is("sweep of nothing", 1, 2*10+sweepWidth, 0)
-	for left := range 3 {
-		r := record(fmt.Sprint("late", left), "", 0)
-		r.ExpiresAt = testNow
-		seed(t, direct, r)
-	}
-	p.take()
-	if swept, err = b.DeleteExpired(ctx, driver.Sweep{Before: testNow, Limit: 2}); err != nil || swept.Removed != 2 || !swept.More {
-		t.Fatalf("%+v, %v", swept, err)
-	}
-	is("sweep with a limit", 1+3+2+1, 2*2+sweepWidth, 3)
+	removes(1000, expired, false)
+	is("sweep", 1+2*expired+2, maxKeys, expired) // the listing with the due entries also has others
+	removes(10, 0, false)
+	is("sweep of nothing", 1, 2*10+sweepLeast, 0)
+	load(t, direct, 3, func(i int) model.Record { return drivertest.Expired(fmt.Sprint("late", i), "") })
+	removes(2, 2, true)
+	is("sweep with a limit", 1+3+2+1, 2*2+sweepLeast, 3)
 }
 
-// fill puts n live records into the store, as they would be written: by one
-// archive that the server unpacks. One in ten expires.
+// fill writes n live records with one archive that the server unpacks. One in
+// ten expires.
 func fill(t testing.TB, b *Backend, n int) {
 	t.Helper()
 	var archive bytes.Buffer
@@ -305,9 +256,9 @@ func fill(t testing.TB, b *Backend, n int) {
 		}
 	}
 	for i := range n {
-		r := record(fmt.Sprint("live", i), "", 0)
+		r := drivertest.Record(fmt.Sprint("live", i), "", 0)
 		if i%10 == 0 {
-			r.ExpiresAt = testNow.Add(time.Hour)
+			r.ExpiresAt = drivertest.Now.Add(time.Hour)
 		}
 		h := &head{id: r.ID, rev: r.Revision, expiresAt: r.ExpiresAt, stamp: newStamp()}
 		h.setValue(r.Value, r.Encoding)
@@ -330,28 +281,23 @@ func fill(t testing.TB, b *Backend, n int) {
 	}
 }
 
-// TestSweepThatOthersGetAheadOf has another sweep remove half of what this one
-// is about to: what is over this one's limit is left, and it says so.
-func TestSweepThatOthersGetAheadOf(t *testing.T) {
-	b := openOn(t, client(t), nil)
-	other, err := New(client(t), b.bucket, strings.TrimSuffix(b.prefix, "/"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range sweepWidth {
-		seed(t, b, record(fmt.Sprint("id-", i), "", time.Minute))
-	}
-	first := true
-	swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Hour), Limit: 8, OnExpire: func(model.Record) error {
-		if first {
-			first = false
-			if ahead, err := other.DeleteExpired(t.Context(), driver.Sweep{Before: testNow.Add(time.Hour), Limit: 4}); err != nil || ahead.Removed != 4 {
-				t.Errorf("the other one: %+v, %v", ahead, err)
+// TestSweepBesideAnother has another sweep remove half of the records that this
+// one is about to remove. This sweep reports that more may be left.
+func TestSweepBesideAnother(t *testing.T) {
+	b := open(t)
+	other := newBackend(t, client(t), b.bucket, b.prefix, nil)
+	load(t, b, sweepLeast, func(i int) model.Record { return drivertest.Record(fmt.Sprint("id-", i), "", time.Minute) })
+	later := drivertest.Now.Add(time.Hour)
+	var first sync.Once
+	swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: later, Limit: 8, OnExpire: func(model.Record) error {
+		first.Do(func() {
+			if ahead, err := other.DeleteExpired(t.Context(), driver.Sweep{Before: later, Limit: 4}); err != nil || ahead.Removed != 4 {
+				t.Errorf("the other sweep: %+v, %v; want 4 removed", ahead, err)
 			}
-		}
+		})
 		return nil
 	}})
 	if err != nil || swept.Removed != 4 || !swept.More {
-		t.Errorf("%+v, %v, want 4 removed and more", swept, err)
+		t.Errorf("swept %+v, %v; want 4 removed and more", swept, err)
 	}
 }

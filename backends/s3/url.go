@@ -16,13 +16,13 @@ import (
 
 func init() { backends.Register("s3", openURL) }
 
-// openURL makes a backend and its client of a URL of the form
+// openURL opens a backend and its client from a URL of the form
 // s3://bucket/prefix?region=eu-west-1&endpoint=http://localhost:9000&path_style=true.
-// The prefix is "sojourn" where there is none. All parameters may be left out;
-// what they do not say, and the credentials, come from the usual places:
-// environment, shared files, the machine's role. With an endpoint the bucket
-// stands in the path rather than in the host's name, unless path_style is false.
-// The client's connections are closed with the backend.
+// All parameters are optional. The default prefix is "sojourn". Credentials, and
+// a region that the URL does not name, come from the environment, shared files
+// or the machine's role. With an endpoint, the bucket's name is in the path and
+// not in the host name, unless path_style is false. Close closes the client's
+// connections.
 func openURL(ctx context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 	if err := backends.Only(u, "region", "endpoint", "path_style"); err != nil {
 		return nil, err
@@ -60,10 +60,10 @@ func openURL(ctx context.Context, u *url.URL) (driver.ModelExpirySupport, error)
 	if err != nil {
 		return nil, err
 	}
-	b.owned = conns
+	b.gate.Own(conns)
 	return b, nil
 }
 
 func badURL() error {
-	return model.NewError(model.ErrInvalid, "the form is s3://bucket/prefix?region=eu-west-1&endpoint=http://localhost:9000&path_style=true, without credentials", nil)
+	return model.NewError(model.ErrInvalid, "the URL is not of the form s3://bucket/prefix?region=eu-west-1&endpoint=http://localhost:9000&path_style=true, without credentials", nil)
 }

@@ -13,7 +13,7 @@ import (
 	"sync"
 )
 
-// Fault is what happens to a request or its answer. The zero Fault is none.
+// Fault is what happens to a request or its answer. The zero Fault is Pass.
 type Fault uint8
 
 // The faults.

@@ -21,6 +21,9 @@ type HTTPOptions struct {
 	Answer func(name string, res *http.Response, body []byte) []byte
 	// Plain removes the request's Accept-Encoding, so that Answer sees text.
 	Plain bool
+	// Transport sends requests to the server. A test can answer for the server
+	// in it: an error closes the client's connection. Nil means the proxy's own.
+	Transport http.RoundTripper
 }
 
 // HTTPProxy passes requests on to an HTTP server.
@@ -99,7 +102,11 @@ func (p *HTTPProxy) forward(r *http.Request, body []byte) (*http.Response, []byt
 	if p.opts.Plain {
 		out.Header.Del("Accept-Encoding")
 	}
-	res, err := p.transport.RoundTrip(out)
+	var transport http.RoundTripper = p.transport
+	if p.opts.Transport != nil {
+		transport = p.opts.Transport
+	}
+	res, err := transport.RoundTrip(out)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,10 +1,3 @@
-// Package sessions is the part of the conformance suite that runs sessions on
-// a backend: what can differ from one backend to the next, and races above all.
-//
-//	func TestSessions(t *testing.T) { sessions.Run(t, harness) }
-//
-// It sees a backend through package session alone, counts its driver calls,
-// and moves time by an argument: nothing sleeps.
 package sessions
 
 import (
@@ -18,13 +11,13 @@ import (
 // Cases is the number of cases of this suite.
 const Cases = 95
 
-// Case is one tested behaviour.
+// Case is one test of the suite.
 type Case struct {
 	Name string // Group/BehaviourInWords
 	run  func(*C)
 }
 
-// All lists every case, in the order in which they run.
+// All returns every case, in the order in which they run.
 func All() []Case {
 	var all []Case
 	for _, g := range [][]Case{
@@ -46,9 +39,9 @@ func group(name string, cases ...Case) []Case {
 
 func that(name string, run func(*C)) Case { return Case{Name: name, run: run} }
 
-// Run runs every case as a parallel subtest, and fails where one got lost.
-// Harness.Open and Harness.Server are used; Harness.Cases is that of the
-// records' suite and is not.
+// Run runs every case as a parallel subtest. It fails if a case that began did
+// not end. It uses Harness.Open and Harness.Server, and ignores Harness.Cases,
+// which belongs to the suite for records.
 func Run(t *testing.T, h conformance.Harness) {
 	t.Helper()
 	if h.Open == nil {
@@ -60,7 +53,7 @@ func Run(t *testing.T, h conformance.Harness) {
 	}
 	all := All()
 	if len(all) != Cases {
-		t.Errorf("sessions: the suite has %d cases, %d are pinned", len(all), Cases)
+		t.Errorf("sessions: the suite has %d cases, want %d: change Cases", len(all), Cases)
 	}
 	var begun atomic.Int64
 	var ran conformance.Tally
@@ -77,8 +70,8 @@ func Run(t *testing.T, h conformance.Harness) {
 	report := conformance.Report{Suite: "sessions", Backend: desc.Backend, Server: h.Server}
 	report.Cases, report.Groups = ran.Result()
 	report.Attach(t)
-	// With -run fewer begin; one that began and is not counted has failed or
-	// skipped itself, and no case does the latter.
+	// With -run fewer cases begin. A case that began and is not counted has
+	// failed or skipped itself, and no case skips itself.
 	if !t.Failed() && int(begun.Load()) != report.Cases {
 		t.Errorf("sessions: of %d cases only %d ran", begun.Load(), report.Cases)
 	}
@@ -88,7 +81,7 @@ func describe(t testing.TB, h conformance.Harness) driver.Description {
 	b := h.Open(t, freshName())
 	desc := b.Describe()
 	if err := b.Close(); err != nil {
-		t.Errorf("sessions: Close of a store that was not used: %v", err)
+		t.Errorf("sessions: Close of an unused store: %v", err)
 	}
 	return desc
 }

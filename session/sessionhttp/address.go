@@ -6,34 +6,34 @@ import (
 	"strings"
 )
 
-// Address says how much of a client's address is kept with its session.
+// Address says how much of a client's address is stored with its session.
 type Address uint8
 
 const (
-	// AddressFull keeps the whole address.
+	// AddressFull stores the whole address.
 	AddressFull Address = iota
-	// AddressTruncated keeps the first 24 bits of an IPv4 address and the
-	// first 48 of an IPv6 one, which name a network rather than a person.
+	// AddressTruncated stores the first 24 bits of an IPv4 address or the first
+	// 48 bits of an IPv6 address. They name a network and not a person.
 	AddressTruncated
-	// AddressNone keeps nothing.
+	// AddressNone stores no address.
 	AddressNone
 )
 
-// maxHops bounds the walk through X-Forwarded-For.
+// maxHops is the maximum number of addresses read from X-Forwarded-For.
 const maxHops = 32
 
-// address of the client. The header X-Forwarded-For is believed as far as it
-// was written by proxies that are trusted, from the right: the first address
-// that is no such proxy's is the client's, and what a client put in front of it
-// is not looked at.
-func (m *Middleware) address(r *http.Request) netip.Addr {
-	if m.opts.Address == AddressNone {
+// clientAddress returns the part of the client's address that keep allows. It
+// reads X-Forwarded-For from the right, as far as trusted proxies wrote it. The
+// first address that is not a trusted proxy is the client's. The addresses before
+// it come from the client and are ignored.
+func clientAddress(r *http.Request, keep Address, proxies []netip.Prefix) netip.Addr {
+	if keep == AddressNone {
 		return netip.Addr{}
 	}
 	at := parseAddr(r.RemoteAddr)
-	if m.trusts(at) {
+	if trusts(proxies, at) {
 		hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
-		for i := len(hops) - 1; i >= 0 && i >= len(hops)-maxHops && m.trusts(at); i-- {
+		for i := len(hops) - 1; i >= 0 && i >= len(hops)-maxHops && trusts(proxies, at); i-- {
 			next := parseAddr(hops[i])
 			if !next.IsValid() {
 				break
@@ -41,7 +41,7 @@ func (m *Middleware) address(r *http.Request) netip.Addr {
 			at = next
 		}
 	}
-	if m.opts.Address == AddressTruncated && at.IsValid() {
+	if keep == AddressTruncated && at.IsValid() {
 		bits := 48
 		if at.Is4() {
 			bits = 24
@@ -53,8 +53,8 @@ func (m *Middleware) address(r *http.Request) netip.Addr {
 	return at
 }
 
-func (m *Middleware) trusts(a netip.Addr) bool {
-	for _, p := range m.opts.TrustedProxies {
+func trusts(proxies []netip.Prefix, a netip.Addr) bool {
+	for _, p := range proxies {
 		if p.Contains(a) {
 			return true
 		}
@@ -62,7 +62,8 @@ func (m *Middleware) trusts(a netip.Addr) bool {
 	return false
 }
 
-// parseAddr reads an address with or without a port; invalid for neither.
+// parseAddr parses an address with or without a port. It returns the invalid
+// address for any other text.
 func parseAddr(s string) netip.Addr {
 	s = strings.TrimSpace(s)
 	if ap, err := netip.ParseAddrPort(s); err == nil {

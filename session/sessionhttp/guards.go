@@ -12,19 +12,20 @@ import (
 // SignOutOptions configures SignOut. The zero value of every field is its
 // default.
 type SignOutOptions struct {
-	// Redirect is where the client goes afterwards, with 303. Empty: 204.
+	// Redirect is the URL to which the answer redirects with 303. Empty means
+	// an answer with 204.
 	Redirect string
-	// ClearSiteData is what the browser forgets beside the cookie: "cache",
-	// "cookies", "storage", "*". Nil: nothing.
+	// ClearSiteData is what the browser also forgets: "cache", "cookies",
+	// "storage" or "*". Nil means nothing.
 	ClearSiteData []string
-	// OnError answers where the session could not be ended. Nil: a line of
-	// text with the Status that fits.
+	// OnError answers if the session could not be ended. Nil means a line of
+	// text with the error's Status.
 	OnError func(w http.ResponseWriter, r *http.Request, err error)
 }
 
-// SignOut returns a handler that ends the request's session. It takes POST
-// alone, so that neither a link nor an image of another site can sign anybody
-// out: every other method is 405.
+// SignOut returns a handler that ends the request's session. It accepts only
+// POST, so a link or an image of another site cannot sign anybody out. It
+// answers 405 to every other method.
 func SignOut(opts *SignOutOptions) http.Handler {
 	var o SignOutOptions
 	if opts != nil {
@@ -63,20 +64,15 @@ func SignOut(opts *SignOutOptions) http.Handler {
 	})
 }
 
-// loadFailed marks the error of a session that could not be loaded, for Status.
-func loadFailed(s *session.Session, err error) error {
-	if s != nil && s.Err() != nil {
-		return &LoadError{Err: err}
-	}
-	return err
-}
-
-// RequireRecentAuth returns a middleware, inside of Wrap, for what needs a
-// principal who proved who they are within the time (zero: at any time) and at
-// that level at least: a change of password, a payment. For anybody else the
-// handler does not run: challenge answers, with session.ErrUnauthenticated,
-// session.ErrReauthenticate or session.ErrImpersonating; nil is a line of text with 403.
-// Where that cannot be known the answer is 503.
+// RequireRecentAuth returns a middleware, inside of Wrap, for handlers that need
+// a recent authentication: a change of password, a payment. The principal must
+// have proved who they are within the given time, and at the given level at
+// least. Zero means at any time.
+//
+// For anybody else the handler does not run, and challenge answers. Its error is
+// session.ErrUnauthenticated, session.ErrReauthenticate or
+// session.ErrImpersonating. A nil challenge means a line of text with 403. If
+// the session could not be loaded, the answer is 503.
 func RequireRecentAuth(within time.Duration, level int, challenge func(w http.ResponseWriter, r *http.Request, err error)) func(http.Handler) http.Handler {
 	if challenge == nil {
 		challenge = func(w http.ResponseWriter, _ *http.Request, _ error) {
@@ -103,21 +99,21 @@ func RequireRecentAuth(within time.Duration, level int, challenge func(w http.Re
 }
 
 const (
-	// CSRFHeader is where RequireCSRF looks for the text of
-	// session.Session.CSRFToken first.
+	// CSRFHeader is the header with the text of session.Session.CSRFToken.
+	// RequireCSRF reads it first.
 	CSRFHeader = "X-CSRF-Token"
-	// CSRFField is the field of a form where it looks next.
+	// CSRFField is the form field that RequireCSRF reads if there is no header.
 	CSRFField = "csrf_token"
 )
 
-// RequireCSRF returns a handler, inside of Wrap, that refuses requests with
-// 403 that change something, come with the cookie, and show neither by
-// Sec-Fetch-Site that they are of this site nor by the session's CSRF token: for
-// browsers so old that Options.CrossOrigin cannot judge them. A form of a
-// session that is not stored yet has no token; sign-in forms are left outside.
+// RequireCSRF returns a handler, inside of Wrap, that refuses forged requests
+// with 403. It checks requests that can change something and whose token came as
+// a cookie. They need Sec-Fetch-Site: same-origin, or the session's CSRF token.
+// It is for old browsers that Options.CrossOrigin cannot judge. A session that is
+// not stored has no CSRF token, so leave sign-in forms outside.
 func (m *Middleware) RequireCSRF(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, via := m.opts.Transport.found(m, r)
+		_, via := m.opts.Transport.found(m.cookie.Name, r)
 		switch r.Method {
 		case http.MethodGet, http.MethodHead, http.MethodOptions:
 			next.ServeHTTP(w, r)

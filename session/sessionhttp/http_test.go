@@ -74,7 +74,7 @@ func ok(t testing.TB, err error) {
 	}
 }
 
-// do runs one request with that cookie through the handler.
+// do sends one request with the cookie to the handler.
 func (f *fixture) do(h http.HandlerFunc, cookie string) *httptest.ResponseRecorder {
 	f.t.Helper()
 	r := httptest.NewRequestWithContext(f.t.Context(), http.MethodGet, "https://example.com/", nil)
@@ -86,7 +86,7 @@ func (f *fixture) do(h http.HandlerFunc, cookie string) *httptest.ResponseRecord
 	return w
 }
 
-// cookie is the one of the response; nil where it has none.
+// cookie returns the cookie of the response, or nil.
 func (f *fixture) cookie(w *httptest.ResponseRecorder) *http.Cookie {
 	f.t.Helper()
 	var found *http.Cookie
@@ -102,7 +102,7 @@ func (f *fixture) cookie(w *httptest.ResponseRecorder) *http.Cookie {
 	return found
 }
 
-// token is what a request that sets a note is given.
+// token returns the token of a request that sets a note.
 func (f *fixture) token() string {
 	f.t.Helper()
 	c := f.cookie(f.do(set(f.t, "v"), ""))

@@ -19,7 +19,7 @@ import (
 	"github.com/sojourn-go/sojourn/session/sessiontest"
 )
 
-// ask is one request with headers, in pairs.
+// ask makes one request. Headers are pairs of name and value.
 func (f *fixture) ask(h http.Handler, method, target string, header ...string) *httptest.ResponseRecorder {
 	f.t.Helper()
 	r := httptest.NewRequestWithContext(f.t.Context(), method, target, nil)
@@ -31,7 +31,7 @@ func (f *fixture) ask(h http.Handler, method, target string, header ...string) *
 	return w
 }
 
-// pair is the value of a Cookie header.
+// pair returns the value of a Cookie header.
 func (f *fixture) pair(token string) string { return f.m.CookieName() + "=" + token }
 
 // signIn returns the token of a new session of the principal.
@@ -44,7 +44,7 @@ func (f *fixture) signIn(principal string) string {
 	return c.Value
 }
 
-// who answers with the principal.
+// who is a handler that answers with the principal.
 func who(w http.ResponseWriter, r *http.Request) {
 	p, err := from(r).Principal(r.Context())
 	if errors.Is(err, session.ErrUnauthenticated) {
@@ -53,7 +53,7 @@ func who(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprint(w, p.ID, err)
 }
 
-// is401 and the like are what a test expects of who.
+// is401 and the like are the answers that a test expects of who.
 func (f *fixture) isNobody(token string) {
 	f.t.Helper()
 	if w := f.do(who, token); w.Code != http.StatusOK || w.Body.String() != "<nil>" {
@@ -63,7 +63,7 @@ func (f *fixture) isNobody(token string) {
 
 // Norm: ASVS 7.4.1
 // Asks: logout and expiry end the session for good.
-// Library: the row is deleted before the answer leaves, no request under way can bring it back, the cookie is cleared, the answer is not to be stored; Clear-Site-Data by option.
+// Library: the row is deleted before the answer is sent, and no request under way can bring it back. The cookie is cleared. The answer has Cache-Control: no-store, and Clear-Site-Data by option.
 // Application: mount sessionhttp.SignOut.
 func TestASVS_7_4_1_LogoutIsFinal(t *testing.T) {
 	f := setup(t, sessionhttp.Options{})
@@ -95,9 +95,9 @@ func TestASVS_7_4_1_LogoutIsFinal(t *testing.T) {
 
 // Norm: ASVS 7.4.4
 // Asks: a way to log out is visible on every page.
-// Library: sessionhttp.SignOut, ready to mount; POST only, so that no link or image signs anybody out.
-// Application: the button.
-func TestASVS_7_4_4_SignOutTakesPostAlone(t *testing.T) {
+// Library: sessionhttp.SignOut is ready to mount. It accepts only POST, so no link or image signs anybody out.
+// Application: a button on every page.
+func TestASVS_7_4_4_SignOutAcceptsOnlyPost(t *testing.T) {
 	f := setup(t, sessionhttp.Options{})
 	token := f.signIn("alice")
 	h := sessionhttp.SignOut(nil)
@@ -126,7 +126,7 @@ func TestASVS_7_4_4_SignOutTakesPostAlone(t *testing.T) {
 	}
 }
 
-// guarded is a handler behind RequireRecentAuth, and what it was asked.
+// guarded is a handler behind RequireRecentAuth. It counts its requests.
 func guarded(within time.Duration, level int) (h http.Handler, ran *int, challenged *error) {
 	ran, challenged = new(int), new(error)
 	h = sessionhttp.RequireRecentAuth(within, level, func(w http.ResponseWriter, _ *http.Request, err error) {
@@ -138,8 +138,8 @@ func guarded(within time.Duration, level int) (h http.Handler, ran *int, challen
 
 // Norm: ASVS 7.5.1
 // Asks: full re-authentication before account attributes are changed.
-// Library: RequireRecentAuth(within, level): the handler does not run, the challenge answers. Reauthenticate satisfies it.
-// Application: mount it before such pages; carry out the re-authentication.
+// Library: with RequireRecentAuth(within, level) the handler does not run, and the challenge answers. Reauthenticate satisfies it.
+// Application: mount it before such pages, and carry out the re-authentication.
 func TestASVS_7_5_1_SensitiveChangesNeedARecentProof(t *testing.T) {
 	f := setup(t, sessionhttp.Options{})
 	h, ran, challenged := guarded(5*time.Minute, 0)
@@ -164,8 +164,8 @@ func TestASVS_7_5_1_SensitiveChangesNeedARecentProof(t *testing.T) {
 
 // Norm: ASVS 7.5.3
 // Asks: a further factor before highly sensitive operations.
-// Library: RequireRecentAuth with a level; Elevate gives it for a time; nobody who impersonates passes.
-// Application: numbers for its levels.
+// Library: RequireRecentAuth checks a level, and Elevate gives it for a time. An impersonation never passes.
+// Application: choose the numbers of its levels.
 func TestASVS_7_5_3_SensitiveOperationsNeedALevel(t *testing.T) {
 	f := setup(t, sessionhttp.Options{})
 	h, ran, challenged := guarded(0, 2)
@@ -200,9 +200,9 @@ func TestASVS_7_5_3_SensitiveOperationsNeedALevel(t *testing.T) {
 }
 
 // Norm: ASVS 7.6.2
-// Asks: a session begins with an action of the user alone.
-// Library: nothing is stored and no cookie is set until a value is written or somebody signs in.
-// Application: write nothing on pages that are only read.
+// Asks: only an action of the user begins a session.
+// Library: nothing is stored and no cookie is set before a value is written or somebody signs in.
+// Application: write no values on pages that are only read.
 //
 // Bug: expressjs/session#133, expressjs/session#212, expressjs/session#232
 func TestASVS_7_6_2_CrawlersLeaveNothing(t *testing.T) {
@@ -219,7 +219,7 @@ func TestASVS_7_6_2_CrawlersLeaveNothing(t *testing.T) {
 	}
 }
 
-// refuses and sends are about the line of a cookie.
+// refuses and sends check the Set-Cookie header.
 func line(t testing.TB, o sessionhttp.Options) (string, error) {
 	t.Helper()
 	k := sessiontest.New(t, nil)
@@ -234,8 +234,8 @@ func line(t testing.TB, o sessionhttp.Options) (string, error) {
 }
 
 // Norm: ASVS 3.3.1
-// Asks: cookies are Secure, and named __Secure- where not __Host-.
-// Library: Secure and __Host-id by default, __Secure-id with a Domain or Path; plain http by the explicit option Insecure alone, which is logged.
+// Asks: cookies are Secure, and named __Secure- if not __Host-.
+// Library: Secure and __Host-id by default, __Secure-id with a Domain or Path. Plain http needs the explicit option Insecure, which is logged.
 // Application: https in front.
 func TestASVS_3_3_1_CookieIsSecure(t *testing.T) {
 	for o, want := range map[*sessionhttp.Options]string{
@@ -254,9 +254,9 @@ func TestASVS_3_3_1_CookieIsSecure(t *testing.T) {
 }
 
 // Norm: ASVS 3.3.2
-// Asks: SameSite according to the purpose.
-// Library: Lax by default; None and Partitioned need Secure.
-// Application: Strict where no other site links into a signed-in page.
+// Asks: SameSite fits the purpose of the cookie.
+// Library: Lax by default. None and Partitioned need Secure.
+// Application: Strict, if no other site links to a signed-in page.
 func TestASVS_3_3_2_SameSite(t *testing.T) {
 	for mode, want := range map[http.SameSite]string{
 		0: "SameSite=Lax", http.SameSiteDefaultMode: "SameSite=Lax", http.SameSiteLaxMode: "SameSite=Lax",
@@ -274,7 +274,7 @@ func TestASVS_3_3_2_SameSite(t *testing.T) {
 
 // Norm: ASVS 3.3.3
 // Asks: cookies are named __Host- unless they are shared between hosts.
-// Library: the default; New refuses __Host- with a Domain, another Path or without Secure.
+// Library: __Host- is the default. New refuses it with a Domain, another Path or without Secure.
 // Application: nothing.
 func TestASVS_3_3_3_HostPrefix(t *testing.T) {
 	for _, o := range []sessionhttp.Options{
@@ -290,10 +290,10 @@ func TestASVS_3_3_3_HostPrefix(t *testing.T) {
 }
 
 // Norm: ASVS 3.3.4
-// Asks: cookies are HttpOnly, and the token travels by Set-Cookie alone.
-// Library: HttpOnly always; the token is never in a body, a URL or a log. Bearer and Header are a separate choice.
+// Asks: cookies are HttpOnly, and the token travels only by Set-Cookie.
+// Library: the cookie is always HttpOnly. The token is never in a body, a URL or a log. Bearer and Header are a separate choice.
 // Application: nothing.
-func TestASVS_3_3_4_TokenTravelsInTheCookieAlone(t *testing.T) {
+func TestASVS_3_3_4_TokenTravelsOnlyInTheCookie(t *testing.T) {
 	f := setup(t, sessionhttp.Options{})
 	var trace logs
 	observed, err := session.New(f.b, &session.Options{
@@ -333,11 +333,11 @@ func TestASVS_3_3_4_TokenTravelsInTheCookieAlone(t *testing.T) {
 
 // Norm: ASVS 3.3.5
 // Asks: a cookie's name and value have 4096 bytes at most.
-// Library: a reference token of 66 bytes, whatever the session holds.
+// Library: the cookie has a reference token of 66 bytes, for any amount of data.
 // Application: nothing.
 //
 // Bug: vvo/iron-session#101
-func TestASVS_3_3_5_CookieIsShortWhateverTheSessionHolds(t *testing.T) {
+func TestASVS_3_3_5_CookieSizeIsConstant(t *testing.T) {
 	f := setup(t, sessionhttp.Options{})
 	w := f.do(set(t, strings.Repeat("x", 100_000)), "")
 	if c := f.cookie(w); len(c.Value) != session.TokenLen || len(w.Header().Get("Set-Cookie")) > 200 {
@@ -346,9 +346,9 @@ func TestASVS_3_3_5_CookieIsShortWhateverTheSessionHolds(t *testing.T) {
 }
 
 // Norm: ASVS 3.5.1
-// Asks: requests that other sites forge are refused.
-// Library: http.CrossOriginProtection in front of every handler by default; CSRFToken and RequireCSRF for browsers without Fetch metadata; the token changes with the secret.
-// Application: no change of state by GET; RequireCSRF where such browsers matter.
+// Asks: requests forged by other sites are refused.
+// Library: http.CrossOriginProtection checks every request by default. CSRFToken and RequireCSRF serve browsers without Fetch metadata, and that token changes with the secret.
+// Application: change no state by GET. Use RequireCSRF if such browsers matter.
 func TestASVS_3_5_1_ForgedRequestsAreRefused(t *testing.T) {
 	f := setup(t, sessionhttp.Options{})
 	token := f.signIn("alice")
@@ -411,7 +411,7 @@ func TestASVS_3_5_1_ForgedRequestsAreRefused(t *testing.T) {
 	}
 }
 
-func TestCrossOriginProtectionIsTheProgramsToChoose(t *testing.T) {
+func TestCrossOriginProtectionCanBeReplaced(t *testing.T) {
 	trusting := http.NewCrossOriginProtection()
 	ok(t, trusting.AddTrustedOrigin("https://partner.example"))
 	for _, tc := range []struct {
@@ -433,8 +433,8 @@ func TestCrossOriginProtectionIsTheProgramsToChoose(t *testing.T) {
 }
 
 // Norm: CheatSheet id in URL or body
-// Asks: the id is accepted by its own mechanism only.
-// Library: only the configured Transport is read; query and body never.
+// Asks: the id is accepted only by its own mechanism.
+// Library: only the configured Transport is read, and never the query or the body.
 // Application: nothing.
 func TestCheatSheet_IDInTheURLOrBodyIsIgnored(t *testing.T) {
 	f := setup(t, sessionhttp.Options{})
@@ -454,10 +454,10 @@ func TestCheatSheet_IDInTheURLOrBodyIsIgnored(t *testing.T) {
 }
 
 // Norm: CheatSheet generic name
-// Asks: the cookie's name tells nothing of the framework.
+// Asks: the cookie's name does not reveal the framework.
 // Library: __Host-id.
 // Application: nothing.
-func TestCheatSheet_NameTellsNothing(t *testing.T) {
+func TestCheatSheet_CookieNameIsGeneric(t *testing.T) {
 	for _, o := range []sessionhttp.Options{{}, {Insecure: true}, {Path: "/app"}} {
 		got, err := line(t, o)
 		ok(t, err)

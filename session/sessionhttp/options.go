@@ -9,63 +9,55 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Options configures the web side of sessions. The zero value of every field
-// is its default.
+// Options configures a Middleware. The zero value of every field is its default.
 type Options struct {
-	// Transport says how the token travels. Nil: Cookie.
+	// Transport says how the token travels. Nil means Cookie.
 	Transport Transport
-	// CrossOrigin refuses requests that change something and that another
-	// site made a browser send, with 403. One of your own has your trusted
-	// origins. It does not judge requests that bring a token in a header. Nil:
+	// CrossOrigin answers 403 to requests that can change something and come
+	// from another site's page. Set your own to add trusted origins. It does
+	// not check requests with a token in a header. Nil means
 	// http.NewCrossOriginProtection().
 	CrossOrigin *http.CrossOriginProtection
-	// AnyOrigin turns CrossOrigin off, for programs that have it in front of
-	// Wrap with exceptions of their own.
+	// AnyOrigin turns CrossOrigin off, for programs that check the origin
+	// before Wrap, with their own exceptions.
 	AnyOrigin bool
-	// TrustedProxies are the proxies whose X-Forwarded-For is believed. Nil:
-	// none, and the client is who has connected.
+	// TrustedProxies are the proxies whose X-Forwarded-For is trusted. Nil
+	// means no proxy: the client is the peer of the connection.
 	TrustedProxies []netip.Prefix
-	// Address says how much of the client's address is kept with a session.
+	// Address says how much of the client's address is stored with a session.
 	Address Address
-	// Insecure sends the cookie over plain http too, without the Secure
-	// attribute and the __Host- prefix: for development. It is logged once.
+	// Insecure also sends the cookie over plain http, without the Secure
+	// attribute and the __Host- prefix. It is for development only, and New
+	// logs a warning.
 	Insecure bool
-	// CookieName is the name of the cookie. Empty: __Host-id; __Secure-id
-	// with a Domain or another Path than /; id with Insecure.
+	// CookieName is the name of the cookie. Empty means __Host-id. With a
+	// Domain or a Path other than / it means __Secure-id, and with Insecure it
+	// means id.
 	CookieName string
-	// Domain shares the cookie with the subdomains of a host. Empty: the host
-	// alone.
+	// Domain shares the cookie with the subdomains of a host. Empty means only
+	// the host.
 	Domain string
-	// Path is where the cookie is sent. Empty: /.
+	// Path is the path below which browsers send the cookie. Empty means /.
 	Path string
-	// SameSite is when a request from another site brings the cookie. Zero:
+	// SameSite says which requests from other sites have the cookie. Zero means
 	// Lax.
 	SameSite http.SameSite
-	// Partitioned keeps a cookie per embedding site (CHIPS).
+	// Partitioned keeps one cookie for each embedding site (CHIPS).
 	Partitioned bool
-	// BrowserSession leaves out the cookie's Max-Age: it ends with the
-	// browser or with the session's row, whichever is first.
+	// BrowserSession leaves out the cookie's Max-Age. The cookie then ends with
+	// the browser, and the session still ends with its row.
 	BrowserSession bool
-	// OnError answers a request whose session could not be loaded
-	// (LoadError), or not be committed: nothing has been sent, and what the
-	// handler wrote is dropped. Status says which status fits. Nil: a line of
-	// text, see the package comment.
+	// OnError answers a request whose session could not be loaded (LoadError)
+	// or committed. Nothing was sent before, and the handler's answer is
+	// dropped. Status returns the right status. Nil means a line of text: see
+	// the package comment.
 	OnError func(w http.ResponseWriter, r *http.Request, err error)
-	// Logger is told of failures. Nil: slog.Default().
+	// Logger gets errors. Nil means slog.Default().
 	Logger *slog.Logger
 }
 
-// LoadError is what OnError gets where the session could not be loaded.
-type LoadError struct{ Err error }
-
-// Error is the text of the store's error.
-func (e *LoadError) Error() string { return "session not loaded: " + e.Err.Error() }
-
-// Unwrap returns the store's error.
-func (e *LoadError) Unwrap() error { return e.Err }
-
-// cookie returns the cookie without a value, or ErrInvalid for attributes that
-// no browser would accept together.
+// cookie returns the cookie without a value. It returns model.ErrInvalid for
+// attributes that browsers do not accept together.
 func (o *Options) cookie() (http.Cookie, error) {
 	c := http.Cookie{ //nolint:gosec // Secure is off by the explicit option alone
 		Name: o.CookieName, Path: o.Path, Domain: o.Domain,
@@ -84,20 +76,20 @@ func (o *Options) cookie() (http.Cookie, error) {
 	bad := ""
 	switch {
 	case hasPrefix(c.Name, "__Host-") && (!c.Secure || c.Domain != "" || c.Path != "/"):
-		bad = "a cookie named __Host- is Secure, has no Domain and the Path /"
+		bad = "a cookie named __Host- must be Secure, without a Domain and with the Path /"
 	case hasPrefix(c.Name, "__Secure-") && !c.Secure:
-		bad = "a cookie named __Secure- is Secure"
+		bad = "a cookie named __Secure- must be Secure"
 	case c.SameSite == http.SameSiteNoneMode && !c.Secure:
 		bad = "SameSite=None needs Secure"
 	case c.Partitioned && !c.Secure:
 		bad = "Partitioned needs Secure"
 	case !strings.HasPrefix(c.Path, "/"):
-		bad = "a cookie's Path starts with /"
+		bad = "a cookie's Path must start with /"
 	case len(c.Name) > maxName:
-		bad = "a cookie's name has at most 256 bytes"
+		bad = "a cookie's name must have at most 256 bytes"
 	}
 	if bad == "" && c.Valid() != nil {
-		bad = "the cookie's name, Path or Domain has characters that no cookie can have"
+		bad = "the cookie's name, Path or Domain has characters that cookies do not allow"
 	}
 	if bad != "" {
 		return c, model.NewError(model.ErrInvalid, bad, nil)
@@ -105,8 +97,8 @@ func (o *Options) cookie() (http.Cookie, error) {
 	return c, nil
 }
 
-// check fills in the defaults of what is not about the cookie, or returns
-// ErrInvalid.
+// check fills in the defaults of all fields that are not about the cookie. It
+// returns model.ErrInvalid for invalid ones.
 func (o *Options) check() error {
 	if o.Transport == nil {
 		o.Transport = Cookie{}
@@ -119,11 +111,11 @@ func (o *Options) check() error {
 	}
 	for _, p := range o.TrustedProxies {
 		if !p.IsValid() {
-			return model.NewError(model.ErrInvalid, "a trusted proxy that is no prefix", nil)
+			return model.NewError(model.ErrInvalid, "Options: a prefix in TrustedProxies is invalid", nil)
 		}
 	}
 	if o.Address > AddressNone {
-		return model.NewError(model.ErrInvalid, "an Address that is none", nil)
+		return model.NewError(model.ErrInvalid, "Options: Address is unknown, use one of the constants", nil)
 	}
 	return o.Transport.check()
 }
@@ -140,7 +132,7 @@ func defaultName(c *http.Cookie) string {
 	return "__Host-id"
 }
 
-// hasPrefix ignores case, as browsers do for these prefixes.
+// hasPrefix ignores case, as browsers do with these prefixes.
 func hasPrefix(name, prefix string) bool {
 	return len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
 }

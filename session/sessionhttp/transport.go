@@ -9,31 +9,37 @@ import (
 	"github.com/sojourn-go/sojourn/session"
 )
 
-// Transport says how a client brings its token and is given another: Cookie,
-// Bearer, Header, or Both of two. A token that comes any other way, in the
-// query or the body, is not looked at; neither is a cookie where Cookie is not
-// among the transports.
+// Transport says how a client sends and receives its token: Cookie, Bearer,
+// Header, or Both of two. Tokens in any other place, such as the query or the
+// body, are ignored. A cookie is ignored too, unless Cookie is a transport.
 type Transport interface {
-	// found returns what the request brings, and how it came.
-	found(m *Middleware, r *http.Request) (found, Transport)
-	// give puts a credential into the headers of an answer.
-	give(m *Middleware, h http.Header, c session.Credential)
-	// vary is the request header on which an answer depends.
+	// found returns the token of the request, and the transport it came by.
+	// Cookie is the name of the cookie.
+	found(cookie string, r *http.Request) (found, Transport)
+	// give writes a credential to the headers of an answer.
+	give(k *cookieForm, h http.Header, c session.Credential)
+	// vary returns the request headers on which an answer depends.
 	vary() []string
-	// ambient says that browsers send the credential by themselves, to
-	// requests that other sites make too.
+	// ambient reports whether browsers send the token by themselves, also with
+	// requests that other sites cause.
 	ambient() bool
 	check() error
 }
 
-// found is what a request brings by one transport.
-type found struct {
-	n     int    // how many credentials
-	token string // of the only one
+// cookieForm is the cookie without a value.
+type cookieForm struct {
+	http.Cookie
+	browserSession bool // without Max-Age
 }
 
-// text is what to open. Which of two is the user's own cannot be known, so that
-// more than one is no token at all.
+// found is what a request has for one transport.
+type found struct {
+	n     int    // number of tokens
+	token string // the only one
+}
+
+// text returns the token to open. Several tokens are malformed: it is unknown
+// which one is the user's own.
 func (f found) text() string {
 	if f.n > 1 {
 		return "more than one"
@@ -41,16 +47,16 @@ func (f found) text() string {
 	return f.token
 }
 
-// Cookie is the transport for browsers, and the default: a cookie as Options
-// describes it.
+// Cookie is the transport for browsers and the default. Options describes the
+// cookie.
 type Cookie struct{}
 
-func (t Cookie) found(m *Middleware, r *http.Request) (found, Transport) {
+func (t Cookie) found(cookie string, r *http.Request) (found, Transport) {
 	var f found
 	for _, line := range r.Header["Cookie"] {
 		for part := range strings.SplitSeq(line, ";") {
 			key, value, _ := strings.Cut(part, "=")
-			if strings.TrimSpace(key) == m.cookie.Name {
+			if strings.TrimSpace(key) == cookie {
 				f.token = strings.TrimSpace(value)
 				f.n++
 			}
@@ -59,12 +65,12 @@ func (t Cookie) found(m *Middleware, r *http.Request) (found, Transport) {
 	return f, t
 }
 
-func (Cookie) give(m *Middleware, h http.Header, c session.Credential) {
-	cookie := m.cookie //nolint:gosec // its attributes were checked by New
+func (Cookie) give(k *cookieForm, h http.Header, c session.Credential) {
+	cookie := k.Cookie //nolint:gosec // its attributes were checked by New
 	switch {
-	case c.Action == session.Clear:
+	case c.Action == session.ActionClear:
 		cookie.MaxAge = -1
-	case m.opts.BrowserSession:
+	case k.browserSession:
 		cookie.Value = c.Token()
 	default:
 		cookie.Value = c.Token()
@@ -77,15 +83,16 @@ func (Cookie) vary() []string { return []string{"Cookie"} }
 func (Cookie) ambient() bool  { return true }
 func (Cookie) check() error   { return nil }
 
-// Bearer is the transport for programs: the token comes as "Authorization:
-// Bearer …", and another one is given in a header of the answer, which is empty
-// when the client is to forget it.
+// Bearer is the transport for programs. They send the token as "Authorization:
+// Bearer …". They receive a new token in a header of the answer. An empty header
+// means that the client must forget its token.
 type Bearer struct {
-	// ResponseHeader is the name of the answer's header. Empty: Session-Token.
+	// ResponseHeader is the name of the answer's header. Empty means
+	// Session-Token.
 	ResponseHeader string
 }
 
-func (t Bearer) found(_ *Middleware, r *http.Request) (found, Transport) {
+func (t Bearer) found(_ string, r *http.Request) (found, Transport) {
 	var f found
 	for _, line := range r.Header["Authorization"] {
 		scheme, value, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -97,7 +104,7 @@ func (t Bearer) found(_ *Middleware, r *http.Request) (found, Transport) {
 	return f, t
 }
 
-func (t Bearer) give(_ *Middleware, h http.Header, c session.Credential) {
+func (t Bearer) give(_ *cookieForm, h http.Header, c session.Credential) {
 	h.Set(t.name(), c.Token())
 }
 
@@ -112,12 +119,12 @@ func (Bearer) vary() []string { return []string{"Authorization"} }
 func (Bearer) ambient() bool  { return false }
 func (t Bearer) check() error { return checkName(t.name()) }
 
-// Header is the transport for programs that have no Authorization header to
-// spare: the token comes and is given in a header of that name, which is empty
-// in an answer when the client is to forget it.
+// Header is the transport for programs that use the Authorization header for
+// something else. They send and receive the token in the header Name. An empty
+// header in the answer means that the client must forget its token.
 type Header struct{ Name string }
 
-func (t Header) found(_ *Middleware, r *http.Request) (found, Transport) {
+func (t Header) found(_ string, r *http.Request) (found, Transport) {
 	var f found
 	for _, line := range r.Header[http.CanonicalHeaderKey(t.Name)] {
 		f.token = strings.TrimSpace(line)
@@ -126,21 +133,21 @@ func (t Header) found(_ *Middleware, r *http.Request) (found, Transport) {
 	return f, t
 }
 
-func (t Header) give(_ *Middleware, h http.Header, c session.Credential) { h.Set(t.Name, c.Token()) }
+func (t Header) give(_ *cookieForm, h http.Header, c session.Credential) { h.Set(t.Name, c.Token()) }
 func (t Header) vary() []string                                          { return []string{http.CanonicalHeaderKey(t.Name)} }
 func (Header) ambient() bool                                             { return false }
 func (t Header) check() error                                            { return checkName(t.Name) }
 
-// checkName refuses names that are none, and headers with a meaning of their
-// own.
+// checkName returns model.ErrInvalid for invalid header names and for headers
+// that have another meaning.
 func checkName(name string) error {
 	switch http.CanonicalHeaderKey(name) {
 	case "", "Authorization", "Cookie", "Set-Cookie", "Host", "Origin", "Content-Type", "Content-Length":
-		return model.NewError(model.ErrInvalid, "a token needs a header of its own", nil)
+		return model.NewError(model.ErrInvalid, "the token needs its own header: this name is empty or has another meaning", nil)
 	}
 	for _, c := range []byte(name) {
 		if !strings.ContainsRune("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", rune(c)) {
-			return model.NewError(model.ErrInvalid, "a header's name has characters that no header can have", nil)
+			return model.NewError(model.ErrInvalid, "the header's name has characters that headers do not allow", nil)
 		}
 	}
 	return nil
@@ -148,14 +155,14 @@ func checkName(name string) error {
 
 type both struct{ first, second Transport }
 
-// Both takes a token by either transport, and gives another by the one that it
-// came by; by the first to a request that brings none. A request that brings
-// two different ones is anonymous, like one with two cookies.
+// Both accepts a token by either transport. It answers by the transport that the
+// token came by, or by the first one if the request has no token. A request with
+// two different tokens is anonymous, like one with two cookies.
 func Both(first, second Transport) Transport { return both{first, second} }
 
-func (t both) found(m *Middleware, r *http.Request) (found, Transport) {
-	a, viaA := t.first.found(m, r)
-	b, viaB := t.second.found(m, r)
+func (t both) found(cookie string, r *http.Request) (found, Transport) {
+	a, viaA := t.first.found(cookie, r)
+	b, viaB := t.second.found(cookie, r)
 	switch {
 	case b.n == 0:
 		return a, viaA
@@ -164,14 +171,15 @@ func (t both) found(m *Middleware, r *http.Request) (found, Transport) {
 	case a != b:
 		return found{n: a.n + b.n}, viaA
 	}
-	// The same twice: other sites can bring only the one, so it came by both.
+	// Both have the same token. Other sites cannot set a header, so the
+	// request is not theirs.
 	if viaA.ambient() {
 		return b, viaB
 	}
 	return a, viaA
 }
 
-func (t both) give(m *Middleware, h http.Header, c session.Credential) { t.first.give(m, h, c) }
+func (t both) give(k *cookieForm, h http.Header, c session.Credential) { t.first.give(k, h, c) }
 func (t both) vary() []string                                          { return append(t.first.vary(), t.second.vary()...) }
 func (t both) ambient() bool                                           { return t.first.ambient() || t.second.ambient() }
 

@@ -21,7 +21,7 @@ func enter(t testing.TB) http.HandlerFunc {
 }
 
 // Bug: alexedwards/scs#100, kataras/iris#1200
-func TestHeaderTransportsAreFirstClass(t *testing.T) {
+func TestHeaderTransportsWorkLikeTheCookie(t *testing.T) {
 	for name, tc := range map[string]struct {
 		transport sessionhttp.Transport
 		in, out   string // headers
@@ -73,7 +73,7 @@ func TestHeaderTransportsAreFirstClass(t *testing.T) {
 	}
 }
 
-func TestCookieIsNotTakenWhereOnlyBearerIs(t *testing.T) {
+func TestCookieIsIgnoredWithBearerOnly(t *testing.T) {
 	f := setup(t, sessionhttp.Options{Transport: sessionhttp.Bearer{}})
 	token := f.ask(enter(t), http.MethodPost, page).Header().Get("Session-Token")
 	f.b.Calls()
@@ -82,14 +82,14 @@ func TestCookieIsNotTakenWhereOnlyBearerIs(t *testing.T) {
 		t.Fatal(w.Body, w.Header())
 	}
 	f.b.Assert(t, "none", "a cookie where only bearer is allowed")
-	// A cookie beside the header changes nothing.
+	// A cookie in addition to the header changes nothing.
 	w = f.ask(http.HandlerFunc(who), http.MethodGet, page, "Cookie", f.pair("x"), "Authorization", "Bearer "+token)
 	if w.Body.String() != "alice<nil>" {
 		t.Fatal(w.Body)
 	}
 }
 
-func TestBothAnswersTheWayOfTheRequest(t *testing.T) {
+func TestBothAnswersByTheTransportOfTheRequest(t *testing.T) {
 	f := setup(t, sessionhttp.Options{Transport: sessionhttp.Both(sessionhttp.Cookie{}, sessionhttp.Bearer{})})
 	mine := f.signIn("alice")
 	other := f.signIn("bob")
@@ -104,7 +104,8 @@ func TestBothAnswersTheWayOfTheRequest(t *testing.T) {
 		t.Fatal(w.Header())
 	}
 	mine = f.cookie(w).Value
-	// The same by both is one; it came by a header that no other site can set.
+	// The same token by both counts as one. It came by a header, which other
+	// sites cannot set.
 	w = f.ask(http.HandlerFunc(who), http.MethodPost, page, "Cookie", f.pair(mine), "Authorization", "Bearer "+mine, "Origin", "https://evil.example")
 	if w.Body.String() != "alice<nil>" {
 		t.Fatal(w.Body)
@@ -112,7 +113,7 @@ func TestBothAnswersTheWayOfTheRequest(t *testing.T) {
 	if w := f.ask(http.HandlerFunc(who), http.MethodPost, page, "Cookie", f.pair(mine), "Origin", "https://evil.example"); w.Code != http.StatusForbidden {
 		t.Fatal(w.Code)
 	}
-	// Two that disagree are nobody, and neither is asked about.
+	// Two different tokens are anonymous, and neither is read from the store.
 	f.b.Calls()
 	for _, bearer := range []string{other, "nonsense", mine[:65]} {
 		w = f.ask(http.HandlerFunc(who), http.MethodGet, page, "Cookie", f.pair(mine), "Authorization", "Bearer "+bearer)
@@ -126,7 +127,7 @@ func TestBothAnswersTheWayOfTheRequest(t *testing.T) {
 	}
 }
 
-func TestTransportsRefuseWhatCannotWork(t *testing.T) {
+func TestTransportsRefuseInvalidNames(t *testing.T) {
 	k := sessiontest.New(t, nil)
 	for _, o := range []sessionhttp.Options{
 		{Transport: sessionhttp.Header{}}, {Transport: sessionhttp.Header{Name: "Cookie"}}, {Transport: sessionhttp.Header{Name: "a b"}},
@@ -148,7 +149,7 @@ func TestAddressBehindTrustedProxies(t *testing.T) {
 		want      string
 	}{
 		{"203.0.113.9:1234", nil, 0, "203.0.113.9"},
-		{"203.0.113.9:1234", []string{"198.51.100.1"}, 0, "203.0.113.9"}, // a client's own claim
+		{"203.0.113.9:1234", []string{"198.51.100.1"}, 0, "203.0.113.9"}, // the client's own claim
 		{"10.0.0.1:1234", nil, 0, "10.0.0.1"},
 		{"10.0.0.1:1234", []string{"198.51.100.1"}, 0, "198.51.100.1"},
 		{"10.0.0.1:1234", []string{"1.1.1.1, 198.51.100.1"}, 0, "198.51.100.1"},
@@ -196,7 +197,7 @@ func TestStoreDownPoliciesOverHTTP(t *testing.T) {
 	if w.Code != http.StatusOK || w.Body.String() != "<nil>" || w.Header().Get("Set-Cookie") != "" {
 		t.Fatal(w.Code, w.Body, w.Header())
 	}
-	// A change is never lost in silence, even where the handler does not look.
+	// A change is never lost silently, even if the handler ignores errors.
 	w = ask(func(w http.ResponseWriter, r *http.Request) {
 		_ = note.Set(r.Context(), "v")
 		_, _ = io.WriteString(w, "saved")
@@ -210,9 +211,9 @@ func TestStoreDownPoliciesOverHTTP(t *testing.T) {
 	}
 }
 
-// A row that cannot be read is no error that stays: pages go on, and the next
+// A row that cannot be read is not a lasting error: pages work, and the next
 // value goes to a new session.
-func TestUnreadableRowIsNoErrorThatStays(t *testing.T) {
+func TestUnreadableRowIsNotALastingError(t *testing.T) {
 	f := setup(t, sessionhttp.Options{})
 	token := f.signIn("alice")
 	f.b.SetTamper(sessiontest.Torn)
@@ -240,7 +241,7 @@ func TestRequestsOfTheKit(t *testing.T) {
 	k := sessiontest.New(t, nil)
 	r = k.Request(t, httptest.NewRequest(http.MethodGet, "/", nil), sessiontest.As("bob"))
 	k.Backend.Assert(t, "Write 1", "the kit's own sign-in")
-	hook, entered, release := sessiontest.Hold(sessiontest.Get)
+	hook, entered, release := sessiontest.Hold(sessiontest.OpGet)
 	k.Backend.SetHook(hook)
 	done := make(chan struct{})
 	go func() {
@@ -253,9 +254,9 @@ func TestRequestsOfTheKit(t *testing.T) {
 	<-entered
 	close(release)
 	<-done
-	k.Backend.SetHook(sessiontest.Fail(model.ErrConflict, sessiontest.Write))
+	k.Backend.SetHook(sessiontest.Fail(model.ErrConflict, sessiontest.OpWrite))
 	s := k.Service.Open("")
 	is(t, s.SignIn(t.Context(), "carol", nil), model.ErrConflict)
-	k.Backend.SetHook(sessiontest.LoseFirst(sessiontest.Write))
+	k.Backend.SetHook(sessiontest.LoseFirst(sessiontest.OpWrite))
 	ok(t, s.SignIn(t.Context(), "carol", nil))
 }

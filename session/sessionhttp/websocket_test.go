@@ -70,7 +70,7 @@ func TestWebSocketOfALibraryEndsWithItsSession(t *testing.T) {
 		}()
 	})
 	token := f.signIn("alice")
-	conn, res, err := websocket.Dial(t.Context(), strings.Replace(srv.URL, "http", "ws", 1), &websocket.DialOptions{ //nolint:bodyclose // Dial says that there is none to close
+	conn, res, err := websocket.Dial(t.Context(), strings.Replace(srv.URL, "http", "ws", 1), &websocket.DialOptions{ //nolint:bodyclose // Dial returns no body to close
 		HTTPHeader: http.Header{"Cookie": {f.pair(token)}},
 	})
 	ok(t, err)

@@ -13,7 +13,7 @@ import (
 	"github.com/sojourn-go/sojourn/session"
 )
 
-// errDropped is what a handler's writes return once its answer was replaced.
+// errDropped is the error of a handler's writes after its answer was replaced.
 var errDropped = errors.New("sessionhttp: the answer was dropped, the session could not be stored")
 
 // writer commits the session before the first final byte.
@@ -22,18 +22,18 @@ type writer struct {
 	m      *Middleware
 	r      *http.Request
 	s      *session.Session
-	via    Transport   // how the token came, and another one is given
-	before http.Header // the headers as the handler found them
+	via    Transport   // of the token, in both directions
+	before http.Header // the headers before the handler ran
 
 	once    sync.Once
-	dropped error // why the handler's answer was replaced
+	dropped error // errDropped if the handler's answer was replaced
 }
 
-// Unwrap is for http.ResponseController.
+// Unwrap serves http.ResponseController.
 func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// commit commits the session, once, and reports why the handler's answer must
-// not be sent. Code is what the handler means to answer.
+// commit commits the session, the first time. It returns errDropped if the
+// handler's answer must not be sent. Code is the status of that answer.
 func (w *writer) commit(code int) error {
 	w.once.Do(func() {
 		if err := w.s.Err(); err == nil {
@@ -47,7 +47,7 @@ func (w *writer) commit(code int) error {
 	return w.dropped
 }
 
-// store commits and sets the headers.
+// store commits the session and sets the headers.
 func (w *writer) store() {
 	changed := w.s.Changed()
 	c, err := w.s.Commit(w.r.Context())
@@ -55,8 +55,8 @@ func (w *writer) store() {
 		w.replace(err, c)
 		return
 	}
-	// Without a change of the handler's nothing of its is lost: a deadline
-	// that did not move moves with the next request.
+	// Without a change of the handler nothing is lost: the next request moves
+	// the deadline.
 	if err != nil && !errors.Is(err, session.ErrGone) {
 		w.logf("session housekeeping failed", err)
 	}
@@ -71,7 +71,7 @@ func (w *writer) store() {
 		}
 	}
 	if !w.via.ambient() {
-		// Caches know that cookies are private, and nothing of other headers.
+		// Caches know that cookies are private, but not that this header is.
 		h.Set("Cache-Control", "private, no-store")
 	}
 }
@@ -85,8 +85,8 @@ func hasVary(h http.Header, name string) bool {
 	return false
 }
 
-// replace answers in the handler's place, with the headers as it found them. A
-// credential that the store has already switched to is sent all the same.
+// replace answers in the handler's place, with the headers from before the
+// handler. It still sends a credential that the store has already.
 func (w *writer) replace(err error, c session.Credential) {
 	w.dropped = errDropped
 	w.logf("session failed", err)
@@ -101,15 +101,24 @@ func (w *writer) replace(err error, c session.Credential) {
 	answer(w.ResponseWriter, w.r, err)
 }
 
+// apply writes the credential to the headers.
+func (w *writer) apply(c session.Credential) {
+	if c.Action == session.ActionLeave {
+		return
+	}
+	w.via.give(&w.m.cookie, w.Header(), c)
+	w.Header().Set("Cache-Control", "private, no-store")
+}
+
 func (w *writer) logf(text string, err error) {
 	w.m.log.LogAttrs(w.r.Context(), slog.LevelError, text, slog.String("error", err.Error()))
 }
 
-// finish is for a handler that has returned.
+// finish commits after the handler has returned.
 func (w *writer) finish() { _ = w.commit(http.StatusOK) }
 
-// abandon is for a handler that panicked: its changes are stored, and the
-// headers set, should someone outside recover and answer.
+// abandon commits after the handler has panicked. It sets the headers too, in
+// case an outer handler recovers and answers.
 func (w *writer) abandon() {
 	w.once.Do(func() {
 		w.dropped = errDropped
@@ -122,8 +131,8 @@ func (w *writer) abandon() {
 	})
 }
 
-// WriteHeader commits before any final status. Interim ones, all 1xx but 101,
-// pass.
+// WriteHeader commits before any final status. Interim responses pass: every 1xx
+// but 101.
 func (w *writer) WriteHeader(code int) {
 	if code >= 100 && code < 200 && code != http.StatusSwitchingProtocols {
 		w.ResponseWriter.WriteHeader(code)
@@ -141,7 +150,7 @@ func (w *writer) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// WriteString spares a copy where the server can.
+// WriteString saves a copy if the server can.
 func (w *writer) WriteString(s string) (int, error) {
 	if err := w.commit(http.StatusOK); err != nil {
 		return 0, err
@@ -149,7 +158,7 @@ func (w *writer) WriteString(s string) (int, error) {
 	return io.WriteString(w.ResponseWriter, s)
 }
 
-// ReadFrom lets the server send a file without copying it.
+// ReadFrom lets the server send a file without a copy.
 func (w *writer) ReadFrom(src io.Reader) (int64, error) {
 	if err := w.commit(http.StatusOK); err != nil {
 		return 0, err
@@ -157,7 +166,7 @@ func (w *writer) ReadFrom(src io.Reader) (int64, error) {
 	return io.Copy(w.ResponseWriter, src)
 }
 
-// FlushError is what http.ResponseController calls.
+// FlushError serves http.ResponseController.
 func (w *writer) FlushError() error {
 	if err := w.commit(http.StatusOK); err != nil {
 		return err
@@ -165,8 +174,8 @@ func (w *writer) FlushError() error {
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
-// hijack commits and hands the connection over. The server then sends no
-// headers: who upgrades sends those of the writer, which hold the cookie.
+// hijack commits and returns the connection. The server then sends no headers:
+// the caller sends the writer's, with the cookie.
 func (w *writer) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err := w.commit(http.StatusSwitchingProtocols); err != nil {
 		return nil, nil, err
@@ -174,8 +183,8 @@ func (w *writer) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return http.NewResponseController(w.ResponseWriter).Hijack()
 }
 
-// asserted returns the writer with the optional interfaces that those below
-// have, and no others, so that a type assertion tells the truth.
+// asserted returns the writer with exactly the optional interfaces of the
+// writers below it, so that type assertions are right.
 func (w *writer) asserted() http.ResponseWriter {
 	flusher, hijacker := abilities(w.ResponseWriter)
 	switch {
@@ -199,7 +208,8 @@ func (w *writer) asserted() http.ResponseWriter {
 	return w
 }
 
-// abilities looks through wrappers as http.ResponseController does.
+// abilities reports the optional interfaces of a writer. It unwraps writers as
+// http.ResponseController does.
 func abilities(w http.ResponseWriter) (flusher, hijacker bool) {
 	for w != nil {
 		switch w.(type) {

@@ -30,13 +30,13 @@ func is(t testing.TB, err, want error) {
 	}
 }
 
-// held makes the store's next write wait for release; entered is closed when
-// it waits.
+// held makes the store's next write wait for release. Entered is closed when it
+// waits.
 func (f *fixture) held() (entered, release chan struct{}) {
 	entered, release = make(chan struct{}), make(chan struct{})
 	var once atomic.Bool
 	f.b.SetHook(func(op sessiontest.Op, _ string, next func() error) error {
-		if op == sessiontest.Write && once.CompareAndSwap(false, true) {
+		if op == sessiontest.OpWrite && once.CompareAndSwap(false, true) {
 			close(entered)
 			<-release
 		}
@@ -45,7 +45,7 @@ func (f *fixture) held() (entered, release chan struct{}) {
 	return entered, release
 }
 
-// sink notes whether anything has reached it.
+// sink records whether anything was written to it.
 type sink struct {
 	*httptest.ResponseRecorder
 	reached atomic.Bool
@@ -100,7 +100,7 @@ func TestCommitThatFailsReplacesTheAnswer(t *testing.T) {
 	f := setup(t, sessionhttp.Options{})
 	token := f.token()
 	f.b.SetHook(func(op sessiontest.Op, _ string, next func() error) error {
-		if op == sessiontest.Write {
+		if op == sessiontest.OpWrite {
 			return model.ErrUnavailable
 		}
 		return next()
@@ -141,7 +141,7 @@ func TestSessionEndedMeanwhileIsReported(t *testing.T) {
 	if w.Code != http.StatusConflict || strings.Contains(w.Body.String(), "saved") || f.cookie(w) != nil {
 		t.Fatal(w.Code, w.Body, w.Header())
 	}
-	// A request that only reads loses nothing: its answer stands.
+	// A request that only reads loses nothing: its answer is sent.
 	token = f.token()
 	f.clock.Advance(5 * 60e9)
 	w = f.do(func(w http.ResponseWriter, r *http.Request) {
@@ -158,7 +158,7 @@ func TestSessionEndedMeanwhileIsReported(t *testing.T) {
 	}
 }
 
-func TestStoreThatIsDownIsNeverAnonymousInSilence(t *testing.T) {
+func TestStoreThatIsDownIsNeverSilentlyAnonymous(t *testing.T) {
 	f := setup(t, sessionhttp.Options{})
 	token := f.token()
 	f.b.SetHook(func(sessiontest.Op, string, func() error) error { return model.ErrUnavailable })
@@ -206,12 +206,12 @@ func TestOnErrorAnswersInstead(t *testing.T) {
 	}
 }
 
-func TestHousekeepingThatFailsCostsNoAnswer(t *testing.T) {
+func TestFailedHousekeepingKeepsTheAnswer(t *testing.T) {
 	f := setup(t, sessionhttp.Options{})
 	token := f.token()
 	f.clock.Advance(5 * 60e9)
 	f.b.SetHook(func(op sessiontest.Op, _ string, next func() error) error {
-		if op == sessiontest.Touch {
+		if op == sessiontest.OpTouch {
 			return model.ErrUnavailable
 		}
 		return next()
@@ -253,7 +253,7 @@ func TestPanicPersistsAndGoesOn(t *testing.T) {
 			t.Errorf("after the panic: %s", got)
 		}
 	}
-	// Someone outside who recovers and answers sends the cookie along.
+	// An outer handler that recovers and answers also sends the cookie.
 	w := httptest.NewRecorder()
 	func() {
 		defer func() { _ = recover(); w.WriteHeader(http.StatusInternalServerError) }()
@@ -423,7 +423,7 @@ type hijackOnly struct{ bare }
 
 func (hijackOnly) Hijack() (net.Conn, *bufio.ReadWriter, error) { return nil, nil, errors.New("no") }
 
-func TestAssertionsTellTheTruth(t *testing.T) {
+func TestWriterHasTheInterfacesOfTheWriterBelow(t *testing.T) {
 	f := setup(t, sessionhttp.Options{})
 	b := bare{httptest.NewRecorder()}
 	for name, tc := range map[string]struct {

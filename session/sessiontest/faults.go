@@ -3,19 +3,19 @@ package sessiontest
 import (
 	"slices"
 	"sync"
-	"testing"
 
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Down is a Hook for a store that cannot be reached.
+// Down is a Hook for a store that cannot be reached. Every call returns
+// model.ErrUnavailable.
 func Down(Op, string, func() error) error {
 	return model.NewError(model.ErrUnavailable, "the store is down", nil)
 }
 
-// Fail returns a Hook that fails every call of those methods with the error,
-// before it reaches the store: model.ErrNotFound for what is gone,
-// model.ErrConflict for what others change.
+// Fail returns a Hook that fails every call of the methods with err, before it
+// reaches the store. Use model.ErrNotFound for an absent record and
+// model.ErrConflict for one that changed.
 func Fail(err error, ops ...Op) Hook {
 	return func(op Op, _ string, next func() error) error {
 		if slices.Contains(ops, op) {
@@ -25,21 +25,21 @@ func Fail(err error, ops ...Op) Hook {
 	}
 }
 
-// LoseFirst returns a Hook that carries out the first call of the method and
-// loses its answer.
+// LoseFirst returns a Hook that makes the first call of the method and loses its
+// answer: the call returns model.ErrUnknown.
 func LoseFirst(op Op) Hook {
-	var once sync.Once
+	var first sync.Once
 	return func(o Op, _ string, next func() error) error {
 		err := next()
 		if o == op {
-			once.Do(func() { err = model.NewError(model.ErrUnknown, "the answer was lost", nil) })
+			first.Do(func() { err = model.NewError(model.ErrUnknown, "the answer was lost", nil) })
 		}
 		return err
 	}
 }
 
 // Before returns a Hook that runs do before the first call of the method, for a
-// race at that very point. Calls that do makes itself pass.
+// race at that point. It lets the calls that do makes pass.
 func Before(op Op, do func()) Hook {
 	var mu sync.Mutex
 	done := false
@@ -55,41 +55,12 @@ func Before(op Op, do func()) Hook {
 	}
 }
 
-// Hold returns a Hook that holds the first call of the method: entered is
-// closed when it waits, and it goes on when release is closed.
+// Hold returns a Hook that holds the first call of the method. Entered is closed
+// when the call waits. The call goes on when the test closes release.
 func Hold(op Op) (h Hook, entered <-chan struct{}, release chan<- struct{}) {
 	in, out := make(chan struct{}), make(chan struct{})
 	return Before(op, func() { close(in); <-out }), in, out
 }
 
-// Torn is for SetTamper: a record cut in the middle of its value.
+// Torn cuts a record in the middle of its value, for SetTamper.
 func Torn(rec *model.Record) { rec.Value = rec.Value[:len(rec.Value)/2] }
-
-// SetTamper changes every record that Get and Page return from now on; nil ends
-// it.
-func (b *Backend) SetTamper(change func(*model.Record)) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.tamper = change
-}
-
-func (b *Backend) tampered(recs ...*model.Record) {
-	b.mu.Lock()
-	change := b.tamper
-	b.mu.Unlock()
-	if change == nil {
-		return
-	}
-	for _, r := range recs {
-		change(r)
-	}
-}
-
-// Assert fails the test unless exactly those driver calls were made since the
-// last Calls or Assert, in the form of Calls.
-func (b *Backend) Assert(t testing.TB, want, what string) {
-	t.Helper()
-	if got := b.Calls(); got != want {
-		t.Errorf("driver calls of %s: %s, want %s", what, got, want)
-	}
-}

@@ -11,17 +11,17 @@ import (
 	"github.com/sojourn-go/sojourn/session"
 )
 
-// Kit is a service on a store in memory, with a clock that moves when told, and
-// a backend whose calls are counted and can be made to fail.
+// Kit is a service on a store in memory. Its clock moves when told, and its
+// backend counts calls and fails them when told.
 type Kit struct {
 	Clock   *Clock
 	Backend *Backend
 	Service *session.Service
 }
 
-// New returns a Kit, with the given options but for the clock, which is the
-// Kit's; nil is all defaults, without a log. It ends the test where they are refused, and
-// closes the service when the test ends.
+// New returns a Kit with the options, but with a Clock of its own. Nil means all
+// defaults. Without a Logger nothing is logged. New ends the test if the options
+// are refused. It closes the service when the test ends.
 func New(t testing.TB, opts *session.Options) *Kit {
 	t.Helper()
 	var o session.Options
@@ -45,7 +45,7 @@ func New(t testing.TB, opts *session.Options) *Kit {
 	return k
 }
 
-// Option says what a session has: As and With.
+// Option sets up a session: see As and With.
 type Option func(ctx context.Context, s *session.Session) error
 
 // As signs the session in.
@@ -58,24 +58,24 @@ func With[T any](key session.Key[T], v T) Option {
 	return func(ctx context.Context, _ *session.Session) error { return key.Set(ctx, v) }
 }
 
-// Request returns the request with a session in its context, for handlers
-// without sessionhttp in front of them. The session is the first of a store of
-// its own. It ends the test where an option fails.
+// Request returns the request with a session in its context, for handlers that
+// are not wrapped by sessionhttp. The session has a store of its own. Request
+// ends the test if an option fails.
 func Request(t testing.TB, r *http.Request, opts ...Option) *http.Request {
 	t.Helper()
 	return New(t, nil).Request(t, r, opts...)
 }
 
-// Request is the function Request with a session of the Kit's store.
+// Request is like the function Request, with a session in the Kit's store.
 func (k *Kit) Request(t testing.TB, r *http.Request, opts ...Option) *http.Request {
 	t.Helper()
 	s := k.Service.Open(k.Token(t, opts...))
 	return r.WithContext(session.NewContext(r.Context(), s))
 }
 
-// Token returns the token of a new session of the Kit's store, for a cookie or a
-// header: empty for one that has nothing. It ends the test where an option
-// fails.
+// Token returns the token of a new session in the Kit's store, for a cookie or a
+// header. It is empty if no option stores anything. Token ends the test if an
+// option fails.
 func (k *Kit) Token(t testing.TB, opts ...Option) string {
 	t.Helper()
 	s := k.Service.Open("")

@@ -236,12 +236,6 @@ func checkLimit(n int) error {
 	return nil
 }
 
-// CheckRecord is checkRecord for backends without a Gate.
-func CheckRecord(rec *model.Record, declared []string, maxValue int) error {
-	g := Gate{desc: driver.Description{Labels: declared, MaxValue: maxValue}}
-	return g.checkRecord(rec)
-}
-
 // IDs returns the ids of the requests, in order.
 func IDs(gets []driver.Get) []string {
 	ids := make([]string, len(gets))

@@ -12,7 +12,7 @@ import (
 )
 
 // dirs hold the tests, relative to the module.
-var dirs = []string{"session", "session/sessionhttp", "conformance/sessions"}
+var dirs = []string{"session", "session/internal/row", "session/sessionhttp", "conformance/sessions"}
 
 // norms are all that must have a test, in the order of the page. A test is
 // named after the first of the norms in its comment.

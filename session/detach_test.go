@@ -1,0 +1,118 @@
+package session_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sojourn-go/sojourn/model"
+	"github.com/sojourn-go/sojourn/session"
+	"github.com/sojourn-go/sojourn/session/sessiontest"
+)
+
+func TestDetachedViewsEndAndLeaveNoGoroutine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := sessiontest.New(t, &session.Options{WatchEvery: time.Second})
+		other, err := session.New(k.Backend, &session.Options{Clock: k.Clock})
+		ok(t, err)
+		detach := func(ctx context.Context, token string) *session.Detached {
+			t.Helper()
+			s := k.Service.Open(token)
+			d, err := session.Detach(session.NewContext(ctx, s))
+			ok(t, err)
+			return d
+		}
+		open := func(d *session.Detached) {
+			t.Helper()
+			select {
+			case <-d.Done():
+				t.Fatal("ended:", d.Err())
+			default:
+			}
+		}
+		one, two, three := signIn(t, k, "", "alice", nil), signIn(t, k, "", "alice", nil), signIn(t, k, "", "bob", nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		a, b, again := detach(t.Context(), one), detach(t.Context(), two), detach(t.Context(), two)
+		c := detach(ctx, three)
+		<-time.After(5 * time.Second) // in the time of the bubble
+		for _, d := range []*session.Detached{a, b, again, c} {
+			open(d)
+		}
+		// A session that this service ends is gone immediately. One that
+		// another ends is gone with the next read.
+		ok(t, k.Service.Destroy(t.Context(), "alice", a.Handle()))
+		<-a.Done()
+		is(t, a.Err(), session.ErrGone)
+		ok(t, other.Destroy(t.Context(), "alice", b.Handle()))
+		open(b)
+		<-time.After(time.Second + time.Millisecond) // in the time of the bubble
+		<-b.Done()
+		<-again.Done()
+		is(t, again.Err(), session.ErrGone)
+		// A store that is down ends nothing.
+		k.Backend.SetHook(sessiontest.Down)
+		<-time.After(5 * time.Second) // in the time of the bubble
+		open(c)
+		is(t, c.Touch(t.Context()), model.ErrUnavailable)
+		k.Backend.SetHook(nil)
+		cancel()
+		<-c.Done()
+		is(t, c.Err(), context.Canceled)
+		c.Close()
+		synctest.Wait()
+		k.Backend.Calls()
+		<-time.After(time.Minute) // in the time of the bubble
+		k.Backend.Assert(t, "none", "nothing to look at")
+		// An expiry ends the view too.
+		d := detach(t.Context(), three)
+		k.Clock.Advance(30 * time.Minute)
+		<-d.Done()
+		is(t, d.Err(), session.ErrGone)
+		d.Close()
+	})
+}
+
+func TestDetachNeedsAStoredSession(t *testing.T) {
+	k := sessiontest.New(t, nil)
+	_, err := session.Detach(t.Context())
+	is(t, err, session.ErrNoSession)
+	_, err = session.Detach(begin(t, k, ""))
+	is(t, err, session.ErrNotStored)
+	token := signIn(t, k, "", "alice", nil)
+	d, err := session.Detach(begin(t, k, token))
+	ok(t, err)
+	refuse := errors.New("no")
+	is(t, d.Do(t.Context(), func(ctx context.Context) error {
+		ok(t, note.Set(ctx, "dropped"))
+		return refuse
+	}), refuse)
+	for name, verb := range map[string]func(context.Context, *session.Session) error{
+		"SignIn":           func(ctx context.Context, s *session.Session) error { return s.SignIn(ctx, "bob", nil) },
+		"Rotate":           func(ctx context.Context, s *session.Session) error { return s.Rotate(ctx) },
+		"Reauthenticate":   func(ctx context.Context, s *session.Session) error { return s.Reauthenticate(ctx) },
+		"Elevate":          func(ctx context.Context, s *session.Session) error { return s.Elevate(ctx, 1, time.Hour) },
+		"Impersonate":      func(ctx context.Context, s *session.Session) error { return s.Impersonate(ctx, "bob", "x") },
+		"EndImpersonation": func(ctx context.Context, s *session.Session) error { return s.EndImpersonation(ctx) },
+	} {
+		err := d.Do(t.Context(), func(ctx context.Context) error {
+			s, err := session.Require(ctx)
+			ok(t, err)
+			return verb(ctx, s)
+		})
+		if !errors.Is(err, session.ErrDetached) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	ok(t, d.Do(t.Context(), func(ctx context.Context) error {
+		s, err := session.Require(ctx)
+		ok(t, err)
+		if _, there, err := note.Get(ctx); there || err != nil {
+			t.Error("a refused unit of work was stored", err)
+		}
+		return s.SignOut(ctx)
+	}))
+	<-d.Done()
+	dead(t, k, token)
+}

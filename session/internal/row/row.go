@@ -1,0 +1,161 @@
+package row
+
+import (
+	"cmp"
+	"net/netip"
+	"time"
+
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// Version is the newest format of a row that this version reads.
+const Version = 1
+
+// Row is what the store keeps of a session. The owner of a row never changes:
+// a sign-in creates another row. So the labels of a row never change either.
+//
+// The record's own expiry is the earlier of the idle and the absolute deadline.
+// A touch moves it without writing the row. So the row stores neither the idle
+// deadline nor the time of last use: both follow from the record's expiry.
+type Row struct {
+	Version int `json:"v"`
+
+	Hash          []byte  `json:"hash"`                // of the current secret
+	HashKey       string  `json:"hashKey,omitempty"`   // id of the seal key that peppers Hash
+	Previous      []byte  `json:"prev,omitempty"`      // hash of the secret before a periodic rotation
+	PreviousKey   string  `json:"prevKey,omitempty"`   // id of the seal key that peppers Previous
+	PreviousUntil Instant `json:"prevUntil,omitempty"` // zero: until the client presents the new secret
+	RotatedAt     Instant `json:"rotatedAt"`
+
+	CreatedAt       Instant `json:"createdAt"`
+	AuthenticatedAt Instant `json:"authenticatedAt,omitempty"`
+	WrittenAt       Instant `json:"writtenAt"`
+	Absolute        Instant `json:"absolute,omitempty"` // deadline; zero means no limit
+	Idle            int64   `json:"idle,omitempty"`     // milliseconds; zero means no limit
+	Life            int64   `json:"life,omitempty"`     // milliseconds; zero means the policy's limit
+	NotAfter        Instant `json:"notAfter,omitempty"` // upper bound of Absolute
+
+	Principal string     `json:"principal,omitempty"`
+	Level     int        `json:"level,omitempty"`
+	Elevated  *Elevation `json:"elevated,omitempty"`
+	Actor     *Actor     `json:"actor,omitempty"`
+	SID       string     `json:"sid,omitempty"`
+	Client    Client     `json:"client,omitzero"`
+	Name      string     `json:"name,omitempty"`
+
+	Data    Values `json:"data,omitempty"`
+	SealKey string `json:"sealKey,omitempty"` // id of the seal key that encrypts Data into Sealed
+	Sealed  []byte `json:"sealed,omitempty"`
+}
+
+// Client is the program that presents the session, as stored.
+type Client struct {
+	UserAgent string     `json:"userAgent,omitempty"`
+	Address   netip.Addr `json:"address,omitzero"`
+}
+
+// Elevation is a level for a limited time. Rows share it, so it is replaced and
+// never changed.
+type Elevation struct {
+	Level int     `json:"level"`
+	At    Instant `json:"at"`
+	Until Instant `json:"until"`
+}
+
+// Actor is the principal who impersonates the row's principal.
+type Actor struct {
+	ID     string `json:"id"`
+	Handle string `json:"handle"` // of the actor's own session
+	Reason string `json:"reason"`
+}
+
+// Instant is a time in milliseconds since 1970. Zero means no time.
+type Instant int64
+
+// InstantOf rounds t up to whole milliseconds, as expiries do.
+func InstantOf(t time.Time) Instant {
+	if t.IsZero() {
+		return 0
+	}
+	return Instant(model.Millis(t).UnixMilli())
+}
+
+// Time returns the instant in UTC. It returns the zero time for zero.
+func (i Instant) Time() time.Time {
+	if i == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(int64(i)).UTC()
+}
+
+// IdleLimit returns the idle limit. Zero means no limit.
+func (r *Row) IdleLimit() time.Duration { return time.Duration(r.Idle) * time.Millisecond }
+
+// Deadline returns the record's expiry after a use at now. It is never zero: at
+// least one of the two limits is in force.
+func (r *Row) Deadline(now time.Time) time.Time {
+	absolute := r.Absolute.Time()
+	if r.Idle == 0 {
+		return absolute
+	}
+	at := now.Add(r.IdleLimit())
+	if r.Absolute != 0 && absolute.Before(at) {
+		return absolute
+	}
+	return at
+}
+
+// SetAbsolute derives the absolute deadline from the sign-in, or from the
+// creation if there was no sign-in. The row's own lifetime replaces the
+// policy's. Zero for both means no limit.
+func (r *Row) SetAbsolute(policy time.Duration) {
+	base := cmp.Or(r.AuthenticatedAt, r.CreatedAt)
+	life := policy
+	if r.Life > 0 {
+		life = time.Duration(r.Life) * time.Millisecond
+	}
+	r.Absolute = 0
+	if life > 0 {
+		r.Absolute = InstantOf(base.Time().Add(life))
+	}
+	if r.NotAfter != 0 && (r.Absolute == 0 || r.NotAfter < r.Absolute) {
+		r.Absolute = r.NotAfter
+	}
+}
+
+// LevelAt returns the level of the sign-in, or of an elevation in force if that
+// is higher.
+func (r *Row) LevelAt(now time.Time) int {
+	if e := r.Elevated; e != nil && now.Before(e.Until.Time()) {
+		return max(r.Level, e.Level)
+	}
+	return r.Level
+}
+
+// ProvedAt returns when the principal last proved who they are.
+func (r *Row) ProvedAt() time.Time {
+	if e := r.Elevated; e != nil && e.At > r.AuthenticatedAt {
+		return e.At.Time()
+	}
+	return r.AuthenticatedAt.Time()
+}
+
+// Due reports whether a use at now moves the record's expiry, and returns the
+// new expiry. The deadline moves at most once in the duration every. The check
+// uses the time since the last move and not the size of the move: near the
+// absolute deadline a move is smaller than a full step.
+func (r *Row) Due(now, expiresAt time.Time, every time.Duration) (time.Time, bool) {
+	if r.Idle == 0 {
+		return time.Time{}, false
+	}
+	at := r.Deadline(now)
+	moved := expiresAt.Add(-r.IdleLimit())
+	return at, at.After(expiresAt) && now.Sub(moved) >= every
+}
+
+// Expired reports whether the absolute deadline has passed. It catches records
+// that expire after their absolute deadline, which package session never
+// writes.
+func (r *Row) Expired(now time.Time) bool {
+	return r.Absolute != 0 && !now.Before(r.Absolute.Time())
+}

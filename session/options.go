@@ -1,0 +1,142 @@
+package session
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// The labels of rows.
+const (
+	labelPrincipal = "principal" // finds the sessions of a principal
+	labelSID       = "sid"       // an identity provider's session; only if the backend declares it
+)
+
+// Options configures a Service. The zero value of every field is its default.
+type Options struct {
+	// Policy says how long sessions live.
+	Policy Policy
+	// Clock decides what has expired. Nil means the system's clock.
+	Clock expiry.Clock
+	// Logger gets anomalies and failed housekeeping, with handles and never
+	// with tokens. Nil means slog.Default().
+	Logger *slog.Logger
+	// Observe is called after every call of the store. Nil means no observer.
+	Observe expiry.Observer
+	// Timeout bounds each load and each change of a session, in real time. A
+	// change ignores the end of the caller's context: a client that hangs up
+	// does not undo a sign-out. Zero means five seconds.
+	Timeout time.Duration
+	// LoadTimeout bounds the load of a session that is only read, so that
+	// pages do not wait for Timeout if the store is down. Zero means Timeout.
+	LoadTimeout time.Duration
+	// StoreDown decides about a session that the store did not return within
+	// that time. Nil means FailClosed.
+	StoreDown StoreDown
+	// Limit bounds the number of sessions of one principal. Zero means no
+	// limit.
+	Limit Limit
+	// NotBefore returns the earliest authentication of a principal that is
+	// still accepted, for example the last change of the password. It is called
+	// once for each load of a signed-in session. The zero time accepts all. An
+	// error fails the load. Set it before DestroyPrincipal, and no sign-in that
+	// is under way survives. Nil accepts all.
+	NotBefore func(ctx context.Context, principal string) (time.Time, error)
+	// Binder decides about a client that differs from the one for which a
+	// session was created. Nil means an event if browser or system changes.
+	Binder Binder
+	// OnEvent is called when something happens to a session. The goroutine
+	// that caused the event waits for it, so it must be quick and must not use
+	// the session. EventExpired comes from the sweep, at least once, and has
+	// only the handle if another node or the server removed the row first. All
+	// other events come once. Nil means no events.
+	OnEvent func(ctx context.Context, e Event)
+	// Keyring encrypts the data of sessions in the store. Times, principal and
+	// client stay readable there. Nil means no encryption.
+	Keyring *expiry.Keyring
+	// Pepper makes the hashes of secrets depend on the Keyring. So write access
+	// to the store is not enough to forge a session. Rows that were written
+	// before stay valid.
+	Pepper bool
+	// WatchEvery is how often detached sessions are read, in real time. It is
+	// the longest time until Detached.Done closes after another process has
+	// ended the session. Zero means ten seconds.
+	WatchEvery time.Duration
+	// Sweep configures Run. Its OnExpire is called for the row of every expired
+	// session before its removal, at least once, and gets handle and labels.
+	Sweep expiry.SweeperOptions
+	// Grace is how long expired rows stay in the store. Zero means one minute.
+	// Negative means no time.
+	Grace time.Duration
+	// SweptElsewhere says that another process runs the sweep. Then this
+	// service does not warn if it creates sessions and never runs it.
+	SweptElsewhere bool
+}
+
+// Decision is the answer of a Binder.
+type Decision uint8
+
+// The decisions.
+const (
+	DecisionAllow     Decision = iota // the session goes on
+	DecisionChallenge                 // it goes on, but RequireRecent asks for a reauthentication first
+	DecisionDestroy                   // it ends
+)
+
+// Binder compares the client for which a session was created with the client
+// that presents it now. It is called once for each load. Neither address nor
+// user agent proves anything: both change for honest users, and anybody can copy
+// them.
+type Binder func(ctx context.Context, info Info, now Client) Decision
+
+const (
+	defaultTimeout = 5 * time.Second
+	defaultWatch   = 10 * time.Second
+)
+
+// check fills in the defaults. It returns model.ErrInvalid if options contradict
+// each other or the backend.
+func (o *Options) check(desc driver.Description) error {
+	o.Policy = o.Policy.resolve()
+	if err := o.Policy.check(); err != nil {
+		return err
+	}
+	if reason, absent := desc.Lacks(driver.FeatureLabels); absent {
+		return model.NewError(model.ErrInvalid, "sessions are found by label: "+reason, nil)
+	}
+	if !desc.HasLabel(labelPrincipal) {
+		return model.NewError(model.ErrInvalid, `sessions need the label "principal" in the backend's Options.Labels`, nil)
+	}
+	if o.Timeout < 0 || o.LoadTimeout < 0 || o.WatchEvery < 0 || o.Sweep.Interval < 0 || o.Sweep.Limit < 0 {
+		return model.NewError(model.ErrInvalid, "Options: Timeout, LoadTimeout, WatchEvery and Sweep must not be negative", nil)
+	}
+	if o.Limit.Max < 0 || o.Limit.On > OnLimitReject {
+		return model.NewError(model.ErrInvalid, "Options: Limit.Max is negative or Limit.On is unknown", nil)
+	}
+	if o.Pepper && o.Keyring == nil {
+		return model.NewError(model.ErrInvalid, "Options: Pepper needs a Keyring", nil)
+	}
+	if o.Timeout == 0 {
+		o.Timeout = defaultTimeout
+	}
+	if o.LoadTimeout == 0 {
+		o.LoadTimeout = o.Timeout
+	}
+	if o.WatchEvery == 0 {
+		o.WatchEvery = defaultWatch
+	}
+	if o.StoreDown == nil {
+		o.StoreDown = FailClosed
+	}
+	if o.Clock == nil {
+		o.Clock = expiry.SystemClock()
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return nil
+}

@@ -1,0 +1,95 @@
+package session_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/sojourn-go/sojourn/session"
+)
+
+func TestPolicyPrintsItsLifetimes(t *testing.T) {
+	for _, tc := range []struct {
+		p    session.Policy
+		want string
+	}{
+		{session.Policy{}, "idle 30m0s, absolute 24h0m0s, touch every 3m0s, rotate every 1h0m0s, overlap 30s"},
+		{session.Policy{Idle: -1, RotateEvery: -1}, "idle off, absolute 24h0m0s, rotate every off"},
+		{session.Policy{Absolute: -1, TouchEvery: -1, Overlap: -1}, "idle 30m0s, absolute off, touch every request, rotate every 1h0m0s, overlap off"},
+		{session.AAL1(), "idle off, absolute 720h0m0s, rotate every 1h0m0s, overlap 30s"},
+		{session.AAL2(), "idle 1h0m0s, absolute 24h0m0s, touch every 6m0s, rotate every 1h0m0s, overlap 30s"},
+		{session.AAL3(), "idle 15m0s, absolute 12h0m0s, touch every 1m30s, rotate every 1h0m0s, overlap 30s"},
+	} {
+		if got := tc.p.String(); got != tc.want {
+			t.Errorf("got  %s\nwant %s", got, tc.want)
+		}
+		f := setup(t, session.Options{Policy: tc.p})
+		if got := f.svc.Policy().String(); got != tc.want {
+			t.Errorf("in force: %s\nwant %s", got, tc.want)
+		}
+	}
+}
+
+func TestPolicyRulesCanBeTurnedOff(t *testing.T) {
+	t.Run("no idle limit: reads never touch, the absolute limit ends it", func(t *testing.T) {
+		f := setup(t, session.Options{Policy: session.Policy{Idle: -1, RotateEvery: -1}})
+		token := create(t, f)
+		f.clock.Advance(24*time.Hour - time.Millisecond)
+		f.b.Calls()
+		ctx, s := f.open(t, token)
+		info, err := s.Info(ctx)
+		ok(t, err)
+		_, err = s.Commit(ctx)
+		ok(t, err)
+		if calls := f.b.Calls(); calls != "Get 1" || !info.IdleDeadline.IsZero() || !info.ExpiresAt().Equal(info.AbsoluteDeadline) {
+			t.Fatalf("%s, %+v", calls, info)
+		}
+		f.clock.Advance(time.Millisecond)
+		if handle(t, f, token) != "" {
+			t.Fatal("alive")
+		}
+	})
+	t.Run("no absolute limit: use keeps it alive for ever", func(t *testing.T) {
+		f := setup(t, session.Options{Policy: session.Policy{Absolute: -1, RotateEvery: -1}})
+		token := create(t, f)
+		for range 200 {
+			f.clock.Advance(25 * time.Minute)
+			ctx, s := f.open(t, token)
+			if info, err := s.Info(ctx); err != nil || info.Handle == "" {
+				t.Fatalf("%+v, %v", info, err)
+			}
+			_, err := s.Commit(ctx)
+			ok(t, err)
+		}
+	})
+	t.Run("no overlap: the old secret is invalid when the client presents the new one", func(t *testing.T) {
+		f := setup(t, session.Options{Policy: session.Policy{Overlap: -1, RotateEvery: time.Minute}})
+		old := create(t, f)
+		f.clock.Advance(time.Minute)
+		fresh := visit(t, f, old).Token()
+		if handle(t, f, old) == "" || fresh == "" {
+			t.Fatal("the old secret became invalid before the client presented the new one")
+		}
+		visit(t, f, fresh)
+		if handle(t, f, old) != "" {
+			t.Fatal("the old secret still opens the session")
+		}
+	})
+	t.Run("no rotation", func(t *testing.T) {
+		f := setup(t, session.Options{Policy: session.Policy{Idle: -1, RotateEvery: -1}})
+		token := create(t, f)
+		f.clock.Advance(23 * time.Hour)
+		if k := visit(t, f, token); k.Action != session.ActionLeave {
+			t.Fatal(k)
+		}
+	})
+	t.Run("touch on every request", func(t *testing.T) {
+		f := setup(t, session.Options{Policy: session.Policy{TouchEvery: -1}})
+		token := create(t, f)
+		f.clock.Advance(time.Millisecond)
+		f.b.Calls()
+		visit(t, f, token)
+		if calls := f.b.Calls(); calls != "Get 1, Touch 1" {
+			t.Fatal(calls)
+		}
+	})
+}
