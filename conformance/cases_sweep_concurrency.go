@@ -11,7 +11,7 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// sweepConcurrencyCases test sweeps beside other sweeps and beside writers.
+// sweepConcurrencyCases test sweeps that run at the same time as other sweeps and writers.
 func sweepConcurrencyCases() []Case {
 	return group("Sweep",
 		that("SharedByManyCountsEachRemovalOnce", "R52", needSweep, func(c *C) {
@@ -139,7 +139,7 @@ func sweepConcurrencyCases() []Case {
 					return err
 				})
 				for _, err := range errs {
-					c.ok(err, "create beside two sweeps")
+					c.ok(err, "create or sweep")
 				}
 				c.holds(next)
 				c.bear("bob", "a")

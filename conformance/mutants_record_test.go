@@ -120,7 +120,7 @@ func recordMutants() map[string]mutation {
 				w.Cond = driver.IfAny
 			}
 		}),
-		"a compare-and-set of nothing is a conflict": answerMutant(func(w *driver.Write, r model.Record, err error) (model.Record, error) {
+		"a compare-and-set of an unknown id is a conflict": answerMutant(func(w *driver.Write, r model.Record, err error) (model.Record, error) {
 			if errors.Is(err, model.ErrNotFound) && w.Cond == driver.IfMatch {
 				err = model.ErrConflict
 			}
