@@ -70,7 +70,8 @@ func (b *lacking) Count(ctx context.Context, now time.Time, q driver.Query) (int
 }
 
 func (b *lacking) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swept, error) {
-	if _, err := b.gate.Sweep(ctx, &s); unsupported(err) != nil {
+	_, err := b.gate.Sweep(ctx, &s)
+	if err := unsupported(err); err != nil {
 		return driver.Swept{}, err
 	}
 	return b.Wrapper.DeleteExpired(ctx, s)

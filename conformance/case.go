@@ -54,7 +54,7 @@ func Cases() []Case {
 	for _, g := range [][]Case{
 		getCases(), createCases(), updateCases(), compareAndSetCases(), upsertCases(),
 		touchCases(), deleteCases(), knownCases(), expiryCases(),
-		pageCases(), tokenCases(), labelCases(), countCases(), sweepCases(), sweepCallbackCases(),
+		pageCases(), tokenCases(), labelCases(), countCases(), sweepCases(), sweepConcurrencyCases(), sweepCallbackCases(),
 		idCases(), inputCases(), orderCases(), errorCases(), contextCases(), closeCases(),
 		storageCases(), corruptCases(), lostCases(), overtakenCases(), deliveryCases(),
 		valueCases(), mutateCases(), partialCases(), takeCases(), manyCases(), batchCases(),

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -301,7 +302,7 @@ func batchCases() []Case {
 				for i, o := range driver.WriteMany(c.ctx(), nodes[who%2], c.now, ops) {
 					if o.Err == nil {
 						won[(i*7+who)%ids] = true
-					} else if model.Kind(o.Err) != model.ErrExists {
+					} else if !errors.Is(o.Err, model.ErrExists) {
 						return o.Err
 					}
 				}

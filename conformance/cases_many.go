@@ -174,7 +174,7 @@ func manyCases() []Case {
 			c.bear("ann")
 			c.bear("bob", "other")
 			n, err = s.DeleteByLabel(c.ctx(), "principal", "ann")
-			c.ok(err, "DeleteByLabel of nothing")
+			c.ok(err, "DeleteByLabel without records")
 			if n != 0 {
 				c.fail("%d records were removed, want none", n)
 			}

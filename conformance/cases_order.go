@@ -33,7 +33,7 @@ func (c *C) invalidOps() (ops []driver.BatchOp, wants []error) {
 		label.Write.Record.Labels = map[string]string{"undeclared": "x"}
 		add(label, model.ErrInvalid)
 	}
-	if limit := c.b.Describe().MaxValue; limit > 0 && limit <= 16<<20 {
+	if limit := c.b.Describe().MaxValue; limit > 0 && limit <= 4<<20 {
 		add(writing(c.rec("too-large", strings.Repeat("x", limit+1), time.Hour), driver.IfAny, model.Record{}), model.ErrTooLarge)
 	}
 	add(removing("delete-under-any-condition", driver.IfAny, model.Record{}), model.ErrInvalid)

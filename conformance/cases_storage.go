@@ -51,8 +51,8 @@ func storageCases() []Case {
 			_, err := c.write(c.rec("a", "1", time.Hour), driver.IfAny, model.Record{})
 			c.ok(err, "upsert")
 			_, err = c.write(c.rec("a", "2", time.Hour), driver.IfMatch, old)
-			c.is(err, model.ErrConflict, "compare-and-set at a revision from before")
-			c.is(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: old}), model.ErrConflict, "delete at a revision from before")
+			c.is(err, model.ErrConflict, "compare-and-set at an earlier revision")
+			c.is(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: old}), model.ErrConflict, "delete at an earlier revision")
 		}),
 		that("DeletedLeavesTheNeighbour", "R86 R6", needLabels, func(c *C) {
 			neighbour := c.node(c.name + "-b")

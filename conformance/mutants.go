@@ -34,7 +34,7 @@ func Mutants() []Mutant {
 		{"a record that never expires counts as expired", "R15", "Create/OverARecordThatNeverExpiresExists", ""},
 		{"a create keeps an expired record's labels", "R17", "Create/OverAnExpiredRecordDropsItsLabels", ""},
 		{"an update creates", "R18", "Update/OfAnUnknownIDIsNotFound", ""},
-		{"a compare-and-set of nothing is a conflict", "R19", "CompareAndSet/OfAnUnknownIDIsNotFound", ""},
+		{"a compare-and-set of an unknown id is a conflict", "R19", "CompareAndSet/OfAnUnknownIDIsNotFound", ""},
 		{"the server version decides", "R21", "Known/NeverReplacesTheRevision", ""},
 		{"an upsert keeps the earlier labels", "R22", "Upsert/DropsTheLabelsOfBefore", ""},
 		{"an update clears the expiry that it should keep", "R23", "Update/KeepsTheExpiry", ""},

@@ -69,7 +69,7 @@ func lostMutants() map[string]mutation {
 			return model.Record{}, model.ErrUnavailable
 		})),
 		"a lost read is not found": getMutant(func(_ string, r model.Record, err error) (model.Record, error) {
-			if model.Kind(err) == model.ErrUnavailable {
+			if errors.Is(err, model.ErrUnavailable) {
 				err = model.ErrNotFound
 			}
 			return r, err
@@ -77,7 +77,7 @@ func lostMutants() map[string]mutation {
 		"a lost listing is empty": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 			return &mutant{Wrapper: driverkit.Wrap(b), page: func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 				p, err := b.Page(ctx, now, q)
-				if model.Kind(err) == model.ErrUnavailable {
+				if errors.Is(err, model.ErrUnavailable) {
 					err = nil
 				}
 				return p, err
@@ -182,7 +182,7 @@ func lostMutants() map[string]mutation {
 				return &mutant{Wrapper: driverkit.Wrap(b), delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, known model.Record) error {
 					err := b.Delete(ctx, now, driver.Delete{ID: id, Cond: c, Known: known})
 					if errors.Is(err, model.ErrUnknown) {
-						if _, gerr := b.Get(ctx, now, driver.Get{ID: id}); model.Kind(gerr) == model.ErrNotFound {
+						if _, gerr := b.Get(ctx, now, driver.Get{ID: id}); errors.Is(gerr, model.ErrNotFound) {
 							return nil
 						}
 					}

@@ -2,6 +2,7 @@ package conformance_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -151,7 +152,7 @@ func pageMutants() map[string]mutation {
 		}),
 		"an unknown token starts at the beginning": pageMutant(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
 			p, err := b.Page(ctx, now, q)
-			if model.Kind(err) == model.ErrInvalid && q.After != "" {
+			if errors.Is(err, model.ErrInvalid) && q.After != "" {
 				q.After = ""
 				return b.Page(ctx, now, q)
 			}
@@ -195,7 +196,7 @@ func pageMutants() map[string]mutation {
 		}),
 		"an undeclared label lists nothing": pageMutant(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
 			p, err := b.Page(ctx, now, q)
-			if model.Kind(err) == model.ErrInvalid && q.After == "" {
+			if errors.Is(err, model.ErrInvalid) && q.After == "" {
 				return driver.Page{}, nil
 			}
 			return p, err

@@ -2,6 +2,7 @@ package conformance_test
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"strings"
 	"sync"
@@ -96,7 +97,7 @@ func recordMutants() map[string]mutation {
 			w.Record.Value = []byte(strings.ToValidUTF8(string(w.Record.Value), "\ufffd"))
 		}),
 		"an unknown id is an empty record": getMutant(func(id string, r model.Record, err error) (model.Record, error) {
-			if model.Kind(err) == model.ErrNotFound {
+			if errors.Is(err, model.ErrNotFound) {
 				return model.Record{ID: id}, nil
 			}
 			return r, err
@@ -119,8 +120,8 @@ func recordMutants() map[string]mutation {
 				w.Cond = driver.IfAny
 			}
 		}),
-		"a compare-and-set of nothing is a conflict": answerMutant(func(w *driver.Write, r model.Record, err error) (model.Record, error) {
-			if model.Kind(err) == model.ErrNotFound && w.Cond == driver.IfMatch {
+		"a compare-and-set of an unknown id is a conflict": answerMutant(func(w *driver.Write, r model.Record, err error) (model.Record, error) {
+			if errors.Is(err, model.ErrNotFound) && w.Cond == driver.IfMatch {
 				err = model.ErrConflict
 			}
 			return r, err
@@ -167,7 +168,7 @@ func recordMutants() map[string]mutation {
 			return r, err
 		}),
 		"a conflict does not return the winner": answerMutant(func(_ *driver.Write, r model.Record, err error) (model.Record, error) {
-			if model.Kind(err) == model.ErrConflict {
+			if errors.Is(err, model.ErrConflict) {
 				r = model.Record{}
 			}
 			return r, err
@@ -175,7 +176,7 @@ func recordMutants() map[string]mutation {
 		"a write that conflicts moves the label": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 			return &mutant{Wrapper: driverkit.Wrap(b), write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 				r, err := b.Write(ctx, now, w)
-				if model.Kind(err) == model.ErrConflict {
+				if errors.Is(err, model.ErrConflict) {
 					moved := r.Clone()
 					moved.Labels = maps.Clone(w.Record.Labels)
 					_, _ = b.Write(ctx, now, driver.Write{Record: moved, Cond: driver.IfPresent})
@@ -189,7 +190,7 @@ func recordMutants() map[string]mutation {
 			}
 		}),
 		"an error quotes the value": answerMutant(func(w *driver.Write, r model.Record, err error) (model.Record, error) {
-			if model.Kind(err) == model.ErrExists {
+			if errors.Is(err, model.ErrExists) {
 				err = model.NewError(model.ErrExists, "instead of "+string(w.Record.Value), nil)
 			}
 			return r, err
@@ -201,7 +202,7 @@ func recordMutants() map[string]mutation {
 		"an update replaces a damaged record": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 			return &mutant{Wrapper: driverkit.Wrap(b), write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 				r, err := b.Write(ctx, now, w)
-				if model.Kind(err) == model.ErrCorrupt {
+				if errors.Is(err, model.ErrCorrupt) {
 					w.Cond = driver.IfAny
 					return b.Write(ctx, now, w)
 				}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -135,7 +136,7 @@ func storeMutants() map[string]mutation {
 				return &mutant{Wrapper: driverkit.Wrap(b), delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, known model.Record) error {
 					m.at("listed")
 					err := b.Delete(ctx, now, driver.Delete{ID: id, Cond: c, Known: known})
-					if model.Kind(err) == model.ErrNotFound {
+					if errors.Is(err, model.ErrNotFound) {
 						return nil
 					}
 					return err

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # pack.sh sets work_dir, java.sh sets jdk
-# How to pack DynamoDB Local: Amazon's own, from the jars that it publishes, laid out as in the official
-# image, so that the same command starts both. Its licence allows its use for development and testing
-# and forbids to pass it on: the image stays on this machine. Sourced by ensure.sh.
+# Packs Amazon's DynamoDB Local from its published jars, in the layout of the official image, so that
+# the same command starts both. Its licence allows use for development and testing and forbids
+# redistribution: the image stays on this machine. ensure.sh sources this file.
 
 # shellcheck source=java.sh
 source "$here/java.sh"

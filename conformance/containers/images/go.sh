@@ -1,8 +1,9 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # pack.sh sets work_dir
-# How to build a server that is written in Go from its published source, once. Sourced by those that need it.
+# Builds a server that is written in Go from its published source. The scripts of such servers source
+# this file.
 
-# build_go SERVER FOLDER PACKAGE@VERSION LDFLAGS: the program is then in FOLDER.
+# build_go SERVER FOLDER PACKAGE@VERSION LDFLAGS: builds the program into FOLDER.
 build_go() {
 	local server=$1 folder=$2 package=$3 flags=$4 began=$SECONDS
 	if ! have go; then

@@ -1,17 +1,18 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # lib.sh sets cache
-# What servers written in Java have in common: a JDK and Maven on this machine, the published jars, and
-# a Java runtime for the image. Sourced by the NAME.sh of such servers.
+# Provides what servers in Java need: a JDK, Maven, the published jars, and a Java runtime for the
+# image. The scripts of such servers source this file.
 
-# Elasticsearch 8 wants the security manager, which JDK 24 removed; no server here runs below 17.
+# Elasticsearch 8 needs the security manager, which JDK 24 removed. No server here runs on less than
+# 17.
 oldest_jdk=17 newest_jdk=23
 java_modules=java.se,jdk.attach,jdk.charsets,jdk.crypto.ec,jdk.management,jdk.naming.dns,jdk.net,jdk.unsupported,jdk.zipfs
-# It starts in half the time, and tests are over before more optimizing would pay.
-# shellcheck disable=SC2034 # for an image's entry point
+# The server starts in half the time. Tests end before more optimization would pay.
+# shellcheck disable=SC2034 # the entry point of an image uses it
 java_quick='"-XX:TieredStopAtLevel=1","-XX:+UseSerialGC"'
 maven_dependency=org.apache.maven.plugins:maven-dependency-plugin:3.8.1
 
-# find_jdk: sets jdk to the home of a JDK that runtimes can be made from, and jdk_version.
+# find_jdk: sets jdk to the home of a JDK that can create runtimes, and jdk_version.
 find_jdk() {
 	local candidate compiler
 	compiler=$(command -v javac) && compiler=$(readlink -f "$compiler")
@@ -25,7 +26,7 @@ find_jdk() {
 	return 1
 }
 
-# need_java NAME: what there is to make the server from, installed where that is this script's to do.
+# need_java NAME: finds the JDK and Maven, or installs them if this script may do so.
 need_java() {
 	local package
 	if ! { find_jdk && have mvn; }; then
@@ -42,7 +43,7 @@ need_java() {
 	fi
 }
 
-# maven_jars INTO GROUP:ARTIFACT:VERSION…: these jars and all that they need to run.
+# maven_jars INTO GROUP:ARTIFACT:VERSION…: downloads the jars and their dependencies.
 maven_jars() {
 	local into=$1 coordinate group artifact version folder
 	shift
@@ -65,7 +66,7 @@ maven_jars() {
 	fi
 }
 
-# add_java ROOT: a Java runtime in /opt/java, with the machine's libraries that it loads.
+# add_java ROOT: adds a Java runtime in /opt/java, with the machine's libraries that it loads.
 add_java() {
 	local root=$1 file runtime
 	# Other modules, another runtime.
@@ -78,7 +79,7 @@ add_java() {
 	done
 }
 
-# make_runtime FOLDER: once for each version of the JDK.
+# make_runtime FOLDER: creates the runtime once for each version of the JDK.
 make_runtime() {
 	[ ! -d "$1" ] || return 0
 	"$jdk/bin/jlink" --strip-java-debug-attributes --no-man-pages --no-header-files --output "$work_dir/java" \

@@ -1,13 +1,13 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034 # its variables are of use to the scripts that source it
-# What engine.sh and ensure.sh share: where things are kept, which client talks to the engine, which
-# engine answers. Sourced, never run.
+# shellcheck disable=SC2034 # the scripts that source it use its variables
+# Shared by engine.sh and ensure.sh, which source it: the folders, the client of the engine, and the
+# search for an engine.
 
 cache=${XDG_CACHE_HOME:-${HOME:-/var/tmp}/.cache}/sojourn
 default_socket=/var/run/docker.sock
 
 say() { printf '%s\n' "$*" >&2; }
-# Exit status 3: nothing is broken, but something that only the machine's owner can give is missing.
+# Exit status 3: nothing is broken, but the machine lacks something that only its owner can provide.
 absent() {
 	say "$*"
 	exit 3
@@ -16,18 +16,19 @@ have() { command -v "$1" >/dev/null 2>&1; }
 is_root() { [ "$(id -u)" = 0 ]; }
 is_debian() { have apt-get && have dpkg; }
 
-# variable NAME SUFFIX: the environment variable SOJOURN_<NAME>_<SUFFIX> for a server.
+# variable NAME SUFFIX: prints the name of the server's environment variable, SOJOURN_<NAME>_<SUFFIX>.
 variable() { printf 'SOJOURN_%s_%s' "$(printf '%s' "$1" | tr '[:lower:]-' '[:upper:]_')" "$2"; }
 
-# limited SECONDS COMMAND…: macOS has no timeout(1); there the command runs without a limit.
+# limited SECONDS COMMAND…: runs the command with a time limit, or without one on macOS, which lacks
+# timeout(1).
 limited() {
 	local seconds=$1
 	shift
 	if have timeout; then timeout "$seconds" "$@"; else "$@"; fi
 }
 
-# cli ARGUMENT…: the engine's client, at the engine that find_engine found. Podman's own client does
-# where Docker's is absent: the few subcommands used here are the same in both.
+# cli ARGUMENT…: calls the client of the engine that find_engine found. If Docker's client is absent,
+# Podman's serves: the subcommands used here are the same.
 cli() {
 	if have docker; then
 		DOCKER_HOST=$engine_host docker "$@"
@@ -48,7 +49,7 @@ engine_version() {
 	[ -n "$version" ] && printf '%s\n' "$version"
 }
 
-# The same places, in the same order, as engineHosts in engine.go.
+# The places and their order are those of engineHosts in engine.go.
 engine_candidates() {
 	if [ -n "${DOCKER_HOST:-}" ]; then
 		printf '%s\n' "$DOCKER_HOST"

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # lib.sh sets cache, pack.sh work_dir and here
-# How to pack MinIO: the server, built by Go from its published source. It is under AGPL-3.0: a process
-# of its own, for tests only; nothing of this module is linked with it. Sourced by ensure.sh.
+# Packs the MinIO server, built by Go from its published source. The licence is AGPL-3.0. The server
+# runs in a process of its own, for tests only, and nothing of this module is linked with it.
+# ensure.sh sources this file.
 
 # shellcheck source=go.sh
 source "$here/go.sh"
@@ -23,7 +24,7 @@ pack_minio() {
 	say "minio: packed $repository:$tag in $((SECONDS - began)) s"
 }
 
-# minio_time FORM: the time in the version, which MinIO's own builds take for theirs.
+# minio_time FORM: prints the time in the version, which MinIO's own builds use as their time.
 minio_time() {
 	sed -E "s/.*-(.{4})(..)(..)(..)(..)(..)-.*/$1/" <<<"$minio_version"
 }

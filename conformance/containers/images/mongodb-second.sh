@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # pack.sh sets work_dir, java.sh sets jdk
-# How to pack the second opinion on MongoDB: mongo-java-server, written independently of the stand-in
-# that mongodb.sh packs, in memory, with a main class of its own. Sourced by ensure.sh.
+# Packs mongo-java-server, in memory, with a main class of this module. It shares no code with the
+# stand-in of mongodb.sh. ensure.sh sources this file.
 
 # shellcheck source=java.sh
 source "$here/java.sh"

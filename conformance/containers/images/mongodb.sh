@@ -1,10 +1,11 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # lib.sh sets cache, pack.sh work_dir
-# How to pack a stand-in for MongoDB, for no package registry that serves programs has mongod itself:
-# secantusd-rs of the crate secantus-mdb, which speaks MongoDB's protocol over MongoDB's storage engine.
-# It is one node: what holds of write concerns, elections, retries after them or sharding it cannot show.
-# NOTICE: secantus-mdb is under GPL-2.0-only. It runs as a process of its own, in tests only; nothing of
-# this module is linked with it, and neither it nor the image made here is passed on. Sourced by ensure.sh.
+# Packs a stand-in for MongoDB, because no package registry of programs has mongod: secantusd-rs of
+# the crate secantus-mdb, which speaks MongoDB's protocol on MongoDB's storage engine. It is a single
+# node, so it proves nothing about write concerns, elections, retries after them, or sharding.
+# NOTICE: secantus-mdb is under GPL-2.0-only. It runs in a process of its own, for tests only. Nothing
+# of this module is linked with it, and neither it nor the image is redistributed. ensure.sh sources
+# this file.
 
 standin_version=0.5.3-beta.196
 
@@ -22,12 +23,13 @@ pack_mongodb() {
 	say "mongodb: packed $repository:$tag in $((SECONDS - began)) s: a stand-in, not mongod"
 }
 
-# can_build_standin: the compiler, and what the storage engine's own build needs.
+# can_build_standin: succeeds if the compiler and the tools of the storage engine's build are
+# installed.
 can_build_standin() {
 	have cargo && have cmake && have make && have c++ && printf '#include <zlib.h>\n' | c++ -E -x c++ - >/dev/null 2>&1
 }
 
-# build_standin FOLDER: where an earlier build was cut short, it goes on from there.
+# build_standin FOLDER: builds the stand-in. It continues an interrupted build.
 build_standin() {
 	local folder=$1 parent=$BASHPID began=$SECONDS ticker status=0
 	if have cargo && ! can_build_standin && is_root && is_debian; then

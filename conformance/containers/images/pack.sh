@@ -1,16 +1,17 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # lib.sh sets cache
-# Packs programs of this machine into an image without a base image and without a builder: a folder
-# with the program and the libraries that it loads is all that a container needs. Sourced, never run.
+# Packs programs of this machine into an image without a base image and without a builder. A container
+# needs only a folder with the program and the libraries that it loads. Other scripts source this
+# file.
 
-# workspace NAME: a folder under the cache that vanishes with the calling subshell.
+# workspace NAME: creates a folder in the cache that is removed when the calling subshell ends.
 workspace() {
 	mkdir -p "$cache"
 	work_dir=$(mktemp -d "$cache/$1.XXXXXX")
 	trap 'rm -rf "$work_dir"' EXIT
 }
 
-# locked NAME COMMAND…: while no other run does the same.
+# locked NAME COMMAND…: runs the command while no other run does the same.
 locked() {
 	local lock=$cache/$1.lock
 	shift
@@ -21,14 +22,14 @@ locked() {
 	} 8>"$lock"
 }
 
-# apt_get ARGUMENT…: as root; one call at a time, and patient with other programs' calls.
+# apt_get ARGUMENT…: runs apt-get as root, one call at a time, and waits for other programs' calls.
 apt_get() {
 	mkdir -p "$cache"
 	DEBIAN_FRONTEND=noninteractive locked apt \
 		apt-get -q -o DPkg::Lock::Timeout=300 "$@" >>"$cache/apt.log" 2>&1 </dev/null
 }
 
-# first_deb PACKAGE…: the first of them that this release has.
+# first_deb PACKAGE…: prints the first package that this release has.
 first_deb() {
 	local package try
 	for try in 1 2; do
@@ -43,7 +44,7 @@ first_deb() {
 	return 1
 }
 
-# install_debs NAME PACKAGE…: for a server whose making needs more than its package's files. As root.
+# install_debs NAME PACKAGE…: installs what the build of a server needs, as root.
 install_debs() {
 	local name=$1 began=$SECONDS
 	shift
@@ -57,8 +58,8 @@ install_debs() {
 	say "$name: installed $* in $((SECONDS - began)) s"
 }
 
-# unpack_debs INTO PACKAGE…: a package's files, without installing it: no root, no service that starts.
-# Each package must be in the index of apt-get, else that is fetched first, once.
+# unpack_debs INTO PACKAGE…: unpacks the files of packages without installing them: no root, no
+# service that starts. If apt-get's index lacks a package, the index is updated once.
 unpack_debs() {
 	local into=$1 folder deb
 	shift
@@ -76,27 +77,29 @@ unpack_debs() {
 	done
 }
 
-# deb_version PACKAGE: the upstream version of what apt-get would download: 5:7.0.15-1~deb12u10 is 7.0.15.
+# deb_version PACKAGE: prints the upstream version that apt-get would download: 5:7.0.15-1~deb12u10 is
+# 7.0.15.
 deb_version() {
 	apt-cache show --no-all-versions "$1" 2>/dev/null |
 		sed -n 's/^Version: *//p' | head -n 1 | sed -e 's/^[0-9]*://' -e 's/-[^-]*$//' -e 's/[+~].*//'
 }
 
-# deb_libraries PACKAGE: the shared-library packages that it depends on. The C library is not among
-# them: program and loader must come from one release, and the loader is this machine's.
+# deb_libraries PACKAGE: prints the shared-library packages that it depends on, without the C library:
+# program and loader must come from one release, and the loader is this machine's.
 deb_libraries() {
 	apt-cache depends --no-recommends --no-suggests --no-breaks --no-conflicts --no-replaces --no-enhances "$1" |
 		sed -n 's/^ *|\{0,1\}Depends: *\(lib[^ ]*\)$/\1/p' | grep -vx libc6 || true
 }
 
-# libraries_of PROGRAM TREE: ldd's lines, with the libraries of an unpacked tree before the machine's.
+# libraries_of PROGRAM TREE: prints ldd's lines, with the libraries of an unpacked tree before the
+# machine's.
 libraries_of() {
 	local folders
 	folders=$(find "$2" -name '*.so*' -printf '%h\n' 2>/dev/null | sort -u | paste -sd :)
 	LD_LIBRARY_PATH=$folders ldd "$1" 2>/dev/null || true # a static program has none
 }
 
-# new_root ROOT: the folders that every program expects.
+# new_root ROOT: creates the folders that every program expects.
 new_root() {
 	mkdir -p "$1"/{etc,tmp,data,usr/bin,lib/packed}
 	chmod 1777 "$1/tmp" "$1/data"
@@ -105,20 +108,20 @@ new_root() {
 	printf 'hosts: files dns\n' >"$1/etc/nsswitch.conf"
 }
 
-# add_program ROOT PROGRAM TREE: the program as /usr/bin/NAME, with what it needs.
+# add_program ROOT PROGRAM TREE: adds the program as /usr/bin/NAME, with the libraries that it loads.
 add_program() {
 	cp -L "$2" "$1/usr/bin/$(basename "$2")"
 	add_libraries "$@"
 }
 
-# add_libraries ROOT FILE TREE: the libraries that a file loads, side by side in /lib/packed (found by
-# LD_LIBRARY_PATH, wherever this system keeps its own), its loader at the path built into it.
+# add_libraries ROOT FILE TREE: adds the libraries that a file loads, side by side in /lib/packed, and
+# its loader at the path built into the file. LD_LIBRARY_PATH names /lib/packed.
 add_libraries() {
 	local root=$1 file=$2 tree=$3 line path
 	while read -r line; do
 		case $line in
 		*'not found'*)
-			say "$(basename "$file") needs a library that is not here: $line"
+			say "$(basename "$file") needs a library that this machine lacks: $line"
 			return 1
 			;;
 		*"=> $root/"*) ;; # it comes along
@@ -135,7 +138,7 @@ add_libraries() {
 	done < <(libraries_of "$file" "$tree")
 }
 
-# import_image ROOT TAG CHANGE…: the folder as an image; each change is a Dockerfile line.
+# import_image ROOT TAG CHANGE…: makes the folder an image. Each change is a Dockerfile line.
 import_image() {
 	local root=$1 tag=$2 change changes=()
 	shift 2

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # pack.sh sets work_dir
-# How to pack Redis: the redis-server on PATH, else the one of Debian's or Ubuntu's package. Sourced by ensure.sh.
+# Packs Redis: the redis-server on PATH, else that of Debian's or Ubuntu's package. ensure.sh sources
+# this file.
 
 pack_redis() {
 	local repository=$1 program version tree root package libraries began=$SECONDS

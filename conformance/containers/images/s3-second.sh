@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # lib.sh sets cache, pack.sh work_dir and here
-# How to pack the second opinion on S3: versitygw, which keeps objects as files. Apache-2.0; built by Go.
-# Sourced by ensure.sh.
+# Packs versitygw, which keeps objects as files, built by Go from its published source. The licence is
+# Apache-2.0. ensure.sh sources this file.
 
 # shellcheck source=go.sh
 source "$here/go.sh"

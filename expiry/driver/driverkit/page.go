@@ -1,6 +1,7 @@
 package driverkit
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
@@ -44,7 +45,7 @@ func (g *Gate) position(q *driver.Query) (string, error) {
 		return "", BadToken()
 	}
 	position := string(raw[tokenHead:])
-	if sum := g.sum(q, position); string(sum[:tokenSum]) != string(raw[1:tokenHead]) {
+	if sum := g.sum(q, position); !bytes.Equal(sum[:tokenSum], raw[1:tokenHead]) {
 		return "", BadToken()
 	}
 	return position, nil

@@ -119,9 +119,8 @@ func TestTallyAnnouncesRecordsWithoutTheirValue(t *testing.T) {
 }
 
 func TestTallyEachRemovesExpiredRecordsOneByOne(t *testing.T) {
-	at := func(d time.Duration) time.Time { return now.Add(d) }
 	records := []model.Record{
-		{ID: "due", ExpiresAt: at(-time.Minute)}, {ID: "at the instant", ExpiresAt: now}, {ID: "later", ExpiresAt: at(time.Millisecond)},
+		{ID: "due", ExpiresAt: now.Add(-time.Minute)}, {ID: "at the instant", ExpiresAt: now}, {ID: "later", ExpiresAt: now.Add(time.Millisecond)},
 		{ID: "never"}, {ID: "refused", ExpiresAt: now}, {ID: "changed", ExpiresAt: now}, {ID: "last", ExpiresAt: now}, {ID: "over the limit", ExpiresAt: now},
 	}
 	tally := newTally(t, driver.Sweep{Limit: 3, OnExpire: func(r model.Record) error {

@@ -11,6 +11,10 @@ import (
 // included. A wrapper embeds it and overrides what it changes. What the
 // wrapped backend lacks is done as expiry.Store would do it.
 //
+// GetMany, WriteMany and Count go to the wrapped backend, not to the Get,
+// Write, Delete and Page of the wrapper. A wrapper that changes those also
+// overrides the former.
+//
 //	type traced struct{ driverkit.Wrapper }
 //
 //	func (t traced) Get(ctx context.Context, now time.Time, g driver.Get) (model.Record, error) {
