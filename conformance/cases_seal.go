@@ -13,9 +13,9 @@ import (
 // ring returns a keyring with made-up secrets. The first key is active.
 func (c *C) ring(ids ...string) *expiry.Keyring {
 	c.Helper()
-	keys := make([]expiry.Key, len(ids))
+	keys := make([]expiry.SealKey, len(ids))
 	for i, id := range ids {
-		keys[i] = expiry.Key{ID: id, Secret: bytes.Repeat([]byte{id[0]}, 32)}
+		keys[i] = expiry.SealKey{ID: id, Secret: bytes.Repeat([]byte{id[0]}, 32)}
 	}
 	k, err := expiry.NewKeyring(keys[0], keys[1:]...)
 	c.ok(err, "NewKeyring")
@@ -78,7 +78,7 @@ func sealCases() []Case {
 				_, err := s.Create(c.ctx(), id, doc{N: 1}, nil)
 				c.ok(err, "create")
 			}
-			c.ok(ring.Add(expiry.Key{ID: "b", Secret: bytes.Repeat([]byte{'b'}, 32)}), "add a key")
+			c.ok(ring.Add(expiry.SealKey{ID: "b", Secret: bytes.Repeat([]byte{'b'}, 32)}), "add a key")
 			c.ok(ring.Use("b"), "use it")
 			_, err := s.Mutate(c.ctx(), "renewed", func(d *doc) error { d.N++; return nil }, nil)
 			c.ok(err, "mutate of a value that an older key sealed")
@@ -139,7 +139,7 @@ func sealCases() []Case {
 // forged returns a keyring with another secret under the id "a".
 func (c *C) forged() *expiry.Keyring {
 	c.Helper()
-	k, err := expiry.NewKeyring(expiry.Key{ID: "a", Secret: bytes.Repeat([]byte{'x'}, 32)})
+	k, err := expiry.NewKeyring(expiry.SealKey{ID: "a", Secret: bytes.Repeat([]byte{'x'}, 32)})
 	c.ok(err, "NewKeyring")
 	return k
 }

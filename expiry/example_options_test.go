@@ -52,7 +52,7 @@ func ExampleObservation() {
 // Values at rest are encrypted, each bound to its record. Keys rotate while
 // the store is in use.
 func ExampleKeyring() {
-	ring, err := expiry.NewKeyring(expiry.Key{ID: "2030-01", Secret: make([]byte, 32)}) // 32 random bytes
+	ring, err := expiry.NewKeyring(expiry.SealKey{ID: "2030-01", Secret: make([]byte, 32)}) // 32 random bytes
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -61,14 +61,14 @@ func ExampleKeyring() {
 	carts, _ := expiry.NewStore[Cart](backend, &expiry.StoreOptions{Seal: ring})
 	_, _ = carts.Create(context.Background(), "cart-1", Cart{Owner: "ann"}, nil)
 
-	_ = ring.Add(expiry.Key{ID: "2030-02", Secret: make([]byte, 32)}) // on every node, before
+	_ = ring.Add(expiry.SealKey{ID: "2030-02", Secret: make([]byte, 32)}) // on every node, before
 	_ = ring.Use("2030-02")
 	item, err := carts.Get(context.Background(), "cart-1")
 	fmt.Println(item.Value.Owner, ring.Active(), err)
 	// Output: ann 2030-02 <nil>
 }
 
-func ExampleKey() {
-	fmt.Println(expiry.Key{ID: "2030-01", Secret: []byte("never printed")})
+func ExampleSealKey() {
+	fmt.Println(expiry.SealKey{ID: "2030-01", Secret: []byte("never printed")})
 	// Output: key "2030-01"
 }

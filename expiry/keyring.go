@@ -12,8 +12,8 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Key is a secret that seals values. It prints without its secret.
-type Key struct {
+// SealKey is a secret that seals values. It prints without its secret.
+type SealKey struct {
 	// ID names the key in every record that it seals. It is public and has 1 to
 	// 64 bytes of printable ASCII.
 	ID string
@@ -22,7 +22,7 @@ type Key struct {
 }
 
 // Format prints the id for every verb.
-func (k Key) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "key %q", k.ID) }
+func (k SealKey) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "key %q", k.ID) }
 
 const (
 	secretSize = 32
@@ -46,9 +46,9 @@ type Keyring struct {
 // NewKeyring returns a keyring that seals with the active key and also opens
 // with the older ones. It returns ErrInvalid for a key with an invalid id or
 // secret, and ErrExists for two keys with the same id.
-func NewKeyring(active Key, older ...Key) (*Keyring, error) {
+func NewKeyring(active SealKey, older ...SealKey) (*Keyring, error) {
 	k := &Keyring{active: active.ID, keys: map[string][]byte{}}
-	for _, key := range append([]Key{active}, older...) {
+	for _, key := range append([]SealKey{active}, older...) {
 		if err := k.Add(key); err != nil {
 			return nil, err
 		}
@@ -58,7 +58,7 @@ func NewKeyring(active Key, older ...Key) (*Keyring, error) {
 
 // Add adds a key that opens and does not seal. It returns the errors of
 // NewKeyring.
-func (k *Keyring) Add(key Key) error {
+func (k *Keyring) Add(key SealKey) error {
 	switch {
 	case !isKeyID(key.ID):
 		return model.NewError(model.ErrInvalid, "a key's id must have 1 to 64 bytes of printable ASCII", nil)

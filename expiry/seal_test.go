@@ -14,8 +14,8 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-func key(id string) expiry.Key {
-	return expiry.Key{ID: id, Secret: bytes.Repeat([]byte(id[:1]), 32)}
+func key(id string) expiry.SealKey {
+	return expiry.SealKey{ID: id, Secret: bytes.Repeat([]byte(id[:1]), 32)}
 }
 
 func keyring(t *testing.T, active string) *expiry.Keyring {
@@ -139,7 +139,7 @@ func TestASealFailsClosed(t *testing.T) {
 	refused("not sealed", s, model.Record{ID: "a", Value: []byte(`{"N":1}`), Encoding: "json"})
 	put(t, b, good)
 	refused("a key that the ring lacks", storeOn(t, b, &expiry.StoreOptions{Seal: keyring(t, "k2")}), good)
-	sameName, err := expiry.NewKeyring(expiry.Key{ID: "k1", Secret: bytes.Repeat([]byte{9}, 32)})
+	sameName, err := expiry.NewKeyring(expiry.SealKey{ID: "k1", Secret: bytes.Repeat([]byte{9}, 32)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +227,7 @@ func TestMovingAStoreToSealing(t *testing.T) {
 }
 
 func TestKeyringRefuses(t *testing.T) {
-	for _, bad := range []expiry.Key{{}, {ID: "a"}, {ID: "a", Secret: make([]byte, 31)}, {ID: strings.Repeat("x", 65), Secret: make([]byte, 32)}, {ID: "a\x00", Secret: make([]byte, 32)}, {ID: "é", Secret: make([]byte, 32)}} {
+	for _, bad := range []expiry.SealKey{{}, {ID: "a"}, {ID: "a", Secret: make([]byte, 31)}, {ID: strings.Repeat("x", 65), Secret: make([]byte, 32)}, {ID: "a\x00", Secret: make([]byte, 32)}, {ID: "é", Secret: make([]byte, 32)}} {
 		_, err := expiry.NewKeyring(bad)
 		wantKind(t, err, model.ErrInvalid)
 	}

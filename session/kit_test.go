@@ -46,8 +46,8 @@ func ring(t testing.TB, id string, fill byte) *expiry.Keyring {
 	return r
 }
 
-func keyOf(id string, fill byte) expiry.Key {
-	return expiry.Key{ID: id, Secret: slices.Repeat([]byte{fill}, 32)}
+func keyOf(id string, fill byte) expiry.SealKey {
+	return expiry.SealKey{ID: id, Secret: slices.Repeat([]byte{fill}, 32)}
 }
 
 // workers runs n jobs on w goroutines.

@@ -125,13 +125,13 @@ func TestTCPProxyMatchesAndCalls(t *testing.T) {
 	addr, _ := lineServer(t)
 	p := faultnet.NewTCPProxy(t, lines)
 	c := connect(t, p, addr)
-	called := false
-	p.Set(faultnet.Plan{Fault: faultnet.LoseAnswer, Match: func(name string) bool { return name == "put" }, Then: func() { called = true }})
+	var called atomic.Bool
+	p.Set(faultnet.Plan{Fault: faultnet.LoseAnswer, Match: func(name string) bool { return name == "put" }, Then: func() { called.Store(true) }})
 	if got, err := ask(c, "get"); got != "get\n" {
 		t.Fatalf("a request that does not match got %q, %v", got, err)
 	}
-	if _, err := ask(c, "put"); err == nil || !called {
-		t.Errorf("the request that matches got %v, Then was called: %v", err, called)
+	if _, err := ask(c, "put"); err == nil || !called.Load() {
+		t.Errorf("the request that matches got %v, Then was called: %v", err, called.Load())
 	}
 	p.Refuse()
 	if _, err := ask(connect(t, p, addr), "get"); err == nil {

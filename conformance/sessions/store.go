@@ -79,8 +79,8 @@ func storeCases() []Case {
 			c.open(cl.token).has("w")
 		}),
 		that("SealedRowOpensOnEveryNodeWithItsSealKey", func(c *C) {
-			key := func(id string, fill byte) expiry.Key {
-				return expiry.Key{ID: id, Secret: slices.Repeat([]byte{fill}, 32)}
+			key := func(id string, fill byte) expiry.SealKey {
+				return expiry.SealKey{ID: id, Secret: slices.Repeat([]byte{fill}, 32)}
 			}
 			ring := func(id string, fill byte) *expiry.Keyring {
 				r, err := expiry.NewKeyring(key(id, fill))
