@@ -9,14 +9,20 @@ import (
 // it for authors of backends.
 type ModelExpirySupport = driver.ModelExpirySupport
 
-// The types of other packages that programs meet.
-type (
-	Error       = model.Error        // what every method of a Store returns
-	Record      = model.Record       // what SweepOptions.OnExpire sees
-	Revision    = model.Revision     // names one value of one record
-	Description = driver.Description // a backend's name, labels and limits
-	Swept       = driver.Swept       // the result of DeleteExpired
-)
+// Error is the error of every method of a Store.
+type Error = model.Error
+
+// Record is what SweepOptions.OnExpire sees.
+type Record = model.Record
+
+// Revision identifies one value of one record.
+type Revision = model.Revision
+
+// Description is a backend's name, labels, limits and missing features.
+type Description = driver.Description
+
+// Swept is the result of DeleteExpired.
+type Swept = driver.Swept
 
 // The sentinel errors, the same as those of package model. Match them with
 // errors.Is.

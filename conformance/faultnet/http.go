@@ -75,7 +75,7 @@ func (p *HTTPProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if fault == LoseRequest || fault == CutRequest {
 		panic(http.ErrAbortHandler)
 	}
-	res, answer, err := p.forward(r, body)
+	res, answer, err := p.forward(r, body) //nolint:bodyclose // forward has read and closed it
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
@@ -94,7 +94,7 @@ func (p *HTTPProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // forward sends the request to the server and reads the whole answer.
 func (p *HTTPProxy) forward(r *http.Request, body []byte) (*http.Response, []byte, error) {
-	out, err := http.NewRequestWithContext(r.Context(), r.Method, p.server+r.URL.RequestURI(), bytes.NewReader(body))
+	out, err := http.NewRequestWithContext(r.Context(), r.Method, p.server+r.URL.RequestURI(), bytes.NewReader(body)) //nolint:gosec // a proxy passes on what it is sent, to the server of the test
 	if err != nil {
 		return nil, nil, err
 	}
@@ -128,9 +128,9 @@ func (p *HTTPProxy) answer(w http.ResponseWriter, name string, res *http.Respons
 	}
 	w.WriteHeader(res.StatusCode)
 	if fault == CutAnswer {
-		_, _ = w.Write(answer[:len(answer)/2])
+		_, _ = w.Write(answer[:len(answer)/2])    //nolint:gosec // the server's answer, to the client of the test
 		_ = http.NewResponseController(w).Flush() // else a short answer is lost whole
 		panic(http.ErrAbortHandler)
 	}
-	_, _ = w.Write(answer)
+	_, _ = w.Write(answer) //nolint:gosec // as above
 }

@@ -62,7 +62,7 @@ func (p *TCPProxy) Addr(server string) (string, error) {
 	if l := p.fronts[server]; l != nil {
 		return l.Addr().String(), nil
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(p.ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}

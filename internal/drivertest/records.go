@@ -63,7 +63,7 @@ func Seed(t testing.TB, b driver.ModelExpirySupport, recs ...model.Record) {
 	}
 	for i, o := range driver.WriteMany(t.Context(), b, Now, ops) {
 		if o.Err != nil {
-			t.Fatalf("seed %q: %v", recs[i].ID, o.Err)
+			t.Fatalf("seed %q: %v", ops[i].ID(), o.Err)
 		}
 	}
 }

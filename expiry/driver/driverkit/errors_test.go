@@ -38,7 +38,7 @@ func TestErrorsOfLostAnswers(t *testing.T) {
 		{"corrupt record", driverkit.Corrupt(driverkit.WhyNewer), model.ErrCorrupt, nil},
 	}
 	for _, tt := range tests {
-		if kind := model.Kind(tt.err); kind != tt.kind { //nolint:errorlint // Kind returns the sentinel itself
+		if kind := model.Kind(tt.err); kind != tt.kind {
 			t.Errorf("%s: %v is %v, want %v", tt.name, tt.err, kind, tt.kind)
 		}
 		for _, cause := range tt.causes {
