@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"maps"
 	"slices"
 	"sync"
@@ -21,9 +20,7 @@ type Map struct {
 }
 
 // NewMap returns an empty map.
-func NewMap() *Map {
-	return &Map{name: rand.Text(), records: map[string]model.Record{}}
-}
+func NewMap(name string) *Map { return &Map{name: name, records: map[string]model.Record{}} }
 
 // MapBackend is the smallest complete backend. The embedded Gate makes the
 // checks, and has the methods Describe and Close.
@@ -86,10 +83,8 @@ func (b *MapBackend) Delete(ctx context.Context, now time.Time, d driver.Delete)
 	if err := b.Gate.Delete(ctx, &d); err != nil {
 		return err
 	}
-	_, err := b.judged(now, d.ID, d.Cond, d.Known.Revision, func(cur *model.Record) model.Record {
-		delete(b.records, d.ID)
-		return *cur
-	})
+	remove := func(cur *model.Record) model.Record { delete(b.records, d.ID); return *cur }
+	_, err := b.judged(now, d.ID, d.Cond, d.Known.Revision, remove)
 	return err
 }
 

@@ -24,7 +24,7 @@ func main() {
 
 func run() error {
 	now := time.Now().Truncate(time.Millisecond)
-	store, err := expiry.NewStore[note](NewBackend(NewMap()), &expiry.StoreOptions{
+	store, err := expiry.NewStore[note](NewBackend(NewMap("notes")), &expiry.StoreOptions{
 		TTL:   time.Hour,
 		Clock: expiry.ClockFunc(func() time.Time { return now }),
 	})
