@@ -15,10 +15,10 @@ import (
 // order of rule R90: the request, the context, the closed backend. It is safe
 // for concurrent use.
 type Gate struct {
+	closed atomic.Bool // first: every call reads it
 	desc   driver.Description
 	store  []string
 	owned  io.Closer
-	closed atomic.Bool
 }
 
 // NewGate returns a Gate for a backend with that description. The store's
