@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"strconv"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
@@ -267,10 +266,7 @@ func (c *call) checkWrite(w *driver.Write) error {
 			return err
 		}
 	}
-	if limit := c.f.desc.MaxValue; limit > 0 && len(w.Record.Value) > limit {
-		return model.NewError(model.ErrTooLarge, "the value has more than "+strconv.Itoa(limit)+" bytes", nil)
-	}
-	return nil
+	return driver.CheckValue(w.Record.Value, c.f.desc.MaxValue)
 }
 
 // checkExpiry returns ErrInvalid for an expiry that is not in the future, or
@@ -286,11 +282,8 @@ func (c *call) checkExpiry(at time.Time) error {
 }
 
 func (c *call) checkLabel(name, value string) error {
-	if reason, absent := c.f.desc.Lacks(driver.FeatureLabels); absent {
-		return model.NewError(model.ErrUnsupported, reason, nil)
-	}
-	if !c.f.desc.HasLabel(name) {
-		return model.NewError(model.ErrInvalid, "the label is not declared in the backend's Options.Labels", nil)
+	if err := c.f.desc.CheckLabel(name); err != nil {
+		return err
 	}
 	return model.CheckLabelValue(value)
 }

@@ -189,7 +189,7 @@ func TestAnotherWriterAfterALostAnswer(t *testing.T) {
 				"removed":  func() { forget(t, b, "id") },
 				"replaced": func() { drivertest.Seed(t, b, theirs) },
 			} {
-				t.Run(name+"/"+drivertest.FaultName(fault)+"/"+other, func(t *testing.T) {
+				t.Run(name+"/"+fault.String()+"/"+other, func(t *testing.T) {
 					forget(t, b, "id")
 					var known *expiry.Known
 					if name != "create" {

@@ -361,7 +361,7 @@ func TestLostWrites(t *testing.T) {
 	for name, w := range lostWrites() {
 		for _, fault := range []faultnet.Fault{faultnet.LoseAnswer, faultnet.CutRequest} {
 			for who, meantime := range meantimes {
-				t.Run(name+"/"+drivertest.FaultName(fault)+"/"+who, func(t *testing.T) {
+				t.Run(name+"/"+fault.String()+"/"+who, func(t *testing.T) {
 					ctx := t.Context()
 					want, left, sent := model.ErrUnknown, base, 1
 					switch {

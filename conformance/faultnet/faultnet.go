@@ -26,6 +26,25 @@ const (
 	HoldAnswer               // the server carries out the request, and no answer is passed on
 )
 
+// String returns a name for subtests and messages, such as "answer lost".
+func (f Fault) String() string {
+	switch f {
+	case Pass:
+		return "pass"
+	case LoseAnswer:
+		return "answer lost"
+	case LoseRequest:
+		return "request lost"
+	case CutRequest:
+		return "request cut"
+	case CutAnswer:
+		return "answer cut"
+	case HoldAnswer:
+		return "answer held"
+	}
+	return "invalid"
+}
+
 // Plan says which requests meet a fault.
 type Plan struct {
 	Fault Fault

@@ -2,7 +2,10 @@ package driver
 
 import (
 	"slices"
+	"strconv"
 	"time"
+
+	"github.com/sojourn-go/sojourn/model"
 )
 
 // Feature names something that a backend may lack.
@@ -44,3 +47,32 @@ func (d Description) Lacks(f Feature) (reason string, absent bool) {
 
 // HasLabel reports whether the label name is declared.
 func (d Description) HasLabel(name string) bool { return slices.Contains(d.Labels, name) }
+
+// Needs returns ErrUnsupported, with the reason, if the feature is absent.
+func (d Description) Needs(f Feature) error {
+	if reason, absent := d.Lacks(f); absent {
+		return model.NewError(model.ErrUnsupported, reason, nil)
+	}
+	return nil
+}
+
+// CheckLabel returns ErrUnsupported if the backend has no labels, and
+// ErrInvalid if the label name is not declared.
+func (d Description) CheckLabel(name string) error {
+	if err := d.Needs(FeatureLabels); err != nil {
+		return err
+	}
+	if !d.HasLabel(name) {
+		return model.NewError(model.ErrInvalid, "the label is not declared in Options.Labels", nil)
+	}
+	return nil
+}
+
+// CheckValue returns ErrTooLarge for a value of more bytes than a
+// Description's MaxValue allows.
+func CheckValue(value []byte, maxValue int) error {
+	if maxValue > 0 && len(value) > maxValue {
+		return model.NewError(model.ErrTooLarge, "the value has more than "+strconv.Itoa(maxValue)+" bytes", nil)
+	}
+	return nil
+}

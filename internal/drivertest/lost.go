@@ -49,7 +49,7 @@ func LostWrites(t *testing.T, l Lost) {
 	}
 	for i, c := range calls(t, Record("id", "ann", time.Hour)) {
 		for _, fault := range l.Faults {
-			t.Run(c.Name+"/"+FaultName(fault), func(t *testing.T) {
+			t.Run(c.Name+"/"+fault.String(), func(t *testing.T) {
 				b, wire := l.Open(t)
 				c := calls(t, SeedCalls(t, b))[i]
 				wire.Requests()
@@ -75,11 +75,6 @@ func wantSent(t testing.TB, requests []string, isWrite func(string) bool, want [
 	t.Fatalf("sent the writes %v, want %v", requests, want)
 }
 
-// FaultName returns a name for subtests.
-func FaultName(f faultnet.Fault) string {
-	return [...]string{"pass", "answer lost", "request lost", "request cut", "answer cut", "answer held"}[f]
-}
-
 // LostReads gives every fault to every read: the backend returns
 // ErrUnavailable, and the next read works. If retrying is not nil, a backend
 // whose client sends reads again, the same read on it returns no error.
@@ -87,7 +82,7 @@ func LostReads(t *testing.T, b, retrying driver.ModelExpirySupport, wire Wire, c
 	t.Helper()
 	for _, c := range calls {
 		for _, fault := range faults {
-			t.Run(c.Name+"/"+FaultName(fault), func(t *testing.T) {
+			t.Run(c.Name+"/"+fault.String(), func(t *testing.T) {
 				wire.Next(fault)
 				WantKind(t, c.Do(t.Context(), b), model.ErrUnavailable)
 				if retrying != nil {

@@ -35,14 +35,6 @@ const (
 	maxMillis = 253402300800_000
 )
 
-// MaxHead is the largest number of bytes that AppendRecord adds to the value
-// of a record, for a backend that declares at most n labels.
-func MaxHead(n int) int {
-	return headerBytes + model.MaxID + MaxEncoding + n*(4+maxLabelName+model.MaxLabel)
-}
-
-const maxLabelName = 64 // as model.CheckLabelName says
-
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // AppendRecord appends the encoded record to to and returns the extended slice.

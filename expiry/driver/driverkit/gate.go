@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"slices"
-	"strconv"
 	"sync/atomic"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
@@ -107,7 +106,7 @@ func (g *Gate) Count(ctx context.Context, q *driver.Query) error {
 // Page checks the query of a page and returns the position that its token
 // stands for: what Token was given, or empty at the start.
 func (g *Gate) Page(ctx context.Context, q *driver.Query) (position string, err error) {
-	if err := g.has(driver.FeaturePaging); err != nil {
+	if err := g.desc.Needs(driver.FeaturePaging); err != nil {
 		return "", err
 	}
 	if err := g.checkLabel(q); err != nil {
@@ -126,7 +125,7 @@ func (g *Gate) Page(ctx context.Context, q *driver.Query) (position string, err 
 
 // Sweep checks a sweep and returns its tally.
 func (g *Gate) Sweep(ctx context.Context, s *driver.Sweep) (*Tally, error) {
-	if err := g.has(driver.FeatureSweep); err != nil {
+	if err := g.desc.Needs(driver.FeatureSweep); err != nil {
 		return nil, err
 	}
 	if err := checkLimit(s.Limit); err != nil {
@@ -184,14 +183,14 @@ const MaxEncoding = 255
 
 // checkRecord refuses what the backend could not store or find again.
 func (g *Gate) checkRecord(rec *model.Record) error {
-	if g.desc.MaxValue > 0 && len(rec.Value) > g.desc.MaxValue {
-		return model.NewError(model.ErrTooLarge, "the value has more than "+strconv.Itoa(g.desc.MaxValue)+" bytes", nil)
+	if err := driver.CheckValue(rec.Value, g.desc.MaxValue); err != nil {
+		return err
 	}
 	if len(rec.Encoding) > MaxEncoding {
 		return model.NewError(model.ErrInvalid, "the encoding's name has more than 255 bytes", nil)
 	}
 	for name := range rec.Labels {
-		if err := g.declared(name); err != nil {
+		if err := g.desc.CheckLabel(name); err != nil {
 			return err
 		}
 	}
@@ -206,27 +205,7 @@ func (g *Gate) checkLabel(q *driver.Query) error {
 		}
 		return nil
 	}
-	return g.declared(q.Label)
-}
-
-// declared returns ErrUnsupported if the backend has no labels, and ErrInvalid
-// if the label is not declared.
-func (g *Gate) declared(label string) error {
-	if g.desc.HasLabel(label) {
-		return nil
-	}
-	if err := g.has(driver.FeatureLabels); err != nil {
-		return err
-	}
-	return model.NewError(model.ErrInvalid, "the label is not declared in Options.Labels", nil)
-}
-
-// has returns ErrUnsupported, with the reason, if the feature is absent.
-func (g *Gate) has(f driver.Feature) error {
-	if reason, absent := g.desc.Lacks(f); absent {
-		return model.NewError(model.ErrUnsupported, reason, nil)
-	}
-	return nil
+	return g.desc.CheckLabel(q.Label)
 }
 
 func checkLimit(n int) error {
