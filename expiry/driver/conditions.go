@@ -96,8 +96,17 @@ func (w *Write) Result(cur *model.Record) model.Record {
 	return r
 }
 
-// Check returns ErrInvalid for a touch without a mode or a needed expiry.
+// Check returns ErrInvalid for a touch that no state of the store allows.
 func (t *Touch) Check() error {
+	switch t.Cond {
+	case 0, IfPresent:
+	case IfMatch:
+		if t.Known.Revision.IsZero() {
+			return model.NewError(model.ErrInvalid, "a touch with IfMatch needs the known revision", nil)
+		}
+	default:
+		return model.NewError(model.ErrInvalid, "a touch takes IfPresent or IfMatch", nil)
+	}
 	switch t.Mode {
 	case TouchSet, TouchExtend:
 		if t.ExpiresAt.IsZero() {
@@ -108,6 +117,15 @@ func (t *Touch) Check() error {
 		return nil
 	}
 	return model.NewError(model.ErrInvalid, "the touch has no mode", nil)
+}
+
+// Judge decides the touch against the stored record, which is nil if nothing
+// is stored. It returns nil, ErrNotFound or ErrConflict.
+func (t *Touch) Judge(now time.Time, cur *model.Record) error {
+	if t.Cond == IfMatch {
+		return Judge(now, cur, IfMatch, t.Known.Revision)
+	}
+	return Judge(now, cur, IfPresent, model.Revision{})
 }
 
 // Result returns the expiry that a touch leaves in force, given the stored

@@ -4,11 +4,10 @@
 // backends and of wrappers around backends do. A backend implements
 // [ModelExpirySupport], eight methods without generics, and may implement the
 // optional interfaces [BatchGetter], [BatchWriter], [Counter],
-// [StorageManager] and [Pinger]. Package driverkit has the pieces that most
+// [StorageManager], [Pinger] and [Statter]. Package driverkit has the pieces that most
 // backends share. Package conformance tests every rule below.
 //
-// The numbered sentences on ModelExpirySupport, BatchGetter and BatchWriter
-// are the rules of a backend. The following ones are the rules of
+// The numbered sentences on the interfaces are the rules of a backend. The following ones are the rules of
 // expiry.Store, which package conformance also tests on every backend.
 //
 // All methods:

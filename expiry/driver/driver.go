@@ -45,6 +45,10 @@ import (
 //     whether the backend is closed, and returns the first error.
 //   - R91: Page and DeleteExpired return ErrInvalid for a limit below 1.
 //   - R92: A write with an undeclared label is ErrInvalid.
+//   - R94: A context that ends ends the call: within 100 ms of its deadline
+//     also if the server does not answer.
+//   - R95: A write moves a record in a listing only if the value that the
+//     listing is by changed: all other entries stay where they are.
 type ModelExpirySupport interface {
 	// Get returns the live record with the id.
 	//
@@ -96,6 +100,9 @@ type ModelExpirySupport interface {
 	//   - R36: The result is the record without its value, with the expiry in
 	//     force.
 	//   - R37: A touch without a mode is ErrInvalid.
+	//   - R93: IfMatch changes the expiry only at the revision Known.Revision.
+	//     Another revision is ErrConflict, no live record is ErrNotFound, and
+	//     neither changes anything.
 	Touch(ctx context.Context, now time.Time, t Touch) (model.Record, error)
 
 	// Delete removes a live record.

@@ -19,10 +19,32 @@ type Counter interface {
 // created.
 type StorageManager interface {
 	// CreateStorage creates what the store needs. It may be repeated.
+	//
+	//   - R96: It refuses a place that holds what another program made, with
+	//     ErrCorrupt and a text that says what was found, and changes nothing.
 	CreateStorage(ctx context.Context) error
 	// DeleteStorage removes the store with all its records, and nothing else.
 	// It may be repeated.
+	//
+	//   - R97: What another program made in the same place stays. The error is
+	//     ErrCorrupt then, and its text says what was found.
 	DeleteStorage(ctx context.Context) error
+}
+
+// Statter is an optional interface of a backend that can tell a record's size
+// without sending its value.
+type Statter interface {
+	// Stat returns the live record with the id, without its value, and the
+	// number of bytes of that value, as they are stored.
+	//
+	//   - R98: The result is that of Get, but for the value.
+	Stat(ctx context.Context, now time.Time, g Get) (Stat, error)
+}
+
+// Stat is a record without its value.
+type Stat struct {
+	Record model.Record // without its value
+	Size   int          // of the value, in bytes
 }
 
 // Pinger is an optional interface of a backend that can check its server.
@@ -77,6 +99,18 @@ func DeleteStorage(ctx context.Context, b ModelExpirySupport) error {
 		return m.DeleteStorage(ctx)
 	}
 	return nil
+}
+
+// GetStat calls the backend's Statter, or gets the record.
+func GetStat(ctx context.Context, b ModelExpirySupport, now time.Time, g Get) (Stat, error) {
+	if s, ok := b.(Statter); ok {
+		return s.Stat(ctx, now, g)
+	}
+	rec, err := b.Get(ctx, now, g)
+	if err != nil {
+		return Stat{}, err
+	}
+	return Stat{Record: rec.Head(), Size: len(rec.Value)}, nil
 }
 
 // Ping calls the backend's Pinger, or reads an id that no program uses.

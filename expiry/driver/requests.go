@@ -53,8 +53,13 @@ const (
 type Touch struct {
 	ID        string
 	Mode      TouchMode
-	ExpiresAt time.Time    // ignored by TouchClear
-	Known     model.Record // saves round trips and decides nothing
+	ExpiresAt time.Time // ignored by TouchClear
+	// Cond is IfPresent or IfMatch. The zero Condition means IfPresent.
+	Cond Condition
+	// Known is what the caller knows of the stored record. Under IfMatch its
+	// revision must match. Its other fields save round trips and decide
+	// nothing.
+	Known model.Record
 }
 
 // Delete removes one record.

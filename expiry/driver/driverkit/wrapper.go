@@ -34,6 +34,7 @@ var (
 	_ driver.Counter        = Wrapper{}
 	_ driver.StorageManager = Wrapper{}
 	_ driver.Pinger         = Wrapper{}
+	_ driver.Statter        = Wrapper{}
 	_ driver.Unwrapper      = Wrapper{}
 )
 
@@ -50,6 +51,11 @@ func (w Wrapper) WriteMany(ctx context.Context, now time.Time, ops []driver.Batc
 // Count forwards to the backend, or lists ids.
 func (w Wrapper) Count(ctx context.Context, now time.Time, q driver.Query) (int, error) {
 	return driver.Count(ctx, w.ModelExpirySupport, now, q)
+}
+
+// Stat forwards to the backend, or gets the record.
+func (w Wrapper) Stat(ctx context.Context, now time.Time, g driver.Get) (driver.Stat, error) {
+	return driver.GetStat(ctx, w.ModelExpirySupport, now, g)
 }
 
 // CreateStorage forwards to the backend, or does nothing.
