@@ -44,6 +44,7 @@ var (
 	_ driver.Counter            = (*Backend)(nil)
 	_ driver.StorageManager     = (*Backend)(nil)
 	_ driver.Pinger             = (*Backend)(nil)
+	_ driver.Statter            = (*Backend)(nil)
 )
 
 // New returns a Backend for the store below the prefix of the bucket. A prefix
