@@ -2,7 +2,9 @@ package s3
 
 import (
 	"testing"
+	"time"
 
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/internal/drivertest"
 )
 
