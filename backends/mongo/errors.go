@@ -3,6 +3,7 @@ package mongo
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 
 	mongodriver "go.mongodb.org/mongo-driver/v2/mongo"
@@ -19,8 +20,11 @@ const (
 	codeUnauthorized   = 13
 	codeIndexMissing   = 27
 	codeNamespaceTaken = 48
-	codeTooLarge       = 10334
 )
+
+// tooLargeCodes say that a document exceeds the server's limit: as it was sent,
+// and as an update would leave it.
+var tooLargeCodes = []int{10334, 17419, 17420}
 
 // refusals are the codes with which a server refuses a command, or one of its
 // statements, before it changes anything. The server's own text may quote a
@@ -48,7 +52,15 @@ var refusals = map[int]string{
 	8000:             "the service refuses the command",
 	11000:            "another unique index of the collection refuses the document",
 	14031:            "the server is out of disk space",
-	codeTooLarge:     "the document exceeds the server's limit",
+	10334:            "the document exceeds the server's limit",
+	17419:            "the document exceeds the server's limit",
+	17420:            "the document exceeds the server's limit",
+	11001:            "another unique index of the collection refuses the document",
+	12582:            "another unique index of the collection refuses the document",
+	61:               "the collection is sharded by another key than _id",
+	133:              "a shard has no primary",
+	371:              "writes to the cluster are blocked",
+	16500:            "the service limits the rate of requests",
 	17280:            "the server refuses an index key",
 }
 
@@ -172,8 +184,10 @@ func writeError(ctx context.Context, err error) error {
 	}
 	code := codeOf(err)
 	switch {
-	case code == codeTooLarge:
+	case slices.Contains(tooLargeCodes, code):
 		return model.NewError(model.ErrTooLarge, codeText(code), err)
+	case errors.Is(err, mongoerrors.ErrDocumentTooLarge): // the driver sends no such document
+		return model.NewError(model.ErrTooLarge, refusals[tooLargeCodes[0]], err)
 	case code != 0 && (refused(code, err) || unsent(err)):
 		return model.NewError(model.ErrUnavailable, codeText(code), err)
 	case code != 0:

@@ -69,7 +69,15 @@ func TestErrors(t *testing.T) {
 		{"a view", serverError(166), un, un},
 		{"a statement without permission", statementRefused(13), un, un},
 		{"a validator", statementRefused(121), un, un},
-		{"over the server's limit", statementRefused(codeTooLarge), model.ErrTooLarge, un},
+		{"over the server's limit", statementRefused(10334), model.ErrTooLarge, un},
+		{"an update over the limit", serverError(17419), model.ErrTooLarge, un},
+		{"an update over the limit, in a statement", statementRefused(17420), model.ErrTooLarge, un},
+		{"a document that the driver does not send", mongoerrors.ErrDocumentTooLarge, model.ErrTooLarge, un},
+		{"another form of a duplicate", statementRefused(11001), un, un},
+		{"a shard without a primary", serverError(133), un, un},
+		{"a rate limit", statementRefused(16500), un, un},
+		{"a rate limit in a batch", mongodriver.BulkWriteException{WriteErrors: []mongodriver.BulkWriteError{{WriteError: mongodriver.WriteError{Code: 16500, Message: "secret"}}}}, un, un},
+		{"a refusal and no majority", mongodriver.WriteException{WriteErrors: mongodriver.WriteErrors{{Code: 121, Message: "secret"}}, WriteConcernError: noMajority}, unknown, un},
 		{"another unique index", statementRefused(11000), un, un},
 		{"no primary, not retried", serverError(10107), un, un},
 		{"no primary, may be retried", serverError(10107, labelRetryable), unknown, un},
@@ -290,7 +298,7 @@ func TestRefusals(t *testing.T) {
 		{"out of time", refusal(50), unknown, un},
 		{"a router lost its shard", refusal(6), unknown, un},
 		{"an unknown code", refusal(99_999), unknown, un},
-		{"over the limit", refusal(codeTooLarge), model.ErrTooLarge, un},
+		{"over the limit", refusal(10334), model.ErrTooLarge, un},
 		{"a closed connection", nil, unknown, un},
 		{"no majority", bson.D{
 			{Key: "ok", Value: 1}, {Key: "n", Value: 1}, {Key: "nModified", Value: 1},
@@ -429,9 +437,12 @@ func TestUnsuitableCollections(t *testing.T) {
 	} {
 		b := openFake(t, true, nil, nil, func(string, bson.Raw) bson.D { return found(spec) })
 		_, get := b.Get(t.Context(), drivertest.Now, driver.Get{ID: "id"})
-		for call, err := range map[string]error{"get": get, "create storage": b.CreateStorage(t.Context())} {
-			if model.Kind(err) != model.ErrUnavailable || !strings.Contains(err.Error(), why) {
-				t.Errorf("%s: %s: %v, want %v with the reason", why, call, err, model.ErrUnavailable)
+		for call, got := range map[string]struct{ err, want error }{
+			"get": {get, model.ErrUnavailable}, "create storage": {b.CreateStorage(t.Context()), model.ErrCorrupt},
+			"delete storage": {b.DeleteStorage(t.Context()), model.ErrCorrupt},
+		} {
+			if model.Kind(got.err) != got.want || !strings.Contains(got.err.Error(), why) {
+				t.Errorf("%s: %s: %v, want %v with the reason", why, call, got.err, got.want)
 			}
 		}
 	}
