@@ -33,8 +33,14 @@
 // The global secondary index due has the keys due and expires. It contains the
 // labels and no other attributes, and only records that expire. An item with a
 // record's key and other attributes is ErrCorrupt for that id. Only an upsert
-// overwrites it. Items with other keys are ignored, and are deleted with the
-// table.
+// overwrites it. Items with other keys are ignored.
+//
+// The table's TTL would remove items of other programs. CreateStorage therefore
+// returns ErrCorrupt, and changes nothing, for a table with items of other keys
+// or with a TTL by another attribute. It scans the table before it adds the
+// index or the TTL. DeleteStorage scans the table and deletes it. If that also
+// has such an item, or an index that you added, it keeps the table, removes the
+// records, the index and the TTL, and returns ErrCorrupt with what it left.
 //
 // CreateStorage creates the table, billed by request. StoragePlan returns the
 // AWS CLI commands for it. No other method creates the table. Without the
@@ -87,8 +93,9 @@
 //
 // # Permissions
 //
-// Programs need the first statement. CreateStorage and DeleteStorage need the
-// second:
+// Programs need the first statement. CreateStorage and DeleteStorage need both.
+// The resources name one table and one index. A * at their end would also grant
+// the tables whose names begin with this one's.
 //
 //	{"Version": "2012-10-17", "Statement": [
 //	  {"Effect": "Allow",
@@ -114,7 +121,7 @@
 //	Update, compare-and-set with the same labels         1            1 write
 //	compare-and-set that changes a label                 1            6 writes
 //	Update that changes a label                          2            the same, and the refused write
-//	Touch                                                1            1 write
+//	Touch, also at a given revision                      1            1 write
 //	Delete without labels                                1            1 write
 //	Delete with a label, if the labels are known         1            4 writes
 //	  by id only                                         2            5 writes

@@ -49,6 +49,12 @@
 // aliases, so that the server does not create one by itself. If the index is
 // missing, every call returns ErrUnavailable with the name.
 //
+// If the store's name leads to an index of another program, CreateStorage and
+// DeleteStorage return ErrCorrupt with its name and leave it. CreateStorage also
+// returns ErrCorrupt if an index template adds an ingest pipeline, an alias, an
+// asynchronous translog, another _source or _routing, or makes a data stream. It
+// then removes the new index. Further fields from a template do no harm.
+//
 // # Expiry
 //
 // The caller's clock decides what is live. Elasticsearch removes no document by
@@ -113,7 +119,8 @@
 //	POST /_security/role/carts_storage
 //	{"indices": [{"names": ["carts", "carts@*"], "privileges": ["manage"]}]}
 //
-// Maintenance is for refreshes.
+// Maintenance is for refreshes. No other store has a name that begins with
+// carts@, since names have no @. A pattern carts* would also grant carts-admin.
 //
 // A URL has the form elasticsearch+https://user:password@host:9200/carts, or
 // elasticsearch://… for plain HTTP. If it has no user, the credentials are
@@ -122,7 +129,7 @@
 //
 // # Cost
 //
-// Requests per call. A cluster is billed by the hour, so that a request has no
+// Requests per call. A Touch at a given revision takes as many as any other. A cluster is billed by the hour, so that a request has no
 // price.
 //
 //	Get                                                1  _mget

@@ -33,6 +33,13 @@
 // programs added to a record. A view, a capped collection and a collection with
 // a collation are refused.
 //
+// The index on exp would remove the documents of other programs. CreateStorage
+// therefore returns ErrCorrupt, and changes nothing, if a document has no field
+// sojourn, or if another index has the name or the keys of one of the store's.
+// DeleteStorage drops the collection. If that also holds such a document, or an
+// index that you added, it removes only the records and the store's indexes and
+// returns ErrCorrupt with what it left.
+//
 // MongoDB creates a collection at the first write to it, but this package does
 // not let that happen. The first call of a Backend checks that the collection
 // exists. Until it does, calls return ErrUnavailable with a message that names
@@ -80,7 +87,7 @@
 // # Limits
 //
 // A document has at most 16 MB, and a value 64 KB less. A copy that does not
-// fit beside its value is left out. There are at most 60 labels. A page ends
+// fit beside its value is left out. There are at most 50 labels. A page ends
 // when the server's answer reaches 16 MB. The collection may be sharded by _id,
 // hashed or not, and by nothing else. You may add indexes. A write that
 // violates a unique one is ErrUnavailable.
@@ -94,16 +101,20 @@
 //	   actions: ["find", "insert", "update", "remove"]},
 //	  {resource: {db: "shop", collection: ""}, actions: ["listCollections"]}]})
 //
-// CreateStorage also needs createCollection, createIndex and listIndexes, and
-// collMod and dropIndex to change Options.GraceTTL. DeleteStorage needs
-// dropCollection. Without listCollections, a Backend does not check that the
+// The first privilege is for this collection alone, not for carts_old. The
+// second shows the names of the database's collections and nothing in them. On
+// the same collection as the first one, CreateStorage also needs
+// createCollection, createIndex and listIndexes, and collMod and dropIndex to
+// change Options.GraceTTL. DeleteStorage needs listIndexes, dropCollection and
+// dropIndex. Without listCollections, a Backend does not check that the
 // collection exists.
 //
 // # Cost
 //
 // Round trips:
 //
-//	Get, Create, Upsert, Update, compare-and-set, Touch, Delete   1
+//	Get, Stat, Create, Upsert, Update, compare-and-set,
+//	Touch at any revision or at a given one, Delete               1
 //	  a condition that fails                                      1 more
 //	Page, with or without label                                   1
 //	Count, with or without label                                  1
@@ -112,8 +123,8 @@
 //	WriteMany: creates and upserts, for each thousand or 16 MB    1
 //	  creates that fail                                           1 more for all of them
 //	  each update or delete, eight at a time                      1
-//	CreateStorage                                                 2 to 5
-//	DeleteStorage                                                 1
+//	CreateStorage                                                 3 to 6
+//	DeleteStorage                                                 4
 //	the first call of a Backend                                   1 more
 //
 // A Touch and an update that keeps expiry or labels, as a Store's Update does,

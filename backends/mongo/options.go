@@ -14,7 +14,7 @@ import (
 
 // Options configures a Backend. The zero value of every field is its default.
 type Options struct {
-	// Labels are the names of the labels that records may have, at most 60. Each
+	// Labels are the names of the labels that records may have, at most 50. Each
 	// label has an index, and MongoDB allows 64 indexes. Nil means "principal".
 	// Empty means no labels.
 	Labels []string

@@ -36,7 +36,14 @@
 //
 // A tombstone is always the same 64 bytes and counts as absent. Any other object
 // under a record's key is ErrCorrupt for that id, and only an upsert overwrites
-// it. Objects with other keys are ignored and stay when the store is deleted.
+// it. Objects with other keys are ignored.
+//
+// CreateStorage returns ErrCorrupt, and writes nothing, if an object below the
+// prefix belongs to no store. In a store that exists it looks only beside the
+// store's folders. DeleteStorage removes the store's objects. If others are
+// below the prefix, they stay, and it returns ErrCorrupt with the key of one.
+// Empty objects that stand for folders do no harm, and neither do other stores
+// below the prefix.
 //
 // # Expiry
 //
@@ -60,8 +67,10 @@
 //	{"Rules": [{"ID": "sojourn-tombstones", "Status": "Enabled", "Expiration": {"Days": 1},
 //	            "Filter": {"And": {"Prefix": "PREFIX/r/", "ObjectSizeLessThan": 128}}}]}
 //
-// StoragePlan prints the rule with the prefix. CreateStorage does not add it: a
-// bucket has one lifecycle configuration, and CreateStorage would replace it.
+// StoragePlan prints the rule with the prefix. No method adds it: a bucket has
+// one lifecycle configuration, and a change replaces the rules of all programs.
+// Add the rule to those that the bucket has, and read it back. On a server that
+// drops ObjectSizeLessThan, it would remove every record.
 //
 // A bucket that keeps versions keeps every value, expired and deleted ones
 // included. CreateStorage refuses such a bucket unless Options.AllowVersioned is
@@ -119,12 +128,18 @@
 // # Permissions
 //
 // Programs need the first two statements, and CreateStorage also needs the third.
-// Without ListBucket on the whole bucket, S3 answers 403 instead of 404. Without
-// GetBucketVersioning, CreateStorage accepts a bucket that keeps versions.
+// The first one names the store's own folders, since PREFIX/* would also grant
+// the stores PREFIX/NAME, and PREFIX* the store PREFIX-NAME. Without ListBucket
+// on the whole bucket, S3 answers 403 instead of 404. It also shows the keys of
+// other stores, which have ids in them, but no values: give a store a bucket of
+// its own if that matters. A store with other stores below its prefix also needs
+// GetObject for their store.json. Without GetBucketVersioning, CreateStorage
+// accepts a bucket that keeps versions.
 //
 //	{"Version": "2012-10-17", "Statement": [
 //	  {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
-//	   "Resource": "arn:aws:s3:::BUCKET/PREFIX/*"},
+//	   "Resource": ["arn:aws:s3:::BUCKET/PREFIX/r/*", "arn:aws:s3:::BUCKET/PREFIX/x/*", "arn:aws:s3:::BUCKET/PREFIX/l/*",
+//	                "arn:aws:s3:::BUCKET/PREFIX/p/*", "arn:aws:s3:::BUCKET/PREFIX/store.json"]},
 //	  {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::BUCKET"},
 //	  {"Effect": "Allow", "Action": ["s3:CreateBucket", "s3:GetBucketVersioning"], "Resource": "arn:aws:s3:::BUCKET"}]}
 //
@@ -135,7 +150,7 @@
 // on https://aws.amazon.com/s3/pricing, without storage, transfer and keys.
 //
 //	                                             requests               dollars for a million calls
-//	Get                                          1 read                 0.40
+//	Get, Stat                                    1 read                 0.40
 //	Create, Upsert                               1 write                5.00
 //	  for the expiry, and for each label         1 write more           5.00 more
 //	compare-and-set with the server version      1 write                5.00
@@ -161,7 +176,7 @@
 //	                                             1 or 2 deletes for 256; 1 read and 1 write for each entry
 //	                                             whose record was extended, 1 or 2 reads for a stray
 //	Ping                                         1 read
-//	CreateStorage                                10 to 12
+//	CreateStorage                                11 to 17
 //
 // The entries of a record are written at the same time, so that a create with an
 // expiry and a label takes as long as two writes. A record that bears labels and
@@ -169,5 +184,5 @@
 // failed condition costs the read that decides it, and one delete for the entries
 // that the write has created. A compare-and-set returns the record that won, with
 // its value. The first removal of each process reads store.json. KeysOnly,
-// Update, Delete, Count and sweeps read 2 KB of each record, whatever its size.
+// Stat, Update, Delete, Count and sweeps read 2 KB of each record, whatever its size.
 package s3
