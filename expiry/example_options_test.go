@@ -58,7 +58,7 @@ func ExampleKeyring() {
 		return
 	}
 	backend, _ := memory.New(nil, "carts", nil)
-	carts, _ := expiry.NewStore[Cart](backend, &expiry.StoreOptions{Seal: ring})
+	carts, _ := expiry.NewStore[Cart](backend, &expiry.StoreOptions{Seal: ring, Purpose: "carts"})
 	_, _ = carts.Create(context.Background(), "cart-1", Cart{Owner: "ann"}, nil)
 
 	_ = ring.Add(expiry.SealKey{ID: "2030-02", Secret: make([]byte, 32)}) // on every node, before
