@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"time"
 
@@ -123,6 +124,26 @@ func getCases() []Case {
 				copy(got.Value, bytes.Repeat([]byte{'X'}, len(got.Value)))
 			}
 			c.holds(r)
+		}),
+		that("WithoutTheValueTellsItsSize", "R98", needNothing, func(c *C) {
+			for i, size := range []int{0, 1, 300, 5000} {
+				r := c.labelled(fmt.Sprint("id", i), strings.Repeat("v", size), "ann", time.Hour)
+				if i%2 == 1 {
+					r.ExpiresAt = time.Time{}
+				}
+				c.put(r)
+				st, err := driver.GetStat(c.ctx(), c.b, c.now, driver.Get{ID: r.ID})
+				c.ok(err, "stat")
+				c.sameHead(st.Record, r)
+				if st.Size != size || len(st.Record.Value) > 0 {
+					c.fail("the size is %d with %d bytes of the value, want %d with none", st.Size, len(st.Record.Value), size)
+				}
+			}
+			_, err := driver.GetStat(c.ctx(), c.b, c.now, driver.Get{ID: "never"})
+			c.is(err, model.ErrNotFound, "stat of an unknown id")
+			c.advance(time.Hour)
+			_, err = driver.GetStat(c.ctx(), c.b, c.now, driver.Get{ID: "id0"})
+			c.is(err, model.ErrNotFound, "stat of an expired record")
 		}),
 	)
 }

@@ -108,6 +108,18 @@ func sealCases() []Case {
 				c.is(err, model.ErrCorrupt, "get of %q with another record's value", swap.ID)
 			}
 		}),
+		that("IsBoundToItsPurpose", "R64", needNothing, func(c *C) {
+			// Somebody who can write to the server copies a value to another store
+			// under the same id.
+			ring := c.ring("a")
+			profiles := storeOf[doc](c, &expiry.StoreOptions{Purpose: "profiles", Seal: ring})
+			_, err := profiles.Create(c.ctx(), "ann", doc{N: 1}, nil)
+			c.ok(err, "create")
+			for _, other := range []string{"roles", "profile", "profilesa"} {
+				_, err = storeOf[doc](c, &expiry.StoreOptions{Purpose: other, Seal: ring}).Get(c.ctx(), "ann")
+				c.is(err, model.ErrCorrupt, "get by a store of the purpose %q", other)
+			}
+		}),
 		that("ThatIsBrokenOrMissingIsCorrupt", "R64", needNothing, func(c *C) {
 			ring := c.ring("a")
 			s := storeOf[doc](c, &expiry.StoreOptions{Purpose: "test", Seal: ring})
