@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,6 +35,19 @@ func NewBackend(m *Map) *MapBackend {
 	return &MapBackend{m, driverkit.NewGate(driver.Description{Backend: "map", Labels: []string{"principal"}}, m.name)}
 }
 
+// own copies the texts of a record too: a caller may use the memory behind a
+// string again.
+func own(r model.Record) model.Record {
+	given := r.Labels
+	r = r.Clone()
+	r.ID, r.Encoding = strings.Clone(r.ID), strings.Clone(r.Encoding)
+	clear(r.Labels)
+	for name, value := range given {
+		r.Labels[strings.Clone(name)] = strings.Clone(value)
+	}
+	return r
+}
+
 // judged returns the result of do on the stored record, under the lock, if the
 // condition holds.
 func (b *MapBackend) judged(now time.Time, id string, c driver.Condition, known model.Revision, do func(cur *model.Record) model.Record) (model.Record, error) {
@@ -62,8 +76,8 @@ func (b *MapBackend) Write(ctx context.Context, now time.Time, w driver.Write) (
 		return model.Record{}, err
 	}
 	return b.judged(now, w.Record.ID, w.Cond, w.Known.Revision, func(cur *model.Record) model.Record {
-		next := w.Result(cur)
-		b.records[next.ID] = next.Clone()
+		next := own(w.Result(cur))
+		b.records[next.ID] = next
 		return next.Head()
 	})
 }
@@ -72,9 +86,9 @@ func (b *MapBackend) Touch(ctx context.Context, now time.Time, t driver.Touch) (
 	if err := b.Gate.Touch(ctx, &t); err != nil {
 		return model.Record{}, err
 	}
-	return b.judged(now, t.ID, driver.IfPresent, model.Revision{}, func(cur *model.Record) model.Record {
+	return b.judged(now, t.ID, max(t.Cond, driver.IfPresent), t.Known.Revision, func(cur *model.Record) model.Record {
 		cur.ExpiresAt = t.Result(cur.ExpiresAt)
-		b.records[t.ID] = *cur
+		b.records[cur.ID] = *cur
 		return cur.Head()
 	})
 }
