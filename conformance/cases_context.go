@@ -215,7 +215,7 @@ func contextCases() []Case {
 			}
 			c.bear("ann")
 		}),
-		that("EndsEachCallInTimeIfTheServerStalls", "R94", needStall|needSweep, func(c *C) {
+		that("EndsEachCallInTimeIfTheServerStalls", "R94", needStall|needSweep|needPaging, func(c *C) {
 			b := c.node(c.name + "-stalled")
 			r := c.labelled("a", "1", "ann", time.Hour)
 			_, err := b.Write(c.ctx(), c.now, driver.Write{Record: r, Cond: driver.IfAbsent})

@@ -57,8 +57,8 @@ func labelCases() []Case {
 			// A worker lists the jobs of an owner and changes the state of each. A
 			// record that moved behind the listing would come again, for ever.
 			owner, state := twoLabels(c)
-			c.fillTwo(12, owner, state)
-			c.listWhileChanging(driver.Query{Label: owner, Value: "ann", Limit: 1}, 12, func(r model.Record) {
+			c.fillTwo(32, owner, state)
+			c.listWhileChanging(driver.Query{Label: owner, Value: "ann", Limit: 1}, 32, func(r model.Record) {
 				next := r
 				next.Revision = model.NewRevision()
 				next.Labels = map[string]string{owner: "ann", state: "done"}
@@ -87,8 +87,8 @@ func labelCases() []Case {
 		}),
 		that("StaysInPlaceInAListingOfAllWhileLabelsChange", "R95 R42", needTwo, func(c *C) {
 			owner, state := twoLabels(c)
-			c.fillTwo(9, owner, state)
-			c.listWhileChanging(driver.Query{Limit: 1}, 9, func(r model.Record) {
+			c.fillTwo(32, owner, state)
+			c.listWhileChanging(driver.Query{Limit: 1}, 32, func(r model.Record) {
 				next := r
 				next.Revision = model.NewRevision()
 				next.Labels = map[string]string{owner: "bob", state: "done"}

@@ -145,7 +145,7 @@ func touchCases() []Case {
 			mixed := cur.Clone() // all but the revision is that of the stored record
 			mixed.Revision = old.Revision
 			for _, known := range []model.Record{old, mixed} {
-				for _, t := range c.touches(2 * time.Hour) {
+				for _, t := range append(c.touches(2*time.Hour), c.touches(time.Minute)...) {
 					t.ID, t.Cond, t.Known = "a", driver.IfMatch, known
 					_, err := c.b.Touch(c.ctx(), c.now, t)
 					c.is(err, model.ErrConflict, "touch at another revision in mode %d", t.Mode)

@@ -198,7 +198,7 @@ func roundTrip[T any](c *C, id string, want T) {
 	c.ok(err, "get %s", id)
 	// The result of encoding/json is the definition.
 	var ref T
-	if err := json.Unmarshal([]byte(encodeJSON(want)), &ref); err != nil {
+	if err := json.Unmarshal([]byte(encodeJSON(&want)), &ref); err != nil {
 		c.fail("%s: %v", id, err)
 	}
 	if !reflect.DeepEqual(got.Value, ref) {
