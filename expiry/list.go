@@ -152,12 +152,31 @@ func (s *Store[T]) All(ctx context.Context, opts *ListOptions) iter.Seq2[Item[T]
 func (s *Store[T]) Count(ctx context.Context, opts *ListOptions) (int, error) {
 	c := s.begin(ctx, "Count", "")
 	q, err := c.query(opts)
-	if err == nil {
-		err = c.enter(ctx)
-	}
 	if err != nil {
 		return 0, c.end(err)
 	}
-	n, err := driver.Count(ctx, s.b, c.now, driver.Query{Label: q.Label, Value: q.Value})
-	return n, c.end(classified(err, model.ErrUnavailable))
+	n, err := c.count(driver.Query{Label: q.Label, Value: q.Value})
+	return n, c.end(err)
+}
+
+// count asks the backend, or lists ids page by page.
+func (c *call) count(q driver.Query) (n int, err error) {
+	if _, counts := c.f.b.(driver.Counter); counts {
+		if err := c.enter(c.ctx); err != nil {
+			return 0, err
+		}
+		n, err = driver.Count(c.ctx, c.f.b, c.now, q)
+		return n, classified(err, model.ErrUnavailable)
+	}
+	q.Limit, q.KeysOnly = maxPage, true
+	for {
+		p, err := c.page(q)
+		if err != nil {
+			return 0, err
+		}
+		n += len(p.Records)
+		if q.After = p.Next; p.Next == "" {
+			return n, nil
+		}
+	}
 }

@@ -140,8 +140,7 @@ func (s *Store[T]) modifyLoop(c *call, id string, opts *WriteOptions, m *mutatio
 			return Item[T]{}, model.ErrConflict
 		}
 		p := options
-		done, err := s.edit(c, &p, &it, id, opts, m, absent)
-		if done || err != nil {
+		if done, err := s.edit(c, &p, &it, id, opts, m, absent); done || err != nil {
 			return it, err
 		}
 		rec, werr := c.write(&p)
