@@ -1,6 +1,7 @@
 package expiry
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
@@ -169,7 +170,7 @@ func (s *Store[T]) bulkOp(c *call, op *bulkOp[T], opts *WriteOptions) error {
 	default:
 		return model.NewError(model.ErrInvalid, "the operation has no kind", nil)
 	}
-	if err := model.CheckID(op.id); err != nil {
+	if err := cmp.Or(s.made(), model.CheckID(op.id)); err != nil {
 		return err
 	}
 	if op.kind == OpDelete {

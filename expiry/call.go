@@ -45,6 +45,14 @@ func (f *core) begin(ctx context.Context, op, id string) call {
 	return c
 }
 
+// made returns ErrInvalid for a Store that NewStore did not make.
+func (f *core) made() error {
+	if f.b == nil {
+		return model.NewError(model.ErrInvalid, "the Store has no backend: make it with NewStore", nil)
+	}
+	return nil
+}
+
 // floorMillis rounds down to whole milliseconds. Expiries are rounded up, so
 // that both agree on the instant of an expiry.
 func floorMillis(t time.Time) time.Time {
@@ -68,8 +76,8 @@ func (c *call) enter(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if c.f.b == nil {
-		return model.NewError(model.ErrInvalid, "the Store has no backend: make it with NewStore", nil)
+	if err := c.f.made(); err != nil {
+		return err
 	}
 	c.tick()
 	c.unused = false

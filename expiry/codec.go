@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/gob"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 
@@ -59,6 +60,11 @@ func (gobCodec) Name() string { return "gob" }
 func (gobCodec) DataStays()   {}
 
 func (gobCodec) Encode(v any) ([]byte, error) {
+	for p := reflect.ValueOf(v); p.Kind() == reflect.Pointer; p = p.Elem() {
+		if p.IsNil() {
+			return nil, errors.New("gob has no nil pointer: it would come back as a zero value")
+		}
+	}
 	var b bytes.Buffer
 	err := gob.NewEncoder(&b).Encode(v)
 	return b.Bytes(), err

@@ -66,14 +66,18 @@ func (s *Store[T]) mutation(change func(*T) error) mutation[T] {
 // by exactly this spelling is ErrInvalid too.
 func (s *Store[T]) UpdatePartial(ctx context.Context, id string, fields map[string]any, opts *WriteOptions) (Item[T], error) {
 	const op = "UpdatePartial"
-	patch, err := s.newPatch(fields)
+	err := s.made()
+	var changes *patch
+	if err == nil {
+		changes, err = s.newPatch(fields)
+	}
 	if err != nil {
 		c, _ := s.about(ctx, op, id)
 		return Item[T]{}, c.end(err)
 	}
 	return s.modify(ctx, op, id, opts, mutation[T]{
 		change: func(it *Item[T]) ([]byte, error) {
-			data, err := patch.apply(it.plain)
+			data, err := changes.apply(it.plain)
 			if err != nil {
 				return nil, err
 			}

@@ -73,7 +73,10 @@ func NewStore[T any](backend driver.ModelExpirySupport, opts *StoreOptions, hook
 // the id that leaves the store.
 func (s *Store[T]) about(ctx context.Context, op, id string) (call, error) {
 	c := s.begin(ctx, op, id)
-	err := model.CheckID(id)
+	err := s.made()
+	if err == nil {
+		err = model.CheckID(id)
+	}
 	if s.opts.SecretIDs {
 		c.id = secretID(id) // also of an illegal one, for the error's text
 	}

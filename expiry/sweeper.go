@@ -51,6 +51,9 @@ type Sweeper struct {
 	total  driver.Swept
 }
 
+// errNoSweeper is the error of a Sweeper that NewSweeper did not make.
+var errNoSweeper = &model.Error{Op: "Sweep", Err: model.NewError(model.ErrInvalid, "the Sweeper has no target: make it with NewSweeper", nil)}
+
 // errSweeperClosed tells the end by Close from that of the caller's context.
 var errSweeperClosed = errors.New("sweeper closed")
 
@@ -75,6 +78,9 @@ func NewSweeper(target Sweepable, opts *SweeperOptions) (*Sweeper, error) {
 // Run sweeps and waits in turn until ctx ends or Close is called. It returns
 // the context's error, or nil after Close. It may run in several goroutines.
 func (s *Sweeper) Run(ctx context.Context) error {
+	if s.target == nil {
+		return errNoSweeper
+	}
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
@@ -144,6 +150,9 @@ func (s *Sweeper) announce(onExpire func(model.Record) error) func(model.Record)
 // at an error, and if a call removed nothing although more records are due:
 // another sweeper removes them, or OnExpire refuses them.
 func (s *Sweeper) Sweep(ctx context.Context) (driver.Swept, error) {
+	if s.target == nil {
+		return driver.Swept{}, errNoSweeper
+	}
 	return s.sweep(ctx, s.opts.OnExpire)
 }
 
@@ -179,6 +188,9 @@ func (s *Sweeper) Total() driver.Swept {
 // or OnSwept just then: it ends after the callback, so that a callback may call
 // Close. Close may be called at any time, also concurrently, and returns nil.
 func (s *Sweeper) Close() error {
+	if s.target == nil {
+		return nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
