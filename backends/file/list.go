@@ -2,13 +2,14 @@ package file
 
 import (
 	"context"
-	"errors"
 	"io/fs"
+	"math/rand/v2"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
-	"github.com/sojourn-go/sojourn/model"
 )
 
 // extraReads is the maximum number of records that a page reads beyond its
@@ -16,25 +17,35 @@ import (
 const extraReads = 1000
 
 // Page lists live records in the order of shard and file name, which no write
-// changes. The position of a page token is the last entry that was read.
+// changes. The position of a page token is the last entry that was read, and a
+// number of the listing: a page goes on with names that this listing has read,
+// never with those of an older one.
 func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
-	after, err := b.gate.Page(ctx, &q)
+	position, err := b.gate.Page(ctx, &q)
 	if err != nil {
 		return driver.Page{}, err
+	}
+	after, listing, _ := strings.Cut(position, chunkMark)
+	if listing == "" {
+		listing = strconv.FormatUint(rand.Uint64(), 36) //nolint:gosec // not a secret: each listing has another, in all processes
 	}
 	var page driver.Page
 	err = b.withTree(ctx, false, func(t *tree) error {
 		page = driver.Page{}
 		reads, last := 0, after
-		return t.scan(ctx, &q, after, func(p *place) (bool, error) {
+		s := scan{t: t, ctx: ctx, q: &q}
+		s.chunk, s.known = t.unread.take(chunkKey(listing, q.Label, q.Value, after))
+		return s.from(after, func(p *place) (bool, error) {
 			if len(page.Records) == q.Limit || reads == q.Limit+extraReads {
-				page.Next = b.gate.Token(&q, last)
+				s.chunk.key = chunkKey(listing, q.Label, q.Value, last)
+				t.unread.put(s.chunk)
+				page.Next = b.gate.Token(&q, last+chunkMark+listing)
 				return false, nil
 			}
 			reads, last = reads+1, p.entry()
 			rec, err := t.read(p)
 			switch {
-			case errors.Is(err, model.ErrCorrupt):
+			case isUnreadable(err):
 				page.Corrupt = append(page.Corrupt, p.displayName())
 			case err != nil:
 				return false, err
@@ -55,6 +66,9 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 	return page, nil
 }
 
+// chunkMark separates the two parts of a position. No entry contains it.
+const chunkMark = "\x00"
+
 // Count counts live records. It reads every record that a listing would.
 func (b *Backend) Count(ctx context.Context, now time.Time, q driver.Query) (int, error) {
 	if err := b.gate.Count(ctx, &q); err != nil {
@@ -63,10 +77,11 @@ func (b *Backend) Count(ctx context.Context, now time.Time, q driver.Query) (int
 	n := 0
 	err := b.withTree(ctx, false, func(t *tree) error {
 		n = 0
-		return t.scan(ctx, &q, "", func(p *place) (bool, error) {
+		s := scan{t: t, ctx: ctx, q: &q}
+		return s.from("", func(p *place) (bool, error) {
 			rec, err := t.read(p)
 			if err != nil {
-				return true, ignore(err, model.ErrCorrupt)
+				return true, ignoreUnreadable(err)
 			}
 			if rec != nil && !rec.Expired(now) && q.Bears(rec) {
 				n++
@@ -77,50 +92,85 @@ func (b *Backend) Count(ctx context.Context, now time.Time, q driver.Query) (int
 	return n, ignore(err, errNoStore)
 }
 
-// scan visits the places of a listing in order, after a position. It ends if
-// visit returns false or an error.
-func (t *tree) scan(ctx context.Context, q *driver.Query, after string, visit func(*place) (bool, error)) error {
-	if err := t.checkCurrent(); err != nil {
-		return err
-	}
-	if q.Label != "" {
-		return t.scanLabel(ctx, q, after, visit)
-	}
-	return t.scanAll(ctx, after, visit)
+// scan walks the places of a listing in order.
+type scan struct {
+	t     *tree
+	ctx   context.Context
+	q     *driver.Query
+	known bool  // chunk has entries that an earlier page read
+	chunk chunk // the entries that were read and not visited
 }
 
-// scanLabel reads the names of all records that bear the label value.
-func (t *tree) scanLabel(ctx context.Context, q *driver.Query, after string, visit func(*place) (bool, error)) error {
-	names, err := t.names(labelBase(q.Label), labelSub(q.Value), func(name string) bool { return name > after })
+// from visits the places after a position. It ends if visit returns false or an
+// error; the chunk then begins with the place that visit refused.
+func (s *scan) from(after string, visit func(*place) (bool, error)) error {
+	if err := s.t.checkCurrent(); err != nil {
+		return err
+	}
+	if s.known {
+		if more, err := s.visit(visit); !more || err != nil || s.chunk.end {
+			return err
+		}
+		after = s.chunk.next
+	}
+	if s.q.Label != "" {
+		return s.label(after, visit)
+	}
+	return s.all(after, visit)
+}
+
+// label reads the names of all records that bear the label value.
+func (s *scan) label(after string, visit func(*place) (bool, error)) error {
+	names, err := s.t.names(labelBase(s.q.Label), labelSub(s.q.Value), func(name string) bool { return name > after })
 	if err != nil {
 		return err
 	}
-	_, err = visitAll(ctx, names, visit)
+	s.chunk = chunk{names: names, end: true}
+	_, err = s.visit(visit)
 	return err
 }
 
-// scanAll reads the names of one shard at a time.
-func (t *tree) scanAll(ctx context.Context, after string, visit func(*place) (bool, error)) error {
-	present, err := t.names(recordsDir, "", func(name string) bool {
+// all reads the names of one shard at a time.
+func (s *scan) all(after string, visit func(*place) (bool, error)) error {
+	present, err := s.t.names(recordsDir, "", func(name string) bool {
 		return isShard(name) && (len(after) < 2 || name >= after[:2])
 	})
 	if err != nil {
 		return err
 	}
-	for _, shard := range present {
-		if err := ctx.Err(); err != nil {
+	for i, shard := range present {
+		if err := s.ctx.Err(); err != nil {
 			return err
 		}
-		names, err := t.shardNames(ctx, shard, after)
+		names, err := s.t.shardNames(s.ctx, shard, after)
 		if err != nil {
 			return err
 		}
-		more, err := visitAll(ctx, names, visit)
+		s.chunk = chunk{names: names, end: i == len(present)-1}
+		if !s.chunk.end {
+			s.chunk.next = present[i+1]
+		}
+		more, err := s.visit(visit)
 		if !more || err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// visit visits the places of the chunk. During each visit the chunk begins with
+// that place.
+func (s *scan) visit(visit func(*place) (bool, error)) (bool, error) {
+	all := s.chunk.names
+	for i := range all {
+		if s.chunk.names = all[i:]; i > 0 {
+			all[i-1] = "" // so that a long chunk does not keep it
+		}
+		if more, err := visitAll(s.ctx, all[i:i+1], visit); !more || err != nil {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // visitAll visits the places of the entries and skips foreign names. It reports

@@ -64,7 +64,7 @@ func TestWritesKeepTheirPlace(t *testing.T) {
 		}},
 	} {
 		for i := range n {
-			if err := tt.do(i); err != nil {
+			if err := tt.do(n - 1 - i); err != nil {
 				t.Fatal(tt.name, err)
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 )
 
 const (
@@ -49,7 +50,7 @@ func (s OS) MakeAll(dir string, sync bool) error {
 func (OS) Open(dir string) (Folder, error) {
 	r, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, err
+		return nil, noFolder(err)
 	}
 	return &folder{root: r}, nil
 }
@@ -89,7 +90,7 @@ type folder struct {
 func (f *folder) Folder(name string) (Folder, error) {
 	r, err := f.root.OpenRoot(filepath.FromSlash(name))
 	if err != nil {
-		return nil, escape(err)
+		return nil, noFolder(escape(err))
 	}
 	return &folder{root: r}, nil
 }
@@ -164,10 +165,6 @@ func (f *folder) Rename(from, to string) error {
 
 func (f *folder) Remove(name string) error { return escape(f.root.Remove(filepath.FromSlash(name))) }
 
-func (f *folder) RemoveAll(name string) error {
-	return escape(f.root.RemoveAll(filepath.FromSlash(name)))
-}
-
 func (f *folder) Sync() error {
 	dir, err := f.self()
 	if err != nil {
@@ -212,6 +209,19 @@ func (l *lock) Close() error { return l.file.Close() }
 // escapeText is the text of the error that os.Root returns for a path that leaves
 // it. The os package does not export the error.
 const escapeText = "path escapes from parent"
+
+// noFolderText is the text of the error that os.Root returns for a file in the
+// place of the folder.
+const noFolderText = "not a directory"
+
+// noFolder replaces the errors for such a file with ErrNoFolder.
+func noFolder(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) && (errors.Is(err, syscall.ENOTDIR) || path.Err.Error() == noFolderText) {
+		return &fs.PathError{Op: path.Op, Path: path.Path, Err: ErrNoFolder}
+	}
+	return err
+}
 
 // escape replaces os.Root's unexported error with ErrEscape.
 func escape(err error) error {

@@ -254,20 +254,6 @@ func (f *powerFolder) Remove(name string) error {
 	})
 }
 
-func (f *powerFolder) RemoveAll(name string) error {
-	err := f.with(name, func(at *node, last string) error {
-		if n := at.now[last]; n != nil {
-			n.clear()
-			delete(at.now, last)
-		}
-		return nil
-	})
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
 func (f *powerFolder) Sync() error {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
