@@ -68,9 +68,9 @@ func labelCases() []Case {
 		}),
 		that("StaysInPlaceWhileValueAndExpiryChange", "R95 R42 R46", needTwo, func(c *C) {
 			owner, state := twoLabels(c)
-			c.fillTwo(9, owner, state)
+			c.fillTwo(32, owner, state)
 			n := 0
-			c.listWhileChanging(driver.Query{Label: owner, Value: "ann", Limit: 2}, 9, func(r model.Record) {
+			c.listWhileChanging(driver.Query{Label: owner, Value: "ann", Limit: 1}, 32, func(r model.Record) {
 				next := r
 				next.Revision, next.Value = model.NewRevision(), []byte(fmt.Sprint("changed ", r.ID))
 				var err error

@@ -13,8 +13,33 @@ import (
 // its server.
 func placeMutants() map[string]mutation {
 	return map[string]mutation{
-		"an update of one label moves the record in every listing": moving(driver.IfMatch),
+		"an update of one label moves the record in every listing":   moving(driver.IfMatch),
 		"an update of labels moves the record in the listing of all": moving(driver.IfPresent),
+		"a change of value or expiry moves the record": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+			again := func(ctx context.Context, now time.Time, r model.Record) (model.Record, error) {
+				if err := b.Delete(ctx, now, driver.Delete{ID: r.ID, Cond: driver.IfPresent}); err != nil {
+					return model.Record{}, err
+				}
+				return b.Write(ctx, now, driver.Write{Record: r, Cond: driver.IfAbsent})
+			}
+			return &mutant{Wrapper: driverkit.Wrap(b),
+				write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+					cur, err := b.Get(ctx, now, driver.Get{ID: w.Record.ID})
+					if err != nil || w.Cond == driver.IfAbsent {
+						return b.Write(ctx, now, w)
+					}
+					return again(ctx, now, w.Result(&cur))
+				},
+				touch: func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
+					cur, err := b.Get(ctx, now, driver.Get{ID: t.ID})
+					if err != nil {
+						return model.Record{}, err
+					}
+					cur.ExpiresAt = t.Result(cur.ExpiresAt)
+					return again(ctx, now, cur)
+				},
+			}
+		}),
 		"CreateStorage takes a place that another program uses": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 			return &mutant{Wrapper: driverkit.Wrap(b), createStorage: func(context.Context) error { return nil }}
 		}),

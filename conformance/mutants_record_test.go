@@ -46,6 +46,12 @@ func getMutant(change func(id string, r model.Record, err error) (model.Record, 
 
 func recordMutants() map[string]mutation {
 	return map[string]mutation{
+		"an update replaces what the store cannot read": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+			return &mutant{Wrapper: driverkit.Wrap(b), write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+				w.Encodings = nil
+				return b.Write(ctx, now, w)
+			}}
+		}),
 		"get ignores the expiry": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 			return &mutant{Wrapper: driverkit.Wrap(b), get: func(ctx context.Context, _ time.Time, id string) (model.Record, error) {
 				return b.Get(ctx, time.Time{}, driver.Get{ID: id})

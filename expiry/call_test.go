@@ -1,12 +1,12 @@
 package expiry_test
 
 import (
-	"slices"
-	"fmt"
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"

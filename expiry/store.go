@@ -27,7 +27,8 @@ import (
 type Store[T any] struct {
 	core
 	codec Codec
-	stays bool // the codec's values do not change what they were decoded from
+	stays bool     // the codec's values do not change what they were decoded from
+	reads []string // the encodings that unpack accepts
 	opts  StoreOptions
 	hooks Hooks[T]
 }
@@ -63,6 +64,14 @@ func NewStore[T any](backend driver.ModelExpirySupport, opts *StoreOptions, hook
 		opts:  o,
 	}
 	_, s.stays = o.Codec.(dataStays)
+	switch {
+	case o.Seal == nil:
+		s.reads = []string{o.Codec.Name()}
+	case o.OpenUnsealed:
+		s.reads = []string{sealedEncoding, o.Codec.Name()}
+	default:
+		s.reads = []string{sealedEncoding}
+	}
 	if len(hooks) == 1 {
 		s.hooks = hooks[0]
 	}

@@ -12,6 +12,7 @@ import (
 // pack sets the value of a write to the encoded bytes, sealed if the store
 // seals. The bytes belong to the write afterwards.
 func (s *Store[T]) pack(w *driver.Write, plain []byte) (err error) {
+	w.Encodings = s.reads
 	w.Record.Value, w.Record.Encoding, w.ValueOwned = plain, s.codec.Name(), s.stays
 	if s.opts.Seal != nil {
 		w.Record.Encoding, w.ValueOwned = sealedEncoding, true
