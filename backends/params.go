@@ -176,6 +176,9 @@ func (p *Params) bind(param Param, set func(values []string) bool) {
 func (p *Params) find(name string) *binding {
 	for i := range p.all {
 		b := &p.all[i]
+		if b.Name == "" {
+			continue
+		}
 		if b.Name == name || b.AnyCase && strings.EqualFold(b.Name, name) {
 			return b
 		}
@@ -247,7 +250,7 @@ func (p *Params) known() string {
 
 func (b *binding) wanted() string {
 	switch {
-	case b.Form == FormNumber && b.Max != 0:
+	case b.Min != 0 || b.Max != 0:
 		return fmt.Sprintf("number from %d to %d", b.Min, b.Max)
 	case b.Form == FormNumber:
 		return "whole number"

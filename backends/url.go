@@ -94,7 +94,7 @@ func Hosts(u *url.URL, more []string, port string) ([]string, error) {
 		}
 		name, at, err := net.SplitHostPort(address)
 		n, notNumber := strconv.ParseUint(at, 10, 16)
-		if err != nil || notNumber != nil || n == 0 || name == "" || strings.ContainsAny(name, "/@ ") {
+		if err != nil || notNumber != nil || n == 0 || name == "" || strings.ContainsAny(name, "/@, ") {
 			return nil, model.NewError(model.ErrInvalid, "one of the URL's hosts is not of the form host:port, with a port from 1 to 65535", nil)
 		}
 		all[i] = net.JoinHostPort(name, at)
