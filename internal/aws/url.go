@@ -4,6 +4,7 @@ package aws
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 
@@ -52,7 +53,11 @@ func (t *Target) Config(ctx context.Context, idle int) (awssdk.Config, driverkit
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, load...)
 	if err != nil {
-		return cfg, conns, model.NewError(model.ErrInvalid, "the AWS configuration of this machine cannot be read", err)
+		detail := "the AWS configuration of this machine cannot be read"
+		if t.Profile != "" {
+			detail += fmt.Sprintf(", or does not have the profile %q", t.Profile)
+		}
+		return cfg, conns, model.NewError(model.ErrInvalid, detail, err)
 	}
 	if cfg.Region == "" {
 		return cfg, conns, model.NewError(model.ErrInvalid, "no region: neither the URL nor the AWS configuration names one", nil)
