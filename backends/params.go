@@ -2,6 +2,7 @@ package backends
 
 import (
 	"fmt"
+	"io/fs"
 	"net/url"
 	"reflect"
 	"slices"
@@ -23,6 +24,7 @@ const (
 	FormNumber   Form = "number"   // a whole number
 	FormSwitch   Form = "switch"   // true or false
 	FormDuration Form = "duration" // such as 90s or 1h30m
+	FormMode     Form = "mode"     // of a file, in octal digits such as 0640
 )
 
 // Param describes one query parameter of a backend's URLs.
@@ -59,8 +61,7 @@ type binding struct {
 }
 
 // Options binds the fields of a struct of options: max_value sets MaxValue. A
-// field of another type than text, number, switch, duration or list of names,
-// such as a logger, is left to code.
+// field of a type without a Form, such as a logger, is left to code.
 func (p *Params) Options(options any) {
 	v := reflect.ValueOf(options)
 	if v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().Kind() != reflect.Struct {
@@ -85,6 +86,8 @@ func (p *Params) Options(options any) {
 			p.bindSwitch(to, param)
 		case *time.Duration:
 			p.bindDuration(to, param)
+		case *fs.FileMode:
+			p.bindMode(to, param)
 		default:
 			p.bind(Param{Field: field.Name}, nil)
 		}
@@ -161,6 +164,15 @@ func (p *Params) bindDuration(to *time.Duration, param Param) {
 	p.bind(param, func(values []string) (ok bool) {
 		d, err := time.ParseDuration(values[0])
 		*to = d
+		return err == nil
+	})
+}
+
+func (p *Params) bindMode(to *fs.FileMode, param Param) {
+	param.Form = FormMode
+	p.bind(param, func(values []string) (ok bool) {
+		mode, err := strconv.ParseUint(values[0], 8, 9)
+		*to = fs.FileMode(mode)
 		return err == nil
 	})
 }
@@ -256,6 +268,8 @@ func (b *binding) wanted() string {
 		return "whole number"
 	case b.Form == FormSwitch:
 		return "switch: true or false"
+	case b.Form == FormMode:
+		return "mode: octal digits such as 0640"
 	default:
 		return string(b.Form) + " such as 90s or 1h30m"
 	}

@@ -2,6 +2,7 @@ package backends_test
 
 import (
 	"errors"
+	"io/fs"
 	"log/slog"
 	"net/url"
 	"slices"
@@ -20,6 +21,7 @@ type options struct {
 	NoSync    bool
 	Title     string
 	Logger    *slog.Logger
+	Mode      fs.FileMode
 	invisible int
 }
 
@@ -46,11 +48,11 @@ func parse(t *testing.T, query string) (options, url.Values, error) {
 }
 
 func TestParse(t *testing.T) {
-	o, passed, err := parse(t, "?labels=principal,sid&grace_ttl=-1s&max_value=7&no_sync=true&title=&addr=a&addr=b&APPNAME=x&pool=-1")
+	o, passed, err := parse(t, "?labels=principal,sid&grace_ttl=-1s&max_value=7&no_sync=true&title=&mode=0640&addr=a&addr=b&APPNAME=x&pool=-1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(o.Labels, []string{"principal", "sid"}) || o.GraceTTL != -time.Second || o.MaxValue != 7 || !o.NoSync || o.Title != "" {
+	if !slices.Equal(o.Labels, []string{"principal", "sid"}) || o.GraceTTL != -time.Second || o.MaxValue != 7 || !o.NoSync || o.Mode != 0o640 || o.Title != "" {
 		t.Errorf("got %+v", o)
 	}
 	if got := passed.Encode(); got != "addrs=a&addrs=b&appName=x&pool=-1" {
@@ -65,7 +67,7 @@ func TestParse(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
-	const known = "known are: labels, grace_ttl, max_value, no_sync, title, addr, appName, pool"
+	const known = "known are: labels, grace_ttl, max_value, no_sync, title, mode, addr, appName, pool"
 	for query, word := range map[string]string{
 		"?nosuch=hunter2":                  `unknown parameter "nosuch"; ` + known,
 		"?Labels=a":                        `unknown parameter "Labels"`,
@@ -80,6 +82,8 @@ func TestParseRefuses(t *testing.T) {
 		"?max_value=hunter2":               `"max_value" is no whole number`,
 		"?max_value=99999999999999999999":  `"max_value" is no whole number`,
 		"?no_sync=":                        `"no_sync" is no switch`,
+		"?mode=8":                          `"mode" is no mode: octal`,
+		"?mode=1777":                       `"mode" is no mode`,
 		"?pool=10":                         `"pool" is no number from -1 to 9`,
 		"?pool=-2":                         `"pool" is no number from -1 to 9`,
 		"?labels=%zz":                      "cannot be parsed",
@@ -122,7 +126,7 @@ func TestList(t *testing.T) {
 			t.Errorf("%s: secret %v", param.Name, param.Secret)
 		}
 	}
-	if want := "labels:Labels:names grace_ttl:GraceTTL:duration max_value:MaxValue:number no_sync:NoSync:switch title:Title:text :Logger: key::text"; strings.Join(got, " ") != want {
+	if want := "labels:Labels:names grace_ttl:GraceTTL:duration max_value:MaxValue:number no_sync:NoSync:switch title:Title:text :Logger: mode:Mode:mode key::text"; strings.Join(got, " ") != want {
 		t.Errorf("got %s, want %s", strings.Join(got, " "), want)
 	}
 }

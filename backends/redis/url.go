@@ -42,6 +42,8 @@ var (
 // largest keeps go-redis from a panic: it allocates what a number says.
 const largest = 1 << 20
 
+const addrDoc = "A further host:port: a node of the cluster, or a sentinel. It may be given more than once. With it, redis and rediss mean a cluster."
+
 // target is what a URL says besides user, host and database.
 type target struct {
 	kind, name                             string
@@ -57,12 +59,10 @@ func (t *target) params() *backends.Params {
 	p.Text(&t.name, "name", "The store's name. The default is "+backends.DefaultName+".")
 	p.Options(&t.options)
 	switch t.kind {
-	case single:
-		p.Texts(&t.addrs, "addr", "A further node, host:port, of a cluster: the URL is one of redis+cluster then. It may be given more than once.")
-	case cluster:
-		p.Texts(&t.addrs, "addr", "A further node, host:port. It may be given more than once.")
+	case single, cluster:
+		p.Texts(&t.addrs, "addr", addrDoc)
 	case sentinel:
-		p.Texts(&t.addrs, "addr", "A further sentinel, host:port. It may be given more than once.")
+		p.Texts(&t.addrs, "addr", addrDoc)
 		p.Text(&t.master, "master", "The name by which the sentinels know the master. It is required.")
 		p.Text(&t.sentinelUser, "sentinel_user", "The user at the sentinels. The URL's own user is the one at the master.")
 		p.Secret(&t.sentinelPassword, "sentinel_password", "The password at the sentinels.")
