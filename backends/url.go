@@ -65,11 +65,11 @@ func Redact(rawURL string) string {
 		known.bind(param, nil)
 	}
 	for name, values := range query {
-		if b := known.find(name); b != nil && !b.Secret {
-			continue
-		}
-		for i := range values {
-			values[i] = hidden
+		b := known.find(name)
+		for i, value := range values {
+			if b == nil || b.Secret || strings.Contains(value, "@") { // an address may have a password of its own
+				values[i] = hidden
+			}
 		}
 	}
 	u.RawQuery = query.Encode()

@@ -57,6 +57,7 @@ func TestRedact(t *testing.T) {
 		"redacted://ann:hunter2@h1,h2:1/x?labels=a,b&key=hunter2": "redacted://ann:xxxxx@h1,h2:1/x?key=xxxxx&labels=a%2Cb",
 		"redacted://ann:hunter2@h?token=hunter2&APPNAME=x":        "redacted://ann:xxxxx@h?APPNAME=x&token=xxxxx",
 		"redacted://h?key=hunter2&key=hunter2":                    "redacted://h?key=xxxxx&key=xxxxx",
+		"redacted://h?labels=http%3A%2F%2Fu%3Ahunter2%40h":        "redacted://h?labels=xxxxx",
 		"nosuch:./data?name=carts":                                "nosuch:./data?name=xxxxx",
 		"nosuch://ann:hunter2@h":                                  "nosuch://ann:xxxxx@h",
 		"redacted://ann:12?hunter2@h":                             "redacted:xxxxx",

@@ -82,8 +82,9 @@ func TestRead(t *testing.T) {
 
 // TestPasswords opens Redis with passwords of which no part reads as URL syntax.
 func TestPasswords(t *testing.T) {
+	const signs = " p/a?s#s@:%&,+é "
 	for content, want := range map[string]string{
-		secret: secret, secret + "\n": secret, secret + "\r\n": secret, secret + "\n\n": secret + "\n", secret + "\r": secret + "\r", " p/a?s#s@:%&,+é ": " p/a?s#s@:%&,+é ",
+		secret: secret, secret + "\n": secret, secret + "\r\n": secret, secret + "\n\n": secret + "\n", secret + "\r": secret + "\r", signs: signs,
 	} {
 		for _, rawURL := range []string{"redis://ann@127.0.0.1:1/3", "redis+unix://ann@/nonexistent?db=3", "redis+sentinel://ann@h1:1,h2/3?master=m"} {
 			cfg, err := read(t, config.Options{}, map[string]string{"SOJOURN_URL": rawURL, "SOJOURN_PASSWORD_FILE": "@" + content})
@@ -169,7 +170,9 @@ func TestConfigIsNotPrinted(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = `config(redis+sentinel://ann:xxxxx@h?master=m&sentinel_password=xxxxx, keyring(a of ["a"]))`
-	type exported struct{ C config.Config }
+	type exported struct {
+		C config.Config `xml:"c"`
+	}
 	type hidden struct {
 		c  config.Config
 		cs []config.Config

@@ -61,6 +61,17 @@ func ExampleConfig() {
 	// true
 }
 
+// A program that seals does not start without a key.
+func ExampleOptions() {
+	environment := map[string]string{"CARTS_SEAL_KYE": "a misspelt variable"}
+	_, err := config.Read(&config.Options{
+		Prefix: "CARTS_", DefaultURL: "file:data", RequireSeal: true,
+		Getenv: func(name string) string { return environment[name] },
+	})
+	fmt.Println(err)
+	// Output: Read: invalid argument: neither CARTS_SEAL_KEY nor CARTS_SEAL_KEY_FILE is set
+}
+
 func ExampleParseKeyring() {
 	ring, err := config.ParseKeyring(`
 		# The first key seals, all of them open.

@@ -29,8 +29,8 @@ var schemes = map[string]struct {
 	"rediss": {single, true}, "rediss+cluster": {cluster, true}, "rediss+sentinel": {sentinel, true},
 }
 
-// What go-redis reads from its own URLs, for every kind and for some. Those that
-// read from replicas are left out.
+// What go-redis reads from its own URLs for every kind of server. Options for
+// reads from replicas are left out here and below.
 var (
 	texts     = "client_name"
 	switches  = "pool_fifo"

@@ -56,6 +56,7 @@ func TakesParams(t *testing.T, rawURL string, values map[string]string) {
 	if s := backends.Redact(rawURL); strings.Contains(s, secret) {
 		t.Errorf("Redact prints the password: %s", s)
 	}
+	unescapedPasswords(t, rawURL, secret)
 	all := url.Values{}
 	params := backends.ParamsOf(base.Scheme)
 	if len(params) == 0 {
@@ -99,6 +100,28 @@ func TakesParams(t *testing.T, rawURL string, values map[string]string) {
 	}
 	if err := open(url.Values{"nosuch": {secret}}); !errors.Is(err, model.ErrInvalid) || !strings.Contains(err.Error(), `"nosuch"`) || !strings.Contains(err.Error(), "labels") {
 		t.Errorf("an unknown parameter: %v, want %v with its name and the known ones", err, model.ErrInvalid)
+	}
+}
+
+// unescapedPasswords opens the URL with passwords that have signs of URLs in
+// them. Some read as another URL. No error and no redacted URL has the secret in
+// its text.
+func unescapedPasswords(t *testing.T, rawURL, secret string) {
+	t.Helper()
+	const signs = "?#/@:&=%;,[ x\n"
+	for _, a := range signs {
+		for _, b := range signs {
+			u := strings.Replace(rawURL, ":"+secret+"@", ":1"+string(a)+secret+string(b)+"@", 1)
+			opened, err := backends.Open(t.Context(), u)
+			if err == nil {
+				_ = opened.Close()
+			}
+			for _, text := range []string{fmt.Sprint(err), backends.Redact(u)} {
+				if u != rawURL && strings.Contains(text, secret) {
+					t.Errorf("%q: %s", u, text)
+				}
+			}
+		}
 	}
 }
 
