@@ -14,6 +14,7 @@ import (
 	"github.com/sojourn-go/sojourn/backends"
 	"github.com/sojourn-go/sojourn/conformance/containers"
 	"github.com/sojourn-go/sojourn/internal/drivertest"
+	"github.com/sojourn-go/sojourn/model"
 )
 
 func TestURLOpensStore(t *testing.T) {
@@ -106,6 +107,24 @@ func TestURLReachesOptions(t *testing.T) {
 	if d := b.(*Backend); d.grace != 90 || !d.queryable || len(b.Describe().Labels) != 2 {
 		t.Errorf("grace %d, queryable %v, labels %v", d.grace, d.queryable, b.Describe().Labels)
 	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWrongPasswordIsNotPrinted(t *testing.T) {
+	u, err := url.Parse(containers.MongoDB(t).URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User, u.Path = url.UserPassword("ann", "hunter2"), "/"+databaseName
+	b, err := backends.Open(t.Context(), u.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = b.(*Backend).Ping(t.Context())
+	drivertest.WantKind(t, err, model.ErrUnavailable)
+	drivertest.NotPrinted(t, err, "hunter2")
 	if err := b.Close(); err != nil {
 		t.Error(err)
 	}

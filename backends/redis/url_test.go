@@ -17,6 +17,7 @@ import (
 	"github.com/sojourn-go/sojourn/backends"
 	"github.com/sojourn-go/sojourn/conformance/containers"
 	"github.com/sojourn-go/sojourn/internal/drivertest"
+	"github.com/sojourn-go/sojourn/model"
 )
 
 func TestURLOpensAStore(t *testing.T) {
@@ -202,5 +203,24 @@ func TestURLOfASentinel(t *testing.T) {
 	drivertest.OpenURL(t, "redis+sentinel://"+watch+"?master=m&sentinel_user=watch&sentinel_password=two&name="+url.QueryEscape(drivertest.Name()), open(t, nil))
 	if got := <-auth; got != "watch two" {
 		t.Error("the sentinel got other credentials than those of the URL")
+	}
+}
+
+func TestWrongPasswordIsNotPrinted(t *testing.T) {
+	u, err := url.Parse(containers.Redis(t).URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rawURL := range []string{"redis://ann:hunter2@" + u.Host, "redis+cluster://ann:hunter2@" + u.Host} {
+		b, err := backends.Open(t.Context(), rawURL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = b.(*Backend).Ping(t.Context())
+		drivertest.WantKind(t, err, model.ErrUnavailable)
+		drivertest.NotPrinted(t, err, "hunter2")
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
