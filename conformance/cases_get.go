@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
@@ -124,6 +125,36 @@ func getCases() []Case {
 				copy(got.Value, bytes.Repeat([]byte{'X'}, len(got.Value)))
 			}
 			c.holds(r)
+		}),
+		that("TextsAreTheBackendsOwn", "R3", needLabels|needSweep, func(c *C) {
+			// Some frameworks use the memory behind a string again.
+			r := c.labelled("the id", "1", "the principal", time.Minute)
+			r.Encoding = "text"
+			var used [][]byte
+			reused := func(s string) string {
+				b := []byte(s)
+				used = append(used, b)
+				return unsafe.String(unsafe.SliceData(b), len(b))
+			}
+			lent := r.Clone()
+			lent.ID, lent.Encoding = reused(r.ID), reused(r.Encoding)
+			lent.Labels = map[string]string{reused("principal"): reused("the principal")}
+			_, err := c.b.Write(c.ctx(), c.now, driver.Write{Record: lent, Cond: driver.IfAbsent})
+			c.ok(err, "create")
+			_, err = c.b.Page(c.ctx(), c.now, driver.Query{Label: reused("principal"), Value: reused("the principal"), Limit: 5})
+			c.ok(err, "page")
+			for _, b := range used {
+				for i := range b {
+					b[i] = 'x'
+				}
+			}
+			c.holds(r)
+			c.bear("the principal", "the id")
+			c.advance(time.Minute)
+			if n := c.sweep(10); n != 1 {
+				c.fail("the sweep removed %d records, want 1", n)
+			}
+			c.bear("the principal")
 		}),
 		that("WithoutTheValueTellsItsSize", "R98", needNothing, func(c *C) {
 			for i, size := range []int{0, 1, 300, 5000} {

@@ -23,6 +23,7 @@ func Mutants() []Mutant {
 		{"get ignores the expiry", "R2", "Expiry/IsGoneFromTheInstant", ""},
 		{"records expire a millisecond early", "R2", "Expiry/LivesToTheLastMillisecond", ""},
 		{"a record shares memory with its caller", "R3", "Get/ValueIsTheCallersOwn", ""},
+		{"a record keeps the caller's texts", "R3", "Get/TextsAreTheBackendsOwn", ""},
 		{"a node reads from its own cache", "R1", "Get/SeesAnotherNodesTouchesAndLabels", ""},
 		{"an update replaces a damaged record", "R5", "Corrupt/IsNeverOverwrittenByAnUpdate", ""},
 		{"stores whose names begin alike share their records", "R6", "Storage/OfTwoNamesSharesNothing", ""},

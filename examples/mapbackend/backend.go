@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -35,19 +34,6 @@ func NewBackend(m *Map) *MapBackend {
 	return &MapBackend{m, driverkit.NewGate(driver.Description{Backend: "map", Labels: []string{"principal"}}, m.name)}
 }
 
-// own copies the texts of a record too: a caller may use the memory behind a
-// string again.
-func own(r model.Record) model.Record {
-	given := r.Labels
-	r = r.Clone()
-	r.ID, r.Encoding = strings.Clone(r.ID), strings.Clone(r.Encoding)
-	clear(r.Labels)
-	for name, value := range given {
-		r.Labels[strings.Clone(name)] = strings.Clone(value)
-	}
-	return r
-}
-
 // judged returns the result of do on the stored record, under the lock, if the
 // condition holds.
 func (b *MapBackend) judged(now time.Time, id string, w driver.Write, do func(cur *model.Record) model.Record) (model.Record, error) {
@@ -76,7 +62,7 @@ func (b *MapBackend) Write(ctx context.Context, now time.Time, w driver.Write) (
 		return model.Record{}, err
 	}
 	return b.judged(now, w.Record.ID, w, func(cur *model.Record) model.Record {
-		next := own(w.Result(cur))
+		next := driverkit.Own(w.Result(cur))
 		b.records[next.ID] = next
 		return next.Head()
 	})
