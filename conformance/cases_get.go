@@ -134,7 +134,7 @@ func getCases() []Case {
 			reused := func(s string) string {
 				b := []byte(s)
 				used = append(used, b)
-				return unsafe.String(unsafe.SliceData(b), len(b))
+				return unsafe.String(unsafe.SliceData(b), len(b)) //nolint:gosec // the memory that is changed below
 			}
 			lent := r.Clone()
 			lent.ID, lent.Encoding = reused(r.ID), reused(r.Encoding)

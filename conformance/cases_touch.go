@@ -182,8 +182,8 @@ func touchCases() []Case {
 			c.holds(r)
 		}),
 		that("AtItsRevisionAgainstAWriteNeverFollowsIt", "R93 R20", needNothing, func(c *C) {
-			// A lease: its holder extends it at the revision that it wrote. Whoever
-			// takes it over meanwhile is never extended by the holder.
+			// A lease: its holder extends it at the revision that it wrote. The
+			// holder never extends the lease of another one who took it over.
 			for i := range 15 {
 				id := fmt.Sprint("id", i)
 				held := c.put(c.rec(id, "ann", time.Hour))

@@ -308,8 +308,8 @@ func (c *call) checkLabel(name, value string) error {
 
 // pause waits between two attempts of a compare-and-set loop: not at all before
 // the second, then for a random time whose limit doubles with every second
-// attempt, up to a quarter of a second. So many writers of one record spread
-// until the attempts of most of them succeed.
+// attempt, up to a quarter of a second. Then also hundreds of writers of one
+// record all succeed.
 func (c *call) pause(attempt int) error {
 	if attempt == 0 {
 		return c.ctx.Err()

@@ -35,10 +35,10 @@ type dataStays interface{ DataStays() }
 // typed is a codec that knows before any value which types it can encode.
 type typed interface{ checkType(t reflect.Type) error }
 
-// JSON returns the default codec, with the semantics of [encoding/json]. A type
-// is ErrInvalid in NewStore if no JSON decodes into it, such as an interface
-// with methods, or if it has map elements whose methods MarshalJSON or
-// MarshalText need a pointer: encoding/json would skip these.
+// JSON returns the default codec, with the semantics of [encoding/json]. NewStore
+// returns ErrInvalid for a type that no JSON decodes into, such as an interface
+// with methods. It also refuses map elements whose MarshalJSON or MarshalText
+// needs a pointer: encoding/json would skip that method.
 func JSON() Codec { return jsonCodec{} }
 
 type jsonCodec struct{}

@@ -10,13 +10,13 @@ import (
 )
 
 // Hooks derive what a Store writes from the value itself. They run on every way
-// to write, UpdatePartial and Bulk included, and on the very value that is
-// returned. Each may be nil. They must be safe for concurrent use and must not
+// to write, UpdatePartial and Bulk included. They get the value that is stored
+// and returned. Each may be nil. They must be safe for concurrent use and must not
 // keep the pointer.
 type Hooks[T any] struct {
 	// BeforeWrite may change the value, such as to stamp the time of a change,
 	// or refuse it: its error is returned unchanged, and nothing is written.
-	// It does not run where nothing is written. A compare-and-set that is
+	// It does not run if nothing is written. A compare-and-set that is
 	// tried again runs it again.
 	BeforeWrite func(ctx context.Context, id string, v *T) error
 	// Labels returns the labels of a record with that value, so that an update

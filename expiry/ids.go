@@ -8,7 +8,7 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// hashedPrefix starts the ids that SafeID makes of others.
+// hashedPrefix starts the ids that are hashes.
 const hashedPrefix = "sha256-"
 
 // SafeID returns an id for any string, such as a cookie or a URL that somebody

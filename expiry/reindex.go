@@ -47,18 +47,16 @@ func (s *Store[T]) relabelPage(c *call, items []Item[T], labels func(Item[T]) ma
 	var ops []driver.BatchOp
 	var of []Item[T]
 	for _, it := range items {
-		p, err := c.relabel(&it.rec, labels(it))
-		if err == nil && p != nil {
-			err = c.resolve(p)
+		p := relabel(&it.rec, labels(it))
+		if p == nil {
+			continue
 		}
-		if err != nil {
+		if err := c.resolve(p); err != nil {
 			failed = append(failed, c.named(it.ID, err))
 			continue
 		}
-		if p != nil {
-			p.Record.Revision = model.NewRevision()
-			ops, of = append(ops, driver.BatchOp{Write: &p.Write}), append(of, it)
-		}
+		p.Record.Revision = model.NewRevision()
+		ops, of = append(ops, driver.BatchOp{Write: &p.Write}), append(of, it)
 	}
 	if len(ops) == 0 {
 		return 0, failed
@@ -82,16 +80,16 @@ func (s *Store[T]) relabelPage(c *call, items []Item[T], labels func(Item[T]) ma
 
 // relabel returns the write that gives a record the labels, or nil if it bears
 // them already.
-func (c *call) relabel(rec *model.Record, want map[string]string) (*pending, error) {
+func relabel(rec *model.Record, want map[string]string) *pending {
 	if maps.Equal(want, rec.Labels) {
-		return nil, nil //nolint:nilnil // nothing to write
+		return nil
 	}
 	p := &pending{
 		Write:  driver.Write{Record: *rec, Cond: driver.IfMatch, Known: *rec},
 		expiry: Keep(),
 	}
 	p.Record.Labels = maps.Clone(want) // the function may keep its map
-	return p, nil
+	return p
 }
 
 // relabelAgain is the compare-and-set loop for a record that other writers
@@ -106,9 +104,9 @@ func (s *Store[T]) relabelAgain(c *call, id string, labels func(Item[T]) map[str
 		if err != nil {
 			return false, err
 		}
-		p, err := c.relabel(&it.rec, labels(it))
+		p := relabel(&it.rec, labels(it))
 		if p == nil {
-			return false, err
+			return false, nil
 		}
 		if _, err = c.write(p); !errors.Is(err, model.ErrConflict) {
 			return err == nil, err

@@ -39,7 +39,7 @@ func (s *Store[T]) DeleteAll(ctx context.Context) (int, error) {
 func (c *call) removeAll(q driver.Query) (int, error) {
 	q.Limit, q.KeysOnly = defaultPage, true
 	removed := 0
-	// The listing that finds nothing is no attempt.
+	// The listing that finds nothing does not count.
 	for failed := 0; ; failed++ {
 		r, err := c.removeRound(q)
 		removed += r.removed

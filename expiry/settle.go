@@ -150,9 +150,8 @@ func (c *call) settleBatch(ops []driver.BatchOp, out []driver.BatchResult) {
 }
 
 // lookAfterEnd is how long a read after a lost answer may go on after the
-// caller's context has ended: a caller who has given up still learns the
-// outcome from a server that answers, and soon gets an error from one that does
-// not.
+// caller's context has ended. A caller who has given up still learns the outcome
+// from a server that answers. If the server does not, the error comes soon.
 const lookAfterEnd = 50 * time.Millisecond
 
 // lookContext returns the context of a read after a lost answer. All such reads

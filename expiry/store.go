@@ -114,7 +114,7 @@ func (s *Store[T]) get(c *call, id string) (Item[T], error) {
 	return it, err
 }
 
-// Stat is what Store.Stat tells of a record.
+// Stat is the result of Store.Stat: a record without its value.
 type Stat struct {
 	ID        string
 	Revision  Revision
@@ -205,7 +205,7 @@ func (s *Store[T]) put(ctx context.Context, op string, cond driver.Condition, id
 }
 
 // endOwn is end for an error that may be of the caller's own function: that one
-// is returned unchanged, and is no failure of the store.
+// is returned unchanged, and is not a failure of the store.
 func (c *call) endOwn(err error) error {
 	var own userError
 	if errors.As(err, &own) {

@@ -359,11 +359,11 @@ func TestMutateWithHundredsOfWritersOfOneRecord(t *testing.T) {
 type slow struct{ driver.ModelExpirySupport }
 
 func (s slow) Get(ctx context.Context, now time.Time, g driver.Get) (model.Record, error) {
-	time.Sleep(time.Millisecond)
+	time.Sleep(time.Millisecond) //nolint:forbidigo // of the bubble's clock
 	return s.ModelExpirySupport.Get(ctx, now, g)
 }
 
 func (s slow) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
-	time.Sleep(time.Millisecond)
+	time.Sleep(time.Millisecond) //nolint:forbidigo // of the bubble's clock
 	return s.ModelExpirySupport.Write(ctx, now, w)
 }

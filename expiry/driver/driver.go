@@ -48,7 +48,7 @@ import (
 //   - R94: A context that ends ends the call: within 100 ms of its deadline
 //     also if the server does not answer.
 //   - R95: A write moves a record in a listing only if the value that the
-//     listing is by changed: all other entries stay where they are.
+//     listing is by changed. All other entries keep their place.
 type ModelExpirySupport interface {
 	// Get returns the live record with the id.
 	//
