@@ -76,11 +76,8 @@ func (t *tree) destroy(ctx context.Context) error {
 	defer t.b.forget(t)
 	var left foreign
 	for _, name := range []string{recordsDir, labelsDir, expiryDir, tmpDir} {
-		if err := t.clear(ctx, name, folderLayers[name], &left); err != nil {
+		if _, err := t.clear(ctx, t.root, name, folderLayers[name], &left); err != nil {
 			return err
-		}
-		if err := t.root.Remove(name); err != nil && !isMissing(err) && !isNotEmpty(err) && !isForeignFolder(err) {
-			return unknown(err)
 		}
 		if name != recordsDir {
 			continue
