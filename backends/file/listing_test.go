@@ -3,6 +3,7 @@ package file
 import (
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -188,7 +189,7 @@ func TestLabelsAtTheLimit(t *testing.T) {
 			t.Fatalf("%d records by the label %s, %v", len(l), name, err)
 		}
 	}
-	if _, err := New(t.TempDir(), "x", &Options{Labels: append(names, "more")}); model.Kind(err) != model.ErrInvalid {
+	if _, err := New(t.TempDir(), "x", &Options{Labels: slices.Concat(names, []string{"more"})}); model.Kind(err) != model.ErrInvalid {
 		t.Errorf("51 labels: %v, want %v", err, model.ErrInvalid)
 	}
 }

@@ -222,11 +222,11 @@ func removeOwn(dir disk.Folder, name string) (gone bool, err error) {
 	return false, unknown(err)
 }
 
-const windowsNotEmpty = syscall.Errno(145) // ERROR_DIR_NOT_EMPTY
+const errWindowsNotEmpty = syscall.Errno(145) // ERROR_DIR_NOT_EMPTY
 
 // isNotEmpty reports whether a removal failed because the folder has something
 // in it.
 func isNotEmpty(err error) bool {
 	return errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EEXIST) ||
-		runtime.GOOS == "windows" && errors.Is(err, windowsNotEmpty)
+		runtime.GOOS == "windows" && errors.Is(err, errWindowsNotEmpty)
 }

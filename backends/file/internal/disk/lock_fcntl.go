@@ -105,5 +105,5 @@ func idOf(f *os.File) (fileID, error) {
 	if !ok {
 		return fileID{}, &os.PathError{Op: "stat", Path: f.Name(), Err: errors.ErrUnsupported}
 	}
-	return fileID{uint64(st.Dev), uint64(st.Ino)}, nil //nolint:unconvert,gosec // the types differ between systems
+	return fileID{uint64(st.Dev), uint64(st.Ino)}, nil //nolint:unconvert // the types differ between systems
 }

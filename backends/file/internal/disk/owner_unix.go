@@ -19,7 +19,7 @@ type owner struct {
 
 // inherit gives a new file to the owner and group of its folder, if root made
 // it: a job of root must not leave files that the program itself may not write.
-// Where files cannot be given away, they stay root's.
+// If files cannot be given away, they stay root's.
 func (o *owner) inherit(in *os.Root, file *os.File) {
 	if !isRoot() {
 		return
