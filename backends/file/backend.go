@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/sojourn-go/sojourn/backends/file/internal/disk"
@@ -52,10 +53,12 @@ func New(dir, name string, opts *Options) (*Backend, error) {
 	if err != nil {
 		return nil, driverkit.NewError(backendName, err)
 	}
+	name = strings.Clone(name)
 	desc := driver.Description{Backend: backendName, Labels: o.Labels, MaxValue: maxValue}
 	b := &Backend{
 		gate: driverkit.NewGate(desc, name),
-		dir:  dir, name: name, path: filepath.Join(dir, name), noSync: o.NoSync, system: disk.OS{},
+		dir:  dir, name: name, path: filepath.Join(dir, name), noSync: o.NoSync,
+		system: disk.OS{FileMode: o.FileMode, FolderMode: o.DirMode},
 	}
 	for i := range b.stripes {
 		b.stripes[i].held = make(chan struct{}, 1)

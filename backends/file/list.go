@@ -18,8 +18,8 @@ const extraReads = 1000
 
 // Page lists live records in the order of shard and file name, which no write
 // changes. The position of a page token is the last entry that was read, and a
-// number of the listing: a page goes on with names that this listing has read,
-// never with those of an older one.
+// number of the listing. So a page goes on with names that this listing has
+// read, never with those of an older one.
 func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 	position, err := b.gate.Page(ctx, &q)
 	if err != nil {

@@ -153,62 +153,80 @@ func inspectFolder(dir disk.Folder, path string, l *layer, deep bool, f *foreign
 
 func join(path, name string) string { return strings.TrimPrefix(path+"/"+name, "/") }
 
-// clear removes what the store made below a folder of it, and notes the rest.
-// The folder itself stays. What is removed from a folder that must stay is
-// durable.
-func (t *tree) clear(ctx context.Context, path string, l *layer, f *foreign) error {
+// clear removes what the store made below a folder of it, and the folder if that
+// leaves it empty. It notes the rest. What is removed from a folder that stays is
+// durable. It reports whether the folder is gone.
+func (t *tree) clear(ctx context.Context, parent disk.Folder, path string, l *layer, f *foreign) (gone bool, err error) {
 	if err := ctx.Err(); err != nil {
-		return model.NewError(model.ErrUnknown, "some of the records are already removed: delete the storage again", err)
+		return false, model.NewError(model.ErrUnknown, "some of the records are already removed: delete the storage again", err)
 	}
-	dir, err := t.root.Folder(path)
+	name := path[strings.LastIndexByte(path, '/')+1:]
+	dir, err := parent.Folder(name)
 	switch {
 	case isMissing(err):
-		return nil
+		return true, nil
 	case isForeignFolder(err):
 		f.add(path)
-		return nil
+		return false, nil
 	case err != nil:
-		return unknown(err)
+		return false, unknown(err)
 	}
-	defer func() { _ = dir.Close() }()
-	var names []string
-	if err := dir.Names(func(part []string) bool { names = append(names, part...); return true }); err != nil && !isMissing(err) {
-		return unknown(err)
+	stays, err := t.clearNames(ctx, dir, path, l, f)
+	if err == nil && stays {
+		err = t.syncShard(dir)
 	}
-	stays := false
-	for _, name := range names {
-		if !l.own(path, name) {
-			f.add(join(path, name))
-			stays = true
-			continue
-		}
-		if l.below != nil {
-			if err := t.clear(ctx, join(path, name), l.below(name), f); err != nil {
-				return err
-			}
-		}
-		switch err := dir.Remove(name); {
-		case err == nil || isMissing(err):
-		case isNotEmpty(err):
-			if l.below == nil {
-				f.add(join(path, name))
-			}
-			stays = true
-		default:
-			return unknown(err)
-		}
+	_ = dir.Close()
+	if err != nil {
+		return false, err
 	}
-	if stays {
-		return t.syncShard(dir)
-	}
-	return nil
+	return removeOwn(parent, name)
 }
 
-const windowsNotEmpty = syscall.Errno(145) // ERROR_DIR_NOT_EMPTY
+// clearNames removes what the store made in an open folder. It reports whether
+// something stays.
+func (t *tree) clearNames(ctx context.Context, dir disk.Folder, path string, l *layer, f *foreign) (stays bool, err error) {
+	var names []string
+	err = dir.Names(func(part []string) bool { names = append(names, part...); return true })
+	if err != nil && !isMissing(err) {
+		return false, unknown(err)
+	}
+	for _, name := range names {
+		at, gone := path+"/"+name, false
+		switch {
+		case !l.own(path, name):
+			f.add(at)
+		case l.below != nil:
+			gone, err = t.clear(ctx, dir, at, l.below(name), f)
+		default:
+			if gone, err = removeOwn(dir, name); !gone && err == nil {
+				f.add(at)
+			}
+		}
+		if err != nil {
+			return false, err
+		}
+		stays = stays || !gone
+	}
+	return stays, nil
+}
+
+// removeOwn removes a file or an empty folder, and reports whether it is gone.
+func removeOwn(dir disk.Folder, name string) (gone bool, err error) {
+	err = dir.Remove(name)
+	switch {
+	case err == nil || isMissing(err):
+		return true, nil
+	case isNotEmpty(err):
+		return false, nil
+	}
+	return false, unknown(err)
+}
+
+const errWindowsNotEmpty = syscall.Errno(145) // ERROR_DIR_NOT_EMPTY
 
 // isNotEmpty reports whether a removal failed because the folder has something
 // in it.
 func isNotEmpty(err error) bool {
 	return errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EEXIST) ||
-		runtime.GOOS == "windows" && errors.Is(err, windowsNotEmpty)
+		runtime.GOOS == "windows" && errors.Is(err, errWindowsNotEmpty)
 }

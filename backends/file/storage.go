@@ -75,21 +75,18 @@ func (b *Backend) DeleteStorage(ctx context.Context) error {
 func (t *tree) destroy(ctx context.Context) error {
 	defer t.b.forget(t)
 	var left foreign
-	for _, name := range []string{recordsDir, labelsDir, expiryDir, tmpDir} {
-		if err := t.clear(ctx, name, folderLayers[name], &left); err != nil {
-			return err
-		}
-		if err := t.root.Remove(name); err != nil && !isMissing(err) && !isNotEmpty(err) && !isForeignFolder(err) {
+	if _, err := t.clear(ctx, t.root, recordsDir, folderLayers[recordsDir], &left); err != nil {
+		return err
+	}
+	if !t.b.noSync {
+		if err := t.root.Sync(); err != nil {
 			return unknown(err)
 		}
-		if name != recordsDir {
-			continue
-		}
-		ctx = context.WithoutCancel(ctx) // the rest does not take long
-		if !t.b.noSync {
-			if err := t.root.Sync(); err != nil {
-				return unknown(err)
-			}
+	}
+	rest := context.WithoutCancel(ctx) // it holds no records
+	for _, name := range []string{labelsDir, expiryDir, tmpDir} {
+		if _, err := t.clear(rest, t.root, name, folderLayers[name], &left); err != nil {
+			return err
 		}
 	}
 	if err := t.others(&left); err != nil {

@@ -82,7 +82,7 @@ func TestOnExpireCallsTheBackend(t *testing.T) {
 }
 
 // TestOnExpireReplacesTheStore checks that a sweep leaves alone what a callback
-// stored anew.
+// stored again.
 func TestOnExpireReplacesTheStore(t *testing.T) {
 	b := open(t)
 	fill(t, b, 100, time.Minute)

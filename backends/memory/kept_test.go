@@ -137,8 +137,8 @@ func TestRoomIsGivenBack(t *testing.T) {
 		records int
 		remove  func(t *testing.T, b *Backend, n int)
 	}{
-		{"sweep", 400_000, func(t *testing.T, b *Backend, n int) { sweepAll(t, b, n, nil) }},
-		{"sweep with an OnExpire", 50_000, func(t *testing.T, b *Backend, n int) { sweepAll(t, b, n, accept) }},
+		{"sweep", 400_000, sweepAll},
+		{"sweep with an OnExpire", 50_000, sweepAnnounced},
 		{"delete", 50_000, drain},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -161,7 +161,11 @@ func TestRoomIsGivenBack(t *testing.T) {
 	}
 }
 
-func sweepAll(t *testing.T, b *Backend, want int, onExpire func(model.Record) error) {
+func sweepAll(t *testing.T, b *Backend, n int) { t.Helper(); sweepLimited(t, b, n, nil) }
+
+func sweepAnnounced(t *testing.T, b *Backend, n int) { t.Helper(); sweepLimited(t, b, n, accept) }
+
+func sweepLimited(t *testing.T, b *Backend, want int, onExpire func(model.Record) error) {
 	t.Helper()
 	n, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: later, Limit: want + 1, OnExpire: onExpire})
 	if err != nil || n.Removed != want {

@@ -5,8 +5,8 @@ import "maps"
 // sparse is the size below which nothing gives its room back.
 const sparse = 64
 
-// table is a map that gives its room back: a Go map never shrinks. It is made
-// anew when three quarters of it are gone, which costs little on average.
+// table is a map that gives its room back: a Go map never shrinks. It is copied
+// when three quarters of it are gone, which costs little on average.
 type table[K comparable, V any] struct {
 	m    map[K]V
 	peak int // the largest size since the map was made
