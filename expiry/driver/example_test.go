@@ -297,7 +297,7 @@ func ExampleStat() {
 	stores(b, "a")
 	st, err := driver.GetStat(context.Background(), b, exampleNow, driver.Get{ID: "a"})
 	fmt.Println(st.Record.ID, st.Size, len(st.Record.Value), err)
-	// Output: a 1 0 <nil>
+	// Output: a 2 0 <nil>
 }
 
 func ExampleStatter() {
