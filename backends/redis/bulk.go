@@ -21,7 +21,12 @@ func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get)
 	for i := range gets {
 		cmds[i] = pipe.Get(ctx, b.recordKey(gets[i].ID))
 	}
-	_, _ = pipe.Exec(ctx) // each command has its own error
+	if left, err := exec(ctx, pipe); left {
+		for i := range out {
+			out[i].Err = b.readError(ctx, err)
+		}
+		return out
+	}
 	for i := range gets {
 		rec, err := b.recordOf(ctx, gets[i].ID, cmds[i])
 		if err == nil && rec.Expired(now) {

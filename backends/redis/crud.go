@@ -20,7 +20,10 @@ func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (model.R
 	if err := b.gate.Enter(ctx); err != nil {
 		return model.Record{}, err
 	}
-	cmd := b.client.Get(ctx, b.recordKey(g.ID))
+	cmd := goredis.NewStringCmd(ctx, "get", b.recordKey(g.ID))
+	if left, err := b.process(ctx, cmd); left {
+		return model.Record{}, b.readError(ctx, err)
+	}
 	rec, err := b.recordOf(ctx, g.ID, cmd)
 	if err == nil && rec.Expired(now) {
 		return model.Record{}, model.ErrNotFound

@@ -151,7 +151,7 @@ func (b *Backend) readDue(ctx context.Context, before time.Time, left int, open 
 	for i, s := range open {
 		cmds[i] = pipe.ZRangeByScoreWithScores(ctx, s.k.due, s.nextRange(before, share))
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
+	if _, err := exec(ctx, pipe); err != nil {
 		return b.readError(ctx, err)
 	}
 	for i, s := range open {
@@ -222,7 +222,7 @@ func (b *Backend) reapedLabels(ctx context.Context, found []result) (map[string]
 	if len(cmds) == 0 {
 		return nil, nil //nolint:nilnil // an empty map
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
+	if _, err := exec(ctx, pipe); err != nil {
 		return nil, b.readError(ctx, err)
 	}
 	out := make(map[string]map[string]string, len(cmds))

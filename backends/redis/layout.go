@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"strconv"
 	"strings"
+	"sync"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -137,7 +138,7 @@ func (b *Backend) CreateStorage(ctx context.Context) error {
 		pipe.HSetNX(ctx, b.metaKey(), field, value)
 	}
 	meta := pipe.HGetAll(ctx, b.metaKey())
-	if _, err := pipe.Exec(ctx); err != nil {
+	if _, err := exec(ctx, pipe); err != nil {
 		return b.readError(ctx, err)
 	}
 	for field, value := range want {
@@ -153,29 +154,36 @@ func (b *Backend) CreateStorage(ctx context.Context) error {
 // warnOfEviction asks each master for its policy. It returns no error if a
 // server refuses or does not answer, because the warning is only advice.
 func (b *Backend) warnOfEviction(ctx context.Context) {
-	if c, ok := b.client.(*goredis.ClusterClient); ok {
-		_ = c.ForEachMaster(ctx, func(ctx context.Context, c *goredis.Client) error {
-			b.warnOfEvictionOn(ctx, c)
-			return nil
-		})
+	const memory, policy = "maxmemory", "maxmemory-policy"
+	var mu sync.Mutex
+	found := map[string]bool{}
+	ask := func(ctx context.Context, c goredis.Cmdable) error {
+		conf, err := c.ConfigGet(ctx, memory+"*").Result()
+		if err == nil && conf[memory] != "0" {
+			mu.Lock()
+			defer mu.Unlock()
+			found[conf[policy]] = true
+		}
+		return nil
+	}
+	left, _ := await(ctx, func() error {
+		if c, ok := b.client.(*goredis.ClusterClient); ok {
+			return c.ForEachMaster(ctx, func(ctx context.Context, c *goredis.Client) error { return ask(ctx, c) })
+		}
+		return ask(ctx, b.client)
+	})
+	if left {
 		return
 	}
-	b.warnOfEvictionOn(ctx, b.client)
-}
-
-func (b *Backend) warnOfEvictionOn(ctx context.Context, c goredis.Cmdable) {
-	conf, err := c.ConfigGet(ctx, "maxmemory*").Result()
-	policy := conf["maxmemory-policy"]
-	if err != nil || conf["maxmemory"] == "0" {
-		return
-	}
-	switch {
-	case strings.HasPrefix(policy, "allkeys-"):
-		b.logger.WarnContext(ctx, "Redis may evict index keys, which hides records from listings, counts and sweeps; "+
-			"set maxmemory-policy to noeviction", "store", b.name, "maxmemory-policy", policy)
-	case strings.HasPrefix(policy, "volatile-"):
-		b.logger.WarnContext(ctx, "Redis may evict records before they expire; set maxmemory-policy to noeviction",
-			"store", b.name, "maxmemory-policy", policy)
+	for _, name := range sortedKeys(found) {
+		switch {
+		case strings.HasPrefix(name, "allkeys-"):
+			b.logger.WarnContext(ctx, "Redis may evict index keys, which hides records from listings, counts and sweeps; "+
+				"set maxmemory-policy to noeviction", "store", b.name, policy, name)
+		case strings.HasPrefix(name, "volatile-"):
+			b.logger.WarnContext(ctx, "Redis may evict records before they expire; set maxmemory-policy to noeviction",
+				"store", b.name, policy, name)
+		}
 	}
 }
 
@@ -206,7 +214,7 @@ func (b *Backend) DeleteStorage(ctx context.Context) error {
 			pipe.Unlink(ctx, k.labels+label)
 		}
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
+	if _, err := exec(ctx, pipe); err != nil {
 		return b.readError(ctx, err)
 	}
 	return nil
@@ -217,13 +225,13 @@ func (b *Backend) DeleteStorage(ctx context.Context) error {
 func (b *Backend) purge(ctx context.Context, k *bucket, extra map[string]bool) error {
 	from := "-"
 	for {
-		members, err := b.client.ZRangeByLex(ctx, k.ids, &goredis.ZRangeBy{Min: from, Max: "+", Count: purgeBatch}).Result()
+		members, err := b.strings(ctx, "zrangebylex", k.ids, from, "+", "limit", 0, purgeBatch)
 		ids := members
 		if err == nil && len(members) == 0 {
-			ids, err = b.client.ZRange(ctx, k.due, 0, purgeBatch-1).Result()
+			ids, err = b.strings(ctx, "zrange", k.due, 0, purgeBatch-1)
 		}
 		if err != nil {
-			return b.readError(ctx, err)
+			return err
 		}
 		if len(ids) == 0 {
 			return nil

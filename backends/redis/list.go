@@ -114,7 +114,7 @@ func (b *Backend) readIndex(ctx context.Context, q *driver.Query, from position)
 		cmds = append(cmds, pipe.ZRangeByLex(ctx, key, &goredis.ZRangeBy{Min: first, Max: end, Count: int64(share)}))
 		shares = append(shares, share)
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
+	if _, err := exec(ctx, pipe); err != nil {
 		return nil, "", b.readError(ctx, err)
 	}
 	var reqs []request
@@ -195,8 +195,8 @@ func (b *Backend) fetch(ctx context.Context, reqs []request, heads bool) ([]resu
 				cmds[i] = pipe.Get(ctx, key)
 			}
 		}
-		_, failed := pipe.Exec(ctx)
-		if failed != nil && !slices.ContainsFunc(cmds, func(c *goredis.StringCmd) bool { return c.Err() != nil }) {
+		left, failed := exec(ctx, pipe)
+		if left || failed != nil && !slices.ContainsFunc(cmds, func(c *goredis.StringCmd) bool { return c.Err() != nil }) {
 			return nil, b.readError(ctx, failed) // a hook kept the pipeline from being sent
 		}
 		var again []int
@@ -277,7 +277,7 @@ func (b *Backend) Count(ctx context.Context, now time.Time, q driver.Query) (int
 	for i := range cmds {
 		cmds[i] = pipe.ZCount(ctx, b.buckets[i].due, "("+string(millis(now)), "+inf")
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
+	if _, err := exec(ctx, pipe); err != nil {
 		return 0, b.readError(ctx, err)
 	}
 	sum := 0
