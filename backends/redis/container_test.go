@@ -14,13 +14,20 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(containers.Main(m)) }
 
+// What the tests run on. The second opinion replaces it.
+var (
+	server         = containers.Redis
+	heedsDeadlines bool // the client's ContextTimeoutEnabled
+)
+
 // options returns the server's options, for a client of the test's own.
 func options(t testing.TB) *goredis.Options {
 	t.Helper()
-	o, err := goredis.ParseURL(containers.Redis(t).URL)
+	o, err := goredis.ParseURL(server(t).URL)
 	if err != nil {
 		t.Fatal(err)
 	}
+	o.ContextTimeoutEnabled = heedsDeadlines
 	return o
 }
 
