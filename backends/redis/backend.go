@@ -42,18 +42,20 @@ const backendName = "redis"
 // without braces and NUL. Stores with different names share no record. Nil
 // options mean the defaults.
 //
-// It returns ErrInvalid for an invalid name or option. It also returns
-// ErrInvalid for a client whose reads may miss an acknowledged write: one that
-// reads from replicas, caches on the client's side, or is a Ring.
+// It returns ErrInvalid for an invalid name or option. The client is a
+// *redis.Client, also one of sentinels, or a *redis.ClusterClient, that neither
+// reads from replicas nor caches. Others are ErrInvalid, because their reads may
+// miss an acknowledged write. Options.TrustClient vouches for a kind that New
+// does not know.
 func New(client goredis.UniversalClient, name string, opts *Options) (*Backend, error) {
 	fail := func(err error) (*Backend, error) { return nil, driverkit.NewError(backendName, err) }
-	if err := checkClient(client); err != nil {
-		return fail(err)
-	}
 	if err := checkName(name); err != nil {
 		return fail(err)
 	}
 	o, err := opts.withDefaults()
+	if err == nil {
+		err = checkClient(client, o.TrustClient)
+	}
 	if err != nil {
 		return fail(err)
 	}

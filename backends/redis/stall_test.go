@@ -43,6 +43,7 @@ func TestStalled(t *testing.T) {
 			},
 		} {
 			t.Run(fmt.Sprint(name, "/heeds deadlines ", heeds), func(t *testing.T) {
+				t.Parallel() // the calls wait
 
 				p := newProxy(t)
 				b := newOn(t, connect(p), drivertest.Name(), nil)
