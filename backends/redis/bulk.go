@@ -45,7 +45,7 @@ func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.Bat
 		if d := ops[i].Delete; d != nil {
 			runs[n] = b.deleteRun(ctx, now, d, nil)
 		} else {
-			runs[n] = b.writeRun(ctx, now, ops[i].Write, nil)
+			runs[n] = b.writeRun(ctx, now, ops[i].Write, nil, b.keptLabels.get())
 		}
 	}
 	for n, err := range b.runAll(ctx, runs, b.writeError) {
@@ -59,8 +59,8 @@ func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.Bat
 	return out
 }
 
-// batchReply decodes the reply to one operation. An operation that met
-// undeclared labels did nothing and is sent again by itself.
+// batchReply decodes the reply to one operation. An operation that met labels
+// which it was not ready for did nothing and is sent again by itself.
 func (b *Backend) batchReply(ctx context.Context, now time.Time, op driver.BatchOp, reply string) (out driver.BatchResult) {
 	code, _ := split(reply)
 	switch d := op.Delete; {
@@ -68,7 +68,7 @@ func (b *Backend) batchReply(ctx context.Context, now time.Time, op driver.Batch
 		out.Err = b.Delete(ctx, now, *d)
 	case d != nil:
 		out.Err = deleteReply(reply)
-	case code == 'k':
+	case code == 'k', code == 'r':
 		out.Record, out.Err = b.Write(ctx, now, *op.Write)
 	default:
 		out.Record, out.Err = b.writeReply(op.Write, reply)

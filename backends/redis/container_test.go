@@ -59,11 +59,15 @@ func clusterOf(t testing.TB, o *goredis.ClusterOptions) *goredis.ClusterClient {
 	return c
 }
 
+func scripts() []*script {
+	return []*script{writeScript, touchScript, deleteScript, sweepScript, countScript, pruneScript, statScript}
+}
+
 // loadScripts loads all scripts on every master. A lost answer is then that of a
 // call, never that of a script that the server does not know.
 func loadScripts(t testing.TB, c goredis.UniversalClient) {
 	t.Helper()
-	for _, s := range []*script{writeScript, touchScript, deleteScript, sweepScript, countScript, pruneScript} {
+	for _, s := range scripts() {
 		if err := c.ScriptLoad(t.Context(), s.source.(string)).Err(); err != nil {
 			t.Fatal(err)
 		}

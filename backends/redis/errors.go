@@ -141,6 +141,16 @@ func (b *Backend) readError(ctx context.Context, err error) error {
 	return readError(ctx, err)
 }
 
+// scriptReadError is readError for scripts that only read.
+func (b *Backend) scriptReadError(ctx context.Context, err error, _ bool) error {
+	return b.readError(ctx, err)
+}
+
+// badReadReply returns the error of a read whose answer no script gives.
+func badReadReply() error {
+	return model.NewError(model.ErrUnavailable, "the server sent an unexpected reply", nil)
+}
+
 // writeError returns the error of a write, and makes a cluster's client refresh
 // its map of slots if a node may be down.
 func (b *Backend) writeError(ctx context.Context, err error, sent bool) error {

@@ -311,6 +311,9 @@ func TestUnreadableAndDue(t *testing.T) {
 	wantSwept(t, b, 10, nil, driver.Swept{Removed: 10, More: true})
 	wantSwept(t, b, 10, func(model.Record) error { return nil }, driver.Swept{Removed: 10, More: true})
 	wantSwept(t, b, 10, nil, driver.Swept{})
+	for i := range 20 {
+		b.client.Del(t.Context(), b.recordKey(fmt.Sprint("id", i)))
+	}
 }
 
 // TestForeignIndex stores a string under the key of an index: a write fails and
@@ -637,8 +640,8 @@ func TestEvictionWarning(t *testing.T) {
 	} {
 		f := startFake(t, func(command string) string {
 			switch command {
-			case "hsetnx":
-				return ":0\r\n"
+			case "zrange":
+				return "*0\r\n"
 			case "hgetall":
 				return "%2\r\n$6\r\nlayout\r\n$1\r\n1\r\n$7\r\nbuckets\r\n$2\r\n16\r\n"
 			}

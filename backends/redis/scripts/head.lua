@@ -60,9 +60,10 @@ local function labels(s)
 end
 
 -- indexed returns the labels section that the index by id has for an id whose
--- record is gone or unreadable. It returns nil for an id without an entry.
+-- record is gone or unreadable. It returns nil for an id without an entry, and
+-- if another program made the index.
 local function indexed(ids, id)
-  local m = call('ZRANGEBYLEX', ids, '[' .. id .. '\0', '(' .. id .. '\1', 'LIMIT', '0', '1')[1]
+  local m = redis.pcall('ZRANGEBYLEX', ids, '[' .. id .. '\0', '(' .. id .. '\1', 'LIMIT', '0', '1')[1]
   return m and sub(m, #id + 2)
 end
 
