@@ -100,10 +100,14 @@
 //
 // A user needs, for a store named n:
 //
-//	ACL SETUSER app on >password ~n:* -@all
+//	ACL SETUSER app on >password resetkeys ~n:{* -@all
 //	+get +getrange +strlen +exists +set +setrange +rename +renamenx +pexpire +pttl +persist +unlink
 //	+zadd +zrem +zscore +zcount +zlexcount +zrange +zrangebyscore +zrangebylex +zremrangebylex
 //	+hsetnx +hgetall +evalsha +eval +ping
+//
+// ACLRules returns these rules for any name. The brace belongs to the pattern:
+// ~n:* would also have the keys of a store named n:admin. In a name, the
+// characters * ? [ ] and the backslash need a backslash before them.
 //
 // The warning of CreateStorage also needs +config|get. The client of a cluster
 // also needs +cluster|slots +cluster|shards +command.

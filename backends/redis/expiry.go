@@ -51,7 +51,7 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (mod
 
 // sweepStep is the largest number of records that one script removes. The
 // server serves no other client meanwhile.
-const sweepStep = 128
+const sweepStep = 100
 
 // dueRecord is an entry of the index by expiry that is due.
 type dueRecord struct {
@@ -281,7 +281,7 @@ func (b *Backend) sweepRun(ctx context.Context, k *bucket, before []byte, todo [
 
 // sweepCalls is about how many commands one run of sweep.lua carries out. It
 // leaves the other records to the next run.
-const sweepCalls = 1000
+const sweepCalls = 600
 
 // sweepReply is the reply of sweep.lua.
 type sweepReply struct {

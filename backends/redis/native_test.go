@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"os"
 	"reflect"
 	"regexp"
 	"slices"
@@ -658,11 +657,6 @@ func TestEvictionWarning(t *testing.T) {
 	}
 }
 
-// permissions are the ones in doc.go.
-const permissions = `+get +getrange +strlen +exists +set +setrange +rename +renamenx +pexpire +pttl +persist +unlink
-+zadd +zrem +zscore +zcount +zlexcount +zrange +zrangebyscore +zrangebylex +zremrangebylex
-+hsetnx +hgetall +evalsha +eval +ping`
-
 // failover has the writers on a cluster of which one master is killed.
 type failover struct {
 	*Backend
@@ -900,64 +894,5 @@ func (f *failover) check(spared map[*bucket]bool) {
 	count("", "", all)
 	for principal, n := range stored {
 		count("principal", principal, n)
-	}
-}
-
-// TestPermissions gives a user only the permissions in doc.go and uses every
-// method.
-func TestPermissions(t *testing.T) {
-	doc, err := os.ReadFile("doc.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, line := range strings.Split(permissions, "\n") {
-		if !strings.Contains(string(doc), line) {
-			t.Errorf("doc.go lacks the line %s", line)
-		}
-	}
-	name, admin := drivertest.Name(), clientOf(t, options(t))
-	ctx := t.Context()
-	rules := []any{"acl", "setuser", name, "on", ">secret", "resetkeys", "~" + name + ":*", "-@all"}
-	for _, p := range strings.Fields(permissions) {
-		rules = append(rules, p)
-	}
-	if err := admin.Do(ctx, rules...).Err(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = admin.Do(context.WithoutCancel(ctx), "acl", "deluser", name).Err() })
-	o := options(t)
-	o.Username, o.Password = name, "secret"
-	b := openOn(t, clientOf(t, o), name, nil)
-	steps := map[string]error{"create storage": b.CreateStorage(ctx)}
-	base := drivertest.SeedCalls(t, b)
-	for _, c := range append(drivertest.Writes(base), drivertest.Reads()...) {
-		drivertest.Seed(t, b, base)
-		steps[c.Name] = c.Do(ctx, b)
-	}
-	writes := func(step string, r model.Record, cond driver.Condition, keep driver.Keep) {
-		_, steps[step] = b.Write(ctx, drivertest.Now, driver.Write{Record: r, Cond: cond, Keep: keep})
-	}
-	for _, step := range []string{"create over a removed record", "prune", "sweep"} {
-		drivertest.Seed(t, b, drivertest.Record("c", "ann", time.Hour))
-		admin.Del(ctx, b.recordKey("c"))
-		switch step {
-		case "prune":
-			_, steps[step] = b.Page(ctx, drivertest.Now, driver.Query{Limit: 10, Label: "principal", Value: "ann", KeysOnly: true})
-		case "sweep":
-			_, steps[step] = b.DeleteExpired(ctx, driver.Sweep{Before: drivertest.Now.Add(time.Hour), Limit: 10, OnExpire: func(model.Record) error { return nil }})
-		default:
-			writes(step, drivertest.Record("c", "bob", time.Hour), driver.IfAbsent, driver.Keep{})
-		}
-	}
-	staged := long("e")
-	writes("create long", staged, driver.IfAbsent, driver.Keep{})
-	writes("update long", staged, driver.IfPresent, keepBoth)
-	writes("upsert long", staged, driver.IfAny, driver.Keep{})
-	_, steps["count of expired"] = b.Count(ctx, drivertest.Now.Add(time.Hour), driver.Query{Label: "principal", Value: "ann"})
-	steps["delete storage"] = b.DeleteStorage(ctx)
-	for step, err := range steps {
-		if err != nil {
-			t.Errorf("%s: %v", step, err)
-		}
 	}
 }

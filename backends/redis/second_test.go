@@ -31,6 +31,8 @@ func TestSecond(t *testing.T) {
 					"ForeignIndex": TestForeignIndex, "OtherNodesLabels": TestOtherNodesLabels,
 					"LongHeads": TestLongHeads, "LongValues": TestLongValues, "LongValueOfUnknownScript": TestLongValueOfUnknownScript,
 					"CountVisitsNoRecord": TestCountVisitsNoRecord, "Storage": TestStorage, "Permissions": TestPermissions,
+					"ScriptsAreBounded": TestScriptsAreBounded, "CountWhileSwept": TestCountWhileSwept, "UnknownScriptInBatch": TestUnknownScriptInBatch,
+					"LongValueWithOtherLabels": TestLongValueWithOtherLabels, "PermissionsEndAtTheStore": TestPermissionsEndAtTheStore,
 					"Trips": TestTrips, "UnknownScript": TestUnknownScript, "LongUpdateThatKeepsLabels": TestLongUpdateThatKeepsLabels,
 				} {
 					t.Run(name, test)
@@ -39,3 +41,6 @@ func TestSecond(t *testing.T) {
 		}
 	}
 }
+
+// TestSecondMillion is TestScriptsAreBounded with a million expired records.
+func TestSecondMillion(t *testing.T) { scriptsAreBounded(t, 1_000_000) }

@@ -69,11 +69,14 @@ end
 
 -- undeclared reports whether a label of the table has no key among KEYS[first]
 -- to KEYS[last]. The caller must then run the script again with that key.
+local keys
 local function undeclared(t, prefix, first, last)
+  if not keys then
+    keys = {}
+    for k = first, last do keys[KEYS[k]] = true end
+  end
   for name in pairs(t) do
-    local key, found = prefix .. name, false
-    for k = first, last do found = found or KEYS[k] == key end
-    if not found then return true end
+    if not keys[prefix .. name] then return true end
   end
   return false
 end
