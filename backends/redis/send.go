@@ -21,7 +21,7 @@ var errEnded = errors.New("a hook of the client ended its goroutine")
 
 // await runs do, which talks to the server, and returns its error. If ctx ends
 // first, await returns the context's error and left is true: go-redis never
-// heeds a cancelled context while it waits, and a deadline only with
+// observes a cancelled context while it waits, and a deadline only with
 // ContextTimeoutEnabled. Do then goes on until the client's own timeouts end it,
 // so nothing that it uses may be touched again.
 func await(ctx context.Context, do func() error) (left bool, err error) {
@@ -63,15 +63,6 @@ func (b *Backend) process(ctx context.Context, cmd goredis.Cmder) (left bool, er
 	return await(ctx, func() error { return b.client.Process(ctx, cmd) })
 }
 
-// strings sends a read whose reply is a list of strings.
-func (b *Backend) strings(ctx context.Context, args ...any) ([]string, error) {
-	cmd := goredis.NewStringSliceCmd(ctx, args...)
-	if _, err := b.process(ctx, cmd); err != nil {
-		return nil, b.readError(ctx, err)
-	}
-	return cmd.Val(), nil
-}
-
 // exec sends a pipeline and returns its first error. If left is true, its
 // commands must not be touched again.
 func exec(ctx context.Context, pipe goredis.Pipeliner) (left bool, err error) {
@@ -111,7 +102,7 @@ type mark struct {
 const (
 	markUnsent = iota
 	markSent
-	markLeft // the caller has left: the command must not be sent any more
+	markLeft // the caller has left: the command must no longer be sent
 )
 
 var errLeft = errors.New("the caller's context has ended")

@@ -15,7 +15,7 @@ import (
 )
 
 // TestStalled stops the server between the calls: every call ends with its
-// context, whatever the client is and whether it heeds deadlines.
+// context, whatever the client is, also if it ignores deadlines.
 func TestStalled(t *testing.T) {
 	for _, heeds := range []bool{false, true} {
 		for name, connect := range map[string]func(p *proxy) goredis.UniversalClient{
@@ -42,7 +42,7 @@ func TestStalled(t *testing.T) {
 				return c
 			},
 		} {
-			t.Run(fmt.Sprint(name, "/heeds deadlines ", heeds), func(t *testing.T) {
+			t.Run(fmt.Sprint(name, "/ContextTimeoutEnabled ", heeds), func(t *testing.T) {
 				t.Parallel() // the calls wait
 
 				p := newProxy(t)

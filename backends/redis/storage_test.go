@@ -167,7 +167,7 @@ func TestTouchAtARevision(t *testing.T) {
 			touch.ID, touch.Known = test.id, model.Record{Revision: test.known}
 			p.sent()
 			got, err := b.Touch(ctx, drivertest.Now, touch)
-			if kind := model.Kind(err); kind != test.want { //nolint:errorlint // the sentinel itself
+			if kind := model.Kind(err); kind != test.want {
 				t.Errorf("%s of %s: %v, want %v", name, test.id, err, test.want)
 			}
 			if trips, commands := p.sent(); trips != 1 || len(commands) != 1 {
@@ -201,7 +201,7 @@ func TestStat(t *testing.T) {
 		if trips, commands := p.sent(); trips != 1 || len(commands) != 1 || commands[0] != "evalsha" {
 			t.Errorf("%s: sent %v", id, commands)
 		}
-		if model.Kind(err) != model.Kind(want) { //nolint:errorlint // the sentinels themselves
+		if model.Kind(err) != model.Kind(want) {
 			t.Errorf("%s: %v, want %v", id, err, want)
 		}
 		if got.Size != len(rec.Value) || got.Record.Value != nil || got.Record.Revision != rec.Revision ||
