@@ -605,6 +605,7 @@ func TestRefusals(t *testing.T) {
 		{"-NOPERM this user has no permissions to run the 'evalsha' command\r\n", model.ErrUnavailable, model.ErrUnavailable},
 		{"-CLUSTERDOWN The cluster is down\r\n", model.ErrUnavailable, model.ErrUnavailable},
 		{"-BUSY Redis is busy running a script.\r\n", model.ErrUnavailable, model.ErrUnavailable},
+		{"-ERR Error running script (call to f_0ad): @user_script:40: @user_script: 40: -OOM command not allowed when used memory > 'maxmemory'.\r\n", model.ErrUnavailable, model.ErrUnavailable},
 		{"-ERR upstream failure\r\n", model.ErrUnknown, model.ErrUnavailable},
 		{"+OK\r\n", model.ErrUnknown, model.ErrCorrupt},
 		{"!nonsense\r\n", model.ErrUnknown, model.ErrUnavailable},

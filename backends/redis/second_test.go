@@ -33,6 +33,8 @@ func TestSecond(t *testing.T) {
 					"CountVisitsNoRecord": TestCountVisitsNoRecord, "Storage": TestStorage, "Permissions": TestPermissions,
 					"ScriptsAreBounded": TestScriptsAreBounded, "CountWhileSwept": TestCountWhileSwept, "UnknownScriptInBatch": TestUnknownScriptInBatch,
 					"LongValueWithOtherLabels": TestLongValueWithOtherLabels, "PermissionsEndAtTheStore": TestPermissionsEndAtTheStore,
+					"ServerRefuses": TestServerRefuses, "ForeignStorage": TestForeignStorage, "ForeignRecords": TestForeignRecords,
+					"TouchAtARevision": TestTouchAtARevision, "Stat": TestStat, "ListingsKeepTheirOrder": TestListingsKeepTheirOrder,
 					"Trips": TestTrips, "UnknownScript": TestUnknownScript, "LongUpdateThatKeepsLabels": TestLongUpdateThatKeepsLabels,
 				} {
 					t.Run(name, test)

@@ -1,9 +1,11 @@
 package redis
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -17,6 +19,21 @@ import (
 // TestStalled stops the server between the calls: every call ends with its
 // context, whatever the client is, also if it ignores deadlines.
 func TestStalled(t *testing.T) {
+	t.Run("calls", stalledCalls)
+	// The clients are closed: whatever waited for an answer has ended.
+	poll := time.NewTicker(5 * time.Millisecond)
+	defer poll.Stop()
+	stacks := make([]byte, 16<<20)
+	for deadline := time.After(10 * time.Second); bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("redis.await.func")); {
+		select {
+		case <-poll.C:
+		case <-deadline:
+			t.Fatal("goroutines still wait for answers")
+		}
+	}
+}
+
+func stalledCalls(t *testing.T) {
 	for _, heeds := range []bool{false, true} {
 		for name, connect := range map[string]func(p *proxy) goredis.UniversalClient{
 			"client": func(p *proxy) goredis.UniversalClient {
