@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -194,9 +193,8 @@ func (b *Backend) fetch(ctx context.Context, reqs []request, heads bool) ([]resu
 				cmds[i] = pipe.Get(ctx, key)
 			}
 		}
-		left, failed := exec(ctx, pipe)
-		if left || failed != nil && !slices.ContainsFunc(cmds, func(c *goredis.StringCmd) bool { return c.Err() != nil }) {
-			return nil, b.readError(ctx, failed) // a hook kept the pipeline from being sent
+		if err := execGets(ctx, pipe, cmds); err != nil {
+			return nil, b.readError(ctx, err)
 		}
 		var again []int
 		for i, at := range todo {

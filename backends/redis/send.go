@@ -72,6 +72,17 @@ func exec(ctx context.Context, pipe goredis.Pipeliner) (left bool, err error) {
 	})
 }
 
+// execGets sends a pipeline of reads. It returns an error if the commands have no
+// outcome of their own: the context has ended, or a hook kept the pipeline from
+// being sent.
+func execGets(ctx context.Context, pipe goredis.Pipeliner, cmds []*goredis.StringCmd) error {
+	left, err := exec(ctx, pipe)
+	if left || err != nil && !slices.ContainsFunc(cmds, func(c *goredis.StringCmd) bool { return c.Err() != nil }) {
+		return err
+	}
+	return nil
+}
+
 // script is a Lua script with its digest.
 type script struct {
 	source, digest any

@@ -146,3 +146,40 @@ func TestNothingIsSentAfterwards(t *testing.T) {
 	}
 	drivertest.Holds(t, b, base.ID, base.Revision, base.ExpiresAt)
 }
+
+// brokenHook fails every pipeline before it is sent.
+type brokenHook struct{ lateHook }
+
+var errBroken = errors.New("the circuit is open")
+
+func (*brokenHook) ProcessHook(goredis.ProcessHook) goredis.ProcessHook {
+	return func(context.Context, goredis.Cmder) error { return errBroken }
+}
+
+func (*brokenHook) ProcessPipelineHook(goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
+	return func(context.Context, []goredis.Cmder) error { return errBroken }
+}
+
+// TestHookFails has a hook that fails all calls: they are ErrUnavailable, because
+// nothing was sent, and no reply is made up.
+func TestHookFails(t *testing.T) {
+	c := unconnected(t)
+	c.AddHook(&brokenHook{})
+	b := newOn(t, c, "n", nil)
+	for _, call := range append(drivertest.Writes(drivertest.Record("id", "ann", time.Hour)), drivertest.Reads()...) {
+		err := call.Do(t.Context(), b)
+		if kind := model.Kind(err); kind != model.ErrUnavailable || !errors.Is(err, errBroken) { //nolint:errorlint // the sentinel itself
+			t.Errorf("%s: %s, want %v", call.Name, drivertest.Causes(err), model.ErrUnavailable)
+		}
+	}
+	for name, err := range map[string]error{
+		"create storage": b.CreateStorage(t.Context()), "delete storage": b.DeleteStorage(t.Context()),
+		"write of one": b.WriteMany(t.Context(), drivertest.Now, []driver.BatchOp{{Delete: &driver.Delete{ID: "id", Cond: driver.IfPresent}}})[0].Err,
+	} {
+		if !errors.Is(err, model.ErrUnavailable) || errors.Is(err, model.ErrUnknown) {
+			t.Errorf("%s: %s, want %v", name, drivertest.Causes(err), model.ErrUnavailable)
+		}
+	}
+	_, err := b.Stat(t.Context(), drivertest.Now, driver.Get{ID: "id"})
+	drivertest.WantKind(t, err, model.ErrUnavailable)
+}
