@@ -26,7 +26,7 @@ const cases = 404
 func harness(t *testing.T) conformance.Harness {
 	t.Helper()
 	o := options(t)
-	return harnessOf(t, containers.Redis(t).String(), clientOf(t, o), func(t testing.TB, p *proxy) goredis.UniversalClient {
+	return harnessOf(t, server(t).String(), clientOf(t, o), func(t testing.TB, p *proxy) goredis.UniversalClient {
 		return clientOf(t, p.options(o))
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"sync/atomic"
 	"testing"
 )
 
@@ -33,19 +34,22 @@ type HTTPProxy struct {
 	server    string
 	opts      HTTPOptions
 	transport *http.Transport
+	stalls    atomic.Bool
+	ended     chan struct{} // closed at the end of the test
 }
 
 // NewHTTPProxy starts a proxy in front of the server with that URL. It stops
 // at the end of the test. Nil options are the defaults.
 func NewHTTPProxy(t testing.TB, server string, opts *HTTPOptions) *HTTPProxy {
 	t.Helper()
-	p := &HTTPProxy{server: server, transport: http.DefaultTransport.(*http.Transport).Clone()}
+	p := &HTTPProxy{server: server, transport: http.DefaultTransport.(*http.Transport).Clone(), ended: make(chan struct{})}
 	if opts != nil {
 		p.opts = *opts
 	}
 	p.transport.MaxIdleConnsPerHost = 32
 	s := httptest.NewServer(p)
 	t.Cleanup(func() {
+		close(p.ended)
 		s.Close()
 		p.transport.CloseIdleConnections()
 	})
@@ -55,6 +59,10 @@ func NewHTTPProxy(t testing.TB, server string, opts *HTTPOptions) *HTTPProxy {
 
 // URL returns the proxy's own URL, for the client.
 func (p *HTTPProxy) URL() string { return p.url }
+
+// Stall answers no request from now on and keeps all connections open: so does a
+// server that is stopped.
+func (p *HTTPProxy) Stall() { p.stalls.Store(true) }
 
 // ServeHTTP passes one request on, under the plan.
 func (p *HTTPProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -67,6 +75,13 @@ func (p *HTTPProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		name = p.opts.Name(r, body)
 	}
 	fault, then := p.meet([]string{name})
+	if p.stalls.Load() {
+		select {
+		case <-p.ended:
+		case <-r.Context().Done():
+		}
+		panic(http.ErrAbortHandler)
+	}
 	if p.opts.Fault != nil {
 		if f := p.opts.Fault(r); f != Pass {
 			fault = f

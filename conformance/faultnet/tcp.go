@@ -31,6 +31,7 @@ type TCPProxy struct {
 	Script
 	protocol Protocol
 	refuses  atomic.Bool
+	stalls   atomic.Bool
 
 	ctx     context.Context
 	running sync.WaitGroup
@@ -91,6 +92,17 @@ func (p *TCPProxy) DialContext(ctx context.Context, network, server string) (net
 // Refuse closes every new connection at once.
 func (p *TCPProxy) Refuse() { p.refuses.Store(true) }
 
+// Stall passes nothing on from now on, in either direction, and keeps all
+// connections open: so does a server that is stopped.
+func (p *TCPProxy) Stall() { p.stalls.Store(true) }
+
+// wait returns at once, or at the end of the test if the proxy stalls.
+func (p *TCPProxy) wait() {
+	if p.stalls.Load() {
+		<-p.ctx.Done()
+	}
+}
+
 // link is one connection of a client, with that to its server.
 type link struct {
 	p              *TCPProxy
@@ -140,6 +152,7 @@ func (l *link) passBytes() {
 		if err != nil {
 			return
 		}
+		l.p.wait()
 		l.held.Lock()
 		_, err = l.client.Write(buf[:n])
 		l.held.Unlock()
@@ -175,6 +188,7 @@ func (l *link) passAnswers() {
 			_, _ = l.client.Write(raw[:len(raw)/2])
 			return
 		}
+		l.p.wait()
 		if _, err := l.client.Write(raw); err != nil {
 			return
 		}
@@ -196,6 +210,7 @@ func (l *link) passRequests() {
 				l.p.protocol.Sent(raw)
 			}
 		}
+		l.p.wait()
 		if !l.pass(raw, m) {
 			return
 		}

@@ -11,7 +11,9 @@
 -- Returns o: done, followed by expiry and labels section if a guess was wrong;
 --   e exists; n not found; c conflict and the record that won; h conflict and
 --   the head of the record that won; x corrupt and the reason; k labels without
---   a key and the section that names them; s nothing is staged.
+--   a key and the section that names them; r labels of another length than the
+--   room that a long staged record has for them, and their section; s nothing is
+--   staged.
 
 -- refuse returns a reply without a write.
 local function refuse(reply)
@@ -53,6 +55,8 @@ if keepExpiry == E and digits ~= oldDigits then
   digits, score, expiryDiffers = oldDigits, oldDigits == '000000000000000' and '+inf' or oldDigits, true
 end
 if keepLabels == B and new ~= old then new, labelsDiffer = old, true end
+-- It would have to copy the value, which takes a microsecond or two for each KB.
+if labelsDiffer and staged and #new ~= l1 * 256 + l2 and tonumber(ARGV[5]) > 65536 then return refuse('r' .. new) end
 
 -- If the labels change, decode the old and new ones before anything is written.
 local oldLabels, newLabels, prefix
