@@ -70,9 +70,9 @@ var Rules = map[string]string{
 	"R64": "A value that cannot be encoded is ErrInvalid. Stored bytes that do not decode into the type are ErrCorrupt for that record alone.",
 	"R65": "Expiries are rounded up to a whole millisecond.",
 	"R66": "No revision is used twice for an id, even after delete and create.",
-	"R67": "After a lost answer the store reads the record once. A write whose revision is stored succeeded. A compare-and-set whose old revision is still stored is sent once more. A touch whose expiry is in force succeeded. Everything else, and what the backend marks with MarkUndecidable, is ErrUnknown.",
+	"R67": "After a lost answer the store reads the record once, those of a batch together. A write whose revision is stored succeeded. A compare-and-set whose old revision is still stored is sent once more. A touch whose expiry is in force succeeded. Everything else, and what the backend marks with MarkUndecidable, is ErrUnknown.",
 	"R68": "Get takes one driver call.",
-	"R69": "The store's TTL applies unless the call gives an expiry.",
+	"R69": "The store's TTL applies unless the call gives an expiry. Each driver call has the time of its own, and lifetimes begin with the one that writes.",
 	"R70": "Update keeps expiry and labels unless the call gives them.",
 	"R71": "Of many concurrent takers at most one gets the record. The others get ErrNotFound or ErrConflict.",
 	"R72": "Concurrent mutations lose nothing.",
@@ -102,4 +102,5 @@ var Rules = map[string]string{
 	"R96": "It refuses a place that holds what another program made, with ErrCorrupt and a text that says what was found, and changes nothing.",
 	"R97": "What another program made in the same place stays. The error is ErrCorrupt then, and its text says what was found.",
 	"R98": "The result is that of Get, but for the value.",
+	"R99": "With w.Encodings, IfPresent and IfMatch replace only a record of one of these encodings. Another one is ErrCorrupt and stays.",
 }

@@ -4,6 +4,10 @@
 //	backend, err := file.New("/var/lib/app", "carts", nil)
 //	store, err := expiry.NewStore[Cart](backend, &expiry.StoreOptions{TTL: time.Hour})
 //
+// If it is imported for its effect, package backends opens URLs such as
+// file:/var/lib/app?name=carts&labels=principal,sid. docs/urls.md lists the
+// parameters.
+//
 // # What is stored where
 //
 // The store is a folder with its name below the directory. All names are lower

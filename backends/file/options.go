@@ -89,3 +89,6 @@ func isDevice(name string) bool {
 	}
 	return name[:3] == "com" || name[:3] == "lpt"
 }
+
+// Path returns the absolute path of the store's folder, which need not exist.
+func (b *Backend) Path() string { return b.path }

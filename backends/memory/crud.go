@@ -77,7 +77,7 @@ func (b *Backend) write(now time.Time, w *driver.Write) (rec model.Record, err e
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.records.m[w.Record.ID]
-	if err = driver.Judge(now, e.stored(), w.Cond, w.Known.Revision); err != nil {
+	if err = w.Judge(now, e.stored()); err != nil {
 		if errors.Is(err, model.ErrConflict) {
 			rec = e.rec
 		}

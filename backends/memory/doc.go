@@ -1,6 +1,9 @@
 // Package memory keeps records in the memory of the process. It is for tests and
 // for programs of a single process.
 //
+// If it is imported for its effect, package backends opens the URL memory:, with
+// or without the parameter labels.
+//
 // # What is stored where
 //
 // A [Space] stands for a server: it holds stores by name, and any number of

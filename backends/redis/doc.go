@@ -5,6 +5,11 @@
 //	backend, err := redis.New(client, "carts", nil)
 //	store, err := expiry.NewStore[Cart](backend, &expiry.StoreOptions{TTL: time.Hour})
 //
+// If it is imported for its effect, package backends opens URLs such as
+// redis://user:password@host:6379/0?name=carts&labels=principal,sid, also with
+// rediss, redis+cluster, redis+sentinel and redis+unix. docs/urls.md lists the
+// parameters.
+//
 // # What is stored where
 //
 // A store has 16 buckets. A hash of the id chooses the bucket. In a store named

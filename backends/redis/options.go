@@ -97,3 +97,7 @@ func checkClient(client goredis.UniversalClient) error {
 	}
 	return nil
 }
+
+// Client returns the client that the backend uses: the one that New was given,
+// or the one that the backend opened from a URL. Close closes the latter.
+func (b *Backend) Client() goredis.UniversalClient { return b.client }

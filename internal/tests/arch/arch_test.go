@@ -37,7 +37,7 @@ func goList(t *testing.T, args ...string) []string {
 // with a golden list. A program that imports one backend compiles no other
 // backend's client.
 func TestDependencies(t *testing.T) {
-	roots := []string{"./model", "./expiry/...", "./backends/...", "./session/...", "./conformance/..."}
+	roots := []string{"./model", "./expiry/...", "./backends/...", "./config/...", "./session/...", "./conformance/..."}
 	pkgs := slices.DeleteFunc(goList(t, roots...), func(p string) bool {
 		// Only tests import containers, and what it compiles depends on the
 		// system. Programs cannot import internal packages.
