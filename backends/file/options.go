@@ -19,12 +19,16 @@ type Options struct {
 	// NoSync leaves out every fsync. A killed process still loses nothing. A
 	// power cut may lose or damage the writes of the last seconds.
 	NoSync bool
-	// FileMode and DirMode are the permissions of new files and folders,
-	// whatever the umask is. Zero means 0600 and 0700: only the owner. Example:
-	// 0660 and 0770 for several users of one group, whose directory has the
-	// setgid bit. Modes that deny the owner something, and bits other than
-	// permissions, are ErrInvalid.
-	FileMode, DirMode fs.FileMode
+	// FileMode has the permissions of new files, whatever the umask is. Zero
+	// means 0600: only the owner. 0660 is for several users of one group. Modes
+	// that deny the owner reading or writing, and bits other than permissions,
+	// are ErrInvalid.
+	FileMode fs.FileMode
+	// DirMode has the permissions of new folders, whatever the umask is. Zero
+	// means 0700: only the owner. 0770 is for several users of one group, whose
+	// directory has the setgid bit. Modes that deny the owner something, and bits
+	// other than permissions, are ErrInvalid.
+	DirMode fs.FileMode
 }
 
 func (o *Options) withDefaults() (Options, error) {

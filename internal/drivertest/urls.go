@@ -16,7 +16,7 @@ import (
 
 // samples are values of the forms.
 var samples = map[backends.Form]string{
-	backends.FormText: "x", backends.FormNames: "sid,principal", backends.FormNumber: "1", backends.FormSwitch: "true", backends.FormDuration: "2h", backends.FormMode: "0640",
+	backends.FormText: "x", backends.FormNames: "sid,principal", backends.FormNumber: "1", backends.FormSwitch: "true", backends.FormDuration: "2h", backends.FormMode: "0750",
 }
 
 // TakesParams opens the URL once with each documented parameter, and once with
