@@ -123,6 +123,13 @@ func (b *Backend) writeRun(ctx context.Context, now time.Time, w *driver.Write, 
 	if w.Keep.Labels {
 		control[2] = 'b'
 	}
+	reads := make([]byte, 0, 32)
+	if w.Cond != driver.IfAny && w.Cond != driver.IfAbsent {
+		for _, name := range w.Encodings {
+			reads = append(append(reads, byte(len(name))), name...)
+		}
+	}
+	command := string(control[:]) + string(reads)
 	rec, guessed := guess(w)
 	long := len(rec.Value) >= stageSize
 	split := !guessed && !long
@@ -142,12 +149,12 @@ func (b *Backend) writeRun(ctx context.Context, now time.Time, w *driver.Write, 
 		control[3] = 's'
 		data = appendTail(data, &rec)
 		m := &mark{data: data[:len(data)-len(rec.Value)]}
-		args = append(args, string(control[:]), now.UnixMilli(), b.keepFor(now, w.Record.ExpiresAt), m, len(data))
+		args = append(args, command, now.UnixMilli(), b.keepFor(now, w.Record.ExpiresAt), m, len(data))
 		r := newRun(ctx, writeScript, args, m)
 		r.stage = goredis.NewStatusCmd(ctx, "set", stage, data, "px", stageTTL.Milliseconds())
 		return r
 	}
-	args = append(args, string(control[:]), now.UnixMilli(), b.keepFor(now, w.Record.ExpiresAt))
+	args = append(args, command, now.UnixMilli(), b.keepFor(now, w.Record.ExpiresAt))
 	if split {
 		m := &mark{data: appendTail(make([]byte, 0, 1+len(rec.Encoding)+len(rec.Value)), &rec)}
 		return newRun(ctx, writeScript, append(args, data, m), m)

@@ -8,6 +8,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -19,6 +20,8 @@ func corruptCode(code string) error {
 		return driverkit.Corrupt("the key holds another type than a string")
 	case "v":
 		return driverkit.Corrupt(driverkit.WhyNewer)
+	case "e":
+		return driver.ErrEncoding()
 	}
 	return driverkit.Corrupt(driverkit.WhyForeign)
 }

@@ -89,9 +89,15 @@ func (w *Write) Check() error {
 func (w *Write) Judge(now time.Time, cur *model.Record) error {
 	err := Judge(now, cur, w.Cond, w.Known.Revision)
 	if err == nil && cur != nil && !w.Replaces(cur.Encoding) {
-		return model.NewError(model.ErrCorrupt, "the stored record has another encoding than those that the update may replace", nil)
+		return ErrEncoding()
 	}
 	return err
+}
+
+// ErrEncoding returns the ErrCorrupt of an update over a record of an encoding
+// that it must not replace (rule R99).
+func ErrEncoding() error {
+	return model.NewError(model.ErrCorrupt, "the stored record has an encoding that the update must not replace", nil)
 }
 
 // Replaces reports whether the write may replace a live record of that
