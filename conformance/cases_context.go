@@ -216,7 +216,8 @@ func contextCases() []Case {
 			c.bear("ann")
 		}),
 		that("EndsEachCallInTimeIfTheServerStalls", "R94", needStall|needSweep|needPaging, func(c *C) {
-			b := c.node(c.name + "-stalled")
+			c.node(c.name + "-stalled") // deletes the storage in the end
+			b := c.unmade(c.name + "-stalled")
 			r := c.labelled("a", "1", "ann", time.Hour)
 			_, err := b.Write(c.ctx(), c.now, driver.Write{Record: r, Cond: driver.IfAbsent})
 			c.ok(err, "create")

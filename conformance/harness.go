@@ -42,7 +42,8 @@ type Harness struct {
 	Occupy func(t testing.TB, name string) (untouched func(t testing.TB))
 
 	// Stall makes the server stop answering the calls on b, without closing
-	// its connections, until resume is called. Nil means that the cases on
+	// its connections. Other backends from Open are served as before. Resume
+	// is called before b is closed, and may do nothing. Nil means that the cases on
 	// deadlines are reported as not proven. That is right only if no call
 	// waits for anything outside of the process.
 	Stall func(t testing.TB, b driver.ModelExpirySupport) (resume func())

@@ -129,7 +129,6 @@ func (b *Backend) writeRun(ctx context.Context, now time.Time, w *driver.Write, 
 			reads = append(append(reads, byte(len(name))), name...)
 		}
 	}
-	command := string(control[:]) + string(reads)
 	rec, guessed := guess(w)
 	long := len(rec.Value) >= stageSize
 	split := !guessed && !long
@@ -149,12 +148,12 @@ func (b *Backend) writeRun(ctx context.Context, now time.Time, w *driver.Write, 
 		control[3] = 's'
 		data = appendTail(data, &rec)
 		m := &mark{data: data[:len(data)-len(rec.Value)]}
-		args = append(args, command, now.UnixMilli(), b.keepFor(now, w.Record.ExpiresAt), m, len(data))
+		args = append(args, string(control[:])+string(reads), now.UnixMilli(), b.keepFor(now, w.Record.ExpiresAt), m, len(data))
 		r := newRun(ctx, writeScript, args, m)
 		r.stage = goredis.NewStatusCmd(ctx, "set", stage, data, "px", stageTTL.Milliseconds())
 		return r
 	}
-	args = append(args, command, now.UnixMilli(), b.keepFor(now, w.Record.ExpiresAt))
+	args = append(args, string(control[:])+string(reads), now.UnixMilli(), b.keepFor(now, w.Record.ExpiresAt))
 	if split {
 		m := &mark{data: appendTail(make([]byte, 0, 1+len(rec.Encoding)+len(rec.Value)), &rec)}
 		return newRun(ctx, writeScript, append(args, data, m), m)
