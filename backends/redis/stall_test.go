@@ -168,7 +168,7 @@ func TestHookFails(t *testing.T) {
 	b := newOn(t, c, "n", nil)
 	for _, call := range append(drivertest.Writes(drivertest.Record("id", "ann", time.Hour)), drivertest.Reads()...) {
 		err := call.Do(t.Context(), b)
-		if kind := model.Kind(err); kind != model.ErrUnavailable || !errors.Is(err, errBroken) { //nolint:errorlint // the sentinel itself
+		if kind := model.Kind(err); kind != model.ErrUnavailable || !errors.Is(err, errBroken) {
 			t.Errorf("%s: %s, want %v", call.Name, drivertest.Causes(err), model.ErrUnavailable)
 		}
 	}
