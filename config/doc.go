@@ -3,7 +3,7 @@
 //
 //	cfg, err := config.Read(nil)
 //	backend, err := cfg.Open(ctx)
-//	store, err := expiry.NewStore[Cart](backend, &expiry.StoreOptions{TTL: time.Hour, Seal: cfg.Keyring()})
+//	store, err := expiry.NewStore[Cart](backend, &expiry.StoreOptions{TTL: time.Hour, Seal: cfg.Keyring(), Purpose: "carts"})
 //
 // A program imports the backends that it may open, as for package backends.
 //

@@ -40,7 +40,7 @@ func ExampleRead() {
 		fmt.Println(err)
 		return
 	}
-	store, err := expiry.NewStore[string](b, &expiry.StoreOptions{TTL: time.Hour, Seal: cfg.Keyring()})
+	store, err := expiry.NewStore[string](b, &expiry.StoreOptions{TTL: time.Hour, Seal: cfg.Keyring(), Purpose: "carts"})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -98,7 +98,7 @@ var Rules = map[string]string{
 	"R92": "A write with an undeclared label is ErrInvalid.",
 	"R93": "IfMatch changes the expiry only at the revision Known.Revision. Another revision is ErrConflict, no live record is ErrNotFound, and neither changes anything.",
 	"R94": "A context that ends ends the call: within 100 ms of its deadline also if the server does not answer.",
-	"R95": "A write moves a record in a listing only if the value that the listing is by changed: all other entries stay where they are.",
+	"R95": "A write moves a record in a listing only if the value that the listing is by changed. All other entries keep their place.",
 	"R96": "It refuses a place that holds what another program made, with ErrCorrupt and a text that says what was found, and changes nothing.",
 	"R97": "What another program made in the same place stays. The error is ErrCorrupt then, and its text says what was found.",
 	"R98": "The result is that of Get, but for the value.",
