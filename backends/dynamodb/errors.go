@@ -33,25 +33,27 @@ var refusals = map[string]string{
 	"RequestLimitExceeded":                     "the account is throttled",
 	"LimitExceededException":                   "a limit of the account is reached",
 	"ItemCollectionSizeLimitExceededException": "the item collection is too large",
-	"AccessDeniedException":                    "a permission is missing: the package comment has the policy",
-	"UnrecognizedClientException":              "the credentials are unknown",
-	"InvalidClientTokenId":                     "the credentials are unknown",
-	"InvalidSignatureException":                "the signature is wrong: check the secret key, the region and the clock",
-	"SignatureDoesNotMatch":                    "the signature is wrong: check the secret key, the region and the clock",
-	"IncompleteSignature":                      "the signature is incomplete",
-	"IncompleteSignatureException":             "the signature is incomplete",
-	"MissingAuthenticationToken":               "the request has no signature",
-	"MissingAuthenticationTokenException":      "the request has no signature",
-	"ExpiredTokenException":                    "the session token has expired",
-	"ExpiredToken":                             "the session token has expired",
-	"RequestExpired":                           "the clock of this machine is wrong",
-	"RequestTimeTooSkewed":                     "the clock of this machine is wrong",
-	"RequestInTheFuture":                       "the clock of this machine is wrong",
-	"AuthFailure":                              "the credentials are not accepted",
-	"OptInRequired":                            "the account is not subscribed to DynamoDB",
-	"NotAuthorized":                            "a permission is missing",
-	"UnknownOperationException":                "the endpoint does not know the operation",
+	codeDenied:                            "a permission is missing: the package comment has the policy",
+	"UnrecognizedClientException":         "the credentials are unknown",
+	"InvalidClientTokenId":                "the credentials are unknown",
+	"InvalidSignatureException":           "the signature is wrong: check the secret key, the region and the clock",
+	"SignatureDoesNotMatch":               "the signature is wrong: check the secret key, the region and the clock",
+	"IncompleteSignature":                 "the signature is incomplete",
+	"IncompleteSignatureException":        "the signature is incomplete",
+	"MissingAuthenticationToken":          "the request has no signature",
+	"MissingAuthenticationTokenException": "the request has no signature",
+	"ExpiredTokenException":               "the session token has expired",
+	"ExpiredToken":                        "the session token has expired",
+	"RequestExpired":                      "the clock of this machine is wrong",
+	"RequestTimeTooSkewed":                "the clock of this machine is wrong",
+	"RequestInTheFuture":                  "the clock of this machine is wrong",
+	"AuthFailure":                         "the credentials are not accepted",
+	"OptInRequired":                       "the account is not subscribed to DynamoDB",
+	"NotAuthorized":                       "a permission is missing",
+	"UnknownOperationException":           "the endpoint does not know the operation",
 }
+
+const codeDenied = "AccessDeniedException"
 
 // missingTable reports whether the code says that the table does not exist.
 func missingTable(code string) bool {
@@ -117,22 +119,49 @@ func validationError(message string, err error) error {
 }
 
 // cancelledError returns the error of a transaction that DynamoDB cancelled for
-// another reason than a condition, else nil. The first reason counts.
+// another reason than a condition, else nil. An invalid item counts before all
+// other reasons, and else the first one.
 func cancelledError(err error) error {
 	var cancelled *types.TransactionCanceledException
 	if !errors.As(err, &cancelled) {
 		return nil
 	}
-	for _, r := range cancelled.CancellationReasons {
-		switch code := aws.ToString(r.Code); code {
-		case "", "None":
-		case "ValidationError":
+	first := ""
+	for _, r := range reasonsOf(cancelled) {
+		switch code := aws.ToString(r.Code); {
+		case code == "", code == "None":
+		case code == codeInvalidItem:
 			return validationError(aws.ToString(r.Message), err)
-		default:
-			return model.NewError(model.ErrUnavailable, "TransactionCanceledException: "+code, err)
+		case first == "":
+			first = code
 		}
 	}
-	return nil
+	if first == "" {
+		return nil
+	}
+	return model.NewError(model.ErrUnavailable, "TransactionCanceledException: "+first, err)
+}
+
+// codeInvalidItem is the reason of a transaction that can never succeed.
+const codeInvalidItem = "ValidationError"
+
+// reasonsOf returns why a transaction was cancelled, one reason for each item.
+// Some servers of this protocol have them only in the message, as a list of
+// codes: "… specific reasons [None, TransactionConflict]".
+func reasonsOf(cancelled *types.TransactionCanceledException) []types.CancellationReason {
+	if len(cancelled.CancellationReasons) > 0 {
+		return cancelled.CancellationReasons
+	}
+	_, list, _ := strings.Cut(cancelled.ErrorMessage(), "[")
+	list, _, ok := strings.Cut(list, "]")
+	if !ok {
+		return nil
+	}
+	var reasons []types.CancellationReason
+	for code := range strings.SplitSeq(list, ",") {
+		reasons = append(reasons, types.CancellationReason{Code: aws.String(strings.TrimSpace(code))})
+	}
+	return reasons
 }
 
 // readError returns the error of a read: ErrUnavailable, or the context's own
@@ -174,16 +203,21 @@ func outcomeOf(err error) outcome {
 		return outcome{busy: code == "TransactionConflictException" || code == "ReplicatedWriteConflictException"}
 	}
 	var out outcome
-	for i, r := range cancelled.CancellationReasons {
+	invalid := false
+	for i, r := range reasonsOf(cancelled) {
 		switch aws.ToString(r.Code) {
 		case "ConditionalCheckFailed":
-			if i == 0 {
+			// Without the reasons proper, the stored item is not known.
+			if i == 0 && len(cancelled.CancellationReasons) > 0 {
 				return outcome{failed: true, item: r.Item}
 			}
-		case "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded":
+		case "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded":
 			out.busy = true
+		case codeInvalidItem:
+			invalid = true
 		}
 	}
+	out.busy = out.busy && !invalid
 	return out
 }
 

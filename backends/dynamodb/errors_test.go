@@ -112,25 +112,61 @@ func TestOutcomes(t *testing.T) {
 		}
 		return &smithy.OperationError{Err: e}
 	}
+	inText := func(reasons string) error {
+		text := "Transaction cancelled, please refer cancellation reasons for specific reasons " + reasons
+		return &smithy.OperationError{Err: &types.TransactionCanceledException{Message: &text}}
+	}
 	for name, test := range map[string]struct {
 		err          error
 		failed, busy bool
 	}{
-		"condition":                {&smithy.OperationError{Err: &types.ConditionalCheckFailedException{Item: item}}, true, false},
-		"condition of the record":  {cancelled("ConditionalCheckFailed", "None"), true, false},
-		"condition before another": {cancelled("ConditionalCheckFailed", "TransactionConflict"), true, false},
-		"conflict on the record":   {cancelled("TransactionConflict", "None"), false, true},
-		"conflict on a label":      {cancelled("None", "TransactionConflict"), false, true},
-		"throttled":                {cancelled("None", "ThrottlingError"), false, true},
-		"invalid":                  {cancelled("ValidationError", "None"), false, false},
-		"single conflict":          {&types.TransactionConflictException{}, false, true},
-		"another region":           {&types.ReplicatedWriteConflictException{}, false, true},
-		"throttling":               {answered("ThrottlingException"), false, false},
-		"no answer":                {sendError(io.EOF), false, false},
+		"condition":                   {&smithy.OperationError{Err: &types.ConditionalCheckFailedException{Item: item}}, true, false},
+		"condition of the record":     {cancelled("ConditionalCheckFailed", "None"), true, false},
+		"condition before another":    {cancelled("ConditionalCheckFailed", "TransactionConflict"), true, false},
+		"conflict on the record":      {cancelled("TransactionConflict", "None"), false, true},
+		"conflict on a label":         {cancelled("None", "TransactionConflict"), false, true},
+		"throttled":                   {cancelled("None", "ThrottlingError"), false, true},
+		"invalid":                     {cancelled("ValidationError", "None"), false, false},
+		"invalid beside a conflict":   {cancelled("TransactionConflict", "ValidationError"), false, false},
+		"over a limit":                {cancelled("None", "RequestLimitExceeded"), false, true},
+		"a conflict in the text":      {inText("[None, TransactionConflict]"), false, true},
+		"an invalid item in the text": {inText("[TransactionConflict, ValidationError]"), false, false},
+		"a condition in the text":     {inText("[ConditionalCheckFailed, None]"), false, false},
+		"no reasons":                  {inText(""), false, false},
+		"single conflict":             {&types.TransactionConflictException{}, false, true},
+		"another region":              {&types.ReplicatedWriteConflictException{}, false, true},
+		"throttling":                  {answered("ThrottlingException"), false, false},
+		"no answer":                   {sendError(io.EOF), false, false},
 	} {
 		out := outcomeOf(test.err)
 		if out.failed != test.failed || out.busy != test.busy || out.failed != (out.item != nil) {
 			t.Errorf("%s: %+v", name, out)
+		}
+	}
+}
+
+// TestCancelledErrors has transactions that were cancelled for other reasons
+// than a condition, wherever the server puts the reason.
+func TestCancelledErrors(t *testing.T) {
+	type reason = types.CancellationReason
+	text := func(s string) *string { return &s }
+	for name, test := range map[string]struct {
+		reasons []reason
+		message string
+		want    error
+		has     string
+	}{
+		"too large":                {[]reason{{Code: text("None")}, {Code: text("ValidationError"), Message: text("Item size has exceeded the maximum allowed size")}}, "", model.ErrTooLarge, ""},
+		"too large and a conflict": {[]reason{{Code: text("TransactionConflict")}, {Code: text("ValidationError"), Message: text("Item size to update has exceeded")}}, "", model.ErrTooLarge, ""},
+		"another reason":           {[]reason{{Code: text("None")}, {Code: text("ItemCollectionSizeLimitExceeded")}}, "", model.ErrUnavailable, "ItemCollectionSizeLimitExceeded"},
+		"in the text":              {nil, "hunter2 [None, ThrottlingError]", model.ErrUnavailable, "ThrottlingError"},
+		"invalid, in the text":     {nil, "hunter2 [ValidationError]", model.ErrUnavailable, "ValidationException"},
+		"none":                     {nil, "hunter2", nil, ""},
+		"only None":                {[]reason{{Code: text("None")}}, "", nil, ""},
+	} {
+		err := cancelledError(&smithy.OperationError{Err: &types.TransactionCanceledException{CancellationReasons: test.reasons, Message: &test.message}})
+		if model.Kind(err) != test.want || err != nil && (!strings.Contains(err.Error(), test.has) || strings.Contains(err.Error(), "hunter2")) {
+			t.Errorf("%s: %v, want %v with %q", name, err, test.want, test.has)
 		}
 	}
 }

@@ -16,15 +16,20 @@ import (
 )
 
 // Touch changes the expiry of a live record and returns the record without its
-// value. It returns ErrNotFound if no live record has the id. It takes one
-// UpdateItem, with or without labels. An extension that would shorten the
-// expiry fails its condition, and the response contains the unchanged record.
+// value. It returns ErrNotFound if no live record has the id, and ErrConflict
+// for another revision than the one asked for. It takes one UpdateItem, with or
+// without labels. An extension that would shorten the expiry fails its
+// condition, and the response contains the unchanged record.
 func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
 	if err := b.gate.Touch(ctx, &t); err != nil {
 		return model.Record{}, err
 	}
+	wanted := driver.IfPresent
 	values := attributes{":now": millis(now)}
-	cond := condition(driver.IfPresent, "")
+	if t.Cond == driver.IfMatch {
+		wanted, values[":known"] = driver.IfMatch, blob(t.Known.Revision[:])
+	}
+	cond := condition(wanted, "")
 	at := t.ExpiresAt
 	switch t.Mode {
 	case driver.TouchExtend:
@@ -40,7 +45,7 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (mod
 		if err != nil || !out.failed {
 			return rec, err
 		}
-		cur, err := judge(now, t.ID, out.item, driver.IfPresent, model.Revision{})
+		cur, err := judge(now, t.ID, out.item, wanted, t.Known.Revision)
 		if err != nil {
 			return model.Record{}, err
 		}

@@ -1,19 +1,16 @@
 package dynamodb
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -193,53 +190,6 @@ func (b *Backend) StoragePlan() string {
 	return s.String()
 }
 
-// CreateStorage creates the table with its index by expiry, billed by request.
-// It enables the table's TTL unless Options.GraceTTL is negative. It returns
-// when the table is ready, about ten seconds later for a new table, or with the
-// context's error.
-//
-// It keeps an existing table with its records, and adds the index if the table
-// lacks it. It returns ErrCorrupt for a table with other keys, or with a TTL by
-// another attribute.
-func (b *Backend) CreateStorage(ctx context.Context) error {
-	if err := b.gate.Enter(ctx); err != nil {
-		return err
-	}
-	table, err := b.describe(ctx)
-	if err != nil {
-		return err
-	}
-	if table == nil {
-		_, err := b.client.CreateTable(ctx, b.definition())
-		if err != nil && !busyTable(codeOf(err)) { // another node is creating it
-			return b.storageError(ctx, err)
-		}
-	} else if err := b.checkSchema(table); err != nil {
-		return err
-	} else if !hasIndex(table) {
-		if err := b.addIndex(ctx); err != nil {
-			return err
-		}
-	}
-	ready := func(t *types.TableDescription) bool { return t != nil && active(t) && hasIndex(t) }
-	if err := b.awaitTable(ctx, ready); err != nil {
-		return err
-	}
-	return b.enableTTL(ctx)
-}
-
-// describe returns the table, and nil if it does not exist.
-func (b *Backend) describe(ctx context.Context) (*types.TableDescription, error) {
-	out, err := b.client.DescribeTable(ctx, &awsdynamodb.DescribeTableInput{TableName: &b.table})
-	switch {
-	case err == nil:
-		return out.Table, nil
-	case missingTable(codeOf(err)):
-		return nil, nil //nolint:nilnil // it does not exist
-	}
-	return nil, b.readError(ctx, err)
-}
-
 // checkSchema returns ErrCorrupt if the table or its index has other keys than
 // a store's.
 func (b *Backend) checkSchema(t *types.TableDescription) error {
@@ -289,100 +239,4 @@ func active(t *types.TableDescription) bool {
 		}
 	}
 	return t.TableStatus == types.TableStatusActive
-}
-
-func (b *Backend) addIndex(ctx context.Context) error {
-	d, index := b.definition(), indexDefinition()
-	_, err := b.client.UpdateTable(ctx, &awsdynamodb.UpdateTableInput{
-		TableName: &b.table, AttributeDefinitions: d.AttributeDefinitions,
-		GlobalSecondaryIndexUpdates: []types.GlobalSecondaryIndexUpdate{{Create: &index}},
-	})
-	if err != nil && !busyTable(codeOf(err)) {
-		return b.storageError(ctx, err)
-	}
-	return nil
-}
-
-// awaitTable waits until the table is as wanted, or the context ends.
-func (b *Backend) awaitTable(ctx context.Context, wanted func(*types.TableDescription) bool) error {
-	for attempt := 0; ; attempt++ {
-		table, err := b.describe(ctx)
-		if err != nil {
-			return err
-		}
-		if wanted(table) {
-			return nil
-		}
-		if err := wait(ctx, attempt); err != nil {
-			return err
-		}
-	}
-}
-
-// wait pauses before the next request: 20 milliseconds, doubled with each
-// attempt up to a second. It returns the context's error if that ends first.
-func wait(ctx context.Context, attempt int) error {
-	return driverkit.Wait(ctx, min(20*time.Millisecond<<min(attempt, 6), time.Second))
-}
-
-// enableTTL enables the table's TTL, unless it is enabled.
-func (b *Backend) enableTTL(ctx context.Context) error {
-	if b.grace < 0 {
-		return nil
-	}
-	out, err := b.client.DescribeTimeToLive(ctx, &awsdynamodb.DescribeTimeToLiveInput{TableName: &b.table})
-	if err != nil {
-		return b.readError(ctx, err)
-	}
-	if ttl := out.TimeToLiveDescription; ttl != nil {
-		on := ttl.TimeToLiveStatus == types.TimeToLiveStatusEnabled || ttl.TimeToLiveStatus == types.TimeToLiveStatusEnabling
-		switch name := aws.ToString(ttl.AttributeName); {
-		case on && name == attrTTL:
-			return nil
-		case on:
-			return model.NewError(model.ErrCorrupt, "the table "+b.table+" has a TTL by another attribute than "+attrTTL, nil)
-		}
-	}
-	_, err = b.client.UpdateTimeToLive(ctx, &awsdynamodb.UpdateTimeToLiveInput{
-		TableName:               &b.table,
-		TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String(attrTTL), Enabled: aws.Bool(true)},
-	})
-	if err != nil && !busyTable(codeOf(err)) {
-		if strings.Contains(strings.ToLower(err.Error()), "already enabled") { // by another node
-			return nil
-		}
-		return b.storageError(ctx, err)
-	}
-	return nil
-}
-
-// DeleteStorage deletes the table with all its records and returns when the
-// table no longer exists. It returns nil if there is no table. It returns
-// ErrCorrupt for a table with other keys than a store's, and keeps it.
-func (b *Backend) DeleteStorage(ctx context.Context) error {
-	if err := b.gate.Enter(ctx); err != nil {
-		return err
-	}
-	for attempt := 0; ; attempt++ {
-		table, err := b.describe(ctx)
-		if err != nil || table == nil {
-			return err
-		}
-		if err := b.checkSchema(table); err != nil {
-			return err
-		}
-		_, err = b.client.DeleteTable(ctx, &awsdynamodb.DeleteTableInput{TableName: &b.table})
-		switch code := codeOf(err); {
-		case err == nil:
-			gone := func(t *types.TableDescription) bool { return t == nil }
-			return b.awaitTable(ctx, gone)
-		case missingTable(code):
-			return nil
-		case !busyTable(code):
-			return b.storageError(ctx, err)
-		}
-		if err := wait(ctx, attempt); err != nil {
-			return err
-		}
-	}
 }

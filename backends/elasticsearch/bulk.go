@@ -89,7 +89,7 @@ func (b *Backend) mget(ctx context.Context, ids []string, head bool) ([]stored, 
 		switch d := &res.Docs[i]; {
 		case d.Error != nil:
 			out[i].err = b.replyError(http.StatusInternalServerError, *d.Error, false)
-			if d.Error.Type == typeNoIndex {
+			if d.Error.decides() == typeNoIndex {
 				return nil, out[i].err // the same for every id
 			}
 		case d.ID != id:
@@ -191,7 +191,7 @@ func (r *itemResult) conflict() bool {
 }
 
 // noIndex reports whether no alias has the name that the action is sent to.
-func (r *itemResult) noIndex() bool { return r.Error != nil && r.Error.Type == typeNoIndex }
+func (r *itemResult) noIndex() bool { return r.Error != nil && r.Error.decides() == typeNoIndex }
 
 func (b *Backend) version(r *itemResult) docVersion {
 	return docVersion{b.epochOf(r.Index), r.Seq, r.Term}

@@ -113,6 +113,9 @@ func newDeleteTask(now time.Time, d *driver.Delete) *task {
 
 func newTouchTask(now time.Time, touch *driver.Touch) *task {
 	t := &task{id: touch.ID, cond: driver.IfPresent, touch: touch, step: stepRead}
+	if touch.Cond == driver.IfMatch {
+		t.cond, t.known = driver.IfMatch, touch.Known.Revision
+	}
 	t.useKnown(now, &touch.Known)
 	if t.step == stepSend && t.changesNothing() {
 		t.step, t.cur = stepRead, nil // the record may have changed since

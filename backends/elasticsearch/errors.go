@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -42,6 +43,7 @@ const typeNoIndex = "index_not_found_exception"
 const (
 	whyInvalid  = "the cluster finds the request invalid"
 	whyMapping  = "the index has a different mapping from the one that StoragePlan shows"
+	whyPipeline = "an ingest pipeline of the cluster refuses the document"
 	whySecurity = "the credentials are unknown or lack a privilege: the package comment lists the roles"
 )
 
@@ -66,21 +68,65 @@ var refusals = map[string]string{
 	"x_content_parse_exception":           "the cluster cannot parse the request",
 	"search_phase_execution_exception":    "a shard cannot answer",
 	"no_shard_available_action_exception": "no copy of the shard can answer",
+	"fail_processor_exception":            whyPipeline,
+	"ingest_processor_exception":          whyPipeline,
+	"script_exception":                    whyPipeline,
+}
+
+// wrappers are the error types in which a node passes on the error of another
+// node or of a part of the request. What they wrap decides.
+var wrappers = []string{
+	"exception", "remote_transport_exception", "execution_exception", "uncategorized_execution_exception",
+	"search_phase_execution_exception",
 }
 
 // cause is an error as the server reports it.
 type cause struct {
-	Type   string `json:"type"`
-	Reason string `json:"reason"`
+	Type   string
+	Reason string
+	inner  string // the error type that decides, if Type is a wrapper
 }
 
 // UnmarshalJSON also accepts an error that is a string, which some paths return.
 func (c *cause) UnmarshalJSON(data []byte) error {
-	type plain cause
-	if json.Unmarshal(data, (*plain)(c)) != nil {
+	type reported struct {
+		Type   string          `json:"type"`
+		Reason string          `json:"reason"`
+		Caused json.RawMessage `json:"caused_by"`
+		Roots  []reportedRoot  `json:"root_cause"`
+	}
+	var r reported
+	if json.Unmarshal(data, &r) != nil {
 		*c = cause{Type: "error"}
+		return nil
+	}
+	*c = cause{Type: r.Type, Reason: r.Reason}
+	if !slices.Contains(wrappers, r.Type) {
+		return nil
+	}
+	var caused cause
+	if r.Caused != nil && json.Unmarshal(r.Caused, &caused) == nil {
+		c.inner = caused.decides()
+	}
+	for _, root := range r.Roots {
+		if c.inner == "" && !slices.Contains(wrappers, root.Type) {
+			c.inner = root.Type
+		}
 	}
 	return nil
+}
+
+// reportedRoot is one of the errors that a wrapper names as its roots.
+type reportedRoot struct {
+	Type string `json:"type"`
+}
+
+// decides returns the error type that says what happened.
+func (c *cause) decides() string {
+	if c.inner != "" {
+		return c.inner
+	}
+	return c.Type
 }
 
 // native returns the client library's form of the error.
@@ -101,26 +147,31 @@ func causeOf(body []byte) cause {
 	return r.Error
 }
 
+// proxyStatuses are statuses below 500 that a proxy gives to a request that it
+// has passed on. Elasticsearch itself names the type of its error.
+var proxyStatuses = []int{http.StatusRequestTimeout, http.StatusConflict, 499}
+
 // replyError returns the error of a request that the server answered with one.
 // A write that the server refused is ErrUnavailable, as a read: nothing changed.
 // A status of 500 and above may come from a proxy, or from a node that lost
 // another node midway. A write is ErrUnknown then.
 func (b *Backend) replyError(status int, c cause, write bool) error {
 	native := c.native(status)
-	why, known := refusals[c.Type]
+	kind := c.decides()
+	why, known := refusals[kind]
 	text := "the server answered " + strconv.Itoa(status)
 	switch {
-	case c.Type == typeNoIndex:
+	case kind == typeNoIndex:
 		return model.NewError(model.ErrUnavailable, "the server has no index "+b.name+": call CreateStorage, or use StoragePlan", native)
 	case status == http.StatusRequestEntityTooLarge:
 		return model.NewError(model.ErrTooLarge, "the server refuses a request of that size", native)
 	case known:
-		text = c.Type + ": " + why
+		text = kind + ": " + why
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		text += ": " + whySecurity
 	case status == http.StatusTooManyRequests:
 		text += ": too many requests"
-	case write && (status < 400 || status >= 500):
+	case write && (status < 400 || status >= 500), write && c.Type == "" && slices.Contains(proxyStatuses, status):
 		return model.NewError(model.ErrUnknown, text, native)
 	}
 	return model.NewError(model.ErrUnavailable, text, native)

@@ -2,6 +2,7 @@ package elasticsearch
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -110,10 +111,45 @@ func TestReplyErrors(t *testing.T) {
 
 func TestCauses(t *testing.T) {
 	for body, want := range map[string]cause{
-		`{"error":{"type":"a","reason":"b"},"status":400}`: {"a", "b"}, `{"error":"no handler","status":405}`: {"error", ""}, `{}`: {}, `nope`: {}, ``: {},
+		`{"error":{"type":"a","reason":"b"},"status":400}`: {Type: "a", Reason: "b"}, `{"error":"no handler","status":405}`: {Type: "error"}, `{}`: {}, `nope`: {}, ``: {},
 	} {
 		if got := causeOf([]byte(body)); got != want {
 			t.Errorf("%s: %+v, want %+v", body, got, want)
+		}
+	}
+}
+
+// TestNestedCauses has errors that a node passes on inside others: what they
+// wrap decides, wherever the server puts it.
+func TestNestedCauses(t *testing.T) {
+	b := &Backend{name: "carts"}
+	for name, test := range map[string]struct {
+		status      int
+		body        string
+		write, read error
+	}{
+		"a remote rejection":   {500, `{"type":"remote_transport_exception","reason":"hunter2","caused_by":{"type":"es_rejected_execution_exception"}}`, model.ErrUnavailable, model.ErrUnavailable},
+		"three deep":           {503, `{"type":"exception","caused_by":{"type":"execution_exception","caused_by":{"type":"circuit_breaking_exception"}}}`, model.ErrUnavailable, model.ErrUnavailable},
+		"a root":               {500, `{"type":"exception","root_cause":[{"type":"exception"},{"type":"cluster_block_exception"}]}`, model.ErrUnavailable, model.ErrUnavailable},
+		"a pipeline":           {500, `{"type":"fail_processor_exception","reason":"hunter2"}`, model.ErrUnavailable, model.ErrUnavailable},
+		"a remote loss":        {500, `{"type":"remote_transport_exception","caused_by":{"type":"node_closed_exception"}}`, model.ErrUnknown, model.ErrUnavailable},
+		"no wrapper":           {500, `{"type":"node_disconnected_exception","caused_by":{"type":"es_rejected_execution_exception"}}`, model.ErrUnknown, model.ErrUnavailable},
+		"an unknown wrapper":   {500, `{"type":"new_exception","caused_by":{"type":"security_exception"}}`, model.ErrUnknown, model.ErrUnavailable},
+		"an empty wrapper":     {500, `{"type":"exception","caused_by":null}`, model.ErrUnknown, model.ErrUnavailable},
+		"a proxy's timeout":    {408, `{}`, model.ErrUnknown, model.ErrUnavailable},
+		"a proxy's conflict":   {409, `{}`, model.ErrUnknown, model.ErrUnavailable},
+		"a proxy's own status": {499, `{}`, model.ErrUnknown, model.ErrUnavailable},
+		"a proxy's refusal":    {400, `{}`, model.ErrUnavailable, model.ErrUnavailable},
+	} {
+		var item itemResult
+		if err := json.Unmarshal([]byte(`{"error":`+test.body+`}`), &item); err != nil {
+			t.Fatal(err)
+		}
+		for write, want := range map[bool]error{true: test.write, false: test.read} {
+			err := b.replyError(test.status, *item.Error, write)
+			if model.Kind(err) != want || strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("%s, a write %v: %v, want %v", name, write, err, want)
+			}
 		}
 	}
 }

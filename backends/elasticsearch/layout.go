@@ -1,16 +1,11 @@
 package elasticsearch
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"strings"
-
-	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
-	"github.com/sojourn-go/sojourn/model"
 )
 
 // The fields of a document.
@@ -151,137 +146,4 @@ func (b *Backend) StoragePlan() string {
 	epoch := newEpoch()
 	body, _ := json.MarshalIndent(b.definition(epoch), "", "  ") //nolint:errchkjson // strings and numbers
 	return fmt.Sprintf("PUT /%s\n%s\n", b.indexName(epoch), body)
-}
-
-// storedIndex is an index as the server returns it.
-type storedIndex struct {
-	Aliases  map[string]json.RawMessage `json:"aliases"`
-	Mappings struct {
-		Dynamic    json.RawMessage            `json:"dynamic"`
-		Meta       map[string]json.RawMessage `json:"_meta"`
-		Properties map[string]field           `json:"properties"`
-	} `json:"mappings"`
-}
-
-// find returns the name of the store's index, and the index. It returns nil if
-// there is no index, and ErrCorrupt if the store's name leads to another index.
-func (b *Backend) find(ctx context.Context) (string, *storedIndex, error) {
-	r, err := b.do(ctx, http.MethodGet, "/"+b.name, typeJSON, nil, nil)
-	if err != nil {
-		return "", nil, readError(ctx, err)
-	}
-	if c := causeOf(r.body); r.status == http.StatusNotFound && c.Type == typeNoIndex {
-		return "", nil, nil
-	}
-	if r.status != http.StatusOK {
-		return "", nil, b.replyError(r.status, causeOf(r.body), false)
-	}
-	var all map[string]*storedIndex
-	if json.Unmarshal(r.body, &all) != nil {
-		return "", nil, b.foreignIndex()
-	}
-	for name, index := range all {
-		if len(all) == 1 && index != nil {
-			return name, index, b.checkIndex(name, index)
-		}
-	}
-	return "", nil, b.foreignIndex()
-}
-
-func (b *Backend) foreignIndex() error {
-	return driverkit.Corrupt("the name " + b.name + " leads to an index with another mapping or other names than StoragePlan shows")
-}
-
-// checkIndex returns ErrCorrupt if the index is not a store's.
-func (b *Backend) checkIndex(name string, index *storedIndex) error {
-	var m meta
-	if json.Unmarshal(index.Mappings.Meta[metaKey], &m) != nil || m.Format < 1 || b.epochOf(name) == "" || m.Epoch != b.epochOf(name) {
-		return b.foreignIndex()
-	}
-	if m.Format > formatVersion {
-		return driverkit.Corrupt("the index " + name + " has a newer format than this version reads")
-	}
-	want := fields()
-	if string(index.Mappings.Dynamic) != `"strict"` || len(index.Mappings.Properties) != len(want) {
-		return b.foreignIndex()
-	}
-	for name, f := range want {
-		if !f.same(index.Mappings.Properties[name]) {
-			return b.foreignIndex()
-		}
-	}
-	return nil
-}
-
-func (f field) same(have field) bool {
-	is := func(p *bool) bool { return p == nil || *p }
-	return f.Type == have.Type && f.Format == have.Format && f.IgnoreAbove == have.IgnoreAbove &&
-		is(f.Index) == is(have.Index) && is(f.DocValues) == is(have.DocValues)
-}
-
-// CreateStorage creates the index and its two aliases in one step. An existing
-// index stays as it is. If it lacks the alias for conditional writes,
-// CreateStorage creates that alias. It returns ErrCorrupt if the store's name
-// leads to an index with another mapping.
-func (b *Backend) CreateStorage(ctx context.Context) error {
-	for attempt := 0; ; attempt++ {
-		if err := b.gate.Enter(ctx); err != nil {
-			return err
-		}
-		name, index, err := b.find(ctx)
-		if err != nil {
-			return err
-		}
-		if index != nil {
-			alias := b.epochAlias(b.epochOf(name))
-			if _, ok := index.Aliases[alias]; ok {
-				return nil
-			}
-			return b.change(ctx, http.MethodPut, "/"+name+"/_alias/"+alias, nil)
-		}
-		epoch := newEpoch()
-		err = b.change(ctx, http.MethodPut, "/"+b.indexName(epoch), b.definition(epoch))
-		if err == nil || attempt > 0 || ctx.Err() != nil {
-			return err
-		}
-		// Another process may have created it at the same moment.
-	}
-}
-
-// DeleteStorage deletes the index with all its records. It does nothing if there
-// is no index. It returns ErrCorrupt, and deletes nothing, if the store's name
-// leads to another index.
-func (b *Backend) DeleteStorage(ctx context.Context) error {
-	if err := b.gate.Enter(ctx); err != nil {
-		return err
-	}
-	name, index, err := b.find(ctx)
-	if err != nil || index == nil {
-		return err
-	}
-	return b.change(ctx, http.MethodDelete, "/"+name, nil)
-}
-
-// change creates or deletes an index or an alias. It is idempotent, so that the
-// client may send it again: the name has the random epoch.
-func (b *Backend) change(ctx context.Context, method, path string, body any) error {
-	var content []byte
-	if body != nil {
-		var err error
-		if content, err = marshal(body); err != nil {
-			return err
-		}
-	}
-	r, err := b.do(ctx, method, path, typeJSON, content, nil)
-	if err != nil {
-		return driverkit.WriteError(ctx, err, !driverkit.IsDial(err), "")
-	}
-	c := causeOf(r.body)
-	switch {
-	case r.status == http.StatusOK, method == http.MethodDelete && c.Type == typeNoIndex:
-		return nil
-	case c.Type == "invalid_alias_name_exception", c.Type == "invalid_index_name_exception":
-		return model.NewError(model.ErrUnavailable, c.Type+": the cluster refuses the name "+b.name+", or an index has it", c.native(r.status))
-	}
-	return b.replyError(r.status, c, true)
 }

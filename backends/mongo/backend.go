@@ -36,6 +36,7 @@ var (
 	_ driver.Counter            = (*Backend)(nil)
 	_ driver.StorageManager     = (*Backend)(nil)
 	_ driver.Pinger             = (*Backend)(nil)
+	_ driver.Statter            = (*Backend)(nil)
 )
 
 const backendName = "mongo"

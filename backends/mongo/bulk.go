@@ -73,7 +73,7 @@ func (b *Backend) readMany(ctx context.Context, ids []string, projection bson.D)
 	if err != nil {
 		return nil, readError(ctx, err)
 	}
-	defer func() { _ = cur.Close(context.WithoutCancel(ctx)) }()
+	defer closeCursor(ctx, cur)
 	found := make(map[string]driver.BatchResult, len(ids))
 	for cur.Next(ctx) {
 		rec, err := decode(cur.Current)

@@ -45,13 +45,14 @@ func harness(t testing.TB, server containers.Server) conformance.Harness {
 			p.(*proxy).Next(faultnet.LoseAnswer)
 		},
 		// The labels stay: they are what the index has, and other backends
-		// keep the index when a record is damaged.
+		// keep the index when a record is damaged. So does the format, by which
+		// DeleteStorage knows the store's own documents.
 		Damage: func(t testing.TB, name, id string, data []byte) {
 			t.Helper()
 			res, err := direct.Collection(name).UpdateOne(t.Context(), byID(id), bson.D{
 				{Key: "$set", Value: bson.D{{Key: fieldValue, Value: bson.Binary{Data: data}}}},
 				{Key: "$unset", Value: bson.D{
-					{Key: fieldFormat, Value: ""}, {Key: fieldRevision, Value: ""}, {Key: fieldExpiry, Value: ""}, {Key: fieldEncoding, Value: ""},
+					{Key: fieldRevision, Value: ""}, {Key: fieldExpiry, Value: ""}, {Key: fieldEncoding, Value: ""},
 				}},
 			})
 			if err != nil || res.MatchedCount != 1 {

@@ -65,7 +65,8 @@ func openOn(t testing.TB, c *mongodriver.Client, opts *Options) *Backend {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := direct.DeleteStorage(context.WithoutCancel(t.Context())); err != nil {
+		// Not DeleteStorage, which keeps the foreign documents of some tests.
+		if err := direct.coll.Drop(context.WithoutCancel(t.Context())); err != nil {
 			t.Error(err)
 		}
 	})

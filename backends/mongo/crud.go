@@ -12,6 +12,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -73,6 +74,55 @@ func (b *Backend) read(ctx context.Context, id string, projection bson.D) (model
 		return model.Record{}, readError(ctx, err)
 	}
 	return decode(raw)
+}
+
+// fieldSize is the field in which a stat gets the size of the value.
+const fieldSize = "size"
+
+// statOnly is the projection of a stat: the head, and the number of the
+// value's bytes, or null if it is neither text nor binary.
+var statOnly = bson.D{
+	{Key: fieldFormat, Value: 1},
+	{Key: fieldRevision, Value: 1},
+	{Key: fieldExpiry, Value: 1},
+	{Key: fieldForever, Value: 1},
+	{Key: fieldLabels, Value: 1},
+	{Key: fieldEncoding, Value: 1},
+	{Key: fieldSize, Value: bson.D{{Key: "$cond", Value: bson.A{
+		bson.D{{Key: "$in", Value: bson.A{bson.D{{Key: "$type", Value: "$" + fieldValue}}, bson.A{"string", "binData"}}}},
+		bson.D{{Key: "$binarySize", Value: "$" + fieldValue}}, nil,
+	}}}},
+}
+
+// Stat returns the live record with the id without its value, and the value's
+// size, by one find on _id. The server sends no value.
+func (b *Backend) Stat(ctx context.Context, now time.Time, g driver.Get) (driver.Stat, error) {
+	if err := b.gate.Enter(ctx); err != nil {
+		return driver.Stat{}, err
+	}
+	ctx, err := b.ready(ctx)
+	if err != nil {
+		return driver.Stat{}, err
+	}
+	raw, err := b.coll.FindOne(ctx, byID(g.ID), options.FindOne().SetProjection(statOnly)).Raw()
+	switch {
+	case errors.Is(err, mongodriver.ErrNoDocuments):
+		return driver.Stat{}, model.ErrNotFound
+	case err != nil:
+		return driver.Stat{}, readError(ctx, err)
+	}
+	rec, err := decode(raw)
+	if err != nil {
+		return driver.Stat{}, err
+	}
+	size, ok := raw.Lookup(fieldSize).AsInt64OK()
+	switch {
+	case !ok:
+		return driver.Stat{}, driverkit.Corrupt(driverkit.WhyForeign)
+	case rec.Expired(now):
+		return driver.Stat{}, model.ErrNotFound
+	}
+	return driver.Stat{Record: rec, Size: int(size)}, nil
 }
 
 // Write stores the record under its condition, by one update, replacement or

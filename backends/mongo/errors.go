@@ -17,6 +17,7 @@ import (
 const (
 	codeBadValue       = 2
 	codeUnauthorized   = 13
+	codeIndexMissing   = 27
 	codeNamespaceTaken = 48
 	codeTooLarge       = 10334
 )

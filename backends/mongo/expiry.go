@@ -38,7 +38,13 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (mod
 	default:
 		update = bson.D{{Key: "$set", Value: bson.D{{Key: fieldExpiry, Value: lastInstant}, {Key: fieldForever, Value: true}}}}
 	}
-	return b.modify(ctx, now, t.ID, driver.IfPresent, model.Revision{}, update)
+	cond := t.Cond
+	if cond != driver.IfMatch {
+		cond = driver.IfPresent
+	}
+	rec, err := b.modify(ctx, now, t.ID, cond, t.Known.Revision, update)
+	rec.Value = nil // of the record that won
+	return rec, err
 }
 
 // sweepStep is the largest number of records that a step of a sweep removes.
@@ -146,9 +152,23 @@ func (b *Backend) due(ctx context.Context, n int, s *sweep) (found []bson.Raw, m
 	return found, more, err
 }
 
+// cursorPatience bounds how long a call whose context has ended waits for the
+// server to close a cursor. The server closes it by itself later.
+const cursorPatience = 50 * time.Millisecond
+
+// closeCursor closes a cursor, on the server too if that has more documents.
+func closeCursor(ctx context.Context, cur *mongodriver.Cursor) {
+	if ctx.Err() != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), cursorPatience)
+		defer cancel()
+	}
+	_ = cur.Close(ctx)
+}
+
 // readAll reads a cursor to its end and closes it. The documents are copies.
 func readAll(ctx context.Context, cur *mongodriver.Cursor) ([]bson.Raw, error) {
-	defer func() { _ = cur.Close(context.WithoutCancel(ctx)) }()
+	defer closeCursor(ctx, cur)
 	var found []bson.Raw
 	for cur.Next(ctx) {
 		found = append(found, append(bson.Raw(nil), cur.Current...))

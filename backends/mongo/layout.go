@@ -81,93 +81,22 @@ func checkSpec(spec *mongodriver.CollectionSpecification) error {
 	default:
 		return nil
 	}
-	return model.NewError(model.ErrUnavailable, "the collection cannot hold records: "+why, nil)
+	return model.NewError(model.ErrUnavailable, "the collection cannot hold records: "+why, &unfitError{why})
 }
 
-// CreateStorage creates the collection and its missing indexes. If the server
-// refuses an index that expires documents, CreateStorage creates a plain one
-// and warns in Options.Logger: then only DeleteExpired removes records.
-// StoragePlan returns the same steps as text.
-func (b *Backend) CreateStorage(ctx context.Context) error {
-	if err := b.gate.Enter(ctx); err != nil {
-		return err
-	}
-	ctx = withoutSession(ctx)
-	exists, err := b.checkCollection(ctx)
-	if err != nil {
-		return err
-	}
-	if !exists {
-		if err := b.coll.Database().CreateCollection(ctx, b.coll.Name()); err != nil && codeOf(err) != codeNamespaceTaken {
-			return readError(ctx, err)
-		}
-	}
-	have, err := b.indexes(ctx)
-	if err != nil {
-		return err
-	}
-	if err := b.createLabelIndexes(ctx, have); err != nil {
-		return err
-	}
-	if err := b.createExpiryIndex(ctx, have); err != nil {
-		return err
-	}
-	b.found.Store(true)
-	return nil
-}
+// unfitError says why a collection cannot hold records.
+type unfitError struct{ why string }
 
-// index is the name of an index, and the seconds after which the server expires
-// documents by it, -1 if it does not.
-type index struct {
-	name string
-	ttl  int64
-}
-
-// keysOf returns the keys of an index as text.
-func keysOf(keys bson.D) string {
-	var s strings.Builder
-	for _, k := range keys {
-		fmt.Fprintf(&s, "%s:%v ", k.Key, k.Value)
-	}
-	return s.String()
-}
-
-// indexes returns the indexes of the collection by their keys.
-func (b *Backend) indexes(ctx context.Context) (map[string]index, error) {
-	cur, err := b.coll.Indexes().List(ctx)
-	if err != nil {
-		return nil, readError(ctx, err)
-	}
-	found, err := readAll(ctx, cur)
-	if err != nil {
-		return nil, err
-	}
-	have := make(map[string]index, len(found))
-	for _, raw := range found {
-		elements, _ := raw.Lookup("key").Document().Elements()
-		keys := make(bson.D, len(elements))
-		for i, e := range elements {
-			order, _ := e.Value().AsInt64OK()
-			keys[i] = bson.E{Key: e.Key(), Value: order}
-		}
-		name, _ := raw.Lookup("name").StringValueOK()
-		ttl, ok := raw.Lookup("expireAfterSeconds").AsInt64OK()
-		if !ok {
-			ttl = -1
-		}
-		have[keysOf(keys)] = index{name: name, ttl: ttl}
-	}
-	return have, nil
-}
+func (e *unfitError) Error() string { return e.why }
 
 // unsupportedCodes are the codes with which servers refuse a kind of index that
 // they do not have.
 var unsupportedCodes = []int{2, 9, 59, 67, 115, 238}
 
-func (b *Backend) createLabelIndexes(ctx context.Context, have map[string]index) error {
+func (b *Backend) createLabelIndexes(ctx context.Context, have []index) error {
 	var partial, plain []mongodriver.IndexModel
 	for _, label := range b.gate.Labels() {
-		if _, ok := have[keysOf(labelKeys(label))]; ok {
+		if named(have, labelIndex(label)) != nil {
 			continue
 		}
 		o := func() *options.IndexOptionsBuilder { return options.Index().SetName(labelIndex(label)) }
@@ -192,9 +121,9 @@ func hasField(field string) bson.D {
 	return bson.D{{Key: field, Value: bson.D{{Key: "$exists", Value: true}}}}
 }
 
-func (b *Backend) createExpiryIndex(ctx context.Context, have map[string]index) error {
-	old, exists := have[keysOf(expiryKeys)]
-	want := int64(b.grace)
+func (b *Backend) createExpiryIndex(ctx context.Context, have []index) error {
+	old := named(have, expiryIndex)
+	exists, want := old != nil, int64(b.grace)
 	if exists && old.ttl == want {
 		return nil
 	}
@@ -254,17 +183,4 @@ func (b *Backend) StoragePlan() string {
 			name, field, fieldID, labelIndex(label), field)
 	}
 	return s.String()
-}
-
-// DeleteStorage drops the collection with everything in it.
-func (b *Backend) DeleteStorage(ctx context.Context) error {
-	if err := b.gate.Enter(ctx); err != nil {
-		return err
-	}
-	ctx = withoutSession(ctx)
-	if err := b.coll.Drop(ctx); err != nil {
-		return readError(ctx, err)
-	}
-	b.found.Store(false)
-	return nil
 }

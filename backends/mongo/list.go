@@ -38,7 +38,7 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 	if err != nil {
 		return driver.Page{}, listError(ctx, err)
 	}
-	defer func() { _ = cur.Close(context.WithoutCancel(ctx)) }()
+	defer closeCursor(ctx, cur)
 	var page driver.Page
 	n, last := 0, ""
 	// If the documents are large, the server's answer ends early, and so does

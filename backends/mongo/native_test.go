@@ -317,7 +317,7 @@ func TestServerTTL(t *testing.T) {
 			}
 		}
 		have, err := b.indexes(ctx)
-		if got, ok := have[keysOf(expiryKeys)]; err != nil || !ok || got.ttl != want {
+		if got := named(have, expiryIndex); err != nil || got == nil || got.ttl != want {
 			t.Fatalf("indexes %+v, %v; want an expiry after %d seconds", have, err, want)
 		}
 	}

@@ -99,7 +99,7 @@ func trips(base model.Record) []trip {
 		}
 		return firstError(driver.WriteMany(ctx, b, drivertest.Now, ops))
 	})
-	add("create storage again", "listCollections listIndexes", nil, driver.CreateStorage)
+	add("create storage again", "listCollections listIndexes aggregate", nil, driver.CreateStorage)
 	return out
 }
 

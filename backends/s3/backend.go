@@ -44,6 +44,7 @@ var (
 	_ driver.Counter            = (*Backend)(nil)
 	_ driver.StorageManager     = (*Backend)(nil)
 	_ driver.Pinger             = (*Backend)(nil)
+	_ driver.Statter            = (*Backend)(nil)
 )
 
 // New returns a Backend for the store below the prefix of the bucket. A prefix
@@ -163,7 +164,7 @@ func (b *Backend) deleteIf(ctx context.Context, key, etag string) (outcome, erro
 func (b *Backend) sendOnce(ctx context.Context, do func(context.Context, ...func(*awss3.Options)) error) (outcome, error) {
 	for attempt := 0; ; attempt++ {
 		m := &internalaws.Mark{}
-		err := do(m.Trace(ctx), b.settings, onlyOnce(m))
+		err := do(m.Trace(ctx), b.settings, onlyOnce(m), errorsInAnswers)
 		if err == nil {
 			return outcomeApplied, nil
 		}
@@ -202,7 +203,7 @@ func onlyOnce(m *internalaws.Mark) func(*awss3.Options) {
 func (b *Backend) putEntry(ctx context.Context, key string, body []byte) error {
 	_, err := b.client.PutObject(ctx, &awss3.PutObjectInput{
 		Bucket: &b.bucket, Key: aws.String(b.full(key)), Body: bytes.NewReader(body), ContentLength: aws.Int64(int64(len(body))),
-	}, b.settings)
+	}, b.settings, errorsInAnswers)
 	if err != nil {
 		return b.readError(ctx, err)
 	}
@@ -322,7 +323,7 @@ func (b *Backend) list(ctx context.Context, dir, after string, limit int) (listi
 	if after != "" {
 		in.StartAfter = aws.String(prefix + after)
 	}
-	out, err := b.client.ListObjectsV2(ctx, in, b.settings)
+	out, err := b.client.ListObjectsV2(ctx, in, b.settings, errorsInAnswers)
 	if err != nil {
 		return listing{}, b.bucketError(ctx, err)
 	}
@@ -353,14 +354,14 @@ func (b *Backend) deleteMany(ctx context.Context, keys []string) error {
 		}
 		out, err := b.client.DeleteObjects(ctx, &awss3.DeleteObjectsInput{
 			Bucket: &b.bucket, Delete: &types.Delete{Objects: ids, Quiet: aws.Bool(true)},
-		}, b.settings, withMD5)
+		}, b.settings, withMD5, errorsInAnswers)
 		if err != nil {
 			return b.bucketError(ctx, err)
 		}
 		for _, e := range out.Errors {
 			if code := aws.ToString(e.Code); code != codeNoKey {
-				why := refusals[code]
-				if why == "" {
+				why, known := whyRefused(code)
+				if !known {
 					why = "an object was not deleted"
 				}
 				return model.NewError(model.ErrUnavailable, code+": "+why, nil)

@@ -26,6 +26,23 @@ func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (model.R
 	return *cur.record(), nil
 }
 
+// Stat returns the live record without its value, and the value's size: one
+// GetObject of the first 2 KB, which has the head.
+func (b *Backend) Stat(ctx context.Context, now time.Time, g driver.Get) (driver.Stat, error) {
+	if err := b.gate.Enter(ctx); err != nil {
+		return driver.Stat{}, err
+	}
+	p := placeOf(g.ID)
+	cur, err := b.read(ctx, &p, true)
+	if err != nil {
+		return driver.Stat{}, err
+	}
+	if !cur.live(now) {
+		return driver.Stat{}, model.ErrNotFound
+	}
+	return driver.Stat{Record: *cur.record(), Size: int(cur.head.size)}, nil
+}
+
 // headRead is how many bytes are read if only the head is needed. A longer head,
 // with a long id or many labels, takes a second request.
 const headRead = 2 << 10

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -25,7 +26,7 @@ var refusals = map[string]string{
 	codeNoBucket:                         "the bucket does not exist",
 	"SlowDown":                           "the server limits the rate of requests",
 	"RequestLimitExceeded":               "the server limits the rate of requests",
-	"TooManyRequests":                    "the server limits the rate of requests",
+	codeTooMany:                          "the server limits the rate of requests",
 	"Throttling":                         "the server limits the rate of requests",
 	"ThrottlingException":                "the server limits the rate of requests",
 	codeDenied:                           "a permission is missing: see the policy in the comment of package s3",
@@ -73,7 +74,21 @@ const (
 	codeOwned          = "BucketAlreadyOwnedByYou"
 	codeEmpty          = "InvalidRange"
 	codeTooLarge       = "EntityTooLarge"
+	codeTooMany        = "TooManyRequests"
 )
+
+// kmsPrefix begins the codes with which the key service refuses a request.
+const kmsPrefix = "KMS."
+
+// whyRefused returns the text for a code with which S3 refuses a request, and
+// whether it is one.
+func whyRefused(code string) (why string, refused bool) {
+	if strings.HasPrefix(code, kmsPrefix) {
+		return "the bucket's encryption key cannot be used", true
+	}
+	why, refused = refusals[code]
+	return why, refused
+}
 
 // codeOf returns the server's code in an error, or the code that the status
 // implies if the answer has no body. It returns "" if the server did not answer.
@@ -83,7 +98,7 @@ func codeOf(err error) string {
 		return ""
 	}
 	code := api.ErrorCode()
-	if _, known := refusals[code]; known {
+	if _, known := whyRefused(code); known {
 		return code
 	}
 	var res *smithyhttp.ResponseError
@@ -95,6 +110,8 @@ func codeOf(err error) string {
 			return codeConflict
 		case http.StatusRequestedRangeNotSatisfiable:
 			return codeEmpty
+		case http.StatusTooManyRequests:
+			return codeTooMany
 		}
 	}
 	return code
@@ -108,7 +125,7 @@ func (b *Backend) refusal(err error) (certain bool, answered error) {
 	if code == "" {
 		return false, nil
 	}
-	why, known := refusals[code]
+	why, known := whyRefused(code)
 	switch {
 	case !known:
 		return false, model.NewError(model.ErrUnavailable, "the server answered with an error", err)
@@ -122,7 +139,7 @@ func (b *Backend) refusal(err error) (certain bool, answered error) {
 
 // isRefused reports whether the server certainly refused the request.
 func isRefused(err error) bool {
-	_, known := refusals[codeOf(err)]
+	_, known := whyRefused(codeOf(err))
 	return known
 }
 

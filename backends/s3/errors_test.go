@@ -10,12 +10,14 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	internalaws "github.com/sojourn-go/sojourn/internal/aws"
 	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/model"
@@ -64,6 +66,7 @@ func TestErrors(t *testing.T) {
 		{"unavailable", said("ServiceUnavailable"), sent, model.ErrUnknown, model.ErrUnavailable},
 		{"a missed quorum", said("SlowDownWrite"), sent, model.ErrUnknown, model.ErrUnavailable},
 		{"a request body too slow", said("RequestTimeout"), sent, model.ErrUnknown, model.ErrUnavailable},
+		{"a disabled key", said("KMS.DisabledException"), sent, model.ErrUnavailable, model.ErrUnavailable},
 		{"an unknown code", said("NewCode"), sent, model.ErrUnknown, model.ErrUnavailable},
 		{"given up", &retry.MaxAttemptsError{Attempt: 3, Err: said("SlowDown")}, sent, model.ErrUnavailable, model.ErrUnavailable},
 	}
@@ -91,6 +94,63 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// TestErrorsInAnswers has answers with status 200 whose body is an error.
+func TestErrorsInAnswers(t *testing.T) {
+	b, p := proxied(t, nil)
+	drivertest.Seed(t, b, drivertest.Record("id", "ann", time.Hour))
+	for name, test := range map[string]struct {
+		op, code string
+		do       func() error
+		want     error
+	}{
+		"a listing": {"LIST r", "InternalError", func() error {
+			page, err := b.Page(t.Context(), drivertest.Now, driver.Query{Limit: 10})
+			if err == nil {
+				t.Errorf("the listing ends with %+v", page)
+			}
+			return err
+		}, model.ErrUnavailable},
+		"objects to delete": {"DELETES", "SlowDown", func() error {
+			return b.deleteMany(t.Context(), []string{"x/none"})
+		}, model.ErrUnavailable},
+		"a write": {"PUT r", "InternalError", func() error {
+			_, err := b.Write(t.Context(), drivertest.Now, driver.Write{Record: drivertest.Record("new", "", 0), Cond: driver.IfAbsent})
+			return err
+		}, model.ErrUnknown},
+		"a refused write": {"PUT r", codeDenied, func() error {
+			_, err := b.Write(t.Context(), drivertest.Now, driver.Write{Record: drivertest.Record("new", "", 0), Cond: driver.IfAbsent})
+			return err
+		}, model.ErrUnavailable},
+		"an index entry": {"PUT l", codeDenied, func() error {
+			_, err := b.Write(t.Context(), drivertest.Now, driver.Write{Record: drivertest.Record("new", "bob", 0), Cond: driver.IfAbsent})
+			return err
+		}, model.ErrUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p.answers(func(op string) *answer {
+				if op != test.op {
+					return nil
+				}
+				return &answer{status: http.StatusOK, code: test.code}
+			})
+			defer p.answers(nil)
+			drivertest.WantKind(t, test.do(), test.want)
+		})
+	}
+	wantIDs(t, idsOf(t, b, driver.Query{Limit: 10}), "id")
+}
+
+func TestIsError(t *testing.T) {
+	for body, want := range map[string]bool{
+		"": false, "<Error>": true, "\n<?xml version=\"1.0\"?>\n<Error><Code>": true, "<!-- a --><Error xmlns=\"x\">": true,
+		"<Errors>": false, "<ListBucketResult><Error>": false, "sojourn<Error>": false, "<?xml": false,
+	} {
+		if got := isError([]byte(body)); got != want {
+			t.Errorf("%q: %v", body, got)
+		}
+	}
+}
+
 func TestCodes(t *testing.T) {
 	for _, test := range []struct {
 		err  error
@@ -102,6 +162,8 @@ func TestCodes(t *testing.T) {
 		{saidStatus(409, codeOwned), codeOwned},
 		{saidStatus(416, "RequestedRangeNotSatisfiable"), codeEmpty},
 		{saidStatus(404, "NoSuchBucket"), codeNoBucket},
+		{saidStatus(429, ""), codeTooMany},
+		{said("KMS.DisabledException"), "KMS.DisabledException"},
 		{saidStatus(500, "UnknownError"), "UnknownError"},
 		{io.EOF, ""},
 	} {

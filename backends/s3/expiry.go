@@ -22,16 +22,20 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (mod
 	}
 	c := b.newChange(now, t.ID)
 	cur := parseServerVersion(t.Known.ServerVersion, t.ID)
+	wanted := driver.IfPresent
+	if t.Cond == driver.IfMatch {
+		wanted = driver.IfMatch
+	}
 	// A touch that changes nothing has to read the record.
 	ready := cur != nil && cur.live(now) && cur.head.holds(t.Known.Value, t.Known.Encoding) &&
-		!t.Result(cur.head.expiresAt).Equal(cur.head.expiresAt)
+		!t.Result(cur.head.expiresAt).Equal(cur.head.expiresAt) && (wanted == driver.IfPresent || cur.head.rev == t.Known.Revision)
 	if ready {
 		cur.value = t.Known.Value
 	}
 	for attempt := range writeAttempts {
 		if !ready {
 			var err error
-			if cur, _, err = c.judge(ctx, attempt, false, driver.IfPresent, model.Revision{}); err != nil {
+			if cur, _, err = c.judge(ctx, attempt, false, wanted, t.Known.Revision); err != nil {
 				return model.Record{}, c.abandon(ctx, err)
 			}
 		}

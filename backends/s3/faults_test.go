@@ -38,6 +38,7 @@ type proxy struct {
 	older  time.Duration // how much older objects are in listings
 	listed int           // number of keys in listings
 	header http.Header   // of the last request
+	size   int64         // bytes of the answers with objects
 }
 
 func startProxy(t testing.TB) *proxy {
@@ -138,6 +139,11 @@ func (p *proxy) RoundTrip(r *http.Request) (*http.Response, error) {
 	r.Header.Del("Expect")
 	res, err := p.server.RoundTrip(r)
 	if err != nil || !strings.HasPrefix(op, "LIST") {
+		if err == nil && r.Method == http.MethodGet {
+			p.mu.Lock()
+			p.size += res.ContentLength
+			p.mu.Unlock()
+		}
 		return res, err
 	}
 	data, err := io.ReadAll(res.Body)
@@ -194,6 +200,15 @@ func (p *proxy) age(by time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.older = by
+}
+
+// takeSize returns the bytes of the answers with objects since its last call.
+func (p *proxy) takeSize() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.size
+	p.size = 0
+	return n
 }
 
 // takeListed returns the number of keys in listings since its last call.

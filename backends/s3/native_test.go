@@ -178,9 +178,7 @@ func TestForeignObjects(t *testing.T) {
 	if after := objectsOf(t, b); len(after) != len(before) {
 		t.Errorf("%d objects became %d", len(before), len(after))
 	}
-	if err := b.DeleteStorage(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	drivertest.WantKind(t, b.DeleteStorage(t.Context()), model.ErrCorrupt)
 	left := slices.Sorted(maps.Keys(objectsOf(t, b)))
 	slices.Sort(foreign)
 	if !slices.Equal(left, foreign) {
@@ -247,7 +245,12 @@ func TestMarkerOfAnotherServer(t *testing.T) {
 	for _, bad := range []string{"", "{}", "text", `{"format":2}`} {
 		putObject(t, b, markerName, []byte(bad))
 		drivertest.WantKind(t, moved.CreateStorage(t.Context()), model.ErrCorrupt)
+		drivertest.WantKind(t, moved.DeleteStorage(t.Context()), model.ErrCorrupt)
+		if o, err := b.get(t.Context(), markerName, 0); err != nil || o == nil || string(o.body) != bad {
+			t.Errorf("the object %q became %+v, %v", bad, o, err)
+		}
 	}
+	deleteObject(t, b, markerName)
 }
 
 // TestServersWithoutConditions refuses servers that ignore conditions on writes
@@ -717,7 +720,7 @@ func TestPermissions(t *testing.T) {
 		return found
 	}
 	used := map[string]bool{}
-	for op := range find(`b\.client\.([A-Z][A-Za-z0-9]+)\(`, "backend.go", "layout.go", "crud.go", "expiry.go", "list.go", "bulk.go") {
+	for op := range find(`b\.client\.([A-Z][A-Za-z0-9]+)\(`, "backend.go", "storage.go", "place.go", "layout.go", "crud.go", "expiry.go", "list.go", "bulk.go") {
 		if calls[op] != "" {
 			used[calls[op]] = true
 		} else if op != "Options" {
