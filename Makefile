@@ -49,10 +49,10 @@ engine: ## Find or start a container engine
 	@$(IMAGES)/engine.sh start
 
 .PHONY: test-second
-test-second: ## Run the suites on second opinions: other servers that speak the same protocol
-	@$(IMAGES)/ensure.sh mongodb-second s3-second
+test-second: ## Run the suites on second opinions: other servers and versions that speak the same protocol
+	@$(IMAGES)/ensure.sh mongodb-second s3-second redis-second valkey-second
 	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
-	go test -count=1 -shuffle=on -timeout=20m -tags second -run Second ./backends/mongo ./backends/s3 ./conformance/containers
+	go test -count=1 -shuffle=on -timeout=20m -tags second -run Second ./backends/mongo ./backends/s3 ./backends/redis ./conformance/containers
 
 .PHONY: bench
 bench: images ## Measure every operation beside its floor, in one run: ratios, with their quartiles

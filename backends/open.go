@@ -11,6 +11,26 @@
 //
 // A program that always uses one backend does not need this package: it calls
 // that backend's New.
+//
+// The parameters of a URL set the fields of the backend's Options, such as
+// labels=principal,sid and grace_ttl=90m, and what the backend needs besides,
+// such as a region. docs/urls.md lists them for each backend. A parameter that
+// is unknown or given twice is an error. [Params] is what backends read them
+// with.
+//
+// In a user's name, password or parameter the signs / ? # @ & % are written %2F
+// %3F %23 %40 %26 %25. Package config reads URLs, and passwords apart from
+// them, from the environment and from files. [Redact] returns a URL for
+// logs.
+//
+// The client of an opened backend is the result of its method Client:
+//
+//	var b *redis.Backend
+//	if store.As(&b) {
+//		err := b.Client().Ping(ctx).Err()
+//	}
+//
+// It stays the backend's own: Close of the backend closes it.
 package backends
 
 import (
@@ -37,19 +57,29 @@ type Opener func(ctx context.Context, u *url.URL) (driver.ModelExpirySupport, er
 var registry = struct {
 	mu      sync.Mutex
 	openers map[string]Opener
+	params  map[string][]Param
 	twice   map[string]bool
-}{openers: map[string]Opener{}, twice: map[string]bool{}}
+}{openers: map[string]Opener{}, params: map[string][]Param{}, twice: map[string]bool{}}
 
 // Register makes Open use the opener for URLs of the scheme. Backends call it
 // when they are imported. A scheme that is registered twice can no longer be
-// opened.
-func Register(scheme string, open Opener) {
+// opened. The parameters document the URLs and let Redact print them: see
+// Params.List.
+func Register(scheme string, open Opener, params ...Param) {
 	registry.mu.Lock()
 	defer registry.mu.Unlock()
 	if _, taken := registry.openers[scheme]; taken {
 		registry.twice[scheme] = true
 	}
 	registry.openers[scheme] = open
+	registry.params[scheme] = params
+}
+
+// ParamsOf returns the query parameters of a scheme's URLs.
+func ParamsOf(scheme string) []Param {
+	registry.mu.Lock()
+	defer registry.mu.Unlock()
+	return slices.Clone(registry.params[scheme])
 }
 
 // Schemes returns the registered schemes, sorted.
@@ -66,10 +96,9 @@ func Open(ctx context.Context, rawURL string) (driver.ModelExpirySupport, error)
 	fail := func(detail string) error {
 		return &model.Error{Op: "Open", Err: model.NewError(model.ErrInvalid, detail, nil)}
 	}
-	u, err := url.Parse(rawURL)
+	u, err := Parse(rawURL)
 	if err != nil {
-		// The parser's error quotes the URL.
-		return nil, fail("the URL cannot be parsed")
+		return nil, &model.Error{Op: "Open", Err: err}
 	}
 	if u.Scheme == "" {
 		return nil, fail("the URL has no scheme; known are " + known())
@@ -96,23 +125,4 @@ func known() string {
 		return "none: import a backend, such as backends/file"
 	}
 	return strings.Join(s, ", ")
-}
-
-// Only returns ErrInvalid for a URL with other query parameters than those
-// named, so that a misspelt one is noticed.
-func Only(u *url.URL, names ...string) error {
-	for key := range u.Query() {
-		if !slices.Contains(names, key) {
-			return model.NewError(model.ErrInvalid, fmt.Sprintf("unknown parameter %q; known are: %s", key, strings.Join(names, ", ")), nil)
-		}
-	}
-	return nil
-}
-
-// Name returns the URL's parameter "name", or DefaultName.
-func Name(u *url.URL) string {
-	if n := u.Query().Get("name"); n != "" {
-		return n
-	}
-	return DefaultName
 }

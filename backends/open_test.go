@@ -36,8 +36,8 @@ func TestOpenRefuses(t *testing.T) {
 		"%zz://user:hunter2@h":     "cannot be parsed",
 		"nosuch://user:hunter2@%z": "cannot be parsed",
 		"twice:":                   "two backends",
-		"memory:?nane=x":           `unknown parameter "nane"`,
-		"memory:x":                 "the form is memory:",
+		"memory:?nane=x":           `unknown parameter "nane"; known are: labels`,
+		"memory:x":                 "the form is memory:?labels=names",
 	} {
 		_, err := backends.Open(t.Context(), rawURL)
 		if !errors.Is(err, model.ErrInvalid) || !strings.Contains(err.Error(), word) {
@@ -45,18 +45,6 @@ func TestOpenRefuses(t *testing.T) {
 		}
 		if err != nil && strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%q: the error quotes the password: %v", rawURL, err)
-		}
-	}
-}
-
-func TestName(t *testing.T) {
-	for rawURL, want := range map[string]string{"x:": "sojourn", "x:?name=carts": "carts"} {
-		u, err := url.Parse(rawURL)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := backends.Name(u); got != want {
-			t.Errorf("%q names %q", rawURL, got)
 		}
 	}
 }

@@ -22,7 +22,7 @@ type Case struct {
 }
 
 // need is a set of what a case needs from the backend and the harness.
-type need uint8
+type need uint16
 
 const (
 	needLabels need = 1 << iota // listing by label, so paging too
@@ -30,6 +30,9 @@ const (
 	needSweep
 	needLoss   // Harness.LoseNext
 	needDamage // Harness.Damage
+	needPlace  // Harness.Occupy
+	needStall  // Harness.Stall
+	needTwo    // two declared labels
 
 	needNothing need = 0
 )
@@ -37,7 +40,7 @@ const (
 // features returns the features that a backend needs for the case.
 func (n need) features() []driver.Feature {
 	var out []driver.Feature
-	if n&needLabels != 0 {
+	if n&(needLabels|needTwo) != 0 {
 		out = append(out, driver.FeatureLabels, driver.FeaturePaging)
 	} else if n&needPaging != 0 {
 		out = append(out, driver.FeaturePaging)

@@ -215,6 +215,37 @@ func contextCases() []Case {
 			}
 			c.bear("ann")
 		}),
+		that("EndsEachCallInTimeIfTheServerStalls", "R94", needStall|needSweep|needPaging, func(c *C) {
+			c.node(c.name + "-stalled") // deletes the storage in the end
+			b := c.unmade(c.name + "-stalled")
+			r := c.labelled("a", "1", "ann", time.Hour)
+			_, err := b.Write(c.ctx(), c.now, driver.Write{Record: r, Cond: driver.IfAbsent})
+			c.ok(err, "create")
+			resume := c.h.Stall(c.TB, b)
+			defer resume()
+			calls := everyWrite(c, r)
+			read := func(name string, do func(context.Context, driver.ModelExpirySupport) error) {
+				calls = append(calls, aWrite{name: name, do: do})
+			}
+			read("get", func(ctx context.Context, b driver.ModelExpirySupport) error {
+				_, err := b.Get(ctx, c.now, driver.Get{ID: "a"})
+				return err
+			})
+			read("get of many", func(ctx context.Context, b driver.ModelExpirySupport) error {
+				return driver.GetMany(ctx, b, c.now, driver.Gets("a", "b", "c"))[0].Err
+			})
+			read("page", func(ctx context.Context, b driver.ModelExpirySupport) error {
+				_, err := b.Page(ctx, c.now, driver.Query{Limit: 10})
+				return err
+			})
+			read("sweep", func(ctx context.Context, b driver.ModelExpirySupport) error {
+				_, err := b.DeleteExpired(ctx, driver.Sweep{Before: c.now, Limit: 10})
+				return err
+			})
+			for _, w := range calls {
+				c.endsInTime(w, b)
+			}
+		}),
 		that("EndedDuringAMutationEndsIt", "R9 R72", needNothing, func(c *C) {
 			s := storeOf[doc](c, nil)
 			it, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
@@ -322,4 +353,27 @@ func (c *C) fitsCancel(err error, w aWrite, before model.Record) {
 			c.fail("a canceled %s left the revision %v, want %v or %v", w.name, got.Revision, before.Revision, w.after.Revision)
 		}
 	}
+}
+
+// endsInTime stops the case unless the call ends within 100 ms of its deadline.
+// A call that a busy machine delayed is made again: one that ignores its
+// deadline is late each time.
+func (c *C) endsInTime(w aWrite, b driver.ModelExpirySupport) {
+	c.Helper()
+	const deadline, grace = 50 * time.Millisecond, 100 * time.Millisecond
+	var late time.Duration
+	for range 3 {
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(c.ctx(), deadline)
+		err := w.do(ctx, b)
+		late = time.Since(began) - deadline
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) {
+			c.fail("%s on a server that does not answer: got %v, want %v", w.name, err, context.DeadlineExceeded)
+		}
+		if late <= grace {
+			return
+		}
+	}
+	c.fail("%s ended %v after its deadline, want at most %v", w.name, late, grace)
 }

@@ -2,8 +2,10 @@ package conformance
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
@@ -123,6 +125,56 @@ func getCases() []Case {
 				copy(got.Value, bytes.Repeat([]byte{'X'}, len(got.Value)))
 			}
 			c.holds(r)
+		}),
+		that("TextsAreTheBackendsOwn", "R3", needLabels|needSweep, func(c *C) {
+			// Some frameworks use the memory behind a string again.
+			r := c.labelled("the id", "1", "the principal", time.Minute)
+			r.Encoding = "text"
+			var used [][]byte
+			reused := func(s string) string {
+				b := []byte(s)
+				used = append(used, b)
+				return unsafe.String(unsafe.SliceData(b), len(b)) //nolint:gosec // the memory that is changed below
+			}
+			lent := r.Clone()
+			lent.ID, lent.Encoding = reused(r.ID), reused(r.Encoding)
+			lent.Labels = map[string]string{reused("principal"): reused("the principal")}
+			_, err := c.b.Write(c.ctx(), c.now, driver.Write{Record: lent, Cond: driver.IfAbsent})
+			c.ok(err, "create")
+			_, err = c.b.Page(c.ctx(), c.now, driver.Query{Label: reused("principal"), Value: reused("the principal"), Limit: 5})
+			c.ok(err, "page")
+			for _, b := range used {
+				for i := range b {
+					b[i] = 'x'
+				}
+			}
+			c.holds(r)
+			c.bear("the principal", "the id")
+			c.advance(time.Minute)
+			if n := c.sweep(10); n != 1 {
+				c.fail("the sweep removed %d records, want 1", n)
+			}
+			c.bear("the principal")
+		}),
+		that("WithoutTheValueTellsItsSize", "R98", needNothing, func(c *C) {
+			for i, size := range []int{0, 1, 300, 5000} {
+				r := c.labelled(fmt.Sprint("id", i), strings.Repeat("v", size), "ann", time.Hour)
+				if i%2 == 1 {
+					r.ExpiresAt = time.Time{}
+				}
+				c.put(r)
+				st, err := driver.GetStat(c.ctx(), c.b, c.now, driver.Get{ID: r.ID})
+				c.ok(err, "stat")
+				c.sameHead(st.Record, r)
+				if st.Size != size || len(st.Record.Value) > 0 {
+					c.fail("the size is %d with %d bytes of the value, want %d with none", st.Size, len(st.Record.Value), size)
+				}
+			}
+			_, err := driver.GetStat(c.ctx(), c.b, c.now, driver.Get{ID: "never"})
+			c.is(err, model.ErrNotFound, "stat of an unknown id")
+			c.advance(time.Hour)
+			_, err = driver.GetStat(c.ctx(), c.b, c.now, driver.Get{ID: "id0"})
+			c.is(err, model.ErrNotFound, "stat of an expired record")
 		}),
 	)
 }

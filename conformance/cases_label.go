@@ -53,6 +53,49 @@ func labelCases() []Case {
 			c.ok(err, "update back to the first value")
 			c.bear("v0", "a")
 		}),
+		that("StaysInPlaceWhileAnotherLabelChanges", "R95 R42 R46", needTwo, func(c *C) {
+			// A worker lists the jobs of an owner and changes the state of each. A
+			// record that moved behind the listing would come again, for ever.
+			owner, state := twoLabels(c)
+			c.fillTwo(32, owner, state)
+			c.listWhileChanging(driver.Query{Label: owner, Value: "ann", Limit: 1}, 32, func(r model.Record) {
+				next := r
+				next.Revision = model.NewRevision()
+				next.Labels = map[string]string{owner: "ann", state: "done"}
+				_, err := c.write(next, driver.IfMatch, r)
+				c.ok(err, "update of one label")
+			})
+		}),
+		that("StaysInPlaceWhileValueAndExpiryChange", "R95 R42 R46", needTwo, func(c *C) {
+			owner, state := twoLabels(c)
+			c.fillTwo(32, owner, state)
+			n := 0
+			c.listWhileChanging(driver.Query{Label: owner, Value: "ann", Limit: 1}, 32, func(r model.Record) {
+				next := r
+				next.Revision, next.Value = model.NewRevision(), []byte(fmt.Sprint("changed ", r.ID))
+				var err error
+				switch n++; n % 3 {
+				case 0: // an upsert with the same labels
+					_, err = c.b.Write(c.ctx(), c.now, driver.Write{Record: next, Cond: driver.IfAny})
+				case 1:
+					_, err = c.b.Write(c.ctx(), c.now, driver.Write{Record: next, Cond: driver.IfPresent, Keep: driver.Keep{Labels: true}})
+				default:
+					_, err = c.b.Touch(c.ctx(), c.now, driver.Touch{ID: r.ID, Mode: driver.TouchSet, ExpiresAt: c.in(time.Duration(n) * time.Hour)})
+				}
+				c.ok(err, "change %d", n)
+			})
+		}),
+		that("StaysInPlaceInAListingOfAllWhileLabelsChange", "R95 R42", needTwo, func(c *C) {
+			owner, state := twoLabels(c)
+			c.fillTwo(32, owner, state)
+			c.listWhileChanging(driver.Query{Limit: 1}, 32, func(r model.Record) {
+				next := r
+				next.Revision = model.NewRevision()
+				next.Labels = map[string]string{owner: "bob", state: "done"}
+				_, err := c.write(next, driver.IfPresent, model.Record{})
+				c.ok(err, "update of both labels")
+			})
+		}),
 		that("ComesAndGoesWithUpdates", "R46 R25", needLabels, func(c *C) {
 			c.put(c.rec("a", "1", time.Hour))
 			_, err := c.write(c.labelled("a", "2", "ann", time.Hour), driver.IfPresent, model.Record{})
@@ -169,4 +212,45 @@ func labelCases() []Case {
 			}
 		}),
 	)
+}
+
+// twoLabels returns two of the declared labels.
+func twoLabels(c *C) (owner, state string) {
+	names := c.b.Describe().Labels
+	return names[0], names[1]
+}
+
+// fillTwo stores n records that bear both labels.
+func (c *C) fillTwo(n int, owner, state string) {
+	c.Helper()
+	for i := range n {
+		r := c.rec(fmt.Sprintf("id%02d", i), "1", time.Hour)
+		r.Labels = map[string]string{owner: "ann", state: "new"}
+		c.put(r)
+	}
+}
+
+// listWhileChanging lists page by page and changes every record that it sees.
+// It stops the case unless each of the n records appears once.
+func (c *C) listWhileChanging(q driver.Query, n int, change func(model.Record)) {
+	c.Helper()
+	seen := map[string]int{}
+	for range 4*n + 10 { // pages: more are a listing that need not end
+		p, err := c.b.Page(c.ctx(), c.now, q)
+		c.ok(err, "page")
+		for _, r := range p.Records {
+			if seen[r.ID]++; seen[r.ID] > 1 {
+				c.fail("the record %s appears again after a change that must not move it", r.ID)
+			}
+			change(r)
+		}
+		if p.Next == "" {
+			if len(seen) != n {
+				c.fail("the listing showed %d records, want %d", len(seen), n)
+			}
+			return
+		}
+		q.After = p.Next
+	}
+	c.fail("the listing did not end after %d pages of %d records", 4*n+10, n)
 }

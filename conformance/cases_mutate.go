@@ -123,6 +123,60 @@ func mutateCases() []Case {
 				c.fail("the record has %d of 5 increments and expires at %v, want %v", got.Value.N, got.ExpiresAt, c.in(2*time.Hour))
 			}
 		}),
+		that("OfARecordThatExpiresMeanwhileIsNotFound", "R2 R4 R69", needNothing, func(c *C) {
+			// The function takes longer than the record lives. After(1h) counts
+			// from the write, and no write brings the record back.
+			s := storeOf[doc](c, nil)
+			_, err := s.Create(c.ctx(), "a", doc{N: 1}, &expiry.WriteOptions{Expiry: expiry.After(time.Minute)})
+			c.ok(err, "create")
+			_, err = s.Mutate(c.ctx(), "a", func(d *doc) error { d.N++; c.advance(time.Minute); return nil },
+				&expiry.WriteOptions{Expiry: expiry.After(time.Hour)})
+			c.is(err, model.ErrNotFound, "mutate of a record that expired meanwhile")
+			c.gone("a")
+		}),
+		that("LivesFromTheWriteNotFromTheRead", "R65 R69", needNothing, func(c *C) {
+			s := storeOf[doc](c, nil)
+			_, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
+			c.ok(err, "create")
+			it, err := s.Mutate(c.ctx(), "a", func(d *doc) error { d.N++; c.advance(time.Minute); return nil },
+				&expiry.WriteOptions{Expiry: expiry.After(time.Hour)})
+			c.ok(err, "mutate")
+			if want := c.in(time.Hour); !it.ExpiresAt.Equal(want) {
+				c.fail("the record expires at %v, want %v: an hour after the write", it.ExpiresAt, want)
+			}
+		}),
+		that("OrCreateMakesTheFirstAndCountsOn", "R15 R72", needNothing, func(c *C) {
+			s := storeOf[doc](c, &expiry.StoreOptions{TTL: time.Hour})
+			add := func(d *doc) error { d.N++; return nil }
+			for want := 1; want < 4; want++ {
+				it, err := s.MutateOrCreate(c.ctx(), "a", add, nil)
+				c.ok(err, "mutate or create")
+				if it.Value.N != want || it.ID != "a" {
+					c.fail("the counter is %v after %d additions", it.Value, want)
+				}
+			}
+			first := c.get("a")
+			c.advance(time.Hour)
+			it, err := s.MutateOrCreate(c.ctx(), "a", add, nil)
+			c.ok(err, "mutate or create over an expired record")
+			if it.Value.N != 1 || !it.ExpiresAt.Equal(first.ExpiresAt.Add(time.Hour)) {
+				c.fail("after its expiry the counter is %v until %v, want 1 for another hour", it.Value, it.ExpiresAt)
+			}
+		}),
+		that("OrCreateByManyAtOnceLosesNothing", "R16 R72", needNothing, func(c *C) {
+			s := storeOf[doc](c, nil)
+			for i, err := range c.concurrently(12, func(int) error {
+				_, err := s.MutateOrCreate(c.ctx(), "a", func(d *doc) error { d.N++; return nil }, nil)
+				return err
+			}) {
+				c.ok(err, "addition %d", i)
+			}
+			it, err := s.Get(c.ctx(), "a")
+			c.ok(err, "get")
+			if it.Value.N != 12 {
+				c.fail("12 additions made %d", it.Value.N)
+			}
+		}),
 	)
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -92,6 +93,37 @@ func partialCases() []Case {
 			c.ok(err, "get")
 			if len(got.Value) != 16 {
 				c.fail("the record has %d of 16 fields", len(got.Value))
+			}
+		}),
+		that("OfANameThatTheTypeSpellsOtherwiseIsInvalid", "R61 R28", needNothing, func(c *C) {
+			// encoding/json ignores case: the update would be acknowledged, and the
+			// stored field would win.
+			s := storeOf[doc](c, nil)
+			r := c.put(c.rec("a", `{"name":"x","n":1}`, 0))
+			for _, name := range []string{"Name", "NAME", "nope", "n\xff"} {
+				_, err := s.UpdatePartial(c.ctx(), "a", map[string]any{name: 2}, nil)
+				c.is(err, model.ErrInvalid, "partial update of %q", name)
+				if utf8.ValidString(name) && name != "nope" {
+					_, err = s.UpdatePartial(c.ctx(), "a", map[string]any{name: nil}, nil)
+					c.is(err, model.ErrInvalid, "removal of %q", name)
+				}
+			}
+			c.holds(r)
+		}),
+		that("OfANameThatIsStoredOtherwiseIsInvalid", "R61 R28", needNothing, func(c *C) {
+			s := storeOf[doc](c, nil)
+			r := c.put(c.rec("a", `{"NAME":"x","n":1}`, 0))
+			for _, v := range []any{"y", nil} {
+				_, err := s.UpdatePartial(c.ctx(), "a", map[string]any{"name": v}, nil)
+				c.is(err, model.ErrInvalid, "partial update of a field that is stored as NAME")
+			}
+			c.holds(r)
+			// A map keeps both names apart.
+			m := storeOf[map[string]json.RawMessage](c, nil)
+			_, err := m.UpdatePartial(c.ctx(), "a", map[string]any{"name": "y"}, nil)
+			c.ok(err, "partial update of a map")
+			if got := string(c.get("a").Value); got != `{"NAME":"x","n":1,"name":"y"}` {
+				c.fail("the map became %s", got)
 			}
 		}),
 	)

@@ -26,7 +26,7 @@ func sealCases() []Case {
 	const secret = "hunter2-secret"
 	return group("Seal",
 		that("IsOpenedWholeAndStoredUnreadable", "R63 R13 R62", needLabels, func(c *C) {
-			s := storeOf[doc](c, &expiry.StoreOptions{Seal: c.ring("a"), TTL: time.Hour})
+			s := storeOf[doc](c, &expiry.StoreOptions{Purpose: "test", Seal: c.ring("a"), TTL: time.Hour})
 			labels := &expiry.WriteOptions{Labels: map[string]string{"principal": "ann"}}
 			_, err := s.Create(c.ctx(), "a", doc{Name: secret, N: 1}, labels)
 			c.ok(err, "create")
@@ -51,10 +51,10 @@ func sealCases() []Case {
 			}
 		}),
 		that("OfAnotherKeyIsCorrupt", "R64 R62", needNothing, func(c *C) {
-			_, err := storeOf[doc](c, &expiry.StoreOptions{Seal: c.ring("a")}).Create(c.ctx(), "a", doc{Name: secret}, nil)
+			_, err := storeOf[doc](c, &expiry.StoreOptions{Purpose: "test", Seal: c.ring("a")}).Create(c.ctx(), "a", doc{Name: secret}, nil)
 			c.ok(err, "create")
 			for what, opts := range map[string]*expiry.StoreOptions{
-				"another key": {Seal: c.ring("b")}, "another secret under the key's id": {Seal: c.forged()}, "no key": nil,
+				"another key": {Purpose: "test", Seal: c.ring("b")}, "another secret under the key's id": {Purpose: "test", Seal: c.forged()}, "no key": nil,
 			} {
 				s := storeOf[doc](c, opts)
 				_, get := s.Get(c.ctx(), "a")
@@ -73,7 +73,7 @@ func sealCases() []Case {
 		}),
 		that("OfARotatedKeyIsOpenedUntilTheKeyIsRemoved", "R63 R64", needNothing, func(c *C) {
 			ring := c.ring("a")
-			s := storeOf[doc](c, &expiry.StoreOptions{Seal: ring})
+			s := storeOf[doc](c, &expiry.StoreOptions{Purpose: "test", Seal: ring})
 			for _, id := range []string{"old", "renewed"} {
 				_, err := s.Create(c.ctx(), id, doc{N: 1}, nil)
 				c.ok(err, "create")
@@ -91,7 +91,7 @@ func sealCases() []Case {
 			c.ok(err, "get of a value that was sealed again")
 		}),
 		that("IsBoundToItsRecord", "R64", needNothing, func(c *C) {
-			s := storeOf[doc](c, &expiry.StoreOptions{Seal: c.ring("a")})
+			s := storeOf[doc](c, &expiry.StoreOptions{Purpose: "test", Seal: c.ring("a")})
 			for i, id := range []string{"ann", "bob"} {
 				_, err := s.Create(c.ctx(), id, doc{N: i}, nil)
 				c.ok(err, "create")
@@ -108,9 +108,21 @@ func sealCases() []Case {
 				c.is(err, model.ErrCorrupt, "get of %q with another record's value", swap.ID)
 			}
 		}),
+		that("IsBoundToItsPurpose", "R64", needNothing, func(c *C) {
+			// Somebody who can write to the server copies a value to another store
+			// under the same id.
+			ring := c.ring("a")
+			profiles := storeOf[doc](c, &expiry.StoreOptions{Purpose: "profiles", Seal: ring})
+			_, err := profiles.Create(c.ctx(), "ann", doc{N: 1}, nil)
+			c.ok(err, "create")
+			for _, other := range []string{"roles", "profile", "profilesa"} {
+				_, err = storeOf[doc](c, &expiry.StoreOptions{Purpose: other, Seal: ring}).Get(c.ctx(), "ann")
+				c.is(err, model.ErrCorrupt, "get by a store of the purpose %q", other)
+			}
+		}),
 		that("ThatIsBrokenOrMissingIsCorrupt", "R64", needNothing, func(c *C) {
 			ring := c.ring("a")
-			s := storeOf[doc](c, &expiry.StoreOptions{Seal: ring})
+			s := storeOf[doc](c, &expiry.StoreOptions{Purpose: "test", Seal: ring})
 			_, err := s.Create(c.ctx(), "a", doc{N: 1}, nil)
 			c.ok(err, "create")
 			whole := c.get("a")
@@ -126,7 +138,7 @@ func sealCases() []Case {
 			plain := c.put(c.rec("plain", `{"n":7}`, time.Hour))
 			_, err = s.Get(c.ctx(), "plain")
 			c.is(err, model.ErrCorrupt, "get of a value that is not sealed")
-			moving := storeOf[doc](c, &expiry.StoreOptions{Seal: ring, OpenUnsealed: true})
+			moving := storeOf[doc](c, &expiry.StoreOptions{Purpose: "test", Seal: ring, OpenUnsealed: true})
 			it, err := moving.Get(c.ctx(), "plain")
 			c.ok(err, "get of a value that is not sealed, with OpenUnsealed")
 			if it.Value.N != 7 || it.Revision != plain.Revision {

@@ -44,6 +44,30 @@ func storageCases() []Case {
 				c.fail("the sweep of the recreated storage removed %d records, want 1", n)
 			}
 		}),
+		that("RefusesAPlaceThatAnotherProgramUses", "R96", needPlace, func(c *C) {
+			b := c.unmade(c.name + "-x")
+			untouched := c.h.Occupy(c.TB, c.name+"-x")
+			for range 2 {
+				err := driver.CreateStorage(c.ctx(), b)
+				c.is(err, model.ErrCorrupt, "CreateStorage where another program is")
+				untouched(c.TB)
+			}
+			c.is(driver.DeleteStorage(c.ctx(), b), model.ErrCorrupt, "DeleteStorage where another program is")
+			untouched(c.TB)
+		}),
+		that("DeletedLeavesWhatAnotherProgramMade", "R97 R86", needPlace, func(c *C) {
+			b := c.unmade(c.name + "-y")
+			c.ok(driver.CreateStorage(c.ctx(), b), "CreateStorage")
+			for i := range 5 {
+				_, err := b.Write(c.ctx(), c.now, driver.Write{Record: c.labelled(fmt.Sprint("id", i), "1", "ann", time.Hour), Cond: driver.IfAbsent})
+				c.ok(err, "create")
+			}
+			untouched := c.h.Occupy(c.TB, c.name+"-y")
+			c.is(driver.DeleteStorage(c.ctx(), b), model.ErrCorrupt, "DeleteStorage beside another program")
+			untouched(c.TB)
+			_, err := b.Get(c.ctx(), c.now, driver.Get{ID: "id0"})
+			c.is(err, model.ErrNotFound, "get after DeleteStorage")
+		}),
 		that("RecreatedForgetsOldRevisions", "R66 R86", needNothing, func(c *C) {
 			old := c.put(c.rec("a", "1", time.Hour))
 			c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage")
@@ -183,4 +207,12 @@ func storageCases() []Case {
 		}),
 		that("AnswersAPing", "R57", needNothing, func(c *C) { c.ok(driver.Ping(c.ctx(), c.b, c.now), "ping") }),
 	)
+}
+
+// unmade opens a backend on a store whose storage is not created.
+func (c *C) unmade(name string) driver.ModelExpirySupport {
+	c.Helper()
+	b := c.h.Open(c.TB, name)
+	c.Cleanup(func() { _ = b.Close() })
+	return b
 }

@@ -117,6 +117,88 @@ func touchCases() []Case {
 			}
 			c.gone("a")
 		}),
+		that("AtItsRevisionChangesTheExpiry", "R93 R30 R31 R33", needNothing, func(c *C) {
+			r := c.put(c.labelled("a", "1", "ann", time.Hour))
+			for _, known := range []model.Record{r, {ID: "a", Revision: r.Revision}} {
+				for _, t := range []driver.Touch{
+					{Mode: driver.TouchSet, ExpiresAt: c.in(time.Minute)},
+					{Mode: driver.TouchExtend, ExpiresAt: c.in(time.Second)},
+					{Mode: driver.TouchExtend, ExpiresAt: c.in(time.Hour)},
+					{Mode: driver.TouchClear},
+					{Mode: driver.TouchExtend, ExpiresAt: c.in(time.Hour)},
+				} {
+					t.ID, t.Cond, t.Known = "a", driver.IfMatch, known
+					r.ExpiresAt = t.Result(r.ExpiresAt)
+					head, err := c.b.Touch(c.ctx(), c.now, t)
+					c.ok(err, "touch at the revision")
+					c.sameHead(head, r)
+					c.holds(r)
+				}
+			}
+			c.bear("ann", "a")
+		}),
+		that("AtAnotherRevisionIsAConflict", "R93 R28", needNothing, func(c *C) {
+			old := c.put(c.labelled("a", "1", "ann", time.Hour))
+			cur := c.labelled("a", "2", "ann", time.Hour)
+			_, err := c.write(cur, driver.IfPresent, model.Record{})
+			c.ok(err, "update")
+			mixed := cur.Clone() // all but the revision is that of the stored record
+			mixed.Revision = old.Revision
+			for _, known := range []model.Record{old, mixed} {
+				for _, t := range append(c.touches(2*time.Hour), c.touches(time.Minute)...) {
+					t.ID, t.Cond, t.Known = "a", driver.IfMatch, known
+					_, err := c.b.Touch(c.ctx(), c.now, t)
+					c.is(err, model.ErrConflict, "touch at another revision in mode %d", t.Mode)
+					c.holds(cur)
+				}
+			}
+		}),
+		that("AtARevisionOfNoLiveRecordIsNotFound", "R93 R4", needNothing, func(c *C) {
+			deleted := c.put(c.rec("deleted", "1", time.Hour))
+			c.del("deleted")
+			expired := c.put(c.rec("expired", "1", time.Minute))
+			c.advance(time.Minute)
+			for _, known := range []model.Record{deleted, expired, c.rec("never", "1", time.Hour)} {
+				for _, t := range c.touches(time.Hour) {
+					t.ID, t.Cond, t.Known = known.ID, driver.IfMatch, known
+					_, err := c.b.Touch(c.ctx(), c.now, t)
+					c.is(err, model.ErrNotFound, "touch of the record %s at its revision, in mode %d", known.ID, t.Mode)
+				}
+				c.gone(known.ID)
+			}
+		}),
+		that("AtNoRevisionIsInvalid", "R93 R61", needNothing, func(c *C) {
+			r := c.put(c.rec("a", "1", time.Hour))
+			for _, t := range []driver.Touch{
+				{Cond: driver.IfMatch},
+				{Cond: driver.IfMatch, Known: model.Record{ID: "a"}},
+				{Cond: driver.IfAny, Known: r},
+				{Cond: driver.IfAbsent, Known: r},
+			} {
+				t.ID, t.Mode, t.ExpiresAt = "a", driver.TouchSet, c.in(2*time.Hour)
+				_, err := c.b.Touch(c.ctx(), c.now, t)
+				c.is(err, model.ErrInvalid, "touch under the condition %v", t.Cond)
+			}
+			c.holds(r)
+		}),
+		that("AtItsRevisionAgainstAWriteNeverFollowsIt", "R93 R20", needNothing, func(c *C) {
+			// A lease: its holder extends it at the revision that it wrote. The
+			// holder never extends the lease of another one who took it over.
+			for i := range 15 {
+				id := fmt.Sprint("id", i)
+				held := c.put(c.rec(id, "ann", time.Hour))
+				taken := c.rec(id, "bob", time.Minute)
+				c.concurrently(2, func(k int) error {
+					if k == 0 {
+						_, err := c.b.Write(c.ctx(), c.now, driver.Write{Record: taken.Clone(), Cond: driver.IfAny})
+						return err
+					}
+					_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: id, Mode: driver.TouchExtend, ExpiresAt: c.in(3 * time.Hour), Cond: driver.IfMatch, Known: held})
+					return err
+				})
+				c.holds(taken)
+			}
+		}),
 		that("WithoutAModeIsInvalid", "R37", needNothing, func(c *C) {
 			r := c.put(c.rec("a", "1", time.Hour))
 			_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", ExpiresAt: c.in(2 * time.Hour)})
@@ -171,4 +253,13 @@ func touchCases() []Case {
 			}
 		}),
 	)
+}
+
+// touches returns a touch of each mode, without an id.
+func (c *C) touches(d time.Duration) []driver.Touch {
+	return []driver.Touch{
+		{Mode: driver.TouchSet, ExpiresAt: c.in(d)},
+		{Mode: driver.TouchExtend, ExpiresAt: c.in(d)},
+		{Mode: driver.TouchClear},
+	}
 }

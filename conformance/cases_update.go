@@ -3,6 +3,7 @@ package conformance
 import (
 	"time"
 
+	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -124,6 +125,54 @@ func updateCases() []Case {
 			_, err = c.write(c.rec("a", "1", time.Hour), 99, model.Record{})
 			c.is(err, model.ErrInvalid, "write with an unknown condition")
 			c.gone("a")
+		}),
+		that("OverAnotherEncodingIsCorrupt", "R99 R28", needNothing, func(c *C) {
+			r := c.labelled("a", "1", "ann", time.Hour)
+			r.Encoding = "gob"
+			c.put(r)
+			next := c.labelled("a", "2", "bob", 2*time.Hour)
+			for _, w := range []driver.Write{
+				{Cond: driver.IfPresent},
+				{Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true, Labels: true}},
+				{Cond: driver.IfMatch, Known: model.Record{Revision: r.Revision}},
+				{Cond: driver.IfMatch, Known: r},
+			} {
+				w.Record, w.Encodings = next.Clone(), []string{"json", "sealed", "go", "gobs"}
+				_, err := c.b.Write(c.ctx(), c.now, w)
+				c.is(err, model.ErrCorrupt, "update over gob")
+				batch := w
+				err = driver.WriteMany(c.ctx(), c.b, c.now, []driver.BatchOp{{Write: &batch}})[0].Err
+				c.is(err, model.ErrCorrupt, "update over gob in a batch")
+				c.holds(r)
+				c.bear("ann", "a")
+			}
+			w := driver.Write{Record: next, Cond: driver.IfPresent, Encodings: []string{"json", "gob"}}
+			_, err := c.b.Write(c.ctx(), c.now, w)
+			c.ok(err, "update over one of the encodings")
+			c.holds(next)
+			missing := driver.Write{Record: c.rec("b", "1", time.Hour), Cond: driver.IfPresent, Encodings: []string{"json"}}
+			_, err = c.b.Write(c.ctx(), c.now, missing)
+			c.is(err, model.ErrNotFound, "update of an unknown id")
+		}),
+		that("OfAStoreWithAnotherCodecIsCorrupt", "R99 R64", needNothing, func(c *C) {
+			gob := storeOf[doc](c, &expiry.StoreOptions{Codec: expiry.Gob()})
+			it, err := gob.Create(c.ctx(), "a", doc{N: 1}, nil)
+			c.ok(err, "create")
+			json := storeOf[doc](c, nil)
+			_, get := json.Get(c.ctx(), "a")
+			_, update := json.Update(c.ctx(), "a", doc{N: 2}, nil)
+			_, match := json.Update(c.ctx(), "a", doc{N: 2}, &expiry.WriteOptions{IfMatch: expiry.AtRevision(it.Revision)})
+			_, mutate := json.Mutate(c.ctx(), "a", func(d *doc) error { d.N++; return nil }, nil)
+			res, err := json.Bulk(c.ctx(), []expiry.Op[doc]{{Kind: expiry.OpUpdate, ID: "a"}})
+			c.ok(err, "bulk")
+			for verb, err := range map[string]error{"Get": get, "Update": update, "Update at the revision": match, "Mutate": mutate, "Bulk": res.Results[0].Err} {
+				c.is(err, model.ErrCorrupt, "%s by a store of another codec", verb)
+			}
+			got, err := gob.Get(c.ctx(), "a")
+			c.ok(err, "get")
+			if got.Value.N != 1 || got.Revision != it.Revision {
+				c.fail("the record became %v, want it unchanged", got.Value)
+			}
 		}),
 	)
 }

@@ -74,6 +74,16 @@ type kinds struct {
 	ID       string `json:"_id"`
 }
 
+// invoice has values whose methods that encode need a pointer.
+type invoice struct {
+	Amount  big.Int
+	List    []big.Int
+	Pair    [2]big.Int
+	Wrapped wrapped
+}
+
+type wrapped struct{ Inner big.Int }
+
 func fullValue() kinds {
 	n := 42
 	huge, _ := new(big.Int).SetString("123456789012345678901234567890", 10)
@@ -113,8 +123,43 @@ func valueCases() []Case {
 			roundTrip(c, "text marshaler", upper{"x"})
 			roundTrip(c, "JSON marshaler", pair{3, 4})
 			roundTrip(c, "raw", json.RawMessage(`[1.10,{"b":1,"a":2}]`))
+			n := *big.NewInt(math.MaxInt64)
+			roundTrip(c, "method of the pointer", n)
+			roundTrip(c, "method of the pointer, in a field", invoice{Amount: n, List: []big.Int{n}, Pair: [2]big.Int{n, n}, Wrapped: wrapped{n}})
+			roundTrip(c, "method of the pointer, in a map of pointers", map[string]*big.Int{"a": &n})
 			roundTrip(c, "deep", deep(100))
 			roundTrip(c, "wide", wide(500))
+		}),
+		that("WithMethodsOfThePointerComesBackFromEveryWrite", "R63 R74", needNothing, func(c *C) {
+			n := *big.NewInt(421337)
+			for _, codec := range []expiry.Codec{expiry.JSON(), expiry.Gob()} {
+				s := storeOf[invoice](c, &expiry.StoreOptions{Codec: codec})
+				want := invoice{Amount: n, List: []big.Int{n}}
+				holds := func(verb string, err error) {
+					c.Helper()
+					c.ok(err, "%s as %s", verb, codec.Name())
+					it, err := s.Get(c.ctx(), codec.Name())
+					c.ok(err, "get after %s as %s", verb, codec.Name())
+					if it.Value.Amount.Cmp(&want.Amount) != 0 || len(it.Value.List) != len(want.List) {
+						c.fail("%s as %s stored %v, want %v", verb, codec.Name(), &it.Value.Amount, &want.Amount)
+					}
+				}
+				_, err := s.Create(c.ctx(), codec.Name(), want, nil)
+				holds("create", err)
+				_, err = s.Update(c.ctx(), codec.Name(), want, nil)
+				holds("update", err)
+				want.Amount = *big.NewInt(7)
+				_, err = s.Mutate(c.ctx(), codec.Name(), func(v *invoice) error { v.Amount = want.Amount; return nil }, nil)
+				holds("mutate", err)
+				res, err := s.Bulk(c.ctx(), []expiry.Op[invoice]{{Kind: expiry.OpUpsert, ID: codec.Name(), Value: want}})
+				c.ok(err, "bulk")
+				holds("bulk", res.Err())
+				if codec.Name() == "json" {
+					want.Amount = *big.NewInt(8)
+					_, err = s.UpdatePartial(c.ctx(), codec.Name(), map[string]any{"Amount": want.Amount}, nil)
+					holds("partial update", err)
+				}
+			}
 		}),
 		that("IsKeptByAnUpdateOfTheExpiryAlone", "R63 R34", needNothing, func(c *C) {
 			s := storeOf[kinds](c, nil)
@@ -153,7 +198,7 @@ func roundTrip[T any](c *C, id string, want T) {
 	c.ok(err, "get %s", id)
 	// The result of encoding/json is the definition.
 	var ref T
-	if err := json.Unmarshal([]byte(encodeJSON(want)), &ref); err != nil {
+	if err := json.Unmarshal([]byte(encodeJSON(&want)), &ref); err != nil {
 		c.fail("%s: %v", id, err)
 	}
 	if !reflect.DeepEqual(got.Value, ref) {

@@ -1,8 +1,10 @@
 package conformance_test
 
 import (
+	"cmp"
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +26,8 @@ type damageable struct {
 	gate    *driverkit.Gate
 	store   string
 	damaged *sync.Map // keys are recordKeys
+	foreign *sync.Map // stores in whose place another program is
+	stalled atomic.Bool
 }
 
 // recordKey names a record of a store.
@@ -37,8 +41,17 @@ func (b *damageable) isDamaged(id string) bool {
 	return ok
 }
 
+// answers waits for the end of the context if the backend is stalled.
+func (b *damageable) answers(ctx context.Context) error {
+	if b.stalled.Load() {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return nil
+}
+
 func (b *damageable) Get(ctx context.Context, now time.Time, g driver.Get) (model.Record, error) {
-	if err := b.gate.Enter(ctx); err != nil {
+	if err := cmp.Or(b.gate.Enter(ctx), b.answers(ctx)); err != nil {
 		return model.Record{}, err
 	}
 	if b.isDamaged(g.ID) {
@@ -48,7 +61,7 @@ func (b *damageable) Get(ctx context.Context, now time.Time, g driver.Get) (mode
 }
 
 func (b *damageable) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
-	if err := b.gate.Write(ctx, &w); err != nil {
+	if err := cmp.Or(b.gate.Write(ctx, &w), b.answers(ctx)); err != nil {
 		return model.Record{}, err
 	}
 	if b.isDamaged(w.Record.ID) {
@@ -61,7 +74,7 @@ func (b *damageable) Write(ctx context.Context, now time.Time, w driver.Write) (
 }
 
 func (b *damageable) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
-	if err := b.gate.Touch(ctx, &t); err != nil {
+	if err := cmp.Or(b.gate.Touch(ctx, &t), b.answers(ctx)); err != nil {
 		return model.Record{}, err
 	}
 	if b.isDamaged(t.ID) {
@@ -71,7 +84,7 @@ func (b *damageable) Touch(ctx context.Context, now time.Time, t driver.Touch) (
 }
 
 func (b *damageable) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
-	if err := b.gate.Delete(ctx, &d); err != nil {
+	if err := cmp.Or(b.gate.Delete(ctx, &d), b.answers(ctx)); err != nil {
 		return err
 	}
 	if b.isDamaged(d.ID) {
@@ -81,6 +94,9 @@ func (b *damageable) Delete(ctx context.Context, now time.Time, d driver.Delete)
 }
 
 func (b *damageable) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
+	if err := b.answers(ctx); err != nil {
+		return driver.Page{}, err
+	}
 	p, err := b.Wrapper.Page(ctx, now, q)
 	kept := p.Records[:0]
 	for _, r := range p.Records {
@@ -95,6 +111,9 @@ func (b *damageable) Page(ctx context.Context, now time.Time, q driver.Query) (d
 }
 
 func (b *damageable) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swept, error) {
+	if err := b.answers(ctx); err != nil {
+		return driver.Swept{}, err
+	}
 	onExpire := s.OnExpire
 	s.OnExpire = func(r model.Record) error {
 		if b.isDamaged(r.ID) {
@@ -108,7 +127,7 @@ func (b *damageable) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.
 	return b.Wrapper.DeleteExpired(ctx, s)
 }
 
-// GetMany, WriteMany and Count use the methods above, not those of the memory
+// GetMany, WriteMany, Stat and Count use the methods above, not those of the memory
 // backend.
 
 func (b *damageable) GetMany(ctx context.Context, now time.Time, gets []driver.Get) []driver.BatchResult {
@@ -119,8 +138,26 @@ func (b *damageable) WriteMany(ctx context.Context, now time.Time, ops []driver.
 	return driver.WriteMany(ctx, plain{b}, now, ops)
 }
 
+func (b *damageable) Stat(ctx context.Context, now time.Time, g driver.Get) (driver.Stat, error) {
+	return driver.GetStat(ctx, plain{b}, now, g)
+}
+
 func (b *damageable) Count(ctx context.Context, now time.Time, q driver.Query) (int, error) {
 	return driver.Count(ctx, plain{b}, now, q)
+}
+
+var errForeign = model.NewError(model.ErrCorrupt, "another program is in the place", nil)
+
+// occupied returns errForeign if another program is in the store's place.
+func (b *damageable) occupied() error {
+	if _, ok := b.foreign.Load(b.store); ok {
+		return errForeign
+	}
+	return nil
+}
+
+func (b *damageable) CreateStorage(ctx context.Context) error {
+	return cmp.Or(b.gate.Enter(ctx), b.occupied(), b.Wrapper.CreateStorage(ctx))
 }
 
 func (b *damageable) DeleteStorage(ctx context.Context) error {
@@ -133,7 +170,7 @@ func (b *damageable) DeleteStorage(ctx context.Context) error {
 		}
 		return true
 	})
-	return b.Wrapper.DeleteStorage(ctx)
+	return cmp.Or(b.Wrapper.DeleteStorage(ctx), b.occupied())
 }
 
 func (b *damageable) Describe() driver.Description { return b.gate.Describe() }
@@ -147,6 +184,7 @@ func (b *damageable) Close() error {
 type cluster struct {
 	space   *memory.Space
 	damaged sync.Map
+	foreign sync.Map
 }
 
 func newCluster() *cluster { return &cluster{space: memory.NewSpace()} }
@@ -154,13 +192,13 @@ func newCluster() *cluster { return &cluster{space: memory.NewSpace()} }
 // node returns a backend that follows every rule and can lose answers.
 func (c *cluster) node(t testing.TB, store string) *conformance.Lossy {
 	t.Helper()
-	b, err := memory.New(c.space, store, nil)
+	b, err := memory.New(c.space, store, &memory.Options{Labels: []string{"principal", "state"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	d := b.Describe()
 	d.MaxValue = damageableMax
-	return conformance.NewLossy(&damageable{driverkit.Wrap(b), driverkit.NewGate(d, store), store, &c.damaged})
+	return conformance.NewLossy(&damageable{Wrapper: driverkit.Wrap(b), gate: driverkit.NewGate(d, store), store: store, damaged: &c.damaged, foreign: &c.foreign})
 }
 
 // harness returns the harness of a backend that follows every rule.
@@ -170,6 +208,24 @@ func (c *cluster) harness() conformance.Harness {
 		LoseNext: conformance.LoseNext,
 		Damage: func(_ testing.TB, name, id string, _ []byte) {
 			c.damaged.Store(recordKey{name, id}, true)
+		},
+		Occupy: func(_ testing.TB, name string) func(testing.TB) {
+			c.foreign.Store(name, true)
+			return func(t testing.TB) {
+				t.Helper()
+				if _, there := c.foreign.Load(name); !there {
+					t.Fatal("what another program made is gone")
+				}
+			}
+		},
+		Stall: func(_ testing.TB, b driver.ModelExpirySupport) func() {
+			for {
+				if d, ok := b.(*damageable); ok {
+					d.stalled.Store(true)
+					return func() { d.stalled.Store(false) }
+				}
+				b = b.(driver.Unwrapper).Unwrap()
+			}
 		},
 		Server: "in process",
 	}

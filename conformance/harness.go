@@ -10,7 +10,8 @@ import (
 // Harness tells the suite how to reach a backend. Open is required. The zero
 // value of every other field is its default.
 type Harness struct {
-	// Open returns a backend for the store with the name. The same name opens
+	// Open returns a backend for the store with the name, with the label
+	// "principal" and at least one more declared. The same name opens
 	// the same data, so that the suite can open two nodes on one store. A name
 	// has 1 to 40 characters of a-z, 0-9 and -. The suite creates the storage.
 	// At the end of each case it deletes the storage and closes the backend.
@@ -31,6 +32,21 @@ type Harness struct {
 	// backend's help. Nil means that the cases on corrupt records are reported
 	// as not proven. That is right only if no such bytes can occur.
 	Damage func(t testing.TB, name, id string, data []byte)
+
+	// Occupy puts something that another program could have made into the
+	// place of the store with the name, such as a document of another shape
+	// into its collection. It returns a function that fails the test unless
+	// that is still there, unchanged. Nil means that the cases on foreign
+	// things are reported as not proven. That is right only if nobody else can
+	// put anything there.
+	Occupy func(t testing.TB, name string) (untouched func(t testing.TB))
+
+	// Stall makes the server stop answering the calls on b, without closing
+	// its connections. Other backends from Open are served as before. Resume
+	// is called before b is closed, and may do nothing. Nil means that the cases on
+	// deadlines are reported as not proven. That is right only if no call
+	// waits for anything outside of the process.
+	Stall func(t testing.TB, b driver.ModelExpirySupport) (resume func())
 
 	// Allow lists the features that the backend may declare absent.
 	Allow []driver.Feature

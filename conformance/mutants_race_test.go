@@ -91,6 +91,32 @@ func raceMutants() map[string]mutation {
 				}
 			}
 		}),
+		"a touch compares the revision, then sets": sharing(func() bug {
+			d := newDuet()
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b),
+					touch: func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
+						cur, err := b.Get(ctx, now, driver.Get{ID: t.ID})
+						d.between()
+						if err == nil {
+							err = t.Judge(now, &cur)
+						}
+						if err != nil {
+							return model.Record{}, err
+						}
+						t.Cond = driver.IfPresent
+						return b.Touch(ctx, now, t)
+					},
+					write: func(ctx context.Context, now time.Time, w driver.Write) (r model.Record, err error) {
+						if w.Cond != driver.IfAny {
+							return b.Write(ctx, now, w)
+						}
+						d.act(func() { r, err = b.Write(ctx, now, w) })
+						return r, err
+					},
+				}
+			}
+		}),
 		"a touch reads, then writes the record back": sharing(func() bug {
 			d := newDuet()
 			return func(b driver.ModelExpirySupport, _ string) *mutant {

@@ -46,6 +46,35 @@ func getMutant(change func(id string, r model.Record, err error) (model.Record, 
 
 func recordMutants() map[string]mutation {
 	return map[string]mutation{
+		"a record keeps the caller's texts": sharing(func() bug {
+			ids := map[string]string{} // by its own copy
+			var mu sync.Mutex
+			return func(b driver.ModelExpirySupport, _ string) *mutant {
+				return &mutant{Wrapper: driverkit.Wrap(b),
+					write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+						mu.Lock()
+						ids[strings.Clone(w.Record.ID)] = w.Record.ID
+						mu.Unlock()
+						return b.Write(ctx, now, w)
+					},
+					get: func(ctx context.Context, now time.Time, id string) (model.Record, error) {
+						r, err := b.Get(ctx, now, driver.Get{ID: id})
+						mu.Lock()
+						defer mu.Unlock()
+						if kept, ok := ids[id]; ok && err == nil {
+							r.ID = kept
+						}
+						return r, err
+					},
+				}
+			}
+		}),
+		"an update replaces what the store cannot read": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+			return &mutant{Wrapper: driverkit.Wrap(b), write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+				w.Encodings = nil
+				return b.Write(ctx, now, w)
+			}}
+		}),
 		"get ignores the expiry": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 			return &mutant{Wrapper: driverkit.Wrap(b), get: func(ctx context.Context, _ time.Time, id string) (model.Record, error) {
 				return b.Get(ctx, time.Time{}, driver.Get{ID: id})

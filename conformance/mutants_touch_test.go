@@ -2,6 +2,7 @@ package conformance_test
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
@@ -38,6 +39,24 @@ func deleteMutant(change func(c *driver.Condition, known *model.Record)) mutatio
 
 func touchMutants() map[string]mutation {
 	return map[string]mutation{
+		"a touch ignores the revision": touchMutant(func(t *driver.Touch) { t.Cond = driver.IfPresent }, nil),
+		"a touch at a revision that is missing is a conflict": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+			return &mutant{Wrapper: driverkit.Wrap(b), touch: func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
+				r, err := b.Touch(ctx, now, t)
+				if t.Cond == driver.IfMatch && errors.Is(err, model.ErrNotFound) {
+					err = model.ErrConflict
+				}
+				return r, err
+			}}
+		}),
+		"a touch that changes nothing skips the revision": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+			return &mutant{Wrapper: driverkit.Wrap(b), touch: func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
+				if cur, err := b.Get(ctx, now, driver.Get{ID: t.ID}); err == nil && t.Result(cur.ExpiresAt).Equal(cur.ExpiresAt) {
+					return cur.Head(), nil
+				}
+				return b.Touch(ctx, now, t)
+			}}
+		}),
 		"set never shortens": touchMutant(func(t *driver.Touch) {
 			if t.Mode == driver.TouchSet {
 				t.Mode = driver.TouchExtend

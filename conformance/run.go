@@ -168,6 +168,12 @@ func runCase(t testing.TB, h *Harness, cs *Case, desc driver.Description) (missi
 		return "the harness has no LoseNext"
 	case cs.needs&needDamage != 0 && h.Damage == nil:
 		return "the harness has no Damage"
+	case cs.needs&needPlace != 0 && h.Occupy == nil:
+		return "the harness has no Occupy"
+	case cs.needs&needStall != 0 && h.Stall == nil:
+		return "the harness has no Stall"
+	case cs.needs&needTwo != 0 && len(desc.Labels) < 2:
+		return "the backend was opened with less than two labels"
 	default:
 		c := newC(t, h, cs)
 		if cs.needs&needLoss != 0 {

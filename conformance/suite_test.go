@@ -74,7 +74,7 @@ func TestCheckReturnsNilForACorrectBackend(t *testing.T) {
 	space := memory.NewSpace()
 	err := conformance.Check(t.Context(), conformance.Harness{
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
-			b, err := memory.New(space, name, nil)
+			b, err := memory.New(space, name, &memory.Options{Labels: []string{"principal", "state"}})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,8 +1,8 @@
 package expiry
 
 import (
+	"cmp"
 	"context"
-	"errors"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
@@ -16,14 +16,19 @@ const batchSize = 500
 func (s *Store[T]) GetMany(ctx context.Context, ids []string) ([]Result[T], error) {
 	c := s.begin(ctx, "GetMany", "")
 	out := make([]Result[T], len(ids))
-	var ask []string
+	var ask []string                     // as the backend knows them
 	at := make(map[string]int, len(ids)) // the first place of each id
 	for i, id := range ids {
 		if _, seen := at[id]; seen {
 			continue
 		}
 		at[id] = i
-		if err := model.CheckID(id); err != nil {
+		err := model.CheckID(id)
+		if s.opts.SecretIDs {
+			id = secretID(id)
+			at[id] = i
+		}
+		if err != nil {
 			out[i].Err = c.named(id, err)
 			continue
 		}
@@ -35,12 +40,12 @@ func (s *Store[T]) GetMany(ctx context.Context, ids []string) ([]Result[T], erro
 		}
 		part := ask[:min(batchSize, len(ask))]
 		ask = ask[len(part):]
-		c.calls++
-		for i, o := range driver.GetMany(ctx, s.b, c.now, driver.Gets(part...)) {
-			rec, err := c.checked(part[i], o.Record, o.Err)
-			res := &out[at[part[i]]]
+		for i, o := range c.getMany(ctx, part) {
+			first := at[part[i]]
+			res, err := &out[first], o.Err
 			if err == nil {
-				res.Item, err = s.open(rec)
+				res.Item, err = s.open(o.Record)
+				res.Item.ID = ids[first]
 			}
 			res.Err = c.named(part[i], err)
 		}
@@ -52,6 +57,7 @@ func (s *Store[T]) GetMany(ctx context.Context, ids []string) ([]Result[T], erro
 		}
 		if out[i].Err = out[first].Err; out[i].Err == nil {
 			out[i].Item, out[i].Err = s.open(out[first].Item.rec.Clone())
+			out[i].Item.ID = id
 		}
 	}
 	return out, c.end(nil)
@@ -65,97 +71,129 @@ func (s *Store[T]) GetMany(ctx context.Context, ids []string) ([]Result[T], erro
 func (s *Store[T]) Bulk(ctx context.Context, ops []Op[T]) (BulkResult[T], error) {
 	c := s.begin(ctx, "Bulk", "")
 	out := BulkResult[T]{Results: make([]Result[T], len(ops))}
-	send := make([]driver.BatchOp, 0, len(ops))
-	index := make([]int, 0, len(ops)) // of the operation in ops
 	seen := make(map[string]bool, len(ops))
-	for i := range ops {
-		op, err := s.batchOp(&c, &ops[i])
-		if err == nil && seen[ops[i].ID] {
-			err = model.NewError(model.ErrInvalid, "an earlier operation of the bulk has the same id", nil)
-		}
-		if err != nil {
-			out.Results[i].Err = c.named(ops[i].ID, err)
+	for at := 0; at < len(ops); at += batchSize {
+		part := ops[at:min(at+batchSize, len(ops))]
+		results := out.Results[at : at+len(part)]
+		if err := ctx.Err(); err != nil {
+			for i := range part {
+				results[i].Err = c.named(s.storedID(part[i].ID), err)
+			}
 			continue
 		}
-		seen[ops[i].ID] = true
-		send, index = append(send, op), append(index, i)
-	}
-	for len(send) > 0 {
-		n := min(batchSize, len(send))
-		if err := ctx.Err(); err != nil {
-			for _, i := range index {
-				out.Results[i].Err = c.named(ops[i].ID, err)
-			}
-			break
-		}
-		s.sendBatch(&c, ops, send[:n], index[:n], &out)
-		send, index = send[n:], index[n:]
+		s.bulkPart(&c, part, seen, results, &out)
 	}
 	return out, c.end(ctx.Err())
 }
 
-// batchOp checks one operation as the method of its kind does.
-func (s *Store[T]) batchOp(c *call, op *Op[T]) (driver.BatchOp, error) {
+// storedID returns the id as the backend knows it.
+func (s *Store[T]) storedID(id string) string {
+	if s.opts.SecretIDs {
+		return secretID(id)
+	}
+	return id
+}
+
+// bulkOp is an operation of a bulk that can be sent.
+type bulkOp[T any] struct {
+	kind  OpKind
+	id    string // the caller's, or a new one
+	value T      // as the hook left it
+	write *pending
+	del   *driver.Delete
+}
+
+// bulkPart sends the valid operations of one batch and settles each outcome.
+func (s *Store[T]) bulkPart(c *call, ops []Op[T], seen map[string]bool, results []Result[T], out *BulkResult[T]) {
+	valid := make([]bulkOp[T], 0, len(ops))
+	index := make([]int, 0, len(ops)) // of the operation in ops
+	for i := range ops {
+		op := bulkOp[T]{kind: ops[i].Kind, id: ops[i].ID, value: ops[i].Value}
+		err := s.bulkOp(c, &op, ops[i].Opts)
+		if err == nil && seen[op.id] {
+			err = model.NewError(model.ErrInvalid, "an earlier operation of the bulk has the same id", nil)
+		}
+		if err != nil {
+			results[i].Err = s.bulkError(c, op.id, err)
+			continue
+		}
+		seen[op.id] = true
+		valid, index = append(valid, op), append(index, i)
+	}
+	send := make([]driver.BatchOp, 0, len(valid))
+	sent := make([]int, 0, len(valid)) // of the operation in valid
+	for k := range valid {
+		if p := valid[k].write; p != nil {
+			// Hooks and the codec have run: the time is that of the batch.
+			if err := c.resolve(p); err != nil {
+				results[index[k]].Err = s.bulkError(c, valid[k].id, err)
+				continue
+			}
+			p.Record.Revision = model.NewRevision()
+			send = append(send, driver.BatchOp{Write: &p.Write})
+		} else {
+			send = append(send, driver.BatchOp{Delete: valid[k].del})
+		}
+		sent = append(sent, k)
+	}
+	if len(send) == 0 {
+		return
+	}
+	for i, o := range c.writeMany(send) {
+		op, res := &valid[sent[i]], &results[index[sent[i]]]
+		if res.Err = s.bulkError(c, op.id, o.Err); o.Err == nil {
+			out.count(op.kind)
+			res.Item = op.item(o.Record)
+		}
+	}
+}
+
+// bulkError wraps the error of one operation. That of a hook is unchanged.
+func (s *Store[T]) bulkError(c *call, id string, err error) error {
+	if own, ok := err.(userError); ok { //nolint:errorlint // never wrapped
+		return own.error
+	}
+	return c.named(s.storedID(id), err)
+}
+
+// bulkOp prepares one operation as the method of its kind does.
+func (s *Store[T]) bulkOp(c *call, op *bulkOp[T], opts *WriteOptions) error {
 	var cond driver.Condition
-	switch op.Kind {
+	switch op.kind {
 	case OpCreate:
-		cond = driver.IfAbsent
+		cond, op.id = driver.IfAbsent, s.minted(op.id)
 	case OpUpdate:
 		cond = driver.IfPresent
 	case OpUpsert:
-		cond = driver.IfAny
+		cond, op.id = driver.IfAny, s.minted(op.id)
 	case OpDelete:
-		var at *Known
-		if op.Opts != nil {
-			at = op.Opts.IfMatch
-		}
-		d, err := deleteAt(op.ID, at)
-		return driver.BatchOp{Delete: &d}, err
 	default:
-		return driver.BatchOp{}, model.NewError(model.ErrInvalid, "the operation has no kind", nil)
+		return model.NewError(model.ErrInvalid, "the operation has no kind", nil)
 	}
-	w := &driver.Write{}
-	err := s.prepare(c, w, cond, op.ID, op.Value, op.Opts)
-	if err == nil {
-		err = c.checkWrite(w)
+	if err := cmp.Or(s.made(), model.CheckID(op.id)); err != nil {
+		return err
 	}
-	w.Record.Revision = model.NewRevision()
-	return driver.BatchOp{Write: w}, err
+	if op.kind == OpDelete {
+		var at *Known
+		if opts != nil {
+			at = opts.IfMatch
+		}
+		d, err := deleteAt(s.storedID(op.id), at)
+		op.del = &d
+		return err
+	}
+	op.write = &pending{}
+	one := call{f: c.f, ctx: c.ctx, op: c.op, id: s.storedID(op.id)}
+	return s.prepare(&one, op.write, cond, op.id, &op.value, opts)
 }
 
-// sendBatch sends one batch and settles each outcome, also of lost answers.
-func (s *Store[T]) sendBatch(c *call, ops []Op[T], send []driver.BatchOp, index []int, out *BulkResult[T]) {
-	c.calls++
-	for i, o := range driver.WriteMany(c.ctx, s.b, c.now, send) {
-		op, res := &ops[index[i]], &out.Results[index[i]]
-		err := classified(o.Err, model.ErrUnknown)
-		rec := o.Record
-		if errors.Is(err, model.ErrUnknown) {
-			if send[i].Write != nil {
-				rec, err = c.settleWrite(*send[i].Write, err)
-			} else {
-				err = c.settleDelete(send[i].Delete, err)
-			}
-		}
-		if err != nil {
-			res.Err = c.named(op.ID, err)
-			continue
-		}
-		if op.Kind == OpDelete {
-			res.Item = Item[T]{ID: op.ID}
-			out.Deleted++
-			continue
-		}
-		rec.Value = send[i].Write.Record.Value
-		res.Item = itemOf[T](rec)
-		res.Item.Value = op.Value
-		switch op.Kind {
-		case OpCreate:
-			out.Created++
-		case OpUpdate:
-			out.Updated++
-		case OpUpsert:
-			out.Upserted++
-		}
+// item returns the item of an operation that succeeded.
+func (op *bulkOp[T]) item(rec model.Record) Item[T] {
+	if op.del != nil {
+		return Item[T]{ID: op.id}
 	}
+	rec.Value = op.write.Record.Value
+	it := itemOf[T](rec)
+	it.ID, it.Value = op.id, op.value
+	return it
 }

@@ -17,29 +17,40 @@ type core struct {
 	desc     driver.Description
 	clock    Clock
 	observe  Observer
+	ttl      time.Duration
 	look     time.Duration
 	attempts int
 }
 
 // call is one method call of a Store.
 type call struct {
-	f     *core
-	ctx   context.Context
-	op    string
-	id    string
-	start time.Time
-	calls int
-	clock time.Time // the clock's time: lifetimes start here
-	now   time.Time // the same in whole milliseconds
+	f        *core
+	ctx      context.Context
+	op       string
+	id       string // as the backend knows it
+	start    time.Time
+	calls    int
+	clock    time.Time // the clock's time: lifetimes start here
+	now      time.Time // the same in whole milliseconds
+	unused   bool      // no driver call has used the time yet
+	lookEnds time.Time // the end of the time for lost answers; zero until one is lost
+	items    items
 }
 
 func (f *core) begin(ctx context.Context, op, id string) call {
-	c := call{f: f, ctx: ctx, op: op, id: id, clock: f.clock.Now()}
-	c.now = floorMillis(c.clock)
+	c := call{f: f, ctx: ctx, op: op, id: id}
 	if f.observe != nil {
 		c.start = time.Now()
 	}
 	return c
+}
+
+// made returns ErrInvalid for a Store that NewStore did not make.
+func (f *core) made() error {
+	if f.b == nil {
+		return model.NewError(model.ErrInvalid, "the Store has no backend: make it with NewStore", nil)
+	}
+	return nil
 }
 
 // floorMillis rounds down to whole milliseconds. Expiries are rounded up, so
@@ -49,21 +60,49 @@ func floorMillis(t time.Time) time.Time {
 	return time.Unix(t.Unix(), int64(ns-ns%1e6)).UTC()
 }
 
-// later reads the clock again, for a call that takes many driver calls.
-func (c *call) later() { c.now = floorMillis(c.f.clock.Now()) }
+// tick reads the clock, once for each driver call: what takes long between two
+// of them, such as the caller's own functions, must not stop the time.
+func (c *call) tick() {
+	if c.unused || c.f.clock == nil {
+		return
+	}
+	c.clock, c.unused = c.f.clock.Now(), true
+	c.now = floorMillis(c.clock)
+}
+
+// enter is called right before each driver call. It returns the error of an
+// ended context, and ErrInvalid for a Store that NewStore did not make.
+func (c *call) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := c.f.made(); err != nil {
+		return err
+	}
+	c.tick()
+	c.unused = false
+	c.calls++
+	return nil
+}
 
 // end wraps the error exactly once and calls the observer.
 func (c *call) end(err error) error {
 	if err != nil {
 		err = &model.Error{Op: c.op, Backend: c.f.desc.Backend, ID: c.id, Err: err}
 	}
-	if c.f.observe != nil {
-		c.f.observe(c.ctx, Observation{
-			Op: c.op, Backend: c.f.desc.Backend, ID: c.id,
-			Duration: time.Since(c.start), Calls: c.calls, Err: err,
-		})
-	}
+	c.report(err)
 	return err
+}
+
+func (c *call) report(err error) {
+	if c.f.observe == nil {
+		return
+	}
+	c.f.observe(c.ctx, Observation{
+		Op: c.op, Backend: c.f.desc.Backend, ID: c.id,
+		Duration: time.Since(c.start), Calls: c.calls, Err: err,
+		Items: c.items.outcomes, ItemErr: c.items.worst,
+	})
 }
 
 // classified gives a driver's error the kind if it has none and is not the
@@ -75,12 +114,13 @@ func classified(err, kind error) error {
 	return model.NewError(kind, "the backend returned an error of no kind", err)
 }
 
-// named wraps the error of one item of a call.
+// named wraps the error of one item of a call, and notes the item's outcome.
 func (c *call) named(id string, err error) error {
-	if err == nil {
-		return nil
+	if err != nil {
+		err = &model.Error{Op: c.op, Backend: c.f.desc.Backend, ID: id, Err: err}
 	}
-	return &model.Error{Op: c.op, Backend: c.f.desc.Backend, ID: id, Err: err}
+	c.note(err)
+	return err
 }
 
 func isContext(err error) bool {
@@ -89,12 +129,34 @@ func isContext(err error) bool {
 
 // get returns a live record.
 func (c *call) get(ctx context.Context, id string) (model.Record, error) {
-	if err := ctx.Err(); err != nil {
+	if err := c.enter(ctx); err != nil {
 		return model.Record{}, err
 	}
-	c.calls++
 	rec, err := c.f.b.Get(ctx, c.now, driver.Get{ID: id})
 	return c.checked(id, rec, err)
+}
+
+// getMany returns a result for each id.
+func (c *call) getMany(ctx context.Context, ids []string) []driver.BatchResult {
+	out := make([]driver.BatchResult, len(ids))
+	if _, batched := c.f.b.(driver.BatchGetter); batched {
+		err := c.enter(ctx)
+		if err == nil {
+			out = driver.GetMany(ctx, c.f.b, c.now, driver.Gets(ids...))
+		}
+		for i := range out {
+			if err == nil {
+				out[i].Record, out[i].Err = c.checked(ids[i], out[i].Record, out[i].Err)
+			} else {
+				out[i].Err = err
+			}
+		}
+		return out
+	}
+	for i, id := range ids {
+		out[i].Record, out[i].Err = c.get(ctx, id)
+	}
+	return out
 }
 
 // checked checks a driver's result of a Get.
@@ -110,63 +172,100 @@ func (c *call) checked(id string, rec model.Record, err error) (model.Record, er
 	return rec, nil
 }
 
+// pending is a write whose expiry is resolved when it is sent.
+type pending struct {
+	driver.Write
+	expiry Expiry
+}
+
+// updates reports whether the write needs a live record.
+func (p *pending) updates() bool {
+	return p.Cond == driver.IfPresent || p.Cond == driver.IfMatch
+}
+
+// resolve sets the expiry by the time of the coming driver call, and returns
+// the errors that are known before any I/O.
+func (c *call) resolve(p *pending) (err error) {
+	c.tick()
+	if p.Record.ExpiresAt, p.Keep.Expiry, err = p.expiry.resolve(c.clock, c.f.ttl, p.updates()); err != nil {
+		return err
+	}
+	if !p.Keep.Expiry {
+		if err := c.checkExpiry(p.Record.ExpiresAt); err != nil {
+			return err
+		}
+	}
+	for name, value := range p.Record.Labels {
+		if err := c.checkLabel(name, value); err != nil {
+			return err
+		}
+	}
+	return driver.CheckValue(p.Record.Value, c.f.desc.MaxValue)
+}
+
 // write mints the revision and sends the write once. After a lost answer it
 // reads the record once.
-func (c *call) write(w *driver.Write) (model.Record, error) {
-	if err := c.checkWrite(w); err != nil {
+func (c *call) write(p *pending) (model.Record, error) {
+	if err := c.resolve(p); err != nil {
 		return model.Record{}, err
 	}
-	if err := c.ctx.Err(); err != nil {
+	p.Record.Revision = model.NewRevision()
+	if err := c.enter(c.ctx); err != nil {
 		return model.Record{}, err
 	}
-	w.Record.Revision = model.NewRevision()
-	c.calls++
-	rec, err := c.f.b.Write(c.ctx, c.now, *w)
+	rec, err := c.f.b.Write(c.ctx, c.now, p.Write)
 	if err = classified(err, model.ErrUnknown); !errors.Is(err, model.ErrUnknown) {
 		return rec, err
 	}
-	return c.settleWrite(*w, err)
+	return c.settleWrite(p.Write, err)
 }
 
-// settleWrite reads the record once to learn the outcome of a write whose
-// answer was lost. It takes a copy, so that other writes stay off the heap.
-func (c *call) settleWrite(w driver.Write, lost error) (model.Record, error) {
-	if driver.IsUndecidable(lost) {
-		return model.Record{}, lost
+// writeMany sends a batch and settles each outcome, also of lost answers. The
+// caller has resolved the writes and minted their revisions.
+func (c *call) writeMany(ops []driver.BatchOp) []driver.BatchResult {
+	if _, batched := c.f.b.(driver.BatchWriter); !batched {
+		return c.writeEach(ops)
 	}
-	cur, res := c.readOutcome(w.Record.ID, func(cur *model.Record) outcome {
-		switch {
-		case cur.Revision == w.Record.Revision:
-			return outcomeApplied
-		case w.Cond == driver.IfMatch && cur.Revision == w.Known.Revision:
-			return outcomeNotApplied
+	out := make([]driver.BatchResult, len(ops))
+	if err := c.enter(c.ctx); err != nil {
+		for i := range out {
+			out[i].Err = err
 		}
-		return outcomeUnknown
-	})
-	switch res {
-	case outcomeApplied:
-		return cur.Head(), nil
-	case outcomeNotApplied:
-		// The known revision is still stored, so the write was not applied
-		// yet. If it arrives late, at most one of the two matches.
-		c.calls++
-		rec, err := c.f.b.Write(c.ctx, c.now, w)
-		if err == nil {
-			return rec, nil
-		}
-		if errors.Is(err, model.ErrConflict) && rec.Revision == w.Record.Revision {
-			return rec.Head(), nil
-		}
+		return out
 	}
-	return model.Record{}, lost
+	out = driver.WriteMany(c.ctx, c.f.b, c.now, ops)
+	for i := range out {
+		out[i].Err = classified(out[i].Err, model.ErrUnknown)
+	}
+	c.settleBatch(ops, out)
+	return out
+}
+
+// writeEach is writeMany for a backend without batches.
+func (c *call) writeEach(ops []driver.BatchOp) []driver.BatchResult {
+	out := make([]driver.BatchResult, len(ops))
+	for i, op := range ops {
+		if op.Delete != nil {
+			out[i].Err = c.remove(*op.Delete)
+			continue
+		}
+		if out[i].Err = c.enter(c.ctx); out[i].Err != nil {
+			continue
+		}
+		rec, err := c.f.b.Write(c.ctx, c.now, *op.Write)
+		if err = classified(err, model.ErrUnknown); errors.Is(err, model.ErrUnknown) {
+			rec, err = c.settleWrite(*op.Write, err)
+		}
+		out[i] = driver.BatchResult{Record: rec, Err: err}
+	}
+	return out
 }
 
 // touch changes an expiry. After a lost answer it reads the record once.
 func (c *call) touch(t *driver.Touch) (model.Record, error) {
-	if err := c.ctx.Err(); err != nil {
+	if err := c.enter(c.ctx); err != nil {
 		return model.Record{}, err
 	}
-	c.calls++
 	rec, err := c.f.b.Touch(c.ctx, c.now, *t)
 	if err = classified(err, model.ErrUnknown); !errors.Is(err, model.ErrUnknown) || driver.IsUndecidable(err) {
 		return rec, err
@@ -174,99 +273,18 @@ func (c *call) touch(t *driver.Touch) (model.Record, error) {
 	return c.settleTouch(*t, err)
 }
 
-// settleTouch reads the record once to learn the outcome of a touch whose
-// answer was lost.
-func (c *call) settleTouch(t driver.Touch, lost error) (model.Record, error) {
-	cur, res := c.readOutcome(t.ID, func(cur *model.Record) outcome {
-		if !t.Known.Revision.IsZero() && cur.Revision != t.Known.Revision {
-			return outcomeUnknown
-		}
-		if !t.Result(cur.ExpiresAt).Equal(cur.ExpiresAt) {
-			return outcomeUnknown
-		}
-		return outcomeApplied
-	})
-	if res == outcomeApplied {
-		return cur.Head(), nil
-	}
-	return model.Record{}, lost
-}
-
 // remove deletes a record. After a lost answer it reads the record once: only
 // a record that still has the revision proves anything, since another caller
 // may have deleted one that is gone.
 func (c *call) remove(d driver.Delete) error {
-	if err := c.ctx.Err(); err != nil {
+	if err := c.enter(c.ctx); err != nil {
 		return err
 	}
-	c.calls++
 	err := classified(c.f.b.Delete(c.ctx, c.now, d), model.ErrUnknown)
 	if !errors.Is(err, model.ErrUnknown) {
 		return err
 	}
 	return c.settleDelete(&d, err)
-}
-
-// settleDelete reads the record once to learn the outcome of a delete whose
-// answer was lost.
-func (c *call) settleDelete(d *driver.Delete, lost error) error {
-	if d.Cond != driver.IfMatch || driver.IsUndecidable(lost) {
-		return lost
-	}
-	_, res := c.readOutcome(d.ID, func(cur *model.Record) outcome {
-		if cur.Revision == d.Known.Revision {
-			return outcomeNotApplied
-		}
-		return outcomeUnknown
-	})
-	if res == outcomeNotApplied {
-		c.calls++
-		if again := c.f.b.Delete(c.ctx, c.now, driver.Delete{ID: d.ID, Cond: d.Cond, Known: d.Known}); again == nil {
-			return nil
-		}
-	}
-	return lost
-}
-
-// outcome is what a read after a lost answer proves.
-type outcome uint8
-
-const (
-	outcomeUnknown outcome = iota
-	outcomeApplied
-	outcomeNotApplied // yet: it may be sent once more
-)
-
-// readOutcome reads the record once and lets judge decide. It has a time limit
-// of its own, since the caller's context may have ended. Then nothing is sent
-// again.
-func (c *call) readOutcome(id string, judge func(*model.Record) outcome) (model.Record, outcome) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), c.f.look)
-	defer cancel()
-	cur, err := c.get(ctx, id)
-	if err != nil {
-		return model.Record{}, outcomeUnknown
-	}
-	res := judge(&cur)
-	if res == outcomeNotApplied && c.ctx.Err() != nil {
-		res = outcomeUnknown
-	}
-	return cur, res
-}
-
-// checkWrite returns the errors that are known before any I/O.
-func (c *call) checkWrite(w *driver.Write) error {
-	if !w.Keep.Expiry {
-		if err := c.checkExpiry(w.Record.ExpiresAt); err != nil {
-			return err
-		}
-	}
-	for name, value := range w.Record.Labels {
-		if err := c.checkLabel(name, value); err != nil {
-			return err
-		}
-	}
-	return driver.CheckValue(w.Record.Value, c.f.desc.MaxValue)
 }
 
 // checkExpiry returns ErrInvalid for an expiry that is not in the future, or
@@ -289,12 +307,14 @@ func (c *call) checkLabel(name, value string) error {
 }
 
 // pause waits between two attempts of a compare-and-set loop: not at all before
-// the second, then for a random time that grows to about 30 milliseconds.
+// the second, then for a random time whose limit doubles with every second
+// attempt, up to a quarter of a second. Then also hundreds of writers of one
+// record all succeed.
 func (c *call) pause(attempt int) error {
 	if attempt == 0 {
 		return c.ctx.Err()
 	}
-	limit := time.Millisecond << min(attempt-1, 5)
+	limit := time.Millisecond << min((attempt-1)/2, 8)
 	t := time.NewTimer(rand.N(limit)) //nolint:gosec // jitter, not a secret
 	defer t.Stop()
 	select {

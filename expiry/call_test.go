@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -82,6 +84,130 @@ func TestBoundedLoops(t *testing.T) {
 		t.Errorf("got %d, %v", n, err)
 	}
 }
+
+func TestTheCheckThatEndsTheWorkIsNoAttempt(t *testing.T) {
+	b, err := memory.New(nil, "x", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := storeOn(t, b, &expiry.StoreOptions{Attempts: 1})
+	for i, remove := range []func() (int, error){
+		func() (int, error) { return s.DeleteByLabel(t.Context(), "principal", "ann") },
+		func() (int, error) { return s.DeleteAll(t.Context()) },
+	} {
+		for k := range 250 {
+			if _, err := s.Create(t.Context(), fmt.Sprint(k), value{}, &expiry.WriteOptions{Labels: map[string]string{"principal": "ann"}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n, err := remove(); n != 250 || err != nil {
+			t.Errorf("removal %d: %d, %v", i, n, err)
+		}
+	}
+}
+
+func TestAllEndsWithItsContext(t *testing.T) {
+	b, err := memory.New(nil, "x", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := storeOn(t, b, nil)
+	for k := range 90 {
+		if _, err := s.Create(t.Context(), fmt.Sprint(k), value{}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var got int
+	var last error
+	for _, err := range s.All(ctx, nil) {
+		if last = err; err != nil {
+			break
+		}
+		got++
+		cancel()
+	}
+	if got != 1 || !errors.Is(last, context.Canceled) {
+		t.Errorf("%d records after the context ended, the last error is %v", got-1, last)
+	}
+}
+
+func TestATouchWithoutAnExpiryIsInvalid(t *testing.T) {
+	b := newScripted(t)
+	_, err := storeOn(t, b, nil).Touch(t.Context(), "a", expiry.Expiry{}, nil)
+	wantKind(t, err, model.ErrInvalid)
+	_, err = storeOn(t, b, &expiry.StoreOptions{TTL: time.Hour}).Touch(t.Context(), "a", expiry.Keep(), nil)
+	wantKind(t, err, model.ErrInvalid)
+	b.wants()
+}
+
+func TestTheObserverSeesTheWorstItem(t *testing.T) {
+	var seen []expiry.Observation
+	observe := func(_ context.Context, o expiry.Observation) { seen = append(seen, o) }
+	m, err := memory.New(nil, "x", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fails := model.NewError(model.ErrUnavailable, "", nil)
+	s := storeOn(t, failing{m, fails}, &expiry.StoreOptions{Observe: observe})
+	if _, err := s.GetMany(t.Context(), []string{"a", "b", "bad\x00id"}); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Bulk(t.Context(), []expiry.Op[value]{{Kind: expiry.OpCreate, ID: "a"}, {Kind: expiry.OpDelete, ID: "b"}, {ID: "c"}}); err != nil {
+		t.Error(err)
+	}
+	good := storeOn(t, m, nil)
+	for _, id := range []string{"x", "y"} {
+		if _, err := good.Create(t.Context(), id, value{}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.Reindex(t.Context(), func(expiry.Item[value]) map[string]string { return map[string]string{"principal": "ann"} }); !errors.Is(err, model.ErrUnavailable) {
+		t.Error(err)
+	}
+	put(t, m, model.Record{ID: "z", Revision: model.NewRevision(), Value: []byte("{"), Encoding: "json"})
+	if l, err := s.Page(t.Context(), nil); err != nil || len(l.Failed) != 1 {
+		t.Errorf("%+v, %v", l, err)
+	}
+	var got []string
+	for _, o := range seen {
+		got = append(got, fmt.Sprint(o.Op, " ", o.Outcome(), " ", o.Items))
+		if o.Err != nil || o.ItemErr == nil {
+			t.Errorf("%s: the errors are %v and %v", o.Op, o.Err, o.ItemErr)
+		}
+	}
+	want := []string{
+		"GetMany unavailable map[invalid:1 unavailable:2]",
+		"Bulk unavailable map[invalid:1 unavailable:2]",
+		"Reindex unavailable map[unavailable:2]",
+		"Page corrupt map[corrupt:1]",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("observed %q, want %q", got, want)
+	}
+	var b bytes.Buffer
+	expiry.LogObserver(slog.New(slog.NewTextHandler(&b, nil)))(t.Context(), seen[0])
+	if !strings.Contains(b.String(), "level=WARN") || !strings.Contains(b.String(), "unavailable") {
+		t.Errorf("logged %q", b.String())
+	}
+}
+
+// failing fails every call about one record, and lists.
+type failing struct {
+	driver.ModelExpirySupport
+	err error
+}
+
+func (f failing) Get(context.Context, time.Time, driver.Get) (model.Record, error) {
+	return model.Record{}, f.err
+}
+
+func (f failing) Write(context.Context, time.Time, driver.Write) (model.Record, error) {
+	return model.Record{}, f.err
+}
+
+func (f failing) Delete(context.Context, time.Time, driver.Delete) error { return f.err }
 
 // endless has one record that somebody else changes before every write.
 type endless struct {

@@ -4,24 +4,41 @@ import (
 	"bytes"
 	"encoding/gob"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
 
+	"github.com/sojourn-go/sojourn/internal/jsonform"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // Codec turns values into the bytes that a backend keeps. It is safe for
-// concurrent use.
+// concurrent use. A panic of a codec is an error.
 type Codec interface {
 	// Name has 1 to 32 bytes and is stored with each record. A record with
 	// another codec's name is ErrCorrupt.
 	Name() string
-	// Encode returns bytes that the codec does not use again, since a backend
-	// may keep them.
+	// Encode returns the bytes of *v, where v is a pointer to the store's
+	// type, as for Decode. The codec does not use the bytes again, and nothing
+	// of the value leads to them, since a backend may keep them.
 	Encode(v any) ([]byte, error)
-	// Decode may keep the data, which nobody changes.
+	// Decode may keep the data in *v. The Store then gives it a copy, unless
+	// the codec has a method DataStays, without arguments and results, which
+	// promises that nobody changes the data through *v.
 	Decode(data []byte, v any) error
 }
 
-// JSON returns the default codec, with the semantics of [encoding/json].
+// dataStays marks codecs whose values do not change the data that they were
+// decoded from.
+type dataStays interface{ DataStays() }
+
+// typed is a codec that knows before any value which types it can encode.
+type typed interface{ checkType(t reflect.Type) error }
+
+// JSON returns the default codec, with the semantics of [encoding/json]. NewStore
+// returns ErrInvalid for a type that no JSON decodes into, such as an interface
+// with methods. It also refuses map elements whose MarshalJSON or MarshalText
+// needs a pointer: encoding/json would skip that method.
 func JSON() Codec { return jsonCodec{} }
 
 type jsonCodec struct{}
@@ -29,6 +46,8 @@ type jsonCodec struct{}
 func (jsonCodec) Name() string                    { return "json" }
 func (jsonCodec) Encode(v any) ([]byte, error)    { return json.Marshal(v) }
 func (jsonCodec) Decode(data []byte, v any) error { return json.Unmarshal(data, v) }
+func (jsonCodec) DataStays()                      {}
+func (jsonCodec) checkType(t reflect.Type) error  { return jsonform.CheckType(t) }
 
 // Gob returns a codec for values that JSON cannot encode, such as maps with
 // struct keys, complex numbers or NaN. Only Go programs read them. Types behind
@@ -38,8 +57,14 @@ func Gob() Codec { return gobCodec{} }
 type gobCodec struct{}
 
 func (gobCodec) Name() string { return "gob" }
+func (gobCodec) DataStays()   {}
 
 func (gobCodec) Encode(v any) ([]byte, error) {
+	for p := reflect.ValueOf(v); p.Kind() == reflect.Pointer; p = p.Elem() {
+		if p.IsNil() {
+			return nil, errors.New("gob has no nil pointer: it would come back as a zero value")
+		}
+	}
 	var b bytes.Buffer
 	err := gob.NewEncoder(&b).Encode(v)
 	return b.Bytes(), err
@@ -49,21 +74,96 @@ func (gobCodec) Decode(data []byte, v any) error {
 	return gob.NewDecoder(bytes.NewReader(data)).Decode(v)
 }
 
-// encode returns the bytes of a value, not yet sealed. It returns ErrInvalid if
-// the codec fails. The codec's own text may quote the value, so it is not in
-// the message.
-func encode(c Codec, v any) ([]byte, error) {
-	data, err := c.Encode(v)
-	if err != nil {
+// Bytes returns a codec that stores values as they are, for a store of []byte
+// or string, or of a type with one of these as its underlying type. Another
+// type is ErrInvalid in NewStore. A nil slice comes back empty. UpdatePartial
+// needs JSON.
+func Bytes() Codec { return bytesCodec{} }
+
+type bytesCodec struct{}
+
+func (bytesCodec) Name() string { return "bytes" }
+func (bytesCodec) DataStays()   {}
+
+func (c bytesCodec) Encode(v any) ([]byte, error) {
+	switch p := v.(type) {
+	case *[]byte:
+		return append([]byte{}, *p...), nil
+	case *string:
+		return []byte(*p), nil
+	}
+	e := reflect.ValueOf(v).Elem()
+	if err := c.checkType(e.Type()); err != nil {
+		return nil, err
+	}
+	if e.Kind() == reflect.String {
+		return []byte(e.String()), nil
+	}
+	return append([]byte{}, e.Bytes()...), nil
+}
+
+func (c bytesCodec) Decode(data []byte, v any) error {
+	switch p := v.(type) {
+	case *[]byte:
+		*p = append([]byte{}, data...)
+		return nil
+	case *string:
+		*p = string(data)
+		return nil
+	}
+	e := reflect.ValueOf(v).Elem()
+	if err := c.checkType(e.Type()); err != nil {
+		return err
+	}
+	if e.Kind() == reflect.String {
+		e.SetString(string(data))
+	} else {
+		e.SetBytes(append([]byte{}, data...))
+	}
+	return nil
+}
+
+func (bytesCodec) checkType(t reflect.Type) error {
+	if t.Kind() == reflect.String || t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 {
+		return nil
+	}
+	return fmt.Errorf("%v is neither bytes nor a string", t)
+}
+
+// encode returns the bytes of the value that v points to, not yet sealed. It
+// returns ErrInvalid if the codec fails or panics. The codec's own text may
+// quote the value, so it is not in the message.
+func encode(c Codec, v any) (data []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			data, err = nil, panicked(model.ErrInvalid, c, "encode", p)
+		}
+	}()
+	if data, err = c.Encode(v); err != nil {
 		return nil, model.NewError(model.ErrInvalid, "the value cannot be encoded as "+c.Name(), err)
 	}
 	return data, nil
 }
 
 // decode returns ErrCorrupt for bytes that do not decode into v.
-func decode(c Codec, plain []byte, v any) error {
+func decode(c Codec, plain []byte, v any) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicked(model.ErrCorrupt, c, "decode", p)
+		}
+	}()
 	if err := c.Decode(plain, v); err != nil {
 		return model.NewError(model.ErrCorrupt, "the stored "+c.Name()+" does not decode into the store's type", err)
 	}
 	return nil
+}
+
+// panicked returns the error of a codec, or a method of the value, that
+// panicked. What it panicked with may quote the value, so it is the cause only.
+func panicked(kind error, c Codec, verb string, p any) error {
+	cause, ok := p.(error)
+	if !ok || model.Kind(cause) != nil {
+		cause = fmt.Errorf("panic: %v", p)
+	}
+	return model.NewError(kind, "the codec "+c.Name()+" panicked while it tried to "+verb+" the value", cause)
 }

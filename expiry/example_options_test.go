@@ -2,7 +2,9 @@ package expiry_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/sojourn-go/sojourn/backends/memory"
@@ -58,7 +60,7 @@ func ExampleKeyring() {
 		return
 	}
 	backend, _ := memory.New(nil, "carts", nil)
-	carts, _ := expiry.NewStore[Cart](backend, &expiry.StoreOptions{Seal: ring})
+	carts, _ := expiry.NewStore[Cart](backend, &expiry.StoreOptions{Seal: ring, Purpose: "carts"})
 	_, _ = carts.Create(context.Background(), "cart-1", Cart{Owner: "ann"}, nil)
 
 	_ = ring.Add(expiry.SealKey{ID: "2030-02", Secret: make([]byte, 32)}) // on every node, before
@@ -71,4 +73,41 @@ func ExampleKeyring() {
 func ExampleSealKey() {
 	fmt.Println(expiry.SealKey{ID: "2030-01", Secret: []byte("never printed")})
 	// Output: key "2030-01"
+}
+
+func ExampleHooks() {
+	type Article struct {
+		Author  string
+		Text    string
+		Changed time.Time
+	}
+	clock := newClock()
+	backend, _ := memory.New(nil, "articles", &memory.Options{Labels: []string{"author"}})
+	articles, _ := expiry.NewStore(backend, &expiry.StoreOptions{Clock: clock, NewID: expiry.RandomID}, expiry.Hooks[Article]{
+		BeforeWrite: func(_ context.Context, _ string, a *Article) error {
+			if a.Text == "" {
+				return errors.New("an article needs a text")
+			}
+			a.Changed = clock.Now()
+			return nil
+		},
+		Labels: func(a *Article) map[string]string { return map[string]string{"author": a.Author} },
+	})
+	ctx := context.Background()
+	it, _ := articles.Create(ctx, "", Article{Author: "ann", Text: "Hello"}, nil)
+	it, _ = articles.Mutate(ctx, it.ID, func(a *Article) error { a.Author = "bob"; return nil }, nil)
+	n, _ := articles.Count(ctx, &expiry.ListOptions{Label: "author", Value: "bob"})
+	_, err := articles.Create(ctx, "", Article{}, nil)
+	fmt.Println(it.Value.Changed.Year(), n, err)
+	// Output: 2030 1 an article needs a text
+}
+
+func ExampleBytes() {
+	backend, _ := memory.New(nil, "pages", nil)
+	pages, _ := expiry.NewStore[[]byte](backend, &expiry.StoreOptions{Codec: expiry.Bytes(), TTL: time.Minute})
+	ctx := context.Background()
+	_, _ = pages.Upsert(ctx, expiry.SafeID("https://example.com/?q="+strings.Repeat("x", 600)), []byte("<html>"), nil)
+	page, _ := pages.Get(ctx, expiry.SafeID("https://example.com/?q="+strings.Repeat("x", 600)))
+	fmt.Printf("%s\n", page.Value)
+	// Output: <html>
 }

@@ -188,3 +188,53 @@ func ExampleDeleteOptions() {
 	fmt.Println(errors.Is(err, model.ErrConflict))
 	// Output: true
 }
+
+func ExampleStore_Issue() {
+	backend, _ := memory.New(nil, "resets", nil)
+	resets, _ := expiry.NewStore[string](backend, &expiry.StoreOptions{SecretIDs: true, TTL: time.Hour})
+	ctx := context.Background()
+	link, _ := resets.Issue(ctx, "ann", nil) // link.ID goes into the mail, and nowhere else
+	got, err := resets.Take(ctx, link.ID)
+	fmt.Println(got.Value, err)
+	_, err = resets.Take(ctx, link.ID)
+	fmt.Println(errors.Is(err, expiry.ErrNotFound))
+	// Output:
+	// ann <nil>
+	// true
+}
+
+func ExampleStore_MutateOrCreate() {
+	backend, _ := memory.New(nil, "attempts", nil)
+	attempts, _ := expiry.NewStore[int](backend, &expiry.StoreOptions{TTL: 15 * time.Minute})
+	ctx := context.Background()
+	for range 3 {
+		n, _ := attempts.MutateOrCreate(ctx, expiry.SafeID("203.0.113.7"), func(n *int) error { *n++; return nil }, nil)
+		fmt.Println(n.Value)
+	}
+	// Output:
+	// 1
+	// 2
+	// 3
+}
+
+func ExampleStat() {
+	carts := newCarts(newClock())
+	ctx := context.Background()
+	_, _ = carts.Create(ctx, "c1", Cart{}, nil)
+	st, err := carts.Stat(ctx, "c1")
+	fmt.Println(st.ID, st.Size > 0, st.ExpiresAt.Format(time.TimeOnly), err)
+	// Output: c1 true 01:00:00 <nil>
+}
+
+func ExampleStore_DeleteAll() {
+	carts := newCarts(newClock())
+	ctx := context.Background()
+	fillCarts(carts)
+	n, err := carts.DeleteAll(ctx)
+	fmt.Println(n > 0, err)
+	left, _ := carts.Count(ctx, nil)
+	fmt.Println(left)
+	// Output:
+	// true <nil>
+	// 0
+}

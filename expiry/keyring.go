@@ -21,8 +21,23 @@ type SealKey struct {
 	Secret []byte
 }
 
-// Format prints the id for every verb.
-func (k SealKey) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "key %q", k.ID) }
+// String returns the id, not the secret.
+func (k SealKey) String() string { return fmt.Sprintf("key %q", k.ID) }
+
+// Format prints the text of String for every verb.
+func (k SealKey) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, k.String()) }
+
+// LogValue returns the text of String.
+func (k SealKey) LogValue() slog.Value { return slog.StringValue(k.String()) }
+
+// MarshalText returns the text of String, also for encoders such as those of
+// JSON and XML: a key is not written by accident with what it is a field of.
+func (k SealKey) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// MarshalBinary returns ErrUnsupported, also for encoders such as gob.
+func (k SealKey) MarshalBinary() ([]byte, error) {
+	return nil, model.NewError(model.ErrUnsupported, "a key is not encoded: write its secret where secrets are kept", nil)
+}
 
 const (
 	secretSize = 32
@@ -67,6 +82,9 @@ func (k *Keyring) Add(key SealKey) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.keys == nil {
+		return model.NewError(model.ErrInvalid, "the keyring has no active key: make it with NewKeyring", nil)
+	}
 	if k.keys[key.ID] != nil {
 		return model.NewError(model.ErrExists, fmt.Sprintf("the keyring already has the key %q", key.ID), nil)
 	}
@@ -137,13 +155,18 @@ func (k *Keyring) Derive(id, purpose string) ([]byte, error) {
 	return hkdf.Expand(sha256.New, secret, "sojourn derived: "+purpose, secretSize)
 }
 
-// Format prints the ids for every verb.
-func (k *Keyring) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, k.text()) }
+// Format prints the text of String for every verb.
+func (k *Keyring) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, k.String()) }
 
-// LogValue returns the text of Format.
-func (k *Keyring) LogValue() slog.Value { return slog.StringValue(k.text()) }
+// LogValue returns the text of String.
+func (k *Keyring) LogValue() slog.Value { return slog.StringValue(k.String()) }
 
-func (k *Keyring) text() string {
+// MarshalText returns the text of String, also for encoders such as that of
+// JSON.
+func (k *Keyring) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// String returns the ids of the keys, not their secrets.
+func (k *Keyring) String() string {
 	if k == nil {
 		return "keyring(nil)"
 	}
@@ -159,6 +182,14 @@ func (k *Keyring) secret(id string) []byte {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	return k.keys[id]
+}
+
+// usable returns ErrInvalid for a keyring that NewKeyring did not make.
+func (k *Keyring) usable() error {
+	if _, secret := k.sealing(); secret == nil {
+		return model.NewError(model.ErrInvalid, "the keyring has no active key: make it with NewKeyring", nil)
+	}
+	return nil
 }
 
 // sealing returns the active key.

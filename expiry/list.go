@@ -85,10 +85,9 @@ func (c *call) query(opts *ListOptions) (driver.Query, error) {
 
 // page returns one page without expired records.
 func (c *call) page(q driver.Query) (driver.Page, error) {
-	if err := c.ctx.Err(); err != nil {
+	if err := c.enter(c.ctx); err != nil {
 		return driver.Page{}, err
 	}
-	c.calls++
 	p, err := c.f.b.Page(c.ctx, c.now, q)
 	if err != nil {
 		return driver.Page{}, classified(err, model.ErrUnavailable)
@@ -105,8 +104,9 @@ func (c *call) page(q driver.Query) (driver.Page, error) {
 
 // All yields every live record, page by page. A record that cannot be read is
 // yielded as an Item with its ID and an error that matches ErrCorrupt, and the
-// listing goes on. Any other error ends it. No further page is read after the
-// caller stops.
+// listing goes on. Any other error ends it, that of an ended context too, which
+// is looked at before each record. No further page is read after the caller
+// stops.
 func (s *Store[T]) All(ctx context.Context, opts *ListOptions) iter.Seq2[Item[T], error] {
 	return func(yield func(Item[T], error) bool) {
 		var o ListOptions
@@ -120,15 +120,22 @@ func (s *Store[T]) All(ctx context.Context, opts *ListOptions) iter.Seq2[Item[T]
 				yield(Item[T]{}, err)
 				return
 			}
+			more := func(it Item[T], err error) bool {
+				if ended := ctx.Err(); ended != nil {
+					yield(Item[T]{}, &model.Error{Op: c.op, Backend: c.f.desc.Backend, Err: ended})
+					return false
+				}
+				return yield(it, err)
+			}
 			for _, failed := range l.Failed {
 				var e *model.Error
 				errors.As(failed, &e)
-				if !yield(Item[T]{ID: e.ID}, failed) {
+				if !more(Item[T]{ID: e.ID}, failed) {
 					return
 				}
 			}
 			for _, it := range l.Items {
-				if !yield(it, nil) {
+				if !more(it, nil) {
 					return
 				}
 			}
@@ -145,84 +152,31 @@ func (s *Store[T]) All(ctx context.Context, opts *ListOptions) iter.Seq2[Item[T]
 func (s *Store[T]) Count(ctx context.Context, opts *ListOptions) (int, error) {
 	c := s.begin(ctx, "Count", "")
 	q, err := c.query(opts)
-	if err == nil {
-		err = ctx.Err()
-	}
 	if err != nil {
 		return 0, c.end(err)
 	}
-	c.calls++
-	n, err := driver.Count(ctx, s.b, c.now, driver.Query{Label: q.Label, Value: q.Value})
-	return n, c.end(classified(err, model.ErrUnavailable))
-}
-
-// DeleteByLabel removes every live record with that label value. It lists and
-// removes until a listing is empty, so that no record that bore the label when
-// the call began survives it. It returns ErrConflict if other writers keep
-// adding records for StoreOptions.Attempts rounds. If a record with the label
-// cannot be read, it returns ErrCorrupt after it has removed the others. The
-// count is that of the records that this call removed, with an error too.
-func (s *Store[T]) DeleteByLabel(ctx context.Context, label, value string) (int, error) {
-	c := s.begin(ctx, "DeleteByLabel", "")
-	n, err := c.deleteByLabel(label, value)
+	n, err := c.count(driver.Query{Label: q.Label, Value: q.Value})
 	return n, c.end(err)
 }
 
-func (c *call) deleteByLabel(label, value string) (int, error) {
-	if label == "" {
-		return 0, model.NewError(model.ErrInvalid, "the label is empty", nil)
-	}
-	if err := c.checkLabel(label, value); err != nil {
-		return 0, err
-	}
-	removed := 0
-	for range c.f.attempts {
-		r, err := c.deleteRound(driver.Query{Label: label, Value: value, Limit: defaultPage, KeysOnly: true})
-		removed += r.removed
-		if err != nil {
-			return removed, err
+// count asks the backend, or lists ids page by page.
+func (c *call) count(q driver.Query) (n int, err error) {
+	if _, counts := c.f.b.(driver.Counter); counts {
+		if err := c.enter(c.ctx); err != nil {
+			return 0, err
 		}
-		if r.seen == 0 {
-			if r.corrupt != "" {
-				c.id, err = r.corrupt, model.ErrCorrupt
-			}
-			return removed, err
-		}
-		c.later()
+		n, err = driver.Count(c.ctx, c.f.b, c.now, q)
+		return n, classified(err, model.ErrUnavailable)
 	}
-	return removed, model.NewError(model.ErrConflict, "other writers keep writing records with this label", nil)
-}
-
-// round is the result of one listing of a DeleteByLabel.
-type round struct {
-	removed, seen int
-	corrupt       string // a record that cannot be read
-}
-
-// deleteRound lists once and deletes the records of each page.
-func (c *call) deleteRound(q driver.Query) (r round, err error) {
+	q.Limit, q.KeysOnly = maxPage, true
 	for {
 		p, err := c.page(q)
 		if err != nil {
-			return r, err
+			return 0, err
 		}
-		r.seen += len(p.Records)
-		if len(p.Corrupt) > 0 {
-			r.corrupt = p.Corrupt[0]
+		n += len(p.Records)
+		if q.After = p.Next; p.Next == "" {
+			return n, nil
 		}
-		for _, rec := range p.Records {
-			err := c.remove(driver.Delete{ID: rec.ID, Cond: driver.IfMatch, Known: rec})
-			switch {
-			case err == nil:
-				r.removed++
-			case errors.Is(err, model.ErrConflict), errors.Is(err, model.ErrNotFound):
-			default:
-				return r, err
-			}
-		}
-		if p.Next == "" {
-			return r, nil
-		}
-		q.After = p.Next
 	}
 }

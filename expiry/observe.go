@@ -1,9 +1,11 @@
 package expiry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/sojourn-go/sojourn/model"
@@ -18,24 +20,64 @@ type Observation struct {
 	Duration time.Duration
 	Calls    int   // calls of the backend, about the round trips
 	Err      error // what the caller gets
+
+	// Items counts the records of a call about many by their outcome, in the
+	// words of Outcome: those of GetMany, Bulk, Reindex and the deletes of
+	// many, and the unreadable records of Page and All. Nil if there is none.
+	Items map[string]int
+	// ItemErr is the worst error of an item, or nil: the one that tells most
+	// about a failing backend.
+	ItemErr error
 }
 
 // Outcome returns a short word for a metric's label: "ok", "canceled" for an
-// ended context, or the kind of the error ("not_found", "conflict", …). Only
-// "unavailable", "unknown" and "corrupt" mean that the backend fails.
+// ended context, or the kind of the error ("not_found", "conflict", …). Of a
+// call about many records it is the worst outcome. Only "unavailable",
+// "unknown" and "corrupt" mean that the backend fails.
 func (o Observation) Outcome() string {
 	if o.Err == nil {
+		return outcomeOf(o.ItemErr)
+	}
+	return outcomeOf(o.Err)
+}
+
+func outcomeOf(err error) string {
+	if err == nil {
 		return "ok"
 	}
-	if errors.Is(o.Err, context.Canceled) || errors.Is(o.Err, context.DeadlineExceeded) {
+	if isContext(err) {
 		return "canceled"
 	}
 	for _, k := range outcomes {
-		if errors.Is(o.Err, k.kind) {
+		if errors.Is(err, k.kind) {
 			return k.word
 		}
 	}
 	return "error"
+}
+
+// items are the outcomes of the items of a call.
+type items struct {
+	outcomes map[string]int
+	worst    error
+}
+
+// severity orders outcomes: those of a failing backend last.
+var severity = []string{"ok", "not_found", "exists", "conflict", "invalid", "too_large", "unsupported", "canceled", "closed", "error", "corrupt", "unavailable", "unknown"}
+
+// note counts the outcome of one item, if there is an observer.
+func (c *call) note(err error) {
+	if c.f.observe == nil {
+		return
+	}
+	if c.items.outcomes == nil {
+		c.items.outcomes = map[string]int{}
+	}
+	word := outcomeOf(err)
+	c.items.outcomes[word]++
+	if slices.Index(severity, word) > slices.Index(severity, outcomeOf(c.items.worst)) {
+		c.items.worst = err
+	}
 }
 
 // outcomes has ErrUnknown before the ErrUnavailable that it also matches.
@@ -81,8 +123,11 @@ func LogObserver(l *slog.Logger) Observer {
 			slog.Duration("duration", o.Duration),
 			slog.Int("calls", o.Calls),
 		}
-		if o.Err != nil {
-			attrs = append(attrs, slog.String("error", o.Err.Error()))
+		if o.Items != nil {
+			attrs = append(attrs, slog.Any("items", o.Items))
+		}
+		if err := cmp.Or(o.Err, o.ItemErr); err != nil {
+			attrs = append(attrs, slog.String("error", err.Error()))
 		}
 		l.LogAttrs(ctx, level, "sojourn store call", attrs...)
 	}

@@ -14,11 +14,24 @@ type StoreOptions struct {
 	TTL time.Duration
 	// Codec encodes the values. Nil means JSON.
 	Codec Codec
-	// Seal encrypts and authenticates every value, bound to its record's id.
-	// Ids, labels and expiries stay readable. ErrCorrupt is returned for a
-	// value that was changed, moved to another record, sealed with an unknown
-	// key, or not sealed. Nil means that values are stored as encoded.
+	// Seal encrypts and authenticates every value, bound to its record's id
+	// and the store's Purpose. Ids, labels and expiries stay readable.
+	// ErrCorrupt is returned for a value that was changed, moved to another
+	// record or from a store of another Purpose, sealed with an unknown key, or
+	// not sealed. Nil means that values are stored as encoded.
 	Seal *Keyring
+	// Purpose says what the store's values are for, in 1 to 64 bytes, such as
+	// "profiles". Seal needs it: two stores with one keyring and different
+	// purposes cannot read each other's values. It must stay the same.
+	Purpose string
+	// SecretIDs is for ids that are secrets, such as those of reset links.
+	// Only a hash of an id leaves the Store, also in errors, observations and
+	// OnExpire. Get and the other methods that are given an id return it in
+	// their items. Listings return the hash, which opens nothing.
+	SecretIDs bool
+	// NewID makes the id of a Create, Upsert or bulk operation that gives none,
+	// such as RandomID. Nil means that an empty id is ErrInvalid.
+	NewID func() string
 	// OpenUnsealed also reads values that are not sealed, while a store moves
 	// to sealing. Every write seals.
 	OpenUnsealed bool
@@ -26,10 +39,13 @@ type StoreOptions struct {
 	Clock Clock
 	// Observe is called after every call of a method. It may be nil.
 	Observe Observer
-	// LookTimeout bounds the read after a lost answer. Zero means two seconds.
+	// LookTimeout bounds the reads after lost answers, all those of a call
+	// together. Such a read ends at most 50 milliseconds after the caller's
+	// context. Zero means two seconds.
 	LookTimeout time.Duration
-	// Attempts bounds the compare-and-set loops of Mutate and UpdatePartial,
-	// and the rounds of DeleteByLabel. Zero means 100.
+	// Attempts bounds the compare-and-set loops of Mutate and its like, and
+	// the rounds of DeleteByLabel and DeleteAll that remove something. Zero
+	// means 100.
 	Attempts int
 	// Grace is how long DeleteExpired leaves expired records in the store, so
 	// that a clock that runs fast cannot destroy records that are live
@@ -38,6 +54,7 @@ type StoreOptions struct {
 }
 
 const (
+	maxPurpose      = 64
 	defaultLook     = 2 * time.Second
 	defaultAttempts = 100
 	defaultGrace    = time.Minute
@@ -50,6 +67,17 @@ func (o *StoreOptions) withDefaults() (StoreOptions, error) {
 	}
 	if out.TTL < 0 || out.LookTimeout < 0 || out.Attempts < 0 {
 		return out, model.NewError(model.ErrInvalid, "StoreOptions: TTL, LookTimeout and Attempts must not be negative", nil)
+	}
+	if out.Seal != nil {
+		if err := out.Seal.usable(); err != nil {
+			return out, err
+		}
+		if out.Purpose == "" {
+			return out, model.NewError(model.ErrInvalid, "StoreOptions: Seal needs a Purpose", nil)
+		}
+	}
+	if len(out.Purpose) > maxPurpose {
+		return out, model.NewError(model.ErrInvalid, "StoreOptions: Purpose has more than 64 bytes", nil)
 	}
 	if out.Codec == nil {
 		out.Codec = JSON()
@@ -155,6 +183,9 @@ type TouchOptions struct {
 	// Extend never shortens the record's life, and leaves a record that never
 	// expires as it is.
 	Extend bool
+	// IfMatch touches only that revision: ErrConflict is returned if the record
+	// has another one. So a lease is extended by its holder alone.
+	IfMatch *Known
 	// Known is what the caller knows of the record. It saves a round trip on
 	// some backends and decides nothing.
 	Known *Known

@@ -18,7 +18,7 @@ func FuzzPatch(f *testing.F) {
 		if !json.Valid([]byte(replacement)) {
 			return
 		}
-		p := patch{name: json.RawMessage(replacement)}
+		p := &patch{fields: map[string]json.RawMessage{name: json.RawMessage(replacement)}}
 		out, err := p.apply([]byte(object))
 		var want map[string]any
 		if json.Unmarshal([]byte(object), &want) != nil || want == nil {

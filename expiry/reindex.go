@@ -14,9 +14,12 @@ import (
 // after declaring a label that existing records lack. It lists all records once
 // and writes those whose labels change, in batches. They keep value and expiry.
 // Records that cannot be read or written are left, and their errors are joined
-// and returned at the end.
+// and returned at the end. A nil function means that of Hooks.Labels.
 func (s *Store[T]) Reindex(ctx context.Context, labels func(Item[T]) map[string]string) (int, error) {
 	c := s.begin(ctx, "Reindex", "")
+	if labels == nil && s.hooks.Labels != nil {
+		labels = func(it Item[T]) map[string]string { return s.hooks.Labels(&it.Value) }
+	}
 	if labels == nil {
 		return 0, c.end(model.NewError(model.ErrInvalid, "the function that derives labels is nil", nil))
 	}
@@ -36,7 +39,6 @@ func (s *Store[T]) Reindex(ctx context.Context, labels func(Item[T]) map[string]
 			_ = c.end(nil)
 			return changed, errors.Join(failed...)
 		}
-		c.later()
 	}
 }
 
@@ -45,29 +47,29 @@ func (s *Store[T]) relabelPage(c *call, items []Item[T], labels func(Item[T]) ma
 	var ops []driver.BatchOp
 	var of []Item[T]
 	for _, it := range items {
-		w, err := c.relabel(&it.rec, labels(it))
-		if err != nil {
+		p := relabel(&it.rec, labels(it))
+		if p == nil {
+			continue
+		}
+		if err := c.resolve(p); err != nil {
 			failed = append(failed, c.named(it.ID, err))
+			continue
 		}
-		if w != nil {
-			ops, of = append(ops, driver.BatchOp{Write: w}), append(of, it)
-		}
+		p.Record.Revision = model.NewRevision()
+		ops, of = append(ops, driver.BatchOp{Write: &p.Write}), append(of, it)
 	}
 	if len(ops) == 0 {
 		return 0, failed
 	}
-	c.calls++
-	for i, o := range driver.WriteMany(c.ctx, s.b, c.now, ops) {
-		err := classified(o.Err, model.ErrUnknown)
-		if errors.Is(err, model.ErrUnknown) {
-			_, err = c.settleWrite(*ops[i].Write, err)
-		}
+	for i, o := range c.writeMany(ops) {
+		err := o.Err
 		did := err == nil
 		if errors.Is(err, model.ErrConflict) {
 			did, err = s.relabelAgain(c, of[i].ID, labels)
 		}
 		switch {
 		case did:
+			c.note(nil)
 			changed++
 		case err != nil && !errors.Is(err, model.ErrNotFound): // a deleted record needs no labels
 			failed = append(failed, c.named(of[i].ID, err))
@@ -78,31 +80,35 @@ func (s *Store[T]) relabelPage(c *call, items []Item[T], labels func(Item[T]) ma
 
 // relabel returns the write that gives a record the labels, or nil if it bears
 // them already.
-func (c *call) relabel(rec *model.Record, want map[string]string) (*driver.Write, error) {
+func relabel(rec *model.Record, want map[string]string) *pending {
 	if maps.Equal(want, rec.Labels) {
-		return nil, nil //nolint:nilnil // nothing to write
+		return nil
 	}
-	w := &driver.Write{Record: *rec, Cond: driver.IfMatch, Known: *rec, Keep: driver.Keep{Expiry: true}}
-	w.Record.Labels, w.Record.Revision = want, model.NewRevision()
-	if err := c.checkWrite(w); err != nil {
-		return nil, err
+	p := &pending{
+		Write:  driver.Write{Record: *rec, Cond: driver.IfMatch, Known: *rec},
+		expiry: Keep(),
 	}
-	return w, nil
+	p.Record.Labels = maps.Clone(want) // the function may keep its map
+	return p
 }
 
 // relabelAgain is the compare-and-set loop for a record that other writers
 // change.
 func (s *Store[T]) relabelAgain(c *call, id string, labels func(Item[T]) map[string]string) (bool, error) {
 	for attempt := range c.f.attempts {
-		it, err := s.get(c, id)
+		rec, err := c.get(c.ctx, id)
 		if err != nil {
 			return false, err
 		}
-		w, err := c.relabel(&it.rec, labels(it))
-		if w == nil {
+		it, err := s.open(rec)
+		if err != nil {
 			return false, err
 		}
-		if _, err = c.write(w); !errors.Is(err, model.ErrConflict) {
+		p := relabel(&it.rec, labels(it))
+		if p == nil {
+			return false, nil
+		}
+		if _, err = c.write(p); !errors.Is(err, model.ErrConflict) {
 			return err == nil, err
 		}
 		if err = c.pause(attempt); err != nil {

@@ -24,6 +24,7 @@ const (
 )
 
 // Op is one operation of a Bulk. Opts.IfMatch applies to OpUpdate and OpDelete.
+// An OpCreate or OpUpsert without an ID gets one from StoreOptions.NewID.
 type Op[T any] struct {
 	Kind  OpKind
 	ID    string
@@ -39,6 +40,20 @@ type BulkResult[T any] struct {
 	// Results has one entry per operation, in order. The Item of a delete has
 	// its ID alone.
 	Results []Result[T]
+}
+
+// count adds one success of the kind.
+func (r *BulkResult[T]) count(kind OpKind) {
+	switch kind {
+	case OpCreate:
+		r.Created++
+	case OpUpdate:
+		r.Updated++
+	case OpUpsert:
+		r.Upserted++
+	case OpDelete:
+		r.Deleted++
+	}
 }
 
 // Err joins the errors of the failed operations, each with its index. It

@@ -16,33 +16,53 @@ import (
 // length of the key's id, the id, length of the codec's name, the name, salt,
 // ciphertext with its tag.
 const (
-	sealedEncoding = "sealed"
-	sealFormat     = 1
-	saltSize       = 24
-	sealLabel      = "sojourn sealed value 1"
+	sealedEncoding    = "sealed"
+	sealFormat        = 1 // of Seal: bound to the caller's text
+	sealFormatPurpose = 2 // of a Store: bound to its purpose and the id
+	saltSize          = 24
+	sealLabel         = "sojourn sealed value 1"
 )
 
 // Seal encrypts a text with the active key and returns that key's id. Open
 // needs the same binding, such as the id of the record that the text belongs
 // to.
 func (k *Keyring) Seal(binding string, plain []byte) (sealed []byte, keyID string, err error) {
-	return k.seal(binding, "", plain)
+	return k.seal(sealFormat, binding, "", plain)
 }
 
 // Open decrypts what Seal returned for the same binding. It returns ErrCorrupt
 // if the bytes were changed, have another binding, or were sealed with a key
 // that the keyring does not have.
 func (k *Keyring) Open(binding string, sealed []byte) ([]byte, error) {
-	return k.open(binding, "", sealed)
+	return k.open(sealFormat, binding, "", sealed)
 }
 
-// seal encrypts a value for one record. Each value has a key of its own, derived
+// sealValue encrypts a value of a Store.
+func (k *Keyring) sealValue(purpose, id, codec string, plain []byte) ([]byte, error) {
+	sealed, _, err := k.seal(sealFormatPurpose, purposeBinding(purpose, id), codec, plain)
+	return sealed, err
+}
+
+// openValue decrypts what sealValue returned for the same purpose and id.
+func (k *Keyring) openValue(purpose, id, codec string, sealed []byte) ([]byte, error) {
+	return k.open(sealFormatPurpose, purposeBinding(purpose, id), codec, sealed)
+}
+
+// purposeBinding joins both so that no other pair gives the same text.
+func purposeBinding(purpose, id string) string {
+	return string([]byte{byte(len(purpose))}) + purpose + id
+}
+
+// seal encrypts a text with a binding. Each value has a key of its own, derived
 // from the keyring's with 192 random bits. So one keyring key may seal any
 // number of values, and the nonce can be fixed.
-func (k *Keyring) seal(id, codec string, plain []byte) (sealed []byte, keyID string, err error) {
+func (k *Keyring) seal(format byte, binding, codec string, plain []byte) (sealed []byte, keyID string, err error) {
+	if err := k.usable(); err != nil {
+		return nil, "", err
+	}
 	keyID, secret := k.sealing()
 	out := make([]byte, 0, 3+len(keyID)+len(codec)+saltSize+len(plain)+16)
-	out = append(out, sealFormat, byte(len(keyID)))
+	out = append(out, format, byte(len(keyID)))
 	out = append(out, keyID...)
 	out = append(out, byte(len(codec)))
 	out = append(out, codec...)
@@ -53,16 +73,16 @@ func (k *Keyring) seal(id, codec string, plain []byte) (sealed []byte, keyID str
 	if err != nil {
 		return nil, "", model.NewError(model.ErrInvalid, "the value cannot be sealed", err)
 	}
-	nonce := make([]byte, aead.NonceSize())                                // zero: the key is used once
-	return aead.Seal(out, nonce, plain, bound(out[:head], id)), keyID, nil //nolint:gosec // see above
+	nonce := make([]byte, aead.NonceSize())                                     // zero: the key is used once
+	return aead.Seal(out, nonce, plain, bound(out[:head], binding)), keyID, nil //nolint:gosec // see above
 }
 
-// open decrypts what seal returned for that record. With an error it returns
-// nothing of the value.
-func (k *Keyring) open(id, codec string, sealed []byte) ([]byte, error) {
+// open decrypts what seal returned for that binding. With an error it returns
+// nothing of the text.
+func (k *Keyring) open(format byte, binding, codec string, sealed []byte) ([]byte, error) {
 	keyID, name, head, ok := parseSealed(sealed)
 	switch {
-	case !ok:
+	case !ok || sealed[0] != format:
 		return nil, model.NewError(model.ErrCorrupt, "the value is not sealed, or has a newer format", nil)
 	case name != codec:
 		return nil, model.NewError(model.ErrCorrupt, "the sealed value is "+name+", the store reads "+codec, nil)
@@ -76,15 +96,17 @@ func (k *Keyring) open(id, codec string, sealed []byte) ([]byte, error) {
 	if err != nil {
 		return nil, model.NewError(model.ErrCorrupt, "the seal cannot be opened", err)
 	}
-	plain, err := aead.Open(nil, make([]byte, aead.NonceSize()), sealed[text:], bound(sealed[:head], id))
+	plain, err := aead.Open(nil, make([]byte, aead.NonceSize()), sealed[text:], bound(sealed[:head], binding))
 	if err != nil {
-		return nil, model.NewError(model.ErrCorrupt, "the value was changed, or was sealed for another record", err)
+		return nil, model.NewError(model.ErrCorrupt, "the value was changed, or was sealed for another record or purpose", err)
 	}
 	return plain, nil
 }
 
-// bound returns the additional data of a seal: its own head and the record's id.
-func bound(head []byte, id string) []byte { return append(slices.Clip(slices.Clone(head)), id...) }
+// bound returns the additional data of a seal: its own head and the binding.
+func bound(head []byte, binding string) []byte {
+	return append(slices.Clip(slices.Clone(head)), binding...)
+}
 
 func newAEAD(secret, salt []byte) (cipher.AEAD, error) {
 	key, err := hkdf.Key(sha256.New, secret, salt, sealLabel, secretSize)
@@ -101,7 +123,7 @@ func newAEAD(secret, salt []byte) (cipher.AEAD, error) {
 // parseSealed returns the names at the start of a sealed value, and the length
 // of that start.
 func parseSealed(b []byte) (keyID, codec string, head int, ok bool) {
-	if len(b) < 2 || b[0] != sealFormat {
+	if len(b) < 2 || b[0] != sealFormat && b[0] != sealFormatPurpose {
 		return "", "", 0, false
 	}
 	at := 2 + int(b[1])

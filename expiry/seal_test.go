@@ -34,7 +34,7 @@ func sealedStore(t *testing.T, k *expiry.Keyring) (*memory.Backend, *expiry.Stor
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b, storeOn(t, b, &expiry.StoreOptions{Seal: k})
+	return b, storeOn(t, b, &expiry.StoreOptions{Purpose: "test", Seal: k})
 }
 
 // raw is what the backend keeps of a record; put replaces it.
@@ -138,13 +138,13 @@ func TestASealFailsClosed(t *testing.T) {
 	refused("another record's", s, swapped)
 	refused("not sealed", s, model.Record{ID: "a", Value: []byte(`{"N":1}`), Encoding: "json"})
 	put(t, b, good)
-	refused("a key that the ring lacks", storeOn(t, b, &expiry.StoreOptions{Seal: keyring(t, "k2")}), good)
+	refused("a key that the ring lacks", storeOn(t, b, &expiry.StoreOptions{Purpose: "test", Seal: keyring(t, "k2")}), good)
 	sameName, err := expiry.NewKeyring(expiry.SealKey{ID: "k1", Secret: bytes.Repeat([]byte{9}, 32)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	refused("another key of the same name", storeOn(t, b, &expiry.StoreOptions{Seal: sameName}), good)
-	refused("another codec", storeOn(t, b, &expiry.StoreOptions{Seal: keyring(t, "k1"), Codec: expiry.Gob()}), good)
+	refused("another key of the same name", storeOn(t, b, &expiry.StoreOptions{Purpose: "test", Seal: sameName}), good)
+	refused("another codec", storeOn(t, b, &expiry.StoreOptions{Purpose: "test", Seal: keyring(t, "k1"), Codec: expiry.Gob()}), good)
 	refused("without a keyring", storeOn(t, b, nil), good)
 	put(t, b, good)
 	if it, err := s.Get(t.Context(), "a"); err != nil || it.Value.N != 0 {
@@ -198,7 +198,7 @@ func TestKeysRotate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if it, err := storeOn(t, b, &expiry.StoreOptions{Seal: both}).Get(t.Context(), "a"); err != nil || it.Value.N != 3 {
+	if it, err := storeOn(t, b, &expiry.StoreOptions{Purpose: "test", Seal: both}).Get(t.Context(), "a"); err != nil || it.Value.N != 3 {
 		t.Errorf("opened with an older key: %+v, %v", it, err)
 	}
 	if k.Active() != "new" {
@@ -214,7 +214,7 @@ func TestMovingAStoreToSealing(t *testing.T) {
 	if _, err := storeOn(t, b, nil).Create(t.Context(), "a", value{1}, nil); err != nil {
 		t.Fatal(err)
 	}
-	s := storeOn(t, b, &expiry.StoreOptions{Seal: keyring(t, "k1"), OpenUnsealed: true})
+	s := storeOn(t, b, &expiry.StoreOptions{Purpose: "test", Seal: keyring(t, "k1"), OpenUnsealed: true})
 	if _, err := s.Mutate(t.Context(), "a", func(v *value) error { v.N++; return nil }, nil); err != nil {
 		t.Fatal(err)
 	}

@@ -23,10 +23,9 @@ func (s *Store[T]) DeleteExpired(ctx context.Context, opts *SweepOptions) (drive
 	if o.Limit < 0 {
 		return driver.Swept{}, c.end(model.NewError(model.ErrInvalid, "Limit must not be negative", nil))
 	}
-	if err := ctx.Err(); err != nil {
+	if err := c.enter(ctx); err != nil {
 		return driver.Swept{}, c.end(err)
 	}
-	c.calls++
 	n, err := s.b.DeleteExpired(ctx, driver.Sweep{Before: c.now.Add(-s.opts.Grace), Limit: o.Limit, OnExpire: o.OnExpire})
 	return n, c.end(classified(err, model.ErrUnavailable))
 }
@@ -52,19 +51,26 @@ func (s *Store[T]) DeleteStorage(ctx context.Context) error {
 }
 
 func (c *call) storage(do func() error) error {
-	if err := c.ctx.Err(); err != nil {
+	if err := c.enter(c.ctx); err != nil {
 		return c.end(err)
 	}
-	c.calls++
 	return c.end(classified(do(), model.ErrUnavailable))
 }
 
 // Describe returns the backend's name, labels, limits and missing features.
-func (s *Store[T]) Describe() driver.Description { return s.b.Describe() }
+func (s *Store[T]) Describe() driver.Description {
+	if s.b == nil {
+		return driver.Description{}
+	}
+	return s.b.Describe()
+}
 
 // Close closes the backend. It does not close a client that the program opened.
 func (s *Store[T]) Close() error {
 	c := s.begin(context.Background(), "Close", "")
+	if s.b == nil {
+		return nil
+	}
 	return c.end(classified(s.b.Close(), model.ErrUnavailable))
 }
 

@@ -43,11 +43,16 @@ type Sweeper struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
-	mu      sync.Mutex
-	running sync.WaitGroup
-	closed  bool
-	total   driver.Swept
+	mu     sync.Mutex
+	waits  sync.Cond // on mu; a Run has ended or begun a callback
+	runs   int
+	inCall int // Runs that are in a callback of the program
+	closed bool
+	total  driver.Swept
 }
+
+// errNoSweeper is the error of a Sweeper that NewSweeper did not make.
+var errNoSweeper = &model.Error{Op: "Sweep", Err: model.NewError(model.ErrInvalid, "the Sweeper has no target: make it with NewSweeper", nil)}
 
 // errSweeperClosed tells the end by Close from that of the caller's context.
 var errSweeperClosed = errors.New("sweeper closed")
@@ -65,6 +70,7 @@ func NewSweeper(target Sweepable, opts *SweeperOptions) (*Sweeper, error) {
 		o.Interval = time.Minute
 	}
 	s := &Sweeper{target: target, opts: o}
+	s.waits.L = &s.mu
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	return s, nil
 }
@@ -72,26 +78,28 @@ func NewSweeper(target Sweepable, opts *SweeperOptions) (*Sweeper, error) {
 // Run sweeps and waits in turn until ctx ends or Close is called. It returns
 // the context's error, or nil after Close. It may run in several goroutines.
 func (s *Sweeper) Run(ctx context.Context) error {
+	if s.target == nil {
+		return errNoSweeper
+	}
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
 		return nil
 	}
-	s.running.Add(1)
+	s.runs++
 	s.mu.Unlock()
-	defer s.running.Done()
+	defer s.changed(func() { s.runs-- })
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stop := context.AfterFunc(s.ctx, func() { cancel(errSweeperClosed) })
 	defer stop()
 	for {
-		swept, err := s.Sweep(ctx)
+		swept, err := s.sweep(ctx, s.announce(s.opts.OnExpire))
 		if ctx.Err() == nil && s.opts.OnSwept != nil {
-			s.opts.OnSwept(swept, err)
+			s.callback(func() { s.opts.OnSwept(swept, err) })
 		}
-		wait := s.opts.Interval/2 + rand.N(s.opts.Interval) //nolint:gosec // jitter, not a secret
-		t := time.NewTimer(wait)
+		t := time.NewTimer(s.wait())
 		select {
 		case <-ctx.Done():
 			t.Stop()
@@ -104,13 +112,54 @@ func (s *Sweeper) Run(ctx context.Context) error {
 	}
 }
 
+// wait returns the random time to the next sweep.
+func (s *Sweeper) wait() time.Duration {
+	half := s.opts.Interval / 2
+	w := half + rand.N(s.opts.Interval) //nolint:gosec // jitter, not a secret
+	return max(w, half)                 // the sum of very long times overflows
+}
+
+// changed changes the state and wakes those who wait for it.
+func (s *Sweeper) changed(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+	s.waits.Broadcast()
+}
+
+// callback calls a function of the program, which may call Close, panic or end
+// its goroutine.
+func (s *Sweeper) callback(f func()) {
+	s.changed(func() { s.inCall++ })
+	defer s.changed(func() { s.inCall-- })
+	f()
+}
+
+// announce returns an OnExpire that Close does not wait for.
+func (s *Sweeper) announce(onExpire func(model.Record) error) func(model.Record) error {
+	if onExpire == nil {
+		return nil
+	}
+	return func(r model.Record) (err error) {
+		s.callback(func() { err = onExpire(r) })
+		return err
+	}
+}
+
 // Sweep removes all records that have expired, and returns the sums. It stops
 // at an error, and if a call removed nothing although more records are due:
 // another sweeper removes them, or OnExpire refuses them.
 func (s *Sweeper) Sweep(ctx context.Context) (driver.Swept, error) {
+	if s.target == nil {
+		return driver.Swept{}, errNoSweeper
+	}
+	return s.sweep(ctx, s.opts.OnExpire)
+}
+
+func (s *Sweeper) sweep(ctx context.Context, onExpire func(model.Record) error) (driver.Swept, error) {
 	var sum driver.Swept
 	for {
-		n, err := s.target.DeleteExpired(ctx, &SweepOptions{Limit: s.opts.Limit, OnExpire: s.opts.OnExpire})
+		n, err := s.target.DeleteExpired(ctx, &SweepOptions{Limit: s.opts.Limit, OnExpire: onExpire})
 		sum.Removed += n.Removed
 		sum.Unknown += n.Unknown
 		sum.More = n.More
@@ -135,13 +184,19 @@ func (s *Sweeper) Total() driver.Swept {
 	return s.total
 }
 
-// Close ends every Run and waits for them. It may be called at any time, also
-// concurrently, and returns nil.
+// Close ends every Run and waits for them, but not for one that is in OnExpire
+// or OnSwept just then: it ends after the callback, so that a callback may call
+// Close. Close may be called at any time, also concurrently, and returns nil.
 func (s *Sweeper) Close() error {
+	if s.target == nil {
+		return nil
+	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.closed = true
-	s.mu.Unlock()
 	s.cancel(errSweeperClosed)
-	s.running.Wait()
+	for s.runs > s.inCall {
+		s.waits.Wait()
+	}
 	return nil
 }

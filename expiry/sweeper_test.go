@@ -3,6 +3,8 @@ package expiry_test
 import (
 	"context"
 	"errors"
+	"math"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -102,6 +104,81 @@ func TestSweeperCloses(t *testing.T) {
 		wg.Wait()
 		if err := s.Run(t.Context()); err != nil {
 			t.Errorf("Run after Close: %v", err)
+		}
+	})
+}
+
+func TestSweeperMayBeClosedInItsCallbacks(t *testing.T) {
+	for _, where := range []string{"OnSwept", "OnExpire"} {
+		t.Run(where, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var s *expiry.Sweeper
+				closes := func() {
+					if err := s.Close(); err != nil {
+						t.Error(err)
+					}
+				}
+				o := &expiry.SweeperOptions{OnSwept: func(driver.Swept, error) { closes() }}
+				if where == "OnExpire" {
+					o = &expiry.SweeperOptions{OnExpire: func(model.Record) error { closes(); return nil }}
+				}
+				s = sweeper(t, announces{}, o)
+				if err := s.Run(t.Context()); err != nil {
+					t.Errorf("Run returned %v", err)
+				}
+				closes()
+			})
+		})
+	}
+}
+
+// announces calls OnExpire once for each sweep.
+type announces struct{}
+
+func (announces) DeleteExpired(_ context.Context, o *expiry.SweepOptions) (driver.Swept, error) {
+	if o.OnExpire != nil {
+		return driver.Swept{}, o.OnExpire(model.Record{ID: "a"})
+	}
+	return driver.Swept{}, nil
+}
+
+func TestSweeperSurvivesCallbacksThatDoNotReturn(t *testing.T) {
+	for how, leave := range map[string]func(){"panic": func() { panic("own") }, "Goexit": runtime.Goexit} {
+		for where, o := range map[string]*expiry.SweeperOptions{
+			"OnSwept":  {OnSwept: func(driver.Swept, error) { leave() }},
+			"OnExpire": {OnExpire: func(model.Record) error { leave(); return nil }},
+		} {
+			t.Run(where+"/"+how, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := sweeper(t, announces{}, o)
+					var wg sync.WaitGroup
+					for range 3 {
+						wg.Go(func() {
+							defer func() { _ = recover() }()
+							_ = s.Run(t.Context())
+						})
+					}
+					wg.Wait()
+					if err := s.Close(); err != nil { // and does not wait for those that are gone
+						t.Error(err)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestSweeperWaitsForTheLongestInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		target := &sweeps{do: nothing}
+		s := sweeper(t, target, &expiry.SweeperOptions{Interval: math.MaxInt64})
+		ctx, cancel := context.WithTimeout(t.Context(), 10000*time.Hour)
+		defer cancel()
+		if err := s.Run(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Run returned %v", err)
+		}
+		if n := target.calls.Load(); n != 1 {
+			t.Errorf("%d sweeps", n)
 		}
 	})
 }

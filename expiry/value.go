@@ -1,6 +1,7 @@
 package expiry
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -11,10 +12,11 @@ import (
 // pack sets the value of a write to the encoded bytes, sealed if the store
 // seals. The bytes belong to the write afterwards.
 func (s *Store[T]) pack(w *driver.Write, plain []byte) (err error) {
-	w.Record.Value, w.Record.Encoding, w.ValueOwned = plain, s.codec.Name(), true
+	w.Encodings = s.reads
+	w.Record.Value, w.Record.Encoding, w.ValueOwned = plain, s.codec.Name(), s.stays
 	if s.opts.Seal != nil {
-		w.Record.Encoding = sealedEncoding
-		w.Record.Value, _, err = s.opts.Seal.seal(w.Record.ID, s.codec.Name(), plain)
+		w.Record.Encoding, w.ValueOwned = sealedEncoding, true
+		w.Record.Value, err = s.opts.Seal.sealValue(s.opts.Purpose, w.Record.ID, s.codec.Name(), plain)
 	}
 	return err
 }
@@ -24,7 +26,7 @@ func (s *Store[T]) pack(w *driver.Write, plain []byte) (err error) {
 // can write to the server could forge values without the key.
 func (s *Store[T]) unpack(rec *model.Record) ([]byte, error) {
 	if s.opts.Seal != nil && rec.Encoding == sealedEncoding {
-		return s.opts.Seal.open(rec.ID, s.codec.Name(), rec.Value)
+		return s.opts.Seal.openValue(s.opts.Purpose, rec.ID, s.codec.Name(), rec.Value)
 	}
 	switch {
 	case rec.Encoding != s.codec.Name():
@@ -41,12 +43,16 @@ func (s *Store[T]) open(rec model.Record) (it Item[T], err error) {
 	if it.plain, err = s.unpack(&it.rec); err != nil {
 		return it, err
 	}
-	return it, decode(s.codec, it.plain, &it.Value)
+	data := it.plain
+	if !s.stays {
+		data = bytes.Clone(data)
+	}
+	return it, decode(s.codec, data, &it.Value)
 }
 
 // winner returns the item of a record that came with ErrConflict, or an item
 // without an ID if the backend did not return all of it.
-func (s *Store[T]) winner(c *call, rec model.Record, err error) Item[T] {
+func (s *Store[T]) winner(c *call, id string, rec model.Record, err error) Item[T] {
 	if !errors.Is(err, model.ErrConflict) || !c.whole(rec) {
 		return Item[T]{}
 	}
@@ -54,5 +60,6 @@ func (s *Store[T]) winner(c *call, rec model.Record, err error) Item[T] {
 	if err != nil {
 		return Item[T]{}
 	}
+	it.ID = id
 	return it
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"unicode/utf8"
 
+	"github.com/sojourn-go/sojourn/internal/jsonform"
 	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session/internal/row"
 )
@@ -24,15 +26,19 @@ const maxKey = 64
 // a store that is down never looks like an empty session.
 type Key[T any] struct {
 	name           string
+	unfit          error // why no value of the type comes back as it was set
 	failOnConflict bool
 	merge          func(base, fresh, mine T) (T, error)
 	repair         func(err error) (T, bool, error)
 }
 
 // NewKey returns the key with the name, which has 1 to 64 bytes of UTF-8. With
-// another name its methods return model.ErrInvalid. Two keys with the same name
-// share one value.
-func NewKey[T any](name string) Key[T] { return Key[T]{name: name} }
+// another name its methods return model.ErrInvalid, and so they do for a T that
+// JSON could not decode again, as expiry.JSON describes. Two keys with the same
+// name share one value.
+func NewKey[T any](name string) Key[T] {
+	return Key[T]{name: name, unfit: jsonform.CheckType(reflect.TypeFor[T]())}
+}
 
 // FailingOnConflict returns the key with another rule for two requests that
 // change it at the same time. Persist returns ErrKeyConflict to the later
@@ -205,6 +211,9 @@ func (k Key[T]) session(ctx context.Context) (*Session, error) {
 	if k.name == "" || len(k.name) > maxKey || !utf8.ValidString(k.name) {
 		return nil, model.NewError(model.ErrInvalid, "the name of a session key must have 1 to 64 bytes of UTF-8", nil)
 	}
+	if k.unfit != nil {
+		return nil, model.NewError(model.ErrInvalid, fmt.Sprintf("the type of session key %q: %v", k.name, k.unfit), nil)
+	}
 	s, ok := From(ctx)
 	if !ok {
 		return nil, ErrNoSession
@@ -215,7 +224,7 @@ func (k Key[T]) session(ctx context.Context) (*Session, error) {
 // encode and decode keep the codec's text out of the error's text, because it can
 // quote the value.
 func (k Key[T]) encode(v T) (json.RawMessage, error) {
-	raw, err := row.EncodeValue(v)
+	raw, err := row.EncodeValue(&v)
 	if err != nil {
 		return nil, model.NewError(model.ErrInvalid, fmt.Sprintf("the value of session key %q has no JSON form", k.name), err)
 	}

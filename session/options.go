@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
@@ -58,6 +59,10 @@ type Options struct {
 	// Keyring encrypts the data of sessions in the store. Times, principal and
 	// client stay readable there. Nil means no encryption.
 	Keyring *expiry.Keyring
+	// Purpose is bound into what the Keyring encrypts, such as "admin": two
+	// services with one keyring and different purposes cannot read each
+	// other's data. It must stay the same. It may be empty.
+	Purpose string
 	// Pepper makes the hashes of secrets depend on the Keyring. So write access
 	// to the store is not enough to forge a session. Rows that were written
 	// before stay valid.
@@ -116,6 +121,12 @@ func (o *Options) check(desc driver.Description) error {
 	}
 	if o.Limit.Max < 0 || o.Limit.On > OnLimitReject {
 		return model.NewError(model.ErrInvalid, "Options: Limit.Max is negative or Limit.On is unknown", nil)
+	}
+	if o.Keyring != nil && o.Keyring.Active() == "" {
+		return model.NewError(model.ErrInvalid, "Options: the Keyring has no active key: make it with expiry.NewKeyring", nil)
+	}
+	if strings.ContainsRune(o.Purpose, 0) {
+		return model.NewError(model.ErrInvalid, "Options: Purpose has a NUL", nil)
 	}
 	if o.Pepper && o.Keyring == nil {
 		return model.NewError(model.ErrInvalid, "Options: Pepper needs a Keyring", nil)

@@ -44,7 +44,7 @@ func (s *Service) unseal(it *item) error {
 	if !s.keyring.Has(r.SealKey) {
 		return &unreadableError{ReasonUnknownSealKey, model.ErrCorrupt}
 	}
-	plain, err := s.keyring.Open(it.ID, r.Sealed)
+	plain, err := s.keyring.Open(s.binding(it.ID), r.Sealed)
 	if err == nil {
 		r.Data, err = row.DecodeValues(plain)
 	}
@@ -62,12 +62,20 @@ func (s *Service) seal(id string, r *row.Row) (row.Values, error) {
 	if s.keyring == nil || len(plain) == 0 {
 		return plain, nil
 	}
-	sealed, keyID, err := s.keyring.Seal(id, row.EncodeValues(plain))
+	sealed, keyID, err := s.keyring.Seal(s.binding(id), row.EncodeValues(plain))
 	if err != nil {
 		return nil, err
 	}
 	r.SealKey, r.Sealed, r.Data = keyID, sealed, nil
 	return plain, nil
+}
+
+// binding returns what a sealed row is bound to.
+func (s *Service) binding(id string) string {
+	if s.purpose == "" {
+		return id
+	}
+	return s.purpose + "\x00" + id // ids and purposes have no NUL
 }
 
 // createRow stores a new row, encrypted if there is a keyring. It returns the

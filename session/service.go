@@ -33,6 +33,7 @@ type Service struct {
 	binder      Binder
 	onEvent     func(ctx context.Context, e Event)
 	keyring     *expiry.Keyring
+	purpose     string
 	pepper      bool
 	sweep       expiry.SweeperOptions
 	swept       atomic.Bool
@@ -67,7 +68,7 @@ func New(backend expiry.ModelExpirySupport, opts *Options) (*Service, error) {
 	s := &Service{
 		store: store, policy: o.Policy, limit: o.Limit, clock: o.Clock, log: o.Logger,
 		timeout: o.Timeout, loadTimeout: o.LoadTimeout, storeDown: o.StoreDown,
-		notBefore: o.NotBefore, binder: o.Binder, onEvent: o.OnEvent, keyring: o.Keyring, pepper: o.Pepper,
+		notBefore: o.NotBefore, binder: o.Binder, onEvent: o.OnEvent, keyring: o.Keyring, purpose: o.Purpose, pepper: o.Pepper,
 		sweep: o.Sweep, sweepers: map[*expiry.Sweeper]struct{}{},
 	}
 	s.watch.every = o.WatchEvery

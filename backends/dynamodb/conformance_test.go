@@ -1,7 +1,12 @@
 package dynamodb
 
 import (
+	"context"
+	"reflect"
+	"slices"
 	"testing"
+
+	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/conformance/containers"
@@ -18,13 +23,41 @@ func harness(t testing.TB) conformance.Harness {
 	t.Helper()
 	own := client(t)
 	return conformance.Harness{
-		Cases: 404,
+		Cases: 427,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
-			b, err := New(clientAt(t, startProxy(t).URL(), marked), name, nil)
+			p := startProxy(t)
+			b, err := New(clientAt(t, p.URL(), marked), name, &Options{Labels: []string{"principal", "state"}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			return drivertest.NewCallLoser(b)
+			return drivertest.NewCallLoser(b).StalledBy(p.Stall)
+		},
+		Stall: drivertest.Stall,
+		Occupy: func(t testing.TB, name string) func(testing.TB) {
+			t.Helper()
+			b, err := New(own, name, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if table, err := b.describe(t.Context()); err != nil {
+				t.Fatal(err)
+			} else if table == nil {
+				in := b.definition()
+				withoutIndex(in)
+				if _, err := own.CreateTable(t.Context(), in); err != nil {
+					t.Fatal(err)
+				}
+			}
+			t.Cleanup(func() {
+				_, _ = own.DeleteTable(context.WithoutCancel(t.Context()), &awsdynamodb.DeleteTableInput{TableName: &b.table})
+			})
+			putItem(t, own, name, order("1"))
+			return func(t testing.TB) {
+				t.Helper()
+				if !slices.ContainsFunc(itemsOf(t, b), func(it attributes) bool { return reflect.DeepEqual(it, order("1")) }) {
+					t.Fatal("another program's item is gone")
+				}
+			}
 		},
 		Server:   containers.DynamoDB(t).String(),
 		LoseNext: drivertest.LoseNext,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -100,7 +101,7 @@ func (b *Backend) write(ctx context.Context, now time.Time, w *driver.Write) (mo
 		if !out.failed {
 			return rec, nil
 		}
-		cur, err := judge(now, w.Record.ID, out.item, w.Cond, w.Known.Revision)
+		cur, err := judge(now, out.item, w)
 		if err != nil {
 			return cur, err
 		}
@@ -113,12 +114,12 @@ func (b *Backend) write(ctx context.Context, now time.Time, w *driver.Write) (mo
 // condition holds, the guess was wrong: judge returns the stored record, or a
 // zero one if an upsert overwrites nothing or an unreadable item. With
 // ErrConflict it returns the record that won.
-func judge(now time.Time, id string, it attributes, c driver.Condition, known model.Revision) (model.Record, error) {
+func judge(now time.Time, it attributes, w *driver.Write) (model.Record, error) {
 	if it == nil {
-		return driverkit.Judge(now, nil, nil, c, known)
+		return driverkit.JudgeWrite(now, nil, nil, w)
 	}
-	cur, err := decode(id, it, false)
-	if winner, err := driverkit.Judge(now, &cur, err, c, known); err != nil {
+	cur, err := decode(w.Record.ID, it, false)
+	if winner, err := driverkit.JudgeWrite(now, &cur, err, w); err != nil {
 		return winner, err
 	}
 	return cur, nil
@@ -138,6 +139,9 @@ func (b *Backend) attempt(ctx context.Context, now time.Time, w *driver.Write, g
 		accept = "#labels = :new"
 	}
 	cond := condition(w.Cond, accept)
+	if w.Encodings != nil && (w.Cond == driver.IfPresent || w.Cond == driver.IfMatch) {
+		cond += replaces(w.Encodings, values)
+	}
 	switch {
 	case same && (w.Keep.Labels || w.Keep.Expiry):
 		return b.update(ctx, w, cond, values)
@@ -145,6 +149,18 @@ func (b *Backend) attempt(ctx context.Context, now time.Time, w *driver.Write, g
 		return b.put(ctx, w, cond, values)
 	}
 	return b.replace(ctx, w, g, cond, values)
+}
+
+// replaces returns the part of a condition that the stored encoding is one of
+// those, and adds the values that it needs.
+func replaces(encodings []string, values attributes) string {
+	part := ""
+	for i, name := range encodings {
+		token := ":reads" + strings.Repeat("x", i)
+		values[token] = str(name)
+		part += ", " + token
+	}
+	return " AND #encoding IN (" + strings.TrimPrefix(part, ", ") + ")"
 }
 
 // condition returns the condition expression. Accept, if not empty, is a part
@@ -318,7 +334,7 @@ func (b *Backend) remove(ctx context.Context, now time.Time, d *driver.Delete) e
 		if !out.failed {
 			return nil
 		}
-		cur, err := judge(now, d.ID, out.item, d.Cond, d.Known.Revision)
+		cur, err := judge(now, out.item, &driver.Write{Record: model.Record{ID: d.ID}, Cond: d.Cond, Known: d.Known})
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,10 @@
 //	store, err := expiry.NewStore[Cart](backend, &expiry.StoreOptions{TTL: time.Hour})
 //	err = store.CreateStorage(ctx)
 //
+// If it is imported for its effect, package backends opens URLs such as
+// dynamodb://carts?region=eu-west-1&labels=principal,sid. docs/urls.md lists the
+// parameters.
+//
 // # What is stored where
 //
 // A store is one table with the string keys pk and sk. The table has two kinds

@@ -45,7 +45,7 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (mod
 		if err != nil || !out.failed {
 			return rec, err
 		}
-		cur, err := judge(now, t.ID, out.item, wanted, t.Known.Revision)
+		cur, err := judge(now, out.item, &driver.Write{Record: model.Record{ID: t.ID}, Cond: wanted, Known: t.Known})
 		if err != nil {
 			return model.Record{}, err
 		}

@@ -3,6 +3,8 @@ package dynamodb
 import (
 	"time"
 
+	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -58,3 +60,8 @@ func checkTable(name string) error {
 	}
 	return nil
 }
+
+// Client returns the client that the backend uses: the one that New was given,
+// or the one that the backend opened from a URL. Close closes the connections
+// of the latter.
+func (b *Backend) Client() *awsdynamodb.Client { return b.client }

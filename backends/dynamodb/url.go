@@ -12,26 +12,36 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-func init() { backends.Register(backendName, openURL) }
+// target is what a URL says besides the table.
+type target struct {
+	service internalaws.Target
+	options Options
+}
+
+func (t *target) params() *backends.Params {
+	var p backends.Params
+	t.service.Bind(&p)
+	p.Options(&t.options)
+	return &p
+}
+
+func init() { backends.Register(backendName, openURL, new(target).params().List()...) }
 
 // openURL returns a backend and creates its client from a URL of the form
-// dynamodb://table?region=eu-west-1&endpoint=http://localhost:8000. Both
+// dynamodb://table?region=eu-west-1&endpoint=http://localhost:8000. All
 // parameters are optional. Credentials, and what the URL does not name, come
 // from the SDK's usual places: the environment, shared files and the machine's
 // role. Close closes the client's connections.
 func openURL(ctx context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
-	if err := backends.Only(u, "region", "endpoint"); err != nil {
+	var t target
+	if err := t.params().Parse(u); err != nil {
 		return nil, err
 	}
-	if u.Host == "" || u.User != nil || u.Path != "" && u.Path != "/" || u.Fragment != "" {
+	endpoint, ok := t.service.BaseEndpoint()
+	if !ok || u.Host == "" || u.User != nil || u.Path != "" && u.Path != "/" {
 		return nil, badURL()
 	}
-	query := u.Query()
-	endpoint, ok := internalaws.Endpoint(query)
-	if !ok {
-		return nil, badURL()
-	}
-	cfg, connections, err := internalaws.Config(ctx, query, parallelism)
+	cfg, connections, err := t.service.Config(ctx, parallelism)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +50,7 @@ func openURL(ctx context.Context, u *url.URL) (driver.ModelExpirySupport, error)
 			o.BaseEndpoint = endpoint
 		}
 	})
-	b, err := New(client, u.Host, nil)
+	b, err := New(client, u.Host, &t.options)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,8 @@ package dynamodb
 
 import (
 	"net/url"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/sojourn-go/sojourn/backends"
@@ -29,7 +31,7 @@ func TestURLRefuses(t *testing.T) {
 	environment(t)
 	drivertest.RefuseURLs(t, "hunter2",
 		"dynamodb:", "dynamodb:carts", "dynamodb:///carts", "dynamodb://carts", "dynamodb://carts/x?region=r", "dynamodb://ab?region=r",
-		"dynamodb://key:hunter2@carts?region=r", "dynamodb://carts?region=r&nosuch=1", "dynamodb://carts?region=r#x",
+		"dynamodb://key:hunter2@carts?region=r", "dynamodb://carts?region=r&nosuch=1", "dynamodb://carts?region=r#x", "dynamodb://carts?region=r&profile=nosuch",
 		"dynamodb://carts?region=r&endpoint=localhost", "dynamodb://carts?region=r&endpoint=http://key:hunter2@h", "dynamodb://carts?region=r&endpoint=%25zz")
 }
 
@@ -41,8 +43,41 @@ func TestURLTakesTheRegionFromTheEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := b.(*Backend)
-	if d.table != "My_Carts.2-x" || d.client.Options().Region != "eu-central-1" {
+	if d.table != "My_Carts.2-x" || d.Client().Options().Region != "eu-central-1" {
 		t.Errorf("table %q in %q", d.table, d.client.Options().Region)
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestURLTakesParams(t *testing.T) {
+	environment(t)
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", profiles(t))
+	drivertest.TakesParams(t, "dynamodb://carts?region=r", map[string]string{"endpoint": "http://localhost"})
+}
+
+// profiles writes a file with the credentials of the profile x.
+func profiles(t *testing.T) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "credentials")
+	if err := os.WriteFile(name, []byte("[x]\naws_access_key_id = of-x\naws_secret_access_key = hunter2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func TestURLReachesOptions(t *testing.T) {
+	environment(t)
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", profiles(t))
+	b, err := backends.Open(t.Context(), "dynamodb://carts?region=r&profile=x&grace_ttl=-1s&queryable=true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := b.(*Backend)
+	key, err := d.Client().Options().Credentials.Retrieve(t.Context())
+	if err != nil || key.AccessKeyID != "of-x" || d.grace >= 0 || !d.queryable {
+		t.Errorf("key %s, %v; grace %d, queryable %v", key.AccessKeyID, err, d.grace, d.queryable)
 	}
 	if err := b.Close(); err != nil {
 		t.Error(err)

@@ -1,10 +1,12 @@
 package elasticsearch
 
 import (
+	"context"
 	"encoding/base64"
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/sojourn-go/sojourn/conformance"
@@ -34,9 +36,37 @@ func harness(t testing.TB) conformance.Harness {
 		return nil, io.ErrUnexpectedEOF
 	})
 	return conformance.Harness{
-		Cases: 404,
+		Cases: 427,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
-			return drivertest.NewCallLoser(newBackend(t, clientOn(t, server.URL, losing), name, nil))
+			var stalled atomic.Bool
+			stalling := roundTripper(func(r *http.Request) (*http.Response, error) {
+				if stalled.Load() {
+					<-r.Context().Done()
+					return nil, r.Context().Err()
+				}
+				return losing.RoundTrip(r)
+			})
+			b := newBackend(t, clientOn(t, server.URL, stalling), name, &Options{Labels: []string{"principal", "state"}})
+			return drivertest.NewCallLoser(b).StalledBy(func() { stalled.Store(true) })
+		},
+		Stall: drivertest.Stall,
+		Occupy: func(t testing.TB, name string) func(testing.TB) {
+			t.Helper()
+			theirs := name + "-theirs"
+			request(t, own, http.MethodPut, "/"+theirs, `{"aliases":{"`+name+`":{}}}`)
+			request(t, own, http.MethodPost, "/"+theirs+"/_bulk?refresh", `{"index":{"_id":"1"}}`+"\n"+`{"total":12}`+"\n")
+			t.Cleanup(func() {
+				res, err := own.Indices.Delete([]string{theirs}, own.Indices.Delete.WithContext(context.WithoutCancel(t.Context())))
+				if err == nil {
+					_ = res.Body.Close()
+				}
+			})
+			return func(t testing.TB) {
+				t.Helper()
+				if text := request(t, own, http.MethodGet, "/"+theirs+"/_doc/1", ""); !strings.Contains(text, `"total":12`) {
+					t.Fatalf("another program's document is %s", text)
+				}
+			}
 		},
 		Server:   server.String(),
 		LoseNext: drivertest.LoseNext,

@@ -86,7 +86,7 @@ func (t *task) useKnown(now time.Time, known *model.Record) {
 	k := *known
 	k.ID = t.id
 	version, ok := versionOf(&k)
-	if !ok || driver.Judge(now, &k, t.cond, t.known) != nil {
+	if !ok || driver.Judge(now, &k, t.cond, t.known) != nil || t.write != nil && !t.write.Replaces(k.Encoding) {
 		return
 	}
 	k.Value = nil
@@ -189,6 +189,9 @@ func (b *Backend) judge(now time.Time, t *task, s *stored) {
 		return
 	}
 	winner, err := driverkit.Judge(now, &s.rec, s.err, t.cond, t.known)
+	if t.write != nil {
+		winner, err = driverkit.JudgeWrite(now, &s.rec, s.err, t.write)
+	}
 	switch {
 	case err != nil && t.write != nil:
 		t.end(winner, err)

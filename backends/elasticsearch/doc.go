@@ -123,9 +123,10 @@
 // carts@, since names have no @. A pattern carts* would also grant carts-admin.
 //
 // A URL has the form elasticsearch+https://user:password@host:9200/carts, or
-// elasticsearch://… for plain HTTP. If it has no user, the credentials are
-// ELASTICSEARCH_API_KEY of the environment, or ELASTICSEARCH_USERNAME and
-// ELASTICSEARCH_PASSWORD.
+// elasticsearch://… for plain HTTP, with commas between several hosts. If it has
+// neither a user nor an api_key, the credentials are ELASTICSEARCH_API_KEY of the
+// environment, or ELASTICSEARCH_USERNAME and ELASTICSEARCH_PASSWORD.
+// docs/urls.md lists the parameters.
 //
 // # Cost
 //

@@ -3,6 +3,8 @@ package elasticsearch
 import (
 	"strconv"
 
+	es "github.com/elastic/go-elasticsearch/v8"
+
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -77,3 +79,8 @@ func checkName(name string) error {
 }
 
 func alphanumeric(c byte) bool { return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' }
+
+// Client returns the client that the backend uses: the one that New was given,
+// or the one that the backend opened from a URL. Close closes the connections
+// of the latter.
+func (b *Backend) Client() *es.Client { return b.client }

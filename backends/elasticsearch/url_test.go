@@ -2,8 +2,10 @@ package elasticsearch
 
 import (
 	"encoding/base64"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -86,5 +88,37 @@ func TestURLDefaults(t *testing.T) {
 			t.Errorf("%q opens %s, want %s", rawURL, got, want)
 		}
 		must(t, b.Close())
+	}
+}
+
+func TestURLTakesParams(t *testing.T) {
+	clearEnvironment(t)
+	drivertest.TakesParams(t, "elasticsearch://h1:1,h2?api_key=hunter2", map[string]string{"addr": "h3"})
+	drivertest.RefuseURLs(t, "hunter2", "elasticsearch://ann:hunter2@h1,,h2", "elasticsearch://ann:hunter2@h1?addr=h2/x", "elasticsearch://ann:hunter2@h?api_key=hunter2")
+	b, err := backends.Open(t.Context(), "elasticsearch://h?shards=3&replicas=-1&queryable=true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := b.(*Backend); e.shards != 3 || e.replicas != -1 || !e.queryable {
+		t.Errorf("%d shards, %d replicas, queryable %v", e.shards, e.replicas, e.queryable)
+	}
+	must(t, b.Close())
+}
+
+// TestURLOfSeveralHosts opens a store on nodes of which the first does not
+// answer.
+func TestURLOfSeveralHosts(t *testing.T) {
+	clearEnvironment(t)
+	nodes, err := backends.Open(t.Context(), "elasticsearch://h1:7,[::1],h2/carts?addr=h3&addr=h4:8")
+	must(t, err)
+	all := fmt.Sprint(nodes.(*Backend).Client().Transport.(interface{ URLs() []*url.URL }).URLs())
+	if want := "[http://h1:7 http://[::1]:9200 http://h2:9200 http://h3:9200 http://h4:8]"; all != want {
+		t.Errorf("the nodes are %s, want %s", all, want)
+	}
+	must(t, nodes.Close())
+	u, err := url.Parse(containers.Elasticsearch(t).URL)
+	must(t, err)
+	for _, form := range []string{"elasticsearch://%s,%s/%s", "elasticsearch://%s/%[3]s?addr=%[2]s"} {
+		drivertest.OpenURL(t, fmt.Sprintf(form, "127.0.0.1:1", u.Host, drivertest.Name()), open(t, nil))
 	}
 }

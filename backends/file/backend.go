@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/sojourn-go/sojourn/backends/file/internal/disk"
@@ -52,10 +53,12 @@ func New(dir, name string, opts *Options) (*Backend, error) {
 	if err != nil {
 		return nil, driverkit.NewError(backendName, err)
 	}
+	name = strings.Clone(name)
 	desc := driver.Description{Backend: backendName, Labels: o.Labels, MaxValue: maxValue}
 	b := &Backend{
 		gate: driverkit.NewGate(desc, name),
-		dir:  dir, name: name, path: filepath.Join(dir, name), noSync: o.NoSync, system: disk.OS{},
+		dir:  dir, name: name, path: filepath.Join(dir, name), noSync: o.NoSync,
+		system: disk.OS{FileMode: o.FileMode, FolderMode: o.DirMode},
 	}
 	for i := range b.stripes {
 		b.stripes[i].held = make(chan struct{}, 1)
@@ -93,6 +96,8 @@ type tree struct {
 
 	mu    sync.RWMutex
 	fixed map[string]disk.Folder // folders that exist as long as the store
+
+	unread chunks
 }
 
 // attempts bounds how often a call starts again because folders vanish.
@@ -105,14 +110,20 @@ const attempts = 20
 func (b *Backend) withTree(ctx context.Context, create bool, do func(*tree) error) error {
 	err := errStale
 	for try := 0; errors.Is(err, errStale) && try < attempts; try++ {
-		var t *tree
-		if t, err = b.acquire(ctx, create); err != nil {
-			continue
-		}
-		if err = do(t); errors.Is(err, errStale) {
-			b.forget(t)
-		}
-		b.release(t)
+		err = b.tryTree(ctx, create, do)
+	}
+	return err
+}
+
+// tryTree runs do once. Do may call a program's OnExpire, which may panic.
+func (b *Backend) tryTree(ctx context.Context, create bool, do func(*tree) error) error {
+	t, err := b.acquire(ctx, create)
+	if err != nil {
+		return err
+	}
+	defer b.release(t)
+	if err = do(t); errors.Is(err, errStale) {
+		b.forget(t)
 	}
 	return err
 }
@@ -220,7 +231,12 @@ func (t *tree) folder(name string, create bool) (disk.Folder, error) {
 	defer t.mu.Unlock()
 	var err error
 	if f = t.fixed[name]; f == nil {
-		f, err = t.b.openBelow(t.root, t.b.name, name, create)
+		if create && name == locksDir { // every first write makes this one first
+			err = t.checkPlace()
+		}
+		if err == nil {
+			f, err = t.b.openBelow(t.root, t.b.name, name, create)
+		}
 	} else if create && t.b.maker.Fresh(t.b.name, name) {
 		err = t.b.maker.Make(t.root, t.b.name, name)
 	}
@@ -238,6 +254,18 @@ func (t *tree) folder(name string, create bool) (disk.Folder, error) {
 	}
 	t.fixed[name] = f
 	return f, nil
+}
+
+// checkPlace refuses to make a store in a folder that another program uses.
+func (t *tree) checkPlace() error {
+	f, err := t.root.Folder(locksDir)
+	if err == nil {
+		return f.Close()
+	}
+	if !isMissing(err) {
+		return err
+	}
+	return inspect(t.root, false)
 }
 
 // openBelow opens the folder sub below f; at is the path of f in the

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
@@ -93,13 +92,11 @@ func (r *rebuild) addMissing() error {
 	return nil
 }
 
-func isShard(name string) bool { return len(name) == 2 && isHex(name) }
-
 // repair makes the missing entries of one record, under its lock.
 func (r *rebuild) repair(t *tree, p *place) error {
 	rec, err := t.read(p)
 	if err != nil {
-		return ignore(err, model.ErrCorrupt)
+		return ignoreUnreadable(err)
 	}
 	for _, e := range entriesOf(p, rec) {
 		exists, err := t.hasEntry(e)
@@ -133,18 +130,16 @@ func (t *tree) hasEntry(e entry) (bool, error) {
 // removeStrays checks all entries of all indexes, also those of labels that are
 // no longer declared.
 func (r *rebuild) removeStrays() error {
-	labels, err := r.t.names(labelsDir, "", func(name string) bool { return strings.HasPrefix(name, labelPrefix) })
+	labels, err := r.t.names(labelsDir, "", isLabel)
 	if err != nil {
 		return err
 	}
 	for _, label := range labels {
-		if err := r.checkIndex(labelsDir+"/"+label, isShard, func(name string) bool { return len(name) == 62 && isHex(name) }); err != nil {
+		if err := r.checkIndex(labelsDir+"/"+label, isShard, isValue); err != nil {
 			return err
 		}
 	}
-	return r.checkIndex(expiryDir,
-		func(name string) bool { return isNumber(name, dayDigits) },
-		func(name string) bool { return isNumber(name, minuteDigits) })
+	return r.checkIndex(expiryDir, isDay, isMinute)
 }
 
 // checkIndex checks all entries of one index. Upper and lower accept the names
@@ -184,7 +179,7 @@ func (r *rebuild) checkEntry(p *place, e entry) error {
 	isStray := func(t *tree) (bool, error) {
 		rec, err := t.read(p)
 		if err != nil {
-			return false, ignore(err, model.ErrCorrupt)
+			return false, ignoreUnreadable(err)
 		}
 		return !slices.Contains(entriesOf(p, rec), e), nil
 	}

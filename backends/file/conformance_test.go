@@ -1,6 +1,8 @@
 package file
 
 import (
+	"bytes"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -14,9 +16,9 @@ import (
 func harness(t *testing.T, dir string) conformance.Harness {
 	t.Helper()
 	return conformance.Harness{
-		Cases: 404,
+		Cases: 426,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
-			return conformance.NewLossy(open(t, dir, name, nil))
+			return conformance.NewLossy(open(t, dir, name, &Options{Labels: []string{"principal", "state"}}))
 		},
 		Server:   "in process",
 		LoseNext: conformance.LoseNext,
@@ -24,6 +26,18 @@ func harness(t *testing.T, dir string) conformance.Harness {
 			t.Helper()
 			p := placeOf(id)
 			writeFile(t, filepath.Join(dir, name, filepath.FromSlash(p.path())), data)
+		},
+		Occupy: func(t testing.TB, name string) func(testing.TB) {
+			t.Helper()
+			path, text := filepath.Join(dir, name, "reports", "2026.csv"), []byte("1;2;3")
+			must(t, os.MkdirAll(filepath.Dir(path), 0o700))
+			writeFile(t, path, text)
+			return func(t testing.TB) {
+				t.Helper()
+				if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, text) {
+					t.Fatalf("another program's file has %q, %v", got, err)
+				}
+			}
 		},
 	}
 }

@@ -44,7 +44,7 @@ func (b *Backend) write(ctx context.Context, now time.Time, w *driver.Write) (ou
 	creates := w.Cond == driver.IfAny || w.Cond == driver.IfAbsent
 	err = b.withLock(ctx, p.stripe(), creates, func(t *tree) (err error) {
 		cur, readErr := t.read(&p)
-		if out, err = driverkit.Judge(now, cur, readErr, w.Cond, w.Known.Revision); err != nil {
+		if out, err = driverkit.JudgeWrite(now, cur, readErr, w); err != nil {
 			return err
 		}
 		next := w.Result(cur)

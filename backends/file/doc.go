@@ -4,6 +4,10 @@
 //	backend, err := file.New("/var/lib/app", "carts", nil)
 //	store, err := expiry.NewStore[Cart](backend, &expiry.StoreOptions{TTL: time.Hour})
 //
+// If it is imported for its effect, package backends opens URLs such as
+// file:/var/lib/app?name=carts&labels=principal,sid. docs/urls.md lists the
+// parameters.
+//
 // # What is stored where
 //
 // The store is a folder with its name below the directory. All names are lower
@@ -32,8 +36,8 @@
 // # Consistency
 //
 // Every read returns what the last acknowledged write stored. A write holds
-// the record's lock: flock, or LockFileEx on Windows. The lock also excludes
-// other processes, and the system releases it when a process is killed. Under
+// the record's lock: flock, LockFileEx on Windows, or fcntl on AIX and Solaris.
+// The lock also excludes other processes, and the system releases it when a process is killed. Under
 // the lock, the write reads the record, decides, writes a temporary file and
 // renames it over the record. Get takes no lock. It returns either the old or
 // the new record as a whole.
@@ -44,7 +48,8 @@
 // lock.
 //
 // A call that waits for a lock returns when its context ends. A call that has
-// begun to write runs to its end, whether or not the context ends.
+// begun to write runs to its end, whether or not the context ends. Nothing can
+// interrupt a call to a file system that hangs.
 //
 // A write proceeds in this order:
 //
@@ -86,18 +91,37 @@
 //     file system to keep the order. ext4, XFS, Btrfs and APFS do so.
 //   - Each Backend opens at most 256 shards, 64 locks and a few folders, as it
 //     needs them.
-//   - A page of a listing by label reads the names of all records that bear the
-//     value, and the records of the page. A page of all records reads the names
-//     of a shard.
+//   - The first page of a listing by label reads the names of all records that
+//     bear the value. The Backend keeps up to 65,536 of them for the next pages,
+//     and 262,144 of all listings and sweeps. Pages of all records read the names
+//     of one shard after the other. A page that another Backend goes on with, or
+//     that is asked for again, reads the names again.
+//   - A listing may leave out a record that was created, or got the label, after
+//     its first page.
 //   - A page token stays valid as long as the storage exists. Listings follow
-//     the shard and the file name.
+//     the shard and the file name, which no write changes.
+//   - A record whose file the process may not read is ErrUnavailable for Get and
+//     for writes. Listings name it in Page.Corrupt; counts and sweeps leave it
+//     out.
+//   - Stat reads the whole file, like Get: only then is a damaged one found.
 //
 // With Options.NoSync nothing is synced. A killed process still loses nothing,
 // but a power cut may lose or damage the last writes.
 //
 // # Permissions
 //
-// Files have the mode 0600 and folders 0700. Every path is opened below the
+// Files have the mode 0600 and folders 0700, or those of Options.FileMode and
+// Options.DirMode. What root makes belongs to the owner and group of the folder
+// that it is made in. So a maintenance job of root leaves nothing that the
+// program itself cannot use, if the directory belongs to the program's user.
+//
+// The store's folder is the store's alone. CreateStorage, and the first write to
+// a store without folders, return ErrCorrupt if another program has made
+// something there, and change nothing. DeleteStorage leaves it and returns
+// ErrCorrupt. A name that begins with a dot, or is lost+found, only counts for
+// DeleteStorage.
+//
+// Every path is opened below the
 // store's folder with [os.Root], which refuses symbolic links out of it. Such a
 // link is ErrCorrupt under a record's name and ErrUnavailable elsewhere. A user
 // who may read the folder may get and list. Every write needs write permission
@@ -116,12 +140,12 @@
 //	Touch that changes nothing        8    0
 //	Delete                           13    1
 //	Delete with expiry and label     27    1
-//	Page                              a read of the names, and 5 for each record
+//	Page                              5 for each record, and a read of each folder of names for the listing
 //	WriteMany                         the same for each operation, 8 at a time: their syncs share the journal's commits
 //	CreateStorage                     8 fsyncs for a new store, one of them for all shards
 //	DeleteStorage                     2 fsyncs: the records are removed durably before their indexes
 //	Rebuild                           three reads of each record; for each missing entry the same as a create
-//	DeleteExpired                     a read of the due minutes, two Gets and a removal for each record,
+//	DeleteExpired                     two reads of each due minute's names, two Gets and a removal for each record,
 //	                                  one fsync for up to 64 records of a shard and minute
 //
 // On a disk, the syncs take nearly all of a write's time. A write takes a few
@@ -133,7 +157,7 @@
 //
 // On macOS, fsync reaches the medium (F_FULLFSYNC) and flock works as on Linux.
 // Windows syncs files but not folders: a power cut may lose the last writes,
-// each as a whole. Systems without flock or LockFileEx (Solaris, AIX,
-// WebAssembly) exclude only the goroutines of one Backend. On those systems a
-// store must have only one Backend.
+// each as a whole. AIX and Solaris lock with fcntl. Systems without locks
+// (WebAssembly, Plan 9) exclude only the goroutines of one Backend. On those
+// systems a store must have only one Backend.
 package file

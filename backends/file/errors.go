@@ -59,6 +59,8 @@ func reason(err error) string {
 		return disk.ErrEscape.Error()
 	case errors.Is(err, disk.ErrForeign):
 		return disk.ErrForeign.Error()
+	case errors.Is(err, disk.ErrNoFolder):
+		return disk.ErrNoFolder.Error()
 	}
 	return "the file system gave no reason"
 }
@@ -70,7 +72,29 @@ func unreadable(err error) error {
 		errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ELOOP) {
 		return model.NewError(model.ErrCorrupt, reason(err), err)
 	}
+	if errors.Is(err, fs.ErrPermission) {
+		return model.NewError(model.ErrUnavailable, "the record's file may not be read: "+reason(err), deniedError{err})
+	}
 	return unavailable(err)
+}
+
+// deniedError marks the refusal of one record's file.
+type deniedError struct{ error }
+
+func (e deniedError) Unwrap() error { return e.error }
+
+// isUnreadable reports whether the error is of one record only: what walks the
+// records goes on.
+func isUnreadable(err error) bool {
+	var denied deniedError
+	return errors.Is(err, model.ErrCorrupt) || errors.As(err, &denied)
+}
+
+func ignoreUnreadable(err error) error {
+	if isUnreadable(err) {
+		return nil
+	}
+	return err
 }
 
 // changeError returns the error of the rename or removal that carries out a

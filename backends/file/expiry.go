@@ -2,7 +2,6 @@ package file
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -21,7 +20,10 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, c driver.Touch) (mod
 	p := placeOf(c.ID)
 	var out model.Record
 	err := b.withLock(ctx, p.stripe(), false, func(t *tree) error {
-		cur, err := t.readLive(now, &p)
+		cur, err := t.read(&p)
+		if err == nil {
+			err = c.Judge(now, cur)
+		}
 		if err != nil {
 			return err
 		}
@@ -123,9 +125,7 @@ type sweep struct {
 // removeLeftovers removes temporary files without a writer, and the index
 // entries that only their writes made.
 func (s *sweep) removeLeftovers(t *tree) error {
-	names, err := t.names(tmpDir, "", func(name string) bool {
-		return len(name) == 3+2*randomTmpBytes && name[2] == '-' && isHex(name[:2]) && isHex(name[3:])
-	})
+	names, err := t.names(tmpDir, "", isTmp)
 	if err != nil {
 		return err
 	}
@@ -177,7 +177,7 @@ func (t *tree) dropStrays(stripe int, file []byte) {
 func (s *sweep) dueDays(t *tree) ([]string, error) {
 	last := s.due.day()
 	return t.names(expiryDir, "", func(name string) bool {
-		return isNumber(name, dayDigits) && name <= last
+		return isDay(name) && name <= last
 	})
 }
 
@@ -185,7 +185,7 @@ func (s *sweep) dueDays(t *tree) ([]string, error) {
 func (s *sweep) sweepDay(t *tree, day string) error {
 	past := day < s.due.day()
 	minutes, err := t.names(expiryDir, day, func(name string) bool {
-		return isNumber(name, minuteDigits) && (past || name <= s.due.minute())
+		return isMinute(name) && (past || name <= s.due.minute())
 	})
 	if err != nil {
 		return err
@@ -204,35 +204,52 @@ func (s *sweep) sweepDay(t *tree, day string) error {
 // sweepBucket removes the expired records of one bucket, until the limit is
 // reached.
 func (s *sweep) sweepBucket(t *tree, sub string) error {
-	entries, err := t.names(expiryDir, sub, func(string) bool { return true })
+	// An earlier sweep that reached its limit has left what it read.
+	key := chunkKey(expiryDir, sub)
+	left, _ := t.unread.take(key)
+	seen := map[string]bool{}
+	if end, err := s.sweepEntries(t, sub, key, left.names); !end || err != nil {
+		return err
+	}
+	for _, name := range left.names {
+		seen[name] = true
+	}
+	entries, err := t.names(expiryDir, sub, func(name string) bool { return !seen[name] })
 	if err != nil {
 		return err
 	}
-	batch := batch{sub: sub}
-	for _, name := range entries {
-		p, ok := placeOfEntry(name)
-		if !ok {
-			continue
-		}
-		if batch.full(p.shard) || s.tally.Left() <= batch.removals {
-			if err := s.remove(&batch); err != nil {
-				return err
-			}
-		}
-		if s.tally.Left() <= 0 {
-			return nil
-		}
-		if err := s.examine(t, &batch, p); err != nil {
-			return err
-		}
-	}
-	if err := s.remove(&batch); err != nil {
+	if end, err := s.sweepEntries(t, sub, key, entries); !end || err != nil {
 		return err
 	}
 	if sub != s.due.sub() {
 		t.removeIfEmpty(expiryDir, sub)
 	}
 	return nil
+}
+
+// sweepEntries removes the expired records among a bucket's entries. If it
+// reaches the limit before the end, it keeps the rest for the next sweep.
+func (s *sweep) sweepEntries(t *tree, sub, key string, entries []string) (end bool, err error) {
+	batch := batch{sub: sub}
+	for i, name := range entries {
+		p, ok := placeOfEntry(name)
+		if !ok {
+			continue
+		}
+		if batch.full(p.shard) || s.tally.Left() <= batch.removals {
+			if err := s.remove(&batch); err != nil {
+				return false, err
+			}
+		}
+		if s.tally.Left() <= 0 {
+			t.unread.put(chunk{key: key, names: entries[i:]})
+			return false, nil
+		}
+		if err := s.examine(t, &batch, p); err != nil {
+			return false, err
+		}
+	}
+	return true, s.remove(&batch)
 }
 
 // removeIfEmpty removes a folder of an index if it is empty.
@@ -267,7 +284,7 @@ func (s *sweep) examine(t *tree, b *batch, p place) error {
 	}
 	rec, err := t.read(&p)
 	if err != nil {
-		return ignore(err, model.ErrCorrupt)
+		return ignoreUnreadable(err)
 	}
 	if rec == nil || !inBucket(rec, b.sub) {
 		b.list = append(b.list, candidate{place: p})
@@ -301,7 +318,7 @@ func (s *sweep) remove(b *batch) error {
 			c := &list[i]
 			cur, err := t.read(&c.place)
 			switch {
-			case errors.Is(err, model.ErrCorrupt):
+			case isUnreadable(err):
 				continue
 			case err != nil:
 				failed = err

@@ -1,11 +1,8 @@
 package file
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
-	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
@@ -175,101 +172,6 @@ func labelSub(value string) string {
 	sum := sha256.Sum256([]byte(value))
 	digits := hex.EncodeToString(sum[:])
 	return digits[:2] + "/" + digits[2:]
-}
-
-// CreateStorage makes the store's folders, so that no write has to. It may be
-// repeated, and records stay.
-func (b *Backend) CreateStorage(ctx context.Context) error {
-	if err := b.gate.Enter(ctx); err != nil {
-		return err
-	}
-	return b.withTree(ctx, true, func(t *tree) error {
-		if err := t.checkCurrent(); err != nil {
-			return err
-		}
-		names := []string{tmpDir, locksDir, expiryDir}
-		for _, label := range b.gate.Labels() {
-			names = append(names, labelBase(label))
-		}
-		for _, name := range names {
-			if _, err := t.folder(name, true); err != nil {
-				return err
-			}
-		}
-		return t.makeShards()
-	})
-}
-
-// makeShards makes all shards with one sync.
-func (t *tree) makeShards() error {
-	records, err := t.folder(recordsDir, true)
-	if err != nil {
-		return err
-	}
-	names := make([]string, shards)
-	for shard := range names {
-		names[shard] = hexByte(uint8(shard))
-	}
-	return unavailable(t.b.maker.MakeEach(records, t.b.name+"/"+recordsDir, names...))
-}
-
-// DeleteStorage removes the store with all its records, and nothing that the
-// store did not make. It may be repeated.
-func (b *Backend) DeleteStorage(ctx context.Context) error {
-	if err := b.gate.Enter(ctx); err != nil {
-		return err
-	}
-	err := b.withTree(ctx, false, func(t *tree) error {
-		return t.withLocksFrom(ctx, 0, func() error { return t.destroy(ctx) })
-	})
-	return ignore(err, errNoStore)
-}
-
-// destroy runs under every lock. It removes the records first, durably, so that
-// a crash leaves only strays in the indexes. It removes the lock files last,
-// each only once: from then on another process may make new ones.
-func (t *tree) destroy(ctx context.Context) error {
-	defer t.b.forget(t)
-	for shard := range shards {
-		if err := ctx.Err(); err != nil {
-			return model.NewError(model.ErrUnknown, "some of the records are already removed: delete the storage again", err)
-		}
-		if err := t.root.RemoveAll(recordsDir + "/" + hexByte(uint8(shard))); err != nil {
-			return unknown(err)
-		}
-	}
-	if err := t.root.RemoveAll(recordsDir); err != nil {
-		return unknown(err)
-	}
-	if !t.b.noSync {
-		if err := t.root.Sync(); err != nil {
-			return unknown(err)
-		}
-	}
-	for _, name := range []string{labelsDir, expiryDir, tmpDir} {
-		if err := t.root.RemoveAll(name); err != nil {
-			return unknown(err)
-		}
-	}
-	for stripe := range stripes {
-		if err := t.root.Remove(lockName(stripe)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return unknown(err)
-		}
-	}
-	// A folder that is not empty has foreign files or belongs to a new store.
-	if t.root.Remove(locksDir) != nil {
-		return nil
-	}
-	base, err := t.b.system.Open(t.b.dir)
-	if err != nil {
-		return unknown(err)
-	}
-	defer func() { _ = base.Close() }()
-	_ = base.Remove(t.b.name)
-	if t.b.noSync {
-		return nil
-	}
-	return unknown(base.Sync())
 }
 
 func lockName(stripe int) string { return locksDir + "/" + hexByte(uint8(stripe)) }

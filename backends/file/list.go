@@ -2,13 +2,15 @@ package file
 
 import (
 	"context"
-	"errors"
 	"io/fs"
+	"math/rand/v2"
 	"slices"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
-	"github.com/sojourn-go/sojourn/model"
 )
 
 // extraReads is the maximum number of records that a page reads beyond its
@@ -16,25 +18,35 @@ import (
 const extraReads = 1000
 
 // Page lists live records in the order of shard and file name, which no write
-// changes. The position of a page token is the last entry that was read.
+// changes. The position of a page token is the last entry that was read, and a
+// number of the listing. So a page goes on with names that this listing has
+// read, never with those of an older one.
 func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
-	after, err := b.gate.Page(ctx, &q)
+	position, err := b.gate.Page(ctx, &q)
 	if err != nil {
 		return driver.Page{}, err
+	}
+	after, listing, _ := strings.Cut(position, chunkMark)
+	if listing == "" {
+		listing = strconv.FormatUint(rand.Uint64(), 36) //nolint:gosec // not a secret: each listing has another, in all processes
 	}
 	var page driver.Page
 	err = b.withTree(ctx, false, func(t *tree) error {
 		page = driver.Page{}
 		reads, last := 0, after
-		return t.scan(ctx, &q, after, func(p *place) (bool, error) {
+		s := scan{t: t, ctx: ctx, q: &q}
+		s.chunk, s.known = t.unread.take(chunkKey(listing, q.Label, q.Value, after))
+		return s.from(after, func(p *place) (bool, error) {
 			if len(page.Records) == q.Limit || reads == q.Limit+extraReads {
-				page.Next = b.gate.Token(&q, last)
+				s.chunk.key = chunkKey(listing, q.Label, q.Value, last)
+				t.unread.put(s.chunk)
+				page.Next = b.gate.Token(&q, last+chunkMark+listing)
 				return false, nil
 			}
 			reads, last = reads+1, p.entry()
 			rec, err := t.read(p)
 			switch {
-			case errors.Is(err, model.ErrCorrupt):
+			case isUnreadable(err):
 				page.Corrupt = append(page.Corrupt, p.displayName())
 			case err != nil:
 				return false, err
@@ -55,6 +67,9 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 	return page, nil
 }
 
+// chunkMark separates the two parts of a position. No entry contains it.
+const chunkMark = "\x00"
+
 // Count counts live records. It reads every record that a listing would.
 func (b *Backend) Count(ctx context.Context, now time.Time, q driver.Query) (int, error) {
 	if err := b.gate.Count(ctx, &q); err != nil {
@@ -63,10 +78,11 @@ func (b *Backend) Count(ctx context.Context, now time.Time, q driver.Query) (int
 	n := 0
 	err := b.withTree(ctx, false, func(t *tree) error {
 		n = 0
-		return t.scan(ctx, &q, "", func(p *place) (bool, error) {
+		s := scan{t: t, ctx: ctx, q: &q}
+		return s.from("", func(p *place) (bool, error) {
 			rec, err := t.read(p)
 			if err != nil {
-				return true, ignore(err, model.ErrCorrupt)
+				return true, ignoreUnreadable(err)
 			}
 			if rec != nil && !rec.Expired(now) && q.Bears(rec) {
 				n++
@@ -77,50 +93,85 @@ func (b *Backend) Count(ctx context.Context, now time.Time, q driver.Query) (int
 	return n, ignore(err, errNoStore)
 }
 
-// scan visits the places of a listing in order, after a position. It ends if
-// visit returns false or an error.
-func (t *tree) scan(ctx context.Context, q *driver.Query, after string, visit func(*place) (bool, error)) error {
-	if err := t.checkCurrent(); err != nil {
-		return err
-	}
-	if q.Label != "" {
-		return t.scanLabel(ctx, q, after, visit)
-	}
-	return t.scanAll(ctx, after, visit)
+// scan walks the places of a listing in order.
+type scan struct {
+	t     *tree
+	ctx   context.Context
+	q     *driver.Query
+	known bool  // chunk has entries that an earlier page read
+	chunk chunk // the entries that were read and not visited
 }
 
-// scanLabel reads the names of all records that bear the label value.
-func (t *tree) scanLabel(ctx context.Context, q *driver.Query, after string, visit func(*place) (bool, error)) error {
-	names, err := t.names(labelBase(q.Label), labelSub(q.Value), func(name string) bool { return name > after })
+// from visits the places after a position. It ends if visit returns false or an
+// error; the chunk then begins with the place that visit refused.
+func (s *scan) from(after string, visit func(*place) (bool, error)) error {
+	if err := s.t.checkCurrent(); err != nil {
+		return err
+	}
+	if s.known {
+		if more, err := s.visit(visit); !more || err != nil || s.chunk.end {
+			return err
+		}
+		after = s.chunk.next
+	}
+	if s.q.Label != "" {
+		return s.label(after, visit)
+	}
+	return s.all(after, visit)
+}
+
+// label reads the names of all records that bear the label value.
+func (s *scan) label(after string, visit func(*place) (bool, error)) error {
+	names, err := s.t.names(labelBase(s.q.Label), labelSub(s.q.Value), func(name string) bool { return name > after })
 	if err != nil {
 		return err
 	}
-	_, err = visitAll(ctx, names, visit)
+	s.chunk = chunk{names: names, end: true}
+	_, err = s.visit(visit)
 	return err
 }
 
-// scanAll reads the names of one shard at a time.
-func (t *tree) scanAll(ctx context.Context, after string, visit func(*place) (bool, error)) error {
-	present, err := t.names(recordsDir, "", func(name string) bool {
+// all reads the names of one shard at a time.
+func (s *scan) all(after string, visit func(*place) (bool, error)) error {
+	present, err := s.t.names(recordsDir, "", func(name string) bool {
 		return isShard(name) && (len(after) < 2 || name >= after[:2])
 	})
 	if err != nil {
 		return err
 	}
-	for _, shard := range present {
-		if err := ctx.Err(); err != nil {
+	for i, shard := range present {
+		if err := s.ctx.Err(); err != nil {
 			return err
 		}
-		names, err := t.shardNames(ctx, shard, after)
+		names, err := s.t.shardNames(s.ctx, shard, after)
 		if err != nil {
 			return err
 		}
-		more, err := visitAll(ctx, names, visit)
+		s.chunk = chunk{names: names, end: i == len(present)-1}
+		if !s.chunk.end {
+			s.chunk.next = present[i+1]
+		}
+		more, err := s.visit(visit)
 		if !more || err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// visit visits the places of the chunk. During each visit the chunk begins with
+// that place.
+func (s *scan) visit(visit func(*place) (bool, error)) (bool, error) {
+	all := s.chunk.names
+	for i := range all {
+		if s.chunk.names = all[i:]; i > 0 {
+			all[i-1] = "" // so that a long chunk does not keep it
+		}
+		if more, err := visitAll(s.ctx, all[i:i+1], visit); !more || err != nil {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // visitAll visits the places of the entries and skips foreign names. It reports
@@ -214,4 +265,84 @@ func (t *tree) prune(q *driver.Query, p *place) {
 			t.dropEntries([]entry{{base: labelBase(q.Label), sub: labelSub(q.Value), name: p.entry()}})
 		}
 	})
+}
+
+// A folder is read as a whole, in no order. So what a page or a sweep does not
+// reach is kept for the one that goes on there: reading the folder for each page
+// would make a listing quadratic.
+const (
+	maxChunks     = 16
+	maxChunkNames = 1 << 16 // of one chunk
+	maxNames      = 1 << 18 // of all chunks
+)
+
+// chunk is the part of a folder's entries that a listing or a sweep has not
+// visited, in order.
+type chunk struct {
+	key   string
+	names []string
+	next  string // the position after which the folders are read again
+	end   bool   // nothing comes after the names
+}
+
+// cut limits the chunk's names. What is cut off will be read again.
+func (c *chunk) cut() {
+	if len(c.names) > maxChunkNames {
+		c.names = slices.Clone(c.names[:maxChunkNames]) // the others are freed
+		c.next, c.end = c.names[maxChunkNames-1], false
+	}
+}
+
+// chunks keeps a few chunks, each for one use: a repeated page reads the folder
+// again.
+type chunks struct {
+	mu    sync.Mutex
+	list  []chunk // the oldest first
+	names int
+}
+
+// put keeps a chunk. It forgets the oldest ones if there are too many.
+func (c *chunks) put(k chunk) {
+	k.cut()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if i := c.find(k.key); i >= 0 {
+		c.removeAt(i)
+	}
+	c.list = append(c.list, k)
+	c.names += len(k.names)
+	for len(c.list) > maxChunks || c.names > maxNames {
+		c.removeAt(0)
+	}
+}
+
+// take returns the chunk with the key and forgets it.
+func (c *chunks) take(key string) (chunk, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := c.find(key)
+	if i < 0 {
+		return chunk{}, false
+	}
+	k := c.list[i]
+	c.removeAt(i)
+	return k, true
+}
+
+func (c *chunks) find(key string) int {
+	return slices.IndexFunc(c.list, func(k chunk) bool { return k.key == key })
+}
+
+func (c *chunks) removeAt(i int) {
+	c.names -= len(c.list[i].names)
+	c.list = slices.Delete(c.list, i, i+1)
+}
+
+// chunkKey joins parts so that no two lists of parts have the same key.
+func chunkKey(parts ...string) string {
+	var key []byte
+	for _, p := range parts {
+		key = strconv.AppendQuote(key, p)
+	}
+	return string(key)
 }

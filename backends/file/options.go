@@ -1,9 +1,11 @@
 package file
 
 import (
+	"io/fs"
 	"path/filepath"
 	"strings"
 
+	"github.com/sojourn-go/sojourn/backends/file/internal/disk"
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -17,6 +19,16 @@ type Options struct {
 	// NoSync leaves out every fsync. A killed process still loses nothing. A
 	// power cut may lose or damage the writes of the last seconds.
 	NoSync bool
+	// FileMode has the permissions of new files, whatever the umask is. Zero
+	// means 0600: only the owner. 0660 is for several users of one group. Modes
+	// that deny the owner reading or writing, and bits other than permissions,
+	// are ErrInvalid.
+	FileMode fs.FileMode
+	// DirMode has the permissions of new folders, whatever the umask is. Zero
+	// means 0700: only the owner. 0770 is for several users of one group, whose
+	// directory has the setgid bit. Modes that deny the owner something, and bits
+	// other than permissions, are ErrInvalid.
+	DirMode fs.FileMode
 }
 
 func (o *Options) withDefaults() (Options, error) {
@@ -25,8 +37,20 @@ func (o *Options) withDefaults() (Options, error) {
 		out = *o
 	}
 	var err error
-	out.Labels, err = driverkit.DeclaredLabels(out.Labels, 0)
+	if out.Labels, err = driverkit.DeclaredLabels(out.Labels, 0); err != nil {
+		return out, err
+	}
+	for i := range out.Labels {
+		out.Labels[i] = strings.Clone(out.Labels[i]) // the caller may use the memory again
+	}
+	if badMode(out.FileMode, disk.FileMode) || badMode(out.DirMode, disk.FolderMode) {
+		err = model.NewError(model.ErrInvalid, "Options.FileMode or Options.DirMode denies the owner something, or has more than permission bits", nil)
+	}
 	return out, err
+}
+
+func badMode(m, least fs.FileMode) bool {
+	return m != 0 && (m&^fs.ModePerm != 0 || m&least != least)
 }
 
 // checkDir returns the absolute form of a directory's name, so that a later
@@ -39,7 +63,7 @@ func checkDir(dir string) (string, error) {
 	if err != nil {
 		return "", model.NewError(model.ErrInvalid, "the directory is relative and the working directory is unknown: pass an absolute path", err)
 	}
-	return abs, nil
+	return strings.Clone(abs), nil
 }
 
 // checkName accepts names that every system can use for a folder, also if it
@@ -69,3 +93,6 @@ func isDevice(name string) bool {
 	}
 	return name[:3] == "com" || name[:3] == "lpt"
 }
+
+// Path returns the absolute path of the store's folder, which need not exist.
+func (b *Backend) Path() string { return b.path }

@@ -9,13 +9,27 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-func init() { backends.Register("file", openURL) }
+// target is what a URL says besides the directory.
+type target struct {
+	name    string
+	options Options
+}
+
+func (t *target) params() *backends.Params {
+	var p backends.Params
+	p.Text(&t.name, "name", "The store's name. The default is "+backends.DefaultName+".")
+	p.Options(&t.options)
+	return &p
+}
+
+func init() { backends.Register(backendName, openURL, new(target).params().List()...) }
 
 // openURL returns a backend for a URL of the form file:DIR?name=store.
 // file:data and file:./data are relative to the working directory.
 // file:/var/lib/app and file:///var/lib/app are absolute.
 func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
-	if err := backends.Only(u, "name"); err != nil {
+	var t target
+	if err := t.params().Parse(u); err != nil {
 		return nil, err
 	}
 	dir := u.Path
@@ -25,8 +39,11 @@ func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 			dir = ""
 		}
 	}
-	if dir == "" || u.Host != "" {
+	if dir == "" || u.Host != "" || u.User != nil {
 		return nil, model.NewError(model.ErrInvalid, "the form is file:DIR?name=store", nil)
 	}
-	return New(dir, backends.Name(u), nil)
+	if t.name == "" {
+		t.name = backends.DefaultName
+	}
+	return New(dir, t.name, &t.options)
 }

@@ -22,10 +22,11 @@ func TestURL(t *testing.T) {
 		must(t, err)
 		want, err = filepath.Abs(filepath.FromSlash(want))
 		must(t, err)
-		if got := b.(*Backend).path; got != want {
+		if got := b.(*Backend).Path(); got != want {
 			t.Errorf("%q opens the store %s, want %s", rawURL, got, want)
 		}
 	}
 	drivertest.OpenURL(t, "file:"+filepath.ToSlash(t.TempDir()), open(t, t.TempDir(), "other", nil))
-	drivertest.RefuseURLs(t, "hunter2", "file:", "file://hunter2/dir", "file:data?nane=hunter2", "file:data?name=../hunter2", "file:%zz")
+	drivertest.TakesParams(t, "file:"+filepath.ToSlash(t.TempDir()), nil)
+	drivertest.RefuseURLs(t, "hunter2", "file://u:hunter2@/data", "file:", "file://hunter2/dir", "file:data?nane=hunter2", "file:data?name=../hunter2", "file:%zz")
 }

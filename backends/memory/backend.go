@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"strings"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
@@ -19,6 +20,7 @@ var (
 	_ driver.Counter            = (*Backend)(nil)
 	_ driver.StorageManager     = (*Backend)(nil)
 	_ driver.Pinger             = (*Backend)(nil)
+	_ driver.Statter            = (*Backend)(nil)
 )
 
 const backendName = "memory"
@@ -37,7 +39,7 @@ func New(space *Space, name string, opts *Options) (*Backend, error) {
 	if space == nil {
 		space = NewSpace()
 	}
-	gate := driverkit.NewGate(driver.Description{Backend: backendName, Labels: labels}, name)
+	gate := driverkit.NewGate(driver.Description{Backend: backendName, Labels: labels}, strings.Clone(name))
 	return &Backend{gate: gate, store: space.open(name)}, nil
 }
 

@@ -14,7 +14,7 @@ func harness() conformance.Harness {
 	space := memory.NewSpace()
 	return conformance.Harness{
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
-			b, err := memory.New(space, name, nil)
+			b, err := memory.New(space, name, &memory.Options{Labels: []string{"principal", "state"}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -22,7 +22,7 @@ func harness() conformance.Harness {
 		},
 		LoseNext: conformance.LoseNext,
 		Server:   "in process",
-		Cases:    395,
+		Cases:    415,
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
@@ -24,16 +26,28 @@ func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (model.R
 	if err := b.gate.Enter(ctx); err != nil {
 		return model.Record{}, err
 	}
-	s := b.store.shard(g.ID)
+	rec, err := b.store.shard(g.ID).live(now, g.ID)
+	return rec.Clone(), err
+}
+
+// Stat returns a live record without its value, and the value's size.
+func (b *Backend) Stat(ctx context.Context, now time.Time, g driver.Get) (driver.Stat, error) {
+	if err := b.gate.Enter(ctx); err != nil {
+		return driver.Stat{}, err
+	}
+	rec, err := b.store.shard(g.ID).live(now, g.ID)
+	return driver.Stat{Record: rec.Head(), Size: len(rec.Value)}, err
+}
+
+// live returns the live record with the id. It shares memory with the entry.
+func (s *shard) live(now time.Time, id string) (model.Record, error) {
 	s.mu.RLock()
-	e := s.records[g.ID]
+	defer s.mu.RUnlock()
+	e := s.records.m[id]
 	if e == nil || e.rec.Expired(now) {
-		s.mu.RUnlock()
 		return model.Record{}, model.ErrNotFound
 	}
-	rec := e.rec
-	s.mu.RUnlock()
-	return rec.Clone(), nil
+	return e.rec, nil
 }
 
 // Write stores a record under a condition.
@@ -41,10 +55,10 @@ func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (mod
 	if err := b.gate.Write(ctx, &w); err != nil {
 		return model.Record{}, err
 	}
-	if !w.ValueOwned {
-		w.Record.Value = bytes.Clone(w.Record.Value)
+	if v := w.Record.Value; !w.ValueOwned || isSliver(v) {
+		w.Record.Value = bytes.Clone(v)
 	}
-	w.Record.Labels = maps.Clone(w.Record.Labels)
+	w.Record.ServerVersion = ""
 	rec, err := b.write(now, &w)
 	if err != nil {
 		return rec.Clone(), err // the record that won, or none
@@ -54,12 +68,16 @@ func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (mod
 	return rec, nil
 }
 
+// isSliver reports whether a value keeps far more memory alive than it has
+// bytes.
+func isSliver(v []byte) bool { return cap(v) > 2*len(v)+1024 }
+
 func (b *Backend) write(now time.Time, w *driver.Write) (rec model.Record, err error) {
 	s := b.store.shard(w.Record.ID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.records[w.Record.ID]
-	if err = driver.Judge(now, e.stored(), w.Cond, w.Known.Revision); err != nil {
+	e := s.records.m[w.Record.ID]
+	if err = w.Judge(now, e.stored()); err != nil {
 		if errors.Is(err, model.ErrConflict) {
 			rec = e.rec
 		}
@@ -69,8 +87,38 @@ func (b *Backend) write(now time.Time, w *driver.Write) (rec model.Record, err e
 	if e == nil {
 		e = &entry{}
 	}
+	s.own(e, &rec, b.gate.Labels())
 	s.put(e, &rec)
 	return rec, nil
+}
+
+// own replaces the texts of a new record by copies, or by those that the shard
+// has already: the caller may use the memory behind its own again.
+func (s *shard) own(e *entry, rec *model.Record, names []string) {
+	if rec.ID == e.rec.ID {
+		rec.ID = e.rec.ID
+	} else {
+		rec.ID = strings.Clone(rec.ID)
+	}
+	if rec.Encoding == e.rec.Encoding {
+		rec.Encoding = e.rec.Encoding
+	} else {
+		rec.Encoding = strings.Clone(rec.Encoding)
+	}
+	if sameLabels(e.rec.Labels, rec.Labels) {
+		rec.Labels = e.rec.Labels
+		return
+	}
+	labels := make(map[string]string, len(rec.Labels))
+	for name, value := range rec.Labels {
+		if ser := s.labels.m[labelKey{name, value}]; ser != nil {
+			labels[ser.key.name] = ser.key.value
+		} else {
+			i, _ := slices.BinarySearch(names, name) // the gate accepts only declared names
+			labels[names[i]] = strings.Clone(value)
+		}
+	}
+	rec.Labels = labels
 }
 
 // Delete removes a live record under a condition.
@@ -81,7 +129,7 @@ func (b *Backend) Delete(ctx context.Context, now time.Time, d driver.Delete) er
 	s := b.store.shard(d.ID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.records[d.ID]
+	e := s.records.m[d.ID]
 	if err := driver.Judge(now, e.stored(), d.Cond, d.Known.Revision); err != nil {
 		return err
 	}

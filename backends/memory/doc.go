@@ -1,6 +1,9 @@
 // Package memory keeps records in the memory of the process. It is for tests and
 // for programs of a single process.
 //
+// If it is imported for its effect, package backends opens the URL memory:, with
+// or without the parameter labels.
+//
 // # What is stored where
 //
 // A [Space] stands for a server: it holds stores by name, and any number of
@@ -8,21 +11,24 @@
 // of the id with a random seed. Each shard has a lock, a map of records, a heap
 // of expiries, an order of records for paging, and one order for each label
 // value. Values, labels and expiries are stored as the Go values of a
-// model.Record.
+// model.Record. All texts are copied: the caller may use the memory behind its
+// strings again.
 //
 // # Consistency
 //
 // Calls are linearizable for each record. A record, its labels and its expiry
 // change together under one lock, so every read and listing sees the last
 // write. A listing shows each shard as of one instant. Pages follow the shards
-// and the order in which the records were created. A page token stays valid as
-// long as its Space.
+// and the order in which the records were created, or in which they got the
+// label value. A write does not move a record in a listing whose label it leaves
+// as it is. A page token stays valid as long as its Space.
 //
 // # Limits
 //
 // Values and lifetimes are unlimited. The records are lost when the process
 // ends. An expired record stays in memory until a sweep (see expiry.Sweeper) or
-// a write replaces it.
+// a write replaces it. A shard gives its room back when three quarters of its
+// records are gone.
 //
 // # Permissions
 //
@@ -30,7 +36,7 @@
 //
 // # Cost per call
 //
-// Get, Write, Touch and Delete take one shard's lock, and O(log n) time for the
+// Get, Stat, Write, Touch and Delete take one shard's lock, and O(log n) time for the
 // heap of expiries. Page takes each shard's lock at most once. It visits the
 // records that it returns and the expired records that were not swept. Count
 // visits the expired records, or with a label the records that bear it.

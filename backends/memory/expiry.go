@@ -59,6 +59,9 @@ func (h *expiryHeap) take(e *entry) {
 		heap.Fix(h, i)
 	}
 	e.heap = -1
+	if cap(*h) > sparse && last < cap(*h)/4 {
+		*h = append(make(expiryHeap, 0, 2*last), *h...)
+	}
 }
 
 // expired counts the due entries at and below index i. It visits only them and
@@ -103,8 +106,8 @@ func (b *Backend) touch(now time.Time, t *driver.Touch) (model.Record, error) {
 	s := b.store.shard(t.ID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.records[t.ID]
-	if err := driver.Judge(now, e.stored(), driver.IfPresent, model.Revision{}); err != nil {
+	e := s.records.m[t.ID]
+	if err := t.Judge(now, e.stored()); err != nil {
 		return model.Record{}, err
 	}
 	e.rec.ExpiresAt = t.Result(e.rec.ExpiresAt)
@@ -131,8 +134,9 @@ func (b *Backend) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swe
 
 // sweep removes the shard's expired records, until the limit is reached.
 func (s *shard) sweep(ctx context.Context, before time.Time, tally *driverkit.Tally) error {
-	var refused []*entry
-	defer func() { s.putBack(refused) }()
+	// What stays goes back into the heap even if OnExpire panics.
+	var stays []*entry
+	defer func() { s.putBack(stays) }()
 	for tally.Left() > 0 {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -148,14 +152,19 @@ func (s *shard) sweep(ctx context.Context, before time.Time, tally *driverkit.Ta
 		if len(due) == 0 {
 			return nil
 		}
-		accepted := due[:0]
+		refused := len(stays)
 		for i := range due {
-			if !tally.Accepts(&due[i].rec) {
-				refused = append(refused, due[i].e)
-				continue
-			}
-			accepted = append(accepted, due[i])
+			stays = append(stays, due[i].e)
 		}
+		accepted, kept := due[:0], stays[:refused:refused]
+		for _, d := range due {
+			if tally.Accepts(&d.rec) {
+				accepted = append(accepted, d)
+			} else {
+				kept = append(kept, d.e)
+			}
+		}
+		stays = kept
 		tally.Removed(s.dropTaken(accepted))
 	}
 	return nil
@@ -197,7 +206,7 @@ func (s *shard) takeDue(at int64, n int) []taken {
 	for len(out) < n && len(s.due) > 0 && s.due[0].at <= at {
 		e := s.due[0].e
 		s.due.take(e)
-		s.taken[e] = struct{}{}
+		s.taken.put(e, struct{}{})
 		out = append(out, taken{e, e.rec})
 	}
 	return out
@@ -211,7 +220,7 @@ func (s *shard) dropTaken(list []taken) int {
 	s.reportHold(len(list))
 	n := 0
 	for _, t := range list {
-		delete(s.taken, t.e)
+		s.taken.remove(t.e)
 		switch {
 		case t.e.removed:
 		case t.e.rec.Revision == t.rec.Revision && t.e.rec.ExpiresAt.Equal(t.rec.ExpiresAt):
@@ -224,14 +233,14 @@ func (s *shard) dropTaken(list []taken) int {
 	return n
 }
 
-// putBack returns entries that OnExpire refused to the heap.
+// putBack returns entries that a sweep does not remove to the heap.
 func (s *shard) putBack(list []*entry) {
 	for len(list) > 0 {
 		n := min(maxHold, len(list))
 		s.mu.Lock()
 		s.reportHold(n)
 		for _, e := range list[:n] {
-			delete(s.taken, e)
+			s.taken.remove(e)
 			if !e.removed {
 				s.reschedule(e)
 			}

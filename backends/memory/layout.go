@@ -2,7 +2,10 @@ package memory
 
 import (
 	"hash/maphash"
+	"maps"
+	"slices"
 	"sort"
+	"strings"
 	"sync"
 
 	"github.com/sojourn-go/sojourn/model"
@@ -30,7 +33,7 @@ func (s *Space) open(name string) *store {
 		for i := range st.shards {
 			st.shards[i].reset()
 		}
-		s.stores[name] = st
+		s.stores[strings.Clone(name)] = st
 	}
 	return st
 }
@@ -48,11 +51,11 @@ func (s *store) shard(id string) *shard {
 type shard struct {
 	mu      sync.RWMutex
 	onHold  func(records int) // nil, or a test's count of each hold of a sweep
-	records map[string]*entry
+	records table[string, *entry]
 	due     expiryHeap
-	taken   map[*entry]struct{} // out of the heap while a sweep announces them
+	taken   table[*entry, struct{}] // out of the heap while a sweep announces them
 	order   series
-	labels  map[labelKey]*series
+	labels  table[labelKey, *series]
 	seq     uint64 // never reset, so that no page token becomes ambiguous
 }
 
@@ -71,21 +74,20 @@ type entry struct {
 // membership is an entry's place in the series of a label value.
 type membership struct {
 	series *series
-	key    labelKey
 	seq    uint64
 }
 
 func (s *shard) reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, e := range s.records {
+	for _, e := range s.records.m {
 		e.removed = true
 	}
-	s.records = map[string]*entry{}
+	s.records = newTable[string, *entry](0)
 	s.due = nil
-	s.taken = map[*entry]struct{}{}
+	s.taken = newTable[*entry, struct{}](0)
 	s.order = series{}
-	s.labels = map[labelKey]*series{}
+	s.labels = newTable[labelKey, *series](0)
 }
 
 // put stores a record in an entry. The entry may be new.
@@ -93,13 +95,12 @@ func (s *shard) put(e *entry, rec *model.Record) {
 	if e.seq == 0 {
 		e.heap = -1
 		e.seq = s.append(&s.order, e)
-		s.records[rec.ID] = e
+		s.records.put(rec.ID, e)
 	}
 	relabel := !sameLabels(e.rec.Labels, rec.Labels)
 	e.rec = *rec
 	if relabel {
-		s.unlabel(e)
-		s.label(e)
+		s.relabel(e)
 	}
 	s.reschedule(e)
 }
@@ -117,39 +118,56 @@ func sameLabels(a, b map[string]string) bool {
 	return true
 }
 
-func (s *shard) label(e *entry) {
-	for name, value := range e.rec.Labels {
-		key := labelKey{name, value}
-		ser := s.labels[key]
-		if ser == nil {
-			ser = &series{}
-			s.labels[key] = ser
+// relabel moves the entry to the series of its labels. It keeps its place in
+// the series of each label that did not change.
+func (s *shard) relabel(e *entry) {
+	kept := make([]membership, 0, len(e.rec.Labels))
+	for _, m := range e.labels {
+		if e.rec.Labels[m.series.key.name] == m.series.key.value {
+			kept = append(kept, m)
+		} else {
+			s.leave(m)
 		}
-		e.labels = append(e.labels, membership{ser, key, s.append(ser, e)})
 	}
+	old := len(kept)
+	for name, value := range e.rec.Labels {
+		in := func(m membership) bool { return m.series.key.name == name }
+		if slices.ContainsFunc(kept[:old], in) {
+			continue
+		}
+		key := labelKey{name, value}
+		ser := s.labels.m[key]
+		if ser == nil {
+			ser = &series{key: key}
+			s.labels.put(key, ser)
+		}
+		kept = append(kept, membership{ser, s.append(ser, e)})
+	}
+	e.labels = kept
 }
 
-func (s *shard) unlabel(e *entry) {
-	for _, b := range e.labels {
-		if b.series.remove(b.seq); b.series.live() == 0 {
-			delete(s.labels, b.key)
-		}
+func (s *shard) leave(m membership) {
+	if m.series.remove(m.seq); m.series.live() == 0 {
+		s.labels.remove(m.series.key)
 	}
-	e.labels = nil
 }
 
 // drop removes an entry with all its index entries.
 func (s *shard) drop(e *entry) {
 	e.removed = true
-	delete(s.records, e.rec.ID)
+	s.records.remove(e.rec.ID)
 	s.order.remove(e.seq)
-	s.unlabel(e)
+	for _, m := range e.labels {
+		s.leave(m)
+	}
+	e.labels = nil
 	s.unschedule(e)
 }
 
 // series is an order that grows only at its end. A record keeps its place in
 // every write.
 type series struct {
+	key  labelKey // empty for the order of all records
 	refs []ref
 	dead int
 }
@@ -189,3 +207,33 @@ func (s *series) remove(seq uint64) {
 }
 
 func (s *series) live() int { return len(s.refs) - s.dead }
+
+// sparse is the size below which nothing gives its room back.
+const sparse = 64
+
+// table is a map that gives its room back: a Go map never shrinks. It is copied
+// when three quarters of it are gone, which costs little on average.
+type table[K comparable, V any] struct {
+	m    map[K]V
+	peak int // the largest size since the map was made
+}
+
+func newTable[K comparable, V any](size int) table[K, V] {
+	return table[K, V]{m: make(map[K]V, size)}
+}
+
+func (t *table[K, V]) put(k K, v V) {
+	t.m[k] = v
+	t.peak = max(t.peak, len(t.m))
+}
+
+func (t *table[K, V]) remove(k K) {
+	delete(t.m, k)
+	if t.peak < sparse || len(t.m) > t.peak/4 {
+		return
+	}
+	kept := newTable[K, V](len(t.m))
+	maps.Copy(kept.m, t.m)
+	kept.peak = len(t.m)
+	*t = kept
+}

@@ -91,7 +91,7 @@ func (s *shard) series(label, value string) *series {
 	if label == "" {
 		return &s.order
 	}
-	return s.labels[labelKey{label, value}]
+	return s.labels.m[labelKey{label, value}]
 }
 
 // Count counts live records.
@@ -110,15 +110,15 @@ func (s *shard) count(now time.Time, label, value string) int {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if label == "" {
-		n := len(s.records) - s.due.expired(0, now.UnixMilli())
-		for e := range s.taken {
+		n := len(s.records.m) - s.due.expired(0, now.UnixMilli())
+		for e := range s.taken.m {
 			if e.heap < 0 && !e.removed && e.rec.Expired(now) {
 				n--
 			}
 		}
 		return n
 	}
-	ser := s.labels[labelKey{label, value}]
+	ser := s.labels.m[labelKey{label, value}]
 	if ser == nil {
 		return 0
 	}

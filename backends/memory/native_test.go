@@ -59,9 +59,9 @@ func mustBeEmpty(t *testing.T, b *Backend) {
 	t.Helper()
 	for i := range b.store.shards {
 		s := &b.store.shards[i]
-		if len(s.records)+len(s.due)+len(s.taken)+len(s.labels)+s.order.live() != 0 {
+		if len(s.records.m)+len(s.due)+len(s.taken.m)+len(s.labels.m)+s.order.live() != 0 {
 			t.Errorf("shard %d holds %d records, %d due, %d taken, %d labels, %d in order",
-				i, len(s.records), len(s.due), len(s.taken), len(s.labels), s.order.live())
+				i, len(s.records.m), len(s.due), len(s.taken.m), len(s.labels.m), s.order.live())
 		}
 	}
 }

@@ -1,6 +1,10 @@
 package memory
 
-import "github.com/sojourn-go/sojourn/expiry/driver/driverkit"
+import (
+	"strings"
+
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
+)
 
 // Options configures a Backend. The zero value of every field is its default.
 type Options struct {
@@ -13,5 +17,9 @@ func (o *Options) labels() ([]string, error) {
 	if o == nil {
 		o = &Options{}
 	}
-	return driverkit.DeclaredLabels(o.Labels, 0)
+	names, err := driverkit.DeclaredLabels(o.Labels, 0)
+	for i := range names {
+		names[i] = strings.Clone(names[i]) // the caller may use the memory again
+	}
+	return names, err
 }

@@ -9,15 +9,25 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-func init() { backends.Register("memory", openURL) }
+// target is what a URL says.
+type target struct{ options Options }
 
-// openURL returns a backend in a new space for the URL memory:
+func (t *target) params() *backends.Params {
+	var p backends.Params
+	p.Options(&t.options)
+	return &p
+}
+
+func init() { backends.Register("memory", openURL, new(target).params().List()...) }
+
+// openURL returns a backend in a new space for the URL memory:?labels=names.
 func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
-	if err := backends.Only(u); err != nil {
+	var t target
+	if err := t.params().Parse(u); err != nil {
 		return nil, err
 	}
-	if u.Host != "" || u.Opaque != "" || u.Path != "" {
-		return nil, model.NewError(model.ErrInvalid, "the form is memory:", nil)
+	if u.Host != "" || u.User != nil || u.Opaque != "" || u.Path != "" {
+		return nil, model.NewError(model.ErrInvalid, "the form is memory:?labels=names", nil)
 	}
-	return New(nil, backends.DefaultName, nil)
+	return New(nil, backends.DefaultName, &t.options)
 }

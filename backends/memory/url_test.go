@@ -13,5 +13,6 @@ func TestURL(t *testing.T) {
 		t.Fatal(err)
 	}
 	drivertest.OpenURL(t, "memory:", other)
-	drivertest.RefuseURLs(t, "hunter2", "memory:hunter2", "memory://hunter2", "memory:/hunter2", "memory:?x=hunter2")
+	drivertest.TakesParams(t, "memory:", nil)
+	drivertest.RefuseURLs(t, "hunter2", "memory://:hunter2@", "memory:hunter2", "memory://hunter2", "memory:/hunter2", "memory:?x=hunter2")
 }

@@ -38,6 +38,15 @@ func liveFilter(now time.Time, id string, c driver.Condition, known model.Revisi
 	return d
 }
 
+// writeFilter matches the live record that the write may replace.
+func writeFilter(now time.Time, w *driver.Write) bson.D {
+	d := liveFilter(now, w.Record.ID, w.Cond, w.Known.Revision)
+	if w.Encodings != nil {
+		d = append(d, bson.E{Key: fieldEncoding, Value: bson.D{{Key: "$in", Value: w.Encodings}}})
+	}
+	return d
+}
+
 // expiredFilter matches the expired record with the id. A create replaces the
 // match and otherwise inserts, which is a duplicate key if a record is live.
 func expiredFilter(now time.Time, id string) bson.D {
@@ -156,7 +165,7 @@ func (b *Backend) write(ctx context.Context, now time.Time, w *driver.Write) (mo
 	case w.Cond == driver.IfAbsent:
 		return b.create(ctx, now, w)
 	case w.Keep.Expiry || w.Keep.Labels:
-		return b.modify(ctx, now, w.Record.ID, w.Cond, w.Known.Revision, b.updateOf(w))
+		return b.modify(ctx, now, w, b.updateOf(w))
 	}
 	return b.replace(ctx, now, w)
 }
@@ -192,7 +201,7 @@ func (b *Backend) create(ctx context.Context, now time.Time, w *driver.Write) (m
 	_, err := b.coll.ReplaceOne(ctx, expiredFilter(now, w.Record.ID), doc, options.Replace().SetUpsert(true))
 	switch {
 	case idExists(err):
-		return b.conditionError(ctx, now, w.Record.ID, driver.IfAbsent, model.Revision{})
+		return b.conditionError(ctx, now, w)
 	case err != nil:
 		return model.Record{}, writeError(ctx, err)
 	}
@@ -202,23 +211,24 @@ func (b *Backend) create(ctx context.Context, now time.Time, w *driver.Write) (m
 // replace is an update that keeps nothing.
 func (b *Backend) replace(ctx context.Context, now time.Time, w *driver.Write) (model.Record, error) {
 	doc, _ := b.document(&w.Record)
-	res, err := b.coll.ReplaceOne(ctx, liveFilter(now, w.Record.ID, w.Cond, w.Known.Revision), doc)
+	res, err := b.coll.ReplaceOne(ctx, writeFilter(now, w), doc)
 	switch {
 	case err != nil:
 		return model.Record{}, writeError(ctx, err)
 	case res.MatchedCount == 0:
-		return b.conditionError(ctx, now, w.Record.ID, w.Cond, w.Known.Revision)
+		return b.conditionError(ctx, now, w)
 	}
 	return result(w), nil
 }
 
-// modify changes some fields of a live record and returns the changed head.
-func (b *Backend) modify(ctx context.Context, now time.Time, id string, c driver.Condition, known model.Revision, update bson.D) (model.Record, error) {
-	raw, err := b.coll.FindOneAndUpdate(ctx, liveFilter(now, id, c, known), update,
+// modify changes some fields of the live record that the write may replace, and
+// returns the changed head.
+func (b *Backend) modify(ctx context.Context, now time.Time, w *driver.Write, update bson.D) (model.Record, error) {
+	raw, err := b.coll.FindOneAndUpdate(ctx, writeFilter(now, w), update,
 		options.FindOneAndUpdate().SetReturnDocument(options.After).SetProjection(headOnly)).Raw()
 	switch {
 	case errors.Is(err, mongodriver.ErrNoDocuments):
-		return b.conditionError(ctx, now, id, c, known)
+		return b.conditionError(ctx, now, w)
 	case err != nil:
 		return model.Record{}, writeError(ctx, err)
 	}
@@ -226,9 +236,10 @@ func (b *Backend) modify(ctx context.Context, now time.Time, id string, c driver
 }
 
 // conditionError reads the record to tell why a condition failed. It returns
-// ErrExists, ErrNotFound, ErrConflict with the winner, or the error of the
-// read. The write changed nothing in any case.
-func (b *Backend) conditionError(ctx context.Context, now time.Time, id string, c driver.Condition, known model.Revision) (model.Record, error) {
+// ErrExists, ErrNotFound, ErrConflict with the winner, ErrCorrupt for another
+// encoding, or the error of the read. The write changed nothing in any case.
+func (b *Backend) conditionError(ctx context.Context, now time.Time, w *driver.Write) (model.Record, error) {
+	id, c := w.Record.ID, w.Cond
 	projection := headOnly
 	if c == driver.IfMatch {
 		projection = withValue // the winner's
@@ -240,8 +251,11 @@ func (b *Backend) conditionError(ctx context.Context, now time.Time, id string, 
 	case err != nil:
 		return model.Record{}, err
 	}
-	if err := driver.Judge(now, &cur, c, known); errors.Is(err, model.ErrConflict) {
+	switch err := w.Judge(now, &cur); {
+	case errors.Is(err, model.ErrConflict):
 		return cur, err
+	case errors.Is(err, model.ErrCorrupt):
+		return model.Record{}, err
 	}
 	return model.Record{}, model.ErrNotFound // even if a record is live by now
 }
@@ -265,7 +279,7 @@ func (b *Backend) remove(ctx context.Context, now time.Time, d *driver.Delete) e
 	case err != nil:
 		return writeError(ctx, err)
 	case res.DeletedCount == 0:
-		_, err = b.conditionError(ctx, now, d.ID, d.Cond, d.Known.Revision)
+		_, err = b.conditionError(ctx, now, &driver.Write{Record: model.Record{ID: d.ID}, Cond: d.Cond, Known: d.Known})
 		return err
 	}
 	return nil

@@ -8,7 +8,7 @@
 //
 // If it is imported for its effect, package backends opens URLs of the form
 // mongodb://user:password@host:port/database?collection=name, also with
-// mongodb+srv.
+// mongodb+srv. docs/urls.md lists the parameters.
 //
 // # What is stored where
 //

@@ -42,7 +42,7 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (mod
 	if cond != driver.IfMatch {
 		cond = driver.IfPresent
 	}
-	rec, err := b.modify(ctx, now, t.ID, cond, t.Known.Revision, update)
+	rec, err := b.modify(ctx, now, &driver.Write{Record: model.Record{ID: t.ID}, Cond: cond, Known: t.Known}, update)
 	rec.Value = nil // of the record that won
 	return rec, err
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	mongodriver "go.mongodb.org/mongo-driver/v2/mongo"
+
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -104,3 +106,12 @@ func checkName(db, name string) error {
 	}
 	return model.NewError(model.ErrInvalid, "the collection's name "+why, nil)
 }
+
+// Client returns the client that the backend uses: the one of the database that
+// New was given, or the one that the backend opened from a URL. Close
+// disconnects the latter.
+func (b *Backend) Client() *mongodriver.Client { return b.coll.Database().Client() }
+
+// Collection returns the store's collection, with the concerns that the backend
+// reads and writes with.
+func (b *Backend) Collection() *mongodriver.Collection { return b.coll }

@@ -14,11 +14,8 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-func init() {
-	for _, scheme := range []string{"mongodb", "mongodb+srv"} {
-		backends.Register(scheme, openURL)
-	}
-}
+// schemeSRV is the scheme whose hosts the DNS names.
+const schemeSRV = "mongodb+srv"
 
 // uriOptions are the options that the driver knows, in lower case. It would
 // ignore others.
@@ -31,24 +28,52 @@ var uriOptions = strings.Fields(`appname authmechanism authmechanismproperties a
 	w zlibcompressionlevel zstdcompressionlevel
 	readconcernlevel readpreference readpreferencetags maxstaleness maxstalenessseconds`)
 
+// secretOptions are those that may hold a secret.
+var secretOptions = []string{"authmechanismproperties", "sslclientcertificatekeypassword", "tlscertificatekeyfilepassword"}
+
+// target is what a URL says besides user, hosts and database.
+type target struct {
+	collection string
+	srv        bool
+	options    Options
+	passed     url.Values // to the driver
+}
+
+func (t *target) params() *backends.Params {
+	var p backends.Params
+	p.Text(&t.collection, "collection", "The collection. The default is "+backends.DefaultName+".")
+	p.Options(&t.options)
+	t.passed = url.Values{}
+	for _, name := range uriOptions {
+		if strings.HasPrefix(name, "srv") && !t.srv {
+			continue
+		}
+		p.Pass(t.passed, backends.Param{
+			Name: name, Doc: "An option of MongoDB's own URLs.", Form: backends.FormText, AnyCase: true,
+			Secret: slices.Contains(secretOptions, name), Repeated: name == "readpreferencetags",
+		})
+	}
+	return &p
+}
+
+func init() {
+	for _, scheme := range []string{"mongodb", schemeSRV} {
+		t := target{srv: scheme == schemeSRV}
+		backends.Register(scheme, openURL, t.params().List()...)
+	}
+}
+
 // openURL returns a backend for a URL of the form
 // mongodb://user:password@host:port/database?collection=name with further
 // parameters of MongoDB. The backend's Close disconnects its client. With
 // mongodb+srv it queries the DNS.
 func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
+	t := target{srv: u.Scheme == schemeSRV}
+	if err := t.params().Parse(u); err != nil {
+		return nil, err
+	}
 	own := *u
-	query := own.Query()
-	collection := query.Get("collection")
-	if collection == "" {
-		collection = backends.DefaultName
-	}
-	query.Del("collection")
-	own.RawQuery = query.Encode()
-	for name := range query {
-		if !slices.Contains(uriOptions, strings.ToLower(name)) {
-			return nil, badURL()
-		}
-	}
+	own.RawQuery = t.passed.Encode()
 	database := strings.TrimPrefix(own.Path, "/")
 	if own.Host == "" || own.Opaque != "" || database == "" {
 		return nil, badURL()
@@ -64,7 +89,10 @@ func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 	if err != nil {
 		return nil, badURL()
 	}
-	b, err := New(client.Database(database), collection, nil)
+	if t.collection == "" {
+		t.collection = backends.DefaultName
+	}
+	b, err := New(client.Database(database), t.collection, &t.options)
 	if err != nil {
 		_ = client.Disconnect(context.Background())
 		return nil, err

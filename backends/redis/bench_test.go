@@ -226,3 +226,30 @@ func (f *floor) batch(b *testing.B, do func(f *floor, i int) error) {
 	}
 	wg.Wait()
 }
+
+// BenchmarkContext compares calls whose context cannot end with calls whose
+// context can: those wait in a goroutine of their own.
+func BenchmarkContext(b *testing.B) {
+	f := newFloor(b, 1, 100)
+	can, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	for i := range floorOps() {
+		op := &floorOps()[i]
+		if op.name != "get" && op.name != "upsert" {
+			continue
+		}
+		for name, ctx := range map[string]context.Context{"cannot end": context.Background(), "can end": can} {
+			b.Run(op.name+"/"+name, func(b *testing.B) {
+				f.ctx = context.Background()
+				f.batch(b, op.before)
+				f.ctx = ctx
+				b.ReportAllocs()
+				for i := 0; b.Loop(); i++ {
+					if err := op.do(f, i%floorBatch); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}

@@ -21,7 +21,12 @@ func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get)
 	for i := range gets {
 		cmds[i] = pipe.Get(ctx, b.recordKey(gets[i].ID))
 	}
-	_, _ = pipe.Exec(ctx) // each command has its own error
+	if err := execGets(ctx, pipe, cmds); err != nil {
+		for i := range out {
+			out[i].Err = b.readError(ctx, err)
+		}
+		return out
+	}
 	for i := range gets {
 		rec, err := b.recordOf(ctx, gets[i].ID, cmds[i])
 		if err == nil && rec.Expired(now) {
@@ -40,7 +45,7 @@ func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.Bat
 		if d := ops[i].Delete; d != nil {
 			runs[n] = b.deleteRun(ctx, now, d, nil)
 		} else {
-			runs[n] = b.writeRun(ctx, now, ops[i].Write, nil)
+			runs[n] = b.writeRun(ctx, now, ops[i].Write, nil, b.keptLabels.get())
 		}
 	}
 	for n, err := range b.runAll(ctx, runs, b.writeError) {
@@ -54,8 +59,8 @@ func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.Bat
 	return out
 }
 
-// batchReply decodes the reply to one operation. An operation that met
-// undeclared labels did nothing and is sent again by itself.
+// batchReply decodes the reply to one operation. An operation that met labels
+// which it was not ready for did nothing and is sent again by itself.
 func (b *Backend) batchReply(ctx context.Context, now time.Time, op driver.BatchOp, reply string) (out driver.BatchResult) {
 	code, _ := split(reply)
 	switch d := op.Delete; {
@@ -63,7 +68,7 @@ func (b *Backend) batchReply(ctx context.Context, now time.Time, op driver.Batch
 		out.Err = b.Delete(ctx, now, *d)
 	case d != nil:
 		out.Err = deleteReply(reply)
-	case code == 'k':
+	case code == 'k', code == 'r':
 		out.Record, out.Err = b.Write(ctx, now, *op.Write)
 	default:
 		out.Record, out.Err = b.writeReply(op.Write, reply)

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"context"
 	"sync"
 	"testing"
 
@@ -20,13 +21,13 @@ func TestClusterConformance(t *testing.T) { conformance.Run(t, clusterHarness(t)
 func TestClusterSessions(t *testing.T)    { sessions.Run(t, clusterHarness(t)) }
 
 // cases is the number of the suite's cases, all of which run here.
-const cases = 404
+const cases = 427
 
 // harness opens each backend behind a proxy of its own.
 func harness(t *testing.T) conformance.Harness {
 	t.Helper()
 	o := options(t)
-	return harnessOf(t, containers.Redis(t).String(), clientOf(t, o), func(t testing.TB, p *proxy) goredis.UniversalClient {
+	return harnessOf(t, server(t).String(), clientOf(t, o), func(t testing.TB, p *proxy) goredis.UniversalClient {
 		return clientOf(t, p.options(o))
 	})
 }
@@ -48,7 +49,7 @@ func harnessOf(t testing.TB, server string, own goredis.UniversalClient, connect
 		Cases: cases,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			p := newProxy(t)
-			b := newOn(t, connect(t, p), name, &Options{MaxValue: 8 << 20}) // small enough for a test to exceed
+			b := newOn(t, connect(t, p), name, &Options{MaxValue: 8 << 20, Labels: []string{"principal", "state"}}) // small enough for a test to exceed
 			proxies.Store(b, p)
 			return b
 		},
@@ -60,6 +61,29 @@ func harnessOf(t testing.TB, server string, own goredis.UniversalClient, connect
 				t.Fatal("Open did not return this backend")
 			}
 			p.(*proxy).Next(faultnet.LoseAnswer)
+		},
+		Stall: func(t testing.TB, b driver.ModelExpirySupport) func() {
+			t.Helper()
+			p, ok := proxies.Load(b)
+			if !ok {
+				t.Fatal("Open did not return this backend")
+			}
+			p.(*proxy).Stall()
+			return func() {}
+		},
+		Occupy: func(t testing.TB, name string) func(testing.TB) {
+			t.Helper()
+			key := newBucket(name, bucketOf("a"), nil).ids
+			if err := own.ZAdd(t.Context(), key, goredis.Z{Member: "theirs"}).Err(); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { own.Del(context.WithoutCancel(t.Context()), key) })
+			return func(t testing.TB) {
+				t.Helper()
+				if _, err := own.ZScore(t.Context(), key, "theirs").Result(); err != nil {
+					t.Fatalf("what another program stored: %v", err)
+				}
+			}
 		},
 		Damage: func(t testing.TB, name, id string, data []byte) {
 			t.Helper()

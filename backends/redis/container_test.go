@@ -14,13 +14,20 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(containers.Main(m)) }
 
+// What the tests run on. The second opinion replaces it.
+var (
+	server         = containers.Redis
+	heedsDeadlines bool // the client's ContextTimeoutEnabled
+)
+
 // options returns the server's options, for a client of the test's own.
 func options(t testing.TB) *goredis.Options {
 	t.Helper()
-	o, err := goredis.ParseURL(containers.Redis(t).URL)
+	o, err := goredis.ParseURL(server(t).URL)
 	if err != nil {
 		t.Fatal(err)
 	}
+	o.ContextTimeoutEnabled = heedsDeadlines
 	return o
 }
 
@@ -52,11 +59,15 @@ func clusterOf(t testing.TB, o *goredis.ClusterOptions) *goredis.ClusterClient {
 	return c
 }
 
+func scripts() []*script {
+	return []*script{writeScript, touchScript, deleteScript, sweepScript, countScript, pruneScript, statScript}
+}
+
 // loadScripts loads all scripts on every master. A lost answer is then that of a
 // call, never that of a script that the server does not know.
 func loadScripts(t testing.TB, c goredis.UniversalClient) {
 	t.Helper()
-	for _, s := range []*script{writeScript, touchScript, deleteScript, sweepScript, countScript, pruneScript} {
+	for _, s := range scripts() {
 		if err := c.ScriptLoad(t.Context(), s.source.(string)).Err(); err != nil {
 			t.Fatal(err)
 		}

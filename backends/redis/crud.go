@@ -20,12 +20,41 @@ func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (model.R
 	if err := b.gate.Enter(ctx); err != nil {
 		return model.Record{}, err
 	}
-	cmd := b.client.Get(ctx, b.recordKey(g.ID))
+	cmd := goredis.NewStringCmd(ctx, "get", b.recordKey(g.ID))
+	if left, err := b.process(ctx, cmd); left {
+		return model.Record{}, b.readError(ctx, err)
+	}
 	rec, err := b.recordOf(ctx, g.ID, cmd)
 	if err == nil && rec.Expired(now) {
 		return model.Record{}, model.ErrNotFound
 	}
 	return rec, err
+}
+
+// Stat returns the live record without its value, and the value's size, with one
+// script that does not send the value.
+func (b *Backend) Stat(ctx context.Context, now time.Time, g driver.Get) (driver.Stat, error) {
+	if err := b.gate.Enter(ctx); err != nil {
+		return driver.Stat{}, err
+	}
+	m := &mark{data: millis(now)}
+	runs := []*run{newRun(ctx, statScript, []any{"evalsha", statScript.digest, 1, b.recordKey(g.ID), m}, m)}
+	if err := b.runAll(ctx, runs, b.scriptReadError)[0]; err != nil {
+		return driver.Stat{}, err
+	}
+	switch code, rest := split(runs[0].Val()); code {
+	case 'o':
+		rec, _, size, err := decodeHead(g.ID, rest)
+		if err != nil {
+			return driver.Stat{}, err
+		}
+		return driver.Stat{Record: rec, Size: size}, nil
+	case 'n':
+		return driver.Stat{}, model.ErrNotFound
+	case 'x':
+		return driver.Stat{}, corruptCode(rest)
+	}
+	return driver.Stat{}, badReadReply()
 }
 
 func (b *Backend) bucket(id string) *bucket { return &b.buckets[bucketOf(id)] }
@@ -49,8 +78,8 @@ func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (mod
 	if err := b.gate.Write(ctx, &w); err != nil {
 		return model.Record{}, err
 	}
-	reply, err := b.withExtraLabels(func(extra []string) (string, error) {
-		return b.write(ctx, b.writeRun(ctx, now, &w, extra))
+	reply, err := b.withLabels(func(extra []string, room int) (string, error) {
+		return b.write(ctx, b.writeRun(ctx, now, &w, extra, room))
 	})
 	if err != nil {
 		return model.Record{}, err
@@ -81,8 +110,9 @@ func guess(w *driver.Write) (model.Record, bool) {
 }
 
 // writeRun returns a run of write.lua. A long value is staged. Without a guess
-// a short value is an argument of its own, and the script builds the record.
-func (b *Backend) writeRun(ctx context.Context, now time.Time, w *driver.Write, extra []string) *run {
+// a short value is an argument of its own, and the script builds the record. Room
+// is the length of the labels that a long value keeps, as far as known.
+func (b *Backend) writeRun(ctx context.Context, now time.Time, w *driver.Write, extra []string, room int) *run {
 	control := [4 + len(w.Known.Revision)]byte{condCode(w.Cond), '-', '-', '-'}
 	if w.Cond == driver.IfMatch {
 		copy(control[4:], w.Known.Revision[:])
@@ -93,6 +123,12 @@ func (b *Backend) writeRun(ctx context.Context, now time.Time, w *driver.Write, 
 	if w.Keep.Labels {
 		control[2] = 'b'
 	}
+	reads := make([]byte, 0, 32)
+	if w.Cond != driver.IfAny && w.Cond != driver.IfAbsent {
+		for _, name := range w.Encodings {
+			reads = append(append(reads, byte(len(name))), name...)
+		}
+	}
 	rec, guessed := guess(w)
 	long := len(rec.Value) >= stageSize
 	split := !guessed && !long
@@ -100,7 +136,7 @@ func (b *Backend) writeRun(ctx context.Context, now time.Time, w *driver.Write, 
 	if long && !guessed && w.Keep.Labels {
 		// Room for labels of the usual length. The script moves the value only
 		// if they have another length.
-		data = append(data, make([]byte, b.keptLabels.get())...)
+		data = append(data, make([]byte, room)...)
 	}
 	putHead(data, &rec)
 	k := b.bucket(w.Record.ID)
@@ -112,12 +148,12 @@ func (b *Backend) writeRun(ctx context.Context, now time.Time, w *driver.Write, 
 		control[3] = 's'
 		data = appendTail(data, &rec)
 		m := &mark{data: data[:len(data)-len(rec.Value)]}
-		args = append(args, string(control[:]), now.UnixMilli(), b.keepFor(now, w.Record.ExpiresAt), m, len(data))
+		args = append(args, string(control[:])+string(reads), now.UnixMilli(), b.keepFor(now, w.Record.ExpiresAt), m, len(data))
 		r := newRun(ctx, writeScript, args, m)
 		r.stage = goredis.NewStatusCmd(ctx, "set", stage, data, "px", stageTTL.Milliseconds())
 		return r
 	}
-	args = append(args, string(control[:]), now.UnixMilli(), b.keepFor(now, w.Record.ExpiresAt))
+	args = append(args, string(control[:])+string(reads), now.UnixMilli(), b.keepFor(now, w.Record.ExpiresAt))
 	if split {
 		m := &mark{data: appendTail(make([]byte, 0, 1+len(rec.Encoding)+len(rec.Value)), &rec)}
 		return newRun(ctx, writeScript, append(args, data, m), m)
@@ -207,28 +243,33 @@ func replyError(code byte, rest string) error {
 	return driverkit.BadReply()
 }
 
-// withExtraLabels runs a script on one record. The script does nothing if the
-// stored record bears labels that this backend does not declare. It then runs
-// again with the keys of their indexes.
-func (b *Backend) withExtraLabels(do func(extra []string) (string, error)) (string, error) {
+// withLabels runs a script on one record. The script does nothing if the stored
+// record bears labels that this backend does not declare, or labels for which a
+// long value has not the right room. It then runs again with the keys of their
+// indexes, or with that room.
+func (b *Backend) withLabels(do func(extra []string, room int) (string, error)) (string, error) {
 	var extra []string
+	room := b.keptLabels.get()
 	for range maxLabelRuns {
-		reply, err := do(extra)
+		reply, err := do(extra, room)
 		if err != nil {
 			return "", err
 		}
-		code, section := split(reply)
-		if code != 'k' {
+		switch code, section := split(reply); code {
+		case 'k':
+			extra = b.undeclared(section)
+		case 'r':
+			room = len(section)
+		default:
 			return reply, nil
 		}
-		extra = b.undeclared(section)
 	}
 	return "", driverkit.Contended()
 }
 
 // maxLabelRuns limits the runs of one script while the stored labels keep
 // changing.
-const maxLabelRuns = 4
+const maxLabelRuns = 5
 
 // undeclared returns the names in a labels section that Options.Labels lacks.
 func (b *Backend) undeclared(section string) []string {
@@ -243,7 +284,7 @@ func (b *Backend) Delete(ctx context.Context, now time.Time, d driver.Delete) er
 	if err := b.gate.Delete(ctx, &d); err != nil {
 		return err
 	}
-	reply, err := b.withExtraLabels(func(extra []string) (string, error) {
+	reply, err := b.withLabels(func(extra []string, _ int) (string, error) {
 		return b.write(ctx, b.deleteRun(ctx, now, &d, extra))
 	})
 	if err != nil {
@@ -253,12 +294,17 @@ func (b *Backend) Delete(ctx context.Context, now time.Time, d driver.Delete) er
 }
 
 func (b *Backend) deleteRun(ctx context.Context, now time.Time, d *driver.Delete, extra []string) *run {
-	revision := ""
-	if d.Cond == driver.IfMatch {
-		revision = string(d.Known.Revision[:])
-	}
 	m := &mark{data: millis(now)}
-	return newRun(ctx, deleteScript, append(b.bucket(d.ID).command(deleteScript, d.ID, extra, 2), revision, m), m)
+	return newRun(ctx, deleteScript, append(b.bucket(d.ID).command(deleteScript, d.ID, extra, 2), matched(d.Cond, &d.Known), m), m)
+}
+
+// matched returns the revision that a script must find, or an empty string for
+// any.
+func matched(c driver.Condition, known *model.Record) string {
+	if c != driver.IfMatch {
+		return ""
+	}
+	return string(known.Revision[:])
 }
 
 // deleteReply decodes the reply of delete.lua.

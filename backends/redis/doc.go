@@ -1,9 +1,15 @@
-// Package redis keeps records that expire in Redis 6.2 or later, Redis Cluster,
-// Valkey, or another server with their protocol and Lua scripts.
+// Package redis keeps records that expire in Redis 6.2 or later, Redis Cluster 7.0
+// or later, Valkey, or another server with their protocol and Lua scripts. The
+// tests run on Redis 6.2 and on Valkey 9 too (make test-second).
 //
 //	client := goredis.NewClient(&goredis.Options{Addr: "127.0.0.1:6379"})
 //	backend, err := redis.New(client, "carts", nil)
 //	store, err := expiry.NewStore[Cart](backend, &expiry.StoreOptions{TTL: time.Hour})
+//
+// If it is imported for its effect, package backends opens URLs such as
+// redis://user:password@host:6379/0?name=carts&labels=principal,sid, also with
+// rediss, redis+cluster, redis+sentinel and redis+unix. docs/urls.md lists the
+// parameters.
 //
 // # What is stored where
 //
@@ -47,8 +53,14 @@
 //
 // Every write is one Lua script, which is atomic with all index entries. Listings
 // and counts by label see it immediately. Every read goes to the primary. New
-// refuses clients that read from replicas, cache on the client's side, or are a
-// Ring.
+// takes a *redis.Client, also one of sentinels, and a *redis.ClusterClient. It
+// refuses those that read from replicas or cache on the client's side, a Ring, an
+// AutoPipeliner, and kinds that it does not know unless Options.TrustClient
+// vouches for them. It cannot see that a client of sentinels has ReplicaOnly: do
+// not set it.
+//
+// A count by label that needs several scripts, because many records have expired
+// and are not swept, counts each record that lives all the time exactly once.
 //
 // Redis replicates asynchronously, so a failover may lose the last acknowledged
 // writes of the failed master. A lost create is ErrNotFound afterwards, a lost
@@ -67,21 +79,28 @@
 // again after NOSCRIPT, because the server has run nothing then. Go-redis retries
 // reads as the client is configured.
 //
-// Go-redis does not notice a cancelled context while it waits for an answer. It
-// notices the deadline only if the client has ContextTimeoutEnabled. Otherwise
-// the call ends at the client's ReadTimeout.
+// A call ends with its context, whatever the client's ContextTimeoutEnabled, and
+// also if the server does not answer. Go-redis itself waits until the client's
+// ReadTimeout, so each call whose context can end waits in a goroutine of its
+// own. After an early end that goroutine and its connection are busy until the
+// client's timeouts; keep ReadTimeout and PoolTimeout set. A write that go-redis
+// had not begun to send is then not sent and returns the context's error
+// alone. Otherwise it is ErrUnknown, and so is every operation of a batch that
+// was sent, also those that a faster node of a cluster has answered.
 //
 // # Limits
 //
 // A value has at most 512 MB less 128 KB, which proto-max-bulk-len allows by
 // default. Options.MaxValue lowers that limit.
 //
-// The server serves no other client while a script runs, which takes a few
-// microseconds for a write. Values of 4 KB and more do not pass through Lua: a SET
-// in the same pipeline stores the record under a key of its own, and the script
-// renames the key. There is one exception, an update that keeps labels without
-// knowing the record (an Update without IfMatch). If the labels have an unusual
-// length, its script copies the value at one to two microseconds a KB.
+// The server serves no other client while a script runs. A write takes a few
+// microseconds. Counts, sweeps and DeleteStorage visit at most 100 records in one
+// script, and fewer if these have many labels. Values of 4 KB and more do not pass
+// through Lua: a SET in the same pipeline stores the record under a key of its
+// own, and the script renames the key. There is one exception, an update that
+// keeps labels without knowing the record (an Update without IfMatch). If the
+// labels have an unusual length, its script copies a value of up to 64 KB at one
+// to two microseconds a KB. A longer one is sent again with the right room.
 //
 // While a slot moves between the nodes of a cluster, writes to its bucket may
 // return ErrUnavailable. They did not happen then.
@@ -100,10 +119,14 @@
 //
 // A user needs, for a store named n:
 //
-//	ACL SETUSER app on >password ~n:* -@all
+//	ACL SETUSER app on >password resetkeys ~n:{* -@all
 //	+get +getrange +strlen +exists +set +setrange +rename +renamenx +pexpire +pttl +persist +unlink
 //	+zadd +zrem +zscore +zcount +zlexcount +zrange +zrangebyscore +zrangebylex +zremrangebylex
 //	+hsetnx +hgetall +evalsha +eval +ping
+//
+// ACLRules returns these rules for any name. The brace belongs to the pattern:
+// ~n:* would also have the keys of a store named n:admin. In a name, the
+// characters * ? [ ] and the backslash need a backslash before them.
 //
 // The warning of CreateStorage also needs +config|get. The client of a cluster
 // also needs +cluster|slots +cluster|shards +command.
@@ -118,11 +141,14 @@
 //	Page, with or without a label: the indexes, the records       2, or 1 if empty
 //	  if it meets entries of vanished records                     1 more
 //	Count, with or without a label                                1
+//	  by label, if a bucket has over 100 expired records          1 more for each 100
 //	DeleteExpired: the index, the removals                        2, or 1 if none is due
 //	  with OnExpire: the heads of the records                     1 more
-//	  limits of many thousands, or due records in few buckets     the same again
-//	CreateStorage                                                 2
-//	DeleteStorage                                                 2 for each 256 records
+//	  limits over 1600, or due records in few buckets             the same again
+//	Stat                                                          1
+//	CreateStorage                                                 2, or 3 the first time
+//	DeleteStorage                                                 2 for each 100 records,
+//	                                                              and 2 or more for each bucket
 //
 // Count reads no record. By label it reads index entries of the expired records
 // or of the label, whichever are fewer. A page reads the records that it returns

@@ -3,10 +3,12 @@ package redis
 import (
 	"context"
 	"errors"
+	"regexp"
 	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -18,6 +20,8 @@ func corruptCode(code string) error {
 		return driverkit.Corrupt("the key holds another type than a string")
 	case "v":
 		return driverkit.Corrupt(driverkit.WhyNewer)
+	case "e":
+		return driver.ErrEncoding()
 	}
 	return driverkit.Corrupt(driverkit.WhyForeign)
 }
@@ -34,7 +38,6 @@ var refusals = map[string]string{
 	"NOAUTH":      "the server wants a password",
 	"WRONGPASS":   "the server refuses the password",
 	"NOPERM":      "the user lacks a permission",
-	"MASTERDOWN":  "the replica has lost its master",
 	"CLUSTERDOWN": "the cluster is down",
 	"TRYAGAIN":    "the slot is moving between nodes",
 	"MOVED":       "the slot has moved to another node",
@@ -46,30 +49,80 @@ var refusals = map[string]string{
 	"NOSCRIPT":    "the server did not keep the script",
 	"UNKILLABLE":  "the server is busy with a script",
 	"DENIED":      "the server is in protected mode",
-	"WRONGTYPE":   "an index key holds another type",
+	"MASTERDOWN":  "the replica has lost its master",
+	wrongType:     "an index key holds another type",
 }
 
-// refusal returns why a server sent the error text. Known reports whether the
-// server refused the command, so that nothing happened.
-func refusal(text string) (why string, known bool) {
-	code, rest, _ := strings.Cut(text, " ")
-	if why, ok := refusals[strings.TrimSuffix(code, ":")]; ok {
-		return code + ": " + why, true
+const wrongType = "WRONGTYPE"
+
+// inScript finds the code of an error that a script met, in the words of Redis
+// before 7.0:
+//
+//	ERR Error running script (call to f_0ad…): @user_script:40: @user_script: 40: -OOM command not allowed …
+//	@user_script: 40: -READONLY You can't write against a read only replica.
+var inScript = regexp.MustCompile(`^(?:ERR Error running script .*|-?)@user_script: ?\d+: -?([A-Z]+)[: ]`)
+
+// since7 is in the text of such an error since Redis 7.0, which begins with the
+// code.
+const since7 = " script: "
+
+// codeOf returns the code of a server's error and the text after it, wherever
+// the server puts them. Ran reports whether a script had begun to run.
+func codeOf(text string) (code, rest string, ran bool) {
+	if m := inScript.FindStringSubmatchIndex(text); m != nil {
+		return text[m[2]:m[3]], text[m[3]+1:], true
 	}
-	if code != "ERR" && code != "-ERR" {
-		return code, false
+	code, rest, _ = strings.Cut(strings.TrimPrefix(text, "-"), " ")
+	return strings.TrimSuffix(code, ":"), rest, strings.Contains(rest, since7)
+}
+
+// refusal returns the code of a server's error, and why the server sent it.
+// Known reports whether the server refused the command, so that nothing
+// happened.
+func refusal(text string) (code, why string, known bool) {
+	code, rest, ran := codeOf(text)
+	if why, ok := refusals[code]; ok {
+		// A script may lack the permission for a command after others have run.
+		return code, code + ": " + why, code != "NOPERM" || !ran
+	}
+	if code != "ERR" {
+		if !isCode(code) {
+			code = "ERR" // it may quote anything
+		}
+		return code, code, false
 	}
 	switch {
 	case strings.HasPrefix(rest, "max number of clients"):
-		return "ERR: the server has its maximum of clients", true
+		return code, "ERR: the server has its maximum of clients", true
 	case strings.HasPrefix(rest, "unknown command"), strings.HasPrefix(rest, "Unknown command"):
-		return "ERR: the server does not know the command", true
+		return code, "ERR: the server does not know the command", true
 	case strings.HasPrefix(rest, "invalid password"):
-		return "ERR: the server refuses the password", true
+		return code, "ERR: the server refuses the password", true
 	case strings.HasPrefix(rest, "Protocol error"):
-		return "ERR: the server refuses the command's size or form", true
+		return code, "ERR: the server refuses the command's size or form", true
 	}
-	return "ERR", false
+	return code, "ERR", false
+}
+
+// isCode reports whether a word is in the form of a code.
+func isCode(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < 'A' || c > 'Z' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// replyCode returns the code of a server's error, or an empty string for an
+// error that no server sent.
+func replyCode(err error) string {
+	var reply goredis.Error
+	if !errors.As(err, &reply) {
+		return ""
+	}
+	code, _, _ := codeOf(reply.Error())
+	return code
 }
 
 // unsent reports whether go-redis failed before it had a connection, and why
@@ -91,6 +144,16 @@ func (b *Backend) readError(ctx context.Context, err error) error {
 	return readError(ctx, err)
 }
 
+// scriptReadError is readError for scripts that only read.
+func (b *Backend) scriptReadError(ctx context.Context, err error, _ bool) error {
+	return b.readError(ctx, err)
+}
+
+// badReadReply returns the error of a read whose answer no script gives.
+func badReadReply() error {
+	return model.NewError(model.ErrUnavailable, "the server sent an unexpected reply", nil)
+}
+
 // writeError returns the error of a write, and makes a cluster's client refresh
 // its map of slots if a node may be down.
 func (b *Backend) writeError(ctx context.Context, err error, sent bool) error {
@@ -110,10 +173,8 @@ func (b *Backend) refreshSlots(ctx context.Context, err error) {
 }
 
 func nodeMayBeDown(err error) bool {
-	var reply goredis.Error
-	switch {
-	case errors.As(err, &reply):
-		code, _, _ := strings.Cut(reply.Error(), " ")
+	switch code := replyCode(err); {
+	case code != "":
 		return code == "CLUSTERDOWN" || code == "MASTERDOWN" || code == "READONLY"
 	case errors.Is(err, goredis.ErrClosed), errors.Is(err, goredis.ErrPoolTimeout),
 		errors.Is(err, goredis.ErrPoolExhausted), errors.Is(err, context.Canceled):
@@ -127,8 +188,8 @@ func nodeMayBeDown(err error) bool {
 func readError(ctx context.Context, err error) error {
 	var reply goredis.Error
 	if errors.As(err, &reply) {
-		why, _ := refusal(reply.Error())
-		if strings.HasPrefix(why, "WRONGTYPE") {
+		code, why, _ := refusal(reply.Error())
+		if code == wrongType {
 			return model.NewError(model.ErrCorrupt, why, err)
 		}
 		return model.NewError(model.ErrUnavailable, why, err)
@@ -145,9 +206,9 @@ func readError(ctx context.Context, err error) error {
 func writeError(ctx context.Context, err error, sent bool) error {
 	var reply goredis.Error
 	if errors.As(err, &reply) {
-		why, known := refusal(reply.Error())
+		code, why, known := refusal(reply.Error())
 		switch {
-		case strings.HasPrefix(why, "WRONGTYPE"):
+		case code == wrongType:
 			// The scripts write to the index keys before the record.
 			return model.NewError(model.ErrCorrupt, why, err)
 		case known || !sent:

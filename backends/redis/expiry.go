@@ -32,7 +32,7 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (mod
 	m := &mark{data: millis(now)}
 	reply, err := b.write(ctx, newRun(ctx, touchScript, []any{
 		"evalsha", touchScript.digest, 2, k.records + t.ID, k.due,
-		mode, appendExpiry(nil, at), b.keepFor(now, at), m,
+		mode, appendExpiry(nil, at), b.keepFor(now, at), matched(t.Cond, &t.Known), m,
 	}, m))
 	if err != nil {
 		return model.Record{}, err
@@ -51,7 +51,7 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (mod
 
 // sweepStep is the largest number of records that one script removes. The
 // server serves no other client meanwhile.
-const sweepStep = 256
+const sweepStep = 100
 
 // dueRecord is an entry of the index by expiry that is due.
 type dueRecord struct {
@@ -151,7 +151,7 @@ func (b *Backend) readDue(ctx context.Context, before time.Time, left int, open 
 	for i, s := range open {
 		cmds[i] = pipe.ZRangeByScoreWithScores(ctx, s.k.due, s.nextRange(before, share))
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
+	if _, err := exec(ctx, pipe); err != nil {
 		return b.readError(ctx, err)
 	}
 	for i, s := range open {
@@ -222,7 +222,7 @@ func (b *Backend) reapedLabels(ctx context.Context, found []result) (map[string]
 	if len(cmds) == 0 {
 		return nil, nil //nolint:nilnil // an empty map
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
+	if _, err := exec(ctx, pipe); err != nil {
 		return nil, b.readError(ctx, err)
 	}
 	out := make(map[string]map[string]string, len(cmds))
@@ -250,7 +250,7 @@ func (b *Backend) removeDue(ctx context.Context, before time.Time, open []*bucke
 	for i, err := range b.runAll(ctx, runs, b.writeError) {
 		s, removed := swept[i], 0
 		if err == nil {
-			removed, err = b.finishSweep(ctx, s.k, millis(before), s.due, runs[i].Val())
+			removed, _, err = b.finishSweep(ctx, s.k, millis(before), s.due, runs[i].Val())
 		}
 		tally.Removed(removed)
 		tally.Failed(len(s.due)-removed, err)
@@ -266,63 +266,89 @@ func (b *Backend) removeDue(ctx context.Context, before time.Time, open []*bucke
 // whatever their expiry.
 func (b *Backend) sweepRun(ctx context.Context, k *bucket, before []byte, todo []dueRecord, extra []string) *run {
 	m := &mark{data: before}
-	args := k.command(sweepScript, "", extra, 2+3*len(todo))
+	args := k.command(sweepScript, "", extra, 3+3*len(todo))
 	indexes := args[2].(int)
 	args[2] = indexes + len(todo)
 	for i := range todo {
 		args = append(args, k.records+todo[i].id)
 	}
-	args = append(args, m, indexes-2)
+	args = append(args, m, indexes-2, sweepCalls)
 	for i := range todo {
 		args = append(args, todo[i].id, todo[i].revision)
 	}
 	return newRun(ctx, sweepScript, args, m)
 }
 
-// parseSweep decodes the reply of sweep.lua: the number removed, and a labels
-// section with undeclared labels or an empty string.
-func parseSweep(reply string) (removed int, section string, err error) {
-	count, section, _ := strings.Cut(reply, " ")
-	if removed, err = strconv.Atoi(count); err != nil {
-		return 0, "", driverkit.BadReply()
+// sweepCalls is about how many commands one run of sweep.lua carries out. It
+// leaves the other records to the next run.
+const sweepCalls = 600
+
+// sweepReply is the reply of sweep.lua.
+type sweepReply struct {
+	removed int
+	done    int    // how many of the records the script has looked at
+	foreign int    // keys that hold no record, which were kept
+	section string // a labels section with undeclared labels, if any
+}
+
+func parseSweep(reply string) (r sweepReply, err error) {
+	parts := strings.SplitN(reply, " ", 4)
+	if len(parts) == 4 {
+		numbers := [3]*int{&r.removed, &r.done, &r.foreign}
+		for i, to := range numbers {
+			if *to, err = strconv.Atoi(parts[i]); err != nil {
+				return r, driverkit.BadReply()
+			}
+		}
+		r.section = parts[3]
+		return r, nil
 	}
-	return removed, section, nil
+	return r, driverkit.BadReply()
 }
 
 // finishSweep decodes the reply of a run and returns the number of records
-// removed. While records bear labels that this backend does not declare, it
-// runs the script again with the keys of their indexes.
-func (b *Backend) finishSweep(ctx context.Context, k *bucket, before []byte, todo []dueRecord, reply string) (removed int, err error) {
+// removed and of foreign keys kept. It runs the script again for the records
+// that the first run left, and with the keys of the label indexes that were
+// missing.
+func (b *Backend) finishSweep(ctx context.Context, k *bucket, before []byte, todo []dueRecord, reply string) (removed, foreign int, err error) {
 	extra := map[string]bool{}
 	for {
-		n, section, err := parseSweep(reply)
-		removed += n
-		if err != nil || section == "" {
-			return removed, err
+		r, err := parseSweep(reply)
+		removed += r.removed
+		if err != nil {
+			return removed, foreign, err
 		}
-		known := len(extra)
-		for _, label := range b.undeclared(section) {
-			extra[label] = true
-		}
-		if len(extra) == known {
-			return removed, driverkit.Corrupt(driverkit.WhyForeign)
+		if r.section == "" { // else all of them are looked at again
+			foreign += r.foreign
+			if todo = todo[min(max(r.done, 1), len(todo)):]; len(todo) == 0 {
+				return removed, foreign, nil
+			}
+		} else {
+			known := len(extra)
+			for _, label := range b.undeclared(r.section) {
+				extra[label] = true
+			}
+			if len(extra) == known {
+				return removed, foreign, driverkit.Corrupt(driverkit.WhyForeign)
+			}
 		}
 		runs := []*run{b.sweepRun(ctx, k, before, todo, sortedKeys(extra))}
 		if err := b.runAll(ctx, runs, b.writeError)[0]; err != nil {
-			return removed, err
+			return removed, foreign, err
 		}
 		reply = runs[0].Val()
 	}
 }
 
-// sweepBatch removes records of one bucket, whatever their expiry.
-func (b *Backend) sweepBatch(ctx context.Context, k *bucket, todo []dueRecord, extra []string) error {
+// sweepBatch removes records of one bucket, whatever their expiry. It returns
+// the number of keys that hold no record and were kept.
+func (b *Backend) sweepBatch(ctx context.Context, k *bucket, todo []dueRecord, extra []string) (foreign int, err error) {
 	runs := []*run{b.sweepRun(ctx, k, nil, todo, extra)}
 	if err := b.runAll(ctx, runs, b.writeError)[0]; err != nil {
-		return err
+		return 0, err
 	}
-	_, err := b.finishSweep(ctx, k, nil, todo, runs[0].Val())
-	return err
+	_, foreign, err = b.finishSweep(ctx, k, nil, todo, runs[0].Val())
+	return foreign, err
 }
 
 func sortedKeys(m map[string]bool) []string { return slices.Sorted(maps.Keys(m)) }

@@ -147,14 +147,21 @@ func proxiedCluster(t testing.TB) (*Backend, *proxy) {
 	o := options(t)
 	loadScripts(t, clientOf(t, o))
 	p := newProxy(t)
+	c := oneNodeCluster(t, o.Addr, func() *goredis.Client { return goredis.NewClient(p.options(o)) })
+	return openOn(t, c, drivertest.Name(), nil), p
+}
+
+// oneNodeCluster returns a cluster's client whose map of slots names one server.
+func oneNodeCluster(t testing.TB, addr string, connect func() *goredis.Client) *goredis.ClusterClient {
+	t.Helper()
 	c := goredis.NewClusterClient(&goredis.ClusterOptions{
 		ClusterSlots: func(context.Context) ([]goredis.ClusterSlot, error) {
-			return []goredis.ClusterSlot{{Start: 0, End: 16383, Nodes: []goredis.ClusterNode{{Addr: o.Addr}}}}, nil
+			return []goredis.ClusterSlot{{Start: 0, End: 16383, Nodes: []goredis.ClusterNode{{Addr: addr}}}}, nil
 		},
-		NewClient: func(*goredis.Options) *goredis.Client { return goredis.NewClient(p.options(o)) },
+		NewClient: func(*goredis.Options) *goredis.Client { return connect() },
 	})
 	t.Cleanup(func() { _ = c.Close() })
-	return openOn(t, c, drivertest.Name(), nil), p
+	return c
 }
 
 func isScript(name string) bool { return name == "evalsha" }
@@ -511,6 +518,30 @@ func TestContexts(t *testing.T) {
 // the reply "close". The options are for a client without retries.
 func startFake(t testing.TB, reply func(command string) string) *goredis.Options {
 	t.Helper()
+	return startRawFake(t, func(_ []byte, command string) string { return reply(command) })
+}
+
+// startSentinel starts a sentinel that names the master of every name.
+func startSentinel(t testing.TB, master string) string {
+	t.Helper()
+	host, port, err := net.SplitHostPort(master)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return startRawFake(t, func(raw []byte, command string) string {
+		switch {
+		case strings.Contains(string(raw), "get-master-addr-by-name"):
+			return fmt.Sprintf("*2\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n", len(host), host, len(port), port)
+		case command == "subscribe", command == "ping":
+			return "" // nothing is ever published
+		}
+		return "*0\r\n"
+	}).Addr
+}
+
+// startRawFake is startFake with the bytes of the command.
+func startRawFake(t testing.TB, reply func(raw []byte, command string) string) *goredis.Options {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -522,7 +553,7 @@ func startFake(t testing.TB, reply func(command string) string) *goredis.Options
 		defer func() { _ = c.Close() }()
 		in := bufio.NewReader(c)
 		for {
-			_, name, err := readCommand(in)
+			raw, name, err := readCommand(in)
 			if err != nil {
 				return
 			}
@@ -533,7 +564,7 @@ func startFake(t testing.TB, reply func(command string) string) *goredis.Options
 			case "client":
 				answer = "+OK\r\n"
 			default:
-				answer = reply(name)
+				answer = reply(raw, name)
 			}
 			if answer == "close" {
 				return
@@ -574,6 +605,7 @@ func TestRefusals(t *testing.T) {
 		{"-NOPERM this user has no permissions to run the 'evalsha' command\r\n", model.ErrUnavailable, model.ErrUnavailable},
 		{"-CLUSTERDOWN The cluster is down\r\n", model.ErrUnavailable, model.ErrUnavailable},
 		{"-BUSY Redis is busy running a script.\r\n", model.ErrUnavailable, model.ErrUnavailable},
+		{"-ERR Error running script (call to f_0ad): @user_script:40: @user_script: 40: -OOM command not allowed when used memory > 'maxmemory'.\r\n", model.ErrUnavailable, model.ErrUnavailable},
 		{"-ERR upstream failure\r\n", model.ErrUnknown, model.ErrUnavailable},
 		{"+OK\r\n", model.ErrUnknown, model.ErrCorrupt},
 		{"!nonsense\r\n", model.ErrUnknown, model.ErrUnavailable},

@@ -1,16 +1,10 @@
 package redis
 
 import (
-	"context"
 	"crypto/sha1" //nolint:gosec // the digest by which Redis names scripts
 	_ "embed"
 	"encoding/hex"
-	"strconv"
 	"strings"
-
-	goredis "github.com/redis/go-redis/v9"
-
-	"github.com/sojourn-go/sojourn/model"
 )
 
 // The layout, which all nodes of a store share. CreateStorage stores its version,
@@ -106,6 +100,9 @@ var countLua string
 //go:embed scripts/prune.lua
 var pruneLua string
 
+//go:embed scripts/stat.lua
+var statLua string
+
 var (
 	writeScript  = newScript(createLua, headLua, writeLua)
 	touchScript  = newScript(headLua, touchLua)
@@ -113,137 +110,11 @@ var (
 	sweepScript  = newScript(headLua, sweepLua)
 	countScript  = newScript(headLua, countLua)
 	pruneScript  = newScript(headLua, pruneLua)
+	statScript   = newScript(headLua, statLua)
 )
 
 func newScript(parts ...string) *script {
 	source := strings.Join(parts, "")
 	sum := sha1.Sum([]byte(source)) //nolint:gosec // see the import
 	return &script{source: source, digest: hex.EncodeToString(sum[:])}
-}
-
-// CreateStorage stores the layout's version. It returns ErrCorrupt if the store
-// has another layout. The store also works without CreateStorage.
-//
-// It logs a warning if the server may evict keys when its memory is full. An
-// evicted index hides records from listings, counts and sweeps. There is no
-// warning if the server does not reveal its configuration.
-func (b *Backend) CreateStorage(ctx context.Context) error {
-	if err := b.gate.Enter(ctx); err != nil {
-		return err
-	}
-	want := map[string]string{"layout": layoutVersion, "buckets": strconv.Itoa(bucketCount)}
-	pipe := b.client.Pipeline()
-	for field, value := range want {
-		pipe.HSetNX(ctx, b.metaKey(), field, value)
-	}
-	meta := pipe.HGetAll(ctx, b.metaKey())
-	if _, err := pipe.Exec(ctx); err != nil {
-		return b.readError(ctx, err)
-	}
-	for field, value := range want {
-		if got := meta.Val()[field]; got != value {
-			return model.NewError(model.ErrCorrupt, "the store has "+field+" "+strconv.Quote(got)+
-				", this version needs "+strconv.Quote(value), nil)
-		}
-	}
-	b.warnOfEviction(ctx)
-	return nil
-}
-
-// warnOfEviction asks each master for its policy. It returns no error if a
-// server refuses or does not answer, because the warning is only advice.
-func (b *Backend) warnOfEviction(ctx context.Context) {
-	if c, ok := b.client.(*goredis.ClusterClient); ok {
-		_ = c.ForEachMaster(ctx, func(ctx context.Context, c *goredis.Client) error {
-			b.warnOfEvictionOn(ctx, c)
-			return nil
-		})
-		return
-	}
-	b.warnOfEvictionOn(ctx, b.client)
-}
-
-func (b *Backend) warnOfEvictionOn(ctx context.Context, c goredis.Cmdable) {
-	conf, err := c.ConfigGet(ctx, "maxmemory*").Result()
-	policy := conf["maxmemory-policy"]
-	if err != nil || conf["maxmemory"] == "0" {
-		return
-	}
-	switch {
-	case strings.HasPrefix(policy, "allkeys-"):
-		b.logger.WarnContext(ctx, "Redis may evict index keys, which hides records from listings, counts and sweeps; "+
-			"set maxmemory-policy to noeviction", "store", b.name, "maxmemory-policy", policy)
-	case strings.HasPrefix(policy, "volatile-"):
-		b.logger.WarnContext(ctx, "Redis may evict records before they expire; set maxmemory-policy to noeviction",
-			"store", b.name, "maxmemory-policy", policy)
-	}
-}
-
-// purgeBatch is the largest number of records that one script of DeleteStorage
-// removes. The server serves no other client meanwhile.
-const purgeBatch = 256
-
-// DeleteStorage removes the store's keys in batches. It finds them by the
-// indexes, so nothing may be written to the store meanwhile.
-func (b *Backend) DeleteStorage(ctx context.Context) error {
-	if err := b.gate.Enter(ctx); err != nil {
-		return err
-	}
-	extra := map[string]bool{}
-	for n := range b.buckets {
-		if err := b.purge(ctx, &b.buckets[n], extra); err != nil {
-			return err
-		}
-	}
-	pipe := b.client.Pipeline()
-	pipe.Unlink(ctx, b.metaKey())
-	for n := range b.buckets {
-		k := &b.buckets[n]
-		for _, key := range k.index {
-			pipe.Unlink(ctx, key.(string))
-		}
-		for label := range extra {
-			pipe.Unlink(ctx, k.labels+label)
-		}
-	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return b.readError(ctx, err)
-	}
-	return nil
-}
-
-// purge empties one bucket. It adds the undeclared labels that its records bear
-// to extra.
-func (b *Backend) purge(ctx context.Context, k *bucket, extra map[string]bool) error {
-	from := "-"
-	for {
-		members, err := b.client.ZRangeByLex(ctx, k.ids, &goredis.ZRangeBy{Min: from, Max: "+", Count: purgeBatch}).Result()
-		ids := members
-		if err == nil && len(members) == 0 {
-			ids, err = b.client.ZRange(ctx, k.due, 0, purgeBatch-1).Result()
-		}
-		if err != nil {
-			return b.readError(ctx, err)
-		}
-		if len(ids) == 0 {
-			return nil
-		}
-		if len(members) > 0 {
-			from = "(" + members[len(members)-1]
-		}
-		for i, m := range members {
-			id, section, _ := strings.Cut(m, "\x00")
-			ids[i] = id
-			for _, label := range b.undeclared(section) {
-				extra[label] = true
-			}
-		}
-		todo := make([]dueRecord, len(ids))
-		for i, id := range ids {
-			todo[i].id = id
-		}
-		if err := b.sweepBatch(ctx, k, todo, sortedKeys(extra)); err != nil {
-			return err
-		}
-	}
 }

@@ -10,6 +10,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -78,7 +79,7 @@ func unconnected(t *testing.T) *goredis.Client {
 
 func TestNewRefuses(t *testing.T) {
 	c := unconnected(t)
-	many := make([]string, maxLabels+1)
+	many := make([]string, driverkit.MaxLabels+1)
 	for i := range many {
 		many[i] = fmt.Sprint("l", i)
 	}
@@ -86,6 +87,16 @@ func TestNewRefuses(t *testing.T) {
 	ring := goredis.NewRing(&goredis.RingOptions{Addrs: map[string]string{"a": "127.0.0.1:1"}})
 	defer func() { _ = ring.Close() }()
 	caching := clientOf(t, &goredis.Options{Addr: "127.0.0.1:1", Protocol: 3, ClientSideCacheConfig: &goredis.ClientSideCacheConfig{}})
+
+	blocking, err := c.AutoPipeline()
+	if err != nil {
+		t.Fatal(err)
+	}
+	async, err := caching.AsyncAutoPipeline()
+	if err != nil {
+		t.Fatal(err)
+	}
+	type wrapper struct{ goredis.UniversalClient }
 
 	errs := map[string]error{}
 	for name, test := range map[string]struct {
@@ -96,6 +107,9 @@ func TestNewRefuses(t *testing.T) {
 		"no client": {nil, "n", nil}, "a nil client": {(*goredis.Client)(nil), "n", nil},
 		"a nil cluster client": {(*goredis.ClusterClient)(nil), "n", nil},
 		"replicas":             {replicas, "n", nil}, "a ring": {ring, "n", nil}, "a cache": {caching, "n", nil},
+		"a pipeliner": {blocking, "n", nil}, "a pipeliner over a cache": {async, "n", nil},
+		"a trusted pipeliner": {async, "n", &Options{TrustClient: true}}, "a trusted cache": {caching, "n", &Options{TrustClient: true}},
+		"a wrapper": {wrapper{c}, "n", nil}, "a wrapper of a cache": {&wrapper{caching}, "n", nil},
 		"no name": {c, "", nil}, "a long name": {c, strings.Repeat("n", maxName+1), nil}, "braces": {c, "a{b}", nil},
 		"NUL": {c, "a\x00", nil}, "no UTF-8": {c, "a\xff", nil},
 		"a label": {c, "n", &Options{Labels: []string{"No"}}}, "a label twice": {c, "n", &Options{Labels: []string{"a", "b", "a"}}},
@@ -108,6 +122,10 @@ func TestNewRefuses(t *testing.T) {
 		}
 	}
 	drivertest.NewErrors(t, backendName, errs)
+	if got := errs["a wrapper"].Error(); !strings.Contains(got, "redis.wrapper") || !strings.Contains(got, "TrustClient") {
+		t.Errorf("the error does not say what to do: %s", got)
+	}
+	newOn(t, wrapper{c}, "n", &Options{TrustClient: true})
 }
 
 func TestDescribe(t *testing.T) {

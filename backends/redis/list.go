@@ -3,8 +3,6 @@ package redis
 import (
 	"context"
 	"errors"
-	"slices"
-	"strconv"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -114,7 +112,7 @@ func (b *Backend) readIndex(ctx context.Context, q *driver.Query, from position)
 		cmds = append(cmds, pipe.ZRangeByLex(ctx, key, &goredis.ZRangeBy{Min: first, Max: end, Count: int64(share)}))
 		shares = append(shares, share)
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
+	if _, err := exec(ctx, pipe); err != nil {
 		return nil, "", b.readError(ctx, err)
 	}
 	var reqs []request
@@ -195,9 +193,8 @@ func (b *Backend) fetch(ctx context.Context, reqs []request, heads bool) ([]resu
 				cmds[i] = pipe.Get(ctx, key)
 			}
 		}
-		_, failed := pipe.Exec(ctx)
-		if failed != nil && !slices.ContainsFunc(cmds, func(c *goredis.StringCmd) bool { return c.Err() != nil }) {
-			return nil, b.readError(ctx, failed) // a hook kept the pipeline from being sent
+		if err := execGets(ctx, pipe, cmds); err != nil {
+			return nil, b.readError(ctx, err)
 		}
 		var again []int
 		for i, at := range todo {
@@ -253,7 +250,7 @@ func (b *Backend) prune(ctx context.Context, q *driver.Query, stale []request) {
 		k := stale[0].k
 		m := &mark{data: value}
 		keys, ids := []any{k.labels + q.Label}, []any{q.Label, m}
-		for len(stale) > 0 && stale[0].k == k {
+		for len(stale) > 0 && stale[0].k == k && len(keys) <= sweepStep {
 			keys, ids = append(keys, k.records+stale[0].id), append(ids, stale[0].id)
 			stale = stale[1:]
 		}
@@ -261,51 +258,4 @@ func (b *Backend) prune(ctx context.Context, q *driver.Query, stale []request) {
 		runs = append(runs, newRun(ctx, pruneScript, append(args, ids...), m))
 	}
 	_ = b.runAll(ctx, runs, b.writeError)
-}
-
-// Count counts live records by the indexes alone, in one pipeline over all
-// buckets.
-func (b *Backend) Count(ctx context.Context, now time.Time, q driver.Query) (int, error) {
-	if err := b.gate.Count(ctx, &q); err != nil {
-		return 0, err
-	}
-	if q.Label != "" {
-		return b.countLabel(ctx, now, q.Label, q.Value)
-	}
-	pipe := b.client.Pipeline()
-	cmds := make([]*goredis.IntCmd, bucketCount)
-	for i := range cmds {
-		cmds[i] = pipe.ZCount(ctx, b.buckets[i].due, "("+string(millis(now)), "+inf")
-	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return 0, b.readError(ctx, err)
-	}
-	sum := 0
-	for _, cmd := range cmds {
-		sum += int(cmd.Val())
-	}
-	return sum, nil
-}
-
-func (b *Backend) countLabel(ctx context.Context, now time.Time, label, value string) (int, error) {
-	start := appendLabelValue(nil, value)
-	runs := make([]*run, bucketCount)
-	for i := range runs {
-		k := &b.buckets[i]
-		m := &mark{data: millis(now)}
-		runs[i] = newRun(ctx, countScript, []any{"evalsha", countScript.digest, 2, k.labels + label, k.due, start, m}, m)
-	}
-	sum := 0
-	readError := func(ctx context.Context, err error, _ bool) error { return b.readError(ctx, err) }
-	for i, err := range b.runAll(ctx, runs, readError) {
-		if err != nil {
-			return 0, err
-		}
-		n, err := strconv.Atoi(runs[i].Val())
-		if err != nil {
-			return 0, model.NewError(model.ErrUnavailable, "the server sent an unexpected reply", nil)
-		}
-		sum += n
-	}
-	return sum, nil
 }

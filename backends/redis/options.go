@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"fmt"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -15,7 +16,7 @@ import (
 
 // Options configures a Backend. The zero value of every field is its default.
 type Options struct {
-	// Labels are the names of the labels that records may bear, at most 64.
+	// Labels are the names of the labels that records may bear, at most 50.
 	// Nil means "principal". Empty means no labels.
 	Labels []string
 	// GraceTTL is how long after its expiry the server itself removes a record.
@@ -27,13 +28,17 @@ type Options struct {
 	// allows and which is also the maximum. Lower it if the server's limit is
 	// lower.
 	MaxValue int
+	// TrustClient makes New accept a client of a kind that it does not know, such
+	// as a wrapper of your own. You vouch for it: each call waits for its answer,
+	// writes are sent once, and reads come from the master and from no cache.
+	// Kinds that are known to be wrong are refused all the same.
+	TrustClient bool
 	// Logger gets the warnings of CreateStorage. Nil means slog.Default.
 	Logger *slog.Logger
 }
 
 const (
 	defaultGraceTTL = time.Hour
-	maxLabels       = 64
 	maxName         = 128
 	maxValue        = 512<<20 - maxHead
 )
@@ -42,7 +47,7 @@ func (o *Options) withDefaults() (out Options, err error) {
 	if o != nil {
 		out = *o
 	}
-	if out.Labels, err = driverkit.DeclaredLabels(out.Labels, maxLabels); err != nil {
+	if out.Labels, err = driverkit.DeclaredLabels(out.Labels, 0); err != nil {
 		return out, err
 	}
 	switch {
@@ -72,13 +77,15 @@ func checkName(name string) error {
 	return nil
 }
 
-// checkClient returns ErrInvalid for a client whose reads may miss an acknowledged write.
-func checkClient(client goredis.UniversalClient) error {
+// checkClient returns ErrInvalid for a client that is not known to be right: its
+// reads may miss an acknowledged write, or a call may not wait for its answer.
+// With trust, the caller vouches for a client of an unknown kind.
+func checkClient(client goredis.UniversalClient, trust bool) error {
 	refuse := func(why string) error { return model.NewError(model.ErrInvalid, why, nil) }
 	switch c := client.(type) {
 	case nil:
 		return refuse("the client is nil")
-	case *goredis.Client:
+	case *goredis.Client: // of one server, or of the master that sentinels name
 		if c == nil {
 			return refuse("the client is nil")
 		}
@@ -94,6 +101,17 @@ func checkClient(client goredis.UniversalClient) error {
 		}
 	case *goredis.Ring:
 		return refuse("a Ring moves keys to another server when one fails; use Redis Cluster")
+	case *goredis.AutoPipeliner:
+		return refuse("an AutoPipeliner may return before the answer and hides the client under it; pass the client that made it")
+	default:
+		if !trust {
+			return refuse(fmt.Sprintf("the client is a %T, which is not known to wait for answers and to read from the master; "+
+				"pass a *redis.Client or a *redis.ClusterClient, or vouch for it with Options.TrustClient", client))
+		}
 	}
 	return nil
 }
+
+// Client returns the client that the backend uses: the one that New was given,
+// or the one that the backend opened from a URL. Close closes the latter.
+func (b *Backend) Client() goredis.UniversalClient { return b.client }

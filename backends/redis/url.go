@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"net/url"
+	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -11,39 +12,121 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
+// The kinds of servers that a URL's scheme may name after a plus sign.
+const (
+	single   = ""
+	cluster  = "cluster"
+	sentinel = "sentinel"
+	unix     = "unix"
+)
+
+// schemes are all of them: the kind, and whether TLS is used.
+var schemes = map[string]struct {
+	kind string
+	tls  bool
+}{
+	"redis": {single, false}, "redis+cluster": {cluster, false}, "redis+sentinel": {sentinel, false}, "redis+unix": {unix, false},
+	"rediss": {single, true}, "rediss+cluster": {cluster, true}, "rediss+sentinel": {sentinel, true},
+}
+
+// What go-redis reads from its own URLs for every kind of server. Options for
+// reads from replicas are left out here and below.
+var (
+	texts     = "client_name"
+	switches  = "pool_fifo"
+	durations = "min_retry_backoff max_retry_backoff dial_timeout read_timeout write_timeout pool_timeout conn_max_idle_time conn_max_lifetime conn_max_lifetime_jitter"
+	numbers   = "protocol pool_size min_idle_conns max_idle_conns max_active_conns max_concurrent_dials pipeline_read_buffer_size pipeline_write_buffer_size"
+	orOff     = "max_retries pipeline_pool_size" // numbers, with -1 for none
+)
+
+// largest keeps go-redis from a panic: it allocates what a number says.
+const largest = 1 << 20
+
+const addrDoc = "A further host:port: a node of the cluster, or a sentinel. It may be given more than once. With it, redis and rediss mean a cluster."
+
+// target is what a URL says besides user, host and database.
+type target struct {
+	kind, name                             string
+	tls                                    bool
+	addrs                                  []string
+	master, sentinelUser, sentinelPassword string
+	options                                Options
+	passed                                 url.Values // to go-redis
+}
+
+func (t *target) params() *backends.Params {
+	var p backends.Params
+	p.Text(&t.name, "name", "The store's name. The default is "+backends.DefaultName+".")
+	p.Options(&t.options)
+	switch t.kind {
+	case single, cluster:
+		p.Texts(&t.addrs, "addr", addrDoc)
+	case sentinel:
+		p.Texts(&t.addrs, "addr", addrDoc)
+		p.Text(&t.master, "master", "The name by which the sentinels know the master. It is required.")
+		p.Text(&t.sentinelUser, "sentinel_user", "The user at the sentinels. The URL's own user is the one at the master.")
+		p.Secret(&t.sentinelPassword, "sentinel_password", "The password at the sentinels.")
+	}
+	t.passed = url.Values{}
+	pass := func(names string, param backends.Param) {
+		for param.Name = range strings.FieldsSeq(names) {
+			param.Doc = "An option of go-redis."
+			p.Pass(t.passed, param)
+		}
+	}
+	pass(texts, backends.Param{Form: backends.FormText})
+	pass(switches, backends.Param{Form: backends.FormSwitch})
+	pass(durations, backends.Param{Form: backends.FormDuration})
+	pass(numbers, backends.Param{Form: backends.FormNumber, Max: largest})
+	pass(orOff, backends.Param{Form: backends.FormNumber, Min: -1, Max: largest})
+	switch t.kind {
+	case single, unix:
+		pass("db", backends.Param{Form: backends.FormNumber, Max: largest})
+		pass("idle_timeout max_conn_age", backends.Param{Form: backends.FormDuration})
+	case cluster:
+		pass("max_redirects dialer_retries", backends.Param{Form: backends.FormNumber, Min: -1, Max: largest})
+		pass("failing_timeout_seconds", backends.Param{Form: backends.FormNumber, Max: largest})
+		pass("dialer_retry_timeout", backends.Param{Form: backends.FormDuration})
+	case sentinel:
+		pass("db", backends.Param{Form: backends.FormNumber, Max: largest})
+		pass("dialer_retries", backends.Param{Form: backends.FormNumber, Min: -1, Max: largest})
+		pass("dialer_retry_timeout", backends.Param{Form: backends.FormDuration})
+	}
+	if t.tls && t.kind != cluster {
+		pass("skip_verify", backends.Param{Form: backends.FormSwitch})
+	}
+	return &p
+}
+
 func init() {
-	for _, scheme := range []string{"redis", "rediss"} {
-		backends.Register(scheme, openURL)
+	for scheme, s := range schemes {
+		t := target{kind: s.kind, tls: s.tls}
+		backends.Register(scheme, openURL, t.params().List()...)
 	}
 }
 
 // openURL opens a URL of the form
-// redis://user:password@host:port/db?name=store, with rediss for TLS. One or
-// more parameters addr=host:port name further nodes of a cluster. Go-redis
-// reads the other parameters. The backend closes the client that this makes.
+// redis://user:password@host:port/db?name=store, with rediss for TLS. Several
+// hosts, with commas or parameters addr=host:port, are nodes of a cluster.
+// Redis+cluster, redis+sentinel and redis+unix name other kinds of servers.
+// Go-redis reads the other parameters. The backend closes the client that this
+// makes.
 func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
-	own := *u
-	query := own.Query()
-	query.Del("name")
-	own.RawQuery = query.Encode()
-	if own.Host == "" || own.Opaque != "" {
-		return nil, badURL()
+	t := target{kind: schemes[u.Scheme].kind, tls: schemes[u.Scheme].tls}
+	if t.kind == single && (strings.Contains(u.Host, ",") || u.Query().Has("addr")) {
+		t.kind = cluster
 	}
-	var client goredis.UniversalClient
-	if query.Has("addr") {
-		o, err := goredis.ParseClusterURL(own.String())
-		if err != nil {
-			return nil, badURL()
-		}
-		client = goredis.NewClusterClient(o)
-	} else {
-		o, err := goredis.ParseURL(own.String())
-		if err != nil {
-			return nil, badURL()
-		}
-		client = goredis.NewClient(o)
+	if err := t.params().Parse(u); err != nil {
+		return nil, err
 	}
-	b, err := New(client, backends.Name(u), nil)
+	client, err := t.client(u)
+	if err != nil {
+		return nil, err
+	}
+	if t.name == "" {
+		t.name = backends.DefaultName
+	}
+	b, err := New(client, t.name, &t.options)
 	if err != nil {
 		_ = client.Close()
 		return nil, err
@@ -52,7 +135,77 @@ func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 	return b, nil
 }
 
+// client returns the client for the URL. It notices the deadline of a context
+// while it waits for an answer.
+func (t *target) client(u *url.URL) (goredis.UniversalClient, error) {
+	own := url.URL{Scheme: "redis", User: u.User, Path: u.Path, RawQuery: t.passed.Encode()}
+	if t.tls {
+		own.Scheme = "rediss"
+	}
+	if u.Opaque != "" || (u.Host == "") != (t.kind == unix) {
+		return nil, t.badURL()
+	}
+	if t.kind == unix {
+		own.Scheme = unix
+	} else {
+		port := "6379"
+		if t.kind == sentinel {
+			port = "26379"
+		}
+		hosts, err := backends.Hosts(u, t.addrs, port)
+		if err != nil {
+			return nil, err
+		}
+		own.Host = hosts[0]
+		if t.kind != single {
+			t.passed["addr"] = hosts[1:]
+			own.RawQuery = t.passed.Encode()
+		}
+	}
+	switch t.kind {
+	case cluster:
+		o, err := goredis.ParseClusterURL(own.String())
+		if err != nil || strings.Trim(u.Path, "/") != "" && u.Path != "/0" { // a cluster has one database
+			return nil, t.badURL()
+		}
+		o.ContextTimeoutEnabled = true
+		return goredis.NewClusterClient(o), nil
+	case sentinel:
+		own.User = nil
+		o, err := goredis.ParseFailoverURL(own.String())
+		if err != nil || t.master == "" {
+			return nil, t.badURL()
+		}
+		o.MasterName, o.SentinelUsername, o.SentinelPassword = t.master, t.sentinelUser, t.sentinelPassword
+		if u.User != nil {
+			o.Username = u.User.Username()
+			o.Password, _ = u.User.Password()
+		}
+		if o.TLSConfig != nil {
+			o.TLSConfig.ServerName = "" // each server is verified by its own name
+		}
+		o.ContextTimeoutEnabled = true
+		return goredis.NewFailoverClient(o), nil
+	default:
+		o, err := goredis.ParseURL(own.String())
+		if err != nil {
+			return nil, t.badURL()
+		}
+		o.ContextTimeoutEnabled = true
+		return goredis.NewClient(o), nil
+	}
+}
+
 // badURL does not wrap the parser's error, which may quote a password.
-func badURL() error {
-	return model.NewError(model.ErrInvalid, "the URL is not redis://user:password@host:port/db?name=store, with options of go-redis as further parameters", nil)
+func (t *target) badURL() error {
+	form := "redis://user:password@host:port/db?name=store"
+	switch t.kind {
+	case cluster:
+		form = "redis+cluster://user:password@host1:port,host2:port?name=store"
+	case sentinel:
+		form = "redis+sentinel://user:password@sentinel1:port,sentinel2:port/db?master=name&name=store"
+	case unix:
+		form = "redis+unix://user:password@/path/to/socket?db=0&name=store"
+	}
+	return model.NewError(model.ErrInvalid, "the URL is not "+form+", with options of go-redis as further parameters", nil)
 }

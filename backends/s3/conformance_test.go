@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"context"
 	"regexp"
 	"testing"
 	"time"
@@ -49,14 +50,29 @@ func harness(t *testing.T, obeyDeletes bool) conformance.Harness {
 		folder = "deletes/"
 	}
 	return conformance.Harness{
-		Cases: 404,
+		Cases: 427,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			p := startProxy(t)
 			if obeyDeletes {
 				p.obeyDeletes(t)
 			}
 			// The shortest grace lets sweeps remove strays during the suite.
-			return drivertest.NewCallLoser(newBackend(t, clientAt(t, p.URL(), markLost), shared, folder+name, &Options{StrayGrace: time.Minute}))
+			b := newBackend(t, clientAt(t, p.URL(), markLost), shared, folder+name, &Options{StrayGrace: time.Minute, Labels: []string{"principal", "state"}})
+			return drivertest.NewCallLoser(b).StalledBy(p.Stall)
+		},
+		Stall: drivertest.Stall,
+		Occupy: func(t testing.TB, name string) func(testing.TB) {
+			t.Helper()
+			b := newBackend(t, own, shared, folder+name, nil)
+			const key = "2026/report.csv"
+			putObject(t, b, key, []byte("1;2;3"))
+			t.Cleanup(func() { _ = b.deleteMany(context.WithoutCancel(t.Context()), []string{key}) })
+			return func(t testing.TB) {
+				t.Helper()
+				if o, err := b.get(t.Context(), key, 0); err != nil || o == nil || string(o.body) != "1;2;3" {
+					t.Fatalf("another program's object: %v, %v", o, err)
+				}
+			}
 		},
 		Server:   server.String(),
 		LoseNext: drivertest.LoseNext,

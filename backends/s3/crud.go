@@ -130,7 +130,7 @@ func (b *Backend) write(ctx context.Context, now time.Time, w *driver.Write) (mo
 	// An upsert and a create are first tried without a read.
 	ready := w.Cond == driver.IfAny || w.Cond == driver.IfAbsent
 	if w.Cond == driver.IfMatch {
-		if known := parseServerVersion(w.Known.ServerVersion, w.Record.ID); known != nil && known.head.rev == w.Known.Revision && known.live(now) {
+		if known := parseServerVersion(w.Known.ServerVersion, w.Record.ID); known != nil && known.head.rev == w.Known.Revision && known.live(now) && w.Replaces(w.Known.Encoding) {
 			cur, ready = known, true
 		}
 	}
@@ -139,7 +139,7 @@ func (b *Backend) write(ctx context.Context, now time.Time, w *driver.Write) (mo
 			var winner model.Record
 			var err error
 			// A conflict returns the winner with its value.
-			if cur, winner, err = c.judge(ctx, attempt, w.Cond != driver.IfMatch, w.Cond, w.Known.Revision); err != nil {
+			if cur, winner, err = c.judge(ctx, attempt, w.Cond != driver.IfMatch, w); err != nil {
 				return winner, c.abandon(ctx, err)
 			}
 		}
@@ -165,7 +165,7 @@ func (b *Backend) write(ctx context.Context, now time.Time, w *driver.Write) (mo
 // judge reads the record and decides the condition. It pauses first if other
 // writers have changed the record again and again. With ErrConflict it returns
 // the record that won.
-func (c *change) judge(ctx context.Context, attempt int, headOnly bool, cond driver.Condition, known model.Revision) (cur *stored, winner model.Record, err error) {
+func (c *change) judge(ctx context.Context, attempt int, headOnly bool, w *driver.Write) (cur *stored, winner model.Record, err error) {
 	if attempt > 1 {
 		if err := driverkit.Pause(ctx, attempt); err != nil {
 			return nil, model.Record{}, err
@@ -175,7 +175,7 @@ func (c *change) judge(ctx context.Context, attempt int, headOnly bool, cond dri
 	if err != nil {
 		cur = &stored{}
 	}
-	winner, err = driverkit.Judge(c.now, cur.record(), err, cond, known)
+	winner, err = driverkit.JudgeWrite(c.now, cur.record(), err, w)
 	return cur, winner, err
 }
 
@@ -315,7 +315,7 @@ func (b *Backend) delete(ctx context.Context, now time.Time, d *driver.Delete) e
 	for attempt := range writeAttempts {
 		if !ready {
 			var err error
-			if cur, _, err = c.judge(ctx, attempt, true, d.Cond, d.Known.Revision); err != nil {
+			if cur, _, err = c.judge(ctx, attempt, true, &driver.Write{Cond: d.Cond, Known: d.Known}); err != nil {
 				return err
 			}
 		}

@@ -6,6 +6,10 @@
 //	store, err := expiry.NewStore[Cart](backend, &expiry.StoreOptions{TTL: time.Hour})
 //	err = store.CreateStorage(ctx)
 //
+// If it is imported for its effect, package backends opens URLs such as
+// s3://bucket/carts?region=eu-west-1&labels=principal,sid. docs/urls.md lists the
+// parameters.
+//
 // # What is stored where
 //
 // A store is a prefix of a bucket. Other stores and other programs may share the

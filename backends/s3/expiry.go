@@ -35,7 +35,7 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (mod
 	for attempt := range writeAttempts {
 		if !ready {
 			var err error
-			if cur, _, err = c.judge(ctx, attempt, false, wanted, t.Known.Revision); err != nil {
+			if cur, _, err = c.judge(ctx, attempt, false, &driver.Write{Cond: wanted, Known: t.Known}); err != nil {
 				return model.Record{}, c.abandon(ctx, err)
 			}
 		}

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"time"
 
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -106,3 +108,8 @@ func checkPrefix(prefix string) error {
 func badPrefix() error {
 	return model.NewError(model.ErrInvalid, "the prefix is not 1 to 256 of a-z A-Z 0-9 - _ . in segments joined by /; a segment must not be empty, one or two dots, or r, x, l, p", nil)
 }
+
+// Client returns the client that the backend uses: the one that New was given,
+// or the one that the backend opened from a URL. Close closes the connections
+// of the latter.
+func (b *Backend) Client() *awss3.Client { return b.client }

@@ -3,7 +3,6 @@ package s3
 import (
 	"context"
 	"net/url"
-	"strconv"
 	"strings"
 
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
@@ -14,7 +13,22 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-func init() { backends.Register("s3", openURL) }
+// target is what a URL says besides bucket and prefix.
+type target struct {
+	service   internalaws.Target
+	pathStyle bool
+	options   Options
+}
+
+func (t *target) params() *backends.Params {
+	var p backends.Params
+	t.service.Bind(&p)
+	p.Switch(&t.pathStyle, "path_style", "The bucket's name is in the path and not in the host name. The default is true with an endpoint.")
+	p.Options(&t.options)
+	return &p
+}
+
+func init() { backends.Register(backendName, openURL, new(target).params().List()...) }
 
 // openURL opens a backend and its client from a URL of the form
 // s3://bucket/prefix?region=eu-west-1&endpoint=http://localhost:9000&path_style=true.
@@ -24,30 +38,20 @@ func init() { backends.Register("s3", openURL) }
 // not in the host name, unless path_style is false. Close closes the client's
 // connections.
 func openURL(ctx context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
-	if err := backends.Only(u, "region", "endpoint", "path_style"); err != nil {
+	t := target{pathStyle: u.Query().Get("endpoint") != ""}
+	if err := t.params().Parse(u); err != nil {
 		return nil, err
 	}
-	if u.Host == "" || u.User != nil || u.Fragment != "" {
+	endpoint, ok := t.service.BaseEndpoint()
+	if !ok || u.Host == "" || u.User != nil {
 		return nil, badURL()
 	}
-	query := u.Query()
-	endpoint, ok := internalaws.Endpoint(query)
-	if !ok {
-		return nil, badURL()
-	}
-	pathStyle := endpoint != nil
-	if query.Has("path_style") {
-		var err error
-		if pathStyle, err = strconv.ParseBool(query.Get("path_style")); err != nil {
-			return nil, badURL()
-		}
-	}
-	cfg, conns, err := internalaws.Config(ctx, query, parallelism)
+	cfg, conns, err := t.service.Config(ctx, parallelism)
 	if err != nil {
 		return nil, err
 	}
 	client := awss3.NewFromConfig(cfg, func(o *awss3.Options) {
-		o.UsePathStyle = pathStyle
+		o.UsePathStyle = t.pathStyle
 		if endpoint != nil {
 			o.BaseEndpoint = endpoint
 		}
@@ -56,7 +60,7 @@ func openURL(ctx context.Context, u *url.URL) (driver.ModelExpirySupport, error)
 	if prefix == "" {
 		prefix = backends.DefaultName
 	}
-	b, err := New(client, u.Host, prefix, nil)
+	b, err := New(client, u.Host, prefix, &t.options)
 	if err != nil {
 		return nil, err
 	}

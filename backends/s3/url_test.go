@@ -2,7 +2,10 @@ package s3
 
 import (
 	"net/url"
+	"os"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/sojourn-go/sojourn/backends"
 	"github.com/sojourn-go/sojourn/internal/drivertest"
@@ -60,11 +63,31 @@ func TestURLTakesTheRestFromTheEnvironment(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := b.(*Backend)
-		if o := d.client.Options(); d.bucket != "my.carts-2" || d.prefix != "y" || o.Region != "eu-central-1" || o.UsePathStyle != pathStyle {
+		if o := d.Client().Options(); d.bucket != "my.carts-2" || d.prefix != "y" || o.Region != "eu-central-1" || o.UsePathStyle != pathStyle {
 			t.Errorf("%s: the bucket is %s in %q, path style %v", rawURL, d.bucket, o.Region, o.UsePathStyle)
 		}
 		if err := b.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func TestURLTakesParams(t *testing.T) {
+	environment(t, "test", "hunter2")
+	name := filepath.Join(t.TempDir(), "credentials")
+	if err := os.WriteFile(name, []byte("[x]\naws_access_key_id = of-x\naws_secret_access_key = hunter2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", name)
+	drivertest.TakesParams(t, "s3://carts/y?region=r", map[string]string{"endpoint": "http://localhost"})
+	b, err := backends.Open(t.Context(), "s3://carts?region=r&stray_grace=5m&client_checksums=true&allow_versioned=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := b.(*Backend); d.grace != 5*time.Minute || !d.ownChecksums || !d.allowVersioned {
+		t.Errorf("grace %v, checksums %v, versions %v", d.grace, d.ownChecksums, d.allowVersioned)
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
 	}
 }

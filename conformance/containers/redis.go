@@ -8,26 +8,46 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-var redisSpec = spec{
-	server: "redis",
-	title:  "Redis",
-	port:   "6379/tcp",
-	cmd:    []string{"--save", "", "--appendonly", "no"}, // no snapshots
-	url:    func(addr string) string { return "redis://" + addr },
-	addr: func(url string) (string, error) {
-		options, err := redis.ParseURL(url)
-		if err != nil {
-			return "", err
-		}
-		return options.Addr, nil
-	},
-	probe: probeRedis,
+var (
+	redisSpec        = redisLike("redis", "Redis")
+	redisSecondSpec  = redisLike("redis-second", "the oldest Redis")
+	valkeySecondSpec = redisLike("valkey-second", "Valkey")
+)
+
+func redisLike(server, title string) spec {
+	return spec{
+		server: server,
+		title:  title,
+		port:   "6379/tcp",
+		cmd:    []string{"--save", "", "--appendonly", "no"}, // no snapshots
+		url:    func(addr string) string { return "redis://" + addr },
+		addr: func(url string) (string, error) {
+			options, err := redis.ParseURL(url)
+			if err != nil {
+				return "", err
+			}
+			return options.Addr, nil
+		},
+		probe: probeRedis,
+	}
 }
 
 // Redis returns the Redis server of this test process, or another server of its protocol.
 func Redis(t testing.TB) Server {
 	t.Helper()
 	return redisSpec.serve(t)
+}
+
+// RedisSecond returns the oldest Redis that the backend claims.
+func RedisSecond(t testing.TB) Server {
+	t.Helper()
+	return redisSecondSpec.serve(t)
+}
+
+// ValkeySecond returns a current Valkey.
+func ValkeySecond(t testing.TB) Server {
+	t.Helper()
+	return valkeySecondSpec.serve(t)
 }
 
 func probeRedis(ctx context.Context, url string) (name, version string, err error) {

@@ -17,3 +17,6 @@ func TestMongoDBSecond(t *testing.T) {
 func TestS3Second(t *testing.T) {
 	checkIdentity(t, containers.S3Second(t), "VERSITYGW")
 }
+
+func TestRedisSecond(t *testing.T)  { checkIdentity(t, containers.RedisSecond(t), "Redis") }
+func TestValkeySecond(t *testing.T) { checkIdentity(t, containers.ValkeySecond(t), "Valkey") }

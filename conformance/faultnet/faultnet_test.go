@@ -8,11 +8,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/sojourn-go/sojourn/conformance/faultnet"
 )
@@ -118,6 +120,55 @@ func TestTCPProxy(t *testing.T) {
 				t.Errorf("the next request got %q, %v", got, err)
 			}
 		})
+	}
+}
+
+// TestStall stops both kinds of proxy: requests are not passed on, on old and new
+// connections, and the client can give up.
+func TestStall(t *testing.T) {
+	addr, done := lineServer(t)
+	p := faultnet.NewTCPProxy(t, lines)
+	front, err := p.Addr(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dial := func() net.Conn {
+		c, err := net.Dial("tcp", front)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		return c
+	}
+	old := dial()
+	if got, err := ask(bufio.NewReadWriter(bufio.NewReader(old), bufio.NewWriter(old)), "get"); got != "get\n" {
+		t.Fatalf("got %q, %v", got, err)
+	}
+	p.Stall()
+	for _, c := range []net.Conn{old, dial()} {
+		_ = c.SetDeadline(time.Now().Add(20 * time.Millisecond))
+		_, err := ask(bufio.NewReadWriter(bufio.NewReader(c), bufio.NewWriter(c)), "hello")
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("got %v, want %v", err, os.ErrDeadlineExceeded)
+		}
+	}
+	if n := done.Load(); n != 1 {
+		t.Errorf("the server carried out %d requests, want 1", n)
+	}
+
+	var served atomic.Int64
+	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served.Add(1) }))
+	t.Cleanup(s.Close)
+	h := faultnet.NewHTTPProxy(t, s.URL, nil)
+	h.Stall()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, h.URL(), http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (&http.Transport{}).RoundTrip(r); !errors.Is(err, context.DeadlineExceeded) || served.Load() != 0 { //nolint:bodyclose // there is no answer
+		t.Errorf("got %v, and the server carried out %d requests", err, served.Load())
 	}
 }
 

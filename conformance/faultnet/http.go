@@ -60,7 +60,7 @@ func NewHTTPProxy(t testing.TB, server string, opts *HTTPOptions) *HTTPProxy {
 // URL returns the proxy's own URL, for the client.
 func (p *HTTPProxy) URL() string { return p.url }
 
-// Stall answers no request any more and keeps all connections open: so does a
+// Stall answers no request from now on and keeps all connections open: so does a
 // server that is stopped.
 func (p *HTTPProxy) Stall() { p.stalls.Store(true) }
 

@@ -92,7 +92,7 @@ func (p *TCPProxy) DialContext(ctx context.Context, network, server string) (net
 // Refuse closes every new connection at once.
 func (p *TCPProxy) Refuse() { p.refuses.Store(true) }
 
-// Stall passes nothing on any more, in either direction, and keeps all
+// Stall passes nothing on from now on, in either direction, and keeps all
 // connections open: so does a server that is stopped.
 func (p *TCPProxy) Stall() { p.stalls.Store(true) }
 

@@ -36,14 +36,14 @@ func NewBackend(m *Map) *MapBackend {
 
 // judged returns the result of do on the stored record, under the lock, if the
 // condition holds.
-func (b *MapBackend) judged(now time.Time, id string, c driver.Condition, known model.Revision, do func(cur *model.Record) model.Record) (model.Record, error) {
+func (b *MapBackend) judged(now time.Time, id string, w driver.Write, do func(cur *model.Record) model.Record) (model.Record, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var cur *model.Record
 	if r, ok := b.records[id]; ok {
 		cur = &r
 	}
-	winner, err := driverkit.Judge(now, cur, nil, c, known)
+	winner, err := driverkit.JudgeWrite(now, cur, nil, &w)
 	if err != nil {
 		return winner, err
 	}
@@ -54,16 +54,16 @@ func (b *MapBackend) Get(ctx context.Context, now time.Time, g driver.Get) (mode
 	if err := b.Enter(ctx); err != nil {
 		return model.Record{}, err
 	}
-	return b.judged(now, g.ID, driver.IfPresent, model.Revision{}, func(cur *model.Record) model.Record { return cur.Clone() })
+	return b.judged(now, g.ID, driver.Write{Cond: driver.IfPresent}, func(cur *model.Record) model.Record { return cur.Clone() })
 }
 
 func (b *MapBackend) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 	if err := b.Gate.Write(ctx, &w); err != nil {
 		return model.Record{}, err
 	}
-	return b.judged(now, w.Record.ID, w.Cond, w.Known.Revision, func(cur *model.Record) model.Record {
-		next := w.Result(cur)
-		b.records[next.ID] = next.Clone()
+	return b.judged(now, w.Record.ID, w, func(cur *model.Record) model.Record {
+		next := driverkit.Own(w.Result(cur))
+		b.records[next.ID] = next
 		return next.Head()
 	})
 }
@@ -72,9 +72,9 @@ func (b *MapBackend) Touch(ctx context.Context, now time.Time, t driver.Touch) (
 	if err := b.Gate.Touch(ctx, &t); err != nil {
 		return model.Record{}, err
 	}
-	return b.judged(now, t.ID, driver.IfPresent, model.Revision{}, func(cur *model.Record) model.Record {
+	return b.judged(now, t.ID, driver.Write{Cond: max(t.Cond, driver.IfPresent), Known: t.Known}, func(cur *model.Record) model.Record {
 		cur.ExpiresAt = t.Result(cur.ExpiresAt)
-		b.records[t.ID] = *cur
+		b.records[cur.ID] = *cur
 		return cur.Head()
 	})
 }
@@ -84,7 +84,7 @@ func (b *MapBackend) Delete(ctx context.Context, now time.Time, d driver.Delete)
 		return err
 	}
 	remove := func(cur *model.Record) model.Record { delete(b.records, d.ID); return *cur }
-	_, err := b.judged(now, d.ID, d.Cond, d.Known.Revision, remove)
+	_, err := b.judged(now, d.ID, driver.Write{Cond: d.Cond, Known: d.Known}, remove)
 	return err
 }
 

@@ -14,7 +14,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"os/signal"
 	"sync"
@@ -106,18 +105,9 @@ func openStore(ctx context.Context, rawURL string) (expiry.ModelExpirySupport, e
 		err = driver.Ping(ctx, b, time.Now().UTC().Truncate(time.Millisecond))
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("flag -store: the store %s cannot be used: %w", redacted(rawURL), err), b.Close())
+		return nil, errors.Join(fmt.Errorf("flag -store: the store %s cannot be used: %w", backends.Redact(rawURL), err), b.Close())
 	}
 	return b, nil
-}
-
-// redacted returns the URL without a password.
-func redacted(rawURL string) string {
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		return ""
-	}
-	return u.Redacted()
 }
 
 // serve answers requests and sweeps until ctx ends. Then it waits for running

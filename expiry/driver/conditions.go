@@ -2,6 +2,7 @@ package driver
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/sojourn-go/sojourn/model"
@@ -80,6 +81,29 @@ func (w *Write) Check() error {
 		return model.NewError(model.ErrInvalid, "the write has no new revision", nil)
 	}
 	return nil
+}
+
+// Judge decides the write against the stored record, which is nil if nothing is
+// stored. It returns the errors of the function Judge, and ErrCorrupt for a
+// record of an encoding that the write must not replace.
+func (w *Write) Judge(now time.Time, cur *model.Record) error {
+	err := Judge(now, cur, w.Cond, w.Known.Revision)
+	if err == nil && cur != nil && !w.Replaces(cur.Encoding) {
+		return ErrEncoding()
+	}
+	return err
+}
+
+// ErrEncoding returns the ErrCorrupt of an update over a record of an encoding
+// that it must not replace (rule R99).
+func ErrEncoding() error {
+	return model.NewError(model.ErrCorrupt, "the stored record has an encoding that the update must not replace", nil)
+}
+
+// Replaces reports whether the write may replace a live record of that
+// encoding.
+func (w *Write) Replaces(encoding string) bool {
+	return w.Encodings == nil || w.Cond == IfAny || w.Cond == IfAbsent || slices.Contains(w.Encodings, encoding)
 }
 
 // Result returns the record that a successful write leaves in force, given

@@ -21,8 +21,8 @@
 //     not decode into the type are ErrCorrupt for that record alone.
 //   - R65: Expiries are rounded up to a whole millisecond.
 //   - R66: No revision is used twice for an id, even after delete and create.
-//   - R67: After a lost answer the store reads the record once. A write whose
-//     revision is stored succeeded. A compare-and-set whose old revision is
+//   - R67: After a lost answer the store reads the record once, those of a
+//     batch together. A write whose revision is stored succeeded. A compare-and-set whose old revision is
 //     still stored is sent once more. A touch whose expiry is in force
 //     succeeded. Everything else, and what the backend marks with
 //     MarkUndecidable, is ErrUnknown.
@@ -30,7 +30,8 @@
 // Get, Create and Update:
 //
 //   - R68: Get takes one driver call.
-//   - R69: The store's TTL applies unless the call gives an expiry.
+//   - R69: The store's TTL applies unless the call gives an expiry. Each driver
+//     call has the time of its own, and lifetimes begin with the one that writes.
 //   - R70: Update keeps expiry and labels unless the call gives them.
 //
 // Take:

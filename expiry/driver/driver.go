@@ -48,7 +48,7 @@ import (
 //   - R94: A context that ends ends the call: within 100 ms of its deadline
 //     also if the server does not answer.
 //   - R95: A write moves a record in a listing only if the value that the
-//     listing is by changed: all other entries stay where they are.
+//     listing is by changed. All other entries keep their place.
 type ModelExpirySupport interface {
 	// Get returns the live record with the id.
 	//
@@ -83,6 +83,8 @@ type ModelExpirySupport interface {
 	//   - R27: With ErrConflict the result is the record that won, with its
 	//     value if the server returned it at no extra cost.
 	//   - R28: A failed condition changes nothing.
+	//   - R99: With w.Encodings, IfPresent and IfMatch replace only a record of
+	//     one of these encodings. Another one is ErrCorrupt and stays.
 	//   - R29: ErrInvalid is returned without a condition, without a new
 	//     revision, for IfMatch without a known revision, and for Keep under
 	//     IfAbsent or IfAny.

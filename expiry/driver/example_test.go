@@ -291,3 +291,18 @@ func ExampleSwept() {
 	// 1 0 true
 	// 0 0 false
 }
+
+func ExampleStat() {
+	b := open()
+	stores(b, "a")
+	st, err := driver.GetStat(context.Background(), b, exampleNow, driver.Get{ID: "a"})
+	fmt.Println(st.Record.ID, st.Size, len(st.Record.Value), err)
+	// Output: a 2 0 <nil>
+}
+
+func ExampleStatter() {
+	b := open()
+	_, ok := b.(driver.Statter)
+	fmt.Println(ok)
+	// Output: true
+}

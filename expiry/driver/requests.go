@@ -27,6 +27,9 @@ type Write struct {
 	// save round trips and decide nothing.
 	Known model.Record
 	Keep  Keep
+	// Encodings are those of the stored records that an update may replace:
+	// a store must not overwrite what it could not read. Nil means any.
+	Encodings []string
 	// ValueOwned promises that nobody will change the bytes of Record.Value,
 	// so that a backend may keep them without a copy.
 	ValueOwned bool

@@ -4,6 +4,7 @@ package aws
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 
@@ -11,34 +12,52 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 
+	"github.com/sojourn-go/sojourn/backends"
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Endpoint returns the query's endpoint, or nil if it has none. It reports
-// false if the endpoint is not a URL with a host and without credentials.
-func Endpoint(query url.Values) (*string, bool) {
-	if !query.Has("endpoint") {
-		return nil, true
-	}
-	text := query.Get("endpoint")
-	u, err := url.Parse(text)
-	return &text, err == nil && u.Host != "" && u.User == nil
+// Target is what a URL says about the service.
+type Target struct{ Region, Endpoint, Profile string }
+
+// Bind binds the parameters region, endpoint and profile.
+func (t *Target) Bind(p *backends.Params) {
+	p.Text(&t.Region, "region", "The region. By default the environment or the profile names it.")
+	p.Text(&t.Endpoint, "endpoint", "The address of another server, such as http://localhost:8000.")
+	p.Text(&t.Profile, "profile", "The profile of the shared files of AWS. By default the environment names it.")
 }
 
-// Config returns the configuration for the query's region, and the connections
-// of its HTTP client. The client keeps at most idle unused connections for each
-// host. Credentials, and a region that the query does not name, come from the
-// SDK's usual places: the environment, shared files and the machine's role.
-func Config(ctx context.Context, query url.Values, idle int) (awssdk.Config, driverkit.Connections, error) {
+// BaseEndpoint returns the endpoint for the client's options, or nil if there
+// is none. It reports false if the endpoint is not a URL with a host and
+// without credentials.
+func (t *Target) BaseEndpoint() (*string, bool) {
+	if t.Endpoint == "" {
+		return nil, true
+	}
+	u, err := url.Parse(t.Endpoint)
+	return &t.Endpoint, err == nil && u.Host != "" && u.User == nil
+}
+
+// Config returns the configuration for the target, and the connections of its
+// HTTP client. The client keeps at most idle unused connections for each host.
+// Credentials, and what the target does not name, come from the SDK's usual
+// places: the environment, shared files and the machine's role.
+func (t *Target) Config(ctx context.Context, idle int) (awssdk.Config, driverkit.Connections, error) {
 	var conns driverkit.Connections
 	var load []func(*config.LoadOptions) error
-	if region := query.Get("region"); region != "" {
-		load = append(load, config.WithRegion(region))
+	if t.Region != "" {
+		load = append(load, config.WithRegion(t.Region))
+	}
+	if t.Profile != "" {
+		load = append(load, config.WithSharedConfigProfile(t.Profile))
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, load...)
 	if err != nil {
-		return cfg, conns, model.NewError(model.ErrInvalid, "the AWS configuration of this machine cannot be read", err)
+		detail := "the AWS configuration of this machine cannot be read"
+		if t.Profile != "" {
+			detail += fmt.Sprintf(", or does not have the profile %q", t.Profile)
+		}
+		return cfg, conns, model.NewError(model.ErrInvalid, detail, err)
 	}
 	if cfg.Region == "" {
 		return cfg, conns, model.NewError(model.ErrInvalid, "no region: neither the URL nor the AWS configuration names one", nil)

@@ -168,6 +168,7 @@ func OwnSuccess(t *testing.T, b driver.ModelExpirySupport, wire Wire, isWrite fu
 // backend's transport asks Loses about each request that writes.
 type CallLoser struct {
 	driverkit.Wrapper
+	stall func()
 	armed atomic.Bool
 }
 
@@ -176,6 +177,20 @@ type loseKey struct{}
 // NewCallLoser returns a CallLoser around b.
 func NewCallLoser(b driver.ModelExpirySupport) *CallLoser {
 	return &CallLoser{Wrapper: driverkit.Wrap(b)}
+}
+
+// StalledBy says what makes the server of this backend stop answering.
+func (l *CallLoser) StalledBy(stall func()) *CallLoser { l.stall = stall; return l }
+
+// Stall fits conformance.Harness, for a CallLoser with StalledBy.
+func Stall(t testing.TB, b driver.ModelExpirySupport) (resume func()) {
+	t.Helper()
+	l, ok := b.(*CallLoser)
+	if !ok || l.stall == nil {
+		t.Fatalf("%T is not a *drivertest.CallLoser with StalledBy", b)
+	}
+	l.stall()
+	return func() {}
 }
 
 // Loses reports whether the answer to a write request of that context is lost.

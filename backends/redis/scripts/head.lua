@@ -60,19 +60,23 @@ local function labels(s)
 end
 
 -- indexed returns the labels section that the index by id has for an id whose
--- record is gone or unreadable. It returns nil for an id without an entry.
+-- record is gone or unreadable. It returns nil for an id without an entry, and
+-- if another program made the index.
 local function indexed(ids, id)
-  local m = call('ZRANGEBYLEX', ids, '[' .. id .. '\0', '(' .. id .. '\1', 'LIMIT', '0', '1')[1]
+  local m = redis.pcall('ZRANGEBYLEX', ids, '[' .. id .. '\0', '(' .. id .. '\1', 'LIMIT', '0', '1')[1]
   return m and sub(m, #id + 2)
 end
 
 -- undeclared reports whether a label of the table has no key among KEYS[first]
 -- to KEYS[last]. The caller must then run the script again with that key.
+local keys
 local function undeclared(t, prefix, first, last)
+  if not keys then
+    keys = {}
+    for k = first, last do keys[KEYS[k]] = true end
+  end
   for name in pairs(t) do
-    local key, found = prefix .. name, false
-    for k = first, last do found = found or KEYS[k] == key end
-    if not found then return true end
+    if not keys[prefix .. name] then return true end
   end
   return false
 end

@@ -1,15 +1,17 @@
 -- Changes the expiry of a live record. It does not write the value again.
 -- KEYS: the record, the index by expiry.
 -- ARGV: 1 mode (s set, e extend, c clear); 2 expiry, 15 digits; 3 how long the
---   server keeps the record, in ms, or empty; 4 now.
--- Returns o, the expiry in force and the head; n not found; x corrupt.
+--   server keeps the record, in ms, or empty; 4 the revision to match, or empty;
+--   5 now.
+-- Returns o, the expiry in force and the head; n not found; c conflict; x corrupt.
 local key, due = KEYS[1], KEYS[2]
 local h, exp, _, text = head(key)
 if not h then
   if type(exp) == 'table' then return exp end
   return exp == 'n' and 'n' or 'x' .. exp
 end
-if exp ~= 0 and exp <= tonumber(ARGV[4]) then return 'n' end
+if exp ~= 0 and exp <= tonumber(ARGV[5]) then return 'n' end
+if ARGV[4] ~= '' and sub(h, 3, 18) ~= ARGV[4] then return 'c' end
 local digits = ARGV[2]
 local old = sub(h, 19, 33)
 if ARGV[1] == 'e' and (exp == 0 or tonumber(digits) <= exp) then digits = old end

@@ -3,7 +3,8 @@
 --   with s, the staged record at the end.
 -- ARGV: 1 condition (a any, c absent, l present, m match), e to keep the expiry
 --   or -, b to keep the labels or -, s if the record is staged or -, the
---   revision to match; 2 now; 3 how long the server keeps the record, in ms, or
+--   revision to match, the encodings that an update replaces, each after its
+--   length, or none for any; 2 now; 3 how long the server keeps the record, in ms, or
 --   empty; 4 the record. The record has a guess of the fields that are kept.
 --   If 5 is given without s, 4 ends before the encoding, and 5 is the rest. With
 --   s, 4 ends before the value, and 5 is the length of the whole record. A guess
@@ -11,7 +12,9 @@
 -- Returns o: done, followed by expiry and labels section if a guess was wrong;
 --   e exists; n not found; c conflict and the record that won; h conflict and
 --   the head of the record that won; x corrupt and the reason; k labels without
---   a key and the section that names them; s nothing is staged.
+--   a key and the section that names them; r labels of another length than the
+--   room that a long staged record has for them, and their section; s nothing is
+--   staged.
 
 -- refuse returns a reply without a write.
 local function refuse(reply)
@@ -27,11 +30,19 @@ if h then
     if live then return refuse('e') end
   elseif cond ~= ANY then
     if not live then return refuse('n') end
-    if cond == MATCH and sub(h, 3, 18) ~= sub(ARGV[1], 5) then
+    if cond == MATCH and sub(h, 3, 18) ~= sub(ARGV[1], 5, 20) then
       if #h >= size then return refuse('c' .. h) end
       if size <= 65536 then return refuse('c' .. call('GET', key)) end
       return refuse('h' .. sub(h, 1, text))
     end
+    local at, n, stored = 21, #ARGV[1], sub(h, 40 + #old, text)
+    local replaces = n < at
+    while not replaces and at <= n do
+      local last = at + byte(ARGV[1], at)
+      replaces = sub(ARGV[1], at, last) == stored
+      at = last + 1
+    end
+    if not replaces then return refuse('xe') end
   end
 else
   if type(exp) == 'table' then return refuse(exp) end
@@ -53,6 +64,8 @@ if keepExpiry == E and digits ~= oldDigits then
   digits, score, expiryDiffers = oldDigits, oldDigits == '000000000000000' and '+inf' or oldDigits, true
 end
 if keepLabels == B and new ~= old then new, labelsDiffer = old, true end
+-- It would have to copy the value, which takes a microsecond or two for each KB.
+if labelsDiffer and staged and #new ~= l1 * 256 + l2 and tonumber(ARGV[5]) > 65536 then return refuse('r' .. new) end
 
 -- If the labels change, decode the old and new ones before anything is written.
 local oldLabels, newLabels, prefix

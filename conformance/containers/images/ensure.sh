@@ -107,7 +107,7 @@ pack() {
 servers=("$@")
 if [ $# = 0 ]; then
 	# shellcheck disable=SC2207 # names are single words; macOS's bash has no mapfile
-	servers=($(awk '!/^#/ && NF && $2 !~ /^localhost\// { print $1 }' "$here/images.txt"))
+	servers=($(awk '!/^#/ && NF && $1 !~ /-second$/ { print $1 }' "$here/images.txt"))
 fi
 needed=()
 for name in "${servers[@]}"; do

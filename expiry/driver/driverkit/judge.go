@@ -28,3 +28,13 @@ func Judge(now time.Time, cur *model.Record, readErr error, c driver.Condition, 
 	}
 	return model.Record{}, err
 }
+
+// JudgeWrite is Judge for a write, which may also refuse the encoding of what is
+// stored.
+func JudgeWrite(now time.Time, cur *model.Record, readErr error, w *driver.Write) (winner model.Record, err error) {
+	winner, err = Judge(now, cur, readErr, w.Cond, w.Known.Revision)
+	if err == nil && readErr == nil {
+		err = w.Judge(now, cur)
+	}
+	return winner, err
+}

@@ -14,7 +14,7 @@ import (
 // programs meet first has a runnable example. The example may be of the type, of
 // one of its methods, or of a function that returns it.
 func TestEveryTypeHasAnExample(t *testing.T) {
-	for _, pkg := range []string{"model", "expiry", "expiry/driver", "expiry/driver/driverkit", "backends/memory", "backends/file", "backends/redis"} {
+	for _, pkg := range []string{"model", "expiry", "expiry/driver", "expiry/driver/driverkit", "backends/memory", "backends/file", "backends/redis", "config"} {
 		shown := map[string]bool{}
 		p := parse(t, pkg)
 		for _, e := range doc.Examples(p.tests...) {

@@ -42,6 +42,12 @@ var generators = []generator{
 		},
 	},
 	{
+		files: []string{"docs/urls.md"},
+		command: func(root string) []string {
+			return []string{"go", "run", "./internal/tools/urldoc", "-out", filepath.Join(root, "docs/urls.md")}
+		},
+	},
+	{
 		// After rulegen: the page quotes the rules in conformance/rules.go.
 		files: []string{"docs/conformance.md"},
 		command: func(root string) []string {

@@ -3,6 +3,7 @@ package row
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"strconv"
 )
@@ -16,13 +17,16 @@ type Codec struct{}
 // Name returns "json".
 func (Codec) Name() string { return "json" }
 
-// Encode returns the JSON of v.
+// DataStays promises that values are never changed in place.
+func (Codec) DataStays() {}
+
+// Encode returns the JSON of what v points to.
 func (Codec) Encode(v any) ([]byte, error) {
-	r, ok := v.(Row)
+	r, ok := v.(*Row)
 	if !ok {
 		return json.Marshal(v)
 	}
-	return appendRow(make([]byte, 0, rowSize(&r)), &r)
+	return appendRow(make([]byte, 0, rowSize(r)), r)
 }
 
 // Decode reads JSON into v.
@@ -53,22 +57,29 @@ func DecodeValues(data []byte) (v Values, err error) {
 	return v, err
 }
 
-// EncodeValue is json.Marshal with a fast path for strings and ints, the types
-// of most values.
-func EncodeValue(v any) (json.RawMessage, error) {
+// EncodeValue is json.Marshal of what v points to, with a fast path for strings
+// and ints, the types of most values. A panic of the value's methods is an
+// error.
+func EncodeValue(v any) (raw json.RawMessage, err error) {
 	switch v := v.(type) {
-	case string:
-		w := writer{b: make([]byte, 0, len(v)+len(`""`))}
-		w.string(v)
+	case *string:
+		w := writer{b: make([]byte, 0, len(*v)+len(`""`))}
+		w.string(*v)
 		return w.b, w.err
-	case int:
-		return strconv.AppendInt(nil, int64(v), 10), nil
+	case *int:
+		return strconv.AppendInt(nil, int64(*v), 10), nil
 	}
+	defer func() {
+		if p := recover(); p != nil {
+			raw, err = nil, fmt.Errorf("panic: %v", p)
+		}
+	}()
 	return json.Marshal(v)
 }
 
-// DecodeValue is json.Unmarshal with a fast path for strings and ints.
-func DecodeValue(raw json.RawMessage, v any) error {
+// DecodeValue is json.Unmarshal with a fast path for strings and ints. A panic
+// of the value's methods is an error.
+func DecodeValue(raw json.RawMessage, v any) (err error) {
 	switch v := v.(type) {
 	case *string:
 		p := parse(raw)
@@ -83,6 +94,11 @@ func DecodeValue(raw json.RawMessage, v any) error {
 			return nil
 		}
 	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
 	return json.Unmarshal(raw, v)
 }
 

@@ -68,7 +68,7 @@ func TestRowsAreTheJSONOfEncodingJSON(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := Codec{}.Encode(r)
+		got, err := Codec{}.Encode(&r)
 		if err != nil || !bytes.Equal(got, want) {
 			t.Fatalf("%v\n got %s\nwant %s", err, got, want)
 		}
@@ -97,7 +97,7 @@ func TestEveryFieldOfARowIsKept(t *testing.T) {
 			t.Errorf("%s: not in this test", v.Type().Field(i).Name)
 		}
 	}
-	data, err := Codec{}.Encode(full)
+	data, err := Codec{}.Encode(&full)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestValuesAreTheJSONOfEncodingJSON(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := EncodeValue(s); err != nil || !bytes.Equal(got, want) {
+		if got, err := EncodeValue(&s); err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%q: %s, %v, want %s", s, got, err, want)
 		}
 		valueAgrees[string](t, want)
@@ -160,7 +160,7 @@ func TestValuesAreTheJSONOfEncodingJSON(t *testing.T) {
 		valueAgrees[int](t, json.RawMessage(s))
 	}
 	for _, n := range []int{0, -1, 1 << 31} {
-		if got, err := EncodeValue(n); err != nil || string(got) != string(mustJSON(t, n)) {
+		if got, err := EncodeValue(&n); err != nil || string(got) != string(mustJSON(t, n)) {
 			t.Errorf("%d: %s, %v", n, got, err)
 		}
 	}

@@ -43,7 +43,7 @@ func TestBytesOfRowsAreTheGoldenOnes(t *testing.T) {
 	want := strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
 	var have []string
 	for _, r := range goldenRows() {
-		b, err := Codec{}.Encode(r)
+		b, err := Codec{}.Encode(&r)
 		if err != nil {
 			t.Fatal(err)
 		}

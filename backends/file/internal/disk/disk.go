@@ -11,6 +11,9 @@ var (
 	// ErrForeign is returned by a read of something other than a regular file,
 	// and of a file that is larger than any record.
 	ErrForeign = errors.New("not a regular file, or too large for a record")
+	// ErrNoFolder is returned when something else has the name of a folder that
+	// is to be opened.
+	ErrNoFolder = errors.New("something other than a folder has the folder's name")
 )
 
 // System opens folders by their path.
@@ -43,9 +46,6 @@ type Folder interface {
 	Rename(from, to string) error
 	// Remove removes a file or an empty folder.
 	Remove(name string) error
-	// RemoveAll removes a folder and everything in it. It returns nil if the
-	// folder is missing.
-	RemoveAll(name string) error
 	// Sync makes the folder's names durable.
 	Sync() error
 	// Lock opens a lock file. It makes the file if it is missing.

@@ -31,6 +31,8 @@ func tryLock(f *os.File) (bool, error) {
 
 func unlock(f *os.File) error { return flock(f, syscall.LOCK_UN) }
 
+func closeLock(f *os.File) error { return f.Close() }
+
 func flock(f *os.File, how int) error {
 	for {
 		if err := syscall.Flock(int(f.Fd()), how); !errors.Is(err, syscall.EINTR) {

@@ -7,16 +7,24 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 )
 
+// The default modes.
 const (
-	fileMode   fs.FileMode = 0o600
-	folderMode fs.FileMode = 0o700
-	namesChunk             = 1024
+	FileMode   fs.FileMode = 0o600
+	FolderMode fs.FileMode = 0o700
 )
+
+const namesChunk = 1024
 
 // OS is the file system of the operating system. [os.Root] confines every path.
-type OS struct{}
+// What root makes belongs to the owner and group of the folder that it is made
+// in.
+type OS struct {
+	FileMode   fs.FileMode // of new files; zero means FileMode
+	FolderMode fs.FileMode // of new folders; zero means FolderMode
+}
 
 var _ System = OS{}
 
@@ -31,27 +39,27 @@ func (s OS) MakeAll(dir string, sync bool) error {
 			return err
 		}
 	}
-	err := os.Mkdir(dir, folderMode)
-	if err != nil && !errors.Is(err, fs.ErrExist) {
+	f, err := s.Open(parent)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	if err := f.Mkdir(filepath.Base(dir)); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	if !sync {
 		return nil
 	}
-	f, err := os.Open(parent)
-	if err != nil {
-		return err
-	}
-	return errors.Join(syncFolder(f), f.Close())
+	return f.Sync()
 }
 
 // Open opens a folder.
-func (OS) Open(dir string) (Folder, error) {
+func (s OS) Open(dir string) (Folder, error) {
 	r, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, err
+		return nil, noFolder(err)
 	}
-	return &folder{root: r}, nil
+	return &folder{root: r, making: newMaking(s)}, nil
 }
 
 // identity remembers which file or folder a handle refers to, from the first
@@ -82,16 +90,17 @@ func (i *identity) is(path string, stat func() (fs.FileInfo, error)) (bool, erro
 }
 
 type folder struct {
-	root *os.Root
-	id   identity
+	root   *os.Root
+	making *ownership
+	id     identity
 }
 
 func (f *folder) Folder(name string) (Folder, error) {
 	r, err := f.root.OpenRoot(filepath.FromSlash(name))
 	if err != nil {
-		return nil, escape(err)
+		return nil, noFolder(escape(err))
 	}
-	return &folder{root: r}, nil
+	return &folder{root: r, making: f.making.below()}, nil
 }
 
 func (f *folder) Read(name string, limit int64) ([]byte, error) {
@@ -141,32 +150,80 @@ func (f *folder) Names(yield func([]string) bool) error {
 }
 
 func (f *folder) Create(name string) (File, error) {
-	file, err := f.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL|openNonblock, fileMode)
+	return f.create(name, os.O_WRONLY)
+}
+
+// create makes a file that does not exist yet, with the mode and owner of the
+// store's files.
+func (f *folder) create(name string, access int) (*os.File, error) {
+	file, err := f.root.OpenFile(name, access|os.O_CREATE|os.O_EXCL|openNonblock, f.making.file)
 	if err != nil {
 		return nil, escape(err)
+	}
+	if err := f.own(file, f.making.file, FileMode); err != nil {
+		_ = file.Close()
+		_ = f.root.Remove(name)
+		return nil, err
 	}
 	return file, nil
 }
 
+// own gives a new file or folder its owner, and its mode if the process's umask
+// may have taken a part of that.
+func (f *folder) own(file *os.File, mode, plain fs.FileMode) error {
+	f.making.inherit(f.root, file)
+	if mode == plain {
+		return nil
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	return file.Chmod(mode | info.Mode()&fs.ModeSetgid) // which a folder has from its parent
+}
+
 func (f *folder) Touch(name string) error {
-	file, err := f.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|openNonblock, fileMode)
+	file, err := f.create(name, os.O_WRONLY)
+	if errors.Is(err, fs.ErrExist) {
+		return f.mustBeFile(name)
+	}
+	if err != nil {
+		return err
+	}
+	return file.Close()
+}
+
+// mustBeFile opens a file to see that it is there.
+func (f *folder) mustBeFile(name string) error {
+	file, err := f.root.OpenFile(name, os.O_WRONLY|openNonblock, 0)
 	if err != nil {
 		return escape(err)
 	}
 	return file.Close()
 }
 
-func (f *folder) Mkdir(name string) error { return escape(f.root.Mkdir(name, folderMode)) }
+func (f *folder) Mkdir(name string) error {
+	if err := f.root.Mkdir(name, f.making.folder); err != nil {
+		return escape(err)
+	}
+	if !f.making.changes() {
+		return nil
+	}
+	dir, err := f.root.OpenFile(name, os.O_RDONLY|openNonblock, 0)
+	if err == nil {
+		err = errors.Join(f.own(dir, f.making.folder, FolderMode), dir.Close())
+	}
+	if err != nil {
+		_ = f.root.Remove(name)
+	}
+	return escape(err)
+}
 
 func (f *folder) Rename(from, to string) error {
 	return escape(f.root.Rename(filepath.FromSlash(from), filepath.FromSlash(to)))
 }
 
 func (f *folder) Remove(name string) error { return escape(f.root.Remove(filepath.FromSlash(name))) }
-
-func (f *folder) RemoveAll(name string) error {
-	return escape(f.root.RemoveAll(filepath.FromSlash(name)))
-}
 
 func (f *folder) Sync() error {
 	dir, err := f.self()
@@ -185,7 +242,12 @@ func (f *folder) Close() error { return f.root.Close() }
 // Lock opens the file read-only if the process may not write. So a process that
 // may only read still excludes writers while it lists.
 func (f *folder) Lock(name string) (Lock, error) {
-	file, err := f.root.OpenFile(name, os.O_RDWR|os.O_CREATE|openNonblock, fileMode)
+	file, err := f.root.OpenFile(name, os.O_RDWR|openNonblock, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		if file, err = f.create(name, os.O_RDWR); errors.Is(err, fs.ErrExist) {
+			file, err = f.root.OpenFile(name, os.O_RDWR|openNonblock, 0)
+		}
+	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		if ro, roErr := f.root.OpenFile(name, os.O_RDONLY|openNonblock, 0); roErr == nil {
 			file, err = ro, nil
@@ -207,11 +269,24 @@ func (l *lock) Unlock() error          { return unlock(l.file) }
 func (l *lock) Is(path string) (bool, error) {
 	return l.id.is(path, l.file.Stat)
 }
-func (l *lock) Close() error { return l.file.Close() }
+func (l *lock) Close() error { return closeLock(l.file) }
 
 // escapeText is the text of the error that os.Root returns for a path that leaves
 // it. The os package does not export the error.
 const escapeText = "path escapes from parent"
+
+// noFolderText is the text of the error that os.Root returns for a file in the
+// place of the folder.
+const noFolderText = "not a directory"
+
+// noFolder replaces the errors for such a file with ErrNoFolder.
+func noFolder(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) && (errors.Is(err, syscall.ENOTDIR) || path.Err.Error() == noFolderText) {
+		return &fs.PathError{Op: path.Op, Path: path.Path, Err: ErrNoFolder}
+	}
+	return err
+}
 
 // escape replaces os.Root's unexported error with ErrEscape.
 func escape(err error) error {

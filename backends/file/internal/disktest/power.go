@@ -98,16 +98,6 @@ func (n *node) files(at string) []string {
 	return out
 }
 
-// clear removes everything in a folder, name by name, as a system does. If a
-// power cut brings the folder back, it has lost some of its names.
-func (n *node) clear() {
-	n.gone = true
-	for name, child := range n.now {
-		child.clear()
-		delete(n.now, name)
-	}
-}
-
 // MakeAll makes a folder. Its parents need not exist.
 func (d *Power) MakeAll(dir string, sync bool) error {
 	d.mu.Lock()
@@ -252,20 +242,6 @@ func (f *powerFolder) Remove(name string) error {
 		delete(at.now, last)
 		return nil
 	})
-}
-
-func (f *powerFolder) RemoveAll(name string) error {
-	err := f.with(name, func(at *node, last string) error {
-		if n := at.now[last]; n != nil {
-			n.clear()
-			delete(at.now, last)
-		}
-		return nil
-	})
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
 }
 
 func (f *powerFolder) Sync() error {

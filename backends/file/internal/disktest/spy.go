@@ -25,7 +25,7 @@ type Spy struct {
 
 // Count has the calls since the last Take.
 type Count struct {
-	Calls   map[string]int // by kind: open, read, names, create, touch, mkdir, rename, remove, removeall, fsync, …
+	Calls   map[string]int // by kind: open, read, names, create, touch, mkdir, rename, remove, fsync, …
 	Entries int            // names read from folders
 }
 
@@ -199,13 +199,6 @@ func (f *spyFolder) Remove(name string) error {
 		return err
 	}
 	return f.inner.Remove(name)
-}
-
-func (f *spyFolder) RemoveAll(name string) error {
-	if err := f.s.ask("removeall", f.at(name)); err != nil {
-		return err
-	}
-	return f.inner.RemoveAll(name)
 }
 
 func (f *spyFolder) Sync() error {

@@ -1,0 +1,151 @@
+package file
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// apart runs do on a goroutine of its own, which may panic or end.
+func apart(do func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() { _ = recover() }()
+		do()
+	}()
+	<-done
+}
+
+// TestOnExpireThatDoesNotReturn checks that nothing stays locked or open, and
+// that later sweeps find every record.
+func TestOnExpireThatDoesNotReturn(t *testing.T) {
+	for name, leave := range map[string]func(){"panic": func() { panic("no") }, "Goexit": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			b, s := spied(t, memoryDir(t), &Options{NoSync: true})
+			const n = 30
+			for i := range n {
+				create(t, b, newRecord(fmt.Sprint("id", i), "ann", inHour))
+			}
+			for seen := range 10 {
+				apart(func() {
+					left := seen
+					_, _ = b.DeleteExpired(t.Context(), driver.Sweep{Before: inHour, Limit: n, OnExpire: func(model.Record) error {
+						if left--; left < 0 {
+							leave()
+						}
+						return errors.New("stays")
+					}})
+				})
+			}
+			sweeps(t, b, inHour, n)
+			must(t, b.Close())
+			if open := s.Handles(); open != 0 {
+				t.Errorf("%d files are open after Close", open)
+			}
+		})
+	}
+}
+
+// TestOnExpireCallsTheBackend checks that OnExpire may call every method.
+func TestOnExpireCallsTheBackend(t *testing.T) {
+	ctx := t.Context()
+	b := open(t, memoryDir(t), "store", &Options{NoSync: true})
+	const n = 30
+	for i := range n {
+		create(t, b, newRecord(fmt.Sprint("id", i), "ann", inHour))
+	}
+	nested := 0
+	outer, err := b.DeleteExpired(ctx, driver.Sweep{Before: inHour, Limit: n, OnExpire: func(r model.Record) error {
+		write(t, b, driver.IfAny, newRecord("new-"+r.ID, "bob", inDay))
+		must(t, onlyErr(b.Page(ctx, inHour, driver.Query{Limit: 10})))
+		must(t, onlyErr(b.Count(ctx, inHour, driver.Query{})))
+		got, err := b.DeleteExpired(ctx, driver.Sweep{Before: inHour, Limit: 1})
+		must(t, err)
+		nested += got.Removed
+		return nil
+	}})
+	if err != nil || outer.Removed+nested != n || nested == 0 {
+		t.Errorf("%d removed by the sweep and %d by those within it, %v; want %d together", outer.Removed, nested, err, n)
+	}
+	must(t, b.CreateStorage(ctx))
+	sweeps(t, b, inDay, nested+outer.Removed-(n-len(mustList(t, b))))
+}
+
+func mustList(t *testing.T, b *Backend) map[string]string {
+	t.Helper()
+	l, err := list(b, "principal", "bob")
+	must(t, err)
+	return l
+}
+
+// TestLockOfAnotherEndsWithTheDeadline holds all locks in another Backend, as
+// another process would. Each call that needs a lock ends with its context.
+func TestLockOfAnotherEndsWithTheDeadline(t *testing.T) {
+	dir := memoryDir(t)
+	holder := open(t, dir, "store", &Options{NoSync: true})
+	b := open(t, dir, "store", &Options{NoSync: true})
+	rec := create(t, holder, newRecord("a", "ann", inHour))
+	calls := map[string]func(ctx context.Context) error{
+		"create": func(ctx context.Context) error {
+			return onlyErr(b.Write(ctx, now, driver.Write{Record: newRecord("b", "", inHour), Cond: driver.IfAbsent}))
+		},
+		"batch": func(ctx context.Context) error {
+			return b.WriteMany(ctx, now, []driver.BatchOp{{Write: &driver.Write{Record: newRecord("c", "", inHour), Cond: driver.IfAny}}})[0].Err
+		},
+		"touch": func(ctx context.Context) error {
+			return onlyErr(b.Touch(ctx, now, driver.Touch{ID: "a", Mode: driver.TouchClear}))
+		},
+		"delete": func(ctx context.Context) error { return remove(ctx, b, "a") },
+		"page":   func(ctx context.Context) error { return onlyErr(b.Page(ctx, now, driver.Query{Limit: 1})) },
+		"count":  func(ctx context.Context) error { return onlyErr(b.Count(ctx, now, driver.Query{})) },
+		"sweep": func(ctx context.Context) error {
+			return onlyErr(b.DeleteExpired(ctx, driver.Sweep{Before: inHour, Limit: 1}))
+		},
+		"Rebuild":       func(ctx context.Context) error { return onlyErr(b.Rebuild(ctx)) },
+		"DeleteStorage": b.DeleteStorage,
+	}
+	must(t, holder.withTree(t.Context(), true, func(held *tree) error {
+		return held.withLocksFrom(t.Context(), 0, func() error {
+			for name, call := range calls {
+				mustWait(t, name, call)
+			}
+			return nil
+		})
+	}))
+	holds(t, b, rec)
+}
+
+// TestFailedSyncOfAFolder makes the sync of new folders fail once. Later writes
+// sync them until that succeeds, and no longer.
+func TestFailedSyncOfAFolder(t *testing.T) {
+	b, s := spied(t, memoryDir(t), nil)
+	must(t, b.CreateStorage(t.Context()))
+	parent := labelBase("principal") + "/" + labelSub("ann")[:2]
+	s.Set(func(op, path string) error {
+		if op == "fsync" && strings.HasSuffix(path, parent) {
+			return fs.ErrInvalid
+		}
+		return nil
+	})
+	_, err := b.Write(t.Context(), now, driver.Write{Record: newRecord("a", "ann", inHour), Cond: driver.IfAny})
+	drivertest.WantKind(t, err, model.ErrUnavailable)
+	s.Set(nil)
+	var fsyncs []int
+	for i := range 4 {
+		s.Take()
+		create(t, b, newRecord(fmt.Sprint("b", i), "ann", inHour))
+		fsyncs = append(fsyncs, s.Take().Calls["fsync"])
+	}
+	if fsyncs[0] <= fsyncs[1] || fsyncs[1] != 4 || fsyncs[2] != 4 || fsyncs[3] != 4 {
+		t.Errorf("creates after the failure take %d fsyncs, want more than 4 and then 4", fsyncs)
+	}
+}

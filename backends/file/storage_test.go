@@ -1,0 +1,76 @@
+package file
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// TestPlaceOfAnotherProgram makes and deletes a store in a folder that another
+// program uses. Both refuse, say what was found, and change nothing.
+func TestPlaceOfAnotherProgram(t *testing.T) {
+	ctx := t.Context()
+	for name, tt := range map[string]struct {
+		path  string // of the foreign file
+		write bool   // the first write refuses too
+	}{
+		"a file":                         {"report.txt", true},
+		"a folder":                       {"data/report.txt", true},
+		"a file as the records' folder":  {recordsDir, false},
+		"a file among the records":       {recordsDir + "/2024.csv", false},
+		"a file among the locks":         {locksDir + "/pid", false},
+		"a label of another program":     {labelsDir + "/red/x", false},
+		"a folder in the temporary ones": {tmpDir + "/build/x", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := memoryDir(t)
+			must(t, os.MkdirAll(in(dir, tt.path, ".."), 0o700))
+			writeFile(t, in(dir, tt.path), []byte("x"))
+			before := files(t, in(dir))
+			b := open(t, dir, "store", nil)
+			top, _, _ := strings.Cut(tt.path, "/")
+			check := func(what string, err error) {
+				t.Helper()
+				if drivertest.WantKind(t, err, model.ErrCorrupt); err != nil && !strings.Contains(err.Error(), top) {
+					t.Errorf("%s does not say what was found: %v", what, err)
+				}
+				if after := slices.DeleteFunc(files(t, in(dir)), func(p string) bool { return isLock(p[len(p)-2:]) }); !slices.Equal(after, before) {
+					t.Errorf("after %s the files are %v, want %v", what, after, before)
+				}
+			}
+			check("CreateStorage", b.CreateStorage(ctx))
+			if tt.write {
+				check("a write", onlyErr(b.Write(ctx, now, driver.Write{Record: newRecord("a", "", inHour), Cond: driver.IfAny})))
+			}
+			check("DeleteStorage", b.DeleteStorage(ctx))
+		})
+	}
+	t.Run("a file as the store's folder", func(t *testing.T) {
+		dir := memoryDir(t)
+		writeFile(t, in(dir), []byte("x"))
+		b := open(t, dir, "store", nil)
+		drivertest.WantKind(t, b.CreateStorage(ctx), model.ErrCorrupt)
+		drivertest.WantKind(t, b.DeleteStorage(ctx), model.ErrCorrupt)
+	})
+}
+
+// TestSystemsOwnFiles checks that what systems leave in every folder does not
+// keep a store from being made.
+func TestSystemsOwnFiles(t *testing.T) {
+	dir := memoryDir(t)
+	must(t, os.MkdirAll(in(dir, "lost+found"), 0o700))
+	writeFile(t, in(dir, ".DS_Store"), nil)
+	b := open(t, dir, "store", nil)
+	must(t, b.CreateStorage(t.Context()))
+	create(t, b, newRecord("a", "ann", inHour))
+	must(t, b.CreateStorage(t.Context()))
+	must(t, b.DeleteStorage(t.Context()))
+	if left := files(t, in(dir)); !slices.Equal(left, []string{".DS_Store"}) {
+		t.Errorf("DeleteStorage left %v", left)
+	}
+}

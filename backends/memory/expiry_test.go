@@ -1,0 +1,109 @@
+package memory
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// apart runs do on a goroutine of its own, which may panic or end.
+func apart(do func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() { _ = recover() }()
+		do()
+	}()
+	<-done
+}
+
+// TestOnExpireThatDoesNotReturn checks that no record is lost for later sweeps,
+// and that no lock stays held.
+func TestOnExpireThatDoesNotReturn(t *testing.T) {
+	for name, leave := range map[string]func(){"panic": func() { panic("no") }, "Goexit": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			b := open(t)
+			const n = 500
+			fill(t, b, n, time.Minute)
+			for seen := range 20 {
+				apart(func() {
+					left := seen
+					_, _ = b.DeleteExpired(t.Context(), driver.Sweep{Before: later, Limit: n, OnExpire: func(model.Record) error {
+						if left--; left < 0 {
+							leave()
+						}
+						return errors.New("stays")
+					}})
+				})
+			}
+			sweep(t, b, n, accept)
+			mustBeEmpty(t, b)
+		})
+	}
+}
+
+// TestOnExpireCallsTheBackend checks that OnExpire may call every method.
+func TestOnExpireCallsTheBackend(t *testing.T) {
+	b := open(t)
+	const n = 200
+	fill(t, b, n, time.Minute)
+	nested := 0
+	outer, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: later, Limit: n, OnExpire: func(r model.Record) error {
+		ctx := t.Context()
+		if _, err := b.Get(ctx, later, driver.Get{ID: r.ID}); !errors.Is(err, model.ErrNotFound) {
+			t.Error(err)
+		}
+		if _, err := b.Count(ctx, later, driver.Query{}); err != nil {
+			t.Error(err)
+		}
+		if _, err := b.Page(ctx, later, driver.Query{Limit: 1}); err != nil {
+			t.Error(err)
+		}
+		drivertest.Seed(t, b, drivertest.Record("new-"+r.ID, "bob", 2*time.Hour))
+		s, err := b.DeleteExpired(ctx, driver.Sweep{Before: later, Limit: 1, OnExpire: accept})
+		if err != nil {
+			t.Error(err)
+		}
+		nested += s.Removed
+		return nil
+	}})
+	if err != nil || outer.Removed+nested != n || nested == 0 {
+		t.Errorf("%d removed by the sweep and %d by those within it, %v; want %d together", outer.Removed, nested, err, n)
+	}
+	if got, err := b.Count(t.Context(), later, driver.Query{Label: "principal", Value: "bob"}); err != nil || got == 0 {
+		t.Errorf("%d new records, %v", got, err)
+	}
+}
+
+// TestOnExpireReplacesTheStore checks that a sweep leaves alone what a callback
+// stored again.
+func TestOnExpireReplacesTheStore(t *testing.T) {
+	b := open(t)
+	fill(t, b, 100, time.Minute)
+	again := false
+	_, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: later, Limit: 100, OnExpire: func(model.Record) error {
+		if again {
+			return nil
+		}
+		again = true
+		if err := b.DeleteStorage(t.Context()); err != nil {
+			t.Error(err)
+		}
+		for i := range 100 {
+			drivertest.Seed(t, b, drivertest.Record(fmt.Sprint("ann-", i), "ann", 2*time.Hour))
+		}
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		drivertest.Get(t, b, fmt.Sprint("ann-", i))
+	}
+}

@@ -1,0 +1,94 @@
+package expiry
+
+import (
+	"context"
+	"errors"
+
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// DeleteByLabel removes every live record with that label value. It lists and
+// removes until a listing is empty, so that no record that bore the label when
+// the call began survives it. It returns ErrConflict if other writers keep
+// adding records for StoreOptions.Attempts rounds. If a record with the label
+// cannot be read, it returns ErrCorrupt after it has removed the others. The
+// count is that of the records that this call removed, with an error too.
+func (s *Store[T]) DeleteByLabel(ctx context.Context, label, value string) (int, error) {
+	c := s.begin(ctx, "DeleteByLabel", "")
+	if label == "" {
+		return 0, c.end(model.NewError(model.ErrInvalid, "the label is empty", nil))
+	}
+	if err := c.checkLabel(label, value); err != nil {
+		return 0, c.end(err)
+	}
+	n, err := c.removeAll(driver.Query{Label: label, Value: value})
+	return n, c.end(err)
+}
+
+// DeleteAll removes every live record, as DeleteByLabel does for those with a
+// label, page by page. It needs no right to drop storage, and after an error
+// another call goes on. Expired records are left to DeleteExpired.
+func (s *Store[T]) DeleteAll(ctx context.Context) (int, error) {
+	c := s.begin(ctx, "DeleteAll", "")
+	n, err := c.removeAll(driver.Query{})
+	return n, c.end(err)
+}
+
+// removeAll removes the records of a listing until the listing is empty.
+func (c *call) removeAll(q driver.Query) (int, error) {
+	q.Limit, q.KeysOnly = defaultPage, true
+	removed := 0
+	// The listing that finds nothing does not count.
+	for failed := 0; ; failed++ {
+		r, err := c.removeRound(q)
+		removed += r.removed
+		if err != nil {
+			return removed, err
+		}
+		if r.seen == 0 {
+			if r.corrupt != "" {
+				c.id, err = r.corrupt, model.ErrCorrupt
+			}
+			return removed, err
+		}
+		if failed >= c.f.attempts {
+			return removed, model.NewError(model.ErrConflict, "other writers keep writing records of this listing", nil)
+		}
+	}
+}
+
+// round is the result of one listing of a removal.
+type round struct {
+	removed, seen int
+	corrupt       string // a record that cannot be read
+}
+
+// removeRound lists once and deletes the records of each page.
+func (c *call) removeRound(q driver.Query) (r round, err error) {
+	for {
+		p, err := c.page(q)
+		if err != nil {
+			return r, err
+		}
+		r.seen += len(p.Records)
+		if len(p.Corrupt) > 0 {
+			r.corrupt = p.Corrupt[0]
+		}
+		for _, rec := range p.Records {
+			err := c.remove(driver.Delete{ID: rec.ID, Cond: driver.IfMatch, Known: rec})
+			c.note(err)
+			switch {
+			case err == nil:
+				r.removed++
+			case errors.Is(err, model.ErrConflict), errors.Is(err, model.ErrNotFound):
+			default:
+				return r, err
+			}
+		}
+		if p.Next == "" {
+			return r, nil
+		}
+		q.After = p.Next
+	}
+}
