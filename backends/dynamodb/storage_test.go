@@ -15,8 +15,8 @@ import (
 )
 
 // order returns an item of another program, which keeps its own time in ttl.
-func order(id string) attributes {
-	it := itemKey("order#"+id, "head")
+func order() attributes {
+	it := itemKey("order#1", "head")
 	it["total"], it[attrTTL] = number(12), number(1)
 	return it
 }
@@ -68,16 +68,16 @@ func TestForeignTables(t *testing.T) {
 	}{
 		"items": {withoutIndex, func(t *testing.T, b *Backend) {
 			t.Helper()
-			putItem(t, b.client, b.table, order("1"))
+			putItem(t, b.client, b.table, order())
 		}, `"total"`, `"total"`},
 		"items and their TTL": {withoutIndex, func(t *testing.T, b *Backend) {
 			t.Helper()
-			putItem(t, b.client, b.table, order("1"))
+			putItem(t, b.client, b.table, order())
 			enable(t, b, attrTTL)
 		}, `"total"`, `"total"`},
 		"a TTL by another attribute": {withoutIndex, func(t *testing.T, b *Backend) {
 			t.Helper()
-			putItem(t, b.client, b.table, order("1"))
+			putItem(t, b.client, b.table, order())
 			enable(t, b, "deleteAt")
 		}, "deleteAt", `"total"`},
 		"an index with our name": {func(in *awsdynamodb.CreateTableInput) {
@@ -103,7 +103,7 @@ func TestForeignTables(t *testing.T) {
 func TestSharedTable(t *testing.T) {
 	b, ctx := open(t, nil), t.Context()
 	drivertest.Seed(t, b, drivertest.Record("a", "ann", time.Hour), drivertest.Record("b", "", 0))
-	putItem(t, b.client, b.table, order("1"))
+	putItem(t, b.client, b.table, order())
 	wantForeign(t, b.CreateStorage(ctx), `"total"`)
 	for range 2 {
 		wantForeign(t, b.DeleteStorage(ctx), `"total"`)

@@ -98,7 +98,7 @@ func (c *cause) UnmarshalJSON(data []byte) error {
 	var r reported
 	if json.Unmarshal(data, &r) != nil {
 		*c = cause{Type: "error"}
-		return nil
+		return nil //nolint:nilerr // it is an error, of a type that the server does not name
 	}
 	*c = cause{Type: r.Type, Reason: r.Reason}
 	if !slices.Contains(wrappers, r.Type) {

@@ -228,10 +228,10 @@ func (b *Backend) kindError(err error) error {
 // StoragePlan returns the same steps as text.
 //
 // It returns ErrCorrupt and changes nothing if the collection holds a document
-// that is no record, if it is a view, capped or with a collation, or if
-// another index has the name or the keys of one of the store's. It looks at
-// all documents before it creates an index, and at the first thousand if there
-// is none to create.
+// of another program, or an index with the name or the keys of one of the
+// store's. So it does for a view, a capped collection and one with a collation.
+// It looks at all documents before it creates an index. If no index is missing,
+// it looks at the first thousand.
 func (b *Backend) CreateStorage(ctx context.Context) error {
 	if err := b.gate.Enter(ctx); err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 )
 
 // errorsInAnswers makes the SDK see an error that the server sends with status
-// 200: a server that has begun its answer cannot change the status any more.
+// 200: a server that has begun its answer can no longer change the status.
 // The SDK would decode it as an empty listing, or as objects deleted.
 func errorsInAnswers(o *awss3.Options) {
 	o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {

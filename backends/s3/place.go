@@ -59,7 +59,7 @@ func (b *Backend) checkPlace(ctx context.Context, created bool) error {
 
 // look returns the key of an object below a folder that belongs to no store, or
 // nothing. The folder is the prefix itself, or one of its folders without a
-// store, and ends with a slash then. Stores below the prefix are no finding.
+// store, and ends with a slash then. It passes over other stores below the prefix.
 func (b *Backend) look(ctx context.Context, dir string) (key string, err error) {
 	prefix := b.full(dir)
 	in := &awss3.ListObjectsV2Input{Bucket: &b.bucket, Prefix: &prefix, Delimiter: aws.String("/")}

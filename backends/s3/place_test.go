@@ -86,8 +86,8 @@ func TestSharedPrefix(t *testing.T) {
 	deleteObject(t, b, "theirs/1")
 }
 
-// TestStoresBelow has stores below the prefix of another one, which are no
-// finding, and which stay.
+// TestStoresBelow has stores below the prefix of another one. They are in
+// nobody's way, and stay.
 func TestStoresBelow(t *testing.T) {
 	prefix := drivertest.Name()
 	var below []*Backend
