@@ -238,3 +238,21 @@ func ExampleStore_DeleteAll() {
 	// true <nil>
 	// 0
 }
+
+// A lease: its holder extends it at the revision that it wrote. After another
+// one has taken it over, that is ErrConflict.
+func ExampleStore_Touch_lease() {
+	backend, _ := memory.New(nil, "leases", nil)
+	clock := newClock()
+	leases, _ := expiry.NewStore[string](backend, &expiry.StoreOptions{TTL: time.Minute, Clock: clock})
+	ctx := context.Background()
+	mine, _ := leases.Create(ctx, "reports", "node 1", nil)
+	extended, err := leases.Touch(ctx, "reports", expiry.After(time.Minute), &expiry.TouchOptions{IfMatch: mine.Known()})
+	fmt.Println(extended.ExpiresAt.Format(time.TimeOnly), err)
+	_, _ = leases.Upsert(ctx, "reports", "node 2", nil)
+	_, err = leases.Touch(ctx, "reports", expiry.After(time.Minute), &expiry.TouchOptions{IfMatch: mine.Known()})
+	fmt.Println(errors.Is(err, expiry.ErrConflict))
+	// Output:
+	// 00:01:00 <nil>
+	// true
+}
