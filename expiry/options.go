@@ -41,7 +41,7 @@ type StoreOptions struct {
 	Observe Observer
 	// LookTimeout bounds the reads after lost answers, all those of a call
 	// together. Such a read ends at most 50 milliseconds after the caller's
-	// context. Zero means two seconds.
+	// deadline. Zero means two seconds.
 	LookTimeout time.Duration
 	// Attempts bounds the compare-and-set loops of Mutate and its like, and
 	// the rounds of DeleteByLabel and DeleteAll that remove something. Zero

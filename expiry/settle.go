@@ -149,24 +149,22 @@ func (c *call) settleBatch(ops []driver.BatchOp, out []driver.BatchResult) {
 	}
 }
 
-// lookAfterEnd is how long a read after a lost answer may go on after the
-// caller's context has ended. A caller who has given up still learns the outcome
-// from a server that answers. If the server does not, the error comes soon.
-const lookAfterEnd = 50 * time.Millisecond
+// lookAfterDeadline is how long a read after a lost answer may go on after the
+// caller's deadline: long enough to learn the outcome from a server that
+// answers, and short enough to return soon if it does not.
+const lookAfterDeadline = 50 * time.Millisecond
 
 // lookContext returns the context of a read after a lost answer. All such reads
-// of a call share one time limit. They may go on for a short time after the end
-// of the caller's context.
+// of a call share one time limit. They may go on after the caller has canceled,
+// and for a short time after the caller's deadline.
 func (c *call) lookContext() (context.Context, context.CancelFunc) {
 	if c.lookEnds.IsZero() {
 		c.lookEnds = time.Now().Add(c.f.look)
+		if at, ok := c.ctx.Deadline(); ok && at.Add(lookAfterDeadline).Before(c.lookEnds) {
+			c.lookEnds = at.Add(lookAfterDeadline)
+		}
 	}
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(c.ctx), c.lookEnds)
-	stop := context.AfterFunc(c.ctx, func() {
-		t := time.AfterFunc(lookAfterEnd, cancel)
-		context.AfterFunc(ctx, func() { t.Stop() })
-	})
-	return ctx, func() { stop(); cancel() }
+	return context.WithDeadline(context.WithoutCancel(c.ctx), c.lookEnds)
 }
 
 // readOutcome reads the record once and lets judge decide. If the caller's
