@@ -150,8 +150,8 @@ func (c *call) settleBatch(ops []driver.BatchOp, out []driver.BatchResult) {
 }
 
 // lookAfterDeadline is how long a read after a lost answer may go on after the
-// caller's deadline: long enough to learn the outcome from a server that
-// answers, and short enough to return soon if it does not.
+// caller's deadline. A server that answers tells the outcome in that time, and
+// one that does not is given up soon.
 const lookAfterDeadline = 50 * time.Millisecond
 
 // lookContext returns the context of a read after a lost answer. All such reads
