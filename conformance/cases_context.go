@@ -362,7 +362,7 @@ func (c *C) endsInTime(w aWrite, b driver.ModelExpirySupport) {
 	c.Helper()
 	const deadline, grace = 50 * time.Millisecond, 100 * time.Millisecond
 	var late time.Duration
-	for range 3 {
+	for range 10 {
 		began := time.Now()
 		ctx, cancel := context.WithTimeout(c.ctx(), deadline)
 		err := w.do(ctx, b)

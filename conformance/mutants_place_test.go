@@ -61,7 +61,7 @@ func placeMutants() map[string]mutation {
 				late := context.WithoutCancel(ctx)
 				if at, ok := ctx.Deadline(); ok {
 					var cancel func()
-					late, cancel = context.WithDeadline(late, at.Add(time.Second))
+					late, cancel = context.WithDeadline(late, at.Add(200*time.Millisecond))
 					defer cancel()
 				}
 				return b.Get(late, now, driver.Get{ID: id})
