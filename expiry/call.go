@@ -24,17 +24,17 @@ type core struct {
 
 // call is one method call of a Store.
 type call struct {
-	f        *core
-	ctx      context.Context
-	op       string
-	id       string // as the backend knows it
-	start    time.Time
-	calls    int
-	clock    time.Time // the clock's time: lifetimes start here
-	now      time.Time // the same in whole milliseconds
-	unused   bool      // no driver call has used the time yet
-	lookEnds time.Time // the end of the time for lost answers; zero until one is lost
-	items    items
+	f      *core
+	ctx    context.Context
+	op     string
+	id     string // as the backend knows it
+	start  time.Time
+	calls  int
+	clock  time.Time     // the clock's time: lifetimes start here
+	now    time.Time     // the same in whole milliseconds
+	unused bool          // no driver call has used the time yet
+	looked time.Duration // spent on reads after lost answers
+	items  items
 }
 
 func (f *core) begin(ctx context.Context, op, id string) call {

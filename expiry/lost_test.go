@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/sojourn-go/sojourn/backends/memory"
 	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -190,5 +193,60 @@ func TestLostDelete(t *testing.T) {
 				t.Errorf("not called: %v", b.steps)
 			}
 		})
+	}
+}
+
+// TestLooksShareTimeOfTheirOwn has a call that goes on for longer than
+// LookTimeout between two lost answers: it still looks after the second one.
+func TestLooksShareTimeOfTheirOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var steps []step
+		for range 2 {
+			var sent model.Revision
+			steps = append(steps,
+				step{"Write", func(_ context.Context, arg any) (model.Record, error) {
+					time.Sleep(time.Minute) //nolint:forbidigo // of the bubble's clock
+					sent = arg.(driver.Write).Record.Revision
+					return model.Record{}, lost()
+				}},
+				step{"Get", func(_ context.Context, arg any) (model.Record, error) {
+					return stored(arg.(string), sent), nil
+				}})
+		}
+		b := newScripted(t, steps...)
+		s := storeOn(t, b, &expiry.StoreOptions{LookTimeout: time.Second})
+		res, err := s.Bulk(t.Context(), []expiry.Op[value]{{Kind: expiry.OpUpdate, ID: "a"}, {Kind: expiry.OpUpdate, ID: "b"}})
+		if err != nil || res.Err() != nil || res.Updated != 2 {
+			t.Errorf("got %+v, %v, %v", res, err, res.Err())
+		}
+		b.wants("Write", "Get", "Write", "Get")
+	})
+}
+
+// TestABatchSendsNoExpiredRecordAgain loses an update until the new expiry has
+// passed. To send it again would hide the live record.
+func TestABatchSendsNoExpiredRecordAgain(t *testing.T) {
+	m, err := memory.New(nil, "x", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	b := &losing{Wrapper: driverkit.Wrap(m)}
+	s := storeOn(t, b, &expiry.StoreOptions{Clock: expiry.ClockFunc(func() time.Time { return now })})
+	it, err := s.Create(t.Context(), "a", value{1}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.lose = func(int) bool { now = now.Add(2 * time.Second); return false }
+	res, err := s.Bulk(t.Context(), []expiry.Op[value]{{
+		Kind: expiry.OpUpdate, ID: "a", Value: value{2},
+		Opts: &expiry.WriteOptions{IfMatch: expiry.AtRevision(it.Revision), Expiry: expiry.After(time.Second)},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantKind(t, res.Results[0].Err, model.ErrUnknown)
+	if it, err := s.Get(t.Context(), "a"); err != nil || it.Value.N != 1 {
+		t.Errorf("got %+v, %v", it, err)
 	}
 }

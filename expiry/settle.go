@@ -117,10 +117,12 @@ func (c *call) settleBatch(ops []driver.BatchOp, out []driver.BatchResult) {
 		return
 	}
 	ctx, stop := c.lookContext()
-	defer stop()
+	looks := c.getMany(ctx, ids)
+	stop()
+	c.tick() // the time of what is sent again
 	var again []driver.BatchOp
 	var of []int
-	for k, found := range c.getMany(ctx, ids) {
+	for k, found := range looks {
 		i := at[k]
 		if found.Err != nil {
 			continue
@@ -135,7 +137,9 @@ func (c *call) settleBatch(ops []driver.BatchOp, out []driver.BatchResult) {
 		case outcomeApplied:
 			out[i] = driver.BatchResult{Record: found.Record.Head()}
 		case outcomeNotApplied:
-			again, of = append(again, ops[i]), append(of, i)
+			if w := ops[i].Write; w == nil || !w.Record.Expired(c.now) {
+				again, of = append(again, ops[i]), append(of, i)
+			}
 		}
 	}
 	if len(again) == 0 || c.enter(c.ctx) != nil {
@@ -155,16 +159,20 @@ func (c *call) settleBatch(ops []driver.BatchOp, out []driver.BatchResult) {
 const lookAfterDeadline = 50 * time.Millisecond
 
 // lookContext returns the context of a read after a lost answer. All such reads
-// of a call share one time limit. They may go on after the caller has canceled,
-// and for a short time after the caller's deadline.
+// of a call share one time limit, of which only the reads themselves take: a
+// long call may lose an answer long after another. They may go on after the
+// caller has canceled, and for a short time after the caller's deadline.
 func (c *call) lookContext() (context.Context, context.CancelFunc) {
-	if c.lookEnds.IsZero() {
-		c.lookEnds = time.Now().Add(c.f.look)
-		if at, ok := c.ctx.Deadline(); ok && at.Add(lookAfterDeadline).Before(c.lookEnds) {
-			c.lookEnds = at.Add(lookAfterDeadline)
-		}
+	begun := time.Now()
+	end := begun.Add(c.f.look - c.looked)
+	if at, ok := c.ctx.Deadline(); ok && at.Add(lookAfterDeadline).Before(end) {
+		end = at.Add(lookAfterDeadline)
 	}
-	return context.WithDeadline(context.WithoutCancel(c.ctx), c.lookEnds)
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(c.ctx), end)
+	return ctx, func() {
+		cancel()
+		c.looked += time.Since(begun)
+	}
 }
 
 // readOutcome reads the record once and lets judge decide. If the caller's

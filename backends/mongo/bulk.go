@@ -64,19 +64,19 @@ func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get)
 // readMany returns the stored records by id, live or expired, with ErrCorrupt
 // for those that cannot be read. If it fails it returns what it read before,
 // and the error.
-func (b *Backend) readMany(ctx context.Context, ids []string, projection bson.D) (map[string]driver.BatchResult, error) {
+func (b *Backend) readMany(ctx context.Context, ids []string, p projection) (map[string]driver.BatchResult, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	cur, err := b.coll.Find(ctx, bson.D{{Key: fieldID, Value: bson.D{{Key: "$in", Value: ids}}}},
-		options.Find().SetProjection(projection).SetBatchSize(int32(len(ids))+1))
+		options.Find().SetProjection(p.fields).SetBatchSize(int32(len(ids))+1))
 	if err != nil {
 		return nil, readError(ctx, err)
 	}
 	defer closeCursor(ctx, cur)
 	found := make(map[string]driver.BatchResult, len(ids))
 	for cur.Next(ctx) {
-		rec, err := decode(cur.Current)
+		rec, err := p.decode(cur.Current)
 		found[storedID(cur.Current)] = driver.BatchResult{Record: rec, Err: err}
 	}
 	if err := cur.Err(); err != nil {

@@ -142,7 +142,7 @@ func decode(raw bson.Raw) (model.Record, error) {
 	}
 	var rec model.Record
 	var format int64
-	var forever, hasID, hasRevision, hasExpiry bool
+	var forever, hasID, hasRevision, hasExpiry, hasEncoding bool
 	for _, e := range elements {
 		key, err := e.KeyErr()
 		if err != nil {
@@ -168,7 +168,8 @@ func decode(raw bson.Raw) (model.Record, error) {
 		case fieldLabels:
 			rec.Labels, ok = decodeLabels(v)
 		case fieldEncoding:
-			rec.Encoding, ok = v.StringValueOK()
+			rec.Encoding, hasEncoding = v.StringValueOK()
+			ok = hasEncoding
 		case fieldValue:
 			rec.Value, ok = decodeValue(v)
 		}
@@ -179,7 +180,7 @@ func decode(raw bson.Raw) (model.Record, error) {
 	switch {
 	case format > int64(formatVersion):
 		return model.Record{}, driverkit.Corrupt(driverkit.WhyNewer)
-	case format != int64(formatVersion), !hasID, !hasRevision, !hasExpiry, forever && rec.ExpiresAt.UnixMilli() != int64(lastInstant):
+	case format != int64(formatVersion), !hasID, !hasRevision, !hasExpiry, !hasEncoding, forever && rec.ExpiresAt.UnixMilli() != int64(lastInstant):
 		return bad()
 	}
 	if forever {

@@ -103,7 +103,7 @@ func TestDecodeErrors(t *testing.T) {
 		"an id of another type": with(fieldID, 1), "a short revision": with(fieldRevision, bson.Binary{Data: []byte("x")}), "a revision of another type": with(fieldRevision, "x"),
 		"an expiry of another type": with(fieldExpiry, 5), "never with another expiry": with(fieldForever, true), "ever of another type": with(fieldForever, 1),
 		"labels of another type": with(fieldLabels, "x"), "a label of another type": with(fieldLabels, bson.D{{Key: "a", Value: 1}}),
-		"an encoding of another type": with(fieldEncoding, 1), "a value of another type": with(fieldValue, bson.D{}),
+		"no encoding": without(fieldEncoding), "an encoding of another type": with(fieldEncoding, 1), "a value of another type": with(fieldValue, bson.D{}),
 		"a format of another type": with(fieldFormat, "1"), "format 0": with(fieldFormat, 0), "format 2": with(fieldFormat, 2),
 	} {
 		raw, err := bson.Marshal(doc)
@@ -117,6 +117,16 @@ func TestDecodeErrors(t *testing.T) {
 		if newer := strings.Contains(name, "format 2"); err != nil && newer != strings.Contains(err.Error(), driverkit.WhyNewer) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	headless, err := bson.Marshal(without(fieldValue))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := headOnly.decode(headless); err != nil {
+		t.Errorf("a head: %v", err)
+	}
+	if got, err := withValue.decode(headless); !errors.Is(err, model.ErrCorrupt) {
+		t.Errorf("no value: %+v, %v", got, err)
 	}
 	if _, err := decode(encoded(t, plainBackend(), &rec)[:20]); !errors.Is(err, model.ErrCorrupt) {
 		t.Errorf("truncated: %v", err)

@@ -16,11 +16,27 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
+// projection says which fields of a document a read asks for.
+type projection struct {
+	fields bson.D
+	whole  bool // the value too
+}
+
 // The projections. The copy is never read, and a head has no value.
 var (
-	withValue = bson.D{{Key: fieldCopy, Value: 0}}
-	headOnly  = bson.D{{Key: fieldValue, Value: 0}, {Key: fieldCopy, Value: 0}}
+	withValue = projection{bson.D{{Key: fieldCopy, Value: 0}}, true}
+	headOnly  = projection{bson.D{{Key: fieldValue, Value: 0}, {Key: fieldCopy, Value: 0}}, false}
 )
+
+// decode returns the record of a document that was read with the projection. A
+// whole one without a value is ErrCorrupt.
+func (p projection) decode(raw bson.Raw) (model.Record, error) {
+	rec, err := decode(raw)
+	if err == nil && p.whole && rec.Value == nil {
+		return model.Record{}, driverkit.Corrupt(driverkit.WhyForeign)
+	}
+	return rec, err
+}
 
 func byID(id string) bson.D { return bson.D{{Key: fieldID, Value: id}} }
 
@@ -74,15 +90,15 @@ func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (model.R
 }
 
 // read returns the stored record, live or expired.
-func (b *Backend) read(ctx context.Context, id string, projection bson.D) (model.Record, error) {
-	raw, err := b.coll.FindOne(ctx, byID(id), options.FindOne().SetProjection(projection)).Raw()
+func (b *Backend) read(ctx context.Context, id string, p projection) (model.Record, error) {
+	raw, err := b.coll.FindOne(ctx, byID(id), options.FindOne().SetProjection(p.fields)).Raw()
 	if errors.Is(err, mongodriver.ErrNoDocuments) {
 		return model.Record{}, model.ErrNotFound
 	}
 	if err != nil {
 		return model.Record{}, readError(ctx, err)
 	}
-	return decode(raw)
+	return p.decode(raw)
 }
 
 // fieldSize is the field in which a stat gets the size of the value.
@@ -164,7 +180,22 @@ func (b *Backend) write(ctx context.Context, now time.Time, w *driver.Write) (mo
 		return b.upsert(ctx, w)
 	case w.Cond == driver.IfAbsent:
 		return b.create(ctx, now, w)
-	case w.Keep.Expiry || w.Keep.Labels:
+	}
+	for range writeAttempts {
+		rec, err := b.update(ctx, now, w)
+		if !errors.Is(err, errRaced) {
+			return rec, err
+		}
+	}
+	return model.Record{}, driverkit.Contended()
+}
+
+// errRaced says that a write changed nothing, and that a read right after it
+// found a record that it may replace.
+var errRaced = errors.New("another writer changed the record meanwhile")
+
+func (b *Backend) update(ctx context.Context, now time.Time, w *driver.Write) (model.Record, error) {
+	if w.Keep.Expiry || w.Keep.Labels {
 		return b.modify(ctx, now, w, b.updateOf(w))
 	}
 	return b.replace(ctx, now, w)
@@ -177,15 +208,15 @@ func result(w *driver.Write) model.Record {
 	return rec
 }
 
-// upsertAttempts bounds the attempts of an upsert that meets concurrent inserts
-// of its id. The server refuses each of these attempts, so the write is still
-// applied at most once.
-const upsertAttempts = 4
+// writeAttempts bounds the attempts of an upsert that meets concurrent inserts of
+// its id, and of an update that meets a change of the encoding. The server
+// refuses each of these attempts, so the write is still applied at most once.
+const writeAttempts = 4
 
 func (b *Backend) upsert(ctx context.Context, w *driver.Write) (model.Record, error) {
 	doc, _ := b.document(&w.Record)
 	var err error
-	for range upsertAttempts {
+	for range writeAttempts {
 		if _, err = b.coll.ReplaceOne(ctx, byID(w.Record.ID), doc, options.Replace().SetUpsert(true)); !idExists(err) {
 			break
 		}
@@ -225,7 +256,7 @@ func (b *Backend) replace(ctx context.Context, now time.Time, w *driver.Write) (
 // returns the changed head.
 func (b *Backend) modify(ctx context.Context, now time.Time, w *driver.Write, update bson.D) (model.Record, error) {
 	raw, err := b.coll.FindOneAndUpdate(ctx, writeFilter(now, w), update,
-		options.FindOneAndUpdate().SetReturnDocument(options.After).SetProjection(headOnly)).Raw()
+		options.FindOneAndUpdate().SetReturnDocument(options.After).SetProjection(headOnly.fields)).Raw()
 	switch {
 	case errors.Is(err, mongodriver.ErrNoDocuments):
 		return b.conditionError(ctx, now, w)
@@ -240,11 +271,11 @@ func (b *Backend) modify(ctx context.Context, now time.Time, w *driver.Write, up
 // encoding, or the error of the read. The write changed nothing in any case.
 func (b *Backend) conditionError(ctx context.Context, now time.Time, w *driver.Write) (model.Record, error) {
 	id, c := w.Record.ID, w.Cond
-	projection := headOnly
+	fields := headOnly
 	if c == driver.IfMatch {
-		projection = withValue // the winner's
+		fields = withValue // the winner's
 	}
-	cur, err := b.read(ctx, id, projection)
+	cur, err := b.read(ctx, id, fields)
 	switch {
 	case c == driver.IfAbsent && (err == nil || errors.Is(err, model.ErrNotFound)):
 		return model.Record{}, model.ErrExists // the record was live when the create ran
@@ -256,6 +287,8 @@ func (b *Backend) conditionError(ctx context.Context, now time.Time, w *driver.W
 		return cur, err
 	case errors.Is(err, model.ErrCorrupt):
 		return model.Record{}, err
+	case err == nil && w.Encodings != nil:
+		return model.Record{}, errRaced // it may have been live all the time, of another encoding
 	}
 	return model.Record{}, model.ErrNotFound // even if a record is live by now
 }

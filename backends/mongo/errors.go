@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 
 	mongodriver "go.mongodb.org/mongo-driver/v2/mongo"
 	mongoerrors "go.mongodb.org/mongo-driver/v2/x/mongo/driver"
@@ -234,6 +235,7 @@ func idExists(err error) bool {
 	if !mongodriver.IsDuplicateKeyError(err) {
 		return false
 	}
-	var server mongodriver.ServerError
-	return errors.As(err, &server) && (server.HasErrorMessage(" index: _id_ ") || !server.HasErrorMessage(" index: "))
+	// The first index that the text names: the values after it may have any text.
+	_, rest, named := strings.Cut(err.Error(), " index: ")
+	return !named || strings.HasPrefix(rest, "_id_ ")
 }

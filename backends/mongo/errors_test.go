@@ -180,6 +180,7 @@ func TestIDExists(t *testing.T) {
 	}{
 		{duplicate(`E11000 duplicate key error collection: d.c index: _id_ dup key: { _id: "a" }`), true},
 		{duplicate(`E11000 duplicate key error collection: d.c index: own dup key: { x: "a" }`), false},
+		{duplicate(`E11000 duplicate key error collection: d.c index: own dup key: { lab.mail: "x index: _id_ y" }`), false},
 		{duplicate("the text of another server"), true},
 		{nil, false},
 		{io.EOF, false},

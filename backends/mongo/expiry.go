@@ -138,7 +138,7 @@ func (b *Backend) due(ctx context.Context, n int, s *sweep) (found []bson.Raw, m
 	limit := n + len(s.stayed)
 	cur, err := b.coll.Find(ctx,
 		bson.D{{Key: fieldExpiry, Value: span}, {Key: fieldFormat, Value: formatVersion}},
-		options.Find().SetProjection(headOnly).SetSort(expiryKeys).SetHint(expiryKeys).
+		options.Find().SetProjection(headOnly.fields).SetSort(expiryKeys).SetHint(expiryKeys).
 			SetLimit(int64(limit)).SetBatchSize(int32(limit)+1))
 	if err != nil {
 		return nil, false, listError(ctx, err)

@@ -28,12 +28,12 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 		{Key: fieldID, Value: bson.D{{Key: "$gt", Value: after}}}, // matches only strings, even after the empty one
 		{Key: fieldExpiry, Value: bson.D{{Key: "$not", Value: bson.D{{Key: "$lte", Value: dateOf(now)}}}}},
 	})
-	projection := withValue
+	read := withValue
 	if q.KeysOnly {
-		projection = headOnly
+		read = headOnly
 	}
 	limit := min(q.Limit, maxPage)
-	cur, err := b.coll.Find(ctx, filter, options.Find().SetProjection(projection).SetSort(idKeys).SetHint(index).
+	cur, err := b.coll.Find(ctx, filter, options.Find().SetProjection(read.fields).SetSort(idKeys).SetHint(index).
 		SetLimit(int64(limit)).SetBatchSize(int32(limit)+1))
 	if err != nil {
 		return driver.Page{}, listError(ctx, err)
@@ -46,7 +46,7 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 	for (n == 0 || cur.RemainingBatchLength() > 0) && cur.Next(ctx) {
 		n++
 		last = storedID(cur.Current)
-		switch rec, err := decode(cur.Current); {
+		switch rec, err := read.decode(cur.Current); {
 		case err != nil:
 			page.Corrupt = append(page.Corrupt, last)
 		case !rec.Expired(now):

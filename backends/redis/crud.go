@@ -150,13 +150,13 @@ func (b *Backend) writeRun(ctx context.Context, now time.Time, w *driver.Write, 
 		m := &mark{data: data[:len(data)-len(rec.Value)]}
 		args = append(args, string(control[:])+string(reads), now.UnixMilli(), b.keepFor(now, w.Record.ExpiresAt), m, len(data))
 		r := newRun(ctx, writeScript, args, m)
-		r.stage = goredis.NewStatusCmd(ctx, "set", stage, data, "px", stageTTL.Milliseconds())
+		r.stage = goredis.NewStatusCmd(ctx, "set", stage, payload(data), "px", stageTTL.Milliseconds())
 		return r
 	}
 	args = append(args, string(control[:])+string(reads), now.UnixMilli(), b.keepFor(now, w.Record.ExpiresAt))
 	if split {
 		m := &mark{data: appendTail(make([]byte, 0, 1+len(rec.Encoding)+len(rec.Value)), &rec)}
-		return newRun(ctx, writeScript, append(args, data, m), m)
+		return newRun(ctx, writeScript, append(args, payload(data), m), m)
 	}
 	m := &mark{data: appendTail(data, &rec)}
 	return newRun(ctx, writeScript, append(args, m), m)

@@ -195,7 +195,8 @@ func (b *Backend) announce(ctx context.Context, before time.Time, open []*bucket
 				s.keep(d)
 				continue
 			case !rec.Expired(before):
-				d.skip = true // extended meanwhile
+				d.skip = true // extended meanwhile, unless the index is wrong
+				s.keep(d)
 				continue
 			default:
 				d.revision = string(rec.Revision[:])

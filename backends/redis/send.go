@@ -135,6 +135,14 @@ func (m *mark) leave() (sent bool) { return !m.state.CompareAndSwap(markUnsent, 
 // String keeps record bytes out of traces that print commands.
 func (m *mark) String() string { return strconv.Itoa(len(m.data)) + " bytes" }
 
+// payload is an argument with record bytes that traces do not print.
+type payload []byte
+
+// MarshalBinary returns the bytes themselves.
+func (p payload) MarshalBinary() ([]byte, error) { return p, nil }
+
+func (p payload) String() string { return strconv.Itoa(len(p)) + " bytes" }
+
 // newRun makes the command of a script from its arguments. The method command
 // of a bucket began them, and m is one of them.
 func newRun(ctx context.Context, s *script, args []any, m *mark) *run {
