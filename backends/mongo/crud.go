@@ -175,10 +175,10 @@ func checkEncoding(w *driver.Write) error {
 }
 
 func (b *Backend) write(ctx context.Context, now time.Time, w *driver.Write) (model.Record, error) {
-	switch {
-	case w.Cond == driver.IfAny:
+	switch w.Cond {
+	case driver.IfAny:
 		return b.upsert(ctx, w)
-	case w.Cond == driver.IfAbsent:
+	case driver.IfAbsent:
 		return b.create(ctx, now, w)
 	}
 	for range writeAttempts {
