@@ -19,10 +19,12 @@ func TestListingEndsWhileRecordsComeBack(t *testing.T) {
 	}
 	for name, change := range map[string]func(t *testing.T, b *Backend, id string){
 		"label lost and regained": func(t *testing.T, b *Backend, id string) {
+			t.Helper()
 			write(t, b, id, "bob")
 			write(t, b, id, "ann")
 		},
 		"deleted and created again": func(t *testing.T, b *Backend, id string) {
+			t.Helper()
 			if err := b.Delete(t.Context(), drivertest.Now, driver.Delete{ID: id, Cond: driver.IfPresent}); err != nil {
 				t.Fatal(err)
 			}
