@@ -30,8 +30,8 @@
 //
 // A file that is truncated, foreign or of a newer format is ErrCorrupt for
 // every call, Delete included. Only an upsert replaces it. The same holds for a
-// folder, a named pipe or a symbolic link out of the shard under a record's
-// name.
+// named pipe, a socket or a symbolic link out of the shard under a record's
+// name, and for a folder, which an upsert does not replace.
 //
 // # Consistency
 //
@@ -100,9 +100,9 @@
 //     its first page.
 //   - A page token stays valid as long as the storage exists. Listings follow
 //     the shard and the file name, which no write changes.
-//   - A record whose file the process may not read is ErrUnavailable for Get and
-//     for writes. Listings name it in Page.Corrupt; counts and sweeps leave it
-//     out.
+//   - A record whose file the process may not read, or whose place on the disk is
+//     damaged (EIO), is ErrUnavailable for Get and for writes. Listings name it in
+//     Page.Corrupt; counts and sweeps leave it out.
 //   - Stat reads the whole file, like Get: only then is a damaged one found.
 //
 // With Options.NoSync nothing is synced. A killed process still loses nothing,

@@ -69,25 +69,28 @@ func reason(err error) string {
 // ErrCorrupt if the name belongs to something other than a file.
 func unreadable(err error) error {
 	if errors.Is(err, disk.ErrEscape) || errors.Is(err, disk.ErrForeign) ||
-		errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ELOOP) {
+		errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ELOOP) ||
+		errors.Is(err, syscall.ENXIO) || errors.Is(err, syscall.EOPNOTSUPP) { // a socket
 		return model.NewError(model.ErrCorrupt, reason(err), err)
 	}
-	if errors.Is(err, fs.ErrPermission) {
-		return model.NewError(model.ErrUnavailable, "the record's file may not be read: "+reason(err), deniedError{err})
+	// A damaged medium, or a file system's own checksum, fails one file.
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EIO) || errors.Is(err, syscall.EBADMSG) {
+		return model.NewError(model.ErrUnavailable, "the record's file cannot be read: "+reason(err), fileOnlyError{err})
 	}
 	return unavailable(err)
 }
 
-// deniedError marks the refusal of one record's file.
-type deniedError struct{ error }
+// fileOnlyError marks an error of one record's file that says nothing about
+// others.
+type fileOnlyError struct{ error }
 
-func (e deniedError) Unwrap() error { return e.error }
+func (e fileOnlyError) Unwrap() error { return e.error }
 
 // isUnreadable reports whether the error is of one record only: what walks the
 // records goes on.
 func isUnreadable(err error) bool {
-	var denied deniedError
-	return errors.Is(err, model.ErrCorrupt) || errors.As(err, &denied)
+	var only fileOnlyError
+	return errors.Is(err, model.ErrCorrupt) || errors.As(err, &only)
 }
 
 func ignoreUnreadable(err error) error {

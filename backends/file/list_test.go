@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -133,9 +134,16 @@ func oneShard(n int) []string {
 	return out
 }
 
-// TestFileThatMayNotBeRead checks that what walks the records goes on after a
-// record that the process may not read.
-func TestFileThatMayNotBeRead(t *testing.T) {
+// TestFileThatCannotBeRead checks that what walks the records goes on after a
+// record that the process may not read, or that the disk does not return.
+func TestFileThatCannotBeRead(t *testing.T) {
+	for _, why := range []error{fs.ErrPermission, syscall.EIO, syscall.EBADMSG} {
+		goesOnAfter(t, why)
+	}
+}
+
+func goesOnAfter(t *testing.T, why error) {
+	t.Helper()
 	ctx := t.Context()
 	b, s := spied(t, memoryDir(t), &Options{NoSync: true})
 	for i := range 10 {
@@ -144,17 +152,17 @@ func TestFileThatMayNotBeRead(t *testing.T) {
 	p := placeOf("id5")
 	s.Set(func(op, path string) error {
 		if op == "read" && strings.HasSuffix(path, p.path()) {
-			return &fs.PathError{Op: "open", Path: path, Err: fs.ErrPermission}
+			return &fs.PathError{Op: "open", Path: path, Err: why}
 		}
 		return nil
 	})
 	for _, q := range []driver.Query{{Limit: 100}, {Label: "principal", Value: "ann", Limit: 100}} {
 		page, err := b.Page(ctx, now, q)
 		if err != nil || len(page.Records) != 9 || len(page.Corrupt) != 1 || page.Corrupt[0] != "id5" || page.Next != "" {
-			t.Errorf("page by %q: %d records, corrupt %q, %v", q.Label, len(page.Records), page.Corrupt, err)
+			t.Errorf("%v: page by %q: %d records, corrupt %q, %v", why, q.Label, len(page.Records), page.Corrupt, err)
 		}
 		if n, err := b.Count(ctx, now, q); err != nil || n != 9 {
-			t.Errorf("count by %q: %d, %v", q.Label, n, err)
+			t.Errorf("%v: count by %q: %d, %v", why, q.Label, n, err)
 		}
 	}
 	_, err := b.Get(ctx, now, driver.Get{ID: "id5"})

@@ -2,7 +2,6 @@ package memory
 
 import (
 	"context"
-	"strings"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
@@ -39,8 +38,9 @@ func New(space *Space, name string, opts *Options) (*Backend, error) {
 	if space == nil {
 		space = NewSpace()
 	}
-	gate := driverkit.NewGate(driver.Description{Backend: backendName, Labels: labels}, strings.Clone(name))
-	return &Backend{gate: gate, store: space.open(name)}, nil
+	store := space.open(name)
+	gate := driverkit.NewGate(driver.Description{Backend: backendName, Labels: labels}, store.name)
+	return &Backend{gate: gate, store: store}, nil
 }
 
 // Describe returns the backend's name and labels.

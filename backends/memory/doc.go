@@ -19,9 +19,10 @@
 // Calls are linearizable for each record. A record, its labels and its expiry
 // change together under one lock, so every read and listing sees the last
 // write. A listing shows each shard as of one instant. Pages follow the shards
-// and the order in which the records were created, or in which they got the
-// label value. A write does not move a record in a listing whose label it leaves
-// as it is. A page token stays valid as long as its Space.
+// and the order in which the records were created, which no write changes. A
+// listing leaves out records that were created, or got the label, after it came
+// to their place. So it ends whatever is written meanwhile. A page token stays
+// valid as long as its Space, and is of no use in another one.
 //
 // # Limits
 //
@@ -37,7 +38,8 @@
 // # Cost per call
 //
 // Get, Stat, Write, Touch and Delete take one shard's lock, and O(log n) time for the
-// heap of expiries. Page takes each shard's lock at most once. It visits the
+// heap of expiries. A change of a label value also moves up to a 64th of the
+// places of that value's records, 16 bytes each. Page takes each shard's lock at most once. It visits the
 // records that it returns and the expired records that were not swept. Count
 // visits the expired records, or with a label the records that bear it.
 // DeleteExpired visits only expired records and holds a lock for at most 64 of

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"crypto/rand"
 	"hash/maphash"
 	"maps"
 	"slices"
@@ -14,24 +15,26 @@ import (
 // shardCount is a power of two.
 const shardCount = 64
 
-// Space holds stores by name, as a server would. The zero value is not usable;
-// NewSpace makes one.
+// Space holds stores by name, as a server would. The zero Space is empty.
 type Space struct {
 	mu     sync.Mutex
 	stores map[string]*store
 }
 
 // NewSpace returns an empty Space.
-func NewSpace() *Space { return &Space{stores: map[string]*store{}} }
+func NewSpace() *Space { return new(Space) }
 
 func (s *Space) open(name string) *store {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.stores[name]
 	if st == nil {
-		st = &store{seed: maphash.MakeSeed()}
+		st = &store{seed: maphash.MakeSeed(), name: rand.Text()}
 		for i := range st.shards {
 			st.shards[i].reset()
+		}
+		if s.stores == nil {
+			s.stores = map[string]*store{}
 		}
 		s.stores[strings.Clone(name)] = st
 	}
@@ -40,6 +43,7 @@ func (s *Space) open(name string) *store {
 
 type store struct {
 	seed   maphash.Seed
+	name   string // unlike that of any other store, in any Space
 	shards [shardCount]shard
 }
 
@@ -65,16 +69,10 @@ type labelKey struct{ name, value string }
 // only replaced, so that they may be read after the lock is released.
 type entry struct {
 	rec     model.Record
-	seq     uint64 // its place in the shard's order; zero means a new entry
-	labels  []membership
+	seq     uint64 // its place in the shard's order, and in those of its labels; zero means a new entry
+	labels  []*series
 	heap    int32 // index in the shard's heap; -1 means that it is not there
 	removed bool
-}
-
-// membership is an entry's place in the series of a label value.
-type membership struct {
-	series *series
-	seq    uint64
 }
 
 func (s *shard) reset() {
@@ -94,7 +92,9 @@ func (s *shard) reset() {
 func (s *shard) put(e *entry, rec *model.Record) {
 	if e.seq == 0 {
 		e.heap = -1
-		e.seq = s.append(&s.order, e)
+		s.seq++
+		e.seq = s.seq
+		s.order.insert(e)
 		s.records.put(rec.ID, e)
 	}
 	relabel := !sameLabels(e.rec.Labels, rec.Labels)
@@ -118,20 +118,19 @@ func sameLabels(a, b map[string]string) bool {
 	return true
 }
 
-// relabel moves the entry to the series of its labels. It keeps its place in
-// the series of each label that did not change.
+// relabel moves the entry to the series of its labels.
 func (s *shard) relabel(e *entry) {
-	kept := make([]membership, 0, len(e.rec.Labels))
-	for _, m := range e.labels {
-		if e.rec.Labels[m.series.key.name] == m.series.key.value {
-			kept = append(kept, m)
+	kept := make([]*series, 0, len(e.rec.Labels))
+	for _, ser := range e.labels {
+		if e.rec.Labels[ser.key.name] == ser.key.value {
+			kept = append(kept, ser)
 		} else {
-			s.leave(m)
+			s.leave(ser, e)
 		}
 	}
 	old := len(kept)
 	for name, value := range e.rec.Labels {
-		in := func(m membership) bool { return m.series.key.name == name }
+		in := func(ser *series) bool { return ser.key.name == name }
 		if slices.ContainsFunc(kept[:old], in) {
 			continue
 		}
@@ -141,14 +140,15 @@ func (s *shard) relabel(e *entry) {
 			ser = &series{key: key}
 			s.labels.put(key, ser)
 		}
-		kept = append(kept, membership{ser, s.append(ser, e)})
+		ser.insert(e)
+		kept = append(kept, ser)
 	}
 	e.labels = kept
 }
 
-func (s *shard) leave(m membership) {
-	if m.series.remove(m.seq); m.series.live() == 0 {
-		s.labels.remove(m.series.key)
+func (s *shard) leave(ser *series, e *entry) {
+	if ser.remove(e.seq); ser.live() == 0 {
+		s.labels.remove(ser.key)
 	}
 }
 
@@ -157,15 +157,16 @@ func (s *shard) drop(e *entry) {
 	e.removed = true
 	s.records.remove(e.rec.ID)
 	s.order.remove(e.seq)
-	for _, m := range e.labels {
-		s.leave(m)
+	for _, ser := range e.labels {
+		s.leave(ser, e)
 	}
 	e.labels = nil
 	s.unschedule(e)
 }
 
-// series is an order that grows only at its end. A record keeps its place in
-// every write.
+// series has entries in the order of their creation. So a record that loses a
+// label value and gets it again is back in its place: a listing never meets it
+// twice.
 type series struct {
 	key  labelKey // empty for the order of all records
 	refs []ref
@@ -177,11 +178,15 @@ type ref struct {
 	e   *entry // nil if removed
 }
 
-// append adds the entry at the end of a series and returns its place.
-func (s *shard) append(to *series, e *entry) uint64 {
-	s.seq++
-	to.refs = append(to.refs, ref{s.seq, e})
-	return s.seq
+// insert adds the entry in its place, which mostly is the end.
+func (s *series) insert(e *entry) {
+	at := s.after(e.seq)
+	if at > 0 && s.refs[at-1].seq == e.seq { // the gap that it left
+		s.refs[at-1].e = e
+		s.dead--
+		return
+	}
+	s.refs = slices.Insert(s.refs, at, ref{e.seq, e})
 }
 
 // after returns the index of the first place after seq.

@@ -10,29 +10,34 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// cursor is the position of a listing: a shard, and the last listed place in its
-// order.
+// cursor is the position of a listing: a shard, the last listed place in its
+// order, and the last place that there was when the listing came to the shard.
+// Without that end a program that lists and makes records would never be done.
 type cursor struct {
 	shard int
 	seq   uint64
+	end   uint64 // zero before the shard
 }
 
 func (c cursor) position() string {
-	return string(binary.AppendUvarint([]byte{byte(c.shard)}, c.seq))
+	return string(binary.AppendUvarint(binary.AppendUvarint([]byte{byte(c.shard)}, c.seq), c.end))
 }
 
 func parsePosition(position string) (cursor, error) {
 	if position == "" {
 		return cursor{}, nil
 	}
-	seq, n := binary.Uvarint([]byte(position[1:]))
-	if n <= 0 || position[0] >= shardCount {
+	rest := []byte(position[1:])
+	seq, n := binary.Uvarint(rest)
+	end, m := binary.Uvarint(rest[max(n, 0):])
+	if n <= 0 || m <= 0 || position[0] >= shardCount {
 		return cursor{}, driverkit.BadToken()
 	}
-	return cursor{int(position[0]), seq}, nil
+	return cursor{int(position[0]), seq, end}, nil
 }
 
 // Page lists live records, shard by shard, in the order of their creation.
+// Records that are created after it came to their shard are left out.
 func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 	position, err := b.gate.Page(ctx, &q)
 	if err != nil {
@@ -49,7 +54,7 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 			break
 		}
 		var more bool
-		if p.Records, cur.seq, more = b.store.shards[cur.shard].page(p.Records, now, &q, cur.seq); more {
+		if p.Records, more = b.store.shards[cur.shard].page(p.Records, now, &q, &cur); more {
 			p.Next = b.gate.Token(&q, cur.position())
 			break
 		}
@@ -64,26 +69,30 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 	return p, nil
 }
 
-// page appends the shard's live records after seq until the limit is reached. It
-// returns the last place and whether the shard has more records.
-func (s *shard) page(out []model.Record, now time.Time, q *driver.Query, seq uint64) ([]model.Record, uint64, bool) {
+// page appends the shard's live records after the cursor until the limit is
+// reached, and moves the cursor. It reports whether the shard has more records.
+func (s *shard) page(out []model.Record, now time.Time, q *driver.Query, cur *cursor) ([]model.Record, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	if cur.end == 0 {
+		cur.end = s.seq
+	}
 	ser := s.series(q.Label, q.Value)
 	if ser == nil {
-		return out, seq, false
+		return out, false
 	}
-	for _, r := range ser.refs[ser.after(seq):] {
+	first := ser.after(cur.seq)
+	for _, r := range ser.refs[first:max(first, ser.after(cur.end))] {
 		if r.e == nil || r.e.rec.Expired(now) {
 			continue
 		}
 		if len(out) >= q.Limit {
-			return out, seq, true
+			return out, true
 		}
 		out = append(out, r.e.rec)
-		seq = r.seq
+		cur.seq = r.seq
 	}
-	return out, seq, false
+	return out, false
 }
 
 // series returns the order that a listing follows, or nil if it has no records.

@@ -24,7 +24,8 @@ type BatchGetter interface {
 	GetMany(ctx context.Context, now time.Time, gets []Get) []BatchResult
 }
 
-// BatchOp is one operation of a batch: either Write or Delete is set.
+// BatchOp is one operation of a batch: either Write or Delete is set. Both or
+// none is ErrInvalid.
 type BatchOp struct {
 	Write  *Write
 	Delete *Delete
@@ -32,10 +33,13 @@ type BatchOp struct {
 
 // ID returns the id of the operation's record.
 func (o BatchOp) ID() string {
-	if o.Write != nil {
+	switch {
+	case o.Write != nil:
 		return o.Write.Record.ID
+	case o.Delete != nil:
+		return o.Delete.ID
 	}
-	return o.Delete.ID
+	return ""
 }
 
 // BatchWriter is an optional interface of a backend that writes many records
@@ -73,6 +77,9 @@ func WriteMany(ctx context.Context, b ModelExpirySupport, now time.Time, ops []B
 	}
 	out := make([]BatchResult, len(ops))
 	for i, op := range ops {
+		if out[i].Err = op.checkOne(); out[i].Err != nil {
+			continue
+		}
 		if op.Write != nil {
 			out[i].Record, out[i].Err = b.Write(ctx, now, *op.Write)
 		} else {

@@ -179,10 +179,33 @@ func (d *Delete) Check() error {
 	return model.NewError(model.ErrInvalid, "a delete takes IfPresent or IfMatch", nil)
 }
 
+// Check returns ErrInvalid unless the operation is either a write or a delete,
+// and one that some state of the store allows.
+func (o BatchOp) Check() error {
+	if err := o.checkOne(); err != nil {
+		return err
+	}
+	if o.Write != nil {
+		return o.Write.Check()
+	}
+	return o.Delete.Check()
+}
+
+func (o BatchOp) checkOne() error {
+	if (o.Write == nil) == (o.Delete == nil) {
+		return model.NewError(model.ErrInvalid, "an operation of a batch is either a write or a delete", nil)
+	}
+	return nil
+}
+
 // Bears reports whether the record belongs to the query's listing: it bears
 // the label value, or the query has no label.
 func (q *Query) Bears(r *model.Record) bool {
-	return q.Label == "" || r.Labels[q.Label] == q.Value
+	if q.Label == "" {
+		return true
+	}
+	value, ok := r.Labels[q.Label]
+	return ok && value == q.Value
 }
 
 // MarkUndecidable marks the ErrUnknown of a write whose outcome a read cannot

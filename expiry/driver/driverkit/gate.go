@@ -164,10 +164,10 @@ func (g *Gate) Batch(ctx context.Context, ops []driver.BatchOp) (out []driver.Ba
 }
 
 func (g *Gate) checkOp(op *driver.BatchOp) error {
-	if op.Write != nil {
-		return g.checkWrite(op.Write)
+	if err := op.Check(); err != nil || op.Write == nil {
+		return err
 	}
-	return op.Delete.Check()
+	return g.checkRecord(&op.Write.Record)
 }
 
 func (g *Gate) checkWrite(w *driver.Write) error {

@@ -177,18 +177,19 @@ func TestGateBatchSeparatesValidFromInvalid(t *testing.T) {
 	invalid := driver.BatchOp{Delete: &driver.Delete{ID: "b", Cond: driver.IfAny}}
 	large := validWrite()
 	large.Record.Value = make([]byte, gateMax+1)
-	ops := []driver.BatchOp{{Write: validWrite()}, invalid, {Write: large}, {Delete: &driver.Delete{ID: "c", Cond: driver.IfPresent}}}
+	remove := &driver.Delete{ID: "c", Cond: driver.IfPresent}
+	ops := []driver.BatchOp{{Write: validWrite()}, invalid, {Write: large}, {Delete: remove}, {}, {Write: validWrite(), Delete: remove}}
 	out, valid := newGate().Batch(t.Context(), ops)
 	if !slices.Equal(valid, []int{0, 3}) {
 		t.Errorf("the operations %v may go on, want 0 and 3", valid)
 	}
-	for i, want := range []error{nil, model.ErrInvalid, model.ErrTooLarge, nil} {
+	for i, want := range []error{nil, model.ErrInvalid, model.ErrTooLarge, nil, model.ErrInvalid, model.ErrInvalid} {
 		if !errors.Is(out[i].Err, want) {
 			t.Errorf("operation %d: got %v, want %v", i, out[i].Err, want)
 		}
 	}
 	out, valid = newGate().Batch(ended(), ops)
-	for i, want := range []error{context.Canceled, model.ErrInvalid, model.ErrTooLarge, context.Canceled} {
+	for i, want := range []error{context.Canceled, model.ErrInvalid, model.ErrTooLarge, context.Canceled, model.ErrInvalid, model.ErrInvalid} {
 		if !errors.Is(out[i].Err, want) || len(valid) > 0 {
 			t.Errorf("operation %d with an ended context: got %v, want %v", i, out[i].Err, want)
 		}

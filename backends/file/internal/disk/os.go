@@ -28,14 +28,17 @@ type OS struct {
 
 var _ System = OS{}
 
-// MakeAll makes a folder and its parents.
-func (s OS) MakeAll(dir string, sync bool) error {
+// MakeAll makes a folder and its parents. It removes a folder that it could not
+// make durable: else the next call would find it and take it for durable.
+func (s OS) MakeAll(dir string, sync bool) error { return makeAll(s, dir, sync) }
+
+func makeAll(s System, dir string, sync bool) error {
 	if fi, err := os.Stat(dir); err == nil && fi.IsDir() {
 		return nil
 	}
 	parent := filepath.Dir(dir)
 	if parent != dir {
-		if err := s.MakeAll(parent, sync); err != nil {
+		if err := makeAll(s, parent, sync); err != nil {
 			return err
 		}
 	}
@@ -44,13 +47,17 @@ func (s OS) MakeAll(dir string, sync bool) error {
 		return err
 	}
 	defer func() { _ = f.Close() }()
-	if err := f.Mkdir(filepath.Base(dir)); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
+	made := f.Mkdir(filepath.Base(dir))
+	if made != nil && !errors.Is(made, fs.ErrExist) {
+		return made
 	}
 	if !sync {
 		return nil
 	}
-	return f.Sync()
+	if err = f.Sync(); err != nil && made == nil {
+		_ = f.Remove(filepath.Base(dir))
+	}
+	return err
 }
 
 // Open opens a folder.
