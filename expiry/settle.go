@@ -135,6 +135,9 @@ func (c *call) settleBatch(ops []driver.BatchOp, out []driver.BatchResult) {
 		case outcomeApplied:
 			out[i] = driver.BatchResult{Record: found.Record.Head()}
 		case outcomeNotApplied:
+			if c.tick(); ops[i].Write != nil && ops[i].Write.Record.Expired(c.now) {
+				continue
+			}
 			again, of = append(again, ops[i]), append(of, i)
 		}
 	}
@@ -158,15 +161,13 @@ const lookAfterEnd = 50 * time.Millisecond
 // of a call share one time limit. They may go on for a short time after the end
 // of the caller's context.
 func (c *call) lookContext() (context.Context, context.CancelFunc) {
-	if c.lookEnds.IsZero() {
-		c.lookEnds = time.Now().Add(c.f.look)
-	}
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(c.ctx), c.lookEnds)
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), c.f.look-c.looked)
 	stop := context.AfterFunc(c.ctx, func() {
 		t := time.AfterFunc(lookAfterEnd, cancel)
 		context.AfterFunc(ctx, func() { t.Stop() })
 	})
-	return ctx, func() { stop(); cancel() }
+	return ctx, func() { stop(); cancel(); c.looked += time.Since(began) }
 }
 
 // readOutcome reads the record once and lets judge decide. If the caller's
