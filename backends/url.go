@@ -72,6 +72,9 @@ func Redact(rawURL string) string {
 			}
 		}
 	}
+	if u.Opaque != "" && strings.Contains(u.Opaque, "@") || strings.Contains(u.Path, "@") && strings.Contains(u.Path, ":") {
+		return u.Scheme + ":" + hidden // a slash too few or too many before the password
+	}
 	u.RawQuery = query.Encode()
 	return u.Redacted()
 }

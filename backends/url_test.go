@@ -65,6 +65,10 @@ func TestRedact(t *testing.T) {
 		"redacted://ann:12/hunter2@h":                             "redacted:xxxxx",
 		"redacted://ann@h?a;hunter2":                              "redacted:xxxxx",
 		"redacted://ann:hunter2@%z":                               "xxxxx",
+		"redacted:ann:hunter2@h":                                  "redacted:xxxxx",
+		"redacted:/ann:hunter2@h/1":                               "redacted:xxxxx",
+		"redacted:///ann:hunter2@h":                               "redacted:xxxxx",
+		"redacted:///data/at@home?labels=a":                       "redacted:///data/at@home?labels=a",
 		"hunter2":                                                 "xxxxx",
 		"":                                                        "xxxxx",
 	} {

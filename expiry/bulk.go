@@ -16,32 +16,30 @@ const batchSize = 500
 func (s *Store[T]) GetMany(ctx context.Context, ids []string) ([]Result[T], error) {
 	c := s.begin(ctx, "GetMany", "")
 	out := make([]Result[T], len(ids))
-	var ask []string                     // as the backend knows them
-	at := make(map[string]int, len(ids)) // the first place of each id
+	var ask []string                       // as the backend knows them
+	var of []int                           // the places of their ids
+	seen := make(map[string]int, len(ids)) // the first place of each id
 	for i, id := range ids {
-		if _, seen := at[id]; seen {
+		if _, again := seen[id]; again {
 			continue
 		}
-		at[id] = i
+		seen[id] = i
 		err := model.CheckID(id)
-		if s.opts.SecretIDs {
-			id = secretID(id)
-			at[id] = i
-		}
+		id = s.storedID(id)
 		if err != nil {
 			out[i].Err = c.named(id, err)
 			continue
 		}
-		ask = append(ask, id)
+		ask, of = append(ask, id), append(of, i)
 	}
 	for len(ask) > 0 {
 		if err := ctx.Err(); err != nil {
 			return nil, c.end(err)
 		}
-		part := ask[:min(batchSize, len(ask))]
-		ask = ask[len(part):]
+		part, places := ask[:min(batchSize, len(ask))], of
+		ask, of = ask[len(part):], of[len(part):]
 		for i, o := range c.getMany(ctx, part) {
-			first := at[part[i]]
+			first := places[i]
 			res, err := &out[first], o.Err
 			if err == nil {
 				res.Item, err = s.open(o.Record)
@@ -51,7 +49,7 @@ func (s *Store[T]) GetMany(ctx context.Context, ids []string) ([]Result[T], erro
 		}
 	}
 	for i, id := range ids {
-		first := at[id]
+		first := seen[id]
 		if i == first {
 			continue
 		}
@@ -120,7 +118,7 @@ func (s *Store[T]) bulkPart(c *call, ops []Op[T], seen map[string]bool, results 
 		seen[op.id] = true
 		valid, index = append(valid, op), append(index, i)
 	}
-	send := make([]driver.BatchOp, 0, len(valid))
+	send := make([]batchOp, 0, len(valid))
 	sent := make([]int, 0, len(valid)) // of the operation in valid
 	for k := range valid {
 		if p := valid[k].write; p != nil {
@@ -130,9 +128,9 @@ func (s *Store[T]) bulkPart(c *call, ops []Op[T], seen map[string]bool, results 
 				continue
 			}
 			p.Record.Revision = model.NewRevision()
-			send = append(send, driver.BatchOp{Write: &p.Write})
+			send = append(send, batchOp{write: p})
 		} else {
-			send = append(send, driver.BatchOp{Delete: valid[k].del})
+			send = append(send, batchOp{del: valid[k].del})
 		}
 		sent = append(sent, k)
 	}

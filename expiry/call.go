@@ -220,11 +220,23 @@ func (c *call) write(p *pending) (model.Record, error) {
 	return c.settleWrite(p.Write, err)
 }
 
+// batchOp is an operation of a batch: either write or del is set.
+type batchOp struct {
+	write *pending
+	del   *driver.Delete
+}
+
 // writeMany sends a batch and settles each outcome, also of lost answers. The
 // caller has resolved the writes and minted their revisions.
-func (c *call) writeMany(ops []driver.BatchOp) []driver.BatchResult {
+func (c *call) writeMany(list []batchOp) []driver.BatchResult {
 	if _, batched := c.f.b.(driver.BatchWriter); !batched {
-		return c.writeEach(ops)
+		return c.writeEach(list)
+	}
+	ops := make([]driver.BatchOp, len(list))
+	for i, op := range list {
+		if ops[i].Delete = op.del; op.write != nil {
+			ops[i].Write = &op.write.Write
+		}
 	}
 	out := make([]driver.BatchResult, len(ops))
 	if err := c.enter(c.ctx); err != nil {
@@ -241,22 +253,16 @@ func (c *call) writeMany(ops []driver.BatchOp) []driver.BatchResult {
 	return out
 }
 
-// writeEach is writeMany for a backend without batches.
-func (c *call) writeEach(ops []driver.BatchOp) []driver.BatchResult {
-	out := make([]driver.BatchResult, len(ops))
-	for i, op := range ops {
-		if op.Delete != nil {
-			out[i].Err = c.remove(*op.Delete)
-			continue
+// writeEach is writeMany for a backend without batches: each write has the time
+// at which it is sent.
+func (c *call) writeEach(list []batchOp) []driver.BatchResult {
+	out := make([]driver.BatchResult, len(list))
+	for i, op := range list {
+		if op.del != nil {
+			out[i].Err = c.remove(*op.del)
+		} else {
+			out[i].Record, out[i].Err = c.write(op.write)
 		}
-		if out[i].Err = c.enter(c.ctx); out[i].Err != nil {
-			continue
-		}
-		rec, err := c.f.b.Write(c.ctx, c.now, *op.Write)
-		if err = classified(err, model.ErrUnknown); errors.Is(err, model.ErrUnknown) {
-			rec, err = c.settleWrite(*op.Write, err)
-		}
-		out[i] = driver.BatchResult{Record: rec, Err: err}
 	}
 	return out
 }
@@ -293,7 +299,7 @@ func (c *call) checkExpiry(at time.Time) error {
 	if err := model.CheckExpiry(c.now, at); err != nil {
 		return err
 	}
-	if limit := c.f.desc.MaxTTL; limit > 0 && (at.IsZero() || at.Sub(c.now) > limit) {
+	if limit := c.f.desc.MaxTTL; limit > 0 && (at.IsZero() || at.After(model.Millis(c.clock.Add(limit)))) {
 		return model.NewError(model.ErrInvalid, "the lifetime is longer than the backend's limit of "+limit.String(), nil)
 	}
 	return nil

@@ -333,6 +333,8 @@ func TestOutcomesOfEveryKind(t *testing.T) {
 		model.ErrUnknown: "unknown", model.ErrUnavailable: "unavailable", model.ErrCorrupt: "corrupt", model.ErrTooLarge: "too_large",
 		model.ErrUnsupported: "unsupported", model.ErrConflict: "conflict", errors.New("x"): "error", context.DeadlineExceeded: "canceled",
 		model.NewError(model.ErrUnknown, "", context.Canceled): "canceled",
+		// A write that a stopped server let time out is not the wish of the caller.
+		model.NewError(model.ErrUnknown, "", context.DeadlineExceeded): "unknown",
 	} {
 		if got := (expiry.Observation{Err: kind}).Outcome(); got != want {
 			t.Errorf("%v is %q, want %q", kind, got, want)

@@ -140,7 +140,7 @@ func encode(c Codec, v any) (data []byte, err error) {
 		}
 	}()
 	if data, err = c.Encode(v); err != nil {
-		return nil, model.NewError(model.ErrInvalid, "the value cannot be encoded as "+c.Name(), err)
+		return nil, model.NewError(model.ErrInvalid, "the value cannot be encoded as "+c.Name(), causeOf(err))
 	}
 	return data, nil
 }
@@ -153,7 +153,7 @@ func decode(c Codec, plain []byte, v any) (err error) {
 		}
 	}()
 	if err := c.Decode(plain, v); err != nil {
-		return model.NewError(model.ErrCorrupt, "the stored "+c.Name()+" does not decode into the store's type", err)
+		return model.NewError(model.ErrCorrupt, "the stored "+c.Name()+" does not decode into the store's type", causeOf(err))
 	}
 	return nil
 }
@@ -162,8 +162,18 @@ func decode(c Codec, plain []byte, v any) (err error) {
 // panicked. What it panicked with may quote the value, so it is the cause only.
 func panicked(kind error, c Codec, verb string, p any) error {
 	cause, ok := p.(error)
-	if !ok || model.Kind(cause) != nil {
+	if !ok {
 		cause = fmt.Errorf("panic: %v", p)
 	}
-	return model.NewError(kind, "the codec "+c.Name()+" panicked while it tried to "+verb+" the value", cause)
+	return model.NewError(kind, "the codec "+c.Name()+" panicked while it tried to "+verb+" the value", causeOf(cause))
+}
+
+// causeOf returns an error of the value's own methods as a cause. One that has a
+// kind, such as that of another store, or is a context's, must not give the
+// Store's error a second kind.
+func causeOf(err error) error {
+	if model.Kind(err) == nil && !isContext(err) {
+		return err
+	}
+	return errors.New(err.Error())
 }

@@ -55,14 +55,16 @@ const (
 type Keyring struct {
 	mu     sync.RWMutex
 	active string
-	keys   map[string][]byte
+	// Printers that do not ask for methods follow fields and pointers, but not
+	// functions.
+	keys map[string]func() []byte
 }
 
 // NewKeyring returns a keyring that seals with the active key and also opens
 // with the older ones. It returns ErrInvalid for a key with an invalid id or
 // secret, and ErrExists for two keys with the same id.
 func NewKeyring(active SealKey, older ...SealKey) (*Keyring, error) {
-	k := &Keyring{active: active.ID, keys: map[string][]byte{}}
+	k := &Keyring{active: active.ID, keys: map[string]func() []byte{}}
 	for _, key := range append([]SealKey{active}, older...) {
 		if err := k.Add(key); err != nil {
 			return nil, err
@@ -88,7 +90,8 @@ func (k *Keyring) Add(key SealKey) error {
 	if k.keys[key.ID] != nil {
 		return model.NewError(model.ErrExists, fmt.Sprintf("the keyring already has the key %q", key.ID), nil)
 	}
-	k.keys[key.ID] = slices.Clone(key.Secret)
+	secret := slices.Clone(key.Secret)
+	k.keys[key.ID] = func() []byte { return secret }
 	return nil
 }
 
@@ -133,8 +136,11 @@ func noKey(id string) error {
 	return model.NewError(model.ErrNotFound, fmt.Sprintf("the keyring does not have the key %q", id), nil)
 }
 
-// Active returns the id of the active key.
+// Active returns the id of the active key. A nil keyring has none.
 func (k *Keyring) Active() string {
+	if k == nil {
+		return ""
+	}
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	return k.active
@@ -181,7 +187,10 @@ func (k *Keyring) secret(id string) []byte {
 	}
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	return k.keys[id]
+	if secret := k.keys[id]; secret != nil {
+		return secret()
+	}
+	return nil
 }
 
 // usable returns ErrInvalid for a keyring that NewKeyring did not make.
@@ -194,7 +203,13 @@ func (k *Keyring) usable() error {
 
 // sealing returns the active key.
 func (k *Keyring) sealing() (id string, secret []byte) {
+	if k == nil {
+		return "", nil
+	}
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	return k.active, k.keys[k.active]
+	if secret := k.keys[k.active]; secret != nil {
+		return k.active, secret()
+	}
+	return k.active, nil
 }

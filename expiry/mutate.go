@@ -100,7 +100,7 @@ func (s *Store[T]) UpdatePartial(ctx context.Context, id string, fields map[stri
 			if err != nil {
 				return nil, err
 			}
-			changed, err := difference(before, after)
+			changed, err := difference(before, after, changes.folds)
 			if err != nil {
 				return nil, err
 			}

@@ -45,7 +45,7 @@ func outcomeOf(err error) string {
 	if err == nil {
 		return "ok"
 	}
-	if isContext(err) {
+	if isContext(err) && (!errors.Is(err, context.DeadlineExceeded) || model.Kind(err) == nil) {
 		return "canceled"
 	}
 	for _, k := range outcomes {

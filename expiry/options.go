@@ -85,6 +85,9 @@ func (o *StoreOptions) withDefaults() (StoreOptions, error) {
 	if n := out.Codec.Name(); n == "" || len(n) > 32 {
 		return out, model.NewError(model.ErrInvalid, "StoreOptions: the codec's name must have 1 to 32 bytes", nil)
 	}
+	if out.Codec.Name() == sealedEncoding {
+		return out, model.NewError(model.ErrInvalid, "StoreOptions: the codec's name is that of sealed values", nil)
+	}
 	if out.Clock == nil {
 		out.Clock = SystemClock()
 	}

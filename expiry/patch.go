@@ -37,6 +37,9 @@ func (s *Store[T]) newPatch(fields map[string]any) (*patch, error) {
 			p.fields[name] = nil
 			continue
 		}
+		if err := jsonform.CheckType(reflect.TypeOf(v)); err != nil {
+			return nil, model.NewError(model.ErrInvalid, fmt.Sprintf("the field %q: %v", name, err), nil)
+		}
 		// Methods of a pointer to the value encode it too.
 		at := reflect.New(reflect.TypeOf(v))
 		at.Elem().Set(reflect.ValueOf(v))
@@ -72,12 +75,12 @@ func checkField(name string, removed bool, known []string, open bool) error {
 
 // difference returns what turns the top-level fields of one JSON object into
 // those of another.
-func difference(before, after []byte) (*patch, error) {
+func difference(before, after []byte, folds bool) (*patch, error) {
 	var from, to map[string]json.RawMessage
 	if json.Unmarshal(before, &from) != nil || json.Unmarshal(after, &to) != nil {
 		return nil, notObject()
 	}
-	p := &patch{map[string]json.RawMessage{}, true}
+	p := &patch{map[string]json.RawMessage{}, folds}
 	for name, raw := range to {
 		if !bytes.Equal(from[name], raw) {
 			p.fields[name] = raw

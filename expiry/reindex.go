@@ -44,7 +44,7 @@ func (s *Store[T]) Reindex(ctx context.Context, labels func(Item[T]) map[string]
 
 // relabelPage writes the items of a page whose labels change, in one batch.
 func (s *Store[T]) relabelPage(c *call, items []Item[T], labels func(Item[T]) map[string]string) (changed int, failed []error) {
-	var ops []driver.BatchOp
+	var ops []batchOp
 	var of []Item[T]
 	for _, it := range items {
 		p := relabel(&it.rec, labels(it))
@@ -56,7 +56,7 @@ func (s *Store[T]) relabelPage(c *call, items []Item[T], labels func(Item[T]) ma
 			continue
 		}
 		p.Record.Revision = model.NewRevision()
-		ops, of = append(ops, driver.BatchOp{Write: &p.Write}), append(of, it)
+		ops, of = append(ops, batchOp{write: p}), append(of, it)
 	}
 	if len(ops) == 0 {
 		return 0, failed

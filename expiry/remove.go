@@ -82,6 +82,9 @@ func (c *call) removeRound(q driver.Query) (r round, err error) {
 			case err == nil:
 				r.removed++
 			case errors.Is(err, model.ErrConflict), errors.Is(err, model.ErrNotFound):
+			case errors.Is(err, model.ErrCorrupt): // the listing did not need to read it
+				r.seen--
+				r.corrupt = rec.ID
 			default:
 				return r, err
 			}
