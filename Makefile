@@ -15,7 +15,7 @@ IMAGES := conformance/containers/images
 SERVERS ?=
 # Packages to test, and further flags for go test. No cached results: servers are no part of the cache's key.
 PKGS ?= ./...
-TESTFLAGS ?= -count=1 -timeout=20m
+TESTFLAGS ?= -count=1 -timeout=40m
 # Files and folders that make prose checks.
 PROSE ?= .
 
