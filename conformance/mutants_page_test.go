@@ -43,35 +43,7 @@ func pageMutants() map[string]mutation {
 			}
 			return driver.Page{Records: all[:q.Limit], Next: strings.Repeat(".", skip+q.Limit)}, nil
 		}),
-		"a listing is in order of the last write": sharing(func() bug {
-			// A rewritten record moves to the end, like a row of a table.
-			var mu sync.Mutex
-			n, order := 0, map[recordKey]int{}
-			return func(b driver.ModelExpirySupport, store string) *mutant {
-				return &mutant{Wrapper: driverkit.Wrap(b),
-					write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
-						mu.Lock()
-						defer mu.Unlock()
-						n++
-						order[recordKey{store, w.Record.ID}] = n
-						return b.Write(ctx, now, w)
-					},
-					page: func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
-						after, _ := strconv.Atoi(q.After)
-						all, err := whole(ctx, b, now, q)
-						mu.Lock()
-						defer mu.Unlock()
-						of := func(r model.Record) int { return order[recordKey{store, r.ID}] }
-						all = slices.DeleteFunc(all, func(r model.Record) bool { return of(r) <= after })
-						slices.SortFunc(all, func(a, b model.Record) int { return of(a) - of(b) })
-						if err != nil || len(all) <= q.Limit {
-							return driver.Page{Records: all}, err
-						}
-						return driver.Page{Records: all[:q.Limit], Next: strconv.Itoa(of(all[q.Limit-1]))}, nil
-					},
-				}
-			}
-		}),
+		"a listing is in order of the last write": reordered(func(*driver.Write) bool { return true }, false),
 		"a listing ends after a thousand": pageMutant(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
 			all, err := whole(ctx, b, now, q)
 			p, perr := b.Page(ctx, now, q)
@@ -223,4 +195,49 @@ func pageMutants() map[string]mutation {
 			return p, err
 		}),
 	}
+}
+
+// reordered returns a mutant whose listings are in order of the last write for
+// which moves is true, or touch: such a record moves to the end, like a row of
+// a table.
+func reordered(moves func(w *driver.Write) bool, touched bool) mutation {
+	return sharing(func() bug {
+		var mu sync.Mutex
+		n, order := 0, map[recordKey]int{}
+		return func(b driver.ModelExpirySupport, store string) *mutant {
+			move := func(id string, again bool) {
+				if k := (recordKey{store, id}); again || order[k] == 0 {
+					n++
+					order[k] = n
+				}
+			}
+			return &mutant{Wrapper: driverkit.Wrap(b),
+				write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+					mu.Lock()
+					defer mu.Unlock()
+					move(w.Record.ID, moves(&w))
+					return b.Write(ctx, now, w)
+				},
+				touch: func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
+					mu.Lock()
+					defer mu.Unlock()
+					move(t.ID, touched)
+					return b.Touch(ctx, now, t)
+				},
+				page: func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
+					after, _ := strconv.Atoi(q.After)
+					all, err := whole(ctx, b, now, q)
+					mu.Lock()
+					defer mu.Unlock()
+					of := func(r model.Record) int { return order[recordKey{store, r.ID}] }
+					all = slices.DeleteFunc(all, func(r model.Record) bool { return of(r) <= after })
+					slices.SortFunc(all, func(a, b model.Record) int { return of(a) - of(b) })
+					if err != nil || len(all) <= q.Limit {
+						return driver.Page{Records: all}, err
+					}
+					return driver.Page{Records: all[:q.Limit], Next: strconv.Itoa(of(all[q.Limit-1]))}, nil
+				},
+			}
+		}
+	})
 }

@@ -15,31 +15,7 @@ func placeMutants() map[string]mutation {
 	return map[string]mutation{
 		"an update of one label moves the record in every listing":   moving(driver.IfMatch),
 		"an update of labels moves the record in the listing of all": moving(driver.IfPresent),
-		"a change of value or expiry moves the record": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
-			again := func(ctx context.Context, now time.Time, r model.Record) (model.Record, error) {
-				if err := b.Delete(ctx, now, driver.Delete{ID: r.ID, Cond: driver.IfPresent}); err != nil {
-					return model.Record{}, err
-				}
-				return b.Write(ctx, now, driver.Write{Record: r, Cond: driver.IfAbsent})
-			}
-			return &mutant{Wrapper: driverkit.Wrap(b),
-				write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
-					cur, err := b.Get(ctx, now, driver.Get{ID: w.Record.ID})
-					if err != nil || w.Cond == driver.IfAbsent {
-						return b.Write(ctx, now, w)
-					}
-					return again(ctx, now, w.Result(&cur))
-				},
-				touch: func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
-					cur, err := b.Get(ctx, now, driver.Get{ID: t.ID})
-					if err != nil {
-						return model.Record{}, err
-					}
-					cur.ExpiresAt = t.Result(cur.ExpiresAt)
-					return again(ctx, now, cur)
-				},
-			}
-		}),
+		"a change of value or expiry moves the record":               reordered(func(w *driver.Write) bool { return w.Cond != driver.IfMatch }, true),
 		"CreateStorage takes a place that another program uses": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 			return &mutant{Wrapper: driverkit.Wrap(b), createStorage: func(context.Context) error { return nil }}
 		}),
@@ -99,18 +75,8 @@ func placeMutants() map[string]mutation {
 	}
 }
 
-// moving returns a mutant whose updates of labels under the condition make a
-// new record.
+// moving returns a mutant whose updates of labels under the condition move the
+// record to the end of every listing.
 func moving(cond driver.Condition) mutation {
-	return simply(func(b driver.ModelExpirySupport, _ string) *mutant {
-		return &mutant{Wrapper: driverkit.Wrap(b), write: func(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
-			if w.Cond == cond && !w.Keep.Labels && len(w.Record.Labels) > 1 {
-				if err := b.Delete(ctx, now, driver.Delete{ID: w.Record.ID, Cond: driver.IfPresent}); err != nil {
-					return model.Record{}, err
-				}
-				w.Cond, w.Known = driver.IfAbsent, model.Record{}
-			}
-			return b.Write(ctx, now, w)
-		}}
-	})
+	return reordered(func(w *driver.Write) bool { return w.Cond == cond && !w.Keep.Labels && len(w.Record.Labels) > 1 }, false)
 }
