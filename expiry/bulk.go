@@ -97,13 +97,13 @@ type bulkOp[T any] struct {
 	kind  OpKind
 	id    string // the caller's, or a new one
 	value T      // as the hook left it
-	write *pending
-	del   *driver.Delete
+	batchOp
 }
 
 // bulkPart sends the valid operations of one batch and settles each outcome.
 func (s *Store[T]) bulkPart(c *call, ops []Op[T], seen map[string]bool, results []Result[T], out *BulkResult[T]) {
 	valid := make([]bulkOp[T], 0, len(ops))
+	send := make([]batchOp, 0, len(ops))
 	index := make([]int, 0, len(ops)) // of the operation in ops
 	for i := range ops {
 		op := bulkOp[T]{kind: ops[i].Kind, id: ops[i].ID, value: ops[i].Value}
@@ -116,29 +116,10 @@ func (s *Store[T]) bulkPart(c *call, ops []Op[T], seen map[string]bool, results 
 			continue
 		}
 		seen[op.id] = true
-		valid, index = append(valid, op), append(index, i)
+		valid, send, index = append(valid, op), append(send, op.batchOp), append(index, i)
 	}
-	send := make([]batchOp, 0, len(valid))
-	sent := make([]int, 0, len(valid)) // of the operation in valid
-	for k := range valid {
-		if p := valid[k].write; p != nil {
-			// Hooks and the codec have run: the time is that of the batch.
-			if err := c.resolve(p); err != nil {
-				results[index[k]].Err = s.bulkError(c, valid[k].id, err)
-				continue
-			}
-			p.Record.Revision = model.NewRevision()
-			send = append(send, batchOp{write: p})
-		} else {
-			send = append(send, batchOp{del: valid[k].del})
-		}
-		sent = append(sent, k)
-	}
-	if len(send) == 0 {
-		return
-	}
-	for i, o := range c.writeMany(send) {
-		op, res := &valid[sent[i]], &results[index[sent[i]]]
+	for k, o := range c.writeMany(send) {
+		op, res := &valid[k], &results[index[k]]
 		if res.Err = s.bulkError(c, op.id, o.Err); o.Err == nil {
 			out.count(op.kind)
 			res.Item = op.item(o.Record)

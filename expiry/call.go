@@ -203,13 +203,20 @@ func (c *call) resolve(p *pending) (err error) {
 	return driver.CheckValue(p.Record.Value, c.f.desc.MaxValue)
 }
 
-// write mints the revision and sends the write once. After a lost answer it
-// reads the record once.
-func (c *call) write(p *pending) (model.Record, error) {
+// ready resolves a write and mints its revision, right before it is sent.
+func (c *call) ready(p *pending) error {
 	if err := c.resolve(p); err != nil {
-		return model.Record{}, err
+		return err
 	}
 	p.Record.Revision = model.NewRevision()
+	return nil
+}
+
+// write sends the write once. After a lost answer it reads the record once.
+func (c *call) write(p *pending) (model.Record, error) {
+	if err := c.ready(p); err != nil {
+		return model.Record{}, err
+	}
 	if err := c.enter(c.ctx); err != nil {
 		return model.Record{}, err
 	}
@@ -226,30 +233,42 @@ type batchOp struct {
 	del   *driver.Delete
 }
 
-// writeMany sends a batch and settles each outcome, also of lost answers. The
-// caller has resolved the writes and minted their revisions.
+// writeMany sends the operations that are valid in one batch and settles each
+// outcome, also of lost answers.
 func (c *call) writeMany(list []batchOp) []driver.BatchResult {
 	if _, batched := c.f.b.(driver.BatchWriter); !batched {
 		return c.writeEach(list)
 	}
-	ops := make([]driver.BatchOp, len(list))
+	out := make([]driver.BatchResult, len(list))
+	ops := make([]driver.BatchOp, 0, len(list))
+	of := make([]int, 0, len(list)) // the places of ops in the list
 	for i, op := range list {
-		if ops[i].Delete = op.del; op.write != nil {
-			ops[i].Write = &op.write.Write
+		send := driver.BatchOp{Delete: op.del}
+		if op.write != nil {
+			if out[i].Err = c.ready(op.write); out[i].Err != nil {
+				continue
+			}
+			send.Write = &op.write.Write
 		}
+		ops, of = append(ops, send), append(of, i)
 	}
-	out := make([]driver.BatchResult, len(ops))
+	if len(ops) == 0 {
+		return out
+	}
 	if err := c.enter(c.ctx); err != nil {
-		for i := range out {
+		for _, i := range of {
 			out[i].Err = err
 		}
 		return out
 	}
-	out = driver.WriteMany(c.ctx, c.f.b, c.now, ops)
-	for i := range out {
-		out[i].Err = classified(out[i].Err, model.ErrUnknown)
+	results := driver.WriteMany(c.ctx, c.f.b, c.now, ops)
+	for k := range results {
+		results[k].Err = classified(results[k].Err, model.ErrUnknown)
 	}
-	c.settleBatch(ops, out)
+	c.settleBatch(ops, results)
+	for k, i := range of {
+		out[i] = results[k]
+	}
 	return out
 }
 

@@ -47,19 +47,9 @@ func (s *Store[T]) relabelPage(c *call, items []Item[T], labels func(Item[T]) ma
 	var ops []batchOp
 	var of []Item[T]
 	for _, it := range items {
-		p := relabel(&it.rec, labels(it))
-		if p == nil {
-			continue
+		if p := relabel(&it.rec, labels(it)); p != nil {
+			ops, of = append(ops, batchOp{write: p}), append(of, it)
 		}
-		if err := c.resolve(p); err != nil {
-			failed = append(failed, c.named(it.ID, err))
-			continue
-		}
-		p.Record.Revision = model.NewRevision()
-		ops, of = append(ops, batchOp{write: p}), append(of, it)
-	}
-	if len(ops) == 0 {
-		return 0, failed
 	}
 	for i, o := range c.writeMany(ops) {
 		err := o.Err

@@ -39,15 +39,6 @@ func everything(t testing.TB, b *Backend) string {
 	return string(text)
 }
 
-// wantForeign fails the test unless err is ErrCorrupt and names what was found.
-func wantForeign(t testing.TB, err error, found string) {
-	t.Helper()
-	drivertest.WantKind(t, err, model.ErrCorrupt)
-	if !strings.Contains(err.Error(), found) {
-		t.Fatalf("%v does not name %s", err, found)
-	}
-}
-
 // TestForeignTables has tables of other programs with the store's keys:
 // CreateStorage and DeleteStorage name what they found and change nothing.
 func TestForeignTables(t *testing.T) {
@@ -89,8 +80,8 @@ func TestForeignTables(t *testing.T) {
 			b := createTable(t, client(t), test.change)
 			test.prepare(t, b)
 			before := everything(t, b)
-			wantForeign(t, b.CreateStorage(t.Context()), test.created)
-			wantForeign(t, b.DeleteStorage(t.Context()), test.remove)
+			drivertest.WantForeign(t, b.CreateStorage(t.Context()), test.created)
+			drivertest.WantForeign(t, b.DeleteStorage(t.Context()), test.remove)
 			if after := everything(t, b); after != before {
 				t.Fatalf("%s became\n%s", before, after)
 			}
@@ -104,9 +95,9 @@ func TestSharedTable(t *testing.T) {
 	b, ctx := open(t, nil), t.Context()
 	drivertest.Seed(t, b, drivertest.Record("a", "ann", time.Hour), drivertest.Record("b", "", 0))
 	putItem(t, b.client, b.table, order())
-	wantForeign(t, b.CreateStorage(ctx), `"total"`)
+	drivertest.WantForeign(t, b.CreateStorage(ctx), `"total"`)
 	for range 2 {
-		wantForeign(t, b.DeleteStorage(ctx), `"total"`)
+		drivertest.WantForeign(t, b.DeleteStorage(ctx), `"total"`)
 		table, err := b.describe(ctx)
 		if err != nil || table == nil || hasIndex(table) {
 			t.Fatalf("the table %+v, %v", table, err)
@@ -135,7 +126,7 @@ func TestUserIndex(t *testing.T) {
 		t.Fatal(err)
 	}
 	drivertest.Seed(t, b, drivertest.Record("a", "ann", time.Hour))
-	wantForeign(t, b.DeleteStorage(t.Context()), "theirs")
+	drivertest.WantForeign(t, b.DeleteStorage(t.Context()), "theirs")
 	noItems(t, b)
 	if table, err := b.describe(t.Context()); err != nil || otherIndex(table) == "" || hasIndex(table) {
 		t.Fatal(table, err)

@@ -12,15 +12,6 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// wantForeign fails the test unless err is ErrCorrupt and names what was found.
-func wantForeign(t testing.TB, err error, found string) {
-	t.Helper()
-	drivertest.WantKind(t, err, model.ErrCorrupt)
-	if !strings.Contains(err.Error(), found) {
-		t.Fatalf("%v does not name %s", err, found)
-	}
-}
-
 // template creates an index template for the store's indices. It is removed at
 // the end of the test.
 func template(t testing.TB, b *Backend, body string) {
@@ -89,9 +80,9 @@ func TestSharedAlias(t *testing.T) {
 		_, _ = b.do(ctx, http.MethodDelete, "/"+theirs, typeJSON, nil, nil)
 	})
 	request(t, b.client, http.MethodPost, "/"+theirs+"/_bulk?refresh", `{"index":{"_id":"1"}}`+"\n"+`{"total":12}`+"\n")
-	wantForeign(t, b.CreateStorage(ctx), theirs)
+	drivertest.WantForeign(t, b.CreateStorage(ctx), theirs)
 	for range 2 {
-		wantForeign(t, b.DeleteStorage(ctx), theirs)
+		drivertest.WantForeign(t, b.DeleteStorage(ctx), theirs)
 	}
 	if left := request(t, b.client, http.MethodGet, "/"+b.name+"@*", ""); left != "{}" {
 		t.Fatalf("left %s", left)

@@ -14,17 +14,6 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// apart runs do on a goroutine of its own, which may panic or end.
-func apart(do func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		defer func() { _ = recover() }()
-		do()
-	}()
-	<-done
-}
-
 // TestOnExpireThatDoesNotReturn checks that nothing stays locked or open, and
 // that later sweeps find every record.
 func TestOnExpireThatDoesNotReturn(t *testing.T) {
@@ -36,7 +25,7 @@ func TestOnExpireThatDoesNotReturn(t *testing.T) {
 				create(t, b, newRecord(fmt.Sprint("id", i), "ann", inHour))
 			}
 			for seen := range 10 {
-				apart(func() {
+				drivertest.Apart(func() {
 					left := seen
 					_, _ = b.DeleteExpired(t.Context(), driver.Sweep{Before: inHour, Limit: n, OnExpire: func(model.Record) error {
 						if left--; left < 0 {

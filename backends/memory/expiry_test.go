@@ -12,17 +12,6 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// apart runs do on a goroutine of its own, which may panic or end.
-func apart(do func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		defer func() { _ = recover() }()
-		do()
-	}()
-	<-done
-}
-
 // TestOnExpireThatDoesNotReturn checks that no record is lost for later sweeps,
 // and that no lock stays held.
 func TestOnExpireThatDoesNotReturn(t *testing.T) {
@@ -32,7 +21,7 @@ func TestOnExpireThatDoesNotReturn(t *testing.T) {
 			const n = 500
 			fill(t, b, n, time.Minute)
 			for seen := range 20 {
-				apart(func() {
+				drivertest.Apart(func() {
 					left := seen
 					_, _ = b.DeleteExpired(t.Context(), driver.Sweep{Before: later, Limit: n, OnExpire: func(model.Record) error {
 						if left--; left < 0 {

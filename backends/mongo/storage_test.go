@@ -59,15 +59,6 @@ func everything(t testing.TB, b *Backend) string {
 	return text.String()
 }
 
-// wantForeign fails the test unless err is ErrCorrupt and names what was found.
-func wantForeign(t testing.TB, err error, found string) {
-	t.Helper()
-	drivertest.WantKind(t, err, model.ErrCorrupt)
-	if !strings.Contains(err.Error(), found) {
-		t.Fatalf("%v does not name %s", err, found)
-	}
-}
-
 // TestForeignCollections has collections of another program: CreateStorage and
 // DeleteStorage name what they found and leave it as it was.
 func TestForeignCollections(t *testing.T) {
@@ -95,7 +86,7 @@ func TestForeignCollections(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, before := place(t, test.docs, test.indexes...)
-			wantForeign(t, b.CreateStorage(t.Context()), test.found)
+			drivertest.WantForeign(t, b.CreateStorage(t.Context()), test.found)
 			if after := everything(t, b); after != before {
 				t.Fatalf("CreateStorage made of\n%s\n%s", before, after)
 			}
@@ -114,8 +105,8 @@ func TestForeignIndexAlone(t *testing.T) {
 	if !strings.Contains(before, "theirs") {
 		t.Fatal(before)
 	}
-	wantForeign(t, b.CreateStorage(t.Context()), `"theirs"`)
-	wantForeign(t, b.DeleteStorage(t.Context()), `"theirs"`)
+	drivertest.WantForeign(t, b.CreateStorage(t.Context()), `"theirs"`)
+	drivertest.WantForeign(t, b.DeleteStorage(t.Context()), `"theirs"`)
 	if after := everything(t, b); after != before {
 		t.Fatalf("%s became\n%s", before, after)
 	}
@@ -139,9 +130,9 @@ func TestSharedCollection(t *testing.T) {
 		t.Fatal(err)
 	}
 	drivertest.Seed(t, b, drivertest.Record("a", "ann", time.Hour), drivertest.Record("b", "", 0))
-	wantForeign(t, b.CreateStorage(ctx), `"total"`)
+	drivertest.WantForeign(t, b.CreateStorage(ctx), `"total"`)
 	for range 2 {
-		wantForeign(t, b.DeleteStorage(ctx), `"total"`)
+		drivertest.WantForeign(t, b.DeleteStorage(ctx), `"total"`)
 		if after := everything(t, b); after != before {
 			t.Fatalf("%s became\n%s", before, after)
 		}
@@ -168,7 +159,7 @@ func TestUserIndex(t *testing.T) {
 	if err := b.CreateStorage(ctx); err != nil {
 		t.Fatal(err)
 	}
-	wantForeign(t, b.DeleteStorage(ctx), "copy.of")
+	drivertest.WantForeign(t, b.DeleteStorage(ctx), "copy.of")
 	if have, err := b.indexes(ctx); err != nil || len(have) != 2 {
 		t.Fatal(have, err)
 	}

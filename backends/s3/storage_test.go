@@ -15,17 +15,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/conformance/faultnet"
 	"github.com/sojourn-go/sojourn/internal/drivertest"
-	"github.com/sojourn-go/sojourn/model"
 )
-
-// wantForeign fails the test unless err is ErrCorrupt and names what was found.
-func wantForeign(t testing.TB, err error, found string) {
-	t.Helper()
-	drivertest.WantKind(t, err, model.ErrCorrupt)
-	if !strings.Contains(err.Error(), found) {
-		t.Fatalf("%v does not name %s", err, found)
-	}
-}
 
 // TestForeignPrefixes has objects of other programs below the prefix:
 // CreateStorage and DeleteStorage name one and leave all as they are.
@@ -59,8 +49,8 @@ func TestForeignPrefixes(t *testing.T) {
 					t.Fatal(err)
 				}
 			} else {
-				wantForeign(t, b.CreateStorage(t.Context()), test.found)
-				wantForeign(t, b.DeleteStorage(t.Context()), test.found)
+				drivertest.WantForeign(t, b.CreateStorage(t.Context()), test.found)
+				drivertest.WantForeign(t, b.DeleteStorage(t.Context()), test.found)
 			}
 			left := slices.Sorted(maps.Keys(objectsOf(t, b)))
 			if slices.Sort(test.keys); !slices.Equal(left, test.keys) {
@@ -76,9 +66,9 @@ func TestSharedPrefix(t *testing.T) {
 	b := openAt(t, client(t), bucket(t), drivertest.Name(), nil)
 	drivertest.Seed(t, b, drivertest.Record("a", "ann", time.Hour))
 	putObject(t, b, "theirs/1", []byte("theirs"))
-	wantForeign(t, b.CreateStorage(t.Context()), "theirs/1")
+	drivertest.WantForeign(t, b.CreateStorage(t.Context()), "theirs/1")
 	for range 2 {
-		wantForeign(t, b.DeleteStorage(t.Context()), "theirs/1")
+		drivertest.WantForeign(t, b.DeleteStorage(t.Context()), "theirs/1")
 	}
 	if left := slices.Sorted(maps.Keys(objectsOf(t, b))); !slices.Equal(left, []string{"theirs/1"}) {
 		t.Fatalf("left %q", left)

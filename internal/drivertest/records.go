@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -109,6 +110,27 @@ func WantKind(t testing.TB, err, kind error) {
 	if got := model.Kind(err); got != kind {
 		t.Fatalf("got an error of kind %v, want %v: %s", got, kind, Causes(err))
 	}
+}
+
+// WantForeign ends the test unless err is ErrCorrupt and names what was found in
+// the place of a store.
+func WantForeign(t testing.TB, err error, found string) {
+	t.Helper()
+	WantKind(t, err, model.ErrCorrupt)
+	if !strings.Contains(err.Error(), found) {
+		t.Fatalf("%v does not name %s", err, found)
+	}
+}
+
+// Apart runs do on a goroutine of its own, which may panic or end.
+func Apart(do func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() { _ = recover() }()
+		do()
+	}()
+	<-done
 }
 
 // Causes returns the texts of an error and of all that it wraps, which messages
