@@ -78,6 +78,39 @@ func pageCases() []Case {
 			c.lists(driver.Query{Limit: 1000, KeysOnly: true}, ids...)
 			c.lists(driver.Query{Limit: 333}, ids...)
 		}),
+		that("StopsAtBytes", "R101 R43", needPaging, func(c *C) {
+			size := 2 << 20
+			if limit := c.b.Describe().MaxValue; limit > 0 && limit < size {
+				size = limit
+			}
+			ids := make([]string, driver.PageBytes/size+3)
+			for i := range ids {
+				ids[i] = fmt.Sprintf("r%04d", i)
+				r := c.rec(ids[i], "", time.Hour)
+				r.Value = bytes.Repeat([]byte("x"), size)
+				c.put(r)
+			}
+			seen := map[string]bool{}
+			for q := (driver.Query{Limit: 1000}); ; {
+				p, err := c.b.Page(c.ctx(), c.now, q)
+				c.ok(err, "page")
+				total := 0
+				for _, r := range p.Records {
+					if total >= driver.PageBytes {
+						c.fail("a page has more records after %d bytes of values, want its end at %d", total, driver.PageBytes)
+					}
+					total += len(r.Value)
+					seen[r.ID] = true
+				}
+				if q.After = p.Next; p.Next == "" {
+					break
+				}
+			}
+			if len(seen) != len(ids) {
+				c.fail("%d records are listed, want %d", len(seen), len(ids))
+			}
+			c.lists(driver.Query{Limit: 1000, KeysOnly: true}, ids...)
+		}),
 		that("InTheSameOrderEachTime", "R42 R44", needPaging, func(c *C) {
 			c.fill(20, "", time.Hour)
 			order := func() string {

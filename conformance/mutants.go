@@ -145,6 +145,7 @@ func Mutants() []Mutant {
 		{"a listing pages by position", "R42", "Page/GoesOnWhereTheLastRecordWasDeleted", behindPage},
 		{"a listing is in order of the last write", "R42", "Page/ShowsWhatLivesThroughoutExactlyOnceWhileOthersWrite", behindPage},
 		{"a listing ends after a thousand", "R42", "Page/GoesPastTheServersPageSize", behindPage},
+		{"a page has any number of bytes", "R101", "Page/StopsAtBytes", behindPage},
 		{"an empty page is the end", "R43", "Page/SkipsExpiredRecords", behindPage},
 		{"a page exceeds its limit", "R43", "Page/KeepsToTheLimit", behindPage},
 		{"a token belongs to its node", "R44", "Page/TokenIsGoodOnAnotherNode", behindPage},

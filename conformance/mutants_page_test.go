@@ -66,6 +66,17 @@ func pageMutants() map[string]mutation {
 			}
 			return p, err
 		}),
+		"a page has any number of bytes": pageMutant(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
+			p, err := b.Page(ctx, now, q)
+			for err == nil && p.Next != "" && len(p.Records) < q.Limit {
+				var more driver.Page
+				rest := q
+				rest.After, rest.Limit = p.Next, q.Limit-len(p.Records)
+				more, err = b.Page(ctx, now, rest)
+				p.Records, p.Next = append(p.Records, more.Records...), more.Next
+			}
+			return p, err
+		}),
 		"a page exceeds its limit": pageMutant(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
 			q.Limit++
 			return b.Page(ctx, now, q)

@@ -4,8 +4,9 @@
 // backends and of wrappers around backends do. A backend implements
 // [ModelExpirySupport], eight methods without generics, and may implement the
 // optional interfaces [BatchGetter], [BatchWriter], [Counter],
-// [StorageManager], [Pinger] and [Statter]. Package driverkit has the pieces that most
-// backends share. Package conformance tests every rule below.
+// [StorageManager], [Pinger], [Statter] and [Checker]. Package driverkit has
+// the pieces that most backends share. Package conformance tests every rule
+// below.
 //
 // The numbered sentences on the interfaces are the rules of a backend. The following ones are the rules of
 // expiry.Store, which package conformance also tests on every backend.

@@ -132,6 +132,8 @@ type ModelExpirySupport interface {
 	//   - R48: KeysOnly leaves out the values and nothing else.
 	//   - R49: Page.Corrupt names a stored record that cannot be read, and the
 	//     listing goes on.
+	//   - R101: A page ends with the record with which its values reach
+	//     PageBytes, and a sweep holds no more values at a time.
 	Page(ctx context.Context, now time.Time, q Query) (Page, error)
 
 	// DeleteExpired removes records that had expired at s.Before: those with

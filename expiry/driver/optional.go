@@ -3,6 +3,7 @@ package driver
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/sojourn-go/sojourn/model"
@@ -29,6 +30,66 @@ type StorageManager interface {
 	//   - R97: What another program made in the same place stays. The error is
 	//     ErrCorrupt then, and its text says what was found.
 	DeleteStorage(ctx context.Context) error
+}
+
+// Checker is an optional interface of a backend that can look whether its
+// server is as the contract needs it. CreateStorage makes the same checks and
+// returns Checks.Err.
+type Checker interface {
+	// Check looks at the server and at the storage and changes nothing that
+	// lasts. It returns an error if it could not look. It may be repeated.
+	Check(ctx context.Context) (Checks, error)
+}
+
+// Checks are what a Checker has found, with what is right.
+type Checks []Finding
+
+// Finding is one property of a server or of the storage.
+type Finding struct {
+	Name  string // short and stable: "conditional writes", "eviction policy"
+	Level CheckLevel
+	Seen  string // what was found
+	Need  string // what the contract needs
+	Fix   string // what to do; empty with CheckRight
+}
+
+// CheckLevel says how bad a finding is.
+type CheckLevel uint8
+
+// The levels.
+const (
+	CheckRight   CheckLevel = iota // as it must be
+	CheckWarning                   // works, but costs more or keeps expired records longer
+	CheckUnsafe                    // a promise of the contract does not hold
+	CheckUnknown                   // it could not be seen, for example without the permission
+)
+
+// String returns "right", "warning", "unsafe" or "unknown".
+func (l CheckLevel) String() string {
+	switch l {
+	case CheckRight:
+		return "right"
+	case CheckWarning:
+		return "warning"
+	case CheckUnsafe:
+		return "unsafe"
+	}
+	return "unknown"
+}
+
+// Err returns nil if no check is CheckUnsafe. Else it returns an ErrUnsupported
+// that says of each what was seen, what is needed and what to do.
+func (c Checks) Err() error {
+	var bad []string
+	for _, one := range c {
+		if one.Level == CheckUnsafe {
+			bad = append(bad, one.Name+": found "+one.Seen+", needed "+one.Need+"; "+one.Fix)
+		}
+	}
+	if len(bad) == 0 {
+		return nil
+	}
+	return model.NewError(model.ErrUnsupported, strings.Join(bad, "; "), nil)
 }
 
 // Statter is an optional interface of a backend that can tell a record's size
@@ -99,6 +160,14 @@ func DeleteStorage(ctx context.Context, b ModelExpirySupport) error {
 		return m.DeleteStorage(ctx)
 	}
 	return nil
+}
+
+// Check calls the backend's Checker, or returns no checks.
+func Check(ctx context.Context, b ModelExpirySupport) (Checks, error) {
+	if c, ok := b.(Checker); ok {
+		return c.Check(ctx)
+	}
+	return nil, nil
 }
 
 // GetStat calls the backend's Statter, or gets the record.

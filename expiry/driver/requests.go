@@ -82,6 +82,10 @@ type Query struct {
 	KeysOnly     bool   // leave out the values
 }
 
+// PageBytes is the size of values in bytes at which a page ends, so that a
+// listing of large records fits into memory.
+const PageBytes = 16 << 20
+
 // Page is a part of a listing.
 type Page struct {
 	Records []model.Record

@@ -98,3 +98,14 @@ func (g *Gate) SortedPage(now time.Time, q *driver.Query, position string, all i
 	}
 	return p
 }
+
+// PageSize counts the bytes of a page's values, for driver.PageBytes. The zero
+// PageSize is that of an empty page.
+type PageSize struct{ bytes int }
+
+// Add counts the value of a record that was added to the page. It reports
+// whether the page ends with that record.
+func (s *PageSize) Add(r *model.Record) (full bool) {
+	s.bytes += len(r.Value)
+	return s.bytes >= driver.PageBytes
+}

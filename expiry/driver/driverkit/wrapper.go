@@ -35,6 +35,7 @@ var (
 	_ driver.StorageManager = Wrapper{}
 	_ driver.Pinger         = Wrapper{}
 	_ driver.Statter        = Wrapper{}
+	_ driver.Checker        = Wrapper{}
 	_ driver.Unwrapper      = Wrapper{}
 )
 
@@ -71,6 +72,11 @@ func (w Wrapper) DeleteStorage(ctx context.Context) error {
 // Ping forwards to the backend, or gets an id that no program uses.
 func (w Wrapper) Ping(ctx context.Context) error {
 	return driver.Ping(ctx, w.ModelExpirySupport, time.Time{})
+}
+
+// Check forwards to the backend, or returns no checks.
+func (w Wrapper) Check(ctx context.Context) (driver.Checks, error) {
+	return driver.Check(ctx, w.ModelExpirySupport)
 }
 
 // Unwrap returns the backend.
