@@ -24,7 +24,7 @@ type Identity struct {
 const minIdentityKey = 32
 
 // OpenFor returns the session of a client that an authenticator of the program's
-// own has identified, for each request anew. Its handle is a keyed hash of issuer
+// own has identified. Call it for each request. Its handle is a keyed hash of issuer
 // and session id, so all requests of that session share one row. The row is
 // stored when the first value is written. Principal returns the identity before
 // that too.
