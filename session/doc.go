@@ -134,7 +134,7 @@
 //	a load while impersonating                      2
 //	a sign-in with a limit                          1 more, 1 for each eviction
 //	a sign-in with OnLimitReject                    2 more; 1 in all if refused
-//	Service.Count                                   2
+//	Service.Count                                   17, at once
 //
 // Encryption, pepper, events, the binder and a session's own lifetimes add no
 // calls.

@@ -147,7 +147,7 @@ func (s *Service) sweeper(ctx context.Context) (*expiry.Sweeper, error) {
 	}
 	if s.onEvent != nil || onExpire != nil {
 		o.OnExpire = func(rec model.Record) error {
-			if rec.Labels[labelPrincipal] == row.MarkerLabel {
+			if row.IsMarkerLabel(rec.Labels[labelPrincipal]) {
 				return nil // its session has ended before
 			}
 			if onExpire != nil {
