@@ -96,6 +96,8 @@
 //     and 262,144 of all listings and sweeps. Pages of all records read the names
 //     of one shard after the other. A page that another Backend goes on with, or
 //     that is asked for again, reads the names again.
+//   - A page ends at 16 MiB of values: it holds no more than that and one value.
+//     A sweep holds one value at a time.
 //   - A listing may leave out a record that was created, or got the label, after
 //     its first page.
 //   - A page token stays valid as long as the storage exists. Listings follow

@@ -268,7 +268,7 @@ type batch struct {
 
 type candidate struct {
 	place
-	seen *model.Record // nil if only the entry is to be removed
+	seen *model.Record // without its value; nil if only the entry is to be removed
 }
 
 // full reports whether the batch has no room for a record of that shard.
@@ -291,6 +291,7 @@ func (s *sweep) examine(t *tree, b *batch, p place) error {
 		return nil
 	}
 	if rec.Expired(s.before) && s.tally.Accepts(rec) {
+		rec.Value = nil // a batch of large ones would not fit into memory
 		b.list = append(b.list, candidate{place: p, seen: rec})
 		b.removals++
 	}

@@ -138,3 +138,25 @@ func TestFailedSyncOfAFolder(t *testing.T) {
 		t.Errorf("creates after the failure take %d fsyncs, want more than 4 and then 4", fsyncs)
 	}
 }
+
+// TestSweepHoldsNoValues looks at what a sweep keeps of a record between its
+// announcement and its removal.
+func TestSweepHoldsNoValues(t *testing.T) {
+	b := open(t, memoryDir(t), "store", &Options{NoSync: true})
+	create(t, b, newRecord("a", "ann", inHour))
+	sw := driver.Sweep{Before: inHour, Limit: 1}
+	tally, err := b.gate.Sweep(t.Context(), &sw)
+	must(t, err)
+	s := sweep{b: b, ctx: t.Context(), before: inHour, due: bucketOf(inHour), tally: tally}
+	must(t, b.withTree(t.Context(), false, func(tr *tree) error {
+		due := batch{sub: s.due.sub()}
+		must(t, s.examine(tr, &due, placeOf("a")))
+		if len(due.list) != 1 || due.list[0].seen == nil || due.list[0].seen.Value != nil {
+			t.Errorf("the sweep keeps %+v, want one record without its value", due.list)
+		}
+		return s.remove(&due)
+	}))
+	if swept, err := tally.Result(); swept.Removed != 1 || err != nil {
+		t.Errorf("%+v, %v, want 1 removed", swept, err)
+	}
+}

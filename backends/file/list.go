@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 )
 
 // extraReads is the maximum number of records that a page reads beyond its
@@ -33,11 +34,12 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 	var page driver.Page
 	err = b.withTree(ctx, false, func(t *tree) error {
 		page = driver.Page{}
-		reads, last := 0, after
+		reads, last, full := 0, after, false
+		var size driverkit.PageSize
 		s := scan{t: t, ctx: ctx, q: &q}
 		s.chunk, s.known = t.unread.take(chunkKey(listing, q.Label, q.Value, after))
 		return s.from(after, func(p *place) (bool, error) {
-			if len(page.Records) == q.Limit || reads == q.Limit+extraReads {
+			if full || reads == q.Limit+extraReads {
 				s.chunk.key = chunkKey(listing, q.Label, q.Value, last)
 				t.unread.put(s.chunk)
 				page.Next = b.gate.Token(&q, last+chunkMark+listing)
@@ -55,6 +57,7 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 					rec.Value = nil
 				}
 				page.Records = append(page.Records, *rec)
+				full = size.Add(rec) || len(page.Records) == q.Limit
 			case rec == nil || !q.Bears(rec):
 				t.prune(&q, p)
 			}

@@ -40,8 +40,8 @@
 // Get, Stat, Write, Touch and Delete take one shard's lock, and O(log n) time for the
 // heap of expiries. A change of a label value also moves up to a 64th of the
 // places of that value's records, 16 bytes each. Page takes each shard's lock at most once. It visits the
-// records that it returns and the expired records that were not swept. Count
-// visits the expired records, or with a label the records that bear it.
-// DeleteExpired visits only expired records and holds a lock for at most 64 of
+// records that it returns, at most the limit and 16 MiB of values, and the
+// expired records that were not swept. Count visits the expired records, or with
+// a label the records that bear it. DeleteExpired visits only expired records and holds a lock for at most 64 of
 // them.
 package memory
