@@ -2,9 +2,12 @@ package file
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/conformance/sessions"
@@ -16,11 +19,12 @@ import (
 func harness(t *testing.T, dir string) conformance.Harness {
 	t.Helper()
 	return conformance.Harness{
-		Cases: 427,
+		Cases: 428,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			return conformance.NewLossy(open(t, dir, name, &Options{Labels: []string{"principal", "state"}}))
 		},
 		Server:   "in process",
+		Delay:    delay,
 		LoseNext: conformance.LoseNext,
 		Damage: func(t testing.TB, name, id string, data []byte) {
 			t.Helper()
@@ -39,6 +43,46 @@ func harness(t *testing.T, dir string) conformance.Harness {
 				}
 			}
 		},
+	}
+}
+
+// delay holds all locks of the store, as another process would, until the next
+// call on b waits for one. By the stopwatch of b it waits for d.
+func delay(t testing.TB, wrapped driver.ModelExpirySupport, d time.Duration) {
+	t.Helper()
+	b, ok := wrapped.(*Backend)
+	for !ok {
+		wrapped = wrapped.(driver.Unwrapper).Unwrap()
+		b, ok = wrapped.(*Backend)
+	}
+	held, release := make(chan struct{}), make(chan struct{})
+	var free sync.Once
+	holder := open(t, b.dir, b.name, nil)
+	var holds sync.WaitGroup
+	holds.Go(func() {
+		err := holder.withTree(context.WithoutCancel(t.Context()), true, func(tr *tree) error {
+			return tr.withLocksFrom(context.WithoutCancel(t.Context()), 0, func() error {
+				close(held)
+				<-release
+				return nil
+			})
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() {
+		free.Do(func() { close(release) })
+		holds.Wait()
+	})
+	<-held
+	var reads int
+	b.watch = func() time.Duration {
+		if reads++; reads == 1 {
+			free.Do(func() { close(release) })
+			return 0
+		}
+		return d
 	}
 }
 
