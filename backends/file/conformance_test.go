@@ -76,14 +76,7 @@ func delay(t testing.TB, wrapped driver.ModelExpirySupport, d time.Duration) {
 		holds.Wait()
 	})
 	<-held
-	var reads int
-	b.watch = func() time.Duration {
-		if reads++; reads == 1 {
-			free.Do(func() { close(release) })
-			return 0
-		}
-		return d
-	}
+	b.watch = sequence(func() { free.Do(func() { close(release) }) }, d)
 }
 
 // TestConformance runs on a file system in memory if the system has one. On a
