@@ -46,8 +46,8 @@ func harness(t *testing.T, dir string) conformance.Harness {
 	}
 }
 
-// delay holds all locks of the store, as another process would, until the next
-// call on b waits for one. By the stopwatch of b it waits for d.
+// delay holds all locks of the store until the next call on b waits for one. By
+// the stopwatch of b it waits for d.
 func delay(t testing.TB, wrapped driver.ModelExpirySupport, d time.Duration) {
 	t.Helper()
 	b, ok := wrapped.(*Backend)
@@ -55,15 +55,24 @@ func delay(t testing.TB, wrapped driver.ModelExpirySupport, d time.Duration) {
 		wrapped = wrapped.(driver.Unwrapper).Unwrap()
 		b, ok = wrapped.(*Backend)
 	}
-	held, release := make(chan struct{}), make(chan struct{})
-	var free sync.Once
+	release := holdLocks(t, b)
+	b.watch = sequence(release, d)
+}
+
+// holdLocks holds all locks of the store in another Backend, as another process
+// would, until the test ends or calls release.
+func holdLocks(t testing.TB, b *Backend) (release func()) {
+	t.Helper()
+	held, end := make(chan struct{}), make(chan struct{})
+	release = sync.OnceFunc(func() { close(end) })
 	holder := open(t, b.dir, b.name, nil)
 	var holds sync.WaitGroup
 	holds.Go(func() {
-		err := holder.withTree(context.WithoutCancel(t.Context()), true, func(tr *tree) error {
-			return tr.withLocksFrom(context.WithoutCancel(t.Context()), 0, func() error {
+		ctx := context.WithoutCancel(t.Context())
+		err := holder.withTree(ctx, true, func(tr *tree) error {
+			return tr.withLocksFrom(ctx, 0, func() error {
 				close(held)
-				<-release
+				<-end
 				return nil
 			})
 		})
@@ -72,11 +81,11 @@ func delay(t testing.TB, wrapped driver.ModelExpirySupport, d time.Duration) {
 		}
 	})
 	t.Cleanup(func() {
-		free.Do(func() { close(release) })
+		release()
 		holds.Wait()
 	})
 	<-held
-	b.watch = sequence(func() { free.Do(func() { close(release) }) }, d)
+	return release
 }
 
 // TestConformance runs on a file system in memory if the system has one. On a

@@ -47,7 +47,9 @@
 // rename replaces its file. A process that may only read lists without the
 // lock.
 //
-// A call that waits for a lock returns when its context ends. A call that has
+// A call that waits for a lock returns when its context ends. What it waits for
+// locks, and in a batch for its turn, counts: a record that expires meanwhile
+// has expired for it. A call that has
 // begun to write runs to its end, whether or not the context ends. Nothing can
 // interrupt a call to a file system that hangs.
 //

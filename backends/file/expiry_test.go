@@ -78,6 +78,14 @@ func mustList(t *testing.T, b *Backend) map[string]string {
 	return l
 }
 
+// TestStalled has another Backend, as another process would, hold all locks. The
+// calls that need no lock are served.
+func TestStalled(t *testing.T) {
+	b := open(t, memoryDir(t), "store", &Options{NoSync: true})
+	drivertest.Stalled(t, b, func() { holdLocks(t, b) },
+		"get", "get many", "get of many", "page by label", "count by label", "sweep of nothing", "ping", "create storage", "stat")
+}
+
 // TestLockOfAnotherEndsWithTheDeadline holds all locks in another Backend, as
 // another process would. Each call that needs a lock ends with its context.
 func TestLockOfAnotherEndsWithTheDeadline(t *testing.T) {

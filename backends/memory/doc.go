@@ -18,7 +18,8 @@
 //
 // Calls are linearizable for each record. A record, its labels and its expiry
 // change together under one lock, so every read and listing sees the last
-// write. A listing shows each shard as of one instant. Pages follow the shards
+// write. No lock is held while a function of the program runs, nor for more
+// than a part of the records. So no call measures what it waits (rule R100). A listing shows each shard as of one instant. Pages follow the shards
 // and the order in which the records were created, which no write changes. A
 // listing leaves out records that were created, or got the label, after it came
 // to their place. So it ends whatever is written meanwhile. A page token stays
