@@ -372,7 +372,7 @@ func (s slow) Write(ctx context.Context, now time.Time, w driver.Write) (model.R
 }
 
 // TestADeadlineIsLogged logs the end of a call by its deadline as a warning: the
-// server may have stopped. A call that was canceled is none.
+// server may have stopped. The end of a canceled call is not a warning.
 func TestADeadlineIsLogged(t *testing.T) {
 	for err, want := range map[error]string{context.DeadlineExceeded: "level=WARN outcome=deadline", context.Canceled: "level=DEBUG outcome=canceled"} {
 		var b bytes.Buffer

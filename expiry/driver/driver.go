@@ -16,8 +16,8 @@ import (
 // is live if it is stored and not expired at now.
 //
 // A backend measures its own waits with a stopwatch, such as driverkit.Waited.
-// What a server does after a request was sent is not measured: the call decides
-// as of its beginning, and only its deadline bounds how late that is.
+// What a server does after a request was sent is not measured. The call then
+// decides as of its beginning, and only its deadline bounds how late that is.
 //
 // The caller has validated ids, label values and expiries with package model.
 // A backend builds its errors with [model.NewError], or returns errors that
