@@ -49,6 +49,9 @@ func badText(v reflect.Value, path string, depth int) (string, bool) {
 	case reflect.Pointer, reflect.Interface:
 		return badText(v.Elem(), path, depth+1)
 	case reflect.Slice, reflect.Array:
+		if e := v.Type().Elem(); isNumber(e.Kind()) && !reflect.PointerTo(e).Implements(textMarshaler) {
+			return "", false // a long slice of bytes has no texts
+		}
 		for i := range v.Len() {
 			if at, bad := badText(v.Index(i), path, depth+1); bad {
 				return at, true
@@ -68,6 +71,8 @@ func badText(v reflect.Value, path string, depth int) (string, bool) {
 	}
 	return "", false
 }
+
+func isNumber(k reflect.Kind) bool { return k >= reflect.Bool && k <= reflect.Float64 }
 
 func badField(v reflect.Value, path string, depth int) (string, bool) {
 	for i := range v.NumField() {

@@ -15,6 +15,7 @@ type (
 	byPointer struct{ s string }
 	keyText   struct{ s string }
 	own       struct{ s string }
+	grade     uint8
 	embedded  struct{ City string }
 	address   struct {
 		embedded
@@ -30,6 +31,7 @@ type (
 func (t textual) MarshalText() ([]byte, error)    { return []byte(t.s), nil }
 func (t *byPointer) MarshalText() ([]byte, error) { return []byte(t.s), nil }
 func (t keyText) MarshalText() ([]byte, error)    { return []byte(t.s), nil }
+func (grade) MarshalText() ([]byte, error)        { return []byte(torn), nil }
 func (o own) MarshalJSON() ([]byte, error)        { return []byte(`"\ufffd"`), nil }
 
 // TestCheckText encodes values whose strings come back changed, and some that
@@ -53,6 +55,7 @@ func TestCheckText(t *testing.T) {
 		"nil":                        {(*string)(nil), ""},
 		"MarshalText":                {textual{torn}, "."},
 		"MarshalText of a pointer":   {[]byPointer{{torn}}, "."},
+		"numbers with MarshalText":   {[2]grade{1, 2}, "."},
 		"nil with MarshalText":       {[]*byPointer{nil, {torn}}, "."},
 		"key":                        {map[string]int{torn: 1}, "."},
 		"key with MarshalText":       {map[keyText]int{{torn}: 1}, "."},
