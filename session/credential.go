@@ -32,6 +32,9 @@ type Credential struct {
 	// So the client never keeps the token longer than the store keeps the row.
 	MaxAge time.Duration
 
+	// Stale means that the client brought a token that opens nothing.
+	Stale bool
+
 	token string
 }
 

@@ -105,6 +105,9 @@ func (s *Session) flush(ctx context.Context, v *verb) error {
 		if s.detached {
 			return ErrGone
 		}
+		if s.refuseNew != nil {
+			return s.refuseNew
+		}
 		it, t, err := s.create(ctx, row.Row{Data: s.data})
 		if err != nil {
 			return err

@@ -32,6 +32,7 @@ type Session struct {
 	lifecycle
 	ended []ended // rows that were signed out and are not deleted yet
 
+	refuseNew error
 	used      bool  // the session was read or changed
 	committed bool  // changes are refused
 	refused   error // a change that stateReadOnly has refused
@@ -52,14 +53,18 @@ func (s *Service) openHandle(handle string) *Session {
 	return &Session{svc: s, lock: make(chan struct{}, 1), detached: true, lifecycle: l}
 }
 
-type contextKey struct{}
-
-// NewContext returns a context with the session, for From and the typed keys.
+// NewContext returns a context with the session, for From and the typed keys. A
+// context can have one session of each service: From returns the one that was
+// added last, and Service.From returns that of a service.
 func NewContext(ctx context.Context, s *Session) context.Context {
-	return context.WithValue(ctx, contextKey{}, s)
+	if s == nil {
+		return context.WithValue(ctx, contextKey{}, s)
+	}
+	return &sessionContext{ctx, s}
 }
 
-// From returns the context's session. It returns false if the context has none.
+// From returns the session that was added last to the context. It returns false
+// if the context has none.
 func From(ctx context.Context) (*Session, bool) {
 	s, ok := ctx.Value(contextKey{}).(*Session)
 	return s, ok && s != nil
