@@ -96,6 +96,9 @@ func (s *Session) SignIn(ctx context.Context, principal string, opts *SignInOpti
 	if err := s.handsOver(); err != nil {
 		return err
 	}
+	if s.refuseNew != nil && !s.state.stored() {
+		return s.refuseNew
+	}
 	if err := s.finishEnded(work); err != nil {
 		return err
 	}

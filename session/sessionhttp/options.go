@@ -22,8 +22,8 @@ type Options struct {
 	Transport Transport
 	// AnswerBy chooses the transport of a new token, for a request that brought
 	// none and a Transport that is Both. For example, it returns Bearer for
-	// "Accept: application/json". It returns one of the two. Nil means the first
-	// one.
+	// "Accept: application/json". It returns one of the two, or nil for the
+	// first one. Nil means the first one always.
 	AnswerBy func(r *http.Request) Transport
 	// CrossOrigin answers 403 to requests that can change something and come
 	// from another site's page. Set your own to add trusted origins. It does

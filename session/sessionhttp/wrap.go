@@ -119,7 +119,11 @@ func (m *Middleware) via(r *http.Request, f *found) Transport {
 	case m.opts.AnswerBy == nil:
 		return t.first()
 	}
-	if chosen := m.opts.AnswerBy(r); chosen != nil && t.has(chosen) {
+	chosen := m.opts.AnswerBy(r)
+	switch {
+	case chosen == nil:
+		return t.first()
+	case t.has(chosen):
 		return chosen
 	}
 	m.logf(r.Context(), slog.LevelError, "Options.AnswerBy returned a transport that is not in Options.Transport")
