@@ -77,7 +77,7 @@ func TestRequestsOfOtherSitesWithoutACookieCreateNothing(t *testing.T) {
 			t.Errorf("%s: a reader: %d", name, w.Code)
 		}
 		// Whoever brings the cookie is known.
-		token := f.signIn("bob")
+		token := f.svcToken("bob")
 		if w := f.ask(set(t, "v"), tc.method, page, append(tc.header, "Cookie", f.pair(token))...); w.Code != http.StatusOK {
 			t.Errorf("%s: with a cookie: %d", name, w.Code)
 		}
@@ -209,4 +209,14 @@ func TestRepostLoadsALinkAgainForStrictCookies(t *testing.T) {
 	if w := ask(http.MethodGet, link...); w.Body.String() != "<nil>" {
 		t.Fatal("Lax:", w.Body)
 	}
+}
+
+// svcToken returns a token that did not come by an answer.
+func (f *fixture) svcToken(principal string) string {
+	f.t.Helper()
+	s := f.svc.Open("")
+	ok(f.t, s.SignIn(f.t.Context(), principal, nil))
+	c, err := s.Commit(f.t.Context())
+	ok(f.t, err)
+	return c.Token()
 }
