@@ -23,7 +23,7 @@ func (k *cookieForm) give(h http.Header, c session.Credential) {
 	}
 	cookie := k.Cookie //nolint:gosec // its attributes were checked by New
 	cookie.Value = c.Token()
-	if !k.browserSession {
+	if c.Persistence == session.PersistencePersistent || c.Persistence == session.PersistenceDefault && !k.browserSession {
 		cookie.MaxAge = int(c.MaxAge / time.Second)
 	}
 	h.Add("Set-Cookie", cookie.String())

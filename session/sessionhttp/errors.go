@@ -28,12 +28,17 @@ func (e *LoadError) Error() string { return "session not loaded: " + e.Err.Error
 func (e *LoadError) Unwrap() error { return e.Err }
 
 // loadFailed returns err as a LoadError if the session could not be loaded, for
-// Status.
+// Status. A session that was loaded can refuse changes too.
 func loadFailed(s *session.Session, err error) error {
-	if s != nil && s.Err() != nil && !errors.Is(err, session.ErrCrossSite) {
-		return &LoadError{Err: err}
+	if s == nil || err == nil || s.Err() == nil {
+		return err
 	}
-	return err
+	for _, refused := range [...]error{session.ErrCrossSite, session.ErrGone, session.ErrNewer} {
+		if errors.Is(err, refused) {
+			return err
+		}
+	}
+	return &LoadError{Err: err}
 }
 
 // Status returns the HTTP status for an error of a session or of its store, for

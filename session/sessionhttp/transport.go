@@ -87,10 +87,8 @@ func (f *found) brought() bool { return f.n > 0 || f.foreign }
 // open opens the session of what was found.
 func (f *found) open(svc *session.Service) *session.Session {
 	switch {
-	case f.n == 1:
-		return svc.Open(f.texts[0])
-	case f.n > 1:
-		return svc.OpenAny(append([]string(nil), f.texts[:f.n]...))
+	case f.n > 0:
+		return svc.OpenAny(f.texts[:f.n]...)
 	case f.foreign:
 		return svc.Open(malformed)
 	}

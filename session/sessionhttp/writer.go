@@ -60,16 +60,14 @@ func (w *writer) commit(code int) error {
 	w.once.Do(func() {
 		w.passed = true
 		w.used = w.s.Used()
-		err := w.s.Err()
+		err := loadFailed(w.s, w.s.Err())
 		switch {
 		case err == nil:
 			w.store()
-		case errors.Is(err, session.ErrCrossSite):
+		case code < http.StatusBadRequest, code < http.StatusInternalServerError && Status(err) >= http.StatusInternalServerError:
 			w.replace(err, session.Credential{})
-		case code < http.StatusInternalServerError:
-			w.replace(&LoadError{Err: err}, session.Credential{})
 		default:
-			w.logf("session failed", err)
+			w.logf("session failed", err) // the handler has noticed
 		}
 	})
 	return w.dropped
@@ -132,6 +130,7 @@ func listed(lines []string, name string) bool {
 func (w *writer) replace(err error, c session.Credential) {
 	w.dropped = errDropped
 	w.logf("session failed", err)
+	c.Stale = false // another answer can say that
 	h := w.Header()
 	clear(h)
 	maps.Copy(h, w.before)
