@@ -42,3 +42,12 @@ func (k Key[T]) In(svc *Service) Key[T] {
 	k.svc = svc
 	return k
 }
+
+// Presented reports whether text is the token that opened the session, of those
+// that OpenAny got. A transport answers the way that it came. It is false if none
+// did, and before the session is loaded.
+func (s *Session) Presented(text string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.opened != nil && s.opened.Text() == text
+}

@@ -25,6 +25,7 @@ type writer struct {
 	s       *session.Session
 	cookie  *cookieForm
 	via     Transport // of a new token
+	several *found    // nil unless the request brought several tokens
 	cookies int       // the session's cookies that the request brought
 	before  http.Header
 	ctx     requestContext
@@ -38,6 +39,10 @@ type writer struct {
 
 // prepare tells the session what kind of request it serves.
 func (w *writer) prepare(r *http.Request, f *found) {
+	if f.n > 1 {
+		all := *f
+		w.several = &all
+	}
 	if w.m.passive(r) {
 		w.s.SetPassive()
 	}
@@ -145,6 +150,13 @@ func (w *writer) replace(err error, c session.Credential) {
 // apply writes the credential to the headers.
 func (w *writer) apply(c session.Credential) {
 	h := w.Header()
+	if f := w.several; f != nil {
+		for i := range f.n {
+			if w.s.Presented(f.texts[i]) {
+				w.via = f.by[i]
+			}
+		}
+	}
 	switch {
 	case c.Action != session.ActionLeave:
 		if w.via.ambient() && w.cookies > 1 && c.Action == session.ActionGive {
