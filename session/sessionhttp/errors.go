@@ -70,7 +70,7 @@ func Status(err error) int {
 		return http.StatusRequestEntityTooLarge
 	case is(ErrCrossOrigin, ErrCSRF, session.ErrCrossSite, session.ErrReauthenticate, session.ErrImpersonating):
 		return http.StatusForbidden
-	case is(session.ErrGone, model.ErrConflict, session.ErrLimit):
+	case is(session.ErrGone, session.ErrKeyConflict, model.ErrConflict, session.ErrLimit):
 		return http.StatusConflict
 	case is(session.ErrUnauthenticated):
 		return http.StatusUnauthorized

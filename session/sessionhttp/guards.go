@@ -101,9 +101,9 @@ func RequireRecentAuth(within time.Duration, level int, challenge func(w http.Re
 // RequireSignIn returns a middleware, inside of Wrap, for handlers that need
 // somebody who is signed in. An administrator who impersonates somebody passes.
 // For anybody else the handler does not run, and challenge answers. Its error is
-// session.ErrUnauthenticated. A nil challenge means a line of text with 401, and
-// WWW-Authenticate where the transport is Bearer. RedirectTo is a challenge for
-// pages. If the session could not be loaded, the answer is 503.
+// session.ErrUnauthenticated. A nil challenge means 401 with a line of text, which
+// says why a session has ended (Session.Why), and with WWW-Authenticate where the
+// transport is Bearer. RedirectTo is a challenge for pages. If the session could not be loaded, the answer is 503.
 func RequireSignIn(challenge func(w http.ResponseWriter, r *http.Request, err error)) func(http.Handler) http.Handler {
 	if challenge == nil {
 		challenge = unauthorized
@@ -147,5 +147,27 @@ func unauthorized(w http.ResponseWriter, r *http.Request, err error) {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 		}
 	}
+	if s, there := session.From(r.Context()); there && errors.Is(err, session.ErrUnauthenticated) {
+		if why, _ := s.Why(r.Context()); why != session.WhyNone {
+			w.Header().Set("Cache-Control", noStore)
+			http.Error(w, whyText(why)+" Please sign in again.", http.StatusUnauthorized)
+			return
+		}
+	}
 	onError(w, r, err)
+}
+
+// whyText says to people why they are not signed in.
+func whyText(why session.Why) string {
+	switch why {
+	case session.WhyIdle:
+		return "Your session ended because it was not used for a while."
+	case session.WhyAbsolute:
+		return "Your session has reached its end."
+	case session.WhyReplaced:
+		return "Your session has changed meanwhile."
+	case session.WhyUnreadable:
+		return "Your session cannot be read at the moment."
+	}
+	return "Your session was ended."
 }

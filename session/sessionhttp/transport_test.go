@@ -138,7 +138,9 @@ func TestTransportsRefuseInvalidNames(t *testing.T) {
 		{Transport: sessionhttp.Header{}}, {Transport: sessionhttp.Header{Name: "Cookie"}}, {Transport: sessionhttp.Header{Name: "a b"}},
 		{Transport: sessionhttp.Bearer{ResponseHeader: "set-cookie"}}, {Transport: sessionhttp.Both(nil, sessionhttp.Bearer{})},
 		{Transport: sessionhttp.Both(sessionhttp.Cookie{}, sessionhttp.Header{Name: "é"})},
-		{TrustedProxies: []netip.Prefix{{}}}, {Address: 9},
+		{TrustedProxies: []netip.Prefix{{}}}, {Address: 9}, {ProxyHeader: 9}, {CSRFMaxBytes: -1},
+		{Transport: sessionhttp.Header{Name: "X_Session"}}, {Transport: sessionhttp.Bearer{ResponseHeader: "session_token"}},
+		{Transport: sessionhttp.Header{Name: "connection"}}, {Transport: sessionhttp.Header{Name: "sec-session"}}, {Transport: sessionhttp.Header{Name: "x-forwarded-for"}},
 	} {
 		_, err := sessionhttp.New(k.Service, &o)
 		is(t, err, model.ErrInvalid)
