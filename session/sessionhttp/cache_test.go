@@ -12,7 +12,11 @@ import (
 	"github.com/sojourn-go/sojourn/session/sessiontest"
 )
 
-func TestPagesOfASignedInSessionAreNotKept(t *testing.T) {
+// Norm: CheatSheet web content caching
+// Asks: private pages are not shown by the back button or by caches after the session has ended.
+// Library: answers that used the session of somebody who is signed in have Cache-Control: private, no-store, unless the handler sets its own.
+// Application: Clear-Site-Data "cache" at the sign-out, if handlers set their own.
+func TestCheatSheet_SignedInPagesAreNotKept(t *testing.T) {
 	mine := func(value string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			if value != "" {

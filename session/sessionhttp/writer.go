@@ -153,13 +153,7 @@ func (w *writer) replace(err error, c session.Credential) {
 // apply writes the credential to the headers.
 func (w *writer) apply(c session.Credential) {
 	h := w.Header()
-	if f := w.several; f != nil {
-		for i := range f.n {
-			if w.s.Presented(f.texts[i]) {
-				w.via = f.by[i]
-			}
-		}
-	}
+	w.settle()
 	switch {
 	case c.Action != session.ActionLeave:
 		if w.via.ambient() && w.cookies > 1 && c.Action == session.ActionGive {
@@ -177,6 +171,17 @@ func (w *writer) apply(c session.Credential) {
 		return
 	}
 	h.Set("Cache-Control", noStore)
+}
+
+// settle answers by the transport of the token that opened the session.
+func (w *writer) settle() {
+	if f := w.several; f != nil {
+		for i := range f.n {
+			if w.s.Presented(f.texts[i]) {
+				w.via = f.by[i]
+			}
+		}
+	}
 }
 
 func (w *writer) logf(text string, err error) {
