@@ -50,7 +50,7 @@ func (p *person) send(method, path string, header ...string) answer {
 	if r.Header.Get("Sec-Fetch-Site") != "cross-site" || method == http.MethodGet {
 		for key, c := range p.cookies { // SameSite=Lax
 			if p.f.clock.Now().Before(p.expires[key]) {
-				r.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value}) //nolint:gosec // of a request
+				r.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value})
 			}
 		}
 	}
@@ -95,7 +95,7 @@ func (p *person) is(want string) {
 var beacon = []string{"Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "empty"}
 
 // site is a program with all verbs.
-func site(t testing.TB) *http.ServeMux {
+func site() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/who", func(w http.ResponseWriter, r *http.Request) {
 		p, err := from(r).Principal(r.Context())
@@ -127,7 +127,7 @@ func site(t testing.TB) *http.ServeMux {
 // The answer with the new secret is lost, and so are those after it.
 func TestLostAnswersOfARotationSignNobodyOut(t *testing.T) {
 	f := setup(t, sessionhttp.Options{})
-	p := f.person(site(t))
+	p := f.person(site())
 	p.visit(http.MethodPost, "/in")
 	for minute := range 180 {
 		f.clock.Advance(time.Minute)
@@ -144,7 +144,7 @@ func TestLostAnswersOfARotationSignNobodyOut(t *testing.T) {
 
 func TestCookieStaysWhileAWebSocketKeepsTheSession(t *testing.T) {
 	f := setup(t, sessionhttp.Options{})
-	mux := site(t)
+	mux := site()
 	p := f.person(mux)
 	views := make(chan *session.Detached, 1)
 	mux.HandleFunc("/ws", func(_ http.ResponseWriter, r *http.Request) {
@@ -172,7 +172,7 @@ func TestCookieStaysWhileAWebSocketKeepsTheSession(t *testing.T) {
 func TestBeaconThatOvertakesAVerbSignsNobodyOut(t *testing.T) {
 	for verb, who := range map[string]string{"/in": "alice", "/rotate": "alice", "/again": "alice", "/raise": "alice", "/act": "bob"} {
 		f := setup(t, sessionhttp.Options{})
-		mux := site(t)
+		mux := site()
 		p := f.person(mux)
 		var before answer
 		mux.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
@@ -201,7 +201,7 @@ func TestBeaconThatOvertakesAVerbSignsNobodyOut(t *testing.T) {
 
 func TestBeaconAfterASignOutElsewhereHidesNothing(t *testing.T) {
 	f := setup(t, sessionhttp.Options{})
-	p := f.person(site(t))
+	p := f.person(site())
 	p.visit(http.MethodPost, "/in")
 	_, err := f.svc.DestroyPrincipal(t.Context(), "alice")
 	ok(t, err)
@@ -217,7 +217,7 @@ func TestBeaconAfterASignOutElsewhereHidesNothing(t *testing.T) {
 
 func TestFormOfAnotherSiteSignsNobodyOut(t *testing.T) {
 	f := setup(t, sessionhttp.Options{AnyOrigin: true})
-	p := f.person(site(t))
+	p := f.person(site())
 	p.visit(http.MethodPost, "/in")
 	a := p.visit(http.MethodPost, "/note", "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Origin", "https://idp.test")
 	if a.res.StatusCode != http.StatusForbidden || len(a.res.Cookies()) != 0 {

@@ -41,7 +41,7 @@ func TestCheatSheet_SignedInPagesAreNotKept(t *testing.T) {
 		"an error page":           {sessionhttp.Options{}, func(w http.ResponseWriter, r *http.Request) { _, _ = from(r).Info(r.Context()); http.NotFound(w, r) }, true, "private, no-store"},
 		"a redirect": {sessionhttp.Options{}, func(w http.ResponseWriter, r *http.Request) {
 			_, _ = from(r).Info(r.Context())
-			http.Redirect(w, r, "/", 301)
+			http.Redirect(w, r, "/", http.StatusMovedPermanently)
 		}, true, "private, no-store"},
 		"not used": {sessionhttp.Options{}, unused, true, ""},
 	} {

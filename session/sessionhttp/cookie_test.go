@@ -132,18 +132,20 @@ func TestForgedAndTruncatedTokensOpenNothing(t *testing.T) {
 	}
 }
 
-// raw sends bytes to a server and returns its answer.
-func raw(t testing.TB, srv *httptest.Server, request string) *http.Response {
+// raw sends bytes to a server and returns the body of its answer.
+func raw(t testing.TB, srv *httptest.Server, request string) string {
 	t.Helper()
 	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
 	ok(t, err)
-	t.Cleanup(func() { _ = conn.Close() })
+	defer func() { _ = conn.Close() }()
 	_, err = io.WriteString(conn, request)
 	ok(t, err)
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	ok(t, err)
-	t.Cleanup(func() { _ = res.Body.Close() })
-	return res
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(res.Body)
+	ok(t, err)
+	return string(body)
 }
 
 func TestServerReadsHeadersAsTheyWereSent(t *testing.T) {
@@ -163,10 +165,8 @@ func TestServerReadsHeadersAsTheyWereSent(t *testing.T) {
 		"Authorization: Bearer " + token + "\r\nAuthorization: Basic eA==": "alice<nil>",
 		"Authorization: Bearer " + jwt + "\r\nCookie: " + f.pair(token):    "alice<nil>",
 	} {
-		res := raw(t, srv, "GET / HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n"+header+"\r\n\r\n")
-		body, err := io.ReadAll(res.Body)
-		if err != nil || string(body) != want {
-			t.Errorf("%q: %q %v", header[:20], body, err)
+		if body := raw(t, srv, "GET / HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n"+header+"\r\n\r\n"); body != want {
+			t.Errorf("%q: %q", header[:20], body)
 		}
 	}
 }

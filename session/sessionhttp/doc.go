@@ -25,7 +25,7 @@
 // Cookies are read as browsers write them. Only spaces and tabs are removed around
 // a name, so no cookie of a subdomain passes for this one. Of several cookies, the
 // one that opens a session is served: see Cookie. A cookie that opens nothing is
-// cleared in the next answer to a navigation that used the session and is no
+// cleared in the next answer to a navigation that used the session, but not in a
 // redirect. A background request clears none, since a sign-in may overtake it.
 // SignOut clears the cookie with and without Domain, Path and Partitioned.
 //

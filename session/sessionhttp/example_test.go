@@ -92,7 +92,9 @@ func ExampleBearer() {
 	r.Header.Set("Accept", "application/json")
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, r)
-	var answer struct{ Token string }
+	var answer struct {
+		Token string `json:"token"`
+	}
 	_ = json.Unmarshal(w.Body.Bytes(), &answer)
 	fmt.Println(len(answer.Token) == session.TokenLen, len(w.Header()["Set-Cookie"]))
 

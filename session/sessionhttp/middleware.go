@@ -52,7 +52,7 @@ func (m *Middleware) form(r *http.Request) (*cookieForm, error) {
 		return &m.cookie, nil
 	}
 	k := m.cookie
-	k.Name, k.Domain = m.opts.CookieFor(r)
+	k.Name, k.Domain = m.opts.CookieFor(r) //nolint:gosec // its other attributes stay
 	if err := checkCookie(&k.Cookie); err != nil {
 		return nil, &model.Error{Op: "sessionhttp.Options.CookieFor", Err: err}
 	}
