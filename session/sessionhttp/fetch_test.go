@@ -99,6 +99,12 @@ func resent(page string) string {
 	return strings.Join(pairs, "&")
 }
 
+// reply is the head of an answer.
+type reply struct {
+	Code   int
+	Header http.Header
+}
+
 func TestRepostBringsTheFormAndTheCookieTogether(t *testing.T) {
 	f := setup(t, sessionhttp.Options{})
 	mine := f.signIn("alice")
@@ -111,7 +117,7 @@ func TestRepostBringsTheFormAndTheCookieTogether(t *testing.T) {
 	}))
 	srv := httptest.NewServer(f.m.Repost(nil, app))
 	defer srv.Close()
-	post := func(body string, header ...string) (*httptest.ResponseRecorder, string) {
+	post := func(body string, header ...string) (reply, string) {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL+"//evil.test/callback?x=1", strings.NewReader(body))
 		ok(t, err)
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -123,7 +129,7 @@ func TestRepostBringsTheFormAndTheCookieTogether(t *testing.T) {
 		defer func() { _ = res.Body.Close() }()
 		text, err := io.ReadAll(res.Body)
 		ok(t, err)
-		return &httptest.ResponseRecorder{Code: res.StatusCode, HeaderMap: res.Header}, string(text)
+		return reply{res.StatusCode, res.Header}, string(text)
 	}
 	sent := url.Values{
 		"code": {`"><script>alert(1)</script>`, "second"}, "submit": {"x"}, `n"a'm<e>&`: {"é 世界 \t+%00&amp;{{.}}"}, "empty": {""}, "lines": {"a\r\nb"},
@@ -133,16 +139,16 @@ func TestRepostBringsTheFormAndTheCookieTogether(t *testing.T) {
 	for _, header := range [][]string{cross, old} {
 		form = nil
 		res, text := post(sent.Encode(), header...)
-		if res.Code != http.StatusOK || form != nil || len(res.Header()["Set-Cookie"]) != 0 {
-			t.Fatal(res.Code, form, res.Header())
+		if res.Code != http.StatusOK || form != nil || len(res.Header["Set-Cookie"]) != 0 {
+			t.Fatal(res.Code, form, res.Header)
 		}
 		nonce := nonces.FindStringSubmatch(text)
-		policy := res.Header().Get("Content-Security-Policy")
+		policy := res.Header.Get("Content-Security-Policy")
 		if len(nonce) != 2 || !strings.Contains(policy, "script-src 'nonce-"+nonce[1]+"';") || !strings.Contains(policy, "default-src 'none'") {
 			t.Fatal(policy, text)
 		}
-		if res.Header().Get("Cache-Control") != "private, no-store" || res.Header().Get("Referrer-Policy") != "same-origin" {
-			t.Fatal(res.Header())
+		if res.Header.Get("Cache-Control") != "private, no-store" || res.Header.Get("Referrer-Policy") != "same-origin" {
+			t.Fatal(res.Header)
 		}
 		if strings.Contains(text, "evil.test") || strings.Contains(text, "action") || strings.Count(text, "<script") != 1 {
 			t.Fatal("a page that says where the form goes:", text)
