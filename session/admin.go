@@ -17,6 +17,8 @@ const (
 	// destroyRounds bounds how often a listing is repeated while the same
 	// principal keeps signing in.
 	destroyRounds = 100
+	destroyPage   = 500 // rows, which end in one batch
+	maxListing    = 1000
 	maxName       = 64 // characters
 )
 
@@ -93,7 +95,7 @@ func (s *Service) Rename(ctx context.Context, principal, handle, name string) er
 // Destroy ends the session with the handle. It returns model.ErrNotFound if the
 // session is absent or belongs to another principal.
 func (s *Service) Destroy(ctx context.Context, principal, handle string) error {
-	const op = "session.DecisionDestroy"
+	const op = "session.Destroy"
 	it, err := s.own(ctx, op, principal, handle)
 	if err != nil {
 		return err
@@ -113,11 +115,21 @@ func (s *Service) own(ctx context.Context, op, principal, handle string) (item, 
 	if err := model.CheckLabelValue(principal); err != nil {
 		return item{}, &model.Error{Op: op, Err: err}
 	}
+	it, err := s.find(ctx, op, handle)
+	if err == nil && it.Value.Principal != principal {
+		err = &model.Error{Op: op, ID: handle, Err: model.ErrNotFound}
+	}
+	return it, err
+}
+
+// find reads the row with the handle, which the caller of a method has given. It
+// does not decrypt it. It returns model.ErrNotFound for what is not a handle.
+func (s *Service) find(ctx context.Context, op, handle string) (item, error) {
 	if !row.IsHandle(handle) {
 		return item{}, &model.Error{Op: op, Err: model.ErrNotFound}
 	}
 	it, err := s.store.Get(ctx, handle)
-	if err == nil && it.Value.Principal != principal {
+	if err == nil && it.Value.Expired(s.now()) {
 		err = &model.Error{Op: op, ID: handle, Err: model.ErrNotFound}
 	}
 	return it, err
@@ -184,25 +196,29 @@ func (s *Service) destroyLabelled(ctx context.Context, op, label, value, keep st
 	return total, &model.Error{Op: op, Err: model.NewError(model.ErrConflict, "new sign-ins never end; set Options.NotBefore first", nil)}
 }
 
-// destroyRound is one listing, with its rows deleted.
+// destroyRound is one listing, with the rows of each page deleted in one batch.
 func (s *Service) destroyRound(ctx context.Context, opts *expiry.ListOptions, keep string) (destroyed, seen int, err error) {
-	for it, err := range s.store.All(ctx, opts) {
-		if err != nil && it.ID == "" {
-			return destroyed, seen, err
-		}
-		if it.ID == keep {
-			continue
-		}
-		seen++
-		// A row that cannot be read is deleted too.
-		e := ended{handle: it.ID, principal: it.Labels[labelPrincipal], reason: ReasonDestroyed, known: it.Known()}
-		did, err := s.remove(ctx, &e)
+	o := *opts
+	o.PageSize = destroyPage
+	for {
+		l, err := s.store.Page(ctx, &o)
 		if err != nil {
 			return destroyed, seen, err
 		}
-		if did {
-			destroyed++
+		part := make([]ended, 0, len(l.Items)+len(l.Failed))
+		for _, err := range l.Failed { // a row that cannot be read is deleted too
+			part = append(part, ended{handle: idOf(err), reason: ReasonDestroyed})
 		}
+		for i := range l.Items {
+			if it := &l.Items[i]; it.ID != keep {
+				part = append(part, ended{handle: it.ID, principal: it.Labels[labelPrincipal], reason: ReasonDestroyed, known: it.Known()})
+			}
+		}
+		n, err := s.removeMany(ctx, part)
+		destroyed, seen = destroyed+n, seen+len(part)
+		if err != nil || l.Next == "" {
+			return destroyed, seen, err
+		}
+		o.After = l.Next
 	}
-	return destroyed, seen, nil
 }

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"time"
 	"unicode/utf8"
@@ -96,8 +95,7 @@ func (s *Session) park(ctx context.Context, until time.Time) error {
 		for _, edit := range s.edits {
 			edit(&r, now)
 		}
-		r.Hash, r.HashKey = make([]byte, row.SecretBytes), ""
-		_, _ = rand.Read(r.Hash)
+		r.Hash, r.HashKey = nil, "" // no secret has this hash
 		r.Previous, r.PreviousKey, r.PreviousUntil = nil, "", 0
 		opts := &expiry.WriteOptions{IfMatch: base.Known(), Expiry: expiry.Keep()}
 		if until.After(base.ExpiresAt) {

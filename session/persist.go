@@ -133,9 +133,6 @@ func (s *Session) create(ctx context.Context, r row.Row) (item, *row.Token, erro
 	at := row.InstantOf(now)
 	r.RotatedAt, r.WrittenAt = at, at
 	r.CreatedAt = max(r.CreatedAt, at)
-	if r.Idle == 0 {
-		r.Idle = p.Idle.Milliseconds()
-	}
 	var labels map[string]string
 	if r.Principal != "" {
 		r.AuthenticatedAt = at
@@ -144,12 +141,12 @@ func (s *Session) create(ctx context.Context, r row.Row) (item, *row.Token, erro
 			labels[labelSID] = r.SID
 		}
 	}
+	p.lifetimes(&r)
 	if r.Actor == nil {
 		for _, edit := range s.edits {
 			edit(&r, now)
 		}
 	}
-	r.SetAbsolute(p.Absolute)
 	it, err := s.svc.createRow(ctx, t.Handle, r, &expiry.WriteOptions{Expiry: expiry.At(r.Deadline(now)), Labels: labels})
 	if err != nil {
 		return it, nil, err
@@ -280,7 +277,7 @@ func (s *Session) next(base *item, v *verb) (draft, error) {
 		}
 	}
 	d.row.Data = data
-	d.write = !data.Equal(base.Value.Data)
+	d.write = !data.Equal(base.Value.Data) || p.seenDue(base, now)
 
 	if err := s.nextSecret(&d, base, v, now); err != nil {
 		return d, err

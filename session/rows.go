@@ -125,7 +125,7 @@ func endedOf(it *item, why Reason) ended {
 func (s *Service) remove(ctx context.Context, e *ended) (bool, error) {
 	did, err := s.delete(ctx, e.handle, e.known)
 	if did {
-		s.emit(ctx, Event{Kind: EventDestroyed, Reason: e.reason, Handle: e.handle, Principal: e.principal, Actor: e.actor})
+		s.emitEnded(ctx, e)
 	}
 	return did, err
 }

@@ -1,11 +1,9 @@
 package session
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
@@ -102,15 +100,18 @@ func (s *Session) SignIn(ctx context.Context, principal string, opts *SignInOpti
 	o.Discard = o.Discard || !s.carries(principal)
 	r := o.row(principal)
 	r.Data = s.carried(&o, s.data)
-	r.CreatedAt, err = s.svc.room(work, principal, s.handle())
+	r.Name = s.keptName(principal)
+	seats, err := s.svc.seats(work, principal, s.handle())
 	if err != nil {
 		return err
 	}
+	r.CreatedAt = seats.after
 	it, t, err := s.create(work, r)
 	if err != nil {
 		return err
 	}
-	if err := s.svc.enforceLimit(work, &it, s.handle()); err != nil {
+	over, err := seats.over(work, &it)
+	if err != nil {
 		return s.undo(work, it.ID, err)
 	}
 	old := s.handle()
@@ -123,6 +124,7 @@ func (s *Session) SignIn(ctx context.Context, principal string, opts *SignInOpti
 	e := eventOf(EventSignedIn, it.ID, &it.Value)
 	e.Previous = old
 	s.svc.emit(work, e)
+	seats.evict(work, over)
 	return nil
 }
 
@@ -207,86 +209,4 @@ func (s *Session) undo(ctx context.Context, id string, reason error) error {
 		return errors.Join(reason, fmt.Errorf("session: a sign-in that failed is still stored: %w", err))
 	}
 	return reason
-}
-
-// counted lists the principal's sessions that count for the limit, without the
-// one with the handle except, which is about to be replaced. A row that cannot
-// be read counts, as the oldest.
-func (s *Service) counted(ctx context.Context, principal, except string) ([]item, error) {
-	var out []item
-	for it, err := range s.store.All(ctx, &expiry.ListOptions{Label: labelPrincipal, Value: principal}) {
-		if err != nil && it.ID == "" {
-			return nil, err
-		}
-		if it.ID != except && it.Value.Actor == nil {
-			out = append(out, it)
-		}
-	}
-	return out, nil
-}
-
-// room returns ErrLimit before a sign-in that OnLimitReject refuses. Else it
-// returns the least CreatedAt of the new row. With OnLimitReject that is later
-// than those of all existing rows, so that a slow clock cannot put the new row
-// before them.
-func (s *Service) room(ctx context.Context, principal, except string) (row.Instant, error) {
-	var at row.Instant
-	if s.limit.Max == 0 || s.limit.On != OnLimitReject {
-		return at, nil
-	}
-	all, err := s.counted(ctx, principal, except)
-	if err != nil {
-		return at, err
-	}
-	if len(all) >= s.limit.Max {
-		s.emit(ctx, Event{Kind: EventRejected, Reason: ReasonLimitReached, Principal: principal})
-		return at, ErrLimit
-	}
-	for i := range all {
-		at = max(at, all[i].Value.CreatedAt+1)
-	}
-	return at, nil
-}
-
-// enforceLimit ends the sessions over the limit after the new row was stored. It
-// returns ErrLimit if the new row is one of them: the caller deletes it.
-func (s *Service) enforceLimit(ctx context.Context, own *item, except string) error {
-	if s.limit.Max == 0 {
-		return nil
-	}
-	all, err := s.counted(ctx, own.Value.Principal, except)
-	if err != nil {
-		return err
-	}
-	// Another sign-in may have deleted the new row already.
-	refused := !slices.ContainsFunc(all, func(it item) bool { return it.ID == own.ID })
-	now := s.now()
-	slices.SortFunc(all, func(a, b item) int {
-		n := 0
-		if s.limit.On == OnLimitEvictIdlest {
-			n = infoOf(&a, now).LastSeen.Compare(infoOf(&b, now).LastSeen)
-		}
-		return cmp.Or(n, cmp.Compare(a.Value.CreatedAt, b.Value.CreatedAt), cmp.Compare(a.ID, b.ID))
-	})
-	n := max(len(all)-s.limit.Max, 0)
-	over := all[:n]
-	if s.limit.On == OnLimitReject {
-		over = all[len(all)-n:]
-	}
-	for i := range over {
-		if over[i].ID == own.ID {
-			refused = true
-			continue
-		}
-		e := endedOf(&over[i], ReasonEvicted)
-		e.principal = own.Value.Principal
-		if _, err := s.remove(ctx, &e); err != nil {
-			return err
-		}
-	}
-	if refused {
-		s.emit(ctx, Event{Kind: EventRejected, Reason: ReasonLimitReached, Handle: own.ID, Principal: own.Value.Principal})
-		return ErrLimit
-	}
-	return nil
 }
