@@ -52,7 +52,7 @@ func (s *Service) CountKey(ctx context.Context, keyID string) (int, error) {
 // keysOf returns the ids of the seal keys without which the row is of no use,
 // each one time, or "" if it needs none.
 func keysOf(r *row.Row) []string {
-	ids := []string{r.SealKey, r.HashKey, r.PreviousKey}
+	ids := []string{r.SealKey, r.HashKey, r.PreviousKey, r.MACKey}
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
 	if len(ids) > 1 && ids[0] == "" {

@@ -72,7 +72,7 @@ func (l *seats) taken(ctx context.Context, own string) ([]item, error) {
 func (l *seats) counts(it *item) bool {
 	r := &it.Value
 	switch {
-	case r.Actor != nil, r.Expired(l.svc.now()), len(r.Hash) == 0:
+	case r.Actor != nil, r.Expired(l.svc.now()), r.Parked != 0:
 		return false
 	}
 	return !r.AuthenticatedAt.Time().Before(l.since)

@@ -79,10 +79,13 @@ func (s *Service) page(ctx context.Context, opts *expiry.ListOptions) (Listing, 
 		return Listing{}, err
 	}
 	out := Listing{Sessions: make([]Info, 0, len(l.Items)), Failed: l.Failed, Next: l.Next}
-	now := s.now()
 	for i := range l.Items {
-		if it := &l.Items[i]; !it.Value.Expired(now) {
-			out.Sessions = append(out.Sessions, infoOf(it, now))
+		info, shown, err := s.listed(&l.Items[i])
+		switch {
+		case err != nil:
+			out.Failed = append(out.Failed, err)
+		case shown:
+			out.Sessions = append(out.Sessions, info)
 		}
 	}
 	return out, nil

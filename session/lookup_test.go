@@ -32,7 +32,7 @@ func TestLookupAndDestroyByHandle(t *testing.T) {
 	k.Backend.Calls()
 	e.take()
 	ok(t, k.Service.DestroyHandle(t.Context(), h))
-	k.Backend.Assert(t, "Get 1, Delete 1", "DestroyHandle")
+	k.Backend.Assert(t, "Get 1, Write 1", "DestroyHandle")
 	if evs := e.take(session.EventDestroyed); len(evs) != 1 || evs[0].Principal != "alice" || evs[0].Handle != h {
 		t.Fatalf("%+v", evs)
 	}

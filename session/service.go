@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"hash/maphash"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -31,16 +32,21 @@ type Service struct {
 	loadTimeout time.Duration
 	storeDown   StoreDown
 	notBefore   func(ctx context.Context, principal string) (time.Time, error)
-	binder      Binder
-	onEvent     func(ctx context.Context, e Event)
-	keyring     *expiry.Keyring
-	purpose     string
-	pepper      bool
-	sweep       expiry.SweeperOptions
-	swept       atomic.Bool
-	created     atomic.Int64
-	watch       watcher
-	flights     flights // of Key.Refresh
+
+	notBeforeSID  func(ctx context.Context, sid string) (time.Time, error)
+	unsignedUntil time.Time
+	onReuse       OnReuse
+	renewals      renewals
+	binder        Binder
+	onEvent       func(ctx context.Context, e Event)
+	keyring       *expiry.Keyring
+	purpose       string
+	pepper        bool
+	sweep         expiry.SweeperOptions
+	swept         atomic.Bool
+	created       atomic.Int64
+	watch         watcher
+	flights       flights // of Key.Refresh
 
 	mu       sync.Mutex
 	closed   bool
@@ -75,6 +81,7 @@ func New(backend expiry.ModelExpirySupport, opts *Options) (*Service, error) {
 		store: store, eraser: eraser, policy: o.Policy, limit: o.Limit, clock: o.Clock, log: o.Logger,
 		timeout: o.Timeout, loadTimeout: o.LoadTimeout, storeDown: o.StoreDown,
 		notBefore: o.NotBefore, binder: o.Binder, onEvent: o.OnEvent, keyring: o.Keyring, purpose: o.Purpose, pepper: o.Pepper,
+		notBeforeSID: o.NotBeforeSID, unsignedUntil: o.AcceptUnsignedUntil, onReuse: o.OnReuse, renewals: renewals{seed: maphash.MakeSeed()},
 		sweep: o.Sweep, sweepers: map[*expiry.Sweeper]struct{}{},
 	}
 	s.watch.every = o.WatchEvery
@@ -152,10 +159,13 @@ func (s *Service) sweeper(ctx context.Context) (*expiry.Sweeper, error) {
 // onExpire returns the callback of a sweep, or nil if nobody wants to know.
 func (s *Service) onExpire(ctx context.Context) func(model.Record) error {
 	own := s.sweep.OnExpire
-	if s.onEvent == nil {
-		return own
+	if s.onEvent == nil && own == nil {
+		return nil
 	}
 	return func(rec model.Record) error {
+		if rec.Labels[labelPrincipal] == row.MarkerLabel {
+			return nil // its session has ended before
+		}
 		if own != nil {
 			if err := own(rec); err != nil {
 				return err
