@@ -28,7 +28,11 @@ func (s *Service) KeyUse(ctx context.Context, progress func(rows int)) (map[stri
 			return use, err
 		}
 		for i := range l.Items {
-			for _, id := range keysOf(&l.Items[i].Value) {
+			r := &l.Items[i].Value
+			if r.Gone != "" {
+				continue // what says that a session has ended is of no use to anybody for long
+			}
+			for _, id := range keysOf(r) {
 				use[id]++
 			}
 		}
