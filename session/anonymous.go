@@ -1,22 +1,30 @@
 package session
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session/internal/row"
 )
 
-// lifetimes sets the idle limit and the absolute deadline of a new row.
-func (p *Policy) lifetimes(r *row.Row) {
+// lifetimes sets the idle limit and the absolute deadline of a new row. What the
+// options of its sign-in say goes before what was set for the session earlier.
+func (s *Session) lifetimes(r *row.Row, now time.Time) {
+	p, given := &s.svc.policy, *r
 	idle, absolute := p.Idle, p.Absolute
 	if r.Principal == "" {
 		idle, absolute = p.AnonymousIdle, p.AnonymousAbsolute
 	}
-	if r.Idle == 0 {
-		r.Idle = idle.Milliseconds()
+	r.Idle = idle.Milliseconds()
+	if r.Actor == nil {
+		for _, edit := range s.edits {
+			edit(r, now)
+		}
 	}
+	r.Idle, r.Life = cmp.Or(given.Idle, r.Idle), cmp.Or(given.Life, r.Life)
 	r.SetAbsolute(absolute)
 }
 

@@ -131,7 +131,7 @@ func (s *Session) flush(ctx context.Context, v *verb) error {
 // create stores a new row under a new handle, and fills in what r leaves open.
 // CreatedAt is at least that of r, for the order of a Limit.
 func (s *Session) create(ctx context.Context, r row.Row) (item, *row.Token, error) {
-	p, now := s.svc.policy, s.svc.now()
+	now := s.svc.now()
 	t := row.NewToken(row.NewHandle())
 	s.mu.Lock()
 	r.Client = row.Client(s.client)
@@ -143,12 +143,7 @@ func (s *Session) create(ctx context.Context, r row.Row) (item, *row.Token, erro
 	if r.Principal != "" {
 		r.AuthenticatedAt = at
 	}
-	p.lifetimes(&r)
-	if r.Actor == nil {
-		for _, edit := range s.edits {
-			edit(&r, now)
-		}
-	}
+	s.lifetimes(&r, now)
 	it, err := s.svc.createRow(ctx, t.Handle, r, r.Deadline(now))
 	if errors.Is(err, model.ErrUnknown) {
 		// Nobody will hold its token. If this fails too, it expires.

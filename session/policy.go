@@ -120,9 +120,7 @@ func orDefault(d, def time.Duration) time.Duration {
 	return d
 }
 
-// tooShort reports a lifetime under a second. Clients keep tokens for whole
-// seconds.
-func tooShort(d time.Duration) bool { return d > 0 && d < time.Second }
+func tooShort(d time.Duration) bool { return d > 0 && d < time.Millisecond }
 
 // straggling is how long a replaced secret or session is known for what it is.
 // Policy.Overlap bounds it, unless that is off.
@@ -140,8 +138,8 @@ func (p Policy) check() error {
 		return model.NewError(model.ErrInvalid, "Policy: both Idle and Absolute are off, sessions would never end", nil)
 	case p.AnonymousIdle == 0 && p.AnonymousAbsolute == 0:
 		return model.NewError(model.ErrInvalid, "Policy: both AnonymousIdle and AnonymousAbsolute are off, anonymous sessions would never end", nil)
-	case tooShort(p.Idle), tooShort(p.Absolute), tooShort(p.AnonymousIdle), tooShort(p.AnonymousAbsolute), p.Impersonation < time.Second:
-		return model.NewError(model.ErrInvalid, "Policy: a lifetime is shorter than a second", nil)
+	case tooShort(p.Idle), tooShort(p.Absolute), tooShort(p.AnonymousIdle), tooShort(p.AnonymousAbsolute), tooShort(p.RotateEvery), tooShort(p.SeenEvery), p.Impersonation < time.Millisecond:
+		return model.NewError(model.ErrInvalid, "Policy: a lifetime is shorter than a millisecond", nil)
 	case p.Idle > 0 && p.TouchEvery >= p.Idle:
 		return model.NewError(model.ErrInvalid, "Policy: TouchEvery must be shorter than Idle, or sessions in use would end", nil)
 	case p.RotateEvery > 0 && p.Overlap >= p.RotateEvery:

@@ -41,11 +41,12 @@ func TestPolicyThatCannotBeServedIsRefused(t *testing.T) {
 	raw, err := memory.New(memory.NewSpace(), "s", nil)
 	ok(t, err)
 	for name, p := range map[string]session.Policy{
-		"a cookie of no second":     {Idle: 999 * time.Millisecond},
-		"the same, absolute":        {Absolute: time.Millisecond},
-		"the same, anonymous":       {AnonymousIdle: time.Millisecond},
-		"the same, anonymous too":   {AnonymousAbsolute: time.Millisecond},
-		"the same, impersonation":   {Impersonation: time.Millisecond},
+		"too short":                 {Idle: time.Microsecond},
+		"too short, absolute":       {Absolute: time.Microsecond},
+		"too short, anonymous":      {AnonymousIdle: time.Microsecond},
+		"too short, anonymous too":  {AnonymousAbsolute: time.Microsecond},
+		"too short, seen":           {SeenEvery: time.Microsecond},
+		"too short, impersonation":  {Impersonation: time.Microsecond},
 		"anonymous for ever":        {AnonymousIdle: -1, AnonymousAbsolute: -1},
 		"anonymous for ever, again": {Idle: -1, AnonymousAbsolute: -1},
 	} {
@@ -128,4 +129,40 @@ func TestPolicyRulesCanBeTurnedOff(t *testing.T) {
 			t.Fatal(calls)
 		}
 	})
+}
+
+func TestLaterOfSetIdleAndSignInWins(t *testing.T) {
+	k := sessiontest.New(t, nil)
+	lifetimes := func(token string, idle, life time.Duration) {
+		t.Helper()
+		i, now := alive(t, k, token), k.Clock.Now()
+		if got, want := i.IdleDeadline.Sub(now), min(idle, life); got != want {
+			t.Errorf("idle %s, want %s", got, want)
+		}
+		if got := i.AbsoluteDeadline.Sub(now); got != life {
+			t.Errorf("absolute %s, want %s", got, life)
+		}
+	}
+	set := func(u *unit, idle, life time.Duration) {
+		t.Helper()
+		ok(t, errors.Join(u.s.SetIdle(u, idle), u.s.SetLifetime(u, life)))
+	}
+	opts := &session.SignInOptions{Idle: time.Hour, Lifetime: 2 * time.Hour}
+	token := do(t, k, "", func(u *unit) error {
+		set(u, time.Minute, 2*time.Minute)
+		return u.s.SignIn(u, "alice", opts)
+	})
+	lifetimes(token, time.Hour, 2*time.Hour)
+	token = do(t, k, "", func(u *unit) error {
+		ok(t, u.s.SignIn(u, "alice", opts))
+		set(u, time.Minute, 2*time.Minute)
+		return nil
+	})
+	lifetimes(token, time.Minute, 2*time.Minute)
+	// Without options of its own, a sign-in leaves what was set.
+	token = do(t, k, "", func(u *unit) error {
+		set(u, time.Minute, 2*time.Minute)
+		return u.s.SignIn(u, "alice", nil)
+	})
+	lifetimes(token, time.Minute, 2*time.Minute)
 }

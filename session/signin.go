@@ -47,7 +47,7 @@ type SignInOptions struct {
 func (o *SignInOptions) check(s *Service) error {
 	switch {
 	case o.Idle < 0, o.Lifetime < 0, tooShort(o.Idle), tooShort(o.Lifetime):
-		return model.NewError(model.ErrInvalid, "SignInOptions: a lifetime is negative or shorter than a second", nil)
+		return model.NewError(model.ErrInvalid, "SignInOptions: a lifetime is negative or shorter than a millisecond", nil)
 	case !o.NotAfter.IsZero() && !s.now().Before(o.NotAfter):
 		return model.NewError(model.ErrInvalid, "SignInOptions: NotAfter is past", nil)
 	case o.Persistence > PersistencePersistent:
