@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sojourn-go/sojourn/backends/memory"
 	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session"
 	"github.com/sojourn-go/sojourn/session/sessiontest"
@@ -122,5 +123,40 @@ func TestPagesHaveWhatTheIteratorsYield(t *testing.T) {
 	var e *model.Error
 	if len(l.Failed) != 25 || !errors.As(l.Failed[0], &e) || e.ID == "" || !errors.Is(e, model.ErrCorrupt) {
 		t.Fatal(len(l.Sessions), l.Failed)
+	}
+}
+
+func TestInfoHasTheLabelsOfTheSignIn(t *testing.T) {
+	raw, err := memory.New(memory.NewSpace(), "s", &memory.Options{Labels: []string{"principal", "tenant", "app"}})
+	ok(t, err)
+	svc, err := session.New(raw, &session.Options{SweptElsewhere: true})
+	ok(t, err)
+	s := svc.Open("")
+	labels := map[string]string{"tenant": "acme", "app": "shop"}
+	ok(t, s.SignIn(t.Context(), "alice", &session.SignInOptions{Labels: labels}))
+	labels["tenant"] = "changed afterwards"
+	i, err := s.Info(t.Context())
+	ok(t, err)
+	if i.Label("tenant") != "acme" || i.Label("app") != "shop" || i.Label("acme") != "" || i.Label("") != "" || (session.Info{}).Label("app") != "" {
+		t.Fatalf("%+v", i)
+	}
+	again, err := svc.Lookup(t.Context(), i.Handle)
+	if err != nil || again != i {
+		t.Fatalf("%+v, %v", again, err)
+	}
+	for _, bad := range []map[string]string{{"principal": "x"}, {"sid": "x"}, {"other": "x"}, {"app": ""}, {"app": "a\x00b"}} {
+		is(t, svc.Open("").SignIn(t.Context(), "alice", &session.SignInOptions{Labels: bad}), model.ErrInvalid)
+	}
+	_, err = svc.DestroyByLabel(t.Context(), "other", "x")
+	is(t, err, model.ErrInvalid)
+	for _, err := range svc.SessionsByLabel(t.Context(), "", "x") {
+		is(t, err, model.ErrInvalid)
+	}
+	for _, err := range svc.SessionsByLabel(t.Context(), "other", "x") {
+		is(t, err, model.ErrInvalid)
+	}
+	n, err := svc.DestroyByLabel(t.Context(), "app", "shop")
+	if err != nil || n != 1 {
+		t.Fatal(n, err)
 	}
 }

@@ -123,6 +123,7 @@ func listingCases() []Case {
 			for info, err := range c.svc.SessionsByLabel(c.Context(), label, "red") {
 				c.ok(err, "SessionsByLabel")
 				found += info.Handle
+				same(c, info.Label(label), "red", "label in the Info")
 			}
 			same(c, found, handleOf(red), "the sessions with the label")
 			n, err := c.svc.DestroyByLabel(c.Context(), label, "red")

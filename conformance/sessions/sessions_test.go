@@ -22,7 +22,9 @@ func TestSessionsOnMemory(t *testing.T) {
 func TestSessionsOnABackendWithBatches(t *testing.T) {
 	space := memory.NewSpace()
 	sessions.Run(t, conformance.Harness{
-		Open:   func(t testing.TB, name string) driver.ModelExpirySupport { return batching{open(t, space, name, "principal", "sid", "tenant")} },
+		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
+			return batching{open(t, space, name, "principal", "sid", "tenant")}
+		},
 		Server: "in process, with batches",
 	})
 }
