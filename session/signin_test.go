@@ -165,3 +165,24 @@ func TestSignInThatTheStoreRefusesChangesNothing(t *testing.T) {
 		t.Fatalf("the session before is gone, credential %v", k)
 	}
 }
+
+func TestNotBeforeOfAnIdentityProvidersSession(t *testing.T) {
+	var since time.Time
+	k := sessiontest.New(t, &session.Options{NotBeforeSID: func(_ context.Context, sid string) (time.Time, error) {
+		if sid != "idp/1" {
+			return time.Time{}, nil
+		}
+		return since, nil
+	}})
+	one := signIn(t, k, "", "alice", &session.SignInOptions{SID: "idp/1"})
+	two := signIn(t, k, "", "alice", &session.SignInOptions{SID: "idp/2"})
+	since = k.Clock.Advance(time.Second)
+	if why, err := k.Service.Open(one).Why(t.Context()); err != nil || why != session.WhyNotBefore {
+		t.Error(why, err)
+	}
+	dead(t, k, one)
+	alive(t, k, two)
+	u := begin(t, k, "")
+	since = k.Clock.Now().Add(time.Hour)
+	is(t, u.s.SignIn(u, "alice", &session.SignInOptions{SID: "idp/1"}), session.ErrNotBefore)
+}
