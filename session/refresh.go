@@ -139,7 +139,7 @@ func (r *refresh[T]) land(ctx context.Context) landed {
 		if now := r.svc.now(); !now.Before(held.Until.Time()) {
 			mine := lease{By: rand.Text(), Until: row.InstantOf(now.Add(r.hold))}
 			if err = leases.Set(at, mine); err == nil {
-				_, err = s.Persist(at)
+				err = s.persistSettled(at)
 			}
 			if err == nil {
 				return r.fetched(ctx, s, leases.name, &mine, old)
@@ -185,7 +185,7 @@ func (r *refresh[T]) fetched(ctx context.Context, s *Session, name string, mine 
 		err = s.giveBack(ctx, name, mine)
 	}
 	if err == nil {
-		_, err = s.Persist(at)
+		err = s.persistSettled(at)
 	}
 	out.err = err
 	if err == nil {
@@ -193,6 +193,16 @@ func (r *refresh[T]) fetched(ctx context.Context, s *Session, name string, mine 
 		out.raw = out.it.Value.Data.Get(r.key.name) // as merged, if the key is Merging
 	}
 	return out
+}
+
+// persistSettled is Persist that asks once more after a lost answer. Nobody else
+// would: the session is gone afterwards.
+func (s *Session) persistSettled(ctx context.Context) error {
+	_, err := s.Persist(ctx)
+	if errors.Is(err, model.ErrUnknown) {
+		_, err = s.Persist(ctx)
+	}
+	return err
 }
 
 // giveBack removes the lease with the next Persist, if it is still the own one.

@@ -220,3 +220,43 @@ func TestRefreshOfASessionThatEnds(t *testing.T) {
 		t.Fatal("nothing was stored")
 	}
 }
+
+// A write whose answer is lost, and whose outcome the store cannot learn, neither
+// keeps the others waiting nor loses what the provider returned.
+func TestRefreshWithLostAnswers(t *testing.T) {
+	for _, applied := range []bool{true, false} {
+		for write := 1; write <= 2; write++ {
+			k := sessiontest.New(t, nil)
+			token := withGrant(t, k)
+			writes, blind := 0, false
+			k.Backend.SetHook(func(op sessiontest.Op, _ string, next func() error) error {
+				lost := model.NewError(model.ErrUnknown, "the answer was lost", nil)
+				switch {
+				case blind: // the look of the store
+					blind = false
+					return model.ErrUnavailable
+				case op != sessiontest.OpWrite:
+				default:
+					if writes++; writes == write {
+						blind = true
+						if applied {
+							_ = next()
+						}
+						return lost
+					}
+				}
+				return next()
+			})
+			p := &provider{k: k}
+			g, err := grants.Refresh(begin(t, k, token), time.Hour, valid, p.fetch)
+			if err != nil || !valid(g) {
+				t.Errorf("write %d, applied %v: %+v, %v", write, applied, g, err)
+			}
+			k.Backend.SetHook(nil)
+			g, err = grants.Refresh(begin(t, k, token), time.Hour, valid, p.fetch)
+			if err != nil || !valid(g) || p.calls.Load() != 1 {
+				t.Errorf("write %d, applied %v: %+v, %v after %d fetches", write, applied, g, err, p.calls.Load())
+			}
+		}
+	}
+}
