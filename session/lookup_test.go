@@ -56,6 +56,20 @@ func TestLookupOfRowsThatCannotBeServed(t *testing.T) {
 	ok(t, k.Service.DestroyHandle(t.Context(), h))
 	k.Backend.SetTamper(nil)
 	dead(t, k, token)
+	// A row without a MAC is none of a service with a keyring.
+	signed, err := session.New(k.Backend, &session.Options{Clock: k.Clock, Keyring: ring(t, "a", 1), SweptElsewhere: true})
+	ok(t, err)
+	token = signIn(t, k, "", "alice", nil)
+	h = alive(t, k, token).Handle
+	got, err = signed.Lookup(t.Context(), h)
+	is(t, err, model.ErrCorrupt)
+	if got != (session.Info{Handle: h}) {
+		t.Fatalf("%+v", got)
+	}
+	l, err := signed.Page(t.Context(), "", 0)
+	if err != nil || len(l.Sessions) != 0 || len(l.Failed) == 0 || !errors.Is(errors.Join(l.Failed...), model.ErrCorrupt) {
+		t.Fatal(l, err)
+	}
 	token = signIn(t, k, "", "alice", nil)
 	h = alive(t, k, token).Handle
 	k.Clock.Advance(24 * time.Hour)

@@ -199,6 +199,57 @@ func TestRefreshKeepsWhatTheStoreRefuses(t *testing.T) {
 	}
 }
 
+func TestRefreshThatGivesUpDoesNotEndTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := sessiontest.New(t, nil)
+		other, err := session.New(k.Backend, &session.Options{Clock: k.Clock, SweptElsewhere: true})
+		ok(t, err)
+		token := withGrant(t, k)
+		p := &provider{k: k}
+		var wg sync.WaitGroup
+		refresh := func(ctx context.Context, svc *session.Service, want error) {
+			wg.Go(func() {
+				g, err := grants.Refresh(session.NewContext(ctx, svc.Open(token)), 0, valid, func(ctx context.Context, old grant) (grant, error) {
+					<-time.After(5 * time.Second) // in the time of the bubble
+					return p.fetch(ctx, old)
+				})
+				if !errors.Is(err, want) || err == nil && !valid(g) {
+					t.Errorf("%+v, %v, want %v", g, err, want)
+				}
+			})
+			synctest.Wait()
+		}
+		refresh(t.Context(), other, nil)
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		refresh(short, k.Service, context.DeadlineExceeded) // waits for the other node
+		refresh(t.Context(), k.Service, nil)                // waits for the one before
+		wg.Wait()
+		if p.calls.Load() != 1 {
+			t.Fatal("two requests refreshed")
+		}
+	})
+}
+
+func TestRefreshGoesOnIfTheClientHangsUp(t *testing.T) {
+	k := sessiontest.New(t, nil)
+	token := withGrant(t, k)
+	p := &provider{k: k}
+	leaving, leave := context.WithCancel(t.Context())
+	_, err := grants.Refresh(session.NewContext(leaving, k.Service.Open(token)), 0, valid, func(ctx context.Context, old grant) (grant, error) {
+		leave()
+		ok(t, ctx.Err())
+		if _, bounded := ctx.Deadline(); !bounded {
+			t.Error("fetch has no deadline")
+		}
+		return p.fetch(ctx, old)
+	})
+	ok(t, err)
+	if g, _, err := grants.Get(begin(t, k, token)); err != nil || !valid(g) {
+		t.Fatalf("the tokens of the provider are lost: %+v, %v", g, err)
+	}
+}
+
 func TestRefreshOfASessionThatEnds(t *testing.T) {
 	k := sessiontest.New(t, nil)
 	token := withGrant(t, k)
@@ -258,5 +309,33 @@ func TestRefreshWithLostAnswers(t *testing.T) {
 				t.Errorf("write %d, applied %v: %+v, %v after %d fetches", write, applied, g, err, p.calls.Load())
 			}
 		}
+	}
+}
+
+func TestLeaseOfARefreshIsNoValueOfTheProgram(t *testing.T) {
+	k := sessiontest.New(t, nil)
+	token := withGrant(t, k)
+	p := &provider{k: k}
+	u := begin(t, k, token)
+	_, err := grants.Refresh(u, time.Hour, valid, func(ctx context.Context, old grant) (grant, error) {
+		do(t, k, token, func(o *unit) error {
+			names, err := session.Keys(o)
+			if err != nil || !slices.Equal(names, []string{"oauth"}) {
+				t.Errorf("%q, %v", names, err)
+			}
+			return session.Clear(o)
+		})
+		// The lease is still held.
+		short, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		other, err := session.New(k.Backend, &session.Options{Clock: k.Clock, SweptElsewhere: true})
+		ok(t, err)
+		_, err = grants.Refresh(session.NewContext(short, other.Open(token)), 0, valid, p.fetch)
+		is(t, err, context.DeadlineExceeded)
+		return p.fetch(ctx, old)
+	})
+	ok(t, err)
+	if p.calls.Load() != 1 {
+		t.Fatal("two requests refreshed")
 	}
 }
