@@ -8,6 +8,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session/internal/row"
@@ -78,15 +80,28 @@ func (s *Service) listed(it *item) (Info, bool, error) {
 	}
 }
 
-// Count returns the number of live sessions, with anonymous ones. It makes two
-// calls of the store.
+// Count returns the number of live sessions, with anonymous ones. It makes 17
+// calls of the store at once: one for all rows, and 16 for the markers of
+// sessions that have ended.
 func (s *Service) Count(ctx context.Context) (int, error) {
-	markers, err := s.store.Count(ctx, &expiry.ListOptions{Label: labelPrincipal, Value: row.MarkerLabel})
-	if err != nil {
-		return 0, err
+	var counts [row.Markers]int
+	var all int
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		all, err = s.store.Count(ctx, nil)
+		return err
+	})
+	for i := range counts {
+		g.Go(func() (err error) {
+			counts[i], err = s.store.Count(ctx, &expiry.ListOptions{Label: labelPrincipal, Value: row.MarkerLabel(i)})
+			return err
+		})
 	}
-	n, err := s.store.Count(ctx, nil)
-	return max(n-markers, 0), err
+	err := g.Wait()
+	for _, n := range counts {
+		all -= n
+	}
+	return max(all, 0), err
 }
 
 // CountPrincipal returns the number of a principal's live sessions.
@@ -247,7 +262,7 @@ func (s *Service) destroyRound(ctx context.Context, opts *expiry.ListOptions, ke
 			part = append(part, ended{handle: idOf(err), reason: ReasonDestroyed})
 		}
 		for i := range l.Items {
-			if it := &l.Items[i]; it.ID != keep && it.Labels[labelPrincipal] != row.MarkerLabel {
+			if it := &l.Items[i]; it.ID != keep && !row.IsMarkerLabel(it.Labels[labelPrincipal]) {
 				part = append(part, ended{handle: it.ID, principal: it.Labels[labelPrincipal], reason: ReasonDestroyed, row: *it})
 			}
 		}

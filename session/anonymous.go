@@ -33,7 +33,7 @@ func (s *Session) lifetimes(r *row.Row, now time.Time) {
 // shrink. The caller holds the lock.
 func (s *Session) fits(key string, raw json.RawMessage) error {
 	limit := s.svc.policy.AnonymousData
-	if limit == 0 || s.state.stored() && s.item.Value.Principal != "" {
+	if limit == 0 || s.identity != nil || s.state.stored() && s.item.Value.Principal != "" {
 		return nil
 	}
 	before, after := 0, 0

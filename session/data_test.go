@@ -163,4 +163,9 @@ func TestDataOfAnonymousSessionsIsBounded(t *testing.T) {
 	is(t, note.Set(u, strings.Repeat("a", 200_000)), model.ErrTooLarge)
 	k = sessiontest.New(t, &session.Options{Policy: session.Policy{AnonymousData: -1}})
 	ok(t, note.Set(begin(t, k, ""), strings.Repeat("a", 200_000)))
+	// An identity of the program's own is not anonymous before its first value.
+	k = sessiontest.New(t, &session.Options{IdentityKey: []byte(strings.Repeat("k", 32))})
+	s, err := k.Service.OpenFor(session.Identity{Issuer: "https://idp.example", SessionID: "1", Principal: "alice"})
+	ok(t, err)
+	ok(t, note.Set(session.NewContext(t.Context(), s), strings.Repeat("a", 200_000)))
 }

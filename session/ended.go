@@ -98,7 +98,7 @@ func (s *Service) markOnce(ctx context.Context, base *item, why Reason, known bo
 	if _, err := s.seal(base.ID, &r); err != nil {
 		return item{}, err
 	}
-	opts := &expiry.WriteOptions{Expiry: s.markerExpiry(why), Labels: labelsOf(&r)}
+	opts := &expiry.WriteOptions{Expiry: s.markerExpiry(why), Labels: labelsOf(base.ID, &r)}
 	if known {
 		opts.IfMatch = base.Known()
 	}
@@ -145,7 +145,7 @@ func (s *Service) removeMany(ctx context.Context, list []ended) (int, error) {
 		if _, err := s.seal(e.handle, &r); err != nil {
 			return 0, err
 		}
-		opts := &expiry.WriteOptions{Expiry: s.markerExpiry(e.reason), Labels: labelsOf(&r)}
+		opts := &expiry.WriteOptions{Expiry: s.markerExpiry(e.reason), Labels: labelsOf(e.handle, &r)}
 		if !e.row.Revision.IsZero() {
 			opts.IfMatch = e.row.Known()
 		}

@@ -35,7 +35,7 @@ const defaultHold = 30 * time.Second
 // be stored, Refresh keeps it for the session's next Persist and returns it. The
 // error comes from there. After the commit, Refresh returns the value with the
 // error. A session that is not stored has no other request: it calls fetch and
-// keeps the value for Persist.
+// keeps the value for Persist. Store a session of OpenFor first.
 //
 // It makes no calls of the store for a fresh value, and three for a fetch: a read
 // and two writes. Waiting makes none in the same process. On another node it

@@ -104,7 +104,7 @@ func (s *Service) createRow(ctx context.Context, id string, r row.Row, at time.T
 	if err != nil {
 		return item{}, err
 	}
-	it, err := s.store.Create(ctx, id, r, &expiry.WriteOptions{Expiry: expiry.At(at), Labels: labelsOf(&r)})
+	it, err := s.store.Create(ctx, id, r, &expiry.WriteOptions{Expiry: expiry.At(at), Labels: labelsOf(id, &r)})
 	it.Value.Data = plain
 	return it, err
 }
@@ -119,7 +119,7 @@ func (s *Service) updateRow(ctx context.Context, base *item, r row.Row, at expir
 		return item{}, err
 	}
 	opts := &expiry.WriteOptions{IfMatch: base.Known(), Expiry: at}
-	if labels := labelsOf(&r); !maps.Equal(labels, base.Labels) {
+	if labels := labelsOf(base.ID, &r); !maps.Equal(labels, base.Labels) {
 		if opts.Labels = labels; labels == nil {
 			opts.Labels = map[string]string{}
 		}
@@ -153,10 +153,10 @@ func (s *Service) updateSettled(ctx context.Context, base *item, r row.Row, at e
 }
 
 // labelsOf returns the labels of a row.
-func labelsOf(r *row.Row) map[string]string {
+func labelsOf(id string, r *row.Row) map[string]string {
 	switch {
 	case r.Gone != "":
-		return map[string]string{labelPrincipal: row.MarkerLabel}
+		return map[string]string{labelPrincipal: row.MarkerLabelOf(id)}
 	case r.Principal == "":
 		return nil
 	}
@@ -202,7 +202,7 @@ func (s *Service) standing(ctx context.Context, r *row.Row) (Reason, error) {
 }
 
 // tooOld asks Options.NotBefore and NotBeforeSID about a row. Both sides are
-// compared in whole milliseconds: what was authenticated in the very
+// compared in whole milliseconds: what was authenticated in that
 // millisecond is not too old.
 func (s *Service) tooOld(ctx context.Context, r *row.Row) (Reason, error) {
 	if r.Principal == "" {

@@ -179,7 +179,7 @@ func (s *Session) replace(ctx context.Context, it item, t *row.Token, o *SignInO
 
 // checkPrincipal returns model.ErrInvalid for what cannot be a principal's id.
 func checkPrincipal(principal string) error {
-	if principal == row.MarkerLabel {
+	if row.IsMarkerLabel(principal) {
 		return model.NewError(model.ErrInvalid, "this id is reserved", nil)
 	}
 	return model.CheckLabelValue(principal)
