@@ -11,7 +11,7 @@ import "fmt"
 // Sessions that nobody can open do not count: those authenticated before
 // Options.NotBefore, and an actor's own session during an impersonation. So
 // EndImpersonation can lead to one session too many, until the next sign-in.
-// Impersonations of the principal do not count either.
+// Impersonations of the principal and sessions of OpenFor do not count either.
 type Limit struct {
 	// Max is the number of sessions that a principal can have. Zero means no
 	// limit.

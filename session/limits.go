@@ -67,12 +67,13 @@ func (l *seats) taken(ctx context.Context, own string) ([]item, error) {
 }
 
 // counts reports whether the row takes a seat. An impersonation of the principal
-// takes none, and neither does a row that nobody can open: one that is past its
-// deadline, older than NotBefore, or put aside during an impersonation.
+// takes none, and neither does a session of OpenFor. Nor does a row that nobody
+// can open: one that is past its deadline, older than NotBefore, or put aside
+// during an impersonation.
 func (l *seats) counts(it *item) bool {
 	r := &it.Value
 	switch {
-	case r.Actor != nil, r.Expired(l.svc.now()), r.Parked != 0:
+	case r.Actor != nil, r.Expired(l.svc.now()), r.Parked != 0, len(r.Hash) == 0:
 		return false
 	}
 	return !r.AuthenticatedAt.Time().Before(l.since)

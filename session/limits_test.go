@@ -96,6 +96,26 @@ func TestRowsThatNobodyCanOpenTakeNoSeat(t *testing.T) {
 	}
 }
 
+func TestSessionsOfOpenForTakeNoSeat(t *testing.T) {
+	k := sessiontest.New(t, &session.Options{IdentityKey: make([]byte, 32), Limit: session.Limit{Max: 1}})
+	open := func() (context.Context, *session.Session) {
+		s, err := k.Service.OpenFor(session.Identity{Issuer: "https://idp.example", SessionID: "1", Principal: "alice"})
+		ok(t, err)
+		return session.NewContext(t.Context(), s), s
+	}
+	at, s := open()
+	ok(t, note.Set(at, "v"))
+	_, err := s.Commit(at)
+	ok(t, err)
+	signIn(t, k, "", "alice", nil)
+	last := signIn(t, k, "", "alice", nil)
+	alive(t, k, last)
+	at, _ = open()
+	if v, _, err := note.Get(at); err != nil || v != "v" {
+		t.Fatal("a sign-in has evicted the session of an identity:", v, err)
+	}
+}
+
 func TestSignInThatFailsEvictsNobody(t *testing.T) {
 	k := sessiontest.New(t, &session.Options{Limit: session.Limit{Max: 1}})
 	sitting := signIn(t, k, "", "alice", nil)
