@@ -66,8 +66,8 @@ func (s *Service) list(ctx context.Context, opts *expiry.ListOptions) iter.Seq2[
 	}
 }
 
-// listed returns what a listing says of a row, and false for a row that is none
-// of a live session. With an error the row cannot be read.
+// listed returns what a listing says of a row, and false for the row of a
+// session that has ended. With an error the row cannot be read.
 func (s *Service) listed(it *item) (Info, bool, error) {
 	err := s.check(it)
 	switch now := s.now(); {

@@ -25,31 +25,42 @@ type flight struct {
 // own error is that of the caller's context.
 func (f *flights) do(ctx context.Context, name string, work func() landed) (landed, error) {
 	for {
-		f.mu.Lock()
-		other := f.open[name]
-		if other == nil {
-			own := &flight{done: make(chan struct{})}
-			if f.open == nil {
-				f.open = map[string]*flight{}
-			}
-			f.open[name] = own
-			f.mu.Unlock()
-			defer f.end(name, own)
-			own.got = work()
-			own.ok = true
-			return own.got, nil
+		at, own := f.join(name)
+		if own {
+			return f.run(name, at, work), nil
 		}
-		f.mu.Unlock()
 		select {
 		case <-ctx.Done():
 			return landed{}, ctx.Err()
-		case <-other.done:
+		case <-at.done:
 		}
 		// The wait of the other goroutine may have ended with its own context.
-		if other.ok && (other.got.fetched || !isContext(other.got.err)) {
-			return other.got, nil
+		if at.ok && (at.got.fetched || !isContext(at.got.err)) {
+			return at.got, nil
 		}
 	}
+}
+
+// join returns the flight with the name, and whether it is the caller's own.
+func (f *flights) join(name string) (at *flight, own bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if other := f.open[name]; other != nil {
+		return other, false
+	}
+	if f.open == nil {
+		f.open = map[string]*flight{}
+	}
+	at = &flight{done: make(chan struct{})}
+	f.open[name] = at
+	return at, true
+}
+
+func (f *flights) run(name string, own *flight, work func() landed) landed {
+	defer f.end(name, own)
+	own.got = work()
+	own.ok = true
+	return own.got
 }
 
 func isContext(err error) bool {

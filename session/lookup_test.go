@@ -56,7 +56,7 @@ func TestLookupOfRowsThatCannotBeServed(t *testing.T) {
 	ok(t, k.Service.DestroyHandle(t.Context(), h))
 	k.Backend.SetTamper(nil)
 	dead(t, k, token)
-	// A row without a MAC is none of a service with a keyring.
+	// A service with a keyring does not read a row without a MAC.
 	signed, err := session.New(k.Backend, &session.Options{Clock: k.Clock, Keyring: ring(t, "a", 1), SweptElsewhere: true})
 	ok(t, err)
 	token = signIn(t, k, "", "alice", nil)

@@ -142,7 +142,7 @@ func (r *refresh[T]) land(ctx context.Context) landed {
 				err = s.persistSettled(at)
 			}
 			if err == nil {
-				return r.fetched(ctx, s, leases.name, &mine, old)
+				return r.fetched(ctx, s, leases.name, &mine)
 			}
 			if !errors.Is(err, model.ErrConflict) {
 				return landed{err: err}
@@ -156,8 +156,17 @@ func (r *refresh[T]) land(ctx context.Context) landed {
 
 // fetched calls fetch, stores its result and gives the lease back, also if fetch
 // fails or panics.
-func (r *refresh[T]) fetched(ctx context.Context, s *Session, name string, mine *lease, old T) (out landed) {
+func (r *refresh[T]) fetched(ctx context.Context, s *Session, name string, mine *lease) (out landed) {
 	at := NewContext(ctx, s)
+	// The row with the lease can be later than the one that was read before it.
+	old, ok, err := r.key.Get(at)
+	if err == nil && ok && r.fresh(old) {
+		if err = s.giveBack(ctx, name, mine); err == nil {
+			err = s.persistSettled(at)
+		}
+		it := s.snapshot()
+		return landed{raw: it.Value.Data.Get(r.key.name), it: it, err: err}
+	}
 	returned := false
 	defer func() {
 		if returned && out.err == nil {
@@ -170,6 +179,10 @@ func (r *refresh[T]) fetched(ctx context.Context, s *Session, name string, mine 
 			_, _ = s.Persist(ctx)
 		}
 	}()
+	if err != nil {
+		returned, out.err = true, err
+		return out
+	}
 	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.hold)
 	defer cancel()
 	v, err := r.fetch(work, old)
@@ -255,7 +268,7 @@ func (s *Session) adopt(ctx context.Context, known *item, got *landed, value op)
 		if !s.committed { // the next Persist meets the conflict
 			s.record(value, got.raw)
 		}
-		return nil //nolint:nilerr // that Persist returns it
+		return nil
 	}
 	s.locked(func() { s.item, s.matched, s.data, s.ops = got.it, matched, data, ops })
 	return nil

@@ -231,6 +231,27 @@ func TestRefreshThatGivesUpDoesNotEndTheOthers(t *testing.T) {
 	})
 }
 
+// Another node refreshes between the read of a request and its lease.
+func TestRefreshThatComesLateDoesNotFetchAgain(t *testing.T) {
+	k := sessiontest.New(t, nil)
+	other, err := session.New(k.Backend, &session.Options{Clock: k.Clock, SweptElsewhere: true})
+	ok(t, err)
+	token := withGrant(t, k)
+	p := &provider{k: k}
+	k.Backend.SetHook(sessiontest.Before(sessiontest.OpWrite, func() {
+		_, err := grants.Refresh(session.NewContext(t.Context(), other.Open(token)), 0, valid, p.fetch)
+		ok(t, err)
+	}))
+	g, err := grants.Refresh(begin(t, k, token), time.Hour, valid, p.fetch)
+	if err != nil || !valid(g) || p.calls.Load() != 1 {
+		t.Fatalf("%+v, %v after %d fetches", g, err, p.calls.Load())
+	}
+	// It has given its lease back.
+	do(t, k, token, func(u *unit) error { return grants.Set(u, grant{Access: "old", Refresh: 1}) })
+	_, err = grants.Refresh(session.NewContext(t.Context(), other.Open(token)), 0, valid, p.fetch)
+	ok(t, err)
+}
+
 func TestRefreshGoesOnIfTheClientHangsUp(t *testing.T) {
 	k := sessiontest.New(t, nil)
 	token := withGrant(t, k)

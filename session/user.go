@@ -5,8 +5,8 @@ import (
 	"errors"
 )
 
-// User returns the id of the principal of the context's session, and false if
-// nobody is signed in. During an impersonation it is the principal as whom the
+// User returns the id of the principal of the context's session, and false for
+// an anonymous session. During an impersonation it is the principal as whom the
 // actor acts: Session.Principal names both. It returns ErrNoSession if the
 // context has no session, and the store's error if the session could not be
 // loaded. So a store that is down never looks like a visitor who is not signed
