@@ -59,7 +59,7 @@ func TestTrips(t *testing.T) {
 		remove = "DeleteItem"
 		both   = "TransactWriteItems"
 	)
-	queries := strings.TrimSpace(strings.Repeat("Query ", shards))
+	queries := strings.TrimSpace(strings.Repeat("Query ", defaultPartitions))
 	nothing := func(model.Record) error { return nil }
 
 	reads := drivertest.Reads()
@@ -153,7 +153,7 @@ func load(t testing.TB, b *Backend, n int, of func(i int) model.Record) {
 	errs := make([]error, (len(items)+size-1)/size)
 	driverkit.Parallel(len(errs), 4, func(i int) {
 		in := map[string][]types.WriteRequest{b.table: items[i*size : min((i+1)*size, len(items))]}
-		_, errs[i] = b.client.BatchWriteItem(t.Context(), &awsdynamodb.BatchWriteItemInput{RequestItems: in})
+		_, errs[i] = sdkOf(b).BatchWriteItem(t.Context(), &awsdynamodb.BatchWriteItemInput{RequestItems: in})
 	})
 	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)
@@ -203,10 +203,10 @@ func TestCostInProportion(t *testing.T) {
 	if removals := strings.Count(strings.Join(got.ops, " "), "DeleteItem"); removals != expired {
 		t.Errorf("%d removals sent, want %d", removals, expired)
 	}
-	is("sweep", got, shards+expired, expired, 8+3*expired)
+	is("sweep", got, defaultPartitions+expired, expired, 8+3*expired)
 
 	wantSwept(t, b, 0, 0)
-	is("sweep of nothing", p.take(), shards, 0, 8)
+	is("sweep of nothing", p.take(), defaultPartitions, 0, 8)
 }
 
 // TestSweepKeepsToItsLimit sweeps in small steps. Each reads at most its share
@@ -223,7 +223,7 @@ func TestSweepKeepsToItsLimit(t *testing.T) {
 			t.Fatalf("%+v, %v", swept, err)
 		}
 		left -= swept.Removed
-		if got := p.take(); got.scanned > 3*40+2*shards || slices.Contains(got.ops, "Scan") {
+		if got := p.take(); got.scanned > 3*40+2*defaultPartitions || slices.Contains(got.ops, "Scan") {
 			t.Errorf("%d items read for %d removals, with %v", got.scanned, swept.Removed, got.ops)
 		}
 	}

@@ -43,8 +43,8 @@ func TestURLTakesTheRegionFromTheEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := b.(*Backend)
-	if d.table != "My_Carts.2-x" || d.Client().Options().Region != "eu-central-1" {
-		t.Errorf("table %q in %q", d.table, d.client.Options().Region)
+	if d.table != "My_Carts.2-x" || sdkOf(d).Options().Region != "eu-central-1" {
+		t.Errorf("table %q in %q", d.table, sdkOf(d).Options().Region)
 	}
 	if err := b.Close(); err != nil {
 		t.Error(err)
@@ -54,7 +54,9 @@ func TestURLTakesTheRegionFromTheEnvironment(t *testing.T) {
 func TestURLTakesParams(t *testing.T) {
 	environment(t)
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", profiles(t))
-	drivertest.TakesParams(t, "dynamodb://carts?region=r", map[string]string{"endpoint": "http://localhost"})
+	drivertest.TakesParams(t, "dynamodb://carts?region=r", map[string]string{
+		"endpoint": "http://localhost", "table_arn": "arn:aws:dynamodb:r:123456789012:table/carts", "tag": "team=web",
+	})
 }
 
 // profiles writes a file with the credentials of the profile x.
@@ -75,9 +77,9 @@ func TestURLReachesOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := b.(*Backend)
-	key, err := d.Client().Options().Credentials.Retrieve(t.Context())
-	if err != nil || key.AccessKeyID != "of-x" || d.grace >= 0 || !d.queryable {
-		t.Errorf("key %s, %v; grace %d, queryable %v", key.AccessKeyID, err, d.grace, d.queryable)
+	key, err := sdkOf(d).Options().Credentials.Retrieve(t.Context())
+	if err != nil || key.AccessKeyID != "of-x" || d.grace >= 0 || !d.opts.Queryable {
+		t.Errorf("key %s, %v; grace %d, queryable %v", key.AccessKeyID, err, d.grace, d.opts.Queryable)
 	}
 	if err := b.Close(); err != nil {
 		t.Error(err)
