@@ -15,7 +15,7 @@ import (
 
 // Check looks at the table and its settings, and tries on a few items of its own
 // what the store rests on: conditions under concurrency, transactions, and the
-// order of queries. It removes the items at the end. It takes some 70 requests,
+// order of queries. It removes the items at the end. It takes some 60 requests,
 // most of them in parallel. It returns ErrUnavailable if there is no table.
 func (b *Backend) Check(ctx context.Context) (driver.Checks, error) {
 	if err := b.gate.Enter(ctx); err != nil {

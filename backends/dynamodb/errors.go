@@ -339,7 +339,11 @@ func reason(err error) string {
 	case os.IsTimeout(err), driverkit.IsContext(err):
 		return "the server did not answer in time"
 	case errors.As(err, &bad):
-		return "the answer is not DynamoDB's: check the endpoint"
+		text := "the answer is not DynamoDB's"
+		if status := statusOf(err); status != 0 {
+			text += " (HTTP " + strconv.Itoa(status) + ")"
+		}
+		return text + ": check the endpoint, and proxies before it"
 	case errors.As(err, &failed):
 		return "the connection broke before the answer"
 	}

@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	rivals      = 16 // concurrent writes of one item
+	creators    = 16 // concurrent creates of one item
+	rivals      = 6  // concurrent updates, and deletes, of one item
 	transactors = 4  // concurrent transactions on one item
 	// trialLife is when the TTL removes what an interrupted trial has left.
 	trialLife = time.Hour
@@ -118,8 +119,8 @@ func (t *trial) put(ctx context.Context, it attributes, cond string) (outcome, e
 // and a consistent read the item that won.
 func (t *trial) creates(ctx context.Context) (driver.Finding, error) {
 	const name, what = "conditional creates", "creates of one item"
-	winner, won, told, err := race(rivals, func(i int) (outcome, error) { return t.put(ctx, t.item("b", i), condAbsent) })
-	found, err := verdict(name, what, rivals, won, err)
+	winner, won, told, err := race(creators, func(i int) (outcome, error) { return t.put(ctx, t.item("b", i), condAbsent) })
+	found, err := verdict(name, what, creators, won, err)
 	if err != nil || won != 1 {
 		return found, err
 	}
@@ -157,7 +158,7 @@ func (t *trial) updates(ctx context.Context) (driver.Finding, error) {
 	}
 	const set, cond = "SET #trial = :next", "#trial = :known"
 	_, won, _, err := race(rivals, func(i int) (outcome, error) {
-		names, values := fill(attributes{":known": number(known), ":next": number(int64(rivals + i))}, set, cond)
+		names, values := fill(attributes{":known": number(known), ":next": number(int64(creators + i))}, set, cond)
 		return t.b.sendOnce(ctx, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
 			_, err := t.b.client.UpdateItem(ctx, &awsdynamodb.UpdateItemInput{
 				TableName: &t.b.table, Key: itemKey(t.pk, "b"), UpdateExpression: aws.String(set), ConditionExpression: aws.String(cond),
