@@ -18,6 +18,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/internal/drivertest"
 )
 
@@ -50,8 +51,10 @@ func crowdID(i int) string { return fmt.Sprintf("id%06d", i) }
 
 const maxResponse = 16 << 20
 
-func (c *crowd) Query(_ context.Context, in *awsdynamodb.QueryInput, _ ...func(*awsdynamodb.Options)) (*awsdynamodb.QueryOutput, error) {
-	time.Sleep(c.takes)
+func (c *crowd) Query(ctx context.Context, in *awsdynamodb.QueryInput, _ ...func(*awsdynamodb.Options)) (*awsdynamodb.QueryOutput, error) {
+	if err := driverkit.Wait(ctx, c.takes); err != nil {
+		return nil, err
+	}
 	out := &awsdynamodb.QueryOutput{}
 	first := 0
 	if sk, ok := stringOf(in.ExclusiveStartKey[attrSK]); ok {
@@ -70,8 +73,10 @@ func (c *crowd) Query(_ context.Context, in *awsdynamodb.QueryInput, _ ...func(*
 	return out, nil
 }
 
-func (c *crowd) BatchGetItem(_ context.Context, in *awsdynamodb.BatchGetItemInput, _ ...func(*awsdynamodb.Options)) (*awsdynamodb.BatchGetItemOutput, error) {
-	time.Sleep(c.takes)
+func (c *crowd) BatchGetItem(ctx context.Context, in *awsdynamodb.BatchGetItemInput, _ ...func(*awsdynamodb.Options)) (*awsdynamodb.BatchGetItemOutput, error) {
+	if err := driverkit.Wait(ctx, c.takes); err != nil {
+		return nil, err
+	}
 	keys := in.RequestItems["carts"].Keys
 	size := c.size
 	if p := in.RequestItems["carts"].ProjectionExpression; p != nil && !strings.Contains(*p, "#value") {
@@ -106,8 +111,10 @@ func (c *crowd) BatchGetItem(_ context.Context, in *awsdynamodb.BatchGetItemInpu
 	return out, nil
 }
 
-func (c *crowd) TransactWriteItems(_ context.Context, in *awsdynamodb.TransactWriteItemsInput, _ ...func(*awsdynamodb.Options)) (*awsdynamodb.TransactWriteItemsOutput, error) {
-	time.Sleep(c.takes)
+func (c *crowd) TransactWriteItems(ctx context.Context, in *awsdynamodb.TransactWriteItemsInput, _ ...func(*awsdynamodb.Options)) (*awsdynamodb.TransactWriteItemsOutput, error) {
+	if err := driverkit.Wait(ctx, c.takes); err != nil {
+		return nil, err
+	}
 	id, _ := idOf(in.TransactItems[0].Delete.Key)
 	c.gone.Store(id, true)
 	return &awsdynamodb.TransactWriteItemsOutput{}, nil

@@ -48,9 +48,9 @@ func (b *Backend) fetch(ctx context.Context, ids []string, heads bool, out []dri
 	if len(ids) == 0 {
 		return
 	}
-	width, first := batchWidth, 0
+	width := batchWidth
 	if !heads {
-		first = min(batchSize, len(ids))
+		first := min(batchSize, len(ids))
 		b.fetchBatch(ctx, ids[:first], false, 0, out[:first])
 		width = max(1, min(width, driver.PageBytes/max(1, valueBytes(out[:first]))))
 		if ids, out = ids[first:], out[first:]; len(ids) == 0 {
@@ -84,7 +84,7 @@ func (b *Backend) fetchPage(ctx context.Context, ids []string, out []driver.Batc
 		part := out[n : n+step]
 		b.fetchBatch(ctx, ids[n:n+step], false, driver.PageBytes-size, part)
 		for i := range part {
-			if part[i].Err == errUnread {
+			if errors.Is(part[i].Err, errUnread) {
 				return n + i
 			}
 			if size += len(part[i].Record.Value); size >= driver.PageBytes {
@@ -170,14 +170,14 @@ func settle(res *awsdynamodb.BatchGetItemOutput, keys []attributes, at map[strin
 func needed(ids []string, out []driver.BatchResult, budget int) (keys []attributes) {
 	size, read := 0, 0
 	for i := range out {
-		if out[i].Err != errUnread {
+		if !errors.Is(out[i].Err, errUnread) {
 			size += len(out[i].Record.Value)
 			read++
 		}
 	}
 	average := size / max(1, read)
 	for i := 0; i < len(ids) && budget > 0; i++ {
-		if out[i].Err == errUnread {
+		if errors.Is(out[i].Err, errUnread) {
 			keys = append(keys, recordKey(ids[i]))
 			budget -= average
 		}

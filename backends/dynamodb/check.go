@@ -188,11 +188,11 @@ func (b *Backend) fixPartitions(ctx context.Context) error {
 	if err != nil || stored {
 		return err
 	}
-	any, err := b.client.Scan(ctx, &awsdynamodb.ScanInput{TableName: &b.table, IndexName: aws.String(indexName), Limit: aws.Int32(1)})
+	found, err := b.client.Scan(ctx, &awsdynamodb.ScanInput{TableName: &b.table, IndexName: aws.String(indexName), Limit: aws.Int32(1)})
 	if err != nil {
 		return b.readError(ctx, err)
 	}
-	if len(any.Items) > 0 {
+	if len(found.Items) > 0 {
 		return nil // the check reports the difference
 	}
 	it := settingsKey()

@@ -320,7 +320,7 @@ func reason(err error) string {
 	switch {
 	case errors.As(err, &name):
 		return "cannot connect: there is no host " + strconv.Quote(name.Name) + ": check the region and the endpoint"
-	case errors.As(err, &record):
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return "cannot connect: the server does not speak TLS: check whether the endpoint begins with http:// or https://"
 	case errors.As(err, &cert):
 		return "cannot connect: the server's certificate is not trusted: check the endpoint and the machine's roots"

@@ -232,7 +232,7 @@ func (b *Backend) settingsJSON() string {
 	key := settingsKey()
 	pk, _ := stringOf(key[attrPK])
 	sk, _ := stringOf(key[attrSK])
-	return fmt.Sprintf(`{"%s":{"S":"%s"},"%s":{"S":"%s"},"%s":{"N":"%d"}}`, attrPK, pk, attrSK, sk, attrPartitions, b.shards)
+	return fmt.Sprintf(`{%q:{"S":%q},%q:{"S":%q},%q:{"N":"%d"}}`, attrPK, pk, attrSK, sk, attrPartitions, b.shards)
 }
 
 // quoted returns a word of a shell command.

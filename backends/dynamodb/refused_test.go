@@ -78,7 +78,9 @@ func TestTransactionInProgress(t *testing.T) {
 	server := func(answers ...answer) *Backend {
 		tokens = nil
 		return serve(t, func(w http.ResponseWriter, r *http.Request) {
-			var in struct{ ClientRequestToken string }
+			var in struct {
+				ClientRequestToken string `json:"ClientRequestToken"`
+			}
 			_ = json.NewDecoder(r.Body).Decode(&in)
 			mu.Lock()
 			tokens = append(tokens, in.ClientRequestToken)
