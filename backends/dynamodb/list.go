@@ -141,7 +141,7 @@ func movedOn(after, last attributes) bool {
 
 // badOrder returns the error of a listing that would have no end.
 func badOrder() error {
-	return model.NewError(model.ErrUnsupported, "the server continues a listing where it was before, or not in the order of keys: the package comment lists servers that do", nil)
+	return model.NewError(model.ErrUnsupported, "the server goes back to the begin of a listing, or lists keys out of order: the package comment lists servers that do", nil)
 }
 
 // pageByLabel reads the ids of a page and their records.

@@ -243,7 +243,7 @@ func TestWaitsHaveAnEnd(t *testing.T) {
 			}
 		}
 	}
-	// Another node makes the table anew while this one deletes it.
+	// Another node makes the table again while this one deletes it.
 	c := &control{tables: []string{described("ACTIVE", nil), described("DELETING", nil), described("CREATING", func(table map[string]any) { table["TableId"] = "2" })}}
 	if err := c.start(t, "carts", nil).DeleteStorage(t.Context()); err != nil {
 		t.Error(err)

@@ -173,7 +173,7 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// TestMessageWithoutCredentials opens a URL where nothing has credentials.
+// TestMessageWithoutCredentials opens a URL on a machine without credentials.
 func TestMessageWithoutCredentials(t *testing.T) {
 	environment(t)
 	t.Setenv("AWS_ACCESS_KEY_ID", "")
