@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -152,8 +150,9 @@ func (b *Backend) definition() *awsdynamodb.CreateTableInput {
 	if b.opts.KMSKey != "" {
 		in.SSESpecification = &types.SSESpecification{Enabled: aws.Bool(true), SSEType: types.SSETypeKms, KMSMasterKeyId: &b.opts.KMSKey}
 	}
-	for _, key := range slices.Sorted(maps.Keys(b.opts.Tags)) {
-		in.Tags = append(in.Tags, types.Tag{Key: aws.String(key), Value: aws.String(b.opts.Tags[key])})
+	for _, tag := range b.opts.Tags {
+		key, value, _ := strings.Cut(tag, "=")
+		in.Tags = append(in.Tags, types.Tag{Key: aws.String(key), Value: aws.String(value)})
 	}
 	return in
 }

@@ -1,7 +1,7 @@
 package dynamodb
 
 import (
-	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,8 +44,8 @@ type Options struct {
 	// alias/aws/dynamodb. Empty means the key that AWS owns. CreateStorage
 	// refuses a table that exists with another key.
 	KMSKey string
-	// Tags are the tags of a new table.
-	Tags map[string]string
+	// Tags are the tags of a new table, each as key=value.
+	Tags []string
 	// AllowReplicas accepts a table with replicas in other regions. Writes reach
 	// the other replicas late, and the last writer wins. It is safe if
 	// all programs use one region, and the replicas are only for its loss.
@@ -81,18 +81,24 @@ func (o *Options) withDefaults() (out Options, err error) {
 	case out.Partitions < 0 || out.Partitions > maxPartitions:
 		return out, model.NewError(model.ErrInvalid, "Options.Partitions is "+strconv.Itoa(out.Partitions)+", not from 1 to "+strconv.Itoa(maxPartitions), nil)
 	}
-	out.Tags = maps.Clone(out.Tags)
+	out.Tags = slices.Clone(out.Tags)
 	return out, checkTags(out.Tags)
 }
 
 // checkTags returns ErrInvalid for tags that AWS does not allow.
-func checkTags(tags map[string]string) error {
+func checkTags(tags []string) error {
 	if len(tags) > maxTags {
 		return model.NewError(model.ErrInvalid, "Options.Tags has more than "+strconv.Itoa(maxTags)+" tags", nil)
 	}
-	for key, value := range tags {
-		if key == "" || len([]rune(key)) > maxTagKey || len([]rune(value)) > maxTagValue || strings.HasPrefix(strings.ToLower(key), "aws:") {
-			return model.NewError(model.ErrInvalid, "a tag has a key of 1 to 128 characters, not beginning with aws:, and a value of at most 256", nil)
+	keys := map[string]bool{}
+	for _, tag := range tags {
+		key, value, ok := strings.Cut(tag, "=")
+		if keys[key] {
+			return model.NewError(model.ErrInvalid, "Options.Tags has the key "+strconv.Quote(key)+" twice", nil)
+		}
+		keys[key] = true
+		if !ok || key == "" || len([]rune(key)) > maxTagKey || len([]rune(value)) > maxTagValue || strings.HasPrefix(strings.ToLower(key), "aws:") {
+			return model.NewError(model.ErrInvalid, "a tag of Options.Tags has the form key=value, with a key of 1 to 128 characters that does not begin with aws:, and a value of at most 256", nil)
 		}
 	}
 	return nil

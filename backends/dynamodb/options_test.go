@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -94,7 +93,7 @@ func TestProductionOptions(t *testing.T) {
 	const arn = "arn:aws:dynamodb:eu-west-1:123456789012:table/carts"
 	c := &control{tables: []string{"", described("CREATING", nil), described("ACTIVE", nil)}, answers: map[string]answer{"DescribeTimeToLive": enabledTTL}}
 	b := c.start(t, arn, &Options{
-		DeletionProtection: true, PointInTimeRecovery: true, KMSKey: "alias/carts", Tags: map[string]string{"team": "o'web"}, Partitions: 64,
+		DeletionProtection: true, PointInTimeRecovery: true, KMSKey: "alias/carts", Tags: []string{"team=o'web"}, Partitions: 64,
 	})
 	_ = b.CreateStorage(t.Context()) // the server's answers to the trials are wrong
 	for op, want := range map[string][]string{
@@ -135,17 +134,19 @@ func TestProductionOptions(t *testing.T) {
 
 // TestOptionsThatAreRefused are refused by New.
 func TestOptionsThatAreRefused(t *testing.T) {
-	many := map[string]string{}
+	var many []string
 	for i := range 51 {
-		many[crowdID(i)] = ""
+		many = append(many, crowdID(i)+"=")
 	}
 	for name, opts := range map[string]*Options{
 		"partitions":     {Partitions: -1},
 		"257 partitions": {Partitions: 257},
 		"51 tags":        {Tags: many},
-		"an empty tag":   {Tags: map[string]string{"": "x"}},
-		"a tag of AWS":   {Tags: map[string]string{"aws:x": "x"}},
-		"a long tag":     {Tags: map[string]string{"x": strings.Repeat("x", 257)}},
+		"an empty tag":   {Tags: []string{"=x"}},
+		"not a tag":      {Tags: []string{"x"}},
+		"a tag twice":    {Tags: []string{"x=1", "x=2"}},
+		"a tag of AWS":   {Tags: []string{"aws:x=x"}},
+		"a long tag":     {Tags: []string{"x=" + strings.Repeat("x", 257)}},
 	} {
 		if _, err := New(client(t), "carts", opts); !errors.Is(err, model.ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
@@ -159,11 +160,11 @@ func TestOptionsThatAreRefused(t *testing.T) {
 			t.Errorf("%s: %v", table, err)
 		}
 	}
-	given := map[string]string{"a": "b"}
+	given := []string{"a=b"}
 	b := testBackend(t, &Options{Tags: given, Partitions: 256})
-	given["a"] = "c"
-	if !maps.Equal(b.opts.Tags, map[string]string{"a": "b"}) {
-		t.Error("the tags are the caller's map")
+	given[0] = "c"
+	if b.opts.Tags[0] != "a=b" {
+		t.Error("the tags are the caller's slice")
 	}
 	if small := testBackend(t, nil); b.Describe().MaxValue >= small.Describe().MaxValue {
 		t.Error("a longer name of a partition takes no room")

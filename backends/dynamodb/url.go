@@ -20,7 +20,6 @@ import (
 type target struct {
 	service internalaws.Target
 	arn     string
-	tags    []string
 	options Options
 }
 
@@ -28,7 +27,6 @@ func (t *target) params() *backends.Params {
 	var p backends.Params
 	t.service.Bind(&p)
 	p.Text(&t.arn, "table_arn", "The ARN of the table, for one in another account. The URL's host is empty or the same name.")
-	p.Texts(&t.tags, "tag", "A tag of a new table, as key=value.")
 	p.Options(&t.options)
 	return &p
 }
@@ -106,16 +104,6 @@ func (t *target) read(u *url.URL) (table string, err error) {
 		if t.service.Region == "" {
 			t.service.Region = region
 		}
-	}
-	for _, tag := range t.tags {
-		key, value, ok := strings.Cut(tag, "=")
-		if !ok {
-			return "", badURL("a tag is not of the form key=value")
-		}
-		if t.options.Tags == nil {
-			t.options.Tags = map[string]string{}
-		}
-		t.options.Tags[key] = value
 	}
 	return table, nil
 }

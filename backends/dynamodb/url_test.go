@@ -64,7 +64,7 @@ func TestURLTakesParams(t *testing.T) {
 	environment(t)
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", profiles(t))
 	drivertest.TakesParams(t, "dynamodb://carts?region=r", map[string]string{
-		"endpoint": "http://localhost", "table_arn": "arn:aws:dynamodb:r:123456789012:table/carts", "tag": "team=web",
+		"endpoint": "http://localhost", "table_arn": "arn:aws:dynamodb:r:123456789012:table/carts", "tags": "team=web",
 	})
 }
 
@@ -140,7 +140,7 @@ func TestMessages(t *testing.T) {
 		{"dynamodb://carts?region=r&partitions=999", model.ErrInvalid, []string{"Partitions is 999", "256"}},
 		{"dynamodb://carts?region=r&endpoint=localhost:8000", model.ErrInvalid, []string{"http://"}},
 		{"dynamodb://carts?region=r&endpoint=http://key:hunter2%40h", model.ErrInvalid, []string{"endpoint", "credentials"}},
-		{"dynamodb://carts?region=r&tag=hunter2", model.ErrInvalid, []string{"key=value"}},
+		{"dynamodb://carts?region=r&tags=hunter2", model.ErrInvalid, []string{"key=value"}},
 		{"dynamodb://carts?table_arn=arn:aws:dynamodb:r:1:table/other", model.ErrInvalid, []string{"table_arn"}},
 		{"dynamodb://carts?region=r&profile=nosuch", model.ErrInvalid, []string{`"nosuch"`}},
 		{"dynamodb://carts", model.ErrInvalid, []string{"no region"}},
@@ -198,7 +198,7 @@ func TestMessageWithoutCredentials(t *testing.T) {
 // last forever.
 func TestURLLimitsTime(t *testing.T) {
 	environment(t)
-	b, err := backends.Open(t.Context(), "dynamodb://carts?table_arn=arn:aws:dynamodb:eu-west-3:123456789012:table/carts&tag=a=b&tag=c=d=e&kms_key=k")
+	b, err := backends.Open(t.Context(), "dynamodb://carts?table_arn=arn:aws:dynamodb:eu-west-3:123456789012:table/carts&tags=a=b,c=d=e&kms_key=k")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +215,7 @@ func TestURLLimitsTime(t *testing.T) {
 	if d.table != "arn:aws:dynamodb:eu-west-3:123456789012:table/carts" || sdkOf(d).Options().Region != "eu-west-3" {
 		t.Errorf("the table %s in %s", d.table, sdkOf(d).Options().Region)
 	}
-	if d.opts.Tags["a"] != "b" || d.opts.Tags["c"] != "d=e" || d.opts.KMSKey != "k" {
+	if strings.Join(d.opts.Tags, " ") != "a=b c=d=e" || d.opts.KMSKey != "k" {
 		t.Errorf("the options are %+v", d.opts)
 	}
 }
