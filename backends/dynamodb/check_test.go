@@ -27,7 +27,8 @@ type odd struct {
 	get      func(*awsdynamodb.GetItemInput)
 	transact func(*awsdynamodb.TransactWriteItemsInput) error
 	describe func(*types.TableDescription)
-	ttl      bool // is forgotten
+	ttl      bool  // is forgotten
+	noTTL    error // of the operations on it
 }
 
 func (o *odd) PutItem(ctx context.Context, in *awsdynamodb.PutItemInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.PutItemOutput, error) {
@@ -83,6 +84,9 @@ func (o *odd) DescribeTable(ctx context.Context, in *awsdynamodb.DescribeTableIn
 }
 
 func (o *odd) DescribeTimeToLive(ctx context.Context, in *awsdynamodb.DescribeTimeToLiveInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.DescribeTimeToLiveOutput, error) {
+	if o.noTTL != nil {
+		return nil, o.noTTL
+	}
 	if o.ttl {
 		return &awsdynamodb.DescribeTimeToLiveOutput{}, nil
 	}
@@ -169,6 +173,7 @@ func TestCheck(t *testing.T) {
 			name: "transactions", level: driver.CheckUnsafe, seen: "4 of 4",
 		},
 		"a forgotten TTL":                    {server: odd{ttl: true}, name: "TTL", level: driver.CheckWarning, seen: "no TTL"},
+		"a server without TTL":               {server: odd{noTTL: codeError(codeNoOperation)}, name: "TTL", level: driver.CheckUnknown, seen: codeNoOperation},
 		"no TTL is asked":                    {server: odd{ttl: true}, opts: Options{GraceTTL: -1}},
 		"replicas":                           {server: odd{describe: replicas}, name: "replicas", level: driver.CheckUnsafe, seen: "eu-central-1"},
 		"replicas that are allowed":          {server: odd{describe: replicas}, opts: Options{AllowReplicas: true}, name: "replicas", level: driver.CheckWarning, seen: "eu-central-1"},
@@ -272,6 +277,18 @@ func TestCreateStorageRefusesServers(t *testing.T) {
 	err = b.CreateStorage(t.Context())
 	if model.Kind(err) != model.ErrUnsupported || !strings.Contains(err.Error(), "16 of 16 concurrent creates") {
 		t.Errorf("created on such a server: %v", err)
+	}
+}
+
+// TestCreateStorageWithoutTTL has a server that lacks the operations of the TTL.
+func TestCreateStorageWithoutTTL(t *testing.T) {
+	base := open(t, nil)
+	b, err := New(&odd{API: sdkOf(base), noTTL: codeError(codeNoOperation)}, base.table, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.CreateStorage(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -316,10 +315,13 @@ func reason(err error) string {
 		cert   *tls.CertificateVerificationError
 		failed *smithyhttp.RequestSendError
 		bad    *smithy.DeserializationError
+		late   net.Error
 	)
 	switch {
-	case errors.As(err, &name):
+	case errors.As(err, &name) && name.IsNotFound:
 		return "cannot connect: there is no host " + strconv.Quote(name.Name) + ": check the region and the endpoint"
+	case errors.As(err, &name):
+		return "cannot connect: the name server does not answer for the host " + strconv.Quote(name.Name) + ": check the network"
 	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return "cannot connect: the server does not speak TLS: check whether the endpoint begins with http:// or https://"
 	case errors.As(err, &cert):
@@ -336,7 +338,7 @@ func reason(err error) string {
 			text += ": no answer in time"
 		}
 		return text + ": check the region, the endpoint and the network"
-	case os.IsTimeout(err), driverkit.IsContext(err):
+	case errors.As(err, &late) && late.Timeout(), driverkit.IsContext(err):
 		return "the server did not answer in time"
 	case errors.As(err, &bad):
 		text := "the answer is not DynamoDB's"

@@ -28,7 +28,7 @@ func (b *Backend) checkTable(ctx context.Context, table *types.TableDescription)
 	complete := hasIndex(table)
 	if b.grace >= 0 {
 		name, err := b.ttlAttribute(ctx)
-		if err != nil {
+		if err != nil && codeOf(err) != codeNoOperation {
 			return err
 		}
 		if name != "" && name != attrTTL {
@@ -135,7 +135,7 @@ func (b *Backend) removeOwn(ctx context.Context, table *types.TableDescription, 
 		if err == nil && name == attrTTL {
 			err = b.setTTL(ctx, false, "already disabled")
 		}
-		if err != nil {
+		if err != nil && codeOf(err) != codeNoOperation {
 			return err
 		}
 	}

@@ -215,6 +215,8 @@ func (b *Backend) enableTTL(ctx context.Context) error {
 		return nil
 	}
 	switch name, err := b.ttlAttribute(ctx); {
+	case codeOf(err) == codeNoOperation: // the check says so
+		return nil
 	case err != nil, name == attrTTL:
 		return err
 	case name != "":
