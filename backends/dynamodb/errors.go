@@ -155,6 +155,7 @@ const codeValidation = "ValidationException"
 // ValidationException.
 var (
 	textsTooLarge = []string{"item size has exceeded", "item size to update has exceeded"}
+	textsIndexed  = []string{"attempting to create an index which already exists"}
 	textsNoIndex  = []string{"the table does not have the specified index"}
 	textsKeys     = []string{"the provided key element does not match the schema", "missing the key ", "type mismatch for key ", "query condition missed key",
 		"the required keys was not given"} // the last one is DynamoDB Local's

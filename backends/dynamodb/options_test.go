@@ -196,16 +196,24 @@ func TestTablesInOtherStates(t *testing.T) {
 		tables  []string
 		creates int
 		adds    []string // parts of UpdateTable
+		update  *answer
 	}{
-		"deleting":                           {[]string{described("DELETING", nil), described("DELETING", nil), "", described("CREATING", nil), active}, 1, nil},
-		"deleted after it was active":        {[]string{described("UPDATING", nil), described("DELETING", nil), "", active}, 1, nil},
-		"not visible after its creation":     {[]string{"", "", "", active}, 3, nil},
-		"its index is being deleted":         {[]string{index("DELETING"), index("DELETING"), bare(nil), index("CREATING"), active}, 0, []string{`"IndexName":"due"`}},
-		"without the index":                  {[]string{bare(nil), index("CREATING"), active}, 0, []string{`"IndexName":"due"`}},
-		"without the index, with throughput": {[]string{bare(provisioned), index("CREATING"), active}, 0, []string{`"ReadCapacityUnits":7`, `"WriteCapacityUnits":9`}},
+		"deleting":                           {[]string{described("DELETING", nil), described("DELETING", nil), "", described("CREATING", nil), active}, 1, nil, nil},
+		"deleted after it was active":        {[]string{described("UPDATING", nil), described("DELETING", nil), "", active}, 1, nil, nil},
+		"not visible after its creation":     {[]string{"", "", "", active}, 3, nil, nil},
+		"its index is being deleted":         {[]string{index("DELETING"), index("DELETING"), bare(nil), index("CREATING"), active}, 0, []string{`"IndexName":"due"`}, nil},
+		"without the index":                  {[]string{bare(nil), index("CREATING"), active}, 0, []string{`"IndexName":"due"`}, nil},
+		"without the index, with throughput": {[]string{bare(provisioned), index("CREATING"), active}, 0, []string{`"ReadCapacityUnits":7`, `"WriteCapacityUnits":9`}, nil},
+		"another node adds the index": {
+			[]string{bare(nil), bare(nil), index("CREATING"), active}, 0, []string{`"IndexName":"due"`},
+			&answer{status: 400, code: "ValidationException", message: "Attempting to create an index which already exists"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := &control{tables: test.tables, answers: map[string]answer{"DescribeTimeToLive": enabledTTL}}
+			if test.update != nil {
+				c.answers["UpdateTable"] = *test.update
+			}
 			if err := c.start(t, "carts", nil).CreateStorage(t.Context()); err != nil && !errors.Is(err, model.ErrUnsupported) { // the trials
 				t.Error(err)
 			}

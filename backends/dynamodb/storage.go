@@ -2,6 +2,7 @@ package dynamodb
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -40,6 +42,7 @@ func (b *Backend) CreateStorage(ctx context.Context) error {
 		}
 		switch {
 		case table == nil: // or another node is creating or deleting it
+			checked = false
 			_, err := b.client.CreateTable(ctx, b.definition())
 			return false, "does not exist yet", b.unlessBusy(ctx, err)
 		case table.TableStatus == types.TableStatusCreating || table.TableStatus == types.TableStatusDeleting:
@@ -145,6 +148,10 @@ func (b *Backend) addIndex(ctx context.Context, table *types.TableDescription) e
 		TableName: &b.table, AttributeDefinitions: d.AttributeDefinitions,
 		GlobalSecondaryIndexUpdates: []types.GlobalSecondaryIndexUpdate{{Create: &index}},
 	})
+	var api smithy.APIError
+	if errors.As(err, &api) && api.ErrorCode() == codeValidation && hasOneOf(api.ErrorMessage(), textsIndexed) {
+		return nil // another node was first, or DescribeTable is late
+	}
 	return b.unlessBusy(ctx, err)
 }
 
