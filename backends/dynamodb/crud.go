@@ -308,11 +308,11 @@ func (b *Backend) deleteLabel(name, value, id string) types.TransactWriteItem {
 // transact sends a transaction. If an earlier attempt of it is still in
 // progress, the next one has the same token, so that it cannot happen twice.
 func (b *Backend) transact(ctx context.Context, items []types.TransactWriteItem) (outcome, error) {
-	token := rand.Text()
+	token, inProgress := rand.Text(), false
 	return b.sendOnce(ctx, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
 		in := &awsdynamodb.TransactWriteItemsInput{TransactItems: items, ClientRequestToken: aws.String(token)}
 		_, err := b.client.TransactWriteItems(ctx, in, opts)
-		if codeOf(err) != codeInProgress {
+		if inProgress = inProgress || codeOf(err) == codeInProgress; !inProgress {
 			token = rand.Text()
 		}
 		return err

@@ -72,7 +72,8 @@
 // replicas, the index, the TTL, the number of partitions, and the settings that
 // the Options ask for. Both try on a few items whether conditional writes and
 // deletes are atomic, whether a refusal has the stored item, whether
-// transactions are all or nothing, and whether queries are in order.
+// transactions are all or nothing, and whether queries are in order. A check
+// that is interrupted may leave six items, which the TTL removes an hour later.
 //
 // # Servers
 //

@@ -101,10 +101,33 @@ func TestTransactionInProgress(t *testing.T) {
 	if len(tokens) != 2 || tokens[0] == tokens[1] {
 		t.Errorf("after a refusal the tokens are %q, want two", tokens)
 	}
-	err := create(t, server(progress), drivertest.Record("id", "ann", 0))
+	denied := answer{status: 400, code: codeDenied}
+	err := create(t, server(progress, conflict, denied), drivertest.Record("id", "ann", 0))
+	if model.Kind(err) != model.ErrUnknown || len(tokens) != 3 || tokens[0] != tokens[2] {
+		t.Errorf("refused after it was in progress: %v, the tokens are %q", err, tokens)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	b := server(progress)
+	b.client = cancels{b.client, cancel}
+	_, err = b.Write(ctx, drivertest.Now, driver.Write{Record: drivertest.Record("id", "ann", 0), Cond: driver.IfAbsent})
+	if model.Kind(err) != model.ErrUnknown || !errors.Is(err, context.Canceled) {
+		t.Errorf("a context that ends meanwhile: %v", err)
+	}
+	err = create(t, server(progress), drivertest.Record("id", "ann", 0))
 	if model.Kind(err) != model.ErrUnknown || !strings.Contains(err.Error(), codeInProgress) {
 		t.Errorf("without an end: %v", err)
 	}
+}
+
+// cancels is a client that cancels the call after a transaction.
+type cancels struct {
+	API
+	cancel func()
+}
+
+func (c cancels) TransactWriteItems(ctx context.Context, in *awsdynamodb.TransactWriteItemsInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.TransactWriteItemsOutput, error) {
+	defer c.cancel()
+	return c.API.TransactWriteItems(ctx, in, opts...)
 }
 
 // TestRefusedWritesAreQuiet refuses conditions, as DynamoDB Local does, without

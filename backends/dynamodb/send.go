@@ -10,6 +10,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	internalaws "github.com/sojourn-go/sojourn/internal/aws"
+	"github.com/sojourn-go/sojourn/model"
 )
 
 // sendOnce carries out one write. The option that do gets turns off the SDK's
@@ -17,9 +18,10 @@ import (
 // DynamoDB refused because of another transaction is sent again after a pause.
 // A failed condition is part of the outcome and not an error.
 func (b *Backend) sendOnce(ctx context.Context, do func(context.Context, func(*awsdynamodb.Options)) error) (outcome, error) {
+	var pending error // an attempt that may still succeed
 	for attempt := 0; ; attempt++ {
 		if err := ctx.Err(); err != nil {
-			return outcome{}, err
+			return outcome{}, stillPending(ctx, pending, err)
 		}
 		m := &internalaws.Mark{}
 		seen := false // the client has taken the options
@@ -31,19 +33,30 @@ func (b *Backend) sendOnce(ctx context.Context, do func(context.Context, func(*a
 		case out.failed:
 			return out, nil
 		case out.busy && attempt+1 < busyAttempts:
+			if codeOf(err) == codeInProgress {
+				pending = err
+			}
 			if err := driverkit.Pause(ctx, attempt); err != nil {
-				return outcome{}, err
+				return outcome{}, stillPending(ctx, pending, err)
 			}
 			continue
 		}
 		if cancelled := cancelledError(err); cancelled != nil {
-			return outcome{}, cancelled
+			return outcome{}, stillPending(ctx, pending, cancelled)
 		}
 		if !seen {
 			m.Handed.Store(true) // as far as anybody knows
 		}
-		return outcome{}, b.writeError(ctx, err, !m.Unsent(err))
+		return outcome{}, stillPending(ctx, pending, b.writeError(ctx, err, !m.Unsent(err)))
 	}
+}
+
+// stillPending returns err, and ErrUnknown if an attempt may still succeed.
+func stillPending(ctx context.Context, pending, err error) error {
+	if pending == nil {
+		return err
+	}
+	return model.NewError(model.ErrUnknown, answerText(pending), driverkit.WithContext(ctx, pending))
 }
 
 // busyAttempts limits how often a write is sent while other transactions hold
