@@ -146,7 +146,7 @@ func TestMessages(t *testing.T) {
 		{"dynamodb://carts", model.ErrInvalid, []string{"no region"}},
 		{"dynamodb://ab?region=r", model.ErrInvalid, []string{"3 to 255"}},
 		{"dynamodb://carts?region=r&endpoint=http://" + closed.Addr().String(), model.ErrUnavailable, []string{closed.Addr().String(), "connection refused", "check the region, the endpoint"}},
-		{"dynamodb://carts?region=r&endpoint=http://nosuch.invalid", model.ErrUnavailable, []string{`no host "nosuch.invalid"`, "check the region and the endpoint"}},
+		{"dynamodb://carts?region=r&endpoint=http://nosuch.invalid", model.ErrUnavailable, []string{`host "nosuch.invalid"`, "cannot connect", "check the"}},
 		{"dynamodb://carts?region=r&endpoint=" + strings.Replace(plain, "http:", "https:", 1), model.ErrUnavailable, []string{"does not speak TLS", "http://"}},
 		{"dynamodb://carts?region=r&endpoint=" + secure.URL, model.ErrUnavailable, []string{"certificate", "not trusted"}},
 		{"dynamodb://carts?region=r&endpoint=" + plain, model.ErrUnavailable, []string{"not DynamoDB's", "check the endpoint"}},
