@@ -48,6 +48,7 @@ type Backend struct {
 	shards     int           // of the index by expiry
 	firstShard atomic.Uint32 // the shard with which the last sweep began
 	keepsStale atomic.Bool   // the permission to remove label items is missing
+	tried      atomic.Bool   // CreateStorage has tried the server
 	pause      func(context.Context, time.Duration) error
 }
 

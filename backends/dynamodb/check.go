@@ -21,6 +21,16 @@ func (b *Backend) Check(ctx context.Context) (driver.Checks, error) {
 	if err := b.gate.Enter(ctx); err != nil {
 		return nil, err
 	}
+	checks, err := b.settled(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tried, err := b.try(ctx)
+	return append(checks, tried...), err
+}
+
+// settled looks at the table and its settings.
+func (b *Backend) settled(ctx context.Context) (driver.Checks, error) {
 	table, err := b.describe(ctx)
 	if err != nil {
 		return nil, err
@@ -42,8 +52,7 @@ func (b *Backend) Check(ctx context.Context) (driver.Checks, error) {
 			checks = append(checks, one)
 		}
 	}
-	tried, err := b.try(ctx)
-	return append(checks, tried...), err
+	return checks, nil
 }
 
 // codeNoOperation is the code of a server that lacks an operation.

@@ -198,7 +198,7 @@
 //	                                                     Partitions
 //	  the removals, 16 at a time                         1 for each   1 write, 4 with a label
 //	  with OnExpire: the records                         1 for 100    1 read for each
-//	Check, and CreateStorage at its end                  about 60     about 60 writes
+//	Check, and the first CreateStorage of a Backend      about 60     about 60 writes
 //
 // A write whose condition fails costs the same write units, and its response
 // contains the stored record. A page may have fewer records than its limit,

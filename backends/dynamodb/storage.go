@@ -29,7 +29,7 @@ import (
 // the first hundred items, if it may.
 //
 // At the end it makes the checks of Check, and returns ErrUnsupported with what
-// was found.
+// was found. A Backend tries the server once.
 func (b *Backend) CreateStorage(ctx context.Context) error {
 	if err := b.gate.Enter(ctx); err != nil {
 		return err
@@ -87,11 +87,20 @@ func (b *Backend) settings(ctx context.Context, table *types.TableDescription) e
 			return err
 		}
 	}
-	checks, err := b.Check(ctx)
+	checks, err := b.settled(ctx)
 	if err != nil {
 		return err
 	}
-	return checks.Err()
+	if !b.tried.Load() {
+		tried, err := b.try(ctx)
+		if err != nil {
+			return err
+		}
+		checks = append(checks, tried...)
+	}
+	err = checks.Err()
+	b.tried.Store(b.tried.Load() || err == nil)
+	return err
 }
 
 // unlessBusy returns the error of a change to the table, and nil if another
