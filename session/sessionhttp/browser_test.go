@@ -215,6 +215,30 @@ func TestBeaconAfterASignOutElsewhereHidesNothing(t *testing.T) {
 	p.is("")
 }
 
+// A page that writes must not be refused for as long as the cookie lives.
+func TestEndedSessionIsRefusedOnce(t *testing.T) {
+	for path, first := range map[string]int{"/note": http.StatusConflict, "/careless": http.StatusConflict, "/retry": http.StatusOK} {
+		f := setup(t, sessionhttp.Options{})
+		mux := site()
+		mux.HandleFunc("/careless", func(_ http.ResponseWriter, r *http.Request) { _ = note.Set(r.Context(), "n") })
+		mux.HandleFunc("/retry", func(w http.ResponseWriter, r *http.Request) {
+			if note.Set(r.Context(), "n") != nil {
+				http.Redirect(w, r, "/who", http.StatusSeeOther)
+			}
+		})
+		p := f.person(mux)
+		p.visit(http.MethodPost, "/in")
+		_, err := f.svc.DestroyPrincipal(t.Context(), "alice")
+		ok(t, err)
+		if a := p.visit(http.MethodGet, path); a.res.StatusCode != first || first == http.StatusOK && a.body != "ended" {
+			t.Errorf("%s: %d %s", path, a.res.StatusCode, a.body)
+		}
+		if a := p.visit(http.MethodGet, path); a.res.StatusCode != http.StatusOK || len(p.cookies) != 1 {
+			t.Errorf("%s, again: %d %v", path, a.res.StatusCode, p.cookies)
+		}
+	}
+}
+
 func TestFormOfAnotherSiteSignsNobodyOut(t *testing.T) {
 	f := setup(t, sessionhttp.Options{AnyOrigin: true})
 	p := f.person(site())
