@@ -254,3 +254,30 @@ func TestFormOfAnotherSiteSignsNobodyOut(t *testing.T) {
 		t.Fatal(p.cookies)
 	}
 }
+
+// After Partitioned or Domain is switched on, a browser has the cookie before
+// the rotation beside the one after it.
+func TestTwoSecretsOfOneSessionAreOne(t *testing.T) {
+	f := setup(t, sessionhttp.Options{})
+	old := f.svcToken("alice")
+	for range 3 {
+		f.clock.Advance(25 * time.Minute)
+		f.do(who, old)
+	}
+	c := f.cookie(f.do(who, old))
+	if c == nil || c.Value == old {
+		t.Fatal("not rotated")
+	}
+	for _, pair := range [][2]string{{old, c.Value}, {c.Value, old}} {
+		for range 3 {
+			if w := f.brings(who, f.pair(pair[0])+"; "+f.pair(pair[1])); w.Body.String() != "alice<nil>" {
+				t.Fatal(w.Body, w.Header())
+			}
+		}
+	}
+	f.clock.Advance(time.Minute) // the overlap is over
+	if w := f.brings(who, f.pair(old)+"; "+f.pair(c.Value)); w.Body.String() != "alice<nil>" {
+		t.Fatal(w.Body)
+	}
+	f.isNobody(old)
+}
