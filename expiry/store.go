@@ -195,6 +195,10 @@ func (s *Store[T]) put(ctx context.Context, op string, cond driver.Condition, id
 		return it, c.endOwn(err)
 	}
 	rec, err := c.write(&p)
+	if errors.Is(err, model.ErrUnknown) {
+		it.ID, it.Revision = id, p.Record.Revision
+		return it, c.end(err)
+	}
 	if err != nil {
 		return s.winner(&c, id, rec, err), c.end(err)
 	}

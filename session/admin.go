@@ -42,6 +42,14 @@ func (s *Service) list(ctx context.Context, opts *expiry.ListOptions) iter.Seq2[
 				}
 				continue
 			}
+			if err := s.check(&it); errors.Is(err, model.ErrNotFound) {
+				continue
+			} else if err != nil {
+				if !yield(Info{Handle: it.ID}, err) {
+					return
+				}
+				continue
+			}
 			if now := s.now(); !it.Value.Expired(now) && !yield(infoOf(&it, now), nil) {
 				return
 			}
@@ -49,8 +57,16 @@ func (s *Service) list(ctx context.Context, opts *expiry.ListOptions) iter.Seq2[
 	}
 }
 
-// Count returns the number of live sessions, with anonymous ones.
-func (s *Service) Count(ctx context.Context) (int, error) { return s.store.Count(ctx, nil) }
+// Count returns the number of live sessions, with anonymous ones. It makes two
+// calls of the store.
+func (s *Service) Count(ctx context.Context) (int, error) {
+	markers, err := s.store.Count(ctx, &expiry.ListOptions{Label: labelPrincipal, Value: row.MarkerLabel})
+	if err != nil {
+		return 0, err
+	}
+	n, err := s.store.Count(ctx, nil)
+	return max(n-markers, 0), err
+}
 
 // CountPrincipal returns the number of a principal's live sessions.
 func (s *Service) CountPrincipal(ctx context.Context, principal string) (int, error) {
@@ -79,7 +95,7 @@ func (s *Service) Rename(ctx context.Context, principal, handle, name string) er
 		}
 		r := it.Value
 		r.Name = name
-		_, err = s.updateRow(ctx, handle, r, &expiry.WriteOptions{IfMatch: it.Known(), Expiry: expiry.Keep()})
+		_, err = s.updateRow(ctx, &it, r, expiry.Keep())
 		if !errors.Is(err, model.ErrConflict) {
 			return err
 		}
@@ -117,7 +133,7 @@ func (s *Service) own(ctx context.Context, op, principal, handle string) (item, 
 		return item{}, &model.Error{Op: op, Err: model.ErrNotFound}
 	}
 	it, err := s.store.Get(ctx, handle)
-	if err == nil && it.Value.Principal != principal {
+	if err == nil && (it.Value.Principal != principal || it.Value.Gone != "") {
 		err = &model.Error{Op: op, ID: handle, Err: model.ErrNotFound}
 	}
 	return it, err
@@ -190,12 +206,12 @@ func (s *Service) destroyRound(ctx context.Context, opts *expiry.ListOptions, ke
 		if err != nil && it.ID == "" {
 			return destroyed, seen, err
 		}
-		if it.ID == keep {
+		if it.ID == keep || it.Labels[labelPrincipal] == row.MarkerLabel {
 			continue
 		}
 		seen++
-		// A row that cannot be read is deleted too.
-		e := ended{handle: it.ID, principal: it.Labels[labelPrincipal], reason: ReasonDestroyed, known: it.Known()}
+		// A row that cannot be read ends too.
+		e := ended{handle: it.ID, principal: it.Labels[labelPrincipal], reason: ReasonDestroyed, row: it}
 		did, err := s.remove(ctx, &e)
 		if err != nil {
 			return destroyed, seen, err

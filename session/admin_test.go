@@ -27,5 +27,5 @@ func TestListingAmongAHundredThousandStrangers(t *testing.T) {
 	if _, err := k.Service.DestroyOthers(t.Context(), "alice", alive(t, k, mine[0]).Handle); err != nil || n != 2 {
 		t.Fatal(n, err)
 	}
-	k.Backend.Assert(t, "Get 1, Delete 1, Page 2", "a read, and ending the others")
+	k.Backend.Assert(t, "Get 1, Write 1, Page 2", "a read, and ending the others")
 }

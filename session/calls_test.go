@@ -31,7 +31,7 @@ func TestDriverCallsOfTheVerbs(t *testing.T) {
 			}
 			step("none", "no token", read)
 			step("Write 1", "the first value", func(u *unit) error { return note.Set(u, "v") })
-			step("Get 1, Write 1, Delete 1", "a sign-in over it", func(u *unit) error { return u.s.SignIn(u, "alice", nil) })
+			step("Get 1, Write 2", "a sign-in over it", func(u *unit) error { return u.s.SignIn(u, "alice", nil) })
 			step("Get 1", "reads", func(u *unit) error { _, _, err := note.Get(u); return err })
 			step("Get 1, Write 1", "changes", func(u *unit) error { return note.Set(u, "w") })
 			step("Get 1, Write 1", "Rotate", func(u *unit) error { return u.s.Rotate(u) })
@@ -49,8 +49,8 @@ func TestDriverCallsOfTheVerbs(t *testing.T) {
 			step("Get 1, Touch 1", "reads when the deadline is due", read)
 			step("Get 1, Write 2", "Impersonate", func(u *unit) error { return u.s.Impersonate(u, "bob", "ticket") })
 			step("Get 2", "reads while impersonating", read)
-			step("Get 3, Write 1, Delete 1", "EndImpersonation", func(u *unit) error { return u.s.EndImpersonation(u) })
-			step("Get 1, Delete 1", "SignOut", func(u *unit) error { return u.s.SignOut(u) })
+			step("Get 3, Write 2", "EndImpersonation", func(u *unit) error { return u.s.EndImpersonation(u) })
+			step("Get 1, Write 1", "SignOut", func(u *unit) error { return u.s.SignOut(u) })
 		})
 	}
 	k := sessiontest.New(t, &session.Options{Limit: session.Limit{Max: 1, On: session.OnLimitReject}})

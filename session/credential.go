@@ -22,15 +22,32 @@ const (
 	ActionClear               // tell the client to forget its token
 )
 
+// Persistence says whether the client keeps a token when its program ends.
+type Persistence uint8
+
+// The kinds of persistence.
+const (
+	PersistenceDefault    Persistence = iota // as the transport is configured
+	PersistenceBrowser                       // until the browser ends, or the absolute deadline
+	PersistencePersistent                    // until the absolute deadline: "remember me"
+)
+
 // Credential is what a transport has to tell the client. It prints without its
 // token.
 type Credential struct {
 	Action Action
-	// ExpiresAt is the expiry of the session's row. It is set with ActionGive.
+	// ExpiresAt is when the client may forget the token: the session's absolute
+	// deadline, 400 days from now at most. It is set with ActionGive. The
+	// session can end before, and only the store decides that.
 	ExpiresAt time.Time
-	// MaxAge is the time from now to ExpiresAt in whole seconds, rounded down.
-	// So the client never keeps the token longer than the store keeps the row.
+	// MaxAge is the time from now to ExpiresAt in whole seconds, rounded up.
 	MaxAge time.Duration
+	// Persistence is that of SignInOptions. It is set with ActionGive.
+	Persistence Persistence
+	// Stale says, with ActionLeave, that nothing that the client has sent opens
+	// a session, and that it will not. A transport may clear it where no other
+	// answer can overtake this one.
+	Stale bool
 
 	token string
 }

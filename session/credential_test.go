@@ -78,7 +78,7 @@ func TestCredentialPrintsWithoutItsToken(t *testing.T) {
 		all += fmt.Sprintf(verb, k) + fmt.Sprintf(verb, s)
 	}
 	_, secret, _ := strings.Cut(k.Token(), ".")
-	if strings.Contains(all, secret) || !strings.Contains(all, "give a token for 30m0s") {
+	if strings.Contains(all, secret) || !strings.Contains(all, "give a token for 24h0m0s") {
 		t.Fatal(all)
 	}
 }

@@ -10,6 +10,17 @@ var (
 	// ErrGone: the session was ended elsewhere, or has expired, since it was
 	// loaded. Its changes are discarded.
 	ErrGone = errors.New("session: ended meanwhile")
+	// ErrNewer: a newer version of the program has written the session, and
+	// this one cannot change it. The client can try again. SignIn and SignOut
+	// end such a session.
+	ErrNewer = errors.New("session: written by a newer version")
+	// ErrCrossSite: another site has caused the request, so the browser may
+	// have kept its cookie back. A new session would replace the one that the
+	// browser has.
+	ErrCrossSite = errors.New("session: no new session for a request from another site")
+	// ErrNotBefore: Options.NotBefore does not accept an authentication of this
+	// moment.
+	ErrNotBefore = errors.New("session: authentications are not accepted yet")
 	// ErrCommitted: the change comes after the session's Commit. Over HTTP the
 	// first byte of the response commits the session.
 	ErrCommitted = errors.New("session: changed after it was committed")
@@ -36,3 +47,27 @@ var (
 	// that could receive another token.
 	ErrDetached = errors.New("session: not for a detached session")
 )
+
+// goneError is ErrGone with what the client is told.
+type goneError struct{ why Why }
+
+func (e *goneError) Error() string { return ErrGone.Error() }
+func (e *goneError) Unwrap() error { return ErrGone }
+
+// gone returns ErrGone for a row that is absent. Err may be nil.
+func gone(err error) error {
+	var e *endedError
+	if errors.As(err, &e) {
+		return &goneError{e.reason.why()}
+	}
+	return &goneError{WhyEnded}
+}
+
+// whyGone returns what the client is told about an ErrGone.
+func whyGone(err error) Why {
+	var e *goneError
+	if errors.As(err, &e) {
+		return e.why
+	}
+	return WhyEnded
+}

@@ -54,14 +54,21 @@ const (
 	ReasonEvicted            Reason = "evicted by a limit"  // by Options.Limit
 	ReasonBinder             Reason = "refused by binder"   // Options.Binder returned DecisionDestroy
 	ReasonImpersonationEnded Reason = "impersonation ended" // by EndImpersonation
+	ReasonReused             Reason = "secret used again"   // by Options.OnReuse
+	ReasonReplaced           Reason = "replaced"            // by a sign-in; there is no event
 )
 
 // The reasons of EventRejected, EventConflict and EventAnomaly.
 const (
-	ReasonMalformed      Reason = "a malformed token, or more than one"
+	ReasonMalformed      Reason = "a malformed token"
 	ReasonNoSuchSession  Reason = "no such session"
 	ReasonWrongSecret    Reason = "a wrong secret"
 	ReasonRetiredSecret  Reason = "a secret that was rotated away"
+	ReasonEnded          Reason = "a session that has ended"
+	ReasonReplacedSecret Reason = "a secret that has just been replaced"
+	ReasonSeveral        Reason = "more than one valid token"
+	ReasonUnsigned       Reason = "a row without a MAC"
+	ReasonForged         Reason = "a row that was changed in the store"
 	ReasonUnreadable     Reason = "a row that cannot be read"
 	ReasonNewerVersion   Reason = "a row written by a newer version"
 	ReasonUnknownSealKey Reason = "a row under a seal key that is not in the keyring"

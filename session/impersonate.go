@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"time"
 	"unicode/utf8"
 
 	"github.com/sojourn-go/sojourn/expiry"
@@ -33,7 +32,7 @@ const maxReason = 256
 // makes three calls of the store, with the load, and each later load makes one
 // more.
 func (s *Session) Impersonate(ctx context.Context, target, reason string) error {
-	err := model.CheckLabelValue(target)
+	err := checkPrincipal(target)
 	if err == nil && (reason == "" || len(reason) > maxReason || !utf8.ValidString(reason)) {
 		err = model.NewError(model.ErrInvalid, "the reason must have 1 to 256 bytes of UTF-8", nil)
 	}
@@ -66,26 +65,28 @@ func (s *Session) Impersonate(ctx context.Context, target, reason string) error 
 	if err != nil {
 		return err
 	}
-	if err := s.park(work, until.Time()); err != nil {
-		return s.undo(work, it.ID, err)
+	lost := s.park(work, until)
+	if lost != nil && !errors.Is(lost, model.ErrUnknown) {
+		return s.undo(work, it.ID, lost)
 	}
 	old := s.item.ID
 	s.locked(func() { s.issue(it, t) })
 	e := eventOf(EventImpersonated, it.ID, &it.Value)
 	e.Previous = old
 	s.svc.emit(work, e)
-	return nil
+	return lost
 }
 
 // park writes the actor's row, with its pending changes, so that no secret opens
-// it. It keeps the row alive until the given time.
-func (s *Session) park(ctx context.Context, until time.Time) error {
+// it. It keeps the row alive until the given time. With model.ErrUnknown nobody
+// can tell whether a secret still does.
+func (s *Session) park(ctx context.Context, until row.Instant) error {
 	base := s.item
 	for attempt := 0; ; attempt++ {
 		// A client that has lost the session by now must not get it back by
 		// EndImpersonation.
-		if matched := s.match(&base.Value, s.svc.now()); matched < row.MatchPrevious {
-			return ErrGone
+		if !s.match(&base.Value, s.svc.now()).Opens() {
+			return &goneError{WhyReplaced}
 		}
 		data, err := replay(base.Value.Data, s.ops)
 		if err != nil {
@@ -96,16 +97,17 @@ func (s *Session) park(ctx context.Context, until time.Time) error {
 		for _, edit := range s.edits {
 			edit(&r, now)
 		}
+		s.svc.retire(&r, &base.Value, now)
 		r.Hash, r.HashKey = make([]byte, row.SecretBytes), ""
 		_, _ = rand.Read(r.Hash)
-		r.Previous, r.PreviousKey, r.PreviousUntil = nil, "", 0
-		opts := &expiry.WriteOptions{IfMatch: base.Known(), Expiry: expiry.Keep()}
-		if until.After(base.ExpiresAt) {
-			opts.Expiry = expiry.At(until)
+		r.Parked = until
+		at := expiry.Keep()
+		if until.Time().After(base.ExpiresAt) {
+			at = expiry.At(until.Time())
 		}
-		winner, err := s.svc.updateRow(ctx, base.ID, r, opts)
+		winner, err := s.svc.updateSettled(ctx, &base, r, at)
 		if errors.Is(err, model.ErrNotFound) {
-			err = ErrGone
+			err = gone(nil)
 		}
 		if !errors.Is(err, model.ErrConflict) || attempt+1 >= persistAttempts {
 			return err
@@ -119,7 +121,8 @@ func (s *Session) park(ctx context.Context, until time.Time) error {
 // EndImpersonation ends the impersonation. The session is the actor's own again,
 // under a new token. It returns ErrUnauthenticated without an impersonation. It
 // returns ErrGone if the impersonation or the actor's session was ended
-// meanwhile. Then the session is anonymous.
+// meanwhile, also by another EndImpersonation, as after a double click. Then the
+// session is anonymous, and what the client has stays as it is.
 func (s *Session) EndImpersonation(ctx context.Context) error {
 	work, done, err := s.change(ctx)
 	if err != nil {
@@ -138,12 +141,13 @@ func (s *Session) EndImpersonation(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	own, t, err := s.svc.unpark(work, acting.Value.Actor)
-	if err == nil && !did {
-		err = ErrGone
+	if !did { // the other one unparks
+		s.locked(func() { s.becomeGone(WhyReplaced); s.cred = Credential{} })
+		return ErrGone
 	}
+	own, t, err := s.svc.unpark(work, acting.Value.Actor)
 	if err != nil {
-		s.locked(func() { s.becomeAnonymous(); s.forgetToken(); s.cred = Credential{Action: ActionClear} })
+		s.locked(func() { s.becomeGone(whyGone(err)); s.cred = Credential{Action: ActionClear} })
 		return err
 	}
 	s.locked(func() { s.issue(own, t); s.becomeProved() })
@@ -161,15 +165,15 @@ func (s *Service) unpark(ctx context.Context, a *row.Actor) (item, *row.Token, e
 			return base, nil, err
 		}
 		if base.Value.Principal != a.ID {
-			return base, nil, ErrGone
+			return base, nil, gone(nil)
 		}
 		r, now := base.Value, s.now()
 		t := row.NewToken(base.ID)
 		r.Hash, r.HashKey = s.newHash(&t)
-		r.RotatedAt, r.WrittenAt = row.InstantOf(now), row.InstantOf(now)
-		it, err := s.updateRow(ctx, base.ID, r, &expiry.WriteOptions{IfMatch: base.Known(), Expiry: expiry.At(r.Deadline(now))})
+		r.RotatedAt, r.WrittenAt, r.Parked = row.InstantOf(now), row.InstantOf(now), 0
+		it, err := s.updateSettled(ctx, &base, r, expiry.At(r.Deadline(now)))
 		if errors.Is(err, model.ErrNotFound) {
-			err = ErrGone
+			err = gone(nil)
 		}
 		if err == nil || !errors.Is(err, model.ErrConflict) || attempt+1 >= persistAttempts {
 			return it, &t, err

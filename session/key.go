@@ -102,7 +102,7 @@ func (k Key[T]) Set(ctx context.Context, v T) error {
 	if err != nil {
 		return err
 	}
-	_, done, err := s.change(ctx)
+	_, done, err := s.write(ctx)
 	if err != nil {
 		return err
 	}
@@ -127,8 +127,9 @@ func (k Key[T]) Delete(ctx context.Context) error {
 	return nil
 }
 
-// Take returns the value and removes it. It serves messages that are shown once.
-// Two requests at the same time may both get the value.
+// Take returns the value and removes it, unless this is a passive use. It serves
+// messages that are shown once. Two requests at the same time may both get the
+// value.
 func (k Key[T]) Take(ctx context.Context) (T, bool, error) {
 	var zero T
 	s, err := k.session(ctx)
@@ -141,7 +142,7 @@ func (k Key[T]) Take(ctx context.Context) (T, bool, error) {
 	}
 	defer done()
 	v, ok, err := k.decode(s.data.Get(k.name))
-	if ok && err == nil {
+	if ok && err == nil && !s.passive {
 		s.record(k.op(nil), nil)
 	}
 	return v, ok, err
@@ -158,7 +159,7 @@ func (k Key[T]) Update(ctx context.Context, change func(*T) error) error {
 	if err != nil {
 		return err
 	}
-	_, done, err := s.change(ctx)
+	_, done, err := s.write(ctx)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ func (s *Session) ensure(ctx context.Context) error {
 	defer s.release()
 	work, cancel := context.WithTimeout(ctx, s.svc.loadTimeout)
 	defer cancel()
-	return s.load(ctx, work)
+	return s.load(ctx, work, false)
 }
 
 // change acquires the session's lock and loads it. It returns a context for the
@@ -34,6 +34,13 @@ func (s *Session) ensure(ctx context.Context) error {
 // with the caller's context. Each has the service's Timeout, so a change inside
 // a change fails and does not hang.
 func (s *Session) change(ctx context.Context) (context.Context, func(), error) {
+	return s.changing(ctx, false)
+}
+
+// changing is change. Leaving says that the session is about to end, which needs
+// only the right to it: neither NotBefore nor the Binder is asked, and a load
+// that they have failed is tried again.
+func (s *Session) changing(ctx context.Context, leaving bool) (context.Context, func(), error) {
 	if err := s.acquireUncancelled(ctx); err != nil {
 		return nil, nil, err
 	}
@@ -41,7 +48,8 @@ func (s *Session) change(ctx context.Context) (context.Context, func(), error) {
 	done := func() { cancel(); s.release() }
 	err := ErrCommitted
 	if !s.committed {
-		err = s.load(work, work)
+		// The end of work is the store's fault and not the caller's.
+		err = s.load(context.WithoutCancel(ctx), work, leaving)
 	}
 	if err == nil && s.state == stateReadOnly {
 		err = fmt.Errorf("%w: %w", ErrReadOnly, s.storeErr)
@@ -54,42 +62,59 @@ func (s *Session) change(ctx context.Context) (context.Context, func(), error) {
 	return work, done, nil
 }
 
-// load reads the row, one time. The caller holds the lock. It keeps an error of
-// the store for the rest of the session's life. It does not keep the error of a
-// caller that gave up.
-func (s *Session) load(caller, work context.Context) error {
+// write is change for what is written to the row. It refuses what would create a
+// row that must not be.
+func (s *Session) write(ctx context.Context) (context.Context, func(), error) {
+	work, done, err := s.change(ctx)
+	if err == nil {
+		if err = s.mayCreate(); err != nil {
+			done()
+		}
+	}
+	return work, done, err
+}
+
+// mayCreate returns why there must be no new row for the session. It returns nil
+// if the session has one.
+func (s *Session) mayCreate() error {
 	switch {
+	case s.state.stored():
+		return nil
+	case s.closed != nil:
+		return s.closed
+	case s.detached:
+		return ErrGone
+	}
+	return s.refuseNew
+}
+
+// load reads the rows of the client's tokens, one time. The caller holds the
+// lock. It keeps an error of the store for the rest of the session's life. It
+// does not keep the error of a caller that gave up.
+func (s *Session) load(caller, work context.Context, leaving bool) error {
+	switch {
+	case leaving && s.state == stateFailed && !isDown(s.storeErr): // a hook has failed
 	case s.state == stateFailed:
 		return s.storeErr
 	case s.state.loaded():
 		return nil
 	}
 	s.locked(func() { s.used = true })
-	if s.token == nil {
-		s.locked(s.becomeAnonymous)
-		if s.origin == originMalformed {
-			s.svc.emit(work, Event{Kind: EventRejected, Reason: ReasonMalformed})
+	if len(s.brought) == 0 && s.sent {
+		s.svc.emit(work, Event{Kind: EventRejected, Reason: ReasonMalformed})
+	}
+	var room [1]sight
+	seen := room[:0]
+	for i := range s.brought {
+		v := sight{token: &s.brought[i]}
+		if err := s.look(work, &v, leaving); err != nil {
+			return s.loadFailed(caller, work, err)
 		}
-		return nil
+		seen = append(seen, v)
 	}
-	it, err := s.svc.get(work, s.token.Handle)
-	switch {
-	case errors.Is(err, model.ErrNotFound):
-		s.locked(s.becomeAnonymous)
-		s.svc.emit(work, Event{Kind: EventRejected, Reason: ReasonNoSuchSession, Handle: s.token.Handle})
-		return nil
-	case errors.Is(err, model.ErrCorrupt):
-		s.loadedUnreadable(work, &it, err)
-		return nil
-	case err != nil:
-		return s.loadFailed(caller, work, err)
-	}
-	admitted, err := s.admit(work, &it)
-	switch {
-	case err != nil:
-		return s.loadFailed(caller, work, err)
-	case !admitted:
-		s.locked(s.becomeAnonymous)
+	s.locked(func() { s.becomeSeen(seen); s.offer() })
+	if !s.state.stored() && len(s.owned) > 1 {
+		s.svc.suspicious(work, Event{Kind: EventAnomaly, Reason: ReasonSeveral, Handle: s.owned[0].handle})
 	}
 	return nil
 }
@@ -111,64 +136,126 @@ func (s *Session) loadFailed(caller, work context.Context, err error) error {
 	return err
 }
 
-// loadedUnreadable handles a row that cannot be used: the session is anonymous,
-// and there is an event. If the token is the row's own, SignOut still deletes
-// the row, because a node of a newer version may be able to read it.
-func (s *Session) loadedUnreadable(ctx context.Context, it *item, err error) {
-	e := Event{Kind: EventRejected, Reason: ReasonUnreadable, Handle: s.token.Handle}
+// sight is what the row of a token looks like.
+type sight struct {
+	token    *row.Token
+	item     item
+	matched  row.Match
+	opens    bool // the row is served to the client
+	owned    bool // the token opens the row, which is not served
+	decision Decision
+
+	why    Why
+	closed error // refuses a new session
+	stale  bool  // the client may forget the token
+}
+
+// look reads the row of a token and decides whether it is served to this client.
+// Its error is the store's, or that of a hook.
+func (s *Session) look(ctx context.Context, v *sight, leaving bool) error {
+	it, err := s.svc.get(ctx, v.token.Handle)
+	v.item = it
+	var gone *endedError
+	switch {
+	case errors.As(err, &gone):
+		v.why, v.closed, v.stale = gone.reason.why(), ErrGone, !gone.reason.brief()
+		s.svc.emit(ctx, Event{Kind: EventRejected, Reason: ReasonEnded, Handle: v.token.Handle})
+		return nil
+	case errors.Is(err, model.ErrNotFound):
+		v.why, v.stale = s.svc.whyAbsent(), true
+		s.svc.emit(ctx, Event{Kind: EventRejected, Reason: ReasonNoSuchSession, Handle: v.token.Handle})
+		return nil
+	case errors.Is(err, model.ErrCorrupt):
+		s.lookedUnreadable(ctx, v, err)
+		return nil
+	case err != nil:
+		return err
+	}
+	now := s.svc.now()
+	if v.matched = s.matches(v); !v.matched.Opens() {
+		return s.lookedWrong(ctx, v)
+	}
+	v.owned, v.stale = true, true
+	if it.Value.Expired(now) {
+		v.why, v.owned = WhyAbsolute, false
+		return nil
+	}
+	if leaving {
+		v.opens = true
+		return nil
+	}
+	if reason, err := s.svc.standing(ctx, &it.Value); reason != "" || err != nil {
+		if err != nil {
+			return err
+		}
+		v.why = WhyNotBefore
+		if reason == ReasonActorGone {
+			v.why = WhyEnded
+		}
+		e := eventOf(EventRejected, it.ID, &it.Value)
+		e.Reason = reason
+		s.svc.emit(ctx, e)
+		return nil
+	}
+	if v.decision = s.decide(ctx, &it); v.decision == DecisionDestroy {
+		v.why, v.owned = WhyEnded, false
+		e := endedOf(&it, ReasonBinder)
+		_, err := s.svc.remove(ctx, &e)
+		return err
+	}
+	v.opens = true
+	return nil
+}
+
+// matches says how the token of a sight matches its row.
+func (s *Session) matches(v *sight) row.Match {
+	if s.detached {
+		return row.MatchPrevious
+	}
+	return s.svc.match(&v.item.Value, v.token, s.svc.now())
+}
+
+// lookedWrong handles a token that does not open its row.
+func (s *Session) lookedWrong(ctx context.Context, v *sight) error {
+	r := &v.item.Value
+	e := eventOf(EventAnomaly, v.item.ID, r)
+	v.stale = true
+	switch v.matched {
+	case row.MatchReplaced:
+		v.why, v.closed, v.stale = WhyReplaced, ErrGone, false
+		e.Kind, e.Reason = EventRejected, ReasonReplacedSecret
+		s.svc.emit(ctx, e)
+		return nil
+	case row.MatchRetired, row.MatchLapsed:
+		v.why, e.Reason = WhyReplaced, ReasonRetiredSecret
+		s.svc.suspicious(ctx, e)
+		return s.svc.reused(ctx, &v.item)
+	case row.MatchUnknownKey:
+		v.why, v.stale = WhyUnreadable, false
+		e.Kind, e.Reason = EventRejected, ReasonUnknownSealKey
+	default:
+		e.Reason = ReasonWrongSecret
+	}
+	s.svc.suspicious(ctx, e)
+	return nil
+}
+
+// lookedUnreadable handles a row that cannot be used: the session is anonymous,
+// and there is an event. If the token is the row's own, SignOut and SignIn still
+// end it, because a node of a newer version may be able to read it. Then nothing
+// else may replace the client's token.
+func (s *Session) lookedUnreadable(ctx context.Context, v *sight, err error) {
+	e := Event{Kind: EventRejected, Reason: ReasonUnreadable, Handle: v.token.Handle}
 	if u := (*unreadableError)(nil); errors.As(err, &u) {
 		e.Reason = u.reason
 	}
 	s.svc.suspicious(ctx, e)
-	var own *ended
-	if it.ID != "" && s.match(&it.Value, s.svc.now()) >= row.MatchPrevious {
-		gone := endedOf(it, ReasonSignOut)
-		own = &gone
+	v.why = WhyUnreadable
+	v.owned = v.item.ID != "" && s.matches(v).Opens()
+	v.stale = e.Reason != ReasonUnknownSealKey
+	if v.owned && e.Reason == ReasonNewerVersion {
+		v.closed, v.stale = ErrNewer, false
 	}
-	s.locked(func() { s.becomeUnreadable(own) })
-}
-
-// admit decides whether a row that was read is served to this client. If so, it
-// makes the row the session's own.
-func (s *Session) admit(ctx context.Context, it *item) (bool, error) {
-	now := s.svc.now()
-	e := eventOf(EventAnomaly, it.ID, &it.Value)
-	matched := s.match(&it.Value, now)
-	switch matched {
-	case row.MatchNone:
-		e.Reason = ReasonWrongSecret
-	case row.MatchRetired:
-		e.Reason = ReasonRetiredSecret
-	case row.MatchUnknownKey:
-		e.Kind, e.Reason = EventRejected, ReasonUnknownSealKey
-	}
-	if e.Reason != "" {
-		s.svc.suspicious(ctx, e)
-		return false, nil
-	}
-	if it.Value.Expired(now) {
-		return false, nil
-	}
-	if reason, err := s.svc.standing(ctx, &it.Value); reason != "" || err != nil {
-		e.Kind, e.Reason = EventRejected, reason
-		if err == nil {
-			s.svc.emit(ctx, e)
-		}
-		return false, err
-	}
-	decision := s.decide(ctx, it)
-	if decision == DecisionDestroy {
-		gone := endedOf(it, ReasonBinder)
-		_, err := s.svc.remove(ctx, &gone)
-		return false, err
-	}
-	s.locked(func() {
-		s.becomeStored(*it, matched)
-		if decision == DecisionChallenge {
-			s.becomeChallenged()
-		}
-	})
-	return true, nil
 }
 
 // decide asks the Binder about a session that was loaded. Without a Binder,

@@ -45,8 +45,13 @@ type Options struct {
 	// still accepted, for example the last change of the password. It is called
 	// once for each load of a signed-in session. The zero time accepts all. An
 	// error fails the load. Set it before DestroyPrincipal, and no sign-in that
-	// is under way survives. Nil accepts all.
+	// is under way survives. SignIn and Reauthenticate ask it too, and return
+	// ErrNotBefore. What was authenticated in that very millisecond is
+	// accepted. Nil accepts all.
 	NotBefore func(ctx context.Context, principal string) (time.Time, error)
+	// NotBeforeSID is NotBefore for SignInOptions.SID, the session of an
+	// identity provider, for its back-channel logout. Nil accepts all.
+	NotBeforeSID func(ctx context.Context, sid string) (time.Time, error)
 	// Binder decides about a client that differs from the one for which a
 	// session was created. Nil means an event if browser or system changes.
 	Binder Binder
@@ -56,17 +61,26 @@ type Options struct {
 	// only the handle if another node or the server removed the row first. All
 	// other events come once. Nil means no events.
 	OnEvent func(ctx context.Context, e Event)
-	// Keyring encrypts the data of sessions in the store. Times, principal and
-	// client stay readable there. Nil means no encryption.
+	// Keyring encrypts the data of sessions in the store and signs their rows.
+	// Times, principal and client stay readable there. A row that was changed,
+	// copied to another handle or written without the keyring is not served.
+	// Nil means neither.
 	Keyring *expiry.Keyring
+	// AcceptUnsignedUntil is for a service that begins to use a Keyring: until
+	// then rows without a signature are served. Every write signs its row. The
+	// zero time accepts none.
+	AcceptUnsignedUntil time.Time
 	// Purpose is bound into what the Keyring encrypts, such as "admin": two
 	// services with one keyring and different purposes cannot read each
 	// other's data. It must stay the same. It may be empty.
 	Purpose string
-	// Pepper makes the hashes of secrets depend on the Keyring. So write access
-	// to the store is not enough to forge a session. Rows that were written
-	// before stay valid.
+	// Pepper makes the hashes of secrets depend on the Keyring too, so that
+	// nobody can search a copy of the store for a secret.
 	Pepper bool
+	// OnReuse says what happens if a client presents a secret that was replaced
+	// longer than Policy.Overlap ago: a copy of a cookie, or a client that did
+	// not get the new one. Zero means an event and nothing else.
+	OnReuse OnReuse
 	// WatchEvery is how often detached sessions are read, in real time. It is
 	// the longest time until Detached.Done closes after another process has
 	// ended the session. Zero means ten seconds.
@@ -98,6 +112,30 @@ const (
 // them.
 type Binder func(ctx context.Context, info Info, now Client) Decision
 
+// OnReuse says what happens if a replaced secret is presented again.
+type OnReuse uint8
+
+// The answers to a secret that is used again.
+const (
+	OnReuseReport       OnReuse = iota // EventAnomaly, and the client is anonymous
+	OnReuseEndSession                  // the session ends too
+	OnReuseEndPrincipal                // all sessions of its principal end
+)
+
+// reused does what Options.OnReuse says about the row of a replaced secret.
+func (s *Service) reused(ctx context.Context, it *item) error {
+	switch {
+	case s.onReuse == OnReuseEndPrincipal && it.Value.Principal != "":
+		_, err := s.DestroyPrincipal(ctx, it.Value.Principal)
+		return err
+	case s.onReuse != OnReuseReport:
+		e := endedOf(it, ReasonReused)
+		_, err := s.remove(ctx, &e)
+		return err
+	}
+	return nil
+}
+
 const (
 	defaultTimeout = 5 * time.Second
 	defaultWatch   = 10 * time.Second
@@ -124,6 +162,9 @@ func (o *Options) check(desc driver.Description) error {
 	}
 	if o.Keyring != nil && o.Keyring.Active() == "" {
 		return model.NewError(model.ErrInvalid, "Options: the Keyring has no active key: make it with expiry.NewKeyring", nil)
+	}
+	if o.OnReuse > OnReuseEndPrincipal {
+		return model.NewError(model.ErrInvalid, "Options: OnReuse is unknown, use one of the constants", nil)
 	}
 	if strings.ContainsRune(o.Purpose, 0) {
 		return model.NewError(model.ErrInvalid, "Options: Purpose has a NUL", nil)

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -18,10 +19,10 @@ const persistAttempts = 100
 // verb is a change of the row beside its data. Every verb gives the session a
 // new secret. A nil verb changes nothing.
 type verb struct {
-	kind EventKind
-	edit edit // may be nil
-	// deadline says that edit moves a deadline.
-	deadline bool
+	kind     EventKind
+	edit     edit // may be nil
+	deadline bool // edit moves a deadline
+	proves   bool // the principal has proved who they are
 }
 
 // Persist writes the session's changes to the store. It returns what the
@@ -29,13 +30,16 @@ type verb struct {
 // repeatedly.
 //
 // Persist writes the changes, moves the idle deadline if that is due, and
-// deletes the row after a sign-out. It does nothing if there is nothing to do.
+// ends the row after a sign-out. It does nothing if there is nothing to do.
 //
 // If another request changed the session meanwhile, Persist applies the changes
 // again, key by key, to the fresh row. It returns ErrGone if the session was
-// ended or has expired meanwhile. Then the changes are discarded and the client
-// keeps its token, because it may have received another one already. After any
-// other error the changes are kept for another Persist.
+// ended, has expired or has another secret meanwhile. Then the changes are
+// discarded and the client keeps its token, because it may have received another
+// one already. After any other error the changes are kept for another Persist.
+// After model.ErrUnknown that one first learns whether they were stored, and
+// does not make them twice. If another request has written since, nobody can
+// tell, and they are discarded with model.ErrUnknown.
 func (s *Session) Persist(ctx context.Context) (Credential, error) {
 	return s.persist(ctx, false)
 }
@@ -47,9 +51,10 @@ func (s *Session) Commit(ctx context.Context) (Credential, error) {
 }
 
 func (s *Session) persist(ctx context.Context, last bool) (Credential, error) {
-	err := s.acquireUncancelled(ctx)
-	if err != nil {
-		return Credential{}, err
+	if err := s.acquireUncancelled(ctx); err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.cred, err // what the client is owed does not depend on this change
 	}
 	defer s.release()
 	if last {
@@ -60,7 +65,8 @@ func (s *Session) persist(ctx context.Context, last bool) (Credential, error) {
 	}
 	work, cancel := s.svc.uncancelled(ctx)
 	defer cancel()
-	if err = s.finishEnded(work); err == nil && s.state.loaded() {
+	err := s.finishEnded(work)
+	if err == nil && s.state.loaded() {
 		err = s.flush(work, nil)
 	}
 	s.mu.Lock()
@@ -68,24 +74,26 @@ func (s *Session) persist(ctx context.Context, last bool) (Credential, error) {
 	if err == nil && s.state == stateFailed {
 		err = s.storeErr
 	}
-	return s.cred, err
+	cred := s.cred
+	cred.Stale = cred.Action == ActionLeave && s.stale
+	return cred, err
 }
 
 // quiet reports whether there is nothing to write. Most requests end like this.
 // The caller holds the lock.
 func (s *Session) quiet() bool {
-	if !s.state.stored() || len(s.ended)+len(s.ops)+len(s.edits) > 0 {
+	if !s.state.stored() || len(s.ended)+len(s.ops)+len(s.edits) > 0 || s.doubt != nil {
 		return false
 	}
 	d, err := s.next(&s.item, nil)
 	if err != nil || d.write {
 		return false
 	}
-	_, due := s.item.Value.Due(s.svc.now(), s.item.ExpiresAt, s.svc.policy.touchEvery(&s.item.Value))
+	_, due := s.touchDue(&s.item)
 	return !due
 }
 
-// finishEnded deletes the rows that were signed out.
+// finishEnded ends the rows that are still to be ended.
 func (s *Session) finishEnded(ctx context.Context) error {
 	for len(s.ended) > 0 {
 		if _, err := s.svc.remove(ctx, &s.ended[0]); err != nil {
@@ -102,8 +110,8 @@ func (s *Session) flush(ctx context.Context, v *verb) error {
 		if len(s.data) == 0 {
 			return nil
 		}
-		if s.detached {
-			return ErrGone
+		if err := s.mayCreate(); err != nil {
+			return err
 		}
 		it, t, err := s.create(ctx, row.Row{Data: s.data})
 		if err != nil {
@@ -115,7 +123,7 @@ func (s *Session) flush(ctx context.Context, v *verb) error {
 	}
 	err := s.save(ctx, v)
 	if errors.Is(err, ErrGone) {
-		s.locked(func() { s.becomeAnonymous(); s.cred = Credential{} })
+		s.locked(func() { s.becomeGone(whyGone(err)); s.cred = Credential{} })
 	}
 	return err
 }
@@ -128,7 +136,6 @@ func (s *Session) create(ctx context.Context, r row.Row) (item, *row.Token, erro
 	s.mu.Lock()
 	r.Client = row.Client(s.client)
 	s.mu.Unlock()
-	r.Version = row.Version
 	r.Hash, r.HashKey = s.svc.newHash(&t)
 	at := row.InstantOf(now)
 	r.RotatedAt, r.WrittenAt = at, at
@@ -136,13 +143,8 @@ func (s *Session) create(ctx context.Context, r row.Row) (item, *row.Token, erro
 	if r.Idle == 0 {
 		r.Idle = p.Idle.Milliseconds()
 	}
-	var labels map[string]string
 	if r.Principal != "" {
 		r.AuthenticatedAt = at
-		labels = map[string]string{labelPrincipal: r.Principal}
-		if r.SID != "" {
-			labels[labelSID] = r.SID
-		}
 	}
 	if r.Actor == nil {
 		for _, edit := range s.edits {
@@ -150,27 +152,16 @@ func (s *Session) create(ctx context.Context, r row.Row) (item, *row.Token, erro
 		}
 	}
 	r.SetAbsolute(p.Absolute)
-	it, err := s.svc.createRow(ctx, t.Handle, r, &expiry.WriteOptions{Expiry: expiry.At(r.Deadline(now)), Labels: labels})
+	it, err := s.svc.createRow(ctx, t.Handle, r, r.Deadline(now))
+	if errors.Is(err, model.ErrUnknown) {
+		// Nobody will hold its token. If this fails too, it expires.
+		_ = s.svc.discard(ctx, t.Handle)
+	}
 	if err != nil {
 		return it, nil, err
 	}
 	s.svc.countCreated(ctx)
 	return it, &t, nil
-}
-
-// issue makes the item the session's row and gives its new token to the client.
-func (s *Session) issue(it item, t *row.Token) {
-	s.becomeIssued(it, t)
-	s.giveToken()
-}
-
-// giveToken sets the credential to the current token and expiry.
-func (s *Session) giveToken() {
-	left := s.item.ExpiresAt.Sub(s.svc.now()).Truncate(time.Second)
-	if left <= 0 {
-		return
-	}
-	s.cred = Credential{Action: ActionGive, ExpiresAt: s.item.ExpiresAt, MaxAge: left, token: s.token.Text()}
 }
 
 // draft is the next state of a row.
@@ -180,11 +171,17 @@ type draft struct {
 	moved   bool       // the expiry moves
 	matched row.Match  // how the session's token matches the row
 	token   *row.Token // a new token; nil if the secret stays
+	again   bool       // the client gets its token again, with another lifetime
 	write   bool       // the row changes
 }
 
 // save writes the session's row by compare-and-set, or touches it.
 func (s *Session) save(ctx context.Context, v *verb) error {
+	if s.doubt != nil {
+		if err := s.settleDoubt(ctx); err != nil {
+			return err
+		}
+	}
 	base := s.item
 	for attempt := 0; ; attempt++ {
 		d, err := s.next(&base, v)
@@ -197,25 +194,46 @@ func (s *Session) save(ctx context.Context, v *verb) error {
 		if !d.write {
 			return s.touch(ctx, base, d.matched)
 		}
-		it, err := s.svc.updateRow(ctx, base.ID, d.row, &expiry.WriteOptions{IfMatch: base.Known(), Expiry: d.expiry})
-		if err == nil {
+		it, err := s.svc.updateRow(ctx, &base, d.row, d.expiry)
+		switch {
+		case err == nil:
 			s.locked(func() { s.saved(it, d) })
 			if attempt > 0 {
 				s.svc.conflict(ctx, &it, ReasonMerged)
 			}
 			s.emitSaved(ctx, &d, v)
 			return nil
-		}
-		if errors.Is(err, model.ErrNotFound) {
-			return ErrGone
-		}
-		if !errors.Is(err, model.ErrConflict) || attempt+1 >= persistAttempts {
+		case errors.Is(err, model.ErrNotFound):
+			return gone(err)
+		case errors.Is(err, model.ErrUnknown):
+			s.locked(func() { s.doubt = &doubt{d, it.Revision} })
+			return err
+		case !errors.Is(err, model.ErrConflict) || attempt+1 >= persistAttempts:
 			return err
 		}
 		if base, err = s.svc.reread(ctx, base.ID, attempt, it); err != nil {
 			return err
 		}
 	}
+}
+
+// settleDoubt learns whether the write before was stored whose answer was lost.
+func (s *Session) settleDoubt(ctx context.Context) error {
+	it, err := s.svc.get(ctx, s.item.ID)
+	switch {
+	case errors.Is(err, model.ErrNotFound):
+		return gone(err)
+	case err != nil:
+		return err
+	case it.Revision == s.doubt.revision:
+		s.locked(func() { s.saved(it, s.doubt.draft) })
+		return nil
+	case it.Revision == s.item.Revision:
+		s.locked(func() { s.doubt = nil })
+		return nil
+	}
+	s.locked(func() { s.becomeStored(it, s.match(&it.Value, s.svc.now())) })
+	return fmt.Errorf("session: another request has written since, and it is unknown whether this one has: %w", model.ErrUnknown)
 }
 
 // reread returns the row for the next attempt after a conflict. On the first
@@ -232,7 +250,7 @@ func (s *Service) reread(ctx context.Context, id string, attempt int, winner ite
 		it, err = s.get(ctx, id)
 	}
 	if errors.Is(err, model.ErrNotFound) || (err == nil && it.Value.Expired(s.now())) {
-		return it, ErrGone
+		return it, gone(err)
 	}
 	return it, err
 }
@@ -272,6 +290,9 @@ func (s *Session) emitSaved(ctx context.Context, d *draft, v *verb) {
 func (s *Session) next(base *item, v *verb) (draft, error) {
 	now, p := s.svc.now(), s.svc.policy
 	d := draft{row: base.Value, expiry: expiry.Keep()}
+	if base.Value.Expired(now) {
+		return d, gone(nil) // since it was loaded
+	}
 	data := s.data
 	if base.Revision != s.item.Revision { // another request has written meanwhile
 		var err error
@@ -293,6 +314,8 @@ func (s *Session) next(base *item, v *verb) (draft, error) {
 		v.edit(&d.row, now)
 	}
 	at, due := d.row.Due(now, base.ExpiresAt, p.touchEvery(&d.row))
+	due = due && !s.passive
+	d.again = d.row.Absolute != base.Value.Absolute && d.matched == row.MatchCurrent
 	if len(s.edits) > 0 || (v != nil && v.deadline) {
 		// A lifetime that is already over ends with this write.
 		if at, due = d.row.Deadline(now), true; !at.After(now) {
@@ -313,48 +336,65 @@ func (s *Session) next(base *item, v *verb) (draft, error) {
 func (s *Session) nextSecret(d *draft, base *item, v *verb, now time.Time) error {
 	r, p := &d.row, s.svc.policy
 	d.matched = s.match(&base.Value, now)
+	switch d.matched {
+	case row.MatchCurrent, row.MatchPrevious:
+	case row.MatchNone, row.MatchReplaced, row.MatchRetired:
+		// The secret was replaced since the session was loaded.
+		return &goneError{WhyReplaced}
+	default:
+		if v != nil {
+			return &goneError{WhyReplaced}
+		}
+	}
 	switch {
 	case v != nil:
-		// A client whose secret was replaced meanwhile does not get a new one.
-		if d.matched != row.MatchCurrent && d.matched != row.MatchPrevious {
-			return ErrGone
-		}
-		s.newSecret(d, base.ID, now)
-		r.Previous, r.PreviousKey, r.PreviousUntil = nil, "", 0
+		t := row.NewToken(base.ID)
+		s.newSecret(d, t, now)
+		s.svc.retire(r, &base.Value, now)
 	case s.rotationDue(base, d.matched, now):
-		before, key := base.Value.Hash, base.Value.HashKey
+		r.Salt = row.NewSalt()
+		s.newSecret(d, s.token.Next(r.Salt), now)
+		r.Previous, r.PreviousKey, r.PreviousUntil = base.Value.Hash, base.Value.HashKey, 0
 		if d.matched == row.MatchPrevious {
 			// The current secret never reached the client.
-			before, key = base.Value.Previous, base.Value.PreviousKey
+			r.Previous, r.PreviousKey = base.Value.Previous, base.Value.PreviousKey
 		}
-		s.newSecret(d, base.ID, now)
-		r.Previous, r.PreviousKey, r.PreviousUntil = before, key, 0
-	case s.origin == originPresented && d.matched == row.MatchCurrent && len(r.Previous) > 0 && r.PreviousUntil == 0:
-		r.PreviousUntil = row.InstantOf(now.Add(p.Overlap))
+	case s.origin == originPresented && !s.passive && d.matched == row.MatchCurrent && len(r.Previous) > 0 && r.PreviousUntil == 0:
+		r.PreviousUntil, r.Salt = row.InstantOf(now.Add(p.Overlap)), nil
 		d.write = true
 	}
 	return nil
 }
 
-func (s *Session) newSecret(d *draft, handle string, now time.Time) {
-	t := row.NewToken(handle)
+func (s *Session) newSecret(d *draft, t row.Token, now time.Time) {
 	d.token, d.write = &t, true
 	d.row.Hash, d.row.HashKey = s.svc.newHash(&t)
 	d.row.RotatedAt = row.InstantOf(now)
 }
 
+// retire keeps the hashes of the secrets that a verb replaces, so that requests
+// under way are known for what they are.
+func (s *Service) retire(r, before *row.Row, now time.Time) {
+	r.Retired, r.RetiredKey = before.Hash, before.HashKey
+	r.RetiredUntil = row.InstantOf(now.Add(s.policy.straggling()))
+	r.Salt = nil
+	if len(r.Previous) > 0 {
+		r.PreviousUntil = row.InstantOf(now)
+	}
+}
+
 // rotationDue reports whether this request rotates the secret. A secret that is
 // only valid for requests under way is never rotated. Of parallel requests only
-// one rotates: the others then see the new RotatedAt.
+// one rotates: the others then see the new RotatedAt. A new secret that the
+// client does not have yet is offered again: see offer.
 func (s *Session) rotationDue(base *item, matched row.Match, now time.Time) bool {
-	every := s.svc.policy.RotateEvery
-	if every == 0 || s.origin != originPresented {
+	r, every := &base.Value, s.svc.policy.RotateEvery
+	if every == 0 || s.origin != originPresented || s.passive || s.noRotation {
 		return false
 	}
-	if matched != row.MatchCurrent && (matched != row.MatchPrevious || base.Value.PreviousUntil != 0) {
-		return false
-	}
-	return now.Sub(base.Value.RotatedAt.Time()) >= every
+	// Format version 1 had no salt.
+	again := matched == row.MatchPrevious && r.PreviousUntil == 0 && len(r.Salt) == 0
+	return (matched == row.MatchCurrent || again) && now.Sub(r.RotatedAt.Time()) >= every
 }
 
 // saved makes the written row the session's. It gives the client what is new,
@@ -365,34 +405,46 @@ func (s *Session) saved(it item, d draft) {
 		return
 	}
 	s.becomeStored(it, d.matched)
-	if d.moved && d.matched == row.MatchCurrent {
-		s.giveToken()
+	if d.again {
+		s.give(s.token)
 	}
 }
 
-// touch moves the idle deadline of an unchanged row, if that is due.
+// touchDue reports whether this use moves the idle deadline of a row that is not
+// written, and returns the new one.
+func (s *Session) touchDue(it *item) (time.Time, bool) {
+	if s.passive {
+		return time.Time{}, false
+	}
+	return it.Value.Due(s.svc.now(), it.ExpiresAt, s.svc.policy.touchEvery(&it.Value))
+}
+
+// touch moves the idle deadline of an unchanged row, if that is due. It does so
+// at the revision that was read, so that it never prolongs a marker. The client
+// keeps its token: only the absolute deadline bounds that.
 func (s *Session) touch(ctx context.Context, base item, matched row.Match) error {
-	s.locked(func() { s.becomeStored(base, matched) })
-	at, due := base.Value.Due(s.svc.now(), base.ExpiresAt, s.svc.policy.touchEvery(&base.Value))
-	if !due {
-		return nil
-	}
-	it, err := s.svc.store.Touch(ctx, base.ID, expiry.At(at), &expiry.TouchOptions{Extend: true, Known: base.Known()})
-	switch {
-	case errors.Is(err, model.ErrNotFound):
-		return ErrGone
-	case err != nil:
-		s.svc.log.LogAttrs(ctx, slog.LevelWarn, "session not touched", slog.String("handle", base.ID), slog.String("error", err.Error()))
-		return err
-	}
-	s.locked(func() {
-		s.moved(it.ExpiresAt)
-		// Another revision can have another secret. If this answer arrives
-		// last, it must not put the old secret into the browser.
-		if s.matched == row.MatchCurrent && it.Revision == base.Revision {
-			s.giveToken()
+	for attempt := 0; ; attempt++ {
+		s.locked(func() { s.becomeStored(base, matched) })
+		at, due := s.touchDue(&base)
+		if !due {
+			return nil
 		}
-	})
-	s.svc.emit(ctx, eventOf(EventRenewed, base.ID, &base.Value))
-	return nil
+		it, err := s.svc.store.Touch(ctx, base.ID, expiry.At(at), &expiry.TouchOptions{Extend: true, IfMatch: base.Known()})
+		switch {
+		case err == nil:
+			s.locked(func() { s.moved(it.ExpiresAt) })
+			if s.svc.renewals.first(base.ID, at) {
+				s.svc.emit(ctx, eventOf(EventRenewed, base.ID, &base.Value))
+			}
+			return nil
+		case errors.Is(err, model.ErrNotFound):
+			return gone(err)
+		case !errors.Is(err, model.ErrConflict) || attempt+1 >= persistAttempts:
+			s.svc.log.LogAttrs(ctx, slog.LevelWarn, "session not touched", slog.String("handle", base.ID), slog.String("error", err.Error()))
+			return err
+		}
+		if base, err = s.svc.reread(ctx, base.ID, attempt, item{}); err != nil {
+			return err
+		}
+	}
 }

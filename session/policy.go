@@ -33,6 +33,9 @@ type Policy struct {
 	// Overlap is how long the old secret is still accepted after the client has
 	// presented the new one, for requests that were under way. It applies to
 	// the periodic rotation. Zero means 30 seconds. Negative means not at all.
+	// It is also how long a secret or a session is remembered that a sign-in, a
+	// sign-out, Rotate or the like has replaced, so that late requests are not
+	// taken for new visitors. That time is 30 seconds if Overlap is under one.
 	Overlap time.Duration
 	// Impersonation ends an impersonation this long after it began, used or
 	// not. Zero means one hour. It cannot be turned off. The deadlines of the
@@ -81,6 +84,15 @@ func orDefault(d, def time.Duration) time.Duration {
 		return def
 	}
 	return d
+}
+
+// straggling is how long a replaced secret or session is known for what it is.
+// Policy.Overlap bounds it, unless that is off.
+func (p Policy) straggling() time.Duration {
+	if p.Overlap < time.Second {
+		return defaultOverlap
+	}
+	return p.Overlap
 }
 
 func tooShort(d time.Duration) bool { return d > 0 && d < time.Millisecond }

@@ -3,6 +3,8 @@ package session
 import (
 	"context"
 	"errors"
+	"maps"
+	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/model"
@@ -10,7 +12,7 @@ import (
 )
 
 // unreadableError is about a stored row that cannot be used: foreign bytes, a
-// newer format, or a seal key that is not in the keyring.
+// newer format, a wrong MAC, or a seal key that is not in the keyring.
 type unreadableError struct {
 	reason Reason
 	cause  error
@@ -20,7 +22,8 @@ func (u *unreadableError) Error() string { return "session: " + string(u.reason)
 func (u *unreadableError) Unwrap() error { return u.cause }
 
 // get reads a row and decrypts its data. With an *unreadableError, which matches
-// model.ErrCorrupt, it also returns what it could read of the item.
+// model.ErrCorrupt, it also returns what it could read of the item. A marker is
+// an *endedError, which matches model.ErrNotFound.
 func (s *Service) get(ctx context.Context, id string) (item, error) {
 	it, err := s.store.Get(ctx, id)
 	if err != nil {
@@ -30,18 +33,35 @@ func (s *Service) get(ctx context.Context, id string) (item, error) {
 	return it, err
 }
 
-// unseal checks the format of a row that was read, and decrypts its data.
-func (s *Service) unseal(it *item) error {
+// check reports whether a row that was read is a session of this service. Every
+// use of a row begins with it.
+func (s *Service) check(it *item) error {
 	r := &it.Value
 	switch {
 	case r.Version > row.Version:
 		return &unreadableError{ReasonNewerVersion, model.ErrCorrupt}
 	case r.Version < 1:
 		return &unreadableError{ReasonUnreadable, model.ErrCorrupt}
-	case r.SealKey == "":
+	}
+	if err := s.verify(it); err != nil {
+		return err
+	}
+	if r.Gone != "" {
+		return &endedError{Reason(r.Gone)}
+	}
+	return nil
+}
+
+// unseal checks a row that was read, and decrypts its data.
+func (s *Service) unseal(it *item) error {
+	if err := s.check(it); err != nil {
+		return err
+	}
+	r := &it.Value
+	if r.SealKey == "" {
 		return nil
 	}
-	if !s.keyring.Has(r.SealKey) {
+	if s.keyring == nil || !s.keyring.Has(r.SealKey) {
 		return &unreadableError{ReasonUnknownSealKey, model.ErrCorrupt}
 	}
 	plain, err := s.keyring.Open(s.binding(it.ID), r.Sealed)
@@ -54,20 +74,19 @@ func (s *Service) unseal(it *item) error {
 	return nil
 }
 
-// seal moves the row's data into its encrypted form, if there is a keyring. It
-// returns the plain data.
+// seal moves the row's data into its encrypted form and signs the row, if there
+// is a keyring. It returns the plain data.
 func (s *Service) seal(id string, r *row.Row) (row.Values, error) {
 	plain := r.Data
-	r.SealKey, r.Sealed = "", nil
-	if s.keyring == nil || len(plain) == 0 {
-		return plain, nil
+	r.Version, r.SealKey, r.Sealed = row.Version, "", nil
+	if s.keyring != nil && len(plain) > 0 {
+		sealed, keyID, err := s.keyring.Seal(s.binding(id), row.EncodeValues(plain))
+		if err != nil {
+			return nil, err
+		}
+		r.SealKey, r.Sealed, r.Data = keyID, sealed, nil
 	}
-	sealed, keyID, err := s.keyring.Seal(s.binding(id), row.EncodeValues(plain))
-	if err != nil {
-		return nil, err
-	}
-	r.SealKey, r.Sealed, r.Data = keyID, sealed, nil
-	return plain, nil
+	return plain, s.sign(id, r)
 }
 
 // binding returns what a sealed row is bound to.
@@ -80,83 +99,74 @@ func (s *Service) binding(id string) string {
 
 // createRow stores a new row, encrypted if there is a keyring. It returns the
 // item with its plain data.
-func (s *Service) createRow(ctx context.Context, id string, r row.Row, opts *expiry.WriteOptions) (item, error) {
+func (s *Service) createRow(ctx context.Context, id string, r row.Row, at time.Time) (item, error) {
 	plain, err := s.seal(id, &r)
 	if err != nil {
 		return item{}, err
 	}
-	it, err := s.store.Create(ctx, id, r, opts)
+	it, err := s.store.Create(ctx, id, r, &expiry.WriteOptions{Expiry: expiry.At(at), Labels: labelsOf(&r)})
 	it.Value.Data = plain
 	return it, err
 }
 
-// updateRow is createRow for an existing row. With model.ErrConflict it returns
-// the row that won as it is stored, if the store returned it.
-func (s *Service) updateRow(ctx context.Context, id string, r row.Row, opts *expiry.WriteOptions) (item, error) {
-	plain, err := s.seal(id, &r)
+// updateRow is createRow for an existing row. Base is the row before, whose
+// labels are not written again if they stay. With model.ErrConflict updateRow
+// returns the row that won as it is stored, if the store returned it. With
+// model.ErrUnknown it returns the revision that it may have written.
+func (s *Service) updateRow(ctx context.Context, base *item, r row.Row, at expiry.Expiry) (item, error) {
+	plain, err := s.seal(base.ID, &r)
 	if err != nil {
 		return item{}, err
 	}
-	it, err := s.store.Update(ctx, id, r, opts)
+	opts := &expiry.WriteOptions{IfMatch: base.Known(), Expiry: at}
+	if labels := labelsOf(&r); !maps.Equal(labels, base.Labels) {
+		if opts.Labels = labels; labels == nil {
+			opts.Labels = map[string]string{}
+		}
+	}
+	it, err := s.store.Update(ctx, base.ID, r, opts)
 	if err == nil {
 		it.Value.Data = plain
 	}
 	return it, err
 }
 
-// ended is a row to delete, and why.
-type ended struct {
-	handle    string
-	principal string
-	actor     string
-	reason    Reason
-	known     *expiry.Known // may be nil
-}
-
-func endedOf(it *item, why Reason) ended {
-	e := ended{handle: it.ID, principal: it.Value.Principal, reason: why, known: it.Known()}
-	if it.Value.Actor != nil {
-		e.actor = it.Value.Actor.ID
+// updateSettled is updateRow for a write that is not made again later: after a
+// lost answer it reads the row to learn the outcome, in a time limit of its own.
+func (s *Service) updateSettled(ctx context.Context, base *item, r row.Row, at expiry.Expiry) (item, error) {
+	it, err := s.updateRow(ctx, base, r, at)
+	if !errors.Is(err, model.ErrUnknown) {
+		return it, err
 	}
-	return e
-}
-
-// remove ends a session. It deletes the row and reports whether this call did.
-func (s *Service) remove(ctx context.Context, e *ended) (bool, error) {
-	did, err := s.delete(ctx, e.handle, e.known)
-	if did {
-		s.emit(ctx, Event{Kind: EventDestroyed, Reason: e.reason, Handle: e.handle, Principal: e.principal, Actor: e.actor})
-	}
-	return did, err
-}
-
-// delete deletes a row at any revision, so that it wins over writers. It reports
-// whether this call did.
-func (s *Service) delete(ctx context.Context, id string, known *expiry.Known) (did bool, err error) {
-	if did, err = s.deleteRow(ctx, id, known); err == nil {
-		s.watch.end(id, ErrGone)
-	}
-	return did, err
-}
-
-// deleteRow is delete without the views. After a lost answer it reads the row
-// one time to find out.
-func (s *Service) deleteRow(ctx context.Context, id string, known *expiry.Known) (bool, error) {
-	opts := &expiry.DeleteOptions{Known: known}
-	err := s.store.Delete(ctx, id, opts)
-	if err == nil || !errors.Is(err, model.ErrUnknown) {
-		return err == nil, absentIsFine(err)
-	}
-	ctx, cancel := s.uncancelled(ctx)
+	look, cancel := s.uncancelled(ctx)
 	defer cancel()
-	switch _, readErr := s.store.Get(ctx, id); {
-	case errors.Is(readErr, model.ErrNotFound):
-		return true, nil
-	case readErr == nil, errors.Is(readErr, model.ErrCorrupt):
-		err = s.store.Delete(ctx, id, opts)
-		return err == nil, absentIsFine(err)
+	fresh, lookErr := s.get(look, base.ID)
+	switch {
+	case lookErr == nil && fresh.Revision == it.Revision:
+		return fresh, nil
+	case lookErr == nil && fresh.Revision == base.Revision:
+		return s.updateRow(look, base, r, at)
+	case errors.Is(lookErr, model.ErrNotFound):
+		return fresh, lookErr
 	}
-	return false, err
+	return it, err
+}
+
+// labelsOf returns the labels of a row.
+func labelsOf(r *row.Row) map[string]string {
+	switch {
+	case r.Gone != "":
+		return map[string]string{labelPrincipal: row.MarkerLabel}
+	case r.Principal == "":
+		return nil
+	}
+	labels := make(map[string]string, len(r.Labels)+2)
+	maps.Copy(labels, r.Labels)
+	labels[labelPrincipal] = r.Principal
+	if r.SID != "" {
+		labels[labelSID] = r.SID
+	}
+	return labels
 }
 
 // absentIsFine returns nil for model.ErrNotFound: an absent row need not be
@@ -191,13 +201,25 @@ func (s *Service) standing(ctx context.Context, r *row.Row) (Reason, error) {
 	return s.tooOld(ctx, &own.Value)
 }
 
+// tooOld asks Options.NotBefore and NotBeforeSID about a row. Both sides are
+// compared in whole milliseconds: what was authenticated in the very
+// millisecond is not too old.
 func (s *Service) tooOld(ctx context.Context, r *row.Row) (Reason, error) {
-	if s.notBefore == nil || r.Principal == "" {
+	if r.Principal == "" {
 		return "", nil
 	}
-	t, err := s.notBefore(ctx, r.Principal)
-	if err == nil && r.AuthenticatedAt.Time().Before(t) {
-		return ReasonTooOld, nil
+	before := func(t time.Time) bool {
+		return r.AuthenticatedAt.Time().Before(t.Truncate(time.Millisecond))
 	}
-	return "", err
+	if s.notBefore != nil {
+		if t, err := s.notBefore(ctx, r.Principal); err != nil || before(t) {
+			return ReasonTooOld, err
+		}
+	}
+	if s.notBeforeSID != nil && r.SID != "" {
+		if t, err := s.notBeforeSID(ctx, r.SID); err != nil || before(t) {
+			return ReasonTooOld, err
+		}
+	}
+	return "", nil
 }

@@ -19,7 +19,7 @@ func TestRowsThatCannotBeReadAreAnonymousAndAnEvent(t *testing.T) {
 		reason  session.Reason
 		signOut bool // deletes the row too
 	}{
-		"newer version":   {func(_ *model.Record, row map[string]any) { row["v"] = 2 }, session.ReasonNewerVersion, true},
+		"newer version":   {func(_ *model.Record, row map[string]any) { row["v"] = 3 }, session.ReasonNewerVersion, true},
 		"no version":      {func(_ *model.Record, row map[string]any) { delete(row, "v") }, session.ReasonUnreadable, true},
 		"another shape":   {func(rec *model.Record, _ map[string]any) { rec.Value = []byte(`["x"]`) }, session.ReasonUnreadable, false},
 		"another codec":   {func(rec *model.Record, _ map[string]any) { rec.Value, rec.Encoding = []byte("\x00gob"), "gob" }, session.ReasonUnreadable, false},
@@ -43,16 +43,21 @@ func TestRowsThatCannotBeReadAreAnonymousAndAnEvent(t *testing.T) {
 					t.Fatalf("%+v", got)
 				}
 			}
-			fresh := do(t, k, token, func(u *unit) error { return note.Set(u, "v") })
-			if fresh == token || alive(t, k, fresh).Handle == handle {
+			if tc.reason == session.ReasonNewerVersion {
+				u := begin(t, k, token)
+				is(t, note.Set(u, "v"), session.ErrNewer)
+				if u.end(token) != token {
+					t.Fatal("the client gets another token")
+				}
+			} else if fresh := do(t, k, token, func(u *unit) error { return note.Set(u, "v") }); fresh == token || alive(t, k, fresh).Handle == handle {
 				t.Fatal("the row is in use")
 			}
 			if _, err := k.Backend.Get(t.Context(), k.Clock.Now(), driver.Get{ID: handle}); err != nil {
 				t.Fatal("the row was touched:", err)
 			}
 			do(t, k, token, func(u *unit) error { return u.s.SignOut(u) })
-			if _, err := k.Backend.Get(t.Context(), k.Clock.Now(), driver.Get{ID: handle}); (err != nil) != tc.signOut {
-				t.Fatal("after the sign-out:", err)
+			if rec, err := k.Backend.Get(t.Context(), k.Clock.Now(), driver.Get{ID: handle}); err != nil || marker(rec) != tc.signOut {
+				t.Fatal("after the sign-out:", rec, err)
 			}
 			if n, err := k.Service.DestroyPrincipal(t.Context(), "alice"); err != nil || (n == 1) == tc.signOut {
 				t.Fatal(n, err)
@@ -73,3 +78,6 @@ func TestTornReadsAndEmptyIDsOpenNothing(t *testing.T) {
 	dead(t, k, "", ".", "."+token[23:], token[:23])
 	k.Backend.Assert(t, "none", "malformed ids")
 }
+
+// marker reports whether a record is what is left of a session.
+func marker(rec model.Record) bool { return rec.Labels["principal"] == "\x1fended" }

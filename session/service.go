@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"hash/maphash"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -30,15 +31,20 @@ type Service struct {
 	loadTimeout time.Duration
 	storeDown   StoreDown
 	notBefore   func(ctx context.Context, principal string) (time.Time, error)
-	binder      Binder
-	onEvent     func(ctx context.Context, e Event)
-	keyring     *expiry.Keyring
-	purpose     string
-	pepper      bool
-	sweep       expiry.SweeperOptions
-	swept       atomic.Bool
-	created     atomic.Int64
-	watch       watcher
+
+	notBeforeSID  func(ctx context.Context, sid string) (time.Time, error)
+	unsignedUntil time.Time
+	onReuse       OnReuse
+	renewals      renewals
+	binder        Binder
+	onEvent       func(ctx context.Context, e Event)
+	keyring       *expiry.Keyring
+	purpose       string
+	pepper        bool
+	sweep         expiry.SweeperOptions
+	swept         atomic.Bool
+	created       atomic.Int64
+	watch         watcher
 
 	mu       sync.Mutex
 	closed   bool
@@ -69,6 +75,7 @@ func New(backend expiry.ModelExpirySupport, opts *Options) (*Service, error) {
 		store: store, policy: o.Policy, limit: o.Limit, clock: o.Clock, log: o.Logger,
 		timeout: o.Timeout, loadTimeout: o.LoadTimeout, storeDown: o.StoreDown,
 		notBefore: o.NotBefore, binder: o.Binder, onEvent: o.OnEvent, keyring: o.Keyring, purpose: o.Purpose, pepper: o.Pepper,
+		notBeforeSID: o.NotBeforeSID, unsignedUntil: o.AcceptUnsignedUntil, onReuse: o.OnReuse, renewals: renewals{seed: maphash.MakeSeed()},
 		sweep: o.Sweep, sweepers: map[*expiry.Sweeper]struct{}{},
 	}
 	s.watch.every = o.WatchEvery
@@ -136,8 +143,11 @@ func (s *Service) sweeper(ctx context.Context) (*expiry.Sweeper, error) {
 			onSwept(n, err)
 		}
 	}
-	if s.onEvent != nil {
+	if s.onEvent != nil || onExpire != nil {
 		o.OnExpire = func(rec model.Record) error {
+			if rec.Labels[labelPrincipal] == row.MarkerLabel {
+				return nil // its session has ended before
+			}
 			if onExpire != nil {
 				if err := onExpire(rec); err != nil {
 					return err

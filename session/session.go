@@ -16,8 +16,10 @@ import (
 // safe for concurrent use by the goroutines of that request. Do not use it
 // afterwards.
 //
-// If the session ends (SignOut, ErrGone), the Session becomes a new anonymous
-// one. What is written then goes to a new row.
+// After SignOut the Session is a new anonymous one, and what is written then
+// goes to a new row. After ErrGone it is anonymous too, and takes no changes: a
+// credential for a new row could replace one that the client has received
+// meanwhile. SignIn still works.
 type Session struct {
 	svc *Service
 
@@ -30,27 +32,51 @@ type Session struct {
 	client   Client
 	detached bool // has a handle and no client
 	lifecycle
-	ended []ended // rows that were signed out and are not deleted yet
+	ended []ended // rows to end that are not ended yet
 
-	used      bool  // the session was read or changed
-	committed bool  // changes are refused
-	refused   error // a change that stateReadOnly has refused
-	cred      Credential
+	passive    bool  // a use that moves no deadline and gives no secret
+	noRotation bool  // the periodic rotation is off
+	refuseNew  error // of RefuseNew
+	used       bool  // the session was read or changed
+	committed  bool  // changes are refused
+	refused    error // a change that stateReadOnly has refused
+	cred       Credential
 }
 
 // Open returns the session of a client's token. It reads nothing before its
 // first use. If the token is empty, malformed, unknown or expired, the session
 // is a new anonymous one. It is stored, under a new handle, when the first value
 // is written: the handle of a token is never adopted.
-func (s *Service) Open(text string) *Session {
-	return &Session{svc: s, lock: make(chan struct{}, 1), lifecycle: newLifecycle(text)}
+func (s *Service) Open(text string) *Session { return s.OpenAny(text) }
+
+// OpenAny is Open for a client that sends several tokens, as browsers do with
+// cookies of one name. A malformed text does not count, equal texts count once,
+// and at most four are tried. If exactly one of them opens a session, that one
+// is served. If several do, it is unknown which is the user's own, and the
+// session is anonymous. SignOut and SignIn end all of them.
+func (s *Service) OpenAny(texts ...string) *Session {
+	return &Session{svc: s, lock: make(chan struct{}, 1), lifecycle: newLifecycle(texts)}
 }
 
 // openHandle returns the session of a handle that is known to be right.
 func (s *Service) openHandle(handle string) *Session {
-	l := lifecycle{token: &row.Token{Handle: handle}, origin: originHandle}
+	l := lifecycle{brought: []row.Token{{Handle: handle}}}
 	return &Session{svc: s, lock: make(chan struct{}, 1), detached: true, lifecycle: l}
 }
+
+// RefuseNew makes everything that would create a new session return err from now
+// on: a first value, and a sign-in of a client without a session. Transports use
+// it with ErrCrossSite. Nil ends it.
+func (s *Session) RefuseNew(err error) { s.locked(func() { s.refuseNew = err }) }
+
+// SetPassive makes this a use that does not count: the idle deadline does not
+// move, the secret is not rotated, and Key.Take removes nothing. It is for polls
+// and prefetches. Changes are written as always.
+func (s *Session) SetPassive() { s.locked(func() { s.passive = true }) }
+
+// SetNoRotation turns the periodic rotation of the secret off for this use. It is
+// for programs, where two workers may share a token.
+func (s *Session) SetNoRotation() { s.locked(func() { s.noRotation = true }) }
 
 type contextKey struct{}
 
@@ -141,6 +167,9 @@ func (s *Session) record(o op, result json.RawMessage) {
 func (s *Session) match(r *row.Row, now time.Time) row.Match {
 	if s.detached {
 		return row.MatchPrevious
+	}
+	if s.token == nil {
+		return row.MatchNone
 	}
 	return s.svc.match(r, s.token, now)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -35,6 +36,13 @@ type SignInOptions struct {
 	// DestroyByLabel when that one ends. It has 1 to 256 bytes of UTF-8 and is
 	// unique among all providers. The backend must declare the label "sid".
 	SID string
+	// Labels are the program's own, such as a tenant, for DestroyByLabel and
+	// SessionsByLabel. The backend must declare them. "principal" and "sid" are
+	// not for them.
+	Labels map[string]string
+	// Persistence says whether the client keeps the token when its program
+	// ends: "remember me", or not. Zero means as the transport is configured.
+	Persistence Persistence
 }
 
 // check returns model.ErrInvalid for options that no session can have.
@@ -44,9 +52,25 @@ func (o *SignInOptions) check(s *Service) error {
 		return model.NewError(model.ErrInvalid, "SignInOptions: a lifetime is negative or shorter than a millisecond", nil)
 	case !o.NotAfter.IsZero() && !s.now().Before(o.NotAfter):
 		return model.NewError(model.ErrInvalid, "SignInOptions: NotAfter is past", nil)
+	case o.Persistence > PersistencePersistent:
+		return model.NewError(model.ErrInvalid, "SignInOptions: Persistence is unknown", nil)
+	}
+	desc := s.store.Describe()
+	for name, value := range o.Labels {
+		switch {
+		case name == labelPrincipal || name == labelSID:
+			return model.NewError(model.ErrInvalid, fmt.Sprintf("SignInOptions: the label %q is set by the sign-in itself", name), nil)
+		case !desc.HasLabel(name):
+			return model.NewError(model.ErrInvalid, fmt.Sprintf("SignInOptions: the label %q is missing in the backend's Options.Labels", name), nil)
+		}
+		if err := model.CheckLabelValue(value); err != nil {
+			return err
+		}
+	}
+	switch {
 	case o.SID == "":
 		return nil
-	case !s.store.Describe().HasLabel(labelSID):
+	case !desc.HasLabel(labelSID):
 		return model.NewError(model.ErrInvalid, `SignInOptions: SID needs the label "sid" in the backend's Options.Labels`, nil)
 	}
 	return model.CheckLabelValue(o.SID)
@@ -57,31 +81,35 @@ func (o *SignInOptions) row(principal string) row.Row {
 	return row.Row{
 		Principal: principal, Level: o.Level, SID: o.SID, Idle: o.Idle.Milliseconds(), Life: o.Lifetime.Milliseconds(),
 		NotAfter: row.InstantOf(o.NotAfter.Truncate(time.Millisecond)),
+		Labels:   maps.Clone(o.Labels), Persistence: int(o.Persistence),
 	}
 }
 
 // SignIn makes the session the principal's. It creates a new row under a new
-// handle and a new token, and then deletes the old row. When it returns, both
-// are done in the store. The client gets the token with the credential of the
-// next Persist. The principal's id has 1 to 256 bytes of UTF-8 without NUL. For
-// another one SignIn returns model.ErrInvalid.
+// handle and a new token, and then replaces the old row by a marker, so that the
+// old token opens nothing. When it returns, both are done in the store. The
+// client gets the token with the credential of the next Persist. The principal's
+// id has 1 to 256 bytes of UTF-8 without NUL. For another one SignIn returns
+// model.ErrInvalid.
 //
 // It returns ErrGone if the old session was ended meanwhile, for example by a
 // sign-out. Then the new row is deleted again, and the session is anonymous and
-// empty. After any other error the session is the one before. It returns
-// ErrLimit if Options.Limit refuses another session, ErrImpersonating during an
+// empty. After model.ErrUnknown the session is the new one, and the next Persist
+// ends what may be left of the old one. After any other error the session is the
+// one before. SignIn returns ErrLimit if Options.Limit refuses another session,
+// ErrNotBefore if Options.NotBefore does, ErrImpersonating during an
 // impersonation, and ErrDetached for a detached session.
 //
-// It makes three calls of the store over an anonymous session, and two more each
-// time another request changes the old session meanwhile. A limit adds a
-// listing, and a delete for each session that it evicts. OnLimitReject adds
+// It makes three calls of the store over an anonymous session, and at most two
+// more each time another request changes the old session meanwhile. A limit adds
+// a listing, and a call for each session that it evicts. OnLimitReject adds
 // another listing before.
 func (s *Session) SignIn(ctx context.Context, principal string, opts *SignInOptions) error {
 	var o SignInOptions
 	if opts != nil {
 		o = *opts
 	}
-	err := model.CheckLabelValue(principal)
+	err := checkPrincipal(principal)
 	if err == nil {
 		err = o.check(s.svc)
 	}
@@ -102,6 +130,12 @@ func (s *Session) SignIn(ctx context.Context, principal string, opts *SignInOpti
 	o.Discard = o.Discard || !s.carries(principal)
 	r := o.row(principal)
 	r.Data = s.carried(&o, s.data)
+	if s.state.stored() && s.item.Value.Principal == principal {
+		r.Name = s.item.Value.Name // of the device
+	}
+	if err := s.svc.mayAuthenticate(work, r); err != nil {
+		return err
+	}
 	r.CreatedAt, err = s.svc.room(work, principal, s.handle())
 	if err != nil {
 		return err
@@ -110,20 +144,71 @@ func (s *Session) SignIn(ctx context.Context, principal string, opts *SignInOpti
 	if err != nil {
 		return err
 	}
-	if err := s.svc.enforceLimit(work, &it, s.handle()); err != nil {
-		return s.undo(work, it.ID, err)
-	}
+	return s.replace(work, it, t, &o)
+}
+
+// replace ends what the session was before and makes the item, which is stored,
+// its row. Others are evicted at the end only, so that nobody loses a session to
+// a sign-in that fails.
+func (s *Session) replace(ctx context.Context, it item, t *row.Token, o *SignInOptions) error {
 	old := s.handle()
-	if s.state.stored() {
-		if it, err = s.supersede(work, it, &o); err != nil {
-			return s.undo(work, it.ID, err)
-		}
+	reject := s.svc.limit.On == OnLimitReject
+	var err error
+	if reject {
+		err = s.svc.enforceLimit(ctx, &it, old)
 	}
-	s.locked(func() { s.issue(it, t); s.becomeProved() })
+	if err == nil && s.state.stored() {
+		it, err = s.supersede(ctx, it, o)
+	}
+	lost := errors.Is(err, model.ErrUnknown)
+	if err != nil && !lost {
+		return s.undo(ctx, it.ID, err)
+	}
+	rest := s.owned
+	if lost {
+		rest = append(rest, endedOf(&s.item, ReasonReplaced))
+	}
+	s.locked(func() {
+		s.issue(it, t)
+		s.becomeProved()
+		s.owned = nil
+		s.ended = append(s.ended, rest...)
+	})
 	e := eventOf(EventSignedIn, it.ID, &it.Value)
 	e.Previous = old
-	s.svc.emit(work, e)
+	s.svc.emit(ctx, e)
+	if lost {
+		return err
+	}
+	if err := s.finishEnded(ctx); err != nil {
+		return err
+	}
+	if !reject {
+		if err := s.svc.enforceLimit(ctx, &it, old); err != nil {
+			return s.undo(ctx, it.ID, err)
+		}
+	}
 	return nil
+}
+
+// checkPrincipal returns model.ErrInvalid for what cannot be a principal's id.
+func checkPrincipal(principal string) error {
+	if principal == row.MarkerLabel {
+		return model.NewError(model.ErrInvalid, "this id is reserved", nil)
+	}
+	return model.CheckLabelValue(principal)
+}
+
+// mayAuthenticate returns ErrNotBefore if a sign-in of this moment would not be
+// served.
+func (s *Service) mayAuthenticate(ctx context.Context, r row.Row) error {
+	r.AuthenticatedAt = row.InstantOf(s.now())
+	reason, err := s.tooOld(ctx, &r)
+	if err == nil && reason != "" {
+		s.emit(ctx, Event{Kind: EventRejected, Reason: reason, Principal: r.Principal})
+		return ErrNotBefore
+	}
+	return err
 }
 
 // handsOver returns nil if the session may go to another principal.
@@ -133,6 +218,8 @@ func (s *Session) handsOver() error {
 		return ErrDetached
 	case s.state.stored() && s.item.Value.Actor != nil:
 		return ErrImpersonating
+	case !s.state.stored():
+		return s.refuseNew
 	}
 	return nil
 }
@@ -159,23 +246,30 @@ func (s *Session) carries(principal string) bool {
 	return !s.state.stored() || s.item.Value.Principal == "" || s.item.Value.Principal == principal
 }
 
-// supersede deletes the old row at the revision from which the new row got its
-// data. After a conflict it copies the data again. It returns the new row.
+// supersede replaces the old row by a marker, at the revision from which the new
+// row got its data. After a conflict it copies the data again. It returns the
+// new row. With model.ErrUnknown nobody can tell whether the old row is gone.
 func (s *Session) supersede(ctx context.Context, it item, o *SignInOptions) (item, error) {
 	old := s.item
 	for attempt := 0; ; attempt++ {
-		err := s.svc.store.Delete(ctx, old.ID, &expiry.DeleteOptions{IfMatch: old.Known()})
-		if errors.Is(err, model.ErrNotFound) {
-			err = ErrGone
+		winner, err := s.svc.markOnce(ctx, &old, ReasonReplaced, true)
+		if errors.Is(err, model.ErrUnknown) {
+			winner, err = s.svc.settleMarker(ctx, &old, err)
 		}
-		if err == nil {
+		switch {
+		case err == nil:
 			s.svc.watch.end(old.ID, ErrGone)
-		}
-		if !errors.Is(err, model.ErrConflict) || attempt+1 >= persistAttempts {
+			return it, nil
+		case errors.Is(err, model.ErrNotFound):
+			return it, gone(nil)
+		case !errors.Is(err, model.ErrConflict) || attempt+1 >= persistAttempts:
 			return it, err
 		}
-		if old, err = s.svc.reread(ctx, old.ID, attempt, item{}); err != nil {
+		if old, err = s.svc.reread(ctx, old.ID, attempt, winner); err != nil {
 			return it, err
+		}
+		if !s.match(&old.Value, s.svc.now()).Opens() {
+			return it, &goneError{WhyReplaced} // its secret was replaced meanwhile
 		}
 		data, err := replay(old.Value.Data, s.ops)
 		if err != nil {
@@ -187,7 +281,7 @@ func (s *Session) supersede(ctx context.Context, it item, o *SignInOptions) (ite
 		}
 		r := it.Value
 		r.Data = data
-		next, err := s.svc.updateRow(ctx, it.ID, r, &expiry.WriteOptions{IfMatch: it.Known()})
+		next, err := s.svc.updateRow(ctx, &it, r, expiry.Keep())
 		if err != nil {
 			return it, err
 		}
@@ -195,15 +289,32 @@ func (s *Session) supersede(ctx context.Context, it item, o *SignInOptions) (ite
 	}
 }
 
+// settleMarker learns the outcome of a marker whose answer was lost. It returns
+// nil if the row is a marker or gone, model.ErrConflict if it is still a
+// session, and lost if nobody can tell.
+func (s *Service) settleMarker(ctx context.Context, base *item, lost error) (item, error) {
+	ctx, cancel := s.uncancelled(ctx)
+	defer cancel()
+	it, err := s.store.Get(ctx, base.ID)
+	switch {
+	case errors.Is(err, model.ErrNotFound), err == nil && it.Value.Gone != "":
+		return it, nil
+	case err == nil:
+		return it, model.ErrConflict
+	}
+	return it, lost
+}
+
 // undo deletes the new row of a sign-in that failed with reason, and returns
 // reason. It has its own time limit, because that of the sign-in may be over.
 func (s *Session) undo(ctx context.Context, id string, reason error) error {
-	if errors.Is(reason, ErrGone) {
-		s.locked(func() { s.becomeAnonymous(); s.cred = Credential{} })
+	switch {
+	case errors.Is(reason, ErrGone):
+		s.locked(func() { s.becomeGone(whyGone(reason)); s.cred = Credential{} })
+	case s.handle() == id:
+		s.locked(func() { s.becomeGone(WhyEnded); s.cred = Credential{Action: ActionClear} })
 	}
-	ctx, cancel := s.svc.uncancelled(ctx)
-	defer cancel()
-	if _, err := s.svc.delete(ctx, id, nil); err != nil {
+	if err := s.svc.discard(ctx, id); err != nil {
 		return errors.Join(reason, fmt.Errorf("session: a sign-in that failed is still stored: %w", err))
 	}
 	return reason
@@ -218,7 +329,7 @@ func (s *Service) counted(ctx context.Context, principal, except string) ([]item
 		if err != nil && it.ID == "" {
 			return nil, err
 		}
-		if it.ID != except && it.Value.Actor == nil {
+		if it.ID != except && it.Value.Actor == nil && it.Value.Parked == 0 {
 			out = append(out, it)
 		}
 	}
@@ -279,7 +390,7 @@ func (s *Service) enforceLimit(ctx context.Context, own *item, except string) er
 			continue
 		}
 		e := endedOf(&over[i], ReasonEvicted)
-		e.principal = own.Value.Principal
+		e.principal = own.Value.Principal // of a row that cannot be read, too
 		if _, err := s.remove(ctx, &e); err != nil {
 			return err
 		}

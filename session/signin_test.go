@@ -62,7 +62,7 @@ func TestSignInRacesDestroyPrincipalAThousandTimes(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			s := k.Service.Open("")
-			if err := s.SignIn(t.Context(), late, nil); err != nil {
+			if err := s.SignIn(t.Context(), late, nil); err != nil && !errors.Is(err, session.ErrNotBefore) {
 				t.Errorf("SignIn: %v", err)
 			}
 			c, err := s.Commit(t.Context())
@@ -146,9 +146,12 @@ func TestSignInThatTheStoreRefusesChangesNothing(t *testing.T) {
 	ctx, s := f.open(t, token)
 	_, err := s.Info(ctx)
 	ok(t, err)
+	writes := 0
 	f.b.SetHook(func(op sessiontest.Op, _ string, next func() error) error {
-		if op == sessiontest.OpDelete {
-			return model.ErrUnavailable
+		if op == sessiontest.OpWrite {
+			if writes++; writes == 2 {
+				return model.ErrUnavailable
+			}
 		}
 		return next()
 	})
@@ -161,4 +164,25 @@ func TestSignInThatTheStoreRefusesChangesNothing(t *testing.T) {
 	if k.Action != session.ActionLeave || handle(t, f, token) == "" {
 		t.Fatalf("the session before is gone, credential %v", k)
 	}
+}
+
+func TestNotBeforeOfAnIdentityProvidersSession(t *testing.T) {
+	var since time.Time
+	k := sessiontest.New(t, &session.Options{NotBeforeSID: func(_ context.Context, sid string) (time.Time, error) {
+		if sid != "idp/1" {
+			return time.Time{}, nil
+		}
+		return since, nil
+	}})
+	one := signIn(t, k, "", "alice", &session.SignInOptions{SID: "idp/1"})
+	two := signIn(t, k, "", "alice", &session.SignInOptions{SID: "idp/2"})
+	since = k.Clock.Advance(time.Second)
+	if why, err := k.Service.Open(one).Why(t.Context()); err != nil || why != session.WhyNotBefore {
+		t.Error(why, err)
+	}
+	dead(t, k, one)
+	alive(t, k, two)
+	u := begin(t, k, "")
+	since = k.Clock.Now().Add(time.Hour)
+	is(t, u.s.SignIn(u, "alice", &session.SignInOptions{SID: "idp/1"}), session.ErrNotBefore)
 }

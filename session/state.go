@@ -2,8 +2,10 @@ package session
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
+	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session/internal/row"
 )
 
@@ -30,7 +32,6 @@ type origin uint8
 
 const (
 	originNone      origin = iota // there is no token
-	originMalformed               // the client sent something that is not a token
 	originPresented               // the client sent the token
 	originIssued                  // the service made it; the client is yet to receive it
 	originHandle                  // there is a handle and no secret: Detached
@@ -42,31 +43,50 @@ type lifecycle struct {
 	state    state
 	storeErr error // with stateFailed and stateReadOnly
 
-	token   *row.Token
-	origin  origin    // of token
-	item    item      // the row, if state.stored()
-	matched row.Match // how the token matched the row
+	brought []row.Token // what the client sent; none is malformed, all differ
+	sent    bool        // the client sent something, perhaps malformed
+	token   *row.Token  // of the row
+	origin  origin      // of token
+	item    item        // the row, if state.stored()
+	matched row.Match   // how the token matched the row
 
 	data  row.Values // the row's data with ops applied
 	ops   []op       // changes of the data since the row was read
 	edits []edit     // changes of the lifetimes since the row was read
-	// unreadable is a row that the token opens and this version cannot read.
-	// SignOut deletes it.
-	unreadable *ended
+	doubt *doubt     // a write of them whose answer was lost
+
+	// With stateAnonymous:
+	why    Why
+	closed error   // refuses a new session; nil allows it
+	stale  bool    // the client may forget what it sent
+	owned  []ended // rows that the client's tokens open and that are not served
 }
 
 // edit changes the lifetimes of a row.
 type edit func(r *row.Row, now time.Time)
 
-// newLifecycle returns the unread state of a client's token.
-func newLifecycle(text string) lifecycle {
-	if t, ok := row.ParseToken(text); ok {
-		return lifecycle{token: &t, origin: originPresented}
+// doubt is a write whose outcome is unknown.
+type doubt struct {
+	draft    draft
+	revision model.Revision // that it would have stored
+}
+
+// maxTokens is how many different tokens of one client are tried.
+const maxTokens = 4
+
+// newLifecycle returns the unread state of the texts that a client sent.
+func newLifecycle(texts []string) (l lifecycle) {
+	for _, text := range texts {
+		l.sent = l.sent || text != ""
+		t, ok := row.ParseToken(text)
+		if !ok || len(l.brought) == maxTokens || slices.ContainsFunc(l.brought, func(o row.Token) bool {
+			return o.Handle == t.Handle && o.Secret == t.Secret // both are the client's own
+		}) {
+			continue
+		}
+		l.brought = append(l.brought, t)
 	}
-	if text != "" {
-		return lifecycle{origin: originMalformed}
-	}
-	return lifecycle{}
+	return l
 }
 
 // becomeFailed keeps the store's error, so that a request does not wait for a
@@ -79,17 +99,62 @@ func (l *lifecycle) becomeReadOnly(err error) {
 	l.state, l.storeErr = stateReadOnly, err
 }
 
-// becomeAnonymous makes the session a new, empty one. It drops the row and the
-// pending changes. It keeps the token, which may have to be cleared.
+// becomeAnonymous makes the session a new, empty one. It drops the row, the
+// token and the pending changes.
 func (l *lifecycle) becomeAnonymous() {
-	*l = lifecycle{state: stateAnonymous, token: l.token, origin: l.origin}
+	*l = lifecycle{state: stateAnonymous, brought: l.brought, sent: l.sent}
 }
 
-// becomeUnreadable makes the session anonymous. Own is the unreadable row if the
-// token opens it, else nil.
-func (l *lifecycle) becomeUnreadable(own *ended) {
+// becomeGone makes the session anonymous after it was ended elsewhere. Nothing
+// may be written to a new one: its credential could replace a better one that
+// the client has.
+func (l *lifecycle) becomeGone(why Why) {
 	l.becomeAnonymous()
-	l.unreadable = own
+	l.why, l.closed = why, ErrGone
+}
+
+// becomeSeen is the end of a load. If exactly one token opens its row, that is
+// the session's.
+func (l *lifecycle) becomeSeen(seen []sight) {
+	var opened *sight
+	several := false
+	for i := range seen {
+		if seen[i].opens {
+			opened, several = &seen[i], opened != nil
+		}
+	}
+	if opened != nil && !several {
+		l.token, l.origin = opened.token, originPresented
+		if opened.token.Hash() == nil {
+			l.origin = originHandle
+		}
+		l.becomeStored(opened.item, opened.matched)
+		if opened.decision == DecisionChallenge {
+			l.becomeChallenged()
+		}
+	} else {
+		l.becomeAnonymous()
+		l.stale = l.sent
+	}
+	for i := range seen {
+		v := &seen[i]
+		if v == opened && !several {
+			continue
+		}
+		if v.owned || v.opens {
+			l.owned = append(l.owned, endedOf(&v.item, ReasonSignOut))
+		}
+		if l.state.stored() {
+			continue
+		}
+		if l.why == WhyNone {
+			l.why = v.why
+		}
+		if l.closed == nil {
+			l.closed = v.closed
+		}
+		l.stale = l.stale && v.stale
+	}
 }
 
 // becomeStored makes the item the session's row, without pending changes. A
@@ -99,8 +164,9 @@ func (l *lifecycle) becomeStored(it item, matched row.Match) {
 		l.state = stateStored
 	}
 	l.storeErr = nil
+	l.why, l.closed, l.stale = WhyNone, nil, false
 	l.item, l.matched = it, matched
-	l.data, l.ops, l.edits = it.Value.Data, nil, nil
+	l.data, l.ops, l.edits, l.doubt = it.Value.Data, nil, nil, nil
 }
 
 // becomeIssued makes the item the session's row under a new token, which the
@@ -125,9 +191,6 @@ func (l *lifecycle) becomeProved() {
 	}
 }
 
-// forgetToken drops the token.
-func (l *lifecycle) forgetToken() { l.token, l.origin = nil, originNone }
-
 // apply makes a change with the given result, and keeps it for a replay.
 func (l *lifecycle) apply(o op, result json.RawMessage) {
 	if l.state.stored() {
@@ -148,7 +211,7 @@ func (l *lifecycle) dirty() bool {
 	if !l.state.stored() {
 		return len(l.data) > 0
 	}
-	return len(l.edits) > 0 || !l.data.Equal(l.item.Value.Data)
+	return len(l.edits) > 0 || l.doubt != nil || !l.data.Equal(l.item.Value.Data)
 }
 
 // handle returns the handle of the stored row, or "".

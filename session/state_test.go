@@ -15,9 +15,8 @@ func TestTransitionsOfTheState(t *testing.T) {
 	down := errors.New("down")
 	tok := row.NewToken(row.NewHandle())
 	full := func(s state) *lifecycle {
-		l := newLifecycle(tok.Text())
-		l.state, l.item, l.matched = s, item{ID: "h"}, row.MatchPrevious
-		l.unreadable = &ended{handle: "u"}
+		l := newLifecycle([]string{tok.Text()})
+		l.state, l.item, l.matched, l.token = s, item{ID: "h"}, row.MatchPrevious, &tok
 		l.apply(op{key: "k"}, json.RawMessage("1"))
 		l.applyEdit(func(*row.Row, time.Time) {})
 		return &l
@@ -32,7 +31,10 @@ func TestTransitionsOfTheState(t *testing.T) {
 		"the store is down":        {stateUnread, func(l *lifecycle) { l.becomeReadOnly(down) }, stateReadOnly, true},
 		"no row":                   {stateUnread, (*lifecycle).becomeAnonymous, stateAnonymous, true},
 		"sign-out":                 {stateChallenged, (*lifecycle).becomeAnonymous, stateAnonymous, true},
-		"unreadable row":           {stateUnread, func(l *lifecycle) { l.becomeUnreadable(&ended{}) }, stateAnonymous, true},
+		"ended elsewhere":          {stateStored, func(l *lifecycle) { l.becomeGone(WhyEnded) }, stateAnonymous, true},
+		"unreadable row":           {stateUnread, func(l *lifecycle) { l.becomeSeen([]sight{{token: &tok, owned: true}}) }, stateAnonymous, true},
+		"one row":                  {stateUnread, func(l *lifecycle) { l.becomeSeen([]sight{{token: &tok, opens: true}, {}}) }, stateStored, false},
+		"two rows":                 {stateUnread, func(l *lifecycle) { l.becomeSeen([]sight{{opens: true}, {opens: true}}) }, stateAnonymous, true},
 		"a row":                    {stateUnread, func(l *lifecycle) { l.becomeStored(item{}, row.MatchCurrent) }, stateStored, false},
 		"first value":              {stateAnonymous, func(l *lifecycle) { l.becomeIssued(item{}, &tok) }, stateStored, false},
 		"binder":                   {stateStored, (*lifecycle).becomeChallenged, stateChallenged, false},
@@ -44,8 +46,8 @@ func TestTransitionsOfTheState(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := full(tc.from)
 			tc.change(l)
-			if l.state != tc.want || l.token == nil {
-				t.Errorf("state %d with token %v, want state %d", l.state, l.token, tc.want)
+			if l.state != tc.want || !l.sent || len(l.brought) != 1 {
+				t.Errorf("state %d with %d tokens, want state %d", l.state, len(l.brought), tc.want)
 			}
 			if clean := l.item.ID == "" && l.matched == row.MatchNone && !l.dirty() && len(l.ops) == 0; tc.clean && !clean {
 				t.Errorf("something is left: %+v", l)
@@ -55,12 +57,30 @@ func TestTransitionsOfTheState(t *testing.T) {
 			}
 		})
 	}
-	if l := newLifecycle("x"); l.origin != originMalformed || l.token != nil {
-		t.Errorf("a malformed token is %+v", l)
+}
+
+func TestTextsThatAClientSends(t *testing.T) {
+	tok, other := row.NewToken(row.NewHandle()), row.NewToken(row.NewHandle())
+	var many []string
+	for range 100 {
+		t := row.NewToken(row.NewHandle())
+		many = append(many, t.Text())
 	}
-	l := full(stateStored)
-	l.forgetToken()
-	if l.token != nil || l.origin != originNone {
-		t.Errorf("after forgetToken: %+v", l)
+	for name, tc := range map[string]struct {
+		texts []string
+		want  int
+		sent  bool
+	}{
+		"nothing":        {nil, 0, false},
+		"empty":          {[]string{"", ""}, 0, false},
+		"malformed":      {[]string{"x", ""}, 0, true},
+		"one":            {[]string{tok.Text()}, 1, true},
+		"twice the same": {[]string{tok.Text(), "x", tok.Text()}, 1, true},
+		"two":            {[]string{tok.Text(), other.Text()}, 2, true},
+		"many":           {many, maxTokens, true},
+	} {
+		if l := newLifecycle(tc.texts); len(l.brought) != tc.want || l.sent != tc.sent {
+			t.Errorf("%s: %d tokens, sent: %v; want %d, %v", name, len(l.brought), l.sent, tc.want, tc.sent)
+		}
 	}
 }

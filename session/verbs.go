@@ -8,15 +8,17 @@ import (
 	"github.com/sojourn-go/sojourn/session/internal/row"
 )
 
-// SignOut ends the session, signed in or not. During an impersonation it ends
-// the actor's session too. The row is deleted from the store before SignOut
-// returns, even if other requests are writing to it, and none of them can bring
-// it back. The client is told to forget its token with the credential of the
-// next Persist. What is written afterwards goes to a new anonymous session.
+// SignOut ends the session, signed in or not, and every other one that the
+// client's tokens open. During an impersonation it ends the actor's session too.
+// When it returns, no token opens them, even if other requests are writing to
+// them, and nothing can bring them back: a marker of a few bytes is left for
+// Policy.Overlap. The client is told to forget its token with the credential of
+// the next Persist. What is written afterwards goes to a new anonymous session.
 //
-// After an error the row may still exist. Persist tries again.
+// It asks neither NotBefore nor the Binder. After an error the session may still
+// exist. Persist tries again.
 func (s *Session) SignOut(ctx context.Context) error {
-	work, done, err := s.change(ctx)
+	work, done, err := s.changing(ctx, true)
 	if err != nil {
 		return err
 	}
@@ -31,20 +33,19 @@ func (s *Session) SignOut(ctx context.Context) error {
 				s.ended = append(s.ended, ended{handle: a.Handle, principal: a.ID, reason: ReasonSignOut})
 			}
 		}
-		if s.unreadable != nil {
-			s.ended = append(s.ended, *s.unreadable)
-		}
-		if s.token != nil {
+		s.ended = append(s.ended, s.owned...)
+		if s.sent || s.token != nil {
 			s.cred = Credential{Action: ActionClear}
 		}
 		s.becomeAnonymous()
-		s.forgetToken()
+		s.brought, s.sent = nil, false
 	})
 	return s.finishEnded(work)
 }
 
 // Rotate gives the session a new secret without any overlap: when it returns,
-// the old token opens nothing. Handle, times and data stay. Pending changes are
+// the old token opens nothing. For Policy.Overlap, a request that still brings it
+// is known to be late: it is anonymous, may write nothing and gets no token. Handle, times and data stay. Pending changes are
 // written too. The client gets the new token with the credential of the next
 // Persist. Rotate does nothing if the session is not stored.
 //
@@ -57,12 +58,13 @@ func (s *Session) Rotate(ctx context.Context) error {
 // Reauthenticate is for a principal who has just proved again who they are. It
 // rotates the secret, sets AuthenticatedAt to now, counts the absolute deadline
 // from now, and binds the session to the current client. It returns
-// ErrUnauthenticated for an anonymous session.
+// ErrUnauthenticated for an anonymous session, and ErrNotBefore if
+// Options.NotBefore does not accept an authentication of this moment.
 func (s *Session) Reauthenticate(ctx context.Context) error {
 	s.mu.Lock()
 	client := row.Client(s.client)
 	s.mu.Unlock()
-	return s.verb(ctx, &verb{kind: EventReauthenticated, deadline: true, edit: func(r *row.Row, now time.Time) {
+	return s.verb(ctx, &verb{kind: EventReauthenticated, deadline: true, proves: true, edit: func(r *row.Row, now time.Time) {
 		r.AuthenticatedAt = row.InstantOf(now)
 		r.SetAbsolute(s.svc.policy.Absolute)
 		if client != (row.Client{}) {
@@ -101,6 +103,11 @@ func (s *Session) verb(ctx context.Context, v *verb, signedIn bool) error {
 	case signedIn && s.item.Value.Actor != nil:
 		return ErrImpersonating
 	}
+	if v.proves {
+		if err := s.svc.mayAuthenticate(work, s.item.Value); err != nil {
+			return err
+		}
+	}
 	if err := s.flush(work, v); err != nil {
 		return err
 	}
@@ -134,7 +141,7 @@ func (s *Session) edit(ctx context.Context, op string, d time.Duration, e edit) 
 	if d < time.Millisecond {
 		return &model.Error{Op: op, Err: model.NewError(model.ErrInvalid, "the lifetime is shorter than a millisecond", nil)}
 	}
-	_, done, err := s.change(ctx)
+	_, done, err := s.write(ctx)
 	if err != nil {
 		return err
 	}

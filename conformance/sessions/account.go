@@ -22,7 +22,7 @@ func accountCases() []Case {
 			ctx, cancel := context.WithCancel(c.Context())
 			n := 0
 			c.b.SetHook(func(op sessiontest.Op, _ string, next func() error) error {
-				if op == sessiontest.OpDelete {
+				if op == sessiontest.OpWrite {
 					if n++; n == 20 {
 						cancel()
 					}

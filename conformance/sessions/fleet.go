@@ -55,7 +55,7 @@ func fleetCases() []Case {
 			c.alive(anon.token)
 			c.b.Calls()
 			c.ok(c.svc.Destroy(c.Context(), "alice", h), "Destroy")
-			c.calls("Get 1, Delete 1", "Destroy")
+			c.calls("Get 1, Write 1", "Destroy")
 			c.dead(cl.token)
 			c.is(c.svc.Destroy(c.Context(), "alice", h), model.ErrNotFound, "Destroy again")
 		}),
@@ -146,8 +146,8 @@ func fleetCases() []Case {
 			cl := c.signedIn("alice")
 			slow := c.open(cl.token)
 			slow.set("w")
-			c.beforeFirst(sessiontest.OpDelete, func() {
-				// Between the listing and the delete another request writes.
+			c.beforeFirst(sessiontest.OpWrite, func() {
+				// Between the listing and the end another request writes.
 				cl.do(func(r *request) { c.ok(other.Set(r, "x"), "Set") })
 			})
 			n, err := c.svc.DestroyPrincipal(c.Context(), "alice")

@@ -20,7 +20,7 @@ func limitCases() []Case {
 				c.b.Calls()
 				tokens = append(tokens, c.signedIn("alice").token)
 			}
-			c.calls("Write 1, Delete 1, Page 1", "a sign-in that evicts one")
+			c.calls("Write 2, Page 1", "a sign-in that evicts one")
 			c.dead(tokens[0])
 			c.alive(tokens[1])
 			c.alive(tokens[2])

@@ -109,7 +109,7 @@ func powerCases() []Case {
 			i := c.alive(cl.token)
 			same(c, i.IdleDeadline, c.clock.Now().Add(2*time.Hour), "idle deadline")
 			same(c, i.AbsoluteDeadline, end, "absolute deadline")
-			same(c, k.MaxAge, 2*time.Hour, "the cookie's lifetime")
+			same(c, k.Action, session.ActionLeave, "credential")
 			c.clock.Advance(2*time.Hour - time.Millisecond)
 			k = cl.do(func(r *request) { r.info() })
 			same(c, k.Action, session.ActionGive, "credential")
@@ -186,7 +186,7 @@ func powerCases() []Case {
 			cl := c.newClient("v")
 			cl.do(func(r *request) { c.ok(other.Set(r, "x"), "Set") })
 			_, svc := c.node()
-			c.b.SetHook(sessiontest.Before(sessiontest.OpDelete, func() {
+			c.b.SetHook(sessiontest.BeforeNth(sessiontest.OpWrite, 2, func() {
 				c.b.SetHook(nil)
 				w := c.openOn(svc, cl.token)
 				c.ok(other.Set(w, "y"), "Set")

@@ -9,7 +9,7 @@ import (
 )
 
 // Cases is the number of cases of this suite.
-const Cases = 95
+const Cases = 132
 
 // Case is one test of the suite.
 type Case struct {
@@ -24,6 +24,7 @@ func All() []Case {
 		loadCases(), tokenCases(), lifeCases(), mergeCases(),
 		signOutCases(), signInCases(), rotationCases(), fleetCases(), storeCases(),
 		limitCases(), accountCases(), powerCases(), viewCases(),
+		stragglerCases(), doubtCases(), whyCases(),
 	} {
 		all = append(all, g...)
 	}

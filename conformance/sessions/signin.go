@@ -4,7 +4,6 @@ import (
 	"strings"
 
 	"github.com/sojourn-go/sojourn/session"
-	"github.com/sojourn-go/sojourn/session/sessiontest"
 )
 
 func signInCases() []Case {
@@ -14,7 +13,7 @@ func signInCases() []Case {
 			old := cl.token
 			c.b.Calls()
 			k := cl.do(func(r *request) { r.signIn("alice") })
-			c.calls("Get 1, Write 1, Delete 1", "sign-in over an anonymous session")
+			c.calls("Get 1, Write 2", "sign-in over an anonymous session")
 			same(c, k.Action, session.ActionGive, "credential")
 			if handleOf(cl.token) == handleOf(old) {
 				c.Fatal("the handle is the same as before")
@@ -45,7 +44,7 @@ func signInCases() []Case {
 			r := c.open(cl.token)
 			r.has("v")
 			_, svc := c.node()
-			c.beforeFirst(sessiontest.OpDelete, func() {
+			c.beforeMarker(func() {
 				out := c.openOn(svc, cl.token)
 				c.ok(out.s.SignOut(out), "SignOut")
 			})
@@ -60,7 +59,7 @@ func signInCases() []Case {
 			cl := c.newClient("v")
 			old := cl.token
 			_, svc := c.node()
-			c.beforeFirst(sessiontest.OpDelete, func() {
+			c.beforeMarker(func() {
 				w := c.openOn(svc, old)
 				c.ok(other.Set(w, "x"), "Set")
 				w.commit()
@@ -79,7 +78,7 @@ func signInCases() []Case {
 			old := cl.token
 			c.clock.Advance(touch)
 			_, svc := c.node()
-			c.beforeFirst(sessiontest.OpDelete, func() {
+			c.beforeMarker(func() {
 				reader := c.openOn(svc, old)
 				reader.has("v")
 				reader.commit()

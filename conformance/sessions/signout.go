@@ -16,7 +16,7 @@ func signOutCases() []Case {
 			c.b.Calls()
 			k := cl.do(func(r *request) {
 				c.ok(r.s.SignOut(r), "SignOut")
-				c.calls("Get 1, Delete 1", "sign-out")
+				c.calls("Get 1, Write 1", "sign-out")
 				c.dead(old)
 				c.b.Calls()
 			})
@@ -124,7 +124,7 @@ func signOutCases() []Case {
 		}),
 		that("LostAnswerIsVerifiedByARead", func(c *C) {
 			cl := c.signedIn("alice")
-			c.b.SetHook(sessiontest.LoseFirst(sessiontest.OpDelete))
+			c.b.SetHook(sessiontest.LoseFirst(sessiontest.OpWrite))
 			r := c.open(cl.token)
 			c.ok(r.s.SignOut(r), "SignOut whose answer was lost")
 			c.b.SetHook(nil)

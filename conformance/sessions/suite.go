@@ -95,6 +95,10 @@ func (c *C) nodeWith(o session.Options) (*sessiontest.Backend, *session.Service)
 // use replaces the case's first node by one with options.
 func (c *C) use(o session.Options) { c.Helper(); c.b, c.svc = c.nodeWith(o) }
 
+// beforeMarker runs do before the first sign-in of the next calls puts a marker
+// in the place of the old row: its second write.
+func (c *C) beforeMarker(do func()) { c.b.SetHook(sessiontest.BeforeNth(sessiontest.OpWrite, 2, do)) }
+
 // beforeFirst runs do before the first call of op, for a race at that point.
 func (c *C) beforeFirst(op sessiontest.Op, do func()) { c.b.SetHook(sessiontest.Before(op, do)) }
 

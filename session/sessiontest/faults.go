@@ -27,12 +27,16 @@ func Fail(err error, ops ...Op) Hook {
 
 // LoseFirst returns a Hook that makes the first call of the method and loses its
 // answer: the call returns model.ErrUnknown.
-func LoseFirst(op Op) Hook {
-	var first sync.Once
+func LoseFirst(op Op) Hook { return LoseNth(op, 1) }
+
+// LoseNth is LoseFirst for the call of the method with the number n, from 1.
+func LoseNth(op Op, n int) Hook {
+	nth := counter(op, n)
 	return func(o Op, _ string, next func() error) error {
+		lose := nth(o)
 		err := next()
-		if o == op {
-			first.Do(func() { err = model.NewError(model.ErrUnknown, "the answer was lost", nil) })
+		if lose {
+			err = model.NewError(model.ErrUnknown, "the answer was lost", nil)
 		}
 		return err
 	}
@@ -40,18 +44,31 @@ func LoseFirst(op Op) Hook {
 
 // Before returns a Hook that runs do before the first call of the method, for a
 // race at that point. It lets the calls that do makes pass.
-func Before(op Op, do func()) Hook {
-	var mu sync.Mutex
-	done := false
+func Before(op Op, do func()) Hook { return BeforeNth(op, 1, do) }
+
+// BeforeNth is Before for the call of the method with the number n, from 1.
+func BeforeNth(op Op, n int, do func()) Hook {
+	nth := counter(op, n)
 	return func(o Op, _ string, next func() error) error {
-		mu.Lock()
-		first := o == op && !done
-		done = done || first
-		mu.Unlock()
-		if first {
+		if nth(o) {
 			do()
 		}
 		return next()
+	}
+}
+
+// counter returns a function that reports whether a call is the one with the
+// number n of the method.
+func counter(op Op, n int) func(Op) bool {
+	var mu sync.Mutex
+	seen := 0
+	return func(o Op) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if o == op {
+			seen++
+		}
+		return o == op && seen == n
 	}
 }
 

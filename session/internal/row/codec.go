@@ -37,8 +37,47 @@ func (Codec) Decode(data []byte, v any) error {
 			return nil
 		}
 		*r = Row{}
+		return decodeRow(data, r)
 	}
 	return json.Unmarshal(data, v)
+}
+
+// decodeRow reads any JSON of a row. Of a newer version whose other fields do
+// not fit, it reads those that every version has.
+func decodeRow(data []byte, r *Row) error {
+	err := json.Unmarshal(data, r)
+	if err == nil {
+		return nil
+	}
+	var secrets struct {
+		Version       int     `json:"v"`
+		Hash          []byte  `json:"hash"`
+		HashKey       string  `json:"hashKey"`
+		Previous      []byte  `json:"prev"`
+		PreviousKey   string  `json:"prevKey"`
+		PreviousUntil Instant `json:"prevUntil"`
+		Retired       []byte  `json:"retired"`
+		RetiredKey    string  `json:"retiredKey"`
+		RetiredUntil  Instant `json:"retiredUntil"`
+	}
+	if json.Unmarshal(data, &secrets) != nil || secrets.Version <= Version {
+		*r = Row{}
+		return err
+	}
+	*r = Row{
+		Version: secrets.Version, Hash: secrets.Hash, HashKey: secrets.HashKey,
+		Previous: secrets.Previous, PreviousKey: secrets.PreviousKey, PreviousUntil: secrets.PreviousUntil,
+		Retired: secrets.Retired, RetiredKey: secrets.RetiredKey, RetiredUntil: secrets.RetiredUntil,
+	}
+	return nil
+}
+
+// Signed returns the bytes that a MAC of the row covers, without those of its
+// id: its JSON with an empty MAC.
+func (r *Row) Signed() ([]byte, error) {
+	c := *r
+	c.MAC = nil
+	return appendRow(make([]byte, 0, rowSize(r)), &c)
 }
 
 // EncodeValues returns the JSON of the values alone, which is what is sealed.
@@ -74,7 +113,35 @@ func EncodeValue(v any) (raw json.RawMessage, err error) {
 			raw, err = nil, fmt.Errorf("panic: %v", p)
 		}
 	}()
-	return json.Marshal(v)
+	raw, err = json.Marshal(v)
+	if err == nil && depth(raw) > maxDepth {
+		return nil, fmt.Errorf("it is nested deeper than %d", maxDepth)
+	}
+	return raw, err
+}
+
+// maxDepth is far from the 10,000 that encoding/json refuses to decode: a row
+// with such a value could never be read.
+const maxDepth = 1000
+
+// depth returns how deep the arrays and objects of valid JSON are nested.
+func depth(raw []byte) (deepest int) {
+	at, quoted := 0, false
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case c == '\\':
+			i++ // only strings have it
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '[', c == '{':
+			at++
+			deepest = max(deepest, at)
+		case c == ']', c == '}':
+			at--
+		}
+	}
+	return deepest
 }
 
 // DecodeValue is json.Unmarshal with a fast path for strings and ints. A panic
@@ -105,7 +172,7 @@ func DecodeValue(raw json.RawMessage, v any) (err error) {
 // rowSize returns a capacity in bytes that is enough for the JSON of nearly every
 // row.
 func rowSize(r *Row) int {
-	n := 320 + len(r.Principal) + len(r.SID) + len(r.Client.UserAgent) + len(r.Name) + 4*len(r.Sealed)/3
+	n := 320 + len(r.Principal) + len(r.SID) + len(r.Client.UserAgent) + len(r.Name) + 4*len(r.Sealed)/3 + 4*len(r.MAC)
 	for _, v := range r.Data {
 		n += len(v.Key) + len(v.Raw) + len(`"":,`)
 	}
@@ -124,19 +191,22 @@ func appendRow(b []byte, r *Row) ([]byte, error) {
 	w.int(`{"v":`, int64(r.Version))
 	w.bytes(`,"hash":`, r.Hash)
 	w.optional(`,"hashKey":`, r.HashKey)
-	if len(r.Previous) > 0 {
-		w.bytes(`,"prev":`, r.Previous)
-	}
+	w.bytes(`,"prev":`, r.Previous)
 	w.optional(`,"prevKey":`, r.PreviousKey)
 	w.optionalInt(`,"prevUntil":`, int64(r.PreviousUntil))
-	w.int(`,"rotatedAt":`, int64(r.RotatedAt))
-	w.int(`,"createdAt":`, int64(r.CreatedAt))
+	w.bytes(`,"retired":`, r.Retired)
+	w.optional(`,"retiredKey":`, r.RetiredKey)
+	w.optionalInt(`,"retiredUntil":`, int64(r.RetiredUntil))
+	w.bytes(`,"salt":`, r.Salt)
+	w.optionalInt(`,"rotatedAt":`, int64(r.RotatedAt))
+	w.optionalInt(`,"createdAt":`, int64(r.CreatedAt))
 	w.optionalInt(`,"authenticatedAt":`, int64(r.AuthenticatedAt))
-	w.int(`,"writtenAt":`, int64(r.WrittenAt))
+	w.optionalInt(`,"writtenAt":`, int64(r.WrittenAt))
 	w.optionalInt(`,"absolute":`, int64(r.Absolute))
 	w.optionalInt(`,"idle":`, r.Idle)
 	w.optionalInt(`,"life":`, r.Life)
 	w.optionalInt(`,"notAfter":`, int64(r.NotAfter))
+	w.optionalInt(`,"parked":`, int64(r.Parked))
 	w.optional(`,"principal":`, r.Principal)
 	w.optionalInt(`,"level":`, int64(r.Level))
 	if r.Elevated != nil {
@@ -146,18 +216,23 @@ func appendRow(b []byte, r *Row) ([]byte, error) {
 		w.any(`,"actor":`, r.Actor)
 	}
 	w.optional(`,"sid":`, r.SID)
+	if len(r.Labels) > 0 {
+		w.any(`,"labels":`, r.Labels)
+	}
 	if r.Client != (Client{}) {
 		w.client(&r.Client)
 	}
 	w.optional(`,"name":`, r.Name)
+	w.optionalInt(`,"persist":`, int64(r.Persistence))
+	w.optional(`,"gone":`, r.Gone)
 	if len(r.Data) > 0 {
 		w.name(`,"data":`)
 		w.values(r.Data)
 	}
 	w.optional(`,"sealKey":`, r.SealKey)
-	if len(r.Sealed) > 0 {
-		w.bytes(`,"sealed":`, r.Sealed)
-	}
+	w.bytes(`,"sealed":`, r.Sealed)
+	w.optional(`,"macKey":`, r.MACKey)
+	w.bytes(`,"mac":`, r.MAC)
 	return append(w.b, '}'), w.err
 }
 
@@ -175,11 +250,10 @@ func (w *writer) optionalInt(name string, n int64) {
 }
 
 func (w *writer) bytes(name string, b []byte) {
-	w.name(name)
-	if b == nil {
-		w.b = append(w.b, "null"...)
+	if len(b) == 0 {
 		return
 	}
+	w.name(name)
 	w.b = append(w.b, '"')
 	w.b = base64.StdEncoding.AppendEncode(w.b, b)
 	w.b = append(w.b, '"')

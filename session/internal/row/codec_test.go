@@ -42,6 +42,8 @@ func someRow(t *rapid.T) Row {
 		Version: rapid.IntRange(-1, 3).Draw(t, "v"),
 		Hash:    someBytes(t), HashKey: text.Draw(t, "hashKey"),
 		Previous: someBytes(t), PreviousKey: text.Draw(t, "prevKey"), PreviousUntil: at("prevUntil"), RotatedAt: at("rotatedAt"),
+		Retired: someBytes(t), RetiredKey: text.Draw(t, "retiredKey"), RetiredUntil: at("retiredUntil"), Salt: someBytes(t), Parked: at("parked"),
+		Persistence: rapid.IntRange(-1, 2).Draw(t, "persist"), Gone: text.Draw(t, "gone"), MACKey: text.Draw(t, "macKey"), MAC: someBytes(t),
 		CreatedAt: at("createdAt"), AuthenticatedAt: at("authenticatedAt"), WrittenAt: at("writtenAt"),
 		Absolute: at("absolute"), Idle: int64(at("idle")), Life: int64(at("life")), NotAfter: at("notAfter"),
 		Principal: text.Draw(t, "principal"), Level: rapid.IntRange(-1, 3).Draw(t, "level"),
@@ -53,6 +55,9 @@ func someRow(t *rapid.T) Row {
 	}
 	if rapid.Bool().Draw(t, "acted") {
 		r.Actor = &Actor{ID: text.Draw(t, "actor"), Handle: "h", Reason: text.Draw(t, "reason")}
+	}
+	if rapid.Bool().Draw(t, "labelled") {
+		r.Labels = map[string]string{text.Draw(t, "label"): text.Draw(t, "labelValue"), "b": ""}
 	}
 	r.Client.UserAgent = text.Draw(t, "userAgent")
 	addresses := []netip.Addr{{}, netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("::ffff:192.0.2.1"), netip.MustParseAddr("fe80::1%eth0"), netip.MustParseAddr(`fe80::1%"<`)}
@@ -90,6 +95,8 @@ func TestEveryFieldOfARowIsKept(t *testing.T) {
 		Version: 1, Hash: []byte("h"), HashKey: "k", Previous: []byte("p"), PreviousKey: "k", PreviousUntil: 1, RotatedAt: 2, CreatedAt: 3, AuthenticatedAt: 4,
 		WrittenAt: 5, Absolute: 6, Idle: 7, Life: 8, NotAfter: 9, Principal: "ann", Level: 1, Elevated: &Elevation{1, 2, 3}, Actor: &Actor{"a", "b", "c"},
 		SID: "s", Client: Client{"agent", netip.MustParseAddr("192.0.2.1")}, Name: "n", Data: Values{{"k", json.RawMessage("1")}}, SealKey: "k", Sealed: []byte("s"),
+		Retired: []byte("r"), RetiredKey: "k", RetiredUntil: 10, Salt: []byte("salt"), Parked: 11, Labels: map[string]string{"a": "b"},
+		Persistence: 1, Gone: "ended", MACKey: "k", MAC: []byte("m"),
 	}
 	v := reflect.ValueOf(full)
 	for i := range v.NumField() {

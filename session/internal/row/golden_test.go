@@ -4,11 +4,13 @@ import (
 	"encoding/json"
 	"net/netip"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 )
 
-// goldenRows have every field, few fields, and the fields with special cases.
+// goldenRows have every field of format version 1, few fields, and the fields
+// with special cases.
 func goldenRows() []Row {
 	full := Row{
 		Version: 1, Hash: []byte("hash of the secret"), HashKey: "pepper 2",
@@ -25,24 +27,43 @@ func goldenRows() []Row {
 		full, plain, {},
 		{Version: 1, Client: Client{Address: netip.MustParseAddr("192.0.2.1")}},
 		{Version: 1, Client: Client{UserAgent: "a\"b"}},
-		{Version: 1, Data: Values{}},
+		{Version: 1},
 	}
+}
+
+// goldenRows2 are goldenRows with what format version 2 adds.
+func goldenRows2() []Row {
+	rows := goldenRows()
+	for i := range rows {
+		rows[i].Version = 2
+	}
+	full := &rows[0]
+	full.Retired, full.RetiredKey, full.RetiredUntil = []byte("hash retired"), "pepper 0", 1795520691000
+	full.Salt, full.Parked, full.Persistence = []byte("salt"), 1795520700000, 1
+	full.Labels = map[string]string{"tenant": "acme", "app": "<shop>"}
+	full.MACKey, full.MAC = "seal 2", []byte("mac")
+	return append(rows, Row{Version: 2, Gone: "signed out", MACKey: "seal 2", MAC: []byte("mac")})
 }
 
 func goldenValues() Values {
 	return Values{{"cart", json.RawMessage(`{"items":3}`)}, {"count", json.RawMessage("1")}, {"é<", json.RawMessage(`"x"`)}}
 }
 
-// Stores hold rows for days, so their bytes are a format: the golden file has
-// the bytes of format version 1. A change of these bytes needs a new Version.
-func TestBytesOfRowsAreTheGoldenOnes(t *testing.T) {
-	data, err := os.ReadFile("testdata/rows.golden")
+func golden(t *testing.T, name string) []string {
+	t.Helper()
+	data, err := os.ReadFile("testdata/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
+	return strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
+}
+
+// Stores hold rows for days, so their bytes are a format. A change of these
+// bytes needs a new Version and a golden file of its own.
+func TestBytesOfRowsAreTheGoldenOnes(t *testing.T) {
+	want := golden(t, "v2.golden")
 	var have []string
-	for _, r := range goldenRows() {
+	for _, r := range goldenRows2() {
 		b, err := Codec{}.Encode(&r)
 		if err != nil {
 			t.Fatal(err)
@@ -57,5 +78,61 @@ func TestBytesOfRowsAreTheGoldenOnes(t *testing.T) {
 		if have[i] != want[i] {
 			t.Errorf("row %d is\n%s\nthe golden file has\n%s", i, have[i], want[i])
 		}
+	}
+}
+
+// Rows that version 1 has written are read as they were.
+func TestRowsOfVersion1AreRead(t *testing.T) {
+	lines := golden(t, "v1.golden")
+	rows := goldenRows()
+	for i, want := range rows {
+		var got Row
+		if err := (Codec{}).Decode([]byte(lines[i]), &got); err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("row %d is\n%+v\nwant\n%+v", i, got, want)
+		}
+	}
+	values, err := DecodeValues([]byte(lines[len(rows)]))
+	if err != nil || !values.Equal(goldenValues()) {
+		t.Errorf("values: %v, %v", values, err)
+	}
+}
+
+// Of a row of a later version, the secrets that open it are known.
+func TestSecretsOfARowOfALaterVersionAreRead(t *testing.T) {
+	for _, text := range []string{
+		`{"v":3,"hash":"aGFzaA==","hashKey":"k","new":[1]}`,
+		`{"v":3,"hash":"aGFzaA==","hashKey":"k","principal":{"id":"ann"},"idle":"30m"}`,
+	} {
+		var got Row
+		if err := (Codec{}).Decode([]byte(text), &got); err != nil {
+			t.Fatal(err)
+		}
+		if got.Version != 3 || string(got.Hash) != "hash" || got.HashKey != "k" {
+			t.Errorf("%s is read as %+v", text, got)
+		}
+	}
+	if err := (Codec{}).Decode([]byte(`{"v":2,"hash":"aGFzaA==","idle":"30m"}`), new(Row)); err == nil {
+		t.Error("a row of this version with a wrong field is read")
+	}
+}
+
+func TestValuesAreNotNestedTooDeep(t *testing.T) {
+	nested := func(n int) *json.RawMessage {
+		raw := json.RawMessage(strings.Repeat("[", n) + strings.Repeat("]", n))
+		return &raw
+	}
+	if _, err := EncodeValue(nested(maxDepth)); err != nil {
+		t.Error(err)
+	}
+	if _, err := EncodeValue(nested(maxDepth + 1)); err == nil {
+		t.Error("a value that is nested too deep is encoded")
+	}
+	quoted := []any{`[[[[\"[[{`, map[string]string{"{{[": "]"}}
+	raw, err := json.Marshal(quoted)
+	if err != nil || depth(raw) != 2 {
+		t.Errorf("depth of %s is %d, %v", raw, depth(raw), err)
 	}
 }

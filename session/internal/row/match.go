@@ -12,28 +12,39 @@ type Match uint8
 const (
 	MatchNone       Match = iota // a wrong secret
 	MatchUnknownKey              // the seal key of the pepper is not in the keyring
-	MatchRetired                 // a secret that was rotated away
+	MatchRetired                 // a secret that a verb replaced some time ago
+	MatchReplaced                // a secret that a verb has just replaced: its bearer is a straggler
+	MatchLapsed                  // the secret before the rotation, which is no longer accepted
 	MatchPrevious                // the secret before the rotation, which is still accepted
 	MatchCurrent
 )
 
-// Match compares the hashes of a token with those of the row. Current is the
-// token's hash under HashKey, and previous the one under PreviousKey. Each is
-// nil if its seal key is not in the keyring. It always compares both, in
-// constant time.
-func (r *Row) Match(current, previous []byte, now time.Time) Match {
-	isCurrent, isPrevious := equalHash(current, r.Hash), equalHash(previous, r.Previous)
+// Match compares the hashes of a token with those of the row, in constant time.
+// Under returns the token's hash under a seal key, or nil if that key is not in
+// the keyring.
+func (r *Row) Match(under func(keyID string) []byte, now time.Time) Match {
+	current := under(r.HashKey)
+	isCurrent := equalHash(current, r.Hash)
+	isPrevious := len(r.Previous) > 0 && equalHash(under(r.PreviousKey), r.Previous)
+	isRetired := len(r.Retired) > 0 && equalHash(under(r.RetiredKey), r.Retired)
 	switch {
 	case isCurrent:
 		return MatchCurrent
 	case isPrevious && (r.PreviousUntil == 0 || now.Before(r.PreviousUntil.Time())):
 		return MatchPrevious
 	case isPrevious:
+		return MatchLapsed
+	case isRetired && now.Before(r.RetiredUntil.Time()):
+		return MatchReplaced
+	case isRetired:
 		return MatchRetired
 	case current == nil:
 		return MatchUnknownKey
 	}
 	return MatchNone
 }
+
+// Opens reports whether the match opens the row.
+func (m Match) Opens() bool { return m >= MatchPrevious }
 
 func equalHash(a, b []byte) bool { return len(b) > 0 && subtle.ConstantTimeCompare(a, b) == 1 }

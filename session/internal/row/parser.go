@@ -42,6 +42,18 @@ func (p *parser) row(r *Row) {
 	if p.take(`,"prevUntil":`) {
 		r.PreviousUntil = Instant(p.int64())
 	}
+	if p.take(`,"retired":`) {
+		r.Retired = p.bytes()
+	}
+	if p.take(`,"retiredKey":`) {
+		r.RetiredKey = p.string()
+	}
+	if p.take(`,"retiredUntil":`) {
+		r.RetiredUntil = Instant(p.int64())
+	}
+	if p.take(`,"salt":`) {
+		r.Salt = p.bytes()
+	}
 	if p.take(`,"rotatedAt":`) {
 		r.RotatedAt = Instant(p.int64())
 	}
@@ -66,6 +78,9 @@ func (p *parser) row(r *Row) {
 	if p.take(`,"notAfter":`) {
 		r.NotAfter = Instant(p.int64())
 	}
+	if p.take(`,"parked":`) {
+		r.Parked = Instant(p.int64())
+	}
 	if p.take(`,"principal":`) {
 		r.Principal = p.string()
 	}
@@ -81,11 +96,20 @@ func (p *parser) row(r *Row) {
 	if p.take(`,"sid":`) {
 		r.SID = p.string()
 	}
+	if p.take(`,"labels":`) {
+		p.any(&r.Labels)
+	}
 	if p.take(`,"client":`) {
 		p.client(&r.Client)
 	}
 	if p.take(`,"name":`) {
 		r.Name = p.string()
+	}
+	if p.take(`,"persist":`) {
+		r.Persistence = p.int()
+	}
+	if p.take(`,"gone":`) {
+		r.Gone = p.string()
 	}
 	if p.take(`,"data":`) {
 		r.Data = p.values()
@@ -95,6 +119,12 @@ func (p *parser) row(r *Row) {
 	}
 	if p.take(`,"sealed":`) {
 		r.Sealed = p.bytes()
+	}
+	if p.take(`,"macKey":`) {
+		r.MACKey = p.string()
+	}
+	if p.take(`,"mac":`) {
+		r.MAC = p.bytes()
 	}
 	p.must("}")
 }

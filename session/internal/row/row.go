@@ -8,8 +8,14 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Version is the newest format of a row that this version reads.
-const Version = 1
+// Version is the format of the rows that this version writes. It reads the
+// formats from 1 to Version. Of a newer row it can only tell which secrets open
+// it: the fields up to RetiredUntil keep their meaning in every version.
+const Version = 2
+
+// MarkerLabel is the value of the label "principal" of markers. No principal
+// can have it.
+const MarkerLabel = "\x1fended"
 
 // Row is what the store keeps of a session. The owner of a row never changes:
 // a sign-in creates another row. So the labels of a row never change either.
@@ -20,32 +26,45 @@ const Version = 1
 type Row struct {
 	Version int `json:"v"`
 
-	Hash          []byte  `json:"hash"`                // of the current secret
-	HashKey       string  `json:"hashKey,omitempty"`   // id of the seal key that peppers Hash
-	Previous      []byte  `json:"prev,omitempty"`      // hash of the secret before a periodic rotation
-	PreviousKey   string  `json:"prevKey,omitempty"`   // id of the seal key that peppers Previous
-	PreviousUntil Instant `json:"prevUntil,omitempty"` // zero: until the client presents the new secret
-	RotatedAt     Instant `json:"rotatedAt"`
+	Hash          []byte  `json:"hash,omitempty"`         // of the current secret
+	HashKey       string  `json:"hashKey,omitempty"`      // id of the seal key that peppers Hash
+	Previous      []byte  `json:"prev,omitempty"`         // hash of the secret before a periodic rotation
+	PreviousKey   string  `json:"prevKey,omitempty"`      // id of the seal key that peppers Previous
+	PreviousUntil Instant `json:"prevUntil,omitempty"`    // zero: until the client presents the new secret
+	Retired       []byte  `json:"retired,omitempty"`      // hash of the secret that a verb replaced
+	RetiredKey    string  `json:"retiredKey,omitempty"`   // id of the seal key that peppers Retired
+	RetiredUntil  Instant `json:"retiredUntil,omitempty"` // end of the time in which its bearer is a straggler
+	Salt          []byte  `json:"salt,omitempty"`         // makes the current secret from the previous one, until it is presented
+	RotatedAt     Instant `json:"rotatedAt,omitempty"`
 
-	CreatedAt       Instant `json:"createdAt"`
+	CreatedAt       Instant `json:"createdAt,omitempty"`
 	AuthenticatedAt Instant `json:"authenticatedAt,omitempty"`
-	WrittenAt       Instant `json:"writtenAt"`
+	WrittenAt       Instant `json:"writtenAt,omitempty"`
 	Absolute        Instant `json:"absolute,omitempty"` // deadline; zero means no limit
 	Idle            int64   `json:"idle,omitempty"`     // milliseconds; zero means no limit
 	Life            int64   `json:"life,omitempty"`     // milliseconds; zero means the policy's limit
 	NotAfter        Instant `json:"notAfter,omitempty"` // upper bound of Absolute
+	Parked          Instant `json:"parked,omitempty"`   // no secret opens it until EndImpersonation, or until then
 
-	Principal string     `json:"principal,omitempty"`
-	Level     int        `json:"level,omitempty"`
-	Elevated  *Elevation `json:"elevated,omitempty"`
-	Actor     *Actor     `json:"actor,omitempty"`
-	SID       string     `json:"sid,omitempty"`
-	Client    Client     `json:"client,omitzero"`
-	Name      string     `json:"name,omitempty"`
+	Principal   string            `json:"principal,omitempty"`
+	Level       int               `json:"level,omitempty"`
+	Elevated    *Elevation        `json:"elevated,omitempty"`
+	Actor       *Actor            `json:"actor,omitempty"`
+	SID         string            `json:"sid,omitempty"`
+	Labels      map[string]string `json:"labels,omitempty"` // the program's own; never changed in place
+	Client      Client            `json:"client,omitzero"`
+	Name        string            `json:"name,omitempty"`
+	Persistence int               `json:"persist,omitempty"` // of the client's cookie
+
+	// Gone makes the row a marker: its session has ended, for this reason. A
+	// marker has nothing else but Version, MACKey and MAC.
+	Gone string `json:"gone,omitempty"`
 
 	Data    Values `json:"data,omitempty"`
 	SealKey string `json:"sealKey,omitempty"` // id of the seal key that encrypts Data into Sealed
 	Sealed  []byte `json:"sealed,omitempty"`
+	MACKey  string `json:"macKey,omitempty"` // id of the seal key of MAC
+	MAC     []byte `json:"mac,omitempty"`    // of all other fields and the handle
 }
 
 // Client is the program that presents the session, as stored.

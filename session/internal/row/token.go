@@ -1,6 +1,7 @@
 package row
 
 import (
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -44,6 +45,28 @@ func NewToken(handle string) Token {
 	t := Token{Handle: handle}
 	_, _ = rand.Read(t.Secret[:])
 	return hashed(t)
+}
+
+// SaltBytes is the length of a Salt in bytes.
+const SaltBytes = 16
+
+// NewSalt returns a random salt for Next.
+func NewSalt() []byte {
+	b := make([]byte, SaltBytes)
+	_, _ = rand.Read(b)
+	return b
+}
+
+// Next returns the token that replaces t in a periodic rotation. It follows
+// from the secret of t and the salt, so every request under t can offer it to
+// the client, until one answer arrives. Then the salt is dropped.
+func (t *Token) Next(salt []byte) Token {
+	m := hmac.New(sha256.New, t.Secret[:])
+	m.Write([]byte("sojourn rotation"))
+	m.Write(salt)
+	next := Token{Handle: t.Handle}
+	m.Sum(next.Secret[:0])
+	return hashed(next)
 }
 
 // Text returns the token as the client presents it.

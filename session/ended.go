@@ -1,0 +1,176 @@
+package session
+
+import (
+	"context"
+	"errors"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
+	"github.com/sojourn-go/sojourn/session/internal/row"
+)
+
+// A session that ends, or that another one replaces, leaves a marker in its
+// row: a few bytes that say why. So a request that was under way, or that comes
+// from a browser that does not know yet, is not taken for a new visitor's.
+
+// endedError is about a marker. To everybody but load, its session is absent.
+type endedError struct{ reason Reason }
+
+func (e *endedError) Error() string { return "session: ended: " + string(e.reason) }
+func (e *endedError) Unwrap() error { return model.ErrNotFound }
+
+// ended is a session to end, and why.
+type ended struct {
+	handle    string
+	principal string
+	actor     string
+	reason    Reason
+	row       item // as known; may have the ID alone
+}
+
+func endedOf(it *item, why Reason) ended {
+	e := ended{handle: it.ID, principal: it.Value.Principal, reason: why, row: *it}
+	if it.Value.Actor != nil {
+		e.actor = it.Value.Actor.ID
+	}
+	return e
+}
+
+// brief reports whether the marker of the reason lives for Policy.Overlap only:
+// the client has ended or replaced the session itself, and has another
+// credential or none. Other markers live as long as the session would have.
+func (r Reason) brief() bool {
+	return r == ReasonReplaced || r == ReasonSignOut || r == ReasonImpersonationEnded
+}
+
+// markerExpiry returns how long the marker lives.
+func (s *Service) markerExpiry(why Reason) expiry.Expiry {
+	if !why.brief() {
+		return expiry.Keep()
+	}
+	return expiry.At(s.now().Add(s.policy.straggling()))
+}
+
+// remove ends a session and reports whether this call did. It wins over
+// writers: none of them can bring the session back.
+func (s *Service) remove(ctx context.Context, e *ended) (bool, error) {
+	did, err := s.mark(ctx, e)
+	if err != nil {
+		return did, err
+	}
+	s.watch.end(e.handle, ErrGone)
+	if did {
+		s.emit(ctx, Event{Kind: EventDestroyed, Reason: e.reason, Handle: e.handle, Principal: e.principal, Actor: e.actor})
+	}
+	return did, nil
+}
+
+// mark puts a marker in the place of the row. It does so at the known revision
+// first, which tells two callers apart, and then at any revision. A row that no
+// update can replace is deleted.
+func (s *Service) mark(ctx context.Context, e *ended) (bool, error) {
+	base := e.row
+	base.ID = e.handle
+	it, err := s.markOnce(ctx, &base, e.reason, !base.Revision.IsZero())
+	if errors.Is(err, model.ErrConflict) {
+		if it.ID == e.handle && it.Value.Gone != "" {
+			return false, nil
+		}
+		_, err = s.markOnce(ctx, &base, e.reason, false)
+	}
+	if errors.Is(err, model.ErrUnknown) {
+		err = s.markAgain(ctx, &base, e.reason, err)
+	}
+	switch {
+	case errors.Is(err, model.ErrNotFound):
+		return false, nil
+	case errors.Is(err, model.ErrCorrupt):
+		err = s.store.Delete(ctx, e.handle, nil)
+		return err == nil, absentIsFine(err)
+	}
+	return err == nil, err
+}
+
+// markOnce writes the marker, at the revision of base or at any.
+func (s *Service) markOnce(ctx context.Context, base *item, why Reason, known bool) (item, error) {
+	r := row.Row{Gone: string(why)}
+	if _, err := s.seal(base.ID, &r); err != nil {
+		return item{}, err
+	}
+	opts := &expiry.WriteOptions{Expiry: s.markerExpiry(why), Labels: labelsOf(&r)}
+	if known {
+		opts.IfMatch = base.Known()
+	}
+	return s.store.Update(ctx, base.ID, r, opts)
+}
+
+// markAgain learns the outcome of a marker whose answer was lost, in a time
+// limit of its own, and sends it again if the row is still a session.
+func (s *Service) markAgain(ctx context.Context, base *item, why Reason, lost error) error {
+	ctx, cancel := s.uncancelled(ctx)
+	defer cancel()
+	it, err := s.store.Get(ctx, base.ID)
+	switch {
+	case err == nil && it.Value.Gone != "":
+		return nil
+	case err == nil, errors.Is(err, model.ErrCorrupt):
+		_, err = s.markOnce(ctx, base, why, false)
+		return err
+	case errors.Is(err, model.ErrNotFound):
+		return nil // it has expired meanwhile
+	}
+	return lost
+}
+
+// removeMany is remove for many sessions, in batches. It returns how many this
+// call ended, also with an error.
+func (s *Service) removeMany(ctx context.Context, list []ended) (int, error) {
+	ops := make([]expiry.Op[row.Row], len(list))
+	for i := range list {
+		e := &list[i]
+		r := row.Row{Gone: string(e.reason)}
+		if _, err := s.seal(e.handle, &r); err != nil {
+			return 0, err
+		}
+		opts := &expiry.WriteOptions{Expiry: s.markerExpiry(e.reason), Labels: labelsOf(&r)}
+		if !e.row.Revision.IsZero() {
+			opts.IfMatch = e.row.Known()
+		}
+		ops[i] = expiry.Op[row.Row]{Kind: expiry.OpUpdate, ID: e.handle, Value: r, Opts: opts}
+	}
+	res, err := s.store.Bulk(ctx, ops)
+	n := 0
+	for i := range res.Results {
+		e, one := &list[i], res.Results[i].Err
+		did := one == nil
+		if one != nil && !errors.Is(one, model.ErrNotFound) {
+			if ctx.Err() != nil {
+				err = errors.Join(err, one)
+				continue
+			}
+			// Others write to this row, or its answer was lost.
+			if did, one = s.mark(ctx, e); one != nil {
+				err = errors.Join(err, one)
+				continue
+			}
+		}
+		s.watch.end(e.handle, ErrGone)
+		if did {
+			n++
+			s.emit(ctx, Event{Kind: EventDestroyed, Reason: e.reason, Handle: e.handle, Principal: e.principal, Actor: e.actor})
+		}
+	}
+	return n, err
+}
+
+// discard deletes a row that no client knows.
+func (s *Service) discard(ctx context.Context, id string) error {
+	ctx, cancel := s.uncancelled(ctx)
+	defer cancel()
+	err := s.store.Delete(ctx, id, nil)
+	if errors.Is(err, model.ErrUnknown) {
+		err = s.store.Delete(ctx, id, nil)
+	}
+	s.watch.end(id, ErrGone)
+	return absentIsFine(err)
+}

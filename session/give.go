@@ -1,0 +1,64 @@
+package session
+
+import (
+	"hash/maphash"
+	"sync/atomic"
+	"time"
+
+	"github.com/sojourn-go/sojourn/session/internal/row"
+)
+
+// maxCookie is the longest lifetime that browsers give a cookie.
+const maxCookie = 400 * 24 * time.Hour
+
+// issue makes the item the session's row and gives its new token to the client.
+func (s *Session) issue(it item, t *row.Token) {
+	s.becomeIssued(it, t)
+	s.give(t)
+}
+
+// give sets the credential to the token. Its lifetime is that of the absolute
+// deadline: the row alone decides when the session is idle for too long.
+func (s *Session) give(t *row.Token) {
+	r, now := &s.item.Value, s.svc.now()
+	at := now.Add(maxCookie)
+	if r.Absolute != 0 && r.Absolute.Time().Before(at) {
+		at = r.Absolute.Time()
+	}
+	left := at.Sub(now)
+	if part := left % time.Second; part > 0 || left <= 0 {
+		left += time.Second - part // a cookie's lifetime is whole seconds, and zero deletes it
+	}
+	s.cred = Credential{Action: ActionGive, ExpiresAt: at, MaxAge: left, Persistence: Persistence(r.Persistence), token: t.Text()} //nolint:gosec // written from a Persistence
+}
+
+// offer gives the client the new secret again that it has not presented yet:
+// the answer with it may be lost.
+func (s *Session) offer() {
+	if !s.state.stored() || s.matched != row.MatchPrevious || s.detached || s.passive || s.noRotation {
+		return
+	}
+	r := &s.item.Value
+	if r.PreviousUntil != 0 || len(r.Salt) == 0 {
+		return
+	}
+	next := s.token.Next(r.Salt)
+	if s.svc.match(r, &next, s.svc.now()) == row.MatchCurrent {
+		s.give(&next)
+	}
+}
+
+// renewals remembers some moves of idle deadlines, so that of several touches at
+// the same instant one is an event.
+type renewals struct {
+	seed  maphash.Seed
+	slots [256]atomic.Uint64
+}
+
+// first reports whether this is the first move of the session's deadline to at.
+func (r *renewals) first(handle string, at time.Time) bool {
+	sum := maphash.Comparable(r.seed, handle)
+	slot := &r.slots[sum%uint64(len(r.slots))]
+	mine := sum ^ uint64(at.UnixMilli()) //nolint:gosec // any bits will do
+	return slot.Swap(mine) != mine
+}
