@@ -16,8 +16,12 @@ import (
 	"github.com/sojourn-go/sojourn/session/sessiontest"
 )
 
-// sequenceLen is the maximum length of a random sequence.
-const sequenceLen = 60
+// A sequence has 60 steps on average, in parts that rapid makes shorter each for
+// itself.
+const (
+	parts   = 12
+	partLen = 10
+)
 
 // RunRandom runs random sequences of what people and networks do: sign-ins,
 // writes, rotations, lost answers, answers in another order, two nodes, two
@@ -36,7 +40,7 @@ func RunRandom(t *testing.T, h conformance.Harness) {
 		t.Run(s.name, func(t *testing.T) {
 			store, ctx := newStore(t, h), context.WithoutCancel(t.Context())
 			rapid.Check(t, func(t *rapid.T) {
-				steps := rapid.SliceOfN(rapid.Custom(drawStep), 1, sequenceLen).Draw(t, "steps")
+				steps := drawSteps(t)
 				failed, err := store.run(ctx, s, steps)
 				if err != nil {
 					t.Fatal(err)
@@ -177,6 +181,14 @@ func (c call) text() string {
 
 var waits = []time.Duration{time.Second, 4 * time.Minute, 20 * time.Minute, 31 * time.Second, 26 * time.Minute, 31 * time.Minute, 12 * time.Hour}
 
+func drawSteps(t *rapid.T) []step {
+	var out []step
+	for range parts {
+		out = append(out, rapid.SliceOfN(rapid.Custom(drawStep), 0, partLen).Draw(t, "steps")...)
+	}
+	return out
+}
+
 // drawStep draws a step. Small numbers mean the simple and frequent ones.
 func drawStep(t *rapid.T) step {
 	do := rapid.SampledFrom([]action{visit, visit, visit, send, send, send, deliver, deliver, lose, advance, advance, serve, plant, socket}).Draw(t, "do")
@@ -207,7 +219,7 @@ func drawCall(t *rapid.T, background bool) call {
 		c.key = rapid.IntRange(0, len(keys)-1).Draw(t, "key")
 	}
 	if background {
-		c.early = rapid.Bool().Draw(t, "early")
+		c.early = rapid.Bool().Draw(t, "early") && c.op != destroyOthers
 		if !c.op.verb() {
 			c.kind = rapid.SampledFrom([]sessiontest.Kind{sessiontest.Navigate, sessiontest.Fetch, sessiontest.Beacon}).Draw(t, "kind")
 		}

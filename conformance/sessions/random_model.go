@@ -15,6 +15,7 @@ type life struct {
 	count     int
 
 	ended    string    // why it has ended
+	endedAt  time.Time // when
 	gen      int       // how many verbs have replaced the secret
 	used     time.Time // the last use that was certain
 	usedMax  time.Time // the last use that was possible
@@ -30,6 +31,7 @@ type token struct {
 	of    *life
 	gen   int
 	shown time.Time // when a request first had it; zero: never
+	dead  time.Time // when a verb replaced it; zero: not yet
 }
 
 // certainty is what the model knows.
@@ -76,10 +78,23 @@ func (k *token) opens(now time.Time) certainty {
 	return is
 }
 
+// forgotten reports whether no node can know the token from one that never was:
+// its session has expired, or the Overlap of its end is over. A request with it
+// is a new visitor's.
+func (k *token) forgotten(now time.Time) bool {
+	switch {
+	case k.of.ended != "":
+		return !now.Before(k.of.endedAt.Add(overlap))
+	case k.of.alive(now) != yes:
+		return true
+	}
+	return !k.dead.IsZero() && !now.Before(k.dead.Add(overlap))
+}
+
 // end ends the session and those that live by it.
 func (w *world) end(l *life, why string) {
 	if l.ended == "" {
-		l.ended = why
+		l.ended, l.endedAt = why, w.clock.Now()
 	}
 }
 
@@ -92,7 +107,10 @@ func (l *life) use(now time.Time, certain bool) {
 }
 
 // replaceSecret begins a new generation: no token before it opens anything.
-func (l *life) replaceSecret() {
+func (l *life) replaceSecret(now time.Time) {
+	for _, k := range l.tokens {
+		k.dead = now
+	}
 	l.gen++
 	l.tokens = nil
 }

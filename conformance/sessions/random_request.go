@@ -22,6 +22,7 @@ type request1 struct {
 	exchange *sessiontest.Exchange
 	left     time.Time
 	brought  []string // values of the cookie
+	visitor  bool     // no node can know these from those of a new visitor
 
 	started, finished    bool
 	paused, resume, done chan struct{}
@@ -61,6 +62,10 @@ func (w *world) leave(d *device, c call) *request1 {
 	if x.exchange.Request != nil {
 		x.brought = w.brought(x.exchange.Request)
 	}
+	x.visitor = !slices.ContainsFunc(x.brought, func(text string) bool {
+		k := w.tokens[text]
+		return k != nil && !k.forgotten(x.left)
+	})
 	return x
 }
 
@@ -334,7 +339,7 @@ func (w *world) effect(x *request1, now time.Time) {
 		if l == nil {
 			return
 		}
-		l.replaceSecret()
+		l.replaceSecret(now)
 		if x.call.op == reauth {
 			l.absolute = now.Add(absolute)
 		}
@@ -345,13 +350,13 @@ func (w *world) effect(x *request1, now time.Time) {
 		if l.absolute.Before(to.absolute) {
 			to.absolute = l.absolute
 		}
-		l.replaceSecret()
+		l.replaceSecret(now)
 		l.until = to.absolute
 		x.becomes.life = to
 	case endImpersonation:
 		own := l.actor
 		w.end(l, "end of the impersonation")
-		own.replaceSecret()
+		own.replaceSecret(now)
 		own.until = time.Time{}
 		own.use(now, true)
 		x.becomes.life = own
@@ -434,8 +439,8 @@ func (w *world) arrive(x *request1) {
 	case x.ok && x.call.op == logout, x.ok && x.call.op.verb() && x.becomes.life != nil:
 		*must = x.becomes
 	case k == nil, k.of == must.life && k.gen == must.gen:
-	case !must.certain(now), len(x.brought) == 0, x.seq < must.seq:
-		// There was nothing to lose; or the browser had no cookie yet; or the
+	case !must.certain(now), x.visitor, x.seq < must.seq:
+		// There was nothing to lose; or the request was a new visitor's; or the
 		// answer is older than the sign-in. No server can know the order of its
 		// answers.
 		*must = bearer{k.of, k.gen, x.seq}

@@ -34,7 +34,7 @@ func (r *Row) Match(under func(keyID string) []byte, now time.Time) Match {
 		return MatchPrevious
 	case isPrevious:
 		return MatchLapsed
-	case isRetired && now.Before(r.RetiredUntil.Time()):
+	case now.Before(r.RetiredUntil.Time()): // Retired or, after two verbs, one before it
 		return MatchReplaced
 	case isRetired:
 		return MatchRetired
