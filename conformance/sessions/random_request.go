@@ -28,8 +28,10 @@ type request1 struct {
 	paused, resume, done chan struct{}
 
 	// What the handler saw and did.
-	life   *life // the session that was loaded; nil: a new one
-	gen    int   // its generation then
+	loaded int     // when, in the order of the sequence
+	opened []*life // what its cookies opened then, to a node that reads it
+	life   *life   // the session that was loaded; nil: a new one
+	gen    int     // its generation then
 	after  string
 	value  string // what it wrote
 	err    error
@@ -40,6 +42,7 @@ type request1 struct {
 	ok      bool
 	seq     int
 	gave    *token
+	again   bool // the token was given before
 	cleared bool
 	becomes bearer // with a verb that succeeded
 }
@@ -137,6 +140,12 @@ func (x *request1) load(ctx context.Context, s *session.Session) error {
 		return err
 	}
 	w, now := x.w, x.w.clock.Now()
+	x.loaded = w.next()
+	for _, text := range x.brought {
+		if k := w.tokens[text]; k != nil && k.opens(now) != no {
+			x.opened = append(x.opened, k.of)
+		}
+	}
 	if x.life = w.lives[info.Handle]; x.life == nil && info.Handle != "" {
 		w.fail(ruleServed, "%s is served a session that no answer knows: %.6s", x.d.name, info.Handle)
 		return nil
@@ -193,7 +202,7 @@ func (w *world) owner(x *request1, now time.Time) (*life, bool) {
 		if k == nil {
 			continue
 		}
-		if x.call.node == 0 && w.newer.wrote(k.of) {
+		if x.blind(k.of) || x.blind(k.of.actor) {
 			return nil, false
 		}
 		switch k.opens(now) {
@@ -275,7 +284,7 @@ func (w *world) refused(x *request1, now time.Time) {
 	l := x.life
 	blind := slices.ContainsFunc(x.brought, func(text string) bool {
 		k := w.tokens[text]
-		return k != nil && x.call.node == 0 && (w.newer.wrote(k.of) || w.newer.wrote(k.of.actor))
+		return k != nil && (x.blind(k.of) || x.blind(k.of.actor))
 	})
 	switch {
 	case blind:
@@ -384,8 +393,15 @@ func (w *world) newVisitor(x *request1) *life {
 // endBrought ends what a sign-in or a sign-out ends: the session, its actor's,
 // and every session that the request's cookies open.
 func (w *world) endBrought(x *request1, l *life, why string) {
+	for _, opened := range x.opened {
+		if x.blind(opened) {
+			// This node cannot read it. It ends the row at any revision, and
+			// cannot know who acts.
+			w.end(opened, why)
+		}
+	}
 	for _, text := range x.brought {
-		if k := w.tokens[text]; k != nil && k.opens(w.clock.Now()) != no {
+		if k := w.tokens[text]; k != nil && !x.blind(k.of) && k.opens(w.clock.Now()) != no {
 			w.endAll(k.of, why)
 		}
 	}
@@ -397,6 +413,9 @@ func (w *world) endAll(l *life, why string) {
 		w.end(l, why)
 	}
 }
+
+// blind reports whether the node cannot read the session's row.
+func (x *request1) blind(l *life) bool { return x.call.node == 0 && x.w.newer.wrote(l) }
 
 // given returns the tokens in the answer.
 func (x *request1) given() []string {
@@ -420,7 +439,13 @@ func (w *world) credentials(x *request1) {
 		case l == nil:
 			w.fail(ruleCookie, "%s: the answer has a cookie of a session that nothing asked for", x.d.name)
 			return
-		case l.ended != "":
+		}
+		if k := w.tokens[text]; k != nil && x.call.op == view {
+			// The secret of a rotation, offered again as of the load.
+			x.gave, x.again = k, true
+			continue
+		}
+		if l.ended != "" {
 			w.fail(ruleCookie, "%s: the answer has a cookie of a session that ended: %s", x.d.name, l.ended)
 			return
 		}
@@ -439,10 +464,10 @@ func (w *world) arrive(x *request1) {
 	case x.ok && x.call.op == logout, x.ok && x.call.op.verb() && x.becomes.life != nil:
 		*must = x.becomes
 	case k == nil, k.of == must.life && k.gen == must.gen:
-	case !must.certain(now), x.visitor, x.seq < must.seq:
+	case !must.certain(now), x.visitor, x.seq < must.seq, x.again && x.loaded < must.seq:
 		// There was nothing to lose; or the request was a new visitor's; or the
-		// answer is older than the sign-in. No server can know the order of its
-		// answers.
+		// answer is older than the sign-in, or offers a secret that was current
+		// then. No server can know the order of its answers.
 		*must = bearer{k.of, k.gen, x.seq}
 	}
 	w.checkJar(x.d)
