@@ -45,7 +45,7 @@ type Credential struct {
 	// Persistence is that of SignInOptions. It is set with ActionGive.
 	Persistence Persistence
 	// Stale says, with ActionLeave, that nothing that the client has sent opens
-	// a session, and that it will not. A transport may clear it where no other
+	// a session, and that it will not. A transport may clear it if no other
 	// answer can overtake this one.
 	Stale bool
 

@@ -31,33 +31,58 @@
 // A session is stored when the first value is written to it. A session that was
 // only read has no row and no cookie.
 //
+// # Guarantees
+//
+// Each has cases in package conformance/sessions, which run on every backend.
+//
+//  1. No update is lost: two requests that change different keys both succeed.
+//  2. A session that ended never comes back, whoever writes to it.
+//  3. An expired session is never served, even if its row is still stored.
+//  4. Each sign-in has a new handle and a new token, and the old token is dead
+//     when SignIn returns.
+//  5. A client keeps its session whatever a late request does: a request under a
+//     token that was replaced gets no token, and none is cleared.
+//  6. A lost answer of a periodic rotation does not sign anybody out.
+//  7. A node that cannot read a session does not replace it.
+//  8. A store that is down is an error, never a visitor who is not signed in.
+//  9. Without a change nothing is written, but for a deadline or a rotation that
+//     is due.
+//  10. With a Keyring, a row that was changed in the store is not served.
+//  11. What an error leaves behind is listed for each call of each method in
+//     docs/session-faults.md.
+//
 // # Lifetimes
 //
 // A row expires at the earlier of two deadlines. The idle deadline slides: a use
 // moves it if Policy.TouchEvery has passed since it last moved. The absolute
-// deadline counts from the sign-in, and only Reauthenticate moves it. An expired
-// session is never served, even if its row is still in the store. What is
-// written afterwards goes to a new session.
+// deadline counts from the sign-in, and only Reauthenticate moves it. The client
+// keeps its token until the absolute deadline, 400 days at most: the row alone
+// decides when the session is idle. What is written after an expiry goes to a
+// new session.
 //
 // SetIdle, SetLifetime and SignInOptions give one session its own lifetimes.
 // SignInOptions.NotAfter, the limit of an identity provider, caps all of them.
+// SignInOptions.Persistence is for "remember me".
 //
 // # Two requests at the same time
 //
-// Changes are written by compare-and-set and merged key by key. Two requests
-// that change different keys both succeed. If two requests set the same key, the
-// last one wins. Key.Update runs again on the fresh value. A session that was
-// ended elsewhere never comes back: a request that writes to it gets ErrGone.
+// Changes are written by compare-and-set and merged key by key. If two requests
+// set the same key, the last one wins. Key.Update runs again on the fresh value.
+// A request that writes to a session that was ended elsewhere gets ErrGone.
 //
 // A key can have another rule. Key.FailingOnConflict returns ErrKeyConflict to
 // the later request, and Key.Merging joins the two values.
 //
-// A browser has one cookie for all its requests. One race can sign its user out:
-// a request moves the idle deadline, another request replaces the secret by
-// Rotate, Reauthenticate or SignIn, and the answer of the first one arrives
-// last. The browser then keeps the old token. The periodic rotation avoids this:
-// the old secret stays valid until the client presents the new one, and for
-// Policy.Overlap after that.
+// A browser has one cookie for all its requests, and their answers arrive in any
+// order. So a request is told apart that was under way when its token was
+// replaced: it is anonymous, Why says WhyReplaced or WhyEnded, its writes are
+// ErrGone, and it gets no token. The row keeps the hash of a secret that a verb
+// replaced, and a session that ended leaves a marker: a few bytes without
+// personal data, which are not listed, counted or found by label.
+//
+// After the periodic rotation the old secret stays valid until the client
+// presents the new one, and for Policy.Overlap after that. Every answer until
+// then offers the same new one.
 //
 // # People and powers
 //
@@ -71,38 +96,45 @@
 //
 // A session is anonymous, and Options.OnEvent gets an event, if its token is
 // malformed, names no row or has the wrong secret. The same happens if the row
-// cannot be read: foreign bytes, a newer format or a missing seal key. Such a
-// row stays as it is, and what is written goes to another row. A store that is
-// down is an error, unless Options.StoreDown decides otherwise.
+// cannot be read: foreign bytes, a wrong MAC or a missing seal key. Such a row
+// stays as it is, and what is written goes to another row. A row that a newer
+// version has written is anonymous too, but writes are ErrNewer. Session.Why
+// tells the cases apart. A store that is down is an error, unless
+// Options.StoreDown decides otherwise.
 //
 // # Secrets at rest
 //
 // Options.Keyring encrypts the data of rows with AES-256-GCM. Each write derives
 // a new key from the seal key and 192 random bits. The data is bound to the id
-// of the seal key and to the row's handle. Seal keys are added, used and removed
-// while the service runs. Options.Pepper turns the hash of the secret into an
-// HMAC under a seal key of the same ring. If a seal key is lost, the sessions
-// under it become anonymous.
+// of the seal key and to the row's handle. A MAC covers the whole row with its
+// handle and labels, so who can write to the store alone can change no session
+// and make none. They can still put back an earlier state of a row. Seal keys
+// are added, used and removed while the service runs. Options.Pepper turns the
+// hash of the secret into an HMAC under a seal key of the same ring. If a seal
+// key is lost, the sessions under it become anonymous.
 //
 // # Calls of the store
 //
 //	no token, or a session that nothing reads       0
 //	reads only                                      1
-//	reads, and the idle deadline is due             2
+//	reads, and the idle deadline is due             2; 1 more if another request has written
 //	changes                                         2
 //	changes that race with another request          3 if the store returns the winner, else 4;
 //	                                                2 for each further race
 //	changes after a sign-out elsewhere              2 or 3
 //	first value of a new session                    1
+//	first value of an identity without a row        2
 //	sign-in over an anonymous session               3
 //	sign-out                                        2
 //	rotation, and the first use of a new secret     2
+//	each token more that the client sends           1 more
 //	Rotate, Reauthenticate, Elevate                 2
 //	Impersonate                                     3
 //	EndImpersonation                                5
 //	a load while impersonating                      2
 //	a sign-in with a limit                          1 more, 1 for each eviction
 //	a sign-in with OnLimitReject                    2 more; 1 in all if refused
+//	Service.Count                                   2
 //
 // Encryption, pepper, events, the binder and a session's own lifetimes add no
 // calls.

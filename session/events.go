@@ -66,6 +66,7 @@ const (
 	ReasonRetiredSecret  Reason = "a secret that was rotated away"
 	ReasonEnded          Reason = "a session that has ended"
 	ReasonReplacedSecret Reason = "a secret that has just been replaced"
+	ReasonOtherPrincipal Reason = "an identity whose session is another principal's"
 	ReasonSeveral        Reason = "more than one valid token"
 	ReasonUnsigned       Reason = "a row without a MAC"
 	ReasonForged         Reason = "a row that was changed in the store"

@@ -136,47 +136,71 @@ func (s *Session) EndImpersonation(ctx context.Context) error {
 		return ErrUnauthenticated
 	}
 	acting := s.item
-	gone := endedOf(&acting, ReasonImpersonationEnded)
-	did, err := s.svc.remove(work, &gone)
+	own, t, did, err := s.svc.unpark(work, &acting)
 	if err != nil {
+		if errors.Is(err, ErrGone) {
+			s.locked(func() { s.becomeGone(whyGone(err)); s.cred = Credential{} })
+		}
 		return err
 	}
-	if !did { // the other one unparks
+	gone := endedOf(&acting, ReasonImpersonationEnded)
+	if !did {
+		did, err = s.svc.remove(work, &gone)
+	}
+	if err == nil && !did { // another one has ended it, and gives the client a token
 		s.locked(func() { s.becomeGone(WhyReplaced); s.cred = Credential{} })
 		return ErrGone
 	}
-	own, t, err := s.svc.unpark(work, acting.Value.Actor)
-	if err != nil {
-		s.locked(func() { s.becomeGone(whyGone(err)); s.cred = Credential{Action: ActionClear} })
-		return err
-	}
-	s.locked(func() { s.issue(own, t); s.becomeProved() })
+	s.locked(func() {
+		s.issue(own, t)
+		s.becomeProved()
+		if err != nil {
+			s.ended = append(s.ended, gone)
+		}
+	})
 	e := eventOf(EventImpersonationEnded, own.ID, &own.Value)
 	e.Previous, e.Actor = acting.ID, acting.Value.Actor.ID
 	s.svc.emit(work, e)
-	return nil
+	return err
 }
 
-// unpark gives the actor's row a new secret.
-func (s *Service) unpark(ctx context.Context, a *row.Actor) (item, *row.Token, error) {
+// unpark gives the actor's row a new secret. The impersonation is still there
+// then, so that a failure leaves the client a way back. Of two calls at the same
+// time, the one whose client is given a secret is the one that ends the
+// impersonation. Did says that this call has done so already.
+func (s *Service) unpark(ctx context.Context, acting *item) (own item, t *row.Token, did bool, err error) {
+	a, over := acting.Value.Actor, endedOf(acting, ReasonImpersonationEnded)
 	for attempt := 0; ; attempt++ {
 		base, err := s.reread(ctx, a.Handle, attempt, item{})
-		if err != nil {
-			return base, nil, err
+		if err == nil && base.Value.Principal != a.ID {
+			err = gone(nil)
 		}
-		if base.Value.Principal != a.ID {
-			return base, nil, gone(nil)
+		if errors.Is(err, ErrGone) {
+			_, endErr := s.remove(ctx, &over)
+			return base, nil, did, errors.Join(err, endErr)
+		}
+		if err != nil {
+			return base, nil, did, err
+		}
+		if base.Value.Parked == 0 && !did {
+			// Another call has come first, or the answer to one was lost.
+			if did, err = s.remove(ctx, &over); err == nil && !did {
+				err = &goneError{WhyReplaced}
+			}
+			if err != nil {
+				return base, nil, did, err
+			}
 		}
 		r, now := base.Value, s.now()
-		t := row.NewToken(base.ID)
-		r.Hash, r.HashKey = s.newHash(&t)
+		fresh := row.NewToken(base.ID)
+		r.Hash, r.HashKey = s.newHash(&fresh)
 		r.RotatedAt, r.WrittenAt, r.Parked = row.InstantOf(now), row.InstantOf(now), 0
 		it, err := s.updateSettled(ctx, &base, r, expiry.At(r.Deadline(now)))
 		if errors.Is(err, model.ErrNotFound) {
 			err = gone(nil)
 		}
 		if err == nil || !errors.Is(err, model.ErrConflict) || attempt+1 >= persistAttempts {
-			return it, &t, err
+			return it, &fresh, did, err
 		}
 	}
 }

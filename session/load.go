@@ -82,7 +82,7 @@ func (s *Session) mayCreate() error {
 		return nil
 	case s.closed != nil:
 		return s.closed
-	case s.detached:
+	case s.detached && s.identity == nil:
 		return ErrGone
 	}
 	return s.refuseNew
@@ -174,6 +174,13 @@ func (s *Session) look(ctx context.Context, v *sight, leaving bool) error {
 	now := s.svc.now()
 	if v.matched = s.matches(v); !v.matched.Opens() {
 		return s.lookedWrong(ctx, v)
+	}
+	if s.identity != nil && it.Value.Principal != s.identity.Principal {
+		v.why, v.closed = WhyEnded, ErrGone
+		e := eventOf(EventAnomaly, it.ID, &it.Value)
+		e.Reason = ReasonOtherPrincipal
+		s.svc.suspicious(ctx, e)
+		return nil
 	}
 	v.owned, v.stale = true, true
 	if it.Value.Expired(now) {

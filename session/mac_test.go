@@ -13,7 +13,7 @@ import (
 	"github.com/sojourn-go/sojourn/session/sessiontest"
 )
 
-// Whoever can write to the store alone can make no session, and change none.
+// Write access to the store alone is not enough to make or change a session.
 func TestRowsThatWereChangedInTheStoreAreNotServed(t *testing.T) {
 	planted := strings.Repeat("A", 43)
 	raw, err := base64.RawURLEncoding.DecodeString(planted)

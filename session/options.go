@@ -77,6 +77,9 @@ type Options struct {
 	// Pepper makes the hashes of secrets depend on the Keyring too, so that
 	// nobody can search a copy of the store for a secret.
 	Pepper bool
+	// IdentityKey is the secret from which OpenFor makes handles, with at least
+	// 32 random bytes. It must stay the same, or all those sessions are new.
+	IdentityKey []byte
 	// OnReuse says what happens if a client presents a secret that was replaced
 	// longer than Policy.Overlap ago: a copy of a cookie, or a client that did
 	// not get the new one. Zero means an event and nothing else.
@@ -162,6 +165,9 @@ func (o *Options) check(desc driver.Description) error {
 	}
 	if o.Keyring != nil && o.Keyring.Active() == "" {
 		return model.NewError(model.ErrInvalid, "Options: the Keyring has no active key: make it with expiry.NewKeyring", nil)
+	}
+	if n := len(o.IdentityKey); n > 0 && n < minIdentityKey {
+		return model.NewError(model.ErrInvalid, "Options: IdentityKey has fewer than 32 bytes", nil)
 	}
 	if o.OnReuse > OnReuseEndPrincipal {
 		return model.NewError(model.ErrInvalid, "Options: OnReuse is unknown, use one of the constants", nil)

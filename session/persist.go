@@ -113,6 +113,9 @@ func (s *Session) flush(ctx context.Context, v *verb) error {
 		if err := s.mayCreate(); err != nil {
 			return err
 		}
+		if s.identity != nil {
+			return s.createFor(ctx)
+		}
 		it, t, err := s.create(ctx, row.Row{Data: s.data})
 		if err != nil {
 			return err
@@ -136,7 +139,11 @@ func (s *Session) create(ctx context.Context, r row.Row) (item, *row.Token, erro
 	s.mu.Lock()
 	r.Client = row.Client(s.client)
 	s.mu.Unlock()
-	r.Hash, r.HashKey = s.svc.newHash(&t)
+	if s.identity != nil { // no secret opens it
+		t = s.brought[0]
+	} else {
+		r.Hash, r.HashKey = s.svc.newHash(&t)
+	}
 	at := row.InstantOf(now)
 	r.RotatedAt, r.WrittenAt = at, at
 	r.CreatedAt = max(r.CreatedAt, at)
@@ -153,7 +160,7 @@ func (s *Session) create(ctx context.Context, r row.Row) (item, *row.Token, erro
 	}
 	r.SetAbsolute(p.Absolute)
 	it, err := s.svc.createRow(ctx, t.Handle, r, r.Deadline(now))
-	if errors.Is(err, model.ErrUnknown) {
+	if errors.Is(err, model.ErrUnknown) && s.identity == nil {
 		// Nobody will hold its token. If this fails too, it expires.
 		_ = s.svc.discard(ctx, t.Handle)
 	}

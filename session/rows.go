@@ -202,7 +202,7 @@ func (s *Service) standing(ctx context.Context, r *row.Row) (Reason, error) {
 }
 
 // tooOld asks Options.NotBefore and NotBeforeSID about a row. Both sides are
-// compared in whole milliseconds: what was authenticated in the very
+// compared in whole milliseconds: what was authenticated in that
 // millisecond is not too old.
 func (s *Service) tooOld(ctx context.Context, r *row.Row) (Reason, error) {
 	if r.Principal == "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/maphash"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,6 +36,7 @@ type Service struct {
 	notBeforeSID  func(ctx context.Context, sid string) (time.Time, error)
 	unsignedUntil time.Time
 	onReuse       OnReuse
+	identityKey   []byte
 	renewals      renewals
 	binder        Binder
 	onEvent       func(ctx context.Context, e Event)
@@ -75,7 +77,7 @@ func New(backend expiry.ModelExpirySupport, opts *Options) (*Service, error) {
 		store: store, policy: o.Policy, limit: o.Limit, clock: o.Clock, log: o.Logger,
 		timeout: o.Timeout, loadTimeout: o.LoadTimeout, storeDown: o.StoreDown,
 		notBefore: o.NotBefore, binder: o.Binder, onEvent: o.OnEvent, keyring: o.Keyring, purpose: o.Purpose, pepper: o.Pepper,
-		notBeforeSID: o.NotBeforeSID, unsignedUntil: o.AcceptUnsignedUntil, onReuse: o.OnReuse, renewals: renewals{seed: maphash.MakeSeed()},
+		notBeforeSID: o.NotBeforeSID, unsignedUntil: o.AcceptUnsignedUntil, onReuse: o.OnReuse, identityKey: slices.Clone(o.IdentityKey), renewals: renewals{seed: maphash.MakeSeed()},
 		sweep: o.Sweep, sweepers: map[*expiry.Sweeper]struct{}{},
 	}
 	s.watch.every = o.WatchEvery

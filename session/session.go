@@ -30,7 +30,8 @@ type Session struct {
 	mu   sync.Mutex
 
 	client   Client
-	detached bool // has a handle and no client
+	detached bool      // has a handle and no token
+	identity *Identity // of OpenFor; such a session is detached
 	lifecycle
 	ended []ended // rows to end that are not ended yet
 

@@ -26,9 +26,14 @@ func (s *Session) SignOut(ctx context.Context) error {
 	if err := s.finishEnded(work); err != nil {
 		return err
 	}
+	if s.identity != nil && !s.state.stored() && s.closed == nil {
+		if err := s.svc.endIdentity(work, s.brought[0].Handle); err != nil {
+			return err
+		}
+	}
 	s.locked(func() {
 		if s.state.stored() {
-			s.ended = append(s.ended, endedOf(&s.item, ReasonSignOut))
+			s.ended = append(s.ended, endedOf(&s.item, s.leaves()))
 			if a := s.item.Value.Actor; a != nil {
 				s.ended = append(s.ended, ended{handle: a.Handle, principal: a.ID, reason: ReasonSignOut})
 			}
@@ -38,9 +43,22 @@ func (s *Session) SignOut(ctx context.Context) error {
 			s.cred = Credential{Action: ActionClear}
 		}
 		s.becomeAnonymous()
+		if s.identity != nil {
+			s.becomeGone(WhyEnded)
+			return
+		}
 		s.brought, s.sent = nil, false
 	})
 	return s.finishEnded(work)
+}
+
+// leaves returns the reason that a sign-out leaves in the row. That of an
+// identity's session is not brief: its client will come back with the same one.
+func (s *Session) leaves() Reason {
+	if s.identity != nil {
+		return ReasonDestroyed
+	}
+	return ReasonSignOut
 }
 
 // Rotate gives the session a new secret without any overlap: when it returns,
@@ -135,6 +153,47 @@ func (s *Session) SetLifetime(ctx context.Context, d time.Duration) error {
 		r.Life = d.Milliseconds()
 		r.SetAbsolute(0)
 	})
+}
+
+// SetNotAfter replaces SignInOptions.NotAfter from the next Persist on, for
+// example after the identity provider has renewed its session. It moves the
+// absolute deadline, to t at the latest. The zero time means no such limit.
+func (s *Session) SetNotAfter(ctx context.Context, t time.Time) error {
+	if !t.IsZero() && !s.svc.now().Before(t) {
+		return &model.Error{Op: "session.SetNotAfter", Err: model.NewError(model.ErrInvalid, "the time is past", nil)}
+	}
+	return s.signedInEdit(ctx, func(r *row.Row, _ time.Time) {
+		r.NotAfter = row.InstantOf(t.Truncate(time.Millisecond))
+		r.SetAbsolute(s.svc.policy.Absolute)
+	})
+}
+
+// SetSID replaces SignInOptions.SID from the next Persist on, for an identity
+// provider that begins another session for the same sign-in. Empty means none.
+func (s *Session) SetSID(ctx context.Context, sid string) error {
+	o := SignInOptions{SID: sid}
+	if err := o.check(s.svc); err != nil {
+		return &model.Error{Op: "session.SetSID", Err: err}
+	}
+	return s.signedInEdit(ctx, func(r *row.Row, _ time.Time) { r.SID = sid })
+}
+
+// signedInEdit keeps a change of the row of a signed-in session for the next
+// Persist.
+func (s *Session) signedInEdit(ctx context.Context, e edit) error {
+	_, done, err := s.write(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	switch {
+	case !s.state.stored() || s.item.Value.Principal == "":
+		return ErrUnauthenticated
+	case s.item.Value.Actor != nil:
+		return ErrImpersonating
+	}
+	s.locked(func() { s.applyEdit(e) })
+	return nil
 }
 
 func (s *Session) edit(ctx context.Context, op string, d time.Duration, e edit) error {

@@ -42,6 +42,12 @@ var generators = []generator{
 		},
 	},
 	{
+		files: []string{"docs/session-faults.md"},
+		command: func(root string) []string {
+			return []string{"go", "run", "./internal/tools/faultdoc", "-out", filepath.Join(root, "docs/session-faults.md")}
+		},
+	},
+	{
 		files: []string{"docs/urls.md"},
 		command: func(root string) []string {
 			return []string{"go", "run", "./internal/tools/urldoc", "-out", filepath.Join(root, "docs/urls.md")}

@@ -9,10 +9,11 @@ import (
 )
 
 const (
-	handleBytes = 16
-	handleLen   = 22 // base64url of handleBytes
-	secretLen   = 43 // base64url of SecretBytes
+	handleLen = 22 // base64url of HandleBytes
+	secretLen = 43 // base64url of SecretBytes
 
+	// HandleBytes is the length of a handle in bytes.
+	HandleBytes = 16
 	// SecretBytes is the length of a secret in bytes.
 	SecretBytes = 32
 	// TokenLen is the length of every token in bytes.
@@ -35,7 +36,7 @@ type Token struct {
 // NewHandle returns a new handle of 128 random bits. Since Go 1.24
 // crypto/rand.Read cannot fail: the program ends instead.
 func NewHandle() string {
-	var b [handleBytes]byte
+	var b [HandleBytes]byte
 	_, _ = rand.Read(b[:])
 	return encoding.EncodeToString(b[:])
 }
@@ -110,7 +111,7 @@ func IsHandle(s string) bool {
 	}
 	var text [handleLen]byte
 	copy(text[:], s)
-	var b [handleBytes]byte
+	var b [HandleBytes]byte
 	n, err := encoding.Decode(b[:], text[:])
-	return err == nil && n == handleBytes
+	return err == nil && n == HandleBytes
 }

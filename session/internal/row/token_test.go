@@ -8,7 +8,7 @@ import "testing"
 // Application: nothing.
 func TestASVS_7_2_3_AMillionTokensAreUnique(t *testing.T) {
 	const many = 1_000_000
-	handles := make(map[[handleBytes]byte]struct{}, many)
+	handles := make(map[[HandleBytes]byte]struct{}, many)
 	secrets := make(map[[16]byte]struct{}, many)
 	for range many {
 		tok := NewToken(NewHandle())
@@ -20,7 +20,7 @@ func TestASVS_7_2_3_AMillionTokensAreUnique(t *testing.T) {
 		if !ok || back.Handle != tok.Handle || back.Secret != tok.Secret {
 			t.Fatal("a token that does not parse")
 		}
-		var h [handleBytes]byte
+		var h [HandleBytes]byte
 		if _, err := encoding.Decode(h[:], []byte(tok.Handle)); err != nil {
 			t.Fatal(err)
 		}

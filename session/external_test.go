@@ -1,0 +1,178 @@
+package session_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sojourn-go/sojourn/model"
+	"github.com/sojourn-go/sojourn/session"
+	"github.com/sojourn-go/sojourn/session/sessiontest"
+)
+
+var identityKey = bytes.Repeat([]byte{7}, 32)
+
+// identified begins a request of an identity.
+func identified(t testing.TB, k *sessiontest.Kit, id session.Identity) *unit {
+	t.Helper()
+	s, err := k.Service.OpenFor(id)
+	ok(t, err)
+	return &unit{t, k, s, session.NewContext(t.Context(), s)}
+}
+
+func TestSessionOfAnIdentity(t *testing.T) {
+	k := sessiontest.New(t, &session.Options{IdentityKey: identityKey})
+	alice := session.Identity{Issuer: "https://idp.example", SessionID: "s1", Principal: "alice"}
+	u := identified(t, k, alice)
+	p, err := u.s.Principal(u)
+	ok(t, err)
+	if p.ID != "alice" || len(p.SessionID) != 22 || strings.Contains(p.SessionID, "s1") {
+		t.Fatalf("%+v", p)
+	}
+	k.Backend.Assert(t, "Get 1", "a request that only reads")
+	ok(t, note.Set(u, "v"))
+	if got := u.end("none"); got != "none" {
+		t.Fatalf("the client of an identity got the token %q", got)
+	}
+	k.Backend.Assert(t, "Write 1", "the first value")
+	u = identified(t, k, alice)
+	if v, _, err := note.Get(u); err != nil || v != "v" {
+		t.Fatal(v, err)
+	}
+	again, err := u.s.Principal(u)
+	ok(t, err)
+	if again.SessionID != p.SessionID {
+		t.Fatalf("another handle: %q, %q", again.SessionID, p.SessionID)
+	}
+	if i, err := u.s.Info(u); err != nil || i.Principal != "alice" {
+		t.Fatal(i, err)
+	}
+	for name, verb := range map[string]func() error{
+		"SignIn":         func() error { return u.s.SignIn(u, "bob", nil) },
+		"Rotate":         func() error { return u.s.Rotate(u) },
+		"Reauthenticate": func() error { return u.s.Reauthenticate(u) },
+		"Elevate":        func() error { return u.s.Elevate(u, 1, time.Hour) },
+		"Impersonate":    func() error { return u.s.Impersonate(u, "bob", "x") },
+	} {
+		if err := verb(); !errors.Is(err, session.ErrDetached) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// No token opens the row, and another session id or issuer has another row.
+	dead(t, k, p.SessionID+"."+strings.Repeat("A", 43))
+	for _, id := range []session.Identity{
+		{"https://idp.example", "s2", "alice"}, {"https://idp.example/s", "1", "alice"}, {"https://idp.examples", "1", "alice"},
+	} {
+		u := identified(t, k, id)
+		if _, there, err := note.Get(u); err != nil || there {
+			t.Errorf("%+v sees the value of another session: %v", id, err)
+		}
+	}
+	if n, err := k.Service.DestroyPrincipal(t.Context(), "alice"); n != 1 || err != nil {
+		t.Error(n, err)
+	}
+}
+
+func TestSignOutOfAnIdentityHolds(t *testing.T) {
+	for _, stored := range []bool{true, false} {
+		k := sessiontest.New(t, &session.Options{IdentityKey: identityKey})
+		id := session.Identity{Issuer: "proxy", SessionID: "s1", Principal: "alice"}
+		if stored {
+			u := identified(t, k, id)
+			ok(t, note.Set(u, "v"))
+			u.end("")
+		}
+		u := identified(t, k, id)
+		ok(t, u.s.SignOut(u))
+		is(t, note.Set(u, "w"), session.ErrGone)
+		u.end("")
+		k.Clock.Advance(29 * time.Minute)
+		u = identified(t, k, id)
+		_, err := u.s.Principal(u)
+		is(t, err, session.ErrUnauthenticated)
+		is(t, note.Set(u, "w"), session.ErrGone)
+		if why, err := u.s.Why(u); err != nil || why != session.WhyEnded {
+			t.Error(why, err)
+		}
+		if n, err := k.Service.Count(t.Context()); n != 0 || err != nil {
+			t.Error(n, err)
+		}
+	}
+}
+
+func TestSessionOfAnIdentityIsOnePrincipals(t *testing.T) {
+	k := sessiontest.New(t, &session.Options{IdentityKey: identityKey})
+	u := identified(t, k, session.Identity{Issuer: "proxy", SessionID: "s1", Principal: "alice"})
+	ok(t, note.Set(u, "alice's"))
+	u.end("")
+	u = identified(t, k, session.Identity{Issuer: "proxy", SessionID: "s1", Principal: "bob"})
+	if _, there, err := note.Get(u); err != nil || there {
+		t.Fatal(there, err)
+	}
+	_, err := u.s.Principal(u)
+	is(t, err, session.ErrUnauthenticated)
+	is(t, note.Set(u, "bob's"), session.ErrGone)
+}
+
+func TestFirstValuesOfAnIdentityAreMerged(t *testing.T) {
+	k := sessiontest.New(t, &session.Options{IdentityKey: identityKey})
+	id := session.Identity{Issuer: "proxy", SessionID: "s1", Principal: "alice"}
+	a, b := identified(t, k, id), identified(t, k, id)
+	other := session.NewKey[string]("other")
+	ok(t, note.Set(a, "a"))
+	ok(t, other.Set(b, "b"))
+	a.end("")
+	b.end("")
+	u := identified(t, k, id)
+	v, _, err := note.Get(u)
+	ok(t, err)
+	w, _, err := other.Get(u)
+	ok(t, err)
+	if v != "a" || w != "b" {
+		t.Fatal(v, w)
+	}
+}
+
+func TestIdentitiesThatAreRefused(t *testing.T) {
+	k := sessiontest.New(t, &session.Options{IdentityKey: identityKey})
+	for _, id := range []session.Identity{{}, {"i", "", "p"}, {"", "s", "p"}, {"i", "s", ""}, {"i", "s", "\x1fended"}} {
+		_, err := k.Service.OpenFor(id)
+		is(t, err, model.ErrInvalid)
+	}
+	_, err := sessiontest.New(t, nil).Service.OpenFor(session.Identity{"i", "s", "p"})
+	is(t, err, model.ErrInvalid)
+	_, err = session.New(k.Backend, &session.Options{IdentityKey: []byte("short")})
+	is(t, err, model.ErrInvalid)
+}
+
+func TestRenewedSessionOfAnIdentityProvider(t *testing.T) {
+	k := sessiontest.New(t, nil)
+	token := signIn(t, k, "", "alice", &session.SignInOptions{SID: "one", NotAfter: k.Clock.Now().Add(time.Hour)})
+	token = do(t, k, token, func(u *unit) error {
+		return errors.Join(u.s.SetNotAfter(u, k.Clock.Now().Add(3*time.Hour)), u.s.SetSID(u, "two"))
+	})
+	if i := alive(t, k, token); !i.AbsoluteDeadline.Equal(k.Clock.Now().Add(3*time.Hour)) || i.SID != "two" {
+		t.Fatalf("%+v", i)
+	}
+	if n, err := k.Service.DestroyByLabel(t.Context(), "sid", "one"); n != 0 || err != nil {
+		t.Fatal(n, err)
+	}
+	u := begin(t, k, token)
+	is(t, u.s.SetNotAfter(u, k.Clock.Now()), model.ErrInvalid)
+	if n, err := k.Service.DestroyByLabel(context.Background(), "sid", "two"); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	u = begin(t, k, "")
+	is(t, u.s.SetSID(u, "x"), session.ErrUnauthenticated)
+}
+
+func TestLabelsOfOnesOwn(t *testing.T) {
+	k := sessiontest.New(t, nil)
+	u := begin(t, k, "")
+	for _, labels := range []map[string]string{{"tenant": "acme"}, {"principal": "x"}, {"sid": "x"}} {
+		is(t, u.s.SignIn(u, "alice", &session.SignInOptions{Labels: labels}), model.ErrInvalid)
+	}
+}
