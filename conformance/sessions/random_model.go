@@ -62,6 +62,14 @@ func (l *life) alive(now time.Time) certainty {
 	return unsure
 }
 
+// over reports whether the session itself has ended. The end of an actor's own
+// session is seen by the next load only.
+func (l *life) over(now time.Time) bool {
+	own := *l
+	own.actor = nil
+	return own.alive(now) == no
+}
+
 // opens says whether the token opens its session.
 func (k *token) opens(now time.Time) certainty {
 	is := k.of.alive(now)

@@ -319,7 +319,7 @@ func mayRefuse(l *life, c call, w *world) bool {
 func (w *world) effect(x *request1, now time.Time) {
 	l := x.life
 	if l != nil {
-		if l.alive(now) == no && x.call.op != view && x.call.op != logout {
+		if l.over(now) && x.call.op != view && x.call.op != logout {
 			w.fail(ruleEnded, "%s of %s succeeded, though it ended: %s", opNames[x.call.op], l.describe(), l.ended)
 			return
 		}
