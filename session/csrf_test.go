@@ -3,6 +3,7 @@ package session_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session"
@@ -54,4 +55,64 @@ func TestCSRFTokenIsBoundToTheSecret(t *testing.T) {
 	k.Backend.SetHook(sessiontest.Down)
 	_, err = begin(t, k, token).s.CheckCSRF(t.Context(), text)
 	is(t, err, model.ErrUnavailable)
+}
+
+// The answer that brings a form may bring the next secret too.
+func TestCSRFTokenOutlivesOneRotation(t *testing.T) {
+	for name, opts := range map[string]*session.Options{
+		"plain":    {Policy: session.Policy{Idle: -1, Absolute: 1000 * time.Hour}},
+		"peppered": {Policy: session.Policy{Idle: -1, Absolute: 1000 * time.Hour}, Keyring: ring(t, "a", 1), Pepper: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := sessiontest.New(t, opts)
+			token := signIn(t, k, "", "alice", nil)
+			text := ""
+			visit := func() {
+				t.Helper()
+				k.Clock.Advance(time.Hour)
+				next := do(t, k, token, func(u *unit) (err error) {
+					if text == "" {
+						text, err = u.s.CSRFToken(u)
+						return err
+					}
+					return read(u)
+				})
+				if next == token {
+					t.Fatal("not rotated")
+				}
+				token = next
+			}
+			good := func() bool {
+				t.Helper()
+				fine, err := begin(t, k, token).s.CheckCSRF(t.Context(), text)
+				ok(t, err)
+				return fine
+			}
+			visit()
+			if !good() {
+				t.Fatal("dead on arrival")
+			}
+			token = do(t, k, token, read) // presents the new secret
+			k.Clock.Advance(59 * time.Minute)
+			if !good() {
+				t.Fatal("dead after the overlap")
+			}
+			visit()
+			if good() {
+				t.Fatal("outlives two rotations")
+			}
+		})
+	}
+}
+
+func TestCSRFTokenNeedsThePepper(t *testing.T) {
+	k := sessiontest.New(t, &session.Options{Keyring: ring(t, "a", 1), Pepper: true})
+	token := signIn(t, k, "", "alice", nil)
+	text, err := begin(t, k, token).s.CSRFToken(t.Context())
+	ok(t, err)
+	other, err := session.New(k.Backend, &session.Options{Clock: k.Clock, Keyring: ring(t, "a", 2), Pepper: true})
+	ok(t, err)
+	if fine, _ := other.Open(token).CheckCSRF(t.Context(), text); fine {
+		t.Fatal("valid under another seal key")
+	}
 }

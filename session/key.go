@@ -26,7 +26,8 @@ const maxKey = 64
 // a store that is down never looks like an empty session.
 type Key[T any] struct {
 	name           string
-	unfit          error // why no value of the type comes back as it was set
+	svc            *Service // nil: that of the innermost session
+	unfit          error    // why no value of the type comes back as it was set
 	failOnConflict bool
 	merge          func(base, fresh, mine T) (T, error)
 	repair         func(err error) (T, bool, error)
@@ -215,7 +216,11 @@ func (k Key[T]) session(ctx context.Context) (*Session, error) {
 	if k.unfit != nil {
 		return nil, model.NewError(model.ErrInvalid, fmt.Sprintf("the type of session key %q: %v", k.name, k.unfit), nil)
 	}
-	s, ok := From(ctx)
+	from := From
+	if k.svc != nil {
+		from = k.svc.From
+	}
+	s, ok := from(ctx)
 	if !ok {
 		return nil, ErrNoSession
 	}

@@ -68,6 +68,7 @@ func (s *Session) write(ctx context.Context) (context.Context, func(), error) {
 	work, done, err := s.change(ctx)
 	if err == nil {
 		if err = s.mayCreate(); err != nil {
+			s.locked(func() { s.refused = err })
 			done()
 		}
 	}

@@ -40,7 +40,7 @@ type Session struct {
 	refuseNew  error // of RefuseNew
 	used       bool  // the session was read or changed
 	committed  bool  // changes are refused
-	refused    error // a change that stateReadOnly has refused
+	refused    error // why a change was refused, while there is no row
 	cred       Credential
 }
 
@@ -79,14 +79,18 @@ func (s *Session) SetPassive() { s.locked(func() { s.passive = true }) }
 // for programs, where two workers may share a token.
 func (s *Session) SetNoRotation() { s.locked(func() { s.noRotation = true }) }
 
-type contextKey struct{}
-
-// NewContext returns a context with the session, for From and the typed keys.
+// NewContext returns a context with the session, for From and the typed keys. A
+// context can have one session of each service: From returns the one that was
+// added last, and Service.From returns that of a service.
 func NewContext(ctx context.Context, s *Session) context.Context {
-	return context.WithValue(ctx, contextKey{}, s)
+	if s == nil {
+		return context.WithValue(ctx, contextKey{}, s)
+	}
+	return &sessionContext{ctx, s}
 }
 
-// From returns the context's session. It returns false if the context has none.
+// From returns the session that was added last to the context. It returns false
+// if the context has none.
 func From(ctx context.Context) (*Session, bool) {
 	s, ok := ctx.Value(contextKey{}).(*Session)
 	return s, ok && s != nil
@@ -112,13 +116,17 @@ func (s *Session) SetClient(c Client) {
 }
 
 // Err returns why the session could not be loaded. It returns nil if the session
-// was loaded or nothing has used it yet. For a session that is read-only
-// (Options.StoreDown) it returns ErrReadOnly after a change was refused.
+// was loaded or nothing has used it yet. After a change was refused because it
+// would need a new session, it returns why: ErrReadOnly (Options.StoreDown),
+// ErrGone, ErrNewer or the error of RefuseNew. A sign-in ends that.
 func (s *Session) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state == stateFailed {
+	switch {
+	case s.state == stateFailed:
 		return s.storeErr
+	case s.state.stored():
+		return nil
 	}
 	return s.refused
 }

@@ -45,6 +45,7 @@ type lifecycle struct {
 
 	brought []row.Token // what the client sent; none is malformed, all differ
 	sent    bool        // the client sent something, perhaps malformed
+	opened  *row.Token  // the one of brought that opened the row
 	token   *row.Token  // of the row
 	origin  origin      // of token
 	item    item        // the row, if state.stored()
@@ -102,7 +103,7 @@ func (l *lifecycle) becomeReadOnly(err error) {
 // becomeAnonymous makes the session a new, empty one. It drops the row, the
 // token and the pending changes.
 func (l *lifecycle) becomeAnonymous() {
-	*l = lifecycle{state: stateAnonymous, brought: l.brought, sent: l.sent}
+	*l = lifecycle{state: stateAnonymous, brought: l.brought, sent: l.sent, opened: l.opened}
 }
 
 // becomeGone makes the session anonymous after it was ended elsewhere. Nothing
@@ -124,7 +125,7 @@ func (l *lifecycle) becomeSeen(seen []sight) {
 		}
 	}
 	if opened != nil && !several {
-		l.token, l.origin = opened.token, originPresented
+		l.opened, l.token, l.origin = opened.token, opened.token, originPresented
 		if opened.token.Hash() == nil {
 			l.origin = originHandle
 		}
@@ -134,7 +135,9 @@ func (l *lifecycle) becomeSeen(seen []sight) {
 		}
 	} else {
 		l.becomeAnonymous()
-		l.stale = l.sent
+		// Of several that open, the client must not keep one alone: it may be
+		// another person's.
+		l.stale = l.sent && !several
 	}
 	for i := range seen {
 		v := &seen[i]

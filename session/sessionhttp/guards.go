@@ -18,8 +18,8 @@ type SignOutOptions struct {
 	// ClearSiteData is what the browser also forgets: "cache", "cookies",
 	// "storage" or "*". Nil means nothing.
 	ClearSiteData []string
-	// OnError answers if the session could not be ended. Nil means a line of
-	// text with the error's Status.
+	// OnError answers if the session could not be ended. Nil means
+	// Options.OnError.
 	OnError func(w http.ResponseWriter, r *http.Request, err error)
 }
 
@@ -32,7 +32,7 @@ func SignOut(opts *SignOutOptions) http.Handler {
 		o = *opts
 	}
 	if o.OnError == nil {
-		o.OnError = onError
+		o.OnError = failed
 	}
 	clearing := make([]string, 0, len(o.ClearSiteData))
 	for _, what := range o.ClearSiteData {
@@ -52,7 +52,7 @@ func SignOut(opts *SignOutOptions) http.Handler {
 			o.OnError(w, r, loadFailed(s, err))
 			return
 		}
-		w.Header().Set("Cache-Control", "private, no-store")
+		w.Header().Set("Cache-Control", noStore)
 		if len(clearing) > 0 {
 			w.Header().Set("Clear-Site-Data", strings.Join(clearing, ", "))
 		}
@@ -76,7 +76,7 @@ func SignOut(opts *SignOutOptions) http.Handler {
 func RequireRecentAuth(within time.Duration, level int, challenge func(w http.ResponseWriter, r *http.Request, err error)) func(http.Handler) http.Handler {
 	if challenge == nil {
 		challenge = func(w http.ResponseWriter, _ *http.Request, _ error) {
-			w.Header().Set("Cache-Control", "private, no-store")
+			w.Header().Set("Cache-Control", noStore)
 			http.Error(w, "Please sign in again to do this.", http.StatusForbidden)
 		}
 	}
@@ -92,53 +92,82 @@ func RequireRecentAuth(within time.Duration, level int, challenge func(w http.Re
 			case errors.Is(err, session.ErrUnauthenticated), errors.Is(err, session.ErrReauthenticate), errors.Is(err, session.ErrImpersonating):
 				challenge(w, r, err)
 			default:
-				onError(w, r, loadFailed(s, err))
+				failed(w, r, loadFailed(s, err))
 			}
 		})
 	}
 }
 
-const (
-	// CSRFHeader is the header with the text of session.Session.CSRFToken.
-	// RequireCSRF reads it first.
-	CSRFHeader = "X-CSRF-Token"
-	// CSRFField is the form field that RequireCSRF reads if there is no header.
-	CSRFField = "csrf_token"
-)
+// RequireSignIn returns a middleware, inside of Wrap, for handlers that need
+// somebody who is signed in. An administrator who impersonates somebody passes.
+// For anybody else the handler does not run, and challenge answers. Its error is
+// session.ErrUnauthenticated. A nil challenge means 401 with a line of text, which
+// says why a session has ended (Session.Why), and with WWW-Authenticate where the
+// transport is Bearer. RedirectTo is a challenge for pages. If the session could not be loaded, the answer is 503.
+func RequireSignIn(challenge func(w http.ResponseWriter, r *http.Request, err error)) func(http.Handler) http.Handler {
+	if challenge == nil {
+		challenge = unauthorized
+	}
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s, err := session.Require(r.Context())
+			if err == nil {
+				_, err = s.Principal(r.Context())
+			}
+			switch {
+			case err == nil:
+				next.ServeHTTP(w, r)
+			case errors.Is(err, session.ErrUnauthenticated):
+				challenge(w, r, err)
+			default:
+				failed(w, r, loadFailed(s, err))
+			}
+		})
+	}
+}
 
-// RequireCSRF returns a handler, inside of Wrap, that refuses forged requests
-// with 403. It checks requests that can change something and whose token came as
-// a cookie. They need Sec-Fetch-Site: same-origin, or the session's CSRF token.
-// It is for old browsers that Options.CrossOrigin cannot judge. A session that is
-// not stored has no CSRF token, so leave sign-in forms outside.
-func (m *Middleware) RequireCSRF(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, via := m.opts.Transport.found(m.cookie.Name, r)
-		switch r.Method {
-		case http.MethodGet, http.MethodHead, http.MethodOptions:
-			next.ServeHTTP(w, r)
+// RedirectTo returns a challenge for RequireSignIn and RequireRecentAuth. It sends
+// browsers to a page with 303, and answers background requests with 401 or 403.
+func RedirectTo(url string) func(w http.ResponseWriter, r *http.Request, err error) {
+	return func(w http.ResponseWriter, r *http.Request, err error) {
+		if !navigation(r) {
+			unauthorized(w, r, err)
 			return
 		}
-		if site := r.Header.Get("Sec-Fetch-Site"); site == "same-origin" || !via.ambient() {
-			next.ServeHTTP(w, r)
+		w.Header().Set("Cache-Control", noStore)
+		http.Redirect(w, r, url, http.StatusSeeOther)
+	}
+}
+
+// unauthorized answers 401 or 403. RFC 9110 wants a WWW-Authenticate with 401, and
+// there is a scheme for Bearer alone.
+func unauthorized(w http.ResponseWriter, r *http.Request, err error) {
+	if out := innermost(r.Context()); out != nil && Status(err) == http.StatusUnauthorized {
+		if _, bearer := out.via.(Bearer); bearer {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+		}
+	}
+	if s, there := session.From(r.Context()); there && errors.Is(err, session.ErrUnauthenticated) {
+		if why, _ := s.Why(r.Context()); why != session.WhyNone {
+			w.Header().Set("Cache-Control", noStore)
+			http.Error(w, whyText(why)+" Please sign in again.", http.StatusUnauthorized)
 			return
 		}
-		text := r.Header.Get(CSRFHeader)
-		if text == "" {
-			text = r.PostFormValue(CSRFField)
-		}
-		s, err := session.Require(r.Context())
-		good := false
-		if err == nil {
-			good, err = s.CheckCSRF(r.Context(), text)
-		}
-		switch {
-		case err != nil:
-			onError(w, r, loadFailed(s, err))
-		case !good:
-			http.Error(w, "This form is out of date. Please reload the page and try again.", http.StatusForbidden)
-		default:
-			next.ServeHTTP(w, r)
-		}
-	})
+	}
+	onError(w, r, err)
+}
+
+// whyText says to people why they are not signed in.
+func whyText(why session.Why) string {
+	switch why {
+	case session.WhyIdle:
+		return "Your session ended because it was not used for a while."
+	case session.WhyAbsolute:
+		return "Your session has reached its end."
+	case session.WhyReplaced:
+		return "Your session has changed meanwhile."
+	case session.WhyUnreadable:
+		return "Your session cannot be read at the moment."
+	}
+	return "Your session was ended."
 }

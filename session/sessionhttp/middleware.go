@@ -1,7 +1,9 @@
 package sessionhttp
 
 import (
+	"context"
 	"log/slog"
+	"net/http"
 
 	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session"
@@ -41,5 +43,79 @@ func New(svc *session.Service, opts *Options) (*Middleware, error) {
 	return &Middleware{svc: svc, opts: o, cookie: cookieForm{c, o.BrowserSession}, log: o.Logger}, nil
 }
 
-// CookieName returns the name of the cookie.
+// CookieName returns the name of the cookie, without Options.CookieFor.
 func (m *Middleware) CookieName() string { return m.cookie.Name }
+
+// form returns the cookie for a request.
+func (m *Middleware) form(r *http.Request) (*cookieForm, error) {
+	if m.opts.CookieFor == nil {
+		return &m.cookie, nil
+	}
+	k := m.cookie
+	k.Name, k.Domain = m.opts.CookieFor(r)
+	if err := checkCookie(&k.Cookie); err != nil {
+		return nil, &model.Error{Op: "sessionhttp.Options.CookieFor", Err: err}
+	}
+	return &k, nil
+}
+
+// requestContext finds the writer of a request.
+type requestContext struct {
+	context.Context //nolint:containedctx // this is a context
+	w               *writer
+}
+
+// writerKey finds the innermost writer, and writerOf that of a service.
+type (
+	writerKey struct{}
+	writerOf  struct{ svc *session.Service }
+)
+
+func (c *requestContext) Value(key any) any {
+	switch k := key.(type) {
+	case writerKey:
+		return c.w
+	case writerOf:
+		if k.svc == c.w.m.svc {
+			return c.w
+		}
+	}
+	return c.Context.Value(key)
+}
+
+// innermost returns the writer of the request. It returns nil outside of Wrap.
+func innermost(ctx context.Context) *writer {
+	w, _ := ctx.Value(writerKey{}).(*writer)
+	return w
+}
+
+// of returns the writer of the middleware's service. It returns nil outside of
+// its Wrap.
+func (m *Middleware) of(ctx context.Context) *writer {
+	w, _ := ctx.Value(writerOf{m.svc}).(*writer)
+	return w
+}
+
+// Select returns a handler that calls next with the session of this service as
+// the one that session.From returns. It serves programs with several services,
+// inside of the Wraps of both: SignOut and the guards of this package take that
+// session.
+func (m *Middleware) Select(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s, ok := m.svc.From(r.Context())
+		out := m.of(r.Context())
+		if !ok || out == nil {
+			m.fail(w, r, session.ErrNoSession)
+			return
+		}
+		inner := r.WithContext(&requestContext{session.NewContext(r.Context(), s), out})
+		defer mirror(r, inner)
+		next.ServeHTTP(w, inner)
+	})
+}
+
+func (m *Middleware) logf(ctx context.Context, level slog.Level, text string, attrs ...slog.Attr) {
+	m.log.LogAttrs(ctx, level, text, attrs...)
+}
+
+func errAttr(err error) slog.Attr { return slog.String("error", err.Error()) }

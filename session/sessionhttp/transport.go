@@ -3,19 +3,17 @@ package sessionhttp
 import (
 	"net/http"
 	"strings"
-	"time"
 
-	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session"
+	"github.com/sojourn-go/sojourn/session/internal/row"
 )
 
 // Transport says how a client sends and receives its token: Cookie, Bearer,
 // Header, or Both of two. Tokens in any other place, such as the query or the
 // body, are ignored. A cookie is ignored too, unless Cookie is a transport.
 type Transport interface {
-	// found returns the token of the request, and the transport it came by.
-	// Cookie is the name of the cookie.
-	found(cookie string, r *http.Request) (found, Transport)
+	// found returns the tokens of the request.
+	found(k *cookieForm, r *http.Request) found
 	// give writes a credential to the headers of an answer.
 	give(k *cookieForm, h http.Header, c session.Credential)
 	// vary returns the request headers on which an answer depends.
@@ -23,172 +21,138 @@ type Transport interface {
 	// ambient reports whether browsers send the token by themselves, also with
 	// requests that other sites cause.
 	ambient() bool
+	// first returns the transport of an answer to a request without a token.
+	first() Transport
+	// has reports whether t is this transport or a part of it.
+	has(t Transport) bool
+	// strip removes the tokens from a request.
+	strip(k *cookieForm, r *http.Request)
 	check() error
 }
 
-// cookieForm is the cookie without a value.
-type cookieForm struct {
-	http.Cookie
-	browserSession bool // without Max-Age
-}
+// maxTexts is the number of different tokens that are taken from a request.
+const maxTexts = 4
 
-// found is what a request has for one transport.
+// malformed stands for anything that is not a token: a session opens nothing
+// with it, and reports that.
+const malformed = "malformed"
+
+// found is what a request has for a transport.
 type found struct {
-	n     int    // number of tokens
-	token string // the only one
+	n     int // of the two arrays
+	texts [maxTexts]string
+	by    [maxTexts]Transport
+	// cookies counts the session's cookies, with those that are equal or
+	// malformed.
+	cookies int
+	// foreign says that there was something else in a token's place.
+	foreign bool
 }
 
-// text returns the token to open. Several tokens are malformed: it is unknown
-// which one is the user's own.
-func (f found) text() string {
-	if f.n > 1 {
-		return "more than one"
+// add takes a text if it has the form of a token. Equal ones count once, and so
+// does one that came by a cookie and by a header: other sites cannot set a
+// header, so it came by that.
+func (f *found) add(text string, by Transport) {
+	if !row.IsToken(text) {
+		f.foreign = true
+		return
 	}
-	return f.token
+	for i := range f.n {
+		if f.texts[i] == text {
+			if f.by[i].ambient() {
+				f.by[i] = by
+			}
+			return
+		}
+	}
+	if f.n < maxTexts {
+		f.texts[f.n], f.by[f.n] = text, by
+		f.n++
+	}
+}
+
+// ambient reports whether a browser may have sent a token by itself.
+func (f *found) ambient() bool {
+	for i := range f.n {
+		if f.by[i].ambient() {
+			return true
+		}
+	}
+	return false
+}
+
+// brought reports whether anything was in a token's place.
+func (f *found) brought() bool { return f.n > 0 || f.foreign }
+
+// open opens the session of what was found.
+func (f *found) open(svc *session.Service) *session.Session {
+	switch {
+	case f.n > 0:
+		return svc.OpenAny(f.texts[:f.n]...)
+	case f.foreign:
+		return svc.Open(malformed)
+	}
+	return svc.Open("")
 }
 
 // Cookie is the transport for browsers and the default. Options describes the
 // cookie.
+//
+// A request can have several cookies of the name, because a cookie of a parent
+// domain or another path does not replace this one. Those that are not of a
+// token's form do not count, and equal ones count once. If exactly one of the
+// others opens a session, it is served.
 type Cookie struct{}
 
-func (t Cookie) found(cookie string, r *http.Request) (found, Transport) {
+var varyCookie = []string{"Cookie"}
+
+func (t Cookie) found(k *cookieForm, r *http.Request) found {
 	var f found
 	for _, line := range r.Header["Cookie"] {
 		for part := range strings.SplitSeq(line, ";") {
-			key, value, _ := strings.Cut(part, "=")
-			if strings.TrimSpace(key) == cookie {
-				f.token = strings.TrimSpace(value)
-				f.n++
+			if key, value, _ := strings.Cut(part, "="); trim(key) == k.Name {
+				f.cookies++
+				f.add(trim(value), t)
 			}
 		}
 	}
-	return f, t
+	return f
 }
 
-func (Cookie) give(k *cookieForm, h http.Header, c session.Credential) {
-	cookie := k.Cookie //nolint:gosec // its attributes were checked by New
-	switch {
-	case c.Action == session.ActionClear:
-		cookie.MaxAge = -1
-	case k.browserSession:
-		cookie.Value = c.Token()
-	default:
-		cookie.Value = c.Token()
-		cookie.MaxAge = int(c.MaxAge / time.Second)
-	}
-	h.Add("Set-Cookie", cookie.String())
-}
+func (Cookie) give(k *cookieForm, h http.Header, c session.Credential) { k.give(h, c) }
+func (Cookie) vary() []string                                          { return varyCookie }
+func (Cookie) ambient() bool                                           { return true }
+func (t Cookie) first() Transport                                      { return t }
+func (t Cookie) has(other Transport) bool                              { return other == t }
+func (Cookie) check() error                                            { return nil }
 
-func (Cookie) vary() []string { return []string{"Cookie"} }
-func (Cookie) ambient() bool  { return true }
-func (Cookie) check() error   { return nil }
-
-// Bearer is the transport for programs. They send the token as "Authorization:
-// Bearer …". They receive a new token in a header of the answer. An empty header
-// means that the client must forget its token.
-type Bearer struct {
-	// ResponseHeader is the name of the answer's header. Empty means
-	// Session-Token.
-	ResponseHeader string
-}
-
-func (t Bearer) found(_ string, r *http.Request) (found, Transport) {
-	var f found
-	for _, line := range r.Header["Authorization"] {
-		scheme, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if strings.EqualFold(scheme, "Bearer") {
-			f.token = strings.TrimSpace(value)
-			f.n++
+func (Cookie) strip(k *cookieForm, r *http.Request) {
+	lines := r.Header["Cookie"]
+	kept := make([]string, 0, len(lines))
+	for _, line := range lines {
+		var parts []string
+		for part := range strings.SplitSeq(line, ";") {
+			if key, _, _ := strings.Cut(part, "="); trim(key) != k.Name && trim(part) != "" {
+				parts = append(parts, trim(part))
+			}
+		}
+		if len(parts) > 0 {
+			kept = append(kept, strings.Join(parts, "; "))
 		}
 	}
-	return f, t
+	setLines(r.Header, "Cookie", kept)
 }
 
-func (t Bearer) give(_ *cookieForm, h http.Header, c session.Credential) {
-	h.Set(t.name(), c.Token())
+// setLines sets all lines of a header. None removes it.
+func setLines(h http.Header, name string, lines []string) {
+	if len(lines) == 0 {
+		delete(h, name)
+		return
+	}
+	h[name] = lines
 }
 
-func (t Bearer) name() string {
-	if t.ResponseHeader == "" {
-		return "Session-Token"
-	}
-	return t.ResponseHeader
-}
-
-func (Bearer) vary() []string { return []string{"Authorization"} }
-func (Bearer) ambient() bool  { return false }
-func (t Bearer) check() error { return checkName(t.name()) }
-
-// Header is the transport for programs that use the Authorization header for
-// something else. They send and receive the token in the header Name. An empty
-// header in the answer means that the client must forget its token.
-type Header struct{ Name string }
-
-func (t Header) found(_ string, r *http.Request) (found, Transport) {
-	var f found
-	for _, line := range r.Header[http.CanonicalHeaderKey(t.Name)] {
-		f.token = strings.TrimSpace(line)
-		f.n++
-	}
-	return f, t
-}
-
-func (t Header) give(_ *cookieForm, h http.Header, c session.Credential) { h.Set(t.Name, c.Token()) }
-func (t Header) vary() []string                                          { return []string{http.CanonicalHeaderKey(t.Name)} }
-func (Header) ambient() bool                                             { return false }
-func (t Header) check() error                                            { return checkName(t.Name) }
-
-// checkName returns model.ErrInvalid for invalid header names and for headers
-// that have another meaning.
-func checkName(name string) error {
-	switch http.CanonicalHeaderKey(name) {
-	case "", "Authorization", "Cookie", "Set-Cookie", "Host", "Origin", "Content-Type", "Content-Length":
-		return model.NewError(model.ErrInvalid, "the token needs its own header: this name is empty or has another meaning", nil)
-	}
-	for _, c := range []byte(name) {
-		if !strings.ContainsRune("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", rune(c)) {
-			return model.NewError(model.ErrInvalid, "the header's name has characters that headers do not allow", nil)
-		}
-	}
-	return nil
-}
-
-type both struct{ first, second Transport }
-
-// Both accepts a token by either transport. It answers by the transport that the
-// token came by, or by the first one if the request has no token. A request with
-// two different tokens is anonymous, like one with two cookies.
-func Both(first, second Transport) Transport { return both{first, second} }
-
-func (t both) found(cookie string, r *http.Request) (found, Transport) {
-	a, viaA := t.first.found(cookie, r)
-	b, viaB := t.second.found(cookie, r)
-	switch {
-	case b.n == 0:
-		return a, viaA
-	case a.n == 0:
-		return b, viaB
-	case a != b:
-		return found{n: a.n + b.n}, viaA
-	}
-	// Both have the same token. Other sites cannot set a header, so the
-	// request is not theirs.
-	if viaA.ambient() {
-		return b, viaB
-	}
-	return a, viaA
-}
-
-func (t both) give(k *cookieForm, h http.Header, c session.Credential) { t.first.give(k, h, c) }
-func (t both) vary() []string                                          { return append(t.first.vary(), t.second.vary()...) }
-func (t both) ambient() bool                                           { return t.first.ambient() || t.second.ambient() }
-
-func (t both) check() error {
-	if t.first == nil || t.second == nil {
-		return model.NewError(model.ErrInvalid, "Both needs two transports", nil)
-	}
-	if err := t.first.check(); err != nil {
-		return err
-	}
-	return t.second.check()
-}
+// trim removes what RFC 9110 and RFC 6265bis call whitespace: spaces and tabs.
+// strings.TrimSpace removes more, and a browser does not. For example, a cookie
+// whose name begins with U+00A0 has another name, and no prefix such as __Host-.
+func trim(s string) string { return strings.Trim(s, " \t") }

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 
 	"github.com/sojourn-go/sojourn/session"
@@ -19,14 +20,40 @@ var errDropped = errors.New("sessionhttp: the answer was dropped, the session co
 // writer commits the session before the first final byte.
 type writer struct {
 	http.ResponseWriter
-	m      *Middleware
-	r      *http.Request
-	s      *session.Session
-	via    Transport   // of the token, in both directions
-	before http.Header // the headers before the handler ran
+	m       *Middleware
+	r       *http.Request // as the handler has it
+	s       *session.Session
+	cookie  *cookieForm
+	via     Transport // of a new token
+	several *found    // nil unless the request brought several tokens
+	cookies int       // the session's cookies that the request brought
+	before  http.Header
+	ctx     requestContext
 
 	once    sync.Once
 	dropped error // errDropped if the handler's answer was replaced
+	used    bool  // before the first byte
+	passed  bool  // something was written through this writer
+	gave    bool  // the headers have a new token
+}
+
+// prepare tells the session what kind of request it serves.
+func (w *writer) prepare(r *http.Request, f *found) {
+	if f.n > 1 {
+		all := *f
+		w.several = &all
+	}
+	if w.m.passive(r) {
+		w.s.SetPassive()
+	}
+	for i := range f.n {
+		if !f.by[i].ambient() {
+			w.s.SetNoRotation()
+		}
+	}
+	if !f.brought() && w.via.ambient() && withoutCookie(w.cookie, r) {
+		w.s.RefuseNew(session.ErrCrossSite)
+	}
 }
 
 // Unwrap serves http.ResponseController.
@@ -36,12 +63,16 @@ func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // handler's answer must not be sent. Code is the status of that answer.
 func (w *writer) commit(code int) error {
 	w.once.Do(func() {
-		if err := w.s.Err(); err == nil {
+		w.passed = true
+		w.used = w.s.Used()
+		err := loadFailed(w.s, w.s.Err())
+		switch {
+		case err == nil:
 			w.store()
-		} else if err = (&LoadError{Err: err}); code < http.StatusInternalServerError {
+		case code < http.StatusBadRequest, code < http.StatusInternalServerError && Status(err) >= http.StatusInternalServerError:
 			w.replace(err, session.Credential{})
-		} else {
-			w.logf("session failed", err)
+		default:
+			w.logf("session failed", err) // the handler has noticed
 		}
 	})
 	return w.dropped
@@ -61,25 +92,39 @@ func (w *writer) store() {
 		w.logf("session housekeeping failed", err)
 	}
 	w.apply(c)
-	if !w.s.Used() {
-		return
+	if w.s.Used() {
+		w.private()
 	}
+}
+
+// private sets the headers of an answer that depends on the session.
+func (w *writer) private() {
 	h := w.Header()
 	for _, name := range w.m.opts.Transport.vary() {
-		if !hasVary(h, name) {
+		if !listed(h["Vary"], name) {
 			h.Add("Vary", name)
 		}
 	}
 	if !w.via.ambient() {
 		// Caches know that cookies are private, but not that this header is.
-		h.Set("Cache-Control", "private, no-store")
+		h.Set("Cache-Control", noStore)
+		return
+	}
+	if len(h["Cache-Control"]) > 0 || w.m.opts.CacheControl == "-" {
+		return
+	}
+	if _, err := w.s.Principal(w.r.Context()); err == nil {
+		h.Set("Cache-Control", w.m.opts.CacheControl)
 	}
 }
 
-func hasVary(h http.Header, name string) bool {
-	for _, v := range h["Vary"] {
-		if v == name || v == "*" {
-			return true
+// listed reports whether a list in a header has a name or "*".
+func listed(lines []string, name string) bool {
+	for _, line := range lines {
+		for part := range strings.SplitSeq(line, ",") {
+			if part = trim(part); part == "*" || strings.EqualFold(part, name) {
+				return true
+			}
 		}
 	}
 	return false
@@ -90,6 +135,7 @@ func hasVary(h http.Header, name string) bool {
 func (w *writer) replace(err error, c session.Credential) {
 	w.dropped = errDropped
 	w.logf("session failed", err)
+	c.Stale = false // another answer can say that
 	h := w.Header()
 	clear(h)
 	maps.Copy(h, w.before)
@@ -103,31 +149,68 @@ func (w *writer) replace(err error, c session.Credential) {
 
 // apply writes the credential to the headers.
 func (w *writer) apply(c session.Credential) {
-	if c.Action == session.ActionLeave {
+	h := w.Header()
+	if f := w.several; f != nil {
+		for i := range f.n {
+			if w.s.Presented(f.texts[i]) {
+				w.via = f.by[i]
+			}
+		}
+	}
+	switch {
+	case c.Action != session.ActionLeave:
+		if w.via.ambient() && w.cookies > 1 && c.Action == session.ActionGive {
+			w.cookie.clear(h, false) // the browser keeps the new one alone
+		}
+		w.gave = c.Action == session.ActionGive
+		w.via.give(w.cookie, h, c)
+		if c.Action == session.ActionClear && w.cookies > 0 && !w.via.ambient() {
+			w.cookie.clear(h, true) // a sign-out ends all that the request brought
+		}
+	case c.Stale && w.cookies > 0 && navigation(w.r):
+		// A background request may be answered after a sign-in.
+		w.cookie.clear(h, true)
+	default:
 		return
 	}
-	w.via.give(&w.m.cookie, w.Header(), c)
-	w.Header().Set("Cache-Control", "private, no-store")
+	h.Set("Cache-Control", noStore)
 }
 
 func (w *writer) logf(text string, err error) {
-	w.m.log.LogAttrs(w.r.Context(), slog.LevelError, text, slog.String("error", err.Error()))
+	w.m.logf(w.r.Context(), slog.LevelError, text, errAttr(err))
+}
+
+// lost logs a token that did not reach the client.
+func (w *writer) lost(why string) {
+	w.m.logf(w.r.Context(), slog.LevelWarn, "session token not sent: "+why, slog.Any("session", w.s))
 }
 
 // finish commits after the handler has returned.
-func (w *writer) finish() { _ = w.commit(http.StatusOK) }
+func (w *writer) finish() {
+	passed := w.passed
+	if w.commit(http.StatusOK) != nil {
+		return
+	}
+	switch {
+	case !passed && w.gave && written(w.ResponseWriter):
+		w.lost("the handler wrote past this writer: pass on the writer of Wrap as well as the request")
+	case passed && !w.used && w.s.Used():
+		w.m.logf(w.r.Context(), slog.LevelWarn, "session first used after the first byte: the answer has no headers for it", slog.Any("session", w.s))
+	}
+}
 
-// abandon commits after the handler has panicked. It sets the headers too, in
-// case an outer handler recovers and answers.
+// abandon commits after the handler has panicked. An outer handler that recovers
+// then writes its answer through this writer or past it.
 func (w *writer) abandon() {
 	w.once.Do(func() {
-		w.dropped = errDropped
 		c, err := w.s.Commit(w.r.Context())
 		if err != nil {
 			w.logf("session failed after a panic", err)
 			return
 		}
-		w.apply(c)
+		if w.apply(c); w.gave {
+			w.lost("the handler panicked, unless an outer handler answers")
+		}
 	})
 }
 
@@ -180,58 +263,6 @@ func (w *writer) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err := w.commit(http.StatusSwitchingProtocols); err != nil {
 		return nil, nil, err
 	}
+	w.used = true // no cache sees what follows
 	return http.NewResponseController(w.ResponseWriter).Hijack()
 }
-
-// asserted returns the writer with exactly the optional interfaces of the
-// writers below it, so that type assertions are right.
-func (w *writer) asserted() http.ResponseWriter {
-	flusher, hijacker := abilities(w.ResponseWriter)
-	switch {
-	case flusher && hijacker:
-		return struct {
-			*writer
-			flushing
-			hijacking
-		}{w, flushing{w}, hijacking{w}}
-	case flusher:
-		return struct {
-			*writer
-			flushing
-		}{w, flushing{w}}
-	case hijacker:
-		return struct {
-			*writer
-			hijacking
-		}{w, hijacking{w}}
-	}
-	return w
-}
-
-// abilities reports the optional interfaces of a writer. It unwraps writers as
-// http.ResponseController does.
-func abilities(w http.ResponseWriter) (flusher, hijacker bool) {
-	for w != nil {
-		switch w.(type) {
-		case http.Flusher, interface{ FlushError() error }:
-			flusher = true
-		}
-		if _, ok := w.(http.Hijacker); ok {
-			hijacker = true
-		}
-		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
-		if !ok {
-			break
-		}
-		w = u.Unwrap()
-	}
-	return flusher, hijacker
-}
-
-type flushing struct{ w *writer }
-
-func (f flushing) Flush() { _ = f.w.FlushError() }
-
-type hijacking struct{ w *writer }
-
-func (h hijacking) Hijack() (net.Conn, *bufio.ReadWriter, error) { return h.w.hijack() }

@@ -118,7 +118,7 @@ func TestCommitThatFailsReplacesTheAnswer(t *testing.T) {
 			w.WriteHeader(http.StatusFound)
 			_, wrote = io.WriteString(w, "welcome")
 		})).ServeHTTP(w, r)
-		if w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "welcome") || w.Header().Get("Location") != "" {
+		if w.Code != http.StatusServiceUnavailable || strings.Contains(w.Body.String(), "welcome") || w.Header().Get("Location") != "" {
 			t.Fatal(w.Code, w.Body, w.Header())
 		}
 		if w.Header().Get("X-Outer") != "stays" || f.cookie(w) != nil || w.Header().Get("Cache-Control") != "private, no-store" {

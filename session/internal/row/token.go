@@ -115,3 +115,18 @@ func IsHandle(s string) bool {
 	n, err := encoding.Decode(b[:], text[:])
 	return err == nil && n == HandleBytes
 }
+
+// IsToken reports whether s has the form of a token: its length, its dot and its
+// characters. ParseToken is stricter and computes a hash.
+func IsToken(s string) bool {
+	if len(s) != TokenLen || s[handleLen] != '.' {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if i != handleLen && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return true
+}
