@@ -463,6 +463,10 @@ func (w *world) arrive(x *request1) {
 	switch k := x.gave; {
 	case x.ok && x.call.op == logout, x.ok && x.call.op.verb() && x.becomes.life != nil:
 		*must = x.becomes
+	case x.cleared && x.call.kind == sessiontest.Navigate && len(x.opened) == 0:
+		// A page whose cookie opened nothing. It is cleared with every such
+		// page, also with one that arrives after a sign-in.
+		*must = bearer{}
 	case k == nil, k.of == must.life && k.gen == must.gen:
 	case !must.certain(now), x.visitor, x.seq < must.seq, x.again && x.loaded < must.seq:
 		// There was nothing to lose; or the request was a new visitor's; or the
@@ -470,7 +474,26 @@ func (w *world) arrive(x *request1) {
 		// then. No server can know the order of its answers.
 		*must = bearer{k.of, k.gen, x.seq}
 	}
+	if w.ambiguous(x.d) {
+		*must = bearer{} // by design nobody: it is unknown which cookie is the user's own
+	}
 	w.checkJar(x.d)
+}
+
+// ambiguous reports whether the browser has cookies of two sessions that live.
+func (w *world) ambiguous(d *device) bool {
+	var first *life
+	for _, c := range d.browser.Cookies() {
+		k := w.tokens[c.Value]
+		if k == nil || k.opens(w.clock.Now()) == no {
+			continue
+		}
+		if first != nil && first != k.of {
+			return true
+		}
+		first = k.of
+	}
+	return false
 }
 
 // checkJar checks that a user who must be signed in has the cookie for it.

@@ -271,6 +271,7 @@ func (w *world) finish() {
 		x.run()
 		w.settle(x, false)
 	}
+	w.advance(overlap) // until then a page clears nothing that was just replaced
 	for i := range w.devices {
 		for range 2 {
 			w.do(step{do: visit, phone: i == 1, call: call{op: view, node: 1}})
