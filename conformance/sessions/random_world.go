@@ -362,6 +362,7 @@ func (w *world) plantCookie(d *device, which int) {
 
 // socket touches the oldest view of the device's session, or opens one.
 func (w *world) socket(d *device) {
+	w.checkJar(d)
 	now := w.clock.Now()
 	text, ok := d.browser.Cookie(w.cookie, shop)
 	k := w.tokens[text]
