@@ -120,8 +120,14 @@ func (l *lifecycle) becomeSeen(seen []sight) {
 	var opened *sight
 	several := false
 	for i := range seen {
-		if seen[i].opens {
-			opened, several = &seen[i], opened != nil
+		switch v := &seen[i]; {
+		case !v.opens:
+		case opened != nil && opened.item.ID == v.item.ID: // two secrets of one session, around a rotation
+			if v.matched > opened.matched {
+				opened = v
+			}
+		default:
+			opened, several = v, opened != nil
 		}
 	}
 	if opened != nil && !several {
@@ -141,7 +147,7 @@ func (l *lifecycle) becomeSeen(seen []sight) {
 	}
 	for i := range seen {
 		v := &seen[i]
-		if v == opened && !several {
+		if !several && opened != nil && v.item.ID == opened.item.ID {
 			continue
 		}
 		if v.owned || v.opens {

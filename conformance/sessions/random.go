@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -90,7 +89,7 @@ const (
 	advance               // move the clock
 	plant                 // another cookie of the name appears
 	socket                // open or touch a view that outlives its request
-	actions
+	stay                  // an hour with a page every 20 minutes: the next request rotates
 )
 
 // opKind says what a request asks for.
@@ -165,6 +164,8 @@ func (s step) String() string {
 		return "advance " + s.wait.String()
 	case plant:
 		return fmt.Sprintf("%s gets cookie %d", who, s.at)
+	case stay:
+		return who + " stays for an hour"
 	}
 	return who + " uses a socket"
 }
@@ -179,7 +180,15 @@ func (c call) text() string {
 	return opNames[c.op]
 }
 
-var waits = []time.Duration{time.Second, 4 * time.Minute, 20 * time.Minute, 31 * time.Second, 26 * time.Minute, 31 * time.Minute, 12 * time.Hour}
+// waits are from the most to the least frequent.
+var waits = []time.Duration{
+	time.Second, time.Second, time.Second, 31 * time.Second, 31 * time.Second, 4 * time.Minute, 4 * time.Minute,
+	20 * time.Minute, 20 * time.Minute, 26 * time.Minute, 31 * time.Minute, 12 * time.Hour,
+}
+
+var drawnActions = []action{
+	visit, visit, visit, visit, send, send, send, send, deliver, deliver, deliver, lose, advance, advance, serve, plant, socket, stay,
+}
 
 func drawSteps(t *rapid.T) []step {
 	var out []step
@@ -191,16 +200,16 @@ func drawSteps(t *rapid.T) []step {
 
 // drawStep draws a step. Small numbers mean the simple and frequent ones.
 func drawStep(t *rapid.T) step {
-	do := rapid.SampledFrom([]action{visit, visit, visit, send, send, send, deliver, deliver, lose, advance, advance, serve, plant, socket}).Draw(t, "do")
+	do := rapid.SampledFrom(drawnActions).Draw(t, "do")
 	s := step{do: do}
 	switch do {
 	case visit, send:
-		s.phone = rapid.IntRange(0, 4).Draw(t, "phone") == 4
+		s.phone = rapid.IntRange(0, 5).Draw(t, "phone") == 5
 		s.call = drawCall(t, do == send)
 	case serve, deliver, lose:
 		s.at = rapid.IntRange(0, maxUnderWay-1).Draw(t, "request")
 	case advance:
-		s.wait = rapid.SampledFrom(append(slices.Clone(waits[:5]), waits...)).Draw(t, "wait")
+		s.wait = rapid.SampledFrom(waits).Draw(t, "wait")
 	case plant:
 		s.at = rapid.IntRange(0, len(planted)-1).Draw(t, "cookie")
 	}
@@ -209,7 +218,7 @@ func drawStep(t *rapid.T) step {
 
 func drawCall(t *rapid.T, background bool) call {
 	c := call{op: rapid.SampledFrom([]opKind{
-		view, view, view, write, write, count1, login, login, logout, rotateNow, reauth, elevate, impersonate, endImpersonation, endImpersonation, destroyOthers,
+		view, view, view, view, write, write, count1, login, login, login, logout, rotateNow, reauth, elevate, impersonate, impersonate, endImpersonation, destroyOthers,
 	}).Draw(t, "op")}
 	c.node = rapid.IntRange(0, 1).Draw(t, "node")
 	switch c.op {

@@ -61,6 +61,10 @@ var sequences = []struct {
 	{"EmptyCookieBeside", []step{does(as(login, 0)), cookie(0), does(get), does(post(write)), does(get)}},
 	{"MalformedCookieBeside", []step{does(as(login, 0)), cookie(1), does(get), does(post(write)), does(get)}},
 	{"EqualCookieBeside", []step{does(as(login, 0)), cookie(2), does(get), does(post(write)), does(get), does(as(login, 1)), does(get)}},
+	{"TwoSecretsOfOneSession", []step{
+		does(as(login, 0)), cookie(2), later(20 * time.Minute), does(get), later(20 * time.Minute), does(get), later(20 * time.Minute),
+		does(get), does(get), does(post(write)), later(time.Minute), does(get),
+	}},
 	{"SignOutWithTwoCookies", []step{does(as(login, 0)), cookie(2), does(post(logout)), does(get)}},
 	{"SignOutWithAMalformedCookie", []step{does(as(login, 0)), cookie(1), does(post(logout)), does(get)}},
 	{"MalformedCookieGoesAway", []step{cookie(3), does(get)}},

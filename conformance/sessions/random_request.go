@@ -440,7 +440,7 @@ func (w *world) credentials(x *request1) {
 			w.fail(ruleCookie, "%s: the answer has a cookie of a session that nothing asked for", x.d.name)
 			return
 		}
-		if k := w.tokens[text]; k != nil && x.call.op == view {
+		if k := w.tokens[text]; k != nil && !(x.ok && x.call.op.verb()) {
 			// The secret of a rotation, offered again as of the load.
 			x.gave, x.again = k, true
 			continue

@@ -239,6 +239,14 @@ func (w *world) do(s step) {
 	case socket:
 		w.note("%v", s)
 		w.socket(d)
+	case stay:
+		w.note("%v", s)
+		for i := range 3 {
+			w.do(step{do: advance, wait: 20 * time.Minute})
+			if i < 2 {
+				w.do(step{do: visit, phone: s.phone})
+			}
+		}
 	}
 }
 
