@@ -235,7 +235,7 @@ func (p *Params) Parse(u *url.URL) error {
 			// The name may be the end of a value with an & in it.
 			return fail("an unknown parameter without a value; known are: " + p.known())
 		case b == nil:
-			return fail(fmt.Sprintf("unknown parameter %q; known are: %s", name, p.known()))
+			return fail(p.unknown(name) + "; known are: " + p.known())
 		case given[b], len(values) > 1 && !b.Repeated:
 			return fail(fmt.Sprintf("the parameter %q is given twice; known are: %s", b.Name, p.known()))
 		case !b.set(values):
@@ -244,6 +244,29 @@ func (p *Params) Parse(u *url.URL) error {
 		given[b] = true
 	}
 	return nil
+}
+
+// unknown says that a parameter is not known. It prints only a name that looks
+// like one: after an & that is not escaped, a password goes on as a name.
+func (p *Params) unknown(name string) string {
+	for i := range p.all {
+		if known := p.all[i].Name; known != "" && strings.EqualFold(known, name) {
+			return fmt.Sprintf("the parameter %q is given in other upper and lower case", known)
+		}
+	}
+	if !looksLikeName(name) {
+		return "a parameter that is not known (write %26 for an & in a password)"
+	}
+	return fmt.Sprintf("unknown parameter %q", name)
+}
+
+func looksLikeName(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; (c < 'a' || c > 'z') && c != '_' {
+			return false
+		}
+	}
+	return name != "" && len(name) <= 32
 }
 
 // known names the parameters, for errors.

@@ -32,6 +32,7 @@ const (
 	needDamage // Harness.Damage
 	needPlace  // Harness.Occupy
 	needStall  // Harness.Stall
+	needDelay  // Harness.Delay
 	needTwo    // two declared labels
 
 	needNothing need = 0

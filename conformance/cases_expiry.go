@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -154,6 +155,24 @@ func expiryCases() []Case {
 				c.fail("the sweep removed %d records, want 2", n)
 			}
 		}),
+		that("ThatPassesWhileACallWaitsEndsTheRecord", "R100 R4", needDelay, func(c *C) {
+			for name, waits := range map[string]time.Duration{"kept": time.Minute - time.Millisecond, "passed": time.Minute} {
+				for what, do := range c.decisions() {
+					r := c.put(c.rec(name+" "+what, "0", time.Minute))
+					c.h.Delay(c.TB, c.b, waits)
+					var want error
+					switch {
+					case name == "kept" && what == "create":
+						want = model.ErrExists
+					case name == "passed" && what != "create":
+						want = model.ErrNotFound
+					}
+					if err := do(r); !errors.Is(err, want) {
+						c.fail("%s that waits %v of the record's minute: got %v, want %v", what, waits, err, want)
+					}
+				}
+			}
+		}),
 		that("OfAFastClocksCallsLeavesTheRecord", "R2", needNothing, func(c *C) {
 			// A node whose clock is ahead sees no record, and leaves the record to
 			// the others.
@@ -173,4 +192,36 @@ func expiryCases() []Case {
 			c.bear("ann", "a")
 		}),
 	)
+}
+
+// decisions returns a call of each kind that decides by the expiry of a record.
+func (c *C) decisions() map[string]func(model.Record) error {
+	write := func(cond driver.Condition) func(model.Record) error {
+		return func(r model.Record) error {
+			_, err := c.write(c.rec(r.ID, "1", 2*time.Hour), cond, r)
+			return err
+		}
+	}
+	touch := func(t driver.Touch) func(model.Record) error {
+		return func(r model.Record) error {
+			t.ID, t.ExpiresAt, t.Known = r.ID, c.in(time.Hour), r
+			_, err := c.b.Touch(c.ctx(), c.now, t)
+			return err
+		}
+	}
+	return map[string]func(model.Record) error{
+		"create":          write(driver.IfAbsent),
+		"update":          write(driver.IfPresent),
+		"compare-and-set": write(driver.IfMatch),
+		"set":             touch(driver.Touch{Mode: driver.TouchSet}),
+		"extend":          touch(driver.Touch{Mode: driver.TouchExtend}),
+		"clear":           touch(driver.Touch{Mode: driver.TouchClear, Cond: driver.IfMatch}),
+		"delete": func(r model.Record) error {
+			return c.b.Delete(c.ctx(), c.now, driver.Delete{ID: r.ID, Cond: driver.IfPresent})
+		},
+		"batch": func(r model.Record) error {
+			op := writing(c.rec(r.ID, "1", time.Hour), driver.IfPresent, r)
+			return driver.WriteMany(c.ctx(), c.b, c.now, []driver.BatchOp{op})[0].Err
+		},
+	}
 }

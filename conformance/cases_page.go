@@ -60,7 +60,7 @@ func pageCases() []Case {
 			}
 		}),
 		that("GoesPastTheServersPageSize", "R42 R43", needPaging, func(c *C) {
-			ids := make([]string, 2500)
+			ids := make([]string, 2100)
 			for i := range ids {
 				ids[i] = fmt.Sprintf("r%04d", i)
 			}

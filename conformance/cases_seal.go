@@ -50,9 +50,10 @@ func sealCases() []Case {
 				c.fail("%d records are listed and the stored value is %q, want 1 record and no readable value", n, clip(raw.Value))
 			}
 		}),
-		that("OfAnotherKeyIsCorrupt", "R64 R62", needNothing, func(c *C) {
+		that("OfAnotherKeyIsCorrupt", "R64 R62 R99", needNothing, func(c *C) {
 			_, err := storeOf[doc](c, &expiry.StoreOptions{Purpose: "test", Seal: c.ring("a")}).Create(c.ctx(), "a", doc{Name: secret}, nil)
 			c.ok(err, "create")
+			before := c.get("a")
 			for what, opts := range map[string]*expiry.StoreOptions{
 				"another key": {Purpose: "test", Seal: c.ring("b")}, "another secret under the key's id": {Purpose: "test", Seal: c.forged()}, "no key": nil,
 			} {
@@ -63,13 +64,17 @@ func sealCases() []Case {
 				c.is(mutate, model.ErrCorrupt, "mutate with %s", what)
 				_, take := s.Take(c.ctx(), "a")
 				c.is(take, model.ErrCorrupt, "take with %s", what)
-				for _, err := range []error{get, mutate, take} {
+				_, update := s.Update(c.ctx(), "a", doc{N: 2}, nil)
+				c.is(update, model.ErrCorrupt, "update with %s", what)
+				for _, err := range []error{get, mutate, take, update} {
 					if strings.Contains(err.Error(), secret) {
 						c.fail("got the error %v, want one without the value", err)
 					}
 				}
 			}
-			c.get("a")
+			if now := c.get("a"); now.Revision != before.Revision {
+				c.fail("an update replaced a value that its store cannot open")
+			}
 		}),
 		that("OfARotatedKeyIsOpenedUntilTheKeyIsRemoved", "R63 R64", needNothing, func(c *C) {
 			ring := c.ring("a")

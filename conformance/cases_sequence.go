@@ -273,13 +273,20 @@ func (s *sequence) clear(t *rapid.T) {
 	}
 }
 
+// sequencesPerStore bounds what a store keeps of removed records. Every listing
+// and sweep would read all of it.
+const sequencesPerStore = 10
+
 func sequenceCases() []Case {
 	return group("Sequence",
 		that("OfRandomCallsAnswersAsTheModelDoes", "R2 R15 R17 R18 R19 R22 R23 R24 R25 R30 R31 R33 R38 R46 R50 R77 R87 R88", needLabels|needSweep, func(c *C) {
 			nodes := []driver.ModelExpirySupport{c.b, c.second()}
 			n := 0
 			rapid.Check(c.TB, func(t *rapid.T) {
-				n++
+				if n++; n%sequencesPerStore == 0 {
+					c.ok(driver.DeleteStorage(c.ctx(), c.b), "delete the storage")
+					c.ok(driver.CreateStorage(c.ctx(), c.b), "create the storage again")
+				}
 				s := &sequence{c: c, nodes: nodes, prefix: fmt.Sprintf("s%d-", n), model: map[string]model.Record{}}
 				t.Repeat(map[string]func(*rapid.T){
 					"write":   s.write,

@@ -210,7 +210,7 @@ func tokenCases() []Case {
 		}),
 		that("OfAListingByLabelGoesPastTheServersPageSize", "R42 R46 R43", needLabels, func(c *C) {
 			var ops []driver.BatchOp
-			ids := make([]string, 1100)
+			ids := make([]string, 1050)
 			for i := range ids {
 				ids[i] = fmt.Sprintf("r%04d", i)
 				ops = append(ops, writing(c.labelled(ids[i], "v", "ann", time.Hour), driver.IfAbsent, model.Record{}))

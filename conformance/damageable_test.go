@@ -28,6 +28,7 @@ type damageable struct {
 	damaged *sync.Map // keys are recordKeys
 	foreign *sync.Map // stores in whose place another program is
 	stalled atomic.Bool
+	waits   atomic.Int64 // for how long the next write waits, as a time.Duration
 }
 
 // recordKey names a record of a store.
@@ -50,6 +51,21 @@ func (b *damageable) answers(ctx context.Context) error {
 	return nil
 }
 
+// waited adds to now what the call waits.
+func (b *damageable) waited(now time.Time) time.Time {
+	return now.Add(time.Duration(b.waits.Swap(0)))
+}
+
+// damageableOf returns the damageable backend below wrappers.
+func damageableOf(b driver.ModelExpirySupport) *damageable {
+	for {
+		if d, ok := b.(*damageable); ok {
+			return d
+		}
+		b = b.(driver.Unwrapper).Unwrap()
+	}
+}
+
 func (b *damageable) Get(ctx context.Context, now time.Time, g driver.Get) (model.Record, error) {
 	if err := cmp.Or(b.gate.Enter(ctx), b.answers(ctx)); err != nil {
 		return model.Record{}, err
@@ -70,7 +86,7 @@ func (b *damageable) Write(ctx context.Context, now time.Time, w driver.Write) (
 		}
 		defer b.damaged.Delete(recordKey{b.store, w.Record.ID})
 	}
-	return b.Wrapper.Write(ctx, now, w)
+	return b.Wrapper.Write(ctx, b.waited(now), w)
 }
 
 func (b *damageable) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
@@ -80,7 +96,7 @@ func (b *damageable) Touch(ctx context.Context, now time.Time, t driver.Touch) (
 	if b.isDamaged(t.ID) {
 		return model.Record{}, model.ErrCorrupt
 	}
-	return b.Wrapper.Touch(ctx, now, t)
+	return b.Wrapper.Touch(ctx, b.waited(now), t)
 }
 
 func (b *damageable) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
@@ -90,7 +106,7 @@ func (b *damageable) Delete(ctx context.Context, now time.Time, d driver.Delete)
 	if b.isDamaged(d.ID) {
 		return model.ErrCorrupt
 	}
-	return b.Wrapper.Delete(ctx, now, d)
+	return b.Wrapper.Delete(ctx, b.waited(now), d)
 }
 
 func (b *damageable) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
@@ -219,13 +235,12 @@ func (c *cluster) harness() conformance.Harness {
 			}
 		},
 		Stall: func(_ testing.TB, b driver.ModelExpirySupport) func() {
-			for {
-				if d, ok := b.(*damageable); ok {
-					d.stalled.Store(true)
-					return func() { d.stalled.Store(false) }
-				}
-				b = b.(driver.Unwrapper).Unwrap()
-			}
+			d := damageableOf(b)
+			d.stalled.Store(true)
+			return func() { d.stalled.Store(false) }
+		},
+		Delay: func(_ testing.TB, b driver.ModelExpirySupport, d time.Duration) {
+			damageableOf(b).waits.Store(int64(d))
 		},
 		Server: "in process",
 	}

@@ -48,6 +48,13 @@ type Harness struct {
 	// waits for anything outside of the process.
 	Stall func(t testing.TB, b driver.ModelExpirySupport) (resume func())
 
+	// Delay makes the next call on b that takes a lock, or waits for something
+	// else of its own before it decides, wait for that. By the stopwatch of the
+	// backend it waits for d, and by the test's clock for no time. Nil means that
+	// the case on waits is reported as not proven. That is right only if no call
+	// waits for a time that matters.
+	Delay func(t testing.TB, b driver.ModelExpirySupport, d time.Duration)
+
 	// Allow lists the features that the backend may declare absent.
 	Allow []driver.Feature
 

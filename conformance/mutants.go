@@ -21,6 +21,7 @@ const (
 func Mutants() []Mutant {
 	return []Mutant{
 		{"get ignores the expiry", "R2", "Expiry/IsGoneFromTheInstant", ""},
+		{"a call decides as of its beginning", "R100", "Expiry/ThatPassesWhileACallWaitsEndsTheRecord", ""},
 		{"records expire a millisecond early", "R2", "Expiry/LivesToTheLastMillisecond", ""},
 		{"a record shares memory with its caller", "R3", "Get/ValueIsTheCallersOwn", ""},
 		{"a record keeps the caller's texts", "R3", "Get/TextsAreTheBackendsOwn", ""},

@@ -80,6 +80,12 @@ func recordMutants() map[string]mutation {
 				return b.Get(ctx, time.Time{}, driver.Get{ID: id})
 			}}
 		}),
+		"a call decides as of its beginning": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
+			return &mutant{Wrapper: driverkit.Wrap(b), touch: func(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
+				damageableOf(b).waits.Store(0)
+				return b.Touch(ctx, now, t)
+			}}
+		}),
 		"records expire a millisecond early": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 			return &mutant{Wrapper: driverkit.Wrap(b), get: func(ctx context.Context, now time.Time, id string) (model.Record, error) {
 				return b.Get(ctx, now.Add(time.Millisecond), driver.Get{ID: id})

@@ -103,5 +103,6 @@ var Rules = map[string]string{
 	"R97":  "What another program made in the same place stays. The error is ErrCorrupt then, and its text says what was found.",
 	"R98":  "The result is that of Get, but for the value.",
 	"R99":  "With w.Encodings, IfPresent and IfMatch replace only a record of one of these encodings. Another one is ErrCorrupt and stays.",
+	"R100": "A call decides as of now. What the backend itself waits for before it decides, such as a lock, counts: it adds the time that it waited, in whole milliseconds, to now.",
 	"R101": "A page ends with the record with which its values reach PageBytes, and a sweep holds no more values at a time.",
 }

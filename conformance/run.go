@@ -172,6 +172,8 @@ func runCase(t testing.TB, h *Harness, cs *Case, desc driver.Description) (missi
 		return "the harness has no Occupy"
 	case cs.needs&needStall != 0 && h.Stall == nil:
 		return "the harness has no Stall"
+	case cs.needs&needDelay != 0 && h.Delay == nil:
+		return "the harness has no Delay"
 	case cs.needs&needTwo != 0 && len(desc.Labels) < 2:
 		return "the backend was opened with less than two labels"
 	default:

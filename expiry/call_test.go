@@ -331,7 +331,8 @@ func TestObserver(t *testing.T) {
 func TestOutcomesOfEveryKind(t *testing.T) {
 	for kind, want := range map[error]string{
 		model.ErrUnknown: "unknown", model.ErrUnavailable: "unavailable", model.ErrCorrupt: "corrupt", model.ErrTooLarge: "too_large",
-		model.ErrUnsupported: "unsupported", model.ErrConflict: "conflict", errors.New("x"): "error", context.DeadlineExceeded: "canceled",
+		model.ErrUnsupported: "unsupported", model.ErrConflict: "conflict", errors.New("x"): "error", context.DeadlineExceeded: "deadline",
+		context.Canceled: "canceled",
 		model.NewError(model.ErrUnknown, "", context.Canceled): "canceled",
 		// A write that a stopped server let time out is not the wish of the caller.
 		model.NewError(model.ErrUnknown, "", context.DeadlineExceeded): "unknown",

@@ -38,16 +38,30 @@ type typed interface{ checkType(t reflect.Type) error }
 // JSON returns the default codec, with the semantics of [encoding/json]. NewStore
 // returns ErrInvalid for a type that no JSON decodes into, such as an interface
 // with methods. It also refuses map elements whose MarshalJSON or MarshalText
-// needs a pointer: encoding/json would skip that method.
+// needs a pointer: encoding/json would skip that method. A string that is not
+// UTF-8 is ErrInvalid: encoding/json would replace its bytes.
 func JSON() Codec { return jsonCodec{} }
 
 type jsonCodec struct{}
 
 func (jsonCodec) Name() string                    { return "json" }
-func (jsonCodec) Encode(v any) ([]byte, error)    { return json.Marshal(v) }
 func (jsonCodec) Decode(data []byte, v any) error { return json.Unmarshal(data, v) }
 func (jsonCodec) DataStays()                      {}
 func (jsonCodec) checkType(t reflect.Type) error  { return jsonform.CheckType(t) }
+
+func (jsonCodec) Encode(v any) ([]byte, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	if err := jsonform.CheckText(v, data); err != nil {
+		return nil, safeError{err}
+	}
+	return data, nil
+}
+
+// safeError marks an error of a codec whose text quotes nothing of the value.
+type safeError struct{ error }
 
 // Gob returns a codec for values that JSON cannot encode, such as maps with
 // struct keys, complex numbers or NaN. Only Go programs read them. Types behind
@@ -140,7 +154,12 @@ func encode(c Codec, v any) (data []byte, err error) {
 		}
 	}()
 	if data, err = c.Encode(v); err != nil {
-		return nil, model.NewError(model.ErrInvalid, "the value cannot be encoded as "+c.Name(), causeOf(err))
+		detail := "the value cannot be encoded as " + c.Name()
+		var safe safeError
+		if errors.As(err, &safe) {
+			detail += ": " + safe.Error()
+		}
+		return nil, model.NewError(model.ErrInvalid, detail, causeOf(err))
 	}
 	return data, nil
 }

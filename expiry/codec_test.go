@@ -280,3 +280,45 @@ func TestTheZeroValuesOfExportedTypesDoNotPanic(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestTextsThatAreNotUTF8 stores strings that JSON would change. Other codecs
+// keep them.
+func TestTextsThatAreNotUTF8(t *testing.T) {
+	const torn = "caf\xe9"
+	type profile struct{ Name string }
+	_, s := storeOfType[profile](t, expiry.JSON())
+	_, err := s.Create(t.Context(), "a", profile{torn}, nil)
+	wantKind(t, err, model.ErrInvalid)
+	if text := err.Error(); !strings.Contains(text, "a string of the field Name is not UTF-8") || strings.Contains(text, "caf") {
+		t.Errorf("the error is %q", text)
+	}
+	if _, err := s.Create(t.Context(), "a", profile{"café"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	for verb, change := range map[string]func() error{
+		"update":  func() error { return onlyErr(s.Update(t.Context(), "a", profile{torn}, nil)) },
+		"upsert":  func() error { return onlyErr(s.Upsert(t.Context(), "a", profile{torn}, nil)) },
+		"partial": func() error { return onlyErr(s.UpdatePartial(t.Context(), "a", map[string]any{"Name": torn}, nil)) },
+		"mutate": func() error {
+			return onlyErr(s.Mutate(t.Context(), "a", func(p *profile) error { p.Name = torn; return nil }, nil))
+		},
+	} {
+		if err := change(); !errors.Is(err, model.ErrInvalid) {
+			t.Errorf("%s: got %v, want %v", verb, err, model.ErrInvalid)
+		}
+	}
+	if it, err := s.Get(t.Context(), "a"); err != nil || it.Value.Name != "café" {
+		t.Errorf("got %+v, %v", it.Value, err)
+	}
+	for _, codec := range []expiry.Codec{expiry.Gob(), expiry.Bytes()} {
+		_, s := storeOfType[string](t, codec)
+		if _, err := s.Create(t.Context(), "a", torn, nil); err != nil {
+			t.Fatal(err)
+		}
+		if it, err := s.Get(t.Context(), "a"); err != nil || it.Value != torn {
+			t.Errorf("%s returned %q, %v", codec.Name(), it.Value, err)
+		}
+	}
+}
+
+func onlyErr[T any](_ T, err error) error { return err }

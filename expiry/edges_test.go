@@ -204,11 +204,20 @@ func TestTheLongestLifetimeIsLegal(t *testing.T) {
 	}
 }
 
-type sealedName struct{ expiry.Codec }
+type namedCodec struct {
+	expiry.Codec
+	name string
+}
 
-func (sealedName) Name() string { return "sealed" }
+func (c namedCodec) Name() string { return c.name }
 
 func TestACodecIsNotNamedLikeASeal(t *testing.T) {
-	_, err := expiry.NewStore[value](memoryBackend(t), &expiry.StoreOptions{Codec: sealedName{expiry.JSON()}})
-	wantKind(t, err, model.ErrInvalid)
+	for _, name := range []string{"sealed", "sealed:k1:"} {
+		_, err := expiry.NewStore[value](memoryBackend(t), &expiry.StoreOptions{Codec: namedCodec{expiry.JSON(), name}})
+		wantKind(t, err, model.ErrInvalid)
+	}
+	_, err := expiry.NewStore[value](memoryBackend(t), &expiry.StoreOptions{Codec: namedCodec{expiry.JSON(), "sealedbox"}})
+	if err != nil {
+		t.Error(err)
+	}
 }

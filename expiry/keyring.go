@@ -181,6 +181,13 @@ func (k *Keyring) String() string {
 	return fmt.Sprintf("keyring(%s of %q)", k.active, slices.Sorted(maps.Keys(k.keys)))
 }
 
+// ids returns the ids of all keys, sorted.
+func (k *Keyring) ids() []string {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return slices.Sorted(maps.Keys(k.keys))
+}
+
 func (k *Keyring) secret(id string) []byte {
 	if k == nil {
 		return nil

@@ -30,10 +30,11 @@ type Observation struct {
 	ItemErr error
 }
 
-// Outcome returns a short word for a metric's label: "ok", "canceled" for an
-// ended context, or the kind of the error ("not_found", "conflict", …). Of a
-// call about many records it is the worst outcome. Only "unavailable",
-// "unknown" and "corrupt" mean that the backend fails.
+// Outcome returns a short word for a metric's label: "ok", "canceled" for a
+// context that was canceled, "deadline" for one whose deadline passed, or the
+// kind of the error ("not_found", "conflict", …). Of a call about many records
+// it is the worst outcome. Only "unavailable", "unknown" and "corrupt" mean that
+// the backend fails. With "deadline" it may be slow or have stopped.
 func (o Observation) Outcome() string {
 	if o.Err == nil {
 		return outcomeOf(o.ItemErr)
@@ -45,7 +46,10 @@ func outcomeOf(err error) string {
 	if err == nil {
 		return "ok"
 	}
-	if isContext(err) && (!errors.Is(err, context.DeadlineExceeded) || model.Kind(err) == nil) {
+	switch late := errors.Is(err, context.DeadlineExceeded); {
+	case late && model.Kind(err) == nil:
+		return "deadline"
+	case !late && errors.Is(err, context.Canceled):
 		return "canceled"
 	}
 	for _, k := range outcomes {
@@ -63,7 +67,7 @@ type items struct {
 }
 
 // severity orders outcomes: those of a failing backend last.
-var severity = []string{"ok", "not_found", "exists", "conflict", "invalid", "too_large", "unsupported", "canceled", "closed", "error", "corrupt", "unavailable", "unknown"}
+var severity = []string{"ok", "not_found", "exists", "conflict", "invalid", "too_large", "unsupported", "canceled", "closed", "deadline", "error", "corrupt", "unavailable", "unknown"}
 
 // note counts the outcome of one item, if there is an observer.
 func (c *call) note(err error) {
@@ -100,8 +104,8 @@ var outcomes = []struct {
 // Observer is called after every call of a method, on the caller's goroutine.
 type Observer func(context.Context, Observation)
 
-// LogObserver returns an Observer that logs calls: failures of the backend at
-// warning level, all others at debug level. A nil logger means slog.Default.
+// LogObserver returns an Observer that logs calls: failures of the backend and
+// calls that their deadline ended at warning level, all others at debug level. A nil logger means slog.Default.
 func LogObserver(l *slog.Logger) Observer {
 	if l == nil {
 		l = slog.Default()
@@ -109,7 +113,7 @@ func LogObserver(l *slog.Logger) Observer {
 	return func(ctx context.Context, o Observation) {
 		outcome, level := o.Outcome(), slog.LevelDebug
 		switch outcome {
-		case "unavailable", "unknown", "corrupt", "error":
+		case "unavailable", "unknown", "corrupt", "error", "deadline":
 			level = slog.LevelWarn
 		}
 		if !l.Enabled(ctx, level) {

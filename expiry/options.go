@@ -18,7 +18,9 @@ type StoreOptions struct {
 	// and the store's Purpose. Ids, labels and expiries stay readable.
 	// ErrCorrupt is returned for a value that was changed, moved to another
 	// record or from a store of another Purpose, sealed with an unknown key, or
-	// not sealed. Nil means that values are stored as encoded.
+	// not sealed. Only an Upsert replaces such a value, except one that was
+	// changed or moved: an Update may replace that. Nil means that values are
+	// stored as encoded.
 	Seal *Keyring
 	// Purpose says what the store's values are for, in 1 to 64 bytes, such as
 	// "profiles". Seal needs it: two stores with one keyring and different
@@ -85,7 +87,7 @@ func (o *StoreOptions) withDefaults() (StoreOptions, error) {
 	if n := out.Codec.Name(); n == "" || len(n) > 32 {
 		return out, model.NewError(model.ErrInvalid, "StoreOptions: the codec's name must have 1 to 32 bytes", nil)
 	}
-	if out.Codec.Name() == sealedEncoding {
+	if isSealed(out.Codec.Name()) {
 		return out, model.NewError(model.ErrInvalid, "StoreOptions: the codec's name is that of sealed values", nil)
 	}
 	if out.Clock == nil {

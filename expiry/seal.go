@@ -6,17 +6,25 @@ import (
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// The encoding's name of sealed values. The layout of a sealed value is: format,
-// length of the key's id, the id, length of the codec's name, the name, salt,
-// ciphertext with its tag.
+// The layout of a sealed value is: format, length of the key's id, the id,
+// length of the codec's name, the name, salt, ciphertext with its tag.
+//
+// The encoding's name of a sealed value is "sealed:", the key's id, ":" and 16
+// digits for the key, the purpose and the codec. So a backend sees which values
+// an update may replace. Values that were sealed before that are "sealed".
 const (
 	sealedEncoding    = "sealed"
+	sealedPrefix      = sealedEncoding + ":"
+	encodingTag       = "sojourn sealed encoding 1"
+	encodingTagSize   = 8
 	sealFormat        = 1 // of Seal: bound to the caller's text
 	sealFormatPurpose = 2 // of a Store: bound to its purpose and the id
 	saltSize          = 24
@@ -37,10 +45,42 @@ func (k *Keyring) Open(binding string, sealed []byte) ([]byte, error) {
 	return k.open(sealFormat, binding, "", sealed)
 }
 
-// sealValue encrypts a value of a Store.
-func (k *Keyring) sealValue(purpose, id, codec string, plain []byte) ([]byte, error) {
-	sealed, _, err := k.seal(sealFormatPurpose, purposeBinding(purpose, id), codec, plain)
-	return sealed, err
+// sealValue encrypts a value of a Store. It also returns the encoding's name.
+func (k *Keyring) sealValue(purpose, id, codec string, plain []byte) (sealed []byte, encoding string, err error) {
+	sealed, keyID, err := k.seal(sealFormatPurpose, purposeBinding(purpose, id), codec, plain)
+	if err != nil {
+		return nil, "", err
+	}
+	encoding, err = sealedName(keyID, k.secret(keyID), purpose, codec)
+	return sealed, encoding, err
+}
+
+// opens returns the names of the encodings of all values that the keyring may
+// open.
+func (k *Keyring) opens(purpose, codec string) ([]string, error) {
+	out := []string{sealedEncoding}
+	for _, keyID := range k.ids() {
+		name, err := sealedName(keyID, k.secret(keyID), purpose, codec)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, name)
+	}
+	return out, nil
+}
+
+// sealedName returns the encoding's name of a value that the key sealed.
+func sealedName(keyID string, secret []byte, purpose, codec string) (string, error) {
+	tag, err := hkdf.Expand(sha256.New, secret, encodingTag+purposeBinding(purpose, codec), encodingTagSize)
+	if err != nil {
+		return "", model.NewError(model.ErrInvalid, "the value cannot be sealed", err)
+	}
+	return sealedPrefix + keyID + ":" + hex.EncodeToString(tag), nil
+}
+
+// isSealed reports whether the encoding's name is that of sealed values.
+func isSealed(encoding string) bool {
+	return encoding == sealedEncoding || strings.HasPrefix(encoding, sealedPrefix)
 }
 
 // openValue decrypts what sealValue returned for the same purpose and id.

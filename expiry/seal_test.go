@@ -18,9 +18,13 @@ func key(id string) expiry.SealKey {
 	return expiry.SealKey{ID: id, Secret: bytes.Repeat([]byte(id[:1]), 32)}
 }
 
-func keyring(t *testing.T, active string) *expiry.Keyring {
+func keyring(t *testing.T, active string, older ...string) *expiry.Keyring {
 	t.Helper()
-	k, err := expiry.NewKeyring(key(active))
+	var keys []expiry.SealKey
+	for _, id := range older {
+		keys = append(keys, key(id))
+	}
+	k, err := expiry.NewKeyring(key(active), keys...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +65,7 @@ func TestSealedThroughEveryOperation(t *testing.T) {
 	if _, err := s.Create(ctx, "a", value{421337}, nil); err != nil {
 		t.Fatal(err)
 	}
-	if r := raw(t, b, "a"); r.Encoding != "sealed" || bytes.Contains(r.Value, []byte("421337")) {
+	if r := raw(t, b, "a"); !strings.HasPrefix(r.Encoding, "sealed:k1:") || bytes.Contains(r.Value, []byte("421337")) {
 		t.Errorf("stored as %q: %q", r.Encoding, r.Value)
 	}
 	if _, err := s.Mutate(ctx, "a", func(v *value) error { v.N++; return nil }, nil); err != nil {
@@ -218,7 +222,7 @@ func TestMovingAStoreToSealing(t *testing.T) {
 	if _, err := s.Mutate(t.Context(), "a", func(v *value) error { v.N++; return nil }, nil); err != nil {
 		t.Fatal(err)
 	}
-	if r := raw(t, b, "a"); r.Encoding != "sealed" {
+	if r := raw(t, b, "a"); !strings.HasPrefix(r.Encoding, "sealed:k1:") {
 		t.Errorf("written as %q", r.Encoding)
 	}
 	if it, err := s.Get(t.Context(), "a"); err != nil || it.Value.N != 2 {

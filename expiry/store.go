@@ -28,7 +28,7 @@ type Store[T any] struct {
 	core
 	codec Codec
 	stays bool     // the codec's values do not change what they were decoded from
-	reads []string // the encodings that unpack accepts
+	reads []string // the codec's name: what updates may replace if nothing is sealed
 	opts  StoreOptions
 	hooks Hooks[T]
 }
@@ -64,14 +64,7 @@ func NewStore[T any](backend driver.ModelExpirySupport, opts *StoreOptions, hook
 		opts:  o,
 	}
 	_, s.stays = o.Codec.(dataStays)
-	switch {
-	case o.Seal == nil:
-		s.reads = []string{o.Codec.Name()}
-	case o.OpenUnsealed:
-		s.reads = []string{sealedEncoding, o.Codec.Name()}
-	default:
-		s.reads = []string{sealedEncoding}
-	}
+	s.reads = []string{o.Codec.Name()}
 	if len(hooks) == 1 {
 		s.hooks = hooks[0]
 	}
@@ -180,7 +173,9 @@ func (s *Store[T]) minted(id string) string {
 // Update replaces the value of a live record, or returns ErrNotFound. With
 // opts.IfMatch it returns ErrConflict if the record has another revision. The
 // item is then the record that won, if the backend returned it, else it has no
-// ID. Expiry and labels are kept unless opts or a hook gives them.
+// ID. Expiry and labels are kept unless opts or a hook gives them. A value that
+// the store could not read is ErrCorrupt and stays: one of another codec, and a
+// sealed one of another key, codec or purpose.
 func (s *Store[T]) Update(ctx context.Context, id string, v T, opts *WriteOptions) (Item[T], error) {
 	return s.put(ctx, "Update", driver.IfPresent, id, v, opts)
 }

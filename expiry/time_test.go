@@ -1,9 +1,12 @@
 package expiry_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -366,4 +369,19 @@ func (s slow) Get(ctx context.Context, now time.Time, g driver.Get) (model.Recor
 func (s slow) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 	time.Sleep(time.Millisecond) //nolint:forbidigo // of the bubble's clock
 	return s.ModelExpirySupport.Write(ctx, now, w)
+}
+
+// TestADeadlineIsLogged logs the end of a call by its deadline as a warning: the
+// server may have stopped. The end of a canceled call is not a warning.
+func TestADeadlineIsLogged(t *testing.T) {
+	for err, want := range map[error]string{context.DeadlineExceeded: "level=WARN outcome=deadline", context.Canceled: "level=DEBUG outcome=canceled"} {
+		var b bytes.Buffer
+		log := slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		expiry.LogObserver(log)(t.Context(), expiry.Observation{Op: "Get", Err: err})
+		for _, part := range strings.Fields(want) {
+			if !strings.Contains(b.String(), part) {
+				t.Errorf("logged %q for %v, want %s", b.String(), err, part)
+			}
+		}
+	}
 }

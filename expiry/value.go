@@ -12,11 +12,21 @@ import (
 // pack sets the value of a write to the encoded bytes, sealed if the store
 // seals. The bytes belong to the write afterwards.
 func (s *Store[T]) pack(w *driver.Write, plain []byte) (err error) {
-	w.Encodings = s.reads
-	w.Record.Value, w.Record.Encoding, w.ValueOwned = plain, s.codec.Name(), s.stays
-	if s.opts.Seal != nil {
-		w.Record.Encoding, w.ValueOwned = sealedEncoding, true
-		w.Record.Value, err = s.opts.Seal.sealValue(s.opts.Purpose, w.Record.ID, s.codec.Name(), plain)
+	codec := s.codec.Name()
+	w.Record.Value, w.Record.Encoding, w.ValueOwned = plain, codec, s.stays
+	if s.opts.Seal == nil {
+		w.Encodings = s.reads
+		return nil
+	}
+	w.ValueOwned = true
+	if w.Record.Value, w.Record.Encoding, err = s.opts.Seal.sealValue(s.opts.Purpose, w.Record.ID, codec, plain); err != nil {
+		return err
+	}
+	if w.Cond == driver.IfAny || w.Cond == driver.IfAbsent {
+		return nil // they replace what is not readable, or nothing
+	}
+	if w.Encodings, err = s.opts.Seal.opens(s.opts.Purpose, codec); err == nil && s.opts.OpenUnsealed {
+		w.Encodings = append(w.Encodings, codec)
 	}
 	return err
 }
@@ -25,7 +35,7 @@ func (s *Store[T]) pack(w *driver.Write, plain []byte) (err error) {
 // that is not sealed is ErrCorrupt, unless OpenUnsealed is set: else anybody who
 // can write to the server could forge values without the key.
 func (s *Store[T]) unpack(rec *model.Record) ([]byte, error) {
-	if s.opts.Seal != nil && rec.Encoding == sealedEncoding {
+	if s.opts.Seal != nil && isSealed(rec.Encoding) {
 		return s.opts.Seal.openValue(s.opts.Purpose, rec.ID, s.codec.Name(), rec.Value)
 	}
 	switch {

@@ -8,6 +8,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session/internal/row"
@@ -17,6 +19,8 @@ const (
 	// destroyRounds bounds how often a listing is repeated while the same
 	// principal keeps signing in.
 	destroyRounds = 100
+	destroyPage   = 500 // rows, which end in one batch
+	maxListing    = 1000
 	maxName       = 64 // characters
 )
 
@@ -33,39 +37,71 @@ func (s *Service) Sessions(ctx context.Context, principal string) iter.Seq2[Info
 // Sessions.
 func (s *Service) All(ctx context.Context) iter.Seq2[Info, error] { return s.list(ctx, nil) }
 
+// SessionsByLabel yields the live sessions that have the value under the label:
+// "principal", "sid", or one of SignInOptions.Labels. Its cost depends on these
+// sessions only. It yields model.ErrInvalid for a label that the backend does not
+// declare. Its other errors are those of Sessions.
+func (s *Service) SessionsByLabel(ctx context.Context, label, value string) iter.Seq2[Info, error] {
+	if label == "" {
+		return func(yield func(Info, error) bool) { yield(Info{}, noLabel("session.SessionsByLabel")) }
+	}
+	return s.list(ctx, &expiry.ListOptions{Label: label, Value: value})
+}
+
+func noLabel(op string) error {
+	return &model.Error{Op: op, Err: model.NewError(model.ErrInvalid, "the label is empty", nil)}
+}
+
 func (s *Service) list(ctx context.Context, opts *expiry.ListOptions) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
 		for it, err := range s.store.All(ctx, opts) {
-			if err != nil {
-				if !yield(Info{Handle: it.ID}, err) {
-					return
-				}
-				continue
+			info, shown := Info{Handle: it.ID}, true
+			if err == nil {
+				info, shown, err = s.listed(&it)
 			}
-			if err := s.check(&it); errors.Is(err, model.ErrNotFound) {
-				continue
-			} else if err != nil {
-				if !yield(Info{Handle: it.ID}, err) {
-					return
-				}
-				continue
-			}
-			if now := s.now(); !it.Value.Expired(now) && !yield(infoOf(&it, now), nil) {
+			if shown && !yield(info, err) {
 				return
 			}
 		}
 	}
 }
 
-// Count returns the number of live sessions, with anonymous ones. It makes two
-// calls of the store.
-func (s *Service) Count(ctx context.Context) (int, error) {
-	markers, err := s.store.Count(ctx, &expiry.ListOptions{Label: labelPrincipal, Value: row.MarkerLabel})
-	if err != nil {
-		return 0, err
+// listed returns what a listing says of a row, and false for the row of a
+// session that has ended. With an error the row cannot be read.
+func (s *Service) listed(it *item) (Info, bool, error) {
+	err := s.check(it)
+	switch now := s.now(); {
+	case errors.Is(err, model.ErrNotFound), err == nil && it.Value.Expired(now):
+		return Info{}, false, nil
+	case err != nil:
+		return Info{Handle: it.ID}, true, &model.Error{Op: "session.All", ID: it.ID, Err: err}
+	default:
+		return infoOf(it, now), true, nil
 	}
-	n, err := s.store.Count(ctx, nil)
-	return max(n-markers, 0), err
+}
+
+// Count returns the number of live sessions, with anonymous ones. It makes 17
+// calls of the store at once: one for all rows, and 16 for the markers of
+// sessions that have ended.
+func (s *Service) Count(ctx context.Context) (int, error) {
+	var counts [row.Markers]int
+	var all int
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		all, err = s.store.Count(ctx, nil)
+		return err
+	})
+	for i := range counts {
+		g.Go(func() (err error) {
+			counts[i], err = s.store.Count(ctx, &expiry.ListOptions{Label: labelPrincipal, Value: row.MarkerLabel(i)})
+			return err
+		})
+	}
+	err := g.Wait()
+	for _, n := range counts {
+		all -= n
+	}
+	return max(all, 0), err
 }
 
 // CountPrincipal returns the number of a principal's live sessions.
@@ -109,7 +145,7 @@ func (s *Service) Rename(ctx context.Context, principal, handle, name string) er
 // Destroy ends the session with the handle. It returns model.ErrNotFound if the
 // session is absent or belongs to another principal.
 func (s *Service) Destroy(ctx context.Context, principal, handle string) error {
-	const op = "session.DecisionDestroy"
+	const op = "session.Destroy"
 	it, err := s.own(ctx, op, principal, handle)
 	if err != nil {
 		return err
@@ -129,11 +165,22 @@ func (s *Service) own(ctx context.Context, op, principal, handle string) (item, 
 	if err := model.CheckLabelValue(principal); err != nil {
 		return item{}, &model.Error{Op: op, Err: err}
 	}
+	it, err := s.find(ctx, op, handle)
+	if err == nil && it.Value.Principal != principal {
+		err = &model.Error{Op: op, ID: handle, Err: model.ErrNotFound}
+	}
+	return it, err
+}
+
+// find reads the row with the handle, which the caller of a method has given. It
+// neither checks nor decrypts it. It returns model.ErrNotFound for what is not a
+// handle, and for a session that has ended.
+func (s *Service) find(ctx context.Context, op, handle string) (item, error) {
 	if !row.IsHandle(handle) {
 		return item{}, &model.Error{Op: op, Err: model.ErrNotFound}
 	}
 	it, err := s.store.Get(ctx, handle)
-	if err == nil && (it.Value.Principal != principal || it.Value.Gone != "") {
+	if err == nil && (it.Value.Gone != "" || it.Value.Expired(s.now())) {
 		err = &model.Error{Op: op, ID: handle, Err: model.ErrNotFound}
 	}
 	return it, err
@@ -168,10 +215,11 @@ func (s *Service) DestroyPrincipal(ctx context.Context, principal string) (int, 
 	return s.destroyLabelled(ctx, "session.DestroyPrincipal", labelPrincipal, principal, "")
 }
 
-// DestroyByLabel ends all sessions with the value under the label "principal" or
-// "sid". It returns how many it ended, also with an error. With "sid" it answers
-// the back-channel logout of an identity provider. It returns model.ErrInvalid
-// for a label that the backend does not declare.
+// DestroyByLabel ends all sessions with the value under the label: "principal",
+// "sid", or one of SignInOptions.Labels. It returns how many it ended, also with
+// an error. With "sid" it answers the back-channel logout of an identity
+// provider. It returns model.ErrInvalid for a label that the backend does not
+// declare.
 func (s *Service) DestroyByLabel(ctx context.Context, label, value string) (int, error) {
 	return s.destroyLabelled(ctx, "session.DestroyByLabel", label, value, "")
 }
@@ -187,7 +235,7 @@ func (s *Service) DestroyAll(ctx context.Context) (int, error) {
 // destroyLabelled lists and deletes until a listing has nothing left to delete.
 func (s *Service) destroyLabelled(ctx context.Context, op, label, value, keep string) (int, error) {
 	if label == "" {
-		return 0, &model.Error{Op: op, Err: model.NewError(model.ErrInvalid, "the label is empty", nil)}
+		return 0, noLabel(op)
 	}
 	total := 0
 	opts := &expiry.ListOptions{Label: label, Value: value, KeysOnly: true}
@@ -200,25 +248,37 @@ func (s *Service) destroyLabelled(ctx context.Context, op, label, value, keep st
 	return total, &model.Error{Op: op, Err: model.NewError(model.ErrConflict, "new sign-ins never end; set Options.NotBefore first", nil)}
 }
 
-// destroyRound is one listing, with its rows deleted.
+// destroyRound is one listing, with the sessions of each page ended in one batch.
 func (s *Service) destroyRound(ctx context.Context, opts *expiry.ListOptions, keep string) (destroyed, seen int, err error) {
-	for it, err := range s.store.All(ctx, opts) {
-		if err != nil && it.ID == "" {
-			return destroyed, seen, err
-		}
-		if it.ID == keep || it.Labels[labelPrincipal] == row.MarkerLabel {
-			continue
-		}
-		seen++
-		// A row that cannot be read ends too.
-		e := ended{handle: it.ID, principal: it.Labels[labelPrincipal], reason: ReasonDestroyed, row: it}
-		did, err := s.remove(ctx, &e)
+	o := *opts
+	o.PageSize = destroyPage
+	for {
+		l, err := s.store.Page(ctx, &o)
 		if err != nil {
 			return destroyed, seen, err
 		}
-		if did {
-			destroyed++
+		part := make([]ended, 0, len(l.Items)+len(l.Failed))
+		for _, err := range l.Failed { // a row that cannot be read ends too
+			part = append(part, ended{handle: idOf(err), reason: ReasonDestroyed})
 		}
+		for i := range l.Items {
+			if it := &l.Items[i]; it.ID != keep && !row.IsMarkerLabel(it.Labels[labelPrincipal]) {
+				part = append(part, ended{handle: it.ID, principal: it.Labels[labelPrincipal], reason: ReasonDestroyed, row: *it})
+			}
+		}
+		n, err := s.removeMany(ctx, part)
+		destroyed, seen = destroyed+n, seen+len(part)
+		if err != nil || l.Next == "" {
+			return destroyed, seen, err
+		}
+		o.After = l.Next
 	}
-	return destroyed, seen, nil
+}
+
+// idOf returns the id of the record that an error of a listing is about.
+func idOf(err error) string {
+	if e := (*model.Error)(nil); errors.As(err, &e) {
+		return e.ID
+	}
+	return ""
 }

@@ -3,6 +3,8 @@ package session
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"slices"
 
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -11,7 +13,7 @@ import (
 // a worker. It has no client, so it needs no token and survives rotations of the
 // secret. It ends with the session: immediately if this service ends the
 // session, else within Options.WatchEvery. While views are open, one goroutine
-// of the service reads all their sessions in one batch. It is safe for
+// of the service reads all their sessions, in batches of 500. It is safe for
 // concurrent use.
 type Detached struct {
 	svc  *Service
@@ -94,30 +96,65 @@ func (d *Detached) Do(ctx context.Context, work func(context.Context) error) err
 	return err
 }
 
+// watchBatch is how many sessions one read of the watch has.
+const watchBatch = 500
+
 // endedAmong returns the handles of sessions that have ended. It leaves out what
-// the store does not answer now: the next call asks again.
+// the store does not answer now: the next call asks again. A batch that fails
+// does not keep the others from being read.
 func (s *Service) endedAmong(ctx context.Context, handles []string) []string {
+	var out []string
+	for part := range slices.Chunk(handles, watchBatch) {
+		gone, failed, err := s.endedOfBatch(ctx, part)
+		out = append(out, gone...)
+		if ctx.Err() != nil {
+			return out // no view is open any longer
+		}
+		if err != nil {
+			s.log.LogAttrs(ctx, slog.LevelWarn, "detached sessions could not be read",
+				slog.Int("sessions", failed), slog.String("error", err.Error()))
+		}
+	}
+	return out
+}
+
+// endedOfBatch returns the handles of the batch whose sessions have ended, and
+// how many could not be read, with the first error.
+func (s *Service) endedOfBatch(ctx context.Context, handles []string) (gone []string, failed int, first error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	results, err := s.store.GetMany(ctx, handles)
 	if err != nil {
-		return nil
+		return nil, len(handles), err
 	}
-	var out []string
 	for i := range results {
-		it, err := &results[i].Item, results[i].Err
-		if err == nil {
-			err = s.unseal(it)
-		}
-		reason := Reason("")
-		if err == nil && !it.Value.Expired(s.now()) {
-			reason, err = s.standing(ctx, &it.Value)
-		} else if err == nil {
-			reason = ReasonTooOld
-		}
-		if reason != "" || errors.Is(err, model.ErrNotFound) || errors.Is(err, model.ErrCorrupt) {
-			out = append(out, handles[i])
+		over, err := s.hasEnded(ctx, &results[i].Item, results[i].Err)
+		switch {
+		case over:
+			gone = append(gone, handles[i])
+		case err != nil:
+			if failed++; first == nil {
+				first = err
+			}
 		}
 	}
-	return out
+	return gone, failed, first
+}
+
+// hasEnded reports whether the row that was read, or failed to be read with err,
+// shows that its session has ended.
+func (s *Service) hasEnded(ctx context.Context, it *item, err error) (bool, error) {
+	if err == nil {
+		err = s.unseal(it)
+	}
+	switch {
+	case errors.Is(err, model.ErrNotFound), errors.Is(err, model.ErrCorrupt):
+		return true, nil
+	case err != nil:
+		return false, err
+	case it.Value.Expired(s.now()):
+		return true, nil
+	}
+	reason, err := s.standing(ctx, &it.Value)
+	return reason != "", err
 }

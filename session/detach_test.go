@@ -3,6 +3,8 @@ package session_test
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,6 +73,51 @@ func TestDetachedViewsEndAndLeaveNoGoroutine(t *testing.T) {
 		<-d.Done()
 		is(t, d.Err(), session.ErrGone)
 		d.Close()
+	})
+}
+
+// A read that hangs costs its batch of views one round, and no other one.
+func TestDetachedViewsAreReadInBatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &logs{}
+		k := sessiontest.New(t, &session.Options{
+			WatchEvery: time.Minute, Timeout: time.Second, Logger: slog.New(slog.NewTextHandler(log, nil)),
+		})
+		other, err := session.New(k.Backend, &session.Options{Clock: k.Clock, SweptElsewhere: true})
+		ok(t, err)
+		var views []*session.Detached
+		for range 1200 {
+			s := k.Service.Open("")
+			at := session.NewContext(t.Context(), s)
+			ok(t, s.SignIn(at, "alice", nil))
+			d, err := session.Detach(at)
+			ok(t, err)
+			views = append(views, d)
+		}
+		n, err := other.DestroyPrincipal(t.Context(), "alice")
+		if err != nil || n != 1200 {
+			t.Fatal(n, err)
+		}
+		k.Backend.SetHook(sessiontest.Before(sessiontest.OpGet, func() { <-time.After(2 * time.Second) }))
+		open := func() (n int) {
+			for _, d := range views {
+				if d.Err() == nil {
+					n++
+				}
+			}
+			return n
+		}
+		<-time.After(time.Minute + 10*time.Second) // in the time of the bubble
+		if n := open(); n == 0 || n > 500 {
+			t.Fatalf("%d views are open after a batch failed", n)
+		}
+		if n := strings.Count(log.String(), "could not be read"); n != 1 {
+			t.Fatalf("logged %d times: %s", n, log)
+		}
+		<-time.After(time.Minute) // in the time of the bubble
+		if n := open(); n > 0 {
+			t.Fatalf("%d views are still open", n)
+		}
 	})
 }
 

@@ -60,7 +60,9 @@
 // decides when the session is idle. What is written after an expiry goes to a
 // new session.
 //
-// SetIdle, SetLifetime and SignInOptions give one session its own lifetimes.
+// SetIdle, SetLifetime and SignInOptions give one session its own lifetimes. The
+// latest call wins. Policy has lifetimes and a bound on data for anonymous
+// sessions, since any bot can make them.
 // SignInOptions.NotAfter, the limit of an identity provider, caps all of them.
 // SignInOptions.Persistence is for "remember me".
 //
@@ -72,6 +74,9 @@
 //
 // A key can have another rule. Key.FailingOnConflict returns ErrKeyConflict to
 // the later request, and Key.Merging joins the two values.
+//
+// Key.Refresh is for what only one of many requests may do, such as renewing OAuth
+// tokens: the others wait for it.
 //
 // A browser has one cookie for all its requests, and their answers arrive in any
 // order. So a request is told apart that was under way when its token was
@@ -86,10 +91,11 @@
 //
 // # People and powers
 //
-// Service.Sessions lists a principal's devices, and Options.Limit bounds their
-// number. Elevate raises the level for a time, and RequireRecent checks it.
+// User returns who is signed in. Service.Sessions lists a principal's devices, and
+// Options.Limit bounds their number. Elevate raises the level for a time, and RequireRecent checks it.
 // Impersonate lets an administrator act as another principal, visibly and for an
-// hour at most. DestroyPrincipal, DestroyByLabel and DestroyAll end sessions.
+// hour at most. DestroyPrincipal, DestroyByLabel and DestroyAll end sessions, and
+// Erase leaves nothing of a principal's in the store.
 // Options.NotBefore also ends those whose sign-in is still under way.
 //
 // # Tokens that open nothing
@@ -132,9 +138,11 @@
 //	Impersonate                                     3
 //	EndImpersonation                                5
 //	a load while impersonating                      2
-//	a sign-in with a limit                          1 more, 1 for each eviction
-//	a sign-in with OnLimitReject                    2 more; 1 in all if refused
-//	Service.Count                                   2
+//	a sign-in with a limit                          2 more, and one batch of evictions;
+//	                                                1 in all if refused
+//	reads, and SeenEvery is due                     2
+//	Key.Refresh of a stale value                    3 for one request; 0 for those that wait on its node
+//	Service.Count                                   17, at once
 //
 // Encryption, pepper, events, the binder and a session's own lifetimes add no
 // calls.

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -60,7 +61,7 @@ func (s *Service) remove(ctx context.Context, e *ended) (bool, error) {
 	}
 	s.watch.end(e.handle, ErrGone)
 	if did {
-		s.emit(ctx, Event{Kind: EventDestroyed, Reason: e.reason, Handle: e.handle, Principal: e.principal, Actor: e.actor})
+		s.emitEnded(ctx, e)
 	}
 	return did, nil
 }
@@ -97,7 +98,7 @@ func (s *Service) markOnce(ctx context.Context, base *item, why Reason, known bo
 	if _, err := s.seal(base.ID, &r); err != nil {
 		return item{}, err
 	}
-	opts := &expiry.WriteOptions{Expiry: s.markerExpiry(why), Labels: labelsOf(&r)}
+	opts := &expiry.WriteOptions{Expiry: s.markerExpiry(why), Labels: labelsOf(base.ID, &r)}
 	if known {
 		opts.IfMatch = base.Known()
 	}
@@ -122,9 +123,21 @@ func (s *Service) markAgain(ctx context.Context, base *item, why Reason, lost er
 	return lost
 }
 
+// emitEnded emits the event of a session that this service has ended.
+func (s *Service) emitEnded(ctx context.Context, e *ended) {
+	s.emit(ctx, Event{Kind: EventDestroyed, Reason: e.reason, Handle: e.handle, Principal: e.principal, Actor: e.actor})
+}
+
 // removeMany is remove for many sessions, in batches. It returns how many this
 // call ended, also with an error.
 func (s *Service) removeMany(ctx context.Context, list []ended) (int, error) {
+	if len(list) == 1 {
+		did, err := s.remove(ctx, &list[0])
+		if did {
+			return 1, err
+		}
+		return 0, err
+	}
 	ops := make([]expiry.Op[row.Row], len(list))
 	for i := range list {
 		e := &list[i]
@@ -132,7 +145,7 @@ func (s *Service) removeMany(ctx context.Context, list []ended) (int, error) {
 		if _, err := s.seal(e.handle, &r); err != nil {
 			return 0, err
 		}
-		opts := &expiry.WriteOptions{Expiry: s.markerExpiry(e.reason), Labels: labelsOf(&r)}
+		opts := &expiry.WriteOptions{Expiry: s.markerExpiry(e.reason), Labels: labelsOf(e.handle, &r)}
 		if !e.row.Revision.IsZero() {
 			opts.IfMatch = e.row.Known()
 		}
@@ -144,20 +157,19 @@ func (s *Service) removeMany(ctx context.Context, list []ended) (int, error) {
 		e, one := &list[i], res.Results[i].Err
 		did := one == nil
 		if one != nil && !errors.Is(one, model.ErrNotFound) {
-			if ctx.Err() != nil {
-				err = errors.Join(err, one)
-				continue
+			if err == nil {
+				// Others write to this row, or its answer was lost.
+				did, one = s.mark(ctx, e)
 			}
-			// Others write to this row, or its answer was lost.
-			if did, one = s.mark(ctx, e); one != nil {
-				err = errors.Join(err, one)
+			if one != nil {
+				err = cmp.Or(err, one) // a store that is down is not asked for each row
 				continue
 			}
 		}
 		s.watch.end(e.handle, ErrGone)
 		if did {
 			n++
-			s.emit(ctx, Event{Kind: EventDestroyed, Reason: e.reason, Handle: e.handle, Principal: e.principal, Actor: e.actor})
+			s.emitEnded(ctx, e)
 		}
 	}
 	return n, err

@@ -138,7 +138,7 @@ func TestFirstValuesOfAnIdentityAreMerged(t *testing.T) {
 
 func TestIdentitiesThatAreRefused(t *testing.T) {
 	k := sessiontest.New(t, &session.Options{IdentityKey: identityKey})
-	for _, id := range []session.Identity{{}, {"i", "", "p"}, {"", "s", "p"}, {"i", "s", ""}, {"i", "s", "\x1fended"}} {
+	for _, id := range []session.Identity{{}, {"i", "", "p"}, {"", "s", "p"}, {"i", "s", ""}, {"i", "s", "\x1fendeda"}} {
 		_, err := k.Service.OpenFor(id)
 		is(t, err, model.ErrInvalid)
 	}

@@ -1,6 +1,9 @@
 package session
 
 import (
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
@@ -34,8 +37,9 @@ type Info struct {
 	// Reauthenticate or by Elevate. It is zero for an anonymous session.
 	ProvedAt time.Time
 	// LastSeen is when the session was last written or its idle deadline last
-	// moved, up to Policy.TouchEvery before its last use. When the idle
-	// deadline has reached the absolute one, reads no longer move it.
+	// moved, up to Policy.TouchEvery before its last use. Without an idle limit,
+	// and when the idle deadline has reached the absolute one, reads move it
+	// only as Policy.SeenEvery says.
 	LastSeen time.Time
 	// IdleDeadline ends the session unless it is used before. It is never later
 	// than AbsoluteDeadline. Zero means no idle limit.
@@ -43,6 +47,30 @@ type Info struct {
 	// AbsoluteDeadline ends the session, used or not. Zero means no absolute
 	// limit.
 	AbsoluteDeadline time.Time
+
+	// labels has each name and value with a NUL after it, so that Infos can be
+	// compared.
+	labels string
+}
+
+// Label returns the value of one of SignInOptions.Labels. It returns "" if the
+// session does not have the label.
+func (i Info) Label(name string) string {
+	list := strings.Split(i.labels, "\x00")
+	for at := 0; at+1 < len(list); at += 2 {
+		if list[at] == name {
+			return list[at+1]
+		}
+	}
+	return ""
+}
+
+func labelText(labels map[string]string) string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(labels)) {
+		b.WriteString(name + "\x00" + labels[name] + "\x00")
+	}
+	return b.String()
 }
 
 // ExpiresAt returns the earlier of the two deadlines.
@@ -59,6 +87,9 @@ func infoOf(it *item, now time.Time) Info {
 		Handle: it.ID, Principal: r.Principal, Level: r.LevelAt(now), Client: Client(r.Client), Name: r.Name, SID: r.SID,
 		CreatedAt: r.CreatedAt.Time(), AuthenticatedAt: r.AuthenticatedAt.Time(), ProvedAt: r.ProvedAt(),
 		LastSeen: r.WrittenAt.Time(), AbsoluteDeadline: r.Absolute.Time(),
+	}
+	if len(r.Labels) > 0 {
+		info.labels = labelText(r.Labels)
 	}
 	if r.Actor != nil {
 		info.Actor, info.ActorReason = r.Actor.ID, r.Actor.Reason

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/sojourn-go/sojourn/internal/jsonform"
@@ -31,9 +32,11 @@ type Key[T any] struct {
 	failOnConflict bool
 	merge          func(base, fresh, mine T) (T, error)
 	repair         func(err error) (T, bool, error)
+	own            bool // one of this package, whose name no program can use
 }
 
-// NewKey returns the key with the name, which has 1 to 64 bytes of UTF-8. With
+// NewKey returns the key with the name, which has 1 to 64 bytes of UTF-8 and does
+// not begin with "_lease:". With
 // another name its methods return model.ErrInvalid, and so they do for a T that
 // JSON could not decode again, as expiry.JSON describes. Two keys with the same
 // name share one value.
@@ -89,11 +92,22 @@ func (k Key[T]) Get(ctx context.Context) (T, bool, error) {
 	return k.decode(raw)
 }
 
+// GetOr returns a copy of the value, or def if the value is absent. Its errors
+// are those of Get.
+func (k Key[T]) GetOr(ctx context.Context, def T) (T, error) {
+	v, ok, err := k.Get(ctx)
+	if err == nil && !ok {
+		return def, nil
+	}
+	return v, err
+}
+
 // Set stores the value with the session's next Persist. If another request sets
 // the same key meanwhile, the last to persist wins, unless the key is
 // FailingOnConflict or Merging. Other keys do not change. Set returns
-// model.ErrInvalid if the value has no JSON form, and ErrCommitted after the
-// commit.
+// model.ErrInvalid if the value has no JSON form, model.ErrTooLarge if an
+// anonymous session would exceed Policy.AnonymousData, and ErrCommitted after
+// the commit.
 func (k Key[T]) Set(ctx context.Context, v T) error {
 	s, err := k.session(ctx)
 	if err != nil {
@@ -108,6 +122,12 @@ func (k Key[T]) Set(ctx context.Context, v T) error {
 		return err
 	}
 	defer done()
+	if !k.own {
+		err = s.fits(k.name, raw)
+	}
+	if err != nil {
+		return err
+	}
 	s.record(k.op(raw), raw)
 	return nil
 }
@@ -176,6 +196,9 @@ func (k Key[T]) Update(ctx context.Context, change func(*T) error) error {
 		return k.encode(v)
 	}
 	raw, err := update(s.data.Get(k.name))
+	if err == nil {
+		err = s.fits(k.name, raw)
+	}
 	if err != nil {
 		return err
 	}
@@ -210,8 +233,12 @@ func (k Key[T]) merged(base, fresh, mine json.RawMessage) (json.RawMessage, erro
 }
 
 func (k Key[T]) session(ctx context.Context) (*Session, error) {
-	if k.name == "" || len(k.name) > maxKey || !utf8.ValidString(k.name) {
+	switch {
+	case k.own:
+	case k.name == "" || len(k.name) > maxKey || !utf8.ValidString(k.name):
 		return nil, model.NewError(model.ErrInvalid, "the name of a session key must have 1 to 64 bytes of UTF-8", nil)
+	case strings.HasPrefix(k.name, leasePrefix):
+		return nil, model.NewError(model.ErrInvalid, "the name of a session key must not begin with "+leasePrefix, nil)
 	}
 	if k.unfit != nil {
 		return nil, model.NewError(model.ErrInvalid, fmt.Sprintf("the type of session key %q: %v", k.name, k.unfit), nil)

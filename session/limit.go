@@ -3,10 +3,15 @@ package session
 import "fmt"
 
 // Limit bounds the number of sessions of one principal. SignIn checks it after
-// the new row is stored, against a listing. All nodes agree on the order in
-// which sessions are ended. So no more than Max sessions are left when
-// concurrent sign-ins have returned. Impersonations of the principal do not
-// count.
+// the new row is stored, against a listing, and ends others after it has
+// succeeded. All nodes agree on the order. So no more than Max sessions are left
+// when concurrent sign-ins have returned, unless the store failed to end one.
+// That is logged, and the next sign-in ends it.
+//
+// Sessions that nobody can open do not count: those authenticated before
+// Options.NotBefore, and an actor's own session during an impersonation. So
+// EndImpersonation can lead to one session too many, until the next sign-in.
+// Impersonations of the principal and sessions of OpenFor do not count either.
 type Limit struct {
 	// Max is the number of sessions that a principal can have. Zero means no
 	// limit.
@@ -20,10 +25,13 @@ type OnLimit uint8
 
 const (
 	// OnLimitEvictOldest ends the session that was signed in first, in the
-	// order of (CreatedAt, handle).
+	// order of (CreatedAt, handle). A new session is later than all others. It
+	// is refused with ErrLimit only if Max others are signed in within the time
+	// of its own sign-in.
 	OnLimitEvictOldest OnLimit = iota
 	// OnLimitEvictIdlest ends the session with the oldest LastSeen. If the
-	// sessions are in use during a sign-in, one too many may end.
+	// sessions are in use during a sign-in, one too many may end. Without an
+	// idle limit LastSeen moves as Policy.SeenEvery says.
 	OnLimitEvictIdlest
 	// OnLimitReject refuses the sign-in with ErrLimit. Of two concurrent
 	// sign-ins it refuses the later by (CreatedAt, handle). That one may

@@ -147,7 +147,7 @@ const (
 // check fills in the defaults. It returns model.ErrInvalid if options contradict
 // each other or the backend.
 func (o *Options) check(desc driver.Description) error {
-	o.Policy = o.Policy.resolve()
+	o.Policy = o.Policy.under(o.Limit).resolve()
 	if err := o.Policy.check(); err != nil {
 		return err
 	}

@@ -134,7 +134,7 @@ func (s *Session) flush(ctx context.Context, v *verb) error {
 // create stores a new row under a new handle, and fills in what r leaves open.
 // CreatedAt is at least that of r, for the order of a Limit.
 func (s *Session) create(ctx context.Context, r row.Row) (item, *row.Token, error) {
-	p, now := s.svc.policy, s.svc.now()
+	now := s.svc.now()
 	t := row.NewToken(row.NewHandle())
 	s.mu.Lock()
 	r.Client = row.Client(s.client)
@@ -147,18 +147,10 @@ func (s *Session) create(ctx context.Context, r row.Row) (item, *row.Token, erro
 	at := row.InstantOf(now)
 	r.RotatedAt, r.WrittenAt = at, at
 	r.CreatedAt = max(r.CreatedAt, at)
-	if r.Idle == 0 {
-		r.Idle = p.Idle.Milliseconds()
-	}
 	if r.Principal != "" {
 		r.AuthenticatedAt = at
 	}
-	if r.Actor == nil {
-		for _, edit := range s.edits {
-			edit(&r, now)
-		}
-	}
-	r.SetAbsolute(p.Absolute)
+	s.lifetimes(&r, now)
 	it, err := s.svc.createRow(ctx, t.Handle, r, r.Deadline(now))
 	if errors.Is(err, model.ErrUnknown) && s.identity == nil {
 		// Nobody will hold its token. If this fails too, it expires.
@@ -308,7 +300,7 @@ func (s *Session) next(base *item, v *verb) (draft, error) {
 		}
 	}
 	d.row.Data = data
-	d.write = !data.Equal(base.Value.Data)
+	d.write = !data.Equal(base.Value.Data) || !s.passive && p.seenDue(base, now)
 
 	if err := s.nextSecret(&d, base, v, now); err != nil {
 		return d, err

@@ -41,6 +41,26 @@ type Policy struct {
 	// not. Zero means one hour. It cannot be turned off. The deadlines of the
 	// actor's own session apply too.
 	Impersonation time.Duration
+
+	// AnonymousIdle and AnonymousAbsolute replace Idle and Absolute for
+	// sessions to which nobody has signed in, so that those of bots end early.
+	// Zero means as Idle and as Absolute. Negative means no such limit. At
+	// least one of the two must be in force. A sign-in makes a new session with
+	// the other lifetimes.
+	AnonymousIdle, AnonymousAbsolute time.Duration
+	// AnonymousData bounds the data of a session to which nobody has signed in:
+	// the bytes of its keys' names and of their JSON. Set and Update of a key
+	// return model.ErrTooLarge if they would exceed it. Requests at the same
+	// time can exceed it together. Zero means 128 KiB. Negative means no bound.
+	// The number of anonymous sessions has no bound, since no store can count
+	// them cheaply: bound the requests that create them.
+	AnonymousData int
+	// SeenEvery is how often a request writes Info.LastSeen if no idle deadline
+	// moves it: without an idle limit, and when the idle deadline has reached
+	// the absolute one. Each time it costs a write of the row. Zero means five
+	// minutes with OnLimitEvictIdlest, which needs LastSeen, else never.
+	// Negative means never.
+	SeenEvery time.Duration
 }
 
 const (
@@ -49,6 +69,8 @@ const (
 	defaultRotate   = time.Hour
 	defaultOverlap  = 30 * time.Second
 	defaultActing   = time.Hour
+	defaultSeen     = 5 * time.Minute
+	defaultData     = 128 << 10
 )
 
 // AAL1 returns a policy for assurance level 1 of NIST SP 800-63B-4. It has the
@@ -73,6 +95,18 @@ func (p Policy) resolve() Policy {
 	if p.Impersonation == 0 {
 		p.Impersonation = defaultActing
 	}
+	p.AnonymousIdle = orDefault(p.AnonymousIdle, p.Idle)
+	p.AnonymousAbsolute = orDefault(p.AnonymousAbsolute, p.Absolute)
+	p.AnonymousData = int(orDefault(time.Duration(p.AnonymousData), defaultData))
+	p.SeenEvery = max(p.SeenEvery, 0)
+	return p
+}
+
+// under returns the policy with the defaults that depend on the limit.
+func (p Policy) under(l Limit) Policy {
+	if p.SeenEvery == 0 && l.Max > 0 && l.On == OnLimitEvictIdlest {
+		p.SeenEvery = defaultSeen
+	}
 	return p
 }
 
@@ -86,6 +120,8 @@ func orDefault(d, def time.Duration) time.Duration {
 	return d
 }
 
+func tooShort(d time.Duration) bool { return d > 0 && d < time.Millisecond }
+
 // straggling is how long a replaced secret or session is known for what it is.
 // Policy.Overlap bounds it, unless that is off.
 func (p Policy) straggling() time.Duration {
@@ -95,14 +131,14 @@ func (p Policy) straggling() time.Duration {
 	return p.Overlap
 }
 
-func tooShort(d time.Duration) bool { return d > 0 && d < time.Millisecond }
-
 // check returns model.ErrInvalid if the resolved policy contradicts itself.
 func (p Policy) check() error {
 	switch {
 	case p.Idle == 0 && p.Absolute == 0:
 		return model.NewError(model.ErrInvalid, "Policy: both Idle and Absolute are off, sessions would never end", nil)
-	case tooShort(p.Idle), tooShort(p.Absolute), tooShort(p.RotateEvery), p.Impersonation < time.Millisecond:
+	case p.AnonymousIdle == 0 && p.AnonymousAbsolute == 0:
+		return model.NewError(model.ErrInvalid, "Policy: both AnonymousIdle and AnonymousAbsolute are off, anonymous sessions would never end", nil)
+	case tooShort(p.Idle), tooShort(p.Absolute), tooShort(p.AnonymousIdle), tooShort(p.AnonymousAbsolute), tooShort(p.RotateEvery), tooShort(p.SeenEvery), p.Impersonation < time.Millisecond:
 		return model.NewError(model.ErrInvalid, "Policy: a lifetime is shorter than a millisecond", nil)
 	case p.Idle > 0 && p.TouchEvery >= p.Idle:
 		return model.NewError(model.ErrInvalid, "Policy: TouchEvery must be shorter than Idle, or sessions in use would end", nil)
@@ -137,6 +173,12 @@ func (p Policy) String() string {
 	if p.RotateEvery > 0 {
 		add("overlap", p.Overlap, "off")
 	}
+	if p.AnonymousIdle != p.Idle {
+		add("anonymous idle", p.AnonymousIdle, "off")
+	}
+	if p.AnonymousAbsolute != p.Absolute {
+		add("anonymous absolute", p.AnonymousAbsolute, "off")
+	}
 	return b.String()
 }
 
@@ -152,4 +194,14 @@ func (p Policy) touchEvery(r *row.Row) time.Duration {
 		return d / 10 // the policy has no idle limit
 	}
 	return p.TouchEvery
+}
+
+// seenDue reports whether a use at now has to write the row, so that LastSeen
+// moves.
+func (p Policy) seenDue(it *item, now time.Time) bool {
+	r := &it.Value
+	if p.SeenEvery == 0 || r.Idle > 0 && (r.Absolute == 0 || it.ExpiresAt.Before(r.Absolute.Time())) {
+		return false // a touch moves it
+	}
+	return now.Sub(infoOf(it, now).LastSeen) >= p.SeenEvery
 }

@@ -1,10 +1,14 @@
 package session_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
+	"github.com/sojourn-go/sojourn/backends/memory"
+	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session"
+	"github.com/sojourn-go/sojourn/session/sessiontest"
 )
 
 func TestPolicyPrintsItsLifetimes(t *testing.T) {
@@ -15,6 +19,10 @@ func TestPolicyPrintsItsLifetimes(t *testing.T) {
 		{session.Policy{}, "idle 30m0s, absolute 24h0m0s, touch every 3m0s, rotate every 1h0m0s, overlap 30s"},
 		{session.Policy{Idle: -1, RotateEvery: -1}, "idle off, absolute 24h0m0s, rotate every off"},
 		{session.Policy{Absolute: -1, TouchEvery: -1, Overlap: -1}, "idle 30m0s, absolute off, touch every request, rotate every 1h0m0s, overlap off"},
+		{
+			session.Policy{AnonymousIdle: 5 * time.Minute, AnonymousAbsolute: -1},
+			"idle 30m0s, absolute 24h0m0s, touch every 3m0s, rotate every 1h0m0s, overlap 30s, anonymous idle 5m0s, anonymous absolute off",
+		},
 		{session.AAL1(), "idle off, absolute 720h0m0s, rotate every 1h0m0s, overlap 30s"},
 		{session.AAL2(), "idle 1h0m0s, absolute 24h0m0s, touch every 6m0s, rotate every 1h0m0s, overlap 30s"},
 		{session.AAL3(), "idle 15m0s, absolute 12h0m0s, touch every 1m30s, rotate every 1h0m0s, overlap 30s"},
@@ -27,6 +35,35 @@ func TestPolicyPrintsItsLifetimes(t *testing.T) {
 			t.Errorf("in force: %s\nwant %s", got, tc.want)
 		}
 	}
+}
+
+func TestPolicyThatCannotBeServedIsRefused(t *testing.T) {
+	raw, err := memory.New(memory.NewSpace(), "s", nil)
+	ok(t, err)
+	for name, p := range map[string]session.Policy{
+		"too short":                 {Idle: time.Microsecond},
+		"too short, absolute":       {Absolute: time.Microsecond},
+		"too short, anonymous":      {AnonymousIdle: time.Microsecond},
+		"too short, anonymous too":  {AnonymousAbsolute: time.Microsecond},
+		"too short, seen":           {SeenEvery: time.Microsecond},
+		"too short, impersonation":  {Impersonation: time.Microsecond},
+		"anonymous for ever":        {AnonymousIdle: -1, AnonymousAbsolute: -1},
+		"anonymous for ever, again": {Idle: -1, AnonymousAbsolute: -1},
+	} {
+		if _, err := session.New(raw, &session.Options{Policy: p}); !errors.Is(err, model.ErrInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestRequireRecentRefusesANegativeTime(t *testing.T) {
+	k := sessiontest.New(t, nil)
+	token := signIn(t, k, "", "alice", nil)
+	k.Clock.Advance(time.Minute)
+	u := begin(t, k, token)
+	is(t, u.s.RequireRecent(u, -time.Second, 0), model.ErrInvalid)
+	is(t, u.s.RequireRecent(u, time.Second, 0), session.ErrReauthenticate)
+	ok(t, u.s.RequireRecent(u, 0, 0))
 }
 
 func TestPolicyRulesCanBeTurnedOff(t *testing.T) {
@@ -92,4 +129,40 @@ func TestPolicyRulesCanBeTurnedOff(t *testing.T) {
 			t.Fatal(calls)
 		}
 	})
+}
+
+func TestLaterOfSetIdleAndSignInWins(t *testing.T) {
+	k := sessiontest.New(t, nil)
+	lifetimes := func(token string, idle, life time.Duration) {
+		t.Helper()
+		i, now := alive(t, k, token), k.Clock.Now()
+		if got, want := i.IdleDeadline.Sub(now), min(idle, life); got != want {
+			t.Errorf("idle %s, want %s", got, want)
+		}
+		if got := i.AbsoluteDeadline.Sub(now); got != life {
+			t.Errorf("absolute %s, want %s", got, life)
+		}
+	}
+	set := func(u *unit, idle, life time.Duration) {
+		t.Helper()
+		ok(t, errors.Join(u.s.SetIdle(u, idle), u.s.SetLifetime(u, life)))
+	}
+	opts := &session.SignInOptions{Idle: time.Hour, Lifetime: 2 * time.Hour}
+	token := do(t, k, "", func(u *unit) error {
+		set(u, time.Minute, 2*time.Minute)
+		return u.s.SignIn(u, "alice", opts)
+	})
+	lifetimes(token, time.Hour, 2*time.Hour)
+	token = do(t, k, "", func(u *unit) error {
+		ok(t, u.s.SignIn(u, "alice", opts))
+		set(u, time.Minute, 2*time.Minute)
+		return nil
+	})
+	lifetimes(token, time.Minute, 2*time.Minute)
+	// Without options of its own, a sign-in leaves what was set.
+	token = do(t, k, "", func(u *unit) error {
+		set(u, time.Minute, 2*time.Minute)
+		return u.s.SignIn(u, "alice", nil)
+	})
+	lifetimes(token, time.Minute, 2*time.Minute)
 }

@@ -3,6 +3,8 @@ package session
 import (
 	"context"
 	"time"
+
+	"github.com/sojourn-go/sojourn/model"
 )
 
 // Principal is who a session belongs to.
@@ -54,13 +56,17 @@ func (s *Session) Info(ctx context.Context) (Info, error) {
 
 // RequireRecent checks how well the principal has proved who they are. Call it
 // before something that matters. It returns nil if they did so within the given
-// time, and at the given level at least. Zero means at any time.
+// time, and at the given level at least. Zero means at any time. A negative time
+// is model.ErrInvalid.
 //
 // Else it returns ErrUnauthenticated for an anonymous session, ErrImpersonating
 // during an impersonation, or ErrReauthenticate. A session that the Binder has
 // challenged is also ErrReauthenticate. It returns the store's error if the
 // session could not be loaded.
 func (s *Session) RequireRecent(ctx context.Context, within time.Duration, level int) error {
+	if within < 0 {
+		return &model.Error{Op: "session.RequireRecent", Err: model.NewError(model.ErrInvalid, "the time is negative; zero means at any time", nil)}
+	}
 	p, err := s.Principal(ctx)
 	if err != nil {
 		return err

@@ -106,7 +106,7 @@ func (s *Service) createRow(ctx context.Context, id string, r row.Row, at time.T
 	if err != nil {
 		return item{}, err
 	}
-	it, err := s.store.Create(ctx, id, r, &expiry.WriteOptions{Expiry: expiry.At(at), Labels: labelsOf(&r)})
+	it, err := s.store.Create(ctx, id, r, &expiry.WriteOptions{Expiry: expiry.At(at), Labels: labelsOf(id, &r)})
 	it.Value.Data = plain
 	return it, err
 }
@@ -121,7 +121,7 @@ func (s *Service) updateRow(ctx context.Context, base *item, r row.Row, at expir
 		return item{}, err
 	}
 	opts := &expiry.WriteOptions{IfMatch: base.Known(), Expiry: at}
-	if labels := labelsOf(&r); !maps.Equal(labels, base.Labels) {
+	if labels := labelsOf(base.ID, &r); !maps.Equal(labels, base.Labels) {
 		if opts.Labels = labels; labels == nil {
 			opts.Labels = map[string]string{}
 		}
@@ -155,10 +155,10 @@ func (s *Service) updateSettled(ctx context.Context, base *item, r row.Row, at e
 }
 
 // labelsOf returns the labels of a row.
-func labelsOf(r *row.Row) map[string]string {
+func labelsOf(id string, r *row.Row) map[string]string {
 	switch {
 	case r.Gone != "":
-		return map[string]string{labelPrincipal: row.MarkerLabel}
+		return map[string]string{labelPrincipal: row.MarkerLabelOf(id)}
 	case r.Principal == "":
 		return nil
 	}

@@ -85,7 +85,7 @@ func (s *Service) verify(it *item) error {
 		return &unreadableError{ReasonUnknownSealKey, model.ErrCorrupt}
 	}
 	want, err := s.mac(it.ID, r)
-	if err != nil || !hmac.Equal(want, r.MAC) || !maps.Equal(it.Labels, labelsOf(r)) {
+	if err != nil || !hmac.Equal(want, r.MAC) || !maps.Equal(it.Labels, labelsOf(it.ID, r)) {
 		return &unreadableError{ReasonForged, model.ErrCorrupt}
 	}
 	return nil

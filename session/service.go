@@ -24,6 +24,7 @@ const unsweptWarning = 100
 // store.
 type Service struct {
 	store       *expiry.Store[row.Row]
+	eraser      *expiry.Store[row.Row] // the same without the grace
 	policy      Policy
 	limit       Limit
 	clock       expiry.Clock
@@ -47,6 +48,7 @@ type Service struct {
 	swept         atomic.Bool
 	created       atomic.Int64
 	watch         watcher
+	flights       flights // of Key.Refresh
 
 	mu       sync.Mutex
 	closed   bool
@@ -73,8 +75,12 @@ func New(backend expiry.ModelExpirySupport, opts *Options) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	eraser, err := expiry.NewStore[row.Row](backend, &expiry.StoreOptions{Codec: row.Codec{}, Clock: o.Clock, Observe: o.Observe, Grace: -1})
+	if err != nil {
+		return nil, err
+	}
 	s := &Service{
-		store: store, policy: o.Policy, limit: o.Limit, clock: o.Clock, log: o.Logger,
+		store: store, eraser: eraser, policy: o.Policy, limit: o.Limit, clock: o.Clock, log: o.Logger,
 		timeout: o.Timeout, loadTimeout: o.LoadTimeout, storeDown: o.StoreDown,
 		notBefore: o.NotBefore, binder: o.Binder, onEvent: o.OnEvent, keyring: o.Keyring, purpose: o.Purpose, pepper: o.Pepper,
 		notBeforeSID: o.NotBeforeSID, unsignedUntil: o.AcceptUnsignedUntil, onReuse: o.OnReuse, identityKey: slices.Clone(o.IdentityKey), renewals: renewals{seed: maphash.MakeSeed()},
@@ -88,10 +94,13 @@ func New(backend expiry.ModelExpirySupport, opts *Options) (*Service, error) {
 // Policy returns the policy in force. A rule that is off is negative.
 func (s *Service) Policy() Policy {
 	p := s.policy
-	for _, d := range []*time.Duration{&p.Idle, &p.Absolute, &p.TouchEvery, &p.RotateEvery, &p.Overlap} {
+	for _, d := range []*time.Duration{&p.Idle, &p.Absolute, &p.TouchEvery, &p.RotateEvery, &p.Overlap, &p.AnonymousIdle, &p.AnonymousAbsolute, &p.SeenEvery} {
 		if *d == 0 {
 			*d = -1
 		}
+	}
+	if p.AnonymousData == 0 {
+		p.AnonymousData = -1
 	}
 	return p
 }
@@ -136,7 +145,7 @@ func (s *Service) Sweep(ctx context.Context) (driver.Swept, error) {
 
 func (s *Service) sweeper(ctx context.Context) (*expiry.Sweeper, error) {
 	o := s.sweep
-	onSwept, onExpire := o.OnSwept, o.OnExpire
+	onSwept := o.OnSwept
 	o.OnSwept = func(n driver.Swept, err error) {
 		if err != nil {
 			s.log.LogAttrs(ctx, slog.LevelWarn, "session sweep failed", slog.String("error", err.Error()))
@@ -145,21 +154,28 @@ func (s *Service) sweeper(ctx context.Context) (*expiry.Sweeper, error) {
 			onSwept(n, err)
 		}
 	}
-	if s.onEvent != nil || onExpire != nil {
-		o.OnExpire = func(rec model.Record) error {
-			if rec.Labels[labelPrincipal] == row.MarkerLabel {
-				return nil // its session has ended before
-			}
-			if onExpire != nil {
-				if err := onExpire(rec); err != nil {
-					return err
-				}
-			}
-			s.emit(ctx, Event{Kind: EventExpired, Handle: rec.ID, Principal: rec.Labels[labelPrincipal]})
-			return nil
-		}
-	}
+	o.OnExpire = s.onExpire(ctx)
 	return expiry.NewSweeper(s.store, &o)
+}
+
+// onExpire returns the callback of a sweep, or nil if nobody wants to know.
+func (s *Service) onExpire(ctx context.Context) func(model.Record) error {
+	own := s.sweep.OnExpire
+	if s.onEvent == nil && own == nil {
+		return nil
+	}
+	return func(rec model.Record) error {
+		if row.IsMarkerLabel(rec.Labels[labelPrincipal]) {
+			return nil // its session has ended before
+		}
+		if own != nil {
+			if err := own(rec); err != nil {
+				return err
+			}
+		}
+		s.emit(ctx, Event{Kind: EventExpired, Handle: rec.ID, Principal: rec.Labels[labelPrincipal]})
+		return nil
+	}
 }
 
 // Close ends every Run and every detached session, and waits for their

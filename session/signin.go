@@ -1,12 +1,10 @@
 package session
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
@@ -130,33 +128,28 @@ func (s *Session) SignIn(ctx context.Context, principal string, opts *SignInOpti
 	o.Discard = o.Discard || !s.carries(principal)
 	r := o.row(principal)
 	r.Data = s.carried(&o, s.data)
-	if s.state.stored() && s.item.Value.Principal == principal {
-		r.Name = s.item.Value.Name // of the device
-	}
+	r.Name = s.keptName(principal)
 	if err := s.svc.mayAuthenticate(work, r); err != nil {
 		return err
 	}
-	r.CreatedAt, err = s.svc.room(work, principal, s.handle())
+	seats, err := s.svc.seats(work, principal, s.handle())
 	if err != nil {
 		return err
 	}
+	r.CreatedAt = seats.after
 	it, t, err := s.create(work, r)
 	if err != nil {
 		return err
 	}
-	return s.replace(work, it, t, &o)
+	return s.replace(work, it, t, &o, seats)
 }
 
 // replace ends what the session was before and makes the item, which is stored,
 // its row. Others are evicted at the end only, so that nobody loses a session to
 // a sign-in that fails.
-func (s *Session) replace(ctx context.Context, it item, t *row.Token, o *SignInOptions) error {
+func (s *Session) replace(ctx context.Context, it item, t *row.Token, o *SignInOptions, seats *seats) error {
 	old := s.handle()
-	reject := s.svc.limit.On == OnLimitReject
-	var err error
-	if reject {
-		err = s.svc.enforceLimit(ctx, &it, old)
-	}
+	over, err := seats.over(ctx, &it)
 	if err == nil && s.state.stored() {
 		it, err = s.supersede(ctx, it, o)
 	}
@@ -177,23 +170,16 @@ func (s *Session) replace(ctx context.Context, it item, t *row.Token, o *SignInO
 	e := eventOf(EventSignedIn, it.ID, &it.Value)
 	e.Previous = old
 	s.svc.emit(ctx, e)
+	seats.evict(ctx, over)
 	if lost {
 		return err
 	}
-	if err := s.finishEnded(ctx); err != nil {
-		return err
-	}
-	if !reject {
-		if err := s.svc.enforceLimit(ctx, &it, old); err != nil {
-			return s.undo(ctx, it.ID, err)
-		}
-	}
-	return nil
+	return s.finishEnded(ctx)
 }
 
 // checkPrincipal returns model.ErrInvalid for what cannot be a principal's id.
 func checkPrincipal(principal string) error {
-	if principal == row.MarkerLabel {
+	if row.IsMarkerLabel(principal) {
 		return model.NewError(model.ErrInvalid, "this id is reserved", nil)
 	}
 	return model.CheckLabelValue(principal)
@@ -318,86 +304,4 @@ func (s *Session) undo(ctx context.Context, id string, reason error) error {
 		return errors.Join(reason, fmt.Errorf("session: a sign-in that failed is still stored: %w", err))
 	}
 	return reason
-}
-
-// counted lists the principal's sessions that count for the limit, without the
-// one with the handle except, which is about to be replaced. A row that cannot
-// be read counts, as the oldest.
-func (s *Service) counted(ctx context.Context, principal, except string) ([]item, error) {
-	var out []item
-	for it, err := range s.store.All(ctx, &expiry.ListOptions{Label: labelPrincipal, Value: principal}) {
-		if err != nil && it.ID == "" {
-			return nil, err
-		}
-		if it.ID != except && it.Value.Actor == nil && it.Value.Parked == 0 {
-			out = append(out, it)
-		}
-	}
-	return out, nil
-}
-
-// room returns ErrLimit before a sign-in that OnLimitReject refuses. Else it
-// returns the least CreatedAt of the new row. With OnLimitReject that is later
-// than those of all existing rows, so that a slow clock cannot put the new row
-// before them.
-func (s *Service) room(ctx context.Context, principal, except string) (row.Instant, error) {
-	var at row.Instant
-	if s.limit.Max == 0 || s.limit.On != OnLimitReject {
-		return at, nil
-	}
-	all, err := s.counted(ctx, principal, except)
-	if err != nil {
-		return at, err
-	}
-	if len(all) >= s.limit.Max {
-		s.emit(ctx, Event{Kind: EventRejected, Reason: ReasonLimitReached, Principal: principal})
-		return at, ErrLimit
-	}
-	for i := range all {
-		at = max(at, all[i].Value.CreatedAt+1)
-	}
-	return at, nil
-}
-
-// enforceLimit ends the sessions over the limit after the new row was stored. It
-// returns ErrLimit if the new row is one of them: the caller deletes it.
-func (s *Service) enforceLimit(ctx context.Context, own *item, except string) error {
-	if s.limit.Max == 0 {
-		return nil
-	}
-	all, err := s.counted(ctx, own.Value.Principal, except)
-	if err != nil {
-		return err
-	}
-	// Another sign-in may have deleted the new row already.
-	refused := !slices.ContainsFunc(all, func(it item) bool { return it.ID == own.ID })
-	now := s.now()
-	slices.SortFunc(all, func(a, b item) int {
-		n := 0
-		if s.limit.On == OnLimitEvictIdlest {
-			n = infoOf(&a, now).LastSeen.Compare(infoOf(&b, now).LastSeen)
-		}
-		return cmp.Or(n, cmp.Compare(a.Value.CreatedAt, b.Value.CreatedAt), cmp.Compare(a.ID, b.ID))
-	})
-	n := max(len(all)-s.limit.Max, 0)
-	over := all[:n]
-	if s.limit.On == OnLimitReject {
-		over = all[len(all)-n:]
-	}
-	for i := range over {
-		if over[i].ID == own.ID {
-			refused = true
-			continue
-		}
-		e := endedOf(&over[i], ReasonEvicted)
-		e.principal = own.Value.Principal // of a row that cannot be read, too
-		if _, err := s.remove(ctx, &e); err != nil {
-			return err
-		}
-	}
-	if refused {
-		s.emit(ctx, Event{Kind: EventRejected, Reason: ReasonLimitReached, Handle: own.ID, Principal: own.Value.Principal})
-		return ErrLimit
-	}
-	return nil
 }

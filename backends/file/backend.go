@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/sojourn-go/sojourn/backends/file/internal/disk"
 	"github.com/sojourn-go/sojourn/expiry/driver"
@@ -24,6 +25,7 @@ type Backend struct {
 
 	stripes [stripes]stripe
 	maker   disk.Maker
+	watch   func() time.Duration // nil, or a test's stopwatch
 
 	mu   sync.Mutex // guards tree, its refs, and the closing of the gate
 	tree *tree

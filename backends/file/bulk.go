@@ -20,12 +20,19 @@ const batchWriters = 8
 // Delete would. No operation holds the locks of others while it syncs.
 func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
 	out, valid := b.gate.Batch(ctx, ops)
+	var began time.Duration
+	if len(valid) > batchWriters {
+		began = b.waited().Read()
+	}
 	driverkit.Parallel(len(valid), batchWriters, func(n int) {
-		i := valid[n]
+		i, waited := valid[n], b.waited()
+		if n >= batchWriters { // it waited for its turn
+			waited.Add(waited.Read() - began)
+		}
 		if d := ops[i].Delete; d != nil {
-			out[i].Err = b.delete(ctx, now, d)
+			out[i].Err = b.delete(ctx, now, waited, d)
 		} else {
-			out[i].Record, out[i].Err = b.write(ctx, now, ops[i].Write)
+			out[i].Record, out[i].Err = b.write(ctx, now, waited, ops[i].Write)
 		}
 	})
 	return out
@@ -75,12 +82,12 @@ func (r *rebuild) addMissing() error {
 		return err
 	}
 	for _, shard := range present {
-		names, err := r.t.shardNames(r.ctx, shard, "")
+		names, err := r.t.shardNames(r.ctx, r.b.waited(), shard, "")
 		if err != nil {
 			return err
 		}
 		for part := range slices.Chunk(names, batchRecords) {
-			err := r.b.withLock(r.ctx, parseHex(shard)%stripes, false, func(t *tree) error {
+			err := r.b.withLock(r.ctx, r.b.waited(), parseHex(shard)%stripes, false, func(t *tree) error {
 				_, err := visitAll(r.ctx, part, func(p *place) (bool, error) { return true, r.repair(t, p) })
 				return err
 			})
@@ -186,7 +193,7 @@ func (r *rebuild) checkEntry(p *place, e entry) error {
 	if stray, err := isStray(r.t); !stray || err != nil {
 		return err
 	}
-	return r.b.withLock(r.ctx, p.stripe(), false, func(t *tree) error {
+	return r.b.withLock(r.ctx, r.b.waited(), p.stripe(), false, func(t *tree) error {
 		stray, err := isStray(t)
 		if stray {
 			t.dropEntries([]entry{e})

@@ -2,9 +2,12 @@ package file
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/conformance/sessions"
@@ -16,11 +19,12 @@ import (
 func harness(t *testing.T, dir string) conformance.Harness {
 	t.Helper()
 	return conformance.Harness{
-		Cases: 426,
+		Cases: 428,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			return conformance.NewLossy(open(t, dir, name, &Options{Labels: []string{"principal", "state"}}))
 		},
 		Server:   "in process",
+		Delay:    delay,
 		LoseNext: conformance.LoseNext,
 		Damage: func(t testing.TB, name, id string, data []byte) {
 			t.Helper()
@@ -40,6 +44,48 @@ func harness(t *testing.T, dir string) conformance.Harness {
 			}
 		},
 	}
+}
+
+// delay holds all locks of the store until the next call on b waits for one. By
+// the stopwatch of b it waits for d.
+func delay(t testing.TB, wrapped driver.ModelExpirySupport, d time.Duration) {
+	t.Helper()
+	b, ok := wrapped.(*Backend)
+	for !ok {
+		wrapped = wrapped.(driver.Unwrapper).Unwrap()
+		b, ok = wrapped.(*Backend)
+	}
+	release := holdLocks(t, b)
+	b.watch = sequence(release, d)
+}
+
+// holdLocks holds all locks of the store in another Backend, as another process
+// would, until the test ends or calls release.
+func holdLocks(t testing.TB, b *Backend) (release func()) {
+	t.Helper()
+	held, end := make(chan struct{}), make(chan struct{})
+	release = sync.OnceFunc(func() { close(end) })
+	holder := open(t, b.dir, b.name, nil)
+	var holds sync.WaitGroup
+	holds.Go(func() {
+		ctx := context.WithoutCancel(t.Context())
+		err := holder.withTree(ctx, true, func(tr *tree) error {
+			return tr.withLocksFrom(ctx, 0, func() error {
+				close(held)
+				<-end
+				return nil
+			})
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() {
+		release()
+		holds.Wait()
+	})
+	<-held
+	return release
 }
 
 // TestConformance runs on a file system in memory if the system has one. On a

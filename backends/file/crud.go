@@ -36,15 +36,15 @@ func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (mod
 	if err := b.gate.Write(ctx, &w); err != nil {
 		return model.Record{}, err
 	}
-	return b.write(ctx, now, &w)
+	return b.write(ctx, now, b.waited(), &w)
 }
 
-func (b *Backend) write(ctx context.Context, now time.Time, w *driver.Write) (out model.Record, err error) {
+func (b *Backend) write(ctx context.Context, now time.Time, waited *driverkit.Waited, w *driver.Write) (out model.Record, err error) {
 	p := placeOf(w.Record.ID)
 	creates := w.Cond == driver.IfAny || w.Cond == driver.IfAbsent
-	err = b.withLock(ctx, p.stripe(), creates, func(t *tree) (err error) {
+	err = b.withLock(ctx, waited, p.stripe(), creates, func(t *tree) (err error) {
 		cur, readErr := t.read(&p)
-		if out, err = driverkit.JudgeWrite(now, cur, readErr, w); err != nil {
+		if out, err = driverkit.JudgeWrite(waited.Now(now), cur, readErr, w); err != nil {
 			return err
 		}
 		next := w.Result(cur)
@@ -64,14 +64,14 @@ func (b *Backend) Delete(ctx context.Context, now time.Time, d driver.Delete) er
 	if err := b.gate.Delete(ctx, &d); err != nil {
 		return err
 	}
-	return b.delete(ctx, now, &d)
+	return b.delete(ctx, now, b.waited(), &d)
 }
 
-func (b *Backend) delete(ctx context.Context, now time.Time, d *driver.Delete) error {
+func (b *Backend) delete(ctx context.Context, now time.Time, waited *driverkit.Waited, d *driver.Delete) error {
 	p := placeOf(d.ID)
-	return b.withLock(ctx, p.stripe(), false, func(t *tree) error {
+	return b.withLock(ctx, waited, p.stripe(), false, func(t *tree) error {
 		cur, err := t.read(&p)
-		if _, err = driverkit.Judge(now, cur, err, d.Cond, d.Known.Revision); err != nil {
+		if _, err = driverkit.Judge(waited.Now(now), cur, err, d.Cond, d.Known.Revision); err != nil {
 			return err
 		}
 		shard, err := t.folder(p.dir(), false)

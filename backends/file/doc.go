@@ -47,7 +47,9 @@
 // rename replaces its file. A process that may only read lists without the
 // lock.
 //
-// A call that waits for a lock returns when its context ends. A call that has
+// A call that waits for a lock returns when its context ends. What it waits for
+// locks, and in a batch for its turn, counts: a record that expires meanwhile
+// has expired for it. A call that has
 // begun to write runs to its end, whether or not the context ends. Nothing can
 // interrupt a call to a file system that hangs.
 //
@@ -96,6 +98,8 @@
 //     and 262,144 of all listings and sweeps. Pages of all records read the names
 //     of one shard after the other. A page that another Backend goes on with, or
 //     that is asked for again, reads the names again.
+//   - A page ends at 16 MiB of values: it holds no more than that and one value.
+//     A sweep holds one value at a time.
 //   - A listing may leave out a record that was created, or got the label, after
 //     its first page.
 //   - A page token stays valid as long as the storage exists. Listings follow

@@ -19,10 +19,11 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, c driver.Touch) (mod
 	}
 	p := placeOf(c.ID)
 	var out model.Record
-	err := b.withLock(ctx, p.stripe(), false, func(t *tree) error {
+	waited := b.waited()
+	err := b.withLock(ctx, waited, p.stripe(), false, func(t *tree) error {
 		cur, err := t.read(&p)
 		if err == nil {
-			err = c.Judge(now, cur)
+			err = c.Judge(waited.Now(now), cur)
 		}
 		if err != nil {
 			return err
@@ -268,7 +269,7 @@ type batch struct {
 
 type candidate struct {
 	place
-	seen *model.Record // nil if only the entry is to be removed
+	seen *model.Record // without its value; nil if only the entry is to be removed
 }
 
 // full reports whether the batch has no room for a record of that shard.
@@ -291,6 +292,7 @@ func (s *sweep) examine(t *tree, b *batch, p place) error {
 		return nil
 	}
 	if rec.Expired(s.before) && s.tally.Accepts(rec) {
+		rec.Value = nil // a batch of large ones would not fit into memory
 		b.list = append(b.list, candidate{place: p, seen: rec})
 		b.removals++
 	}
@@ -306,7 +308,8 @@ func (s *sweep) remove(b *batch) error {
 	}
 	list := b.list
 	b.list, b.removals = b.list[:0], 0
-	return s.b.withLock(s.ctx, list[0].stripe(), false, func(t *tree) error {
+	// What had expired at the sweep's Before has expired, however long it waits.
+	return s.b.withLock(s.ctx, s.b.waited(), list[0].stripe(), false, func(t *tree) error {
 		shard, err := t.folder(list[0].dir(), false)
 		if err != nil && !isMissing(err) {
 			return err

@@ -7,7 +7,9 @@ import (
 	"io/fs"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/internal/drivertest"
@@ -76,6 +78,14 @@ func mustList(t *testing.T, b *Backend) map[string]string {
 	return l
 }
 
+// TestStalled has another Backend, as another process would, hold all locks. The
+// calls that need no lock are served.
+func TestStalled(t *testing.T) {
+	b := open(t, memoryDir(t), "store", &Options{NoSync: true})
+	drivertest.Stalled(t, b, func() { holdLocks(t, b) },
+		"get", "get many", "get of many", "page by label", "count by label", "sweep of nothing", "ping", "create storage", "stat")
+}
+
 // TestLockOfAnotherEndsWithTheDeadline holds all locks in another Backend, as
 // another process would. Each call that needs a lock ends with its context.
 func TestLockOfAnotherEndsWithTheDeadline(t *testing.T) {
@@ -136,5 +146,90 @@ func TestFailedSyncOfAFolder(t *testing.T) {
 	}
 	if fsyncs[0] <= fsyncs[1] || fsyncs[1] != 4 || fsyncs[2] != 4 || fsyncs[3] != 4 {
 		t.Errorf("creates after the failure take %d fsyncs, want more than 4 and then 4", fsyncs)
+	}
+}
+
+// TestSweepHoldsNoValues looks at what a sweep keeps of a record between its
+// announcement and its removal.
+func TestSweepHoldsNoValues(t *testing.T) {
+	b := open(t, memoryDir(t), "store", &Options{NoSync: true})
+	create(t, b, newRecord("a", "ann", inHour))
+	sw := driver.Sweep{Before: inHour, Limit: 1}
+	tally, err := b.gate.Sweep(t.Context(), &sw)
+	must(t, err)
+	s := sweep{b: b, ctx: t.Context(), before: inHour, due: bucketOf(inHour), tally: tally}
+	must(t, b.withTree(t.Context(), false, func(tr *tree) error {
+		due := batch{sub: s.due.sub()}
+		must(t, s.examine(tr, &due, placeOf("a")))
+		if len(due.list) != 1 || due.list[0].seen == nil || due.list[0].seen.Value != nil {
+			t.Errorf("the sweep keeps %+v, want one record without its value", due.list)
+		}
+		return s.remove(&due)
+	}))
+	if swept, err := tally.Result(); swept.Removed != 1 || err != nil {
+		t.Errorf("%+v, %v, want 1 removed", swept, err)
+	}
+}
+
+// TestListingDecidesAfterItsWait has the only record expire while a listing and
+// a count wait for a lock.
+func TestListingDecidesAfterItsWait(t *testing.T) {
+	b := open(t, memoryDir(t), "store", &Options{NoSync: true})
+	create(t, b, newRecord("a", "ann", inHour))
+	for wait, want := range map[time.Duration]int{inHour.Sub(now) - time.Millisecond: 1, inHour.Sub(now): 0} {
+		delay(t, b, wait)
+		p, err := b.Page(t.Context(), now, driver.Query{Limit: 10})
+		must(t, err)
+		delay(t, b, wait)
+		n, err := b.Count(t.Context(), now, driver.Query{})
+		must(t, err)
+		if len(p.Records) != want || n != want {
+			t.Errorf("after %v %d records are listed and %d counted, want %d", wait, len(p.Records), n, want)
+		}
+	}
+}
+
+// TestWaitForAGoroutineCounts has a record expire while a touch waits for
+// another goroutine of the same Backend.
+func TestWaitForAGoroutineCounts(t *testing.T) {
+	b := open(t, memoryDir(t), "store", &Options{NoSync: true})
+	create(t, b, newRecord("a", "ann", inHour))
+	p := placeOf("a")
+	stripe := &b.stripes[p.stripe()]
+	stripe.held <- struct{}{}
+	b.watch = sequence(func() { stripe.release() }, inHour.Sub(now))
+	_, err := b.Touch(t.Context(), now, driver.Touch{ID: "a", Mode: driver.TouchExtend, ExpiresAt: inDay})
+	drivertest.WantKind(t, err, model.ErrNotFound)
+}
+
+// TestBatchCountsTheWaitForATurn has the records of a batch expire before its
+// last operations begin.
+func TestBatchCountsTheWaitForATurn(t *testing.T) {
+	b := open(t, memoryDir(t), "store", &Options{NoSync: true})
+	var ops []driver.BatchOp
+	for i := range batchWriters + 3 {
+		r := create(t, b, newRecord(fmt.Sprint("id", i), "ann", inHour))
+		ops = append(ops, driver.BatchOp{Delete: &driver.Delete{ID: r.ID, Cond: driver.IfPresent}})
+	}
+	b.watch = sequence(func() {}, inHour.Sub(now))
+	for i, out := range b.WriteMany(t.Context(), now, ops) {
+		if i < batchWriters {
+			must(t, out.Err)
+		} else {
+			drivertest.WantKind(t, out.Err, model.ErrNotFound)
+		}
+	}
+}
+
+// sequence returns a stopwatch that shows zero, calls then, and later shows
+// next.
+func sequence(then func(), next time.Duration) func() time.Duration {
+	var reads atomic.Int64
+	return func() time.Duration {
+		if reads.Add(1) > 1 {
+			return next
+		}
+		then()
+		return 0
 	}
 }

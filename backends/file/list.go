@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 )
 
 // extraReads is the maximum number of records that a page reads beyond its
@@ -31,13 +32,15 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 		listing = strconv.FormatUint(rand.Uint64(), 36) //nolint:gosec // not a secret: each listing has another, in all processes
 	}
 	var page driver.Page
+	waited := b.waited()
 	err = b.withTree(ctx, false, func(t *tree) error {
 		page = driver.Page{}
-		reads, last := 0, after
-		s := scan{t: t, ctx: ctx, q: &q}
+		reads, last, full := 0, after, false
+		var size driverkit.PageSize
+		s := scan{t: t, ctx: ctx, q: &q, waited: waited}
 		s.chunk, s.known = t.unread.take(chunkKey(listing, q.Label, q.Value, after))
 		return s.from(after, func(p *place) (bool, error) {
-			if len(page.Records) == q.Limit || reads == q.Limit+extraReads {
+			if full || reads == q.Limit+extraReads {
 				s.chunk.key = chunkKey(listing, q.Label, q.Value, last)
 				t.unread.put(s.chunk)
 				page.Next = b.gate.Token(&q, last+chunkMark+listing)
@@ -50,11 +53,12 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 				page.Corrupt = append(page.Corrupt, p.displayName())
 			case err != nil:
 				return false, err
-			case rec != nil && !rec.Expired(now) && q.Bears(rec):
+			case rec != nil && !rec.Expired(waited.Now(now)) && q.Bears(rec):
 				if q.KeysOnly {
 					rec.Value = nil
 				}
 				page.Records = append(page.Records, *rec)
+				full = size.Add(rec) || len(page.Records) == q.Limit
 			case rec == nil || !q.Bears(rec):
 				t.prune(&q, p)
 			}
@@ -75,16 +79,16 @@ func (b *Backend) Count(ctx context.Context, now time.Time, q driver.Query) (int
 	if err := b.gate.Count(ctx, &q); err != nil {
 		return 0, err
 	}
-	n := 0
+	n, waited := 0, b.waited()
 	err := b.withTree(ctx, false, func(t *tree) error {
 		n = 0
-		s := scan{t: t, ctx: ctx, q: &q}
+		s := scan{t: t, ctx: ctx, q: &q, waited: waited}
 		return s.from("", func(p *place) (bool, error) {
 			rec, err := t.read(p)
 			if err != nil {
 				return true, ignoreUnreadable(err)
 			}
-			if rec != nil && !rec.Expired(now) && q.Bears(rec) {
+			if rec != nil && !rec.Expired(waited.Now(now)) && q.Bears(rec) {
 				n++
 			}
 			return true, nil
@@ -95,11 +99,12 @@ func (b *Backend) Count(ctx context.Context, now time.Time, q driver.Query) (int
 
 // scan walks the places of a listing in order.
 type scan struct {
-	t     *tree
-	ctx   context.Context
-	q     *driver.Query
-	known bool  // chunk has entries that an earlier page read
-	chunk chunk // the entries that were read and not visited
+	t      *tree
+	ctx    context.Context
+	q      *driver.Query
+	waited *driverkit.Waited
+	known  bool  // chunk has entries that an earlier page read
+	chunk  chunk // the entries that were read and not visited
 }
 
 // from visits the places after a position. It ends if visit returns false or an
@@ -143,7 +148,7 @@ func (s *scan) all(after string, visit func(*place) (bool, error)) error {
 		if err := s.ctx.Err(); err != nil {
 			return err
 		}
-		names, err := s.t.shardNames(s.ctx, shard, after)
+		names, err := s.t.shardNames(s.ctx, s.waited, shard, after)
 		if err != nil {
 			return err
 		}
@@ -196,13 +201,13 @@ func visitAll(ctx context.Context, entries []string, visit func(*place) (bool, e
 // folder under the shard's lock: on some file systems, such as tmpfs, a reader
 // misses a name while a rename replaces its file. A process that may only read
 // goes on without the lock.
-func (t *tree) shardNames(ctx context.Context, shard, after string) ([]string, error) {
+func (t *tree) shardNames(ctx context.Context, w *driverkit.Waited, shard, after string) ([]string, error) {
 	stripe := parseHex(shard) % stripes
-	if err := t.b.stripes[stripe].acquire(ctx); err != nil {
+	if err := t.b.stripes[stripe].acquire(ctx, w); err != nil {
 		return nil, err
 	}
 	defer t.b.stripes[stripe].release()
-	switch err := t.lock(ctx, stripe); {
+	switch err := t.lock(ctx, w, stripe); {
 	case err == nil:
 		defer t.unlock(stripe)
 	case !isReadOnly(err):

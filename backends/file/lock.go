@@ -30,14 +30,12 @@ const (
 
 // acquire waits for the stripe. It returns the context's error if that ends
 // first.
-func (s *stripe) acquire(ctx context.Context) error {
+func (s *stripe) acquire(ctx context.Context, w *driverkit.Waited) error {
 	select {
 	case s.held <- struct{}{}:
 	default:
-		select {
-		case s.held <- struct{}{}:
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := w.During(func() error { return s.queue(ctx) }); err != nil {
+			return err
 		}
 	}
 	now := time.Now()
@@ -47,12 +45,21 @@ func (s *stripe) acquire(ctx context.Context) error {
 	if now.Sub(s.since) < breakAfter {
 		return nil
 	}
-	err := driverkit.Wait(ctx, breakFor)
+	err := w.During(func() error { return driverkit.Wait(ctx, breakFor) })
 	s.since = time.Now()
 	if err != nil {
 		s.release()
 	}
 	return err
+}
+
+func (s *stripe) queue(ctx context.Context) error {
+	select {
+	case s.held <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // tryAcquire acquires the stripe if it is free, without waiting.
@@ -70,16 +77,19 @@ func (s *stripe) release() {
 	<-s.held
 }
 
+// waited returns what a call that begins now has waited for: nothing.
+func (b *Backend) waited() *driverkit.Waited { return &driverkit.Waited{Watch: b.watch} }
+
 // withLock runs do while no other goroutine or process writes a record of the
-// stripe. Only DeleteStorage holds more than one stripe: it takes all of them,
-// in order.
-func (b *Backend) withLock(ctx context.Context, n int, create bool, do func(*tree) error) error {
-	if err := b.stripes[n].acquire(ctx); err != nil {
+// stripe, and adds what it waits for that. Only DeleteStorage holds more than
+// one stripe: it takes all of them, in order.
+func (b *Backend) withLock(ctx context.Context, w *driverkit.Waited, n int, create bool, do func(*tree) error) error {
+	if err := b.stripes[n].acquire(ctx, w); err != nil {
 		return err
 	}
 	defer b.stripes[n].release()
 	return b.withTree(ctx, create, func(t *tree) error {
-		if err := t.lock(ctx, n); err != nil {
+		if err := t.lock(ctx, w, n); err != nil {
 			return err
 		}
 		defer t.unlock(n)
@@ -93,11 +103,12 @@ func (t *tree) withLocksFrom(ctx context.Context, n int, do func() error) error 
 	if n == stripes {
 		return do()
 	}
-	if err := t.b.stripes[n].acquire(ctx); err != nil {
+	w := t.b.waited() // nothing depends on it
+	if err := t.b.stripes[n].acquire(ctx, w); err != nil {
 		return err
 	}
 	defer t.b.stripes[n].release()
-	if err := t.lock(ctx, n); err != nil {
+	if err := t.lock(ctx, w, n); err != nil {
 		return err
 	}
 	defer t.unlock(n)
@@ -119,16 +130,20 @@ func (t *tree) tryWithLock(n int, do func()) {
 }
 
 // lock waits for a lock file. The caller has acquired the stripe.
-func (t *tree) lock(ctx context.Context, n int) error {
-	for pause := firstTry; ; pause = min(2*pause, lastTry) {
-		ok, err := t.tryLock(n)
-		if ok || err != nil {
-			return err
-		}
-		if err := driverkit.Wait(ctx, pause/2+rand.N(pause/2)); err != nil { //nolint:gosec // jitter, not a secret
-			return err
-		}
+func (t *tree) lock(ctx context.Context, w *driverkit.Waited, n int) error {
+	if ok, err := t.tryLock(n); ok || err != nil {
+		return err
 	}
+	return w.During(func() error {
+		for pause := firstTry; ; pause = min(2*pause, lastTry) {
+			if err := driverkit.Wait(ctx, pause/2+rand.N(pause/2)); err != nil { //nolint:gosec // jitter, not a secret
+				return err
+			}
+			if ok, err := t.tryLock(n); ok || err != nil {
+				return err
+			}
+		}
+	})
 }
 
 // tryLock takes a lock file if it is free. It returns errStale if others no

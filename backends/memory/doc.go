@@ -18,7 +18,8 @@
 //
 // Calls are linearizable for each record. A record, its labels and its expiry
 // change together under one lock, so every read and listing sees the last
-// write. A listing shows each shard as of one instant. Pages follow the shards
+// write. No lock is held while a function of the program runs, nor for more
+// than a part of the records. So no call measures what it waits (rule R100). A listing shows each shard as of one instant. Pages follow the shards
 // and the order in which the records were created, which no write changes. A
 // listing leaves out records that were created, or got the label, after it came
 // to their place. So it ends whatever is written meanwhile. A page token stays
@@ -40,8 +41,8 @@
 // Get, Stat, Write, Touch and Delete take one shard's lock, and O(log n) time for the
 // heap of expiries. A change of a label value also moves up to a 64th of the
 // places of that value's records, 16 bytes each. Page takes each shard's lock at most once. It visits the
-// records that it returns and the expired records that were not swept. Count
-// visits the expired records, or with a label the records that bear it.
-// DeleteExpired visits only expired records and holds a lock for at most 64 of
+// records that it returns, at most the limit and 16 MiB of values, and the
+// expired records that were not swept. Count visits the expired records, or with
+// a label the records that bear it. DeleteExpired visits only expired records and holds a lock for at most 64 of
 // them.
 package memory

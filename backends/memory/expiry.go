@@ -193,7 +193,7 @@ func (s *shard) dropDue(at int64, n int) (removed int, more bool) {
 // taken is a due entry that a sweep took out of the heap to announce it.
 type taken struct {
 	e   *entry
-	rec model.Record // as it was then
+	rec model.Record // as it was then, without its value
 }
 
 // takeDue takes up to n due entries out of the heap, so that no other sweep
@@ -207,7 +207,9 @@ func (s *shard) takeDue(at int64, n int) []taken {
 		e := s.due[0].e
 		s.due.take(e)
 		s.taken.put(e, struct{}{})
-		out = append(out, taken{e, e.rec})
+		rec := e.rec
+		rec.Value = nil // a write that replaces it lets it go
+		out = append(out, taken{e, rec})
 	}
 	return out
 }

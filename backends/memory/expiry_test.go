@@ -96,3 +96,21 @@ func TestOnExpireReplacesTheStore(t *testing.T) {
 		drivertest.Get(t, b, fmt.Sprint("ann-", i))
 	}
 }
+
+// TestSweepHoldsNoValues looks at what a sweep keeps of a record between its
+// announcement and its removal. A write in between must free the old value.
+func TestSweepHoldsNoValues(t *testing.T) {
+	b := open(t)
+	fill(t, b, 1, time.Minute)
+	seen := 0
+	for i := range b.store.shards {
+		for _, due := range b.store.shards[i].takeDue(later.UnixMilli(), 1) {
+			if seen++; due.rec.Value != nil || due.e.rec.Value == nil {
+				t.Errorf("the sweep keeps %q of the value %q, want nothing", due.rec.Value, due.e.rec.Value)
+			}
+		}
+	}
+	if seen != 1 {
+		t.Errorf("%d records are due, want 1", seen)
+	}
+}

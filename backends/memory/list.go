@@ -48,17 +48,14 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 		return driver.Page{}, err
 	}
 	var p driver.Page
+	list := listing{q: &q}
 	for ; cur.shard < shardCount; cur = (cursor{shard: cur.shard + 1}) {
-		if len(p.Records) >= q.Limit {
-			p.Next = b.gate.Token(&q, cur.position())
-			break
-		}
-		var more bool
-		if p.Records, more = b.store.shards[cur.shard].page(p.Records, now, &q, &cur); more {
+		if list.full || b.store.shards[cur.shard].page(&list, now, &cur) {
 			p.Next = b.gate.Token(&q, cur.position())
 			break
 		}
 	}
+	p.Records = list.records
 	for i := range p.Records {
 		if q.KeysOnly {
 			p.Records[i] = p.Records[i].Head()
@@ -69,30 +66,43 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 	return p, nil
 }
 
-// page appends the shard's live records after the cursor until the limit is
-// reached, and moves the cursor. It reports whether the shard has more records.
-func (s *shard) page(out []model.Record, now time.Time, q *driver.Query, cur *cursor) ([]model.Record, bool) {
+// listing collects the records of a page. They share memory with the store.
+type listing struct {
+	q       *driver.Query
+	records []model.Record
+	size    driverkit.PageSize
+	full    bool
+}
+
+func (l *listing) add(r model.Record) {
+	l.records = append(l.records, r)
+	l.full = len(l.records) >= l.q.Limit || !l.q.KeysOnly && l.size.Add(&r)
+}
+
+// page lists the shard's live records after the cursor until the page is full,
+// and moves the cursor. It reports whether the shard has more records.
+func (s *shard) page(list *listing, now time.Time, cur *cursor) (more bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if cur.end == 0 {
 		cur.end = s.seq
 	}
-	ser := s.series(q.Label, q.Value)
+	ser := s.series(list.q.Label, list.q.Value)
 	if ser == nil {
-		return out, false
+		return false
 	}
 	first := ser.after(cur.seq)
 	for _, r := range ser.refs[first:max(first, ser.after(cur.end))] {
 		if r.e == nil || r.e.rec.Expired(now) {
 			continue
 		}
-		if len(out) >= q.Limit {
-			return out, true
+		if list.full {
+			return true
 		}
-		out = append(out, r.e.rec)
+		list.add(r.e.rec)
 		cur.seq = r.seq
 	}
-	return out, false
+	return false
 }
 
 // series returns the order that a listing follows, or nil if it has no records.

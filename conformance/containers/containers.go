@@ -48,6 +48,7 @@ type spec struct {
 	cmd    []string          // replaces the image's command if not empty
 	packed []string          // replaces cmd for a packed image if not nil
 	env    map[string]string // the container's environment
+	data   []string          // folders that are kept in memory: a test loses nothing with a server's disk
 	wait   time.Duration     // how long the server gets to answer; zero means a minute
 
 	url  func(addr string) string

@@ -23,6 +23,8 @@ var elasticsearchSpec = spec{
 		"cluster.max_shards_per_node":                       "10000",
 		"cluster.routing.allocation.disk.threshold_enabled": "false",
 	},
+	// Of the official image and of the packed one.
+	data:  []string{"/usr/share/elasticsearch/data", "/opt/elasticsearch/data"},
 	wait:  3 * time.Minute,
 	url:   httpURL,
 	addr:  httpAddr,

@@ -44,6 +44,20 @@ func TestCommand(t *testing.T) {
 	}
 }
 
+func TestDataInMemoryIsBounded(t *testing.T) {
+	for _, s := range []*spec{&minioSpec, &elasticsearchSpec} {
+		mounts := s.mounts()
+		if len(mounts) == 0 {
+			t.Errorf("%s: the data is on a disk", s.server)
+		}
+		for folder, how := range mounts {
+			if !strings.HasPrefix(folder, "/") || !strings.Contains(how, "size=") {
+				t.Errorf("%s: %s is mounted with %q, want a limit", s.server, folder, how)
+			}
+		}
+	}
+}
+
 func TestOfficialImage(t *testing.T) {
 	list := "# redis redis:0\n\nredis redis:8.2.4\nmongo mongo:8.0@sha256:aa\n"
 	for server, want := range map[string]string{"redis": "redis:8.2.4", "mongo": "mongo:8.0@sha256:aa", "mon": ""} {

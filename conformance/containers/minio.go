@@ -21,6 +21,7 @@ var minioSpec = spec{
 	title:  "MinIO",
 	port:   "9000/tcp",
 	cmd:    []string{"server", "/data"},
+	data:   []string{"/data"},
 	env: map[string]string{
 		"MINIO_ROOT_USER":     minioUser,
 		"MINIO_ROOT_PASSWORD": minioPassword,

@@ -37,6 +37,9 @@ func (s *spec) run(ctx context.Context, engine *engine, image string) (Server, e
 	if command := s.command(image); len(command) > 0 {
 		options = append(options, testcontainers.WithCmd(command...))
 	}
+	if len(s.data) > 0 {
+		options = append(options, testcontainers.WithTmpfs(s.mounts()))
+	}
 	if engine.local {
 		// A test server has no password, so it listens on this machine only.
 		options = append(options, testcontainers.WithHostConfigModifier(func(host *container.HostConfig) {
@@ -62,6 +65,20 @@ func (s *spec) command(image string) []string {
 		return s.packed
 	}
 	return s.cmd
+}
+
+// dataLimit bounds what a server may keep in memory as files. MinIO refuses to
+// write to a disk that has little space left.
+const dataLimit = "rw,size=2g"
+
+// mounts returns the mounts of the server's data in memory. A server that syncs
+// each write waits for nothing there.
+func (s *spec) mounts() map[string]string {
+	out := map[string]string{}
+	for _, folder := range s.data {
+		out[folder] = dataLimit
+	}
+	return out
 }
 
 // readiness waits until the server in a container answers, and keeps its name and version.

@@ -22,10 +22,8 @@ func accountCases() []Case {
 			ctx, cancel := context.WithCancel(c.Context())
 			n := 0
 			c.b.SetHook(func(op sessiontest.Op, _ string, next func() error) error {
-				if op == sessiontest.OpWrite {
-					if n++; n == 20 {
-						cancel()
-					}
+				if n++; op == sessiontest.OpWrite && n > 20 || op == sessiontest.OpWriteMany {
+					cancel()
 				}
 				return next()
 			})

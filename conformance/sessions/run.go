@@ -9,7 +9,7 @@ import (
 )
 
 // Cases is the number of cases of this suite.
-const Cases = 132
+const Cases = 148
 
 // Case is one test of the suite.
 type Case struct {
@@ -23,7 +23,7 @@ func All() []Case {
 	for _, g := range [][]Case{
 		loadCases(), tokenCases(), lifeCases(), mergeCases(),
 		signOutCases(), signInCases(), rotationCases(), fleetCases(), storeCases(),
-		limitCases(), accountCases(), powerCases(), viewCases(),
+		limitCases(), seatCases(), accountCases(), listingCases(), dataCases(), powerCases(), viewCases(),
 		stragglerCases(), doubtCases(), whyCases(),
 	} {
 		all = append(all, g...)

@@ -14,7 +14,7 @@ import (
 func TestSessionsOnMemory(t *testing.T) {
 	space := memory.NewSpace()
 	sessions.Run(t, conformance.Harness{
-		Open:   func(t testing.TB, name string) driver.ModelExpirySupport { return open(t, space, name) },
+		Open:   func(t testing.TB, name string) driver.ModelExpirySupport { return open(t, space, name, "principal") },
 		Server: "in process",
 	})
 }
@@ -22,14 +22,16 @@ func TestSessionsOnMemory(t *testing.T) {
 func TestSessionsOnABackendWithBatches(t *testing.T) {
 	space := memory.NewSpace()
 	sessions.Run(t, conformance.Harness{
-		Open:   func(t testing.TB, name string) driver.ModelExpirySupport { return batching{open(t, space, name)} },
+		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
+			return batching{open(t, space, name, "principal", "sid", "tenant")}
+		},
 		Server: "in process, with batches",
 	})
 }
 
-func open(t testing.TB, space *memory.Space, name string) driver.ModelExpirySupport {
+func open(t testing.TB, space *memory.Space, name string, labels ...string) driver.ModelExpirySupport {
 	t.Helper()
-	b, err := memory.New(space, name, nil)
+	b, err := memory.New(space, name, &memory.Options{Labels: labels})
 	if err != nil {
 		t.Fatal(err)
 	}

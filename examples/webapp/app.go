@@ -70,7 +70,7 @@ func newApp(svc *session.Service, secure bool, log *slog.Logger) (http.Handler, 
 		mux.Handle(pattern, a.guard(h))
 	}
 	mux.Handle("GET /static/", p.static)
-	return headers(http.NewCrossOriginProtection().Handler(sessions.Wrap(mux))), nil
+	return headers(sessions.Wrap(mux)), nil
 }
 
 // headers keep scripts, frames and foreign content out of every page.
@@ -110,23 +110,27 @@ func (a *app) guard(h handler) http.Handler {
 			a.fail(w, r, p.status, p.text)
 		default:
 			a.log.Error("request failed", "path", r.URL.Path, "error", err)
-			status := http.StatusInternalServerError
-			if errors.Is(err, model.ErrUnavailable) {
-				status = http.StatusServiceUnavailable
-			}
-			a.fail(w, r, status, "Something went wrong on our side. Please try again in a moment.")
+			a.fail(w, r, sessionhttp.Status(err), problemText(err, "Something went wrong on our side. Please try again in a moment."))
 		}
 	})
 }
 
-// sessionFailed answers if a session could not be loaded or stored.
+// sessionFailed answers if a session could not be loaded or stored, or if the
+// middleware refused the request.
 func (a *app) sessionFailed(w http.ResponseWriter, r *http.Request, err error) {
 	w.Header().Set("Cache-Control", "private, no-store")
-	text := "Your session could not be stored. Please try again in a moment."
-	if status := sessionhttp.Status(err); status == http.StatusConflict {
-		text = "Your session ended or changed while this page was loading. Please go back and try again."
+	a.fail(w, r, sessionhttp.Status(err), problemText(err, "Your session could not be stored. Please try again in a moment."))
+}
+
+// problemText says what a user can do. Other is for what they cannot help.
+func problemText(err error, other string) string {
+	switch sessionhttp.Status(err) {
+	case http.StatusConflict:
+		return "Your session ended or changed while this page was loading. Please go back and try again."
+	case http.StatusForbidden:
+		return "Another site sent you here. Please go to the front page and try again."
 	}
-	a.fail(w, r, sessionhttp.Status(err), text)
+	return other
 }
 
 func (a *app) notFound(http.ResponseWriter, *http.Request) error {
@@ -177,7 +181,15 @@ func (a *app) home(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *app) loginPage(w http.ResponseWriter, r *http.Request) error {
-	return a.render(w, r, http.StatusOK, "login", "Sign in", nil)
+	s, _, err := current(r)
+	if err != nil {
+		return err
+	}
+	why, err := s.Why(r.Context())
+	if err != nil {
+		return err
+	}
+	return a.render(w, r, http.StatusOK, "login", "Sign in", map[string]any{"Idle": why == session.WhyIdle, "Ended": why == session.WhyEnded})
 }
 
 func (a *app) login(w http.ResponseWriter, r *http.Request) error {

@@ -18,6 +18,7 @@ import (
 	"github.com/sojourn-go/sojourn/backends/file"
 	"github.com/sojourn-go/sojourn/backends/memory"
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session"
 	"github.com/sojourn-go/sojourn/session/sessiontest"
 )
@@ -292,6 +293,32 @@ func must(u *url.URL, err error) *url.URL {
 		panic(err)
 	}
 	return u
+}
+
+func TestOutageIsNeitherAnErrorOfOursNorASignOut(t *testing.T) {
+	for name, hook := range map[string]sessiontest.Hook{
+		"down":      sessiontest.Down,
+		"read-only": sessiontest.Fail(model.ErrUnavailable, sessiontest.OpWrite),
+		"listings":  sessiontest.Fail(model.ErrUnavailable, sessiontest.OpPage),
+	} {
+		s := inMemory(t)
+		b := s.browser()
+		b.signIn("demo")
+		s.b.SetHook(hook)
+		for _, path := range []string{"/", "/devices"} {
+			a := b.get(path)
+			if a.StatusCode < 400 {
+				continue // the page needs nothing that fails
+			}
+			if a.StatusCode != http.StatusServiceUnavailable || strings.Contains(a.text, "Sign in") || !strings.Contains(a.text, "<h1>") {
+				t.Errorf("%s, %s: %d %s", name, path, a.StatusCode, a.text)
+			}
+		}
+		s.b.SetHook(nil)
+		if a := b.get("/devices"); a.StatusCode != http.StatusOK || !strings.Contains(a.text, "Signed in as") || a.Header.Get("Cache-Control") != "private, no-store" {
+			t.Errorf("%s: %d %v", name, a.StatusCode, a.Header)
+		}
+	}
 }
 
 func TestStoreThatIsDownIsAPage(t *testing.T) {

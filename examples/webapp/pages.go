@@ -55,6 +55,7 @@ type view struct {
 	Title, Path string
 	User        string
 	Admin       bool
+	Unknown     bool // whether somebody is signed in
 	Now         time.Time
 	Data        any
 }
@@ -71,11 +72,10 @@ func (a *app) render(w http.ResponseWriter, r *http.Request, status int, page, t
 // fail writes the page of a problem. It does not use the session, which may be
 // the problem.
 func (a *app) fail(w http.ResponseWriter, r *http.Request, status int, text string) {
-	v := view{Title: http.StatusText(status), Now: a.now(), Data: map[string]any{"Status": status, "Text": text}}
+	v := view{Title: http.StatusText(status), Now: a.now(), Unknown: true, Data: map[string]any{"Status": status, "Text": text}}
 	if s, ok := session.From(r.Context()); ok && s.Err() == nil && status < http.StatusInternalServerError {
-		if p, err := s.Principal(r.Context()); err == nil {
-			v.User, v.Admin = p.ID, p.ID == adminUser
-		}
+		p, err := s.Principal(r.Context())
+		v.User, v.Admin, v.Unknown = p.ID, p.ID == adminUser, err != nil && !errors.Is(err, session.ErrUnauthenticated)
 	}
 	if err := a.write(w, status, "problem", v); err != nil {
 		a.log.Error("page not written", "error", err)
@@ -93,8 +93,8 @@ func (a *app) write(w http.ResponseWriter, status int, page string, v view) erro
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	if h.Get("Cache-Control") == "" {
-		h.Set("Cache-Control", "private, no-cache")
+	if h.Get("Cache-Control") == "" && v.User == "" {
+		h.Set("Cache-Control", "private, no-cache") // with a user, the middleware sets no-store
 	}
 	w.WriteHeader(status)
 	_, err := w.Write(b.Bytes())

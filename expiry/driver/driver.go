@@ -15,6 +15,10 @@ import (
 // whole milliseconds, and a backend never reads a clock of its own. A record
 // is live if it is stored and not expired at now.
 //
+// A backend measures its own waits with a stopwatch, such as driverkit.Waited.
+// What a server does after a request was sent is not measured. The call then
+// decides as of its beginning, and only its deadline bounds how late that is.
+//
 // The caller has validated ids, label values and expiries with package model.
 // A backend builds its errors with [model.NewError], or returns errors that
 // match a sentinel in another way. The caller adds the operation, the
@@ -47,6 +51,9 @@ import (
 //   - R92: A write with an undeclared label is ErrInvalid.
 //   - R94: A context that ends ends the call: within 100 ms of its deadline
 //     also if the server does not answer.
+//   - R100: A call decides as of now. What the backend itself waits for before
+//     it decides, such as a lock, counts: it adds the time that it waited, in
+//     whole milliseconds, to now.
 //   - R95: A write moves a record in a listing only if the value that the
 //     listing is by changed. All other entries keep their place.
 type ModelExpirySupport interface {

@@ -27,7 +27,8 @@ func TestRecoveryWritesThroughTheWriterAfterAPanic(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			if recover() != nil {
-				http.Error(kept, "sorry", http.StatusInternalServerError)
+				kept.WriteHeader(http.StatusInternalServerError)
+				_, _ = io.WriteString(kept, "sorry")
 			}
 		}()
 		inner.ServeHTTP(w, r)
@@ -37,7 +38,7 @@ func TestRecoveryWritesThroughTheWriterAfterAPanic(t *testing.T) {
 	ok(t, err)
 	defer func() { _ = res.Body.Close() }()
 	body, err := io.ReadAll(res.Body)
-	if err != nil || res.StatusCode != http.StatusInternalServerError || string(body) != "sorry\n" || len(res.Cookies()) != 1 {
+	if err != nil || res.StatusCode != http.StatusInternalServerError || string(body) != "sorry" || len(res.Cookies()) != 1 {
 		t.Fatal(res.StatusCode, string(body), err, res.Header)
 	}
 	if w := f.do(who, res.Cookies()[0].Value); w.Body.String() != "alice<nil>" {

@@ -12,7 +12,11 @@ import (
 	"github.com/sojourn-go/sojourn/session/sessiontest"
 )
 
-func TestPagesOfASignedInSessionAreNotKept(t *testing.T) {
+// Norm: CheatSheet web content caching
+// Asks: private pages are not shown by the back button or by caches after the session has ended.
+// Library: answers that used the session of somebody who is signed in have Cache-Control: private, no-store, unless the handler sets its own.
+// Application: Clear-Site-Data "cache" at the sign-out, if handlers set their own.
+func TestCheatSheet_SignedInPagesAreNotKept(t *testing.T) {
 	mine := func(value string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			if value != "" {
@@ -37,7 +41,7 @@ func TestPagesOfASignedInSessionAreNotKept(t *testing.T) {
 		"an error page":           {sessionhttp.Options{}, func(w http.ResponseWriter, r *http.Request) { _, _ = from(r).Info(r.Context()); http.NotFound(w, r) }, true, "private, no-store"},
 		"a redirect": {sessionhttp.Options{}, func(w http.ResponseWriter, r *http.Request) {
 			_, _ = from(r).Info(r.Context())
-			http.Redirect(w, r, "/", 301)
+			http.Redirect(w, r, "/", http.StatusMovedPermanently)
 		}, true, "private, no-store"},
 		"not used": {sessionhttp.Options{}, unused, true, ""},
 	} {

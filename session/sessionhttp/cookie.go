@@ -75,12 +75,13 @@ func (o *Options) cookie() (http.Cookie, error) {
 	if c.SameSite == 0 || c.SameSite == http.SameSiteDefaultMode {
 		c.SameSite = http.SameSiteLaxMode
 	}
-	return c, checkCookie(&c)
+	err := checkCookie(&c)
+	return c, err
 }
 
 // checkCookie fills in the default name. It returns model.ErrInvalid for a cookie
 // that browsers refuse.
-func checkCookie(c *http.Cookie) error {
+func checkCookie(c *http.Cookie) error { //nolint:gosec // it checks a cookie and makes none
 	if c.Name == "" {
 		c.Name = defaultName(c)
 	}

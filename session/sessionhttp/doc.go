@@ -10,14 +10,32 @@
 // to one that panics. Interim responses (1xx) pass. If a request does not use its
 // session, it makes no call of the store and does not move the idle deadline.
 //
+// Use the session before the first byte. A handler that first reads it later gets
+// no headers for caches, and a change is session.ErrCommitted. The first is
+// logged, and so is a cookie that could not be sent.
+//
 // # The cookie
 //
 // The cookie is __Host-id with Secure, HttpOnly, SameSite=Lax and Path=/. It
-// expires no later than the session's row. Most browsers accept Secure cookies
-// from localhost over plain http. Set Options.Insecure for Safari on localhost,
-// and for any other host without https. A response that sets the cookie has
-// Cache-Control: private, no-store. A response that depends on the session has
-// Vary: Cookie.
+// lives to the absolute deadline of the session, 400 days at most. Only the store
+// decides when a session is idle. Most browsers accept Secure cookies from
+// localhost over plain http. Set Options.Insecure for Safari on localhost, and for
+// any other host without https.
+//
+// Cookies are read as browsers write them. Only spaces and tabs are removed around
+// a name, so no cookie of a subdomain passes for this one. Of several cookies, the
+// one that opens a session is served: see Cookie. A cookie that opens nothing is
+// cleared in the next answer to a navigation that used the session, but not in a
+// redirect. A background request clears none, since a sign-in may overtake it.
+// SignOut clears the cookie with and without Domain, Path and Partitioned.
+//
+// # Caches
+//
+// A response that sets the cookie has Cache-Control: private, no-store. So has one
+// that used the session of somebody who is signed in, if the handler set no
+// Cache-Control: see Options.CacheControl. A response that depends on the session
+// has Vary: Cookie. SignOutOptions.ClearSiteData "cache" also removes what the
+// browser kept before.
 //
 // # When the store fails
 //
@@ -27,14 +45,17 @@
 // answer below 500 is then replaced by 503, because the handler did not notice.
 // The handler's own 5xx answer is sent.
 //
-// If the session cannot be committed, the answer is 500. It is 409 if the
-// session was ended meanwhile or other requests kept changing it.
-// Options.OnError writes other answers.
+// If the session cannot be committed, or refused a change that the handler did not
+// notice, the answer has the status of the error: see Status. It is 503 if the
+// store is down, and 409 if the session was ended meanwhile or other requests kept
+// changing it. Options.OnError writes other answers.
 //
 // # Other transports
 //
 // Options.Transport says how the token travels: Cookie, Bearer, Header, or Both
 // of two. Answers to a token in a header have Cache-Control: private, no-store.
+// Options.AnswerBy chooses between two for a sign-in, and Token is for a handler
+// that puts the token into its answer.
 //
 // # Cross-site requests
 //
@@ -43,4 +64,21 @@
 // something. Neither checks the GET of a WebSocket: its library or the program
 // has to check the Origin. Middleware.RequireCSRF adds a token, for browsers
 // without Fetch metadata.
+//
+// A request of another site may come without the cookie although its browser has
+// one, for example the form of an identity provider. A new cookie would replace
+// it. So what creates a session there returns session.ErrCrossSite, and the answer
+// is 403. Middleware.Repost lets the browser send such a form again with its
+// cookie.
+//
+// # Frameworks and proxies
+//
+// A framework has to pass on the writer of Wrap as well as the request. The writer
+// has the optional interfaces of the one below it. After a panic the session is
+// committed, and an outer recovery can answer through the writer. Behind a proxy,
+// set Options.TrustedProxies. If the program is a proxy itself, StripCookie keeps
+// the token from the servers behind it.
+//
+// A second Wrap of one service does nothing. The Wraps of two services give a
+// request two sessions: see Wrap.
 package sessionhttp

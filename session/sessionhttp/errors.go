@@ -10,10 +10,10 @@ import (
 )
 
 var (
-	// ErrCrossOrigin: a page of another site made a request that can change
-	// something. See Options.CrossOrigin.
+	// ErrCrossOrigin means that a page of another site made a request that can
+	// change something. See Options.CrossOrigin.
 	ErrCrossOrigin = errors.New("sessionhttp: refused, a page of another site made the request")
-	// ErrCSRF: the request has no valid CSRF token. See
+	// ErrCSRF means that the request has no valid CSRF token. See
 	// Middleware.RequireCSRF.
 	ErrCSRF = errors.New("sessionhttp: refused, the request has no valid CSRF token")
 )

@@ -55,10 +55,9 @@ func topLevel(r *http.Request) bool {
 }
 
 // crossSite reports whether a page of another site caused the request. A browser
-// without Fetch metadata says the origin, for requests that are no links. Its
-// site is another one unless one of the two hosts is below the other, or both
-// are below the cookie's Domain. Whoever owns neighbours of a host is not known
-// here.
+// without Fetch metadata says the origin, but not with a link. Its site is another
+// one unless one of the two hosts is below the other, or both are below the
+// cookie's Domain. The owner of a host's neighbours is not known here.
 func crossSite(k *cookieForm, r *http.Request) bool {
 	if site := r.Header["Sec-Fetch-Site"]; len(site) > 0 {
 		return site[0] == "cross-site"

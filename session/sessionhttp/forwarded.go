@@ -2,8 +2,8 @@ package sessionhttp
 
 import "strings"
 
-// forwardedHops returns the "for" of each element of a Forwarded header, empty
-// where an element has none. It returns false if the line is malformed or has an
+// forwardedHops returns the "for" of each element of a Forwarded header, or "" for
+// an element without one. It returns false if the line is malformed or has an
 // element with two of them: then nothing in it is sure, since a client may have
 // written its beginning.
 //

@@ -102,7 +102,7 @@ func RequireRecentAuth(within time.Duration, level int, challenge func(w http.Re
 // somebody who is signed in. An administrator who impersonates somebody passes.
 // For anybody else the handler does not run, and challenge answers. Its error is
 // session.ErrUnauthenticated. A nil challenge means 401 with a line of text, which
-// says why a session has ended (Session.Why), and with WWW-Authenticate where the
+// says why a session has ended (Session.Why), and WWW-Authenticate if the
 // transport is Bearer. RedirectTo is a challenge for pages. If the session could not be loaded, the answer is 503.
 func RequireSignIn(challenge func(w http.ResponseWriter, r *http.Request, err error)) func(http.Handler) http.Handler {
 	if challenge == nil {

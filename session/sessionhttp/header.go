@@ -14,8 +14,8 @@ import (
 // means that the client must forget its token.
 //
 // The token of a program is not rotated periodically: two of its workers may
-// share it. Session.Persist returns the credential, for a handler that answers a
-// sign-in with the token in its body.
+// share it. A handler that answers a sign-in with the token in its body uses
+// Token.
 type Bearer struct {
 	// ResponseHeader is the name of the answer's header. Empty means
 	// Session-Token.

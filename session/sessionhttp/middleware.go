@@ -52,7 +52,7 @@ func (m *Middleware) form(r *http.Request) (*cookieForm, error) {
 		return &m.cookie, nil
 	}
 	k := m.cookie
-	k.Name, k.Domain = m.opts.CookieFor(r)
+	k.Name, k.Domain = m.opts.CookieFor(r) //nolint:gosec // its other attributes stay
 	if err := checkCookie(&k.Cookie); err != nil {
 		return nil, &model.Error{Op: "sessionhttp.Options.CookieFor", Err: err}
 	}
@@ -112,6 +112,26 @@ func (m *Middleware) Select(next http.Handler) http.Handler {
 		defer mirror(r, inner)
 		next.ServeHTTP(w, inner)
 	})
+}
+
+// Token persists the session and returns its new token, for a handler that puts
+// it into the body of its answer. It returns false if there is no new token, and
+// if that goes into a cookie, which scripts must not read. The answer's header
+// has the token too. It returns session.ErrNoSession outside of Wrap, and the
+// errors of Session.Persist.
+func Token(r *http.Request) (string, bool, error) {
+	out := innermost(r.Context())
+	if out == nil {
+		return "", false, session.ErrNoSession
+	}
+	c, err := out.s.Persist(r.Context())
+	if err != nil {
+		return "", false, err
+	}
+	if out.settle(); out.via.ambient() || c.Action != session.ActionGive {
+		return "", false, nil
+	}
+	return c.Token(), true, nil
 }
 
 func (m *Middleware) logf(ctx context.Context, level slog.Level, text string, attrs ...slog.Attr) {

@@ -63,7 +63,7 @@ func (f *fixture) isNobody(token string) {
 
 // Norm: ASVS 7.4.1
 // Asks: logout and expiry end the session for good.
-// Library: the row is deleted before the answer is sent, and no request under way can bring it back. The cookie is cleared. The answer has Cache-Control: no-store, and Clear-Site-Data by option.
+// Library: the row is deleted before the answer is sent, and no request under way can bring it back. The cookie is cleared with and without Domain, Path and Partitioned. The answer has Cache-Control: no-store, and Clear-Site-Data by option.
 // Application: mount sessionhttp.SignOut.
 func TestASVS_7_4_1_LogoutIsFinal(t *testing.T) {
 	f := setup(t, sessionhttp.Options{})
@@ -274,7 +274,7 @@ func TestASVS_3_3_2_SameSite(t *testing.T) {
 
 // Norm: ASVS 3.3.3
 // Asks: cookies are named __Host- unless they are shared between hosts.
-// Library: __Host- is the default. New refuses it with a Domain, another Path or without Secure.
+// Library: __Host- is the default. New refuses it with a Domain, another Path or without Secure. Each scope has another default name.
 // Application: nothing.
 func TestASVS_3_3_3_HostPrefix(t *testing.T) {
 	for _, o := range []sessionhttp.Options{
@@ -291,7 +291,7 @@ func TestASVS_3_3_3_HostPrefix(t *testing.T) {
 
 // Norm: ASVS 3.3.4
 // Asks: cookies are HttpOnly, and the token travels only by Set-Cookie.
-// Library: the cookie is always HttpOnly. The token is never in a body, a URL or a log. Bearer and Header are a separate choice.
+// Library: the cookie is always HttpOnly. The token is never in a body, a URL or a log. Bearer and Header are a separate choice, and a request with a cookie never gets its token in a header.
 // Application: nothing.
 func TestASVS_3_3_4_TokenTravelsOnlyInTheCookie(t *testing.T) {
 	f := setup(t, sessionhttp.Options{})
@@ -347,7 +347,7 @@ func TestASVS_3_3_5_CookieSizeIsConstant(t *testing.T) {
 
 // Norm: ASVS 3.5.1
 // Asks: requests forged by other sites are refused.
-// Library: http.CrossOriginProtection checks every request by default. CSRFToken and RequireCSRF serve browsers without Fetch metadata, and that token changes with the secret.
+// Library: http.CrossOriginProtection checks every request by default. CSRFToken and RequireCSRF serve browsers without Fetch metadata. That token outlives one periodic rotation and changes with Rotate, Reauthenticate and each sign-in. StrictCSRF asks same-origin requests for it too.
 // Application: change no state by GET. Use RequireCSRF if such browsers matter.
 func TestASVS_3_5_1_ForgedRequestsAreRefused(t *testing.T) {
 	f := setup(t, sessionhttp.Options{})

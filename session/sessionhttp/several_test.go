@@ -152,7 +152,15 @@ func TestStaleCookieIsClearedOnlyByNavigations(t *testing.T) {
 			}
 		}
 	}
-	w := f.do(func(http.ResponseWriter, *http.Request) {}, "x")
+	w := f.do(func(w http.ResponseWriter, r *http.Request) {
+		_, err := from(r).Info(r.Context())
+		ok(t, err)
+		http.Redirect(w, r, "/login", http.StatusSeeOther)
+	}, dead)
+	if w.Header().Get("Set-Cookie") != "" {
+		t.Error("a redirect to a page that says why")
+	}
+	w = f.do(func(http.ResponseWriter, *http.Request) {}, "x")
 	if w.Header().Get("Set-Cookie") != "" {
 		t.Error("a page that does not look at its session")
 	}

@@ -99,8 +99,8 @@ func (f *found) open(svc *session.Service) *session.Session {
 // cookie.
 //
 // A request can have several cookies of the name, because a cookie of a parent
-// domain or another path does not replace this one. Those that are not of a
-// token's form do not count, and equal ones count once. If exactly one of the
+// domain or another path does not replace this one. A text that has not the form
+// of a token does not count, and equal ones count once. If exactly one of the
 // others opens a session, it is served.
 type Cookie struct{}
 

@@ -106,9 +106,8 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 }
 
 // via returns the transport of an answer. If the request has tokens by a cookie
-// and by a header, that is the cookie until the session says which one it
-// serves: else a script could ask for the cookie's next token by a header of its
-// own, and read it.
+// and by a header, that is the cookie until the session says which one it serves.
+// Else a script could get the cookie's next token by sending a header of its own.
 func (m *Middleware) via(r *http.Request, f *found) Transport {
 	t := m.opts.Transport
 	switch {

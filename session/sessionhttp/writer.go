@@ -68,7 +68,7 @@ func (w *writer) commit(code int) error {
 		err := loadFailed(w.s, w.s.Err())
 		switch {
 		case err == nil:
-			w.store()
+			w.store(code)
 		case code < http.StatusBadRequest, code < http.StatusInternalServerError && Status(err) >= http.StatusInternalServerError:
 			w.replace(err, session.Credential{})
 		default:
@@ -78,8 +78,8 @@ func (w *writer) commit(code int) error {
 	return w.dropped
 }
 
-// store commits the session and sets the headers.
-func (w *writer) store() {
+// store commits the session and sets the headers of an answer with the status.
+func (w *writer) store(code int) {
 	changed := w.s.Changed()
 	c, err := w.s.Commit(w.r.Context())
 	if err != nil && changed {
@@ -90,6 +90,9 @@ func (w *writer) store() {
 	// the deadline.
 	if err != nil && !errors.Is(err, session.ErrGone) {
 		w.logf("session housekeeping failed", err)
+	}
+	if code >= 300 && code < 400 {
+		c.Stale = false // the next page can still say why the session has ended
 	}
 	w.apply(c)
 	if w.s.Used() {
@@ -150,13 +153,7 @@ func (w *writer) replace(err error, c session.Credential) {
 // apply writes the credential to the headers.
 func (w *writer) apply(c session.Credential) {
 	h := w.Header()
-	if f := w.several; f != nil {
-		for i := range f.n {
-			if w.s.Presented(f.texts[i]) {
-				w.via = f.by[i]
-			}
-		}
-	}
+	w.settle()
 	switch {
 	case c.Action != session.ActionLeave:
 		if w.via.ambient() && w.cookies > 1 && c.Action == session.ActionGive {
@@ -174,6 +171,17 @@ func (w *writer) apply(c session.Credential) {
 		return
 	}
 	h.Set("Cache-Control", noStore)
+}
+
+// settle answers by the transport of the token that opened the session.
+func (w *writer) settle() {
+	if f := w.several; f != nil {
+		for i := range f.n {
+			if w.s.Presented(f.texts[i]) {
+				w.via = f.by[i]
+			}
+		}
+	}
 }
 
 func (w *writer) logf(text string, err error) {

@@ -3,6 +3,7 @@
 //   - [Gate] makes the checks that every method starts with, and page tokens.
 //   - [Tally] counts the removals of a sweep and runs its loop.
 //   - [Judge] decides a condition against what was read.
+//   - [Waited] adds up what a call waits for before it decides.
 //   - [ReadError] and [WriteError] are the errors of lost answers.
 //   - [AppendRecord] and [DecodeRecord] are a record format.
 //   - [Wrapper] forwards every optional interface to another backend.

@@ -126,3 +126,30 @@ func ExampleWrapper() {
 	fmt.Println(b.reads, n, err)
 	// Output: 1 0 not found
 }
+
+// A page ends with the record with which its values reach driver.PageBytes.
+func ExamplePageSize() {
+	var size driverkit.PageSize
+	value := make([]byte, 6<<20)
+	n := 0
+	for full := false; !full; n++ {
+		full = size.Add(&model.Record{Value: value})
+	}
+	fmt.Println(n)
+	// Output: 3
+}
+
+// A record expires while a call waits for its lock.
+func ExampleWaited() {
+	now := time.UnixMilli(0).UTC()
+	rec := model.Record{ExpiresAt: now.Add(time.Second)}
+	watch := []time.Duration{0, 3 * time.Second}
+	w := driverkit.Waited{Watch: func() time.Duration {
+		at := watch[0]
+		watch = watch[1:]
+		return at
+	}}
+	_ = w.During(func() error { return nil }) // waits for the lock
+	fmt.Println(driver.Judge(now, &rec, driver.IfPresent, model.Revision{}), driver.Judge(w.Now(now), &rec, driver.IfPresent, model.Revision{}))
+	// Output: <nil> not found
+}

@@ -86,15 +86,18 @@ func (g *Gate) SortedPage(now time.Time, q *driver.Query, position string, all i
 		}
 	}
 	slices.SortFunc(p.Records, func(a, b model.Record) int { return strings.Compare(a.ID, b.ID) })
-	if len(p.Records) > q.Limit {
-		p.Records = p.Records[:q.Limit]
-		p.Next = g.Token(q, p.Records[q.Limit-1].ID)
-	}
+	var size PageSize
 	for i := range p.Records {
 		if q.KeysOnly {
 			p.Records[i].Value = nil
 		}
 		p.Records[i] = p.Records[i].Clone()
+		if n := i + 1; n < len(p.Records) && (size.Add(&p.Records[i]) || n == q.Limit) {
+			p.Next = g.Token(q, p.Records[i].ID)
+			clear(p.Records[n:])
+			p.Records = p.Records[:n]
+			break
+		}
 	}
 	return p
 }

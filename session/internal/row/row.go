@@ -3,6 +3,7 @@ package row
 import (
 	"cmp"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/sojourn-go/sojourn/model"
@@ -13,9 +14,29 @@ import (
 // it: the fields up to RetiredUntil keep their meaning in every version.
 const Version = 2
 
-// MarkerLabel is the value of the label "principal" of markers. No principal
-// can have it.
-const MarkerLabel = "\x1fended"
+// Markers is the number of values that the label "principal" of markers has.
+// There are several because some stores bound the rate of writes under one
+// value.
+const Markers = 16
+
+// markerPrefix begins the label of a marker.
+const markerPrefix = "\x1fended"
+
+// MarkerLabel returns the value with the number n of the label of markers.
+func MarkerLabel(n int) string { return markerPrefix + string(rune('a'+n)) }
+
+// MarkerLabelOf returns the value of the marker with the handle.
+func MarkerLabelOf(handle string) string {
+	n := 0
+	for _, c := range []byte(handle) {
+		n += int(c)
+	}
+	return MarkerLabel(n % Markers)
+}
+
+// IsMarkerLabel reports whether a value of the label "principal" is that of
+// markers. No principal can have it.
+func IsMarkerLabel(value string) bool { return strings.HasPrefix(value, markerPrefix) }
 
 // Row is what the store keeps of a session. The owner of a row never changes:
 // a sign-in creates another row. So the labels of a row never change either.

@@ -1,0 +1,142 @@
+package session
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/session/internal/row"
+)
+
+// seats are the sessions of a principal at a sign-in under Options.Limit.
+type seats struct {
+	svc       *Service
+	principal string
+	replaced  string    // handle of the session that the sign-in replaces, or ""
+	since     time.Time // of Options.NotBefore
+	// after is the least CreatedAt of the new row. It is later than those of
+	// all existing rows. So neither a slow clock nor a sign-in in the same
+	// millisecond puts the new row before them.
+	after row.Instant
+}
+
+// seats returns ErrLimit before a sign-in that OnLimitReject refuses. It makes no
+// calls without a limit.
+func (s *Service) seats(ctx context.Context, principal, replaced string) (*seats, error) {
+	l := &seats{svc: s, principal: principal, replaced: replaced}
+	if s.limit.Max == 0 {
+		return l, nil
+	}
+	if s.notBefore != nil {
+		var err error
+		if l.since, err = s.notBefore(ctx, principal); err != nil {
+			return nil, err
+		}
+		l.since = l.since.Truncate(time.Millisecond)
+	}
+	all, err := l.taken(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	if s.limit.On == OnLimitReject && len(all) >= s.limit.Max {
+		s.emit(ctx, Event{Kind: EventRejected, Reason: ReasonLimitReached, Principal: principal})
+		return nil, ErrLimit
+	}
+	for i := range all {
+		l.after = max(l.after, l.rank(&all[i])+1)
+	}
+	return l, nil
+}
+
+// taken lists the sessions that count, with the row own. A row that cannot be
+// read counts, as the oldest.
+func (l *seats) taken(ctx context.Context, own string) ([]item, error) {
+	var out []item
+	for it, err := range l.svc.store.All(ctx, &expiry.ListOptions{Label: labelPrincipal, Value: l.principal}) {
+		if err != nil && it.ID == "" {
+			return nil, err
+		}
+		if it.ID != l.replaced && (err != nil || it.ID == own || l.counts(&it)) {
+			out = append(out, it)
+		}
+	}
+	return out, nil
+}
+
+// counts reports whether the row takes a seat. An impersonation of the principal
+// takes none, and neither does a session of OpenFor. Nor does a row that nobody
+// can open: one that is past its deadline, older than NotBefore, or put aside
+// during an impersonation.
+func (l *seats) counts(it *item) bool {
+	r := &it.Value
+	switch {
+	case r.Actor != nil, r.Expired(l.svc.now()), r.Parked != 0, len(r.Hash) == 0:
+		return false
+	}
+	return !r.AuthenticatedAt.Time().Before(l.since)
+}
+
+// rank orders the rows: the least ends first.
+func (l *seats) rank(it *item) row.Instant {
+	at := it.Value.CreatedAt
+	if l.svc.limit.On == OnLimitEvictIdlest {
+		at = max(at, row.InstantOf(infoOf(it, l.svc.now()).LastSeen))
+	}
+	return at
+}
+
+// over returns the sessions over the limit after the new row was stored. It
+// returns ErrLimit if the new row is one of them: the caller deletes it.
+func (l *seats) over(ctx context.Context, own *item) ([]item, error) {
+	limit := l.svc.limit
+	if limit.Max == 0 {
+		return nil, nil
+	}
+	all, err := l.taken(ctx, own.ID)
+	if err != nil {
+		return nil, err
+	}
+	isOwn := func(it item) bool { return it.ID == own.ID }
+	// Another sign-in may have deleted the new row already.
+	refused := !slices.ContainsFunc(all, isOwn)
+	slices.SortFunc(all, func(a, b item) int {
+		return cmp.Or(cmp.Compare(l.rank(&a), l.rank(&b)), cmp.Compare(a.Value.CreatedAt, b.Value.CreatedAt), cmp.Compare(a.ID, b.ID))
+	})
+	n := max(len(all)-limit.Max, 0)
+	over := all[:n]
+	if limit.On == OnLimitReject {
+		over = all[len(all)-n:]
+	}
+	if refused || slices.ContainsFunc(over, isOwn) {
+		l.svc.emit(ctx, Event{Kind: EventRejected, Reason: ReasonLimitReached, Handle: own.ID, Principal: l.principal})
+		return nil, ErrLimit
+	}
+	return over, nil
+}
+
+// evict ends the sessions over the limit, after the sign-in has succeeded. A
+// failure is logged and nothing else: the sign-in has happened, and the next one
+// ends what is left over.
+func (l *seats) evict(ctx context.Context, over []item) {
+	list := make([]ended, len(over))
+	for i := range over {
+		list[i] = endedOf(&over[i], ReasonEvicted)
+		list[i].principal = l.principal
+	}
+	if n, err := l.svc.removeMany(ctx, list); err != nil {
+		l.svc.log.LogAttrs(ctx, slog.LevelWarn, "sessions over the limit were not ended",
+			slog.Int("sessions", len(list)-n), slog.String("error", err.Error()))
+	}
+}
+
+// keptName returns the name that a sign-in keeps: that of the same principal's
+// session on the device.
+func (s *Session) keptName(principal string) string {
+	if s.state.stored() && s.item.Value.Principal == principal {
+		return s.item.Value.Name
+	}
+	return ""
+}
