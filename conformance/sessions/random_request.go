@@ -38,7 +38,7 @@ type request1 struct {
 	status int
 	header http.Header
 
-	// What the model made of it.
+	// What the model concluded.
 	ok      bool
 	seq     int
 	gave    *token
@@ -435,12 +435,11 @@ func (w *world) credentials(x *request1) {
 	x.cleared = len(given) == 0 && len(x.header["Set-Cookie"]) > 0
 	for _, text := range given {
 		l := w.lives[handleOf(text)]
-		switch {
-		case l == nil:
+		if l == nil {
 			w.fail(ruleCookie, "%s: the answer has a cookie of a session that nothing asked for", x.d.name)
 			return
 		}
-		if k := w.tokens[text]; k != nil && !(x.ok && x.call.op.verb()) {
+		if k := w.tokens[text]; k != nil && (!x.ok || !x.call.op.verb()) {
 			// The secret of a rotation, offered again as of the load.
 			x.gave, x.again = k, true
 			continue

@@ -138,12 +138,12 @@ func (s *store) world(ctx context.Context, set setting) (*world, error) {
 	return w, nil
 }
 
-// empty removes every row. Those that have expired meanwhile were alive
-// when the sequence began.
+// empty removes every row. At the time when the sequence began, none
+// had expired.
 func (s *store) empty(ctx context.Context, began time.Time) {
 	for range 100 {
-		p, err := driver.Page{}, error(nil)
-		if p, err = s.nodes[0].Page(ctx, began, driver.Query{Limit: 500, KeysOnly: true}); err != nil || len(p.Records) == 0 && p.Next == "" {
+		p, err := s.nodes[0].Page(ctx, began, driver.Query{Limit: 500, KeysOnly: true})
+		if err != nil || len(p.Records) == 0 && p.Next == "" {
 			return
 		}
 		ops := make([]driver.BatchOp, len(p.Records))
