@@ -79,7 +79,7 @@ func harness(t testing.TB) conformance.Harness {
 				delete(doc, field)
 			}
 			doc[fieldBytes] = base64.StdEncoding.EncodeToString(data)
-			if r := b.bulk(t.Context(), []action{{verb: "index", id: id, source: doc}})[0]; !r.ok() {
+			if r := b.bulk(t.Context(), []action{{verb: "index", id: id, source: func() any { return doc }}})[0]; !r.ok() {
 				t.Fatal(b.itemError(&r))
 			}
 		},
