@@ -3,8 +3,11 @@ package elasticsearch
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -80,9 +83,9 @@ func seedLong(t testing.TB, b *Backend, n, size int) []string {
 
 // listAll lists all records and returns their ids. A page holds no more values
 // than driver.PageBytes allows, and each value is whole.
-func listAll(b *Backend, q driver.Query, size int) (ids []string, pages int, err error) {
+func listAll(ctx context.Context, b *Backend, q driver.Query, size int) (ids []string, pages int, err error) {
 	for {
-		p, err := b.Page(context.Background(), drivertest.Now, q)
+		p, err := b.Page(ctx, drivertest.Now, q)
 		if err != nil {
 			return ids, pages, err
 		}
@@ -114,7 +117,7 @@ func TestManyLongListings(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 3 {
 		wg.Go(func() {
-			got, pages, err := listAll(b, driver.Query{Limit: 100}, size)
+			got, pages, err := listAll(t.Context(), b, driver.Query{Limit: 100}, size)
 			if err != nil || !slices.Equal(got, ids) || pages != 15 {
 				t.Errorf("%d of %d records on %d pages, %v", len(got), len(ids), pages, err)
 			}
@@ -127,5 +130,332 @@ func TestManyLongListings(t *testing.T) {
 	if m.request.Load() > bodyLimit || m.reply.Load() > bodyLimit {
 		t.Errorf("bodies of up to %d and %d bytes, want %d at most", m.request.Load(), m.reply.Load(), bodyLimit)
 	}
-	t.Log(m.request.Load(), m.reply.Load(), model.ErrInvalid)
+}
+
+// TestLongValues makes every call about many with long values: no body has more
+// than a batch, and small records beside long ones come with the first read.
+func TestLongValues(t *testing.T) {
+	const size = 3 << 20
+	m := &measured{RoundTripper: pool(t)}
+	w := newWire(t)
+	b := openOn(t, clientOn(t, w.URL(), m), drivertest.Name(), nil)
+	ids := seedLong(t, b, 8, size)
+	drivertest.Seed(t, b, drivertest.Record("a", "bob", time.Hour), drivertest.Record("z", "bob", time.Hour))
+	w.Requests()
+	out := b.GetMany(t.Context(), drivertest.Now, driver.Gets(append([]string{"z", "none"}, ids...)...))
+	for i, o := range out {
+		if want := map[int]error{1: model.ErrNotFound}[i]; model.Kind(o.Err) != want || i > 1 && len(o.Record.Value) != size {
+			t.Errorf("%d: %d bytes, %v", i, len(o.Record.Value), o.Err)
+		}
+	}
+	if sent := w.Requests(); len(sent) != 5 {
+		t.Errorf("sent %v, want one _mget, and one for two long values", sent)
+	}
+	st, err := b.Stat(t.Context(), drivertest.Now, driver.Get{ID: ids[0]})
+	if err != nil || st.Size != size || st.Record.Value != nil || st.Record.Labels["principal"] != "ann" {
+		t.Errorf("%+v, %v", st, err)
+	}
+	if n, err := b.Count(t.Context(), drivertest.Now, driver.Query{Label: "principal", Value: "ann"}); err != nil || n != len(ids) {
+		t.Errorf("%d, %v", n, err)
+	}
+	w.Requests()
+	p, err := b.Page(t.Context(), drivertest.Now, driver.Query{Label: "principal", Value: "bob", Limit: 10})
+	if sent := w.Requests(); err != nil || len(p.Records) != 2 || p.Next != "" || len(sent) != 2 {
+		t.Errorf("%+v, %v after %v", p, err, sent)
+	}
+	got, pages, err := listAll(t.Context(), b, driver.Query{Label: "principal", Value: "ann", Limit: 1000}, size)
+	if err != nil || !slices.Equal(got, ids) || pages != 2 {
+		t.Errorf("%v on %d pages, %v", got, pages, err)
+	}
+	// Those that lose a compare-and-set at an old revision get the winner, if it
+	// costs nothing.
+	ops := make([]driver.BatchOp, len(ids))
+	for i, id := range ids {
+		ops[i].Write = &driver.Write{Record: drivertest.Record(id, "", 0), Cond: driver.IfMatch, Known: drivertest.Record(id, "", 0)}
+	}
+	for _, o := range b.WriteMany(t.Context(), drivertest.Now, ops) {
+		if model.Kind(o.Err) != model.ErrConflict || o.Record.Value != nil {
+			t.Errorf("%v with %d bytes", o.Err, len(o.Record.Value))
+		}
+	}
+	swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: drivertest.Now.Add(time.Hour), Limit: 100, OnExpire: func(model.Record) error { return nil }})
+	if err != nil || swept.Removed != len(ids)+2 {
+		t.Errorf("%+v, %v", swept, err)
+	}
+	if m.request.Load() > bodyLimit || m.reply.Load() > bodyLimit {
+		t.Errorf("bodies of up to %d and %d bytes, want %d at most", m.request.Load(), m.reply.Load(), bodyLimit)
+	}
+}
+
+// holder answers for a server of long records, and measures what the process
+// holds when a request is sent.
+type holder struct {
+	value           string // as JSON
+	sent            int    // bytes of values in answers
+	base, held      int
+	perBulk, perGet int // the most actions and documents of a request
+}
+
+func heap() int {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
+// bodyOf returns a request's body, which it may lack.
+func bodyOf(r *http.Request) ([]byte, error) {
+	if r.Body == nil {
+		return nil, nil
+	}
+	return io.ReadAll(r.Body)
+}
+
+func (h *holder) Perform(r *http.Request) (*http.Response, error) {
+	h.held = max(h.held, heap()-h.base-h.sent)
+	body, err := bodyOf(r)
+	if err != nil {
+		return nil, err
+	}
+	var out strings.Builder
+	switch name := requestName(r, nil); name {
+	case "_refresh":
+		return answer(http.StatusOK, `{"_shards":{"failed":0}}`), nil
+	case "_mget", "_search":
+		var asked struct {
+			IDs  []string `json:"ids"`
+			Size int      `json:"size"`
+			From []string `json:"search_after"`
+		}
+		if err := json.Unmarshal(body, &asked); err != nil {
+			return nil, err
+		}
+		lacks := name == "_search" || r.URL.Query().Has("_source_excludes")
+		for i := 0; name == "_search" && i < min(asked.Size, 12); i++ {
+			asked.IDs = append(asked.IDs, fmt.Sprintf("long%04d", i))
+		}
+		if !lacks {
+			h.perGet = max(h.perGet, len(asked.IDs))
+		}
+		for i, id := range asked.IDs {
+			if i > 0 {
+				out.WriteByte(',')
+			}
+			value := `,"long_value":` + h.value
+			if lacks {
+				value = ""
+			} else {
+				h.sent += len(h.value) - 2
+			}
+			fmt.Fprintf(&out, `{"_index":"carts@0123456789abcdef","_id":%q,"found":true,"_seq_no":1,"_primary_term":1,"sort":[%[1]q],`+
+				`"_source":{"id":%[1]q,"format":1,"revision":"00000000000000000000000000000001","encoding":"","size":%d%s}}`, id, len(h.value)-2, value)
+		}
+		if name == "_search" {
+			return answer(http.StatusOK, `{"hits":{"hits":[`+out.String()+`]}}`), nil
+		}
+		return answer(http.StatusOK, `{"docs":[`+out.String()+`]}`), nil
+	}
+	n := bytes.Count(body, []byte(`{"index":`))
+	h.perBulk = max(h.perBulk, n)
+	item := `{"index":{"_index":"carts@0123456789abcdef","_seq_no":2,"_primary_term":1,"status":200}}`
+	return answer(http.StatusOK, `{"items":[`+strings.TrimSuffix(strings.Repeat(item+",", n), ",")+`]}`), nil
+}
+
+// TestHeldMemory counts what a call holds beyond what it returns and what its
+// caller holds: at most 32 MB.
+func TestHeldMemory(t *testing.T) {
+	const size = 4 << 20
+	ids := make([]string, 12)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("long%04d", i)
+	}
+	value := bytes.Repeat([]byte("v"), size) // of all records
+	for name, test := range map[string]struct {
+		do              func(b *Backend) (any, error)
+		perBulk, perGet int
+	}{
+		"get many": {func(b *Backend) (any, error) {
+			out := b.GetMany(t.Context(), drivertest.Now, driver.Gets(ids...))
+			return out, out[len(out)-1].Err
+		}, 0, 2},
+		"page": {func(b *Backend) (any, error) {
+			return b.Page(t.Context(), drivertest.Now, driver.Query{Limit: 1000})
+		}, 0, 2},
+		"write many": {func(b *Backend) (any, error) {
+			ops := make([]driver.BatchOp, len(ids))
+			for i, id := range ids {
+				r := drivertest.Record(id, "ann", time.Hour)
+				r.Value = value
+				ops[i].Write = &driver.Write{Record: r, Cond: driver.IfPresent}
+			}
+			out := b.WriteMany(t.Context(), drivertest.Now, ops)
+			return out, out[len(out)-1].Err
+		}, 1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := &holder{value: `"` + string(value) + `"`}
+			b := newBackend(t, h, "carts", nil)
+			h.base = heap()
+			out, err := test.do(b)
+			if err != nil || h.held > 32<<20 || h.perBulk != test.perBulk || h.perGet != test.perGet {
+				t.Errorf("%v; held %d bytes; up to %d writes and %d values in a request, want %d and %d", err, h.held, h.perBulk, h.perGet, test.perBulk, test.perGet)
+			}
+			runtime.KeepAlive(out)
+		})
+	}
+}
+
+const tooMuch = `{"error":{"root_cause":[],"type":"search_phase_execution_exception","reason":"","caused_by":{"type":"circuit_breaking_exception",` +
+	`"reason":"[parent] Data too large, data for [<http_request>] would be [1026005142/978.4mb], which is larger than the limit of [1020054732/972.7mb]"}},"status":429}`
+
+// TestShortOfMemory has a node whose circuit breaker refuses more than two records
+// at a time, as Elastic's page "Circuit breaker errors" has it: reads are made
+// again in halves. A node that refuses every request is ErrUnavailable.
+func TestShortOfMemory(t *testing.T) {
+	size := func(body []byte) int {
+		var asked struct {
+			IDs  []string `json:"ids"`
+			Size int      `json:"size"`
+		}
+		_ = json.Unmarshal(body, &asked)
+		return max(len(asked.IDs), asked.Size)
+	}
+	for name, most := range map[string]int{"two at a time": 2, "none": 0} {
+		t.Run(name, func(t *testing.T) {
+			h := &holder{value: `"` + strings.Repeat("v", 9000) + `"`}
+			refused := 0
+			b := newBackend(t, clientFunc(func(r *http.Request) (*http.Response, error) {
+				body, err := bodyOf(r)
+				if err != nil {
+					return nil, err
+				}
+				if name := requestName(r, body); name != "_refresh" && size(body) > most {
+					refused++
+					if refused%2 > 0 && name == "_mget" { // a shard's own refusal
+						one := `{"_index":"carts","error":{"type":"circuit_breaking_exception","reason":""}}`
+						return answer(http.StatusOK, `{"docs":[`+strings.TrimSuffix(strings.Repeat(one+",", size(body)), ",")+`]}`), nil
+					}
+					return answer(http.StatusTooManyRequests, tooMuch), nil
+				}
+				r.Body = io.NopCloser(bytes.NewReader(body))
+				return h.Perform(r)
+			}), "carts", nil)
+			p, err := b.Page(t.Context(), drivertest.Now, driver.Query{Limit: 10})
+			out := b.GetMany(t.Context(), drivertest.Now, driver.Gets("a", "b", "c", "d", "e"))
+			if most == 0 {
+				drivertest.WantKind(t, err, model.ErrUnavailable)
+				drivertest.WantKind(t, out[4].Err, model.ErrUnavailable)
+				if !strings.Contains(err.Error(), "heap") || !strings.Contains(err.Error(), "[parent] Data too large") {
+					t.Errorf("%v does not say why", err)
+				}
+				return
+			}
+			if err != nil || len(p.Records) != 1 || p.Next == "" || refused == 0 {
+				t.Errorf("%d records, next %q, %v", len(p.Records), p.Next, err)
+			}
+			for _, o := range out {
+				if o.Err != nil || len(o.Record.Value) != 9000 {
+					t.Errorf("%d bytes, %v", len(o.Record.Value), o.Err)
+				}
+			}
+		})
+	}
+}
+
+// TestBulkTooLarge has a proxy that refuses bodies of more than a kilobyte, as
+// nginx's client_max_body_size does, and a node whose circuit breaker refuses
+// more than three writes: nothing was applied, and the halves are sent.
+func TestBulkTooLarge(t *testing.T) {
+	for name, refuses := range map[string]func(body []byte) *http.Response{
+		"a proxy": func(body []byte) *http.Response {
+			if len(body) > 1024 {
+				return answer(http.StatusRequestEntityTooLarge, "<html>")
+			}
+			return nil
+		},
+		"a node": func(body []byte) *http.Response {
+			if bytes.Count(body, []byte(`{"index":`)) > 3 {
+				return answer(http.StatusTooManyRequests, tooMuch)
+			}
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := &holder{}
+			applied := map[string]int{}
+			b := newBackend(t, clientFunc(func(r *http.Request) (*http.Response, error) {
+				body, err := bodyOf(r)
+				if err != nil {
+					return nil, err
+				}
+				if res := refuses(body); res != nil {
+					return res, nil
+				}
+				for line := range strings.Lines(string(body)) {
+					if id, found := strings.CutPrefix(line, `{"index":{"_id":`); found {
+						applied[id]++
+					}
+				}
+				r.Body = io.NopCloser(bytes.NewReader(body))
+				return h.Perform(r)
+			}), "carts", nil)
+			ops := make([]driver.BatchOp, 11)
+			for i := range ops {
+				r := drivertest.Record(fmt.Sprint("id", i), "ann", time.Hour)
+				if name == "a proxy" && i == 5 {
+					r.Value = bytes.Repeat([]byte("v"), 2000) // too large by itself
+				}
+				ops[i].Write = &driver.Write{Record: r, Cond: driver.IfAny}
+			}
+			for i, o := range b.WriteMany(t.Context(), drivertest.Now, ops) {
+				if want := len(ops[i].Write.Record.Value) == 2000; want != (model.Kind(o.Err) == model.ErrTooLarge) || !want && o.Err != nil {
+					t.Errorf("%d: %v", i, o.Err)
+				}
+			}
+			for id, n := range applied {
+				if n != 1 {
+					t.Errorf("%s was written %d times", id, n)
+				}
+			}
+			if len(applied) < 10 {
+				t.Errorf("%d records were written", len(applied))
+			}
+		})
+	}
+}
+
+// TestRecordsThatChangeUnderAPage changes long records between the search for a
+// page and the read of their values, which is in real time: the page has them as
+// they are then, and those that no longer belong to the listing not at all.
+func TestRecordsThatChangeUnderAPage(t *testing.T) {
+	long := func(id, principal string, expires time.Duration) model.Record {
+		r := drivertest.Record(id, principal, expires)
+		r.Value = []byte(strings.Repeat(id, 10_000))
+		return r
+	}
+	doc := func(r model.Record, read part) string {
+		b := &Backend{}
+		source := b.encode(&r)
+		if read == short {
+			source.LongValue = nil
+		}
+		text, err := marshal(source)
+		must(t, err)
+		return fmt.Sprintf(`{"_index":"carts@0123456789abcdef","_id":%q,"found":true,"_seq_no":1,"_primary_term":1,"sort":[%[1]q],"_source":%s}`, r.ID, text)
+	}
+	var before, after []string
+	fresh := long("e", "ann", time.Hour)
+	for _, r := range []model.Record{long("a", "ann", time.Hour), long("b", "ann", time.Hour), long("c", "ann", time.Hour), long("d", "ann", time.Hour), long("e", "ann", time.Hour)} {
+		before = append(before, doc(r, short))
+	}
+	corrupt := strings.Replace(doc(long("d", "ann", time.Hour), whole), `"format":1`, `"format":"x"`, 1)
+	after = append(after, doc(long("a", "bob", time.Hour), whole), `{"_index":"carts@0123456789abcdef","_id":"b","found":false}`, doc(long("c", "ann", -time.Hour), whole), corrupt, doc(fresh, whole))
+	b, _ := fake(t,
+		canned{200, `{"_shards":{"failed":0}}`},
+		canned{200, `{"hits":{"hits":[` + strings.Join(before, ",") + `]}}`},
+		canned{200, `{"docs":[` + strings.Join(after, ",") + `]}`})
+	p, err := b.Page(t.Context(), drivertest.Now, driver.Query{Label: "principal", Value: "ann", Limit: 10})
+	if err != nil || len(p.Records) != 1 || p.Records[0].Revision != fresh.Revision || !bytes.Equal(p.Records[0].Value, fresh.Value) || fmt.Sprint(p.Corrupt) != "[d]" || p.Next != "" {
+		t.Errorf("%d records, corrupt %v, next %q, %v", len(p.Records), p.Corrupt, p.Next, err)
+	}
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Check looks at the settings in force, and tries conditional writes and a
-// listing with documents that no call of a store sees and that it removes. A
+// Check looks at the settings in force. If they are right, it tries conditional
+// writes and a listing with documents that no call of a store sees and that it removes. A
 // Check that is cut off may leave some of them. It returns ErrUnavailable if the
 // index does not exist, and ErrCorrupt if the store's name leads to another one.
 func (b *Backend) Check(ctx context.Context) (driver.Checks, error) {
@@ -33,6 +33,9 @@ func (b *Backend) Check(ctx context.Context) (driver.Checks, error) {
 		return nil, b.replyError(http.StatusNotFound, cause{Type: typeNoIndex}, false)
 	}
 	checks := b.judgeIndex(name, index)
+	if checks.Err() != nil { // a pipeline, for example, would refuse what is tried
+		return checks, nil
+	}
 	more, err := b.probe(ctx, b.epochOf(name))
 	return append(checks, more...), err
 }
@@ -145,7 +148,7 @@ func (b *Backend) probe(ctx context.Context, epoch string) (driver.Checks, error
 // refused reports whether the credentials or a block do not allow a request.
 func refused(err error) bool {
 	var native *types.ElasticsearchError
-	return errors.As(err, &native) && native.Status == http.StatusForbidden
+	return errors.As(err, &native) && (native.Status == http.StatusForbidden || native.ErrorCause.Type == "cluster_block_exception")
 }
 
 func (p *probing) race() string { return p.id + "race" }

@@ -111,7 +111,7 @@ var wrappers = []string{
 var knownReasons = regexp.MustCompile(`^(` + strings.Join([]string{
 	`pipeline with id \[[^\[\]]{1,100}\] does not exist`,
 	`\[[a-z_]{1,30}\] Data too large, data for \[[a-z_<>]{1,40}\] would be \[[0-9a-z/.]+\], which is larger than the limit of \[[0-9a-z/.]+\]`,
-	`(?:index \[[^\[\]]{1,255}\] )?blocked by: (?:\[[A-Z_]+/[0-9]+/[A-Za-z0-9 ,()/_-]{1,120}\];?)+`,
+	`(?:index \[[^\[\]]{1,255}\] )?blocked by: \[[A-Z_]+/[0-9]+/[A-Za-z0-9 ,()_-]{1,120}`,
 	`Validation Failed: 1: this action would add \[[0-9]+\] (?:total )?shards, but this cluster currently has \[[0-9]+\]/\[[0-9]+\] maximum [a-z ]{0,20}shards open`,
 	`action \[[a-z0-9:_/*]+(?:\[[a-z]\])?\] is unauthorized`,
 	`Result window is too large, from \+ size must be less than or equal to: \[[0-9]+\] but was \[[0-9]+\]`,
@@ -277,6 +277,8 @@ func (b *Backend) whyNoReply(err error) string {
 	var certificate *tls.CertificateVerificationError
 	var plain tls.RecordHeaderError
 	switch {
+	case errors.Is(err, errPanic):
+		return "the client panicked: this is a mistake in the client or its transport"
 	case errors.Is(err, errLimit):
 		return "no answer within " + b.limit.String() + ", the limit of Options.RequestTimeout: check the server's load and the network"
 	case strings.Contains(err.Error(), "not Elasticsearch"):
