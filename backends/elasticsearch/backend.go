@@ -57,7 +57,7 @@ var _ Client = (*es.Client)(nil)
 // transport if it is one of go-elasticsearch's.
 func usable(client Client) bool {
 	v := reflect.ValueOf(client)
-	if client == nil || v.Kind() == reflect.Pointer && v.IsNil() {
+	if client == nil || (v.Kind() == reflect.Pointer || v.Kind() == reflect.Func) && v.IsNil() {
 		return false
 	}
 	if v.Kind() != reflect.Pointer || !strings.HasPrefix(v.Type().Elem().PkgPath(), "github.com/elastic/go-elasticsearch/") {
@@ -166,7 +166,7 @@ func (b *Backend) await(req *http.Request, p *progress) (reply, error) {
 	go func() {
 		out := outcome{err: errPanic}
 		defer func() {
-			_ = recover() //nolint:errcheck // the error says so; a caller could not recover here
+			_ = recover() // the error says so; a caller could not recover here
 			done <- out
 		}()
 		out.reply, out.err = b.perform(req)

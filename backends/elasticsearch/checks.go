@@ -33,11 +33,12 @@ func (b *Backend) Check(ctx context.Context) (driver.Checks, error) {
 		return nil, b.replyError(http.StatusNotFound, cause{Type: typeNoIndex}, false)
 	}
 	checks := b.judgeIndex(name, index)
-	if checks.Err() != nil { // a pipeline, for example, would refuse what is tried
-		return checks, nil
+	if unsafe := checks.Err(); unsafe == nil { // a pipeline, for example, would refuse what is tried
+		var more driver.Checks
+		more, err = b.probe(ctx, b.epochOf(name))
+		checks = append(checks, more...)
 	}
-	more, err := b.probe(ctx, b.epochOf(name))
-	return append(checks, more...), err
+	return checks, err
 }
 
 // demand is what a store needs of a setting.
@@ -119,7 +120,7 @@ func (b *Backend) judgeIndex(name string, index *storedIndex) driver.Checks {
 }
 
 // probers is how many writers a probe has at the same time.
-const probers = 16
+const probers = 8
 
 // probing is a probe of the server with documents of its own. They have expired
 // and no format, so that no listing, count or sweep has them, and a NUL in their
@@ -132,7 +133,7 @@ type probing struct {
 	out   driver.Checks
 }
 
-// probe tries what the contract rests on, with some 40 small requests.
+// probe tries what the contract rests on, with some 25 small requests.
 func (b *Backend) probe(ctx context.Context, epoch string) (driver.Checks, error) {
 	p := &probing{Backend: b, ctx: ctx, epoch: epoch, id: "\x00probe/" + newEpoch() + "/"}
 	err := p.run()
@@ -183,11 +184,12 @@ func (p *probing) doc(id string) func() any {
 	return func() any { return map[string]any{fieldID: id, fieldExpires: 1, fieldSize: 0} }
 }
 
-// one sends one action. A conflict is no error.
+// one sends one action. A conflict is not an error.
 func (p *probing) one(a action) (itemResult, error) {
 	r := p.bulk(p.ctx, []action{a})[0]
 	if !r.ok() && !r.conflict() {
-		return r, p.itemError(&r)
+		err := p.itemError(&r)
+		return r, err
 	}
 	return r, nil
 }
@@ -278,9 +280,13 @@ func (p *probing) writes() error {
 // written.
 func (p *probing) lists() error {
 	want := p.listing()
+	var actions []action
 	for _, i := range []int{2, 0, 1} {
-		if _, err := p.one(action{verb: "create", id: want[i], source: p.doc(want[i])}); err != nil {
-			return err
+		actions = append(actions, action{verb: "create", id: want[i], source: p.doc(want[i])})
+	}
+	for _, r := range p.bulk(p.ctx, actions) {
+		if !r.ok() {
+			return p.itemError(&r)
 		}
 	}
 	if err := p.refresh(p.ctx); err != nil {

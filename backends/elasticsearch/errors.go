@@ -27,7 +27,7 @@ var (
 	errNothingSent = errors.New("the client sent nothing")
 	errSentOnce    = errors.New("a write is sent only once")
 	errLimit       = errors.New("the limit of a request has passed")
-	errLeft        = errors.New("the client does not heed its context")
+	errLeft        = errors.New("the client ignores its context")
 	errPanic       = errors.New("the client panicked")
 )
 
@@ -221,9 +221,9 @@ func (b *Backend) replyError(status int, c cause, write bool) error {
 		native = breakerError{native}
 	}
 	why, known := refusals[kind]
-	text := "the server answered " + strconv.Itoa(status)
+	text := "the server or a proxy before it answered " + strconv.Itoa(status) + ": check the address and both"
 	if c.signed() {
-		text += " " + kind
+		text = "the server answered " + strconv.Itoa(status) + " " + kind
 	}
 	switch {
 	case kind == typeNoIndex:

@@ -98,6 +98,7 @@ func TestOptions(t *testing.T) {
 		opts   *Options
 	}{
 		"no client":         {nil, "carts", nil},
+		"nil function":      {clientFunc(nil), "carts", nil},
 		"nil client":        {(*es.Client)(nil), "carts", nil},
 		"empty client":      {&es.Client{}, "carts", nil},
 		"no name":           {c, "", nil},

@@ -100,7 +100,7 @@ func TestMessages(t *testing.T) {
 		"a port too high":      {opening("elasticsearch://" + user + "h:99999/carts"), model.ErrInvalid, []string{"1 to 65535"}},
 		"a path of two":        {opening("elasticsearch://" + user + "h/hunter2/b"), model.ErrInvalid, []string{"index name", "a-z 0-9"}},
 		"capitals":             {opening("elasticsearch://" + user + "h/Carts"), model.ErrInvalid, []string{"index name", "a-z 0-9"}},
-		"an unknown parameter": {opening("elasticsearch://" + user + "h/carts?nmae=x"), model.ErrInvalid, []string{`"nmae"`, "labels"}},
+		"an unknown parameter": {opening("elasticsearch://" + user + "h/carts?nam=x"), model.ErrInvalid, []string{`"nam"`, "labels"}},
 		"a bad duration":       {opening("elasticsearch://" + user + "h/carts?request_timeout=1x"), model.ErrInvalid, []string{"request_timeout", "90s"}},
 		"many shards":          {opening("elasticsearch://" + user + "h/carts?shards=9999"), model.ErrInvalid, []string{"Options.Shards", "1024"}},
 		"no server":            {reading("elasticsearch://" + user + strings.TrimPrefix(freeAddress(t), "http://") + "/carts"), model.ErrUnavailable, []string{"cannot connect to 127.0.0.1:", "refused", "that Elasticsearch runs"}},
@@ -131,10 +131,10 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// TestWhatNoServerSigned has answers below 500 without a type, as proxies give
-// them to requests that they have passed on: HAProxy's 408, nginx's 499, the 460
-// of Amazon's load balancer, and the error of a gateway that is a text. A write
-// may have been applied. The other statuses are refusals by HTTP's own meaning.
+// TestWhatNoServerSigned has answers below 500 without a type. Proxies give them
+// to requests that they have passed on: HAProxy 408, nginx 499, Amazon's load
+// balancer 460, and gateways an error that is a text. A write may have been
+// applied. The other statuses are refusals by HTTP's own meaning.
 func TestWhatNoServerSigned(t *testing.T) {
 	for status, want := range map[int]error{
 		400: model.ErrUnknown, 404: model.ErrUnknown, 408: model.ErrUnknown, 409: model.ErrUnknown, 421: model.ErrUnknown, 425: model.ErrUnknown, 460: model.ErrUnknown, 499: model.ErrUnknown,
@@ -155,7 +155,7 @@ func TestWhatNoServerSigned(t *testing.T) {
 	}
 }
 
-// TestReasons has reasons that the server gives. Those that may quote a record are
+// TestReasons has reasons that the server gives. A reason that may quote a record is
 // not in the text.
 func TestReasons(t *testing.T) {
 	b := &Backend{name: "carts"}
@@ -193,8 +193,8 @@ func TestMissingPipeline(t *testing.T) {
 	}
 }
 
-// TestClientThatIgnoresContexts has a client of a program's own that does not heed
-// the request's context, as one that waits for a token. Each call ends with its
+// TestClientThatIgnoresContexts has a client of a program's own that ignores the
+// request's context, as one that waits for a token. Each call ends with its
 // context (rule R94). A write that the client has may be sent later.
 func TestClientThatIgnoresContexts(t *testing.T) {
 	release := make(chan struct{})

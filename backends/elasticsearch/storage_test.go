@@ -296,8 +296,8 @@ func TestUnfitServers(t *testing.T) {
 		change func(path, body string) string
 		words  []string
 	}{
-		"creates": {accepts("create"), []string{"conditional creates", "16 of 16 concurrent creates", "one of them"}},
-		"writes":  {accepts("index"), []string{"conditional writes", "16 of 16 concurrent writes"}},
+		"creates": {accepts("create"), []string{"conditional creates", "8 of 8 concurrent creates", "one of them"}},
+		"writes":  {accepts("index"), []string{"conditional writes", "8 of 8 concurrent writes"}},
 		"deletes": {accepts("delete"), []string{"conditional deletes", "old version"}},
 		"order":   {func(path, body string) string { return strings.ReplaceAll(body, `\u0000probe`, `\u0000prob`) }, []string{"order of listings"}},
 		"another order": {func(path, body string) string {
@@ -363,5 +363,31 @@ func TestUnassignedShard(t *testing.T) {
 	drivertest.WantKind(t, err, model.ErrUnavailable)
 	if !strings.Contains(err.Error(), "primary shard") || !strings.Contains(err.Error(), "disk space") {
 		t.Error(err)
+	}
+}
+
+// TestStorageTrips counts the requests of CreateStorage and Check.
+func TestStorageTrips(t *testing.T) {
+	b, wire := proxied(t)
+	for name, do := range map[string]func() error{
+		"create storage": func() error { return b.CreateStorage(t.Context()) },
+		"check":          func() error { _, err := b.Check(t.Context()); return err },
+		"from nothing": func() error {
+			if err := b.DeleteStorage(t.Context()); err != nil {
+				return err
+			}
+			wire.Requests()
+			return b.CreateStorage(t.Context())
+		},
+	} {
+		wire.Requests()
+		err := do()
+		want := 25
+		if name == "from nothing" {
+			want = 27
+		}
+		if sent := wire.Requests(); err != nil || len(sent) != want {
+			t.Errorf("%s: %d requests, %v; want %d", name, len(sent), err, want)
+		}
 	}
 }
