@@ -122,8 +122,8 @@
 // store declares at most 32 labels. Nodes with different Options.Labels may share
 // an index.
 //
-// A page has at most 1000 records, and ends with the record with which its values
-// reach driver.PageBytes. No request and no answer has more than 8 MB of values,
+// A page has at most 1000 records. It ends when its values reach 16 MiB, which is
+// driver.PageBytes, or a little more. No request and no answer has more than 8 MB of values,
 // or one value that is longer. Base64 makes a third more of it. A node
 // with a heap of 512 MB stands three listings of 60 values of 4 MiB at once: see
 // TestManyLongListings. A search that returns them all can stop it, which is
