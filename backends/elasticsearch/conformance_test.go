@@ -36,7 +36,7 @@ func harness(t testing.TB) conformance.Harness {
 		return nil, io.ErrUnexpectedEOF
 	})
 	return conformance.Harness{
-		Cases: 427,
+		Cases: 428,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			var stalled atomic.Bool
 			stalling := roundTripper(func(r *http.Request) (*http.Response, error) {
