@@ -121,7 +121,7 @@
 //
 //	ACL SETUSER app on >password resetkeys ~n:{* -@all
 //	+get +getrange +strlen +exists +set +setrange +rename +renamenx +pexpire +pttl +persist +unlink
-//	+zadd +zrem +zscore +zcount +zlexcount +zrange +zrangebyscore +zrangebylex +zremrangebylex
+//	+zadd +zrem +zscore +zcard +zcount +zlexcount +zrange +zrangebyscore +zrangebylex +zremrangebylex
 //	+hsetnx +hgetall +evalsha +eval +ping
 //
 // ACLRules returns these rules for any name. The brace belongs to the pattern:

@@ -85,7 +85,7 @@ func TestTrips(t *testing.T) {
 	costs := map[string]cost{ // the others are one script
 		"get": {1, "get"}, "get many": {1, "get"}, "get of three": {1, "get get get"}, "write of two": {1, repeat("evalsha", 2)},
 		"page": {2, ""}, "page by label": {2, ""}, "page of ids": {2, ""}, "page of nothing": {1, ""},
-		"count": {1, repeat("zcount", bucketCount)}, "count by label": {1, repeat("evalsha", bucketCount)},
+		"count": {1, repeat("zcount zscore", bucketCount)}, "count by label": {1, repeat("evalsha", bucketCount)},
 		"sweep": {2, ""}, "sweep with announcements": {3, ""}, "sweep of nothing": {1, ""}, "ping": {1, "ping"},
 	}
 	for _, c := range calls {
