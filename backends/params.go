@@ -111,12 +111,22 @@ func (p *Params) Texts(to *[]string, name, doc string) {
 func (p *Params) Switch(to *bool, name, doc string) { p.bindSwitch(to, Param{Name: name, Doc: doc}) }
 
 // Pass binds a parameter that the backend hands to its client's library, which
-// judges the value. Only the limits of a number are checked.
+// judges the value. Only its form and the limits of a number are checked. A
+// duration may be a whole number too, for libraries that take one.
 func (p *Params) Pass(to url.Values, param Param) {
 	p.bind(param, func(values []string) bool {
-		if param.Min != 0 || param.Max != 0 {
-			n, err := strconv.Atoi(values[0])
-			if err != nil || n < param.Min || n > param.Max {
+		n, notNumber := strconv.Atoi(values[0])
+		switch {
+		case param.Min != 0 || param.Max != 0:
+			if notNumber != nil || n < param.Min || n > param.Max {
+				return false
+			}
+		case param.Form == FormDuration:
+			if _, err := time.ParseDuration(values[0]); err != nil && notNumber != nil {
+				return false
+			}
+		case param.Form == FormSwitch:
+			if _, err := strconv.ParseBool(values[0]); err != nil {
 				return false
 			}
 		}
@@ -235,7 +245,7 @@ func (p *Params) Parse(u *url.URL) error {
 			// The name may be the end of a value with an & in it.
 			return fail("an unknown parameter without a value; known are: " + p.known())
 		case b == nil:
-			return fail(fmt.Sprintf("unknown parameter %q; known are: %s", name, p.known()))
+			return fail(fmt.Sprintf("unknown parameter %q%s; known are: %s", name, didYouMean(name, p.names()), p.known()))
 		case given[b], len(values) > 1 && !b.Repeated:
 			return fail(fmt.Sprintf("the parameter %q is given twice; known are: %s", b.Name, p.known()))
 		case !b.set(values):
@@ -246,18 +256,23 @@ func (p *Params) Parse(u *url.URL) error {
 	return nil
 }
 
-// known names the parameters, for errors.
-func (p *Params) known() string {
+// names returns the names of the parameters that a URL may have.
+func (p *Params) names() []string {
 	var names []string
 	for i := range p.all {
 		if name := p.all[i].Name; name != "" {
 			names = append(names, name)
 		}
 	}
-	if len(names) == 0 {
-		return "none"
+	return names
+}
+
+// known names the parameters, for errors.
+func (p *Params) known() string {
+	if names := p.names(); len(names) > 0 {
+		return strings.Join(names, ", ")
 	}
-	return strings.Join(names, ", ")
+	return "none"
 }
 
 func (b *binding) wanted() string {

@@ -22,6 +22,7 @@ type Backend struct {
 	allowEviction bool  // the server may evict keys
 	grace         int64 // milliseconds; negative: the server removes nothing by itself
 	logger        *slog.Logger
+	dialer        *dialer // of a client that a URL made, else nil
 	buckets       [bucketCount]bucket
 	sweeps        atomic.Uint32 // sweeps so far: each starts at another bucket
 	keptLabels    commonLength  // the length of the labels sections that updates kept
