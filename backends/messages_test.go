@@ -79,7 +79,7 @@ func TestMessages(t *testing.T) {
 		"nosuch://u:hunter2@h": `no backend is registered for the scheme "nosuch"; known are dynamodb`,
 
 		// Unknown parameters.
-		"redis://u:hunter2@h?nmae=hunter2":         `"nmae"; did you mean "name"?; known are: name, labels`,
+		"redis://u:hunter2@h?naem=hunter2":         `"naem"; did you mean "name"?; known are: name, labels`,
 		"redis+cluster://u:hunter2@h?adr=h2":       `"adr"; did you mean "addr"?`,
 		"redis+sentinel://u:hunter2@h?mastre=m":    `"mastre"; did you mean "master"?`,
 		"redis+unix://u:hunter2@/s?lables=a":       `"lables"; did you mean "labels"?`,

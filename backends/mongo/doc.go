@@ -110,7 +110,7 @@
 //
 // # Compatible servers
 //
-// The tests run on mongod where its image can be pulled, else on secantusd-rs, a
+// The tests run on mongod if its image can be pulled, else on secantusd-rs, a
 // stand-in. Other servers with MongoDB's protocol have not been tried: run the suite
 // on them.
 //

@@ -5,6 +5,7 @@
 //	client := goredis.NewClient(&goredis.Options{Addr: "127.0.0.1:6379"})
 //	backend, err := redis.New(client, "carts", nil)
 //	store, err := expiry.NewStore[Cart](backend, &expiry.StoreOptions{TTL: time.Hour})
+//	err = store.CreateStorage(ctx)
 //
 // If it is imported for its effect, package backends opens URLs such as
 // redis://user:password@host:6379/0?name=carts&labels=principal,sid, also with

@@ -151,7 +151,7 @@ type dialer struct {
 	waits   atomic.Pointer[string] // nil after a connection was opened
 }
 
-// dial opens a connection. The TLS handshake heeds the context too.
+// dial opens a connection. The TLS handshake ends with the context too.
 func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	d.note("it waited for a connection to " + addr)
 	c, err := (&net.Dialer{Timeout: d.timeout, KeepAlive: keepAlive}).DialContext(ctx, network, addr)

@@ -56,7 +56,7 @@ func TestDialReason(t *testing.T) {
 	}
 }
 
-// TestEndedWhile keeps the context's error, and its kind, which is none.
+// TestEndedWhile keeps the context's error, and matches no sentinel.
 func TestEndedWhile(t *testing.T) {
 	err := driverkit.EndedWhile(context.DeadlineExceeded, "it waited")
 	if !errors.Is(err, context.DeadlineExceeded) || model.Kind(err) != nil || err.Error() != "context deadline exceeded: it waited" {
