@@ -238,3 +238,28 @@ func TestLongUpdateThatKeepsLabels(t *testing.T) {
 		kept = label
 	}
 }
+
+// TestTripsOfStorage counts the round trips of calls on a storage that is there.
+func TestTripsOfStorage(t *testing.T) {
+	b, p := proxied(t)
+	drivertest.Seed(t, b, drivertest.Record("id", "ann", time.Hour))
+	p.sent()
+	if err := b.CreateStorage(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	trips, commands := p.sent()
+	if trips != 2 || countCommands(commands, "eval") != 1 || countCommands(commands, "scan") > 0 {
+		t.Errorf("create storage again: %d round trips with %v", trips, commands)
+	}
+	// All keys of a new store are marked in one more.
+	fresh := newOn(t, b.client, drivertest.Name(), nil)
+	if err := fresh.CreateStorage(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, commands = p.sent(); countCommands(commands, "zadd") != 3*bucketCount || countCommands(commands, "eval") != 1+contenders || countCommands(commands, "scan") > 0 {
+		t.Errorf("create storage: %v", commands)
+	}
+	if err := fresh.DeleteStorage(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
