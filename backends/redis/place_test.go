@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -158,6 +159,51 @@ func wantNothing(t testing.TB, b *Backend) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestRandomEvictions removes half of all keys at random, as allkeys-random does,
+// and writes on. A removal by label that succeeds has removed all, and one after
+// CreateStorage succeeds.
+func TestRandomEvictions(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same each time
+	c := clientOf(t, options(t))
+	ctx := t.Context()
+	for round := range 8 {
+		b := createOn(t, c, drivertest.Name(), nil)
+		anns := seedPeople(t, b)
+		for _, key := range keysOf(t, b) {
+			if random.IntN(2) == 0 {
+				c.Del(ctx, key)
+			}
+		}
+		drivertest.Seed(t, b, drivertest.Record(anns[0], "ann", time.Hour), drivertest.Record("new", "ann", 0))
+		anns = append(anns, "new")
+		store, err := expiry.NewStore[any](b, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, created := range []bool{false, true} {
+			if created {
+				if err := b.CreateStorage(ctx); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, err := store.DeleteByLabel(ctx, "principal", "ann")
+			if err != nil {
+				if created || !errors.Is(err, model.ErrUnavailable) {
+					t.Errorf("round %d: %v", round, err)
+				}
+				continue
+			}
+			for _, id := range anns {
+				drivertest.Gone(t, b, id)
+			}
+		}
+		if err := b.DeleteStorage(ctx); err != nil {
+			t.Error(err)
+		}
+		wantNothing(t, b)
 	}
 }
 
