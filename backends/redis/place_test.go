@@ -166,7 +166,7 @@ func wantNothing(t testing.TB, b *Backend) {
 // and writes on. A removal by label that succeeds has removed all, and one after
 // CreateStorage succeeds.
 func TestRandomEvictions(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same each time
+	random := rand.New(rand.NewPCG(1, 2)) // the same each time
 	c := clientOf(t, options(t))
 	ctx := t.Context()
 	for round := range 8 {
