@@ -18,7 +18,7 @@ const (
 	recordsDir = "r" // r/<name>
 	dueDir     = "x" // x/<hour>/<ms>.<name>.<stamp>
 	labelsDir  = "l" // l/<label>/<64 digits of the value's hash>/<name>.<stamp>
-	probeDir   = "p" // p/<stamp>: test objects of CreateStorage
+	probeDir   = "p" // p/<stamp>=<n>: test objects of CreateStorage and Check
 	markerName = "store.json"
 
 	maxEscaped = 128 // bytes of a short id's escaped form; MinIO allows 255 in a segment
@@ -133,6 +133,13 @@ func parseEntry(entry string) (p place, s stamp, ok bool) {
 	return p, s, ok
 }
 
+// isProbe reports whether rest is the name of a test object.
+func isProbe(rest string) bool {
+	var s stamp
+	digits, _, _ := strings.Cut(rest, "=")
+	return parseStamp(digits, &s) && len(rest) <= len(digits)+2
+}
+
 func parseStamp(digits string, s *stamp) bool {
 	if len(digits) != 2*len(s) || !isHex(digits) {
 		return false
@@ -203,7 +210,7 @@ func isLabelEntry(rest string) bool {
 func (b *Backend) StoragePlan() string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "aws s3api create-bucket --bucket %s", b.bucket)
-	if region := b.client.Options().Region; region != "" && region != "us-east-1" {
+	if region := b.clientOptions().Region; region != "" && region != "us-east-1" {
 		fmt.Fprintf(&s, " \\\n  --create-bucket-configuration LocationConstraint=%s", region)
 	}
 	rules, _ := json.Marshal(map[string]any{"Rules": []any{map[string]any{ //nolint:errchkjson // only strings and numbers
