@@ -18,7 +18,7 @@ const probeVersion = 2
 // Check tests the server with small objects below the prefix, which it removes,
 // and looks at the bucket's settings: conditions on writes that compete, the
 // order of listings, removals, versions and lifecycle rules. What the
-// permissions or the server do not show is driver.CheckUnknown. It takes some 60
+// permissions or the server do not show is driver.CheckUnknown. It takes at most 70
 // requests.
 func (b *Backend) Check(ctx context.Context) (driver.Checks, error) {
 	if err := b.gate.Enter(ctx); err != nil {
