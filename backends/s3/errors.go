@@ -92,8 +92,9 @@ const (
 const kmsPrefix = "KMS."
 
 // throttles are the codes of a server that has too much to do. It applied
-// nothing, so a write may be sent again. The list of codes of S3's API reference
-// says of ServiceUnavailable "Service is unable to handle request".
+// nothing, so a write may be sent again. The SDK's comment on types.Error, which
+// lists S3's codes, says of ServiceUnavailable "Service is unable to handle
+// request", and of InternalError nothing of the kind.
 var throttles = map[string]bool{"SlowDown": true, "RequestLimitExceeded": true, codeTooMany: true, "Throttling": true, "ThrottlingException": true, codeUnavailable: true}
 
 // whyRefused returns the text for a code with which S3 refuses a request, and

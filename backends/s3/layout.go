@@ -214,14 +214,16 @@ func (b *Backend) StoragePlan() string {
 		fmt.Fprintf(&s, " \\\n  --create-bucket-configuration LocationConstraint=%s", region)
 	}
 	rules, _ := json.Marshal(map[string]any{"Rules": []any{map[string]any{ //nolint:errchkjson // only strings and numbers
-		"ID": "sojourn-tombstones", "Status": "Enabled", "Expiration": map[string]any{"Days": 1},
+		"ID": tombstoneRuleID, "Status": "Enabled", "Expiration": map[string]any{"Days": 1},
 		"Filter": map[string]any{"And": map[string]any{"Prefix": b.full(recordsDir + "/"), "ObjectSizeLessThan": minHead}},
 	}}})
 	fmt.Fprintf(&s, "\n# CreateStorage then tests the server and writes the result to %s.\n", b.full(markerName))
 	s.WriteString("# If that says \"conditionalDeletes\":false, the bucket needs a rule. First see which rules it has:\n")
 	fmt.Fprintf(&s, "aws s3api get-bucket-lifecycle-configuration --bucket %s\n", b.bucket)
-	s.WriteString("# The next command replaces them all, so add them to its list. Then get the rules again:\n")
-	s.WriteString("# on a server that drops ObjectSizeLessThan, the rule would remove every record.\n")
+	s.WriteString("# If it has none, set Options.TombstoneRule: CreateStorage then tries the rule while it is disabled.\n")
+	s.WriteString("# Else add it by hand. The next command replaces all rules, so add the others to its list.\n")
+	s.WriteString("# On a server that drops ObjectSizeLessThan, the rule would remove every record: put it with the\n")
+	s.WriteString("# status Disabled first, and let Check or the command above show that it is kept as it is.\n")
 	fmt.Fprintf(&s, "# aws s3api put-bucket-lifecycle-configuration --bucket %s --lifecycle-configuration '%s'\n", b.bucket, rules)
 	return s.String()
 }

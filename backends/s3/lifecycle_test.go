@@ -16,8 +16,8 @@ func ruleXML(inner string) string {
 	return `<LifecycleConfiguration><Rule><ID>theirs</ID><Status>Enabled</Status>` + inner + `</Rule></LifecycleConfiguration>`
 }
 
-// TestLifecycleRules has rules of other programs. Those that would end or hide
-// records are refused.
+// TestLifecycleRules has rules of other programs. CreateStorage refuses rules
+// that would end or hide records.
 func TestLifecycleRules(t *testing.T) {
 	const days = "<Expiration><Days>30</Days></Expiration>"
 	for name, test := range map[string]struct {
@@ -97,8 +97,9 @@ func TestHiddenRules(t *testing.T) {
 }
 
 // TestTombstoneRule lets CreateStorage add its rule. Older versions of Ceph read
-// only Prefix and Tag of a filter, so that the rule would remove every record:
-// https://docs.ceph.com/en/quincy/radosgw/s3/bucketops/#create-modify-bucket-lifecycle
+// only the prefix and the tags of a filter, so that the rule would remove every
+// record: "S3 bucket lifecycle" of the developer guide on
+// https://docs.redhat.com/en/documentation/Red_Hat_Ceph_Storage/4
 func TestTombstoneRule(t *testing.T) {
 	dropSize := func(put string) string {
 		return strings.ReplaceAll(put, "<ObjectSizeLessThan>128</ObjectSizeLessThan>", "")

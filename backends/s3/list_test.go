@@ -73,8 +73,8 @@ func TestListingsWithoutAnEnd(t *testing.T) {
 }
 
 // TestPartsWithoutKeys has a server whose listings begin with a part that has no
-// keys, as ListObjectsV2 may: "KeyCount will always be less than or equal to the
-// MaxKeys" of https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html.
+// keys and says that there is more: IsTruncated and NextContinuationToken of
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html.
 func TestPartsWithoutKeys(t *testing.T) {
 	f := newFake(t, quirks{hollow: true})
 	b := f.open(t, nil)
