@@ -22,7 +22,8 @@ func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get)
 	return out
 }
 
-// WriteMany carries out the operations as Write and Delete do, 16 at a time.
+// WriteMany carries out the operations as Write and Delete do, 16 at a time. A
+// conflict returns the record that won without its value.
 // Operations that were not begun when the context ends return its error.
 func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
 	out, valid := b.gate.Batch(ctx, ops)

@@ -184,11 +184,33 @@ func TestAWSIsTestedOnce(t *testing.T) {
 	}
 }
 
+// TestTripsOfCreateStorage has a new store, and one that AWS has passed.
+func TestTripsOfCreateStorage(t *testing.T) {
+	f := newFake(t, quirks{name: awsName})
+	b := f.open(t, nil)
+	if n := len(f.requests()); n > 80 {
+		t.Errorf("%d requests, want at most 80", n)
+	}
+	if err := b.CreateStorage(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if ops := f.requests(); len(ops) > 4 {
+		t.Errorf("again: %v, want at most 4 requests", ops)
+	}
+}
+
 // dropping is a client that keeps the options of writes to itself.
 type dropping struct{ *awss3.Client }
 
 func (d dropping) PutObject(ctx context.Context, in *awss3.PutObjectInput, _ ...func(*awss3.Options)) (*awss3.PutObjectOutput, error) {
 	return d.Client.PutObject(ctx, in)
+}
+
+// deaf is a client that keeps the options of reads to itself.
+type deaf struct{ *awss3.Client }
+
+func (d deaf) ListObjectsV2(ctx context.Context, in *awss3.ListObjectsV2Input, _ ...func(*awss3.Options)) (*awss3.ListObjectsV2Output, error) {
+	return d.Client.ListObjectsV2(ctx, in)
 }
 
 // passing is a client that counts.
@@ -206,10 +228,12 @@ func (p passing) GetBucketVersioning(ctx context.Context, in *awss3.GetBucketVer
 // it could send a write twice.
 func TestWrappedClients(t *testing.T) {
 	f := newFake(t, quirks{})
-	err := newBackend(t, dropping{f.client(t)}, "carts", "app", nil).CreateStorage(t.Context())
-	drivertest.WantKind(t, err, model.ErrUnsupported)
-	if !strings.Contains(err.Error(), errOptionsDropped.Error()) {
-		t.Errorf("%v", err)
+	for _, c := range []API{dropping{f.client(t)}, deaf{f.client(t)}} {
+		err := newBackend(t, c, "carts", "app", nil).CreateStorage(t.Context())
+		drivertest.WantKind(t, err, model.ErrUnsupported)
+		if !strings.Contains(err.Error(), errOptionsDropped.Error()) {
+			t.Errorf("%v", err)
+		}
 	}
 	n := 0
 	b := newBackend(t, passing{f.client(t), &n}, "carts", "app", nil)

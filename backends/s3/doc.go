@@ -261,7 +261,7 @@
 //	                                             1 or 2 deletes for 256; 1 read and 1 write for each entry
 //	                                             whose record was extended, 1 or 2 reads for a stray
 //	Ping                                         1 read
-//	CreateStorage                                75 or fewer; 12 or fewer on AWS once it was tested
+//	CreateStorage                                80 or fewer, half of them writes; 4 on AWS once it was tested
 //	Check                                        70 or fewer, half of them writes
 //
 // The entries of a record are written at the same time, so that a create with an

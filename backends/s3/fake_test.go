@@ -85,7 +85,8 @@ func (f *fake) open(t testing.TB, opts *Options) *Backend {
 func fakeStore(t testing.TB, opts *Options) (*Backend, *fake) {
 	t.Helper()
 	f := newFake(t, quirks{name: awsName})
-	return f.open(t, opts), f
+	b := f.open(t, opts)
+	return b, f
 }
 
 // answers makes the server answer what own returns an answer for.
@@ -143,7 +144,7 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.serveRules(w, r.Method, string(body))
 	case query.Has("versioning"):
 		status := map[bool]string{true: "<Status>Enabled</Status>"}[f.versioned]
-		fmt.Fprintf(w, "<VersioningConfiguration>%s</VersioningConfiguration>", status)
+		_, _ = io.WriteString(w, "<VersioningConfiguration>"+status+"</VersioningConfiguration>")
 	case query.Has("delete"):
 		f.deleteObjects(w, body, key)
 	case query.Get("list-type") == "2":
@@ -167,7 +168,7 @@ func (f *fake) reply(w http.ResponseWriter, a *answer) {
 	w.WriteHeader(a.status)
 	_, _ = io.WriteString(w, a.body)
 	if a.code != "" {
-		fmt.Fprintf(w, `<?xml version="1.0" encoding="UTF-8"?><Error><Code>%s</Code><Message>said hunter2</Message></Error>`, a.code)
+		_, _ = fmt.Fprintf(w, `<?xml version="1.0" encoding="UTF-8"?><Error><Code>%s</Code><Message>said hunter2</Message></Error>`, a.code)
 	}
 }
 
@@ -248,7 +249,9 @@ func (f *fake) get(w http.ResponseWriter, r *http.Request, key string) {
 
 func (f *fake) deleteObjects(w http.ResponseWriter, body []byte, bucket string) {
 	var in struct {
-		Object []struct{ Key string }
+		Object []struct {
+			Key string `xml:"Key"`
+		} `xml:"Object"`
 	}
 	_ = xml.Unmarshal(body, &in)
 	f.mu.Lock()
@@ -317,7 +320,7 @@ func (f *fake) list(w http.ResponseWriter, bucket string, query url.Values) {
 	if more {
 		fmt.Fprintf(&out, "<NextContinuationToken>%s</NextContinuationToken>", url.PathEscape(last))
 	}
-	fmt.Fprintf(w, "<ListBucketResult>%s<IsTruncated>%v</IsTruncated>%s</ListBucketResult>", said, more, out.String())
+	_, _ = fmt.Fprintf(w, "<ListBucketResult>%s<IsTruncated>%v</IsTruncated>%s</ListBucketResult>", said, more, out.String())
 }
 
 func (f *fake) serveRules(w http.ResponseWriter, method, body string) {

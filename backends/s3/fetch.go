@@ -52,6 +52,9 @@ func (b *Backend) get(ctx context.Context, key string, first int, t *turn) (*obj
 		return nil, b.bucketError(ctx, err, m)
 	}
 	defer func() { _ = out.Body.Close() }()
+	if err := handed(m, model.ErrUnsupported); err != nil {
+		return nil, err
+	}
 	o := &object{etag: aws.ToString(out.ETag), total: aws.ToInt64(out.ContentLength), server: responseHeader(out.ResultMetadata, "Server")}
 	length := o.total
 	if _, total, ok := strings.Cut(aws.ToString(out.ContentRange), "/"); ok {
@@ -261,6 +264,9 @@ func (b *Backend) listOnce(ctx context.Context, in *awss3.ListObjectsV2Input) (*
 	out, err := b.client.ListObjectsV2(ctx, in, opts...)
 	if err != nil {
 		return nil, b.bucketError(ctx, err, m)
+	}
+	if err := handed(m, model.ErrUnsupported); err != nil {
+		return nil, err
 	}
 	if out.EncodingType != types.EncodingTypeUrl {
 		return out, nil

@@ -209,8 +209,12 @@ func isLabelEntry(rest string) bool {
 // does no I/O.
 func (b *Backend) StoragePlan() string {
 	var s strings.Builder
-	fmt.Fprintf(&s, "aws s3api create-bucket --bucket %s", b.bucket)
-	if region := b.clientOptions().Region; region != "" && region != "us-east-1" {
+	if isARN(b.bucket) {
+		s.WriteString("# The access point and its bucket exist already. The commands below are for that bucket.")
+	} else {
+		fmt.Fprintf(&s, "aws s3api create-bucket --bucket %s", b.bucket)
+	}
+	if region := b.clientOptions().Region; region != "" && region != "us-east-1" && !isARN(b.bucket) {
 		fmt.Fprintf(&s, " \\\n  --create-bucket-configuration LocationConstraint=%s", region)
 	}
 	rules, _ := json.Marshal(map[string]any{"Rules": []any{map[string]any{ //nolint:errchkjson // only strings and numbers

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -97,10 +95,10 @@ func (o *Options) withDefaults() (out Options, err error) {
 // their defaults.
 func (o *Options) checkAccount() error {
 	if (o.KMSKeyID != "" || o.BucketKey) && o.Encryption == "" {
-		o.Encryption = string(types.ServerSideEncryptionAwsKms)
+		o.Encryption = "aws:kms"
 	}
-	kms := strings.HasPrefix(o.Encryption, string(types.ServerSideEncryptionAwsKms))
-	known := o.Encryption == "" || slices.Contains(types.ServerSideEncryption("").Values(), types.ServerSideEncryption(o.Encryption))
+	kms := strings.HasPrefix(o.Encryption, "aws:kms")
+	known := slices.Contains([]string{"", "AES256", "aws:kms", "aws:kms:dsse"}, o.Encryption)
 	switch {
 	case !known:
 		return model.NewError(model.ErrInvalid, "Options.Encryption is not AES256, aws:kms or aws:kms:dsse", nil)
@@ -119,7 +117,7 @@ func isAccount(id string) bool {
 // checkBucket accepts the names of general purpose buckets, and the aliases and
 // ARNs of access points. It refuses directory buckets, which list in no order.
 func checkBucket(name string) error {
-	if strings.HasPrefix(name, "arn:") {
+	if isARN(name) {
 		return checkARN(name)
 	}
 	ok := len(name) >= 3 && len(name) <= 63
@@ -136,6 +134,8 @@ func checkBucket(name string) error {
 	}
 	return nil
 }
+
+func isARN(bucket string) bool { return strings.HasPrefix(bucket, "arn:") }
 
 // checkARN accepts the ARN of an access point in one region, such as
 // arn:aws:s3:eu-west-1:123456789012:accesspoint/carts.

@@ -2,7 +2,6 @@ package s3
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -106,7 +105,7 @@ func (f roundTrip) Do(r *http.Request) (*http.Response, error) { return f(r) }
 func TestOptionsThatAreRefused(t *testing.T) {
 	f := newFake(t, quirks{})
 	for _, o := range []Options{
-		{Encryption: "rot13"}, {Encryption: "AES256", KMSKeyID: "k"}, {Encryption: "AES256", BucketKey: true}, {BucketOwner: "carts"}, {BucketOwner: "12345678901x"},
+		{Encryption: "rot13"}, {Encryption: "aws:fsx"}, {Encryption: "AES256", KMSKeyID: "k"}, {Encryption: "AES256", BucketKey: true}, {BucketOwner: "carts"}, {BucketOwner: "12345678901x"},
 	} {
 		if _, err := New(f.client(t), "carts", "app", &o); model.Kind(err) != model.ErrInvalid {
 			t.Errorf("%+v: %v", o, err)
@@ -132,8 +131,9 @@ func TestSilence(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	fmt.Fprint(conn, "GET /carts?versioning HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	_, sendErr := io.WriteString(conn, "GET /carts?versioning HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 	data, err := io.ReadAll(conn)
+	err = errors.Join(sendErr, err)
 	if p, ok := conn.(patient); !ok || p.most != silence || err != nil || !strings.HasPrefix(string(data), "HTTP/1.1 200") {
 		t.Errorf("%T, %v, %q", conn, err, data)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
@@ -85,6 +86,16 @@ func (b *Backend) deleteIf(ctx context.Context, key, etag string) (outcome, erro
 // option functions of a call.
 var errOptionsDropped = errors.New("the client drops the option functions of a call")
 
+// handed returns an error of the kind if the client answered a call without its
+// option functions. They keep a write from being sent twice, and make an error
+// within an answer one.
+func handed(m *internalaws.Mark, kind error) error {
+	if m.Handed.Load() {
+		return nil
+	}
+	return model.NewError(kind, errOptionsDropped.Error()+": see the comment of API", errOptionsDropped)
+}
+
 // sendOnce carries out one write. It passes do options that turn off the SDK's
 // resending and that mark how far the request came. If S3 refuses the write
 // because other requests hold the object, sendOnce repeats it after a pause. A
@@ -94,10 +105,7 @@ func (b *Backend) sendOnce(ctx context.Context, do func(context.Context, ...func
 		m := &internalaws.Mark{}
 		err := do(m.Trace(ctx), b.settings, onlyOnce(m), errorsInAnswers)
 		if err == nil {
-			if !m.Handed.Load() {
-				return outcomeApplied, model.NewError(model.ErrUnknown, errOptionsDropped.Error()+": see the comment of API", errOptionsDropped)
-			}
-			return outcomeApplied, nil
+			return outcomeApplied, handed(m, model.ErrUnknown)
 		}
 		switch codeOf(err) {
 		case codePrecondition:
@@ -142,6 +150,9 @@ func (r retryer) IsErrorRetryable(err error) bool {
 func (b *Backend) putEntry(ctx context.Context, key string, body []byte) error {
 	m, opts := b.mayRepeat(errorsInAnswers)
 	_, err := b.client.PutObject(ctx, b.object(key, body, nil), opts...)
+	if err == nil {
+		return handed(m, model.ErrUnsupported)
+	}
 	return b.readError(ctx, err, m)
 }
 
@@ -173,9 +184,12 @@ func (b *Backend) deleteMany(ctx context.Context, keys []string) error {
 		if err != nil {
 			return b.bucketError(ctx, err, m)
 		}
+		if err := handed(m, model.ErrUnsupported); err != nil {
+			return err
+		}
 		for i := range out.Errors {
 			if code := aws.ToString(out.Errors[i].Code); code != codeNoKey && refused == nil {
-				refused = model.NewError(model.ErrUnavailable, "DeleteObjects: "+textOf(code, "an object was not deleted"), nil)
+				refused = model.NewError(model.ErrUnavailable, "DeleteObjects: "+textOf(code, "an object was not deleted"), &smithy.GenericAPIError{Code: code})
 			}
 		}
 	}

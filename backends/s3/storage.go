@@ -105,7 +105,7 @@ func (b *Backend) CreateStorage(ctx context.Context) error {
 		return err
 	}
 	m, err := b.readMarker(ctx)
-	if errors.Is(err, errNoBucket) {
+	if errors.Is(err, errNoBucket) && !isARN(b.bucket) {
 		m, err = nil, b.makeBucket(ctx)
 	}
 	if err == nil {
