@@ -67,7 +67,7 @@ func TestPagesEndByBytes(t *testing.T) {
 	expired := drivertest.Expired("id-00a", "ann")
 	expired.Value = bytes.Repeat([]byte("x"), large)
 	drivertest.Seed(t, b, expired)
-	for name, q := range map[string]driver.Query{"all": {Limit: 100}, "by label": {Limit: 100, Label: "principal", Value: "ann"}, "few": {Limit: 2}} {
+	for name, q := range map[string]driver.Query{"all": {Limit: 100}, "by label": {Limit: 100, Label: "principal", Value: "ann"}} {
 		t.Run(name, func(t *testing.T) {
 			seen := 0
 			for pages := 0; ; pages++ {
@@ -89,7 +89,7 @@ func TestPagesEndByBytes(t *testing.T) {
 				}
 				seen += len(p.Records)
 				if q.After = p.Next; q.After == "" {
-					if name != "few" && pages < 2 {
+					if pages < 2 {
 						t.Errorf("%d pages", pages)
 					}
 					break

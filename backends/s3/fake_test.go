@@ -89,6 +89,22 @@ func fakeStore(t testing.TB, opts *Options) (*Backend, *fake) {
 	return b, f
 }
 
+// plant puts records without labels into the store that have expired a minute
+// after Now.
+func (f *fake) plant(b *Backend, n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i := range n {
+		r := drivertest.Record(fmt.Sprint("id", i), "", time.Minute)
+		h := &head{id: r.ID, rev: r.Revision, expiresAt: r.ExpiresAt, stamp: newStamp()}
+		h.setValue(r.Value, r.Encoding)
+		h.due = h.stamp
+		name := placeOf(r.ID).name
+		f.objects[b.bucket+"/"+b.full(dueKey(r.ExpiresAt, name, h.stamp))] = nil
+		f.objects[b.bucket+"/"+b.full(recordKey(name))] = append(h.encode(), r.Value...)
+	}
+}
+
 // answers makes the server answer what own returns an answer for.
 func (f *fake) answers(own func(op, key string) *answer) {
 	f.mu.Lock()

@@ -106,7 +106,7 @@ func TestRemovalsRefused(t *testing.T) {
 func TestSweepsEndAfterManyRefusals(t *testing.T) {
 	b, f := fakeStore(t, &Options{Labels: []string{}})
 	const n = 2 * maxAside
-	load(t, b, n, func(i int) model.Record { return drivertest.Record(fmt.Sprint("id", i), "", time.Minute) })
+	f.plant(b, n)
 	f.refuses("DELETE r", "/r/", 403, codeDenied)
 	f.requests()
 	swept, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: drivertest.Now.Add(time.Hour), Limit: n})
