@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go/middleware"
@@ -42,11 +43,24 @@ func errorsInAnswers(o *awss3.Options) {
 	})
 }
 
+// answersOf are operations whose answers have a root element: an answer without
+// it would be decoded as one that says nothing.
+var answersOf = map[string]bool{"ListObjectsV2": true, "DeleteObjects": true}
+
 func findError(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
 	out, metadata, err := next.HandleDeserialize(ctx, in)
 	res, ok := out.RawResponse.(*smithyhttp.Response)
-	if err == nil && ok && res.StatusCode == http.StatusOK && res.Body != nil && isError(peek(res)) {
+	if err != nil || !ok || res.StatusCode != http.StatusOK || res.Body == nil {
+		return out, metadata, err
+	}
+	begin, op := peek(res), middleware.GetOperationName(ctx)
+	root := rootOf(begin)
+	switch {
+	case root == "Error":
 		res.StatusCode = http.StatusInternalServerError
+	case answersOf[op] && !strings.HasSuffix(root, "Result"), op == "DeleteObject" && len(begin) > 0, // which has no body
+		strings.EqualFold(root, "html"), strings.HasPrefix(root, "!"):
+		err = &smithyhttp.ResponseError{Response: res, Err: unsignedError(res.StatusCode)}
 	}
 	return out, metadata, err
 }
@@ -63,11 +77,8 @@ func findProxy(ctx context.Context, in middleware.DeserializeInput, next middlew
 	if err != nil || !ok || res.StatusCode < http.StatusMultipleChoices || res.Body == nil {
 		return out, metadata, err
 	}
-	switch res.StatusCode {
-	case http.StatusPreconditionFailed, http.StatusRequestedRangeNotSatisfiable:
-		return out, metadata, nil // they answer a header of ours, and mean the same from every server
-	}
-	if isError(peek(res)) {
+	// HTTP itself says that a request with this status was not carried out.
+	if res.StatusCode == http.StatusPreconditionFailed || rootOf(peek(res)) == "Error" {
 		return out, metadata, nil
 	}
 	return out, metadata, &smithyhttp.ResponseError{Response: res, Err: unsignedError(res.StatusCode)}
@@ -81,8 +92,8 @@ func (e unsignedError) Error() string {
 	return "an answer with status " + strconv.Itoa(int(e)) + " that is not of S3: a proxy or another kind of server sent it, check the endpoint"
 }
 
-// isError reports whether the first element of an XML document is <Error>.
-func isError(begin []byte) bool {
+// rootOf returns the name of the first element of an XML document, or nothing.
+func rootOf(begin []byte) string {
 	for {
 		begin = bytes.TrimSpace(bytes.TrimPrefix(begin, []byte("\ufeff")))
 		if !bytes.HasPrefix(begin, []byte("<?")) && !bytes.HasPrefix(begin, []byte("<!--")) {
@@ -90,11 +101,18 @@ func isError(begin []byte) bool {
 		}
 		end := bytes.IndexByte(begin, '>')
 		if end < 0 {
-			return false
+			return ""
 		}
 		begin = begin[end+1:]
 	}
-	return bytes.HasPrefix(begin, []byte("<Error>")) || bytes.HasPrefix(begin, []byte("<Error "))
+	if len(begin) == 0 || begin[0] != '<' {
+		return ""
+	}
+	end := bytes.IndexAny(begin, " \t\r\n/>")
+	if end < 0 {
+		return ""
+	}
+	return string(begin[1:end])
 }
 
 type bodyOf struct {

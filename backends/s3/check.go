@@ -41,7 +41,7 @@ func (b *Backend) examine(ctx context.Context, m *marker) (driver.Checks, *marke
 	if err != nil || checks.Err() != nil {
 		return checks, nil, err
 	}
-	if m.canDelete() && m.Server == awsName && m.Probe == probeVersion {
+	if m.canDelete() && m.Server == awsName && m.Probe >= probeVersion {
 		return checks, m, nil
 	}
 	t := &probe{b: b, ctx: ctx, stamp: newStamp().String()}

@@ -199,6 +199,31 @@ func TestTripsOfCreateStorage(t *testing.T) {
 	}
 }
 
+// TestBucketsInTheMaking has another node that creates the bucket at the same
+// time, and an account that deletes it: S3 answers with 409 OperationAborted.
+func TestBucketsInTheMaking(t *testing.T) {
+	for name, refusals := range map[string]int{"another node": 3, "another account": writeAttempts} {
+		f := newFake(t, quirks{})
+		n, made := 0, false
+		f.answers(func(op, _ string) *answer {
+			switch {
+			case op == "GET "+markerName && !made:
+				return &answer{status: 404, code: codeNoBucket}
+			case op == "PUT bucket" && n < refusals:
+				n++
+				return &answer{status: 409, code: codeAborted}
+			case op == "PUT bucket":
+				made = true
+			}
+			return nil
+		})
+		err := newBackend(t, f.client(t), "carts", "app", nil).CreateStorage(t.Context())
+		if made && err != nil || !made && (model.Kind(err) != model.ErrUnavailable || !strings.Contains(err.Error(), "minutes")) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // dropping is a client that keeps the options of writes to itself.
 type dropping struct{ *awss3.Client }
 

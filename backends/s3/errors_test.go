@@ -140,13 +140,13 @@ func TestErrorsInAnswers(t *testing.T) {
 	wantIDs(t, idsOf(t, b, driver.Query{Limit: 10}), "id")
 }
 
-func TestIsError(t *testing.T) {
-	for body, want := range map[string]bool{
-		"": false, "<Error>": true, "\n<?xml version=\"1.0\"?>\n<Error><Code>": true, "<!-- a --><Error xmlns=\"x\">": true,
-		"<Errors>": false, "<ListBucketResult><Error>": false, "sojourn<Error>": false, "<?xml": false,
+func TestRootOf(t *testing.T) {
+	for body, want := range map[string]string{
+		"": "", "<Error>": "Error", "\n<?xml version=\"1.0\"?>\n<Error><Code>": "Error", "<!-- a --><Error xmlns=\"x\">": "Error", "<DeleteResult/>": "DeleteResult",
+		"<Errors>": "Errors", "<ListBucketResult><Error>": "ListBucketResult", "sojourn<Error>": "", "<?xml": "", "<": "", "<!DOCTYPE html>": "!DOCTYPE",
 	} {
-		if got := isError([]byte(body)); got != want {
-			t.Errorf("%q: %v", body, got)
+		if got := rootOf([]byte(body)); got != want {
+			t.Errorf("%q: %q", body, got)
 		}
 	}
 }

@@ -56,6 +56,9 @@ func (b *Backend) get(ctx context.Context, key string, first int, t *turn) (*obj
 		return nil, err
 	}
 	o := &object{etag: aws.ToString(out.ETag), total: aws.ToInt64(out.ContentLength), server: responseHeader(out.ResultMetadata, "Server")}
+	if o.etag == "" {
+		return nil, unexpected("an object without an ETag: is it a server of S3?")
+	}
 	length := o.total
 	if _, total, ok := strings.Cut(aws.ToString(out.ContentRange), "/"); ok {
 		if o.total, err = strconv.ParseInt(total, 10, 64); err != nil {

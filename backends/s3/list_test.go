@@ -53,6 +53,7 @@ func TestListingsThatDoNotRise(t *testing.T) {
 func TestListingsWithoutAnEnd(t *testing.T) {
 	for name, body := range map[string]string{
 		"the same part":    "<IsTruncated>true</IsTruncated><NextContinuationToken>a</NextContinuationToken>",
+		"nothing":          "",
 		"no token":         "<IsTruncated>true</IsTruncated>",
 		"another's prefix": "<Contents><Key>logs/a</Key></Contents>",
 		"a bad escape":     "<EncodingType>url</EncodingType><Contents><Key>app/r/%zz</Key></Contents>",
@@ -62,6 +63,9 @@ func TestListingsWithoutAnEnd(t *testing.T) {
 			f.answers(func(op, _ string) *answer {
 				if op != "LIST r" {
 					return nil
+				}
+				if body == "" {
+					return &answer{status: http.StatusOK}
 				}
 				return &answer{status: http.StatusOK, body: "<ListBucketResult>" + body + "</ListBucketResult>"}
 			})
@@ -152,5 +156,33 @@ func TestAnswersOfProxies(t *testing.T) {
 				t.Errorf("%d: %v", status, err)
 			}
 		}
+	}
+}
+
+// TestPagesOfProxies has a proxy that answers every request with a page of its
+// own and status 200, as those of hotels and firewalls do. Nothing of it is an
+// empty listing, a write that was carried out or a damaged record.
+func TestPagesOfProxies(t *testing.T) {
+	for _, page := range []string{"<html>please log in</html>", "<!DOCTYPE html><html>", "please log in"} {
+		b, f := fakeStore(t, nil)
+		drivertest.Seed(t, b, drivertest.Record("id", "ann", time.Minute))
+		known := drivertest.Get(t, b, "id")
+		f.answers(func(string, string) *answer { return &answer{status: http.StatusOK, body: page} })
+		_, err := b.Write(t.Context(), drivertest.Now, driver.Write{Record: drivertest.Record("new", "", 0), Cond: driver.IfAbsent})
+		drivertest.WantKind(t, err, model.ErrUnknown)
+		err = b.Delete(t.Context(), drivertest.Now, driver.Delete{ID: "id", Cond: driver.IfMatch, Known: known})
+		drivertest.WantKind(t, err, model.ErrUnknown)
+		drivertest.WantKind(t, b.deleteMany(t.Context(), []string{"x/none"}), model.ErrUnavailable)
+		_, err = b.Get(t.Context(), drivertest.Now, driver.Get{ID: "id"})
+		drivertest.WantKind(t, err, model.ErrUnavailable)
+		for _, q := range []driver.Query{{Limit: 5}, {Limit: 5, Label: "principal", Value: "ann"}} {
+			_, err = b.Page(t.Context(), drivertest.Now, q)
+			drivertest.WantKind(t, err, model.ErrUnavailable)
+			_, err = b.Count(t.Context(), drivertest.Now, driver.Query{Label: q.Label, Value: q.Value})
+			drivertest.WantKind(t, err, model.ErrUnavailable)
+		}
+		_, err = b.DeleteExpired(t.Context(), driver.Sweep{Before: drivertest.Now.Add(time.Hour), Limit: 5})
+		drivertest.WantKind(t, err, model.ErrUnavailable)
+		drivertest.WantKind(t, b.DeleteStorage(t.Context()), model.ErrUnavailable)
 	}
 }

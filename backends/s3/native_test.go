@@ -253,10 +253,9 @@ func TestMarkerOfAnotherServer(t *testing.T) {
 	deleteObject(t, b, markerName)
 }
 
-// TestServersWithoutConditions refuses servers that ignore conditions on writes
-// and servers that do not have them.
+// TestServersWithoutConditions refuses servers that do not have conditions.
 func TestServersWithoutConditions(t *testing.T) {
-	for name, a := range map[string]answer{"ignored": {status: 200}, "unknown": {status: 501, code: codeNotImplemented}} {
+	for name, a := range map[string]answer{"unknown": {status: 501, code: codeNotImplemented}} {
 		t.Run(name, func(t *testing.T) {
 			p := startProxy(t)
 			p.answers(answerTo("PUT p", a))

@@ -68,6 +68,9 @@ func (b *Backend) put(ctx context.Context, key string, head, value []byte, c pre
 		}
 		return err
 	})
+	if err == nil && result == outcomeApplied && etag == "" {
+		return "", outcomeMismatch, model.NewError(model.ErrUnknown, "the server answered a write without an ETag: is it a server of S3?", nil)
+	}
 	return etag, result, err
 }
 

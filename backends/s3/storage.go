@@ -142,7 +142,7 @@ func (b *Backend) CreateStorage(ctx context.Context) error {
 
 // says reports whether the marker has the result of these tests.
 func (m *marker) says(found *marker) bool {
-	return m.Server == found.Server && m.ConditionalDeletes == found.ConditionalDeletes && m.Probe == found.Probe
+	return m.Server == found.Server && m.ConditionalDeletes == found.ConditionalDeletes && m.Probe >= found.Probe
 }
 
 // writeMarker replaces the marker, or writes the first one if m is nil. It
@@ -171,10 +171,19 @@ func (b *Backend) makeBucket(ctx context.Context) error {
 	if region := b.clientOptions().Region; region != "" && region != "us-east-1" {
 		in.CreateBucketConfiguration = &types.CreateBucketConfiguration{LocationConstraint: types.BucketLocationConstraint(region)}
 	}
-	m, opts := b.mayRepeat()
-	_, err := b.client.CreateBucket(ctx, in, opts...)
-	if codeOf(err) == codeOwned {
-		return nil
+	for attempt := 0; ; attempt++ {
+		m, opts := b.mayRepeat()
+		_, err := b.client.CreateBucket(ctx, in, opts...)
+		switch code := codeOf(err); {
+		case code == codeOwned:
+			return nil
+		case code != codeAborted && code != codeConflict:
+			return b.readError(ctx, err, m) // the request is idempotent
+		case attempt+1 == writeAttempts:
+			return model.NewError(model.ErrUnavailable, code+": another request creates or deletes the bucket "+b.bucket+": call CreateStorage again in some minutes", err)
+		}
+		if err := driverkit.Pause(ctx, attempt); err != nil {
+			return err
+		}
 	}
-	return b.readError(ctx, err, m) // the request is idempotent
 }
