@@ -292,7 +292,11 @@ func (f *fake) list(w http.ResponseWriter, bucket string, query url.Values) {
 	if f.ignoreStartAfter {
 		after = ""
 	}
-	encode := strings.NewReplacer("&", "&amp;", "<", "&lt;").Replace
+	encode := func(key string) string {
+		var out strings.Builder
+		_ = xml.EscapeText(&out, []byte(key)) // which replaces what XML does not have
+		return out.String()
+	}
 	said := ""
 	if query.Get("encoding-type") == "url" && !f.rawKeys {
 		encode = func(key string) string { return strings.ReplaceAll(url.QueryEscape(key), "%2F", "/") }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
@@ -213,6 +214,7 @@ type listing struct {
 	more    bool
 	now     time.Time // the server's clock; zero if the server does not send it
 	server  string    // the server's name for itself
+	mangled string    // a key that the server could not express, or nothing
 }
 
 // list returns the objects of a folder after a name, in order of their keys. It
@@ -241,6 +243,11 @@ func (b *Backend) list(ctx context.Context, dir, after string, limit int) (listi
 			switch {
 			case !ok:
 				return listing{}, unordered("a key outside the prefix of the listing")
+			case strings.ContainsRune(rest, utf8.RuneError):
+				// A server that does not escape keys puts this in the place of what XML
+				// does not have. The key is foreign, and no place to go on from.
+				page.mangled = rest
+				continue
 			case rest <= last && (rest != "" || i > 0 || after != ""):
 				return listing{}, unordered("keys that do not rise")
 			}

@@ -196,7 +196,11 @@ func (b *Backend) addTombstoneRule(ctx context.Context) error {
 	}
 	for _, status := range []types.ExpirationStatus{types.ExpirationStatusDisabled, types.ExpirationStatusEnabled} {
 		rule := b.tombstoneRule(status)
-		if err := b.putRule(ctx, rule); err != nil {
+		err := b.putRule(ctx, rule)
+		if code := codeOf(err); code == codeNotImplemented || code == codeNotAllowed {
+			return model.NewError(model.ErrUnsupported, "Options.TombstoneRule: "+code+": the server has no lifecycle rules; leave the option out", err)
+		}
+		if err != nil {
 			return err
 		}
 		kept, err := b.rules(ctx)

@@ -116,6 +116,9 @@ func TestKeysThatXMLCannotHave(t *testing.T) {
 			t.Errorf("left %q", keys)
 		}
 	})
+	t.Run("without escapes", func(t *testing.T) { // as versitygw 1.8.0 answers
+		check(t, newFake(t, quirks{rawKeys: true}).open(t, nil))
+	})
 	t.Run("server", func(t *testing.T) {
 		b := newBackend(t, client(t), newBucket(t, drivertest.Name()), "app", nil)
 		if err := b.CreateStorage(t.Context()); err != nil {

@@ -181,6 +181,9 @@ func (b *Backend) eachOwn(ctx context.Context, f *ownFolder, do func(keys []stri
 			return "", err
 		}
 		var keys []string
+		if other == "" && page.mangled != "" {
+			other = dir + page.mangled
+		}
 		for _, o := range page.objects {
 			switch {
 			case f.is(o.rest):
