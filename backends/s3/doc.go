@@ -109,7 +109,7 @@
 //
 // # Servers
 //
-// Tried, with all cases of package conformance: MinIO of February 2026 and
+// Tried, with the cases of package conformance: MinIO of February 2026 and
 // versitygw 1.8.0 (make test-second). Neither has conditional deletes.
 //
 // Have what a store needs, by their documentation; not tried:
