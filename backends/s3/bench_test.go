@@ -128,7 +128,7 @@ func floorCases(b *testing.B, s *Backend, size int) []floorCase {
 		r.Value = value
 		return r
 	}
-	body := headOf(func() *model.Record { r := made(fmt.Sprintf("%032d", 0), true); return &r }()).encode(value)
+	body := append(headOf(func() *model.Record { r := made(fmt.Sprintf("%032d", 0), true); return &r }()).encode(), value...)
 	handName := func(what string, i int) string { return recordKey(placeOf(fmt.Sprint("hand-", what, i)).name) }
 	etags := map[string]string{} // of the records that hand has written
 	known := map[string]model.Record{}

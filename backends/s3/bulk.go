@@ -2,6 +2,7 @@ package s3
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
@@ -21,7 +22,8 @@ func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get)
 	return out
 }
 
-// WriteMany carries out the operations as Write and Delete do, 16 at a time.
+// WriteMany carries out the operations as Write and Delete do, 16 at a time. A
+// conflict returns the record that won without its value.
 // Operations that were not begun when the context ends return its error.
 func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
 	out, valid := b.gate.Batch(ctx, ops)
@@ -31,7 +33,7 @@ func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.Bat
 			return
 		}
 		if w := ops[i].Write; w != nil {
-			out[i].Record, out[i].Err = b.write(ctx, now, w)
+			out[i].Record, out[i].Err = b.write(ctx, now, w, true)
 		} else {
 			out[i].Err = b.delete(ctx, now, ops[i].Delete)
 		}
@@ -46,16 +48,32 @@ type fetched struct {
 }
 
 // fetch reads the records at the places, or only their heads, 16 at a time. A
-// record that is ErrCorrupt has that error in its result. Any other error ends
-// the whole call.
-func (b *Backend) fetch(ctx context.Context, places []place, headsOnly bool) ([]fetched, error) {
+// record that is ErrCorrupt, or that the server refuses to read, has that error
+// in its result. Any other error ends the whole call. With most it reads values
+// until their objects have that many bytes, and returns the results so far.
+func (b *Backend) fetch(ctx context.Context, places []place, headsOnly bool, most int64) ([]fetched, error) {
 	out := make([]fetched, len(places))
+	var shared *budget
+	if most > 0 && !headsOnly {
+		shared = newBudget(len(places), most)
+	}
 	parallel(len(places), func(i int) {
-		out[i].cur, out[i].err = b.read(ctx, &places[i], headsOnly)
+		t := shared.turn(i)
+		defer t.end()
+		if t.full() {
+			out[i].err = errNoTurn
+			return
+		}
+		out[i].cur, out[i].err = b.read(ctx, &places[i], headsOnly, t)
 	})
-	for _, f := range out {
-		if f.err != nil && model.Kind(f.err) != model.ErrCorrupt {
-			return nil, f.err
+	var one oneObject
+	for i := range out {
+		switch err := out[i].err; {
+		case err == nil, errors.Is(err, model.ErrCorrupt):
+		case errors.Is(err, errNoTurn):
+			return out[:i], nil
+		case !one.refused(ctx, b, err):
+			return nil, err
 		}
 	}
 	return out, nil

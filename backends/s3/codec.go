@@ -127,14 +127,14 @@ func (h *head) label(name string) *label {
 	return nil
 }
 
-// encode returns the record's object. With a nil value it returns only the head.
-func (h *head) encode(value []byte) []byte {
+// encode returns the head of the record's object. The value follows it.
+func (h *head) encode() []byte {
 	n := fixedHead + len(h.id) + len(h.encoding)
 	for _, l := range h.labels {
 		n += 4 + len(l.stamp) + len(l.name) + len(l.value)
 	}
 	n = max(n, minHead)
-	out := make([]byte, fixedHead, n+len(value))
+	out := make([]byte, fixedHead, n)
 	le := binary.LittleEndian
 	copy(out, magic)
 	out[len(magic)], out[kindAt] = version, kindRecord
@@ -158,7 +158,7 @@ func (h *head) encode(value []byte) []byte {
 	}
 	out = out[:n] // the rest is zero
 	le.PutUint32(out[crcAt:], headSum(out))
-	return append(out, value...)
+	return out
 }
 
 func headSum(raw []byte) uint32 {
@@ -286,7 +286,7 @@ func (c *cutter) labels(n uint32) []label {
 // serverVersion returns the ETag and the head of a record. A write that finds
 // the ETag unchanged then knows all of the stored record except its value.
 func serverVersion(etag string, h *head) string {
-	return etag + "\n" + string(h.encode(nil))
+	return etag + "\n" + string(h.encode())
 }
 
 // parseServerVersion returns what a server version says about the record with

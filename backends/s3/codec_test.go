@@ -47,7 +47,7 @@ func codecRecords() []model.Record {
 func TestCodec(t *testing.T) {
 	for _, r := range codecRecords() {
 		h := headOf(&r)
-		raw := h.encode(r.Value)
+		raw := append(h.encode(), r.Value...)
 		if n := len(raw) - len(r.Value); n < minHead {
 			t.Errorf("%.4q: a head of %d bytes, want at least %d", r.ID, n, minHead)
 		}
@@ -89,7 +89,7 @@ func wantCorrupt(t *testing.T, what, id string, raw []byte) {
 // TestEveryDamageIsCorrupt changes bytes, truncates the object and adds a byte.
 func TestEveryDamageIsCorrupt(t *testing.T) {
 	for _, r := range codecRecords() {
-		raw := headOf(&r).encode(r.Value)
+		raw := append(headOf(&r).encode(), r.Value...)
 		for i := range min(len(raw), 1000) {
 			wantCorrupt(t, fmt.Sprintf("%.4q with byte %d changed", r.ID, i), r.ID, flipped(raw, i))
 			wantCorrupt(t, fmt.Sprintf("%.4q truncated to %d bytes", r.ID, i), r.ID, raw[:i])
@@ -101,7 +101,7 @@ func TestEveryDamageIsCorrupt(t *testing.T) {
 
 func TestNewerFormatIsCorrupt(t *testing.T) {
 	r := drivertest.Record("id", "", 0)
-	raw := headOf(&r).encode(r.Value)
+	raw := append(headOf(&r).encode(), r.Value...)
 	raw[len(magic)] = version + 1
 	if _, err := decodeObject("id", raw); model.Kind(err) != model.ErrCorrupt || !strings.Contains(err.Error(), driverkit.WhyNewer) {
 		t.Error(err)
@@ -133,7 +133,7 @@ func TestOneFormForARecord(t *testing.T) {
 		"another kind":       func(raw []byte) { raw[kindAt] = 'x' },
 	} {
 		h := headOf(&whole)
-		raw := h.encode(whole.Value)
+		raw := append(h.encode(), whole.Value...)
 		change(raw)
 		n := len(raw) - len(whole.Value)
 		binary.LittleEndian.PutUint32(raw[crcAt:], headSum(raw[:n]))
@@ -143,7 +143,7 @@ func TestOneFormForARecord(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	for _, r := range codecRecords() {
-		f.Add(headOf(&r).encode(r.Value))
+		f.Add(append(headOf(&r).encode(), r.Value...))
 	}
 	f.Add(tombstone)
 	f.Fuzz(func(t *testing.T, raw []byte) {
@@ -154,7 +154,7 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
-		if s.head != nil && !bytes.Equal(s.head.encode(s.value), raw) {
+		if s.head != nil && !bytes.Equal(append(s.head.encode(), s.value...), raw) {
 			t.Errorf("%x decodes to %+v, which has another encoded form", raw, s.head)
 		}
 	})

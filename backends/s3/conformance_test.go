@@ -50,7 +50,7 @@ func harness(t *testing.T, obeyDeletes bool) conformance.Harness {
 		folder = "deletes/"
 	}
 	return conformance.Harness{
-		Cases: 427,
+		Cases: 428,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			p := startProxy(t)
 			if obeyDeletes {
@@ -69,7 +69,7 @@ func harness(t *testing.T, obeyDeletes bool) conformance.Harness {
 			t.Cleanup(func() { _ = b.deleteMany(context.WithoutCancel(t.Context()), []string{key}) })
 			return func(t testing.TB) {
 				t.Helper()
-				if o, err := b.get(t.Context(), key, 0); err != nil || o == nil || string(o.body) != "1;2;3" {
+				if o, err := b.get(t.Context(), key, 0, nil); err != nil || o == nil || string(o.body) != "1;2;3" {
 					t.Fatalf("another program's object: %v, %v", o, err)
 				}
 			}

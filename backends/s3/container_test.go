@@ -94,7 +94,7 @@ func newBucket(t testing.TB, name string) string {
 }
 
 // newBackend returns a backend without storage.
-func newBackend(t testing.TB, c *awss3.Client, bucket, prefix string, opts *Options) *Backend {
+func newBackend(t testing.TB, c API, bucket, prefix string, opts *Options) *Backend {
 	t.Helper()
 	b, err := New(c, bucket, prefix, opts)
 	if err != nil {
@@ -104,7 +104,7 @@ func newBackend(t testing.TB, c *awss3.Client, bucket, prefix string, opts *Opti
 }
 
 // openAt returns a backend whose storage exists until the test ends.
-func openAt(t testing.TB, c *awss3.Client, bucket, prefix string, opts *Options) *Backend {
+func openAt(t testing.TB, c API, bucket, prefix string, opts *Options) *Backend {
 	t.Helper()
 	b := newBackend(t, c, bucket, prefix, opts)
 	if err := b.CreateStorage(t.Context()); err != nil {
@@ -122,7 +122,7 @@ func openAt(t testing.TB, c *awss3.Client, bucket, prefix string, opts *Options)
 }
 
 // openOn returns a backend on a store of its own.
-func openOn(t testing.TB, c *awss3.Client, opts *Options) *Backend {
+func openOn(t testing.TB, c API, opts *Options) *Backend {
 	t.Helper()
 	return openAt(t, c, bucket(t), drivertest.Name(), opts)
 }
@@ -198,7 +198,7 @@ func putObject(t testing.TB, b *Backend, key string, data []byte) {
 	putRaw(t, client(t), b.bucket, b.full(key), data)
 }
 
-func putRaw(t testing.TB, c *awss3.Client, bucket, key string, data []byte) {
+func putRaw(t testing.TB, c API, bucket, key string, data []byte) {
 	t.Helper()
 	if _, err := c.PutObject(t.Context(), &awss3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(data)}); err != nil {
 		t.Fatal(err)

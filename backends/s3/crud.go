@@ -16,7 +16,7 @@ func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (model.R
 		return model.Record{}, err
 	}
 	p := placeOf(g.ID)
-	cur, err := b.read(ctx, &p, false)
+	cur, err := b.read(ctx, &p, false, nil)
 	if err != nil {
 		return model.Record{}, err
 	}
@@ -33,7 +33,7 @@ func (b *Backend) Stat(ctx context.Context, now time.Time, g driver.Get) (driver
 		return driver.Stat{}, err
 	}
 	p := placeOf(g.ID)
-	cur, err := b.read(ctx, &p, true)
+	cur, err := b.read(ctx, &p, true, nil)
 	if err != nil {
 		return driver.Stat{}, err
 	}
@@ -49,13 +49,14 @@ const headRead = 2 << 10
 
 // read returns what is stored at the place, or only its head. It returns
 // ErrCorrupt for an object that is neither a record nor a tombstone.
-func (b *Backend) read(ctx context.Context, p *place, headOnly bool) (*stored, error) {
+// With a turn it reads the value only if that is granted.
+func (b *Backend) read(ctx context.Context, p *place, headOnly bool, t *turn) (*stored, error) {
 	first := 0
 	if headOnly {
 		first = headRead
 	}
 	for {
-		o, err := b.get(ctx, recordKey(p.name), first)
+		o, err := b.get(ctx, recordKey(p.name), first, t)
 		if err != nil {
 			return nil, err
 		}
@@ -106,6 +107,7 @@ type change struct {
 	now      time.Time
 	stamp    stamp
 	placed   []string  // keys of the entries
+	batch    bool      // one of many: a conflict returns the winner without its value
 	deadline time.Time // for the record's write: later its entries count as strays
 }
 
@@ -121,11 +123,12 @@ func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (mod
 	if err := b.gate.Write(ctx, &w); err != nil {
 		return model.Record{}, err
 	}
-	return b.write(ctx, now, &w)
+	return b.write(ctx, now, &w, false)
 }
 
-func (b *Backend) write(ctx context.Context, now time.Time, w *driver.Write) (model.Record, error) {
+func (b *Backend) write(ctx context.Context, now time.Time, w *driver.Write, batch bool) (model.Record, error) {
 	c := b.newChange(now, w.Record.ID)
+	c.batch = batch
 	cur := &stored{}
 	// An upsert and a create are first tried without a read.
 	ready := w.Cond == driver.IfAny || w.Cond == driver.IfAbsent
@@ -139,7 +142,7 @@ func (b *Backend) write(ctx context.Context, now time.Time, w *driver.Write) (mo
 			var winner model.Record
 			var err error
 			// A conflict returns the winner with its value.
-			if cur, winner, err = c.judge(ctx, attempt, w.Cond != driver.IfMatch, w); err != nil {
+			if cur, winner, err = c.judge(ctx, attempt, c.batch || w.Cond != driver.IfMatch, w); err != nil {
 				return winner, c.abandon(ctx, err)
 			}
 		}
@@ -171,7 +174,7 @@ func (c *change) judge(ctx context.Context, attempt int, headOnly bool, w *drive
 			return nil, model.Record{}, err
 		}
 	}
-	cur, err = c.b.read(ctx, &c.p, headOnly)
+	cur, err = c.b.read(ctx, &c.p, headOnly, nil)
 	if err != nil {
 		cur = &stored{}
 	}
@@ -208,7 +211,7 @@ func (c *change) store(ctx context.Context, cur *stored, h *head, labels map[str
 	switch {
 	case h.expiresAt.IsZero():
 		if changed && len(h.labels) > 0 {
-			due = c.now.Add(c.b.grace)
+			due = c.now.Add(c.b.opts.StrayGrace)
 		}
 	case old == nil, changed, old.due == stamp{}, old.expiresAt.IsZero(), h.expiresAt.Before(old.expiresAt):
 		h.due, due = c.stamp, h.expiresAt
@@ -218,16 +221,26 @@ func (c *change) store(ctx context.Context, cur *stored, h *head, labels map[str
 	if err := c.putEntries(ctx, h, due); err != nil {
 		return "", outcomeMismatch, err
 	}
+	limited := ctx
 	if !c.deadline.IsZero() {
-		limited, cancel := context.WithDeadline(ctx, c.deadline)
+		until, cancel := context.WithDeadline(ctx, c.deadline)
 		defer cancel()
-		ctx = limited
+		limited = until
 	}
-	etag, result, err := c.b.put(ctx, recordKey(c.p.name), h.encode(value), cond)
+	etag, result, err := c.b.put(limited, recordKey(c.p.name), h.encode(), value, cond)
 	if err == nil && result == outcomeApplied {
 		c.tidy(ctx, old, h)
 	}
-	return etag, result, err
+	return etag, result, c.late(ctx, err)
+}
+
+// late returns err. If that is the end of the time that the write gave itself,
+// and not of the caller's context, it is ErrUnavailable.
+func (c *change) late(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil || model.Kind(err) != nil || !driverkit.IsContext(err) {
+		return err
+	}
+	return model.NewError(model.ErrUnavailable, "half of StrayGrace has passed between the index entries and the record: check the server's speed", err)
 }
 
 // putEntries creates the entries with this write's stamp that do not exist yet,
@@ -251,7 +264,7 @@ func (c *change) putEntries(ctx context.Context, h *head, due time.Time) error {
 		return nil
 	}
 	if c.deadline.IsZero() {
-		c.deadline = time.Now().Add(c.b.grace / 2)
+		c.deadline = time.Now().Add(c.b.opts.StrayGrace / 2)
 	}
 	for _, e := range entries {
 		c.placed = append(c.placed, e.key)
@@ -340,6 +353,6 @@ func (b *Backend) remove(ctx context.Context, p *place, etag string) (outcome, e
 	if b.deletes(ctx) {
 		return b.deleteIf(ctx, recordKey(p.name), etag)
 	}
-	_, result, err := b.put(ctx, recordKey(p.name), tombstone, precondition{etag: etag})
+	_, result, err := b.put(ctx, recordKey(p.name), tombstone, nil, precondition{etag: etag})
 	return result, err
 }

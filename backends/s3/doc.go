@@ -1,5 +1,5 @@
 // Package s3 keeps Sojourn's records in a bucket of Amazon S3, or of another
-// server with its protocol and with conditional writes, such as MinIO.
+// server with its protocol and with atomic conditional writes, such as MinIO.
 //
 //	client := awss3.NewFromConfig(cfg)
 //	backend, err := s3.New(client, "my-bucket", "app/carts", nil)
@@ -18,7 +18,7 @@
 //	PREFIX/r/NAME                               the record, or a tombstone
 //	PREFIX/x/HOUR/MS.NAME.STAMP                 an entry of the index by expiry
 //	PREFIX/l/LABEL/HASH/NAME.STAMP              an entry of the index by label; empty
-//	PREFIX/p/STAMP                              a test object of CreateStorage, for a moment
+//	PREFIX/p/STAMP=N                            a test object of CreateStorage or Check, for a moment
 //	PREFIX/store.json                           the layout's version and the server's features
 //
 // NAME is "i-" and a short id: bytes other than a-z A-Z 0-9 - _ become = and two
@@ -71,10 +71,82 @@
 //	{"Rules": [{"ID": "sojourn-tombstones", "Status": "Enabled", "Expiration": {"Days": 1},
 //	            "Filter": {"And": {"Prefix": "PREFIX/r/", "ObjectSizeLessThan": 128}}}]}
 //
-// StoragePlan prints the rule with the prefix. No method adds it: a bucket has
-// one lifecycle configuration, and a change replaces the rules of all programs.
-// Add the rule to those that the bucket has, and read it back. On a server that
-// drops ObjectSizeLessThan, it would remove every record.
+// StoragePlan prints the rule with the prefix. A bucket has one lifecycle
+// configuration, and a change replaces the rules of all programs, so that only
+// Options.TombstoneRule adds it, and only in a bucket without rules. On a server
+// that drops ObjectSizeLessThan the rule would remove every record after a day:
+// CreateStorage puts it disabled at first, reads it back and refuses the server
+// if the limit is gone. Add it by hand in the same way.
+//
+// Without the rule, listings of all records also pass the tombstones: one
+// request for 1,000 of them. They are told by size and ETag, without a read. A
+// server that encrypts with AWS KMS has other ETags, and each tombstone is read.
+//
+// # What CreateStorage and Check look at
+//
+// CreateStorage tests the server, and Check does so at any time:
+//
+//   - Of 16 concurrent writes with If-None-Match one succeeds, and so with If-Match.
+//     None succeeds with an ETag that is not in force.
+//   - A read returns the last write, with its ETag.
+//   - A listing starts after StartAfter, has keys in rising order, obeys MaxKeys
+//     and has what was just written.
+//   - DeleteObjects removes objects.
+//   - Of 16 concurrent deletes and writes with If-Match one succeeds. Else
+//     tombstones take the place of deletes.
+//   - No lifecycle rule of the bucket removes or archives records, index entries
+//     or the marker. Options.AllowLifecycle accepts such rules.
+//   - The bucket keeps no versions. Options.AllowVersioned accepts them.
+//   - The client hands the option functions of a call to the SDK.
+//
+// What breaks a promise is ErrUnsupported from CreateStorage, with a text that
+// says what was seen, what is needed and what to do. A test from one process
+// reaches one endpoint: it does not see that two endpoints of a cluster do not
+// know of each other's writes. On AWS only the first CreateStorage tests.
+//
+// Calls also fail, with ErrUnsupported, if a later listing has keys that do not
+// rise: it would go on for ever, or miss records.
+//
+// # Servers
+//
+// Tried, with the cases of package conformance: MinIO of February 2026 and
+// versitygw 1.8.0 (make test-second). Neither has conditional deletes.
+//
+// Have what a store needs, by their documentation; not tried:
+//
+//   - Amazon S3: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-requests.html
+//     and, for deletes, conditional-deletes.html at the same place
+//   - CoreWeave: https://docs.coreweave.com/release-notes/ai-object-storage-conditional-writes
+//
+// Reported to let concurrent conditional writes succeed together. CreateStorage
+// refuses them, but for the case of two endpoints:
+//
+//   - SeaweedFS before the change of March 2026:
+//     https://github.com/seaweedfs/seaweedfs/issues/8800
+//   - versitygw on a file system before August 2026:
+//     https://github.com/versity/versitygw/pull/2288
+//   - RustFS, if nodes write through several endpoints, until the change named in
+//     https://github.com/rustfs/rustfs/issues/1659
+//
+// Lifecycle rules by size: MinIO has them since November 2023
+// (https://github.com/minio/minio/pull/18500). Older versions of Ceph read only
+// the prefix and the tags of a filter: "S3 bucket lifecycle" of the developer
+// guide on https://docs.redhat.com/en/documentation/Red_Hat_Ceph_Storage/4.
+//
+// Refused: directory buckets (S3 Express), which list in no order, multi-Region
+// access points, whose buckets differ for a while, and access points of S3 on
+// Outposts and of Object Lambda.
+//
+// # Objects that the server refuses
+//
+// S3 refuses to give an object that a rule has archived or whose encryption key
+// is disabled. Get returns ErrUnavailable for it, with S3's code. Listings name
+// it in Page.Corrupt and go on. A sweep steps over it and returns the error
+// beside its counts. So it does with an object that cannot be removed and with
+// index entries that stay, for example without the permission to delete. It ends
+// after 1,000 of them. If the server refuses all records, each call fails.
+//
+// # Versions of objects
 //
 // A bucket that keeps versions keeps every value, expired and deleted ones
 // included. CreateStorage refuses such a bucket unless Options.AllowVersioned is
@@ -108,9 +180,11 @@
 // read. Its order is that of names.
 //
 // A write is sent once. The SDK repeats it only after S3 has refused it because
-// of throttling (503 SlowDown) or a wrong clock. After a broken connection, a
-// timeout or another server error the outcome is ErrUnknown. S3 answers 409 to a
-// write that meets another write. It is then repeated for about two seconds.
+// of its load (503 SlowDown or ServiceUnavailable, 429 TooManyRequests) or a wrong
+// clock. Every other error of S3 with a status from 400 to 499 but 408 is a refusal
+// too, and its code is in the text. After a broken connection, a timeout, another
+// server error and an answer of a proxy the outcome is ErrUnknown. S3 answers 409
+// to a write that meets another write. It is then repeated for about two seconds.
 // Index entries may be sent again, since readers ignore them until their record
 // exists. Reads are repeated as the client is configured.
 //
@@ -121,13 +195,19 @@
 // # Limits
 //
 // A value has at most Options.MaxValue bytes: 16 MiB by default, 1 GiB at most. A
-// write holds it in memory twice. A store has at most 32 labels. Nodes with
-// different Options may share a store. Directory buckets (S3 Express) list in no
-// order and are refused. S3 accepts 3,500 writes and 5,500 reads a second for each
-// partition of the keys, and adds partitions as the load grows. Entries by expiry
-// are written in the order of time, so they share one partition. The client's
-// HTTP transport should keep 16 idle connections to the host. Storage classes
-// with a minimum duration or a retrieval fee are not suitable.
+// write does not copy it. A page ends once its values reach 16 MiB, and holds at
+// most one value more. A store has at most 32 labels. Nodes with different
+// Options may share a store. S3 accepts 3,500 writes and 5,500 reads a second for
+// each partition of the keys, and adds partitions as the load grows:
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance.html.
+// Entries by expiry are written in the order of time, so they share one
+// partition. The client's HTTP transport should keep 16 idle connections to the
+// host. Storage classes with a minimum duration or a retrieval fee are not
+// suitable.
+//
+// A client that a URL opened gives up a connection that cannot be opened in 10
+// seconds, and one that is silent for 30. A client of New has the limits that its
+// owner gave it. With any client a call ends with its context.
 //
 // # Permissions
 //
@@ -137,15 +217,16 @@
 // on the whole bucket, S3 answers 403 instead of 404. It also shows the keys of
 // other stores, which have ids in them, but no values: give a store a bucket of
 // its own if that matters. A store with other stores below its prefix also needs
-// GetObject for their store.json. Without GetBucketVersioning, CreateStorage
-// accepts a bucket that keeps versions.
+// GetObject for their store.json. Without GetBucketVersioning and
+// GetLifecycleConfiguration, CreateStorage does not see versions and rules, and
+// accepts the bucket. Options.TombstoneRule needs PutLifecycleConfiguration.
 //
 //	{"Version": "2012-10-17", "Statement": [
 //	  {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
 //	   "Resource": ["arn:aws:s3:::BUCKET/PREFIX/r/*", "arn:aws:s3:::BUCKET/PREFIX/x/*", "arn:aws:s3:::BUCKET/PREFIX/l/*",
 //	                "arn:aws:s3:::BUCKET/PREFIX/p/*", "arn:aws:s3:::BUCKET/PREFIX/store.json"]},
 //	  {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::BUCKET"},
-//	  {"Effect": "Allow", "Action": ["s3:CreateBucket", "s3:GetBucketVersioning"], "Resource": "arn:aws:s3:::BUCKET"}]}
+//	  {"Effect": "Allow", "Action": ["s3:CreateBucket", "s3:GetBucketVersioning", "s3:GetLifecycleConfiguration"], "Resource": "arn:aws:s3:::BUCKET"}]}
 //
 // # Cost per call
 //
@@ -180,7 +261,8 @@
 //	                                             1 or 2 deletes for 256; 1 read and 1 write for each entry
 //	                                             whose record was extended, 1 or 2 reads for a stray
 //	Ping                                         1 read
-//	CreateStorage                                11 to 17
+//	CreateStorage                                80 or fewer, half of them writes; 4 on AWS once it was tested
+//	Check                                        70 or fewer, half of them writes
 //
 // The entries of a record are written at the same time, so that a create with an
 // expiry and a label takes as long as two writes. A record that bears labels and

@@ -2,9 +2,13 @@ package s3
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"net"
 	"net/http"
 	"strings"
+	"syscall"
 
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -15,7 +19,8 @@ import (
 )
 
 // refusals are the codes with which S3 refuses a request before it changes
-// anything, with the text for the error. S3's own messages may quote keys and
+// anything, with the text for the error. Every other code with a status from 400
+// to 499 is a refusal too, except 408. S3's own messages may quote keys and
 // access key ids, so they are left out. MinIO's SlowDownWrite is not a refusal:
 // it means that some drives were written and the quorum was missed.
 var refusals = map[string]string{
@@ -27,6 +32,7 @@ var refusals = map[string]string{
 	"SlowDown":                           "the server limits the rate of requests",
 	"RequestLimitExceeded":               "the server limits the rate of requests",
 	codeTooMany:                          "the server limits the rate of requests",
+	codeUnavailable:                      "the server cannot handle requests now",
 	"Throttling":                         "the server limits the rate of requests",
 	"ThrottlingException":                "the server limits the rate of requests",
 	codeDenied:                           "a permission is missing: see the policy in the comment of package s3",
@@ -52,9 +58,11 @@ var refusals = map[string]string{
 	"BadDigest":                          "the request was damaged in transit",
 	"XAmzContentSHA256Mismatch":          "the request was damaged in transit",
 	"MissingContentLength":               "the server requires a content length",
-	"InvalidObjectState":                 "a lifecycle rule has archived the object",
+	"InvalidObjectState":                 "a lifecycle rule has archived the object: restore it and exclude the store from the rule",
+	"NoSuchAccessPoint":                  "the access point does not exist for this account and region",
+	"UnauthorizedAccess":                 "the credentials are not accepted in this region",
 	codeEmpty:                            "the object is empty",
-	"MethodNotAllowed":                   "the server does not allow the operation",
+	codeNotAllowed:                       "the server does not allow the operation",
 	codeNotImplemented:                   "the server does not have the operation",
 	"BucketAlreadyExists":                "another account owns the bucket",
 	codeOwned:                            "the bucket already exists",
@@ -75,23 +83,65 @@ const (
 	codeEmpty          = "InvalidRange"
 	codeTooLarge       = "EntityTooLarge"
 	codeTooMany        = "TooManyRequests"
+	codeUnavailable    = "ServiceUnavailable"
+	codeTimeout        = "RequestTimeout"
+	codeNotAllowed     = "MethodNotAllowed"
 )
 
 // kmsPrefix begins the codes with which the key service refuses a request.
 const kmsPrefix = "KMS."
 
+// throttles are the codes of a server that has too much to do. It applied
+// nothing, so a write may be sent again. The SDK's comment on types.Error, which
+// lists S3's codes, says of ServiceUnavailable "Service is unable to handle
+// request", and of InternalError nothing of the kind.
+var throttles = map[string]bool{"SlowDown": true, "RequestLimitExceeded": true, codeTooMany: true, "Throttling": true, "ThrottlingException": true, codeUnavailable: true}
+
 // whyRefused returns the text for a code with which S3 refuses a request, and
 // whether it is one.
 func whyRefused(code string) (why string, refused bool) {
 	if strings.HasPrefix(code, kmsPrefix) {
-		return "the bucket's encryption key cannot be used", true
+		return "the encryption key cannot be used: enable it and grant kms:Decrypt and kms:GenerateDataKey", true
 	}
 	why, refused = refusals[code]
 	return why, refused
 }
 
-// codeOf returns the server's code in an error, or the code that the status
-// implies if the answer has no body. It returns "" if the server did not answer.
+// textOf returns a server's code with what it means, or with other words for a
+// code that is not known.
+func textOf(code, other string) string {
+	why, known := whyRefused(code)
+	if !known {
+		why = other
+	}
+	return safeCode(code) + ": " + why
+}
+
+// safeCode returns a code for a text. A server that is not S3 may put anything
+// there.
+func safeCode(code string) string {
+	ok := code != "" && len(code) <= 64
+	for i := 0; ok && i < len(code); i++ {
+		c := code[i]
+		ok = c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-'
+	}
+	if !ok {
+		return "an unusual code"
+	}
+	return code
+}
+
+// statusOf returns the status of the answer in an error, or zero.
+func statusOf(err error) int {
+	var res *smithyhttp.ResponseError
+	if errors.As(err, &res) && res.Response != nil {
+		return res.HTTPStatusCode()
+	}
+	return 0
+}
+
+// codeOf returns the server's code in an error. It returns "" if the server did
+// not answer, or if what answered is not of S3.
 func codeOf(err error) string {
 	var api smithy.APIError
 	if !errors.As(err, &api) {
@@ -101,20 +151,34 @@ func codeOf(err error) string {
 	if _, known := whyRefused(code); known {
 		return code
 	}
-	var res *smithyhttp.ResponseError
-	if errors.As(err, &res) {
-		switch res.HTTPStatusCode() {
-		case http.StatusPreconditionFailed:
-			return codePrecondition
-		case http.StatusConflict:
-			return codeConflict
-		case http.StatusRequestedRangeNotSatisfiable:
-			return codeEmpty
-		case http.StatusTooManyRequests:
-			return codeTooMany
-		}
+	switch statusOf(err) {
+	case http.StatusPreconditionFailed:
+		return codePrecondition
+	case http.StatusConflict:
+		return codeConflict
+	case http.StatusRequestedRangeNotSatisfiable:
+		return codeEmpty
 	}
 	return code
+}
+
+// isRefused reports whether the server certainly refused the request and changed
+// nothing.
+func isRefused(err error) bool {
+	code := codeOf(err)
+	if code == "" || code == codeTimeout {
+		return false
+	}
+	if _, known := whyRefused(code); known {
+		return true
+	}
+	status := statusOf(err)
+	return status >= 400 && status < 500 && status != http.StatusRequestTimeout
+}
+
+// isThrottled reports whether the server refused the request because of its load.
+func isThrottled(err error) bool {
+	return throttles[codeOf(err)] || isRefused(err) && statusOf(err) == http.StatusTooManyRequests
 }
 
 // refusal returns the error for a request that the server answered with an
@@ -125,29 +189,73 @@ func (b *Backend) refusal(err error) (certain bool, answered error) {
 	if code == "" {
 		return false, nil
 	}
-	why, known := whyRefused(code)
+	why := textOf(code, "the server refuses the request")
 	switch {
-	case !known:
-		return false, model.NewError(model.ErrUnavailable, "the server answered with an error", err)
+	case !isRefused(err):
+		return false, model.NewError(model.ErrUnavailable, safeCode(code)+": the server has failed", err)
 	case code == codeNoBucket:
 		why = "the bucket " + b.bucket + " does not exist for this account and endpoint: call CreateStorage, or create it as StoragePlan says"
+	case code == codeDenied && b.opts.BucketOwner != "":
+		why += "; or the bucket is not owned by Options.BucketOwner"
 	case code == codeTooLarge:
 		return true, model.NewError(model.ErrTooLarge, why, err)
 	}
-	return true, model.NewError(model.ErrUnavailable, code+": "+why, err)
+	return true, model.NewError(model.ErrUnavailable, why, err)
 }
 
-// isRefused reports whether the server certainly refused the request.
-func isRefused(err error) bool {
-	_, known := whyRefused(codeOf(err))
-	return known
+// noConnection returns a text for a request that got no answer because there is
+// no server of S3 where the client looks for one, or nothing.
+func (b *Backend) noConnection(err error) string {
+	var name *net.DNSError
+	var plain tls.RecordHeaderError
+	var unknown x509.UnknownAuthorityError
+	var host x509.HostnameError
+	var certificate *tls.CertificateVerificationError
+	var unsigned unsignedError
+	at := "cannot connect to " + b.server() + ": "
+	switch {
+	case errors.As(err, &unsigned):
+		return unsigned.Error()
+	case errors.As(err, &name) && driverkit.IsDial(err):
+		return at + "no host has this name; check the endpoint and the region"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return at + "nothing listens there; check that the server runs, and its port"
+	case driverkit.IsDial(err) && isTimeout(err):
+		return at + "no answer; check the address, the network and firewalls"
+	case driverkit.IsDial(err):
+		return at + "check the endpoint and the network"
+	case errors.As(err, &unknown), errors.As(err, &host), errors.As(err, &certificate):
+		return at + "its certificate is not trusted for this name; check the endpoint and the CA certificates of this machine"
+	case errors.As(err, &plain), strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
+		return at + "it does not speak TLS; write http:// in the endpoint, or another port"
+	}
+	return ""
 }
 
-// readError returns the error of a read. It also serves for an index entry,
-// whose failure ends the write before the record.
-func (b *Backend) readError(ctx context.Context, err error) error {
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}
+
+// noRequest is the text for a request that the client did not begin to send.
+const noRequest = "nothing was sent: the client has no usable credentials, region or endpoint; check AWS_ACCESS_KEY_ID, the profile or the machine's role"
+
+// readError returns the error of a read, or nil. It also serves for an index
+// entry, whose failure ends the write before the record.
+func (b *Backend) readError(ctx context.Context, err error, m *internalaws.Mark) error {
+	if err == nil {
+		return nil
+	}
 	if _, answered := b.refusal(err); answered != nil {
 		return answered
+	}
+	if ctx.Err() == nil {
+		if text := b.noConnection(err); text != "" {
+			return model.NewError(model.ErrUnavailable, text, err)
+		}
+		if m != nil && !m.Handed.Load() {
+			return model.NewError(model.ErrUnavailable, noRequest, err)
+		}
 	}
 	return driverkit.ReadError(ctx, err)
 }
@@ -155,8 +263,42 @@ func (b *Backend) readError(ctx context.Context, err error) error {
 // writeError returns the error of a write. It is ErrUnknown unless the server
 // refused the request or nothing was sent.
 func (b *Backend) writeError(ctx context.Context, err error, m *internalaws.Mark) error {
-	if certain, answered := b.refusal(err); certain {
+	certain, answered := b.refusal(err)
+	sent := !m.Unsent(err)
+	switch {
+	case certain:
 		return answered
+	case answered != nil && sent:
+		return model.NewError(model.ErrUnknown, safeCode(codeOf(err))+": the server has failed", driverkit.WithContext(ctx, err))
+	case ctx.Err() != nil:
+		return driverkit.WriteError(ctx, err, sent, "")
 	}
-	return driverkit.WriteError(ctx, err, !m.Unsent(err), "check the client's credentials, region and endpoint")
+	text := b.noConnection(err)
+	switch {
+	case sent && text != "":
+		return model.NewError(model.ErrUnknown, text, driverkit.WithContext(ctx, err))
+	case text != "":
+		return model.NewError(model.ErrUnavailable, text, err)
+	case !sent && !m.Handed.Load():
+		return model.NewError(model.ErrUnavailable, noRequest, err)
+	}
+	return driverkit.WriteError(ctx, err, sent, "check the client's credentials, region and endpoint")
+}
+
+// oneObject tells refusals of one object from those of all. The zero value is
+// for the reads of one call.
+type oneObject struct{ asked, others bool }
+
+// refused reports whether the server refused to read one object and would read
+// others: this one is archived, or has an encryption key that cannot be used. It
+// reads a name that no record has, once, to tell that from a missing permission.
+func (o *oneObject) refused(ctx context.Context, b *Backend, err error) bool {
+	if !isRefused(err) || isThrottled(err) || errors.Is(err, errNoBucket) {
+		return false
+	}
+	if !o.asked {
+		_, err := b.get(ctx, recordKey("none-"+newStamp().String()), 0, nil)
+		o.asked, o.others = true, err == nil
+	}
+	return o.others
 }

@@ -63,7 +63,7 @@ func TestErrors(t *testing.T) {
 		{"broken pipe", sendError(&net.OpError{Op: "write", Err: syscall.EPIPE}), sent, model.ErrUnknown, model.ErrUnavailable},
 		{"an answer that is not XML", &smithy.DeserializationError{Err: errors.New("hunter2")}, sent, model.ErrUnknown, model.ErrUnavailable},
 		{"a server error", said("InternalError"), sent, model.ErrUnknown, model.ErrUnavailable},
-		{"unavailable", said("ServiceUnavailable"), sent, model.ErrUnknown, model.ErrUnavailable},
+		{"unavailable", said("ServiceUnavailable"), sent, model.ErrUnavailable, model.ErrUnavailable},
 		{"a missed quorum", said("SlowDownWrite"), sent, model.ErrUnknown, model.ErrUnavailable},
 		{"a request body too slow", said("RequestTimeout"), sent, model.ErrUnknown, model.ErrUnavailable},
 		{"a disabled key", said("KMS.DisabledException"), sent, model.ErrUnavailable, model.ErrUnavailable},
@@ -80,7 +80,7 @@ func TestErrors(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			for _, got := range []struct{ err, want error }{
-				{b.writeError(t.Context(), test.err, test.m), test.write}, {b.readError(t.Context(), test.err), test.read},
+				{b.writeError(t.Context(), test.err, test.m), test.write}, {b.readError(t.Context(), test.err, test.m), test.read},
 			} {
 				drivertest.WantKind(t, got.err, got.want)
 				if !errors.Is(got.err, test.err) {
@@ -140,13 +140,13 @@ func TestErrorsInAnswers(t *testing.T) {
 	wantIDs(t, idsOf(t, b, driver.Query{Limit: 10}), "id")
 }
 
-func TestIsError(t *testing.T) {
-	for body, want := range map[string]bool{
-		"": false, "<Error>": true, "\n<?xml version=\"1.0\"?>\n<Error><Code>": true, "<!-- a --><Error xmlns=\"x\">": true,
-		"<Errors>": false, "<ListBucketResult><Error>": false, "sojourn<Error>": false, "<?xml": false,
+func TestRootOf(t *testing.T) {
+	for body, want := range map[string]string{
+		"": "", "<Error>": "Error", "\n<?xml version=\"1.0\"?>\n<Error><Code>": "Error", "<!-- a --><Error xmlns=\"x\">": "Error", "<DeleteResult/>": "DeleteResult",
+		"<Errors>": "Errors", "<ListBucketResult><Error>": "ListBucketResult", "sojourn<Error>": "", "<?xml": "", "<": "", "<!DOCTYPE html>": "!DOCTYPE",
 	} {
-		if got := isError([]byte(body)); got != want {
-			t.Errorf("%q: %v", body, got)
+		if got := rootOf([]byte(body)); got != want {
+			t.Errorf("%q: %q", body, got)
 		}
 	}
 }
@@ -162,7 +162,7 @@ func TestCodes(t *testing.T) {
 		{saidStatus(409, codeOwned), codeOwned},
 		{saidStatus(416, "RequestedRangeNotSatisfiable"), codeEmpty},
 		{saidStatus(404, "NoSuchBucket"), codeNoBucket},
-		{saidStatus(429, ""), codeTooMany},
+		{saidStatus(429, codeTooMany), codeTooMany},
 		{said("KMS.DisabledException"), "KMS.DisabledException"},
 		{saidStatus(500, "UnknownError"), "UnknownError"},
 		{io.EOF, ""},
@@ -175,12 +175,12 @@ func TestCodes(t *testing.T) {
 
 func TestMissingBucket(t *testing.T) {
 	b := &Backend{bucket: "carts"}
-	err := b.bucketError(t.Context(), said(codeNoBucket))
+	err := b.bucketError(t.Context(), said(codeNoBucket), nil)
 	drivertest.WantKind(t, err, model.ErrUnavailable)
 	if !errors.Is(err, errNoBucket) || !strings.Contains(err.Error(), "carts") || !strings.Contains(err.Error(), "CreateStorage") {
 		t.Errorf("%v", err)
 	}
-	if errors.Is(b.bucketError(t.Context(), said(codeDenied)), errNoBucket) {
+	if errors.Is(b.bucketError(t.Context(), said(codeDenied), nil), errNoBucket) {
 		t.Error("a denied bucket matches errNoBucket")
 	}
 }
@@ -193,7 +193,7 @@ func TestErrorsOfContexts(t *testing.T) {
 	if err := b.writeError(ctx, canceled, &internalaws.Mark{}); err != context.Canceled { //nolint:errorlint // nothing else
 		t.Errorf("before sending: %v", err)
 	}
-	if err := b.readError(ctx, canceled); err != context.Canceled { //nolint:errorlint // nothing else
+	if err := b.readError(ctx, canceled, nil); err != context.Canceled { //nolint:errorlint // nothing else
 		t.Errorf("a read: %v", err)
 	}
 	m := &internalaws.Mark{}
@@ -206,16 +206,18 @@ func TestErrorsOfContexts(t *testing.T) {
 }
 
 func TestRetryerOfWrites(t *testing.T) {
-	r := internalaws.Retryer{Retryer: retry.NewStandard(), Refused: isRefused}
+	r := retryer{internalaws.Retryer{Retryer: retry.NewStandard(), Refused: isRefused}}
 	for _, test := range []struct {
 		err  error
 		want bool
 	}{
 		{said("SlowDown"), true},
+		{said(codeTooMany), true},
+		{saidStatus(503, codeUnavailable), true},
+		{saidStatus(429, "NewCode"), true},
 		{said("RequestTimeTooSkewed"), false}, // the SDK makes it retryable after it has corrected the clock
 		{said("AccessDenied"), false},
 		{said("InternalError"), false},
-		{saidStatus(503, "ServiceUnavailable"), false},
 		{sendError(io.EOF), false},
 		{sendError(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}), false},
 	} {

@@ -101,6 +101,7 @@ func (b *Backend) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swe
 	var entries []*dueEntry
 	after := ""
 	left := false // a due record was over the limit of its round
+	var failed setAside
 	swept, err := tally.Run(ctx, func(n int) (more bool, err error) {
 		if len(entries) == 0 {
 			// List more entries than may be removed, since some records stay.
@@ -110,12 +111,38 @@ func (b *Backend) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swe
 		}
 		part := entries[:min(len(entries), max(n, sweepLeast), sweepMost)]
 		entries = entries[len(part):]
-		over, err := b.sweepRound(ctx, s.Before, part, tally)
+		over, err := b.sweepRound(ctx, s.Before, part, tally, &failed)
 		left = left || over
+		if failed.n > maxAside && err == nil {
+			err = failed.err
+		}
 		return len(entries) > 0 || after != "", err
 	})
 	swept.More = swept.More || left
+	if err == nil {
+		err = failed.err
+	}
 	return swept, err
+}
+
+// setAside has the failures that a sweep steps over: an object that the server
+// refuses to read or to remove, and index entries that stay. The sweep returns
+// the first one beside its counts.
+type setAside struct {
+	n   int
+	err error
+}
+
+// maxAside is how many such failures end a sweep.
+const maxAside = 1000
+
+func (a *setAside) add(err error) {
+	if err == nil {
+		return
+	}
+	if a.n++; a.err == nil {
+		a.err = err
+	}
 }
 
 // readDue returns due entries after a name, and the name to continue after,
@@ -145,14 +172,14 @@ func (b *Backend) readDue(ctx context.Context, before time.Time, after string, l
 // pastGrace reports whether an entry is older than the grace by the server's
 // clock. The write that created it has ended by then.
 func (b *Backend) pastGrace(page *listing, o *listed) bool {
-	return !page.now.IsZero() && !o.modified.IsZero() && page.now.Sub(o.modified) > b.grace
+	return !page.now.IsZero() && !o.modified.IsZero() && page.now.Sub(o.modified) > b.opts.StrayGrace
 }
 
 // sweepRound processes some entries and removes at most tally.Left() records. It
 // reports whether a due record was over that limit.
-func (b *Backend) sweepRound(ctx context.Context, before time.Time, entries []*dueEntry, tally *driverkit.Tally) (left bool, err error) {
+func (b *Backend) sweepRound(ctx context.Context, before time.Time, entries []*dueEntry, tally *driverkit.Tally, failed *setAside) (left bool, err error) {
 	entries = b.strays.without(entries)
-	if err := b.readHeads(ctx, entries); err != nil {
+	if err := b.readHeads(ctx, entries, failed); err != nil {
 		return false, err
 	}
 	left = decide(before, entries, tally)
@@ -160,8 +187,8 @@ func (b *Backend) sweepRound(ctx context.Context, before time.Time, entries []*d
 	if err := ctx.Err(); err != nil {
 		return left, err
 	}
-	b.carryOut(ctx, entries, tally)
-	b.removeEntries(ctx, entries)
+	b.carryOut(ctx, entries, tally, failed)
+	b.removeEntries(ctx, entries, failed)
 	return left, nil
 }
 
@@ -206,8 +233,9 @@ func (s *youngStrays) note(entries []*dueEntry) {
 	}
 }
 
-// readHeads reads the head of each entry's record, once for each record.
-func (b *Backend) readHeads(ctx context.Context, entries []*dueEntry) error {
+// readHeads reads the head of each entry's record, once for each record. It sets
+// those aside that the server refuses to read, unless that is true of all.
+func (b *Backend) readHeads(ctx context.Context, entries []*dueEntry, failed *setAside) error {
 	of := map[string][]*dueEntry{}
 	var names []string
 	for _, e := range entries {
@@ -219,7 +247,7 @@ func (b *Backend) readHeads(ctx context.Context, entries []*dueEntry) error {
 	errs := make([]error, len(names))
 	parallel(len(names), func(i int) {
 		same := of[names[i]]
-		cur, err := b.read(ctx, &same[0].p, true)
+		cur, err := b.read(ctx, &same[0].p, true, nil)
 		if err != nil && !errors.Is(err, model.ErrCorrupt) {
 			errs[i] = err
 		}
@@ -227,10 +255,12 @@ func (b *Backend) readHeads(ctx context.Context, entries []*dueEntry) error {
 			e.cur, e.err = cur, err
 		}
 	})
+	var one oneObject
 	for _, err := range errs {
-		if err != nil {
+		if err != nil && !one.refused(ctx, b, err) {
 			return err
 		}
+		failed.add(err)
 	}
 	return nil
 }
@@ -242,7 +272,7 @@ func decide(before time.Time, entries []*dueEntry, tally *driverkit.Tally) (left
 	taken := map[string]bool{}
 	for _, e := range entries {
 		switch {
-		case e.err != nil: // corrupt
+		case e.err != nil: // corrupt, or refused
 		case e.cur.head == nil || e.cur.head.due != e.stamp:
 			if e.old {
 				e.do = actionDrop
@@ -268,8 +298,8 @@ func accepts(tally *driverkit.Tally, h *head) bool {
 }
 
 // carryOut removes records and moves entries. A record that was written since it
-// was read stays.
-func (b *Backend) carryOut(ctx context.Context, entries []*dueEntry, tally *driverkit.Tally) {
+// was read stays. So does one that the server refuses to remove.
+func (b *Backend) carryOut(ctx context.Context, entries []*dueEntry, tally *driverkit.Tally, failed *setAside) {
 	errs := make([]error, len(entries))
 	parallel(len(entries), func(i int) {
 		switch e := entries[i]; e.do {
@@ -284,30 +314,37 @@ func (b *Backend) carryOut(ctx context.Context, entries []*dueEntry, tally *driv
 			}
 		case actionMove:
 			key := dueKey(e.cur.head.expiresAt, e.p.name, e.stamp)
-			if e.cur.head.expiresAt.IsZero() || key == e.key || b.putEntry(ctx, key, lines(e.cur.head.labelKeys(e.p.name))) != nil {
+			if e.cur.head.expiresAt.IsZero() || key == e.key {
+				e.do = actionKeep
+			} else if errs[i] = b.putEntry(ctx, key, lines(e.cur.head.labelKeys(e.p.name))); errs[i] != nil {
 				e.do = actionKeep
 			}
 		}
 	})
 	for i, err := range errs {
+		if isRefused(err) && !isThrottled(err) && !errors.Is(err, errNoBucket) {
+			failed.add(err)
+			err = nil
+		}
 		tally.Outcome(entries[i].do == actionRemove, err)
 	}
 }
 
 // removeEntries removes the entries that are no longer needed. It removes label
 // entries first, since the entry by expiry is what leads a sweep to them. What
-// fails is left to the next sweep.
-func (b *Backend) removeEntries(ctx context.Context, entries []*dueEntry) {
+// fails is set aside and left to the next sweep.
+func (b *Backend) removeEntries(ctx context.Context, entries []*dueEntry, failed *setAside) {
 	var labels, dues []string
 	strays := make([][]string, len(entries))
-	unread := make([]bool, len(entries))
+	unread := make([]error, len(entries))
 	parallel(len(entries), func(i int) {
 		if e := entries[i]; e.do == actionDrop && e.size > 0 {
 			strays[i], unread[i] = b.strayLabels(ctx, e)
 		}
 	})
 	for i, e := range entries {
-		if e.do == actionKeep || unread[i] {
+		failed.add(unread[i])
+		if e.do == actionKeep || unread[i] != nil {
 			continue
 		}
 		if e.do == actionRemove {
@@ -316,18 +353,23 @@ func (b *Backend) removeEntries(ctx context.Context, entries []*dueEntry) {
 		labels = append(labels, strays[i]...)
 		dues = append(dues, e.key)
 	}
-	if len(labels) > 0 && b.deleteMany(ctx, labels) != nil || len(dues) == 0 {
-		return
+	if len(labels) > 0 {
+		if err := b.deleteMany(ctx, labels); err != nil {
+			failed.add(err)
+			return
+		}
 	}
-	_ = b.deleteMany(ctx, dues)
+	if len(dues) > 0 {
+		failed.add(b.deleteMany(ctx, dues))
+	}
 }
 
 // strayLabels returns the label entries that a stray entry names and on which its
-// record does not rely. Unread reports that the entry could not be read.
-func (b *Backend) strayLabels(ctx context.Context, e *dueEntry) (keys []string, unread bool) {
-	o, err := b.get(ctx, e.key, 0)
+// record does not rely.
+func (b *Backend) strayLabels(ctx context.Context, e *dueEntry) (keys []string, err error) {
+	o, err := b.get(ctx, e.key, 0, nil)
 	if err != nil || o == nil {
-		return nil, err != nil
+		return nil, err
 	}
 	var needed []string
 	if e.cur.head != nil {
@@ -338,5 +380,5 @@ func (b *Backend) strayLabels(ctx context.Context, e *dueEntry) (keys []string, 
 			keys = append(keys, key)
 		}
 	}
-	return keys, false
+	return keys, nil
 }

@@ -226,13 +226,14 @@ type answer struct {
 	status int
 	code   string
 	date   string
+	body   string // in place of the code
 }
 
 func (a *answer) response() (*http.Response, error) {
 	if a.status == 0 {
 		return nil, io.ErrUnexpectedEOF
 	}
-	body := ""
+	body := a.body
 	if a.code != "" {
 		body = fmt.Sprintf(`<?xml version="1.0" encoding="UTF-8"?><Error><Code>%s</Code><Message>said hunter2</Message></Error>`, a.code)
 	}
@@ -432,8 +433,14 @@ func TestWritesAreSentAgainOnlyAfterARefusal(t *testing.T) {
 		"slow down once":       {[]answer{slow}, 2, nil},
 		"slow down twice":      {[]answer{slow, slow}, 3, nil},
 		"slow down for ever":   {[]answer{slow, slow, slow}, 3, model.ErrUnavailable},
-		"too many requests":    {[]answer{{status: 429, code: "TooManyRequests"}}, 1, model.ErrUnavailable}, // the SDK does not send it again
-		"a wrong clock":        {[]answer{skewed}, 3, nil},                                                  // the SDK corrects the clock and then corrects it back
+		"too many requests":    {[]answer{{status: 429, code: "TooManyRequests"}}, 2, nil},
+		"unavailable":          {[]answer{{status: 503, code: codeUnavailable}}, 2, nil},
+		"429 of a proxy":       {[]answer{{status: 429}}, 1, model.ErrUnknown},
+		"409 of a proxy":       {[]answer{{status: 409}}, 1, model.ErrUnknown},
+		"408 of a proxy":       {[]answer{{status: 408}}, 1, model.ErrUnknown},
+		"403 of a proxy":       {[]answer{{status: 403}}, 1, model.ErrUnknown},
+		"a code of the future": {[]answer{{status: 401, code: "NewCode"}}, 1, model.ErrUnavailable},
+		"a wrong clock":        {[]answer{skewed}, 3, nil}, // the SDK corrects the clock and then corrects it back
 		"conflict":             {[]answer{conflict, conflict, {status: 409, code: codeAborted}, conflict}, 5, nil},
 		"a missed quorum":      {[]answer{{status: 503, code: "SlowDownWrite"}}, 1, model.ErrUnknown},
 		"a server error":       {[]answer{{status: 500, code: "InternalError"}}, 1, model.ErrUnknown},

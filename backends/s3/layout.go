@@ -18,7 +18,7 @@ const (
 	recordsDir = "r" // r/<name>
 	dueDir     = "x" // x/<hour>/<ms>.<name>.<stamp>
 	labelsDir  = "l" // l/<label>/<64 digits of the value's hash>/<name>.<stamp>
-	probeDir   = "p" // p/<stamp>: test objects of CreateStorage
+	probeDir   = "p" // p/<stamp>=<n>: test objects of CreateStorage and Check
 	markerName = "store.json"
 
 	maxEscaped = 128 // bytes of a short id's escaped form; MinIO allows 255 in a segment
@@ -133,6 +133,13 @@ func parseEntry(entry string) (p place, s stamp, ok bool) {
 	return p, s, ok
 }
 
+// isProbe reports whether rest is the name of a test object.
+func isProbe(rest string) bool {
+	var s stamp
+	digits, _, _ := strings.Cut(rest, "=")
+	return parseStamp(digits, &s) && len(rest) <= len(digits)+2
+}
+
 func parseStamp(digits string, s *stamp) bool {
 	if len(digits) != 2*len(s) || !isHex(digits) {
 		return false
@@ -202,19 +209,25 @@ func isLabelEntry(rest string) bool {
 // does no I/O.
 func (b *Backend) StoragePlan() string {
 	var s strings.Builder
-	fmt.Fprintf(&s, "aws s3api create-bucket --bucket %s", b.bucket)
-	if region := b.client.Options().Region; region != "" && region != "us-east-1" {
+	if isARN(b.bucket) {
+		s.WriteString("# The access point and its bucket exist already. The commands below are for that bucket.")
+	} else {
+		fmt.Fprintf(&s, "aws s3api create-bucket --bucket %s", b.bucket)
+	}
+	if region := b.clientOptions().Region; region != "" && region != "us-east-1" && !isARN(b.bucket) {
 		fmt.Fprintf(&s, " \\\n  --create-bucket-configuration LocationConstraint=%s", region)
 	}
 	rules, _ := json.Marshal(map[string]any{"Rules": []any{map[string]any{ //nolint:errchkjson // only strings and numbers
-		"ID": "sojourn-tombstones", "Status": "Enabled", "Expiration": map[string]any{"Days": 1},
+		"ID": tombstoneRuleID, "Status": "Enabled", "Expiration": map[string]any{"Days": 1},
 		"Filter": map[string]any{"And": map[string]any{"Prefix": b.full(recordsDir + "/"), "ObjectSizeLessThan": minHead}},
 	}}})
 	fmt.Fprintf(&s, "\n# CreateStorage then tests the server and writes the result to %s.\n", b.full(markerName))
 	s.WriteString("# If that says \"conditionalDeletes\":false, the bucket needs a rule. First see which rules it has:\n")
 	fmt.Fprintf(&s, "aws s3api get-bucket-lifecycle-configuration --bucket %s\n", b.bucket)
-	s.WriteString("# The next command replaces them all, so add them to its list. Then get the rules again:\n")
-	s.WriteString("# on a server that drops ObjectSizeLessThan, the rule would remove every record.\n")
+	s.WriteString("# If it has none, set Options.TombstoneRule: CreateStorage then tries the rule while it is disabled.\n")
+	s.WriteString("# Else add it by hand. The next command replaces all rules, so add the others to its list.\n")
+	s.WriteString("# On a server that drops ObjectSizeLessThan, the rule would remove every record: put it with the\n")
+	s.WriteString("# status Disabled first, and let Check or the command above show that it is kept as it is.\n")
 	fmt.Fprintf(&s, "# aws s3api put-bucket-lifecycle-configuration --bucket %s --lifecycle-configuration '%s'\n", b.bucket, rules)
 	return s.String()
 }

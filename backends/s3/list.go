@@ -5,19 +5,23 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 )
 
 // Page lists live records in the order of their names: one ListObjectsV2 and
 // then the records, 16 at a time. With KeysOnly it reads only their heads. With
-// a label it lists the label's entries and checks each against its record.
+// a label it lists the label's entries and checks each against its record. It
+// ends once its values reach driver.PageBytes. Page.Corrupt also names the
+// records that the server refuses to read, such as archived ones.
 func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 	after, err := b.gate.Page(ctx, &q)
 	if err != nil {
 		return driver.Page{}, err
 	}
 	var page driver.Page
+	limit := min(q.Limit, maxKeys) + spare
 	for range emptyLists {
-		if after, err = b.pagePart(ctx, now, &q, after, &page); err != nil {
+		if after, err = b.pagePart(ctx, now, &q, after, &limit, &page); err != nil {
 			return driver.Page{}, err
 		}
 		if after == "" || len(page.Records)+len(page.Corrupt) > 0 {
@@ -40,6 +44,7 @@ const (
 type candidate struct {
 	place
 	last    string // the listing continues after it
+	size    int64  // of its object; zero if the listing does not say
 	entries []labelEntry
 }
 
@@ -51,10 +56,13 @@ type labelEntry struct {
 
 // pagePart lists names once and reads their records until the page is full. It
 // returns the name to continue after, which is empty at the end.
-func (b *Backend) pagePart(ctx context.Context, now time.Time, q *driver.Query, after string, page *driver.Page) (string, error) {
-	found, last, err := b.candidates(ctx, q, after, min(q.Limit, maxKeys)+spare)
+func (b *Backend) pagePart(ctx context.Context, now time.Time, q *driver.Query, after string, limit *int, page *driver.Page) (string, error) {
+	found, last, err := b.candidates(ctx, q, after, *limit)
 	if err != nil {
 		return "", err
+	}
+	if len(found) == 0 {
+		*limit = maxKeys // behind many tombstones there may be more
 	}
 	var strays []string
 	defer func() {
@@ -62,19 +70,25 @@ func (b *Backend) pagePart(ctx context.Context, now time.Time, q *driver.Query, 
 			_ = b.deleteMany(ctx, strays) // the next listing finds what is left
 		}
 	}()
-	for len(found) > 0 {
+	var size driverkit.PageSize
+	left := int64(driver.PageBytes)
+	for full := false; len(found) > 0; {
 		n := min(len(found), q.Limit-len(page.Records))
-		if n == 0 {
+		if n == 0 || full {
 			return after, nil
 		}
 		part := found[:n]
-		found = found[n:]
-		err := b.eachOf(ctx, q, part, func(c *candidate, cur *stored) {
+		if !q.KeysOnly {
+			part = affordable(part, left)
+		}
+		n, err := b.eachOf(ctx, q, part, left, func(c *candidate, cur *stored) {
 			switch {
 			case cur == nil:
 				page.Corrupt = append(page.Corrupt, c.idOrName())
 			case cur.live(now) && (q.Label == "" || cur.bears(q.Label, q.Value)):
 				page.Records = append(page.Records, *cur.record())
+				full = size.Add(&page.Records[len(page.Records)-1])
+				left -= int64(len(cur.value))
 			}
 			strays = append(strays, c.strays(q, cur)...)
 		})
@@ -82,8 +96,20 @@ func (b *Backend) pagePart(ctx context.Context, now time.Time, q *driver.Query, 
 			return "", err
 		}
 		after = part[n-1].last
+		found = found[n:]
 	}
 	return last, nil
+}
+
+// affordable returns the first candidates: those until the values reach the bytes
+// that are left, by the listing. It spares reads that the page has no room for.
+func affordable(part []candidate, left int64) []candidate {
+	for i := range part {
+		if left -= max(0, part[i].size-minHead); left <= 0 {
+			return part[:i+1]
+		}
+	}
+	return part
 }
 
 // candidates lists names after another, and returns the name to continue after,
@@ -98,7 +124,7 @@ func (b *Backend) candidates(ctx context.Context, q *driver.Query, after string,
 		for _, o := range page.objects {
 			last = o.rest
 			if p, ok := placeOfName(o.rest); ok && !o.isTombstone() {
-				found = append(found, candidate{place: p, last: o.rest})
+				found = append(found, candidate{place: p, last: o.rest, size: o.size})
 			}
 		}
 		if !page.more {
@@ -135,15 +161,16 @@ func (b *Backend) candidates(ctx context.Context, q *driver.Query, after string,
 func (o *listed) isTombstone() bool { return o.size == tombstoneSize && o.etag == tombstoneETag }
 
 // eachOf reads the candidates and calls show for each, in order. It passes nil
-// for a record that is ErrCorrupt.
-func (b *Backend) eachOf(ctx context.Context, q *driver.Query, of []candidate, show func(*candidate, *stored)) error {
+// for a record that cannot be read. With values it stops once their objects have
+// most bytes, and returns how many it has shown: at least one.
+func (b *Backend) eachOf(ctx context.Context, q *driver.Query, of []candidate, most int64, show func(*candidate, *stored)) (int, error) {
 	places := make([]place, len(of))
 	for i := range of {
 		places[i] = of[i].place
 	}
-	all, err := b.fetch(ctx, places, q.KeysOnly)
+	all, err := b.fetch(ctx, places, q.KeysOnly, most)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for i, f := range all {
 		if f.err != nil {
@@ -151,7 +178,7 @@ func (b *Backend) eachOf(ctx context.Context, q *driver.Query, of []candidate, s
 		}
 		show(&of[i], f.cur)
 	}
-	return nil
+	return len(all), nil
 }
 
 // strays returns the entries on which no record relies and that are old enough
@@ -170,107 +197,4 @@ func (c *candidate) strays(q *driver.Query, cur *stored) (keys []string) {
 		}
 	}
 	return keys
-}
-
-// Count counts live records. With a label it lists the label's entries and reads
-// the heads of their records. Without one it lists the names of all records,
-// 1,000 with each request, and subtracts those that have expired. It reads only
-// the heads of expired records. It also counts damaged records then, unless they
-// are shorter than any record.
-func (b *Backend) Count(ctx context.Context, now time.Time, query driver.Query) (int, error) {
-	if err := b.gate.Count(ctx, &query); err != nil {
-		return 0, err
-	}
-	if query.Label == "" {
-		return b.countAll(ctx, now)
-	}
-	n := 0
-	q := driver.Query{Label: query.Label, Value: query.Value, Limit: maxKeys, KeysOnly: true}
-	for after := ""; ; {
-		found, last, err := b.candidates(ctx, &q, after, maxKeys)
-		if err != nil {
-			return 0, err
-		}
-		var strays []string
-		err = b.eachOf(ctx, &q, found, func(c *candidate, cur *stored) {
-			if cur != nil && cur.live(now) && cur.bears(query.Label, query.Value) {
-				n++
-			}
-			strays = append(strays, c.strays(&q, cur)...)
-		})
-		if err != nil {
-			return 0, err
-		}
-		if len(strays) > 0 {
-			_ = b.deleteMany(ctx, strays)
-		}
-		if after = last; after == "" {
-			return n, nil
-		}
-	}
-}
-
-// countAll counts the live records of the whole store.
-func (b *Backend) countAll(ctx context.Context, now time.Time) (int, error) {
-	expired, err := b.expired(ctx, now)
-	if err != nil {
-		return 0, err
-	}
-	n := 0
-	var changed []place // since their heads were read
-	for after := ""; ; {
-		page, err := b.list(ctx, recordsDir+"/", after, maxKeys)
-		if err != nil {
-			return 0, err
-		}
-		for _, o := range page.objects {
-			after = o.rest
-			p, ok := placeOfName(o.rest)
-			if !ok || o.size < minHead {
-				continue
-			}
-			switch etag, due := expired[p.name]; {
-			case !due:
-				n++
-			case etag != o.etag:
-				changed = append(changed, p)
-			}
-		}
-		if !page.more {
-			break
-		}
-	}
-	again, err := b.fetch(ctx, changed, true)
-	if err != nil {
-		return 0, err
-	}
-	for _, f := range again {
-		if f.err == nil && f.cur.live(now) {
-			n++
-		}
-	}
-	return n, nil
-}
-
-// expired returns the ETags of the records that have expired and are still
-// stored, by name.
-func (b *Backend) expired(ctx context.Context, now time.Time) (map[string]string, error) {
-	out := map[string]string{}
-	for after := ""; ; {
-		entries, last, err := b.readDue(ctx, now, after, maxKeys)
-		if err != nil {
-			return nil, err
-		}
-		if err := b.readHeads(ctx, entries); err != nil {
-			return nil, err
-		}
-		for _, e := range entries {
-			if e.err == nil && e.cur.head != nil && !e.cur.live(now) {
-				out[e.p.name] = e.cur.etag
-			}
-		}
-		if after = last; after == "" {
-			return out, nil
-		}
-	}
 }

@@ -1,10 +1,10 @@
 package s3
 
 import (
+	"slices"
+	"strconv"
 	"strings"
 	"time"
-
-	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
@@ -32,6 +32,31 @@ type Options struct {
 	// ever written, expired and deleted ones included, until a lifecycle rule
 	// removes noncurrent versions.
 	AllowVersioned bool
+	// AllowLifecycle lets CreateStorage accept a bucket whose lifecycle rules
+	// remove or archive objects of the store. By default it returns
+	// ErrUnsupported for one: such a rule ends records before they expire.
+	AllowLifecycle bool
+	// TombstoneRule lets CreateStorage add the lifecycle rule that removes
+	// tombstones, on a server that needs it. It does so only in a bucket without
+	// any rule, and only after the server has shown with a disabled rule that it
+	// keeps the rule's limit on size.
+	TombstoneRule bool
+
+	// Encryption is how S3 encrypts new objects: AES256, aws:kms or aws:kms:dsse.
+	// Empty means as the bucket's settings say.
+	Encryption string
+	// KMSKeyID is the id, alias or ARN of the key of AWS KMS for new objects. With
+	// one, or with BucketKey, the default of Encryption is aws:kms. Empty means the
+	// key of the bucket's settings, or that of the account.
+	KMSKeyID string
+	// BucketKey makes S3 use a bucket key, which saves requests to AWS KMS.
+	BucketKey bool
+	// BucketOwner is the id of the account that must own the bucket: 12 digits.
+	// S3 refuses every request if another account does. Empty means no check.
+	BucketOwner string
+	// RequesterPays accepts to pay for the requests to a bucket of another
+	// account that is configured so.
+	RequesterPays bool
 }
 
 const (
@@ -62,12 +87,39 @@ func (o *Options) withDefaults() (out Options, err error) {
 	if out.StrayGrace < minStrayGrace {
 		return out, model.NewError(model.ErrInvalid, "Options.StrayGrace is less than a minute", nil)
 	}
-	return out, nil
+	err = out.checkAccount()
+	return out, err
 }
 
-// checkBucket accepts the names of general purpose buckets and the aliases of
-// access points. It refuses directory buckets, which list in no order.
+// checkAccount checks the options about encryption and ownership, and fills in
+// their defaults.
+func (o *Options) checkAccount() error {
+	if (o.KMSKeyID != "" || o.BucketKey) && o.Encryption == "" {
+		o.Encryption = "aws:kms"
+	}
+	kms := strings.HasPrefix(o.Encryption, "aws:kms")
+	known := slices.Contains([]string{"", "AES256", "aws:kms", "aws:kms:dsse"}, o.Encryption)
+	switch {
+	case !known:
+		return model.NewError(model.ErrInvalid, "Options.Encryption is not AES256, aws:kms or aws:kms:dsse", nil)
+	case (o.KMSKeyID != "" || o.BucketKey) && !kms:
+		return model.NewError(model.ErrInvalid, "Options.KMSKeyID and Options.BucketKey need Options.Encryption aws:kms", nil)
+	case o.BucketOwner != "" && !isAccount(o.BucketOwner):
+		return model.NewError(model.ErrInvalid, "Options.BucketOwner is not the id of an account, which has 12 digits", nil)
+	}
+	return nil
+}
+
+func isAccount(id string) bool {
+	return len(id) == 12 && strings.Trim(id, "0123456789") == ""
+}
+
+// checkBucket accepts the names of general purpose buckets, and the aliases and
+// ARNs of access points. It refuses directory buckets, which list in no order.
 func checkBucket(name string) error {
+	if isARN(name) {
+		return checkARN(name)
+	}
 	ok := len(name) >= 3 && len(name) <= 63
 	for i := 0; ok && i < len(name); i++ {
 		c := name[i]
@@ -79,6 +131,28 @@ func checkBucket(name string) error {
 	}
 	if strings.HasSuffix(name, "--x-s3") || strings.HasSuffix(name, "--xa-s3") {
 		return model.NewError(model.ErrInvalid, "a directory bucket lists in no order: use a general purpose bucket", nil)
+	}
+	return nil
+}
+
+func isARN(bucket string) bool { return strings.HasPrefix(bucket, "arn:") }
+
+// checkARN accepts the ARN of an access point in one region, such as
+// arn:aws:s3:eu-west-1:123456789012:accesspoint/carts.
+func checkARN(arn string) error {
+	parts := strings.SplitN(arn, ":", 6)
+	bad := func(why string) error { return model.NewError(model.ErrInvalid, why, nil) }
+	if len(parts) != 6 || !strings.HasPrefix(parts[1], "aws") {
+		return bad("the bucket's ARN is not of the form arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME")
+	}
+	name, point := strings.CutPrefix(strings.Replace(parts[5], ":", "/", 1), "accesspoint/")
+	switch {
+	case parts[2] == "s3" && point && parts[3] == "":
+		return bad("a multi-Region access point reaches buckets that differ for a while: use the access point of one region")
+	case parts[2] != "s3":
+		return bad("the ARN is of the service " + strconv.Quote(parts[2]) + ": only access points of s3 itself have what a store needs")
+	case !point || !isAccount(parts[4]) || name == "" || strings.ContainsAny(name, "/: "):
+		return bad("the bucket's ARN is not of the form arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME")
 	}
 	return nil
 }
@@ -108,8 +182,3 @@ func checkPrefix(prefix string) error {
 func badPrefix() error {
 	return model.NewError(model.ErrInvalid, "the prefix is not 1 to 256 of a-z A-Z 0-9 - _ . in segments joined by /; a segment must not be empty, one or two dots, or r, x, l, p", nil)
 }
-
-// Client returns the client that the backend uses: the one that New was given,
-// or the one that the backend opened from a URL. Close closes the connections
-// of the latter.
-func (b *Backend) Client() *awss3.Client { return b.client }

@@ -24,7 +24,7 @@ var ownFolders = []ownFolder{
 	{recordsDir, func(rest string) bool { _, ok := placeOfName(rest); return ok }},
 	{dueDir, func(rest string) bool { _, _, _, ok := parseDue(rest); return ok }},
 	{labelsDir, isLabelEntry},
-	{probeDir, func(rest string) bool { var s stamp; return parseStamp(rest, &s) }},
+	{probeDir, isProbe},
 }
 
 // foreign returns the ErrCorrupt for a prefix with an object that belongs to no
@@ -62,14 +62,15 @@ func (b *Backend) checkPlace(ctx context.Context, created bool) error {
 // store, and ends with a slash then. It passes over other stores below the prefix.
 func (b *Backend) look(ctx context.Context, dir string) (key string, err error) {
 	prefix := b.full(dir)
-	in := &awss3.ListObjectsV2Input{Bucket: &b.bucket, Prefix: &prefix, Delimiter: aws.String("/")}
+	in := &awss3.ListObjectsV2Input{Prefix: &prefix, Delimiter: aws.String("/")}
+	last := ""
 	for {
-		out, err := b.client.ListObjectsV2(ctx, in, b.settings, errorsInAnswers)
+		out, err := b.listOnce(ctx, in)
 		if err != nil {
-			return "", b.bucketError(ctx, err)
+			return "", err
 		}
-		for _, o := range out.Contents {
-			rest := strings.TrimPrefix(aws.ToString(o.Key), prefix)
+		for i := range out.Contents {
+			rest := strings.TrimPrefix(aws.ToString(out.Contents[i].Key), prefix)
 			if rest != "" && (dir != "" || rest != markerName) {
 				return dir + rest, nil
 			}
@@ -81,11 +82,26 @@ func (b *Backend) look(ctx context.Context, dir string) (key string, err error) 
 			}
 		}
 		next := aws.ToString(out.NextContinuationToken)
-		if !aws.ToBool(out.IsTruncated) || next == "" || next == aws.ToString(in.ContinuationToken) {
+		if !aws.ToBool(out.IsTruncated) || next == "" {
 			return "", nil
 		}
-		in.ContinuationToken = &next
+		end := lastOf(out)
+		if end <= last && end != "" || next == aws.ToString(in.ContinuationToken) {
+			return "", unordered("the same part of a listing again")
+		}
+		in.ContinuationToken, last = &next, max(last, end)
 	}
+}
+
+// lastOf returns the last key or folder of a part of a listing.
+func lastOf(out *awss3.ListObjectsV2Output) (last string) {
+	for i := range out.Contents {
+		last = max(last, aws.ToString(out.Contents[i].Key))
+	}
+	for i := range out.CommonPrefixes {
+		last = max(last, aws.ToString(out.CommonPrefixes[i].Prefix))
+	}
+	return last
 }
 
 // lookInto looks below a folder of dir, unless that is the store's own or holds
@@ -165,6 +181,9 @@ func (b *Backend) eachOwn(ctx context.Context, f *ownFolder, do func(keys []stri
 			return "", err
 		}
 		var keys []string
+		if other == "" && page.mangled != "" {
+			other = dir + page.mangled
+		}
 		for _, o := range page.objects {
 			switch {
 			case f.is(o.rest):

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"time"
 
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -21,6 +20,8 @@ type marker struct {
 	Server string `json:"server"`
 	// ConditionalDeletes says that the server obeys If-Match on deletes.
 	ConditionalDeletes bool `json:"conditionalDeletes"`
+	// Probe is the version of the tests that the server has passed.
+	Probe int `json:"probe,omitempty"`
 
 	etag string
 	here string // the server's present name
@@ -29,7 +30,7 @@ type marker struct {
 // markerAt returns the marker under the key, or nil if there is none. It
 // returns ErrCorrupt for an object that is not the marker of a store.
 func (b *Backend) markerAt(ctx context.Context, key string) (*marker, error) {
-	o, err := b.get(ctx, key, 0)
+	o, err := b.get(ctx, key, 0, nil)
 	if err != nil || o == nil {
 		return nil, err
 	}
@@ -92,167 +93,97 @@ const (
 
 // CreateStorage creates the bucket, in the client's region, if it does not exist.
 // It tests the server with small objects below the prefix and writes the result
-// into PREFIX/store.json. It may be repeated. A bucket that exists stays as it
-// is, with all its objects.
+// into PREFIX/store.json. It may be repeated, and tests again, except on AWS. A
+// bucket that exists stays as it is, with all its objects.
 //
-// CreateStorage returns ErrUnsupported if the server ignores If-None-Match or
-// If-Match on writes. It returns ErrUnsupported for a bucket that keeps versions,
-// unless Options.AllowVersioned is set or the permissions hide the versions. It
-// returns ErrCorrupt for a store with a newer layout, and below a prefix with
-// objects that belong to no store. It then writes nothing.
+// CreateStorage returns ErrUnsupported for what Check calls unsafe, and says what
+// it has seen, what is needed and what to do. It returns ErrCorrupt for a store
+// with a newer layout, and below a prefix with objects that belong to no store.
+// It then writes nothing.
 func (b *Backend) CreateStorage(ctx context.Context) error {
 	if err := b.gate.Enter(ctx); err != nil {
 		return err
 	}
 	m, err := b.readMarker(ctx)
-	if errors.Is(err, errNoBucket) {
+	if errors.Is(err, errNoBucket) && !isARN(b.bucket) {
 		m, err = nil, b.makeBucket(ctx)
-	}
-	if err == nil {
-		err = b.checkVersioning(ctx)
 	}
 	if err == nil {
 		err = b.checkPlace(ctx, m == nil)
 	}
-	if err != nil {
-		return err
-	}
-	for range writeAttempts {
-		if m.canDelete() {
+	for attempt := 0; err == nil && attempt < writeAttempts; attempt++ {
+		checks, found, err := b.examine(ctx, m)
+		if err == nil {
+			err = checks.Err()
+		}
+		if err == nil && b.opts.TombstoneRule && !found.ConditionalDeletes {
+			err = b.addTombstoneRule(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		if m != nil && m.says(found) {
 			b.remember(m)
 			return nil
 		}
-		found, err := b.probe(ctx)
-		if err != nil {
+		written, err := b.writeMarker(ctx, m, found)
+		if err != nil || written {
 			return err
-		}
-		if m != nil && m.Server == found.Server && m.ConditionalDeletes == found.ConditionalDeletes {
-			b.remember(m)
-			return nil
-		}
-		body, err := json.Marshal(found)
-		if err != nil {
-			return err
-		}
-		cond := precondition{absent: true}
-		if m != nil {
-			cond = precondition{etag: m.etag}
-		}
-		_, result, err := b.put(ctx, markerName, body, cond)
-		if err != nil {
-			return err
-		}
-		if result == outcomeApplied {
-			found.here = found.Server
-			b.remember(found)
-			return nil
 		}
 		if m, err = b.readMarker(ctx); err != nil { // another node has written it
 			return err
 		}
 	}
+	if err != nil {
+		return err
+	}
 	return driverkit.Contended()
 }
 
-func (b *Backend) makeBucket(ctx context.Context) error {
-	in := &awss3.CreateBucketInput{Bucket: &b.bucket}
-	if region := b.client.Options().Region; region != "" && region != "us-east-1" {
-		in.CreateBucketConfiguration = &types.CreateBucketConfiguration{LocationConstraint: types.BucketLocationConstraint(region)}
-	}
-	_, err := b.client.CreateBucket(ctx, in, b.settings)
-	if err != nil && codeOf(err) != codeOwned {
-		return b.readError(ctx, err) // the request is idempotent
-	}
-	return nil
+// says reports whether the marker has the result of these tests.
+func (m *marker) says(found *marker) bool {
+	return m.Server == found.Server && m.ConditionalDeletes == found.ConditionalDeletes && m.Probe >= found.Probe
 }
 
-// checkVersioning returns ErrUnsupported for a bucket that keeps versions. It
-// returns nil if the server does not tell.
-func (b *Backend) checkVersioning(ctx context.Context) error {
-	if b.allowVersioned {
-		return nil
-	}
-	out, err := b.client.GetBucketVersioning(ctx, &awss3.GetBucketVersioningInput{Bucket: &b.bucket}, b.settings)
-	switch code := codeOf(err); {
-	case code == codeDenied, code == codeNotImplemented, code == "MethodNotAllowed":
-		return nil
-	case err != nil:
-		return b.readError(ctx, err)
-	case out.Status == types.BucketVersioningStatusEnabled:
-		return model.NewError(model.ErrUnsupported, "the bucket "+b.bucket+" keeps versions, so removed records stay stored: set Options.AllowVersioned to accept it", nil)
-	}
-	return nil
-}
-
-// cleanPatience bounds how long a call whose context has ended cleans up.
-const cleanPatience = 50 * time.Millisecond
-
-// afterwards returns the context for cleaning up after a call: the call's own
-// until that ends, and then a short one.
-func afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
-	if ctx.Err() == nil {
-		return ctx, func() {}
-	}
-	return context.WithTimeout(context.WithoutCancel(ctx), cleanPatience)
-}
-
-// probe tests the server: conditions on writes, which a store needs, and
-// conditions on deletes.
-func (b *Backend) probe(ctx context.Context) (*marker, error) {
-	key := probeDir + "/" + newStamp().String()
-	defer func() {
-		after, cancel := afterwards(ctx)
-		defer cancel()
-		_ = b.deleteMany(after, []string{key})
-	}()
-	etag, result, err := b.put(ctx, key, tombstone, precondition{absent: true})
-	if codeOf(err) == codeNotImplemented {
-		return nil, noConditions()
-	}
+// writeMarker replaces the marker, or writes the first one if m is nil. It
+// reports false if another node was faster.
+func (b *Backend) writeMarker(ctx context.Context, m, found *marker) (written bool, err error) {
+	body, err := json.Marshal(found)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
-	other := etagOf([]byte(key))
-	wants := []struct {
-		cond precondition
-		want outcome
-	}{{precondition{absent: true}, outcomeMismatch}, {precondition{etag: other}, outcomeMismatch}, {precondition{etag: etag}, outcomeApplied}}
-	ok := result == outcomeApplied
-	for _, w := range wants {
-		if _, result, err = b.put(ctx, key, tombstone, w.cond); err != nil {
-			return nil, err
-		}
-		ok = ok && result == w.want
+	cond := precondition{absent: true}
+	if m != nil {
+		cond = precondition{etag: m.etag}
 	}
-	if !ok {
-		return nil, noConditions()
+	_, result, err := b.put(ctx, markerName, body, nil, cond)
+	if err != nil || result != outcomeApplied {
+		return false, err
 	}
-	m := &marker{Format: version}
-	if m.ConditionalDeletes, err = b.probeDeletes(ctx, key, etag, other); err != nil && model.Kind(err) != model.ErrUnavailable {
-		return nil, err
-	}
-	// Every answer has the server's name.
-	page, err := b.list(ctx, probeDir+"/", "", 1)
-	m.Server = page.server
-	return m, err
-}
-
-// probeDeletes reports whether the server obeys If-Match on deletes: it keeps the
-// object under another ETag, deletes it under its own, and does not claim to
-// delete a missing object.
-func (b *Backend) probeDeletes(ctx context.Context, key, etag, other string) (bool, error) {
-	for _, try := range []struct {
-		etag    string
-		applied bool
-	}{{other, false}, {etag, true}, {etag, false}} {
-		result, err := b.deleteIf(ctx, key, try.etag)
-		if err != nil || (result == outcomeApplied) != try.applied {
-			return false, err
-		}
-	}
+	found.here = found.Server
+	b.remember(found)
 	return true, nil
 }
 
-func noConditions() error {
-	return model.NewError(model.ErrUnsupported, "the server does not obey If-None-Match and If-Match on writes", nil)
+// makeBucket creates the bucket.
+func (b *Backend) makeBucket(ctx context.Context) error {
+	in := &awss3.CreateBucketInput{Bucket: &b.bucket}
+	if region := b.clientOptions().Region; region != "" && region != "us-east-1" {
+		in.CreateBucketConfiguration = &types.CreateBucketConfiguration{LocationConstraint: types.BucketLocationConstraint(region)}
+	}
+	for attempt := 0; ; attempt++ {
+		m, opts := b.mayRepeat()
+		_, err := b.client.CreateBucket(ctx, in, opts...)
+		switch code := codeOf(err); {
+		case code == codeOwned:
+			return nil
+		case code != codeAborted && code != codeConflict:
+			return b.readError(ctx, err, m) // the request is idempotent
+		case attempt+1 == writeAttempts:
+			return model.NewError(model.ErrUnavailable, code+": another request creates or deletes the bucket "+b.bucket+": call CreateStorage again in some minutes", err)
+		}
+		if err := driverkit.Pause(ctx, attempt); err != nil {
+			return err
+		}
+	}
 }

@@ -267,7 +267,7 @@ func fill(t testing.TB, b *Backend, n int) {
 			h.due = h.stamp
 			add(dueKey(r.ExpiresAt, p.name, h.stamp), nil)
 		}
-		add(recordKey(p.name), h.encode(r.Value))
+		add(recordKey(p.name), append(h.encode(), r.Value...))
 	}
 	if err := w.Close(); err != nil {
 		t.Fatal(err)

@@ -2,8 +2,10 @@ package s3
 
 import (
 	"context"
+	"net"
 	"net/url"
 	"strings"
+	"time"
 
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
@@ -17,6 +19,7 @@ import (
 type target struct {
 	service   internalaws.Target
 	pathStyle bool
+	account   string
 	options   Options
 }
 
@@ -24,11 +27,19 @@ func (t *target) params() *backends.Params {
 	var p backends.Params
 	t.service.Bind(&p)
 	p.Switch(&t.pathStyle, "path_style", "The bucket's name is in the path and not in the host name. The default is true with an endpoint.")
+	p.Text(&t.account, "access_point_account", "The bucket is the name of an access point of this account: 12 digits.")
 	p.Options(&t.options)
 	return &p
 }
 
 func init() { backends.Register(backendName, openURL, new(target).params().List()...) }
+
+// silence is how long a client of a URL waits for the server to send or to take
+// something. Then the connection is closed.
+const silence = 30 * time.Second
+
+// connectPatience bounds how long such a client tries to connect.
+const connectPatience = 10 * time.Second
 
 // openURL opens a backend and its client from a URL of the form
 // s3://bucket/prefix?region=eu-west-1&endpoint=http://localhost:9000&path_style=true.
@@ -42,13 +53,20 @@ func openURL(ctx context.Context, u *url.URL) (driver.ModelExpirySupport, error)
 	if err := t.params().Parse(u); err != nil {
 		return nil, err
 	}
+	bucket, err := bucketOf(u)
+	if err != nil {
+		return nil, err
+	}
 	endpoint, ok := t.service.BaseEndpoint()
-	if !ok || u.Host == "" || u.User != nil {
-		return nil, badURL()
+	if !ok {
+		return nil, badURL("the endpoint is not an address such as http://localhost:9000, without credentials")
 	}
 	cfg, conns, err := t.service.Config(ctx, parallelism)
 	if err != nil {
 		return nil, err
+	}
+	if conns.Transport != nil {
+		conns.Transport.DialContext, conns.Transport.IdleConnTimeout = dialPatiently, silence/2
 	}
 	client := awss3.NewFromConfig(cfg, func(o *awss3.Options) {
 		o.UsePathStyle = t.pathStyle
@@ -60,7 +78,10 @@ func openURL(ctx context.Context, u *url.URL) (driver.ModelExpirySupport, error)
 	if prefix == "" {
 		prefix = backends.DefaultName
 	}
-	b, err := New(client, u.Host, prefix, &t.options)
+	if t.account != "" {
+		bucket = "arn:" + partition(cfg.Region) + ":s3:" + cfg.Region + ":" + t.account + ":accesspoint/" + bucket
+	}
+	b, err := New(client, bucket, prefix, &t.options)
 	if err != nil {
 		return nil, err
 	}
@@ -68,6 +89,63 @@ func openURL(ctx context.Context, u *url.URL) (driver.ModelExpirySupport, error)
 	return b, nil
 }
 
-func badURL() error {
-	return model.NewError(model.ErrInvalid, "the URL is not of the form s3://bucket/prefix?region=eu-west-1&endpoint=http://localhost:9000&path_style=true, without credentials", nil)
+// partition returns the part of AWS that a region belongs to.
+func partition(region string) string {
+	switch {
+	case strings.HasPrefix(region, "cn-"):
+		return "aws-cn"
+	case strings.HasPrefix(region, "us-gov-"):
+		return "aws-us-gov"
+	}
+	return "aws"
+}
+
+// bucketOf returns the bucket's name in a URL.
+func bucketOf(u *url.URL) (string, error) {
+	switch {
+	case u.Opaque != "":
+		return "", badURL("two slashes are missing after s3:")
+	case u.User != nil:
+		return "", badURL("a URL has no credentials: they come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or the machine's role")
+	case u.Host == "":
+		return "", badURL("the bucket is missing")
+	case strings.Contains(u.Host, ":"):
+		return "", badURL("the bucket has a colon: the address of a server is the parameter endpoint")
+	}
+	return u.Host, nil
+}
+
+func badURL(why string) error {
+	return model.NewError(model.ErrInvalid, why+"; the form is s3://bucket/prefix?region=eu-west-1&endpoint=http://localhost:9000&path_style=true", nil)
+}
+
+// dialPatiently opens a connection that ends if the server is silent for long.
+func dialPatiently(ctx context.Context, network, address string) (net.Conn, error) {
+	d := net.Dialer{Timeout: connectPatience, KeepAlive: silence}
+	conn, err := d.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return patient{conn, silence}, nil
+}
+
+// patient is a connection whose reads and writes fail after a silence.
+type patient struct {
+	net.Conn
+	most time.Duration
+}
+
+func (c patient) Read(b []byte) (int, error) {
+	if err := c.SetReadDeadline(time.Now().Add(c.most)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(b)
+}
+
+// Write also gives the answer its time from now on.
+func (c patient) Write(b []byte) (int, error) {
+	if err := c.SetDeadline(time.Now().Add(c.most)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(b)
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+
 	"github.com/sojourn-go/sojourn/backends"
 	"github.com/sojourn-go/sojourn/internal/drivertest"
 )
@@ -63,7 +65,7 @@ func TestURLTakesTheRestFromTheEnvironment(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := b.(*Backend)
-		if o := d.Client().Options(); d.bucket != "my.carts-2" || d.prefix != "y" || o.Region != "eu-central-1" || o.UsePathStyle != pathStyle {
+		if o := d.Client().(*awss3.Client).Options(); d.bucket != "my.carts-2" || d.prefix != "y" || o.Region != "eu-central-1" || o.UsePathStyle != pathStyle {
 			t.Errorf("%s: the bucket is %s in %q, path style %v", rawURL, d.bucket, o.Region, o.UsePathStyle)
 		}
 		if err := b.Close(); err != nil {
@@ -79,13 +81,15 @@ func TestURLTakesParams(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", name)
-	drivertest.TakesParams(t, "s3://carts/y?region=r", map[string]string{"endpoint": "http://localhost"})
+	drivertest.TakesParams(t, "s3://carts/y?region=r", map[string]string{
+		"endpoint": "http://localhost", "encryption": "aws:kms", "bucket_owner": "123456789012", "access_point_account": "123456789012",
+	})
 	b, err := backends.Open(t.Context(), "s3://carts?region=r&stray_grace=5m&client_checksums=true&allow_versioned=1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := b.(*Backend); d.grace != 5*time.Minute || !d.ownChecksums || !d.allowVersioned {
-		t.Errorf("grace %v, checksums %v, versions %v", d.grace, d.ownChecksums, d.allowVersioned)
+	if d := b.(*Backend); d.opts.StrayGrace != 5*time.Minute || !d.opts.ClientChecksums || !d.opts.AllowVersioned {
+		t.Errorf("grace %v, checksums %v, versions %v", d.opts.StrayGrace, d.opts.ClientChecksums, d.opts.AllowVersioned)
 	}
 	if err := b.Close(); err != nil {
 		t.Error(err)

@@ -1,0 +1,348 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/sojourn-go/sojourn/expiry/driver"
+)
+
+// probeVersion is the version of the tests of a server.
+const probeVersion = 2
+
+// Check tests the server with small objects below the prefix, which it removes,
+// and looks at the bucket's settings: conditions on writes that compete, the
+// order of listings, removals, versions and lifecycle rules. What the
+// permissions or the server do not show is driver.CheckUnknown. It takes at most 70
+// requests.
+func (b *Backend) Check(ctx context.Context) (driver.Checks, error) {
+	if err := b.gate.Enter(ctx); err != nil {
+		return nil, err
+	}
+	checks, _, err := b.examine(ctx, nil)
+	return checks, err
+}
+
+// examine makes all checks, and returns the marker for their result. It skips
+// the tests of the server if the marker says that AWS has passed them: its
+// features do not disappear.
+func (b *Backend) examine(ctx context.Context, m *marker) (driver.Checks, *marker, error) {
+	versions, err := b.checkVersioning(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	checks, rules, seen, err := b.checkLifecycle(ctx)
+	checks = append(checks, versions)
+	if err != nil || checks.Err() != nil {
+		return checks, nil, err
+	}
+	if m.canDelete() && m.Server == awsName && m.Probe >= probeVersion {
+		return checks, m, nil
+	}
+	t := &probe{b: b, ctx: ctx, stamp: newStamp().String()}
+	found, err := t.run()
+	if err != nil {
+		return nil, nil, err
+	}
+	checks = append(checks, t.checks...)
+	if checks.Err() == nil && !found.ConditionalDeletes {
+		checks = append(checks, b.tombstoneFinding(rules, seen))
+	}
+	return checks, found, nil
+}
+
+// awsName is how AWS names its server.
+const awsName = "AmazonS3"
+
+// unseen returns the finding for settings that the server does not show, or
+// false for another error.
+func unseen(name, need, permission string, err error) (driver.Finding, bool) {
+	f := driver.Finding{Name: name, Level: driver.CheckUnknown, Need: need, Fix: "grant " + permission + " to see it"}
+	switch code := codeOf(err); {
+	case !isRefused(err) || isThrottled(err) || code == codeNoBucket:
+		return f, false
+	default:
+		f.Seen = "an answer " + safeCode(code)
+	}
+	return f, true
+}
+
+// checkVersioning looks whether the bucket keeps versions.
+func (b *Backend) checkVersioning(ctx context.Context) (driver.Finding, error) {
+	const name, need = "versions", "a bucket that keeps no versions, since removed records stay stored in one that does"
+	m, opts := b.mayRepeat()
+	out, err := b.client.GetBucketVersioning(ctx, &awss3.GetBucketVersioningInput{Bucket: &b.bucket, ExpectedBucketOwner: b.owner()}, opts...)
+	switch f, denied := unseen(name, need, "s3:GetBucketVersioning", err); {
+	case err == nil && out.Status == types.BucketVersioningStatusEnabled:
+		f.Seen, f.Level = "versions are kept in the bucket "+b.bucket, driver.CheckUnsafe
+		f.Fix = "use another bucket, or set Options.AllowVersioned and a lifecycle rule for noncurrent versions"
+		if b.opts.AllowVersioned {
+			f.Level = driver.CheckWarning
+		}
+		return f, nil
+	case err == nil:
+		return driver.Finding{Name: name, Seen: "no versions are kept", Need: need}, nil
+	case denied:
+		return f, nil
+	}
+	return driver.Finding{}, b.bucketError(ctx, err, m)
+}
+
+// probe is one test of a server.
+type probe struct {
+	b      *Backend
+	ctx    context.Context //nolint:containedctx // of one call
+	stamp  string
+	checks driver.Checks
+}
+
+// contenders is how many writes compete in a test.
+const contenders = parallelism
+
+// key returns the key of a test object.
+func (t *probe) key(n int) string { return probeDir + "/" + t.name(n) }
+func (t *probe) name(n int) string {
+	return t.stamp + "=" + strconv.Itoa(n)
+}
+
+// body returns a text for a test object. Each has an ETag of its own.
+func (t *probe) body(i int) []byte { return fmt.Appendf(nil, "%s %d", t.stamp, i) }
+
+func (t *probe) note(name string, level driver.CheckLevel, seen, need, fix string) {
+	f := driver.Finding{Name: name, Level: level, Seen: seen, Need: need}
+	if level != driver.CheckRight {
+		f.Fix = fix
+	}
+	t.checks = append(t.checks, f)
+}
+
+// verdict notes a property that a store cannot do without.
+func (t *probe) verdict(name string, ok bool, seen, need string) {
+	level := driver.CheckRight
+	if !ok {
+		level = driver.CheckUnsafe
+	}
+	t.note(name, level, seen, need, "use a server that has it: see the list in the comment of package s3")
+}
+
+// run makes the tests and returns the marker for their result. It stops at the
+// first property that is missing.
+func (t *probe) run() (*marker, error) {
+	defer t.clean()
+	m := &marker{Format: version, Probe: probeVersion}
+	for _, test := range []func() error{t.creates, t.updates, t.listings, t.bulkDeletes} {
+		if err := test(); err != nil || t.checks.Err() != nil {
+			return m, err
+		}
+	}
+	deletes, err := t.deletes()
+	if err != nil {
+		return m, err
+	}
+	m.ConditionalDeletes = deletes
+	page, err := t.b.list(t.ctx, probeDir+"/", "", 1) // every answer has the server's name
+	m.Server = page.server
+	return m, err
+}
+
+// clean removes the test objects, also on a server without DeleteObjects.
+func (t *probe) clean() {
+	ctx, cancel := afterwards(t.ctx)
+	defer cancel()
+	keys := []string{t.key(0), t.key(1), t.key(2), t.key(3)}
+	if t.b.deleteMany(ctx, keys) == nil {
+		return
+	}
+	parallel(len(keys), func(i int) {
+		full := t.b.full(keys[i])
+		_, opts := t.b.mayRepeat()
+		_, _ = t.b.client.DeleteObject(ctx, &awss3.DeleteObjectInput{Bucket: &t.b.bucket, Key: &full, ExpectedBucketOwner: t.b.owner()}, opts...)
+	})
+}
+
+// compete lets writes compete for one object, of which one may win. It returns
+// how many won, and the ETag of one that did. A server without the condition, and
+// a client that drops options, are findings.
+func (t *probe) compete(name string, send func(i int) (string, outcome, error)) (won int, etag string, err error) {
+	results := make([]outcome, contenders)
+	etags := make([]string, contenders)
+	errs := make([]error, contenders)
+	parallel(contenders, func(i int) { etags[i], results[i], errs[i] = send(i) })
+	for i, err := range errs {
+		switch code := codeOf(err); {
+		case errors.Is(err, errOptionsDropped):
+			t.note("client", driver.CheckUnsafe, errOptionsDropped.Error(), "a client that hands them to the SDK", "pass opts on in every method: see the comment of API")
+			return 0, "", nil
+		case code == codeNotImplemented || code == codeNotAllowed:
+			t.verdict(name, false, "an answer "+code, "one of many writers wins")
+			return 0, "", nil
+		case err != nil:
+			return 0, "", err
+		case results[i] == outcomeApplied:
+			won, etag = won+1, etags[i]
+		}
+	}
+	return won, etag, nil
+}
+
+// creates tests If-None-Match.
+func (t *probe) creates() error {
+	const name = "conditional creates"
+	won, _, err := t.compete(name, func(i int) (string, outcome, error) {
+		return t.b.put(t.ctx, t.key(0), t.body(i), nil, precondition{absent: true})
+	})
+	if err != nil || t.checks.Err() != nil {
+		return err
+	}
+	t.verdict(name, won == 1, fmt.Sprintf("of %d concurrent writes with If-None-Match %d succeeded", contenders, won), "exactly one succeeds")
+	return nil
+}
+
+// updates tests If-Match, with an ETag that is in force and one that is not, and
+// reads what was written.
+func (t *probe) updates() error {
+	const name = "conditional updates"
+	o, err := t.b.get(t.ctx, t.key(0), 0, nil)
+	if err != nil {
+		return err
+	}
+	if o == nil {
+		t.verdict("reads", false, "an object that was just written is missing", "a read returns the last write")
+		return nil
+	}
+	_, stale, err := t.b.put(t.ctx, t.key(0), t.body(-1), nil, precondition{etag: etagOf([]byte(t.stamp))})
+	if codeOf(err) == codeNotImplemented {
+		t.verdict(name, false, "an answer "+codeNotImplemented, "one of many writers wins")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	won, etag, err := t.compete(name, func(i int) (string, outcome, error) {
+		return t.b.put(t.ctx, t.key(0), t.body(contenders+i), nil, precondition{etag: o.etag})
+	})
+	if err != nil || t.checks.Err() != nil {
+		return err
+	}
+	t.verdict(name, won == 1 && stale == outcomeMismatch,
+		fmt.Sprintf("of %d concurrent writes with If-Match %d succeeded, and with another ETag: %v", contenders, won, stale == outcomeApplied),
+		"exactly one succeeds, and none with another ETag")
+	if o, err = t.b.get(t.ctx, t.key(0), 0, nil); err != nil {
+		return err
+	}
+	t.verdict("reads", o != nil && o.etag == etag, "a read after the last write", "a read returns the last write, with the ETag that the write returned")
+	return nil
+}
+
+// listings tests the start, the length and the order of listings.
+func (t *probe) listings() error {
+	const name, need = "listings", "keys in rising order, from StartAfter on, with what was written last"
+	errs := make([]error, 3)
+	parallel(len(errs), func(i int) { errs[i] = t.b.putEntry(t.ctx, t.key(i+1), nil) })
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	ok := true
+	for _, one := range []struct {
+		limit, want int
+		more        bool
+	}{{1, 1, true}, {maxKeys, 2, false}} {
+		page, err := t.b.list(t.ctx, probeDir+"/", t.name(1), one.limit)
+		if errors.Is(err, errUnordered) {
+			t.verdict(name, false, err.Error(), need)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		own := 0
+		for _, o := range page.objects {
+			if own < one.want && o.rest == t.name(2+own) {
+				own++
+			}
+		}
+		ok = ok && own == one.want && page.objects[0].rest == t.name(2) && (!one.more || page.more && len(page.objects) == 1)
+	}
+	t.verdict(name, ok, "test objects listed from the second one on", need)
+	return nil
+}
+
+// bulkDeletes tests DeleteObjects.
+func (t *probe) bulkDeletes() error {
+	const name, need = "bulk deletes", "DeleteObjects removes the objects"
+	err := t.b.deleteMany(t.ctx, []string{t.key(1), t.key(2), t.key(3)})
+	if isRefused(err) && !isThrottled(err) {
+		t.note(name, driver.CheckUnsafe, err.Error(), need, "grant s3:DeleteObject, or use a server that has DeleteObjects")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	o, err := t.b.get(t.ctx, t.key(1), 0, nil)
+	t.verdict(name, o == nil, "DeleteObjects answered without an error", need)
+	return err
+}
+
+// deletes tests If-Match on deletes: the server keeps the object under another
+// ETag, lets one of many writes and deletes under its own win, and does not claim
+// to delete a missing object. Without it tombstones take the place of records.
+func (t *probe) deletes() (bool, error) {
+	const name, need = "conditional deletes", "a delete with If-Match is exact; else each removed record leaves 64 bytes"
+	ok, seen, err := t.tryDeletes()
+	if err != nil {
+		return false, err
+	}
+	level := driver.CheckRight
+	if !ok {
+		level = driver.CheckWarning
+	}
+	t.note(name, level, seen, need, "add the lifecycle rule that StoragePlan prints, or set Options.TombstoneRule")
+	return ok, nil
+}
+
+func (t *probe) tryDeletes() (ok bool, seen string, err error) {
+	key := t.key(0)
+	etag, _, err := t.b.put(t.ctx, key, t.body(-2), nil, precondition{})
+	if err != nil {
+		return false, "", err
+	}
+	try := func(etag string) (outcome, error) {
+		result, err := t.b.deleteIf(t.ctx, key, etag)
+		if codeOf(err) != "" && !isThrottled(err) {
+			return outcomeApplied, nil // it does not have the condition, whatever it did
+		}
+		return result, err
+	}
+	if result, err := try(etagOf([]byte(t.stamp))); err != nil || result == outcomeApplied {
+		return false, "a delete with another ETag is not refused by its condition", err
+	}
+	won, _, err := t.compete("conditional deletes", func(i int) (string, outcome, error) {
+		if i%2 == 0 {
+			result, err := try(etag)
+			return "", result, err
+		}
+		return t.b.put(t.ctx, key, t.body(2*contenders+i), nil, precondition{etag: etag})
+	})
+	if err != nil || won != 1 {
+		return false, fmt.Sprintf("of %d concurrent deletes and writes with If-Match %d succeeded", contenders, won), err
+	}
+	if o, err := t.b.get(t.ctx, key, 0, nil); err != nil || o != nil { // a write has won
+		if err != nil {
+			return false, "", err
+		}
+		if result, err := try(o.etag); err != nil || result != outcomeApplied {
+			return false, "a delete with the object's ETag is refused", err
+		}
+	}
+	if result, err := try(etag); err != nil || result == outcomeApplied {
+		return false, "a delete of a missing object succeeds", err
+	}
+	return true, "deletes obey If-Match", nil
+}

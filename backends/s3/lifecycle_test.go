@@ -1,0 +1,156 @@
+package s3
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// ruleXML returns lifecycle rules in their form on the wire:
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_LifecycleRule.html
+func ruleXML(inner string) string {
+	return `<LifecycleConfiguration><Rule><ID>theirs</ID><Status>Enabled</Status>` + inner + `</Rule></LifecycleConfiguration>`
+}
+
+// TestLifecycleRules has rules of other programs. CreateStorage refuses rules
+// that would end or hide records.
+func TestLifecycleRules(t *testing.T) {
+	const days = "<Expiration><Days>30</Days></Expiration>"
+	for name, test := range map[string]struct {
+		rules string
+		level driver.CheckLevel
+	}{
+		"none":                   {"", driver.CheckRight},
+		"all objects":            {ruleXML("<Filter></Filter>" + days), driver.CheckUnsafe},
+		"all objects, old form":  {ruleXML("<Prefix></Prefix>" + days), driver.CheckUnsafe},
+		"our prefix":             {ruleXML("<Filter><Prefix>app/</Prefix></Filter>" + days), driver.CheckUnsafe},
+		"our records":            {ruleXML("<Filter><Prefix>app/r/i-</Prefix></Filter>" + days), driver.CheckUnsafe},
+		"our index":              {ruleXML("<Filter><And><Prefix>app/l/</Prefix><ObjectSizeLessThan>100</ObjectSizeLessThan></And></Filter>" + days), driver.CheckUnsafe},
+		"at a date":              {ruleXML("<Filter></Filter><Expiration><Date>2030-01-01T00:00:00Z</Date></Expiration>"), driver.CheckUnsafe},
+		"small objects of all":   {ruleXML("<Filter><ObjectSizeLessThan>128</ObjectSizeLessThan></Filter>" + days), driver.CheckUnsafe},
+		"an archive":             {ruleXML("<Filter></Filter><Transition><Days>1</Days><StorageClass>GLACIER</StorageClass></Transition>"), driver.CheckUnsafe},
+		"another storage class":  {ruleXML("<Filter></Filter><Transition><Days>30</Days><StorageClass>STANDARD_IA</StorageClass></Transition>"), driver.CheckWarning},
+		"another prefix":         {ruleXML("<Filter><Prefix>logs/</Prefix></Filter>" + days), driver.CheckRight},
+		"a store beside":         {ruleXML("<Filter><Prefix>app2/</Prefix></Filter>" + days), driver.CheckRight},
+		"test objects":           {ruleXML("<Filter><Prefix>app/p/</Prefix></Filter>" + days), driver.CheckRight},
+		"tagged objects":         {ruleXML("<Filter><Tag><Key>a</Key><Value>b</Value></Tag></Filter>" + days), driver.CheckRight},
+		"tombstones":             {ruleXML("<Filter><And><Prefix>app/r/</Prefix><ObjectSizeLessThan>128</ObjectSizeLessThan></And></Filter>" + days), driver.CheckRight},
+		"noncurrent versions":    {ruleXML("<Filter></Filter><NoncurrentVersionExpiration><NoncurrentDays>1</NoncurrentDays></NoncurrentVersionExpiration>"), driver.CheckRight},
+		"unfinished uploads":     {ruleXML("<Filter></Filter><AbortIncompleteMultipartUpload><DaysAfterInitiation>1</DaysAfterInitiation></AbortIncompleteMultipartUpload>"), driver.CheckRight},
+		"a disabled rule":        {strings.ReplaceAll(ruleXML("<Filter></Filter>"+days), "Enabled", "Disabled"), driver.CheckRight},
+		"ours without its limit": {strings.ReplaceAll(ruleXML("<Filter><Prefix>app/r/</Prefix></Filter>"+days), "theirs", tombstoneRuleID), driver.CheckUnsafe},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t, quirks{})
+			f.lifecycle = test.rules
+			b := newBackend(t, f.client(t), "carts", "app", nil)
+			checks, err := b.Check(t.Context())
+			if err != nil || levels(checks)["lifecycle rules"] != test.level {
+				t.Fatalf("%+v, %v; want %v", checks, err, test.level)
+			}
+			err = b.CreateStorage(t.Context())
+			if test.level != driver.CheckUnsafe {
+				if err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			drivertest.WantKind(t, err, model.ErrUnsupported)
+			if keys := f.keys(); len(keys) > 0 {
+				t.Errorf("left %q", keys)
+			}
+			err = newBackend(t, f.client(t), "carts", "app", &Options{AllowLifecycle: true}).CreateStorage(t.Context())
+			if refused := err != nil; refused != (name == "ours without its limit") {
+				t.Errorf("with AllowLifecycle: %v", err)
+			}
+		})
+	}
+}
+
+// TestHiddenRules has a server that does not show the rules, or has none.
+func TestHiddenRules(t *testing.T) {
+	for code, test := range map[string]struct {
+		status int
+		level  driver.CheckLevel
+	}{codeDenied: {403, driver.CheckUnknown}, codeNotImplemented: {501, driver.CheckRight}, codeNotAllowed: {405, driver.CheckUnknown}} {
+		f := newFake(t, quirks{ignoreIfMatch: true})
+		f.answers(func(op, _ string) *answer {
+			if op == "GET bucket" {
+				return &answer{status: test.status, code: code}
+			}
+			return nil
+		})
+		b := newBackend(t, f.client(t), "carts", "app", nil)
+		checks, err := b.Check(t.Context())
+		if err != nil || levels(checks)["lifecycle rules"] != test.level || levels(checks)["versions"] != driver.CheckUnknown {
+			t.Errorf("%s: %+v, %v", code, checks, err)
+		}
+		if err := b.CreateStorage(t.Context()); err != nil {
+			t.Errorf("%s: %v", code, err)
+		}
+	}
+}
+
+// TestTombstoneRule lets CreateStorage add its rule. Older versions of Ceph read
+// only the prefix and the tags of a filter, so that the rule would remove every
+// record: "S3 bucket lifecycle" of the developer guide on
+// https://docs.redhat.com/en/documentation/Red_Hat_Ceph_Storage/4
+func TestTombstoneRule(t *testing.T) {
+	dropSize := func(put string) string {
+		return strings.ReplaceAll(put, "<ObjectSizeLessThan>128</ObjectSizeLessThan>", "")
+	}
+	theirs := ruleXML("<Filter><Prefix>logs/</Prefix></Filter><Expiration><Days>7</Days></Expiration>")
+	for name, test := range map[string]struct {
+		quirks quirks
+		before string
+		want   error
+		has    []string // of the rules afterwards
+	}{
+		"added":                  {quirks{ignoreIfMatch: true}, "", nil, []string{"<ObjectSizeLessThan>128</ObjectSizeLessThan>", "<Status>Enabled</Status>", "<Prefix>app/r/</Prefix>"}},
+		"needless":               {quirks{}, "", nil, nil},
+		"a server without sizes": {quirks{ignoreIfMatch: true, keepRules: dropSize}, "", model.ErrUnsupported, []string{"<Status>Disabled</Status>"}},
+		"other rules":            {quirks{ignoreIfMatch: true}, theirs, model.ErrUnsupported, []string{theirs}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFake(t, test.quirks)
+			f.lifecycle = test.before
+			b := newBackend(t, f.client(t), "carts", "app", &Options{TombstoneRule: true})
+			for range 2 {
+				if err := b.CreateStorage(t.Context()); model.Kind(err) != test.want {
+					t.Fatalf("got %v, want %v", err, test.want)
+				}
+			}
+			for _, text := range test.has {
+				if !strings.Contains(f.lifecycle, text) {
+					t.Errorf("the rules are %s, want %s", f.lifecycle, text)
+				}
+			}
+			if len(test.has) == 0 && f.lifecycle != "" || strings.Contains(f.lifecycle, "Enabled") && !strings.Contains(f.lifecycle, "SizeLess") && test.before == "" {
+				t.Errorf("the rules are %s", f.lifecycle)
+			}
+			if name == "added" {
+				if checks, err := b.Check(t.Context()); err != nil || levels(checks)["tombstone rule"] != driver.CheckRight {
+					t.Errorf("%+v, %v", checks, err)
+				}
+			}
+		})
+	}
+}
+
+// TestTombstoneRuleOnTheServer adds the rule to a bucket of the server of the
+// tests.
+func TestTombstoneRuleOnTheServer(t *testing.T) {
+	b := newBackend(t, client(t), newBucket(t, drivertest.Name()), "app/carts", &Options{TombstoneRule: true})
+	if err := errors.Join(b.CreateStorage(t.Context()), b.CreateStorage(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	checks, err := b.Check(t.Context())
+	if err != nil || levels(checks)["tombstone rule"] != driver.CheckRight || levels(checks)["lifecycle rules"] != driver.CheckRight {
+		t.Errorf("%+v, %v", checks, err)
+	}
+}
