@@ -172,13 +172,31 @@ func (w *writer) apply(c session.Credential) {
 		if c.Action == session.ActionClear && w.cookies > 0 && !w.via.ambient() {
 			w.cookie.clear(h, true) // a sign-out ends all that the request brought
 		}
-	case c.Stale && w.cookies > 0 && navigation(w.r):
-		// A background request may be answered after a sign-in.
+	case c.Stale && w.clearable():
 		w.cookie.clear(h, true)
 	default:
 		return
 	}
 	h.Set("Cache-Control", noStore)
+}
+
+// clearable reports whether the answer may end a cookie that opens nothing. A
+// background request may be answered after a sign-in. Of several cookies without
+// the prefix, one may be set by a subdomain and would stay alone. If a header has
+// another token, the cookie alone may open a session.
+func (w *writer) clearable() bool {
+	if w.cookies == 0 || !navigation(w.r) {
+		return false
+	}
+	if f := w.several; f != nil {
+		for i := range f.n {
+			if !f.by[i].ambient() {
+				return false
+			}
+		}
+		return hasPrefix(w.cookie.Name, "__Host-")
+	}
+	return true
 }
 
 // settle answers by the transport of the token that opened the session.
