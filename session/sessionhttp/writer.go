@@ -65,23 +65,32 @@ func (w *writer) commit(code int) error {
 	w.once.Do(func() {
 		w.passed = true
 		w.used = w.s.Used()
-		err := loadFailed(w.s, w.s.Err())
-		var load *LoadError
-		// A redirect is how handlers send people to sign in again.
-		noticed := code >= http.StatusBadRequest || code >= http.StatusMultipleChoices && errors.Is(err, session.ErrGone)
-		switch {
-		case errors.As(err, &load) && code >= http.StatusInternalServerError:
-			w.logf("session failed", err) // and the handler has noticed
-		case load != nil:
-			w.replace(err, session.Credential{})
-		case err != nil && !noticed: // a change was refused
-			c, _ := w.s.Commit(w.r.Context())
-			w.replace(err, c)
-		default:
+		if err := loadFailed(w.s, w.s.Err()); err != nil {
+			w.failed(err, code)
+		} else {
 			w.store(code)
 		}
 	})
 	return w.dropped
+}
+
+// failed handles a session that could not be loaded or has refused a change. It
+// replaces an answer that does not show that.
+func (w *writer) failed(err error, code int) {
+	// A redirect is how handlers send people to sign in again.
+	noticed := code >= http.StatusBadRequest || code >= http.StatusMultipleChoices && errors.Is(err, session.ErrGone)
+	var load *LoadError
+	switch {
+	case errors.As(err, &load) && code >= http.StatusInternalServerError:
+		w.logf("session failed", err) // and the handler has noticed
+	case load != nil:
+		w.replace(err, session.Credential{})
+	case noticed:
+		w.store(code)
+	default:
+		c, _ := w.s.Commit(w.r.Context())
+		w.replace(err, c)
+	}
 }
 
 // store commits the session and sets the headers of an answer with the status.
