@@ -13,6 +13,8 @@ IMAGES := conformance/containers/images
 
 # Servers that make test makes images ready for; empty: all of $(IMAGES)/images.txt.
 SERVERS ?=
+# Random sequences for each setting that make test-random runs.
+SEQUENCES ?= 10000
 # Packages to test, and further flags for go test. No cached results: servers are no part of the cache's key.
 PKGS ?= ./...
 TESTFLAGS ?= -count=1 -timeout=40m
@@ -53,6 +55,12 @@ test-second: ## Run the suites on second opinions: other servers and versions th
 	@$(IMAGES)/ensure.sh mongodb-second s3-second redis-second valkey-second
 	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
 	go test -count=1 -shuffle=on -timeout=20m -tags second -run Second ./backends/mongo ./backends/s3 ./backends/redis ./conformance/containers
+
+.PHONY: test-random
+test-random: ## Run SEQUENCES random sequences of sessions, browsers and networks, in memory and on Redis
+	@$(IMAGES)/ensure.sh redis
+	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
+	go test -count=1 -timeout=120m -tags random -run RandomSequences ./conformance/sessions ./backends/redis -rapid.checks=$(SEQUENCES) -rapid.nofailfile
 
 .PHONY: bench
 bench: images ## Measure every operation beside its floor, in one run: ratios, with their quartiles

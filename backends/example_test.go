@@ -26,7 +26,7 @@ func ExampleOpen() {
 	fmt.Println(err)
 	// Output:
 	// memory [principal sid]
-	// memory: Open: invalid argument: unknown parameter "label"; known are: labels
+	// memory: Open: invalid argument: unknown parameter "label"; did you mean "labels"?; known are: labels
 }
 
 // What only one backend has is reached through the opened one: the client of a

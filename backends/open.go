@@ -37,6 +37,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -96,19 +97,22 @@ func Open(ctx context.Context, rawURL string) (driver.ModelExpirySupport, error)
 	fail := func(detail string) error {
 		return &model.Error{Op: "Open", Err: model.NewError(model.ErrInvalid, detail, nil)}
 	}
+	if scheme := schemeOfAddress(rawURL); scheme != "" {
+		return nil, fail("it is an address and not a URL; did you mean " + scheme + "://…?")
+	}
 	u, err := Parse(rawURL)
 	if err != nil {
 		return nil, &model.Error{Op: "Open", Err: err}
 	}
 	if u.Scheme == "" {
-		return nil, fail("the URL has no scheme; known are " + known())
+		return nil, fail("the URL has no scheme, such as redis: in redis://…; known are " + known())
 	}
 	registry.mu.Lock()
 	open, twice := registry.openers[u.Scheme], registry.twice[u.Scheme]
 	registry.mu.Unlock()
 	switch {
 	case open == nil:
-		return nil, fail(fmt.Sprintf("no backend is registered for the scheme %q; known are %s", u.Scheme, known()))
+		return nil, fail(notRegistered(u.Scheme))
 	case twice:
 		return nil, fail(fmt.Sprintf("two backends are registered for the scheme %q", u.Scheme))
 	}
@@ -122,7 +126,83 @@ func Open(ctx context.Context, rawURL string) (driver.ModelExpirySupport, error)
 func known() string {
 	s := Schemes()
 	if len(s) == 0 {
-		return "none: import a backend, such as backends/file"
+		return "none: import a backend, such as " + module + "file"
 	}
 	return strings.Join(s, ", ")
+}
+
+// module is the path of the backends' packages.
+const module = "github.com/sojourn-go/sojourn/backends/"
+
+// packages are the names of the packages that register a scheme, for the message
+// to a program that has not imported one.
+var packages = map[string]string{
+	"dynamodb": "dynamodb", "elasticsearch": "elasticsearch", "elasticsearch+https": "elasticsearch", "file": "file", "memory": "memory",
+	"mongodb": "mongo", "mongodb+srv": "mongo", "redis": "redis", "redis+cluster": "redis", "redis+sentinel": "redis", "redis+unix": "redis",
+	"rediss": "redis", "rediss+cluster": "redis", "rediss+sentinel": "redis", "s3": "s3",
+}
+
+// notRegistered says what to do about a scheme that no imported package has
+// registered.
+func notRegistered(scheme string) string {
+	if pkg, ok := packages[scheme]; ok {
+		return fmt.Sprintf("the scheme %q needs its package: import _ %q; known are %s", scheme, module+pkg, known())
+	}
+	all := slices.Concat(Schemes(), slices.Sorted(maps.Keys(packages)))
+	return fmt.Sprintf("no backend is registered for the scheme %q%s; known are %s", scheme, didYouMean(scheme, all), known())
+}
+
+// ports are the usual ports of servers, with the scheme of their URLs.
+var ports = map[string]string{"6379": "redis", "26379": "redis+sentinel", "27017": "mongodb", "9200": "elasticsearch"}
+
+// schemeOfAddress returns the scheme that is missing before host:port, or an
+// empty string for another text.
+func schemeOfAddress(text string) string {
+	address, _, _ := strings.Cut(text, "/")
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || host == "" || strings.ContainsAny(address, "@?#") {
+		return ""
+	}
+	return ports[port]
+}
+
+// didYouMean returns a question with the name that is spelt most alike, or
+// nothing.
+func didYouMean(name string, names []string) string {
+	best, least := "", 3 // more changes make another name
+	for _, other := range names {
+		if n := edits(name, other); n < least && n < len(other) {
+			best, least = other, n
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %q?", best)
+}
+
+// edits returns how many bytes are to be added, removed or replaced to make b of
+// a. Two neighbours that changed places count as one.
+func edits(a, b string) int {
+	var before []int
+	last := make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row := make([]int, len(b)+1)
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			same := 1
+			if a[i-1] == b[j-1] {
+				same = 0
+			}
+			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+same)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, last = last, row
+	}
+	return last[len(b)]
 }

@@ -111,12 +111,22 @@ func (p *Params) Texts(to *[]string, name, doc string) {
 func (p *Params) Switch(to *bool, name, doc string) { p.bindSwitch(to, Param{Name: name, Doc: doc}) }
 
 // Pass binds a parameter that the backend hands to its client's library, which
-// judges the value. Only the limits of a number are checked.
+// judges the value. Only its form and the limits of a number are checked. A
+// duration may be a whole number too, for libraries that take one.
 func (p *Params) Pass(to url.Values, param Param) {
 	p.bind(param, func(values []string) bool {
-		if param.Min != 0 || param.Max != 0 {
-			n, err := strconv.Atoi(values[0])
-			if err != nil || n < param.Min || n > param.Max {
+		n, notNumber := strconv.Atoi(values[0])
+		switch {
+		case param.Min != 0 || param.Max != 0:
+			if notNumber != nil || n < param.Min || n > param.Max {
+				return false
+			}
+		case param.Form == FormDuration:
+			if _, err := time.ParseDuration(values[0]); err != nil && notNumber != nil {
+				return false
+			}
+		case param.Form == FormSwitch:
+			if _, err := strconv.ParseBool(values[0]); err != nil {
 				return false
 			}
 		}
@@ -257,7 +267,7 @@ func (p *Params) unknown(name string) string {
 	if !looksLikeName(name) {
 		return "a parameter that is not known (write %26 for an & in a password)"
 	}
-	return fmt.Sprintf("unknown parameter %q", name)
+	return fmt.Sprintf("unknown parameter %q%s", name, didYouMean(name, p.names()))
 }
 
 func looksLikeName(name string) bool {
@@ -269,18 +279,23 @@ func looksLikeName(name string) bool {
 	return name != "" && len(name) <= 32
 }
 
-// known names the parameters, for errors.
-func (p *Params) known() string {
+// names returns the names of the parameters that a URL may have.
+func (p *Params) names() []string {
 	var names []string
 	for i := range p.all {
 		if name := p.all[i].Name; name != "" {
 			names = append(names, name)
 		}
 	}
-	if len(names) == 0 {
-		return "none"
+	return names
+}
+
+// known names the parameters, for errors.
+func (p *Params) known() string {
+	if names := p.names(); len(names) > 0 {
+		return strings.Join(names, ", ")
 	}
-	return strings.Join(names, ", ")
+	return "none"
 }
 
 func (b *binding) wanted() string {

@@ -14,7 +14,7 @@ import (
 // result. Its error, ErrInvalid, does not quote the URL.
 func Parse(rawURL string) (*url.URL, error) {
 	fail := func() (*url.URL, error) {
-		return nil, model.NewError(model.ErrInvalid, "the URL cannot be parsed", nil)
+		return nil, model.NewError(model.ErrInvalid, "the URL cannot be parsed: its form is scheme://user:password@host:port/…, with %2F %3F %23 %40 %25 for / ? # @ % in a password", nil)
 	}
 	scheme, rest, found := strings.Cut(rawURL, "://")
 	end := strings.IndexAny(rest, "/?#")

@@ -264,6 +264,9 @@ func (s *Session) lookedUnreadable(ctx context.Context, v *sight, err error) {
 	if v.owned && e.Reason == ReasonNewerVersion {
 		v.closed, v.stale = ErrNewer, false
 	}
+	if v.item.ID != "" && e.Reason == ReasonNewerVersion && s.matches(v) == row.MatchReplaced {
+		v.why, v.closed, v.stale = WhyReplaced, ErrGone, false
+	}
 }
 
 // decide asks the Binder about a session that was loaded. Without a Binder,

@@ -38,6 +38,8 @@ func (s *Service) get(ctx context.Context, id string) (item, error) {
 func (s *Service) check(it *item) error {
 	r := &it.Value
 	switch {
+	case r.Version > row.Version && r.Gone != "": // markers keep their meaning
+		return &endedError{Reason(r.Gone)}
 	case r.Version > row.Version:
 		return &unreadableError{ReasonNewerVersion, model.ErrCorrupt}
 	case r.Version < 1:

@@ -2,7 +2,10 @@ package file
 
 import (
 	"context"
+	"errors"
 	"net/url"
+	"os"
+	"syscall"
 
 	"github.com/sojourn-go/sojourn/backends"
 	"github.com/sojourn-go/sojourn/expiry/driver"
@@ -40,7 +43,10 @@ func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 		}
 	}
 	if dir == "" || u.Host != "" || u.User != nil {
-		return nil, model.NewError(model.ErrInvalid, "the form is file:DIR?name=store", nil)
+		return nil, model.NewError(model.ErrInvalid, "the form is file:DIR?name=store, with a path such as file:data or file:///var/lib/app and without a host", nil)
+	}
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() || errors.Is(err, syscall.ENOTDIR) {
+		return nil, model.NewError(model.ErrInvalid, "the path names a file or leads through one: give that of a folder, which may be new", err)
 	}
 	if t.name == "" {
 		t.name = backends.DefaultName

@@ -27,7 +27,7 @@ func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 		return nil, err
 	}
 	if u.Host != "" || u.User != nil || u.Opaque != "" || u.Path != "" {
-		return nil, model.NewError(model.ErrInvalid, "the form is memory:?labels=names", nil)
+		return nil, model.NewError(model.ErrInvalid, "the form is memory:?labels=names, without host and path", nil)
 	}
 	return New(nil, backends.DefaultName, &t.options)
 }

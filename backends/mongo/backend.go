@@ -37,6 +37,7 @@ var (
 	_ driver.StorageManager     = (*Backend)(nil)
 	_ driver.Pinger             = (*Backend)(nil)
 	_ driver.Statter            = (*Backend)(nil)
+	_ driver.Checker            = (*Backend)(nil)
 )
 
 const backendName = "mongo"

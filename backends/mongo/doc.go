@@ -88,9 +88,31 @@
 //
 // A document has at most 16 MB, and a value 64 KB less. A copy that does not
 // fit beside its value is left out. There are at most 50 labels. A page ends
-// when the server's answer reaches 16 MB. The collection may be sharded by _id,
+// when the server's answer reaches 16 MB, when its values reach driver.PageBytes
+// (16 MiB), or with 10,000 records. Sweeps read no value. The collection may be sharded by _id,
 // hashed or not, and by nothing else. You may add indexes. A write that
 // violates a unique one is ErrUnavailable.
+//
+// A client that a URL opens waits 5 seconds for a server and 30 seconds for a call
+// whose context has no deadline, unless the URL gives serverselectiontimeoutms,
+// connecttimeoutms, timeoutms or sockettimeoutms. CreateStorage and DeleteStorage
+// wait longer.
+//
+// # Checks
+//
+// Check says whether the server is a primary of MongoDB 6 or later, whether its
+// clock is ahead by more than Options.GraceTTL, and whether the indexes in force are
+// those of the options. It also tries whether one of 16 concurrent writes under a
+// condition succeeds, and whether listings are in order. For that it stores four
+// documents, which expired in 1970, and removes them again. Their ids begin with the
+// byte 1 and the word check. CreateStorage makes these checks before it creates an
+// index, and returns ErrUnsupported if one is unsafe.
+//
+// # Compatible servers
+//
+// The tests run on mongod if its image can be pulled, else on secantusd-rs, a
+// stand-in. Other servers with MongoDB's protocol have not been tried: run the suite
+// on them.
 //
 // # Permissions
 //
@@ -124,6 +146,7 @@
 //	  creates that fail                                           1 more for all of them
 //	  each update or delete, eight at a time                      1
 //	CreateStorage                                                 3 to 6
+//	  if an index is missing: the checks                          11 more
 //	DeleteStorage                                                 4
 //	the first call of a Backend                                   1 more
 //

@@ -3,9 +3,11 @@ package mongo
 import (
 	"context"
 	"errors"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	mongodriver "go.mongodb.org/mongo-driver/v2/mongo"
 	mongoerrors "go.mongodb.org/mongo-driver/v2/x/mongo/driver"
@@ -216,8 +218,13 @@ func refused(code int, err error) bool {
 
 // unsentError returns the error of a command that was not sent.
 func unsentError(ctx context.Context, err error) error {
+	var selection topology.ServerSelectionError
+	chosen := ""
+	if errors.As(err, &selection) {
+		chosen = selectionReason(&selection)
+	}
 	if end := driverkit.Ended(ctx); end != nil {
-		return end
+		return driverkit.EndedWhile(end, chosen)
 	}
 	var wait topology.WaitQueueTimeoutError
 	switch {
@@ -226,7 +233,34 @@ func unsentError(ctx context.Context, err error) error {
 	case errors.As(err, &wait):
 		return driverkit.WriteError(ctx, err, false, "no connection is free")
 	}
-	return driverkit.WriteError(ctx, err, false, "no suitable server is reachable")
+	return driverkit.WriteError(ctx, err, false, chosen)
+}
+
+// selectionReason says why no server could be chosen: what became of the last
+// attempt to reach one of them.
+func selectionReason(e *topology.ServerSelectionError) string {
+	const none = "no suitable server is reachable"
+	for i := range e.Desc.Servers {
+		s := &e.Desc.Servers[i]
+		if s.LastError == nil {
+			continue
+		}
+		if why := driverkit.DialReason(s.LastError); why != "" {
+			return none + ": " + why
+		}
+		var timeout interface{ Timeout() bool }
+		switch {
+		case errors.Is(s.LastError, io.EOF), errors.Is(s.LastError, syscall.ECONNRESET):
+			return none + ": " + s.Addr.String() + " closes the connection: check whether it wants TLS (tls=true)"
+		case errors.As(s.LastError, &timeout) && timeout.Timeout():
+			return none + ": " + s.Addr.String() + " does not answer"
+		}
+		return none + ": " + s.Addr.String() + " does not answer as a MongoDB server does"
+	}
+	if e.Desc.SetName != "" {
+		return "the replica set has no primary"
+	}
+	return none
 }
 
 // idExists reports whether a write met a document with its id: a duplicate key

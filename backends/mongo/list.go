@@ -8,6 +8,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 )
 
 // maxPage bounds the records that one find asks for.
@@ -40,10 +41,11 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 	}
 	defer closeCursor(ctx, cur)
 	var page driver.Page
-	n, last := 0, ""
+	var size driverkit.PageSize
+	n, last, full := 0, "", false
 	// If the documents are large, the server's answer ends early, and so does
 	// the page.
-	for (n == 0 || cur.RemainingBatchLength() > 0) && cur.Next(ctx) {
+	for !full && (n == 0 || cur.RemainingBatchLength() > 0) && cur.Next(ctx) {
 		n++
 		last = storedID(cur.Current)
 		switch rec, err := read.decode(cur.Current); {
@@ -51,12 +53,13 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 			page.Corrupt = append(page.Corrupt, last)
 		case !rec.Expired(now):
 			page.Records = append(page.Records, rec)
+			full = size.Add(&rec)
 		}
 	}
 	if err := cur.Err(); err != nil {
 		return driver.Page{}, readError(ctx, err)
 	}
-	if n > 0 && (n == limit || cur.ID() != 0) {
+	if n > 0 && (full || n == limit || cur.ID() != 0) {
 		page.Next = b.gate.Token(&q, last)
 	}
 	return page, nil

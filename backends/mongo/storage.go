@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -74,7 +75,7 @@ func indexOf(raw bson.Raw) index {
 	if ttl, ok := raw.Lookup("expireAfterSeconds").AsInt64OK(); ok {
 		x.ttl = ttl
 	}
-	for _, option := range []string{"unique", "sparse"} {
+	for _, option := range []string{"unique", "sparse", "hidden"} {
 		if set, _ := raw.Lookup(option).BooleanOK(); set {
 			x.odd = option
 		}
@@ -232,11 +233,15 @@ func (b *Backend) kindError(err error) error {
 // store's. So it does for a view, a capped collection and one with a collation.
 // It looks at all documents before it creates an index. If no index is missing,
 // it looks at the first thousand.
+//
+// Before it uses a collection that lacks an index, it makes the checks of Check,
+// and returns ErrUnsupported if one of them is unsafe.
 func (b *Backend) CreateStorage(ctx context.Context) error {
 	if err := b.gate.Enter(ctx); err != nil {
 		return err
 	}
-	ctx = withoutSession(ctx)
+	ctx, cancel := patient(withoutSession(ctx))
+	defer cancel()
 	exists, err := b.checkCollection(ctx)
 	if err != nil {
 		return b.kindError(err)
@@ -261,6 +266,11 @@ func (b *Backend) CreateStorage(ctx context.Context) error {
 			return err
 		}
 	}
+	if !complete {
+		if err := b.checkNew(ctx); err != nil {
+			return err
+		}
+	}
 	if err := b.createLabelIndexes(ctx, have); err != nil {
 		return err
 	}
@@ -269,6 +279,30 @@ func (b *Backend) CreateStorage(ctx context.Context) error {
 	}
 	b.found.Store(true)
 	return nil
+}
+
+// patient returns a context with a deadline far away, unless it has one: an index
+// over many documents takes longer than the time limit of a client.
+func patient(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, maxPatience)
+}
+
+const maxPatience = 24 * time.Hour
+
+// checkNew makes the checks that do not need the indexes.
+func (b *Backend) checkNew(ctx context.Context) error {
+	checks, err := b.checkServer(ctx)
+	if err != nil {
+		return err
+	}
+	tried, err := b.try(ctx)
+	if err != nil {
+		return err
+	}
+	return append(checks, tried...).Err()
 }
 
 // checkDocuments returns ErrCorrupt if a document is not ours: the index on the
@@ -296,7 +330,8 @@ func (b *Backend) DeleteStorage(ctx context.Context) error {
 	if err := b.gate.Enter(ctx); err != nil {
 		return err
 	}
-	ctx = withoutSession(ctx)
+	ctx, cancel := patient(withoutSession(ctx))
+	defer cancel()
 	exists, err := b.checkCollection(ctx)
 	switch {
 	case err != nil:

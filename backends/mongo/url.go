@@ -2,9 +2,12 @@ package mongo
 
 import (
 	"context"
+	"maps"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	mongodriver "go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
@@ -75,13 +78,22 @@ func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 	own := *u
 	own.RawQuery = t.passed.Encode()
 	database := strings.TrimPrefix(own.Path, "/")
-	if own.Host == "" || own.Opaque != "" || database == "" {
+	if own.Host == "" || own.Opaque != "" {
 		return nil, badURL()
+	}
+	if database == "" {
+		return nil, model.NewError(model.ErrInvalid, "the URL has no database: "+form, nil)
+	}
+	if !t.srv {
+		if _, err := backends.Hosts(u, nil, "27017"); err != nil {
+			return nil, err
+		}
 	}
 	o := options.Client().ApplyURI(own.String())
 	if o.Validate() != nil {
-		return nil, badURL()
+		return nil, t.culprit()
 	}
+	t.limit(o)
 	if !o.WriteConcern.Acknowledged() {
 		return nil, model.NewError(model.ErrInvalid, "w=0 is not allowed: writes need an acknowledgement", nil)
 	}
@@ -101,8 +113,51 @@ func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 	return b, nil
 }
 
+// The time limits of a client that a URL makes, unless the URL gives others. The
+// driver waits for a server for 30 seconds and for an answer without end.
+const (
+	selectionLimit = 5 * time.Second
+	callLimit      = 30 * time.Second // of a call whose context has no deadline
+)
+
+func (t *target) limit(o *options.ClientOptions) {
+	if o.ServerSelectionTimeout == nil {
+		o.SetServerSelectionTimeout(selectionLimit)
+	}
+	if o.ConnectTimeout == nil {
+		o.SetConnectTimeout(selectionLimit)
+	}
+	if o.Timeout == nil && !t.passed.Has("sockettimeoutms") {
+		o.SetTimeout(callLimit)
+	}
+}
+
+// culprit names the parameter that the driver refuses, without the driver's text,
+// which may quote a password.
+func (t *target) culprit() error {
+	for _, name := range slices.Sorted(maps.Keys(t.passed)) {
+		alone := url.URL{Scheme: "mongodb", Host: "localhost", Path: "/db", RawQuery: url.Values{name: t.passed[name]}.Encode()}
+		if needsAnother(name) || options.Client().ApplyURI(alone.String()).Validate() == nil {
+			continue
+		}
+		return model.NewError(model.ErrInvalid, "MongoDB's driver refuses the value of the parameter "+strconv.Quote(name), nil)
+	}
+	if t.srv {
+		return model.NewError(model.ErrInvalid, "the DNS has no SRV records of a MongoDB cluster for the URL's host, or the URL has a port or several hosts; "+form, nil)
+	}
+	return badURL()
+}
+
+// needsAnother reports whether the parameter is refused without another one.
+func needsAnother(name string) bool {
+	return strings.HasPrefix(name, "auth") || strings.HasPrefix(name, "maxstaleness") || strings.HasPrefix(name, "tls") && strings.HasSuffix(name, "file") ||
+		name == "readpreferencetags"
+}
+
 // badURL returns the ErrInvalid for a URL. It leaves out the parser's text,
 // which may quote a password.
 func badURL() error {
-	return model.NewError(model.ErrInvalid, "the form is mongodb://user:password@host:port/database?collection=name, with further parameters of MongoDB", nil)
+	return model.NewError(model.ErrInvalid, form, nil)
 }
+
+const form = "the form is mongodb://user:password@host:port/database?collection=name, with further parameters of MongoDB"

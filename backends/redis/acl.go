@@ -6,7 +6,7 @@ import "strings"
 // out.
 var permissions = [...]string{
 	"+get", "+getrange", "+strlen", "+exists", "+set", "+setrange", "+rename", "+renamenx", "+pexpire", "+pttl", "+persist", "+unlink",
-	"+zadd", "+zrem", "+zscore", "+zcount", "+zlexcount", "+zrange", "+zrangebyscore", "+zrangebylex", "+zremrangebylex",
+	"+zadd", "+zrem", "+zscore", "+zcard", "+zcount", "+zlexcount", "+zrange", "+zrangebyscore", "+zrangebylex", "+zremrangebylex",
 	"+hsetnx", "+hgetall", "+evalsha", "+eval", "+ping",
 }
 

@@ -15,15 +15,17 @@ import (
 // their protocol. It is safe for concurrent use. New makes one: the zero value
 // is not usable.
 type Backend struct {
-	gate       *driverkit.Gate
-	client     goredis.UniversalClient
-	cluster    bool // the client's buckets may be on several servers
-	name       string
-	grace      int64 // milliseconds; negative: the server removes nothing by itself
-	logger     *slog.Logger
-	buckets    [bucketCount]bucket
-	sweeps     atomic.Uint32 // sweeps so far: each starts at another bucket
-	keptLabels commonLength  // the length of the labels sections that updates kept
+	gate          *driverkit.Gate
+	client        goredis.UniversalClient
+	cluster       bool // the client's buckets may be on several servers
+	name          string
+	allowEviction bool  // the server may evict keys
+	grace         int64 // milliseconds; negative: the server removes nothing by itself
+	logger        *slog.Logger
+	dialer        *dialer // of a client that a URL made, else nil
+	buckets       [bucketCount]bucket
+	sweeps        atomic.Uint32 // sweeps so far: each starts at another bucket
+	keptLabels    commonLength  // the length of the labels sections that updates kept
 }
 
 var (
@@ -34,6 +36,7 @@ var (
 	_ driver.StorageManager     = (*Backend)(nil)
 	_ driver.Pinger             = (*Backend)(nil)
 	_ driver.Statter            = (*Backend)(nil)
+	_ driver.Checker            = (*Backend)(nil)
 )
 
 const backendName = "redis"
@@ -63,7 +66,7 @@ func New(client goredis.UniversalClient, name string, opts *Options) (*Backend, 
 	d := driver.Description{Backend: backendName, Labels: o.Labels, MaxValue: o.MaxValue}
 	b := &Backend{
 		gate: driverkit.NewGate(d, name), client: client, name: name,
-		grace: o.GraceTTL.Milliseconds(), logger: o.Logger,
+		grace: o.GraceTTL.Milliseconds(), logger: o.Logger, allowEviction: o.AllowEviction,
 	}
 	if o.GraceTTL < 0 {
 		b.grace = -1

@@ -192,6 +192,16 @@ func decodeHead(id, data string) (rec model.Record, at, size int, err error) {
 	return rec, at, number(data[valueLenAt:labelLenAt]), nil
 }
 
+// lengths returns upper bounds for the length of the head and of the record, by
+// the first bytes of one. They are zero for other bytes.
+func lengths(data string) (head, size int) {
+	if len(data) < labelsAt || data[0] != formatMagic || data[1] != formatVersion {
+		return 0, 0
+	}
+	head = labelsAt + number(data[labelLenAt:labelsAt]) + 1 + driverkit.MaxEncoding
+	return head, head + number(data[valueLenAt:labelLenAt])
+}
+
 // encodingName returns a copy, except for the name that nearly every record has.
 func encodingName(s string) string {
 	if s == "json" {

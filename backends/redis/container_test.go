@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"slices"
 	"testing"
@@ -12,7 +13,12 @@ import (
 	"github.com/sojourn-go/sojourn/internal/drivertest"
 )
 
-func TestMain(m *testing.M) { os.Exit(containers.Main(m)) }
+// TestMain leaves out what CreateStorage warns of: the server of the tests keeps
+// nothing on a disk.
+func TestMain(m *testing.M) {
+	slog.SetDefault(slog.New(slog.DiscardHandler))
+	os.Exit(containers.Main(m))
+}
 
 // What the tests run on. The second opinion replaces it.
 var (
@@ -60,7 +66,7 @@ func clusterOf(t testing.TB, o *goredis.ClusterOptions) *goredis.ClusterClient {
 }
 
 func scripts() []*script {
-	return []*script{writeScript, touchScript, deleteScript, sweepScript, countScript, pruneScript, statScript}
+	return []*script{writeScript, touchScript, deleteScript, sweepScript, countScript, pruneScript, statScript, markScript, reindexScript}
 }
 
 // loadScripts loads all scripts on every master. A lost answer is then that of a
@@ -84,10 +90,20 @@ func newOn(t testing.TB, c goredis.UniversalClient, name string, opts *Options) 
 	return b
 }
 
+// createOn returns a backend on the client's server, with its storage.
+func createOn(t testing.TB, c goredis.UniversalClient, name string, opts *Options) *Backend {
+	t.Helper()
+	b := newOn(t, c, name, opts)
+	if err := b.CreateStorage(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 // openOn returns a backend whose storage is deleted at the end of the test.
 func openOn(t testing.TB, c goredis.UniversalClient, name string, opts *Options) *Backend {
 	t.Helper()
-	b := newOn(t, c, name, opts)
+	b := createOn(t, c, name, opts)
 	t.Cleanup(func() {
 		again := newOn(t, clientOf(t, options(t)), name, opts)
 		if err := again.DeleteStorage(context.WithoutCancel(t.Context())); err != nil {

@@ -22,18 +22,29 @@ func (b *Backend) Count(ctx context.Context, now time.Time, q driver.Query) (int
 	}
 	pipe := b.client.Pipeline()
 	cmds := make([]*goredis.IntCmd, bucketCount)
+	marks := make([]*goredis.FloatCmd, bucketCount)
 	for i := range cmds {
-		cmds[i] = pipe.ZCount(ctx, b.buckets[i].due, "("+string(millis(now)), "+inf")
+		key := b.buckets[i].due
+		cmds[i], marks[i] = pipe.ZCount(ctx, key, "("+string(millis(now)), "+inf"), pipe.ZScore(ctx, key, indexMark)
 	}
-	if _, err := exec(ctx, pipe); err != nil {
+	if err := execIndexes(ctx, pipe); err != nil {
 		return 0, b.readError(ctx, err)
 	}
 	sum := 0
-	for _, cmd := range cmds {
+	for i, cmd := range cmds {
+		if err := cmd.Err(); err != nil {
+			return 0, b.readError(ctx, err)
+		}
+		if err := b.whole(ctx, marks[i], b.buckets[i].due); err != nil {
+			return 0, err
+		}
 		sum += int(cmd.Val())
 	}
 	return sum, nil
 }
+
+// lostReply is the reply of count.lua if an index has no mark.
+const lostReply = "g"
 
 // countStep is how many index entries one script of a count visits. The server
 // runs those of all buckets one after another.
@@ -76,6 +87,9 @@ func (b *Backend) countLabel(ctx context.Context, now time.Time, label, value st
 		for i, err := range b.runAll(ctx, runs, b.scriptReadError) {
 			if err != nil {
 				return 0, err
+			}
+			if runs[i].Val() == lostReply {
+				return 0, b.lostIndex(open[i].k.labels+label, open[i].k.due)
 			}
 			n, done, ok := open[i].reply(runs[i].Val())
 			switch {

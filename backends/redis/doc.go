@@ -5,6 +5,7 @@
 //	client := goredis.NewClient(&goredis.Options{Addr: "127.0.0.1:6379"})
 //	backend, err := redis.New(client, "carts", nil)
 //	store, err := expiry.NewStore[Cart](backend, &expiry.StoreOptions{TTL: time.Hour})
+//	err = store.CreateStorage(ctx)
 //
 // If it is imported for its effect, package backends opens URLs such as
 // redis://user:password@host:6379/0?name=carts&labels=principal,sid, also with
@@ -25,9 +26,18 @@
 //	w:RANDOM  string       a record with a long value, until its script has run;
 //	                       after a lost connection it stays for a minute
 //
-// The hash n:{0}:meta has the layout's version, which CreateStorage stores and
-// checks. The store also works without it. A label that no record bears uses no
-// memory.
+// The hash n:{0}:meta has the layout's version and the declared labels, which
+// CreateStorage stores and checks. CreateStorage also puts a mark into each of the
+// sorted sets: a member that begins with the byte 255. A set that the server evicts
+// or loses in another way loses its mark, and no write puts it back. Without it,
+// every listing, count and sweep that needs the set returns ErrUnavailable, and
+// calls by id go on. This is also so before the first CreateStorage, and after
+// FLUSHALL.
+//
+// CreateStorage rebuilds sets without a mark from the records. If the set i of a
+// bucket is whole, it reads that. Otherwise it visits all keys of the server with
+// SCAN. A store of which the server has lost everything but records is taken for a
+// new one if the server does not evict.
 //
 // A record is a binary head and the bytes of the value:
 //
@@ -83,9 +93,13 @@
 // also if the server does not answer. Go-redis itself waits until the client's
 // ReadTimeout, so each call whose context can end waits in a goroutine of its
 // own. After an early end that goroutine and its connection are busy until the
-// client's timeouts; keep ReadTimeout and PoolTimeout set. A write that go-redis
-// had not begun to send is then not sent and returns the context's error
-// alone. Otherwise it is ErrUnknown, and so is every operation of a batch that
+// client's timeouts; keep ReadTimeout and PoolTimeout set. A client that a URL
+// opens has those of go-redis unless the URL gives others: 5 seconds to dial, 3 for
+// an answer. It dials once for each attempt. Go-redis logs failed dials itself: see
+// its SetLogger.
+//
+// After an early end, a write that go-redis had not begun to send is not sent and
+// returns the context's error alone. Otherwise it is ErrUnknown, and so is every operation of a batch that
 // was sent, also those that a faster node of a cluster has answered.
 //
 // # Limits
@@ -105,12 +119,30 @@
 // While a slot moves between the nodes of a cluster, writes to its bucket may
 // return ErrUnavailable. They did not happen then.
 //
-// The indexes have no TTL, and the server must not evict them. Set
-// maxmemory-policy to noeviction. With allkeys-* the server may drop an index,
-// which hides records from listings, counts and sweeps. With volatile-* it may
-// drop records early: listings omit them, but counts include them until their
-// expiry. CreateStorage logs a warning to Options.Logger in both cases, if the
-// server reveals its configuration.
+// A page ends when its values reach driver.PageBytes (16 MiB) or with 10,000
+// records. A call holds at most twice as much besides what it returns. Page first
+// reads an equal share of these bytes of each record, and then the rest of those
+// that it returns. Sweeps and counts read no value.
+//
+// The server must not evict keys: set maxmemory-policy to noeviction. With
+// allkeys-* it drops indexes and records. With volatile-* it drops records before
+// they expire: listings omit them, and counts include them until their expiry.
+// CreateStorage refuses such a server, whatever its maxmemory, with ErrUnsupported
+// unless Options.AllowEviction is set. It takes the policy from CONFIG GET or
+// INFO. It cannot see the policy if the user may use neither.
+//
+// Check returns what CreateStorage looks at: the eviction policy, version, role,
+// persistence, largest value and indexes. It also tells whether scripts run, are
+// atomic, and find what Redis 6.2 finds.
+//
+// # Compatible servers
+//
+// The tests run on Redis 7.0 and a cluster of it. With make test-second they run on
+// Redis 6.2 and Valkey 9. CreateStorage refuses Redis before 6.2, replicas, servers
+// that evict, and servers on which a trial of the commands fails. Others have not
+// been tried: run the suite on them. Look at the policy of managed services, which
+// may evict by default. That of Amazon ElastiCache is volatile-lru:
+// https://docs.aws.amazon.com/whitepapers/latest/database-caching-strategies-using-redis/evictions.html
 //
 // Nodes with different Options.Labels may share a store. A write takes a second
 // round trip if the stored record bears labels that the node does not declare.
@@ -121,15 +153,17 @@
 //
 //	ACL SETUSER app on >password resetkeys ~n:{* -@all
 //	+get +getrange +strlen +exists +set +setrange +rename +renamenx +pexpire +pttl +persist +unlink
-//	+zadd +zrem +zscore +zcount +zlexcount +zrange +zrangebyscore +zrangebylex +zremrangebylex
+//	+zadd +zrem +zscore +zcard +zcount +zlexcount +zrange +zrangebyscore +zrangebylex +zremrangebylex
 //	+hsetnx +hgetall +evalsha +eval +ping
 //
 // ACLRules returns these rules for any name. The brace belongs to the pattern:
 // ~n:* would also have the keys of a store named n:admin. In a name, the
 // characters * ? [ ] and the backslash need a backslash before them.
 //
-// The warning of CreateStorage also needs +config|get. The client of a cluster
-// also needs +cluster|slots +cluster|shards +command.
+// To look at the server, CreateStorage and Check also need +info and +config|get.
+// To rebuild indexes if the index by id is lost, CreateStorage also needs +scan,
+// which shows the names of all keys. The client of a cluster also needs
+// +cluster|slots +cluster|shards +command.
 //
 // # Cost
 //
@@ -140,6 +174,7 @@
 //	GetMany, WriteMany: one pipeline                              1
 //	Page, with or without a label: the indexes, the records       2, or 1 if empty
 //	  if it meets entries of vanished records                     1 more
+//	  if values exceed their share of 16 MiB, or heads 512 bytes  1 more
 //	Count, with or without a label                                1
 //	  by label, if a bucket has over 100 expired records          1 more for each 100
 //	DeleteExpired: the index, the removals                        2, or 1 if none is due
@@ -147,8 +182,10 @@
 //	  limits over 1600, or due records in few buckets             the same again
 //	Stat                                                          1
 //	CreateStorage                                                 2, or 3 the first time
-//	DeleteStorage                                                 2 for each 100 records,
+//	  if indexes are lost                                         1 for each 100 records, and SCAN
+//	DeleteStorage                                                 1, 2 for each 100 records,
 //	                                                              and 2 or more for each bucket
+//	Check                                                         2
 //
 // Count reads no record. By label it reads index entries of the expired records
 // or of the label, whichever are fewer. A page reads the records that it returns

@@ -40,7 +40,7 @@ var refusals = map[string]string{
 	"NOPERM":      "the user lacks a permission",
 	"CLUSTERDOWN": "the cluster is down",
 	"TRYAGAIN":    "the slot is moving between nodes",
-	"MOVED":       "the slot has moved to another node",
+	"MOVED":       "the slot is on another node: a Redis Cluster needs a cluster's client, as redis+cluster:// makes",
 	"ASK":         "the slot is moving between nodes",
 	"CROSSSLOT":   "the server finds the keys in different slots",
 	"BUSY":        "the server is busy with a script",
@@ -96,6 +96,10 @@ func refusal(text string) (code, why string, known bool) {
 		return code, "ERR: the server has its maximum of clients", true
 	case strings.HasPrefix(rest, "unknown command"), strings.HasPrefix(rest, "Unknown command"):
 		return code, "ERR: the server does not know the command", true
+	case strings.HasPrefix(rest, "DB index"), strings.HasPrefix(rest, "invalid DB index"), strings.HasPrefix(rest, "SELECT is not allowed"):
+		return code, "ERR: the server has no database of that number", true
+	case strings.HasPrefix(rest, "AUTH <password> called"):
+		return code, "ERR: the server has no password, and the client gives one", true
 	case strings.HasPrefix(rest, "invalid password"):
 		return code, "ERR: the server refuses the password", true
 	case strings.HasPrefix(rest, "Protocol error"):
@@ -133,6 +137,8 @@ func unsent(err error) (why string, ok bool) {
 		return "the Redis client is closed", true
 	case errors.Is(err, goredis.ErrPoolTimeout), errors.Is(err, goredis.ErrPoolExhausted):
 		return "there is no free connection", true
+	case strings.Contains(err.Error(), "all sentinels specified"):
+		return "no sentinel answers", true
 	}
 	return "", driverkit.IsDial(err)
 }
@@ -141,7 +147,15 @@ func unsent(err error) (why string, ok bool) {
 // its map of slots if a node may be down.
 func (b *Backend) readError(ctx context.Context, err error) error {
 	b.refreshSlots(ctx, err)
-	return readError(ctx, err)
+	return b.explain(ctx, readError(ctx, err))
+}
+
+// explain adds to the context's own error what the call waited for.
+func (b *Backend) explain(ctx context.Context, err error) error {
+	if end := ctx.Err(); end != nil && err == end { //nolint:errorlint // the context's alone
+		return driverkit.EndedWhile(end, b.dialer.why())
+	}
+	return err
 }
 
 // scriptReadError is readError for scripts that only read.
@@ -158,7 +172,7 @@ func badReadReply() error {
 // its map of slots if a node may be down.
 func (b *Backend) writeError(ctx context.Context, err error, sent bool) error {
 	b.refreshSlots(ctx, err)
-	return writeError(ctx, err, sent)
+	return b.explain(ctx, writeError(ctx, err, sent))
 }
 
 // refreshSlots makes a cluster's client ask which node serves which slot, after

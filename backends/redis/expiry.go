@@ -72,7 +72,7 @@ type bucketSweep struct {
 
 // nextRange returns the range of the index with the next n entries.
 func (s *bucketSweep) nextRange(before time.Time, n int) *goredis.ZRangeBy {
-	r := &goredis.ZRangeBy{Min: "-inf", Max: string(millis(before)), Count: int64(n + len(s.stayed))}
+	r := &goredis.ZRangeBy{Min: "(-inf", Max: string(millis(before)), Count: int64(n + len(s.stayed))}
 	if !s.from.IsZero() {
 		r.Min = string(millis(s.from))
 	}
@@ -117,8 +117,9 @@ func (b *Backend) DeleteExpired(ctx context.Context, sw driver.Sweep) (driver.Sw
 		return driver.Swept{}, err
 	}
 	open := b.sweepOrder()
-	return tally.Run(ctx, func(left int) (more bool, err error) {
-		if err := b.readDue(ctx, sw.Before, left, open); err != nil {
+	var lost error // the first index that lacks its mark: the others are swept
+	if _, err = tally.Run(ctx, func(left int) (more bool, err error) {
+		if err := b.readDue(ctx, sw.Before, left, open, &lost); err != nil {
 			return false, err
 		}
 		if tally.Announces() {
@@ -129,7 +130,10 @@ func (b *Backend) DeleteExpired(ctx context.Context, sw driver.Sweep) (driver.Sw
 		b.removeDue(ctx, sw.Before, open, tally)
 		open = slices.DeleteFunc(open, func(s *bucketSweep) bool { return !s.more })
 		return len(open) > 0, nil
-	})
+	}); err == nil {
+		tally.Failed(0, lost)
+	}
+	return tally.Result()
 }
 
 // sweepOrder returns all buckets. Each sweep begins with another one, so that
@@ -143,18 +147,27 @@ func (b *Backend) sweepOrder() []*bucketSweep {
 	return open
 }
 
-// readDue reads at most left due entries, an equal share from each bucket.
-func (b *Backend) readDue(ctx context.Context, before time.Time, left int, open []*bucketSweep) error {
+// readDue reads at most left due entries, an equal share from each bucket. It
+// notes in lost that an index may lack entries.
+func (b *Backend) readDue(ctx context.Context, before time.Time, left int, open []*bucketSweep, lost *error) error {
 	share := min((left+len(open)-1)/len(open), sweepStep)
 	pipe := b.client.Pipeline()
 	cmds := make([]*goredis.ZSliceCmd, len(open))
+	marks := make([]*goredis.FloatCmd, len(open))
 	for i, s := range open {
 		cmds[i] = pipe.ZRangeByScoreWithScores(ctx, s.k.due, s.nextRange(before, share))
+		marks[i] = pipe.ZScore(ctx, s.k.due, indexMark)
 	}
-	if _, err := exec(ctx, pipe); err != nil {
+	if err := execIndexes(ctx, pipe); err != nil {
 		return b.readError(ctx, err)
 	}
 	for i, s := range open {
+		if err := cmds[i].Err(); err != nil {
+			return b.readError(ctx, err)
+		}
+		if err := b.whole(ctx, marks[i], s.k.due); err != nil && *lost == nil {
+			*lost = err
+		}
 		entries := cmds[i].Val()
 		s.more = len(entries) == share+len(s.stayed)
 		s.setDue(entries, left)
@@ -172,7 +185,7 @@ func (b *Backend) announce(ctx context.Context, before time.Time, open []*bucket
 			reqs = append(reqs, request{k: s.k, id: s.due[i].id})
 		}
 	}
-	found, err := b.fetch(ctx, reqs, true)
+	found, err := b.fetch(ctx, reqs, true, nil)
 	if err != nil {
 		return err
 	}

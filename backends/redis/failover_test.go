@@ -48,7 +48,7 @@ func TestFailover(t *testing.T) {
 	o := clusterOptions(t)
 	o.DialTimeout, o.ReadTimeout, o.DialerRetries = time.Second, 2*time.Second, 1
 	c := clusterOf(t, o)
-	b := newOn(t, c, drivertest.Name(), nil)
+	b := createOn(t, c, drivertest.Name(), nil)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	f := &failover{

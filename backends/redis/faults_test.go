@@ -215,7 +215,7 @@ func TestLostBatch(t *testing.T) {
 // master are unknown, and all are carried out.
 func TestLostBatchOfCluster(t *testing.T) {
 	p := newProxy(t)
-	b := newOn(t, clusterOf(t, p.clusterOptions(clusterOptions(t))), drivertest.Name(), nil)
+	b := createOn(t, clusterOf(t, p.clusterOptions(clusterOptions(t))), drivertest.Name(), nil)
 	ctx := t.Context()
 	batch := func(prefix string) []driver.BatchResult {
 		var ops []driver.BatchOp
@@ -628,6 +628,8 @@ func TestSweepRefusedAndLost(t *testing.T) {
 	var removals atomic.Int64
 	fake := startFake(t, func(command string) string {
 		switch {
+		case command == "zscore":
+			return ",0\r\n" // the mark
 		case !isScript(command):
 			return "*1\r\n*2\r\n$1\r\na\r\n,1\r\n" // one due record in every bucket
 		case removals.Add(1) == 1:

@@ -10,7 +10,7 @@ import (
 // The layout, which all nodes of a store share. CreateStorage stores its version,
 // which every change of the layout raises.
 const (
-	layoutVersion = "1"
+	layoutVersion = "2"
 	bucketCount   = 16
 	metaTag       = "0"
 )
@@ -103,6 +103,18 @@ var pruneLua string
 //go:embed scripts/stat.lua
 var statLua string
 
+//go:embed scripts/mark.lua
+var markLua string
+
+//go:embed scripts/reindex.lua
+var reindexLua string
+
+//go:embed scripts/probe.lua
+var probeLua string
+
+//go:embed scripts/counter.lua
+var counterLua string
+
 var (
 	writeScript  = newScript(createLua, headLua, writeLua)
 	touchScript  = newScript(headLua, touchLua)
@@ -111,6 +123,9 @@ var (
 	countScript  = newScript(headLua, countLua)
 	pruneScript  = newScript(headLua, pruneLua)
 	statScript   = newScript(headLua, statLua)
+
+	markScript    = newScript(headLua, markLua)
+	reindexScript = newScript(headLua, reindexLua)
 )
 
 func newScript(parts ...string) *script {

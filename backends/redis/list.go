@@ -3,6 +3,9 @@ package redis
 import (
 	"context"
 	"errors"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -12,8 +15,12 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
+// maxPage bounds the records of a page, and with them what a page reads.
+const maxPage = 10_000
+
 // Page lists live records, bucket by bucket and by id within a bucket. One
-// pipeline reads the indexes, and one reads the records.
+// pipeline reads the indexes, and one reads the records. A third one reads values
+// that are larger than their share of driver.PageBytes.
 func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 	token, err := b.gate.Page(ctx, &q)
 	if err != nil {
@@ -23,30 +30,64 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 	if err != nil {
 		return driver.Page{}, err
 	}
+	q.Limit = min(q.Limit, maxPage)
 	reqs, next, err := b.readIndex(ctx, &q, from)
 	if err != nil {
 		return driver.Page{}, err
 	}
-	found, err := b.fetch(ctx, reqs, q.KeysOnly)
+	found, err := b.fetch(ctx, reqs, q.KeysOnly, func(found []result) []result { return upToPageBytes(found, now, &q) })
 	if err != nil {
 		return driver.Page{}, err
 	}
 	page := driver.Page{Next: next}
-	var stale []request
+	if n := len(found); n < len(reqs) {
+		page.Next = b.gate.Token(&q, position{bucketOf(reqs[n-1].id), reqs[n-1].id}.String())
+	}
+	var stale []result
 	for _, f := range found {
 		switch {
 		case f.corrupt:
 			page.Corrupt = append(page.Corrupt, f.id)
-		case f.missing, !q.Bears(&f.rec):
-			stale = append(stale, f.request)
+		case f.missing, f.empty, !q.Bears(&f.rec):
+			stale = append(stale, f)
 		case !f.rec.Expired(now):
 			page.Records = append(page.Records, f.rec)
 		}
 	}
 	if q.Label != "" && len(stale) > 0 {
-		b.prune(ctx, &q, stale)
+		unreadable, err := b.prune(ctx, &q, stale)
+		if err != nil && slices.ContainsFunc(stale, func(f result) bool { return f.empty }) {
+			return driver.Page{}, err
+		}
+		page.Corrupt = append(page.Corrupt, unreadable...)
 	}
 	return page, nil
+}
+
+// upToPageBytes returns the results up to the one with which the values of a page
+// reach driver.PageBytes. It takes back what need not be read on: values of
+// records that the page does not have, and empty strings under a label, which the
+// pruning looks at.
+func upToPageBytes(found []result, now time.Time, q *driver.Query) []result {
+	size := 0
+	for i := range found {
+		f := &found[i]
+		switch {
+		case f.corrupt, f.missing:
+		case f.empty:
+			f.more = f.more && q.Label == ""
+		case f.head && (f.rec.Expired(now) || !q.Bears(&f.rec)):
+			f.more = false
+		case f.more:
+			size += f.want // of a value, or of a long head
+		default:
+			size += len(f.rec.Value)
+		}
+		if size >= driver.PageBytes {
+			return found[:i+1]
+		}
+	}
+	return found
 }
 
 // position is a point in a listing: after an id of a bucket, or before all of
@@ -77,11 +118,15 @@ type request struct {
 	id string
 }
 
-// result is what a request found.
+// result is what a request found so far.
 type result struct {
 	request
 	rec              model.Record
 	missing, corrupt bool
+	head             bool // rec has all but the value
+	empty            bool // nothing is stored, or an empty string
+	more             bool // it must be read on
+	want             int  // how many bytes of the record to read
 }
 
 // readIndex reads the ids of a page and returns them with the next page token.
@@ -93,6 +138,8 @@ func (b *Backend) readIndex(ctx context.Context, q *driver.Query, from position)
 	start, end := indexRange(q)
 	pipe := b.client.Pipeline()
 	cmds := make([]*goredis.StringSliceCmd, 0, bucketCount)
+	marks := make([]*goredis.FloatCmd, 0, bucketCount)
+	keys := make([]string, 0, bucketCount)
 	shares := make([]int, 0, bucketCount)
 	for n := from.bucket; n < bucketCount; n++ {
 		share, first := min(max(q.Limit/8, minShare), q.Limit), "["+start
@@ -110,14 +157,21 @@ func (b *Backend) readIndex(ctx context.Context, q *driver.Query, from position)
 			first = "-"
 		}
 		cmds = append(cmds, pipe.ZRangeByLex(ctx, key, &goredis.ZRangeBy{Min: first, Max: end, Count: int64(share)}))
+		marks, keys = append(marks, pipe.ZScore(ctx, key, indexMark)), append(keys, key)
 		shares = append(shares, share)
 	}
-	if _, err := exec(ctx, pipe); err != nil {
+	if err := execIndexes(ctx, pipe); err != nil {
 		return nil, "", b.readError(ctx, err)
 	}
 	var reqs []request
 	for i, cmd := range cmds {
 		n := from.bucket + i
+		if err := cmd.Err(); err != nil {
+			return nil, "", b.readError(ctx, err)
+		}
+		if err := b.whole(ctx, marks[i], keys[i]); err != nil {
+			return nil, "", err
+		}
 		last := ""
 		for _, member := range cmd.Val() {
 			if len(reqs) == q.Limit {
@@ -142,11 +196,14 @@ func (b *Backend) readIndex(ctx context.Context, q *driver.Query, from position)
 // minShare is the smallest number of ids that a page reads from each bucket.
 const minShare = 8
 
+// endOfIDs is the end of the range of ids in the index by id.
+const endOfIDs = "(\xff"
+
 // indexRange returns what the members of the listing begin with, and the end
 // of the range. Ids are UTF-8, so none begins with the byte 255.
 func indexRange(q *driver.Query) (start, end string) {
 	if q.Label == "" {
-		return "", "+"
+		return "", endOfIDs
 	}
 	start = string(appendLabelValue(nil, q.Value))
 	return start, "(" + start + "\xff"
@@ -173,89 +230,149 @@ func untilNUL(s string) string {
 // headBytes is how many bytes of a record are read to get only its head.
 const headBytes = 512
 
-// fetch reads records in one pipeline, in order, or only their heads. A second
-// pipeline reads whole records if the head was not enough: an empty reply is a
-// missing record or an empty string, and a long head is cut.
-func (b *Backend) fetch(ctx context.Context, reqs []request, heads bool) ([]result, error) {
-	out := make([]result, len(reqs))
-	todo := make([]int, len(reqs))
+// maxReads bounds the pipelines of one fetch while records keep growing.
+const maxReads = 6
+
+// fetch reads records, in order, or only their heads. The first pipeline reads
+// the start of each record: the head, or an equal share of driver.PageBytes. Plan
+// drops results, and says of those left which to read on, which takes a further
+// pipeline.
+func (b *Backend) fetch(ctx context.Context, reqs []request, heads bool, plan func([]result) []result) ([]result, error) {
+	found := make([]result, len(reqs))
 	for i := range reqs {
-		out[i].request, todo[i] = reqs[i], i
+		found[i] = result{request: reqs[i], more: true, want: headBytes}
+		if !heads {
+			found[i].want = max(driver.PageBytes/len(reqs), headBytes)
+		}
 	}
-	for whole := false; len(todo) > 0; {
-		pipe := b.client.Pipeline()
-		cmds := make([]*goredis.StringCmd, len(todo))
-		for i, at := range todo {
-			key := out[at].k.records + out[at].id
-			if heads && !whole {
-				cmds[i] = pipe.GetRange(ctx, key, 0, headBytes-1)
-			} else {
-				cmds[i] = pipe.Get(ctx, key)
-			}
+	for range maxReads {
+		more, err := b.readOn(ctx, found, heads)
+		if err != nil {
+			return nil, err
 		}
-		if err := execGets(ctx, pipe, cmds); err != nil {
-			return nil, b.readError(ctx, err)
+		if !more {
+			return found, nil
 		}
-		var again []int
-		for i, at := range todo {
-			done, err := out[at].read(ctx, b, cmds[i], heads && !whole)
-			if err != nil {
-				return nil, err
-			}
-			if heads {
-				out[at].rec.Value = nil
-			}
-			if !done {
-				again = append(again, at)
-			}
+		if plan != nil {
+			found = plan(found)
 		}
-		todo, whole = again, true
 	}
-	return out, nil
+	return nil, model.NewError(model.ErrUnavailable, "other writers keep changing the records", nil)
 }
 
-// read decodes the reply to a request. It returns false if the whole record
-// must be read.
-func (r *result) read(ctx context.Context, b *Backend, cmd *goredis.StringCmd, head bool) (done bool, err error) {
-	if head && cmd.Err() == nil {
-		data := cmd.Val()
-		rec, at, size, err := decodeHead(r.id, data)
-		if err != nil || len(data) < headBytes && len(data) != at+size {
-			return false, nil //nolint:nilerr // the whole record is read and decoded next
+// readOn reads what is to be read of the results, in one pipeline, and reports
+// whether some must be read on. An empty reply is a missing record or an empty
+// string, so it asks which.
+func (b *Backend) readOn(ctx context.Context, found []result, heads bool) (more bool, err error) {
+	pipe := b.client.Pipeline()
+	var todo []*result
+	var cmds []*goredis.StringCmd
+	var exist []*goredis.IntCmd
+	for i := range found {
+		f := &found[i]
+		if !f.more {
+			continue
 		}
-		r.rec = rec
-		return true, nil
+		key := f.k.records + f.id
+		todo, cmds = append(todo, f), append(cmds, pipe.GetRange(ctx, key, 0, int64(f.want)-1))
+		var ex *goredis.IntCmd
+		if f.empty {
+			ex = pipe.Exists(ctx, key)
+		}
+		exist = append(exist, ex)
 	}
-	rec, err := b.recordOf(ctx, r.id, cmd)
-	switch {
-	case errors.Is(err, model.ErrNotFound):
-		r.missing = true
-	case errors.Is(err, model.ErrCorrupt):
-		r.corrupt = true
-	case err != nil:
-		return false, err
-	default:
-		r.rec = rec
+	if len(todo) == 0 {
+		return false, nil
 	}
-	return true, nil
+	if err := execGets(ctx, pipe, cmds); err != nil {
+		return false, b.readError(ctx, err)
+	}
+	for i, f := range todo {
+		f.more = false
+		err := b.readStart(ctx, f, cmds[i], heads)
+		if ex := exist[i]; err == nil && ex != nil && f.empty {
+			f.more, err = false, ex.Err()
+			f.missing, f.corrupt = ex.Val() == 0, ex.Val() > 0
+			if err != nil {
+				err = b.readError(ctx, err)
+			}
+		}
+		if err != nil {
+			return false, err
+		}
+		more = more || f.more
+	}
+	return more, nil
+}
+
+// readStart takes in the start of a record. It says how much to read if that is
+// not enough.
+func (b *Backend) readStart(ctx context.Context, f *result, cmd *goredis.StringCmd, heads bool) error {
+	if err := cmd.Err(); err != nil {
+		if err = b.readError(ctx, err); !errors.Is(err, model.ErrCorrupt) {
+			return err
+		}
+		f.corrupt = true
+		return nil
+	}
+	raw, _ := cmd.Bytes()
+	data := cmd.Val()
+	if f.empty = data == ""; f.empty {
+		f.more = true
+		return nil
+	}
+	head, size := lengths(data)
+	rec, at, valueSize, err := decodeHead(f.id, data)
+	switch full := len(data) == f.want; {
+	case err != nil && full && head > len(data): // labels of an unusual length
+		if f.more, f.want = true, head; !heads {
+			f.want = size
+		}
+	case err != nil, !full && len(data) != at+valueSize:
+		f.corrupt = true
+	case heads:
+		f.rec, f.head = rec, true
+	case len(data) == at+valueSize:
+		f.rec, f.head = rec, true
+		f.rec.Value = raw[at:len(raw):len(raw)]
+	case len(data) > at+valueSize:
+		f.corrupt = true
+	default: // the value is cut
+		f.rec, f.head, f.more, f.want = rec, true, true, at+valueSize+1
+	}
+	return nil
 }
 
 // prune removes index entries whose records were missing or did not bear the
 // label. The script checks the records again. If it fails, the next listing
-// prunes.
-func (b *Backend) prune(ctx context.Context, q *driver.Query, stale []request) {
+// prunes. It returns the ids of records that are there and cannot be read.
+func (b *Backend) prune(ctx context.Context, q *driver.Query, stale []result) (unreadable []string, err error) {
 	value := appendLabelValue(nil, q.Value)
 	var runs []*run
+	var asked [][]result // by each run
 	for len(stale) > 0 {
 		k := stale[0].k
 		m := &mark{data: value}
 		keys, ids := []any{k.labels + q.Label}, []any{q.Label, m}
-		for len(stale) > 0 && stale[0].k == k && len(keys) <= sweepStep {
-			keys, ids = append(keys, k.records+stale[0].id), append(ids, stale[0].id)
-			stale = stale[1:]
+		n := 0
+		for n < len(stale) && stale[n].k == k && len(keys) <= sweepStep {
+			keys, ids = append(keys, k.records+stale[n].id), append(ids, stale[n].id)
+			n++
 		}
 		args := append([]any{"evalsha", pruneScript.digest, len(keys)}, keys...)
-		runs = append(runs, newRun(ctx, pruneScript, append(args, ids...), m))
+		runs, asked = append(runs, newRun(ctx, pruneScript, append(args, ids...), m)), append(asked, stale[:n])
+		stale = stale[n:]
 	}
-	_ = b.runAll(ctx, runs, b.writeError)
+	for i, runErr := range b.runAll(ctx, runs, b.scriptReadError) {
+		if runErr != nil {
+			err = runErr
+			continue
+		}
+		for word := range strings.FieldsSeq(runs[i].Val()) {
+			if n, bad := strconv.Atoi(word); bad == nil && n >= 0 && n < len(asked[i]) {
+				unreadable = append(unreadable, asked[i][n].id)
+			}
+		}
+	}
+	return unreadable, err
 }

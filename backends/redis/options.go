@@ -33,6 +33,12 @@ type Options struct {
 	// writes are sent once, and reads come from the master and from no cache.
 	// Kinds that are known to be wrong are refused all the same.
 	TrustClient bool
+	// AllowEviction makes CreateStorage warn, and not refuse, if the server may
+	// evict keys (a maxmemory-policy other than noeviction). Records may then
+	// vanish before they expire. With an allkeys policy, indexes may vanish too:
+	// listings, counts and sweeps return ErrUnavailable from then on, until
+	// CreateStorage rebuilds the indexes.
+	AllowEviction bool
 	// Logger gets the warnings of CreateStorage. Nil means slog.Default.
 	Logger *slog.Logger
 }

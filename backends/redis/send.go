@@ -83,6 +83,29 @@ func execGets(ctx context.Context, pipe goredis.Pipeliner, cmds []*goredis.Strin
 	return nil
 }
 
+// execIndexes sends a pipeline that reads indexes and their marks. It returns an
+// error if the commands have no outcome of their own.
+func execIndexes(ctx context.Context, pipe goredis.Pipeliner) error {
+	left, err := exec(ctx, pipe)
+	if left || err != nil && replyCode(err) == "" && !errors.Is(err, goredis.Nil) {
+		return err
+	}
+	return nil
+}
+
+// whole returns ErrUnavailable for an index without its mark. The mark is read
+// after the entries, in the same pipeline.
+func (b *Backend) whole(ctx context.Context, mark *goredis.FloatCmd, key string) error {
+	switch err := mark.Err(); {
+	case err == nil:
+		return nil
+	case errors.Is(err, goredis.Nil):
+		return b.lostIndex(key)
+	default:
+		return b.readError(ctx, err)
+	}
+}
+
 // script is a Lua script with its digest.
 type script struct {
 	source, digest any

@@ -63,7 +63,7 @@ func stalledCalls(t *testing.T) {
 				t.Parallel() // the calls wait
 
 				p := newProxy(t)
-				b := newOn(t, connect(p), drivertest.Name(), nil)
+				b := createOn(t, connect(p), drivertest.Name(), nil)
 				t.Cleanup(func() {
 					again := newOn(t, clientOf(t, options(t)), b.name, nil)
 					if err := again.DeleteStorage(context.WithoutCancel(t.Context())); err != nil {

@@ -85,7 +85,7 @@ func TestTrips(t *testing.T) {
 	costs := map[string]cost{ // the others are one script
 		"get": {1, "get"}, "get many": {1, "get"}, "get of three": {1, "get get get"}, "write of two": {1, repeat("evalsha", 2)},
 		"page": {2, ""}, "page by label": {2, ""}, "page of ids": {2, ""}, "page of nothing": {1, ""},
-		"count": {1, repeat("zcount", bucketCount)}, "count by label": {1, repeat("evalsha", bucketCount)},
+		"count": {1, repeat("zcount zscore", bucketCount)}, "count by label": {1, repeat("evalsha", bucketCount)},
 		"sweep": {2, ""}, "sweep with announcements": {3, ""}, "sweep of nothing": {1, ""}, "ping": {1, "ping"},
 	}
 	for _, c := range calls {
@@ -236,5 +236,30 @@ func TestLongUpdateThatKeepsLabels(t *testing.T) {
 			t.Errorf("%d: GETRANGE %d times", i, reads)
 		}
 		kept = label
+	}
+}
+
+// TestTripsOfStorage counts the round trips of calls on a storage that is there.
+func TestTripsOfStorage(t *testing.T) {
+	b, p := proxied(t)
+	drivertest.Seed(t, b, drivertest.Record("id", "ann", time.Hour))
+	p.sent()
+	if err := b.CreateStorage(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	trips, commands := p.sent()
+	if trips != 2 || countCommands(commands, "eval") != 1 || countCommands(commands, "scan") > 0 {
+		t.Errorf("create storage again: %d round trips with %v", trips, commands)
+	}
+	// All keys of a new store are marked in one more.
+	fresh := newOn(t, b.client, drivertest.Name(), nil)
+	if err := fresh.CreateStorage(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, commands = p.sent(); countCommands(commands, "zadd") != 3*bucketCount || countCommands(commands, "eval") != 1+contenders || countCommands(commands, "scan") > 0 {
+		t.Errorf("create storage: %v", commands)
+	}
+	if err := fresh.DeleteStorage(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 }

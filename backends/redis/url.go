@@ -2,13 +2,19 @@ package redis
 
 import (
 	"context"
+	"crypto/tls"
+	"net"
 	"net/url"
+	"strconv"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/sojourn-go/sojourn/backends"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -119,7 +125,8 @@ func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 	if err := t.params().Parse(u); err != nil {
 		return nil, err
 	}
-	client, err := t.client(u)
+	d := new(dialer)
+	client, err := t.client(u, d)
 	if err != nil {
 		return nil, err
 	}
@@ -131,13 +138,75 @@ func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 		_ = client.Close()
 		return nil, err
 	}
+	b.dialer = d
 	b.gate.Own(client)
 	return b, nil
 }
 
+// dialer opens the connections of a client that a URL made, and knows what they
+// wait for.
+type dialer struct {
+	tls     *tls.Config
+	timeout time.Duration
+	waits   atomic.Pointer[string] // nil after a connection was opened
+}
+
+// dial opens a connection. The TLS handshake ends with the context too.
+func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	d.note("it waited for a connection to " + addr)
+	c, err := (&net.Dialer{Timeout: d.timeout, KeepAlive: keepAlive}).DialContext(ctx, network, addr)
+	if err == nil && d.tls != nil {
+		d.note("it waited for " + addr + " to begin with TLS: without TLS the scheme is redis and not rediss")
+		c, err = d.handshake(ctx, c, addr)
+	}
+	if err != nil {
+		if why := driverkit.DialReason(err); why != "" && ctx.Err() == nil {
+			d.note(why)
+		}
+		return nil, err
+	}
+	d.waits.Store(nil)
+	return c, nil
+}
+
+const keepAlive = time.Minute
+
+func (d *dialer) handshake(ctx context.Context, c net.Conn, addr string) (net.Conn, error) {
+	cfg := d.tls.Clone()
+	if cfg.ServerName == "" {
+		cfg.ServerName, _, _ = net.SplitHostPort(addr)
+	}
+	if d.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, d.timeout)
+		defer cancel()
+	}
+	secure := tls.Client(c, cfg)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = c.Close()
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: c.RemoteAddr(), Err: err}
+	}
+	return secure, nil
+}
+
+func (d *dialer) note(what string) { d.waits.Store(&what) }
+
+// why returns what connections wait for, or why the last one failed. It is empty
+// for a client that no URL made.
+func (d *dialer) why() string {
+	if d == nil {
+		return ""
+	}
+	if what := d.waits.Load(); what != nil {
+		return *what
+	}
+	return ""
+}
+
 // client returns the client for the URL. It notices the deadline of a context
-// while it waits for an answer.
-func (t *target) client(u *url.URL) (goredis.UniversalClient, error) {
+// while it waits for an answer. It dials once: calls that are sent again dial
+// again.
+func (t *target) client(u *url.URL, d *dialer) (goredis.UniversalClient, error) {
 	own := url.URL{Scheme: "redis", User: u.User, Path: u.Path, RawQuery: t.passed.Encode()}
 	if t.tls {
 		own.Scheme = "rediss"
@@ -162,18 +231,33 @@ func (t *target) client(u *url.URL) (goredis.UniversalClient, error) {
 			own.RawQuery = t.passed.Encode()
 		}
 	}
+	database := 0
+	if path := strings.Trim(u.Path, "/"); path != "" && t.kind != unix {
+		var err error
+		if database, err = strconv.Atoi(path); err != nil || database < 0 {
+			return nil, model.NewError(model.ErrInvalid, "the URL's path is not the number of a database, such as /0", nil)
+		}
+	}
 	switch t.kind {
 	case cluster:
 		o, err := goredis.ParseClusterURL(own.String())
-		if err != nil || strings.Trim(u.Path, "/") != "" && u.Path != "/0" { // a cluster has one database
+		if err != nil {
 			return nil, t.badURL()
 		}
+		if database != 0 {
+			return nil, model.NewError(model.ErrInvalid, "a Redis Cluster has one database, 0, and the URL's path names another", nil)
+		}
 		o.ContextTimeoutEnabled = true
+		d.tls, d.timeout, o.Dialer = o.TLSConfig, orDefault(o.DialTimeout), d.dial
+		o.DialerRetries = max(o.DialerRetries, 1)
 		return goredis.NewClusterClient(o), nil
 	case sentinel:
 		own.User = nil
+		if t.master == "" {
+			return nil, model.NewError(model.ErrInvalid, "the URL lacks the parameter master, the name by which the sentinels know the master", nil)
+		}
 		o, err := goredis.ParseFailoverURL(own.String())
-		if err != nil || t.master == "" {
+		if err != nil {
 			return nil, t.badURL()
 		}
 		o.MasterName, o.SentinelUsername, o.SentinelPassword = t.master, t.sentinelUser, t.sentinelPassword
@@ -185,6 +269,8 @@ func (t *target) client(u *url.URL) (goredis.UniversalClient, error) {
 			o.TLSConfig.ServerName = "" // each server is verified by its own name
 		}
 		o.ContextTimeoutEnabled = true
+		d.tls, d.timeout, o.Dialer = o.TLSConfig, orDefault(o.DialTimeout), d.dial
+		o.DialerRetries = max(o.DialerRetries, 1)
 		return goredis.NewFailoverClient(o), nil
 	default:
 		o, err := goredis.ParseURL(own.String())
@@ -192,8 +278,18 @@ func (t *target) client(u *url.URL) (goredis.UniversalClient, error) {
 			return nil, t.badURL()
 		}
 		o.ContextTimeoutEnabled = true
+		d.tls, d.timeout, o.Dialer = o.TLSConfig, orDefault(o.DialTimeout), d.dial
+		o.DialerRetries = max(o.DialerRetries, 1)
 		return goredis.NewClient(o), nil
 	}
+}
+
+// orDefault returns the time limit of a dial, of go-redis if none is given.
+func orDefault(limit time.Duration) time.Duration {
+	if limit == 0 {
+		return 5 * time.Second
+	}
+	return limit
 }
 
 // badURL does not wrap the parser's error, which may quote a password.

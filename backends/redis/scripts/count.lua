@@ -7,7 +7,7 @@
 --   the run goes on with: nothing, e (expired entries), l (entries of the label);
 --   then for e the first rank and the number of expired entries, for l the id
 --   after which to go on, or nothing.
--- Returns d and the number of live records; e, the number of expired entries, of
+-- Returns g if an index has no mark: it may lack entries; d and the number of live records; e, the number of expired entries, of
 --   those visited that bear the label, and of all that bear it; l, the number of
 --   live records among those visited, and the last id; c if the number of expired
 --   entries has changed.
@@ -15,9 +15,10 @@ local members, due, value, now, step, mode = KEYS[1], KEYS[2], ARGV[1], tonumber
 local to = '(' .. value .. '\255'
 
 -- bearing counts the expired entries from a rank on that bear the label. They are
--- the first ones of the index.
+-- the first ones of the index after its marks.
 local function bearing(first, last)
-  local n = 0
+  local n, marks = 0, call('ZCOUNT', due, '-inf', '-inf')
+  first, last = first + marks, last + marks
   for _, id in ipairs(call('ZRANGE', due, tostring(first), tostring(last))) do
     if call('ZSCORE', members, value .. id) then n = n + 1 end
   end
@@ -36,13 +37,14 @@ local function living(from)
   return n, #all < step and '' or id
 end
 
+if not call('ZSCORE', members, '\255!') or not call('ZSCORE', due, '\255!') then return 'g' end
 if mode == 'l' then
   local n, id = living(ARGV[5] == '' and '[' .. value or '(' .. value .. ARGV[5])
   return 'l' .. n .. ' ' .. id
 end
 local n = call('ZLEXCOUNT', members, '[' .. value, to)
 if n == 0 then return 'd0' end
-local expired = call('ZCOUNT', due, '-inf', ARGV[2])
+local expired = call('ZCOUNT', due, '(-inf', ARGV[2])
 if mode == 'e' then
   if expired ~= tonumber(ARGV[6]) then return 'c' end
   local first = tonumber(ARGV[5])

@@ -2,13 +2,16 @@
 -- bear the label. Unreadable records keep their entries.
 -- KEYS: the label's index, the records.
 -- ARGV: 1 the label's name; 2 the prefix of the members; then the ids.
-local n = 0
+-- Returns the numbers of the unreadable ones, from 0, with spaces between them.
+local unreadable = {}
 for k = 2, #KEYS do
   local h, why, section = head(KEYS[k])
   if type(why) == 'table' then return why end
   local t = h and labels(section)
   if (t and t[ARGV[1]] ~= ARGV[2]) or (not h and why == 'n') then
-    n = n + call('ZREM', KEYS[1], ARGV[2] .. ARGV[k + 1])
+    call('ZREM', KEYS[1], ARGV[2] .. ARGV[k + 1])
+  elseif not h then
+    unreadable[#unreadable + 1] = tostring(k - 2)
   end
 end
-return n
+return table.concat(unreadable, ' ')

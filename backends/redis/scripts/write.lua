@@ -67,9 +67,10 @@ if keepLabels == B and new ~= old then new, labelsDiffer = old, true end
 -- It would have to copy the value, which takes a microsecond or two for each KB.
 if labelsDiffer and staged and #new ~= l1 * 256 + l2 and tonumber(ARGV[5]) > 65536 then return refuse('r' .. new) end
 
--- If the labels change, decode the old and new ones before anything is written.
+-- If the labels change, decode the old and new ones before anything is written. Of
+-- a record that is gone, a listing may have removed the entries already.
 local oldLabels, newLabels, prefix
-if old ~= new and (old or new ~= '') then
+if (old ~= new or not h) and (old or new ~= '') then
   prefix = sub(due, 1, -2) .. 'l:'
   newLabels = labels(new)
   if old and old ~= '' then
@@ -84,7 +85,7 @@ end
 -- fails, the record is unchanged. Listings prune the entries that were added.
 if newLabels then
   for name, value in pairs(newLabels) do
-    if not (oldLabels and oldLabels[name] == value) then call('ZADD', prefix .. name, '0', value .. id) end
+    if not (h and oldLabels and oldLabels[name] == value) then call('ZADD', prefix .. name, '0', value .. id) end
   end
 end
 if not known or old ~= new then

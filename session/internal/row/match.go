@@ -32,10 +32,10 @@ func (r *Row) Match(under func(keyID string) []byte, now time.Time) Match {
 		return MatchCurrent
 	case isPrevious && (r.PreviousUntil == 0 || now.Before(r.PreviousUntil.Time())):
 		return MatchPrevious
+	case now.Before(r.RetiredUntil.Time()): // Retired, Previous or, after two verbs, one before
+		return MatchReplaced
 	case isPrevious:
 		return MatchLapsed
-	case isRetired && now.Before(r.RetiredUntil.Time()):
-		return MatchReplaced
 	case isRetired:
 		return MatchRetired
 	case current == nil:

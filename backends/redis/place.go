@@ -1,0 +1,226 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// CreateStorage puts a mark into each index. A key that the server evicts, or
+// loses in another way, loses its mark too, and no write puts it back: an index
+// without its mark may lack entries. A rebuild begins with a draft of the mark.
+// Both are outside of the ranges of ids and label values.
+const (
+	indexMark  = "\xff!"
+	indexDraft = "\xff?"
+)
+
+// markScore is the score of the mark in an index: before all expiries in the
+// one by expiry, the same as all others in an index of texts.
+func (k *bucket) markScore(key string) string {
+	if key == k.due {
+		return "-inf"
+	}
+	return "0"
+}
+
+// isMark reports whether a member of an index is a mark or a draft.
+func isMark(member string) bool { return member == indexMark || strings.HasPrefix(member, indexDraft) }
+
+// lostIndex returns the error of a call that met an index without its mark.
+func (b *Backend) lostIndex(keys ...string) error {
+	return model.NewError(model.ErrUnavailable, "an index is not complete: "+oneLine(keys)+"; the server has evicted or lost it, or CreateStorage was never called; "+
+		"set maxmemory-policy to noeviction, and call CreateStorage, which rebuilds indexes from the records", nil)
+}
+
+// labelField is the prefix of the fields, in the hash with the layout's version,
+// that name the labels whose indexes have marks.
+const labelField = "label:"
+
+// layoutFields are the fields of the hash with the layout's version.
+var layoutFields = map[string]string{"layout": layoutVersion, "buckets": strconv.Itoa(bucketCount)}
+
+// ownFields are all fields that this backend stores there.
+func (b *Backend) ownFields() map[string]string {
+	fields := map[string]string{}
+	for field, value := range layoutFields {
+		fields[field] = value
+	}
+	for _, label := range b.gate.Labels() {
+		fields[labelField+label] = "1"
+	}
+	return fields
+}
+
+// checkLayout returns ErrCorrupt for another layout, and what is foreign in the
+// hash that should have the layout's version.
+func (b *Backend) checkLayout(meta map[string]string) (foreign string, err error) {
+	for field := range meta {
+		if _, ok := layoutFields[field]; !ok && !strings.HasPrefix(field, labelField) {
+			return "the hash " + b.metaKey() + " with other fields", nil
+		}
+	}
+	for field, want := range layoutFields {
+		if got, ok := meta[field]; ok && got != want {
+			return "", driverkit.Corrupt("the store has " + field + " " + strconv.Quote(got) + ", this version needs " + strconv.Quote(want))
+		}
+	}
+	return "", nil
+}
+
+// probeKey returns a key for a trial, in the slot of the layout's version.
+func (b *Backend) probeKey() string {
+	return b.name + ":{" + metaTag + "}:w:" + model.NewRevision().String()
+}
+
+// inspection is what a store's place holds.
+type inspection struct {
+	meta    map[string]string     // the hash with the layout's version
+	foreign []string              // keys that another program made
+	trace   bool                  // something of the store is there
+	lost    [bucketCount][]string // the indexes without a mark
+	probe   *goredis.Cmd          // what probe.lua found; nil if it was not sent
+}
+
+// unmarked returns the indexes without a mark.
+func (f *inspection) unmarked() []string { return slices.Concat(f.lost[:]...) }
+
+// complete reports whether nothing is to be stored.
+func (f *inspection) complete(want map[string]string) bool {
+	for field := range want {
+		if _, ok := f.meta[field]; !ok {
+			return false
+		}
+	}
+	return len(f.unmarked()) == 0
+}
+
+// indexEnds asks for the members at both ends of an index and for its mark.
+type indexEnds struct {
+	bucket int
+	key    string
+	ends   [2]*goredis.StringSliceCmd
+	mark   *goredis.FloatCmd
+}
+
+// inspect reads the layout's version and the ends of all indexes, and tries the
+// server's commands if probe is set. It returns ErrCorrupt for another layout.
+func (b *Backend) inspect(ctx context.Context, probe bool) (found inspection, err error) {
+	pipe := b.client.Pipeline()
+	meta := pipe.HGetAll(ctx, b.metaKey())
+	var indexes []indexEnds
+	for n := range b.buckets {
+		for _, key := range b.buckets[n].index {
+			key := key.(string)
+			// Of two members at an end at most one is the mark.
+			indexes = append(indexes, indexEnds{n, key, [2]*goredis.StringSliceCmd{pipe.ZRange(ctx, key, 0, 1), pipe.ZRange(ctx, key, -2, -1)}, pipe.ZScore(ctx, key, indexMark)})
+		}
+	}
+	if probe {
+		keys := []string{b.probeKey(), b.probeKey(), b.probeKey()}
+		found.probe = pipe.Eval(ctx, probeLua, keys)
+	}
+	left, err := exec(ctx, pipe)
+	if left || err != nil && replyCode(err) == "" && !errors.Is(err, goredis.Nil) {
+		return found, b.readError(ctx, err)
+	}
+	switch foreign, bad := b.checkLayout(meta.Val()); {
+	case meta.Err() != nil && replyCode(meta.Err()) == wrongType:
+		found.note("the key " + b.metaKey() + " with another type than a hash")
+	case meta.Err() != nil:
+		return found, b.readError(ctx, meta.Err())
+	case bad != nil:
+		return found, bad
+	case foreign != "":
+		found.note(foreign)
+	}
+	found.meta = meta.Val()
+	found.trace = len(found.meta) > 0
+	for _, e := range indexes {
+		if err := b.note(ctx, &found, &e); err != nil {
+			return found, err
+		}
+	}
+	return found, nil
+}
+
+// note notes a key that another program made.
+func (f *inspection) note(what string) {
+	if !slices.Contains(f.foreign, what) {
+		f.foreign = append(f.foreign, what)
+	}
+}
+
+// note notes what was found of an index.
+func (b *Backend) note(ctx context.Context, found *inspection, e *indexEnds) error {
+	switch err := e.mark.Err(); {
+	case err == nil:
+		found.trace = true
+	case errors.Is(err, goredis.Nil) || replyCode(err) == wrongType:
+		found.lost[e.bucket] = append(found.lost[e.bucket], e.key)
+	default:
+		return b.readError(ctx, err)
+	}
+	for _, cmd := range e.ends {
+		if err := cmd.Err(); err != nil {
+			if replyCode(err) != wrongType {
+				return b.readError(ctx, err)
+			}
+			found.note("the key " + e.key + " with another type than a sorted set")
+			return nil
+		}
+		for _, m := range cmd.Val() {
+			switch {
+			case isMark(m):
+			case b.idOf(e.bucket, e.key, m) == "":
+				found.note("the sorted set " + e.key + " with other members")
+			default:
+				found.trace = true
+			}
+		}
+	}
+	return nil
+}
+
+// idOf returns the id in a member of an index of the bucket, or an empty string
+// if this backend did not write the member.
+func (b *Backend) idOf(bucket int, key, member string) string {
+	k, id := &b.buckets[bucket], member
+	switch {
+	case key == k.due:
+	case key == k.ids:
+		var section string
+		var ok bool
+		if id, section, ok = strings.Cut(member, "\x00"); !ok {
+			return ""
+		}
+		if _, ok := parseLabels(section); !ok {
+			return ""
+		}
+	case len(member) < 2 || len(member) < 2+number(member[:2]):
+		return ""
+	default:
+		id = member[2+number(member[:2]):]
+	}
+	if model.CheckID(id) != nil || bucketOf(id) != bucket {
+		return ""
+	}
+	return id
+}
+
+// oneLine joins the first few texts.
+func oneLine(texts []string) string {
+	const most = 3
+	if len(texts) > most {
+		texts = append(slices.Clone(texts[:most]), fmt.Sprintf("%d more", len(texts)-most))
+	}
+	return strings.Join(texts, ", ")
+}
