@@ -141,9 +141,7 @@ func (l *lifecycle) becomeSeen(seen []sight) {
 		}
 	} else {
 		l.becomeAnonymous()
-		// Of several that open, the client must not keep one alone: it may be
-		// another person's.
-		l.stale = l.sent && !several
+		l.stale = l.sent
 	}
 	for i := range seen {
 		v := &seen[i]

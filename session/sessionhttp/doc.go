@@ -26,7 +26,9 @@
 // a name, so no cookie of a subdomain passes for this one. Of several cookies, the
 // one that opens a session is served: see Cookie. A cookie that opens nothing is
 // cleared in the next answer to a navigation that used the session, but not in a
-// redirect. A background request clears none, since a sign-in may overtake it.
+// redirect. A background request clears none, since a sign-in may overtake it. Of
+// several cookies that are not named __Host-, none is cleared before a sign-in or a
+// sign-out: the one that stays could be another person's.
 // SignOut clears the cookie with and without Domain, Path and Partitioned.
 //
 // # Caches

@@ -28,7 +28,7 @@ func (f *fixture) dead() string {
 }
 
 func TestOneTokenOfSeveralOpensTheSession(t *testing.T) {
-	f := setup(t, sessionhttp.Options{})
+	f := setup(t, sessionhttp.Options{CookieName: "sid"})
 	dead := f.dead()
 	alice, bob := f.signIn("alice"), f.signIn("bob")
 	forged := alice[:23] + strings.Repeat("A", 43)
@@ -52,8 +52,14 @@ func TestOneTokenOfSeveralOpensTheSession(t *testing.T) {
 			t.Errorf("%s: %s %v", what, w.Body, w.Header())
 		}
 	}
+	// A subdomain cannot set a second cookie with __Host-: both are the user's own.
+	prefixed := setup(t, sessionhttp.Options{})
+	w := prefixed.brings(who, prefixed.pair(prefixed.svcToken("alice"))+"; "+prefixed.pair(prefixed.svcToken("bob")))
+	if c := prefixed.cookie(w); w.Body.String() != "<nil>" || c == nil || c.MaxAge != -1 {
+		t.Error(w.Body, w.Header())
+	}
 	// A sign-out ends all that the browser has.
-	w := f.ask(sessionhttp.SignOut(nil), http.MethodPost, page, "Cookie", f.pair(dead)+"; "+f.pair(alice)+"; "+f.pair(bob))
+	w = f.ask(sessionhttp.SignOut(nil), http.MethodPost, page, "Cookie", f.pair(dead)+"; "+f.pair(alice)+"; "+f.pair(bob))
 	if w.Code != http.StatusNoContent || f.cookie(w) == nil {
 		t.Fatal(w.Code, w.Header())
 	}

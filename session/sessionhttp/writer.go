@@ -65,23 +65,32 @@ func (w *writer) commit(code int) error {
 	w.once.Do(func() {
 		w.passed = true
 		w.used = w.s.Used()
-		err := loadFailed(w.s, w.s.Err())
-		var load *LoadError
-		// A redirect is how handlers send people to sign in again.
-		noticed := code >= http.StatusBadRequest || code >= http.StatusMultipleChoices && errors.Is(err, session.ErrGone)
-		switch {
-		case errors.As(err, &load) && code >= http.StatusInternalServerError:
-			w.logf("session failed", err) // and the handler has noticed
-		case load != nil:
-			w.replace(err, session.Credential{})
-		case err != nil && !noticed: // a change was refused
-			c, _ := w.s.Commit(w.r.Context())
-			w.replace(err, c)
-		default:
+		if err := loadFailed(w.s, w.s.Err()); err != nil {
+			w.failed(err, code)
+		} else {
 			w.store(code)
 		}
 	})
 	return w.dropped
+}
+
+// failed handles a session that could not be loaded or has refused a change. It
+// replaces an answer that does not show that.
+func (w *writer) failed(err error, code int) {
+	// A redirect is how handlers send people to sign in again.
+	noticed := code >= http.StatusBadRequest || code >= http.StatusMultipleChoices && errors.Is(err, session.ErrGone)
+	var load *LoadError
+	switch {
+	case errors.As(err, &load) && code >= http.StatusInternalServerError:
+		w.logf("session failed", err) // and the handler has noticed
+	case load != nil:
+		w.replace(err, session.Credential{})
+	case noticed:
+		w.store(code)
+	default:
+		c, _ := w.s.Commit(w.r.Context())
+		w.replace(err, c)
+	}
 }
 
 // store commits the session and sets the headers of an answer with the status.
@@ -172,13 +181,31 @@ func (w *writer) apply(c session.Credential) {
 		if c.Action == session.ActionClear && w.cookies > 0 && !w.via.ambient() {
 			w.cookie.clear(h, true) // a sign-out ends all that the request brought
 		}
-	case c.Stale && w.cookies > 0 && navigation(w.r):
-		// A background request may be answered after a sign-in.
+	case c.Stale && w.clearable():
 		w.cookie.clear(h, true)
 	default:
 		return
 	}
 	h.Set("Cache-Control", noStore)
+}
+
+// clearable reports whether the answer may end a cookie that opens nothing. A
+// background request may be answered after a sign-in. Of several cookies without
+// the prefix, one may be set by a subdomain and would stay alone. If a header has
+// another token, the cookie alone may open a session.
+func (w *writer) clearable() bool {
+	if w.cookies == 0 || !navigation(w.r) {
+		return false
+	}
+	if f := w.several; f != nil {
+		for i := range f.n {
+			if !f.by[i].ambient() {
+				return false
+			}
+		}
+		return hasPrefix(w.cookie.Name, "__Host-")
+	}
+	return true
 }
 
 // settle answers by the transport of the token that opened the session.
