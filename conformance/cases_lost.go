@@ -262,17 +262,15 @@ func lostCases() []Case {
 		that("DeleteByLabelIsUnknownAndCountsTheRest", "R79 R67", needLoss|needLabels, func(c *C) {
 			c.fill(6, "ann", time.Hour)
 			s := storeOn[doc](c, &interceptor{Wrapper: driverkit.Wrap(c.b), before: func(op string) {
-				if op == "Delete" {
+				if op == "Delete" || op == "WriteMany" {
 					c.h.LoseNext(c.TB, c.b)
 				}
 			}}, nil)
 			n, err := s.DeleteByLabel(c.ctx(), "principal", "ann")
 			c.is(err, model.ErrUnknown, "DeleteByLabel with a lost answer")
-			if n != 0 {
-				c.fail("DeleteByLabel counted %d removals, want none because the first answer was lost", n)
-			}
-			if got := c.bearers("ann"); len(got) != 5 {
-				c.fail("%d of 6 records are left, want 5", len(got))
+			// A batch may lose one answer or that of all its deletes.
+			if left := len(c.bearers("ann")); left > 5 || n+left > 5 {
+				c.fail("%d of 6 records are left and DeleteByLabel counted %d removals, want one that is neither", left, n)
 			}
 		}),
 		that("TakeIsUnknownAndGivesNothing", "R71 R67", needLoss, func(c *C) {

@@ -294,7 +294,7 @@ func storeCallCases() []Case {
 			moved := c.labelled("r0001", "{}", "bob", time.Hour)
 			once := false
 			s := storeOn[doc](c, &interceptor{Wrapper: driverkit.Wrap(c.b), before: func(op string) {
-				if op == "Delete" && !once {
+				if (op == "Delete" || op == "WriteMany") && !once {
 					once = true
 					_, err := c.write(moved, driver.IfPresent, model.Record{})
 					c.ok(err, "update to another label")

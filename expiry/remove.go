@@ -75,17 +75,10 @@ func (c *call) removeRound(q driver.Query) (r round, err error) {
 		if len(p.Corrupt) > 0 {
 			r.corrupt = p.Corrupt[0]
 		}
-		for _, rec := range p.Records {
-			err := c.remove(driver.Delete{ID: rec.ID, Cond: driver.IfMatch, Known: rec})
-			c.note(err)
-			switch {
-			case err == nil:
-				r.removed++
-			case errors.Is(err, model.ErrConflict), errors.Is(err, model.ErrNotFound):
-			case errors.Is(err, model.ErrCorrupt): // the listing did not need to read it
-				r.seen--
-				r.corrupt = rec.ID
-			default:
+		for rest := p.Records; len(rest) > 0; {
+			part := rest[:min(c.removals(), len(rest))]
+			rest = rest[len(part):]
+			if err := c.removePart(part, &r); err != nil {
 				return r, err
 			}
 		}
@@ -94,4 +87,40 @@ func (c *call) removeRound(q driver.Query) (r round, err error) {
 		}
 		q.After = p.Next
 	}
+}
+
+// removalBatch is how many records are deleted at a time. A backend that fails
+// has been sent no more of them.
+const removalBatch = 50
+
+// removals returns how many records are deleted at a time: one, if the backend
+// would delete them one by one in any case.
+func (c *call) removals() int {
+	if _, batched := c.f.b.(driver.BatchWriter); !batched {
+		return 1
+	}
+	return removalBatch
+}
+
+// removePart deletes records, at their revisions, and adds the outcomes to the
+// round. It returns the first error that ends the removal.
+func (c *call) removePart(part []model.Record, r *round) (end error) {
+	list := make([]batchOp, len(part))
+	for i := range part {
+		list[i].del = &driver.Delete{ID: part[i].ID, Cond: driver.IfMatch, Known: part[i]}
+	}
+	for i, o := range c.writeMany(list) {
+		c.note(o.Err)
+		switch {
+		case o.Err == nil:
+			r.removed++
+		case errors.Is(o.Err, model.ErrConflict), errors.Is(o.Err, model.ErrNotFound):
+		case errors.Is(o.Err, model.ErrCorrupt): // the listing did not need to read it
+			r.seen--
+			r.corrupt = part[i].ID
+		case end == nil:
+			end = o.Err
+		}
+	}
+	return end
 }

@@ -1,14 +1,14 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/model"
@@ -84,24 +84,24 @@ func (s *Service) listed(it *item) (Info, bool, error) {
 // calls of the store at once: one for all rows, and 16 for the markers of
 // sessions that have ended.
 func (s *Service) Count(ctx context.Context) (int, error) {
-	var counts [row.Markers]int
-	var all int
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() (err error) {
-		all, err = s.store.Count(ctx, nil)
-		return err
-	})
+	var counts [row.Markers + 1]int
+	var errs [row.Markers + 1]error
+	var wg sync.WaitGroup
 	for i := range counts {
-		g.Go(func() (err error) {
-			counts[i], err = s.store.Count(ctx, &expiry.ListOptions{Label: labelPrincipal, Value: row.MarkerLabel(i)})
-			return err
+		wg.Go(func() {
+			var of *expiry.ListOptions // the last one counts all rows
+			if i < row.Markers {
+				of = &expiry.ListOptions{Label: labelPrincipal, Value: row.MarkerLabel(i)}
+			}
+			counts[i], errs[i] = s.store.Count(ctx, of)
 		})
 	}
-	err := g.Wait()
-	for _, n := range counts {
+	wg.Wait()
+	all := counts[row.Markers]
+	for _, n := range counts[:row.Markers] {
 		all -= n
 	}
-	return max(all, 0), err
+	return max(all, 0), cmp.Or(errs[:]...)
 }
 
 // CountPrincipal returns the number of a principal's live sessions.

@@ -29,7 +29,7 @@ func (s *Session) give(t *row.Token) {
 	if part := left % time.Second; part > 0 || left <= 0 {
 		left += time.Second - part // a cookie's lifetime is whole seconds, and zero deletes it
 	}
-	s.cred = Credential{Action: ActionGive, ExpiresAt: at, MaxAge: left, Persistence: Persistence(r.Persistence), token: t.Text()} //nolint:gosec // written from a Persistence
+	s.cred = Credential{Action: ActionGive, ExpiresAt: at, MaxAge: left, Persistence: Persistence(r.Persistence), token: t.Text()}
 }
 
 // offer gives the client the new secret again that it has not presented yet:
@@ -59,6 +59,6 @@ type renewals struct {
 func (r *renewals) first(handle string, at time.Time) bool {
 	sum := maphash.Comparable(r.seed, handle)
 	slot := &r.slots[sum%uint64(len(r.slots))]
-	mine := sum ^ uint64(at.UnixMilli()) //nolint:gosec // any bits will do
+	mine := sum ^ uint64(at.UnixMilli())
 	return slot.Swap(mine) != mine
 }

@@ -117,7 +117,7 @@ func (k Key[T]) Set(ctx context.Context, v T) error {
 	if err != nil {
 		return err
 	}
-	_, done, err := s.write(ctx)
+	done, err := s.write(ctx)
 	if err != nil {
 		return err
 	}
@@ -180,7 +180,7 @@ func (k Key[T]) Update(ctx context.Context, change func(*T) error) error {
 	if err != nil {
 		return err
 	}
-	_, done, err := s.write(ctx)
+	done, err := s.write(ctx)
 	if err != nil {
 		return err
 	}

@@ -64,15 +64,15 @@ func (s *Session) changing(ctx context.Context, leaving bool) (context.Context, 
 
 // write is change for what is written to the row. It refuses what would create a
 // row that must not be.
-func (s *Session) write(ctx context.Context) (context.Context, func(), error) {
-	work, done, err := s.change(ctx)
+func (s *Session) write(ctx context.Context) (func(), error) {
+	_, done, err := s.change(ctx)
 	if err == nil {
 		if err = s.mayCreate(); err != nil {
 			s.locked(func() { s.refused = err })
 			done()
 		}
 	}
-	return work, done, err
+	return done, err
 }
 
 // mayCreate returns why there must be no new row for the session. It returns nil

@@ -122,12 +122,12 @@ func (l *lifecycle) becomeSeen(seen []sight) {
 	for i := range seen {
 		switch v := &seen[i]; {
 		case !v.opens:
-		case opened != nil && opened.item.ID == v.item.ID: // two secrets of one session, around a rotation
-			if v.matched > opened.matched {
-				opened = v
-			}
-		default:
-			opened, several = v, opened != nil
+		case opened == nil:
+			opened = v
+		case v.item.ID != opened.item.ID:
+			several = true
+		case v.matched > opened.matched:
+			opened = v // the secrets before and after a rotation
 		}
 	}
 	if opened != nil && !several {
@@ -147,7 +147,7 @@ func (l *lifecycle) becomeSeen(seen []sight) {
 	}
 	for i := range seen {
 		v := &seen[i]
-		if !several && opened != nil && v.item.ID == opened.item.ID {
+		if opened != nil && !several && v.item.ID == opened.item.ID {
 			continue
 		}
 		if v.owned || v.opens {

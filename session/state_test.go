@@ -14,7 +14,6 @@ import (
 func TestTransitionsOfTheState(t *testing.T) {
 	down := errors.New("down")
 	tok := row.NewToken(row.NewHandle())
-	one, two := item{ID: "one"}, item{ID: "two"}
 	full := func(s state) *lifecycle {
 		l := newLifecycle([]string{tok.Text()})
 		l.state, l.item, l.matched, l.token = s, item{ID: "h"}, row.MatchPrevious, &tok
@@ -28,17 +27,15 @@ func TestTransitionsOfTheState(t *testing.T) {
 		want   state
 		clean  bool // no row and no changes are left
 	}{
-		"a load fails":      {stateUnread, func(l *lifecycle) { l.becomeFailed(down) }, stateFailed, false},
-		"the store is down": {stateUnread, func(l *lifecycle) { l.becomeReadOnly(down) }, stateReadOnly, true},
-		"no row":            {stateUnread, (*lifecycle).becomeAnonymous, stateAnonymous, true},
-		"sign-out":          {stateChallenged, (*lifecycle).becomeAnonymous, stateAnonymous, true},
-		"ended elsewhere":   {stateStored, func(l *lifecycle) { l.becomeGone(WhyEnded) }, stateAnonymous, true},
-		"unreadable row":    {stateUnread, func(l *lifecycle) { l.becomeSeen([]sight{{token: &tok, owned: true}}) }, stateAnonymous, true},
-		"one row":           {stateUnread, func(l *lifecycle) { l.becomeSeen([]sight{{token: &tok, opens: true}, {}}) }, stateStored, false},
-		"two rows":          {stateUnread, func(l *lifecycle) { l.becomeSeen([]sight{{opens: true, item: one}, {opens: true, item: two}}) }, stateAnonymous, true},
-		"two secrets of a row": {stateUnread, func(l *lifecycle) {
-			l.becomeSeen([]sight{{token: &tok, opens: true, item: one}, {token: &tok, opens: true, item: one}})
-		}, stateStored, false},
+		"a load fails":             {stateUnread, func(l *lifecycle) { l.becomeFailed(down) }, stateFailed, false},
+		"the store is down":        {stateUnread, func(l *lifecycle) { l.becomeReadOnly(down) }, stateReadOnly, true},
+		"no row":                   {stateUnread, (*lifecycle).becomeAnonymous, stateAnonymous, true},
+		"sign-out":                 {stateChallenged, (*lifecycle).becomeAnonymous, stateAnonymous, true},
+		"ended elsewhere":          {stateStored, func(l *lifecycle) { l.becomeGone(WhyEnded) }, stateAnonymous, true},
+		"unreadable row":           {stateUnread, func(l *lifecycle) { l.becomeSeen([]sight{{token: &tok, owned: true}}) }, stateAnonymous, true},
+		"one row":                  {stateUnread, func(l *lifecycle) { l.becomeSeen([]sight{{token: &tok, opens: true}, {}}) }, stateStored, false},
+		"two rows":                 {stateUnread, func(l *lifecycle) { l.becomeSeen([]sight{{token: &tok, opens: true, item: item{ID: "a"}}, {token: &tok, opens: true, item: item{ID: "b"}}}) }, stateAnonymous, true},
+		"two secrets of a row":     {stateUnread, func(l *lifecycle) { l.becomeSeen([]sight{{token: &tok, opens: true}, {token: &tok, opens: true}}) }, stateStored, false},
 		"a row":                    {stateUnread, func(l *lifecycle) { l.becomeStored(item{}, row.MatchCurrent) }, stateStored, false},
 		"first value":              {stateAnonymous, func(l *lifecycle) { l.becomeIssued(item{}, &tok) }, stateStored, false},
 		"binder":                   {stateStored, (*lifecycle).becomeChallenged, stateChallenged, false},

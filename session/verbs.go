@@ -181,7 +181,7 @@ func (s *Session) SetSID(ctx context.Context, sid string) error {
 // signedInEdit keeps a change of the row of a signed-in session for the next
 // Persist.
 func (s *Session) signedInEdit(ctx context.Context, e edit) error {
-	_, done, err := s.write(ctx)
+	done, err := s.write(ctx)
 	if err != nil {
 		return err
 	}
@@ -200,7 +200,7 @@ func (s *Session) edit(ctx context.Context, op string, d time.Duration, e edit) 
 	if d < time.Millisecond {
 		return &model.Error{Op: op, Err: model.NewError(model.ErrInvalid, "the lifetime is shorter than a millisecond", nil)}
 	}
-	_, done, err := s.write(ctx)
+	done, err := s.write(ctx)
 	if err != nil {
 		return err
 	}

@@ -167,7 +167,7 @@ func BenchmarkFloor(b *testing.B) {
 	} {
 		b.Run(op.name, func(b *testing.B) {
 			store = open(b, nil)
-			h := newHand(store.client, store.table, value)
+			h := newHand(sdkOf(store), store.table, value)
 			id := func(side string, i int) string { return fmt.Sprintf("%s-%08d", side, i) }
 			if op.seeded {
 				for _, side := range []string{"hand", "again", "ours"} {

@@ -98,7 +98,7 @@ func (b *Backend) putValue(it attributes, rec *model.Record) {
 	it[attrRevision] = blob(bytes.Clone(rec.Revision[:]))
 	it[attrEncoding] = str(rec.Encoding)
 	it[attrValue] = valueAttribute(rec.Value)
-	if b.queryable && rec.Encoding == "json" {
+	if b.opts.Queryable && rec.Encoding == "json" {
 		if native, ok := nativeCopy(rec.Value, b.gate.MaxValue()-len(rec.Value)); ok {
 			it[attrJSON] = native
 		}
@@ -112,7 +112,7 @@ func (b *Backend) putExpiry(it attributes, id string, at time.Time) {
 		return
 	}
 	it[attrExpires] = millis(at)
-	it[attrDue] = str(shardOf(id))
+	it[attrDue] = str(b.shardOf(id))
 	if b.grace >= 0 {
 		it[attrTTL] = number(b.ttl(at))
 	}
@@ -188,9 +188,9 @@ const (
 )
 
 // headSize returns the largest size of a record without its value.
-func headSize(labels []string) int {
+func headSize(labels []string, shards int) int {
 	n := len(attrPK) + len(recordPrefix) + model.MaxID + len(attrSK) + len(recordSort) +
-		len(attrFormat) + len(attrExpires) + len(attrTTL) + 3*numberSize + len(attrDue) + shardSize +
+		len(attrFormat) + len(attrExpires) + len(attrTTL) + 3*numberSize + len(attrDue) + len(shardName(shards-1)) +
 		len(attrRevision) + len(model.Revision{}) + len(attrEncoding) + driverkit.MaxEncoding +
 		len(attrLabels) + mapSize + len(attrValue)
 	for _, name := range labels {

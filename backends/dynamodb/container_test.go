@@ -36,6 +36,9 @@ func clientAt(t testing.TB, endpoint string, opts ...func(*awsdynamodb.Options))
 	}, opts...)
 }
 
+// sdkOf returns the SDK's client of a backend.
+func sdkOf(b *Backend) *awsdynamodb.Client { return b.Client().(*awsdynamodb.Client) }
+
 // client returns a client for the server.
 func client(t testing.TB) *awsdynamodb.Client {
 	t.Helper()

@@ -2,6 +2,7 @@ package dynamodb
 
 import (
 	"context"
+	"crypto/rand"
 	"maps"
 	"slices"
 	"strings"
@@ -54,7 +55,7 @@ func (b *Backend) projection(head bool) (map[string]string, *string) {
 	case head:
 		names, _ := fill(nil, projectHead)
 		return names, aws.String(projectHead)
-	case b.queryable:
+	case b.opts.Queryable:
 		names, _ := fill(nil, projectWhole)
 		return names, aws.String(projectWhole)
 	}
@@ -304,9 +305,16 @@ func (b *Backend) deleteLabel(name, value, id string) types.TransactWriteItem {
 	return types.TransactWriteItem{Delete: &types.Delete{TableName: &b.table, Key: labelKey(name, value, id)}}
 }
 
+// transact sends a transaction. If an earlier attempt of it is still in
+// progress, the next one has the same token, so that it cannot happen twice.
 func (b *Backend) transact(ctx context.Context, items []types.TransactWriteItem) (outcome, error) {
+	token, inProgress := rand.Text(), false
 	return b.sendOnce(ctx, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
-		_, err := b.client.TransactWriteItems(ctx, &awsdynamodb.TransactWriteItemsInput{TransactItems: items}, opts)
+		in := &awsdynamodb.TransactWriteItemsInput{TransactItems: items, ClientRequestToken: aws.String(token)}
+		_, err := b.client.TransactWriteItems(ctx, in, opts)
+		if inProgress = inProgress || codeOf(err) == codeInProgress; !inProgress {
+			token = rand.Text()
+		}
 		return err
 	})
 }

@@ -11,11 +11,13 @@
 //
 // # What is stored where
 //
-// A store is one table with the string keys pk and sk. The table has two kinds
-// of items, records and label items:
+// A store is one table with the string keys pk and sk. The table has records,
+// label items, and what this package needs besides:
 //
-//	pk r#ID           sk r    the record with that id
-//	pk l#LABEL#VALUE  sk ID   the record with that id has that label; no other attributes
+//	pk r#ID           sk r         the record with that id
+//	pk l#LABEL#VALUE  sk ID        the record with that id has that label; no other attributes
+//	pk m#settings     sk settings  the number of partitions, if Options.Partitions gave one
+//	pk m#check#…      sk a to f    for the moment of a check
 //
 // A record has these attributes:
 //
@@ -23,7 +25,7 @@
 //	revision  binary  16 bytes
 //	expires   number  milliseconds since 1970; absent: the record never expires
 //	ttl       number  seconds since 1970, from which DynamoDB may delete the record; absent: never
-//	due       string  "0" to "15", a shard of the index by expiry; absent: the record never expires
+//	due       string  "0" to "15", or what Options.Partitions says, a partition of the index by expiry; absent: the record never expires
 //	labels    map     of strings, may be empty
 //	encoding  string  "json" or another name
 //	value     string  the value's own bytes; binary if they are not UTF-8
@@ -46,8 +48,10 @@
 // has such an item, or an index that you added, it keeps the table, removes the
 // records, the index and the TTL, and returns ErrCorrupt with what it left.
 //
-// CreateStorage creates the table, billed by request. StoragePlan returns the
-// AWS CLI commands for it. No other method creates the table. Without the
+// CreateStorage creates the table, billed by request. In a table with
+// provisioned throughput it gives the index the same. StoragePlan returns the
+// AWS CLI commands for it. The name may be an ARN, for a table in another
+// account. No other method creates the table. Without the
 // table, every other call returns ErrUnavailable with the table's name.
 //
 // # Expiry
@@ -60,6 +64,33 @@
 // Options.GraceTTL, one hour by default. It does not delete label items: a
 // later listing or count by their label removes them. Run a Sweeper, which
 // removes records and label items together and long before the TTL does.
+//
+// # Checks
+//
+// CreateStorage refuses a server and a table on which the store would not be
+// safe, with ErrUnsupported. Check returns what was found as data. Both look at
+// replicas, the index, the TTL, the number of partitions, and the settings that
+// the Options ask for. Both try on a few items whether conditional writes and
+// deletes are atomic, whether a refusal has the stored item, whether
+// transactions are all or nothing, and whether queries are in order. A check
+// that is interrupted may leave six items, which the TTL removes an hour later.
+//
+// # Servers
+//
+// All tests run on DynamoDB Local 2.6.1, and none has run on DynamoDB itself.
+// DynamoDB Local lacks throttling, states of tables and some limits. Fakes answer
+// for these as AWS documents it.
+// Nobody has tried the following servers with this package:
+//
+//   - LocalStack uses DynamoDB Local, says docs.localstack.cloud.
+//   - ScyllaDB Alternator has no transactions, says
+//     docs.scylladb.com/manual/stable/alternator/compatibility.html.
+//     CreateStorage refuses it, unless Options.Labels is an empty slice. Its
+//     write isolation unsafe_rmw makes conditions that are not atomic, and
+//     CreateStorage refuses that too.
+//   - Dynalite has no transactions, says github.com/HENNGE/aiodynamo/issues/53.
+//   - DynamoDB Accelerator has a client of its own. It has to use the options of
+//     each call: see API.
 //
 // # Consistency
 //
@@ -75,14 +106,22 @@
 // record that expired in the last moment may stay until the next sweep.
 //
 // Use the table in one region. Global tables of the default kind are eventually
-// consistent between regions, and the last writer wins. Global tables with
-// multi-region strong consistency have no transactions.
+// consistent between regions, and the last writer wins: CreateStorage accepts
+// one only with Options.AllowReplicas. Global tables with multi-region strong
+// consistency have no transactions and no TTL.
+// docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2globaltables_HowItWorks.html
 //
 // A write is sent once. The SDK sends it again only if DynamoDB refused it
-// because of throttling or a wrong clock. After a broken connection, a timeout
-// or a server error the outcome is ErrUnknown. A write that DynamoDB refused
-// because of another transaction is sent again for about two seconds. Reads are
-// retried as the client is configured.
+// because of throttling or a wrong clock. A code of DynamoDB's own with a status
+// of 4xx is a refusal: ErrUnavailable, with the code. After a broken connection,
+// a timeout, a server error or the answer of a proxy the outcome is ErrUnknown.
+// A write that DynamoDB refused because of another transaction is sent again for
+// about two seconds. Reads are retried as the client is configured.
+//
+// A client that is opened from a URL waits five seconds for a connection, ten
+// for the begin of a response and thirty for all of it. To a client that New
+// gets, set such limits yourself: the SDK's default has none for responses. A
+// call always ends with its context.
 //
 // # Limits
 //
@@ -91,13 +130,29 @@
 // Description.MaxValue has the number. At most 32 labels can be declared. Nodes
 // with different Options.Labels may share a table.
 //
-// All records with one label value share a partition, which takes about 1,000
-// added or removed records a second. That is plenty for the sessions of one
-// principal. Do not use a label value that most records share.
+// docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html has
+// the limits of DynamoDB.
+//
+// A partition takes 1,000 write units a second: bp-partition-key-design.html in
+// the same guide. A transaction takes two units for an item of up to 1 KB:
+// transaction-apis.html.
+// All records with one label value share a partition: about 500 of them can be
+// added or removed a second. That is plenty for the sessions of one principal.
+// Do not use a label value that most records share. The index by expiry has 16
+// partitions: about 16,000 records that expire can be added a second, or 8,000
+// moved. Options.Partitions gives more, up to 256.
+//
+// A scan or query reads at most 1 MB. A BatchGetItem has at most 16 MB, and a
+// page by label ends when its values reach driver.PageBytes, so that it holds
+// two responses at most. A page of values reads at most 1,000 label items.
 //
 // # Permissions
 //
-// Programs need the first statement. CreateStorage and DeleteStorage need both.
+// Programs need the first statement. CreateStorage, DeleteStorage and Check need
+// both. Options.PointInTimeRecovery also needs DescribeContinuousBackups and
+// UpdateContinuousBackups, Options.Tags needs TagResource, and Options.KMSKey
+// needs what the key's policy asks for. Without ConditionCheckItem, listings
+// work and leave the label items of records that the TTL removed.
 // The resources name one table and one index. A * at their end would also grant
 // the tables whose names begin with this one's.
 //
@@ -116,7 +171,9 @@
 // The table lists requests, and capacity units for a record of up to 1 KB. A
 // larger record takes a read unit for each 4 KB and a write unit for each 1 KB.
 // An expiry that is added or removed takes one more write unit for the index,
-// and one that moves takes two.
+// and one that moves takes two. The tests assert the requests. The units are
+// computed from
+// docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html.
 //
 //	Get                                                  1 request    1 read
 //	Create, Upsert without labels                        1            1 write
@@ -137,9 +194,11 @@
 //	Count                                                1 for each MB of the table, 1 read for each 4 KB of it
 //	GetMany                                              1 for 100    1 read for each record
 //	WriteMany                                            as single writes, 16 at a time
-//	DeleteExpired: the index                             16           1/2 read for each shard
+//	DeleteExpired: the index                             16, or       1/2 read for each partition
+//	                                                     Partitions
 //	  the removals, 16 at a time                         1 for each   1 write, 4 with a label
 //	  with OnExpire: the records                         1 for 100    1 read for each
+//	Check, and the first CreateStorage of a Backend      about 60     about 60 writes
 //
 // A write whose condition fails costs the same write units, and its response
 // contains the stored record. A page may have fewer records than its limit,

@@ -2,12 +2,19 @@ package dynamodb
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
@@ -21,7 +28,7 @@ var refusals = map[string]string{
 	"TransactionCanceledException":             "the transaction was cancelled",
 	"TransactionConflictException":             "other transactions hold the item",
 	"ReplicatedWriteConflictException":         "another region is writing the item",
-	"ValidationException":                      "DynamoDB rejects the request as invalid",
+	codeValidation:                             "DynamoDB rejects the request as invalid",
 	"SerializationException":                   "DynamoDB cannot parse the request",
 	"ResourceNotFoundException":                "the table does not exist",
 	"TableNotFoundException":                   "the table does not exist",
@@ -76,10 +83,34 @@ func codeOf(err error) string {
 	return ""
 }
 
-// refused reports whether DynamoDB certainly refused the request.
+// statusOf returns the HTTP status of an error, or 0 without an answer.
+func statusOf(err error) int {
+	var res *smithyhttp.ResponseError
+	if errors.As(err, &res) && res.Response != nil && res.Response.Response != nil {
+		return res.HTTPStatusCode()
+	}
+	return 0
+}
+
+const (
+	// codeUnread is the SDK's code for an answer that has none: that of a proxy.
+	codeUnread = "UnknownError"
+	// codeInProgress says that the same transaction was received before.
+	codeInProgress = "TransactionInProgressException"
+)
+
+// refused reports whether DynamoDB certainly refused the request. Besides the
+// codes that are known, that is any code of its own with a status of 4xx. A 408
+// is about the connection, and a transaction in progress may still succeed.
+// docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
 func refused(err error) bool {
-	_, known := refusals[codeOf(err)]
-	return known
+	code := codeOf(err)
+	if _, known := refusals[code]; known {
+		return true
+	}
+	status := statusOf(err)
+	return code != "" && code != codeUnread && code != codeInProgress &&
+		status >= http.StatusBadRequest && status < http.StatusInternalServerError && status != http.StatusRequestTimeout
 }
 
 // refusal returns the error of a request that DynamoDB answered with an error
@@ -91,31 +122,63 @@ func (b *Backend) refusal(err error) (certain bool, _ error) {
 		return false, nil
 	}
 	code := api.ErrorCode()
+	if !refused(err) {
+		return false, model.NewError(model.ErrUnavailable, answerText(err), err)
+	}
 	why, known := refusals[code]
 	switch {
-	case !known:
-		return false, model.NewError(model.ErrUnavailable, "the server answered with an error", err)
 	case missingTable(code):
 		why = "the table " + b.table + " does not exist in this region and account: CreateStorage creates it, StoragePlan prints the commands"
-	case code == "ValidationException":
+	case code == codeValidation:
 		return true, validationError(api.ErrorMessage(), err)
+	case !known:
+		why = "DynamoDB refuses the request"
 	}
 	return true, model.NewError(model.ErrUnavailable, code+": "+why, err)
+}
+
+// answerText describes an answer that is not certainly a refusal.
+func answerText(err error) string {
+	text := "the server answered with an error"
+	if code := codeOf(err); code != "" && code != codeUnread {
+		text += ": " + code
+	}
+	if status := statusOf(err); status != 0 {
+		text += " (HTTP " + strconv.Itoa(status) + ")"
+	}
+	return text
+}
+
+const codeValidation = "ValidationException"
+
+// The texts by which DynamoDB tells apart the requests that it rejects with
+// ValidationException.
+var (
+	textsTooLarge = []string{"item size has exceeded", "item size to update has exceeded"}
+	textsIndexed  = []string{"attempting to create an index which already exists"}
+	textsNoIndex  = []string{"the table does not have the specified index"}
+	textsKeys     = []string{"the provided key element does not match the schema", "missing the key ", "type mismatch for key ", "query condition missed key",
+		"the required keys was not given"} // the last one is DynamoDB Local's
+)
+
+func hasOneOf(text string, parts []string) bool {
+	text = strings.ToLower(text)
+	return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(text, part) })
 }
 
 // validationError returns the error of a request that DynamoDB rejects as
 // invalid. The item can be too large because of labels that other nodes
 // declare. The table can lack the index or have other keys.
 func validationError(message string, err error) error {
-	switch lower := strings.ToLower(message); {
-	case strings.Contains(lower, "item size"):
+	switch {
+	case hasOneOf(message, textsTooLarge):
 		return model.NewError(model.ErrTooLarge, "the record with its labels exceeds DynamoDB's limit of 400 KB", err)
-	case strings.Contains(lower, "index"):
+	case hasOneOf(message, textsNoIndex):
 		return model.NewError(model.ErrUnavailable, "ValidationException: the table lacks the index "+indexName+": CreateStorage adds it, StoragePlan prints the commands", err)
-	case strings.Contains(lower, "key"):
+	case hasOneOf(message, textsKeys):
 		return model.NewError(model.ErrUnavailable, "ValidationException: the table's key schema is not "+attrPK+" and "+attrSK+": StoragePlan prints the commands for a table that fits", err)
 	}
-	return model.NewError(model.ErrUnavailable, "ValidationException: "+refusals["ValidationException"], err)
+	return model.NewError(model.ErrUnavailable, "ValidationException: "+refusals[codeValidation]+"; the SDK's error, which this one wraps, has the reason", err)
 }
 
 // cancelledError returns the error of a transaction that DynamoDB cancelled for
@@ -170,16 +233,27 @@ func (b *Backend) readError(ctx context.Context, err error) error {
 	if _, answered := b.refusal(err); answered != nil {
 		return answered
 	}
-	return driverkit.ReadError(ctx, err)
+	if end := ctx.Err(); end != nil && driverkit.IsContext(err) {
+		return end
+	}
+	return model.NewError(model.ErrUnavailable, reason(err), driverkit.WithContext(ctx, err))
 }
 
 // writeError returns the error of a write. It is ErrUnknown if the request may
 // have left the process, unless DynamoDB certainly refused it.
 func (b *Backend) writeError(ctx context.Context, err error, sent bool) error {
-	if certain, refusal := b.refusal(err); certain {
+	certain, refusal := b.refusal(err)
+	switch {
+	case certain:
 		return refusal
+	case sent && refusal != nil:
+		return model.NewError(model.ErrUnknown, answerText(err), driverkit.WithContext(ctx, err))
+	case sent:
+		return model.NewError(model.ErrUnknown, reason(err), driverkit.WithContext(ctx, err))
+	case ctx.Err() != nil:
+		return ctx.Err()
 	}
-	return driverkit.WriteError(ctx, err, sent, "check the client's credentials, region and endpoint")
+	return model.NewError(model.ErrUnavailable, "nothing was sent: "+reason(err), err)
 }
 
 // outcome says how DynamoDB answered a write that it did not carry out. It is
@@ -200,7 +274,7 @@ func outcomeOf(err error) outcome {
 	var cancelled *types.TransactionCanceledException
 	if !errors.As(err, &cancelled) {
 		code := codeOf(err)
-		return outcome{busy: code == "TransactionConflictException" || code == "ReplicatedWriteConflictException"}
+		return outcome{busy: code == "TransactionConflictException" || code == "ReplicatedWriteConflictException" || code == codeInProgress}
 	}
 	var out outcome
 	invalid := false
@@ -221,8 +295,60 @@ func outcomeOf(err error) outcome {
 	return out
 }
 
-// storageError returns the error of a change to the table. The SDK may send
-// such a change again, since it is idempotent.
+// storageError returns the error of a change to the table, with the server's
+// text: that names the table, a permission or a limit, and never a record. The
+// SDK may send such a change again, since it is idempotent.
 func (b *Backend) storageError(ctx context.Context, err error) error {
+	var api smithy.APIError
+	if errors.As(err, &api) && refused(err) && api.ErrorMessage() != "" && !missingTable(api.ErrorCode()) {
+		return model.NewError(model.ErrUnavailable, "DynamoDB refuses to change the table "+b.table+": "+api.ErrorCode()+": "+api.ErrorMessage(), err)
+	}
 	return b.writeError(ctx, err, !driverkit.IsDial(err))
+}
+
+// reason says why a request got no answer, and what to do. It names hosts, but
+// quotes no text of the client's: that may have a secret.
+func reason(err error) string {
+	var (
+		name   *net.DNSError
+		op     *net.OpError
+		record tls.RecordHeaderError
+		cert   *tls.CertificateVerificationError
+		failed *smithyhttp.RequestSendError
+		bad    *smithy.DeserializationError
+		late   net.Error
+	)
+	switch {
+	case errors.As(err, &name) && name.IsNotFound:
+		return "cannot connect: there is no host " + strconv.Quote(name.Name) + ": check the region and the endpoint"
+	case errors.As(err, &name):
+		return "cannot connect: the name server does not answer for the host " + strconv.Quote(name.Name) + ": check the network"
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
+		return "cannot connect: the server does not speak TLS: check whether the endpoint begins with http:// or https://"
+	case errors.As(err, &cert):
+		return "cannot connect: the server's certificate is not trusted: check the endpoint and the machine's roots"
+	case errors.As(err, &op) && op.Op == "dial":
+		text := "cannot connect"
+		if op.Addr != nil {
+			text += " to " + op.Addr.String()
+		}
+		switch {
+		case errors.Is(err, syscall.ECONNREFUSED):
+			text += ": connection refused"
+		case op.Timeout():
+			text += ": no answer in time"
+		}
+		return text + ": check the region, the endpoint and the network"
+	case errors.As(err, &late) && late.Timeout(), driverkit.IsContext(err):
+		return "the server did not answer in time"
+	case errors.As(err, &bad):
+		text := "the answer is not DynamoDB's"
+		if status := statusOf(err); status != 0 {
+			text += " (HTTP " + strconv.Itoa(status) + ")"
+		}
+		return text + ": check the endpoint, and proxies before it"
+	case errors.As(err, &failed):
+		return "the connection broke before the answer"
+	}
+	return "the client could not make the request: check its credentials and region"
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/url"
 	"os"
 	"strings"
 	"syscall"
@@ -168,5 +169,27 @@ func TestCancelledErrors(t *testing.T) {
 		if model.Kind(err) != test.want || err != nil && (!strings.Contains(err.Error(), test.has) || strings.Contains(err.Error(), "hunter2")) {
 			t.Errorf("%s: %v, want %v with %q", name, err, test.want, test.has)
 		}
+	}
+}
+
+// TestReasons has errors of Go's net and net/http: the text names the host and
+// what to do, and has nothing else of theirs.
+func TestReasons(t *testing.T) {
+	addr := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8000}
+	for says, err := range map[string]error{
+		`no host "db.invalid"`:               &net.OpError{Op: "dial", Err: &net.DNSError{Err: "hunter2", Name: "db.invalid", IsNotFound: true}},
+		`for the host "db.invalid"`:          &net.OpError{Op: "dial", Err: &net.DNSError{Err: "hunter2", Name: "db.invalid", IsTemporary: true}},
+		"127.0.0.1:8000: connection refused": &net.OpError{Op: "dial", Addr: addr, Err: syscall.ECONNREFUSED},
+		"127.0.0.1:8000: no answer in time":  &net.OpError{Op: "dial", Addr: addr, Err: os.ErrDeadlineExceeded},
+		"127.0.0.1:8000: check the region":   &net.OpError{Op: "dial", Addr: addr, Err: syscall.EHOSTUNREACH},
+		"did not answer in time":             &url.Error{Op: "Post", URL: "http://hunter2", Err: os.ErrDeadlineExceeded},
+		"the connection broke":               io.ErrUnexpectedEOF,
+	} {
+		if text := reason(sendError(err)); !strings.Contains(text, says) || strings.Contains(text, "hunter2") {
+			t.Errorf("%v: %s, want %q in it", err, text, says)
+		}
+	}
+	if text := reason(errors.New("hunter2")); !strings.Contains(text, "credentials") || strings.Contains(text, "hunter2") {
+		t.Errorf("before the request: %s", text)
 	}
 }

@@ -32,7 +32,7 @@ func ExampleNew_invalid() {
 
 	_, err := dynamodb.New(client, "my carts", nil)
 	fmt.Println(errors.Is(err, model.ErrInvalid), err)
-	// Output: true dynamodb: New: invalid argument: a table's name has 3 to 255 of a-z A-Z 0-9 _ - .
+	// Output: true dynamodb: New: invalid argument: a table's name has 3 to 255 of a-z A-Z 0-9 _ - ., and an ARN the form arn:aws:dynamodb:REGION:ACCOUNT:table/NAME
 }
 
 // StoragePlan prints the commands for a program that may not create tables.

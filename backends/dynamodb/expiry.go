@@ -78,7 +78,7 @@ type shardSweep struct {
 }
 
 // DeleteExpired removes records that had expired at s.Before. It sends one
-// Query to each of the 16 shards of the index by expiry, and then one
+// Query to each partition of the index by expiry, 16 at a time, and then one
 // DeleteItem or TransactWriteItems for each record. With s.OnExpire it first
 // reads the records, 100 with each BatchGetItem.
 //
@@ -107,10 +107,10 @@ func (b *Backend) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swe
 // sweepOrder returns all shards. Each sweep begins with another shard, so that
 // sweeps with small limits reach all of them.
 func (b *Backend) sweepOrder() []*shardSweep {
-	first := int(b.firstShard.Add(1) % shards)
-	open := make([]*shardSweep, shards)
+	first := int(b.firstShard.Add(1) % uint32(b.shards))
+	open := make([]*shardSweep, b.shards)
 	for i := range open {
-		open[i] = &shardSweep{shard: shardName((first + i) % shards)}
+		open[i] = &shardSweep{shard: shardName((first + i) % b.shards)}
 	}
 	return open
 }
@@ -160,6 +160,9 @@ func (b *Backend) readShard(ctx context.Context, before time.Time, share int, s 
 	})
 	if err != nil {
 		return b.readError(ctx, err)
+	}
+	if !movedOn(s.after, out.LastEvaluatedKey) {
+		return badOrder()
 	}
 	s.from, s.due = s.after, s.due[:0]
 	for _, it := range out.Items {
@@ -249,12 +252,16 @@ const pruneLimit = 100
 
 // prune removes label items whose record does not exist or has another label.
 // They are left when the table's TTL deletes a record. Each transaction checks
-// the record again. If one fails, the next listing tries again.
+// the record again. If one fails, the next listing tries again, unless the
+// permission is missing.
 func (b *Backend) prune(ctx context.Context, name, value string, ids []string) {
+	if b.keepsStale.Load() {
+		return
+	}
 	ids = ids[:min(len(ids), pruneLimit)]
 	const cond = "NOT (#labels.#name = :value)"
 	driverkit.Parallel(len(ids), parallelism, func(i int) {
-		_, _ = b.transact(ctx, []types.TransactWriteItem{
+		_, err := b.transact(ctx, []types.TransactWriteItem{
 			{ConditionCheck: &types.ConditionCheck{
 				TableName: &b.table, Key: recordKey(ids[i]), ConditionExpression: aws.String(cond),
 				ExpressionAttributeNames:  map[string]string{"#labels": attrLabels, "#name": name},
@@ -262,5 +269,8 @@ func (b *Backend) prune(ctx context.Context, name, value string, ids []string) {
 			}},
 			b.deleteLabel(name, value, ids[i]),
 		})
+		if codeOf(err) == codeDenied {
+			b.keepsStale.Store(true)
+		}
 	})
 }

@@ -249,13 +249,17 @@ func serve(t testing.TB, handler http.HandlerFunc) *Backend {
 }
 
 // fake returns a backend whose server gives the answers in order, and the last
-// one again and again. It also returns the number of requests.
+// one again and again. Two # become the number of the request. It
+// also returns the number of requests.
 func fake(t testing.TB, answers ...answer) (*Backend, *atomic.Int64) {
 	t.Helper()
 	var n atomic.Int64
 	return serve(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
-		answers[min(int(n.Add(1)), len(answers))-1].write(w)
+		at := int(n.Add(1))
+		a := answers[min(at, len(answers))-1]
+		a.body = strings.ReplaceAll(a.body, "##", fmt.Sprint(at))
+		a.write(w)
 	}), &n
 }
 
@@ -322,7 +326,7 @@ func TestWritesAreSentAgainOnlyAfterARefusal(t *testing.T) {
 // throttled write.
 func TestWithRetriesSwitchedOff(t *testing.T) {
 	b, got := fake(t, answer{status: 400, code: "ThrottlingException"}, done)
-	b.client = awsdynamodb.New(b.client.Options(), func(o *awsdynamodb.Options) { o.Retryer = retry.AddWithMaxAttempts(o.Retryer, 1) })
+	b.client = awsdynamodb.New(sdkOf(b).Options(), func(o *awsdynamodb.Options) { o.Retryer = retry.AddWithMaxAttempts(o.Retryer, 1) })
 	drivertest.WantKind(t, create(t, b, drivertest.Record("id", "", 0)), model.ErrUnavailable)
 	wantSent(t, got, 1)
 }

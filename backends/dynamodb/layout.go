@@ -30,16 +30,21 @@ const (
 
 	formatVersion = 1
 	indexName     = "due"
-	shards        = 16
-	shardSize     = 2
+
+	attrPartitions = "partitions" // of the item of settings
 )
 
 // The prefixes of partition keys, and the sort key of records.
 const (
 	recordPrefix = "r#"
 	labelPrefix  = "l#"
+	otherPrefix  = "m#" // settings, and the items of checks
 	recordSort   = "r"
 )
+
+// settingsKey returns the key of the item that says what is fixed at
+// CreateStorage, if it is not the default.
+func settingsKey() attributes { return itemKey(otherPrefix+"settings", "settings") }
 
 func itemKey(pk, sk string) attributes { return attributes{attrPK: str(pk), attrSK: str(sk)} }
 
@@ -61,7 +66,9 @@ func idOf(it attributes) (string, bool) {
 
 // shardOf returns the id's shard of the index by expiry. The shards spread the
 // index over partitions.
-func shardOf(id string) string { return shardName(int(crc32.ChecksumIEEE([]byte(id)) % shards)) }
+func (b *Backend) shardOf(id string) string {
+	return shardName(int(crc32.ChecksumIEEE([]byte(id)) % uint32(b.shards)))
+}
 
 func shardName(n int) string { return strconv.Itoa(n) }
 
@@ -125,7 +132,7 @@ func (b *Backend) definition() *awsdynamodb.CreateTableInput {
 		return types.AttributeDefinition{AttributeName: aws.String(name), AttributeType: t}
 	}
 	index := indexDefinition()
-	return &awsdynamodb.CreateTableInput{
+	in := &awsdynamodb.CreateTableInput{
 		TableName:   &b.table,
 		BillingMode: types.BillingModePayPerRequest,
 		AttributeDefinitions: []types.AttributeDefinition{
@@ -137,6 +144,17 @@ func (b *Backend) definition() *awsdynamodb.CreateTableInput {
 			IndexName: index.IndexName, KeySchema: index.KeySchema, Projection: index.Projection,
 		}},
 	}
+	if b.opts.DeletionProtection {
+		in.DeletionProtectionEnabled = aws.Bool(true)
+	}
+	if b.opts.KMSKey != "" {
+		in.SSESpecification = &types.SSESpecification{Enabled: aws.Bool(true), SSEType: types.SSETypeKms, KMSMasterKeyId: &b.opts.KMSKey}
+	}
+	for _, tag := range b.opts.Tags {
+		key, value, _ := strings.Cut(tag, "=")
+		in.Tags = append(in.Tags, types.Tag{Key: aws.String(key), Value: aws.String(value)})
+	}
+	return in
 }
 
 func keySchema(hash, sort string) []types.KeySchemaElement {
@@ -182,13 +200,42 @@ func (b *Backend) StoragePlan() string {
 	for _, k := range keys(d.KeySchema) {
 		fmt.Fprintf(&s, " AttributeName=%s,KeyType=%s", k.AttributeName, k.KeyType)
 	}
-	fmt.Fprintf(&s, " \\\n  --global-secondary-indexes '%s'\n", indexJSON)
-	fmt.Fprintf(&s, "aws dynamodb wait table-exists --table-name %s\n", b.table)
+	fmt.Fprintf(&s, " \\\n  --global-secondary-indexes '%s'", indexJSON)
+	if b.opts.DeletionProtection {
+		s.WriteString(" \\\n  --deletion-protection-enabled")
+	}
+	if b.opts.KMSKey != "" {
+		fmt.Fprintf(&s, " \\\n  --sse-specification %s", quoted("Enabled=true,SSEType=KMS,KMSMasterKeyId="+b.opts.KMSKey))
+	}
+	if len(d.Tags) > 0 {
+		s.WriteString(" \\\n  --tags")
+		for _, tag := range d.Tags {
+			s.WriteString(" " + quoted("Key="+*tag.Key+",Value="+*tag.Value))
+		}
+	}
+	fmt.Fprintf(&s, "\naws dynamodb wait table-exists --table-name %s\n", b.table)
 	if b.grace >= 0 {
 		fmt.Fprintf(&s, "aws dynamodb update-time-to-live --table-name %s \\\n  --time-to-live-specification Enabled=true,AttributeName=%s\n", b.table, attrTTL)
 	}
+	if b.opts.PointInTimeRecovery {
+		fmt.Fprintf(&s, "aws dynamodb update-continuous-backups --table-name %s \\\n  --point-in-time-recovery-specification PointInTimeRecoveryEnabled=true\n", b.table)
+	}
+	if b.shards != defaultPartitions {
+		fmt.Fprintf(&s, "aws dynamodb put-item --table-name %s --item '%s'\n", b.table, b.settingsJSON())
+	}
 	return s.String()
 }
+
+// settingsJSON returns the item of settings as the AWS CLI reads it.
+func (b *Backend) settingsJSON() string {
+	key := settingsKey()
+	pk, _ := stringOf(key[attrPK])
+	sk, _ := stringOf(key[attrSK])
+	return fmt.Sprintf(`{%q:{"S":%q},%q:{"S":%q},%q:{"N":"%d"}}`, attrPK, pk, attrSK, sk, attrPartitions, b.shards)
+}
+
+// quoted returns a word of a shell command.
+func quoted(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }
 
 // checkSchema returns ErrCorrupt if the table or its index has other keys than
 // a store's.

@@ -63,16 +63,17 @@ func TestFill(t *testing.T) {
 
 func TestShardsAreEven(t *testing.T) {
 	n := map[string]int{}
+	b := testBackend(t, nil)
 	for i := range 16_000 {
-		n[shardOf(fmt.Sprint("id", i))]++
+		n[b.shardOf(fmt.Sprint("id", i))]++
 	}
-	for i := range shards {
+	for i := range b.shards {
 		if got := n[shardName(i)]; got < 800 || got > 1200 {
 			t.Errorf("shard %d has %d of 16000", i, got)
 		}
 	}
-	if len(n) != shards || shardOf("id") != "0" {
-		t.Errorf("%d shards, and that of id is %s", len(n), shardOf("id"))
+	if len(n) != 16 || b.shardOf("id") != "0" {
+		t.Errorf("%d shards, and that of id is %s", len(n), b.shardOf("id"))
 	}
 }
 

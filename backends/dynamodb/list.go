@@ -22,13 +22,16 @@ const (
 	minScan = 32
 	// maxRead is the largest limit that a scan or query sends.
 	maxRead = 100_000
-	// countPage is the number of label items that Count reads with one Query.
+	// countPage is the number of label items that Count reads with one Query,
+	// and a page with values at most: it may end long before.
 	countPage = 1000
 )
 
 // Page lists live records. Without a label it takes a consistent Scan, in the
 // order of the table's hashes. With a label it takes a consistent Query of the
-// label items, in the order of ids, and a BatchGetItem of their records.
+// label items, in the order of ids, and a BatchGetItem of their records. A scan
+// reads at most 1 MB. A page by label ends when its values reach
+// driver.PageBytes.
 func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 	position, err := b.gate.Page(ctx, &q)
 	if err != nil {
@@ -101,6 +104,9 @@ func (b *Backend) scanPage(ctx context.Context, now time.Time, q *driver.Query, 
 	if err != nil {
 		return nil, b.readError(ctx, err)
 	}
+	if !movedOn(after, out.LastEvaluatedKey) {
+		return nil, badOrder()
+	}
 	for i, it := range out.Items {
 		id, ok := idOf(it)
 		if !ok {
@@ -127,14 +133,29 @@ func nextKey(last attributes) attributes {
 	return last
 }
 
+// movedOn reports whether a response continues somewhere else than its request
+// did, or is the last one.
+func movedOn(after, last attributes) bool {
+	return len(last) == 0 || len(after) == 0 || positionOf(after) != positionOf(last)
+}
+
+// badOrder returns the error of a listing that would have no end.
+func badOrder() error {
+	return model.NewError(model.ErrUnsupported, "the server goes back to the begin of a listing, or lists keys out of order: the package comment lists servers that do", nil)
+}
+
 // pageByLabel reads the ids of a page and their records.
 func (b *Backend) pageByLabel(ctx context.Context, now time.Time, q *driver.Query, after attributes) (driver.Page, error) {
-	ids, next, err := b.bearers(ctx, q, after)
+	limit := min(q.Limit, maxRead)
+	if !q.KeysOnly {
+		limit = min(limit, countPage)
+	}
+	ids, next, err := b.bearers(ctx, q, limit, after)
 	if err != nil {
 		return driver.Page{}, err
 	}
-	page := driver.Page{Next: b.gate.Token(q, positionOf(next))}
-	err = b.eachBearer(ctx, q, ids, func(id string, rec *model.Record) {
+	var page driver.Page
+	n, err := b.eachBearer(ctx, q, ids, func(id string, rec *model.Record) {
 		switch {
 		case rec == nil:
 			page.Corrupt = append(page.Corrupt, id)
@@ -145,39 +166,57 @@ func (b *Backend) pageByLabel(ctx context.Context, now time.Time, q *driver.Quer
 	if err != nil {
 		return driver.Page{}, err
 	}
+	if n < len(ids) {
+		next = labelKey(q.Label, q.Value, ids[n-1])
+	}
+	page.Next = b.gate.Token(q, positionOf(next))
 	return page, nil
 }
 
 // bearers reads ids from the items of a label. It returns the key to continue
 // from, and nil at the end.
-func (b *Backend) bearers(ctx context.Context, q *driver.Query, after attributes) ([]string, attributes, error) {
+func (b *Backend) bearers(ctx context.Context, q *driver.Query, limit int, after attributes) ([]string, attributes, error) {
 	const query = "#pk = :label"
 	names, values := fill(attributes{":label": str(labelPK(q.Label, q.Value))}, query+" #sk")
 	out, err := b.client.Query(ctx, &awsdynamodb.QueryInput{
 		TableName: &b.table, ConsistentRead: aws.Bool(true), ExclusiveStartKey: after,
-		Limit: aws.Int32(int32(min(q.Limit, maxRead))), KeyConditionExpression: aws.String(query),
+		Limit: aws.Int32(int32(limit)), KeyConditionExpression: aws.String(query),
 		ExpressionAttributeNames: names, ExpressionAttributeValues: values, ProjectionExpression: aws.String("#sk"),
 	})
 	if err != nil {
 		return nil, nil, b.readError(ctx, err)
 	}
+	if !movedOn(after, out.LastEvaluatedKey) {
+		return nil, nil, badOrder()
+	}
+	last, _ := stringOf(after[attrSK])
 	ids := make([]string, 0, len(out.Items))
 	for _, it := range out.Items {
-		if id, ok := stringOf(it[attrSK]); ok {
-			ids = append(ids, id)
+		id, ok := stringOf(it[attrSK])
+		if !ok {
+			continue
 		}
+		if id <= last {
+			return nil, nil, badOrder()
+		}
+		ids, last = append(ids, id), id
 	}
 	return ids, nextKey(out.LastEvaluatedKey), nil
 }
 
 // eachBearer reads the records with the ids and calls visit, in order, for
 // those that bear the label, live or expired. It passes nil for a record that
-// cannot be read. It removes label items without such a record.
-func (b *Backend) eachBearer(ctx context.Context, q *driver.Query, ids []string, visit func(id string, rec *model.Record)) error {
-	read := make([]driver.BatchResult, len(ids))
-	b.fetch(ctx, ids, q.KeysOnly, read)
+// cannot be read. It removes label items without such a record. It returns how
+// many ids it read: with values, it may end before the last one.
+func (b *Backend) eachBearer(ctx context.Context, q *driver.Query, ids []string, visit func(id string, rec *model.Record)) (int, error) {
+	read, n := make([]driver.BatchResult, len(ids)), len(ids)
+	if q.KeysOnly {
+		b.fetch(ctx, ids, true, read)
+	} else {
+		n = b.fetchPage(ctx, ids, read)
+	}
 	var stale []string
-	for i := range read {
+	for i := range read[:n] {
 		rec, err := &read[i].Record, read[i].Err
 		switch {
 		case errors.Is(err, model.ErrCorrupt):
@@ -185,7 +224,7 @@ func (b *Backend) eachBearer(ctx context.Context, q *driver.Query, ids []string,
 		case errors.Is(err, model.ErrNotFound), err == nil && !q.Bears(rec):
 			stale = append(stale, ids[i])
 		case err != nil:
-			return err
+			return 0, err
 		default:
 			visit(ids[i], rec)
 		}
@@ -193,7 +232,7 @@ func (b *Backend) eachBearer(ctx context.Context, q *driver.Query, ids []string,
 	if len(stale) > 0 {
 		b.prune(ctx, q.Label, q.Value, stale)
 	}
-	return nil
+	return n, nil
 }
 
 // Count returns the number of live records. With a label it reads the label
@@ -210,11 +249,11 @@ func (b *Backend) Count(ctx context.Context, now time.Time, query driver.Query) 
 	q := driver.Query{Label: query.Label, Value: query.Value, Limit: countPage, KeysOnly: true}
 	var after attributes
 	for {
-		ids, next, err := b.bearers(ctx, &q, after)
+		ids, next, err := b.bearers(ctx, &q, countPage, after)
 		if err != nil {
 			return 0, err
 		}
-		err = b.eachBearer(ctx, &q, ids, func(_ string, rec *model.Record) {
+		_, err = b.eachBearer(ctx, &q, ids, func(_ string, rec *model.Record) {
 			if rec != nil && !rec.Expired(now) {
 				n++
 			}
@@ -238,6 +277,9 @@ func (b *Backend) countAll(ctx context.Context, now time.Time) (int, error) {
 		})
 		if err != nil {
 			return 0, b.readError(ctx, err)
+		}
+		if !movedOn(after, out.LastEvaluatedKey) {
+			return 0, badOrder()
 		}
 		n += int(out.Count)
 		if after = out.LastEvaluatedKey; len(after) == 0 {

@@ -2,7 +2,7 @@ package dynamodb
 
 import (
 	"context"
-	"maps"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,163 +11,127 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
 
-	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // CreateStorage creates the table with its index by expiry, billed by request.
-// It enables the table's TTL unless Options.GraceTTL is negative. It returns
-// when the table is ready, about ten seconds later for a new table, or with the
-// context's error.
+// It enables the table's TTL unless Options.GraceTTL is negative, and what else
+// the Options say. It returns when the table is ready, about ten seconds later
+// for a new table, or with the context's error. It waits for half an hour at
+// most, and then returns ErrUnavailable with the table's state.
 //
 // It keeps an existing table with its records, and adds the index or the TTL if
 // the table lacks it. It returns ErrCorrupt, and changes nothing, for a table
 // with other keys, with a TTL by another attribute, or with an item that is not
 // the store's. It scans the table before it adds something, and else looks at
 // the first hundred items, if it may.
+//
+// At the end it makes the checks of Check, and returns ErrUnsupported with what
+// was found. A Backend tries the server once.
 func (b *Backend) CreateStorage(ctx context.Context) error {
 	if err := b.gate.Enter(ctx); err != nil {
 		return err
 	}
-	for made := false; !made; {
-		table, err := b.settled(ctx)
-		if err != nil {
-			return err
+	checked := false
+	var table *types.TableDescription
+	err := b.await(ctx, func() (ready bool, state string, err error) {
+		if table, err = b.describe(ctx); err != nil {
+			return false, "", err
 		}
-		if table == nil {
+		switch {
+		case table == nil: // or another node is creating or deleting it
+			checked = false
 			_, err := b.client.CreateTable(ctx, b.definition())
-			made = err == nil
-			if err != nil && !busyTable(codeOf(err)) { // else another node is creating it
-				return b.storageError(ctx, err)
+			return false, "does not exist yet", b.unlessBusy(ctx, err)
+		case table.TableStatus == types.TableStatusCreating || table.TableStatus == types.TableStatusDeleting:
+			return false, stateOf(table), nil
+		case !checked:
+			if err := b.checkTable(ctx, table); err != nil {
+				return false, "", err
 			}
-			continue
-		}
-		if err := b.checkTable(ctx, table); err != nil {
-			return err
+			checked = true
 		}
 		if !hasIndex(table) {
-			if err := b.addIndex(ctx); err != nil {
-				return err
-			}
+			return false, "lacks the index " + indexName, b.addIndex(ctx, table)
 		}
-		break
-	}
-	ready := func(t *types.TableDescription) bool { return t != nil && active(t) && hasIndex(t) }
-	if err := b.awaitTable(ctx, ready); err != nil {
-		return err
-	}
-	return b.enableTTL(ctx)
-}
-
-// settled returns the table once it is neither being created nor deleted, and
-// nil if it does not exist.
-func (b *Backend) settled(ctx context.Context) (table *types.TableDescription, err error) {
-	err = b.awaitTable(ctx, func(t *types.TableDescription) bool {
-		table = t
-		return t == nil || t.TableStatus != types.TableStatusCreating && t.TableStatus != types.TableStatusDeleting
+		return active(table), stateOf(table), nil
 	})
-	return table, err
-}
-
-// foreign returns the ErrCorrupt for a table with something that this package
-// did not make.
-func (b *Backend) foreign(what, then string) error {
-	return driverkit.Corrupt("the table " + b.table + " has what another program made: " + what + "; " + then)
-}
-
-// checkTable returns ErrCorrupt if the table is not the store's alone.
-func (b *Backend) checkTable(ctx context.Context, table *types.TableDescription) error {
-	if err := b.checkSchema(table); err != nil {
+	if err != nil {
 		return err
 	}
-	complete := hasIndex(table)
-	if b.grace >= 0 {
-		name, err := b.ttlAttribute(ctx)
+	return b.settings(ctx, table)
+}
+
+// settings puts the settings of a table that is ready in force, and makes the
+// checks.
+func (b *Backend) settings(ctx context.Context, table *types.TableDescription) error {
+	if err := b.replicated(table).Err(); err != nil {
+		return err // such a table has no TTL
+	}
+	if err := b.fixPartitions(ctx); err != nil {
+		return err
+	}
+	if err := b.enableTTL(ctx); err != nil {
+		return err
+	}
+	if b.opts.DeletionProtection && !aws.ToBool(table.DeletionProtectionEnabled) {
+		_, err := b.client.UpdateTable(ctx, &awsdynamodb.UpdateTableInput{TableName: &b.table, DeletionProtectionEnabled: aws.Bool(true)})
+		if err := b.unlessBusy(ctx, err); err != nil {
+			return err
+		}
+	}
+	if b.opts.PointInTimeRecovery {
+		if err := b.enableRecovery(ctx); err != nil {
+			return err
+		}
+	}
+	checks, err := b.settled(ctx)
+	if err != nil {
+		return err
+	}
+	if !b.tried.Load() {
+		tried, err := b.try(ctx)
 		if err != nil {
 			return err
 		}
-		if name != "" && name != attrTTL {
-			return b.foreign("a TTL by the attribute "+strconv.Quote(name), "give the store a table of its own")
-		}
-		complete = complete && name == attrTTL
+		checks = append(checks, tried...)
 	}
-	limit := 0
-	if complete {
-		limit = lookStep
-	}
-	what, err := b.look(ctx, limit)
-	switch {
-	case complete && codeOf(err) == codeDenied: // nothing will change
+	err = checks.Err()
+	b.tried.Store(b.tried.Load() || err == nil)
+	return err
+}
+
+// unlessBusy returns the error of a change to the table, and nil if another
+// node is changing it.
+func (b *Backend) unlessBusy(ctx context.Context, err error) error {
+	if err == nil || busyTable(codeOf(err)) {
 		return nil
-	case err != nil:
-		return b.readError(ctx, err)
-	case what != "":
-		return b.foreign(what, "give the store a table of its own")
 	}
-	return nil
+	return b.storageError(ctx, err)
 }
 
-// lookStep is the number of items that CreateStorage looks at in a table that
-// lacks nothing.
-const lookStep = 100
-
-// The filters of the store's own items, which their keys tell, and of all
-// others.
-const (
-	ownItem     = "(begins_with(#pk, :records) AND #sk = :record) OR begins_with(#pk, :label)"
-	foreignItem = "NOT (" + ownItem + ")"
-)
-
-func keyValues() attributes {
-	return attributes{":record": str(recordSort), ":label": str(labelPrefix)}
-}
-
-// look returns a description of an item that is not the store's, or nothing. A
-// limit above zero bounds the items that it looks at.
-func (b *Backend) look(ctx context.Context, limit int) (string, error) {
-	names, values := fill(keyValues(), foreignItem)
-	in := &awsdynamodb.ScanInput{
-		TableName: &b.table, ConsistentRead: aws.Bool(true), FilterExpression: aws.String(foreignItem),
-		ExpressionAttributeNames: names, ExpressionAttributeValues: values,
-	}
-	if limit > 0 {
-		in.Limit = aws.Int32(int32(limit))
-	}
-	for {
-		out, err := b.client.Scan(ctx, in)
-		switch {
-		case err != nil:
-			return "", err
-		case len(out.Items) > 0:
-			return attributesOf(out.Items[0]), nil
-		case limit > 0 || len(out.LastEvaluatedKey) == 0:
-			return "", nil
+// stateOf describes a table that is not ready.
+func stateOf(t *types.TableDescription) string {
+	for _, index := range t.GlobalSecondaryIndexes {
+		if aws.ToString(index.IndexName) == indexName && index.IndexStatus != types.IndexStatusActive {
+			return "is " + string(t.TableStatus) + " and its index " + indexName + " is " + string(index.IndexStatus)
 		}
-		in.ExclusiveStartKey = out.LastEvaluatedKey
 	}
+	return "is " + string(t.TableStatus)
 }
 
-// maxNames bounds the names in a description of an item.
-const maxNames = 8
-
-// attributesOf describes an item by the names of its attributes, without a
-// value.
-func attributesOf(it attributes) string {
-	names := slices.Sorted(maps.Keys(it))
-	for i := range names {
-		names[i] = strconv.Quote(names[i])
-	}
-	if len(names) > maxNames {
-		names = append(names[:maxNames], "…")
-	}
-	return "an item with the attributes " + strings.Join(names, ", ")
-}
-
-// describe returns the table, and nil if it does not exist.
+// describe returns the table, and nil if it does not exist. It returns
+// ErrUnavailable for a table in a state that it does not leave by itself.
 func (b *Backend) describe(ctx context.Context) (*types.TableDescription, error) {
 	out, err := b.client.DescribeTable(ctx, &awsdynamodb.DescribeTableInput{TableName: &b.table})
 	switch {
+	case err == nil && (out == nil || out.Table == nil):
+		return nil, model.NewError(model.ErrUnavailable, "the server does not describe the table "+b.table, nil)
+	case err == nil && slices.Contains(finalStates, out.Table.TableStatus):
+		return nil, model.NewError(model.ErrUnavailable, "the table "+b.table+" is in the state "+string(out.Table.TableStatus)+
+			", which it does not leave by itself: give it back its key or its replicas, or restore it from its backup", nil)
 	case err == nil:
 		return out.Table, nil
 	case missingTable(codeOf(err)):
@@ -176,46 +140,75 @@ func (b *Backend) describe(ctx context.Context) (*types.TableDescription, error)
 	return nil, b.readError(ctx, err)
 }
 
-func (b *Backend) addIndex(ctx context.Context) error {
+// finalStates are the states that a table does not leave by itself.
+var finalStates = []types.TableStatus{
+	types.TableStatusInaccessibleEncryptionCredentials, types.TableStatusArchiving, types.TableStatusArchived,
+	types.TableStatusReplicationNotAuthorized,
+}
+
+// addIndex adds the index by expiry, with the throughput of a table that is
+// billed for it.
+func (b *Backend) addIndex(ctx context.Context, table *types.TableDescription) error {
 	d, index := b.definition(), indexDefinition()
+	if p := provisioned(table); p != nil {
+		index.ProvisionedThroughput = &types.ProvisionedThroughput{ReadCapacityUnits: p.ReadCapacityUnits, WriteCapacityUnits: p.WriteCapacityUnits}
+	}
 	_, err := b.client.UpdateTable(ctx, &awsdynamodb.UpdateTableInput{
 		TableName: &b.table, AttributeDefinitions: d.AttributeDefinitions,
 		GlobalSecondaryIndexUpdates: []types.GlobalSecondaryIndexUpdate{{Create: &index}},
 	})
-	if err != nil && !busyTable(codeOf(err)) {
-		return b.storageError(ctx, err)
+	var api smithy.APIError
+	if errors.As(err, &api) && api.ErrorCode() == codeValidation && hasOneOf(api.ErrorMessage(), textsIndexed) {
+		return nil // another node was first, or DescribeTable is late
+	}
+	return b.unlessBusy(ctx, err)
+}
+
+// provisioned returns the throughput of a table that is billed for it, else
+// nil. A table that was always billed so has no summary of its billing.
+func provisioned(t *types.TableDescription) *types.ProvisionedThroughputDescription {
+	if t.BillingModeSummary != nil && t.BillingModeSummary.BillingMode == types.BillingModePayPerRequest {
+		return nil
+	}
+	if p := t.ProvisionedThroughput; p != nil && aws.ToInt64(p.WriteCapacityUnits) > 0 {
+		return p
 	}
 	return nil
 }
 
-// finalStates are the states that a table does not leave by itself.
-var finalStates = []types.TableStatus{
-	types.TableStatusInaccessibleEncryptionCredentials, types.TableStatusArchiving, types.TableStatusArchived,
-}
+// maxWait is the time that a change to the table may take. A new index on many
+// records takes longer; then another call goes on waiting.
+const maxWait = 30 * time.Minute
 
-// awaitTable waits until the table is as wanted, or the context ends.
-func (b *Backend) awaitTable(ctx context.Context, wanted func(*types.TableDescription) bool) error {
+// await calls look until it reports that the table is ready, at growing
+// intervals, or the context ends. State is what the table is like until then.
+func (b *Backend) await(ctx context.Context, look func() (ready bool, state string, err error)) error {
+	waited := time.Duration(0)
 	for attempt := 0; ; attempt++ {
-		table, err := b.describe(ctx)
-		if err != nil {
+		ready, state, err := look()
+		if err != nil || ready {
 			return err
 		}
-		if wanted(table) {
-			return nil
+		if waited > maxWait {
+			return model.NewError(model.ErrUnavailable, "the table "+b.table+" "+state+", for "+maxWait.String()+": another call goes on waiting", nil)
 		}
-		if table != nil && slices.Contains(finalStates, table.TableStatus) {
-			return model.NewError(model.ErrUnavailable, "the table "+b.table+" is in the state "+string(table.TableStatus), nil)
-		}
-		if err := wait(ctx, attempt); err != nil {
+		waited += interval(attempt)
+		if err := wait(ctx, b.pause, attempt); err != nil {
 			return err
 		}
 	}
 }
 
-// wait pauses before the next request: 20 milliseconds, doubled with each
-// attempt up to a second. It returns the context's error if that ends first.
-func wait(ctx context.Context, attempt int) error {
-	return driverkit.Wait(ctx, min(20*time.Millisecond<<min(attempt, 6), time.Second))
+// interval returns the pause before the next request: 20 milliseconds, doubled
+// with each attempt up to a second.
+func interval(attempt int) time.Duration {
+	return min(20*time.Millisecond<<min(attempt, 6), time.Second)
+}
+
+// wait pauses before the next request. It returns the context's error if that
+// ends first.
+func wait(ctx context.Context, pause func(context.Context, time.Duration) error, attempt int) error {
+	return pause(ctx, interval(attempt))
 }
 
 // ttlAttribute returns the attribute by which the table's TTL is enabled, or
@@ -238,6 +231,8 @@ func (b *Backend) enableTTL(ctx context.Context) error {
 		return nil
 	}
 	switch name, err := b.ttlAttribute(ctx); {
+	case codeOf(err) == codeNoOperation: // the check says so
+		return nil
 	case err != nil, name == attrTTL:
 		return err
 	case name != "":
@@ -259,6 +254,38 @@ func (b *Backend) setTTL(ctx context.Context, enabled bool, done string) error {
 	return b.storageError(ctx, err)
 }
 
+// recovery reports whether the table has point-in-time recovery.
+func (b *Backend) recovery(ctx context.Context) (bool, error) {
+	out, err := b.client.DescribeContinuousBackups(ctx, &awsdynamodb.DescribeContinuousBackupsInput{TableName: &b.table})
+	if err != nil {
+		return false, b.readError(ctx, err)
+	}
+	d := out.ContinuousBackupsDescription
+	return d != nil && d.PointInTimeRecoveryDescription != nil &&
+		d.PointInTimeRecoveryDescription.PointInTimeRecoveryStatus == types.PointInTimeRecoveryStatusEnabled, nil
+}
+
+// enableRecovery enables point-in-time recovery, unless it is enabled. DynamoDB
+// prepares the backups of a new table for some seconds.
+func (b *Backend) enableRecovery(ctx context.Context) error {
+	if on, err := b.recovery(ctx); err != nil || on {
+		return err
+	}
+	return b.await(ctx, func() (bool, string, error) {
+		_, err := b.client.UpdateContinuousBackups(ctx, &awsdynamodb.UpdateContinuousBackupsInput{
+			TableName:                        &b.table,
+			PointInTimeRecoverySpecification: &types.PointInTimeRecoverySpecification{PointInTimeRecoveryEnabled: aws.Bool(true)},
+		})
+		if code := codeOf(err); busyTable(code) || code == "ContinuousBackupsUnavailableException" {
+			return false, "has no continuous backups yet", nil
+		}
+		if err != nil {
+			return false, "", b.storageError(ctx, err)
+		}
+		return true, "", nil
+	})
+}
+
 // DeleteStorage deletes the table with all its records and returns when the
 // table no longer exists. It returns nil if there is no table. It scans the
 // table first.
@@ -270,114 +297,39 @@ func (b *Backend) DeleteStorage(ctx context.Context) error {
 	if err := b.gate.Enter(ctx); err != nil {
 		return err
 	}
-	for attempt := 0; ; attempt++ {
-		table, err := b.settled(ctx)
-		if err != nil || table == nil {
-			return err
+	var id string // of the table that this call has deleted
+	return b.await(ctx, func() (gone bool, state string, err error) {
+		table, err := b.describe(ctx)
+		switch {
+		case err != nil || table == nil:
+			return true, "", err
+		case id != "" && aws.ToString(table.TableId) != id: // another node made a new one
+			return true, "", nil
+		case id != "" || table.TableStatus == types.TableStatusCreating || table.TableStatus == types.TableStatusDeleting:
+			return false, stateOf(table), nil
 		}
 		if err := b.checkSchema(table); err != nil {
-			return err
+			return false, "", err
 		}
 		what, err := b.look(ctx, 0)
 		switch {
 		case missingTable(codeOf(err)):
-			return nil
+			return true, "", nil
 		case err != nil:
-			return b.readError(ctx, err)
+			return false, "", b.readError(ctx, err)
 		case what == "":
 			what = otherIndex(table)
 		}
 		if what != "" {
-			return b.removeOwn(ctx, table, what)
+			return false, "", b.removeOwn(ctx, table, what)
 		}
 		_, err = b.client.DeleteTable(ctx, &awsdynamodb.DeleteTableInput{TableName: &b.table})
-		switch code := codeOf(err); {
+		switch {
 		case err == nil:
-			gone := func(t *types.TableDescription) bool { return t == nil }
-			return b.awaitTable(ctx, gone)
-		case missingTable(code):
-			return nil
-		case !busyTable(code):
-			return b.storageError(ctx, err)
+			id = aws.ToString(table.TableId)
+		case missingTable(codeOf(err)):
+			return true, "", nil
 		}
-		if err := wait(ctx, attempt); err != nil {
-			return err
-		}
-	}
-}
-
-// otherIndex describes an index that is not the store's, or returns nothing.
-func otherIndex(t *types.TableDescription) string {
-	for _, index := range t.GlobalSecondaryIndexes {
-		if name := aws.ToString(index.IndexName); name != indexName {
-			return "the index " + strconv.Quote(name)
-		}
-	}
-	if len(t.LocalSecondaryIndexes) > 0 {
-		return "the index " + strconv.Quote(aws.ToString(t.LocalSecondaryIndexes[0].IndexName))
-	}
-	return ""
-}
-
-// removeOwn removes the store from a table that stays, and returns ErrCorrupt
-// with what else is in it. The TTL goes first, since it may remove the other
-// items. A table without the index by expiry was never the store's.
-func (b *Backend) removeOwn(ctx context.Context, table *types.TableDescription, what string) error {
-	if !hasIndex(table) {
-		return b.foreign(what, "the table stays as it is")
-	}
-	if b.grace >= 0 {
-		name, err := b.ttlAttribute(ctx)
-		if err == nil && name == attrTTL {
-			err = b.setTTL(ctx, false, "already disabled")
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if err := b.removeItemsOfStore(ctx); err != nil {
-		return err
-	}
-	_, err := b.client.UpdateTable(ctx, &awsdynamodb.UpdateTableInput{
-		TableName: &b.table,
-		GlobalSecondaryIndexUpdates: []types.GlobalSecondaryIndexUpdate{
-			{Delete: &types.DeleteGlobalSecondaryIndexAction{IndexName: aws.String(indexName)}},
-		},
+		return false, stateOf(table), b.unlessBusy(ctx, err)
 	})
-	if err != nil {
-		return b.storageError(ctx, err)
-	}
-	if err := b.awaitTable(ctx, func(t *types.TableDescription) bool { return t == nil || !hasIndex(t) }); err != nil {
-		return err
-	}
-	return b.foreign(what, "the records and the index "+indexName+" are removed, and the table stays")
-}
-
-// removeItemsOfStore removes the records and label items, 16 at a time.
-func (b *Backend) removeItemsOfStore(ctx context.Context) error {
-	names, values := fill(keyValues(), ownItem)
-	in := &awsdynamodb.ScanInput{
-		TableName: &b.table, ConsistentRead: aws.Bool(true), FilterExpression: aws.String(ownItem),
-		ProjectionExpression: aws.String("#pk, #sk"), ExpressionAttributeNames: names, ExpressionAttributeValues: values,
-	}
-	for {
-		out, err := b.client.Scan(ctx, in)
-		if err != nil {
-			return b.readError(ctx, err)
-		}
-		errs := make([]error, len(out.Items))
-		driverkit.Parallel(len(errs), parallelism, func(i int) {
-			if errs[i] = ctx.Err(); errs[i] == nil {
-				_, errs[i] = b.client.DeleteItem(ctx, &awsdynamodb.DeleteItemInput{TableName: &b.table, Key: out.Items[i]})
-			}
-		})
-		for _, err := range errs {
-			if err != nil {
-				return b.storageError(ctx, err)
-			}
-		}
-		if in.ExclusiveStartKey = out.LastEvaluatedKey; len(in.ExclusiveStartKey) == 0 {
-			return nil
-		}
-	}
 }

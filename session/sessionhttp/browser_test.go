@@ -215,6 +215,30 @@ func TestBeaconAfterASignOutElsewhereHidesNothing(t *testing.T) {
 	p.is("")
 }
 
+// A page that writes must not be refused for as long as the cookie lives.
+func TestEndedSessionIsRefusedOnce(t *testing.T) {
+	for path, first := range map[string]int{"/note": http.StatusConflict, "/careless": http.StatusConflict, "/retry": http.StatusOK} {
+		f := setup(t, sessionhttp.Options{})
+		mux := site()
+		mux.HandleFunc("/careless", func(_ http.ResponseWriter, r *http.Request) { _ = note.Set(r.Context(), "n") })
+		mux.HandleFunc("/retry", func(w http.ResponseWriter, r *http.Request) {
+			if note.Set(r.Context(), "n") != nil {
+				http.Redirect(w, r, "/who", http.StatusSeeOther)
+			}
+		})
+		p := f.person(mux)
+		p.visit(http.MethodPost, "/in")
+		_, err := f.svc.DestroyPrincipal(t.Context(), "alice")
+		ok(t, err)
+		if a := p.visit(http.MethodGet, path); a.res.StatusCode != first || first == http.StatusOK && a.body != "ended" {
+			t.Errorf("%s: %d %s", path, a.res.StatusCode, a.body)
+		}
+		if a := p.visit(http.MethodGet, path); a.res.StatusCode != http.StatusOK || len(p.cookies) != 1 {
+			t.Errorf("%s, again: %d %v", path, a.res.StatusCode, p.cookies)
+		}
+	}
+}
+
 func TestFormOfAnotherSiteSignsNobodyOut(t *testing.T) {
 	f := setup(t, sessionhttp.Options{AnyOrigin: true})
 	p := f.person(site())
@@ -229,4 +253,31 @@ func TestFormOfAnotherSiteSignsNobodyOut(t *testing.T) {
 	if len(p.cookies) != 0 {
 		t.Fatal(p.cookies)
 	}
+}
+
+// After Partitioned or Domain is switched on, a browser has the cookie before
+// the rotation beside the one after it.
+func TestTwoSecretsOfOneSessionAreOne(t *testing.T) {
+	f := setup(t, sessionhttp.Options{})
+	old := f.svcToken("alice")
+	for range 3 {
+		f.clock.Advance(25 * time.Minute)
+		f.do(who, old)
+	}
+	c := f.cookie(f.do(who, old))
+	if c == nil || c.Value == old {
+		t.Fatal("not rotated")
+	}
+	for _, pair := range [][2]string{{old, c.Value}, {c.Value, old}} {
+		for range 3 {
+			if w := f.brings(who, f.pair(pair[0])+"; "+f.pair(pair[1])); w.Body.String() != "alice<nil>" {
+				t.Fatal(w.Body, w.Header())
+			}
+		}
+	}
+	f.clock.Advance(time.Minute) // the overlap is over
+	if w := f.brings(who, f.pair(old)+"; "+f.pair(c.Value)); w.Body.String() != "alice<nil>" {
+		t.Fatal(w.Body)
+	}
+	f.isNobody(old)
 }

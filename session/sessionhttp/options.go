@@ -92,8 +92,9 @@ type Options struct {
 	// or committed. Nothing was sent before, and the handler's answer is
 	// dropped. It also answers what the guards of this package refuse, with
 	// ErrCrossOrigin or ErrCSRF, and what SignOut, RequireSignIn and
-	// RequireRecentAuth cannot do. Status returns the right status. Nil means a
-	// line of text: see the package comment.
+	// RequireRecentAuth cannot do. A request that ErrCrossOrigin refuses has no
+	// session. Status returns the right status. Nil means a line of text: see
+	// the package comment.
 	OnError func(w http.ResponseWriter, r *http.Request, err error)
 	// Logger gets errors, refused requests and cookies that could not be sent.
 	// They have handles and never tokens. Nil means slog.Default().

@@ -106,6 +106,29 @@ func TestTokenOfTheCookieNeverGoesToAHeader(t *testing.T) {
 	}
 }
 
+func TestHeadersThatComeTwice(t *testing.T) {
+	f := setup(t, sessionhttp.Options{Transport: sessionhttp.Both(sessionhttp.Bearer{}, sessionhttp.Header{Name: "X-Session"})})
+	alice, bob, dead := f.svcToken("alice"), f.svcToken("bob"), f.svcToken("x")
+	s := f.svc.Open(dead)
+	ok(t, s.SignOut(t.Context()))
+	for what, tc := range map[string]struct {
+		header []string
+		want   string
+	}{
+		"equal":                {[]string{"Authorization", "Bearer " + alice, "Authorization", "bearer " + alice}, "alice<nil>"},
+		"equal, in both":       {[]string{"Authorization", "Bearer " + alice, "X-Session", alice}, "alice<nil>"},
+		"one is dead":          {[]string{"Authorization", "Bearer " + dead, "Authorization", "Bearer " + alice}, "alice<nil>"},
+		"one is dead, in both": {[]string{"Authorization", "Bearer " + dead, "X-Session", alice}, "alice<nil>"},
+		"one is malformed":     {[]string{"X-Session", "x", "X-Session", alice}, "alice<nil>"},
+		"two live":             {[]string{"Authorization", "Bearer " + bob, "X-Session", alice}, "<nil>"},
+		"with a comma":         {[]string{"X-Session", alice + ", " + alice}, "<nil>"},
+	} {
+		if w := f.ask(http.HandlerFunc(who), http.MethodGet, page, tc.header...); w.Body.String() != tc.want {
+			t.Errorf("%s: %s", what, w.Body)
+		}
+	}
+}
+
 func TestProgramsKeepTheirToken(t *testing.T) {
 	for name, transport := range map[string]sessionhttp.Transport{"Authorization": sessionhttp.Bearer{}, "X-Session": sessionhttp.Header{Name: "X-Session"}} {
 		f := setup(t, sessionhttp.Options{Transport: sessionhttp.Both(sessionhttp.Cookie{}, transport)})

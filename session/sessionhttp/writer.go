@@ -66,13 +66,19 @@ func (w *writer) commit(code int) error {
 		w.passed = true
 		w.used = w.s.Used()
 		err := loadFailed(w.s, w.s.Err())
+		var load *LoadError
+		// A redirect is how handlers send people to sign in again.
+		noticed := code >= http.StatusBadRequest || code >= http.StatusMultipleChoices && errors.Is(err, session.ErrGone)
 		switch {
-		case err == nil:
-			w.store(code)
-		case code < http.StatusBadRequest, code < http.StatusInternalServerError && Status(err) >= http.StatusInternalServerError:
+		case errors.As(err, &load) && code >= http.StatusInternalServerError:
+			w.logf("session failed", err) // and the handler has noticed
+		case load != nil:
 			w.replace(err, session.Credential{})
+		case err != nil && !noticed: // a change was refused
+			c, _ := w.s.Commit(w.r.Context())
+			w.replace(err, c)
 		default:
-			w.logf("session failed", err) // the handler has noticed
+			w.store(code)
 		}
 	})
 	return w.dropped
@@ -138,7 +144,9 @@ func listed(lines []string, name string) bool {
 func (w *writer) replace(err error, c session.Credential) {
 	w.dropped = errDropped
 	w.logf("session failed", err)
-	c.Stale = false // another answer can say that
+	if Status(err) >= http.StatusInternalServerError {
+		c.Stale = false // an outage proves nothing
+	}
 	h := w.Header()
 	clear(h)
 	maps.Copy(h, w.before)

@@ -43,7 +43,7 @@ func WithContext(ctx context.Context, err error) error {
 // ReadError returns the error of a read without an answer: the context's own
 // if it ended the call, else ErrUnavailable.
 func ReadError(ctx context.Context, err error) error {
-	if end := ctx.Err(); end != nil && IsContext(err) {
+	if end := Ended(ctx); end != nil && IsContext(err) {
 		return end
 	}
 	if IsDial(err) {
@@ -59,10 +59,10 @@ func WriteError(ctx context.Context, err error, sent bool, hint string) error {
 	if sent {
 		return model.NewError(model.ErrUnknown, "", WithContext(ctx, err))
 	}
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case IsDial(err):
+	if end := Ended(ctx); end != nil {
+		return end
+	}
+	if IsDial(err) {
 		return model.NewError(model.ErrUnavailable, "cannot connect", err)
 	}
 	detail := "nothing was sent"

@@ -33,6 +33,10 @@ func TestErrorsOfLostAnswers(t *testing.T) {
 		{"write that was not sent", driverkit.WriteError(ctx, cut, false, "check the port"), model.ErrUnavailable, []error{cut}},
 		{"write without a connection", driverkit.WriteError(ctx, dial, false, ""), model.ErrUnavailable, []error{cut}},
 		{"write canceled before it was sent", driverkit.WriteError(ended(), cut, false, ""), nil, []error{context.Canceled}},
+		{"write that a deadline kept from being sent", driverkit.WriteError(lateContext{ctx}, cut, false, ""), nil, []error{context.DeadlineExceeded}},
+		{"dial that a deadline ended", driverkit.WriteError(lateContext{ctx}, dial, false, ""), nil, []error{context.DeadlineExceeded}},
+		{"read that a deadline ended", driverkit.ReadError(lateContext{ctx}, context.DeadlineExceeded), nil, []error{context.DeadlineExceeded}},
+		{"read whose client has a limit of its own", driverkit.ReadError(ctx, context.DeadlineExceeded), model.ErrUnavailable, []error{context.DeadlineExceeded}},
 		{"contended write", driverkit.Contended(), model.ErrUnavailable, nil},
 		{"unexpected reply", driverkit.BadReply(), model.ErrUnknown, nil},
 		{"corrupt record", driverkit.Corrupt(driverkit.WhyNewer), model.ErrCorrupt, nil},
@@ -48,6 +52,12 @@ func TestErrorsOfLostAnswers(t *testing.T) {
 		}
 	}
 }
+
+// lateContext is a context whose deadline has passed and that has not noticed
+// it: its timer is late on a busy machine.
+type lateContext struct{ context.Context }
+
+func (lateContext) Deadline() (time.Time, bool) { return time.Unix(1, 0), true }
 
 func TestWaitAndPauseEndWithTheContext(t *testing.T) {
 	if err := driverkit.Wait(ended(), time.Hour); !errors.Is(err, context.Canceled) {

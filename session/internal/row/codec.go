@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
+	"unicode/utf8"
+
+	"github.com/sojourn-go/sojourn/internal/jsonform"
 )
 
 // Codec is encoding/json with a fast path for rows, because every request reads
@@ -103,6 +106,9 @@ func EncodeValue(v any) (raw json.RawMessage, err error) {
 	switch v := v.(type) {
 	case *string:
 		w := writer{b: make([]byte, 0, len(*v)+len(`""`))}
+		if !utf8.ValidString(*v) {
+			break // for the error
+		}
 		w.string(*v)
 		return w.b, w.err
 	case *int:
@@ -113,7 +119,9 @@ func EncodeValue(v any) (raw json.RawMessage, err error) {
 			raw, err = nil, fmt.Errorf("panic: %v", p)
 		}
 	}()
-	raw, err = json.Marshal(v)
+	if raw, err = json.Marshal(v); err == nil {
+		err = jsonform.CheckText(v, raw)
+	}
 	if err == nil && depth(raw) > maxDepth {
 		return nil, fmt.Errorf("it is nested deeper than %d", maxDepth)
 	}
