@@ -27,14 +27,16 @@ func TestTransitionsOfTheState(t *testing.T) {
 		want   state
 		clean  bool // no row and no changes are left
 	}{
-		"a load fails":             {stateUnread, func(l *lifecycle) { l.becomeFailed(down) }, stateFailed, false},
-		"the store is down":        {stateUnread, func(l *lifecycle) { l.becomeReadOnly(down) }, stateReadOnly, true},
-		"no row":                   {stateUnread, (*lifecycle).becomeAnonymous, stateAnonymous, true},
-		"sign-out":                 {stateChallenged, (*lifecycle).becomeAnonymous, stateAnonymous, true},
-		"ended elsewhere":          {stateStored, func(l *lifecycle) { l.becomeGone(WhyEnded) }, stateAnonymous, true},
-		"unreadable row":           {stateUnread, func(l *lifecycle) { l.becomeSeen([]sight{{token: &tok, owned: true}}) }, stateAnonymous, true},
-		"one row":                  {stateUnread, func(l *lifecycle) { l.becomeSeen([]sight{{token: &tok, opens: true}, {}}) }, stateStored, false},
-		"two rows":                 {stateUnread, func(l *lifecycle) { l.becomeSeen([]sight{{token: &tok, opens: true, item: item{ID: "a"}}, {token: &tok, opens: true, item: item{ID: "b"}}}) }, stateAnonymous, true},
+		"a load fails":      {stateUnread, func(l *lifecycle) { l.becomeFailed(down) }, stateFailed, false},
+		"the store is down": {stateUnread, func(l *lifecycle) { l.becomeReadOnly(down) }, stateReadOnly, true},
+		"no row":            {stateUnread, (*lifecycle).becomeAnonymous, stateAnonymous, true},
+		"sign-out":          {stateChallenged, (*lifecycle).becomeAnonymous, stateAnonymous, true},
+		"ended elsewhere":   {stateStored, func(l *lifecycle) { l.becomeGone(WhyEnded) }, stateAnonymous, true},
+		"unreadable row":    {stateUnread, func(l *lifecycle) { l.becomeSeen([]sight{{token: &tok, owned: true}}) }, stateAnonymous, true},
+		"one row":           {stateUnread, func(l *lifecycle) { l.becomeSeen([]sight{{token: &tok, opens: true}, {}}) }, stateStored, false},
+		"two rows": {stateUnread, func(l *lifecycle) {
+			l.becomeSeen([]sight{{token: &tok, opens: true, item: item{ID: "a"}}, {token: &tok, opens: true, item: item{ID: "b"}}})
+		}, stateAnonymous, true},
 		"two secrets of a row":     {stateUnread, func(l *lifecycle) { l.becomeSeen([]sight{{token: &tok, opens: true}, {token: &tok, opens: true}}) }, stateStored, false},
 		"a row":                    {stateUnread, func(l *lifecycle) { l.becomeStored(item{}, row.MatchCurrent) }, stateStored, false},
 		"first value":              {stateAnonymous, func(l *lifecycle) { l.becomeIssued(item{}, &tok) }, stateStored, false},

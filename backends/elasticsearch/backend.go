@@ -3,8 +3,12 @@ package elasticsearch
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
+	"reflect"
+	"strings"
+	"time"
 
 	es "github.com/elastic/go-elasticsearch/v8"
 
@@ -17,8 +21,9 @@ import (
 // use. Its zero value is not usable: New returns one.
 type Backend struct {
 	gate      *driverkit.Gate
-	client    *es.Client
-	name      string // the store's name, an alias of its index
+	client    Client
+	limit     time.Duration // of one request
+	name      string        // the store's name, an alias of its index
 	shards    int
 	replicas  int
 	queryable bool
@@ -32,9 +37,35 @@ var (
 	_ driver.Counter            = (*Backend)(nil)
 	_ driver.StorageManager     = (*Backend)(nil)
 	_ driver.Pinger             = (*Backend)(nil)
+	_ driver.Statter            = (*Backend)(nil)
+	_ driver.Checker            = (*Backend)(nil)
 )
 
 const backendName = "elasticsearch"
+
+// Client sends a request to a node of the cluster and returns its answer: a
+// *Client, *TypedClient or *BaseClient of go-elasticsearch v8 or v9, or a client
+// of your own around one. The request has no host: Perform adds it, and the
+// credentials. Perform must pass on the request's context, GetBody and traces.
+type Client interface {
+	Perform(req *http.Request) (*http.Response, error)
+}
+
+var _ Client = (*es.Client)(nil)
+
+// usable reports whether the client is one that can send: not nil, and with a
+// transport if it is one of go-elasticsearch's.
+func usable(client Client) bool {
+	v := reflect.ValueOf(client)
+	if client == nil || (v.Kind() == reflect.Pointer || v.Kind() == reflect.Func) && v.IsNil() {
+		return false
+	}
+	if v.Kind() != reflect.Pointer || !strings.HasPrefix(v.Type().Elem().PkgPath(), "github.com/elastic/go-elasticsearch/") {
+		return true
+	}
+	transport := reflect.Indirect(v).FieldByName("Transport")
+	return transport.Kind() != reflect.Interface || !transport.IsNil()
+}
 
 // New returns a Backend for the store with that name. It does no I/O:
 // CreateStorage creates the index. Close leaves the client open. Nil options
@@ -43,8 +74,8 @@ const backendName = "elasticsearch"
 // It returns ErrInvalid if the client is nil, an option is illegal, or the name
 // is not legal. A name has 1 to 200 characters of a-z 0-9 - _ . and starts with
 // a letter or digit.
-func New(client *es.Client, index string, opts *Options) (*Backend, error) {
-	if client == nil || client.Transport == nil {
+func New(client Client, index string, opts *Options) (*Backend, error) {
+	if !usable(client) {
 		return nil, driverkit.NewError(backendName, model.NewError(model.ErrInvalid, "the client is nil or has no transport", nil))
 	}
 	if err := checkName(index); err != nil {
@@ -56,7 +87,7 @@ func New(client *es.Client, index string, opts *Options) (*Backend, error) {
 	}
 	return &Backend{
 		gate:   driverkit.NewGate(driver.Description{Backend: backendName, Labels: o.Labels, MaxValue: o.MaxValue}, index),
-		client: client, name: index, shards: o.Shards, replicas: o.Replicas, queryable: o.Queryable,
+		client: client, limit: o.RequestTimeout, name: index, shards: o.Shards, replicas: o.Replicas, queryable: o.Queryable,
 	}, nil
 }
 
@@ -73,7 +104,7 @@ func (b *Backend) Ping(ctx context.Context) error {
 	if err := b.gate.Enter(ctx); err != nil {
 		return err
 	}
-	_, err := b.mget(ctx, []string{"\x00"}, true)
+	_, err := b.mget(ctx, []string{"\x00"}, noMore)
 	return err
 }
 
@@ -90,8 +121,15 @@ const (
 
 // do sends a request and reads the whole reply. If p is not nil, the request is
 // sent only once, and p tells how far it came. Paths need no escapes, because
-// ids travel in bodies.
+// ids travel in bodies. It returns when the context ends, whatever the client
+// does, and when the time of Options.RequestTimeout has passed.
 func (b *Backend) do(ctx context.Context, method, path, contentType string, body []byte, p *progress) (reply, error) {
+	call := ctx
+	if b.limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, b.limit, errLimit)
+		defer cancel()
+	}
 	var content io.Reader
 	if body != nil {
 		content = bytes.NewReader(body)
@@ -107,6 +145,51 @@ func (b *Backend) do(ctx context.Context, method, path, contentType string, body
 	if p != nil {
 		req = p.watch(req)
 	}
+	r, err := b.await(req, p)
+	if err != nil && errors.Is(context.Cause(ctx), errLimit) && driverkit.Ended(call) == nil {
+		err = errors.Join(errLimit, err)
+	}
+	return r, err
+}
+
+// leave is how long after the end of a context the client may take to return.
+const leave = 50 * time.Millisecond
+
+// await performs the request, and leaves a client that does not return at the end
+// of the context.
+func (b *Backend) await(req *http.Request, p *progress) (reply, error) {
+	type outcome struct {
+		reply
+		err error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		out := outcome{err: errPanic}
+		defer func() {
+			_ = recover() // the error says so; a caller could not recover here
+			done <- out
+		}()
+		out.reply, out.err = b.perform(req)
+	}()
+	select {
+	case out := <-done:
+		return out.reply, out.err
+	case <-req.Context().Done():
+	}
+	timer := time.NewTimer(leave)
+	defer timer.Stop()
+	select {
+	case out := <-done:
+		return out.reply, out.err
+	case <-timer.C:
+	}
+	if p != nil {
+		p.left.Store(true)
+	}
+	return reply{}, errors.Join(req.Context().Err(), errLeft)
+}
+
+func (b *Backend) perform(req *http.Request) (reply, error) {
 	res, err := b.client.Perform(req)
 	if err != nil {
 		return reply{}, err
@@ -115,22 +198,32 @@ func (b *Backend) do(ctx context.Context, method, path, contentType string, body
 		return reply{}, errNothingSent // a client with a negative number of retries
 	}
 	defer func() { _ = res.Body.Close() }()
-	data, err := io.ReadAll(res.Body)
-	if err != nil {
+	var data bytes.Buffer
+	if n := res.ContentLength; n > 0 && n <= maxReply {
+		data.Grow(int(n) + bytes.MinRead) // no second copy while it grows
+	}
+	if _, err := data.ReadFrom(res.Body); err != nil {
 		return reply{}, err
 	}
-	return reply{res.StatusCode, data}, nil
+	return reply{res.StatusCode, data.Bytes()}, nil
 }
 
+// maxReply bounds the memory that a reply's header alone can claim.
+const maxReply = 64 << 20
+
 // read sends a read and decodes its reply into to. The client may send it
-// again. A reply that cannot be decoded is ErrUnavailable.
-func (b *Backend) read(ctx context.Context, path string, body []byte, to any) error {
+// again. A reply that cannot be decoded is ErrUnavailable, unless again, if it is
+// not nil, can decode it.
+func (b *Backend) read(ctx context.Context, path string, body []byte, to any, again func(body []byte) error) error {
 	r, err := b.do(ctx, http.MethodPost, "/"+b.name+path, typeJSON, body, nil)
 	if err != nil {
-		return readError(ctx, err)
+		return b.readError(ctx, err)
 	}
 	if r.status != http.StatusOK {
 		return b.replyError(r.status, causeOf(r.body), false)
 	}
-	return decodeReply(r.body, to)
+	if err = decodeReply(r.body, to); err != nil && again != nil {
+		return again(r.body)
+	}
+	return err
 }

@@ -168,7 +168,7 @@ func BenchmarkFloor(b *testing.B) {
 	} {
 		b.Run(op.name, func(b *testing.B) {
 			store = open(b, nil)
-			h := &hand{c: store.client, name: store.name, value: value, versions: map[string]foundDoc{}}
+			h := &hand{c: store.client.(*es.Client), name: store.name, value: value, versions: map[string]foundDoc{}}
 			known = map[string]model.Record{}
 			id := func(side string, i int) string { return fmt.Sprintf("%s-%08d", side, i) }
 			var ids []string

@@ -36,10 +36,19 @@ type document struct {
 	Expires  *int64            `json:"expires,omitempty"` // milliseconds since 1970; nil: never
 	Labels   map[string]string `json:"labels,omitempty"`
 	Encoding *string           `json:"encoding"`
+	Size     *int              `json:"size,omitempty"`  // of the value, in bytes; nil: from before this field
 	Value    *string           `json:"value,omitempty"` // the value if it is text, else nil
 	Bytes    *[]byte           `json:"bytes,omitempty"` // the value if it is not text, else nil
-	JSON     json.RawMessage   `json:"json,omitempty"`  // the native copy: written, never read
+	// A long value is in one of these fields instead, which reads of many
+	// documents leave out at first.
+	LongValue *string         `json:"long_value,omitempty"`
+	LongBytes *[]byte         `json:"long_bytes,omitempty"`
+	JSON      json.RawMessage `json:"json,omitempty"` // the native copy: written, never read
 }
+
+// shortSize is the size of the longest value that a read of many documents
+// returns at once, in bytes: a page of the most records has then 8 MB of them.
+const shortSize = 8 << 10
 
 // expiryOnly is the update that a touch sends. Null means never.
 type expiryOnly struct {
@@ -65,10 +74,20 @@ func (b *Backend) encode(rec *model.Record) *document {
 		ID: rec.ID, Format: formatVersion, Revision: rec.Revision.String(), Expires: millis(rec.ExpiresAt),
 		Labels: rec.Labels, Encoding: &rec.Encoding,
 	}
-	if isText(rec.Value) {
-		s := string(rec.Value)
-		d.Value = &s
-	} else {
+	size := len(rec.Value)
+	d.Size = &size
+	readable, value := isText(rec.Value), ""
+	if readable {
+		value = string(rec.Value)
+	}
+	switch long := size > shortSize; {
+	case readable && long:
+		d.LongValue = &value
+	case readable:
+		d.Value = &value
+	case long:
+		d.LongBytes = &rec.Value
+	default:
 		d.Bytes = &rec.Value
 	}
 	if b.queryable && rec.Encoding == "json" {
@@ -93,11 +112,50 @@ func isText(value []byte) bool {
 	return escapes <= len(value)/3+16 // short values may have a few more
 }
 
-// decode returns the record of a document's source. If head is true, the source
-// was read without its value.
-func decode(id string, source json.RawMessage, head bool) (model.Record, error) {
-	var d document
-	if err := json.Unmarshal(source, &d); err != nil {
+// source is the decoded source of a document.
+type source struct {
+	document
+	foreign bool // it is not of the form of a document
+}
+
+// isolate decodes the sources one by one, after they could not be decoded
+// together: one that is not of the form of a document must not spoil the others.
+func isolate(docs []foundDoc, sources []onlySource) error {
+	if len(docs) != len(sources) {
+		return badRead()
+	}
+	for i := range docs {
+		s := source{}
+		s.foreign = json.Unmarshal(sources[i].Source, &s.document) != nil
+		docs[i].Source = s
+	}
+	return nil
+}
+
+// onlySource is a document of which only the source is read, as it is.
+type onlySource struct {
+	Source json.RawMessage `json:"_source"`
+}
+
+// part says how much of a document was read.
+type part int
+
+const (
+	whole  part = iota
+	short       // without a long value
+	noMore      // without its value
+)
+
+// lacks reports whether the document has a long value that was not read.
+func (s *source) lacks() bool {
+	return !s.foreign && s.Value == nil && s.Bytes == nil && s.LongValue == nil && s.LongBytes == nil && s.Size != nil && *s.Size > shortSize
+}
+
+// record returns the record of a document's source, of which that part was
+// read.
+func (s *source) record(id string, read part) (model.Record, error) {
+	d := &s.document
+	if s.foreign {
 		return model.Record{}, driverkit.Corrupt(driverkit.WhyForeign)
 	}
 	if d.Format > formatVersion {
@@ -118,16 +176,32 @@ func decode(id string, source json.RawMessage, head bool) (model.Record, error) 
 	if d.Expires != nil {
 		rec.ExpiresAt = time.UnixMilli(*d.Expires).UTC()
 	}
-	switch {
-	case head:
-	case d.Value != nil && d.Bytes == nil:
-		rec.Value = []byte(*d.Value)
-	case d.Bytes != nil && d.Value == nil:
-		rec.Value = *d.Bytes
-	default:
+	if read == noMore || read == short && s.lacks() {
+		return rec, nil
+	}
+	value, ok := d.value()
+	if !ok || d.Size != nil && *d.Size != len(value) {
 		return model.Record{}, driverkit.Corrupt(driverkit.WhyForeign)
 	}
+	rec.Value = value
 	return rec, nil
+}
+
+// value returns the document's only value.
+func (d *document) value() (value []byte, ok bool) {
+	n := 0
+	for _, t := range []*string{d.Value, d.LongValue} {
+		if t != nil {
+			value, n = []byte(*t), n+1
+		}
+	}
+	for _, b := range []*[]byte{d.Bytes, d.LongBytes} {
+		if b != nil {
+			value, n = *b, n+1
+		}
+	}
+	d.Value, d.LongValue = nil, nil // value is a copy
+	return value, n == 1
 }
 
 // docVersion names a version of a document: the epoch of its index, and the

@@ -14,6 +14,15 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
+// decodeSource decodes the source of a document, as a part of a reply.
+func decodeSource(id string, data []byte) (model.Record, error) {
+	docs := make([]foundDoc, 1)
+	if json.Unmarshal(data, &docs[0].Source) != nil {
+		_ = isolate(docs, []onlySource{{data}})
+	}
+	return docs[0].Source.record(id, whole)
+}
+
 func FuzzCodec(f *testing.F) {
 	f.Add("id", []byte(`{"a":1}`), "json", "ann", int64(1))
 	f.Add("\u2028/..", []byte{0xff, 0}, "", "", int64(0))
@@ -38,7 +47,7 @@ func FuzzCodec(f *testing.F) {
 		if len(source) > len(value)*7/3+len(id)*6+len(encoding)*6+len(principal)*6+600 {
 			t.Errorf("%d bytes became %d", len(value), len(source))
 		}
-		got, err := decode(id, source, false)
+		got, err := decodeSource(id, source)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -54,6 +63,11 @@ func TestDecodeRefuses(t *testing.T) {
 		`{"id":"a","format":1,"revision":` + rev + `,"encoding":"json","value":"x"}`:                                "",
 		`{"id":"a","format":1,"revision":` + rev + `,"encoding":"","bytes":"","expires":null,"labels":{}}`:          "",
 		`{"id":"a","format":2,"revision":` + rev + `,"encoding":"json","value":"x"}`:                                driverkit.WhyNewer,
+		`{"id":"a","format":1,"revision":` + rev + `,"encoding":"json","size":1,"value":"x"}`:                       "",
+		`{"id":"a","format":1,"revision":` + rev + `,"encoding":"json","size":2,"value":"x"}`:                       driverkit.WhyForeign,
+		`{"id":"a","format":1,"revision":` + rev + `,"encoding":"json","size":9999}`:                                driverkit.WhyForeign,
+		`{"id":"a","format":1,"revision":` + rev + `,"encoding":"json","value":"x","long_value":"x"}`:               driverkit.WhyForeign,
+		`{"id":"a","format":1,"revision":` + rev + `,"encoding":"json","long_bytes":"eA=="}`:                        "",
 		`{"id":"b","format":1,"revision":` + rev + `,"encoding":"json","value":"x"}`:                                driverkit.WhyOtherID,
 		`{"id":"a","revision":` + rev + `,"encoding":"json","value":"x"}`:                                           driverkit.WhyForeign,
 		`{"id":"a","format":1,"revision":"1","encoding":"json","value":"x"}`:                                        driverkit.WhyForeign,
@@ -65,7 +79,7 @@ func TestDecodeRefuses(t *testing.T) {
 		`{"id":"a","format":1,"revision":` + rev + `,"encoding":"json","value":"x","labels":{"principal":["ann"]}}`: driverkit.WhyForeign,
 		``: driverkit.WhyForeign, `{}`: driverkit.WhyForeign, `[]`: driverkit.WhyForeign, `null`: driverkit.WhyForeign,
 	} {
-		_, err := decode("a", json.RawMessage(source), false)
+		_, err := decodeSource("a", []byte(source))
 		if want == "" && err != nil || want != "" && (!errors.Is(err, model.ErrCorrupt) || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v, want %q", source, err, want)
 		}

@@ -36,7 +36,7 @@ func harness(t testing.TB) conformance.Harness {
 		return nil, io.ErrUnexpectedEOF
 	})
 	return conformance.Harness{
-		Cases: 427,
+		Cases: 428,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			var stalled atomic.Bool
 			stalling := roundTripper(func(r *http.Request) (*http.Response, error) {
@@ -79,7 +79,7 @@ func harness(t testing.TB) conformance.Harness {
 				delete(doc, field)
 			}
 			doc[fieldBytes] = base64.StdEncoding.EncodeToString(data)
-			if r := b.bulk(t.Context(), []action{{verb: "index", id: id, source: doc}})[0]; !r.ok() {
+			if r := b.bulk(t.Context(), []action{{verb: "index", id: id, source: func() any { return doc }}})[0]; !r.ok() {
 				t.Fatal(b.itemError(&r))
 			}
 		},

@@ -67,15 +67,15 @@ func client(t testing.TB) *es.Client {
 // addressOf returns the address that a backend's client sends to.
 func addressOf(t testing.TB, b *Backend) string {
 	t.Helper()
-	tp, ok := b.client.Transport.(interface{ URLs() []*url.URL })
+	tp, ok := b.client.(*es.Client).Transport.(interface{ URLs() []*url.URL })
 	if !ok {
-		t.Fatalf("the client has the transport %T", b.client.Transport)
+		t.Fatalf("the client is a %T", b.client)
 	}
 	return tp.URLs()[0].String()
 }
 
 // newBackend returns a backend whose index may not exist.
-func newBackend(t testing.TB, c *es.Client, name string, opts *Options) *Backend {
+func newBackend(t testing.TB, c Client, name string, opts *Options) *Backend {
 	t.Helper()
 	b, err := New(c, name, opts)
 	if err != nil {
@@ -85,7 +85,7 @@ func newBackend(t testing.TB, c *es.Client, name string, opts *Options) *Backend
 }
 
 // openOn returns a backend whose index exists until the end of the test.
-func openOn(t testing.TB, c *es.Client, name string, opts *Options) *Backend {
+func openOn(t testing.TB, c Client, name string, opts *Options) *Backend {
 	t.Helper()
 	direct := newBackend(t, client(t), name, opts)
 	must(t, direct.CreateStorage(t.Context()))
@@ -157,7 +157,7 @@ func proxied(t testing.TB, change ...func(*es.Config)) (*Backend, *wire) {
 
 // request sends a request as another program does and returns the reply. It ends
 // the test unless the status is 200.
-func request(t testing.TB, c *es.Client, method, path, body string) string {
+func request(t testing.TB, c Client, method, path, body string) string {
 	t.Helper()
 	b := Backend{client: c}
 	contentType := typeJSON
@@ -176,7 +176,7 @@ func request(t testing.TB, c *es.Client, method, path, body string) string {
 }
 
 // sourceOf returns the source of a document as another program reads it.
-func sourceOf(t testing.TB, c *es.Client, index, id string) map[string]any {
+func sourceOf(t testing.TB, c Client, index, id string) map[string]any {
 	t.Helper()
 	body, err := marshal(map[string][]string{"ids": {id}})
 	if err != nil {

@@ -14,11 +14,31 @@ func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (model.R
 	if err := b.gate.Enter(ctx); err != nil {
 		return model.Record{}, err
 	}
-	docs, err := b.mget(ctx, []string{g.ID}, false)
+	docs, err := b.mget(ctx, []string{g.ID}, whole)
 	if err != nil {
 		return model.Record{}, err
 	}
 	return docs[0].live(now)
+}
+
+// Stat returns the live record without its value, and the value's size: one
+// _mget. Of a record from before the field size it reads the value.
+func (b *Backend) Stat(ctx context.Context, now time.Time, g driver.Get) (driver.Stat, error) {
+	if err := b.gate.Enter(ctx); err != nil {
+		return driver.Stat{}, err
+	}
+	docs, err := b.mget(ctx, []string{g.ID}, noMore)
+	if err == nil && docs[0].err == nil && docs[0].size < 0 {
+		docs, err = b.mget(ctx, []string{g.ID}, whole)
+	}
+	if err != nil {
+		return driver.Stat{}, err
+	}
+	rec, err := docs[0].live(now)
+	if err != nil {
+		return driver.Stat{}, err
+	}
+	return driver.Stat{Record: rec.Head(), Size: docs[0].size}, nil
 }
 
 // Write stores the record if its condition holds: one _bulk for a create, an
@@ -73,7 +93,7 @@ type task struct {
 }
 
 // maxTries bounds how often a task starts again while others keep writing the
-// record: for about two seconds.
+// record: for one to two seconds.
 const maxTries = 40
 
 func (t *task) end(rec model.Record, err error) { t.step, t.rec, t.err = stepDone, rec, err }
@@ -163,13 +183,19 @@ func pick(tasks []*task, s step) []*task {
 func (b *Backend) readAll(ctx context.Context, now time.Time, tasks []*task) {
 	for from := 0; from < len(tasks); from += getBatch {
 		batch := tasks[from:min(from+getBatch, len(tasks))]
-		ids, head := make([]string, len(batch)), true
+		ids, read := make([]string, len(batch)), noMore
 		for i, t := range batch {
 			ids[i] = t.id
-			// A compare-and-set that fails returns the record that won.
-			head = head && (t.write == nil || t.cond != driver.IfMatch)
+			// A compare-and-set that fails returns the record that won, without
+			// a long value if there are others.
+			if t.write != nil && t.cond == driver.IfMatch {
+				read = short
+			}
 		}
-		docs, err := b.mget(ctx, ids, head)
+		if len(batch) == 1 && read == short {
+			read = whole
+		}
+		docs, err := b.mgetShorter(ctx, ids, read)
 		for i, t := range batch {
 			if err != nil {
 				t.fail(err)
@@ -228,12 +254,14 @@ func (b *Backend) action(t *task) action {
 		if t.cond == driver.IfAbsent && t.cur == nil {
 			a.verb = "create"
 		}
-		rec := t.write.Result(t.cur)
-		a.source = b.encode(&rec)
+		a.source = func() any {
+			rec := t.write.Result(t.cur)
+			return b.encode(&rec)
+		}
 	case t.touch != nil:
 		var d expiryOnly
 		d.Doc.Expires = millis(t.touch.Result(t.cur.ExpiresAt))
-		a.verb, a.source = "update", &d
+		a.verb, a.source = "update", func() any { return &d }
 	default:
 		a.verb = "delete"
 	}

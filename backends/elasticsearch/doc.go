@@ -21,8 +21,10 @@
 //	expires   date             milliseconds since 1970; absent or null: never
 //	labels    flattened        {"principal": "ann"}, exact and case-sensitive
 //	encoding  keyword          "json" or another; no index, no doc values
+//	size      integer          of the value, in bytes; no index
 //	value     keyword          the value if it is text; no index, no doc values
 //	bytes     binary           other values in base64, also text with many escapes
+//	long_value, long_bytes     the same for values of more than 8 KB
 //	json      flattened        with Options.Queryable, a copy of a JSON object
 //
 // The mapping is strict and never grows, whatever labels and values contain.
@@ -42,7 +44,9 @@
 // them.
 //
 // A document of another form is ErrCorrupt for its id, and only an upsert
-// overwrites it. A document without the field id is in no listing.
+// overwrites it. A document without the field id is in no listing. Values in
+// documents from before the field size are read with the first read, however long
+// they are.
 //
 // CreateStorage creates the index. StoragePlan returns the request for creating
 // it by other means. No other method creates an index: requests require the
@@ -51,9 +55,26 @@
 //
 // If the store's name leads to an index of another program, CreateStorage and
 // DeleteStorage return ErrCorrupt with its name and leave it. CreateStorage also
-// returns ErrCorrupt if an index template adds an ingest pipeline, an alias, an
-// asynchronous translog, another _source or _routing, or makes a data stream. It
-// then removes the new index. Further fields from a template do no harm.
+// returns ErrCorrupt if an index template makes the new index unfit, or makes a
+// data stream. It names the template if it may see it, and removes the new index.
+// Further fields from a template do no harm. An index from before the fields size,
+// long_value and long_bytes gets them by CreateStorage.
+//
+// # Checks
+//
+// CreateStorage makes the checks of [Backend.Check] each time, and returns
+// ErrUnsupported if one finds that a promise does not hold:
+//
+//   - The settings in force: no ingest pipeline, lifecycle policy, asynchronous
+//     translog or rebuilt _source, and room for pages and ids.
+//   - 8 concurrent creates of a document, and 8 writes at one version: one of
+//     each succeeds. A delete at an old version is refused.
+//   - A read sees the last write, and a listing after a refresh has the order of
+//     ids and goes on after one.
+//
+// It is a warning if the index has no copies, a block, or other aliases. The
+// checks write four documents that no call of a store sees, and remove them. What
+// the credentials do not allow is reported as unknown.
 //
 // # Expiry
 //
@@ -79,7 +100,8 @@
 // and 504. If no connection can be made to a node, the client may try its other
 // nodes. Reads are sent again as the client is configured.
 //
-// Two settings of the client matter. Leave 429 out of Config.RetryOnStatus: with
+// A program's own [Client] must pass on the request as it is. Two settings of
+// go-elasticsearch matter. Leave 429 out of Config.RetryOnStatus: with
 // it, refused writes are ErrUnknown. Set Config.DisableRetry if the client
 // compresses requests and its Transport does not call net/http's trace hooks.
 //
@@ -98,8 +120,19 @@
 // A value has at most Options.MaxValue bytes, 4 MiB by default. Ids, label
 // values and revisions are exact at any length that package model allows. A
 // store declares at most 32 labels. Nodes with different Options.Labels may share
-// an index. A page has at most 1000 records, and GetMany reads 100 with each
-// request: the node needs the memory for that many values.
+// an index.
+//
+// A page has at most 1000 records. It ends when its values reach 16 MiB, which is
+// driver.PageBytes, or a little more. No request and no answer has more than 8 MB of values,
+// or one value that is longer. Base64 makes a third more of it. A node
+// with a heap of 512 MB stands three listings of 60 values of 4 MiB at once: see
+// TestManyLongListings. A search that returns them all can stop it, which is
+// elastic/elasticsearch#89656. The circuit breaker of a node that is short of
+// memory refuses a request. A read is then made again for half as many records,
+// and so are the writes of a _bulk.
+//
+// A request takes at most Options.RequestTimeout, and a call ends within 100 ms
+// of its context, also if the client ignores it.
 //
 // By default net/http keeps two idle connections. Set Config.Transport to one
 // with a MaxIdleConnsPerHost that fits the number of concurrent calls.
@@ -107,6 +140,18 @@
 // The backend uses no scripts, scrolls, points in time, reindexing, or changes
 // by query. Without Options.Shards and Options.Replicas, CreateStorage sends no
 // settings. Serverless projects therefore work too.
+//
+// # Servers
+//
+// The suite runs on Elasticsearch 8.17, a single node, with go-elasticsearch 8.19.
+// The calls are also tried with go-elasticsearch 9.5 on that server
+// (internal/tests/esv9). Not tried: several nodes, Elasticsearch 9, Elastic Cloud
+// and serverless projects.
+//
+// OpenSearch and Amazon OpenSearch Service are refused. The client library misses
+// the header X-Elastic-Product. With another client, the index cannot be created,
+// because they have no type flattened (docs.opensearch.org, "Flat object field
+// type").
 //
 // # Privileges
 //
@@ -119,7 +164,7 @@
 //	POST /_security/role/carts_storage
 //	{"indices": [{"names": ["carts", "carts@*"], "privileges": ["manage"]}]}
 //
-// Maintenance is for refreshes. No other store has a name that begins with
+// Check needs both. Maintenance is for refreshes. No other store has a name that begins with
 // carts@, since names have no @. A pattern carts* would also grant carts-admin.
 //
 // A URL has the form elasticsearch+https://user:password@host:9200/carts, or
@@ -145,12 +190,16 @@
 //	  by id alone                                      2  _mget, _bulk
 //	  Touch that changes nothing                       1  _mget
 //	Page, all or by label                              2  _refresh, _search
+//	  for each 8 MB of values of more than 8 KB        1  more, _mget
 //	Count, all or by label                             2  _refresh, _search
+//	Stat                                               1  _mget
 //	GetMany                                            1  _mget for 100
+//	  for each 8 MB of values of more than 8 KB        1  more, _mget
 //	WriteMany of creates, upserts, server versions     1  _bulk for 500 or 8 MB
 //	  of updates and deletes by id alone               1  more for each 100
 //	DeleteExpired                                      1  _refresh
 //	                                                   2  for each 500: _search, _bulk
+//	CreateStorage, Check                              27  at most
 //
 // A touch sends no value. The server writes the whole document again, as for
 // every change. Each refresh after writes creates a small segment. This is the

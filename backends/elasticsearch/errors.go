@@ -1,16 +1,21 @@
 package elasticsearch
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/elastic/go-elasticsearch/v8/typedapi/types"
 
@@ -21,6 +26,9 @@ import (
 var (
 	errNothingSent = errors.New("the client sent nothing")
 	errSentOnce    = errors.New("a write is sent only once")
+	errLimit       = errors.New("the limit of a request has passed")
+	errLeft        = errors.New("the client ignores its context")
+	errPanic       = errors.New("the client panicked")
 )
 
 // badRead returns the error of a read whose reply the server's protocol does
@@ -37,22 +45,38 @@ func decodeReply(body []byte, to any) error {
 	return nil
 }
 
-// typeNoIndex is the error type if no index or alias has the name.
-const typeNoIndex = "index_not_found_exception"
+const (
+	// typeNoIndex is the error type if no index or alias has the name.
+	typeNoIndex = "index_not_found_exception"
+	// typeBreaker is the error type of a node that is short of memory.
+	typeBreaker = "circuit_breaking_exception"
+)
+
+// breakerError marks the error of a node that is short of memory.
+type breakerError struct{ error }
+
+func (e breakerError) Unwrap() error { return e.error }
+
+// isBreaker reports whether a smaller request may succeed.
+func isBreaker(err error) bool {
+	var b breakerError
+	return errors.As(err, &b)
+}
 
 const (
 	whyInvalid  = "the cluster finds the request invalid"
-	whyMapping  = "the index has a different mapping from the one that StoragePlan shows"
+	whyMapping  = "the index has a different mapping from the one that StoragePlan shows: CreateStorage adds what an older index lacks"
 	whyPipeline = "an ingest pipeline of the cluster refuses the document"
 	whySecurity = "the credentials are unknown or lack a privilege: the package comment lists the roles"
 )
 
 // refusals has the error types with which Elasticsearch refuses a request
-// before it changes anything, whatever the status. A message has only the type
-// and these words, because the server's reasons may quote ids and values.
+// before it changes anything, whatever the status. A message has the type and
+// these words, because the server's reasons may quote ids and values. It has a
+// reason only in one of the forms of knownReasons.
 var refusals = map[string]string{
 	"es_rejected_execution_exception":     "the node has too many requests waiting",
-	"circuit_breaking_exception":          "the node is short of memory",
+	typeBreaker:                           "the node is short of memory: give it more heap, or send fewer calls at a time",
 	"cluster_block_exception":             "the cluster or the index is blocked: read-only, out of disk space, or without a master",
 	"index_closed_exception":              "the index is closed",
 	"strict_dynamic_mapping_exception":    whyMapping,
@@ -80,12 +104,43 @@ var wrappers = []string{
 	"search_phase_execution_exception",
 }
 
+// knownReasons are the forms of reasons that quote nothing of a record: names of
+// pipelines, indices, actions and settings, and sizes. They are those of the
+// server's IngestService, HierarchyCircuitBreakerService, ClusterBlockException,
+// ShardLimitValidator and AuthorizationService.
+var knownReasons = regexp.MustCompile(`^(` + strings.Join([]string{
+	`pipeline with id \[[^\[\]]{1,100}\] does not exist`,
+	`\[[a-z_]{1,30}\] Data too large, data for \[[a-z_<>]{1,40}\] would be \[[0-9a-z/.]+\], which is larger than the limit of \[[0-9a-z/.]+\]`,
+	`(?:index \[[^\[\]]{1,255}\] )?blocked by: \[[A-Z_]+/[0-9]+/[A-Za-z0-9 ,()_-]{1,120}`,
+	`Validation Failed: 1: this action would add \[[0-9]+\] (?:total )?shards, but this cluster currently has \[[0-9]+\]/\[[0-9]+\] maximum [a-z ]{0,20}shards open`,
+	`action \[[a-z0-9:_/*]+(?:\[[a-z]\])?\] is unauthorized`,
+	`Result window is too large, from \+ size must be less than or equal to: \[[0-9]+\] but was \[[0-9]+\]`,
+}, "|") + `)`)
+
+// known returns the part of the server's reason that may be shown.
+func (c *cause) known() string {
+	for _, reason := range []string{c.innerReason, c.Reason} {
+		if found := knownReasons.FindString(reason); found != "" {
+			return found
+		}
+	}
+	return ""
+}
+
 // cause is an error as the server reports it.
 type cause struct {
-	Type   string
-	Reason string
-	inner  string // the error type that decides, if Type is a wrapper
+	Type        string
+	Reason      string
+	inner       string // the error type that decides, if Type is a wrapper
+	innerReason string
 }
+
+// typeless is the type of an error that the server does not name, as a gateway's.
+const typeless = "error"
+
+// signed reports whether the error names its type, as Elasticsearch does. What a
+// proxy answers has no type, and may come after the request was carried out.
+func (c *cause) signed() bool { return c.Type != "" && c.Type != typeless }
 
 // UnmarshalJSON also accepts an error that is a string, which some paths return.
 func (c *cause) UnmarshalJSON(data []byte) error {
@@ -97,7 +152,7 @@ func (c *cause) UnmarshalJSON(data []byte) error {
 	}
 	var r reported
 	if json.Unmarshal(data, &r) != nil {
-		*c = cause{Type: "error"}
+		*c = cause{Type: typeless}
 		return nil //nolint:nilerr // it is an error, of a type that the server does not name
 	}
 	*c = cause{Type: r.Type, Reason: r.Reason}
@@ -106,11 +161,11 @@ func (c *cause) UnmarshalJSON(data []byte) error {
 	}
 	var caused cause
 	if r.Caused != nil && json.Unmarshal(r.Caused, &caused) == nil {
-		c.inner = caused.decides()
+		c.inner, c.innerReason = caused.decides(), cmp.Or(caused.innerReason, caused.Reason)
 	}
 	for _, root := range r.Roots {
 		if c.inner == "" && !slices.Contains(wrappers, root.Type) {
-			c.inner = root.Type
+			c.inner, c.innerReason = root.Type, root.Reason
 		}
 	}
 	return nil
@@ -118,7 +173,8 @@ func (c *cause) UnmarshalJSON(data []byte) error {
 
 // reportedRoot is one of the errors that a wrapper names as its roots.
 type reportedRoot struct {
-	Type string `json:"type"`
+	Type   string `json:"type"`
+	Reason string `json:"reason"`
 }
 
 // decides returns the error type that says what happened.
@@ -147,9 +203,12 @@ func causeOf(body []byte) cause {
 	return r.Error
 }
 
-// proxyStatuses are statuses below 500 that a proxy gives to a request that it
-// has passed on. Elasticsearch itself names the type of its error.
-var proxyStatuses = []int{http.StatusRequestTimeout, http.StatusConflict, 499}
+// refusing are statuses below 500 with which also a proxy refuses a request
+// before it passes it on. Any other one may come from a proxy that gave up, as
+// 408 and 499, or whose server did, as 409.
+var refusing = []int{
+	http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired, http.StatusRequestEntityTooLarge, http.StatusTooManyRequests,
+}
 
 // replyError returns the error of a request that the server answered with one.
 // A write that the server refused is ErrUnavailable, as a read: nothing changed.
@@ -158,31 +217,91 @@ var proxyStatuses = []int{http.StatusRequestTimeout, http.StatusConflict, 499}
 func (b *Backend) replyError(status int, c cause, write bool) error {
 	native := c.native(status)
 	kind := c.decides()
+	if kind == typeBreaker {
+		native = breakerError{native}
+	}
 	why, known := refusals[kind]
-	text := "the server answered " + strconv.Itoa(status)
+	text := "the server or a proxy before it answered " + strconv.Itoa(status) + ": check the address and both"
+	if c.signed() {
+		text = "the server answered " + strconv.Itoa(status) + " " + kind
+	}
 	switch {
 	case kind == typeNoIndex:
 		return model.NewError(model.ErrUnavailable, "the server has no index "+b.name+": call CreateStorage, or use StoragePlan", native)
 	case status == http.StatusRequestEntityTooLarge:
-		return model.NewError(model.ErrTooLarge, "the server refuses a request of that size", native)
+		return model.NewError(model.ErrTooLarge, "the server or a proxy refuses a request of that size: raise http.max_content_length or the proxy's limit, or lower Options.MaxValue", native)
 	case known:
 		text = kind + ": " + why
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		text += ": " + whySecurity
 	case status == http.StatusTooManyRequests:
 		text += ": too many requests"
-	case write && (status < 400 || status >= 500), write && c.Type == "" && slices.Contains(proxyStatuses, status):
+	case write && (status < 400 || status >= 500), write && !c.signed() && !slices.Contains(refusing, status):
 		return model.NewError(model.ErrUnknown, text, native)
+	}
+	if reason := c.known(); reason != "" {
+		text += " (" + reason + ")"
 	}
 	return model.NewError(model.ErrUnavailable, text, native)
 }
 
 // readError returns the error of a read without a reply.
-func readError(ctx context.Context, err error) error {
-	if strings.Contains(err.Error(), "not Elasticsearch") {
-		return model.NewError(model.ErrUnavailable, "the server does not identify itself as Elasticsearch", err)
+func (b *Backend) readError(ctx context.Context, err error) error {
+	if driverkit.Ended(ctx) == nil {
+		if why := b.whyNoReply(err); why != "" {
+			return model.NewError(model.ErrUnavailable, why, err)
+		}
 	}
 	return driverkit.ReadError(ctx, err)
+}
+
+// writeError returns the error of a write without a reply.
+func (b *Backend) writeError(ctx context.Context, p *progress, err error) error {
+	sent, why := p.sent(err), b.whyNoReply(err)
+	switch {
+	case sent && p.denied.Load():
+		return model.NewError(model.ErrUnknown, "the client tried to send the write again", driverkit.WithContext(ctx, err))
+	case driverkit.Ended(ctx) != nil || why == "":
+		return driverkit.WriteError(ctx, err, sent, "check the client")
+	case sent:
+		return model.NewError(model.ErrUnknown, why, err)
+	}
+	return model.NewError(model.ErrUnavailable, why, err)
+}
+
+// whyNoReply says why there is no reply, and what to do, or nothing if it is not
+// known. It never quotes the client's text, which may have a secret.
+func (b *Backend) whyNoReply(err error) string {
+	var host *net.DNSError
+	var op *net.OpError
+	var certificate *tls.CertificateVerificationError
+	var plain tls.RecordHeaderError
+	switch {
+	case errors.Is(err, errPanic):
+		return "the client panicked: this is a mistake in the client or its transport"
+	case errors.Is(err, errLimit):
+		return "no answer within " + b.limit.String() + ", the limit of Options.RequestTimeout: check the server's load and the network"
+	case strings.Contains(err.Error(), "not Elasticsearch"):
+		return "the server does not identify itself as Elasticsearch: its answer lacks the header X-Elastic-Product, as that of OpenSearch and of proxies that remove it; give the address of an Elasticsearch"
+	case errors.As(err, &host):
+		return "cannot find the host " + host.Name + ": check its name"
+	case errors.As(err, &certificate):
+		return "the server's certificate is not accepted: make its authority known to the client, and use a name that the certificate has"
+	case errors.As(err, &plain), strings.Contains(err.Error(), "HTTP response to HTTPS client"):
+		return "the server does not speak TLS: use an address with http, or the scheme elasticsearch"
+	case strings.Contains(err.Error(), "malformed HTTP response"):
+		return "the server does not speak HTTP: for TLS use an address with https, or the scheme elasticsearch+https"
+	case errors.As(err, &op) && op.Op == "dial" && op.Addr != nil:
+		reason := "no connection"
+		switch {
+		case errors.Is(err, syscall.ECONNREFUSED):
+			reason = "the connection is refused"
+		case op.Timeout():
+			reason = "no connection in time"
+		}
+		return "cannot connect to " + op.Addr.String() + ": " + reason + "; check the address, the firewall, and that Elasticsearch runs"
+	}
+	return ""
 }
 
 // progress records how far a write came. It also prevents the client from
@@ -194,6 +313,7 @@ type progress struct {
 	got    atomic.Bool // it has a connection: bytes may have left
 	read   atomic.Bool // the body was read, by net/http or another transport
 	denied atomic.Bool // the client tried to send the write again
+	left   atomic.Bool // the call ended and the client did not
 }
 
 // watch returns the request to send.
@@ -249,19 +369,12 @@ func (w *watchedBody) Read(to []byte) (int, error) {
 // sent reports whether bytes may have left this process.
 func (p *progress) sent(err error) bool {
 	switch {
+	case p.left.Load(): // it may still send
+		return true
 	case driverkit.IsDial(err):
 		return false
 	case p.asked.Load():
 		return p.got.Load()
 	}
 	return p.read.Load()
-}
-
-// writeError returns the error of a write without a reply.
-func (p *progress) writeError(ctx context.Context, err error) error {
-	sent := p.sent(err)
-	if sent && p.denied.Load() {
-		return model.NewError(model.ErrUnknown, "the client tried to send the write again", driverkit.WithContext(ctx, err))
-	}
-	return driverkit.WriteError(ctx, err, sent, "check the client")
 }

@@ -27,6 +27,7 @@ func progressOf(asked, got, read bool) *progress {
 
 func TestErrorsWithoutAReply(t *testing.T) {
 	sent := progressOf(true, true, false)
+	b := &Backend{}
 	for _, test := range []struct {
 		name  string
 		err   error
@@ -44,7 +45,7 @@ func TestErrorsWithoutAReply(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			for _, got := range []struct{ err, want error }{
-				{test.p.writeError(t.Context(), test.err), test.write}, {readError(t.Context(), test.err), model.ErrUnavailable},
+				{b.writeError(t.Context(), test.p, test.err), test.write}, {b.readError(t.Context(), test.err), model.ErrUnavailable},
 			} {
 				drivertest.WantKind(t, got.err, got.want)
 				if !errors.Is(got.err, test.err) || strings.Contains(got.err.Error(), "hunter2") {
@@ -58,13 +59,14 @@ func TestErrorsWithoutAReply(t *testing.T) {
 func TestErrorsAfterTheContextEnded(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := (&progress{}).writeError(ctx, context.Canceled); err != context.Canceled { //nolint:errorlint // that error alone
+	b := &Backend{}
+	if err := b.writeError(ctx, &progress{}, context.Canceled); err != context.Canceled { //nolint:errorlint // that error alone
 		t.Errorf("a write that was not sent: %v", err)
 	}
-	if err := readError(ctx, context.Canceled); err != context.Canceled { //nolint:errorlint // that error alone
+	if err := b.readError(ctx, context.Canceled); err != context.Canceled { //nolint:errorlint // that error alone
 		t.Errorf("a read: %v", err)
 	}
-	err := progressOf(true, true, false).writeError(ctx, io.EOF)
+	err := b.writeError(ctx, progressOf(true, true, false), io.EOF)
 	drivertest.WantKind(t, err, model.ErrUnknown)
 	if !errors.Is(err, context.Canceled) || !errors.Is(err, io.EOF) {
 		t.Errorf("a write that was sent: %v", err)
@@ -139,7 +141,7 @@ func TestNestedCauses(t *testing.T) {
 		"a proxy's timeout":    {408, `{}`, model.ErrUnknown, model.ErrUnavailable},
 		"a proxy's conflict":   {409, `{}`, model.ErrUnknown, model.ErrUnavailable},
 		"a proxy's own status": {499, `{}`, model.ErrUnknown, model.ErrUnavailable},
-		"a proxy's refusal":    {400, `{}`, model.ErrUnavailable, model.ErrUnavailable},
+		"a proxy's refusal":    {400, `{}`, model.ErrUnknown, model.ErrUnavailable},
 	} {
 		var item itemResult
 		if err := json.Unmarshal([]byte(`{"error":`+test.body+`}`), &item); err != nil {

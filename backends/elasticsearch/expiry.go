@@ -40,16 +40,16 @@ func (b *Backend) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swe
 	}
 	var after []json.RawMessage
 	return tally.Run(ctx, func(n int) (more bool, err error) {
-		size := min(n, sweepStep)
-		docs, err := b.search(ctx, &query{
-			filter: []clause{ofFormat, expiredAt(s.Before)}, sort: []string{fieldExpires, fieldID}, after: after, size: size, head: true,
-		})
+		q := &query{
+			filter: []clause{ofFormat, expiredAt(s.Before)}, sort: []string{fieldExpires, fieldID}, after: after, size: min(n, sweepStep), read: noMore,
+		}
+		docs, err := b.search(ctx, q)
 		if err != nil || len(docs) == 0 {
 			return false, err
 		}
 		b.remove(ctx, b.removals(s.Before, docs, tally), tally)
 		after = docs[len(docs)-1].Sort
-		return len(docs) == size, nil
+		return len(docs) == q.size, nil
 	})
 }
 
@@ -58,7 +58,7 @@ func (b *Backend) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swe
 func (b *Backend) removals(before time.Time, docs []foundDoc, tally *driverkit.Tally) []action {
 	var actions []action
 	for i := range docs {
-		s := b.decode(&docs[i], true)
+		s := b.decode(&docs[i], noMore)
 		if s.err == nil && s.rec.Expired(before) && s.version.epoch != "" && tally.Accepts(&s.rec) {
 			actions = append(actions, action{verb: "delete", id: s.rec.ID, version: &s.version})
 		}

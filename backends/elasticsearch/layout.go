@@ -16,8 +16,11 @@ const (
 	fieldExpires  = "expires"
 	fieldLabels   = "labels"
 	fieldEncoding = "encoding"
+	fieldSize     = "size"
 	fieldValue    = "value"
 	fieldBytes    = "bytes"
+	fieldLongText = "long_value"
+	fieldLongData = "long_bytes"
 	fieldJSON     = "json"
 
 	formatVersion = 1
@@ -69,7 +72,17 @@ type field struct {
 	Index       *bool  `json:"index,omitempty"`
 	DocValues   *bool  `json:"doc_values,omitempty"`
 	IgnoreAbove int    `json:"ignore_above,omitempty"`
+
+	// What an index template may add. A store needs the defaults.
+	Normalizer      string          `json:"normalizer,omitempty"`
+	NullValue       json.RawMessage `json:"null_value,omitempty"`
+	IgnoreMalformed json.RawMessage `json:"ignore_malformed,omitempty"`
+	DepthLimit      int             `json:"depth_limit,omitempty"`
 }
+
+// addedFields are those that indices lack from before them. CreateStorage adds
+// them.
+var addedFields = []string{fieldSize, fieldLongText, fieldLongData}
 
 // fields returns the mapping of a document. Strings that are only read back have
 // no index and no doc values, so that they can have any length. Labels and the
@@ -83,8 +96,11 @@ func fields() map[string]field {
 		fieldExpires:  {Type: "date", Format: "epoch_millis"},
 		fieldLabels:   {Type: "flattened"},
 		fieldEncoding: {Type: "keyword", Index: no, DocValues: no},
+		fieldSize:     {Type: "integer", Index: no},
 		fieldValue:    {Type: "keyword", Index: no, DocValues: no},
 		fieldBytes:    {Type: "binary"},
+		fieldLongText: {Type: "keyword", Index: no, DocValues: no},
+		fieldLongData: {Type: "binary"},
 		fieldJSON:     {Type: "flattened", IgnoreAbove: ignoreAbove},
 	}
 }

@@ -74,7 +74,7 @@ func TestStoragePlan(t *testing.T) {
 		t.Fatalf("the plan is %s, %v", plan, err)
 	}
 	if len(d.Aliases) != 2 || !d.Aliases["carts"].IsWriteIndex || d.Mappings.Dynamic != "strict" ||
-		d.Mappings.Meta[metaKey] != (meta{1, epoch}) || len(d.Mappings.Properties) != 9 {
+		d.Mappings.Meta[metaKey] != (meta{1, epoch}) || len(d.Mappings.Properties) != 12 {
 		t.Errorf("the plan is %s", plan)
 	}
 	if _, ok := d.Aliases["carts@"+epoch+"@match"]; !ok || fmt.Sprint(d.Settings) != "map[index:map[number_of_replicas:0 number_of_shards:3]]" {
@@ -93,11 +93,13 @@ func TestOptions(t *testing.T) {
 	}
 	errs := map[string]error{}
 	for name, test := range map[string]struct {
-		client *es.Client
+		client Client
 		index  string
 		opts   *Options
 	}{
 		"no client":         {nil, "carts", nil},
+		"nil function":      {clientFunc(nil), "carts", nil},
+		"nil client":        {(*es.Client)(nil), "carts", nil},
 		"empty client":      {&es.Client{}, "carts", nil},
 		"no name":           {c, "", nil},
 		"long name":         {c, strings.Repeat("x", maxName+1), nil},

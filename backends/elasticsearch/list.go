@@ -3,10 +3,14 @@ package elasticsearch
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -37,7 +41,7 @@ type query struct {
 	sort        []string
 	after       []json.RawMessage // the sort values of the last document before
 	size        int               // zero: count only
-	head        bool              // leave out the values
+	read        part
 }
 
 // body returns the request's body.
@@ -71,22 +75,46 @@ type searchReply struct {
 	} `json:"hits"`
 }
 
+// search returns the documents that a search finds. If the server is short of
+// memory, it asks for half as many, and sets q.size.
 func (b *Backend) search(ctx context.Context, q *query) ([]foundDoc, error) {
-	res, err := b.searchAll(ctx, q)
-	if err != nil {
-		return nil, err
+	for try := 1; ; try++ {
+		res, err := b.searchAll(ctx, q)
+		switch {
+		case err == nil:
+			return res.Hits.Hits, nil
+		case !isBreaker(err) || q.size <= minSearch:
+			return nil, err
+		}
+		q.size = max(minSearch, q.size/2)
+		if err := driverkit.Pause(ctx, try); err != nil {
+			return nil, err
+		}
 	}
-	return res.Hits.Hits, nil
 }
+
+// minSearch is the smallest size of a search: a document, and one that tells
+// whether there are more.
+const minSearch = 2
 
 // searchAll returns ErrUnavailable if a shard cannot answer.
 func (b *Backend) searchAll(ctx context.Context, q *query) (*searchReply, error) {
-	body, err := marshal(q.body(b.excludes(q.head)))
+	body, err := marshal(q.body(b.excludes(q.read)))
 	if err != nil {
 		return nil, err
 	}
 	var res searchReply
-	if err := b.read(ctx, "/_search?allow_partial_search_results=false", body, &res); err != nil {
+	if err := b.read(ctx, "/_search?allow_partial_search_results=false", body, &res, func(body []byte) error {
+		var raw struct {
+			Hits struct {
+				Hits []onlySource `json:"hits"`
+			} `json:"hits"`
+		}
+		if err := decodeReply(body, &raw); err != nil {
+			return err
+		}
+		return isolate(res.Hits.Hits, raw.Hits.Hits)
+	}); err != nil {
 		return nil, err
 	}
 	if res.TimedOut {
@@ -104,7 +132,7 @@ func (b *Backend) refresh(ctx context.Context) error {
 				Failed int `json:"failed"`
 			} `json:"_shards"`
 		}
-		if err := b.read(ctx, "/_refresh", nil, &res); err != nil {
+		if err := b.read(ctx, "/_refresh", nil, &res, nil); err != nil {
 			return err
 		}
 		if res.Shards.Failed > 0 {
@@ -174,21 +202,55 @@ func (r *refresher) run(ctx context.Context, mine *refreshing, refresh func(cont
 // maxPage is the maximum number of records that a page has.
 const maxPage = 1000
 
+// place is the position of a page's token: the last id of the page before, and
+// the number of documents that its bytes allowed, or zero. An id has no NUL.
+type place struct {
+	id   string
+	fits int
+}
+
+func (p place) String() string {
+	if p.fits == 0 {
+		return p.id
+	}
+	return p.id + "\x00" + strconv.Itoa(p.fits)
+}
+
+func placeOf(position string) place {
+	id, fits, _ := strings.Cut(position, "\x00")
+	n, _ := strconv.Atoi(fits) // the token's checksum covers it
+	return place{id, n}
+}
+
+// size returns the number of documents that a search for the page asks for. The
+// server reads long values from its disk even if it does not send them. So it is
+// asked for twice as many as fitted into the page before.
+func (p place) size(q *driver.Query) int {
+	size := min(q.Limit, maxPage)
+	if p.fits > 0 && !q.KeysOnly {
+		size = min(size, 2*p.fits)
+	}
+	return size
+}
+
 // Page lists live records in the order of their ids: one refresh, which
-// concurrent calls share, and one search. The position of its token is the last
-// id of the page.
+// concurrent calls share, one search, and an _mget for each 8 MB of values that
+// are longer than 8 KB. The position of its token is the last id of the page.
 func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 	position, err := b.gate.Page(ctx, &q)
 	if err != nil {
 		return driver.Page{}, err
 	}
-	size := min(q.Limit, maxPage)
+	from := placeOf(position)
 	search := &query{
 		filter: matching(&q, listed), not: []clause{expiredAt(now)},
-		sort: []string{fieldID}, size: size + 1, head: q.KeysOnly, // the extra one tells whether there are more
+		sort: []string{fieldID}, size: from.size(&q) + 1, read: short, // the extra one tells whether there are more
 	}
-	if position != "" {
-		after, err := marshal(position)
+	if q.KeysOnly {
+		search.read = noMore
+	}
+	if from.id != "" {
+		after, err := marshal(from.id)
 		if err != nil {
 			return driver.Page{}, err
 		}
@@ -201,22 +263,54 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 	if err != nil {
 		return driver.Page{}, err
 	}
+	next := place{fits: 2 * from.fits}
+	if next.fits >= maxPage {
+		next.fits = 0
+	}
+	more := len(docs) >= search.size
+	return b.page(ctx, now, &q, docs[:min(len(docs), search.size-1)], more, next)
+}
+
+// page returns the page of the documents that a search has found, and says
+// whether others follow. Next is what its token has unless the bytes end it.
+func (b *Backend) page(ctx context.Context, now time.Time, q *driver.Query, docs []foundDoc, more bool, next place) (driver.Page, error) {
+	read, ids, found := short, make([]string, len(docs)), make([]stored, len(docs))
+	if q.KeysOnly {
+		read = noMore
+	}
+	for i := range docs {
+		ids[i], found[i] = docs[i].ID, b.decode(&docs[i], read)
+	}
+	n := len(docs)
+	if !q.KeysOnly {
+		var err error
+		if n, err = b.fill(ctx, ids, found, driver.PageBytes); err != nil {
+			return driver.Page{}, err
+		}
+	}
 	var page driver.Page
-	if len(docs) > size {
-		docs = docs[:size]
-		last, err := sortedID(&docs[size-1])
+	var size driverkit.PageSize
+	for i := range found[:n] {
+		switch s := &found[i]; {
+		case errors.Is(s.err, model.ErrCorrupt):
+			page.Corrupt = append(page.Corrupt, ids[i])
+		case errors.Is(s.err, model.ErrNotFound): // removed since the search
+		case s.err != nil:
+			return driver.Page{}, s.err
+		case !s.rec.Expired(now) && q.Bears(&s.rec): // it may have changed since the search
+			page.Records = append(page.Records, s.rec)
+			if size.Add(&s.rec) {
+				next.fits = n
+			}
+		}
+	}
+	if more || n < len(docs) {
+		last, err := sortedID(&docs[n-1])
 		if err != nil {
 			return driver.Page{}, err
 		}
-		page.Next = b.gate.Token(&q, last)
-	}
-	for i := range docs {
-		switch s := b.decode(&docs[i], q.KeysOnly); {
-		case s.err != nil:
-			page.Corrupt = append(page.Corrupt, docs[i].ID)
-		case !s.rec.Expired(now):
-			page.Records = append(page.Records, s.rec)
-		}
+		next.id = last
+		page.Next = b.gate.Token(q, next.String())
 	}
 	return page, nil
 }

@@ -31,7 +31,7 @@ func TestReadableByThePlainClient(t *testing.T) {
 	drivertest.Seed(t, b, r)
 	want := map[string]any{
 		"id": r.ID, "format": 1.0, "revision": r.Revision.String(), "expires": float64(r.ExpiresAt.UnixMilli()),
-		"labels": map[string]any{"principal": "Ann"}, "encoding": "json", "value": string(r.Value),
+		"labels": map[string]any{"principal": "Ann"}, "encoding": "json", "size": float64(len(r.Value)), "value": string(r.Value),
 	}
 	if got := sourceOf(t, b.client, b.name, r.ID); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("the document is %v, want %v", got, want)

@@ -2,8 +2,7 @@ package elasticsearch
 
 import (
 	"strconv"
-
-	es "github.com/elastic/go-elasticsearch/v8"
+	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
@@ -28,6 +27,11 @@ type Options struct {
 	// that CreateStorage creates. Zero means the server's default, which is
 	// one. A negative number means no copies.
 	Replicas int
+	// RequestTimeout is how long one request to the server may take, with what
+	// the client does to send it again. Zero means one minute, and a negative
+	// time no limit. A read that takes longer is ErrUnavailable, a write that
+	// was sent ErrUnknown. A context may end a call earlier.
+	RequestTimeout time.Duration
 	// Queryable stores a native copy of each JSON object in the field "json",
 	// for people's own queries. The backend never reads the copy. It leaves the
 	// copy out if Elasticsearch cannot hold it: see the package comment.
@@ -39,6 +43,8 @@ const (
 	limitMaxValue   = 32 << 20
 	maxLabels       = 32
 	maxShards       = 1024
+
+	defaultRequestTimeout = time.Minute // the server itself waits up to 30 s for its master
 )
 
 func (o *Options) withDefaults() (out Options, err error) {
@@ -53,6 +59,9 @@ func (o *Options) withDefaults() (out Options, err error) {
 		out.MaxValue = defaultMaxValue
 	case out.MaxValue < 0 || out.MaxValue > limitMaxValue:
 		return out, model.NewError(model.ErrInvalid, "Options.MaxValue must be 0 to "+strconv.Itoa(limitMaxValue)+" bytes", nil)
+	}
+	if out.RequestTimeout == 0 {
+		out.RequestTimeout = defaultRequestTimeout
 	}
 	if out.Shards < 0 || out.Shards > maxShards {
 		return out, model.NewError(model.ErrInvalid, "Options.Shards must be 0 to "+strconv.Itoa(maxShards), nil)
@@ -82,5 +91,5 @@ func alphanumeric(c byte) bool { return c >= 'a' && c <= 'z' || c >= '0' && c <=
 
 // Client returns the client that the backend uses: the one that New was given,
 // or the one that the backend opened from a URL. Close closes the connections
-// of the latter.
-func (b *Backend) Client() *es.Client { return b.client }
+// of the latter, which is an *elasticsearch.Client of go-elasticsearch v8.
+func (b *Backend) Client() Client { return b.client }

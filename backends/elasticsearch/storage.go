@@ -1,129 +1,30 @@
 package elasticsearch
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
+	"path"
 	"slices"
-	"strconv"
 	"strings"
 
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// storedIndex is an index as the server returns it.
-type storedIndex struct {
-	Aliases  map[string]json.RawMessage `json:"aliases"`
-	Mappings struct {
-		Dynamic    json.RawMessage            `json:"dynamic"`
-		Meta       map[string]json.RawMessage `json:"_meta"`
-		Source     json.RawMessage            `json:"_source"`
-		Routing    json.RawMessage            `json:"_routing"`
-		Properties map[string]field           `json:"properties"`
-	} `json:"mappings"`
-	Settings struct {
-		Index struct {
-			DefaultPipeline string `json:"default_pipeline"`
-			FinalPipeline   string `json:"final_pipeline"`
-			Translog        struct {
-				Durability string `json:"durability"`
-			} `json:"translog"`
-		} `json:"index"`
-	} `json:"settings"`
-}
-
-// indices returns the indices that the store's name leads to, none if the
-// server does not know the name.
-func (b *Backend) indices(ctx context.Context) (map[string]*storedIndex, error) {
-	r, err := b.do(ctx, http.MethodGet, "/"+b.name, typeJSON, nil, nil)
-	if err != nil {
-		return nil, readError(ctx, err)
-	}
-	if c := causeOf(r.body); r.status == http.StatusNotFound && c.Type == typeNoIndex {
-		return nil, nil
-	}
-	if r.status != http.StatusOK {
-		return nil, b.replyError(r.status, causeOf(r.body), false)
-	}
-	var all map[string]*storedIndex
-	if json.Unmarshal(r.body, &all) != nil {
-		return nil, b.foreign("an index that cannot be read")
-	}
-	maps.DeleteFunc(all, func(_ string, index *storedIndex) bool { return index == nil })
-	return all, nil
-}
-
-// find returns the name of the store's index, and the index. It returns nil if
-// there is no index, and ErrCorrupt if the store's name leads to another index.
-func (b *Backend) find(ctx context.Context) (string, *storedIndex, error) {
-	all, err := b.indices(ctx)
-	if err != nil {
-		return "", nil, err
-	}
-	own := ""
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		if err := b.checkIndex(name, all[name]); err != nil {
-			return name, all[name], err
-		}
-		if own != "" {
-			return "", nil, b.foreign("both the index " + own + " and the index " + name)
-		}
-		own = name
-	}
-	return own, all[own], nil
-}
-
-// foreign returns the ErrCorrupt for a name that leads to what CreateStorage did
-// not create.
-func (b *Backend) foreign(what string) error {
-	return driverkit.Corrupt("the name " + b.name + " leads to " + what + ": another program made it; give the store another name, or an index as StoragePlan shows it")
-}
-
-// checkIndex returns ErrCorrupt, with the reason, if the index is not a store's.
-// It may have more fields: an index template adds some.
-func (b *Backend) checkIndex(name string, index *storedIndex) error {
-	var m meta
-	var why string
-	switch {
-	case json.Unmarshal(index.Mappings.Meta[metaKey], &m) != nil, m.Format < 1, b.epochOf(name) == "", m.Epoch != b.epochOf(name):
-		why = "which has not the mark of a store"
-	case m.Format > formatVersion:
-		return driverkit.Corrupt("the index " + name + " has a newer format than this version reads")
-	case string(index.Mappings.Dynamic) != `"strict"`:
-		why = "whose mapping is not strict"
-	case index.Mappings.Source != nil:
-		why = "whose mapping changes _source"
-	case index.Mappings.Routing != nil:
-		why = "whose mapping changes _routing"
-	}
-	want := fields()
-	for _, f := range slices.Sorted(maps.Keys(want)) {
-		if have := index.Mappings.Properties[f]; why == "" && !want[f].same(have) {
-			why = "whose field " + f + " has another mapping"
-		}
-	}
-	if why != "" {
-		return b.foreign("the index " + name + ", " + why)
-	}
-	return nil
-}
-
-func (f field) same(have field) bool {
-	is := func(p *bool) bool { return p == nil || *p }
-	return f.Type == have.Type && f.Format == have.Format && f.IgnoreAbove == have.IgnoreAbove &&
-		is(f.Index) == is(have.Index) && is(f.DocValues) == is(have.DocValues)
-}
-
 // CreateStorage creates the index and its two aliases in one step. An existing
-// index stays as it is. If it lacks the alias for conditional writes,
-// CreateStorage creates that alias.
+// index stays as it is, except for what it lacks from before this version or has
+// lost: a field, or the alias for conditional writes. Then it makes the checks of
+// Check.
 //
 // It returns ErrCorrupt if the store's name leads to another index, and if an
 // index template changes the new index so that it cannot hold a store: then
-// CreateStorage removes it.
+// CreateStorage removes it. It returns ErrUnsupported if a check finds an index
+// or a server on which a promise does not hold.
 func (b *Backend) CreateStorage(ctx context.Context) error {
 	for attempt := 0; ; attempt++ {
 		if err := b.gate.Enter(ctx); err != nil {
@@ -134,11 +35,7 @@ func (b *Backend) CreateStorage(ctx context.Context) error {
 			return err
 		}
 		if index != nil {
-			alias := b.epochAlias(b.epochOf(name))
-			if _, ok := index.Aliases[alias]; ok {
-				return nil
-			}
-			return b.change(ctx, http.MethodPut, "/"+name+"/_alias/"+alias, nil)
+			return b.adopt(ctx, name, index)
 		}
 		epoch := newEpoch()
 		err = b.change(ctx, http.MethodPut, "/"+b.indexName(epoch), b.definition(epoch))
@@ -152,8 +49,32 @@ func (b *Backend) CreateStorage(ctx context.Context) error {
 	}
 }
 
-// checkCreated reads the index that was just created. If an index template made
-// it unfit, checkCreated removes it and returns ErrCorrupt.
+// adopt makes an existing index complete and checks it.
+func (b *Backend) adopt(ctx context.Context, name string, index *storedIndex) error {
+	if lacking := index.lacking(); len(lacking) > 0 {
+		if err := b.change(ctx, http.MethodPut, "/"+name+"/_mapping", map[string]any{"properties": lacking}); err != nil {
+			return err
+		}
+	}
+	alias := b.epochAlias(b.epochOf(name))
+	if _, ok := index.Aliases[alias]; !ok {
+		if err := b.change(ctx, http.MethodPut, "/"+name+"/_alias/"+alias, nil); err != nil {
+			return err
+		}
+	}
+	if err := b.judgeIndex(name, index).Err(); err != nil {
+		return err
+	}
+	checks, err := b.probe(ctx, b.epochOf(name))
+	if err != nil {
+		return err
+	}
+	return checks.Err()
+}
+
+// checkCreated checks the index that was just created. If an index template made
+// it unfit, checkCreated removes it and returns ErrCorrupt. It also removes it if
+// the server is unfit.
 func (b *Backend) checkCreated(ctx context.Context, epoch string) error {
 	all, err := b.indices(ctx)
 	if err != nil {
@@ -164,41 +85,98 @@ func (b *Backend) checkCreated(ctx context.Context, epoch string) error {
 	if index == nil { // another process has deleted it
 		return nil
 	}
-	what := b.addedByTemplate(epoch, index)
-	if err = b.checkIndex(name, index); err == nil && what == "" {
-		return nil
+	what := ""
+	for _, alias := range slices.Sorted(maps.Keys(index.Aliases)) {
+		if alias != b.name && alias != b.epochAlias(epoch) {
+			what = fmt.Sprintf("the alias %q", alias)
+		}
 	}
-	if what == "" {
-		what = "a mapping that the store cannot use"
+	for _, f := range b.judgeIndex(name, index) {
+		if f.Level == driver.CheckUnsafe {
+			what = fmt.Sprintf("%s (%s), and a store needs %s", f.Seen, f.Name, f.Need)
+		}
 	}
-	text := "an index template for " + name + " adds " + what + ": exclude " + b.name + epochMark + "* from it"
-	if removed := b.change(ctx, http.MethodDelete, "/"+name, nil); removed != nil {
-		text += "; the index could not be removed"
+	err = b.checkIndex(name, index)
+	if err != nil {
+		what = cmp.Or(what, "a mapping that the store cannot use")
 	}
-	return model.NewError(model.ErrCorrupt, text, err)
+	if what != "" {
+		text := b.templateOf(ctx, name) + " adds " + what + ": exclude " + b.name + epochMark + "* from it"
+		return model.NewError(model.ErrCorrupt, strings.TrimSuffix(text+"; "+b.discard(ctx, name), "; "), err)
+	}
+	checks, err := b.probe(ctx, epoch)
+	if err != nil {
+		return err
+	}
+	if err := checks.Err(); err != nil {
+		if left := b.discard(ctx, name); left != "" {
+			return model.NewError(model.ErrUnsupported, left, err)
+		}
+		return err
+	}
+	return nil
 }
 
-// addedByTemplate says what a new index has that CreateStorage did not ask for
-// and that changes records, loses them, or shows them to others. It returns
-// nothing if there is no such thing.
-func (b *Backend) addedByTemplate(epoch string, index *storedIndex) string {
-	set := index.Settings.Index
-	for _, p := range []struct{ setting, value string }{
-		{"default_pipeline", set.DefaultPipeline}, {"final_pipeline", set.FinalPipeline},
-	} {
-		if p.value != "" && p.value != "_none" {
-			return "the " + p.setting + " " + strconv.Quote(p.value)
-		}
-	}
-	if strings.EqualFold(set.Translog.Durability, "async") {
-		return "the setting translog.durability async"
-	}
-	for _, name := range slices.Sorted(maps.Keys(index.Aliases)) {
-		if name != b.name && name != b.epochAlias(epoch) {
-			return "the alias " + strconv.Quote(name)
-		}
+// discard removes an index that was just created, and says so if it cannot.
+func (b *Backend) discard(ctx context.Context, name string) string {
+	if b.change(ctx, http.MethodDelete, "/"+name, nil) != nil {
+		return "the index " + name + " could not be removed"
 	}
 	return ""
+}
+
+// templateOf names the index template that the server uses for an index, or says
+// "an index template" if it may not be seen. Of the composable templates that
+// match, the one with the highest priority decides. Without one, all legacy
+// templates that match do.
+func (b *Backend) templateOf(ctx context.Context, index string) string {
+	const some = "an index template for "
+	var list struct {
+		Templates []struct {
+			Name     string `json:"name"`
+			Template struct {
+				Patterns []string `json:"index_patterns"`
+				Priority int      `json:"priority"`
+			} `json:"index_template"`
+		} `json:"index_templates"`
+	}
+	matches := func(patterns []string) bool {
+		return slices.ContainsFunc(patterns, func(p string) bool { ok, _ := path.Match(p, index); return ok })
+	}
+	if !b.look(ctx, "/_index_template", &list) {
+		return some + index
+	}
+	name, top := "", -1
+	for _, t := range list.Templates {
+		if matches(t.Template.Patterns) && t.Template.Priority > top {
+			name, top = t.Name, t.Template.Priority
+		}
+	}
+	if name != "" {
+		return fmt.Sprintf("the index template %q", name)
+	}
+	var legacy map[string]struct {
+		Patterns []string `json:"index_patterns"`
+	}
+	var names []string
+	if b.look(ctx, "/_template", &legacy) {
+		for n := range legacy {
+			if matches(legacy[n].Patterns) {
+				names = append(names, fmt.Sprintf("%q", n))
+			}
+		}
+	}
+	if len(names) == 0 {
+		return some + index
+	}
+	slices.Sort(names)
+	return "the legacy index template " + strings.Join(names, " or ")
+}
+
+// look reads what the credentials may not be allowed to see.
+func (b *Backend) look(ctx context.Context, path string, to any) bool {
+	r, err := b.do(ctx, http.MethodGet, path, typeJSON, nil, nil)
+	return err == nil && r.status == http.StatusOK && json.Unmarshal(r.body, to) == nil
 }
 
 // DeleteStorage deletes the index with all its records. It does nothing if there
@@ -240,16 +218,27 @@ func (b *Backend) change(ctx context.Context, method, path string, body any) err
 	}
 	r, err := b.do(ctx, method, path, typeJSON, content, nil)
 	if err != nil {
+		if why := b.whyNoReply(err); why != "" && driverkit.Ended(ctx) == nil && driverkit.IsDial(err) {
+			return model.NewError(model.ErrUnavailable, why, err)
+		}
 		return driverkit.WriteError(ctx, err, !driverkit.IsDial(err), "")
 	}
 	c := causeOf(r.body)
 	switch {
-	case r.status == http.StatusOK, method == http.MethodDelete && c.Type == typeNoIndex:
+	case r.status == http.StatusOK:
+		var res struct {
+			Shards *bool `json:"shards_acknowledged"`
+		}
+		if json.Unmarshal(r.body, &res) == nil && res.Shards != nil && !*res.Shards {
+			return model.NewError(model.ErrUnavailable, "the index "+strings.TrimPrefix(path, "/")+" exists, and no node has its primary shard: check disk space and the allocation of shards, and call CreateStorage again", nil)
+		}
+		return nil
+	case method == http.MethodDelete && c.Type == typeNoIndex:
 		return nil
 	case c.Type == "invalid_alias_name_exception", c.Type == "invalid_index_name_exception":
 		return model.NewError(model.ErrUnavailable, c.Type+": the cluster refuses the name "+b.name+", or an index has it", c.native(r.status))
 	case strings.Contains(c.Reason, "data streams only"):
-		return model.NewError(model.ErrCorrupt, "an index template for "+b.name+epochMark+"* creates data streams only: exclude the name from it", c.native(r.status))
+		return model.NewError(model.ErrCorrupt, fmt.Sprintf("an index template creates data streams only: exclude %s%s* from it (%.*s)", b.name, epochMark, maxReason, c.Reason), c.native(r.status))
 	case r.status == http.StatusBadRequest && c.Reason != "":
 		// Unlike a record's, the request has nothing secret for the reason to
 		// quote.

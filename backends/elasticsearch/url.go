@@ -2,10 +2,12 @@ package elasticsearch
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	es "github.com/elastic/go-elasticsearch/v8"
 
@@ -52,7 +54,7 @@ func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 		return nil, err
 	}
 	if u.Host == "" || u.Opaque != "" {
-		return nil, badURL()
+		return nil, badURL("the URL has no host after //")
 	}
 	name := strings.TrimPrefix(u.Path, "/")
 	if name == "" {
@@ -68,10 +70,12 @@ func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 	}
 	transport = transport.Clone()
 	transport.MaxIdleConnsPerHost = idleConnections
+	transport.DialContext = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext
+	transport.TLSHandshakeTimeout = dialTimeout
 	cfg.Transport = transport
 	client, err := es.NewClient(cfg)
 	if err != nil {
-		return nil, badURL() // the library's error may quote the address
+		return nil, badURL("the client library refuses a host") // its error may quote the address
 	}
 	b, err := New(client, name, &t.options)
 	if err != nil {
@@ -99,8 +103,13 @@ func (t *target) config(u *url.URL) (es.Config, error) {
 	case u.User != nil:
 		cfg.Username = u.User.Username()
 		cfg.Password, _ = u.User.Password()
-		if cfg.Username == "" || cfg.Password == "" || t.apiKey != "" {
-			return cfg, badURL()
+		switch {
+		case t.apiKey != "":
+			return cfg, badURL("the URL has both a user and api_key")
+		case cfg.Username == "":
+			return cfg, badURL("the URL has no user before the password")
+		case cfg.Password == "":
+			return cfg, badURL("the URL's user has no password")
 		}
 	case t.apiKey != "":
 		cfg.APIKey = t.apiKey
@@ -116,6 +125,10 @@ func (t *target) config(u *url.URL) (es.Config, error) {
 // default of net/http is two, so that most concurrent calls would open a new one.
 const idleConnections = 64
 
-func badURL() error {
-	return model.NewError(model.ErrInvalid, "the URL must have the form elasticsearch+https://user:password@host:9200/index, or elasticsearch://… for plain HTTP; commas separate several hosts; there may be a user with a password, or the parameter api_key", nil)
+// dialTimeout is how long a connection to a node may take: then the client tries
+// another one. Options.RequestTimeout limits the whole request.
+const dialTimeout = 5 * time.Second
+
+func badURL(why string) error {
+	return model.NewError(model.ErrInvalid, why+": the form is elasticsearch+https://user:password@host:9200/index, or elasticsearch://… for plain HTTP; commas separate several hosts; instead of a user with a password there may be the parameter api_key", nil)
 }
