@@ -77,6 +77,9 @@ var sequences = []struct {
 	{"NewerNodeSignsIn", []step{does(post(write)), sends(post(count1)), does(as(login, 0).onNewer()), arrives(), does(get.onNewer())}},
 	{"NewerNodeRotates", []step{does(post(write)), sends(post(write)), does(post(rotateNow).onNewer()), arrives(), does(get.onNewer())}},
 	{"OlderNodeSignsInOverANewerRow", []step{does(as(login, 0).onNewer()), does(as(login, 1)), does(get), does(get.onNewer())}},
+	{"AnotherDeviceEndsWhatHasExpired", []step{
+		does(as(login, 0)), onPhone(does(as(login, 0))), {do: stay}, does(post(destroyOthers)), onPhone(sends(beacon)), onPhone(does(post(write))), arrives(),
+	}},
 	{"AnotherDeviceEndsTheSession", []step{does(as(login, 0)), onPhone(does(as(login, 0))), sends(beacon.loadsNow()), onPhone(does(post(destroyOthers))), arrives(), does(get)}},
 }
 

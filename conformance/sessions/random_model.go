@@ -101,9 +101,14 @@ func (k *token) forgotten(now time.Time) bool {
 
 // end ends the session and those that live by it.
 func (w *world) end(l *life, why string) {
-	if l.ended == "" {
-		l.ended, l.endedAt = why, w.clock.Now()
+	if l.ended != "" {
+		return
 	}
+	now := w.clock.Now()
+	if l.alive(now) == yes { // of one that may have expired, the store knows nothing
+		l.endedAt = now
+	}
+	l.ended = why
 }
 
 // use records a use. Certain ones move the idle deadline.
