@@ -188,8 +188,9 @@ func (s *Service) find(ctx context.Context, op, handle string) (item, error) {
 
 // DestroyOthers ends all other sessions of this session's principal. Offer it
 // after a password change, together with Rotate. It returns how many it ended,
-// also with an error. It returns ErrUnauthenticated for an anonymous session and
-// ErrImpersonating during an impersonation.
+// also with an error. It returns ErrUnauthenticated for an anonymous session,
+// ErrImpersonating during an impersonation, and ErrGone if this session has
+// ended or has another secret since it was loaded: then it ends nothing.
 func (s *Session) DestroyOthers(ctx context.Context) (int, error) {
 	p, err := s.Principal(ctx)
 	if err == nil && p.Actor != "" {
@@ -197,6 +198,18 @@ func (s *Session) DestroyOthers(ctx context.Context) (int, error) {
 	}
 	if err != nil {
 		return 0, err
+	}
+	it, err := s.svc.get(ctx, p.SessionID)
+	switch {
+	case errors.Is(err, model.ErrNotFound):
+		return 0, gone(err)
+	case err != nil:
+		return 0, err
+	}
+	opens := false
+	s.locked(func() { opens = s.match(&it.Value, s.svc.now()).Opens() })
+	if !opens {
+		return 0, &goneError{WhyReplaced}
 	}
 	return s.svc.DestroyOthers(ctx, p.ID, p.SessionID)
 }

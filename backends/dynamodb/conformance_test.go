@@ -23,7 +23,7 @@ func harness(t testing.TB) conformance.Harness {
 	t.Helper()
 	own := client(t)
 	return conformance.Harness{
-		Cases: 427,
+		Cases: 428,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			p := startProxy(t)
 			b, err := New(clientAt(t, p.URL(), marked), name, &Options{Labels: []string{"principal", "state"}})

@@ -228,7 +228,7 @@ func drawCall(t *rapid.T, background bool) call {
 		c.key = rapid.IntRange(0, len(keys)-1).Draw(t, "key")
 	}
 	if background {
-		c.early = rapid.Bool().Draw(t, "early") && c.op != destroyOthers
+		c.early = rapid.Bool().Draw(t, "early")
 		if !c.op.verb() {
 			c.kind = rapid.SampledFrom([]sessiontest.Kind{sessiontest.Navigate, sessiontest.Fetch, sessiontest.Beacon}).Draw(t, "kind")
 		}
