@@ -2,14 +2,12 @@ package dynamodb
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -310,35 +308,14 @@ func (b *Backend) storageError(ctx context.Context, err error) error {
 // quotes no text of the client's: that may have a secret.
 func reason(err error) string {
 	var (
-		name   *net.DNSError
-		op     *net.OpError
-		record tls.RecordHeaderError
-		cert   *tls.CertificateVerificationError
 		failed *smithyhttp.RequestSendError
 		bad    *smithy.DeserializationError
 		late   net.Error
 	)
+	if why := driverkit.DialReason(err); why != "" {
+		return "cannot connect: " + why + "; check the region, the endpoint and the network"
+	}
 	switch {
-	case errors.As(err, &name) && name.IsNotFound:
-		return "cannot connect: there is no host " + strconv.Quote(name.Name) + ": check the region and the endpoint"
-	case errors.As(err, &name):
-		return "cannot connect: the name server does not answer for the host " + strconv.Quote(name.Name) + ": check the network"
-	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
-		return "cannot connect: the server does not speak TLS: check whether the endpoint begins with http:// or https://"
-	case errors.As(err, &cert):
-		return "cannot connect: the server's certificate is not trusted: check the endpoint and the machine's roots"
-	case errors.As(err, &op) && op.Op == "dial":
-		text := "cannot connect"
-		if op.Addr != nil {
-			text += " to " + op.Addr.String()
-		}
-		switch {
-		case errors.Is(err, syscall.ECONNREFUSED):
-			text += ": connection refused"
-		case op.Timeout():
-			text += ": no answer in time"
-		}
-		return text + ": check the region, the endpoint and the network"
 	case errors.As(err, &late) && late.Timeout(), driverkit.IsContext(err):
 		return "the server did not answer in time"
 	case errors.As(err, &bad):

@@ -177,11 +177,11 @@ func TestCancelledErrors(t *testing.T) {
 func TestReasons(t *testing.T) {
 	addr := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8000}
 	for says, err := range map[string]error{
-		`no host "db.invalid"`:               &net.OpError{Op: "dial", Err: &net.DNSError{Err: "hunter2", Name: "db.invalid", IsNotFound: true}},
+		`the host "db.invalid" is not known`: &net.OpError{Op: "dial", Err: &net.DNSError{Err: "hunter2", Name: "db.invalid", IsNotFound: true}},
 		`for the host "db.invalid"`:          &net.OpError{Op: "dial", Err: &net.DNSError{Err: "hunter2", Name: "db.invalid", IsTemporary: true}},
-		"127.0.0.1:8000: connection refused": &net.OpError{Op: "dial", Addr: addr, Err: syscall.ECONNREFUSED},
-		"127.0.0.1:8000: no answer in time":  &net.OpError{Op: "dial", Addr: addr, Err: os.ErrDeadlineExceeded},
-		"127.0.0.1:8000: check the region":   &net.OpError{Op: "dial", Addr: addr, Err: syscall.EHOSTUNREACH},
+		"127.0.0.1:8000 refuses connections": &net.OpError{Op: "dial", Addr: addr, Err: syscall.ECONNREFUSED},
+		"127.0.0.1:8000 does not answer":     &net.OpError{Op: "dial", Addr: addr, Err: os.ErrDeadlineExceeded},
+		"127.0.0.1:8000: no route to host":   &net.OpError{Op: "dial", Addr: addr, Err: syscall.EHOSTUNREACH},
 		"did not answer in time":             &url.Error{Op: "Post", URL: "http://hunter2", Err: os.ErrDeadlineExceeded},
 		"the connection broke":               io.ErrUnexpectedEOF,
 	} {

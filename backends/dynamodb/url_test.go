@@ -145,7 +145,7 @@ func TestMessages(t *testing.T) {
 		{"dynamodb://carts?region=r&profile=nosuch", model.ErrInvalid, []string{`"nosuch"`}},
 		{"dynamodb://carts", model.ErrInvalid, []string{"no region"}},
 		{"dynamodb://ab?region=r", model.ErrInvalid, []string{"3 to 255"}},
-		{"dynamodb://carts?region=r&endpoint=http://" + closed.Addr().String(), model.ErrUnavailable, []string{closed.Addr().String(), "connection refused", "check the region, the endpoint"}},
+		{"dynamodb://carts?region=r&endpoint=http://" + closed.Addr().String(), model.ErrUnavailable, []string{closed.Addr().String(), "refuses connections", "check the region, the endpoint"}},
 		{"dynamodb://carts?region=r&endpoint=http://nosuch.invalid", model.ErrUnavailable, []string{`host "nosuch.invalid"`, "cannot connect", "check the"}},
 		{"dynamodb://carts?region=r&endpoint=" + strings.Replace(plain, "http:", "https:", 1), model.ErrUnavailable, []string{"does not speak TLS", "http://"}},
 		{"dynamodb://carts?region=r&endpoint=" + secure.URL, model.ErrUnavailable, []string{"certificate", "not trusted"}},

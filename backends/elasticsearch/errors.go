@@ -3,11 +3,9 @@ package elasticsearch
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"regexp"
@@ -15,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"syscall"
 
 	"github.com/elastic/go-elasticsearch/v8/typedapi/types"
 
@@ -272,10 +269,6 @@ func (b *Backend) writeError(ctx context.Context, p *progress, err error) error 
 // whyNoReply says why there is no reply, and what to do, or nothing if it is not
 // known. It never quotes the client's text, which may have a secret.
 func (b *Backend) whyNoReply(err error) string {
-	var host *net.DNSError
-	var op *net.OpError
-	var certificate *tls.CertificateVerificationError
-	var plain tls.RecordHeaderError
 	switch {
 	case errors.Is(err, errPanic):
 		return "the client panicked: this is a mistake in the client or its transport"
@@ -283,23 +276,11 @@ func (b *Backend) whyNoReply(err error) string {
 		return "no answer within " + b.limit.String() + ", the limit of Options.RequestTimeout: check the server's load and the network"
 	case strings.Contains(err.Error(), "not Elasticsearch"):
 		return "the server does not identify itself as Elasticsearch: its answer lacks the header X-Elastic-Product, as that of OpenSearch and of proxies that remove it; give the address of an Elasticsearch"
-	case errors.As(err, &host):
-		return "cannot find the host " + host.Name + ": check its name"
-	case errors.As(err, &certificate):
-		return "the server's certificate is not accepted: make its authority known to the client, and use a name that the certificate has"
-	case errors.As(err, &plain), strings.Contains(err.Error(), "HTTP response to HTTPS client"):
-		return "the server does not speak TLS: use an address with http, or the scheme elasticsearch"
 	case strings.Contains(err.Error(), "malformed HTTP response"):
 		return "the server does not speak HTTP: for TLS use an address with https, or the scheme elasticsearch+https"
-	case errors.As(err, &op) && op.Op == "dial" && op.Addr != nil:
-		reason := "no connection"
-		switch {
-		case errors.Is(err, syscall.ECONNREFUSED):
-			reason = "the connection is refused"
-		case op.Timeout():
-			reason = "no connection in time"
-		}
-		return "cannot connect to " + op.Addr.String() + ": " + reason + "; check the address, the firewall, and that Elasticsearch runs"
+	}
+	if why := driverkit.DialReason(err); why != "" {
+		return "cannot connect: " + why
 	}
 	return ""
 }

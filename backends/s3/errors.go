@@ -2,13 +2,9 @@ package s3
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"net"
 	"net/http"
 	"strings"
-	"syscall"
 
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -206,35 +202,14 @@ func (b *Backend) refusal(err error) (certain bool, answered error) {
 // noConnection returns a text for a request that got no answer because there is
 // no server of S3 where the client looks for one, or nothing.
 func (b *Backend) noConnection(err error) string {
-	var name *net.DNSError
-	var plain tls.RecordHeaderError
-	var unknown x509.UnknownAuthorityError
-	var host x509.HostnameError
-	var certificate *tls.CertificateVerificationError
 	var unsigned unsignedError
-	at := "cannot connect to " + b.server() + ": "
-	switch {
-	case errors.As(err, &unsigned):
+	if errors.As(err, &unsigned) {
 		return unsigned.Error()
-	case errors.As(err, &name) && driverkit.IsDial(err):
-		return at + "no host has this name; check the endpoint and the region"
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return at + "nothing listens there; check that the server runs, and its port"
-	case driverkit.IsDial(err) && isTimeout(err):
-		return at + "no answer; check the address, the network and firewalls"
-	case driverkit.IsDial(err):
-		return at + "check the endpoint and the network"
-	case errors.As(err, &unknown), errors.As(err, &host), errors.As(err, &certificate):
-		return at + "its certificate is not trusted for this name; check the endpoint and the CA certificates of this machine"
-	case errors.As(err, &plain), strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
-		return at + "it does not speak TLS; write http:// in the endpoint, or another port"
+	}
+	if why := driverkit.DialReason(err); why != "" {
+		return "cannot connect to " + b.server() + ": " + why + "; check the endpoint and the region"
 	}
 	return ""
-}
-
-func isTimeout(err error) bool {
-	var t interface{ Timeout() bool }
-	return errors.As(err, &t) && t.Timeout()
 }
 
 // noRequest is the text for a request that the client did not begin to send.

@@ -92,7 +92,7 @@ func TestMessagesOfServers(t *testing.T) {
 	t.Cleanup(secure.Close)
 	noHost := func(o *awss3.Options) {
 		o.HTTPClient = &http.Client{Transport: &http.Transport{DialContext: func(_ context.Context, network, _ string) (net.Conn, error) {
-			return nil, &net.OpError{Op: "dial", Net: network, Err: &net.DNSError{Err: "no such host", Name: "hunter2", IsNotFound: true}}
+			return nil, &net.OpError{Op: "dial", Net: network, Err: &net.DNSError{Err: "hunter2", Name: "nosuch.invalid", IsNotFound: true}}
 		}}}
 	}
 	slow := func(o *awss3.Options) {
@@ -105,11 +105,11 @@ func TestMessagesOfServers(t *testing.T) {
 		opt      func(*awss3.Options)
 		says     []string
 	}{
-		"down":           {"http://" + down, nil, []string{down, "nothing listens", "port"}},
-		"no such host":   {"http://nosuch.invalid", noHost, []string{"nosuch.invalid", "no host", "endpoint"}},
-		"no answer":      {"http://nosuch.invalid", slow, []string{"no answer", "firewalls"}},
+		"down":           {"http://" + down, nil, []string{down, "refuses connections", "that the server runs there"}},
+		"no such host":   {"http://nosuch.invalid", noHost, []string{"nosuch.invalid", "is not known", "endpoint"}},
+		"no answer":      {"http://nosuch.invalid", slow, []string{"does not answer", "firewall"}},
 		"no TLS":         {"https://" + plain, nil, []string{plain, "TLS", "http://"}},
-		"no certificate": {secure.URL, nil, []string{"certificate", "CA"}},
+		"no certificate": {secure.URL, nil, []string{"certificate", "no known authority"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			opts := []func(*awss3.Options){func(o *awss3.Options) {

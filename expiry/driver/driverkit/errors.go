@@ -43,7 +43,7 @@ func DialReason(err error) string {
 	var certificate *tls.CertificateVerificationError
 	switch {
 	case plainServer(err):
-		return "the server does not speak TLS: use the scheme without TLS, or the server's port for TLS"
+		return "the server does not speak TLS: use the scheme without TLS (http:// in an endpoint), or the server's port for TLS"
 	case errors.As(err, &certificate):
 		return "the server's certificate is not trusted: " + certificateReason(certificate.Err)
 	case !errors.As(err, &op) || op.Op != "dial":
