@@ -38,7 +38,8 @@ func TestDetachedViewsEndAndLeaveNoGoroutine(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		a, b, again := detach(t.Context(), one), detach(t.Context(), two), detach(t.Context(), two)
 		c := detach(ctx, three)
-		<-time.After(5 * time.Second) // in the time of the bubble
+		// Between two reads of the watch, in the time of the bubble.
+		<-time.After(4500 * time.Millisecond)
 		for _, d := range []*session.Detached{a, b, again, c} {
 			open(d)
 		}

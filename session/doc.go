@@ -138,8 +138,9 @@
 //	Impersonate                                     3
 //	EndImpersonation                                5
 //	a load while impersonating                      2
-//	a sign-in with a limit                          2 more, and one batch of evictions;
-//	                                                1 in all if refused
+//	a sign-in with a limit                          1 more, and one batch of evictions;
+//	                                                3 more if another session is as new
+//	a sign-in with OnLimitReject                    2 more; 1 in all if refused
 //	reads, and SeenEvery is due                     2
 //	Key.Refresh of a stale value                    3 for one request; 0 for those that wait on its node
 //	Service.Count                                   17, at once

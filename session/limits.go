@@ -3,6 +3,7 @@ package session
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"time"
@@ -18,13 +19,18 @@ type seats struct {
 	replaced  string    // handle of the session that the sign-in replaces, or ""
 	since     time.Time // of Options.NotBefore
 	// after is the least CreatedAt of the new row. It is later than those of
-	// all existing rows. So neither a slow clock nor a sign-in in the same
-	// millisecond puts the new row before them.
-	after row.Instant
+	// all rows that were seen. So neither a slow clock nor a sign-in in the
+	// same millisecond puts the new row before them.
+	after   row.Instant
+	stepped bool // the new row was made again
 }
 
+// errOvertaken: the new row would end although it is the latest. It is made
+// again, later than the others.
+var errOvertaken = errors.New("session: rows of other sign-ins are later")
+
 // seats returns ErrLimit before a sign-in that OnLimitReject refuses. It makes no
-// calls without a limit.
+// calls without that rule.
 func (s *Service) seats(ctx context.Context, principal, replaced string) (*seats, error) {
 	l := &seats{svc: s, principal: principal, replaced: replaced}
 	if s.limit.Max == 0 {
@@ -37,18 +43,26 @@ func (s *Service) seats(ctx context.Context, principal, replaced string) (*seats
 		}
 		l.since = l.since.Truncate(time.Millisecond)
 	}
+	if s.limit.On != OnLimitReject {
+		return l, nil
+	}
 	all, err := l.taken(ctx, "")
 	if err != nil {
 		return nil, err
 	}
-	if s.limit.On == OnLimitReject && len(all) >= s.limit.Max {
+	if len(all) >= s.limit.Max {
 		s.emit(ctx, Event{Kind: EventRejected, Reason: ReasonLimitReached, Principal: principal})
 		return nil, ErrLimit
 	}
+	l.stepBehind(all)
+	return l, nil
+}
+
+// stepBehind makes the next new row later than all of these.
+func (l *seats) stepBehind(all []item) {
 	for i := range all {
 		l.after = max(l.after, l.rank(&all[i])+1)
 	}
-	return l, nil
 }
 
 // taken lists the sessions that count, with the row own. A row that cannot be
@@ -88,8 +102,9 @@ func (l *seats) rank(it *item) row.Instant {
 	return at
 }
 
-// over returns the sessions over the limit after the new row was stored. It
-// returns ErrLimit if the new row is one of them: the caller deletes it.
+// over returns the sessions over the limit after the new row was stored. If the
+// new row is one of them, it returns ErrLimit, or errOvertaken if another new row
+// would be later: the caller deletes the row.
 func (l *seats) over(ctx context.Context, own *item) ([]item, error) {
 	limit := l.svc.limit
 	if limit.Max == 0 {
@@ -109,6 +124,17 @@ func (l *seats) over(ctx context.Context, own *item) ([]item, error) {
 	over := all[:n]
 	if limit.On == OnLimitReject {
 		over = all[len(all)-n:]
+	}
+	if !refused && limit.On != OnLimitReject {
+		// A row as new as this one was most likely there before: another
+		// sign-in of this moment steps behind in its turn, once.
+		rank := l.rank(own)
+		tied := !l.stepped && slices.ContainsFunc(all, func(it item) bool { return !isOwn(it) && l.rank(&it) >= rank })
+		if tied || slices.ContainsFunc(over, isOwn) {
+			l.stepped = true
+			l.stepBehind(all)
+			return nil, errOvertaken
+		}
 	}
 	if refused || slices.ContainsFunc(over, isOwn) {
 		l.svc.emit(ctx, Event{Kind: EventRejected, Reason: ReasonLimitReached, Handle: own.ID, Principal: l.principal})

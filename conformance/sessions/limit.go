@@ -20,12 +20,12 @@ func limitCases() []Case {
 				c.b.Calls()
 				tokens = append(tokens, c.signedIn("alice").token)
 			}
-			c.calls("Write 2, Page 2", "a sign-in that evicts one")
+			c.calls("Write 2, Page 1", "a sign-in that evicts one")
 			c.dead(tokens[0])
 			c.alive(tokens[1])
 			c.alive(tokens[2])
 			c.signedIn("bob")
-			c.calls("Get 3, Write 1, Page 2", "three reads, and a sign-in below the limit")
+			c.calls("Get 3, Write 1, Page 1", "three reads, and a sign-in below the limit")
 			// A sign-in that replaces the own session has room.
 			cl := &client{c: c, token: tokens[2]}
 			cl.do(func(r *request) { r.signIn("alice") })
