@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/sojourn-go/sojourn/model"
+	"github.com/sojourn-go/sojourn/session"
 )
 
 const (
@@ -25,6 +26,14 @@ type Options struct {
 	// "Accept: application/json". It returns one of the two, or nil for the
 	// first one. Nil means the first one always.
 	AnswerBy func(r *http.Request) Transport
+	// Identity returns who an authenticator of the program's own says the client
+	// is: the claims of a JWT, the headers of a proxy for single sign-on, a
+	// certificate. The session is then that of Service.OpenFor, and the
+	// request's own tokens are not read. It returns false for a client that it
+	// does not know. An error is for OnError. Since browsers send certificates
+	// and cookies of proxies by themselves, CrossOrigin checks such requests
+	// too. Nil knows nobody.
+	Identity func(r *http.Request) (id session.Identity, ok bool, err error)
 	// CrossOrigin answers 403 to requests that can change something and come
 	// from another site's page. Set your own to add trusted origins. It does
 	// not check requests with a token in a header. Nil means

@@ -43,8 +43,13 @@ func (m *Middleware) Wrap(next http.Handler) http.Handler {
 			return
 		}
 		f := m.opts.Transport.found(k, r)
+		identified, err := m.identify(r)
+		if err != nil {
+			m.fail(w, r, err)
+			return
+		}
 		// Other sites can make a browser send its cookies, but no header.
-		if !m.opts.AnyOrigin && (f.ambient() || f.n == 0 && m.opts.Transport.ambient()) {
+		if !m.opts.AnyOrigin && (identified != nil || f.ambient() || f.n == 0 && m.opts.Transport.ambient()) {
 			if err := m.opts.CrossOrigin.Check(r); err != nil {
 				m.deny(w, r, denied, err)
 				return
@@ -54,8 +59,20 @@ func (m *Middleware) Wrap(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		m.serve(w, r, next, k, &f)
+		m.serve(w, r, next, k, &f, identified)
 	})
+}
+
+// identify returns the session of a client that Options.Identity knows, or nil.
+func (m *Middleware) identify(r *http.Request) (*session.Session, error) {
+	if m.opts.Identity == nil {
+		return nil, nil //nolint:nilnil // both are answers
+	}
+	id, ok, err := m.opts.Identity(r)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return m.svc.OpenFor(id)
 }
 
 // deny answers a request that CrossOrigin refuses.
@@ -78,14 +95,19 @@ func (m *Middleware) clash(r *http.Request, k *cookieForm) error {
 	return model.NewError(model.ErrInvalid, "sessionhttp: two services use one name for their cookies: set Options.CookieName", nil)
 }
 
-func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Handler, k *cookieForm, f *found) {
-	s := f.open(m.svc)
+func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Handler, k *cookieForm, f *found, identified *session.Session) {
+	s := identified
+	if s == nil {
+		s = f.open(m.svc)
+	} else {
+		f = &found{} // its tokens are not read
+	}
 	s.SetClient(session.Client{UserAgent: r.UserAgent(), Address: m.opts.clientAddress(r)})
 	out := &writer{ResponseWriter: w, m: m, s: s, cookie: k, via: m.via(r, f), cookies: f.cookies}
 	if h := w.Header(); len(h) > 0 {
 		out.before = h.Clone()
 	}
-	out.prepare(r, f)
+	out.prepare(r, f, identified != nil)
 	out.ctx = requestContext{session.NewContext(r.Context(), s), out}
 	if r.Trailer == nil && slices.Contains(r.TransferEncoding, "chunked") {
 		r.Trailer = http.Header{} // shared, for trailers that arrive later

@@ -38,7 +38,7 @@ type writer struct {
 }
 
 // prepare tells the session what kind of request it serves.
-func (w *writer) prepare(r *http.Request, f *found) {
+func (w *writer) prepare(r *http.Request, f *found, identified bool) {
 	if f.n > 1 {
 		all := *f
 		w.several = &all
@@ -51,7 +51,7 @@ func (w *writer) prepare(r *http.Request, f *found) {
 			w.s.SetNoRotation()
 		}
 	}
-	if !f.brought() && w.via.ambient() && withoutCookie(w.cookie, r) {
+	if !identified && !f.brought() && w.via.ambient() && withoutCookie(w.cookie, r) {
 		w.s.RefuseNew(session.ErrCrossSite)
 	}
 }

@@ -1,0 +1,80 @@
+package sessionhttp_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/sojourn-go/sojourn/session"
+	"github.com/sojourn-go/sojourn/session/sessionhttp"
+	"github.com/sojourn-go/sojourn/session/sessiontest"
+)
+
+// A proxy for single sign-on names the user and its own session in headers.
+func TestSessionOfAnIdentity(t *testing.T) {
+	k := sessiontest.New(t, &session.Options{IdentityKey: []byte(strings.Repeat("k", 32))})
+	down := errors.New("the keys of the provider cannot be read")
+	m, err := sessionhttp.New(k.Service, &sessionhttp.Options{
+		Identity: func(r *http.Request) (session.Identity, bool, error) {
+			id := session.Identity{Issuer: "proxy", SessionID: r.Header.Get("X-Sso-Session"), Principal: r.Header.Get("X-Sso-User")}
+			if id.Principal == "broken" {
+				return id, false, down
+			}
+			return id, id.Principal != "", nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	note := session.NewKey[string]("note")
+	h := m.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			if err := note.Set(r.Context(), r.FormValue("note")); err != nil {
+				t.Error(err)
+			}
+		}
+		id, _, err := session.User(r.Context())
+		if err != nil {
+			t.Error(err)
+		}
+		v, err := note.GetOr(r.Context(), "none")
+		if err != nil {
+			t.Error(err)
+		}
+		_, _ = io.WriteString(w, id+" "+v)
+	}))
+	call := func(method, user, sid string, header ...string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(method, "https://app.example/?note=hello", nil)
+		r.Header.Set("X-Sso-User", user)
+		r.Header.Set("X-Sso-Session", sid)
+		for i := 0; i < len(header); i += 2 {
+			r.Header.Set(header[i], header[i+1])
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w
+	}
+	for _, tc := range []struct {
+		w    *httptest.ResponseRecorder
+		want string
+	}{
+		{call("GET", "", ""), " none"},
+		{call("POST", "alice", "s1"), "alice hello"},
+		{call("GET", "alice", "s1"), "alice hello"},
+		{call("GET", "alice", "s2"), "alice none"},
+		{call("GET", "alice", "s1", "Cookie", "__Host-id=x"), "alice hello"},
+	} {
+		if got := tc.w.Body.String(); got != tc.want || len(tc.w.Result().Cookies()) > 0 {
+			t.Errorf("%q with cookies %v, want %q and none", got, tc.w.Result().Cookies(), tc.want)
+		}
+	}
+	if w := call("POST", "alice", "s1", "Sec-Fetch-Site", "cross-site"); w.Code != http.StatusForbidden {
+		t.Errorf("a request of another site is answered with %d", w.Code)
+	}
+	if w := call("GET", "broken", "s1"); w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "keys") {
+		t.Errorf("an authenticator that fails is answered with %d %s", w.Code, w.Body)
+	}
+}
