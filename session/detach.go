@@ -1,12 +1,15 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/sojourn-go/sojourn/model"
+	"github.com/sojourn-go/sojourn/session/internal/row"
 )
 
 // Detached is a view of a session that outlives its request, for a WebSocket or
@@ -39,7 +42,7 @@ func Detach(ctx context.Context) (*Detached, error) {
 	if info.Handle == "" {
 		return nil, ErrNotStored
 	}
-	v, ok := s.svc.watch.view(ctx, info.Handle, s.svc.endedAmong)
+	v, ok := s.svc.watch.view(ctx, info.Handle, s.svc.now(), s.svc.endedAmong)
 	if !ok {
 		return nil, &model.Error{Op: "session.Detach", Err: model.ErrClosed}
 	}
@@ -82,7 +85,7 @@ func (d *Detached) Do(ctx context.Context, work func(context.Context) error) err
 	if err := s.Degraded(); err != nil {
 		return err // the view stays open
 	}
-	if info.Handle == "" {
+	if info.Handle == "" || d.view.endedBy(&s.item.Value) {
 		d.view.end(ErrGone)
 		return ErrGone
 	}
@@ -96,49 +99,79 @@ func (d *Detached) Do(ctx context.Context, work func(context.Context) error) err
 	return err
 }
 
+// EndViews ends the session's detached views: those of this service when it
+// returns, and those of others within their Options.WatchEvery. The session goes
+// on, and later views of it stay open. Call it with Rotate after a theft, since
+// views need no token. It returns ErrNotStored if the session is not stored, and
+// ErrGone if it was ended meanwhile. It makes one call of the store, and the load.
+func (s *Session) EndViews(ctx context.Context) error {
+	work, done, err := s.change(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if !s.state.stored() {
+		return cmp.Or(s.mayCreate(), ErrNotStored)
+	}
+	until := s.svc.now()
+	s.locked(func() {
+		s.applyEdit(func(r *row.Row, _ time.Time) { r.ViewsFrom = max(r.ViewsFrom, row.InstantOf(until)) })
+	})
+	if err := s.flush(work, nil); err != nil {
+		return err
+	}
+	s.svc.watch.endUntil(s.item.ID, until, ErrGone)
+	return nil
+}
+
+// endedBy reports whether EndViews has ended the view.
+func (v *view) endedBy(r *row.Row) bool {
+	return r.ViewsFrom != 0 && !v.since.After(r.ViewsFrom.Time())
+}
+
 // watchBatch is how many sessions one read of the watch has.
 const watchBatch = 500
 
-// endedAmong returns the handles of sessions that have ended. It leaves out what
-// the store does not answer now: the next call asks again. A batch that fails
-// does not keep the others from being read.
-func (s *Service) endedAmong(ctx context.Context, handles []string) []string {
-	var out []string
+// endedAmong is a finder. It leaves out what the store does not answer now: the
+// next call asks again. A batch that fails does not keep the others from being
+// read.
+func (s *Service) endedAmong(ctx context.Context, handles []string, gone func(handle string, until time.Time)) {
 	for part := range slices.Chunk(handles, watchBatch) {
-		gone, failed, err := s.endedOfBatch(ctx, part)
-		out = append(out, gone...)
+		failed, err := s.endedOfBatch(ctx, part, gone)
 		if ctx.Err() != nil {
-			return out // no view is open any longer
+			return // no view is open any longer
 		}
 		if err != nil {
 			s.log.LogAttrs(ctx, slog.LevelWarn, "detached sessions could not be read",
 				slog.Int("sessions", failed), slog.String("error", err.Error()))
 		}
 	}
-	return out
 }
 
-// endedOfBatch returns the handles of the batch whose sessions have ended, and
-// how many could not be read, with the first error.
-func (s *Service) endedOfBatch(ctx context.Context, handles []string) (gone []string, failed int, first error) {
+// endedOfBatch is endedAmong for one batch. It returns how many sessions could
+// not be read, with the first error.
+func (s *Service) endedOfBatch(ctx context.Context, handles []string, gone func(handle string, until time.Time)) (failed int, first error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	results, err := s.store.GetMany(ctx, handles)
 	if err != nil {
-		return nil, len(handles), err
+		return len(handles), err
 	}
 	for i := range results {
-		over, err := s.hasEnded(ctx, &results[i].Item, results[i].Err)
+		it := &results[i].Item
+		over, err := s.hasEnded(ctx, it, results[i].Err)
 		switch {
 		case over:
-			gone = append(gone, handles[i])
+			gone(handles[i], time.Time{})
 		case err != nil:
 			if failed++; first == nil {
 				first = err
 			}
+		case it.Value.ViewsFrom != 0:
+			gone(handles[i], it.Value.ViewsFrom.Time())
 		}
 	}
-	return gone, failed, first
+	return failed, first
 }
 
 // hasEnded reports whether the row that was read, or failed to be read with err,

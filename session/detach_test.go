@@ -164,3 +164,36 @@ func TestDetachNeedsAStoredSession(t *testing.T) {
 	<-d.Done()
 	dead(t, k, token)
 }
+
+// Views need no token, so Rotate alone leaves them to who has stolen the session.
+func TestEndViewsEndsThoseThatAreOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := sessiontest.New(t, &session.Options{WatchEvery: time.Second})
+		elsewhere, err := session.New(k.Backend, &session.Options{Clock: k.Clock, SweptElsewhere: true, WatchEvery: time.Second})
+		ok(t, err)
+		defer func() { _ = elsewhere.Close() }()
+		token := signIn(t, k, "", "alice", nil)
+		detach := func(svc *session.Service) *session.Detached {
+			t.Helper()
+			d, err := session.Detach(session.NewContext(t.Context(), svc.Open(token)))
+			ok(t, err)
+			return d
+		}
+		here, there, idle := detach(k.Service), detach(elsewhere), detach(elsewhere)
+		k.Backend.Calls()
+		token = do(t, k, token, func(u *unit) error { return errors.Join(u.s.EndViews(u), u.s.Rotate(u)) })
+		k.Backend.Assert(t, "Get 1, Write 2", "EndViews and Rotate")
+		<-here.Done()
+		is(t, here.Err(), session.ErrGone)
+		is(t, there.Touch(t.Context()), session.ErrGone)
+		k.Clock.Advance(time.Millisecond)
+		later := detach(elsewhere)
+		<-idle.Done() // within WatchEvery, in the time of the bubble
+		ok(t, later.Touch(t.Context()))
+		is(t, later.Err(), nil)
+		alive(t, k, token)
+		u := begin(t, k, "")
+		is(t, u.s.EndViews(u), session.ErrNotStored)
+		ok(t, k.Service.Close())
+	})
+}

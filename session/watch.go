@@ -24,6 +24,7 @@ type watcher struct {
 type view struct {
 	w      *watcher
 	handle string
+	since  time.Time // by the service's clock
 	done   chan struct{}
 	stop   func() bool // of the context
 
@@ -31,12 +32,13 @@ type view struct {
 	err error
 }
 
-// finder returns those of the handles whose sessions have ended.
-type finder func(ctx context.Context, handles []string) []string
+// finder looks at the sessions of the handles. It calls gone for those whose views
+// that were opened until a time have ended. The zero time means all views.
+type finder func(ctx context.Context, handles []string, gone func(handle string, until time.Time))
 
 // view opens a view that ends with ctx. It returns false after close.
-func (w *watcher) view(ctx context.Context, handle string, ended finder) (*view, bool) {
-	v := &view{w: w, handle: handle, done: make(chan struct{})}
+func (w *watcher) view(ctx context.Context, handle string, since time.Time, ended finder) (*view, bool) {
+	v := &view{w: w, handle: handle, since: since, done: make(chan struct{})}
 	if !w.add(v, ended) {
 		return nil, false
 	}
@@ -110,11 +112,17 @@ func (w *watcher) drop(v *view) {
 }
 
 // end ends all views of a session.
-func (w *watcher) end(handle string, why error) {
+func (w *watcher) end(handle string, why error) { w.endUntil(handle, time.Time{}, why) }
+
+// endUntil ends the views of a session that were opened until a time. The zero
+// time means all views.
+func (w *watcher) endUntil(handle string, until time.Time, why error) {
 	w.mu.Lock()
 	var views []*view
 	for v := range w.open[handle] {
-		views = append(views, v)
+		if until.IsZero() || !v.since.After(until) {
+			views = append(views, v)
+		}
 	}
 	w.mu.Unlock()
 	for _, v := range views {
@@ -150,9 +158,7 @@ func (w *watcher) run(ctx context.Context, ended finder) {
 		case <-ctx.Done():
 			return
 		case <-t.C:
-			for _, handle := range ended(ctx, w.handles()) {
-				w.end(handle, ErrGone)
-			}
+			ended(ctx, w.handles(), func(handle string, until time.Time) { w.endUntil(handle, until, ErrGone) })
 		}
 	}
 }

@@ -81,6 +81,9 @@ func (p *parser) row(r *Row) {
 	if p.take(`,"parked":`) {
 		r.Parked = Instant(p.int64())
 	}
+	if p.take(`,"viewsFrom":`) {
+		r.ViewsFrom = Instant(p.int64())
+	}
 	if p.take(`,"principal":`) {
 		r.Principal = p.string()
 	}

@@ -67,6 +67,8 @@ type Row struct {
 	NotAfter        Instant `json:"notAfter,omitempty"` // upper bound of Absolute
 	Parked          Instant `json:"parked,omitempty"`   // no secret opens it until EndImpersonation, or until then
 
+	ViewsFrom Instant `json:"viewsFrom,omitempty"` // detached views that were opened until then have ended
+
 	Principal   string            `json:"principal,omitempty"`
 	Level       int               `json:"level,omitempty"`
 	Elevated    *Elevation        `json:"elevated,omitempty"`
