@@ -163,17 +163,6 @@ func (s *Session) create(ctx context.Context, r row.Row) (item, *row.Token, erro
 	return it, &t, nil
 }
 
-// draft is the next state of a row.
-type draft struct {
-	row     row.Row
-	expiry  expiry.Expiry
-	moved   bool       // the expiry moves
-	matched row.Match  // how the session's token matches the row
-	token   *row.Token // a new token; nil if the secret stays
-	again   bool       // the client gets its token again, with another lifetime
-	write   bool       // the row changes
-}
-
 // save writes the session's row by compare-and-set, or touches it.
 func (s *Session) save(ctx context.Context, v *verb) error {
 	if s.doubt != nil {
@@ -282,118 +271,6 @@ func (s *Session) emitSaved(ctx context.Context, d *draft, v *verb) {
 		e.Kind = EventRenewed
 		s.svc.emit(ctx, e)
 	}
-}
-
-// next derives the row to write from base, a row that was read. Hashes and times
-// come from base and never from an earlier load.
-func (s *Session) next(base *item, v *verb) (draft, error) {
-	now, p := s.svc.now(), s.svc.policy
-	d := draft{row: base.Value, expiry: expiry.Keep()}
-	if base.Value.Expired(now) {
-		return d, gone(nil) // since it was loaded
-	}
-	data := s.data
-	if base.Revision != s.item.Revision { // another request has written meanwhile
-		var err error
-		if data, err = replay(base.Value.Data, s.ops); err != nil {
-			return d, err
-		}
-	}
-	d.row.Data = data
-	d.write = !data.Equal(base.Value.Data) || !s.passive && p.seenDue(base, now)
-
-	if err := s.nextSecret(&d, base, v, now); err != nil {
-		return d, err
-	}
-	for _, edit := range s.edits {
-		edit(&d.row, now)
-		d.write = true
-	}
-	if v != nil && v.edit != nil {
-		v.edit(&d.row, now)
-	}
-	at, due := d.row.Due(now, base.ExpiresAt, p.touchEvery(&d.row))
-	due = due && !s.passive
-	d.again = d.row.Absolute != base.Value.Absolute && d.matched == row.MatchCurrent
-	if len(s.edits) > 0 || (v != nil && v.deadline) {
-		// A lifetime that is already over ends with this write.
-		if at, due = d.row.Deadline(now), true; !at.After(now) {
-			at = now.Add(time.Millisecond)
-		}
-	}
-	if d.write {
-		d.row.WrittenAt = row.InstantOf(now)
-		if due {
-			d.expiry, d.moved = expiry.At(at), true
-		}
-	}
-	return d, nil
-}
-
-// nextSecret replaces the secret if a verb asks for it or the rotation is due.
-// It retires the previous secret after the client has presented the new one.
-func (s *Session) nextSecret(d *draft, base *item, v *verb, now time.Time) error {
-	r, p := &d.row, s.svc.policy
-	d.matched = s.match(&base.Value, now)
-	switch d.matched {
-	case row.MatchCurrent, row.MatchPrevious:
-	case row.MatchNone, row.MatchReplaced, row.MatchRetired:
-		// The secret was replaced since the session was loaded.
-		return &goneError{WhyReplaced}
-	default:
-		if v != nil {
-			return &goneError{WhyReplaced}
-		}
-	}
-	switch {
-	case v != nil:
-		t := row.NewToken(base.ID)
-		s.newSecret(d, t, now)
-		s.svc.retire(r, &base.Value, now)
-	case s.rotationDue(base, d.matched, now):
-		r.Salt = row.NewSalt()
-		s.newSecret(d, s.token.Next(r.Salt), now)
-		r.Previous, r.PreviousKey, r.PreviousUntil = base.Value.Hash, base.Value.HashKey, 0
-		if d.matched == row.MatchPrevious {
-			// The current secret never reached the client.
-			r.Previous, r.PreviousKey = base.Value.Previous, base.Value.PreviousKey
-		}
-	case s.origin == originPresented && !s.passive && d.matched == row.MatchCurrent && len(r.Previous) > 0 && r.PreviousUntil == 0:
-		r.PreviousUntil, r.Salt = row.InstantOf(now.Add(p.Overlap)), nil
-		d.write = true
-	}
-	return nil
-}
-
-func (s *Session) newSecret(d *draft, t row.Token, now time.Time) {
-	d.token, d.write = &t, true
-	d.row.Hash, d.row.HashKey = s.svc.newHash(&t)
-	d.row.RotatedAt = row.InstantOf(now)
-}
-
-// retire keeps the hashes of the secrets that a verb replaces, so that requests
-// under way are known for what they are.
-func (s *Service) retire(r, before *row.Row, now time.Time) {
-	r.Retired, r.RetiredKey = before.Hash, before.HashKey
-	r.RetiredUntil = row.InstantOf(now.Add(s.policy.straggling()))
-	r.Salt = nil
-	if len(r.Previous) > 0 {
-		r.PreviousUntil = row.InstantOf(now)
-	}
-}
-
-// rotationDue reports whether this request rotates the secret. A secret that is
-// only valid for requests under way is never rotated. Of parallel requests only
-// one rotates: the others then see the new RotatedAt. A new secret that the
-// client does not have yet is offered again: see offer.
-func (s *Session) rotationDue(base *item, matched row.Match, now time.Time) bool {
-	r, every := &base.Value, s.svc.policy.RotateEvery
-	if every == 0 || s.origin != originPresented || s.passive || s.noRotation {
-		return false
-	}
-	// Format version 1 had no salt.
-	again := matched == row.MatchPrevious && r.PreviousUntil == 0 && len(r.Salt) == 0
-	return (matched == row.MatchCurrent || again) && now.Sub(r.RotatedAt.Time()) >= every
 }
 
 // saved makes the written row the session's. It gives the client what is new,
