@@ -58,8 +58,9 @@ type Options struct {
 	// OnEvent is called when something happens to a session. The goroutine
 	// that caused the event waits for it, so it must be quick and must not use
 	// the session. EventExpired comes from the sweep, at least once, and has
-	// only the handle if another node or the server removed the row first. All
-	// other events come once. Nil means no events.
+	// only the handle if another node or the server removed the row first. Such
+	// an event can also be of a session that was ended before. All other events
+	// come once, EventRenewed once on each node. Nil means no events.
 	OnEvent func(ctx context.Context, e Event)
 	// Keyring encrypts the data of sessions in the store and signs their rows.
 	// Times, principal and client stay readable there. A row that was changed,
