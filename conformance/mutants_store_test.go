@@ -133,13 +133,15 @@ func storeMutants() map[string]mutation {
 		"a delete by label counts what others removed": inStore(func() bug {
 			var m meeting
 			return func(b driver.ModelExpirySupport, _ string) *mutant {
-				return &mutant{Wrapper: driverkit.Wrap(b), delete: func(ctx context.Context, now time.Time, id string, c driver.Condition, known model.Record) error {
+				return &mutant{Wrapper: driverkit.Wrap(b), writeMany: func(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
 					m.at("listed")
-					err := b.Delete(ctx, now, driver.Delete{ID: id, Cond: c, Known: known})
-					if errors.Is(err, model.ErrNotFound) {
-						return nil
+					out := driver.WriteMany(ctx, b, now, ops)
+					for i := range out {
+						if ops[i].Delete != nil && errors.Is(out[i].Err, model.ErrNotFound) {
+							out[i].Err = nil
+						}
 					}
-					return err
+					return out
 				}}
 			}
 		}),
