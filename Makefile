@@ -16,7 +16,7 @@ SERVERS ?=
 # Random sequences for each setting that make test-random runs.
 SEQUENCES ?= 10000
 # Packages to test, and further flags for go test. No cached results: servers are no part of the cache's key.
-PKGS ?= ./...
+PKGS ?= ./backends/s3 ./backends/elasticsearch ./... # the longest first
 TESTFLAGS ?= -count=1 -timeout=40m
 # Files and folders that make prose checks.
 PROSE ?= .
