@@ -19,7 +19,9 @@ func (s *Session) lifetimes(r *row.Row, now time.Time) {
 		idle, absolute = p.AnonymousIdle, p.AnonymousAbsolute
 	}
 	r.Idle = idle.Milliseconds()
-	if r.Actor == nil {
+	// What was set for a signed-in session belongs to that one, such as its SID.
+	other := r.Principal != "" && s.state.stored() && s.item.Value.Principal != ""
+	if r.Actor == nil && !other {
 		for _, edit := range s.edits {
 			edit(r, now)
 		}

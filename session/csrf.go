@@ -71,7 +71,7 @@ func (s *Session) csrf(ctx context.Context) ([][]byte, error) {
 	}
 	r := &s.item.Value
 	codes := [][]byte{s.svc.csrfCode(s.item.ID, r.Hash, r.HashKey)}
-	if len(r.Previous) > 0 {
+	if len(r.Previous) > 0 && (r.PreviousUntil == 0 || r.PreviousUntil > r.RotatedAt) { // no verb has ended it
 		codes = append(codes, s.svc.csrfCode(s.item.ID, r.Previous, r.PreviousKey))
 	}
 	return codes, nil

@@ -116,3 +116,26 @@ func TestCSRFTokenNeedsThePepper(t *testing.T) {
 		t.Fatal("valid under another seal key")
 	}
 }
+
+// A verb ends the tokens of all secrets before, also after a periodic rotation.
+func TestCSRFTokensEndWithEveryVerb(t *testing.T) {
+	k := sessiontest.New(t, nil)
+	token := signIn(t, k, "", "alice", nil)
+	u := begin(t, k, token)
+	text, err := u.s.CSRFToken(u)
+	ok(t, err)
+	for range 5 {
+		k.Clock.Advance(20 * time.Minute)
+		token = do(t, k, token, read)
+	}
+	u = begin(t, k, token)
+	good, err := u.s.CheckCSRF(u, text)
+	if !good || err != nil {
+		t.Fatal("after one rotation:", good, err)
+	}
+	token = do(t, k, token, func(u *unit) error { return u.s.Rotate(u) })
+	u = begin(t, k, token)
+	if good, err := u.s.CheckCSRF(u, text); good || err != nil {
+		t.Error("after Rotate:", good, err)
+	}
+}

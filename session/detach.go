@@ -42,7 +42,7 @@ func Detach(ctx context.Context) (*Detached, error) {
 	if info.Handle == "" {
 		return nil, ErrNotStored
 	}
-	v, ok := s.svc.watch.view(ctx, info.Handle, s.svc.now(), s.svc.endedAmong)
+	v, ok := s.svc.watch.view(ctx, info.Handle, s.views(), s.svc.endedAmong)
 	if !ok {
 		return nil, &model.Error{Op: "session.Detach", Err: model.ErrClosed}
 	}
@@ -101,7 +101,7 @@ func (d *Detached) Do(ctx context.Context, work func(context.Context) error) err
 
 // EndViews ends the session's detached views: those of this service when it
 // returns, and those of others within their Options.WatchEvery. The session goes
-// on, and later views of it stay open. Call it with Rotate after a theft, since
+// on. Views stay open that are opened by a request that loads it afterwards. Call it with Rotate after a theft, since
 // views need no token. It returns ErrNotStored if the session is not stored, and
 // ErrGone if it was ended meanwhile. It makes one call of the store, and the load.
 func (s *Session) EndViews(ctx context.Context) error {
@@ -113,20 +113,24 @@ func (s *Session) EndViews(ctx context.Context) error {
 	if !s.state.stored() {
 		return cmp.Or(s.mayCreate(), ErrNotStored)
 	}
-	until := s.svc.now()
-	s.locked(func() {
-		s.applyEdit(func(r *row.Row, _ time.Time) { r.ViewsFrom = max(r.ViewsFrom, row.InstantOf(until)) })
-	})
+	s.locked(func() { s.applyEdit(func(r *row.Row, _ time.Time) { r.Views++ }) })
 	if err := s.flush(work, nil); err != nil {
 		return err
 	}
-	s.svc.watch.endUntil(s.item.ID, until, ErrGone)
+	s.svc.watch.endBelow(s.item.ID, s.item.Value.Views, ErrGone)
 	return nil
+}
+
+// views returns the number of a view that is opened now.
+func (s *Session) views() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.item.Value.Views
 }
 
 // endedBy reports whether EndViews has ended the view.
 func (v *view) endedBy(r *row.Row) bool {
-	return r.ViewsFrom != 0 && !v.since.After(r.ViewsFrom.Time())
+	return v.number < r.Views
 }
 
 // watchBatch is how many sessions one read of the watch has.
@@ -135,7 +139,7 @@ const watchBatch = 500
 // endedAmong is a finder. It leaves out what the store does not answer now: the
 // next call asks again. A batch that fails does not keep the others from being
 // read.
-func (s *Service) endedAmong(ctx context.Context, handles []string, gone func(handle string, until time.Time)) {
+func (s *Service) endedAmong(ctx context.Context, handles []string, gone func(handle string, below int64)) {
 	for part := range slices.Chunk(handles, watchBatch) {
 		failed, err := s.endedOfBatch(ctx, part, gone)
 		if ctx.Err() != nil {
@@ -150,7 +154,7 @@ func (s *Service) endedAmong(ctx context.Context, handles []string, gone func(ha
 
 // endedOfBatch is endedAmong for one batch. It returns how many sessions could
 // not be read, with the first error.
-func (s *Service) endedOfBatch(ctx context.Context, handles []string, gone func(handle string, until time.Time)) (failed int, first error) {
+func (s *Service) endedOfBatch(ctx context.Context, handles []string, gone func(handle string, below int64)) (failed int, first error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	results, err := s.store.GetMany(ctx, handles)
@@ -162,13 +166,13 @@ func (s *Service) endedOfBatch(ctx context.Context, handles []string, gone func(
 		over, err := s.hasEnded(ctx, it, results[i].Err)
 		switch {
 		case over:
-			gone(handles[i], time.Time{})
+			gone(handles[i], allViews)
 		case err != nil:
 			if failed++; first == nil {
 				first = err
 			}
-		case it.Value.ViewsFrom != 0:
-			gone(handles[i], it.Value.ViewsFrom.Time())
+		case it.Value.Views != 0:
+			gone(handles[i], it.Value.Views)
 		}
 	}
 	return failed, first

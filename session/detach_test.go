@@ -180,15 +180,20 @@ func TestEndViewsEndsThoseThatAreOpen(t *testing.T) {
 			return d
 		}
 		here, there, idle := detach(k.Service), detach(elsewhere), detach(elsewhere)
+		loaded := session.NewContext(t.Context(), elsewhere.Open(token))
+		_, _, err = session.User(loaded)
+		ok(t, err)
 		k.Backend.Calls()
 		token = do(t, k, token, func(u *unit) error { return errors.Join(u.s.EndViews(u), u.s.Rotate(u)) })
 		k.Backend.Assert(t, "Get 1, Write 2", "EndViews and Rotate")
 		<-here.Done()
 		is(t, here.Err(), session.ErrGone)
 		is(t, there.Touch(t.Context()), session.ErrGone)
-		k.Clock.Advance(time.Millisecond)
 		later := detach(elsewhere)
+		thief, err := session.Detach(loaded) // by a request from before
+		ok(t, err)
 		<-idle.Done() // within WatchEvery, in the time of the bubble
+		<-thief.Done()
 		ok(t, later.Touch(t.Context()))
 		is(t, later.Err(), nil)
 		alive(t, k, token)

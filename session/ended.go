@@ -27,6 +27,7 @@ type ended struct {
 	actor     string
 	reason    Reason
 	row       item // as known; may have the ID alone
+	absent    bool // an identity without a row
 }
 
 func endedOf(it *item, why Reason) ended {
@@ -66,18 +67,34 @@ func (s *Service) remove(ctx context.Context, e *ended) (bool, error) {
 	return did, nil
 }
 
-// mark puts a marker in the place of the row. It does so at the known revision
-// first, which tells two callers apart, and then at any revision. A row that no
-// update can replace is deleted.
+// markAttempts is how often a marker is put at a revision, which tells two
+// callers apart, before it is put at any.
+const markAttempts = 10
+
+// mark puts a marker in the place of the row. A row that no update can replace
+// is deleted.
 func (s *Service) mark(ctx context.Context, e *ended) (bool, error) {
+	if e.absent {
+		return false, s.endIdentity(ctx, e.handle)
+	}
 	base := e.row
 	base.ID = e.handle
-	it, err := s.markOnce(ctx, &base, e.reason, !base.Revision.IsZero())
-	if errors.Is(err, model.ErrConflict) {
-		if it.ID == e.handle && it.Value.Gone != "" {
+	var err error
+	for attempt := 0; ; attempt++ {
+		var winner item
+		winner, err = s.markOnce(ctx, &base, e.reason, !base.Revision.IsZero() && attempt < markAttempts)
+		if !errors.Is(err, model.ErrConflict) {
+			break
+		}
+		if winner.ID != e.handle {
+			if winner, err = s.store.Get(ctx, e.handle); err != nil {
+				break
+			}
+		}
+		if winner.Value.Gone != "" {
 			return false, nil
 		}
-		_, err = s.markOnce(ctx, &base, e.reason, false)
+		base = winner
 	}
 	if errors.Is(err, model.ErrUnknown) {
 		err = s.markAgain(ctx, &base, e.reason, err)

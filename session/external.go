@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"time"
 
 	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session/internal/row"
@@ -18,6 +19,10 @@ type Identity struct {
 	Issuer    string // of the sessions, unique: the URL of an identity provider
 	SessionID string // of the issuer, unique there, such as the claim "sid" or "jti"
 	Principal string // 1 to 256 bytes of UTF-8
+	// AuthenticatedAt is when the principal proved who they are to the issuer,
+	// such as the claim "auth_time". Zero means unknown: RequireRecent with a
+	// time then asks for more, and Options.NotBefore refuses once it is set.
+	AuthenticatedAt time.Time
 }
 
 // minIdentityKey is the least length of Options.IdentityKey in bytes.
@@ -68,6 +73,9 @@ func (s *Service) handleFor(id *Identity) string {
 // it merges the changes into that row.
 func (s *Session) createFor(ctx context.Context) error {
 	it, _, err := s.create(ctx, row.Row{Principal: s.identity.Principal, Data: s.data})
+	if errors.Is(err, model.ErrUnknown) {
+		s.lost = it.Revision
+	}
 	if err == nil {
 		s.locked(func() { s.becomeStored(it, row.MatchPrevious) })
 		s.svc.emit(ctx, eventOf(EventCreated, it.ID, &it.Value))
@@ -77,18 +85,23 @@ func (s *Session) createFor(ctx context.Context) error {
 		return err
 	}
 	ops, edits := s.ops, s.edits
-	if it, err = s.svc.get(ctx, s.brought[0].Handle); errors.Is(err, model.ErrNotFound) {
-		return gone(err)
-	}
-	if err != nil {
+	v := sight{token: &s.brought[0]}
+	if err := s.look(ctx, &v, false); err != nil {
 		return err
 	}
-	data, err := replay(it.Value.Data, ops)
+	if !v.opens {
+		return &goneError{v.why}
+	}
+	if v.item.Revision == s.lost { // this call has stored it, and the answer was lost
+		s.locked(func() { s.becomeStored(v.item, row.MatchPrevious) })
+		return nil
+	}
+	data, err := replay(v.item.Value.Data, ops)
 	if err != nil {
 		return err
 	}
 	s.locked(func() {
-		s.becomeStored(it, row.MatchPrevious)
+		s.becomeStored(v.item, row.MatchPrevious)
 		s.data, s.ops, s.edits = data, ops, edits
 	})
 	return s.save(ctx, nil)

@@ -64,7 +64,9 @@ func TestSessionOfAnIdentity(t *testing.T) {
 	// No token opens the row, and another session id or issuer has another row.
 	dead(t, k, p.SessionID+"."+strings.Repeat("A", 43))
 	for _, id := range []session.Identity{
-		{"https://idp.example", "s2", "alice"}, {"https://idp.example/s", "1", "alice"}, {"https://idp.examples", "1", "alice"},
+		{Issuer: "https://idp.example", SessionID: "s2", Principal: "alice"},
+		{Issuer: "https://idp.example/s", SessionID: "1", Principal: "alice"},
+		{Issuer: "https://idp.examples", SessionID: "1", Principal: "alice"},
 	} {
 		u := identified(t, k, id)
 		if _, there, err := note.Get(u); err != nil || there {
@@ -138,11 +140,17 @@ func TestFirstValuesOfAnIdentityAreMerged(t *testing.T) {
 
 func TestIdentitiesThatAreRefused(t *testing.T) {
 	k := sessiontest.New(t, &session.Options{IdentityKey: identityKey})
-	for _, id := range []session.Identity{{}, {"i", "", "p"}, {"", "s", "p"}, {"i", "s", ""}, {"i", "s", "\x1fendeda"}} {
+	for _, id := range []session.Identity{
+		{},
+		{Issuer: "i", Principal: "p"},
+		{SessionID: "s", Principal: "p"},
+		{Issuer: "i", SessionID: "s"},
+		{Issuer: "i", SessionID: "s", Principal: "\x1fendeda"},
+	} {
 		_, err := k.Service.OpenFor(id)
 		is(t, err, model.ErrInvalid)
 	}
-	_, err := sessiontest.New(t, nil).Service.OpenFor(session.Identity{"i", "s", "p"})
+	_, err := sessiontest.New(t, nil).Service.OpenFor(session.Identity{Issuer: "i", SessionID: "s", Principal: "p"})
 	is(t, err, model.ErrInvalid)
 	_, err = session.New(k.Backend, &session.Options{IdentityKey: []byte("short")})
 	is(t, err, model.ErrInvalid)
@@ -175,4 +183,100 @@ func TestLabelsOfOnesOwn(t *testing.T) {
 	for _, labels := range []map[string]string{{"tenant": "acme"}, {"principal": "x"}, {"sid": "x"}} {
 		is(t, u.s.SignIn(u, "alice", &session.SignInOptions{Labels: labels}), model.ErrInvalid)
 	}
+}
+
+// A row of an identity that is not served is not the identity's either.
+func TestIdentityWhoseRowIsRefusedIsRefused(t *testing.T) {
+	var since time.Time
+	k := sessiontest.New(t, &session.Options{
+		IdentityKey: identityKey, NotBefore: func(context.Context, string) (time.Time, error) { return since, nil },
+	})
+	id := session.Identity{Issuer: "proxy", SessionID: "s1", Principal: "alice", AuthenticatedAt: k.Clock.Now().Add(-8 * time.Hour)}
+	u := identified(t, k, id)
+	ok(t, note.Set(u, "v"))
+	u.end("")
+	refused := func(id session.Identity) {
+		t.Helper()
+		u := identified(t, k, id)
+		_, err := u.s.Principal(u)
+		is(t, err, session.ErrUnauthenticated)
+		is(t, note.Set(u, "w"), session.ErrGone)
+		if why, err := u.s.Why(u); err != nil || why != session.WhyNotBefore {
+			t.Error(why, err)
+		}
+	}
+	since = k.Clock.Advance(time.Second)
+	refused(id)
+	other := id
+	other.SessionID = "without a row"
+	refused(other)
+	other.AuthenticatedAt = time.Time{} // unknown
+	refused(other)
+	id.AuthenticatedAt = k.Clock.Now()
+	u = identified(t, k, id)
+	if v, _, err := note.Get(u); err != nil || v != "v" {
+		t.Error("after another authentication:", v, err)
+	}
+}
+
+// A stored value proves nothing about its principal.
+func TestFirstValueOfAnIdentityIsNoAuthentication(t *testing.T) {
+	k := sessiontest.New(t, &session.Options{IdentityKey: identityKey})
+	for _, at := range []time.Time{{}, k.Clock.Now().Add(-8 * time.Hour)} {
+		id := session.Identity{Issuer: "proxy", SessionID: at.String(), Principal: "alice", AuthenticatedAt: at}
+		for range 2 {
+			u := identified(t, k, id)
+			is(t, u.s.RequireRecent(u, 5*time.Minute, 0), session.ErrReauthenticate)
+			ok(t, note.Set(u, "v"))
+			u.end("")
+		}
+	}
+}
+
+func TestFirstWriteOfAnIdentityIsMadeOnce(t *testing.T) {
+	k := sessiontest.New(t, &session.Options{IdentityKey: identityKey})
+	count := session.NewKey[int]("count")
+	u := identified(t, k, session.Identity{Issuer: "proxy", SessionID: "s1", Principal: "alice"})
+	ok(t, count.Update(u, func(n *int) error { *n++; return nil }))
+	down := false
+	k.Backend.SetHook(func(op sessiontest.Op, id string, next func() error) error {
+		if down {
+			return sessiontest.Down(op, id, next)
+		}
+		if op == sessiontest.OpWrite {
+			down = true
+			ok(t, next())
+			return model.ErrUnknown
+		}
+		return next()
+	})
+	_, err := u.s.Persist(u)
+	is(t, err, model.ErrUnknown)
+	k.Backend.SetHook(nil)
+	u.end("")
+	if n, _, err := count.Get(u); n != 1 || err != nil {
+		t.Error(n, err)
+	}
+	// Another principal's first write meets the row of this one.
+	a := identified(t, k, session.Identity{Issuer: "proxy", SessionID: "s2", Principal: "alice"})
+	b := identified(t, k, session.Identity{Issuer: "proxy", SessionID: "s2", Principal: "bob"})
+	ok(t, note.Set(a, "alice's"))
+	ok(t, note.Set(b, "bob's"))
+	a.end("")
+	_, err = b.s.Commit(b)
+	is(t, err, session.ErrGone)
+}
+
+func TestSignOutOfAnIdentityThatFailsIsTriedAgain(t *testing.T) {
+	k := sessiontest.New(t, &session.Options{IdentityKey: identityKey})
+	id := session.Identity{Issuer: "proxy", SessionID: "s1", Principal: "alice"}
+	u := identified(t, k, id)
+	ok(t, note.Set(u, "v"))
+	k.Backend.SetHook(sessiontest.Fail(model.ErrUnavailable, sessiontest.OpWrite))
+	is(t, u.s.SignOut(u), model.ErrUnavailable)
+	k.Backend.SetHook(nil)
+	u.end("")
+	u = identified(t, k, id)
+	_, err := u.s.Principal(u)
+	is(t, err, session.ErrUnauthenticated)
 }

@@ -149,8 +149,8 @@ func (k Key[T]) Delete(ctx context.Context) error {
 }
 
 // Take returns the value and removes it, unless this is a passive use. It serves
-// messages that are shown once. Two requests at the same time may both get the
-// value.
+// messages that are shown once. It is no guard for codes that are good for one
+// try: two requests at the same time may both get the value.
 func (k Key[T]) Take(ctx context.Context) (T, bool, error) {
 	var zero T
 	s, err := k.session(ctx)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session/internal/row"
@@ -113,6 +115,11 @@ func (s *Session) load(caller, work context.Context, leaving bool) error {
 		}
 		seen = append(seen, v)
 	}
+	for i := range seen {
+		if err := s.reused(work, seen, &seen[i]); err != nil {
+			return s.loadFailed(caller, work, err)
+		}
+	}
 	s.locked(func() { s.becomeSeen(seen); s.offer() })
 	if !s.state.stored() && len(s.owned) > 1 {
 		s.svc.suspicious(work, Event{Kind: EventAnomaly, Reason: ReasonSeveral, Handle: s.owned[0].handle})
@@ -149,6 +156,7 @@ type sight struct {
 	why    Why
 	closed error // refuses a new session
 	stale  bool  // the client may forget the token
+	reused bool  // its secret was replaced some time ago
 }
 
 // look reads the row of a token and decides whether it is served to this client.
@@ -162,6 +170,8 @@ func (s *Session) look(ctx context.Context, v *sight, leaving bool) error {
 		v.why, v.closed, v.stale = gone.reason.why(), ErrGone, !gone.reason.brief()
 		s.svc.emit(ctx, Event{Kind: EventRejected, Reason: ReasonEnded, Handle: v.token.Handle})
 		return nil
+	case errors.Is(err, model.ErrNotFound) && s.identity != nil:
+		return s.lookedForIdentity(ctx, v)
 	case errors.Is(err, model.ErrNotFound):
 		v.why, v.stale = s.svc.whyAbsent(), true
 		s.svc.emit(ctx, Event{Kind: EventRejected, Reason: ReasonNoSuchSession, Handle: v.token.Handle})
@@ -184,6 +194,11 @@ func (s *Session) look(ctx context.Context, v *sight, leaving bool) error {
 		return nil
 	}
 	v.owned, v.stale = true, true
+	if s.identity != nil {
+		v.closed = ErrGone // unless it is served
+		it.Value.AuthenticatedAt = max(it.Value.AuthenticatedAt, s.authenticated())
+		v.item = it
+	}
 	if it.Value.Expired(now) {
 		v.why, v.owned = WhyAbsolute, false
 		return nil
@@ -211,8 +226,23 @@ func (s *Session) look(ctx context.Context, v *sight, leaving bool) error {
 		_, err := s.svc.remove(ctx, &e)
 		return err
 	}
-	v.opens = true
+	v.opens, v.closed = true, nil
 	return nil
+}
+
+// lookedForIdentity handles an identity without a row.
+func (s *Session) lookedForIdentity(ctx context.Context, v *sight) error {
+	reason, err := s.svc.tooOld(ctx, &row.Row{Principal: s.identity.Principal, AuthenticatedAt: s.authenticated()})
+	if err == nil && reason != "" {
+		v.why, v.closed = WhyNotBefore, ErrGone
+		s.svc.emit(ctx, Event{Kind: EventRejected, Reason: reason, Handle: v.token.Handle, Principal: s.identity.Principal})
+	}
+	return err
+}
+
+// authenticated returns when the identity's principal proved who they are.
+func (s *Session) authenticated() row.Instant {
+	return row.InstantOf(s.identity.AuthenticatedAt.Truncate(time.Millisecond))
 }
 
 // matches says how the token of a sight matches its row.
@@ -235,9 +265,8 @@ func (s *Session) lookedWrong(ctx context.Context, v *sight) error {
 		s.svc.emit(ctx, e)
 		return nil
 	case row.MatchRetired, row.MatchLapsed:
-		v.why, e.Reason = WhyReplaced, ReasonRetiredSecret
-		s.svc.suspicious(ctx, e)
-		return s.svc.reused(ctx, &v.item)
+		v.why, v.reused = WhyReplaced, true
+		return nil
 	case row.MatchUnknownKey:
 		v.why, v.stale = WhyUnreadable, false
 		e.Kind, e.Reason = EventRejected, ReasonUnknownSealKey
@@ -246,6 +275,18 @@ func (s *Session) lookedWrong(ctx context.Context, v *sight) error {
 	}
 	s.svc.suspicious(ctx, e)
 	return nil
+}
+
+// reused handles a secret that was replaced some time ago. A client that also
+// brings the session's own secret has not cleared a cookie, and nothing else.
+func (s *Session) reused(ctx context.Context, seen []sight, v *sight) error {
+	if !v.reused || slices.ContainsFunc(seen, func(o sight) bool { return o.opens && o.item.ID == v.item.ID }) {
+		return nil
+	}
+	e := eventOf(EventAnomaly, v.item.ID, &v.item.Value)
+	e.Reason = ReasonRetiredSecret
+	s.svc.suspicious(ctx, e)
+	return s.svc.reused(ctx, &v.item)
 }
 
 // lookedUnreadable handles a row that cannot be used: the session is anonymous,
@@ -263,6 +304,8 @@ func (s *Session) lookedUnreadable(ctx context.Context, v *sight, err error) {
 	v.stale = e.Reason != ReasonUnknownSealKey
 	if v.owned && e.Reason == ReasonNewerVersion {
 		v.closed, v.stale = ErrNewer, false
+	} else if s.identity != nil {
+		v.closed = ErrGone // it may be a marker
 	}
 	if v.item.ID != "" && e.Reason == ReasonNewerVersion && s.matches(v) == row.MatchReplaced {
 		v.why, v.closed, v.stale = WhyReplaced, ErrGone, false
@@ -275,7 +318,7 @@ func (s *Session) decide(ctx context.Context, it *item) Decision {
 	s.mu.Lock()
 	now := s.client
 	s.mu.Unlock()
-	if s.detached || now == (Client{}) {
+	if s.detached && s.identity == nil || now == (Client{}) {
 		return DecisionAllow
 	}
 	e := eventOf(EventAnomaly, it.ID, &it.Value)

@@ -147,7 +147,10 @@ func (s *Session) create(ctx context.Context, r row.Row) (item, *row.Token, erro
 	at := row.InstantOf(now)
 	r.RotatedAt, r.WrittenAt = at, at
 	r.CreatedAt = max(r.CreatedAt, at)
-	if r.Principal != "" {
+	switch {
+	case s.identity != nil:
+		r.AuthenticatedAt = s.authenticated()
+	case r.Principal != "":
 		r.AuthenticatedAt = at
 	}
 	s.lifetimes(&r, now)

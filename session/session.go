@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session/internal/row"
 )
 
@@ -30,8 +31,9 @@ type Session struct {
 	mu   sync.Mutex
 
 	client   Client
-	detached bool      // has a handle and no token
-	identity *Identity // of OpenFor; such a session is detached
+	detached bool           // has a handle and no token
+	identity *Identity      // of OpenFor; such a session is detached
+	lost     model.Revision // of an identity's first row, if the answer was lost
 	lifecycle
 	ended []ended // rows to end that are not ended yet
 

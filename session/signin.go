@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"time"
 
@@ -162,10 +163,10 @@ const signInAttempts = 20
 func (s *Session) replace(ctx context.Context, it item, t *row.Token, o *SignInOptions, seats *seats) error {
 	old := s.handle()
 	over, err := seats.over(ctx, &it)
+	lost := false
 	if err == nil && s.state.stored() {
-		it, err = s.supersede(ctx, it, o)
+		it, lost, err = s.supersede(ctx, it, o)
 	}
-	lost := errors.Is(err, model.ErrUnknown)
 	if err != nil && !lost {
 		return s.undo(ctx, it.ID, err)
 	}
@@ -186,7 +187,12 @@ func (s *Session) replace(ctx context.Context, it item, t *row.Token, o *SignInO
 	if lost {
 		return err
 	}
-	return s.finishEnded(ctx)
+	if err := s.finishEnded(ctx); err != nil {
+		// The sign-in has happened. The next Persist tries the others again.
+		s.svc.log.LogAttrs(ctx, slog.LevelWarn, "other sessions of a client were not ended",
+			slog.String("handle", it.ID), slog.String("error", err.Error()))
+	}
+	return nil
 }
 
 // checkPrincipal returns model.ErrInvalid for what cannot be a principal's id.
@@ -246,8 +252,9 @@ func (s *Session) carries(principal string) bool {
 
 // supersede replaces the old row by a marker, at the revision from which the new
 // row got its data. After a conflict it copies the data again. It returns the
-// new row. With model.ErrUnknown nobody can tell whether the old row is gone.
-func (s *Session) supersede(ctx context.Context, it item, o *SignInOptions) (item, error) {
+// new row. Lost says, with model.ErrUnknown, that nobody can tell whether the old
+// row is gone.
+func (s *Session) supersede(ctx context.Context, it item, o *SignInOptions) (_ item, lost bool, _ error) {
 	old := s.item
 	for attempt := 0; ; attempt++ {
 		winner, err := s.svc.markOnce(ctx, &old, ReasonReplaced, true)
@@ -257,21 +264,21 @@ func (s *Session) supersede(ctx context.Context, it item, o *SignInOptions) (ite
 		switch {
 		case err == nil:
 			s.svc.watch.end(old.ID, ErrGone)
-			return it, nil
+			return it, false, nil
 		case errors.Is(err, model.ErrNotFound):
-			return it, gone(nil)
+			return it, false, gone(nil)
 		case !errors.Is(err, model.ErrConflict) || attempt+1 >= persistAttempts:
-			return it, err
+			return it, errors.Is(err, model.ErrUnknown), err
 		}
 		if old, err = s.svc.reread(ctx, old.ID, attempt, winner); err != nil {
-			return it, err
+			return it, false, err
 		}
 		if !s.match(&old.Value, s.svc.now()).Opens() {
-			return it, &goneError{WhyReplaced} // its secret was replaced meanwhile
+			return it, false, &goneError{WhyReplaced} // its secret was replaced meanwhile
 		}
 		data, err := replay(old.Value.Data, s.ops)
 		if err != nil {
-			return it, err
+			return it, false, err
 		}
 		s.svc.conflict(ctx, &old, ReasonMerged)
 		if data = s.carried(o, data); data.Equal(it.Value.Data) {
@@ -279,9 +286,9 @@ func (s *Session) supersede(ctx context.Context, it item, o *SignInOptions) (ite
 		}
 		r := it.Value
 		r.Data = data
-		next, err := s.svc.updateRow(ctx, &it, r, expiry.Keep())
+		next, err := s.svc.updateSettled(ctx, &it, r, expiry.Keep())
 		if err != nil {
-			return it, err
+			return it, false, err // the old row is as it was
 		}
 		it = next
 	}

@@ -26,12 +26,10 @@ func (s *Session) SignOut(ctx context.Context) error {
 	if err := s.finishEnded(work); err != nil {
 		return err
 	}
-	if s.identity != nil && !s.state.stored() && s.closed == nil {
-		if err := s.svc.endIdentity(work, s.brought[0].Handle); err != nil {
-			return err
-		}
-	}
 	s.locked(func() {
+		if s.identity != nil && !s.state.stored() && s.closed == nil {
+			s.ended = append(s.ended, ended{handle: s.brought[0].Handle, principal: s.identity.Principal, reason: ReasonDestroyed, absent: true})
+		}
 		if s.state.stored() {
 			s.ended = append(s.ended, endedOf(&s.item, s.leaves()))
 			if a := s.item.Value.Actor; a != nil {

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"math"
 	"sync"
 	"time"
 
@@ -24,7 +25,7 @@ type watcher struct {
 type view struct {
 	w      *watcher
 	handle string
-	since  time.Time // by the service's clock
+	number int64 // of Row.Views when the session was loaded
 	done   chan struct{}
 	stop   func() bool // of the context
 
@@ -32,13 +33,16 @@ type view struct {
 	err error
 }
 
-// finder looks at the sessions of the handles. It calls gone for those whose views
-// that were opened until a time have ended. The zero time means all views.
-type finder func(ctx context.Context, handles []string, gone func(handle string, until time.Time))
+// finder looks at the sessions of the handles. It calls gone for those of which
+// the views with a number below the limit have ended.
+type finder func(ctx context.Context, handles []string, gone func(handle string, below int64))
+
+// allViews is above the number of every view.
+const allViews = math.MaxInt64
 
 // view opens a view that ends with ctx. It returns false after close.
-func (w *watcher) view(ctx context.Context, handle string, since time.Time, ended finder) (*view, bool) {
-	v := &view{w: w, handle: handle, since: since, done: make(chan struct{})}
+func (w *watcher) view(ctx context.Context, handle string, number int64, ended finder) (*view, bool) {
+	v := &view{w: w, handle: handle, number: number, done: make(chan struct{})}
 	if !w.add(v, ended) {
 		return nil, false
 	}
@@ -112,15 +116,14 @@ func (w *watcher) drop(v *view) {
 }
 
 // end ends all views of a session.
-func (w *watcher) end(handle string, why error) { w.endUntil(handle, time.Time{}, why) }
+func (w *watcher) end(handle string, why error) { w.endBelow(handle, allViews, why) }
 
-// endUntil ends the views of a session that were opened until a time. The zero
-// time means all views.
-func (w *watcher) endUntil(handle string, until time.Time, why error) {
+// endBelow ends the views of a session with a number below the limit.
+func (w *watcher) endBelow(handle string, below int64, why error) {
 	w.mu.Lock()
 	var views []*view
 	for v := range w.open[handle] {
-		if until.IsZero() || !v.since.After(until) {
+		if v.number < below {
 			views = append(views, v)
 		}
 	}
@@ -158,7 +161,7 @@ func (w *watcher) run(ctx context.Context, ended finder) {
 		case <-ctx.Done():
 			return
 		case <-t.C:
-			ended(ctx, w.handles(), func(handle string, until time.Time) { w.endUntil(handle, until, ErrGone) })
+			ended(ctx, w.handles(), func(handle string, below int64) { w.endBelow(handle, below, ErrGone) })
 		}
 	}
 }

@@ -14,8 +14,11 @@ func (m *Middleware) passive(r *http.Request) bool {
 
 // prefetch reports whether a browser asks for a page before the user does.
 // Sec-Purpose is "prefetch", perhaps with parameters such as prerender. Purpose
-// and X-Moz are what browsers sent before.
+// and X-Moz are what browsers sent before. Browsers fetch only what is safe.
 func prefetch(r *http.Request) bool {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
 	for _, name := range [...]string{"Sec-Purpose", "Purpose", "X-Moz", "X-Purpose"} {
 		for _, line := range r.Header[name] {
 			word, _, _ := strings.Cut(line, ";")

@@ -71,10 +71,97 @@ func TestSessionOfAnIdentity(t *testing.T) {
 			t.Errorf("%q with cookies %v, want %q and none", got, tc.w.Result().Cookies(), tc.want)
 		}
 	}
+	if got := call("GET", "alice", "s1").Header().Get("Cache-Control"); got != "private, no-store" {
+		t.Errorf("Cache-Control is %q", got)
+	}
 	if w := call("POST", "alice", "s1", "Sec-Fetch-Site", "cross-site"); w.Code != http.StatusForbidden {
 		t.Errorf("a request of another site is answered with %d", w.Code)
 	}
 	if w := call("GET", "broken", "s1"); w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "keys") {
 		t.Errorf("an authenticator that fails is answered with %d %s", w.Code, w.Body)
+	}
+}
+
+// A client says by itself that it prefetches, so only what is safe may be passive.
+func TestPostIsNeverAPrefetch(t *testing.T) {
+	k := sessiontest.New(t, nil)
+	code := session.NewKey[string]("code")
+	h := sessionhttp.Handler(k.Service, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/send" {
+			if err := code.Set(r.Context(), "123"); err != nil {
+				t.Error(err)
+			}
+			return
+		}
+		_, there, err := code.Take(r.Context())
+		if err != nil {
+			t.Error(err)
+		}
+		_, _ = io.WriteString(w, map[bool]string{true: "one try", false: "none"}[there])
+	}))
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("POST", "https://app.example/send", nil))
+	for _, want := range []string{"one try", "none"} {
+		r := httptest.NewRequest("POST", "https://app.example/verify", nil)
+		r.AddCookie(w.Result().Cookies()[0])
+		r.Header.Set("Purpose", "prefetch")
+		answer := httptest.NewRecorder()
+		h.ServeHTTP(answer, r)
+		if got := answer.Body.String(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// What the store already has is the client's, though the commit failed.
+func TestCredentialIsGivenThoughTheHandlerPanicked(t *testing.T) {
+	k := sessiontest.New(t, nil)
+	note := session.NewKey[string]("note")
+	h := sessionhttp.Handler(k.Service, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		s, _ := session.From(r.Context())
+		if err := s.SignIn(r.Context(), "alice", nil); err != nil {
+			t.Error(err)
+		}
+		if err := note.Set(r.Context(), "v"); err != nil {
+			t.Error(err)
+		}
+		k.Backend.SetHook(sessiontest.Down)
+		panic("a mistake")
+	}))
+	w := httptest.NewRecorder()
+	func() {
+		defer func() { _ = recover() }()
+		h.ServeHTTP(w, httptest.NewRequest("POST", "https://app.example/", nil))
+	}()
+	k.Backend.SetHook(nil)
+	if got := w.Result().Cookies(); len(got) != 1 || got[0].Value == "" {
+		t.Errorf("cookies %v, want that of the sign-in", got)
+	}
+}
+
+// A cookie that a neighbour has planted does not stand for the one that the
+// browser leaves out.
+func TestPlantedCookieDoesNotAllowANewSession(t *testing.T) {
+	k := sessiontest.New(t, nil)
+	m, err := sessionhttp.New(k.Service, &sessionhttp.Options{CookieName: "sid", SameSite: http.SameSiteStrictMode})
+	if err != nil {
+		t.Fatal(err)
+	}
+	note := session.NewKey[string]("note")
+	h := m.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if err := note.Set(r.Context(), "v"); !errors.Is(err, session.ErrCrossSite) {
+			t.Errorf("Set: %v", err)
+		}
+	}))
+	r := httptest.NewRequest("GET", "https://app.example/", nil)
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	r.Header.Set("Sec-Fetch-Mode", "navigate")
+	r.Header.Set("Cookie", "sid=x")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	for _, c := range w.Result().Cookies() {
+		if c.MaxAge >= 0 {
+			t.Errorf("the answer sets %v", c)
+		}
 	}
 }

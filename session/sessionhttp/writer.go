@@ -30,15 +30,17 @@ type writer struct {
 	before  http.Header
 	ctx     requestContext
 
-	once    sync.Once
-	dropped error // errDropped if the handler's answer was replaced
-	used    bool  // before the first byte
-	passed  bool  // something was written through this writer
-	gave    bool  // the headers have a new token
+	once       sync.Once
+	dropped    error // errDropped if the handler's answer was replaced
+	used       bool  // before the first byte
+	identified bool  // by Options.Identity
+	passed     bool  // something was written through this writer
+	gave       bool  // the headers have a new token
 }
 
 // prepare tells the session what kind of request it serves.
 func (w *writer) prepare(r *http.Request, f *found, identified bool) {
+	w.identified = identified
 	if f.n > 1 {
 		all := *f
 		w.several = &all
@@ -51,7 +53,7 @@ func (w *writer) prepare(r *http.Request, f *found, identified bool) {
 			w.s.SetNoRotation()
 		}
 	}
-	if !identified && !f.brought() && w.via.ambient() && withoutCookie(w.cookie, r) {
+	if !identified && (f.n == 0 || f.ambient()) && w.via.ambient() && withoutCookie(w.cookie, r) {
 		w.s.RefuseNew(session.ErrCrossSite)
 	}
 }
@@ -123,8 +125,9 @@ func (w *writer) private() {
 			h.Add("Vary", name)
 		}
 	}
-	if !w.via.ambient() {
-		// Caches know that cookies are private, but not that this header is.
+	if w.identified || !w.via.ambient() {
+		// Caches know that cookies are private, but not what else says who the
+		// client is.
 		h.Set("Cache-Control", noStore)
 		return
 	}
@@ -249,7 +252,7 @@ func (w *writer) abandon() {
 		c, err := w.s.Commit(w.r.Context())
 		if err != nil {
 			w.logf("session failed after a panic", err)
-			return
+			c.Stale = false // an outage proves nothing
 		}
 		if w.apply(c); w.gave {
 			w.lost("the handler panicked, unless an outer handler answers")

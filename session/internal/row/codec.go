@@ -215,7 +215,7 @@ func appendRow(b []byte, r *Row) ([]byte, error) {
 	w.optionalInt(`,"life":`, r.Life)
 	w.optionalInt(`,"notAfter":`, int64(r.NotAfter))
 	w.optionalInt(`,"parked":`, int64(r.Parked))
-	w.optionalInt(`,"viewsFrom":`, int64(r.ViewsFrom))
+	w.optionalInt(`,"views":`, r.Views)
 	w.optional(`,"principal":`, r.Principal)
 	w.optionalInt(`,"level":`, int64(r.Level))
 	if r.Elevated != nil {

@@ -42,7 +42,7 @@ func someRow(t *rapid.T) Row {
 		Version: rapid.IntRange(-1, 3).Draw(t, "v"),
 		Hash:    someBytes(t), HashKey: text.Draw(t, "hashKey"),
 		Previous: someBytes(t), PreviousKey: text.Draw(t, "prevKey"), PreviousUntil: at("prevUntil"), RotatedAt: at("rotatedAt"),
-		Retired: someBytes(t), RetiredKey: text.Draw(t, "retiredKey"), RetiredUntil: at("retiredUntil"), Salt: someBytes(t), Parked: at("parked"), ViewsFrom: at("viewsFrom"),
+		Retired: someBytes(t), RetiredKey: text.Draw(t, "retiredKey"), RetiredUntil: at("retiredUntil"), Salt: someBytes(t), Parked: at("parked"), Views: int64(at("views")),
 		Persistence: rapid.IntRange(-1, 2).Draw(t, "persist"), Gone: text.Draw(t, "gone"), MACKey: text.Draw(t, "macKey"), MAC: someBytes(t),
 		CreatedAt: at("createdAt"), AuthenticatedAt: at("authenticatedAt"), WrittenAt: at("writtenAt"),
 		Absolute: at("absolute"), Idle: int64(at("idle")), Life: int64(at("life")), NotAfter: at("notAfter"),
@@ -95,7 +95,7 @@ func TestEveryFieldOfARowIsKept(t *testing.T) {
 		Version: 1, Hash: []byte("h"), HashKey: "k", Previous: []byte("p"), PreviousKey: "k", PreviousUntil: 1, RotatedAt: 2, CreatedAt: 3, AuthenticatedAt: 4,
 		WrittenAt: 5, Absolute: 6, Idle: 7, Life: 8, NotAfter: 9, Principal: "ann", Level: 1, Elevated: &Elevation{1, 2, 3}, Actor: &Actor{"a", "b", "c"},
 		SID: "s", Client: Client{"agent", netip.MustParseAddr("192.0.2.1")}, Name: "n", Data: Values{{"k", json.RawMessage("1")}}, SealKey: "k", Sealed: []byte("s"),
-		Retired: []byte("r"), RetiredKey: "k", RetiredUntil: 10, Salt: []byte("salt"), Parked: 11, ViewsFrom: 12, Labels: map[string]string{"a": "b"},
+		Retired: []byte("r"), RetiredKey: "k", RetiredUntil: 10, Salt: []byte("salt"), Parked: 11, Views: 12, Labels: map[string]string{"a": "b"},
 		Persistence: 1, Gone: "ended", MACKey: "k", MAC: []byte("m"),
 	}
 	v := reflect.ValueOf(full)

@@ -39,7 +39,7 @@ func goldenRows2() []Row {
 	}
 	full := &rows[0]
 	full.Retired, full.RetiredKey, full.RetiredUntil = []byte("hash retired"), "pepper 0", 1795520691000
-	full.Salt, full.Parked, full.ViewsFrom, full.Persistence = []byte("salt"), 1795520700000, 1795520710000, 1
+	full.Salt, full.Parked, full.Views, full.Persistence = []byte("salt"), 1795520700000, 3, 1
 	full.Labels = map[string]string{"tenant": "acme", "app": "<shop>"}
 	full.MACKey, full.MAC = "seal 2", []byte("mac")
 	return append(rows, Row{Version: 2, Gone: "signed out", MACKey: "seal 2", MAC: []byte("mac")})

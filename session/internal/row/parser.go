@@ -81,8 +81,8 @@ func (p *parser) row(r *Row) {
 	if p.take(`,"parked":`) {
 		r.Parked = Instant(p.int64())
 	}
-	if p.take(`,"viewsFrom":`) {
-		r.ViewsFrom = Instant(p.int64())
+	if p.take(`,"views":`) {
+		r.Views = p.int64()
 	}
 	if p.take(`,"principal":`) {
 		r.Principal = p.string()

@@ -67,7 +67,7 @@ type Row struct {
 	NotAfter        Instant `json:"notAfter,omitempty"` // upper bound of Absolute
 	Parked          Instant `json:"parked,omitempty"`   // no secret opens it until EndImpersonation, or until then
 
-	ViewsFrom Instant `json:"viewsFrom,omitempty"` // detached views that were opened until then have ended
+	Views int64 `json:"views,omitempty"` // how often the detached views were ended
 
 	Principal   string            `json:"principal,omitempty"`
 	Level       int               `json:"level,omitempty"`
