@@ -149,7 +149,7 @@ func (k Key[T]) Delete(ctx context.Context) error {
 }
 
 // Take returns the value and removes it, unless this is a passive use. It serves
-// messages that are shown once. It is no guard for codes that are good for one
+// messages that are shown once. It does not guard codes that are good for one
 // try: two requests at the same time may both get the value.
 func (k Key[T]) Take(ctx context.Context) (T, bool, error) {
 	var zero T

@@ -100,9 +100,9 @@ func TestPostIsNeverAPrefetch(t *testing.T) {
 		_, _ = io.WriteString(w, map[bool]string{true: "one try", false: "none"}[there])
 	}))
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest("POST", "https://app.example/send", nil))
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "https://app.example/send", nil))
 	for _, want := range []string{"one try", "none"} {
-		r := httptest.NewRequest("POST", "https://app.example/verify", nil)
+		r := httptest.NewRequest(http.MethodPost, "https://app.example/verify", nil)
 		r.AddCookie(w.Result().Cookies()[0])
 		r.Header.Set("Purpose", "prefetch")
 		answer := httptest.NewRecorder()
@@ -131,7 +131,7 @@ func TestCredentialIsGivenThoughTheHandlerPanicked(t *testing.T) {
 	w := httptest.NewRecorder()
 	func() {
 		defer func() { _ = recover() }()
-		h.ServeHTTP(w, httptest.NewRequest("POST", "https://app.example/", nil))
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "https://app.example/", nil))
 	}()
 	k.Backend.SetHook(nil)
 	if got := w.Result().Cookies(); len(got) != 1 || got[0].Value == "" {
@@ -153,7 +153,7 @@ func TestPlantedCookieDoesNotAllowANewSession(t *testing.T) {
 			t.Errorf("Set: %v", err)
 		}
 	}))
-	r := httptest.NewRequest("GET", "https://app.example/", nil)
+	r := httptest.NewRequest(http.MethodGet, "https://app.example/", nil)
 	r.Header.Set("Sec-Fetch-Site", "cross-site")
 	r.Header.Set("Sec-Fetch-Mode", "navigate")
 	r.Header.Set("Cookie", "sid=x")

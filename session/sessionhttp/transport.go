@@ -81,9 +81,6 @@ func (f *found) ambient() bool {
 	return false
 }
 
-// brought reports whether anything was in a token's place.
-func (f *found) brought() bool { return f.n > 0 || f.foreign }
-
 // open opens the session of what was found.
 func (f *found) open(svc *session.Service) *session.Session {
 	switch {
