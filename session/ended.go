@@ -26,8 +26,15 @@ type ended struct {
 	principal string
 	actor     string
 	reason    Reason
-	row       item // as known; may have the ID alone
+	row       item // as known; may be empty
 	absent    bool // an identity without a row
+}
+
+// known returns the row as known, with its ID in any case.
+func (e *ended) known() item {
+	base := e.row
+	base.ID = e.handle
+	return base
 }
 
 func endedOf(it *item, why Reason) ended {
@@ -77,8 +84,7 @@ func (s *Service) mark(ctx context.Context, e *ended) (bool, error) {
 	if e.absent {
 		return false, s.endIdentity(ctx, e.handle)
 	}
-	base := e.row
-	base.ID = e.handle
+	base := e.known()
 	var err error
 	for attempt := 0; ; attempt++ {
 		var winner item
@@ -109,15 +115,25 @@ func (s *Service) mark(ctx context.Context, e *ended) (bool, error) {
 	return err == nil, err
 }
 
-// markOnce writes the marker, at the revision of base or at any.
-func (s *Service) markOnce(ctx context.Context, base *item, why Reason, known bool) (item, error) {
+// marker returns the marker for a row and how to write it: at the revision of
+// base, or at any.
+func (s *Service) marker(base *item, why Reason, known bool) (row.Row, *expiry.WriteOptions, error) {
 	r := row.Row{Gone: string(why)}
 	if _, err := s.seal(base.ID, &r); err != nil {
-		return item{}, err
+		return r, nil, err
 	}
 	opts := &expiry.WriteOptions{Expiry: s.markerExpiry(why), Labels: labelsOf(base.ID, &r)}
 	if known {
 		opts.IfMatch = base.Known()
+	}
+	return r, opts, nil
+}
+
+// markOnce writes the marker, at the revision of base or at any.
+func (s *Service) markOnce(ctx context.Context, base *item, why Reason, known bool) (item, error) {
+	r, opts, err := s.marker(base, why, known)
+	if err != nil {
+		return item{}, err
 	}
 	return s.store.Update(ctx, base.ID, r, opts)
 }
@@ -158,13 +174,10 @@ func (s *Service) removeMany(ctx context.Context, list []ended) (int, error) {
 	ops := make([]expiry.Op[row.Row], len(list))
 	for i := range list {
 		e := &list[i]
-		r := row.Row{Gone: string(e.reason)}
-		if _, err := s.seal(e.handle, &r); err != nil {
+		base := e.known()
+		r, opts, err := s.marker(&base, e.reason, !base.Revision.IsZero())
+		if err != nil {
 			return 0, err
-		}
-		opts := &expiry.WriteOptions{Expiry: s.markerExpiry(e.reason), Labels: labelsOf(e.handle, &r)}
-		if !e.row.Revision.IsZero() {
-			opts.IfMatch = e.row.Known()
 		}
 		ops[i] = expiry.Op[row.Row]{Kind: expiry.OpUpdate, ID: e.handle, Value: r, Opts: opts}
 	}

@@ -113,6 +113,9 @@ func (s *Session) load(caller, work context.Context, leaving bool) error {
 		if err := s.look(work, &v, leaving); err != nil {
 			return s.loadFailed(caller, work, err)
 		}
+		if s.identity != nil && !v.opens && v.why != WhyNone && v.closed == nil {
+			v.closed = ErrGone // its client comes back with the same one
+		}
 		seen = append(seen, v)
 	}
 	for i := range seen {
@@ -184,10 +187,11 @@ func (s *Session) look(ctx context.Context, v *sight, leaving bool) error {
 	}
 	now := s.svc.now()
 	if v.matched = s.matches(v); !v.matched.Opens() {
-		return s.lookedWrong(ctx, v)
+		s.lookedWrong(ctx, v)
+		return nil
 	}
 	if s.identity != nil && it.Value.Principal != s.identity.Principal {
-		v.why, v.closed = WhyEnded, ErrGone
+		v.why = WhyEnded
 		e := eventOf(EventAnomaly, it.ID, &it.Value)
 		e.Reason = ReasonOtherPrincipal
 		s.svc.suspicious(ctx, e)
@@ -195,7 +199,6 @@ func (s *Session) look(ctx context.Context, v *sight, leaving bool) error {
 	}
 	v.owned, v.stale = true, true
 	if s.identity != nil {
-		v.closed = ErrGone // unless it is served
 		it.Value.AuthenticatedAt = max(it.Value.AuthenticatedAt, s.authenticated())
 		v.item = it
 	}
@@ -226,7 +229,7 @@ func (s *Session) look(ctx context.Context, v *sight, leaving bool) error {
 		_, err := s.svc.remove(ctx, &e)
 		return err
 	}
-	v.opens, v.closed = true, nil
+	v.opens = true
 	return nil
 }
 
@@ -234,7 +237,7 @@ func (s *Session) look(ctx context.Context, v *sight, leaving bool) error {
 func (s *Session) lookedForIdentity(ctx context.Context, v *sight) error {
 	reason, err := s.svc.tooOld(ctx, &row.Row{Principal: s.identity.Principal, AuthenticatedAt: s.authenticated()})
 	if err == nil && reason != "" {
-		v.why, v.closed = WhyNotBefore, ErrGone
+		v.why = WhyNotBefore
 		s.svc.emit(ctx, Event{Kind: EventRejected, Reason: reason, Handle: v.token.Handle, Principal: s.identity.Principal})
 	}
 	return err
@@ -254,7 +257,7 @@ func (s *Session) matches(v *sight) row.Match {
 }
 
 // lookedWrong handles a token that does not open its row.
-func (s *Session) lookedWrong(ctx context.Context, v *sight) error {
+func (s *Session) lookedWrong(ctx context.Context, v *sight) {
 	r := &v.item.Value
 	e := eventOf(EventAnomaly, v.item.ID, r)
 	v.stale = true
@@ -263,10 +266,10 @@ func (s *Session) lookedWrong(ctx context.Context, v *sight) error {
 		v.why, v.closed, v.stale = WhyReplaced, ErrGone, false
 		e.Kind, e.Reason = EventRejected, ReasonReplacedSecret
 		s.svc.emit(ctx, e)
-		return nil
+		return
 	case row.MatchRetired, row.MatchLapsed:
 		v.why, v.reused = WhyReplaced, true
-		return nil
+		return
 	case row.MatchUnknownKey:
 		v.why, v.stale = WhyUnreadable, false
 		e.Kind, e.Reason = EventRejected, ReasonUnknownSealKey
@@ -274,7 +277,6 @@ func (s *Session) lookedWrong(ctx context.Context, v *sight) error {
 		e.Reason = ReasonWrongSecret
 	}
 	s.svc.suspicious(ctx, e)
-	return nil
 }
 
 // reused handles a secret that was replaced some time ago. A client that also
@@ -304,8 +306,6 @@ func (s *Session) lookedUnreadable(ctx context.Context, v *sight, err error) {
 	v.stale = e.Reason != ReasonUnknownSealKey
 	if v.owned && e.Reason == ReasonNewerVersion {
 		v.closed, v.stale = ErrNewer, false
-	} else if s.identity != nil {
-		v.closed = ErrGone // it may be a marker
 	}
 	if v.item.ID != "" && e.Reason == ReasonNewerVersion && s.matches(v) == row.MatchReplaced {
 		v.why, v.closed, v.stale = WhyReplaced, ErrGone, false
