@@ -83,6 +83,11 @@ start_by_hand() {
 	say "engine: starting dockerd without a service manager, data in $data_root, log in $log"
 	launch "${options[@]}"
 	await && return
+	if ! running; then
+		say "engine: dockerd ended: starting it once more"
+		launch "${options[@]}"
+		await && return
+	fi
 	if ! running && tail -n 40 "$log" | grep -qi iptables; then
 		# Published ports still work through the user-land proxy, which is all that the tests need.
 		say "engine: iptables does not work here: starting dockerd without it"
@@ -117,7 +122,21 @@ overlay_works() {
 	return $status
 }
 
+# drop_stale_ids: after a kill or a crash the files with process ids stay. If another process has such
+# an id by now, dockerd takes it for its own and does not start.
+drop_stale_ids() {
+	local name file pid
+	while read -r name file; do
+		pid=$(cat "$file" 2>/dev/null) || continue
+		[ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$name" ] || rm -f "$file"
+	done <<-'FILES'
+		dockerd /var/run/docker.pid
+		containerd /var/run/docker/containerd/containerd.pid
+	FILES
+}
+
 launch() {
+	drop_stale_ids
 	# A session of its own: it outlives the terminal and make. The lock must not be inherited.
 	setsid nohup dockerd "$@" >>"$log" 2>&1 </dev/null 9>&- &
 	dockerd_pid=$!
