@@ -1,6 +1,9 @@
 package driverkit
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Waited adds up what a call waits for before it decides, such as a lock or a
 // free connection (rule R100). It measures with a stopwatch and reads no time of
@@ -30,6 +33,11 @@ func (w *Waited) During(wait func() error) error {
 	err := wait()
 	w.Add(w.Read() - began)
 	return err
+}
+
+// Pause waits as the function Pause does and counts the wait.
+func (w *Waited) Pause(ctx context.Context, attempt int) error {
+	return w.During(func() error { return Pause(ctx, attempt) })
 }
 
 // Add adds a time that was measured elsewhere.

@@ -1,6 +1,7 @@
 package driverkit
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -25,9 +26,19 @@ func TestWaited(t *testing.T) {
 	if got := w.Now(now); !got.Equal(now.Add(time.Millisecond)) {
 		t.Errorf("after 1.5 ms the call decides as of %v, want 1 ms later than %v", got, now)
 	}
+	w.Watch = func() time.Duration { at += time.Second; return at } // every look takes a second
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if err := w.Pause(ended, 9); !errors.Is(err, context.Canceled) {
+		t.Errorf("Pause returns %v, want the context's error", err)
+	}
+	if got, want := w.Now(now), now.Add(1001*time.Millisecond); !got.Equal(want) {
+		t.Errorf("after a pause of 1 s the call decides as of %v, want %v", got, want)
+	}
+	w.Watch = func() time.Duration { return at }
 	_ = pass(600*time.Microsecond, nil)
 	w.Add(time.Second)
-	if got, want := w.Now(now), now.Add(time.Second+2*time.Millisecond); !got.Equal(want) {
+	if got, want := w.Now(now), now.Add(2*time.Second+2*time.Millisecond); !got.Equal(want) {
 		t.Errorf("after all waits the call decides as of %v, want %v", got, want)
 	}
 }
