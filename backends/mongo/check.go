@@ -53,13 +53,20 @@ func (b *Backend) Check(ctx context.Context) (driver.Checks, error) {
 	return append(checks, tried...), err
 }
 
-// wire6 is the wire version of MongoDB 6.0.
-const wire6 = 17
+const (
+	wire6           = 17 // the wire version of MongoDB 6.0
+	commandNotFound = 59 // the code of an error
+)
 
 // checkServer asks the server what it is and what time it has.
 func (b *Backend) checkServer(ctx context.Context) (driver.Checks, error) {
 	before := time.Now()
+	primary := "isWritablePrimary"
 	raw, err := b.coll.Database().RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}).Raw()
+	if codeOf(err) == commandNotFound { // before 5.0, and some compatible servers
+		primary = "ismaster"
+		raw, err = b.coll.Database().RunCommand(ctx, bson.D{{Key: "isMaster", Value: 1}}).Raw()
+	}
 	if err != nil {
 		return nil, readError(ctx, err)
 	}
@@ -70,7 +77,7 @@ func (b *Backend) checkServer(ctx context.Context) (driver.Checks, error) {
 		version.Level, version.Fix = driver.CheckWarning, "use a newer server, or run the suite on this one"
 	}
 	state := driver.Finding{Name: "state", Seen: "a primary, a router or a server of its own", Need: "a server that takes writes"}
-	writable, told := raw.Lookup("isWritablePrimary").BooleanOK()
+	writable, told := raw.Lookup(primary).BooleanOK()
 	if told && !writable {
 		state.Level, state.Seen, state.Fix = driver.CheckUnsafe, "a secondary", "connect to the replica set and not to one member"
 	}

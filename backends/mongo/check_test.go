@@ -29,6 +29,19 @@ type smallServer struct {
 	other    reply // before all others; nil goes on
 }
 
+// legacy answers as a server that knows no hello.
+func legacy(isMaster bson.D) reply {
+	return func(name string, _ bson.Raw) bson.D {
+		switch name {
+		case "hello":
+			return bson.D{{Key: "ok", Value: 0}, {Key: "code", Value: commandNotFound}, {Key: "errmsg", Value: "no such command: 'hello'"}}
+		case "isMaster":
+			return isMaster
+		}
+		return nil
+	}
+}
+
 func (s *smallServer) reply(name string, body bson.Raw) bson.D {
 	if s.other != nil {
 		if answer := s.other(name, body); answer != nil {
@@ -154,18 +167,21 @@ func TestCheck(t *testing.T) {
 		level  driver.CheckLevel
 		words  string
 	}{
-		"right":             {&smallServer{index: indexesOf(hour)}, "", 0, ""},
-		"no collection":     {&smallServer{missing: true}, "collection", unsafe, "CreateStorage"},
-		"no index":          {&smallServer{index: indexesOf(hour)[:2]}, "indexes", unsafe, labelIndex("principal")},
-		"a hidden index":    {&smallServer{index: indexesOf(hour, bson.E{Key: "hidden", Value: true})}, "indexes", unsafe, "hidden"},
-		"no removal":        {&smallServer{index: indexesOf(-1)}, "removal by the server", warning, "Sweeper"},
-		"early removal":     {&smallServer{index: indexesOf(60)}, "removal by the server", unsafe, "60 seconds"},
-		"late removal":      {&smallServer{index: indexesOf(2 * hour)}, "removal by the server", warning, "7200 seconds"},
-		"a fast clock":      {&smallServer{index: indexesOf(hour), hello: hello(true, 21, 2*time.Hour)}, "clock", unsafe, "ahead by 1h59m"},
-		"a slow clock":      {&smallServer{index: indexesOf(hour), hello: hello(true, 21, -2*time.Hour)}, "", 0, ""},
-		"no clock":          {&smallServer{index: indexesOf(hour), hello: hello(true, 21, 0)[:3]}, "clock", unknown, "compare"},
-		"a secondary":       {&smallServer{index: indexesOf(hour), hello: hello(false, 21, 0)}, "state", unsafe, "replica set"},
-		"an old version":    {&smallServer{index: indexesOf(hour), hello: hello(true, 9, 0)}, "version", warning, "MongoDB 6"},
+		"right":          {&smallServer{index: indexesOf(hour)}, "", 0, ""},
+		"no collection":  {&smallServer{missing: true}, "collection", unsafe, "CreateStorage"},
+		"no index":       {&smallServer{index: indexesOf(hour)[:2]}, "indexes", unsafe, labelIndex("principal")},
+		"a hidden index": {&smallServer{index: indexesOf(hour, bson.E{Key: "hidden", Value: true})}, "indexes", unsafe, "hidden"},
+		"no removal":     {&smallServer{index: indexesOf(-1)}, "removal by the server", warning, "Sweeper"},
+		"early removal":  {&smallServer{index: indexesOf(60)}, "removal by the server", unsafe, "60 seconds"},
+		"late removal":   {&smallServer{index: indexesOf(2 * hour)}, "removal by the server", warning, "7200 seconds"},
+		"a fast clock":   {&smallServer{index: indexesOf(hour), hello: hello(true, 21, 2*time.Hour)}, "clock", unsafe, "ahead by 1h59m"},
+		"a slow clock":   {&smallServer{index: indexesOf(hour), hello: hello(true, 21, -2*time.Hour)}, "", 0, ""},
+		"no clock":       {&smallServer{index: indexesOf(hour), hello: hello(true, 21, 0)[:3]}, "clock", unknown, "compare"},
+		"a secondary":    {&smallServer{index: indexesOf(hour), hello: hello(false, 21, 0)}, "state", unsafe, "replica set"},
+		"an old version": {&smallServer{index: indexesOf(hour), hello: hello(true, 9, 0)}, "version", warning, "MongoDB 6"},
+		"no hello": {&smallServer{index: indexesOf(hour), other: legacy(bson.D{
+			{Key: "ok", Value: 1}, {Key: "ismaster", Value: false}, {Key: "maxWireVersion", Value: 21}, {Key: "localTime", Value: time.Now()},
+		})}, "state", unsafe, "replica set"},
 		"writes that race":  {&smallServer{index: indexesOf(hour), races: true}, "conditional writes", unsafe, "16 of 16"},
 		"unsorted listings": {&smallServer{index: indexesOf(hour), unsorted: true}, "listings", unsafe, "order"},
 	} {
@@ -202,11 +218,15 @@ func TestCheck(t *testing.T) {
 				return
 			}
 			s.index, s.missing = nil, true // CreateStorage refuses before it creates an index
-			s.other = func(name string, _ bson.Raw) bson.D {
+			before := s.other
+			s.other = func(name string, body bson.Raw) bson.D {
 				if name == "createIndexes" {
 					t.Error("an index was created")
 				}
-				return nil
+				if before == nil {
+					return nil
+				}
+				return before(name, body)
 			}
 			err = b.CreateStorage(t.Context())
 			drivertest.WantKind(t, err, model.ErrUnsupported)

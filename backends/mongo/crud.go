@@ -120,7 +120,8 @@ var statOnly = bson.D{
 }
 
 // Stat returns the live record with the id without its value, and the value's
-// size, by one find on _id. The server sends no value.
+// size, by one find on _id. The server sends no value. A compatible server that
+// knows no expressions in projections is asked twice and sends it.
 func (b *Backend) Stat(ctx context.Context, now time.Time, g driver.Get) (driver.Stat, error) {
 	if err := b.gate.Enter(ctx); err != nil {
 		return driver.Stat{}, err
@@ -140,7 +141,20 @@ func (b *Backend) Stat(ctx context.Context, now time.Time, g driver.Get) (driver
 	if err != nil {
 		return driver.Stat{}, err
 	}
-	size, ok := raw.Lookup(fieldSize).AsInt64OK()
+	answer, err := raw.LookupErr(fieldSize)
+	if err != nil { // a server without expressions in projections: the value itself tells its size
+		rec, err := b.read(ctx, g.ID, withValue)
+		if err == nil && rec.Expired(now) {
+			err = model.ErrNotFound
+		}
+		if err != nil {
+			return driver.Stat{}, err
+		}
+		size := len(rec.Value)
+		rec.Value = nil
+		return driver.Stat{Record: rec, Size: size}, nil
+	}
+	size, ok := answer.AsInt64OK()
 	switch {
 	case !ok:
 		return driver.Stat{}, driverkit.Corrupt(driverkit.WhyForeign)
