@@ -18,6 +18,11 @@ SEQUENCES ?= 10000
 # Packages to test, and further flags for go test. No cached results: servers are no part of the cache's key.
 PKGS ?= ./backends/s3 ./backends/elasticsearch ./... # the longest first
 TESTFLAGS ?= -count=1 -timeout=40m
+# Folders of the further modules. They are tested if PKGS names no packages.
+MODULES := $(patsubst %/go.mod,%,$(shell git ls-files '*/go.mod'))
+NESTED := $(if $(filter ./...,$(PKGS)),$(MODULES))
+comma := ,
+space := $(subst ,, )
 # Files and folders that make prose checks.
 PROSE ?= .
 
@@ -28,7 +33,7 @@ help: ## List the targets
 .PHONY: test
 test: images ## Run all tests with the race detector, on real servers where there are any
 	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
-	go run ./internal/tools/testrun $(TESTFLAGS) $(PKGS)
+	go run ./internal/tools/testrun -modules=$(subst $(space),$(comma),$(strip $(NESTED))) $(TESTFLAGS) $(PKGS)
 
 .PHONY: table
 table: images ## Run the suites on every backend and write the README's table of what ran
@@ -71,6 +76,9 @@ bench: images ## Measure every operation beside its floor, in one run: ratios, w
 lint: $(GOLANGCI_LINT) verify prose ## Check what verify and prose check, formatting, golangci-lint with go vet, go.mod; shellcheck if installed
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "make tidy formats:"; echo "$$unformatted"; exit 1; fi
 	$(GOLANGCI_LINT) run
+	@for module in $(MODULES); do \
+		echo "$$module: golangci-lint"; (cd "$$module" && $(GOLANGCI_LINT) run && go mod tidy -diff) || exit 1; \
+	done
 	go mod tidy -diff
 	@if command -v shellcheck >/dev/null; then \
 		echo shellcheck; shellcheck -x -P SCRIPTDIR .ci/run .vale/*.sh $(IMAGES)/*.sh; \
@@ -100,9 +108,9 @@ verify: ## Fail if something generated is stale or a decision lacks its status; 
 	go test -run=TestDecisionsHaveAStatus ./internal/tests/arch
 
 .PHONY: tidy
-tidy: ## Format the code and tidy go.mod
+tidy: ## Format the code and tidy every go.mod
 	gofmt -w .
-	go mod tidy
+	for module in . $(MODULES); do (cd "$$module" && go mod tidy) || exit 1; done
 
 .PHONY: clean
 clean: ## Remove test containers and the cache, stop the engine if it was started from here

@@ -1,7 +1,7 @@
 // Command testrun runs go test and says what was proven: which suite ran how many cases on which
 // server, what was skipped and why.
 //
-//	go run ./internal/tools/testrun [-v] [-table=FILE] [go test's flags, as -name=value] [packages, default ./...]
+//	go run ./internal/tools/testrun [-v] [-table=FILE] [-modules=FOLDER,…] [go test's flags, as -name=value] [packages, default ./...]
 //
 // Tests run with the race detector and in random order. The seed of a failed package is the number
 // after -test.shuffle in its output: -shuffle=SEED repeats the order.
@@ -10,6 +10,8 @@
 // -v all output does. After half a minute of silence a line tells what is running. A table follows of
 // the runs that tests reported by t.Attr("sojourn.run", …), then the skipped and the failed tests, and
 // a last line "N passed, N failed, N skipped". The exit status is that of go test.
+//
+// With -modules all packages of further modules run after those, as parts of the same run.
 //
 // With -table=FILE a run in which all passed writes backend by capability by cases into that file,
 // between its two marks.
@@ -24,6 +26,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strings"
 	"time"
 )
@@ -31,8 +34,8 @@ import (
 const silence = 30 * time.Second
 
 func main() {
-	own, arguments := parse(os.Args[1:])
-	status, err := run(context.Background(), os.Stdout, own, arguments)
+	own, goTest, packages := parse(os.Args[1:])
+	status, err := run(context.Background(), os.Stdout, own, goTest, packages)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "testrun:", err)
 		status = max(status, 1)
@@ -44,12 +47,12 @@ func main() {
 type flags struct {
 	verbose bool
 	table   string
+	modules []string // folders
 }
 
-// parse splits testrun's own flags from go test's arguments.
-func parse(arguments []string) (own flags, forGoTest []string) {
-	forGoTest = []string{"test", "-race", "-json", "-shuffle=on"}
-	packages := false
+// parse splits testrun's own flags from go test's flags and packages.
+func parse(arguments []string) (own flags, goTest, packages []string) {
+	goTest = []string{"test", "-race", "-json", "-shuffle=on"}
 	for _, argument := range arguments {
 		if argument == "-v" {
 			own.verbose = true
@@ -59,24 +62,60 @@ func parse(arguments []string) (own flags, forGoTest []string) {
 			own.table = file
 			continue
 		}
-		packages = packages || !strings.HasPrefix(argument, "-")
-		forGoTest = append(forGoTest, argument)
+		if folders, ok := strings.CutPrefix(argument, "-modules="); ok {
+			own.modules = strings.FieldsFunc(folders, func(r rune) bool { return r == ',' })
+			continue
+		}
+		if strings.HasPrefix(argument, "-") {
+			goTest = append(goTest, argument)
+		} else {
+			packages = append(packages, argument)
+		}
 	}
-	if !packages {
-		forGoTest = append(forGoTest, "./...")
+	if len(packages) == 0 {
+		packages = []string{everything}
 	}
-	return own, forGoTest
+	return own, goTest, packages
 }
 
-// run runs go test, reports on out, and returns go test's exit status.
-func run(ctx context.Context, out io.Writer, own flags, arguments []string) (int, error) {
+const everything = "./..."
+
+// run runs go test in each module, reports on out, and returns the worst exit status.
+func run(ctx context.Context, out io.Writer, own flags, goTest, packages []string) (int, error) {
 	// A terminal interrupts the whole group: go test ends in its own time, and what it said until then
 	// is still reported.
 	interrupts := make(chan os.Signal, 1)
 	signal.Notify(interrupts, os.Interrupt)
 	defer signal.Stop(interrupts)
 
+	report := newReport(out, own.verbose)
+	worst, err := goCommand(ctx, report, ".", append(slices.Clone(goTest), packages...))
+	for _, module := range own.modules {
+		if err != nil || len(interrupts) > 0 {
+			break
+		}
+		var status int
+		status, err = goCommand(ctx, report, module, append(slices.Clone(goTest), everything))
+		worst = max(worst, status)
+	}
+	malformed := report.summarize()
+	switch {
+	case err != nil:
+		return 1, err
+	case worst != 0:
+		return worst, nil
+	case malformed > 0:
+		return 1, fmt.Errorf("%d tests reported their run in a form that is not understood", malformed)
+	case own.table != "":
+		return 0, report.writeTable(own.table)
+	}
+	return 0, nil
+}
+
+// goCommand runs the go command once, in a folder, and returns its exit status.
+func goCommand(ctx context.Context, report *report, folder string, arguments []string) (int, error) {
 	command := exec.CommandContext(ctx, "go", arguments...) //nolint:gosec // its purpose is to run what it is told
+	command.Dir = folder
 	command.Stderr = os.Stderr
 	stream, err := command.StdoutPipe()
 	if err != nil {
@@ -85,23 +124,13 @@ func run(ctx context.Context, out io.Writer, own flags, arguments []string) (int
 	if err := command.Start(); err != nil {
 		return 1, err
 	}
-	report := newReport(out, own.verbose)
 	follow(report, stream, silence)
 	err = command.Wait()
-	malformed := report.summarize()
 	var exit *exec.ExitError
-	switch {
-	case errors.As(err, &exit):
+	if errors.As(err, &exit) {
 		return max(exit.ExitCode(), 1), nil
-	case err != nil:
-		return 1, err
-	case malformed > 0:
-		return 1, fmt.Errorf("%d tests reported their run in a form that is not understood", malformed)
 	}
-	if own.table != "" {
-		return 0, report.writeTable(own.table)
-	}
-	return 0, nil
+	return 0, err
 }
 
 // follow feeds the lines of a stream to the report until it ends, and has the report say what is

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -146,19 +147,24 @@ type writerFunc func([]byte) (int, error)
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 func TestParse(t *testing.T) {
+	always := []string{"test", "-race", "-json", "-shuffle=on"}
 	for _, test := range []struct {
-		name    string
-		args    []string
-		verbose bool
-		want    []string
+		name     string
+		args     []string
+		own      flags
+		goTest   []string
+		packages []string
 	}{
-		{"nothing", nil, false, []string{"test", "-race", "-json", "-shuffle=on", "./..."}},
-		{"flags", []string{"-v", "-count=1"}, true, []string{"test", "-race", "-json", "-shuffle=on", "-count=1", "./..."}},
-		{"packages", []string{"-run=A", "./model", "./expiry"}, false, []string{"test", "-race", "-json", "-shuffle=on", "-run=A", "./model", "./expiry"}},
+		{name: "nothing", goTest: always, packages: []string{"./..."}},
+		{"flags", []string{"-v", "-count=1"}, flags{verbose: true}, append(always[:4:4], "-count=1"), []string{"./..."}},
+		{"packages", []string{"-run=A", "./model", "./expiry"}, flags{}, append(always[:4:4], "-run=A"), []string{"./model", "./expiry"}},
+		{"modules", []string{"-modules=a/b,c", "./model"}, flags{modules: []string{"a/b", "c"}}, always, []string{"./model"}},
+		{"no modules", []string{"-modules="}, flags{modules: []string{}}, always, []string{"./..."}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if own, got := parse(test.args); own.verbose != test.verbose || !reflect.DeepEqual(got, test.want) {
-				t.Errorf("%v %q, want %v %q", own.verbose, got, test.verbose, test.want)
+			own, goTest, packages := parse(test.args)
+			if !reflect.DeepEqual(own, test.own) || !slices.Equal(goTest, test.goTest) || !slices.Equal(packages, test.packages) {
+				t.Errorf("%+v %q %q, want %+v %q %q", own, goTest, packages, test.own, test.goTest, test.packages)
 			}
 		})
 	}
@@ -166,11 +172,44 @@ func TestParse(t *testing.T) {
 
 func TestExitStatusIsThatOfGoTest(t *testing.T) {
 	var out bytes.Buffer
-	status, err := run(t.Context(), &out, flags{}, []string{"test", "-json", "./testdata/absent"})
+	status, err := run(t.Context(), &out, flags{}, []string{"test", "-json"}, []string{"./testdata/absent"})
 	if status == 0 || err != nil {
 		t.Errorf("%d, %v, want a status and no error of testrun's own", status, err)
 	}
 	if !strings.HasSuffix(out.String(), "\n0 passed, 1 failed, 0 skipped\n") {
 		t.Errorf("%q", out.String())
+	}
+}
+
+// TestModulesAreOneRun runs one module of which the tests pass and one of which
+// a test fails, beside this module's package model.
+func TestModulesAreOneRun(t *testing.T) {
+	folders := []string{t.TempDir(), t.TempDir()}
+	for i, body := range []string{"", `t.Fatal("planted")`} {
+		for name, text := range map[string]string{
+			"go.mod":    "module example.com/m\n\ngo 1.26\n",
+			"a_test.go": "package m\n\nimport \"testing\"\n\nfunc TestIt(t *testing.T) { " + body + " }\n",
+		} {
+			if err := os.WriteFile(filepath.Join(folders[i], name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for name, test := range map[string]struct {
+		modules []string
+		status  int
+		last    string
+	}{
+		"pass":       {folders[:1], 0, "\n1 passed, 0 failed, 0 skipped\n"},
+		"fails":      {folders, 1, "\n1 passed, 1 failed, 0 skipped\n"},
+		"fails soon": {[]string{folders[1], folders[0]}, 1, "\n1 passed, 1 failed, 0 skipped\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			status, err := run(t.Context(), &out, flags{modules: test.modules}, []string{"test", "-json"}, []string{"../../../model/doc.go"})
+			if err != nil || status != test.status || !strings.HasSuffix(out.String(), test.last) {
+				t.Errorf("status %d, %v, %q, want %d and %q", status, err, out.String(), test.status, test.last)
+			}
+		})
 	}
 }
