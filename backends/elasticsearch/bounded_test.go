@@ -2,6 +2,7 @@ package elasticsearch
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -191,6 +192,7 @@ func TestLongValues(t *testing.T) {
 // holds when a request is sent.
 type holder struct {
 	value           string // as JSON
+	hits            int    // documents that a search finds; zero: 12
 	sent            int    // bytes of values in answers
 	base, held      int
 	perBulk, perGet int // the most actions and documents of a request
@@ -231,7 +233,7 @@ func (h *holder) Perform(r *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		lacks := name == "_search" || r.URL.Query().Has("_source_excludes")
-		for i := 0; name == "_search" && i < min(asked.Size, 12); i++ {
+		for i := 0; name == "_search" && i < min(asked.Size, cmp.Or(h.hits, 12)); i++ {
 			asked.IDs = append(asked.IDs, fmt.Sprintf("long%04d", i))
 		}
 		if !lacks {

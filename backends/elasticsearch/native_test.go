@@ -20,6 +20,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/conformance/containers"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -46,7 +47,7 @@ func TestReadsByIDNeedNoRefresh(t *testing.T) {
 	drivertest.Seed(t, b, drivertest.Record("id", "ann", time.Hour))
 	drivertest.Get(t, b, "id")
 	ofAnn := matching(&driver.Query{Label: "principal", Value: "ann"}, listed)
-	if docs, err := b.search(t.Context(), &query{filter: ofAnn, sort: []string{fieldID}, size: 10}); err != nil || len(docs) != 0 {
+	if docs, err := b.search(t.Context(), b.waited(), &query{filter: ofAnn, sort: []string{fieldID}, size: 10}); err != nil || len(docs) != 0 {
 		t.Fatalf("found %d documents without a refresh, %v; want none", len(docs), err)
 	}
 	for i := range 5 {
@@ -69,14 +70,14 @@ func TestRefresherShares(t *testing.T) {
 		begun, release := make(chan struct{}), make(chan struct{})
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			if err := r.do(t.Context(), func(context.Context) error { close(begun); <-release; return nil }); err != nil {
+			if err := r.do(t.Context(), &driverkit.Waited{}, func(context.Context) error { close(begun); <-release; return nil }); err != nil {
 				t.Error(err)
 			}
 		})
 		<-begun
 		for range calls {
 			wg.Go(func() {
-				if err := r.do(t.Context(), func(context.Context) error { refreshes.Add(1); return nil }); err != nil {
+				if err := r.do(t.Context(), &driverkit.Waited{}, func(context.Context) error { refreshes.Add(1); return nil }); err != nil {
 					t.Error(err)
 				}
 			})
@@ -100,7 +101,7 @@ func TestRefresherIsNeverTooEarly(t *testing.T) {
 		wg.Go(func() {
 			for range 500 {
 				at := clock.Add(1)
-				if err := r.do(t.Context(), func(context.Context) error { began.Store(clock.Add(1)); return nil }); err != nil {
+				if err := r.do(t.Context(), &driverkit.Waited{}, func(context.Context) error { began.Store(clock.Add(1)); return nil }); err != nil {
 					t.Error(err)
 				}
 				if began.Load() < at {
@@ -121,7 +122,7 @@ func TestRefresherOutlivesACancelledCall(t *testing.T) {
 	begun := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		err := r.do(first, func(ctx context.Context) error { close(begun); <-ctx.Done(); return ctx.Err() })
+		err := r.do(first, &driverkit.Waited{}, func(ctx context.Context) error { close(begun); <-ctx.Done(); return ctx.Err() })
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("the cancelled call: %v", err)
 		}
@@ -130,14 +131,14 @@ func TestRefresherOutlivesACancelledCall(t *testing.T) {
 	var n atomic.Int64
 	for range 10 {
 		wg.Go(func() {
-			if err := r.do(t.Context(), func(context.Context) error { n.Add(1); return nil }); err != nil {
+			if err := r.do(t.Context(), &driverkit.Waited{}, func(context.Context) error { n.Add(1); return nil }); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	ended, end := context.WithCancel(t.Context())
 	end()
-	if err := r.do(ended, func(context.Context) error { return nil }); !errors.Is(err, context.Canceled) {
+	if err := r.do(ended, &driverkit.Waited{}, func(context.Context) error { return nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("a call that waits and is cancelled: %v", err)
 	}
 	cancel()
@@ -146,7 +147,7 @@ func TestRefresherOutlivesACancelledCall(t *testing.T) {
 		t.Errorf("%d refreshes, want one or more, and none running", n.Load())
 	}
 	broken := errors.New("broken")
-	if err := r.do(t.Context(), func(context.Context) error { return broken }); !errors.Is(err, broken) {
+	if err := r.do(t.Context(), &driverkit.Waited{}, func(context.Context) error { return broken }); !errors.Is(err, broken) {
 		t.Errorf("a refresh that fails: %v", err)
 	}
 }
@@ -242,22 +243,6 @@ func TestStorage(t *testing.T) {
 	drivertest.Gone(t, b, "id")
 }
 
-// TestLostAlias removes the alias for conditional writes. They say so, and
-// CreateStorage creates it again.
-func TestLostAlias(t *testing.T) {
-	b := open(t, nil)
-	cur := drivertest.Put(t, b, drivertest.Record("id", "ann", time.Hour))
-	v, _ := versionOf(&cur)
-	request(t, b.client, http.MethodDelete, "/"+b.indexName(v.epoch)+"/_alias/"+b.epochAlias(v.epoch), "")
-	err := b.Delete(t.Context(), drivertest.Now, driver.Delete{ID: "id", Cond: driver.IfMatch, Known: cur})
-	drivertest.WantKind(t, err, model.ErrUnavailable)
-	if !strings.Contains(err.Error(), "CreateStorage") {
-		t.Errorf("%v does not name CreateStorage", err)
-	}
-	must(t, b.CreateStorage(t.Context()))
-	must(t, b.Delete(t.Context(), drivertest.Now, driver.Delete{ID: "id", Cond: driver.IfMatch, Known: cur}))
-}
-
 // TestForeignIndices has indices of other programs under the store's name. Calls
 // return an error that says so, and the indices stay as they are.
 func TestForeignIndices(t *testing.T) {
@@ -339,7 +324,7 @@ func TestMappingNeverGrows(t *testing.T) {
 		t.Errorf("after a touch: %+v", got)
 	}
 	drivertest.Seed(t, b, drivertest.Record("id0", "", 0))
-	must(t, b.refresh(t.Context()))
+	must(t, b.refresh(t.Context(), b.waited()))
 	if text := inOslo(); strings.Contains(text, `"_id"`) {
 		t.Errorf("a search found the old copy: %s", text)
 	}

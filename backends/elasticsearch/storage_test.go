@@ -128,7 +128,7 @@ func TestChecks(t *testing.T) {
 			finding(t, checks, name)
 		}
 	}
-	must(t, b.refresh(t.Context()))
+	must(t, b.refresh(t.Context(), b.waited()))
 	if text := request(t, b.client, http.MethodPost, "/"+b.name+"/_count", `{}`); !strings.Contains(text, `"count":1,`) {
 		t.Errorf("the check left documents: %s", text)
 	}
