@@ -31,8 +31,10 @@ type Backend struct {
 	searches  portion // of a search
 	gets      portion // of an _mget
 
-	// watch reads a stopwatch. Nil means the system's. Tests set it.
-	watch func() time.Duration
+	// Tests set these. Watch reads a stopwatch; nil means the system's. Trusted
+	// leaves out what CreateStorage tries on the server.
+	watch   func() time.Duration
+	trusted bool
 }
 
 var (

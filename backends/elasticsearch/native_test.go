@@ -27,6 +27,7 @@ import (
 
 // TestReadableByThePlainClient reads a record with the client library.
 func TestReadableByThePlainClient(t *testing.T) {
+	t.Parallel()
 	b := open(t, nil)
 	r := drivertest.Record("a/b ..é%", "Ann", time.Hour)
 	drivertest.Seed(t, b, r)
@@ -42,6 +43,7 @@ func TestReadableByThePlainClient(t *testing.T) {
 // TestReadsByIDNeedNoRefresh has an index that never refreshes by itself. A
 // record is read right after its write, and a search without a refresh misses it.
 func TestReadsByIDNeedNoRefresh(t *testing.T) {
+	t.Parallel()
 	b := open(t, nil)
 	request(t, b.client, http.MethodPut, "/"+b.name+"/_settings", `{"index":{"refresh_interval":"-1"}}`)
 	drivertest.Seed(t, b, drivertest.Record("id", "ann", time.Hour))
@@ -155,6 +157,7 @@ func TestRefresherOutlivesACancelledCall(t *testing.T) {
 // TestCreatedAgain creates the index again, so that another record has the
 // sequence number of an old server version. The old version does not match it.
 func TestCreatedAgain(t *testing.T) {
+	t.Parallel()
 	b := open(t, nil)
 	ctx := t.Context()
 	old := drivertest.Put(t, b, drivertest.Record("id", "ann", time.Hour))
@@ -213,6 +216,7 @@ func TestMissingIndex(t *testing.T) {
 // TestStorage creates the index with concurrent calls, creates it again, and
 // deletes it. There is one index, and another store's index stays.
 func TestStorage(t *testing.T) {
+	t.Parallel()
 	b := open(t, nil)
 	neighbour := openOn(t, b.client, b.name+"-x", nil)
 	ctx := t.Context()
@@ -279,6 +283,7 @@ func TestForeignIndices(t *testing.T) {
 // TestMappingNeverGrows writes values of all kinds with a native copy. The
 // mapping stays, no write fails, and a search finds copies by their members.
 func TestMappingNeverGrows(t *testing.T) {
+	t.Parallel()
 	b := open(t, &Options{Queryable: true, Labels: []string{"principal", "a-b_c"}})
 	mapping := func() string {
 		t.Helper()
@@ -332,6 +337,7 @@ func TestMappingNeverGrows(t *testing.T) {
 
 // TestExactLabels lists by label values that an analyser would not distinguish.
 func TestExactLabels(t *testing.T) {
+	t.Parallel()
 	b := open(t, nil)
 	values := []string{"ann", "Ann", "ann ", " ann", "an n", "á", "a\u0301", "*", "a=b", "a.b", `"`, "\n", strings.Repeat("x", 256), strings.Repeat("x", 255) + "y", strings.Repeat("😀", 64)}
 	for i, v := range values {
@@ -368,6 +374,7 @@ func TestLargest(t *testing.T) {
 
 // TestSweepLeavesWhatWasExtended extends and writes records in OnExpire.
 func TestSweepLeavesWhatWasExtended(t *testing.T) {
+	t.Parallel()
 	b := open(t, nil)
 	ctx := t.Context()
 	drivertest.Seed(t, b, drivertest.Record("a", "", time.Minute), drivertest.Record("b", "", time.Minute), drivertest.Record("c", "", time.Minute))
@@ -480,6 +487,7 @@ func TestAnotherProduct(t *testing.T) {
 // TestCompatibilityMode has a client that requests another media type, and checks
 // the settings of the index.
 func TestCompatibilityMode(t *testing.T) {
+	t.Parallel()
 	c := clientOn(t, containers.Elasticsearch(t).URL, pool(t), func(c *es.Config) { c.EnableCompatibilityMode = true })
 	b := openOn(t, c, drivertest.Name(), &Options{Shards: 2, Replicas: -1})
 	drivertest.Put(t, b, drivertest.Record("id", "ann", time.Hour))
