@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,14 +11,11 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/sojourn-go/sojourn/conformance/containers"
 	"github.com/sojourn-go/sojourn/expiry/driver"
-	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -106,102 +102,6 @@ func listAll(ctx context.Context, b *Backend, q driver.Query, size int) (ids []s
 		if q.After = p.Next; p.Next == "" {
 			return ids, pages, nil
 		}
-	}
-}
-
-// seedRaw stores n records of the size as another program does, in parallel, and
-// returns their ids, sorted. It encodes each of two values once.
-func seedRaw(t testing.TB, b *Backend, n, size int) []string {
-	t.Helper()
-	const mark = "the value"
-	lines := func(id string, first byte, value string) string {
-		r := drivertest.Record(id, "ann", time.Hour)
-		r.Value = append(bytes.Repeat([]byte("a"), shortSize), first)
-		d := b.encode(&r)
-		text, data := mark, []byte(mark)
-		if *d.Size = size; d.LongValue != nil {
-			d.LongValue = &text
-		} else {
-			d.LongBytes = &data
-		}
-		source, err := marshal(d)
-		must(t, err)
-		of := strings.NewReplacer(mark, value, base64.StdEncoding.EncodeToString(data), value)
-		return fmt.Sprintf("{\"index\":{\"_id\":%q}}\n%s", id, of.Replace(string(source)))
-	}
-	text := bytes.Repeat([]byte("a"), size)
-	other := base64.StdEncoding.EncodeToString(append([]byte{0xff}, text[1:]...))
-	ids := make([]string, n)
-	driverkit.Parallel(n, 3, func(i int) {
-		ids[i] = fmt.Sprintf("long%04d", i)
-		body := lines(ids[i], 'a', string(text))
-		if i%2 > 0 {
-			body = lines(ids[i], 0xff, other)
-		}
-		r, err := b.do(t.Context(), http.MethodPost, "/"+b.name+"/_bulk", typeNDJSON, []byte(body), nil)
-		if err != nil || r.status != http.StatusOK || bytes.Contains(r.body, []byte(`"errors":true`)) {
-			t.Errorf("%s: %v, %d %.300s", ids[i], err, r.status, r.body)
-		}
-	})
-	return ids
-}
-
-// threefold sends each request three times at once, as three processes that list
-// together do. It passes on one answer. It reads the others and does not decode
-// them, which takes minutes with the race detector.
-type threefold struct {
-	http.RoundTripper
-	t     testing.TB
-	least int // bytes of an answer with values
-}
-
-func (f *threefold) RoundTrip(r *http.Request) (*http.Response, error) {
-	body, err := bodyOf(r)
-	if err != nil {
-		return nil, err
-	}
-	send := func() (*http.Response, error) {
-		again := r.Clone(r.Context())
-		again.Body = io.NopCloser(bytes.NewReader(body))
-		return f.RoundTripper.RoundTrip(again)
-	}
-	var others sync.WaitGroup
-	for range 2 {
-		others.Go(func() {
-			res, err := send()
-			if err != nil {
-				f.t.Errorf("%s: %v", r.URL.Path, err)
-				return
-			}
-			defer func() { _ = res.Body.Close() }()
-			n, err := io.Copy(io.Discard, res.Body)
-			if err != nil || res.StatusCode != http.StatusOK || strings.HasSuffix(r.URL.Path, "/_mget") && n < int64(f.least) {
-				f.t.Errorf("%s: %d, %d bytes, %v", r.URL.Path, res.StatusCode, n, err)
-			}
-		})
-	}
-	res, err := send()
-	others.Wait()
-	return res, err
-}
-
-// TestManyLongListings lists 60 values of 4 MiB three times at once. The server's
-// heap of 512 MB or 1 GB does not hold three times 60 of them.
-func TestManyLongListings(t *testing.T) {
-	const size = 4 << 20
-	m := &measured{RoundTripper: pool(t)}
-	seeded := open(t, nil)
-	ids := seedRaw(t, seeded, 60, size)
-	b := newBackend(t, clientOn(t, containers.Elasticsearch(t).URL, &threefold{m, t, size}), seeded.name, nil)
-	got, pages, err := listAll(t.Context(), b, driver.Query{Limit: 100}, size)
-	if err != nil || !slices.Equal(got, ids) || pages != 15 {
-		t.Errorf("%d of %d records on %d pages, %v", len(got), len(ids), pages, err)
-	}
-	if text := request(t, client(t), http.MethodGet, "/_cluster/health", ""); strings.Contains(text, `"red"`) {
-		t.Errorf("the server is %s", text)
-	}
-	if m.request.Load() > bodyLimit || m.reply.Load() > bodyLimit {
-		t.Errorf("bodies of up to %d and %d bytes, want %d at most", m.request.Load(), m.reply.Load(), bodyLimit)
 	}
 }
 

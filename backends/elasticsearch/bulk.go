@@ -44,7 +44,7 @@ type stored struct {
 	version docVersion
 	err     error
 	lacks   bool          // the value is long and was not read
-	waited  time.Duration // what the request waited for before it was sent, and what is read for others before it
+	waited  time.Duration // what the read waited for in this process
 	size    int           // of the value in bytes; -1: it was not read, and the document is older than its field
 }
 
@@ -286,4 +286,57 @@ func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.Bat
 		out[n] = driver.BatchResult{Record: tasks[i].rec, Err: tasks[i].err}
 	}
 	return out
+}
+
+// call is what the tasks of a call share.
+type call struct {
+	now      time.Time
+	clock    driverkit.Waited // only its stopwatch is used
+	requests int              // how many have begun
+}
+
+// turn is what a task has waited for. While a request is under way, the tasks
+// that have no part in it wait.
+type turn struct {
+	waited  driverkit.Waited
+	request int           // the last request that it had a part in, or no part: its turn was counted
+	ended   time.Duration // when that ended, by the stopwatch
+}
+
+// begin begins a request for the tasks. A task that had to wait for others counts
+// that.
+func (c *call) begin(tasks []*task) {
+	at := c.clock.Read()
+	for _, t := range tasks {
+		t.count(c, at)
+	}
+	c.requests++
+}
+
+// count counts the wait until now if there was a request of other tasks.
+func (t *task) count(c *call, at time.Duration) {
+	if t.request < c.requests {
+		t.waited.Add(at - t.ended)
+	}
+}
+
+// end ends a request for the tasks. It waited that time for its connection.
+func (c *call) end(tasks []*task, waited time.Duration) {
+	at := c.clock.Read()
+	for _, t := range tasks {
+		t.waited.Add(waited)
+		t.request, t.ended = c.requests, at
+	}
+}
+
+// pause waits before another attempt.
+func (c *call) pause(ctx context.Context, tasks []*task, attempt int) error {
+	began := c.clock.Read()
+	err := driverkit.Pause(ctx, attempt)
+	took := c.clock.Read() - began
+	for _, t := range tasks {
+		t.count(c, began)
+	}
+	c.end(tasks, took)
+	return err
 }

@@ -154,59 +154,6 @@ func (t *task) changesNothing() bool {
 	return t.touch != nil && t.touch.Result(t.cur.ExpiresAt).Equal(t.cur.ExpiresAt)
 }
 
-// call is what the tasks of a call share.
-type call struct {
-	now      time.Time
-	clock    driverkit.Waited // only its stopwatch is used
-	requests int              // how many have begun
-}
-
-// turn is what a task has waited for. While a request is under way, the tasks
-// that have no part in it wait.
-type turn struct {
-	waited  driverkit.Waited
-	request int           // the last request that it had a part in, or no part: its turn was counted
-	ended   time.Duration // when that ended, by the stopwatch
-}
-
-// begin begins a request for the tasks. Those that had to wait for others count
-// that.
-func (c *call) begin(tasks []*task) {
-	at := c.clock.Read()
-	for _, t := range tasks {
-		t.count(c, at)
-	}
-	c.requests++
-}
-
-// count counts the wait until now if there was a request of other tasks.
-func (t *task) count(c *call, at time.Duration) {
-	if t.request < c.requests {
-		t.waited.Add(at - t.ended)
-	}
-}
-
-// end ends a request for the tasks, which waited for its connection so long.
-func (c *call) end(tasks []*task, waited time.Duration) {
-	at := c.clock.Read()
-	for _, t := range tasks {
-		t.waited.Add(waited)
-		t.request, t.ended = c.requests, at
-	}
-}
-
-// pause waits before another attempt.
-func (c *call) pause(ctx context.Context, tasks []*task, attempt int) error {
-	began := c.clock.Read()
-	err := driverkit.Pause(ctx, attempt)
-	took := c.clock.Read() - began
-	for _, t := range tasks {
-		t.count(c, began)
-	}
-	c.end(tasks, took)
-	return err
-}
-
 // asOf returns the time as of which the task decides.
 func (t *task) asOf() time.Time { return t.waited.Now(t.call.now) }
 
@@ -216,7 +163,8 @@ func (t *task) lapsed() bool {
 	return t.cur != nil && driver.Judge(t.asOf(), t.cur, t.cond, t.known) != nil
 }
 
-// left returns how long the task may still wait before it lapses. Zero is without a limit.
+// left returns how long the task may still wait before it lapses, or zero for any
+// time.
 func (t *task) left() time.Duration {
 	if t.cur == nil || t.cur.ExpiresAt.IsZero() || t.cond != driver.IfPresent && t.cond != driver.IfMatch {
 		return 0

@@ -77,7 +77,7 @@ func (b *Backend) search(ctx context.Context, w *driverkit.Waited, q *query) ([]
 // whether there are more.
 const minSearch = 2
 
-// portion is how many documents a request may ask for. It shrinks when so many are
+// portion is how many documents a request may ask for. It shrinks when that is
 // too much for the server, for later calls too: a call whose time is over cannot
 // try again itself. It grows again by an eighth with each success.
 type portion struct{ n atomic.Int64 } // zero: no limit
@@ -90,7 +90,7 @@ func (p *portion) most(want int) int {
 	return want
 }
 
-// learn takes the outcome of a request for so many documents. It reports whether
+// learn takes the outcome of a request for that number of documents. It reports whether
 // the call should ask for half as many at once. It should not after the time of a
 // call or request is over, since the server may be stuck.
 func (p *portion) learn(ctx context.Context, asked int, err error) (again bool) {

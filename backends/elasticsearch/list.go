@@ -135,8 +135,8 @@ func wholeID(docs []foundDoc, n int) int {
 	return end
 }
 
-// page returns the page of the first n documents that a search has found. Next is what its token has
-// unless the bytes end it.
+// page returns the page of the first n documents that a search has found. Next is
+// what its token has unless the bytes end it.
 func (b *Backend) page(ctx context.Context, now time.Time, q *driver.Query, docs []foundDoc, n int, next place) (driver.Page, error) {
 	more := n < len(docs)
 	docs = docs[:n]

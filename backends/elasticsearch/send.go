@@ -190,8 +190,8 @@ func (b *Backend) sendBulk(ctx context.Context, body bulkBody, actions []action,
 	}
 }
 
-// begin begins a request with the actions. It returns how long the request may
-// wait for a connection: zero is without a limit. It reports false if it is too late already: a
+// begin begins a request with the actions. It returns how long that may wait for a
+// connection, or zero for any time. It reports false if it is too late already: a
 // record that an action is based on expired while the call waited.
 func (b *Backend) begin(actions []action) (margin time.Duration, ok bool) {
 	if actions[0].task == nil {
@@ -238,7 +238,7 @@ func (b *Backend) itemError(r *itemResult) error {
 type progress struct {
 	repeats bool             // a read, which the client may send again
 	clock   driverkit.Waited // only its stopwatch is used
-	margin  time.Duration    // a write that waits so long is too late; zero: none is
+	margin  time.Duration    // a write that waits for that time is too late; zero: none is
 
 	req    *http.Request
 	asked  atomic.Bool // net/http has asked for a connection
