@@ -97,7 +97,7 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 		return driver.Page{}, err
 	}
 	var docs []foundDoc
-	n := 0
+	var n int
 	limit := search.size - 1
 	for size := search.size; ; size *= 2 { // again only if all that were found have one id
 		search.size = min(size, maxPage+1)

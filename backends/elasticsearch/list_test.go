@@ -209,7 +209,7 @@ func TestSizesShrinkForTheNextCall(t *testing.T) {
 					},
 				} {
 					tries := 0
-					for err := error(model.ErrUnavailable); err != nil; tries++ {
+					for err := model.ErrUnavailable; err != nil; tries++ {
 						ctx, cancel := context.WithTimeout(t.Context(), end)
 						if err = do(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) || tries > 10 {
 							t.Fatalf("%s: %v at try %d", what, err, tries)
