@@ -28,6 +28,13 @@ type Backend struct {
 	replicas  int
 	queryable bool
 	refreshes refresher
+	searches  portion // of a search
+	gets      portion // of an _mget
+
+	// Tests set these. Watch reads a stopwatch; nil means the system's. Trusted
+	// leaves out what CreateStorage tries on the server.
+	watch   func() time.Duration
+	trusted bool
 }
 
 var (
@@ -108,6 +115,14 @@ func (b *Backend) Ping(ctx context.Context) error {
 	return err
 }
 
+// waited returns what measures the waits of a call.
+func (b *Backend) waited() *driverkit.Waited { return &driverkit.Waited{Watch: b.watch} }
+
+func (b *Backend) progress() *progress { return &progress{clock: *b.waited()} }
+
+// waitedOf returns the whole milliseconds that a call has waited.
+func waitedOf(w *driverkit.Waited) time.Duration { return w.Now(time.Time{}).Sub(time.Time{}) }
+
 // reply is a complete answer of the server.
 type reply struct {
 	status int
@@ -120,7 +135,7 @@ const (
 )
 
 // do sends a request and reads the whole reply. If p is not nil, the request is
-// sent only once, and p tells how far it came. Paths need no escapes, because
+// sent only once, unless p allows more, and p tells how far it came. Paths need no escapes, because
 // ids travel in bodies. It returns when the context ends, whatever the client
 // does, and when the time of Options.RequestTimeout has passed.
 func (b *Backend) do(ctx context.Context, method, path, contentType string, body []byte, p *progress) (reply, error) {
@@ -212,10 +227,13 @@ func (b *Backend) perform(req *http.Request) (reply, error) {
 const maxReply = 64 << 20
 
 // read sends a read and decodes its reply into to. The client may send it
-// again. A reply that cannot be decoded is ErrUnavailable, unless again, if it is
+// again. W counts the wait for a connection. A reply that cannot be decoded is ErrUnavailable, unless again, if it is
 // not nil, can decode it.
-func (b *Backend) read(ctx context.Context, path string, body []byte, to any, again func(body []byte) error) error {
-	r, err := b.do(ctx, http.MethodPost, "/"+b.name+path, typeJSON, body, nil)
+func (b *Backend) read(ctx context.Context, w *driverkit.Waited, path string, body []byte, to any, again func(body []byte) error) error {
+	p := b.progress()
+	p.repeats = true
+	r, err := b.do(ctx, http.MethodPost, "/"+b.name+path, typeJSON, body, p)
+	w.Add(p.wait())
 	if err != nil {
 		return b.readError(ctx, err)
 	}

@@ -43,8 +43,9 @@ type stored struct {
 	rec     model.Record
 	version docVersion
 	err     error
-	lacks   bool // the value is long and was not read
-	size    int  // of the value in bytes; -1: it was not read, and the document is older than its field
+	lacks   bool          // the value is long and was not read
+	waited  time.Duration // what the read waited for in this process
+	size    int           // of the value in bytes; -1: it was not read, and the document is older than its field
 }
 
 // decode decodes a document that was found.
@@ -92,7 +93,8 @@ func (b *Backend) mget(ctx context.Context, ids []string, read part) ([]stored, 
 	var res struct {
 		Docs []foundDoc `json:"docs"`
 	}
-	if err := b.read(ctx, path, body, &res, func(body []byte) error {
+	w := b.waited()
+	if err := b.read(ctx, w, path, body, &res, func(body []byte) error {
 		var raw struct {
 			Docs []onlySource `json:"docs"`
 		}
@@ -121,20 +123,36 @@ func (b *Backend) mget(ctx context.Context, ids []string, read part) ([]stored, 
 		default:
 			out[i] = b.decode(d, read)
 		}
+		out[i].waited = waitedOf(w)
 	}
 	return out, nil
+}
+
+// waitedMore returns the results of a request that had to wait for its turn.
+func waitedMore(docs []stored, turn time.Duration) []stored {
+	for i := range docs {
+		docs[i].waited += turn
+	}
+	return docs
 }
 
 // mgetShorter is mget in halves, for a server that is short of memory.
 func (b *Backend) mgetShorter(ctx context.Context, ids []string, read part) ([]stored, error) {
 	var out []stored
-	n := len(ids)
-	for try := 0; len(out) < len(ids); {
-		docs, err := b.mget(ctx, ids[len(out):min(len(out)+n, len(ids))], read)
+	n := b.gets.most(len(ids))
+	clock := b.waited()
+	for began, requests, try := clock.Read(), 0, 0; len(out) < len(ids); requests++ {
+		turn := time.Duration(0)
+		if requests > 0 {
+			turn = clock.Read() - began
+		}
+		part := ids[len(out):min(len(out)+n, len(ids))]
+		docs, err := b.mget(ctx, part, read)
+		again := b.gets.learn(ctx, len(part), err) && n > 1
 		switch {
 		case err == nil:
-			out = append(out, docs...)
-		case !isBreaker(err) || n == 1:
+			out = append(out, waitedMore(docs, turn)...)
+		case !again:
 			return nil, err
 		default:
 			n, try = (n+1)/2, try+1
@@ -151,8 +169,8 @@ func (b *Backend) mgetShorter(ctx context.Context, ids []string, read part) ([]s
 // after the results whose values reach limit, and returns how many it filled.
 // No limit is zero.
 func (b *Backend) fill(ctx context.Context, ids []string, docs []stored, limit int) (filled int, err error) {
-	total := 0
-	for filled < len(docs) {
+	total, clock := 0, b.waited()
+	for began, requests := clock.Read(), 0; filled < len(docs); {
 		// The next batch: a run of results, of which those that lack a value
 		// are read.
 		var lacking []int
@@ -176,12 +194,18 @@ func (b *Backend) fill(ctx context.Context, ids []string, docs []stored, limit i
 			if err := ctx.Err(); err != nil {
 				return filled, err
 			}
+			turn := time.Duration(0)
+			if requests++; requests > 1 {
+				turn = clock.Read() - began
+			}
 			read, err := b.mgetShorter(ctx, want, whole)
 			if err != nil {
 				return filled, err
 			}
 			for i, at := range lacking {
+				turn := turn + docs[at].waited
 				docs[at] = read[i]
+				docs[at].waited += turn
 			}
 		}
 		for ; filled < end; filled++ {
@@ -197,13 +221,20 @@ func (b *Backend) fill(ctx context.Context, ids []string, docs []stored, limit i
 // ones, 8 MB with each.
 func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get) []driver.BatchResult {
 	out, ok := b.gate.Gets(ctx, gets)
+	clock := b.waited()
+	began := clock.Read()
 	for from := 0; ok && from < len(gets); from += getBatch {
 		ids := driverkit.IDs(gets[from:min(from+getBatch, len(gets))])
 		read := short
 		if len(ids) == 1 {
 			read = whole
 		}
+		turn := time.Duration(0)
+		if from > 0 {
+			turn = clock.Read() - began
+		}
 		docs, err := b.mgetShorter(ctx, ids, read)
+		waitedMore(docs, turn)
 		done := 0
 		if err == nil {
 			done, err = b.fill(ctx, ids, docs, 0)
@@ -221,12 +252,18 @@ func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get)
 	return out
 }
 
+// expired reports whether the record has expired, as of the time of a call that
+// waited for it.
+func (s *stored) expired(now time.Time) bool {
+	return s.rec.Expired(now.Add(s.waited.Truncate(time.Millisecond)))
+}
+
 // live returns the record if it is live, else an error.
 func (s *stored) live(now time.Time) (model.Record, error) {
 	if s.err != nil {
 		return model.Record{}, s.err
 	}
-	if s.rec.Expired(now) {
+	if s.expired(now) {
 		return model.Record{}, model.ErrNotFound
 	}
 	return s.rec, nil
@@ -244,9 +281,62 @@ func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.Bat
 			tasks[i] = newDeleteTask(now, ops[n].Delete)
 		}
 	}
-	b.run(ctx, now, tasks)
+	b.run(ctx, now, tasks...)
 	for i, n := range valid {
 		out[n] = driver.BatchResult{Record: tasks[i].rec, Err: tasks[i].err}
 	}
 	return out
+}
+
+// call is what the tasks of a call share.
+type call struct {
+	now      time.Time
+	clock    driverkit.Waited // only its stopwatch is used
+	requests int              // how many have begun
+}
+
+// turn is what a task has waited for. While a request is under way, the tasks
+// that have no part in it wait.
+type turn struct {
+	waited  driverkit.Waited
+	request int           // the last request that it had a part in, or no part: its turn was counted
+	ended   time.Duration // when that ended, by the stopwatch
+}
+
+// begin begins a request for the tasks. A task that had to wait for others counts
+// that.
+func (c *call) begin(tasks []*task) {
+	at := c.clock.Read()
+	for _, t := range tasks {
+		t.count(c, at)
+	}
+	c.requests++
+}
+
+// count counts the wait until now if there was a request of other tasks.
+func (t *task) count(c *call, at time.Duration) {
+	if t.request < c.requests {
+		t.waited.Add(at - t.ended)
+	}
+}
+
+// end ends a request for the tasks. It waited that time for its connection.
+func (c *call) end(tasks []*task, waited time.Duration) {
+	at := c.clock.Read()
+	for _, t := range tasks {
+		t.waited.Add(waited)
+		t.request, t.ended = c.requests, at
+	}
+}
+
+// pause waits before another attempt.
+func (c *call) pause(ctx context.Context, tasks []*task, attempt int) error {
+	began := c.clock.Read()
+	err := driverkit.Pause(ctx, attempt)
+	took := c.clock.Read() - began
+	for _, t := range tasks {
+		t.count(c, began)
+	}
+	c.end(tasks, took)
+	return err
 }

@@ -20,7 +20,7 @@ import (
 // Check looks at the settings in force. If they are right, it tries conditional
 // writes and a listing with documents that no call of a store sees and that it removes. A
 // Check that is cut off may leave some of them. It returns ErrUnavailable if the
-// index does not exist, and ErrCorrupt if the store's name leads to another one.
+// index does not exist or lacks an alias, and ErrCorrupt if the store's name leads to another one.
 func (b *Backend) Check(ctx context.Context) (driver.Checks, error) {
 	if err := b.gate.Enter(ctx); err != nil {
 		return nil, err
@@ -32,10 +32,13 @@ func (b *Backend) Check(ctx context.Context) (driver.Checks, error) {
 	if index == nil {
 		return nil, b.replyError(http.StatusNotFound, cause{Type: typeNoIndex}, false)
 	}
-	checks := b.judgeIndex(name, index)
+	checks, epoch := b.judgeIndex(name, index), b.epochOf(name)
+	if _, ok := index.Aliases[b.epochAlias(epoch)]; !ok {
+		return checks, b.checkEpoch(epoch, epoch)
+	}
 	if unsafe := checks.Err(); unsafe == nil { // a pipeline, for example, would refuse what is tried
 		var more driver.Checks
-		more, err = b.probe(ctx, b.epochOf(name))
+		more, err = b.probe(ctx, epoch)
 		checks = append(checks, more...)
 	}
 	return checks, err
@@ -247,7 +250,7 @@ func (p *probing) writes() error {
 	}
 	body, err := marshal(map[string][]string{"ids": {id}})
 	if err == nil {
-		err = p.read(p.ctx, "/_mget", body, &res, nil)
+		err = p.read(p.ctx, p.waited(), "/_mget", body, &res, nil)
 	}
 	if err != nil {
 		return err
@@ -289,13 +292,13 @@ func (p *probing) lists() error {
 			return p.itemError(&r)
 		}
 	}
-	if err := p.refresh(p.ctx); err != nil {
+	if err := p.refresh(p.ctx, p.waited()); err != nil {
 		return err
 	}
 	var got []string
 	q := &query{filter: []clause{{"terms": clause{fieldID: want}}}, sort: []string{fieldID}, size: 2, read: noMore}
 	for range 2 {
-		docs, err := p.search(p.ctx, q)
+		docs, err := p.search(p.ctx, p.waited(), q)
 		if err != nil {
 			return err
 		}

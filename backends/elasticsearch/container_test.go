@@ -88,6 +88,7 @@ func newBackend(t testing.TB, c Client, name string, opts *Options) *Backend {
 func openOn(t testing.TB, c Client, name string, opts *Options) *Backend {
 	t.Helper()
 	direct := newBackend(t, client(t), name, opts)
+	direct.trusted = true // TestChecks and others try the server
 	must(t, direct.CreateStorage(t.Context()))
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)

@@ -2,6 +2,7 @@ package elasticsearch
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
@@ -29,7 +30,10 @@ func (b *Backend) Stat(ctx context.Context, now time.Time, g driver.Get) (driver
 	}
 	docs, err := b.mget(ctx, []string{g.ID}, noMore)
 	if err == nil && docs[0].err == nil && docs[0].size < 0 {
-		docs, err = b.mget(ctx, []string{g.ID}, whole)
+		waited := docs[0].waited
+		if docs, err = b.mget(ctx, []string{g.ID}, whole); err == nil {
+			docs[0].waited += waited
+		}
 	}
 	if err != nil {
 		return driver.Stat{}, err
@@ -49,7 +53,7 @@ func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (mod
 		return model.Record{}, err
 	}
 	t := newWriteTask(now, &w)
-	b.run(ctx, now, []*task{t})
+	b.run(ctx, now, t)
 	return t.rec, t.err
 }
 
@@ -60,7 +64,7 @@ func (b *Backend) Delete(ctx context.Context, now time.Time, d driver.Delete) er
 		return err
 	}
 	t := newDeleteTask(now, &d)
-	b.run(ctx, now, []*task{t})
+	b.run(ctx, now, t)
 	return t.err
 }
 
@@ -82,6 +86,8 @@ type task struct {
 	write *driver.Write // or
 	touch *driver.Touch // or, if both are nil, a delete
 
+	call      *call
+	turn      // of the task
 	step      step
 	cur       *model.Record // what the next change is based on; nil: nothing
 	version   docVersion    // of cur
@@ -148,13 +154,35 @@ func (t *task) changesNothing() bool {
 	return t.touch != nil && t.touch.Result(t.cur.ExpiresAt).Equal(t.cur.ExpiresAt)
 }
 
+// asOf returns the time as of which the task decides.
+func (t *task) asOf() time.Time { return t.waited.Now(t.call.now) }
+
+// lapsed reports whether the change is based on a record that expired while the
+// task waited.
+func (t *task) lapsed() bool {
+	return t.cur != nil && driver.Judge(t.asOf(), t.cur, t.cond, t.known) != nil
+}
+
+// left returns how long the task may still wait before it lapses, or zero for any
+// time.
+func (t *task) left() time.Duration {
+	if t.cur == nil || t.cur.ExpiresAt.IsZero() || t.cond != driver.IfPresent && t.cond != driver.IfMatch {
+		return 0
+	}
+	return t.cur.ExpiresAt.Sub(t.asOf())
+}
+
 // run carries out the tasks: in each round, one request for those that read and
 // one for those that send.
-func (b *Backend) run(ctx context.Context, now time.Time, tasks []*task) {
+func (b *Backend) run(ctx context.Context, now time.Time, tasks ...*task) {
+	c := &call{now: now, clock: *b.waited()}
+	for _, t := range tasks {
+		t.call, t.ended = c, c.clock.Read()
+	}
 	for round := 0; len(tasks) > 0; round++ {
 		err := b.gate.Enter(ctx)
 		if err == nil && round > 1 { // the first conflict is usually with the caller's stale version
-			err = driverkit.Pause(ctx, round)
+			err = c.pause(ctx, tasks, round)
 		}
 		if err != nil {
 			for _, t := range tasks {
@@ -162,7 +190,7 @@ func (b *Backend) run(ctx context.Context, now time.Time, tasks []*task) {
 			}
 			return
 		}
-		b.readAll(ctx, now, pick(tasks, stepRead))
+		b.readAll(ctx, c, pick(tasks, stepRead))
 		b.sendAll(ctx, pick(tasks, stepSend))
 		tasks = pick(tasks, stepRead)
 	}
@@ -180,7 +208,7 @@ func pick(tasks []*task, s step) []*task {
 }
 
 // readAll reads the tasks' records, without their values if no task needs one.
-func (b *Backend) readAll(ctx context.Context, now time.Time, tasks []*task) {
+func (b *Backend) readAll(ctx context.Context, c *call, tasks []*task) {
 	for from := 0; from < len(tasks); from += getBatch {
 		batch := tasks[from:min(from+getBatch, len(tasks))]
 		ids, read := make([]string, len(batch)), noMore
@@ -195,25 +223,29 @@ func (b *Backend) readAll(ctx context.Context, now time.Time, tasks []*task) {
 		if len(batch) == 1 && read == short {
 			read = whole
 		}
+		c.begin(batch)
 		docs, err := b.mgetShorter(ctx, ids, read)
+		c.end(batch, 0)
 		for i, t := range batch {
 			if err != nil {
 				t.fail(err)
 				continue
 			}
-			b.judge(now, t, &docs[i])
+			t.waited.Add(docs[i].waited)
+			b.judge(t, &docs[i])
 		}
 	}
 }
 
 // judge decides the task's condition against the stored record.
-func (b *Backend) judge(now time.Time, t *task, s *stored) {
+func (b *Backend) judge(t *task, s *stored) {
 	if s.err == nil && t.write != nil && s.rec.Revision == t.write.Record.Revision {
 		// The write was applied and then refused: a node sends it again after
 		// it has lost another node.
 		t.end(s.rec.Head(), nil)
 		return
 	}
+	now := t.asOf()
 	winner, err := driverkit.Judge(now, &s.rec, s.err, t.cond, t.known)
 	if t.write != nil {
 		winner, err = driverkit.JudgeWrite(now, &s.rec, s.err, t.write)
@@ -232,10 +264,8 @@ func (b *Backend) judge(now time.Time, t *task, s *stored) {
 	}
 	t.cur = &s.rec
 	switch {
-	case s.version.epoch == "":
-		t.fail(model.NewError(model.ErrUnavailable, "the alias "+b.name+" leads to an index that CreateStorage did not create", nil))
-	case s.version.epoch == t.lostEpoch:
-		t.fail(model.NewError(model.ErrUnavailable, "the index lacks the alias "+b.epochAlias(t.lostEpoch)+": call CreateStorage", nil))
+	case b.checkEpoch(s.version.epoch, t.lostEpoch) != nil:
+		t.fail(b.checkEpoch(s.version.epoch, t.lostEpoch))
 	case t.changesNothing():
 		t.end(s.rec.Head(), nil)
 	default:
@@ -245,7 +275,7 @@ func (b *Backend) judge(now time.Time, t *task, s *stored) {
 
 // action returns what the task sends.
 func (b *Backend) action(t *task) action {
-	a := action{verb: "index", id: t.id}
+	a := action{verb: "index", id: t.id, task: t}
 	if t.cur != nil {
 		a.version = &t.version
 	}
@@ -284,19 +314,26 @@ func (b *Backend) sendAll(ctx context.Context, tasks []*task) {
 		switch {
 		case r.ok():
 			t.end(b.inForce(t, &r), nil)
-		case r.noIndex() && actions[i].version == nil, !conditional, !r.conflict():
+		case errors.Is(r.err, errLapsed): // of this task or of another in its request
+			t.again()
+		case r.noIndex() && actions[i].version != nil:
+			t.lostEpoch = t.version.epoch // another process may have created the index again
+			t.again()
+		case !conditional, !r.conflict():
 			t.fail(b.itemError(&r))
 		default:
-			if r.noIndex() {
-				t.lostEpoch = t.version.epoch // another process may have created the index again
-			}
-			if t.tries++; t.tries >= maxTries {
-				t.fail(driverkit.Contended())
-				continue
-			}
-			t.step, t.cur = stepRead, nil
+			t.again()
 		}
 	}
+}
+
+// again makes the task read its record once more.
+func (t *task) again() {
+	if t.tries++; t.tries >= maxTries {
+		t.fail(driverkit.Contended())
+		return
+	}
+	t.step, t.cur = stepRead, nil
 }
 
 // inForce returns the record in force after the task's success, without its

@@ -51,7 +51,8 @@
 // CreateStorage creates the index. StoragePlan returns the request for creating
 // it by other means. No other method creates an index: requests require the
 // aliases, so that the server does not create one by itself. If the index is
-// missing, every call returns ErrUnavailable with the name.
+// missing, every call returns ErrUnavailable with the name. If the second alias is
+// lost, conditional writes and sweeps do so, and CreateStorage adds it again.
 //
 // If the store's name leads to an index of another program, CreateStorage and
 // DeleteStorage return ErrCorrupt with its name and leave it. CreateStorage also
@@ -80,6 +81,16 @@
 //
 // The caller's clock decides what is live. Elasticsearch removes no document by
 // itself: run an expiry.Sweeper.
+//
+// # Waits
+//
+// What a call waits for in this process counts (rule R100): a pause after a
+// conflict, the requests of a batch before its own, another call's refresh, and a
+// connection. The backend sees the wait for a connection by net/http's traces. A
+// write whose record expires in that wait is not sent. It does not see a
+// connection if the client's Transport does not call the traces, and for writes
+// also if the client compresses requests. A Count does not see the wait for the
+// connection of its search. Options.RequestTimeout bounds these waits.
 //
 // # Consistency
 //
@@ -129,7 +140,9 @@
 // TestManyLongListings. A search that returns them all can stop it, which is
 // elastic/elasticsearch#89656. The circuit breaker of a node that is short of
 // memory refuses a request. A read is then made again for half as many records,
-// and so are the writes of a _bulk.
+// and so are the writes of a _bulk. A search that the server ends after its own
+// limit of time is made again too. After the time of a request or a call, the
+// next calls ask for fewer records. The number grows again with each success.
 //
 // A request takes at most Options.RequestTimeout, and a call ends within 100 ms
 // of its context, also if the client ignores it.

@@ -5,14 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
-	"net/http/httptrace"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 
 	"github.com/elastic/go-elasticsearch/v8/typedapi/types"
 
@@ -24,6 +21,8 @@ var (
 	errNothingSent = errors.New("the client sent nothing")
 	errSentOnce    = errors.New("a write is sent only once")
 	errLimit       = errors.New("the limit of a request has passed")
+	errTimedOut    = errors.New("timed_out")
+	errLapsed      = errors.New("the record expired before the write could be sent")
 	errLeft        = errors.New("the client ignores its context")
 	errPanic       = errors.New("the client panicked")
 )
@@ -49,15 +48,16 @@ const (
 	typeBreaker = "circuit_breaking_exception"
 )
 
-// breakerError marks the error of a node that is short of memory.
-type breakerError struct{ error }
+// tooMuchError marks the error of a node that is short of memory, or whose own
+// limit of time for a search has passed.
+type tooMuchError struct{ error }
 
-func (e breakerError) Unwrap() error { return e.error }
+func (e tooMuchError) Unwrap() error { return e.error }
 
-// isBreaker reports whether a smaller request may succeed.
-func isBreaker(err error) bool {
-	var b breakerError
-	return errors.As(err, &b)
+// isTooMuch reports whether a smaller request may succeed at once.
+func isTooMuch(err error) bool {
+	var e tooMuchError
+	return errors.As(err, &e)
 }
 
 const (
@@ -215,7 +215,7 @@ func (b *Backend) replyError(status int, c cause, write bool) error {
 	native := c.native(status)
 	kind := c.decides()
 	if kind == typeBreaker {
-		native = breakerError{native}
+		native = tooMuchError{native}
 	}
 	why, known := refusals[kind]
 	text := "the server or a proxy before it answered " + strconv.Itoa(status) + ": check the address and both"
@@ -283,79 +283,4 @@ func (b *Backend) whyNoReply(err error) string {
 		return "cannot connect: " + why
 	}
 	return ""
-}
-
-// progress records how far a write came. It also prevents the client from
-// sending the write again after bytes may have left: the client asks for the
-// body first, after errors and after statuses, and progress refuses it.
-type progress struct {
-	req    *http.Request
-	asked  atomic.Bool // net/http has asked for a connection
-	got    atomic.Bool // it has a connection: bytes may have left
-	read   atomic.Bool // the body was read, by net/http or another transport
-	denied atomic.Bool // the client tried to send the write again
-	left   atomic.Bool // the call ended and the client did not
-}
-
-// watch returns the request to send.
-func (p *progress) watch(req *http.Request) *http.Request {
-	p.req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
-		GetConn: func(string) {
-			if !p.asked.Swap(true) {
-				p.guard()
-			}
-		},
-		GotConn: func(httptrace.GotConnInfo) { p.got.Store(true) },
-	}))
-	body := p.req.GetBody
-	p.req.GetBody = func() (io.ReadCloser, error) {
-		if !p.asked.Load() { // the transport is not net/http and reports nothing
-			return p.deny()
-		}
-		return body() // net/http asks, and has written nothing yet
-	}
-	p.req.Body = &watchedBody{p.req.Body, &p.read}
-	return p.req
-}
-
-// guard replaces the function that the client calls for the body. It runs in
-// the first attempt. By then net/http has copied the request, and a client that
-// compresses bodies has set its own function.
-func (p *progress) guard() {
-	body := p.req.GetBody
-	p.req.GetBody = func() (io.ReadCloser, error) {
-		if p.got.Load() {
-			return p.deny()
-		}
-		return body() // no node was reached: the client may try another
-	}
-}
-
-func (p *progress) deny() (io.ReadCloser, error) {
-	p.denied.Store(true)
-	return nil, errSentOnce
-}
-
-// watchedBody records whether it was read.
-type watchedBody struct {
-	io.ReadCloser
-	read *atomic.Bool
-}
-
-func (w *watchedBody) Read(to []byte) (int, error) {
-	w.read.Store(true)
-	return w.ReadCloser.Read(to)
-}
-
-// sent reports whether bytes may have left this process.
-func (p *progress) sent(err error) bool {
-	switch {
-	case p.left.Load(): // it may still send
-		return true
-	case driverkit.IsDial(err):
-		return false
-	case p.asked.Load():
-		return p.got.Load()
-	}
-	return p.read.Load()
 }

@@ -18,7 +18,7 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (mod
 		return model.Record{}, err
 	}
 	w := newTouchTask(now, &t)
-	b.run(ctx, now, []*task{w})
+	b.run(ctx, now, w)
 	return w.rec, w.err
 }
 
@@ -35,31 +35,44 @@ func (b *Backend) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swe
 	if err != nil {
 		return driver.Swept{}, err
 	}
-	if err := b.refresh(ctx); err != nil {
+	w := b.waited() // a sweep decides by s.Before, however long it waits
+	if err := b.refresh(ctx, w); err != nil {
 		return driver.Swept{}, err
 	}
+	lost := "" // an epoch whose alias the server does not have
 	var after []json.RawMessage
 	return tally.Run(ctx, func(n int) (more bool, err error) {
 		q := &query{
 			filter: []clause{ofFormat, expiredAt(s.Before)}, sort: []string{fieldExpires, fieldID}, after: after, size: min(n, sweepStep), read: noMore,
 		}
-		docs, err := b.search(ctx, q)
+		docs, err := b.search(ctx, w, q)
 		if err != nil || len(docs) == 0 {
 			return false, err
 		}
-		b.remove(ctx, b.removals(s.Before, docs, tally), tally)
+		lost = b.remove(ctx, b.removals(s.Before, docs, lost, tally), tally)
+		if lost != "" { // another process may have created the index again: look once more
+			after = nil
+			return true, nil
+		}
 		after = docs[len(docs)-1].Sort
 		return len(docs) == q.size, nil
 	})
 }
 
 // removals announces the expired records and returns the removals of those that
-// may go.
-func (b *Backend) removals(before time.Time, docs []foundDoc, tally *driverkit.Tally) []action {
+// may go. It notes an error if some cannot.
+func (b *Backend) removals(before time.Time, docs []foundDoc, lost string, tally *driverkit.Tally) []action {
 	var actions []action
 	for i := range docs {
 		s := b.decode(&docs[i], noMore)
-		if s.err == nil && s.rec.Expired(before) && s.version.epoch != "" && tally.Accepts(&s.rec) {
+		if s.err != nil || !s.rec.Expired(before) {
+			continue
+		}
+		if err := b.checkEpoch(s.version.epoch, lost); err != nil {
+			tally.Failed(0, err)
+			continue
+		}
+		if tally.Accepts(&s.rec) {
 			actions = append(actions, action{verb: "delete", id: s.rec.ID, version: &s.version})
 		}
 	}
@@ -67,14 +80,18 @@ func (b *Backend) removals(before time.Time, docs []foundDoc, tally *driverkit.T
 }
 
 // remove sends the removals and counts them. A record that has a newer version
-// stays, which is not an error.
-func (b *Backend) remove(ctx context.Context, actions []action, tally *driverkit.Tally) {
-	for _, r := range b.bulk(ctx, actions) {
+// stays, which is not an error. Remove returns the epoch if the server does not
+// have its alias.
+func (b *Backend) remove(ctx context.Context, actions []action, tally *driverkit.Tally) (lost string) {
+	for i, r := range b.bulk(ctx, actions) {
 		switch {
 		case r.ok():
 			tally.Removed(1)
+		case r.noIndex():
+			lost = actions[i].version.epoch
 		case !r.conflict():
 			tally.Failed(1, b.itemError(&r))
 		}
 	}
+	return lost
 }

@@ -79,6 +79,7 @@ func forget(t testing.TB, b *Backend, ids ...string) {
 // several configurations of the client: one write is sent, and it is
 // ErrUnknown.
 func TestLostWrites(t *testing.T) {
+	t.Parallel()
 	for config, change := range map[string]func(*es.Config){
 		"default":    func(*es.Config) {},
 		"compresses": compresses,
@@ -117,6 +118,7 @@ func TestLostWrites(t *testing.T) {
 }
 
 func TestLostSweep(t *testing.T) {
+	t.Parallel()
 	b, wire := proxied(t)
 	drivertest.LostSweep(t, b, wire, isWrite)
 }
@@ -124,6 +126,7 @@ func TestLostSweep(t *testing.T) {
 // TestLostReads loses the answer of each read. A client with retries sends it
 // again, unless a part of the answer has arrived.
 func TestLostReads(t *testing.T) {
+	t.Parallel()
 	retrying, wire := proxied(t)
 	fresh := pool(t)
 	fresh.DisableKeepAlives = true // net/http sends a GET again if its connection was used before
@@ -135,6 +138,7 @@ func TestLostReads(t *testing.T) {
 }
 
 func TestOwnSuccess(t *testing.T) {
+	t.Parallel()
 	b, wire := proxied(t)
 	drivertest.OwnSuccess(t, b, wire, isWrite, faultnet.LoseRequest)
 }
@@ -166,6 +170,7 @@ func (m *meddler) Touch(ctx context.Context, now time.Time, t driver.Touch) (mod
 // TestAnotherWriterAfterALostAnswer removes or replaces the record before the
 // Store reads it. The outcome stays unknown, and the write does not come back.
 func TestAnotherWriterAfterALostAnswer(t *testing.T) {
+	t.Parallel()
 	b, wire := proxied(t)
 	m := &meddler{Wrapper: driverkit.Wrap(b)}
 	s, err := expiry.NewStore[string](m, &expiry.StoreOptions{Clock: expiry.ClockFunc(func() time.Time { return drivertest.Now })})
@@ -388,6 +393,7 @@ func TestPartialSweep(t *testing.T) {
 }
 
 func TestEndedContexts(t *testing.T) {
+	t.Parallel()
 	b, wire := proxied(t)
 	drivertest.EndedContexts(t, b, wire)
 	calls := append(storageCalls(), drivertest.Pick(t, writes(model.Record{}), "batch")...)
@@ -403,6 +409,7 @@ func TestEndedContexts(t *testing.T) {
 // TestContextsThatEndBeforeTheAnswer cancels each call after the server has
 // received a request: a write is ErrUnknown, a read is not.
 func TestContextsThatEndBeforeTheAnswer(t *testing.T) {
+	t.Parallel()
 	b, wire := proxied(t)
 	cancelled := func(name string, match func(string) bool, want error) {
 		forget(t, b, "new", "plain")
@@ -471,6 +478,7 @@ func TestNothingSent(t *testing.T) {
 // TestAnotherNodeIsTried has a node without a server. Nothing was sent to it, so
 // that the write goes to the other node.
 func TestAnotherNodeIsTried(t *testing.T) {
+	t.Parallel()
 	dead := freeAddress(t)
 	wire := newWire(t)
 	bulks := func() int {

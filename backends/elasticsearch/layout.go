@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"github.com/sojourn-go/sojourn/model"
 )
 
 // The fields of a document.
@@ -63,6 +65,19 @@ func (b *Backend) epochOf(index string) string {
 		return ""
 	}
 	return epoch
+}
+
+// checkEpoch returns ErrUnavailable if documents with this epoch cannot be
+// written at a version: the index is not a store's, or the server does not have
+// the alias of the epoch, which is lost.
+func (b *Backend) checkEpoch(epoch, lost string) error {
+	switch epoch {
+	case "":
+		return model.NewError(model.ErrUnavailable, "the alias "+b.name+" leads to an index that CreateStorage did not create: give the store an index as StoragePlan shows it", nil)
+	case lost:
+		return model.NewError(model.ErrUnavailable, "the index lacks the alias "+b.epochAlias(epoch)+": call CreateStorage", nil)
+	}
+	return nil
 }
 
 // field is the mapping of one field.

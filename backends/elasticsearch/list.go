@@ -1,12 +1,12 @@
 package elasticsearch
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
@@ -33,170 +33,6 @@ func matching(q *driver.Query, more clause) []clause {
 		return []clause{more}
 	}
 	return []clause{{"term": clause{fieldLabels + "." + q.Label: q.Value}}, more}
-}
-
-// query is a search.
-type query struct {
-	filter, not []clause
-	sort        []string
-	after       []json.RawMessage // the sort values of the last document before
-	size        int               // zero: count only
-	read        part
-}
-
-// body returns the request's body.
-func (q *query) body(excludes []string) clause {
-	match := clause{"filter": q.filter}
-	if len(q.not) > 0 {
-		match["must_not"] = q.not
-	}
-	body := clause{"query": clause{"bool": match}, "size": q.size, "track_total_hits": q.size == 0}
-	if q.size == 0 {
-		return body
-	}
-	body["sort"], body["seq_no_primary_term"] = q.sort, true
-	if len(excludes) > 0 {
-		body["_source"] = clause{"excludes": excludes}
-	}
-	if len(q.after) > 0 {
-		body["search_after"] = q.after
-	}
-	return body
-}
-
-// searchReply is the reply to a search.
-type searchReply struct {
-	TimedOut bool `json:"timed_out"`
-	Hits     struct {
-		Total struct {
-			Value int `json:"value"`
-		} `json:"total"`
-		Hits []foundDoc `json:"hits"`
-	} `json:"hits"`
-}
-
-// search returns the documents that a search finds. If the server is short of
-// memory, it asks for half as many, and sets q.size.
-func (b *Backend) search(ctx context.Context, q *query) ([]foundDoc, error) {
-	for try := 1; ; try++ {
-		res, err := b.searchAll(ctx, q)
-		switch {
-		case err == nil:
-			return res.Hits.Hits, nil
-		case !isBreaker(err) || q.size <= minSearch:
-			return nil, err
-		}
-		q.size = max(minSearch, q.size/2)
-		if err := driverkit.Pause(ctx, try); err != nil {
-			return nil, err
-		}
-	}
-}
-
-// minSearch is the smallest size of a search: a document, and one that tells
-// whether there are more.
-const minSearch = 2
-
-// searchAll returns ErrUnavailable if a shard cannot answer.
-func (b *Backend) searchAll(ctx context.Context, q *query) (*searchReply, error) {
-	body, err := marshal(q.body(b.excludes(q.read)))
-	if err != nil {
-		return nil, err
-	}
-	var res searchReply
-	if err := b.read(ctx, "/_search?allow_partial_search_results=false", body, &res, func(body []byte) error {
-		var raw struct {
-			Hits struct {
-				Hits []onlySource `json:"hits"`
-			} `json:"hits"`
-		}
-		if err := decodeReply(body, &raw); err != nil {
-			return err
-		}
-		return isolate(res.Hits.Hits, raw.Hits.Hits)
-	}); err != nil {
-		return nil, err
-	}
-	if res.TimedOut {
-		return nil, model.NewError(model.ErrUnavailable, "the search timed out on the server", nil)
-	}
-	return &res, nil
-}
-
-// refresh makes all acknowledged writes visible to searches. Concurrent calls
-// share a refresh, but only one that starts after they do.
-func (b *Backend) refresh(ctx context.Context) error {
-	return b.refreshes.do(ctx, func(ctx context.Context) error {
-		var res struct {
-			Shards struct {
-				Failed int `json:"failed"`
-			} `json:"_shards"`
-		}
-		if err := b.read(ctx, "/_refresh", nil, &res, nil); err != nil {
-			return err
-		}
-		if res.Shards.Failed > 0 {
-			return model.NewError(model.ErrUnavailable, "a shard cannot refresh", nil)
-		}
-		return nil
-	})
-}
-
-// refresher lets concurrent calls share refreshes.
-type refresher struct {
-	mu      sync.Mutex
-	running *refreshing // started: too early for a new call
-	next    *refreshing // starts after the running one
-}
-
-// refreshing is one refresh. The mutex guards its fields except the channel.
-type refreshing struct {
-	done      chan struct{}
-	ended     bool
-	err       error
-	cancelled bool // by its caller: the waiting calls need another one
-}
-
-// do returns the result of a refresh that starts after the call of do. One of
-// the calls that wait for it carries it out.
-func (r *refresher) do(ctx context.Context, refresh func(context.Context) error) error {
-	var mine *refreshing
-	for {
-		r.mu.Lock()
-		if mine != nil && mine.ended && !mine.cancelled {
-			err := mine.err
-			r.mu.Unlock()
-			return err
-		}
-		if mine == nil || mine.ended {
-			if r.next == nil {
-				r.next = &refreshing{done: make(chan struct{})}
-			}
-			mine = r.next
-		}
-		if r.running == nil { // mine has not started, so it is the next one
-			r.running, r.next = mine, nil
-			r.mu.Unlock()
-			return r.run(ctx, mine, refresh)
-		}
-		running := r.running
-		r.mu.Unlock()
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-running.done:
-		}
-	}
-}
-
-func (r *refresher) run(ctx context.Context, mine *refreshing, refresh func(context.Context) error) error {
-	err := refresh(ctx)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	mine.ended, mine.err, mine.cancelled = true, err, err != nil && ctx.Err() != nil
-	r.running = nil
-	close(mine.done)
-	return err
 }
 
 // maxPage is the maximum number of records that a page has.
@@ -243,7 +79,7 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 	}
 	from := placeOf(position)
 	search := &query{
-		filter: matching(&q, listed), not: []clause{expiredAt(now)},
+		filter: matching(&q, listed), live: now,
 		sort: []string{fieldID}, size: from.size(&q) + 1, read: short, // the extra one tells whether there are more
 	}
 	if q.KeysOnly {
@@ -256,35 +92,68 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 		}
 		search.after = []json.RawMessage{after}
 	}
-	if err := b.refresh(ctx); err != nil {
+	w := b.waited()
+	if err := b.refresh(ctx, w); err != nil {
 		return driver.Page{}, err
 	}
-	docs, err := b.search(ctx, search)
-	if err != nil {
-		return driver.Page{}, err
+	var docs []foundDoc
+	var n int
+	limit := search.size - 1
+	for size := search.size; ; size *= 2 { // again only if all that were found have one id
+		search.size = min(size, maxPage+1)
+		if docs, err = b.search(ctx, w, search); err != nil {
+			return driver.Page{}, err
+		}
+		n = wholeID(docs, min(len(docs), search.size-1, limit))
+		if n < len(docs) || len(docs) < search.size || search.size < size {
+			break
+		}
 	}
 	next := place{fits: 2 * from.fits}
 	if next.fits >= maxPage {
 		next.fits = 0
 	}
-	more := len(docs) >= search.size
-	return b.page(ctx, now, &q, docs[:min(len(docs), search.size-1)], more, next)
+	return b.page(ctx, w.Now(now), &q, docs, n, next)
 }
 
-// page returns the page of the documents that a search has found, and says
-// whether others follow. Next is what its token has unless the bytes end it.
-func (b *Backend) page(ctx context.Context, now time.Time, q *driver.Query, docs []foundDoc, more bool, next place) (driver.Page, error) {
-	read, ids, found := short, make([]string, len(docs)), make([]stored, len(docs))
+// wholeID returns the end of a page of about n documents that has all with its last
+// id or none of them. Several have it only if another program wrote some.
+func wholeID(docs []foundDoc, n int) int {
+	tied := func(i int) bool {
+		return i > 0 && i < len(docs) && len(docs[i].Sort) == 1 && len(docs[i-1].Sort) == 1 && bytes.Equal(docs[i].Sort[0], docs[i-1].Sort[0])
+	}
+	end := n
+	for tied(end) {
+		end--
+	}
+	if end > 0 {
+		return end
+	}
+	for end = n; tied(end); {
+		end++
+	}
+	return end
+}
+
+// page returns the page of the first n documents that a search has found. Next is
+// what its token has unless the bytes end it.
+func (b *Backend) page(ctx context.Context, now time.Time, q *driver.Query, docs []foundDoc, n int, next place) (driver.Page, error) {
+	more := n < len(docs)
+	docs = docs[:n]
+	read, ids, found := short, make([]string, n), make([]stored, n)
 	if q.KeysOnly {
 		read = noMore
 	}
 	for i := range docs {
 		ids[i], found[i] = docs[i].ID, b.decode(&docs[i], read)
 	}
-	n := len(docs)
 	if !q.KeysOnly {
-		var err error
-		if n, err = b.fill(ctx, ids, found, driver.PageBytes); err != nil {
+		filled, err := b.fill(ctx, ids, found, driver.PageBytes)
+		n = wholeID(docs, filled)
+		if err == nil && n > filled {
+			_, err = b.fill(ctx, ids[filled:n], found[filled:n], 0)
+		}
+		if err != nil {
 			return driver.Page{}, err
 		}
 	}
@@ -297,7 +166,7 @@ func (b *Backend) page(ctx context.Context, now time.Time, q *driver.Query, docs
 		case errors.Is(s.err, model.ErrNotFound): // removed since the search
 		case s.err != nil:
 			return driver.Page{}, s.err
-		case !s.rec.Expired(now) && q.Bears(&s.rec): // it may have changed since the search
+		case !s.expired(now) && q.Bears(&s.rec): // it may have changed since the search
 			page.Records = append(page.Records, s.rec)
 			if size.Add(&s.rec) {
 				next.fits = n
@@ -331,10 +200,11 @@ func (b *Backend) Count(ctx context.Context, now time.Time, q driver.Query) (int
 	if err := b.gate.Count(ctx, &q); err != nil {
 		return 0, err
 	}
-	if err := b.refresh(ctx); err != nil {
+	w := b.waited()
+	if err := b.refresh(ctx, w); err != nil {
 		return 0, err
 	}
-	res, err := b.searchAll(ctx, &query{filter: matching(&q, ofFormat), not: []clause{expiredAt(now)}})
+	res, err := b.searchAll(ctx, w, &query{filter: matching(&q, ofFormat), live: now})
 	if err != nil {
 		return 0, err
 	}

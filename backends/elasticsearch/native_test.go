@@ -20,12 +20,14 @@ import (
 
 	"github.com/sojourn-go/sojourn/conformance/containers"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/model"
 )
 
 // TestReadableByThePlainClient reads a record with the client library.
 func TestReadableByThePlainClient(t *testing.T) {
+	t.Parallel()
 	b := open(t, nil)
 	r := drivertest.Record("a/b ..é%", "Ann", time.Hour)
 	drivertest.Seed(t, b, r)
@@ -41,12 +43,13 @@ func TestReadableByThePlainClient(t *testing.T) {
 // TestReadsByIDNeedNoRefresh has an index that never refreshes by itself. A
 // record is read right after its write, and a search without a refresh misses it.
 func TestReadsByIDNeedNoRefresh(t *testing.T) {
+	t.Parallel()
 	b := open(t, nil)
 	request(t, b.client, http.MethodPut, "/"+b.name+"/_settings", `{"index":{"refresh_interval":"-1"}}`)
 	drivertest.Seed(t, b, drivertest.Record("id", "ann", time.Hour))
 	drivertest.Get(t, b, "id")
 	ofAnn := matching(&driver.Query{Label: "principal", Value: "ann"}, listed)
-	if docs, err := b.search(t.Context(), &query{filter: ofAnn, sort: []string{fieldID}, size: 10}); err != nil || len(docs) != 0 {
+	if docs, err := b.search(t.Context(), b.waited(), &query{filter: ofAnn, sort: []string{fieldID}, size: 10}); err != nil || len(docs) != 0 {
 		t.Fatalf("found %d documents without a refresh, %v; want none", len(docs), err)
 	}
 	for i := range 5 {
@@ -69,14 +72,14 @@ func TestRefresherShares(t *testing.T) {
 		begun, release := make(chan struct{}), make(chan struct{})
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			if err := r.do(t.Context(), func(context.Context) error { close(begun); <-release; return nil }); err != nil {
+			if err := r.do(t.Context(), &driverkit.Waited{}, func(context.Context) error { close(begun); <-release; return nil }); err != nil {
 				t.Error(err)
 			}
 		})
 		<-begun
 		for range calls {
 			wg.Go(func() {
-				if err := r.do(t.Context(), func(context.Context) error { refreshes.Add(1); return nil }); err != nil {
+				if err := r.do(t.Context(), &driverkit.Waited{}, func(context.Context) error { refreshes.Add(1); return nil }); err != nil {
 					t.Error(err)
 				}
 			})
@@ -100,7 +103,7 @@ func TestRefresherIsNeverTooEarly(t *testing.T) {
 		wg.Go(func() {
 			for range 500 {
 				at := clock.Add(1)
-				if err := r.do(t.Context(), func(context.Context) error { began.Store(clock.Add(1)); return nil }); err != nil {
+				if err := r.do(t.Context(), &driverkit.Waited{}, func(context.Context) error { began.Store(clock.Add(1)); return nil }); err != nil {
 					t.Error(err)
 				}
 				if began.Load() < at {
@@ -121,7 +124,7 @@ func TestRefresherOutlivesACancelledCall(t *testing.T) {
 	begun := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		err := r.do(first, func(ctx context.Context) error { close(begun); <-ctx.Done(); return ctx.Err() })
+		err := r.do(first, &driverkit.Waited{}, func(ctx context.Context) error { close(begun); <-ctx.Done(); return ctx.Err() })
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("the cancelled call: %v", err)
 		}
@@ -130,14 +133,14 @@ func TestRefresherOutlivesACancelledCall(t *testing.T) {
 	var n atomic.Int64
 	for range 10 {
 		wg.Go(func() {
-			if err := r.do(t.Context(), func(context.Context) error { n.Add(1); return nil }); err != nil {
+			if err := r.do(t.Context(), &driverkit.Waited{}, func(context.Context) error { n.Add(1); return nil }); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	ended, end := context.WithCancel(t.Context())
 	end()
-	if err := r.do(ended, func(context.Context) error { return nil }); !errors.Is(err, context.Canceled) {
+	if err := r.do(ended, &driverkit.Waited{}, func(context.Context) error { return nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("a call that waits and is cancelled: %v", err)
 	}
 	cancel()
@@ -146,7 +149,7 @@ func TestRefresherOutlivesACancelledCall(t *testing.T) {
 		t.Errorf("%d refreshes, want one or more, and none running", n.Load())
 	}
 	broken := errors.New("broken")
-	if err := r.do(t.Context(), func(context.Context) error { return broken }); !errors.Is(err, broken) {
+	if err := r.do(t.Context(), &driverkit.Waited{}, func(context.Context) error { return broken }); !errors.Is(err, broken) {
 		t.Errorf("a refresh that fails: %v", err)
 	}
 }
@@ -154,6 +157,7 @@ func TestRefresherOutlivesACancelledCall(t *testing.T) {
 // TestCreatedAgain creates the index again, so that another record has the
 // sequence number of an old server version. The old version does not match it.
 func TestCreatedAgain(t *testing.T) {
+	t.Parallel()
 	b := open(t, nil)
 	ctx := t.Context()
 	old := drivertest.Put(t, b, drivertest.Record("id", "ann", time.Hour))
@@ -212,6 +216,7 @@ func TestMissingIndex(t *testing.T) {
 // TestStorage creates the index with concurrent calls, creates it again, and
 // deletes it. There is one index, and another store's index stays.
 func TestStorage(t *testing.T) {
+	t.Parallel()
 	b := open(t, nil)
 	neighbour := openOn(t, b.client, b.name+"-x", nil)
 	ctx := t.Context()
@@ -240,22 +245,6 @@ func TestStorage(t *testing.T) {
 	drivertest.Get(t, neighbour, "id")
 	must(t, b.CreateStorage(ctx))
 	drivertest.Gone(t, b, "id")
-}
-
-// TestLostAlias removes the alias for conditional writes. They say so, and
-// CreateStorage creates it again.
-func TestLostAlias(t *testing.T) {
-	b := open(t, nil)
-	cur := drivertest.Put(t, b, drivertest.Record("id", "ann", time.Hour))
-	v, _ := versionOf(&cur)
-	request(t, b.client, http.MethodDelete, "/"+b.indexName(v.epoch)+"/_alias/"+b.epochAlias(v.epoch), "")
-	err := b.Delete(t.Context(), drivertest.Now, driver.Delete{ID: "id", Cond: driver.IfMatch, Known: cur})
-	drivertest.WantKind(t, err, model.ErrUnavailable)
-	if !strings.Contains(err.Error(), "CreateStorage") {
-		t.Errorf("%v does not name CreateStorage", err)
-	}
-	must(t, b.CreateStorage(t.Context()))
-	must(t, b.Delete(t.Context(), drivertest.Now, driver.Delete{ID: "id", Cond: driver.IfMatch, Known: cur}))
 }
 
 // TestForeignIndices has indices of other programs under the store's name. Calls
@@ -294,6 +283,7 @@ func TestForeignIndices(t *testing.T) {
 // TestMappingNeverGrows writes values of all kinds with a native copy. The
 // mapping stays, no write fails, and a search finds copies by their members.
 func TestMappingNeverGrows(t *testing.T) {
+	t.Parallel()
 	b := open(t, &Options{Queryable: true, Labels: []string{"principal", "a-b_c"}})
 	mapping := func() string {
 		t.Helper()
@@ -339,7 +329,7 @@ func TestMappingNeverGrows(t *testing.T) {
 		t.Errorf("after a touch: %+v", got)
 	}
 	drivertest.Seed(t, b, drivertest.Record("id0", "", 0))
-	must(t, b.refresh(t.Context()))
+	must(t, b.refresh(t.Context(), b.waited()))
 	if text := inOslo(); strings.Contains(text, `"_id"`) {
 		t.Errorf("a search found the old copy: %s", text)
 	}
@@ -347,6 +337,7 @@ func TestMappingNeverGrows(t *testing.T) {
 
 // TestExactLabels lists by label values that an analyser would not distinguish.
 func TestExactLabels(t *testing.T) {
+	t.Parallel()
 	b := open(t, nil)
 	values := []string{"ann", "Ann", "ann ", " ann", "an n", "á", "a\u0301", "*", "a=b", "a.b", `"`, "\n", strings.Repeat("x", 256), strings.Repeat("x", 255) + "y", strings.Repeat("😀", 64)}
 	for i, v := range values {
@@ -383,6 +374,7 @@ func TestLargest(t *testing.T) {
 
 // TestSweepLeavesWhatWasExtended extends and writes records in OnExpire.
 func TestSweepLeavesWhatWasExtended(t *testing.T) {
+	t.Parallel()
 	b := open(t, nil)
 	ctx := t.Context()
 	drivertest.Seed(t, b, drivertest.Record("a", "", time.Minute), drivertest.Record("b", "", time.Minute), drivertest.Record("c", "", time.Minute))
@@ -495,6 +487,7 @@ func TestAnotherProduct(t *testing.T) {
 // TestCompatibilityMode has a client that requests another media type, and checks
 // the settings of the index.
 func TestCompatibilityMode(t *testing.T) {
+	t.Parallel()
 	c := clientOn(t, containers.Elasticsearch(t).URL, pool(t), func(c *es.Config) { c.EnableCompatibilityMode = true })
 	b := openOn(t, c, drivertest.Name(), &Options{Shards: 2, Replicas: -1})
 	drivertest.Put(t, b, drivertest.Record("id", "ann", time.Hour))

@@ -182,6 +182,7 @@ func TestReasons(t *testing.T) {
 // TestMissingPipeline has an index whose default pipeline does not exist. The
 // message of a write names it, as CreateStorage does.
 func TestMissingPipeline(t *testing.T) {
+	t.Parallel()
 	b := open(t, nil)
 	request(t, b.client, http.MethodPut, "/"+b.name+"/_settings", `{"index.default_pipeline":"theirs"}`)
 	err := create(t, b)

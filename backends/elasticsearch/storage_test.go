@@ -74,6 +74,7 @@ func TestHarmlessTemplate(t *testing.T) {
 // TestSharedAlias has another program's index under the store's name, beside
 // the store's own: DeleteStorage removes only its own.
 func TestSharedAlias(t *testing.T) {
+	t.Parallel()
 	b, ctx := open(t, nil), t.Context()
 	theirs := b.name + "-theirs"
 	request(t, b.client, http.MethodPut, "/"+theirs, `{"aliases":{"`+b.name+`":{}}}`)
@@ -112,6 +113,7 @@ func finding(t testing.TB, checks driver.Checks, name string) driver.Finding {
 // TestChecks has a new index: all is right but for the copies, which a test's
 // index may lack. A check leaves no document.
 func TestChecks(t *testing.T) {
+	t.Parallel()
 	b := open(t, nil)
 	drivertest.Seed(t, b, drivertest.Record("id", "ann", time.Hour))
 	for range 2 {
@@ -128,7 +130,7 @@ func TestChecks(t *testing.T) {
 			finding(t, checks, name)
 		}
 	}
-	must(t, b.refresh(t.Context()))
+	must(t, b.refresh(t.Context(), b.waited()))
 	if text := request(t, b.client, http.MethodPost, "/"+b.name+"/_count", `{}`); !strings.Contains(text, `"count":1,`) {
 		t.Errorf("the check left documents: %s", text)
 	}
@@ -143,6 +145,7 @@ func TestChecks(t *testing.T) {
 // TestSettingsInForce changes the settings of an index that CreateStorage has made.
 // Both CreateStorage and Check say what weakens a promise. A block is a warning.
 func TestSettingsInForce(t *testing.T) {
+	t.Parallel()
 	b := open(t, nil)
 	for setting, test := range map[string]struct {
 		value, name string
@@ -335,6 +338,7 @@ func TestUnfitServers(t *testing.T) {
 // write records, as the second role of the package comment: what could not be
 // tried is unknown, and no error.
 func TestStorageRole(t *testing.T) {
+	t.Parallel()
 	direct := open(t, nil)
 	b := newBackend(t, clientFunc(func(r *http.Request) (*http.Response, error) {
 		if strings.HasSuffix(r.URL.Path, "/_bulk") {
@@ -368,6 +372,7 @@ func TestUnassignedShard(t *testing.T) {
 
 // TestStorageTrips counts the requests of CreateStorage and Check.
 func TestStorageTrips(t *testing.T) {
+	t.Parallel()
 	b, wire := proxied(t)
 	for name, do := range map[string]func() error{
 		"create storage": func() error { return b.CreateStorage(t.Context()) },

@@ -70,6 +70,7 @@ func trips(base model.Record) []drivertest.Call {
 
 // TestTrips fails if a call sends other requests than these.
 func TestTrips(t *testing.T) {
+	t.Parallel()
 	b, wire := proxied(t)
 	for _, test := range []struct {
 		name, requests string
@@ -149,6 +150,7 @@ func load(t testing.TB, b *Backend, n int, of func(i int) model.Record) {
 // listing and a count by label read only what matches. It also lists all
 // records, more than the server's search window of 10,000.
 func TestCostInProportion(t *testing.T) {
+	t.Parallel()
 	b, wire := proxied(t)
 	const live, expired, crowd = 20_000, 200, 50
 	load(t, b, live, func(i int) model.Record {
@@ -217,6 +219,7 @@ func TestCostInProportion(t *testing.T) {
 // TestSweepKeepsToItsLimit sweeps in small steps. A sweep reads no more than it
 // removes.
 func TestSweepKeepsToItsLimit(t *testing.T) {
+	t.Parallel()
 	b, wire := proxied(t)
 	load(t, b, 100, func(i int) model.Record { return drivertest.Expired(fmt.Sprint("old", i), "") })
 	for _, want := range []int{40, 40, 20, 0} {
