@@ -34,7 +34,8 @@ func (s *Session) next(base *item, v *verb) (draft, error) {
 		}
 	}
 	d.row.Data = data
-	d.write = !data.Equal(base.Value.Data) || !s.passive && p.seenDue(base, now)
+	// With writes in doubt there is always one: it keeps them from arriving late.
+	d.write = len(s.doubts) > 0 || !data.Equal(base.Value.Data) || !s.passive && p.seenDue(base, now)
 
 	if err := s.nextSecret(&d, base, v, now); err != nil {
 		return d, err

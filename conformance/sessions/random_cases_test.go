@@ -73,6 +73,10 @@ var sequences = []struct {
 	{"EndImpersonationTwiceAtOnce", []step{
 		does(as(login, 0)), does(as(impersonate, 1)), sends(post(endImpersonation).loadsNow()), sends(post(endImpersonation).loadsNow()), arrives(), arrives(), does(get),
 	}},
+	{"LateEndOfAnEarlierImpersonation", []step{
+		does(as(login, 1)), does(as(impersonate, 0)), sends(post(endImpersonation).loadsNow()), does(post(endImpersonation)),
+		does(as(impersonate, 0)), arrives(), later(20 * time.Minute), does(get), later(20 * time.Minute), does(get),
+	}},
 	{"NewerNodeWrites", []step{does(as(login, 0)), does(post(count1).onNewer()), does(post(write)), does(get.onNewer())}},
 	{"NewerNodeSignsIn", []step{does(post(write)), sends(post(count1)), does(as(login, 0).onNewer()), arrives(), does(get.onNewer())}},
 	{"NewerNodeRotates", []step{does(post(write)), sends(post(write)), does(post(rotateNow).onNewer()), arrives(), does(get.onNewer())}},
