@@ -221,6 +221,9 @@ func TestRefreshBesideAWriteInDoubt(t *testing.T) {
 	is(t, err, model.ErrUnknown)
 	_, err = grants.Refresh(u, 0, valid, p.fetch)
 	ok(t, err)
+	if n, _, err := visits.Get(u); err != nil || n != 1 {
+		t.Errorf("the request sees %d visits, %v", n, err)
+	}
 	_, err = u.s.Commit(u)
 	is(t, err, model.ErrUnknown)
 	if n, _, err := visits.Get(begin(t, k, token)); err != nil || n != 1 {
