@@ -69,6 +69,23 @@ func (s *Service) handleFor(id *Identity) string {
 	return base64.RawURLEncoding.EncodeToString(m.Sum(nil)[:row.HandleBytes])
 }
 
+// storeFor stores the session of an identity if it has no row, with its changes
+// or without any.
+func (s *Session) storeFor(ctx context.Context) error {
+	work, done, err := s.change(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if s.state.stored() {
+		return nil
+	}
+	if err := s.mayCreate(); err != nil {
+		return err
+	}
+	return s.createFor(work)
+}
+
 // createFor stores the first row of an identity. If another request was first,
 // it merges the changes into that row.
 func (s *Session) createFor(ctx context.Context) error {

@@ -38,7 +38,8 @@ const defaultHold = 30 * time.Second
 // be stored, Refresh keeps it for the session's next Persist and returns it. The
 // error comes from there. After the commit, Refresh returns the value with the
 // error. A session that is not stored has no other request: it calls fetch and
-// keeps the value for Persist. Store a session of OpenFor first.
+// keeps the value for Persist. One of OpenFor is stored first, with its changes,
+// since other requests may have the same identity.
 //
 // It makes no calls of the store for a fresh value, and three for a fetch: a read
 // and two writes. Waiting makes none in the same process. On another node it
@@ -61,6 +62,11 @@ func (k Key[T]) Refresh(ctx context.Context, hold time.Duration, fresh func(T) b
 	}
 	if err := s.Degraded(); err != nil {
 		return zero, fmt.Errorf("%w: %w", ErrReadOnly, err)
+	}
+	if s.identity != nil {
+		if err := s.storeFor(ctx); err != nil {
+			return zero, err
+		}
 	}
 	known := s.snapshot()
 	if known.ID == "" {

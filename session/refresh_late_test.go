@@ -230,3 +230,34 @@ func TestRefreshBesideAWriteInDoubt(t *testing.T) {
 		t.Errorf("%d visits, %v", n, err)
 	}
 }
+
+// Requests of one identity that has no row yet refresh once.
+func TestRefreshOfAnIdentityWithoutARow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := sessiontest.New(t, &session.Options{IdentityKey: identityKey})
+		other, err := session.New(k.Backend, &session.Options{Clock: k.Clock, SweptElsewhere: true, IdentityKey: identityKey})
+		ok(t, err)
+		p := &provider{k: k}
+		var wg sync.WaitGroup
+		for _, svc := range []*session.Service{k.Service, other, k.Service, other} {
+			wg.Go(func() {
+				s, err := svc.OpenFor(session.Identity{Issuer: "i", SessionID: "s", Principal: "alice"})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				g, err := grants.Refresh(session.NewContext(t.Context(), s), 0, valid, func(ctx context.Context, old grant) (grant, error) {
+					<-time.After(time.Second) // in the time of the bubble
+					return p.fetch(ctx, old)
+				})
+				if err != nil || !valid(g) {
+					t.Errorf("%+v, %v", g, err)
+				}
+			})
+		}
+		wg.Wait()
+		if n := p.calls.Load(); n != 1 {
+			t.Errorf("%d fetches", n)
+		}
+	})
+}
