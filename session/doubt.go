@@ -69,7 +69,7 @@ func (s *Service) settled(ctx context.Context, base *item, lost *doubts, write f
 		defer cancel()
 		found, lookErr := s.store.Get(look, base.ID)
 		switch {
-		case errors.Is(lookErr, model.ErrCorrupt): // so it is none of these
+		case errors.Is(lookErr, model.ErrCorrupt): // so none of these is stored
 		case errors.Is(lookErr, model.ErrNotFound):
 			return found, lookErr
 		case lookErr != nil:

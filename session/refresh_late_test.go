@@ -31,7 +31,7 @@ func TestRefreshEndsWithItsLease(t *testing.T) {
 	ok(t, err)
 }
 
-// A lease that is over when it is stored is no right to fetch.
+// A lease that is over when it is stored does not give the right to fetch.
 func TestRefreshWithoutTimeLeftDoesNotFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := sessiontest.New(t, nil)

@@ -187,7 +187,7 @@ func TestNotBeforeOfAnIdentityProvidersSession(t *testing.T) {
 	is(t, u.s.SignIn(u, "alice", &session.SignInOptions{SID: "idp/1"}), session.ErrNotBefore)
 }
 
-// What was set for a signed-in session is no part of the next sign-in.
+// What was set for a signed-in session does not go over to the next sign-in.
 func TestSignInDropsTheLifetimesOfTheSessionBefore(t *testing.T) {
 	for _, who := range []string{"alice", "bob"} {
 		k := sessiontest.New(t, nil)
