@@ -28,10 +28,10 @@ type doubt struct {
 type doubts []doubt
 
 // of returns the doubt that has stored the revision, or nil.
-func (d doubts) of(stored model.Revision) *doubt {
-	for i := range d {
-		if d[i].revision == stored && !stored.IsZero() {
-			return &d[i]
+func (d *doubts) of(stored model.Revision) *doubt {
+	for i := range *d {
+		if one := &(*d)[i]; one.revision == stored && !stored.IsZero() {
+			return one
 		}
 	}
 	return nil

@@ -339,3 +339,19 @@ func (w *world) checkJar(d *device) {
 	}
 	w.fail(ruleLost, "%s lost its session: the browser has no cookie of %s, which lives; it has %v", d.name, d.must.life.describe(), d.browser.Cookies())
 }
+
+// clears checks that a browser got rid of cookies that open nothing: not of several
+// without the prefix __Host-, since one of a subdomain would stay alone.
+func (w *world) clears(d *device) {
+	sent := w.brought(d.tabs[0].Send(sessiontest.Outgoing{URL: shop}).Request)
+	live := 0
+	for _, text := range sent {
+		if k := w.tokens[text]; k != nil && k.opens(w.clock.Now()) != no {
+			live++
+		}
+	}
+	several := len(slices.Compact(slices.Sorted(slices.Values(sent)))) > 1 && !strings.HasPrefix(w.cookie, "__Host-")
+	if len(sent) > 0 && live == 0 && !several {
+		w.fail(ruleStale, "%s still sends %d cookies that open nothing, after two pages", d.name, len(sent))
+	}
+}
