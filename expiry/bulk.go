@@ -3,6 +3,7 @@ package expiry
 import (
 	"cmp"
 	"context"
+	"errors"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
@@ -62,7 +63,8 @@ func (s *Store[T]) GetMany(ctx context.Context, ids []string) ([]Result[T], erro
 }
 
 // Bulk carries out many operations, in any order. It is not a transaction: an
-// operation that fails leaves the others as they are. An id that an earlier
+// operation that fails leaves the others as they are. With ErrUnknown, the item
+// of a write has the revision that it would have stored. An id that an earlier
 // operation names is ErrInvalid. The error of Bulk itself is that of an ended
 // context: the result then has the operations that were carried out, and the
 // context's error for the others.
@@ -120,9 +122,12 @@ func (s *Store[T]) bulkPart(c *call, ops []Op[T], seen map[string]bool, results 
 	}
 	for k, o := range c.writeMany(send) {
 		op, res := &valid[k], &results[index[k]]
-		if res.Err = s.bulkError(c, op.id, o.Err); o.Err == nil {
+		switch res.Err = s.bulkError(c, op.id, o.Err); {
+		case o.Err == nil:
 			out.count(op.kind)
 			res.Item = op.item(o.Record)
+		case op.write != nil && errors.Is(o.Err, model.ErrUnknown):
+			res.Item.ID, res.Item.Revision = op.id, op.write.Record.Revision
 		}
 	}
 }

@@ -18,6 +18,7 @@ type op struct {
 	base           json.RawMessage
 	failOnConflict bool
 	merge          func(base, fresh, mine json.RawMessage) (json.RawMessage, error)
+	seq            int // in the order of the session's changes
 }
 
 // replaced returns ops without those that a later o makes obsolete.

@@ -20,6 +20,9 @@ var csrfEncoding = base64.RawURLEncoding.Strict()
 // mask each time, so the size of a compressed page reveals nothing. It returns
 // ErrNotStored if the session is not stored.
 //
+// A session of OpenFor has a token before it is stored too. It is made from
+// Options.IdentityKey, and is good as long as the issuer's session.
+//
 // It is bound to the session's secret. It outlives one periodic rotation, since
 // the answer that brings a page can bring the next secret too. A second one ends
 // it, and so do Rotate, Reauthenticate, Elevate and every sign-in. It is made from
@@ -66,7 +69,11 @@ func (s *Session) csrf(ctx context.Context) ([][]byte, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.state.stored() || s.detached {
+	switch {
+	case s.identity != nil && s.closed == nil:
+		handle := s.brought[0].Handle
+		return [][]byte{s.svc.csrfCode(handle, s.svc.identityKey, "")}, nil
+	case !s.state.stored() || s.detached:
 		return nil, ErrNotStored
 	}
 	r := &s.item.Value

@@ -34,7 +34,8 @@ func (s *Session) next(base *item, v *verb) (draft, error) {
 		}
 	}
 	d.row.Data = data
-	d.write = !data.Equal(base.Value.Data) || !s.passive && p.seenDue(base, now)
+	// With writes in doubt there is always one: it keeps them from arriving late.
+	d.write = len(s.doubts) > 0 || !data.Equal(base.Value.Data) || !s.passive && p.seenDue(base, now)
 
 	if err := s.nextSecret(&d, base, v, now); err != nil {
 		return d, err
@@ -87,10 +88,11 @@ func (s *Session) nextSecret(d *draft, base *item, v *verb, now time.Time) error
 	case s.rotationDue(base, d.matched, now):
 		r.Salt = row.NewSalt()
 		s.newSecret(d, s.token.Next(r.Salt), now)
-		r.Previous, r.PreviousKey, r.PreviousUntil = base.Value.Hash, base.Value.HashKey, 0
-		if d.matched == row.MatchPrevious {
-			// The current secret never reached the client.
-			r.Previous, r.PreviousKey = base.Value.Previous, base.Value.PreviousKey
+		r.PreviousUntil = 0
+		// If the current secret never reached the client, the previous one stays.
+		if d.matched != row.MatchPrevious {
+			r.Remember(r.Previous, r.PreviousKey)
+			r.Previous, r.PreviousKey = base.Value.Hash, base.Value.HashKey
 		}
 	case s.origin == originPresented && !s.passive && d.matched == row.MatchCurrent && len(r.Previous) > 0 && r.PreviousUntil == 0:
 		r.PreviousUntil, r.Salt = row.InstantOf(now.Add(p.Overlap)), nil
@@ -108,7 +110,7 @@ func (s *Session) newSecret(d *draft, t row.Token, now time.Time) {
 // retire keeps the hashes of the secrets that a verb replaces, so that requests
 // under way are known for what they are.
 func (s *Service) retire(r, before *row.Row, now time.Time) {
-	r.Retired, r.RetiredKey = before.Hash, before.HashKey
+	r.Remember(before.Hash, before.HashKey)
 	r.RetiredUntil = row.InstantOf(now.Add(s.policy.straggling()))
 	r.Salt = nil
 	if len(r.Previous) > 0 {

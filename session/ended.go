@@ -26,8 +26,10 @@ type ended struct {
 	principal string
 	actor     string
 	reason    Reason
-	row       item // as known; may be empty
-	absent    bool // an identity without a row
+	row       item   // as known; may be empty
+	absent    bool   // an identity without a row
+	doubts    doubts // markers whose answers were lost
+	heir      *heir  // what takes the data over, if that is not done
 }
 
 // known returns the row as known, with its ID in any case.
@@ -88,22 +90,14 @@ func (s *Service) mark(ctx context.Context, e *ended) (bool, error) {
 	var err error
 	for attempt := 0; ; attempt++ {
 		var winner item
-		winner, err = s.markOnce(ctx, &base, e.reason, !base.Revision.IsZero() && attempt < markAttempts)
+		winner, err = s.markOnce(ctx, &base, e, !base.Revision.IsZero() && attempt < markAttempts)
 		if !errors.Is(err, model.ErrConflict) {
 			break
-		}
-		if winner.ID != e.handle {
-			if winner, err = s.store.Get(ctx, e.handle); err != nil {
-				break
-			}
 		}
 		if winner.Value.Gone != "" {
 			return false, nil
 		}
 		base = winner
-	}
-	if errors.Is(err, model.ErrUnknown) {
-		err = s.markAgain(ctx, &base, e.reason, err)
 	}
 	switch {
 	case errors.Is(err, model.ErrNotFound):
@@ -129,31 +123,24 @@ func (s *Service) marker(base *item, why Reason, known bool) (row.Row, *expiry.W
 	return r, opts, nil
 }
 
-// markOnce writes the marker, at the revision of base or at any.
-func (s *Service) markOnce(ctx context.Context, base *item, why Reason, known bool) (item, error) {
-	r, opts, err := s.marker(base, why, known)
+// markOnce writes the marker, at the revision of base or at any: see settled. Nil
+// means that this call has ended the session, or an earlier one for e whose answer
+// was lost. With model.ErrConflict it returns the row that won: a session, or the
+// marker of another call.
+func (s *Service) markOnce(ctx context.Context, base *item, e *ended, known bool) (item, error) {
+	r, opts, err := s.marker(base, e.reason, known)
 	if err != nil {
 		return item{}, err
 	}
-	return s.store.Update(ctx, base.ID, r, opts)
-}
-
-// markAgain learns the outcome of a marker whose answer was lost, in a time
-// limit of its own, and sends it again if the row is still a session.
-func (s *Service) markAgain(ctx context.Context, base *item, why Reason, lost error) error {
-	ctx, cancel := s.uncancelled(ctx)
-	defer cancel()
-	it, err := s.store.Get(ctx, base.ID)
-	switch {
-	case err == nil && it.Value.Gone != "":
-		return nil
-	case err == nil, errors.Is(err, model.ErrCorrupt):
-		_, err = s.markOnce(ctx, base, why, false)
-		return err
-	case errors.Is(err, model.ErrNotFound):
-		return nil // it has expired meanwhile
+	it, err := s.settled(ctx, base, &e.doubts, func(ctx context.Context) (item, error) { return s.store.Update(ctx, base.ID, r, opts) })
+	if errors.Is(err, model.ErrConflict) && it.ID != base.ID {
+		won, lookErr := s.store.Get(ctx, base.ID)
+		if lookErr != nil {
+			return won, lookErr
+		}
+		it = won
 	}
-	return lost
+	return it, err
 }
 
 // emitEnded emits the event of a session that this service has ended.
@@ -186,6 +173,9 @@ func (s *Service) removeMany(ctx context.Context, list []ended) (int, error) {
 	for i := range res.Results {
 		e, one := &list[i], res.Results[i].Err
 		did := one == nil
+		if errors.Is(one, model.ErrUnknown) {
+			e.doubts.add(doubt{revision: res.Results[i].Item.Revision})
+		}
 		if one != nil && !errors.Is(one, model.ErrNotFound) {
 			if err == nil {
 				// Others write to this row, or its answer was lost.

@@ -117,3 +117,28 @@ func TestKeyUseCountsRowsByTheirKeys(t *testing.T) {
 		t.Fatal(n, err)
 	}
 }
+
+// A marker that cannot be verified is taken for a foreign row, so its key counts.
+func TestKeyUseCountsMarkers(t *testing.T) {
+	r := ring(t, "a", 1)
+	k := sessiontest.New(t, &session.Options{Keyring: r})
+	token := signIn(t, k, "", "alice", nil)
+	ok(t, r.Add(keyOf("b", 2)))
+	do(t, k, token, func(u *unit) error { return u.s.SignOut(u) })
+	ok(t, r.Use("b"))
+	signIn(t, k, "", "alice", nil)
+	use, err := k.Service.KeyUse(t.Context(), nil)
+	if err != nil || use["a"] != 1 || use["b"] != 1 || len(use) != 2 {
+		t.Error(use, err)
+	}
+	k.Clock.Advance(time.Minute)
+	if use, err = k.Service.KeyUse(t.Context(), nil); err != nil || use["a"] != 0 {
+		t.Error("after the marker has expired:", use, err)
+	}
+	plain := sessiontest.New(t, nil)
+	token = signIn(t, plain, "", "alice", nil)
+	do(t, plain, token, func(u *unit) error { return u.s.SignOut(u) })
+	if use, err = plain.Service.KeyUse(t.Context(), nil); err != nil || len(use) != 0 {
+		t.Error("a marker without a key:", use, err)
+	}
+}

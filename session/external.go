@@ -69,12 +69,32 @@ func (s *Service) handleFor(id *Identity) string {
 	return base64.RawURLEncoding.EncodeToString(m.Sum(nil)[:row.HandleBytes])
 }
 
+// storeFor stores the session of an identity if it has no row, with its changes
+// or without any.
+func (s *Session) storeFor(ctx context.Context) error {
+	work, done, err := s.change(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if s.state.stored() {
+		return nil
+	}
+	if err := s.mayCreate(); err != nil {
+		return err
+	}
+	return s.createFor(work)
+}
+
 // createFor stores the first row of an identity. If another request was first,
 // it merges the changes into that row.
 func (s *Session) createFor(ctx context.Context) error {
+	if len(s.doubts) >= maxDoubts {
+		return errDoubts()
+	}
 	it, _, err := s.create(ctx, row.Row{Principal: s.identity.Principal, Data: s.data})
 	if errors.Is(err, model.ErrUnknown) {
-		s.lost = it.Revision
+		s.locked(func() { s.inDoubt(model.Revision{}, it.Revision, draft{matched: row.MatchPrevious}) })
 	}
 	if err == nil {
 		s.locked(func() { s.becomeStored(it, row.MatchPrevious) })
@@ -92,9 +112,11 @@ func (s *Session) createFor(ctx context.Context) error {
 	if !v.opens {
 		return &goneError{v.why}
 	}
-	if v.item.Revision == s.lost { // this call has stored it, and the answer was lost
-		s.locked(func() { s.becomeStored(v.item, row.MatchPrevious) })
-		return nil
+	if len(s.doubts) > 0 { // this session has stored it, and the answer was lost; or another one has
+		if err := s.doubtedBy(&v.item); err != nil {
+			return err
+		}
+		return s.save(ctx, nil)
 	}
 	data, err := replay(v.item.Value.Data, ops)
 	if err != nil {

@@ -1,8 +1,9 @@
 package session
 
 import (
+	"bytes"
 	"context"
-	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"unicode/utf8"
 
@@ -50,6 +51,9 @@ func (s *Session) Impersonate(ctx context.Context, target, reason string) error 
 	if !s.state.stored() || s.item.Value.Principal == "" {
 		return ErrUnauthenticated
 	}
+	if err := s.undoubted(work); err != nil {
+		return err
+	}
 	own := s.item.Value
 	if own.Principal == target {
 		return &model.Error{Op: "session.Impersonate", Err: model.NewError(model.ErrInvalid, "the target is the principal", nil)}
@@ -65,7 +69,7 @@ func (s *Session) Impersonate(ctx context.Context, target, reason string) error 
 	if err != nil {
 		return err
 	}
-	lost := s.park(work, until)
+	lost := s.park(work, until, it.ID)
 	if lost != nil && !errors.Is(lost, model.ErrUnknown) {
 		return s.undo(work, it.ID, lost)
 	}
@@ -78,9 +82,10 @@ func (s *Session) Impersonate(ctx context.Context, target, reason string) error 
 }
 
 // park writes the actor's row, with its pending changes, so that no secret opens
-// it. It keeps the row alive until the given time. With model.ErrUnknown nobody
+// it during the impersonation with the handle. It keeps the row alive until the
+// given time. With model.ErrUnknown nobody
 // can tell whether a secret still does.
-func (s *Session) park(ctx context.Context, until row.Instant) error {
+func (s *Session) park(ctx context.Context, until row.Instant, handle string) error {
 	base := s.item
 	for attempt := 0; ; attempt++ {
 		// A client that has lost the session by now must not get it back by
@@ -98,8 +103,7 @@ func (s *Session) park(ctx context.Context, until row.Instant) error {
 			edit(&r, now)
 		}
 		s.svc.retire(&r, &base.Value, now)
-		r.Hash, r.HashKey = make([]byte, row.SecretBytes), ""
-		_, _ = rand.Read(r.Hash)
+		r.Hash, r.HashKey = parkedBy(handle), ""
 		r.Parked = until
 		at := expiry.Keep()
 		if until.Time().After(base.ExpiresAt) {
@@ -116,6 +120,14 @@ func (s *Session) park(ctx context.Context, until row.Instant) error {
 			return err
 		}
 	}
+}
+
+// parkedBy returns what stands in place of a secret's hash during an
+// impersonation, so that no other one can end it. No secret has this hash, since
+// secrets are shorter.
+func parkedBy(handle string) []byte {
+	h := sha256.Sum256([]byte("sojourn session parked by the impersonation " + handle))
+	return h[:]
 }
 
 // EndImpersonation ends the impersonation. The session is the actor's own again,
@@ -136,16 +148,20 @@ func (s *Session) EndImpersonation(ctx context.Context) error {
 		return ErrUnauthenticated
 	}
 	acting := s.item
-	own, t, did, err := s.svc.unpark(work, &acting)
+	if s.over == nil {
+		e := endedOf(&acting, ReasonImpersonationEnded)
+		s.locked(func() { s.over = &e })
+	}
+	gone := s.over
+	own, t, did, err := s.svc.unpark(work, &acting, gone)
 	if err != nil {
 		if errors.Is(err, ErrGone) {
 			s.locked(func() { s.becomeGone(whyGone(err)); s.cred = Credential{} })
 		}
 		return err
 	}
-	gone := endedOf(&acting, ReasonImpersonationEnded)
 	if !did {
-		did, err = s.svc.remove(work, &gone)
+		did, err = s.svc.remove(work, gone)
 	}
 	if err == nil && !did { // another one has ended it, and gives the client a token
 		s.locked(func() { s.becomeGone(WhyReplaced); s.cred = Credential{} })
@@ -155,7 +171,7 @@ func (s *Session) EndImpersonation(ctx context.Context) error {
 		s.issue(own, t)
 		s.becomeProved()
 		if err != nil {
-			s.ended = append(s.ended, gone)
+			s.ended = append(s.ended, *gone)
 		}
 	})
 	e := eventOf(EventImpersonationEnded, own.ID, &own.Value)
@@ -168,23 +184,25 @@ func (s *Session) EndImpersonation(ctx context.Context) error {
 // then, so that a failure leaves the client a way back. Of two calls at the same
 // time, the one whose client is given a secret is the one that ends the
 // impersonation. Did says that this call has done so already.
-func (s *Service) unpark(ctx context.Context, acting *item) (own item, t *row.Token, did bool, err error) {
-	a, over := acting.Value.Actor, endedOf(acting, ReasonImpersonationEnded)
+func (s *Service) unpark(ctx context.Context, acting *item, over *ended) (own item, t *row.Token, did bool, err error) {
+	a := acting.Value.Actor
 	for attempt := 0; ; attempt++ {
 		base, err := s.reread(ctx, a.Handle, attempt, item{})
 		if err == nil && base.Value.Principal != a.ID {
 			err = gone(nil)
 		}
 		if errors.Is(err, ErrGone) {
-			_, endErr := s.remove(ctx, &over)
+			_, endErr := s.remove(ctx, over)
 			return base, nil, did, errors.Join(err, endErr)
 		}
 		if err != nil {
 			return base, nil, did, err
 		}
-		if base.Value.Parked == 0 && !did {
-			// Another call has come first, or the answer to one was lost.
-			if did, err = s.remove(ctx, &over); err == nil && !did {
+		parked := base.Value.Parked != 0 && bytes.Equal(base.Value.Hash, parkedBy(acting.ID))
+		if !parked && !did {
+			// Another call has come first, or the answer to one was lost. The row
+			// may be that of another impersonation by now.
+			if did, err = s.remove(ctx, over); err == nil && !did {
 				err = &goneError{WhyReplaced}
 			}
 			if err != nil {

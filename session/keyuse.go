@@ -12,7 +12,10 @@ import (
 // their data, or for the hash of a secret. The map has the number of sessions by
 // the id of the key. A session that needs two keys counts for both. A key that is
 // absent from the map can be removed from the keyring, after all nodes use
-// another one. Sessions that need no key have the id "".
+// another one. Sessions that need no key have the id "". What is left of a session
+// that has ended counts under its key too, since without it a late request would
+// be taken for a new visitor's. It lives for Policy.Overlap, and after a Destroy
+// method as long as the session would have.
 //
 // It reads every session, page by page, with the data. So it costs as much as
 // All: use it seldom. Progress is called after each page with the number of rows
@@ -29,8 +32,8 @@ func (s *Service) KeyUse(ctx context.Context, progress func(rows int)) (map[stri
 		}
 		for i := range l.Items {
 			r := &l.Items[i].Value
-			if r.Gone != "" {
-				continue // what says that a session has ended is of no use to anybody for long
+			if r.Gone != "" && r.MACKey == "" {
+				continue // it needs no key, and is not a session
 			}
 			for _, id := range keysOf(r) {
 				use[id]++
@@ -47,7 +50,7 @@ func (s *Service) KeyUse(ctx context.Context, progress func(rows int)) (map[stri
 }
 
 // CountKey returns the number of live sessions that need the seal key with the
-// id. Its cost and its errors are those of KeyUse, which counts all keys at once.
+// id, with what is left of those that have ended. Its cost and its errors are those of KeyUse, which counts all keys at once.
 func (s *Service) CountKey(ctx context.Context, keyID string) (int, error) {
 	use, err := s.KeyUse(ctx, nil)
 	return use[keyID], err

@@ -267,3 +267,19 @@ func TestManySessionsEndInBatchesAlsoThoseThatChange(t *testing.T) {
 		t.Fatal(reasons)
 	}
 }
+
+// The row of a sign-in that is made again takes a seat if it stays, so the error
+// of its removal is not swallowed.
+func TestSignInThatIsMadeAgainReportsWhatStays(t *testing.T) {
+	for _, on := range evicting {
+		k := sessiontest.New(t, &session.Options{Limit: session.Limit{Max: 1, On: on}})
+		signIn(t, k, "", "alice", nil)
+		k.Backend.SetHook(sessiontest.Fail(model.ErrUnavailable, sessiontest.OpDelete))
+		u := begin(t, k, "") // in the same millisecond
+		err := u.s.SignIn(u, "alice", nil)
+		is(t, err, model.ErrUnavailable)
+		if !strings.Contains(err.Error(), "still stored") || strings.Contains(err.Error(), "later") {
+			t.Errorf("the error is %q", err)
+		}
+	}
+}

@@ -83,7 +83,8 @@ type Options struct {
 	IdentityKey []byte
 	// OnReuse says what happens if a client presents a secret that was replaced
 	// longer than Policy.Overlap ago: a copy of a cookie, or a client that did
-	// not get the new one. Zero means an event and nothing else.
+	// not get the new one. The row knows the last three, and the one before the
+	// last periodic rotation. Zero means an event and nothing else.
 	OnReuse OnReuse
 	// WatchEvery is how often detached sessions are read, in real time. It is
 	// the longest time until Detached.Done closes after another process has

@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -82,7 +81,7 @@ func (s *Session) persist(ctx context.Context, last bool) (Credential, error) {
 // quiet reports whether there is nothing to write. Most requests end like this.
 // The caller holds the lock.
 func (s *Session) quiet() bool {
-	if !s.state.stored() || len(s.ended)+len(s.ops)+len(s.edits) > 0 || s.doubt != nil {
+	if !s.state.stored() || len(s.ended)+len(s.ops)+len(s.edits)+len(s.doubts) > 0 {
 		return false
 	}
 	d, err := s.next(&s.item, nil)
@@ -96,7 +95,14 @@ func (s *Session) quiet() bool {
 // finishEnded ends the rows that are still to be ended.
 func (s *Session) finishEnded(ctx context.Context) error {
 	for len(s.ended) > 0 {
-		if _, err := s.svc.remove(ctx, &s.ended[0]); err != nil {
+		e := &s.ended[0]
+		var err error
+		if e.heir != nil {
+			err = s.finishReplaced(ctx, e)
+		} else {
+			_, err = s.svc.remove(ctx, e)
+		}
+		if err != nil {
 			return err
 		}
 		s.locked(func() { s.ended = s.ended[1:] })
@@ -168,12 +174,16 @@ func (s *Session) create(ctx context.Context, r row.Row) (item, *row.Token, erro
 
 // save writes the session's row by compare-and-set, or touches it.
 func (s *Session) save(ctx context.Context, v *verb) error {
-	if s.doubt != nil {
-		if err := s.settleDoubt(ctx); err != nil {
+	base := s.item
+	if len(s.doubts) > 0 {
+		var err error
+		if base, err = s.settleDoubts(ctx); err != nil {
 			return err
 		}
+		if len(s.doubts) >= maxDoubts {
+			return errDoubts()
+		}
 	}
-	base := s.item
 	for attempt := 0; ; attempt++ {
 		d, err := s.next(&base, v)
 		if err != nil {
@@ -197,7 +207,7 @@ func (s *Session) save(ctx context.Context, v *verb) error {
 		case errors.Is(err, model.ErrNotFound):
 			return gone(err)
 		case errors.Is(err, model.ErrUnknown):
-			s.locked(func() { s.doubt = &doubt{d, it.Revision} })
+			s.locked(func() { s.inDoubt(base.Revision, it.Revision, d) })
 			return err
 		case !errors.Is(err, model.ErrConflict) || attempt+1 >= persistAttempts:
 			return err
@@ -205,26 +215,13 @@ func (s *Session) save(ctx context.Context, v *verb) error {
 		if base, err = s.svc.reread(ctx, base.ID, attempt, it); err != nil {
 			return err
 		}
+		if len(s.doubts) > 0 && base.Revision != s.doubted { // one has arrived late, or another request has written
+			if err = s.doubtedBy(&base); err != nil {
+				return err
+			}
+			base = s.item
+		}
 	}
-}
-
-// settleDoubt learns whether the write before was stored whose answer was lost.
-func (s *Session) settleDoubt(ctx context.Context) error {
-	it, err := s.svc.get(ctx, s.item.ID)
-	switch {
-	case errors.Is(err, model.ErrNotFound):
-		return gone(err)
-	case err != nil:
-		return err
-	case it.Revision == s.doubt.revision:
-		s.locked(func() { s.saved(it, s.doubt.draft) })
-		return nil
-	case it.Revision == s.item.Revision:
-		s.locked(func() { s.doubt = nil })
-		return nil
-	}
-	s.locked(func() { s.becomeStored(it, s.match(&it.Value, s.svc.now())) })
-	return fmt.Errorf("session: another request has written since, and it is unknown whether this one has: %w", model.ErrUnknown)
 }
 
 // reread returns the row for the next attempt after a conflict. On the first

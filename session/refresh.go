@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -22,8 +23,10 @@ const defaultHold = 30 * time.Second
 // for one use.
 //
 // Fetch gets the stored value, or the zero T if there is none: an absent value is
-// never fresh. Its context ends after hold, and not with the caller's: a client
-// that hangs up must not lose the new tokens. If fetch returns an error, Refresh
+// never fresh. Its context ends after hold, in which the store's answer to this
+// request's claim counts, and not with the caller's: a client that hangs up must
+// not lose the new tokens. What it returns later than that is stored only if no
+// other request has fetched meanwhile. If fetch returns an error, Refresh
 // returns it unchanged, and so does the Refresh of the requests that waited in
 // the same process. Nothing is stored then. A request of another process tries
 // by itself. If the process of fetch dies, another request takes over after hold,
@@ -35,7 +38,8 @@ const defaultHold = 30 * time.Second
 // be stored, Refresh keeps it for the session's next Persist and returns it. The
 // error comes from there. After the commit, Refresh returns the value with the
 // error. A session that is not stored has no other request: it calls fetch and
-// keeps the value for Persist. Store a session of OpenFor first.
+// keeps the value for Persist. One of OpenFor is stored first, with its changes,
+// since other requests may have the same identity.
 //
 // It makes no calls of the store for a fresh value, and three for a fetch: a read
 // and two writes. Waiting makes none in the same process. On another node it
@@ -59,6 +63,11 @@ func (k Key[T]) Refresh(ctx context.Context, hold time.Duration, fresh func(T) b
 	if err := s.Degraded(); err != nil {
 		return zero, fmt.Errorf("%w: %w", ErrReadOnly, err)
 	}
+	if s.identity != nil {
+		if err := s.storeFor(ctx); err != nil {
+			return zero, err
+		}
+	}
 	known := s.snapshot()
 	if known.ID == "" {
 		work, cancel := context.WithTimeout(context.WithoutCancel(ctx), hold)
@@ -79,7 +88,7 @@ func (k Key[T]) Refresh(ctx context.Context, hold time.Duration, fresh func(T) b
 	case got.err == nil:
 		return v, s.adopt(ctx, &known, &got, k.op(got.raw))
 	case got.raw != nil && !errors.Is(got.err, ErrGone): // fetched and not stored
-		if k.Set(ctx, v) == nil {
+		if s.succeed(ctx, k.name, &got) == nil {
 			got.err = nil
 		}
 		return v, got.err
@@ -87,9 +96,29 @@ func (k Key[T]) Refresh(ctx context.Context, hold time.Duration, fresh func(T) b
 	return zero, got.err
 }
 
+// succeed keeps the fetched value for the next Persist. If the row has another
+// value by then than fetch got, that one is later and stays.
+func (s *Session) succeed(ctx context.Context, name string, got *landed) error {
+	done, err := s.write(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	next := func(raw json.RawMessage) (json.RawMessage, error) {
+		if !bytes.Equal(raw, got.from) {
+			return raw, nil
+		}
+		return got.raw, nil
+	}
+	s.locked(func() { s.ops = replaced(s.ops, op{key: name}) })
+	s.record(op{key: name, update: next}, got.raw)
+	return nil
+}
+
 // landed is the outcome of a refresh.
 type landed struct {
 	raw     json.RawMessage // the value
+	from    json.RawMessage // the one that fetch got
 	it      item            // the row with it
 	fetched bool            // fetch was called
 	err     error
@@ -103,6 +132,9 @@ type refresh[T any] struct {
 	hold   time.Duration
 	fresh  func(T) bool
 	fetch  func(context.Context, T) (T, error)
+
+	mine lease   // of this call, as it was stored last
+	late *landed // what fetch has returned when the lease was another's already
 }
 
 // lease is the right to fetch, as the session keeps it.
@@ -111,11 +143,23 @@ type lease struct {
 	Until row.Instant `json:"until"`
 }
 
+// errLease: the lease is another's by now. errHold: it was over before fetch could
+// begin.
+var (
+	errLease = errors.New("session: another request has taken over the refresh")
+	errHold  = fmt.Errorf("session: Refresh: the store took longer than hold, which is too short: %w", context.DeadlineExceeded)
+)
+
+// holdAttempts is how often a lease may be over before fetch could begin.
+const holdAttempts = 3
+
 // land waits until the stored value is fresh, or this call has the lease and
 // fetches it.
 func (r *refresh[T]) land(ctx context.Context) landed {
 	leases := Key[lease]{name: leasePrefix + r.key.name, own: true}.FailingOnConflict().
 		Repairing(func(error) (lease, bool, error) { return lease{}, false, nil })
+	r.mine.By = rand.Text()
+	lost, over := false, 0
 	for attempt := 0; ; attempt++ {
 		// A session of its own: it neither stores nor sees what the request has
 		// not persisted yet.
@@ -129,23 +173,37 @@ func (r *refresh[T]) land(ctx context.Context) landed {
 		if it.ID == "" {
 			return landed{err: ErrGone}
 		}
-		if ok && r.fresh(old) {
-			return landed{raw: it.Value.Data.Get(r.key.name), it: it}
-		}
 		held, _, err := leases.Get(at)
 		if err != nil {
 			return landed{err: err}
 		}
-		if now := r.svc.now(); !now.Before(held.Until.Time()) {
-			mine := lease{By: rand.Text(), Until: row.InstantOf(now.Add(r.hold))}
-			if err = leases.Set(at, mine); err == nil {
+		own := held.By == r.mine.By // the answer to its write was lost, or it was over before fetch began
+		if ok && r.fresh(old) && !own {
+			return landed{raw: it.Value.Data.Get(r.key.name), it: it}
+		}
+		now := r.svc.now()
+		free := !now.Before(held.Until.Time())
+		if free {
+			r.mine.Until = row.InstantOf(now.Add(r.hold))
+			if err = leases.Set(at, r.mine); err == nil {
 				err = s.persistSettled(at)
 			}
-			if err == nil {
-				return r.fetched(ctx, s, leases.name, &mine)
+			if errors.Is(err, model.ErrUnknown) && !lost {
+				lost = true
+				continue // the row says whose it is
 			}
-			if !errors.Is(err, model.ErrConflict) {
+			if err != nil && !errors.Is(err, model.ErrConflict) {
 				return landed{err: err}
+			}
+			own = err == nil
+		}
+		if own {
+			out := r.fetched(ctx, s, leases.name)
+			if errors.Is(out.err, errHold) {
+				over++
+			}
+			if !errors.Is(out.err, errLease) && (!errors.Is(out.err, errHold) || over == holdAttempts) {
+				return out
 			}
 		}
 		if err := waitTurn(ctx, attempt); err != nil {
@@ -155,13 +213,15 @@ func (r *refresh[T]) land(ctx context.Context) landed {
 }
 
 // fetched calls fetch, stores its result and gives the lease back, also if fetch
-// fails or panics.
-func (r *refresh[T]) fetched(ctx context.Context, s *Session, name string, mine *lease) (out landed) {
+// fails or panics. It stores the result only under the lease: if fetch has taken
+// longer, that can be another's. Then it keeps the result for the case that the
+// other one changes nothing.
+func (r *refresh[T]) fetched(ctx context.Context, s *Session, name string) (out landed) {
 	at := NewContext(ctx, s)
 	// The row with the lease can be later than the one that was read before it.
 	old, ok, err := r.key.Get(at)
 	if err == nil && ok && r.fresh(old) {
-		if err = s.giveBack(ctx, name, mine); err == nil {
+		if err = s.giveBack(ctx, name, &r.mine, false); err == nil {
 			err = s.persistSettled(at)
 		}
 		it := s.snapshot()
@@ -169,13 +229,13 @@ func (r *refresh[T]) fetched(ctx context.Context, s *Session, name string, mine 
 	}
 	returned := false
 	defer func() {
-		if returned && out.err == nil {
-			return
+		if returned && (out.err == nil || out.raw != nil) {
+			return // what was fetched is still to be stored, so nobody may fetch again
 		}
 		// Nobody waits for hold because of this request. An error is of no
 		// interest: the lease ends by itself.
 		s := r.svc.openHandle(r.handle)
-		if s.giveBack(ctx, name, mine) == nil {
+		if s.giveBack(ctx, name, &r.mine, false) == nil {
 			_, _ = s.Persist(ctx)
 		}
 	}()
@@ -183,10 +243,10 @@ func (r *refresh[T]) fetched(ctx context.Context, s *Session, name string, mine 
 		returned, out.err = true, err
 		return out
 	}
-	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.hold)
-	defer cancel()
-	v, err := r.fetch(work, old)
-	returned, out.fetched = true, true
+	from := s.snapshot()
+	out.from = from.Value.Data.Get(r.key.name)
+	v, err := r.value(ctx, old, &out)
+	returned = true
 	if err != nil {
 		out.err = err
 		return out
@@ -195,17 +255,41 @@ func (r *refresh[T]) fetched(ctx context.Context, s *Session, name string, mine 
 		err = r.key.Set(at, v)
 	}
 	if err == nil {
-		err = s.giveBack(ctx, name, mine)
+		err = s.giveBack(ctx, name, &r.mine, true)
 	}
 	if err == nil {
 		err = s.persistSettled(at)
 	}
 	out.err = err
-	if err == nil {
+	switch {
+	case err == nil:
 		out.it = s.snapshot()
 		out.raw = out.it.Value.Data.Get(r.key.name) // as merged, if the key is Merging
+	case errors.Is(err, errLease):
+		late := out
+		r.late = &late
 	}
 	return out
+}
+
+// value returns what fetch returns, or has returned for the same value too late.
+// The time of fetch ends with the lease, so that the time in which that was
+// stored counts.
+func (r *refresh[T]) value(ctx context.Context, old T, out *landed) (T, error) {
+	if r.late != nil && bytes.Equal(r.late.from, out.from) {
+		v, _, err := r.key.decode(r.late.raw)
+		out.fetched = true
+		return v, err
+	}
+	left := r.mine.Until.Time().Sub(r.svc.now())
+	if left <= 0 {
+		return old, errHold
+	}
+	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), left)
+	defer cancel()
+	v, err := r.fetch(work, old)
+	out.fetched = true
+	return v, err
 }
 
 // persistSettled is Persist that asks once more after a lost answer. Nobody else
@@ -219,7 +303,8 @@ func (s *Session) persistSettled(ctx context.Context) error {
 }
 
 // giveBack removes the lease with the next Persist, if it is still the own one.
-func (s *Session) giveBack(ctx context.Context, name string, mine *lease) error {
+// Else that Persist returns errLease and stores nothing, with must.
+func (s *Session) giveBack(ctx context.Context, name string, mine *lease, must bool) error {
 	_, done, err := s.change(ctx)
 	if err != nil {
 		return err
@@ -227,7 +312,11 @@ func (s *Session) giveBack(ctx context.Context, name string, mine *lease) error 
 	defer done()
 	without := func(raw json.RawMessage) (json.RawMessage, error) {
 		var l lease
-		if raw != nil && row.DecodeValue(raw, &l) == nil && l.By != mine.By {
+		own := raw != nil && row.DecodeValue(raw, &l) == nil && l.By == mine.By
+		switch {
+		case must && !own:
+			return nil, errLease
+		case raw != nil && l.By != "" && !own:
 			return raw, nil
 		}
 		return nil, nil
@@ -264,7 +353,7 @@ func (s *Session) adopt(ctx context.Context, known *item, got *landed, value op)
 	matched := s.match(&got.it.Value, s.svc.now())
 	ops := replaced(s.ops, op{key: value.key})
 	data, err := replay(got.it.Value.Data, ops)
-	if err != nil || s.item.Revision != known.Revision || matched < row.MatchPrevious {
+	if err != nil || len(s.doubts) > 0 || s.item.Revision != known.Revision || matched < row.MatchPrevious {
 		if !s.committed { // the next Persist meets the conflict
 			s.record(value, got.raw)
 		}

@@ -58,3 +58,27 @@ func TestReplacedSecretThatIsUsedAgain(t *testing.T) {
 		}
 	}
 }
+
+// The row knows the last secrets that were replaced, by whatever replaced them.
+func TestOlderSecretThatIsUsedAgain(t *testing.T) {
+	rotation := func(u *unit) error {
+		u.k.Clock.Advance(5 * time.Minute)
+		return read(u)
+	}
+	rotate := func(u *unit) error { return u.s.Rotate(u) }
+	for _, replace := range [][]func(u *unit) error{{rotate, rotate, rotate}, {rotation, rotation, rotation}, {rotate, rotation, rotate}, {rotation, rotate, rotation}} {
+		k := sessiontest.New(t, &session.Options{
+			OnReuse: session.OnReuseEndSession, Policy: session.Policy{RotateEvery: 5 * time.Minute, TouchEvery: time.Minute},
+		})
+		now := signIn(t, k, "", "alice", nil)
+		stolen := now
+		for _, by := range replace {
+			now = do(t, k, now, by)
+			now = do(t, k, now, read) // it is presented
+			k.Clock.Advance(time.Minute)
+		}
+		alive(t, k, now)
+		dead(t, k, stolen)
+		dead(t, k, now)
+	}
+}

@@ -133,23 +133,17 @@ func (s *Service) updateRow(ctx context.Context, base *item, r row.Row, at expir
 	return it, err
 }
 
-// updateSettled is updateRow for a write that is not made again later: after a
-// lost answer it reads the row to learn the outcome, in a time limit of its own.
+// updateSettled is updateRow for a write that is not made again later: see
+// settled. With model.ErrUnknown nobody can tell whether the row was written.
 func (s *Service) updateSettled(ctx context.Context, base *item, r row.Row, at expiry.Expiry) (item, error) {
-	it, err := s.updateRow(ctx, base, r, at)
-	if !errors.Is(err, model.ErrUnknown) {
-		return it, err
-	}
-	look, cancel := s.uncancelled(ctx)
-	defer cancel()
-	fresh, lookErr := s.get(look, base.ID)
+	var lost doubts
+	it, err := s.settled(ctx, base, &lost, func(ctx context.Context) (item, error) { return s.updateRow(ctx, base, r, at) })
 	switch {
-	case lookErr == nil && fresh.Revision == it.Revision:
-		return fresh, nil
-	case lookErr == nil && fresh.Revision == base.Revision:
-		return s.updateRow(look, base, r, at)
-	case errors.Is(lookErr, model.ErrNotFound):
-		return fresh, lookErr
+	case len(lost) == 0:
+	case err == nil:
+		err = s.unseal(&it)
+	case errors.Is(err, model.ErrConflict):
+		err = errDoubt()
 	}
 	return it, err
 }

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session/internal/row"
 )
 
@@ -31,9 +30,8 @@ type Session struct {
 	mu   sync.Mutex
 
 	client   Client
-	detached bool           // has a handle and no token
-	identity *Identity      // of OpenFor; such a session is detached
-	lost     model.Revision // of an identity's first row, if the answer was lost
+	detached bool      // has a handle and no token
+	identity *Identity // of OpenFor; such a session is detached
 	lifecycle
 	ended []ended // rows to end that are not ended yet
 

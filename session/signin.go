@@ -1,11 +1,13 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
@@ -127,9 +129,16 @@ func (s *Session) SignIn(ctx context.Context, principal string, opts *SignInOpti
 	if err := s.finishEnded(work); err != nil {
 		return err
 	}
+	if err := s.undoubted(work); err != nil {
+		return err
+	}
 	o.Discard = o.Discard || !s.carries(principal)
 	r := o.row(principal)
-	r.Data = s.carried(&o, s.data)
+	var from *row.Row
+	if s.state.stored() {
+		from = &s.item.Value
+	}
+	r.Data = o.carried(from, s.data)
 	r.Name = s.keptName(principal)
 	if err := s.svc.mayAuthenticate(work, r); err != nil {
 		return err
@@ -148,6 +157,9 @@ func (s *Session) SignIn(ctx context.Context, principal string, opts *SignInOpti
 		if !errors.Is(err, errOvertaken) {
 			return err
 		}
+		if still := (*stillStoredError)(nil); errors.As(err, &still) {
+			return still // it takes a seat, so that another try could fail because of it
+		}
 	}
 	s.svc.emit(work, Event{Kind: EventRejected, Reason: ReasonLimitReached, Principal: principal})
 	return ErrLimit
@@ -163,16 +175,16 @@ const signInAttempts = 20
 func (s *Session) replace(ctx context.Context, it item, t *row.Token, o *SignInOptions, seats *seats) error {
 	old := s.handle()
 	over, err := seats.over(ctx, &it)
-	lost := false
+	var left *ended // the old row, if nobody can tell whether it is gone
 	if err == nil && s.state.stored() {
-		it, lost, err = s.supersede(ctx, it, o)
+		it, left, err = s.supersede(ctx, it, o)
 	}
-	if err != nil && !lost {
+	if err != nil && left == nil {
 		return s.undo(ctx, it.ID, err)
 	}
 	rest := s.owned
-	if lost {
-		rest = append(rest, endedOf(&s.item, ReasonReplaced))
+	if left != nil {
+		rest = append(rest, *left)
 	}
 	s.locked(func() {
 		s.issue(it, t)
@@ -184,7 +196,7 @@ func (s *Session) replace(ctx context.Context, it item, t *row.Token, o *SignInO
 	e.Previous = old
 	s.svc.emit(ctx, e)
 	seats.evict(ctx, over)
-	if lost {
+	if left != nil {
 		return err
 	}
 	if err := s.finishEnded(ctx); err != nil {
@@ -228,12 +240,13 @@ func (s *Session) handsOver() error {
 	return nil
 }
 
-// carried returns the part of the data that a sign-in carries over.
-func (s *Session) carried(o *SignInOptions, data row.Values) row.Values {
+// carried returns the part of the data of a row that a sign-in carries over. From
+// may be nil: there is no row yet.
+func (o *SignInOptions) carried(from *row.Row, data row.Values) row.Values {
 	switch {
 	case o.Discard:
 		return nil
-	case o.Carry == nil, s.state.stored() && s.item.Value.Principal != "":
+	case o.Carry == nil, from != nil && from.Principal != "":
 		return data
 	}
 	var out row.Values
@@ -252,62 +265,107 @@ func (s *Session) carries(principal string) bool {
 
 // supersede replaces the old row by a marker, at the revision from which the new
 // row got its data. After a conflict it copies the data again. It returns the
-// new row. Lost says, with model.ErrUnknown, that nobody can tell whether the old
-// row is gone.
-func (s *Session) supersede(ctx context.Context, it item, o *SignInOptions) (_ item, lost bool, _ error) {
-	old := s.item
+// new row. With model.ErrUnknown it also returns the old row, if nobody can tell
+// whether that is gone.
+func (s *Session) supersede(ctx context.Context, it item, o *SignInOptions) (_ item, left *ended, _ error) {
+	e := endedOf(&s.item, ReasonReplaced)
 	for attempt := 0; ; attempt++ {
-		winner, err := s.svc.markOnce(ctx, &old, ReasonReplaced, true)
-		if errors.Is(err, model.ErrUnknown) {
-			winner, err = s.svc.settleMarker(ctx, &old, err)
-		}
+		old := e.row
+		winner, err := s.svc.markOnce(ctx, &old, &e, true)
 		switch {
 		case err == nil:
 			s.svc.watch.end(old.ID, ErrGone)
-			return it, false, nil
+			return it, nil, nil
 		case errors.Is(err, model.ErrNotFound):
-			return it, false, gone(nil)
+			return it, nil, gone(nil)
+		case errors.Is(err, model.ErrUnknown):
+			e.heir = &heir{handle: it.ID, token: s.token, ops: s.ops, opts: *o, data: it.Value.Data}
+			return it, &e, err
 		case !errors.Is(err, model.ErrConflict) || attempt+1 >= persistAttempts:
-			return it, errors.Is(err, model.ErrUnknown), err
+			return it, nil, err
 		}
-		if old, err = s.svc.reread(ctx, old.ID, attempt, winner); err != nil {
-			return it, false, err
+		if e.row, err = s.svc.reread(ctx, old.ID, attempt, winner); err != nil {
+			return it, nil, err
 		}
-		if !s.match(&old.Value, s.svc.now()).Opens() {
-			return it, false, &goneError{WhyReplaced} // its secret was replaced meanwhile
+		if !s.match(&e.row.Value, s.svc.now()).Opens() {
+			return it, nil, &goneError{WhyReplaced} // its secret was replaced meanwhile
 		}
-		data, err := replay(old.Value.Data, s.ops)
+		data, err := replay(e.row.Value.Data, s.ops)
 		if err != nil {
-			return it, false, err
+			return it, nil, err
 		}
-		s.svc.conflict(ctx, &old, ReasonMerged)
-		if data = s.carried(o, data); data.Equal(it.Value.Data) {
+		s.svc.conflict(ctx, &e.row, ReasonMerged)
+		if data = o.carried(&e.row.Value, data); data.Equal(it.Value.Data) {
 			continue
 		}
 		r := it.Value
 		r.Data = data
 		next, err := s.svc.updateSettled(ctx, &it, r, expiry.Keep())
 		if err != nil {
-			return it, false, err // the old row is as it was
+			return it, nil, err // the old row is as it was
 		}
 		it = next
 	}
 }
 
-// settleMarker learns the outcome of a marker whose answer was lost. It returns
-// nil if the row is a marker or gone, model.ErrConflict if it is still a
-// session, and lost if nobody can tell.
-func (s *Service) settleMarker(ctx context.Context, base *item, lost error) (item, error) {
-	ctx, cancel := s.uncancelled(ctx)
-	defer cancel()
-	it, err := s.store.Get(ctx, base.ID)
-	switch {
-	case errors.Is(err, model.ErrNotFound), err == nil && it.Value.Gone != "":
-		return it, nil
-	case err == nil:
-		return it, model.ErrConflict
+// heir is the new row of a sign-in that could not learn whether the old one has
+// ended. Until it has, other requests may write to the old row.
+type heir struct {
+	handle string
+	token  *row.Token // that opened the old row
+	ops    []op       // of the sign-in's request, before the sign-in
+	opts   SignInOptions
+	data   row.Values // that was carried over
+}
+
+// finishReplaced ends the old row of a sign-in, as supersede does. What others
+// have written to it meanwhile is stored in the new row before.
+func (s *Session) finishReplaced(ctx context.Context, e *ended) error {
+	for attempt := 0; attempt < persistAttempts && s.handle() == e.heir.handle; attempt++ {
+		old := e.row
+		winner, err := s.svc.markOnce(ctx, &old, e, true)
+		if err == nil {
+			s.svc.watch.end(e.handle, ErrGone)
+			s.svc.emitEnded(ctx, e)
+			return nil
+		}
+		if errors.Is(err, model.ErrConflict) {
+			old, err = s.svc.reread(ctx, e.handle, attempt, winner)
+		}
+		if errors.Is(err, model.ErrNotFound) || errors.Is(err, model.ErrCorrupt) || err == nil && !s.svc.match(&old.Value, e.heir.token, s.svc.now()).Opens() {
+			break // it is not this client's now, and ends in any case
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.inherit(e.heir, &old.Value); err != nil {
+			return err
+		}
+		if err := s.flush(ctx, nil); err != nil {
+			return err
+		}
+		e.row = old
 	}
-	return it, lost
+	_, err := s.svc.remove(ctx, e)
+	return err
+}
+
+// inherit takes over what has changed in the old row. The session's own later
+// changes win.
+func (s *Session) inherit(h *heir, old *row.Row) error {
+	data, err := replay(old.Data, h.ops)
+	if err != nil {
+		return err
+	}
+	data = h.opts.carried(old, data)
+	for _, v := range append(slices.Clone(data), h.data...) {
+		was, is := h.data.Get(v.Key), data.Get(v.Key)
+		if bytes.Equal(s.data.Get(v.Key), was) && !bytes.Equal(was, is) {
+			s.record(op{key: v.Key, raw: is}, is)
+		}
+	}
+	h.data = data
+	return nil
 }
 
 // undo deletes the new row of a sign-in that failed with reason, and returns
@@ -320,7 +378,15 @@ func (s *Session) undo(ctx context.Context, id string, reason error) error {
 		s.locked(func() { s.becomeGone(WhyEnded); s.cred = Credential{Action: ActionClear} })
 	}
 	if err := s.svc.discard(ctx, id); err != nil {
-		return errors.Join(reason, fmt.Errorf("session: a sign-in that failed is still stored: %w", err))
+		return errors.Join(reason, &stillStoredError{err})
 	}
 	return reason
 }
+
+// stillStoredError is about the new row of a sign-in that failed.
+type stillStoredError struct{ cause error }
+
+func (e *stillStoredError) Error() string {
+	return "session: a sign-in that failed is still stored: " + e.cause.Error()
+}
+func (e *stillStoredError) Unwrap() error { return e.cause }

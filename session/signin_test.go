@@ -186,3 +186,46 @@ func TestNotBeforeOfAnIdentityProvidersSession(t *testing.T) {
 	since = k.Clock.Now().Add(time.Hour)
 	is(t, u.s.SignIn(u, "alice", &session.SignInOptions{SID: "idp/1"}), session.ErrNotBefore)
 }
+
+// What was set for a signed-in session does not go over to the next sign-in.
+func TestSignInDropsTheLifetimesOfTheSessionBefore(t *testing.T) {
+	for _, who := range []string{"alice", "bob"} {
+		k := sessiontest.New(t, nil)
+		fresh := alive(t, k, signIn(t, k, "", who, nil))
+		token := signIn(t, k, "", "alice", nil)
+		token = do(t, k, token, func(u *unit) error {
+			return errors.Join(
+				u.s.SetIdle(u, time.Minute), u.s.SetLifetime(u, time.Hour), u.s.SetNotAfter(u, k.Clock.Now().Add(time.Minute)),
+				u.s.SignIn(u, who, nil),
+			)
+		})
+		got := alive(t, k, token)
+		if !got.IdleDeadline.Equal(fresh.IdleDeadline) || !got.AbsoluteDeadline.Equal(fresh.AbsoluteDeadline) {
+			t.Errorf("%s: idle until %v and absolute %v, want %v and %v", who, got.IdleDeadline, got.AbsoluteDeadline, fresh.IdleDeadline, fresh.AbsoluteDeadline)
+		}
+	}
+}
+
+// Of two callers that end a session at once, one has ended it. A writer between
+// the read and the marker changes nothing.
+func TestOneOfTwoCallersEndsASession(t *testing.T) {
+	var seen events
+	k := sessiontest.New(t, &session.Options{OnEvent: seen.hook})
+	token := signIn(t, k, "", "alice", nil)
+	handle := alive(t, k, token).Handle
+	k.Backend.SetHook(sessiontest.Before(sessiontest.OpWrite, func() {
+		do(t, k, token, func(u *unit) error { return note.Set(u, "w") })
+		ok(t, k.Service.Destroy(t.Context(), "alice", handle))
+	}))
+	is(t, k.Service.Destroy(t.Context(), "alice", handle), model.ErrNotFound)
+	if got := seen.take(session.EventDestroyed); len(got) != 1 {
+		t.Errorf("%d events", len(got))
+	}
+	token = signIn(t, k, "", "alice", nil)
+	handle = alive(t, k, token).Handle
+	k.Backend.SetHook(sessiontest.Before(sessiontest.OpWrite, func() {
+		do(t, k, token, func(u *unit) error { return note.Set(u, "w") })
+	}))
+	ok(t, k.Service.Destroy(t.Context(), "alice", handle))
+	dead(t, k, token)
+}

@@ -54,7 +54,11 @@ type lifecycle struct {
 	data  row.Values // the row's data with ops applied
 	ops   []op       // changes of the data since the row was read
 	edits []edit     // changes of the lifetimes since the row was read
-	doubt *doubt     // a write of them whose answer was lost
+	over  *ended     // the impersonation, while it is ended
+	seq   int        // of the last change of the data
+
+	doubts  doubts         // writes of them whose answers were lost
+	doubted model.Revision // of the row that they would replace; zero: of none
 
 	// With stateAnonymous:
 	why    Why
@@ -65,12 +69,6 @@ type lifecycle struct {
 
 // edit changes the lifetimes of a row.
 type edit func(r *row.Row, now time.Time)
-
-// doubt is a write whose outcome is unknown.
-type doubt struct {
-	draft    draft
-	revision model.Revision // that it would have stored
-}
 
 // maxTokens is how many different tokens of one client are tried.
 const maxTokens = 4
@@ -173,7 +171,8 @@ func (l *lifecycle) becomeStored(it item, matched row.Match) {
 	l.storeErr = nil
 	l.why, l.closed, l.stale = WhyNone, nil, false
 	l.item, l.matched = it, matched
-	l.data, l.ops, l.edits, l.doubt = it.Value.Data, nil, nil, nil
+	l.data, l.ops, l.edits = it.Value.Data, nil, nil
+	l.doubts, l.doubted = nil, model.Revision{}
 }
 
 // becomeIssued makes the item the session's row under a new token, which the
@@ -203,6 +202,8 @@ func (l *lifecycle) apply(o op, result json.RawMessage) {
 	if l.state.stored() {
 		o.base = l.item.Value.Data.Get(o.key)
 	}
+	l.seq++
+	o.seq = l.seq
 	l.data = l.data.With(o.key, result)
 	l.ops = append(replaced(l.ops, o), o)
 }
@@ -218,7 +219,7 @@ func (l *lifecycle) dirty() bool {
 	if !l.state.stored() {
 		return len(l.data) > 0
 	}
-	return len(l.edits) > 0 || l.doubt != nil || !l.data.Equal(l.item.Value.Data)
+	return len(l.edits)+len(l.doubts) > 0 || !l.data.Equal(l.item.Value.Data)
 }
 
 // handle returns the handle of the stored row, or "".

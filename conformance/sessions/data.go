@@ -127,6 +127,10 @@ func dataCases() []Case {
 			use, err := c.svc.KeyUse(c.Context(), nil)
 			c.ok(err, "KeyUse")
 			same(c, use["a"], 4, "sessions under the old key")
+			same(c, use["b"], 2, "the session and the marker under the new key")
+			c.clock.Advance(overlap)
+			use, err = c.svc.KeyUse(c.Context(), nil)
+			c.ok(err, "KeyUse")
 			same(c, use["b"], 1, "sessions under the new key")
 		}),
 		that("AnonymousSessionsEndEarlier", func(c *C) {

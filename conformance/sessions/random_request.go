@@ -293,9 +293,9 @@ func (w *world) arrive(x *request1) {
 	switch k := x.gave; {
 	case x.ok && x.call.op == logout, x.ok && x.call.op.verb() && x.becomes.life != nil:
 		*must = x.becomes
-	case x.cleared && x.call.kind == sessiontest.Navigate && len(x.opened) == 0:
-		// A page whose cookie opened nothing. It is cleared with every such
-		// page, also with one that arrives after a sign-in.
+	case x.cleared && x.call.kind == sessiontest.Navigate && len(slices.Compact(slices.Clone(x.opened))) != 1:
+		// A page whose cookies opened nothing, or two sessions. They are cleared
+		// with every such page, also with one that arrives after a sign-in.
 		*must = bearer{}
 	case k == nil, k.of == must.life && k.gen == must.gen:
 	case !must.certain(now), x.visitor, x.seq < must.seq, x.again && x.loaded < must.seq:
@@ -338,4 +338,20 @@ func (w *world) checkJar(d *device) {
 		}
 	}
 	w.fail(ruleLost, "%s lost its session: the browser has no cookie of %s, which lives; it has %v", d.name, d.must.life.describe(), d.browser.Cookies())
+}
+
+// clears checks that a browser got rid of cookies that open nothing: not of several
+// without the prefix __Host-, since one of a subdomain would stay alone.
+func (w *world) clears(d *device) {
+	sent := w.brought(d.tabs[0].Send(sessiontest.Outgoing{URL: shop}).Request)
+	live := 0
+	for _, text := range sent {
+		if k := w.tokens[text]; k != nil && k.opens(w.clock.Now()) != no {
+			live++
+		}
+	}
+	several := len(slices.Compact(slices.Sorted(slices.Values(sent)))) > 1 && !strings.HasPrefix(w.cookie, "__Host-")
+	if len(sent) > 0 && live == 0 && !several {
+		w.fail(ruleStale, "%s still sends %d cookies that open nothing, after two pages", d.name, len(sent))
+	}
 }

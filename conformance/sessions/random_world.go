@@ -313,20 +313,6 @@ func (w *world) audit() {
 	}
 }
 
-// clears checks that a browser got rid of cookies that open nothing.
-func (w *world) clears(d *device) {
-	sent := w.brought(d.tabs[0].Send(sessiontest.Outgoing{URL: shop}).Request)
-	live := 0
-	for _, text := range sent {
-		if k := w.tokens[text]; k != nil && k.opens(w.clock.Now()) != no {
-			live++
-		}
-	}
-	if len(sent) > 0 && live == 0 {
-		w.fail(ruleStale, "%s still sends %d cookies that open nothing, after two pages", d.name, len(sent))
-	}
-}
-
 // brought returns the cookie's values in a request.
 func (w *world) brought(r *http.Request) []string {
 	var out []string

@@ -155,7 +155,14 @@ func TestServersBehindAProxyDoNotGetTheToken(t *testing.T) {
 		seen = r.Header
 		w.Header().Add("Set-Cookie", f.m.CookieName()+"=theirs; Path=/; Secure")
 		w.Header().Add("Set-Cookie", " __HOST-ID =theirs")
-		w.Header().Add("Set-Cookie", "theme=dark")
+		for _, line := range []string{"=" + f.m.CookieName() + "=theirs", " = " + f.m.CookieName() + " = theirs", f.m.CookieName(), "theme=dark", "=plain"} {
+			w.Header().Add("Set-Cookie", line)
+		}
+		w.Header().Set("Session-Token", "theirs")
+		w.Header().Set("X-Session", "")
+		w.Header().Add("Clear-Site-Data", `"cache", "cookies"`)
+		w.Header().Add("Clear-Site-Data", `"cookies"`)
+		w.Header().Add("Clear-Site-Data", `"*"`)
 	}))
 	defer upstream.Close()
 	at, err := url.Parse(upstream.URL)
@@ -183,8 +190,14 @@ func TestServersBehindAProxyDoNotGetTheToken(t *testing.T) {
 		if got := seen["Authorization"]; len(got) != 1 || got[0] != "Bearer "+jwt || seen.Get("X-Session") != "" {
 			t.Errorf("%q", seen)
 		}
-		if got := res.Header["Set-Cookie"]; len(got) != 1 || got[0] != "theme=dark" {
+		if got := res.Header["Set-Cookie"]; len(got) != 2 || got[0] != "theme=dark" || got[1] != "=plain" {
 			t.Errorf("%q", got)
+		}
+		if got := res.Header["Clear-Site-Data"]; len(got) != 2 || got[0] != `"cache"` || strings.Contains(got[1], "*") || !strings.Contains(got[1], `"storage"`) {
+			t.Errorf("%q", got)
+		}
+		if len(res.Header["Session-Token"])+len(res.Header["X-Session"]) != 0 {
+			t.Errorf("a token of the server passes: %q", res.Header)
 		}
 	}
 	r := httptest.NewRequest(http.MethodGet, page, nil)

@@ -22,7 +22,7 @@ const (
 // a cookie. They need the session's CSRF token. Sec-Fetch-Site: same-origin is
 // enough too, unless Options.StrictCSRF is set. It is for old browsers that
 // Options.CrossOrigin cannot judge. A session that is not stored has no CSRF
-// token, so leave sign-in forms outside.
+// token, so leave sign-in forms outside. One of Options.Identity has one always.
 //
 // The token is in the header, or in a form of the type
 // application/x-www-form-urlencoded. Such a form is read, up to
@@ -74,7 +74,7 @@ func (m *Middleware) checkCSRF(w http.ResponseWriter, r *http.Request, s *sessio
 		if err != nil {
 			return err
 		}
-		if info.Handle == "" {
+		if out := m.of(r.Context()); info.Handle == "" && (out == nil || !out.identified) {
 			return fmt.Errorf("%w: the session is not stored", ErrCSRF)
 		}
 		if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/x-www-form-urlencoded" {

@@ -55,6 +55,8 @@ func (t Bearer) first() Transport         { return t }
 func (t Bearer) has(other Transport) bool { return other == t }
 func (t Bearer) check() error             { return checkName(t.name()) }
 
+func (t Bearer) stripAnswer(h http.Header) { h.Del(t.name()) }
+
 // strip leaves the tokens of other schemes and issuers.
 func (t Bearer) strip(k *cookieForm, r *http.Request) {
 	setLines(r.Header, "Authorization", slices.DeleteFunc(slices.Clone(r.Header["Authorization"]), func(line string) bool {
@@ -86,6 +88,7 @@ func (t Header) first() Transport                                        { retur
 func (t Header) has(other Transport) bool                                { return other == t }
 func (t Header) check() error                                            { return checkName(t.Name) }
 func (t Header) strip(_ *cookieForm, r *http.Request)                    { r.Header.Del(t.Name) }
+func (t Header) stripAnswer(h http.Header)                               { h.Del(t.Name) }
 
 // taken are headers with another meaning.
 var taken = []string{
@@ -155,6 +158,11 @@ func (t both) has(other Transport) bool                                { return 
 func (t both) strip(k *cookieForm, r *http.Request) {
 	t.one.strip(k, r)
 	t.other.strip(k, r)
+}
+
+func (t both) stripAnswer(h http.Header) {
+	t.one.stripAnswer(h)
+	t.other.stripAnswer(h)
 }
 
 func (t both) check() error {

@@ -165,3 +165,55 @@ func TestPlantedCookieDoesNotAllowANewSession(t *testing.T) {
 		}
 	}
 }
+
+// A session of an identity has a CSRF token before it is stored, and only its own
+// is good.
+func TestCSRFOfAnIdentity(t *testing.T) {
+	k := sessiontest.New(t, &session.Options{IdentityKey: []byte(strings.Repeat("k", 32))})
+	m, err := sessionhttp.New(k.Service, &sessionhttp.Options{Identity: func(r *http.Request) (session.Identity, bool, error) {
+		who := r.Header.Get("X-Sso-User")
+		return session.Identity{Issuer: "proxy", SessionID: who, Principal: who}, who != "", nil
+	}})
+	ok(t, err)
+	token := func(s *session.Session) string {
+		text, err := s.CSRFToken(t.Context())
+		ok(t, err)
+		return text
+	}
+	for _, stored := range []bool{false, true} {
+		var page string
+		h := m.Wrap(m.RequireCSRF(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			s, _ := session.From(r.Context())
+			page = token(s)
+			if stored {
+				ok(t, session.NewKey[string]("note").Set(r.Context(), "v"))
+			}
+		})))
+		call := func(method, user, header, field string) int {
+			r := httptest.NewRequest(method, "https://app.example/", strings.NewReader(sessionhttp.CSRFField+"="+field))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.Header.Set("X-Sso-User", user)
+			r.Header.Set(sessionhttp.CSRFHeader, header)
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			return w.Code
+		}
+		call("GET", "alice", "", "")
+		own := page
+		call("GET", "bob", "", "")
+		for _, tc := range []struct {
+			header, field string
+			want          int
+		}{{own, "", 200}, {"", own, 200}, {page, "", 403}, {"", page, 403}, {"", "", 403}} {
+			if got := call("POST", "alice", tc.header, tc.field); got != tc.want {
+				t.Errorf("stored %v: %d, want %d", stored, got, tc.want)
+			}
+		}
+	}
+	s, err := k.Service.OpenFor(session.Identity{Issuer: "proxy", SessionID: "alice", Principal: "alice"})
+	ok(t, err)
+	ok(t, s.SignOut(t.Context()))
+	if _, err := s.CSRFToken(t.Context()); !errors.Is(err, session.ErrNotStored) {
+		t.Errorf("after the sign-out: %v", err)
+	}
+}

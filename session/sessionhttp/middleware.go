@@ -66,9 +66,14 @@ type requestContext struct {
 }
 
 // writerKey finds the innermost writer, and writerOf that of a service.
+// WriterBeside finds one of another service that uses the name for its cookie.
 type (
-	writerKey struct{}
-	writerOf  struct{ svc *session.Service }
+	writerKey    struct{}
+	writerOf     struct{ svc *session.Service }
+	writerBeside struct {
+		svc  *session.Service
+		name string
+	}
 )
 
 func (c *requestContext) Value(key any) any {
@@ -77,6 +82,10 @@ func (c *requestContext) Value(key any) any {
 		return c.w
 	case writerOf:
 		if k.svc == c.w.m.svc {
+			return c.w
+		}
+	case writerBeside:
+		if k.svc != c.w.m.svc && k.name == c.w.cookie.Name && c.w.m.opts.Transport.ambient() {
 			return c.w
 		}
 	}

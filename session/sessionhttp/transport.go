@@ -25,8 +25,12 @@ type Transport interface {
 	first() Transport
 	// has reports whether t is this transport or a part of it.
 	has(t Transport) bool
-	// strip removes the tokens from a request.
+	// strip removes the tokens from a request. If k is nil, the name of the cookie
+	// is unknown.
 	strip(k *cookieForm, r *http.Request)
+	// stripAnswer removes the headers with a new token from an answer. Cookies are
+	// removed apart.
+	stripAnswer(h http.Header)
 	check() error
 }
 
@@ -123,13 +127,18 @@ func (t Cookie) first() Transport                                      { return 
 func (t Cookie) has(other Transport) bool                              { return other == t }
 func (Cookie) check() error                                            { return nil }
 
+func (Cookie) stripAnswer(http.Header) {}
+
+// strip removes every cookie that has the form of a token, if the name is unknown.
 func (Cookie) strip(k *cookieForm, r *http.Request) {
 	lines := r.Header["Cookie"]
 	kept := make([]string, 0, len(lines))
 	for _, line := range lines {
 		var parts []string
 		for part := range strings.SplitSeq(line, ";") {
-			if key, _, _ := strings.Cut(part, "="); trim(key) != k.Name && trim(part) != "" {
+			key, value, _ := strings.Cut(part, "=")
+			own := k != nil && trim(key) == k.Name || k == nil && row.IsToken(trim(value))
+			if !own && trim(part) != "" {
 				parts = append(parts, trim(part))
 			}
 		}

@@ -88,8 +88,7 @@ func (m *Middleware) deny(w http.ResponseWriter, r *http.Request, denied http.Ha
 // clash returns an error if another service uses the same cookie for this
 // request: each would take the other's for a stale one.
 func (m *Middleware) clash(r *http.Request, k *cookieForm) error {
-	outer := innermost(r.Context())
-	if outer == nil || outer.m.svc == m.svc || !outer.m.opts.Transport.ambient() || !m.opts.Transport.ambient() || outer.cookie.Name != k.Name {
+	if innermost(r.Context()) == nil || !m.opts.Transport.ambient() || r.Context().Value(writerBeside{m.svc, k.Name}) == nil {
 		return nil
 	}
 	return model.NewError(model.ErrInvalid, "sessionhttp: two services use one name for their cookies: set Options.CookieName", nil)

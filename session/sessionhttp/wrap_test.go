@@ -133,6 +133,15 @@ func TestTwoServicesNeedTwoCookieNames(t *testing.T) {
 	if w := f.ask(m.Wrap(http.HandlerFunc(who)), http.MethodGet, page); w.Code != http.StatusOK {
 		t.Fatal(w.Code)
 	}
+	// Another one between the two hides neither.
+	_, inner := another(t, f, sessionhttp.Options{})
+	_, between := another(t, f, sessionhttp.Options{CookieName: "__Host-office"})
+	if w := f.ask(between.Wrap(inner.Wrap(h)), http.MethodGet, page); w.Code != http.StatusInternalServerError || ran {
+		t.Fatal("with another service between them:", w.Code, ran)
+	}
+	if w := f.ask(between.Wrap(f.m.Wrap(http.HandlerFunc(who))), http.MethodGet, page); w.Code != http.StatusOK {
+		t.Fatal("the same service twice:", w.Code)
+	}
 }
 
 // net/http removes the files of a form from the request that it made, and the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,7 +35,9 @@ var ops = [...]Op{OpGet, OpGetMany, OpWrite, OpTouch, OpDelete, OpWriteMany, OpP
 // Hook runs in place of a call, and next makes the call. The hook can block
 // before it calls next. Its result is the result of the call. So a hook that
 // does not call next fails the call, and a hook that calls next and returns
-// another error loses the answer. Id is empty for batches, listings and sweeps.
+// another error loses the answer. The next of a Write can be called after the hook
+// has returned, for a write that arrives late. Id is empty for batches, listings
+// and sweeps.
 type Hook func(op Op, id string, next func() error) error
 
 // Backend counts the calls of the backend that it wraps. A Hook can hold or fail
@@ -157,12 +160,20 @@ func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get)
 	return out
 }
 
-// Write counts and forwards the call.
-func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (rec model.Record, err error) {
-	err = b.around(OpWrite, w.Record.ID, func() (err error) {
+// Write counts and forwards the call. A hook can carry it out later: see Late.
+func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
+	var rec model.Record
+	var answered atomic.Bool
+	err := b.around(OpWrite, w.Record.ID, func() error {
+		if answered.Load() {
+			_, err := b.ModelExpirySupport.Write(context.WithoutCancel(ctx), now, w)
+			return err
+		}
+		var err error
 		rec, err = b.ModelExpirySupport.Write(ctx, now, w)
 		return err
 	})
+	answered.Store(true)
 	return rec, err
 }
 

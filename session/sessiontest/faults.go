@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -39,6 +40,31 @@ func LoseNth(op Op, n int) Hook {
 			err = model.NewError(model.ErrUnknown, "the answer was lost", nil)
 		}
 		return err
+	}
+}
+
+// Late returns a Hook for a write that arrives late. The Write with the number n,
+// from 1, returns model.ErrUnknown and does nothing yet. It reaches the store just
+// before the Write with the number before, or never if that is zero.
+func Late(n, before int) Hook {
+	var mu sync.Mutex
+	var late func() error
+	seen := 0
+	return func(op Op, _ string, next func() error) error {
+		if op != OpWrite {
+			return next()
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		switch seen++; seen {
+		case n:
+			late = next
+			// The mark keeps expiry.Store from looking and sending it again.
+			return driver.MarkUndecidable(model.NewError(model.ErrUnknown, "the answer was lost", nil))
+		case before:
+			_ = late()
+		}
+		return next()
 	}
 }
 

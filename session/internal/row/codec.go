@@ -180,7 +180,7 @@ func DecodeValue(raw json.RawMessage, v any) (err error) {
 // rowSize returns a capacity in bytes that is enough for the JSON of nearly every
 // row.
 func rowSize(r *Row) int {
-	n := 320 + len(r.Principal) + len(r.SID) + len(r.Client.UserAgent) + len(r.Name) + 4*len(r.Sealed)/3 + 4*len(r.MAC)
+	n := 320 + len(r.Principal) + len(r.SID) + len(r.Client.UserAgent) + len(r.Name) + 4*len(r.Sealed)/3 + 4*len(r.MAC) + 2*len(r.Retired)
 	for _, v := range r.Data {
 		n += len(v.Key) + len(v.Raw) + len(`"":,`)
 	}

@@ -12,7 +12,7 @@ type Match uint8
 const (
 	MatchNone       Match = iota // a wrong secret
 	MatchUnknownKey              // the seal key of the pepper is not in the keyring
-	MatchRetired                 // a secret that a verb replaced some time ago
+	MatchRetired                 // one of the last secrets that were replaced some time ago
 	MatchReplaced                // a secret that a verb has just replaced: its bearer is a straggler
 	MatchLapsed                  // the secret before the rotation, which is no longer accepted
 	MatchPrevious                // the secret before the rotation, which is still accepted
@@ -26,7 +26,7 @@ func (r *Row) Match(under func(keyID string) []byte, now time.Time) Match {
 	current := under(r.HashKey)
 	isCurrent := equalHash(current, r.Hash)
 	isPrevious := len(r.Previous) > 0 && equalHash(under(r.PreviousKey), r.Previous)
-	isRetired := len(r.Retired) > 0 && equalHash(under(r.RetiredKey), r.Retired)
+	isRetired := len(r.Retired) > 0 && amongHashes(under(r.RetiredKey), r.Retired)
 	switch {
 	case isCurrent:
 		return MatchCurrent
@@ -46,5 +46,15 @@ func (r *Row) Match(under func(keyID string) []byte, now time.Time) Match {
 
 // Opens reports whether the match opens the row.
 func (m Match) Opens() bool { return m >= MatchPrevious }
+
+// amongHashes compares with each of the hashes that follow one another.
+func amongHashes(a, all []byte) bool {
+	found := false
+	for len(a) > 0 && len(all) >= len(a) {
+		found = equalHash(a, all[:len(a)]) || found
+		all = all[len(a):]
+	}
+	return found
+}
 
 func equalHash(a, b []byte) bool { return len(b) > 0 && subtle.ConstantTimeCompare(a, b) == 1 }

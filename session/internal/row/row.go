@@ -52,7 +52,7 @@ type Row struct {
 	Previous      []byte  `json:"prev,omitempty"`         // hash of the secret before a periodic rotation
 	PreviousKey   string  `json:"prevKey,omitempty"`      // id of the seal key that peppers Previous
 	PreviousUntil Instant `json:"prevUntil,omitempty"`    // zero: until the client presents the new secret
-	Retired       []byte  `json:"retired,omitempty"`      // hash of the secret that a verb replaced
+	Retired       []byte  `json:"retired,omitempty"`      // hashes of secrets that were replaced, one after the other, the last one first
 	RetiredKey    string  `json:"retiredKey,omitempty"`   // id of the seal key that peppers Retired
 	RetiredUntil  Instant `json:"retiredUntil,omitempty"` // end of the time in which its bearer is a straggler
 	Salt          []byte  `json:"salt,omitempty"`         // makes the current secret from the previous one, until it is presented
@@ -128,6 +128,22 @@ func (i Instant) Time() time.Time {
 		return time.Time{}
 	}
 	return time.UnixMilli(int64(i)).UTC()
+}
+
+// remembered is how many replaced secrets a row knows, beside Previous.
+const remembered = 3
+
+// Remember adds the hash of a secret that was replaced to Retired. Those under
+// another seal key are forgotten, since there is one RetiredKey.
+func (r *Row) Remember(hash []byte, keyID string) {
+	if len(hash) == 0 {
+		return
+	}
+	out := append(make([]byte, 0, remembered*len(hash)), hash...)
+	if r.RetiredKey == keyID {
+		out = append(out, r.Retired[:min(len(r.Retired), (remembered-1)*len(hash))]...)
+	}
+	r.Retired, r.RetiredKey = out, keyID
 }
 
 // IdleLimit returns the idle limit. Zero means no limit.
