@@ -2,6 +2,8 @@ package s3
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
@@ -45,67 +47,89 @@ func (b *Backend) Count(ctx context.Context, now time.Time, query driver.Query) 
 	}
 }
 
-// countAll counts the live records of the whole store.
+// countAll counts the live records of the whole store. It holds as much memory
+// for any number of expired records.
 func (b *Backend) countAll(ctx context.Context, now time.Time) (int, error) {
-	expired, err := b.expired(ctx, now)
+	due, err := b.due(ctx, now)
 	if err != nil {
 		return 0, err
 	}
 	n := 0
-	var changed []place // since their heads were read
 	for after := ""; ; {
 		page, err := b.list(ctx, recordsDir+"/", after, maxKeys)
 		if err != nil {
 			return 0, err
 		}
+		var unsure []place
 		for _, o := range page.objects {
 			after = o.rest
 			p, ok := placeOfName(o.rest)
-			if !ok || o.size < minHead {
-				continue
-			}
-			switch etag, due := expired[p.name]; {
-			case !due:
+			switch {
+			case !ok || o.size < minHead:
+			case due.mayHave(p.name):
+				unsure = append(unsure, p)
+			default:
 				n++
-			case etag != o.etag:
-				changed = append(changed, p)
+			}
+		}
+		heads, err := b.fetch(ctx, unsure, true, 0)
+		if err != nil {
+			return 0, err
+		}
+		for _, f := range heads {
+			if f.err != nil || f.cur.live(now) {
+				n++
 			}
 		}
 		if !page.more {
-			break
+			return n, nil
 		}
 	}
-	again, err := b.fetch(ctx, changed, true, 0)
-	if err != nil {
-		return 0, err
-	}
-	for _, f := range again {
-		if f.err == nil && f.cur.live(now) {
-			n++
-		}
-	}
-	return n, nil
 }
 
-// expired returns the ETags of the records that have expired and are still
-// stored, by name.
-func (b *Backend) expired(ctx context.Context, now time.Time) (map[string]string, error) {
-	out := map[string]string{}
+// due returns the names of the records that have an entry by expiry in the past.
+// Every expired record has one, and so have some others.
+func (b *Backend) due(ctx context.Context, now time.Time) (*names, error) {
+	out := &names{}
 	for after := ""; ; {
 		entries, last, err := b.readDue(ctx, now, after, maxKeys)
 		if err != nil {
 			return nil, err
 		}
-		if err := b.readHeads(ctx, entries, &setAside{}); err != nil {
-			return nil, err
-		}
 		for _, e := range entries {
-			if e.err == nil && e.cur.head != nil && !e.cur.live(now) {
-				out[e.p.name] = e.cur.etag
-			}
+			out.add(e.p.name)
 		}
 		if after = last; after == "" {
 			return out, nil
 		}
 	}
+}
+
+// names is a set of names with two bits for each, in at most a mebibyte. It may
+// also have a name whose bits belong to others.
+type names [256]*[4 << 10]byte
+
+// bits returns where the bits of a name are.
+func (s *names) bits(name string) [2]uint32 {
+	sum := sha256.Sum256([]byte(name))
+	return [2]uint32{binary.BigEndian.Uint32(sum[:]), binary.BigEndian.Uint32(sum[4:])}
+}
+
+func (s *names) add(name string) {
+	for _, at := range s.bits(name) {
+		part := &s[at>>24]
+		if *part == nil {
+			*part = new([4 << 10]byte)
+		}
+		(*part)[at>>12&(4<<10-1)] |= 1 << (at & 7)
+	}
+}
+
+func (s *names) mayHave(name string) bool {
+	for _, at := range s.bits(name) {
+		if part := s[at>>24]; part == nil || part[at>>12&(4<<10-1)]&(1<<(at&7)) == 0 {
+			return false
+		}
+	}
+	return true
 }

@@ -255,7 +255,7 @@
 //	Page by label of n records                   1 list, n reads        5.00, 0.40 n
 //	Count by label                               1 list for 1,000, n reads
 //	Count                                        1 list for 1,000 records of the store, 1 for 1,000 due
-//	                                             entries, 1 read for each expired record
+//	                                             entries, 1 read for each record that may have expired
 //	GetMany, WriteMany                           as single calls, 16 at a time
 //	DeleteExpired of k records                   1 list for what is due, k reads, k writes or deletes,
 //	                                             1 or 2 deletes for 256; 1 read and 1 write for each entry
