@@ -145,7 +145,7 @@ func (t *probe) run() (*marker, error) {
 		return m, err
 	}
 	m.ConditionalDeletes = deletes
-	page, err := t.b.list(t.ctx, probeDir+"/", "", 1) // every answer has the server's name
+	page, err := t.b.list(t.ctx, nil, probeDir+"/", "", 1) // every answer has the server's name
 	m.Server = page.server
 	return m, err
 }
@@ -243,7 +243,7 @@ func (t *probe) updates() error {
 func (t *probe) listings() error {
 	const name, need = "listings", "keys in rising order, from StartAfter on, with what was written last"
 	errs := make([]error, 3)
-	parallel(len(errs), func(i int) { errs[i] = t.b.putEntry(t.ctx, t.key(i+1), nil) })
+	parallel(len(errs), func(i int) { _, errs[i] = t.b.putEntry(t.ctx, t.key(i+1), nil) })
 	for _, err := range errs {
 		if err != nil {
 			return err
@@ -254,7 +254,7 @@ func (t *probe) listings() error {
 		limit, want int
 		more        bool
 	}{{1, 1, true}, {maxKeys, 2, false}} {
-		page, err := t.b.list(t.ctx, probeDir+"/", t.name(1), one.limit)
+		page, err := t.b.list(t.ctx, nil, probeDir+"/", t.name(1), one.limit)
 		if errors.Is(err, errUnordered) {
 			t.verdict(name, false, err.Error(), need)
 			return nil
@@ -314,7 +314,7 @@ func (t *probe) tryDeletes() (ok bool, seen string, err error) {
 		return false, "", err
 	}
 	try := func(etag string) (outcome, error) {
-		result, err := t.b.deleteIf(t.ctx, key, etag)
+		result, err := t.b.deleteIf(t.ctx, key, precondition{etag: etag})
 		if codeOf(err) != "" && !isThrottled(err) {
 			return outcomeApplied, nil // it does not have the condition, whatever it did
 		}

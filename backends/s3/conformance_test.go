@@ -57,10 +57,13 @@ func harness(t *testing.T, obeyDeletes bool) conformance.Harness {
 				p.obeyDeletes(t)
 			}
 			// The shortest grace lets sweeps remove strays during the suite.
-			b := newBackend(t, clientAt(t, p.URL(), markLost), shared, folder+name, &Options{StrayGrace: time.Minute, Labels: []string{"principal", "state"}})
+			var s stopwatch
+			b := newBackend(t, clientAt(t, p.URL(), markLost, queues(&s)), shared, folder+name, &Options{StrayGrace: time.Minute, Labels: []string{"principal", "state"}})
+			b.watch = s.read
 			return drivertest.NewCallLoser(b).StalledBy(p.Stall)
 		},
 		Stall: drivertest.Stall,
+		Delay: delay,
 		Occupy: func(t testing.TB, name string) func(testing.TB) {
 			t.Helper()
 			b := newBackend(t, own, shared, folder+name, nil)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 )
 
 // Count counts live records. With a label it lists the label's entries and reads
@@ -23,17 +24,20 @@ func (b *Backend) Count(ctx context.Context, now time.Time, query driver.Query) 
 	}
 	n := 0
 	q := driver.Query{Label: query.Label, Value: query.Value, Limit: maxKeys, KeysOnly: true}
+	w := b.waited()
 	for after := ""; ; {
-		found, last, err := b.candidates(ctx, &q, after, maxKeys)
+		found, last, err := b.candidates(ctx, w, &q, after, maxKeys)
 		if err != nil {
 			return 0, err
 		}
 		var strays []string
-		_, err = b.eachOf(ctx, &q, found, 0, func(c *candidate, cur *stored) {
-			if cur != nil && cur.live(now) && cur.bears(query.Label, query.Value) {
+		_, err = b.eachOf(ctx, now, *w, &q, found, 0, func(c *candidate, f *fetched) {
+			if f.live() && f.cur.bears(query.Label, query.Value) {
 				n++
 			}
-			strays = append(strays, c.strays(&q, cur)...)
+			if f.err == nil {
+				strays = append(strays, c.strays(&q, f.cur)...)
+			}
 		})
 		if err != nil {
 			return 0, err
@@ -50,13 +54,14 @@ func (b *Backend) Count(ctx context.Context, now time.Time, query driver.Query) 
 // countAll counts the live records of the whole store. It holds as much memory
 // for any number of expired records.
 func (b *Backend) countAll(ctx context.Context, now time.Time) (int, error) {
-	due, err := b.due(ctx, now)
+	w := b.waited()
+	due, err := b.due(ctx, now, w)
 	if err != nil {
 		return 0, err
 	}
 	n := 0
 	for after := ""; ; {
-		page, err := b.list(ctx, recordsDir+"/", after, maxKeys)
+		page, err := b.list(ctx, w, recordsDir+"/", after, maxKeys)
 		if err != nil {
 			return 0, err
 		}
@@ -72,12 +77,12 @@ func (b *Backend) countAll(ctx context.Context, now time.Time) (int, error) {
 				n++
 			}
 		}
-		heads, err := b.fetch(ctx, unsure, true, 0)
+		heads, err := b.fetch(ctx, now, *w, unsure, true, 0)
 		if err != nil {
 			return 0, err
 		}
-		for _, f := range heads {
-			if f.err != nil || f.cur.live(now) {
+		for i := range heads {
+			if heads[i].err != nil || heads[i].live() {
 				n++
 			}
 		}
@@ -89,10 +94,10 @@ func (b *Backend) countAll(ctx context.Context, now time.Time) (int, error) {
 
 // due returns the names of the records that have an entry by expiry in the past.
 // Every expired record has one, and so have some others.
-func (b *Backend) due(ctx context.Context, now time.Time) (*names, error) {
+func (b *Backend) due(ctx context.Context, now time.Time, w *driverkit.Waited) (*names, error) {
 	out := &names{}
 	for after := ""; ; {
-		entries, last, err := b.readDue(ctx, now, after, maxKeys)
+		entries, last, err := b.readDue(ctx, w, now, after, maxKeys)
 		if err != nil {
 			return nil, err
 		}

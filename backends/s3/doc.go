@@ -192,6 +192,18 @@
 // do not accept trailing checksums. Options.ClientChecksums keeps the client's
 // settings. Every read checks the value against the checksum in the head.
 //
+// # What a call waits for
+//
+// A call decides with the time that it was given, and with what it waited for in
+// this process (rule R100). That is a connection that was not idle, a pause before
+// another attempt, also one of the SDK, and the turn of an item in a batch or a
+// listing. If a record expires before its write has a connection, the body of the
+// request is not sent, and S3 carries out no request without it. A delete removes
+// the expired record then and returns ErrNotFound.
+//
+// An HTTP client other than net/http's shows no connections, and no client shows
+// how long it waits for credentials. Only the deadline of the call bounds these.
+//
 // # Limits
 //
 // A value has at most Options.MaxValue bytes: 16 MiB by default, 1 GiB at most. A

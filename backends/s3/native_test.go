@@ -232,13 +232,13 @@ func TestMarkerOfAnotherServer(t *testing.T) {
 	b := open(t)
 	putObject(t, b, markerName, []byte(`{"format":1,"server":"AmazonS3","conditionalDeletes":true}`))
 	moved := newBackend(t, b.client, b.bucket, b.prefix, nil)
-	if moved.deletes(t.Context()) {
+	if moved.deletes(t.Context(), nil) {
 		t.Error("the backend trusts the marker of another server")
 	}
 	if err := moved.CreateStorage(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	m, err := b.readMarker(t.Context())
+	m, err := b.readMarker(t.Context(), nil)
 	if err != nil || m.ConditionalDeletes || m.Server != m.here || m.Server == "" {
 		t.Errorf("CreateStorage wrote %+v, %v", m, err)
 	}

@@ -89,7 +89,7 @@ func TestStoresBelow(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, other := range below {
-		if m, err := other.readMarker(t.Context()); m == nil || err != nil {
+		if m, err := other.readMarker(t.Context(), nil); m == nil || err != nil {
 			t.Fatalf("the store %s: %+v, %v", other.prefix, m, err)
 		}
 	}
