@@ -37,6 +37,9 @@ func (b *Backend) examine(ctx context.Context, m *marker) (driver.Checks, *marke
 		return nil, nil, err
 	}
 	checks, rules, seen, err := b.checkLifecycle(ctx)
+	if err == nil && (!seen || versions.Level == driver.CheckUnknown) {
+		err = b.askAnswers(ctx, &versions, checks, seen)
+	}
 	checks = append(checks, versions)
 	if err != nil || checks.Err() != nil {
 		return checks, nil, err
@@ -77,20 +80,34 @@ func (b *Backend) checkVersioning(ctx context.Context) (driver.Finding, error) {
 	const name, need = "versions", "a bucket that keeps no versions, since removed records stay stored in one that does"
 	m, opts := b.mayRepeat()
 	out, err := b.client.GetBucketVersioning(ctx, &awss3.GetBucketVersioningInput{Bucket: &b.bucket, ExpectedBucketOwner: b.owner()}, opts...)
-	switch f, denied := unseen(name, need, "s3:GetBucketVersioning", err); {
-	case err == nil && out.Status == types.BucketVersioningStatusEnabled:
-		f.Seen, f.Level = "versions are kept in the bucket "+b.bucket, driver.CheckUnsafe
-		f.Fix = "use another bucket, or set Options.AllowVersioned and a lifecycle rule for noncurrent versions"
-		if b.opts.AllowVersioned {
-			f.Level = driver.CheckWarning
-		}
-		return f, nil
-	case err == nil:
-		return driver.Finding{Name: name, Seen: "no versions are kept", Need: need}, nil
-	case denied:
-		return f, nil
+	f, denied := unseen(name, need, "s3:GetBucketVersioning", err)
+	switch {
+	case err != nil && !denied:
+		return driver.Finding{}, b.bucketError(ctx, err, m)
+	case err != nil:
+	case out.Status == types.BucketVersioningStatusEnabled:
+		b.keepsVersions(&f, "versions are kept in the bucket "+b.bucket)
+	case out.Status == types.BucketVersioningStatusSuspended:
+		b.suspends(&f, "versions are suspended in the bucket "+b.bucket)
+	default:
+		f = driver.Finding{Name: name, Seen: "no versions are kept", Need: need}
 	}
-	return driver.Finding{}, b.bucketError(ctx, err, m)
+	return f, nil
+}
+
+// keepsVersions makes the finding that of a bucket that keeps versions.
+func (b *Backend) keepsVersions(f *driver.Finding, seen string) {
+	f.Seen, f.Level = seen, driver.CheckUnsafe
+	f.Fix = "use another bucket, or set Options.AllowVersioned and add the rule for versions that StoragePlan prints"
+	if b.opts.AllowVersioned {
+		f.Level = driver.CheckWarning
+	}
+}
+
+// suspends makes the finding that of a bucket that kept versions before.
+func (b *Backend) suspends(f *driver.Finding, seen string) {
+	f.Seen, f.Level = seen+": those of before stay stored, and each delete leaves a marker", driver.CheckWarning
+	f.Fix = "use another bucket, or add the rule for versions that StoragePlan prints"
 }
 
 // probe is one test of a server.
@@ -150,18 +167,19 @@ func (t *probe) run() (*marker, error) {
 	return m, err
 }
 
-// clean removes the test objects, also on a server without DeleteObjects.
-func (t *probe) clean() {
-	ctx, cancel := afterwards(t.ctx)
+func (t *probe) clean() { t.b.cleanUp(t.ctx, []string{t.key(0), t.key(1), t.key(2), t.key(3)}) }
+
+// cleanUp removes test objects, also on a server without DeleteObjects.
+func (b *Backend) cleanUp(ctx context.Context, keys []string) {
+	ctx, cancel := afterwards(ctx)
 	defer cancel()
-	keys := []string{t.key(0), t.key(1), t.key(2), t.key(3)}
-	if t.b.deleteMany(ctx, keys) == nil {
+	if b.deleteMany(ctx, keys) == nil {
 		return
 	}
 	parallel(len(keys), func(i int) {
-		full := t.b.full(keys[i])
-		_, opts := t.b.mayRepeat()
-		_, _ = t.b.client.DeleteObject(ctx, &awss3.DeleteObjectInput{Bucket: &t.b.bucket, Key: &full, ExpectedBucketOwner: t.b.owner()}, opts...)
+		full := b.full(keys[i])
+		_, opts := b.mayRepeat()
+		_, _ = b.client.DeleteObject(ctx, &awss3.DeleteObjectInput{Bucket: &b.bucket, Key: &full, ExpectedBucketOwner: b.owner()}, opts...)
 	})
 }
 

@@ -150,8 +150,9 @@
 //
 // A bucket that keeps versions keeps every value, expired and deleted ones
 // included. CreateStorage refuses such a bucket unless Options.AllowVersioned is
-// set. Add a rule for noncurrent versions then. Buckets with Object Lock do not
-// work: a locked object cannot be removed.
+// set. Add the rule that StoragePlan prints for noncurrent versions and for the
+// markers that deletes leave. A bucket whose versions are suspended needs it too.
+// Buckets with Object Lock do not work: a locked object cannot be removed.
 //
 // # Consistency
 //
@@ -230,8 +231,11 @@
 // other stores, which have ids in them, but no values: give a store a bucket of
 // its own if that matters. A store with other stores below its prefix also needs
 // GetObject for their store.json. Without GetBucketVersioning and
-// GetLifecycleConfiguration, CreateStorage does not see versions and rules, and
-// accepts the bucket. Options.TombstoneRule needs PutLifecycleConfiguration.
+// GetLifecycleConfiguration, and through an access point, CreateStorage does not see
+// versions and rules. It then writes an object into each folder and looks at the
+// answers: x-amz-version-id tells of versions, and x-amz-expiration of a rule that
+// removes objects of that size. Rules for larger objects, and those that archive,
+// stay unseen. Options.TombstoneRule needs PutLifecycleConfiguration.
 //
 //	{"Version": "2012-10-17", "Statement": [
 //	  {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],

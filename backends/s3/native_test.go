@@ -579,10 +579,14 @@ func TestVersionedBucket(t *testing.T) {
 	remove(t, b, "id")
 	drivertest.Seed(t, b, drivertest.Record("id", "ann", time.Hour))
 	wantIDs(t, bearers(t, b, "ann"), "id")
-	// Without the permission to ask, CreateStorage accepts the bucket.
+	// Without the permission to ask, the answers to writes tell.
 	p := startProxy(t)
 	p.answers(answerTo("GET bucket", answer{status: 403, code: codeDenied}))
 	blind := newBackend(t, clientAt(t, p.URL()), name, "blind", nil)
+	if err := blind.CreateStorage(ctx); model.Kind(err) != model.ErrUnsupported || !strings.Contains(err.Error(), "x-amz-version-id") {
+		t.Errorf("without the permission to ask: %v", err)
+	}
+	blind = newBackend(t, clientAt(t, p.URL()), name, "blind", &Options{AllowVersioned: true})
 	if err := errors.Join(blind.CreateStorage(ctx), blind.DeleteStorage(ctx)); err != nil {
 		t.Error(err)
 	}

@@ -21,9 +21,12 @@ type ownFolder struct {
 }
 
 var ownFolders = []ownFolder{
-	{recordsDir, func(rest string) bool { _, ok := placeOfName(rest); return ok }},
-	{dueDir, func(rest string) bool { _, _, _, ok := parseDue(rest); return ok }},
-	{labelsDir, isLabelEntry},
+	{recordsDir, func(rest string) bool {
+		_, ok := placeOfName(rest)
+		return ok || isProbe(strings.TrimPrefix(rest, plainPrefix))
+	}},
+	{dueDir, func(rest string) bool { _, _, _, ok := parseDue(rest); return ok || isProbe(rest) }},
+	{labelsDir, func(rest string) bool { return isLabelEntry(rest) || isProbe(rest) }},
 	{probeDir, isProbe},
 }
 
