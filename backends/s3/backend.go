@@ -45,6 +45,7 @@ type Backend struct {
 	mode           atomic.Int32
 	strays         youngStrays
 	watch          func() time.Duration // the stopwatch for waits; nil: the system's
+	passed         *marker              // what tests of the server have found before; nil: CreateStorage tests it
 }
 
 var (

@@ -47,6 +47,10 @@ func (b *Backend) examine(ctx context.Context, m *marker) (driver.Checks, *marke
 	if m.canDelete() && m.Server == awsName && m.Probe >= probeVersion {
 		return checks, m, nil
 	}
+	if b.passed != nil {
+		found := *b.passed
+		return checks, &found, nil
+	}
 	t := &probe{b: b, ctx: ctx, stamp: newStamp().String()}
 	found, err := t.run()
 	if err != nil {

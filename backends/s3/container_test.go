@@ -3,6 +3,7 @@ package s3
 import (
 	"bytes"
 	"context"
+	"flag"
 	"net/http"
 	"net/url"
 	"os"
@@ -23,7 +24,16 @@ import (
 	"github.com/sojourn-go/sojourn/internal/drivertest"
 )
 
-func TestMain(m *testing.M) { os.Exit(containers.Main(m)) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// Most tests wait for the server: more of them at a time than processors.
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		if err := f.Value.Set("8"); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(containers.Main(m))
+}
 
 // serverOf returns the server of the tests. second_test.go sets another one.
 var serverOf = containers.MinIO

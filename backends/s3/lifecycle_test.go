@@ -5,8 +5,11 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/internal/drivertest"
@@ -242,5 +245,56 @@ func TestSuspendedVersions(t *testing.T) {
 	}
 	if err := b.CreateStorage(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestVersionedBucket checks that a bucket that keeps versions is refused unless
+// the options accept it.
+func TestVersionedBucket(t *testing.T) {
+	ctx := t.Context()
+	c := client(t)
+	name := newBucket(t, drivertest.Name())
+	_, err := c.PutBucketVersioning(ctx, &awss3.PutBucketVersioningInput{
+		Bucket: &name, VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := newBackend(t, c, name, "carts", nil).CreateStorage(ctx); model.Kind(err) != model.ErrUnsupported || !strings.Contains(err.Error(), "AllowVersioned") {
+		t.Errorf("without the option: %v", err)
+	}
+	b := openAt(t, c, name, "carts", &Options{AllowVersioned: true})
+	for _, principal := range []string{"ann", "bob"} {
+		drivertest.Seed(t, b, drivertest.Record("id", principal, time.Hour))
+	}
+	remove(t, b, "id")
+	drivertest.Seed(t, b, drivertest.Record("id", "ann", time.Hour))
+	wantIDs(t, bearers(t, b, "ann"), "id")
+	// Without the permission to ask, the answers to writes tell.
+	p := startProxy(t)
+	p.answers(answerTo("GET bucket", answer{status: 403, code: codeDenied}))
+	blind := newBackend(t, clientAt(t, p.URL()), name, "blind", nil)
+	if err := blind.CreateStorage(ctx); model.Kind(err) != model.ErrUnsupported || !strings.Contains(err.Error(), "x-amz-version-id") {
+		t.Errorf("without the permission to ask: %v", err)
+	}
+	blind = newBackend(t, clientAt(t, p.URL()), name, "blind", &Options{AllowVersioned: true})
+	if err := errors.Join(blind.CreateStorage(ctx), blind.DeleteStorage(ctx)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLifecycleRule gives the rule of StoragePlan to the server.
+func TestLifecycleRule(t *testing.T) {
+	b := openAt(t, client(t), newBucket(t, drivertest.Name()), "app/carts", nil)
+	want := rule(t, b)
+	_, err := b.client.PutBucketLifecycleConfiguration(t.Context(), &awss3.PutBucketLifecycleConfigurationInput{
+		Bucket: &b.bucket, LifecycleConfiguration: &types.BucketLifecycleConfiguration{Rules: []types.LifecycleRule{want}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := b.client.GetBucketLifecycleConfiguration(t.Context(), &awss3.GetBucketLifecycleConfigurationInput{Bucket: &b.bucket})
+	if err != nil || len(out.Rules) != 1 || aws.ToInt64(out.Rules[0].Filter.And.ObjectSizeLessThan) != minHead || aws.ToString(out.Rules[0].Filter.And.Prefix) != "app/carts/r/" {
+		t.Errorf("the server has %+v, %v", out, err)
 	}
 }
