@@ -84,17 +84,21 @@ func (b *Backend) checkVersioning(ctx context.Context) (driver.Finding, error) {
 	const name, need = "versions", "a bucket that keeps no versions, since removed records stay stored in one that does"
 	m, opts := b.mayRepeat()
 	out, err := b.client.GetBucketVersioning(ctx, &awss3.GetBucketVersioningInput{Bucket: &b.bucket, ExpectedBucketOwner: b.owner()}, opts...)
-	f, denied := unseen(name, need, "s3:GetBucketVersioning", err)
-	switch {
-	case err != nil && !denied:
+	if err != nil {
+		f, denied := unseen(name, need, "s3:GetBucketVersioning", err)
+		if denied {
+			return f, nil //nolint:nilerr // the finding says what was answered
+		}
 		return driver.Finding{}, b.bucketError(ctx, err, m)
-	case err != nil:
-	case out.Status == types.BucketVersioningStatusEnabled:
+	}
+	f := driver.Finding{Name: name, Need: need}
+	switch out.Status {
+	case types.BucketVersioningStatusEnabled:
 		b.keepsVersions(&f, "versions are kept in the bucket "+b.bucket)
-	case out.Status == types.BucketVersioningStatusSuspended:
+	case types.BucketVersioningStatusSuspended:
 		b.suspends(&f, "versions are suspended in the bucket "+b.bucket)
 	default:
-		f = driver.Finding{Name: name, Seen: "no versions are kept", Need: need}
+		f.Seen = "no versions are kept"
 	}
 	return f, nil
 }

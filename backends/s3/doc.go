@@ -233,7 +233,7 @@
 // GetObject for their store.json. Without GetBucketVersioning and
 // GetLifecycleConfiguration, and through an access point, CreateStorage does not see
 // versions and rules. It then writes an object into each folder and looks at the
-// answers: x-amz-version-id tells of versions, and x-amz-expiration of a rule that
+// answers: x-amz-version-id is there if versions are kept, and x-amz-expiration if a rule
 // removes objects of that size. Rules for larger objects, and those that archive,
 // stay unseen. Options.TombstoneRule needs PutLifecycleConfiguration.
 //

@@ -25,10 +25,10 @@ type precondition struct {
 	absent bool
 	etag   string
 	// waits has what the call has waited for, and gets what the write waits for.
-	// Nil: nothing is counted.
+	// Nothing is counted if it is nil.
 	waits *driverkit.Waited
 	// holds reports whether the decision for the write still holds. It is asked
-	// once the write has a connection. Nil: it does.
+	// once the write has a connection, unless it is nil.
 	holds func(*driverkit.Waited) bool
 }
 
