@@ -25,7 +25,7 @@ func (b *Backend) sendOnce(ctx context.Context, do func(context.Context, func(*a
 		}
 		m := &internalaws.Mark{}
 		seen := false // the client has taken the options
-		err := do(m.Trace(ctx), writeOptions(m, &seen))
+		err := do(ctx, writeOptions(m, &seen))
 		if err == nil {
 			return outcome{}, nil
 		}

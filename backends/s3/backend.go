@@ -44,6 +44,8 @@ type Backend struct {
 	opts           Options // with the defaults
 	mode           atomic.Int32
 	strays         youngStrays
+	watch          func() time.Duration // the stopwatch for waits; nil: the system's
+	passed         *marker              // what tests of the server have found before; nil: CreateStorage tests it
 }
 
 var (
@@ -166,6 +168,22 @@ const parallelism = 16
 // parallel runs do(0) to do(n-1), at most parallelism of them at a time, and
 // returns when all have returned.
 func parallel(n int, do func(i int)) { driverkit.Parallel(n, parallelism, do) }
+
+// waited returns what a call that begins now has waited for: nothing.
+func (b *Backend) waited() *driverkit.Waited { return &driverkit.Waited{Watch: b.watch} }
+
+// turns runs do as parallel does. Each item is a call of its own that has waited
+// as long as before, and for its turn if it did not start at once.
+func (b *Backend) turns(n int, before driverkit.Waited, do func(i int, w *driverkit.Waited)) {
+	began := before.Read()
+	parallel(n, func(i int) {
+		w := before
+		if i >= parallelism {
+			w.Add(w.Read() - began)
+		}
+		do(i, &w)
+	})
+}
 
 // cleanPatience bounds how long a call whose context has ended cleans up.
 const cleanPatience = 50 * time.Millisecond

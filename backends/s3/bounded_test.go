@@ -212,3 +212,63 @@ func TestBatchesReadHeads(t *testing.T) {
 		t.Errorf("%+v; %d bytes read", results, n)
 	}
 }
+
+// TestCountsHoldNoRecords counts beside many expired records: what it holds of
+// them has a bound, and hardly grows the reads.
+func TestCountsHoldNoRecords(t *testing.T) {
+	const expired = 1 << 16
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	due := &names{}
+	name := make([]byte, 0, 64)
+	for i := range expired {
+		name = fmt.Appendf(name[:0], "i-old%d", i)
+		due.add(string(name))
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	runtime.KeepAlive(due)
+	if n := int64(after.HeapAlloc) - int64(before.HeapAlloc); n > 3<<19 {
+		t.Errorf("%d names take %d bytes", expired, n)
+	}
+	needless := 0
+	for i := range 5000 {
+		if !due.mayHave(fmt.Sprint("i-old", i)) {
+			t.Fatalf("the set does not have name %d", i)
+		}
+		if due.mayHave(fmt.Sprint("i-live", i)) {
+			needless++
+		}
+	}
+	if needless > 10 {
+		t.Errorf("of 5,000 other names %d pass for due", needless)
+	}
+}
+
+// TestCountBesideExpired counts a store in which records are due, extended, gone,
+// damaged and refused.
+func TestCountBesideExpired(t *testing.T) {
+	b, f := fakeStore(t, nil)
+	f.plant(b, 3*parallelism)
+	later := drivertest.Now.Add(time.Minute)
+	put := func(id string, ttl time.Duration) { drivertest.Seed(t, b, drivertest.Record(id, "ann", ttl)) }
+	put("live", time.Hour)
+	put("ever", 0)
+	put("extended", time.Minute)
+	if _, err := b.Touch(t.Context(), drivertest.Now, driver.Touch{ID: "extended", Mode: driver.TouchClear}); err != nil {
+		t.Fatal(err)
+	}
+	put("archived", time.Minute)
+	put("gone", time.Minute)
+	remove(t, b, "gone")
+	f.mu.Lock()
+	f.objects["carts/app/r/i-id0"] = make([]byte, 2*minHead)
+	f.mu.Unlock()
+	f.refuses("GET r", "i-archived", 403, "InvalidObjectState")
+	f.requests()
+	wantCount(t, b, later, driver.Query{}, 5)                    // with the damaged and the archived one
+	if n := count(f.requests(), "GET r"); n != 3*parallelism+3 { // and a name that no record has
+		t.Errorf("%d reads, want one for each record that may have expired", n)
+	}
+}

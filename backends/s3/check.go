@@ -37,12 +37,19 @@ func (b *Backend) examine(ctx context.Context, m *marker) (driver.Checks, *marke
 		return nil, nil, err
 	}
 	checks, rules, seen, err := b.checkLifecycle(ctx)
+	if err == nil && (!seen || versions.Level == driver.CheckUnknown) {
+		err = b.askAnswers(ctx, &versions, checks, seen)
+	}
 	checks = append(checks, versions)
 	if err != nil || checks.Err() != nil {
 		return checks, nil, err
 	}
 	if m.canDelete() && m.Server == awsName && m.Probe >= probeVersion {
 		return checks, m, nil
+	}
+	if b.passed != nil {
+		found := *b.passed
+		return checks, &found, nil
 	}
 	t := &probe{b: b, ctx: ctx, stamp: newStamp().String()}
 	found, err := t.run()
@@ -77,20 +84,38 @@ func (b *Backend) checkVersioning(ctx context.Context) (driver.Finding, error) {
 	const name, need = "versions", "a bucket that keeps no versions, since removed records stay stored in one that does"
 	m, opts := b.mayRepeat()
 	out, err := b.client.GetBucketVersioning(ctx, &awss3.GetBucketVersioningInput{Bucket: &b.bucket, ExpectedBucketOwner: b.owner()}, opts...)
-	switch f, denied := unseen(name, need, "s3:GetBucketVersioning", err); {
-	case err == nil && out.Status == types.BucketVersioningStatusEnabled:
-		f.Seen, f.Level = "versions are kept in the bucket "+b.bucket, driver.CheckUnsafe
-		f.Fix = "use another bucket, or set Options.AllowVersioned and a lifecycle rule for noncurrent versions"
-		if b.opts.AllowVersioned {
-			f.Level = driver.CheckWarning
+	if err != nil {
+		f, denied := unseen(name, need, "s3:GetBucketVersioning", err)
+		if denied {
+			return f, nil //nolint:nilerr // the finding says what was answered
 		}
-		return f, nil
-	case err == nil:
-		return driver.Finding{Name: name, Seen: "no versions are kept", Need: need}, nil
-	case denied:
-		return f, nil
+		return driver.Finding{}, b.bucketError(ctx, err, m)
 	}
-	return driver.Finding{}, b.bucketError(ctx, err, m)
+	f := driver.Finding{Name: name, Need: need}
+	switch out.Status {
+	case types.BucketVersioningStatusEnabled:
+		b.keepsVersions(&f, "versions are kept in the bucket "+b.bucket)
+	case types.BucketVersioningStatusSuspended:
+		b.suspends(&f, "versions are suspended in the bucket "+b.bucket)
+	default:
+		f.Seen = "no versions are kept"
+	}
+	return f, nil
+}
+
+// keepsVersions makes the finding that of a bucket that keeps versions.
+func (b *Backend) keepsVersions(f *driver.Finding, seen string) {
+	f.Seen, f.Level = seen, driver.CheckUnsafe
+	f.Fix = "use another bucket, or set Options.AllowVersioned and add the rule for versions that StoragePlan prints"
+	if b.opts.AllowVersioned {
+		f.Level = driver.CheckWarning
+	}
+}
+
+// suspends makes the finding that of a bucket that kept versions before.
+func (b *Backend) suspends(f *driver.Finding, seen string) {
+	f.Seen, f.Level = seen+": those of before stay stored, and each delete leaves a marker", driver.CheckWarning
+	f.Fix = "use another bucket, or add the rule for versions that StoragePlan prints"
 }
 
 // probe is one test of a server.
@@ -145,23 +170,24 @@ func (t *probe) run() (*marker, error) {
 		return m, err
 	}
 	m.ConditionalDeletes = deletes
-	page, err := t.b.list(t.ctx, probeDir+"/", "", 1) // every answer has the server's name
+	page, err := t.b.list(t.ctx, nil, probeDir+"/", "", 1) // every answer has the server's name
 	m.Server = page.server
 	return m, err
 }
 
-// clean removes the test objects, also on a server without DeleteObjects.
-func (t *probe) clean() {
-	ctx, cancel := afterwards(t.ctx)
+func (t *probe) clean() { t.b.cleanUp(t.ctx, []string{t.key(0), t.key(1), t.key(2), t.key(3)}) }
+
+// cleanUp removes test objects, also on a server without DeleteObjects.
+func (b *Backend) cleanUp(ctx context.Context, keys []string) {
+	ctx, cancel := afterwards(ctx)
 	defer cancel()
-	keys := []string{t.key(0), t.key(1), t.key(2), t.key(3)}
-	if t.b.deleteMany(ctx, keys) == nil {
+	if b.deleteMany(ctx, keys) == nil {
 		return
 	}
 	parallel(len(keys), func(i int) {
-		full := t.b.full(keys[i])
-		_, opts := t.b.mayRepeat()
-		_, _ = t.b.client.DeleteObject(ctx, &awss3.DeleteObjectInput{Bucket: &t.b.bucket, Key: &full, ExpectedBucketOwner: t.b.owner()}, opts...)
+		full := b.full(keys[i])
+		_, opts := b.mayRepeat()
+		_, _ = b.client.DeleteObject(ctx, &awss3.DeleteObjectInput{Bucket: &b.bucket, Key: &full, ExpectedBucketOwner: b.owner()}, opts...)
 	})
 }
 
@@ -243,7 +269,7 @@ func (t *probe) updates() error {
 func (t *probe) listings() error {
 	const name, need = "listings", "keys in rising order, from StartAfter on, with what was written last"
 	errs := make([]error, 3)
-	parallel(len(errs), func(i int) { errs[i] = t.b.putEntry(t.ctx, t.key(i+1), nil) })
+	parallel(len(errs), func(i int) { _, errs[i] = t.b.putEntry(t.ctx, t.key(i+1), nil) })
 	for _, err := range errs {
 		if err != nil {
 			return err
@@ -254,7 +280,7 @@ func (t *probe) listings() error {
 		limit, want int
 		more        bool
 	}{{1, 1, true}, {maxKeys, 2, false}} {
-		page, err := t.b.list(t.ctx, probeDir+"/", t.name(1), one.limit)
+		page, err := t.b.list(t.ctx, nil, probeDir+"/", t.name(1), one.limit)
 		if errors.Is(err, errUnordered) {
 			t.verdict(name, false, err.Error(), need)
 			return nil
@@ -314,7 +340,7 @@ func (t *probe) tryDeletes() (ok bool, seen string, err error) {
 		return false, "", err
 	}
 	try := func(etag string) (outcome, error) {
-		result, err := t.b.deleteIf(t.ctx, key, etag)
+		result, err := t.b.deleteIf(t.ctx, key, precondition{etag: etag})
 		if codeOf(err) != "" && !isThrottled(err) {
 			return outcomeApplied, nil // it does not have the condition, whatever it did
 		}

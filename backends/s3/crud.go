@@ -15,12 +15,16 @@ func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (model.R
 	if err := b.gate.Enter(ctx); err != nil {
 		return model.Record{}, err
 	}
-	p := placeOf(g.ID)
-	cur, err := b.read(ctx, &p, false, nil)
+	return b.getOne(ctx, now, b.waited(), g.ID)
+}
+
+func (b *Backend) getOne(ctx context.Context, now time.Time, w *driverkit.Waited, id string) (model.Record, error) {
+	p := placeOf(id)
+	cur, err := b.read(ctx, &p, false, &turn{waits: w})
 	if err != nil {
 		return model.Record{}, err
 	}
-	if !cur.live(now) {
+	if !cur.live(w.Now(now)) {
 		return model.Record{}, model.ErrNotFound
 	}
 	return *cur.record(), nil
@@ -32,12 +36,12 @@ func (b *Backend) Stat(ctx context.Context, now time.Time, g driver.Get) (driver
 	if err := b.gate.Enter(ctx); err != nil {
 		return driver.Stat{}, err
 	}
-	p := placeOf(g.ID)
-	cur, err := b.read(ctx, &p, true, nil)
+	p, w := placeOf(g.ID), b.waited()
+	cur, err := b.read(ctx, &p, true, &turn{waits: w})
 	if err != nil {
 		return driver.Stat{}, err
 	}
-	if !cur.live(now) {
+	if !cur.live(w.Now(now)) {
 		return driver.Stat{}, model.ErrNotFound
 	}
 	return driver.Stat{Record: *cur.record(), Size: int(cur.head.size)}, nil
@@ -104,16 +108,20 @@ func (o *object) stored(p *place, n int, headOnly bool) (*stored, error) {
 type change struct {
 	b        *Backend
 	p        place
-	now      time.Time
+	began    time.Time         // the now of the call
+	waits    *driverkit.Waited // what it has waited for since
 	stamp    stamp
 	placed   []string  // keys of the entries
 	batch    bool      // one of many: a conflict returns the winner without its value
 	deadline time.Time // for the record's write: later its entries count as strays
 }
 
-func (b *Backend) newChange(now time.Time, id string) *change {
-	return &change{b: b, p: placeOf(id), now: now, stamp: newStamp()}
+func (b *Backend) newChange(now time.Time, w *driverkit.Waited, id string) *change {
+	return &change{b: b, p: placeOf(id), began: now, waits: w, stamp: newStamp()}
 }
+
+// now returns the time as of which the call decides.
+func (c *change) now() time.Time { return c.waits.Now(c.began) }
 
 // Write stores the record under its condition with one PutObject. Each new label
 // takes a PutObject before it, and so does an expiry that is new or earlier. An
@@ -123,17 +131,17 @@ func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (mod
 	if err := b.gate.Write(ctx, &w); err != nil {
 		return model.Record{}, err
 	}
-	return b.write(ctx, now, &w, false)
+	return b.write(ctx, now, b.waited(), &w, false)
 }
 
-func (b *Backend) write(ctx context.Context, now time.Time, w *driver.Write, batch bool) (model.Record, error) {
-	c := b.newChange(now, w.Record.ID)
+func (b *Backend) write(ctx context.Context, now time.Time, waits *driverkit.Waited, w *driver.Write, batch bool) (model.Record, error) {
+	c := b.newChange(now, waits, w.Record.ID)
 	c.batch = batch
 	cur := &stored{}
 	// An upsert and a create are first tried without a read.
 	ready := w.Cond == driver.IfAny || w.Cond == driver.IfAbsent
 	if w.Cond == driver.IfMatch {
-		if known := parseServerVersion(w.Known.ServerVersion, w.Record.ID); known != nil && known.head.rev == w.Known.Revision && known.live(now) && w.Replaces(w.Known.Encoding) {
+		if known := parseServerVersion(w.Known.ServerVersion, w.Record.ID); known != nil && known.head.rev == w.Known.Revision && known.live(c.now()) && w.Replaces(w.Known.Encoding) {
 			cur, ready = known, true
 		}
 	}
@@ -150,9 +158,9 @@ func (b *Backend) write(ctx context.Context, now time.Time, w *driver.Write, bat
 		rec := w.Result(cur.record())
 		h := &head{id: w.Record.ID, rev: w.Record.Revision, expiresAt: model.Millis(rec.ExpiresAt)}
 		h.setValue(w.Record.Value, w.Record.Encoding)
-		cond := precondition{etag: cur.etag, absent: cur.etag == ""}
+		cond := c.on(cur)
 		if w.Cond == driver.IfAny {
-			cond = precondition{}
+			cond = precondition{waits: c.waits}
 		}
 		etag, result, err := c.store(ctx, cur, h, rec.Labels, w.Record.Value, cond)
 		if err != nil {
@@ -170,16 +178,26 @@ func (b *Backend) write(ctx context.Context, now time.Time, w *driver.Write, bat
 // the record that won.
 func (c *change) judge(ctx context.Context, attempt int, headOnly bool, w *driver.Write) (cur *stored, winner model.Record, err error) {
 	if attempt > 1 {
-		if err := driverkit.Pause(ctx, attempt); err != nil {
+		if err := c.waits.Pause(ctx, attempt); err != nil {
 			return nil, model.Record{}, err
 		}
 	}
-	cur, err = c.b.read(ctx, &c.p, headOnly, nil)
+	cur, err = c.b.read(ctx, &c.p, headOnly, &turn{waits: c.waits})
 	if err != nil {
 		cur = &stored{}
 	}
-	winner, err = driverkit.JudgeWrite(c.now, cur.record(), err, w)
+	winner, err = driverkit.JudgeWrite(c.now(), cur.record(), err, w)
 	return cur, winner, err
+}
+
+// on returns the precondition of a write that was decided on what is stored. If
+// that is a live record, it must not expire before the write is sent.
+func (c *change) on(cur *stored) precondition {
+	p := precondition{etag: cur.etag, absent: cur.etag == "", waits: c.waits}
+	if cur.live(c.now()) {
+		p.holds = func(w *driverkit.Waited) bool { return cur.live(w.Now(c.began)) }
+	}
+	return p
 }
 
 // answer returns the record that is now in force, without its value.
@@ -201,7 +219,7 @@ func (c *change) answer(etag string, h *head) model.Record {
 // that purpose.
 func (c *change) store(ctx context.Context, cur *stored, h *head, labels map[string]string, value []byte, cond precondition) (string, outcome, error) {
 	var old *head
-	if cur.live(c.now) {
+	if cur.live(c.now()) {
 		old = cur.head
 	}
 	var changed bool
@@ -211,7 +229,7 @@ func (c *change) store(ctx context.Context, cur *stored, h *head, labels map[str
 	switch {
 	case h.expiresAt.IsZero():
 		if changed && len(h.labels) > 0 {
-			due = c.now.Add(c.b.opts.StrayGrace)
+			due = c.now().Add(c.b.opts.StrayGrace)
 		}
 	case old == nil, changed, old.due == stamp{}, old.expiresAt.IsZero(), h.expiresAt.Before(old.expiresAt):
 		h.due, due = c.stamp, h.expiresAt
@@ -269,8 +287,9 @@ func (c *change) putEntries(ctx context.Context, h *head, due time.Time) error {
 	for _, e := range entries {
 		c.placed = append(c.placed, e.key)
 	}
-	errs := make([]error, len(entries))
-	parallel(len(entries), func(i int) { errs[i] = c.b.putEntry(ctx, entries[i].key, entries[i].body) })
+	errs, waits := make([]error, len(entries)), make([]time.Duration, len(entries))
+	parallel(len(entries), func(i int) { waits[i], errs[i] = c.b.putEntry(ctx, entries[i].key, entries[i].body) })
+	c.waits.Add(slices.Max(waits))
 	for _, err := range errs {
 		if err != nil {
 			return err
@@ -318,13 +337,13 @@ func (b *Backend) Delete(ctx context.Context, now time.Time, d driver.Delete) er
 	if err := b.gate.Delete(ctx, &d); err != nil {
 		return err
 	}
-	return b.delete(ctx, now, &d)
+	return b.delete(ctx, now, b.waited(), &d)
 }
 
-func (b *Backend) delete(ctx context.Context, now time.Time, d *driver.Delete) error {
-	c := b.newChange(now, d.ID)
+func (b *Backend) delete(ctx context.Context, now time.Time, waits *driverkit.Waited, d *driver.Delete) error {
+	c := b.newChange(now, waits, d.ID)
 	cur := parseServerVersion(d.Known.ServerVersion, d.ID)
-	ready := cur != nil && cur.live(now) && (d.Cond == driver.IfPresent || cur.head.rev == d.Known.Revision)
+	ready := cur != nil && cur.live(c.now()) && (d.Cond == driver.IfPresent || cur.head.rev == d.Known.Revision)
 	for attempt := range writeAttempts {
 		if !ready {
 			var err error
@@ -333,13 +352,16 @@ func (b *Backend) delete(ctx context.Context, now time.Time, d *driver.Delete) e
 			}
 		}
 		ready = false
-		result, err := b.remove(ctx, &c.p, cur.etag)
+		result, err := b.remove(ctx, &c.p, cur.etag, waits)
 		if err != nil {
 			return err
 		}
 		if result == outcomeApplied {
 			if len(cur.head.labels) > 0 {
 				_ = b.deleteMany(ctx, cur.head.labelKeys(c.p.name))
+			}
+			if !cur.live(c.now()) { // it has removed an expired record, as a sweep does
+				return model.ErrNotFound
 			}
 			return nil
 		}
@@ -349,10 +371,10 @@ func (b *Backend) delete(ctx context.Context, now time.Time, d *driver.Delete) e
 
 // remove removes the record if it still has the ETag. It deletes the object if
 // the server has conditional deletes, and else replaces it by a tombstone.
-func (b *Backend) remove(ctx context.Context, p *place, etag string) (outcome, error) {
-	if b.deletes(ctx) {
-		return b.deleteIf(ctx, recordKey(p.name), etag)
+func (b *Backend) remove(ctx context.Context, p *place, etag string, w *driverkit.Waited) (outcome, error) {
+	if b.deletes(ctx, &turn{waits: w}) {
+		return b.deleteIf(ctx, recordKey(p.name), precondition{etag: etag, waits: w})
 	}
-	_, result, err := b.put(ctx, recordKey(p.name), tombstone, nil, precondition{etag: etag})
+	_, result, err := b.put(ctx, recordKey(p.name), tombstone, nil, precondition{etag: etag, waits: w})
 	return result, err
 }

@@ -150,8 +150,9 @@
 //
 // A bucket that keeps versions keeps every value, expired and deleted ones
 // included. CreateStorage refuses such a bucket unless Options.AllowVersioned is
-// set. Add a rule for noncurrent versions then. Buckets with Object Lock do not
-// work: a locked object cannot be removed.
+// set. Add the rule that StoragePlan prints for noncurrent versions and for the
+// markers that deletes leave. A bucket whose versions are suspended needs it too.
+// Buckets with Object Lock do not work: a locked object cannot be removed.
 //
 // # Consistency
 //
@@ -192,6 +193,18 @@
 // do not accept trailing checksums. Options.ClientChecksums keeps the client's
 // settings. Every read checks the value against the checksum in the head.
 //
+// # What a call waits for
+//
+// A call decides with the time that it was given, and with what it waited for in
+// this process (rule R100). That is a connection that was not idle, a pause before
+// another attempt, also one of the SDK, and the turn of an item in a batch or a
+// listing. If a record expires before its write has a connection, the body of the
+// request is not sent, and S3 carries out no request without it. A delete removes
+// the expired record then and returns ErrNotFound.
+//
+// An HTTP client other than net/http's shows no connections, and no client shows
+// how long it waits for credentials. Only the deadline of the call bounds these.
+//
 // # Limits
 //
 // A value has at most Options.MaxValue bytes: 16 MiB by default, 1 GiB at most. A
@@ -218,8 +231,11 @@
 // other stores, which have ids in them, but no values: give a store a bucket of
 // its own if that matters. A store with other stores below its prefix also needs
 // GetObject for their store.json. Without GetBucketVersioning and
-// GetLifecycleConfiguration, CreateStorage does not see versions and rules, and
-// accepts the bucket. Options.TombstoneRule needs PutLifecycleConfiguration.
+// GetLifecycleConfiguration, and through an access point, CreateStorage does not see
+// versions and rules. It then writes an object into each folder and looks at the
+// answers: x-amz-version-id is there if versions are kept, and x-amz-expiration if a rule
+// removes objects of that size. Rules for larger objects, and those that archive,
+// stay unseen. Options.TombstoneRule needs PutLifecycleConfiguration.
 //
 //	{"Version": "2012-10-17", "Statement": [
 //	  {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
@@ -255,7 +271,7 @@
 //	Page by label of n records                   1 list, n reads        5.00, 0.40 n
 //	Count by label                               1 list for 1,000, n reads
 //	Count                                        1 list for 1,000 records of the store, 1 for 1,000 due
-//	                                             entries, 1 read for each expired record
+//	                                             entries, 1 read for each record that may have expired
 //	GetMany, WriteMany                           as single calls, 16 at a time
 //	DeleteExpired of k records                   1 list for what is due, k reads, k writes or deletes,
 //	                                             1 or 2 deletes for 256; 1 read and 1 write for each entry

@@ -20,14 +20,14 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (mod
 	if err := b.gate.Touch(ctx, &t); err != nil {
 		return model.Record{}, err
 	}
-	c := b.newChange(now, t.ID)
+	c := b.newChange(now, b.waited(), t.ID)
 	cur := parseServerVersion(t.Known.ServerVersion, t.ID)
 	wanted := driver.IfPresent
 	if t.Cond == driver.IfMatch {
 		wanted = driver.IfMatch
 	}
 	// A touch that changes nothing has to read the record.
-	ready := cur != nil && cur.live(now) && cur.head.holds(t.Known.Value, t.Known.Encoding) &&
+	ready := cur != nil && cur.live(c.now()) && cur.head.holds(t.Known.Value, t.Known.Encoding) &&
 		!t.Result(cur.head.expiresAt).Equal(cur.head.expiresAt) && (wanted == driver.IfPresent || cur.head.rev == t.Known.Revision)
 	if ready {
 		cur.value = t.Known.Value
@@ -48,7 +48,7 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (mod
 			return *rec, c.abandon(ctx, nil)
 		}
 		h.due = stamp{}
-		etag, result, err := c.store(ctx, cur, &h, rec.Labels, cur.value, precondition{etag: cur.etag})
+		etag, result, err := c.store(ctx, cur, &h, rec.Labels, cur.value, c.on(cur))
 		if err != nil {
 			return model.Record{}, c.abandon(ctx, err)
 		}
@@ -105,7 +105,7 @@ func (b *Backend) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swe
 	swept, err := tally.Run(ctx, func(n int) (more bool, err error) {
 		if len(entries) == 0 {
 			// List more entries than may be removed, since some records stay.
-			if entries, after, err = b.readDue(ctx, s.Before, after, min(2*n+sweepLeast, maxKeys)); err != nil {
+			if entries, after, err = b.readDue(ctx, nil, s.Before, after, min(2*n+sweepLeast, maxKeys)); err != nil {
 				return false, err
 			}
 		}
@@ -146,11 +146,15 @@ func (a *setAside) add(err error) {
 }
 
 // readDue returns due entries after a name, and the name to continue after,
-// which is empty at the end.
-func (b *Backend) readDue(ctx context.Context, before time.Time, after string, limit int) (entries []*dueEntry, last string, err error) {
-	page, err := b.list(ctx, dueDir+"/", after, limit)
+// which is empty at the end. What a call waits makes before later: a nil w is for
+// a sweep, whose bound stays.
+func (b *Backend) readDue(ctx context.Context, w *driverkit.Waited, before time.Time, after string, limit int) (entries []*dueEntry, last string, err error) {
+	page, err := b.list(ctx, w, dueDir+"/", after, limit)
 	if err != nil {
 		return nil, "", err
+	}
+	if w != nil {
+		before = w.Now(before)
 	}
 	for _, o := range page.objects {
 		at, p, s, ok := parseDue(o.rest)
@@ -308,7 +312,7 @@ func (b *Backend) carryOut(ctx context.Context, entries []*dueEntry, tally *driv
 				e.do = actionKeep
 				return
 			}
-			result, err := b.remove(ctx, &e.p, e.cur.etag)
+			result, err := b.remove(ctx, &e.p, e.cur.etag, nil)
 			if errs[i] = err; err != nil || result != outcomeApplied {
 				e.do = actionKeep
 			}
@@ -316,7 +320,7 @@ func (b *Backend) carryOut(ctx context.Context, entries []*dueEntry, tally *driv
 			key := dueKey(e.cur.head.expiresAt, e.p.name, e.stamp)
 			if e.cur.head.expiresAt.IsZero() || key == e.key {
 				e.do = actionKeep
-			} else if errs[i] = b.putEntry(ctx, key, lines(e.cur.head.labelKeys(e.p.name))); errs[i] != nil {
+			} else if _, errs[i] = b.putEntry(ctx, key, lines(e.cur.head.labelKeys(e.p.name))); errs[i] != nil {
 				e.do = actionKeep
 			}
 		}

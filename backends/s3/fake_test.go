@@ -39,8 +39,10 @@ type fake struct {
 
 // quirks are what a server does otherwise than AWS.
 type quirks struct {
-	name             string                  // how it calls itself
-	versioned        bool                    // the bucket keeps versions
+	name             string // how it calls itself
+	versioned        bool   // the bucket keeps versions
+	suspended        bool   // the bucket has kept versions
+	removes          func(key string, size int) (rule string)
 	ignoreConditions bool                    // on writes
 	racy             bool                    // it checks conditions before, and apart from, the write
 	ignoreIfMatch    bool                    // on deletes
@@ -139,7 +141,10 @@ func (f *fake) keys() []string {
 }
 
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(r.Body)
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return // S3 answers IncompleteBody, and nobody reads it
+	}
 	key := strings.TrimPrefix(r.URL.Path, "/")
 	op := opOf(r)
 	w.Header().Set("Server", f.name)
@@ -159,7 +164,7 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case query.Has("lifecycle"):
 		f.serveRules(w, r.Method, string(body))
 	case query.Has("versioning"):
-		status := map[bool]string{true: "<Status>Enabled</Status>"}[f.versioned]
+		status := map[bool]string{true: "<Status>Enabled</Status>"}[f.versioned] + map[bool]string{true: "<Status>Suspended</Status>"}[f.suspended]
 		_, _ = io.WriteString(w, "<VersioningConfiguration>"+status+"</VersioningConfiguration>")
 	case query.Has("delete"):
 		f.deleteObjects(w, body, key)
@@ -219,6 +224,17 @@ func (f *fake) put(w http.ResponseWriter, r *http.Request, key string, body []by
 		return
 	}
 	w.Header().Set("ETag", etagOf(body))
+	switch {
+	case f.versioned:
+		w.Header().Set("X-Amz-Version-Id", "3sL4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY+MTRCxf3vjVBH40Nr8X8gdRQBpUMLUo")
+	case f.suspended:
+		w.Header().Set("X-Amz-Version-Id", nullVersion)
+	}
+	if f.removes != nil {
+		if rule := f.removes(key, len(body)); rule != "" {
+			w.Header().Set("X-Amz-Expiration", `expiry-date="Fri, 21 Dec 2029 00:00:00 GMT", rule-id="`+url.QueryEscape(rule)+`"`)
+		}
+	}
 }
 
 // race holds a write until all contenders have passed their conditions.

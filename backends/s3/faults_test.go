@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
 	"sync"
@@ -492,7 +493,7 @@ func TestEndedContexts(t *testing.T) {
 func TestContextsThatEndMeanwhile(t *testing.T) {
 	b, p := proxied(t, nil)
 	base := drivertest.SeedCalls(t, b)
-	b.deletes(t.Context()) // reads the marker
+	b.deletes(t.Context(), nil) // reads the marker
 	for _, c := range writes(base) {
 		for during, want := range map[string]error{"record": model.ErrUnknown, "request before it": nil} {
 			if want == nil && (c.Name == "delete known" || c.Name == "bulk") { // they send one request
@@ -534,6 +535,24 @@ func TestNothingSent(t *testing.T) {
 			o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 				return aws.Credentials{}, errors.New("no role, said hunter2")
 			})
+		},
+		"credentials that a server gives": func(o *awss3.Options) {
+			role := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+			t.Cleanup(role.Close)
+			o.Credentials = aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
+				r, err := http.NewRequestWithContext(ctx, http.MethodGet, role.URL, http.NoBody)
+				if err != nil {
+					return aws.Credentials{}, err
+				}
+				res, err := role.Client().Do(r)
+				if err != nil {
+					return aws.Credentials{}, err
+				}
+				return aws.Credentials{AccessKeyID: "key", SecretAccessKey: "hunter2"}, res.Body.Close()
+			})
+			o.HTTPClient = &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+				return nil, errors.New("refused by hunter2")
+			}}}
 		},
 		"a dialer's own error": func(o *awss3.Options) {
 			o.HTTPClient = &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {

@@ -18,6 +18,7 @@ import (
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	internalaws "github.com/sojourn-go/sojourn/internal/aws"
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -43,6 +44,7 @@ func (b *Backend) get(ctx context.Context, key string, first int, t *turn) (*obj
 	}
 	m, opts := b.mayRepeat()
 	out, err := b.client.GetObject(ctx, in, opts...)
+	t.waited(m.Waited())
 	switch code := codeOf(err); {
 	case err == nil:
 	case code == codeNoKey:
@@ -116,11 +118,20 @@ type budget struct {
 	at []chan struct{}
 }
 
-// turn is the place of one read in a budget. A nil turn grants everything.
+// turn is the place of one read in a budget. Without a budget, and if it is nil,
+// a turn grants everything.
 type turn struct {
 	of    *budget
 	i     int
 	taken bool
+	waits *driverkit.Waited // gets what the read waits for, if not nil
+}
+
+// waited counts a time for which the read has waited.
+func (t *turn) waited(d time.Duration) {
+	if t != nil && t.waits != nil {
+		t.waits.Add(d)
+	}
 }
 
 // errNoTurn is the error of a read that found the budget used up.
@@ -135,17 +146,12 @@ func newBudget(reads int, bytes int64) *budget {
 	return b
 }
 
-// turn returns the turn of a read, or nil if there is no budget.
-func (b *budget) turn(i int) *turn {
-	if b == nil {
-		return nil
-	}
-	return &turn{of: b, i: i}
-}
+// turn returns the turn of a read. A nil budget grants everything.
+func (b *budget) turn(i int) *turn { return &turn{of: b, i: i} }
 
 // full reports whether a read before this one has used up the budget.
 func (t *turn) full() bool {
-	if t == nil {
+	if t == nil || t.of == nil {
 		return false
 	}
 	t.of.mu.Lock()
@@ -156,7 +162,7 @@ func (t *turn) full() bool {
 // grant takes the size off the budget, or all of it for an object of unknown
 // size. It reports false if nothing was left.
 func (t *turn) grant(size int64, unsized bool) bool {
-	if t == nil || t.taken {
+	if t == nil || t.of == nil || t.taken {
 		return true
 	}
 	t.taken = true
@@ -219,8 +225,8 @@ type listing struct {
 
 // list returns the objects of a folder after a name, in order of their keys. It
 // returns an error if the server's keys do not rise: a listing would miss
-// records or would not end.
-func (b *Backend) list(ctx context.Context, dir, after string, limit int) (listing, error) {
+// records or would not end. What it waits for is added to w, which may be nil.
+func (b *Backend) list(ctx context.Context, w *driverkit.Waited, dir, after string, limit int) (listing, error) {
 	prefix := b.full(dir)
 	in := &awss3.ListObjectsV2Input{Prefix: &prefix, MaxKeys: aws.Int32(int32(min(limit, maxKeys)))}
 	if after != "" {
@@ -228,7 +234,7 @@ func (b *Backend) list(ctx context.Context, dir, after string, limit int) (listi
 	}
 	page := listing{}
 	for {
-		out, err := b.listOnce(ctx, in)
+		out, err := b.listOnce(ctx, w, in)
 		if err != nil {
 			return listing{}, err
 		}
@@ -268,10 +274,13 @@ func (b *Backend) list(ctx context.Context, dir, after string, limit int) (listi
 
 // listOnce sends one ListObjectsV2. It returns keys as they are: on the wire they
 // are escaped, since XML has no form for some characters that a key may have.
-func (b *Backend) listOnce(ctx context.Context, in *awss3.ListObjectsV2Input) (*awss3.ListObjectsV2Output, error) {
+func (b *Backend) listOnce(ctx context.Context, w *driverkit.Waited, in *awss3.ListObjectsV2Input) (*awss3.ListObjectsV2Output, error) {
 	in.Bucket, in.EncodingType, in.ExpectedBucketOwner, in.RequestPayer = &b.bucket, types.EncodingTypeUrl, b.owner(), b.payer()
 	m, opts := b.mayRepeat(errorsInAnswers)
 	out, err := b.client.ListObjectsV2(ctx, in, opts...)
+	if w != nil {
+		w.Add(m.Waited())
+	}
 	if err != nil {
 		return nil, b.bucketError(ctx, err, m)
 	}

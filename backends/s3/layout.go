@@ -229,5 +229,11 @@ func (b *Backend) StoragePlan() string {
 	s.WriteString("# On a server that drops ObjectSizeLessThan, the rule would remove every record: put it with the\n")
 	s.WriteString("# status Disabled first, and let Check or the command above show that it is kept as it is.\n")
 	fmt.Fprintf(&s, "# aws s3api put-bucket-lifecycle-configuration --bucket %s --lifecycle-configuration '%s'\n", b.bucket, rules)
+	versions, _ := json.Marshal(map[string]any{ //nolint:errchkjson // only strings and numbers
+		"ID": "sojourn-versions", "Status": "Enabled", "Filter": map[string]any{"Prefix": b.full("")},
+		"NoncurrentVersionExpiration": map[string]any{"NoncurrentDays": 1}, "Expiration": map[string]any{"ExpiredObjectDeleteMarker": true},
+	})
+	s.WriteString("# If the bucket keeps versions, or has kept some, add also this rule to its list. It removes versions\n")
+	fmt.Fprintf(&s, "# that are not current, and the markers that deletes leave: %s\n", versions)
 	return s.String()
 }

@@ -168,7 +168,7 @@ func rule(t testing.TB, b *Backend) types.LifecycleRule {
 func TestStoragePlan(t *testing.T) {
 	b := newBackend(t, awss3.New(awss3.Options{Region: "eu-west-1"}), "my-bucket", "app/carts", nil)
 	plan := b.StoragePlan()
-	for _, want := range []string{"create-bucket --bucket my-bucket", "LocationConstraint=eu-west-1", "app/carts/store.json"} {
+	for _, want := range []string{"create-bucket --bucket my-bucket", "LocationConstraint=eu-west-1", "app/carts/store.json", `"ExpiredObjectDeleteMarker":true`, `"Filter":{"Prefix":"app/carts/"}`} {
 		if !strings.Contains(plan, want) {
 			t.Errorf("the plan lacks %q: %s", want, plan)
 		}

@@ -3,6 +3,9 @@ package s3
 import (
 	"context"
 	"fmt"
+	"maps"
+	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -158,6 +161,65 @@ func (b *Backend) judgeRule(r *types.LifecycleRule) (f driver.Finding, bad bool)
 		return f, true
 	}
 	return f, false
+}
+
+// nullVersion is the version of an object that was written while the bucket kept
+// no versions.
+const nullVersion = "null"
+
+// askAnswers completes findings about settings that the server does not show, as
+// through an access point. It writes an object into each folder of the store: the
+// answers have a version if the bucket keeps them, and a rule that will remove
+// the object.
+func (b *Backend) askAnswers(ctx context.Context, versions *driver.Finding, checks driver.Checks, seen bool) error {
+	name := newStamp().String() + "=0"
+	bodies := map[string][]byte{recordsDir + "/" + plainPrefix + name: make([]byte, minHead), dueDir + "/" + name: nil, labelsDir + "/" + name: nil}
+	keys := slices.Sorted(maps.Keys(bodies))
+	defer b.cleanUp(ctx, keys)
+	version, expiration, server := "", "", ""
+	for _, key := range keys {
+		m, opts := b.mayRepeat(errorsInAnswers)
+		out, err := b.client.PutObject(ctx, b.object(key, bodies[key], nil), opts...)
+		if err != nil {
+			return b.bucketError(ctx, err, m)
+		}
+		version, server = aws.ToString(out.VersionId), responseHeader(out.ResultMetadata, "Server")
+		if expiration == "" {
+			expiration = aws.ToString(out.Expiration)
+		}
+	}
+	switch {
+	case versions.Level != driver.CheckUnknown: // it is known
+	case version == nullVersion:
+		b.suspends(versions, "answers to writes have the version null, as of suspended versions")
+	case version != "":
+		b.keepsVersions(versions, "answers to writes have an x-amz-version-id, so versions are kept in the bucket "+b.bucket)
+	case server == awsName:
+		versions.Level, versions.Fix, versions.Seen = driver.CheckRight, "", "answers to writes have no x-amz-version-id"
+	}
+	if seen {
+		return nil
+	}
+	f := &checks[0]
+	if expiration == "" {
+		f.Seen += "; answers to writes have no x-amz-expiration, so that no rule removes small objects"
+		return nil
+	}
+	rule := types.LifecycleRule{ID: aws.String(ruleIn(expiration)), Status: types.ExpirationStatusEnabled, Expiration: &types.LifecycleExpiration{Days: aws.Int32(1)}}
+	found, _ := b.judgeRule(&rule)
+	f.Seen, f.Fix, f.Level = "an x-amz-expiration in the answer to a write: "+found.Seen, found.Fix, found.Level
+	return nil
+}
+
+// ruleIn returns the id of the rule in an x-amz-expiration, which has the form
+// expiry-date="…", rule-id="…". The id is escaped as in a URL.
+func ruleIn(expiration string) string {
+	_, id, _ := strings.Cut(expiration, `rule-id="`)
+	id, _, _ = strings.Cut(id, `"`)
+	if plain, err := url.QueryUnescape(id); err == nil {
+		return plain
+	}
+	return id
 }
 
 // tombstoneFinding says whether a rule removes the tombstones of a store whose

@@ -2,8 +2,14 @@ package s3
 
 import (
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/internal/drivertest"
@@ -152,5 +158,143 @@ func TestTombstoneRuleOnTheServer(t *testing.T) {
 	checks, err := b.Check(t.Context())
 	if err != nil || levels(checks)["tombstone rule"] != driver.CheckRight || levels(checks)["lifecycle rules"] != driver.CheckRight {
 		t.Errorf("%+v, %v", checks, err)
+	}
+}
+
+// TestSettingsInAnswers has a bucket behind an access point, which shows neither
+// versions nor lifecycle rules. The answers to writes tell.
+func TestSettingsInAnswers(t *testing.T) {
+	const point = "arn:aws:s3:eu-west-1:123456789012:accesspoint/carts"
+	under := func(prefix, rule string, size int) func(string, int) string {
+		return func(key string, n int) string {
+			if strings.HasPrefix(key, "carts/"+prefix) && n >= size {
+				return rule
+			}
+			return ""
+		}
+	}
+	for name, test := range map[string]struct {
+		quirks          quirks
+		versions, rules driver.CheckLevel
+		says            string
+	}{
+		"plain":                {quirks{name: awsName}, driver.CheckRight, driver.CheckUnknown, ""},
+		"another server":       {quirks{}, driver.CheckUnknown, driver.CheckUnknown, ""},
+		"versions":             {quirks{versioned: true}, driver.CheckUnsafe, driver.CheckUnknown, "x-amz-version-id"},
+		"suspended versions":   {quirks{suspended: true}, driver.CheckWarning, driver.CheckUnknown, ""},
+		"a rule for all":       {quirks{name: awsName, removes: under("", "their rule/1", 0)}, driver.CheckRight, driver.CheckUnsafe, `"their rule/1"`},
+		"a rule for records":   {quirks{name: awsName, removes: under("app/r/i-", "theirs", minHead)}, driver.CheckRight, driver.CheckUnsafe, "theirs"},
+		"a rule for the index": {quirks{name: awsName, removes: under("app/x/", "theirs", 0)}, driver.CheckRight, driver.CheckUnsafe, "theirs"},
+		"a rule for labels":    {quirks{name: awsName, removes: under("app/l/", "theirs", 0)}, driver.CheckRight, driver.CheckUnsafe, "theirs"},
+		"ours, without limit":  {quirks{name: awsName, removes: under("app/r/", tombstoneRuleID, 0)}, driver.CheckRight, driver.CheckUnsafe, "ObjectSizeLessThan"},
+		"a rule elsewhere":     {quirks{name: awsName, removes: under("logs/", "theirs", 0)}, driver.CheckRight, driver.CheckUnknown, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t, test.quirks)
+			f.answers(func(op, _ string) *answer {
+				if op == "GET bucket" {
+					return &answer{status: 405, code: codeNotAllowed}
+				}
+				return nil
+			})
+			c := f.client(t, func(o *awss3.Options) {
+				o.Region, o.BaseEndpoint, o.UsePathStyle = "eu-west-1", nil, false
+				o.HTTPClient = roundTrip(func(r *http.Request) (*http.Response, error) {
+					r = r.Clone(r.Context())
+					r.URL.Scheme, r.URL.Host, r.URL.Path = "http", strings.TrimPrefix(f.URL, "http://"), "/carts"+strings.TrimSuffix(r.URL.Path, "/")
+					r.URL.RawPath = ""
+					return http.DefaultTransport.RoundTrip(r)
+				})
+			})
+			b := newBackend(t, c, point, "app", nil)
+			checks, err := b.Check(t.Context())
+			if got := levels(checks); err != nil || got["versions"] != test.versions || got["lifecycle rules"] != test.rules {
+				t.Errorf("%+v, %v; want %v and %v", checks, err, test.versions, test.rules)
+			}
+			for _, c := range checks {
+				if c.Seen == "" || c.Need == "" || (c.Fix == "") != (c.Level == driver.CheckRight) {
+					t.Errorf("%+v is not complete", c)
+				}
+			}
+			err = b.CreateStorage(t.Context())
+			if test.says == "" {
+				if err != nil || len(f.keys()) != 1 { // the marker
+					t.Errorf("%v, left %q", err, f.keys())
+				}
+				return
+			}
+			if drivertest.WantKind(t, err, model.ErrUnsupported); !strings.Contains(err.Error(), test.says) || len(f.keys()) > 0 {
+				t.Errorf("%v does not say %q, or left %q", err, test.says, f.keys())
+			}
+			accepts := newBackend(t, c, point, "app", &Options{AllowVersioned: true, AllowLifecycle: true})
+			if err := accepts.CreateStorage(t.Context()); (err != nil) != (name == "ours, without limit") {
+				t.Errorf("with both options: %v", err)
+			}
+		})
+	}
+}
+
+// TestSuspendedVersions warns of a bucket that has kept versions.
+func TestSuspendedVersions(t *testing.T) {
+	f := newFake(t, quirks{suspended: true})
+	b := newBackend(t, f.client(t), "carts", "app", nil)
+	checks, err := b.Check(t.Context())
+	if err != nil || levels(checks)["versions"] != driver.CheckWarning {
+		t.Errorf("%+v, %v", checks, err)
+	}
+	if err := b.CreateStorage(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestVersionedBucket checks that a bucket that keeps versions is refused unless
+// the options accept it.
+func TestVersionedBucket(t *testing.T) {
+	ctx := t.Context()
+	c := client(t)
+	name := newBucket(t, drivertest.Name())
+	_, err := c.PutBucketVersioning(ctx, &awss3.PutBucketVersioningInput{
+		Bucket: &name, VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := newBackend(t, c, name, "carts", nil).CreateStorage(ctx); model.Kind(err) != model.ErrUnsupported || !strings.Contains(err.Error(), "AllowVersioned") {
+		t.Errorf("without the option: %v", err)
+	}
+	b := openAt(t, c, name, "carts", &Options{AllowVersioned: true})
+	for _, principal := range []string{"ann", "bob"} {
+		drivertest.Seed(t, b, drivertest.Record("id", principal, time.Hour))
+	}
+	remove(t, b, "id")
+	drivertest.Seed(t, b, drivertest.Record("id", "ann", time.Hour))
+	wantIDs(t, bearers(t, b, "ann"), "id")
+	// Without the permission to ask, the answers to writes tell.
+	p := startProxy(t)
+	p.answers(answerTo("GET bucket", answer{status: 403, code: codeDenied}))
+	blind := newBackend(t, clientAt(t, p.URL()), name, "blind", nil)
+	if err := blind.CreateStorage(ctx); model.Kind(err) != model.ErrUnsupported || !strings.Contains(err.Error(), "x-amz-version-id") {
+		t.Errorf("without the permission to ask: %v", err)
+	}
+	blind = newBackend(t, clientAt(t, p.URL()), name, "blind", &Options{AllowVersioned: true})
+	if err := errors.Join(blind.CreateStorage(ctx), blind.DeleteStorage(ctx)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLifecycleRule gives the rule of StoragePlan to the server.
+func TestLifecycleRule(t *testing.T) {
+	b := openAt(t, client(t), newBucket(t, drivertest.Name()), "app/carts", nil)
+	want := rule(t, b)
+	_, err := b.client.PutBucketLifecycleConfiguration(t.Context(), &awss3.PutBucketLifecycleConfigurationInput{
+		Bucket: &b.bucket, LifecycleConfiguration: &types.BucketLifecycleConfiguration{Rules: []types.LifecycleRule{want}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := b.client.GetBucketLifecycleConfiguration(t.Context(), &awss3.GetBucketLifecycleConfigurationInput{Bucket: &b.bucket})
+	if err != nil || len(out.Rules) != 1 || aws.ToInt64(out.Rules[0].Filter.And.ObjectSizeLessThan) != minHead || aws.ToString(out.Rules[0].Filter.And.Prefix) != "app/carts/r/" {
+		t.Errorf("the server has %+v, %v", out, err)
 	}
 }

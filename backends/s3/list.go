@@ -20,8 +20,9 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 	}
 	var page driver.Page
 	limit := min(q.Limit, maxKeys) + spare
+	w := b.waited()
 	for range emptyLists {
-		if after, err = b.pagePart(ctx, now, &q, after, &limit, &page); err != nil {
+		if after, err = b.pagePart(ctx, now, w, &q, after, &limit, &page); err != nil {
 			return driver.Page{}, err
 		}
 		if after == "" || len(page.Records)+len(page.Corrupt) > 0 {
@@ -56,8 +57,8 @@ type labelEntry struct {
 
 // pagePart lists names once and reads their records until the page is full. It
 // returns the name to continue after, which is empty at the end.
-func (b *Backend) pagePart(ctx context.Context, now time.Time, q *driver.Query, after string, limit *int, page *driver.Page) (string, error) {
-	found, last, err := b.candidates(ctx, q, after, *limit)
+func (b *Backend) pagePart(ctx context.Context, now time.Time, w *driverkit.Waited, q *driver.Query, after string, limit *int, page *driver.Page) (string, error) {
+	found, last, err := b.candidates(ctx, w, q, after, *limit)
 	if err != nil {
 		return "", err
 	}
@@ -81,16 +82,17 @@ func (b *Backend) pagePart(ctx context.Context, now time.Time, q *driver.Query, 
 		if !q.KeysOnly {
 			part = affordable(part, left)
 		}
-		n, err := b.eachOf(ctx, q, part, left, func(c *candidate, cur *stored) {
+		n, err := b.eachOf(ctx, now, *w, q, part, left, func(c *candidate, f *fetched) {
 			switch {
-			case cur == nil:
+			case f.err != nil:
 				page.Corrupt = append(page.Corrupt, c.idOrName())
-			case cur.live(now) && (q.Label == "" || cur.bears(q.Label, q.Value)):
-				page.Records = append(page.Records, *cur.record())
+				return
+			case f.live() && (q.Label == "" || f.cur.bears(q.Label, q.Value)):
+				page.Records = append(page.Records, *f.cur.record())
 				full = size.Add(&page.Records[len(page.Records)-1])
-				left -= int64(len(cur.value))
+				left -= int64(len(f.cur.value))
 			}
-			strays = append(strays, c.strays(q, cur)...)
+			strays = append(strays, c.strays(q, f.cur)...)
 		})
 		if err != nil {
 			return "", err
@@ -115,9 +117,9 @@ func affordable(part []candidate, left int64) []candidate {
 // candidates lists names after another, and returns the name to continue after,
 // which is empty at the end. It leaves out the tombstones that it recognises in
 // the listing.
-func (b *Backend) candidates(ctx context.Context, q *driver.Query, after string, limit int) (found []candidate, last string, err error) {
+func (b *Backend) candidates(ctx context.Context, w *driverkit.Waited, q *driver.Query, after string, limit int) (found []candidate, last string, err error) {
 	if q.Label == "" {
-		page, err := b.list(ctx, recordsDir+"/", after, limit)
+		page, err := b.list(ctx, w, recordsDir+"/", after, limit)
 		if err != nil {
 			return nil, "", err
 		}
@@ -133,7 +135,7 @@ func (b *Backend) candidates(ctx context.Context, q *driver.Query, after string,
 		return found, last, nil
 	}
 	folder := labelFolder(q.Label, q.Value)
-	page, err := b.list(ctx, folder, after, limit)
+	page, err := b.list(ctx, w, folder, after, limit)
 	if err != nil {
 		return nil, "", err
 	}
@@ -160,23 +162,20 @@ func (b *Backend) candidates(ctx context.Context, q *driver.Query, after string,
 // isTombstone reports whether the object is a tombstone, without reading it.
 func (o *listed) isTombstone() bool { return o.size == tombstoneSize && o.etag == tombstoneETag }
 
-// eachOf reads the candidates and calls show for each, in order. It passes nil
-// for a record that cannot be read. With values it stops once their objects have
-// most bytes, and returns how many it has shown: at least one.
-func (b *Backend) eachOf(ctx context.Context, q *driver.Query, of []candidate, most int64, show func(*candidate, *stored)) (int, error) {
+// eachOf reads the candidates as fetch does and calls show for each, in order.
+// With values it stops once their objects have most bytes, and returns how many
+// it has shown: at least one.
+func (b *Backend) eachOf(ctx context.Context, now time.Time, before driverkit.Waited, q *driver.Query, of []candidate, most int64, show func(*candidate, *fetched)) (int, error) {
 	places := make([]place, len(of))
 	for i := range of {
 		places[i] = of[i].place
 	}
-	all, err := b.fetch(ctx, places, q.KeysOnly, most)
+	all, err := b.fetch(ctx, now, before, places, q.KeysOnly, most)
 	if err != nil {
 		return 0, err
 	}
-	for i, f := range all {
-		if f.err != nil {
-			f.cur = nil
-		}
-		show(&of[i], f.cur)
+	for i := range all {
+		show(&of[i], &all[i])
 	}
 	return len(all), nil
 }
@@ -184,9 +183,6 @@ func (b *Backend) eachOf(ctx context.Context, q *driver.Query, of []candidate, m
 // strays returns the entries on which no record relies and that are old enough
 // to be removed.
 func (c *candidate) strays(q *driver.Query, cur *stored) (keys []string) {
-	if cur == nil {
-		return nil
-	}
 	var needed *label
 	if cur.head != nil {
 		needed = cur.head.label(q.Label)

@@ -1,6 +1,8 @@
 package s3
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -187,5 +189,48 @@ func TestPagesOfProxies(t *testing.T) {
 		_, err = b.DeleteExpired(t.Context(), driver.Sweep{Before: drivertest.Now.Add(time.Hour), Limit: 5})
 		drivertest.WantKind(t, err, model.ErrUnavailable)
 		drivertest.WantKind(t, b.DeleteStorage(t.Context()), model.ErrUnavailable)
+	}
+}
+
+// TestListingsRemoveStrays has label entries without their record. Listings and
+// counts remove the old ones.
+func TestListingsRemoveStrays(t *testing.T) {
+	b, p := proxied(t, nil)
+	for _, c := range drivertest.Pick(t, drivertest.Reads(), "page by label", "count by label") {
+		for range 2 { // the second record makes the first entry a stray
+			drivertest.Seed(t, b, drivertest.Record(c.Name, "ann", 0))
+		}
+		putObject(t, b, labelKey(&label{name: "principal", value: "ann", stamp: newStamp()}, "i-gone"), nil)
+		for age, want := range []int{3, 1} {
+			p.age(time.Duration(age) * 2 * time.Hour)
+			if err := c.Do(t.Context(), b); err != nil {
+				t.Fatal(err)
+			}
+			if n := len(keysIn(t, b, labelsDir)); n != want {
+				t.Errorf("%s, after %d hours: %d entries, want %d", c.Name, 2*age, n, want)
+			}
+		}
+		p.age(0)
+		wantIDs(t, bearers(t, b, "ann"), c.Name)
+		remove(t, b, c.Name)
+	}
+}
+
+// TestCanceledListing ends the context during a listing.
+func TestCanceledListing(t *testing.T) {
+	b, p := proxied(t, nil)
+	drivertest.Seed(t, b, drivertest.Record("id", "ann", time.Hour))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	p.answers(func(op string) *answer {
+		if op != "GET r" {
+			return nil
+		}
+		cancel()
+		return &answer{}
+	})
+	_, err := b.Page(ctx, drivertest.Now, driver.Query{Limit: 10})
+	if !errors.Is(err, context.Canceled) || model.Kind(err) != nil {
+		t.Errorf("got %v, want %v alone", err, context.Canceled)
 	}
 }

@@ -49,7 +49,8 @@ type Options struct {
 	// one, or with BucketKey, the default of Encryption is aws:kms. Empty means the
 	// key of the bucket's settings, or that of the account.
 	KMSKeyID string
-	// BucketKey makes S3 use a bucket key, which saves requests to AWS KMS.
+	// BucketKey makes S3 use a bucket key, which saves requests to AWS KMS. S3 has
+	// none for aws:kms:dsse.
 	BucketKey bool
 	// BucketOwner is the id of the account that must own the bucket: 12 digits.
 	// S3 refuses every request if another account does. Empty means no check.
@@ -98,17 +99,22 @@ func (o *Options) checkAccount() error {
 		o.Encryption = "aws:kms"
 	}
 	kms := strings.HasPrefix(o.Encryption, "aws:kms")
-	known := slices.Contains([]string{"", "AES256", "aws:kms", "aws:kms:dsse"}, o.Encryption)
+	known := slices.Contains([]string{"", "AES256", "aws:kms", dsse}, o.Encryption)
 	switch {
 	case !known:
 		return model.NewError(model.ErrInvalid, "Options.Encryption is not AES256, aws:kms or aws:kms:dsse", nil)
 	case (o.KMSKeyID != "" || o.BucketKey) && !kms:
 		return model.NewError(model.ErrInvalid, "Options.KMSKeyID and Options.BucketKey need Options.Encryption aws:kms", nil)
+	case o.BucketKey && o.Encryption == dsse:
+		return model.NewError(model.ErrInvalid, "Options.BucketKey: S3 has no bucket keys for the Options.Encryption aws:kms:dsse: leave one of them out", nil)
 	case o.BucketOwner != "" && !isAccount(o.BucketOwner):
 		return model.NewError(model.ErrInvalid, "Options.BucketOwner is not the id of an account, which has 12 digits", nil)
 	}
 	return nil
 }
+
+// dsse encrypts twice, each time with a key of its own.
+const dsse = "aws:kms:dsse"
 
 func isAccount(id string) bool {
 	return len(id) == 12 && strings.Trim(id, "0123456789") == ""

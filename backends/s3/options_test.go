@@ -75,10 +75,18 @@ func TestAccessPoints(t *testing.T) {
 		t.Errorf("%s: %v", host, err)
 	}
 	environment(t, "key", "secret")
-	for region, want := range map[string]string{"eu-west-1": "aws", "cn-north-1": "aws-cn", "us-gov-west-1": "aws-us-gov"} {
+	for region, want := range map[string]string{
+		"eu-west-1": "aws", "cn-north-1": "aws-cn", "us-gov-west-1": "aws-us-gov", "us-iso-east-1": "aws-iso", "us-isob-east-1": "aws-iso-b",
+		"eu-isoe-west-1": "aws-iso-e", "us-isof-south-1": "aws-iso-f", "eusc-de-east-1": "aws-eusc", "mx-central-1": "aws",
+	} {
 		b := openURLOf(t, "s3://carts/app?access_point_account=123456789012&region="+region)
 		if b.bucket != "arn:"+want+":s3:"+region+":123456789012:accesspoint/carts" {
 			t.Errorf("%s: %s", region, b.bucket)
+		}
+		// The SDK refuses the ARN of another part.
+		params := awss3.EndpointParameters{Bucket: &b.bucket, Region: &region}
+		if _, err := awss3.NewDefaultEndpointResolverV2().ResolveEndpoint(t.Context(), params); err != nil {
+			t.Errorf("%s: %v", region, err)
 		}
 	}
 	for arn, says := range map[string]string{
@@ -105,7 +113,8 @@ func (f roundTrip) Do(r *http.Request) (*http.Response, error) { return f(r) }
 func TestOptionsThatAreRefused(t *testing.T) {
 	f := newFake(t, quirks{})
 	for _, o := range []Options{
-		{Encryption: "rot13"}, {Encryption: "aws:fsx"}, {Encryption: "AES256", KMSKeyID: "k"}, {Encryption: "AES256", BucketKey: true}, {BucketOwner: "carts"}, {BucketOwner: "12345678901x"},
+		{Encryption: "rot13"}, {Encryption: "aws:fsx"}, {Encryption: "AES256", KMSKeyID: "k"}, {Encryption: "AES256", BucketKey: true},
+		{Encryption: "aws:kms:dsse", BucketKey: true}, {BucketOwner: "carts"}, {BucketOwner: "12345678901x"},
 	} {
 		if _, err := New(f.client(t), "carts", "app", &o); model.Kind(err) != model.ErrInvalid {
 			t.Errorf("%+v: %v", o, err)

@@ -21,9 +21,12 @@ type ownFolder struct {
 }
 
 var ownFolders = []ownFolder{
-	{recordsDir, func(rest string) bool { _, ok := placeOfName(rest); return ok }},
-	{dueDir, func(rest string) bool { _, _, _, ok := parseDue(rest); return ok }},
-	{labelsDir, isLabelEntry},
+	{recordsDir, func(rest string) bool {
+		_, ok := placeOfName(rest)
+		return ok || isProbe(strings.TrimPrefix(rest, plainPrefix))
+	}},
+	{dueDir, func(rest string) bool { _, _, _, ok := parseDue(rest); return ok || isProbe(rest) }},
+	{labelsDir, func(rest string) bool { return isLabelEntry(rest) || isProbe(rest) }},
 	{probeDir, isProbe},
 }
 
@@ -65,7 +68,7 @@ func (b *Backend) look(ctx context.Context, dir string) (key string, err error) 
 	in := &awss3.ListObjectsV2Input{Prefix: &prefix, Delimiter: aws.String("/")}
 	last := ""
 	for {
-		out, err := b.listOnce(ctx, in)
+		out, err := b.listOnce(ctx, nil, in)
 		if err != nil {
 			return "", err
 		}
@@ -111,7 +114,7 @@ func (b *Backend) lookInto(ctx context.Context, dir, folder string) (key string,
 	if folder == dir || dir == "" && slices.ContainsFunc(ownFolders, own) {
 		return "", nil
 	}
-	switch m, err := b.markerAt(ctx, folder+markerName); {
+	switch m, err := b.markerAt(ctx, folder+markerName, nil); {
 	case errors.Is(err, model.ErrCorrupt):
 		return folder + markerName, nil
 	case err != nil || m != nil:
@@ -131,7 +134,7 @@ func (b *Backend) DeleteStorage(ctx context.Context) error {
 	if err := b.gate.Enter(ctx); err != nil {
 		return err
 	}
-	m, err := b.markerAt(ctx, markerName)
+	m, err := b.markerAt(ctx, markerName, nil)
 	left := ""
 	switch {
 	case errors.Is(err, errNoBucket):
@@ -176,7 +179,7 @@ func (b *Backend) DeleteStorage(ctx context.Context) error {
 func (b *Backend) eachOwn(ctx context.Context, f *ownFolder, do func(keys []string) error) (other string, err error) {
 	dir := f.dir + "/"
 	for after := ""; ; {
-		page, err := b.list(ctx, dir, after, maxKeys)
+		page, err := b.list(ctx, nil, dir, after, maxKeys)
 		if err != nil {
 			return "", err
 		}

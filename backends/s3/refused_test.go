@@ -188,7 +188,7 @@ func TestUnknownBesideRefused(t *testing.T) {
 // itself. The caller's context has not ended, so that is ErrUnavailable.
 func TestLateWrites(t *testing.T) {
 	b, _ := fakeStore(t, nil)
-	c := b.newChange(drivertest.Now, "id")
+	c := b.newChange(drivertest.Now, b.waited(), "id")
 	c.deadline = time.Now().Add(-time.Second)
 	_, _, err := c.store(t.Context(), &stored{}, &head{id: "id", rev: model.NewRevision()}, nil, []byte("v"), precondition{absent: true})
 	drivertest.WantKind(t, err, model.ErrUnavailable)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
@@ -23,6 +24,12 @@ import (
 type precondition struct {
 	absent bool
 	etag   string
+	// waits has what the call has waited for, and gets what the write waits for.
+	// Nothing is counted if it is nil.
+	waits *driverkit.Waited
+	// holds reports whether the decision for the write still holds. It is asked
+	// once the write has a connection, unless it is nil.
+	holds func(*driverkit.Waited) bool
 }
 
 // outcome is the result of a conditional write.
@@ -60,7 +67,7 @@ func (b *Backend) put(ctx context.Context, key string, head, value []byte, c pre
 		in.IfMatch = &c.etag
 	}
 	etag := ""
-	result, err := b.sendOnce(ctx, func(ctx context.Context, opts ...func(*awss3.Options)) error {
+	result, err := b.sendOnce(ctx, &c, func(opts ...func(*awss3.Options)) error {
 		in.Body = joined(head, value)
 		out, err := b.client.PutObject(ctx, in, opts...)
 		if err == nil {
@@ -76,10 +83,10 @@ func (b *Backend) put(ctx context.Context, key string, head, value []byte, c pre
 
 // deleteIf deletes an object if it has the ETag. Some servers ignore the ETag:
 // see Backend.deletes.
-func (b *Backend) deleteIf(ctx context.Context, key, etag string) (outcome, error) {
-	return b.sendOnce(ctx, func(ctx context.Context, opts ...func(*awss3.Options)) error {
+func (b *Backend) deleteIf(ctx context.Context, key string, c precondition) (outcome, error) {
+	return b.sendOnce(ctx, &c, func(opts ...func(*awss3.Options)) error {
 		_, err := b.client.DeleteObject(ctx, &awss3.DeleteObjectInput{
-			Bucket: &b.bucket, Key: aws.String(b.full(key)), IfMatch: &etag, ExpectedBucketOwner: b.owner(), RequestPayer: b.payer(),
+			Bucket: &b.bucket, Key: aws.String(b.full(key)), IfMatch: &c.etag, ExpectedBucketOwner: b.owner(), RequestPayer: b.payer(),
 		}, opts...)
 		return err
 	})
@@ -103,12 +110,21 @@ func handed(m *internalaws.Mark, kind error) error {
 // resending and that mark how far the request came. If S3 refuses the write
 // because other requests hold the object, sendOnce repeats it after a pause. A
 // failed precondition is an outcome and not an error.
-func (b *Backend) sendOnce(ctx context.Context, do func(context.Context, ...func(*awss3.Options)) error) (outcome, error) {
+func (b *Backend) sendOnce(ctx context.Context, c *precondition, do func(...func(*awss3.Options)) error) (outcome, error) {
+	waits := c.waits
+	if waits == nil {
+		waits = b.waited()
+	}
 	for attempt := 0; ; attempt++ {
-		m := &internalaws.Mark{}
-		err := do(m.Trace(ctx), b.settings, onlyOnce(m), errorsInAnswers)
+		m := b.mark()
+		m.Late = c.late(*waits)
+		err := do(b.settings, onlyOnce(m), errorsInAnswers)
+		waits.Add(m.Waited())
 		if err == nil {
 			return outcomeApplied, handed(m, model.ErrUnknown)
+		}
+		if errors.Is(err, errLate) {
+			return outcomeMismatch, nil
 		}
 		switch codeOf(err) {
 		case codePrecondition:
@@ -117,7 +133,7 @@ func (b *Backend) sendOnce(ctx context.Context, do func(context.Context, ...func
 			return outcomeMissing, nil
 		case codeConflict, codeAborted:
 			if attempt+1 < writeAttempts {
-				if err := driverkit.Pause(ctx, attempt); err != nil {
+				if err := waits.Pause(ctx, attempt); err != nil {
 					return outcomeMismatch, err
 				}
 				continue
@@ -150,19 +166,41 @@ func (r retryer) IsErrorRetryable(err error) bool {
 
 // putEntry writes an index entry. The client may repeat the request: no other
 // write has this key, and readers ignore an entry until its record exists.
-func (b *Backend) putEntry(ctx context.Context, key string, body []byte) error {
+// It returns what the write waited for in this process.
+func (b *Backend) putEntry(ctx context.Context, key string, body []byte) (time.Duration, error) {
 	m, opts := b.mayRepeat(errorsInAnswers)
 	_, err := b.client.PutObject(ctx, b.object(key, body, nil), opts...)
 	if err == nil {
-		return handed(m, model.ErrUnsupported)
+		return m.Waited(), handed(m, model.ErrUnsupported)
 	}
-	return b.readError(ctx, err, m)
+	return m.Waited(), b.readError(ctx, err, m)
+}
+
+// mark returns the mark of a new request.
+func (b *Backend) mark() *internalaws.Mark { return &internalaws.Mark{Stopwatch: b.watch} }
+
+// errLate ends a write whose decision no longer holds once it may be sent.
+var errLate = errors.New("the record has expired while the write waited")
+
+// late returns what is asked before a write is sent by a call that has waited as
+// long as before. It has a copy: a client may ask after the call has ended.
+func (c *precondition) late(before driverkit.Waited) func(time.Duration) error {
+	if c.holds == nil {
+		return nil
+	}
+	return func(more time.Duration) error {
+		w := before
+		if w.Add(more); !c.holds(&w) {
+			return errLate
+		}
+		return nil
+	}
 }
 
 // mayRepeat returns the options of a request that the client may repeat, and the
 // mark that says whether the client got to send it.
 func (b *Backend) mayRepeat(more ...func(*awss3.Options)) (*internalaws.Mark, []func(*awss3.Options)) {
-	m := &internalaws.Mark{}
+	m := b.mark()
 	watch := func(o *awss3.Options) { o.APIOptions = append(o.APIOptions, m.Watch) }
 	return m, append(more, b.settings, watch)
 }

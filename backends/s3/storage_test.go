@@ -14,7 +14,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/sojourn-go/sojourn/conformance/faultnet"
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/internal/drivertest"
+	"github.com/sojourn-go/sojourn/model"
 )
 
 // TestForeignPrefixes has objects of other programs below the prefix:
@@ -89,7 +91,7 @@ func TestStoresBelow(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, other := range below {
-		if m, err := other.readMarker(t.Context()); m == nil || err != nil {
+		if m, err := other.readMarker(t.Context(), nil); m == nil || err != nil {
 			t.Fatalf("the store %s: %+v, %v", other.prefix, m, err)
 		}
 	}
@@ -132,5 +134,95 @@ func TestStallDuringTheTest(t *testing.T) {
 	})
 	if err := b.CreateStorage(ctx); !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v, want %v", err, context.Canceled)
+	}
+}
+
+// TestMarkerOfAnotherServer has a store whose marker says that another server
+// obeys conditions on deletes. This server does not, and has another name.
+func TestMarkerOfAnotherServer(t *testing.T) {
+	b := open(t)
+	putObject(t, b, markerName, []byte(`{"format":1,"server":"AmazonS3","conditionalDeletes":true}`))
+	moved := newBackend(t, b.client, b.bucket, b.prefix, nil)
+	if moved.deletes(t.Context(), nil) {
+		t.Error("the backend trusts the marker of another server")
+	}
+	if err := moved.CreateStorage(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m, err := b.readMarker(t.Context(), nil)
+	if err != nil || m.ConditionalDeletes || m.Server != m.here || m.Server == "" {
+		t.Errorf("CreateStorage wrote %+v, %v", m, err)
+	}
+	for _, bad := range []string{"", "{}", "text", `{"format":2}`} {
+		putObject(t, b, markerName, []byte(bad))
+		drivertest.WantKind(t, moved.CreateStorage(t.Context()), model.ErrCorrupt)
+		drivertest.WantKind(t, moved.DeleteStorage(t.Context()), model.ErrCorrupt)
+		if o, err := b.get(t.Context(), markerName, 0, nil); err != nil || o == nil || string(o.body) != bad {
+			t.Errorf("the object %q became %+v, %v", bad, o, err)
+		}
+	}
+	deleteObject(t, b, markerName)
+}
+
+// TestServersWithoutConditions refuses servers that do not have conditions.
+func TestServersWithoutConditions(t *testing.T) {
+	for name, a := range map[string]answer{"unknown": {status: 501, code: codeNotImplemented}} {
+		t.Run(name, func(t *testing.T) {
+			p := startProxy(t)
+			p.answers(answerTo("PUT p", a))
+			b := newBackend(t, clientAt(t, p.URL()), bucket(t), drivertest.Name(), nil)
+			drivertest.WantKind(t, b.CreateStorage(t.Context()), model.ErrUnsupported)
+			if left := objectsOf(t, b); len(left) > 0 {
+				t.Errorf("%d objects are left", len(left))
+			}
+		})
+	}
+}
+
+// TestStorage creates, keeps and deletes stores, and creates a bucket.
+func TestStorage(t *testing.T) {
+	ctx := t.Context()
+	b := newBackend(t, client(t), drivertest.Name(), "app/carts", nil)
+	for _, c := range append(writes(drivertest.Record("id", "ann", 0)), drivertest.Reads()...) {
+		err := c.Do(ctx, b)
+		drivertest.WantKind(t, err, model.ErrUnavailable)
+		if !strings.Contains(err.Error(), b.bucket) || !strings.Contains(err.Error(), "CreateStorage") {
+			t.Errorf("%s without a bucket: %v", c.Name, err)
+		}
+	}
+	if err := b.DeleteStorage(ctx); err != nil {
+		t.Errorf("without a bucket: %v", err)
+	}
+	errs := make([]error, 4)
+	parallel(len(errs), func(i int) { errs[i] = b.CreateStorage(ctx) })
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+	neighbour := openAt(t, b.client, b.bucket, "app/carts2", nil)
+	outer := openAt(t, b.client, b.bucket, "app", nil)
+	for _, s := range []*Backend{b, neighbour, outer} {
+		drivertest.Seed(t, s, drivertest.Record("id", "ann", time.Hour))
+	}
+	if err := b.CreateStorage(ctx); err != nil {
+		t.Errorf("CreateStorage again: %v", err)
+	}
+	wantIDs(t, bearers(t, b, "ann"), "id")
+	for range 2 {
+		if err := b.DeleteStorage(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if left := objectsOf(t, b); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+	for _, s := range []*Backend{neighbour, outer} {
+		wantIDs(t, bearers(t, s, "ann"), "id")
+	}
+	if err := b.CreateStorage(ctx); err != nil {
+		t.Errorf("CreateStorage after DeleteStorage: %v", err)
+	}
+	wantIDs(t, idsOf(t, b, driver.Query{Limit: 10}))
+	if err := b.DeleteStorage(ctx); err != nil {
+		t.Fatal(err)
 	}
 }

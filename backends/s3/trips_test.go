@@ -188,7 +188,7 @@ func load(t testing.TB, b *Backend, n int, of func(i int) model.Record) {
 func TestCostInProportion(t *testing.T) {
 	b, p := proxied(t, nil)
 	direct := newBackend(t, client(t), b.bucket, b.prefix, nil)
-	const live, expired, crowd = 20_000, 200, 50
+	const live, expired, crowd = 4000, 200, 50
 	fill(t, direct, live-crowd)
 	load(t, direct, crowd, func(i int) model.Record { return drivertest.Record(fmt.Sprint("crowd", i), "ann", time.Hour) })
 	load(t, direct, expired, func(i int) model.Record {

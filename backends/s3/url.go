@@ -89,13 +89,21 @@ func openURL(ctx context.Context, u *url.URL) (driver.ModelExpirySupport, error)
 	return b, nil
 }
 
-// partition returns the part of AWS that a region belongs to.
+// partition returns the part of AWS that a region belongs to, from the region's
+// name: us-iso-east-1 is of aws-iso, eu-isoe-west-1 of aws-iso-e, and so on.
 func partition(region string) string {
+	country, rest, _ := strings.Cut(region, "-")
+	part, _, _ := strings.Cut(rest, "-")
+	kind, isolated := strings.CutPrefix(part, "iso")
 	switch {
-	case strings.HasPrefix(region, "cn-"):
-		return "aws-cn"
-	case strings.HasPrefix(region, "us-gov-"):
+	case country == "cn", country == "eusc":
+		return "aws-" + country
+	case part == "gov":
 		return "aws-us-gov"
+	case isolated && kind == "":
+		return "aws-iso"
+	case isolated:
+		return "aws-iso-" + kind
 	}
 	return "aws"
 }

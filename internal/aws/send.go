@@ -2,46 +2,109 @@ package aws
 
 import (
 	"context"
+	"io"
 	"net/http/httptrace"
 	"sync/atomic"
+	"time"
 
 	awssdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 )
 
-// Mark records how far a request has come.
+// Mark records how far a request has come, and what it has waited for in this
+// process. It is for one call of the SDK, which may send more than one attempt.
 type Mark struct {
 	Handed atomic.Bool // the HTTP client has the request
 	Asked  atomic.Bool // the client has asked for a connection
 	Got    atomic.Bool // the client has a connection: bytes may have left
+
+	// Late is asked when the body of an attempt is about to be sent, with what the
+	// call has waited. Its error ends the attempt, which the service cannot carry
+	// out without the body. Nil means that nothing is asked.
+	Late func(waited time.Duration) error
+	// Stopwatch is read for what is waited. Nil means the system's.
+	Stopwatch func() time.Duration
+
+	waited atomic.Int64 // nanoseconds
+	ended  time.Duration
 }
 
-// Unsent reports whether the request certainly never left this process. An HTTP
-// client other than net/http's reports no connections; for that client, only a
-// dial error proves it.
+// Unsent reports whether the last attempt certainly never left this process. An
+// HTTP client other than net/http's reports no connections; for that client,
+// only a dial error proves it.
 func (m *Mark) Unsent(err error) bool {
 	return !m.Handed.Load() || m.Asked.Load() && !m.Got.Load() || driverkit.IsDial(err)
 }
 
-// Trace makes net/http record in the mark whether a request got a connection.
-func (m *Mark) Trace(ctx context.Context) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn: func(string) { m.Asked.Store(true) },
-		GotConn: func(httptrace.GotConnInfo) { m.Got.Store(true) },
-	})
+// Waited returns what the call has waited for connections that were not idle, and
+// between its attempts.
+func (m *Mark) Waited() time.Duration { return time.Duration(m.waited.Load()) }
+
+func (m *Mark) read() time.Duration {
+	w := driverkit.Waited{Watch: m.Stopwatch}
+	return w.Read()
 }
 
-// Watch adds a step to the stack that records in the mark when the HTTP client
-// gets the request. Pass it as an API option of a call that writes.
+// Watch adds a step to the stack that follows each attempt from when the HTTP
+// client gets it. Requests for credentials come before that step, so that the
+// mark says nothing of them. Pass it as an API option of a call.
 func (m *Mark) Watch(stack *middleware.Stack) error {
 	// The last step before the HTTP client.
 	return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("SojournMark",
 		func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
-			m.Handed.Store(true)
-			return next.HandleDeserialize(ctx, in)
+			if m.Handed.Swap(true) {
+				m.waited.Add(int64(m.read() - m.ended))
+			}
+			m.Asked.Store(false)
+			m.Got.Store(false)
+			if r, ok := in.Request.(*smithyhttp.Request); ok && m.Late != nil && r.GetStream() != nil {
+				asked, err := r.SetStream(&askingBody{Reader: r.GetStream(), m: m})
+				if err != nil {
+					return middleware.DeserializeOutput{}, middleware.Metadata{}, err
+				}
+				in.Request = asked
+			}
+			out, metadata, err := next.HandleDeserialize(m.trace(ctx), in)
+			m.ended = m.read()
+			return out, metadata, err
 		}), middleware.After)
+}
+
+// trace makes net/http tell the mark about the connection of an attempt.
+func (m *Mark) trace(ctx context.Context) context.Context {
+	var began time.Duration
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) {
+			m.Asked.Store(true)
+			began = m.read()
+		},
+		GotConn: func(c httptrace.GotConnInfo) {
+			if !c.WasIdle {
+				m.waited.Add(int64(m.read() - began))
+			}
+			m.Got.Store(true)
+		},
+	})
+}
+
+// askingBody asks the mark before its first byte.
+type askingBody struct {
+	io.Reader
+	m     *Mark
+	asked bool
+}
+
+func (b *askingBody) Read(to []byte) (int, error) {
+	if !b.asked {
+		b.asked = true
+		if err := b.m.Late(b.m.Waited()); err != nil {
+			return 0, err
+		}
+	}
+	return b.Reader.Read(to)
 }
 
 // Retryer lets the SDK send a write again only after the service has refused it
