@@ -11,6 +11,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 )
 
 // Check looks at each master and at the storage: the server's version, role,
@@ -117,21 +118,23 @@ func (b *Backend) look(ctx context.Context, race bool) (found nodes, err error) 
 	var group sync.WaitGroup
 	counts := make([]int, 0, contenders)
 	var raced error
-	key := b.probeKey()
-	for range contenders {
-		if !race {
-			break
-		}
+	if key := b.probeKey(); race {
 		group.Go(func() {
-			cmd := newTrial(ctx, "eval", counterLua, 1, key, contenders)
-			left, err := b.process(ctx, cmd)
-			mu.Lock()
-			defer mu.Unlock()
-			if left || err != nil && replyCode(err) == "" {
-				raced = b.readError(ctx, err)
-			} else if n, err := cmd.Int(); err == nil {
+			_, raced = driverkit.Race(contenders, func(int) (bool, error) {
+				cmd := newTrial(ctx, "eval", counterLua, 1, key, contenders)
+				left, err := b.process(ctx, cmd)
+				if left || err != nil && replyCode(err) == "" {
+					return false, b.readError(ctx, err)
+				}
+				n, err := cmd.Int()
+				if err != nil { // refused, as the other trial tells
+					return false, nil
+				}
+				mu.Lock()
+				defer mu.Unlock()
 				counts = append(counts, n)
-			}
+				return true, nil
+			})
 		})
 	}
 	all := []node{}
