@@ -137,9 +137,9 @@ func seconds(n int64) string {
 // contenders is how many writers try the same condition at the same time.
 const contenders = 16
 
-// trialFormat is the format of the documents of a trial. It is none of a record, so
-// that sweeps do not meet them. Listings and counts do not, because they expired in
-// 1970. The server removes them if a crash leaves some.
+// trialFormat is the format of the documents of a trial. Sweeps do not meet them,
+// because records have another format. Listings and counts do not, because the
+// documents expired in 1970. The server removes them if a crash leaves some.
 const trialFormat = int32(1 << 20)
 
 // trialExpiry is the expiry of these documents, and fieldTrial the field with the

@@ -3,6 +3,7 @@ package mongo
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -260,13 +261,19 @@ func TestPageOfOneAnswer(t *testing.T) {
 	}
 }
 
-// TestLimitsOfURLs has clients that URLs make: each has limits of time.
+// TestLimitsOfURLs has clients that URLs make: each has limits of time. The driver
+// itself ignores sockettimeoutms.
 func TestLimitsOfURLs(t *testing.T) {
 	for query, want := range map[string]string{
 		"": "5s 5s 30s", "timeoutms=100": "5s 5s 100ms", "serverselectiontimeoutms=7000&connecttimeoutms=1000": "7s 1s 30s",
+		"sockettimeoutms=2000": "5s 5s 2s", "sockettimeoutms=2000&timeoutms=100": "5s 5s 100ms", "sockettimeoutms=0": "5s 5s 30s",
 	} {
 		o := options.Client().ApplyURI("mongodb://h/db?" + query)
-		tg := target{passed: map[string][]string{}}
+		passed, err := url.ParseQuery(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tg := target{passed: passed}
 		tg.limit(o)
 		if got := fmt.Sprint(*o.ServerSelectionTimeout, " ", *o.ConnectTimeout, " ", *o.Timeout); got != want {
 			t.Errorf("%q: %s, want %s", query, got, want)
@@ -275,8 +282,8 @@ func TestLimitsOfURLs(t *testing.T) {
 }
 
 // TestCheckBesideOtherCalls sweeps, lists and counts while the trial documents of
-// Check are there, and has the server remove them once, as its index on the expiry
-// does: none of these calls meets them, and no finding is wrong.
+// Check are there: none of these calls meets them. The server also removes them once,
+// as its index on the expiry does, and no finding is wrong.
 func TestCheckBesideOtherCalls(t *testing.T) {
 	b := open(t, nil)
 	drivertest.Seed(t, b, drivertest.Record("id", "ann", time.Hour))
