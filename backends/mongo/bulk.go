@@ -159,11 +159,17 @@ func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.Bat
 		run.fail(others, err)
 		return out
 	}
-	run.each(ctx, others, true)
-	for once := len(others) == 0; len(puts) > 0; once = false {
-		n := run.put(ctx, puts, run.at(once))
-		puts = puts[n:]
-	}
+	// At the same time, so that neither waits for the other.
+	driverkit.Parallel(2, 2, func(kind int) {
+		if kind == 0 {
+			run.each(ctx, others, true)
+			return
+		}
+		for once := true; len(puts) > 0; once = false {
+			n := run.put(ctx, puts, run.at(once))
+			puts = puts[n:]
+		}
+	})
 	return out
 }
 

@@ -75,12 +75,15 @@ func TestTurnsCount(t *testing.T) {
 	}
 	b.watch = nil
 	recs := fill(2)
+	ops = []driver.BatchOp{{Write: &driver.Write{Record: recs[0], Cond: driver.IfAbsent}}}
+	for i := range bulkStep - 1 {
+		ops = append(ops, driver.BatchOp{Write: &driver.Write{Record: drivertest.Record(fmt.Sprint("new", i), "", 0), Cond: driver.IfAny}})
+	}
+	ops = append(ops, driver.BatchOp{Write: &driver.Write{Record: recs[1], Cond: driver.IfAbsent}})
 	b.watch = later()
-	out := b.WriteMany(t.Context(), drivertest.Now, []driver.BatchOp{
-		{Write: &driver.Write{Record: recs[0], Cond: driver.IfPresent}}, {Write: &driver.Write{Record: recs[1], Cond: driver.IfAbsent}},
-	})
-	if out[0].Err != nil || out[1].Err != nil {
-		t.Errorf("an update and a create after it: %v, %v", out[0].Err, out[1].Err)
+	out := b.WriteMany(t.Context(), drivertest.Now, ops)
+	if first, last := out[0].Err, out[bulkStep].Err; !errors.Is(first, model.ErrExists) || last != nil {
+		t.Errorf("a create in the first command and one in the second: %v, %v", first, last)
 	}
 	b.watch = nil
 	fill(1)
