@@ -159,17 +159,13 @@ func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.Bat
 		run.fail(others, err)
 		return out
 	}
-	// At the same time, so that neither waits for the other.
-	driverkit.Parallel(2, 2, func(kind int) {
-		if kind == 0 {
-			run.each(ctx, others, true)
-			return
-		}
-		for once := true; len(puts) > 0; once = false {
-			n := run.put(ctx, puts, run.at(once))
-			puts = puts[n:]
-		}
-	})
+	run.each(ctx, others, true)
+	// One wave of others is about as long as one round trip. Calls that share
+	// a millisecond with an expiry would differ if it counted.
+	for once := len(others) <= batchWidth; len(puts) > 0; once = false {
+		n := run.put(ctx, puts, run.at(once))
+		puts = puts[n:]
+	}
 	return out
 }
 
