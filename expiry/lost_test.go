@@ -250,3 +250,49 @@ func TestABatchSendsNoExpiredRecordAgain(t *testing.T) {
 		t.Errorf("got %+v, %v", it, err)
 	}
 }
+
+// mixed fails operations of a batch in different ways: those of the list, and all
+// others are carried out and their answers lost.
+type mixed struct {
+	driverkit.Wrapper
+	fail []error
+}
+
+func (b *mixed) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
+	out := make([]driver.BatchResult, len(ops))
+	for i := range ops {
+		if out[i].Err = b.fail[i%len(b.fail)]; out[i].Err == nil {
+			b.Wrapper.WriteMany(ctx, now, ops[i:i+1])
+			out[i].Err = lost()
+		}
+	}
+	return out
+}
+
+// TestLostAmongOtherErrors has removals that fail in several ways, in every order:
+// one whose outcome is unknown is not hidden behind another error, which would say
+// that nothing was applied.
+func TestLostAmongOtherErrors(t *testing.T) {
+	down := model.NewError(model.ErrUnavailable, "down", nil)
+	corrupt := model.NewError(model.ErrCorrupt, "damaged", nil)
+	for _, fail := range [][]error{{down, nil}, {nil, down}, {context.Canceled, nil}, {corrupt, down, nil}, {nil, corrupt}} {
+		m, err := memory.New(nil, "n", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := storeOn(t, &mixed{driverkit.Wrap(m), fail}, nil)
+		for verb, remove := range map[string]func() (int, error){
+			"DeleteByLabel": func() (int, error) { return s.DeleteByLabel(t.Context(), "principal", "ann") },
+			"DeleteAll":     func() (int, error) { return s.DeleteAll(t.Context()) },
+		} {
+			for _, id := range []string{"a", "b", "c"} {
+				put(t, m, model.Record{ID: id, Revision: model.NewRevision(), Labels: map[string]string{"principal": "ann"}, Value: []byte("{}"), Encoding: "json"})
+			}
+			_, err := remove()
+			wantKind(t, err, model.ErrUnknown)
+			if err != nil && !errors.Is(err, errCut) {
+				t.Errorf("%s: %v", verb, err)
+			}
+		}
+	}
+}

@@ -13,7 +13,8 @@ import (
 // the call began survives it. It returns ErrConflict if other writers keep
 // adding records for StoreOptions.Attempts rounds. If a record with the label
 // cannot be read, it returns ErrCorrupt after it has removed the others. The
-// count is that of the records that this call removed, with an error too.
+// count is that of the records that this call removed, with an error too. If the
+// outcome of one removal is unknown, the error is ErrUnknown, however others failed.
 func (s *Store[T]) DeleteByLabel(ctx context.Context, label, value string) (int, error) {
 	c := s.begin(ctx, "DeleteByLabel", "")
 	if label == "" {
@@ -103,7 +104,8 @@ func (c *call) removals() int {
 }
 
 // removePart deletes records, at their revisions, and adds the outcomes to the
-// round. It returns the first error that ends the removal.
+// round. It returns the first error that ends the removal, and ErrUnknown before
+// all others: it alone says that a removal may have been applied.
 func (c *call) removePart(part []model.Record, r *round) (end error) {
 	list := make([]batchOp, len(part))
 	for i := range part {
@@ -118,7 +120,7 @@ func (c *call) removePart(part []model.Record, r *round) (end error) {
 		case errors.Is(o.Err, model.ErrCorrupt): // the listing did not need to read it
 			r.seen--
 			r.corrupt = part[i].ID
-		case end == nil:
+		case end == nil, errors.Is(o.Err, model.ErrUnknown) && !errors.Is(end, model.ErrUnknown):
 			end = o.Err
 		}
 	}

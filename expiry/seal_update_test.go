@@ -100,3 +100,38 @@ func TestAKeyThatIsRemovedEndsUpdates(t *testing.T) {
 	_, err := s.Update(t.Context(), "a", value{2}, nil)
 	wantKind(t, err, model.ErrCorrupt)
 }
+
+// TestUpdateDoesNotReadASeal damages a seal and moves a sealed value to another
+// record. Calls that read the old value return ErrCorrupt and change nothing.
+// Update replaces it, as its documentation says.
+func TestUpdateDoesNotReadASeal(t *testing.T) {
+	for _, damage := range []string{"changed", "moved"} {
+		b, s := sealedStore(t, keyring(t, "k1"))
+		for _, id := range []string{"a", "other"} {
+			if _, err := s.Create(t.Context(), id, value{1}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := raw(t, b, "a")
+		if damage == "moved" {
+			r.Value = raw(t, b, "other").Value
+		} else {
+			r.Value = bytes.Clone(r.Value)
+			r.Value[len(r.Value)-1] ^= 1
+		}
+		put(t, b, r)
+		before := raw(t, b, "a").Revision
+		_, get := s.Get(t.Context(), "a")
+		_, mutate := s.Mutate(t.Context(), "a", func(v *value) error { v.N++; return nil }, nil)
+		_, partial := s.UpdatePartial(t.Context(), "a", map[string]any{"N": 2}, nil)
+		for _, err := range []error{get, mutate, partial} {
+			wantKind(t, err, model.ErrCorrupt)
+		}
+		if raw(t, b, "a").Revision != before {
+			t.Errorf("%s: the record was changed", damage)
+		}
+		if it, err := s.Update(t.Context(), "a", value{2}, nil); err != nil || it.Value.N != 2 {
+			t.Errorf("%s: update: %+v, %v", damage, it.Value, err)
+		}
+	}
+}

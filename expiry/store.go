@@ -175,7 +175,10 @@ func (s *Store[T]) minted(id string) string {
 // item is then the record that won, if the backend returned it, else it has no
 // ID. Expiry and labels are kept unless opts or a hook gives them. A value that
 // the store could not read is ErrCorrupt and stays: one of another codec, and a
-// sealed one of another key, codec or purpose.
+// sealed one of another key, codec or purpose. Update does not read the old value:
+// it replaces one whose seal was changed, or that was moved from another record,
+// although Get returns ErrCorrupt for it. Mutate and UpdatePartial read it first,
+// and return ErrCorrupt.
 func (s *Store[T]) Update(ctx context.Context, id string, v T, opts *WriteOptions) (Item[T], error) {
 	return s.put(ctx, "Update", driver.IfPresent, id, v, opts)
 }

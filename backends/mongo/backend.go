@@ -26,7 +26,8 @@ type Backend struct {
 	grace     int32 // seconds; -1: the server removes nothing by itself
 	queryable bool
 	logger    *slog.Logger
-	found     atomic.Bool // the collection exists
+	found     atomic.Bool          // the collection exists
+	watch     func() time.Duration // nil, or a test's stopwatch
 }
 
 var (

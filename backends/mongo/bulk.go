@@ -44,7 +44,9 @@ func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get)
 		}
 		return out
 	}
+	turn := b.turn(now)
 	for from := 0; from < len(gets); from += getStep {
+		now := turn.at(from == 0)
 		ids := driverkit.IDs(gets[from:min(from+getStep, len(gets))])
 		found, err := b.readMany(ctx, ids, withValue)
 		for i, id := range ids {
@@ -85,10 +87,34 @@ func (b *Backend) readMany(ctx context.Context, ids []string, p projection) (map
 	return found, nil
 }
 
+// turn is the time of a batch, whose later requests wait for earlier ones.
+type turn struct {
+	now   time.Time
+	watch driverkit.Waited
+	began time.Duration
+}
+
+func (b *Backend) turn(now time.Time) turn {
+	t := turn{now: now, watch: driverkit.Waited{Watch: b.watch}}
+	t.began = t.watch.Read()
+	return t
+}
+
+// at returns the time as of which a request decides that begins now. Unless it is
+// among those that begin at once, it has waited for its turn (rule R100).
+func (t *turn) at(once bool) time.Time {
+	if once {
+		return t.now
+	}
+	w := t.watch
+	w.Add(w.Read() - t.began)
+	return w.Now(t.now)
+}
+
 // batch is a WriteMany and its results so far.
 type batch struct {
 	*Backend
-	now time.Time
+	turn
 	ops []driver.BatchOp
 	out []driver.BatchResult
 }
@@ -106,7 +132,7 @@ func (b *batch) fail(index []int, err error) {
 // them is a command of its own, eight at a time.
 func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
 	out, valid := b.gate.Batch(ctx, ops)
-	run := &batch{Backend: b, now: now, ops: ops, out: out}
+	run := &batch{Backend: b, turn: b.turn(now), ops: ops, out: out}
 	for i := range ops {
 		if w := ops[i].Write; w != nil {
 			if err := checkEncoding(w); err != nil {
@@ -133,40 +159,43 @@ func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.Bat
 		run.fail(others, err)
 		return out
 	}
-	run.each(ctx, others)
-	for len(puts) > 0 {
-		n := run.put(ctx, puts)
+	run.each(ctx, others, true)
+	// One wave of others is about as long as one round trip. Calls that share
+	// a millisecond with an expiry would differ if it counted.
+	for once := len(others) <= batchWidth; len(puts) > 0; once = false {
+		n := run.put(ctx, puts, run.at(once))
 		puts = puts[n:]
 	}
 	return out
 }
 
-// each carries out the operations one by one, some at the same time.
-func (b *batch) each(ctx context.Context, index []int) {
+// each carries out the operations one by one, some at the same time. First says
+// that nothing of the batch was sent before.
+func (b *batch) each(ctx context.Context, index []int, first bool) {
 	driverkit.Parallel(len(index), batchWidth, func(n int) {
 		i := index[n]
-		if b.out[i] = b.single(ctx, &b.ops[i]); poolCleared(b.out[i].Err) {
+		if b.out[i] = b.single(ctx, &b.ops[i], b.at(first && n < batchWidth)); poolCleared(b.out[i].Err) {
 			// Another operation's connection broke. This one was not sent.
-			b.out[i] = b.single(ctx, &b.ops[i])
+			b.out[i] = b.single(ctx, &b.ops[i], b.at(false))
 		}
 	})
 }
 
-func (b *batch) single(ctx context.Context, op *driver.BatchOp) (o driver.BatchResult) {
+func (b *batch) single(ctx context.Context, op *driver.BatchOp, now time.Time) (o driver.BatchResult) {
 	switch err := ctx.Err(); {
 	case err != nil:
 		o.Err = err
 	case op.Write != nil:
-		o.Record, o.Err = b.write(ctx, b.now, op.Write)
+		o.Record, o.Err = b.write(ctx, now, op.Write)
 	default:
-		o.Err = b.remove(ctx, b.now, op.Delete)
+		o.Err = b.remove(ctx, now, op.Delete)
 	}
 	return o
 }
 
 // put carries out the first creates and upserts with one command, and returns
 // how many they were.
-func (b *batch) put(ctx context.Context, index []int) int {
+func (b *batch) put(ctx context.Context, index []int, now time.Time) int {
 	var models []mongodriver.WriteModel
 	size := 0
 	for n := 0; n < min(len(index), bulkStep) && (n == 0 || size < bulkBytes); n++ {
@@ -174,7 +203,7 @@ func (b *batch) put(ctx context.Context, index []int) int {
 		doc, copied := b.document(&w.Record)
 		filter := byID(w.Record.ID)
 		if w.Cond == driver.IfAbsent {
-			filter = expiredFilter(b.now, w.Record.ID)
+			filter = expiredFilter(now, w.Record.ID)
 		}
 		models = append(models, mongodriver.NewReplaceOneModel().SetFilter(filter).SetReplacement(doc).SetUpsert(true))
 		size += len(w.Record.Value) + copied + documentBytes
@@ -214,7 +243,7 @@ func (b *batch) send(ctx context.Context, index []int, models []mongodriver.Writ
 			b.out[i] = driver.BatchResult{Err: writeError(ctx, err)}
 		}
 	}
-	b.each(ctx, again)
+	b.each(ctx, again, false)
 	b.creates(ctx, exist)
 }
 

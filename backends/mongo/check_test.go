@@ -1,7 +1,9 @@
 package mongo
 
 import (
+	"context"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/event"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
@@ -278,16 +281,101 @@ func TestPageOfOneAnswer(t *testing.T) {
 	}
 }
 
-// TestLimitsOfURLs has clients that URLs make: each has limits of time.
+// TestLimitsOfURLs has clients that URLs make: each has limits of time. The driver
+// itself ignores sockettimeoutms.
 func TestLimitsOfURLs(t *testing.T) {
 	for query, want := range map[string]string{
 		"": "5s 5s 30s", "timeoutms=100": "5s 5s 100ms", "serverselectiontimeoutms=7000&connecttimeoutms=1000": "7s 1s 30s",
+		"sockettimeoutms=2000": "5s 5s 2s", "sockettimeoutms=2000&timeoutms=100": "5s 5s 100ms", "sockettimeoutms=0": "5s 5s 30s",
 	} {
 		o := options.Client().ApplyURI("mongodb://h/db?" + query)
-		tg := target{passed: map[string][]string{}}
+		passed, err := url.ParseQuery(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tg := target{passed: passed}
 		tg.limit(o)
 		if got := fmt.Sprint(*o.ServerSelectionTimeout, " ", *o.ConnectTimeout, " ", *o.Timeout); got != want {
 			t.Errorf("%q: %s, want %s", query, got, want)
 		}
+	}
+}
+
+// TestCheckBesideOtherCalls sweeps, lists and counts while the trial documents of
+// Check are there: none of these calls meets them. The server also removes them once,
+// as its index on the expiry does, and no finding is wrong.
+func TestCheckBesideOtherCalls(t *testing.T) {
+	b := open(t, nil)
+	drivertest.Seed(t, b, drivertest.Record("id", "ann", time.Hour))
+	calls, removed := 0, false
+	other := func(name string, raw bson.Raw) {
+		if name != "find" && name != "update" || !strings.HasPrefix(raw.String(), "{") || !strings.Contains(raw.String(), "check ") {
+			return
+		}
+		calls++
+		ctx := context.WithoutCancel(t.Context())
+		swept, err := b.DeleteExpired(ctx, driver.Sweep{Before: drivertest.Now, Limit: 100, OnExpire: func(r model.Record) error {
+			t.Errorf("%q was announced", r.ID)
+			return nil
+		}})
+		if err != nil || swept.Removed > 0 {
+			t.Errorf("swept %+v, %v", swept, err)
+		}
+		if p, err := b.Page(ctx, drivertest.Now, driver.Query{Limit: 100}); err != nil || len(p.Records) != 1 || len(p.Corrupt) > 0 {
+			t.Errorf("listed %d records and %q, %v", len(p.Records), p.Corrupt, err)
+		}
+		if n, err := b.Count(ctx, drivertest.Now, driver.Query{}); err != nil || n != 1 {
+			t.Errorf("counted %d, %v", n, err)
+		}
+		if name == "find" && !removed {
+			removed = true
+			if _, err := b.coll.DeleteMany(ctx, bson.D{{Key: fieldExpiry, Value: bson.D{{Key: "$lt", Value: time.UnixMilli(1000)}}}}); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	var mu sync.Mutex
+	o := clientOptions(t).SetMonitor(&event.CommandMonitor{Started: func(_ context.Context, e *event.CommandStartedEvent) {
+		mu.Lock()
+		defer mu.Unlock()
+		other(e.CommandName, e.Command)
+	}})
+	checks, err := newBackend(t, connect(t, o).Database(databaseName), b.coll.Name(), nil).Check(t.Context())
+	if err != nil || checks.Err() != nil {
+		t.Fatal(drivertest.Causes(err), checks.Err())
+	}
+	if calls == 0 || !removed {
+		t.Error("nothing ran beside the check")
+	}
+	wantDocuments(t, b, 1)
+}
+
+// TestTrialsAreRemoved has documents of a trial that a crash has left: the next
+// Check removes them, if they are old, and DeleteStorage does not take them for
+// those of another program.
+func TestTrialsAreRemoved(t *testing.T) {
+	b := open(t, &Options{GraceTTL: -1})
+	for _, age := range []time.Duration{2 * trialsKept, trialsKept / 2} {
+		left := trial{Backend: b, prefix: "\x01check of " + age.String(), at: time.Now().Add(-age)}
+		if _, err := left.put(t.Context(), "a", true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := b.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantDocuments(t, b, 1)
+	if err := b.CreateStorage(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := b.DeleteStorage(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func wantDocuments(t *testing.T, b *Backend, want int64) {
+	t.Helper()
+	if n, err := b.coll.CountDocuments(t.Context(), bson.D{}); err != nil || n != want {
+		t.Errorf("%d documents are there, %v, want %d", n, err, want)
 	}
 }

@@ -95,8 +95,13 @@
 //
 // A client that a URL opens waits 5 seconds for a server and 30 seconds for a call
 // whose context has no deadline, unless the URL gives serverselectiontimeoutms,
-// connecttimeoutms, timeoutms or sockettimeoutms. CreateStorage and DeleteStorage
-// wait longer.
+// connecttimeoutms, timeoutms or sockettimeoutms. The driver itself ignores the last
+// one; here it means timeoutms. CreateStorage and DeleteStorage wait longer.
+//
+// A call may wait for a free connection of the client's pool (maxpoolsize, 100 by
+// default). The driver does not tell a call how long, so this wait does not count as
+// time that the call has waited (rule R100). The context's deadline bounds it, or the
+// client's Timeout. A client of your own needs one of them. Turns in a batch count.
 //
 // # Checks
 //
@@ -104,9 +109,12 @@
 // clock is ahead by more than Options.GraceTTL, and whether the indexes in force are
 // those of the options. It also tries whether one of 16 concurrent writes under a
 // condition succeeds, and whether listings are in order. For that it stores four
-// documents, which expired in 1970, and removes them again. Their ids begin with the
-// byte 1 and the word check. CreateStorage makes these checks before it creates an
-// index, and returns ErrUnsupported if one is unsafe.
+// documents and removes them again. Their ids begin with the byte 1 and the word
+// check. Their field sojourn has the number 1048576 and exp a time of 1970, so that
+// no sweep, listing or count of any backend meets them. If a crash leaves some, the
+// server removes them by the index on exp, or the next Check after an hour does.
+// CreateStorage makes these checks before it creates an index, and returns
+// ErrUnsupported if one is unsafe.
 //
 // # Compatible servers
 //

@@ -1,7 +1,11 @@
 package mongo
 
 import (
+	"errors"
+	"fmt"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -33,4 +37,64 @@ func TestStat(t *testing.T) {
 	}
 	_, err := b.Stat(t.Context(), drivertest.Now, driver.Get{ID: "worse"})
 	drivertest.WantKind(t, err, model.ErrCorrupt)
+}
+
+// later returns a stopwatch that shows zero when a batch begins, and later two
+// hours.
+func later() func() time.Duration {
+	var reads atomic.Int64
+	return func() time.Duration {
+		if reads.Add(1) == 1 {
+			return 0
+		}
+		return 2 * time.Hour
+	}
+}
+
+// TestTurnsCount has requests of a batch that wait for others, while records expire
+// (rule R100). The first ones decide as of the time of the call.
+func TestTurnsCount(t *testing.T) {
+	b := open(t, nil)
+	fill := func(n int) []model.Record {
+		recs := make([]model.Record, n)
+		for i := range recs {
+			recs[i] = drivertest.Record(fmt.Sprint("id", i), "", time.Hour)
+		}
+		drivertest.Seed(t, b, recs...)
+		return recs
+	}
+	var ops []driver.BatchOp
+	for _, r := range fill(batchWidth + 1) {
+		ops = append(ops, driver.BatchOp{Delete: &driver.Delete{ID: r.ID, Cond: driver.IfPresent}})
+	}
+	b.watch = later()
+	for i, o := range b.WriteMany(t.Context(), drivertest.Now, ops) {
+		if want := i == batchWidth; errors.Is(o.Err, model.ErrNotFound) != want || o.Err != nil != want {
+			t.Errorf("delete %d: %v", i, o.Err)
+		}
+	}
+	b.watch = nil
+	recs := fill(2)
+	ops = []driver.BatchOp{{Write: &driver.Write{Record: recs[0], Cond: driver.IfAbsent}}}
+	for i := range bulkStep - 1 {
+		ops = append(ops, driver.BatchOp{Write: &driver.Write{Record: drivertest.Record(fmt.Sprint("new", i), "", 0), Cond: driver.IfAny}})
+	}
+	ops = append(ops, driver.BatchOp{Write: &driver.Write{Record: recs[1], Cond: driver.IfAbsent}})
+	b.watch = later()
+	out := b.WriteMany(t.Context(), drivertest.Now, ops)
+	if first, last := out[0].Err, out[bulkStep].Err; !errors.Is(first, model.ErrExists) || last != nil {
+		t.Errorf("a create in the first command and one in the second: %v, %v", first, last)
+	}
+	b.watch = nil
+	fill(1)
+	gets := make([]driver.Get, getStep+1)
+	for i := range gets {
+		gets[i].ID = "none"
+	}
+	gets[0].ID, gets[getStep].ID = "id0", "id0"
+	b.watch = later()
+	got := b.GetMany(t.Context(), drivertest.Now, gets)
+	if got[0].Err != nil || !errors.Is(got[getStep].Err, model.ErrNotFound) {
+		t.Errorf("reads: %v, %v", got[0].Err, got[getStep].Err)
+	}
 }

@@ -127,8 +127,12 @@ func (t *target) limit(o *options.ClientOptions) {
 	if o.ConnectTimeout == nil {
 		o.SetConnectTimeout(selectionLimit)
 	}
-	if o.Timeout == nil && !t.passed.Has("sockettimeoutms") {
-		o.SetTimeout(callLimit)
+	if o.Timeout == nil {
+		limit := callLimit
+		if n, err := strconv.Atoi(t.passed.Get("sockettimeoutms")); err == nil && n > 0 { // which the driver ignores
+			limit = time.Duration(n) * time.Millisecond
+		}
+		o.SetTimeout(limit)
 	}
 }
 

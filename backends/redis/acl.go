@@ -7,7 +7,7 @@ import "strings"
 var permissions = [...]string{
 	"+get", "+getrange", "+strlen", "+exists", "+set", "+setrange", "+rename", "+renamenx", "+pexpire", "+pttl", "+persist", "+unlink",
 	"+zadd", "+zrem", "+zscore", "+zcard", "+zcount", "+zlexcount", "+zrange", "+zrangebyscore", "+zrangebylex", "+zremrangebylex",
-	"+hsetnx", "+hgetall", "+evalsha", "+eval", "+ping",
+	"+hsetnx", "+hgetall", "+evalsha", "+eval", "+ping", "+info",
 }
 
 // ACLRules returns the rules for ACL SETUSER that let a user do all that a
@@ -20,8 +20,8 @@ var permissions = [...]string{
 //	err := client.Do(ctx, args...).Err()
 //
 // They replace the user's earlier keys and commands. Redis takes no name with
-// spaces in a rule. See the section on permissions for what CreateStorage's
-// warning and the client of a cluster need.
+// spaces in a rule. See the section on permissions for what Check, a rebuild by SCAN
+// and the client of a cluster also need.
 func ACLRules(name string) []string {
 	return append([]string{"resetkeys", "~" + keyPattern(name), "-@all"}, permissions[:]...)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -22,7 +23,8 @@ type Backend struct {
 	allowEviction bool  // the server may evict keys
 	grace         int64 // milliseconds; negative: the server removes nothing by itself
 	logger        *slog.Logger
-	dialer        *dialer // of a client that a URL made, else nil
+	dialer        *dialer              // of a client that a URL made, else nil
+	watch         func() time.Duration // nil, or a test's stopwatch
 	buckets       [bucketCount]bucket
 	sweeps        atomic.Uint32 // sweeps so far: each starts at another bucket
 	keptLabels    commonLength  // the length of the labels sections that updates kept

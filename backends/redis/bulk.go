@@ -7,6 +7,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -48,28 +49,36 @@ func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.Bat
 			runs[n] = b.writeRun(ctx, now, ops[i].Write, nil, b.keptLabels.get())
 		}
 	}
+	turn := driverkit.Waited{Watch: b.watch}
 	for n, err := range b.runAll(ctx, runs, b.writeError) {
 		i := valid[n]
 		if err != nil {
 			out[i].Err = err
 			continue
 		}
-		out[i] = b.batchReply(ctx, now, ops[i], runs[n].Val())
+		out[i] = b.batchReply(ctx, now, &turn, ops[i], runs[n].Val())
 	}
 	return out
 }
 
 // batchReply decodes the reply to one operation. An operation that met labels
-// which it was not ready for did nothing and is sent again by itself.
-func (b *Backend) batchReply(ctx context.Context, now time.Time, op driver.BatchOp, reply string) (out driver.BatchResult) {
+// which it was not ready for did nothing and is sent again by itself, one after
+// another. It has then waited for its turn (rule R100).
+func (b *Backend) batchReply(ctx context.Context, now time.Time, turn *driverkit.Waited, op driver.BatchOp, reply string) (out driver.BatchResult) {
 	code, _ := split(reply)
 	switch d := op.Delete; {
 	case d != nil && code == 'k':
-		out.Err = b.Delete(ctx, now, *d)
+		_ = turn.During(func() error {
+			out.Err = b.Delete(ctx, turn.Now(now), *d)
+			return nil
+		})
 	case d != nil:
 		out.Err = deleteReply(reply)
 	case code == 'k', code == 'r':
-		out.Record, out.Err = b.Write(ctx, now, *op.Write)
+		_ = turn.During(func() error {
+			out.Record, out.Err = b.Write(ctx, turn.Now(now), *op.Write)
+			return nil
+		})
 	default:
 		out.Record, out.Err = b.writeReply(op.Write, reply)
 	}

@@ -11,6 +11,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 )
 
 // Check looks at each master and at the storage: the server's version, role,
@@ -31,10 +32,11 @@ func (b *Backend) Check(ctx context.Context) (driver.Checks, error) {
 	return append(append(found.checks(), server.checks(b)...), found.checkIndexes()...), nil
 }
 
-// warn logs what CreateStorage does not refuse.
+// warn logs what CreateStorage does not refuse, also that the eviction policy is
+// unknown, which may break promises without an error.
 func (b *Backend) warn(ctx context.Context, checks driver.Checks) {
 	for _, c := range checks {
-		if c.Level == driver.CheckWarning {
+		if c.Level == driver.CheckWarning || c.Level == driver.CheckUnknown && c.Name == evictionCheck {
 			b.logger.WarnContext(ctx, "Redis: "+c.Name+" is not as it should be", "store", b.name, "found", c.Seen, "needed", c.Need, "do", c.Fix)
 		}
 	}
@@ -100,9 +102,7 @@ type nodes struct {
 
 // eachNode calls do with a client of each master, at the same time.
 func (b *Backend) eachNode(ctx context.Context, do func(context.Context, goredis.UniversalClient) error) error {
-	if c, ok := b.client.(interface {
-		ForEachMaster(ctx context.Context, fn func(ctx context.Context, c *goredis.Client) error) error
-	}); ok {
+	if c, ok := b.client.(eachMaster); ok {
 		return c.ForEachMaster(ctx, func(ctx context.Context, c *goredis.Client) error { return do(ctx, c) })
 	}
 	return do(ctx, b.client)
@@ -118,21 +118,23 @@ func (b *Backend) look(ctx context.Context, race bool) (found nodes, err error) 
 	var group sync.WaitGroup
 	counts := make([]int, 0, contenders)
 	var raced error
-	key := b.probeKey()
-	for range contenders {
-		if !race {
-			break
-		}
+	if key := b.probeKey(); race {
 		group.Go(func() {
-			cmd := goredis.NewCmd(ctx, "eval", counterLua, 1, key, contenders)
-			left, err := b.process(ctx, cmd)
-			mu.Lock()
-			defer mu.Unlock()
-			if left || err != nil && replyCode(err) == "" {
-				raced = b.readError(ctx, err)
-			} else if n, err := cmd.Int(); err == nil {
+			_, raced = driverkit.Race(contenders, func(int) (bool, error) {
+				cmd := newTrial(ctx, "eval", counterLua, 1, key, contenders)
+				left, err := b.process(ctx, cmd)
+				if left || err != nil && replyCode(err) == "" {
+					return false, b.readError(ctx, err)
+				}
+				n, err := cmd.Int()
+				if err != nil { // refused, as the other trial tells
+					return false, nil
+				}
+				mu.Lock()
+				defer mu.Unlock()
 				counts = append(counts, n)
-			}
+				return true, nil
+			})
 		})
 	}
 	all := []node{}
@@ -160,12 +162,7 @@ func ask(ctx context.Context, c goredis.UniversalClient) (node, error) {
 	if _, err := pipe.Exec(ctx); err != nil && replyCode(err) == "" {
 		return node{}, err
 	}
-	n := node{info: map[string]string{}, config: map[string]string{}}
-	for line := range strings.Lines(info.Val()) {
-		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
-			n.info[name] = value
-		}
-	}
+	n := node{info: parseInfo(info.Val()), config: map[string]string{}}
 	for _, c := range configs {
 		for name, value := range c.Val() {
 			n.config[name] = value
@@ -174,7 +171,56 @@ func ask(ctx context.Context, c goredis.UniversalClient) (node, error) {
 	return n, nil
 }
 
-const keepsAll = "noeviction"
+// parseInfo returns the fields of INFO.
+func parseInfo(text string) map[string]string {
+	fields := map[string]string{}
+	for line := range strings.Lines(text) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			fields[name] = value
+		}
+	}
+	return fields
+}
+
+// hides reports whether the client hides the nodes of a cluster, of which one has
+// sent this INFO: a wrapper that has no ForEachMaster. The client of one server is
+// redirected if there are others.
+func (b *Backend) hides(info map[string]string) bool {
+	if _, single := b.client.(*goredis.Client); single || info["cluster_enabled"] != "1" {
+		return false
+	}
+	_, ok := b.client.(eachMaster)
+	return !ok
+}
+
+// eachMaster is the method of a cluster's client that knows its nodes.
+type eachMaster interface {
+	ForEachMaster(ctx context.Context, fn func(ctx context.Context, c *goredis.Client) error) error
+}
+
+// trial is a command that tries the server. Go-redis never sends it twice: a
+// second run would find what the first has left.
+type trial struct{ *goredis.Cmd }
+
+func newTrial(ctx context.Context, args ...any) *trial {
+	cmd := goredis.NewCmd(ctx, args...)
+	cmd.SetFirstKeyPos(3)
+	return &trial{cmd}
+}
+
+// NoRetry tells go-redis not to send the command again after an error.
+func (*trial) NoRetry() bool { return true }
+
+const (
+	keepsAll      = "noeviction"
+	evictionCheck = "eviction policy"
+)
+
+// keptAll reports whether all servers say that they have evicted nothing since
+// they started.
+func (f *nodes) keptAll() bool {
+	return !slices.ContainsFunc(f.all, func(n node) bool { return n.info["evicted_keys"] != "0" })
+}
 
 // evicts reports whether a server is known to evict keys, or to have done so
 // since it started.
@@ -204,7 +250,7 @@ func (f *nodes) checks(b *Backend) driver.Checks {
 	var out driver.Checks
 	for i := range f.all {
 		n := &f.all[i]
-		for at, one := range []driver.Finding{n.checkEviction(b.allowEviction), n.checkVersion(), n.checkRole(), n.checkPersistence(), n.checkSize(b.gate.MaxValue())} {
+		for at, one := range []driver.Finding{n.checkEviction(b.allowEviction), n.checkVersion(), n.checkRole(), n.checkPersistence(), n.checkSize(b.gate.MaxValue()), b.checkNodes(n)} {
 			if i == 0 {
 				out = append(out, one)
 			} else {
@@ -224,13 +270,23 @@ func (f *nodes) checks(b *Backend) driver.Checks {
 	return out
 }
 
+// checkNodes says whether all nodes of a cluster are looked at.
+func (b *Backend) checkNodes(n *node) driver.Finding {
+	one := driver.Finding{Name: "nodes", Seen: "all", Need: "a client that names all masters"}
+	if b.hides(n.info) {
+		one.Level, one.Seen = driver.CheckWarning, fmt.Sprintf("one node of a cluster, because the client, a %T, hides the others", b.client)
+		one.Fix = "give the wrapper the method ForEachMaster of *redis.ClusterClient: else lost indexes cannot be rebuilt, and the checks are of one node"
+	}
+	return one
+}
+
 func (n *node) checkEviction(allowed bool) driver.Finding {
-	one := driver.Finding{Name: "eviction policy", Seen: n.policy(), Need: keepsAll}
+	one := driver.Finding{Name: evictionCheck, Seen: n.policy(), Need: keepsAll}
 	switch one.Seen {
 	case keepsAll:
 		return one
 	case "":
-		one.Level, one.Seen, one.Fix = driver.CheckUnknown, "neither CONFIG GET nor INFO", "give the user +info or +config|get"
+		one.Level, one.Seen, one.Fix = driver.CheckUnknown, "neither CONFIG GET nor INFO tells it", "give the user +info, and make sure that the policy is noeviction: with another one the server drops keys"
 		return one
 	}
 	one.Level = driver.CheckUnsafe

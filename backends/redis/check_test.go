@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/internal/drivertest"
@@ -29,6 +31,11 @@ func bulk(s string) string { return fmt.Sprintf("$%d\r\n%s\r\n", len(s), s) }
 // refused, as it is for a user without the permission.
 func (s settings) serve(t testing.TB, opts *Options) *Backend {
 	t.Helper()
+	return newOn(t, clientOf(t, startRawFake(t, s.answers())), "n", opts)
+}
+
+// answers returns the answer to each command.
+func (s settings) answers() func(raw []byte, command string) string {
 	const noPerm = "-NOPERM this user has no permissions\r\n"
 	runs := make(chan string, contenders)
 	for i := range contenders {
@@ -38,7 +45,7 @@ func (s settings) serve(t testing.TB, opts *Options) *Backend {
 		}
 		runs <- ":" + n + "\r\n"
 	}
-	f := startRawFake(t, func(raw []byte, command string) string {
+	return func(raw []byte, command string) string {
 		text := string(raw)
 		switch command {
 		case "zrange":
@@ -79,8 +86,7 @@ func (s settings) serve(t testing.TB, opts *Options) *Backend {
 			return fmt.Sprintf("%%%d\r\n%s", n, reply)
 		}
 		return "-ERR unknown command\r\n"
-	})
-	return newOn(t, clientOf(t, f), "n", opts)
+	}
 }
 
 // right returns the settings of a server as it should be.
@@ -118,6 +124,10 @@ func TestCheck(t *testing.T) {
 		"volatile-lru":             {func(s *settings) { both(s, "volatile-lru") }, nil, "eviction policy", unsafe, "before they expire"},
 		"allkeys-lru, allowed":     {func(s *settings) { both(s, "allkeys-lru") }, &Options{AllowEviction: true}, "eviction policy", warning, "noeviction"},
 		"without CONFIG":           {func(s *settings) { s.config = map[string]string{}; both(s, "allkeys-lfu"); s.config = nil }, nil, "eviction policy", unsafe, "allkeys-lfu"},
+		"an unknown policy": {func(s *settings) {
+			delete(s.info, "maxmemory_policy")
+			delete(s.config, "maxmemory-policy")
+		}, nil, "eviction policy", unknown, "noeviction"},
 		"an old version":           {func(s *settings) { set(&s.info, "redis_version", "6.0.16") }, nil, "version", unsafe, "6.2"},
 		"a replica":                {func(s *settings) { set(&s.info, "role", "slave") }, nil, "role", unsafe, "master"},
 		"nothing is kept":          {func(s *settings) { set(&s.info, "aof_enabled", "0"); set(&s.config, "save", "") }, nil, "persistence", warning, "appendonly"},
@@ -173,7 +183,7 @@ func TestCheck(t *testing.T) {
 				if errors.Is(err, model.ErrUnsupported) {
 					t.Errorf("refused: %v", err)
 				}
-				if logged := strings.Contains(log.String(), test.check); test.check != "" && logged != (test.level == warning) {
+				if logged := strings.Contains(log.String(), test.check); test.check != "" && logged != (test.level == warning || test.check == evictionCheck) {
 					t.Errorf("logged %q", log.String())
 				}
 			}
@@ -212,5 +222,48 @@ func TestCheckOfTheServer(t *testing.T) {
 	}
 	if err := b.DeleteStorage(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestTrialsAreSentOnce loses the answers to the trials: none is sent again, and
+// Check returns an error and no finding.
+func TestTrialsAreSentOnce(t *testing.T) {
+	for _, lost := range []string{"ZRANGEBYLEX", "tonumber"} { // of probe.lua and counter.lua
+		var sent atomic.Int64
+		answer := right().answers()
+		f := startRawFake(t, func(raw []byte, command string) string {
+			if command == "eval" && strings.Contains(string(raw), lost) {
+				sent.Add(1)
+				return "close"
+			}
+			return answer(raw, command)
+		})
+		f.MaxRetries, f.MinRetryBackoff, f.MaxRetryBackoff = 3, -1, -1
+		checks, err := newOn(t, clientOf(t, f), "n", nil).Check(t.Context())
+		drivertest.WantKind(t, err, model.ErrUnavailable)
+		if len(checks) > 0 {
+			t.Errorf("%s: found %+v", lost, checks)
+		}
+		if want := map[string]int64{"ZRANGEBYLEX": 1, "tonumber": contenders}[lost]; sent.Load() != want {
+			t.Errorf("%s: sent %d times, want %d", lost, sent.Load(), want)
+		}
+	}
+}
+
+// TestTrialsLeaveNothing has users who lack one permission each, and so a trial
+// that stops early: no key is left that does not expire within a minute.
+func TestTrialsLeaveNothing(t *testing.T) {
+	admin := clientOf(t, options(t))
+	who := user(t, admin)
+	name := drivertest.Name()
+	for _, spare := range permissions {
+		c := limited(t, admin, who, slices.DeleteFunc(ACLRules(name), func(rule string) bool { return rule == spare }))
+		_, _ = newOn(t, c, name, nil).Check(t.Context())
+		for _, key := range keysOf(t, newOn(t, admin, name, nil)) {
+			if ttl := admin.PTTL(t.Context(), key).Val(); ttl < 0 || ttl > time.Minute {
+				t.Errorf("without %s the key %s is left for %v", spare, key, ttl)
+			}
+			admin.Del(t.Context(), key)
+		}
 	}
 }

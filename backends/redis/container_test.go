@@ -66,7 +66,7 @@ func clusterOf(t testing.TB, o *goredis.ClusterOptions) *goredis.ClusterClient {
 }
 
 func scripts() []*script {
-	return []*script{writeScript, touchScript, deleteScript, sweepScript, countScript, pruneScript, statScript, markScript, reindexScript}
+	return []*script{writeScript, touchScript, deleteScript, sweepScript, countScript, pruneScript, statScript, markScript, reindexScript, tidyScript}
 }
 
 // loadScripts loads all scripts on every master. A lost answer is then that of a

@@ -36,8 +36,15 @@
 //
 // CreateStorage rebuilds sets without a mark from the records. If the set i of a
 // bucket is whole, it reads that. Otherwise it visits all keys of the server with
-// SCAN. A store of which the server has lost everything but records is taken for a
-// new one if the server does not evict.
+// SCAN. In these buckets it also removes entries that stand for nothing: of records
+// that are gone, unless a sweep will remove them. If another server takes over
+// meanwhile, it begins again. INFO tells that, by run_id, master_replid and role.
+//
+// A store without the hash and without an entry is taken for a new one if the server
+// does not evict. So a first CreateStorage that was cut off can be repeated. A store
+// of which the server has lost everything but records looks the same: only SCAN
+// would tell. On a server that may evict, CreateStorage uses SCAN. If the user may
+// not, and the server has evicted nothing since it started, the store is a new one.
 //
 // A record is a binary head and the bytes of the value:
 //
@@ -66,8 +73,9 @@
 // takes a *redis.Client, also one of sentinels, and a *redis.ClusterClient. It
 // refuses those that read from replicas or cache on the client's side, a Ring, an
 // AutoPipeliner, and kinds that it does not know unless Options.TrustClient
-// vouches for them. It cannot see that a client of sentinels has ReplicaOnly: do
-// not set it.
+// vouches for them. Such a wrapper of a cluster's client also needs its method
+// ForEachMaster: else Check warns, and CreateStorage does not rebuild by SCAN. New
+// cannot see that a client of sentinels has ReplicaOnly: do not set it.
 //
 // A count by label that needs several scripts, because many records have expired
 // and are not swept, counts each record that lives all the time exactly once.
@@ -98,9 +106,15 @@
 // an answer. It dials once for each attempt. Go-redis logs failed dials itself: see
 // its SetLogger.
 //
+// A call may wait for a free connection of the client's pool. Go-redis does not tell
+// how long, so this wait does not count as time that the call has waited (rule
+// R100). PoolTimeout bounds it, for each attempt: by default ReadTimeout and one
+// second, which are 4 seconds in a client that a URL opens. Give it a larger
+// pool_size, or a shorter pool_timeout, if calls at the end of a record's life matter.
+//
 // After an early end, a write that go-redis had not begun to send is not sent and
-// returns the context's error alone. Otherwise it is ErrUnknown, and so is every operation of a batch that
-// was sent, also those that a faster node of a cluster has answered.
+// returns the context's error alone. Otherwise it is ErrUnknown. So is every operation
+// of a batch that was sent, also those that a faster node of a cluster has answered.
 //
 // # Limits
 //
@@ -129,7 +143,7 @@
 // they expire: listings omit them, and counts include them until their expiry.
 // CreateStorage refuses such a server, whatever its maxmemory, with ErrUnsupported
 // unless Options.AllowEviction is set. It takes the policy from CONFIG GET or
-// INFO. It cannot see the policy if the user may use neither.
+// INFO. If neither tells it, CreateStorage warns.
 //
 // Check returns what CreateStorage looks at: the eviction policy, version, role,
 // persistence, largest value and indexes. It also tells whether scripts run, are
@@ -154,14 +168,17 @@
 //	ACL SETUSER app on >password resetkeys ~n:{* -@all
 //	+get +getrange +strlen +exists +set +setrange +rename +renamenx +pexpire +pttl +persist +unlink
 //	+zadd +zrem +zscore +zcard +zcount +zlexcount +zrange +zrangebyscore +zrangebylex +zremrangebylex
-//	+hsetnx +hgetall +evalsha +eval +ping
+//	+hsetnx +hgetall +evalsha +eval +ping +info
 //
 // ACLRules returns these rules for any name. The brace belongs to the pattern:
 // ~n:* would also have the keys of a store named n:admin. In a name, the
 // characters * ? [ ] and the backslash need a backslash before them.
 //
-// To look at the server, CreateStorage and Check also need +info and +config|get.
-// To rebuild indexes if the index by id is lost, CreateStorage also needs +scan,
+// INFO shows figures of the whole server, and neither keys nor values. To see the
+// largest value and the schedule of snapshots, Check also needs +config|get, which
+// shows the server's passwords too: it is not among the rules. Without +info,
+// CreateStorage warns that the eviction policy is unknown, and rebuilds nothing. To
+// rebuild indexes if the index by id is lost, CreateStorage also needs +scan,
 // which shows the names of all keys. The client of a cluster also needs
 // +cluster|slots +cluster|shards +command.
 //
@@ -182,7 +199,8 @@
 //	  limits over 1600, or due records in few buckets             the same again
 //	Stat                                                          1
 //	CreateStorage                                                 2, or 3 the first time
-//	  if indexes are lost                                         1 for each 100 records, and SCAN
+//	  the first time in a cluster                                 1 more
+//	  if indexes are lost                                         4 for each 100 records, and SCAN
 //	DeleteStorage                                                 1, 2 for each 100 records,
 //	                                                              and 2 or more for each bucket
 //	Check                                                         2

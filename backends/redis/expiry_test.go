@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -30,4 +31,35 @@ func TestSweepEndsWithAWrongIndex(t *testing.T) {
 		}
 	}
 	drivertest.Holds(t, b, rec.ID, rec.Revision, rec.ExpiresAt)
+}
+
+// TestTurnsCount has operations of a batch that are sent again one after another,
+// because records bear labels that the node does not declare. The second one waits
+// for the first, and its record expires meanwhile (rule R100).
+func TestTurnsCount(t *testing.T) {
+	all := open(t, nil)
+	few := newOn(t, all.client, all.name, &Options{Labels: []string{}})
+	reads := []time.Duration{0, 2 * time.Hour, 2 * time.Hour, 2 * time.Hour}
+	few.watch = func() time.Duration {
+		at := reads[0]
+		reads = reads[1:]
+		return at
+	}
+	a, b := drivertest.Record("a", "ann", time.Hour), drivertest.Record("b", "ann", time.Hour)
+	drivertest.Seed(t, all, a, b)
+	out := few.WriteMany(t.Context(), drivertest.Now, []driver.BatchOp{
+		{Delete: &driver.Delete{ID: "a", Cond: driver.IfPresent}}, {Delete: &driver.Delete{ID: "b", Cond: driver.IfPresent}},
+	})
+	if out[0].Err != nil || !errors.Is(out[1].Err, model.ErrNotFound) {
+		t.Errorf("deletes: %v, %v", out[0].Err, out[1].Err)
+	}
+	reads = []time.Duration{0, 2 * time.Hour, 2 * time.Hour, 2 * time.Hour}
+	drivertest.Seed(t, all, a, b)
+	out = few.WriteMany(t.Context(), drivertest.Now, []driver.BatchOp{
+		{Write: &driver.Write{Record: drivertest.Record("a", "", 3*time.Hour), Cond: driver.IfPresent}},
+		{Write: &driver.Write{Record: drivertest.Record("b", "", 3*time.Hour), Cond: driver.IfPresent}},
+	})
+	if out[0].Err != nil || !errors.Is(out[1].Err, model.ErrNotFound) {
+		t.Errorf("updates: %v, %v", out[0].Err, out[1].Err)
+	}
 }

@@ -109,6 +109,9 @@ var markLua string
 //go:embed scripts/reindex.lua
 var reindexLua string
 
+//go:embed scripts/tidy.lua
+var tidyLua string
+
 //go:embed scripts/probe.lua
 var probeLua string
 
@@ -126,6 +129,7 @@ var (
 
 	markScript    = newScript(headLua, markLua)
 	reindexScript = newScript(headLua, reindexLua)
+	tidyScript    = newScript(headLua, tidyLua)
 )
 
 func newScript(parts ...string) *script {

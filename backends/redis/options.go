@@ -30,7 +30,8 @@ type Options struct {
 	MaxValue int
 	// TrustClient makes New accept a client of a kind that it does not know, such
 	// as a wrapper of your own. You vouch for it: each call waits for its answer,
-	// writes are sent once, and reads come from the master and from no cache.
+	// writes are sent once, and reads come from the master and from no cache. One
+	// of a cluster's client needs its method ForEachMaster for a rebuild by SCAN.
 	// Kinds that are known to be wrong are refused all the same.
 	TrustClient bool
 	// AllowEviction makes CreateStorage warn, and not refuse, if the server may

@@ -85,9 +85,9 @@ func (b *Backend) probeKey() string {
 type inspection struct {
 	meta    map[string]string     // the hash with the layout's version
 	foreign []string              // keys that another program made
-	trace   bool                  // something of the store is there
+	used    bool                  // more of the store is there than marks
 	lost    [bucketCount][]string // the indexes without a mark
-	probe   *goredis.Cmd          // what probe.lua found; nil if it was not sent
+	probe   *trial                // what probe.lua found; nil if it was not sent
 }
 
 // unmarked returns the indexes without a mark.
@@ -125,8 +125,8 @@ func (b *Backend) inspect(ctx context.Context, probe bool) (found inspection, er
 		}
 	}
 	if probe {
-		keys := []string{b.probeKey(), b.probeKey(), b.probeKey()}
-		found.probe = pipe.Eval(ctx, probeLua, keys)
+		found.probe = newTrial(ctx, "eval", probeLua, 3, b.probeKey(), b.probeKey(), b.probeKey())
+		_ = pipe.Process(ctx, found.probe) // queued only
 	}
 	left, err := exec(ctx, pipe)
 	if left || err != nil && replyCode(err) == "" && !errors.Is(err, goredis.Nil) {
@@ -143,7 +143,7 @@ func (b *Backend) inspect(ctx context.Context, probe bool) (found inspection, er
 		found.note(foreign)
 	}
 	found.meta = meta.Val()
-	found.trace = len(found.meta) > 0
+	found.used = len(found.meta) > 0
 	for _, e := range indexes {
 		if err := b.note(ctx, &found, &e); err != nil {
 			return found, err
@@ -163,7 +163,6 @@ func (f *inspection) note(what string) {
 func (b *Backend) note(ctx context.Context, found *inspection, e *indexEnds) error {
 	switch err := e.mark.Err(); {
 	case err == nil:
-		found.trace = true
 	case errors.Is(err, goredis.Nil) || replyCode(err) == wrongType:
 		found.lost[e.bucket] = append(found.lost[e.bucket], e.key)
 	default:
@@ -183,7 +182,7 @@ func (b *Backend) note(ctx context.Context, found *inspection, e *indexEnds) err
 			case b.idOf(e.bucket, e.key, m) == "":
 				found.note("the sorted set " + e.key + " with other members")
 			default:
-				found.trace = true
+				found.used = true
 			}
 		}
 	}

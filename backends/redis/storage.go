@@ -26,7 +26,8 @@ import (
 // If an index has lost its mark, CreateStorage rebuilds it from the records. It
 // finds them by the index by id. If that is lost too, it visits all keys of the
 // server with SCAN, for which the user needs a permission; no slot of a cluster
-// may move meanwhile.
+// may move meanwhile. It removes entries that stand for nothing. A CreateStorage
+// that was cut off can be repeated.
 func (b *Backend) CreateStorage(ctx context.Context) error {
 	if err := b.gate.Enter(ctx); err != nil {
 		return err
@@ -50,30 +51,41 @@ func (b *Backend) CreateStorage(ctx context.Context) error {
 	switch {
 	case found.complete(b.ownFields()):
 		return nil
-	case !found.trace && !server.evicts():
+	case !found.used && !server.evicts():
 		return b.storeLayout(ctx, &found)
 	}
-	if err := b.rebuild(ctx, &found); err != nil {
+	err = b.rebuild(ctx, &found)
+	if errors.Is(err, errNoScan) && !found.used && server.keptAll() {
+		return b.storeLayout(ctx, &found)
+	}
+	if err != nil {
 		return err
 	}
 	return b.storeLayout(ctx, nil)
 }
 
 // storeLayout stores the layout's version unless another node has just stored
-// one, and the marks of the indexes of a new store.
+// one, and before it the marks of the indexes of a new store. If that is cut off,
+// there is no version, and no index has an entry: the store is still new.
 func (b *Backend) storeLayout(ctx context.Context, fresh *inspection) error {
 	pipe := b.client.Pipeline()
-	for field, value := range b.ownFields() {
-		pipe.HSetNX(ctx, b.metaKey(), field, value)
-	}
-	meta := pipe.HGetAll(ctx, b.metaKey())
 	if fresh != nil {
 		for n := range fresh.lost {
 			for _, key := range fresh.lost[n] {
 				pipe.Do(ctx, "zadd", key, b.buckets[n].markScore(key), indexMark)
 			}
 		}
+		if b.cluster { // whose nodes serve one pipeline in no order
+			if _, err := exec(ctx, pipe); err != nil {
+				return b.readError(ctx, err)
+			}
+			pipe = b.client.Pipeline()
+		}
 	}
+	for field, value := range b.ownFields() {
+		pipe.HSetNX(ctx, b.metaKey(), field, value)
+	}
+	meta := pipe.HGetAll(ctx, b.metaKey())
 	if _, err := exec(ctx, pipe); err != nil {
 		return b.readError(ctx, err)
 	}
@@ -99,7 +111,7 @@ func (b *Backend) DeleteStorage(ctx context.Context) error {
 	if err != nil && !errors.Is(err, model.ErrCorrupt) { // else of another layout
 		return err
 	}
-	p := purge{Backend: b, extra: map[string]bool{}}
+	p := purge{Backend: b, extra: map[string]bool{}, marks: map[string][]any{}}
 	for field := range found.meta {
 		if label, ok := strings.CutPrefix(field, labelField); ok && !slices.Contains(b.gate.Labels(), label) {
 			p.extra[label] = true
@@ -107,10 +119,16 @@ func (b *Backend) DeleteStorage(ctx context.Context) error {
 	}
 	// A bucket that has lost both indexes that name all its records.
 	lost := func(n int) bool {
-		return found.trace && slices.Contains(found.lost[n], b.buckets[n].ids) && slices.Contains(found.lost[n], b.buckets[n].due)
+		return found.used && slices.Contains(found.lost[n], b.buckets[n].ids) && slices.Contains(found.lost[n], b.buckets[n].due)
 	}
 	if anyBucket(lost) {
-		if err := b.scan(ctx, lost, p.remove); err != nil {
+		err := b.steady(ctx, func(same func() error) error {
+			if err := b.scan(ctx, lost, p.remove); err != nil {
+				return err
+			}
+			return same()
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -119,7 +137,12 @@ func (b *Backend) DeleteStorage(ctx context.Context) error {
 			return err
 		}
 	}
+	// The marks go last. Until then a DeleteStorage that was cut off finds all
+	// records by the indexes, and after it nothing is left to find.
 	if err := p.meta(ctx); err != nil {
+		return err
+	}
+	if err := p.unmark(ctx); err != nil {
 		return err
 	}
 	if p.records > 0 {
@@ -134,9 +157,10 @@ func (b *Backend) DeleteStorage(ctx context.Context) error {
 // purge is the progress of a DeleteStorage.
 type purge struct {
 	*Backend
-	extra   map[string]bool // undeclared labels that records bear
-	kept    []string        // foreign keys and members
-	records int             // foreign keys in the place of records
+	extra   map[string]bool  // undeclared labels that records bear
+	kept    []string         // foreign keys and members
+	records int              // foreign keys in the place of records
+	marks   map[string][]any // the marks and drafts of each index
 }
 
 // bucket empties one bucket: the records in the index by id, those in the index
@@ -219,7 +243,7 @@ func (p *purge) index(ctx context.Context, n int, key string, remove func(ids, m
 			if foreign > 0 {
 				p.kept = append(p.kept, fmt.Sprintf("%d members of the sorted set %s", foreign, key))
 			}
-			return p.unmark(ctx, key, kept)
+			return nil
 		}
 		var ids, members []string
 		for _, m := range all {
@@ -227,7 +251,9 @@ func (p *purge) index(ctx context.Context, n int, key string, remove func(ids, m
 				ids, members = append(ids, id), append(members, m)
 				continue
 			}
-			if kept[m] = true; !isMark(m) {
+			if kept[m] = true; isMark(m) {
+				p.marks[key] = append(p.marks[key], m)
+			} else {
 				foreign++
 			}
 		}
@@ -239,18 +265,16 @@ func (p *purge) index(ctx context.Context, n int, key string, remove func(ids, m
 	}
 }
 
-// unmark removes the marks among what is left of an index.
-func (p *purge) unmark(ctx context.Context, key string, kept map[string]bool) error {
-	args := []any{"zrem", key}
-	for m := range kept {
-		if isMark(m) {
-			args = append(args, m)
-		}
-	}
-	if len(args) == 2 {
+// unmark removes the marks from what is left of the indexes.
+func (p *purge) unmark(ctx context.Context) error {
+	if len(p.marks) == 0 {
 		return nil
 	}
-	if _, err := p.process(ctx, goredis.NewIntCmd(ctx, args...)); err != nil {
+	pipe := p.client.Pipeline()
+	for key, marks := range p.marks {
+		pipe.ZRem(ctx, key, marks...)
+	}
+	if _, err := exec(ctx, pipe); err != nil {
 		return p.readError(ctx, err)
 	}
 	return nil

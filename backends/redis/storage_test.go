@@ -274,3 +274,49 @@ func TestListingsKeepTheirOrder(t *testing.T) {
 		}
 	}
 }
+
+// TestWriteOverAForeignIndex has another program's key in the place of each index:
+// a write that fails leaves the record, the entries and the counts as they were.
+func TestWriteOverAForeignIndex(t *testing.T) {
+	b := open(t, &Options{Labels: []string{"owner", "state"}})
+	k := b.bucket("id")
+	ctx := t.Context()
+	rec := func(value string) model.Record {
+		r := drivertest.Record("id", "", time.Hour)
+		r.Labels = map[string]string{"owner": value, "state": value}
+		return r
+	}
+	longer := func(r model.Record) model.Record {
+		r.Value = make([]byte, stageSize)
+		return r
+	}
+	for _, key := range []string{k.due, k.ids, k.labels + "owner", k.labels + "state"} {
+		for _, stored := range []bool{false, true} {
+			for _, cond := range []driver.Condition{driver.IfAbsent, driver.IfAny, driver.IfPresent} {
+				if stored == (cond == driver.IfAbsent) || !stored && cond == driver.IfPresent {
+					continue
+				}
+				for _, r := range []model.Record{rec("new"), longer(rec("new"))} {
+					if r.ExpiresAt = drivertest.Now.Add(2 * time.Hour); stored {
+						drivertest.Seed(t, b, rec("old"))
+					}
+					whole := b.client.Dump(ctx, key).Val()
+					b.client.Del(ctx, key)
+					b.client.RPush(ctx, key, "theirs")
+					was := dumps(t, b)
+					_, err := b.Write(ctx, drivertest.Now, driver.Write{Record: r, Cond: cond})
+					drivertest.WantKind(t, err, model.ErrCorrupt)
+					if now := dumps(t, b); !slices.Equal(now, was) {
+						t.Errorf("%s, stored %t, %v: a write that failed changed something: %q, was %q", key, stored, cond, now, was)
+					}
+					b.client.RestoreReplace(ctx, key, 0, whole)
+					if stored {
+						remove(t, b, "id")
+					}
+					wantCount(t, b, "owner", "new", 0)
+					wantNoKeys(t, b)
+				}
+			}
+		}
+	}
+}

@@ -39,9 +39,18 @@ if cond == ABSENT then
       end
       if type(added) ~= 'table' then added = redis.pcall('ZADD', ids, '0', id .. '\0' .. new) end
       if type(added) ~= 'table' then return 'o' end
+      -- An index key has another type: undo the create.
       call('ZREM', due, id)
+      i = 1
+      while i < n do
+        local name = byte(new, i)
+        local a, b = byte(new, i + 1 + name, i + 2 + name)
+        local last = i + 2 + name + a * 256 + b
+        redis.pcall('ZREM', prefix .. sub(new, i + 1, i + name), sub(new, i + 1 + name, last) .. id)
+        i = last + 1
+      end
     end
-    if type(added) == 'table' then -- an index key has another type: undo the create
+    if type(added) == 'table' then
       call('UNLINK', key)
       return added
     end

@@ -80,20 +80,30 @@ if (old ~= new or not h) and (old or new ~= '') then
   end
 end
 
+-- add writes an index entry. If that fails, because another program's key is in the
+-- place of the index, it removes what it has added and returns the error.
+local entries = {}
+local function add(index, at, member)
+  local n = redis.pcall('ZADD', index, at, member)
+  if type(n) == 'table' then
+    for i = 1, #entries, 2 do redis.pcall('ZREM', entries[i], entries[i + 1]) end
+    return n
+  end
+  if n == 1 then entries[#entries + 1], entries[#entries + 2] = index, member end
+end
+
 -- Write the new index entries first, labels before the others, then the record,
 -- and remove the old entries last. If an index key has another type and a step
--- fails, the record is unchanged. Listings prune the entries that were added.
+-- fails, nothing has changed.
+local failed
 if newLabels then
   for name, value in pairs(newLabels) do
-    if not (h and oldLabels and oldLabels[name] == value) then call('ZADD', prefix .. name, '0', value .. id) end
+    if not failed and not (h and oldLabels and oldLabels[name] == value) then failed = add(prefix .. name, '0', value .. id) end
   end
 end
-if not known or old ~= new then
-  call('ZADD', ids, '0', id .. '\0' .. new)
-end
-if not known or oldDigits ~= digits then
-  call('ZADD', due, score, id)
-end
+if not failed and (not known or old ~= new) then failed = add(ids, '0', id .. '\0' .. new) end
+if not failed and (not known or oldDigits ~= digits) then failed = add(due, score, id) end
+if failed then return refuse(failed) end
 if labelsDiffer or rest then
   local n = #new
   local start = sub(record, 1, 18) .. digits .. sub(record, 34, 37) .. string.char(math.floor(n / 256), n % 256) .. new

@@ -4,6 +4,7 @@
 //   - [Tally] counts the removals of a sweep and runs its loop.
 //   - [Judge] decides a condition against what was read.
 //   - [Waited] adds up what a call waits for before it decides.
+//   - [Race] tries whether one of many concurrent writes wins.
 //   - [ReadError] and [WriteError] are the errors of lost answers.
 //   - [AppendRecord] and [DecodeRecord] are a record format.
 //   - [Wrapper] forwards every optional interface to another backend.
