@@ -50,6 +50,8 @@ type Backend struct {
 	keepsStale atomic.Bool   // the permission to remove label items is missing
 	tried      atomic.Bool   // CreateStorage has tried the server
 	pause      func(context.Context, time.Duration) error
+	contended  func(ctx context.Context, attempt int) error // pauses before a contended write is sent again
+	watch      func() time.Duration                         // the stopwatch of waits; nil: the system's
 }
 
 var (
@@ -86,7 +88,7 @@ func New(client API, table string, opts *Options) (*Backend, error) {
 	desc := driver.Description{Backend: backendName, Labels: o.Labels, MaxValue: maxItem - headSize(o.Labels, o.Partitions)}
 	b := &Backend{
 		gate: driverkit.NewGate(desc, tableName(table)), client: client, given: client, table: table, opts: o,
-		grace: o.GraceTTL.Milliseconds(), shards: o.Partitions, pause: driverkit.Wait,
+		grace: o.GraceTTL.Milliseconds(), shards: o.Partitions, pause: driverkit.Wait, contended: driverkit.Pause,
 	}
 	if o.GraceTTL < 0 {
 		b.grace = -1

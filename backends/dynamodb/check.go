@@ -208,7 +208,7 @@ func (b *Backend) fixPartitions(ctx context.Context) error {
 	it[attrPartitions] = number(int64(b.shards))
 	cond := condAbsent
 	names, _ := fill(nil, cond)
-	out, err := b.sendOnce(ctx, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
+	out, err := b.sendOnce(ctx, b.untimed(), nil, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
 		_, err := b.client.PutItem(ctx, &awsdynamodb.PutItemInput{TableName: &b.table, Item: it, ConditionExpression: &cond, ExpressionAttributeNames: names}, opts)
 		return err
 	})

@@ -4,7 +4,9 @@ import (
 	"context"
 	"reflect"
 	"slices"
+	"sync"
 	"testing"
+	"time"
 
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
@@ -22,8 +24,9 @@ func TestSessions(t *testing.T)    { sessions.Run(t, harness(t)) }
 func harness(t testing.TB) conformance.Harness {
 	t.Helper()
 	own := client(t)
+	var proxies sync.Map // by *Backend
 	return conformance.Harness{
-		Cases: 428,
+		Cases: 429,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			p := startProxy(t)
 			b, err := New(clientAt(t, p.URL(), marked), name, &Options{Labels: []string{"principal", "state"}})
@@ -31,9 +34,20 @@ func harness(t testing.TB) conformance.Harness {
 				t.Fatal(err)
 			}
 			b.tried.Store(true) // TestCheck has the trials
+			proxies.Store(b, p)
 			return drivertest.NewCallLoser(b).StalledBy(p.Stall)
 		},
 		Stall: drivertest.Stall,
+		Delay: func(t testing.TB, wrapped driver.ModelExpirySupport, d time.Duration) {
+			t.Helper()
+			b, ok := wrapped.(*Backend)
+			for !ok {
+				wrapped = wrapped.(driver.Unwrapper).Unwrap()
+				b, ok = wrapped.(*Backend)
+			}
+			p, _ := proxies.Load(b)
+			p.(*proxy).delays(b, d)
+		},
 		Occupy: func(t testing.TB, name string) func(testing.TB) {
 			t.Helper()
 			b, err := New(own, name, nil)

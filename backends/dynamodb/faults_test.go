@@ -36,15 +36,20 @@ import (
 type proxy struct {
 	*faultnet.HTTPProxy
 
+	transport *http.Transport
+
 	mu       sync.Mutex
 	replace  func(op string, body []byte) []byte // changes answers, if not nil
+	contend  bool                                // the next write is refused as contended
 	scanned  int                                 // items that queries and scans read
 	capacity float64                             // units, if the client asked for them
 }
 
 func startProxy(t testing.TB) *proxy {
 	t.Helper()
-	p := &proxy{}
+	p := &proxy{transport: http.DefaultTransport.(*http.Transport).Clone()}
+	p.transport.MaxIdleConnsPerHost = 32
+	t.Cleanup(p.transport.CloseIdleConnections)
 	p.HTTPProxy = faultnet.NewHTTPProxy(t, containers.DynamoDB(t).URL, &faultnet.HTTPOptions{
 		Name: func(r *http.Request, _ []byte) string {
 			_, op, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
@@ -56,9 +61,40 @@ func startProxy(t testing.TB) *proxy {
 			}
 			return faultnet.Pass
 		},
-		Answer: p.answer,
+		Answer:    p.answer,
+		Transport: p,
 	})
 	return p
+}
+
+// RoundTrip passes a request on to the server, or refuses it.
+func (p *proxy) RoundTrip(r *http.Request) (*http.Response, error) {
+	_, op, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	p.mu.Lock()
+	refuse := p.contend && isWrite(op)
+	p.contend = p.contend && !refuse
+	p.mu.Unlock()
+	if !refuse {
+		return p.transport.RoundTrip(r)
+	}
+	return &http.Response{
+		StatusCode: http.StatusBadRequest, Request: r, Header: http.Header{},
+		Body: io.NopCloser(strings.NewReader(`{"__type":"com.amazonaws.dynamodb.v20120810#TransactionConflictException"}`)),
+	}, nil
+}
+
+// delays refuses the next write of b as contended. By the stopwatch of b, the
+// pause before the next attempt takes d, and it takes no time.
+func (p *proxy) delays(b *Backend, d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.contend = true
+	at := time.Duration(0)
+	b.watch = func() time.Duration { return at }
+	b.contended = func(ctx context.Context, _ int) error {
+		at += d
+		return ctx.Err()
+	}
 }
 
 var (
