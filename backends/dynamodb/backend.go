@@ -15,7 +15,9 @@ import (
 
 // API is what a Backend uses of a client. *dynamodb.Client of the SDK has it,
 // and so do clients that measure or trace around it. A client must use the
-// options of each call: they keep it from sending a write twice.
+// options of each call: they keep it from sending a write twice. A client with
+// DescribeGlobalTable, as the SDK's has it, also tells Check about global tables
+// of version 2017.11.29.
 type API interface {
 	GetItem(context.Context, *awsdynamodb.GetItemInput, ...func(*awsdynamodb.Options)) (*awsdynamodb.GetItemOutput, error)
 	BatchGetItem(context.Context, *awsdynamodb.BatchGetItemInput, ...func(*awsdynamodb.Options)) (*awsdynamodb.BatchGetItemOutput, error)

@@ -20,7 +20,8 @@ import (
 func TestConformance(t *testing.T) { conformance.Run(t, harness(t)) }
 func TestSessions(t *testing.T)    { sessions.Run(t, harness(t)) }
 
-// harness opens each backend behind a proxy of its own. Each store is a table.
+// harness opens each backend with a proxy of its own, which sees the requests
+// that it has something to do with. Each store is a table.
 func harness(t testing.TB) conformance.Harness {
 	t.Helper()
 	own := client(t)
@@ -29,13 +30,14 @@ func harness(t testing.TB) conformance.Harness {
 		Cases: 429,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			p := startProxy(t)
-			b, err := New(clientAt(t, p.URL(), marked), name, &Options{Labels: []string{"principal", "state"}})
+			b, err := New(clientBy(shortcut{p}, containers.DynamoDB(t).URL, marked), name, &Options{Labels: []string{"principal", "state"}})
 			if err != nil {
 				t.Fatal(err)
 			}
 			b.tried.Store(true) // TestCheck has the trials
+			b.pause = shortly
 			proxies.Store(b, p)
-			return drivertest.NewCallLoser(b).StalledBy(p.Stall)
+			return drivertest.NewCallLoser(b).StalledBy(p.stall)
 		},
 		Stall: drivertest.Stall,
 		Delay: func(t testing.TB, wrapped driver.ModelExpirySupport, d time.Duration) {
