@@ -54,6 +54,7 @@ type Backend struct {
 	pause      func(context.Context, time.Duration) error
 	contended  func(ctx context.Context, attempt int) error // pauses before a contended write is sent again
 	watch      func() time.Duration                         // the stopwatch of waits; nil: the system's
+	patience   time.Duration                                // how long a change to the table is waited for
 }
 
 var (
@@ -90,7 +91,7 @@ func New(client API, table string, opts *Options) (*Backend, error) {
 	desc := driver.Description{Backend: backendName, Labels: o.Labels, MaxValue: maxItem - headSize(o.Labels, o.Partitions)}
 	b := &Backend{
 		gate: driverkit.NewGate(desc, tableName(table)), client: client, given: client, table: table, opts: o,
-		grace: o.GraceTTL.Milliseconds(), shards: o.Partitions, pause: driverkit.Wait, contended: driverkit.Pause,
+		grace: o.GraceTTL.Milliseconds(), shards: o.Partitions, pause: driverkit.Wait, contended: driverkit.Pause, patience: maxWait,
 	}
 	if o.GraceTTL < 0 {
 		b.grace = -1

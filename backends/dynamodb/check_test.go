@@ -43,6 +43,11 @@ func (o *odd) DescribeGlobalTable(_ context.Context, in *awsdynamodb.DescribeGlo
 	return &awsdynamodb.DescribeGlobalTableOutput{GlobalTableDescription: table}, err
 }
 
+// changesRequests reports whether the trials of a check can find something.
+func (o *odd) changesRequests() bool {
+	return o.put != nil || o.update != nil || o.remove != nil || o.query != nil || o.get != nil || o.transact != nil
+}
+
 // streaming is the description of a table with the stream that a global table of
 // version 2017.11.29 needs.
 func streaming(d *types.TableDescription) {
@@ -285,7 +290,11 @@ func TestCheck(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			checks, err := b.Check(t.Context())
+			look := b.Check
+			if name != "right" && !test.server.changesRequests() {
+				look = b.settled // Check without the trials, which have nothing to find
+			}
+			checks, err := look(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -431,12 +440,13 @@ func TestPartitions(t *testing.T) {
 	b := open(t, &Options{Partitions: 40})
 	ctx := t.Context()
 	var due []string
-	for i := range 200 {
+	load(t, b, 200, func(i int) model.Record {
 		r := drivertest.Record(crowdID(i), "", 0)
 		r.ExpiresAt = drivertest.Now.Add(1e9)
-		drivertest.Seed(t, b, r)
-		d, _ := stringOf(itemOf(t, b, recordKey(r.ID))[attrDue])
-		if !slices.Contains(due, d) {
+		return r
+	})
+	for _, it := range itemsOf(t, b) {
+		if d, ok := stringOf(it[attrDue]); ok && !slices.Contains(due, d) {
 			due = append(due, d)
 		}
 	}

@@ -88,6 +88,7 @@ func openOn(t testing.TB, c *awsdynamodb.Client, table string, opts *Options) *B
 		t.Fatal(err)
 	}
 	maker.pause = shortly
+	maker.tried.Store(true) // TestCheck and TestStorage have the trials
 	if err := maker.CreateStorage(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -108,11 +108,11 @@
 // record that expired in the last moment may stay until the next sweep.
 //
 // Use the table in one region. Global tables of the default kind are eventually
-// consistent between regions, and the last writer wins: CreateStorage accepts
+// consistent between regions, and the last writer wins. CreateStorage accepts
 // one only with Options.AllowReplicas. DescribeTable does not name the replicas
-// of version 2017.11.29, so a table with a stream of new and old images takes a
-// DescribeGlobalTable. Global tables with multi-region strong
-// consistency have no transactions and no TTL.
+// of version 2017.11.29. A table with a stream of new and old images may have
+// some, and CreateStorage and Check ask DescribeGlobalTable. Global tables with
+// multi-region strong consistency have no transactions and no TTL.
 // docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2globaltables_HowItWorks.html
 //
 // A write is sent once. It is sent again only if DynamoDB refused it because of

@@ -210,8 +210,8 @@ func (b *Backend) await(ctx context.Context, look func() (ready bool, state stri
 		if err != nil || ready {
 			return err
 		}
-		if waited > maxWait {
-			return model.NewError(model.ErrUnavailable, "the table "+b.table+" "+state+", for "+maxWait.String()+": another call goes on waiting", nil)
+		if waited > b.patience {
+			return model.NewError(model.ErrUnavailable, "the table "+b.table+" "+state+", for "+b.patience.String()+": another call goes on waiting", nil)
 		}
 		waited += interval(attempt)
 		if err := wait(ctx, b.pause, attempt); err != nil {

@@ -38,10 +38,14 @@ func (s *stopwatch) pauses(b *Backend, d time.Duration) {
 // drivertest.Now it says that it is.
 func sentAt(t testing.TB, r *http.Request) (id string, after time.Duration) {
 	t.Helper()
-	type value struct{ S, N string }
+	type value struct {
+		S string `json:"S"`
+		N string `json:"N"`
+	}
 	var in struct {
-		Key, Item                 map[string]value
-		ExpressionAttributeValues map[string]value
+		Key    map[string]value `json:"Key"`
+		Item   map[string]value `json:"Item"`
+		Values map[string]value `json:"ExpressionAttributeValues"`
 	}
 	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
 		t.Error(err)
@@ -51,7 +55,7 @@ func sentAt(t testing.TB, r *http.Request) (id string, after time.Duration) {
 			id = strings.TrimPrefix(pk, recordPrefix)
 		}
 	}
-	ms, err := strconv.ParseInt(in.ExpressionAttributeValues[tokenNow].N, 10, 64)
+	ms, err := strconv.ParseInt(in.Values[tokenNow].N, 10, 64)
 	if err != nil {
 		t.Error(err)
 	}
@@ -113,8 +117,8 @@ func TestPendingTransactionsStayTheSame(t *testing.T) {
 	}
 }
 
-// TestTurnsCount has more operations in a batch than are sent at a time. Those
-// that wait for their turn say that it is later.
+// TestTurnsCount has more operations in a batch than are sent at a time. The ones
+// after these wait for their turn and say that it is later.
 func TestTurnsCount(t *testing.T) {
 	const n = parallelism + 4
 	var watch stopwatch
