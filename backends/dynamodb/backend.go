@@ -15,7 +15,9 @@ import (
 
 // API is what a Backend uses of a client. *dynamodb.Client of the SDK has it,
 // and so do clients that measure or trace around it. A client must use the
-// options of each call: they keep it from sending a write twice.
+// options of each call: they keep it from sending a write twice. A client with
+// DescribeGlobalTable, as the SDK's has it, also tells Check about global tables
+// of version 2017.11.29.
 type API interface {
 	GetItem(context.Context, *awsdynamodb.GetItemInput, ...func(*awsdynamodb.Options)) (*awsdynamodb.GetItemOutput, error)
 	BatchGetItem(context.Context, *awsdynamodb.BatchGetItemInput, ...func(*awsdynamodb.Options)) (*awsdynamodb.BatchGetItemOutput, error)
@@ -50,6 +52,9 @@ type Backend struct {
 	keepsStale atomic.Bool   // the permission to remove label items is missing
 	tried      atomic.Bool   // CreateStorage has tried the server
 	pause      func(context.Context, time.Duration) error
+	contended  func(ctx context.Context, attempt int) error // pauses before a contended write is sent again
+	watch      func() time.Duration                         // the stopwatch of waits; nil: the system's
+	patience   time.Duration                                // how long a change to the table is waited for
 }
 
 var (
@@ -86,7 +91,7 @@ func New(client API, table string, opts *Options) (*Backend, error) {
 	desc := driver.Description{Backend: backendName, Labels: o.Labels, MaxValue: maxItem - headSize(o.Labels, o.Partitions)}
 	b := &Backend{
 		gate: driverkit.NewGate(desc, tableName(table)), client: client, given: client, table: table, opts: o,
-		grace: o.GraceTTL.Milliseconds(), shards: o.Partitions, pause: driverkit.Wait,
+		grace: o.GraceTTL.Milliseconds(), shards: o.Partitions, pause: driverkit.Wait, contended: driverkit.Pause, patience: maxWait,
 	}
 	if o.GraceTTL < 0 {
 		b.grace = -1

@@ -32,26 +32,28 @@ func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get)
 	if !ok {
 		return out
 	}
-	b.fetch(ctx, driverkit.IDs(gets), false, out)
+	b.fetch(ctx, b.call(now), driverkit.IDs(gets), false, out)
 	for i := range out {
-		if out[i].Err == nil && out[i].Record.Expired(now) {
+		if errors.Is(out[i].Err, errExpired) {
 			out[i] = driver.BatchResult{Err: model.ErrNotFound}
 		}
 	}
 	return out
 }
 
-// fetch reads the records with the ids, live or expired, into out. The ids are
-// distinct. If heads is set, it leaves out the values. Else it reads the first
-// batch alone: the larger its values are, the fewer batches are read at a time.
-func (b *Backend) fetch(ctx context.Context, ids []string, heads bool, out []driver.BatchResult) {
+// fetch reads the records with the ids, live or expired, into out. It sets
+// errExpired beside those that have expired. The ids are distinct. If heads is
+// set, it leaves out the values. Else it reads the first batch alone: the larger
+// its values are, the fewer batches are read at a time.
+func (b *Backend) fetch(ctx context.Context, c *call, ids []string, heads bool, out []driver.BatchResult) {
 	if len(ids) == 0 {
 		return
 	}
-	width := batchWidth
+	width, atOnce := batchWidth, batchWidth
 	if !heads {
 		first := min(batchSize, len(ids))
-		b.fetchBatch(ctx, ids[:first], false, 0, out[:first])
+		b.fetchBatch(ctx, c, ids[:first], false, 0, out[:first])
+		atOnce = 0
 		width = max(1, min(width, driver.PageBytes/max(1, valueBytes(out[:first]))))
 		if ids, out = ids[first:], out[first:]; len(ids) == 0 {
 			return
@@ -59,7 +61,8 @@ func (b *Backend) fetch(ctx context.Context, ids []string, heads bool, out []dri
 	}
 	driverkit.Parallel((len(ids)+batchSize-1)/batchSize, width, func(i int) {
 		from, to := i*batchSize, min((i+1)*batchSize, len(ids))
-		b.fetchBatch(ctx, ids[from:to], heads, 0, out[from:to])
+		part := c.turn(i < atOnce)
+		b.fetchBatch(ctx, part, ids[from:to], heads, 0, out[from:to])
 	})
 }
 
@@ -74,7 +77,7 @@ func valueBytes(of []driver.BatchResult) int {
 // fetchPage reads records, in the order of the ids, until their values reach
 // driver.PageBytes. It returns how many results are set. A BatchGetItem has at
 // most 16 MB, so that fetchPage holds the values of two at most.
-func (b *Backend) fetchPage(ctx context.Context, ids []string, out []driver.BatchResult) int {
+func (b *Backend) fetchPage(ctx context.Context, c *call, ids []string, out []driver.BatchResult) int {
 	size := 0
 	for n := 0; n < len(ids); {
 		step := min(batchSize, len(ids)-n)
@@ -82,7 +85,7 @@ func (b *Backend) fetchPage(ctx context.Context, ids []string, out []driver.Batc
 			step = min(step, (driver.PageBytes-size)/(size/n+1)+1)
 		}
 		part := out[n : n+step]
-		b.fetchBatch(ctx, ids[n:n+step], false, driver.PageBytes-size, part)
+		b.fetchBatch(ctx, c.turn(n == 0), ids[n:n+step], false, driver.PageBytes-size, part)
 		for i := range part {
 			if errors.Is(part[i].Err, errUnread) {
 				return n + i
@@ -96,14 +99,18 @@ func (b *Backend) fetchPage(ctx context.Context, ids []string, out []driver.Batc
 	return len(ids)
 }
 
-// errUnread marks a record that fetchBatch left out.
-var errUnread = errors.New("not read")
+// What fetchBatch sets for a record that it left out, and beside one that has
+// expired.
+var (
+	errUnread  = errors.New("not read")
+	errExpired = errors.New("expired")
+)
 
 // fetchBatch reads up to 100 records. DynamoDB leaves keys unprocessed if the
 // table is throttled or the response would exceed 16 MB. fetchBatch requests
 // those keys again. A budget above zero bounds the bytes of values: fetchBatch
 // then marks the records that come after it with errUnread.
-func (b *Backend) fetchBatch(ctx context.Context, ids []string, heads bool, budget int, out []driver.BatchResult) {
+func (b *Backend) fetchBatch(ctx context.Context, c *call, ids []string, heads bool, budget int, out []driver.BatchResult) {
 	at := make(map[string]int, len(ids))
 	keys := make([]attributes, len(ids))
 	for i, id := range ids {
@@ -117,12 +124,12 @@ func (b *Backend) fetchBatch(ctx context.Context, ids []string, heads bool, budg
 			RequestItems: map[string]types.KeysAndAttributes{b.table: {
 				Keys: keys, ConsistentRead: aws.Bool(true), ExpressionAttributeNames: names, ProjectionExpression: projection,
 			}},
-		})
+		}, c.connection)
 		if err != nil {
 			failKeys(keys, at, out, b.readError(ctx, err))
 			return
 		}
-		left := settle(res, keys, at, heads, out)
+		left := settle(res, c.at(), keys, at, heads, out)
 		if idle++; len(left) < len(keys) {
 			idle = 0
 		}
@@ -136,7 +143,7 @@ func (b *Backend) fetchBatch(ctx context.Context, ids []string, heads bool, budg
 			failKeys(keys, at, out, model.NewError(model.ErrUnavailable, "the table is throttled: DynamoDB leaves keys unprocessed", nil))
 			return
 		}
-		if err := wait(ctx, b.pause, idle); err != nil {
+		if err := c.wait(ctx, b.pause, idle); err != nil {
 			failKeys(keys, at, out, err)
 			return
 		}
@@ -145,7 +152,7 @@ func (b *Backend) fetchBatch(ctx context.Context, ids []string, heads bool, budg
 
 // settle takes the results for the keys from a response and returns the keys
 // that the server left unprocessed.
-func settle(res *awsdynamodb.BatchGetItemOutput, keys []attributes, at map[string]int, heads bool, out []driver.BatchResult) []attributes {
+func settle(res *awsdynamodb.BatchGetItemOutput, now time.Time, keys []attributes, at map[string]int, heads bool, out []driver.BatchResult) []attributes {
 	// The table's name or ARN, as it was asked for, is the only entry.
 	var left []attributes
 	for _, u := range res.UnprocessedKeys {
@@ -157,7 +164,9 @@ func settle(res *awsdynamodb.BatchGetItemOutput, keys []attributes, at map[strin
 		for n, it := range items {
 			id, _ := idOf(it)
 			if i, asked := at[id]; asked {
-				out[i].Record, out[i].Err = decode(id, it, heads)
+				if out[i].Record, out[i].Err = decode(id, it, heads); out[i].Err == nil && out[i].Record.Expired(now) {
+					out[i].Err = errExpired
+				}
 			}
 			items[n] = nil // the value was copied
 		}
@@ -201,13 +210,14 @@ func failKeys(keys []attributes, at map[string]int, out []driver.BatchResult, er
 // as a whole.
 func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
 	out, valid := b.gate.Batch(ctx, ops)
+	c := b.call(now)
 	driverkit.Parallel(len(valid), parallelism, func(n int) {
-		i := valid[n]
+		i, part := valid[n], c.turn(n < parallelism)
 		if w := ops[i].Write; w != nil {
-			out[i].Record, out[i].Err = b.write(ctx, now, w)
+			out[i].Record, out[i].Err = b.write(ctx, part, w)
 			return
 		}
-		out[i].Err = b.remove(ctx, now, ops[i].Delete)
+		out[i].Err = b.remove(ctx, part, ops[i].Delete)
 	})
 	return out
 }

@@ -38,7 +38,11 @@ func (b *Backend) settled(ctx context.Context) (driver.Checks, error) {
 	if table == nil {
 		return nil, model.NewError(model.ErrUnavailable, "the table "+b.table+" does not exist in this region and account: CreateStorage creates it, StoragePlan prints the commands", nil)
 	}
-	checks := append(b.replicated(table), b.indexed(table)...)
+	checks, err := b.replicated(ctx, table)
+	if err != nil {
+		return nil, err
+	}
+	checks = append(checks, b.indexed(table)...)
 	checks = append(checks, b.protected(table)...)
 	for _, look := range []func(context.Context) (driver.Finding, error){b.partitioned, b.timed, b.recoverable} {
 		one, err := look(ctx)
@@ -65,20 +69,39 @@ func right(name, seen string) driver.Finding {
 
 // replicated looks at the table's copies in other regions.
 // docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2globaltables_HowItWorks.html
-func (b *Backend) replicated(t *types.TableDescription) driver.Checks {
+func (b *Backend) replicated(ctx context.Context, t *types.TableDescription) (driver.Checks, error) {
 	const name = "replicas"
 	var regions []string
 	for _, r := range t.Replicas {
 		regions = append(regions, aws.ToString(r.RegionName))
 	}
 	seen := "a global table with replicas in " + strings.Join(regions, ", ")
+	if len(regions) == 0 {
+		others, unknown, err := b.replicasOf2017(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		if unknown != "" {
+			return driver.Checks{{
+				Name: name, Level: driver.CheckUnknown, Seen: unknown, Need: "no global table of version " + version2017,
+				Fix: "look yourself: aws dynamodb describe-global-table --global-table-name " + tableName(b.table),
+			}}, nil
+		}
+		regions = others
+		seen = "a global table of version " + version2017 + " with replicas in " + strings.Join(regions, ", ")
+	}
+	return b.copied(name, seen, len(regions), t), nil
+}
+
+// copied returns the findings on n copies in other regions.
+func (b *Backend) copied(name, seen string, n int, t *types.TableDescription) driver.Checks {
 	switch {
 	case t.MultiRegionConsistency == types.MultiRegionConsistencyStrong:
 		return driver.Checks{{
 			Name: name, Level: driver.CheckUnsafe, Seen: "a global table with multi-region strong consistency",
 			Need: "transactions and a TTL, which such a table lacks", Fix: "give the store a table in one region",
 		}}
-	case len(regions) == 0:
+	case n == 0:
 		return driver.Checks{right(name, "one region")}
 	case b.opts.AllowReplicas:
 		return driver.Checks{{
@@ -90,6 +113,65 @@ func (b *Backend) replicated(t *types.TableDescription) driver.Checks {
 		Name: name, Level: driver.CheckUnsafe, Seen: seen, Need: "one region: in two, the last of two writers wins",
 		Fix: "remove the replicas, or set Options.AllowReplicas if all programs use one region",
 	}}
+}
+
+const version2017 = "2017.11.29"
+
+// describer is a client that knows global tables of version 2017.11.29.
+// *dynamodb.Client of the SDK does.
+type describer interface {
+	DescribeGlobalTable(context.Context, *awsdynamodb.DescribeGlobalTableInput, ...func(*awsdynamodb.Options)) (*awsdynamodb.DescribeGlobalTableOutput, error)
+}
+
+// replicasOf2017 returns the other regions of a global table of version
+// 2017.11.29, which DescribeTable does not name, or why they are unknown. It asks
+// only if the table has the stream that such a table needs.
+// docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2globaltables_versions.html
+// and globaltables_reqs_bestpractices.html
+func (b *Backend) replicasOf2017(ctx context.Context, t *types.TableDescription) (regions []string, unknown string, _ error) {
+	version, s := aws.ToString(t.GlobalTableVersion), t.StreamSpecification
+	streams := s != nil && aws.ToBool(s.StreamEnabled) && s.StreamViewType == types.StreamViewTypeNewAndOldImages
+	if version != version2017 && (version != "" || !streams) {
+		return nil, "", nil
+	}
+	client, ok := b.client.(describer)
+	if !ok {
+		return nil, "a stream of new and old images, and a client without DescribeGlobalTable", nil
+	}
+	out, err := client.DescribeGlobalTable(ctx, &awsdynamodb.DescribeGlobalTableInput{GlobalTableName: aws.String(tableName(b.table))})
+	switch code := codeOf(err); {
+	case code == "GlobalTableNotFoundException" && (version == version2017 || b.table != tableName(b.table)):
+		return nil, "a table that may be of another account, where global tables cannot be described", nil
+	case code == "GlobalTableNotFoundException", code == codeNoOperation:
+		return nil, "", nil
+	case code == codeDenied:
+		return nil, "a stream of new and old images; DescribeGlobalTable is denied: " + code, nil
+	case err != nil:
+		return nil, "", b.readError(ctx, err)
+	case out == nil || out.GlobalTableDescription == nil:
+		return nil, "a server that does not describe the global table", nil
+	}
+	own, found := regionOf(aws.ToString(t.TableArn)), false
+	for _, r := range out.GlobalTableDescription.ReplicationGroup {
+		if region := aws.ToString(r.RegionName); region == own {
+			found = true
+		} else {
+			regions = append(regions, region)
+		}
+	}
+	if own != "" && !found { // a global table of the same name in other regions
+		return nil, "", nil
+	}
+	return regions, "", nil
+}
+
+// regionOf returns the region in an ARN.
+func regionOf(arn string) string {
+	const region = 3
+	if parts := strings.Split(arn, ":"); len(parts) > region {
+		return parts[region]
+	}
+	return ""
 }
 
 // indexed looks at the index by expiry.
@@ -153,13 +235,16 @@ func (b *Backend) protected(t *types.TableDescription) (checks driver.Checks) {
 			arn = aws.ToString(d.KMSMasterKeyArn)
 		}
 		switch key := b.opts.KMSKey; {
+		case arn != "" && isAlias(key) && mayBe(key, arn):
+			one = driver.Finding{
+				Name: name, Level: driver.CheckUnknown, Seen: "the key " + arn, Need: "the key of " + key + ", by Options.KMSKey",
+				Fix: "compare them: aws kms describe-key --key-id " + key + "; with the key's ARN as Options.KMSKey, this check does",
+			}
 		case arn == "":
 			one = driver.Finding{
 				Name: name, Level: driver.CheckUnsafe, Seen: "the key that AWS owns", Need: "the key of Options.KMSKey",
 				Fix: "change it: aws dynamodb update-table --table-name " + b.table + " --sse-specification",
 			}
-		case strings.Contains(key, "alias/"):
-			one = right(name, "a key of KMS; an alias cannot be compared with it")
 		case arn != key && !strings.HasSuffix(arn, "key/"+key):
 			one = driver.Finding{
 				Name: name, Level: driver.CheckUnsafe, Seen: "the key " + arn, Need: "the key of Options.KMSKey",
@@ -169,6 +254,20 @@ func (b *Backend) protected(t *types.TableDescription) (checks driver.Checks) {
 		checks = append(checks, one)
 	}
 	return checks
+}
+
+// isAlias reports whether a key is named by an alias, which only KMS can resolve:
+// alias/NAME or its ARN.
+func isAlias(key string) bool {
+	name := key[strings.LastIndex(key, ":")+1:]
+	return strings.HasPrefix(name, "alias/")
+}
+
+// mayBe reports whether an alias can be that of a key. An alias has the region
+// and the account of its key.
+func mayBe(alias, arn string) bool {
+	place, _, isARN := strings.Cut(alias, ":alias/")
+	return !isARN || strings.HasPrefix(arn, place+":")
 }
 
 // partitions returns the number of partitions with which the table was created.
@@ -208,7 +307,7 @@ func (b *Backend) fixPartitions(ctx context.Context) error {
 	it[attrPartitions] = number(int64(b.shards))
 	cond := condAbsent
 	names, _ := fill(nil, cond)
-	out, err := b.sendOnce(ctx, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
+	out, err := b.sendOnce(ctx, b.untimed(), nil, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
 		_, err := b.client.PutItem(ctx, &awsdynamodb.PutItemInput{TableName: &b.table, Item: it, ConditionExpression: &cond, ExpressionAttributeNames: names}, opts)
 		return err
 	})
@@ -247,7 +346,8 @@ func (b *Backend) timed(ctx context.Context) (driver.Finding, error) {
 	}
 	return driver.Finding{
 		Name: name, Level: driver.CheckWarning, Seen: "no TTL by the attribute " + attrTTL,
-		Need: "the TTL: without it only DeleteExpired removes expired records", Fix: "call CreateStorage, or run the commands of StoragePlan; a server may not have it",
+		Need: "the TTL: without it only DeleteExpired removes expired records",
+		Fix:  "call CreateStorage, or run the commands of StoragePlan; DynamoDB changes a TTL once in an hour, and other servers may not have it",
 	}, nil
 }
 

@@ -27,8 +27,48 @@ type odd struct {
 	get      func(*awsdynamodb.GetItemInput)
 	transact func(*awsdynamodb.TransactWriteItemsInput) error
 	describe func(*types.TableDescription)
-	ttl      bool  // is forgotten
-	noTTL    error // of the operations on it
+	global   func() (*types.GlobalTableDescription, error) // of version 2017
+	ttl      bool                                          // is forgotten
+	noTTL    error                                         // of the operations on it
+}
+
+func (o *odd) DescribeGlobalTable(_ context.Context, in *awsdynamodb.DescribeGlobalTableInput, _ ...func(*awsdynamodb.Options)) (*awsdynamodb.DescribeGlobalTableOutput, error) {
+	if o.global == nil {
+		return nil, codeError("GlobalTableNotFoundException")
+	}
+	table, err := o.global()
+	if table != nil {
+		table.GlobalTableName = in.GlobalTableName
+	}
+	return &awsdynamodb.DescribeGlobalTableOutput{GlobalTableDescription: table}, err
+}
+
+// changesRequests reports whether the trials of a check can find something.
+func (o *odd) changesRequests() bool {
+	return o.put != nil || o.update != nil || o.remove != nil || o.query != nil || o.get != nil || o.transact != nil
+}
+
+// streaming is the description of a table with the stream that a global table of
+// version 2017.11.29 needs.
+func streaming(d *types.TableDescription) {
+	d.TableArn = aws.String("arn:aws:dynamodb:eu-west-1:123456789012:table/carts")
+	d.StreamSpecification = &types.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: types.StreamViewTypeNewAndOldImages}
+}
+
+// inRegions answers DescribeGlobalTable.
+func inRegions(regions ...string) func() (*types.GlobalTableDescription, error) {
+	return func() (*types.GlobalTableDescription, error) {
+		d := &types.GlobalTableDescription{}
+		for _, r := range regions {
+			d.ReplicationGroup = append(d.ReplicationGroup, types.ReplicaDescription{RegionName: aws.String(r)})
+		}
+		return d, nil
+	}
+}
+
+// encrypted is the description of a table with a key of KMS.
+func encrypted(d *types.TableDescription) {
+	d.SSEDescription = &types.SSEDescription{KMSMasterKeyArn: aws.String("arn:aws:kms:eu-west-1:123456789012:key/1")}
 }
 
 func (o *odd) PutItem(ctx context.Context, in *awsdynamodb.PutItemInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.PutItemOutput, error) {
@@ -198,6 +238,45 @@ func TestCheck(t *testing.T) {
 			}},
 			opts: Options{KMSKey: "mine"}, name: "encryption key", level: driver.CheckUnsafe, seen: "key/other",
 		},
+		"replicas of version 2017": {
+			server: odd{describe: streaming, global: inRegions("eu-west-1", "us-east-1")},
+			name:   "replicas", level: driver.CheckUnsafe, seen: "version 2017.11.29 with replicas in us-east-1",
+		},
+		"replicas of version 2017 that are allowed": {
+			server: odd{describe: streaming, global: inRegions("eu-west-1", "us-east-1")}, opts: Options{AllowReplicas: true},
+			name: "replicas", level: driver.CheckWarning, seen: "us-east-1",
+		},
+		"a version that the server names": {
+			server: odd{describe: func(d *types.TableDescription) {
+				streaming(d)
+				d.GlobalTableVersion, d.StreamSpecification = aws.String(version2017), nil
+			}, global: inRegions("eu-west-1", "us-east-1")},
+			name: "replicas", level: driver.CheckUnsafe, seen: "us-east-1",
+		},
+		"a version that the server only names": {
+			server: odd{describe: func(d *types.TableDescription) { d.GlobalTableVersion = aws.String(version2017) }},
+			name:   "replicas", level: driver.CheckUnknown, seen: "another account",
+		},
+		"one region of version 2017":             {server: odd{describe: streaming, global: inRegions("eu-west-1")}},
+		"other regions with a table of the name": {server: odd{describe: streaming, global: inRegions("us-east-1", "us-west-2")}},
+		"a stream of another program":            {server: odd{describe: streaming}},
+		"no stream":                              {server: odd{global: inRegions("eu-west-1", "us-east-1")}},
+		"a server without global tables":         {server: odd{describe: streaming, global: func() (*types.GlobalTableDescription, error) { return nil, codeError(codeNoOperation) }}},
+		"global tables that are denied": {
+			server: odd{describe: streaming, global: func() (*types.GlobalTableDescription, error) { return nil, codeError(codeDenied) }},
+			name:   "replicas", level: driver.CheckUnknown, seen: codeDenied,
+		},
+		"an alias of a key": {server: odd{describe: encrypted}, opts: Options{KMSKey: "alias/mine"}, name: "encryption key", level: driver.CheckUnknown, seen: "key/1"},
+		"an alias by its ARN": {
+			server: odd{describe: encrypted}, opts: Options{KMSKey: "arn:aws:kms:eu-west-1:123456789012:alias/mine"},
+			name: "encryption key", level: driver.CheckUnknown, seen: "key/1",
+		},
+		"an alias of another account": {
+			server: odd{describe: encrypted}, opts: Options{KMSKey: "arn:aws:kms:eu-west-1:210987654321:alias/mine"},
+			name: "encryption key", level: driver.CheckUnsafe, seen: "key/1",
+		},
+		"the key by its ARN":     {server: odd{describe: encrypted}, opts: Options{KMSKey: "arn:aws:kms:eu-west-1:123456789012:key/1"}},
+		"the key by its id":      {server: odd{describe: encrypted}, opts: Options{KMSKey: "1"}},
 		"no key":                 {opts: Options{KMSKey: "alias/mine"}, name: "encryption key", level: driver.CheckUnsafe, seen: "AWS owns"},
 		"no deletion protection": {server: odd{describe: func(d *types.TableDescription) { d.DeletionProtectionEnabled = nil }}, opts: Options{DeletionProtection: true}, name: "deletion protection", level: driver.CheckWarning, seen: "off"},
 		"other partitions":       {opts: Options{Partitions: 64}, name: "partitions of the index by expiry", level: driver.CheckUnsafe, seen: "16"},
@@ -211,7 +290,11 @@ func TestCheck(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			checks, err := b.Check(t.Context())
+			look := b.Check
+			if name != "right" && !test.server.changesRequests() {
+				look = b.settled // Check without the trials, which have nothing to find
+			}
+			checks, err := look(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -238,6 +321,38 @@ func TestCheck(t *testing.T) {
 	if left := itemsOf(t, base); len(left) != 1 {
 		t.Errorf("%d items are left: %v", len(left), left)
 	}
+}
+
+// TestUnknownGlobalTables has a table that may be a global one, and a client or
+// an account that cannot tell. Any other failure is an error.
+func TestUnknownGlobalTables(t *testing.T) {
+	t.Parallel()
+	table := &types.TableDescription{}
+	streaming(table)
+	for _, test := range []struct {
+		client API
+		table  string
+		seen   string
+	}{
+		{struct{ API }{}, "carts", "client without DescribeGlobalTable"},
+		{&odd{}, "arn:aws:dynamodb:eu-west-1:123456789012:table/carts", "another account"},
+		{&odd{global: func() (*types.GlobalTableDescription, error) { return nil, nil }}, "carts", "does not describe"}, //nolint:nilnil // such a server
+	} {
+		b, err := New(test.client, test.table, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checks, err := b.replicated(t.Context(), table)
+		if err != nil || len(checks) != 1 || checks[0].Level != driver.CheckUnknown || !strings.Contains(checks[0].Seen, test.seen) {
+			t.Errorf("%s: %+v, %v", test.seen, checks, err)
+		}
+	}
+	b, err := New(&odd{global: func() (*types.GlobalTableDescription, error) { return nil, codeError("InternalServerError") }}, "carts", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = b.replicated(t.Context(), table)
+	drivertest.WantKind(t, err, model.ErrUnavailable)
 }
 
 // TestCheckOfNothing has no table, and a server that fails in the middle.
@@ -325,12 +440,13 @@ func TestPartitions(t *testing.T) {
 	b := open(t, &Options{Partitions: 40})
 	ctx := t.Context()
 	var due []string
-	for i := range 200 {
+	load(t, b, 200, func(i int) model.Record {
 		r := drivertest.Record(crowdID(i), "", 0)
 		r.ExpiresAt = drivertest.Now.Add(1e9)
-		drivertest.Seed(t, b, r)
-		d, _ := stringOf(itemOf(t, b, recordKey(r.ID))[attrDue])
-		if !slices.Contains(due, d) {
+		return r
+	})
+	for _, it := range itemsOf(t, b) {
+		if d, ok := stringOf(it[attrDue]); ok && !slices.Contains(due, d) {
 			due = append(due, d)
 		}
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"reflect"
 	"slices"
+	"sync"
 	"testing"
+	"time"
 
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
@@ -18,22 +20,36 @@ import (
 func TestConformance(t *testing.T) { conformance.Run(t, harness(t)) }
 func TestSessions(t *testing.T)    { sessions.Run(t, harness(t)) }
 
-// harness opens each backend behind a proxy of its own. Each store is a table.
+// harness opens each backend with a proxy of its own, which sees the requests
+// that it has something to do with. Each store is a table.
 func harness(t testing.TB) conformance.Harness {
 	t.Helper()
 	own := client(t)
+	var proxies sync.Map // by *Backend
 	return conformance.Harness{
-		Cases: 428,
+		Cases: 429,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			p := startProxy(t)
-			b, err := New(clientAt(t, p.URL(), marked), name, &Options{Labels: []string{"principal", "state"}})
+			b, err := New(clientBy(shortcut{p}, containers.DynamoDB(t).URL, marked), name, &Options{Labels: []string{"principal", "state"}})
 			if err != nil {
 				t.Fatal(err)
 			}
 			b.tried.Store(true) // TestCheck has the trials
-			return drivertest.NewCallLoser(b).StalledBy(p.Stall)
+			b.pause = shortly
+			proxies.Store(b, p)
+			return drivertest.NewCallLoser(b).StalledBy(p.stall)
 		},
 		Stall: drivertest.Stall,
+		Delay: func(t testing.TB, wrapped driver.ModelExpirySupport, d time.Duration) {
+			t.Helper()
+			b, ok := wrapped.(*Backend)
+			for !ok {
+				wrapped = wrapped.(driver.Unwrapper).Unwrap()
+				b, ok = wrapped.(*Backend)
+			}
+			p, _ := proxies.Load(b)
+			p.(*proxy).delays(b, d)
+		},
 		Occupy: func(t testing.TB, name string) func(testing.TB) {
 			t.Helper()
 			b, err := New(own, name, nil)

@@ -2,6 +2,7 @@ package dynamodb
 
 import (
 	"context"
+	"flag"
 	"net/http"
 	"os"
 	"testing"
@@ -14,18 +15,44 @@ import (
 	"github.com/aws/smithy-go/logging"
 
 	"github.com/sojourn-go/sojourn/conformance/containers"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/internal/drivertest"
 )
 
-func TestMain(m *testing.M) { os.Exit(containers.Main(m)) }
+// TestMain lets more tests run at a time than there are processors: most of the
+// time they wait for the server.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		_ = flag.Set("test.parallel", "4")
+	}
+	os.Exit(containers.Main(m))
+}
+
+// transport returns one for an HTTP client.
+func transport() *http.Transport {
+	tr := http.DefaultTransport.(*http.Transport).Clone()
+	tr.MaxIdleConns, tr.MaxIdleConnsPerHost = 0, 64
+	tr.IdleConnTimeout = 10 * time.Second // the server closes them later
+	return tr
+}
+
+// direct has the connections to the server itself, for all tests.
+var direct = transport()
 
 // clientAt returns a client for an endpoint. It retries as the SDK does, with
 // short pauses. Its connections close at the end of the test.
 func clientAt(t testing.TB, endpoint string, opts ...func(*awsdynamodb.Options)) *awsdynamodb.Client {
 	t.Helper()
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = 32
-	t.Cleanup(transport.CloseIdleConnections)
+	own := transport()
+	t.Cleanup(own.CloseIdleConnections)
+	return clientBy(own, endpoint, opts...)
+}
+
+// clientBy returns such a client, by a transport.
+func clientBy(transport http.RoundTripper, endpoint string, opts ...func(*awsdynamodb.Options)) *awsdynamodb.Client {
 	return awsdynamodb.New(awsdynamodb.Options{
 		Region: "eu-west-1", BaseEndpoint: &endpoint, HTTPClient: &http.Client{Transport: transport},
 		Credentials: credentials.NewStaticCredentialsProvider("test", "hunter2", ""),
@@ -36,13 +63,16 @@ func clientAt(t testing.TB, endpoint string, opts ...func(*awsdynamodb.Options))
 	}, opts...)
 }
 
+// shortly pauses for a tenth of the time. DynamoDB Local is ready at once.
+func shortly(ctx context.Context, d time.Duration) error { return driverkit.Wait(ctx, d/10) }
+
 // sdkOf returns the SDK's client of a backend.
 func sdkOf(b *Backend) *awsdynamodb.Client { return b.Client().(*awsdynamodb.Client) }
 
 // client returns a client for the server.
 func client(t testing.TB) *awsdynamodb.Client {
 	t.Helper()
-	return clientAt(t, containers.DynamoDB(t).URL)
+	return clientBy(direct, containers.DynamoDB(t).URL)
 }
 
 // openOn returns a backend on a table that it creates. The table is deleted at
@@ -53,17 +83,19 @@ func openOn(t testing.TB, c *awsdynamodb.Client, table string, opts *Options) *B
 	if err != nil {
 		t.Fatal(err)
 	}
-	direct, err := New(client(t), table, opts)
-	if err == nil {
-		err = direct.CreateStorage(t.Context())
-	}
+	maker, err := New(client(t), table, opts)
 	if err != nil {
+		t.Fatal(err)
+	}
+	maker.pause = shortly
+	maker.tried.Store(true) // TestCheck and TestStorage have the trials
+	if err := maker.CreateStorage(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 		defer cancel()
-		_, err := direct.client.DeleteTable(ctx, &awsdynamodb.DeleteTableInput{TableName: &table})
+		_, err := maker.client.DeleteTable(ctx, &awsdynamodb.DeleteTableInput{TableName: &table})
 		if err != nil && !missingTable(codeOf(err)) {
 			t.Error(err)
 		}

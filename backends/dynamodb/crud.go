@@ -24,10 +24,11 @@ func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (model.R
 		return model.Record{}, err
 	}
 	names, projection := b.projection(false)
+	c := b.call(now)
 	out, err := b.client.GetItem(ctx, &awsdynamodb.GetItemInput{
 		TableName: &b.table, ConsistentRead: aws.Bool(true), Key: recordKey(g.ID),
 		ExpressionAttributeNames: names, ProjectionExpression: projection,
-	})
+	}, c.connection)
 	if err != nil {
 		return model.Record{}, b.readError(ctx, err)
 	}
@@ -35,7 +36,7 @@ func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (model.R
 		return model.Record{}, model.ErrNotFound
 	}
 	rec, err := decode(g.ID, out.Item, false)
-	if err == nil && rec.Expired(now) {
+	if err == nil && rec.Expired(c.at()) {
 		return model.Record{}, model.ErrNotFound
 	}
 	return rec, err
@@ -86,23 +87,23 @@ func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (mod
 	if err := b.gate.Write(ctx, &w); err != nil {
 		return model.Record{}, err
 	}
-	return b.write(ctx, now, &w)
+	return b.write(ctx, b.call(now), &w)
 }
 
-func (b *Backend) write(ctx context.Context, now time.Time, w *driver.Write) (model.Record, error) {
+func (b *Backend) write(ctx context.Context, c *call, w *driver.Write) (model.Record, error) {
 	var g guess
 	if w.Cond == driver.IfMatch {
 		g = guess{w.Known.Labels, w.Known.ExpiresAt, true}
 	}
 	for range guessAttempts {
-		rec, out, err := b.attempt(ctx, now, w, g)
+		rec, out, err := b.attempt(ctx, c, w, g)
 		if err != nil {
 			return model.Record{}, err
 		}
 		if !out.failed {
 			return rec, nil
 		}
-		cur, err := judge(now, out.item, w)
+		cur, err := judge(c.at(), out.item, w)
 		if err != nil {
 			return cur, err
 		}
@@ -127,8 +128,8 @@ func judge(now time.Time, it attributes, w *driver.Write) (model.Record, error) 
 }
 
 // attempt sends the write under the guess.
-func (b *Backend) attempt(ctx context.Context, now time.Time, w *driver.Write, g guess) (model.Record, outcome, error) {
-	values := attributes{":now": millis(now), ":new": labelMap(w.Record.Labels), ":old": labelMap(g.labels), ":known": blob(w.Known.Revision[:])}
+func (b *Backend) attempt(ctx context.Context, c *call, w *driver.Write, g guess) (model.Record, outcome, error) {
+	values := attributes{tokenNow: millis(c.at()), ":new": labelMap(w.Record.Labels), ":old": labelMap(g.labels), ":known": blob(w.Known.Revision[:])}
 	// Same means that the label items stay as they are. An update that keeps an
 	// expiry it does not know assumes so first: the response has the expiry.
 	same := w.Keep.Labels || maps.Equal(w.Record.Labels, g.labels) || w.Keep.Expiry && !g.known
@@ -145,11 +146,11 @@ func (b *Backend) attempt(ctx context.Context, now time.Time, w *driver.Write, g
 	}
 	switch {
 	case same && (w.Keep.Labels || w.Keep.Expiry):
-		return b.update(ctx, w, cond, values)
+		return b.update(ctx, c, w, cond, values)
 	case same:
-		return b.put(ctx, w, cond, values)
+		return b.put(ctx, c, w, cond, values)
 	}
-	return b.replace(ctx, w, g, cond, values)
+	return b.replace(ctx, c, w, g, cond, values)
 }
 
 // replaces returns the part of a condition that the stored encoding is one of
@@ -184,9 +185,9 @@ func condition(c driver.Condition, accept string) string {
 }
 
 // put replaces the record if no label items change.
-func (b *Backend) put(ctx context.Context, w *driver.Write, cond string, values attributes) (model.Record, outcome, error) {
+func (b *Backend) put(ctx context.Context, c *call, w *driver.Write, cond string, values attributes) (model.Record, outcome, error) {
 	names, values := fill(values, cond)
-	out, err := b.sendOnce(ctx, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
+	out, err := b.sendOnce(ctx, c, values, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
 		_, err := b.client.PutItem(ctx, &awsdynamodb.PutItemInput{
 			TableName: &b.table, Item: b.encode(&w.Record),
 			ConditionExpression: &cond, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
@@ -199,7 +200,7 @@ func (b *Backend) put(ctx context.Context, w *driver.Write, cond string, values 
 
 // update replaces the value and keeps the expiry, the labels or both. The
 // response contains the ones in force.
-func (b *Backend) update(ctx context.Context, w *driver.Write, cond string, values attributes) (model.Record, outcome, error) {
+func (b *Backend) update(ctx context.Context, c *call, w *driver.Write, cond string, values attributes) (model.Record, outcome, error) {
 	set := attributes{}
 	b.putValue(set, &w.Record)
 	gone := []string{}
@@ -210,7 +211,7 @@ func (b *Backend) update(ctx context.Context, w *driver.Write, cond string, valu
 		b.putExpiry(set, w.Record.ID, w.Record.ExpiresAt)
 		gone = append(gone, missing(set, attrExpires, attrTTL, attrDue)...)
 	}
-	return b.change(ctx, w.Record.ID, set, gone, cond, values)
+	return b.change(ctx, c, w.Record.ID, set, gone, cond, values)
 }
 
 // missing returns the names that the set lacks.
@@ -219,7 +220,7 @@ func missing(set attributes, of ...string) []string {
 }
 
 // change sets and removes attributes of a record and returns its head.
-func (b *Backend) change(ctx context.Context, id string, set attributes, gone []string, cond string, values attributes) (model.Record, outcome, error) {
+func (b *Backend) change(ctx context.Context, c *call, id string, set attributes, gone []string, cond string, values attributes) (model.Record, outcome, error) {
 	expr := ""
 	for i, name := range slices.Sorted(maps.Keys(set)) {
 		if i == 0 {
@@ -240,7 +241,7 @@ func (b *Backend) change(ctx context.Context, id string, set attributes, gone []
 	}
 	names, values := fill(values, cond, expr)
 	var item attributes
-	out, err := b.sendOnce(ctx, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
+	out, err := b.sendOnce(ctx, c, values, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
 		res, err := b.client.UpdateItem(ctx, &awsdynamodb.UpdateItemInput{
 			TableName: &b.table, Key: recordKey(id), UpdateExpression: &expr,
 			ConditionExpression: &cond, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
@@ -264,7 +265,7 @@ func (b *Backend) change(ctx context.Context, id string, set attributes, gone []
 }
 
 // replace writes the record and its label items in one transaction.
-func (b *Backend) replace(ctx context.Context, w *driver.Write, g guess, cond string, values attributes) (model.Record, outcome, error) {
+func (b *Backend) replace(ctx context.Context, c *call, w *driver.Write, g guess, cond string, values attributes) (model.Record, outcome, error) {
 	rec := w.Record
 	if w.Keep.Expiry {
 		rec.ExpiresAt = g.expiresAt
@@ -297,7 +298,7 @@ func (b *Backend) replace(ctx context.Context, w *driver.Write, g guess, cond st
 			items = append(items, b.deleteLabel(name, value, w.Record.ID))
 		}
 	}
-	out, err := b.transact(ctx, items)
+	out, err := b.transact(ctx, c, values, items)
 	return rec.Head(), out, err
 }
 
@@ -305,11 +306,12 @@ func (b *Backend) deleteLabel(name, value, id string) types.TransactWriteItem {
 	return types.TransactWriteItem{Delete: &types.Delete{TableName: &b.table, Key: labelKey(name, value, id)}}
 }
 
-// transact sends a transaction. If an earlier attempt of it is still in
-// progress, the next one has the same token, so that it cannot happen twice.
-func (b *Backend) transact(ctx context.Context, items []types.TransactWriteItem) (outcome, error) {
+// transact sends a transaction, whose conditions use the values. If an earlier
+// attempt of it is still in progress, the next one is the same with the same
+// token, so that it cannot happen twice.
+func (b *Backend) transact(ctx context.Context, c *call, values attributes, items []types.TransactWriteItem) (outcome, error) {
 	token, inProgress := rand.Text(), false
-	return b.sendOnce(ctx, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
+	return b.sendOnce(ctx, c, values, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
 		in := &awsdynamodb.TransactWriteItemsInput{TransactItems: items, ClientRequestToken: aws.String(token)}
 		_, err := b.client.TransactWriteItems(ctx, in, opts)
 		if inProgress = inProgress || codeOf(err) == codeInProgress; !inProgress {
@@ -328,21 +330,21 @@ func (b *Backend) Delete(ctx context.Context, now time.Time, d driver.Delete) er
 	if err := b.gate.Delete(ctx, &d); err != nil {
 		return err
 	}
-	return b.remove(ctx, now, &d)
+	return b.remove(ctx, b.call(now), &d)
 }
 
-func (b *Backend) remove(ctx context.Context, now time.Time, d *driver.Delete) error {
+func (b *Backend) remove(ctx context.Context, c *call, d *driver.Delete) error {
 	cond := condition(d.Cond, "#labels = :old")
 	labels := d.Known.Labels
 	for range guessAttempts {
-		out, err := b.removeItems(ctx, d.ID, labels, cond, attributes{":now": millis(now), ":known": blob(d.Known.Revision[:])})
+		out, err := b.removeItems(ctx, c, d.ID, labels, cond, attributes{tokenNow: millis(c.at()), ":known": blob(d.Known.Revision[:])})
 		if err != nil {
 			return err
 		}
 		if !out.failed {
 			return nil
 		}
-		cur, err := judge(now, out.item, &driver.Write{Record: model.Record{ID: d.ID}, Cond: d.Cond, Known: d.Known})
+		cur, err := judge(c.at(), out.item, &driver.Write{Record: model.Record{ID: d.ID}, Cond: d.Cond, Known: d.Known})
 		if err != nil {
 			return err
 		}
@@ -353,11 +355,11 @@ func (b *Backend) remove(ctx context.Context, now time.Time, d *driver.Delete) e
 
 // removeItems removes a record and its label items. The condition includes
 // that the record has these labels.
-func (b *Backend) removeItems(ctx context.Context, id string, labels map[string]string, cond string, values attributes) (outcome, error) {
+func (b *Backend) removeItems(ctx context.Context, c *call, id string, labels map[string]string, cond string, values attributes) (outcome, error) {
 	values[":old"] = labelMap(labels)
 	names, values := fill(values, cond)
 	if len(labels) == 0 {
-		return b.sendOnce(ctx, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
+		return b.sendOnce(ctx, c, values, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
 			_, err := b.client.DeleteItem(ctx, &awsdynamodb.DeleteItemInput{
 				TableName: &b.table, Key: recordKey(id),
 				ConditionExpression: &cond, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
@@ -374,5 +376,5 @@ func (b *Backend) removeItems(ctx context.Context, id string, labels map[string]
 	for name, value := range labels {
 		items = append(items, b.deleteLabel(name, value, id))
 	}
-	return b.transact(ctx, items)
+	return b.transact(ctx, c, values, items)
 }

@@ -47,6 +47,8 @@
 // index or the TTL. DeleteStorage scans the table and deletes it. If that also
 // has such an item, or an index that you added, it keeps the table, removes the
 // records, the index and the TTL, and returns ErrCorrupt with what it left.
+// DynamoDB changes a TTL once in an hour. If that has been, the TTL and the index
+// stay, and a later DeleteStorage removes them.
 //
 // CreateStorage creates the table, billed by request. In a table with
 // provisioned throughput it gives the index the same. StoragePlan returns the
@@ -106,13 +108,16 @@
 // record that expired in the last moment may stay until the next sweep.
 //
 // Use the table in one region. Global tables of the default kind are eventually
-// consistent between regions, and the last writer wins: CreateStorage accepts
-// one only with Options.AllowReplicas. Global tables with multi-region strong
-// consistency have no transactions and no TTL.
+// consistent between regions, and the last writer wins. CreateStorage accepts
+// one only with Options.AllowReplicas. DescribeTable does not name the replicas
+// of version 2017.11.29. A table with a stream of new and old images may have
+// some, and CreateStorage and Check ask DescribeGlobalTable. Global tables with
+// multi-region strong consistency have no transactions and no TTL.
 // docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2globaltables_HowItWorks.html
 //
-// A write is sent once. The SDK sends it again only if DynamoDB refused it
-// because of throttling or a wrong clock. A code of DynamoDB's own with a status
+// A write is sent once. It is sent again only if DynamoDB refused it because of
+// throttling or a wrong clock, as often and as late as the client's retryer says.
+// A code of DynamoDB's own with a status
 // of 4xx is a refusal: ErrUnavailable, with the code. After a broken connection,
 // a timeout, a server error or the answer of a proxy the outcome is ErrUnknown.
 // A write that DynamoDB refused because of another transaction is sent again for
@@ -122,6 +127,18 @@
 // for the begin of a response and thirty for all of it. To a client that New
 // gets, set such limits yourself: the SDK's default has none for responses. A
 // call always ends with its context.
+//
+// # Waits
+//
+// What a call waits for in this process counts as a part of its time. A write
+// that is sent again after a pause says so in its condition. A part of a batch,
+// listing or count that waited for its turn is as of the begin of that part. A
+// wait of 100 milliseconds or more for a connection counts for what is decided
+// after the answer. It does not count in the condition of the write that waited,
+// because the request was made and signed before. Limits of the client bound that
+// wait: five seconds for a client that is opened from a URL. Requests for
+// credentials are not seen, and their time does not count. Nor does that of a
+// client that ignores the options of a call.
 //
 // # Limits
 //
@@ -151,7 +168,9 @@
 // Programs need the first statement. CreateStorage, DeleteStorage and Check need
 // both. Options.PointInTimeRecovery also needs DescribeContinuousBackups and
 // UpdateContinuousBackups, Options.Tags needs TagResource, and Options.KMSKey
-// needs what the key's policy asks for. Without ConditionCheckItem, listings
+// needs what the key's policy asks for. The check of a table with a stream of new
+// and old images needs DescribeGlobalTable: without it, the finding is unknown.
+// Without ConditionCheckItem, listings
 // work and leave the label items of records that the TTL removed.
 // The resources name one table and one index. A * at their end would also grant
 // the tables whose names begin with this one's.

@@ -25,7 +25,8 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (mod
 		return model.Record{}, err
 	}
 	wanted := driver.IfPresent
-	values := attributes{":now": millis(now)}
+	c := b.call(now)
+	values := attributes{tokenNow: millis(now)}
 	if t.Cond == driver.IfMatch {
 		wanted, values[":known"] = driver.IfMatch, blob(t.Known.Revision[:])
 	}
@@ -41,11 +42,11 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (mod
 	set := attributes{}
 	b.putExpiry(set, t.ID, at)
 	for range guessAttempts {
-		rec, out, err := b.change(ctx, t.ID, set, missing(set, attrExpires, attrTTL, attrDue), cond, values)
+		rec, out, err := b.change(ctx, c, t.ID, set, missing(set, attrExpires, attrTTL, attrDue), cond, values)
 		if err != nil || !out.failed {
 			return rec, err
 		}
-		cur, err := judge(now, out.item, &driver.Write{Record: model.Record{ID: t.ID}, Cond: wanted, Known: t.Known})
+		cur, err := judge(c.at(), out.item, &driver.Write{Record: model.Record{ID: t.ID}, Cond: wanted, Known: t.Known})
 		if err != nil {
 			return model.Record{}, err
 		}
@@ -188,7 +189,7 @@ func (b *Backend) announce(ctx context.Context, before time.Time, due []*dueReco
 		ids[i] = d.id
 	}
 	read := make([]driver.BatchResult, len(due))
-	b.fetch(ctx, ids, true, read)
+	b.fetch(ctx, b.untimed(), ids, true, read)
 	for i, d := range due {
 		rec, err := &read[i].Record, read[i].Err
 		switch {
@@ -221,17 +222,17 @@ func (b *Backend) sweepDue(ctx context.Context, before time.Time, due []*dueReco
 // record that was removed, extended or written, or cannot be read, is left as
 // it is without an error.
 func (b *Backend) sweepOne(ctx context.Context, before time.Time, d *dueRecord) (bool, error) {
-	cond := condShape + " AND " + condExpired + " AND #labels = :old"
+	cond := condShape + " AND #expires <= :before AND #labels = :old"
 	if d.revision != nil {
 		cond += " AND #revision = :known"
 	}
 	labels := d.labels
 	for range guessAttempts {
-		values := attributes{":now": millis(before)}
+		values := attributes{":before": millis(before)}
 		if d.revision != nil {
 			values[":known"] = blob(d.revision[:])
 		}
-		out, err := b.removeItems(ctx, d.id, labels, cond, values)
+		out, err := b.removeItems(ctx, b.untimed(), d.id, labels, cond, values)
 		if err != nil || !out.failed {
 			return err == nil, err
 		}
@@ -261,7 +262,7 @@ func (b *Backend) prune(ctx context.Context, name, value string, ids []string) {
 	ids = ids[:min(len(ids), pruneLimit)]
 	const cond = "NOT (#labels.#name = :value)"
 	driverkit.Parallel(len(ids), parallelism, func(i int) {
-		_, err := b.transact(ctx, []types.TransactWriteItem{
+		_, err := b.transact(ctx, b.untimed(), nil, []types.TransactWriteItem{
 			{ConditionCheck: &types.ConditionCheck{
 				TableName: &b.table, Key: recordKey(ids[i]), ConditionExpression: aws.String(cond),
 				ExpressionAttributeNames:  map[string]string{"#labels": attrLabels, "#name": name},

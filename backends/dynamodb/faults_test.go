@@ -36,8 +36,12 @@ import (
 type proxy struct {
 	*faultnet.HTTPProxy
 
+	host   string
+	needed atomic.Bool // for every request
+
 	mu       sync.Mutex
 	replace  func(op string, body []byte) []byte // changes answers, if not nil
+	contend  bool                                // the next write is refused as contended
 	scanned  int                                 // items that queries and scans read
 	capacity float64                             // units, if the client asked for them
 }
@@ -56,9 +60,61 @@ func startProxy(t testing.TB) *proxy {
 			}
 			return faultnet.Pass
 		},
-		Answer: p.answer,
+		Answer:    p.answer,
+		Transport: p,
 	})
+	p.host = strings.TrimPrefix(p.URL(), "http://")
 	return p
+}
+
+// shortcut is the transport of a client that goes to the server itself, unless
+// the proxy has something to do: two connections for each request cost as much
+// time as the server's work.
+type shortcut struct{ p *proxy }
+
+func (s shortcut) RoundTrip(r *http.Request) (*http.Response, error) {
+	if s.p.needed.Load() || r.Header.Get(loseHeader) != "" {
+		r = r.Clone(r.Context())
+		r.URL.Host = s.p.host
+	}
+	return direct.RoundTrip(r)
+}
+
+// stall stops the answers to the proxy's client.
+func (p *proxy) stall() {
+	p.needed.Store(true)
+	p.Stall()
+}
+
+// RoundTrip passes a request on to the server, or refuses it.
+func (p *proxy) RoundTrip(r *http.Request) (*http.Response, error) {
+	_, op, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	p.mu.Lock()
+	refuse := p.contend && isWrite(op)
+	p.contend = p.contend && !refuse
+	p.mu.Unlock()
+	if !refuse {
+		return direct.RoundTrip(r)
+	}
+	return &http.Response{
+		StatusCode: http.StatusBadRequest, Request: r, Header: http.Header{},
+		Body: io.NopCloser(strings.NewReader(`{"__type":"com.amazonaws.dynamodb.v20120810#TransactionConflictException"}`)),
+	}, nil
+}
+
+// delays refuses the next write of b as contended. By the stopwatch of b, the
+// pause before the next attempt takes d, and it takes no time.
+func (p *proxy) delays(b *Backend, d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.contend = true
+	p.needed.Store(true)
+	at := time.Duration(0)
+	b.watch = func() time.Duration { return at }
+	b.contended = func(ctx context.Context, _ int) error {
+		at += d
+		return ctx.Err()
+	}
 }
 
 var (

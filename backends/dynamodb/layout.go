@@ -72,6 +72,9 @@ func (b *Backend) shardOf(id string) string {
 
 func shardName(n int) string { return strconv.Itoa(n) }
 
+// tokenNow is the value of the time as of which a write decides.
+const tokenNow = ":now"
+
 // The parts of conditions. Every name has a #, because DynamoDB reserves many
 // plain words.
 const (

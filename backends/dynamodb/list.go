@@ -42,11 +42,12 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 		return driver.Page{}, err
 	}
 	if q.Label != "" {
-		return b.pageByLabel(ctx, now, &q, after)
+		return b.pageByLabel(ctx, b.call(now), &q, after)
 	}
 	var page driver.Page
-	for range emptyScans {
-		if after, err = b.scanPage(ctx, now, &q, after, &page); err != nil {
+	c := b.call(now)
+	for n := range emptyScans {
+		if after, err = b.scanPage(ctx, c.turn(n == 0), &q, after, &page); err != nil {
 			return driver.Page{}, err
 		}
 		if after == nil || len(page.Records)+len(page.Corrupt) > 0 {
@@ -90,7 +91,7 @@ const scanRecords = "begins_with(#pk, :records)"
 
 // scanPage reads as many items as the page may have records, and at least
 // minScan. It returns the key to continue from, and nil at the end.
-func (b *Backend) scanPage(ctx context.Context, now time.Time, q *driver.Query, after attributes, page *driver.Page) (attributes, error) {
+func (b *Backend) scanPage(ctx context.Context, c *call, q *driver.Query, after attributes, page *driver.Page) (attributes, error) {
 	names, projection := b.projection(q.KeysOnly)
 	filterNames, values := fill(nil, scanRecords)
 	if names == nil {
@@ -100,13 +101,14 @@ func (b *Backend) scanPage(ctx context.Context, now time.Time, q *driver.Query, 
 		TableName: &b.table, ConsistentRead: aws.Bool(true), ExclusiveStartKey: after,
 		Limit: aws.Int32(int32(max(min(q.Limit, maxRead), minScan))), FilterExpression: aws.String(scanRecords),
 		ExpressionAttributeNames: names, ExpressionAttributeValues: values, ProjectionExpression: projection,
-	})
+	}, c.connection)
 	if err != nil {
 		return nil, b.readError(ctx, err)
 	}
 	if !movedOn(after, out.LastEvaluatedKey) {
 		return nil, badOrder()
 	}
+	at := c.at()
 	for i, it := range out.Items {
 		id, ok := idOf(it)
 		if !ok {
@@ -115,7 +117,7 @@ func (b *Backend) scanPage(ctx context.Context, now time.Time, q *driver.Query, 
 		switch rec, err := decode(id, it, q.KeysOnly); {
 		case err != nil:
 			page.Corrupt = append(page.Corrupt, id)
-		case !rec.Expired(now):
+		case !rec.Expired(at):
 			page.Records = append(page.Records, rec)
 		}
 		if len(page.Records) == q.Limit && (i+1 < len(out.Items) || len(out.LastEvaluatedKey) > 0) {
@@ -145,21 +147,20 @@ func badOrder() error {
 }
 
 // pageByLabel reads the ids of a page and their records.
-func (b *Backend) pageByLabel(ctx context.Context, now time.Time, q *driver.Query, after attributes) (driver.Page, error) {
+func (b *Backend) pageByLabel(ctx context.Context, c *call, q *driver.Query, after attributes) (driver.Page, error) {
 	limit := min(q.Limit, maxRead)
 	if !q.KeysOnly {
 		limit = min(limit, countPage)
 	}
-	ids, next, err := b.bearers(ctx, q, limit, after)
+	ids, next, err := b.bearers(ctx, c, q, limit, after)
 	if err != nil {
 		return driver.Page{}, err
 	}
 	var page driver.Page
-	n, err := b.eachBearer(ctx, q, ids, func(id string, rec *model.Record) {
-		switch {
-		case rec == nil:
+	n, err := b.eachBearer(ctx, c, q, ids, func(id string, rec *model.Record) {
+		if rec == nil {
 			page.Corrupt = append(page.Corrupt, id)
-		case !rec.Expired(now):
+		} else {
 			page.Records = append(page.Records, *rec)
 		}
 	})
@@ -175,14 +176,14 @@ func (b *Backend) pageByLabel(ctx context.Context, now time.Time, q *driver.Quer
 
 // bearers reads ids from the items of a label. It returns the key to continue
 // from, and nil at the end.
-func (b *Backend) bearers(ctx context.Context, q *driver.Query, limit int, after attributes) ([]string, attributes, error) {
+func (b *Backend) bearers(ctx context.Context, c *call, q *driver.Query, limit int, after attributes) ([]string, attributes, error) {
 	const query = "#pk = :label"
 	names, values := fill(attributes{":label": str(labelPK(q.Label, q.Value))}, query+" #sk")
 	out, err := b.client.Query(ctx, &awsdynamodb.QueryInput{
 		TableName: &b.table, ConsistentRead: aws.Bool(true), ExclusiveStartKey: after,
 		Limit: aws.Int32(int32(limit)), KeyConditionExpression: aws.String(query),
 		ExpressionAttributeNames: names, ExpressionAttributeValues: values, ProjectionExpression: aws.String("#sk"),
-	})
+	}, c.connection)
 	if err != nil {
 		return nil, nil, b.readError(ctx, err)
 	}
@@ -204,25 +205,26 @@ func (b *Backend) bearers(ctx context.Context, q *driver.Query, limit int, after
 	return ids, nextKey(out.LastEvaluatedKey), nil
 }
 
-// eachBearer reads the records with the ids and calls visit, in order, for
-// those that bear the label, live or expired. It passes nil for a record that
-// cannot be read. It removes label items without such a record. It returns how
+// eachBearer reads the records with the ids and calls visit, in order, for the
+// live ones that bear the label. It passes nil for a record that cannot be read. It removes label items without such a record. It returns how
 // many ids it read: with values, it may end before the last one.
-func (b *Backend) eachBearer(ctx context.Context, q *driver.Query, ids []string, visit func(id string, rec *model.Record)) (int, error) {
+func (b *Backend) eachBearer(ctx context.Context, c *call, q *driver.Query, ids []string, visit func(id string, rec *model.Record)) (int, error) {
 	read, n := make([]driver.BatchResult, len(ids)), len(ids)
 	if q.KeysOnly {
-		b.fetch(ctx, ids, true, read)
+		b.fetch(ctx, c, ids, true, read)
 	} else {
-		n = b.fetchPage(ctx, ids, read)
+		n = b.fetchPage(ctx, c, ids, read)
 	}
 	var stale []string
 	for i := range read[:n] {
 		rec, err := &read[i].Record, read[i].Err
+		expired := errors.Is(err, errExpired)
 		switch {
 		case errors.Is(err, model.ErrCorrupt):
 			visit(ids[i], nil)
-		case errors.Is(err, model.ErrNotFound), err == nil && !q.Bears(rec):
+		case errors.Is(err, model.ErrNotFound), (err == nil || expired) && !q.Bears(rec):
 			stale = append(stale, ids[i])
+		case expired: // its label item stays until a sweep
 		case err != nil:
 			return 0, err
 		default:
@@ -243,18 +245,19 @@ func (b *Backend) Count(ctx context.Context, now time.Time, query driver.Query) 
 		return 0, err
 	}
 	if query.Label == "" {
-		return b.countAll(ctx, now)
+		return b.countAll(ctx, b.call(now))
 	}
-	n := 0
+	n, c := 0, b.call(now)
 	q := driver.Query{Label: query.Label, Value: query.Value, Limit: countPage, KeysOnly: true}
 	var after attributes
 	for {
-		ids, next, err := b.bearers(ctx, &q, countPage, after)
+		part := c.turn(after == nil)
+		ids, next, err := b.bearers(ctx, part, &q, countPage, after)
 		if err != nil {
 			return 0, err
 		}
-		_, err = b.eachBearer(ctx, &q, ids, func(_ string, rec *model.Record) {
-			if rec != nil && !rec.Expired(now) {
+		_, err = b.eachBearer(ctx, part, &q, ids, func(_ string, rec *model.Record) {
+			if rec != nil {
 				n++
 			}
 		})
@@ -265,16 +268,18 @@ func (b *Backend) Count(ctx context.Context, now time.Time, query driver.Query) 
 	}
 }
 
-func (b *Backend) countAll(ctx context.Context, now time.Time) (int, error) {
+func (b *Backend) countAll(ctx context.Context, c *call) (int, error) {
 	const filter = scanRecords + " AND " + condShape + " AND " + condLive
-	names, values := fill(attributes{":now": millis(now)}, filter)
+	names, values := fill(attributes{tokenNow: millis(c.at())}, filter)
 	n := 0
 	var after attributes
 	for {
+		part := c.turn(after == nil)
+		values[tokenNow] = millis(part.at())
 		out, err := b.client.Scan(ctx, &awsdynamodb.ScanInput{
 			TableName: &b.table, ConsistentRead: aws.Bool(true), ExclusiveStartKey: after, Select: types.SelectCount,
 			FilterExpression: aws.String(filter), ExpressionAttributeNames: names, ExpressionAttributeValues: values,
-		})
+		}, part.connection)
 		if err != nil {
 			return 0, b.readError(ctx, err)
 		}

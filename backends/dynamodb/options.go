@@ -42,11 +42,14 @@ type Options struct {
 	PointInTimeRecovery bool
 	// KMSKey is the key that encrypts a new table: its id, ARN or alias, such as
 	// alias/aws/dynamodb. Empty means the key that AWS owns. CreateStorage
-	// refuses a table that exists with another key.
+	// refuses a table that exists with another key. Only KMS knows the key of an
+	// alias, so CreateStorage accepts the key of any alias of the same account
+	// and region, and Check returns it as unknown. An id or ARN is compared.
 	KMSKey string
 	// Tags are the tags of a new table, each as key=value.
 	Tags []string
-	// AllowReplicas accepts a table with replicas in other regions. Writes reach
+	// AllowReplicas accepts a table with replicas in other regions, of either
+	// version of global tables. Writes reach
 	// the other replicas late, and the last writer wins. It is safe if
 	// all programs use one region, and the replicas are only for its loss.
 	AllowReplicas bool

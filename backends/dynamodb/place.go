@@ -130,10 +130,11 @@ func (b *Backend) removeOwn(ctx context.Context, table *types.TableDescription, 
 	if !hasIndex(table) {
 		return b.foreign(what, "the table stays as it is")
 	}
+	off := true // the TTL
 	if b.grace >= 0 {
 		name, err := b.ttlAttribute(ctx)
 		if err == nil && name == attrTTL {
-			err = b.setTTL(ctx, false, "already disabled")
+			off, err = b.setTTL(ctx, false, "already disabled")
 		}
 		if err != nil && codeOf(err) != codeNoOperation {
 			return err
@@ -142,22 +143,36 @@ func (b *Backend) removeOwn(ctx context.Context, table *types.TableDescription, 
 	if err := b.removeItemsOfStore(ctx); err != nil {
 		return err
 	}
-	_, err := b.client.UpdateTable(ctx, &awsdynamodb.UpdateTableInput{
-		TableName: &b.table,
-		GlobalSecondaryIndexUpdates: []types.GlobalSecondaryIndexUpdate{
-			{Delete: &types.DeleteGlobalSecondaryIndexAction{IndexName: aws.String(indexName)}},
-		},
-	})
-	if err != nil {
-		return b.storageError(ctx, err)
+	if !off { // the index tells the next call that the TTL is the store's
+		return b.foreign(what, "the records are removed; the TTL by "+attrTTL+" and the index "+indexName+
+			" are left, because DynamoDB changes a TTL once in an hour: call DeleteStorage again then")
 	}
-	if err := b.await(ctx, func() (bool, string, error) {
-		t, err := b.describe(ctx)
-		return err == nil && (t == nil || !hasIndex(t)), "still has the index " + indexName, err
-	}); err != nil {
+	if err := b.removeIndex(ctx); err != nil {
 		return err
 	}
 	return b.foreign(what, "the records and the index "+indexName+" are removed, and the table stays")
+}
+
+// removeIndex removes the index by expiry and returns when it is gone. It waits
+// while the table is busy.
+func (b *Backend) removeIndex(ctx context.Context) error {
+	asked := false
+	return b.await(ctx, func() (bool, string, error) {
+		if !asked {
+			_, err := b.client.UpdateTable(ctx, &awsdynamodb.UpdateTableInput{
+				TableName: &b.table,
+				GlobalSecondaryIndexUpdates: []types.GlobalSecondaryIndexUpdate{
+					{Delete: &types.DeleteGlobalSecondaryIndexAction{IndexName: aws.String(indexName)}},
+				},
+			})
+			asked = err == nil
+			if err := b.unlessBusy(ctx, err); err != nil {
+				return false, "", err
+			}
+		}
+		t, err := b.describe(ctx)
+		return err == nil && (t == nil || !hasIndex(t)), "still has the index " + indexName, err
+	})
 }
 
 // removeItemsOfStore removes the records and label items, 16 at a time.

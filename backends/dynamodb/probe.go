@@ -106,7 +106,7 @@ func verdict(name, what string, n, won int, err error) (driver.Finding, error) {
 
 func (t *trial) put(ctx context.Context, it attributes, cond string) (outcome, error) {
 	names, _ := fill(nil, cond)
-	return t.b.sendOnce(ctx, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
+	return t.b.sendOnce(ctx, t.b.untimed(), nil, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
 		_, err := t.b.client.PutItem(ctx, &awsdynamodb.PutItemInput{
 			TableName: &t.b.table, Item: it, ConditionExpression: &cond, ExpressionAttributeNames: names,
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
@@ -159,7 +159,7 @@ func (t *trial) updates(ctx context.Context) (driver.Finding, error) {
 	const set, cond = "SET #trial = :next", "#trial = :known"
 	_, won, _, err := race(rivals, func(i int) (outcome, error) {
 		names, values := fill(attributes{":known": number(known), ":next": number(int64(creators + i))}, set, cond)
-		return t.b.sendOnce(ctx, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
+		return t.b.sendOnce(ctx, t.b.untimed(), nil, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
 			_, err := t.b.client.UpdateItem(ctx, &awsdynamodb.UpdateItemInput{
 				TableName: &t.b.table, Key: itemKey(t.pk, "b"), UpdateExpression: aws.String(set), ConditionExpression: aws.String(cond),
 				ExpressionAttributeNames: names, ExpressionAttributeValues: values,
@@ -217,7 +217,7 @@ func (t *trial) transactions(ctx context.Context) (driver.Finding, error) {
 	send := func(sk string, i int) (outcome, error) {
 		cond := condAbsent
 		names, _ := fill(nil, cond)
-		return t.b.transact(ctx, []types.TransactWriteItem{
+		return t.b.transact(ctx, t.b.untimed(), nil, []types.TransactWriteItem{
 			{Put: &types.Put{
 				TableName: &t.b.table, Item: t.item("d", i), ConditionExpression: &cond, ExpressionAttributeNames: names,
 				ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
@@ -259,7 +259,7 @@ func (t *trial) deletes(ctx context.Context) (driver.Finding, error) {
 	const cond = "#trial = :known"
 	remove := func(n int64) (outcome, error) {
 		names, values := fill(attributes{":known": number(n)}, cond)
-		return t.b.sendOnce(ctx, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
+		return t.b.sendOnce(ctx, t.b.untimed(), nil, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
 			_, err := t.b.client.DeleteItem(ctx, &awsdynamodb.DeleteItemInput{
 				TableName: &t.b.table, Key: itemKey(t.pk, "b"), ConditionExpression: aws.String(cond),
 				ExpressionAttributeNames: names, ExpressionAttributeValues: values,

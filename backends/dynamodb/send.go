@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -15,17 +16,30 @@ import (
 
 // sendOnce carries out one write. The option that do gets turns off the SDK's
 // resending and records whether the request left the process. A write that
-// DynamoDB refused because of another transaction is sent again after a pause.
-// A failed condition is part of the outcome and not an error.
-func (b *Backend) sendOnce(ctx context.Context, do func(context.Context, func(*awsdynamodb.Options)) error) (outcome, error) {
+// DynamoDB refused because of another transaction, or for now, is sent again
+// after a pause: as of the time that it is then, if values has :now. A failed
+// condition is part of the outcome and not an error.
+func (b *Backend) sendOnce(ctx context.Context, c *call, values attributes, do func(context.Context, func(*awsdynamodb.Options)) error) (outcome, error) {
 	var pending error // an attempt that may still succeed
+	own := ownRetries{b: b}
 	for attempt := 0; ; attempt++ {
 		if err := ctx.Err(); err != nil {
 			return outcome{}, stillPending(ctx, pending, err)
 		}
+		if values[tokenNow] != nil && pending == nil { // a pending one must stay the same
+			values[tokenNow] = millis(c.at())
+		}
 		m := &internalaws.Mark{}
 		seen := false // the client has taken the options
-		err := do(ctx, writeOptions(m, &seen))
+		err := do(ctx, func(o *awsdynamodb.Options) {
+			own.take(o)
+			c.connection(o)
+			o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
+				seen = true
+				return m.Watch(stack)
+			})
+		})
+		own.release(err)
 		if err == nil {
 			return outcome{}, nil
 		}
@@ -36,9 +50,11 @@ func (b *Backend) sendOnce(ctx context.Context, do func(context.Context, func(*a
 			if codeOf(err) == codeInProgress {
 				pending = err
 			}
-			if err := driverkit.Pause(ctx, attempt); err != nil {
+			if err := c.During(func() error { return b.contended(ctx, attempt) }); err != nil {
 				return outcome{}, stillPending(ctx, pending, err)
 			}
+			continue
+		case own.again(ctx, c, err):
 			continue
 		}
 		if cancelled := cancelledError(err); cancelled != nil {
@@ -63,31 +79,56 @@ func stillPending(ctx context.Context, pending, err error) error {
 // its items. All attempts together take about two seconds.
 const busyAttempts = 40
 
-// writeOptions returns the option of a call that writes. It sets seen if the
-// client builds the request with it.
-func writeOptions(m *internalaws.Mark, seen *bool) func(*awsdynamodb.Options) {
-	return func(o *awsdynamodb.Options) {
-		o.Retryer = retryer{internalaws.Retryer{Retryer: o.Retryer, Refused: refused}}
-		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
-			*seen = true
-			return m.Watch(stack)
-		})
+// ownRetries sends a write again that DynamoDB has refused for now, as the
+// client's retryer says. The SDK would send the same request, with the time of
+// the first attempt.
+type ownRetries struct {
+	b     *Backend
+	given aws.Retryer       // the client's
+	tries int               // attempts that were refused for now
+	token func(error) error // releases what the next attempt was allowed with
+}
+
+// take makes the SDK send once.
+func (r *ownRetries) take(o *awsdynamodb.Options) {
+	r.given = o.Retryer
+	o.Retryer = internalaws.Retryer{Retryer: o.Retryer, Refused: func(error) bool { return false }}
+}
+
+// release reports the result of an attempt to the client's retryer.
+func (r *ownRetries) release(err error) {
+	if r.token != nil {
+		_ = r.token(err)
 	}
+	r.token = nil
+}
+
+// again waits until the write may be sent again, or until ctx ends. It reports
+// false if it may not. The retryer knows only some codes of throttling: the
+// status has the others.
+func (r *ownRetries) again(ctx context.Context, c *call, err error) bool {
+	if r.given == nil || !refused(err) || !r.given.IsErrorRetryable(err) && statusOf(err) != http.StatusTooManyRequests {
+		return false
+	}
+	r.tries++
+	if most := r.given.MaxAttempts(); most > 0 && r.tries >= most {
+		return false
+	}
+	token, refusal := r.given.GetRetryToken(ctx, err)
+	if refusal != nil {
+		return false
+	}
+	r.token = token
+	delay, refusal := r.given.RetryDelay(r.tries, err)
+	if refusal == nil {
+		_ = c.During(func() error { return r.b.pause(ctx, delay) })
+	}
+	return refusal == nil
 }
 
 // parallelism is the maximum number of requests that one call sends
 // concurrently.
 const parallelism = 16
-
-// retryer also sends a write again that was refused as one of too many, whatever
-// the code: the SDK knows only some codes.
-type retryer struct{ internalaws.Retryer }
-
-// IsErrorRetryable reports whether the service certainly refused the request
-// for now.
-func (r retryer) IsErrorRetryable(err error) bool {
-	return r.Retryer.IsErrorRetryable(err) || statusOf(err) == http.StatusTooManyRequests && refused(err)
-}
 
 // withoutNoise returns the client without a warning that it logs for each
 // response that has no checksum, such as those of a failed condition. The SDK

@@ -23,7 +23,9 @@ import (
 // most, and then returns ErrUnavailable with the table's state.
 //
 // It keeps an existing table with its records, and adds the index or the TTL if
-// the table lacks it. It returns ErrCorrupt, and changes nothing, for a table
+// the table lacks it. It waits while the table is busy. DynamoDB changes a TTL
+// once in an hour: if that has been, the TTL stays off until the next
+// CreateStorage, and Check says so. It returns ErrCorrupt, and changes nothing, for a table
 // with other keys, with a TTL by another attribute, or with an item that is not
 // the store's. It scans the table before it adds something, and else looks at
 // the first hundred items, if it may.
@@ -67,7 +69,11 @@ func (b *Backend) CreateStorage(ctx context.Context) error {
 // settings puts the settings of a table that is ready in force, and makes the
 // checks.
 func (b *Backend) settings(ctx context.Context, table *types.TableDescription) error {
-	if err := b.replicated(table).Err(); err != nil {
+	copies, err := b.replicated(ctx, table)
+	if err == nil {
+		err = copies.Err()
+	}
+	if err != nil {
 		return err // such a table has no TTL
 	}
 	if err := b.fixPartitions(ctx); err != nil {
@@ -76,9 +82,8 @@ func (b *Backend) settings(ctx context.Context, table *types.TableDescription) e
 	if err := b.enableTTL(ctx); err != nil {
 		return err
 	}
-	if b.opts.DeletionProtection && !aws.ToBool(table.DeletionProtectionEnabled) {
-		_, err := b.client.UpdateTable(ctx, &awsdynamodb.UpdateTableInput{TableName: &b.table, DeletionProtectionEnabled: aws.Bool(true)})
-		if err := b.unlessBusy(ctx, err); err != nil {
+	if b.opts.DeletionProtection {
+		if err := b.protect(ctx, table); err != nil {
 			return err
 		}
 	}
@@ -110,6 +115,22 @@ func (b *Backend) unlessBusy(ctx context.Context, err error) error {
 		return nil
 	}
 	return b.storageError(ctx, err)
+}
+
+// protect switches deletion protection on, unless it is on. It waits while the
+// table is busy: meanwhile, another node may do the same.
+func (b *Backend) protect(ctx context.Context, table *types.TableDescription) error {
+	return b.await(ctx, func() (bool, string, error) {
+		if table != nil && aws.ToBool(table.DeletionProtectionEnabled) {
+			return true, "", nil
+		}
+		_, err := b.client.UpdateTable(ctx, &awsdynamodb.UpdateTableInput{TableName: &b.table, DeletionProtectionEnabled: aws.Bool(true)})
+		busy := busyTable(codeOf(err))
+		if err = b.unlessBusy(ctx, err); busy {
+			table, err = b.describe(ctx)
+		}
+		return err == nil && !busy, "is busy, and has no deletion protection yet", err
+	})
 }
 
 // stateOf describes a table that is not ready.
@@ -189,8 +210,8 @@ func (b *Backend) await(ctx context.Context, look func() (ready bool, state stri
 		if err != nil || ready {
 			return err
 		}
-		if waited > maxWait {
-			return model.NewError(model.ErrUnavailable, "the table "+b.table+" "+state+", for "+maxWait.String()+": another call goes on waiting", nil)
+		if waited > b.patience {
+			return model.NewError(model.ErrUnavailable, "the table "+b.table+" "+state+", for "+b.patience.String()+": another call goes on waiting", nil)
 		}
 		waited += interval(attempt)
 		if err := wait(ctx, b.pause, attempt); err != nil {
@@ -225,7 +246,8 @@ func (b *Backend) ttlAttribute(ctx context.Context) (string, error) {
 	return aws.ToString(ttl.AttributeName), nil
 }
 
-// enableTTL enables the table's TTL, unless it is enabled.
+// enableTTL enables the table's TTL, unless it is enabled. If DynamoDB puts the
+// change off, the check says so.
 func (b *Backend) enableTTL(ctx context.Context) error {
 	if b.grace < 0 {
 		return nil
@@ -238,21 +260,35 @@ func (b *Backend) enableTTL(ctx context.Context) error {
 	case name != "":
 		return b.foreign("a TTL by the attribute "+strconv.Quote(name), "give the store a table of its own")
 	}
-	return b.setTTL(ctx, true, "already enabled") // by another node
+	_, err := b.setTTL(ctx, true, "already enabled") // by another node
+	return err
 }
 
-// setTTL enables or disables the TTL by the store's attribute. Done is a part of
-// the server's text if it is so already.
-func (b *Backend) setTTL(ctx context.Context, enabled bool, done string) error {
-	_, err := b.client.UpdateTimeToLive(ctx, &awsdynamodb.UpdateTimeToLiveInput{
-		TableName:               &b.table,
-		TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String(attrTTL), Enabled: aws.Bool(enabled)},
+// setTTL enables or disables the TTL by the store's attribute, and waits while
+// the table is busy. Done is a part of the server's text if it is so already. It
+// reports false if DynamoDB puts the change off, since it allows one in an hour.
+func (b *Backend) setTTL(ctx context.Context, enabled bool, done string) (changed bool, _ error) {
+	err := b.await(ctx, func() (bool, string, error) {
+		_, err := b.client.UpdateTimeToLive(ctx, &awsdynamodb.UpdateTimeToLiveInput{
+			TableName:               &b.table,
+			TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String(attrTTL), Enabled: aws.Bool(enabled)},
+		})
+		switch {
+		case err == nil, strings.Contains(strings.ToLower(err.Error()), done):
+			changed = true
+			return true, "", nil
+		case codeOf(err) == codeValidation && hasOneOf(err.Error(), textsPutOff):
+			return true, "", nil
+		}
+		return false, "is busy, and its TTL did not change yet", b.unlessBusy(ctx, err)
 	})
-	if err == nil || busyTable(codeOf(err)) || strings.Contains(strings.ToLower(err.Error()), done) {
-		return nil
-	}
-	return b.storageError(ctx, err)
+	return changed, err
 }
+
+// textsPutOff is the text of a second change of a TTL within an hour.
+// docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateTimeToLive.html
+// and github.com/aws/aws-cdk/pull/13720 have the code and the text.
+var textsPutOff = []string{"modified multiple times within a fixed interval"}
 
 // recovery reports whether the table has point-in-time recovery.
 func (b *Backend) recovery(ctx context.Context) (bool, error) {
@@ -292,7 +328,9 @@ func (b *Backend) enableRecovery(ctx context.Context) error {
 //
 // It returns ErrCorrupt and keeps the table if that has an item or an index that
 // is not the store's: it then removes the records, the index by expiry and the
-// TTL. A table with other keys, or without the index by expiry, stays as it is.
+// TTL. If the TTL was changed within the last hour, DynamoDB does not change it
+// again: the error says that the TTL and the index are left, and a call an hour
+// later removes them. A table with other keys, or without the index by expiry, stays as it is.
 func (b *Backend) DeleteStorage(ctx context.Context) error {
 	if err := b.gate.Enter(ctx); err != nil {
 		return err

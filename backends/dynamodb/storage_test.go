@@ -1,135 +1,168 @@
 package dynamodb
 
 import (
-	"encoding/json"
+	"context"
+	"errors"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// order returns an item of another program, which keeps its own time in ttl.
-func order() attributes {
-	it := itemKey("order#1", "head")
-	it["total"], it[attrTTL] = number(12), number(1)
-	return it
-}
-
-// everything returns the table's definition, TTL and items as text.
-func everything(t testing.TB, b *Backend) string {
-	t.Helper()
-	table, err := b.describe(t.Context())
-	if err != nil || table == nil {
-		t.Fatal(table, err)
-	}
-	name, err := b.ttlAttribute(t.Context())
+// TestMissingTable writes without a table, which no write creates.
+func TestMissingTable(t *testing.T) {
+	b, err := New(client(t), drivertest.Name(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := json.Marshal([]any{table.KeySchema, len(table.GlobalSecondaryIndexes), len(table.LocalSecondaryIndexes), name, itemsOf(t, b)})
-	if err != nil {
-		t.Fatal(err)
+	ctx := t.Context()
+	for _, c := range writes(drivertest.Record("id", "ann", 0)) {
+		if err := c.Do(ctx, b); model.Kind(err) != model.ErrUnavailable || !strings.Contains(err.Error(), b.table) || !strings.Contains(err.Error(), "CreateStorage") {
+			t.Errorf("%s: %v", c.Name, err)
+		}
 	}
-	return string(text)
+	drivertest.WantKind(t, b.Ping(ctx), model.ErrUnavailable)
+	if table, err := b.describe(ctx); err != nil || table != nil {
+		t.Errorf("the table exists: %v", err)
+	}
+	if err := b.DeleteStorage(ctx); err != nil {
+		t.Error(err)
+	}
 }
 
-// TestForeignTables has tables of other programs with the store's keys:
-// CreateStorage and DeleteStorage name what they found and change nothing.
-func TestForeignTables(t *testing.T) {
-	enable := func(t *testing.T, b *Backend, attribute string) {
+// TestStorage creates a table, concurrently and again, and deletes it.
+func TestStorage(t *testing.T) {
+	b, neighbour := open(t, nil), open(t, nil)
+	ctx := t.Context()
+	drivertest.Seed(t, b, drivertest.Record("id", "ann", 0))
+	drivertest.Seed(t, neighbour, drivertest.Record("id", "ann", 0))
+	createStorage := func() {
 		t.Helper()
-		_, err := b.client.UpdateTimeToLive(t.Context(), &awsdynamodb.UpdateTimeToLiveInput{
-			TableName:               &b.table,
-			TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: &attribute, Enabled: aws.Bool(true)},
-		})
-		if err != nil {
+		errs := make([]error, 4)
+		driverkit.Parallel(len(errs), len(errs), func(i int) { errs[i] = b.CreateStorage(ctx) })
+		if err := errors.Join(errs...); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for name, test := range map[string]struct {
-		change          func(*awsdynamodb.CreateTableInput)
-		prepare         func(*testing.T, *Backend)
-		created, remove string // what the two errors name
-	}{
-		"items": {withoutIndex, func(t *testing.T, b *Backend) {
-			t.Helper()
-			putItem(t, sdkOf(b), b.table, order())
-		}, `"total"`, `"total"`},
-		"items and their TTL": {withoutIndex, func(t *testing.T, b *Backend) {
-			t.Helper()
-			putItem(t, sdkOf(b), b.table, order())
-			enable(t, b, attrTTL)
-		}, `"total"`, `"total"`},
-		"a TTL by another attribute": {withoutIndex, func(t *testing.T, b *Backend) {
-			t.Helper()
-			putItem(t, sdkOf(b), b.table, order())
-			enable(t, b, "deleteAt")
-		}, "deleteAt", `"total"`},
-		"an index with our name": {func(in *awsdynamodb.CreateTableInput) {
-			in.GlobalSecondaryIndexes[0].KeySchema = keySchema(attrSK, attrExpires)
-			in.AttributeDefinitions = append(in.AttributeDefinitions[:2:2], in.AttributeDefinitions[3])
-		}, func(*testing.T, *Backend) {}, "StoragePlan", "StoragePlan"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			b := createTable(t, client(t), test.change)
-			test.prepare(t, b)
-			before := everything(t, b)
-			drivertest.WantForeign(t, b.CreateStorage(t.Context()), test.created)
-			drivertest.WantForeign(t, b.DeleteStorage(t.Context()), test.remove)
-			if after := everything(t, b); after != before {
-				t.Fatalf("%s became\n%s", before, after)
-			}
-		})
-	}
-}
-
-// TestSharedTable has another program that writes to the store's table:
-// DeleteStorage removes the records, the TTL and the index, and keeps the rest.
-func TestSharedTable(t *testing.T) {
-	b, ctx := open(t, nil), t.Context()
-	drivertest.Seed(t, b, drivertest.Record("a", "ann", time.Hour), drivertest.Record("b", "", 0))
-	putItem(t, sdkOf(b), b.table, order())
-	drivertest.WantForeign(t, b.CreateStorage(ctx), `"total"`)
+	createStorage()
+	wantBearers(t, b, "id")
 	for range 2 {
-		drivertest.WantForeign(t, b.DeleteStorage(ctx), `"total"`)
-		table, err := b.describe(ctx)
-		if err != nil || table == nil || hasIndex(table) {
-			t.Fatalf("the table %+v, %v", table, err)
-		}
-		if name, err := b.ttlAttribute(ctx); name != "" || err != nil {
-			t.Fatalf("the TTL is by %q, %v", name, err)
-		}
-		if left := itemsOf(t, b); len(left) != 1 || left[0]["total"] == nil {
-			t.Fatalf("left %+v", left)
+		if err := b.DeleteStorage(ctx); err != nil {
+			t.Fatal(err)
 		}
 	}
+	createStorage()
+	noItems(t, b)
+	wantBearers(t, neighbour, "id")
 }
 
-// TestUserIndex has an index that the user added, which stays with the table.
-func TestUserIndex(t *testing.T) {
-	b := createTable(t, client(t), func(in *awsdynamodb.CreateTableInput) {
-		in.AttributeDefinitions = append(in.AttributeDefinitions, types.AttributeDefinition{
-			AttributeName: aws.String("encoding"), AttributeType: types.ScalarAttributeTypeS,
-		})
-		in.GlobalSecondaryIndexes = append(in.GlobalSecondaryIndexes, types.GlobalSecondaryIndex{
-			IndexName: aws.String("theirs"), KeySchema: keySchema("encoding", attrSK),
-			Projection: &types.Projection{ProjectionType: types.ProjectionTypeKeysOnly},
-		})
-	})
-	if err := b.CreateStorage(t.Context()); err != nil {
+// createTable creates a table with a changed definition and returns a backend on
+// it. The table is deleted at the end of the test.
+func createTable(t testing.TB, c *awsdynamodb.Client, change func(in *awsdynamodb.CreateTableInput)) *Backend {
+	t.Helper()
+	b, err := New(c, drivertest.Name(), nil)
+	if err != nil {
 		t.Fatal(err)
 	}
-	drivertest.Seed(t, b, drivertest.Record("a", "ann", time.Hour))
-	drivertest.WantForeign(t, b.DeleteStorage(t.Context()), "theirs")
-	noItems(t, b)
-	if table, err := b.describe(t.Context()); err != nil || otherIndex(table) == "" || hasIndex(table) {
-		t.Fatal(table, err)
+	direct, in := client(t), b.definition()
+	change(in)
+	if _, err := direct.CreateTable(t.Context(), in); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_, _ = direct.DeleteTable(context.WithoutCancel(t.Context()), &awsdynamodb.DeleteTableInput{TableName: &b.table})
+	})
+	return b
+}
+
+// withoutIndex changes a definition to a table without the index.
+func withoutIndex(in *awsdynamodb.CreateTableInput) {
+	in.GlobalSecondaryIndexes, in.AttributeDefinitions = nil, in.AttributeDefinitions[:2]
+}
+
+// TestOtherTables has tables that other programs created. Other keys are an
+// error, which says what is needed, and the table stays. A missing index is
+// added.
+func TestOtherTables(t *testing.T) {
+	ctx := t.Context()
+	other := createTable(t, client(t), func(in *awsdynamodb.CreateTableInput) {
+		in.AttributeDefinitions[0].AttributeName, in.KeySchema[0].AttributeName = aws.String("id"), aws.String("id")
+	})
+	for name, err := range map[string]error{"create": other.CreateStorage(ctx), "delete": other.DeleteStorage(ctx)} {
+		if model.Kind(err) != model.ErrCorrupt || !strings.Contains(err.Error(), "StoragePlan") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	_, err := other.Get(ctx, drivertest.Now, driver.Get{ID: "id"})
+	drivertest.WantKind(t, err, model.ErrUnavailable)
+	for _, c := range writes(drivertest.Record("id", "ann", 0)) {
+		if err := c.Do(ctx, other); model.Kind(err) != model.ErrUnavailable || !strings.Contains(err.Error(), "key schema") {
+			t.Errorf("%s: %v", c.Name, err)
+		}
+	}
+	bare := createTable(t, client(t), withoutIndex)
+	drivertest.Seed(t, bare, drivertest.Record("id", "ann", time.Hour))
+	_, err = bare.DeleteExpired(ctx, driver.Sweep{Before: drivertest.Now.Add(time.Hour), Limit: 10})
+	if model.Kind(err) != model.ErrUnavailable || !strings.Contains(err.Error(), "index") {
+		t.Errorf("a sweep without the index: %v", err)
+	}
+	if err := bare.CreateStorage(ctx); err != nil {
+		t.Fatal(err)
+	}
+	wantSwept(t, bare, time.Hour, 1)
+	// The context ends an endless wait.
+	short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	if err := bare.await(short, func() (bool, string, error) { return false, "", nil }); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("an endless wait: %v", err)
+	}
+}
+
+// TestPermissions makes every kind of call and compares the requests with the
+// policy in the package comment.
+func TestPermissions(t *testing.T) {
+	b, p := proxied(t, nil)
+	ctx := t.Context()
+	bare := createTable(t, sdkOf(b), withoutIndex)
+	errs := []error{bare.CreateStorage(ctx), bare.DeleteStorage(ctx), bare.CreateStorage(ctx), bare.DeleteStorage(ctx)}
+	drivertest.Seed(t, b, drivertest.Record("reaped", "ann", time.Hour))
+	_, err := b.client.DeleteItem(ctx, &awsdynamodb.DeleteItemInput{TableName: &b.table, Key: recordKey("reaped")})
+	errs = append(errs, err)
+	calls := append(drivertest.Writes(drivertest.SeedCalls(t, b)), drivertest.Reads()...)
+	for _, c := range drivertest.Pick(t, calls, "create", "update relabelled", "touch", "delete", "page", "page by label", "ping") {
+		errs = append(errs, c.Do(ctx, b))
+	}
+	_, err = b.DeleteExpired(ctx, driver.Sweep{Before: drivertest.Now.Add(time.Hour), Limit: 10, OnExpire: func(model.Record) error { return nil }})
+	if err := errors.Join(append(errs, err)...); err != nil {
+		t.Fatal(err)
+	}
+	// A transaction needs the permissions of its items.
+	used := map[string]bool{"ConditionCheckItem": true}
+	for _, op := range p.take().ops {
+		used[op] = true
+	}
+	delete(used, "TransactWriteItems")
+	doc, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	granted := map[string]bool{}
+	for _, m := range regexp.MustCompile(`"dynamodb:([A-Za-z]+)"`).FindAllStringSubmatch(string(doc), -1) {
+		granted[m[1]] = true
+	}
+	if got, want := slices.Sorted(maps.Keys(granted)), slices.Sorted(maps.Keys(used)); !slices.Equal(got, want) {
+		t.Errorf("the policy allows %v, the calls need %v", got, want)
 	}
 }
 
@@ -141,6 +174,125 @@ func TestFinalStates(t *testing.T) {
 			if model.Kind(err) != model.ErrUnavailable || !strings.Contains(err.Error(), string(state)) {
 				t.Errorf("%s, %s: %v", state, call, err)
 			}
+		}
+	}
+}
+
+// busy is a client of a table that refuses changes as long as it is busy: the
+// first n of each kind. It names the changes that were made.
+type busy struct {
+	API
+	n      int
+	tries  map[string]int
+	made   []string
+	others bool // make the change meanwhile
+}
+
+func (c *busy) refuses(what string) error {
+	if c.tries == nil {
+		c.tries = map[string]int{}
+	}
+	if c.tries[what]++; c.tries[what] <= c.n {
+		return codeError("ResourceInUseException")
+	}
+	c.made = append(c.made, what)
+	return nil
+}
+
+func (c *busy) UpdateTable(ctx context.Context, in *awsdynamodb.UpdateTableInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.UpdateTableOutput, error) {
+	if aws.ToBool(in.DeletionProtectionEnabled) {
+		return &awsdynamodb.UpdateTableOutput{}, c.refuses("protection")
+	}
+	if err := c.refuses("index"); err != nil {
+		return nil, err
+	}
+	return c.API.UpdateTable(ctx, in, opts...)
+}
+
+func (c *busy) DescribeTable(ctx context.Context, in *awsdynamodb.DescribeTableInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.DescribeTableOutput, error) {
+	out, err := c.API.DescribeTable(ctx, in, opts...)
+	if err == nil {
+		out.Table.DeletionProtectionEnabled = aws.Bool(slices.Contains(c.made, "protection") || c.others && c.tries["protection"] > 0)
+	}
+	return out, err
+}
+
+func (c *busy) UpdateTimeToLive(ctx context.Context, in *awsdynamodb.UpdateTimeToLiveInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.UpdateTimeToLiveOutput, error) {
+	if err := c.refuses("TTL"); err != nil {
+		return nil, err
+	}
+	return c.API.UpdateTimeToLive(ctx, in, opts...)
+}
+
+func (c *busy) DescribeContinuousBackups(context.Context, *awsdynamodb.DescribeContinuousBackupsInput, ...func(*awsdynamodb.Options)) (*awsdynamodb.DescribeContinuousBackupsOutput, error) {
+	return &awsdynamodb.DescribeContinuousBackupsOutput{}, nil
+}
+
+func (c *busy) UpdateContinuousBackups(context.Context, *awsdynamodb.UpdateContinuousBackupsInput, ...func(*awsdynamodb.Options)) (*awsdynamodb.UpdateContinuousBackupsOutput, error) {
+	return &awsdynamodb.UpdateContinuousBackupsOutput{}, c.refuses("recovery")
+}
+
+// onBusy returns a backend on a table that another program made, behind a client
+// that is busy for n changes of each kind.
+func onBusy(t testing.TB, n int, opts *Options) (*Backend, *busy) {
+	t.Helper()
+	base := createTable(t, client(t), withoutIndex)
+	c := &busy{API: sdkOf(base), n: n}
+	b, err := New(c, base.table, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.tried.Store(true)
+	b.pause = shortly
+	return b, c
+}
+
+// TestBusyTables has tables that refuse changes for now: what was asked for is in
+// force at the end, and each change is made once.
+func TestBusyTables(t *testing.T) {
+	b, c := onBusy(t, 3, &Options{DeletionProtection: true, PointInTimeRecovery: true})
+	if err := b.CreateStorage(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"index", "TTL", "protection", "recovery"}; !slices.Equal(c.made, want) {
+		t.Errorf("made the changes %v, want %v", c.made, want)
+	}
+	if name, err := b.ttlAttribute(t.Context()); name != attrTTL || err != nil {
+		t.Errorf("the TTL is by %q, %v", name, err)
+	}
+	putItem(t, c.API.(*awsdynamodb.Client), b.table, order())
+	drivertest.Seed(t, b, drivertest.Record("a", "ann", time.Hour))
+	c.tries, c.made = nil, nil
+	drivertest.WantForeign(t, b.DeleteStorage(t.Context()), `"total"`)
+	if want := []string{"TTL", "index"}; !slices.Equal(c.made, want) {
+		t.Errorf("made the changes %v, want %v", c.made, want)
+	}
+	wantOnlyOrder(t, b)
+
+	b, c = onBusy(t, 3, &Options{DeletionProtection: true})
+	c.others = true // another node switches it on
+	if err := b.CreateStorage(t.Context()); err != nil || c.tries["protection"] != 1 {
+		t.Errorf("tried to protect the table %d times, %v", c.tries["protection"], err)
+	}
+}
+
+// TestTablesThatStayBusy waits for a minute, by pauses that take no time. The
+// error says what is not in force.
+func TestTablesThatStayBusy(t *testing.T) {
+	for what, opts := range map[string]Options{"deletion protection": {DeletionProtection: true, GraceTTL: -1}, "TTL": {}} {
+		b, c := onBusy(t, 0, &opts)
+		err := b.CreateStorage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.made, c.n, b.patience = nil, 1<<30, time.Minute
+		b.pause = func(ctx context.Context, _ time.Duration) error { return ctx.Err() }
+		_, err = b.setTTL(t.Context(), false, "already disabled")
+		if opts.DeletionProtection {
+			err = b.CreateStorage(t.Context())
+		}
+		if model.Kind(err) != model.ErrUnavailable || !strings.Contains(err.Error(), what) || !strings.Contains(err.Error(), "for 1m0s") {
+			t.Errorf("%s: %v", what, err)
 		}
 	}
 }

@@ -169,11 +169,11 @@ func load(t testing.TB, b *Backend, n int, of func(i int) model.Record) {
 	}
 }
 
-// TestCostInProportion has 20,000 live and 200 expired records. A sweep, and a
+// TestCostInProportion has 4,000 live and 200 expired records. A sweep, and a
 // listing or count by label, reads only the records that match.
 func TestCostInProportion(t *testing.T) {
 	b, p := proxied(t, nil)
-	const live, expired, crowd = 20_000, 200, 50
+	const live, expired, crowd = 4000, 200, 50
 	load(t, b, live, func(i int) model.Record {
 		return drivertest.Record(fmt.Sprint("live", i), fmt.Sprint("p", i%(live/crowd)), time.Hour)
 	})

@@ -62,6 +62,9 @@ func (t *Target) Config(ctx context.Context, idle int) (awssdk.Config, driverkit
 	if cfg.Region == "" {
 		return cfg, conns, model.NewError(model.ErrInvalid, "no region: neither the URL nor the AWS configuration names one", nil)
 	}
+	if cfg.HTTPClient == nil { // the SDK makes one only for a CA bundle of the environment
+		cfg.HTTPClient = awshttp.NewBuildableClient()
+	}
 	if buildable, ok := cfg.HTTPClient.(*awshttp.BuildableClient); ok {
 		conns.Transport = buildable.GetTransport()
 		conns.Transport.MaxIdleConnsPerHost = idle

@@ -94,12 +94,12 @@ func write(t *testing.T, name, text string) {
 var backendFiles = []string{
 	"doc.go", "backend.go", "options.go", "crud.go", "expiry.go", "list.go", "bulk.go", "codec.go", "layout.go", "errors.go", "url.go", "lock.go",
 	"storage.go", "place.go", "count.go", "send.go", "acl.go", "check.go", "probe.go",
-	"checks.go",
+	"checks.go", "waits.go", "waits_test.go",
 	"conformance_test.go", "container_test.go", "codec_test.go", "errors_test.go", "layout_test.go", "url_test.go",
 	"crud_test.go", "expiry_test.go", "list_test.go",
 	"native_test.go", "example_test.go", "bench_test.go", "trips_test.go", "faults_test.go", "export_test.go", "second_test.go", "random_test.go",
 	"storage_test.go", "stall_test.go", "options_test.go", "acl_test.go", "rules_test.go", "bounded_test.go", "failover_test.go", "refused_test.go", "check_test.go",
-	"rebuild.go", "rebuild_test.go", "place_test.go", "waits_test.go",
+	"rebuild.go", "rebuild_test.go", "place_test.go",
 	"answers.go", "fetch.go", "check.go", "lifecycle.go", "lifecycle_test.go", "fake_test.go", "messages_test.go",
 }
 

@@ -1,0 +1,379 @@
+package dynamodb
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// stopwatch is one that only a test moves. It is safe for concurrent use.
+type stopwatch struct{ at atomic.Int64 }
+
+func (s *stopwatch) read() time.Duration   { return time.Duration(s.at.Load()) }
+func (s *stopwatch) move(by time.Duration) { s.at.Add(int64(by)) }
+
+// pauses makes all pauses of b take d by the stopwatch, and no time.
+func (s *stopwatch) pauses(b *Backend, d time.Duration) {
+	b.watch = s.read
+	b.pause = func(ctx context.Context, _ time.Duration) error { s.move(d); return ctx.Err() }
+	b.contended = func(ctx context.Context, _ int) error { s.move(d); return ctx.Err() }
+}
+
+// sentAt returns the id of a write of one item, and how long after
+// drivertest.Now it says that it is.
+func sentAt(t testing.TB, r *http.Request) (id string, after time.Duration) {
+	t.Helper()
+	type value struct {
+		S string `json:"S"`
+		N string `json:"N"`
+	}
+	var in struct {
+		Key    map[string]value `json:"Key"`
+		Item   map[string]value `json:"Item"`
+		Values map[string]value `json:"ExpressionAttributeValues"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+		t.Error(err)
+	}
+	for _, pk := range []string{in.Key[attrPK].S, in.Item[attrPK].S} {
+		if pk != "" {
+			id = strings.TrimPrefix(pk, recordPrefix)
+		}
+	}
+	ms, err := strconv.ParseInt(in.Values[tokenNow].N, 10, 64)
+	if err != nil {
+		t.Error(err)
+	}
+	return id, time.UnixMilli(ms).Sub(drivertest.Now)
+}
+
+// TestPausesCount refuses the first two attempts of writes: the third one says
+// that it is later, by both pauses, whoever made the server refuse (rule R100).
+func TestPausesCount(t *testing.T) {
+	for name, refusal := range map[string]answer{
+		"another transaction": {status: 400, code: "TransactionConflictException"},
+		"throttled":           {status: 400, code: "ThrottlingException"},
+		"too many":            {status: 429, code: "BusyException"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var sent []time.Duration
+			b := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				_, after := sentAt(t, r)
+				if sent = append(sent, after); len(sent)%3 != 0 {
+					refusal.write(w)
+					return
+				}
+				answer{status: 400, code: "ConditionalCheckFailedException"}.write(w)
+			})
+			new(stopwatch).pauses(b, time.Minute)
+			for _, c := range drivertest.Pick(t, writes(drivertest.Record("id", "", time.Hour)), "update", "touch", "extend", "clear", "delete") {
+				sent = nil
+				drivertest.WantKind(t, c.Do(t.Context(), b), model.ErrNotFound)
+				if fmt.Sprint(sent) != "[0s 1m0s 2m0s]" {
+					t.Errorf("%s: the attempts are as of %v after now", c.Name, sent)
+				}
+			}
+		})
+	}
+}
+
+// TestPendingTransactionsStayTheSame has a transaction that is in progress: with
+// its token, DynamoDB refuses other parameters. So the time stays.
+// docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+func TestPendingTransactionsStayTheSame(t *testing.T) {
+	var bodies []string
+	b := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		var body map[string]any
+		if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+			t.Error(err)
+		}
+		if bodies = append(bodies, fmt.Sprint(body)); len(bodies) < 3 {
+			answer{status: 400, code: codeInProgress}.write(w)
+			return
+		}
+		done.write(w)
+	})
+	new(stopwatch).pauses(b, time.Minute)
+	if err := create(t, b, drivertest.Record("id", "ann", time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if len(bodies) != 3 || bodies[0] != bodies[1] || bodies[1] != bodies[2] {
+		t.Errorf("the requests differ: %q", bodies)
+	}
+}
+
+// TestTurnsCount has more operations in a batch than are sent at a time. The ones
+// after these wait for their turn and say that it is later.
+func TestTurnsCount(t *testing.T) {
+	const n = parallelism + 4
+	var watch stopwatch
+	after := make([]atomic.Int64, n)
+	b := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		id, at := sentAt(t, r)
+		i, err := strconv.Atoi(id)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		after[i].Store(int64(at))
+		watch.move(time.Minute)
+		done.write(w)
+	})
+	b.watch = watch.read
+	ops := make([]driver.BatchOp, n)
+	for i := range ops {
+		ops[i].Write = &driver.Write{Record: drivertest.Record(strconv.Itoa(i), "", time.Hour), Cond: driver.IfAbsent}
+		if i%2 == 0 {
+			ops[i] = driver.BatchOp{Delete: &driver.Delete{ID: strconv.Itoa(i), Cond: driver.IfPresent}}
+		}
+	}
+	for i, r := range b.WriteMany(t.Context(), drivertest.Now, ops) {
+		drivertest.WantKind(t, r.Err, nil)
+		switch at := time.Duration(after[i].Load()); {
+		case i < parallelism && at != 0:
+			t.Errorf("operation %d began at once and is as of %v later", i, at)
+		case i >= parallelism && at < time.Minute:
+			t.Errorf("operation %d waited for another one and is as of %v later", i, at)
+		}
+	}
+}
+
+// slow is a client of a crowd whose requests take a time by the stopwatch and
+// leave keys unprocessed. It serves heads and values.
+type slow struct {
+	*crowd
+	watch *stopwatch
+	takes time.Duration
+}
+
+func (s *slow) BatchGetItem(ctx context.Context, in *awsdynamodb.BatchGetItemInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.BatchGetItemOutput, error) {
+	defer s.watch.move(s.takes)
+	return s.crowd.BatchGetItem(ctx, in, opts...)
+}
+
+func (s *slow) Query(ctx context.Context, in *awsdynamodb.QueryInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.QueryOutput, error) {
+	defer s.watch.move(s.takes)
+	return s.crowd.Query(ctx, in, opts...)
+}
+
+// TestTurnsOfReadsCount reads records that live for an hour. What is read after
+// another part of the call took an hour is expired, and what is read first is not.
+func TestTurnsOfReadsCount(t *testing.T) {
+	const n = 450
+	for _, takes := range []time.Duration{time.Second, time.Hour} {
+		server := func() *Backend {
+			b := newCrowd(t, n, 100)
+			var watch stopwatch
+			b.client, b.watch = &slow{b.client.(*crowd), &watch, takes}, watch.read
+			return b
+		}
+		live := func(first int) int {
+			if takes < time.Minute {
+				return n
+			}
+			return first
+		}
+		ids := make([]string, n)
+		for i := range ids {
+			ids[i] = crowdID(i)
+		}
+		found := 0
+		for i, r := range server().GetMany(t.Context(), drivertest.Now, driver.Gets(ids...)) {
+			switch {
+			case r.Err == nil:
+				found++
+			case model.Kind(r.Err) != model.ErrNotFound || r.Record.ID != "" || i < batchSize:
+				t.Fatalf("%s: %+v", ids[i], r)
+			}
+		}
+		if want := live(batchSize); found != want {
+			t.Errorf("requests of %v: found %d, want %d", takes, found, want)
+		}
+		for keysOnly, first := range map[bool]int{false: batchSize, true: batchWidth * batchSize} {
+			p, err := server().Page(t.Context(), drivertest.Now, driver.Query{Label: "principal", Value: "ann", Limit: n, KeysOnly: keysOnly})
+			if want := live(first); err != nil || len(p.Records) != want || len(p.Corrupt) > 0 {
+				t.Errorf("requests of %v, ids only %v: listed %d, want %d; %v", takes, keysOnly, len(p.Records), want, err)
+			}
+		}
+	}
+}
+
+// TestUnprocessedKeysCount has a server that reads only the half of a batch. What
+// it reads after the pause is as of later.
+func TestUnprocessedKeysCount(t *testing.T) {
+	for pause, want := range map[time.Duration]int{time.Minute: 60, time.Hour: maxResponse / 400_000} {
+		b := newCrowd(t, 60, 400_000)
+		new(stopwatch).pauses(b, pause)
+		ids, found := make([]string, 60), 0
+		for i := range ids {
+			ids[i] = crowdID(i)
+		}
+		for _, r := range b.GetMany(t.Context(), drivertest.Now, driver.Gets(ids...)) {
+			if r.Err == nil {
+				found++
+			}
+		}
+		if found != want {
+			t.Errorf("after a pause of %v: found %d, want %d", pause, found, want)
+		}
+	}
+}
+
+// TestLaterScansCount has empty scans before one with a record. By the stopwatch
+// they take an hour, in which the record expires.
+func TestLaterScansCount(t *testing.T) {
+	for takes, want := range map[time.Duration]int{time.Minute: 1, time.Hour: 0} {
+		var watch stopwatch
+		n := 0
+		b := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			watch.move(takes)
+			if n++; n == 1 {
+				answer{status: 200, body: `{"Count":0,"Items":[],"LastEvaluatedKey":{"pk":{"S":"r#m"},"sk":{"S":"r"}}}`}.write(w)
+				return
+			}
+			answer{status: 200, body: `{"Count":1,"Items":[{"pk":{"S":"r#z"},"sk":{"S":"r"},"format":{"N":"1"},"revision":{"B":"MDEyMzQ1Njc4OWFiY2RlZg=="},` +
+				`"expires":{"N":"` + strconv.FormatInt(drivertest.Now.Add(time.Hour).UnixMilli(), 10) + `"},"labels":{"M":{}},"encoding":{"S":"json"},"value":{"S":"1"}}]}`}.write(w)
+		})
+		b.watch = watch.read
+		p, err := b.Page(t.Context(), drivertest.Now, driver.Query{Limit: 10})
+		if err != nil || len(p.Records) != want {
+			t.Errorf("after a scan of %v: %d records, want %d; %v", takes, len(p.Records), want, err)
+		}
+	}
+}
+
+// TestLaterCountsCount has two pages to count. The second one says that it is
+// later.
+func TestLaterCountsCount(t *testing.T) {
+	var watch stopwatch
+	var sent []time.Duration
+	b := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		_, after := sentAt(t, r)
+		watch.move(time.Minute)
+		body := `{"Count":1}`
+		if sent = append(sent, after); len(sent) == 1 {
+			body = `{"Count":1,"LastEvaluatedKey":{"pk":{"S":"r#m"},"sk":{"S":"r"}}}`
+		}
+		answer{status: 200, body: body}.write(w)
+	})
+	b.watch = watch.read
+	wantCount(t, b, "", "", 2)
+	if fmt.Sprint(sent) != "[0s 1m0s]" {
+		t.Errorf("the scans are as of %v after now", sent)
+	}
+}
+
+// TestConnectionsCount has one connection for two calls. The second one waits for
+// it until its record has expired.
+func TestConnectionsCount(t *testing.T) {
+	for waits, want := range map[time.Duration]error{time.Hour - time.Millisecond: nil, time.Hour: model.ErrNotFound} {
+		var watch stopwatch
+		arrived, release := make(chan struct{}, 2), make(chan struct{})
+		live := stored(t, drivertest.Record("id", "", time.Hour))
+		b := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			arrived <- struct{}{}
+			<-release
+			live.write(w)
+		})
+		asks := make(chan struct{}, 2)
+		transport := sdkOf(b).Options().HTTPClient.(*http.Client).Transport.(*http.Transport)
+		transport.MaxConnsPerHost = 1
+		b.watch = watch.read
+		get := func(ctx context.Context) chan error {
+			ended := make(chan error, 1)
+			ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GetConn: func(string) { asks <- struct{}{} }})
+			go func() {
+				_, err := b.Get(ctx, drivertest.Now, driver.Get{ID: "id"})
+				ended <- err
+			}()
+			return ended
+		}
+		first := get(t.Context())
+		<-asks
+		<-arrived
+		second := get(t.Context())
+		<-asks
+		watch.move(waits)
+		close(release)
+		drivertest.WantKind(t, <-first, nil)
+		drivertest.WantKind(t, <-second, want)
+	}
+}
+
+// stored returns the answer to a GetItem of the record.
+func stored(t testing.TB, r model.Record) answer {
+	t.Helper()
+	it := testBackend(t, nil).encode(&r)
+	ms, _ := intOf(it[attrExpires])
+	return answer{status: 200, body: `{"Item":{"format":{"N":"1"},"revision":{"B":"MDEyMzQ1Njc4OWFiY2RlZg=="},"labels":{"M":{}},"encoding":{"S":"json"},` +
+		`"value":{"S":"1"},"expires":{"N":"` + strconv.FormatInt(ms, 10) + `"}}}`}
+}
+
+// TestCredentialsDoNotCount fetches credentials through a connection of their own,
+// for an hour by the stopwatch: that is a part of the call's time that nobody sees.
+func TestCredentialsDoNotCount(t *testing.T) {
+	var watch stopwatch
+	live := stored(t, drivertest.Record("id", "", time.Hour))
+	b := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		live.write(w)
+	})
+	b.watch = watch.read
+	b.client = awsdynamodb.New(sdkOf(b).Options(), func(o *awsdynamodb.Options) {
+		o.Credentials = aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
+			trace := httptrace.ContextClientTrace(ctx)
+			if trace != nil && trace.GetConn != nil {
+				trace.GetConn("169.254.169.254:80")
+			}
+			watch.move(time.Hour)
+			if trace != nil && trace.GotConn != nil {
+				trace.GotConn(httptrace.GotConnInfo{})
+			}
+			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "hunter2"}, nil
+		})
+	})
+	_, err := b.Get(t.Context(), drivertest.Now, driver.Get{ID: "id"})
+	drivertest.WantKind(t, err, nil)
+}
+
+// TestResentReadsCount has a read that the SDK sends again after a pause of its
+// own, by a stopwatch that goes on while the retryer is asked.
+func TestResentReadsCount(t *testing.T) {
+	for takes, want := range map[time.Duration]error{time.Minute: nil, time.Hour: model.ErrNotFound} {
+		var watch stopwatch
+		live := stored(t, drivertest.Record("id", "", time.Hour))
+		b, _ := fake(t, answer{status: 400, code: "ThrottlingException"}, live)
+		b.watch = watch.read
+		b.client = awsdynamodb.New(sdkOf(b).Options(), func(o *awsdynamodb.Options) { o.Retryer = pausing{o.Retryer, func() { watch.move(takes) }} })
+		_, err := b.Get(t.Context(), drivertest.Now, driver.Get{ID: "id"})
+		drivertest.WantKind(t, err, want)
+	}
+}
+
+// pausing is a retryer that is asked for a pause.
+type pausing struct {
+	aws.Retryer
+	asked func()
+}
+
+func (p pausing) RetryDelay(attempt int, err error) (time.Duration, error) {
+	p.asked()
+	return p.Retryer.RetryDelay(attempt, err)
+}
