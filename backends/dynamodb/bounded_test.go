@@ -161,10 +161,10 @@ func TestPageHoldsFewValues(t *testing.T) {
 	}
 }
 
-// TestLabelOfManyBearers pages through 20,000 bearers: each page reads few
+// TestLabelOfManyBearers pages through 100,000 bearers: each page reads few
 // values, and nothing is kept between them.
 func TestLabelOfManyBearers(t *testing.T) {
-	const n = 20_000
+	const n = 100_000
 	b := newCrowd(t, n, 100)
 	c := b.client.(*crowd)
 	heap := func() uint64 {

@@ -29,11 +29,10 @@ func (b *Backend) sendOnce(ctx context.Context, c *call, values attributes, do f
 		if values[tokenNow] != nil && pending == nil { // a pending one must stay the same
 			values[tokenNow] = millis(c.at())
 		}
-		m := &internalaws.Mark{}
+		m := c.mark()
 		seen := false // the client has taken the options
 		err := do(ctx, func(o *awsdynamodb.Options) {
 			own.take(o)
-			c.connection(o)
 			o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
 				seen = true
 				return m.Watch(stack)

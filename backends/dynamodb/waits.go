@@ -2,14 +2,12 @@ package dynamodb
 
 import (
 	"context"
-	"net/http/httptrace"
-	"sync/atomic"
 	"time"
 
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/smithy-go/middleware"
 
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
+	internalaws "github.com/sojourn-go/sojourn/internal/aws"
 )
 
 // call is what a driver call knows of its time. A part of it that had to wait for
@@ -53,33 +51,10 @@ func (c *call) wait(ctx context.Context, pause func(context.Context, time.Durati
 // connection, and for another attempt of the SDK. A request for credentials is
 // made earlier and is not seen.
 func (c *call) connection(o *awsdynamodb.Options) {
-	o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
-		resent := false
-		var ended time.Duration // the last attempt
-		return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("SojournConnection",
-			func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
-				if resent {
-					c.Add(c.Read() - ended)
-				}
-				resent = true
-				var asked, got atomic.Int64
-				out, metadata, err := next.HandleDeserialize(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-					GetConn: func(string) { asked.Store(int64(c.Read())) },
-					GotConn: func(info httptrace.GotConnInfo) {
-						if !info.WasIdle {
-							got.Store(int64(c.Read()))
-						}
-					},
-				}), in)
-				if waited := time.Duration(got.Load() - asked.Load()); waited >= promptly {
-					c.Add(waited)
-				}
-				ended = c.Read()
-				return out, metadata, err
-			}), middleware.After)
-	})
+	o.APIOptions = append(o.APIOptions, c.mark().Watch)
 }
 
-// promptly is the time in which a connection is made if nobody waits: a process
-// that does not get the processor for a moment must not count as one that waits.
-const promptly = 100 * time.Millisecond
+// mark returns the mark of a request of the call.
+func (c *call) mark() *internalaws.Mark {
+	return &internalaws.Mark{Stopwatch: c.Watch, Call: &c.Waited}
+}

@@ -27,10 +27,17 @@ type Mark struct {
 	Late func(waited time.Duration) error
 	// Stopwatch is read for what is waited. Nil means the system's.
 	Stopwatch func() time.Duration
+	// Call gets what each attempt has waited, after it. Nil is told nothing.
+	Call *driverkit.Waited
 
-	waited atomic.Int64 // nanoseconds
-	ended  time.Duration
+	waited  atomic.Int64 // nanoseconds
+	counted time.Duration
+	ended   time.Duration
 }
+
+// promptly is the time in which a connection is made if nobody waits: a process
+// that does not get the processor for a moment must not count as one that waits.
+const promptly = 100 * time.Millisecond
 
 // Unsent reports whether the last attempt certainly never left this process. An
 // HTTP client other than net/http's reports no connections; for that client,
@@ -40,7 +47,7 @@ func (m *Mark) Unsent(err error) bool {
 }
 
 // Waited returns what the call has waited for connections that were not idle, and
-// between its attempts.
+// between its attempts. A connection that was made promptly counts as none.
 func (m *Mark) Waited() time.Duration { return time.Duration(m.waited.Load()) }
 
 func (m *Mark) read() time.Duration {
@@ -69,6 +76,10 @@ func (m *Mark) Watch(stack *middleware.Stack) error {
 			}
 			out, metadata, err := next.HandleDeserialize(m.trace(ctx), in)
 			m.ended = m.read()
+			if m.Call != nil {
+				m.Call.Add(m.Waited() - m.counted)
+				m.counted = m.Waited()
+			}
 			return out, metadata, err
 		}), middleware.After)
 }
@@ -82,8 +93,8 @@ func (m *Mark) trace(ctx context.Context) context.Context {
 			began = m.read()
 		},
 		GotConn: func(c httptrace.GotConnInfo) {
-			if !c.WasIdle {
-				m.waited.Add(int64(m.read() - began))
+			if waited := m.read() - began; !c.WasIdle && waited >= promptly {
+				m.waited.Add(int64(waited))
 			}
 			m.Got.Store(true)
 		},
