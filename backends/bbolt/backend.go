@@ -1,8 +1,8 @@
 package bbolt
 
 import (
-	"context"
 	"strings"
+	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -16,11 +16,14 @@ import (
 // concurrent use, also by any number of Backends on one *bbolt.DB. New returns
 // one.
 type Backend struct {
-	gate  *driverkit.Gate
-	db    *bbolt.DB
-	name  string
-	queue *queue
-	tx    *bbolt.Tx // the caller's own; see In
+	gate *driverkit.Gate
+	db   *bbolt.DB
+	name string
+	tx   *bbolt.Tx // the caller's own; see In
+
+	mu      sync.Mutex
+	jobs    []*job // that wait for the writer's turn
+	serving bool
 
 	begin  func(writable bool) (*bbolt.Tx, error) // tests replace these
 	answer func(error) error                      // of a commit
@@ -33,8 +36,6 @@ var (
 	_ driver.BatchWriter        = (*Backend)(nil)
 	_ driver.StorageManager     = (*Backend)(nil)
 	_ driver.Checker            = (*Backend)(nil)
-	_ driver.Pinger             = (*Backend)(nil)
-	_ driver.Statter            = (*Backend)(nil)
 )
 
 const (
@@ -62,7 +63,7 @@ func New(db *bbolt.DB, name string, opts *Options) (*Backend, error) {
 	}
 	name = strings.Clone(name)
 	gate := driverkit.NewGate(driver.Description{Backend: backendName, Labels: labels, MaxValue: maxValue}, name)
-	return &Backend{gate: gate, db: db, name: name, queue: queueOf(db), begin: db.Begin, answer: same}, nil
+	return &Backend{gate: gate, db: db, name: name, begin: db.Begin, answer: same}, nil
 }
 
 // In returns a Backend that reads and writes in the caller's own transaction.
@@ -85,12 +86,3 @@ func (b *Backend) Describe() driver.Description { return b.gate.Describe() }
 
 // Close closes the backend, and the file if the backend was opened by its URL.
 func (b *Backend) Close() error { return b.gate.Close() }
-
-// Ping returns nil if the database is open and gives a transaction.
-func (b *Backend) Ping(ctx context.Context) error {
-	if err := b.gate.Enter(ctx); err != nil {
-		return err
-	}
-	_, err := view(ctx, b, func(*store) (struct{}, error) { return struct{}{}, nil })
-	return err
-}

@@ -50,9 +50,6 @@ func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.Bat
 	done, err := update(ctx, b, func(s *store) ([]driver.BatchResult, error) {
 		done := make([]driver.BatchResult, len(owned))
 		for i := range owned {
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
 			before := s.changes
 			if op := owned[i]; op.Write != nil {
 				done[i].Record, done[i].Err = s.write(s.waited.Now(now), op.Write)

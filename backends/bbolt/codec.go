@@ -8,7 +8,7 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// entry is a key of one of the two buckets of index entries. Its value is empty.
+// entry is a key of one of the two buckets of index entries. Its value is the id.
 type entry struct {
 	bucket string
 	key    string
@@ -34,8 +34,6 @@ func without(list, other []entry) []entry {
 	return slices.DeleteFunc(slices.Clone(list), func(e entry) bool { return slices.Contains(other, e) })
 }
 
-const expiryBytes = 8
-
 // expiryKey returns the milliseconds since 1970 in big endian, so that the keys
 // are in the order of time.
 func expiryKey(at time.Time) string {
@@ -49,25 +47,4 @@ func labelKey(name, value string) string {
 	key = append(key, name...)
 	key = binary.BigEndian.AppendUint16(key, uint16(len(value)))
 	return string(append(key, value...))
-}
-
-// idOf returns the id of an index entry, empty for a foreign key.
-func idOf(bucket string, key []byte) string {
-	parts := 1
-	if bucket == labelsBucket {
-		parts = 2
-	} else if len(key) > expiryBytes {
-		return string(key[expiryBytes:])
-	}
-	for range parts {
-		if len(key) < 2 {
-			return ""
-		}
-		n := 2 + int(binary.BigEndian.Uint16(key))
-		if len(key) < n {
-			return ""
-		}
-		key = key[n:]
-	}
-	return string(key)
 }

@@ -21,21 +21,6 @@ func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (model.R
 	return view(ctx, b, func(s *store) (model.Record, error) { return s.get(s.waited.Now(now), id) })
 }
 
-// Stat returns a live record without its value, which is not copied.
-func (b *Backend) Stat(ctx context.Context, now time.Time, g driver.Get) (driver.Stat, error) {
-	if err := b.gate.Enter(ctx); err != nil {
-		return driver.Stat{}, err
-	}
-	id := strings.Clone(g.ID)
-	return view(ctx, b, func(s *store) (driver.Stat, error) {
-		rec, err := s.live(s.waited.Now(now), id)
-		if err != nil {
-			return driver.Stat{}, err
-		}
-		return driver.Stat{Record: rec.Head(), Size: len(rec.Value)}, nil
-	})
-}
-
 // Write stores a record under a condition, with its index entries in the same
 // transaction.
 func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {

@@ -43,8 +43,8 @@ const sweepBatch = 500
 // due is an entry of the expiry index, and the record's head if the sweep
 // announces it.
 type due struct {
-	key  string
-	head model.Record
+	key, id string
+	head    model.Record
 }
 
 // DeleteExpired removes the records that had expired at sw.Before, those that
@@ -90,14 +90,14 @@ func (s *store) due(before time.Time, after string, n int, heads bool) ([]due, e
 	var out []due
 	end := []byte(expiryKey(before.Add(time.Millisecond)))
 	c := s.expiry.Cursor()
-	key, _ := c.Seek([]byte(after))
+	key, id := c.Seek([]byte(after))
 	if string(key) == after {
-		key, _ = c.Next()
+		key, id = c.Next()
 	}
-	for ; key != nil && bytes.Compare(key, end) < 0 && len(out) < n; key, _ = c.Next() {
-		d := due{key: string(key)}
+	for ; key != nil && bytes.Compare(key, end) < 0 && len(out) < n; key, id = c.Next() {
+		d := due{key: string(key), id: string(id)}
 		if heads {
-			if rec, err := s.read(idOf(expiryBucket, key)); err == nil && rec != nil && rec.Expired(before) {
+			if rec, err := s.read(d.id); err == nil && rec != nil && rec.Expired(before) {
 				d.head = rec.Head()
 			}
 		}
@@ -114,7 +114,7 @@ func (s *store) sweep(before time.Time, list []due, announced bool) (removed int
 	}
 	for i := range list {
 		d := &list[i]
-		rec, readErr := s.read(idOf(expiryBucket, []byte(d.key)))
+		rec, readErr := s.read(d.id)
 		switch {
 		case readErr != nil: // it stays
 		case rec == nil || expiryKey(rec.ExpiresAt)+rec.ID != d.key:

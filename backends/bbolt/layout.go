@@ -15,8 +15,8 @@ const (
 	formatKey     = "sojourn"
 	format        = "1"
 	recordsBucket = "records" // id: the record
-	labelsBucket  = "labels"  // label, value and id: empty
-	expiryBucket  = "expiry"  // time and id: empty
+	labelsBucket  = "labels"  // label, value and id: the id
+	expiryBucket  = "expiry"  // time and id: the id
 )
 
 var parts = []string{recordsBucket, labelsBucket, expiryBucket}
@@ -26,8 +26,8 @@ func (b *Backend) StoragePlan() string {
 	return strings.NewReplacer("NAME", b.name, "FORMAT", format).Replace(`bucket "NAME"
   key "sojourn" = "FORMAT"
   bucket "records": id = record, as driverkit.AppendRecord encodes it
-  bucket "labels":  length, name, length, value, id = empty; a length is 2 bytes, big endian
-  bucket "expiry":  milliseconds since 1970 in 8 bytes, big endian, id = empty
+  bucket "labels":  length, name, length, value, id = id; a length is 2 bytes, big endian
+  bucket "expiry":  milliseconds since 1970 in 8 bytes, big endian, id = id
 `)
 }
 
@@ -108,7 +108,7 @@ func (s *store) put(cur, next *model.Record) error {
 		return err
 	}
 	for _, e := range without(after, before) {
-		if err := s.index(e.bucket).Put([]byte(e.key), []byte{}); err != nil {
+		if err := s.index(e.bucket).Put([]byte(e.key), []byte(next.ID)); err != nil {
 			return err
 		}
 	}
@@ -141,8 +141,8 @@ func (s *store) purge(id string) error {
 	var found []entry
 	for _, bucket := range []string{labelsBucket, expiryBucket} {
 		c := s.index(bucket).Cursor()
-		for key, _ := c.First(); key != nil; key, _ = c.Next() {
-			if idOf(bucket, key) == id {
+		for key, of := c.First(); key != nil; key, of = c.Next() {
+			if string(of) == id {
 				found = append(found, entry{bucket, string(key)})
 			}
 		}

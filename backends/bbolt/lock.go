@@ -2,10 +2,8 @@ package bbolt
 
 import (
 	"context"
-	"runtime"
-	"sync"
+	"sync/atomic"
 	"time"
-	"weak"
 
 	"go.etcd.io/bbolt"
 
@@ -99,15 +97,15 @@ func update[T any](ctx context.Context, b *Backend, do func(*store) (T, error)) 
 		return inTx(b, do)
 	}
 	out := new(T)
-	j := &job{b: b, ctx: ctx, done: make(chan struct{}), do: func(s *store) (err error) { *out, err = do(s); return err }}
-	j.waited.Watch = b.watch
-	b.queue.add(j)
+	j := &job{ctx: ctx, waited: driverkit.Waited{Watch: b.watch}, done: make(chan struct{})}
+	j.do = func(s *store) (err error) { *out, err = do(s); return err }
+	b.enqueue(j)
 	select {
 	case <-j.done:
 		return *out, j.err
 	case <-ctx.Done():
 	}
-	if b.queue.drop(j) {
+	if j.stage.CompareAndSwap(waiting, gone) {
 		return *new(T), ctx.Err()
 	}
 	late := time.NewTimer(endsWithin)
@@ -123,165 +121,100 @@ func update[T any](ctx context.Context, b *Backend, do func(*store) (T, error)) 
 // job is the part of one call in a transaction. Its outcome may be read when done
 // is closed.
 type job struct {
-	b      *Backend
 	ctx    context.Context
 	do     func(*store) error
+	stage  atomic.Int32
 	waited driverkit.Waited
 	queued time.Duration // by the stopwatch, if another transaction was under way
 	behind bool
-	err    error
 	wrote  bool
+	broke  bool // after it had changed something
+	err    error
 	done   chan struct{}
 }
 
-// queue has the calls of all Backends of a database that wait for the writer's
-// turn. A goroutine serves them, and ends when there are none.
-type queue struct {
-	mu      sync.Mutex
-	jobs    []*job
-	serving bool
-}
+// The stages of a job.
+const (
+	waiting int32 = iota
+	begun
+	gone // its call has returned
+)
 
-var queues sync.Map // by weak.Pointer[bbolt.DB]
-
-// queueOf returns the queue of the database, which goes when the database does.
-func queueOf(db *bbolt.DB) *queue {
-	key := weak.Make(db)
-	q, known := queues.LoadOrStore(key, new(queue))
-	if !known {
-		runtime.AddCleanup(db, func(key weak.Pointer[bbolt.DB]) { queues.Delete(key) }, key)
-	}
-	return q.(*queue)
-}
-
-func (q *queue) add(j *job) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.jobs = append(q.jobs, j)
-	if j.behind = q.serving; j.behind {
+// enqueue adds a job to those that wait for the writer's turn. A goroutine serves
+// them, and ends when there are none.
+func (b *Backend) enqueue(j *job) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.jobs = append(b.jobs, j)
+	if j.behind = b.serving; j.behind {
 		j.queued = j.waited.Read()
 		return
 	}
-	q.serving = true
-	go q.serve(j.b)
+	b.serving = true
+	go b.serve()
 }
 
-// drop takes a job out of the queue. It reports false if the job has begun.
-func (q *queue) drop(j *job) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for i := range q.jobs {
-		if q.jobs[i] == j {
-			q.jobs = append(q.jobs[:i:i], q.jobs[i+1:]...)
-			return true
-		}
-	}
-	return false
-}
-
-// take returns all jobs.
-func (q *queue) take() []*job {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	all := q.jobs
-	q.jobs = nil
-	return all
-}
-
-// next returns the backend of the first job. It stops serving if there is none.
-func (q *queue) next() *Backend {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.serving = len(q.jobs) > 0; q.serving {
-		return q.jobs[0].b
-	}
-	return nil
-}
-
-// serve begins transactions, and gives each to all calls that wait by then. It
-// stops serving before it tells the last of them its outcome: a call that comes
+// serve begins transactions, and gives each to all jobs that wait by then. It
+// stops serving before it tells the last of them their outcome: a call that comes
 // after another has returned waits for nothing.
-func (q *queue) serve(b *Backend) {
-	for b != nil {
+func (b *Backend) serve() {
+	for more := true; more; {
 		turn := driverkit.Waited{Watch: b.watch}
 		tx, err := b.beginWaited(&turn, true)
-		jobs := q.take()
+		b.mu.Lock()
+		jobs := b.jobs
+		b.jobs = nil
+		b.mu.Unlock()
 		for _, j := range jobs {
-			if j.behind {
+			if j.err = err; j.behind {
 				j.waited.Add(j.waited.Read() - j.queued)
 			} else {
 				j.waited = turn
 			}
-			j.err = err
 		}
 		if err == nil {
-			carryOut(b, tx, jobs)
+			b.carryOut(tx, jobs)
 		}
-		b = q.next()
+		b.mu.Lock()
+		more = len(b.jobs) > 0
+		b.serving = more
+		b.mu.Unlock()
 		for _, j := range jobs {
 			close(j.done)
 		}
 	}
 }
 
-// carryOut runs the jobs in the transaction and commits it. A job that failed
-// after its first change undoes the transaction, and the others run again.
-func carryOut(b *Backend, tx *bbolt.Tx, jobs []*job) {
-	for {
-		broken := runAll(tx, jobs)
-		if broken < 0 {
-			return
-		}
-		rest := make([]*job, 0, len(jobs))
-		rest = append(append(rest, jobs[:broken]...), jobs[broken+1:]...)
-		if jobs = rest; len(jobs) == 0 {
-			return
-		}
-		again := jobs[0].waited.Read()
-		var err error
-		tx, err = b.beginWaited(&driverkit.Waited{}, true)
-		for _, j := range jobs {
-			j.waited.Add(j.waited.Read() - again)
-			j.err = err
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
-// runAll returns the index of a job that must not be part of the transaction, or
-// -1. The transaction has ended when it returns.
-func runAll(tx *bbolt.Tx, jobs []*job) (broken int) {
+// carryOut runs the jobs in the transaction and commits it if one has changed
+// something. A job that failed after its first change, which only a fault of bbolt
+// or the file brings about, undoes all.
+func (b *Backend) carryOut(tx *bbolt.Tx, jobs []*job) {
 	defer func() { _ = caught(tx.Rollback) }() // does nothing after the commit
-	wrote := false
-	for i, j := range jobs {
-		j.wrote = false
-		if j.err = j.ctx.Err(); j.err != nil {
+	wrote, undone := false, false
+	for _, j := range jobs {
+		if undone || !j.stage.CompareAndSwap(waiting, begun) {
 			continue
 		}
-		j.err = j.b.with(tx, &j.waited, func(s *store) error {
+		j.err = b.with(tx, &j.waited, func(s *store) error {
 			defer func() { j.wrote = s.changes > 0 }()
 			return j.do(s)
 		})
-		if j.wrote && j.err != nil {
-			return i
-		}
-		wrote = wrote || j.wrote
+		j.broke = j.wrote && j.err != nil
+		wrote, undone = wrote || j.wrote, j.broke
 	}
-	if !wrote {
-		return -1
+	var err error
+	if wrote && !undone {
+		err = caught(tx.Commit)
 	}
-	err := caught(tx.Commit)
 	for _, j := range jobs {
 		switch {
-		case j.wrote:
-			j.err = commitError(j.ctx, j.b.answer(err))
-		case err != nil: // it was decided by what the others changed
+		case j.broke:
+		case undone, err != nil && !j.wrote: // it decided by what is undone now
 			j.err = errNotShared
+		case j.wrote:
+			j.err = commitError(j.ctx, b.answer(err))
 		}
 	}
-	return -1
 }
 
 // same is the answer to a commit if no test changes it.

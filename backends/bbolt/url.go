@@ -5,8 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"net/url"
-	"path/filepath"
-	"sync"
 	"syscall"
 	"time"
 
@@ -51,8 +49,8 @@ func init() { backends.Register(backendName, openURL, new(target).params().List(
 
 // openURL returns a backend for a URL of the form bbolt:FILE?bucket=store.
 // bbolt:app.db is relative to the working directory, bbolt:/var/lib/app.db and
-// bbolt:///var/lib/app.db are absolute. All backends of one process that are
-// opened by URLs share an open file.
+// bbolt:///var/lib/app.db are absolute. The file is opened here, once in all
+// processes.
 func openURL(ctx context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 	t := target{file: fileOptions{Timeout: defaultTimeout, FileMode: defaultMode}}
 	if err := t.params().Parse(u); err != nil {
@@ -71,67 +69,17 @@ func openURL(ctx context.Context, u *url.URL) (driver.ModelExpirySupport, error)
 	if t.bucket == "" {
 		t.bucket = backends.DefaultName
 	}
-	f, err := share(ctx, path, &t.file)
+	db, err := openFile(ctx, path, &t.file)
 	if err != nil {
 		return nil, err
 	}
-	b, err := New(f.db, t.bucket, &t.options)
+	b, err := New(db, t.bucket, &t.options)
 	if err != nil {
-		_ = f.Close()
+		_ = db.Close()
 		return nil, err
 	}
-	b.gate.Own(f)
+	b.gate.Own(db)
 	return b, nil
-}
-
-// shared is an open file of this process. The system would refuse to open it
-// twice.
-type shared struct {
-	db   *bbolt.DB
-	path string
-	refs int
-}
-
-var files = struct {
-	mu   sync.Mutex
-	open map[string]*shared
-}{open: map[string]*shared{}}
-
-func share(ctx context.Context, path string, o *fileOptions) (*shared, error) {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return nil, model.NewError(model.ErrInvalid, "the path is relative and the working directory is unknown: give an absolute one", err)
-	}
-	if real, err := filepath.EvalSymlinks(abs); err == nil {
-		abs = real
-	}
-	files.mu.Lock()
-	defer files.mu.Unlock()
-	f := files.open[abs]
-	if f == nil {
-		db, err := openFile(ctx, abs, o)
-		if err != nil {
-			return nil, err
-		}
-		f = &shared{db: db, path: abs}
-		files.open[abs] = f
-	}
-	if f.db.NoSync != o.NoSync {
-		return nil, model.NewError(model.ErrInvalid, "the file is already open with another no_sync: give all URLs of one file the same", nil)
-	}
-	f.refs++
-	return f, nil
-}
-
-// Close closes the file after its last backend.
-func (f *shared) Close() error {
-	files.mu.Lock()
-	defer files.mu.Unlock()
-	if f.refs--; f.refs > 0 {
-		return nil
-	}
-	delete(files.open, f.path)
-	return f.db.Close()
 }
 
 // openFile opens the file, and waits for a process that has it open until the
@@ -156,7 +104,7 @@ func openFile(ctx context.Context, path string, o *fileOptions) (db *bbolt.DB, e
 
 // held says who has the file open.
 func held(path string) string {
-	return "one process alone can open the file, and " + holder(path) + " has it open: end that process, or give its *bbolt.DB to New"
+	return "one process alone can open the file, and " + holder(path) + " has it open: open it once, and give the *bbolt.DB to New for each store"
 }
 
 func openError(err error) error {
