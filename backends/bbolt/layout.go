@@ -55,7 +55,10 @@ func (b *Backend) open(tx *bbolt.Tx, waited *driverkit.Waited) (*store, error) {
 	case string(f) != format:
 		return nil, driverkit.Corrupt("the bucket " + quoted(b.name) + " has another format than this version: " + quoted(string(f)))
 	}
-	return s, s.enter(top)
+	if err := s.enter(top); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // enter finds the buckets in the store's bucket.

@@ -71,8 +71,8 @@ func (b *Backend) DeleteStorage(ctx context.Context) error {
 	if err := b.gate.Enter(ctx); err != nil {
 		return err
 	}
-	left, err := update(ctx, b, func(s *store) (error, error) { //nolint:revive // the first error is a result: the transaction is committed
-		left := s.refuse()
+	left, err := update(ctx, b, func(s *store) (error, error) {
+		left := s.refuse() // a result: the transaction is committed
 		return left, s.destroy(left == nil)
 	})
 	if err != nil {
