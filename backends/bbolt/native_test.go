@@ -238,12 +238,3 @@ func TestAPageReadsABoundedNumberOfExpiredRecords(t *testing.T) {
 		t.Fatalf("%d records, next %q, %v; want the last", len(p.Records), p.Next, err)
 	}
 }
-
-func TestRules(t *testing.T) {
-	t.Run("touches at a revision", func(t *testing.T) { drivertest.TouchesAtRevision(t, fresh(t)) })
-	t.Run("ended contexts", func(t *testing.T) { drivertest.EndedContexts(t, fresh(t), nil) })
-	t.Run("entries stay", func(t *testing.T) {
-		b := newOn(t, fresh(t).DB(), "owned", "owner", "state")
-		drivertest.EntriesStay(t, b)
-	})
-}

@@ -81,6 +81,23 @@ func TestDependencies(t *testing.T) {
 	}
 }
 
+// TestTheSuiteNeedsFewModules counts the modules that a test of another module
+// gets for the suite, beyond those that its backend gets for the kit.
+func TestTheSuiteNeedsFewModules(t *testing.T) {
+	modules := func(pkgs ...string) []string {
+		all := goList(t, append([]string{"-deps", "-f", "{{with .Module}}{{.Path}}{{end}}"}, pkgs...)...)
+		slices.Sort(all)
+		return slices.Compact(all)
+	}
+	kit := modules("./expiry/driver/driverkit", "./backends")
+	more := slices.DeleteFunc(modules("./conformance", "./conformance/sessions", "./conformance/faultnet"), func(m string) bool {
+		return slices.Contains(kit, m)
+	})
+	if len(more) > 3 {
+		t.Errorf("the suite needs the modules %v, 3 at most", more)
+	}
+}
+
 // write writes a file of the module below the folder that -update names.
 func write(t *testing.T, name, text string) {
 	t.Helper()
