@@ -61,6 +61,8 @@
 //   - A page ends at 16 MiB of values, and after 1,000 entries beyond its limit,
 //     such as expired records.
 //   - A sweep removes at most 500 records in one transaction.
+//   - Bbolt maps the file into memory. If another program cuts it short, or the disk
+//     fails, the system may end the process (SIGBUS).
 //   - The file does not shrink. Bbolt uses the room of removed records again.
 //   - A transaction of the program that reads for long keeps old pages alive, and
 //     may make writers wait (bbolt, "Caveats & Limitations").

@@ -66,6 +66,9 @@ func openURL(ctx context.Context, u *url.URL) (driver.ModelExpirySupport, error)
 	if path == "" || u.Host != "" || u.User != nil {
 		return nil, model.NewError(model.ErrInvalid, "the form is bbolt:FILE?bucket=store, with a path such as bbolt:app.db or bbolt:///var/lib/app.db and without a host", nil)
 	}
+	if t.file.FileMode&defaultMode != defaultMode {
+		return nil, model.NewError(model.ErrInvalid, "file_mode denies the owner reading or writing: give a mode such as 0600 or 0660", nil)
+	}
 	if t.bucket == "" {
 		t.bucket = backends.DefaultName
 	}

@@ -28,7 +28,7 @@ func TestURL(t *testing.T) {
 	drivertest.OpenURL(t, urlOf(path)+"?bucket=carts", fresh(t))
 	drivertest.TakesParams(t, urlOf(path), nil)
 	drivertest.RefuseURLs(t, "hunter2", "bbolt:", "bbolt://u:hunter2@/data.db", "bbolt://hunter2/data.db", urlOf(path)+"?bukcet=hunter2", "bbolt:%zz",
-		urlOf(path)+"?timeout=hunter2", urlOf(path)+"?no_sync=hunter2", urlOf(path)+"?labels=No", urlOf(path)+"?bucket="+strings.Repeat("x", 300),
+		urlOf(path)+"?timeout=hunter2", urlOf(path)+"?no_sync=hunter2", urlOf(path)+"?file_mode=0400", urlOf(path)+"?labels=No", urlOf(path)+"?bucket="+strings.Repeat("x", 300),
 		urlOf(path)+"/below", urlOf(filepath.Dir(path)), urlOf(filepath.Dir(path))+"/nosuch/app.db")
 	b, err := backends.Open(t.Context(), urlOf(path)) // no refused URL has left it open
 	must(t, err)

@@ -21,8 +21,15 @@ type Place struct {
 	Damage func(name, id string) error
 }
 
+const (
+	damaged = "damaged record"
+	closed  = "closed backend"
+	ended   = "ended context"
+	missing = "missing storage"
+)
+
 // States are the states of the storage, the columns of the table.
-var States = []string{"damaged record", "closed backend", "ended context", "missing storage"}
+var States = []string{damaged, closed, ended, missing}
 
 var (
 	now    = time.Date(2040, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -64,7 +71,9 @@ func pages(name string, q driver.Query) call {
 }
 
 func storage(name string, do func(context.Context, driver.ModelExpirySupport) error) call {
-	return call{name, func(ctx context.Context, b driver.ModelExpirySupport, _ model.Record) (string, error) { return "", do(ctx, b) }}
+	return call{name, func(ctx context.Context, b driver.ModelExpirySupport, _ model.Record) (string, error) {
+		return "", do(ctx, b)
+	}}
 }
 
 func calls() []call {
@@ -120,7 +129,7 @@ func Table(ctx context.Context, p Place) (string, error) {
 	for i, c := range calls() {
 		fmt.Fprintf(&out, "| %s |", c.name)
 		for j := range States {
-			answer, err := p.answer(ctx, fmt.Sprintf("a%d-%d", i, j), j, c)
+			answer, err := p.answer(ctx, fmt.Sprintf("a%d", i), States[j], c)
 			if err != nil {
 				return "", fmt.Errorf("%s with %s: %w", c.name, States[j], err)
 			}
@@ -131,30 +140,34 @@ func Table(ctx context.Context, p Place) (string, error) {
 	return out.String(), nil
 }
 
-// answer makes the call on a store of its own.
-func (p Place) answer(ctx context.Context, name string, state int, c call) (string, error) {
+// answer makes the call on the store of the state, which has one record. A missing
+// storage has the given name.
+func (p Place) answer(ctx context.Context, name, state string, c call) (string, error) {
+	if state != missing {
+		name = strings.ReplaceAll(state, " ", "-")
+	}
 	b, err := p.Open(name)
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = b.Close() }()
 	stored := record()
-	if States[state] != "missing storage" {
+	if state != missing {
 		if err := driver.CreateStorage(ctx, b); err != nil {
 			return "", err
 		}
-		if _, err := b.Write(ctx, now, driver.Write{Record: stored, Cond: driver.IfAbsent}); err != nil {
+		if _, err := b.Write(ctx, now, driver.Write{Record: stored, Cond: driver.IfAny}); err != nil {
 			return "", err
 		}
 	}
 	callCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	switch States[state] {
-	case "damaged record":
+	switch state {
+	case damaged:
 		err = p.Damage(name, "id")
-	case "closed backend":
+	case closed:
 		err = b.Close()
-	case "ended context":
+	case ended:
 		cancel()
 	}
 	if err != nil {
