@@ -17,15 +17,24 @@ import (
 	"github.com/sojourn-go/sojourn/expiry/driver"
 )
 
-func TestConformance(t *testing.T) { conformance.Run(t, harness(t)) }
+// TestConformance runs without syncs, which no case of the suite notices.
+func TestConformance(t *testing.T) { conformance.Run(t, harness(t, memoryDir(t), true)) }
 
-func TestSessions(t *testing.T) { sessions.Run(t, harness(t)) }
+func TestSessions(t *testing.T) { sessions.Run(t, harness(t, memoryDir(t), true)) }
+
+// TestConformanceSynced runs cases of each kind of call as programs do: on the
+// disk, with all syncs.
+func TestConformanceSynced(t *testing.T) {
+	must(t, conformance.Check(t.Context(), harness(t, t.TempDir(), false),
+		"Create/OfManyAtOnceOneWins", "CompareAndSet/OfManyAtOneRevisionOneWins", "History/OfCreateAndDeleteIsLinearizable",
+		"Sweep/RemovesOnlyExpiredRecords", "Sweep/AgainstAnExtensionNeverTakesIt", "Storage/DeletedIsEmpty"))
+}
 
 // harness opens one database for the stores of each case: their names begin
 // alike. The stores of one case share a file, and cases do not wait for others.
-func harness(t *testing.T) conformance.Harness {
+func harness(t *testing.T, dir string, noSync bool) conformance.Harness {
 	t.Helper()
-	dbs := databases{dir: memoryDir(t), open: map[string]*bbolt.DB{}}
+	dbs := databases{dir: dir, noSync: noSync, open: map[string]*bbolt.DB{}}
 	return conformance.Harness{
 		Cases:  conformance.All,
 		Server: "in process",
@@ -77,9 +86,10 @@ func harness(t *testing.T) conformance.Harness {
 // databases are the open ones, by the part of a store's name that the stores of
 // a case share.
 type databases struct {
-	dir  string
-	mu   sync.Mutex
-	open map[string]*bbolt.DB
+	dir    string
+	noSync bool
+	mu     sync.Mutex
+	open   map[string]*bbolt.DB
 }
 
 const caseName = 13
@@ -92,7 +102,7 @@ func (d *databases) of(t testing.TB, name string) *bbolt.DB {
 	if db := d.open[name]; db != nil {
 		return db
 	}
-	db := openDB(t, filepath.Join(d.dir, name), &bbolt.Options{NoSync: true, NoGrowSync: true, FreelistType: bbolt.FreelistMapType})
+	db := openDB(t, filepath.Join(d.dir, name), &bbolt.Options{NoSync: d.noSync, FreelistType: bbolt.FreelistMapType})
 	d.open[name] = db
 	t.Cleanup(func() {
 		d.mu.Lock()
