@@ -8,8 +8,8 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
-	"github.com/sojourn-go/sojourn/internal/tests/answers"
 	"github.com/sojourn-go/sojourn/internal/drivertest"
+	"github.com/sojourn-go/sojourn/internal/tools/answers"
 )
 
 func TestRules(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/conformance/sessions"
 	"github.com/sojourn-go/sojourn/expiry/driver"
-	"github.com/sojourn-go/sojourn/internal/tests/answers"
+	"github.com/sojourn-go/sojourn/internal/tools/answers"
 )
 
 //go:embed page.md
