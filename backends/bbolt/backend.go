@@ -68,11 +68,11 @@ func New(db *bbolt.DB, name string, opts *Options) (*Backend, error) {
 
 // In returns a Backend that reads and writes in the caller's own transaction.
 // Its calls are durable if the caller commits, and undone if the caller rolls
-// back. They wait for nothing and ignore a context that ends meanwhile. After an
-// error that is not ErrNotFound, ErrExists, ErrConflict, ErrInvalid or
-// ErrTooLarge the caller must roll back. Only the goroutine of the transaction
-// may use it. An OnExpire must use it too, and not the Backend of New, which
-// would wait for the transaction.
+// back. They wait for nothing, and a context that ends meanwhile need not end
+// them. After an error that is not ErrNotFound, ErrExists, ErrConflict,
+// ErrInvalid or ErrTooLarge the caller must roll back. Only the goroutine of the
+// transaction may use it. An OnExpire must use it too, and not the Backend of
+// New, which would wait for the transaction.
 func (b *Backend) In(tx *bbolt.Tx) *Backend {
 	return &Backend{gate: driverkit.NewGate(b.gate.Describe(), b.name), db: b.db, name: b.name, tx: tx}
 }
