@@ -20,6 +20,9 @@
 // then checks that the backend returns ErrUnsupported. An absence that
 // Harness.Allow does not list is a failure.
 //
+// [All] is the Harness.Cases of a backend that proves every case.
+// docs/write-a-backend.md shows how to write a backend and its harness.
+//
 // [Check] runs the same cases without a *testing.T and returns the failures as
 // an error.
 package conformance

@@ -18,3 +18,6 @@ func (h Harness) LeakWait(d time.Duration) Harness {
 	h.leakWait = d
 	return h
 }
+
+// WrongNumber is the error of a run with another number of cases than wanted.
+var WrongNumber = wrongNumber

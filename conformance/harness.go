@@ -7,6 +7,9 @@ import (
 	"github.com/sojourn-go/sojourn/expiry/driver"
 )
 
+// All is the Harness.Cases of a backend that proves every case of the suite.
+const All = -1
+
 // Harness tells the suite how to reach a backend. Open is required. The zero
 // value of every other field is its default.
 type Harness struct {
@@ -59,6 +62,7 @@ type Harness struct {
 	Allow []driver.Feature
 
 	// Cases is the number of cases that must run, so that no case gets lost.
+	// All means every case of the suite: none may be reported as not proven.
 	// Zero means any number.
 	Cases int
 

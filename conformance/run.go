@@ -114,9 +114,22 @@ func Run(t *testing.T, h Harness) {
 	case int(begun.Load()) != report.Cases+report.NotProven:
 		t.Errorf("conformance: %d cases began and %d ended; a case must not skip itself", begun.Load(), report.Cases+report.NotProven)
 	case int(begun.Load()) < len(Cases()): // -run left some out
-	case h.Cases > 0 && report.Cases != h.Cases:
-		t.Errorf("conformance: %d cases ran, want %d as Harness.Cases says", report.Cases, h.Cases)
+	default:
+		if err := wrongNumber(h.Cases, report); err != nil {
+			t.Error(err)
+		}
 	}
+}
+
+// wrongNumber returns an error unless as many cases ran as Harness.Cases says.
+func wrongNumber(want int, r Report) error {
+	switch {
+	case want == All && r.NotProven > 0:
+		return fmt.Errorf("conformance: %d cases were not proven, but Harness.Cases is All: their logs say what the harness lacks", r.NotProven)
+	case want > 0 && r.Cases != want:
+		return fmt.Errorf("conformance: %d cases ran, want %d as Harness.Cases says", r.Cases, want)
+	}
+	return nil
 }
 
 var errNoOpen = errors.New("conformance: Harness.Open is missing")

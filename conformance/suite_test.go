@@ -103,3 +103,20 @@ func TestCheckReturnsAPanicAsAFailure(t *testing.T) {
 		t.Errorf("got %v, want an error with the text of the panic", err)
 	}
 }
+
+// TestHarnessCases checks which runs Harness.Cases accepts.
+func TestHarnessCases(t *testing.T) {
+	whole, partly := conformance.Report{Cases: 10}, conformance.Report{Cases: 9, NotProven: 1}
+	for _, tt := range []struct {
+		want   int
+		report conformance.Report
+		ok     bool
+	}{
+		{0, whole, true}, {0, partly, true}, {10, whole, true}, {10, partly, false}, {9, whole, false}, {9, partly, true},
+		{conformance.All, whole, true}, {conformance.All, partly, false},
+	} {
+		if err := conformance.WrongNumber(tt.want, tt.report); (err == nil) != tt.ok {
+			t.Errorf("Cases %d, %+v: %v", tt.want, tt.report, err)
+		}
+	}
+}

@@ -81,6 +81,23 @@ func TestDependencies(t *testing.T) {
 	}
 }
 
+// TestTheSuiteNeedsFewModules counts the modules that a test of another module
+// gets for the suite, beyond those that its backend gets for the kit.
+func TestTheSuiteNeedsFewModules(t *testing.T) {
+	modules := func(pkgs ...string) []string {
+		all := goList(t, append([]string{"-deps", "-f", "{{with .Module}}{{.Path}}{{end}}"}, pkgs...)...)
+		slices.Sort(all)
+		return slices.Compact(all)
+	}
+	kit := modules("./expiry/driver/driverkit", "./backends")
+	more := slices.DeleteFunc(modules("./conformance", "./conformance/sessions", "./conformance/faultnet"), func(m string) bool {
+		return slices.Contains(kit, m)
+	})
+	if len(more) > 3 {
+		t.Errorf("the suite needs the modules %v, 3 at most", more)
+	}
+}
+
 // write writes a file of the module below the folder that -update names.
 func write(t *testing.T, name, text string) {
 	t.Helper()
@@ -116,10 +133,12 @@ func TestBackendsHaveTheSameFiles(t *testing.T) {
 			t.Errorf("%s has a name outside the map in docs/adr", f)
 		}
 	}
-	for _, dir := range goList(t, "-f", "{{.Dir}}", "./backends/...") {
-		if filepath.Base(dir) == "backends" || strings.Contains(filepath.ToSlash(dir), "/internal/") {
-			continue
-		}
+	// Folders and not packages: some backends are modules of their own.
+	dirs := map[string]bool{}
+	for _, f := range files {
+		dirs[filepath.Dir(f)] = true
+	}
+	for dir := range dirs {
 		for _, must := range []string{"doc.go", "backend.go", "options.go", "crud.go", "expiry.go", "list.go", "layout.go", "url.go", "conformance_test.go", "example_test.go"} {
 			if _, err := os.Stat(filepath.Join(dir, must)); err != nil {
 				t.Errorf("%s lacks %s", dir, must)

@@ -67,6 +67,12 @@ var generators = []generator{
 		},
 	},
 	{
+		files: []string{"docs/write-a-backend.md"},
+		command: func(root string) []string {
+			return []string{"go", "run", "./internal/tools/backenddoc", "-out", filepath.Join(root, "docs/write-a-backend.md")}
+		},
+	},
+	{
 		files: []string{"internal/tests/arch/testdata/deps.golden", "README.md"},
 		command: func(root string) []string {
 			return []string{"go", "test", "-count=1", "-run=TestDependencies|TestReadmeShowsTheExamples", "./internal/tests/arch", "-update=" + root}
