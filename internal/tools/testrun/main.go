@@ -1,7 +1,7 @@
 // Command testrun runs go test and says what was proven: which suite ran how many cases on which
 // server, what was skipped and why.
 //
-//	go run ./internal/tools/testrun [-v] [-table=FILE] [go test's flags, as -name=value] [packages, default ./...]
+//	go run ./internal/tools/testrun [-v] [-table=FILE] [-junit=FILE] [-summary=FILE] [go test's flags, as -name=value] [packages, default ./...]
 //
 // Tests run with the race detector and in random order. The seed of a failed package is the number
 // after -test.shuffle in its output: -shuffle=SEED repeats the order.
@@ -13,6 +13,10 @@
 //
 // With -table=FILE a run in which all passed writes backend by capability by cases into that file,
 // between its two marks.
+//
+// With -junit=FILE the run is also written as JUnit XML, with -summary=FILE appended as Markdown. The
+// Markdown is appended to the file in GITHUB_STEP_SUMMARY too, which a job of GitHub Actions shows. A
+// failed run is written as well.
 package main
 
 import (
@@ -32,6 +36,9 @@ const silence = 30 * time.Second
 
 func main() {
 	own, arguments := parse(os.Args[1:])
+	if file := os.Getenv("GITHUB_STEP_SUMMARY"); file != "" {
+		own.summaries = append(own.summaries, file)
+	}
 	status, err := run(context.Background(), os.Stdout, own, arguments)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "testrun:", err)
@@ -42,8 +49,10 @@ func main() {
 
 // flags are testrun's own.
 type flags struct {
-	verbose bool
-	table   string
+	verbose   bool
+	table     string
+	junit     string
+	summaries []string
 }
 
 // parse splits testrun's own flags from go test's arguments.
@@ -57,6 +66,14 @@ func parse(arguments []string) (own flags, forGoTest []string) {
 		}
 		if file, ok := strings.CutPrefix(argument, "-table="); ok {
 			own.table = file
+			continue
+		}
+		if file, ok := strings.CutPrefix(argument, "-junit="); ok {
+			own.junit = file
+			continue
+		}
+		if file, ok := strings.CutPrefix(argument, "-summary="); ok {
+			own.summaries = append(own.summaries, file)
 			continue
 		}
 		packages = packages || !strings.HasPrefix(argument, "-")
@@ -89,19 +106,32 @@ func run(ctx context.Context, out io.Writer, own flags, arguments []string) (int
 	follow(report, stream, silence)
 	err = command.Wait()
 	malformed := report.summarize()
+	unwritten := report.write(own)
 	var exit *exec.ExitError
 	switch {
 	case errors.As(err, &exit):
-		return max(exit.ExitCode(), 1), nil
+		return max(exit.ExitCode(), 1), unwritten
 	case err != nil:
-		return 1, err
+		return 1, errors.Join(err, unwritten)
 	case malformed > 0:
 		return 1, fmt.Errorf("%d tests reported their run in a form that is not understood", malformed)
 	}
 	if own.table != "" {
-		return 0, report.writeTable(own.table)
+		return 0, errors.Join(unwritten, report.writeTable(own.table))
 	}
-	return 0, nil
+	return 0, unwritten
+}
+
+// write writes the files that the flags name.
+func (r *report) write(own flags) error {
+	var errs []error
+	if own.junit != "" {
+		errs = append(errs, r.writeJUnit(own.junit))
+	}
+	for _, file := range own.summaries {
+		errs = append(errs, r.writeSummary(file, time.Now()))
+	}
+	return errors.Join(errs...)
 }
 
 // follow feeds the lines of a stream to the report until it ends, and has the report say what is
