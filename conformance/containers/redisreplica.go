@@ -106,8 +106,8 @@ func (r *Replicated) node(ctx context.Context, s *spec, e *engine, image string,
 	return started, server, err
 }
 
-// watch starts the sentinel, which decides alone. It writes into its own
-// configuration, so that the folder must be its user's.
+// watch starts the sentinel, which decides alone. It replaces the file that it is
+// given.
 func (r *Replicated) watch(ctx context.Context, s *spec, e *engine, image, master string) error {
 	const file = "/tmp/sentinel.conf"
 	config := strings.Join([]string{
@@ -118,23 +118,21 @@ func (r *Replicated) watch(ctx context.Context, s *spec, e *engine, image, maste
 		"sentinel failover-timeout " + redisMaster + " 10000",
 	}, "\n") + "\n"
 	sentinel := spec{server: s.server, title: "Redis Sentinel", port: sentinelPort + "/tcp", url: s.url, probe: probeRedis}
-	options := []testcontainers.ContainerCustomizer{
+	program := "redis-server"
+	if strings.Contains(repository(image), "valkey") {
+		program = "valkey-server"
+	}
+	_, server, err := sentinel.launch(ctx, image,
 		testcontainers.WithExposedPorts(sentinel.port),
 		testcontainers.WithFiles(testcontainers.ContainerFile{
 			Reader: strings.NewReader(config), ContainerFilePath: file, FileMode: 0o666,
 		}),
+		// The image's own entry point has options of a server, and changes to a
+		// user who may not replace the file.
+		testcontainers.WithEntrypoint(program),
 		testcontainers.WithCmd(file, "--sentinel"),
 		bound(e, map[string]string{sentinel.port: ""}),
-	}
-	if !strings.HasSuffix(image, "-packed") {
-		// The official entry point changes to a user who may not replace the file.
-		program := "redis-server"
-		if strings.Contains(repository(image), "valkey") {
-			program = "valkey-server"
-		}
-		options = append(options, testcontainers.WithEntrypoint(program))
-	}
-	_, server, err := sentinel.launch(ctx, image, options...)
+	)
 	r.Sentinel = server.Addr
 	return err
 }

@@ -217,7 +217,7 @@ func (o *outage) check() {
 func (o *outage) agrees(label, value string, want int) {
 	o.t.Helper()
 	q := driver.Query{Label: label, Value: value, Limit: 500}
-	if n, err := o.Backend.Count(o.ctx, Now, q); err != nil || n != want {
+	if n, err := driver.Count(o.ctx, o.Backend, Now, q); err != nil || n != want {
 		o.t.Errorf("counted %d under %q, %v; %d are stored", n, value, err, want)
 	}
 	listed := 0
