@@ -9,11 +9,14 @@ import (
 	"net"
 	"net/http"
 	urls "net/url"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
 	"github.com/testcontainers/testcontainers-go"
 )
 
@@ -43,65 +46,74 @@ func ElasticsearchNodes(t testing.TB) *Nodes {
 	return theNodes
 }
 
-// startNodes starts three nodes, each in a container of its own. Their data is
-// in the containers, because a node that starts again must have it.
+// startNodes starts three nodes, each in a container of its own. They share this
+// machine's network and talk to each other on its loopback address, for which
+// the server makes none of its checks of machines in production. Their data is in
+// the containers, because a node that starts again must have it.
 func startNodes(ctx context.Context, s *spec, e *engine, image string) (Server, error) {
+	if runtime.GOOS != "linux" || !e.local {
+		return Server{}, &absentError{missing: "the nodes need the network of a Linux machine on which the engine runs"}
+	}
 	n := &Nodes{spec: s}
-	host, err := publishedHost(ctx)
-	if err != nil {
+	if err := again(func() error { return n.start(ctx, e, image) }); err != nil {
 		return Server{}, err
 	}
-	chosen, err := ports(ctx, elasticNodes)
-	if err != nil {
-		return Server{}, err
-	}
-	for i := range elasticNodes {
-		n.names = append(n.names, "node-"+strconv.Itoa(i+1))
-	}
-	var seeds []string
-	for i, port := range chosen {
-		// A node answers only once it has found the others.
-		started, err := launch(ctx, image,
-			testcontainers.WithExposedPorts(s.port),
-			testcontainers.WithEnv(nodeSettings(s.env, n.names, i, seeds)),
-			bound(e, map[string]string{s.port: port}),
-		)
-		if err != nil {
-			return Server{}, err
-		}
-		inside, err := started.ContainerIP(ctx)
-		if err != nil {
-			return Server{}, err
-		}
-		seeds = append(seeds, inside)
-		n.containers = append(n.containers, started)
-		n.URLs = append(n.URLs, s.url(net.JoinHostPort(host, port)))
-	}
-	if err := n.settled(ctx); err != nil {
-		return Server{}, fmt.Errorf("the three containers %s do not form a cluster: %w%s", image, err, lastLog(ctx, n.containers[0]))
-	}
-	n.Server = Server{URL: n.URLs[0], Addr: net.JoinHostPort(host, chosen[0]), Origin: "container " + image}
-	if n.Name, n.Version, err = s.probe(ctx, n.URL); err != nil {
-		return Server{}, err
-	}
-	n.Version += fmt.Sprintf(", %d nodes", elasticNodes)
 	theNodes = n
 	return n.Server, nil
 }
 
-// nodeSettings returns the environment of a node, which finds the others by the
-// addresses of those that were started before it.
-func nodeSettings(env map[string]string, names []string, i int, seeds []string) map[string]string {
+func (n *Nodes) start(ctx context.Context, e *engine, image string) error {
+	chosen, err := ports(ctx, 2*elasticNodes)
+	if err != nil {
+		return err
+	}
+	n.URLs, n.names, n.containers = nil, nil, nil
+	public, between := chosen[:elasticNodes], chosen[elasticNodes:]
+	for i := range elasticNodes {
+		n.names = append(n.names, "node-"+strconv.Itoa(i+1))
+		n.URLs = append(n.URLs, n.spec.url(net.JoinHostPort("127.0.0.1", public[i])))
+	}
+	for i := range elasticNodes {
+		// A node answers only once it has found the others.
+		started, err := launch(ctx, image,
+			testcontainers.WithEnv(nodeSettings(n.spec.env, n.names, public, between, i)),
+			testcontainers.WithHostConfigModifier(func(host *container.HostConfig) { host.NetworkMode = "host" }),
+		)
+		if err != nil {
+			return err
+		}
+		n.containers = append(n.containers, started)
+	}
+	if err := n.settled(ctx); err != nil {
+		for _, started := range n.containers {
+			kill, cancel := context.WithTimeout(context.WithoutCancel(ctx), engineLimit)
+			_, _ = e.client.ContainerKill(kill, started.GetContainerID(), client.ContainerKillOptions{Signal: "KILL"})
+			cancel()
+		}
+		return fmt.Errorf("the three containers %s do not form a cluster: %w%s", image, err, lastLog(ctx, n.containers[0]))
+	}
+	n.Server = Server{URL: n.URLs[0], Addr: net.JoinHostPort("127.0.0.1", public[0]), Origin: "container " + image}
+	n.Name, n.Version, err = n.spec.probe(ctx, n.URL)
+	n.Version += fmt.Sprintf(", %d nodes", elasticNodes)
+	return err
+}
+
+// nodeSettings returns the environment of a node, at one port for clients and
+// one for the other nodes.
+func nodeSettings(env map[string]string, names, public, between []string, i int) map[string]string {
 	out := maps.Clone(env)
 	delete(out, "discovery.type")
-	out["cluster.name"] = "sojourn"
-	out["node.name"] = names[i]
-	out["cluster.initial_master_nodes"] = strings.Join(names, ",")
-	if len(seeds) > 0 {
-		out["discovery.seed_hosts"] = strings.Join(seeds, ",")
+	var seeds []string
+	for _, port := range between {
+		seeds = append(seeds, net.JoinHostPort("127.0.0.1", port))
 	}
-	// Without it the server wants a setting of the kernel's that not every machine has.
-	out["node.store.allow_mmap"] = "false"
+	maps.Copy(out, map[string]string{
+		"cluster.name": "sojourn", "node.name": names[i],
+		"cluster.initial_master_nodes": strings.Join(names, ","),
+		"discovery.seed_hosts":         strings.Join(seeds, ","),
+		"http.host":                    "127.0.0.1", "http.port": public[i],
+		"transport.host": "127.0.0.1", "transport.port": between[i],
+	})
 	return out
 }
 
