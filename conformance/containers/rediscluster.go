@@ -140,10 +140,11 @@ func publishedHost(ctx context.Context) (string, error) {
 func startNode(ctx context.Context, engine *engine, image, host string) (*clusterNode, error) {
 	var failed error
 	for range portTries {
-		port, err := freePort(ctx)
+		chosen, err := ports(ctx, 1)
 		if err != nil {
 			return nil, err
 		}
+		port := chosen[0]
 		n := &clusterNode{addr: net.JoinHostPort(host, port)}
 		if n.container, err = runNode(ctx, engine, image, host, port); err == nil {
 			if n.inside, err = n.container.ContainerIP(ctx); err == nil {
@@ -175,16 +176,6 @@ func runNode(ctx context.Context, engine *engine, image, host, port string) (tes
 		bound(engine, map[string]string{node.port: port}),
 	)
 	return started, err
-}
-
-func freePort(ctx context.Context) (string, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = listener.Close() }()
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	return port, err
 }
 
 // client returns a client for this node only. The caller closes it.

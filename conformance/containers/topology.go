@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -43,16 +44,19 @@ func (s *spec) notThere(topology string) error {
 	return &absentError{missing: fmt.Sprintf("%v has no containers of this process: unset %s", s.found, s.variable("URL"))}
 }
 
-// ports returns n free ports of this machine. The caller binds them later, so
-// another process may take one meanwhile.
+// ports returns n different free ports of this machine. The caller binds them
+// later, so another process may take one meanwhile.
 func ports(ctx context.Context, n int) ([]string, error) {
 	all := make([]string, n)
 	for i := range all {
-		port, err := freePort(ctx)
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, err
 		}
-		all[i] = port
+		defer func() { _ = listener.Close() }() // only then: no port comes twice
+		if _, all[i], err = net.SplitHostPort(listener.Addr().String()); err != nil {
+			return nil, err
+		}
 	}
 	return all, nil
 }
