@@ -1,5 +1,5 @@
 // Command site writes the pages for the web: README.md, the other pages of the root and docs/, as
-// Markdown that GitHub Pages renders. Links to files that are no pages lead to the repository. A link
+// Markdown that GitHub Pages renders. Links to other files lead to the repository. A link
 // to a file that does not exist is an error.
 //
 //	go run ./internal/tools/site [-out=site]
