@@ -122,3 +122,18 @@ func TestParseTakesTheReportsFlags(t *testing.T) {
 		t.Errorf("%+v, %q", own, forGoTest)
 	}
 }
+
+func TestPatternsThatMatchNothingAreAnError(t *testing.T) {
+	for _, test := range []struct {
+		arguments []string
+		fails     bool
+	}{
+		{[]string{"test", "-json", "-run=TestOfNoName", "."}, true},
+		{[]string{"test", "-json", "-run=^TestOutputIsCodeWhateverItHolds$", "."}, false},
+	} {
+		status, err := run(t.Context(), io.Discard, flags{}, test.arguments)
+		if (status != 0) != test.fails || (err != nil) != test.fails {
+			t.Errorf("%q: %d, %v", test.arguments, status, err)
+		}
+	}
+}

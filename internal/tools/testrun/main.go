@@ -28,6 +28,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strings"
 	"time"
 )
@@ -115,11 +116,18 @@ func run(ctx context.Context, out io.Writer, own flags, arguments []string) (int
 		return 1, errors.Join(err, unwritten)
 	case malformed > 0:
 		return 1, fmt.Errorf("%d tests reported their run in a form that is not understood", malformed)
+	case report.count() == counts{} && slices.ContainsFunc(arguments, isPattern):
+		return 1, errors.Join(errors.New("no test matches the patterns of -run and -skip"), unwritten)
 	}
 	if own.table != "" {
 		return 0, errors.Join(unwritten, report.writeTable(own.table))
 	}
 	return 0, unwritten
+}
+
+// isPattern recognizes a flag that chooses tests. A run that chose none proves nothing.
+func isPattern(argument string) bool {
+	return strings.HasPrefix(argument, "-run=") || strings.HasPrefix(argument, "-skip=")
 }
 
 // write writes the files that the flags name.
