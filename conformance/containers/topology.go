@@ -48,12 +48,18 @@ func (s *spec) notThere(topology string) error {
 // later, so another process may take one meanwhile.
 func ports(ctx context.Context, n int) ([]string, error) {
 	all := make([]string, n)
+	var held []net.Listener // until the end: no port comes twice
+	defer func() {
+		for _, listener := range held {
+			_ = listener.Close()
+		}
+	}()
 	for i := range all {
 		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, err
 		}
-		defer func() { _ = listener.Close() }() // only then: no port comes twice
+		held = append(held, listener)
 		if _, all[i], err = net.SplitHostPort(listener.Addr().String()); err != nil {
 			return nil, err
 		}

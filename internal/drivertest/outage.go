@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"sync"
 	"testing"
@@ -88,20 +89,23 @@ func (o *outage) await(what string) {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		o.mu.Lock()
-		acked := o.acked
-		o.mu.Unlock()
+		acked, failed := o.progress()
 		if min(acked[0], acked[1], acked[2], acked[3]) >= outageWrites {
 			return
 		}
 		select {
 		case <-ticker.C:
 		case <-o.ctx.Done():
-			o.mu.Lock()
-			defer o.mu.Unlock()
-			o.t.Fatalf("waited for %s: %v, errors %v", what, o.acked, o.failed)
+			o.t.Fatalf("waited for %s: %v, errors %v", what, acked, failed)
 		}
 	}
+}
+
+// progress returns the acknowledged writes of this phase, and all errors.
+func (o *outage) progress() ([outageWriters]int, map[error]int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.acked, maps.Clone(o.failed)
 }
 
 func (o *outage) write(w int, stop <-chan struct{}) {

@@ -59,13 +59,13 @@ func (c *counts) add(result string) {
 // leaves visits what counts in a package, with its result. The test is nil if the package did not
 // compile, or failed outside any test. The remark says what a result alone does not.
 func (r *report) leaves(p *pkg, visit func(t *test, result, remark string)) {
-	any := false
+	explained := false
 	for _, t := range p.roots {
 		if leavesOf(t, p.ended, visit).failed > 0 {
-			any = true
+			explained = true
 		}
 	}
-	if p.result == failed && !any {
+	if p.result == failed && !explained {
 		visit(nil, failed, "the package failed outside any test")
 	}
 }
