@@ -5,10 +5,16 @@ SHELL := bash
 # Pinned: the same findings on every machine. Built once for each version, into the user's cache.
 GOLANGCI_LINT_VERSION := v2.15.0
 VALE_VERSION := v3.22.0
+ACTIONLINT_VERSION := v1.7.12
+GOVULNCHECK_VERSION := v1.9.0
+APIDIFF_VERSION := v0.0.0-20261113113407-e3970619a1a4
 
 CACHE := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/sojourn
 GOLANGCI_LINT := $(CACHE)/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
 VALE := $(CACHE)/vale-$(VALE_VERSION)/vale
+ACTIONLINT := $(CACHE)/actionlint-$(ACTIONLINT_VERSION)/actionlint
+GOVULNCHECK := $(CACHE)/govulncheck-$(GOVULNCHECK_VERSION)/govulncheck
+APIDIFF := $(CACHE)/apidiff-$(APIDIFF_VERSION)/apidiff
 IMAGES := conformance/containers/images
 
 # Servers that make test makes images ready for; empty: all of $(IMAGES)/images.txt.
@@ -23,17 +29,32 @@ MODULES := $(patsubst %/go.mod,%,$(shell git ls-files '*/go.mod'))
 NESTED := $(if $(filter ./...,$(PKGS)),$(MODULES))
 comma := ,
 space := $(subst ,, )
+# Folder for the reports of test runs: JUnit XML, and Markdown as a job's summary.
+REPORTS ?= reports
+# What make test-backend tests; .ci/backend says what each means.
+BACKEND ?=
+IMAGE ?=
+TOPOLOGY ?=
+PART ?=
+RUN ?=
+SKIP ?=
+# Packages of make test-random, and backends of make test-second.
+RANDOM_PKGS ?= ./conformance/sessions ./backends/redis
+SECOND ?= mongo s3 redis
+# The version that make release-check and make release-notes are about: 0.1.0.
+VERSION ?=
 # Files and folders that make prose checks.
 PROSE ?= .
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: test
 test: images ## Run all tests with the race detector, on real servers where there are any
 	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
-	go run ./internal/tools/testrun -modules=$(subst $(space),$(comma),$(strip $(NESTED))) $(TESTFLAGS) $(PKGS)
+	mkdir -p $(REPORTS); \
+	go run ./internal/tools/testrun -modules=$(subst $(space),$(comma),$(strip $(NESTED))) -junit=$(REPORTS)/test.xml -summary=$(REPORTS)/test.md $(TESTFLAGS) $(PKGS)
 
 .PHONY: table
 table: images ## Run the suites on every backend and write the README's table of what ran
@@ -42,9 +63,14 @@ table: images ## Run the suites on every backend and write the README's table of
 
 .PHONY: test-local
 test-local: ## Run the tests that need no server: no engine, no network
-	@go run ./internal/tools/testrun $(TESTFLAGS) \
+	@mkdir -p $(REPORTS); \
+	go run ./internal/tools/testrun -junit=$(REPORTS)/local.xml -summary=$(REPORTS)/local.md $(TESTFLAGS) \
 		$$(go list -f '{{.ImportPath}} {{.TestImports}} {{.XTestImports}}' ./... | \
 			awk '!/conformance\/containers/ { print $$1 }')
+
+.PHONY: test-backend
+test-backend: ## Test one backend on one server: BACKEND=mongo IMAGE=mongo:8.0 TOPOLOGY=replicaset PART=suites
+	@BACKEND='$(BACKEND)' IMAGE='$(IMAGE)' TOPOLOGY='$(TOPOLOGY)' PART='$(PART)' RUN='$(RUN)' SKIP='$(SKIP)' REPORTS='$(REPORTS)' .ci/backend
 
 # A server that cannot be had is the tests' to judge: under CI they fail, else they are skipped with the reason.
 .PHONY: images
@@ -56,16 +82,16 @@ engine: ## Find or start a container engine
 	@$(IMAGES)/engine.sh start
 
 .PHONY: test-second
-test-second: ## Run the suites on second opinions: other servers and versions that speak the same protocol
-	@$(IMAGES)/ensure.sh mongodb-second s3-second redis-second valkey-second
+test-second: ## Run the suites on second opinions, other servers of the same protocols: SECOND=mongo for one backend
+	@$(IMAGES)/ensure.sh $(subst redis,redis-second valkey-second,$(subst s3,s3-second,$(subst mongo,mongodb-second,$(SECOND))))
 	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
-	go test -count=1 -shuffle=on -timeout=20m -tags second -run Second ./backends/mongo ./backends/s3 ./backends/redis ./conformance/containers
+	go test -count=1 -shuffle=on -timeout=20m -tags second -run Second $(addprefix ./backends/,$(SECOND)) $(if $(filter 3,$(words $(SECOND))),./conformance/containers)
 
 .PHONY: test-random
 test-random: ## Run SEQUENCES random sequences of sessions, browsers and networks, in memory and on Redis
 	@$(IMAGES)/ensure.sh redis
 	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
-	go test -count=1 -timeout=120m -tags random -run RandomSequences ./conformance/sessions ./backends/redis -rapid.checks=$(SEQUENCES) -rapid.nofailfile
+	go test -count=1 -timeout=120m -tags random -run RandomSequences $(RANDOM_PKGS) -rapid.checks=$(SEQUENCES) -rapid.nofailfile
 
 .PHONY: bench
 bench: images ## Measure every operation beside its floor, in one run: ratios, with their quartiles
@@ -73,15 +99,16 @@ bench: images ## Measure every operation beside its floor, in one run: ratios, w
 	go test -run '^$$' -bench Floor -benchtime=1x -p 1 -timeout 60m $(PKGS)
 
 .PHONY: lint
-lint: $(GOLANGCI_LINT) verify prose ## Check what verify and prose check, formatting, golangci-lint with go vet, go.mod; shellcheck if installed
+lint: $(GOLANGCI_LINT) $(ACTIONLINT) verify prose ## Check what verify and prose check, formatting, golangci-lint with go vet, go.mod, workflows; shellcheck if installed
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "make tidy formats:"; echo "$$unformatted"; exit 1; fi
 	$(GOLANGCI_LINT) run
 	@for module in $(MODULES); do \
 		echo "$$module: golangci-lint"; (cd "$$module" && $(GOLANGCI_LINT) run && go mod tidy -diff) || exit 1; \
 	done
 	go mod tidy -diff
+	$(ACTIONLINT)
 	@if command -v shellcheck >/dev/null; then \
-		echo shellcheck; shellcheck -x -P SCRIPTDIR .ci/run .vale/*.sh $(IMAGES)/*.sh; \
+		echo shellcheck; shellcheck -x -P SCRIPTDIR .ci/run .ci/backend .ci/*.sh .github/actions/*/*.sh .vale/*.sh $(IMAGES)/*.sh; \
 	else echo "shellcheck is not installed: shell scripts are not checked"; fi
 
 .PHONY: prose
@@ -97,6 +124,44 @@ $(VALE):
 	@echo "building vale $(VALE_VERSION), once: some minutes"
 	@mkdir -p $(@D) # its C and C++ parts warn a lot: the output matters only after a failure
 	@GOBIN=$(@D) go install github.com/vale-cli/vale/v3/cmd/vale@$(VALE_VERSION) 2>$(@D)/build.log || { cat $(@D)/build.log; exit 1; }
+
+$(ACTIONLINT):
+	@echo "building actionlint $(ACTIONLINT_VERSION), once"
+	@GOBIN=$(@D) go install github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
+
+$(GOVULNCHECK):
+	@echo "building govulncheck $(GOVULNCHECK_VERSION), once"
+	@GOBIN=$(@D) go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
+
+$(APIDIFF):
+	@echo "building apidiff $(APIDIFF_VERSION), once"
+	@GOBIN=$(@D) go install golang.org/x/exp/cmd/apidiff@$(APIDIFF_VERSION)
+
+.PHONY: vet-systems
+vet-systems: ## Compile and vet everything for the other systems: macOS, Windows, and Linux of 32 bits
+	GOOS=darwin GOARCH=arm64 go vet ./...
+	GOOS=windows GOARCH=amd64 go vet ./...
+	GOOS=linux GOARCH=386 go vet ./...
+
+.PHONY: vuln
+vuln: $(GOVULNCHECK) ## Look for known vulnerabilities in what is compiled; needs the network
+	$(GOVULNCHECK) -test ./...
+
+.PHONY: api
+api: $(APIDIFF) ## Compare the public API with the last tag; VERSION=0.2.0 says whether that number allows it
+	@APIDIFF='$(APIDIFF)' VERSION='$(VERSION)' .ci/api.sh
+
+.PHONY: docs
+docs: ## Write the pages for the web into site/, and fail if a link leads nowhere
+	@go run ./internal/tools/site -out=site
+
+.PHONY: release-check
+release-check: $(APIDIFF) ## Build and check all that a release needs: VERSION=0.1.0; docs/releases.md has the steps
+	@APIDIFF='$(APIDIFF)' VERSION='$(VERSION)' .ci/release-check.sh
+
+.PHONY: release-notes
+release-notes: ## Print the text of a release: VERSION=0.1.0
+	@.ci/release-notes.sh '$(VERSION)'
 
 .PHONY: generate
 generate: ## Rewrite what is generated from comments and code

@@ -5,6 +5,9 @@
 // official image. If the official image cannot be pulled, it is the one that images/ensure.sh packed on
 // this machine.
 //
+// SOJOURN_<NAME>_TOPOLOGY sets the server up in another way than as one node. A topology that does not
+// exist fails the tests.
+//
 // One container serves all tests of a test process. [Main] removes it afterwards. If no container can
 // be started, a test is skipped with the reason and the way out. It fails instead if CI is true.
 //
@@ -58,6 +61,8 @@ type spec struct {
 	// probe returns the name and version that the server states. The server is
 	// ready if probe succeeds.
 	probe func(ctx context.Context, url string) (name, version string, err error)
+	// topologies start the server in another way than as one node.
+	topologies map[string]topology
 	// logVersion, if not nil, reads the version from a container's log, for a
 	// server that states it only there.
 	logVersion func(log string) string
@@ -98,23 +103,37 @@ func (e *absentError) Unwrap() error { return e.cause }
 // starts it.
 func (s *spec) serve(t testing.TB) Server {
 	t.Helper()
+	s.needMain(t)
+	s.once.Do(func() { s.found, s.failed = s.start() })
+	if s.failed != nil {
+		s.without(t, s.failed, s.remedy())
+	}
+	t.Logf("runs on %v", s.found)
+	return s.found
+}
+
+// needMain ends the test if nothing would remove what it starts.
+func (s *spec) needMain(t testing.TB) {
+	t.Helper()
 	if !running.hasBegun() {
 		t.Fatal("package containers needs func TestMain(m *testing.M) { os.Exit(containers.Main(m)) } " +
 			"in this test package, to remove what it starts")
 	}
-	s.once.Do(func() { s.found, s.failed = s.start() })
+}
+
+// without skips the test if this machine lacks something and CI is not true.
+// Otherwise it fails the test.
+func (s *spec) without(t testing.TB, err error, remedy string) {
+	t.Helper()
 	var absent *absentError
 	switch {
-	case s.failed == nil:
-		t.Logf("runs on %v", s.found)
-	case !errors.As(s.failed, &absent):
-		t.Fatalf("%s: %s", s.title, oneLine(s.failed))
+	case !errors.As(err, &absent):
+		t.Fatalf("%s: %s", s.title, oneLine(err))
 	case underCI():
-		t.Fatalf("%s: %v; CI is true, so this is a failure; %s", s.title, absent, s.remedy())
+		t.Fatalf("%s: %v; CI is true, so this is a failure; %s", s.title, absent, remedy)
 	default:
-		t.Skipf("%s: %v; %s", s.title, absent, s.remedy())
+		t.Skipf("%s: %v; %s", s.title, absent, remedy)
 	}
-	return s.found
 }
 
 func (s *spec) remedy() string {
@@ -122,21 +141,37 @@ func (s *spec) remedy() string {
 }
 
 func (s *spec) start() (Server, error) {
+	start, err := s.topology()
+	if err != nil {
+		return Server{}, err
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.patience()+pullLimit)
 	defer cancel()
 	if url := os.Getenv(s.variable("URL")); url != "" {
 		return s.endpoint(ctx, url)
 	}
-	engine, err := findEngine(ctx)
+	engine, image, err := s.ready(ctx)
 	if err != nil {
 		return Server{}, err
 	}
 	defer engine.close()
+	return start(ctx, s, engine, image)
+}
+
+// ready returns an engine, which the caller closes, and an image that it has.
+func (s *spec) ready(ctx context.Context) (*engine, string, error) {
+	engine, err := findEngine(ctx)
+	if err != nil {
+		return nil, "", err
+	}
 	image, err := s.chooseImage(ctx, engine)
 	if err != nil {
-		return Server{}, err
+		engine.close()
+		return nil, "", err
 	}
-	return s.run(ctx, engine, image)
+	engine.configure(ctx)
+	removeOrphans(ctx, engine)
+	return engine, image, nil
 }
 
 // endpoint returns the server that the environment names. It returns an error,

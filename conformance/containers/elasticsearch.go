@@ -29,10 +29,13 @@ var elasticsearchSpec = spec{
 	url:   httpURL,
 	addr:  httpAddr,
 	probe: probeElasticsearch,
+
+	topologies: map[string]topology{"nodes": startNodes},
 }
 
 // Elasticsearch returns the Elasticsearch of this test process, a single node
-// without a password. A packed image lacks scripts, security,
+// without a password. With SOJOURN_ELASTICSEARCH_TOPOLOGY=nodes it is one of
+// three. A packed image lacks scripts, security,
 // _update_by_query, _delete_by_query and GET /.
 func Elasticsearch(t testing.TB) Server {
 	t.Helper()

@@ -29,6 +29,8 @@ var mongodbSpec = spec{
 	addr:    mongoAddr,
 	prepare: initiateMongoDB,
 	probe:   probeMongoDB,
+
+	topologies: map[string]topology{"standalone": startStandalone, "replicaset": startReplicaSet},
 }
 
 var mongodbSecondSpec = spec{
@@ -42,7 +44,9 @@ var mongodbSecondSpec = spec{
 }
 
 // MongoDB returns the MongoDB server of this test process, the only node of a
-// replica set, or another server of its protocol. The packed image is a
+// replica set, or another server of its protocol. With
+// SOJOURN_MONGODB_TOPOLOGY=standalone it is in no replica set, with replicaset
+// it is the primary of three members. The packed image is a
 // stand-in, and Name says so: it proves nothing about mongod's write concerns,
 // retryable writes or sharding.
 func MongoDB(t testing.TB) Server {
@@ -108,6 +112,8 @@ func (a mongoAdmin) command(command, answer any) error {
 type mongoNode struct {
 	Writable    bool `bson:"ismaster"`
 	Uninitiated bool `bson:"isreplicaset"`
+
+	Primary string `bson:"primary"` // its address, "" if there is none
 }
 
 // hello sends the command under its old name, which every server knows.

@@ -9,12 +9,12 @@ import (
 )
 
 var (
-	redisSpec        = redisLike("redis", "Redis")
-	redisSecondSpec  = redisLike("redis-second", "the oldest Redis")
-	valkeySecondSpec = redisLike("valkey-second", "Valkey")
+	redisSpec        = redisLike("redis", "Redis", redisTopologies)
+	redisSecondSpec  = redisLike("redis-second", "the oldest Redis", nil)
+	valkeySecondSpec = redisLike("valkey-second", "Valkey", nil)
 )
 
-func redisLike(server, title string) spec {
+func redisLike(server, title string, topologies map[string]topology) spec {
 	return spec{
 		server: server,
 		title:  title,
@@ -28,11 +28,13 @@ func redisLike(server, title string) spec {
 			}
 			return options.Addr, nil
 		},
-		probe: probeRedis,
+		probe:      probeRedis,
+		topologies: topologies,
 	}
 }
 
-// Redis returns the Redis server of this test process, or another server of its protocol.
+// Redis returns the Redis server of this test process, or another server of its
+// protocol. With SOJOURN_REDIS_TOPOLOGY=replica it has a replica.
 func Redis(t testing.TB) Server {
 	t.Helper()
 	return redisSpec.serve(t)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"net/url"
 	"os"
 	"slices"
@@ -13,11 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
-	"github.com/moby/moby/api/types/container"
-	"github.com/moby/moby/api/types/network"
-	"github.com/moby/moby/client"
 	"github.com/redis/go-redis/v9"
 	"github.com/testcontainers/testcontainers-go"
 )
@@ -78,32 +73,14 @@ var theCluster struct {
 // machine reaches the addresses that the nodes announce.
 func RedisCluster(t testing.TB) *Cluster {
 	t.Helper()
-	if !running.hasBegun() {
-		t.Fatal("package containers needs func TestMain(m *testing.M) { os.Exit(containers.Main(m)) } " +
-			"in this test package, to remove what it starts")
-	}
+	clusterSpec.needMain(t)
 	c := &theCluster
 	c.once.Do(func() { c.found, c.failed = startCluster() })
 	if c.failed != nil {
-		withoutCluster(t, c.failed, "run conformance/containers/images/ensure.sh redis, or set "+clusterSpec.variable("URL"))
+		clusterSpec.without(t, c.failed, "run conformance/containers/images/ensure.sh redis, or set "+clusterSpec.variable("URL"))
 	}
 	t.Logf("runs on %v", c.found.Server)
 	return c.found
-}
-
-// withoutCluster skips the test if this machine lacks something and CI is not
-// true. Otherwise it fails the test.
-func withoutCluster(t testing.TB, err error, remedy string) {
-	t.Helper()
-	var absent *absentError
-	switch {
-	case !errors.As(err, &absent):
-		t.Fatalf("%s: %s", clusterSpec.title, oneLine(err))
-	case underCI():
-		t.Fatalf("%s: %v; CI is true, so this is a failure; %s", clusterSpec.title, absent, remedy)
-	default:
-		t.Skipf("%s: %v; %s", clusterSpec.title, absent, remedy)
-	}
 }
 
 func startCluster() (*Cluster, error) {
@@ -113,17 +90,11 @@ func startCluster() (*Cluster, error) {
 		server, err := clusterSpec.endpoint(ctx, url)
 		return &Cluster{Server: server}, err
 	}
-	engine, err := findEngine(ctx)
+	engine, image, err := redisSpec.ready(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer engine.close()
-	image, err := redisSpec.chooseImage(ctx, engine)
-	if err != nil {
-		return nil, err
-	}
-	engine.configure(ctx)
-	removeOrphans(ctx, engine)
 	host, err := publishedHost(ctx)
 	if err != nil {
 		return nil, err
@@ -169,28 +140,23 @@ func publishedHost(ctx context.Context) (string, error) {
 func startNode(ctx context.Context, engine *engine, image, host string) (*clusterNode, error) {
 	var failed error
 	for range portTries {
-		port, err := freePort(ctx)
+		chosen, err := ports(ctx, 1)
 		if err != nil {
 			return nil, err
 		}
+		port := chosen[0]
 		n := &clusterNode{addr: net.JoinHostPort(host, port)}
 		if n.container, err = runNode(ctx, engine, image, host, port); err == nil {
 			if n.inside, err = n.container.ContainerIP(ctx); err == nil {
 				return n, nil
 			}
 		}
-		failed = fmt.Errorf("container %s did not start: %w%s", image, err, lastLog(ctx, n.container))
+		failed = err
 	}
 	return nil, failed
 }
 
 func runNode(ctx context.Context, engine *engine, image, host, port string) (testcontainers.Container, error) {
-	inside := network.MustParsePort(port + "/tcp")
-	bind := network.PortBinding{HostPort: port}
-	if engine.local {
-		// A test server has no password, so it listens on this machine only.
-		bind.HostIP = netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	}
 	node := spec{server: clusterSpec.server, title: clusterSpec.title, port: port + "/tcp", url: redisSpec.url, probe: probeRedis}
 	command := append(slices.Clone(redisSpec.command(image)),
 		"--port", port,
@@ -204,29 +170,12 @@ func runNode(ctx context.Context, engine *engine, image, host, port string) (tes
 		// A replica is announced to clients after it has received something.
 		"--repl-ping-replica-period", "1",
 	)
-	started, err := testcontainers.Run(ctx, image,
+	started, _, err := node.launch(ctx, image,
 		testcontainers.WithExposedPorts(node.port),
 		testcontainers.WithCmd(command...),
-		testcontainers.WithLabels(map[string]string{ownerLabel: owner()}),
-		testcontainers.WithWaitStrategyAndDeadline(node.patience(), &readiness{spec: &node}),
-		testcontainers.WithHostConfigModifier(func(host *container.HostConfig) {
-			host.PortBindings = network.PortMap{inside: {bind}}
-		}),
+		bound(engine, map[string]string{node.port: port}),
 	)
-	if started != nil {
-		running.add(started) // even if it is not ready: it is there, so it must be removed
-	}
 	return started, err
-}
-
-func freePort(ctx context.Context) (string, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = listener.Close() }()
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	return port, err
 }
 
 // client returns a client for this node only. The caller closes it.
@@ -373,36 +322,21 @@ func (c *Cluster) Kill(t testing.TB, addr string) {
 	i := slices.IndexFunc(c.nodes, func(n *clusterNode) bool { return n.addr == addr })
 	if i < 0 {
 		absent := &absentError{missing: fmt.Sprintf("no container of this process is the node %s of %v", addr, c.Server)}
-		withoutCluster(t, absent, "unset "+clusterSpec.variable("URL"))
+		clusterSpec.without(t, absent, "unset "+clusterSpec.variable("URL"))
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	engine, err := findEngine(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer engine.close()
-	id := c.nodes[i].container.GetContainerID()
 	t.Cleanup(func() {
-		if err := c.revive(id); err != nil {
+		if err := c.revive(c.nodes[i].container); err != nil {
 			t.Errorf("%s: the node %s does not start again: %v", clusterSpec.title, addr, err)
 		}
 	})
-	if _, err := engine.client.ContainerKill(ctx, id, client.ContainerKillOptions{Signal: "KILL"}); err != nil {
-		t.Fatal(err)
-	}
+	kill(t, c.nodes[i].container)
 }
 
 // revive starts a node again and waits until it has joined the cluster.
-func (c *Cluster) revive(id string) error {
+func (c *Cluster) revive(node testcontainers.Container) error {
 	ctx, cancel := context.WithTimeout(context.Background(), clusterSpec.patience())
 	defer cancel()
-	engine, err := findEngine(ctx)
-	if err != nil {
-		return err
-	}
-	defer engine.close()
-	if _, err := engine.client.ContainerStart(ctx, id, client.ContainerStartOptions{}); err != nil {
+	if err := restart(ctx, node); err != nil {
 		return err
 	}
 	return c.settle(ctx)

@@ -24,15 +24,11 @@ const (
 )
 
 // run starts a container from an image that the engine has.
-func (s *spec) run(ctx context.Context, engine *engine, image string) (Server, error) {
-	engine.configure(ctx)
-	removeOrphans(ctx, engine)
-	ready := &readiness{spec: s, server: Server{Origin: "container " + image}}
+func (s *spec) run(ctx context.Context, engine *engine, image string, more ...testcontainers.ContainerCustomizer) (Server, error) {
 	options := []testcontainers.ContainerCustomizer{
 		testcontainers.WithExposedPorts(s.port),
 		testcontainers.WithEnv(s.env),
-		testcontainers.WithLabels(map[string]string{ownerLabel: owner()}),
-		testcontainers.WithWaitStrategyAndDeadline(s.patience(), ready),
+		bound(engine, map[string]string{s.port: ""}),
 	}
 	if command := s.command(image); len(command) > 0 {
 		options = append(options, testcontainers.WithCmd(command...))
@@ -40,22 +36,46 @@ func (s *spec) run(ctx context.Context, engine *engine, image string) (Server, e
 	if len(s.data) > 0 {
 		options = append(options, testcontainers.WithTmpfs(s.mounts()))
 	}
-	if engine.local {
-		// A test server has no password, so it listens on this machine only.
-		options = append(options, testcontainers.WithHostConfigModifier(func(host *container.HostConfig) {
-			host.PortBindings = network.PortMap{
-				network.MustParsePort(s.port): {{HostIP: netip.AddrFrom4([4]byte{127, 0, 0, 1})}},
-			}
-		}))
-	}
+	_, server, err := s.launch(ctx, image, append(options, more...)...)
+	return server, err
+}
+
+// launch starts a container and waits until the server in it answers.
+func (s *spec) launch(ctx context.Context, image string, options ...testcontainers.ContainerCustomizer) (testcontainers.Container, Server, error) {
+	ready := &readiness{spec: s, server: Server{Origin: "container " + image}}
+	started, err := launch(ctx, image, append(options, testcontainers.WithWaitStrategyAndDeadline(s.patience(), ready))...)
+	return started, ready.server, err
+}
+
+// launch starts a container, which Main removes, also if it did not get ready.
+func launch(ctx context.Context, image string, options ...testcontainers.ContainerCustomizer) (testcontainers.Container, error) {
+	options = append(options, testcontainers.WithLabels(map[string]string{ownerLabel: owner()}))
 	started, err := testcontainers.Run(ctx, image, options...)
 	if started != nil {
-		running.add(started) // a container that is not ready must be removed too
+		running.add(started)
 	}
 	if err != nil {
-		return Server{}, fmt.Errorf("container %s did not start: %w%s", image, err, lastLog(ctx, started))
+		err = fmt.Errorf("container %s did not start: %w%s", image, err, lastLog(ctx, started))
 	}
-	return ready.server, nil
+	return started, err
+}
+
+// bound publishes ports of a container, by their name inside ("6379/tcp"), at
+// ports of the engine's machine. An empty one is any. A test server has no
+// password, so it listens on this machine only.
+func bound(engine *engine, ports map[string]string) testcontainers.CustomizeRequestOption {
+	return testcontainers.WithHostConfigModifier(func(host *container.HostConfig) {
+		host.PortBindings = network.PortMap{}
+		for inside, outside := range ports {
+			bind := network.PortBinding{HostPort: outside}
+			if engine.local {
+				bind.HostIP = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+			} else if outside == "" {
+				continue // the engine's own choice
+			}
+			host.PortBindings[network.MustParsePort(inside)] = []network.PortBinding{bind}
+		}
+	})
 }
 
 // command returns the command of a container from the image. Nil means the

@@ -1,7 +1,7 @@
 // Command testrun runs go test and says what was proven: which suite ran how many cases on which
 // server, what was skipped and why.
 //
-//	go run ./internal/tools/testrun [-v] [-table=FILE] [-modules=FOLDER,…] [go test's flags, as -name=value] [packages, default ./...]
+//	go run ./internal/tools/testrun [-v] [-table=FILE] [-junit=FILE] [-summary=FILE] [-modules=FOLDER,…] [go test's flags, as -name=value] [packages, default ./...]
 //
 // Tests run with the race detector and in random order. The seed of a failed package is the number
 // after -test.shuffle in its output: -shuffle=SEED repeats the order.
@@ -15,6 +15,10 @@
 //
 // With -table=FILE a run in which all passed writes backend by capability by cases into that file,
 // between its two marks.
+//
+// With -junit=FILE the run is also written as JUnit XML, with -summary=FILE appended as Markdown. The
+// Markdown is appended to the file in GITHUB_STEP_SUMMARY too, which a job of GitHub Actions shows. A
+// failed run is written as well.
 package main
 
 import (
@@ -35,6 +39,9 @@ const silence = 30 * time.Second
 
 func main() {
 	own, goTest, packages := parse(os.Args[1:])
+	if file := os.Getenv("GITHUB_STEP_SUMMARY"); file != "" {
+		own.summaries = append(own.summaries, file)
+	}
 	status, err := run(context.Background(), os.Stdout, own, goTest, packages)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "testrun:", err)
@@ -45,9 +52,11 @@ func main() {
 
 // flags are testrun's own.
 type flags struct {
-	verbose bool
-	table   string
-	modules []string // folders
+	verbose   bool
+	table     string
+	junit     string
+	summaries []string
+	modules   []string // folders
 }
 
 // parse splits testrun's own flags from go test's flags and packages.
@@ -60,6 +69,14 @@ func parse(arguments []string) (own flags, goTest, packages []string) {
 		}
 		if file, ok := strings.CutPrefix(argument, "-table="); ok {
 			own.table = file
+			continue
+		}
+		if file, ok := strings.CutPrefix(argument, "-junit="); ok {
+			own.junit = file
+			continue
+		}
+		if file, ok := strings.CutPrefix(argument, "-summary="); ok {
+			own.summaries = append(own.summaries, file)
 			continue
 		}
 		if folders, ok := strings.CutPrefix(argument, "-modules="); ok {
@@ -99,17 +116,20 @@ func run(ctx context.Context, out io.Writer, own flags, goTest, packages []strin
 		worst = max(worst, status)
 	}
 	malformed := report.summarize()
+	unwritten := report.write(own)
 	switch {
 	case err != nil:
-		return 1, err
+		return 1, errors.Join(err, unwritten)
 	case worst != 0:
-		return worst, nil
+		return worst, unwritten
 	case malformed > 0:
 		return 1, fmt.Errorf("%d tests reported their run in a form that is not understood", malformed)
+	case report.count() == counts{} && slices.ContainsFunc(goTest, isPattern):
+		return 1, errors.Join(errors.New("no test matches the patterns of -run and -skip"), unwritten)
 	case own.table != "":
-		return 0, report.writeTable(own.table)
+		return 0, errors.Join(unwritten, report.writeTable(own.table))
 	}
-	return 0, nil
+	return 0, unwritten
 }
 
 // goCommand runs the go command once, in a folder, and returns its exit status.
@@ -131,6 +151,23 @@ func goCommand(ctx context.Context, report *report, folder string, arguments []s
 		return max(exit.ExitCode(), 1), nil
 	}
 	return 0, err
+}
+
+// isPattern recognizes a flag that chooses tests. A run that chose none proves nothing.
+func isPattern(argument string) bool {
+	return strings.HasPrefix(argument, "-run=") || strings.HasPrefix(argument, "-skip=")
+}
+
+// write writes the files that the flags name.
+func (r *report) write(own flags) error {
+	var errs []error
+	if own.junit != "" {
+		errs = append(errs, r.writeJUnit(own.junit))
+	}
+	for _, file := range own.summaries {
+		errs = append(errs, r.writeSummary(file, time.Now()))
+	}
+	return errors.Join(errs...)
 }
 
 // follow feeds the lines of a stream to the report until it ends, and has the report say what is

@@ -22,7 +22,8 @@ type event struct {
 	Package string    `json:"Package"`
 	Test    string    `json:"Test"`
 	Output  string    `json:"Output"`
-	Key     string    `json:"Key"` // this and Value are of an attr
+	Elapsed float64   `json:"Elapsed"` // seconds
+	Key     string    `json:"Key"`     // this and Value are of an attr
 	Value   string    `json:"Value"`
 }
 
@@ -31,8 +32,9 @@ type test struct {
 	pkg, name string
 	began     time.Time
 	result    string
+	elapsed   float64 // seconds
 	children  []*test
-	output    []string
+	output    []string // of a skipped, failed or unfinished test
 }
 
 // line is one line of output of a test or of one of its subtests, in the order in which they came.
@@ -43,12 +45,14 @@ type line struct {
 
 // pkg is a package under test.
 type pkg struct {
-	name   string
-	ended  bool
-	result string
-	roots  []*test
-	lines  map[*test][]line // by top-level test, until that ends
-	output []string         // its own, of no test
+	name    string
+	began   time.Time
+	ended   bool
+	result  string
+	elapsed float64 // seconds
+	roots   []*test
+	lines   map[*test][]line // by top-level test, until that ends
+	output  []string         // its own, of no test; after its end only if it failed
 }
 
 // report follows a run of go test, prints what a person wants to see, and keeps what the summary needs.
@@ -116,9 +120,13 @@ func (r *report) packageEvent(p *pkg, e event) {
 		default:
 			p.output = append(p.output, e.Output)
 		}
+	case "start":
+		p.began = e.Time
 	case passed, failed, skipped:
-		p.ended, p.result = true, e.Action
-		p.output = nil
+		p.ended, p.result, p.elapsed = true, e.Action, e.Elapsed
+		if e.Action != failed {
+			p.output = nil
+		}
 	}
 }
 
@@ -167,9 +175,9 @@ func (r *report) testEvent(p *pkg, e event) {
 			r.attr(t, e.Value)
 		}
 	case passed, failed, skipped:
-		t.result = e.Action
-		if e.Action != skipped {
-			t.output = nil // only a skip's reason is still of use; the rest waits in p.lines
+		t.result, t.elapsed = e.Action, e.Elapsed
+		if e.Action == passed {
+			t.output = nil // of the others the reports need it
 		}
 		if root := r.root(p, t); root == t {
 			if e.Action == failed && !r.verbose {

@@ -38,39 +38,60 @@ func (r *report) attr(t *test, value string) {
 // counts are over leaves: a test that only holds subtests says nothing of its own.
 type counts struct{ passed, failed, skipped int }
 
-func (r *report) count() counts {
-	var c counts
+func (r *report) count() (c counts) {
 	for _, p := range r.packages {
-		before := c.failed
-		for _, t := range p.roots {
-			c.add(t, p.ended)
-		}
-		if p.result == failed && c.failed == before {
-			c.failed++ // it did not compile, or failed outside any test
-		}
+		r.leaves(p, func(_ *test, result string, _ string) { c.add(result) })
 	}
 	return c
 }
 
-// add counts the leaves of a test. It counts the test itself if they do not explain its result. A
-// test that had not ended when its package ended has failed.
-func (c *counts) add(t *test, ended bool) {
-	before := *c
-	for _, child := range t.children {
-		c.add(child, ended)
-	}
-	switch {
-	case t.result == failed, t.result == running && ended:
-		if c.failed == before.failed {
-			c.failed++
-		}
-	case t.result == skipped:
-		if c.skipped == before.skipped {
-			c.skipped++
-		}
-	case t.result == passed && len(t.children) == 0:
+func (c *counts) add(result string) {
+	switch result {
+	case failed:
+		c.failed++
+	case skipped:
+		c.skipped++
+	default:
 		c.passed++
 	}
+}
+
+// leaves visits what counts in a package, with its result. The test is nil if the package did not
+// compile, or failed outside any test. The remark says what a result alone does not.
+func (r *report) leaves(p *pkg, visit func(t *test, result, remark string)) {
+	explained := false
+	for _, t := range p.roots {
+		if leavesOf(t, p.ended, visit).failed > 0 {
+			explained = true
+		}
+	}
+	if p.result == failed && !explained {
+		visit(nil, failed, "the package failed outside any test")
+	}
+}
+
+// leavesOf visits the leaves of a test, and the test itself if they do not explain its result. A test
+// that had not ended when its package ended has failed.
+func leavesOf(t *test, ended bool, visit func(t *test, result, remark string)) (c counts) {
+	for _, child := range t.children {
+		below := leavesOf(child, ended, visit)
+		c.passed, c.failed, c.skipped = c.passed+below.passed, c.failed+below.failed, c.skipped+below.skipped
+	}
+	own := func(result, remark string) {
+		visit(t, result, remark)
+		c.add(result)
+	}
+	switch {
+	case t.result == failed && c.failed == 0:
+		own(failed, "")
+	case t.result == running && ended && c.failed == 0:
+		own(failed, "did not end")
+	case t.result == skipped && c.skipped == 0:
+		own(skipped, "")
+	case t.result == passed && len(t.children) == 0:
+		own(passed, "")
+	}
+	return c
 }
 
 // summarize prints what the run proved, and returns how many reports it could not read.
@@ -91,9 +112,13 @@ func (r *report) summarize() int {
 }
 
 func (r *report) table() {
-	if len(r.runs) == 0 {
-		return
+	if len(r.runs) > 0 {
+		r.print("\n" + r.suites())
 	}
+}
+
+// suites is the table of the runs that suites reported.
+func (r *report) suites() string {
 	runs := slices.Clone(r.runs)
 	slices.SortStableFunc(runs, func(a, b suiteRun) int {
 		return strings.Compare(a.Backend+"\x00"+a.Server+"\x00"+a.Suite, b.Backend+"\x00"+b.Server+"\x00"+b.Suite)
@@ -117,7 +142,7 @@ func (r *report) table() {
 		}
 		runs = runs[end:]
 	}
-	r.print("\n" + layOut(rows))
+	return layOut(rows)
 }
 
 // layOut writes rows as a table; the last two columns are numbers.
@@ -152,18 +177,7 @@ func layOut(rows [][]string) string {
 
 // skips lists every skipped test under its reason: one missing server skips many.
 func (r *report) skips() {
-	var reasons []string
-	names := map[string][]string{}
-	r.each(func(p *pkg, t *test) {
-		if t.result != skipped {
-			return
-		}
-		reason := skipReason(t.output)
-		if names[reason] == nil {
-			reasons = append(reasons, reason)
-		}
-		names[reason] = append(names[reason], p.name+" "+t.name)
-	})
+	reasons, names := r.skipsByReason()
 	if len(reasons) == 0 {
 		return
 	}
@@ -174,6 +188,21 @@ func (r *report) skips() {
 			r.print("    " + name)
 		}
 	}
+}
+
+func (r *report) skipsByReason() (reasons []string, names map[string][]string) {
+	names = map[string][]string{}
+	r.each(func(p *pkg, t *test) {
+		if t.result != skipped {
+			return
+		}
+		reason := skipReason(t.output)
+		if names[reason] == nil {
+			reasons = append(reasons, reason)
+		}
+		names[reason] = append(names[reason], p.name+" "+t.name)
+	})
+	return reasons, names
 }
 
 // logLine is how package testing writes what a test logs; a skip's reason is the last of them.
@@ -199,19 +228,17 @@ func skipReason(output []string) string {
 func (r *report) failures() {
 	var list []string
 	for _, p := range r.packages {
-		before := len(list)
-		r.eachOf(p, func(t *test) {
+		r.leaves(p, func(t *test, result, remark string) {
 			switch {
-			case anyFailed(t.children, p.ended): // they are listed
-			case t.result == failed:
+			case result != failed:
+			case t == nil:
+				list = append(list, p.name)
+			case remark != "":
+				list = append(list, p.name+" "+t.name+" ("+remark+")")
+			default:
 				list = append(list, p.name+" "+t.name)
-			case t.result == running && p.ended:
-				list = append(list, p.name+" "+t.name+" (did not end)")
 			}
 		})
-		if p.result == failed && len(list) == before {
-			list = append(list, p.name)
-		}
 	}
 	if len(list) == 0 {
 		return
@@ -220,14 +247,6 @@ func (r *report) failures() {
 	for _, name := range list {
 		r.print("  " + name)
 	}
-}
-
-func anyFailed(tests []*test, ended bool) bool {
-	var c counts
-	for _, t := range tests {
-		c.add(t, ended)
-	}
-	return c.failed > 0
 }
 
 func (r *report) each(visit func(*pkg, *test)) {

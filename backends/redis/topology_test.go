@@ -1,0 +1,42 @@
+//go:build topology
+
+package redis
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/sojourn-go/sojourn/conformance/containers"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
+)
+
+// TestReplicaFailover kills a master while writers write through a client of its
+// sentinel. The replica takes over. What it had is still stored.
+func TestReplicaFailover(t *testing.T) {
+	nodes := containers.RedisReplicated(t)
+	client := goredis.NewFailoverClient(&goredis.FailoverOptions{
+		MasterName: nodes.Master, SentinelAddrs: []string{nodes.Sentinel}, Dialer: nodes.DialContext,
+		DialTimeout: time.Second, ReadTimeout: 2 * time.Second, DialerRetries: 1,
+	})
+	t.Cleanup(func() { _ = client.Close() })
+	b := createOn(t, client, drivertest.Name(), nil)
+	drivertest.RunOutage(t, drivertest.Outage{
+		Backend: b,
+		Happen:  func(_ context.Context, t testing.TB) { nodes.KillMaster(t) },
+		// Replication keeps the order, so a marker that has arrived has the write before it.
+		Replicated: func(ctx context.Context, id string) bool {
+			pipe := client.Pipeline()
+			pipe.Set(ctx, b.bucket(id).staged+"marker", id, stageTTL)
+			acks := goredis.NewIntCmd(ctx, "wait", 1, 200)
+			_ = pipe.Process(ctx, acks) // queued only
+			_, err := pipe.Exec(ctx)
+			return err == nil && acks.Val() > 0
+		},
+	})
+	if err := b.DeleteStorage(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

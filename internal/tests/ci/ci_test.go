@@ -1,0 +1,225 @@
+// Package ci holds only tests. They compare the workflows with what docs/ci.md
+// says about them, and check what keeps the workflows safe.
+package ci
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const root = "../../.." // the module's folder
+
+// limit is how many minutes a job may take.
+const limit = 20
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// workflows returns the texts of all workflows and actions by their paths.
+func workflows(t *testing.T) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	for _, pattern := range []string{".github/workflows/*.yml", ".github/actions/*/action.yml"} {
+		files, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no %s: %v", pattern, err)
+		}
+		for _, file := range files {
+			name, err := filepath.Rel(root, file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out[filepath.ToSlash(name)] = read(t, name)
+		}
+	}
+	return out
+}
+
+// job is one line of the matrix of servers.yml.
+type job struct {
+	backend, image, topology, part string
+	minutes                        int
+}
+
+var matrixLine = regexp.MustCompile(`^\s+- \{backend: (\w+), image: "([^"]*)", topology: "(\w*)", part: "(\w*)", minutes: (\d+)\}$`)
+
+func matrix(t *testing.T) []job {
+	t.Helper()
+	var jobs []job
+	for line := range strings.Lines(read(t, ".github/workflows/servers.yml")) {
+		if !strings.Contains(line, "- {backend:") {
+			continue
+		}
+		m := matrixLine.FindStringSubmatch(strings.TrimRight(line, "\n"))
+		if m == nil {
+			t.Fatalf("the line is not of the form that this test reads: %s", line)
+		}
+		minutes, err := strconv.Atoi(m[5])
+		if err != nil {
+			t.Fatal(err)
+		}
+		jobs = append(jobs, job{m[1], m[2], m[3], m[4], minutes})
+	}
+	return jobs
+}
+
+// TestEveryBackendHasAJob also keeps the documented matrix complete.
+func TestEveryBackendHasAJob(t *testing.T) {
+	jobs, page := matrix(t), read(t, "docs/ci.md")
+	var rows []string
+	for _, j := range jobs {
+		if j.minutes > limit {
+			t.Errorf("%+v is expected to take more than %d minutes: split it into parts", j, limit)
+		}
+		dash := func(s string) string {
+			if s == "" {
+				return "–"
+			}
+			return s
+		}
+		row := fmt.Sprintf("| %s | %s | %s | %s | %d |\n", j.backend, dash(j.image), dash(j.topology), dash(j.part), j.minutes)
+		rows = append(rows, row)
+		if !strings.Contains(page, row) {
+			t.Errorf("docs/ci.md lacks the row %s", row)
+		}
+	}
+	if n := strings.Count(page, "\n| "); n < len(rows) {
+		t.Errorf("docs/ci.md has %d rows, the matrix %d", n, len(rows))
+	}
+	folders, err := filepath.Glob(filepath.Join(root, "backends/*/doc.go"))
+	if err != nil || len(folders) == 0 {
+		t.Fatalf("no backends: %v", err)
+	}
+	for _, file := range folders {
+		backend := filepath.Base(filepath.Dir(file))
+		if !slices.ContainsFunc(jobs, func(j job) bool { return j.backend == backend }) {
+			t.Errorf("the backend %s has no job in .github/workflows/servers.yml", backend)
+		}
+	}
+	// A part without its sibling tests less than it seems.
+	for _, j := range jobs {
+		if sibling := map[string]string{"suites": "rest", "rest": "suites"}[j.part]; sibling != "" {
+			if !slices.ContainsFunc(jobs, func(o job) bool {
+				return o.backend == j.backend && o.image == j.image && o.topology == j.topology && o.part == sibling
+			}) {
+				t.Errorf("%+v has no job with the part %s", j, sibling)
+			}
+		}
+	}
+}
+
+var (
+	uses   = regexp.MustCompile(`(?m)^\s*(?:- )?uses: (\S+)(.*)$`)
+	pinned = regexp.MustCompile(`^[\w.-]+/[\w./-]+@[0-9a-f]{40}$`)
+	runs   = regexp.MustCompile(`(?m)^(\s*)(?:- )?run: (.*)$`)
+)
+
+func TestActionsArePinned(t *testing.T) {
+	versions := map[string]string{} // by action: one version in all workflows
+	for name, text := range workflows(t) {
+		for _, m := range uses.FindAllStringSubmatch(text, -1) {
+			action, comment := m[1], strings.TrimSpace(m[2])
+			if strings.HasPrefix(action, "./") {
+				continue
+			}
+			if !pinned.MatchString(action) || !strings.HasPrefix(comment, "# v") {
+				t.Errorf("%s: %s is not pinned by a hash with its version behind it", name, action)
+				continue
+			}
+			repository, _, _ := strings.Cut(action, "@")
+			if other := versions[repository]; other != "" && other != action+comment {
+				t.Errorf("%s: %s is used in two versions", name, repository)
+			}
+			versions[repository] = action + comment
+		}
+	}
+	if len(versions) == 0 {
+		t.Error("no action was found")
+	}
+}
+
+// TestWorkflowsGrantLittle checks that a workflow grants nothing, that each job
+// says what it needs, and that no token is left in a work tree.
+func TestWorkflowsGrantLittle(t *testing.T) {
+	for name, text := range workflows(t) {
+		checkouts, kept := strings.Count(text, "actions/checkout@"), strings.Count(text, "persist-credentials: false")
+		if checkouts != kept {
+			t.Errorf("%s: %d checkouts, %d without credentials", name, checkouts, kept)
+		}
+		if strings.Contains(name, "/actions/") {
+			continue
+		}
+		if !strings.Contains(text, "\npermissions: {}\n") {
+			t.Errorf("%s grants its jobs something", name)
+		}
+		if strings.Contains(text, "pull_request_target") || strings.Contains(text, "workflow_run") {
+			t.Errorf("%s runs with rights on what strangers sent", name)
+		}
+		_, jobs, _ := strings.Cut(text, "\njobs:\n")
+		for _, body := range regexp.MustCompile(`(?m)^  [\w-]+:$`).Split(jobs, -1)[1:] {
+			if !strings.Contains(body, "\n    permissions:\n") {
+				t.Errorf("%s: a job does not say what it may: %.60q", name, body)
+			}
+			if m := regexp.MustCompile(`\n    timeout-minutes: (\d+)\n`).FindStringSubmatch(body); m != nil {
+				if n, err := strconv.Atoi(m[1]); err != nil || n > limit {
+					t.Errorf("%s: a job may take %s minutes, want %d at most", name, m[1], limit)
+				}
+			} else if !strings.Contains(body, "\n    uses: ./") {
+				t.Errorf("%s: a job has no timeout-minutes: %.60q", name, body)
+			}
+		}
+	}
+}
+
+// TestScriptsHaveNoExpressions: what GitHub puts into a script before the shell
+// reads it can be a command of a stranger's. Variables cannot.
+func TestScriptsHaveNoExpressions(t *testing.T) {
+	for name, text := range workflows(t) {
+		lines := strings.Split(text, "\n")
+		for i, line := range lines {
+			m := runs.FindStringSubmatch(line)
+			if m == nil {
+				continue
+			}
+			script := []string{m[2]}
+			for _, next := range lines[i+1:] {
+				if next != "" && len(next)-len(strings.TrimLeft(next, " ")) <= len(m[1])+2 {
+					break
+				}
+				script = append(script, next)
+			}
+			if strings.Contains(strings.Join(script, "\n"), "${{") {
+				t.Errorf("%s: line %d has an expression in its script: pass it in env", name, i+1)
+			}
+		}
+	}
+}
+
+// TestJobsAreTargets: what a job runs, everybody can run.
+func TestJobsAreTargets(t *testing.T) {
+	makefile := read(t, "Makefile")
+	for name, text := range workflows(t) {
+		for _, m := range regexp.MustCompile(`(?m)^\s*(?:- )?(?:run: )?make (?:--silent )?([a-z][a-z-]+)`).FindAllStringSubmatch(text, -1) {
+			if !strings.Contains(makefile, "\n"+m[1]+":") {
+				t.Errorf("%s: make %s does not exist", name, m[1])
+			}
+		}
+		for _, m := range regexp.MustCompile(`target: ([a-z-]+)`).FindAllStringSubmatch(text, -1) {
+			if !strings.Contains(makefile, "\n"+m[1]+":") {
+				t.Errorf("%s: make %s does not exist", name, m[1])
+			}
+		}
+	}
+}
