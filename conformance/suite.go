@@ -13,6 +13,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/causes"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -71,7 +72,7 @@ func (c *C) node(name string) driver.ModelExpirySupport {
 		c.Fatal("Harness.Open returned nil")
 	}
 	if err := driver.CreateStorage(c.ctx(), b); err != nil {
-		c.Fatalf("CreateStorage: %v", err)
+		c.Fatalf("CreateStorage: %s", causes.Of(err))
 	}
 	c.Cleanup(func() {
 		// Another node may have closed the backend or deleted the storage already,
@@ -120,7 +121,7 @@ func (c *C) fail(format string, args ...any) {
 func (c *C) ok(err error, what string, args ...any) {
 	c.Helper()
 	if err != nil {
-		c.fail("%s: got the error %v, want none", fmt.Sprintf(what, args...), err)
+		c.fail("%s: got the error %s, want none", fmt.Sprintf(what, args...), causes.Of(err))
 	}
 }
 
@@ -131,7 +132,7 @@ func (c *C) is(err, sentinel error, what string, args ...any) {
 		c.fail("%s: got no error, want %v", fmt.Sprintf(what, args...), sentinel)
 	}
 	if !errors.Is(err, sentinel) {
-		c.fail("%s: got %v, want %v", fmt.Sprintf(what, args...), err, sentinel)
+		c.fail("%s: got %s, want %v", fmt.Sprintf(what, args...), causes.Of(err), sentinel)
 	}
 	for _, s := range sentinels {
 		if errors.Is(sentinel, s) { // the sentinel itself, or ErrUnavailable, which ErrUnknown matches too

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/causes"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -135,20 +136,4 @@ func Apart(do func()) {
 
 // Causes returns the texts of an error and of all that it wraps, which messages
 // of backends leave out.
-func Causes(err error) string {
-	if err == nil {
-		return "no error"
-	}
-	text := err.Error()
-	switch e := err.(type) { //nolint:errorlint // it walks the tree itself
-	case interface{ Unwrap() error }:
-		if next := e.Unwrap(); next != nil {
-			text += "; " + Causes(next)
-		}
-	case interface{ Unwrap() []error }:
-		for _, next := range e.Unwrap() {
-			text += "; " + Causes(next)
-		}
-	}
-	return text
-}
+func Causes(err error) string { return causes.Of(err) }
