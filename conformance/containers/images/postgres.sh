@@ -28,7 +28,7 @@ pack_postgres() {
 	printf 'postgres:x:999:999::/data:/bin/sh\n' >>"$root/etc/passwd"
 	mkdir -p "$root/usr/lib/postgresql/${home##*/}"/{bin,lib} "$root/usr/share/postgresql"
 	cp -L "$home/bin/postgres" "$root/usr/lib/postgresql/${home##*/}/bin/"
-	cp -L "$home"/lib/{plpgsql,dict_snowball}.so "$root/usr/lib/postgresql/${home##*/}/lib/"
+	cp -L "$home"/lib/{plpgsql,dict_snowball,*_and_*}.so "$root/usr/lib/postgresql/${home##*/}/lib/"
 	cp -rL "$home/../../../share/postgresql/${home##*/}" "$root/usr/share/postgresql/"
 	cp -rL /usr/share/zoneinfo "$root/usr/share/"
 	add_libraries "$root" "$home/bin/postgres" "$tree"
