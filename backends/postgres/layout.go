@@ -126,7 +126,7 @@ func newStatements(p place) statements {
 			" AND ($11::text[] IS NULL OR enc = ANY($11::text[]))", "CASE WHEN $3::uuid IS NOT NULL THEN val END"),
 		touch:  judged("UPDATE "+t+" SET exp = $4::bigint WHERE "+live+" AND (NOT $5::bool OR exp < $4::bigint)", "NULL::bytea"),
 		remove: judged("DELETE FROM "+t+" WHERE "+live, "NULL::bytea"),
-		sweep: remove("SELECT ctid AS at" + from + "exp <= $1::bigint AND format < 2 ORDER BY exp LIMIT $2::bigint FOR UPDATE"),
+		sweep:  remove("SELECT ctid AS at" + from + "exp <= $1::bigint AND format < 2 ORDER BY exp LIMIT $2::bigint FOR UPDATE"),
 		due: "SELECT " + head + from + "exp <= $1::bigint AND format < 2 AND (exp, id) > ($2::bigint, $3::text) " +
 			"ORDER BY exp, id LIMIT $4::bigint",
 		sweepThese: remove("SELECT s.ctid AS at FROM " + t + " AS s JOIN unnest($1::text[], $2::text[]::uuid[], $3::bigint[]) AS d (id, rev, exp) " +
