@@ -139,7 +139,7 @@ func BenchmarkFloor(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			exec(b, db, "VACUUM ANALYZE "+t)
+			exec(b, db, "VACUUM (ANALYZE, PARALLEL 0) "+t)
 			ratio.Report(b, floorOps,
 				ratio.Side{Name: "by-hand", Do: func(i int) error { return op.hand(id("hand", i), i) }},
 				ratio.Side{Name: "again", Do: func(i int) error { return op.hand(id("again", i), i) }},
@@ -153,14 +153,13 @@ func BenchmarkFloor(b *testing.B) {
 // ones, with and without announcements. It reports the median.
 func BenchmarkFloorSweep(b *testing.B) {
 	store := open(b, nil)
-	exec(b, store.db, "SET synchronous_commit = off")
 	fill(b, store, 1_000_000, 0)
-	exec(b, store.db, "VACUUM ANALYZE "+store.place.name())
+	exec(b, store.db, "VACUUM (ANALYZE, PARALLEL 0) "+store.place.name())
 	for name, onExpire := range map[string]func(model.Record) error{"plain": nil, "announced": func(model.Record) error { return nil }} {
 		b.Run(name, func(b *testing.B) {
 			var times []time.Duration
 			for range 21 {
-				exec(b, store.db, "INSERT INTO "+store.place.name()+` SELECT 'old' || i, 1, gen_random_uuid(), $1 - i, '{"principal": "ann"}', 'json', '\x00'
+				exec(b, store.db, "INSERT INTO "+store.place.name()+` SELECT 'old' || i, 1, gen_random_uuid(), $1::bigint - i, '{"principal": "ann"}', 'json', '\x00'
 					FROM generate_series(1, 1000) AS i`, drivertest.Now.UnixMilli())
 				began := time.Now()
 				s, err := store.DeleteExpired(b.Context(), driver.Sweep{Before: drivertest.Now, Limit: 1000, OnExpire: onExpire})

@@ -202,15 +202,15 @@ func TestCostInProportion(t *testing.T) {
 		args []any
 		most float64
 	}{
-		"get":            {b.sql.get, []any{"id00007"}, 1},
-		"page":           {b.sql.page(&all), []any{"id00100", now, 100}, 105},
-		"page of ids":    {b.sql.page(&keys), []any{"id00100", now, 100}, 105},
+		"get":            {b.sql.get, []any{"id0000007"}, 1},
+		"page":           {b.sql.page(&all), []any{"id0000100", now, 100}, 105},
+		"page of ids":    {b.sql.page(&keys), []any{"id0000100", now, 100}, 105},
 		"page by label":  {b.sql.page(&q), []any{"", now, 100, "ann"}, 60},
 		"count by label": {b.sql.count(&q), []any{now, "ann"}, 60},
-		"touch":          {b.sql.touch, []any{"id00007", now, known(0, model.Revision{}), now + 7_200_000, false}, 3},
+		"touch":          {b.sql.touch, []any{"id0000007", now, known(0, model.Revision{}), now + 7_200_000, false}, 3},
 		"sweep":          {b.sql.sweep, []any{now, 100}, 205},
 		"sweep's heads":  {b.sql.due, []any{now, 0, "", 100}, 105},
-		"batch of gets":  {b.sql.many, []any{[]string{"id00007", "id00009"}}, 4},
+		"batch of gets":  {b.sql.many, []any{[]string{"id0000007", "id0000009"}}, 4},
 	} {
 		rows, whole := explain(t, b, test.sql, test.args...)
 		if rows > test.most || rows < 1 || whole != "" {
@@ -223,7 +223,29 @@ func TestCostInProportion(t *testing.T) {
 // ann.
 func fill(t testing.TB, b *Backend, live, expired int) {
 	t.Helper()
-	exec(t, b.db, "INSERT INTO "+b.place.name()+` SELECT 'id' || lpad(i::text, 5, '0'), 1, gen_random_uuid(), CASE WHEN i > $1 THEN $3 - (i - $1) * 1000 ELSE $3 + 3600000 END,
+	exec(t, b.db, "INSERT INTO "+b.place.name()+` SELECT 'id' || lpad(i::text, 7, '0'), 1, gen_random_uuid(), CASE WHEN i > $1 THEN $3 - (i - $1) * 1000 ELSE $3 + 3600000 END,
 		CASE WHEN i <= $1 AND i % 400 = 0 OR i > $1 AND i % 40 = 0 THEN '{"principal": "ann"}'::jsonb END, 'json', convert_to(repeat('v', 200), 'UTF8')
 		FROM generate_series(1, $1::bigint + $2::bigint) AS i`, int64(live), int64(expired), drivertest.Now.UnixMilli())
+}
+
+// TestStorageTrips counts the round trips of the calls that look at the storage,
+// on a connection that has made them before.
+func TestStorageTrips(t *testing.T) {
+	b, p := proxied(t)
+	check := func(ctx context.Context) error { _, err := b.Check(ctx); return err }
+	for _, test := range []struct {
+		name  string
+		do    func(context.Context) error
+		trips int
+	}{{"create storage again", b.CreateStorage, 5}, {"check", check, 2}, {"delete storage", b.DeleteStorage, 7}} {
+		for again := range 2 {
+			p.Requests()
+			if err := test.do(t.Context()); err != nil {
+				t.Fatal(drivertest.Causes(err))
+			}
+			if got := p.Requests(); again == 1 && test.name != "delete storage" && len(got) != test.trips || len(got) > test.trips {
+				t.Errorf("%s: sent %q, want %d", test.name, got, test.trips)
+			}
+		}
+	}
 }
