@@ -10,7 +10,6 @@ import (
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
-	"github.com/sojourn-go/sojourn/model"
 )
 
 // DB is what a Backend needs of its database. *pgxpool.Pool, *pgx.Conn and
@@ -63,8 +62,8 @@ const backendName = "postgres"
 //
 // With a pgx.Tx every call is part of that transaction: see In.
 //
-// It returns ErrInvalid for a nil db, a name that is no identifier of
-// PostgreSQL, and an invalid option.
+// It returns ErrInvalid for a nil db, a name that PostgreSQL would refuse or cut
+// off, and an invalid option.
 func New(db DB, table string, opts *Options) (*Backend, error) {
 	o, err := opts.withDefaults(db, table)
 	if err != nil {
@@ -186,6 +185,3 @@ func drain(rows pgx.Rows, each func(pgx.Rows) error) error {
 	rows.Close()
 	return rows.Err()
 }
-
-// errNilDB is the error of a constructor without a database.
-func errNilDB() error { return model.NewError(model.ErrInvalid, "the database is nil", nil) }

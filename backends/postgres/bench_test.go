@@ -176,9 +176,9 @@ func BenchmarkFloorSweep(b *testing.B) {
 	}
 }
 
-// BenchmarkLabels compares where labels could be: in a column with an index for
-// each label, as they are, in a table of their own that the same statement
-// writes, and in an array with a GIN index.
+// BenchmarkLabels compares the places for labels. They are in a column with an
+// index for each label. They could be in a table of their own, which the same
+// statement writes, or in an array with a GIN index.
 func BenchmarkLabels(b *testing.B) {
 	ctx := context.Background()
 	pool := connect(b, poolConfig(b))

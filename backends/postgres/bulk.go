@@ -121,7 +121,7 @@ func (b *Backend) send(ctx context.Context, now time.Time, ops []driver.BatchOp,
 		var found *row
 		rows, err := answers.Query()
 		if err == nil {
-			err = drain(rows, found.keep(&found))
+			err = drain(rows, keep(&found))
 		}
 		if err != nil {
 			_ = answers.Close()

@@ -96,17 +96,18 @@ func (b *Backend) once(ctx context.Context, now time.Time, w *driverkit.Waited, 
 	defer release()
 	do := build(w.Now(now))
 	var found *row
-	if err := query(ctx, db, do.sql, do.args, found.keep(&found)); err != nil {
+	if err := query(ctx, db, do.sql, do.args, keep(&found)); err != nil {
 		return model.Record{}, writeError(ctx, err)
 	}
 	return do.judge(found)
 }
 
 // keep returns a function that keeps a row in to.
-func (*row) keep(to **row) func(pgx.Rows) error {
+func keep(to **row) func(pgx.Rows) error {
 	return func(rows pgx.Rows) error {
-		*to = &row{}
-		return (*to).scan(rows, &(*to).done)
+		r := &row{}
+		*to = r
+		return r.scan(rows, &r.done)
 	}
 }
 

@@ -77,7 +77,7 @@
 // The caller's clock decides what is live: it is an argument of each statement.
 // PostgreSQL removes nothing by itself: run an expiry.Sweeper. A sweep removes a
 // thousand records with one DELETE, by the index on exp. It skips rows that
-// another transaction has locked, so sweepers share the work and wait for nobody.
+// another transaction has locked, so sweepers share the work and wait for no lock.
 // If the answer is lost, Unknown is the most that the statement could remove.
 //
 // # Consistency
@@ -111,9 +111,9 @@
 // pgx prepares each statement once for each connection, which takes a round trip
 // more the first time. A proxy that gives each transaction another connection,
 // such as PgBouncer's mode transaction, must know prepared statements
-// (max_prepared_statements), or the pool must not use them:
-// default_query_exec_mode=cache_describe, exec or simple_protocol in the URL, or
-// the field DefaultQueryExecMode. The tests make all calls in all modes of pgx.
+// (max_prepared_statements). Else the pool must not use them: set
+// default_query_exec_mode in the URL, or the field DefaultQueryExecMode, to
+// cache_describe, exec or simple_protocol. The tests make all calls in all modes of pgx.
 // No statement depends on the session. The advisory lock is one of the
 // transaction.
 //
@@ -170,7 +170,7 @@
 //
 // # What was tried
 //
-// The suites of records and sessions run on PostgreSQL 15 of Debian, and on 17
-// where its image can be pulled. CockroachDB, YugabyteDB and other servers with
+// The suites of records and sessions ran on PostgreSQL 15 of Debian. They run on
+// 17 if its image can be pulled. CockroachDB, YugabyteDB and other servers with
 // PostgreSQL's protocol have not been tried: run the suite on them.
 package postgres

@@ -24,31 +24,31 @@ func TestCodes(t *testing.T) {
 		write    error
 		text     string
 	}{
-		"40001":  {"ERROR", model.ErrUnavailable, "conflict"},
-		"40P01":  {"ERROR", model.ErrUnavailable, "conflict"},
-		"40003":  {"ERROR", model.ErrUnknown, ""},
-		"08P01":  {"FATAL", model.ErrUnknown, ""}, // a proxy that lost its server
-		"08006":  {"ERROR", model.ErrUnknown, ""},
-		"58000":  {"FATAL", model.ErrUnknown, ""},
-		"XX000":  {"PANIC", model.ErrUnknown, ""},
-		"XX000 ": {"ERROR", model.ErrUnavailable, "code XX000"},
-		"53100":  {"ERROR", model.ErrUnavailable, "disk space"},
-		"53300":  {"FATAL", model.ErrUnavailable, "connections"},
-		"57P01":  {"FATAL", model.ErrUnavailable, "shutting down"},
-		"57P03":  {"FATAL", model.ErrUnavailable, "starting"},
-		"57014":  {"ERROR", model.ErrUnavailable, "cancelled"},
-		"22001":  {"ERROR", model.ErrTooLarge, "limit"},
-		"54000":  {"ERROR", model.ErrTooLarge, "limit"},
-		"42P01":  {"ERROR", model.ErrUnavailable, "CreateStorage"},
-		"42501":  {"ERROR", model.ErrUnavailable, "permission"},
-		"28P01":  {"FATAL", model.ErrUnavailable, "credentials"},
-		"25006":  {"ERROR", model.ErrUnavailable, "read-only"},
-		"25P02":  {"ERROR", model.ErrUnavailable, "roll it back"},
-		"26000":  {"ERROR", model.ErrUnavailable, "default_query_exec_mode"},
-		"23514":  {"ERROR", model.ErrUnavailable, "constraint"},
-		"":       {"ERROR", model.ErrUnknown, ""},
+		"40001": {"ERROR", model.ErrUnavailable, "conflict"},
+		"40P01": {"ERROR", model.ErrUnavailable, "conflict"},
+		"40003": {"ERROR", model.ErrUnknown, ""},
+		"08P01": {"FATAL", model.ErrUnknown, ""}, // a proxy that lost its server
+		"08006": {"ERROR", model.ErrUnknown, ""},
+		"58000": {"FATAL", model.ErrUnknown, ""},
+		"XX000": {"PANIC", model.ErrUnknown, ""},
+		"XX001": {"ERROR", model.ErrUnavailable, "code XX001"},
+		"53100": {"ERROR", model.ErrUnavailable, "disk space"},
+		"53300": {"FATAL", model.ErrUnavailable, "connections"},
+		"57P01": {"FATAL", model.ErrUnavailable, "shutting down"},
+		"57P03": {"FATAL", model.ErrUnavailable, "starting"},
+		"57014": {"ERROR", model.ErrUnavailable, "cancelled"},
+		"22001": {"ERROR", model.ErrTooLarge, "limit"},
+		"54000": {"ERROR", model.ErrTooLarge, "limit"},
+		"42P01": {"ERROR", model.ErrUnavailable, "CreateStorage"},
+		"42501": {"ERROR", model.ErrUnavailable, "permission"},
+		"28P01": {"FATAL", model.ErrUnavailable, "credentials"},
+		"25006": {"ERROR", model.ErrUnavailable, "read-only"},
+		"25P02": {"ERROR", model.ErrUnavailable, "roll it back"},
+		"26000": {"ERROR", model.ErrUnavailable, "default_query_exec_mode"},
+		"23514": {"ERROR", model.ErrUnavailable, "constraint"},
+		"":      {"ERROR", model.ErrUnknown, ""},
 	} {
-		pg := &pgconn.PgError{Severity: want.severity, SeverityUnlocalized: want.severity, Code: strings.TrimSpace(code), Message: "hunter2", Detail: "hunter2"}
+		pg := &pgconn.PgError{Severity: want.severity, SeverityUnlocalized: want.severity, Code: code, Message: "hunter2", Detail: "hunter2"}
 		write, read := writeError(t.Context(), pg), readError(t.Context(), pg)
 		if model.Kind(write) != want.write || !strings.Contains(write.Error(), want.text) || strings.Contains(write.Error(), "hunter2") {
 			t.Errorf("write %s %s: %v, want %v and %q", want.severity, code, write, want.write, want.text)
@@ -86,7 +86,7 @@ func TestTimeLimitOfTheServer(t *testing.T) {
 	c := poolConfig(t)
 	b := open(t, nil)
 	drivertest.SeedCalls(t, b)
-	lock := begin(t, b, pgx.TxOptions{})
+	lock := begin(t, pgx.TxOptions{})
 	exec(t, lock, "SELECT 1 FROM "+b.place.name()+" WHERE id = 'id' FOR UPDATE")
 	for setting, code := range map[string]string{"statement_timeout": "57014", "lock_timeout": "55P03"} {
 		c.ConnConfig.RuntimeParams = map[string]string{setting: "20"}

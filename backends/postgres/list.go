@@ -24,7 +24,7 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (page
 	}
 	limit, n, last, full := min(q.Limit, maxPage), 0, "", false
 	var size driverkit.PageSize
-	err = b.read(ctx, &driverkit.Waited{}, b.sql.page(&q), b.args(&q, after, now.UnixMilli(), int64(limit)), func(rows pgx.Rows) error {
+	err = b.read(ctx, &driverkit.Waited{}, b.sql.page(&q), args(&q, after, now.UnixMilli(), int64(limit)), func(rows pgx.Rows) error {
 		var r row
 		if err := r.scan(rows); err != nil {
 			return err
@@ -53,13 +53,13 @@ func (b *Backend) Count(ctx context.Context, now time.Time, q driver.Query) (n i
 	if err := b.gate.Count(ctx, &q); err != nil {
 		return 0, err
 	}
-	err = b.read(ctx, &driverkit.Waited{}, b.sql.count(&q), b.args(&q, now.UnixMilli()), func(rows pgx.Rows) error { return rows.Scan(&n) })
+	err = b.read(ctx, &driverkit.Waited{}, b.sql.count(&q), args(&q, now.UnixMilli()), func(rows pgx.Rows) error { return rows.Scan(&n) })
 	return n, err
 }
 
 // args returns the arguments of a listing, with the label's value if there is
 // one.
-func (*Backend) args(q *driver.Query, first ...any) []any {
+func args(q *driver.Query, first ...any) []any {
 	if q.Label == "" {
 		return first
 	}

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +19,7 @@ import (
 
 // begin returns a transaction that is rolled back at the end of the test, if it
 // is not over by then.
-func begin(t testing.TB, b *Backend, o pgx.TxOptions) pgx.Tx {
+func begin(t testing.TB, o pgx.TxOptions) pgx.Tx {
 	t.Helper()
 	tx, err := connect(t, poolConfig(t)).BeginTx(t.Context(), o)
 	if err != nil {
@@ -39,7 +40,7 @@ func TestInTransaction(t *testing.T) {
 			b := open(t, nil)
 			drivertest.Seed(t, b, drivertest.Record("old", "ann", time.Hour))
 			exec(t, b.db, "CREATE TABLE "+b.place.sibling(b.place.table+" orders")+" (total int)")
-			tx := begin(t, b, pgx.TxOptions{})
+			tx := begin(t, pgx.TxOptions{})
 			in := b.In(tx)
 			exec(t, tx, "INSERT INTO "+b.place.sibling(b.place.table+" orders")+" VALUES (12)")
 			r := drivertest.Record("new", "ann", time.Hour)
@@ -81,7 +82,7 @@ func TestInTransaction(t *testing.T) {
 func TestRefusalsLeaveTheTransaction(t *testing.T) {
 	b := open(t, nil)
 	base := drivertest.SeedCalls(t, b)
-	tx := begin(t, b, pgx.TxOptions{})
+	tx := begin(t, pgx.TxOptions{})
 	in := b.In(tx)
 	other := model.Record{Revision: model.NewRevision()}
 	write := func(id string, c driver.Condition) error {
@@ -118,7 +119,7 @@ func TestRefusalsLeaveTheTransaction(t *testing.T) {
 func TestSerializationFailure(t *testing.T) {
 	b := open(t, nil)
 	drivertest.SeedCalls(t, b)
-	in := b.In(begin(t, b, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}))
+	in := b.In(begin(t, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}))
 	drivertest.Get(t, in, "id")
 	drivertest.Seed(t, b, drivertest.Record("id", "bob", time.Hour))
 	_, err := in.Touch(t.Context(), drivertest.Now, driver.Touch{ID: "id", Mode: driver.TouchClear})
@@ -171,7 +172,7 @@ func everyCall(t *testing.T, b *Backend) {
 			r := drivertest.Record(fmt.Sprint("many", n), "ann", time.Hour)
 			r.Value = []byte("\x00\xff'\\")
 			drivertest.Seed(t, b, r)
-			if got := drivertest.Get(t, b, r.ID); string(got.Value) != string(r.Value) || got.Labels["principal"] != "ann" {
+			if got := drivertest.Get(t, b, r.ID); !bytes.Equal(got.Value, r.Value) || got.Labels["principal"] != "ann" {
 				t.Fatalf("got %+v, want %+v", got, r)
 			}
 		}

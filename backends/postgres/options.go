@@ -37,7 +37,7 @@ func (o *Options) withDefaults(db DB, table string) (out Options, err error) {
 		out = *o
 	}
 	if v := reflect.ValueOf(db); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
-		return out, errNilDB()
+		return out, model.NewError(model.ErrInvalid, "the database is nil", nil)
 	}
 	if err := checkName("the table's name", table); err != nil {
 		return out, err

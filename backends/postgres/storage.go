@@ -106,8 +106,8 @@ func (b *Backend) inOne(ctx context.Context, do func(tx pgx.Tx) error) error {
 
 // CreateStorage creates the table and its missing indexes, in one transaction.
 // Several nodes may call it at once. An index on a table that has records blocks
-// writes until it is built: StoragePlan has the statements, to which an
-// administrator adds CONCURRENTLY.
+// writes until it is built. An administrator can run the statements of StoragePlan
+// with CONCURRENTLY instead.
 //
 // It returns ErrCorrupt and changes nothing if another program's table, view or
 // index has the place, and ErrUnsupported if a check of Check is unsafe.
@@ -148,9 +148,10 @@ func (b *Backend) CreateStorage(ctx context.Context) error {
 	})
 }
 
-// DeleteStorage drops the table. If another program added a column, an index or
-// a trigger to it, or has a view or a foreign key on it, DeleteStorage removes
-// only the records, leaves the table and returns ErrCorrupt with what it found.
+// DeleteStorage drops the table. The table stays if another program added a
+// column, an index or a trigger to it, or has a view or a foreign key on it. Then
+// DeleteStorage removes only the records and returns ErrCorrupt with what it
+// found.
 func (b *Backend) DeleteStorage(ctx context.Context) error {
 	what, then := "", "the records are removed, and the table stays"
 	err := b.inOne(ctx, func(tx pgx.Tx) error {

@@ -213,7 +213,7 @@ func TestChecksOfASession(t *testing.T) {
 func TestDeleteInTransaction(t *testing.T) {
 	b := open(t, nil)
 	drivertest.SeedCalls(t, b)
-	tx := begin(t, b, pgx.TxOptions{})
+	tx := begin(t, pgx.TxOptions{})
 	if err := b.In(tx).DeleteStorage(t.Context()); err != nil {
 		t.Fatal(drivertest.Causes(err))
 	}

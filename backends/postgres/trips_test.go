@@ -181,7 +181,9 @@ func explain(t *testing.T, b *Backend, sql string, args ...any) (rows float64, w
 	if err := query(t.Context(), tx, "EXPLAIN (ANALYZE, FORMAT JSON) "+sql, args, scanOne(&out)); err != nil {
 		t.Fatal(err)
 	}
-	var plans []struct{ Plan plan }
+	var plans []struct {
+		Plan plan `json:"Plan"`
+	}
 	if err := json.Unmarshal(out, &plans); err != nil || len(plans) != 1 {
 		t.Fatalf("%s: %v", out, err)
 	}

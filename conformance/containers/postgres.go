@@ -74,7 +74,7 @@ func probePostgres(ctx context.Context, raw string) (name, version string, err e
 func postgresStartup(user, database string) []byte {
 	body := []byte{0, 0, 0, 0, 0, 3, 0, 0}
 	body = append(body, "user\x00"+user+"\x00database\x00"+database+"\x00\x00"...)
-	binary.BigEndian.PutUint32(body, uint32(len(body))) //nolint:gosec // some bytes
+	binary.BigEndian.PutUint32(body, uint32(len(body)))
 	return body
 }
 
