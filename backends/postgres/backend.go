@@ -15,9 +15,9 @@ import (
 // DB is what a Backend needs of its database. *pgxpool.Pool, *pgx.Conn and
 // pgx.Tx have it.
 //
-// A DB with the method Acquire of *pgxpool.Pool serves calls at the same time.
-// Any other one is a single connection: the Backend makes one call after the
-// other on it.
+// A DB with the methods Acquire and Stat of *pgxpool.Pool serves calls at the same
+// time. Any other one is a single connection: the Backend makes one call after
+// the other on it.
 type DB interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)

@@ -52,7 +52,8 @@ func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get)
 
 // WriteMany carries out the operations with one round trip for each thousand or
 // 16 MB: a pipeline of their statements, which PostgreSQL commits together. If
-// it refuses one of them, it has applied none, and they are sent one by one.
+// it refuses one of them for its row, it has applied none, and they are sent one
+// by one.
 func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
 	out, valid := b.gate.Batch(ctx, ops)
 	valid = slices.DeleteFunc(valid, func(i int) bool {
@@ -80,9 +81,8 @@ func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.Bat
 func (b *Backend) batch(ctx context.Context, now time.Time, ops []driver.BatchOp, index []int, out []driver.BatchResult) {
 	err := b.send(ctx, now, ops, index, out)
 	for _, i := range index {
-		again := err == nil && errors.Is(out[i].Err, errRaced) || err != nil && !b.inTx && refused(err)
 		switch {
-		case again:
+		case err == nil && errors.Is(out[i].Err, errRaced), err != nil && !b.inTx && refused(err) && ofRow(err):
 			out[i].Record, out[i].Err = b.apply(ctx, now, func(now time.Time) write { return b.op(now, &ops[i]) })
 		case err != nil:
 			out[i] = driver.BatchResult{Err: err}
@@ -91,6 +91,13 @@ func (b *Backend) batch(ctx context.Context, now time.Time, ops []driver.BatchOp
 			out[i].Record = model.Record{}
 		}
 	}
+}
+
+// ofRow reports whether the server refused a write because of its row: other
+// writes may succeed.
+func ofRow(err error) bool {
+	code := codeOf(err)
+	return len(code) == 5 && slices.Contains([]string{"22", "23", "40", "44", "54", "P0"}, code[:2])
 }
 
 // op returns the statement of an operation.

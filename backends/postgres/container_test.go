@@ -2,7 +2,9 @@ package postgres
 
 import (
 	"context"
+	"net"
 	"os"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -24,14 +26,34 @@ func poolConfig(t testing.TB) *pgxpool.Config {
 	return c
 }
 
-// connect returns a pool that is closed at the end of the test.
+// connect returns a pool that is closed at the end of the test. Its connections
+// are cut first: with a server that has stopped, pgx waits for 15 seconds.
 func connect(t testing.TB, c *pgxpool.Config) *pgxpool.Pool {
 	t.Helper()
+	var mu sync.Mutex
+	var cuts []func() error
+	dial := c.ConnConfig.DialFunc
+	c.ConnConfig.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		if err == nil {
+			mu.Lock()
+			cuts = append(cuts, conn.Close)
+			mu.Unlock()
+		}
+		return conn, err
+	}
 	p, err := pgxpool.NewWithConfig(context.WithoutCancel(t.Context()), c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(p.Close)
+	t.Cleanup(func() {
+		mu.Lock()
+		for _, cut := range cuts {
+			_ = cut()
+		}
+		mu.Unlock()
+		p.Close()
+	})
 	return p
 }
 

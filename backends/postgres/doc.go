@@ -125,7 +125,7 @@
 // together (2,704 bytes at most). There are at most 50 labels. A page ends when
 // its values reach driver.PageBytes (16 MiB), which the server counts without
 // reading the values, or with 10,000 records. Sweeps read no value. A batch of
-// writes is committed together. If the server refuses one of its operations, they
+// writes is committed together. If the server refuses an operation for its row, they
 // are sent one by one.
 //
 // Every update leaves an old version of the row for autovacuum. Rows have room

@@ -298,3 +298,65 @@ func TestConstraintsHoldRecords(t *testing.T) {
 		}
 	}
 }
+
+// TestBatchWithoutATable is refused as a whole: its operations are not tried one
+// by one.
+func TestBatchWithoutATable(t *testing.T) {
+	b, p := proxied(t)
+	exec(t, b.db, "DROP TABLE "+b.place.name())
+	p.Requests()
+	var ops []driver.BatchOp
+	for i := range 20 {
+		ops = append(ops, driver.BatchOp{Write: &driver.Write{Record: drivertest.Record(fmt.Sprint(i), "", 0), Cond: driver.IfAny}})
+	}
+	for _, o := range b.WriteMany(t.Context(), drivertest.Now, ops) {
+		drivertest.WantKind(t, o.Err, model.ErrUnavailable)
+	}
+	if sent := p.Requests(); len(sent) > 1 {
+		t.Errorf("sent %q", sent)
+	}
+}
+
+// TestDeadlocksAreNotErrors has batches in the same order beside transactions in
+// another one: the server ends some of them, and the batches go on.
+func TestDeadlocksAreNotErrors(t *testing.T) {
+	b := open(t, nil)
+	ids := []string{"a", "b"}
+	for _, id := range ids {
+		drivertest.Seed(t, b, drivertest.Record(id, "", time.Hour))
+	}
+	tx := begin(t, pgx.TxOptions{})
+	exec(t, tx, "SET LOCAL deadlock_timeout = '10s'") // the batch finds the circle first
+	in := b.In(tx)
+	touch := func(id string) error {
+		_, err := in.Touch(t.Context(), drivertest.Now, driver.Touch{ID: id, Mode: driver.TouchClear})
+		return err
+	}
+	if err := touch("b"); err != nil {
+		t.Fatal(err)
+	}
+	results := make(chan []driver.BatchResult)
+	go func() {
+		ops := make([]driver.BatchOp, len(ids))
+		for i, id := range ids {
+			ops[i].Write = &driver.Write{Record: drivertest.Record(id, "", time.Hour), Cond: driver.IfPresent}
+		}
+		results <- b.WriteMany(t.Context(), drivertest.Now, ops)
+	}()
+	for waits := 0; waits == 0; { // until the batch has locked a and waits for b
+		err := query(t.Context(), b.db, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%' || $1::text || '%'",
+			[]any{b.place.table}, scanOne(&waits))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := touch("a"); err != nil {
+		t.Fatal(drivertest.Causes(err))
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := firstError(<-results); err != nil {
+		t.Fatal(drivertest.Causes(err))
+	}
+}
