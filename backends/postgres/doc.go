@@ -95,7 +95,9 @@
 //
 // A write whose answer is lost is never sent again: it is ErrUnknown. So are
 // errors of class 08, with which proxies say that they lost their server, 40003,
-// and fatal errors except those of the classes 28, 3D, 53 and 57.
+// and fatal errors except those of the classes 28, 3D, 53 and 57. A connection
+// that is lost while pgx prepares a write is ErrUnknown too, although nothing was
+// sent: the errors of pgx are the same.
 //
 // Reads are as fresh as the server that the pool is connected to. A standby
 // answers with old records: connect to the primary, with several hosts in the URL
@@ -170,7 +172,7 @@
 //
 // # What was tried
 //
-// The suites of records and sessions ran on PostgreSQL 15 of Debian. They run on
-// 17 if its image can be pulled. CockroachDB, YugabyteDB and other servers with
+// The suites of records and sessions ran on PostgreSQL 15.20 of Debian and on
+// 18.6. They run on 17 if its image can be pulled. CockroachDB, YugabyteDB and other servers with
 // PostgreSQL's protocol have not been tried: run the suite on them.
 package postgres

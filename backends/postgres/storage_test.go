@@ -222,3 +222,30 @@ func TestDeleteInTransaction(t *testing.T) {
 	}
 	drivertest.Get(t, b, "id")
 }
+
+// TestLeastPermissions makes every call as a role with the permissions that the
+// package names, and no other ones.
+func TestLeastPermissions(t *testing.T) {
+	owner := open(t, nil)
+	name := drivertest.Name()
+	role := pgx.Identifier{name}.Sanitize()
+	exec(t, owner.db, "CREATE ROLE "+role)
+	t.Cleanup(func() { exec(t, owner.db, "DROP OWNED BY "+role+"; DROP ROLE "+role) })
+	exec(t, owner.db, "GRANT SELECT, INSERT, UPDATE, DELETE ON "+owner.place.name()+" TO "+role)
+	c := poolConfig(t)
+	c.ConnConfig.RuntimeParams["role"] = name
+	b := newBackend(t, connect(t, c), owner.place.table, nil)
+	everyCall(t, b)
+	if checks, err := b.Check(t.Context()); err != nil || checks.Err() != nil {
+		t.Error(checks, err)
+	}
+	if err := b.CreateStorage(t.Context()); err != nil {
+		t.Errorf("nothing is missing: %s", drivertest.Causes(err))
+	}
+	err := b.DeleteStorage(t.Context())
+	if drivertest.WantKind(t, err, model.ErrUnavailable); codeOf(err) != "42501" {
+		t.Errorf("%v, want code 42501", err)
+	}
+	_, err = newBackend(t, b.db, owner.place.table+" other", nil).Get(t.Context(), drivertest.Now, driver.Get{ID: "id"})
+	drivertest.WantKind(t, err, model.ErrUnavailable)
+}
