@@ -138,7 +138,7 @@ const module = "github.com/sojourn-go/sojourn/backends/"
 // to a program that has not imported one.
 var packages = map[string]string{
 	"dynamodb": "dynamodb", "elasticsearch": "elasticsearch", "elasticsearch+https": "elasticsearch", "file": "file", "memory": "memory",
-	"mongodb": "mongo", "mongodb+srv": "mongo", "redis": "redis", "redis+cluster": "redis", "redis+sentinel": "redis", "redis+unix": "redis",
+	"bbolt": "bbolt", "mongodb": "mongo", "mongodb+srv": "mongo", "postgres": "postgres", "postgresql": "postgres", "redis": "redis", "redis+cluster": "redis", "redis+sentinel": "redis", "redis+unix": "redis",
 	"rediss": "redis", "rediss+cluster": "redis", "rediss+sentinel": "redis", "s3": "s3",
 }
 
@@ -153,7 +153,7 @@ func notRegistered(scheme string) string {
 }
 
 // ports are the usual ports of servers, with the scheme of their URLs.
-var ports = map[string]string{"6379": "redis", "26379": "redis+sentinel", "27017": "mongodb", "9200": "elasticsearch"}
+var ports = map[string]string{"6379": "redis", "26379": "redis+sentinel", "27017": "mongodb", "5432": "postgres", "9200": "elasticsearch"}
 
 // schemeOfAddress returns the scheme that is missing before host:port, or an
 // empty string for another text.

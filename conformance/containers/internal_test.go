@@ -17,7 +17,7 @@ import (
 
 func TestEveryImageIsPinned(t *testing.T) {
 	for _, s := range []*spec{
-		&redisSpec, &dynamodbSpec, &elasticsearchSpec, &minioSpec, &mongodbSpec, &mongodbSecondSpec,
+		&redisSpec, &dynamodbSpec, &elasticsearchSpec, &minioSpec, &mongodbSpec, &mongodbSecondSpec, &postgresSpec,
 	} {
 		image := officialImage(imageList, s.server)
 		if repository(image) == image || strings.HasSuffix(image, ":latest") {
@@ -45,7 +45,7 @@ func TestCommand(t *testing.T) {
 }
 
 func TestDataInMemoryIsBounded(t *testing.T) {
-	for _, s := range []*spec{&minioSpec, &elasticsearchSpec} {
+	for _, s := range []*spec{&minioSpec, &elasticsearchSpec, &postgresSpec} {
 		mounts := s.mounts()
 		if len(mounts) == 0 {
 			t.Errorf("%s: the data is on a disk", s.server)

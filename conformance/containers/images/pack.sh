@@ -138,12 +138,13 @@ add_libraries() {
 	done < <(libraries_of "$file" "$tree")
 }
 
-# import_image ROOT TAG CHANGE…: makes the folder an image. Each change is a Dockerfile line.
+# import_image ROOT TAG CHANGE…: makes the folder an image. Each change is a Dockerfile line. The files
+# belong to root, or to the user with the number image_owner.
 import_image() {
 	local root=$1 tag=$2 change changes=()
 	shift 2
 	for change in 'ENV LD_LIBRARY_PATH=/lib/packed' 'ENV PATH=/usr/bin' 'WORKDIR /data' "$@"; do
 		changes+=(--change "$change")
 	done
-	tar -C "$root" --owner=0 --group=0 --numeric-owner -c . | cli import "${changes[@]}" - "$(qualified "$tag")" >/dev/null
+	tar -C "$root" --owner="${image_owner:-0}" --group="${image_owner:-0}" --numeric-owner -c . | cli import "${changes[@]}" - "$(qualified "$tag")" >/dev/null
 }

@@ -1,0 +1,67 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// maxPage bounds the records that one SELECT asks for.
+const maxPage = 10_000
+
+// Page lists live records in the order of their ids, by one SELECT on the
+// primary key or on the label's index, which ends with the id. The condition
+// excludes expired records only, so that rows that cannot be read are found too.
+func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (page driver.Page, err error) {
+	after, err := b.gate.Page(ctx, &q)
+	if err != nil {
+		return page, err
+	}
+	limit, n, last, full := min(q.Limit, maxPage), 0, "", false
+	var size driverkit.PageSize
+	err = b.read(ctx, &driverkit.Waited{}, b.sql.page(&q), args(&q, after, now.UnixMilli(), int64(limit)), func(rows pgx.Rows) error {
+		var r row
+		if err := r.scan(rows); err != nil {
+			return err
+		}
+		n, last = n+1, r.id.String
+		if rec, err := r.decode(); err != nil {
+			page.Corrupt = append(page.Corrupt, last)
+		} else {
+			page.Records = append(page.Records, rec)
+		}
+		full = size.Add(&model.Record{Value: r.val})
+		return nil
+	})
+	if err != nil {
+		return driver.Page{}, err
+	}
+	if full || n == limit {
+		page.Next = b.gate.Token(&q, last)
+	}
+	return page, nil
+}
+
+// Count counts the live records. It reads the whole table, by label the rows
+// that bear the label value.
+func (b *Backend) Count(ctx context.Context, now time.Time, q driver.Query) (n int, err error) {
+	if err := b.gate.Count(ctx, &q); err != nil {
+		return 0, err
+	}
+	err = b.read(ctx, &driverkit.Waited{}, b.sql.count(&q), args(&q, now.UnixMilli()), func(rows pgx.Rows) error { return rows.Scan(&n) })
+	return n, err
+}
+
+// args returns the arguments of a listing, with the label's value if there is
+// one.
+func args(q *driver.Query, first ...any) []any {
+	if q.Label == "" {
+		return first
+	}
+	return append(first, q.Value)
+}
