@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -233,3 +235,163 @@ func sequence(then func(), next time.Duration) func() time.Duration {
 		return 0
 	}
 }
+
+var errDead = errors.New("dead")
+
+// TestLeftovers stops a write at each of its steps, as a kill does. A sweep
+// then removes what the write left, with its index entries, and nothing else.
+func TestLeftovers(t *testing.T) {
+	for step := 1; ; step++ {
+		dir := memoryDir(t)
+		b, s := spied(t, dir, &Options{NoSync: true})
+		old := create(t, b, newRecord("old", "ann", inDay))
+		n, dead := 0, false
+		s.Set(func(op, path string) error {
+			if n++; n == step {
+				dead = true
+			}
+			if dead {
+				return errDead
+			}
+			return nil
+		})
+		_, err := b.Write(t.Context(), now, driver.Write{Record: newRecord("new", "bob", inHour), Cond: driver.IfAbsent})
+		s.Set(nil)
+		if !dead {
+			return
+		}
+		if _, getErr := b.Get(t.Context(), now, driver.Get{ID: "new"}); err != nil && !errors.Is(err, model.ErrUnknown) && !errors.Is(getErr, model.ErrNotFound) {
+			t.Errorf("step %d: %v, then %v", step, err, getErr)
+		}
+		listed, err := list(b, "", "")
+		delete(listed, "new")
+		if len(listed) != 1 || listed["old"] != old.Revision.String() || err != nil {
+			t.Errorf("step %d: listed %v, %v", step, listed, err)
+		}
+		if _, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: inHour.Add(time.Hour), Limit: 10}); err != nil {
+			t.Errorf("step %d: %v", step, err)
+		}
+		noTmp(t, dir)
+		if left := entries(t, in(dir)); len(left) != 2 {
+			t.Errorf("step %d: the entries %v are left, want 2", step, left)
+		}
+		holds(t, b, old)
+	}
+}
+
+// TestSweepSparesWritesInProgress sweeps while another Backend is between its
+// temporary file and the rename.
+func TestSweepSparesWritesInProgress(t *testing.T) {
+	dir := memoryDir(t)
+	writer, s := spied(t, dir, nil)
+	sweeper := open(t, dir, "store", nil)
+	s.On("rename", func(string) {
+		sweeps(t, sweeper, inDay, 0)
+		lists(t, sweeper, "ann")
+		if left := files(t, in(dir, tmpDir)); len(left) != 1 {
+			t.Errorf("temporary files: %v, want one", left)
+		}
+	})
+	// The record is not due yet: for a due entry the sweep waits for the writer.
+	lists(t, sweeper, "ann", create(t, writer, newRecord("a", "ann", inDay.Add(time.Hour))))
+}
+
+// TestSweepSparesChangesWithinTheMinute changes an announced record so that its
+// index entry stays the same.
+func TestSweepSparesChangesWithinTheMinute(t *testing.T) {
+	at := now.Truncate(time.Minute).Add(time.Minute)
+	for name, change := range map[string]func(*Backend) error{
+		"touch": func(b *Backend) error {
+			return onlyErr(b.Touch(t.Context(), now, driver.Touch{ID: "a", Mode: driver.TouchExtend, ExpiresAt: at.Add(time.Second)}))
+		},
+		"update": func(b *Backend) error {
+			return onlyErr(b.Write(t.Context(), now, driver.Write{Record: newRecord("a", "bob", at), Cond: driver.IfPresent}))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := open(t, memoryDir(t), "store", nil)
+			create(t, b, newRecord("a", "ann", at))
+			n, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: at, Limit: 10, OnExpire: func(model.Record) error {
+				if err := change(b); err != nil {
+					t.Error(err)
+				}
+				return nil
+			}})
+			if n.Removed != 0 || err != nil {
+				t.Errorf("the sweep: %+v, %v; want none removed", n, err)
+			}
+			sweeps(t, b, at.Add(time.Second), 1)
+		})
+	}
+}
+
+// TestStraysArePruned checks that a listing removes the entries of records that
+// do not bear the label, and no others.
+func TestStraysArePruned(t *testing.T) {
+	dir := memoryDir(t)
+	b := open(t, dir, "store", nil)
+	ann, bob := create(t, b, newRecord("a", "ann", inDay)), create(t, b, newRecord("b", "bob", inDay))
+	folder := in(dir, labelBase("principal"), labelSub("ann"))
+	for _, id := range []string{"b", "gone"} {
+		p := placeOf(id)
+		writeFile(t, filepath.Join(folder, p.entry()), nil)
+	}
+	lists(t, b, "ann", ann)
+	if left, err := os.ReadDir(folder); err != nil || len(left) != 1 {
+		t.Errorf("the entries are %v, %v; want one", left, err)
+	}
+	lists(t, b, "bob", bob)
+}
+
+// TestPruneReadsAgain writes a record after a listing has read its entry as a
+// stray, and before the listing removes the entry.
+func TestPruneReadsAgain(t *testing.T) {
+	dir := memoryDir(t)
+	writer := open(t, dir, "store", nil)
+	lister, s := spied(t, dir, nil)
+	first, late := create(t, writer, newRecord("a", "ann", inDay)), newRecord("late", "ann", inDay)
+	p := placeOf("late")
+	writeFile(t, in(dir, labelBase("principal"), labelSub("ann"), p.entry()), nil)
+	done := false
+	s.On("trylock", func(string) {
+		if !done {
+			done = true
+			create(t, writer, late)
+		}
+	})
+	must(t, onlyErr(list(lister, "principal", "ann")))
+	s.Set(nil)
+	if !done {
+		t.Error("the listing removed no stray")
+	}
+	lists(t, lister, "ann", first, late)
+}
+
+// TestIndexesEndEmpty checks that the indexes are empty after all records were
+// removed.
+func TestIndexesEndEmpty(t *testing.T) {
+	dir := memoryDir(t)
+	b := open(t, dir, "store", nil)
+	for i := range 20 {
+		id := fmt.Sprint(i)
+		create(t, b, newRecord(id, "ann", inHour))
+		write(t, b, driver.IfPresent, newRecord(id, "bob", inDay))
+		if i%2 == 0 {
+			must(t, remove(t.Context(), b, id))
+		}
+	}
+	sweeps(t, b, inDay.Add(time.Minute), 10)
+	sweeps(t, b, inDay.Add(24*time.Hour), 0)
+	for _, f := range files(t, in(dir)) {
+		if !strings.HasPrefix(f, locksDir) {
+			t.Errorf("%s is left", f)
+		}
+	}
+	for _, empty := range []string{in(dir, labelBase("principal"), "*", "*"), in(dir, expiryDir, "*")} {
+		if left, _ := filepath.Glob(empty); len(left) != 0 {
+			t.Errorf("the folders %v are left", left)
+		}
+	}
+}
+
+// increment adds one to the number that the value of a record is, under its

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -18,7 +17,6 @@ import (
 
 	"github.com/sojourn-go/sojourn/backends/file/internal/disk"
 	"github.com/sojourn-go/sojourn/backends/file/internal/disktest"
-	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -599,108 +597,4 @@ func cutRepeatedly(t *testing.T, seed uint64, drop string, syncs map[string]int)
 		}
 	}
 	return nil
-}
-
-const (
-	powerSeeds = 250
-	dropSeeds  = 1000 // a missing sync must show within these
-)
-
-// TestPowerCut cuts the power at random calls to the file system of any
-// operation. Every acknowledged write survives the cut, complete and found by
-// its labels. Then the test leaves out each sync of the backend's code in turn: a
-// power cut must show that it is missing.
-func TestPowerCut(t *testing.T) {
-	t.Parallel()
-	sites, seeds := map[string]int{}, uint64(powerSeeds)
-	if disktest.Race {
-		seeds /= 5
-		t.Logf("with the race detector %d seeds, else %d", seeds, powerSeeds)
-	}
-	for seed := range seeds {
-		if err := cutRepeatedly(t, seed, "", sites); err != nil {
-			t.Fatal(err)
-		}
-	}
-	seen := map[string]bool{}
-	for site := range sites {
-		line, _, _ := strings.Cut(site, " ")
-		seen[line] = true
-		t.Run(site, func(t *testing.T) {
-			t.Parallel()
-			for seed := range uint64(dropSeeds) {
-				if err := cutRepeatedly(t, seed, site, map[string]int{}); err != nil {
-					t.Logf("found with seed %d", seed)
-					return
-				}
-			}
-			t.Error("no power cut shows that this sync is missing")
-		})
-	}
-	for _, line := range syncLines(t) {
-		if !seen[line] {
-			t.Errorf("%s: no operation reached this sync", line)
-		}
-	}
-}
-
-// syncLines returns the file and line of each sync in the backend's code.
-func syncLines(t *testing.T) []string {
-	t.Helper()
-	var out []string
-	for _, pattern := range []string{"*.go", "internal/disk/maker.go"} {
-		names, err := filepath.Glob(filepath.FromSlash(pattern))
-		if err != nil || len(names) == 0 {
-			t.Fatalf("%s: %v", pattern, err)
-		}
-		for _, name := range names {
-			text, err := os.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for i, line := range strings.Split(string(text), "\n") {
-				if !strings.HasSuffix(name, "_test.go") && (strings.Contains(line, ".Sync()") || strings.Contains(line, ".MakeAll(")) {
-					out = append(out, fmt.Sprintf("%s:%d", filepath.Base(name), i+1))
-				}
-			}
-		}
-	}
-	return out
-}
-
-// TestFailedSyncIsNotAcknowledged makes the sync after the change fail. A read
-// returns the change, but a power cut may still undo it, so the error is
-// ErrUnknown.
-func TestFailedSyncIsNotAcknowledged(t *testing.T) {
-	b, s := spied(t, memoryDir(t), nil)
-	store, err := expiry.NewStore[int](b, nil)
-	must(t, err)
-	failNext := func() {
-		changed := false
-		s.Set(func(op, path string) error {
-			record := strings.Contains(path, "/"+recordsDir+"/")
-			switch {
-			case record && (op == "rename" || op == "remove"):
-				changed = true
-			case changed && record && op == "fsync":
-				s.Set(nil)
-				return syscall.EIO
-			}
-			return nil
-		})
-	}
-	failNext()
-	_, err = store.Create(t.Context(), "a", 1, nil)
-	checkKind(t, "create", err, model.ErrUnknown, syscall.EIO)
-	it, err := store.Get(t.Context(), "a")
-	if err != nil || it.Value != 1 {
-		t.Fatalf("get: %v, %v", it.Value, err)
-	}
-	failNext()
-	_, err = store.Update(t.Context(), "a", 2, &expiry.WriteOptions{IfMatch: it.Known()})
-	checkKind(t, "compare-and-set", err, model.ErrUnknown, syscall.EIO)
-	it, err = store.Get(t.Context(), "a")
-	must(t, err)
-	failNext()
-	checkKind(t, "delete", store.Delete(t.Context(), "a", &expiry.DeleteOptions{IfMatch: it.Known()}), model.ErrUnknown, syscall.EIO)
 }

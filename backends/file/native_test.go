@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,9 +14,12 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/sojourn-go/sojourn/backends/file/internal/disktest"
+	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/internal/drivertest"
@@ -388,165 +390,6 @@ func TestFolderUnderARecordsName(t *testing.T) {
 	noTmp(t, dir)
 }
 
-var errDead = errors.New("dead")
-
-// TestLeftovers stops a write at each of its steps, as a kill does. A sweep
-// then removes what the write left, with its index entries, and nothing else.
-func TestLeftovers(t *testing.T) {
-	for step := 1; ; step++ {
-		dir := memoryDir(t)
-		b, s := spied(t, dir, &Options{NoSync: true})
-		old := create(t, b, newRecord("old", "ann", inDay))
-		n, dead := 0, false
-		s.Set(func(op, path string) error {
-			if n++; n == step {
-				dead = true
-			}
-			if dead {
-				return errDead
-			}
-			return nil
-		})
-		_, err := b.Write(t.Context(), now, driver.Write{Record: newRecord("new", "bob", inHour), Cond: driver.IfAbsent})
-		s.Set(nil)
-		if !dead {
-			return
-		}
-		if _, getErr := b.Get(t.Context(), now, driver.Get{ID: "new"}); err != nil && !errors.Is(err, model.ErrUnknown) && !errors.Is(getErr, model.ErrNotFound) {
-			t.Errorf("step %d: %v, then %v", step, err, getErr)
-		}
-		listed, err := list(b, "", "")
-		delete(listed, "new")
-		if len(listed) != 1 || listed["old"] != old.Revision.String() || err != nil {
-			t.Errorf("step %d: listed %v, %v", step, listed, err)
-		}
-		if _, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: inHour.Add(time.Hour), Limit: 10}); err != nil {
-			t.Errorf("step %d: %v", step, err)
-		}
-		noTmp(t, dir)
-		if left := entries(t, in(dir)); len(left) != 2 {
-			t.Errorf("step %d: the entries %v are left, want 2", step, left)
-		}
-		holds(t, b, old)
-	}
-}
-
-// TestSweepSparesWritesInProgress sweeps while another Backend is between its
-// temporary file and the rename.
-func TestSweepSparesWritesInProgress(t *testing.T) {
-	dir := memoryDir(t)
-	writer, s := spied(t, dir, nil)
-	sweeper := open(t, dir, "store", nil)
-	s.On("rename", func(string) {
-		sweeps(t, sweeper, inDay, 0)
-		lists(t, sweeper, "ann")
-		if left := files(t, in(dir, tmpDir)); len(left) != 1 {
-			t.Errorf("temporary files: %v, want one", left)
-		}
-	})
-	// The record is not due yet: for a due entry the sweep waits for the writer.
-	lists(t, sweeper, "ann", create(t, writer, newRecord("a", "ann", inDay.Add(time.Hour))))
-}
-
-// TestSweepSparesChangesWithinTheMinute changes an announced record so that its
-// index entry stays the same.
-func TestSweepSparesChangesWithinTheMinute(t *testing.T) {
-	at := now.Truncate(time.Minute).Add(time.Minute)
-	for name, change := range map[string]func(*Backend) error{
-		"touch": func(b *Backend) error {
-			return onlyErr(b.Touch(t.Context(), now, driver.Touch{ID: "a", Mode: driver.TouchExtend, ExpiresAt: at.Add(time.Second)}))
-		},
-		"update": func(b *Backend) error {
-			return onlyErr(b.Write(t.Context(), now, driver.Write{Record: newRecord("a", "bob", at), Cond: driver.IfPresent}))
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			b := open(t, memoryDir(t), "store", nil)
-			create(t, b, newRecord("a", "ann", at))
-			n, err := b.DeleteExpired(t.Context(), driver.Sweep{Before: at, Limit: 10, OnExpire: func(model.Record) error {
-				if err := change(b); err != nil {
-					t.Error(err)
-				}
-				return nil
-			}})
-			if n.Removed != 0 || err != nil {
-				t.Errorf("the sweep: %+v, %v; want none removed", n, err)
-			}
-			sweeps(t, b, at.Add(time.Second), 1)
-		})
-	}
-}
-
-// TestStraysArePruned checks that a listing removes the entries of records that
-// do not bear the label, and no others.
-func TestStraysArePruned(t *testing.T) {
-	dir := memoryDir(t)
-	b := open(t, dir, "store", nil)
-	ann, bob := create(t, b, newRecord("a", "ann", inDay)), create(t, b, newRecord("b", "bob", inDay))
-	folder := in(dir, labelBase("principal"), labelSub("ann"))
-	for _, id := range []string{"b", "gone"} {
-		p := placeOf(id)
-		writeFile(t, filepath.Join(folder, p.entry()), nil)
-	}
-	lists(t, b, "ann", ann)
-	if left, err := os.ReadDir(folder); err != nil || len(left) != 1 {
-		t.Errorf("the entries are %v, %v; want one", left, err)
-	}
-	lists(t, b, "bob", bob)
-}
-
-// TestPruneReadsAgain writes a record after a listing has read its entry as a
-// stray, and before the listing removes the entry.
-func TestPruneReadsAgain(t *testing.T) {
-	dir := memoryDir(t)
-	writer := open(t, dir, "store", nil)
-	lister, s := spied(t, dir, nil)
-	first, late := create(t, writer, newRecord("a", "ann", inDay)), newRecord("late", "ann", inDay)
-	p := placeOf("late")
-	writeFile(t, in(dir, labelBase("principal"), labelSub("ann"), p.entry()), nil)
-	done := false
-	s.On("trylock", func(string) {
-		if !done {
-			done = true
-			create(t, writer, late)
-		}
-	})
-	must(t, onlyErr(list(lister, "principal", "ann")))
-	s.Set(nil)
-	if !done {
-		t.Error("the listing removed no stray")
-	}
-	lists(t, lister, "ann", first, late)
-}
-
-// TestIndexesEndEmpty checks that the indexes are empty after all records were
-// removed.
-func TestIndexesEndEmpty(t *testing.T) {
-	dir := memoryDir(t)
-	b := open(t, dir, "store", nil)
-	for i := range 20 {
-		id := fmt.Sprint(i)
-		create(t, b, newRecord(id, "ann", inHour))
-		write(t, b, driver.IfPresent, newRecord(id, "bob", inDay))
-		if i%2 == 0 {
-			must(t, remove(t.Context(), b, id))
-		}
-	}
-	sweeps(t, b, inDay.Add(time.Minute), 10)
-	sweeps(t, b, inDay.Add(24*time.Hour), 0)
-	for _, f := range files(t, in(dir)) {
-		if !strings.HasPrefix(f, locksDir) {
-			t.Errorf("%s is left", f)
-		}
-	}
-	for _, empty := range []string{in(dir, labelBase("principal"), "*", "*"), in(dir, expiryDir, "*")} {
-		if left, _ := filepath.Glob(empty); len(left) != 0 {
-			t.Errorf("the folders %v are left", left)
-		}
-	}
-}
-
-// increment adds one to the number that the value of a record is, under its
 // revision.
 func increment(ctx context.Context, b *Backend, id string) error {
 	cur, err := b.Get(ctx, now, driver.Get{ID: id})
@@ -730,61 +573,6 @@ func TestFolderSeenBeforeItIsDurable(t *testing.T) {
 	}
 }
 
-// TestStorageDeletedByOthers deletes and makes the storage while other Backends
-// have it open. They see the new storage and nothing of the old one.
-func TestStorageDeletedByOthers(t *testing.T) {
-	ctx, dir := t.Context(), t.TempDir()
-	a, b := open(t, dir, "store", nil), open(t, dir, "store", nil)
-	lister, sweeper := open(t, dir, "store", nil), open(t, dir, "store", nil)
-	for range 5 {
-		lists(t, b, "ann", create(t, a, newRecord("a", "ann", inHour)))
-		must(t, a.DeleteStorage(ctx))
-		if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
-			t.Errorf("DeleteStorage left %v, %v", left, err)
-		}
-		drivertest.Gone(t, b, "a")
-		again := create(t, a, newRecord("a", "ann", inHour))
-		holds(t, b, again)
-		lists(t, b, "ann", again)
-		lists(t, lister, "", again)
-		lists(t, lister, "ann", again)
-		sweeps(t, sweeper, inHour, 1)
-		create(t, a, newRecord("a", "ann", inHour))
-		must(t, remove(ctx, b, "a"))
-	}
-}
-
-// TestStorageDeletedMeanwhile writes while another Backend deletes the storage.
-// A write that succeeds after the last deletion is stored.
-func TestStorageDeletedMeanwhile(t *testing.T) {
-	ctx, dir := t.Context(), memoryDir(t)
-	a, b := open(t, dir, "store", &Options{NoSync: true}), open(t, dir, "store", &Options{NoSync: true})
-	var wg sync.WaitGroup
-	for i := range 4 {
-		wg.Go(func() {
-			for n := range 60 {
-				rec := newRecord(fmt.Sprintf("%d-%d", i, n), "ann", inHour)
-				for what, err := range map[string]error{
-					"write": onlyErr(b.Write(ctx, now, driver.Write{Record: rec, Cond: driver.IfAny})),
-					"get":   ignore(onlyErr(b.Get(ctx, now, driver.Get{ID: rec.ID})), model.ErrNotFound),
-					"page":  onlyErr(b.Page(ctx, now, driver.Query{Limit: 5})),
-				} {
-					if err != nil {
-						t.Errorf("%s: %v", what, err)
-					}
-				}
-			}
-		})
-	}
-	for range 15 {
-		if err := a.DeleteStorage(ctx); err != nil {
-			t.Errorf("delete: %v", err)
-		}
-	}
-	wg.Wait()
-	holds(t, a, write(t, b, driver.IfAny, newRecord("last", "ann", inHour)))
-}
-
 // TestCrossVet vets the package with its tests for each system that it has code
 // for, and package disk for one without locks. The first run compiles the
 // standard library for each system.
@@ -805,134 +593,106 @@ func TestCrossVet(t *testing.T) {
 	}
 }
 
-// TestRebuild damages the indexes: all or some entries are lost, or entries
-// without a record are added. Rebuild repairs them.
-func TestRebuild(t *testing.T) {
-	ctx := t.Context()
-	for name, damage := range map[string]func(t *testing.T, store string){
-		"nothing": func(*testing.T, string) {},
-		"both lost": func(t *testing.T, store string) {
-			t.Helper()
-			for _, index := range []string{labelsDir, expiryDir} {
-				must(t, os.RemoveAll(filepath.Join(store, index)))
-			}
-		},
-		"records alone restored": func(t *testing.T, store string) {
-			t.Helper()
-			for _, folder := range []string{labelsDir, expiryDir, tmpDir, locksDir} {
-				must(t, os.RemoveAll(filepath.Join(store, folder)))
-			}
-		},
-		"every second entry lost": func(t *testing.T, store string) {
-			t.Helper()
-			for i, e := range entries(t, store) {
-				if i%2 == 0 {
-					must(t, os.Remove(filepath.Join(store, filepath.FromSlash(e))))
-				}
-			}
-		},
-		"strays": func(t *testing.T, store string) {
-			t.Helper()
-			for _, id := range []string{"0", "7", "gone"} {
-				p := placeOf(id)
-				rec := newRecord(id, "carol", inDay.Add(time.Hour))
-				rec.Labels["old"] = "x"
-				for _, e := range entriesOf(&p, &rec) {
-					folder := filepath.Join(store, filepath.FromSlash(e.base), filepath.FromSlash(e.sub))
-					must(t, os.MkdirAll(folder, 0o700))
-					writeFile(t, filepath.Join(folder, e.name), nil)
-				}
-			}
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			dir := memoryDir(t)
-			before := open(t, dir, "store", nil) // keeps the folders that it has opened
-			truth := map[string]state{}
-			for i := range 40 {
-				rec := big(fmt.Sprint(i), []string{"ann", "bob"}[i%2], inHour.Add(time.Duration(i)*time.Minute))
-				truth[rec.ID] = stateOf(create(t, before, rec))
-			}
-			store := in(dir)
-			whole := fmt.Sprint(entries(t, store))
-			damage(t, store)
-			broken := fmt.Sprint(entries(t, store)) != whole
+const (
+	powerSeeds = 250
+	dropSeeds  = 1000 // a missing sync must show within these
+)
 
-			b := open(t, dir, "store", nil)
-			changes, err := b.Rebuild(ctx)
-			if err != nil || (changes > 0) != broken {
-				t.Errorf("Rebuild returned %d, %v; damaged: %v", changes, err, broken)
-			}
-			if got := fmt.Sprint(entries(t, store)); got != whole {
-				t.Errorf("the entries are\n%s, want\n%s", got, whole)
-			}
-			for _, b := range []*Backend{b, before} {
-				if err := audit(b, truth, nil); err != nil {
-					t.Error(err)
+// TestPowerCut cuts the power at random calls to the file system of any
+// operation. Every acknowledged write survives the cut, complete and found by
+// its labels. Then the test leaves out each sync of the backend's code in turn: a
+// power cut must show that it is missing.
+func TestPowerCut(t *testing.T) {
+	t.Parallel()
+	sites, seeds := map[string]int{}, uint64(powerSeeds)
+	if disktest.Race {
+		seeds /= 5
+		t.Logf("with the race detector %d seeds, else %d", seeds, powerSeeds)
+	}
+	for seed := range seeds {
+		if err := cutRepeatedly(t, seed, "", sites); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen := map[string]bool{}
+	for site := range sites {
+		line, _, _ := strings.Cut(site, " ")
+		seen[line] = true
+		t.Run(site, func(t *testing.T) {
+			t.Parallel()
+			for seed := range uint64(dropSeeds) {
+				if err := cutRepeatedly(t, seed, site, map[string]int{}); err != nil {
+					t.Logf("found with seed %d", seed)
+					return
 				}
 			}
-			if n, err := b.Rebuild(ctx); n != 0 || err != nil {
-				t.Errorf("the second Rebuild returned %d, %v; want 0", n, err)
-			}
-			sweeps(t, before, inDay, len(truth))
-			if left := entries(t, store); len(left) != 0 {
-				t.Errorf("the entries %v are left", left)
-			}
+			t.Error("no power cut shows that this sync is missing")
 		})
 	}
-	if n, err := open(t, memoryDir(t), "store", nil).Rebuild(ctx); n != 0 || err != nil {
-		t.Errorf("Rebuild without a store returned %d, %v; want 0", n, err)
+	for _, line := range syncLines(t) {
+		if !seen[line] {
+			t.Errorf("%s: no operation reached this sync", line)
+		}
 	}
 }
 
-// TestRebuildWhileOthersWrite repeats Rebuild while other Backends write and
-// delete. Every write is found by its label, and at the end the indexes have
-// exactly the entries of the records.
-func TestRebuildWhileOthersWrite(t *testing.T) {
-	dir := memoryDir(t)
-	truths := make([]map[string]state, 4)
-	var wg sync.WaitGroup
-	for who := range truths {
-		truths[who] = map[string]state{}
-		b := open(t, dir, "store", nil)
-		wg.Go(func() {
-			r := rand.New(rand.NewPCG(uint64(who), 7))
-			for range 150 {
-				id := fmt.Sprint(who, "-", r.IntN(10))
-				next, do, err := plan(b, r.IntN, id)
-				if err == nil {
-					err = do()
-				}
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				truths[who][id] = stateOf(next)
+// syncLines returns the file and line of each sync in the backend's code.
+func syncLines(t *testing.T) []string {
+	t.Helper()
+	var out []string
+	for _, pattern := range []string{"*.go", "internal/disk/maker.go"} {
+		names, err := filepath.Glob(filepath.FromSlash(pattern))
+		if err != nil || len(names) == 0 {
+			t.Fatalf("%s: %v", pattern, err)
+		}
+		for _, name := range names {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
 			}
+			for i, line := range strings.Split(string(text), "\n") {
+				if !strings.HasSuffix(name, "_test.go") && (strings.Contains(line, ".Sync()") || strings.Contains(line, ".MakeAll(")) {
+					out = append(out, fmt.Sprintf("%s:%d", filepath.Base(name), i+1))
+				}
+			}
+		}
+	}
+	return out
+}
+
+// TestFailedSyncIsNotAcknowledged makes the sync after the change fail. A read
+// returns the change, but a power cut may still undo it, so the error is
+// ErrUnknown.
+func TestFailedSyncIsNotAcknowledged(t *testing.T) {
+	b, s := spied(t, memoryDir(t), nil)
+	store, err := expiry.NewStore[int](b, nil)
+	must(t, err)
+	failNext := func() {
+		changed := false
+		s.Set(func(op, path string) error {
+			record := strings.Contains(path, "/"+recordsDir+"/")
+			switch {
+			case record && (op == "rename" || op == "remove"):
+				changed = true
+			case changed && record && op == "fsync":
+				s.Set(nil)
+				return syscall.EIO
+			}
+			return nil
 		})
 	}
-	done := make(chan struct{})
-	go func() { wg.Wait(); close(done) }()
-	b := open(t, dir, "store", nil)
-	rounds := 0
-	for running := true; running; rounds++ {
-		select {
-		case <-done:
-			running = false
-		default:
-		}
-		if _, err := b.Rebuild(t.Context()); err != nil {
-			t.Error(err)
-		}
+	failNext()
+	_, err = store.Create(t.Context(), "a", 1, nil)
+	checkKind(t, "create", err, model.ErrUnknown, syscall.EIO)
+	it, err := store.Get(t.Context(), "a")
+	if err != nil || it.Value != 1 {
+		t.Fatalf("get: %v, %v", it.Value, err)
 	}
-	if n, err := b.Rebuild(t.Context()); n != 0 || err != nil {
-		t.Errorf("Rebuild afterwards returned %d, %v; want 0", n, err)
-	}
-	for _, truth := range truths[1:] {
-		maps.Copy(truths[0], truth)
-	}
-	if err := audit(b, truths[0], nil); err != nil {
-		t.Error(err)
-	}
-	t.Logf("%d calls of Rebuild", rounds)
+	failNext()
+	_, err = store.Update(t.Context(), "a", 2, &expiry.WriteOptions{IfMatch: it.Known()})
+	checkKind(t, "compare-and-set", err, model.ErrUnknown, syscall.EIO)
+	it, err = store.Get(t.Context(), "a")
+	must(t, err)
+	failNext()
+	checkKind(t, "delete", store.Delete(t.Context(), "a", &expiry.DeleteOptions{IfMatch: it.Known()}), model.ErrUnknown, syscall.EIO)
 }

@@ -1,9 +1,11 @@
 package file
 
 import (
+	"fmt"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
@@ -73,4 +75,59 @@ func TestSystemsOwnFiles(t *testing.T) {
 	if left := files(t, in(dir)); !slices.Equal(left, []string{".DS_Store"}) {
 		t.Errorf("DeleteStorage left %v", left)
 	}
+}
+
+// TestStorageDeletedByOthers deletes and makes the storage while other Backends
+// have it open. They see the new storage and nothing of the old one.
+func TestStorageDeletedByOthers(t *testing.T) {
+	ctx, dir := t.Context(), t.TempDir()
+	a, b := open(t, dir, "store", nil), open(t, dir, "store", nil)
+	lister, sweeper := open(t, dir, "store", nil), open(t, dir, "store", nil)
+	for range 5 {
+		lists(t, b, "ann", create(t, a, newRecord("a", "ann", inHour)))
+		must(t, a.DeleteStorage(ctx))
+		if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+			t.Errorf("DeleteStorage left %v, %v", left, err)
+		}
+		drivertest.Gone(t, b, "a")
+		again := create(t, a, newRecord("a", "ann", inHour))
+		holds(t, b, again)
+		lists(t, b, "ann", again)
+		lists(t, lister, "", again)
+		lists(t, lister, "ann", again)
+		sweeps(t, sweeper, inHour, 1)
+		create(t, a, newRecord("a", "ann", inHour))
+		must(t, remove(ctx, b, "a"))
+	}
+}
+
+// TestStorageDeletedMeanwhile writes while another Backend deletes the storage.
+// A write that succeeds after the last deletion is stored.
+func TestStorageDeletedMeanwhile(t *testing.T) {
+	ctx, dir := t.Context(), memoryDir(t)
+	a, b := open(t, dir, "store", &Options{NoSync: true}), open(t, dir, "store", &Options{NoSync: true})
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			for n := range 60 {
+				rec := newRecord(fmt.Sprintf("%d-%d", i, n), "ann", inHour)
+				for what, err := range map[string]error{
+					"write": onlyErr(b.Write(ctx, now, driver.Write{Record: rec, Cond: driver.IfAny})),
+					"get":   ignore(onlyErr(b.Get(ctx, now, driver.Get{ID: rec.ID})), model.ErrNotFound),
+					"page":  onlyErr(b.Page(ctx, now, driver.Query{Limit: 5})),
+				} {
+					if err != nil {
+						t.Errorf("%s: %v", what, err)
+					}
+				}
+			}
+		})
+	}
+	for range 15 {
+		if err := a.DeleteStorage(ctx); err != nil {
+			t.Errorf("delete: %v", err)
+		}
+	}
+	wg.Wait()
+	holds(t, a, write(t, b, driver.IfAny, newRecord("last", "ann", inHour)))
 }

@@ -86,10 +86,10 @@ func (b *Backend) rebuildOnce(ctx context.Context, found *inspection, same func(
 	if err := same(); err != nil {
 		return err
 	}
+	drop = append(drop, indexMark) // an error may hide that some were put
 	if err := b.finishRebuild(ctx, found, token); err != nil {
 		return err
 	}
-	drop = append(drop, indexMark)
 	return same()
 }
 

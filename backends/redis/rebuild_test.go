@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -189,6 +190,37 @@ func TestRebuildThatMovesOn(t *testing.T) {
 		}
 		wantNoDrafts(t, b)
 	}
+}
+
+// TestRebuildWithoutAnAnswerToItsMarks loses the answer to the marks. Nobody
+// knows then whether the server that has them has the entries too, so that the
+// next rebuild begins again.
+func TestRebuildWithoutAnAnswerToItsMarks(t *testing.T) {
+	b := open(t, nil)
+	seedPeople(t, b)
+	due := b.bucket("id000").due
+	b.client.Del(t.Context(), due)
+	lost := false
+	err := hooked(t, b, &around{after: func(cmds []goredis.Cmder) {
+		for _, c := range cmds {
+			if about([]goredis.Cmder{c}, "evalsha", markScript.digest) && c.Err() == nil {
+				lost = true
+				c.SetErr(io.ErrUnexpectedEOF)
+			}
+		}
+	}}).CreateStorage(t.Context())
+	drivertest.WantKind(t, err, model.ErrUnavailable)
+	if !lost {
+		t.Fatal("no mark was put")
+	}
+	if n, err := b.client.ZScore(t.Context(), due, indexMark).Result(); !errors.Is(err, goredis.Nil) {
+		t.Errorf("the index is marked as whole: %v, %v", n, err)
+	}
+	if err := b.CreateStorage(t.Context()); err != nil {
+		t.Fatal(drivertest.Causes(err))
+	}
+	wantCount(t, b, "", "", 200)
+	wantNoDrafts(t, b)
 }
 
 // TestDeleteStorageOverAFailover finds records by SCAN although another server

@@ -106,14 +106,15 @@ type askingBody struct {
 	io.Reader
 	m     *Mark
 	asked bool
+	late  error
 }
 
 func (b *askingBody) Read(to []byte) (int, error) {
 	if !b.asked {
-		b.asked = true
-		if err := b.m.Late(b.m.Waited()); err != nil {
-			return 0, err
-		}
+		b.asked, b.late = true, b.m.Late(b.m.Waited())
+	}
+	if b.late != nil {
+		return 0, b.late
 	}
 	return b.Reader.Read(to)
 }
