@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -279,41 +281,40 @@ func TestLaterCountsCount(t *testing.T) {
 	}
 }
 
-// TestConnectionsCount has one connection for two calls. The second one waits for
-// it until its record has expired.
+// TestConnectionsCount has a request that waits for its connection, and one whose
+// first attempt fails after that time because it gets none.
 func TestConnectionsCount(t *testing.T) {
-	for waits, want := range map[time.Duration]error{time.Hour - time.Millisecond: nil, time.Hour: model.ErrNotFound} {
-		var watch stopwatch
-		arrived, release := make(chan struct{}, 2), make(chan struct{})
-		live := stored(t, drivertest.Record("id", "", time.Hour))
-		b := serve(t, func(w http.ResponseWriter, r *http.Request) {
-			_, _ = io.Copy(io.Discard, r.Body)
-			arrived <- struct{}{}
-			<-release
-			live.write(w)
-		})
-		asks := make(chan struct{}, 2)
-		transport := sdkOf(b).Options().HTTPClient.(*http.Client).Transport.(*http.Transport)
-		transport.MaxConnsPerHost = 1
-		b.watch = watch.read
-		get := func(ctx context.Context) chan error {
-			ended := make(chan error, 1)
-			ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GetConn: func(string) { asks <- struct{}{} }})
-			go func() {
-				_, err := b.Get(ctx, drivertest.Now, driver.Get{ID: "id"})
-				ended <- err
-			}()
-			return ended
+	for name, failure := range map[string]error{
+		"made":   nil,
+		"failed": &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ETIMEDOUT},
+	} {
+		for waits, want := range map[time.Duration]error{time.Hour - time.Second: nil, time.Hour: model.ErrNotFound} {
+			t.Run(fmt.Sprint(name, " ", waits), func(t *testing.T) {
+				var watch stopwatch
+				live := stored(t, drivertest.Record("id", "", time.Hour))
+				b := serve(t, func(w http.ResponseWriter, r *http.Request) {
+					_, _ = io.Copy(io.Discard, r.Body)
+					live.write(w)
+				})
+				dials := 0
+				transport := sdkOf(b).Options().HTTPClient.(*http.Client).Transport.(*http.Transport)
+				transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+					if dials++; dials == 1 {
+						watch.move(waits)
+						if failure != nil {
+							return nil, failure
+						}
+					}
+					return new(net.Dialer).DialContext(ctx, network, addr)
+				}
+				b.watch = watch.read
+				_, err := b.Get(t.Context(), drivertest.Now, driver.Get{ID: "id"})
+				drivertest.WantKind(t, err, want)
+				if wanted := map[bool]int{true: 1, false: 2}[failure == nil]; dials != wanted {
+					t.Errorf("%d connections were tried, want %d", dials, wanted)
+				}
+			})
 		}
-		first := get(t.Context())
-		<-asks
-		<-arrived
-		second := get(t.Context())
-		<-asks
-		watch.move(waits)
-		close(release)
-		drivertest.WantKind(t, <-first, nil)
-		drivertest.WantKind(t, <-second, want)
 	}
 }
 

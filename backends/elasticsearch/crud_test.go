@@ -124,8 +124,8 @@ func TestPauseCounts(t *testing.T) {
 
 // TestConnectionCounts has a client that waits for a connection before each
 // request, after another one for credentials that took an hour. The wait for the
-// request's own connection counts. A change whose record expired meanwhile is not
-// sent.
+// request's own connection counts, and so does that for a node that was away. A
+// change whose record expired meanwhile is not sent.
 func TestConnectionCounts(t *testing.T) {
 	r := drivertest.Record("id", "ann", time.Minute)
 	calls := decisions(r)
@@ -148,18 +148,29 @@ func TestConnectionCounts(t *testing.T) {
 		return err
 	}
 	for name, do := range calls {
-		for what, wait := range map[string]time.Duration{"kept": time.Minute - time.Millisecond, "passed": time.Minute} {
+		for what, test := range map[string]struct {
+			waits, fails time.Duration // for a connection, before one fails
+		}{
+			"kept":               {waits: time.Minute - time.Millisecond},
+			"passed":             {waits: time.Minute},
+			"kept by failures":   {fails: time.Minute - time.Millisecond},
+			"passed by failures": {fails: time.Minute},
+		} {
 			t.Run(name+"/"+what, func(t *testing.T) {
 				var watch stopwatch
-				waits, changes := wait, 0
+				changes := 0
 				b := watch.of(newBackend(t, clientFunc(func(req *http.Request) (*http.Response, error) {
 					trace := httptrace.ContextClientTrace(req.Context())
 					trace.GetConn("login.example.org:443")
 					watch.pass(time.Hour)
 					trace.GotConn(httptrace.GotConnInfo{})
+					if test.fails > 0 {
+						trace.GetConn("away:9200")
+						watch.pass(test.fails)
+					}
 					trace.GetConn("localhost:9200")
-					watch.pass(waits)
-					waits = 0 // only the first request waits
+					watch.pass(test.waits)
+					test.waits, test.fails = 0, 0 // only the first request waits
 					trace.GotConn(httptrace.GotConnInfo{})
 					if _, err := bodyOf(req); err != nil {
 						return nil, err
@@ -174,7 +185,7 @@ func TestConnectionCounts(t *testing.T) {
 					return answer(http.StatusOK, accepted), nil
 				}), "carts", nil))
 				err := do(t.Context(), b)
-				if what == "kept" {
+				if strings.HasPrefix(what, "kept") {
 					must(t, err)
 					return
 				}

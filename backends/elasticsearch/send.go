@@ -249,23 +249,29 @@ type progress struct {
 	lapsed atomic.Bool // the write was too late and is not sent
 
 	// The client's last request for a connection is that for this request. Those
-	// before it may be for credentials.
-	began, waited atomic.Int64
+	// before it may be for credentials, or for nodes that could not be reached.
+	began, waited, failed atomic.Int64
+	waits                 atomic.Bool // for a connection
 }
 
 // watch returns the request to send.
 func (p *progress) watch(req *http.Request) *http.Request {
 	p.req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
 		GetConn: func(string) {
-			p.began.Store(int64(p.clock.Read()))
-			p.waited.Store(0)
+			at := int64(p.clock.Read())
+			if p.waits.Swap(true) {
+				p.failed.Add(at - p.began.Load())
+			}
+			p.began.Store(at)
+			p.waited.Store(p.failed.Load())
 			if !p.asked.Swap(true) && !p.repeats {
 				p.guard()
 			}
 		},
 		GotConn: func(info httptrace.GotConnInfo) {
+			p.waits.Store(false)
 			if !info.WasIdle { // else it was there
-				p.waited.Store(int64(p.clock.Read()) - p.began.Load())
+				p.waited.Store(p.failed.Load() + int64(p.clock.Read()) - p.began.Load())
 			}
 			p.got.Store(true)
 		},

@@ -32,7 +32,12 @@ type Mark struct {
 
 	waited  atomic.Int64 // nanoseconds
 	counted time.Duration
-	ended   time.Duration
+	attempt attempt // the last one
+}
+
+type attempt struct {
+	began, ended time.Duration
+	before       time.Duration // what was waited before it
 }
 
 // promptly is the time in which a connection is made if nobody waits: a process
@@ -46,8 +51,9 @@ func (m *Mark) Unsent(err error) bool {
 	return !m.Handed.Load() || m.Asked.Load() && !m.Got.Load() || driverkit.IsDial(err)
 }
 
-// Waited returns what the call has waited for connections that were not idle, and
-// between its attempts. A connection that was made promptly counts as none.
+// Waited returns what the call has waited for connections that were not idle, in
+// attempts before the last one, and between them. What took less than 100 ms
+// counts as none, but for the pauses.
 func (m *Mark) Waited() time.Duration { return time.Duration(m.waited.Load()) }
 
 func (m *Mark) read() time.Duration {
@@ -63,8 +69,9 @@ func (m *Mark) Watch(stack *middleware.Stack) error {
 	return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("SojournMark",
 		func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
 			if m.Handed.Swap(true) {
-				m.waited.Add(int64(m.read() - m.ended))
+				m.again()
 			}
+			m.attempt = attempt{began: m.read(), before: m.Waited()}
 			m.Asked.Store(false)
 			m.Got.Store(false)
 			if r, ok := in.Request.(*smithyhttp.Request); ok && m.Late != nil && r.GetStream() != nil {
@@ -75,13 +82,23 @@ func (m *Mark) Watch(stack *middleware.Stack) error {
 				in.Request = asked
 			}
 			out, metadata, err := next.HandleDeserialize(m.trace(ctx), in)
-			m.ended = m.read()
+			m.attempt.ended = m.read()
 			if m.Call != nil {
 				m.Call.Add(m.Waited() - m.counted)
 				m.counted = m.Waited()
 			}
 			return out, metadata, err
 		}), middleware.After)
+}
+
+// again counts the time from the beginning of the attempt before: it has decided
+// nothing, and can have tried for long to reach a server.
+func (m *Mark) again() {
+	last := m.attempt
+	if took := last.ended - last.began; took >= promptly {
+		m.waited.Add(int64(took - (m.Waited() - last.before)))
+	}
+	m.waited.Add(int64(m.read() - last.ended))
 }
 
 // trace makes net/http tell the mark about the connection of an attempt.
