@@ -1,7 +1,6 @@
 package session
 
 import (
-	"cmp"
 	"context"
 	"errors"
 
@@ -182,7 +181,11 @@ func (s *Service) removeMany(ctx context.Context, list []ended) (int, error) {
 				did, one = s.mark(ctx, e)
 			}
 			if one != nil {
-				err = cmp.Or(err, one) // a store that is down is not asked for each row
+				// A store that is down is not asked for each row. That an outcome is unknown says
+				// more than a refusal of another row.
+				if err == nil || errors.Is(one, model.ErrUnknown) {
+					err = one
+				}
 				continue
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session"
 	"github.com/sojourn-go/sojourn/session/sessiontest"
@@ -102,6 +103,51 @@ func TestSignOutOfAnIdentityHolds(t *testing.T) {
 		if n, err := k.Service.Count(t.Context()); n != 0 || err != nil {
 			t.Error(n, err)
 		}
+	}
+}
+
+// TestSignOutOfAnIdentityBeyondItsRequest signs out by a view, which knows the row
+// alone, and while the row cannot be read. The identity stays ended.
+func TestSignOutOfAnIdentityBeyondItsRequest(t *testing.T) {
+	id := session.Identity{Issuer: "proxy", SessionID: "s1", Principal: "alice"}
+	for name, signOut := range map[string]func(k *sessiontest.Kit, u *unit){
+		"view": func(_ *sessiontest.Kit, u *unit) {
+			d, err := session.Detach(u)
+			ok(t, err)
+			ok(t, d.Do(t.Context(), func(ctx context.Context) error {
+				s, err := session.Require(ctx)
+				ok(t, err)
+				return s.SignOut(ctx)
+			}))
+		},
+		"unreadable": func(k *sessiontest.Kit, u *unit) {
+			d, err := session.Detach(u)
+			ok(t, err)
+			rec, err := k.Backend.Get(t.Context(), k.Clock.Now(), driver.Get{ID: d.Handle()})
+			ok(t, err)
+			rec.Value = []byte(`{"v":99}`)
+			_, err = k.Backend.Write(t.Context(), k.Clock.Now(), driver.Write{Record: rec, Cond: driver.IfAny})
+			ok(t, err)
+			u = identified(t, k, id)
+			is(t, note.Set(u, "w"), session.ErrNewer)
+			ok(t, u.s.SignOut(u))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := sessiontest.New(t, &session.Options{IdentityKey: identityKey})
+			u := identified(t, k, id)
+			ok(t, note.Set(u, "v"))
+			u.end("")
+			u = identified(t, k, id)
+			_, _, err := note.Get(u)
+			ok(t, err)
+			signOut(k, u)
+			k.Clock.Advance(29 * time.Minute)
+			u = identified(t, k, id)
+			_, err = u.s.Principal(u)
+			is(t, err, session.ErrUnauthenticated)
+			is(t, note.Set(u, "w"), session.ErrGone)
+		})
 	}
 }
 

@@ -181,6 +181,9 @@ func (r *refresh[T]) land(ctx context.Context) landed {
 		if ok && r.fresh(old) && !own {
 			return landed{raw: it.Value.Data.Get(r.key.name), it: it}
 		}
+		if own {
+			r.mine.Until = held.Until // that of a later write may not be stored
+		}
 		now := r.svc.now()
 		free := !now.Before(held.Until.Time())
 		if free {

@@ -95,9 +95,9 @@ func (o *SignInOptions) row(principal string) row.Row {
 //
 // It returns ErrGone if the old session was ended meanwhile, for example by a
 // sign-out. Then the new row is deleted again, and the session is anonymous and
-// empty. After model.ErrUnknown the session is the new one, and the next Persist
-// ends what may be left of the old one. After any other error the session is the
-// one before. SignIn returns ErrLimit if Options.Limit refuses another session,
+// empty. After model.ErrUnknown, Principal says which session it is: the new one,
+// of which the next Persist ends what may be left of the old one, or the one
+// before. After any other error it is the one before. SignIn returns ErrLimit if Options.Limit refuses another session,
 // ErrNotBefore if Options.NotBefore does, ErrImpersonating during an
 // impersonation, and ErrDetached for a detached session.
 //

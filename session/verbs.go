@@ -36,7 +36,12 @@ func (s *Session) SignOut(ctx context.Context) error {
 				s.ended = append(s.ended, ended{handle: a.Handle, principal: a.ID, reason: ReasonSignOut})
 			}
 		}
-		s.ended = append(s.ended, s.owned...)
+		for _, e := range s.owned {
+			if s.identity != nil { // of its own row alone, which cannot be read
+				e.reason = ReasonDestroyed
+			}
+			s.ended = append(s.ended, e)
+		}
 		if s.sent || s.token != nil {
 			s.cred = Credential{Action: ActionClear}
 		}
@@ -51,9 +56,10 @@ func (s *Session) SignOut(ctx context.Context) error {
 }
 
 // leaves returns the reason that a sign-out leaves in the row. That of an
-// identity's session is not brief: its client will come back with the same one.
+// identity's session is not brief: its client will come back with the same one. A
+// view of such a session knows it by the row, which no secret opens.
 func (s *Session) leaves() Reason {
-	if s.identity != nil {
+	if s.identity != nil || len(s.item.Value.Hash) == 0 {
 		return ReasonDestroyed
 	}
 	return ReasonSignOut
