@@ -43,6 +43,8 @@ RANDOM_PKGS ?= ./conformance/sessions ./backends/redis
 SECOND ?= mongo s3 redis
 # The version that make release-check and make release-notes are about: 0.1.0.
 VERSION ?=
+# The folder of a further module that make release-check is about; empty: the module of the root.
+MODULE ?=
 # Files and folders that make prose checks.
 PROSE ?= .
 
@@ -139,13 +141,16 @@ $(APIDIFF):
 
 .PHONY: vet-systems
 vet-systems: ## Compile and vet everything for the other systems: macOS, Windows, and Linux of 32 bits
-	GOOS=darwin GOARCH=arm64 go vet ./...
-	GOOS=windows GOARCH=amd64 go vet ./...
-	GOOS=linux GOARCH=386 go vet ./...
+	@for module in . $(MODULES); do for system in darwin/arm64 windows/amd64 linux/386; do \
+		echo "$$module: go vet for $$system"; \
+		(cd "$$module" && GOOS=$${system%/*} GOARCH=$${system#*/} go vet ./...) || exit 1; \
+	done; done
 
 .PHONY: vuln
 vuln: $(GOVULNCHECK) ## Look for known vulnerabilities in what is compiled; needs the network
-	$(GOVULNCHECK) -test ./...
+	@for module in . $(MODULES); do \
+		echo "$$module: govulncheck"; (cd "$$module" && $(GOVULNCHECK) -test ./...) || exit 1; \
+	done
 
 .PHONY: api
 api: $(APIDIFF) ## Compare the public API with the last tag; VERSION=0.2.0 says whether that number allows it
@@ -157,7 +162,7 @@ docs: ## Write the pages for the web into site/, and fail if a link leads nowher
 
 .PHONY: release-check
 release-check: $(APIDIFF) ## Build and check all that a release needs: VERSION=0.1.0; docs/releases.md has the steps
-	@APIDIFF='$(APIDIFF)' VERSION='$(VERSION)' .ci/release-check.sh
+	@APIDIFF='$(APIDIFF)' VERSION='$(VERSION)' MODULE='$(MODULE)' .ci/release-check.sh
 
 .PHONY: release-notes
 release-notes: ## Print the text of a release: VERSION=0.1.0

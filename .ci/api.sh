@@ -6,7 +6,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 version=${VERSION:-}
 
 # The tag of the version itself is not the one before.
-last=$(git tag --list 'v[0-9]*' --sort=-version:refname --merged HEAD | grep -v -x -F "v$version" | head -n 1 || true)
+# A suffix sorts before: 0.2.0-rc.1 comes before 0.2.0.
+last=$(git -c versionsort.suffix=- tag --list 'v[0-9]*' --sort=-version:refname --merged HEAD | grep -v -x -F "v$version" | head -n 1 || true)
 if [ -z "$last" ]; then
 	echo "api: no release has been tagged yet: nothing to compare with"
 	exit

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 
 	bolterrors "go.etcd.io/bbolt/errors"
@@ -54,20 +56,39 @@ func (b *Backend) unavailable(err error) error {
 	return model.NewError(model.ErrUnavailable, why, err)
 }
 
+// beforeWrites are the beginnings of what a commit returns if it cannot make the
+// file grow, which it does before it writes. Bbolt keeps only the text of what the
+// system said.
+var beforeWrites = []string{
+	"file resize error: ", "file stat error: ", "file sync error: ", "mlock/munlock error: ", "mmap allocate error: ",
+}
+
+// cannotGrow reports whether a commit failed before it wrote, and why. The reason
+// names no file.
+func cannotGrow(err error) (why string, ok bool) {
+	text := err.Error()
+	if !slices.ContainsFunc(beforeWrites, func(p string) bool { return strings.HasPrefix(text, p) }) {
+		return "", false
+	}
+	return "the file cannot grow: " + text[strings.LastIndex(text, ": ")+2:], true
+}
+
 // commitError returns the error of a commit that failed. The file may have the
 // new pages or not: only a failure to make it grow is certain. After a failed
 // sync a read cannot tell: what it sees may be lost by a power cut.
 func commitError(ctx context.Context, err error) error {
 	var path *fs.PathError
 	var errno syscall.Errno
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
+	}
+	why, certain := cannotGrow(err)
+	switch {
 	case errors.Is(err, bolterrors.ErrMaxSizeReached):
 		return model.NewError(model.ErrUnavailable, "the file has its largest size, Options.MaxSize of bbolt", err)
-	case errors.As(err, &path) && path.Op == "truncate":
-		return model.NewError(model.ErrUnavailable, "the file cannot grow: "+path.Err.Error(), err)
-	case path == nil && errors.As(err, &errno):
+	case certain:
+		return model.NewError(model.ErrUnavailable, why, err)
+	case !errors.As(err, &path) && errors.As(err, &errno):
 		return driver.MarkUndecidable(driverkit.WriteError(ctx, err, true, ""))
 	}
 	return driverkit.WriteError(ctx, err, true, "")

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,7 +27,6 @@ func TestCommitErrors(t *testing.T) {
 		kind        error
 		undecidable bool
 	}{
-		{&fs.PathError{Op: "truncate", Path: "db", Err: syscall.ENOSPC}, model.ErrUnavailable, false},
 		{&fs.PathError{Op: "write", Path: "db", Err: syscall.EIO}, model.ErrUnknown, false},
 		{syscall.EIO, model.ErrUnknown, true}, // of a sync
 		{errors.New("something else"), model.ErrUnknown, false},
@@ -61,6 +62,53 @@ func TestAFullFile(t *testing.T) {
 	}
 	drivertest.Gone(t, b, "large")
 	drivertest.Seed(t, b, drivertest.Record("small", "", 0))
+}
+
+// TestAFileThatCannotGrow has commits that fail before they write: the call is
+// certainly not carried out, and the error says what the system said.
+func TestAFileThatCannotGrow(t *testing.T) {
+	large := create("large")
+	large.Record.Value = make([]byte, 2<<20)
+	refused := func(b *Backend, w driver.Write, want string) {
+		t.Helper()
+		_, err := b.Write(t.Context(), now, w)
+		drivertest.WantKind(t, err, model.ErrUnavailable)
+		if text := err.Error(); !strings.Contains(text, "cannot grow: "+want) || strings.Contains(text, b.db.Path()) {
+			t.Errorf("%v, want %q", err, want)
+		}
+		drivertest.Gone(t, b, w.Record.ID)
+	}
+
+	b := fresh(t)
+	if runtime.GOOS == "windows" {
+		t.Log("on Windows the file grows only when it is mapped")
+	} else {
+		size := b.db.AllocSize
+		b.db.AllocSize = -1 << 30 // the next size is below zero
+		refused(b, large, syscall.EINVAL.Error())
+		b.db.AllocSize = size
+	}
+	drivertest.Seed(t, b, large.Record)
+
+	var file *os.File
+	db, err := bbolt.Open(filepath.Join(memoryDir(t), "db"), 0o600, &bbolt.Options{
+		NoSync: true, InitialMmapSize: 1 << 20, // room to map, but not in the file
+		OpenFile: func(name string, flag int, mode os.FileMode) (_ *os.File, err error) {
+			file, err = os.OpenFile(name, flag, mode)
+			return file, err
+		},
+	})
+	must(t, err)
+	db.AllocSize = 1
+	t.Cleanup(func() { _ = db.Close() }) // its file is closed
+	b = newOn(t, db, "store")
+	must(t, b.CreateStorage(t.Context()))
+	must(t, file.Close())
+	large.Record.Labels = nil
+	refused(b, large, os.ErrClosed.Error()) // it cannot be mapped
+	small := driver.Write{Record: drivertest.Record("small", "", 0), Cond: driver.IfAbsent}
+	small.Record.Value = make([]byte, 128<<10)
+	refused(b, small, os.ErrClosed.Error()) // its size cannot be read
 }
 
 // TestClosedAndReadOnly has databases that the program closed or opened for

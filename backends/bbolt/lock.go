@@ -2,6 +2,7 @@ package bbolt
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -106,6 +107,7 @@ func update[T any](ctx context.Context, b *Backend, do func(*store) (T, error)) 
 	case <-ctx.Done():
 	}
 	if j.stage.CompareAndSwap(waiting, gone) {
+		b.dequeue(j)
 		return *new(T), ctx.Err()
 	}
 	late := time.NewTimer(endsWithin)
@@ -152,6 +154,16 @@ func (b *Backend) enqueue(j *job) {
 	}
 	b.serving = true
 	go b.serve()
+}
+
+// dequeue removes a job whose call gave up, unless it has its turn already: what it
+// holds must not wait for a writer that takes long.
+func (b *Backend) dequeue(j *job) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if i := slices.Index(b.jobs, j); i >= 0 {
+		b.jobs = slices.Delete(b.jobs, i, i+1)
+	}
 }
 
 // serve begins transactions, and gives each to all jobs that wait by then. It

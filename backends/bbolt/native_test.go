@@ -139,6 +139,11 @@ func TestACallThatGaveUpChangesNothing(t *testing.T) {
 	waitFor(func() bool { b.mu.Lock(); defer b.mu.Unlock(); return len(b.jobs) == 1 })
 	cancel()
 	calls.Wait()
+	b.mu.Lock()
+	if n := len(b.jobs); n != 0 {
+		t.Errorf("%d calls wait, want none: the one that gave up has left", n)
+	}
+	b.mu.Unlock()
 	must(t, held.Rollback())
 	_, err = b.Write(t.Context(), now, create("next"))
 	must(t, err)

@@ -1,0 +1,117 @@
+package ci
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// TestTargetsLoopOverModules: go's ./... ends where another module begins.
+func TestTargetsLoopOverModules(t *testing.T) {
+	makefile := read(t, "Makefile")
+	for _, target := range []string{"lint", "vet-systems", "vuln", "tidy"} {
+		_, recipe, found := strings.Cut(makefile, "\n"+target+":")
+		recipe, _, _ = strings.Cut(recipe, "\n\n")
+		if !found || !strings.Contains(recipe, "$(MODULES)") {
+			t.Errorf("make %s does not loop over $(MODULES)", target)
+		}
+	}
+	for line := range strings.Lines(read(t, ".ci/release-check.sh")) {
+		if regexp.MustCompile(`^must .* go (build|vet|mod) `).MatchString(line) && !strings.Contains(line, " each go ") {
+			t.Errorf("release-check looks at one module: %s", line)
+		}
+	}
+	if text := read(t, ".github/workflows/vuln.yml"); !strings.Contains(text, `paths: ["**/go.mod", "**/go.sum"]`) {
+		t.Error("vuln.yml does not run for the go.mod of every module")
+	}
+}
+
+// repository makes one with the scripts of .ci and the files, and returns what
+// runs a command in it. The commands go, make and apidiff succeed there and do
+// nothing.
+func repository(t *testing.T, files map[string]string) func(name string, args ...string) (string, error) {
+	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip("the scripts of .ci run on Linux and macOS")
+	}
+	dir, bin := t.TempDir(), t.TempDir()
+	put := func(path, text string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"go", "make", "apidiff"} {
+		put(filepath.Join(bin, name), "#!/bin/sh\n")
+	}
+	for _, name := range []string{".ci/api.sh", ".ci/release-check.sh", ".ci/release-notes.sh"} {
+		put(filepath.Join(dir, name), read(t, name))
+	}
+	for name, text := range files {
+		put(filepath.Join(dir, name), text)
+	}
+	run := func(name string, args ...string) (string, error) {
+		cmd := exec.CommandContext(t.Context(), name, args...)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "APIDIFF=apidiff",
+			"GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_CONFIG_NOSYSTEM=1", "GIT_DIR="+filepath.Join(dir, ".git"))
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	for _, args := range [][]string{{"init", "-q"}, {"add", "."}, {"-c", "user.name=x", "-c", "user.email=x@example.org", "commit", "-q", "-m", "x"}} {
+		if out, err := run("git", args...); err != nil {
+			t.Fatal(err, out)
+		}
+	}
+	return run
+}
+
+// TestAPIComparesWithTheLastRelease has a candidate of the same version, and a
+// tag of another module.
+func TestAPIComparesWithTheLastRelease(t *testing.T) {
+	run := repository(t, nil)
+	for _, tag := range []string{"v0.1.0", "v0.2.0-rc.1", "v0.2.0", "backends/x/v0.3.0"} {
+		if out, err := run("git", "tag", tag); err != nil {
+			t.Fatal(err, out)
+		}
+	}
+	if out, err := run(".ci/api.sh"); err != nil || !strings.Contains(out, "since v0.2.0:") {
+		t.Errorf("%v: %s, want what changed since v0.2.0", err, out)
+	}
+}
+
+// TestModulesAreReleasedPlain has further modules with what is taken out before
+// their release, and without.
+func TestModulesAreReleasedPlain(t *testing.T) {
+	released := "module m/x\n\nrequire m v0.1.0\n"
+	files := map[string]string{
+		"go.mod":                   "module m\n",
+		"backends/replaced/go.mod": released + "\nreplace m => ../..\n",
+		"backends/never/go.mod":    "module m/x\n\nrequire (\n\tm v0.0.0\n)\n",
+		"backends/plain/go.mod":    released,
+		"internal/x/go.mod":        released,
+	}
+	for _, name := range []string{"LICENSE", "README.md", "CHANGELOG.md", "SECURITY.md", "CONTRIBUTING.md", "docs/releases.md"} {
+		files[name] = "text\n"
+	}
+	run := repository(t, files)
+	for module, want := range map[string]string{
+		"": "", "backends/plain": "",
+		"backends/replaced": "replaces and excludes nothing",
+		"backends/never":    "replaces and excludes nothing",
+		"internal/x":        "want one of: backends/never backends/plain backends/replaced",
+		"backends/missing":  "want one of:",
+	} {
+		out, err := run("env", "MODULE="+module, ".ci/release-check.sh")
+		if (err != nil) != (want != "") || strings.Count(out, "release-check: failed:") > 1 || !strings.Contains(out[strings.LastIndex(out, "release-check: "):], want) {
+			t.Errorf("MODULE=%s: %v, want %q:\n%s", module, err, want, out)
+		}
+	}
+}
