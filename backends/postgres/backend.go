@@ -98,6 +98,10 @@ func (b *Backend) use(db DB) {
 	}
 }
 
+// noPause is longer than a process pauses for the processor: a call that takes an
+// idle connection in less time has not waited.
+const noPause = 100 * time.Millisecond
+
 // acquire returns a connection, and the function that gives it back. Nothing is
 // sent if it fails. What it waits for is added to w.
 func (b *Backend) acquire(ctx context.Context, w *driverkit.Waited) (db DB, release func(), err error) {
@@ -116,15 +120,12 @@ func (b *Backend) acquire(ctx context.Context, w *driverkit.Waited) (db DB, rele
 		}
 		return b.db, func() { <-b.turn }, err
 	}
-	var conn *pgxpool.Conn
-	take := func() error {
-		conn, err = b.pool.Acquire(ctx)
-		return err
-	}
-	if b.pool.Stat().IdleConns() == 0 {
-		err = w.During(take)
-	} else {
-		err = take()
+	idle := b.pool.Stat().IdleConns() > 0
+	began := w.Read()
+	conn, err := b.pool.Acquire(ctx)
+	// Another call may take the idle connection first, or it may be broken.
+	if took := w.Read() - began; !idle || took >= noPause {
+		w.Add(took)
 	}
 	if err != nil {
 		return nil, nil, unsentError(ctx, err)
@@ -154,12 +155,18 @@ func (b *Backend) Ping(ctx context.Context) error {
 
 // read runs a query and calls each for every row. Its error is that of a read.
 func (b *Backend) read(ctx context.Context, w *driverkit.Waited, sql string, args []any, each func(pgx.Rows) error) error {
+	return b.readAsOf(ctx, w, sql, func() []any { return args }, each)
+}
+
+// readAsOf is read with arguments that depend on the time of the decision: they
+// are built once there is a connection.
+func (b *Backend) readAsOf(ctx context.Context, w *driverkit.Waited, sql string, args func() []any, each func(pgx.Rows) error) error {
 	db, release, err := b.acquire(ctx, w)
 	if err != nil {
 		return err
 	}
 	defer release()
-	if err := query(ctx, db, sql, args, each); err != nil {
+	if err := query(ctx, db, sql, args(), each); err != nil {
 		return readError(ctx, err)
 	}
 	return nil

@@ -53,7 +53,7 @@ func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get)
 // WriteMany carries out the operations with one round trip for each thousand or
 // 16 MB: a pipeline of their statements, which PostgreSQL commits together. If
 // it refuses one of them for its row, it has applied none, and they are sent one
-// by one.
+// by one. Each decides as of the end of what was sent before it.
 func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
 	out, valid := b.gate.Batch(ctx, ops)
 	valid = slices.DeleteFunc(valid, func(i int) bool {
@@ -64,26 +64,27 @@ func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.Bat
 	})
 	// Writers that lock rows in one order never wait for each other in a circle.
 	slices.SortFunc(valid, func(i, j int) int { return cmp.Compare(ops[i].ID(), ops[j].ID()) })
+	w := driverkit.Waited{Watch: b.watch}
 	for len(valid) > 0 {
 		n, size := 0, 0
 		for ; n < min(len(valid), batchOps) && size < batchBytes; n++ {
-			if w := ops[valid[n]].Write; w != nil {
-				size += len(w.Record.Value)
+			if put := ops[valid[n]].Write; put != nil {
+				size += len(put.Record.Value)
 			}
 		}
-		b.batch(ctx, now, ops, valid[:n], out)
+		b.batch(ctx, now, &w, ops, valid[:n], out)
 		valid = valid[n:]
 	}
 	return out
 }
 
 // batch carries out the operations with those indexes.
-func (b *Backend) batch(ctx context.Context, now time.Time, ops []driver.BatchOp, index []int, out []driver.BatchResult) {
-	err := b.send(ctx, now, ops, index, out)
+func (b *Backend) batch(ctx context.Context, now time.Time, w *driverkit.Waited, ops []driver.BatchOp, index []int, out []driver.BatchResult) {
+	err := b.send(ctx, now, w, ops, index, out)
 	for _, i := range index {
 		switch {
 		case err == nil && errors.Is(out[i].Err, errRaced), err != nil && !b.inTx && refused(err) && ofRow(err):
-			out[i].Record, out[i].Err = b.apply(ctx, now, func(now time.Time) write { return b.op(now, &ops[i]) })
+			out[i].Record, out[i].Err = b.attempt(ctx, now, w, func(now time.Time) write { return b.op(now, &ops[i]) })
 		case err != nil:
 			out[i] = driver.BatchResult{Err: err}
 		}
@@ -110,9 +111,8 @@ func (b *Backend) op(now time.Time, op *driver.BatchOp) write {
 
 // send sends the operations as one pipeline. Their results count only if it
 // returns nil.
-func (b *Backend) send(ctx context.Context, now time.Time, ops []driver.BatchOp, index []int, out []driver.BatchResult) error {
-	w := driverkit.Waited{Watch: b.watch}
-	db, release, err := b.acquire(ctx, &w)
+func (b *Backend) send(ctx context.Context, now time.Time, w *driverkit.Waited, ops []driver.BatchOp, index []int, out []driver.BatchResult) error {
+	db, release, err := b.acquire(ctx, w)
 	if err != nil {
 		return err
 	}
@@ -123,6 +123,7 @@ func (b *Backend) send(ctx context.Context, now time.Time, ops []driver.BatchOp,
 		writes[n] = b.op(w.Now(now), &ops[i])
 		queue.Queue(writes[n].sql, writes[n].args...)
 	}
+	defer since(w, w.Read())
 	answers := db.SendBatch(ctx, &queue)
 	for n, i := range index {
 		var found *row

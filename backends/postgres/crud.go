@@ -76,8 +76,13 @@ const attempts = 8
 // again if another writer interfered, so it is applied at most once.
 func (b *Backend) apply(ctx context.Context, now time.Time, build func(now time.Time) write) (model.Record, error) {
 	w := driverkit.Waited{Watch: b.watch}
+	return b.attempt(ctx, now, &w, build)
+}
+
+// attempt is apply for a call that has waited before.
+func (b *Backend) attempt(ctx context.Context, now time.Time, w *driverkit.Waited, build func(now time.Time) write) (model.Record, error) {
 	for n := range attempts {
-		rec, err := b.once(ctx, now, &w, build)
+		rec, err := b.once(ctx, now, w, build)
 		if !errors.Is(err, errRaced) && (b.inTx || !conflicted(err)) {
 			return rec, err
 		}
@@ -95,12 +100,16 @@ func (b *Backend) once(ctx context.Context, now time.Time, w *driverkit.Waited, 
 	}
 	defer release()
 	do := build(w.Now(now))
+	defer since(w, w.Read())
 	var found *row
 	if err := query(ctx, db, do.sql, do.args, keep(&found)); err != nil {
 		return model.Record{}, writeError(ctx, err)
 	}
 	return do.judge(found)
 }
+
+// since adds the time from began on to w: what the call sends next waited for it.
+func since(w *driverkit.Waited, began time.Duration) { w.Add(w.Read() - began) }
 
 // keep returns a function that keeps a row in to.
 func keep(to **row) func(pgx.Rows) error {

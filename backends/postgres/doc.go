@@ -95,7 +95,7 @@
 //
 // A write whose answer is lost is never sent again: it is ErrUnknown. So are
 // errors of class 08, with which proxies say that they lost their server, 40003,
-// and fatal errors except those of the classes 28, 3D, 53 and 57. A connection
+// panics, and fatal errors except those of the classes 28, 3D, 53 and 57. A connection
 // that is lost while pgx prepares a write is ErrUnknown too, although nothing was
 // sent: the errors of pgx are the same.
 //

@@ -82,13 +82,17 @@ func applied(err error) bool {
 	if !errors.As(err, &pg) {
 		return false
 	}
+	severity := cmp.Or(pg.SeverityUnlocalized, pg.Severity)
+	if severity == "PANIC" { // also after the commit, for the log's disk was full
+		return true
+	}
 	switch pg.Code[:min(2, len(pg.Code))] {
 	case "08":
 		return true
 	case "53", "57", "28", "3D":
 		return false
 	default:
-		return pg.Code == "40003" || cmp.Or(pg.SeverityUnlocalized, pg.Severity) != "ERROR"
+		return pg.Code == "40003" || severity != "ERROR"
 	}
 }
 

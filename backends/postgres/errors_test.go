@@ -31,6 +31,8 @@ func TestCodes(t *testing.T) {
 		"08006": {"ERROR", model.ErrUnknown, ""},
 		"58000": {"FATAL", model.ErrUnknown, ""},
 		"XX000": {"PANIC", model.ErrUnknown, ""},
+		"53200": {"PANIC", model.ErrUnknown, ""},
+		"57P02": {"PANIC", model.ErrUnknown, ""},
 		"XX001": {"ERROR", model.ErrUnavailable, "code XX001"},
 		"53100": {"ERROR", model.ErrUnavailable, "disk space"},
 		"53300": {"FATAL", model.ErrUnavailable, "connections"},

@@ -24,7 +24,9 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (page
 	}
 	limit, n, last, full := min(q.Limit, maxPage), 0, "", false
 	var size driverkit.PageSize
-	err = b.read(ctx, &driverkit.Waited{}, b.sql.page(&q), args(&q, after, now.UnixMilli(), int64(limit)), func(rows pgx.Rows) error {
+	w := driverkit.Waited{Watch: b.watch}
+	from := func() []any { return args(&q, after, w.Now(now).UnixMilli(), int64(limit)) }
+	err = b.readAsOf(ctx, &w, b.sql.page(&q), from, func(rows pgx.Rows) error {
 		var r row
 		if err := r.scan(rows); err != nil {
 			return err
@@ -53,7 +55,9 @@ func (b *Backend) Count(ctx context.Context, now time.Time, q driver.Query) (n i
 	if err := b.gate.Count(ctx, &q); err != nil {
 		return 0, err
 	}
-	err = b.read(ctx, &driverkit.Waited{}, b.sql.count(&q), args(&q, now.UnixMilli()), func(rows pgx.Rows) error { return rows.Scan(&n) })
+	w := driverkit.Waited{Watch: b.watch}
+	of := func() []any { return args(&q, w.Now(now).UnixMilli()) }
+	err = b.readAsOf(ctx, &w, b.sql.count(&q), of, func(rows pgx.Rows) error { return rows.Scan(&n) })
 	return n, err
 }
 

@@ -39,3 +39,13 @@ func TestPostgresAddr(t *testing.T) {
 		}
 	}
 }
+
+// TestPostgresKeepsItsFilesInMemory checks that the server uses the mount.
+func TestPostgresKeepsItsFilesInMemory(t *testing.T) {
+	folder := postgresSpec.env["PGDATA"]
+	for mount := range postgresSpec.mounts() {
+		if !strings.HasPrefix(folder, mount+"/") {
+			t.Errorf("the server's files are in %q, the mount is %s", folder, mount)
+		}
+	}
+}
