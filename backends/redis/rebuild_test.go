@@ -203,7 +203,7 @@ func TestRebuildWithoutAnAnswerToItsMarks(t *testing.T) {
 	lost := false
 	err := hooked(t, b, &around{after: func(cmds []goredis.Cmder) {
 		for _, c := range cmds {
-			if about([]goredis.Cmder{c}, "evalsha", markScript.digest) && c.Err() == nil {
+			if c.Name() == "evalsha" && c.Args()[1] == markScript.digest && c.Err() == nil {
 				lost = true
 				c.SetErr(io.ErrUnexpectedEOF)
 			}
