@@ -14,49 +14,32 @@ import (
 // lateCases are about writes whose answers were lost: they arrive late, or were
 // stored and are taken for those of others.
 func lateCases() []Case {
-	plus1 := func(n *int) error { *n++; return nil }
 	return group("Late",
 		that("UpdateIsMadeOnce", func(c *C) {
-			cl := c.newClient("v")
-			r := c.open(cl.token)
-			c.ok(count.Update(r, plus1), "Update")
-			c.b.SetHook(sessiontest.Late(1, 2))
-			_, err := r.s.Persist(r)
-			c.is(err, model.ErrUnknown, "Persist without an answer")
+			cl, r := c.updating()
+			r.persistLate(2)
 			r.commit()
 			counted(c, cl.token, 1)
 		}),
 		that("UpdateIsMadeOnceOfThreeThatAreLost", func(c *C) {
-			cl := c.newClient("v")
-			r := c.open(cl.token)
-			c.ok(count.Update(r, plus1), "Update")
+			cl, r := c.updating()
 			for range 2 {
-				c.b.SetHook(sessiontest.Late(1, 0))
-				_, err := r.s.Persist(r)
-				c.is(err, model.ErrUnknown, "Persist without an answer")
+				r.persistLate(0)
 			}
-			c.b.SetHook(sessiontest.Late(1, 2))
-			_, err := r.s.Persist(r)
-			c.is(err, model.ErrUnknown, "Persist without an answer")
+			r.persistLate(2)
 			r.commit()
 			counted(c, cl.token, 1)
 		}),
 		that("UpdateBeforeASignInIsMadeOnce", func(c *C) {
-			cl := c.newClient("v")
-			r := c.open(cl.token)
-			c.ok(count.Update(r, plus1), "Update")
-			c.b.SetHook(sessiontest.Late(1, 2))
-			_, err := r.s.Persist(r)
-			c.is(err, model.ErrUnknown, "Persist without an answer")
+			cl, r := c.updating()
+			r.persistLate(2)
 			r.signIn("alice")
 			cl.take(r.commit())
 			same(c, c.alive(cl.token).Principal, "alice", "principal")
 			counted(c, cl.token, 1)
 		}),
 		that("UpdateThatAnotherRequestOvertookIsNotMadeAgain", func(c *C) {
-			cl := c.newClient("v")
-			r := c.open(cl.token)
-			c.ok(count.Update(r, plus1), "Update")
+			cl, r := c.updating()
 			var late func() error
 			c.b.SetHook(func(op sessiontest.Op, _ string, next func() error) error {
 				if op != sessiontest.OpWrite || late != nil {
@@ -77,9 +60,7 @@ func lateCases() []Case {
 			counted(c, cl.token, 1)
 		}),
 		that("ChangesAfterALostAnswerAreKept", func(c *C) {
-			cl := c.newClient("v")
-			r := c.open(cl.token)
-			c.ok(count.Update(r, plus1), "Update")
+			cl, r := c.updating()
 			hook, up := losing(1, true)
 			c.b.SetHook(hook)
 			_, err := r.s.Persist(r)
@@ -121,9 +102,7 @@ func lateCases() []Case {
 			cl := c.signedIn("root")
 			r := c.open(cl.token)
 			c.ok(count.Update(r, plus1), "Update")
-			c.b.SetHook(sessiontest.Late(1, 2))
-			_, err := r.s.Persist(r)
-			c.is(err, model.ErrUnknown, "Persist without an answer")
+			r.persistLate(2)
 			c.ok(r.s.Impersonate(r, "alice", "help"), "Impersonate")
 			cl.take(r.commit())
 			cl.do(func(r *request) { c.ok(r.s.EndImpersonation(r), "EndImpersonation") })
@@ -307,6 +286,26 @@ func undecided(n int64) sessiontest.Hook {
 		}
 		return err
 	}
+}
+
+func plus1(n *int) error { *n++; return nil }
+
+// updating returns a client, and a request of it that adds one to count.
+func (c *C) updating() (*client, *request) {
+	c.Helper()
+	cl := c.newClient("v")
+	r := c.open(cl.token)
+	c.ok(count.Update(r, plus1), "Update")
+	return cl, r
+}
+
+// persistLate persists the request with a write without an answer. It arrives just
+// before the write with the number before, or never if that is zero.
+func (r *request) persistLate(before int) {
+	r.c.Helper()
+	r.c.b.SetHook(sessiontest.Late(1, before))
+	_, err := r.s.Persist(r)
+	r.c.is(err, model.ErrUnknown, "Persist without an answer")
 }
 
 func counted(c *C, token string, want int) {
