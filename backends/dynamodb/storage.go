@@ -205,12 +205,14 @@ const maxWait = 30 * time.Minute
 // intervals, or the context ends. State is what the table is like until then.
 func (b *Backend) await(ctx context.Context, look func() (ready bool, state string, err error)) error {
 	waited := time.Duration(0)
+	clock := b.untimed()
 	for attempt := 0; ; attempt++ {
 		ready, state, err := look()
 		if err != nil || ready {
 			return err
 		}
-		if waited > b.patience {
+		// Looks take time as well: one may read the whole table.
+		if max(waited, clock.Read()-clock.began) > b.patience {
 			return model.NewError(model.ErrUnavailable, "the table "+b.table+" "+state+", for "+b.patience.String()+": another call goes on waiting", nil)
 		}
 		waited += interval(attempt)

@@ -327,6 +327,26 @@ func stored(t testing.TB, r model.Record) answer {
 		`"value":{"S":"1"},"expires":{"N":"` + strconv.FormatInt(ms, 10) + `"}}}`}
 }
 
+// TestLooksAtABusyTableCount looks at a table that stays busy. Each look takes
+// longer than all pauses.
+func TestLooksAtABusyTableCount(t *testing.T) {
+	var watch stopwatch
+	b := serve(t, func(http.ResponseWriter, *http.Request) {})
+	watch.pauses(b, 0)
+	looks := 0
+	err := b.await(t.Context(), func() (bool, string, error) {
+		if looks++; looks > 100 {
+			t.Fatal("it waits without an end")
+		}
+		watch.move(10 * time.Minute)
+		return false, "is busy", nil
+	})
+	drivertest.WantKind(t, err, model.ErrUnavailable)
+	if looks != 4 {
+		t.Errorf("%d looks of 10 minutes, want 4 for %v", looks, maxWait)
+	}
+}
+
 // TestCredentialsDoNotCount fetches credentials through a connection of their own,
 // for an hour by the stopwatch: that is a part of the call's time that nobody sees.
 func TestCredentialsDoNotCount(t *testing.T) {
