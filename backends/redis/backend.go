@@ -19,6 +19,7 @@ type Backend struct {
 	gate          *driverkit.Gate
 	client        goredis.UniversalClient
 	cluster       bool // the client's buckets may be on several servers
+	deadlines     bool // the client observes the deadline of a context
 	name          string
 	allowEviction bool  // the server may evict keys
 	grace         int64 // milliseconds; negative: the server removes nothing by itself
@@ -73,8 +74,14 @@ func New(client goredis.UniversalClient, name string, opts *Options) (*Backend, 
 	if o.GraceTTL < 0 {
 		b.grace = -1
 	}
-	_, single := client.(*goredis.Client)
-	b.cluster = !single
+	switch c := client.(type) {
+	case *goredis.Client:
+		b.deadlines = c.Options().ContextTimeoutEnabled
+	case *goredis.ClusterClient:
+		b.cluster, b.deadlines = true, c.Options().ContextTimeoutEnabled
+	default:
+		b.cluster = true
+	}
 	for i := range b.buckets {
 		b.buckets[i] = newBucket(name, i, o.Labels)
 	}

@@ -22,7 +22,7 @@ func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get)
 	for i := range gets {
 		cmds[i] = pipe.Get(ctx, b.recordKey(gets[i].ID))
 	}
-	if err := execGets(ctx, pipe, cmds); err != nil {
+	if err := b.execGets(ctx, pipe, cmds); err != nil {
 		for i := range out {
 			out[i].Err = b.readError(ctx, err)
 		}

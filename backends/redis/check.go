@@ -138,7 +138,7 @@ func (b *Backend) look(ctx context.Context, race bool) (found nodes, err error) 
 		})
 	}
 	all := []node{}
-	left, err := await(ctx, func() error {
+	left, err := b.await(ctx, func() error {
 		return b.eachNode(ctx, func(ctx context.Context, c goredis.UniversalClient) error {
 			one, err := ask(ctx, c)
 			mu.Lock()

@@ -27,7 +27,7 @@ func (b *Backend) Count(ctx context.Context, now time.Time, q driver.Query) (int
 		key := b.buckets[i].due
 		cmds[i], marks[i] = pipe.ZCount(ctx, key, "("+string(millis(now)), "+inf"), pipe.ZScore(ctx, key, indexMark)
 	}
-	if err := execIndexes(ctx, pipe); err != nil {
+	if err := b.execIndexes(ctx, pipe); err != nil {
 		return 0, b.readError(ctx, err)
 	}
 	sum := 0

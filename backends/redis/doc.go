@@ -98,9 +98,13 @@
 // reads as the client is configured.
 //
 // A call ends with its context, whatever the client's ContextTimeoutEnabled, and
-// also if the server does not answer. Go-redis itself waits until the client's
-// ReadTimeout, so each call whose context can end waits in a goroutine of its
-// own. After an early end that goroutine and its connection are busy until the
+// also if the server does not answer. Set ContextTimeoutEnabled, as a client that
+// a URL opens has it: go-redis then observes deadlines itself. A call with a
+// deadline that is canceled earlier ends with the answer, at the deadline, or
+// after the client's ReadTimeout. Go-redis never observes a cancellation, and
+// without ContextTimeoutEnabled no deadline. Each other call whose context can end
+// waits in a goroutine of its own, which costs 15 to 40 µs and 4 allocations.
+// After an early end that goroutine and its connection are busy until the
 // client's timeouts; keep ReadTimeout and PoolTimeout set. A client that a URL
 // opens has those of go-redis unless the URL gives others: 5 seconds to dial, 3 for
 // an answer. It dials once for each attempt. Go-redis logs failed dials itself: see

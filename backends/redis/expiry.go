@@ -158,7 +158,7 @@ func (b *Backend) readDue(ctx context.Context, before time.Time, left int, open 
 		cmds[i] = pipe.ZRangeByScoreWithScores(ctx, s.k.due, s.nextRange(before, share))
 		marks[i] = pipe.ZScore(ctx, s.k.due, indexMark)
 	}
-	if err := execIndexes(ctx, pipe); err != nil {
+	if err := b.execIndexes(ctx, pipe); err != nil {
 		return b.readError(ctx, err)
 	}
 	for i, s := range open {
@@ -236,7 +236,7 @@ func (b *Backend) reapedLabels(ctx context.Context, found []result) (map[string]
 	if len(cmds) == 0 {
 		return nil, nil //nolint:nilnil // an empty map
 	}
-	if _, err := exec(ctx, pipe); err != nil {
+	if _, err := b.exec(ctx, pipe); err != nil {
 		return nil, b.readError(ctx, err)
 	}
 	out := make(map[string]map[string]string, len(cmds))

@@ -32,7 +32,7 @@ func (b *Backend) scan(ctx context.Context, wanted func(n int) bool, do func(ctx
 	for _, node := range nodes {
 		for cursor, more := uint64(0), true; more; more = cursor != 0 {
 			cmd := goredis.NewScanCmd(ctx, nil, "scan", cursor, "match", globEscaper.Replace(b.name)+":{*}:r:*", "count", scanStep)
-			if left, err := await(ctx, func() error { return node.client.Process(ctx, cmd) }); left || err != nil {
+			if left, err := b.await(ctx, func() error { return node.client.Process(ctx, cmd) }); left || err != nil {
 				return b.scanError(ctx, err)
 			}
 			var keys []string
@@ -70,7 +70,7 @@ type master struct {
 func (b *Backend) masters(ctx context.Context) ([]master, error) {
 	var mu sync.Mutex
 	var all []master
-	left, err := await(ctx, func() error {
+	left, err := b.await(ctx, func() error {
 		return b.eachNode(ctx, func(ctx context.Context, c goredis.UniversalClient) error {
 			cmd := goredis.NewStringCmd(ctx, "info")
 			err := c.Process(ctx, cmd)

@@ -160,7 +160,7 @@ func (b *Backend) readIndex(ctx context.Context, q *driver.Query, from position)
 		marks, keys = append(marks, pipe.ZScore(ctx, key, indexMark)), append(keys, key)
 		shares = append(shares, share)
 	}
-	if err := execIndexes(ctx, pipe); err != nil {
+	if err := b.execIndexes(ctx, pipe); err != nil {
 		return nil, "", b.readError(ctx, err)
 	}
 	var reqs []request
@@ -284,7 +284,7 @@ func (b *Backend) readOn(ctx context.Context, found []result, heads bool) (more 
 	if len(todo) == 0 {
 		return false, nil
 	}
-	if err := execGets(ctx, pipe, cmds); err != nil {
+	if err := b.execGets(ctx, pipe, cmds); err != nil {
 		return false, b.readError(ctx, err)
 	}
 	for i, f := range todo {

@@ -128,7 +128,7 @@ func (b *Backend) inspect(ctx context.Context, probe bool) (found inspection, er
 		found.probe = newTrial(ctx, "eval", probeLua, 3, b.probeKey(), b.probeKey(), b.probeKey())
 		_ = pipe.Process(ctx, found.probe) // queued only
 	}
-	left, err := exec(ctx, pipe)
+	left, err := b.exec(ctx, pipe)
 	if left || err != nil && replyCode(err) == "" && !errors.Is(err, goredis.Nil) {
 		return found, b.readError(ctx, err)
 	}

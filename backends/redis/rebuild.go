@@ -111,7 +111,7 @@ func (b *Backend) draft(ctx context.Context, found *inspection, token string) er
 			whole = append(whole, pipe.ZScore(ctx, ids, indexMark))
 		}
 	}
-	if err := execIndexes(ctx, pipe); err != nil {
+	if err := b.execIndexes(ctx, pipe); err != nil {
 		return b.readError(ctx, err)
 	}
 	for _, mark := range whole {
@@ -142,7 +142,7 @@ func (b *Backend) withdraw(ctx context.Context, found *inspection, members []str
 		}
 		pipe.ZRem(ctx, b.buckets[n].ids, members[0])
 	}
-	_, _ = exec(ctx, pipe)
+	_, _ = b.exec(ctx, pipe)
 }
 
 // withdrawLimit bounds the wait for a server that may be gone.

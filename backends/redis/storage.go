@@ -76,7 +76,7 @@ func (b *Backend) storeLayout(ctx context.Context, fresh *inspection) error {
 			}
 		}
 		if b.cluster { // whose nodes serve one pipeline in no order
-			if _, err := exec(ctx, pipe); err != nil {
+			if _, err := b.exec(ctx, pipe); err != nil {
 				return b.readError(ctx, err)
 			}
 			pipe = b.client.Pipeline()
@@ -86,7 +86,7 @@ func (b *Backend) storeLayout(ctx context.Context, fresh *inspection) error {
 		pipe.HSetNX(ctx, b.metaKey(), field, value)
 	}
 	meta := pipe.HGetAll(ctx, b.metaKey())
-	if _, err := exec(ctx, pipe); err != nil {
+	if _, err := b.exec(ctx, pipe); err != nil {
 		return b.readError(ctx, err)
 	}
 	foreign, err := b.checkLayout(meta.Val())
@@ -226,7 +226,7 @@ func (p *purge) index(ctx context.Context, n int, key string, remove func(ids, m
 		pipe := p.client.Pipeline()
 		entries := pipe.ZRange(ctx, key, int64(len(kept)), int64(len(kept)+purgeBatch-1))
 		card := pipe.ZCard(ctx, key)
-		_, err := exec(ctx, pipe)
+		_, err := p.exec(ctx, pipe)
 		switch {
 		case err != nil && replyCode(err) == wrongType:
 			p.kept = append(p.kept, "the key "+key+" with another type than a sorted set")
@@ -274,7 +274,7 @@ func (p *purge) unmark(ctx context.Context) error {
 	for key, marks := range p.marks {
 		pipe.ZRem(ctx, key, marks...)
 	}
-	if _, err := exec(ctx, pipe); err != nil {
+	if _, err := p.exec(ctx, pipe); err != nil {
 		return p.readError(ctx, err)
 	}
 	return nil

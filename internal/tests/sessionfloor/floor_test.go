@@ -199,6 +199,7 @@ func BenchmarkFloorRedis(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	o.ContextTimeoutEnabled = true // as in a client that a URL opens
 	client := goredis.NewClient(o)
 	defer func() { _ = client.Close() }()
 	ctx := context.Background()
