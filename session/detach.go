@@ -113,12 +113,8 @@ func (s *Session) EndViews(ctx context.Context) error {
 	if !s.state.stored() {
 		return cmp.Or(s.mayCreate(), ErrNotStored)
 	}
-	s.locked(func() { s.applyEdit(func(r *row.Row, _ time.Time) { r.Views++ }) })
-	if err := s.flush(work, nil); err != nil {
-		return err
-	}
-	s.svc.watch.endBelow(s.item.ID, s.item.Value.Views, ErrGone)
-	return nil
+	s.locked(func() { s.applyEdit(edit{apply: func(r *row.Row, _ time.Time) { r.Views++ }}) })
+	return s.flush(work, nil)
 }
 
 // views returns the number of a view that is opened now.

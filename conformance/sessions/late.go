@@ -226,13 +226,12 @@ func lateCases() []Case {
 		}),
 		that("IdentityIsStoredOnceWithLaterChanges", func(c *C) {
 			for _, before := range []int{0, 2} { // stored at once, or late
-				id := session.Identity{Issuer: "https://id.example", SessionID: freshName(), Principal: "alice"}
-				c.use(session.Options{IdentityKey: []byte("0123456789abcdef0123456789abcdef")})
-				open := func() *request {
-					s, err := c.svc.OpenFor(id)
-					c.ok(err, "OpenFor")
-					return &request{c, s, session.NewContext(c.Context(), s)}
-				}
+				id := newIdentity()
+				var seen events
+				o := identityOptions
+				o.OnEvent = seen.hook
+				c.use(o)
+				open := func() *request { return c.openFor(id) }
 				r := open()
 				c.ok(count.Update(r, plus1), "Update")
 				c.b.SetHook(sessiontest.Late(1, before))
@@ -249,6 +248,7 @@ func lateCases() []Case {
 				v, _, err := other.Get(open())
 				c.ok(err, "Get")
 				same(c, v, "later", "the later value")
+				same(c, len(seen.of(session.EventCreated)), 1, "events of the creation")
 			}
 		}),
 		that("SignInWhoseMarkerIsLostTakesOverWhatOthersWrote", func(c *C) {
