@@ -171,6 +171,7 @@
 //	Impersonate                                     3
 //	EndImpersonation                                5
 //	a load while impersonating                      2
+//	a sign-out while impersonating                  4
 //	the end of an impersonation by a Destroy method 2 more
 //	an offer of a rotated token, in an answer
 //	that takes longer than a second                 1 more

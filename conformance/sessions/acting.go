@@ -33,6 +33,7 @@ func actingCases() []Case {
 			r := c.open(cl.token)
 			same(c, r.info().Principal, "alice", "principal")
 			c.ok(r.s.SignOut(r), "SignOut")
+			c.calls("Get 2, Write 2", "a sign-out during an impersonation")
 		}},
 		{"SignOutByAView", func(c *C, cl *client) {
 			d, err := session.Detach(c.open(cl.token))
@@ -55,6 +56,7 @@ func actingCases() []Case {
 		}},
 		{"Destroy", func(c *C, cl *client) {
 			c.ok(c.svc.Destroy(c.Context(), "alice", handleOf(cl.token)), "Destroy")
+			c.calls("Get 2, Write 2", "Destroy of an impersonation")
 		}},
 		{"DestroyHandle", func(c *C, cl *client) {
 			c.ok(c.svc.DestroyHandle(c.Context(), handleOf(cl.token)), "DestroyHandle")
@@ -94,13 +96,14 @@ func actingCases() []Case {
 			c.is(err, session.ErrUnauthenticated, "Principal")
 		}},
 	}
-	out := make([]Case, len(ways))
-	for i, way := range ways {
-		out[i] = that("ActorsSessionEndsBy"+way.name, func(c *C) {
+	out := make([]Case, 0, len(ways)+1)
+	for _, way := range ways {
+		out = append(out, that("ActorsSessionEndsBy"+way.name, func(c *C) {
 			// A view ends at once on the service that ends the session.
 			var seen events
 			c.use(session.Options{OnEvent: seen.hook})
 			cl, own, view := c.acting()
+			c.b.Calls()
 			way.end(c, cl)
 			if slices.Contains(c.rows("admin"), own) {
 				c.Fatal("the actor's own session lives on")
@@ -116,7 +119,7 @@ func actingCases() []Case {
 				}
 				same(c, destroyed, 1, "events of the actor's session")
 			}
-		})
+		}))
 	}
 	return group("Acting", append(out,
 		that("AnotherImpersonationIsNotEnded", func(c *C) {

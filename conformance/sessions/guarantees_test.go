@@ -2,7 +2,7 @@ package sessions
 
 import (
 	"go/parser"
-	"go/token"
+	gotoken "go/token"
 	"regexp"
 	"slices"
 	"testing"
@@ -10,11 +10,11 @@ import (
 
 // The list of guarantees in the comment of package session names a case for each.
 func TestGuaranteesNameTheirCases(t *testing.T) {
-	file, err := parser.ParseFile(token.NewFileSet(), "../../session/doc.go", nil, parser.ParseComments|parser.PackageClauseOnly)
+	file, err := parser.ParseFile(gotoken.NewFileSet(), "../../session/doc.go", nil, parser.ParseComments|parser.PackageClauseOnly)
 	if err != nil {
 		t.Fatal(err)
 	}
-	guarantees := regexp.MustCompile(`(?m)^ {1,4}(\d+)\. [^\n]+(?:\n {5,}[^\n]+)*\n {5,}(\w+/\w+)$`).FindAllStringSubmatch(file.Doc.Text(), -1)
+	guarantees := regexp.MustCompile(`(?m)^ {1,4}(\d+)\. [^\n]+(?:\n {3,}[^\n]+)*\n {3,}(\w+/\w+)$`).FindAllStringSubmatch(file.Doc.Text(), -1)
 	if len(guarantees) != 11 {
 		t.Fatalf("%d guarantees with a case, want 11", len(guarantees))
 	}

@@ -2,6 +2,8 @@ package sessions
 
 import (
 	"bytes"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
@@ -24,14 +26,34 @@ func (c *C) openFor(id session.Identity) *request {
 	return &request{c, s, session.NewContext(c.Context(), s)}
 }
 
-// spoil puts foreign bytes in the place of a row.
-func (c *C) spoil(handle string) {
+// tamper changes a row in the store, as another program does.
+func (c *C) tamper(handle string, change func(rec *model.Record)) {
 	c.Helper()
 	rec, err := c.b.Unwrap().Get(c.Context(), c.clock.Now(), driver.Get{ID: handle})
 	c.ok(err, "Get")
-	rec.Value, rec.Encoding, rec.Revision = []byte("foreign"), "foreign", model.NewRevision()
+	rec.Value = slices.Clone(rec.Value)
+	change(&rec)
+	rec.Revision = model.NewRevision()
 	_, err = c.b.Unwrap().Write(c.Context(), c.clock.Now(), driver.Write{Record: rec, Cond: driver.IfAny})
-	c.ok(err, "Write of foreign bytes")
+	c.ok(err, "Write by another program")
+}
+
+// spoil puts foreign bytes in the place of a row.
+func (c *C) spoil(handle string) {
+	c.Helper()
+	c.tamper(handle, func(rec *model.Record) { rec.Value, rec.Encoding = []byte("foreign"), "foreign" })
+}
+
+// replace changes a part of the JSON of a row in the store.
+func (c *C) replace(handle, old, by string) {
+	c.Helper()
+	c.tamper(handle, func(rec *model.Record) {
+		text := strings.Replace(string(rec.Value), old, by, 1)
+		if text == string(rec.Value) {
+			c.Fatalf("the row has no %s", old)
+		}
+		rec.Value = []byte(text)
+	})
 }
 
 func identityCases() []Case {

@@ -91,7 +91,7 @@ func lateCases() []Case {
 			r.info()
 			view, err := session.Detach(r)
 			c.ok(err, "Detach")
-			c.b.SetHook(undecided(1))
+			c.b.SetHook(undecided())
 			c.is(r.s.Rotate(r), model.ErrUnknown, "Rotate without an answer")
 			c.ok(view.Do(c.Context(), func(ctx context.Context) error { return text.Set(ctx, "w") }), "Do")
 			cl.take(r.commit())
@@ -236,7 +236,7 @@ func lateCases() []Case {
 				c.ok(count.Update(r, plus1), "Update")
 				c.b.SetHook(sessiontest.Late(1, before))
 				if before == 0 {
-					c.b.SetHook(undecided(1))
+					c.b.SetHook(undecided())
 				}
 				_, err := r.s.Persist(r)
 				c.is(err, model.ErrUnknown, "Persist without an answer")
@@ -275,13 +275,13 @@ func lateCases() []Case {
 	)
 }
 
-// undecided carries out the write with the number n, and loses its answer so that
-// no read tells the outcome.
-func undecided(n int64) sessiontest.Hook {
+// undecided carries out the first write, and loses its answer so that no read tells
+// the outcome.
+func undecided() sessiontest.Hook {
 	var writes atomic.Int64
 	return func(op sessiontest.Op, _ string, next func() error) error {
 		err := next()
-		if op == sessiontest.OpWrite && writes.Add(1) == n {
+		if op == sessiontest.OpWrite && writes.Add(1) == 1 {
 			err = driver.MarkUndecidable(model.NewError(model.ErrUnknown, "the answer was lost", nil))
 		}
 		return err

@@ -31,7 +31,7 @@ func lateVerbCases() []Case {
 					same(c, r.s.Challenged(), true, "challenged")
 					c.b.SetHook(sessiontest.Late(1, before))
 					if before == 0 {
-						c.b.SetHook(undecided(1))
+						c.b.SetHook(undecided())
 					}
 					c.is(verb(r), model.ErrUnknown, "the verb without an answer")
 					same(c, len(seen.of(kind)), 0, "events before the outcome is known")
@@ -57,7 +57,7 @@ func lateVerbCases() []Case {
 			same(c, len(seen.of(session.EventElevated)), 0, "events")
 		}),
 		that("EndViewsWithoutAnAnswerEndsThem", func(c *C) {
-			for _, failed := range []sessiontest.Hook{undecided(1), sessiontest.Fail(model.ErrUnavailable, sessiontest.OpWrite)} {
+			for _, failed := range []sessiontest.Hook{undecided(), sessiontest.Fail(model.ErrUnavailable, sessiontest.OpWrite)} {
 				cl := c.signedIn("alice")
 				view, err := session.Detach(c.open(cl.token))
 				c.ok(err, "Detach")

@@ -9,7 +9,7 @@ import (
 )
 
 // Cases is the number of cases of this suite.
-const Cases = 191
+const Cases = 193
 
 // Case is one test of the suite.
 type Case struct {

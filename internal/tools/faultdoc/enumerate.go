@@ -244,7 +244,7 @@ func run(ctx context.Context, v verb, calls []string, at int, f fault) (result, 
 				return err
 			}
 		}
-		if f == refused || op == sessiontest.OpGet {
+		if f == refused || op == sessiontest.OpGet || op == sessiontest.OpPage {
 			return model.NewError(model.ErrUnavailable, "the store is down", nil)
 		}
 		return model.NewError(model.ErrUnknown, "the answer was lost", nil)
