@@ -70,15 +70,15 @@ func (s *Session) next(base *item, v *verb) (draft, error) {
 }
 
 // deadline returns the expiry of a row of which a deadline was set. A use that
-// does not count leaves the idle deadline where the last use has put it, unless
-// there is another idle limit.
+// does not count leaves the idle deadline as the last use has set it, unless there
+// is another idle limit.
 func deadline(base *item, r *row.Row, now time.Time, counts bool) time.Time {
 	at := r.Deadline(now)
 	if counts || r.Idle != base.Value.Idle {
 		return at
 	}
 	before := base.ExpiresAt
-	if capped := base.Value.Absolute.Time(); before.Equal(capped) { // where the idle deadline was is not stored
+	if capped := base.Value.Absolute.Time(); before.Equal(capped) { // no field has the idle deadline then
 		if seen := r.Deadline(infoOf(base, now).LastSeen); seen.After(before) {
 			before = seen
 		}

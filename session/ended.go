@@ -148,7 +148,7 @@ func (s *Service) mark(ctx context.Context, e *ended) (bool, error) {
 }
 
 // markOver puts a marker in the place of a row that no update replaces: one of
-// foreign bytes. Without the marker, a session of OpenFor would begin anew.
+// foreign bytes. Without the marker, a session of OpenFor would begin again.
 func (s *Service) markOver(ctx context.Context, e *ended) error {
 	r, opts, err := s.marker(&item{ID: e.handle}, e.reason, false)
 	if err != nil {

@@ -115,7 +115,7 @@ func (s *Session) finishEnded(ctx context.Context) error {
 // flush writes the pending changes and the verb. The caller holds the lock.
 func (s *Session) flush(ctx context.Context, v *verb) error {
 	if !s.state.stored() {
-		if len(s.data) == 0 {
+		if len(s.data) == 0 && (s.identity == nil || len(s.edits) == 0) {
 			return nil
 		}
 		if err := s.mayCreate(); err != nil {

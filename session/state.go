@@ -220,7 +220,7 @@ func (l *lifecycle) moved(expiresAt time.Time) { l.item.ExpiresAt = expiresAt }
 // dirty reports whether the row has to be written.
 func (l *lifecycle) dirty() bool {
 	if !l.state.stored() {
-		return len(l.data) > 0
+		return len(l.data)+len(l.edits) > 0
 	}
 	return len(l.edits)+len(l.doubts) > 0 || !l.data.Equal(l.item.Value.Data)
 }

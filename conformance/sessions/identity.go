@@ -115,6 +115,12 @@ func identityCases() []Case {
 			r.set("v")
 			r.commit()
 			same(c, c.openFor(id).info().AbsoluteDeadline, c.clock.Now().Add(time.Minute), "absolute deadline")
+			id = newIdentity() // without a value at all
+			r = c.openFor(id)
+			c.ok(r.s.SetIdle(r, time.Minute), "SetIdle")
+			same(c, r.s.Changed(), true, "changed")
+			r.commit()
+			same(c, c.openFor(id).info().IdleDeadline, c.clock.Now().Add(time.Minute), "idle deadline")
 		}),
 		that("WithoutARowEndsTheOthers", func(c *C) {
 			c.use(identityOptions)

@@ -9,8 +9,8 @@ import (
 	"github.com/sojourn-go/sojourn/session/sessiontest"
 )
 
-// lateVerbCases are about methods whose answers were lost: what becomes of them
-// at the next Persist.
+// lateVerbCases are about methods whose answers were lost, and the Persist that
+// learns their outcome.
 func lateVerbCases() []Case {
 	return group("Late",
 		that("VerbHasItsEventAndEndsAChallenge", func(c *C) {
