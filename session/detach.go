@@ -15,7 +15,8 @@ import (
 // Detached is a view of a session that outlives its request, for a WebSocket or
 // a worker. It has no client, so it needs no token and survives rotations of the
 // secret. It ends with the session: immediately if this service ends the
-// session, else within Options.WatchEvery. While views are open, one goroutine
+// session, else within Options.WatchEvery. One of an impersonation also ends with
+// the actor's session, within Options.WatchEvery. While views are open, one goroutine
 // of the service reads all their sessions, in batches of 500. It is safe for
 // concurrent use.
 type Detached struct {
