@@ -200,14 +200,16 @@ func (s *Session) DestroyOthers(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	it, err := s.svc.get(ctx, p.SessionID)
+	opens := s.identity != nil && errors.Is(err, model.ErrNotFound) && !errors.As(err, new(*endedError)) // it has no row yet
 	switch {
+	case opens:
 	case errors.Is(err, model.ErrNotFound):
 		return 0, gone(err)
 	case err != nil:
 		return 0, err
+	default:
+		s.locked(func() { opens = s.match(&it.Value, s.svc.now()).Opens() })
 	}
-	opens := false
-	s.locked(func() { opens = s.match(&it.Value, s.svc.now()).Opens() })
 	if !opens {
 		return 0, &goneError{WhyReplaced}
 	}
@@ -251,7 +253,7 @@ func (s *Service) destroyLabelled(ctx context.Context, op, label, value, keep st
 		return 0, noLabel(op)
 	}
 	total := 0
-	opts := &expiry.ListOptions{Label: label, Value: value, KeysOnly: true}
+	opts := &expiry.ListOptions{Label: label, Value: value} // with values: an impersonation names its actor
 	for range destroyRounds {
 		n, seen, err := s.destroyRound(ctx, opts, keep)
 		if total += n; err != nil || seen == 0 {
@@ -272,11 +274,20 @@ func (s *Service) destroyRound(ctx context.Context, opts *expiry.ListOptions, ke
 		}
 		part := make([]ended, 0, len(l.Items)+len(l.Failed))
 		for _, err := range l.Failed { // a row that cannot be read ends too
-			part = append(part, ended{handle: idOf(err), reason: ReasonDestroyed})
+			if idOf(err) == keep {
+				continue
+			}
+			e := ended{handle: idOf(err), reason: ReasonDestroyed}
+			if o.Label == labelPrincipal {
+				e.principal = o.Value
+			}
+			part = append(part, e)
 		}
 		for i := range l.Items {
 			if it := &l.Items[i]; it.ID != keep && !row.IsMarkerLabel(it.Labels[labelPrincipal]) {
-				part = append(part, ended{handle: it.ID, principal: it.Labels[labelPrincipal], reason: ReasonDestroyed, row: *it})
+				e := endedOf(it, ReasonDestroyed)
+				e.principal = it.Labels[labelPrincipal]
+				part = append(part, e)
 			}
 		}
 		n, err := s.removeMany(ctx, part)

@@ -23,7 +23,7 @@ func (s *Session) lifetimes(r *row.Row, now time.Time) {
 	other := r.Principal != "" && s.state.stored() && s.item.Value.Principal != ""
 	if r.Actor == nil && !other {
 		for _, edit := range s.edits {
-			edit(r, now)
+			edit.apply(r, now)
 		}
 	}
 	r.Idle, r.Life = cmp.Or(given.Idle, r.Idle), cmp.Or(given.Life, r.Life)

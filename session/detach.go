@@ -15,7 +15,8 @@ import (
 // Detached is a view of a session that outlives its request, for a WebSocket or
 // a worker. It has no client, so it needs no token and survives rotations of the
 // secret. It ends with the session: immediately if this service ends the
-// session, else within Options.WatchEvery. While views are open, one goroutine
+// session, else within Options.WatchEvery. One of an impersonation also ends with
+// the actor's session, within Options.WatchEvery. While views are open, one goroutine
 // of the service reads all their sessions, in batches of 500. It is safe for
 // concurrent use.
 type Detached struct {
@@ -113,12 +114,8 @@ func (s *Session) EndViews(ctx context.Context) error {
 	if !s.state.stored() {
 		return cmp.Or(s.mayCreate(), ErrNotStored)
 	}
-	s.locked(func() { s.applyEdit(func(r *row.Row, _ time.Time) { r.Views++ }) })
-	if err := s.flush(work, nil); err != nil {
-		return err
-	}
-	s.svc.watch.endBelow(s.item.ID, s.item.Value.Views, ErrGone)
-	return nil
+	s.locked(func() { s.applyEdit(edit{apply: func(r *row.Row, _ time.Time) { r.Views++ }}) })
+	return s.flush(work, nil)
 }
 
 // views returns the number of a view that is opened now.

@@ -33,23 +33,35 @@
 //
 // # Guarantees
 //
-// Each has cases in package conformance/sessions, which run on every backend.
+// Package conformance/sessions has cases for each, which run on every backend. One
+// of them is named after each guarantee.
 //
 //  1. No update is lost: two requests that change different keys both succeed.
+//     Merge/TwentySixParallelRequestsSetTwentySixKeys
 //  2. A session that ended never comes back, whoever writes to it.
+//     SignOut/WinsOverManyWriters
 //  3. An expired session is never served, even if its row is still stored.
+//     Life/IdleEndsAtTheExactMillisecond
 //  4. Each sign-in has a new handle and a new token, and the old token is dead
 //     when SignIn returns.
+//     SignIn/CarriesAnonymousDataInThreeCalls
 //  5. A client keeps its session whatever a late request does: a request under a
 //     token that was replaced gets no token, and none is cleared.
+//     Straggler/OfASignInGetsNoSession
 //  6. A lost answer of a periodic rotation does not sign anybody out.
+//     Straggler/RotationThatIsLostIsOfferedAgain
 //  7. A node that cannot read a session does not replace it.
+//     Fleet/RowOfANewerVersionIsNotReplaced
 //  8. A store that is down is an error, never a visitor who is not signed in.
+//     Store/DownIsAnErrorAndNotAnonymous
 //  9. Without a change nothing is written, but for a deadline or a rotation that
 //     is due.
+//     Load/UnchangedValueIsNotWritten
 //  10. With a Keyring, a row that was changed in the store is not served.
+//     Fleet/RowThatWasChangedInTheStoreIsNotServed
 //  11. What an error leaves behind is listed for each call of each method in
 //     docs/session-faults.md.
+//     Doubt/SignInKeepsTheDataAndOneSessionWhichWasStored
 //
 // # Lifetimes
 //
@@ -119,6 +131,27 @@
 // hash of the secret into an HMAC under a seal key of the same ring. If a seal
 // key is lost, the sessions under it become anonymous.
 //
+// # Limits
+//
+// Browsers and stores leave some things that no code here can change.
+//
+// A credential is right when it is made, and its answer can be late. The store is
+// asked again before an old offer of a rotated token is sent, but not while the
+// answer travels. So beside a sign-in in another tab it can put the old cookie
+// back, and the user signs in again. The same goes for an answer that clears a
+// dead cookie: see package sessionhttp.
+//
+// Rotate, Reauthenticate and Elevate have no overlap. If their answer is lost and
+// the store stays away until the request ends, the client has a token that opens
+// nothing, and it signs in again. The other cases are in docs/session-faults.md.
+//
+// A load of an impersonation checks the actor's session, and a write does not.
+//
+// A row that is gone does not say which deadline it reached: see WhyIdle. A row
+// knows a few of its replaced secrets: see Options.OnReuse. Sessions of OpenFor
+// are outside of Options.Limit, since their authenticator decides how many there
+// are. Key.Refresh asks a provider twice if fetch ignores its context.
+//
 // # Calls of the store
 //
 //	no token, or a session that nothing reads       0
@@ -138,6 +171,10 @@
 //	Impersonate                                     3
 //	EndImpersonation                                5
 //	a load while impersonating                      2
+//	a sign-out while impersonating                  4
+//	the end of an impersonation by a Destroy method 2 more
+//	an offer of a rotated token, in an answer
+//	that takes longer than a second                 1 more
 //	a sign-in with a limit                          1 more, and one batch of evictions;
 //	                                                3 more if another session is as new
 //	a sign-in with OnLimitReject                    2 more; 1 in all if refused

@@ -19,7 +19,7 @@ type doubt struct {
 	revision model.Revision // that it stores
 	draft    *draft         // of Persist and of the verbs that keep the row
 	seq      int            // of the last change of the data that it has
-	edits    int            // how many changes of the lifetimes it has
+	edits    int            // how many of the session's edits it has
 }
 
 // doubts are writes of one row under one condition, so at most one of them takes
@@ -111,7 +111,7 @@ func (s *Session) settleDoubts(ctx context.Context) (item, error) {
 	case err != nil, it.Revision == s.doubted:
 		return it, err
 	}
-	err = s.doubtedBy(&it)
+	err = s.doubtedBy(ctx, &it)
 	return s.item, err
 }
 
@@ -119,7 +119,7 @@ func (s *Session) settleDoubts(ctx context.Context) (item, error) {
 // the writes in doubt belong: by one of them, or by another request. In the
 // second case nobody can tell, and the changes are discarded with
 // model.ErrUnknown.
-func (s *Session) doubtedBy(it *item) error {
+func (s *Session) doubtedBy(ctx context.Context, it *item) error {
 	now := s.svc.now()
 	own := s.doubts.of(it.Revision)
 	for i := range s.doubts {
@@ -141,10 +141,12 @@ func (s *Session) doubtedBy(it *item) error {
 	if err != nil {
 		return err
 	}
+	d := own.draft
 	s.locked(func() {
-		s.saved(*it, *own.draft)
+		s.saved(*it, *d)
 		s.data, s.ops, s.edits = data, ops, edits
 	})
+	s.emitSaved(ctx, d)
 	return nil
 }
 

@@ -16,13 +16,15 @@ type draft struct {
 	token   *row.Token // a new token; nil if the secret stays
 	again   bool       // the client gets its token again, with another lifetime
 	write   bool       // the row changes
+	verb    *verb      // may be nil
+	kind    EventKind  // of the event of the write; zero: there is none
 }
 
 // next derives the row to write from base, a row that was read. Hashes and times
 // come from base and never from an earlier load.
 func (s *Session) next(base *item, v *verb) (draft, error) {
 	now, p := s.svc.now(), s.svc.policy
-	d := draft{row: base.Value, expiry: expiry.Keep()}
+	d := draft{row: base.Value, expiry: expiry.Keep(), verb: v}
 	if base.Value.Expired(now) {
 		return d, gone(nil) // since it was loaded
 	}
@@ -40,19 +42,21 @@ func (s *Session) next(base *item, v *verb) (draft, error) {
 	if err := s.nextSecret(&d, base, v, now); err != nil {
 		return d, err
 	}
+	sets := false
 	for _, edit := range s.edits {
-		edit(&d.row, now)
-		d.write = true
+		edit.apply(&d.row, now)
+		d.write, sets = true, sets || edit.deadline
 	}
-	if v != nil && v.edit != nil {
-		v.edit(&d.row, now)
+	if v != nil && v.edit.apply != nil {
+		v.edit.apply(&d.row, now)
 	}
+	counts := !s.passive || v != nil && v.edit.deadline
 	at, due := d.row.Due(now, base.ExpiresAt, p.touchEvery(&d.row))
-	due = due && !s.passive
+	due = due && counts
 	d.again = d.row.Absolute != base.Value.Absolute && d.matched == row.MatchCurrent
-	if len(s.edits) > 0 || (v != nil && v.deadline) {
+	if sets || v != nil && v.edit.deadline {
 		// A lifetime that is already over ends with this write.
-		if at, due = d.row.Deadline(now), true; !at.After(now) {
+		if at, due = deadline(base, &d.row, now, counts), true; !at.After(now) {
 			at = now.Add(time.Millisecond)
 		}
 	}
@@ -63,6 +67,26 @@ func (s *Session) next(base *item, v *verb) (draft, error) {
 		}
 	}
 	return d, nil
+}
+
+// deadline returns the expiry of a row of which a deadline was set. A use that
+// does not count leaves the idle deadline as the last use has set it, unless there
+// is another idle limit.
+func deadline(base *item, r *row.Row, now time.Time, counts bool) time.Time {
+	at := r.Deadline(now)
+	if counts || r.Idle != base.Value.Idle {
+		return at
+	}
+	before := base.ExpiresAt
+	if capped := base.Value.Absolute.Time(); before.Equal(capped) { // no field has the idle deadline then
+		if seen := r.Deadline(infoOf(base, now).LastSeen); seen.After(before) {
+			before = seen
+		}
+	}
+	if before.Before(at) {
+		return before
+	}
+	return at
 }
 
 // nextSecret replaces the secret if a verb asks for it or the rotation is due.
@@ -82,10 +106,12 @@ func (s *Session) nextSecret(d *draft, base *item, v *verb, now time.Time) error
 	}
 	switch {
 	case v != nil:
+		d.kind = v.kind
 		t := row.NewToken(base.ID)
 		s.newSecret(d, t, now)
 		s.svc.retire(r, &base.Value, now)
 	case s.rotationDue(base, d.matched, now):
+		d.kind = EventRotated
 		r.Salt = row.NewSalt()
 		s.newSecret(d, s.token.Next(r.Salt), now)
 		r.PreviousUntil = 0

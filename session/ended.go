@@ -3,6 +3,8 @@ package session
 import (
 	"context"
 	"errors"
+	"slices"
+	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/model"
@@ -27,6 +29,8 @@ type ended struct {
 	reason    Reason
 	row       item   // as known; may be empty
 	absent    bool   // an identity without a row
+	own       *ended // of an impersonation: the actor's own session, which ends before it
+	parker    string // the session ends only while this impersonation has it parked; "" means always
 	doubts    doubts // markers whose answers were lost
 	heir      *heir  // what takes the data over, if that is not done
 }
@@ -40,10 +44,31 @@ func (e *ended) known() item {
 
 func endedOf(it *item, why Reason) ended {
 	e := ended{handle: it.ID, principal: it.Value.Principal, reason: why, row: *it}
-	if it.Value.Actor != nil {
-		e.actor = it.Value.Actor.ID
+	a := it.Value.Actor
+	if a == nil {
+		return e
+	}
+	e.actor = a.ID
+	if why != ReasonImpersonationEnded {
+		// No secret opens the actor's own session now, and nothing gives it another.
+		e.own = &ended{handle: a.Handle, principal: a.ID, reason: why}
+		if why != ReasonSignOut { // the actor may have it back, or act as another one
+			e.own.parker = it.ID
+		}
 	}
 	return e
+}
+
+// endOwn ends the own session of an actor whose impersonation ends.
+func (s *Service) endOwn(ctx context.Context, e *ended) error {
+	if e.own == nil {
+		return nil
+	}
+	_, err := s.remove(ctx, e.own)
+	if err == nil {
+		e.own = nil
+	}
+	return err
 }
 
 // brief reports whether the marker of the reason lives for Policy.Overlap only:
@@ -64,8 +89,11 @@ func (s *Service) markerExpiry(why Reason) expiry.Expiry {
 // remove ends a session and reports whether this call did. It wins over
 // writers: none of them can bring the session back.
 func (s *Service) remove(ctx context.Context, e *ended) (bool, error) {
+	if err := s.endOwn(ctx, e); err != nil {
+		return false, err
+	}
 	did, err := s.mark(ctx, e)
-	if err != nil {
+	if err != nil || !did && e.parker != "" {
 		return did, err
 	}
 	s.watch.end(e.handle, ErrGone)
@@ -79,17 +107,29 @@ func (s *Service) remove(ctx context.Context, e *ended) (bool, error) {
 // callers apart, before it is put at any.
 const markAttempts = 10
 
-// mark puts a marker in the place of the row. A row that no update can replace
-// is deleted.
+// mark puts a marker in the place of the row, also of one that cannot be read.
 func (s *Service) mark(ctx context.Context, e *ended) (bool, error) {
 	if e.absent {
 		return false, s.endIdentity(ctx, e.handle)
 	}
+	if e.parker != "" && e.row.ID == "" {
+		it, err := s.get(ctx, e.handle)
+		if errors.Is(err, model.ErrNotFound) || errors.Is(err, model.ErrCorrupt) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		e.row = it
+	}
 	base := e.known()
 	var err error
 	for attempt := 0; ; attempt++ {
+		if e.parker != "" && !isParkedBy(&base.Value, e.parker) {
+			return false, nil
+		}
 		var winner item
-		winner, err = s.markOnce(ctx, &base, e, !base.Revision.IsZero() && attempt < markAttempts)
+		winner, err = s.markOnce(ctx, &base, e, e.parker != "" || !base.Revision.IsZero() && attempt < markAttempts)
 		if !errors.Is(err, model.ErrConflict) {
 			break
 		}
@@ -102,10 +142,31 @@ func (s *Service) mark(ctx context.Context, e *ended) (bool, error) {
 	case errors.Is(err, model.ErrNotFound):
 		return false, nil
 	case errors.Is(err, model.ErrCorrupt):
-		err = s.store.Delete(ctx, e.handle, nil)
-		return err == nil, absentIsFine(err)
+		err = s.markOver(ctx, e)
 	}
 	return err == nil, err
+}
+
+// markOver puts a marker in the place of a row that no update replaces: one of
+// foreign bytes. Without the marker, a session of OpenFor would begin again.
+func (s *Service) markOver(ctx context.Context, e *ended) error {
+	r, opts, err := s.marker(&item{ID: e.handle}, e.reason, false)
+	if err != nil {
+		return err
+	}
+	if !e.reason.brief() {
+		opts.Expiry = expiry.At(s.unused())
+	}
+	_, err = s.store.Upsert(ctx, e.handle, r, opts)
+	return err
+}
+
+// unused returns the end of a session that begins now and is not used.
+func (s *Service) unused() time.Time {
+	now := s.now()
+	r := row.Row{Idle: s.policy.Idle.Milliseconds(), CreatedAt: row.InstantOf(now)}
+	r.SetAbsolute(s.policy.Absolute)
+	return r.Deadline(now)
 }
 
 // marker returns the marker for a row and how to write it: at the revision of
@@ -156,6 +217,15 @@ func (s *Service) removeMany(ctx context.Context, list []ended) (int, error) {
 			return 1, err
 		}
 		return 0, err
+	}
+	for i := range list {
+		own := list[i].own
+		if own == nil || slices.ContainsFunc(list, func(e ended) bool { return e.handle == own.handle }) {
+			continue
+		}
+		if err := s.endOwn(ctx, &list[i]); err != nil {
+			return 0, err
+		}
 	}
 	ops := make([]expiry.Op[row.Row], len(list))
 	for i := range list {

@@ -21,7 +21,8 @@ type Identity struct {
 	Principal string // 1 to 256 bytes of UTF-8
 	// AuthenticatedAt is when the principal proved who they are to the issuer,
 	// such as the claim "auth_time". Zero means unknown: RequireRecent with a
-	// time then asks for more, and Options.NotBefore refuses once it is set.
+	// time then asks for more, and Options.NotBefore refuses once it is set. A
+	// time in the future counts as now.
 	AuthenticatedAt time.Time
 }
 
@@ -38,7 +39,8 @@ const minIdentityKey = 32
 // SignIn, Rotate, Reauthenticate, Elevate and Impersonate. After SignOut or a
 // Destroy method the session stays ended until its row would have expired, since
 // the authenticator may go on to identify the client. Options.Limit does not
-// apply.
+// apply. Policy.Absolute counts from the first value and not from
+// AuthenticatedAt: the authenticator decides for how long a sign-in is good.
 //
 // It returns model.ErrInvalid for an identity with an empty or an invalid field,
 // and without Options.IdentityKey.
@@ -94,7 +96,9 @@ func (s *Session) createFor(ctx context.Context) error {
 	}
 	it, _, err := s.create(ctx, row.Row{Principal: s.identity.Principal, Data: s.data})
 	if errors.Is(err, model.ErrUnknown) {
-		s.locked(func() { s.inDoubt(model.Revision{}, it.Revision, draft{matched: row.MatchPrevious}) })
+		s.locked(func() {
+			s.inDoubt(model.Revision{}, it.Revision, draft{matched: row.MatchPrevious, kind: EventCreated})
+		})
 	}
 	if err == nil {
 		s.locked(func() { s.becomeStored(it, row.MatchPrevious) })
@@ -113,7 +117,7 @@ func (s *Session) createFor(ctx context.Context) error {
 		return &goneError{v.why}
 	}
 	if len(s.doubts) > 0 { // this session has stored it, and the answer was lost; or another one has
-		if err := s.doubtedBy(&v.item); err != nil {
+		if err := s.doubtedBy(ctx, &v.item); err != nil {
 			return err
 		}
 		return s.save(ctx, nil)
@@ -131,10 +135,8 @@ func (s *Session) createFor(ctx context.Context) error {
 
 // endIdentity leaves a marker for an identity that has no row.
 func (s *Service) endIdentity(ctx context.Context, handle string) error {
-	r := row.Row{Idle: s.policy.Idle.Milliseconds(), CreatedAt: row.InstantOf(s.now())}
-	r.SetAbsolute(s.policy.Absolute)
-	_, err := s.createRow(ctx, handle, row.Row{Gone: string(ReasonDestroyed)}, r.Deadline(s.now()))
-	if errors.Is(err, model.ErrExists) { // another request has stored the session
+	_, err := s.createRow(ctx, handle, row.Row{Gone: string(ReasonDestroyed)}, s.unused())
+	if errors.Is(err, model.ErrExists) || errors.Is(err, model.ErrCorrupt) { // another request has stored the session
 		_, err = s.remove(ctx, &ended{handle: handle, reason: ReasonDestroyed})
 	}
 	return err
@@ -147,5 +149,6 @@ func (s *Session) principalFor() (Principal, error) {
 	if s.identity == nil || s.closed != nil {
 		return Principal{}, ErrUnauthenticated
 	}
-	return Principal{ID: s.identity.Principal, SessionID: s.brought[0].Handle}, nil
+	at := s.authenticated().Time()
+	return Principal{ID: s.identity.Principal, SessionID: s.brought[0].Handle, IssuedAt: at, ProvedAt: at}, nil
 }

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"hash/maphash"
 	"sync/atomic"
 	"time"
@@ -13,6 +14,7 @@ const maxCookie = 400 * 24 * time.Hour
 
 // issue makes the item the session's row and gives its new token to the client.
 func (s *Session) issue(it item, t *row.Token) {
+	s.offered = time.Time{}
 	s.becomeIssued(it, t)
 	s.give(t)
 }
@@ -32,6 +34,10 @@ func (s *Session) give(t *row.Token) {
 	s.cred = Credential{Action: ActionGive, ExpiresAt: at, MaxAge: left, Persistence: Persistence(r.Persistence), token: t.Text()}
 }
 
+// offerAge is how long ago the row of an offer may have been read. A slow answer
+// must not bring back a session that another one has replaced meanwhile.
+const offerAge = time.Second
+
 // offer gives the client the new secret again that it has not presented yet:
 // the answer with it may be lost.
 func (s *Session) offer() {
@@ -43,9 +49,27 @@ func (s *Session) offer() {
 		return
 	}
 	next := s.token.Next(r.Salt)
-	if s.svc.match(r, &next, s.svc.now()) == row.MatchCurrent {
+	if now := s.svc.now(); s.svc.match(r, &next, now) == row.MatchCurrent {
 		s.give(&next)
+		s.offered = now
 	}
+}
+
+// offerIsOld reports whether the client is about to get an offer from a row that
+// was read some time ago.
+func (s *Session) offerIsOld() bool {
+	return !s.offered.IsZero() && s.svc.now().Sub(s.offered) >= offerAge
+}
+
+// confirmOffer withholds the offer unless the row is as it was. The client still
+// has a secret that opens the session, and the next answer offers the new one.
+func (s *Session) confirmOffer(ctx context.Context) {
+	it, err := s.svc.get(ctx, s.item.ID)
+	s.locked(func() {
+		if s.offered = (time.Time{}); err != nil || it.Revision != s.item.Revision {
+			s.cred = Credential{}
+		}
+	})
 }
 
 // renewals remembers some moves of idle deadlines, so that of several touches at

@@ -21,11 +21,17 @@ const maxReason = 256
 // has 1 to 256 bytes and is stored.
 //
 // The impersonation ends after Policy.Impersonation or with the actor's own
-// session, whichever comes first. The actor's session ends by a sign-out, at its
-// absolute deadline, or by NotBefore or DestroyPrincipal of either principal.
-// Meanwhile no secret opens the actor's session. SignIn, Reauthenticate,
-// Elevate, DestroyOthers and another Impersonate return ErrImpersonating.
-// SignOut ends both sessions.
+// session, whichever comes first. Meanwhile no secret opens the actor's session,
+// and its detached views stay open. SignIn, Reauthenticate, Elevate,
+// DestroyOthers and another Impersonate return ErrImpersonating. SignOut ends
+// both sessions. So does what else ends the impersonation before its time: a
+// Destroy method, the Binder, OnReuse. Only EndImpersonation gives the actor's
+// session back. After NotBefore of the target, or when the impersonation has
+// expired, nothing opens the actor's session, and it expires.
+//
+// A load checks the actor's session, and a write does not. So a request that
+// loaded the impersonation before the actor's session ended elsewhere can still
+// write to it.
 //
 // It returns ErrUnauthenticated for an anonymous session, and ErrGone if the
 // session was ended meanwhile. It returns model.ErrInvalid for an invalid
@@ -50,6 +56,9 @@ func (s *Session) Impersonate(ctx context.Context, target, reason string) error 
 	}
 	if !s.state.stored() || s.item.Value.Principal == "" {
 		return ErrUnauthenticated
+	}
+	if err := s.finishEnded(work); err != nil { // what a sign-in is to take over goes to this row
+		return err
 	}
 	if err := s.undoubted(work); err != nil {
 		return err
@@ -100,7 +109,7 @@ func (s *Session) park(ctx context.Context, until row.Instant, handle string) er
 		r, now := base.Value, s.svc.now()
 		r.Data, r.WrittenAt, r.RotatedAt = data, row.InstantOf(now), row.InstantOf(now)
 		for _, edit := range s.edits {
-			edit(&r, now)
+			edit.apply(&r, now)
 		}
 		s.svc.retire(&r, &base.Value, now)
 		r.Hash, r.HashKey = parkedBy(handle), ""
@@ -128,6 +137,11 @@ func (s *Session) park(ctx context.Context, until row.Instant, handle string) er
 func parkedBy(handle string) []byte {
 	h := sha256.Sum256([]byte("sojourn session parked by the impersonation " + handle))
 	return h[:]
+}
+
+// isParkedBy reports whether the impersonation with the handle has parked the row.
+func isParkedBy(r *row.Row, handle string) bool {
+	return r.Parked != 0 && bytes.Equal(r.Hash, parkedBy(handle))
 }
 
 // EndImpersonation ends the impersonation. The session is the actor's own again,
@@ -198,8 +212,7 @@ func (s *Service) unpark(ctx context.Context, acting *item, over *ended) (own it
 		if err != nil {
 			return base, nil, did, err
 		}
-		parked := base.Value.Parked != 0 && bytes.Equal(base.Value.Hash, parkedBy(acting.ID))
-		if !parked && !did {
+		if !isParkedBy(&base.Value, acting.ID) && !did {
 			// Another call has come first, or the answer to one was lost. The row
 			// may be that of another impersonation by now.
 			if did, err = s.remove(ctx, over); err == nil && !did {

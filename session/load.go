@@ -245,7 +245,7 @@ func (s *Session) lookedForIdentity(ctx context.Context, v *sight) error {
 
 // authenticated returns when the identity's principal proved who they are.
 func (s *Session) authenticated() row.Instant {
-	return row.InstantOf(s.identity.AuthenticatedAt.Truncate(time.Millisecond))
+	return min(row.InstantOf(s.identity.AuthenticatedAt.Truncate(time.Millisecond)), row.InstantOf(s.svc.now()))
 }
 
 // matches says how the token of a sight matches its row.

@@ -182,7 +182,7 @@ func TestASVS_7_2_2_NobodyChoosesAToken(t *testing.T) {
 
 // Norm: ASVS 7.2.4
 // Asks: every login and re-authentication replaces the token, and the old one is invalid.
-// Library: SignIn creates a new row and deletes the old one. Reauthenticate, Elevate, Impersonate and Rotate replace the secret without overlap.
+// Library: SignIn creates a new row, and a marker takes the place of the old one. Reauthenticate, Elevate, Impersonate and Rotate replace the secret without overlap.
 // Application: call them where people authenticate.
 func TestASVS_7_2_4_AuthenticationReplacesTheToken(t *testing.T) {
 	k := sessiontest.New(t, nil)

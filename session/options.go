@@ -84,7 +84,8 @@ type Options struct {
 	// OnReuse says what happens if a client presents a secret that was replaced
 	// longer than Policy.Overlap ago: a copy of a cookie, or a client that did
 	// not get the new one. The row knows the last three, and the one before the
-	// last periodic rotation. Zero means an event and nothing else.
+	// last periodic rotation. After a change of the seal key it knows those under
+	// the new key alone. Zero means an event and nothing else.
 	OnReuse OnReuse
 	// WatchEvery is how often detached sessions are read, in real time. It is
 	// the longest time until Detached.Done closes after another process has

@@ -15,12 +15,11 @@ import (
 // persistAttempts bounds the compare-and-set loop.
 const persistAttempts = 100
 
-// verb is a change of the row beside its data. Every verb gives the session a
-// new secret. A nil verb changes nothing.
+// verb is a change of the row with a new secret. A nil verb changes nothing.
 type verb struct {
 	kind     EventKind
-	edit     edit // may be nil
-	deadline bool // edit moves a deadline
+	edit     edit // may be empty
+	signedIn bool // only the principal themselves may ask for it
 	proves   bool // the principal has proved who they are
 }
 
@@ -59,7 +58,7 @@ func (s *Session) persist(ctx context.Context, last bool) (Credential, error) {
 	if last {
 		s.locked(func() { s.committed = true })
 	}
-	if s.quiet() {
+	if s.quiet() && (!last || !s.offerIsOld()) {
 		return s.cred, nil
 	}
 	work, cancel := s.svc.uncancelled(ctx)
@@ -67,6 +66,9 @@ func (s *Session) persist(ctx context.Context, last bool) (Credential, error) {
 	err := s.finishEnded(work)
 	if err == nil && s.state.loaded() {
 		err = s.flush(work, nil)
+	}
+	if last && s.state.stored() && s.offerIsOld() {
+		s.confirmOffer(work)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,7 +115,7 @@ func (s *Session) finishEnded(ctx context.Context) error {
 // flush writes the pending changes and the verb. The caller holds the lock.
 func (s *Session) flush(ctx context.Context, v *verb) error {
 	if !s.state.stored() {
-		if len(s.data) == 0 {
+		if len(s.data) == 0 && (s.identity == nil || len(s.edits) == 0) {
 			return nil
 		}
 		if err := s.mayCreate(); err != nil {
@@ -202,7 +204,7 @@ func (s *Session) save(ctx context.Context, v *verb) error {
 			if attempt > 0 {
 				s.svc.conflict(ctx, &it, ReasonMerged)
 			}
-			s.emitSaved(ctx, &d, v)
+			s.emitSaved(ctx, &d)
 			return nil
 		case errors.Is(err, model.ErrNotFound):
 			return gone(err)
@@ -216,7 +218,7 @@ func (s *Session) save(ctx context.Context, v *verb) error {
 			return err
 		}
 		if len(s.doubts) > 0 && base.Revision != s.doubted { // one has arrived late, or another request has written
-			if err = s.doubtedBy(&base); err != nil {
+			if err = s.doubtedBy(ctx, &base); err != nil {
 				return err
 			}
 			base = s.item
@@ -257,30 +259,36 @@ func pause(ctx context.Context, attempt int) error {
 	}
 }
 
-// emitSaved emits the events of a write.
-func (s *Session) emitSaved(ctx context.Context, d *draft, v *verb) {
-	e := eventOf(EventRotated, s.item.ID, &s.item.Value)
-	switch {
-	case v != nil:
-		e.Kind, e.Level = v.kind, d.row.LevelAt(d.row.WrittenAt.Time())
-		s.svc.emit(ctx, e)
-	case d.token != nil:
+// emitSaved emits the events of a write, and ends the views that it has ended.
+func (s *Session) emitSaved(ctx context.Context, d *draft) {
+	e := eventOf(d.kind, s.item.ID, &s.item.Value)
+	if d.kind != 0 {
+		if d.verb != nil {
+			e.Level = d.row.LevelAt(d.row.WrittenAt.Time())
+		}
 		s.svc.emit(ctx, e)
 	}
 	if d.moved {
 		e.Kind = EventRenewed
 		s.svc.emit(ctx, e)
 	}
+	if n := s.item.Value.Views; n > 0 {
+		s.svc.watch.endBelow(s.item.ID, n, ErrGone)
+	}
 }
 
 // saved makes the written row the session's. It gives the client what is new,
 // but never a secret that is only valid for requests under way.
 func (s *Session) saved(it item, d draft) {
+	if d.verb != nil && d.verb.signedIn {
+		s.becomeProved()
+	}
 	if d.token != nil {
 		s.issue(it, d.token)
 		return
 	}
 	s.becomeStored(it, d.matched)
+	s.offered = time.Time{}
 	if d.again {
 		s.give(s.token)
 	}
@@ -308,7 +316,7 @@ func (s *Session) touch(ctx context.Context, base item, matched row.Match) error
 		it, err := s.svc.store.Touch(ctx, base.ID, expiry.At(at), &expiry.TouchOptions{Extend: true, IfMatch: base.Known()})
 		switch {
 		case err == nil:
-			s.locked(func() { s.moved(it.ExpiresAt) })
+			s.locked(func() { s.moved(it.ExpiresAt); s.offered = time.Time{} })
 			if s.svc.renewals.first(base.ID, at) {
 				s.svc.emit(ctx, eventOf(EventRenewed, base.ID, &base.Value))
 			}

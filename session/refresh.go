@@ -30,8 +30,10 @@ const defaultHold = 30 * time.Second
 // returns it unchanged, and so does the Refresh of the requests that waited in
 // the same process. Nothing is stored then. A request of another process tries
 // by itself. If the process of fetch dies, another request takes over after hold,
-// by the service's clock. Zero means 30 seconds. Hold is ErrInvalid if it is
-// negative. Fetch must not refresh the same key.
+// by the service's clock. So a fetch that ignores the end of its context can run
+// beside another one. Only one result is stored, and the provider is asked twice.
+// Zero means 30 seconds. Hold is ErrInvalid if it is negative. Fetch must not
+// refresh the same key.
 //
 // The wait of a request ends with its context. Refresh returns ErrGone if the
 // session was ended meanwhile, and ErrNoSession as Get does. If the value cannot

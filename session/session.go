@@ -42,6 +42,7 @@ type Session struct {
 	committed  bool  // changes are refused
 	refused    error // why a change was refused, while there is no row
 	cred       Credential
+	offered    time.Time // when the row was read from which cred is offered; zero: it is not an offer
 }
 
 // Open returns the session of a client's token. It reads nothing before its

@@ -53,7 +53,7 @@ type lifecycle struct {
 
 	data  row.Values // the row's data with ops applied
 	ops   []op       // changes of the data since the row was read
-	edits []edit     // changes of the lifetimes since the row was read
+	edits []edit     // changes of the row beside its data since it was read
 	over  *ended     // the impersonation, while it is ended
 	seq   int        // of the last change of the data
 
@@ -67,8 +67,11 @@ type lifecycle struct {
 	owned  []ended // rows that the client's tokens open and that are not served
 }
 
-// edit changes the lifetimes of a row.
-type edit func(r *row.Row, now time.Time)
+// edit is a change of a row beside its data.
+type edit struct {
+	apply    func(r *row.Row, now time.Time)
+	deadline bool // it sets a deadline
+}
 
 // maxTokens is how many different tokens of one client are tried.
 const maxTokens = 4
@@ -208,7 +211,7 @@ func (l *lifecycle) apply(o op, result json.RawMessage) {
 	l.ops = append(replaced(l.ops, o), o)
 }
 
-// applyEdit keeps a change of the lifetimes for the next write.
+// applyEdit keeps a change of the row for the next write.
 func (l *lifecycle) applyEdit(e edit) { l.edits = append(l.edits, e) }
 
 // moved sets a new expiry of the row.
@@ -217,7 +220,7 @@ func (l *lifecycle) moved(expiresAt time.Time) { l.item.ExpiresAt = expiresAt }
 // dirty reports whether the row has to be written.
 func (l *lifecycle) dirty() bool {
 	if !l.state.stored() {
-		return len(l.data) > 0
+		return len(l.data)+len(l.edits) > 0
 	}
 	return len(l.edits)+len(l.doubts) > 0 || !l.data.Equal(l.item.Value.Data)
 }

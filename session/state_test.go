@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"testing"
-	"time"
 
 	"github.com/sojourn-go/sojourn/session/internal/row"
 )
@@ -18,7 +17,7 @@ func TestTransitionsOfTheState(t *testing.T) {
 		l := newLifecycle([]string{tok.Text()})
 		l.state, l.item, l.matched, l.token = s, item{ID: "h"}, row.MatchPrevious, &tok
 		l.apply(op{key: "k"}, json.RawMessage("1"))
-		l.applyEdit(func(*row.Row, time.Time) {})
+		l.applyEdit(edit{})
 		return &l
 	}
 	for name, tc := range map[string]struct {

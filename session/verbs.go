@@ -27,14 +27,12 @@ func (s *Session) SignOut(ctx context.Context) error {
 		return err
 	}
 	s.locked(func() {
-		if s.identity != nil && !s.state.stored() && s.closed == nil {
-			s.ended = append(s.ended, ended{handle: s.brought[0].Handle, principal: s.identity.Principal, reason: ReasonDestroyed, absent: true})
+		unreadable := s.why == WhyUnreadable && len(s.owned) == 0
+		if s.identity != nil && !s.state.stored() && (s.closed == nil || unreadable) {
+			s.ended = append(s.ended, ended{handle: s.brought[0].Handle, principal: s.identity.Principal, reason: ReasonDestroyed, absent: !unreadable})
 		}
 		if s.state.stored() {
 			s.ended = append(s.ended, endedOf(&s.item, s.leaves()))
-			if a := s.item.Value.Actor; a != nil {
-				s.ended = append(s.ended, ended{handle: a.Handle, principal: a.ID, reason: ReasonSignOut})
-			}
 		}
 		for _, e := range s.owned {
 			if s.identity != nil { // of its own row alone, which cannot be read
@@ -74,7 +72,7 @@ func (s *Session) leaves() Reason {
 // It returns ErrGone if the session was ended meanwhile, or if another request
 // has already replaced the secret.
 func (s *Session) Rotate(ctx context.Context) error {
-	return s.verb(ctx, &verb{kind: EventRotated}, false)
+	return s.verb(ctx, &verb{kind: EventRotated})
 }
 
 // Reauthenticate is for a principal who has just proved again who they are. It
@@ -86,13 +84,13 @@ func (s *Session) Reauthenticate(ctx context.Context) error {
 	s.mu.Lock()
 	client := row.Client(s.client)
 	s.mu.Unlock()
-	return s.verb(ctx, &verb{kind: EventReauthenticated, deadline: true, proves: true, edit: func(r *row.Row, now time.Time) {
+	return s.verb(ctx, &verb{kind: EventReauthenticated, signedIn: true, proves: true, edit: edit{deadline: true, apply: func(r *row.Row, now time.Time) {
 		r.AuthenticatedAt = row.InstantOf(now)
 		r.SetAbsolute(s.svc.policy.Absolute)
 		if client != (row.Client{}) {
 			r.Client = client
 		}
-	}}, true)
+	}}})
 }
 
 // Elevate is for a principal who has just proved more, for example with a second
@@ -104,14 +102,13 @@ func (s *Session) Elevate(ctx context.Context, level int, ttl time.Duration) err
 	if level <= 0 || ttl < time.Millisecond {
 		return &model.Error{Op: "session.Elevate", Err: model.NewError(model.ErrInvalid, "the level must be positive and the time at least a millisecond", nil)}
 	}
-	return s.verb(ctx, &verb{kind: EventElevated, edit: func(r *row.Row, now time.Time) {
+	return s.verb(ctx, &verb{kind: EventElevated, signedIn: true, edit: edit{apply: func(r *row.Row, now time.Time) {
 		r.Elevated = &row.Elevation{Level: level, At: row.InstantOf(now), Until: row.InstantOf(now.Add(ttl))}
-	}}, true)
+	}}})
 }
 
-// verb carries out a verb that keeps the row. SignedIn says that only the
-// principal themselves may ask for it.
-func (s *Session) verb(ctx context.Context, v *verb, signedIn bool) error {
+// verb carries out a verb that keeps the row.
+func (s *Session) verb(ctx context.Context, v *verb) error {
 	work, done, err := s.change(ctx)
 	if err != nil {
 		return err
@@ -120,9 +117,9 @@ func (s *Session) verb(ctx context.Context, v *verb, signedIn bool) error {
 	switch {
 	case s.detached:
 		return ErrDetached
-	case signedIn && (!s.state.stored() || s.item.Value.Principal == ""):
+	case v.signedIn && (!s.state.stored() || s.item.Value.Principal == ""):
 		return ErrUnauthenticated
-	case signedIn && s.item.Value.Actor != nil:
+	case v.signedIn && s.item.Value.Actor != nil:
 		return ErrImpersonating
 	}
 	if v.proves {
@@ -130,13 +127,7 @@ func (s *Session) verb(ctx context.Context, v *verb, signedIn bool) error {
 			return err
 		}
 	}
-	if err := s.flush(work, v); err != nil {
-		return err
-	}
-	if signedIn {
-		s.locked(s.becomeProved)
-	}
-	return nil
+	return s.flush(work, v)
 }
 
 // SetIdle gives this session its own idle limit from the next Persist on. D is
@@ -144,7 +135,7 @@ func (s *Session) verb(ctx context.Context, v *verb, signedIn bool) error {
 // than the policy's limit, a use moves the deadline at most once in a tenth of
 // d. SetIdle never moves the absolute deadline.
 func (s *Session) SetIdle(ctx context.Context, d time.Duration) error {
-	return s.edit(ctx, "session.SetIdle", d, func(r *row.Row, _ time.Time) { r.Idle = d.Milliseconds() })
+	return s.lifetime(ctx, "session.SetIdle", d, func(r *row.Row, _ time.Time) { r.Idle = d.Milliseconds() })
 }
 
 // SetLifetime gives this session its own absolute limit from the next Persist
@@ -153,7 +144,7 @@ func (s *Session) SetIdle(ctx context.Context, d time.Duration) error {
 // SignInOptions.NotAfter still applies. D is at least a millisecond, or
 // SetLifetime returns model.ErrInvalid.
 func (s *Session) SetLifetime(ctx context.Context, d time.Duration) error {
-	return s.edit(ctx, "session.SetLifetime", d, func(r *row.Row, _ time.Time) {
+	return s.lifetime(ctx, "session.SetLifetime", d, func(r *row.Row, _ time.Time) {
 		r.Life = d.Milliseconds()
 		r.SetAbsolute(0)
 	})
@@ -166,10 +157,10 @@ func (s *Session) SetNotAfter(ctx context.Context, t time.Time) error {
 	if !t.IsZero() && !s.svc.now().Before(t) {
 		return &model.Error{Op: "session.SetNotAfter", Err: model.NewError(model.ErrInvalid, "the time is past", nil)}
 	}
-	return s.signedInEdit(ctx, func(r *row.Row, _ time.Time) {
+	return s.signedInEdit(ctx, edit{deadline: true, apply: func(r *row.Row, _ time.Time) {
 		r.NotAfter = row.InstantOf(t.Truncate(time.Millisecond))
 		r.SetAbsolute(s.svc.policy.Absolute)
-	})
+	}})
 }
 
 // SetSID replaces SignInOptions.SID from the next Persist on, for an identity
@@ -179,7 +170,7 @@ func (s *Session) SetSID(ctx context.Context, sid string) error {
 	if err := o.check(s.svc); err != nil {
 		return &model.Error{Op: "session.SetSID", Err: err}
 	}
-	return s.signedInEdit(ctx, func(r *row.Row, _ time.Time) { r.SID = sid })
+	return s.signedInEdit(ctx, edit{apply: func(r *row.Row, _ time.Time) { r.SID = sid }})
 }
 
 // signedInEdit keeps a change of the row of a signed-in session for the next
@@ -191,6 +182,7 @@ func (s *Session) signedInEdit(ctx context.Context, e edit) error {
 	}
 	defer done()
 	switch {
+	case !s.state.stored() && s.identity != nil: // for its first value
 	case !s.state.stored() || s.item.Value.Principal == "":
 		return ErrUnauthenticated
 	case s.item.Value.Actor != nil:
@@ -200,7 +192,7 @@ func (s *Session) signedInEdit(ctx context.Context, e edit) error {
 	return nil
 }
 
-func (s *Session) edit(ctx context.Context, op string, d time.Duration, e edit) error {
+func (s *Session) lifetime(ctx context.Context, op string, d time.Duration, apply func(*row.Row, time.Time)) error {
 	if d < time.Millisecond {
 		return &model.Error{Op: op, Err: model.NewError(model.ErrInvalid, "the lifetime is shorter than a millisecond", nil)}
 	}
@@ -209,6 +201,6 @@ func (s *Session) edit(ctx context.Context, op string, d time.Duration, e edit) 
 		return err
 	}
 	defer done()
-	s.locked(func() { s.applyEdit(e) })
+	s.locked(func() { s.applyEdit(edit{deadline: true, apply: apply}) })
 	return nil
 }

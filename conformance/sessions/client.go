@@ -29,6 +29,13 @@ func (r *request) commit() session.Credential {
 	return k
 }
 
+// commitRead is the end of a request that reads.
+func (r *request) commitRead() session.Credential {
+	r.c.Helper()
+	r.info()
+	return r.commit()
+}
+
 func (r *request) signIn(principal string) {
 	r.c.Helper()
 	r.c.ok(r.s.SignIn(r, principal, nil), "SignIn")

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session"
 	"github.com/sojourn-go/sojourn/session/sessiontest"
@@ -181,6 +182,46 @@ func fleetCases() []Case {
 				})
 				c.dead(before)
 			}
+		}),
+		that("RowOfANewerVersionIsNotReplaced", func(c *C) {
+			cl := c.signedIn("alice")
+			handle := handleOf(cl.token)
+			c.replace(handle, `"v":2`, `"v":99`)
+			r := c.open(cl.token)
+			r.empty()
+			why, err := r.s.Why(r)
+			c.ok(err, "Why")
+			same(c, why, session.WhyUnreadable, "why")
+			c.is(text.Set(r, "w"), session.ErrNewer, "Set")
+			k := r.commit()
+			same(c, k.Action, session.ActionLeave, "credential")
+			same(c, k.Stale, false, "the client may forget its token")
+			// A stranger's token proves nothing.
+			c.dead(handle + c.newClient("v").token[len(handle):])
+			c.replace(handle, `"v":99`, `"v":2`)
+			same(c, c.alive(cl.token).Principal, "alice", "principal on a node that reads it")
+			c.replace(handle, `"v":2`, `"v":99`)
+			old := cl.token
+			cl.do(func(r *request) { r.signIn("alice") })
+			same(c, c.alive(cl.token).Principal, "alice", "principal after a sign-in")
+			c.dead(old)
+			same(c, len(c.rows("alice")), 1, "alice's sessions")
+		}),
+		that("RowThatWasChangedInTheStoreIsNotServed", func(c *C) {
+			ring, err := expiry.NewKeyring(expiry.SealKey{ID: "a", Secret: slices.Repeat([]byte{1}, 32)})
+			c.ok(err, "NewKeyring")
+			var seen events
+			c.use(session.Options{Keyring: ring, OnEvent: seen.hook})
+			cl := c.signedIn("mallory")
+			cl.do(func(r *request) { r.set("v") })
+			handle := handleOf(cl.token)
+			c.replace(handle, `"principal":"mallory"`, `"principal":"admin"`)
+			c.dead(cl.token)
+			same(c, seen.of(session.EventRejected)[0].Reason, session.ReasonForged, "reason")
+			c.replace(handle, `"principal":"admin"`, `"principal":"mallory"`)
+			same(c, c.alive(cl.token).Principal, "mallory", "principal of the row as it was")
+			c.tamper(handle, func(rec *model.Record) { rec.Labels = map[string]string{"principal": "admin"} })
+			c.dead(cl.token)
 		}),
 	)
 }

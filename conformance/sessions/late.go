@@ -91,7 +91,7 @@ func lateCases() []Case {
 			r.info()
 			view, err := session.Detach(r)
 			c.ok(err, "Detach")
-			c.b.SetHook(undecided(1))
+			c.b.SetHook(undecided())
 			c.is(r.s.Rotate(r), model.ErrUnknown, "Rotate without an answer")
 			c.ok(view.Do(c.Context(), func(ctx context.Context) error { return text.Set(ctx, "w") }), "Do")
 			cl.take(r.commit())
@@ -226,18 +226,17 @@ func lateCases() []Case {
 		}),
 		that("IdentityIsStoredOnceWithLaterChanges", func(c *C) {
 			for _, before := range []int{0, 2} { // stored at once, or late
-				id := session.Identity{Issuer: "https://id.example", SessionID: freshName(), Principal: "alice"}
-				c.use(session.Options{IdentityKey: []byte("0123456789abcdef0123456789abcdef")})
-				open := func() *request {
-					s, err := c.svc.OpenFor(id)
-					c.ok(err, "OpenFor")
-					return &request{c, s, session.NewContext(c.Context(), s)}
-				}
+				id := newIdentity()
+				var seen events
+				o := identityOptions
+				o.OnEvent = seen.hook
+				c.use(o)
+				open := func() *request { return c.openFor(id) }
 				r := open()
 				c.ok(count.Update(r, plus1), "Update")
 				c.b.SetHook(sessiontest.Late(1, before))
 				if before == 0 {
-					c.b.SetHook(undecided(1))
+					c.b.SetHook(undecided())
 				}
 				_, err := r.s.Persist(r)
 				c.is(err, model.ErrUnknown, "Persist without an answer")
@@ -249,6 +248,7 @@ func lateCases() []Case {
 				v, _, err := other.Get(open())
 				c.ok(err, "Get")
 				same(c, v, "later", "the later value")
+				same(c, len(seen.of(session.EventCreated)), 1, "events of the creation")
 			}
 		}),
 		that("SignInWhoseMarkerIsLostTakesOverWhatOthersWrote", func(c *C) {
@@ -275,13 +275,13 @@ func lateCases() []Case {
 	)
 }
 
-// undecided carries out the write with the number n, and loses its answer so that
-// no read tells the outcome.
-func undecided(n int64) sessiontest.Hook {
+// undecided carries out the first write, and loses its answer so that no read tells
+// the outcome.
+func undecided() sessiontest.Hook {
 	var writes atomic.Int64
 	return func(op sessiontest.Op, _ string, next func() error) error {
 		err := next()
-		if op == sessiontest.OpWrite && writes.Add(1) == n {
+		if op == sessiontest.OpWrite && writes.Add(1) == 1 {
 			err = driver.MarkUndecidable(model.NewError(model.ErrUnknown, "the answer was lost", nil))
 		}
 		return err

@@ -126,6 +126,35 @@ func rotationCases() []Case {
 			}
 			c.alive(cl.token)
 		}),
+		that("SlowAnswerOffersNoReplacedToken", func(c *C) {
+			for name, end := range map[string]func(cl *client){
+				"SignIn":  func(cl *client) { cl.do(func(r *request) { r.signIn("bob") }) },
+				"SignOut": func(cl *client) { cl.do(func(r *request) { c.ok(r.s.SignOut(r), "SignOut") }) },
+				"Rotate":  func(cl *client) { cl.do(func(r *request) { c.ok(r.s.Rotate(r), "Rotate") }) },
+				"":        func(*client) {},
+			} {
+				cl := c.signedIn("alice")
+				for range 3 {
+					c.clock.Advance(rotate / 3)
+					c.open(cl.token).commitRead() // of the last one, the answer is lost
+				}
+				slow := c.open(cl.token)
+				slow.info()
+				c.b.Calls()
+				same(c, c.open(cl.token).commitRead().Action, session.ActionGive, "an answer at once offers it again")
+				c.calls("Get 1", "a request with an offer")
+				end(cl)
+				c.clock.Advance(2 * time.Second)
+				c.b.Calls()
+				k := slow.commit()
+				c.calls("Get 1", "a slow answer with an offer")
+				same(c, k.Action == session.ActionGive, name == "", "the slow answer offers the secret, after "+name)
+				if name == "" {
+					cl.take(k)
+					c.alive(cl.token)
+				}
+			}
+		}),
 		that("RotateWithChangesTakesTwoCalls", func(c *C) {
 			cl := c.signedIn("alice")
 			c.b.Calls()

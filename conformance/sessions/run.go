@@ -9,7 +9,7 @@ import (
 )
 
 // Cases is the number of cases of this suite.
-const Cases = 166
+const Cases = 193
 
 // Case is one test of the suite.
 type Case struct {
@@ -24,7 +24,7 @@ func All() []Case {
 		loadCases(), tokenCases(), lifeCases(), mergeCases(),
 		signOutCases(), signInCases(), rotationCases(), fleetCases(), storeCases(),
 		limitCases(), seatCases(), accountCases(), listingCases(), dataCases(), powerCases(), viewCases(),
-		stragglerCases(), doubtCases(), lateCases(), whyCases(),
+		stragglerCases(), doubtCases(), lateCases(), lateVerbCases(), whyCases(), actingCases(), identityCases(),
 	} {
 		all = append(all, g...)
 	}

@@ -139,6 +139,52 @@ func whyCases() []Case {
 			same(c, c.alive(cl.token).IdleDeadline, end, "idle deadline")
 			c.open(cl.token).has("message")
 		}),
+		that("PassiveChangeMovesNoIdleDeadline", func(c *C) {
+			for name, change := range map[string]func(r *request) error{
+				"Set":      func(r *request) error { return text.Set(r, "w") },
+				"EndViews": func(r *request) error { return r.s.EndViews(r) },
+				"SetSID":   func(r *request) error { return r.s.SetSID(r, "") },
+				"Rotate":   func(r *request) error { return r.s.Rotate(r) },
+				"Elevate":  func(r *request) error { return r.s.Elevate(r, 1, time.Hour) },
+				"SetNotAfter": func(r *request) error {
+					return r.s.SetNotAfter(r, c.clock.Now().Add(absolute))
+				},
+				"SetLifetime": func(r *request) error { return r.s.SetLifetime(r, 2*absolute) },
+			} {
+				cl := c.signedIn("alice")
+				end := c.alive(cl.token).IdleDeadline
+				c.clock.Advance(idle - time.Minute)
+				for range 2 {
+					r := c.open(cl.token)
+					r.s.SetPassive()
+					c.ok(change(r), "%s", name)
+					cl.take(r.commit())
+					same(c, c.alive(cl.token).IdleDeadline, end, "idle deadline after "+name)
+				}
+				r := c.open(cl.token)
+				r.s.SetPassive()
+				c.ok(r.s.SetLifetime(r, idle-30*time.Second), "SetLifetime")
+				r.commit()
+				same(c, c.alive(cl.token).ExpiresAt(), end.Add(-30*time.Second), "deadline after a shorter lifetime")
+			}
+			// What a use does not move moves with a limit of its own.
+			cl := c.signedIn("alice")
+			r := c.open(cl.token)
+			r.s.SetPassive()
+			c.ok(r.s.SetIdle(r, time.Hour), "SetIdle")
+			r.commit()
+			same(c, c.alive(cl.token).IdleDeadline, c.clock.Now().Add(time.Hour), "idle deadline after SetIdle")
+		}),
+		that("ChangeWithoutADeadlineMovesItAsAUseDoes", func(c *C) {
+			cl := c.signedIn("alice")
+			end := c.alive(cl.token).IdleDeadline
+			c.clock.Advance(touch - time.Millisecond)
+			cl.do(func(r *request) { c.ok(r.s.SetSID(r, ""), "SetSID") })
+			same(c, c.alive(cl.token).IdleDeadline, end, "idle deadline before it is due")
+			c.clock.Advance(time.Millisecond)
+			cl.do(func(r *request) { c.ok(r.s.EndViews(r), "EndViews") })
+			same(c, c.alive(cl.token).IdleDeadline, c.clock.Now().Add(idle), "idle deadline when it is due")
+		}),
 		that("StoreThatHangsOnAWriteIsAskedOnce", func(c *C) {
 			cl := c.newClient("v")
 			asked := 0

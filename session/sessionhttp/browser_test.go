@@ -142,7 +142,11 @@ func TestLostAnswersOfARotationSignNobodyOut(t *testing.T) {
 	p.is("alice")
 }
 
-func TestCookieStaysWhileAWebSocketKeepsTheSession(t *testing.T) {
+// Norm: NIST 5.1.1
+// Asks: cookies expire at or soon after the validity of the session, and are not what enforces it.
+// Library: a cookie lives to the absolute deadline, 400 days at most, and the store alone decides when a session is idle. We read the session's validity as that deadline: a cookie that ended with the idle deadline would sign people out whose answer was lost, or who use a WebSocket. BrowserSession leaves the time out.
+// Application: nothing, or SignInOptions.Persistence for each sign-in.
+func TestNIST_5_1_1_CookieStaysWhileAWebSocketKeepsTheSession(t *testing.T) {
 	f := setup(t, sessionhttp.Options{})
 	mux := site()
 	p := f.person(mux)

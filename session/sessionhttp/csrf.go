@@ -55,7 +55,7 @@ func (m *Middleware) forgeable(r *http.Request) bool {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
 		return false
 	}
-	if r.Header.Get("Sec-Fetch-Site") == "same-origin" && !m.opts.StrictCSRF {
+	if says(r, "Sec-Fetch-Site", "same-origin") && !m.opts.StrictCSRF {
 		return false
 	}
 	k := m.formOf(r)

@@ -142,6 +142,10 @@ func TestCSRFBoundAndStrictMode(t *testing.T) {
 		if got := post(second, f.csrf(second)); got != http.StatusOK {
 			t.Errorf("strict %v: %d", strict, got)
 		}
+		twice := f.ask(h, http.MethodPost, page, "Cookie", f.pair(first), "Sec-Fetch-Site", "same-origin", "Sec-Fetch-Site", "cross-site").Code
+		if twice != http.StatusForbidden {
+			t.Errorf("strict %v, two kinds of site: %d", strict, twice)
+		}
 		if got := f.ask(h, http.MethodGet, page, "Cookie", f.pair(first)).Code; got != http.StatusOK {
 			t.Errorf("strict %v, a page: %d", strict, got)
 		}

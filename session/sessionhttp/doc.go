@@ -31,6 +31,11 @@
 // sign-out: the one that stays could be another person's.
 // SignOut clears the cookie with and without Domain, Path and Partitioned.
 //
+// An answer cannot name the value of the cookie that it clears. So a navigation with
+// a dead cookie, if it is slower than a sign-in in another tab, clears the new one
+// too. The same goes for a page with two live cookies of a name with __Host-, which
+// clears both. Their users sign in again.
+//
 // # Caches
 //
 // A response that sets the cookie has Cache-Control: private, no-store. So has one

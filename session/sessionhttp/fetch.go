@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -34,8 +35,14 @@ func prefetch(r *http.Request) bool {
 // navigation reports whether the answer goes to a window, and not to a script, a
 // beacon or a prefetch. Programs and older browsers say nothing: they count.
 func navigation(r *http.Request) bool {
-	mode := r.Header["Sec-Fetch-Mode"]
-	return (len(mode) == 0 || mode[0] == "navigate") && !prefetch(r)
+	return (len(r.Header["Sec-Fetch-Mode"]) == 0 || says(r, "Sec-Fetch-Mode", "navigate")) && !prefetch(r)
+}
+
+// says reports whether the header is there once, with the value. Browsers send it
+// once, so another one would be of somebody in between.
+func says(r *http.Request, header, value string) bool {
+	lines := r.Header[header]
+	return len(lines) == 1 && lines[0] == value
 }
 
 // withoutCookie reports whether a page of another site caused the request, so
@@ -47,14 +54,13 @@ func withoutCookie(k *cookieForm, r *http.Request) bool {
 	}
 	safe := r.Method == http.MethodGet || r.Method == http.MethodHead
 	// Lax sends the cookie with a link from another site.
-	link := safe && len(r.Header["Sec-Fetch-Mode"]) > 0 && r.Header["Sec-Fetch-Mode"][0] == "navigate" && topLevel(r)
+	link := safe && says(r, "Sec-Fetch-Mode", "navigate") && topLevel(r)
 	return k.SameSite == http.SameSiteStrictMode || !link
 }
 
 // topLevel reports whether the answer goes to a tab and not to a frame.
 func topLevel(r *http.Request) bool {
-	dest := r.Header["Sec-Fetch-Dest"]
-	return len(dest) == 0 || dest[0] == "document"
+	return len(r.Header["Sec-Fetch-Dest"]) == 0 || says(r, "Sec-Fetch-Dest", "document")
 }
 
 // crossSite reports whether a page of another site caused the request. A browser
@@ -63,13 +69,14 @@ func topLevel(r *http.Request) bool {
 // cookie's Domain. The owner of a host's neighbours is not known here.
 func crossSite(k *cookieForm, r *http.Request) bool {
 	if site := r.Header["Sec-Fetch-Site"]; len(site) > 0 {
-		return site[0] == "cross-site"
+		return slices.Contains(site, "cross-site")
 	}
-	origin := r.Header["Origin"]
-	if len(origin) == 0 {
-		return false
-	}
-	u, err := url.Parse(origin[0])
+	return slices.ContainsFunc(r.Header["Origin"], func(origin string) bool { return ofAnotherSite(k, r, origin) })
+}
+
+// ofAnotherSite is crossSite for an origin.
+func ofAnotherSite(k *cookieForm, r *http.Request, origin string) bool {
+	u, err := url.Parse(origin)
 	if err != nil || u.Host == "" {
 		return true // "null" is the origin of what has none, such as a redirect
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -49,6 +50,10 @@ func TestRequestsOfOtherSitesWithoutACookieCreateNothing(t *testing.T) {
 		"an old browser, within the Domain":   {domain, http.MethodPost, []string{"Origin", "https://b.a.example.com"}, false},
 		"an old browser, not within a Domain": {domain, http.MethodPost, []string{"Origin", "https://example.com.test"}, true},
 		"metadata count more than the origin": {lax, http.MethodPost, []string{"Sec-Fetch-Site", "cross-site", "Origin", "https://example.com"}, true},
+		"two kinds of site":                   {lax, http.MethodPost, []string{"Sec-Fetch-Site", "same-origin", "Sec-Fetch-Site", "cross-site"}, true},
+		"two modes of a link":                 {lax, http.MethodGet, append(slices.Clone(fetch[:2]), "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Mode", "no-cors"), true},
+		"two targets of a link":               {lax, http.MethodGet, append(slices.Clone(link), "Sec-Fetch-Dest", "iframe"), true},
+		"an old browser, two origins":         {lax, http.MethodPost, []string{"Origin", "https://example.com", "Origin", "https://bank.test"}, true},
 		"what is not in the language":         {lax, http.MethodPost, []string{"Sec-Fetch-Site", "\u00a0cross-site"}, false},
 	} {
 		f := setup(t, tc.opts)

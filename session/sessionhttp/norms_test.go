@@ -63,7 +63,7 @@ func (f *fixture) isNobody(token string) {
 
 // Norm: ASVS 7.4.1
 // Asks: logout and expiry end the session for good.
-// Library: the row is deleted before the answer is sent, and no request under way can bring it back. The cookie is cleared with and without Domain, Path and Partitioned. The answer has Cache-Control: no-store, and Clear-Site-Data by option.
+// Library: a marker takes the place of the row before the answer is sent, and no request under way can bring it back. The cookie is cleared with and without Domain, Path and Partitioned. The answer has Cache-Control: no-store, and Clear-Site-Data by option.
 // Application: mount sessionhttp.SignOut.
 func TestASVS_7_4_1_LogoutIsFinal(t *testing.T) {
 	f := setup(t, sessionhttp.Options{})

@@ -33,6 +33,9 @@ func (m *Middleware) StripCookie(r *http.Request) {
 // transport, and "cookies" and "*" in Clear-Site-Data. In place of "*" it puts
 // everything else that browsers know today.
 //
+// A ReverseProxy sends interim responses, such as 103, without ModifyResponse. Wrap
+// the proxy, and they have none of these either.
+//
 // It returns nil, or model.ErrInvalid outside of Wrap with Options.CookieFor,
 // which cannot name the cookie then. A ReverseProxy answers 502 to that.
 func (m *Middleware) StripSetCookie(res *http.Response) error {
@@ -47,7 +50,14 @@ func (m *Middleware) StripSetCookie(res *http.Response) error {
 		return &model.Error{Op: "sessionhttp.StripSetCookie", Err: model.NewError(model.ErrInvalid,
 			"with Options.CookieFor the name of the cookie is known inside of Wrap only: wrap the proxy", nil)}
 	}
-	setLines(res.Header, "Set-Cookie", slices.DeleteFunc(slices.Clone(res.Header["Set-Cookie"]), func(line string) bool {
+	m.stripSet(k, res.Header)
+	return nil
+}
+
+// stripSet removes from an answer what would set or clear the token. It replaces
+// lists of lines, and changes none in place.
+func (m *Middleware) stripSet(k *cookieForm, h http.Header) {
+	setLines(h, "Set-Cookie", slices.DeleteFunc(slices.Clone(h["Set-Cookie"]), func(line string) bool {
 		pair, _, _ := strings.Cut(line, ";")
 		name, value, named := strings.Cut(pair, "=")
 		if named && trim(name) == "" { // browsers send the value alone
@@ -55,9 +65,8 @@ func (m *Middleware) StripSetCookie(res *http.Response) error {
 		}
 		return strings.EqualFold(trim(name), k.Name)
 	}))
-	m.opts.Transport.stripAnswer(res.Header)
-	setLines(res.Header, "Clear-Site-Data", withoutCookies(res.Header["Clear-Site-Data"]))
-	return nil
+	m.opts.Transport.stripAnswer(h)
+	setLines(h, "Clear-Site-Data", withoutCookies(h["Clear-Site-Data"]))
 }
 
 // allButCookies is what "*" means in Clear-Site-Data, without the cookies.

@@ -3,6 +3,10 @@ package sessionhttp_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
+	"net/http/httputil"
+	"net/textproto"
+	"net/url"
 	"testing"
 
 	"github.com/sojourn-go/sojourn/model"
@@ -44,4 +48,55 @@ func TestProxyThatDoesNotKnowTheNameOfTheCookie(t *testing.T) {
 			t.Errorf("%q", got)
 		}
 	})).ServeHTTP(httptest.NewRecorder(), r)
+}
+
+// The interim responses of a server behind a proxy pass no ModifyResponse.
+func TestInterimResponsesOfAProxiedServerHaveNoToken(t *testing.T) {
+	f := setup(t, sessionhttp.Options{Transport: sessionhttp.Both(sessionhttp.Cookie{}, sessionhttp.Header{Name: "X-Token"})})
+	name := f.m.CookieName()
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		h := w.Header()
+		h.Add("Set-Cookie", name+"=theirs; Path=/; Secure")
+		h.Add("Set-Cookie", "="+name+"=theirs")
+		h.Add("Set-Cookie", "x=y")
+		h.Set("X-Token", "theirs")
+		h.Set("Clear-Site-Data", `"cookies", "cache"`)
+		h.Set("Link", "</a.css>; rel=preload")
+		w.WriteHeader(http.StatusEarlyHints)
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	defer upstream.Close()
+	at, err := url.Parse(upstream.URL)
+	ok(t, err)
+	proxy := &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(at) }, ModifyResponse: f.m.StripSetCookie}
+	var before http.Header
+	site := httptest.NewServer(f.m.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Add("Set-Cookie", name+"=a handler's own")
+		w.WriteHeader(http.StatusEarlyHints)
+		before = w.Header().Clone()
+		w.Header().Del("Set-Cookie")
+		proxy.ServeHTTP(w, r)
+	})))
+	defer site.Close()
+	var interim []textproto.MIMEHeader
+	trace := &httptrace.ClientTrace{Got1xxResponse: func(_ int, h textproto.MIMEHeader) error { interim = append(interim, h); return nil }}
+	r, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), http.MethodGet, site.URL, nil)
+	ok(t, err)
+	res, err := http.DefaultClient.Do(r)
+	ok(t, err)
+	ok(t, res.Body.Close())
+	if len(interim) != 2 || interim[0].Get("Set-Cookie") != "" {
+		t.Fatalf("interim responses: %v", interim)
+	}
+	if len(before["Set-Cookie"]) != 1 {
+		t.Errorf("the final answer has lost %v", before)
+	}
+	for what, h := range map[string]http.Header{"interim": http.Header(interim[1]), "final": res.Header} {
+		if got := h["Set-Cookie"]; len(got) != 1 || got[0] != "x=y" {
+			t.Errorf("%s: %q", what, got)
+		}
+		if h.Get("X-Token") != "" || h.Get("Clear-Site-Data") != `"cache"` || h.Get("Link") == "" {
+			t.Errorf("%s: %v", what, h)
+		}
+	}
 }

@@ -1,10 +1,12 @@
 package sessionhttp_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -129,6 +131,25 @@ func TestBothAnswersByTheTransportOfTheRequest(t *testing.T) {
 	}
 	if v := w.Header()["Vary"]; len(v) != 2 || v[0] != "Cookie" || v[1] != "Authorization" {
 		t.Fatal(v)
+	}
+}
+
+// Of a hundred tokens, four are tried.
+func TestAHundredTokensCostFourReads(t *testing.T) {
+	f := setup(t, sessionhttp.Options{Transport: sessionhttp.Both(sessionhttp.Cookie{}, sessionhttp.Header{Name: "X-Session"})})
+	mine := f.signIn("alice")
+	forged := make([]string, 100)
+	for i := range forged {
+		forged[i] = f.pair(fmt.Sprintf("%021dA.%042dA", i, i))
+	}
+	for at, want := range map[int]string{0: "alice<nil>", 3: "alice<nil>", 4: "<nil>", 99: "<nil>"} {
+		all := slices.Insert(slices.Clone(forged), at, f.pair(mine))
+		f.b.Calls()
+		w := f.ask(http.HandlerFunc(who), http.MethodGet, page, "Cookie", strings.Join(all, "; "))
+		if w.Code != http.StatusOK || w.Body.String() != want {
+			t.Errorf("at %d: %d %s", at, w.Code, w.Body)
+		}
+		f.b.Assert(t, "Get 4", "a hundred tokens")
 	}
 }
 

@@ -264,12 +264,23 @@ func (w *writer) abandon() {
 // but 101.
 func (w *writer) WriteHeader(code int) {
 	if code >= 100 && code < 200 && code != http.StatusSwitchingProtocols {
-		w.ResponseWriter.WriteHeader(code)
+		w.interim(code)
 		return
 	}
 	if w.commit(code) == nil {
 		w.ResponseWriter.WriteHeader(code)
 	}
+}
+
+// interim sends an interim response without what would set or clear the session's
+// token. Only the final one has that, after the commit. A proxy passes on here
+// what its server says.
+func (w *writer) interim(code int) {
+	h := w.Header()
+	all := maps.Clone(h)
+	w.m.stripSet(w.cookie, h)
+	w.ResponseWriter.WriteHeader(code)
+	maps.Copy(h, all)
 }
 
 func (w *writer) Write(p []byte) (int, error) {

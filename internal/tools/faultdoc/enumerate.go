@@ -23,7 +23,7 @@ type verb struct {
 	before func(w *world) string
 	// later is how long the client waits before the request.
 	later time.Duration
-	do    func(ctx context.Context, s *session.Session) error
+	do    func(ctx context.Context, w *world, s *session.Session) error
 	// after is who the client is if nothing fails.
 	after string
 }
@@ -46,8 +46,8 @@ func verbs() []verb {
 			return s.Impersonate(ctx, "bob", "help")
 		})
 	}
-	read := func(ctx context.Context, s *session.Session) error { _, err := s.Info(ctx); return err }
-	write := func(ctx context.Context, _ *session.Session) error { return note.Set(ctx, "w") }
+	read := func(ctx context.Context, _ *world, s *session.Session) error { _, err := s.Info(ctx); return err }
+	write := func(ctx context.Context, _ *world, _ *session.Session) error { return note.Set(ctx, "w") }
 	return []verb{
 		{"A read", as("alice"), 0, read, "alice"},
 		{"A read that moves the idle deadline", as("alice"), 10 * time.Minute, read, "alice"},
@@ -55,27 +55,43 @@ func verbs() []verb {
 			token := as("alice")(w)
 			for range 4 { // it stays in use for an hour
 				w.clock.Advance(14 * time.Minute)
-				token = w.must(token, read)
+				token = w.must(token, func(ctx context.Context, s *session.Session) error { return read(ctx, w, s) })
 			}
 			return token
 		}, 10 * time.Minute, read, "alice"},
 		{"A first value", func(*world) string { return "" }, 0, write, "anonymous"},
 		{"A change", as("alice"), 0, write, "alice"},
-		{"SignIn without a session", func(*world) string { return "" }, 0, func(ctx context.Context, s *session.Session) error {
+		{"SignIn without a session", func(*world) string { return "" }, 0, func(ctx context.Context, _ *world, s *session.Session) error {
 			return s.SignIn(ctx, "alice", nil)
 		}, "alice"},
-		{"SignIn over an anonymous session", as(""), 0, func(ctx context.Context, s *session.Session) error {
+		{"SignIn over an anonymous session", as(""), 0, func(ctx context.Context, _ *world, s *session.Session) error {
 			return s.SignIn(ctx, "alice", nil)
 		}, "alice"},
-		{"SignOut", as("alice"), 0, func(ctx context.Context, s *session.Session) error { return s.SignOut(ctx) }, "anonymous"},
-		{"Rotate", as("alice"), 0, func(ctx context.Context, s *session.Session) error { return s.Rotate(ctx) }, "alice"},
-		{"Reauthenticate", as("alice"), 0, func(ctx context.Context, s *session.Session) error { return s.Reauthenticate(ctx) }, "alice"},
-		{"Elevate", as("alice"), 0, func(ctx context.Context, s *session.Session) error { return s.Elevate(ctx, 2, time.Hour) }, "alice"},
-		{"Impersonate", as("alice"), 0, func(ctx context.Context, s *session.Session) error {
+		{"SignOut", as("alice"), 0, func(ctx context.Context, _ *world, s *session.Session) error { return s.SignOut(ctx) }, "anonymous"},
+		{"Rotate", as("alice"), 0, func(ctx context.Context, _ *world, s *session.Session) error { return s.Rotate(ctx) }, "alice"},
+		{"Reauthenticate", as("alice"), 0, func(ctx context.Context, _ *world, s *session.Session) error { return s.Reauthenticate(ctx) }, "alice"},
+		{"Elevate", as("alice"), 0, func(ctx context.Context, _ *world, s *session.Session) error { return s.Elevate(ctx, 2, time.Hour) }, "alice"},
+		{"Impersonate", as("alice"), 0, func(ctx context.Context, _ *world, s *session.Session) error {
 			return s.Impersonate(ctx, "bob", "help")
 		}, "alice as bob"},
-		{"EndImpersonation", acting, 0, func(ctx context.Context, s *session.Session) error { return s.EndImpersonation(ctx) }, "alice"},
-		{"SignOut during an impersonation", acting, 0, func(ctx context.Context, s *session.Session) error { return s.SignOut(ctx) }, "anonymous"},
+		{"EndImpersonation", acting, 0, func(ctx context.Context, _ *world, s *session.Session) error { return s.EndImpersonation(ctx) }, "alice"},
+		{"EndViews", as("alice"), 0, func(ctx context.Context, _ *world, s *session.Session) error { return s.EndViews(ctx) }, "alice"},
+		{"A Refresh of a stale value", as("alice"), 0, func(ctx context.Context, _ *world, _ *session.Session) error {
+			_, err := note.Refresh(ctx, 0, func(v string) bool { return v == "w" }, func(context.Context, string) (string, error) { return "w", nil })
+			return err
+		}, "alice"},
+		{"Destroy of the own session", as("alice"), 0, func(ctx context.Context, w *world, s *session.Session) error {
+			info, err := s.Info(ctx)
+			if err != nil {
+				return err
+			}
+			return w.svc.Destroy(ctx, "alice", info.Handle)
+		}, "anonymous (ended)"},
+		{"DestroyPrincipal of the target of an impersonation", acting, 0, func(ctx context.Context, w *world, _ *session.Session) error {
+			_, err := w.svc.DestroyPrincipal(ctx, "bob")
+			return err
+		}, "anonymous (ended)"},
+		{"SignOut during an impersonation", acting, 0, func(ctx context.Context, _ *world, s *session.Session) error { return s.SignOut(ctx) }, "anonymous"},
 	}
 }
 
@@ -149,6 +165,11 @@ func (w *world) request(token string, do func(ctx context.Context, s *session.Se
 	return c, verbErr, commitErr
 }
 
+// of returns what the verb does in this world.
+func (w *world) of(v verb) func(ctx context.Context, s *session.Session) error {
+	return func(ctx context.Context, s *session.Session) error { return v.do(ctx, w, s) }
+}
+
 // taken returns the token that a client has after a credential.
 func taken(token string, c session.Credential) string {
 	switch c.Action {
@@ -197,7 +218,7 @@ func callsOf(v verb) ([]string, error) {
 		calls = append(calls, string(op))
 		return next()
 	})
-	_, verbErr, commitErr := w.request(token, v.do)
+	_, verbErr, commitErr := w.request(token, w.of(v))
 	return calls, errors.Join(verbErr, commitErr)
 }
 
@@ -223,12 +244,12 @@ func run(ctx context.Context, v verb, calls []string, at int, f fault) (result, 
 				return err
 			}
 		}
-		if f == refused || op == sessiontest.OpGet {
+		if f == refused || op == sessiontest.OpGet || op == sessiontest.OpPage {
 			return model.NewError(model.ErrUnavailable, "the store is down", nil)
 		}
 		return model.NewError(model.ErrUnknown, "the answer was lost", nil)
 	})
-	c, verbErr, commitErr := w.request(old, v.do)
+	c, verbErr, commitErr := w.request(old, w.of(v))
 	w.b.SetHook(nil)
 	r := result{verb: v.name, calls: calls, at: at, fault: f, err: errors.Join(verbErr, commitErr), want: v}
 	r.returned = kind(r.err)

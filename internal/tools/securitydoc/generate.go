@@ -23,7 +23,7 @@ var norms = []string{
 	"ASVS 3.3.1", "ASVS 3.3.2", "ASVS 3.3.3", "ASVS 3.3.4", "ASVS 3.3.5", "ASVS 3.5.1", "RFC6265bis 5.6",
 	"CheatSheet strict ids", "CheatSheet id in URL or body", "CheatSheet generic name",
 	"CheatSheet renewal timeout", "CheatSheet logging", "CheatSheet anomaly detection", "CheatSheet web content caching",
-	"NIST 5.1", "NIST 5.2",
+	"NIST 5.1", "NIST 5.1.1", "NIST 5.2",
 }
 
 // lesson is a kind of bug that others had, and one of the threads about it.

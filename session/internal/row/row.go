@@ -164,10 +164,14 @@ func (r *Row) Deadline(now time.Time) time.Time {
 }
 
 // SetAbsolute derives the absolute deadline from the sign-in, or from the
-// creation if there was no sign-in. The row's own lifetime replaces the
+// creation if there was no sign-in here: a row that no secret opens belongs to
+// an identity of another authenticator. The row's own lifetime replaces the
 // policy's. Zero for both means no limit.
 func (r *Row) SetAbsolute(policy time.Duration) {
 	base := cmp.Or(r.AuthenticatedAt, r.CreatedAt)
+	if len(r.Hash) == 0 {
+		base = r.CreatedAt
+	}
 	life := policy
 	if r.Life > 0 {
 		life = time.Duration(r.Life) * time.Millisecond
