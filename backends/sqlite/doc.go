@@ -1,0 +1,2 @@
+// Package sqlite keeps records in a table of an SQLite database.
+package sqlite
