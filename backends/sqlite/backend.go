@@ -6,6 +6,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
@@ -17,15 +19,15 @@ import (
 type Backend struct {
 	gate  *driverkit.Gate
 	db    *sql.DB
-	tx    *sql.Tx       // the caller's own; see In
-	turn  chan struct{} // has room while no call of this Backend writes
-	place place
+	tx    *sql.Tx             // the caller's own; see In
+	turn  *semaphore.Weighted // of the one call of this Backend that writes
+	table string
+	name  string               // the table, for SQL
 	watch func() time.Duration // the stopwatch; nil means the system's
 }
 
 var (
 	_ driver.ModelExpirySupport = (*Backend)(nil)
-	_ driver.BatchGetter        = (*Backend)(nil)
 	_ driver.BatchWriter        = (*Backend)(nil)
 	_ driver.StorageManager     = (*Backend)(nil)
 	_ driver.Checker            = (*Backend)(nil)
@@ -58,7 +60,7 @@ func New(db *sql.DB, table string, opts *Options) (*Backend, error) {
 		return nil, driverkit.NewError(backendName, err)
 	}
 	d := driver.Description{Backend: backendName, Labels: labels, MaxValue: maxValue}
-	return &Backend{gate: driverkit.NewGate(d, table), db: db, turn: make(chan struct{}, 1), place: place{strings.Clone(table)}}, nil
+	return &Backend{gate: driverkit.NewGate(d, table), db: db, turn: semaphore.NewWeighted(1), table: strings.Clone(table), name: quoted(table)}, nil
 }
 
 // In returns a Backend whose calls are part of the caller's transaction. Others
@@ -73,7 +75,7 @@ func New(db *sql.DB, table string, opts *Options) (*Backend, error) {
 // meanwhile: BEGIN IMMEDIATE, which all drivers can be told to use, excludes that.
 func (b *Backend) In(tx *sql.Tx) *Backend {
 	in := *b
-	in.gate, in.tx = driverkit.NewGate(b.gate.Describe(), b.place.table), tx
+	in.gate, in.tx = driverkit.NewGate(b.gate.Describe(), b.table), tx
 	return &in
 }
 

@@ -1,54 +1,12 @@
 package sqlite
 
 import (
-	"cmp"
 	"context"
-	"strings"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 )
-
-// getStep is the number of records that one SELECT of GetMany asks for.
-const getStep = 500
-
-// GetMany reads the records, 500 with each SELECT.
-func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get) []driver.BatchResult {
-	out, ok := b.gate.Gets(ctx, gets)
-	if !ok || len(gets) == 0 {
-		return out
-	}
-	ids := make([]any, len(gets))
-	for i := range gets {
-		ids[i] = []byte(gets[i].ID)
-	}
-	found, err := read(ctx, b, now, func(ctx context.Context, c conn, now time.Time) (map[string]driver.BatchResult, error) {
-		found := make(map[string]driver.BatchResult, len(ids))
-		for rest := ids; len(rest) > 0; rest = rest[min(getStep, len(rest)):] {
-			part := rest[:min(getStep, len(rest))]
-			s := stmt{"SELECT " + whole + " FROM " + b.place.name() + " WHERE id IN (?" + strings.Repeat(", ?", len(part)-1) + ")", part}
-			err := rows(ctx, c, s, func(id string, rec model.Record, err error) bool {
-				if err != nil || !rec.Expired(now) {
-					found[id] = driver.BatchResult{Record: rec, Err: err}
-				}
-				return true
-			})
-			if err != nil {
-				return nil, err
-			}
-		}
-		return found, nil
-	})
-	for i := range out {
-		one, ok := found[gets[i].ID]
-		if !ok {
-			one.Err = cmp.Or(err, model.ErrNotFound)
-		}
-		out[i] = one
-	}
-	return out
-}
 
 // WriteMany carries out all operations in one transaction, each under its own
 // condition. If the transaction fails, all of them have its error.
@@ -65,7 +23,7 @@ func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.Bat
 			writes[i] = b.remove(*op.Delete)
 		}
 	}
-	done, err := change(ctx, b, now, func(sent context.Context, c conn, now time.Time) ([]driver.BatchResult, error) {
+	done, err := run(ctx, b, true, now, func(sent context.Context, c conn, now time.Time) ([]driver.BatchResult, error) {
 		done := make([]driver.BatchResult, len(writes))
 		return done, b.inTx(sent, c, func() error {
 			for i := range writes {

@@ -25,7 +25,7 @@ func (b *Backend) Check(ctx context.Context) (driver.Checks, error) {
 	if err := b.gate.Enter(ctx); err != nil {
 		return nil, err
 	}
-	s, err := read(ctx, b, time.Time{}, func(ctx context.Context, c conn, _ time.Time) (s state, err error) {
+	s, err := run(ctx, b, false, time.Time{}, func(ctx context.Context, c conn, _ time.Time) (s state, err error) {
 		rows, err := c.QueryContext(ctx, `SELECT sqlite_version(), CAST(substr(sqlite_version(), 3) AS REAL) < 38, (SELECT journal_mode FROM pragma_journal_mode),
 	(SELECT synchronous FROM pragma_synchronous), (SELECT timeout FROM pragma_busy_timeout)`)
 		if err != nil {
@@ -56,7 +56,7 @@ func (b *Backend) Check(ctx context.Context) (driver.Checks, error) {
 		journal = driver.CheckUnsafe // a statement that fails is not undone
 	}
 	table, missing := s.what, ""
-	for _, name := range b.place.indexes(b.gate.Labels()) {
+	for _, name := range b.indexes() {
 		if !s.indexes[name] {
 			missing += " " + quoted(name)
 		}

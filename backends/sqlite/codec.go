@@ -32,8 +32,8 @@ func (r *row) decode() (model.Record, error) {
 	return rec, nil
 }
 
-// expiry returns the expiry for a statement: milliseconds, or NULL for never.
-func expiry(t time.Time) sql.NullInt64 {
+// millis returns the expiry for a statement: milliseconds, or NULL for never.
+func millis(t time.Time) sql.NullInt64 {
 	return sql.NullInt64{Int64: t.UnixMilli(), Valid: !t.IsZero()}
 }
 

@@ -56,7 +56,7 @@ func harness(t *testing.T) conformance.Harness {
 		Occupy: func(t testing.TB, name string) func(testing.TB) {
 			t.Helper()
 			db, _ := openDB(t, file(name))
-			return occupy(t, db, place{name})
+			return occupy(t, db, name)
 		},
 		Stall: func(t testing.TB, b driver.ModelExpirySupport) func() {
 			t.Helper()
@@ -77,21 +77,21 @@ func harness(t *testing.T) conformance.Harness {
 
 // occupy makes a table of another program in the place, or a trigger on the
 // store's own table.
-func occupy(t testing.TB, db *sql.DB, at place) func(testing.TB) {
+func occupy(t testing.TB, db *sql.DB, table string) func(testing.TB) {
 	t.Helper()
-	if count(t, db, "SELECT count(*) FROM sqlite_schema WHERE name = ?", at.table) == 0 {
-		exec(t, db, "CREATE TABLE "+at.name()+" AS SELECT 12 AS total")
+	if count(t, db, "SELECT count(*) FROM sqlite_schema WHERE name = ?", table) == 0 {
+		execute(t, db, "CREATE TABLE "+quoted(table)+" AS SELECT 12 AS total")
 		return func(t testing.TB) {
 			t.Helper()
-			if n := count(t, db, "SELECT max(total) FROM "+at.name()); n != 12 {
+			if n := count(t, db, "SELECT max(total) FROM "+quoted(table)); n != 12 {
 				t.Fatalf("another program finds %d, want 12", n)
 			}
 		}
 	}
-	exec(t, db, "CREATE TRIGGER "+quoted(at.table+" theirs")+" AFTER INSERT ON "+at.name()+" BEGIN SELECT 12; END")
+	execute(t, db, "CREATE TRIGGER "+quoted(table+" theirs")+" AFTER INSERT ON "+quoted(table)+" BEGIN SELECT 12; END")
 	return func(t testing.TB) {
 		t.Helper()
-		if n := count(t, db, "SELECT count(*) FROM sqlite_schema WHERE name = ?", at.table+" theirs"); n != 1 {
+		if n := count(t, db, "SELECT count(*) FROM sqlite_schema WHERE name = ?", table+" theirs"); n != 1 {
 			t.Fatalf("%d triggers of another program, want 1", n)
 		}
 	}
@@ -144,6 +144,7 @@ type wire struct {
 	mu            sync.Mutex
 	sent          []string
 	before, after func(verb string) error
+	seen          func(text string)
 }
 
 func (w *wire) set(before, after func(verb string) error) {
@@ -193,6 +194,9 @@ func (c *wireConn) begin(text string) (verb string, err error) {
 	verb, _, _ = strings.Cut(strings.ToLower(text), " ")
 	c.w.mu.Lock()
 	c.w.sent = append(c.w.sent, verb)
+	if c.w.seen != nil {
+		c.w.seen(text)
+	}
 	before := c.w.before
 	c.w.mu.Unlock()
 	if before != nil {
@@ -268,7 +272,7 @@ func openDB(t testing.TB, path string) (*sql.DB, *wire) {
 	t.Helper()
 	plain, err := sql.Open("sqlite", "")
 	must(t, err)
-	w := &wire{driver: plain.Driver(), dsn: "file:" + path + settings}
+	w := &wire{driver: plain.Driver(), dsn: dsn(path)}
 	must(t, plain.Close())
 	db := sql.OpenDB(w)
 	db.SetMaxIdleConns(connections)
@@ -295,7 +299,7 @@ func memoryDir(t testing.TB) string {
 	return dir
 }
 
-func exec(t testing.TB, db *sql.DB, text string, args ...any) {
+func execute(t testing.TB, db *sql.DB, text string, args ...any) {
 	t.Helper()
 	_, err := db.Exec(text, args...)
 	must(t, err)

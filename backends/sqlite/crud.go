@@ -17,7 +17,7 @@ func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (model.R
 		return model.Record{}, err
 	}
 	id := strings.Clone(g.ID)
-	return read(ctx, b, now, func(ctx context.Context, c conn, now time.Time) (model.Record, error) {
+	return run(ctx, b, false, now, func(ctx context.Context, c conn, now time.Time) (model.Record, error) {
 		rec, err := b.stored(ctx, c, id)
 		if err == nil && rec.Expired(now) {
 			return model.Record{}, model.ErrNotFound
@@ -29,7 +29,7 @@ func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (model.R
 // stored returns the record with the id, live or expired.
 func (b *Backend) stored(ctx context.Context, c conn, id string) (rec model.Record, err error) {
 	err = model.ErrNotFound
-	s := stmt{"SELECT " + whole + " FROM " + b.place.name() + " WHERE id = ?", []any{[]byte(id)}}
+	s := stmt{"SELECT " + whole + " FROM " + b.name + " WHERE id = ?", []any{[]byte(id)}}
 	if failed := rows(ctx, c, s, func(_ string, r model.Record, e error) bool { rec, err = r, e; return true }); failed != nil {
 		return model.Record{}, failed
 	}
@@ -73,7 +73,7 @@ func (w *write) on(ctx context.Context, b *Backend, c conn, now time.Time) (mode
 
 // apply carries out one write.
 func (b *Backend) apply(ctx context.Context, now time.Time, w write) (model.Record, error) {
-	return change(ctx, b, now, func(ctx context.Context, c conn, now time.Time) (model.Record, error) { return w.on(ctx, b, c, now) })
+	return run(ctx, b, true, now, func(ctx context.Context, c conn, now time.Time) (model.Record, error) { return w.on(ctx, b, c, now) })
 }
 
 // live adds the condition that a live record can be read, at the revision if cond
@@ -98,19 +98,21 @@ func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (mod
 func (b *Backend) put(w driver.Write) write {
 	r := driverkit.Own(w.Record)
 	w.Record, w.Encodings = r, slices.Clone(w.Encodings)
-	value := append([]byte{}, r.Value...) // nil would be NULL
+	if r.Value == nil {
+		r.Value = []byte{} // nil would be NULL
+	}
 	return write{r.ID, func(now time.Time) (s stmt) {
 		if w.Cond == driver.IfAny || w.Cond == driver.IfAbsent {
-			s.add("INSERT INTO "+b.place.name()+" ("+whole+") VALUES (?, 1, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "+
+			s.add("INSERT INTO "+b.name+" ("+whole+") VALUES (?, 1, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "+
 				"format = 1, rev = excluded.rev, exp = excluded.exp, lab = excluded.lab, enc = excluded.enc, val = excluded.val",
-				[]byte(r.ID), r.Revision[:], expiry(r.ExpiresAt), labels(r.Labels), []byte(r.Encoding), value)
+				[]byte(r.ID), r.Revision[:], millis(r.ExpiresAt), labels(r.Labels), []byte(r.Encoding), r.Value)
 			if w.Cond == driver.IfAbsent {
 				s.add(" WHERE exp <= ? AND "+readable, now.UnixMilli())
 			}
 		} else {
-			s.add("UPDATE "+b.place.name()+" SET rev = ?, enc = ?, val = ?", r.Revision[:], []byte(r.Encoding), value)
+			s.add("UPDATE "+b.name+" SET rev = ?, enc = ?, val = ?", r.Revision[:], []byte(r.Encoding), r.Value)
 			if !w.Keep.Expiry {
-				s.add(", exp = ?", expiry(r.ExpiresAt))
+				s.add(", exp = ?", millis(r.ExpiresAt))
 			}
 			if !w.Keep.Labels {
 				s.add(", lab = ?", labels(r.Labels))
@@ -143,7 +145,7 @@ func (b *Backend) Delete(ctx context.Context, now time.Time, d driver.Delete) er
 func (b *Backend) remove(d driver.Delete) write {
 	d.ID = strings.Clone(d.ID)
 	return write{d.ID, func(now time.Time) (s stmt) {
-		s.add("DELETE FROM " + b.place.name())
+		s.add("DELETE FROM " + b.name)
 		s.live(d.ID, now, d.Cond, d.Known.Revision)
 		s.add(" RETURNING " + head)
 		return s

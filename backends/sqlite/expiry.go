@@ -18,10 +18,10 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (mod
 		return model.Record{}, err
 	}
 	t.ID, t.Cond = strings.Clone(t.ID), max(t.Cond, driver.IfPresent)
-	at := expiry(t.ExpiresAt)
+	at := millis(t.ExpiresAt)
 	at.Valid = t.Mode != driver.TouchClear
 	rec, err := b.apply(ctx, now, write{t.ID, func(now time.Time) (s stmt) {
-		s.add("UPDATE "+b.place.name()+" SET exp = ?", at)
+		s.add("UPDATE "+b.name+" SET exp = ?", at)
 		s.live(t.ID, now, t.Cond, t.Known.Revision)
 		if t.Mode == driver.TouchExtend {
 			s.add(" AND exp < ?", at)
@@ -57,9 +57,9 @@ func (b *Backend) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swe
 	last := model.Record{ExpiresAt: time.UnixMilli(math.MinInt64)}
 	return tally.Run(ctx, func(n int) (more bool, err error) {
 		n = min(n, sweepStep)
-		del := stmt{"DELETE FROM " + b.place.name(), nil}
+		del := stmt{"DELETE FROM " + b.name, nil}
 		if !tally.Announces() {
-			del.add(" WHERE rowid IN (SELECT rowid FROM "+b.place.name()+due+" ORDER BY exp LIMIT ?)", s.Before.UnixMilli(), n)
+			del.add(" WHERE rowid IN (SELECT rowid FROM "+b.name+due+" ORDER BY exp LIMIT ?)", s.Before.UnixMilli(), n)
 			return b.sweep(ctx, tally, del, n) == n, nil
 		}
 		found, err := b.due(ctx, s.Before, last, n)
@@ -71,7 +71,7 @@ func (b *Backend) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swe
 		del.add(" WHERE (id, rev, exp) IN (VALUES ")
 		for i := range found {
 			if r := &found[i]; tally.Accepts(r) {
-				del.add("(?, ?, ?), ", []byte(r.ID), r.Revision[:], expiry(r.ExpiresAt))
+				del.add("(?, ?, ?), ", []byte(r.ID), r.Revision[:], millis(r.ExpiresAt))
 				accepted++
 			}
 		}
@@ -86,9 +86,9 @@ func (b *Backend) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swe
 // due returns the heads of the first n expired records after the last one, in the
 // order of expiries and ids.
 func (b *Backend) due(ctx context.Context, before time.Time, last model.Record, n int) ([]model.Record, error) {
-	s := stmt{"SELECT " + head + " FROM " + b.place.name() + due + " AND (exp, id) > (?, ?) ORDER BY exp, id LIMIT ?",
+	s := stmt{"SELECT " + head + " FROM " + b.name + due + " AND (exp, id) > (?, ?) ORDER BY exp, id LIMIT ?",
 		[]any{before.UnixMilli(), last.ExpiresAt.UnixMilli(), []byte(last.ID), n}}
-	return read(ctx, b, time.Time{}, func(ctx context.Context, c conn, _ time.Time) (found []model.Record, err error) {
+	return run(ctx, b, false, time.Time{}, func(ctx context.Context, c conn, _ time.Time) (found []model.Record, err error) {
 		err = rows(ctx, c, s, func(_ string, rec model.Record, _ error) bool { found = append(found, rec); return true })
 		return found, err
 	})
@@ -96,7 +96,7 @@ func (b *Backend) due(ctx context.Context, before time.Time, last model.Record, 
 
 // sweep runs a statement that removes up to n records, and counts them.
 func (b *Backend) sweep(ctx context.Context, tally *driverkit.Tally, s stmt, n int) (removed int) {
-	all, err := change(ctx, b, time.Time{}, func(ctx context.Context, c conn, _ time.Time) (int64, error) {
+	all, err := run(ctx, b, true, time.Time{}, func(ctx context.Context, c conn, _ time.Time) (int64, error) {
 		done, err := c.ExecContext(ctx, s.text, s.args...)
 		if err != nil {
 			return 0, err

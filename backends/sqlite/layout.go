@@ -1,17 +1,9 @@
 package sqlite
 
-import (
-	"strings"
-)
-
-// place is where a store is.
-type place struct{ table string }
+import "strings"
 
 // quoted returns a name for SQL.
 func quoted(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
-
-// name returns the table's name for SQL.
-func (p place) name() string { return quoted(p.table) }
 
 const (
 	// The columns of a row as rows scans them, without and with its value.
@@ -32,7 +24,7 @@ const columns = ` (
 	val BLOB NOT NULL`
 
 // create returns the statement that creates the table.
-func (p place) create() string { return "CREATE TABLE " + p.name() + columns + "\n) STRICT" }
+func (b *Backend) create() string { return "CREATE TABLE " + b.name + columns + "\n) STRICT" }
 
 // The indexes have the table's name and one of these.
 const (
@@ -41,28 +33,28 @@ const (
 )
 
 // indexes returns the names of the table's indexes.
-func (p place) indexes(labels []string) []string {
-	all := []string{p.table + ofExpiry}
-	for _, label := range labels {
-		all = append(all, p.table+ofLabel+label)
+func (b *Backend) indexes() []string {
+	all := []string{b.table + ofExpiry}
+	for _, label := range b.gate.Labels() {
+		all = append(all, b.table+ofLabel+label)
 	}
 	return all
 }
 
 // createIndex returns the statement that creates an index.
-func (p place) createIndex(name string) string {
+func (b *Backend) createIndex(name string) string {
 	what := "(exp, id) WHERE exp IS NOT NULL AND format = 1"
-	if label, ok := strings.CutPrefix(name, p.table+ofLabel); ok {
+	if label, ok := strings.CutPrefix(name, b.table+ofLabel); ok {
 		what = "(lab ->> '" + label + "', id) WHERE lab ->> '" + label + "' IS NOT NULL"
 	}
-	return "CREATE INDEX " + quoted(name) + " ON " + p.name() + " " + what
+	return "CREATE INDEX " + quoted(name) + " ON " + b.name + " " + what
 }
 
 // StoragePlan returns the statements of CreateStorage.
 func (b *Backend) StoragePlan() string {
-	plan := b.place.create() + ";\n"
-	for _, name := range b.place.indexes(b.gate.Labels()) {
-		plan += b.place.createIndex(name) + ";\n"
+	plan := b.create() + ";\n"
+	for _, name := range b.indexes() {
+		plan += b.createIndex(name) + ";\n"
 	}
 	return plan
 }

@@ -30,14 +30,14 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 		} else {
 			s.add("SELECT id, format, rev, exp, lab, enc, CASE WHEN exp IS NULL OR exp > ? THEN val END", now.UnixMilli())
 		}
-		s.add(" FROM "+b.place.name()+" WHERE id > ?", []byte(after))
+		s.add(" FROM "+b.name+" WHERE id > ?", []byte(after))
 		if q.Label != "" {
 			s.add(" AND lab ->> '"+q.Label+"' = ?", q.Value)
 		}
 		s.add(" ORDER BY id LIMIT ?", most)
 		return s
 	}
-	return read(ctx, b, now, func(ctx context.Context, c conn, now time.Time) (page driver.Page, err error) {
+	return run(ctx, b, false, now, func(ctx context.Context, c conn, now time.Time) (page driver.Page, err error) {
 		var size driverkit.PageSize
 		n, last, full := 0, "", false
 		err = rows(ctx, c, s(now), func(id string, rec model.Record, err error) bool {

@@ -32,104 +32,70 @@ type conn interface {
 // it may outlive the call.
 type todo[T any] func(ctx context.Context, c conn, now time.Time) (T, error)
 
-// read runs do, which changes nothing.
-func read[T any](ctx context.Context, b *Backend, now time.Time, do todo[T]) (T, error) {
-	return bounded(ctx, b, false, now, do)
-}
-
-// change runs do, which writes. Only one call of the Backend does so at a time.
-// Nothing interrupts a statement that has begun, so that its outcome is certain.
-func change[T any](ctx context.Context, b *Backend, now time.Time, do todo[T]) (T, error) {
-	return bounded(ctx, b, true, now, do)
-}
-
-// bounded runs do and returns soon after the context's end, whatever the driver
-// does. What still runs then ends by itself.
-func bounded[T any](ctx context.Context, b *Backend, writes bool, now time.Time, do todo[T]) (T, error) {
-	if b.tx != nil {
-		out, err := do(context.WithoutCancel(ctx), b.tx, now)
-		return out, failed(ctx, err, writes)
-	}
-	if ctx.Done() == nil {
-		return unlocked(ctx, b, writes, now, do)
-	}
+// run runs do and returns soon after the context's end, whatever the driver does.
+// What still runs then ends by itself. Nothing interrupts a write that has begun,
+// so that its outcome is certain, and one call of the Backend writes at a time.
+func run[T any](ctx context.Context, b *Backend, writes bool, now time.Time, do todo[T]) (T, error) {
 	type result struct {
 		out T
 		err error
 	}
 	done := make(chan result, 1)
-	go func() {
-		out, err := unlocked(ctx, b, writes, now, do)
-		done <- result{out, err}
-	}()
-	select {
-	case r := <-done:
-		return r.out, r.err
-	case <-ctx.Done():
+	send := func() {
+		out, err := attempt(ctx, b, writes, now, do)
+		done <- result{out, failed(ctx, err, writes)}
 	}
-	late := time.NewTimer(endsWithin)
-	defer late.Stop()
-	select {
-	case r := <-done:
-		return r.out, r.err
-	case <-late.C:
-		return *new(T), failed(ctx, errRunning, writes)
+	if b.tx != nil || ctx.Done() == nil {
+		send()
+	} else {
+		go send()
+	}
+	var late <-chan time.Time
+	for ended := ctx.Done(); ; ended = nil {
+		select {
+		case r := <-done:
+			return r.out, r.err
+		case <-ended:
+			late = time.After(endsWithin)
+		case <-late:
+			return *new(T), failed(ctx, errRunning, writes)
+		}
 	}
 }
 
-// unlocked runs do, again as long as the database is locked, when it has changed
-// nothing.
-func unlocked[T any](ctx context.Context, b *Backend, writes bool, now time.Time, do todo[T]) (out T, err error) {
-	w := driverkit.Waited{Watch: b.watch}
+// attempt runs do, and again as long as the database is locked: it has changed
+// nothing then.
+func attempt[T any](ctx context.Context, b *Backend, writes bool, now time.Time, do todo[T]) (out T, err error) {
+	if b.tx != nil {
+		return do(context.WithoutCancel(ctx), b.tx, now)
+	}
+	w, sent := driverkit.Waited{Watch: b.watch}, ctx
 	if writes {
-		if err := b.takeTurn(ctx, &w); err != nil {
-			return out, err
+		sent = context.WithoutCancel(ctx)
+		if !b.turn.TryAcquire(1) {
+			if err := w.During(func() error { return b.turn.Acquire(ctx, 1) }); err != nil {
+				return out, err
+			}
 		}
-		defer func() { <-b.turn }()
+		defer b.turn.Release(1)
 	}
 	for n := 0; ; n++ {
-		out, err = once(ctx, b, &w, writes, now, do)
+		stats, began := b.db.Stats(), w.Read()
+		c, err := b.db.Conn(ctx)
+		if took := w.Read() - began; took >= noPause || stats.MaxOpenConnections > 0 && stats.InUse >= stats.MaxOpenConnections {
+			w.Add(took)
+		}
+		if err == nil {
+			out, err = do(sent, c, w.Now(now))
+			_ = c.Close() // gives it back
+		}
 		if !isLocked(err) {
 			return out, err
 		}
 		if end := w.Pause(ctx, n); end != nil {
-			return out, driverkit.EndedWhile(end, "another connection has locked the database")
+			return out, driverkit.EndedWhile(end, locked)
 		}
 	}
-}
-
-func (b *Backend) takeTurn(ctx context.Context, w *driverkit.Waited) error {
-	select {
-	case b.turn <- struct{}{}:
-		return nil
-	default:
-	}
-	return w.During(func() error {
-		select {
-		case b.turn <- struct{}{}:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	})
-}
-
-func once[T any](ctx context.Context, b *Backend, w *driverkit.Waited, writes bool, now time.Time, do todo[T]) (out T, err error) {
-	stats, began := b.db.Stats(), w.Read()
-	c, err := b.db.Conn(ctx)
-	if took := w.Read() - began; took >= noPause || stats.MaxOpenConnections > 0 && stats.InUse >= stats.MaxOpenConnections {
-		w.Add(took)
-	}
-	if err != nil {
-		return out, failed(ctx, err, false)
-	}
-	defer func() { _ = c.Close() }() // gives it back
-	sent := ctx
-	if writes {
-		sent = context.WithoutCancel(ctx)
-	}
-	out, err = do(sent, c, w.Now(now))
-	return out, failed(ctx, err, writes)
 }
 
 // inTx runs do in a transaction that has the lock for writing. That of the caller

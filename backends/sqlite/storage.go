@@ -19,8 +19,7 @@ type found struct {
 // look returns what stands at the place. SQLite keeps the text of each statement.
 func (b *Backend) look(ctx context.Context, c conn) (f found, err error) {
 	f.indexes = map[string]bool{}
-	rows, err := c.QueryContext(ctx, "SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND (tbl_name = ? COLLATE NOCASE OR name = ? COLLATE NOCASE)",
-		b.place.table, b.place.table)
+	rows, err := c.QueryContext(ctx, "SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND tbl_name = ? COLLATE NOCASE", b.table)
 	if err != nil {
 		return f, err
 	}
@@ -31,12 +30,12 @@ func (b *Backend) look(ctx context.Context, c conn) (f found, err error) {
 			return f, err
 		}
 		switch {
-		case strings.EqualFold(name, b.place.table):
-			f.what, f.own = "the "+kind+" "+quoted(name), strings.HasPrefix(text, "CREATE TABLE "+b.place.name()+columns)
-			if f.own && text != b.place.create() {
+		case kind == "table", kind == "view":
+			f.what, f.own = "the "+kind+" "+quoted(name), strings.HasPrefix(text, "CREATE TABLE "+b.name+columns)
+			if f.own && text != b.create() {
 				f.added = append(f.added, "a column")
 			}
-		case kind == "index" && text == b.place.createIndex(name):
+		case kind == "index" && text == b.createIndex(name):
 			f.indexes[name] = true
 		default:
 			f.added = append(f.added, "the "+kind+" "+quoted(name))
@@ -60,18 +59,18 @@ func (b *Backend) CreateStorage(ctx context.Context) error {
 	if err := b.gate.Enter(ctx); err != nil {
 		return err
 	}
-	_, err := change(ctx, b, time.Time{}, func(ctx context.Context, c conn, _ time.Time) (struct{}, error) {
+	_, err := run(ctx, b, true, time.Time{}, func(ctx context.Context, c conn, _ time.Time) (struct{}, error) {
 		return struct{}{}, b.inTx(ctx, c, func() error {
 			f, err := b.look(ctx, c)
 			if err == nil {
 				err = f.foreign()
 			}
 			if err == nil && f.what == "" {
-				_, err = c.ExecContext(ctx, b.place.create())
+				_, err = c.ExecContext(ctx, b.create())
 			}
-			for _, name := range b.place.indexes(b.gate.Labels()) {
+			for _, name := range b.indexes() {
 				if err == nil && !f.indexes[name] {
-					_, err = c.ExecContext(ctx, b.place.createIndex(name))
+					_, err = c.ExecContext(ctx, b.createIndex(name))
 				}
 			}
 			if err != nil && strings.Contains(err.Error(), "already") {
@@ -97,7 +96,7 @@ func (b *Backend) DeleteStorage(ctx context.Context) error {
 	if err := b.gate.Enter(ctx); err != nil {
 		return err
 	}
-	left, err := change(ctx, b, time.Time{}, func(ctx context.Context, c conn, _ time.Time) (left, err error) {
+	left, err := run(ctx, b, true, time.Time{}, func(ctx context.Context, c conn, _ time.Time) (left, err error) {
 		err = b.inTx(ctx, c, func() error {
 			f, err := b.look(ctx, c)
 			if left = f.foreign(); err != nil || left != nil || f.what == "" {
@@ -107,7 +106,7 @@ func (b *Backend) DeleteStorage(ctx context.Context) error {
 			if len(f.added) > 0 {
 				do, left = "DELETE FROM ", driverkit.Corrupt("another program has added "+strings.Join(f.added, ", ")+" to "+f.what+": the records are removed, and the table stays")
 			}
-			_, err = c.ExecContext(ctx, do+b.place.name())
+			_, err = c.ExecContext(ctx, do+b.name)
 			return err
 		})
 		return left, err

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"path/filepath"
+	"strings"
 
 	_ "modernc.org/sqlite" // registers the driver "sqlite"
 
@@ -38,6 +40,12 @@ const (
 	connections = 8
 )
 
+// dsn returns the name of a file for the driver.
+func dsn(path string) string {
+	at := url.URL{Path: "/" + strings.TrimPrefix(filepath.ToSlash(path), "/")}
+	return "file:" + at.EscapedPath() + settings
+}
+
 // openURL returns a backend for a URL of the form sqlite:FILE?table=store.
 // sqlite:app.db is relative to the working directory, sqlite:/var/lib/app.db and
 // sqlite:///var/lib/app.db are absolute. A new file is made with the mode 0600.
@@ -53,8 +61,9 @@ func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 	if path == "" || u.Host != "" || u.User != nil {
 		return nil, model.NewError(model.ErrInvalid, "the form is sqlite:FILE?table=store, with a path such as sqlite:app.db or sqlite:///var/lib/app.db and without a host", nil)
 	}
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return nil, model.NewError(model.ErrInvalid, "the path names a folder: give that of a file, which may be new", nil)
+	path, err := filepath.Abs(path) // each connection opens it, also after a change of the working directory
+	if err != nil {
+		return nil, model.NewError(model.ErrInvalid, "the path cannot be made absolute", err)
 	}
 	// An existing file is not opened: its close would end the locks of this process.
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
@@ -64,7 +73,7 @@ func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, model.NewError(model.ErrInvalid, "the file cannot be made: check its folder and the permissions", err)
 	}
-	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+settings)
+	db, err := sql.Open("sqlite", dsn(path))
 	if err != nil {
 		return nil, model.NewError(model.ErrInvalid, "the file cannot be opened", err)
 	}
