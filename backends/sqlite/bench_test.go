@@ -85,7 +85,7 @@ func BenchmarkFloorWriters(b *testing.B) {
 func BenchmarkFloorSweep(b *testing.B) {
 	backend, _ := fresh(b)
 	execute(b, backend.db, `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) INSERT INTO "store"
-		SELECT CAST('id' || i AS BLOB), 1, randomblob(16), ? + i, '{"principal": "p' || i % 1000 || '"}', CAST('json' AS BLOB), zeroblob(200) FROM n`, now.UnixMilli())
+		SELECT CAST('id' || i AS BLOB), 1, randomblob(16), ? + i, '{"principal": "p' || (i % 1000) || '"}', CAST('json' AS BLOB), zeroblob(200) FROM n`, now.UnixMilli())
 	i := 0
 	for b.Loop() {
 		i++

@@ -33,8 +33,9 @@ type conn interface {
 type todo[T any] func(ctx context.Context, c conn, now time.Time) (T, error)
 
 // run runs do and returns soon after the context's end, whatever the driver does.
-// What still runs then ends by itself. Nothing interrupts a write that has begun,
-// so that its outcome is certain, and one call of the Backend writes at a time.
+// What still runs then ends by itself. Nothing interrupts a statement that has
+// begun, so that its outcome is certain, and one call of the Backend writes at a
+// time.
 func run[T any](ctx context.Context, b *Backend, writes bool, now time.Time, do todo[T]) (T, error) {
 	type result struct {
 		out T
@@ -66,12 +67,11 @@ func run[T any](ctx context.Context, b *Backend, writes bool, now time.Time, do 
 // attempt runs do, and again as long as the database is locked: it has changed
 // nothing then.
 func attempt[T any](ctx context.Context, b *Backend, writes bool, now time.Time, do todo[T]) (out T, err error) {
+	sent, w := context.WithoutCancel(ctx), driverkit.Waited{Watch: b.watch}
 	if b.tx != nil {
-		return do(context.WithoutCancel(ctx), b.tx, now)
+		return do(sent, b.tx, now)
 	}
-	w, sent := driverkit.Waited{Watch: b.watch}, ctx
 	if writes {
-		sent = context.WithoutCancel(ctx)
 		if !b.turn.TryAcquire(1) {
 			if err := w.During(func() error { return b.turn.Acquire(ctx, 1) }); err != nil {
 				return out, err
