@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	sqldriver "database/sql/driver"
+	"errors"
 	"regexp"
 	"strings"
 
@@ -32,7 +33,7 @@ var results = []struct{ text, why string }{
 	{"file is not a database", "the file is not one of SQLite"},
 	{"unable to open database", "the file cannot be opened: check its folder and the permissions"},
 	{"syntax error", "SQLite is older than " + minVersion},
-	{"interrupted", "the statement was interrupted"},
+	{"interrupted", "the program interrupted the statement"},
 	{"database is closed", "the database was closed, by the program that opened it"},
 	{sql.ErrConnDone.Error(), "the connection was closed"},
 	{sqldriver.ErrBadConn.Error(), "the connection was closed"},
@@ -57,7 +58,7 @@ func failed(ctx context.Context, err error, write bool) error {
 		return err
 	}
 	text, end := err.Error(), driverkit.Ended(ctx)
-	if end != nil && (!write && err == errRunning || strings.Contains(text, "interrupted")) {
+	if end != nil && !write && errors.Is(err, errRunning) {
 		return end
 	}
 	if isLocked(err) {

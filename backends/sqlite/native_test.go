@@ -231,11 +231,11 @@ func TestListingsFollowTheBytesOfIDs(t *testing.T) {
 // reads.
 func TestAPageReadsABoundedNumberOfExpiredRecords(t *testing.T) {
 	b, _ := fresh(t)
-	recs := make([]model.Record, extraReads+10)
-	for i := range recs {
-		recs[i] = drivertest.Expired(fmt.Sprintf("%05d", i), "ann")
+	recs := []model.Record{drivertest.Record("last", "ann", time.Hour)}
+	for i := range extraReads + 10 {
+		recs = append(recs, drivertest.Expired(fmt.Sprintf("%05d", i), "ann"))
 	}
-	drivertest.Seed(t, b, append(recs, drivertest.Record("last", "ann", time.Hour))...)
+	drivertest.Seed(t, b, recs...)
 	p, err := b.Page(t.Context(), now, driver.Query{Limit: 5})
 	if err != nil || len(p.Records) != 0 || p.Next == "" {
 		t.Fatalf("%d records, next %q, %v; want an empty page that is not the last", len(p.Records), p.Next, err)
