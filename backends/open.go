@@ -139,7 +139,7 @@ const module = "github.com/sojourn-go/sojourn/backends/"
 var packages = map[string]string{
 	"dynamodb": "dynamodb", "elasticsearch": "elasticsearch", "elasticsearch+https": "elasticsearch", "file": "file", "memory": "memory",
 	"bbolt": "bbolt", "mongodb": "mongo", "mongodb+srv": "mongo", "postgres": "postgres", "postgresql": "postgres", "redis": "redis", "redis+cluster": "redis", "redis+sentinel": "redis", "redis+unix": "redis",
-	"rediss": "redis", "rediss+cluster": "redis", "rediss+sentinel": "redis", "s3": "s3",
+	"rediss": "redis", "rediss+cluster": "redis", "rediss+sentinel": "redis", "s3": "s3", "sqlite": "sqlite",
 }
 
 // notRegistered says what to do about a scheme that no imported package has

@@ -1,0 +1,75 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry/driver"
+)
+
+// minVersion is the oldest SQLite that has what the statements need.
+const minVersion = "3.38"
+
+// state is what Check looks at.
+type state struct {
+	version, journal string
+	old              bool
+	sync, timeout    int
+	found
+}
+
+// Check looks at the version and the settings of a connection, and at the table
+// and its indexes. It changes nothing.
+func (b *Backend) Check(ctx context.Context) (driver.Checks, error) {
+	if err := b.gate.Enter(ctx); err != nil {
+		return nil, err
+	}
+	s, err := run(ctx, b, false, time.Time{}, func(ctx context.Context, c conn, _ time.Time) (s state, err error) {
+		rows, err := c.QueryContext(ctx, `SELECT sqlite_version(), CAST(substr(sqlite_version(), 3) AS REAL) < 38, (SELECT journal_mode FROM pragma_journal_mode),
+	(SELECT synchronous FROM pragma_synchronous), (SELECT timeout FROM pragma_busy_timeout)`)
+		if err != nil {
+			return s, err
+		}
+		for rows.Next() && err == nil {
+			err = rows.Scan(&s.version, &s.old, &s.journal, &s.sync, &s.timeout)
+		}
+		if _ = rows.Close(); err == nil {
+			err = rows.Err()
+		}
+		if err == nil {
+			s.found, err = b.look(ctx, c)
+		}
+		return s, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	finding := func(name, seen, need string, right bool, level driver.CheckLevel, fix string) driver.Finding {
+		if right {
+			level, fix = driver.CheckRight, ""
+		}
+		return driver.Finding{Name: name, Level: level, Seen: seen, Need: need, Fix: fix}
+	}
+	journal := driver.CheckWarning
+	if s.journal == "off" {
+		journal = driver.CheckUnsafe // a statement that fails is not undone
+	}
+	table, missing := s.what, ""
+	for _, name := range b.indexes() {
+		if !s.indexes[name] {
+			missing += " " + quoted(name)
+		}
+	}
+	if table == "" {
+		table = "none"
+	}
+	return driver.Checks{
+		finding("version", "SQLite "+s.version, "SQLite "+minVersion+" or later", !s.old, driver.CheckUnsafe, "use a newer driver"),
+		finding("journal", "journal_mode "+s.journal, "journal_mode wal", s.journal == "wal", journal, "set it: readers and writers wait for each other"),
+		finding("durability", fmt.Sprint("synchronous ", s.sync), "synchronous 2 (FULL) or 3", s.sync >= 2, driver.CheckWarning, "set it: a power cut may lose an acknowledged write"),
+		finding("waits", fmt.Sprint("busy_timeout ", s.timeout), "busy_timeout 0", s.timeout == 0, driver.CheckWarning, "set it: the backend waits by itself, and counts only its own waits"),
+		finding("table", table, "a table of the store's own", s.own, driver.CheckUnsafe, "call CreateStorage, or give the store a table of its own"),
+		finding("indexes", "missing:"+missing, "the index on the expiry and one for each label", missing == "", driver.CheckWarning, "call CreateStorage: listings and sweeps read the whole table"),
+	}, nil
+}

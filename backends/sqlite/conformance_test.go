@@ -1,0 +1,319 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	sqldriver "database/sql/driver"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sojourn-go/sojourn/conformance"
+	"github.com/sojourn-go/sojourn/conformance/sessions"
+	"github.com/sojourn-go/sojourn/expiry/driver"
+)
+
+func TestConformance(t *testing.T) { conformance.Run(t, harness(t)) }
+func TestSessions(t *testing.T)    { sessions.Run(t, harness(t)) }
+
+// harness opens a database of its own for each backend. The stores of a case, of
+// which the names begin alike, share a file.
+func harness(t *testing.T) conformance.Harness {
+	t.Helper()
+	dir := memoryDir(t)
+	const caseName = 13
+	file := func(name string) string { return filepath.Join(dir, name[:min(len(name), caseName)]) }
+	var wires sync.Map // *Backend to *wire
+	of := func(t testing.TB, b driver.ModelExpirySupport) *wire {
+		t.Helper()
+		w, ok := wires.Load(b)
+		if !ok {
+			t.Fatal("Open did not return this backend")
+		}
+		return w.(*wire)
+	}
+	return conformance.Harness{
+		Cases:  conformance.All,
+		Server: "in process",
+		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
+			db, w := openDB(t, file(name))
+			b := newOn(t, db, name, "principal", "state")
+			wires.Store(b, w)
+			return b
+		},
+		LoseNext: func(t testing.TB, b driver.ModelExpirySupport) { t.Helper(); of(t, b).lose(errLost) },
+		Damage: func(t testing.TB, name, id string, data []byte) {
+			t.Helper()
+			db, _ := openDB(t, file(name))
+			damage(t, db, name, id, data)
+		},
+		Occupy: func(t testing.TB, name string) func(testing.TB) {
+			t.Helper()
+			db, _ := openDB(t, file(name))
+			return occupy(t, db, name)
+		},
+		Stall: func(t testing.TB, b driver.ModelExpirySupport) func() {
+			t.Helper()
+			released := make(chan struct{})
+			of(t, b).set(func(string) error { <-released; return nil }, nil)
+			resume := sync.OnceFunc(func() { close(released) })
+			t.Cleanup(resume)
+			return resume
+		},
+		// The next statement finds the database locked, once.
+		Delay: func(t testing.TB, b driver.ModelExpirySupport, d time.Duration) {
+			t.Helper()
+			of(t, b).set(lockedFor(1), nil)
+			b.(*Backend).watch = steps(d)
+		},
+	}
+}
+
+// occupy makes a table of another program in the place, or a trigger on the
+// store's own table.
+func occupy(t testing.TB, db *sql.DB, table string) func(testing.TB) {
+	t.Helper()
+	if count(t, db, "SELECT count(*) FROM sqlite_schema WHERE name = ?", table) == 0 {
+		execute(t, db, "CREATE TABLE "+quoted(table)+" AS SELECT 12 AS total")
+		return func(t testing.TB) {
+			t.Helper()
+			if n := count(t, db, "SELECT max(total) FROM "+quoted(table)); n != 12 {
+				t.Fatalf("another program finds %d, want 12", n)
+			}
+		}
+	}
+	execute(t, db, "CREATE TRIGGER "+quoted(table+" theirs")+" AFTER INSERT ON "+quoted(table)+" BEGIN SELECT 12; END")
+	return func(t testing.TB) {
+		t.Helper()
+		if n := count(t, db, "SELECT count(*) FROM sqlite_schema WHERE name = ?", table+" theirs"); n != 1 {
+			t.Fatalf("%d triggers of another program, want 1", n)
+		}
+	}
+}
+
+// damage makes the row one of a newer format. The constraints of the table leave
+// no other way to damage a row.
+func damage(t testing.TB, db *sql.DB, table, id string, data []byte) {
+	t.Helper()
+	res, err := db.Exec("UPDATE "+quoted(table)+" SET format = 2, val = ? WHERE id = ?", append([]byte{}, data...), []byte(id))
+	must(t, err)
+	if n, err := res.RowsAffected(); err != nil || n != 1 {
+		t.Fatalf("damaged %d rows, %v", n, err)
+	}
+}
+
+var (
+	errLost = errors.New("the answer was lost")
+	errBusy = errors.New("database is locked (5) (SQLITE_BUSY)")
+)
+
+// lockedFor returns a hook for which the database is locked n times.
+func lockedFor(n int64) func(string) error {
+	var left atomic.Int64
+	left.Store(n)
+	return func(string) error {
+		if left.Add(-1) >= 0 {
+			return errBusy
+		}
+		return nil
+	}
+}
+
+// steps is a stopwatch that reads zero, and then always next.
+func steps(next time.Duration) func() time.Duration {
+	var reads atomic.Int64
+	return func() time.Duration {
+		if reads.Add(1) == 1 {
+			return 0
+		}
+		return next
+	}
+}
+
+// wire sees the statements of a database. Its hooks get the first word of each:
+// before runs ahead of it, and after when it has changed something.
+type wire struct {
+	dsn           string
+	driver        sqldriver.Driver
+	mu            sync.Mutex
+	sent          []string
+	before, after func(verb string) error
+	seen          func(text string)
+}
+
+func (w *wire) set(before, after func(verb string) error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.before, w.after = before, after
+}
+
+// lose makes the next statement that has changed something return an error.
+func (w *wire) lose(lost error) {
+	var once atomic.Bool
+	w.set(nil, func(string) error {
+		if once.Swap(true) {
+			return nil
+		}
+		return lost
+	})
+}
+
+// statements returns the first words of those that were sent since the last time.
+func (w *wire) statements() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := strings.Join(w.sent, " ")
+	w.sent = nil
+	return out
+}
+
+func (w *wire) Connect(context.Context) (sqldriver.Conn, error) {
+	c, err := w.driver.Open(w.dsn)
+	return &wireConn{Conn: c, w: w}, err
+}
+
+func (w *wire) Driver() sqldriver.Driver { return w.driver }
+
+type wireConn struct {
+	sqldriver.Conn
+	w    *wire
+	inTx bool
+}
+
+func (c *wireConn) BeginTx(ctx context.Context, o sqldriver.TxOptions) (sqldriver.Tx, error) {
+	return c.Conn.(sqldriver.ConnBeginTx).BeginTx(ctx, o)
+}
+
+func (c *wireConn) begin(text string) (verb string, err error) {
+	verb, _, _ = strings.Cut(strings.ToLower(text), " ")
+	c.w.mu.Lock()
+	c.w.sent = append(c.w.sent, verb)
+	if c.w.seen != nil {
+		c.w.seen(text)
+	}
+	before := c.w.before
+	c.w.mu.Unlock()
+	if before != nil {
+		err = before(verb)
+	}
+	return verb, err
+}
+
+func (c *wireConn) end(verb string, changed int64) error {
+	switch verb {
+	case "begin", "rollback":
+		c.inTx = verb == "begin"
+		return nil
+	case "commit":
+		c.inTx, changed = false, 1
+	}
+	c.w.mu.Lock()
+	after := c.w.after
+	c.w.mu.Unlock()
+	if after == nil || changed == 0 || c.inTx {
+		return nil
+	}
+	return after(verb)
+}
+
+func (c *wireConn) ExecContext(ctx context.Context, text string, args []sqldriver.NamedValue) (sqldriver.Result, error) {
+	verb, err := c.begin(text)
+	if err != nil {
+		return nil, err
+	}
+	res, err := c.Conn.(sqldriver.ExecerContext).ExecContext(ctx, text, args)
+	if err != nil {
+		return nil, err
+	}
+	n, _ := res.RowsAffected()
+	return res, c.end(verb, n)
+}
+
+func (c *wireConn) QueryContext(ctx context.Context, text string, args []sqldriver.NamedValue) (sqldriver.Rows, error) {
+	verb, err := c.begin(text)
+	if err != nil {
+		return nil, err
+	}
+	found, err := c.Conn.(sqldriver.QueryerContext).QueryContext(ctx, text, args)
+	if err != nil || verb == "select" {
+		return found, err
+	}
+	return &wireRows{Rows: found, c: c, verb: verb}, nil
+}
+
+type wireRows struct {
+	sqldriver.Rows
+	c    *wireConn
+	verb string
+	n    int64
+}
+
+func (r *wireRows) Next(to []sqldriver.Value) error {
+	err := r.Rows.Next(to)
+	switch {
+	case err == nil:
+		r.n++
+	case errors.Is(err, io.EOF):
+		if lost := r.c.end(r.verb, r.n); lost != nil {
+			return lost
+		}
+	}
+	return err
+}
+
+// openDB opens a file as its URL does, until the end of the test.
+func openDB(t testing.TB, path string) (*sql.DB, *wire) {
+	t.Helper()
+	plain, err := sql.Open("sqlite", "")
+	must(t, err)
+	w := &wire{driver: plain.Driver(), dsn: dsn(path)}
+	must(t, plain.Close())
+	db := sql.OpenDB(w)
+	db.SetMaxIdleConns(connections)
+	t.Cleanup(func() { must(t, db.Close()) })
+	return db, w
+}
+
+func newOn(t testing.TB, db *sql.DB, table string, labels ...string) *Backend {
+	t.Helper()
+	b, err := New(db, table, &Options{Labels: labels})
+	must(t, err)
+	return b
+}
+
+// memoryDir returns a folder on a file system in memory, if the system has one
+// in a well-known place.
+func memoryDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "sojourn-sqlite-") //nolint:usetesting // elsewhere than TempDir
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
+	return dir
+}
+
+func execute(t testing.TB, db *sql.DB, text string, args ...any) {
+	t.Helper()
+	_, err := db.Exec(text, args...)
+	must(t, err)
+}
+
+func count(t testing.TB, db *sql.DB, text string, args ...any) (n int) {
+	t.Helper()
+	must(t, db.QueryRow(text, args...).Scan(&n))
+	return n
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
