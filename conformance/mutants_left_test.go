@@ -40,6 +40,7 @@ func leftMutants() map[string]mutation {
 		"a sweep leaves the label's entry":                         keeping("sweep", isLabel),
 		"a sweep that announces leaves the expiry's entry":         keeping("announced sweep", isExpiry),
 		"a create over an expired record leaves its entries":       keeping("over expired absent", func(string) bool { return true }),
+		"an upsert over damaged bytes leaves what they had":        keeping("over damaged", func(string) bool { return true }),
 		"a create that fails leaves its entries":                   onShelf(shelfFaults{early: true}),
 		"a delete removes the entries that it read before":         onShelf(shelfFaults{outdated: true}),
 		"DeleteStorage leaves the index entries":                   onShelf(shelfFaults{stays: true}),

@@ -114,7 +114,11 @@ func (b *shelf) live(verb, id string, now time.Time) (model.Record, error) {
 func (b *shelf) put(verb, id string, next *model.Record) {
 	b.at.writes++
 	for e, of := range b.at.entries {
-		if of == id && (b.f.keeps == nil || !b.f.keeps(verb, e)) {
+		switch {
+		case of != id:
+		case b.f.keeps != nil && b.f.keeps(verb, e):
+			b.at.entries[e] = "" // nobody's
+		default:
 			delete(b.at.entries, e)
 		}
 	}
@@ -122,13 +126,13 @@ func (b *shelf) put(verb, id string, next *model.Record) {
 	if next == nil {
 		return
 	}
-	b.at.records[id] = driverkit.AppendRecord(nil, next)
+	b.at.records[strings.Clone(id)] = driverkit.AppendRecord(nil, next)
 	b.index(next)
 }
 
 func (b *shelf) index(r *model.Record) {
 	for _, e := range entriesOf(r) {
-		b.at.entries[e] = r.ID
+		b.at.entries[e] = strings.Clone(r.ID)
 	}
 }
 
@@ -173,6 +177,9 @@ func (b *shelf) write(ctx context.Context, how string, now time.Time, w driver.W
 	}
 	if winner, err := driverkit.JudgeWrite(now, cur, err, &w); err != nil {
 		return winner, err
+	}
+	if cur == nil && !errors.Is(err, model.ErrNotFound) {
+		verb = "over damaged " + verb
 	}
 	if cur != nil && cur.Expired(now) {
 		verb = "over expired " + verb
