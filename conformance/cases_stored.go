@@ -34,8 +34,8 @@ func offsets(n int) []int {
 	return out
 }
 
-// storedRecords creates the records whose bytes the cases change: a text, bytes
-// that are none, and a value longer than all offsets that are tried.
+// storedRecords creates the records whose bytes the cases change: a text, other
+// bytes, and a value longer than all offsets that are tried.
 func (c *C) storedRecords() []model.Record {
 	c.Helper()
 	text := c.shaped("text", shapes[4])
@@ -160,7 +160,7 @@ func (c *C) reads(changes func(*Part) []change) {
 func some(p *Part) []change {
 	var out []change
 	for i, ch := range append(p.cuts(), p.flips()...) {
-		if i%19 == 0 {
+		if i%11 == 0 {
 			out = append(out, ch)
 		}
 	}
@@ -198,6 +198,43 @@ func storedCases() []Case {
 					}
 					_, err = c.b.Get(c.ctx(), c.now, driver.Get{ID: r.ID})
 					c.is(err, model.ErrCorrupt, "get of %q after a touch, %s %s", r.ID, p.Name, ch.what)
+					_, err = c.write(r, driver.IfAny, model.Record{})
+					c.ok(err, "upsert of what was stored")
+				})
+			}
+		}),
+		that("ThatIsCorruptIsOverwrittenByNothingElse", "R5", needStored, func(c *C) {
+			for _, r := range c.storedRecords()[:2] {
+				c.harmed(r, some, func(p *Part, ch change) {
+					get := func() error {
+						_, err := c.b.Get(c.ctx(), c.now, driver.Get{ID: r.ID})
+						return err
+					}
+					if p.Value || !errors.Is(get(), model.ErrCorrupt) {
+						return
+					}
+					write := func(cond driver.Condition) error {
+						_, err := c.write(c.shaped(r.ID, shapes[3]), cond, r)
+						return err
+					}
+					touch := func(mode driver.TouchMode) error {
+						_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: r.ID, Mode: mode, ExpiresAt: c.in(9 * time.Hour)})
+						return err
+					}
+					for _, call := range []struct {
+						name string
+						do   func() error
+					}{
+						{"create", func() error { return write(driver.IfAbsent) }},
+						{"update", func() error { return write(driver.IfPresent) }},
+						{"compare-and-set", func() error { return write(driver.IfMatch) }},
+						{"touch", func() error { return touch(driver.TouchSet) }},
+						{"extension", func() error { return touch(driver.TouchExtend) }},
+						{"delete", func() error { return c.b.Delete(c.ctx(), c.now, driver.Delete{ID: r.ID, Cond: driver.IfPresent}) }},
+					} {
+						c.is(call.do(), model.ErrCorrupt, "%s of %q, %s %s", call.name, r.ID, p.Name, ch.what)
+						c.is(get(), model.ErrCorrupt, "get of %q after a %s, %s %s", r.ID, call.name, p.Name, ch.what)
+					}
 				})
 			}
 		}),

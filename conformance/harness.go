@@ -111,4 +111,7 @@ type Part struct {
 	// Sized means that a cut and an added byte are ErrCorrupt although the part
 	// is loose, because it holds its length.
 	Sized bool
+	// Value means that the part is the value, or says something of it. A write,
+	// touch or delete may miss a change in it. Reads of the value may not.
+	Value bool
 }

@@ -202,6 +202,7 @@ func Mutants() []Mutant {
 		{"a touch gives damaged bytes a new checksum", "R5", "Stored/ThatIsCorruptIsNeverMadeGoodByATouch", ""},
 		{"a get of many does not compare the checksum", "R5", "Stored/ThatIsCorruptIsSoInBatchesAndListings", ""},
 		{"a listing does not compare the checksum", "R5", "Stored/ThatIsCorruptIsSoInBatchesAndListings", ""},
+		{"an update takes damaged bytes for an expired record", "R5", "Stored/ThatIsCorruptIsOverwrittenByNothingElse", ""},
 		{"an upsert fails over damaged bytes", "R5", "Stored/ThatIsCorruptIsReplacedByAnUpsert", ""},
 
 		{"the context is checked before the request", "R90", "Order/AnInvalidRequestComesBeforeAnEndedContext", ""},

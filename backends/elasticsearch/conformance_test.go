@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -64,7 +65,7 @@ func harness(t testing.TB) conformance.Harness {
 		return nil, io.ErrUnexpectedEOF
 	})
 	return conformance.Harness{
-		Cases: 445,
+		Cases: 446,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			var stalled atomic.Bool
 			late := &delay{RoundTripper: losing, fresh: fresh}
@@ -157,7 +158,8 @@ func fieldsOf(t testing.TB, b *Backend, id string) (parts []conformance.Part) {
 		if !known {
 			t.Fatalf("a record has the field %s", name)
 		}
-		parts = append(parts, conformance.Part{Name: "field " + name, Bytes: data, Loose: loose, Sized: name == fieldValue || name == fieldLongText,
+		parts = append(parts, conformance.Part{Name: "field " + name, Bytes: data, Loose: loose,
+			Sized: name == fieldValue || name == fieldLongText, Value: name == fieldSize || slices.Contains(loose, "value"),
 			Put: func(t testing.TB, data []byte) bool {
 				t.Helper()
 				if isText && !utf8.Valid(data) || !isText && !json.Valid(data) {

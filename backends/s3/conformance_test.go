@@ -88,7 +88,7 @@ func harness(t *testing.T, obeyDeletes bool) conformance.Harness {
 		t.Fatalf("the server has %+v, %v", passed, err)
 	}
 	return conformance.Harness{
-		Cases: 445,
+		Cases: 446,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			p := startProxy(t)
 			if obeyDeletes {
@@ -133,11 +133,19 @@ func harness(t *testing.T, obeyDeletes bool) conformance.Harness {
 			if err != nil || o == nil {
 				t.Fatal(o, err)
 			}
-			return []conformance.Part{{Name: "object", Bytes: o.body, Put: func(t testing.TB, data []byte) bool {
-				t.Helper()
-				putRaw(t, own, shared, b.full(key), data)
+			n, err := headLength(o.body, int64(len(o.body)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			head, value := o.body[:n], o.body[n:]
+			put := func(head, value []byte) bool {
+				putRaw(t, own, shared, b.full(key), slices.Concat(head, value))
 				return true
-			}}}
+			}
+			return []conformance.Part{
+				{Name: "object", Bytes: o.body, Value: true, Put: func(_ testing.TB, data []byte) bool { return put(data, nil) }},
+				{Name: "head of the object", Bytes: head, Put: func(_ testing.TB, data []byte) bool { return put(data, value) }},
+			}
 		},
 		Left: func(t testing.TB, name string) int {
 			t.Helper()
