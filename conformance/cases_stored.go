@@ -210,7 +210,7 @@ func storedCases() []Case {
 						_, err := c.b.Get(c.ctx(), c.now, driver.Get{ID: r.ID})
 						return err
 					}
-					if p.Value || !errors.Is(get(), model.ErrCorrupt) {
+					if p.Unjudged || !errors.Is(get(), model.ErrCorrupt) {
 						return
 					}
 					write := func(cond driver.Condition) error {

@@ -111,7 +111,7 @@ type Part struct {
 	// Sized means that a cut and an added byte are ErrCorrupt although the part
 	// is loose, because it holds its length.
 	Sized bool
-	// Value means that the part is the value, or says something of it. A write,
-	// touch or delete may miss a change in it. Reads of the value may not.
-	Value bool
+	// Unjudged means that a write, touch or delete may miss a change of the part,
+	// because it does not look at it. The value is such a part. Reads find it.
+	Unjudged bool
 }

@@ -143,7 +143,7 @@ func harness(t *testing.T, obeyDeletes bool) conformance.Harness {
 				return true
 			}
 			return []conformance.Part{
-				{Name: "object", Bytes: o.body, Value: true, Put: func(_ testing.TB, data []byte) bool { return put(data, nil) }},
+				{Name: "object", Bytes: o.body, Unjudged: true, Put: func(_ testing.TB, data []byte) bool { return put(data, nil) }},
 				{Name: "head of the object", Bytes: head, Put: func(_ testing.TB, data []byte) bool { return put(data, value) }},
 			}
 		},
