@@ -34,6 +34,8 @@ const (
 	needStall  // Harness.Stall
 	needDelay  // Harness.Delay
 	needTwo    // two declared labels
+	needStored // Harness.Stored
+	needLeft   // Harness.Left
 
 	needNothing need = 0
 )
@@ -60,7 +62,7 @@ func Cases() []Case {
 		touchCases(), deleteCases(), knownCases(), expiryCases(),
 		pageCases(), tokenCases(), labelCases(), countCases(), sweepCases(), sweepConcurrencyCases(), sweepCallbackCases(),
 		idCases(), inputCases(), orderCases(), errorCases(), contextCases(), closeCases(),
-		storageCases(), corruptCases(), lostCases(), overtakenCases(), deliveryCases(),
+		storageCases(), corruptCases(), storedCases(), leftCases(), lostCases(), overtakenCases(), deliveryCases(),
 		valueCases(), mutateCases(), partialCases(), takeCases(), manyCases(), batchCases(),
 		storeCases(), storeCallCases(), sealCases(),
 		concurrencyCases(), churnCases(), historyCases(), sequenceCases(),

@@ -20,6 +20,10 @@
 // then checks that the backend returns ErrUnsupported. An absence that
 // Harness.Allow does not list is a failure.
 //
+// What the harness cannot do leaves cases that do not run. The [Report] names
+// them by rule. It also names the parts of a stored record that no checksum
+// covers, as Harness.Stored states them.
+//
 // [All] is the Harness.Cases of a backend that proves every case.
 // docs/write-a-backend.md shows how to write a backend and its harness.
 //

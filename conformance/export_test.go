@@ -21,3 +21,12 @@ func (h Harness) LeakWait(d time.Duration) Harness {
 
 // WrongNumber is the error of a run with another number of cases than wanted.
 var WrongNumber = wrongNumber
+
+// Gaps returns a report of cases that did not run.
+func Gaps(why string, cases ...Case) Report {
+	var g gaps
+	for i := range cases {
+		g.add(&cases[i], why)
+	}
+	return Report{Suite: "records", NotProven: len(cases), Unproven: g.all()}
+}

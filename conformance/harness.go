@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"sync"
 	"testing"
 	"time"
 
@@ -36,6 +37,20 @@ type Harness struct {
 	// as not proven. That is right only if no such bytes can occur.
 	Damage func(t testing.TB, name, id string, data []byte)
 
+	// Stored returns the bytes that the store itself holds of the record with
+	// the id: one Part for each piece that can be changed alone, such as a file
+	// or a column. The cases cut them at every length and change each byte.
+	// Nil means that these cases are reported as not proven.
+	Stored func(t testing.TB, name, id string) []Part
+
+	// Left counts what the store with the name holds: what CreateStorage made,
+	// records, fields, index entries, marks, locks, temporary files, and whatever
+	// else can stay behind. Zero means that nothing of the store exists.
+	// It leaves out only what the backend's documentation says stays. It may
+	// sweep first if that says that a sweep removes something. Nil means that
+	// the cases on what is left are reported as not proven.
+	Left func(t testing.TB, name string) int
+
 	// Occupy puts something that another program could have made into the
 	// place of the store with the name, such as a document of another shape
 	// into its collection. It returns a function that fails the test unless
@@ -66,10 +81,37 @@ type Harness struct {
 	// Zero means any number.
 	Cases int
 
+	// loose collects the parts that Stored returned without a checksum.
+	loose *sync.Map
+
 	// above wraps the backend of every Store of the suite. It makes the
 	// mutants of a store.
 	above func(driver.ModelExpirySupport) driver.ModelExpirySupport
 
 	// leakWait is the time that goroutines get to end. Zero means ten seconds.
 	leakWait time.Duration
+}
+
+// Part is bytes that a store holds of one record: all of them, or those of one
+// field.
+type Part struct {
+	Name  string // for messages: "file", "column val"
+	Bytes []byte // as they are stored
+
+	// Put stores other bytes in their place, without the backend's help. It
+	// returns false if the place cannot hold them, such as a text that is not
+	// UTF-8.
+	Put func(t testing.TB, data []byte) bool
+
+	// Loose says what of the record other bytes may change unnoticed: of
+	// "revision", "expiry", "labels", "encoding" and "value", those that no
+	// checksum covers. Everything else must then be as it was. Empty means that
+	// every change of the bytes is ErrCorrupt. The report names loose parts.
+	Loose []string
+	// Sized means that a cut and an added byte are ErrCorrupt although the part
+	// is loose, because it holds its length.
+	Sized bool
+	// Unjudged means that a write, touch or delete may miss a change of the part,
+	// because it does not look at it. The value is such a part. Reads find it.
+	Unjudged bool
 }

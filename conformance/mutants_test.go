@@ -152,6 +152,7 @@ type mutation struct {
 	driver func() bug
 	store  func() bug
 	opens  func(t testing.TB, w *cluster, name string) driver.ModelExpirySupport // replaces Harness.Open
+	shelf  *shelfFaults                                                          // a backend of its own
 }
 
 // simply returns a mutation whose nodes share nothing.
@@ -163,8 +164,19 @@ func sharing(f func() bug) mutation { return mutation{driver: f} }
 // inStore returns a mutation of a Store.
 func inStore(f func() bug) mutation { return mutation{store: f} }
 
+// twin returns the harness without the mutation.
+func (p mutation) twin() conformance.Harness {
+	if p.shelf != nil {
+		return shelfHarness(shelfFaults{})
+	}
+	return newCluster().harness()
+}
+
 // harness returns a harness with the mutation.
 func (p mutation) harness() conformance.Harness {
+	if p.shelf != nil {
+		return shelfHarness(*p.shelf)
+	}
 	w := newCluster()
 	h := w.harness().LeakWait(100 * time.Millisecond)
 	if p.driver != nil {
@@ -271,7 +283,7 @@ func removeByID(ctx context.Context, b driver.ModelExpirySupport, r model.Record
 func mutations() map[string]mutation {
 	all := map[string]mutation{}
 	for _, of := range []map[string]mutation{
-		recordMutants(), touchMutants(), lifeMutants(), raceMutants(), sweepMutants(), lostMutants(), pageMutants(), batchMutants(), orderMutants(), storeMutants(), placeMutants(),
+		recordMutants(), touchMutants(), lifeMutants(), raceMutants(), sweepMutants(), lostMutants(), pageMutants(), batchMutants(), orderMutants(), storeMutants(), placeMutants(), leftMutants(),
 	} {
 		maps.Copy(all, of)
 	}
@@ -298,7 +310,7 @@ func TestMutantsAreCaughtByName(t *testing.T) {
 			if !ok {
 				t.Fatal("the mutant is on the list, but no test makes it")
 			}
-			if err := conformance.Check(t.Context(), newCluster().harness(), bug.Case); err != nil {
+			if err := conformance.Check(t.Context(), p.twin(), bug.Case); err != nil {
 				t.Errorf("the case fails without the mistake: %v", err)
 			}
 			err := conformance.Check(t.Context(), p.harness(), bug.Case)

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,6 +29,12 @@ type Report struct {
 	// Groups is the number of cases that ran, by group: the part of a case's
 	// name before the slash.
 	Groups map[string]int `json:"groups,omitempty"`
+	// Unproven has the cases that did not run, by rule, because the harness
+	// lacks something.
+	Unproven map[string][]string `json:"unproven,omitempty"`
+	// Loose has the parts of a stored record that no checksum covers, each with
+	// what of the record it can change.
+	Loose []string `json:"loose,omitempty"`
 }
 
 // Attach writes the report into the attributes and the log of the test.
@@ -39,6 +46,51 @@ func (r Report) Attach(t testing.TB) {
 	}
 	t.Attr("sojourn.run", string(data))
 	t.Logf("%s on %s (%s): %d cases, %d not proven", r.Suite, r.Backend, r.Server, r.Cases, r.NotProven)
+	for _, rule := range slices.SortedFunc(maps.Keys(r.Unproven), byNumber) {
+		t.Logf("not proven of %s: %s", rule, strings.Join(r.Unproven[rule], ", "))
+	}
+	for _, part := range r.Loose {
+		t.Log("not covered by a checksum: " + part)
+	}
+}
+
+// byNumber compares two rules: R9 comes before R10.
+func byNumber(a, b string) int {
+	return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
+}
+
+// gaps collects what was not proven, by rule.
+type gaps struct {
+	mu sync.Mutex
+	of map[string][]string
+}
+
+// add notes that the case did not run.
+func (g *gaps) add(cs *Case, why string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.of == nil {
+		g.of = map[string][]string{}
+	}
+	for _, rule := range cs.Rules {
+		g.of[rule] = append(g.of[rule], cs.Name+" ("+why+")")
+	}
+}
+
+// all returns what was not proven, in order.
+func (g *gaps) all() map[string][]string {
+	for _, names := range g.of {
+		slices.Sort(names)
+	}
+	return g.of
+}
+
+// looseParts returns what was collected, in order.
+func looseParts(parts *sync.Map) []string {
+	var out []string
+	parts.Range(func(part, _ any) bool { out = append(out, part.(string)); return true })
+	slices.Sort(out)
+	return out
 }
 
 // Tally counts cases by group. It is safe for concurrent use.
@@ -84,6 +136,8 @@ func Run(t *testing.T, h Harness) {
 	}
 	var begun, unproven atomic.Int64
 	var ran Tally
+	var missed gaps
+	h.loose = new(sync.Map)
 	cases := func(t *testing.T, serial bool) {
 		t.Helper()
 		for _, cs := range Cases() {
@@ -97,6 +151,7 @@ func Run(t *testing.T, h Harness) {
 				}
 				if missing := runCase(t, &h, &cs, desc); missing != "" {
 					unproven.Add(1)
+					missed.add(&cs, missing)
 					t.Log("not proven: " + missing)
 					return
 				}
@@ -108,6 +163,7 @@ func Run(t *testing.T, h Harness) {
 	t.Run("alone", func(t *testing.T) { cases(t, true) })
 	report := Report{Suite: "records", Backend: desc.Backend, Server: h.Server, NotProven: int(unproven.Load())}
 	report.Cases, report.Groups = ran.Result()
+	report.Unproven, report.Loose = missed.all(), looseParts(h.loose)
 	report.Attach(t)
 	switch {
 	case t.Failed():
@@ -181,6 +237,10 @@ func runCase(t testing.TB, h *Harness, cs *Case, desc driver.Description) (missi
 		return "the harness has no LoseNext"
 	case cs.needs&needDamage != 0 && h.Damage == nil:
 		return "the harness has no Damage"
+	case cs.needs&needStored != 0 && h.Stored == nil:
+		return "the harness has no Stored"
+	case cs.needs&needLeft != 0 && h.Left == nil:
+		return "the harness has no Left"
 	case cs.needs&needPlace != 0 && h.Occupy == nil:
 		return "the harness has no Occupy"
 	case cs.needs&needStall != 0 && h.Stall == nil:

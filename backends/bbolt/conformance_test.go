@@ -51,6 +51,30 @@ func harness(t *testing.T, dir string, noSync bool) conformance.Harness {
 				return tx.Bucket([]byte(name)).Bucket([]byte(recordsBucket)).Put([]byte(id), data)
 			}))
 		},
+		Stored: func(t testing.TB, name, id string) []conformance.Part {
+			t.Helper()
+			db, data := dbs.of(t, name), []byte(nil)
+			records := func(tx *bbolt.Tx) *bbolt.Bucket { return tx.Bucket([]byte(name)).Bucket([]byte(recordsBucket)) }
+			must(t, db.View(func(tx *bbolt.Tx) error {
+				data = bytes.Clone(records(tx).Get([]byte(id)))
+				return nil
+			}))
+			return []conformance.Part{{Name: "record", Bytes: data, Put: func(t testing.TB, data []byte) bool {
+				t.Helper()
+				must(t, db.Update(func(tx *bbolt.Tx) error { return records(tx).Put([]byte(id), data) }))
+				return true
+			}}}
+		},
+		Left: func(t testing.TB, name string) (n int) {
+			t.Helper()
+			must(t, dbs.of(t, name).View(func(tx *bbolt.Tx) error {
+				if top := tx.Bucket([]byte(name)); top != nil {
+					n = 1 + keysIn(top)
+				}
+				return nil
+			}))
+			return n
+		},
 		Occupy: func(t testing.TB, name string) func(testing.TB) {
 			t.Helper()
 			db, key, value := dbs.of(t, name), []byte("theirs"), []byte("1;2;3")
@@ -81,6 +105,18 @@ func harness(t *testing.T, dir string, noSync bool) conformance.Harness {
 			b.watch = steps(0, wait)
 		},
 	}
+}
+
+// keysIn counts the keys of a bucket and of those in it.
+func keysIn(b *bbolt.Bucket) (n int) {
+	_ = b.ForEach(func(k, v []byte) error {
+		n++
+		if v == nil {
+			n += keysIn(b.Bucket(k))
+		}
+		return nil
+	})
+	return n
 }
 
 // databases are the open ones, by the part of a store's name that the stores of

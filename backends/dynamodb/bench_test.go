@@ -71,7 +71,7 @@ func (h *hand) item(id string, labels types.AttributeValue) attributes {
 
 // with adds the values that every condition of a record needs.
 func with(values attributes) attributes {
-	for _, token := range []string{":format", ":B", ":M", ":S"} {
+	for _, token := range []string{":format", ":B", ":M", ":S", ":sixteen"} {
 		values[token] = constant(token)
 	}
 	return values

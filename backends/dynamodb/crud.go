@@ -70,6 +70,29 @@ type guess struct {
 	labels    map[string]string
 	expiresAt time.Time
 	known     bool // the labels and expiry come from the server or from Write.Known
+
+	// raw is the attribute with the labels of an item that cannot be read, though
+	// the server's condition takes it for a record.
+	raw types.AttributeValue
+}
+
+// guessOf returns what is known of the stored item after an attempt: cur is its
+// record, or a zero one.
+func guessOf(it attributes, cur *model.Record) guess {
+	g := guess{labels: cur.Labels, expiresAt: cur.ExpiresAt, known: true}
+	if it == nil || !cur.Revision.IsZero() {
+		return g
+	}
+	g.raw = it[attrLabels]
+	if m, ok := g.raw.(*types.AttributeValueMemberM); ok {
+		g.labels = map[string]string{}
+		for name, v := range m.Value {
+			if value, ok := stringOf(v); ok {
+				g.labels[name] = value
+			}
+		}
+	}
+	return g
 }
 
 // guessAttempts limits how often a write is sent while other writers keep
@@ -93,7 +116,7 @@ func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (mod
 func (b *Backend) write(ctx context.Context, c *call, w *driver.Write) (model.Record, error) {
 	var g guess
 	if w.Cond == driver.IfMatch {
-		g = guess{w.Known.Labels, w.Known.ExpiresAt, true}
+		g = guess{labels: w.Known.Labels, expiresAt: w.Known.ExpiresAt, known: true}
 	}
 	for range guessAttempts {
 		rec, out, err := b.attempt(ctx, c, w, g)
@@ -107,7 +130,7 @@ func (b *Backend) write(ctx context.Context, c *call, w *driver.Write) (model.Re
 		if err != nil {
 			return cur, err
 		}
-		g = guess{cur.Labels, cur.ExpiresAt, true}
+		g = guessOf(out.item, &cur)
 	}
 	return model.Record{}, driverkit.Contended()
 }
@@ -139,6 +162,9 @@ func (b *Backend) attempt(ctx context.Context, c *call, w *driver.Write, g guess
 		accept = ""
 	case same || len(w.Record.Labels) == 0 && len(g.labels) == 0:
 		accept = "#labels = :new"
+	}
+	if g.raw != nil {
+		values[":old"], same, accept = g.raw, false, "#labels = :old"
 	}
 	cond := condition(w.Cond, accept)
 	if w.Encodings != nil && (w.Cond == driver.IfPresent || w.Cond == driver.IfMatch) {

@@ -78,8 +78,8 @@ const tokenNow = ":now"
 // The parts of conditions. Every name has a #, because DynamoDB reserves many
 // plain words.
 const (
-	condShape = "#format = :format AND attribute_type(#revision, :B) AND attribute_type(#labels, :M)" +
-		" AND attribute_type(#encoding, :S) AND attribute_exists(#value)"
+	condShape = "#format = :format AND attribute_type(#revision, :B) AND size(#revision) = :sixteen AND attribute_type(#labels, :M)" +
+		" AND attribute_type(#encoding, :S) AND (attribute_type(#value, :S) OR attribute_type(#value, :B))"
 	condLive    = "(attribute_not_exists(#expires) OR #expires > :now)"
 	condExpired = "#expires <= :now"
 	condAbsent  = "attribute_not_exists(#pk)"
@@ -123,6 +123,8 @@ func constant(token string) types.AttributeValue {
 	switch token {
 	case ":format":
 		return number(formatVersion)
+	case ":sixteen":
+		return number(int64(len(model.Revision{})))
 	case ":records":
 		return str(recordPrefix)
 	}

@@ -52,7 +52,7 @@ func TestFill(t *testing.T) {
 			t.Errorf("%s is %q", token, name)
 		}
 	}
-	want = []string{":B", ":M", ":S", ":format", ":now"}
+	want = []string{":B", ":M", ":S", ":format", ":now", ":sixteen"}
 	if got := slices.Sorted(maps.Keys(values)); !slices.Equal(got, want) {
 		t.Errorf("the values are those of %q, want %q", got, want)
 	}

@@ -288,6 +288,8 @@ func TestUnreadable(t *testing.T) {
 		"version in words": with(func(it attributes) { it[attrFormat] = str("1") }),
 		"no revision":      with(func(it attributes) { delete(it, attrRevision) }),
 		"revision of text": with(func(it attributes) { it[attrRevision] = str("0123456789abcdef") }),
+		"a short revision": with(func(it attributes) { it[attrRevision] = blob(whole.Revision[:15]) }),
+		"value of numbers": with(func(it attributes) { it[attrValue] = number(1) }),
 		"no labels":        with(func(it attributes) { delete(it, attrLabels) }),
 		"labels of text":   with(func(it attributes) { it[attrLabels] = str("ann") }),
 		"no encoding":      with(func(it attributes) { delete(it, attrEncoding) }),

@@ -3,14 +3,18 @@ package elasticsearch
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/conformance/containers"
@@ -61,7 +65,7 @@ func harness(t testing.TB) conformance.Harness {
 		return nil, io.ErrUnexpectedEOF
 	})
 	return conformance.Harness{
-		Cases: 429,
+		Cases: 446,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			var stalled atomic.Bool
 			late := &delay{RoundTripper: losing, fresh: fresh}
@@ -111,6 +115,10 @@ func harness(t testing.TB) conformance.Harness {
 		},
 		Server:   server.String(),
 		LoseNext: drivertest.LoseNext,
+		Stored: func(t testing.TB, name, id string) []conformance.Part {
+			return fieldsOf(t, newBackend(t, own, name, nil), id)
+		},
+		Left: func(t testing.TB, name string) int { return leftIn(t, newBackend(t, own, name, nil)) },
 		// The document keeps its place in listings, by id, label and expiry.
 		Damage: func(t testing.TB, name, id string, data []byte) {
 			t.Helper()
@@ -124,5 +132,88 @@ func harness(t testing.TB) conformance.Harness {
 				t.Fatal(b.itemError(&r))
 			}
 		},
+	}
+}
+
+// looseFields are the fields that a read returns, with what of a record each one
+// holds. The size finds a value of another length. Another value in a field comes
+// from a request, and is what the document says.
+var looseFields = map[string][]string{
+	fieldID: nil, fieldFormat: nil, fieldRevision: {"revision"}, fieldExpires: {"expiry"}, fieldLabels: {"labels"}, fieldEncoding: {"encoding"}, fieldSize: nil,
+	fieldValue: {"value"}, fieldBytes: {"value"}, fieldLongText: {"value"}, fieldLongData: {"value"},
+}
+
+// fieldsOf returns the fields of a document: texts, and else JSON.
+func fieldsOf(t testing.TB, b *Backend, id string) (parts []conformance.Part) {
+	t.Helper()
+	for name, v := range sourceOf(t, b.client, b.name, id) {
+		text, isText := v.(string)
+		data := []byte(text)
+		if f, ok := v.(float64); ok {
+			data = strconv.AppendInt(nil, int64(f), 10)
+		} else if !isText {
+			data, _ = json.Marshal(v) //nolint:errchkjson // it was JSON
+		}
+		loose, known := looseFields[name]
+		if !known {
+			t.Fatalf("a record has the field %s", name)
+		}
+		parts = append(parts, conformance.Part{Name: "field " + name, Bytes: data, Loose: loose,
+			Sized: name == fieldValue || name == fieldLongText, Unjudged: name == fieldSize || slices.Contains(loose, "value"),
+			Put: func(t testing.TB, data []byte) bool {
+				t.Helper()
+				if isText && !utf8.Valid(data) || !isText && !json.Valid(data) {
+					return false
+				}
+				doc := sourceOf(t, b.client, b.name, id)
+				if doc[name] = any(string(data)); !isText {
+					doc[name] = json.RawMessage(data)
+				}
+				r := b.bulk(t.Context(), []action{{verb: "index", id: id, source: func() any { return doc }}})[0]
+				if !r.ok() && r.Status != http.StatusBadRequest {
+					t.Fatal(b.itemError(&r))
+				}
+				return r.ok()
+			}})
+	}
+	return parts
+}
+
+// leftIn counts the indices of a store with their aliases, its documents, the
+// fields in them that are not null, and their labels.
+func leftIn(t testing.TB, b *Backend) (n int) {
+	t.Helper()
+	var indices map[string]struct {
+		Aliases map[string]any `json:"aliases"`
+	}
+	decode(t, request(t, b.client, http.MethodGet, "/"+b.name+"@*/_alias", ""), &indices)
+	for index, i := range indices {
+		n += 1 + len(i.Aliases)
+		request(t, b.client, http.MethodPost, "/"+index+"/_refresh", "")
+		var found struct {
+			Hits struct {
+				Hits []struct {
+					Source map[string]any `json:"_source"`
+				} `json:"hits"`
+			} `json:"hits"`
+		}
+		decode(t, request(t, b.client, http.MethodGet, "/"+index+"/_search?size=1000", ""), &found)
+		for _, hit := range found.Hits.Hits {
+			n++
+			for _, v := range hit.Source {
+				labels, _ := v.(map[string]any)
+				if n += len(labels); v != nil {
+					n++
+				}
+			}
+		}
+	}
+	return n
+}
+
+func decode(t testing.TB, text string, to any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(text), to); err != nil {
+		t.Fatalf("%v in %s", err, text)
 	}
 }

@@ -3,8 +3,12 @@ package file
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -12,6 +16,7 @@ import (
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/conformance/sessions"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/model"
 )
 
 // harness uses one directory for all cases. A file system does not lose answers,
@@ -19,7 +24,7 @@ import (
 func harness(t *testing.T, dir string) conformance.Harness {
 	t.Helper()
 	return conformance.Harness{
-		Cases: 428,
+		Cases: 445,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			return conformance.NewLossy(open(t, dir, name, &Options{Labels: []string{"principal", "state"}}))
 		},
@@ -31,6 +36,19 @@ func harness(t *testing.T, dir string) conformance.Harness {
 			p := placeOf(id)
 			writeFile(t, filepath.Join(dir, name, filepath.FromSlash(p.path())), data)
 		},
+		Stored: func(t testing.TB, name, id string) []conformance.Part {
+			t.Helper()
+			p := placeOf(id)
+			path := filepath.Join(dir, name, filepath.FromSlash(p.path()))
+			data, err := os.ReadFile(path)
+			must(t, err)
+			return []conformance.Part{{Name: "file", Bytes: data, Put: func(t testing.TB, data []byte) bool {
+				t.Helper()
+				writeFile(t, path, data)
+				return true
+			}}}
+		},
+		Left: func(t testing.TB, name string) int { t.Helper(); return leftIn(t, dir, name) },
 		Occupy: func(t testing.TB, name string) func(testing.TB) {
 			t.Helper()
 			path, text := filepath.Join(dir, name, "reports", "2026.csv"), []byte("1;2;3")
@@ -44,6 +62,58 @@ func harness(t *testing.T, dir string) conformance.Harness {
 			}
 		},
 	}
+}
+
+// leftIn counts the files of a store, but for its locks, and the folders that a
+// sweep leaves empty. Those of a label and of the first two digits stay.
+func leftIn(t testing.TB, dir, name string) (n int) {
+	t.Helper()
+	files, folders := filesIn(t, filepath.Join(dir, name))
+	if !folders[recordsDir] {
+		return len(files) + len(folders) // no store, so all of it is too much
+	}
+	for _, f := range files {
+		if !strings.HasPrefix(f, locksDir) {
+			n++
+		}
+	}
+	_, err := open(t, dir, name, nil).DeleteExpired(t.Context(), driver.Sweep{
+		Before: time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC), Limit: 1 << 20,
+		OnExpire: func(model.Record) error { return errors.New("all records stay") },
+	})
+	must(t, err)
+	files, folders = filesIn(t, filepath.Join(dir, name))
+	for folder := range folders {
+		inside := func(f string) bool { return strings.HasPrefix(f, folder+"/") }
+		depth := strings.Count(folder, "/")
+		swept := strings.HasPrefix(folder, expiryDir+"/") || strings.HasPrefix(folder, labelsDir+"/") && depth == 3
+		if swept && !slices.ContainsFunc(files, inside) {
+			n++
+		}
+	}
+	return n + 1 // the store itself
+}
+
+// filesIn returns the files and folders below a folder.
+func filesIn(t testing.TB, dir string) (files []string, folders map[string]bool) {
+	t.Helper()
+	folders = map[string]bool{}
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rest, err := filepath.Rel(dir, path)
+		if rest = filepath.ToSlash(rest); e.IsDir() {
+			folders[rest] = true
+		} else {
+			files = append(files, rest)
+		}
+		return err
+	})
+	if !errors.Is(err, fs.ErrNotExist) {
+		must(t, err)
+	}
+	return files, folders
 }
 
 // delay holds all locks of the store until the next call on b waits for one. By

@@ -66,7 +66,9 @@
 // each entry against the record. The sweep removes temporary files and the
 // entries that their writes made. A listing by label removes the entries
 // without a record that it reads. Each removal holds the record's lock, so that
-// it never takes a write in progress for a leftover.
+// it never takes a write in progress for a leftover. Empty folders of days and
+// minutes stay until a sweep. Lock files and the 256 folders below a label's own
+// stay as long as the store.
 //
 // [Backend.Rebuild] makes the indexes again, while others write. It is for a
 // store whose labels or expiry folder was lost or damaged, or whose records

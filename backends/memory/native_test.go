@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -54,12 +55,44 @@ func sweep(t *testing.T, b *Backend, want int, onExpire func(model.Record) error
 
 func accept(model.Record) error { return nil }
 
+// Left counts the records and index entries of the store.
+func Left(s *Space, name string) (n int) {
+	st := s.open(name)
+	for i := range st.shards {
+		n += held(&st.shards[i])
+	}
+	return n
+}
+
+// held counts the records of a shard and what its indexes have of them.
+func held(s *shard) int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	n := len(s.records.m) + len(s.due) + len(s.taken.m) + s.order.live()
+	for _, ser := range s.labels.m {
+		n += max(1, ser.live()) // none of them is empty
+	}
+	return n
+}
+
+// Value returns the value of a stored record. Put replaces it.
+func Value(s *Space, name, id string) (value []byte, put func([]byte)) {
+	sh := s.open(name).shard(id)
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	return bytes.Clone(sh.records.m[id].rec.Value), func(data []byte) {
+		sh.mu.Lock()
+		defer sh.mu.Unlock()
+		sh.records.m[id].rec.Value = bytes.Clone(data)
+	}
+}
+
 // mustBeEmpty checks that no index has anything left of the store's records.
 func mustBeEmpty(t *testing.T, b *Backend) {
 	t.Helper()
 	for i := range b.store.shards {
 		s := &b.store.shards[i]
-		if len(s.records.m)+len(s.due)+len(s.taken.m)+len(s.labels.m)+s.order.live() != 0 {
+		if held(s) != 0 {
 			t.Errorf("shard %d holds %d records, %d due, %d taken, %d labels, %d in order",
 				i, len(s.records.m), len(s.due), len(s.taken.m), len(s.labels.m), s.order.live())
 		}

@@ -5,8 +5,10 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	mongodriver "go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/sojourn-go/sojourn/conformance"
@@ -20,7 +22,7 @@ func TestConformance(t *testing.T) { conformance.Run(t, harness(t, containers.Mo
 func TestSessions(t *testing.T)    { sessions.Run(t, harness(t, containers.MongoDB(t))) }
 
 // cases is the number of cases of the suite that run here: all.
-const cases = 428
+const cases = 445
 
 // harness opens each backend behind a proxy of its own. The client's retries
 // are off, so that a lost answer stays lost. TestRetriedWrites has them on.
@@ -69,6 +71,11 @@ func harness(t testing.TB, server containers.Server) conformance.Harness {
 				}
 			}
 		},
+		Stored: func(t testing.TB, name, id string) []conformance.Part {
+			t.Helper()
+			return partsOf(t, direct.Collection(name), id)
+		},
+		Left: func(t testing.TB, name string) int { t.Helper(); return leftIn(t, direct.Collection(name)) },
 		// The labels stay: they are what the index has, and other backends
 		// keep the index when a record is damaged. So does the format, by which
 		// DeleteStorage knows the store's own documents.
@@ -85,4 +92,98 @@ func harness(t testing.TB, server containers.Server) conformance.Harness {
 			}
 		},
 	}
+}
+
+// looseFields are the fields that a read returns, with what of a record each one
+// holds. MongoDB has a checksum over what it stores: another value in a field
+// comes from a command, and is what the document says.
+var looseFields = map[string][]string{
+	fieldFormat: nil, fieldRevision: {"revision"}, fieldExpiry: {"expiry"}, fieldForever: {"expiry"},
+	fieldEncoding: {"encoding"}, fieldValue: {"value"},
+}
+
+// partsOf returns the fields of a document. Their bytes are those of BSON without
+// lengths.
+func partsOf(t testing.TB, c *mongodriver.Collection, id string) (parts []conformance.Part) {
+	t.Helper()
+	doc, err := c.FindOne(t.Context(), byID(id)).Raw()
+	if err != nil {
+		t.Fatal(err)
+	}
+	add := func(name string, v bson.RawValue, loose []string) {
+		data := v.Value
+		switch v.Type {
+		case bson.TypeString:
+			data = []byte(v.StringValue())
+		case bson.TypeBinary:
+			_, data = v.Binary()
+		}
+		parts = append(parts, conformance.Part{Name: "field " + name, Bytes: data, Loose: loose, Unjudged: name == fieldRevision || name == fieldValue, Put: func(t testing.TB, data []byte) bool {
+			t.Helper()
+			var value any
+			switch {
+			case v.Type == bson.TypeString && utf8.Valid(data):
+				value = string(data)
+			case v.Type == bson.TypeBinary:
+				value = bson.Binary{Data: data}
+			case v.Type == bson.TypeBoolean && len(data) == 1 && data[0] < 2, v.Type == bson.TypeInt32 && len(data) == 4, v.Type == bson.TypeDateTime && len(data) == 8:
+				value = bson.RawValue{Type: v.Type, Value: data}
+			default:
+				return false
+			}
+			res, err := c.UpdateOne(t.Context(), byID(id), bson.D{{Key: "$set", Value: bson.D{{Key: name, Value: value}}}})
+			if err != nil || res.MatchedCount != 1 {
+				t.Fatal(res, err)
+			}
+			return true
+		}})
+	}
+	for name, loose := range looseFields {
+		if v, err := doc.LookupErr(name); err == nil {
+			add(name, v, loose)
+		}
+	}
+	if labels, ok := doc.Lookup(fieldLabels).DocumentOK(); ok {
+		all, err := labels.Elements()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, label := range all {
+			add(fieldLabels+"."+label.Key(), label.Value(), []string{"labels"})
+		}
+	}
+	return parts
+}
+
+// leftIn counts a collection with its indexes, its documents, their fields and
+// their labels.
+func leftIn(t testing.TB, c *mongodriver.Collection) (n int) {
+	t.Helper()
+	indexes, err := c.Indexes().ListSpecifications(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := c.Find(t.Context(), bson.D{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	docs, err := readAll(t.Context(), all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, doc := range docs {
+		fields, err := doc.Elements()
+		if err != nil {
+			t.Fatal(err)
+		}
+		n += 1 + len(fields)
+		if labels, ok := doc.Lookup(fieldLabels).DocumentOK(); ok {
+			names, err := labels.Elements()
+			if err != nil {
+				t.Fatal(err)
+			}
+			n += len(names)
+		}
+	}
+	return n + len(indexes)
 }

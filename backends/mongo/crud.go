@@ -40,16 +40,29 @@ func (p projection) decode(raw bson.Raw) (model.Record, error) {
 
 func byID(id string) bson.D { return bson.D{{Key: fieldID, Value: id}} }
 
+// readable is what a filter asks of a document, so that a write leaves one that
+// decode refuses. A revision of another length is found by reads alone: not all
+// servers of the protocol compare lengths.
+var readable = bson.D{
+	{Key: fieldRevision, Value: bson.D{{Key: "$type", Value: "binData"}}},
+	{Key: fieldEncoding, Value: bson.D{{Key: "$type", Value: "string"}}},
+	{Key: "$or", Value: bson.A{
+		bson.D{{Key: fieldForever, Value: bson.D{{Key: "$ne", Value: true}}}},
+		bson.D{{Key: fieldExpiry, Value: lastInstant}},
+	}},
+}
+
+// filter matches a readable document with the id and such an expiry.
+func filter(id string, expiry bson.D) bson.D {
+	return append(bson.D{{Key: fieldID, Value: id}, {Key: fieldFormat, Value: formatVersion}, {Key: fieldExpiry, Value: expiry}}, readable...)
+}
+
 // liveFilter matches the live record with the id, under IfMatch only at the
 // known revision.
 func liveFilter(now time.Time, id string, c driver.Condition, known model.Revision) bson.D {
-	d := bson.D{
-		{Key: fieldID, Value: id},
-		{Key: fieldFormat, Value: formatVersion},
-		{Key: fieldExpiry, Value: bson.D{{Key: "$gt", Value: dateOf(now)}}},
-	}
+	d := filter(id, bson.D{{Key: "$gt", Value: dateOf(now)}})
 	if c == driver.IfMatch {
-		d = append(d, bson.E{Key: fieldRevision, Value: bson.Binary{Data: known[:]}})
+		set(d, fieldRevision, bson.Binary{Data: known[:]})
 	}
 	return d
 }
@@ -58,19 +71,24 @@ func liveFilter(now time.Time, id string, c driver.Condition, known model.Revisi
 func writeFilter(now time.Time, w *driver.Write) bson.D {
 	d := liveFilter(now, w.Record.ID, w.Cond, w.Known.Revision)
 	if w.Encodings != nil {
-		d = append(d, bson.E{Key: fieldEncoding, Value: bson.D{{Key: "$in", Value: w.Encodings}}})
+		set(d, fieldEncoding, bson.D{{Key: "$in", Value: w.Encodings}})
 	}
 	return d
+}
+
+// set replaces what a filter asks of a field.
+func set(filter bson.D, field string, value any) {
+	for i := range filter {
+		if filter[i].Key == field {
+			filter[i].Value = value
+		}
+	}
 }
 
 // expiredFilter matches the expired record with the id. A create replaces the
 // match and otherwise inserts, which is a duplicate key if a record is live.
 func expiredFilter(now time.Time, id string) bson.D {
-	return bson.D{
-		{Key: fieldID, Value: id},
-		{Key: fieldFormat, Value: formatVersion},
-		{Key: fieldExpiry, Value: bson.D{{Key: "$lte", Value: dateOf(now)}}},
-	}
+	return filter(id, bson.D{{Key: "$lte", Value: dateOf(now)}})
 }
 
 // Get returns the live record with the id, by one find on _id.

@@ -2,11 +2,13 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/sojourn-go/sojourn/conformance"
@@ -20,7 +22,7 @@ func TestConformance(t *testing.T) { conformance.Run(t, harness(t)) }
 func TestSessions(t *testing.T)    { sessions.Run(t, harness(t)) }
 
 // cases is the number of cases of the suite that run here: all.
-const cases = 429
+const cases = 446
 
 // node is what the harness knows of a backend: its connections and their faults.
 type node struct {
@@ -85,6 +87,10 @@ func harness(t testing.TB) conformance.Harness {
 			}
 		},
 		Occupy: func(t testing.TB, name string) func(testing.TB) { return occupy(t, direct, place{table: name}) },
+		Stored: func(t testing.TB, name, id string) []conformance.Part {
+			return columnsOf(t, direct, place{table: name}, id)
+		},
+		Left: func(t testing.TB, name string) int { return leftIn(t, direct, place{table: name}) },
 		// A newer version of the format. The constraints of the table leave no
 		// other way to damage a row.
 		Damage: func(t testing.TB, name, id string, data []byte) {
@@ -95,6 +101,57 @@ func harness(t testing.TB) conformance.Harness {
 			}
 		},
 	}
+}
+
+// columns are those that a read returns, with what of a record each one holds.
+// PostgreSQL guards them with the checksums of its pages: another value in one
+// comes from a statement, and is what the table says.
+var columns = map[string][]string{"format": nil, "rev": {"revision"}, "exp": {"expiry"}, "lab": {"labels"}, "enc": {"encoding"}, "val": {"value"}}
+
+// columnsOf returns the columns of a row that are not NULL, as text.
+func columnsOf(t testing.TB, db DB, at place, id string) (parts []conformance.Part) {
+	t.Helper()
+	for column, loose := range columns {
+		read, write := column+"::text::bytea", "convert_from($2, 'UTF8')"
+		kind := map[string]string{"format": "smallint", "rev": "uuid", "exp": "bigint", "lab": "jsonb", "enc": "text"}[column]
+		if write += "::" + kind; column == "val" {
+			read, write = column, "$2"
+		}
+		var data []byte
+		if err := query(t.Context(), db, "SELECT "+read+" FROM "+at.name()+" WHERE id = $1", []any{id}, scanOne(&data)); err != nil {
+			t.Fatal(err)
+		}
+		if data == nil {
+			continue
+		}
+		parts = append(parts, conformance.Part{Name: "column " + column, Bytes: data, Loose: loose, Put: func(t testing.TB, data []byte) bool {
+			t.Helper()
+			_, err := db.Exec(t.Context(), "UPDATE "+at.name()+" SET "+column+" = "+write+" WHERE id = $1", id, data)
+			var refused *pgconn.PgError // by the type or by a constraint
+			if err != nil && !errors.As(err, &refused) {
+				t.Fatal(err)
+			}
+			return err == nil
+		}})
+	}
+	return parts
+}
+
+// leftIn counts the relations of a store, its rows, and what in them is not NULL.
+func leftIn(t testing.TB, db DB, at place) (n int) {
+	t.Helper()
+	err := query(t.Context(), db, "SELECT count(*) FROM pg_class WHERE starts_with(relname, $1)", []any{at.table}, scanOne(&n))
+	if err != nil || n == 0 {
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	rows := 0
+	if err := query(t.Context(), db, "SELECT count(*) + count(exp) + coalesce(sum((SELECT count(*) FROM jsonb_object_keys(lab))), 0)::bigint FROM "+at.name(), nil, scanOne(&rows)); err != nil {
+		t.Fatal(err)
+	}
+	return n + rows
 }
 
 // occupy makes a table of another program in the place, or a view on the store's

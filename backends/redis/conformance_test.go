@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -21,7 +22,7 @@ func TestClusterConformance(t *testing.T) { conformance.Run(t, clusterHarness(t)
 func TestClusterSessions(t *testing.T)    { sessions.Run(t, clusterHarness(t)) }
 
 // cases is the number of the suite's cases, all of which run here.
-const cases = 428
+const cases = 445
 
 // harness opens each backend behind a proxy of its own.
 func harness(t *testing.T) conformance.Harness {
@@ -85,6 +86,26 @@ func harnessOf(t testing.TB, server string, own goredis.UniversalClient, connect
 				}
 			}
 		},
+		Stored: func(t testing.TB, name, id string) []conformance.Part {
+			t.Helper()
+			key := newBucket(name, bucketOf(id), nil).records + id
+			data, err := own.Get(t.Context(), key).Bytes()
+			if err != nil {
+				t.Fatal(err)
+			}
+			// The format has lengths and no checksum: Redis has one over its file.
+			return []conformance.Part{{
+				Name: "record", Bytes: data, Loose: []string{"revision", "expiry", "labels", "encoding", "value"}, Sized: true,
+				Put: func(t testing.TB, data []byte) bool {
+					t.Helper()
+					if err := own.Set(t.Context(), key, data, 0).Err(); err != nil {
+						t.Fatal(err)
+					}
+					return true
+				},
+			}}
+		},
+		Left: func(t testing.TB, name string) int { t.Helper(); return leftIn(t, own, name) },
 		Damage: func(t testing.TB, name, id string, data []byte) {
 			t.Helper()
 			key := newBucket(name, bucketOf(id), nil).records + id
@@ -93,4 +114,39 @@ func harnessOf(t testing.TB, server string, own goredis.UniversalClient, connect
 			}
 		},
 	}
+}
+
+// leftIn counts the keys of a store, and the members of those that are indexes.
+func leftIn(t testing.TB, own goredis.UniversalClient, name string) int {
+	t.Helper()
+	var n atomic.Int64
+	count := func(ctx context.Context, c *goredis.Client) error {
+		keys := c.Scan(ctx, 0, name+":{*", 1000).Iterator()
+		for keys.Next(ctx) {
+			n.Add(1)
+			kind, err := c.Type(ctx, keys.Val()).Result()
+			if err == nil && kind == "zset" {
+				var members int64
+				members, err = c.ZCard(ctx, keys.Val()).Result()
+				n.Add(members - 1)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return keys.Err()
+	}
+	var err error
+	switch c := own.(type) {
+	case *goredis.ClusterClient:
+		err = c.ForEachMaster(t.Context(), count)
+	case *goredis.Client:
+		err = count(t.Context(), c)
+	default:
+		t.Fatalf("%T", own)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int(n.Load())
 }

@@ -4,7 +4,7 @@
 -- Returns o: done; n not found; c conflict; x corrupt; k as in write.
 local key, due, ids = KEYS[1], KEYS[2], KEYS[3]
 local id = idOf(key, due)
-local h, exp, old = head(key)
+local h, exp, old, _, _, bore = head(key)
 if not h then
   if type(exp) == 'table' then return exp end
   return exp == 'n' and 'n' or 'x' .. exp
@@ -14,8 +14,7 @@ if ARGV[1] ~= '' and sub(h, 3, 18) ~= ARGV[1] then return 'c' end
 local was, prefix
 if old ~= '' then
   prefix = sub(due, 1, -2) .. 'l:'
-  was = labels(old)
-  if not was then return 'xf' end
+  was = bore
   if undeclared(was, prefix, 4, #KEYS) then return 'k' .. old end
 end
 call('UNLINK', key)

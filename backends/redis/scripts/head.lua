@@ -2,9 +2,39 @@
 -- Numbers that go to the server are strings: it formats others slowly.
 local byte, sub, call = string.byte, string.sub, redis.call
 
+-- precedes compares the bytes of two names: the server's locale orders texts.
+local function precedes(a, b)
+  for i = 1, math.min(#a, #b) do
+    local x, y = byte(a, i), byte(b, i)
+    if x ~= y then return x < y end
+  end
+  return #a < #b
+end
+
+-- labels decodes a labels section. The table maps each name to the prefix of
+-- index members: the length of the value, and the value. It is nil for other bytes.
+-- The record's codec refuses the same ones.
+local function labels(s)
+  local t, i, n, before = {}, 1, #s, nil
+  while i <= n do
+    local name = byte(s, i)
+    local a, b = byte(s, i + 1 + name, i + 2 + name)
+    if not b then return nil end
+    local last = i + 2 + name + a * 256 + b
+    name = sub(s, i + 1, i + name)
+    if last > n or before and not precedes(before, name) then return nil end
+    before = name
+    t[name] = sub(s, i + 1 + #name, last)
+    i = last + 1
+  end
+  if i ~= n + 1 then return nil end
+  return t
+end
+
 -- head reads the head of the record at key. It returns the bytes before the
 -- value (of a small record all bytes), the expiry in milliseconds (0: never),
--- the labels section, the length of the head, and the length of the record.
+-- the labels section, the length of the head, the length of the record, and the
+-- labels.
 -- For an unreadable record it returns nil and the reason: 'n' nothing is stored,
 -- 't' another type, 'v' a newer format, 'f' not a complete record, or the
 -- server's error. With overwrites, a long record may be incomplete.
@@ -23,7 +53,8 @@ local function head(key, overwrites)
   if m ~= 83 then return nil, 'f' end
   if version ~= 1 then return nil, version and 'v' or 'f' end
   if n < 40 then return nil, 'f' end
-  local expiry = tonumber(sub(h, 19, 33))
+  local digits = sub(h, 19, 33)
+  local expiry = not string.find(digits, '%D') and tonumber(digits)
   if not expiry then return nil, 'f' end
   local v1, v2, v3, v4, l1, l2 = byte(h, 34, 39)
   local last = 39 + l1 * 256 + l2
@@ -37,27 +68,14 @@ local function head(key, overwrites)
   if n == 256 and not overwrites then n = call('STRLEN', key) end
   if n ~= size and not (overwrites and n == 256) then return nil, 'f' end
   if #h < text then h = call('GETRANGE', key, '0', tostring(text - 1)) end
-  return h, expiry, sub(h, 40, last), text, size
+  local section = sub(h, 40, last)
+  local bears = labels(section)
+  if not bears then return nil, 'f' end
+  return h, expiry, section, text, size, bears
 end
 
 -- idOf returns the id in the record's key, which has the same prefix as due.
 local function idOf(key, due) return sub(key, #due + 2) end
-
--- labels decodes a labels section. The table maps each name to the prefix of
--- index members: the length of the value, and the value. It is nil for other bytes.
-local function labels(s)
-  local t, i, n = {}, 1, #s
-  while i <= n do
-    local name = byte(s, i)
-    local a, b = byte(s, i + 1 + name, i + 2 + name)
-    if not b then return nil end
-    local last = i + 2 + name + a * 256 + b
-    t[sub(s, i + 1, i + name)] = sub(s, i + 1 + name, last)
-    i = last + 1
-  end
-  if i ~= n + 1 then return nil end
-  return t
-end
 
 -- indexed returns the labels section that the index by id has for an id whose
 -- record is gone or unreadable. It returns nil for an id without an entry, and

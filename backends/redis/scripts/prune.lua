@@ -5,9 +5,8 @@
 -- Returns the numbers of the unreadable ones, from 0, with spaces between them.
 local unreadable = {}
 for k = 2, #KEYS do
-  local h, why, section = head(KEYS[k])
+  local h, why, _, _, _, t = head(KEYS[k])
   if type(why) == 'table' then return why end
-  local t = h and labels(section)
   if (t and t[ARGV[1]] ~= ARGV[2]) or (not h and why == 'n') then
     call('ZREM', KEYS[1], ARGV[2] .. ARGV[k + 1])
   elseif not h then

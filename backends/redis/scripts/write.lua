@@ -22,7 +22,7 @@ local function refuse(reply)
   return reply
 end
 
-local h, exp, old, text, size = head(key, cond == ANY)
+local h, exp, old, text, size, bore = head(key, cond == ANY)
 local known = h ~= nil -- the indexes have the id
 if h then
   local live = exp == 0 or exp > tonumber(ARGV[2])
@@ -74,7 +74,7 @@ if (old ~= new or not h) and (old or new ~= '') then
   prefix = sub(due, 1, -2) .. 'l:'
   newLabels = labels(new)
   if old and old ~= '' then
-    oldLabels = labels(old)
+    oldLabels = h and bore or labels(old)
     if not oldLabels then return refuse('xf') end
     if undeclared(oldLabels, prefix, 4, #KEYS) then return refuse('k' .. old) end
   end
