@@ -82,7 +82,8 @@ func New(db DB, table string, opts *Options) (*Backend, error) {
 //
 // No condition that fails is an error of PostgreSQL, so ErrExists, ErrNotFound
 // and ErrConflict leave the transaction as it is. ErrUnavailable and ErrUnknown
-// end it: only a rollback is possible then.
+// end it: only a rollback is possible then. After its end, and for nil, every call
+// is ErrInvalid.
 func (b *Backend) In(tx pgx.Tx) *Backend {
 	in := *b
 	in.gate = driverkit.NewGate(b.gate.Describe(), b.place.schema, b.place.table)
@@ -91,7 +92,9 @@ func (b *Backend) In(tx pgx.Tx) *Backend {
 }
 
 func (b *Backend) use(db DB) {
-	b.db = db
+	if b.db = db; isNil(db) {
+		b.db = nil
+	}
 	_, b.inTx = db.(pgx.Tx)
 	if b.pool, _ = db.(pool); b.pool == nil {
 		b.turn = make(chan struct{}, 1)
@@ -105,6 +108,9 @@ const noPause = 100 * time.Millisecond
 // acquire returns a connection, and the function that gives it back. Nothing is
 // sent if it fails. What it waits for is added to w.
 func (b *Backend) acquire(ctx context.Context, w *driverkit.Waited) (db DB, release func(), err error) {
+	if b.db == nil {
+		return nil, nil, errNoTx
+	}
 	if b.pool == nil {
 		select {
 		case b.turn <- struct{}{}:

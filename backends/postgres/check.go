@@ -98,5 +98,21 @@ func (b *Backend) checkTable(f *found) driver.Checks {
 		indexes.Level, indexes.Seen = driver.CheckWarning, "not valid, or not there: "+strings.Join(lacking, ", ")
 		indexes.Fix = "drop what is not valid and call CreateStorage: listings and sweeps read the whole table"
 	}
-	return driver.Checks{table, indexes}
+	return driver.Checks{table, indexes, f.checkGuards()}
+}
+
+// checkGuards looks at what other programs made on the table.
+func (f *found) checkGuards() driver.Finding {
+	one := driver.Finding{Name: "additions", Seen: "none that matters", Need: "nothing that may drop a write, keep a record from its removal, or spread one to other rows"}
+	var all []string
+	for _, g := range f.guards {
+		if g.level != driver.CheckRight {
+			all = append(all, g.what)
+		}
+		one.Level = max(one.Level, g.level)
+	}
+	if len(all) > 0 {
+		one.Seen, one.Fix = strings.Join(all, ", "), "drop it, or "+ownPlace
+	}
+	return one
 }

@@ -36,7 +36,7 @@ func (o *Options) withDefaults(db DB, table string) (out Options, err error) {
 	if o != nil {
 		out = *o
 	}
-	if v := reflect.ValueOf(db); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+	if isNil(db) {
 		return out, model.NewError(model.ErrInvalid, "the database is nil", nil)
 	}
 	if err := checkName("the table's name", table); err != nil {
@@ -57,6 +57,11 @@ func (o *Options) withDefaults(db DB, table string) (out Options, err error) {
 		out.MaxValue = defaultMaxValue
 	}
 	return out, nil
+}
+
+func isNil(db DB) bool {
+	v := reflect.ValueOf(db)
+	return !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()
 }
 
 // checkName returns ErrInvalid for a name that PostgreSQL would refuse or cut

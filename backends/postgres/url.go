@@ -84,7 +84,7 @@ func openURL(ctx context.Context, u *url.URL) (driver.ModelExpirySupport, error)
 	if err != nil {
 		return nil, t.culprit()
 	}
-	if !t.passed.Has("connect_timeout") && !service {
+	if config.ConnConfig.ConnectTimeout == 0 { // neither the URL, the environment nor a service has one
 		config.ConnConfig.ConnectTimeout = connectLimit
 	}
 	client, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), config)
