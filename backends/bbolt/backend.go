@@ -51,7 +51,10 @@ const (
 // options are the defaults. It returns ErrInvalid for a missing database, an
 // invalid name or an invalid label.
 func New(db *bbolt.DB, name string, opts *Options) (*Backend, error) {
-	labels, err := opts.labels()
+	if opts == nil {
+		opts = &Options{}
+	}
+	labels, err := driverkit.DeclaredLabels(opts.Labels, 0)
 	switch {
 	case err != nil:
 	case db == nil:

@@ -156,17 +156,13 @@ func (b *Backend) Ping(ctx context.Context) error {
 	if err := b.gate.Enter(ctx); err != nil {
 		return err
 	}
-	return b.read(ctx, &driverkit.Waited{}, "SELECT", nil, func(pgx.Rows) error { return nil })
+	return b.read(ctx, &driverkit.Waited{}, "SELECT", these(), func(pgx.Rows) error { return nil })
 }
 
-// read runs a query and calls each for every row. Its error is that of a read.
-func (b *Backend) read(ctx context.Context, w *driverkit.Waited, sql string, args []any, each func(pgx.Rows) error) error {
-	return b.readAsOf(ctx, w, sql, func() []any { return args }, each)
-}
-
-// readAsOf is read with arguments that depend on the time of the decision: they
-// are built once there is a connection.
-func (b *Backend) readAsOf(ctx context.Context, w *driverkit.Waited, sql string, args func() []any, each func(pgx.Rows) error) error {
+// read runs a query and calls each for every row. The arguments are asked for once
+// there is a connection, for they may depend on the time of the decision. Its
+// error is that of a read.
+func (b *Backend) read(ctx context.Context, w *driverkit.Waited, sql string, args func() []any, each func(pgx.Rows) error) error {
 	db, release, err := b.acquire(ctx, w)
 	if err != nil {
 		return err
@@ -177,6 +173,9 @@ func (b *Backend) readAsOf(ctx context.Context, w *driverkit.Waited, sql string,
 	}
 	return nil
 }
+
+// these returns arguments that depend on no time.
+func these(args ...any) func() []any { return func() []any { return args } }
 
 // query runs a query and calls each for every row. The rows count only if it
 // returns nil: the server commits after the last one.

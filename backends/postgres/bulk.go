@@ -28,7 +28,7 @@ func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get)
 	}
 	found := make(map[string]driver.BatchResult, len(gets))
 	w := driverkit.Waited{Watch: b.watch}
-	err := b.read(ctx, &w, b.sql.many, []any{driverkit.IDs(gets)}, func(rows pgx.Rows) error {
+	err := b.read(ctx, &w, b.sql.many, these(driverkit.IDs(gets)), func(rows pgx.Rows) error {
 		var r row
 		if err := r.scan(rows); err != nil {
 			return err
@@ -37,16 +37,10 @@ func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get)
 		found[r.id.String] = driver.BatchResult{Record: rec, Err: err}
 		return nil
 	})
-	for i := range gets {
-		o, stored := found[gets[i].ID]
-		switch {
-		case err != nil:
-			o = driver.BatchResult{Err: err}
-		case !stored, o.Err == nil && o.Record.Expired(w.Now(now)):
-			o = driver.BatchResult{Err: model.ErrNotFound}
-		}
-		out[i] = o
+	if err != nil {
+		clear(found) // the rows count only if the server has sent all
 	}
+	driverkit.Answers(out, gets, found, err, w.Now(now))
 	return out
 }
 

@@ -2,9 +2,7 @@ package postgres
 
 import (
 	"encoding/json"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -71,7 +69,7 @@ func labels(all map[string]string) pgtype.Text {
 // checkEncoding returns ErrInvalid for a name that a text of PostgreSQL cannot
 // hold.
 func checkEncoding(w *driver.Write) error {
-	if !utf8.ValidString(w.Record.Encoding) || strings.IndexByte(w.Record.Encoding, 0) >= 0 {
+	if !driverkit.IsText(w.Record.Encoding) {
 		return model.NewError(model.ErrInvalid, "the encoding's name is not UTF-8 without NUL", nil)
 	}
 	return nil

@@ -31,7 +31,7 @@ func (b *Backend) stat(ctx context.Context, now time.Time, sql, id string, sized
 	var w driverkit.Waited
 	w.Watch = b.watch
 	err = model.ErrNotFound
-	failed := b.read(ctx, &w, sql, []any{id}, func(rows pgx.Rows) error {
+	failed := b.read(ctx, &w, sql, these(id), func(rows pgx.Rows) error {
 		var r row
 		var more []any
 		if sized {

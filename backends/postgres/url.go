@@ -33,7 +33,7 @@ type target struct {
 
 func (t *target) params() *backends.Params {
 	var p backends.Params
-	p.Text(&t.table, "table", "The table. The default is "+backends.DefaultName+".")
+	p.Name(&t.table, "table", "The table.")
 	p.Options(&t.options)
 	t.passed = url.Values{}
 	for _, name := range settings {
@@ -69,13 +69,12 @@ func openURL(ctx context.Context, u *url.URL) (driver.ModelExpirySupport, error)
 	own := *u
 	own.RawQuery = t.passed.Encode()
 	service := t.passed.Has("service")
-	if own.Opaque != "" || own.Host == "" && !t.passed.Has("host") && !service {
+	switch {
+	case own.Opaque != "", own.Host == "" && !t.passed.Has("host") && !service:
 		return nil, badURL()
-	}
-	if strings.Trim(own.Path, "/") == "" && !service {
+	case strings.Trim(own.Path, "/") == "" && !service:
 		return nil, model.NewError(model.ErrInvalid, "the URL has no database: "+form, nil)
-	}
-	if own.Host != "" {
+	case own.Host != "":
 		if _, err := backends.Hosts(u, nil, "5432"); err != nil {
 			return nil, err
 		}
@@ -90,9 +89,6 @@ func openURL(ctx context.Context, u *url.URL) (driver.ModelExpirySupport, error)
 	client, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), config)
 	if err != nil {
 		return nil, badURL()
-	}
-	if t.table == "" {
-		t.table = backends.DefaultName
 	}
 	b, err := New(client, t.table, &t.options)
 	if err != nil {

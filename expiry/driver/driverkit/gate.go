@@ -214,12 +214,3 @@ func checkLimit(n int) error {
 	}
 	return nil
 }
-
-// IDs returns the ids of the requests, in order.
-func IDs(gets []driver.Get) []string {
-	ids := make([]string, len(gets))
-	for i := range gets {
-		ids[i] = gets[i].ID
-	}
-	return ids
-}
