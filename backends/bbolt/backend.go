@@ -80,7 +80,7 @@ func New(db *bbolt.DB, name string, opts *Options) (*Backend, error) {
 // transaction may use it. An OnExpire must use it too, and not the Backend of
 // New, which would wait for the transaction.
 func (b *Backend) In(tx *bbolt.Tx) *Backend {
-	return &Backend{gate: driverkit.NewGate(b.gate.Describe(), b.name), db: b.db, name: b.name, inTx: true, tx: tx}
+	return &Backend{gate: b.gate.Reopen(), db: b.db, name: b.name, inTx: true, tx: tx}
 }
 
 // DB returns the database. That of a backend that was opened by its URL stays

@@ -124,17 +124,9 @@ func (b *batch) fail(index []int, err error) {
 func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
 	out, valid := b.gate.Batch(ctx, ops)
 	run := &batch{Backend: b, turn: b.turn(now), ops: ops, out: out}
-	for i := range ops {
-		if w := ops[i].Write; w != nil {
-			if err := checkEncoding(w); err != nil {
-				out[i].Err = err
-			}
-		}
-	}
 	var puts, others []int
 	for _, i := range valid {
 		switch w := ops[i].Write; {
-		case out[i].Err != nil:
 		case w != nil && (w.Cond == driver.IfAbsent || w.Cond == driver.IfAny):
 			puts = append(puts, i)
 		default:

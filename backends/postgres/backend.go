@@ -72,6 +72,7 @@ func New(db DB, table string, opts *Options) (*Backend, error) {
 	d := driver.Description{Backend: backendName, Labels: o.Labels, MaxValue: o.MaxValue}
 	at := place{schema: o.Schema, table: table}
 	b := &Backend{gate: driverkit.NewGate(d, o.Schema, table), place: at, sql: newStatements(at)}
+	b.gate.CheckWrites(driverkit.TextEncoding)
 	b.use(db)
 	return b, nil
 }
@@ -86,7 +87,7 @@ func New(db DB, table string, opts *Options) (*Backend, error) {
 // is ErrInvalid.
 func (b *Backend) In(tx pgx.Tx) *Backend {
 	in := *b
-	in.gate = driverkit.NewGate(b.gate.Describe(), b.place.schema, b.place.table)
+	in.gate = b.gate.Reopen()
 	in.use(tx)
 	return &in
 }

@@ -50,12 +50,6 @@ func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get)
 // by one. Each decides as of the end of what was sent before it.
 func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
 	out, valid := b.gate.Batch(ctx, ops)
-	valid = slices.DeleteFunc(valid, func(i int) bool {
-		if ops[i].Write != nil {
-			out[i].Err = checkEncoding(ops[i].Write)
-		}
-		return out[i].Err != nil
-	})
 	// Writers that lock rows in one order never wait for each other in a circle.
 	slices.SortFunc(valid, func(i, j int) int { return cmp.Compare(ops[i].ID(), ops[j].ID()) })
 	w := driverkit.Waited{Watch: b.watch}

@@ -66,15 +66,6 @@ func labels(all map[string]string) pgtype.Text {
 	return pgtype.Text{String: string(data), Valid: err == nil && len(all) > 0}
 }
 
-// checkEncoding returns ErrInvalid for a name that a text of PostgreSQL cannot
-// hold.
-func checkEncoding(w *driver.Write) error {
-	if !driverkit.IsText(w.Record.Encoding) {
-		return model.NewError(model.ErrInvalid, "the encoding's name is not UTF-8 without NUL", nil)
-	}
-	return nil
-}
-
 // notNil returns the value for a statement, in which nil would be NULL.
 func notNil(value []byte) []byte {
 	if value == nil {

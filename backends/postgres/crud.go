@@ -137,9 +137,6 @@ func judged(judge func(cur *model.Record, err error) (model.Record, error)) func
 
 // Write stores the record under its condition, by one statement.
 func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
-	if err := checkEncoding(&w); err != nil {
-		return model.Record{}, err
-	}
 	if err := b.gate.Write(ctx, &w); err != nil {
 		return model.Record{}, err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/backends"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -95,27 +96,13 @@ func openURL(ctx context.Context, u *url.URL) (driver.ModelExpirySupport, error)
 		client.Close()
 		return nil, err
 	}
-	b.gate.Own(ownedPool{client})
+	b.gate.Own(driverkit.Closer(closePatience, client.Close))
 	return b, nil
 }
 
-// closePatience bounds how long Close waits for the calls under way.
+// closePatience bounds how long Close waits for the calls under way. A connection
+// whose call does not end closes with that call.
 const closePatience = 5 * time.Second
-
-// ownedPool is a pool that the backend made from a URL.
-type ownedPool struct{ *pgxpool.Pool }
-
-// Close closes the pool. A connection whose call does not end closes with that
-// call.
-func (p ownedPool) Close() error {
-	closed := make(chan struct{})
-	go func() { p.Pool.Close(); close(closed) }()
-	select {
-	case <-closed:
-	case <-time.After(closePatience):
-	}
-	return nil
-}
 
 // culprit names the parameter that pgx refuses, without the text of pgx, which
 // may quote a password.

@@ -41,6 +41,15 @@ func CheckName(what, name string, most int) error {
 // one.
 func IsText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
 
+// TextEncoding is a check for Gate.CheckWrites: it returns ErrInvalid for a name
+// of an encoding that is not UTF-8 without NUL.
+func TextEncoding(w *driver.Write) error {
+	if !IsText(w.Record.Encoding) {
+		return model.NewError(model.ErrInvalid, "the encoding's name is not UTF-8 without NUL", nil)
+	}
+	return nil
+}
+
 // Finding returns what a Check found. If it is not right, it has the level and
 // what to do.
 func Finding(name, need, seen string, right bool, level driver.CheckLevel, fix string) driver.Finding {

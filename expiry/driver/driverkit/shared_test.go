@@ -111,7 +111,7 @@ func TestSteps(t *testing.T) {
 			return !strings.Contains(test.refused, string(*id))
 		}, func(ids []byte) (int, error) {
 			if calls = append(calls, string(ids)); len(calls) == 2 && test.fail != nil {
-				return 0, test.fail
+				return len(ids), test.fail
 			}
 			return len(ids), nil
 		})
@@ -124,8 +124,9 @@ func TestSteps(t *testing.T) {
 // TestStepsEnd has a context that ends while records are announced, and an error
 // of the reading: nothing is removed after them.
 func TestStepsEnd(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
 	for _, fail := range []error{context.Canceled, errOther} {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
 		s, err := driverkit.Steps(ctx, newTally(t, driver.Sweep{Limit: 9}), 3, func(int) ([]byte, error) {
 			if errors.Is(fail, errOther) {
 				return nil, fail
@@ -138,7 +139,6 @@ func TestStepsEnd(t *testing.T) {
 		if s != (driver.Swept{}) || !errors.Is(err, fail) {
 			t.Errorf("got %+v, %v, want %v", s, err, fail)
 		}
-		ctx = t.Context()
 	}
 }
 
@@ -181,5 +181,46 @@ func TestDeclaredLabelsAreCopies(t *testing.T) {
 	copy(memory, "other")
 	if names[0] != "state" {
 		t.Errorf("the label is %q", names[0])
+	}
+}
+
+// TestCheckWrites has a check of the backend's own, for single writes and for
+// batches, also of a gate that was opened again.
+func TestCheckWrites(t *testing.T) {
+	gate := newGate()
+	gate.CheckWrites(driverkit.TextEncoding)
+	if err := gate.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := gate.Reopen()
+	for encoding, bad := range map[string]bool{"json": false, "\xff": true, "a\x00": true} {
+		w := driver.Write{Record: model.Record{ID: "id", Revision: model.NewRevision(), Encoding: encoding}, Cond: driver.IfAny}
+		out, valid := again.Batch(t.Context(), []driver.BatchOp{{Write: &w}, {Delete: &driver.Delete{ID: "id", Cond: driver.IfPresent}}})
+		for _, err := range []error{again.Write(t.Context(), &w), out[0].Err} {
+			if errors.Is(err, model.ErrInvalid) != bad || !bad && err != nil {
+				t.Errorf("%q: %v", encoding, err)
+			}
+		}
+		if (len(valid) == 1) != bad || out[1].Err != nil {
+			t.Errorf("%q: %d operations may go on, %v", encoding, len(valid), out[1].Err)
+		}
+	}
+	if err := gate.Enter(t.Context()); !errors.Is(err, model.ErrClosed) {
+		t.Error(err)
+	}
+}
+
+// TestCloserIsPatient closes what ends at once, and what does not.
+func TestCloserIsPatient(t *testing.T) {
+	ends := make(chan struct{})
+	for _, do := range []func(){func() {}, func() { <-ends }} {
+		if err := driverkit.Closer(time.Millisecond, do).Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	close(ends)
+	closed := false
+	if err := driverkit.Closer(time.Hour, func() { closed = true }).Close(); err != nil || !closed {
+		t.Error("Close did not wait", err)
 	}
 }
