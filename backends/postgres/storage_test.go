@@ -166,8 +166,8 @@ func TestRowLevelSecurity(t *testing.T) {
 	drivertest.Get(t, owner, "id")
 }
 
-// TestInheritingTables has rows of a table that inherits from the store's: they
-// are no records, and no call changes them.
+// TestInheritingTables has rows of a table that inherits from the store's: no call
+// takes them for records or changes them.
 func TestInheritingTables(t *testing.T) {
 	b := open(t, nil)
 	theirs := place{table: b.place.table + " theirs"}.name()

@@ -14,12 +14,10 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-var instant = time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
-
 // TestListing adds live, expired, unlabelled and corrupt records.
 func TestListing(t *testing.T) {
 	record := func(id string, size int, ttl time.Duration) *model.Record {
-		return &model.Record{ID: id, Value: make([]byte, size), Labels: map[string]string{"state": "new"}, ExpiresAt: instant.Add(ttl)}
+		return &model.Record{ID: id, Value: make([]byte, size), Labels: map[string]string{"state": "new"}, ExpiresAt: now.Add(ttl)}
 	}
 	other := record("other", 1, time.Hour)
 	other.Labels = nil
@@ -38,11 +36,11 @@ func TestListing(t *testing.T) {
 		list := driverkit.Listing{Query: &test.q}
 		full := ""
 		for _, r := range []*model.Record{record("a", test.size, time.Hour), record("old", 1, 0), record("b", test.size, 1), other} {
-			if list.Add(instant, r.ID, r, nil) {
+			if list.Add(now, r.ID, r, nil) {
 				full += r.ID
 			}
 		}
-		if list.Add(instant, "bad", nil, driverkit.Corrupt("why")) {
+		if list.Add(now, "bad", nil, driverkit.Corrupt("why")) {
 			full += "bad"
 		}
 		got := ""
@@ -66,7 +64,7 @@ func TestListing(t *testing.T) {
 func TestAnswers(t *testing.T) {
 	corrupt := driverkit.Corrupt("why")
 	found := map[string]driver.BatchResult{
-		"live": {Record: model.Record{ID: "live"}}, "old": {Record: model.Record{ID: "old", ExpiresAt: instant}}, "bad": {Err: corrupt},
+		"live": {Record: model.Record{ID: "live"}}, "old": {Record: model.Record{ID: "old", ExpiresAt: now}}, "bad": {Err: corrupt},
 	}
 	gets := []driver.Get{{ID: "old"}, {ID: "live"}, {ID: "none"}, {ID: "bad"}, {ID: "live"}}
 	for _, end := range []error{nil, errOther} {
@@ -75,7 +73,7 @@ func TestAnswers(t *testing.T) {
 			none = end
 		}
 		out := make([]driver.BatchResult, len(gets)+1) // it leaves the rest alone
-		driverkit.Answers(out, gets, found, end, instant)
+		driverkit.Answers(out, gets, found, end, now)
 		for i, want := range []error{model.ErrNotFound, nil, none, corrupt, nil, nil} {
 			if got := out[i]; !errors.Is(got.Err, want) || got.Record.ID == "live" != (i == 1 || i == 4) {
 				t.Errorf("after %v, result %d is %+v, want %v", end, i, got, want)
@@ -126,7 +124,6 @@ func TestSteps(t *testing.T) {
 func TestStepsEnd(t *testing.T) {
 	for _, fail := range []error{context.Canceled, errOther} {
 		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
 		s, err := driverkit.Steps(ctx, newTally(t, driver.Sweep{Limit: 9}), 3, func(int) ([]byte, error) {
 			if errors.Is(fail, errOther) {
 				return nil, fail
@@ -136,6 +133,7 @@ func TestStepsEnd(t *testing.T) {
 			t.Errorf("%q are removed", ids)
 			return 0, nil
 		})
+		cancel()
 		if s != (driver.Swept{}) || !errors.Is(err, fail) {
 			t.Errorf("got %+v, %v, want %v", s, err, fail)
 		}

@@ -105,8 +105,8 @@ func (t *Tally) Each(ctx context.Context, before time.Time, all iter.Seq[model.R
 // Steps runs a sweep in steps of at most a number of records. Due returns up to n
 // that are due, beginning after those that it returned before. Accepts announces
 // one with Tally.Accepts, and reports whether it may go. Remove removes those that
-// may, as long as they are unchanged, and returns how many it removed, which does
-// not count beside an error.
+// may, as long as they are unchanged, and returns how many it removed. With an
+// error, that number does not count.
 func Steps[T any](ctx context.Context, t *Tally, most int, due func(n int) ([]T, error), accepts func(*T) bool, remove func([]T) (int, error)) (driver.Swept, error) {
 	return t.Run(ctx, func(n int) (more bool, err error) {
 		n = min(n, most)
