@@ -61,7 +61,7 @@ test: images ## Run all tests with the race detector, on real servers where ther
 .PHONY: table
 table: images ## Run the suites on every backend and write the README's table of what ran
 	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
-	CI=true go run ./internal/tools/testrun $(TESTFLAGS) -run='Conformance|Sessions' -table=README.md ./backends/...
+	CI=true go run ./internal/tools/testrun -modules=$(subst $(space),$(comma),$(strip $(filter backends/%,$(MODULES)))) $(TESTFLAGS) -run='Conformance|Sessions' -table=README.md ./backends/...
 
 .PHONY: test-local
 test-local: ## Run the tests that need no server: no engine, no network

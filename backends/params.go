@@ -1,6 +1,7 @@
 package backends
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"net/url"
@@ -96,6 +97,14 @@ func (p *Params) Options(options any) {
 
 // Text binds a text.
 func (p *Params) Text(to *string, name, doc string) { p.bindText(to, Param{Name: name, Doc: doc}) }
+
+// Name binds the store's name, such as that of a table. What says whose name it
+// is. Without one in the URL, or with an empty one, it is DefaultName.
+func (p *Params) Name(to *string, name, what string) {
+	*to = DefaultName
+	doc := what + " The default is " + DefaultName + "."
+	p.bind(Param{Name: name, Doc: doc, Form: FormText}, func(values []string) bool { *to = cmp.Or(values[0], DefaultName); return true })
+}
 
 // Secret binds a text that is not printed.
 func (p *Params) Secret(to *string, name, doc string) {

@@ -134,3 +134,17 @@ func TestList(t *testing.T) {
 		t.Errorf("got %s, want %s", strings.Join(got, " "), want)
 	}
 }
+
+func TestNameHasADefault(t *testing.T) {
+	for query, want := range map[string]string{"": "sojourn", "?table=": "sojourn", "?table=carts": "carts"} {
+		var p backends.Params
+		var name string
+		p.Name(&name, "table", "The table.")
+		if err := p.Parse(&url.URL{Scheme: "x", RawQuery: strings.TrimPrefix(query, "?")}); err != nil || name != want {
+			t.Errorf("%q: %q, %v, want %q", query, name, err, want)
+		}
+		if got := p.List()[0]; got.Name != "table" || got.Form != backends.FormText || got.Doc != "The table. The default is sojourn." {
+			t.Errorf("%+v", got)
+		}
+	}
+}

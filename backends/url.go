@@ -86,6 +86,21 @@ func suspect(u *url.URL) bool {
 	return u.Fragment != "" || strings.Contains(u.RawQuery, "@") || u.Host != "" && strings.Contains(u.Path, "@")
 }
 
+// File returns the path of a URL such as scheme:data, which is relative to the
+// working directory, or scheme:/var/data or scheme:///var/data. It returns
+// ErrInvalid with the form, such as file:DIR?name=store, for a URL with a host, a
+// user or no path.
+func File(u *url.URL, form string) (string, error) {
+	path := u.Path
+	if u.Opaque != "" {
+		path, _ = url.PathUnescape(u.Opaque) // empty after an error
+	}
+	if path == "" || u.Host != "" || u.User != nil {
+		return "", model.NewError(model.ErrInvalid, "the form is "+form+", with a path such as "+u.Scheme+":data or "+u.Scheme+":///var/lib/data and without a host", nil)
+	}
+	return path, nil
+}
+
 // Hosts returns the addresses of a URL's hosts, which commas separate, and of
 // further ones that parameters name. An address without a port gets the given
 // one. Hosts returns ErrInvalid for an empty host or an impossible port.

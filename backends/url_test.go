@@ -77,3 +77,19 @@ func TestRedact(t *testing.T) {
 		}
 	}
 }
+
+func TestFile(t *testing.T) {
+	for rawURL, want := range map[string]string{
+		"x:data": "data", "x:./a%20b?y=1": "./a b", "x:/var/lib": "/var/lib", "x:///var/lib": "/var/lib",
+		"x:": "", "x://": "", "x://host/data": "", "x://ann:hunter2@/data": "", "x:%zz": "",
+	} {
+		u, err := url.Parse(rawURL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := backends.File(u, "x:FILE?y=1")
+		if got != want || (err == nil) != (want != "") || err != nil && (!errors.Is(err, model.ErrInvalid) || !strings.Contains(err.Error(), "x:FILE?y=1") || strings.Contains(err.Error(), "hunter2")) {
+			t.Errorf("%q: %q, %v, want %q", rawURL, got, err, want)
+		}
+	}
+}

@@ -19,6 +19,7 @@ type Backend struct {
 	gate *driverkit.Gate
 	db   *bbolt.DB
 	name string
+	inTx bool
 	tx   *bbolt.Tx // the caller's own; see In
 
 	mu      sync.Mutex
@@ -50,7 +51,10 @@ const (
 // options are the defaults. It returns ErrInvalid for a missing database, an
 // invalid name or an invalid label.
 func New(db *bbolt.DB, name string, opts *Options) (*Backend, error) {
-	labels, err := opts.labels()
+	if opts == nil {
+		opts = &Options{}
+	}
+	labels, err := driverkit.DeclaredLabels(opts.Labels, 0)
 	switch {
 	case err != nil:
 	case db == nil:
@@ -70,11 +74,13 @@ func New(db *bbolt.DB, name string, opts *Options) (*Backend, error) {
 // Its calls are durable if the caller commits, and undone if the caller rolls
 // back. They wait for nothing, and a context that ends meanwhile need not end
 // them. After an error that is not ErrNotFound, ErrExists, ErrConflict,
-// ErrInvalid or ErrTooLarge the caller must roll back. Only the goroutine of the
+// ErrInvalid or ErrTooLarge the caller must roll back. A transaction that is nil,
+// has ended, is one of another database, or only reads and is to write is
+// ErrInvalid. Only the goroutine of the
 // transaction may use it. An OnExpire must use it too, and not the Backend of
 // New, which would wait for the transaction.
 func (b *Backend) In(tx *bbolt.Tx) *Backend {
-	return &Backend{gate: driverkit.NewGate(b.gate.Describe(), b.name), db: b.db, name: b.name, tx: tx}
+	return &Backend{gate: b.gate.Reopen(), db: b.db, name: b.name, inTx: true, tx: tx}
 }
 
 // DB returns the database. That of a backend that was opened by its URL stays

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 )
 
 // Check looks at the database and at the store's bucket, and changes nothing.
@@ -11,25 +12,28 @@ func (b *Backend) Check(ctx context.Context) (driver.Checks, error) {
 	if err := b.gate.Enter(ctx); err != nil {
 		return nil, err
 	}
-	mode := driver.Finding{Name: "mode", Seen: "it takes writes", Need: "a database that takes writes"}
+	mode, sync := "it takes writes", "each commit is synced"
 	if b.db.IsReadOnly() {
-		mode.Level, mode.Seen, mode.Fix = driver.CheckUnsafe, "it is open for reading only", "open it without ReadOnly"
+		mode = "it is open for reading only"
 	}
-	sync := driver.Finding{Name: "sync", Seen: "each commit is synced", Need: "synced commits, so that a power cut loses nothing"}
 	if b.db.NoSync {
-		sync.Level, sync.Seen, sync.Fix = driver.CheckWarning, "NoSync: a power cut may damage the whole file", "open it without NoSync"
+		sync = "NoSync: a power cut may damage the whole file"
 	}
-	place, err := view(ctx, b, func(s *store) (driver.Finding, error) {
-		f := driver.Finding{Name: "bucket", Seen: "it exists", Need: "a bucket of the store's own"}
+	bucket, err := view(ctx, b, func(s *store) (driver.Finding, error) {
+		seen, fix := "it exists", ""
 		if err := s.refuse(); err != nil {
-			f.Level, f.Seen, f.Fix = driver.CheckUnsafe, err.Error(), "give the store a bucket of its own"
+			seen, fix = err.Error(), "give the store a bucket of its own"
 		} else if s.top == nil {
-			f.Level, f.Seen, f.Fix = driver.CheckUnsafe, "none", "call CreateStorage"
+			seen, fix = "none", "call CreateStorage"
 		}
-		return f, nil
+		return driverkit.Finding("bucket", "a bucket of the store's own", seen, fix == "", driver.CheckUnsafe, fix), nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return driver.Checks{mode, sync, place}, nil
+	return driver.Checks{
+		driverkit.Finding("mode", "a database that takes writes", mode, !b.db.IsReadOnly(), driver.CheckUnsafe, "open it without ReadOnly"),
+		driverkit.Finding("sync", "synced commits, so that a power cut loses nothing", sync, !b.db.NoSync, driver.CheckWarning, "open it without NoSync"),
+		bucket,
+	}, nil
 }

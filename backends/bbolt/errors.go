@@ -20,7 +20,7 @@ import (
 var (
 	errCommitting = errors.New("the transaction has not ended")
 	errNotShared  = model.NewError(model.ErrUnavailable, "the transaction that the call shared with others failed, and the call changed nothing", nil)
-	errOtherTx    = model.NewError(model.ErrInvalid, "the transaction of In has ended or is one of another database", nil)
+	errOtherTx    = model.NewError(model.ErrInvalid, "the transaction of In is nil, has ended or is one of another database", nil)
 )
 
 func quoted(s string) string { return strconv.Quote(s) }
@@ -49,7 +49,7 @@ func (b *Backend) unavailable(err error) error {
 	case errors.Is(err, bolterrors.ErrDatabaseReadOnly):
 		why = "the database is open for reading only"
 	case errors.Is(err, bolterrors.ErrTxNotWritable):
-		why = "the transaction of In only reads: begin it with Begin(true) or Update"
+		return model.NewError(model.ErrInvalid, "the transaction of In only reads: begin it with Begin(true) or Update", err)
 	case errors.Is(err, bolterrors.ErrMaxSizeReached):
 		why = "the file has its largest size, Options.MaxSize of bbolt"
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -54,31 +55,18 @@ func (b *Backend) DeleteExpired(ctx context.Context, sw driver.Sweep) (driver.Sw
 	if err != nil {
 		return driver.Swept{}, err
 	}
-	after := ""
-	return tally.Run(ctx, func(n int) (more bool, err error) {
-		n = min(n, sweepBatch)
-		from, announced := after, tally.Announces()
+	after, announced := "", tally.Announces()
+	return driverkit.Steps(ctx, tally, sweepBatch, func(n int) ([]due, error) {
+		from := after
 		found, err := view(ctx, b, func(s *store) ([]due, error) { return s.due(sw.Before, from, n, announced) })
-		if err != nil || len(found) == 0 {
-			return false, err
+		if len(found) > 0 {
+			after = found[len(found)-1].key
 		}
-		after = found[len(found)-1].key
-		var accepted []due
-		for i := range found {
-			if !announced || found[i].head.ID == "" || tally.Accepts(&found[i].head) {
-				accepted = append(accepted, found[i])
-			}
-		}
-		if len(accepted) == 0 {
-			return len(found) == n, nil
-		}
-		removed, err := update(ctx, b, func(s *store) (int, error) { return s.sweep(sw.Before, accepted, announced) })
-		if err != nil {
-			tally.Failed(len(accepted), err)
-			return false, nil
-		}
-		tally.Removed(removed)
-		return len(found) == n, nil
+		return found, err
+	}, func(d *due) bool {
+		return !announced || d.head.ID == "" || tally.Accepts(&d.head)
+	}, func(found []due) (int, error) {
+		return update(ctx, b, func(s *store) (int, error) { return s.sweep(sw.Before, found, announced) })
 	})
 }
 

@@ -26,11 +26,10 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 }
 
 func (s *store) page(ctx context.Context, now time.Time, q *driver.Query, position string) (driver.Page, error) {
-	var p driver.Page
+	list := driverkit.Listing{Query: q}
 	if s.top == nil {
-		return p, nil
+		return list.Page, nil
 	}
-	var size driverkit.PageSize
 	bucket, prefix := s.records, []byte(nil)
 	if q.Label != "" {
 		bucket, prefix = s.labels, []byte(labelKey(q.Label, q.Value))
@@ -44,8 +43,8 @@ func (s *store) page(ctx context.Context, now time.Time, q *driver.Query, positi
 	full := false
 	for reads := 0; key != nil && bytes.HasPrefix(key, prefix); key, data = c.Next() {
 		if full || reads == q.Limit+extraReads {
-			p.Next = s.b.gate.Token(q, position)
-			return p, nil
+			list.Page.Next = s.b.gate.Token(q, position)
+			break
 		}
 		if err := ctx.Err(); err != nil {
 			return driver.Page{}, err
@@ -55,17 +54,11 @@ func (s *store) page(ctx context.Context, now time.Time, q *driver.Query, positi
 			data = s.records.Get([]byte(position))
 		}
 		rec, err := decode(position, data)
-		switch {
-		case err != nil:
-			p.Corrupt = append(p.Corrupt, position)
-		case !rec.Expired(now) && q.Bears(rec):
-			if q.KeysOnly {
-				rec.Value = nil
-			}
-			rec.Value = bytes.Clone(rec.Value) // it lies in the file's memory
-			p.Records = append(p.Records, *rec)
-			full = size.Add(rec) || len(p.Records) == q.Limit
-		}
+		full = list.Add(now, position, rec, err)
 	}
-	return p, nil
+	for i := range list.Page.Records {
+		r := &list.Page.Records[i]
+		r.Value = bytes.Clone(r.Value) // it lies in the file's memory
+	}
+	return list.Page, nil
 }

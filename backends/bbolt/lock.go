@@ -20,7 +20,7 @@ const endsWithin = 50 * time.Millisecond
 // begin cannot be given up: it waits while a writer makes the file grow, and the
 // writer waits for older readers. The goroutine ends by itself.
 func view[T any](ctx context.Context, b *Backend, do func(*store) (T, error)) (T, error) {
-	if b.tx != nil {
+	if b.inTx {
 		return inTx(b, do)
 	}
 	type result struct {
@@ -83,7 +83,7 @@ func (b *Backend) with(tx *bbolt.Tx, waited *driverkit.Waited, do func(*store) e
 
 // inTx runs do in the caller's transaction.
 func inTx[T any](b *Backend, do func(*store) (T, error)) (out T, err error) {
-	if b.tx.DB() != b.db {
+	if b.tx == nil || b.tx.DB() != b.db {
 		return out, errOtherTx
 	}
 	err = b.with(b.tx, &driverkit.Waited{}, func(s *store) (err error) { out, err = do(s); return err })
@@ -94,7 +94,7 @@ func inTx[T any](b *Backend, do func(*store) (T, error)) (out T, err error) {
 // at the same time: they share its commit. It returns do's result. A context that
 // ends before do has begun ends the call, and nothing changes.
 func update[T any](ctx context.Context, b *Backend, do func(*store) (T, error)) (T, error) {
-	if b.tx != nil {
+	if b.inTx {
 		return inTx(b, do)
 	}
 	out := new(T)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -186,17 +187,45 @@ func TestIn(t *testing.T) {
 			drivertest.Get(t, b, "a")
 		}
 	}
-	var ended *bbolt.Tx
-	must(t, b.db.View(func(tx *bbolt.Tx) error {
-		ended = tx
-		_, err := b.In(tx).Write(ctx, now, driver.Write{Record: drivertest.Record("b", "", 0), Cond: driver.IfAny})
-		drivertest.WantKind(t, err, model.ErrUnavailable)
-		_, err = newOn(t, fresh(t).DB(), "other").In(tx).Get(ctx, now, driver.Get{ID: "a"})
-		drivertest.WantKind(t, err, model.ErrInvalid)
-		return nil
-	}))
-	_, err := b.In(ended).Get(ctx, now, driver.Get{ID: "a"})
-	drivertest.WantKind(t, err, model.ErrInvalid)
+}
+
+// TestMistakenTransactions makes every call in transactions that cannot be right:
+// the error names the mistake, and nothing changes.
+func TestMistakenTransactions(t *testing.T) {
+	b := fresh(t)
+	base := drivertest.SeedCalls(t, b)
+	begin := func(writable bool, end func(*bbolt.Tx) error) *bbolt.Tx {
+		tx, err := b.db.Begin(writable)
+		must(t, err)
+		must(t, end(tx))
+		return tx
+	}
+	committed, undone := begin(true, (*bbolt.Tx).Commit), begin(true, (*bbolt.Tx).Rollback)
+	open := begin(false, func(*bbolt.Tx) error { return nil })
+	other := newOn(t, fresh(t).DB(), "other", "principal", "state")
+	storage := []drivertest.Call{{Name: "create storage", Do: driver.CreateStorage}, {Name: "delete storage", Do: driver.DeleteStorage}}
+	every := append(append(drivertest.Writes(base), drivertest.Reads()...), storage...)
+	for name, test := range map[string]struct {
+		in    *Backend
+		calls []drivertest.Call
+		text  string
+	}{
+		"none":            {b.In(nil), every, "is nil"},
+		"committed":       {b.In(committed), every, "has ended"},
+		"rolled back":     {b.In(undone), every, "has ended"},
+		"of another file": {other.In(open), every, "another database"},
+		"for reading":     {b.In(open), append(drivertest.Writes(base), storage[1]), "only reads"},
+	} {
+		for _, call := range test.calls {
+			err := call.Do(t.Context(), test.in)
+			if !errors.Is(err, model.ErrInvalid) || !strings.Contains(err.Error(), test.text) {
+				t.Errorf("%s: %s: %s, want %q", name, call.Name, drivertest.Causes(err), test.text)
+			}
+		}
+	}
+	drivertest.Holds(t, b.In(open), "id", base.Revision, base.ExpiresAt)
+	must(t, open.Rollback())
+	drivertest.Holds(t, b, "id", base.Revision, base.ExpiresAt)
 }
 
 // TestListingsFollowTheBytesOfIDs lists ids that other orders would mix.

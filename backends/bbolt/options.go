@@ -1,9 +1,8 @@
 package bbolt
 
 import (
-	"strings"
-
-	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
+	"io/fs"
+	"time"
 )
 
 // Options configures a Backend. The zero value of every field is its default.
@@ -13,13 +12,15 @@ type Options struct {
 	Labels []string
 }
 
-func (o *Options) labels() ([]string, error) {
-	if o == nil {
-		o = &Options{}
-	}
-	names, err := driverkit.DeclaredLabels(o.Labels, 0)
-	for i := range names {
-		names[i] = strings.Clone(names[i]) // the caller may use the memory again
-	}
-	return names, err
+// fileOptions are those of a file that a URL opens.
+type fileOptions struct {
+	// Timeout is how long to wait for a process that has the file open. The default
+	// is 1s.
+	Timeout time.Duration
+	// NoSync leaves out every sync, as in bbolt.Options: a power cut may damage the
+	// whole file.
+	NoSync bool
+	// FileMode has the permissions of a new file, less the umask. The default is
+	// 0600. Modes that deny the owner reading or writing are ErrInvalid.
+	FileMode fs.FileMode
 }

@@ -24,13 +24,6 @@ type target struct {
 	file    fileOptions
 }
 
-// fileOptions are for the opening of the file.
-type fileOptions struct {
-	Timeout  time.Duration // how long to wait for a process that has the file open
-	NoSync   bool          // as in bbolt.Options
-	FileMode fs.FileMode   // of a new file
-}
-
 const (
 	defaultTimeout = time.Second
 	defaultMode    = 0o600
@@ -39,7 +32,7 @@ const (
 
 func (t *target) params() *backends.Params {
 	var p backends.Params
-	p.Text(&t.bucket, "bucket", "The store's bucket. The default is "+backends.DefaultName+".")
+	p.Name(&t.bucket, "bucket", "The store's bucket.")
 	p.Options(&t.options)
 	p.Options(&t.file)
 	return &p
@@ -56,21 +49,12 @@ func openURL(ctx context.Context, u *url.URL) (driver.ModelExpirySupport, error)
 	if err := t.params().Parse(u); err != nil {
 		return nil, err
 	}
-	path := u.Path
-	if u.Opaque != "" {
-		var err error
-		if path, err = url.PathUnescape(u.Opaque); err != nil {
-			path = ""
-		}
-	}
-	if path == "" || u.Host != "" || u.User != nil {
-		return nil, model.NewError(model.ErrInvalid, "the form is bbolt:FILE?bucket=store, with a path such as bbolt:app.db or bbolt:///var/lib/app.db and without a host", nil)
+	path, err := backends.File(u, "bbolt:FILE?bucket=store")
+	if err != nil {
+		return nil, err
 	}
 	if t.file.FileMode&defaultMode != defaultMode {
 		return nil, model.NewError(model.ErrInvalid, "file_mode denies the owner reading or writing: give a mode such as 0600 or 0660", nil)
-	}
-	if t.bucket == "" {
-		t.bucket = backends.DefaultName
 	}
 	db, err := openFile(ctx, path, &t.file)
 	if err != nil {

@@ -20,7 +20,7 @@ type target struct {
 
 func (t *target) params() *backends.Params {
 	var p backends.Params
-	p.Text(&t.name, "name", "The store's name. The default is "+backends.DefaultName+".")
+	p.Name(&t.name, "name", "The store's name.")
 	p.Options(&t.options)
 	return &p
 }
@@ -35,21 +35,12 @@ func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 	if err := t.params().Parse(u); err != nil {
 		return nil, err
 	}
-	dir := u.Path
-	if u.Opaque != "" {
-		var err error
-		if dir, err = url.PathUnescape(u.Opaque); err != nil {
-			dir = ""
-		}
-	}
-	if dir == "" || u.Host != "" || u.User != nil {
-		return nil, model.NewError(model.ErrInvalid, "the form is file:DIR?name=store, with a path such as file:data or file:///var/lib/app and without a host", nil)
+	dir, err := backends.File(u, "file:DIR?name=store")
+	if err != nil {
+		return nil, err
 	}
 	if info, err := os.Stat(dir); err == nil && !info.IsDir() || errors.Is(err, syscall.ENOTDIR) {
 		return nil, model.NewError(model.ErrInvalid, "the path names a file or leads through one: give that of a folder, which may be new", err)
-	}
-	if t.name == "" {
-		t.name = backends.DefaultName
 	}
 	return New(dir, t.name, &t.options)
 }

@@ -68,8 +68,10 @@ func New(db *mongodriver.Database, collection string, opts *Options) (*Backend, 
 		SetWriteConcern(writeconcern.Majority()).SetReadConcern(readconcern.Majority()).SetReadPreference(readpref.Primary()).
 		SetBSONOptions(&options.BSONOptions{}).SetRegistry(bson.NewRegistry()))
 	d := driver.Description{Backend: backendName, Labels: o.Labels, MaxValue: o.MaxValue}
+	gate := driverkit.NewGate(d, db.Name(), collection)
+	gate.CheckWrites(checkEncoding)
 	return &Backend{
-		gate: driverkit.NewGate(d, db.Name(), collection), coll: own.Collection(collection),
+		gate: gate, coll: own.Collection(collection),
 		grace: grace, queryable: o.Queryable, logger: o.Logger,
 	}, nil
 }

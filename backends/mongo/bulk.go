@@ -47,18 +47,9 @@ func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get)
 	turn := b.turn(now)
 	for from := 0; from < len(gets); from += getStep {
 		now := turn.at(from == 0)
-		ids := driverkit.IDs(gets[from:min(from+getStep, len(gets))])
-		found, err := b.readMany(ctx, ids, withValue)
-		for i, id := range ids {
-			o, stored := found[id]
-			switch {
-			case !stored && err != nil:
-				o.Err = err
-			case !stored || o.Err == nil && o.Record.Expired(now):
-				o = driver.BatchResult{Err: model.ErrNotFound}
-			}
-			out[from+i] = o
-		}
+		part := gets[from:min(from+getStep, len(gets))]
+		found, err := b.readMany(ctx, driverkit.IDs(part), withValue)
+		driverkit.Answers(out[from:], part, found, err, now)
 	}
 	return out
 }
@@ -133,17 +124,9 @@ func (b *batch) fail(index []int, err error) {
 func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
 	out, valid := b.gate.Batch(ctx, ops)
 	run := &batch{Backend: b, turn: b.turn(now), ops: ops, out: out}
-	for i := range ops {
-		if w := ops[i].Write; w != nil {
-			if err := checkEncoding(w); err != nil {
-				out[i].Err = err
-			}
-		}
-	}
 	var puts, others []int
 	for _, i := range valid {
 		switch w := ops[i].Write; {
-		case out[i].Err != nil:
 		case w != nil && (w.Cond == driver.IfAbsent || w.Cond == driver.IfAny):
 			puts = append(puts, i)
 		default:

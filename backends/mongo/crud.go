@@ -185,9 +185,6 @@ func (b *Backend) Stat(ctx context.Context, now time.Time, g driver.Get) (driver
 // Write stores the record under its condition, by one update, replacement or
 // findAndModify. If the condition fails, one find tells why.
 func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
-	if err := checkEncoding(&w); err != nil {
-		return model.Record{}, err
-	}
 	if err := b.gate.Write(ctx, &w); err != nil {
 		return model.Record{}, err
 	}

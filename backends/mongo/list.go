@@ -40,29 +40,23 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 		return driver.Page{}, listError(ctx, err)
 	}
 	defer closeCursor(ctx, cur)
-	var page driver.Page
-	var size driverkit.PageSize
+	list := driverkit.Listing{Query: &q}
 	n, last, full := 0, "", false
 	// If the documents are large, the server's answer ends early, and so does
 	// the page.
 	for !full && (n == 0 || cur.RemainingBatchLength() > 0) && cur.Next(ctx) {
 		n++
 		last = storedID(cur.Current)
-		switch rec, err := read.decode(cur.Current); {
-		case err != nil:
-			page.Corrupt = append(page.Corrupt, last)
-		case !rec.Expired(now):
-			page.Records = append(page.Records, rec)
-			full = size.Add(&rec)
-		}
+		rec, err := read.decode(cur.Current)
+		full = list.Add(now, last, &rec, err)
 	}
 	if err := cur.Err(); err != nil {
 		return driver.Page{}, readError(ctx, err)
 	}
 	if n > 0 && (full || n == limit || cur.ID() != 0) {
-		page.Next = b.gate.Token(&q, last)
+		list.Page.Next = b.gate.Token(&q, last)
 	}
-	return page, nil
+	return list.Page, nil
 }
 
 // Count counts on the server. Without a label it reads the index on the expiry

@@ -72,11 +72,8 @@ func (o *Options) withDefaults() (out Options, grace int32, err error) {
 	if out.GraceTTL > 0 {
 		grace = int32((out.GraceTTL + time.Second - 1) / time.Second)
 	}
-	if out.MaxValue < 0 || out.MaxValue > maxValue {
-		return out, 0, model.NewError(model.ErrInvalid, "Options.MaxValue is not between 0 and "+strconv.Itoa(maxValue), nil)
-	}
-	if out.MaxValue == 0 {
-		out.MaxValue = maxValue
+	if out.MaxValue, err = driverkit.MaxValue(out.MaxValue, maxValue, maxValue); err != nil {
+		return out, 0, err
 	}
 	if out.Logger == nil {
 		out.Logger = slog.Default()

@@ -44,7 +44,7 @@ type target struct {
 
 func (t *target) params() *backends.Params {
 	var p backends.Params
-	p.Text(&t.collection, "collection", "The collection. The default is "+backends.DefaultName+".")
+	p.Name(&t.collection, "collection", "The collection.")
 	p.Options(&t.options)
 	t.passed = url.Values{}
 	for _, name := range uriOptions {
@@ -100,9 +100,6 @@ func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 	client, err := mongodriver.Connect(o)
 	if err != nil {
 		return nil, badURL()
-	}
-	if t.collection == "" {
-		t.collection = backends.DefaultName
 	}
 	b, err := New(client.Database(database), t.collection, &t.options)
 	if err != nil {

@@ -72,6 +72,7 @@ func New(db DB, table string, opts *Options) (*Backend, error) {
 	d := driver.Description{Backend: backendName, Labels: o.Labels, MaxValue: o.MaxValue}
 	at := place{schema: o.Schema, table: table}
 	b := &Backend{gate: driverkit.NewGate(d, o.Schema, table), place: at, sql: newStatements(at)}
+	b.gate.CheckWrites(driverkit.TextEncoding)
 	b.use(db)
 	return b, nil
 }
@@ -82,16 +83,19 @@ func New(db DB, table string, opts *Options) (*Backend, error) {
 //
 // No condition that fails is an error of PostgreSQL, so ErrExists, ErrNotFound
 // and ErrConflict leave the transaction as it is. ErrUnavailable and ErrUnknown
-// end it: only a rollback is possible then.
+// end it: only a rollback is possible then. After its end, and for nil, every call
+// is ErrInvalid.
 func (b *Backend) In(tx pgx.Tx) *Backend {
 	in := *b
-	in.gate = driverkit.NewGate(b.gate.Describe(), b.place.schema, b.place.table)
+	in.gate = b.gate.Reopen()
 	in.use(tx)
 	return &in
 }
 
 func (b *Backend) use(db DB) {
-	b.db = db
+	if b.db = db; isNil(db) {
+		b.db = nil
+	}
 	_, b.inTx = db.(pgx.Tx)
 	if b.pool, _ = db.(pool); b.pool == nil {
 		b.turn = make(chan struct{}, 1)
@@ -105,6 +109,9 @@ const noPause = 100 * time.Millisecond
 // acquire returns a connection, and the function that gives it back. Nothing is
 // sent if it fails. What it waits for is added to w.
 func (b *Backend) acquire(ctx context.Context, w *driverkit.Waited) (db DB, release func(), err error) {
+	if b.db == nil {
+		return nil, nil, errNoTx
+	}
 	if b.pool == nil {
 		select {
 		case b.turn <- struct{}{}:
@@ -150,17 +157,13 @@ func (b *Backend) Ping(ctx context.Context) error {
 	if err := b.gate.Enter(ctx); err != nil {
 		return err
 	}
-	return b.read(ctx, &driverkit.Waited{}, "SELECT", nil, func(pgx.Rows) error { return nil })
+	return b.read(ctx, &driverkit.Waited{}, "SELECT", these(), func(pgx.Rows) error { return nil })
 }
 
-// read runs a query and calls each for every row. Its error is that of a read.
-func (b *Backend) read(ctx context.Context, w *driverkit.Waited, sql string, args []any, each func(pgx.Rows) error) error {
-	return b.readAsOf(ctx, w, sql, func() []any { return args }, each)
-}
-
-// readAsOf is read with arguments that depend on the time of the decision: they
-// are built once there is a connection.
-func (b *Backend) readAsOf(ctx context.Context, w *driverkit.Waited, sql string, args func() []any, each func(pgx.Rows) error) error {
+// read runs a query and calls each for every row. The arguments are asked for once
+// there is a connection, for they may depend on the time of the decision. Its
+// error is that of a read.
+func (b *Backend) read(ctx context.Context, w *driverkit.Waited, sql string, args func() []any, each func(pgx.Rows) error) error {
 	db, release, err := b.acquire(ctx, w)
 	if err != nil {
 		return err
@@ -171,6 +174,9 @@ func (b *Backend) readAsOf(ctx context.Context, w *driverkit.Waited, sql string,
 	}
 	return nil
 }
+
+// these returns arguments that depend on no time.
+func these(args ...any) func() []any { return func() []any { return args } }
 
 // query runs a query and calls each for every row. The rows count only if it
 // returns nil: the server commits after the last one.

@@ -28,7 +28,7 @@ func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get)
 	}
 	found := make(map[string]driver.BatchResult, len(gets))
 	w := driverkit.Waited{Watch: b.watch}
-	err := b.read(ctx, &w, b.sql.many, []any{driverkit.IDs(gets)}, func(rows pgx.Rows) error {
+	err := b.read(ctx, &w, b.sql.many, these(driverkit.IDs(gets)), func(rows pgx.Rows) error {
 		var r row
 		if err := r.scan(rows); err != nil {
 			return err
@@ -37,16 +37,10 @@ func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get)
 		found[r.id.String] = driver.BatchResult{Record: rec, Err: err}
 		return nil
 	})
-	for i := range gets {
-		o, stored := found[gets[i].ID]
-		switch {
-		case err != nil:
-			o = driver.BatchResult{Err: err}
-		case !stored, o.Err == nil && o.Record.Expired(w.Now(now)):
-			o = driver.BatchResult{Err: model.ErrNotFound}
-		}
-		out[i] = o
+	if err != nil {
+		clear(found) // the rows count only if the server has sent all
 	}
+	driverkit.Answers(out, gets, found, err, w.Now(now))
 	return out
 }
 
@@ -56,12 +50,6 @@ func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get)
 // by one. Each decides as of the end of what was sent before it.
 func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
 	out, valid := b.gate.Batch(ctx, ops)
-	valid = slices.DeleteFunc(valid, func(i int) bool {
-		if ops[i].Write != nil {
-			out[i].Err = checkEncoding(ops[i].Write)
-		}
-		return out[i].Err != nil
-	})
 	// Writers that lock rows in one order never wait for each other in a circle.
 	slices.SortFunc(valid, func(i, j int) int { return cmp.Compare(ops[i].ID(), ops[j].ID()) })
 	w := driverkit.Waited{Watch: b.watch}

@@ -1,8 +1,8 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -47,12 +47,6 @@ func checkServer(ctx context.Context, db DB) (driver.Checks, error) {
 	current_setting('synchronous_commit'), current_setting('fsync')`, nil, func(rows pgx.Rows) error {
 		return rows.Scan(&version, &standby, &readOnly, &encoding, &client, &isolation, &commit, &fsync)
 	})
-	finding := func(name, seen, need string, right bool, level driver.CheckLevel, fix string) driver.Finding {
-		if right {
-			level, fix = driver.CheckRight, ""
-		}
-		return driver.Finding{Name: name, Level: level, Seen: seen, Need: need, Fix: fix}
-	}
 	state := "a server that takes writes"
 	if standby {
 		state = "a standby"
@@ -60,43 +54,59 @@ func checkServer(ctx context.Context, db DB) (driver.Checks, error) {
 		state = "a session that is read-only"
 	}
 	return driver.Checks{
-		finding("version", "PostgreSQL "+strconv.Itoa(version), "PostgreSQL "+strconv.Itoa(minVersion)+" or later", version >= minVersion,
+		driverkit.Finding("version", "PostgreSQL "+strconv.Itoa(minVersion)+" or later", "PostgreSQL "+strconv.Itoa(version), version >= minVersion,
 			driver.CheckUnsafe, "use a newer server"),
-		finding("state", state, "a server that takes writes", !standby && readOnly == "off",
+		driverkit.Finding("state", "a server that takes writes", state, !standby && readOnly == "off",
 			driver.CheckUnsafe, "connect to the primary, for example with target_session_attrs=read-write"),
-		finding("encoding", encoding+" and "+client, "UTF8 of the database and the client", encoding == "UTF8" && client == "UTF8",
+		driverkit.Finding("encoding", "UTF8 of the database and the client", encoding+" and "+client, encoding == "UTF8" && client == "UTF8",
 			driver.CheckUnsafe, "use a database WITH ENCODING 'UTF8', and no other client_encoding"),
-		finding("isolation", isolation, "read committed", isolation == "read committed",
+		driverkit.Finding("isolation", "read committed", isolation, isolation == "read committed",
 			driver.CheckWarning, "set default_transaction_isolation: writes at the same time are sent again"),
-		finding("durability", "synchronous_commit "+commit+", fsync "+fsync, "synchronous_commit on and fsync on", commit != "off" && fsync == "on",
+		driverkit.Finding("durability", "synchronous_commit on and fsync on", "synchronous_commit "+commit+", fsync "+fsync, commit != "off" && fsync == "on",
 			driver.CheckWarning, "set both: a crash may lose an acknowledged write"),
 	}, err
 }
 
 // checkTable compares the table with what CreateStorage makes.
 func (b *Backend) checkTable(f *found) driver.Checks {
-	table := driver.Finding{Name: "table", Seen: "it is there", Need: "a table of the store's own"}
-	switch what := f.foreign(); {
+	const name, need = "table", "a table of the store's own"
+	foreign := f.foreign()
+	switch {
 	case f.kind == "":
-		table.Level, table.Seen, table.Fix = driver.CheckUnsafe, "none", "call CreateStorage"
-	case what != "":
-		table.Level, table.Seen, table.Fix = driver.CheckUnsafe, what, ownPlace
-	case f.unlogged:
-		table.Level, table.Seen, table.Fix = driver.CheckWarning, "an unlogged table", "ALTER TABLE … SET LOGGED: a crash empties it"
+		return driver.Checks{driverkit.Finding(name, need, "none", false, driver.CheckUnsafe, "call CreateStorage")}
+	case foreign != "":
+		return driver.Checks{driverkit.Finding(name, need, foreign, false, driver.CheckUnsafe, ownPlace)}
 	}
-	if table.Level == driver.CheckUnsafe {
-		return driver.Checks{table}
+	kind := "it is there"
+	if f.unlogged {
+		kind = "an unlogged table"
 	}
-	indexes := driver.Finding{Name: "indexes", Seen: "all", Need: "the index on the expiry and one for each label"}
 	var lacking []string
 	for _, x := range b.place.indexes(b.gate.Labels()) {
 		if state, ok := f.indexes[x.name]; !ok || state != "" {
 			lacking = append(lacking, strconv.Quote(x.name))
 		}
 	}
-	if slices.Sort(lacking); len(lacking) > 0 {
-		indexes.Level, indexes.Seen = driver.CheckWarning, "not valid, or not there: "+strings.Join(lacking, ", ")
-		indexes.Fix = "drop what is not valid and call CreateStorage: listings and sweeps read the whole table"
+	indexes := "all"
+	if len(lacking) > 0 {
+		indexes = "not valid, or not there: " + strings.Join(lacking, ", ")
 	}
-	return driver.Checks{table, indexes}
+	return driver.Checks{
+		driverkit.Finding(name, need, kind, !f.unlogged, driver.CheckWarning, "ALTER TABLE … SET LOGGED: a crash empties it"),
+		driverkit.Finding("indexes", "the index on the expiry and one for each label", indexes, len(lacking) == 0,
+			driver.CheckWarning, "drop what is not valid and call CreateStorage: listings and sweeps read the whole table"),
+		f.checkGuards(),
+	}
+}
+
+// checkGuards looks at what other programs made on the table.
+func (f *found) checkGuards() driver.Finding {
+	level, seen := driver.CheckRight, []string(nil)
+	for _, g := range f.guards {
+		if g.level != driver.CheckRight {
+			level, seen = max(level, g.level), append(seen, g.what)
+		}
+	}
+	return driverkit.Finding("additions", "nothing that may drop a write, keep a record from its removal, or spread one to other rows",
+		cmp.Or(strings.Join(seen, ", "), "none that matters"), len(seen) == 0, level, "drop it, or "+ownPlace)
 }

@@ -2,9 +2,7 @@ package postgres
 
 import (
 	"encoding/json"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -66,15 +64,6 @@ func known(c driver.Condition, r model.Revision) pgtype.UUID {
 func labels(all map[string]string) pgtype.Text {
 	data, err := json.Marshal(all) // texts, so it returns no error
 	return pgtype.Text{String: string(data), Valid: err == nil && len(all) > 0}
-}
-
-// checkEncoding returns ErrInvalid for a name that a text of PostgreSQL cannot
-// hold.
-func checkEncoding(w *driver.Write) error {
-	if !utf8.ValidString(w.Record.Encoding) || strings.IndexByte(w.Record.Encoding, 0) >= 0 {
-		return model.NewError(model.ErrInvalid, "the encoding's name is not UTF-8 without NUL", nil)
-	}
-	return nil
 }
 
 // notNil returns the value for a statement, in which nil would be NULL.

@@ -31,7 +31,7 @@ func (b *Backend) stat(ctx context.Context, now time.Time, sql, id string, sized
 	var w driverkit.Waited
 	w.Watch = b.watch
 	err = model.ErrNotFound
-	failed := b.read(ctx, &w, sql, []any{id}, func(rows pgx.Rows) error {
+	failed := b.read(ctx, &w, sql, these(id), func(rows pgx.Rows) error {
 		var r row
 		var more []any
 		if sized {
@@ -137,9 +137,6 @@ func judged(judge func(cur *model.Record, err error) (model.Record, error)) func
 
 // Write stores the record under its condition, by one statement.
 func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
-	if err := checkEncoding(&w); err != nil {
-		return model.Record{}, err
-	}
 	if err := b.gate.Write(ctx, &w); err != nil {
 		return model.Record{}, err
 	}

@@ -18,7 +18,7 @@
 // idle_in_transaction_session_timeout and role to the sessions. Others are
 // refused. As with psql, the environment (PGPASSWORD and others) gives what the
 // URL leaves out. A connection is opened within 5 seconds, unless
-// connect_timeout says another time.
+// connect_timeout, PGCONNECT_TIMEOUT or a service says another time than zero.
 //
 // # In the caller's transaction
 //
@@ -39,7 +39,8 @@
 // ErrExists, ErrNotFound and ErrConflict leave the transaction as it is.
 // ErrUnavailable and ErrUnknown end it: PostgreSQL then takes only a rollback.
 // With repeatable read or serializable, ErrUnavailable with code 40001 says that
-// the caller must begin the transaction again. Rows that were written stay locked
+// the caller must begin the transaction again. A call after the end of the
+// transaction is ErrInvalid. Rows that were written stay locked
 // until it ends: other writers of these records wait for it. A lost answer to the
 // commit is the program's own to deal with.
 //
@@ -68,9 +69,12 @@
 // CreateStorage returns ErrCorrupt, and changes nothing, if the place has a
 // table without these columns, a view, or another kind of relation. DeleteStorage
 // drops the table. If another program added a column, an index or a trigger, or
-// has a view or a foreign key on it, DeleteStorage removes only the records and
-// returns ErrCorrupt with what it found. The advisory lock of the transaction
-// lets several nodes call both at once.
+// has a view on it, DeleteStorage removes only the records and returns ErrCorrupt
+// with what it found. It removes nothing if that could reach other rows or leave
+// records: with a foreign key of another table, a trigger on deletes, a rule, or
+// row-level security that is in force for its user. The advisory lock of the
+// transaction lets several nodes call both at once. The rows of tables that
+// inherit from the store's are neither read nor changed.
 //
 // # Expiry
 //
@@ -146,9 +150,12 @@
 // # Checks
 //
 // Check looks at the server's version, whether it takes writes, the encodings,
-// the isolation and durability of the session, the table and its indexes. It
-// changes nothing. CreateStorage makes the checks of the server, and returns
-// ErrUnsupported if one is unsafe.
+// the isolation and durability of the session, the table, its indexes, and what
+// other programs made on it. It changes nothing. Unsafe are row-level security
+// that is in force, rules, and foreign keys that keep records from being removed.
+// Other foreign keys, and triggers that run before a row is written, are
+// warnings. CreateStorage makes the same checks, and returns ErrUnsupported if one
+// is unsafe.
 //
 // # Cost
 //

@@ -54,6 +54,11 @@ var codes = map[string]string{
 	"58":           "the server met a system error",
 }
 
+var (
+	errEndedTx = model.NewError(model.ErrInvalid, "the transaction has ended: take a Backend from In for each transaction", pgx.ErrTxClosed)
+	errNoTx    = model.NewError(model.ErrInvalid, "the transaction of In is nil", nil)
+)
+
 // codeOf returns the server's code, or nothing.
 func codeOf(err error) string {
 	var pg *pgconn.PgError
@@ -126,6 +131,8 @@ func readError(ctx context.Context, err error) error {
 	var column pgx.ScanArgError
 	code := codeOf(err)
 	switch {
+	case errors.Is(err, pgx.ErrTxClosed):
+		return errEndedTx
 	case errors.As(err, &column):
 		return model.NewError(model.ErrCorrupt, driverkit.WhyForeign, err)
 	case code == codeCanceled && driverkit.Ended(ctx) != nil:
@@ -143,6 +150,8 @@ func readError(ctx context.Context, err error) error {
 func writeError(ctx context.Context, err error) error {
 	code := codeOf(err)
 	switch {
+	case errors.Is(err, pgx.ErrTxClosed):
+		return errEndedTx
 	case applied(err), code == codeCanceled && driverkit.Ended(ctx) != nil:
 		return model.NewError(model.ErrUnknown, codeText(code), driverkit.WithContext(ctx, err))
 	case code == "22001", strings.HasPrefix(code, "54"):

@@ -41,15 +41,6 @@ func (b *Backend) touch(now time.Time, t *driver.Touch) write {
 // sweepStep is the largest number of records that a step of a sweep removes.
 const sweepStep = 1000
 
-// sweep is the state of a DeleteExpired that announces records. It visits them
-// in the order of their expiries and ids.
-type sweep struct {
-	*driverkit.Tally
-	before time.Time
-	exp    int64
-	id     string
-}
-
 // DeleteExpired removes expired records, a thousand with each statement. Rows
 // that another call has locked are left to it. With OnExpire, a step is a SELECT
 // of heads, and a DELETE of those that are unchanged.
@@ -58,47 +49,36 @@ func (b *Backend) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swe
 	if err != nil {
 		return driver.Swept{}, err
 	}
-	state := sweep{Tally: tally, before: s.Before, exp: math.MinInt64}
-	return tally.Run(ctx, func(n int) (more bool, err error) {
-		n = min(n, sweepStep)
-		if s.OnExpire != nil {
-			return b.announce(ctx, n, &state)
+	before := s.Before.UnixMilli()
+	if !tally.Announces() {
+		return tally.Run(ctx, func(n int) (more bool, err error) {
+			n = min(n, sweepStep)
+			removed, err := b.exec(ctx, b.sql.sweep, before, int64(n))
+			tally.Removed(removed)
+			tally.Failed(n, err)
+			return removed == n, nil
+		})
+	}
+	exp, id := int64(math.MinInt64), "" // of the record that was announced last
+	return driverkit.Steps(ctx, tally, sweepStep, func(n int) (due []row, err error) {
+		err = b.read(ctx, &driverkit.Waited{}, b.sql.due, these(before, exp, id, int64(n)), func(rows pgx.Rows) error {
+			due = append(due, row{})
+			return due[len(due)-1].scan(rows)
+		})
+		if len(due) > 0 {
+			exp, id = due[len(due)-1].exp.Int64, due[len(due)-1].id.String
 		}
-		removed, err := b.exec(ctx, b.sql.sweep, s.Before.UnixMilli(), int64(n))
-		tally.Removed(removed)
-		tally.Failed(n, err)
-		return removed == n, nil
+		return due, err
+	}, func(r *row) bool {
+		rec, err := r.decode()
+		return err == nil && tally.Accepts(&rec)
+	}, func(due []row) (int, error) {
+		ids, revs, exps := make([]string, len(due)), make([]string, len(due)), make([]int64, len(due))
+		for i := range due {
+			ids[i], revs[i], exps[i] = due[i].id.String, due[i].rev.String(), due[i].exp.Int64
+		}
+		return b.exec(ctx, b.sql.sweepThese, ids, revs, exps)
 	})
-}
-
-// announce announces up to n expired records and removes those that may go. It
-// reports whether more may be left.
-func (b *Backend) announce(ctx context.Context, n int, s *sweep) (more bool, err error) {
-	var due []row
-	err = b.read(ctx, &driverkit.Waited{}, b.sql.due, []any{s.before.UnixMilli(), s.exp, s.id, int64(n)}, func(rows pgx.Rows) error {
-		due = append(due, row{})
-		return due[len(due)-1].scan(rows)
-	})
-	if err != nil {
-		return false, err
-	}
-	var ids, revs []string
-	var exps []int64
-	for i := range due {
-		s.exp, s.id = due[i].exp.Int64, due[i].id.String
-		if rec, err := due[i].decode(); err == nil && s.Accepts(&rec) {
-			ids, revs, exps = append(ids, rec.ID), append(revs, due[i].rev.String()), append(exps, s.exp)
-		}
-	}
-	if len(ids) > 0 {
-		if err := ctx.Err(); err != nil {
-			return false, err
-		}
-		removed, err := b.exec(ctx, b.sql.sweepThese, ids, revs, exps)
-		s.Removed(removed)
-		s.Failed(len(ids), err)
-	}
-	return len(due) == n, nil
 }
 
 // exec runs a statement that removes rows, and returns how many they were.

@@ -99,13 +99,13 @@ type statements struct {
 // nothing. PostgreSQL judges the condition again on the newest version of the
 // row if another writer changed it meanwhile, but it then returns the older one.
 func newStatements(p place) statements {
-	t := p.name()
+	t := "ONLY " + p.name() // the rows of tables that inherit from it are another program's
 	const live = "id = $1::text AND format = 1 AND (exp IS NULL OR exp > $2::bigint) AND ($3::uuid IS NULL OR rev = $3::uuid)"
 	judged := func(write, value string) string {
 		return "WITH done AS (" + write + " RETURNING id, format, rev, exp, lab, enc) SELECT " + head + ", true FROM done UNION ALL SELECT " +
 			strings.Replace(whole, "val", value, 1) + ", false FROM " + t + " WHERE id = $1::text AND NOT EXISTS (SELECT FROM done)"
 	}
-	insert := "INSERT INTO " + t + " AS s (id, format, rev, exp, lab, enc, val) " +
+	insert := "INSERT INTO " + p.name() + " AS s (id, format, rev, exp, lab, enc, val) " +
 		"VALUES ($1::text, 1, $3::uuid, $4::bigint, $5::text::jsonb, $6::text, $7::bytea) ON CONFLICT (id) DO UPDATE " +
 		"SET format = 1, rev = excluded.rev, exp = excluded.exp, lab = excluded.lab, enc = excluded.enc, val = excluded.val "
 	// Without statistics PostgreSQL takes format = 1 for rare, reads all that has

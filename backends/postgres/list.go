@@ -8,7 +8,6 @@ import (
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
-	"github.com/sojourn-go/sojourn/model"
 )
 
 // maxPage bounds the records that one SELECT asks for.
@@ -17,36 +16,31 @@ const maxPage = 10_000
 // Page lists live records in the order of their ids, by one SELECT on the
 // primary key or on the label's index, which ends with the id. The condition
 // excludes expired records only, so that rows that cannot be read are found too.
-func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (page driver.Page, err error) {
+func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
 	after, err := b.gate.Page(ctx, &q)
 	if err != nil {
-		return page, err
+		return driver.Page{}, err
 	}
-	limit, n, last, full := min(q.Limit, maxPage), 0, "", false
-	var size driverkit.PageSize
+	q.Limit = min(q.Limit, maxPage)
+	n, last, full, list := 0, "", false, driverkit.Listing{Query: &q}
 	w := driverkit.Waited{Watch: b.watch}
-	from := func() []any { return args(&q, after, w.Now(now).UnixMilli(), int64(limit)) }
-	err = b.readAsOf(ctx, &w, b.sql.page(&q), from, func(rows pgx.Rows) error {
+	err = b.read(ctx, &w, b.sql.page(&q), func() []any { return args(&q, after, w.Now(now).UnixMilli(), int64(q.Limit)) }, func(rows pgx.Rows) error {
 		var r row
 		if err := r.scan(rows); err != nil {
 			return err
 		}
 		n, last = n+1, r.id.String
-		if rec, err := r.decode(); err != nil {
-			page.Corrupt = append(page.Corrupt, last)
-		} else {
-			page.Records = append(page.Records, rec)
-		}
-		full = size.Add(&model.Record{Value: r.val})
+		rec, err := r.decode()
+		full = list.Add(w.Now(now), last, &rec, err)
 		return nil
 	})
 	if err != nil {
 		return driver.Page{}, err
 	}
-	if full || n == limit {
-		page.Next = b.gate.Token(&q, last)
+	if full || n == q.Limit {
+		list.Page.Next = b.gate.Token(&q, last)
 	}
-	return page, nil
+	return list.Page, nil
 }
 
 // Count counts the live records. It reads the whole table, by label the rows
@@ -57,7 +51,7 @@ func (b *Backend) Count(ctx context.Context, now time.Time, q driver.Query) (n i
 	}
 	w := driverkit.Waited{Watch: b.watch}
 	of := func() []any { return args(&q, w.Now(now).UnixMilli()) }
-	err = b.readAsOf(ctx, &w, b.sql.count(&q), of, func(rows pgx.Rows) error { return rows.Scan(&n) })
+	err = b.read(ctx, &w, b.sql.count(&q), of, func(rows pgx.Rows) error { return rows.Scan(&n) })
 	return n, err
 }
 

@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
@@ -70,11 +72,46 @@ func TestInTransaction(t *testing.T) {
 			if err != nil || orders != want {
 				t.Errorf("%d orders, %v; want %d", orders, err, want)
 			}
-			_, err = in.Get(t.Context(), drivertest.Now, driver.Get{ID: "new"})
-			drivertest.WantKind(t, err, model.ErrUnavailable)
 			exec(t, b.db, "DROP TABLE "+b.place.sibling(b.place.table+" orders"))
 		})
 	}
+}
+
+// TestEndedTransactions makes every call in a transaction that is over, in an
+// ended savepoint, and without a transaction: the error names the mistake.
+func TestEndedTransactions(t *testing.T) {
+	b := open(t, nil)
+	base := drivertest.SeedCalls(t, b)
+	committed, undone, outer := begin(t, pgx.TxOptions{}), begin(t, pgx.TxOptions{}), begin(t, pgx.TxOptions{})
+	savepoint, err := outer.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, end := range []func(context.Context) error{committed.Commit, undone.Rollback, savepoint.Commit} {
+		if err := end(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var none *pgxpool.Tx
+	for text, tx := range map[string][]pgx.Tx{"has ended": {committed, undone, savepoint}, "is nil": {nil, none}} {
+		for _, tx := range tx {
+			in := b.In(tx)
+			calls := append(drivertest.Writes(base), drivertest.Reads()...)
+			for _, call := range append(calls, drivertest.Call{Name: "many", Do: func(ctx context.Context, b driver.ModelExpirySupport) error {
+				return firstError(driver.WriteMany(ctx, b, drivertest.Now, []driver.BatchOp{{Delete: &driver.Delete{ID: "id", Cond: driver.IfPresent}}}))
+			}}, drivertest.Call{Name: "create storage", Do: driver.CreateStorage}, drivertest.Call{Name: "delete storage", Do: driver.DeleteStorage},
+				drivertest.Call{Name: "check", Do: func(ctx context.Context, b driver.ModelExpirySupport) error {
+					_, err := driver.Check(ctx, b)
+					return err
+				}}) {
+				err := call.Do(t.Context(), in)
+				if !errors.Is(err, model.ErrInvalid) || !strings.Contains(err.Error(), text) {
+					t.Errorf("%s: %s, want %q", call.Name, drivertest.Causes(err), text)
+				}
+			}
+		}
+	}
+	drivertest.Holds(t, b, "id", base.Revision, base.ExpiresAt)
 }
 
 // TestRefusalsLeaveTheTransaction has every condition fail in a transaction,

@@ -2,9 +2,6 @@ package postgres
 
 import (
 	"reflect"
-	"strconv"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
@@ -36,41 +33,22 @@ func (o *Options) withDefaults(db DB, table string) (out Options, err error) {
 	if o != nil {
 		out = *o
 	}
-	if v := reflect.ValueOf(db); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+	if isNil(db) {
 		return out, model.NewError(model.ErrInvalid, "the database is nil", nil)
 	}
-	if err := checkName("the table's name", table); err != nil {
-		return out, err
+	if err = driverkit.CheckName("the table's name", table, maxName); err == nil && out.Schema != "" {
+		err = driverkit.CheckName("Options.Schema", out.Schema, maxName)
 	}
-	if out.Schema != "" {
-		if err := checkName("Options.Schema", out.Schema); err != nil {
-			return out, err
-		}
+	if err == nil {
+		out.Labels, err = driverkit.DeclaredLabels(out.Labels, 0)
 	}
-	if out.Labels, err = driverkit.DeclaredLabels(out.Labels, 0); err != nil {
-		return out, err
+	if err == nil {
+		out.MaxValue, err = driverkit.MaxValue(out.MaxValue, defaultMaxValue, maxMaxValue)
 	}
-	if out.MaxValue < 0 || out.MaxValue > maxMaxValue {
-		return out, model.NewError(model.ErrInvalid, "Options.MaxValue is not between 0 and "+strconv.Itoa(maxMaxValue), nil)
-	}
-	if out.MaxValue == 0 {
-		out.MaxValue = defaultMaxValue
-	}
-	return out, nil
+	return out, err
 }
 
-// checkName returns ErrInvalid for a name that PostgreSQL would refuse or cut
-// off.
-func checkName(what, name string) error {
-	switch {
-	case name == "":
-		what += " is empty"
-	case len(name) > maxName:
-		what += " has more than " + strconv.Itoa(maxName) + " bytes"
-	case !utf8.ValidString(name), strings.IndexByte(name, 0) >= 0:
-		what += " is not UTF-8 without NUL"
-	default:
-		return nil
-	}
-	return model.NewError(model.ErrInvalid, what, nil)
+func isNil(db DB) bool {
+	v := reflect.ValueOf(db)
+	return !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -21,8 +22,25 @@ type found struct {
 	unlogged bool              // the table is lost in a crash
 	columns  []string          // name, type and collation
 	indexes  map[string]string // by name: "", or "invalid"
-	triggers []string
+	guards   []guard
 }
+
+// guard is what another program made and what may act on each write.
+type guard struct {
+	what  string
+	level driver.CheckLevel
+	keeps bool // a removal of records may reach beyond the table, or not succeed
+}
+
+// guards is the query for them. Each begins with its level, and with k if it
+// keeps records.
+const guards = `SELECT CASE WHEN conrelid = c.oid THEN '1' WHEN confdeltype IN ('a', 'r') THEN '2k' ELSE '1k' END || ' the foreign key ' || quote_ident(conname) || ' of ' || conrelid::regclass
+		FROM pg_constraint WHERE contype = 'f' AND c.oid IN (conrelid, confrelid)
+	UNION ALL SELECT CASE WHEN tgtype & 3 = 3 THEN '1' ELSE '0' END || CASE WHEN tgtype & 8 = 8 THEN 'k' ELSE '' END || ' the trigger ' || quote_ident(tgname)
+		FROM pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal
+	UNION ALL SELECT '2k the rule ' || quote_ident(rulename) FROM pg_rewrite WHERE ev_class = c.oid
+	UNION ALL SELECT '1 the inheritance of ' || inhrelid::regclass || ' from ' || inhparent::regclass FROM pg_inherits WHERE c.oid IN (inhrelid, inhparent)
+	UNION ALL SELECT CASE WHEN row_security_active(c.oid) THEN '2k' ELSE '1' END || ' row-level security' WHERE c.relrowsecurity`
 
 // look returns what stands at the place.
 func (b *Backend) look(ctx context.Context, db DB) (f found, err error) {
@@ -32,10 +50,14 @@ func (b *Backend) look(ctx context.Context, db DB) (f found, err error) {
 		FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped ORDER BY attnum),
 	ARRAY(SELECT CASE WHEN indisvalid THEN '' ELSE 'invalid' END || ' ' || i.relname
 		FROM pg_index JOIN pg_class AS i ON i.oid = indexrelid WHERE indrelid = c.oid AND NOT indisprimary),
-	ARRAY(SELECT tgname::text FROM pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal)
+	ARRAY(`+guards+`)
 	FROM pg_class AS c WHERE c.oid = to_regclass($1::text)`, []any{b.place.name()}, func(rows pgx.Rows) error {
-		var indexes []string
-		err := rows.Scan(&f.kind, &f.unlogged, &f.columns, &indexes, &f.triggers)
+		var indexes, guards []string
+		err := rows.Scan(&f.kind, &f.unlogged, &f.columns, &indexes, &guards)
+		for _, x := range guards {
+			how, what, _ := strings.Cut(x, " ")
+			f.guards = append(f.guards, guard{what, driver.CheckLevel(how[0] - '0'), strings.HasSuffix(how, "k")})
+		}
 		for _, x := range indexes {
 			valid, name, _ := strings.Cut(x, " ")
 			f.indexes[name] = valid
@@ -58,23 +80,26 @@ func (f *found) foreign() string {
 	return ""
 }
 
-// added says what another program added to the table, or nothing.
-func (f *found) added(p place) string {
+// added says what another program added to the table, or nothing, and whether it
+// keeps the records.
+func (f *found) added(p place) (what string, keeps bool) {
+	for _, g := range f.guards {
+		if what = g.what; g.keeps {
+			return what, true
+		}
+	}
 	for _, column := range f.columns {
 		if !slices.Contains(ownColumns, column) {
-			return "the column " + column
+			what = "the column " + column
 		}
 	}
 	for name := range f.indexes {
 		// An index of a label that is no longer declared is the store's too.
 		if !strings.HasPrefix(name, p.table+" ") && !strings.HasPrefix(name, "sojourn ") {
-			return "the index " + strconv.Quote(name)
+			what = "the index " + strconv.Quote(name)
 		}
 	}
-	for _, name := range f.triggers {
-		return "the trigger " + strconv.Quote(name)
-	}
-	return ""
+	return what, false
 }
 
 // corrupt returns the ErrCorrupt for a place with something that this package
@@ -128,6 +153,8 @@ func (b *Backend) CreateStorage(ctx context.Context) error {
 			_, err = tx.Exec(ctx, b.place.create())
 		} else if what := f.foreign(); what != "" {
 			err = b.corrupt(what, ownPlace)
+		} else {
+			err = driver.Checks{f.checkGuards()}.Err()
 		}
 		if err != nil {
 			return err
@@ -149,21 +176,28 @@ func (b *Backend) CreateStorage(ctx context.Context) error {
 }
 
 // DeleteStorage drops the table. The table stays if another program added a
-// column, an index or a trigger to it, or has a view or a foreign key on it. Then
-// DeleteStorage removes only the records and returns ErrCorrupt with what it
-// found.
+// column, an index or a trigger to it, or has a view on it. Then DeleteStorage
+// removes only the records and returns ErrCorrupt with what it found. It removes
+// nothing if that could reach another program's rows or leave some records: with
+// a foreign key on the table, a trigger on deletes, a rule, or row-level security
+// that is in force.
 func (b *Backend) DeleteStorage(ctx context.Context) error {
 	what, then := "", "the records are removed, and the table stays"
 	err := b.inOne(ctx, func(tx pgx.Tx) error {
 		f, err := b.look(ctx, tx)
-		switch {
-		case err != nil || f.kind == "":
+		if err != nil || f.kind == "" {
 			return err
-		case f.foreign() != "":
-			what, then = f.foreign(), ownPlace
+		}
+		if what = f.foreign(); what != "" {
+			then = ownPlace
 			return nil
 		}
-		if what = f.added(b.place); what == "" {
+		var keeps bool
+		if what, keeps = f.added(b.place); keeps {
+			then = "nothing is removed: drop it first"
+			return nil
+		}
+		if what == "" {
 			err = pgx.BeginFunc(ctx, tx, func(inner pgx.Tx) error { // a savepoint
 				_, err := inner.Exec(ctx, "DROP TABLE "+b.place.name())
 				return err
@@ -171,9 +205,9 @@ func (b *Backend) DeleteStorage(ctx context.Context) error {
 			if codeOf(err) != codeDependents {
 				return err
 			}
-			what = "a view, a foreign key or another object depends on it"
+			what = "a view or another object depends on it"
 		}
-		_, err = tx.Exec(ctx, "DELETE FROM "+b.place.name())
+		_, err = tx.Exec(ctx, "DELETE FROM ONLY "+b.place.name())
 		return err
 	})
 	if err == nil && what != "" {

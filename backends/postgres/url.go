@@ -13,6 +13,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/backends"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -33,7 +34,7 @@ type target struct {
 
 func (t *target) params() *backends.Params {
 	var p backends.Params
-	p.Text(&t.table, "table", "The table. The default is "+backends.DefaultName+".")
+	p.Name(&t.table, "table", "The table.")
 	p.Options(&t.options)
 	t.passed = url.Values{}
 	for _, name := range settings {
@@ -69,13 +70,12 @@ func openURL(ctx context.Context, u *url.URL) (driver.ModelExpirySupport, error)
 	own := *u
 	own.RawQuery = t.passed.Encode()
 	service := t.passed.Has("service")
-	if own.Opaque != "" || own.Host == "" && !t.passed.Has("host") && !service {
+	switch {
+	case own.Opaque != "", own.Host == "" && !t.passed.Has("host") && !service:
 		return nil, badURL()
-	}
-	if strings.Trim(own.Path, "/") == "" && !service {
+	case strings.Trim(own.Path, "/") == "" && !service:
 		return nil, model.NewError(model.ErrInvalid, "the URL has no database: "+form, nil)
-	}
-	if own.Host != "" {
+	case own.Host != "":
 		if _, err := backends.Hosts(u, nil, "5432"); err != nil {
 			return nil, err
 		}
@@ -84,42 +84,25 @@ func openURL(ctx context.Context, u *url.URL) (driver.ModelExpirySupport, error)
 	if err != nil {
 		return nil, t.culprit()
 	}
-	if !t.passed.Has("connect_timeout") && !service {
+	if config.ConnConfig.ConnectTimeout == 0 { // neither the URL, the environment nor a service has one
 		config.ConnConfig.ConnectTimeout = connectLimit
 	}
 	client, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), config)
 	if err != nil {
 		return nil, badURL()
 	}
-	if t.table == "" {
-		t.table = backends.DefaultName
-	}
 	b, err := New(client, t.table, &t.options)
 	if err != nil {
 		client.Close()
 		return nil, err
 	}
-	b.gate.Own(ownedPool{client})
+	b.gate.Own(driverkit.Closer(closePatience, client.Close))
 	return b, nil
 }
 
-// closePatience bounds how long Close waits for the calls under way.
+// closePatience bounds how long Close waits for the calls under way. A connection
+// whose call does not end closes with that call.
 const closePatience = 5 * time.Second
-
-// ownedPool is a pool that the backend made from a URL.
-type ownedPool struct{ *pgxpool.Pool }
-
-// Close closes the pool. A connection whose call does not end closes with that
-// call.
-func (p ownedPool) Close() error {
-	closed := make(chan struct{})
-	go func() { p.Pool.Close(); close(closed) }()
-	select {
-	case <-closed:
-	case <-time.After(closePatience):
-	}
-	return nil
-}
 
 // culprit names the parameter that pgx refuses, without the text of pgx, which
 // may quote a password.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -101,6 +102,41 @@ func TestURLReachesOptions(t *testing.T) {
 	}
 	if err := b.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestTimeToConnect has the time from each place that may say it.
+func TestTimeToConnect(t *testing.T) {
+	services := filepath.Join(t.TempDir(), "services")
+	if err := os.WriteFile(services, []byte("[slow]\nhost=a\ndbname=db\nconnect_timeout=60\n[plain]\nhost=a\ndbname=db\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		environment map[string]string
+		query       string
+		want        time.Duration
+	}{
+		{nil, "", connectLimit},
+		{nil, "?connect_timeout=3", 3 * time.Second},
+		{map[string]string{"PGCONNECT_TIMEOUT": "30"}, "", 30 * time.Second},
+		{map[string]string{"PGCONNECT_TIMEOUT": "30"}, "?connect_timeout=3", 3 * time.Second},
+		{map[string]string{"PGSERVICE": "slow", "PGSERVICEFILE": services}, "", time.Minute},
+		{map[string]string{"PGSERVICEFILE": services}, "?service=slow", time.Minute},
+		{map[string]string{"PGSERVICEFILE": services}, "?service=plain", connectLimit},
+	} {
+		for _, name := range []string{"PGCONNECT_TIMEOUT", "PGSERVICE", "PGSERVICEFILE"} {
+			t.Setenv(name, test.environment[name])
+		}
+		b, err := backends.Open(t.Context(), "postgres://ann@a/db"+test.query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := b.(*Backend).Client().(*pgxpool.Pool).Config().ConnConfig.ConnectTimeout; got != test.want {
+			t.Errorf("%v %q: %v, want %v", test.environment, test.query, got, test.want)
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -3,7 +3,6 @@ package redis
 import (
 	"fmt"
 	"log/slog"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -63,11 +62,8 @@ func (o *Options) withDefaults() (out Options, err error) {
 	case out.GraceTTL > 0 && out.GraceTTL < time.Millisecond:
 		out.GraceTTL = time.Millisecond
 	}
-	if out.MaxValue < 0 || out.MaxValue > maxValue {
-		return out, model.NewError(model.ErrInvalid, "Options.MaxValue is not between 0 and "+strconv.Itoa(maxValue), nil)
-	}
-	if out.MaxValue == 0 {
-		out.MaxValue = maxValue
+	if out.MaxValue, err = driverkit.MaxValue(out.MaxValue, maxValue, maxValue); err != nil {
+		return out, err
 	}
 	if out.Logger == nil {
 		out.Logger = slog.Default()

@@ -62,7 +62,7 @@ type target struct {
 
 func (t *target) params() *backends.Params {
 	var p backends.Params
-	p.Text(&t.name, "name", "The store's name. The default is "+backends.DefaultName+".")
+	p.Name(&t.name, "name", "The store's name.")
 	p.Options(&t.options)
 	switch t.kind {
 	case single, cluster:
@@ -129,9 +129,6 @@ func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 	client, err := t.client(u, d)
 	if err != nil {
 		return nil, err
-	}
-	if t.name == "" {
-		t.name = backends.DefaultName
 	}
 	b, err := New(client, t.name, &t.options)
 	if err != nil {

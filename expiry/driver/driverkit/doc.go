@@ -1,7 +1,10 @@
 // Package driverkit has what the backends of package driver share:
 //
 //   - [Gate] makes the checks that every method starts with, and page tokens.
-//   - [Tally] counts the removals of a sweep and runs its loop.
+//   - [Tally] counts the removals of a sweep and runs its loop, [Steps] in steps.
+//   - [Listing] collects a page, and [Answers] those of many reads.
+//   - [DeclaredLabels], [MaxValue] and [CheckName] check options.
+//   - [Finding] is what a Check found.
 //   - [Judge] decides a condition against what was read.
 //   - [Waited] adds up what a call waits for before it decides.
 //   - [Race] tries whether one of many concurrent writes wins.

@@ -153,3 +153,19 @@ func ExampleWaited() {
 	fmt.Println(driver.Judge(now, &rec, driver.IfPresent, model.Revision{}), driver.Judge(w.Now(now), &rec, driver.IfPresent, model.Revision{}))
 	// Output: <nil> not found
 }
+
+func ExampleListing() {
+	stored := []model.Record{{ID: "ann"}, {ID: "bob", ExpiresAt: now}, {ID: "eve"}, {ID: "joe"}}
+	list := driverkit.Listing{Query: &driver.Query{Limit: 2}}
+	for i := range stored {
+		if list.Add(now, stored[i].ID, &stored[i], nil) {
+			break
+		}
+	}
+	for _, r := range list.Page.Records {
+		fmt.Println(r.ID)
+	}
+	// Output:
+	// ann
+	// eve
+}

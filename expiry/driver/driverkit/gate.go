@@ -17,6 +17,7 @@ type Gate struct {
 	closed atomic.Bool // first: every call reads it
 	desc   driver.Description
 	store  []string
+	writes func(*driver.Write) error // nil: no further check
 	owned  io.Closer
 }
 
@@ -35,6 +36,14 @@ func NewError(backend string, err error) error {
 // Own makes Close close c, once: a client that the backend opened itself. It
 // is called before the backend is used.
 func (g *Gate) Own(c io.Closer) { g.owned = c }
+
+// Reopen returns an open Gate with the same checks, which owns nothing: that of a
+// Backend in a transaction of the caller.
+func (g *Gate) Reopen() *Gate { return &Gate{desc: g.desc, store: g.store, writes: g.writes} }
+
+// CheckWrites adds a check of each write, which returns ErrInvalid for what the
+// backend cannot store. It is called before the backend is used.
+func (g *Gate) CheckWrites(check func(*driver.Write) error) { g.writes = check }
 
 // Describe returns the backend's description. The caller may change it.
 func (g *Gate) Describe() driver.Description {
@@ -167,22 +176,23 @@ func (g *Gate) checkOp(op *driver.BatchOp) error {
 	if err := op.Check(); err != nil || op.Write == nil {
 		return err
 	}
-	return g.checkRecord(&op.Write.Record)
+	return g.checkStored(op.Write)
 }
 
 func (g *Gate) checkWrite(w *driver.Write) error {
 	if err := w.Check(); err != nil {
 		return err
 	}
-	return g.checkRecord(&w.Record)
+	return g.checkStored(w)
 }
 
 // MaxEncoding is the longest name of an encoding, in bytes: backends store its
 // length in one byte.
 const MaxEncoding = 255
 
-// checkRecord refuses what the backend could not store or find again.
-func (g *Gate) checkRecord(rec *model.Record) error {
+// checkStored refuses what the backend could not store or find again.
+func (g *Gate) checkStored(w *driver.Write) error {
+	rec := &w.Record
 	if err := driver.CheckValue(rec.Value, g.desc.MaxValue); err != nil {
 		return err
 	}
@@ -193,6 +203,9 @@ func (g *Gate) checkRecord(rec *model.Record) error {
 		if err := g.desc.CheckLabel(name); err != nil {
 			return err
 		}
+	}
+	if g.writes != nil {
+		return g.writes(w)
 	}
 	return nil
 }
@@ -213,13 +226,4 @@ func checkLimit(n int) error {
 		return model.NewError(model.ErrInvalid, "the limit is less than 1", nil)
 	}
 	return nil
-}
-
-// IDs returns the ids of the requests, in order.
-func IDs(gets []driver.Get) []string {
-	ids := make([]string, len(gets))
-	for i := range gets {
-		ids[i] = gets[i].ID
-	}
-	return ids
 }

@@ -3,6 +3,7 @@ package driverkit
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -27,6 +28,7 @@ func DeclaredLabels(names []string, atMost int) ([]string, error) {
 	names = slices.Clone(names)
 	slices.Sort(names)
 	for i, name := range names {
+		names[i] = strings.Clone(name) // the caller may use its memory again
 		if err := model.CheckLabelName(name); err != nil {
 			return nil, err
 		}

@@ -1,7 +1,9 @@
 package driverkit
 
 import (
+	"io"
 	"strings"
+	"time"
 
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -18,4 +20,23 @@ func Own(r model.Record) model.Record {
 		r.Labels[strings.Clone(name)] = strings.Clone(value)
 	}
 	return r
+}
+
+// Closer returns an io.Closer for Gate.Own that calls do and waits for it, but not
+// longer than the time: do may wait for calls that do not end.
+func Closer(patience time.Duration, do func()) io.Closer { return closer{patience, do} }
+
+type closer struct {
+	patience time.Duration
+	do       func()
+}
+
+func (c closer) Close() error {
+	done := make(chan struct{})
+	go func() { c.do(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(c.patience):
+	}
+	return nil
 }

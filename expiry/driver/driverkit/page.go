@@ -112,3 +112,31 @@ func (s *PageSize) Add(r *model.Record) (full bool) {
 	s.bytes += len(r.Value)
 	return s.bytes >= driver.PageBytes
 }
+
+// Listing collects a page. The zero Listing with a query is that of an empty
+// page.
+type Listing struct {
+	Query *driver.Query
+	Page  driver.Page
+	size  PageSize
+}
+
+// Add adds what a backend read under an id: a record, or the error of reading it,
+// which makes the id corrupt. It leaves out what has expired or does not bear the
+// query's label, and values if only the heads are wanted. It reports whether the
+// page ends with it, because of its limit or driver.PageBytes.
+func (l *Listing) Add(now time.Time, id string, rec *model.Record, err error) (full bool) {
+	switch {
+	case err != nil:
+		l.Page.Corrupt = append(l.Page.Corrupt, id)
+		return false
+	case rec.Expired(now) || !l.Query.Bears(rec):
+		return false
+	}
+	l.Page.Records = append(l.Page.Records, *rec)
+	n := len(l.Page.Records)
+	if l.Query.KeysOnly {
+		l.Page.Records[n-1].Value = nil
+	}
+	return l.size.Add(&l.Page.Records[n-1]) || n >= l.Query.Limit
+}

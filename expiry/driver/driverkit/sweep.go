@@ -101,3 +101,35 @@ func (t *Tally) Each(ctx context.Context, before time.Time, all iter.Seq[model.R
 	}
 	return t.Result()
 }
+
+// Steps runs a sweep in steps of at most a number of records. Due returns up to n
+// that are due, beginning after those that it returned before. Accepts announces
+// one with Tally.Accepts, and reports whether it may go. Remove removes those that
+// may, as long as they are unchanged, and returns how many it removed. With an
+// error, that number does not count.
+func Steps[T any](ctx context.Context, t *Tally, most int, due func(n int) ([]T, error), accepts func(*T) bool, remove func([]T) (int, error)) (driver.Swept, error) {
+	return t.Run(ctx, func(n int) (more bool, err error) {
+		n = min(n, most)
+		found, err := due(n)
+		if err != nil {
+			return false, err
+		}
+		accepted := make([]T, 0, len(found))
+		for i := range found {
+			if accepts(&found[i]) {
+				accepted = append(accepted, found[i])
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		if len(accepted) > 0 {
+			removed, err := remove(accepted)
+			if err == nil {
+				t.Removed(removed)
+			}
+			t.Failed(len(accepted), err)
+		}
+		return len(found) == n, nil
+	})
+}

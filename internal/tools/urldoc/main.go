@@ -3,10 +3,13 @@
 //	go run ./internal/tools/urldoc -out docs/urls.md
 //
 // It takes the parameters from what the backends register, and the text of
-// those that set an option from the comment of the option's field.
+// those that set an option from the comment of the option's field. A backend that
+// is a module of its own is asked by a program that runs in its folder, so that
+// this module need not import it.
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"log"
@@ -24,7 +27,7 @@ import (
 func main() {
 	out := flag.String("out", "docs/urls.md", "the file to write; empty means standard output")
 	flag.Parse()
-	page, err := Page(".")
+	page, err := Page(context.Background(), ".")
 	if err != nil {
 		log.Fatal(err)
 	}

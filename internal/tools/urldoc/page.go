@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -52,6 +53,15 @@ var sections = []section{
 		"s3", "S3", []string{"s3"}, []string{"s3://bucket/prefix?region=eu-west-1", "s3://bucket?endpoint=http://localhost:9000&region=us-east-1"},
 		"The default prefix is sojourn. Credentials come from the usual places of AWS.",
 	},
+	{
+		"postgres", "PostgreSQL", []string{"postgres", "postgresql"},
+		[]string{"postgres://user:password@host1:5432,host2:5432/database?table=carts"},
+		"The environment (PGPASSWORD and others) gives what the URL leaves out.",
+	},
+	{
+		"bbolt", "bbolt", []string{"bbolt"}, []string{"bbolt:app.db?bucket=carts", "bbolt:/var/lib/app.db?bucket=carts"},
+		"A file without a slash in front is below the working directory. One process alone can open it.",
+	},
 }
 
 const intro = `# URLs of backends
@@ -68,34 +78,53 @@ const intro = `# URLs of backends
 `
 
 // Page returns the page, for the module in that folder.
-func Page(root string) (string, error) {
+func Page(ctx context.Context, root string) (string, error) {
+	known := registry{}
+	known.add(backends.Schemes(), backends.ParamsOf)
+	nested, err := modules(root)
+	if err != nil {
+		return "", err
+	}
+	for _, folder := range nested {
+		if err := known.ask(ctx, filepath.Join(root, "backends"), folder); err != nil {
+			return "", fmt.Errorf("backends/%s: %w", folder, err)
+		}
+	}
+	return known.page(root, nested)
+}
+
+// page returns the page of all schemes that are known.
+func (r registry) page(root string, nested []string) (string, error) {
 	var out strings.Builder
 	out.WriteString(intro)
-	left := backends.Schemes()
+	left := slices.Sorted(maps.Keys(r))
 	for _, s := range sections {
 		fields, err := comments(filepath.Join(root, "backends", s.folder, "options.go"))
 		if err != nil {
 			return "", err
 		}
+		if slices.Contains(nested, s.folder) {
+			s.text += " It is a Go module of its own, `" + module + "/backends/" + s.folder + "`."
+		}
 		fmt.Fprintf(&out, "\n## %s\n\n```\n%s\n```\n\n%s\n", s.title, strings.Join(s.forms, "\n"), s.text)
-		if err := table(&out, s.schemes, fields); err != nil {
+		if err := r.table(&out, s.schemes, fields); err != nil {
 			return "", fmt.Errorf("%s: %w", s.folder, err)
 		}
 		left = slices.DeleteFunc(left, func(scheme string) bool { return slices.Contains(s.schemes, scheme) })
 	}
 	if len(left) > 0 {
-		return "", fmt.Errorf("no section for the schemes %v", left)
+		return "", fmt.Errorf("no section for the schemes %v: add one to internal/tools/urldoc", left)
 	}
 	return out.String(), nil
 }
 
 // table writes the backend's own parameters as a table, and those that it
 // passes to its client's library as a list.
-func table(out *strings.Builder, schemes []string, fields map[string]string) error {
+func (r registry) table(out *strings.Builder, schemes []string, fields map[string]string) error {
 	out.WriteString("\n| parameter | value | meaning |\n|---|---|---|\n")
 	passed := map[string][]string{}
 	var code []string
-	for _, p := range union(schemes) {
+	for _, p := range r.union(schemes) {
 		text := p.Doc
 		if p.Field != "" {
 			if text = fields[p.Field]; text == "" {
@@ -136,10 +165,10 @@ func (p *param) only(before, after string) string {
 }
 
 // union returns the parameters of all schemes.
-func union(schemes []string) []*param {
+func (r registry) union(schemes []string) []*param {
 	var all []*param
 	for _, scheme := range schemes {
-		for _, p := range backends.ParamsOf(scheme) {
+		for _, p := range r[scheme] {
 			at := slices.IndexFunc(all, func(q *param) bool { return q.Name == p.Name && q.Field == p.Field })
 			if at < 0 {
 				at = len(all)
@@ -156,8 +185,8 @@ func union(schemes []string) []*param {
 	return all
 }
 
-// comments returns the comments of the fields of the type Options in a file, each
-// as one line.
+// comments returns the comments of the fields of the type Options in a file, and
+// of other types whose names end so, each as one line.
 func comments(file string) (map[string]string, error) {
 	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
 	if err != nil {
@@ -166,7 +195,7 @@ func comments(file string) (map[string]string, error) {
 	fields := map[string]string{}
 	ast.Inspect(parsed, func(n ast.Node) bool {
 		spec, ok := n.(*ast.TypeSpec)
-		if !ok || spec.Name.Name != "Options" {
+		if !ok || !strings.HasSuffix(spec.Name.Name, "Options") {
 			return true
 		}
 		if s, ok := spec.Type.(*ast.StructType); ok {
