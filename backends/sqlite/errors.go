@@ -34,7 +34,7 @@ var results = []struct{ text, why string }{
 	{"unable to open database", "the file cannot be opened: check its folder and the permissions"},
 	{"syntax error", "SQLite is older than " + minVersion},
 	{"interrupted", "the program interrupted the statement"},
-	{"database is closed", "the database was closed, by the program that opened it"},
+	{"database is closed", "the database was closed"},
 	{sql.ErrConnDone.Error(), "the connection was closed"},
 	{sqldriver.ErrBadConn.Error(), "the connection was closed"},
 	{sql.ErrTxDone.Error(), "the transaction of In has ended"},

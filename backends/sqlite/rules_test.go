@@ -2,7 +2,10 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"errors"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -135,4 +138,42 @@ func TestALockedDatabaseIsAWait(t *testing.T) {
 	calls.Wait()
 	drivertest.Gone(t, b, "given up")
 	drivertest.Gone(t, b, "id")
+}
+
+// TestAReaderOfARollbackJournal has a database without WAL, in which a reader keeps
+// a writer from its commit: the write is undone, and made again after the reader.
+func TestAReaderOfARollbackJournal(t *testing.T) {
+	db, w := openDB(t, filepath.Join(memoryDir(t), "db"))
+	w.dsn = strings.Replace(w.dsn, "(wal)", "(delete)", 1)
+	b := newOn(t, db, "store", "principal")
+	must(t, b.CreateStorage(t.Context()))
+	for name, write := range map[string]func() error{
+		"write": func() error { return onlyErr(b.Write(t.Context(), now, create("a"))) },
+		"batch": func() error {
+			return b.WriteMany(t.Context(), now, []driver.BatchOp{{Write: ptr(create("b"))}})[0].Err
+		},
+	} {
+		reader, err := db.BeginTx(t.Context(), &sql.TxOptions{ReadOnly: true})
+		must(t, err)
+		must(t, onlyErr(b.In(reader).Page(t.Context(), now, driver.Query{Limit: 1})))
+		tried := make(chan struct{}, 1000)
+		w.set(func(verb string) error {
+			if verb == "insert" {
+				tried <- struct{}{}
+			}
+			return nil
+		}, nil)
+		var calls sync.WaitGroup
+		calls.Go(func() {
+			if err := write(); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+		<-tried
+		<-tried // it could not commit
+		must(t, reader.Rollback())
+		calls.Wait()
+	}
+	drivertest.Get(t, b, "a")
+	drivertest.Get(t, b, "b")
 }
