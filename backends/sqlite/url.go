@@ -25,7 +25,7 @@ type target struct {
 
 func (t *target) params() *backends.Params {
 	var p backends.Params
-	p.Text(&t.table, "table", "The table. The default is "+backends.DefaultName+".")
+	p.Name(&t.table, "table", "The table.")
 	p.Options(&t.options)
 	return &p
 }
@@ -50,18 +50,15 @@ func dsn(path string) string {
 // sqlite:app.db is relative to the working directory, sqlite:/var/lib/app.db and
 // sqlite:///var/lib/app.db are absolute. A new file is made with the mode 0600.
 func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
-	t := target{table: backends.DefaultName}
+	var t target
 	if err := t.params().Parse(u); err != nil {
 		return nil, err
 	}
-	path := u.Path
-	if u.Opaque != "" {
-		path, _ = url.PathUnescape(u.Opaque)
+	path, err := backends.File(u, "sqlite:FILE?table=store")
+	if err != nil {
+		return nil, err
 	}
-	if path == "" || u.Host != "" || u.User != nil {
-		return nil, model.NewError(model.ErrInvalid, "the form is sqlite:FILE?table=store, with a path such as sqlite:app.db or sqlite:///var/lib/app.db and without a host", nil)
-	}
-	path, err := filepath.Abs(path) // each connection opens it, also after a change of the working directory
+	path, err = filepath.Abs(path) // each connection opens it, also after a change of the working directory
 	if err != nil {
 		return nil, model.NewError(model.ErrInvalid, "the path cannot be made absolute", err)
 	}

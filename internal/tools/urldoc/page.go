@@ -62,6 +62,10 @@ var sections = []section{
 		"bbolt", "bbolt", []string{"bbolt"}, []string{"bbolt:app.db?bucket=carts", "bbolt:/var/lib/app.db?bucket=carts"},
 		"A file without a slash in front is below the working directory. One process alone can open it.",
 	},
+	{
+		"sqlite", "SQLite", []string{"sqlite"}, []string{"sqlite:app.db?table=carts", "sqlite:/var/lib/app.db?table=carts"},
+		"A file without a slash in front is below the working directory. Several processes of one machine can open it.",
+	},
 }
 
 const intro = `# URLs of backends
