@@ -184,31 +184,39 @@ func (b *Backend) CreateStorage(ctx context.Context) error {
 func (b *Backend) DeleteStorage(ctx context.Context) error {
 	what, then := "", "the records are removed, and the table stays"
 	err := b.inOne(ctx, func(tx pgx.Tx) error {
-		f, err := b.look(ctx, tx)
-		if err != nil || f.kind == "" {
-			return err
-		}
-		if what = f.foreign(); what != "" {
-			then = ownPlace
-			return nil
-		}
-		var keeps bool
-		if what, keeps = f.added(b.place); keeps {
-			then = "nothing is removed: drop it first"
-			return nil
-		}
-		if what == "" {
-			err = pgx.BeginFunc(ctx, tx, func(inner pgx.Tx) error { // a savepoint
-				_, err := inner.Exec(ctx, "DROP TABLE "+b.place.name())
-				return err
-			})
-			if codeOf(err) != codeDependents {
+		for locked := false; ; locked = true {
+			f, err := b.look(ctx, tx)
+			if err != nil || f.kind == "" {
 				return err
 			}
-			what = "a view or another object depends on it"
+			added, keeps := f.added(b.place)
+			switch foreign := f.foreign(); {
+			case foreign != "":
+				what, then = foreign, ownPlace
+				return nil
+			case keeps:
+				what, then = added, "nothing is removed: drop it first"
+				return nil
+			case added != "":
+				what = added
+			case !locked:
+				err := pgx.BeginFunc(ctx, tx, func(inner pgx.Tx) error { // a savepoint
+					_, err := inner.Exec(ctx, "DROP TABLE "+b.place.name())
+					return err
+				})
+				if codeOf(err) != codeDependents {
+					return err
+				}
+				what = "a view or another object depends on it"
+			}
+			sql := "LOCK TABLE ONLY " + b.place.name() + " IN SHARE ROW EXCLUSIVE MODE" // no foreign key is made from now on
+			if locked {
+				sql = "DELETE FROM ONLY " + b.place.name()
+			}
+			if _, err := tx.Exec(ctx, sql); err != nil || locked {
+				return err
+			}
 		}
-		_, err = tx.Exec(ctx, "DELETE FROM ONLY "+b.place.name())
-		return err
 	})
 	if err == nil && what != "" {
 		err = b.corrupt(what, then)
