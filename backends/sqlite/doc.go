@@ -116,7 +116,7 @@
 //	DeleteStorage                     4
 //	Count                             1 for 1,000 records
 //
-// SQLite parses each statement anew, which is most of what a read costs. A read takes
+// SQLite parses each statement again, which is most of what a read costs. A read takes
 // three times as long as a plain one by hand, and a write twice (BenchmarkFloor). A
 // sweep of 1,000 among a million records took 28 ms (BenchmarkFloorSweep).
 //
@@ -124,5 +124,6 @@
 //
 // The whole suite and the sessions ran with modernc.org/sqlite 1.62 (SQLite 3.54) on
 // Linux, on a file system in memory, with a database for each node, and two processes
-// on one file.
+// on one file. With github.com/ncruces/go-sqlite3 0.37 the sessions and 389 of the 429
+// cases of records ran: those that need no faults of the driver.
 package sqlite

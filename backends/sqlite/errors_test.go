@@ -87,7 +87,7 @@ func statement(text string) func(t *testing.T, b *Backend) {
 	return func(t *testing.T, b *Backend) { t.Helper(); execute(t, b.db, text) }
 }
 
-// TestAForeignFile has a file that is none of SQLite, and one in a folder that is
+// TestAForeignFile has a file of another format, and one in a folder that is
 // gone.
 func TestAForeignFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "text")

@@ -164,7 +164,7 @@ func TestCheck(t *testing.T) {
 }
 
 // TestNoHalfRecord writes what another program might: the table's constraints
-// refuse what is no record. What they let through is ErrCorrupt for each call, and
+// refuse half a record. What they let through is ErrCorrupt for each call, and
 // only an upsert replaces it.
 func TestNoHalfRecord(t *testing.T) {
 	for _, column := range []string{"id = NULL", "format = 0", "format = '1x'", "rev = x'00'", "rev = zeroblob(16)", "exp = 1e20", "exp = 253402300800000", "lab = '[]'", "lab = 'x'", "lab = '{a:1}'", "enc = NULL", "val = 'text'"} {
