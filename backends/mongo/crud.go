@@ -41,15 +41,12 @@ func (p projection) decode(raw bson.Raw) (model.Record, error) {
 func byID(id string) bson.D { return bson.D{{Key: fieldID, Value: id}} }
 
 // readable is what a filter asks of a document, so that a write leaves one that
-// decode refuses. A revision of another length is found by reads alone: not all
-// servers of the protocol compare lengths.
+// decode refuses. Reads alone find a revision of another length, since not all
+// servers of the protocol compare lengths, and an expiry that contradicts ever:
+// with $or, some would no longer search by the id.
 var readable = bson.D{
 	{Key: fieldRevision, Value: bson.D{{Key: "$type", Value: "binData"}}},
 	{Key: fieldEncoding, Value: bson.D{{Key: "$type", Value: "string"}}},
-	{Key: "$or", Value: bson.A{
-		bson.D{{Key: fieldForever, Value: bson.D{{Key: "$ne", Value: true}}}},
-		bson.D{{Key: fieldExpiry, Value: lastInstant}},
-	}},
 }
 
 // filter matches a readable document with the id and such an expiry.
