@@ -26,6 +26,8 @@ type Backend struct {
 	stripes [stripes]stripe
 	maker   disk.Maker
 	watch   func() time.Duration // nil, or a test's stopwatch
+	// sweepers is how many locks a sweep holds at a time; a test has one.
+	sweepers int
 
 	mu   sync.Mutex // guards tree, its refs, and the closing of the gate
 	tree *tree
@@ -65,7 +67,7 @@ func New(dir, name string, opts *Options) (*Backend, error) {
 	for i := range b.stripes {
 		b.stripes[i].held = make(chan struct{}, 1)
 	}
-	b.maker.NoSync = o.NoSync
+	b.maker.NoSync, b.sweepers = o.NoSync, waveLocks
 	return b, nil
 }
 
@@ -94,7 +96,8 @@ type tree struct {
 	root disk.Folder
 	refs int // guarded by b.mu
 
-	locks [stripes]disk.Lock // each guarded by its stripe
+	locks   [stripes]disk.Lock // each guarded by its stripe
+	counted [stripes]counted
 
 	mu    sync.RWMutex
 	fixed map[string]disk.Folder // folders that exist as long as the store

@@ -141,3 +141,72 @@ func benchFloor(b *testing.B, sync, full, update bool) {
 		return onlyErr(backend.Write(context.Background(), now, driver.Write{Record: *r, Cond: cond}))
 	}))
 }
+
+// BenchmarkAmong measures calls on a store of 20,000 records, 16,000 of which bear
+// one label value. Run it with -benchtime=10x.
+func BenchmarkAmong(b *testing.B) {
+	const many, labelled, due = 20_000, 16_000, 200
+	dir, ctx := b.TempDir(), b.Context()
+	filler := open(b, dir, "store", &Options{NoSync: true})
+	must(b, filler.CreateStorage(ctx))
+	var ops []driver.BatchOp
+	for i := range many {
+		principal := "ann"
+		if i >= labelled {
+			principal = fmt.Sprint("p", i%100)
+		}
+		r := newRecord(fmt.Sprint("id", i), principal, inDay.Add(time.Duration(i)*time.Second))
+		r.Value = bytes.Repeat([]byte("x"), 500)
+		ops = append(ops, driver.BatchOp{Write: &driver.Write{Record: r, Cond: driver.IfAbsent}})
+	}
+	for _, o := range filler.WriteMany(ctx, now, ops) {
+		must(b, o.Err)
+	}
+	backend := open(b, dir, "store", nil)
+	counts := func(n int, err error) {
+		if must(b, err); n != many {
+			b.Fatalf("counted %d, want %d", n, many)
+		}
+	}
+	b.Run("first count", func(b *testing.B) {
+		for b.Loop() {
+			counts(open(b, dir, "store", nil).Count(ctx, now, driver.Query{}))
+		}
+	})
+	b.Run("count after 200 changes of another process", func(b *testing.B) {
+		counts(backend.Count(ctx, now, driver.Query{}))
+		for b.Loop() {
+			b.StopTimer()
+			for i := range 200 {
+				must(b, onlyErr(filler.Touch(ctx, now, driver.Touch{ID: fmt.Sprint("id", i), Mode: driver.TouchSet, ExpiresAt: inDay.Add(time.Duration(b.N+i) * time.Second)})))
+			}
+			b.StartTimer()
+			counts(backend.Count(ctx, now, driver.Query{}))
+		}
+	})
+	for name, q := range map[string]driver.Query{"all": {Limit: 100}, "label": {Limit: 100, Label: "principal", Value: "ann"}} {
+		b.Run("list "+name, func(b *testing.B) {
+			for b.Loop() {
+				for q.After = ""; ; {
+					p, err := backend.Page(ctx, now, q)
+					must(b, err)
+					if q.After = p.Next; q.After == "" {
+						break
+					}
+				}
+			}
+		})
+	}
+	b.Run("sweep of 200", func(b *testing.B) {
+		for b.Loop() {
+			b.StopTimer()
+			for i := range due {
+				must(b, onlyErr(filler.Write(ctx, now, driver.Write{Record: newRecord(fmt.Sprint("due", i), "ann", inHour.Add(time.Duration(i)*time.Second)), Cond: driver.IfAny})))
+			}
+			b.StartTimer()
+			if swept, err := backend.DeleteExpired(ctx, driver.Sweep{Before: inHour.Add(time.Hour), Limit: 1000}); err != nil || swept.Removed != due {
+				b.Fatalf("%+v, %v", swept, err)
+			}
+		}
+	})
+}

@@ -47,6 +47,11 @@ func (b *Backend) write(ctx context.Context, now time.Time, waited *driverkit.Wa
 		if out, err = driverkit.JudgeWrite(waited.Now(now), cur, readErr, w); err != nil {
 			return err
 		}
+		if readErr != nil {
+			if err := t.uncount(p.stripe()); err != nil { // what is replaced may have been counted
+				return err
+			}
+		}
 		next := w.Result(cur)
 		next.ServerVersion, next.ExpiresAt = "", model.Millis(next.ExpiresAt)
 		if err := t.store(&p, cur, &next); err != nil {
@@ -78,9 +83,15 @@ func (b *Backend) delete(ctx context.Context, now time.Time, waited *driverkit.W
 		if err != nil {
 			return unavailable(err)
 		}
-		if err := shard.Remove(p.name); err != nil {
-			return changeError(err)
+		n, err := t.note(p.stripe())
+		if err != nil {
+			return err
 		}
+		if err := changeError(shard.Remove(p.name)); err != nil {
+			n.failed(err)
+			return err
+		}
+		n.done(changeOf(&p, cur, nil))
 		if err := t.syncShard(shard); err != nil {
 			return err
 		}
@@ -148,16 +159,24 @@ func (t *tree) store(p *place, cur, next *model.Record) error {
 			return err
 		}
 	}
+	n, err := t.note(p.stripe())
+	if err != nil {
+		t.undo(tmp, added)
+		return err
+	}
 	if err := t.root.Rename(tmp, p.path()); err != nil {
 		if isMissing(err) {
-			t.undo(tmp, added)
-			return errStale
+			err = errStale
+		} else {
+			err = changeError(err)
 		}
-		if err = changeError(err); !errors.Is(err, model.ErrUnknown) {
+		n.failed(err)
+		if !errors.Is(err, model.ErrUnknown) {
 			t.undo(tmp, added)
 		}
 		return err
 	}
+	n.done(changeOf(p, cur, next))
 	if err := t.syncShard(shard); err != nil {
 		return err
 	}
