@@ -26,8 +26,9 @@ type Backend struct {
 	stripes [stripes]stripe
 	maker   disk.Maker
 	watch   func() time.Duration // nil, or a test's stopwatch
-	// sweepers is how many locks a sweep holds at a time; a test has one.
-	sweepers int
+	// How many locks a sweep holds, and how many files a write syncs, at the same
+	// time. Tests that follow each step have one.
+	sweepers, syncers int
 
 	mu   sync.Mutex // guards tree, its refs, and the closing of the gate
 	tree *tree
@@ -41,6 +42,9 @@ var (
 )
 
 const backendName = "file"
+
+// writeSyncs is how many files and folders a write syncs at the same time.
+const writeSyncs = 8
 
 // New returns a Backend for the store with that name in the directory. It does
 // no I/O: CreateStorage or the first write makes the folders. The name has 1
@@ -67,7 +71,7 @@ func New(dir, name string, opts *Options) (*Backend, error) {
 	for i := range b.stripes {
 		b.stripes[i].held = make(chan struct{}, 1)
 	}
-	b.maker.NoSync, b.sweepers = o.NoSync, waveLocks
+	b.maker.NoSync, b.sweepers, b.syncers = o.NoSync, waveLocks, writeSyncs
 	return b, nil
 }
 

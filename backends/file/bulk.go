@@ -112,7 +112,11 @@ func (r *rebuild) repair(t *tree, p *place) error {
 	for _, e := range entriesOf(p, rec) {
 		exists, err := t.hasEntry(e)
 		if err == nil && !exists {
-			if err = t.addEntry(e); err == nil {
+			var folder unsyncedFile
+			if folder, err = t.addEntry(e); err == nil {
+				err = t.syncAll([]unsyncedFile{folder})
+			}
+			if err == nil {
 				r.changes++
 			}
 		}

@@ -33,7 +33,7 @@ func spied(t testing.TB, dir string, opts *Options) (*Backend, *disktest.Spy) {
 func onPower(t testing.TB, power *disktest.Power, opts *Options) (*Backend, *disktest.Spy) {
 	t.Helper()
 	b, s := spied(t, filepath.FromSlash("/d"), opts)
-	s.System, b.sweepers = power, 1
+	s.System, b.sweepers, b.syncers = power, 1, 1
 	return b, s
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sojourn-go/sojourn/backends/file/internal/disk"
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
@@ -58,8 +59,9 @@ type sweep struct {
 	before time.Time
 	due    bucket // the last bucket that may have expired records
 
-	mu    sync.Mutex // guards tally during a flush
-	tally *driverkit.Tally
+	mu     sync.Mutex // guards these during a flush
+	tally  *driverkit.Tally
+	opened map[entry]disk.Folder // the folders of dropped entries, which have no name
 
 	wave     []candidate // what the next flush removes
 	removals int         // candidates with a record
@@ -218,6 +220,8 @@ const (
 	// waveLocks is how many locks it holds for that at the same time. A file system
 	// makes the syncs of several shards durable with one commit of its journal.
 	waveLocks = 16
+	// waveFolders is how many folders of entries it keeps open meanwhile.
+	waveFolders = 64
 )
 
 type candidate struct {
@@ -265,6 +269,7 @@ func (s *sweep) flush(t *tree) error {
 	errs := make([]error, len(groups))
 	driverkit.Parallel(len(groups), s.b.sweepers, func(i int) { errs[i] = s.removeGroup(groups[i]) })
 	s.wave, s.removals = s.wave[:0], 0
+	s.closeFolders(t)
 	for _, err := range errs {
 		if err != nil {
 			return err
@@ -343,8 +348,44 @@ func (s *sweep) remove(t *tree, list []candidate) error {
 	s.mu.Lock()
 	s.tally.Removed(len(removed))
 	s.mu.Unlock()
-	t.dropEntries(entries)
+	for _, e := range entries {
+		s.drop(t, e)
+	}
 	return failed
+}
+
+// drop removes an index entry, under the record's lock. It opens each folder once
+// for a wave. If another process has made the folder again, the path leads to it.
+func (s *sweep) drop(t *tree, e entry) {
+	s.mu.Lock()
+	key := entry{base: e.base, sub: e.sub}
+	f := s.opened[key]
+	if f == nil && len(s.opened) < waveFolders {
+		if base, err := t.folder(e.base, false); err == nil {
+			if f, err = base.Folder(e.sub); err == nil {
+				if s.opened == nil {
+					s.opened = map[entry]disk.Folder{}
+				}
+				s.opened[key] = f
+			}
+		}
+	}
+	s.mu.Unlock()
+	if f == nil || isMissing(f.Remove(e.name)) {
+		t.dropEntries([]entry{e})
+	}
+}
+
+// closeFolders ends a wave. It removes the folders of label values that are empty
+// now.
+func (s *sweep) closeFolders(t *tree) {
+	for key, f := range s.opened {
+		_ = f.Close()
+		if key.base != expiryDir {
+			t.removeIfEmpty(key.base, key.sub)
+		}
+	}
+	s.opened = nil
 }
 
 func (s *sweep) failed(n int, err error) {
