@@ -75,7 +75,8 @@ func (h *header) write(l disk.Lock) error {
 // newEpoch makes what was counted so far void, under the lock.
 func newEpoch(l disk.Lock) (h header, err error) {
 	_, _ = rand.Read(h.epoch[:])
-	return h, h.write(l)
+	err = h.write(l)
+	return h, err
 }
 
 // noExpiry and noRecord are expiries of a change. All others are milliseconds

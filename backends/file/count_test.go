@@ -140,7 +140,7 @@ func countsLikeListings(t *testing.T, r *rand.Rand) error {
 			n, err := counter.Count(ctx, at, driver.Query{})
 			p, pageErr := counter.Page(ctx, at, driver.Query{Limit: 100})
 			if err = errors.Join(err, pageErr); err != nil || n != len(p.Records) {
-				return fmt.Errorf("step %d, after a %s: counted %d of %d, %v", step, what, n, len(p.Records), err)
+				return fmt.Errorf("step %d, after a %s: counted %d of %d, %w", step, what, n, len(p.Records), err)
 			}
 			if r.IntN(3) > 0 {
 				break // the other one counts another time
@@ -163,7 +163,7 @@ func failFrom(step int) func(op, path string) error {
 // releaseAll releases what a dead process releases.
 func releaseAll(b *Backend) {
 	if t := b.tree; t != nil {
-		for _, l := range t.locks {
+		for _, l := range &t.locks {
 			if l != nil {
 				_ = l.Unlock()
 			}
