@@ -26,6 +26,9 @@ type Backend struct {
 	stripes [stripes]stripe
 	maker   disk.Maker
 	watch   func() time.Duration // nil, or a test's stopwatch
+	// How many locks a sweep holds, and how many files a write syncs, at the same
+	// time. Tests that follow each step have one.
+	sweepers, syncers int
 
 	mu   sync.Mutex // guards tree, its refs, and the closing of the gate
 	tree *tree
@@ -39,6 +42,9 @@ var (
 )
 
 const backendName = "file"
+
+// writeSyncs is how many files and folders a write syncs at the same time.
+const writeSyncs = 8
 
 // New returns a Backend for the store with that name in the directory. It does
 // no I/O: CreateStorage or the first write makes the folders. The name has 1
@@ -65,7 +71,7 @@ func New(dir, name string, opts *Options) (*Backend, error) {
 	for i := range b.stripes {
 		b.stripes[i].held = make(chan struct{}, 1)
 	}
-	b.maker.NoSync = o.NoSync
+	b.maker.NoSync, b.sweepers, b.syncers = o.NoSync, waveLocks, writeSyncs
 	return b, nil
 }
 
@@ -94,7 +100,8 @@ type tree struct {
 	root disk.Folder
 	refs int // guarded by b.mu
 
-	locks [stripes]disk.Lock // each guarded by its stripe
+	locks   [stripes]disk.Lock // each guarded by its stripe
+	counted [stripes]counted
 
 	mu    sync.RWMutex
 	fixed map[string]disk.Folder // folders that exist as long as the store

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -81,8 +83,9 @@ func (h *byHand) write(rec *model.Record, update bool) error {
 	return h.syncFolder(p.dir())
 }
 
-// BenchmarkFloor compares writes with the same files made by hand, and the files
-// made by hand with themselves.
+// BenchmarkFloor compares writes with a single file that is written, synced and
+// renamed by hand, in a folder that is synced then. It also compares the same files
+// and entries made by hand, and the single file with itself.
 func BenchmarkFloor(b *testing.B) {
 	for _, sync := range []bool{true, false} {
 		for _, full := range []bool{false, true} {
@@ -137,7 +140,115 @@ func benchFloor(b *testing.B, sync, full, update bool) {
 		return ratio.Side{Name: name, Do: func(i int) error { return do(&recs[i]) }}
 	}
 	onHand := func(r *model.Record) error { return hand.write(r, update) }
-	ratio.Report(b, calls, side("by hand", onHand), side("floor", onHand), side("ratio", func(r *model.Record) error {
+	// A file alone, without its index entries, is what a program would write.
+	alone := func(r *model.Record) error { return hand.write(r, true) }
+	if !update {
+		alone = func(r *model.Record) error {
+			plain := *r
+			plain.Labels, plain.ExpiresAt = nil, time.Time{}
+			return hand.write(&plain, false)
+		}
+	}
+	ratio.Report(b, calls, side("alone", alone), side("floor", alone), side("by-hand", onHand), side("ratio", func(r *model.Record) error {
 		return onlyErr(backend.Write(context.Background(), now, driver.Write{Record: *r, Cond: cond}))
 	}))
+}
+
+// BenchmarkAmong measures calls on a store of 20,000 records, 16,000 of which bear
+// one label value. Run it with -benchtime=10x.
+func BenchmarkAmong(b *testing.B) {
+	const many, labelled, due = 20_000, 16_000, 200
+	dir, ctx := b.TempDir(), b.Context()
+	filler := open(b, dir, "store", &Options{NoSync: true})
+	must(b, filler.CreateStorage(ctx))
+	var ops []driver.BatchOp
+	for i := range many {
+		principal := "ann"
+		if i >= labelled {
+			principal = fmt.Sprint("p", i%100)
+		}
+		r := newRecord(fmt.Sprint("id", i), principal, inDay.Add(time.Duration(i)*time.Second))
+		r.Value = bytes.Repeat([]byte("x"), 500)
+		ops = append(ops, driver.BatchOp{Write: &driver.Write{Record: r, Cond: driver.IfAbsent}})
+	}
+	for _, o := range filler.WriteMany(ctx, now, ops) {
+		must(b, o.Err)
+	}
+	backend := open(b, dir, "store", nil)
+	counts := func(n int, err error) {
+		if must(b, err); n != many {
+			b.Fatalf("counted %d, want %d", n, many)
+		}
+	}
+	b.Run("first count", func(b *testing.B) {
+		for b.Loop() {
+			counts(open(b, dir, "store", nil).Count(ctx, now, driver.Query{}))
+		}
+	})
+	b.Run("count after 200 changes of another process", func(b *testing.B) {
+		counts(backend.Count(ctx, now, driver.Query{}))
+		for b.Loop() {
+			b.StopTimer()
+			for i := range 200 {
+				must(b, onlyErr(filler.Touch(ctx, now, driver.Touch{ID: fmt.Sprint("id", i), Mode: driver.TouchSet, ExpiresAt: inDay.Add(time.Duration(b.N+i) * time.Second)})))
+			}
+			b.StartTimer()
+			counts(backend.Count(ctx, now, driver.Query{}))
+		}
+	})
+	for name, q := range map[string]driver.Query{"all": {Limit: 100}, "label": {Limit: 100, Label: "principal", Value: "ann"}} {
+		b.Run("list "+name, func(b *testing.B) {
+			for b.Loop() {
+				for q.After = ""; ; {
+					p, err := backend.Page(ctx, now, q)
+					must(b, err)
+					if q.After = p.Next; q.After == "" {
+						break
+					}
+				}
+			}
+		})
+	}
+	b.Run("sweep of 200", func(b *testing.B) {
+		for b.Loop() {
+			b.StopTimer()
+			for i := range due {
+				must(b, onlyErr(filler.Write(ctx, now, driver.Write{Record: newRecord(fmt.Sprint("due", i), "ann", inHour.Add(time.Duration(i)*time.Second)), Cond: driver.IfAny})))
+			}
+			b.StartTimer()
+			if swept, err := backend.DeleteExpired(ctx, driver.Sweep{Before: inHour.Add(time.Hour), Limit: 1000}); err != nil || swept.Removed != due {
+				b.Fatalf("%+v, %v", swept, err)
+			}
+		}
+	})
+}
+
+// BenchmarkWriters has several goroutines create records with an expiry and a label.
+// Run it with -benchtime=2000x.
+func BenchmarkWriters(b *testing.B) {
+	for _, run := range []struct {
+		writers int
+		noSync  bool
+	}{{1, false}, {16, false}, {1, true}, {16, true}} {
+		b.Run(fmt.Sprintf("%d, NoSync %v", run.writers, run.noSync), func(b *testing.B) {
+			backend := open(b, b.TempDir(), "store", &Options{NoSync: run.noSync})
+			must(b, backend.CreateStorage(b.Context()))
+			var next atomic.Int64
+			var wg sync.WaitGroup
+			b.ResetTimer()
+			for range run.writers {
+				wg.Go(func() {
+					for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
+						r := newRecord(fmt.Sprint("id", i), fmt.Sprint("p", i%100), inHour.Add(time.Duration(i%60)*time.Minute))
+						r.Value = bytes.Repeat([]byte("x"), 500)
+						if err := onlyErr(backend.Write(context.Background(), now, driver.Write{Record: r, Cond: driver.IfAbsent})); err != nil {
+							b.Error(err)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "creates/s")
+		})
+	}
 }

@@ -87,7 +87,11 @@ func (r *rebuild) addMissing() error {
 			return err
 		}
 		for part := range slices.Chunk(names, batchRecords) {
-			err := r.b.withLock(r.ctx, r.b.waited(), parseHex(shard)%stripes, false, func(t *tree) error {
+			stripe := parseHex(shard) % stripes
+			err := r.b.withLock(r.ctx, r.b.waited(), stripe, false, func(t *tree) error {
+				if err := t.uncount(stripe); err != nil { // records may have been restored
+					return err
+				}
 				_, err := visitAll(r.ctx, part, func(p *place) (bool, error) { return true, r.repair(t, p) })
 				return err
 			})
@@ -108,7 +112,11 @@ func (r *rebuild) repair(t *tree, p *place) error {
 	for _, e := range entriesOf(p, rec) {
 		exists, err := t.hasEntry(e)
 		if err == nil && !exists {
-			if err = t.addEntry(e); err == nil {
+			var folder unsyncedFile
+			if folder, err = t.addEntry(e); err == nil {
+				err = t.syncAll([]unsyncedFile{folder})
+			}
+			if err == nil {
 				r.changes++
 			}
 		}
@@ -163,19 +171,34 @@ func (r *rebuild) checkIndex(base string, upper, lower func(name string) bool) e
 		}
 		for _, second := range seconds {
 			sub := first + "/" + second
-			names, err := r.t.names(base, sub, func(string) bool { return true })
-			if err != nil {
-				return err
-			}
-			_, err = visitAll(r.ctx, names, func(p *place) (bool, error) {
-				return true, r.checkEntry(p, entry{base: base, sub: sub, name: p.entry()})
-			})
-			if err != nil {
+			if err := r.checkEntries(base, sub); err != nil {
 				return err
 			}
 			r.t.removeIfEmpty(base, sub)
 		}
 		r.t.removeIfEmpty(base, first)
+	}
+	return nil
+}
+
+// checkEntries checks the entries in one folder, a chunk of them at a time.
+func (r *rebuild) checkEntries(base, sub string) error {
+	for after, more := "", true; more; {
+		var names []string
+		var err error
+		names, more, err = r.t.someNames(base, sub, maxChunkNames, func(name string) bool { return name > after })
+		if err != nil {
+			return err
+		}
+		if more {
+			after = names[len(names)-1]
+		}
+		_, err = visitAll(r.ctx, names, func(p *place) (bool, error) {
+			return true, r.checkEntry(p, entry{base: base, sub: sub, name: p.entry()})
+		})
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }

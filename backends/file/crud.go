@@ -47,6 +47,11 @@ func (b *Backend) write(ctx context.Context, now time.Time, waited *driverkit.Wa
 		if out, err = driverkit.JudgeWrite(waited.Now(now), cur, readErr, w); err != nil {
 			return err
 		}
+		if readErr != nil {
+			if err := t.uncount(p.stripe()); err != nil { // what is replaced may have been counted
+				return err
+			}
+		}
 		next := w.Result(cur)
 		next.ServerVersion, next.ExpiresAt = "", model.Millis(next.ExpiresAt)
 		if err := t.store(&p, cur, &next); err != nil {
@@ -78,9 +83,15 @@ func (b *Backend) delete(ctx context.Context, now time.Time, waited *driverkit.W
 		if err != nil {
 			return unavailable(err)
 		}
-		if err := shard.Remove(p.name); err != nil {
-			return changeError(err)
+		n, err := t.note(p.stripe())
+		if err != nil {
+			return err
 		}
+		if err := changeError(shard.Remove(p.name)); err != nil {
+			n.failed(err)
+			return err
+		}
+		n.done(changeOf(&p, cur, nil))
 		if err := t.syncShard(shard); err != nil {
 			return err
 		}
@@ -136,28 +147,46 @@ func (t *tree) store(p *place, cur, next *model.Record) error {
 	if err != nil {
 		return err
 	}
-	tmp, err := t.writeTmp(p.stripe(), driverkit.AppendRecord(nil, next))
+	tmp, file, err := t.writeTmp(p.stripe(), driverkit.AppendRecord(nil, next))
 	if err != nil {
 		return err
 	}
 	before, after := entriesOf(p, cur), entriesOf(p, next)
 	added := without(after, before)
+	made := append(make([]unsyncedFile, 0, 4), file)
 	for i, e := range added {
-		if err := t.addEntry(e); err != nil {
+		folder, err := t.addEntry(e)
+		if err != nil {
+			for _, m := range made {
+				_ = m.close()
+			}
 			t.undo(tmp, added[:i+1])
 			return err
 		}
+		made = append(made, folder)
+	}
+	if err := t.syncAll(made); err != nil {
+		t.undo(tmp, added)
+		return err
+	}
+	n, err := t.note(p.stripe())
+	if err != nil {
+		t.undo(tmp, added)
+		return err
 	}
 	if err := t.root.Rename(tmp, p.path()); err != nil {
 		if isMissing(err) {
-			t.undo(tmp, added)
-			return errStale
+			err = errStale
+		} else {
+			err = changeError(err)
 		}
-		if err = changeError(err); !errors.Is(err, model.ErrUnknown) {
+		n.failed(err)
+		if !errors.Is(err, model.ErrUnknown) {
 			t.undo(tmp, added)
 		}
 		return err
 	}
+	n.done(changeOf(p, cur, next))
 	if err := t.syncShard(shard); err != nil {
 		return err
 	}
@@ -165,35 +194,62 @@ func (t *tree) store(p *place, cur, next *model.Record) error {
 	return nil
 }
 
-// writeTmp writes a temporary file, which store renames. The name contains the
-// stripe: a leftover is removed only under that stripe's lock.
-func (t *tree) writeTmp(stripe int, data []byte) (string, error) {
+// unsyncedFile is an open file or folder that a write has made or changed.
+type unsyncedFile struct{ sync, close func() error }
+
+// syncAll makes files and folders durable, all at the same time: the file system
+// can do so with one commit of its journal. It closes them.
+func (t *tree) syncAll(list []unsyncedFile) error {
+	errs := make([]error, len(list))
+	one := func(i int) {
+		if !t.b.noSync {
+			errs[i] = list[i].sync()
+		}
+		if err := list[i].close(); errs[i] == nil {
+			errs[i] = err
+		}
+	}
+	if t.b.noSync {
+		for i := range list {
+			one(i)
+		}
+	} else {
+		driverkit.Parallel(len(list), t.b.syncers, one)
+	}
+	for _, err := range errs {
+		if isMissing(err) {
+			return errStale
+		}
+		if err != nil {
+			return unavailable(err)
+		}
+	}
+	return nil
+}
+
+// writeTmp writes a temporary file, which store syncs and renames. The name has
+// the stripe: a leftover is removed only under that stripe's lock.
+func (t *tree) writeTmp(stripe int, data []byte) (path string, file unsyncedFile, err error) {
 	dir, err := t.folder(tmpDir, true)
 	if err != nil {
-		return "", err
+		return "", unsyncedFile{}, err
 	}
 	var random [randomTmpBytes]byte
 	_, _ = rand.Read(random[:])
 	name := hexByte(uint8(stripe)) + "-" + hex.EncodeToString(random[:])
 	f, err := dir.Create(name)
 	if isMissing(err) {
-		return "", errStale
+		return "", unsyncedFile{}, errStale
 	}
 	if err != nil {
-		return "", unavailable(err)
+		return "", unsyncedFile{}, unavailable(err)
 	}
-	_, err = f.Write(data)
-	if err == nil && !t.b.noSync {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
+	if _, err = f.Write(data); err != nil {
+		_ = f.Close()
 		_ = dir.Remove(name)
-		return "", unavailable(err)
+		return "", unsyncedFile{}, unavailable(err)
 	}
-	return tmpDir + "/" + name, nil
+	return tmpDir + "/" + name, unsyncedFile{sync: func() error { return f.Sync() }, close: f.Close}, nil
 }
 
 // undo removes what a write made before it failed at or before its rename.
@@ -211,38 +267,39 @@ func (t *tree) syncShard(shard disk.Folder) error {
 	return unsynced(shard.Sync())
 }
 
-// addEntry makes a durable index entry. Other processes may remove the entry's
-// folder while it is empty; addEntry makes it again.
-func (t *tree) addEntry(e entry) error {
+// addEntry makes an index entry and returns its folder, which is to be synced.
+// Other processes may remove the folder while it is empty; addEntry makes it
+// again.
+func (t *tree) addEntry(e entry) (unsyncedFile, error) {
 	base, err := t.folder(e.base, true)
 	if err != nil {
-		return err
+		return unsyncedFile{}, err
 	}
 	for range attempts {
-		err = t.tryAddEntry(base, e)
+		folder, err := t.tryAddEntry(base, e)
 		if !isMissing(err) {
-			return unavailable(err)
+			return folder, unavailable(err)
 		}
 		if err := t.checkSame(base, e.base); err != nil {
-			return err
+			return unsyncedFile{}, err
 		}
 	}
-	return errStale
+	return unsyncedFile{}, errStale
 }
 
-func (t *tree) tryAddEntry(base disk.Folder, e entry) error {
+func (t *tree) tryAddEntry(base disk.Folder, e entry) (unsyncedFile, error) {
 	f, err := t.b.openBelow(base, t.b.name+"/"+e.base, e.sub, true)
 	if err != nil {
-		return err
+		return unsyncedFile{}, err
 	}
-	defer func() { _ = f.Close() }()
 	if err := f.Touch(e.name); err != nil {
-		return err
+		_ = f.Close()
+		return unsyncedFile{}, err
 	}
-	if t.b.noSync {
+	return unsyncedFile{sync: func() error { return f.Sync() }, close: func() error {
+		_ = f.Close() // nothing was written to the folder's handle
 		return nil
-	}
-	return f.Sync()
+	}}, nil
 }
 
 // dropEntries removes index entries, under the record's lock. It also removes

@@ -17,7 +17,7 @@
 //	labels/l-<label>/<2>/<62 digits>/<shard>.<file>        empty; the digits are a hash of the label's value
 //	expiry/<day>/<minute of the day>/<shard>.<file>        empty; the minute in which the record expires
 //	tmp/<lock>-<random>                                    records that are being written
-//	locks/<00 to 3f>                                       64 lock files, each for four shards
+//	locks/<00 to 3f>                                       64 lock files, each for four shards, with notes for counts
 //
 // The file name of a short id is i- and the id. Bytes other than a-z 0-9 - _
 // become = and two digits. If the name would be longer than 130 bytes, it is h-
@@ -55,8 +55,8 @@
 //
 // A write proceeds in this order:
 //
-//   - It writes and syncs the temporary file.
-//   - It makes the new index entries and syncs their folders.
+//   - It writes the temporary file and makes the new index entries.
+//   - It syncs the file and the folders of the entries, all at the same time.
 //   - It renames the temporary file and syncs the shard.
 //   - It removes the index entries that only the old record had.
 //
@@ -96,8 +96,9 @@
 //   - Each Backend opens at most 256 shards, 64 locks and a few folders, as it
 //     needs them.
 //   - The first page of a listing by label reads the names of all records that
-//     bear the value. The Backend keeps up to 65,536 of them for the next pages,
-//     and 262,144 of all listings and sweeps. Pages of all records read the names
+//     bear the value. The Backend keeps the first 65,536 of them for the next pages,
+//     and 262,144 of all listings and sweeps. It holds at most twice as many while it
+//     reads. Pages of all records read the names
 //     of one shard after the other. A page that another Backend goes on with, or
 //     that is asked for again, reads the names again.
 //   - A page ends at 16 MiB of values: it holds no more than that and one value.
@@ -109,6 +110,10 @@
 //   - A record whose file the process may not read, or whose place on the disk is
 //     damaged (EIO), is ErrUnavailable for Get and for writes. Listings name it in
 //     Page.Corrupt; counts and sweeps leave it out.
+//   - The first count without a label reads all records. The Backend then keeps 8
+//     bytes for each record and reads only what has changed, in any process: of the
+//     last 1,024 changes of each lock. Else, and after a Rebuild, it reads the records
+//     of that lock again. A record that is damaged after it was counted stays counted.
 //   - Stat reads the whole file, like Get: only then is a damaged one found.
 //
 // With Options.NoSync nothing is synced. A killed process still loses nothing,
@@ -139,20 +144,22 @@
 // among them:
 //
 //	Get                               5    0   open, register, stat, read, close
-//	Create                           22    2
-//	Create with expiry and label     46    4   one fsync more for each new folder: 2 for a label value's
+//	Create                           23    2
+//	Create with expiry and label     47    4   three of them at the same time; one fsync more for each new folder: 2 for a label value's
 //	                                           first record, 1 for a minute's, 1 for a day's
-//	Update, Touch                    25    2   one fsync more if the label or the minute changes
+//	Update, Touch                    26    2   one fsync more if the label or the minute changes
 //	Touch that changes nothing        8    0
-//	Delete                           13    1
-//	Delete with expiry and label     27    1
+//	Delete                           14    1
+//	Delete with expiry and label     28    1
+//	A change that is counted          3    0   more than the same without a count
+//	Count                            64    0   64 more after changes; by label and the first time 5 for each record
 //	Page                              5 for each record, and a read of each folder of names for the listing
 //	WriteMany                         the same for each operation, 8 at a time: their syncs share the journal's commits
 //	CreateStorage                     8 fsyncs for a new store, one of them for all shards
 //	DeleteStorage                     2 fsyncs: the records are removed durably before their indexes
 //	Rebuild                           three reads of each record; for each missing entry the same as a create
-//	DeleteExpired                     two reads of each due minute's names, two Gets and a removal for each record,
-//	                                  one fsync for up to 64 records of a shard and minute
+//	DeleteExpired                     one read of each due minute's names, two Gets and a removal for each record, and
+//	                                  for up to 512 records one fsync for each of their shards, 16 at the same time
 //
 // On a disk, the syncs take nearly all of a write's time. A write takes a few
 // hundredths longer than the same files and syncs without locks, conditions and

@@ -33,7 +33,7 @@ func spied(t testing.TB, dir string, opts *Options) (*Backend, *disktest.Spy) {
 func onPower(t testing.TB, power *disktest.Power, opts *Options) (*Backend, *disktest.Spy) {
 	t.Helper()
 	b, s := spied(t, filepath.FromSlash("/d"), opts)
-	s.System = power
+	s.System, b.sweepers, b.syncers = power, 1, 1
 	return b, s
 }
 
@@ -106,6 +106,20 @@ var faultOps = map[string]faultOp{
 	"count": countOp(func(ctx context.Context, b *Backend) (int, error) {
 		return b.Count(ctx, now, driver.Query{Label: "principal", Value: "ann"})
 	}),
+	"count of all": countOp(func(ctx context.Context, b *Backend) (int, error) { return b.Count(ctx, now, driver.Query{}) }),
+	"second count": countOp(func(ctx context.Context, b *Backend) (int, error) {
+		if _, err := b.Count(ctx, now, driver.Query{}); err != nil {
+			return 0, err
+		}
+		return b.Count(ctx, now, driver.Query{})
+	}),
+	"update that is counted": {do: func(ctx context.Context, b *Backend, truth map[string]state) (map[string]state, error) {
+		if n, err := b.Count(ctx, now, driver.Query{}); err != nil || n != len(truth) {
+			return nil, model.NewError(model.ErrUnavailable, fmt.Sprint("counted ", n), err)
+		}
+		r := big("old", "bob", inDay)
+		return map[string]state{"old": stateOf(r)}, onlyErr(b.Write(ctx, now, driver.Write{Record: r, Cond: driver.IfPresent}))
+	}},
 	"get": {reads: true, do: func(ctx context.Context, b *Backend, truth map[string]state) (map[string]state, error) {
 		r, err := b.Get(ctx, now, driver.Get{ID: "old"})
 		if err == nil && stateOf(r) != truth["old"] {

@@ -3,6 +3,7 @@ package file
 import (
 	"context"
 	"io/fs"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -74,29 +75,6 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 // chunkMark separates the two parts of a position. No entry contains it.
 const chunkMark = "\x00"
 
-// Count counts live records. It reads every record that a listing would.
-func (b *Backend) Count(ctx context.Context, now time.Time, q driver.Query) (int, error) {
-	if err := b.gate.Count(ctx, &q); err != nil {
-		return 0, err
-	}
-	n, waited := 0, b.waited()
-	err := b.withTree(ctx, false, func(t *tree) error {
-		n = 0
-		s := scan{t: t, ctx: ctx, q: &q, waited: waited}
-		return s.from("", func(p *place) (bool, error) {
-			rec, err := t.read(p)
-			if err != nil {
-				return true, ignoreUnreadable(err)
-			}
-			if rec != nil && !rec.Expired(waited.Now(now)) && q.Bears(rec) {
-				n++
-			}
-			return true, nil
-		})
-	})
-	return n, ignore(err, errNoStore)
-}
-
 // scan walks the places of a listing in order.
 type scan struct {
 	t      *tree
@@ -125,15 +103,23 @@ func (s *scan) from(after string, visit func(*place) (bool, error)) error {
 	return s.all(after, visit)
 }
 
-// label reads the names of all records that bear the label value.
+// label reads the names of the records that bear the label value, a chunk at a
+// time.
 func (s *scan) label(after string, visit func(*place) (bool, error)) error {
-	names, err := s.t.names(labelBase(s.q.Label), labelSub(s.q.Value), func(name string) bool { return name > after })
-	if err != nil {
-		return err
+	for {
+		names, more, err := s.t.someNames(labelBase(s.q.Label), labelSub(s.q.Value), maxChunkNames, func(name string) bool { return name > after })
+		if err != nil {
+			return err
+		}
+		s.chunk = chunk{names: names, end: !more}
+		if more {
+			after = names[len(names)-1]
+			s.chunk.next = after
+		}
+		if goOn, err := s.visit(visit); !goOn || !more || err != nil {
+			return err
+		}
 	}
-	s.chunk = chunk{names: names, end: true}
-	_, err = s.visit(visit)
-	return err
 }
 
 // all reads the names of one shard at a time.
@@ -224,39 +210,55 @@ func (t *tree) shardNames(ctx context.Context, w *driverkit.Waited, shard, after
 // none if the folder is missing. Base is a fixed folder; sub is a folder below
 // it, or empty.
 func (t *tree) names(base, sub string, pass func(string) bool) ([]string, error) {
+	out, _, err := t.someNames(base, sub, math.MaxInt, pass)
+	return out, err
+}
+
+// someNames returns the first of the names, at most that many, and whether there
+// are more. It holds no more than twice as many, however large the folder is.
+func (t *tree) someNames(base, sub string, most int, pass func(string) bool) (out []string, more bool, err error) {
 	fixed, err := t.folder(base, false)
 	if err != nil {
-		return nil, ignore(err, fs.ErrNotExist)
+		return nil, false, ignore(err, fs.ErrNotExist)
 	}
 	f := fixed
 	if sub != "" {
 		f, err = fixed.Folder(sub)
 		if isMissing(err) {
-			return nil, t.checkSame(fixed, base)
+			return nil, false, t.checkSame(fixed, base)
 		}
 		if err != nil {
-			return nil, unavailable(err)
+			return nil, false, unavailable(err)
 		}
 		defer func() { _ = f.Close() }()
 	}
-	var out []string
+	first := func() {
+		slices.Sort(out)
+		if out = slices.Compact(out); len(out) > most {
+			clear(out[most:])
+			out, more = out[:most], true
+		}
+	}
 	err = f.Names(func(part []string) bool {
 		for _, name := range part {
 			if pass(name) {
 				out = append(out, name)
 			}
 		}
+		if len(out)/2 >= most {
+			first()
+		}
 		return true
 	})
 	if isMissing(err) || err == nil && len(out) == 0 && sub == "" {
 		// Another process may have removed the folder and made a new one.
-		return nil, t.checkSame(fixed, base)
+		return nil, false, t.checkSame(fixed, base)
 	}
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, false, unavailable(err)
 	}
-	slices.Sort(out)
-	return slices.Compact(out), nil
+	first()
+	return out, more, nil
 }
 
 // prune removes the index entry of a record that no longer bears the label of

@@ -3,6 +3,7 @@ package file
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"syscall"
@@ -89,6 +90,55 @@ func TestChunksAreBounded(t *testing.T) {
 	}
 	if len(c.list) != maxChunks {
 		t.Errorf("%d chunks are kept, want %d", len(c.list), maxChunks)
+	}
+}
+
+// TestLargeFolder has more entries under one label value, and in one minute, than a
+// chunk has names. Calls read them a chunk at a time and miss none.
+func TestLargeFolder(t *testing.T) {
+	t.Parallel()
+	const strays = maxChunkNames + 5000
+	b, s := onPower(t, disktest.NewPower(), &Options{NoSync: true})
+	want := map[string]string{}
+	for _, id := range []string{groupOf(0)[0], groupOf(40)[0], groupOf(63)[3]} { // 00, 28 and 7f
+		want[id] = create(t, b, newRecord(id, "ann", inHour)).Revision.String()
+	}
+	must(t, b.withTree(t.Context(), false, func(tr *tree) error {
+		for i := range strays {
+			p := placeOf(fmt.Sprint("stray", i))
+			for _, e := range entriesOf(&p, &model.Record{Labels: map[string]string{"principal": "ann"}, ExpiresAt: inHour}) {
+				folder, err := tr.addEntry(e)
+				must(t, err)
+				must(t, folder.close())
+			}
+		}
+		seen, after := 0, ""
+		for more := true; more; {
+			var names []string
+			var err error
+			names, more, err = tr.someNames(labelBase("principal"), labelSub("ann"), maxChunkNames, func(name string) bool { return name > after })
+			must(t, err)
+			if len(names) > maxChunkNames || !slices.IsSorted(names) || names[0] <= after {
+				t.Errorf("%d names from %q after %q", len(names), names[0], after)
+			}
+			seen, after = seen+len(names), names[len(names)-1]
+		}
+		if seen != strays+len(want) {
+			t.Errorf("%d names, want %d", seen, strays+len(want))
+		}
+		return nil
+	}))
+	s.Take()
+	n, err := b.Count(t.Context(), now, driver.Query{Label: "principal", Value: "ann"})
+	if c := s.Take(); err != nil || n != len(want) || c.Calls["names"] != 2 {
+		t.Errorf("counted %d, %v, with %d reads of the folder", n, err, c.Calls["names"])
+	}
+	if got, err := list(b, "principal", "ann"); err != nil || !maps.Equal(got, want) {
+		t.Errorf("listed %v, %v, want %v", got, err, want)
+	}
+	sweeps(t, b, inHour, len(want))
+	if left := onlyFiles(b.system.(*disktest.Spy).System.(*disktest.Power).Files()); len(left) != 0 {
+		t.Errorf("%d files are left, such as %s", len(left), left[0])
 	}
 }
 

@@ -82,6 +82,11 @@ func (b *Backend) DeleteStorage(ctx context.Context) error {
 func (t *tree) destroy(ctx context.Context) error {
 	defer t.b.forget(t)
 	var left foreign
+	for stripe := range stripes {
+		if err := t.uncount(stripe); err != nil {
+			return err
+		}
+	}
 	if _, err := t.clear(ctx, t.root, recordsDir, folderLayers[recordsDir], &left); err != nil {
 		return err
 	}

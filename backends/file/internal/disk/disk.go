@@ -69,6 +69,9 @@ type Lock interface {
 	// TryLock takes the lock if it is free, and reports whether it did.
 	TryLock() (bool, error)
 	Unlock() error
+	// ReadAt reads from the file. It returns fewer bytes if the file ends.
+	ReadAt(data []byte, at int64) (int, error)
+	WriteAt(data []byte, at int64) error
 	// Is reports whether path still belongs to this file.
 	Is(path string) (bool, error)
 	Close() error

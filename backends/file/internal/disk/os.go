@@ -278,6 +278,19 @@ func (l *lock) Is(path string) (bool, error) {
 }
 func (l *lock) Close() error { return closeLock(l.file) }
 
+func (l *lock) ReadAt(data []byte, at int64) (int, error) {
+	n, err := l.file.ReadAt(data, at)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return n, err
+}
+
+func (l *lock) WriteAt(data []byte, at int64) error {
+	_, err := l.file.WriteAt(data, at)
+	return err
+}
+
 // escapeText is the text of the error that os.Root returns for a path that leaves
 // it. The os package does not export the error.
 const escapeText = "path escapes from parent"

@@ -315,3 +315,22 @@ func (l *powerLock) Is(string) (bool, error) {
 }
 
 func (l *powerLock) Close() error { return nil }
+
+func (l *powerLock) ReadAt(data []byte, at int64) (int, error) {
+	l.d.mu.Lock()
+	defer l.d.mu.Unlock()
+	if at >= int64(len(l.n.data)) {
+		return 0, nil
+	}
+	return copy(data, l.n.data[at:]), nil
+}
+
+func (l *powerLock) WriteAt(data []byte, at int64) error {
+	l.d.mu.Lock()
+	defer l.d.mu.Unlock()
+	next := make([]byte, max(len(l.n.data), int(at)+len(data)))
+	copy(next, l.n.data)
+	copy(next[at:], data)
+	l.n.data = next
+	return nil
+}

@@ -279,6 +279,20 @@ func (l *spyLock) Is(path string) (bool, error) {
 	return l.Lock.Is(path)
 }
 
+func (l *spyLock) ReadAt(data []byte, at int64) (int, error) {
+	if err := l.s.ask("readat", l.path); err != nil {
+		return 0, err
+	}
+	return l.Lock.ReadAt(data, at)
+}
+
+func (l *spyLock) WriteAt(data []byte, at int64) error {
+	if err := l.s.ask("writeat", l.path); err != nil {
+		return err
+	}
+	return l.Lock.WriteAt(data, at)
+}
+
 func (l *spyLock) Close() error {
 	l.s.opened(-1)
 	return l.Lock.Close()
