@@ -24,7 +24,8 @@ const (
 	maxCart = 50
 )
 
-// home counts the visit. It is the only page that writes on a GET.
+// home counts the visit. It is the only page that writes on a GET. A browser whose
+// session was ended learns that first: such a session takes no changes.
 func (a *Shop) home(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	s, err := session.Require(ctx)
@@ -35,7 +36,7 @@ func (a *Shop) home(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if r.Method == http.MethodGet {
+	if r.Method == http.MethodGet && why == session.WhyNone {
 		if err := visits.Update(ctx, func(n *int) error { *n++; return nil }); err != nil {
 			return err
 		}

@@ -79,6 +79,14 @@ func TestTheReasonOfASignOutIsShownOnce(t *testing.T) {
 	phone.get("/devices").is(t, http.StatusSeeOther, "/login?next=%2Fdevices")
 	phone.get("/login?next=/devices").shows(t, "signed out on another device", "Then you go on")
 	phone.get("/login").hides(t, "signed out on another device")
+	phone.signIn("demo")
+	laptop.post("/devices/delete-others")
+	phone.get("/").shows(t, "signed out on another device", "Travel light.")
+	phone.get("/").hides(t, "signed out on another device")
+	phone.signIn("demo")
+	laptop.post("/devices/delete-others")
+	phone.post("/cart", "item", "Trail map").is(t, http.StatusConflict, "")
+	phone.post("/cart", "item", "Trail map").is(t, http.StatusSeeOther, "/")
 }
 
 func TestTheAccountAsksForThePassword(t *testing.T) {

@@ -45,7 +45,7 @@ type world struct {
 	tls   *httptest.Server
 }
 
-// ServeHTTP passes a request to its host, or to that of its scheme alone.
+// ServeHTTP passes a request to its host, to that of its scheme alone, or to "*".
 func (w *world) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 	w.mu.Lock()
 	h := w.hosts[r.Host]
@@ -53,6 +53,9 @@ func (w *world) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 		h = w.hosts["http://"+r.Host]
 	} else if h == nil {
 		h = w.hosts["https://"+r.Host]
+	}
+	if h == nil {
+		h = w.hosts["*"]
 	}
 	w.mu.Unlock()
 	if h == nil {
@@ -155,11 +158,18 @@ func launch(path string) error {
 	w := &world{hosts: map[string]http.Handler{}}
 	w.plain = httptest.NewServer(w)
 	w.tls = httptest.NewUnstartedServer(w)
-	w.tls.EnableHTTP2 = true
 	w.tls.Config.ErrorLog = log.New(os.Stderr, "https: ", 0)
 	w.tls.StartTLS()
 	profile, err := os.MkdirTemp("", "sojourn-browser")
 	if err != nil {
+		return err
+	}
+	// Some distributions block the cookies of third parties, unlike Chromium itself.
+	preferences := filepath.Join(profile, "Default", "Preferences")
+	if err := os.MkdirAll(filepath.Dir(preferences), 0o700); err != nil {
+		return err
+	}
+	if err := os.WriteFile(preferences, []byte(`{"profile": {"cookie_controls_mode": 0, "block_third_party_cookies": false}}`), 0o600); err != nil {
 		return err
 	}
 	allocator, endAllocator := chromedp.NewExecAllocator(context.Background(), flags(path, profile, w)...)

@@ -2,11 +2,13 @@ package browser
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/chromedp/cdproto"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
@@ -136,8 +138,19 @@ func (p *person) navigates(status int64, address string, actions ...step) {
 // visits types an address.
 func (p *person) visits(url string) {
 	p.t.Helper()
-	if res, err := chromedp.RunResponse(p.ctx, chromedp.Navigate(url)); err != nil || res.Status != 200 {
-		p.t.Fatalf("%s: %v, %+v", url, err, res)
+	p.navigates(200, "", typed(url))
+}
+
+// typed goes to an address. It tries again if the machine's network has changed
+// meanwhile, as it does when a container starts: the browser then drops requests.
+func typed(url string) step {
+	return func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+		for {
+			out, err := chromedp.Navigate(url)(ctx, t)
+			if err == nil || !strings.Contains(err.Error(), "ERR_NETWORK_CHANGED") || ctx.Err() != nil {
+				return out, err
+			}
+		}
 	}
 }
 
@@ -182,11 +195,18 @@ func (p *person) lacks(texts ...string) {
 	}
 }
 
-// waits waits until the expression is true in the page.
+// waits waits until the expression is true in the page, whichever the tab shows by
+// then.
 func (p *person) waits(expression string) {
 	p.t.Helper()
-	if _, err := chromedp.Run(p.ctx, chromedp.Poll[bool](expression, chromedp.WithPollingInterval(pollEvery), chromedp.WithPollingTimeout(patience/2))); err != nil {
-		p.t.Fatalf("%s: %v\nthe page is %s", expression, err, p.describe())
+	for {
+		_, err := chromedp.Run(p.ctx, chromedp.Poll[bool](expression, chromedp.WithPollingInterval(pollEvery), chromedp.WithPollingTimeout(patience/2)))
+		if err == nil {
+			return
+		}
+		if _, left := errors.AsType[*cdproto.Error](err); !left || p.ctx.Err() != nil { // a navigation ends the poll
+			p.t.Fatalf("%s: %v\nthe page is %s", expression, err, p.describe())
+		}
 	}
 }
 
