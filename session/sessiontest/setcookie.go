@@ -192,7 +192,7 @@ func parseCookieDate(value string) (time.Time, bool) {
 			}
 		}
 		if !hasYear {
-			year, hasYear = leadingDigits(token, 2, 4)
+			year, hasYear = leadingDigits(token, 2, 9) // the draft has four at most
 		}
 	}
 	switch {

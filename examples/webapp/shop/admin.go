@@ -56,7 +56,7 @@ type person struct {
 	Sessions []device
 }
 
-// byPerson groups sessions. Those of nobody come last.
+// byPerson groups sessions. Anonymous ones come last.
 func byPerson(list []session.Info, this string) []person {
 	by := map[string][]session.Info{}
 	for _, info := range list {

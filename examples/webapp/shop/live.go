@@ -102,7 +102,7 @@ type feed struct {
 	open map[chan session.Event]string // the principal of each panel
 }
 
-// publish is the service's OnEvent, so it waits for nobody.
+// publish is the service's OnEvent, so it must not wait.
 func (f *feed) publish(_ context.Context, e session.Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

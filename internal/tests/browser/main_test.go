@@ -164,12 +164,13 @@ func launch(path string) error {
 	if err != nil {
 		return err
 	}
-	// Some distributions block the cookies of third parties, unlike Chromium itself.
+	// Chromium's own default: private windows block the cookies of third parties, and
+	// others do not. Some distributions always block them.
 	preferences := filepath.Join(profile, "Default", "Preferences")
 	if err := os.MkdirAll(filepath.Dir(preferences), 0o700); err != nil {
 		return err
 	}
-	if err := os.WriteFile(preferences, []byte(`{"profile": {"cookie_controls_mode": 0, "block_third_party_cookies": false}}`), 0o600); err != nil {
+	if err := os.WriteFile(preferences, []byte(`{"profile": {"cookie_controls_mode": 2}}`), 0o600); err != nil {
 		return err
 	}
 	allocator, endAllocator := chromedp.NewExecAllocator(context.Background(), flags(path, profile, w)...)
