@@ -88,7 +88,7 @@ func (a *Shop) deleteUser(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	user := r.PathValue("user")
-	n := 0
+	var n int
 	if user == p.ID {
 		n, err = a.svc.DestroyOthers(r.Context(), user, p.SessionID)
 	} else {

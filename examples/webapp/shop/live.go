@@ -36,40 +36,29 @@ func (a *Shop) live(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "private, no-store")
-	send := func(event, text string) error {
-		if _, err := fmt.Fprintf(w, "event: %s\ndata: %s\n\n", event, text); err != nil {
-			return err
-		}
-		return out.Flush()
+	send := func(event, text string) (open bool) {
+		_, err := fmt.Fprintf(w, "event: %s\ndata: %s\n\n", event, text)
+		return err == nil && out.Flush() == nil
 	}
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
-	err = send("open", "Watching your sessions.")
-	for err == nil {
+	open := send("open", "Watching your sessions.")
+	for open {
 		select {
 		case <-view.Done():
 			if errors.Is(view.Err(), session.ErrGone) {
-				err = send("ended", "This device was signed out.")
+				send("ended", "This device was signed out.")
 			}
-			return gone(a, err)
+			return nil
 		case e := <-news:
 			if text := newsOf(e, view.Handle()); text != "" {
-				err = send("news", text)
+				open = send("news", text)
 			}
 		case <-beat.C:
-			err = send("beat", "")
+			open = send("beat", "")
 		}
 	}
-	return gone(a, err)
-}
-
-// gone is about a panel whose browser has left. Nobody reads an answer any
-// longer.
-func gone(a *Shop, err error) error {
-	if err != nil {
-		a.log.Debug("a live panel was closed", "error", err)
-	}
-	return nil
+	return nil // the browser has left
 }
 
 // newsOf tells an event to the person. It returns "" for what they need not know.

@@ -108,20 +108,20 @@ func (s *site) last() string {
 	}
 }
 
-// real is Chromium.
-type real struct {
+// chromium is the real one.
+type chromium struct {
 	site *site
 	p    *person
 }
 
-func (u *real) receives(url, line string) {
+func (u *chromium) receives(url, line string) {
 	u.site.mu.Lock()
 	u.site.line = line
 	u.site.mu.Unlock()
 	u.p.do(typed(url + "?set"))
 }
 
-func (u *real) stored() []kept {
+func (u *chromium) stored() []kept {
 	var out []kept
 	for _, c := range u.p.cookies() {
 		partition := ""
@@ -138,7 +138,7 @@ func (u *real) stored() []kept {
 	return sorted(out)
 }
 
-func (u *real) sends(page string, kind sessiontest.Kind, method, to string) string {
+func (u *chromium) sends(page string, kind sessiontest.Kind, method, to string) string {
 	if page != "" {
 		u.p.do(typed(page))
 	}
@@ -176,7 +176,7 @@ func (u *real) sends(page string, kind sessiontest.Kind, method, to string) stri
 	}
 }
 
-func (u *real) forget() {
+func (u *chromium) forget() {
 	u.p.t.Helper()
 	_, err := chromedp.CallBrowser(u.p.ctx, storage.ClearCookies, storage.ClearCookiesParams{BrowserContextID: chromedp.FromContext(u.p.ctx).BrowserContextID})
 	if err != nil {
@@ -206,12 +206,12 @@ func compare(t *testing.T, s *site, p *person, block bool) {
 		if block && !row.all {
 			continue // no third party is in it
 		}
-		chromium := &real{s, p}
-		chromium.forget()
+		theirs := &chromium{s, p}
+		theirs.forget()
 		ours := &simulated{s, sessiontest.NewBrowser(s, &sessiontest.BrowserOptions{
 			Clock: sessiontest.NewClock(time.Now()), PublicSuffixes: []string{"co.uk"}, LaxPOST: true, BlockThirdParty: block,
 		})}
-		for _, u := range []user{chromium, ours} {
+		for _, u := range []user{theirs, ours} {
 			for _, line := range row.set {
 				from := here
 				if url, rest, ok := strings.Cut(line, " "); ok && strings.HasPrefix(url, "http") {
@@ -220,18 +220,18 @@ func compare(t *testing.T, s *site, p *person, block bool) {
 				u.receives(from, line)
 			}
 		}
-		compareKept(t, row.name, chromium.stored(), ours.stored())
+		compareKept(t, row.name, theirs.stored(), ours.stored())
 		for _, r := range row.requests() {
-			want := chromium.sends(r.page, r.kind, r.method, r.to)
+			want := theirs.sends(r.page, r.kind, r.method, r.to)
 			if got := ours.sends(r.page, r.kind, r.method, r.to); got != want {
 				t.Errorf("%s: %s %s of %s from %q:\nsimulated\n%s\nChromium\n%s", row.name, r.kind, r.method, r.to, r.page, got, want)
 			}
 		}
-		chromium.forget()
+		theirs.forget()
 	}
 }
 
-func compareKept(t *testing.T, name string, chromium, ours []kept) {
+func compareKept(t *testing.T, name string, theirs, ours []kept) {
 	t.Helper()
 	only := func(list, other []kept, of string) {
 		for _, k := range list {
@@ -240,8 +240,8 @@ func compareKept(t *testing.T, name string, chromium, ours []kept) {
 			}
 		}
 	}
-	only(chromium, ours, "Chromium")
-	only(ours, chromium, "the simulated browser")
+	only(theirs, ours, "Chromium")
+	only(ours, theirs, "the simulated browser")
 }
 
 // same reports whether two cookies are equal. The two browsers have received them

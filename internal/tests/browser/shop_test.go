@@ -189,9 +189,9 @@ func TestConcurrentTabs(t *testing.T) {
 
 	hold, entered, release := sessiontest.Hold(sessiontest.OpWrite)
 	s.store.SetHook(hold)
-	one.do(addByScript("/cart", "Trail map"))
+	one.do(addByScript("Trail map"))
 	<-entered
-	two.do(addByScript("/cart", "Wool blanket"))
+	two.do(addByScript("Wool blanket"))
 	two.waits("window.answers == 1")
 	close(release)
 	one.waits("window.answers == 1")
