@@ -53,7 +53,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: test
-test: images ## Run all tests with the race detector, on real servers where there are any
+test: images browsers ## Run all tests with the race detector, on real servers where there are any
 	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
 	mkdir -p $(REPORTS); \
 	go run ./internal/tools/testrun -modules=$(subst $(space),$(comma),$(strip $(NESTED))) -junit=$(REPORTS)/test.xml -summary=$(REPORTS)/test.md $(TESTFLAGS) $(PKGS)
@@ -78,6 +78,29 @@ test-backend: ## Test one backend on one server: BACKEND=mongo IMAGE=mongo:8.0 T
 .PHONY: images
 images: ## Find or start a container engine and make the servers' images ready
 	@$(IMAGES)/ensure.sh $(SERVERS) || echo "images: not all are there: the tests that need the others will say so"
+
+# As with servers, the tests judge: under CI they fail without a browser, else they are skipped with the reason.
+.PHONY: browsers
+browsers:
+	@$(if $(NESTED),$(MAKE) --silent browser || echo "browser: the tests that need one will say so")
+
+.PHONY: browser
+browser: ## Find or install Chromium, and download axe-core, for the tests of the web app
+	@$(IMAGES)/browser.sh
+
+.PHONY: test-browser
+test-browser: browser ## Drive the web app in Chromium, and compare the simulated browser with it
+	@cd internal/tests/browser && CI=true go test -count=1 -timeout=10m ./...
+
+.PHONY: screenshots
+screenshots: browser ## Write pictures of the web app's pages into docs/webapp
+	@cd internal/tests/browser && CI=true go test -count=1 -run Screenshots ./... -screenshots=../../../docs/webapp
+
+.PHONY: load
+load: ## 16 clients for a minute on the web app, on files and on Redis: requests, errors, p99
+	@$(IMAGES)/ensure.sh redis
+	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
+	CI=true go test -count=1 -timeout=20m -tags load -run Load -v ./internal/tests/webapp
 
 .PHONY: engine
 engine: ## Find or start a container engine

@@ -1,6 +1,6 @@
-// Webapp is a small shop with server-rendered pages: a visit counter, a cart,
-// sign-in, a list of your own devices and a page for the administrator, all on
-// sessions that survive a restart.
+// Webapp is a small shop with server-rendered pages: a cart, sign-in, a list of
+// your own devices, a page for the administrator and a live panel, all on
+// sessions that survive a restart. Package shop has the pages.
 //
 //	go run ./examples/webapp
 package main
@@ -28,9 +28,9 @@ import (
 	_ "github.com/sojourn-go/sojourn/backends/mongo"
 	_ "github.com/sojourn-go/sojourn/backends/redis"
 	_ "github.com/sojourn-go/sojourn/backends/s3"
+	"github.com/sojourn-go/sojourn/examples/webapp/shop"
 	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/expiry/driver"
-	"github.com/sojourn-go/sojourn/session"
 )
 
 func main() {
@@ -73,11 +73,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, backend.Close()) }()
-	svc, err := session.New(backend, &session.Options{Logger: log})
-	if err != nil {
-		return err
-	}
-	app, err := newApp(svc, *secure, log)
+	app, err := shop.New(backend, &shop.Options{Secure: *secure, Logger: log})
 	if err != nil {
 		return err
 	}
@@ -89,8 +85,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return fmt.Errorf("cannot serve on %q (flag -addr): %w", *addr, err)
 	}
 	_, _ = fmt.Fprintf(stdout, "listening on http://%s\n", listener.Addr())
-	log.Info("sessions", "store", backend.Describe().Backend, "policy", svc.Policy().String())
-	return serve(ctx, listener, app, svc)
+	log.Info("sessions", "store", backend.Describe().Backend, "policy", app.Policy().String())
+	return serve(ctx, listener, app)
 }
 
 // openStore opens the store, creates its storage and checks that it answers.
@@ -112,7 +108,7 @@ func openStore(ctx context.Context, rawURL string) (expiry.ModelExpirySupport, e
 
 // serve answers requests and sweeps until ctx ends. Then it waits for running
 // requests.
-func serve(ctx context.Context, listener net.Listener, app http.Handler, svc *session.Service) error {
+func serve(ctx context.Context, listener net.Listener, app *shop.Shop) error {
 	server := &http.Server{
 		Handler:           app,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -120,9 +116,10 @@ func serve(ctx context.Context, listener net.Listener, app http.Handler, svc *se
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 	}
+	server.RegisterOnShutdown(func() { _ = app.Close() }) // ends the live panels, which the shutdown waits for
 	sweeping, stop := context.WithCancel(ctx)
 	var background sync.WaitGroup
-	background.Go(func() { _ = svc.Run(sweeping) })
+	background.Go(func() { _ = app.Run(sweeping) })
 	defer func() { stop(); background.Wait() }()
 
 	failed := make(chan error, 1)

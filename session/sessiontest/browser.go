@@ -41,7 +41,12 @@ type BrowserOptions struct {
 //
 // Cookies follow draft-ietf-httpbis-rfc6265bis-22: sections 5.6 for Set-Cookie,
 // 5.7 for the store and 5.8 for the Cookie header. Partitioned cookies follow
-// CHIPS. Sec-Fetch and Origin headers follow the Fetch standard with the default
+// CHIPS. If Chromium departs from the draft, the browser does as Chromium. A
+// cookie keeps its place among others only if its value is the same as before. A
+// tab in a name or a value is refused, and so is an equals sign in a cookie
+// without a name. The last Max-Age and the last Expires count, whatever they say.
+// A year before 1601 is past, and one of five digits is far away. The prefixes __Http- and __Host-Http- need HttpOnly.
+// Sec-Fetch and Origin headers follow the Fetch standard with the default
 // referrer policy.
 //
 // There is no cache but the one of the back button, no script, and no CORS

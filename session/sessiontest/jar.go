@@ -98,7 +98,9 @@ func (j *jar) store(line string, u *url.URL, p party) string {
 	}
 	j.evict(now)
 	if i := slices.IndexFunc(j.cookies, c.replaces); i >= 0 {
-		c.CreatedAt, c.made = j.cookies[i].CreatedAt, j.cookies[i].made
+		if c.Value == j.cookies[i].Value { // as Chromium: see Browser
+			c.CreatedAt, c.made = j.cookies[i].CreatedAt, j.cookies[i].made
+		}
 		j.cookies = slices.Delete(j.cookies, i, i+1)
 	}
 	j.cookies = append(j.cookies, c)
@@ -148,7 +150,9 @@ func (j *jar) refused(c *StoredCookie, r *received, u *url.URL, p party) string 
 		return "it is named __Secure- without Secure"
 	case hasFold(c.Name, "__Host-") && (!c.Secure || !c.HostOnly || !r.hasPath || c.Path != "/"):
 		return "it is named __Host- and not Secure, of the host alone and with the Path /"
-	case c.Name == "" && (hasFold(c.Value, "__Secure-") || hasFold(c.Value, "__Host-")):
+	case (hasFold(c.Name, "__Http-") || hasFold(c.Name, "__Host-Http-")) && (!c.Secure || !c.HTTPOnly):
+		return "it is named __Http- and not Secure and HttpOnly"
+	case c.Name == "" && slices.ContainsFunc([]string{"__Secure-", "__Host-", "__Http-"}, func(p string) bool { return hasFold(c.Value, p) }):
 		return "its value looks like a name with a prefix"
 	case r.partitioned && !c.Secure:
 		return "it is Partitioned without Secure"

@@ -56,7 +56,7 @@ func (s SameSite) String() string {
 // browsers ignore.
 func parseSetCookie(line string, now time.Time) (received, bool) {
 	var c received
-	if hasControls(line) {
+	if hasControls(line) || hasInnerTab(line) {
 		return c, false
 	}
 	pair, rest, _ := strings.Cut(line, ";")
@@ -68,6 +68,9 @@ func parseSetCookie(line string, now time.Time) (received, bool) {
 	if len(c.name)+len(c.value) > maxCookie || c.name == "" && c.value == "" {
 		return c, false
 	}
+	if c.name == "" && strings.Contains(c.value, "=") {
+		return c, false // as Chromium: see Browser
+	}
 	var maxAge, expires time.Time
 	for av := range strings.SplitSeq(rest, ";") {
 		key, value, _ := strings.Cut(av, "=")
@@ -77,13 +80,9 @@ func parseSetCookie(line string, now time.Time) (received, bool) {
 		}
 		switch key {
 		case "expires":
-			if at, ok := parseCookieDate(value); ok {
-				expires = at
-			}
+			expires, _ = parseCookieDate(value)
 		case "max-age":
-			if at, ok := parseMaxAge(value, now); ok {
-				maxAge = at
-			}
+			maxAge, _ = parseMaxAge(value, now)
 		case "domain":
 			c.domain = strings.ToLower(strings.TrimPrefix(value, "."))
 		case "path":
@@ -122,6 +121,17 @@ func hasControls(s string) bool {
 	return false
 }
 
+// hasInnerTab finds a tab within a name or a value, which Chromium refuses.
+func hasInnerTab(line string) bool {
+	for part := range strings.SplitSeq(line, ";") {
+		name, value, _ := strings.Cut(part, "=")
+		if strings.Contains(trimWSP(name)+trimWSP(value), "\t") {
+			return true
+		}
+	}
+	return false
+}
+
 // trimWSP removes spaces and tabs, and nothing else.
 func trimWSP(s string) string { return strings.Trim(s, " \t") }
 
@@ -137,16 +147,20 @@ func parseSameSite(value string) SameSite {
 	return SameSiteDefault
 }
 
-// parseMaxAge follows section 5.6.2.
+// parseMaxAge follows section 5.6.2, and takes a plus sign as Chromium does.
 func parseMaxAge(value string, now time.Time) (time.Time, bool) {
-	digits := strings.TrimPrefix(value, "-")
+	negative := strings.HasPrefix(value, "-")
+	digits := value
+	if negative || strings.HasPrefix(value, "+") {
+		digits = value[1:]
+	}
 	if digits == "" || strings.Trim(digits, "0123456789") != "" {
 		return time.Time{}, false
 	}
-	seconds, err := strconv.ParseInt(value, 10, 64)
+	seconds, err := strconv.ParseInt(digits, 10, 64)
 	limit := int64(maxCookieAge / time.Second)
 	switch {
-	case strings.HasPrefix(value, "-"), err == nil && seconds == 0:
+	case negative, err == nil && seconds == 0:
 		return time.Unix(0, 0), true
 	case err != nil, seconds > limit:
 		seconds = limit
@@ -178,7 +192,7 @@ func parseCookieDate(value string) (time.Time, bool) {
 			}
 		}
 		if !hasYear {
-			year, hasYear = leadingDigits(token, 2, 4)
+			year, hasYear = leadingDigits(token, 2, 9) // the draft has four at most
 		}
 	}
 	switch {
@@ -187,11 +201,17 @@ func parseCookieDate(value string) (time.Time, bool) {
 	case year >= 0 && year <= 69:
 		year += 2000
 	}
-	if !hasClock || !hasDay || !hasMonth || !hasYear || day < 1 || year < 1601 || clock[0] > 23 || clock[1] > 59 || clock[2] > 59 {
+	if !hasClock || !hasDay || !hasMonth || !hasYear || day < 1 || clock[0] > 23 || clock[1] > 59 || clock[2] > 59 {
 		return time.Time{}, false
 	}
+	if year < 1601 {
+		return time.Unix(0, 0), true // over, as in Chromium
+	}
 	at := time.Date(year, time.Month(month), day, clock[0], clock[1], clock[2], 0, time.UTC)
-	return at, at.Day() == day // a day that the month does not have fails
+	if at.Day() != day {
+		return time.Time{}, false // the month does not have the day
+	}
+	return at, true
 }
 
 func isDateDelimiter(r rune) bool {
