@@ -37,7 +37,7 @@ var capabilities = []capability{
 	{"damaged and foreign records", "records", []string{"Corrupt", "Stored"}},
 	{"bad input, errors, contexts", "records", []string{"ID", "Input", "Order", "Error", "Context"}},
 	{"sealed values", "records", []string{"Seal"}},
-	{"storage, close, leaks, leftovers, the store", "records", []string{"Storage", "Close", "Leak", "Left", "Store"}},
+	{"storage, close, leaks, the store", "records", []string{"Storage", "Close", "Leak", "Left", "Store"}},
 	{"web sessions", "sessions", nil},
 }
 
