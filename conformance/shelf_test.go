@@ -208,7 +208,8 @@ func (b *shelf) Touch(ctx context.Context, now time.Time, t driver.Touch) (model
 	cur, err := b.read("touch", t.ID)
 	if err != nil {
 		if b.f.patches && len(b.at.records[t.ID]) > expiryAt+8 {
-			return model.Record{}, b.patch(t.ID, t.ExpiresAt)
+			b.patch(t.ID, t.ExpiresAt)
+			return model.Record{}, nil
 		}
 		return model.Record{}, err
 	}
@@ -228,11 +229,10 @@ const (
 )
 
 // patch writes an expiry and a new checksum into bytes that it has not read.
-func (b *shelf) patch(id string, at time.Time) error {
+func (b *shelf) patch(id string, at time.Time) {
 	data := bytes.Clone(b.at.records[id])
 	binary.LittleEndian.PutUint64(data[expiryAt:], uint64(at.UnixMilli()))
 	b.at.records[id] = summed(data)
-	return nil
 }
 
 // summed returns the bytes with the checksum that belongs to them.

@@ -65,7 +65,7 @@ func harness(t *testing.T, dir string) conformance.Harness {
 }
 
 // leftIn counts the files of a store, but for its locks, and the folders that a
-// sweep leaves empty. Those of a label and of the first two digits stay.
+// sweep leaves empty. The folders of a label and of the first two digits stay.
 func leftIn(t testing.TB, dir, name string) (n int) {
 	t.Helper()
 	files, folders := filesIn(t, filepath.Join(dir, name))

@@ -145,7 +145,7 @@ func harness(t *testing.T, obeyDeletes bool) conformance.Harness {
 			return []conformance.Part{
 				{Name: "head of the object", Bytes: head, Put: func(_ testing.TB, data []byte) bool {
 					if len(data) < len(head) {
-						return put(data, nil) // the object ends where it is cut
+						return put(data, nil) // the object ends at the cut
 					}
 					return put(data, value)
 				}},

@@ -34,10 +34,10 @@ var capabilities = []capability{
 	{"sweep", "records", []string{"Sweep"}},
 	{"concurrency, histories, sequences", "records", []string{"Concurrency", "Churn", "Overtaken", "History", "Sequence"}},
 	{"lost answers", "records", []string{"Lost", "Delivery"}},
-	{"damaged and foreign records", "records", []string{"Corrupt"}},
+	{"damaged and foreign records", "records", []string{"Corrupt", "Stored"}},
 	{"bad input, errors, contexts", "records", []string{"ID", "Input", "Order", "Error", "Context"}},
 	{"sealed values", "records", []string{"Seal"}},
-	{"storage, close, leaks, the store", "records", []string{"Storage", "Close", "Leak", "Store"}},
+	{"storage, close, leaks, the store", "records", []string{"Storage", "Close", "Leak", "Left", "Store"}},
 	{"web sessions", "sessions", nil},
 }
 
