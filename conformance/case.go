@@ -34,6 +34,7 @@ const (
 	needStall  // Harness.Stall
 	needDelay  // Harness.Delay
 	needTwo    // two declared labels
+	needCreate // driver.StorageManager
 
 	needNothing need = 0
 )
@@ -57,13 +58,13 @@ func Cases() []Case {
 	var all []Case
 	for _, g := range [][]Case{
 		getCases(), createCases(), updateCases(), compareAndSetCases(), upsertCases(),
-		touchCases(), deleteCases(), knownCases(), expiryCases(),
-		pageCases(), tokenCases(), labelCases(), countCases(), sweepCases(), sweepConcurrencyCases(), sweepCallbackCases(),
+		touchCases(), deleteCases(), knownCases(), expiryCases(), expiryFarCases(),
+		pageCases(), tokenCases(), labelCases(), labelTwoCases(), countCases(), sweepCases(), sweepConcurrencyCases(), sweepCallbackCases(),
 		idCases(), inputCases(), orderCases(), errorCases(), contextCases(), closeCases(),
 		storageCases(), corruptCases(), lostCases(), overtakenCases(), deliveryCases(),
 		valueCases(), mutateCases(), partialCases(), takeCases(), manyCases(), batchCases(),
 		storeCases(), storeCallCases(), sealCases(),
-		concurrencyCases(), churnCases(), historyCases(), sequenceCases(),
+		concurrencyCases(), contentionCases(), churnCases(), historyCases(), sequenceCases(),
 		leakCases(),
 	} {
 		all = append(all, g...)

@@ -151,6 +151,7 @@ type bug func(b driver.ModelExpirySupport, store string) *mutant
 type mutation struct {
 	driver func() bug
 	store  func() bug
+	maps   fault                                                                 // of a map backend
 	opens  func(t testing.TB, w *cluster, name string) driver.ModelExpirySupport // replaces Harness.Open
 }
 
@@ -165,6 +166,9 @@ func inStore(f func() bug) mutation { return mutation{store: f} }
 
 // harness returns a harness with the mutation.
 func (p mutation) harness() conformance.Harness {
+	if p.maps != right {
+		return mapHarness("", p.maps)
+	}
 	w := newCluster()
 	h := w.harness().LeakWait(100 * time.Millisecond)
 	if p.driver != nil {
@@ -271,7 +275,7 @@ func removeByID(ctx context.Context, b driver.ModelExpirySupport, r model.Record
 func mutations() map[string]mutation {
 	all := map[string]mutation{}
 	for _, of := range []map[string]mutation{
-		recordMutants(), touchMutants(), lifeMutants(), raceMutants(), sweepMutants(), lostMutants(), pageMutants(), batchMutants(), orderMutants(), storeMutants(), placeMutants(),
+		recordMutants(), touchMutants(), lifeMutants(), raceMutants(), sweepMutants(), lostMutants(), pageMutants(), batchMutants(), orderMutants(), storeMutants(), placeMutants(), mapMutants(),
 	} {
 		maps.Copy(all, of)
 	}
