@@ -93,7 +93,7 @@ func contentionCases() []Case {
 					}
 					return most(err, model.ErrExists)
 				}
-				if (who+round)%3 == 0 {
+				if (who+round)%2 == 0 {
 					err = b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: cur})
 				} else if _, err = b.Write(c.ctx(), c.now, driver.Write{Record: c.rec("a", "w", time.Hour), Cond: driver.IfMatch, Known: cur}); err == nil {
 					made[who]++
@@ -240,6 +240,11 @@ func (c *C) revivesNothing(what string, change func(b driver.ModelExpirySupport,
 	c.contend(c.contest(), one(func(b driver.ModelExpirySupport, _, _ int) error {
 		if _, err := b.Write(c.ctx(), c.now, driver.Write{Record: c.rec("a", "v", time.Hour), Cond: driver.IfAbsent}); err != nil {
 			return fmt.Errorf("create after a delete, beside calls of %s that create nothing: %w", what, err)
+		}
+		for range 3 { // the others find the record
+			if _, err := b.Get(c.ctx(), c.now, driver.Get{ID: "a"}); err != nil {
+				return err
+			}
 		}
 		if err := b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfPresent}); err != nil {
 			return fmt.Errorf("delete of the only one who deletes: %w", err)

@@ -76,6 +76,11 @@ func contentionLabelCases() []Case {
 				if _, err := b.Write(c.ctx(), c.now, driver.Write{Record: mine.Clone(), Cond: driver.IfAbsent}); err != nil {
 					return fmt.Errorf("create of the id's owner: %w", err)
 				}
+				for range 4 { // a sweep may come first
+					if _, err := b.Get(c.ctx(), c.now, driver.Get{ID: mine.ID}); most(err, model.ErrNotFound) != nil {
+						return err
+					}
+				}
 				_, err := b.Touch(c.ctx(), c.now, driver.Touch{ID: mine.ID, Mode: driver.TouchSet, ExpiresAt: until, Cond: driver.IfMatch, Known: mine})
 				if errors.Is(err, model.ErrNotFound) {
 					swept[who]++
