@@ -19,7 +19,7 @@ import (
 // between two steps of a call goes on when others have made calls. A server is
 // slow enough without that.
 const (
-	stops           = 400                   // of the world, while contenders run
+	stops           = 100                   // of the world, while contenders run
 	untilStop       = 20 * time.Microsecond // at least
 	callsPerYield   = 7                     // so that the others are in the midst of something
 	roundsOfServers = 8                     // of each contender
