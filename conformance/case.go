@@ -36,6 +36,7 @@ const (
 	needTwo    // two declared labels
 	needStored // Harness.Stored
 	needLeft   // Harness.Left
+	needCreate // driver.StorageManager
 
 	needNothing need = 0
 )
@@ -59,13 +60,13 @@ func Cases() []Case {
 	var all []Case
 	for _, g := range [][]Case{
 		getCases(), createCases(), updateCases(), compareAndSetCases(), upsertCases(),
-		touchCases(), deleteCases(), knownCases(), expiryCases(),
-		pageCases(), tokenCases(), labelCases(), countCases(), sweepCases(), sweepConcurrencyCases(), sweepCallbackCases(),
+		touchCases(), deleteCases(), knownCases(), expiryCases(), expiryFarCases(),
+		pageCases(), tokenCases(), labelCases(), labelTwoCases(), countCases(), sweepCases(), sweepConcurrencyCases(), sweepCallbackCases(),
 		idCases(), inputCases(), orderCases(), errorCases(), contextCases(), closeCases(),
 		storageCases(), corruptCases(), storedCases(), leftCases(), lostCases(), overtakenCases(), deliveryCases(),
 		valueCases(), mutateCases(), partialCases(), takeCases(), manyCases(), batchCases(),
 		storeCases(), storeCallCases(), sealCases(),
-		concurrencyCases(), churnCases(), historyCases(), sequenceCases(),
+		concurrencyCases(), contentionCases(), churnCases(), historyCases(), sequenceCases(),
 		leakCases(),
 	} {
 		all = append(all, g...)

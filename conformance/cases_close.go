@@ -96,7 +96,7 @@ func closeCases() []Case {
 			) {
 				c.is(o.Err, model.ErrClosed, "result %d after Close", i)
 			}
-			if m, ok := b.(driver.StorageManager); ok {
+			if m, ok := storageManager(b); ok {
 				c.is(m.CreateStorage(c.ctx()), model.ErrClosed, "CreateStorage after Close")
 				c.is(m.DeleteStorage(c.ctx()), model.ErrClosed, "DeleteStorage after Close")
 			}

@@ -84,6 +84,19 @@ func compareAndSetCases() []Case {
 			w.Record.ExpiresAt, w.Record.Labels = c.in(3*time.Hour), stale.Labels
 			c.holds(w.Record)
 		}),
+		that("OfAnExpiredRecordIsNotFoundAtAnyRevision", "R19 R39 R93", needNothing, func(c *C) {
+			old := c.put(c.rec("a", "1", time.Minute))
+			c.advance(time.Minute)
+			for what, known := range map[string]model.Record{"its revision": old, "another revision": c.rec("a", "", 0)} {
+				_, err := c.write(c.rec("a", "2", time.Hour), driver.IfMatch, known)
+				c.is(err, model.ErrNotFound, "compare-and-set of an expired record at %s", what)
+				c.is(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: known}), model.ErrNotFound, "delete of an expired record at %s", what)
+				_, err = c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchClear, Cond: driver.IfMatch, Known: known})
+				c.is(err, model.ErrNotFound, "touch of an expired record at %s", what)
+				op := writing(c.rec("a", "2", time.Hour), driver.IfMatch, known)
+				c.is(driver.WriteMany(c.ctx(), c.b, c.now, []driver.BatchOp{op})[0].Err, model.ErrNotFound, "compare-and-set in a batch of an expired record at %s", what)
+			}
+		}),
 		that("IsNotMisledByForeignKnown", "R21 R23 R24", needNothing, func(c *C) {
 			old := c.put(c.labelled("a", "1", "ann", time.Hour))
 			known := model.Record{

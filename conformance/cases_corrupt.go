@@ -76,6 +76,28 @@ func corruptCases() []Case {
 				c.fail("Page.Corrupt names %q, want two ids", corrupt)
 			}
 		}),
+		that("IsNamedOnceRightAfterAFullPage", "R49 R42", needDamage|needPaging, func(c *C) {
+			// The bytes of a page's last record, and of the next one, are damaged in
+			// turn.
+			ids := c.fill(12, "", time.Hour)
+			const limit = 4
+			for _, q := range []driver.Query{{Limit: limit}, {Limit: limit, KeysOnly: true}} {
+				var order []string
+				c.ok(c.walk(c.b, q, func(r model.Record) error { order = append(order, r.ID); return nil }), "listing")
+				for _, at := range []int{limit - 1, limit, 2*limit - 1, 2 * limit} {
+					c.h.Damage(c.TB, c.name, order[at], []byte("not a record"))
+					got, corrupt := c.listAll(q)
+					if len(got) != len(ids)-1 {
+						c.fail("%d records are listed beside a damaged one, want %d", len(got), len(ids)-1)
+					}
+					if len(corrupt) > 1 || len(corrupt) == 0 && !q.KeysOnly {
+						c.fail("Page.Corrupt names %q, want the damaged record %q once", corrupt, order[at])
+					}
+					_, err := c.write(c.rec(order[at], "whole", time.Hour), driver.IfAny, model.Record{})
+					c.ok(err, "upsert over the damaged record")
+				}
+			}
+		}),
 		that("IsNamedByAListingByLabelThatGoesOn", "R49 R46", needDamage|needLabels, func(c *C) {
 			ids := c.fill(12, "ann", time.Hour)
 			c.h.Damage(c.TB, c.name, ids[5], []byte("not a record"))

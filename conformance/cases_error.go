@@ -3,8 +3,11 @@ package conformance
 import (
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/causes"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -40,6 +43,28 @@ func errorCases() []Case {
 			c.is(err, model.ErrNotFound, "update of an unknown id")
 			_, err = s.Update(c.ctx(), "", doc{}, nil)
 			c.is(err, model.ErrInvalid, "update of the empty id")
+		}),
+		that("TextOfAConflictHasNoValue", "R62", needNothing, func(c *C) {
+			// The whole chain of causes is without the stored value and the new one.
+			const stored, sent = "hunter2-stored", "hunter2-sent"
+			cur := c.put(c.rec("a", stored, time.Hour))
+			other := c.rec("a", "", 0)
+			next := func(id string) model.Record { return c.rec(id, sent, time.Hour) }
+			_, conflict := c.write(next("a"), driver.IfMatch, other)
+			_, exists := c.write(next("a"), driver.IfAbsent, model.Record{})
+			_, missing := c.write(next("b"), driver.IfMatch, cur)
+			_, none := c.write(next("b"), driver.IfPresent, model.Record{})
+			_, touch := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchClear, Cond: driver.IfMatch, Known: other})
+			remove := c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: other})
+			errs := []error{conflict, exists, missing, none, touch, remove}
+			for _, o := range driver.WriteMany(c.ctx(), c.b, c.now, []driver.BatchOp{writing(next("a"), driver.IfMatch, other), writing(next("b"), driver.IfPresent, other)}) {
+				errs = append(errs, o.Err)
+			}
+			for i, err := range errs {
+				if err == nil || strings.Contains(causes.Of(err), "hunter2") {
+					c.fail("call %d that fails returned the error %s, want one without a value", i, causes.Of(err))
+				}
+			}
 		}),
 		that("TextHasNoValue", "R62", needNothing, func(c *C) {
 			const secret = "hunter2-secret"

@@ -3,6 +3,7 @@ package conformance
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
@@ -173,6 +174,27 @@ func expiryCases() []Case {
 				}
 			}
 		}),
+		that("ThatPassesWhileAReadWaitsHidesTheRecord", "R100 R2", needDelay|needPaging, func(c *C) {
+			// A read that waits for nothing leaves the wait to the next call.
+			for what, sees := range c.readDecisions() {
+				for _, waits := range []time.Duration{time.Minute - time.Millisecond, time.Minute} {
+					r := c.put(c.labelled(fmt.Sprint(what, " ", waits), "0", what, time.Minute))
+					c.h.Delay(c.TB, c.b, waits)
+					seen := sees(r)
+					_, err := c.write(c.rec(r.ID, "1", time.Hour), driver.IfPresent, model.Record{})
+					updated := err == nil
+					if !updated {
+						c.is(err, model.ErrNotFound, "update after a %s", what)
+					}
+					switch {
+					case waits < time.Minute && !(seen && updated):
+						c.fail("a %s that waits %v of the record's minute saw the record: %v, want true", what, waits, seen)
+					case waits == time.Minute && seen == updated:
+						c.fail("a %s and then an update: one of them waited the record's minute; the first saw the record: %v, the second: %v, want false for one", what, seen, updated)
+					}
+				}
+			}
+		}),
 		that("OfAFastClocksCallsLeavesTheRecord", "R2", needNothing, func(c *C) {
 			// A node whose clock is ahead sees no record, and leaves the record to
 			// the others.
@@ -192,6 +214,35 @@ func expiryCases() []Case {
 			c.bear("ann", "a")
 		}),
 	)
+}
+
+// readDecisions returns a read of each kind that decides by the expiry of a
+// record. It reports whether it sees the record.
+func (c *C) readDecisions() map[string]func(model.Record) bool {
+	return map[string]func(model.Record) bool{
+		"get": func(r model.Record) bool {
+			_, err := c.b.Get(c.ctx(), c.now, driver.Get{ID: r.ID})
+			c.ok(most(err, model.ErrNotFound), "get")
+			return err == nil
+		},
+		"get of many": func(r model.Record) bool {
+			err := driver.GetMany(c.ctx(), c.b, c.now, driver.Gets(r.ID))[0].Err
+			c.ok(most(err, model.ErrNotFound), "get of many")
+			return err == nil
+		},
+		"page": func(r model.Record) bool {
+			p, err := c.b.Page(c.ctx(), c.now, driver.Query{Limit: 100})
+			c.ok(err, "page")
+			return slices.ContainsFunc(p.Records, func(got model.Record) bool { return got.ID == r.ID })
+		},
+		"count": func(r model.Record) bool {
+			before, err := driver.Count(c.ctx(), c.b, c.in(2*time.Minute), driver.Query{})
+			c.ok(err, "count")
+			n, err := driver.Count(c.ctx(), c.b, c.now, driver.Query{})
+			c.ok(err, "count")
+			return n > before
+		},
+	}
 }
 
 // decisions returns a call of each kind that decides by the expiry of a record.

@@ -23,6 +23,36 @@ func getCases() []Case {
 			c.advance(24 * 365 * time.Hour)
 			c.holds(r)
 		}),
+		that("ExpiryIsInUTC", "R13 R26 R36", needNothing, func(c *C) {
+			r := c.rec("a", "1", time.Hour)
+			written, err := c.write(r, driver.IfAbsent, model.Record{})
+			c.ok(err, "create")
+			winner, err := c.write(c.rec("a", "2", 0), driver.IfMatch, c.rec("a", "", 0))
+			c.is(err, model.ErrConflict, "compare-and-set at another revision")
+			touched, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchSet, ExpiresAt: r.ExpiresAt})
+			c.ok(err, "touch")
+			stat, err := driver.GetStat(c.ctx(), c.b, c.now, driver.Get{ID: "a"})
+			c.ok(err, "stat")
+			all := map[string]model.Record{
+				"a create": written, "a conflict": winner, "a touch": touched, "a stat": stat.Record, "a get": c.get("a"),
+				"a get of many": driver.GetMany(c.ctx(), c.b, c.now, driver.Gets("a"))[0].Record,
+			}
+			if c.has(driver.FeaturePaging) {
+				all["a page"] = c.list(driver.Query{})["a"]
+			}
+			if c.has(driver.FeatureSweep) {
+				_, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: r.ExpiresAt, Limit: 1, OnExpire: func(r model.Record) error {
+					all["an announcement"] = r
+					return nil
+				}})
+				c.ok(err, "sweep")
+			}
+			for what, got := range all {
+				if got.ExpiresAt.Location() != time.UTC || !got.ExpiresAt.Equal(r.ExpiresAt) {
+					c.fail("%s returned the expiry %v, want %v", what, got.ExpiresAt, r.ExpiresAt.UTC())
+				}
+			}
+		}),
 		that("KeepsBytesThatAreNotText", "R13", needNothing, func(c *C) {
 			r := c.rec("a", "", time.Hour)
 			r.Value = []byte{0, 0xff, 0xfe, '\r', '\n', 0x80, 0, '"', '\\', 0xc3, 0x28}

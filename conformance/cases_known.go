@@ -60,6 +60,26 @@ func knownCases() []Case {
 			}
 			c.holds(cur)
 		}),
+		that("OfAnotherRevisionDecidesOnlyUnderMatch", "R21 R18 R22 R30 R38", needNothing, func(c *C) {
+			for what, known := range misleading(c, model.NewRevision()) {
+				r := c.rec("of "+what, "0", time.Hour)
+				known.ID = r.ID
+				_, err := c.write(r, driver.IfAbsent, known)
+				c.ok(err, "create that knows %s of another revision", what)
+				for _, cond := range []driver.Condition{driver.IfPresent, driver.IfAny} {
+					r = c.rec(r.ID, cond.String(), time.Hour)
+					_, err = c.write(r, cond, known)
+					c.ok(err, "write under %v that knows %s of another revision", cond, what)
+					c.holds(r)
+				}
+				r.ExpiresAt = c.in(2 * time.Hour)
+				_, err = c.b.Touch(c.ctx(), c.now, driver.Touch{ID: r.ID, Mode: driver.TouchSet, ExpiresAt: r.ExpiresAt, Known: known})
+				c.ok(err, "touch that knows %s of another revision", what)
+				c.holds(r)
+				c.ok(c.b.Delete(c.ctx(), c.now, driver.Delete{ID: r.ID, Cond: driver.IfPresent, Known: known}), "delete that knows %s of another revision", what)
+				c.gone(r.ID)
+			}
+		}),
 		that("DoesNotChangeATouch", "R21 R30 R31 R34", needNothing, func(c *C) {
 			cur := c.put(c.labelled("a", "0", "ann", time.Hour))
 			n := 0

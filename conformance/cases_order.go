@@ -154,16 +154,24 @@ func (c *C) validRequests(b driver.ModelExpirySupport) []request {
 // storageManager returns b as a StorageManager, if it is one. A wrapper is one
 // if the backend that it wraps is.
 func storageManager(b driver.ModelExpirySupport) (driver.StorageManager, bool) {
-	m, ok := b.(driver.StorageManager)
-	for ok {
+	m, _ := b.(driver.StorageManager)
+	return m, implements[driver.StorageManager](b)
+}
+
+// implements reports whether the backend has the optional interface. A wrapper
+// has it if the backend that it wraps has it: driverkit.Wrapper and Lossy have
+// all methods, and do for one that lacks them what expiry.Store would do.
+func implements[I any](b driver.ModelExpirySupport) bool {
+	for {
+		if _, ok := b.(I); !ok {
+			return false
+		}
 		w, wraps := b.(driver.Unwrapper)
 		if !wraps {
-			break
+			return true
 		}
 		b = w.Unwrap()
-		_, ok = b.(driver.StorageManager)
 	}
-	return m, ok
 }
 
 // ended returns a context that was canceled.

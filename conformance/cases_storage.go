@@ -19,14 +19,7 @@ func storageCases() []Case {
 			c.holds(r)
 			c.bear("ann", "a")
 		}),
-		that("DeletedIsEmpty", "R86", needSweep, func(c *C) {
-			if _, ok := c.b.(driver.StorageManager); !ok {
-				// The backend has no storage to delete, so the call does nothing.
-				r := c.put(c.rec("a", "1", time.Hour))
-				c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage")
-				c.holds(r)
-				return
-			}
+		that("DeletedIsEmpty", "R86", needSweep|needCreate, func(c *C) {
 			for i := range 40 {
 				c.put(c.labelled(string(rune('a'+i)), "1", "ann", time.Hour))
 			}
@@ -68,7 +61,7 @@ func storageCases() []Case {
 			_, err := b.Get(c.ctx(), c.now, driver.Get{ID: "id0"})
 			c.is(err, model.ErrNotFound, "get after DeleteStorage")
 		}),
-		that("RecreatedForgetsOldRevisions", "R66 R86", needNothing, func(c *C) {
+		that("RecreatedForgetsOldRevisions", "R66 R86", needCreate, func(c *C) {
 			old := c.put(c.rec("a", "1", time.Hour))
 			c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage")
 			c.ok(driver.CreateStorage(c.ctx(), c.b), "CreateStorage")
@@ -118,11 +111,7 @@ func storageCases() []Case {
 				c.fail("this store's sweep removed %d, want its own 1", n)
 			}
 		}),
-		that("DeletedOnOneNodeIsEmptyOnTheOther", "R86 R1", needNothing, func(c *C) {
-			if _, ok := c.b.(driver.StorageManager); !ok {
-				c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage of a backend without storage")
-				return
-			}
+		that("DeletedOnOneNodeIsEmptyOnTheOther", "R86 R1", needCreate, func(c *C) {
 			other := c.second()
 			c.put(c.labelled("a", "1", "ann", time.Hour))
 			c.getFrom(other, "a")
@@ -137,7 +126,7 @@ func storageCases() []Case {
 			c.bear("ann")
 			c.bear("bob", "a")
 		}),
-		that("RecreatedWorksLikeNew", "R86 R16 R46", needLabels|needSweep, func(c *C) {
+		that("RecreatedWorksLikeNew", "R86 R16 R46", needLabels|needSweep|needCreate, func(c *C) {
 			// CreateStorage restores everything: one winner of many creates,
 			// listings by label, sweeps.
 			c.put(c.labelled("a", "1", "ann", time.Hour))
@@ -160,14 +149,10 @@ func storageCases() []Case {
 				c.fail("the sweep removed %d records, want 1", n)
 			}
 		}),
-		that("DeletedBesideEveryCallEndsUsable", "R86 R62", needNothing, func(c *C) {
+		that("DeletedBesideEveryCallEndsUsable", "R86 R62", needCreate, func(c *C) {
 			// A call may fail while the storage is deleted and created, but its
 			// error matches a sentinel. The storage that is created at the end is
 			// empty.
-			if _, ok := c.b.(driver.StorageManager); !ok {
-				c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage of a backend without storage")
-				return
-			}
 			other := c.second()
 			for i, err := range c.concurrently(6, func(who int) error {
 				for i := range 10 {

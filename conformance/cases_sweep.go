@@ -186,6 +186,52 @@ func sweepCases() []Case {
 			}
 			c.get("longer")
 		}),
+		that("FollowsAnUpdateThatKeepsTheExpiry", "R50 R23", needSweep, func(c *C) {
+			cur := c.put(c.labelled("match", "1", "ann", time.Minute))
+			c.put(c.labelled("present", "1", "ann", time.Minute))
+			c.put(c.labelled("labels", "1", "ann", time.Minute))
+			for _, w := range []driver.Write{
+				{Record: c.rec("match", "2", 0), Cond: driver.IfMatch, Known: cur, Keep: driver.Keep{Expiry: true, Labels: true}},
+				{Record: c.rec("present", "2", time.Hour), Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true}},
+				{Record: c.labelled("labels", "2", "bob", time.Hour), Cond: driver.IfPresent, Keep: driver.Keep{Expiry: true}},
+			} {
+				_, err := c.b.Write(c.ctx(), c.now, w)
+				c.ok(err, "update of %q that keeps the expiry", w.Record.ID)
+			}
+			c.advance(time.Minute - time.Millisecond)
+			if n := c.sweep(10); n != 0 {
+				c.fail("%d records were removed before they expired", n)
+			}
+			c.advance(time.Millisecond)
+			if n := c.sweep(10); n != 3 {
+				c.fail("%d records were removed, want the 3 whose updates kept the expiry", n)
+			}
+		}),
+		that("FollowsAnUpdateWithTheSameLabels", "R50 R25", needSweep, func(c *C) {
+			longer := c.put(c.labelled("longer", "1", "ann", time.Minute))
+			c.put(c.labelled("shorter", "1", "ann", 5*time.Hour))
+			c.put(c.labelled("never", "1", "ann", time.Minute))
+			c.put(c.labelled("upserted", "1", "ann", 5*time.Hour))
+			for _, w := range []driver.Write{
+				{Record: c.labelled("longer", "2", "ann", 5*time.Hour), Cond: driver.IfMatch, Known: longer},
+				{Record: c.labelled("shorter", "2", "ann", time.Minute), Cond: driver.IfPresent},
+				{Record: c.labelled("never", "2", "ann", 0), Cond: driver.IfPresent},
+				{Record: c.labelled("upserted", "2", "ann", time.Minute), Cond: driver.IfAny},
+			} {
+				_, err := c.b.Write(c.ctx(), c.now, w)
+				c.ok(err, "write of %q with the same labels and another expiry", w.Record.ID)
+			}
+			c.advance(time.Minute)
+			if n := c.sweep(10); n != 2 {
+				c.fail("%d records were removed, want the 2 whose lifetime a write shortened", n)
+			}
+			c.get("longer")
+			c.get("never")
+			c.advance(5 * time.Hour)
+			if n := c.sweep(10); n != 1 {
+				c.fail("%d records were removed, want the one whose lifetime a write extended", n)
+			}
+		}),
 		that("SparesARecreatedRecord", "R55 R17", needSweep, func(c *C) {
 			c.put(c.labelled("a", "old", "ann", time.Minute))
 			c.advance(time.Minute)

@@ -14,7 +14,7 @@ import (
 // sweepConcurrencyCases test sweeps that run at the same time as other sweeps and writers.
 func sweepConcurrencyCases() []Case {
 	return group("Sweep",
-		that("SharedByManyCountsEachRemovalOnce", "R52", needSweep, func(c *C) {
+		that("SharedByManyCountsEachRemovalOnce", "R52 R51", needSweep, func(c *C) {
 			c.fill(200, "ann", time.Minute)
 			nodes := []driver.ModelExpirySupport{c.b, c.second(), c.second()}
 			c.advance(time.Minute)

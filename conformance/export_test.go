@@ -13,6 +13,12 @@ func (h Harness) Above(f func(driver.ModelExpirySupport) driver.ModelExpirySuppo
 	return h
 }
 
+// Patience returns the harness with d as the time for a call within OnExpire.
+func (h Harness) Patience(d time.Duration) Harness {
+	h.patience = d
+	return h
+}
+
 // LeakWait returns the harness with d as the time that goroutines get to end.
 func (h Harness) LeakWait(d time.Duration) Harness {
 	h.leakWait = d

@@ -88,6 +88,9 @@ type Harness struct {
 	// mutants of a store.
 	above func(driver.ModelExpirySupport) driver.ModelExpirySupport
 
+	// patience is the time for a call within OnExpire. Zero means ten seconds.
+	patience time.Duration
+
 	// leakWait is the time that goroutines get to end. Zero means ten seconds.
 	leakWait time.Duration
 }
@@ -114,4 +117,20 @@ type Part struct {
 	// Unjudged means that a write, touch or delete may miss a change of the part,
 	// because it does not look at it. The value is such a part. Reads find it.
 	Unjudged bool
+}
+
+// bare returns the harness whose functions get the backends that Open returned,
+// without the suite's wrapper.
+func (h *Harness) bare() *Harness {
+	out := *h
+	if h.LoseNext != nil {
+		out.LoseNext = func(t testing.TB, b driver.ModelExpirySupport) { t.Helper(); h.LoseNext(t, bare(b)) }
+	}
+	if h.Stall != nil {
+		out.Stall = func(t testing.TB, b driver.ModelExpirySupport) func() { t.Helper(); return h.Stall(t, bare(b)) }
+	}
+	if h.Delay != nil {
+		out.Delay = func(t testing.TB, b driver.ModelExpirySupport, d time.Duration) { t.Helper(); h.Delay(t, bare(b), d) }
+	}
+	return &out
 }

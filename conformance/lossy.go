@@ -14,6 +14,11 @@ import (
 // Lossy wraps a backend without a network to cut. After Lose, the next call is
 // carried out, but its answer is lost: a write returns ErrUnknown, a read
 // returns ErrUnavailable. NewLossy makes one.
+//
+// A Lossy has the methods of all optional interfaces. For one that the wrapped
+// backend lacks, it does what expiry.Store would do. The suite asks the wrapped
+// backend which it has. So a backend that is no driver.StorageManager is none in
+// a Lossy, and the cases on it are reported as not proven.
 type Lossy struct {
 	driverkit.Wrapper
 	armed atomic.Bool

@@ -151,6 +151,7 @@ type bug func(b driver.ModelExpirySupport, store string) *mutant
 type mutation struct {
 	driver func() bug
 	store  func() bug
+	maps   fault                                                                 // of a map backend
 	opens  func(t testing.TB, w *cluster, name string) driver.ModelExpirySupport // replaces Harness.Open
 	shelf  *shelfFaults                                                          // a backend of its own
 }
@@ -176,6 +177,9 @@ func (p mutation) twin() conformance.Harness {
 func (p mutation) harness() conformance.Harness {
 	if p.shelf != nil {
 		return shelfHarness(*p.shelf)
+	}
+	if p.maps != right {
+		return mapHarness("", p.maps)
 	}
 	w := newCluster()
 	h := w.harness().LeakWait(100 * time.Millisecond)
@@ -283,7 +287,7 @@ func removeByID(ctx context.Context, b driver.ModelExpirySupport, r model.Record
 func mutations() map[string]mutation {
 	all := map[string]mutation{}
 	for _, of := range []map[string]mutation{
-		recordMutants(), touchMutants(), lifeMutants(), raceMutants(), sweepMutants(), lostMutants(), pageMutants(), batchMutants(), orderMutants(), storeMutants(), placeMutants(), leftMutants(),
+		recordMutants(), touchMutants(), lifeMutants(), raceMutants(), sweepMutants(), lostMutants(), pageMutants(), batchMutants(), orderMutants(), storeMutants(), placeMutants(), leftMutants(), mapMutants(),
 	} {
 		maps.Copy(all, of)
 	}

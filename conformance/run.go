@@ -165,6 +165,9 @@ func Run(t *testing.T, h Harness) {
 	report.Cases, report.Groups = ran.Result()
 	report.Unproven, report.Loose = missed.all(), looseParts(h.loose)
 	report.Attach(t)
+	if h.LoseNext != nil && wrapsLossy(t, &h) {
+		t.Log("conformance.Lossy makes the lost answers: the cases on them prove expiry.Store. Not proven: which of the backend's own errors mean that an answer was lost (R11)")
+	}
 	switch {
 	case t.Failed():
 	case int(begun.Load()) != report.Cases+report.NotProven:
@@ -247,6 +250,8 @@ func runCase(t testing.TB, h *Harness, cs *Case, desc driver.Description) (missi
 		return "the harness has no Stall"
 	case cs.needs&needDelay != 0 && h.Delay == nil:
 		return "the harness has no Delay"
+	case cs.needs&needCreate != 0 && !manages(t, h):
+		return "the backend is no driver.StorageManager"
 	case cs.needs&needTwo != 0 && len(desc.Labels) < 2:
 		return "the backend was opened with less than two labels"
 	default:
@@ -257,6 +262,32 @@ func runCase(t testing.TB, h *Harness, cs *Case, desc driver.Description) (missi
 		cs.run(c)
 	}
 	return ""
+}
+
+// manages reports whether the harness opens a driver.StorageManager.
+func manages(t testing.TB, h *Harness) bool {
+	t.Helper()
+	b := h.Open(t, freshName())
+	defer func() { _ = b.Close() }()
+	_, ok := storageManager(b)
+	return ok
+}
+
+// wrapsLossy reports whether the harness opens a Lossy, or a wrapper around one.
+func wrapsLossy(t testing.TB, h *Harness) bool {
+	t.Helper()
+	b := h.Open(t, freshName())
+	defer func() { _ = b.Close() }()
+	for {
+		if _, ok := b.(*Lossy); ok {
+			return true
+		}
+		w, ok := b.(driver.Unwrapper)
+		if !ok {
+			return false
+		}
+		b = w.Unwrap()
+	}
 }
 
 // assertUnsupported fails the case unless the methods that need the absent

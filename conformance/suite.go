@@ -13,6 +13,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/internal/causes"
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -27,11 +28,15 @@ type C struct {
 	now  time.Time
 
 	b driver.ModelExpirySupport // the first node
+
+	log  callLog
+	rule string // the rule that the next assertion is about, if it is not the first
 }
 
 func newC(t testing.TB, h *Harness, cs *Case) *C {
-	c := &C{TB: t, h: h, cs: cs, name: freshName()}
+	c := &C{TB: t, h: h.bare(), cs: cs, name: freshName()}
 	c.now = time.Now().UTC().Truncate(time.Millisecond).Add(24 * time.Hour)
+	c.log.began = c.now
 	c.b = c.node(c.name)
 	return c
 }
@@ -71,6 +76,7 @@ func (c *C) node(name string) driver.ModelExpirySupport {
 	if b == nil {
 		c.Fatal("Harness.Open returned nil")
 	}
+	b = &watched{Wrapper: driverkit.Wrap(b), c: c, log: &c.log}
 	if err := driver.CreateStorage(c.ctx(), b); err != nil {
 		c.Fatalf("CreateStorage: %s", causes.Of(err))
 	}
@@ -102,25 +108,11 @@ func (c *C) advance(d time.Duration) { c.now = c.now.Add(d) }
 // in returns the instant d after the case's now.
 func (c *C) in(d time.Duration) time.Time { return c.now.Add(d) }
 
-// describe returns the name, the place and the rules of the case.
-func (c *C) describe() string {
-	s := "case " + c.cs.Name + " (" + c.cs.Where + ")"
-	for _, r := range c.cs.Rules {
-		s += "\n  " + r + ": " + Rules[r]
-	}
-	return s
-}
-
-// fail stops the case with a message and its rules.
-func (c *C) fail(format string, args ...any) {
-	c.Helper()
-	c.Fatalf("%s\n  "+format, append([]any{c.describe()}, args...)...)
-}
-
 // ok stops the case if err is not nil.
 func (c *C) ok(err error, what string, args ...any) {
 	c.Helper()
 	if err != nil {
+		c.aboutLastCall()
 		c.fail("%s: got the error %s, want none", fmt.Sprintf(what, args...), causes.Of(err))
 	}
 }
@@ -128,6 +120,9 @@ func (c *C) ok(err error, what string, args ...any) {
 // is stops the case unless err matches the sentinel and no other.
 func (c *C) is(err, sentinel error, what string, args ...any) {
 	c.Helper()
+	if !errors.Is(err, sentinel) {
+		c.aboutLastCall()
+	}
 	if err == nil {
 		c.fail("%s: got no error, want %v", fmt.Sprintf(what, args...), sentinel)
 	}
@@ -226,9 +221,11 @@ func (c *C) sameHead(got, want model.Record) {
 	case got.ID != want.ID:
 		c.fail("got the id %q, want %q", got.ID, want.ID)
 	case got.Revision != want.Revision:
-		c.fail("%q has the revision %v, want %v", want.ID, got.Revision, want.Revision)
+		c.fail("%q has another revision than the last write gave it, want that one", want.ID)
 	case !got.ExpiresAt.Equal(want.ExpiresAt):
 		c.fail("%q expires at %v, want %v", want.ID, got.ExpiresAt, want.ExpiresAt)
+	case got.ExpiresAt.Location() != time.UTC:
+		c.fail("%q expires at %v, want the time in UTC", want.ID, got.ExpiresAt)
 	case len(got.Labels) != len(want.Labels) || len(want.Labels) > 0 && !maps.Equal(got.Labels, want.Labels):
 		c.fail("%q has the labels %v, want %v", want.ID, got.Labels, want.Labels)
 	case got.Encoding != want.Encoding:
