@@ -61,7 +61,7 @@ func Cases() []Case {
 		pageCases(), tokenCases(), labelCases(), countCases(), sweepCases(), sweepConcurrencyCases(), sweepCallbackCases(),
 		idCases(), inputCases(), orderCases(), errorCases(), contextCases(), closeCases(),
 		storageCases(), corruptCases(), lostCases(), overtakenCases(), deliveryCases(),
-		valueCases(), mutateCases(), partialCases(), takeCases(), manyCases(), batchCases(),
+		valueCases(), mutateCases(), partialCases(), takeCases(), manyCases(), batchCases(), scaleCases(),
 		storeCases(), storeCallCases(), sealCases(),
 		concurrencyCases(), churnCases(), historyCases(), sequenceCases(),
 		leakCases(),

@@ -170,6 +170,9 @@ func Mutants() []Mutant {
 		{"a listing of keys leaves out the labels", "R48", "Page/OfKeysOnlyLeavesOutTheValues", ""},
 		{"a damaged record empties its page", "R49", "Corrupt/IsNamedByAListingThatGoesOn", behindPage},
 		{"a damaged record is not reported", "R78", "Corrupt/IsReportedByADeleteByLabel", behindPage},
+		{"a count leaves out at most two expired records", "R77", "Scale/CountLeavesOutEachExpiredRecord", ""},
+		{"a delete hides the record beside it from sweeps", "R50", "Scale/SweepFindsEachExpiredRecordAmongDeletes", ""},
+		{"a touch of one record hides another from sweeps", "R50", "Scale/SweepFollowsEveryChangeOfAnExpiry", ""},
 		{"a delete by label lists once", "R78", "Store/DeleteByLabelGivesUpAfterItsRounds", behindPage},
 
 		{"a get of many returns only the records found", "R87", "Batch/GetAnswersEachIDAsGetWould", ""},

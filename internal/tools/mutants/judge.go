@@ -50,7 +50,7 @@ func build(ctx context.Context, dir, binary string, overlay map[string]string) (
 	if err := os.WriteFile(list, data, 0o600); err != nil {
 		return nil, err
 	}
-	if _, err := run(ctx, "go", "test", "-c", "-buildvcs=false", "-overlay="+list, "-o="+binary, "./"+dir); err != nil {
+	if _, err := run(ctx, "go", "test", "-c", "-vet=off", "-buildvcs=false", "-overlay="+list, "-o="+binary, "./"+dir); err != nil {
 		return nil, err
 	}
 	return &judge{dir: dir, binary: binary}, nil
@@ -92,7 +92,7 @@ func (j *judge) try(ctx context.Context, pkg string, number int, likely []string
 	stopped, stop := context.WithCancel(within)
 	defer stop()
 	cmd := exec.CommandContext(stopped, j.binary, "-test.v=test2json", "-test.failfast", "-test.timeout=0", "-test.run="+pattern(likely)) //nolint:gosec // built above
-	cmd.Dir = place // a failed random test writes files there, which later runs would repeat
+	cmd.Dir = place                                                                                                                       // a failed random test writes files there, which later runs would repeat
 	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", variable(pkg), number), "SOJOURN_TEST_PLACE="+place, "TMPDIR="+place)
 	cmd.WaitDelay = time.Second
 	out, err := cmd.StdoutPipe()

@@ -137,7 +137,7 @@ type judging struct {
 func (r *judging) prepare(ctx context.Context, dir string, files map[string][]byte) error {
 	overlay := map[string]string{}
 	for name, text := range files {
-		written := filepath.Join(dir, strings.ReplaceAll(name, "/", "_"))
+		written := filepath.Join(dir, strings.ReplaceAll(name, "/", "_")+".txt") // no package of the module
 		if err := os.WriteFile(written, text, 0o600); err != nil {
 			return err
 		}
@@ -158,7 +158,7 @@ func (r *judging) prepare(ctx context.Context, dir string, files map[string][]by
 		if err != nil {
 			return err
 		}
-		j.limit = 5*took + 20*time.Second
+		j.limit = 5*took + 10*time.Second
 		fmt.Printf("%s: the suite takes %s\n", backend, took.Round(10*time.Millisecond))
 		r.judges = append(r.judges, j)
 	}

@@ -98,7 +98,7 @@ each: no test beside the code runs. It comes to %d of the mistakes, and finds %d
 that it does not find are listed with the reasons.
 
 A mistake is found if a case fails. It is also found if the program ends, or the suite takes five times as long and
-20 s more. Text with a space in it, such as that of an error, is not changed: the contract has no words.
+10 s more. Text with a space in it, such as that of an error, is not changed: the contract has no words.
 
 `, total.all, total.all-total.unreached, total.failed+total.ended, total.score())
 	tally(&b, "operator", all, func(o Outcome) string { return "`" + o.Operator + "`" })
