@@ -56,8 +56,8 @@ func (n need) features() []driver.Feature {
 func Cases() []Case {
 	var all []Case
 	for _, g := range [][]Case{
-		getCases(), createCases(), updateCases(), compareAndSetCases(), upsertCases(),
-		touchCases(), deleteCases(), knownCases(), expiryCases(),
+		getCases(), getTextsCases(), createCases(), updateCases(), compareAndSetCases(), upsertCases(),
+		touchCases(), deleteCases(), knownCases(), knownWrittenCases(), expiryCases(),
 		pageCases(), tokenCases(), labelCases(), countCases(), sweepCases(), sweepConcurrencyCases(), sweepCallbackCases(),
 		idCases(), inputCases(), orderCases(), errorCases(), contextCases(), closeCases(),
 		storageCases(), corruptCases(), lostCases(), overtakenCases(), deliveryCases(),

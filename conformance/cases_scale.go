@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
@@ -111,7 +112,7 @@ func scaleCases() []Case {
 			records := c.scattered()
 			// The first 60 come last, and the last 60 first.
 			for minute, r := range records {
-				to := 0
+				var to int
 				switch {
 				case minute <= 60:
 					to = minute + scaled
@@ -130,5 +131,86 @@ func scaleCases() []Case {
 				}
 			}
 		}),
+		that("CountLeavesOutWhatASweepAnnounces", "R77 R53", needPaging|needSweep, func(c *C) {
+			records, begin := c.scattered(), c.now
+			c.advance(100 * time.Minute)
+			announced := 0
+			n := c.sweepAnnounced(scaled, func(model.Record) error {
+				if announced++; announced%10 != 1 {
+					return nil
+				}
+				got, err := driver.Count(c.ctx(), c.b, c.now, driver.Query{})
+				c.ok(err, "count from OnExpire")
+				if got != len(records)-100 {
+					c.fail("Count from OnExpire returned %d, want %d: those that expired after %v are not live, announced or not", got, len(records)-100, c.now.Sub(begin))
+				}
+				return nil
+			})
+			if n != 100 {
+				c.fail("the sweep removed %d records, want 100", n)
+			}
+		}),
+		that("AnnouncingSweepKeepsToItsLimit", "R51", needSweep, func(c *C) {
+			c.scattered()
+			c.advance(scaled * time.Minute)
+			left := scaled
+			for range 10 {
+				s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.now, Limit: 1, OnExpire: func(model.Record) error { return nil }})
+				c.ok(err, "sweep")
+				if s.Removed != 1 || !s.More {
+					c.fail("the sweep returned %+v, want one removed and more", s)
+				}
+				left--
+			}
+			if n := c.sweepAnnounced(scaled, func(model.Record) error { return nil }); n != left {
+				c.fail("the last sweep removed %d records, want %d", n, left)
+			}
+		}),
+		that("LabelThatComesBackListsItsBearers", "R46 R42", needLabels, func(c *C) {
+			c.relabelled(nil)
+		}),
+		that("LabelBesideOneThatStaysListsItsBearers", "R46", needTwo, func(c *C) {
+			c.relabelled(map[string]string{"state": "open"})
+		}),
 	)
+}
+
+// relabelled gives every third record another label value, and then its first
+// one again. Each bears the other labels too. After each step it checks the
+// listings of all values.
+func (c *C) relabelled(others map[string]string) {
+	c.Helper()
+	const n = 120
+	ids := make([]string, n)
+	value := func(i, round int) string {
+		if round == 1 && i%3 == 0 {
+			return "bob"
+		}
+		return "ann"
+	}
+	for round := range 3 {
+		var ops []driver.BatchOp
+		for i := range ids {
+			ids[i] = fmt.Sprintf("r%04d", i)
+			if round > 0 && i%3 != 0 {
+				continue
+			}
+			r := c.labelled(ids[i], fmt.Sprint(round), value(i, round), time.Hour)
+			maps.Copy(r.Labels, others)
+			ops = append(ops, writing(r, driver.IfAny, model.Record{}))
+		}
+		c.batch(ops, make([]error, len(ops)))
+		for _, principal := range []string{"ann", "bob"} {
+			var want []string
+			for i, id := range ids {
+				if value(i, round) == principal {
+					want = append(want, id)
+				}
+			}
+			c.bear(principal, want...)
+		}
+		for name, v := range others {
+			c.lists(driver.Query{Label: name, Value: v}, ids...)
+		}
+	}
 }

@@ -27,7 +27,7 @@ func harness(t testing.TB) conformance.Harness {
 	own := client(t)
 	var proxies sync.Map // by *Backend
 	return conformance.Harness{
-		Cases: 432,
+		Cases: 438,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			p := startProxy(t)
 			b, err := New(clientBy(shortcut{p}, containers.DynamoDB(t).URL, marked), name, &Options{Labels: []string{"principal", "state"}})

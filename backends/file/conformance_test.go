@@ -19,7 +19,7 @@ import (
 func harness(t *testing.T, dir string) conformance.Harness {
 	t.Helper()
 	return conformance.Harness{
-		Cases: 431,
+		Cases: 437,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			return conformance.NewLossy(open(t, dir, name, &Options{Labels: []string{"principal", "state"}}))
 		},

@@ -22,7 +22,7 @@ func harness() conformance.Harness {
 		},
 		LoseNext: conformance.LoseNext,
 		Server:   "in process",
-		Cases:    419,
+		Cases:    425,
 	}
 }
 

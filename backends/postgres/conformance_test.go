@@ -20,7 +20,7 @@ func TestConformance(t *testing.T) { conformance.Run(t, harness(t)) }
 func TestSessions(t *testing.T)    { sessions.Run(t, harness(t)) }
 
 // cases is the number of cases of the suite that run here: all.
-const cases = 432
+const cases = 438
 
 // node is what the harness knows of a backend: its connections and their faults.
 type node struct {

@@ -85,7 +85,7 @@ func harness(t *testing.T, obeyDeletes bool) conformance.Harness {
 		t.Fatalf("the server has %+v, %v", passed, err)
 	}
 	return conformance.Harness{
-		Cases: 432,
+		Cases: 438,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			p := startProxy(t)
 			if obeyDeletes {

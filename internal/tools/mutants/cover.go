@@ -26,7 +26,7 @@ func profile(ctx context.Context, dir string, t target) (coverage, error) {
 		if _, err := run(ctx, "go", "test", "-count=1", "-run=^"+suiteTest+"$", "-coverprofile="+name, "-coverpkg=./"+t.dir, "./"+backend); err != nil {
 			return nil, err
 		}
-		data, err := os.ReadFile(name) //nolint:gosec // written above
+		data, err := os.ReadFile(name)
 		if err != nil {
 			return nil, err
 		}

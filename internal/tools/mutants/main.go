@@ -18,6 +18,7 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"syscall"
 	"time"
 )
 
@@ -44,19 +45,20 @@ func main() {
 	var o options
 	name := flag.String("target", "", "memory, file or kit")
 	flag.StringVar(&o.only, "only", "", "the functions to make mistakes in, as a regular expression; prints and writes nothing")
+	flag.IntVar(&o.every, "every", 1, "take only each nth mistake; prints and writes nothing")
 	flag.StringVar(&o.state, "state", "reports/mutants", "the folder of what an unfinished run has found")
 	flag.StringVar(&o.out, "out", "internal/tools/mutants/outcome", "the folder of the outcomes")
 	flag.IntVar(&o.workers, "workers", 2, "how many mutants run at a time")
 	flag.DurationVar(&o.bound, "for", 0, "how long this run may last; zero means until the end")
 	flag.BoolVar(&o.list, "list", false, "print the mutants, run none")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	for _, t := range targets {
 		if t.name == *name {
 			began := time.Now()
 			if err := o.run(ctx, t); err != nil {
-				log.Fatal(err) //nolint:gocritic // stop matters to nobody then
+				log.Fatal(err) //nolint:gocritic // the program ends, so stop does not matter
 			}
 			fmt.Printf("%s: %s\n", t.name, time.Since(began).Round(time.Second))
 			return

@@ -81,7 +81,7 @@ func logic(f *function, n ast.Node) []change {
 	return []change{f.token(b, b.OpPos, b.Op.String(), other), f.replace(b, "("+f.text(b.X)+")"), f.replace(b, "("+f.text(b.Y)+")")}
 }
 
-// negations negates conditions that are no comparisons.
+// negations negates conditions other than comparisons.
 func negations(f *function, n ast.Node) (out []change) {
 	negate := func(list ...ast.Expr) {
 		for _, e := range list {

@@ -18,12 +18,16 @@ import (
 
 type options struct {
 	only, state, out string
-	workers          int
+	workers, every   int
 	bound            time.Duration
 	list             bool
 }
 
-// run finds out what becomes of each mutant of the target.
+// partial reports whether some mutants are left out, so that no outcomes are
+// written.
+func (o *options) partial() bool { return o.only != "" || o.every > 1 }
+
+// run has each mutant of the target judged.
 func (o *options) run(ctx context.Context, t target) error {
 	src, path, open, err := load(ctx, t)
 	if err != nil {
@@ -39,6 +43,10 @@ func (o *options) run(ctx context.Context, t target) error {
 			return err
 		}
 		all = slices.DeleteFunc(all, func(m *mutant) bool { return !only.MatchString(m.Function) })
+	}
+	if o.every > 1 {
+		n := 0
+		all = slices.DeleteFunc(all, func(*mutant) bool { n++; return n%o.every != 0 })
 	}
 	if o.list {
 		for _, m := range all {
@@ -60,7 +68,7 @@ func (o *options) run(ctx context.Context, t target) error {
 		return err
 	}
 	found, err := r.judgeAll(ctx)
-	if err != nil || o.only != "" {
+	if err != nil || o.partial() {
 		return err
 	}
 	for _, j := range r.judges { // what a mutant left behind must not have judged others
@@ -245,7 +253,7 @@ func (r *judging) judgeAll(ctx context.Context) ([]outcome.Outcome, error) {
 		_, done := r.done[m.Mutant]
 		r.mu.Unlock()
 		switch {
-		case done && r.only == "":
+		case done && r.only == "": // chosen mutants run again
 		case ctx.Err() != nil || r.bound > 0 && time.Since(began) > r.bound:
 			left++
 		default:
@@ -270,7 +278,7 @@ func (r *judging) judgeAll(ctx context.Context) ([]outcome.Outcome, error) {
 // manyLikely is how many cases are tried before the whole suite.
 const manyLikely = 12
 
-// judge finds out what becomes of one mutant.
+// judge returns the outcome of one mutant.
 func (r *judging) judge(ctx context.Context, m *mutant) (outcome.Outcome, error) {
 	o := outcome.Outcome{Mutant: m.Mutant, State: outcome.Unreached}
 	if !r.reached(m) {
@@ -282,7 +290,7 @@ func (r *judging) judge(ctx context.Context, m *mutant) (outcome.Outcome, error)
 		return o, err
 	}
 	r.remember(m, o)
-	if r.only != "" || o.State == outcome.Survived {
+	if r.partial() || o.State == outcome.Survived {
 		fmt.Printf("%s\t%s\t%s\t%s\t%s %s (%s)\n", m.File, m.Function, m.Operator, m.Change, o.State, o.By, time.Since(began).Round(time.Millisecond))
 	}
 	return o, nil

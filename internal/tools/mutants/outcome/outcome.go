@@ -18,7 +18,7 @@ type Mutant struct {
 	Change   string // the source before and after, and a number if it is not the only one
 }
 
-// State is what became of a mutant.
+// State says how the run of a mutant ended.
 type State string
 
 // The states of a mutant.
@@ -31,7 +31,7 @@ const (
 	Unreached State = "unreached"
 )
 
-// Outcome is a mutant with what became of it.
+// Outcome is a mutant and the end of its run.
 type Outcome struct {
 	Mutant
 	State State
@@ -59,13 +59,18 @@ type Reason struct {
 	Text   string
 }
 
+type class struct {
+	Name, Means string
+	Silent      bool // no answer differs, so no case can find the mistake
+}
+
 // Classes says what each class of reasons means.
-var Classes = []struct{ Name, Means string }{
-	{"equivalent", "No call can tell the difference."},
-	{"speed", "Time or memory differs, and no answer."},
-	{"elsewhere", "No rule of the contract: a test beside the code tells the difference."},
-	{"chance", "It shows only in some runs, by the order of concurrent calls."},
-	{"hole", "A rule speaks of it, and no case of the suite shows it yet."},
+var Classes = []class{
+	{Name: "equivalent", Means: "No call can tell the difference.", Silent: true},
+	{Name: "speed", Means: "Time or memory differs, and no answer.", Silent: true},
+	{Name: "elsewhere", Means: "No rule of the contract: a test beside the code tells the difference."},
+	{Name: "chance", Means: "It shows only in some runs, by the order of concurrent calls."},
+	{Name: "hole", Means: "A rule speaks of it, and no case of the suite shows it yet."},
 }
 
 // ReadReasons reads reasons: lines as those of Read, with # before a comment.

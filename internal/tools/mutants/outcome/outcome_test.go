@@ -31,12 +31,12 @@ func TestStored(t *testing.T) {
 		if !used[r] {
 			t.Errorf("%v explains nothing: remove it", r)
 		}
-		if !slices.ContainsFunc(Classes, func(c struct{ Name, Means string }) bool { return c.Name == r.Class }) || !strings.HasSuffix(r.Text, ".") {
+		if !slices.ContainsFunc(Classes, func(c class) bool { return c.Name == r.Class }) || !strings.HasSuffix(r.Text, ".") {
 			t.Errorf("%v has no class that exists, or a text without its full stop", r)
 		}
 	}
 	for dir, part := range byTarget {
-		if n := Score(part); n < 90 {
+		if n := Score(part, reasons); n < 90 {
 			t.Errorf("%s: the suite finds %d of 100 mistakes, want 90", dir, n)
 		}
 	}
@@ -76,8 +76,8 @@ func TestSection(t *testing.T) {
 		{m("f", "x → `y`"), Survived, ""}, {m("f", "5"), Survived, ""}, {m("g", "6"), Unreached, ""}, {m("g", "7"), Unreached, ""},
 	}, []Reason{{m("f", "x → `y`"), "speed", "It is slow."}, {Mutant{"a/b.go", "g", "*", "*"}, "elsewhere", "A test has it."}})
 	for _, want := range []string{
-		"makes 7 mistakes", "It comes to 5 of the mistakes, and finds 3 of these, 60 of 100",
-		"| `logic` | 7 | 1 | 2 | 2 | 2 | 60 |", "| [a/b.go](../a/b.go) | 7 |",
+		"makes 7 mistakes", "It comes to 5 of the mistakes, and finds 3 of these, 60 of 100. Another 1 change", "finds 75 of 100",
+		"| `logic` | 7 | 1 | 2 | 1 | 1 | 2 | 75 |", "| [a/b.go](../a/b.go) | 7 |",
 		"- `f`, logic: `` x → `y` ``. speed: It is slow.", "- `f`, logic: `5`. No reason is known.",
 		"- `g`, 2 mistakes. elsewhere: A test has it.",
 	} {

@@ -43,33 +43,42 @@ func Stored() ([]Outcome, []Reason, error) {
 }
 
 // count has the numbers of mutants by state.
-type count struct{ all, failed, ended, survived, unreached int }
+type count struct{ all, failed, ended, survived, silent, unreached int }
 
-func (c *count) add(s State) {
+func (c *count) add(o Outcome, reasons []Reason) {
 	c.all++
-	switch s {
+	switch o.State {
 	case Killed:
 		c.failed++
 	case Crashed, Endless:
 		c.ended++
 	case Survived:
+		r, _ := reasonFor(o, reasons)
+		for _, class := range Classes {
+			if class.Name == r.Class && class.Silent {
+				c.silent++
+				return
+			}
+		}
 		c.survived++
 	case Unreached:
 		c.unreached++
 	}
 }
 
-// Score returns the killed mutants of those that the suite reaches, in percent,
-// rounded down.
-func Score(all []Outcome) int {
+// Score returns the killed mutants of those that the suite reaches and that
+// change an answer, in percent, rounded down.
+func Score(all []Outcome, reasons []Reason) int {
 	var c count
 	for _, o := range all {
-		c.add(o.State)
+		c.add(o, reasons)
 	}
 	return c.score()
 }
 
-func (c *count) score() int { return 100 * (c.failed + c.ended) / max(1, c.all-c.unreached) }
+func (c *count) found() int { return c.failed + c.ended }
+
+func (c *count) score() int { return 100 * c.found() / max(1, c.found()+c.survived) }
 
 // reasonFor returns the reason for an outcome.
 func reasonFor(o Outcome, reasons []Reason) (Reason, bool) {
@@ -89,23 +98,23 @@ func Section(all []Outcome, reasons []Reason) string {
 	var b strings.Builder
 	var total count
 	for _, o := range all {
-		total.add(o.State)
+		total.add(o, reasons)
 	}
 	fmt.Fprintf(&b, `## Mistakes in backends
 
 `+"`make mutants`"+` makes %d mistakes in two backends and in the kit below them, one at a time. The suite alone judges
-each: no test beside the code runs. It comes to %d of the mistakes, and finds %d of these, %d of 100. The mistakes
-that it does not find are listed with the reasons.
+each: no test beside the code runs. It comes to %d of the mistakes, and finds %d of these, %d of 100. Another %d change
+only time or memory, or nothing at all. Of all others it finds %d of 100. What it does not find is listed with the reasons.
 
 A mistake is found if a case fails. It is also found if the program ends, or the suite takes five times as long and
 10 s more. Text with a space in it, such as that of an error, is not changed: the contract has no words.
 
-`, total.all, total.all-total.unreached, total.failed+total.ended, total.score())
-	tally(&b, "operator", all, func(o Outcome) string { return "`" + o.Operator + "`" })
+`, total.all, total.all-total.unreached, total.found(), 100*total.found()/max(1, total.all-total.unreached), total.silent, total.score())
+	tally(&b, "operator", all, reasons, func(o Outcome) string { return "`" + o.Operator + "`" })
 	b.WriteString("Comparison moves a bound or inverts a comparison. Logic exchanges \"and\" and \"or\", or leaves out one side. Argument swaps two\n" +
 		"arguments of one type. Statement leaves out a statement, branch all that an `if` or a case does. Error returns nil for\n" +
 		"an error, or an error for nil. Sentinel returns or expects another sentinel error. Lock leaves out a lock and its release.\n\n")
-	tally(&b, "file", all, func(o Outcome) string { return "[" + o.File + "](../" + o.File + ")" })
+	tally(&b, "file", all, reasons, func(o Outcome) string { return "[" + o.File + "](../" + o.File + ")" })
 	b.WriteString("### Mistakes that the suite does not find\n\n")
 	for _, c := range Classes {
 		fmt.Fprintf(&b, "- %s: %s\n", c.Name, c.Means)
@@ -118,7 +127,7 @@ A mistake is found if a case fails. It is also found if the program ends, or the
 }
 
 // tally writes a table of the outcomes by key.
-func tally(b *strings.Builder, title string, all []Outcome, key func(Outcome) string) {
+func tally(b *strings.Builder, title string, all []Outcome, reasons []Reason, key func(Outcome) string) {
 	counts := map[string]*count{}
 	var keys []string
 	for _, o := range all {
@@ -127,13 +136,13 @@ func tally(b *strings.Builder, title string, all []Outcome, key func(Outcome) st
 			counts[k] = &count{}
 			keys = append(keys, k)
 		}
-		counts[k].add(o.State)
+		counts[k].add(o, reasons)
 	}
 	slices.Sort(keys)
-	fmt.Fprintf(b, "| %s | mistakes | a case fails | the program ends | not found | not reached | found of 100 reached |\n|---|--:|--:|--:|--:|--:|--:|\n", title)
+	fmt.Fprintf(b, "| %s | mistakes | a case fails | the program ends | not found | no answer differs | not reached | found of 100 |\n|---|--:|--:|--:|--:|--:|--:|--:|\n", title)
 	for _, k := range keys {
 		c := counts[k]
-		fmt.Fprintf(b, "| %s | %d | %d | %d | %d | %d | %d |\n", k, c.all, c.failed, c.ended, c.survived, c.unreached, c.score())
+		fmt.Fprintf(b, "| %s | %d | %d | %d | %d | %d | %d | %d |\n", k, c.all, c.failed, c.ended, c.survived, c.silent, c.unreached, c.score())
 	}
 	b.WriteString("\n")
 }
