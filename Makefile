@@ -41,6 +41,9 @@ SKIP ?=
 # Packages of make test-random, and backends of make test-second.
 RANDOM_PKGS ?= ./conformance/sessions ./backends/redis
 SECOND ?= mongo s3 redis
+# Where make mutants makes mistakes, and further flags: -for=7m runs a part, and the next call goes on.
+MUTANTS ?= memory file kit
+MUTANTFLAGS ?=
 # The version that make release-check and make release-notes are about: 0.1.0.
 VERSION ?=
 # The folder of a further module that make release-check is about; empty: the module of the root.
@@ -117,6 +120,11 @@ test-random: ## Run SEQUENCES random sequences of sessions, browsers and network
 	@$(IMAGES)/ensure.sh redis
 	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
 	go test -count=1 -timeout=120m -tags random -run RandomSequences $(RANDOM_PKGS) -rapid.checks=$(SEQUENCES) -rapid.nofailfile
+
+.PHONY: mutants
+mutants: ## Make mistakes in two backends and the kit, and let the suite alone find them: MUTANTS=memory for one
+	@for target in $(MUTANTS); do go run ./internal/tools/mutants -target=$$target $(MUTANTFLAGS) || exit 1; done
+	go run ./internal/tools/suitedoc -out docs/conformance.md
 
 .PHONY: bench
 bench: images ## Measure every operation beside its floor, in one run: ratios, with their quartiles

@@ -59,12 +59,12 @@ func (n need) features() []driver.Feature {
 func Cases() []Case {
 	var all []Case
 	for _, g := range [][]Case{
-		getCases(), createCases(), updateCases(), compareAndSetCases(), upsertCases(),
-		touchCases(), deleteCases(), knownCases(), expiryCases(), expiryFarCases(),
+		getCases(), getTextsCases(), createCases(), updateCases(), compareAndSetCases(), upsertCases(),
+		touchCases(), deleteCases(), knownCases(), knownWrittenCases(), expiryCases(), expiryFarCases(),
 		pageCases(), tokenCases(), labelCases(), labelTwoCases(), countCases(), sweepCases(), sweepConcurrencyCases(), sweepCallbackCases(),
 		idCases(), inputCases(), orderCases(), errorCases(), contextCases(), closeCases(),
 		storageCases(), corruptCases(), storedCases(), leftCases(), lostCases(), overtakenCases(), deliveryCases(),
-		valueCases(), mutateCases(), partialCases(), takeCases(), manyCases(), batchCases(),
+		valueCases(), mutateCases(), partialCases(), takeCases(), manyCases(), batchCases(), scaleCases(),
 		storeCases(), storeCallCases(), sealCases(),
 		concurrencyCases(), contentionCases(), churnCases(), historyCases(), sequenceCases(),
 		leakCases(),

@@ -107,6 +107,10 @@ func (c *C) validRequests(b driver.ModelExpirySupport) []request {
 			_, err := b.Get(ctx, c.now, driver.Get{ID: "a"})
 			return err
 		}},
+		{"Stat", nil, func(ctx context.Context, b driver.ModelExpirySupport) error {
+			_, err := driver.GetStat(ctx, b, c.now, driver.Get{ID: "a"})
+			return err
+		}},
 		{"Write", nil, func(ctx context.Context, b driver.ModelExpirySupport) error {
 			_, err := b.Write(ctx, c.now, driver.Write{Record: a.Clone(), Cond: driver.IfAny})
 			return err
@@ -222,6 +226,7 @@ func orderCases() []Case {
 			c.ok(b.Close(), "close")
 			for _, r := range valid {
 				c.onlyCanceled(r.do(c.ended(), b), r.name+" after Close with an ended context")
+				c.is(r.do(c.ctx(), b), model.ErrClosed, "%s after Close", r.name)
 			}
 			c.holds(a)
 		}),

@@ -24,7 +24,7 @@ import (
 func harness(t *testing.T, dir string) conformance.Harness {
 	t.Helper()
 	return conformance.Harness{
-		Cases: 481,
+		Cases: 490,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			return conformance.NewLossy(open(t, dir, name, &Options{Labels: []string{"principal", "state"}}))
 		},

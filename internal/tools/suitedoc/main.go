@@ -1,5 +1,6 @@
 // Suitedoc writes docs/conformance.md: every rule of the contract, the cases
-// that test it, and the mutants that test the cases.
+// that test it, the mutants that test the cases, and what the suite finds of
+// mistakes in two backends.
 //
 //	go run ./internal/tools/suitedoc -out docs/conformance.md
 package main
@@ -11,12 +12,16 @@ import (
 	"os"
 
 	"github.com/sojourn-go/sojourn/conformance"
+	"github.com/sojourn-go/sojourn/internal/tools/mutants/outcome"
 )
 
 func main() {
 	out := flag.String("out", "docs/conformance.md", "the file to write; empty means standard output")
 	flag.Parse()
-	page := Page(conformance.Rules, conformance.Cases(), conformance.Mutants())
+	page, err := page()
+	if err != nil {
+		log.Fatal(err)
+	}
 	if *out == "" {
 		fmt.Print(page)
 		return
@@ -24,4 +29,13 @@ func main() {
 	if err := os.WriteFile(*out, []byte(page), 0o644); err != nil { //nolint:gosec // the page is public
 		log.Fatal(err)
 	}
+}
+
+// page returns the page of this module.
+func page() (string, error) {
+	all, reasons, err := outcome.Stored()
+	if err != nil {
+		return "", err
+	}
+	return Page(conformance.Rules, conformance.Cases(), conformance.Mutants(), outcome.Section(all, reasons)), nil
 }

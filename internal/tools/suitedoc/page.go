@@ -9,8 +9,9 @@ import (
 	"github.com/sojourn-go/sojourn/conformance"
 )
 
-// Page returns the page in Markdown.
-func Page(rules map[string]string, cases []conformance.Case, mutants []conformance.Mutant) string {
+// Page returns the page in Markdown. Mistakes is its last section: what the suite
+// finds in two backends.
+func Page(rules map[string]string, cases []conformance.Case, mutants []conformance.Mutant, mistakes string) string {
 	var b strings.Builder
 	behind := map[string]int{}
 	for _, m := range mutants {
@@ -51,6 +52,7 @@ documentation says how. A failing case prints its rules.
 			fmt.Fprintf(&b, "- %s\n", r)
 		}
 	}
+	b.WriteString("\n" + strings.TrimSpace(mistakes) + "\n")
 	return b.String()
 }
 

@@ -28,7 +28,7 @@ var capabilities = []capability{
 	{"read, create, update, upsert, delete", "records", []string{"Get", "Create", "Update", "Upsert", "Delete", "Value"}},
 	{"compare-and-set, known records", "records", []string{"CompareAndSet", "Known"}},
 	{"partial updates, functions, take", "records", []string{"Partial", "Mutate", "Take"}},
-	{"many at once", "records", []string{"Many", "Batch"}},
+	{"many at once", "records", []string{"Many", "Batch", "Scale"}},
 	{"expiry, touch", "records", []string{"Expiry", "Touch"}},
 	{"labels, listing, count", "records", []string{"Label", "Page", "Token", "Count"}},
 	{"sweep", "records", []string{"Sweep"}},
