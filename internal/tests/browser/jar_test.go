@@ -159,9 +159,9 @@ func (u *chromium) sends(page string, kind sessiontest.Kind, method, to string) 
 		script = `{ const a = document.createElement("a"); a.href = %[1]q; document.body.append(a); a.click() }`
 	}
 	run := chromedp.Evaluate[chromedp.Void](fmt.Sprintf(script, to, method) + "; undefined")
-	switch {
-	case kind == sessiontest.Typed:
-	case kind == sessiontest.Navigate:
+	switch kind {
+	case sessiontest.Typed:
+	case sessiontest.Navigate:
 		if _, err := chromedp.RunResponse(u.p.ctx, run); err != nil {
 			u.p.t.Fatal(err)
 		}
@@ -195,7 +195,7 @@ func TestTheSimulatedBrowserKeepsCookiesAsChromiumDoes(t *testing.T) {
 	w, browser := start(t)
 	s := &site{seen: make(chan string, 1)}
 	w.serve(t, "*", s)
-	p := tabOf(t, browser)
+	p := tabOf(browser, t)
 	p.expects("") // requests that browsers refuse are errors in the console
 	for _, row := range rows {
 		theirs := &chromium{s, p}
