@@ -144,6 +144,6 @@ func done(w http.ResponseWriter, r *http.Request, to, message string) error {
 	if err := notice.Set(r.Context(), message); err != nil {
 		return err
 	}
-	http.Redirect(w, r, to, http.StatusSeeOther)
+	http.Redirect(w, r, to, http.StatusSeeOther) //nolint:gosec // a page of this site: see local
 	return nil
 }

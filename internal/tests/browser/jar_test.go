@@ -159,9 +159,9 @@ func (u *chromium) sends(page string, kind sessiontest.Kind, method, to string) 
 		script = `{ const a = document.createElement("a"); a.href = %[1]q; document.body.append(a); a.click() }`
 	}
 	run := chromedp.Evaluate[chromedp.Void](fmt.Sprintf(script, to, method) + "; undefined")
-	switch {
-	case kind == sessiontest.Typed:
-	case kind == sessiontest.Navigate:
+	switch kind {
+	case sessiontest.Typed:
+	case sessiontest.Navigate:
 		if _, err := chromedp.RunResponse(u.p.ctx, run); err != nil {
 			u.p.t.Fatal(err)
 		}
@@ -189,27 +189,19 @@ func describe(name, value, domain, path string, secure, httpOnly bool, sameSite,
 }
 
 // TestTheSimulatedBrowserKeepsCookiesAsChromiumDoes runs one table in both. They
-// must keep the same cookies and send the same headers. Private windows block the
-// cookies of third parties.
+// must keep the same cookies and send the same headers. Neither blocks the cookies
+// of third parties.
 func TestTheSimulatedBrowserKeepsCookiesAsChromiumDoes(t *testing.T) {
 	w, browser := start(t)
 	s := &site{seen: make(chan string, 1)}
 	w.serve(t, "*", s)
-	t.Run("third parties", func(t *testing.T) { compare(t, s, tabOf(t, browser), false) })
-	t.Run("no third parties", func(t *testing.T) { compare(t, s, newPerson(t), true) })
-}
-
-func compare(t *testing.T, s *site, p *person, block bool) {
-	t.Helper()
+	p := tabOf(browser, t)
 	p.expects("") // requests that browsers refuse are errors in the console
 	for _, row := range rows {
-		if block && !row.all {
-			continue // no third party is in it
-		}
 		theirs := &chromium{s, p}
 		theirs.forget()
 		ours := &simulated{s, sessiontest.NewBrowser(s, &sessiontest.BrowserOptions{
-			Clock: sessiontest.NewClock(time.Now()), PublicSuffixes: []string{"co.uk"}, LaxPOST: true, BlockThirdParty: block,
+			Clock: sessiontest.NewClock(time.Now()), PublicSuffixes: []string{"co.uk"}, LaxPOST: true,
 		})}
 		for _, u := range []user{theirs, ours} {
 			for _, line := range row.set {

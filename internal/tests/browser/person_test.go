@@ -44,13 +44,13 @@ func (c *console) add(format string, args ...any) {
 func newPerson(t *testing.T) *person {
 	t.Helper()
 	_, browser := start(t)
-	return tabOf(t, browser, chromedp.WithNewBrowserContext())
+	return tabOf(browser, t, chromedp.WithNewBrowserContext())
 }
 
 // tab opens another tab of the same browser.
-func (p *person) tab() *person { p.t.Helper(); return tabOf(p.t, p.ctx) }
+func (p *person) tab() *person { p.t.Helper(); return tabOf(p.ctx, p.t) }
 
-func tabOf(t *testing.T, parent context.Context, opts ...chromedp.ContextOption) *person {
+func tabOf(parent context.Context, t *testing.T, opts ...chromedp.ContextOption) *person {
 	t.Helper()
 	ctx, closeTab := chromedp.NewContext(parent, opts...)
 	if err := chromedp.Do(ctx); err != nil { // opens the tab, which must outlive the time limit
