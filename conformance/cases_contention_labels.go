@@ -170,7 +170,7 @@ func (c *C) listsTheLast(write, remove func(b driver.ModelExpirySupport, r model
 }
 
 // listsTheNext makes contenders create few records with one label, and remove
-// what they created. Who created it must find it in the listing.
+// what they created. The creator must find it in the listing.
 func (c *C) listsTheNext(remove func(b driver.ModelExpirySupport, r model.Record) error) {
 	c.Helper()
 	c.contend(c.contest(), many(func(b driver.ModelExpirySupport, who, round int) error {

@@ -17,8 +17,8 @@ import (
 //
 // A Lossy has the methods of all optional interfaces. For one that the wrapped
 // backend lacks, it does what expiry.Store would do. The suite asks the wrapped
-// backend which it has. So a backend that is no driver.StorageManager is none in
-// a Lossy, and the cases on it are reported as not proven.
+// backend which it has. If that lacks driver.StorageManager, the cases on it are
+// reported as not proven.
 type Lossy struct {
 	driverkit.Wrapper
 	armed atomic.Bool

@@ -251,7 +251,7 @@ func runCase(t testing.TB, h *Harness, cs *Case, desc driver.Description) (missi
 	case cs.needs&needDelay != 0 && h.Delay == nil:
 		return "the harness has no Delay"
 	case cs.needs&needCreate != 0 && !manages(t, h):
-		return "the backend is no driver.StorageManager"
+		return "the backend is not a driver.StorageManager"
 	case cs.needs&needTwo != 0 && len(desc.Labels) < 2:
 		return "the backend was opened with less than two labels"
 	default:

@@ -46,7 +46,6 @@ var unlockedCalls = []struct {
 	{"delete", lateIndex, "a delete changes the index late", "DeletedLeavesTheNextOneListed"},
 	{"delete at", lateIndex, "a delete at a revision changes the index late", "DeletedAtItsRevisionLeavesTheNextOneListed"},
 	{"delete at", lateIndex, "a take changes the index late", "TakenLeavesTheNextOneListed"},
-	{"sweep", lateIndex, "a sweep changes the index late", "SweptBesideExtensionsAndCreatesIsCounted"},
 	{"touch", earlyLabels, "a touch writes back the labels that it read", "TouchedWhileWrittenKeepsTheWrite"},
 	{"touch", earlyValue, "a touch writes back the value that it read", "TouchedWhileWrittenKeepsTheWrite"},
 	{"touch", earlyExpiry, "an extension compares with the expiry that it read", "ExtendedNeverShortens"},

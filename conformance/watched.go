@@ -121,7 +121,7 @@ func (w *watched) endless(rule, format string, args ...any) error {
 	return model.NewError(model.ErrUnavailable, "the suite gave up: "+text, nil)
 }
 
-// during makes the call. Within an OnExpire it waits only for so long, because a
+// during makes the call. Within an OnExpire it waits for a limited time, because a
 // backend that holds a lock around OnExpire never returns.
 func during[T any](w *watched, call func() (T, error)) (T, error) {
 	if w.busy.Load() == 0 {
