@@ -8,11 +8,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/conformance/sessions"
@@ -47,6 +49,16 @@ func harness(t *testing.T) conformance.Harness {
 			wires.Store(b, w)
 			return b
 		},
+		Stored: func(t testing.TB, name, id string) []conformance.Part {
+			t.Helper()
+			db, _ := openDB(t, file(name))
+			return columnsOf(t, db, name, id)
+		},
+		Left: func(t testing.TB, name string) int {
+			t.Helper()
+			db, _ := openDB(t, file(name))
+			return leftIn(t, db, name)
+		},
 		LoseNext: func(t testing.TB, b driver.ModelExpirySupport) { t.Helper(); of(t, b).lose(errLost) },
 		Damage: func(t testing.TB, name, id string, data []byte) {
 			t.Helper()
@@ -73,6 +85,65 @@ func harness(t *testing.T) conformance.Harness {
 			b.(*Backend).watch = steps(d)
 		},
 	}
+}
+
+// stored are the columns that a read returns, with their types and with what of a
+// record each one holds. SQLite has no checksum of its own: what a column holds
+// is what the table says.
+var stored = map[string]struct {
+	kind  string
+	loose []string
+}{
+	"format": {"INTEGER", nil}, "rev": {"BLOB", []string{"revision"}}, "exp": {"INTEGER", []string{"expiry"}},
+	"lab": {"TEXT", []string{"labels"}}, "enc": {"BLOB", []string{"encoding"}}, "val": {"BLOB", []string{"value"}},
+}
+
+// columnsOf returns the columns of a row that are not NULL, as bytes.
+func columnsOf(t testing.TB, db *sql.DB, table, id string) (parts []conformance.Part) {
+	t.Helper()
+	for column, c := range stored {
+		var data []byte
+		if err := db.QueryRow("SELECT CAST("+column+" AS BLOB) FROM "+quoted(table)+" WHERE id = ?", []byte(id)).Scan(&data); err != nil {
+			t.Fatal(err)
+		}
+		if data == nil {
+			continue
+		}
+		parts = append(parts, conformance.Part{Name: "column " + column, Bytes: data, Loose: c.loose, Put: func(t testing.TB, data []byte) bool {
+			t.Helper()
+			if c.kind != "BLOB" && !utf8.Valid(data) {
+				return false
+			}
+			var value any = append([]byte{}, data...)
+			switch c.kind {
+			case "TEXT":
+				value = string(data)
+			case "INTEGER":
+				n, err := strconv.ParseInt(string(data), 10, 64)
+				if err != nil {
+					return false
+				}
+				value = n
+			}
+			_, err := db.Exec("UPDATE "+quoted(table)+" SET "+column+" = ? WHERE id = ?", value, []byte(id))
+			if err != nil && !strings.Contains(err.Error(), "constraint failed") && !strings.Contains(err.Error(), "malformed JSON") {
+				t.Fatal(err)
+			}
+			return err == nil
+		}})
+	}
+	return parts
+}
+
+// leftIn counts the tables and indexes of a store, its rows, and what in them is
+// an index's entry.
+func leftIn(t testing.TB, db *sql.DB, table string) int {
+	t.Helper()
+	n := count(t, db, "SELECT count(*) FROM sqlite_schema WHERE substr(name, 1, length(?1)) = ?1 AND tbl_name = ?1", table)
+	if n == 0 {
+		return 0
+	}
+	return n + count(t, db, "SELECT count(*) + count(exp) + coalesce(sum((SELECT count(*) FROM json_each(lab))), 0) FROM "+quoted(table))
 }
 
 // occupy makes a table of another program in the place, or a trigger on the

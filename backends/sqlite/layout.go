@@ -14,12 +14,13 @@ const (
 )
 
 // columns hold what a read needs, so that no row of this format is half a record.
+// SQLite's JSON ends at a NUL, encoding/json's does not.
 const columns = ` (
 	id BLOB PRIMARY KEY NOT NULL,
 	format INTEGER NOT NULL CHECK (format >= 1),
 	rev BLOB NOT NULL CHECK (length(rev) = 16 AND rev <> zeroblob(16)),
 	exp INTEGER CHECK (exp BETWEEN -62135596800000 AND 253402300799999),
-	lab TEXT CHECK (json_valid(lab) AND json_type(lab) = 'object'),
+	lab TEXT CHECK (json_valid(lab) AND json_type(lab) = 'object' AND instr(lab, char(0)) = 0),
 	enc BLOB NOT NULL,
 	val BLOB NOT NULL`
 
