@@ -138,7 +138,7 @@ func (s *sequence) drawWrite(t *rapid.T, id string) driver.Write {
 }
 
 // wrote compares the result of a write with the model's and updates the model.
-func (s *sequence) wrote(t *rapid.T, w driver.Write, got model.Record, err error) {
+func (s *sequence) wrote(w driver.Write, got model.Record, err error) {
 	cur := s.cur(w.Record.ID)
 	want := driver.Judge(s.c.now, cur, w.Cond, w.Known.Revision)
 	if s.same(writeRule(&w, cur, s.c.now), err, want, fmt.Sprintf("write under %v of %q", w.Cond, w.Record.ID)) {
@@ -154,7 +154,7 @@ func (s *sequence) wrote(t *rapid.T, w driver.Write, got model.Record, err error
 func (s *sequence) write(t *rapid.T) {
 	w := s.drawWrite(t, s.id(t))
 	got, err := s.node(t).Write(s.c.ctx(), s.c.now, w)
-	s.wrote(t, w, got, err)
+	s.wrote(w, got, err)
 }
 
 // batch makes a batch of random writes and deletes.
@@ -181,10 +181,10 @@ func (s *sequence) batch(t *rapid.T) {
 	}
 	for i, op := range ops {
 		if op.Write != nil {
-			s.wrote(t, *op.Write, out[i].Record, out[i].Err)
+			s.wrote(*op.Write, out[i].Record, out[i].Err)
 			continue
 		}
-		s.deleted(t, *op.Delete, out[i].Err)
+		s.deleted(*op.Delete, out[i].Err)
 	}
 }
 
@@ -244,12 +244,12 @@ func (s *sequence) delete(t *rapid.T) {
 	if rapid.Bool().Draw(t, "at a revision") {
 		d.Cond, d.Known.Revision = driver.IfMatch, s.rev(t, d.ID)
 	}
-	s.deleted(t, d, s.node(t).Delete(s.c.ctx(), s.c.now, driver.Delete{ID: d.ID, Cond: d.Cond, Known: d.Known}))
+	s.deleted(d, s.node(t).Delete(s.c.ctx(), s.c.now, driver.Delete{ID: d.ID, Cond: d.Cond, Known: d.Known}))
 }
 
 // deleted compares the result of a delete with the model's and updates the
 // model.
-func (s *sequence) deleted(t *rapid.T, d driver.Delete, err error) {
+func (s *sequence) deleted(d driver.Delete, err error) {
 	want := driver.Judge(s.c.now, s.cur(d.ID), d.Cond, d.Known.Revision)
 	if s.same(map[driver.Condition]string{driver.IfPresent: "R38", driver.IfMatch: "R39"}[d.Cond], err, want, fmt.Sprintf("delete under %v of %q", d.Cond, d.ID)) {
 		delete(s.model, d.ID)

@@ -137,11 +137,13 @@ func stopTheWorld(n int, over *atomic.Bool) {
 		return
 	}
 	var stats runtime.MemStats
+	next := time.NewTicker(untilStop)
+	defer next.Stop()
 	for range n {
 		if over.Load() {
 			return
 		}
-		time.Sleep(untilStop)
+		<-next.C
 		runtime.ReadMemStats(&stats) // it stops the world
 	}
 	over.Store(true)
