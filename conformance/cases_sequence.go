@@ -318,7 +318,7 @@ func (s *sequence) sweep(t *rapid.T) {
 
 // clear removes the records of the sequence, also the expired ones: the next
 // one begins at the same time again.
-func (s *sequence) clear() {
+func (s *sequence) clear(base time.Time) {
 	for id, r := range s.model {
 		if r.Expired(s.c.now) {
 			continue
@@ -327,6 +327,10 @@ func (s *sequence) clear() {
 	}
 	s.c.rule = "R50"
 	s.c.sweep(100)
+	s.c.now = base // by this clock no record has expired
+	if left := s.c.list(driver.Query{}); len(left) > 0 {
+		s.c.failAs("R50", "%d records are left after all live ones were deleted and a sweep removed the others, want none", len(left))
+	}
 }
 
 // rapidTB is a testing.TB of which rapid gets the failures.
@@ -385,7 +389,7 @@ func sequenceCases() []Case {
 					"count":   s.count,
 					"advance": func(t *rapid.T) { c.advance(time.Duration(rapid.IntRange(1, 90_000).Draw(t, "ms")) * time.Millisecond) },
 				})
-				s.clear()
+				s.clear(base)
 				clean = true
 			})
 		}),
