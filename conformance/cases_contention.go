@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
@@ -184,7 +185,7 @@ func contentionCases() []Case {
 					if err != nil {
 						return err
 					}
-					if got.Revision != next.Revision || string(got.Value) != string(next.Value) || got.Labels["principal"] != next.Labels["principal"] {
+					if got.Revision != next.Revision || !bytes.Equal(got.Value, next.Value) || got.Labels["principal"] != next.Labels["principal"] {
 						return fmt.Errorf("the last write stored the value %s and the labels %v, and a touch beside it left %s and %v", next.Value, next.Labels, got.Value, got.Labels)
 					}
 				}

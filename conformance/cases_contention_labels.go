@@ -77,7 +77,8 @@ func contentionLabelCases() []Case {
 					return fmt.Errorf("create of the id's owner: %w", err)
 				}
 				for range 4 { // a sweep may come first
-					if _, err := b.Get(c.ctx(), c.now, driver.Get{ID: mine.ID}); most(err, model.ErrNotFound) != nil {
+					_, err := b.Get(c.ctx(), c.now, driver.Get{ID: mine.ID})
+					if err := most(err, model.ErrNotFound); err != nil {
 						return err
 					}
 				}

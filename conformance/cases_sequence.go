@@ -138,7 +138,7 @@ func (s *sequence) drawWrite(t *rapid.T, id string) driver.Write {
 }
 
 // wrote compares the result of a write with the model's and updates the model.
-func (s *sequence) wrote(t *rapid.T, w driver.Write, got model.Record, err error) {
+func (s *sequence) wrote(w driver.Write, got model.Record, err error) {
 	cur := s.cur(w.Record.ID)
 	want := driver.Judge(s.c.now, cur, w.Cond, w.Known.Revision)
 	if s.same(writeRule(&w, cur, s.c.now), err, want, fmt.Sprintf("write under %v of %q", w.Cond, w.Record.ID)) {
@@ -154,7 +154,7 @@ func (s *sequence) wrote(t *rapid.T, w driver.Write, got model.Record, err error
 func (s *sequence) write(t *rapid.T) {
 	w := s.drawWrite(t, s.id(t))
 	got, err := s.node(t).Write(s.c.ctx(), s.c.now, w)
-	s.wrote(t, w, got, err)
+	s.wrote(w, got, err)
 }
 
 // batch makes a batch of random writes and deletes.
@@ -181,10 +181,10 @@ func (s *sequence) batch(t *rapid.T) {
 	}
 	for i, op := range ops {
 		if op.Write != nil {
-			s.wrote(t, *op.Write, out[i].Record, out[i].Err)
+			s.wrote(*op.Write, out[i].Record, out[i].Err)
 			continue
 		}
-		s.deleted(t, *op.Delete, out[i].Err)
+		s.deleted(*op.Delete, out[i].Err)
 	}
 }
 
@@ -244,12 +244,12 @@ func (s *sequence) delete(t *rapid.T) {
 	if rapid.Bool().Draw(t, "at a revision") {
 		d.Cond, d.Known.Revision = driver.IfMatch, s.rev(t, d.ID)
 	}
-	s.deleted(t, d, s.node(t).Delete(s.c.ctx(), s.c.now, driver.Delete{ID: d.ID, Cond: d.Cond, Known: d.Known}))
+	s.deleted(d, s.node(t).Delete(s.c.ctx(), s.c.now, driver.Delete{ID: d.ID, Cond: d.Cond, Known: d.Known}))
 }
 
 // deleted compares the result of a delete with the model's and updates the
 // model.
-func (s *sequence) deleted(t *rapid.T, d driver.Delete, err error) {
+func (s *sequence) deleted(d driver.Delete, err error) {
 	want := driver.Judge(s.c.now, s.cur(d.ID), d.Cond, d.Known.Revision)
 	if s.same(map[driver.Condition]string{driver.IfPresent: "R38", driver.IfMatch: "R39"}[d.Cond], err, want, fmt.Sprintf("delete under %v of %q", d.Cond, d.ID)) {
 		delete(s.model, d.ID)
@@ -318,7 +318,7 @@ func (s *sequence) sweep(t *rapid.T) {
 
 // clear removes the records of the sequence, also the expired ones: the next
 // one begins at the same time again.
-func (s *sequence) clear() {
+func (s *sequence) clear(base time.Time) {
 	for id, r := range s.model {
 		if r.Expired(s.c.now) {
 			continue
@@ -327,6 +327,10 @@ func (s *sequence) clear() {
 	}
 	s.c.rule = "R50"
 	s.c.sweep(100)
+	s.c.now = base // by this clock no record has expired
+	if left := s.c.list(driver.Query{}); len(left) > 0 {
+		s.c.failAs("R50", "%d records are left after all live ones were deleted and a sweep removed the others, want none", len(left))
+	}
 }
 
 // rapidTB is a testing.TB of which rapid gets the failures.
@@ -385,7 +389,7 @@ func sequenceCases() []Case {
 					"count":   s.count,
 					"advance": func(t *rapid.T) { c.advance(time.Duration(rapid.IntRange(1, 90_000).Draw(t, "ms")) * time.Millisecond) },
 				})
-				s.clear()
+				s.clear(base)
 				clean = true
 			})
 		}),

@@ -19,7 +19,7 @@ import (
 // between two steps of a call goes on when others have made calls. A server is
 // slow enough without that.
 const (
-	stops           = 100                   // of the world, while contenders run
+	stops           = 300                   // of the world, while contenders run
 	untilStop       = 20 * time.Microsecond // at least
 	callsPerYield   = 7                     // so that the others are in the midst of something
 	roundsOfServers = 8                     // of each contender
@@ -137,12 +137,15 @@ func stopTheWorld(n int, over *atomic.Bool) {
 		return
 	}
 	var stats runtime.MemStats
+	next := time.NewTimer(untilStop)
+	defer next.Stop()
 	for range n {
 		if over.Load() {
 			return
 		}
-		time.Sleep(untilStop)
+		<-next.C
 		runtime.ReadMemStats(&stats) // it stops the world
+		next.Reset(untilStop)
 	}
 	over.Store(true)
 }

@@ -121,8 +121,8 @@ type Part struct {
 
 // bare returns the harness whose functions get the backends that Open returned,
 // without the suite's wrapper.
-func (h *Harness) bare() *Harness {
-	out := *h
+func (h Harness) bare() *Harness {
+	out := h
 	if h.LoseNext != nil {
 		out.LoseNext = func(t testing.TB, b driver.ModelExpirySupport) { t.Helper(); h.LoseNext(t, bare(b)) }
 	}

@@ -256,7 +256,7 @@ func (b *mapBackend) Write(ctx context.Context, now time.Time, w driver.Write) (
 		if b.fault == quotes && cur != nil {
 			err = model.NewError(model.Kind(err), "it has the value "+string(cur.Value), nil)
 		}
-		if model.Kind(err) == model.ErrConflict { //nolint:errorlint // a kind is a sentinel
+		if model.Kind(err) == model.ErrConflict {
 			return cur.Clone(), err
 		}
 		return model.Record{}, err
