@@ -58,7 +58,6 @@ func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (mod
 	if v := w.Record.Value; !w.ValueOwned || isSliver(v) {
 		w.Record.Value = bytes.Clone(v)
 	}
-	w.Record.ServerVersion = ""
 	rec, err := b.write(now, &w)
 	if err != nil {
 		return rec.Clone(), err // the record that won, or none
