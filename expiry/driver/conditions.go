@@ -108,7 +108,7 @@ func (w *Write) Replaces(encoding string) bool {
 
 // Result returns the record that a successful write leaves in force, given
 // the stored one, which may be nil: w.Record with the expiry and labels that
-// it keeps, without a server version, which is the server's to give. It shares
+// it keeps. Only the server gives a server version, so it has none. It shares
 // memory with w and cur.
 func (w *Write) Result(cur *model.Record) model.Record {
 	r := w.Record
