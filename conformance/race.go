@@ -8,8 +8,8 @@ import (
 // concurrently starts do(0) to do(n-1) at the same time and returns their
 // errors in order. Their calls are not noted, because that would order them.
 func (c *C) concurrently(n int, do func(i int) error) []error {
-	c.log.off++
-	defer func() { c.log.off-- }()
+	c.log.off.Add(1)
+	defer c.log.off.Add(-1)
 	errs := make([]error, n)
 	start := make(chan struct{})
 	var wg sync.WaitGroup

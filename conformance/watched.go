@@ -23,8 +23,8 @@ const (
 
 // callLog has the last calls of a case, for the message of its failure.
 type callLog struct {
-	began time.Time // the case's now at its beginning
-	off   int       // greater than zero while goroutines run, which a lock would order
+	began time.Time    // the case's now at its beginning
+	off   atomic.Int32 // greater than zero while goroutines run: their loads do not order them, as a lock would
 
 	mu    sync.Mutex
 	calls []call
@@ -40,7 +40,7 @@ type call struct {
 }
 
 func (l *callLog) add(now time.Time, kind, id, detail string, err error) {
-	if l.off > 0 {
+	if l.off.Load() > 0 {
 		return
 	}
 	l.mu.Lock()
@@ -167,7 +167,7 @@ var writeKinds = map[driver.Condition]string{driver.IfAny: "upsert", driver.IfAb
 
 func (w *watched) Write(ctx context.Context, now time.Time, wr driver.Write) (model.Record, error) {
 	r, err := during(w, func() (model.Record, error) { return w.ModelExpirySupport.Write(ctx, now, wr) })
-	if w.log.off == 0 {
+	if w.log.off.Load() == 0 {
 		w.log.add(now, writeKind(wr.Cond), wr.Record.ID, writeDetail(now, wr), err)
 	}
 	return r, err

@@ -229,7 +229,7 @@ func (b *Backend) update(ctx context.Context, now time.Time, w *driver.Write) (m
 
 // result returns the head in force after a write that kept nothing.
 func result(w *driver.Write) model.Record {
-	rec := w.Record
+	rec := w.Result(nil)
 	rec.Labels, rec.Value = maps.Clone(rec.Labels), nil
 	return rec
 }

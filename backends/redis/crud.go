@@ -99,14 +99,7 @@ const stageTTL = time.Minute
 // keeps is taken from Known, which saves the server a copy of the value. It
 // reports whether the record is known to that extent.
 func guess(w *driver.Write) (model.Record, bool) {
-	rec := w.Record
-	if w.Keep.Expiry {
-		rec.ExpiresAt = w.Known.ExpiresAt
-	}
-	if w.Keep.Labels {
-		rec.Labels = w.Known.Labels
-	}
-	return rec, !w.Keep.Expiry && !w.Keep.Labels || !w.Known.Revision.IsZero()
+	return w.Result(&w.Known), !w.Keep.Expiry && !w.Keep.Labels || !w.Known.Revision.IsZero()
 }
 
 // writeRun returns a run of write.lua. A long value is staged. Without a guess
