@@ -32,7 +32,7 @@ var capabilities = []capability{
 	{"expiry, touch", "records", []string{"Expiry", "Touch"}},
 	{"labels, listing, count", "records", []string{"Label", "Page", "Token", "Count"}},
 	{"sweep", "records", []string{"Sweep"}},
-	{"concurrency, histories, sequences", "records", []string{"Concurrency", "Churn", "Overtaken", "History", "Sequence"}},
+	{"concurrency, histories, sequences", "records", []string{"Concurrency", "Contention", "Churn", "Overtaken", "History", "Sequence"}},
 	{"lost answers", "records", []string{"Lost", "Delivery"}},
 	{"damaged and foreign records", "records", []string{"Corrupt", "Stored"}},
 	{"bad input, errors, contexts", "records", []string{"ID", "Input", "Order", "Error", "Context"}},
