@@ -333,14 +333,14 @@ func (b *Backend) deleteLabel(name, value, id string) types.TransactWriteItem {
 }
 
 // transact sends a transaction, whose conditions use the values. If an earlier
-// attempt of it is still in progress, the next one is the same with the same
+// attempt is repeatable, the next one is the same with the same
 // token, so that it cannot happen twice.
 func (b *Backend) transact(ctx context.Context, c *call, values attributes, items []types.TransactWriteItem) (outcome, error) {
 	token, inProgress := rand.Text(), false
 	return b.sendOnce(ctx, c, values, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
 		in := &awsdynamodb.TransactWriteItemsInput{TransactItems: items, ClientRequestToken: aws.String(token)}
 		_, err := b.client.TransactWriteItems(ctx, in, opts)
-		if inProgress = inProgress || codeOf(err) == codeInProgress; !inProgress {
+		if inProgress = inProgress || repeatable(err); !inProgress {
 			token = rand.Text()
 		}
 		return err

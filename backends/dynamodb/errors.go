@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -109,6 +110,21 @@ func refused(err error) bool {
 	status := statusOf(err)
 	return code != "" && code != codeUnread && code != codeInProgress &&
 		status >= http.StatusBadRequest && status < http.StatusInternalServerError && status != http.StatusRequestTimeout
+}
+
+// repeatable reports whether only the same transaction again, with its token,
+// tells the outcome: it is in progress, or the text of DynamoDB's refusal was cut.
+func repeatable(err error) bool {
+	if codeOf(err) == codeInProgress {
+		return true
+	}
+	var (
+		op  *smithy.OperationError
+		cut *smithy.DeserializationError
+		res *awshttp.ResponseError
+	)
+	return errors.As(err, &op) && op.Operation() == "TransactWriteItems" && errors.As(err, &cut) &&
+		errors.As(err, &res) && res.ServiceRequestID() != "" && statusOf(err) == http.StatusBadRequest
 }
 
 // refusal returns the error of a request that DynamoDB answered with an error
@@ -272,7 +288,7 @@ func outcomeOf(err error) outcome {
 	var cancelled *types.TransactionCanceledException
 	if !errors.As(err, &cancelled) {
 		code := codeOf(err)
-		return outcome{busy: code == "TransactionConflictException" || code == "ReplicatedWriteConflictException" || code == codeInProgress}
+		return outcome{busy: code == "TransactionConflictException" || code == "ReplicatedWriteConflictException" || repeatable(err)}
 	}
 	var out outcome
 	invalid := false

@@ -119,6 +119,44 @@ func TestTransactionInProgress(t *testing.T) {
 	}
 }
 
+// TestARefusalThatIsCut has a refusal that ends in the middle of its text: the
+// same transaction again tells why. An answer without DynamoDB's request id is a
+// proxy's, and tells nothing.
+func TestARefusalThatIsCut(t *testing.T) {
+	for name, test := range map[string]struct {
+		requestID string
+		want      error
+		sent      int
+	}{"DynamoDB's": {"R1", nil, 2}, "a proxy's": {"", model.ErrUnknown, 1}} {
+		t.Run(name, func(t *testing.T) {
+			var mu sync.Mutex
+			var tokens []string
+			b := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				var in struct {
+					ClientRequestToken string `json:"ClientRequestToken"`
+				}
+				_ = json.NewDecoder(r.Body).Decode(&in)
+				mu.Lock()
+				defer mu.Unlock()
+				if tokens = append(tokens, in.ClientRequestToken); len(tokens) > 1 {
+					done.write(w)
+					return
+				}
+				if test.requestID != "" {
+					w.Header().Set("X-Amzn-Requestid", test.requestID)
+				}
+				w.Header().Set("Content-Length", "100")
+				w.WriteHeader(http.StatusBadRequest)
+				_, _ = w.Write([]byte("{"))
+			})
+			err := create(t, b, drivertest.Record("id", "ann", 0))
+			if model.Kind(err) != test.want || len(tokens) != test.sent || tokens[0] == "" || tokens[0] != tokens[len(tokens)-1] {
+				t.Errorf("%v, the tokens are %q, want %v and %d with one token", err, tokens, test.want, test.sent)
+			}
+		})
+	}
+}
+
 // cancels is a client that cancels the call after a transaction.
 type cancels struct {
 	API

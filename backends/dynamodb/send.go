@@ -46,7 +46,7 @@ func (b *Backend) sendOnce(ctx context.Context, c *call, values attributes, do f
 		case out.failed:
 			return out, nil
 		case out.busy && attempt+1 < busyAttempts:
-			if codeOf(err) == codeInProgress {
+			if repeatable(err) {
 				pending = err
 			}
 			if err := c.During(func() error { return b.contended(ctx, attempt) }); err != nil {
