@@ -28,13 +28,8 @@ var errEnded = errors.New("a hook of the client ended its goroutine")
 // with ContextTimeoutEnabled. With a deadline that it observes, do runs in this
 // goroutine: to start another and to wake this one costs 15 to 40 µs.
 func (b *Backend) await(ctx context.Context, do func() error) (left bool, err error) {
-	if ctx.Done() == nil {
+	if b.endsItself(ctx) {
 		return false, do()
-	}
-	if b.deadlines {
-		if _, ok := ctx.Deadline(); ok {
-			return false, do()
-		}
 	}
 	done := make(chan outcome, 1)
 	go func() {
@@ -63,9 +58,19 @@ func (b *Backend) await(ctx context.Context, do func() error) (left bool, err er
 	return false, o.err
 }
 
+// endsItself reports whether go-redis ends a call by itself in time: the context
+// does not end, or has a deadline that the client observes.
+func (b *Backend) endsItself(ctx context.Context) bool {
+	if ctx.Done() == nil {
+		return true
+	}
+	_, ok := ctx.Deadline()
+	return ok && b.deadlines
+}
+
 // process sends one command. If left is true, cmd must not be touched again.
 func (b *Backend) process(ctx context.Context, cmd goredis.Cmder) (left bool, err error) {
-	if ctx.Done() == nil {
+	if b.endsItself(ctx) {
 		return false, b.client.Process(ctx, cmd) // without a closure
 	}
 	return b.await(ctx, func() error { return b.client.Process(ctx, cmd) })
