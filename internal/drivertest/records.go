@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -137,3 +138,31 @@ func Apart(do func()) {
 // Causes returns the texts of an error and of all that it wraps, which messages
 // of backends leave out.
 func Causes(err error) string { return causes.Of(err) }
+
+// ListsByBytes creates records with ids that other orders would mix. It reports
+// an error unless listings of all and by label follow the bytes of the ids.
+func ListsByBytes(t testing.TB, b driver.ModelExpirySupport) {
+	t.Helper()
+	ids := []string{"A", "B", "a", "a\x01", "aa", "b", "é", "\uffff", "\U0001f600"}
+	for i := range ids {
+		Seed(t, b, Record(ids[len(ids)-1-i], "ann", time.Hour))
+	}
+	for _, q := range []driver.Query{{Limit: 3}, {Limit: 3, Label: "principal", Value: "ann"}} {
+		var got []string
+		for {
+			p, err := b.Page(t.Context(), Now, q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range p.Records {
+				got = append(got, r.ID)
+			}
+			if q.After = p.Next; p.Next == "" {
+				break
+			}
+		}
+		if !slices.Equal(got, ids) {
+			t.Errorf("listed %q, want %q", got, ids)
+		}
+	}
+}
