@@ -19,6 +19,9 @@ type Harness struct {
 	// the same data, so that the suite can open two nodes on one store. A name
 	// has 1 to 40 characters of a-z, 0-9 and -. The suite creates the storage.
 	// At the end of each case it deletes the storage and closes the backend.
+	// Cases ask for records in their last millisecond, by the test's clock. If the
+	// backend counts its waits (rule R100), give it a stopwatch that stands still, if
+	// it can have one. A wait that takes a millisecond may fail a case else.
 	Open func(t testing.TB, name string) driver.ModelExpirySupport
 
 	// Server is the name and version that the server states, for the report.

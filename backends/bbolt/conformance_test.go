@@ -15,6 +15,7 @@ import (
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/conformance/sessions"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 )
 
 // TestConformance runs without syncs, which no case of the suite notices.
@@ -39,7 +40,9 @@ func harness(t *testing.T, dir string, noSync bool) conformance.Harness {
 		Cases:  conformance.All,
 		Server: "in process",
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
-			return newOn(t, dbs.of(t, name), name, "principal", "state")
+			b := newOn(t, dbs.of(t, name), name, "principal", "state")
+			b.watch = drivertest.StandsStill
+			return b
 		},
 		LoseNext: func(t testing.TB, d driver.ModelExpirySupport) {
 			t.Helper()

@@ -37,7 +37,7 @@ func harness(t testing.TB) conformance.Harness {
 				t.Fatal(err)
 			}
 			b.tried.Store(true) // TestCheck has the trials
-			b.pause = shortly
+			b.pause, b.watch = shortly, drivertest.StandsStill
 			proxies.Store(b, p)
 			return drivertest.NewCallLoser(b).StalledBy(p.stall)
 		},

@@ -16,6 +16,7 @@ import (
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/conformance/sessions"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -26,7 +27,9 @@ func harness(t *testing.T, dir string) conformance.Harness {
 	return conformance.Harness{
 		Cases: 490,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
-			return conformance.NewLossy(open(t, dir, name, &Options{Labels: []string{"principal", "state"}}))
+			b := open(t, dir, name, &Options{Labels: []string{"principal", "state"}})
+			b.watch = drivertest.StandsStill
+			return conformance.NewLossy(b)
 		},
 		Server:   "in process",
 		Delay:    delay,

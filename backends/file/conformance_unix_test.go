@@ -11,6 +11,7 @@ import (
 	"github.com/sojourn-go/sojourn/backends/file/internal/remotetest"
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 )
 
 // otherProcess starts this test binary again, as the server of a directory. The
@@ -34,7 +35,13 @@ func otherProcess(t *testing.T, dir string) *remotetest.Client {
 }
 
 func childServes(dir string) int {
-	err := remotetest.Serve(os.Stdin, os.Stdout, func(name string) (remotetest.Backend, error) { return New(dir, name, nil) })
+	err := remotetest.Serve(os.Stdin, os.Stdout, func(name string) (remotetest.Backend, error) {
+		b, err := New(dir, name, nil)
+		if err == nil {
+			b.watch = drivertest.StandsStill
+		}
+		return b, err
+	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -63,6 +70,7 @@ func TestConformanceAcrossProcesses(t *testing.T) {
 		nodes[name]++
 		mu.Unlock()
 		near := open(t, dir, name, nil)
+		near.watch = drivertest.StandsStill
 		far, err := client.Open(name)
 		must(t, err)
 		var b driver.ModelExpirySupport = remotetest.NewBoth(near, far)

@@ -16,6 +16,7 @@ import (
 	"github.com/sojourn-go/sojourn/conformance/faultnet"
 	"github.com/sojourn-go/sojourn/conformance/sessions"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 )
 
 func TestConformance(t *testing.T) { conformance.Run(t, harness(t)) }
@@ -52,6 +53,7 @@ func harness(t testing.TB) conformance.Harness {
 			n := &node{lossy: &faultnet.Dialer{Skip: prepares}, front: newFront(t)}
 			n.pool = connect(t, through(t, poolConfig(t), n.front, n.lossy))
 			b := newBackend(t, n.pool, name, &Options{Labels: []string{"principal", "state"}})
+			b.watch = drivertest.StandsStill
 			nodes.Store(b, n)
 			return b
 		},

@@ -19,6 +19,7 @@ import (
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/conformance/sessions"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 )
 
 func TestConformance(t *testing.T) { conformance.Run(t, harness(t)) }
@@ -46,6 +47,7 @@ func harness(t *testing.T) conformance.Harness {
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			db, w := openDB(t, file(name))
 			b := newOn(t, db, name, "principal", "state")
+			b.watch = drivertest.StandsStill
 			wires.Store(b, w)
 			return b
 		},
