@@ -167,23 +167,8 @@ type sight struct {
 func (s *Session) look(ctx context.Context, v *sight, leaving bool) error {
 	it, err := s.svc.get(ctx, v.token.Handle)
 	v.item = it
-	var gone *endedError
-	switch {
-	case errors.As(err, &gone):
-		v.why, v.closed, v.stale = gone.reason.why(), ErrGone, !gone.reason.brief()
-		s.svc.emit(ctx, Event{Kind: EventRejected, Reason: ReasonEnded, Handle: v.token.Handle})
-		return nil
-	case errors.Is(err, model.ErrNotFound) && s.identity != nil:
-		return s.lookedForIdentity(ctx, v)
-	case errors.Is(err, model.ErrNotFound):
-		v.why, v.stale = s.svc.whyAbsent(), true
-		s.svc.emit(ctx, Event{Kind: EventRejected, Reason: ReasonNoSuchSession, Handle: v.token.Handle})
-		return nil
-	case errors.Is(err, model.ErrCorrupt):
-		s.lookedUnreadable(ctx, v, err)
-		return nil
-	case err != nil:
-		return err
+	if err != nil {
+		return s.lookedInVain(ctx, v, err)
 	}
 	now := s.svc.now()
 	if v.matched = s.matches(v); !v.matched.Opens() {
@@ -231,6 +216,27 @@ func (s *Session) look(ctx context.Context, v *sight, leaving bool) error {
 	}
 	v.opens = true
 	return nil
+}
+
+// lookedInVain handles a row that cannot be had, or whose session has ended.
+func (s *Session) lookedInVain(ctx context.Context, v *sight, err error) error {
+	var gone *endedError
+	switch {
+	case errors.As(err, &gone):
+		v.why, v.closed, v.stale = gone.reason.why(), ErrGone, !gone.reason.brief()
+		s.svc.emit(ctx, Event{Kind: EventRejected, Reason: ReasonEnded, Handle: v.token.Handle})
+		return nil
+	case errors.Is(err, model.ErrNotFound) && s.identity != nil:
+		return s.lookedForIdentity(ctx, v)
+	case errors.Is(err, model.ErrNotFound):
+		v.why, v.stale = s.svc.whyAbsent(), true
+		s.svc.emit(ctx, Event{Kind: EventRejected, Reason: ReasonNoSuchSession, Handle: v.token.Handle})
+		return nil
+	case errors.Is(err, model.ErrCorrupt):
+		s.lookedUnreadable(ctx, v, err)
+		return nil
+	}
+	return err
 }
 
 // lookedForIdentity handles an identity without a row.

@@ -122,7 +122,7 @@ func (w *writer) private() {
 	h := w.Header()
 	for _, name := range w.m.opts.Transport.vary() {
 		if !listed(h["Vary"], name) {
-			h.Add("Vary", name)
+			h["Vary"] = append(h["Vary"], name)
 		}
 	}
 	if w.identified || !w.via.ambient() {
@@ -135,7 +135,7 @@ func (w *writer) private() {
 		return
 	}
 	if _, err := w.s.Principal(w.r.Context()); err == nil {
-		h.Set("Cache-Control", w.m.opts.CacheControl)
+		h["Cache-Control"] = []string{w.m.opts.CacheControl}
 	}
 }
 
