@@ -57,7 +57,9 @@ func (s *Service) Open(text string) *Session { return s.OpenAny(text) }
 // is served. If several do, it is unknown which is the user's own, and the
 // session is anonymous. SignOut and SignIn end all of them.
 func (s *Service) OpenAny(texts ...string) *Session {
-	return &Session{svc: s, lock: make(chan struct{}, 1), lifecycle: newLifecycle(texts)}
+	opened := &Session{svc: s, lock: make(chan struct{}, 1)}
+	opened.bring(texts)
+	return opened
 }
 
 // openHandle returns the session of a handle that is known to be right.

@@ -43,13 +43,14 @@ type lifecycle struct {
 	state    state
 	storeErr error // with stateFailed and stateReadOnly
 
-	brought []row.Token // what the client sent; none is malformed, all differ
-	sent    bool        // the client sent something, perhaps malformed
-	opened  *row.Token  // the one of brought that opened the row
-	token   *row.Token  // of the row
-	origin  origin      // of token
-	item    item        // the row, if state.stored()
-	matched row.Match   // how the token matched the row
+	first   [1]row.Token // room for what most clients send
+	brought []row.Token  // what the client sent; none is malformed, all differ
+	sent    bool         // the client sent something, perhaps malformed
+	opened  *row.Token   // the one of brought that opened the row
+	token   *row.Token   // of the row
+	origin  origin       // of token
+	item    item         // the row, if state.stored()
+	matched row.Match    // how the token matched the row
 
 	data  row.Values // the row's data with ops applied
 	ops   []op       // changes of the data since the row was read
@@ -76,8 +77,9 @@ type edit struct {
 // maxTokens is how many different tokens of one client are tried.
 const maxTokens = 4
 
-// newLifecycle returns the unread state of the texts that a client sent.
-func newLifecycle(texts []string) (l lifecycle) {
+// bring sets the unread state of the texts that a client sent.
+func (l *lifecycle) bring(texts []string) {
+	l.brought = l.first[:0]
 	for _, text := range texts {
 		l.sent = l.sent || text != ""
 		t, ok := row.ParseToken(text)
@@ -88,7 +90,6 @@ func newLifecycle(texts []string) (l lifecycle) {
 		}
 		l.brought = append(l.brought, t)
 	}
-	return l
 }
 
 // becomeFailed keeps the store's error, so that a request does not wait for a
@@ -104,7 +105,7 @@ func (l *lifecycle) becomeReadOnly(err error) {
 // becomeAnonymous makes the session a new, empty one. It drops the row, the
 // token and the pending changes.
 func (l *lifecycle) becomeAnonymous() {
-	*l = lifecycle{state: stateAnonymous, brought: l.brought, sent: l.sent, opened: l.opened}
+	*l = lifecycle{state: stateAnonymous, first: l.first, brought: l.brought, sent: l.sent, opened: l.opened}
 }
 
 // becomeGone makes the session anonymous after it was ended elsewhere. Nothing

@@ -14,11 +14,12 @@ func TestTransitionsOfTheState(t *testing.T) {
 	down := errors.New("down")
 	tok := row.NewToken(row.NewHandle())
 	full := func(s state) *lifecycle {
-		l := newLifecycle([]string{tok.Text()})
+		l := &lifecycle{}
+		l.bring([]string{tok.Text()})
 		l.state, l.item, l.matched, l.token = s, item{ID: "h"}, row.MatchPrevious, &tok
 		l.apply(op{key: "k"}, json.RawMessage("1"))
 		l.applyEdit(edit{})
-		return &l
+		return l
 	}
 	for name, tc := range map[string]struct {
 		from   state
@@ -81,7 +82,8 @@ func TestTextsThatAClientSends(t *testing.T) {
 		"two":            {[]string{tok.Text(), other.Text()}, 2, true},
 		"many":           {many, maxTokens, true},
 	} {
-		if l := newLifecycle(tc.texts); len(l.brought) != tc.want || l.sent != tc.sent {
+		var l lifecycle
+		if l.bring(tc.texts); len(l.brought) != tc.want || l.sent != tc.sent {
 			t.Errorf("%s: %d tokens, sent: %v; want %d, %v", name, len(l.brought), l.sent, tc.want, tc.sent)
 		}
 	}
