@@ -100,10 +100,10 @@ screenshots: browser ## Write pictures of the web app's pages into docs/webapp
 	@cd internal/tests/browser && CI=true go test -count=1 -run Screenshots ./... -screenshots=../../../docs/webapp
 
 .PHONY: load
-load: ## 16 clients for a minute on the web app, on files and on Redis: requests, errors, p99
+load: ## 16 clients for a minute on the web app, on files and on Redis: writes its figures into examples/webapp/README.md
 	@$(IMAGES)/ensure.sh redis
 	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
-	CI=true go test -count=1 -timeout=20m -tags load -run Load -v ./internal/tests/webapp
+	CI=true go test -count=1 -timeout=20m -tags load -run Load -v ./internal/tests/webapp -page=../../../examples/webapp/README.md
 
 .PHONY: engine
 engine: ## Find or start a container engine

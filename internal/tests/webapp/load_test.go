@@ -4,11 +4,14 @@ package webapp
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
 	urls "net/url"
+	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -22,10 +25,20 @@ const (
 	loadTimeout = 10 * time.Second // of one request
 )
 
+var page = flag.String("page", "", "a page that gets the figures, between its marks")
+
+// The marks in the page.
+const (
+	loadBegin = "<!-- figures: make load -->\n"
+	loadEnd   = "<!-- end of figures -->\n"
+)
+
 // TestLoad sends what visitors do, from 16 clients for a minute, to the program on
 // this machine. No request may fail.
 func TestLoad(t *testing.T) {
 	program := build(t)
+	text := fmt.Sprintf("%d clients for %v on %d cores, on the machine of the program. Every request was answered.\n\n", loadClients, loadTime, runtime.NumCPU()) +
+		"| store | requests a second | p50 | p99 | longest |\n|---|---|---|---|---|\n"
 	for _, s := range stores {
 		if s.name != "file" && s.name != "redis" {
 			continue
@@ -53,10 +66,29 @@ func TestLoad(t *testing.T) {
 				t.Fatal("no request was answered")
 			}
 			slices.Sort(times)
-			t.Logf("| %s | %d clients | %d requests | p50 %v | p99 %v | longest %v |", s.name, loadClients, len(times),
+			row := fmt.Sprintf("| %s | %.0f | %v | %v | %v |", s.name, float64(len(times))/loadTime.Seconds(),
 				at(times, 50), at(times, 99), times[len(times)-1].Round(100*time.Microsecond))
+			t.Log(row)
+			text += row + "\n"
 		})
 	}
+	if *page != "" && !t.Failed() {
+		ok(t, publish(*page, text))
+	}
+}
+
+// publish puts text between the marks of a page.
+func publish(name, text string) error {
+	old, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	before, rest, begins := strings.Cut(string(old), loadBegin)
+	_, after, ends := strings.Cut(rest, loadEnd)
+	if !begins || !ends {
+		return fmt.Errorf("%s lacks the marks %q and %q", name, loadBegin, loadEnd)
+	}
+	return os.WriteFile(name, []byte(before+loadBegin+text+loadEnd+after), 0o600)
 }
 
 func at(times []time.Duration, percent int) time.Duration {
