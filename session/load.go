@@ -199,7 +199,8 @@ func (s *Session) look(ctx context.Context, v *sight, leaving bool) error {
 		if err != nil {
 			return err
 		}
-		v.why = WhyNotBefore
+		// As with a marker: the client may have a newer session by now.
+		v.why, v.closed = WhyNotBefore, ErrGone
 		if reason == ReasonActorGone {
 			v.why = WhyEnded
 		}
@@ -209,7 +210,7 @@ func (s *Session) look(ctx context.Context, v *sight, leaving bool) error {
 		return nil
 	}
 	if v.decision = s.decide(ctx, &it); v.decision == DecisionDestroy {
-		v.why, v.owned = WhyEnded, false
+		v.why, v.closed, v.owned = WhyEnded, ErrGone, false
 		e := endedOf(&it, ReasonBinder)
 		_, err := s.svc.remove(ctx, &e)
 		return err

@@ -73,6 +73,9 @@ var sequences = []struct {
 	{"EndImpersonationTwiceAtOnce", []step{
 		does(as(login, 0)), does(as(impersonate, 1)), sends(post(endImpersonation).loadsNow()), sends(post(endImpersonation).loadsNow()), arrives(), arrives(), does(get),
 	}},
+	{"LateWriteOfAnImpersonationWhoseActorHasEnded", []step{
+		sends(as(login, 1)), does(as(login, 1)), does(as(impersonate, 0)), sends(post(write)), arrives(), does(post(destroyOthers)), arrives(), does(get),
+	}},
 	{"LateEndOfAnEarlierImpersonation", []step{
 		does(as(login, 1)), does(as(impersonate, 0)), sends(post(endImpersonation).loadsNow()), does(post(endImpersonation)),
 		does(as(impersonate, 0)), arrives(), later(20 * time.Minute), does(get), later(20 * time.Minute), does(get),
