@@ -42,7 +42,7 @@ func NewSessions(opts *Options) (*Sessions, error) {
 		return nil, err
 	}
 	s := &Sessions{store: o.store(), off: o.MeterProvider == nil}
-	s.live.Store(-1)
+	s.SetLive(-1)
 	m := o.meter()
 	var faults []error
 	for _, c := range []struct {
@@ -120,7 +120,7 @@ func (s *Sessions) Watch(ctx context.Context, every time.Duration, count func(co
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	defer s.live.Store(-1)
+	defer s.SetLive(-1)
 	t := time.NewTicker(every)
 	defer t.Stop()
 	for {
@@ -128,7 +128,7 @@ func (s *Sessions) Watch(ctx context.Context, every time.Duration, count func(co
 		if err != nil {
 			n = -1
 		}
-		s.live.Store(int64(n))
+		s.SetLive(n)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -136,3 +136,8 @@ func (s *Sessions) Watch(ctx context.Context, every time.Duration, count func(co
 		}
 	}
 }
+
+// SetLive sets the number of live sessions that the metric has, for a program that
+// counts by itself instead of by Watch. A negative number means that it is not known,
+// and the metric is not reported.
+func (s *Sessions) SetLive(n int) { s.live.Store(int64(n)) }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -113,12 +114,7 @@ func TestAServicesSessions(t *testing.T) {
 		"rejected sojourn.session.reason=a malformed token":  1,
 		"sojourn.sweep.duration db.collection.name=sessions": 1,
 	}
-	for name, n := range got {
-		if strings.HasPrefix(name, "db.client.") {
-			delete(got, name)
-		}
-		_ = n
-	}
+	maps.DeleteFunc(got, func(name string, _ int64) bool { return strings.HasPrefix(name, "db.client.") })
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("counted\n%v\nwant\n%v", got, want)
 	}
@@ -134,12 +130,11 @@ func TestWatch(t *testing.T) {
 			n   int
 			err error
 		}{{3, nil}, {0, nil}, {9, errors.New("down")}, {5, nil}}
-		asked := 0
+		var asked atomic.Int32
 		ended := make(chan error, 1)
 		go func() {
 			ended <- s.Watch(ctx, time.Minute, func(context.Context) (int, error) {
-				a := answers[asked]
-				asked++
+				a := answers[asked.Add(1)-1]
 				return a.n, a.err
 			})
 		}()
@@ -149,8 +144,8 @@ func TestWatch(t *testing.T) {
 				time.Sleep(time.Minute) // of the bubble's clock
 			}
 			synctest.Wait()
-			if got := live(); !maps.Equal(got, want) || asked != i+1 {
-				t.Errorf("count %d: the metric has %v after %d counts, want %v", i, got, asked, want)
+			if got := live(); !maps.Equal(got, want) || int(asked.Load()) != i+1 {
+				t.Errorf("count %d: the metric has %v after %d counts, want %v", i, got, asked.Load(), want)
 			}
 		}
 		cancel()
@@ -206,4 +201,15 @@ func TestSweeps(t *testing.T) {
 		t.Errorf("the sweep took %v s, want 2", got)
 	}
 	noSecrets(t, r)
+}
+
+// TestSetLive has the number of a program that counts by itself.
+func TestSetLive(t *testing.T) {
+	r, s := newSessions(t)
+	for n, want := range map[int]map[string]int64{7: {"db.collection.name=sessions": 7}, -1: {}} {
+		s.SetLive(n)
+		if got := points(r.metrics(t)["sojourn.session.live"]); !maps.Equal(got, want) {
+			t.Errorf("after %d the metric has %v, want %v", n, got, want)
+		}
+	}
 }
