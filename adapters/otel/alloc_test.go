@@ -58,12 +58,12 @@ func idle(t testing.TB) driver.ModelExpirySupport {
 }
 
 func TestAllocations(t *testing.T) {
-	bare := idle(t).(full) //nolint:forcetypeassert // it has all
+	bare := idle(t).(full)
 	for _, way := range ways() {
 		if raceDetector && way.more == sampled {
 			continue // the SDK's pools lose some of their objects then, at random
 		}
-		b := wrap(t, idle(t), way.opts).(full) //nolint:forcetypeassert // it has all
+		b := wrap(t, idle(t), way.opts).(full)
 		for _, op := range operations {
 			do := func(b full) float64 {
 				return testing.AllocsPerRun(100, func() { _ = op.do(context.Background(), b) })

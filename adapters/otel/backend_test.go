@@ -26,7 +26,7 @@ func measured(t *testing.T, inner driver.ModelExpirySupport) (*recorder, full) {
 	r := newRecorder()
 	o := r.opts
 	o.Collection, o.Namespace, o.System, o.ServerAddress, o.ServerPort = "carts", "shop", "mongodb", "db.example", 27018
-	return r, wrap(t, inner, o).(full) //nolint:forcetypeassert // the test panics otherwise
+	return r, wrap(t, inner, o).(full)
 }
 
 func TestEveryOperationHasASpanAndAMeasurement(t *testing.T) {

@@ -107,7 +107,7 @@ func measuredBy(t *testing.T, r *recorder, inner driver.ModelExpirySupport) (*re
 	t.Helper()
 	o := r.opts
 	o.Collection, o.Namespace, o.ServerAddress, o.ServerPort = "carts", "shop", "db.example", 27018
-	return r, wrap(t, inner, o).(full) //nolint:forcetypeassert // the test panics otherwise
+	return r, wrap(t, inner, o).(full)
 }
 
 // TestTheMetricIsTheRegistrys compares name, unit, text and boundaries.

@@ -141,7 +141,7 @@ func TestWatch(t *testing.T) {
 		live := func() map[string]int64 { return points(r.metrics(t)["sojourn.session.live"]) }
 		for i, want := range []map[string]int64{{"db.collection.name=sessions": 3}, {"db.collection.name=sessions": 0}, {}, {"db.collection.name=sessions": 5}} {
 			if i > 0 {
-				time.Sleep(time.Minute) // of the bubble's clock
+				<-time.After(time.Minute) // of the bubble's clock
 			}
 			synctest.Wait()
 			if got := live(); !maps.Equal(got, want) || int(asked.Load()) != i+1 {

@@ -52,7 +52,10 @@ func healthy(t *testing.T) (*server, time.Time) {
 type dashboard struct {
 	Title      string
 	Templating struct {
-		List []struct{ Name string }
+		List []struct {
+			Name  string
+			Query json.RawMessage
+		}
 	}
 	Panels []struct {
 		ID          int
@@ -97,9 +100,27 @@ func TestDashboard(t *testing.T) {
 			}
 		}
 	}
-	if queries < 20 {
-		t.Errorf("the dashboard has %d queries, want at least 20", queries)
+	if queries != 19 {
+		t.Errorf("the dashboard has %d queries, want 19", queries)
 	}
+	// The list of stores is the values of a label.
+	for _, v := range readDashboard(t).Templating.List {
+		if v.Name != "collection" {
+			continue
+		}
+		var query struct{ Query string }
+		must(t, json.Unmarshal(v.Query, &query))
+		parts := regexp.MustCompile(`^label_values\((.+), (\w+)\)$`).FindStringSubmatch(query.Query)
+		if parts == nil {
+			t.Fatalf("the query of the stores is %q", query.Query)
+		}
+		values := s.query(t, "count by ("+parts[2]+") ("+parts[1]+")", at)
+		if len(values) != 1 || values[0].Metric.Get(parts[2]) != "sessions" {
+			t.Errorf("the stores are %v, want sessions", values)
+		}
+		return
+	}
+	t.Error("the dashboard has no list of stores")
 }
 
 // TestDashboardLayout looks for panels that overlap, have one id, or no data source.
