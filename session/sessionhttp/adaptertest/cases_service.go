@@ -56,36 +56,37 @@ func whoami(e Exchange) error {
 // signInAndOut: a sign-in replaces the cookie, and a sign-out clears it by as many
 // lines as on net/http.
 func signInAndOut(w *world) error {
-	routes := []Route{{Path: "/in", Handle: signIn}, {Path: "/out", Handle: signOut}, {Path: "/who", Handle: whoami}}
+	w.m = w.middleware(w.kit.Service, sessionhttp.Options{CookieName: "id", Path: "/door"}) // cleared with its path and without
+	routes := []Route{{Path: "/door/in", Handle: signIn}, {Path: "/door/out", Handle: signOut}, {Path: "/door/who", Handle: whoami}}
 	b := w.browser(w.serve(routes...))
 	token := w.kit.Token(w.t, sessiontest.As("bob"))
 	rec := httptest.NewRecorder()
-	r := httptest.NewRequestWithContext(w.ctx, http.MethodPost, "http://shop.example/out", nil)
+	r := httptest.NewRequestWithContext(w.ctx, http.MethodPost, "http://shop.example/door/out", nil)
 	r.Header.Set("Cookie", "id="+token)
 	w.m.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _ = signOut(HTTP(w, r)) })).ServeHTTP(rec, r)
 	lines := len(rec.Header().Values("Set-Cookie"))
 
-	in, err := b.read(http.MethodPost, "/in", nil)
+	in, err := b.read(http.MethodPost, "/door/in", nil)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(in.want(http.StatusOK, "hello"), wantCookie(in.Response, 1), b.visit("/who", http.StatusOK, `"alice" true`)); err != nil {
+	if err := errors.Join(in.want(http.StatusOK, "hello"), wantCookie(in.Response, 1), b.visit("/door/who", http.StatusOK, `"alice" true`)); err != nil {
 		return err
 	}
-	out, err := b.read(http.MethodPost, "/out", nil)
+	out, err := b.read(http.MethodPost, "/door/out", nil)
 	if err != nil {
 		return err
 	}
 	if got := len(out.Header.Values("Set-Cookie")); got != lines || lines < 2 {
 		return fmt.Errorf("the sign-out has %d lines that clear the cookie, and %d on net/http", got, lines)
 	}
-	return errors.Join(out.want(http.StatusOK, "bye"), b.visit("/who", http.StatusOK, `"" false`))
+	return errors.Join(out.want(http.StatusOK, "bye"), b.visit("/door/who", http.StatusOK, `"" false`))
 }
 
 // twoServices: a request has two sessions, each with its cookie.
 func twoServices(w *world) error {
 	kit := sessiontest.New(w.t, nil)
-	other := w.middleware(kit.Service, "other")
+	other := w.middleware(kit.Service, sessionhttp.Options{CookieName: "other"})
 	b := w.browser(w.serveApp(App{Wraps: []func(http.Handler) http.Handler{w.m.Wrap, other.Wrap}, Routes: []Route{
 		{Path: "/both", Handle: func(e Exchange) error {
 			for i, svc := range []*session.Service{w.kit.Service, kit.Service} {

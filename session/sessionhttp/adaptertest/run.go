@@ -80,12 +80,13 @@ func newWorld(t testing.TB, h Harness) *world {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	w := &world{t: t, h: h, kit: sessiontest.New(t, nil), ctx: ctx}
-	w.m = w.middleware(w.kit.Service, "id")
+	w.m = w.middleware(w.kit.Service, sessionhttp.Options{CookieName: "id"})
 	return w
 }
 
-func (w *world) middleware(svc *session.Service, cookie string) *sessionhttp.Middleware {
-	m, err := sessionhttp.New(svc, &sessionhttp.Options{Insecure: true, CookieName: cookie, Logger: slog.New(slog.DiscardHandler)})
+func (w *world) middleware(svc *session.Service, o sessionhttp.Options) *sessionhttp.Middleware {
+	o.Insecure, o.Logger = true, slog.New(slog.DiscardHandler)
+	m, err := sessionhttp.New(svc, &o)
 	if err != nil {
 		w.t.Fatal(err)
 	}
