@@ -18,67 +18,50 @@ import (
 // one route.
 func New(wrap func(http.Handler) http.Handler) fiber.Handler {
 	return func(c fiber.Ctx) (err error) {
-		w := &writer{c: c}
+		w := &writer{c: c, header: http.Header{}}
 		w.load()
 		defer w.apply() // after a panic too
 		wrap(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
 			c.SetContext(r.Context())
 			w.apply()
 			if err = c.Next(); err != nil && c.RequestCtx().LastTimeoutErrorResponse() == nil {
-				if err = c.App().ErrorHandler(c, err); err != nil {
-					err = c.SendStatus(http.StatusInternalServerError)
-				}
+				err = c.App().ErrorHandler(c, err)
 			}
 			w.load()
-			w.status = w.answer().StatusCode()
-			out.WriteHeader(w.status)
+			out.WriteHeader(w.answer().StatusCode())
 			_, dropped := out.Write(nil)
 			w.passed = dropped == nil
 		})).ServeHTTP(w, request(c))
 		if !w.passed {
-			w.answer().ResetBody()
 			w.answer().SetBodyRaw(w.body)
 		}
 		return err
 	}
 }
 
-// request returns a copy of fiber's request. Its body is read only on demand.
+// request returns a copy of fiber's request. A body that is streamed stays with the
+// handler.
 func request(c fiber.Ctx) *http.Request {
 	f := c.RequestCtx()
-	r := &http.Request{
-		Method: string(f.Method()), RequestURI: string(f.RequestURI()), Host: string(f.Host()), RemoteAddr: f.RemoteAddr().String(),
-		TLS: f.TLSConnectionState(), Header: http.Header{}, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		ContentLength: int64(f.Request.Header.ContentLength()), Body: io.NopCloser(&body{f: f}),
+	var body io.Reader = http.NoBody
+	if !f.Request.IsBodyStream() {
+		body = bytes.NewReader(f.PostBody())
 	}
-	var err error
-	if r.URL, err = url.ParseRequestURI(r.RequestURI); err != nil {
-		r.URL = &url.URL{Path: string(f.Path())}
+	r := &http.Request{
+		Method: string(f.Method()), URL: &url.URL{Path: string(f.Path()), RawQuery: string(f.URI().QueryString())}, Host: string(f.Host()),
+		RequestURI: string(f.RequestURI()), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, TLS: f.TLSConnectionState(),
+		RemoteAddr: f.RemoteAddr().String(), Body: io.NopCloser(body), ContentLength: int64(f.Request.Header.ContentLength()),
 	}
 	for name, value := range f.Request.Header.All() {
 		r.Header.Add(string(name), string(value))
 	}
-	r.Header.Del("Host")
 	return r.WithContext(c.Context())
-}
-
-type body struct {
-	f *fasthttp.RequestCtx
-	r io.Reader
-}
-
-func (b *body) Read(p []byte) (int, error) {
-	if b.r == nil {
-		b.r = bytes.NewReader(b.f.PostBody())
-	}
-	return b.r.Read(p)
 }
 
 // writer is what the middleware writes to. Its headers are those of fiber's answer.
 type writer struct {
 	c           fiber.Ctx
 	header, was http.Header
-	status      int
 	body        []byte
 	passed      bool // fiber's own body is sent
 }
@@ -93,9 +76,6 @@ func (w *writer) answer() *fasthttp.Response {
 
 // load takes the headers of fiber's answer.
 func (w *writer) load() {
-	if w.header == nil {
-		w.header = http.Header{}
-	}
 	clear(w.header)
 	for name, value := range w.answer().Header.All() {
 		w.header.Add(string(name), string(value))
@@ -112,11 +92,13 @@ func (w *writer) apply() {
 		}
 	}
 	for name, values := range w.header {
-		if !slices.Equal(values, w.was[name]) {
+		was := w.was[name]
+		if len(values) < len(was) || !slices.Equal(values[:len(was)], was) {
 			h.Del(name)
-			for _, v := range values {
-				h.Add(name, v)
-			}
+			was = nil
+		}
+		for _, v := range values[len(was):] {
+			h.Add(name, v)
 		}
 	}
 	w.was = maps.Clone(w.header)

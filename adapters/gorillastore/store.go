@@ -26,14 +26,14 @@ type Store struct {
 
 // New returns a Store whose cookies have the path /, live for 30 days, and are Secure,
 // HttpOnly and SameSite=Lax. The options are those of expiry.NewStore, such as Seal.
-// Codec, SecretIDs, NewID and TTL are the Store's own. Nil means the defaults. It
+// Codec, SecretIDs and TTL are the Store's own. Nil means the defaults. It
 // returns the errors of expiry.NewStore.
 func New(backend expiry.ModelExpirySupport, opts *expiry.StoreOptions) (*Store, error) {
 	var o expiry.StoreOptions
 	if opts != nil {
 		o = *opts
 	}
-	o.Codec, o.SecretIDs, o.NewID, o.TTL = expiry.Gob(), true, expiry.RandomID, 0
+	o.Codec, o.SecretIDs, o.TTL = expiry.Gob(), true, 0
 	records, err := expiry.NewStore[values](backend, &o)
 	if err != nil {
 		return nil, err

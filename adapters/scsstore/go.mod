@@ -7,4 +7,9 @@ require (
 	github.com/sojourn-go/sojourn v0.0.0
 )
 
+require (
+	golang.org/x/sync v0.25.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+)
+
 replace github.com/sojourn-go/sojourn => ../..

@@ -2,7 +2,6 @@ package scsstore
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -45,23 +44,20 @@ func Move(manager *scs.SessionManager, open func(ctx context.Context) error) fun
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			c, err := r.Cookie(manager.Cookie.Name)
-			if err != nil || c.Value == "" {
+			if err != nil || c.Value == "" || sessionhttp.RefusesNew(r) {
 				next.ServeHTTP(w, r)
 				return
 			}
-			switch err := move(r.Context(), manager, c.Value, open); {
-			case errors.Is(err, session.ErrCrossSite):
-			case err != nil:
+			if err := move(r.Context(), manager, c.Value, open); err != nil {
 				slog.ErrorContext(r.Context(), "a session of scs was not moved", "error", err)
 				http.Error(w, "Please try again.", sessionhttp.Status(err))
 				return
-			default:
-				k := manager.Cookie
-				http.SetCookie(w, &http.Cookie{
-					Name: k.Name, Path: k.Path, Domain: k.Domain, Secure: k.Secure, HttpOnly: k.HttpOnly, SameSite: k.SameSite,
-					Partitioned: k.Partitioned, MaxAge: -1,
-				})
 			}
+			k := manager.Cookie
+			http.SetCookie(w, &http.Cookie{
+				Name: k.Name, Path: k.Path, Domain: k.Domain, Secure: k.Secure, HttpOnly: k.HttpOnly, SameSite: k.SameSite,
+				Partitioned: k.Partitioned, MaxAge: -1,
+			})
 			next.ServeHTTP(w, r)
 		})
 	}

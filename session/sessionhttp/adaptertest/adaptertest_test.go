@@ -90,7 +90,7 @@ var bugs = map[string]struct {
 				next.ServeHTTP(w, r)
 			})
 		}
-	}), []string{"Set", "CrossSite", "Guard"}},
+	}), []string{"Set", "CrossSite", "Guard", "CSRFHeader"}},
 	"passes only the writer on": {wrapping(func(m wrap) wrap {
 		return func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -158,6 +158,14 @@ var bugs = map[string]struct {
 			})
 		}
 	}), []string{"LargeUpload"}},
+	"keeps bodies from the middleware": {wrapping(func(m wrap) wrap {
+		return func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				r.Body = http.NoBody
+				m(next).ServeHTTP(w, r)
+			})
+		}
+	}), []string{"CSRFForm"}},
 	"one session for all": {func() Harness {
 		var first *http.Request
 		return wrapping(func(m wrap) wrap {

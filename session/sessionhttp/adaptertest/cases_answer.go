@@ -104,6 +104,7 @@ func headers(w *world) error {
 	b := w.browser(w.serve(Route{Path: "/own", Handle: func(e Exchange) error {
 		e.SetHeader("X-Own", "kept")
 		e.SetHeader("Vary", "Accept")
+		e.SetHeader("Set-Cookie", "own=1; Path=/")
 		if _, err := next(e.Context()); err != nil {
 			return err
 		}
@@ -118,13 +119,14 @@ func headers(w *world) error {
 		a.Header.Get("Cache-Control") != "private, no-store" || !strings.HasPrefix(a.Header.Get("Content-Type"), "text/plain") {
 		return fmt.Errorf("the answer has the headers %v", a.Header)
 	}
-	return errors.Join(a.want(http.StatusCreated, "made"), wantCookie(a.Response, 1))
+	return errors.Join(a.want(http.StatusCreated, "made"), wantCookie(a.Response, 2))
 }
 
-// panics: after a panic the recovery's answer arrives with the cookie, and the
-// session is stored.
+// panics: after a panic the recovery's answer arrives with the cookie and with that
+// of the handler, and the session is stored.
 func panics(w *world) error {
 	b := w.browser(w.serve(Route{Path: "/fall", Handle: func(e Exchange) error {
+		e.SetHeader("Set-Cookie", "own=1; Path=/")
 		if _, err := next(e.Context()); err != nil {
 			return err
 		}
@@ -135,7 +137,7 @@ func panics(w *world) error {
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(a.want(http.StatusInternalServerError, ""), wantCookie(a.Response, 1-i),
+		if err := errors.Join(a.want(http.StatusInternalServerError, ""), wantCookie(a.Response, 2-i),
 			b.visit("/count", http.StatusOK, fmt.Sprint(i+1))); err != nil {
 			return err
 		}

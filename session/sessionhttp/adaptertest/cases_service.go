@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,7 +19,8 @@ import (
 // serviceCases are about what sessions do, seen through the adapter.
 func serviceCases() []testCase {
 	return []testCase{
-		{"SignInAndOut", signInAndOut}, {"TwoServices", twoServices}, {"Guard", guard}, {"CrossSite", crossSite}, {"StoreDown", storeDown},
+		{"SignInAndOut", signInAndOut}, {"TwoServices", twoServices}, {"Guard", guard}, {"CSRFHeader", csrfHeader},
+		{"CSRFForm", csrfForm}, {"CrossSite", crossSite}, {"StoreDown", storeDown},
 		{"EndedMeanwhile", endedMeanwhile}, {"Parallel", parallel}, {"Client", client},
 	}
 }
@@ -137,6 +139,53 @@ func guard(w *world) error {
 		return errors.New("the handler ran behind a guard that refused")
 	}
 	return errors.Join(b.visit("/in", http.StatusOK, "hello"), b.visit("/inside", http.StatusOK, "inside"))
+}
+
+// csrf posts the token of the session by send, and a wrong one. The second is refused
+// before the handler runs.
+func csrf(w *world, send func(b *browser, token string) (answer, error)) error {
+	b := w.browser(w.serveApp(App{Wraps: []func(http.Handler) http.Handler{w.m.Wrap, w.m.RequireCSRF}, Routes: []Route{
+		{Path: "/token", Handle: func(e Exchange) error {
+			s, err := session.Require(e.Context())
+			if err != nil {
+				return err
+			}
+			token, err := s.CSRFToken(e.Context())
+			if err != nil {
+				return err
+			}
+			return e.Text(http.StatusOK, token)
+		}},
+	}}))
+	if err := b.visit("/next", http.StatusOK, "1"); err != nil {
+		return err
+	}
+	page, err := b.read(http.MethodGet, "/token", nil)
+	if err != nil {
+		return err
+	}
+	wrong, err := send(b, "x"+page.text)
+	if err != nil {
+		return err
+	}
+	right, err := send(b, page.text)
+	if err != nil {
+		return err
+	}
+	return errors.Join(wrong.want(http.StatusForbidden, ""), right.want(http.StatusOK, "2"))
+}
+
+func csrfHeader(w *world) error {
+	return csrf(w, func(b *browser, token string) (answer, error) {
+		return b.read(http.MethodPost, "/next", nil, sessionhttp.CSRFHeader, token)
+	})
+}
+
+func csrfForm(w *world) error {
+	return csrf(w, func(b *browser, token string) (answer, error) {
+		form := url.Values{sessionhttp.CSRFField: {token}}.Encode()
+		return b.read(http.MethodPost, "/next", strings.NewReader(form), "Content-Type", "application/x-www-form-urlencoded")
+	})
 }
 
 // crossSite: a request of another site that can change something is refused, and
