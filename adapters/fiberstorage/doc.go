@@ -13,8 +13,9 @@
 // Fiber writes whole values, without a condition. Of two requests that change a session
 // at the same time, the later one overwrites what the earlier one stored. A request
 // that is still running when its user signs out stores the session again. Two requests
-// at the same time can count as one for the limiter. The keys are ids in the store as
-// they are, and a session's key is its cookie: set StoreOptions.SecretIDs to store a
-// hash instead. Package session has none of these limits, and adapters/fiber mounts
-// it in fiber.
+// at the same time can count as one for the limiter. Package session has none of these limits,
+// and adapters/fiber mounts it in fiber.
+//
+// The store has a hash of each key, since the key of a session is its cookie. Errors
+// and observations name that hash too.
 package fiberstorage

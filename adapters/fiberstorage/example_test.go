@@ -10,12 +10,11 @@ import (
 
 	"github.com/sojourn-go/sojourn/adapters/fiberstorage"
 	"github.com/sojourn-go/sojourn/backends/memory"
-	"github.com/sojourn-go/sojourn/expiry"
 )
 
 func Example() {
 	backend, _ := memory.New(nil, "fiber", nil) // or redis.New(client, "fiber", nil), …
-	storage, err := fiberstorage.New(backend, &expiry.StoreOptions{SecretIDs: true})
+	storage, err := fiberstorage.New(backend, nil)
 	if err != nil {
 		fmt.Println(err)
 		return

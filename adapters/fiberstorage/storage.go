@@ -12,15 +12,15 @@ import (
 // Storage is a storage of gofiber on a backend. It is safe for concurrent use.
 type Storage struct{ records *expiry.Store[[]byte] }
 
-// New returns a Storage. The options are those of expiry.NewStore, such as Seal and
-// SecretIDs. Codec is ignored, and TTL too, since fiber gives a lifetime with each
-// write. Nil means the defaults. It returns the errors of expiry.NewStore.
+// New returns a Storage. The options are those of expiry.NewStore, such as Seal. Codec
+// and SecretIDs are the Storage's own, and TTL is ignored, since fiber gives a lifetime
+// with each write. Nil means the defaults. It returns the errors of expiry.NewStore.
 func New(backend expiry.ModelExpirySupport, opts *expiry.StoreOptions) (*Storage, error) {
 	var o expiry.StoreOptions
 	if opts != nil {
 		o = *opts
 	}
-	o.Codec = expiry.Bytes()
+	o.Codec, o.SecretIDs = expiry.Bytes(), true
 	records, err := expiry.NewStore[[]byte](backend, &o)
 	if err != nil {
 		return nil, err

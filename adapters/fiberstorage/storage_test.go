@@ -37,7 +37,7 @@ func each(t *testing.T, test func(t *testing.T, s *fiberstorage.Storage, clock *
 	for name, backend := range map[string]expiry.ModelExpirySupport{"memory": inMemory, "file": inFiles} {
 		t.Run(name, func(t *testing.T) {
 			clock := sessiontest.NewClock(time.Now())
-			s, err := fiberstorage.New(backend, &expiry.StoreOptions{Clock: clock, SecretIDs: true})
+			s, err := fiberstorage.New(backend, &expiry.StoreOptions{Clock: clock})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -119,6 +119,35 @@ func TestStorageDoesNotKeepTheCallersMemory(t *testing.T) {
 		copy(b, "YYYYY")
 		want(t, s, "key", "value")
 	})
+}
+
+// Keys are cookies of sessions: neither the store nor an error has them.
+func TestKeysStaySecret(t *testing.T) {
+	raw, err := memory.New(memory.NewSpace(), "fiber", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := sessiontest.Wrap(raw)
+	s, err := fiberstorage.New(b, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Set("secret", []byte("value"), 0); err != nil {
+		t.Fatal(err)
+	}
+	for item, err := range s.Records().All(t.Context(), nil) {
+		if err != nil || strings.Contains(item.ID, "secret") {
+			t.Error(item.ID, err)
+		}
+		want(t, s, item.ID, "")
+	}
+	b.SetHook(sessiontest.Down)
+	_, err = s.Get("secret")
+	for _, err := range []error{err, s.Set("secret", []byte("value"), 0), s.Delete("secret")} {
+		if err == nil || strings.Contains(err.Error(), "secret") {
+			t.Error(err)
+		}
+	}
 }
 
 // request sends one with pairs of header names and values to the app.

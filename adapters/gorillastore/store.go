@@ -82,9 +82,7 @@ func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *sessions.S
 			}
 		}
 		session.ID = "" // if it is saved again, it is another one
-		o := *session.Options
-		o.MaxAge = -1 // zero would keep the cookie until the browser ends
-		http.SetCookie(w, sessions.NewCookie(session.Name(), "", &o))
+		http.SetCookie(w, sessions.NewCookie(session.Name(), "", session.Options))
 		return nil
 	}
 	opts := &expiry.WriteOptions{Expiry: expiry.After(time.Duration(session.Options.MaxAge) * time.Second)}

@@ -15,6 +15,6 @@
 // Scs writes whole records, without a condition. Of two requests that change a session
 // at the same time, the later one overwrites what the earlier one stored. A request
 // that is still running when its user signs out stores the session again. The tokens
-// are the ids in the store, unless HashTokenInStore is set. Package session has none
+// are the ids in the store and in observations, unless HashTokenInStore is set. Package session has none
 // of these limits, and Move leads there without signing anybody out.
 package scsstore

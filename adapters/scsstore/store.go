@@ -43,7 +43,7 @@ func (s *Store) FindCtx(ctx context.Context, token string) ([]byte, bool, error)
 	if errors.Is(err, expiry.ErrNotFound) {
 		return nil, false, nil
 	}
-	return item.Value, err == nil, err
+	return item.Value, err == nil, nameless(err)
 }
 
 // CommitCtx stores a session, whether it was there or not. An expiry that has passed
@@ -53,13 +53,13 @@ func (s *Store) CommitCtx(ctx context.Context, token string, data []byte, expire
 		return s.DeleteCtx(ctx, token)
 	}
 	_, err := s.records.Upsert(ctx, id(token), data, &expiry.WriteOptions{Expiry: expiry.At(expires)})
-	return err
+	return nameless(err)
 }
 
 // DeleteCtx removes a session. It returns nil if there is none.
 func (s *Store) DeleteCtx(ctx context.Context, token string) error {
 	if err := s.records.Delete(ctx, id(token), nil); !errors.Is(err, expiry.ErrNotFound) {
-		return err
+		return nameless(err)
 	}
 	return nil
 }
@@ -70,7 +70,7 @@ func (s *Store) AllCtx(ctx context.Context) (map[string][]byte, error) {
 	all := map[string][]byte{}
 	for item, err := range s.records.All(ctx, nil) {
 		if err != nil {
-			return nil, err
+			return nil, nameless(err)
 		}
 		all[item.ID] = item.Value
 	}
@@ -92,6 +92,15 @@ func (s *Store) Delete(token string) error { return s.DeleteCtx(context.Backgrou
 
 // All is AllCtx without a context.
 func (s *Store) All() (map[string][]byte, error) { return s.AllCtx(context.Background()) }
+
+// nameless returns the error without the id, which is a token.
+func nameless(err error) error {
+	var e *expiry.Error
+	if errors.As(err, &e) {
+		return &expiry.Error{Op: e.Op, Backend: e.Backend, Err: e.Err}
+	}
+	return err
+}
 
 // id returns a legal id for whatever a client sent. It does not share its memory.
 func id(token string) string { return expiry.SafeID(strings.Clone(token)) }

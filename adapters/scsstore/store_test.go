@@ -1,6 +1,7 @@
 package scsstore_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -8,6 +9,7 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -118,6 +120,33 @@ func TestStoreDoesNotKeepTheCallersMemory(t *testing.T) {
 		copy(b, "YYYY")
 		want(t, s, "token", "data", true)
 	})
+}
+
+// The id of a record is the token: no error names it.
+func TestErrorsHaveNoToken(t *testing.T) {
+	raw, err := memory.New(memory.NewSpace(), "scs", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := sessiontest.Wrap(raw)
+	s, err := scsstore.New(b, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := time.Now().Add(time.Hour)
+	if err := s.Commit("secret", []byte("data"), later); err != nil {
+		t.Fatal(err)
+	}
+	b.SetTamper(sessiontest.Torn)
+	_, _, torn := s.Find("secret")
+	_, all := s.All()
+	b.SetHook(sessiontest.Down)
+	_, _, down := s.Find("secret")
+	for i, err := range []error{down, s.Commit("secret", nil, later), s.Delete("secret"), torn, all} {
+		if i < 3 && !errors.Is(err, expiry.ErrUnavailable) || err != nil && strings.Contains(err.Error(), "secret") {
+			t.Error(i, err)
+		}
+	}
 }
 
 // visitor is a browser.
