@@ -58,8 +58,8 @@ func want(t *testing.T, s *fiberstorage.Storage, key, value string) {
 	}
 }
 
-// The checks are those that gofiber's storages have in common, whose suite is not a
-// module that can be had. Time is told instead of slept through.
+// The checks are those that gofiber's storages have in common. Their suite is not
+// available as a module. Time is told instead of slept through.
 func TestStorage(t *testing.T) {
 	each(t, func(t *testing.T, s *fiberstorage.Storage, clock *sessiontest.Clock) {
 		set := func(key, value string, lifetime time.Duration) {

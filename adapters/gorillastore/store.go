@@ -50,7 +50,7 @@ func (s *Store) Get(r *http.Request, name string) (*sessions.Session, error) {
 	return sessions.GetRegistry(r).Get(s, name)
 }
 
-// New loads a session. It returns a new one if the cookie opens none, and also beside
+// New loads a session. It returns a new one if the cookie opens none, and together with
 // an error of the store.
 func (s *Store) New(r *http.Request, name string) (*sessions.Session, error) {
 	session := sessions.NewSession(s, name)

@@ -28,7 +28,7 @@ func ExampleNew() {
 	_ = manager.LoadAndSave(mux) // as before
 }
 
-// A program moves from scs to package session, and nobody is signed out.
+// A program moves from scs to package session, and everybody stays signed in.
 func ExampleMove() {
 	manager := scs.New() // as before, with its store and cookie
 	backend, _ := memory.New(nil, "sessions", nil)

@@ -29,7 +29,7 @@ const deadlineKey = "sojourn.deadline"
 // store, codec and cookie, whatever they are. Open then makes the session of package
 // session from it: it sets keys, and signs in at the end. Its context has both
 // sessions, so manager.GetString(ctx, "user") and manager.Deadline(ctx) work. The
-// answer has the new cookie and clears the old one. So nobody is signed out.
+// answer has the new cookie and clears the old one. So everybody stays signed in.
 //
 // The new session is stored before the old one gets 30 seconds to live. In that time
 // other requests with the old cookie, such as those of other tabs, open sessions of

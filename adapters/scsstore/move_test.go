@@ -104,7 +104,7 @@ func (v *visitor) steps(list ...[2]string) {
 	}
 }
 
-// Nobody is signed out by the move, whatever the manager's store, codec and cookie.
+// Everybody stays signed in through the move, whatever the manager's store, codec and cookie.
 func TestMoveKeepsEverybodySignedIn(t *testing.T) {
 	for name, change := range map[string]func(*scs.SessionManager){
 		"defaults": nil,

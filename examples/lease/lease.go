@@ -6,9 +6,9 @@
 // an id succeeds, and an expired record is replaced. The record's revision is the proof
 // of its holder: a touch and a delete at that revision reach no other lease.
 //
-// A lease is no proof for what it protects. A holder that stops for a while can wake up after its end.
-// So what it writes elsewhere needs a condition too, such as the revision of what it
-// has read.
+// A lease proves nothing to what it protects: a holder that stops for a while can wake
+// up after its end. So what it writes elsewhere needs a condition too, such as the
+// revision of what it has read.
 package lease
 
 import (
