@@ -56,11 +56,11 @@ func (s *Store) New(r *http.Request, name string) (*sessions.Session, error) {
 	session := sessions.NewSession(s, name)
 	o := *s.Options
 	session.Options, session.IsNew = &o, true
-	c, err := r.Cookie(name)
-	if err != nil || c.Value == "" {
+	c := r.CookiesNamed(name)
+	if len(c) == 0 || c[0].Value == "" {
 		return session, nil
 	}
-	id := expiry.SafeID(strings.Clone(c.Value))
+	id := expiry.SafeID(strings.Clone(c[0].Value))
 	item, err := s.records.Get(r.Context(), id)
 	switch {
 	case errors.Is(err, expiry.ErrNotFound):

@@ -70,7 +70,10 @@ func (s ginStore) Options(o ginsessions.Options) { s.Store.Options = o.ToGorilla
 func TestSuiteOfGinContrib(t *testing.T) {
 	for name, backend := range map[string]func(*testing.T) expiry.ModelExpirySupport{"memory": inMemory, "file": inFiles} {
 		t.Run(name, func(t *testing.T) {
-			factory := func(t *testing.T) ginsessions.Store { return ginStore{open(t, backend(t), nil)} }
+			factory := func(t *testing.T) ginsessions.Store {
+				t.Helper()
+				return ginStore{open(t, backend(t), nil)}
+			}
 			tester.GetSet(t, factory)
 			tester.DeleteKey(t, factory)
 			tester.Flashes(t, factory)

@@ -54,7 +54,7 @@ func Move(manager *scs.SessionManager, open func(ctx context.Context) error) fun
 				return
 			}
 			k := manager.Cookie
-			http.SetCookie(w, &http.Cookie{
+			http.SetCookie(w, &http.Cookie{ //nolint:gosec // with the attributes of the cookie that it clears
 				Name: k.Name, Path: k.Path, Domain: k.Domain, Secure: k.Secure, HttpOnly: k.HttpOnly, SameSite: k.SameSite,
 				Partitioned: k.Partitioned, MaxAge: -1,
 			})

@@ -30,6 +30,7 @@ var (
 
 // each runs the test on a store in memory and on one in files, with a clock.
 func each(t *testing.T, test func(t *testing.T, s *scsstore.Store, clock *sessiontest.Clock)) {
+	t.Helper()
 	inMemory, err := memory.New(memory.NewSpace(), "scs", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -67,6 +68,7 @@ func want(t *testing.T, s *scsstore.Store, token, data string, found bool) {
 // told instead of slept through.
 func TestStore(t *testing.T) {
 	each(t, func(t *testing.T, s *scsstore.Store, clock *sessiontest.Clock) {
+		t.Helper()
 		commit := func(token, data string, in time.Duration) {
 			t.Helper()
 			if err := s.Commit(token, []byte(data), clock.Now().Add(in)); err != nil {
@@ -111,6 +113,7 @@ func TestStore(t *testing.T) {
 
 func TestStoreDoesNotKeepTheCallersMemory(t *testing.T) {
 	each(t, func(t *testing.T, s *scsstore.Store, clock *sessiontest.Clock) {
+		t.Helper()
 		data := []byte("data")
 		if err := s.Commit("token", data, clock.Now().Add(time.Minute)); err != nil {
 			t.Fatal(err)
@@ -237,6 +240,7 @@ func manager(s scs.Store) *scs.SessionManager {
 
 func TestManager(t *testing.T) {
 	each(t, func(t *testing.T, s *scsstore.Store, _ *sessiontest.Clock) {
+		t.Helper()
 		for _, hashed := range []bool{false, true} {
 			m := manager(s)
 			m.HashTokenInStore = hashed

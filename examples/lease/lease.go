@@ -20,9 +20,9 @@ import (
 )
 
 var (
-	// ErrHeld: somebody else has the lease.
+	// ErrHeld says that somebody else has the lease.
 	ErrHeld = errors.New("lease: somebody else has it")
-	// ErrLost: the lease has ended, or somebody else has it by now.
+	// ErrLost says that the lease has ended, or that somebody else has it by now.
 	ErrLost = errors.New("lease: it is no longer yours")
 )
 

@@ -115,7 +115,7 @@ var bugs = map[string]struct {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			defer func() {
 				if recover() != nil {
-					http.Error(w, "a panic", http.StatusInternalServerError)
+					w.WriteHeader(http.StatusInternalServerError)
 				}
 			}()
 			inner.ServeHTTP(w, r)
