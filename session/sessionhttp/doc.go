@@ -80,6 +80,7 @@
 //
 // # Frameworks and proxies
 //
+// Below adapters are those for Echo, gin and fiber. Frameworks on net/http need none.
 // A framework has to pass on the writer of Wrap as well as the request. The writer
 // has the optional interfaces of the one below it. After a panic the session is
 // committed, and an outer recovery can answer through the writer. Behind a proxy,

@@ -72,6 +72,9 @@ func TestRequestsOfOtherSitesWithoutACookieCreateNothing(t *testing.T) {
 		}
 		// A sign-in does so too, and a page that only reads is served.
 		f.ask(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if sessionhttp.RefusesNew(r) != tc.refused {
+				t.Errorf("%s: RefusesNew returned %v", name, !tc.refused)
+			}
 			if err := from(r).SignIn(r.Context(), "alice", nil); tc.refused {
 				is(t, err, session.ErrCrossSite)
 			} else {

@@ -143,6 +143,15 @@ func Token(r *http.Request) (string, bool, error) {
 	return c.Token(), true, nil
 }
 
+// RefusesNew reports whether another site has caused the request, so that what
+// creates a session returns session.ErrCrossSite. A handler that would create one
+// without being asked to can leave it for the next request. It returns false outside
+// of Wrap.
+func RefusesNew(r *http.Request) bool {
+	out := innermost(r.Context())
+	return out != nil && out.refusing
+}
+
 func (m *Middleware) logf(ctx context.Context, level slog.Level, text string, attrs ...slog.Attr) {
 	m.log.LogAttrs(ctx, level, text, attrs...)
 }

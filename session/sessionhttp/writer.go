@@ -34,6 +34,7 @@ type writer struct {
 	dropped    error // errDropped if the handler's answer was replaced
 	used       bool  // before the first byte
 	identified bool  // by Options.Identity
+	refusing   bool  // a new session is session.ErrCrossSite
 	passed     bool  // something was written through this writer
 	gave       bool  // the headers have a new token
 }
@@ -54,6 +55,7 @@ func (w *writer) prepare(r *http.Request, f *found, identified bool) {
 		}
 	}
 	if !identified && (f.n == 0 || f.ambient()) && w.via.ambient() && withoutCookie(w.cookie, r) {
+		w.refusing = true
 		w.s.RefuseNew(session.ErrCrossSite)
 	}
 }

@@ -96,6 +96,8 @@ func TestModulesAreReleasedPlain(t *testing.T) {
 		"backends/replaced/go.mod": released + "\nreplace m => ../..\n",
 		"backends/never/go.mod":    "module m/x\n\nrequire (\n\tm v0.0.0\n)\n",
 		"backends/plain/go.mod":    released,
+		"adapters/plain/go.mod":    released,
+		"examples/x/go.mod":        released,
 		"internal/x/go.mod":        released,
 	}
 	for _, name := range []string{"LICENSE", "README.md", "CHANGELOG.md", "SECURITY.md", "CONTRIBUTING.md", "docs/releases.md"} {
@@ -103,10 +105,11 @@ func TestModulesAreReleasedPlain(t *testing.T) {
 	}
 	run := repository(t, files)
 	for module, want := range map[string]string{
-		"": "", "backends/plain": "",
+		"": "", "backends/plain": "", "adapters/plain": "",
 		"backends/replaced": "replaces and excludes nothing",
 		"backends/never":    "replaces and excludes nothing",
-		"internal/x":        "want one of: backends/never backends/plain backends/replaced",
+		"internal/x":        "want one of: adapters/plain backends/never backends/plain backends/replaced",
+		"examples/x":        "want one of:",
 		"backends/missing":  "want one of:",
 	} {
 		out, err := run("env", "MODULE="+module, ".ci/release-check.sh")

@@ -73,9 +73,13 @@ var generators = []generator{
 		},
 	},
 	{
-		files: []string{"internal/tests/arch/testdata/deps.golden", "README.md"},
+		files: []string{
+			"internal/tests/arch/testdata/deps.golden", "README.md", "adapters/echo/README.md", "adapters/gin/README.md", "adapters/fiber/README.md",
+			"adapters/scsstore/README.md", "adapters/fiberstorage/README.md", "adapters/gorillastore/README.md", "examples/frameworks/README.md",
+			"examples/lease/README.md",
+		},
 		command: func(root string) []string {
-			return []string{"go", "test", "-count=1", "-run=TestDependencies|TestReadmeShowsTheExamples", "./internal/tests/arch", "-update=" + root}
+			return []string{"go", "test", "-count=1", "-run=TestDependencies|TestReadmeShowsTheExamples|TestPagesShowCompiledPrograms", "./internal/tests/arch", "-update=" + root}
 		},
 	},
 }
