@@ -3,7 +3,6 @@ package sessionfiber
 import (
 	"bytes"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -28,7 +27,9 @@ func New(wrap func(http.Handler) http.Handler) fiber.Handler {
 				err = c.App().ErrorHandler(c, err)
 			}
 			w.load()
-			out.WriteHeader(w.answer().StatusCode())
+			status := w.answer().StatusCode()
+			w.answer().SetStatusCode(http.StatusOK) // of an OnError that sets none
+			out.WriteHeader(status)
 			_, dropped := out.Write(nil)
 			w.passed = dropped == nil
 		})).ServeHTTP(w, request(c))
@@ -43,14 +44,13 @@ func New(wrap func(http.Handler) http.Handler) fiber.Handler {
 // handler.
 func request(c fiber.Ctx) *http.Request {
 	f := c.RequestCtx()
-	var body io.Reader = http.NoBody
-	if !f.Request.IsBodyStream() {
-		body = bytes.NewReader(f.PostBody())
-	}
 	r := &http.Request{
 		Method: string(f.Method()), URL: &url.URL{Path: string(f.Path()), RawQuery: string(f.URI().QueryString())}, Host: string(f.Host()),
 		RequestURI: string(f.RequestURI()), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, TLS: f.TLSConnectionState(),
-		RemoteAddr: f.RemoteAddr().String(), Body: io.NopCloser(body), ContentLength: int64(f.Request.Header.ContentLength()),
+		RemoteAddr: f.RemoteAddr().String(), Body: http.NoBody, ContentLength: int64(f.Request.Header.ContentLength()),
+	}
+	if !f.Request.IsBodyStream() {
+		r.Body = io.NopCloser(bytes.NewReader(f.PostBody()))
 	}
 	for name, value := range f.Request.Header.All() {
 		r.Header.Add(string(name), string(value))
@@ -101,7 +101,7 @@ func (w *writer) apply() {
 			h.Add(name, v)
 		}
 	}
-	w.was = maps.Clone(w.header)
+	w.was = w.header.Clone()
 }
 
 func (w *writer) Header() http.Header { return w.header }

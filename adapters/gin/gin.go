@@ -26,27 +26,44 @@ func New(wrap func(http.Handler) http.Handler) gin.HandlerFunc {
 		wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			passed = true
 			c.Request = r
-			c.Writer = &writer{outer, w}
+			inner := &writer{outer, w, outer.Status()}
+			c.Writer = inner
 			c.Next()
 			if !outer.Written() {
-				w.WriteHeader(outer.Status()) // gin sends it later
+				w.WriteHeader(inner.status) // gin sends it later
 			}
 		})).ServeHTTP(outer, c.Request)
 	}
 }
 
-// writer sends through the middleware's writer. Its other methods are gin's.
+// writer sends through the middleware's writer. It keeps the handler's status from
+// gin's writer until then: an answer in the handler's place has its own. Its other
+// methods are gin's.
 type writer struct {
 	gin.ResponseWriter
-	w http.ResponseWriter
+	w      http.ResponseWriter
+	status int
 }
 
 // Unwrap serves http.ResponseController.
 func (w *writer) Unwrap() http.ResponseWriter { return w.w }
 
+func (w *writer) WriteHeader(code int) {
+	if code > 0 && !w.Written() {
+		w.status = code
+	}
+}
+
+func (w *writer) Status() int {
+	if w.Written() {
+		return w.ResponseWriter.Status()
+	}
+	return w.status
+}
+
 func (w *writer) WriteHeaderNow() {
 	if !w.Written() {
-		w.w.WriteHeader(w.Status())
+		w.w.WriteHeader(w.status)
 		w.ResponseWriter.WriteHeaderNow()
 	}
 }

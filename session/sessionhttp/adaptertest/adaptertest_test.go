@@ -82,7 +82,7 @@ var bugs = map[string]struct {
 				m(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { next.ServeHTTP(w, r) })).ServeHTTP(w, r)
 			})
 		}
-	}), []string{"Set", "Redirect", "Error", "Headers", "Timeout", "Stream", "SSE", "Flush", "Hijack", "StoreDown", "SignInAndOut", "TwoServices"}},
+	}), []string{"Set", "Redirect", "Error", "Headers", "Timeout", "Stream", "SSE", "Flush", "Hijack", "StoreDown", "OnError", "SignInAndOut", "TwoServices"}},
 	"calls the handler after the middleware": {wrapping(func(m wrap) wrap {
 		return func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

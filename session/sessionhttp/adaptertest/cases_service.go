@@ -20,7 +20,7 @@ import (
 func serviceCases() []testCase {
 	return []testCase{
 		{"SignInAndOut", signInAndOut}, {"TwoServices", twoServices}, {"Guard", guard}, {"CSRFHeader", csrfHeader},
-		{"CSRFForm", csrfForm}, {"CrossSite", crossSite}, {"StoreDown", storeDown},
+		{"CSRFForm", csrfForm}, {"CrossSite", crossSite}, {"StoreDown", storeDown}, {"OnError", onError},
 		{"EndedMeanwhile", endedMeanwhile}, {"Parallel", parallel}, {"Client", client},
 	}
 }
@@ -245,6 +245,31 @@ func storeDown(w *world) error {
 	}
 	w.kit.Backend.SetHook(nil)
 	return b.visit("/next", http.StatusOK, "2")
+}
+
+// onError: an answer of Options.OnError that sets no status has 200, whatever the
+// handler wanted.
+func onError(w *world) error {
+	w.m = w.middleware(w.kit.Service, sessionhttp.Options{CookieName: "id", OnError: func(w http.ResponseWriter, _ *http.Request, err error) {
+		w.Header().Set("X-Status", fmt.Sprint(sessionhttp.Status(err)))
+		_, _ = io.WriteString(w, "own words")
+	}})
+	b := w.browser(w.serve(Route{Path: "/heedless", Handle: func(e Exchange) error {
+		_, _, _ = count.Get(e.Context())
+		return e.Text(http.StatusCreated, "secret")
+	}}))
+	if err := b.visit("/next", http.StatusOK, "1"); err != nil {
+		return err
+	}
+	w.kit.Backend.SetHook(sessiontest.Down)
+	a, err := b.read(http.MethodGet, "/heedless", nil)
+	if err != nil {
+		return err
+	}
+	if a.text != "own words" || a.Header.Get("X-Status") != "503" {
+		return fmt.Errorf("the store is down, and the answer is %q, %v", a.text, a.Header)
+	}
+	return a.want(http.StatusOK, "")
 }
 
 // endedMeanwhile: if the session ends while a request changes it, the answer that
