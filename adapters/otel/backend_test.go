@@ -43,7 +43,7 @@ func TestEveryOperationHasASpanAndAMeasurement(t *testing.T) {
 		attrs := "db.collection.name=carts db.namespace=shop db.operation.name=" + op.name + " db.system.name=mongodb server.address=db.example server.port=27018"
 		var have []string
 		for _, kv := range span.Attributes() {
-			have = append(have, string(kv.Key)+"="+kv.Value.Emit())
+			have = append(have, string(kv.Key)+"="+kv.Value.String())
 		}
 		slices.Sort(have)
 		inSpan := attrs
@@ -103,7 +103,7 @@ func (l *looking) Get(ctx context.Context, at time.Time, g driver.Get) (model.Re
 }
 
 // TestErrors checks that every method returns the backend's own error, that its
-// kind is error.type, and that answers are no failures.
+// kind is error.type, and that an answer is not a failure.
 func TestErrors(t *testing.T) {
 	for _, c := range []struct {
 		err  error
@@ -123,7 +123,7 @@ func TestErrors(t *testing.T) {
 			if op.batch == 0 {
 				continue // it has no item to fail
 			}
-			if err := op.do(t.Context(), b); err != inner { //nolint:errorlint // the very error
+			if err := op.do(t.Context(), b); err != inner { //nolint:errorlint // the same one, not only of its kind
 				t.Errorf("%s returns %v, want %v", op.name, err, inner)
 			}
 			span := r.spans.Ended()[len(r.spans.Ended())-1]

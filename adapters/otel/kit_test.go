@@ -58,7 +58,7 @@ func (r *recorder) metrics(t *testing.T) map[string]metricdata.Metrics {
 func text(set attribute.Set) string {
 	var out []string
 	for _, kv := range set.ToSlice() {
-		out = append(out, string(kv.Key)+"="+kv.Value.Emit())
+		out = append(out, string(kv.Key)+"="+kv.Value.String())
 	}
 	return strings.Join(out, " ")
 }

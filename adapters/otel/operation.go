@@ -3,6 +3,7 @@ package otelsojourn
 import (
 	"context"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -44,7 +45,7 @@ var opNames = [ops]string{
 	"BATCH Get", "BATCH Write", "BATCH Delete", "BATCH",
 }
 
-// batched returns the operation of many reads. One read is no batch.
+// batched returns the operation of many reads. One read is not a batch.
 func batched(gets int) op {
 	if gets == 1 {
 		return opGet
@@ -52,7 +53,7 @@ func batched(gets int) op {
 	return opBatchGet
 }
 
-// batchedWrites returns the operation of many writes. One write is no batch.
+// batchedWrites returns the operation of many writes. One write is not a batch.
 func batchedWrites(list []driver.BatchOp) op {
 	writes, deletes := 0, 0
 	for _, o := range list {
@@ -107,7 +108,7 @@ func prepare(o *Options) *[ops]prepared {
 	}
 	var out [ops]prepared
 	for i, name := range opNames {
-		attrs := append(same[:len(same):len(same)], semconv.DBOperationName(name))
+		attrs := slices.Concat(same, []attribute.KeyValue{semconv.DBOperationName(name)})
 		p := &out[i]
 		p.span = name
 		if t := target(o); t != "" {
@@ -115,7 +116,7 @@ func prepare(o *Options) *[ops]prepared {
 		}
 		p.start = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attrs...)}
 		for k := range p.record {
-			all := append(attrs[:len(attrs):len(attrs)], failed[k]...)
+			all := slices.Concat(attrs, failed[k])
 			p.record[k] = []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(all...))}
 		}
 	}
@@ -136,7 +137,7 @@ type running struct {
 func (b *Backend) begin(ctx context.Context, o op) running {
 	r := running{b: b, ctx: ctx, p: &b.prepared[o], start: time.Now()}
 	if b.tracer != nil {
-		start := append(r.p.start[:len(r.p.start):len(r.p.start)], trace.WithTimestamp(r.start))
+		start := slices.Concat(r.p.start, []trace.SpanStartOption{trace.WithTimestamp(r.start)})
 		r.ctx, r.span = b.tracer.Start(ctx, r.p.span, start...)
 	}
 	return r

@@ -38,7 +38,7 @@ func TestThePageHasEveryMetric(t *testing.T) {
 func table(t *testing.T) string {
 	t.Helper()
 	r, b := measured(t, newMemory(t))
-	_, down := measuredBy(t, r, &failing{Wrapper: driverkit.Wrap(newMemory(t)), err: model.ErrUnavailable})
+	down := measuredBy(t, r, &failing{Wrapper: driverkit.Wrap(newMemory(t)), err: model.ErrUnavailable})
 	for _, op := range operations {
 		_, _ = op.do(t.Context(), b), op.do(t.Context(), down)
 	}

@@ -3,6 +3,7 @@ package otelsojourn
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -80,7 +81,7 @@ func (s *Sessions) OnEvent(ctx context.Context, e session.Event) {
 	if c == nil || !c.Enabled(ctx) {
 		return
 	}
-	attrs := append(s.store[:len(s.store):len(s.store)], attr)
+	attrs := slices.Concat(s.store, []attribute.KeyValue{attr})
 	c.Add(ctx, 1, metric.WithAttributes(attrs...))
 }
 

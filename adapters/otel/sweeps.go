@@ -3,6 +3,7 @@ package otelsojourn
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -96,7 +97,7 @@ func (s *Sweeps) Observe(ctx context.Context, o expiry.Observation) {
 
 func (s *Sweeps) attributes(err error) []attribute.KeyValue {
 	if o := outcomeOf(err); o != answered {
-		return append(s.store[:len(s.store):len(s.store)], semconv.ErrorTypeKey.String(words[o]))
+		return slices.Concat(s.store, []attribute.KeyValue{semconv.ErrorTypeKey.String(words[o])})
 	}
 	return s.store
 }

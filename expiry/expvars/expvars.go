@@ -13,7 +13,7 @@ import (
 	"github.com/sojourn-go/sojourn/expiry"
 )
 
-// The names of the figures that are no outcome.
+// The names of the other figures, beside those of outcomes.
 const (
 	nameSeconds = "seconds"
 	nameCalls   = "backend_calls"
