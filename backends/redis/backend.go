@@ -27,8 +27,10 @@ type Backend struct {
 	dialer        *dialer              // of a client that a URL made, else nil
 	watch         func() time.Duration // nil, or a test's stopwatch
 	buckets       [bucketCount]bucket
-	sweeps        atomic.Uint32 // sweeps so far: each starts at another bucket
-	keptLabels    commonLength  // the length of the labels sections that updates kept
+	lanes         [bucketCount]lane // of the buckets of a cluster; else the first, of all
+	separate      bool              // calls share no round trips
+	sweeps        atomic.Uint32     // sweeps so far: each starts at another bucket
+	keptLabels    commonLength      // the length of the labels sections that updates kept
 }
 
 var (
@@ -70,6 +72,7 @@ func New(client goredis.UniversalClient, name string, opts *Options) (*Backend, 
 	b := &Backend{
 		gate: driverkit.NewGate(d, name), client: client, name: name,
 		grace: o.GraceTTL.Milliseconds(), logger: o.Logger, allowEviction: o.AllowEviction,
+		separate: o.SeparateCalls,
 	}
 	if o.GraceTTL < 0 {
 		b.grace = -1

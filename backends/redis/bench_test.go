@@ -2,11 +2,13 @@ package redis
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -252,4 +254,124 @@ func BenchmarkContext(b *testing.B) {
 			})
 		}
 	}
+}
+
+// BenchmarkTogether compares calls of many goroutines that share round trips with
+// the same calls that do not, and with a GET or SET of the same client. The sides
+// take turns. It reports the calls of a second, medians of the rounds, and the
+// median of the rounds' ratios to calls that share nothing.
+//
+//	go test -run xxx -bench Together ./backends/redis
+func BenchmarkTogether(b *testing.B) {
+	for _, clients := range []int{1, 16, 64, 256} {
+		for _, op := range []string{"get", "create", "cas"} {
+			b.Run(fmt.Sprintf("clients=%d/%s", clients, op), func(b *testing.B) { together(b, clients, op) })
+		}
+	}
+}
+
+const (
+	togetherRounds = 7
+	togetherTime   = 150 * time.Millisecond // of each side in a round
+)
+
+func together(b *testing.B, clients int, op string) {
+	b.Helper()
+	ctx := context.Background()
+	client := clientOf(b, options(b))
+	shared := openOn(b, client, drivertest.Name(), nil)
+	apart := newOn(b, client, shared.name, &Options{SeparateCalls: true})
+	var created atomic.Int64
+	known := make([]model.Record, clients)
+	for i := range known {
+		known[i] = drivertest.Record(fmt.Sprintf("%032d", i), fmt.Sprint("user", i), time.Hour)
+		known[i].Value = make([]byte, 200)
+		if _, err := shared.Write(ctx, drivertest.Now, driver.Write{Record: known[i], Cond: driver.IfAny}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	data := encode(&known[0])
+	key := func(i int) string { return shared.name + ":{plain}:" + known[i].ID }
+	defer func() {
+		for i := range known {
+			client.Del(ctx, key(i))
+		}
+	}()
+	do := func(on *Backend) func(i int) error {
+		return func(i int) error {
+			switch op {
+			case "get":
+				_, err := on.Get(ctx, drivertest.Now, driver.Get{ID: known[i].ID})
+				return err
+			case "create":
+				r := known[i]
+				r.ID = fmt.Sprintf("%032d", 1_000_000+created.Add(1))
+				_, err := on.Write(ctx, drivertest.Now, driver.Write{Record: r, Cond: driver.IfAbsent})
+				return err
+			}
+			w := driver.Write{Record: known[i], Cond: driver.IfMatch, Known: known[i], Keep: driver.Keep{Expiry: true, Labels: true}}
+			w.Record.Revision = model.NewRevision()
+			_, err := on.Write(ctx, drivertest.Now, w)
+			known[i].Revision = w.Record.Revision
+			return err
+		}
+	}
+	plain := func(i int) error {
+		if op == "get" {
+			err := client.Get(ctx, key(i)).Err()
+			if err == goredis.Nil { //nolint:errorlint // it is not wrapped
+				err = client.Set(ctx, key(i), data, 0).Err()
+			}
+			return err
+		}
+		return client.Set(ctx, key(i), data, time.Hour).Err()
+	}
+	sides := []func(i int) error{do(shared), do(apart), plain}
+	var rates [3][]float64
+	var ratios []float64
+	for round := range togetherRounds + b.N {
+		var rate [3]float64
+		for n := range sides {
+			side := (n + round) % len(sides)
+			rate[side] = perSecond(b, clients, sides[side])
+			if round > 0 { // else the first round warms up
+				rates[side] = append(rates[side], rate[side])
+			}
+		}
+		if round > 0 {
+			ratios = append(ratios, rate[0]/rate[1])
+		}
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(median(rates[0]), "together/s")
+	b.ReportMetric(median(rates[1]), "apart/s")
+	b.ReportMetric(median(rates[2]), "plain/s")
+	b.ReportMetric(median(ratios), "ratio")
+}
+
+func median[T cmp.Ordered](all []T) T {
+	return slices.Sorted(slices.Values(all))[len(all)/2]
+}
+
+// perSecond makes calls with a number of goroutines and returns the calls of a
+// second.
+func perSecond(b *testing.B, clients int, do func(i int) error) float64 {
+	b.Helper()
+	var calls atomic.Int64
+	var wg sync.WaitGroup
+	began := time.Now()
+	for i := range clients {
+		wg.Go(func() {
+			n := 0
+			for ; time.Since(began) < togetherTime; n++ {
+				if err := do(i); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+			calls.Add(int64(n))
+		})
+	}
+	wg.Wait()
+	return float64(calls.Load()) / time.Since(began).Seconds()
 }

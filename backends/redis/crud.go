@@ -21,11 +21,12 @@ func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (model.R
 		return model.Record{}, err
 	}
 	cmd := goredis.NewStringCmd(ctx, "get", b.recordKey(g.ID))
-	if left, err := b.process(ctx, cmd); left {
+	var turn driverkit.Waited
+	if left, err := b.get(ctx, &turn, g.ID, cmd); left {
 		return model.Record{}, b.readError(ctx, err)
 	}
 	rec, err := b.recordOf(ctx, g.ID, cmd)
-	if err == nil && rec.Expired(now) {
+	if err == nil && rec.Expired(turn.Now(now)) {
 		return model.Record{}, model.ErrNotFound
 	}
 	return rec, err
@@ -147,12 +148,13 @@ func (b *Backend) writeRun(ctx context.Context, now time.Time, w *driver.Write, 
 		return r
 	}
 	args = append(args, string(control[:])+string(reads), now.UnixMilli(), b.keepFor(now, w.Record.ExpiresAt))
+	nowAt, l := len(args)-2, b.lane(w.Record.ID)
 	if split {
 		m := &mark{data: appendTail(make([]byte, 0, 1+len(rec.Encoding)+len(rec.Value)), &rec)}
-		return newRun(ctx, writeScript, append(args, payload(data), m), m)
+		return newRun(ctx, writeScript, append(args, payload(data), m), m).share(l, now, nowAt)
 	}
 	m := &mark{data: appendTail(data, &rec)}
-	return newRun(ctx, writeScript, append(args, m), m)
+	return newRun(ctx, writeScript, append(args, m), m).share(l, now, nowAt)
 }
 
 func condCode(c driver.Condition) byte {
@@ -288,7 +290,8 @@ func (b *Backend) Delete(ctx context.Context, now time.Time, d driver.Delete) er
 
 func (b *Backend) deleteRun(ctx context.Context, now time.Time, d *driver.Delete, extra []string) *run {
 	m := &mark{data: millis(now)}
-	return newRun(ctx, deleteScript, append(b.bucket(d.ID).command(deleteScript, d.ID, extra, 2), matched(d.Cond, &d.Known), m), m)
+	args := append(b.bucket(d.ID).command(deleteScript, d.ID, extra, 2), matched(d.Cond, &d.Known), m)
+	return newRun(ctx, deleteScript, args, m).share(b.lane(d.ID), now, len(args)-1)
 }
 
 // matched returns the revision that a script must find, or an empty string for

@@ -120,6 +120,20 @@
 // returns the context's error alone. Otherwise it is ErrUnknown. So is every operation
 // of a batch that was sent, also those that a faster node of a cluster has answered.
 //
+// # Many goroutines
+//
+// Reads and writes of single records share round trips when many goroutines call at
+// once. Up to four calls go by themselves, each on its own connection. Further calls
+// wait until one of these is over, and go together in one pipeline of up to 128. In a
+// cluster each bucket does so for itself, so no call waits for another node. Calls
+// with values of 4 KB and more, and calls about many records, always go alone.
+//
+// Each call keeps its own promises there: a write is sent once, a read whose pipeline
+// failed is sent again by itself, and a call ends with its context. One that ends
+// before its pipeline is sent is not carried out. The time that it has waited counts
+// (rule R100). Hooks of the client see the pipeline with a context that belongs to no
+// caller, so a trace has no parent there. Options.SeparateCalls turns sharing off.
+//
 // # Limits
 //
 // A value has at most 512 MB less 128 KB, which proto-max-bulk-len allows by

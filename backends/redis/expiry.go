@@ -30,10 +30,11 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (mod
 	}
 	k := b.bucket(t.ID)
 	m := &mark{data: millis(now)}
-	reply, err := b.write(ctx, newRun(ctx, touchScript, []any{
+	args := []any{
 		"evalsha", touchScript.digest, 2, k.records + t.ID, k.due,
 		mode, appendExpiry(nil, at), b.keepFor(now, at), matched(t.Cond, &t.Known), m,
-	}, m))
+	}
+	reply, err := b.write(ctx, newRun(ctx, touchScript, args, m).share(b.lane(t.ID), now, len(args)-1))
 	if err != nil {
 		return model.Record{}, err
 	}

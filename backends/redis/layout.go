@@ -76,11 +76,23 @@ func bucketOf(id string) int {
 
 func (b *Backend) metaKey() string { return b.name + ":{" + metaTag + "}:meta" }
 
+//go:embed scripts/names.lua
+var namesLua string
+
+//go:embed scripts/usual.lua
+var usualLua string
+
 //go:embed scripts/head.lua
 var headLua string
 
 //go:embed scripts/create.lua
 var createLua string
+
+//go:embed scripts/replace.lua
+var replaceLua string
+
+//go:embed scripts/remove.lua
+var removeLua string
 
 //go:embed scripts/write.lua
 var writeLua string
@@ -119,9 +131,9 @@ var probeLua string
 var counterLua string
 
 var (
-	writeScript  = newScript(createLua, headLua, writeLua)
-	touchScript  = newScript(headLua, touchLua)
-	deleteScript = newScript(headLua, deleteLua)
+	writeScript  = newScript(createLua, usualLua, replaceLua, headLua, writeLua)
+	touchScript  = newScript(usualLua, headLua, touchLua)
+	deleteScript = newScript(usualLua, removeLua, headLua, deleteLua)
 	sweepScript  = newScript(headLua, sweepLua)
 	countScript  = newScript(headLua, countLua)
 	pruneScript  = newScript(headLua, pruneLua)
@@ -133,7 +145,7 @@ var (
 )
 
 func newScript(parts ...string) *script {
-	source := strings.Join(parts, "")
+	source := namesLua + strings.Join(parts, "")
 	sum := sha1.Sum([]byte(source)) //nolint:gosec // see the import
 	return &script{source: source, digest: hex.EncodeToString(sum[:])}
 }

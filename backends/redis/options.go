@@ -39,6 +39,10 @@ type Options struct {
 	// listings, counts and sweeps return ErrUnavailable from then on, until
 	// CreateStorage rebuilds the indexes.
 	AllowEviction bool
+	// SeparateCalls gives each call a round trip of its own. By default calls of
+	// many goroutines share pipelines, whose context belongs to no caller. Set it if
+	// hooks of the client need the context of each call.
+	SeparateCalls bool
 	// Logger gets the warnings of CreateStorage. Nil means slog.Default.
 	Logger *slog.Logger
 }

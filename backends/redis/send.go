@@ -7,8 +7,11 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 )
 
 // outcome is what a command came to.
@@ -131,6 +134,9 @@ type run struct {
 	script *script
 	mark   *mark              // says whether the command was sent
 	stage  *goredis.StatusCmd // sent before it in the same pipeline; usually nil
+	lane   *lane              // of a call that may share a round trip, else nil
+	now    int64              // milliseconds, as of when it decides
+	nowAt  int                // the place of now in the arguments
 }
 
 // NoRetry tells go-redis not to send the command again after an error.
@@ -142,8 +148,9 @@ type toError func(ctx context.Context, err error, sent bool) error
 // mark is an argument that notes when go-redis begins to write it to a
 // connection. Before that, an error means that nothing was sent.
 type mark struct {
-	data  []byte
-	state atomic.Uint32
+	data   []byte
+	state  atomic.Uint32
+	shared bool // the pipeline has commands of other callers
 }
 
 const (
@@ -155,9 +162,13 @@ const (
 var errLeft = errors.New("the caller's context has ended")
 
 // MarshalBinary is called by go-redis while it writes the command. After an
-// error go-redis sends nothing and closes the connection.
+// error go-redis sends nothing and closes the connection. In a pipeline with
+// commands of others the argument is empty instead: such a script does nothing.
 func (m *mark) MarshalBinary() ([]byte, error) {
 	if !m.state.CompareAndSwap(markUnsent, markSent) && m.state.Load() == markLeft {
+		if m.shared {
+			return nil, nil
+		}
 		return nil, errLeft
 	}
 	return m.data, nil
@@ -187,6 +198,27 @@ func newRun(ctx context.Context, s *script, args []any, m *mark) *run {
 	return &run{StringCmd: cmd, script: s, mark: m}
 }
 
+// share lets a run on one record share a round trip. Its argument at nowAt is now.
+func (r *run) share(l *lane, now time.Time, nowAt int) *run {
+	r.lane, r.now, r.nowAt = l, now.UnixMilli(), nowAt
+	return r
+}
+
+// together prepares a run for a pipeline with commands of others, after it has
+// waited for its turn (rule R100).
+func (r *run) together(turn *driverkit.Waited) {
+	r.mark.shared = true
+	now := turn.Now(time.UnixMilli(r.now))
+	if now.UnixMilli() == r.now {
+		return
+	}
+	if m, ok := r.Args()[r.nowAt].(*mark); ok {
+		m.data = millis(now)
+	} else {
+		r.Args()[r.nowAt] = now.UnixMilli()
+	}
+}
+
 // again returns the same command, for a server that has run nothing: with the
 // script's source if the server does not know the digest.
 func (r *run) again(ctx context.Context, withSource bool) *run {
@@ -195,6 +227,7 @@ func (r *run) again(ctx context.Context, withSource bool) *run {
 		args[0], args[1] = "eval", r.script.source
 	}
 	r.mark.state.Store(markUnsent)
+	r.mark.shared = false
 	return newRun(ctx, r.script, args, r.mark)
 }
 
@@ -208,7 +241,7 @@ func (b *Backend) write(ctx context.Context, r *run) (string, error) {
 		}
 		return runs[0].Val(), nil
 	}
-	left, err := b.process(ctx, r)
+	left, err := b.processRun(ctx, r)
 	if !left && unknownScript(err) {
 		r = r.again(ctx, true)
 		left, err = b.process(ctx, r)
@@ -220,6 +253,39 @@ func (b *Backend) write(ctx context.Context, r *run) (string, error) {
 		return "", b.writeError(ctx, err, r.mark.sent())
 	}
 	return r.Val(), nil
+}
+
+// processRun sends a run by itself or together with calls of others.
+func (b *Backend) processRun(ctx context.Context, r *run) (left bool, err error) {
+	if r.lane == nil || b.separate {
+		return b.process(ctx, r)
+	}
+	if s := r.lane.enter(r, r, b.watch); s != nil {
+		return b.ride(ctx, s)
+	}
+	defer b.leave(r.lane)
+	return b.process(ctx, r)
+}
+
+// get sends a GET by itself or together with calls of others. It adds the time
+// that the call has waited for its turn.
+func (b *Backend) get(ctx context.Context, turn *driverkit.Waited, id string, cmd *goredis.StringCmd) (left bool, err error) {
+	if b.separate {
+		return b.process(ctx, cmd)
+	}
+	l := b.lane(id)
+	if s := l.enter(once{cmd}, nil, b.watch); s != nil {
+		if left, err = b.ride(ctx, s); left {
+			return left, err
+		}
+		*turn = s.turn
+		if err == nil || errors.Is(err, goredis.Nil) || ctx.Err() != nil {
+			return false, err
+		}
+		return b.process(ctx, cmd)
+	}
+	defer b.leave(l)
+	return b.process(ctx, cmd)
 }
 
 // runAll runs scripts in one pipeline and returns the error of each. A run with

@@ -1,6 +1,6 @@
 -- The start of write.lua: the common create, before the helpers are made.
-local byte, sub, call = string.byte, string.sub, redis.call
 local key, due, ids, record = KEYS[1], KEYS[2], KEYS[3], ARGV[4]
+if record == '' or ARGV[5] == '' then return 'l' end -- the caller has left
 local id = sub(key, #due + 2)
 local cond, keepExpiry, keepLabels, how = byte(ARGV[1], 1, 4)
 local ANY, ABSENT, MATCH, E, B, S = 97, 99, 109, 101, 98, 115

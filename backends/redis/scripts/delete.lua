@@ -1,10 +1,9 @@
 -- Removes a live record with its index entries.
 -- KEYS: the record, the index by expiry, the index by id, one for each label.
 -- ARGV: 1 the revision to match, or empty; 2 now.
--- Returns o: done; n not found; c conflict; x corrupt; k as in write.
-local key, due, ids = KEYS[1], KEYS[2], KEYS[3]
-local id = idOf(key, due)
-local h, exp, old, _, _, bore = head(key)
+-- Returns o: done; n not found; c conflict; x corrupt; k as in write;
+--   l nothing was done, because 2 was empty: the caller had left.
+local h, exp, old, _, _, bore = head(key, false, start)
 if not h then
   if type(exp) == 'table' then return exp end
   return exp == 'n' and 'n' or 'x' .. exp

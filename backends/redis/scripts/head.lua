@@ -1,6 +1,4 @@
 -- The start of every other script: it reads a record and its labels.
--- Numbers that go to the server are strings: it formats others slowly.
-local byte, sub, call = string.byte, string.sub, redis.call
 
 -- precedes compares the bytes of two names: the server's locale orders texts.
 local function precedes(a, b)
@@ -37,9 +35,10 @@ end
 -- labels.
 -- For an unreadable record it returns nil and the reason: 'n' nothing is stored,
 -- 't' another type, 'v' a newer format, 'f' not a complete record, or the
--- server's error. With overwrites, a long record may be incomplete.
-local function head(key, overwrites)
-  local h = redis.pcall('GETRANGE', key, '0', '255')
+-- server's error. With overwrites, a long record may be incomplete. Start is what
+-- GETRANGE said of the first 256 bytes, if a script has it.
+local function head(key, overwrites, start)
+  local h = start or redis.pcall('GETRANGE', key, '0', '255')
   local n = #h
   if n == 0 then
     if type(h) == 'table' then

@@ -3,9 +3,15 @@
 -- ARGV: 1 mode (s set, e extend, c clear); 2 expiry, 15 digits; 3 how long the
 --   server keeps the record, in ms, or empty; 4 the revision to match, or empty;
 --   5 now.
--- Returns o, the expiry in force and the head; n not found; c conflict; x corrupt.
+-- Returns o, the expiry in force and the head; n not found; c conflict; x corrupt;
+--   l nothing was done, because 5 was empty: the caller had left.
 local key, due = KEYS[1], KEYS[2]
-local h, exp, _, text = head(key)
+if ARGV[5] == '' then return 'l' end -- the caller has left
+local h, exp, text = start, expires, headEnd
+if not atMostOne then
+  local _
+  h, exp, _, text = head(key, false, start)
+end
 if not h then
   if type(exp) == 'table' then return exp end
   return exp == 'n' and 'n' or 'x' .. exp
@@ -17,7 +23,7 @@ local old = sub(h, 19, 33)
 if ARGV[1] == 'e' and (exp == 0 or tonumber(digits) <= exp) then digits = old end
 if digits ~= old then
   local never = digits == '000000000000000'
-  call('ZADD', due, never and '+inf' or digits, idOf(key, due))
+  call('ZADD', due, never and '+inf' or digits, sub(key, #due + 2))
   call('SETRANGE', key, '18', digits)
   if ARGV[3] == '' then
     call('PERSIST', key)

@@ -1,4 +1,5 @@
--- Stores a record if its condition holds. It follows create.lua and head.lua.
+-- Stores a record if its condition holds. It follows create.lua, usual.lua,
+-- replace.lua and head.lua.
 -- KEYS: the record, the index by expiry, the index by id, one for each label;
 --   with s, the staged record at the end.
 -- ARGV: 1 condition (a any, c absent, l present, m match), e to keep the expiry
@@ -14,7 +15,7 @@
 --   the head of the record that won; x corrupt and the reason; k labels without
 --   a key and the section that names them; r labels of another length than the
 --   room that a long staged record has for them, and their section; s nothing is
---   staged.
+--   staged; l nothing was done, because 4 or 5 was empty: the caller had left.
 
 -- refuse returns a reply without a write.
 local function refuse(reply)
@@ -22,7 +23,7 @@ local function refuse(reply)
   return reply
 end
 
-local h, exp, old, text, size, bore = head(key, cond == ANY)
+local h, exp, old, text, size, bore = head(key, cond == ANY, start)
 local known = h ~= nil -- the indexes have the id
 if h then
   local live = exp == 0 or exp > tonumber(ARGV[2])
