@@ -326,3 +326,25 @@ func TestSignOutOfAnIdentityThatFailsIsTriedAgain(t *testing.T) {
 	_, err := u.s.Principal(u)
 	is(t, err, session.ErrUnauthenticated)
 }
+
+// A first write that is refused leaves no session behind.
+func TestFirstWriteOfAnIdentityThatHasEndedIsDiscarded(t *testing.T) {
+	k := sessiontest.New(t, &session.Options{IdentityKey: identityKey})
+	id := session.Identity{Issuer: "proxy", SessionID: "s1", Principal: "alice"}
+	late := identified(t, k, id)
+	ok(t, note.Set(late, "v"))
+	u := identified(t, k, id)
+	ok(t, u.s.SignOut(u))
+	u.end("")
+	_, err := late.s.Persist(late)
+	is(t, err, session.ErrGone)
+	_, err = late.s.Principal(late)
+	is(t, err, session.ErrUnauthenticated)
+	if late.s.Changed() {
+		t.Error("the changes are kept")
+	}
+	if why, err := late.s.Why(late); why != session.WhyEnded || err != nil {
+		t.Error(why, err)
+	}
+	is(t, note.Set(late, "w"), session.ErrGone)
+}

@@ -316,9 +316,9 @@ func (s *Session) lookedUnreadable(ctx context.Context, v *sight, err error) {
 // another browser or system is an event and nothing else.
 func (s *Session) decide(ctx context.Context, it *item) Decision {
 	s.mu.Lock()
-	now := s.client
+	now, claimed := s.client, s.claimed
 	s.mu.Unlock()
-	if s.detached && s.identity == nil || now == (Client{}) {
+	if s.detached && s.identity == nil || !claimed {
 		return DecisionAllow
 	}
 	e := eventOf(EventAnomaly, it.ID, &it.Value)

@@ -143,7 +143,7 @@ func (s *Session) SignIn(ctx context.Context, principal string, opts *SignInOpti
 	if err := s.svc.mayAuthenticate(work, r); err != nil {
 		return err
 	}
-	seats, err := s.svc.seats(work, principal, s.handle())
+	seats, err := s.svc.seats(work, principal, s.endedBySignIn())
 	if err != nil {
 		return err
 	}
@@ -163,6 +163,22 @@ func (s *Session) SignIn(ctx context.Context, principal string, opts *SignInOpti
 	}
 	s.svc.emit(work, Event{Kind: EventRejected, Reason: ReasonLimitReached, Principal: principal})
 	return ErrLimit
+}
+
+// endedBySignIn returns the handles of the sessions that a sign-in ends, for a
+// limit: its own and the others that the client's tokens open.
+func (s *Session) endedBySignIn() []string {
+	if s.svc.limit.Max == 0 {
+		return nil
+	}
+	out := make([]string, 0, 1+len(s.owned))
+	if s.state.stored() {
+		out = append(out, s.item.ID)
+	}
+	for i := range s.owned {
+		out = append(out, s.owned[i].handle)
+	}
+	return out
 }
 
 // signInAttempts bounds how often a sign-in steps behind others that are made at

@@ -134,7 +134,7 @@ func (w *writer) private() {
 	if len(h["Cache-Control"]) > 0 || w.m.opts.CacheControl == "-" {
 		return
 	}
-	if _, err := w.s.Principal(w.r.Context()); err == nil {
+	if w.s.Personal() {
 		h.Set("Cache-Control", w.m.opts.CacheControl)
 	}
 }
