@@ -348,3 +348,28 @@ func TestFirstWriteOfAnIdentityThatHasEndedIsDiscarded(t *testing.T) {
 	}
 	is(t, note.Set(late, "w"), session.ErrGone)
 }
+
+// The stored row may be of an earlier authentication than the client's.
+func TestRefreshOfAnIdentityGoesByItsAuthentication(t *testing.T) {
+	var since time.Time
+	k := sessiontest.New(t, &session.Options{
+		IdentityKey: identityKey, NotBefore: func(context.Context, string) (time.Time, error) { return since, nil },
+	})
+	id := session.Identity{Issuer: "proxy", SessionID: "s1", Principal: "alice", AuthenticatedAt: k.Clock.Now()}
+	u := identified(t, k, id)
+	ok(t, note.Set(u, "v"))
+	u.end("")
+	since = k.Clock.Advance(time.Second)
+	id.AuthenticatedAt = k.Clock.Now()
+	u = identified(t, k, id)
+	got, err := note.Refresh(u, 0, func(v string) bool { return v == "w" }, func(context.Context, string) (string, error) { return "w", nil })
+	if err != nil || got != "w" {
+		t.Fatal(got, err)
+	}
+	u.end("")
+	// Views go by the row, which has the later one by now.
+	view, err := session.Detach(identified(t, k, id))
+	ok(t, err)
+	defer view.Close()
+	ok(t, view.Touch(t.Context()))
+}

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session"
 	"github.com/sojourn-go/sojourn/session/sessiontest"
 )
@@ -107,5 +108,65 @@ func TestImpersonateAsksNotBeforeOfTheTarget(t *testing.T) {
 	}
 	if got := alive(t, k, u.end(token)); got.Principal != "admin" {
 		t.Fatalf("%+v", got)
+	}
+}
+
+// A hook that panics leaves a session that can be committed at once.
+func TestHookThatPanicsHoldsNoLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broken := false
+		k := sessiontest.New(t, &session.Options{NotBefore: func(context.Context, string) (time.Time, error) {
+			if broken {
+				panic("the hook is broken")
+			}
+			return time.Time{}, nil
+		}})
+		token := signIn(t, k, "", "alice", nil)
+		broken = true
+		for name, use := range map[string]func(u *unit) error{
+			"Info":   read,
+			"Set":    func(u *unit) error { return note.Set(u, "v") },
+			"Rotate": func(u *unit) error { return u.s.Rotate(u) },
+			"SignIn": func(u *unit) error { return u.s.SignIn(u, "alice", nil) },
+		} {
+			u := begin(t, k, token)
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Errorf("%s: the panic is lost", name)
+					}
+				}()
+				_ = use(u)
+			}()
+			if c, err := u.s.Commit(u); err != nil || c.Action != session.ActionLeave { // after Timeout the lock is busy
+				t.Errorf("%s: then Commit returns %v, %v", name, c, err)
+			}
+		}
+	})
+}
+
+// That a sign-in replaces a session is part of its one event, also if it learns
+// that late.
+func TestSignInThatEndsTheOldSessionLateIsOneEvent(t *testing.T) {
+	seen := &events{}
+	k := sessiontest.New(t, &session.Options{OnEvent: seen.hook})
+	u := begin(t, k, do(t, k, "", func(u *unit) error { return note.Set(u, "v") }))
+	ok(t, read(u))
+	writes, down := 0, false
+	k.Backend.SetHook(func(op sessiontest.Op, id string, next func() error) error {
+		if op == sessiontest.OpWrite {
+			writes++
+		}
+		if down = down || writes == 2; down { // the marker
+			return model.ErrUnknown
+		}
+		return next()
+	})
+	is(t, u.s.SignIn(u, "alice", nil), model.ErrUnknown)
+	k.Backend.SetHook(nil)
+	seen.take(session.EventCreated)
+	u.end("")
+	if got := seen.take(session.EventDestroyed); len(got) != 0 {
+		t.Errorf("%+v", got)
 	}
 }

@@ -57,6 +57,22 @@ func (s *Service) seats(ctx context.Context, principal string, replaced []string
 	return l, nil
 }
 
+// endedBySignIn returns the handles of the sessions that a sign-in ends, for a
+// limit: its own and the others that the client's tokens open.
+func (s *Session) endedBySignIn() []string {
+	if s.svc.limit.Max == 0 {
+		return nil
+	}
+	out := make([]string, 0, 1+len(s.owned))
+	if s.state.stored() {
+		out = append(out, s.item.ID)
+	}
+	for i := range s.owned {
+		out = append(out, s.owned[i].handle)
+	}
+	return out
+}
+
 // stepBehind makes the next new row later than all of these.
 func (l *seats) stepBehind(all []item) {
 	for i := range all {

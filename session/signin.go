@@ -165,22 +165,6 @@ func (s *Session) SignIn(ctx context.Context, principal string, opts *SignInOpti
 	return ErrLimit
 }
 
-// endedBySignIn returns the handles of the sessions that a sign-in ends, for a
-// limit: its own and the others that the client's tokens open.
-func (s *Session) endedBySignIn() []string {
-	if s.svc.limit.Max == 0 {
-		return nil
-	}
-	out := make([]string, 0, 1+len(s.owned))
-	if s.state.stored() {
-		out = append(out, s.item.ID)
-	}
-	for i := range s.owned {
-		out = append(out, s.owned[i].handle)
-	}
-	return out
-}
-
 // signInAttempts bounds how often a sign-in steps behind others that are made at
 // the same time.
 const signInAttempts = 20
