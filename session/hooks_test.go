@@ -50,7 +50,7 @@ func TestViewsOutliveAHookThatFails(t *testing.T) {
 	}
 }
 
-// Who has stolen a cookie need not say what their program is.
+// A thief of a cookie need not say what their program is.
 func TestBinderIsAskedAboutAClientThatSaysNothing(t *testing.T) {
 	asked := 0
 	k := sessiontest.New(t, &session.Options{Binder: func(_ context.Context, was session.Info, now session.Client) session.Decision {
@@ -169,4 +169,21 @@ func TestSignInThatEndsTheOldSessionLateIsOneEvent(t *testing.T) {
 	if got := seen.take(session.EventDestroyed); len(got) != 0 {
 		t.Errorf("%+v", got)
 	}
+}
+
+// A clock that was a day ahead does not make a proof good for a day.
+func TestProofFromTheFutureIsNotRecent(t *testing.T) {
+	k := sessiontest.New(t, nil)
+	token := signIn(t, k, "", "alice", nil)
+	u := begin(t, k, token)
+	ok(t, u.s.RequireRecent(u, 5*time.Minute, 0))
+	k.Clock.Advance(-4 * time.Minute) // nodes may differ by less
+	u = begin(t, k, token)
+	ok(t, u.s.RequireRecent(u, 5*time.Minute, 0))
+	k.Clock.Advance(-24 * time.Hour)
+	u = begin(t, k, token)
+	is(t, u.s.RequireRecent(u, 5*time.Minute, 0), session.ErrReauthenticate)
+	ok(t, u.s.RequireRecent(u, 0, 0))
+	ok(t, u.s.Reauthenticate(u))
+	ok(t, u.s.RequireRecent(u, 5*time.Minute, 0))
 }

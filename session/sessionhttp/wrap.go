@@ -102,7 +102,10 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 		f = &found{} // its tokens are not read
 	}
 	s.SetClient(session.Client{UserAgent: r.UserAgent(), Address: m.opts.clientAddress(r)})
-	out := &writer{ResponseWriter: w, m: m, s: s, cookie: k, via: m.via(r, f), cookies: f.cookies, outer: innermost(r.Context())}
+	out := &writer{ResponseWriter: w, m: m, s: s, cookie: k, via: m.via(r, f), cookies: f.cookies}
+	if innermost(r.Context()) != nil {
+		out.outer = around(w)
+	}
 	if h := w.Header(); len(h) > 0 {
 		out.before = h.Clone()
 	}

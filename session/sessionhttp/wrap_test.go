@@ -122,6 +122,26 @@ func TestTwoServicesInOneRequest(t *testing.T) {
 	}
 }
 
+// A handler may make a request of its own, of which the client gets nothing.
+func TestTokenOfAnInnerRequestIsNotTheClients(t *testing.T) {
+	f, office := setup(t, sessionhttp.Options{}), setup(t, sessionhttp.Options{CookieName: "__Host-office"})
+	signsIn := office.m.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		ok(t, from(r).SignIn(r.Context(), "clerk", nil))
+	}))
+	f.b.SetHook(sessiontest.Fail(model.ErrUnavailable, sessiontest.OpWrite))
+	w := f.do(func(w http.ResponseWriter, r *http.Request) {
+		ok(t, note.Set(r.Context(), "shop"))
+		inner := httptest.NewRecorder()
+		signsIn.ServeHTTP(inner, r)
+		if len(inner.Result().Cookies()) != 1 {
+			t.Error(inner.Header())
+		}
+	}, "")
+	if w.Code != http.StatusServiceUnavailable || len(w.Result().Cookies()) != 0 {
+		t.Error(w.Code, w.Header())
+	}
+}
+
 // Each would take the other's cookie for a stale one, and clear it.
 // The store of one service has what it has, also if that of the other is down.
 func TestTokenOfAServiceOutlivesTheFailureOfAnother(t *testing.T) {

@@ -61,6 +61,18 @@ func (w *writer) prepare(r *http.Request, f *found, identified bool) {
 	}
 }
 
+// self finds a writer below others. See around.
+func (w *writer) self() *writer { return w }
+
+// around returns the writer of another service to which w writes. The context of a
+// request that a handler makes by itself has one too, and is not answered by it.
+func around(w http.ResponseWriter) *writer {
+	if o, ok := below[interface{ self() *writer }](w); ok {
+		return o.self()
+	}
+	return nil
+}
+
 // Unwrap serves http.ResponseController.
 func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
