@@ -94,15 +94,8 @@ func deadline(base *item, r *row.Row, now time.Time, counts bool) time.Time {
 func (s *Session) nextSecret(d *draft, base *item, v *verb, now time.Time) error {
 	r, p := &d.row, s.svc.policy
 	d.matched = s.match(&base.Value, now)
-	switch d.matched {
-	case row.MatchCurrent, row.MatchPrevious:
-	case row.MatchNone, row.MatchReplaced, row.MatchRetired:
-		// The secret was replaced since the session was loaded.
+	if superseded(d.matched) || v != nil && !d.matched.Opens() {
 		return &goneError{WhyReplaced}
-	default:
-		if v != nil {
-			return &goneError{WhyReplaced}
-		}
 	}
 	switch {
 	case v != nil:
@@ -125,6 +118,12 @@ func (s *Session) nextSecret(d *draft, base *item, v *verb, now time.Time) error
 		d.write = true
 	}
 	return nil
+}
+
+// superseded reports whether the secret of a session that was loaded has been
+// replaced since. One that has only lapsed since then is still good for this use.
+func superseded(m row.Match) bool {
+	return m == row.MatchNone || m == row.MatchReplaced || m == row.MatchRetired
 }
 
 func (s *Session) newSecret(d *draft, t row.Token, now time.Time) {

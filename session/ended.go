@@ -203,8 +203,12 @@ func (s *Service) markOnce(ctx context.Context, base *item, e *ended, known bool
 	return it, err
 }
 
-// emitEnded emits the event of a session that this service has ended.
+// emitEnded emits the event of a session that this service has ended. That of a
+// sign-in names the session that it has replaced.
 func (s *Service) emitEnded(ctx context.Context, e *ended) {
+	if e.reason == ReasonReplaced {
+		return
+	}
 	s.emit(ctx, Event{Kind: EventDestroyed, Reason: e.reason, Handle: e.handle, Principal: e.principal, Actor: e.actor})
 }
 

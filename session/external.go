@@ -91,6 +91,14 @@ func (s *Session) storeFor(ctx context.Context) error {
 // createFor stores the first row of an identity. If another request was first,
 // it merges the changes into that row.
 func (s *Session) createFor(ctx context.Context) error {
+	err := s.createOrMerge(ctx)
+	if errors.Is(err, ErrGone) {
+		s.locked(func() { s.becomeGone(whyGone(err)) })
+	}
+	return err
+}
+
+func (s *Session) createOrMerge(ctx context.Context) error {
 	if len(s.doubts) >= maxDoubts {
 		return errDoubts()
 	}

@@ -326,3 +326,50 @@ func TestSignOutOfAnIdentityThatFailsIsTriedAgain(t *testing.T) {
 	_, err := u.s.Principal(u)
 	is(t, err, session.ErrUnauthenticated)
 }
+
+// A first write that is refused leaves no session behind.
+func TestFirstWriteOfAnIdentityThatHasEndedIsDiscarded(t *testing.T) {
+	k := sessiontest.New(t, &session.Options{IdentityKey: identityKey})
+	id := session.Identity{Issuer: "proxy", SessionID: "s1", Principal: "alice"}
+	late := identified(t, k, id)
+	ok(t, note.Set(late, "v"))
+	u := identified(t, k, id)
+	ok(t, u.s.SignOut(u))
+	u.end("")
+	_, err := late.s.Persist(late)
+	is(t, err, session.ErrGone)
+	_, err = late.s.Principal(late)
+	is(t, err, session.ErrUnauthenticated)
+	if late.s.Changed() {
+		t.Error("the changes are kept")
+	}
+	if why, err := late.s.Why(late); why != session.WhyEnded || err != nil {
+		t.Error(why, err)
+	}
+	is(t, note.Set(late, "w"), session.ErrGone)
+}
+
+// The stored row may be of an earlier authentication than the client's.
+func TestRefreshOfAnIdentityGoesByItsAuthentication(t *testing.T) {
+	var since time.Time
+	k := sessiontest.New(t, &session.Options{
+		IdentityKey: identityKey, NotBefore: func(context.Context, string) (time.Time, error) { return since, nil },
+	})
+	id := session.Identity{Issuer: "proxy", SessionID: "s1", Principal: "alice", AuthenticatedAt: k.Clock.Now()}
+	u := identified(t, k, id)
+	ok(t, note.Set(u, "v"))
+	u.end("")
+	since = k.Clock.Advance(time.Second)
+	id.AuthenticatedAt = k.Clock.Now()
+	u = identified(t, k, id)
+	got, err := note.Refresh(u, 0, func(v string) bool { return v == "w" }, func(context.Context, string) (string, error) { return "w", nil })
+	if err != nil || got != "w" {
+		t.Fatal(got, err)
+	}
+	u.end("")
+	// Views go by the row, which has the later one by now.
+	view, err := session.Detach(identified(t, k, id))
+	ok(t, err)
+	defer view.Close()
+	ok(t, view.Touch(t.Context()))
+}

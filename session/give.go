@@ -22,6 +22,16 @@ func (s *Session) issue(it item, t *row.Token) {
 // give sets the credential to the token. Its lifetime is that of the absolute
 // deadline: the row alone decides when the session is idle for too long.
 func (s *Session) give(t *row.Token) {
+	s.cred = Credential{Action: ActionGive, Persistence: Persistence(s.item.Value.Persistence), token: t.Text()}
+	s.keepAsLong()
+}
+
+// keepAsLong sets the lifetime of a token that the client is given to that of the
+// row. Another request, or this one, may have changed it.
+func (s *Session) keepAsLong() {
+	if s.cred.Action != ActionGive {
+		return
+	}
 	r, now := &s.item.Value, s.svc.now()
 	at := now.Add(maxCookie)
 	if r.Absolute != 0 && r.Absolute.Time().Before(at) {
@@ -31,7 +41,7 @@ func (s *Session) give(t *row.Token) {
 	if part := left % time.Second; part > 0 || left <= 0 {
 		left += time.Second - part // a cookie's lifetime is whole seconds, and zero deletes it
 	}
-	s.cred = Credential{Action: ActionGive, ExpiresAt: at, MaxAge: left, Persistence: Persistence(r.Persistence), token: t.Text()}
+	s.cred.ExpiresAt, s.cred.MaxAge = at, left
 }
 
 // offerAge is how long ago the row of an offer may have been read. A slow answer

@@ -33,7 +33,10 @@ const maxReason = 256
 // loaded the impersonation before the actor's session ended elsewhere can still
 // write to it.
 //
-// It returns ErrUnauthenticated for an anonymous session, and ErrGone if the
+// The client keeps the token as long as the actor's: see SignInOptions.Persistence.
+//
+// It returns ErrUnauthenticated for an anonymous session, ErrNotBefore if
+// Options.NotBefore does not accept the target now, and ErrGone if the
 // session was ended meanwhile. It returns model.ErrInvalid for an invalid
 // reason, and for a target that is not a principal's id or is the actor. It
 // makes three calls of the store, with the load, and each later load makes one
@@ -67,12 +70,15 @@ func (s *Session) Impersonate(ctx context.Context, target, reason string) error 
 	if own.Principal == target {
 		return &model.Error{Op: "session.Impersonate", Err: model.NewError(model.ErrInvalid, "the target is the principal", nil)}
 	}
+	if err := s.svc.mayAuthenticate(work, row.Row{Principal: target}); err != nil { // nothing would serve it, and the actor's session is put aside
+		return err
+	}
 	until := row.InstantOf(s.svc.now().Add(s.svc.policy.Impersonation))
 	if own.Absolute != 0 && own.Absolute < until {
 		until = own.Absolute
 	}
 	it, t, err := s.create(work, row.Row{
-		Principal: target, NotAfter: until,
+		Principal: target, NotAfter: until, Persistence: own.Persistence,
 		Actor: &row.Actor{ID: own.Principal, Handle: s.item.ID, Reason: reason},
 	})
 	if err != nil {
@@ -162,7 +168,7 @@ func (s *Session) EndImpersonation(ctx context.Context) error {
 		return ErrUnauthenticated
 	}
 	acting := s.item
-	if s.over == nil {
+	if s.over == nil || s.over.handle != acting.ID { // it can be that of an earlier impersonation
 		e := endedOf(&acting, ReasonImpersonationEnded)
 		s.locked(func() { s.over = &e })
 	}

@@ -46,3 +46,38 @@ func TestImpersonationChecksItsArguments(t *testing.T) {
 		t.Fatalf("%+v", got)
 	}
 }
+
+// A program can act as several people in one use of a session.
+func TestImpersonationsFollowOneAnother(t *testing.T) {
+	k := sessiontest.New(t, nil)
+	u := begin(t, k, signIn(t, k, "", "admin", nil))
+	for _, target := range []string{"alice", "bob", "alice"} {
+		ok(t, u.s.Impersonate(u, target, "ticket 1"))
+		if p, err := u.s.Principal(u); err != nil || p.ID != target {
+			t.Fatal(p, err)
+		}
+		ok(t, u.s.EndImpersonation(u))
+		if p, err := u.s.Principal(u); err != nil || p.ID != "admin" {
+			t.Fatal(p, err)
+		}
+	}
+	if got := alive(t, k, u.end("")); got.Principal != "admin" || got.Actor != "" {
+		t.Fatalf("%+v", got)
+	}
+	if n, err := k.Service.Count(t.Context()); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+}
+
+// Whether a browser keeps the token is the actor's choice, on their device.
+func TestImpersonationIsKeptAsLongAsTheActorsToken(t *testing.T) {
+	for _, want := range []session.Persistence{session.PersistenceDefault, session.PersistenceBrowser, session.PersistencePersistent} {
+		k := sessiontest.New(t, nil)
+		token := signIn(t, k, "", "admin", &session.SignInOptions{Persistence: want})
+		u := begin(t, k, token)
+		ok(t, u.s.Impersonate(u, "alice", "ticket 1"))
+		if c, err := u.s.Commit(u); err != nil || c.Persistence != want {
+			t.Errorf("the token of the impersonation is kept as %d, that of the actor as %d, %v", c.Persistence, want, err)
+		}
+	}
+}

@@ -8,10 +8,12 @@ import "fmt"
 // when concurrent sign-ins have returned, unless the store failed to end one.
 // That is logged, and the next sign-in ends it.
 //
-// Sessions that nobody can open do not count: those authenticated before
-// Options.NotBefore, and an actor's own session during an impersonation. So
-// EndImpersonation can lead to one session too many, until the next sign-in.
-// Impersonations of the principal and sessions of OpenFor do not count either.
+// The sessions that the sign-in ends, of all tokens that its client brings, do not
+// count. Nor do those that nobody can open: those authenticated before
+// Options.NotBefore or NotBeforeSID, and an actor's own session during an
+// impersonation. So EndImpersonation can lead to one session too many, until the
+// next sign-in. Impersonations of the principal and sessions of OpenFor do not
+// count either.
 type Limit struct {
 	// Max is the number of sessions that a principal can have. Zero means no
 	// limit.

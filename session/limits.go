@@ -16,7 +16,7 @@ import (
 type seats struct {
 	svc       *Service
 	principal string
-	replaced  string    // handle of the session that the sign-in replaces, or ""
+	replaced  []string  // handles of the sessions that the sign-in ends
 	since     time.Time // of Options.NotBefore
 	// after is the least CreatedAt of the new row. It is later than those of
 	// all rows that were seen. So neither a slow clock nor a sign-in in the
@@ -31,7 +31,7 @@ var errOvertaken = errors.New("session: rows of other sign-ins are later")
 
 // seats returns ErrLimit before a sign-in that OnLimitReject refuses. It makes no
 // calls without that rule.
-func (s *Service) seats(ctx context.Context, principal, replaced string) (*seats, error) {
+func (s *Service) seats(ctx context.Context, principal string, replaced []string) (*seats, error) {
 	l := &seats{svc: s, principal: principal, replaced: replaced}
 	if s.limit.Max == 0 {
 		return l, nil
@@ -41,7 +41,6 @@ func (s *Service) seats(ctx context.Context, principal, replaced string) (*seats
 		if l.since, err = s.notBefore(ctx, principal); err != nil {
 			return nil, err
 		}
-		l.since = l.since.Truncate(time.Millisecond)
 	}
 	if s.limit.On != OnLimitReject {
 		return l, nil
@@ -56,6 +55,22 @@ func (s *Service) seats(ctx context.Context, principal, replaced string) (*seats
 	}
 	l.stepBehind(all)
 	return l, nil
+}
+
+// endedBySignIn returns the handles of the sessions that a sign-in ends, for a
+// limit: its own and the others that the client's tokens open.
+func (s *Session) endedBySignIn() []string {
+	if s.svc.limit.Max == 0 {
+		return nil
+	}
+	out := make([]string, 0, 1+len(s.owned))
+	if s.state.stored() {
+		out = append(out, s.item.ID)
+	}
+	for i := range s.owned {
+		out = append(out, s.owned[i].handle)
+	}
+	return out
 }
 
 // stepBehind makes the next new row later than all of these.
@@ -73,7 +88,16 @@ func (l *seats) taken(ctx context.Context, own string) ([]item, error) {
 		if err != nil && it.ID == "" {
 			return nil, err
 		}
-		if it.ID != l.replaced && (err != nil || it.ID == own || l.counts(&it)) {
+		if slices.Contains(l.replaced, it.ID) {
+			continue
+		}
+		counts := err != nil || it.ID == own
+		if !counts {
+			if counts, err = l.counts(ctx, &it); err != nil {
+				return nil, err
+			}
+		}
+		if counts {
 			out = append(out, it)
 		}
 	}
@@ -82,15 +106,16 @@ func (l *seats) taken(ctx context.Context, own string) ([]item, error) {
 
 // counts reports whether the row takes a seat. An impersonation of the principal
 // takes none, and neither does a session of OpenFor. Nor does a row that nobody
-// can open: one that is past its deadline, older than NotBefore, or put aside
-// during an impersonation.
-func (l *seats) counts(it *item) bool {
+// can open: one that is past its deadline, older than NotBefore or NotBeforeSID,
+// or put aside during an impersonation.
+func (l *seats) counts(ctx context.Context, it *item) (bool, error) {
 	r := &it.Value
 	switch {
-	case r.Actor != nil, r.Expired(l.svc.now()), r.Parked != 0, len(r.Hash) == 0:
-		return false
+	case r.Actor != nil, r.Expired(l.svc.now()), r.Parked != 0, len(r.Hash) == 0, olderThan(r, l.since):
+		return false, nil
 	}
-	return !r.AuthenticatedAt.Time().Before(l.since)
+	old, err := l.svc.tooOldSID(ctx, r)
+	return !old, err
 }
 
 // rank orders the rows: the least ends first.

@@ -283,3 +283,30 @@ func TestSignInThatIsMadeAgainReportsWhatStays(t *testing.T) {
 		}
 	}
 }
+
+// A sign-in ends what its client brings, so that takes no seat from anybody.
+func TestSessionsThatASignInEndsTakeNoSeat(t *testing.T) {
+	for _, on := range append(evicting, session.OnLimitReject) {
+		k := sessiontest.New(t, &session.Options{Limit: session.Limit{Max: 3, On: on}})
+		elsewhere := signIn(t, k, "", "alice", nil)
+		k.Clock.Advance(time.Second)
+		one, two := signIn(t, k, "", "alice", nil), signIn(t, k, "", "alice", nil)
+		s := k.Service.OpenAny(one, two)
+		ok(t, s.SignIn(t.Context(), "alice", nil))
+		alive(t, k, elsewhere)
+		dead(t, k, one, two)
+	}
+}
+
+// Nor do those that an identity provider has ended.
+func TestSessionsBeforeNotBeforeSIDTakeNoSeat(t *testing.T) {
+	since := map[string]time.Time{}
+	k := sessiontest.New(t, &session.Options{
+		Limit:        session.Limit{Max: 1, On: session.OnLimitReject},
+		NotBeforeSID: func(_ context.Context, sid string) (time.Time, error) { return since[sid], nil },
+	})
+	signIn(t, k, "", "alice", &session.SignInOptions{SID: "idp/1"})
+	is(t, begin(t, k, "").s.SignIn(t.Context(), "alice", nil), session.ErrLimit)
+	since["idp/1"] = k.Clock.Advance(time.Second)
+	signIn(t, k, "", "alice", nil)
+}

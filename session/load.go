@@ -48,6 +48,12 @@ func (s *Session) changing(ctx context.Context, leaving bool) (context.Context, 
 	}
 	work, cancel := s.svc.uncancelled(ctx)
 	done := func() { cancel(); s.release() }
+	kept := false
+	defer func() {
+		if !kept { // also if a hook panics, since the transport still commits
+			done()
+		}
+	}()
 	err := ErrCommitted
 	if !s.committed {
 		// The end of work is the store's fault and not the caller's.
@@ -58,9 +64,9 @@ func (s *Session) changing(ctx context.Context, leaving bool) (context.Context, 
 		s.locked(func() { s.refused = err })
 	}
 	if err != nil {
-		done()
 		return nil, nil, err
 	}
+	kept = true
 	return work, done, nil
 }
 
@@ -323,9 +329,9 @@ func (s *Session) lookedUnreadable(ctx context.Context, v *sight, err error) {
 // another browser or system is an event and nothing else.
 func (s *Session) decide(ctx context.Context, it *item) Decision {
 	s.mu.Lock()
-	now := s.client
+	now, claimed := s.client, s.claimed
 	s.mu.Unlock()
-	if s.detached && s.identity == nil || now == (Client{}) {
+	if s.detached && s.identity == nil || !claimed {
 		return DecisionAllow
 	}
 	e := eventOf(EventAnomaly, it.ID, &it.Value)

@@ -46,11 +46,12 @@ type Options struct {
 	// once for each load of a signed-in session. The zero time accepts all. An
 	// error fails the load. Set it before DestroyPrincipal, and no sign-in that
 	// is under way survives. SignIn and Reauthenticate ask it too, and return
-	// ErrNotBefore. What was authenticated in that very millisecond is
-	// accepted. Nil accepts all.
+	// ErrNotBefore, and Impersonate asks it about the target. What was
+	// authenticated in that very millisecond is accepted. Nil accepts all.
 	NotBefore func(ctx context.Context, principal string) (time.Time, error)
 	// NotBeforeSID is NotBefore for SignInOptions.SID, the session of an
-	// identity provider, for its back-channel logout. Nil accepts all.
+	// identity provider, for its back-channel logout. A sign-in under a Limit
+	// asks it about the principal's other sessions too. Nil accepts all.
 	NotBeforeSID func(ctx context.Context, sid string) (time.Time, error)
 	// Binder decides about a client that differs from the one for which a
 	// session was created. Nil means an event if browser or system changes.
@@ -113,7 +114,8 @@ const (
 )
 
 // Binder compares the client for which a session was created with the client
-// that presents it now. It is called once for each load. Neither address nor
+// that presents it now, which may say nothing about itself. It is called once for
+// each load by a transport. Neither address nor
 // user agent proves anything: both change for honest users, and anybody can copy
 // them.
 type Binder func(ctx context.Context, info Info, now Client) Decision

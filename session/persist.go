@@ -292,6 +292,7 @@ func (s *Session) saved(it item, d draft) {
 	if d.again {
 		s.give(s.token)
 	}
+	s.keepAsLong()
 }
 
 // touchDue reports whether this use moves the idle deadline of a row that is not
@@ -304,11 +305,12 @@ func (s *Session) touchDue(it *item) (time.Time, bool) {
 }
 
 // touch moves the idle deadline of an unchanged row, if that is due. It does so
-// at the revision that was read, so that it never prolongs a marker. The client
-// keeps its token: only the absolute deadline bounds that.
+// at the revision that was read, so that it never prolongs a marker, or a session
+// for a secret that another request has replaced. The client keeps its token: only
+// the absolute deadline bounds that.
 func (s *Session) touch(ctx context.Context, base item, matched row.Match) error {
 	for attempt := 0; ; attempt++ {
-		s.locked(func() { s.becomeStored(base, matched) })
+		s.locked(func() { s.becomeStored(base, matched); s.keepAsLong() })
 		at, due := s.touchDue(&base)
 		if !due {
 			return nil
@@ -329,6 +331,9 @@ func (s *Session) touch(ctx context.Context, base item, matched row.Match) error
 		}
 		if base, err = s.svc.reread(ctx, base.ID, attempt, item{}); err != nil {
 			return err
+		}
+		if matched = s.match(&base.Value, s.svc.now()); superseded(matched) {
+			return &goneError{WhyReplaced}
 		}
 	}
 }

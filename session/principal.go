@@ -57,7 +57,8 @@ func (s *Session) Info(ctx context.Context) (Info, error) {
 // RequireRecent checks how well the principal has proved who they are. Call it
 // before something that matters. It returns nil if they did so within the given
 // time, and at the given level at least. Zero means at any time. A negative time
-// is model.ErrInvalid.
+// is model.ErrInvalid. A proof that is further in the future than that, because of
+// a clock that was wrong, does not count either.
 //
 // Else it returns ErrUnauthenticated for an anonymous session, ErrImpersonating
 // during an impersonation, or ErrReauthenticate. A session that the Binder has
@@ -74,7 +75,7 @@ func (s *Session) RequireRecent(ctx context.Context, within time.Duration, level
 	switch {
 	case p.Actor != "":
 		return ErrImpersonating
-	case s.Challenged(), p.Level < level, within > 0 && s.svc.now().Sub(p.ProvedAt) > within:
+	case s.Challenged(), p.Level < level, within > 0 && s.svc.now().Sub(p.ProvedAt).Abs() > within:
 		return ErrReauthenticate
 	}
 	return nil

@@ -79,7 +79,7 @@ func (k Key[T]) Refresh(ctx context.Context, hold time.Duration, fresh func(T) b
 		}
 		return v, k.Set(ctx, v)
 	}
-	r := refresh[T]{key: k, svc: s.svc, handle: known.ID, hold: hold, fresh: fresh, fetch: fetch}
+	r := refresh[T]{key: k, svc: s.svc, handle: known.ID, identity: s.identity, hold: hold, fresh: fresh, fetch: fetch}
 	got, err := s.svc.flights.do(ctx, known.ID+"/"+k.name, func() landed { return r.land(ctx) })
 	if err != nil {
 		return zero, err
@@ -131,9 +131,12 @@ type refresh[T any] struct {
 	key    Key[T]
 	svc    *Service
 	handle string
-	hold   time.Duration
-	fresh  func(T) bool
-	fetch  func(context.Context, T) (T, error)
+	// identity is that of a session of OpenFor: its authentication can be later than
+	// the stored one.
+	identity *Identity
+	hold     time.Duration
+	fresh    func(T) bool
+	fetch    func(context.Context, T) (T, error)
 
 	mine lease   // of this call, as it was stored last
 	late *landed // what fetch has returned when the lease was another's already
@@ -155,6 +158,13 @@ var (
 // holdAttempts is how often a lease may be over before fetch could begin.
 const holdAttempts = 3
 
+// open returns another session of the same row.
+func (r *refresh[T]) open() *Session {
+	s := r.svc.openHandle(r.handle)
+	s.identity = r.identity
+	return s
+}
+
 // land waits until the stored value is fresh, or this call has the lease and
 // fetches it.
 func (r *refresh[T]) land(ctx context.Context) landed {
@@ -165,7 +175,7 @@ func (r *refresh[T]) land(ctx context.Context) landed {
 	for attempt := 0; ; attempt++ {
 		// A session of its own: it neither stores nor sees what the request has
 		// not persisted yet.
-		s := r.svc.openHandle(r.handle)
+		s := r.open()
 		at := NewContext(ctx, s)
 		old, ok, err := r.key.Get(at)
 		if err != nil {
@@ -239,7 +249,7 @@ func (r *refresh[T]) fetched(ctx context.Context, s *Session, name string) (out 
 		}
 		// Nobody waits for hold because of this request. An error is of no
 		// interest: the lease ends by itself.
-		s := r.svc.openHandle(r.handle)
+		s := r.open()
 		if s.giveBack(ctx, name, &r.mine, false) == nil {
 			_, _ = s.Persist(ctx)
 		}

@@ -197,25 +197,38 @@ func (s *Service) standing(ctx context.Context, r *row.Row) (Reason, error) {
 	return s.tooOld(ctx, &own.Value)
 }
 
-// tooOld asks Options.NotBefore and NotBeforeSID about a row. Both sides are
-// compared in whole milliseconds: what was authenticated in that
-// millisecond is not too old.
+// tooOld asks Options.NotBefore and NotBeforeSID about a row. With an error it
+// returns no reason: a hook without an answer says nothing about the row.
 func (s *Service) tooOld(ctx context.Context, r *row.Row) (Reason, error) {
 	if r.Principal == "" {
 		return "", nil
 	}
-	before := func(t time.Time) bool {
-		return r.AuthenticatedAt.Time().Before(t.Truncate(time.Millisecond))
-	}
 	if s.notBefore != nil {
-		if t, err := s.notBefore(ctx, r.Principal); err != nil || before(t) {
-			return ReasonTooOld, err
+		switch t, err := s.notBefore(ctx, r.Principal); {
+		case err != nil:
+			return "", err
+		case olderThan(r, t):
+			return ReasonTooOld, nil
 		}
 	}
-	if s.notBeforeSID != nil && r.SID != "" {
-		if t, err := s.notBeforeSID(ctx, r.SID); err != nil || before(t) {
-			return ReasonTooOld, err
-		}
+	old, err := s.tooOldSID(ctx, r)
+	if err != nil || !old {
+		return "", err
 	}
-	return "", nil
+	return ReasonTooOld, nil
+}
+
+// tooOldSID asks Options.NotBeforeSID alone.
+func (s *Service) tooOldSID(ctx context.Context, r *row.Row) (bool, error) {
+	if s.notBeforeSID == nil || r.SID == "" {
+		return false, nil
+	}
+	t, err := s.notBeforeSID(ctx, r.SID)
+	return err == nil && olderThan(r, t), err
+}
+
+// olderThan compares in whole milliseconds: what was authenticated in that
+// millisecond is not too old.
+func olderThan(r *row.Row, t time.Time) bool {
+	return r.AuthenticatedAt.Time().Before(t.Truncate(time.Millisecond))
 }

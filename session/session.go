@@ -30,6 +30,7 @@ type Session struct {
 	mu   sync.Mutex
 
 	client   Client
+	claimed  bool      // SetClient was called
 	detached bool      // has a handle and no token
 	identity *Identity // of OpenFor; such a session is detached
 	lifecycle
@@ -111,11 +112,12 @@ func Require(ctx context.Context) (*Session, error) {
 
 // SetClient sets the program at the other end, which is stored when the session
 // is created or signed in. A transport calls it before anything else uses the
-// session.
+// session, also for a client that says nothing about itself. Without it the
+// Binder is not asked.
 func (s *Session) SetClient(c Client) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.client = c.trimmed()
+	s.client, s.claimed = c.trimmed(), true
 }
 
 // Err returns why the session could not be loaded. It returns nil if the session
@@ -151,6 +153,15 @@ func (s *Session) Used() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.used
+}
+
+// Personal reports whether the session was that of somebody who is signed in, at
+// any time of this use. So the answer can have what is theirs, even if the session
+// has ended meanwhile.
+func (s *Session) Personal() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.owner
 }
 
 // Changed reports whether a change of the caller is not stored yet. A deadline

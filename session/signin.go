@@ -143,7 +143,7 @@ func (s *Session) SignIn(ctx context.Context, principal string, opts *SignInOpti
 	if err := s.svc.mayAuthenticate(work, r); err != nil {
 		return err
 	}
-	seats, err := s.svc.seats(work, principal, s.handle())
+	seats, err := s.svc.seats(work, principal, s.endedBySignIn())
 	if err != nil {
 		return err
 	}

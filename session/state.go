@@ -56,6 +56,7 @@ type lifecycle struct {
 	ops   []op       // changes of the data since the row was read
 	edits []edit     // changes of the row beside its data since it was read
 	over  *ended     // the impersonation, while it is ended
+	owner bool       // the row was that of somebody who is signed in, at any time
 	seq   int        // of the last change of the data
 
 	doubts  doubts         // writes of them whose answers were lost
@@ -105,7 +106,7 @@ func (l *lifecycle) becomeReadOnly(err error) {
 // becomeAnonymous makes the session a new, empty one. It drops the row, the
 // token and the pending changes.
 func (l *lifecycle) becomeAnonymous() {
-	*l = lifecycle{state: stateAnonymous, first: l.first, brought: l.brought, sent: l.sent, opened: l.opened}
+	*l = lifecycle{state: stateAnonymous, first: l.first, brought: l.brought, sent: l.sent, opened: l.opened, owner: l.owner}
 }
 
 // becomeGone makes the session anonymous after it was ended elsewhere. Nothing
@@ -174,7 +175,7 @@ func (l *lifecycle) becomeStored(it item, matched row.Match) {
 	}
 	l.storeErr = nil
 	l.why, l.closed, l.stale = WhyNone, nil, false
-	l.item, l.matched = it, matched
+	l.item, l.matched, l.owner = it, matched, l.owner || it.Value.Principal != ""
 	l.data, l.ops, l.edits = it.Value.Data, nil, nil
 	l.doubts, l.doubted = nil, model.Revision{}
 }

@@ -82,12 +82,12 @@ func (s *Session) Rotate(ctx context.Context) error {
 // Options.NotBefore does not accept an authentication of this moment.
 func (s *Session) Reauthenticate(ctx context.Context) error {
 	s.mu.Lock()
-	client := row.Client(s.client)
+	client, claimed := row.Client(s.client), s.claimed
 	s.mu.Unlock()
 	return s.verb(ctx, &verb{kind: EventReauthenticated, signedIn: true, proves: true, edit: edit{deadline: true, apply: func(r *row.Row, now time.Time) {
 		r.AuthenticatedAt = row.InstantOf(now)
 		r.SetAbsolute(s.svc.policy.Absolute)
-		if client != (row.Client{}) {
+		if claimed {
 			r.Client = client
 		}
 	}}})

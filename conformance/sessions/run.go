@@ -9,7 +9,7 @@ import (
 )
 
 // Cases is the number of cases of this suite.
-const Cases = 193
+const Cases = 194
 
 // Case is one test of the suite.
 type Case struct {

@@ -216,5 +216,20 @@ func stragglerCases() []Case {
 			c.dead(old)
 			c.alive(offered)
 		}),
+		that("OfferIsNotSentAfterAConflictOfItsTouch", func(c *C) {
+			cl := c.signedIn("alice")
+			old := c.untilRotation(cl)
+			c.open(old).commitRead() // the rotation, of which the answer is lost
+			c.clock.Advance(touch)
+			slow := c.open(old)
+			same(c, slow.info().Principal, "alice", "principal")
+			(&client{c: c, token: old}).do(func(r *request) { c.ok(r.s.Rotate(r), "Rotate") })
+			c.clock.Advance(time.Millisecond) // so that the touch would move the deadline
+			c.b.Calls()
+			k, err := slow.s.Commit(slow)
+			c.is(err, session.ErrGone, "Commit of a request with an offer")
+			same(c, k.Action, session.ActionLeave, "its credential")
+			c.calls("Get 1, Touch 1", "a touch that meets a conflict")
+		}),
 	)...)
 }

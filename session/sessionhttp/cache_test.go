@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session"
@@ -66,6 +67,30 @@ func TestCheatSheet_SignedInPagesAreNotKept(t *testing.T) {
 	}
 	_, err = sessionhttp.New(k.Service, &sessionhttp.Options{CacheControl: "no-store\r\nX: y"})
 	is(t, err, model.ErrInvalid)
+}
+
+// A page with somebody's data is theirs also if their session ends meanwhile.
+func TestPageOfASessionThatEndsMeanwhileIsNotKept(t *testing.T) {
+	for name, end := range map[string]func(f *fixture) error{
+		"destroyed": func(f *fixture) error {
+			_, err := f.svc.DestroyPrincipal(t.Context(), "alice")
+			return err
+		},
+		"expired": func(f *fixture) error { f.clock.Advance(48 * time.Hour); return nil },
+	} {
+		f := setup(t, sessionhttp.Options{})
+		token := f.svcToken("alice")
+		f.clock.Advance(5 * time.Minute) // the idle deadline is due
+		w := f.do(func(w http.ResponseWriter, r *http.Request) {
+			p, err := from(r).Principal(r.Context())
+			ok(t, err)
+			ok(t, end(f))
+			_, _ = io.WriteString(w, "the secrets of "+p.ID)
+		}, token)
+		if got := w.Header().Get("Cache-Control"); w.Code != http.StatusOK || got != "private, no-store" {
+			t.Errorf("%s: %d, Cache-Control: %q", name, w.Code, got)
+		}
+	}
 }
 
 func TestVaryNamesEachHeaderOnce(t *testing.T) {

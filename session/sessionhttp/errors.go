@@ -47,9 +47,10 @@ func loadFailed(s *session.Session, err error) error {
 //	503  the store did not answer, or a newer version of the program is needed
 //	409  the session was ended meanwhile, other requests kept changing it, or
 //	     Options.Limit refuses a sign-in
-//	413  a form is too long for RequireCSRF or Repost
-//	403  a page of another site made the request, the CSRF token is invalid, or a
-//	     better authentication is needed
+//	413  a form is too long for RequireCSRF or Repost, or the session's data is
+//	403  a page of another site made the request, the CSRF token is invalid, a
+//	     better authentication is needed, or Options.NotBefore accepts none
+//	404  there is no such session
 //	401  nobody is signed in
 //	500  anything else
 func Status(err error) int {
@@ -66,14 +67,16 @@ func Status(err error) int {
 	switch {
 	case errors.As(err, &load), is(model.ErrUnavailable, context.DeadlineExceeded, session.ErrReadOnly, session.ErrNewer):
 		return http.StatusServiceUnavailable
-	case errors.As(err, &long):
+	case errors.As(err, &long), is(model.ErrTooLarge):
 		return http.StatusRequestEntityTooLarge
-	case is(ErrCrossOrigin, ErrCSRF, session.ErrCrossSite, session.ErrReauthenticate, session.ErrImpersonating):
+	case is(ErrCrossOrigin, ErrCSRF, session.ErrCrossSite, session.ErrReauthenticate, session.ErrImpersonating, session.ErrNotBefore):
 		return http.StatusForbidden
 	case is(session.ErrGone, session.ErrKeyConflict, model.ErrConflict, session.ErrLimit):
 		return http.StatusConflict
 	case is(session.ErrUnauthenticated):
 		return http.StatusUnauthorized
+	case is(model.ErrNotFound):
+		return http.StatusNotFound
 	}
 	return http.StatusInternalServerError
 }
@@ -99,6 +102,9 @@ func onError(w http.ResponseWriter, _ *http.Request, err error) {
 		text = "Please sign in again to do this."
 	case code == http.StatusRequestEntityTooLarge:
 		text = "This form is too long."
+		if errors.Is(err, model.ErrTooLarge) {
+			text = "This is more than your session can keep."
+		}
 	case code == http.StatusUnauthorized:
 		text = "Please sign in."
 	}

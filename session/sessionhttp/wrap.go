@@ -103,6 +103,9 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 	}
 	s.SetClient(session.Client{UserAgent: r.UserAgent(), Address: m.opts.clientAddress(r)})
 	out := &writer{ResponseWriter: w, m: m, s: s, cookie: k, via: m.via(r, f), cookies: f.cookies}
+	if innermost(r.Context()) != nil {
+		out.outer = around(w)
+	}
 	if h := w.Header(); len(h) > 0 {
 		out.before = h.Clone()
 	}

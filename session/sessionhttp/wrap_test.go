@@ -13,8 +13,10 @@ import (
 	"testing"
 
 	"github.com/sojourn-go/sojourn/backends/memory"
+	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session"
 	"github.com/sojourn-go/sojourn/session/sessionhttp"
+	"github.com/sojourn-go/sojourn/session/sessiontest"
 )
 
 // another returns a middleware of another service.
@@ -120,7 +122,57 @@ func TestTwoServicesInOneRequest(t *testing.T) {
 	}
 }
 
+// A handler may make a request of its own, of which the client gets nothing.
+func TestTokenOfAnInnerRequestIsNotTheClients(t *testing.T) {
+	f, office := setup(t, sessionhttp.Options{}), setup(t, sessionhttp.Options{CookieName: "__Host-office"})
+	signsIn := office.m.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		ok(t, from(r).SignIn(r.Context(), "clerk", nil))
+	}))
+	f.b.SetHook(sessiontest.Fail(model.ErrUnavailable, sessiontest.OpWrite))
+	w := f.do(func(w http.ResponseWriter, r *http.Request) {
+		ok(t, note.Set(r.Context(), "shop"))
+		inner := httptest.NewRecorder()
+		signsIn.ServeHTTP(inner, r)
+		if len(inner.Result().Cookies()) != 1 {
+			t.Error(inner.Header())
+		}
+	}, "")
+	if w.Code != http.StatusServiceUnavailable || len(w.Result().Cookies()) != 0 {
+		t.Error(w.Code, w.Header())
+	}
+}
+
 // Each would take the other's cookie for a stale one, and clear it.
+// The store of one service has what it has, also if that of the other is down.
+func TestTokenOfAServiceOutlivesTheFailureOfAnother(t *testing.T) {
+	for name, transport := range map[string]sessionhttp.Transport{"cookie": nil, "header": sessionhttp.Header{Name: "Office-Session"}} {
+		f, office := setup(t, sessionhttp.Options{}), setup(t, sessionhttp.Options{CookieName: "__Host-office", Transport: transport})
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			ok(t, note.In(f.svc).Set(r.Context(), "shop"))
+			s, _ := office.svc.From(r.Context())
+			ok(t, s.SignIn(r.Context(), "clerk", nil))
+			_, _ = io.WriteString(w, "welcome")
+		})
+		f.b.SetHook(sessiontest.Fail(model.ErrUnavailable, sessiontest.OpWrite))
+		w := httptest.NewRecorder()
+		w.Header().Add("Set-Cookie", "other=1")
+		f.m.Wrap(office.m.Wrap(h)).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "https://example.com/", nil))
+		if w.Code != http.StatusServiceUnavailable || w.Body.String() == "welcome" {
+			t.Fatal(name, w.Code, w.Body)
+		}
+		given, token := w.Header().Get("Office-Session"), ""
+		for _, c := range w.Result().Cookies() {
+			if token += c.Name + " "; c.Name == "__Host-office" {
+				given = c.Value
+			}
+		}
+		want := map[string]string{"cookie": "other __Host-office ", "header": "other "}[name]
+		if p, err := office.svc.Open(given).Principal(t.Context()); token != want || p.ID != "clerk" {
+			t.Errorf("%s: the answer has %v, %v", name, w.Header(), err)
+		}
+	}
+}
+
 func TestTwoServicesNeedTwoCookieNames(t *testing.T) {
 	f := setup(t, sessionhttp.Options{})
 	_, m := another(t, f, sessionhttp.Options{})

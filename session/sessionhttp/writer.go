@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -28,6 +29,8 @@ type writer struct {
 	several *found    // nil unless the request brought several tokens
 	cookies int       // the session's cookies that the request brought
 	before  http.Header
+	outer   *writer     // of another service around this one, or nil
+	beside  http.Header // tokens of services inside, which their stores have already
 	ctx     requestContext
 
 	once       sync.Once
@@ -58,6 +61,18 @@ func (w *writer) prepare(r *http.Request, f *found, identified bool) {
 		w.refusing = true
 		w.s.RefuseNew(session.ErrCrossSite)
 	}
+}
+
+// self finds a writer below others. See around.
+func (w *writer) self() *writer { return w }
+
+// around returns the writer of another service to which w writes. The context of a
+// request that a handler makes by itself has one too, and is not answered by it.
+func around(w http.ResponseWriter) *writer {
+	if o, ok := below[interface{ self() *writer }](w); ok {
+		return o.self()
+	}
+	return nil
 }
 
 // Unwrap serves http.ResponseController.
@@ -136,7 +151,7 @@ func (w *writer) private() {
 	if len(h["Cache-Control"]) > 0 || w.m.opts.CacheControl == "-" {
 		return
 	}
-	if _, err := w.s.Principal(w.r.Context()); err == nil {
+	if w.s.Personal() {
 		h["Cache-Control"] = []string{w.m.opts.CacheControl}
 	}
 }
@@ -154,7 +169,7 @@ func listed(lines []string, name string) bool {
 }
 
 // replace answers in the handler's place, with the headers from before the
-// handler. It still sends a credential that the store has already.
+// handler. It still sends the credentials that the stores have already.
 func (w *writer) replace(err error, c session.Credential) {
 	w.dropped = errDropped
 	w.logf("session failed", err)
@@ -164,6 +179,7 @@ func (w *writer) replace(err error, c session.Credential) {
 	h := w.Header()
 	clear(h)
 	maps.Copy(h, w.before)
+	w.send(w.beside)
 	w.apply(c)
 	answer := w.m.opts.OnError
 	if answer == nil {
@@ -174,8 +190,42 @@ func (w *writer) replace(err error, c session.Credential) {
 
 // apply writes the credential to the headers.
 func (w *writer) apply(c session.Credential) {
-	h := w.Header()
 	w.settle()
+	if c.Action == session.ActionLeave && !c.Stale {
+		return
+	}
+	h := make(http.Header, 1)
+	w.write(h, c)
+	w.send(h)
+	for o := w.outer; o != nil; o = o.outer {
+		o.beside = merge(o.beside, h)
+	}
+}
+
+// send adds tokens to the headers of the answer. No cache may keep it then.
+func (w *writer) send(tokens http.Header) {
+	if len(tokens) > 0 {
+		merge(w.Header(), tokens).Set("Cache-Control", noStore)
+	}
+}
+
+// merge adds cookies and sets other headers. It returns the first argument, or a
+// new one for nil.
+func merge(h, tokens http.Header) http.Header {
+	if h == nil && len(tokens) > 0 {
+		h = http.Header{}
+	}
+	for name, lines := range tokens {
+		if name == "Set-Cookie" {
+			lines = append(slices.Clip(h[name]), lines...)
+		}
+		h[name] = lines
+	}
+	return h
+}
+
+// write writes the credential to empty headers.
+func (w *writer) write(h http.Header, c session.Credential) {
 	switch {
 	case c.Action != session.ActionLeave:
 		if w.via.ambient() && w.cookies > 1 && c.Action == session.ActionGive {
@@ -188,10 +238,7 @@ func (w *writer) apply(c session.Credential) {
 		}
 	case c.Stale && w.clearable():
 		w.cookie.clear(h, true)
-	default:
-		return
 	}
-	h.Set("Cache-Control", noStore)
 }
 
 // clearable reports whether the answer may end a cookie that opens nothing. A
