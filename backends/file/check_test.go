@@ -52,7 +52,7 @@ func TestCheckNamesWhatIsWrong(t *testing.T) {
 		t.Errorf("with NoSync: %v", got)
 	}
 	if runtime.GOOS != "windows" {
-		if err := os.Chmod(b.Path(), 0o755); err != nil { //nolint:gosec // the fault
+		if err := os.Chmod(b.Path(), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		if got := levels(b); got["permissions"] != driver.CheckWarning {

@@ -71,7 +71,7 @@ const maxErrors = 20
 // labels, values and encodings. The storage of both must exist.
 //
 // The first pass copies what to lacks. Each further one reads all records of both
-// again, compares them byte by byte, and mends what differs, also what was
+// again, compares them byte by byte, and fixes what differs, also what was
 // deleted in from. Copy ends after a pass that found nothing to do, with
 // State.Equal, or after CopyOptions.Passes. Programs may write to from meanwhile,
 // and through a DualWrite or DualRead to both.
@@ -269,8 +269,8 @@ func (c *copying) settle(ctx context.Context, id string) error {
 	return nil
 }
 
-// forward copies a page of the source: in the first pass as it is, where the
-// target has nothing, and later after a comparison.
+// forward copies a page of the source: the first pass creates what the target
+// lacks, and the later ones compare.
 func (c *copying) forward(ctx context.Context, records []model.Record) error {
 	c.state.Seen += len(records)
 	var differ []string

@@ -8,7 +8,7 @@
 //  2. [Copy], or the command sojourn migrate, copies what was there before. It
 //     goes on until a pass finds both equal.
 //  3. Every node opens a [DualRead] of old and new. Each read proves that new
-//     would have answered the same, and mends what lags behind.
+//     would have answered the same, and fixes what lags behind.
 //  4. Every node opens a DualWrite from new to old. New decides and answers. What
 //     changes is copied to old, so that the nodes of step 3 find it, and so that
 //     the way back stays open.

@@ -36,7 +36,7 @@ func (down) WriteMany(_ context.Context, _ time.Time, ops []driver.BatchOp) []dr
 }
 
 // TestAFailureOfTheOtherSideLagsBehind makes every kind of change while the other
-// side fails. Each succeeds and is reported, and a Copy mends all.
+// side fails. Each succeeds and is reported, and a Copy fixes all.
 func TestAFailureOfTheOtherSideLagsBehind(t *testing.T) {
 	for name, wrap := range map[string]wrapper{"DualWrite": dualWrite, "DualRead": dualRead} {
 		t.Run(name, func(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 // is its default.
 type Options struct {
 	// OnLag is called when a change was acknowledged and could not be copied to
-	// the other side. The id is empty for a sweep. A later pass of Copy mends
+	// the other side. The id is empty for a sweep. A later pass of Copy fixes
 	// it. Nil means a warning to Logger.
 	OnLag func(ctx context.Context, id string, err error)
 	// OnDifference is called when a DualRead found a record that differed, after

@@ -13,9 +13,9 @@ import (
 // main, asks the other one too, and compares. It is a backend, with the contract
 // of main.
 //
-// Where the other one differs, the call copies the record from main and
+// If the other one differs, the call copies the record from main and
 // Options.OnDifference says which it was. So the reads of a running site prove
-// that the other one would have answered the same, and mend what lags behind.
+// that the other one would have answered the same, and fix what lags behind.
 // Listings and counts are read from main alone.
 type DualRead struct{ *DualWrite }
 
