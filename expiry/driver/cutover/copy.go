@@ -74,7 +74,8 @@ const maxErrors = 20
 // again, compares them byte by byte, and fixes what differs, also what was
 // deleted in from. Copy ends after a pass that found nothing to do, with
 // State.Equal, or after CopyOptions.Passes. Programs may write to from meanwhile,
-// and through a DualWrite or DualRead to both.
+// and through a DualWrite or DualRead to both. A pass counts records that it finds
+// while they are being written to both, so that on a busy site none may be Equal.
 //
 // It holds some pages of records in memory, whatever the size of the stores. It
 // may be ended and started again at any time: nothing is removed from from.

@@ -5,8 +5,8 @@
 //
 //  1. Every node of the program opens a [DualWrite] from old to new. Old
 //     decides and answers. What changes is copied to new.
-//  2. [Copy], or the command sojourn migrate, copies what was there before. It
-//     goes on until a pass finds both equal.
+//  2. [Copy], or the command sojourn migrate, copies what was there before. Its
+//     last pass finds both equal, but for what is just being written.
 //  3. Every node opens a [DualRead] of old and new. Each read proves that new
 //     would have answered the same, and fixes what lags behind.
 //  4. Every node opens a DualWrite from new to old. New decides and answers. What

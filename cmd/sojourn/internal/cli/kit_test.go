@@ -85,7 +85,7 @@ func openURL(t testing.TB, url string) driver.ModelExpirySupport {
 func site(t *testing.T) (handle string) {
 	t.Helper()
 	t.Chdir(t.TempDir())
-	carts, err := expiry.NewStore[cart](openURL(t, "file:data?name=carts"), &expiry.StoreOptions{TTL: time.Hour})
+	carts, err := expiry.NewStore[cart](openURL(t, "file:data?name=carts&no_sync=true"), &expiry.StoreOptions{TTL: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func site(t *testing.T) (handle string) {
 			t.Fatal(err)
 		}
 	}
-	svc, err := session.New(openURL(t, "file:data?name=sessions"), &session.Options{SweptElsewhere: true})
+	svc, err := session.New(openURL(t, "file:data?name=sessions&no_sync=true"), &session.Options{SweptElsewhere: true})
 	if err != nil {
 		t.Fatal(err)
 	}

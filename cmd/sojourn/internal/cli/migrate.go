@@ -160,7 +160,7 @@ func (m *migration) run(ctx context.Context, into bool) error {
 	case err != nil:
 		return &codeError{code: exitDifferent, err: fmt.Errorf("%d records could not be copied:\n%w", state.Failed, err)}
 	case !state.Equal:
-		return &codeError{code: exitDifferent, err: fmt.Errorf("pass %d still made %d changes: programs write to FROM; run it again, or let them write both", state.Pass, state.Changed)}
+		return &codeError{code: exitDifferent, err: fmt.Errorf("pass %d still made %d changes, because programs write: run it again, unless they write both, which brings the rest", state.Pass, state.Changed)}
 	}
 	return nil
 }

@@ -161,7 +161,7 @@ func TestMigrateLosesNothingWhenItIsEnded(t *testing.T) {
 	for name, signal := range map[string]os.Signal{"Kill": syscall.SIGKILL, "Interrupt": os.Interrupt} {
 		t.Run(name, func(t *testing.T) {
 			t.Chdir(t.TempDir())
-			fill(t, openURL(t, fromURL), 4000)
+			fill(t, openURL(t, fromURL), 2500)
 			const file = "state.json"
 			args := []string{"migrate", fromURL, "file:data?name=target&no_sync=true", "--checkpoint", file, "--rate", "20000", "--quiet"}
 			var last string
