@@ -222,8 +222,8 @@ func endAfterSave(t *testing.T, cmd *exec.Cmd, done chan error, file string, las
 var records = flag.Int("records", 10_000, "how many records TestMigrateIsFastAndSmall copies")
 
 // TestMigrateIsFastAndSmall compares the rate of a copy to Redis with that of each
-// side alone, and looks at the memory of the program, which it says itself: what
-// the system says of a child has that of its parent in it.
+// side alone. It looks at the memory of the program, which the program says
+// itself: the system adds that of its parent.
 func TestMigrateIsFastAndSmall(t *testing.T) {
 	server := containers.Redis(t).URL
 	t.Chdir(t.TempDir())
