@@ -174,6 +174,23 @@ func (c Config) Open(ctx context.Context) (expiry.ModelExpirySupport, error) {
 	return b, nil
 }
 
+// Edit returns a Config with a URL that the function has changed, for example to
+// open another store on the same server. The function sees the password. Edit
+// returns ErrInvalid if the URL cannot be parsed.
+func (c Config) Edit(change func(u *url.URL)) (*Config, error) {
+	if c.url == nil {
+		return nil, &model.Error{Op: "Edit", Err: invalid("the Config is empty: Read makes one", nil)}
+	}
+	u, err := backends.Parse(c.url())
+	if err != nil {
+		return nil, &model.Error{Op: "Edit", Err: fmt.Errorf("%s: %w", c.from, err)}
+	}
+	change(u)
+	text := u.String()
+	c.url = func() string { return text }
+	return &c, nil
+}
+
 // Keyring returns the keys for StoreOptions.Seal and session.Options. It is nil
 // if the environment has none.
 func (c Config) Keyring() *expiry.Keyring { return c.keys }

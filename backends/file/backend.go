@@ -3,6 +3,7 @@ package file
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -16,12 +17,13 @@ import (
 // Backend keeps records as files. It is safe for concurrent use, also by any
 // number of Backends and processes on one directory. New returns one.
 type Backend struct {
-	gate   *driverkit.Gate
-	dir    string // the directory, absolute
-	name   string
-	path   string // of the store's folder
-	noSync bool
-	system disk.System
+	gate    *driverkit.Gate
+	dir     string // the directory, absolute
+	name    string
+	path    string // of the store's folder
+	noSync  bool
+	dirMode fs.FileMode // of Options
+	system  disk.System
 
 	stripes [stripes]stripe
 	maker   disk.Maker
@@ -65,7 +67,7 @@ func New(dir, name string, opts *Options) (*Backend, error) {
 	desc := driver.Description{Backend: backendName, Labels: o.Labels, MaxValue: maxValue}
 	b := &Backend{
 		gate: driverkit.NewGate(desc, name),
-		dir:  dir, name: name, path: filepath.Join(dir, name), noSync: o.NoSync,
+		dir:  dir, name: name, path: filepath.Join(dir, name), noSync: o.NoSync, dirMode: o.DirMode,
 		system: disk.OS{FileMode: o.FileMode, FolderMode: o.DirMode},
 	}
 	for i := range b.stripes {

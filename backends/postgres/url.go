@@ -68,7 +68,7 @@ func openURL(ctx context.Context, u *url.URL) (driver.ModelExpirySupport, error)
 		return nil, err
 	}
 	own := *u
-	own.RawQuery = t.passed.Encode()
+	own.RawQuery = encoded(t.passed)
 	service := t.passed.Has("service")
 	switch {
 	case own.Opaque != "", own.Host == "" && !t.passed.Has("host") && !service:
@@ -108,13 +108,16 @@ const closePatience = 5 * time.Second
 // may quote a password.
 func (t *target) culprit() error {
 	for _, name := range slices.Sorted(maps.Keys(t.passed)) {
-		alone := url.URL{Scheme: "postgres", Host: "localhost", Path: "/db", RawQuery: url.Values{name: t.passed[name]}.Encode()}
+		alone := url.URL{Scheme: "postgres", Host: "localhost", Path: "/db", RawQuery: encoded(url.Values{name: t.passed[name]})}
 		if _, err := pgxpool.ParseConfig(alone.String()); err != nil {
 			return model.NewError(model.ErrInvalid, "pgx refuses the value of the parameter "+strconv.Quote(name), nil)
 		}
 	}
 	return badURL()
 }
+
+// encoded writes a space as %20: pgx, as libpq, takes a plus sign for itself.
+func encoded(values url.Values) string { return strings.ReplaceAll(values.Encode(), "+", "%20") }
 
 // badURL returns the ErrInvalid for a URL. It leaves out the parser's text,
 // which may quote a password.

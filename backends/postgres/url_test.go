@@ -64,6 +64,19 @@ func TestURLTakesParams(t *testing.T) {
 	drivertest.TakesParams(t, "postgres://ann:hunter2@127.0.0.1:1/db", values)
 }
 
+// TestURLKeepsSpaces has a setting of the session, and a plus sign.
+func TestURLKeepsSpaces(t *testing.T) {
+	b, err := backends.Open(t.Context(), "postgres://ann@127.0.0.1:1/db?options=-c%20geqo%3Doff&application_name=a+b%2Bc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = b.Close() }()
+	got := b.(*Backend).Client().(*pgxpool.Pool).Config().ConnConfig.RuntimeParams
+	if got["options"] != "-c geqo=off" || got["application_name"] != "a b+c" {
+		t.Errorf("pgx has %q", got)
+	}
+}
+
 // files writes a certificate, its key, and a file of services.
 func files(t *testing.T) (certificate, key, services string) {
 	t.Helper()

@@ -1,0 +1,71 @@
+package file
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/sojourn-go/sojourn/expiry/driver"
+)
+
+// TestCheckNamesWhatIsWrong plants one fault after the other.
+func TestCheckNamesWhatIsWrong(t *testing.T) {
+	dir := t.TempDir()
+	levels := func(b *Backend) map[string]driver.CheckLevel {
+		t.Helper()
+		checks, err := b.Check(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := map[string]driver.CheckLevel{}
+		for _, one := range checks {
+			out[one.Name] = one.Level
+			if one.Name == "" || one.Seen == "" || one.Need == "" || (one.Fix == "") != (one.Level == driver.CheckRight) {
+				t.Errorf("the finding is not complete: %+v", one)
+			}
+		}
+		return out
+	}
+	open := func(opts *Options) *Backend {
+		t.Helper()
+		b, err := New(dir, "store", opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = b.Close() })
+		return b
+	}
+	b := open(nil)
+	if got := levels(b); got["folder"] != driver.CheckWarning || got["permissions"] != driver.CheckRight {
+		t.Errorf("before CreateStorage: %v", got)
+	}
+	if err := b.CreateStorage(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for name, level := range levels(b) {
+		if level != driver.CheckRight {
+			t.Errorf("%s is %v after CreateStorage", name, level)
+		}
+	}
+	if got := levels(open(&Options{NoSync: true})); got["sync"] != driver.CheckWarning {
+		t.Errorf("with NoSync: %v", got)
+	}
+	if runtime.GOOS != "windows" {
+		if err := os.Chmod(b.Path(), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if got := levels(b); got["permissions"] != driver.CheckWarning {
+			t.Errorf("readable by others: %v", got)
+		}
+		if got := levels(open(&Options{DirMode: 0o755})); got["permissions"] != driver.CheckRight {
+			t.Errorf("with DirMode 0755: %v", got)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(b.Path(), "theirs"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := levels(b); got["folder"] != driver.CheckUnsafe {
+		t.Errorf("with a foreign file: %v", got)
+	}
+}

@@ -1,0 +1,6 @@
+//go:build race
+
+package cli
+
+// raceEnabled: the detector multiplies the memory.
+const raceEnabled = true
