@@ -75,7 +75,7 @@ var generators = []generator{
 	{
 		files: []string{
 			"internal/tests/arch/testdata/deps.golden", "README.md", "adapters/echo/README.md", "adapters/gin/README.md", "adapters/fiber/README.md",
-			"adapters/scsstore/README.md", "adapters/fiberstorage/README.md", "adapters/gorillastore/README.md", "examples/frameworks/README.md",
+			"adapters/scsstore/README.md", "adapters/fiberstorage/README.md", "adapters/gorillastore/README.md", "adapters/otel/README.md", "examples/frameworks/README.md",
 			"examples/lease/README.md",
 		},
 		command: func(root string) []string {
