@@ -77,3 +77,40 @@ func TestPartsOfPrograms(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestTroubleshootingQuotesErrors checks that the code has each text that the page
+// explains.
+func TestTroubleshootingQuotesErrors(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(root, "docs/troubleshooting.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var code strings.Builder
+	for _, folder := range []string{"model", "expiry", "backends", "session", "config"} {
+		err := filepath.WalkDir(filepath.Join(root, folder), func(name string, entry os.DirEntry, err error) error {
+			if err != nil || entry.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+				return err
+			}
+			text, err := os.ReadFile(name)
+			code.Write(text)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	found := 0
+	for line := range strings.Lines(string(page)) {
+		text, ok := strings.CutPrefix(line, "### `")
+		if !ok {
+			continue
+		}
+		found++
+		if text = strings.TrimSuffix(text, "`\n"); !strings.Contains(code.String(), text) {
+			t.Errorf("no code has the text %q", text)
+		}
+	}
+	if found < 20 {
+		t.Errorf("only %d texts", found)
+	}
+}
