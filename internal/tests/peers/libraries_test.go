@@ -67,7 +67,7 @@ type site struct {
 	// if the library has no store that can be copied.
 	dump   func() []string
 	cookie string
-	// fail makes the store fail from now on. Nil: there is no way to.
+	// fail makes the store fail from now on. It is nil if nothing can make it fail.
 	fail func()
 }
 

@@ -138,7 +138,7 @@ var situations = []situation{
 	}},
 	{"an idle and an absolute limit at the same time", func(t *testing.T, l library) string {
 		if l.real {
-			return "–" // its clock is no time of this test
+			return "–" // its clock is not that of the test
 		}
 		ok := true
 		s := l.open(t, func(string) {}) // outside: scs.New starts a goroutine for good

@@ -118,8 +118,8 @@ func returns(file *ast.File) bool {
 	return found
 }
 
-// typed type-checks a file. That a variable or an import is not used is no error:
-// a page shows a part of a program.
+// typed type-checks a file. It ignores unused variables and imports, since a
+// page shows a part of a program.
 func typed(ctx context.Context, root, source string) error {
 	fset := token.NewFileSet()
 	file, err := parser.ParseFile(fset, "", source, parser.ParseComments)
