@@ -26,11 +26,11 @@ func service(name string, opts session.Options) (*session.Service, *sessiontest.
 	return svc, clock
 }
 
-// newToken returns the token of a new session of the principal.
-func newToken(svc *session.Service, principal string) (string, error) {
+// newToken returns the token of a new session of alice.
+func newToken(svc *session.Service) (string, error) {
 	ctx := context.Background()
 	s := svc.Open("")
-	if err := s.SignIn(ctx, principal, nil); err != nil {
+	if err := s.SignIn(ctx, "alice", nil); err != nil {
 		return "", err
 	}
 	credential, err := s.Persist(ctx)
@@ -40,8 +40,8 @@ func newToken(svc *session.Service, principal string) (string, error) {
 // A change of the password signs out all devices.
 func ExampleService_DestroyPrincipal() {
 	svc, _ := service("password", session.Options{})
-	laptop, _ := newToken(svc, "alice")
-	phone, _ := newToken(svc, "alice")
+	laptop, _ := newToken(svc)
+	phone, _ := newToken(svc)
 	ended, err := svc.DestroyPrincipal(context.Background(), "alice")
 	fmt.Println(ended, err)
 	for _, token := range []string{laptop, phone} {
@@ -57,10 +57,10 @@ func ExampleService_DestroyPrincipal() {
 // Three devices at most: a fourth sign-in ends the oldest.
 func ExampleLimit() {
 	svc, clock := service("limit", session.Options{Limit: session.Limit{Max: 3}})
-	first, _ := newToken(svc, "alice")
+	first, _ := newToken(svc)
 	for range 3 {
 		clock.Advance(time.Minute)
-		if _, err := newToken(svc, "alice"); err != nil {
+		if _, err := newToken(svc); err != nil {
 			fmt.Println(err)
 			return
 		}
@@ -75,11 +75,11 @@ func ExampleLimit() {
 func ExampleSession_Why() {
 	ctx := context.Background()
 	svc, clock := service("why", session.Options{})
-	idle, _ := newToken(svc, "alice")
+	idle, _ := newToken(svc)
 	clock.Advance(31 * time.Minute)
 	fmt.Println(svc.Open(idle).Why(ctx))
 
-	ended, _ := newToken(svc, "alice")
+	ended, _ := newToken(svc)
 	if _, err := svc.DestroyPrincipal(ctx, "alice"); err != nil {
 		fmt.Println(err)
 		return
@@ -116,7 +116,7 @@ func ExampleSession_Elevate() {
 func ExampleSession_Rotate() {
 	ctx := context.Background()
 	svc, _ := service("rotate", session.Options{})
-	old, _ := newToken(svc, "alice")
+	old, _ := newToken(svc)
 	s := svc.Open(old)
 	fmt.Println(s.Rotate(ctx))
 	credential, err := s.Persist(ctx)
@@ -135,7 +135,7 @@ func ExampleSession_Rotate() {
 // Two requests at the same time add to one basket, and none loses its change.
 func ExampleKey_Update() {
 	svc, _ := service("update", session.Options{})
-	token, _ := newToken(svc, "alice")
+	token, _ := newToken(svc)
 	one, two := svc.Open(token), svc.Open(token)
 	for s, item := range map[*session.Session]string{one: "tea", two: "milk"} {
 		err := Basket.Update(session.NewContext(context.Background(), s), func(b *basket) error {
@@ -176,7 +176,7 @@ func ExampleKey_Take() {
 func ExampleDetach() {
 	svc, _ := service("stream", session.Options{})
 	defer func() { _ = svc.Close() }()
-	token, _ := newToken(svc, "alice")
+	token, _ := newToken(svc)
 	ctx := session.NewContext(context.Background(), svc.Open(token))
 	view, err := session.Detach(ctx)
 	if err != nil {

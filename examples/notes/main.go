@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"log"
 	"net/http"
+	"time"
 
 	"github.com/sojourn-go/sojourn/backends"
 	_ "github.com/sojourn-go/sojourn/backends/file"
@@ -38,7 +39,8 @@ func main() {
 	}
 	go func() { log.Fatal(svc.Run(ctx)) }() // removes expired sessions
 	log.Print("listening on http://127.0.0.1:8080")
-	log.Fatal(http.ListenAndServe("127.0.0.1:8080", routes(svc)))
+	server := &http.Server{Addr: "127.0.0.1:8080", Handler: routes(svc), ReadHeaderTimeout: 10 * time.Second}
+	log.Fatal(server.ListenAndServe())
 }
 
 func routes(svc *session.Service) http.Handler {

@@ -60,9 +60,25 @@ func handle(path string, v visit, hold func()) string {
 	return v.get("user") + " " + v.get("a") + " " + v.get("b")
 }
 
+// answer is what a client gets.
+type answer struct {
+	status  int
+	text    string
+	cookies []*http.Cookie
+}
+
+func answerOf(res *http.Response) answer {
+	body, err := io.ReadAll(res.Body)
+	_ = res.Body.Close()
+	if err != nil {
+		body = []byte(err.Error())
+	}
+	return answer{res.StatusCode, string(body), res.Cookies()}
+}
+
 // site is a program with a library.
 type site struct {
-	serve func(r *http.Request) *http.Response
+	serve func(r *http.Request) answer
 	// dump returns what a copy of the store would give to try as cookies, or nil
 	// if the library has no store that can be copied.
 	dump   func() []string
@@ -85,11 +101,11 @@ var libraries = []library{
 	{name: "gofiber", open: openFiber, real: true},
 }
 
-func recorded(h http.Handler) func(*http.Request) *http.Response {
-	return func(r *http.Request) *http.Response {
+func recorded(h http.Handler) func(*http.Request) answer {
+	return func(r *http.Request) answer {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
-		return w.Result()
+		return answerOf(w.Result())
 	}
 }
 
@@ -113,6 +129,7 @@ func (v ours) signIn()               { _ = v.s.SignIn(v.ctx, "alice", nil) }
 func (v ours) signOut()              { _ = v.s.SignOut(v.ctx) }
 
 func openSojourn(t *testing.T, hold func(string)) site {
+	t.Helper()
 	kit := sessiontest.New(t, &session.Options{Policy: session.Policy{Idle: idle, Absolute: absolute, TouchEvery: -1}})
 	m, err := sessionhttp.New(kit.Service, &sessionhttp.Options{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -125,7 +142,7 @@ func openSojourn(t *testing.T, hold func(string)) site {
 	serve := recorded(handler)
 	return site{
 		cookie: m.CookieName(),
-		serve: func(r *http.Request) *http.Response {
+		serve: func(r *http.Request) answer {
 			kit.Clock.Advance(time.Since(kit.Clock.Now())) // the time of the test
 			return serve(r)
 		},
@@ -209,6 +226,7 @@ func (v files) signOut() {
 }
 
 func openGorilla(t *testing.T, hold func(string)) site {
+	t.Helper()
 	dir := t.TempDir()
 	store := gorilla.NewFilesystemStore(dir, []byte("a key of thirty-two random bytes"))
 	store.MaxAge(int(idle / time.Second))
@@ -280,6 +298,7 @@ func (s *shelf) Reset() error                                          { clear(s
 func (s *shelf) Close() error                                          { return nil }
 
 func openFiber(t *testing.T, hold func(string)) site {
+	t.Helper()
 	storage := &shelf{values: map[string][]byte{}}
 	app := fiber.New()
 	app.Use(recovery.New()) // the session middleware panics if its storage fails
@@ -290,13 +309,13 @@ func openFiber(t *testing.T, hold func(string)) site {
 	})
 	return site{
 		cookie: "session_id",
-		serve: func(r *http.Request) *http.Response {
+		serve: func(r *http.Request) answer {
 			res, err := app.Test(r, fiber.TestConfig{Timeout: 0})
 			if err != nil {
 				t.Error(err)
-				return httptest.NewRecorder().Result()
+				return answer{}
 			}
-			return res
+			return answerOf(res)
 		},
 		dump: func() []string {
 			var ids []string

@@ -39,6 +39,7 @@ func beforeSCS(_ *testing.T) before {
 }
 
 func beforeGorilla(t *testing.T) before {
+	t.Helper()
 	store := gorilla.NewFilesystemStore(t.TempDir(), []byte("a key of thirty-two random bytes"))
 	return before{
 		name: "gorilla", cookie: "old", open: fromGorilla(store, "old"),
@@ -135,6 +136,7 @@ func TestMoveThenSignOutEndsBoth(t *testing.T) {
 }
 
 func who(t *testing.T, b before, cookie string) string {
+	t.Helper()
 	c := newClient(t, site{serve: recorded(b.who)})
 	c.cookies[b.cookie] = cookie
 	_, text := c.visit("/")

@@ -2,7 +2,6 @@ package peers
 
 import (
 	"flag"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -21,7 +20,10 @@ type client struct {
 	cookies map[string]string
 }
 
-func newClient(t *testing.T, s site) *client { return &client{t, s, map[string]string{}} }
+func newClient(t *testing.T, s site) *client {
+	t.Helper()
+	return &client{t, s, map[string]string{}}
+}
 
 // visit returns the status and the text of a page.
 func (c *client) visit(path string) (int, string) {
@@ -29,17 +31,15 @@ func (c *client) visit(path string) (int, string) {
 	for name, value := range c.cookies {
 		r.AddCookie(&http.Cookie{Name: name, Value: value})
 	}
-	res := c.site.serve(r)
-	body, _ := io.ReadAll(res.Body)
-	_ = res.Body.Close()
-	for _, cookie := range res.Cookies() {
+	a := c.site.serve(r)
+	for _, cookie := range a.cookies {
 		if cookie.MaxAge < 0 || cookie.Value == "" {
 			delete(c.cookies, cookie.Name)
 		} else {
 			c.cookies[cookie.Name] = cookie.Value
 		}
 	}
-	return res.StatusCode, string(body)
+	return a.status, a.text
 }
 
 // with returns another client with the same cookies.
@@ -102,18 +102,22 @@ func yes(ok bool) string {
 
 var situations = []situation{
 	{"two requests that change two keys: both changes stay", func(t *testing.T, l library) string {
+		t.Helper()
 		c := during(t, l.open, "/write/a", func(c *client) { c.visit("/write/b") })
 		return yes(c.show() == "alice 1 1")
 	}},
 	{"a sign-out while a request writes: the session stays ended", func(t *testing.T, l library) string {
+		t.Helper()
 		c := during(t, l.open, "/write/a", func(c *client) { c.visit("/logout") })
 		return yes(!strings.Contains(c.show(), "alice"))
 	}},
 	{"a sign-out while a request only reads: the session stays ended", func(t *testing.T, l library) string {
+		t.Helper()
 		c := during(t, l.open, "/read", func(c *client) { c.visit("/logout") })
 		return yes(!strings.Contains(c.show(), "alice"))
 	}},
 	{"a copy of the store's keys opens no session", func(t *testing.T, l library) string {
+		t.Helper()
 		s := l.open(t, func(string) {})
 		signedIn(t, s)
 		found := s.dump()
@@ -130,6 +134,7 @@ var situations = []situation{
 		return "yes"
 	}},
 	{"the store fails: an error, even if the handler looks at none", func(t *testing.T, l library) string {
+		t.Helper()
 		s := l.open(t, func(string) {})
 		c := signedIn(t, s)
 		s.fail()
@@ -137,6 +142,7 @@ var situations = []situation{
 		return yes(code >= http.StatusInternalServerError)
 	}},
 	{"an idle and an absolute limit at the same time", func(t *testing.T, l library) string {
+		t.Helper()
 		if l.real {
 			return "–" // its clock is not that of the test
 		}
@@ -145,12 +151,12 @@ var situations = []situation{
 		synctest.Test(t, func(t *testing.T) {
 			unused, used := signedIn(t, s), signedIn(t, s)
 			for range 5 { // 45 minutes in steps within the idle limit
-				time.Sleep(idle - time.Minute)
+				<-time.After(idle - time.Minute) // of the bubble's clock
 				used.visit("/write/a")
 			}
 			ok = !strings.Contains(unused.show(), "alice") && strings.Contains(used.show(), "alice")
 			for range 2 { // past the absolute limit
-				time.Sleep(idle - time.Minute)
+				<-time.After(idle - time.Minute) // of the bubble's clock
 				used.visit("/write/a")
 			}
 			ok = ok && !strings.Contains(used.show(), "alice")

@@ -57,12 +57,12 @@ var homes = []struct{ prefix, folder string }{
 func check(ctx context.Context, root, name string, code []fence) error {
 	var wrong []error
 	fragments := strings.Builder{}
-	for i, f := range code {
+	for _, f := range code {
 		if strings.HasPrefix(f.text, "package ") || strings.Contains(f.text, "\npackage ") {
 			wrong = append(wrong, typed(ctx, root, fmt.Sprintf("//line %s:%d\n%s", name, f.line, f.text)))
 			continue
 		}
-		fmt.Fprintln(&fragments, wrap(name, f, i))
+		fmt.Fprintln(&fragments, wrap(name, f))
 	}
 	if fragments.Len() > 0 {
 		source := fragments.String()
@@ -90,7 +90,7 @@ func keys(of map[string]string) func(yield func(string) bool) {
 }
 
 // wrap returns declarations as they are, and statements as a function.
-func wrap(name string, f fence, i int) string {
+func wrap(name string, f fence) string {
 	line := fmt.Sprintf("//line %s:%d\n", name, f.line)
 	if _, err := parser.ParseFile(token.NewFileSet(), "", "package p\n"+f.text, 0); err == nil {
 		return line + f.text
