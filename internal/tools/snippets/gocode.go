@@ -40,6 +40,7 @@ var imports = map[string]string{
 	"goredis": "github.com/redis/go-redis/v9", "websocket": "github.com/coder/websocket",
 	"mongodriver": "go.mongodb.org/mongo-driver/v2/mongo", "pgxpool": "github.com/jackc/pgx/v5/pgxpool", "bolt": "go.etcd.io/bbolt",
 	"chi": "github.com/go-chi/chi/v5", "echo": "github.com/labstack/echo/v5", "gin": "github.com/gin-gonic/gin",
+	"sessionecho": module + "adapters/echo", "sessiongin": module + "adapters/gin", "sessionfiber": module + "adapters/fiber",
 	"scs": "github.com/alexedwards/scs/v2", "gorilla": "github.com/gorilla/sessions",
 }
 
@@ -50,6 +51,7 @@ var homes = []struct{ prefix, folder string }{
 	{module + "backends/bbolt", "backends/bbolt"}, {"go.etcd.io/bbolt", "backends/bbolt"},
 	{"github.com/go-chi/", "internal/tests/frameworks"}, {"github.com/labstack/", "internal/tests/frameworks"},
 	{"github.com/gin-gonic/", "internal/tests/frameworks"},
+	{module + "adapters/echo", "adapters/echo"}, {module + "adapters/gin", "adapters/gin"}, {module + "adapters/fiber", "adapters/fiber"},
 	{"github.com/alexedwards/", "internal/tests/peers"}, {"github.com/gorilla/", "internal/tests/peers"},
 }
 
