@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -61,7 +62,7 @@ func check(ctx context.Context, root, name string, code []fence) error {
 	fragments := strings.Builder{}
 	for _, f := range code {
 		if strings.HasPrefix(f.text, "package ") || strings.Contains(f.text, "\npackage ") {
-			wrong = append(wrong, typed(ctx, root, fmt.Sprintf("//line %s:%d\n%s", name, f.line, f.text)))
+			wrong = append(wrong, typed(ctx, root, path.Dir(name), fmt.Sprintf("//line %s:%d\n%s", name, f.line, f.text)))
 			continue
 		}
 		fmt.Fprintln(&fragments, wrap(name, f))
@@ -76,7 +77,7 @@ func check(ctx context.Context, root, name string, code []fence) error {
 				fmt.Fprintf(&head, "import %s %q\n", short, imports[short])
 			}
 		}
-		wrong = append(wrong, typed(ctx, root, head.String()+source))
+		wrong = append(wrong, typed(ctx, root, path.Dir(name), head.String()+source))
 	}
 	return errors.Join(wrong...)
 }
@@ -121,8 +122,8 @@ func returns(file *ast.File) bool {
 }
 
 // typed type-checks a file. It ignores unused variables and imports, since a
-// page shows a part of a program.
-func typed(ctx context.Context, root, source string) error {
+// page shows a part of a program. The page is in the folder dir.
+func typed(ctx context.Context, root, dir, source string) error {
 	fset := token.NewFileSet()
 	file, err := parser.ParseFile(fset, "", source, parser.ParseComments)
 	if err != nil {
@@ -130,13 +131,16 @@ func typed(ctx context.Context, root, source string) error {
 	}
 	folder, paths := ".", []string{}
 	for _, spec := range file.Imports {
-		path := strings.Trim(spec.Path.Value, `"`)
-		paths = append(paths, path)
+		name := strings.Trim(spec.Path.Value, `"`)
+		paths = append(paths, name)
 		for _, h := range homes {
-			if path == h.prefix || strings.HasPrefix(path, strings.TrimSuffix(h.prefix, "/")+"/") {
+			if name == h.prefix || strings.HasPrefix(name, strings.TrimSuffix(h.prefix, "/")+"/") {
 				folder = h.folder
 			}
 		}
+	}
+	if _, err := os.Stat(filepath.Join(root, dir, "go.mod")); err == nil {
+		folder = dir // a page of a module, about that module
 	}
 	exports, err := compiled(ctx, filepath.Join(root, folder), paths)
 	if err != nil {
@@ -144,11 +148,11 @@ func typed(ctx context.Context, root, source string) error {
 	}
 	var wrong []error
 	conf := types.Config{
-		Importer: importer.ForCompiler(fset, "gc", func(path string) (io.ReadCloser, error) {
-			if exports[path] == "" {
-				return nil, fmt.Errorf("%s is in none of the modules that internal/tools/snippets knows", path)
+		Importer: importer.ForCompiler(fset, "gc", func(name string) (io.ReadCloser, error) {
+			if exports[name] == "" {
+				return nil, fmt.Errorf("%s is in none of the modules that internal/tools/snippets knows", name)
 			}
-			return os.Open(exports[path])
+			return os.Open(exports[name])
 		}),
 		Error: func(err error) {
 			var e types.Error
@@ -176,8 +180,8 @@ func compiled(ctx context.Context, folder string, paths []string) (map[string]st
 	}
 	exports := map[string]string{}
 	for line := range strings.Lines(string(out)) {
-		path, export, _ := strings.Cut(strings.TrimSpace(line), "=")
-		exports[path] = export
+		name, export, _ := strings.Cut(strings.TrimSpace(line), "=")
+		exports[name] = export
 	}
 	return exports, nil
 }

@@ -40,6 +40,7 @@ func TestMistakesAreFound(t *testing.T) {
 		"```\ngo run ./examples/gone\n```":                                              "./examples/gone does not exist",
 		"```sh\ngo get github.com/sojourn-go/sojourn/backends/gone@latest\n```":         "not a module",
 		"```sh\nrm -rf /\n```":                                                          "does not know this command",
+		"```sh\ngo -C gone test ./...\n```":                                             "gone does not exist",
 		"```sh\ncd gone\n```":                                                           "gone does not exist",
 		"```sh\ndocker run -d -p 6379:6379 redis:1.0\n```":                              "no job with the image redis:1.0",
 		"```golang\nx\n```":                                                             "unknown language",

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -75,7 +76,18 @@ func command(root string, dir *string, words []string, makefile, images string) 
 		*dir = ""
 		return ""
 	case "go":
+		if len(words) > 3 && words[1] == "-C" {
+			if why := there(words[2]); why != "" {
+				return why
+			}
+			words = slices.Concat(words[:1], words[3:])
+		}
 		return goCommand(root, words, there)
+	case "sojourn":
+		if _, err := os.Stat(filepath.Join(root, "cmd/sojourn")); err != nil {
+			return "this module has no command sojourn"
+		}
+		return ""
 	case "bash":
 		return there(words[1])
 	case "docker":
@@ -114,7 +126,7 @@ func goCommand(root string, words []string, there func(string) string) string {
 			}
 		}
 		return ""
-	case "mod", "work", "generate", "tool", "doc":
+	case "mod", "install", "generate", "tool", "doc":
 		return ""
 	}
 	return "internal/tools/snippets does not know this command"
