@@ -7,6 +7,7 @@ GOLANGCI_LINT_VERSION := v2.15.0
 VALE_VERSION := v3.22.0
 ACTIONLINT_VERSION := v1.7.12
 GOVULNCHECK_VERSION := v1.9.0
+ZENSICAL_VERSION := $(shell sed -n 's/^zensical==\([0-9.]*\).*/\1/p' internal/tools/site/requirements.txt)
 APIDIFF_VERSION := v0.0.0-20261113113407-e3970619a1a4
 
 CACHE := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/sojourn
@@ -15,6 +16,7 @@ VALE := $(CACHE)/vale-$(VALE_VERSION)/vale
 ACTIONLINT := $(CACHE)/actionlint-$(ACTIONLINT_VERSION)/actionlint
 GOVULNCHECK := $(CACHE)/govulncheck-$(GOVULNCHECK_VERSION)/govulncheck
 APIDIFF := $(CACHE)/apidiff-$(APIDIFF_VERSION)/apidiff
+ZENSICAL := $(CACHE)/zensical-$(ZENSICAL_VERSION)/bin/zensical
 IMAGES := conformance/containers/images
 
 # Servers that make test makes images ready for; empty: all of $(IMAGES)/images.txt.
@@ -62,9 +64,9 @@ test: images browsers ## Run all tests with the race detector, on real servers w
 	go run ./internal/tools/testrun -modules=$(subst $(space),$(comma),$(strip $(NESTED))) -junit=$(REPORTS)/test.xml -summary=$(REPORTS)/test.md $(TESTFLAGS) $(PKGS)
 
 .PHONY: table
-table: images ## Run the suites on every backend and write the README's table of what ran
+table: images ## Run the suites on every backend and write the table of docs/tested.md
 	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
-	CI=true go run ./internal/tools/testrun -modules=$(subst $(space),$(comma),$(strip $(filter backends/%,$(MODULES)))) $(TESTFLAGS) -run='Conformance|Sessions' -table=README.md ./backends/...
+	CI=true go run ./internal/tools/testrun -modules=$(subst $(space),$(comma),$(strip $(filter backends/%,$(MODULES)))) $(TESTFLAGS) -run='Conformance|Sessions' -table=docs/tested.md ./backends/...
 
 .PHONY: test-local
 test-local: ## Run the tests that need no server: no engine, no network
@@ -170,6 +172,13 @@ $(APIDIFF):
 	@echo "building apidiff $(APIDIFF_VERSION), once"
 	@GOBIN=$(@D) go install golang.org/x/exp/cmd/apidiff@$(APIDIFF_VERSION)
 
+# Each package has its hash. To move to another version: pip-compile --generate-hashes.
+$(ZENSICAL): internal/tools/site/requirements.txt
+	@echo "installing zensical $(ZENSICAL_VERSION), once: it needs Python 3.11 or later, with venv"
+	@python3 -m venv --clear $(CACHE)/zensical-$(ZENSICAL_VERSION)
+	@$(CACHE)/zensical-$(ZENSICAL_VERSION)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
 .PHONY: vet-systems
 vet-systems: ## Compile and vet everything for the other systems: macOS, Windows, and Linux of 32 bits
 	@for module in . $(MODULES); do for system in darwin/arm64 windows/amd64 linux/386; do \
@@ -188,8 +197,10 @@ api: $(APIDIFF) ## Compare the public API with the last tag; VERSION=0.2.0 says 
 	@APIDIFF='$(APIDIFF)' VERSION='$(VERSION)' .ci/api.sh
 
 .PHONY: docs
-docs: ## Write the pages for the web into site/, and fail if a link leads nowhere
+docs: $(ZENSICAL) ## Build the pages for the web into site/html, and fail if a link or an anchor leads nowhere
 	@go run ./internal/tools/site -out=site
+	$(ZENSICAL) build -f site/zensical.toml --strict
+	@go run ./internal/tools/site -check=site/html
 
 .PHONY: release-check
 release-check: $(APIDIFF) ## Build and check all that a release needs: VERSION=0.1.0; docs/releases.md has the steps

@@ -1,11 +1,14 @@
-// Command site writes the pages for the web: README.md, the other pages of the root and docs/, as
-// Markdown that GitHub Pages renders. Links to other files lead to the repository. A link
-// to a file that does not exist is an error.
+// Command site writes the pages for the web: README.md, the other pages of the
+// root and docs/, as Markdown for Zensical, with its configuration beside them.
+// Links to other files lead to the repository. A link to a file that does not
+// exist is an error. After the build it checks the links of the HTML pages.
 //
 //	go run ./internal/tools/site [-out=site]
+//	go run ./internal/tools/site -check=site/html
 package main
 
 import (
+	_ "embed"
 	"errors"
 	"flag"
 	"fmt"
@@ -20,10 +23,22 @@ import (
 // repository is where links to code lead.
 const repository = "https://github.com/sojourn-go/sojourn/blob/main/"
 
+// config is the configuration of Zensical, with the order of the pages.
+//
+//go:embed zensical.toml
+var config string
+
 func main() {
 	out := flag.String("out", "site", "the folder to write")
+	built := flag.String("check", "", "check the links of the HTML pages in this folder, and write nothing")
 	flag.Parse()
-	if err := build(".", *out); err != nil {
+	var err error
+	if *built != "" {
+		err = check(os.DirFS(*built))
+	} else {
+		err = build(".", *out)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "site:", err)
 		os.Exit(1)
 	}
@@ -31,43 +46,68 @@ func main() {
 
 // build writes the pages of the module in root into the folder out, which it replaces.
 func build(root, out string) error {
-	names, err := pages(os.DirFS(root))
+	module := os.DirFS(root)
+	names, err := pages(module)
 	if err != nil {
 		return err
 	}
-	isPage := map[string]bool{}
+	w := writer{isPage: map[string]bool{}, pictures: map[string]bool{}, exists: func(name string) bool {
+		_, err := fs.Stat(module, name)
+		return err == nil
+	}}
 	for _, name := range names {
-		isPage[name] = true
+		w.isPage[name] = true
 	}
 	if err := os.RemoveAll(out); err != nil {
 		return err
 	}
 	var broken []error
 	for _, name := range names {
-		text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
+		text, err := fs.ReadFile(module, name)
 		if err != nil {
 			return err
 		}
-		page, wrong := rewrite(name, string(text), isPage, func(target string) bool {
-			_, err := os.Stat(filepath.Join(root, filepath.FromSlash(target)))
-			return err == nil
-		})
+		page, wrong := w.page(name, string(text))
 		broken = append(broken, wrong...)
-		if err := write(filepath.Join(out, filepath.FromSlash(published(name))), page); err != nil {
+		if err := write(filepath.Join(out, "pages", filepath.FromSlash(published(name))), page); err != nil {
 			return err
 		}
 	}
-	broken = append(broken, write(filepath.Join(out, "_config.yml"), config))
+	for name := range w.pictures {
+		bytes, err := fs.ReadFile(module, name)
+		if err != nil {
+			return err
+		}
+		if err := write(filepath.Join(out, "pages", filepath.FromSlash(published(name))), string(bytes)); err != nil {
+			return err
+		}
+	}
+	broken = append(broken, write(filepath.Join(out, "zensical.toml"), config), menu(names))
 	return errors.Join(broken...)
 }
 
-const config = `title: Sojourn
-theme: jekyll-theme-primer
-plugins: [jekyll-relative-links, jekyll-optional-front-matter, jekyll-titles-from-headings]
-relative_links:
-  enabled: true
-  collections: false
-`
+// entry is a page in the menu of the configuration.
+var entry = regexp.MustCompile(`"([a-z/-]+\.md)"`)
+
+// menu returns an error for each page that the menu lacks, and for each that it
+// has and that does not exist. The list of decisions leads to the decisions.
+func menu(names []string) error {
+	var wrong []error
+	left := map[string]bool{}
+	for _, m := range entry.FindAllStringSubmatch(config, -1) {
+		left[m[1]] = true
+	}
+	for _, name := range names {
+		if page := published(name); !left[page] && path.Dir(name) != "docs/adr" {
+			wrong = append(wrong, fmt.Errorf("zensical.toml has no line for %s: add %q to nav", name, page))
+		}
+		delete(left, published(name))
+	}
+	for page := range left {
+		wrong = append(wrong, fmt.Errorf("zensical.toml names %s, which does not exist", page))
+	}
+	return errors.Join(wrong...)
+}
 
 func write(name, text string) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil { //nolint:gosec // documents
@@ -91,48 +131,19 @@ func pages(module fs.FS) ([]string, error) {
 	return names, err
 }
 
-// published returns a page's path on the web. A README is its folder's index.
+// published returns the path of a page or a picture on the web. A README is its
+// folder's index, and docs/ is the root. SECURITY.md gets a name of its own: some
+// file systems take it for security.md.
 func published(name string) string {
-	if folder, file := path.Split(name); file == "README.md" {
+	if name == "SECURITY.md" {
+		return "vulnerabilities.md"
+	}
+	if !strings.Contains(name, "/") {
+		name = strings.ToLower(name)
+	}
+	name = strings.TrimPrefix(name, "docs/")
+	if folder, file := path.Split(name); strings.EqualFold(file, "README.md") {
 		return folder + "index.md"
 	}
 	return name
-}
-
-// link is a link of Markdown to a path, maybe with a fragment: [text](path#fragment).
-var link = regexp.MustCompile(`\]\(([^()\s#]+)(#[^()\s]*)?\)`)
-
-// rewrite returns a page as it is published, and the links that lead nowhere.
-func rewrite(name, text string, isPage map[string]bool, exists func(string) bool) (page string, broken []error) {
-	code := false
-	var b strings.Builder
-	for line := range strings.Lines(text) {
-		if strings.HasPrefix(strings.TrimSpace(line), "```") {
-			code = !code
-		}
-		if code {
-			b.WriteString(line)
-			continue
-		}
-		end := 0
-		for _, at := range link.FindAllStringSubmatchIndex(line, -1) {
-			whole, target := line[at[0]:at[1]], line[at[2]:at[3]]
-			b.WriteString(line[end:at[0]])
-			end = at[1]
-			full := path.Join(path.Dir(name), target)
-			isCode := strings.Count(line[:at[0]], "`")%2 == 1
-			switch {
-			case isCode, strings.Contains(target, "://"), strings.HasPrefix(target, "mailto:"):
-				b.WriteString(whole)
-			case !exists(full):
-				broken = append(broken, fmt.Errorf("%s links to %s, which does not exist", name, target))
-			case isPage[full]:
-				b.WriteString("](" + strings.TrimSuffix(target, path.Base(target)) + path.Base(published(full)) + line[at[3]:at[1]])
-			default:
-				b.WriteString("](" + repository + full + line[at[3]:at[1]])
-			}
-		}
-		b.WriteString(line[end:])
-	}
-	return b.String(), broken
 }
