@@ -60,8 +60,8 @@ func idle(t testing.TB) driver.ModelExpirySupport {
 func TestAllocations(t *testing.T) {
 	bare := idle(t).(full)
 	for _, way := range ways() {
-		if raceDetector && way.more == sampled {
-			continue // the SDK's pools lose some of their objects then, at random
+		if raceDetector && way.more > 0 {
+			continue // more of a span is allocated then: by Go, and by the SDK's pools at random
 		}
 		b := wrap(t, idle(t), way.opts).(full)
 		for _, op := range operations {

@@ -50,21 +50,31 @@ func healthy(t *testing.T) (*server, time.Time) {
 
 // dashboard is what the tests need of Grafana's file.
 type dashboard struct {
-	Title      string
 	Templating struct {
 		List []struct {
-			Name  string
-			Query json.RawMessage
-		}
-	}
+			Name  string          `json:"name"`
+			Query json.RawMessage `json:"query"`
+		} `json:"list"`
+	} `json:"templating"`
 	Panels []struct {
-		ID          int
-		Type, Title string
-		Description string
-		GridPos     struct{ X, Y, W, H int }
-		Datasource  struct{ Type, UID string }
-		Targets     []struct{ Expr, LegendFormat string }
-	}
+		ID          int    `json:"id"`
+		Type        string `json:"type"`
+		Title       string `json:"title"`
+		Description string `json:"description"`
+		GridPos     struct {
+			X int `json:"x"`
+			Y int `json:"y"`
+			W int `json:"w"`
+			H int `json:"h"`
+		} `json:"gridPos"`
+		Datasource struct {
+			UID string `json:"uid"`
+		} `json:"datasource"`
+		Targets []struct {
+			Expr         string `json:"expr"`
+			LegendFormat string `json:"legendFormat"`
+		} `json:"targets"`
+	} `json:"panels"`
 }
 
 func readDashboard(t *testing.T) (d dashboard) {
@@ -108,7 +118,9 @@ func TestDashboard(t *testing.T) {
 		if v.Name != "collection" {
 			continue
 		}
-		var query struct{ Query string }
+		var query struct {
+			Query string `json:"query"`
+		}
 		must(t, json.Unmarshal(v.Query, &query))
 		parts := regexp.MustCompile(`^label_values\((.+), (\w+)\)$`).FindStringSubmatch(query.Query)
 		if parts == nil {
@@ -192,14 +204,17 @@ func alerts(t *testing.T) map[string]string {
 // faults are what each alert is about: what happens between two scrapes of a site.
 var faults = map[string]func(*testing.T, *site, int){
 	"SojournStoreFailing": func(t *testing.T, on *site, _ int) {
+		t.Helper()
 		on.work(t)
 		on.reads(t, 1, expiry.ErrUnavailable)
 	},
 	"SojournStoreSlow": func(t *testing.T, on *site, _ int) {
+		t.Helper()
 		on.work(t)
 		on.slow(t)
 	},
 	"SojournCorruptRecords": func(t *testing.T, on *site, i int) {
+		t.Helper()
 		on.work(t)
 		if i == 110 { // one record, shortly before the end
 			on.reads(t, 1, expiry.ErrCorrupt)
@@ -207,26 +222,31 @@ var faults = map[string]func(*testing.T, *site, int){
 		on.reads(t, 200, nil)
 	},
 	"SojournForgedSessions": func(t *testing.T, on *site, i int) {
+		t.Helper()
 		on.work(t)
 		if i == 110 {
 			on.events(t, session.Event{Kind: session.EventAnomaly, Reason: session.ReasonForged})
 		}
 	},
 	"SojournTokensGuessed": func(t *testing.T, on *site, _ int) {
+		t.Helper()
 		on.work(t)
 		for range 300 {
 			_, _ = on.svc.Open("nonsense").Principal(t.Context())
 		}
 	},
 	"SojournReplacedSecretsUsed": func(t *testing.T, on *site, _ int) {
+		t.Helper()
 		on.work(t)
 		on.events(t, slices.Repeat([]session.Event{{Kind: session.EventAnomaly, Reason: session.ReasonRetiredSecret}}, 10)...)
 	},
 	"SojournLiveSessionsUnknown": func(t *testing.T, on *site, _ int) {
+		t.Helper()
 		on.work(t)
 		on.sessions.SetLive(-1)
 	},
 	"SojournSweepStale": func(t *testing.T, on *site, i int) {
+		t.Helper()
 		on.inner.set(nil)
 		if i > 10 {
 			on.inner.set(expiry.ErrUnavailable)
@@ -237,6 +257,7 @@ var faults = map[string]func(*testing.T, *site, int){
 		on.reads(t, 200, nil)
 	},
 	"SojournNoSweep": func(t *testing.T, on *site, _ int) {
+		t.Helper()
 		on.sessions.SetLive(1)
 		on.reads(t, 1, nil)
 	},
