@@ -162,9 +162,13 @@ func (n *note) done(list ...change) {
 	_ = n.head.write(n.file)
 }
 
-// failed ends the note of a change that failed, unless its outcome is unknown.
-func (n *note) failed(err error) {
-	if !errors.Is(err, model.ErrUnknown) {
+// ended ends the note of a change that may have failed. It does not if the outcome is
+// unknown.
+func (n *note) ended(err error, c change) {
+	switch {
+	case err == nil:
+		n.done(c)
+	case !errors.Is(err, model.ErrUnknown):
 		n.done()
 	}
 }
