@@ -60,7 +60,7 @@ func (t *tree) journal(stripe int) (d durably, err error) {
 	lazy := g.whole != nil && !t.b.noSync
 	// A recovery would put entries above the floor over a write that is not logged.
 	needed := max(n, g.base[stripe]) > g.floors[stripe]
-	usable := g.log != nil && g.log.usable()
+	usable := g.log != nil && g.log.usable() && g.off == 0
 	switch {
 	case usable && (lazy || needed):
 		return durably{log: g.log, lazy: lazy}, nil
@@ -130,7 +130,13 @@ func (t *tree) commit(l *redo, stripe int, list ...redone) error {
 	if err := writeNumber(t.locks[stripe], n); err != nil {
 		return unavailable(err)
 	}
-	return l.commit(frame(list), !t.b.noSync)
+	err = l.commit(frame(list), !t.b.noSync)
+	if errors.Is(err, errNeedsLog) {
+		t.logged.mu.Lock()
+		t.logged.off = offWrites
+		t.logged.mu.Unlock()
+	}
+	return err
 }
 
 // revoke makes the log end with what is stored, after writes that are in the log could
@@ -140,7 +146,7 @@ func (t *tree) revoke(l *redo, stripe int, why error, list ...redone) error {
 		return why
 	}
 	if err := t.commit(l, stripe, list...); err != nil && !errors.Is(why, errStale) {
-		return unknown(errors.Join(why, err))
+		return withKind(model.ErrUnknown, err)
 	}
 	return why
 }
@@ -156,8 +162,8 @@ func (t *tree) makeLog(ctx context.Context) error {
 	last, off := g.log, g.off
 	g.mu.Unlock()
 	var err error
-	made := last != nil && last.usable()
-	if !made && last == nil && off == 0 {
+	made := last != nil && last.usable() && off == 0
+	if last == nil && off == 0 {
 		var l *redo
 		if l, err = t.newLog(ctx); err == nil {
 			t.setLog(l)
@@ -190,8 +196,6 @@ func (t *tree) setLog(l *redo) {
 	}
 	if g.log = l; l == nil {
 		g.off = offWrites
-	} else {
-		g.off = 0
 	}
 }
 
@@ -356,7 +360,7 @@ func (t *tree) foldOld(lock func(stripe int) error, unlock func(stripe int)) err
 		return err
 	}
 	if _, err := dir.Read(failedMark, 0); err == nil || !isMissing(err) {
-		return unavailable(errors.Join(err, errNotDurable))
+		return errNotDurable
 	}
 	g := &t.logged
 	g.mu.Lock()

@@ -31,7 +31,7 @@ func (t *tree) ready(ctx context.Context) error {
 	case isReadOnly(err):
 		return model.NewError(model.ErrUnavailable, "the store was not closed, and the power may have been cut: a process that may write must open it first", err)
 	case errors.Is(err, model.ErrUnknown):
-		return model.NewError(model.ErrUnavailable, "the store could not be recovered", err)
+		return withKind(model.ErrUnavailable, err)
 	}
 	return err
 }
@@ -103,11 +103,14 @@ func (t *tree) recover(ctx context.Context) error {
 		return err
 	}
 	defer l.close()
-	f, err := mustReadFloors(dir)
+	f, ok, err := readFloors(dir)
 	if err != nil {
 		return err
 	}
 	last, top, err := l.last(&f.numbers)
+	if err == nil && !ok && len(last) > 0 {
+		err = errNoFloors // a log without entries may be there before the floors are durable
+	}
 	if err != nil {
 		return err
 	}

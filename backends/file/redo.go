@@ -174,7 +174,8 @@ func (r *redo) size() int64 {
 }
 
 // commit adds a frame. With sync it makes the frame durable, together with those of
-// other goroutines. The error is ErrUnknown if the frame may be durable.
+// other goroutines. The error is errNeedsLog if the log does not have the frame, and
+// ErrUnknown if the frame may be durable.
 func (r *redo) commit(data []byte, sync bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -183,7 +184,7 @@ func (r *redo) commit(data []byte, sync bool) error {
 	}
 	if err := r.file.WriteAt(data, r.end); err != nil {
 		r.broken = true // a part of the frame may be there, which nothing may follow
-		return unavailable(err)
+		return errNeedsLog
 	}
 	r.end += int64(len(data))
 	for mine := r.end; sync && r.durable < mine; {
@@ -300,10 +301,12 @@ func readFloors(dir disk.Folder) (f floors, ok bool, err error) {
 func mustReadFloors(dir disk.Folder) (floors, error) {
 	f, ok, err := readFloors(dir)
 	if err == nil && !ok {
-		err = driverkit.Corrupt("the file redo/floors is missing or damaged: without it the logs beside it may hold older records than the store")
+		err = errNoFloors
 	}
 	return f, err
 }
+
+var errNoFloors = driverkit.Corrupt("the file redo/floors is missing or damaged: without it the logs beside it may hold older records than the store")
 
 // writeFloors writes slots of the floors and syncs them.
 func writeFloors(dir disk.Folder, list ...floors) error {

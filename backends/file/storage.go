@@ -106,7 +106,7 @@ func (t *tree) destroy(ctx context.Context) error {
 		err = t.voidLogs(redo)
 	}
 	if err != nil {
-		return unknown(err)
+		return withKind(model.ErrUnknown, err)
 	}
 	rest := context.WithoutCancel(ctx) // it holds no records
 	for _, name := range []string{labelsDir, expiryDir, tmpDir, redoDir} {

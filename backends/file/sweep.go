@@ -397,7 +397,7 @@ func (s *sweep) keep(t *tree, l *redo, due []*candidate, why error) error {
 			err = t.commit(l, c.stripe(), stored(&c.place, cur))
 		}
 		if err != nil {
-			why = unknown(errors.Join(why, err))
+			why = withKind(model.ErrUnknown, err)
 			s.failed(1, why)
 		}
 	}

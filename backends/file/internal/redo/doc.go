@@ -1,4 +1,3 @@
-// Package redo will share the syncs of writes through one redo log for each
-// Backend, as docs/adr/0042 describes. So far it has the model of the protocol,
-// which its tests run in random sequences with a crash at every step.
+// Package redo has a model of the file backend's redo log, as docs/adr/0042 describes
+// it. Its tests run the model in random sequences with a crash at every step.
 package redo
