@@ -84,7 +84,8 @@ func New(dir, name string, opts *Options) (*Backend, error) {
 func (b *Backend) Describe() driver.Description { return b.gate.Describe() }
 
 // Close closes the store's open folders after the last call that uses them has
-// ended. It does not wait for those calls. It returns nil and may be repeated.
+// ended. It does not wait for those calls. If the Backend has a log, its last user
+// syncs the file system. It returns nil and may be repeated.
 func (b *Backend) Close() error {
 	b.mu.Lock()
 	err := b.gate.Close()

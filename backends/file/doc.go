@@ -63,7 +63,7 @@
 //   - It removes the index entries that only the old record had.
 //
 // A log of 4 MiB is folded: one sync of the whole file system (syncfs) makes the
-// files durable, and the log begins anew. Close does so too. A process that opens a
+// files durable, and a new log begins. Close does so too. A process that opens a
 // store that nobody uses applies the logs that it finds. A process that may only read
 // then returns ErrUnavailable. docs/adr/0042 has the protocol. Versions of this
 // package before the log must not use the store at the same time.
@@ -155,7 +155,7 @@
 // # Cost per call
 //
 // The table has the system calls on Linux, with open folders, and the fsyncs
-// among them, where there is no log. With a log each write has one sync, and a sweep
+// among them, if there is no log. With a log each write has one sync, and a sweep
 // one for each lock, which they share. CreateStorage then has 3.
 //
 //	Get                               5    0   open, register, stat, read, close

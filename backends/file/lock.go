@@ -1,6 +1,7 @@
 package file
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -96,7 +97,7 @@ func (b *Backend) withLock(ctx context.Context, w *driverkit.Waited, n int, crea
 		switch {
 		case errors.Is(err, errNeedsLog):
 			if err := w.During(func() error { return b.withTree(ctx, false, func(t *tree) error { return t.makeLog(ctx) }) }); err != nil {
-				return err
+				return cmp.Or(ctx.Err(), err)
 			}
 		case large:
 			_ = b.withTree(ctx, false, func(t *tree) error { t.foldLarge(ctx); return nil })

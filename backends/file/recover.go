@@ -36,7 +36,7 @@ func (t *tree) ready(ctx context.Context) error {
 	return err
 }
 
-// logs are those in the folder redo, open and where possible locked.
+// logs are those in the folder redo, open and, if nobody holds them, locked.
 type logs struct {
 	dir   disk.Folder
 	names []string
@@ -195,7 +195,7 @@ func (t *tree) redoAll(ctx context.Context, l *logs, last map[string]logPlace) (
 }
 
 // redoOne makes a record's file and index entries as an entry says. It syncs them only
-// where the whole file system cannot be synced.
+// if the whole file system cannot be synced.
 func (t *tree) redoOne(p *place, e redone) error {
 	if err := t.uncount(p.stripe()); err != nil {
 		return err

@@ -79,7 +79,11 @@ func (r *redone) id() (string, bool) {
 // frame returns the entries as they stand in a log: all of them are valid there, or
 // none.
 func frame(list []redone) []byte {
-	out := make([]byte, frameHead)
+	size := frameHead
+	for _, r := range list {
+		size += entryHead + len(r.data)
+	}
+	out := append(make([]byte, 0, size), make([]byte, frameHead)...)
 	for _, r := range list {
 		out = binary.LittleEndian.AppendUint64(out, r.number)
 		out = append(out, byte(r.kind))

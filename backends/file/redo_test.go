@@ -1,9 +1,11 @@
 package file
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -135,5 +137,49 @@ func TestNoSyncBesideALog(t *testing.T) {
 	holds(t, c, next)
 	if len(logsOn(power)) != 0 {
 		t.Error("there was no recovery")
+	}
+}
+
+// TestFirstWriteDuringARecovery lets a first write begin while a recovery waits for the
+// write's lock. The write lets go of the lock before it makes its log.
+func TestFirstWriteDuringARecovery(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	power := disktest.NewPower()
+	dead, _ := onPower(t, power, nil)
+	rec := create(t, dead, newRecord("a", "ann", inHour))
+	writer, w := onPower(t, power, nil)
+	holds(t, writer, rec)
+	must(t, dead.tree.logged.log.file.Unlock()) // as if the process had ended
+
+	p := placeOf("a")
+	waits, wrote := make(chan struct{}), make(chan error, 1)
+	tried := sync.OnceFunc(func() { close(waits) })
+	w.On("trylock", func(path string) {
+		if strings.HasSuffix(path, redoDir+"/"+openLock) {
+			tried()
+		}
+	})
+	opener, o := onPower(t, power, nil)
+	begin := sync.OnceFunc(func() {
+		go func() {
+			next := newRecord("a", "bob", inDay)
+			wrote <- onlyErr(writer.Write(ctx, now, driver.Write{Record: next, Cond: driver.IfPresent}))
+		}()
+		select {
+		case <-waits:
+		case <-ctx.Done():
+			t.Error("the write made no log")
+		}
+	})
+	o.On("trylock", func(path string) {
+		if strings.HasSuffix(path, lockName(p.stripe())) {
+			begin()
+		}
+	})
+	must(t, onlyErr(opener.Get(ctx, now, driver.Get{ID: "a"})))
+	must(t, <-wrote)
+	if got := drivertest.Get(t, opener, "a"); got.Labels["principal"] != "bob" {
+		t.Errorf("the recovery undid the write: %v", got.Labels)
 	}
 }

@@ -136,13 +136,16 @@ func (t *tree) withRedo(ctx context.Context, do func() error) error {
 	if _, err := t.folder(locksDir, true); err != nil { // which refuses a foreign folder
 		return err
 	}
-	for _, name := range []string{foldLock, openLock} {
-		l, err := t.lockRedo(ctx, name, true)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = l.Close() }()
+	folds, err := t.lockRedo(ctx, foldLock, true)
+	if err != nil {
+		return err
 	}
+	defer func() { _ = folds.Close() }()
+	opens, err := t.lockRedo(ctx, openLock, true)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = opens.Close() }()
 	return do()
 }
 

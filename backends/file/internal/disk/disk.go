@@ -53,7 +53,7 @@ type Folder interface {
 	// Is reports whether path still belongs to this folder.
 	Is(path string) (bool, error)
 	// Whole opens the file system of the folder. It returns errors.ErrUnsupported
-	// where a sync of a whole file system does not exist or hides errors.
+	// if a sync of a whole file system does not exist or hides errors.
 	Whole() (Whole, error)
 	Close() error
 }
