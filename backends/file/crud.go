@@ -88,17 +88,17 @@ func (b *Backend) delete(ctx context.Context, now time.Time, waited *driverkit.W
 			return err
 		}
 		if d.log != nil {
-			if err := t.commit(d.log, p.stripe(), stored(&p, nil)); err != nil {
+			if err := t.commit(&d, p.stripe(), stored(&p, nil)); err != nil {
 				return err
 			}
 		}
-		n, err := t.note(p.stripe())
+		n, err := t.note(p.stripe(), &d)
 		if err == nil {
 			err = changeError(shard.Remove(p.name))
 			n.ended(err, changeOf(&p, cur, nil))
 		}
 		if err != nil {
-			return t.revoke(d.log, p.stripe(), err, stored(&p, cur))
+			return t.revoke(&d, p.stripe(), err, stored(&p, cur))
 		}
 		if err := t.syncShard(shard, d); err != nil {
 			return err
@@ -167,13 +167,13 @@ func (t *tree) store(p *place, cur, next *model.Record) error {
 		return err
 	}
 	if err = t.syncAll(made, d); err == nil && d.log != nil {
-		err = t.commit(d.log, p.stripe(), redone{kind: putKind, data: data})
+		err = t.commit(&d, p.stripe(), redone{kind: putKind, data: data})
 	}
 	if err != nil {
 		t.undo(tmp, added)
 		return err
 	}
-	n, err := t.note(p.stripe())
+	n, err := t.note(p.stripe(), &d)
 	if err == nil {
 		if err = t.root.Rename(tmp, p.path()); isMissing(err) {
 			err = errStale
@@ -185,7 +185,7 @@ func (t *tree) store(p *place, cur, next *model.Record) error {
 		if !errors.Is(err, model.ErrUnknown) {
 			t.undo(tmp, added)
 		}
-		return t.revoke(d.log, p.stripe(), err, stored(p, cur))
+		return t.revoke(&d, p.stripe(), err, stored(p, cur))
 	}
 	if err := t.syncShard(shard, d); err != nil {
 		return err

@@ -399,6 +399,8 @@ type life struct {
 	emptied        bool            // the storage was deleted and nothing was made since
 	after          *disktest.Power // the disk after the cut
 	syncs          map[string]int  // by site
+	wrong          error           // of a call before the cut
+	deletes        bool            // the storage is deleted often
 }
 
 // live makes calls until the power is cut, soon and only reads if reads is set. It
@@ -410,6 +412,7 @@ func live(t *testing.T, top *disktest.Power, r *rand.Rand, truth map[string]stat
 		b: b, r: r, truth: truth, pending: map[string]state{}, syncs: map[string]int{},
 		steps: 1 + r.IntN(600), odds: r.IntN(101),
 	}
+	l.deletes = strings.Contains(drop, "voidLogs") // else its cases are rare
 	if reads {
 		l.steps, l.nested = 1+r.IntN(80), true
 	}
@@ -447,7 +450,7 @@ func live(t *testing.T, top *disktest.Power, r *rand.Rand, truth map[string]stat
 	}
 	for l.after == nil {
 		if err := act(); err != nil && l.after == nil {
-			t.Fatal(err)
+			l.wrong, l.after = err, top
 		}
 	}
 	return l
@@ -464,6 +467,8 @@ func (l *life) act() error {
 	ctx := context.Background()
 	l.outer = allGroups
 	switch n := l.r.IntN(100); {
+	case l.deletes && n >= 75:
+		return l.deleteStorage()
 	case n < 8:
 		return l.sweep()
 	case n < 12:
@@ -629,6 +634,9 @@ func cutRepeatedly(t *testing.T, mode powerMode, seed uint64, drop string, syncs
 		for again := true; again; {
 			for site, calls := range l.syncs {
 				syncs[site] += calls
+			}
+			if l.wrong != nil {
+				return fmt.Errorf("seed %d, life %d: %w", seed, n, l.wrong)
 			}
 			disk = l.after
 			disk.NoWhole = mode != withLog

@@ -42,15 +42,23 @@ const offWrites = 1000
 type durably struct {
 	log  *redo
 	lazy bool // the log does it: the files are not synced
+
+	// What the stripe's lock file has, read once.
+	number  uint64
+	head    header
+	counted bool
 }
 
 // journal returns how the next write of a stripe becomes durable. Its caller holds the
 // lock.
 func (t *tree) journal(stripe int) (d durably, err error) {
-	n, err := readNumber(t.locks[stripe])
+	var data [noteBytes + numberBytes]byte
+	n, err := t.locks[stripe].ReadAt(data[:], noteAt)
 	if err != nil {
 		return d, unavailable(err)
 	}
+	d.head, d.counted = parseHeader(data[:n])
+	d.number = parseNumber(data[min(n, noteBytes):n])
 	g := &t.logged
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -59,11 +67,11 @@ func (t *tree) journal(stripe int) (d durably, err error) {
 	}
 	lazy := g.whole != nil && !t.b.noSync
 	// A recovery would put entries above the floor over a write that is not logged.
-	needed := max(n, g.base[stripe]) > g.floors[stripe]
+	needed := max(d.number, g.base[stripe]) > g.floors[stripe]
 	usable := g.log != nil && g.log.usable() && g.off == 0
 	switch {
 	case usable && (lazy || needed):
-		return durably{log: g.log, lazy: lazy}, nil
+		d.log, d.lazy = g.log, lazy
 	case needed || lazy && g.off == 0:
 		return d, errNeedsLog
 	case lazy:
@@ -115,13 +123,9 @@ func (t *tree) syncWhole() (bool, error) {
 
 // commit gives writes of one stripe the next numbers and puts them into the log,
 // under the stripe's lock.
-func (t *tree) commit(l *redo, stripe int, list ...redone) error {
-	n, err := readNumber(t.locks[stripe])
-	if err != nil {
-		return unavailable(err)
-	}
+func (t *tree) commit(d *durably, stripe int, list ...redone) error {
 	t.logged.mu.Lock()
-	n = max(n, t.logged.base[stripe])
+	n := max(d.number, t.logged.base[stripe])
 	t.logged.mu.Unlock()
 	for i := range list {
 		n++
@@ -130,7 +134,8 @@ func (t *tree) commit(l *redo, stripe int, list ...redone) error {
 	if err := writeNumber(t.locks[stripe], n); err != nil {
 		return unavailable(err)
 	}
-	err = l.commit(frame(list), !t.b.noSync)
+	d.number = n
+	err := d.log.commit(frame(list), !t.b.noSync)
 	if errors.Is(err, errNeedsLog) {
 		t.logged.mu.Lock()
 		t.logged.off = offWrites
@@ -141,11 +146,11 @@ func (t *tree) commit(l *redo, stripe int, list ...redone) error {
 
 // revoke makes the log end with what is stored, after writes that are in the log could
 // not be carried out. Why is their error.
-func (t *tree) revoke(l *redo, stripe int, why error, list ...redone) error {
-	if l == nil || errors.Is(why, model.ErrUnknown) {
+func (t *tree) revoke(d *durably, stripe int, why error, list ...redone) error {
+	if d.log == nil || errors.Is(why, model.ErrUnknown) {
 		return why
 	}
-	if err := t.commit(l, stripe, list...); err != nil && !errors.Is(why, errStale) {
+	if err := t.commit(d, stripe, list...); err != nil && !errors.Is(why, errStale) {
 		return withKind(model.ErrUnknown, err)
 	}
 	return why

@@ -241,10 +241,14 @@ func (n *numbers) raise(other *numbers) {
 func readNumber(l disk.Lock) (uint64, error) {
 	var data [numberBytes]byte
 	n, err := l.ReadAt(data[:], numberAt)
-	if err != nil || n < len(data) || crc32.Checksum(data[:8], castagnoli) != binary.LittleEndian.Uint32(data[8:]) {
-		return 0, err
+	return parseNumber(data[:n]), err
+}
+
+func parseNumber(data []byte) uint64 {
+	if len(data) < numberBytes || crc32.Checksum(data[:8], castagnoli) != binary.LittleEndian.Uint32(data[8:]) {
+		return 0
 	}
-	return binary.LittleEndian.Uint64(data[:]), nil
+	return binary.LittleEndian.Uint64(data)
 }
 
 func writeNumber(l disk.Lock, n uint64) error {

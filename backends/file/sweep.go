@@ -354,7 +354,7 @@ func (s *sweep) removeDue(t *tree, shard disk.Folder, due []*candidate, gone []r
 	stripe := due[0].stripe()
 	d, err := t.journal(stripe)
 	if err == nil && d.log != nil {
-		if err = t.commit(d.log, stripe, gone...); errors.Is(err, model.ErrUnknown) {
+		if err = t.commit(&d, stripe, gone...); errors.Is(err, model.ErrUnknown) {
 			s.failed(len(due), err)
 		}
 	}
@@ -362,7 +362,7 @@ func (s *sweep) removeDue(t *tree, shard disk.Folder, due []*candidate, gone []r
 		return 0, err
 	}
 	var removed []change
-	note, err := t.note(stripe)
+	note, err := t.note(stripe, &d)
 	for err == nil && n < len(due) {
 		if err = changeError(shard.Remove(due[n].name)); err == nil {
 			removed = append(removed, changeOf(&due[n].place, due[n].seen, nil))
@@ -375,7 +375,7 @@ func (s *sweep) removeDue(t *tree, shard disk.Folder, due []*candidate, gone []r
 		s.failed(1, err)
 	}
 	if err != nil && d.log != nil {
-		err = s.keep(t, d.log, due[n:], err)
+		err = s.keep(t, &d, due[n:], err)
 	}
 	if n > 0 {
 		if err := t.syncShard(shard, d); err != nil {
@@ -387,14 +387,14 @@ func (s *sweep) removeDue(t *tree, shard disk.Folder, due []*candidate, gone []r
 }
 
 // keep makes the log end with the records that could not be removed.
-func (s *sweep) keep(t *tree, l *redo, due []*candidate, why error) error {
+func (s *sweep) keep(t *tree, d *durably, due []*candidate, why error) error {
 	if errors.Is(why, model.ErrUnknown) {
 		due = due[1:] // this one may be gone
 	}
 	for _, c := range due {
 		cur, err := t.read(&c.place)
 		if err == nil && cur != nil {
-			err = t.commit(l, c.stripe(), stored(&c.place, cur))
+			err = t.commit(d, c.stripe(), stored(&c.place, cur))
 		}
 		if err != nil {
 			why = withKind(model.ErrUnknown, err)
