@@ -63,7 +63,7 @@ func parseHeader(data []byte) (h header, ok bool) {
 	if crc32.Checksum(data[:sumAt], castagnoli) != binary.LittleEndian.Uint32(data[sumAt:]) {
 		return header{}, false
 	}
-	copy(h.epoch[:], data[:])
+	copy(h.epoch[:], data)
 	h.n = binary.LittleEndian.Uint64(data[len(h.epoch):])
 	h.busy = data[busyAt] != 0
 	return h, true
