@@ -27,10 +27,12 @@ type Backend struct {
 
 	stripes [stripes]stripe
 	maker   disk.Maker
+	lazy    disk.Maker           // of folders that are synced with the whole file system
 	watch   func() time.Duration // nil, or a test's stopwatch
 	// How many locks a sweep holds, and how many files a write syncs, at the same
 	// time. Tests that follow each step have one.
 	sweepers, syncers int
+	foldAt            int64 // the size of a log that is folded
 
 	mu   sync.Mutex // guards tree, its refs, and the closing of the gate
 	tree *tree
@@ -73,7 +75,9 @@ func New(dir, name string, opts *Options) (*Backend, error) {
 	for i := range b.stripes {
 		b.stripes[i].held = make(chan struct{}, 1)
 	}
+	b.lazy.NoSync = true
 	b.maker.NoSync, b.sweepers, b.syncers = o.NoSync, waveLocks, writeSyncs
+	b.foldAt = foldBytes
 	return b, nil
 }
 
@@ -82,7 +86,8 @@ func New(dir, name string, opts *Options) (*Backend, error) {
 func (b *Backend) Describe() driver.Description { return b.gate.Describe() }
 
 // Close closes the store's open folders after the last call that uses them has
-// ended. It does not wait for those calls. It returns nil and may be repeated.
+// ended. It does not wait for those calls. If the Backend has a log, its last user
+// syncs the file system. It returns nil and may be repeated.
 func (b *Backend) Close() error {
 	b.mu.Lock()
 	err := b.gate.Close()
@@ -104,6 +109,7 @@ type tree struct {
 
 	locks   [stripes]disk.Lock // each guarded by its stripe
 	counted [stripes]counted
+	logged  logged
 
 	mu    sync.RWMutex
 	fixed map[string]disk.Folder // folders that exist as long as the store
@@ -133,7 +139,10 @@ func (b *Backend) tryTree(ctx context.Context, create bool, do func(*tree) error
 		return err
 	}
 	defer b.release(t)
-	if err = do(t); errors.Is(err, errStale) {
+	if err = t.ready(ctx); err == nil {
+		err = do(t)
+	}
+	if errors.Is(err, errStale) {
 		b.forget(t)
 	}
 	return err
@@ -159,6 +168,7 @@ func (b *Backend) acquire(ctx context.Context, create bool) (*tree, error) {
 			return nil, unavailable(err)
 		}
 		b.tree = &tree{b: b, root: root, refs: 1, fixed: map[string]disk.Folder{}}
+		b.tree.logged.turn = make(chan struct{}, 1)
 	}
 	b.tree.refs++
 	return b.tree, nil
@@ -199,10 +209,11 @@ func (b *Backend) open(create bool) (disk.Folder, error) {
 		return nil, err
 	}
 	defer func() { _ = base.Close() }()
-	return b.openBelow(base, "", b.name, create)
+	return b.openBelow(&b.maker, base, "", b.name, create)
 }
 
 func (t *tree) close() {
+	t.closeLogs()
 	for i := range t.locks {
 		if l := t.locks[i]; l != nil {
 			_ = l.Close()
@@ -235,7 +246,18 @@ func (t *tree) folder(name string, create bool) (disk.Folder, error) {
 	t.mu.RLock()
 	f := t.fixed[name]
 	t.mu.RUnlock()
-	if f != nil && (!create || !t.b.maker.Fresh(t.b.name, name)) {
+	m := &t.b.maker
+	if create && name != redoDir {
+		// Only the log must be there after a power cut. It has everything else.
+		whole, err := t.openedWhole()
+		if err != nil {
+			return nil, err
+		}
+		if whole {
+			m = &t.b.lazy
+		}
+	}
+	if f != nil && (!create || !m.Fresh(t.b.name, name)) {
 		return f, nil
 	}
 	t.mu.Lock()
@@ -246,10 +268,10 @@ func (t *tree) folder(name string, create bool) (disk.Folder, error) {
 			err = t.checkPlace()
 		}
 		if err == nil {
-			f, err = t.b.openBelow(t.root, t.b.name, name, create)
+			f, err = t.b.openBelow(m, t.root, t.b.name, name, create)
 		}
-	} else if create && t.b.maker.Fresh(t.b.name, name) {
-		err = t.b.maker.Make(t.root, t.b.name, name)
+	} else if create && m.Fresh(t.b.name, name) {
+		err = m.Make(t.root, t.b.name, name)
 	}
 	if isMissing(err) {
 		if create {
@@ -281,18 +303,18 @@ func (t *tree) checkPlace() error {
 
 // openBelow opens the folder sub below f; at is the path of f in the
 // directory. With create, it makes what is missing, and all of it is durable
-// when it returns.
-func (b *Backend) openBelow(f disk.Folder, at, sub string, create bool) (disk.Folder, error) {
+// when it returns, if the maker syncs.
+func (b *Backend) openBelow(m *disk.Maker, f disk.Folder, at, sub string, create bool) (disk.Folder, error) {
 	g, err := f.Folder(sub)
 	switch {
 	case !create || err != nil && !isMissing(err):
 		return g, err
-	case err == nil && !b.maker.Fresh(at, sub):
+	case err == nil && !m.Fresh(at, sub):
 		return g, nil
 	case err == nil:
 		_ = g.Close()
 	}
-	if err := b.maker.Make(f, at, sub); err != nil {
+	if err := m.Make(f, at, sub); err != nil {
 		return nil, err
 	}
 	return f.Folder(sub)

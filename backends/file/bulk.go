@@ -58,10 +58,18 @@ func (b *Backend) Rebuild(ctx context.Context) (int, error) {
 			return err
 		}
 		r.t = t
+		if _, err := t.openedWhole(); err != nil {
+			return err
+		}
 		if err := r.addMissing(); err != nil {
 			return err
 		}
-		return r.removeStrays()
+		if err := r.removeStrays(); err != nil || b.noSync {
+			return err
+		}
+		// The new entries, and folders that the logs of others have made.
+		_, err := t.syncWhole()
+		return err
 	})
 	return r.changes, ignore(err, errNoStore)
 }
@@ -114,7 +122,7 @@ func (r *rebuild) repair(t *tree, p *place) error {
 		if err == nil && !exists {
 			var folder unsyncedFile
 			if folder, err = t.addEntry(e); err == nil {
-				err = t.syncAll([]unsyncedFile{folder})
+				err = t.syncAll([]unsyncedFile{folder}, durably{lazy: t.isWhole()})
 			}
 			if err == nil {
 				r.changes++

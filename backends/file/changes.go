@@ -49,16 +49,24 @@ type header struct {
 func readHeader(l disk.Lock) (h header, ok bool, err error) {
 	var data [noteBytes]byte
 	n, err := l.ReadAt(data[:], noteAt)
-	if err != nil || n < len(data) {
+	if err != nil {
 		return header{}, false, err
 	}
-	if crc32.Checksum(data[:sumAt], castagnoli) != binary.LittleEndian.Uint32(data[sumAt:]) {
-		return header{}, false, nil
+	h, ok = parseHeader(data[:n])
+	return h, ok, nil
+}
+
+func parseHeader(data []byte) (h header, ok bool) {
+	if len(data) < noteBytes {
+		return header{}, false
 	}
-	copy(h.epoch[:], data[:])
+	if crc32.Checksum(data[:sumAt], castagnoli) != binary.LittleEndian.Uint32(data[sumAt:]) {
+		return header{}, false
+	}
+	copy(h.epoch[:], data)
 	h.n = binary.LittleEndian.Uint64(data[len(h.epoch):])
 	h.busy = data[busyAt] != 0
-	return h, true, nil
+	return h, true
 }
 
 func (h *header) write(l disk.Lock) error {
@@ -114,14 +122,12 @@ type note struct {
 	head header
 }
 
-// note begins a change among the records of a stripe, under its lock.
-func (t *tree) note(stripe int) (note, error) {
-	l := t.locks[stripe]
-	h, ok, err := readHeader(l)
+// note begins a change among the records of a stripe, under the lock under which d was
+// read.
+func (t *tree) note(stripe int, d *durably) (note, error) {
+	l, h := t.locks[stripe], d.head
 	switch {
-	case err != nil:
-		return note{}, unavailable(err)
-	case !ok:
+	case !d.counted:
 		return note{}, nil
 	case h.busy || h.n >= maxCounted:
 		return note{}, t.uncount(stripe)
@@ -162,9 +168,13 @@ func (n *note) done(list ...change) {
 	_ = n.head.write(n.file)
 }
 
-// failed ends the note of a change that failed, unless its outcome is unknown.
-func (n *note) failed(err error) {
-	if !errors.Is(err, model.ErrUnknown) {
+// ended ends the note of a change that may have failed. It does not if the outcome is
+// unknown.
+func (n *note) ended(err error, c change) {
+	switch {
+	case err == nil:
+		n.done(c)
+	case !errors.Is(err, model.ErrUnknown):
 		n.done()
 	}
 }

@@ -83,16 +83,24 @@ func (b *Backend) delete(ctx context.Context, now time.Time, waited *driverkit.W
 		if err != nil {
 			return unavailable(err)
 		}
-		n, err := t.note(p.stripe())
+		d, err := t.journal(p.stripe())
 		if err != nil {
 			return err
 		}
-		if err := changeError(shard.Remove(p.name)); err != nil {
-			n.failed(err)
-			return err
+		if d.log != nil {
+			if err := t.commit(&d, p.stripe(), stored(&p, nil)); err != nil {
+				return err
+			}
 		}
-		n.done(changeOf(&p, cur, nil))
-		if err := t.syncShard(shard); err != nil {
+		n, err := t.note(p.stripe(), &d)
+		if err == nil {
+			err = changeError(shard.Remove(p.name))
+			n.ended(err, changeOf(&p, cur, nil))
+		}
+		if err != nil {
+			return t.revoke(&d, p.stripe(), err, stored(&p, cur))
+		}
+		if err := t.syncShard(shard, d); err != nil {
 			return err
 		}
 		t.dropEntries(entriesOf(&p, cur))
@@ -139,82 +147,99 @@ func (t *tree) read(p *place) (*model.Record, error) {
 }
 
 // store replaces cur by next, under the record's lock. The new file and its
-// index entries are durable before the rename. So at any instant the record
-// under the name is complete and its labels find it. The entries that only cur
-// had are removed last.
+// index entries are durable before the rename, themselves or in the log. So at any
+// instant the record under the name is complete and its labels find it. The entries
+// that only cur had are removed last.
 func (t *tree) store(p *place, cur, next *model.Record) error {
 	shard, err := t.folder(p.dir(), true)
 	if err != nil {
 		return err
 	}
-	tmp, file, err := t.writeTmp(p.stripe(), driverkit.AppendRecord(nil, next))
+	d, err := t.journal(p.stripe())
 	if err != nil {
 		return err
 	}
+	data := driverkit.AppendRecord(nil, next)
 	before, after := entriesOf(p, cur), entriesOf(p, next)
 	added := without(after, before)
-	made := append(make([]unsyncedFile, 0, 4), file)
-	for i, e := range added {
-		folder, err := t.addEntry(e)
-		if err != nil {
-			for _, m := range made {
-				_ = m.close()
-			}
-			t.undo(tmp, added[:i+1])
-			return err
-		}
-		made = append(made, folder)
-	}
-	if err := t.syncAll(made); err != nil {
-		t.undo(tmp, added)
+	tmp, made, err := t.prepare(p, data, added)
+	if err != nil {
 		return err
 	}
-	n, err := t.note(p.stripe())
+	if err = t.syncAll(made, d); err == nil && d.log != nil {
+		err = t.commit(&d, p.stripe(), redone{kind: putKind, data: data})
+	}
 	if err != nil {
 		t.undo(tmp, added)
 		return err
 	}
-	if err := t.root.Rename(tmp, p.path()); err != nil {
-		if isMissing(err) {
+	n, err := t.note(p.stripe(), &d)
+	if err == nil {
+		if err = t.root.Rename(tmp, p.path()); isMissing(err) {
 			err = errStale
-		} else {
-			err = changeError(err)
 		}
-		n.failed(err)
+		err = changeError(err)
+		n.ended(err, changeOf(p, cur, next))
+	}
+	if err != nil {
 		if !errors.Is(err, model.ErrUnknown) {
 			t.undo(tmp, added)
 		}
-		return err
+		return t.revoke(&d, p.stripe(), err, stored(p, cur))
 	}
-	n.done(changeOf(p, cur, next))
-	if err := t.syncShard(shard); err != nil {
+	if err := t.syncShard(shard, d); err != nil {
 		return err
 	}
 	t.dropEntries(without(entriesOf(p, cur), entriesOf(p, next)))
 	return nil
 }
 
+// prepare makes the temporary file of a record and index entries. It returns what is
+// to be synced and closed.
+func (t *tree) prepare(p *place, data []byte, entries []entry) (tmp string, made []unsyncedFile, err error) {
+	tmp, file, err := t.writeTmp(p.stripe(), data)
+	if err != nil {
+		return "", nil, err
+	}
+	made = append(make([]unsyncedFile, 0, 4), file)
+	for i, e := range entries {
+		folder, err := t.addEntry(e)
+		if err != nil {
+			for _, m := range made {
+				_ = m.close()
+			}
+			t.undo(tmp, entries[:i+1])
+			return "", nil, err
+		}
+		made = append(made, folder)
+	}
+	return tmp, made, nil
+}
+
 // unsyncedFile is an open file or folder that a write has made or changed.
 type unsyncedFile struct{ sync, close func() error }
 
-// syncAll makes files and folders durable, all at the same time: the file system
-// can do so with one commit of its journal. It closes them.
-func (t *tree) syncAll(list []unsyncedFile) error {
+// syncAll makes files and folders durable, if the log does not, and closes them. It
+// syncs the whole file system, or all of them at the same time: the file system can
+// do so with one commit of its journal.
+func (t *tree) syncAll(list []unsyncedFile, d durably) error {
 	errs := make([]error, len(list))
+	whole := t.isWhole()
+	each := !t.b.noSync && !d.lazy && !whole
 	one := func(i int) {
-		if !t.b.noSync {
+		if each {
 			errs[i] = list[i].sync()
 		}
 		if err := list[i].close(); errs[i] == nil {
 			errs[i] = err
 		}
 	}
-	if t.b.noSync {
+	if each {
+		driverkit.Parallel(len(list), t.b.syncers, one)
+	} else {
 		for i := range list {
 			one(i)
 		}
-	} else {
-		driverkit.Parallel(len(list), t.b.syncers, one)
 	}
 	for _, err := range errs {
 		if isMissing(err) {
@@ -223,6 +248,10 @@ func (t *tree) syncAll(list []unsyncedFile) error {
 		if err != nil {
 			return unavailable(err)
 		}
+	}
+	if whole && !d.lazy && !t.b.noSync {
+		_, err := t.syncWhole()
+		return err
 	}
 	return nil
 }
@@ -260,8 +289,8 @@ func (t *tree) undo(tmp string, added []entry) {
 
 // syncShard makes a rename or removal in a shard durable. If the sync fails,
 // the change is visible but a power cut may undo it.
-func (t *tree) syncShard(shard disk.Folder) error {
-	if t.b.noSync {
+func (t *tree) syncShard(shard disk.Folder, d durably) error {
+	if t.b.noSync || d.lazy {
 		return nil
 	}
 	return unsynced(shard.Sync())
@@ -288,7 +317,11 @@ func (t *tree) addEntry(e entry) (unsyncedFile, error) {
 }
 
 func (t *tree) tryAddEntry(base disk.Folder, e entry) (unsyncedFile, error) {
-	f, err := t.b.openBelow(base, t.b.name+"/"+e.base, e.sub, true)
+	m := &t.b.maker
+	if t.isWhole() {
+		m = &t.b.lazy
+	}
+	f, err := t.b.openBelow(m, base, t.b.name+"/"+e.base, e.sub, true)
 	if err != nil {
 		return unsyncedFile{}, err
 	}

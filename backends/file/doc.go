@@ -18,6 +18,7 @@
 //	expiry/<day>/<minute of the day>/<shard>.<file>        empty; the minute in which the record expires
 //	tmp/<lock>-<random>                                    records that are being written
 //	locks/<00 to 3f>                                       64 lock files, each for four shards, with notes for counts
+//	redo/<random>.log, floors, open, fold                  logs of the last writes, one for each Backend, and their locks
 //
 // The file name of a short id is i- and the id. Bytes other than a-z 0-9 - _
 // become = and two digits. If the name would be longer than 130 bytes, it is h-
@@ -56,9 +57,20 @@
 // A write proceeds in this order:
 //
 //   - It writes the temporary file and makes the new index entries.
-//   - It syncs the file and the folders of the entries, all at the same time.
-//   - It renames the temporary file and syncs the shard.
+//   - It appends the record to the Backend's log, and syncs that together with other
+//     goroutines.
+//   - It renames the temporary file.
 //   - It removes the index entries that only the old record had.
+//
+// A log of 4 MiB is folded: one sync of the whole file system (syncfs) makes the
+// files durable, and a new log begins. Close does so too. A process that opens a
+// store that nobody uses applies the logs that it finds. A process that may only read
+// then returns ErrUnavailable. docs/adr/0042 has the protocol. Versions of this
+// package before the log must not use the store at the same time.
+//
+// The log needs ext4, XFS, Btrfs, F2FS or tmpfs, and Linux 5.8 or newer. Elsewhere a
+// write syncs the file and the folders of the entries, all at the same time, before
+// the rename, and the shard after it.
 //
 // So at every instant an acknowledged record is complete and found by its
 // labels, even if the process is killed or the power is cut. A crash leaves
@@ -79,8 +91,10 @@
 // record. So any number of sweepers together count each removal once.
 //
 // If a step before the rename fails, the error is ErrUnavailable and nothing is
-// applied. If the sync after the rename or removal fails, the error is
-// ErrUnknown: the change is visible, but a power cut may undo it.
+// applied. If the sync of the log fails, the error is ErrUnknown: the change is not
+// visible, but a power cut may bring it back. If without a log the sync after the
+// rename or removal fails, the error is ErrUnknown too: the change is visible, but a
+// power cut may undo it.
 //
 // # Limits
 //
@@ -141,7 +155,8 @@
 // # Cost per call
 //
 // The table has the system calls on Linux, with open folders, and the fsyncs
-// among them:
+// among them, if there is no log. With a log each write has one sync, and a sweep
+// one for each lock, which they share. CreateStorage then has 3.
 //
 //	Get                               5    0   open, register, stat, read, close
 //	Create                           23    2
@@ -156,7 +171,7 @@
 //	Page                              5 for each record, and a read of each folder of names for the listing
 //	WriteMany                         the same for each operation, 8 at a time: their syncs share the journal's commits
 //	CreateStorage                     8 fsyncs for a new store, one of them for all shards
-//	DeleteStorage                     2 fsyncs: the records are removed durably before their indexes
+//	DeleteStorage                     2 fsyncs: the records are removed durably before their indexes; with logs 2 more
 //	Rebuild                           three reads of each record; for each missing entry the same as a create
 //	DeleteExpired                     one read of each due minute's names, two Gets and a removal for each record, and
 //	                                  for up to 512 records one fsync for each of their shards, 16 at the same time

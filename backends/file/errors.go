@@ -49,6 +49,18 @@ func fileError(kind, err error) error {
 	return model.NewError(kind, reason(err), err)
 }
 
+// withKind returns the error with another kind.
+func withKind(kind, err error) error {
+	if err == nil || errors.Is(err, kind) {
+		return err
+	}
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return model.NewError(kind, errno.Error(), errno)
+	}
+	return model.NewError(kind, reason(err), nil)
+}
+
 // reason returns the system's own text for the error, without the path.
 func reason(err error) string {
 	var errno syscall.Errno

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"path/filepath"
 	"runtime"
@@ -33,7 +34,7 @@ func spied(t testing.TB, dir string, opts *Options) (*Backend, *disktest.Spy) {
 func onPower(t testing.TB, power *disktest.Power, opts *Options) (*Backend, *disktest.Spy) {
 	t.Helper()
 	b, s := spied(t, filepath.FromSlash("/d"), opts)
-	s.System, b.sweepers, b.syncers = power, 1, 1
+	s.System, b.sweepers, b.syncers, b.foldAt = power, 1, 1, 30_000
 	return b, s
 }
 
@@ -153,26 +154,29 @@ func TestEveryStepMayFail(t *testing.T) {
 	const eachStep, fewSteps = 60, 31
 	for name := range faultOps {
 		for _, errno := range []syscall.Errno{syscall.EIO, syscall.ENOSPC, syscall.EACCES, syscall.EROFS, syscall.EMFILE} {
-			t.Run(fmt.Sprintf("%s/%d", name, int(errno)), func(t *testing.T) {
-				t.Parallel()
-				for step := 1; failStep(t, name, step, errno); step++ {
-					if t.Failed() {
-						return
+			for _, noLog := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s/%d/no log %v", name, int(errno), noLog), func(t *testing.T) {
+					t.Parallel()
+					for step := 1; failStep(t, name, step, errno, noLog); step++ {
+						if t.Failed() {
+							return
+						}
+						if step > eachStep { // what walks all shards does the same for each
+							step += fewSteps + int(errno)%7
+						}
 					}
-					if step > eachStep { // what walks all shards does the same for each
-						step += fewSteps + int(errno)%7
-					}
-				}
-			})
+				})
+			}
 		}
 	}
 }
 
 // failStep makes one step of an operation fail, and reports whether the
 // operation has that step.
-func failStep(t *testing.T, name string, step int, errno syscall.Errno) bool {
+func failStep(t *testing.T, name string, step int, errno syscall.Errno, noLog bool) bool {
 	t.Helper()
 	op, power := faultOps[name], disktest.NewPower()
+	power.NoWhole = noLog
 	b, s := onPower(t, power, nil)
 	truth := map[string]state{}
 	for _, id := range []string{"old", "due"} {
@@ -226,7 +230,7 @@ func failStep(t *testing.T, name string, step int, errno syscall.Errno) bool {
 // onlyFiles returns the paths without those of folders and lock files.
 func onlyFiles(paths []string) []string {
 	return slices.DeleteFunc(slices.Clone(paths), func(p string) bool {
-		return strings.HasSuffix(p, "/") || strings.Contains(p, "/"+locksDir+"/")
+		return strings.HasSuffix(p, "/") || strings.Contains(p, "/"+locksDir+"/") || strings.Contains(p, "/"+redoDir+"/")
 	})
 }
 
@@ -395,15 +399,22 @@ type life struct {
 	emptied        bool            // the storage was deleted and nothing was made since
 	after          *disktest.Power // the disk after the cut
 	syncs          map[string]int  // by site
+	wrong          error           // of a call before the cut
+	deletes        bool            // the storage is deleted often
 }
 
-// live makes calls until the power is cut. It leaves out the syncs of one site.
-func live(t *testing.T, top *disktest.Power, r *rand.Rand, truth map[string]state, drop string) *life {
+// live makes calls until the power is cut, soon and only reads if reads is set. It
+// leaves out the syncs of one site.
+func live(t *testing.T, top *disktest.Power, r *rand.Rand, truth map[string]state, drop string, reads bool) *life {
 	t.Helper()
 	b, s := onPower(t, top, &Options{Labels: twoLabels})
 	l := &life{
 		b: b, r: r, truth: truth, pending: map[string]state{}, syncs: map[string]int{},
 		steps: 1 + r.IntN(600), odds: r.IntN(101),
+	}
+	l.deletes = strings.Contains(drop, "voidLogs") // else its cases are rare
+	if reads {
+		l.steps, l.nested = 1+r.IntN(80), true
 	}
 	s.DropSyncs(func() bool {
 		site := syncSite()
@@ -431,12 +442,15 @@ func live(t *testing.T, top *disktest.Power, r *rand.Rand, truth map[string]stat
 		}
 		return nil
 	})
-	if r.IntN(2) == 0 {
+	act := l.act
+	if reads {
+		act = func() error { return onlyErr(list(b, "principal", "ann")) }
+	} else if r.IntN(2) == 0 {
 		_ = b.CreateStorage(context.Background())
 	}
 	for l.after == nil {
-		if err := l.act(); err != nil && l.after == nil {
-			t.Fatal(err)
+		if err := act(); err != nil && l.after == nil {
+			l.wrong, l.after = err, top
 		}
 	}
 	return l
@@ -453,6 +467,8 @@ func (l *life) act() error {
 	ctx := context.Background()
 	l.outer = allGroups
 	switch n := l.r.IntN(100); {
+	case l.deletes && n >= 75:
+		return l.deleteStorage()
 	case n < 8:
 		return l.sweep()
 	case n < 12:
@@ -484,6 +500,9 @@ func (l *life) nest() {
 		return
 	}
 	l.nested = true
+	foldAt := l.b.foldAt
+	l.b.foldAt = math.MaxInt64 // a fold would wait for the lock of the outer call
+	defer func() { l.b.foldAt = foldAt }()
 	group := 1 - l.outer
 	if l.outer == noGroup {
 		group = l.r.IntN(2)
@@ -545,7 +564,9 @@ func (l *life) done(more bool, err error) error {
 func mayNest() bool {
 	return !slices.ContainsFunc(stack(), func(f runtime.Frame) bool {
 		return strings.HasSuffix(f.Function, "(*tree).folder") || strings.HasSuffix(f.Function, "(*Backend).acquire") ||
-			strings.HasSuffix(f.Function, "(*tree).prune")
+			strings.HasSuffix(f.Function, "(*tree).prune") || strings.HasSuffix(f.Function, "(*tree).ready") ||
+			strings.HasSuffix(f.Function, "(*tree).makeLog") || strings.Contains(f.Function, "(*tree).fold") || strings.HasSuffix(f.Function, "(*tree).closeLogs") ||
+			strings.HasSuffix(f.Function, "(*redo).commit") || strings.HasSuffix(f.Function, "(*tree).journal") || strings.HasSuffix(f.Function, "(*tree).openedWhole")
 	})
 }
 
@@ -590,24 +611,44 @@ func syncSite() string {
 	return strings.Join(names, " < ")
 }
 
+// powerMode says what the file system can do.
+type powerMode int
+
+const (
+	withLog    powerMode = iota
+	withoutLog           // the file system cannot be synced as a whole
+	moved                // it cannot when the store is opened after the cut
+)
+
 // cutRepeatedly runs several lives of one store, each with a power cut at its
-// end. It returns what is wrong after a cut, and adds the sites of syncs to
-// syncs.
-func cutRepeatedly(t *testing.T, seed uint64, drop string, syncs map[string]int) error {
+// end, and sometimes others while the store recovers. It returns what is wrong after a
+// cut, and adds the sites of syncs to syncs.
+func cutRepeatedly(t *testing.T, mode powerMode, seed uint64, drop string, syncs map[string]int) error {
 	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 1))
 	disk, truth := disktest.NewPower(), map[string]state{}
 	for n := range 6 {
-		l := live(t, disk, r, truth, drop)
-		for site, calls := range l.syncs {
-			syncs[site] += calls
+		disk.NoWhole = mode == withoutLog
+		l := live(t, disk, r, truth, drop, false)
+		pending, emptied := l.pending, l.emptied
+		for again := true; again; {
+			for site, calls := range l.syncs {
+				syncs[site] += calls
+			}
+			if l.wrong != nil {
+				return fmt.Errorf("seed %d, life %d: %w", seed, n, l.wrong)
+			}
+			disk = l.after
+			disk.NoWhole = mode != withLog
+			if again = r.IntN(2) == 0; again {
+				l = live(t, disk, r, truth, drop, true)
+			}
 		}
-		disk = l.after
-		if left := disk.Files(); l.emptied && slices.Contains(left, "/d/store/") {
+		if left := disk.Files(); emptied && slices.Contains(left, "/d/store/") {
 			return fmt.Errorf("seed %d, life %d: DeleteStorage left %v", seed, n, left)
 		}
 		b, _ := onPower(t, disk, &Options{Labels: twoLabels})
-		if err := audit(b, truth, l.pending); err != nil {
+		if err := audit(b, truth, pending); err != nil {
 			return fmt.Errorf("seed %d, life %d: %w", seed, n, err)
 		}
 		if _, err := b.Rebuild(context.Background()); err != nil {

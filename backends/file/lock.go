@@ -1,7 +1,9 @@
 package file
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"math/rand/v2"
 	"path/filepath"
 	"time"
@@ -84,6 +86,27 @@ func (b *Backend) waited() *driverkit.Waited { return &driverkit.Waited{Watch: b
 // stripe, and adds what it waits for that. Only DeleteStorage holds more than
 // one stripe: it takes all of them, in order.
 func (b *Backend) withLock(ctx context.Context, w *driverkit.Waited, n int, create bool, do func(*tree) error) error {
+	err := errNeedsLog
+	for try := 0; errors.Is(err, errNeedsLog) && try < attempts; try++ {
+		large := false
+		err = b.withOneLock(ctx, w, n, create, func(t *tree) error {
+			err := do(t)
+			large = t.isLarge()
+			return err
+		})
+		switch {
+		case errors.Is(err, errNeedsLog):
+			if err := w.During(func() error { return b.withTree(ctx, false, func(t *tree) error { return t.makeLog(ctx) }) }); err != nil {
+				return cmp.Or(ctx.Err(), err)
+			}
+		case large:
+			_ = b.withTree(ctx, false, func(t *tree) error { t.foldLarge(ctx); return nil })
+		}
+	}
+	return err
+}
+
+func (b *Backend) withOneLock(ctx context.Context, w *driverkit.Waited, n int, create bool, do func(*tree) error) error {
 	if err := b.stripes[n].acquire(ctx, w); err != nil {
 		return err
 	}

@@ -481,7 +481,10 @@ func TestWaitForALockEndsWithTheContext(t *testing.T) {
 	dir := memoryDir(t)
 	holder, s := spied(t, dir, nil)
 	other := open(t, dir, "store", nil)
-	s.On("rename", func(string) {
+	s.On("rename", func(path string) {
+		if !strings.Contains(path, "/"+recordsDir+"/") {
+			return // of the floors
+		}
 		for name, b := range map[string]*Backend{"the same Backend": holder, "another Backend": other} {
 			mustWait(t, name, func(ctx context.Context) error {
 				return onlyErr(b.Write(ctx, now, driver.Write{Record: newRecord("a", "", time.Time{}), Cond: driver.IfAny}))
@@ -519,7 +522,10 @@ func TestLockOfDeletedStorage(t *testing.T) {
 	drivertest.WantKind(t, remove(t.Context(), b, ids[1]), model.ErrNotFound)
 	drivertest.WantKind(t, a.DeleteStorage(t.Context()), model.ErrCorrupt)
 	rec := newRecord(ids[2], "", time.Time{})
-	s.On("rename", func(string) {
+	s.On("rename", func(path string) {
+		if !strings.Contains(path, "/"+recordsDir+"/") {
+			return // of the floors
+		}
 		mustWait(t, "a create of the same id", func(ctx context.Context) error {
 			return onlyErr(b.Write(ctx, now, driver.Write{Record: rec, Cond: driver.IfAbsent}))
 		})
@@ -552,6 +558,7 @@ func TestListingExcludesWriters(t *testing.T) {
 // parent.
 func TestFolderSeenBeforeItIsDurable(t *testing.T) {
 	b, s := spied(t, memoryDir(t), nil)
+	s.NoWhole = true
 	must(t, b.CreateStorage(t.Context()))
 	parent := "store/" + labelBase("principal") + "/" + labelSub("ann")[:2]
 	nested, synced := false, map[string]bool{}
@@ -604,30 +611,36 @@ const (
 // power cut must show that it is missing.
 func TestPowerCut(t *testing.T) {
 	t.Parallel()
-	sites, seeds := map[string]int{}, uint64(powerSeeds)
-	if disktest.Race {
-		seeds /= 5
-		t.Logf("with the race detector %d seeds, else %d", seeds, powerSeeds)
-	}
-	for seed := range seeds {
-		if err := cutRepeatedly(t, seed, "", sites); err != nil {
-			t.Fatal(err)
-		}
-	}
 	seen := map[string]bool{}
-	for site := range sites {
-		line, _, _ := strings.Cut(site, " ")
-		seen[line] = true
-		t.Run(site, func(t *testing.T) {
-			t.Parallel()
-			for seed := range uint64(dropSeeds) {
-				if err := cutRepeatedly(t, seed, site, map[string]int{}); err != nil {
-					t.Logf("found with seed %d", seed)
-					return
-				}
+	for mode, seeds := range []uint64{withLog: powerSeeds, withoutLog: powerSeeds / 4, moved: powerSeeds / 4} {
+		mode := powerMode(mode)
+		if disktest.Race {
+			t.Logf("mode %d: with the race detector %d seeds, else %d", mode, seeds/5, seeds)
+			seeds /= 5
+		}
+		sites := map[string]int{}
+		for seed := range seeds {
+			if err := cutRepeatedly(t, mode, seed, "", sites); err != nil {
+				t.Fatalf("mode %d: %v", mode, err)
 			}
-			t.Error("no power cut shows that this sync is missing")
-		})
+		}
+		for site := range sites {
+			line, _, _ := strings.Cut(site, " ")
+			if mode == moved && seen[line] {
+				continue // another mode shows it
+			}
+			seen[line] = true
+			t.Run(fmt.Sprintf("%s, mode %d", site, mode), func(t *testing.T) {
+				t.Parallel()
+				for seed := range uint64(dropSeeds) {
+					if err := cutRepeatedly(t, mode, seed, site, map[string]int{}); err != nil {
+						t.Logf("found with seed %d", seed)
+						return
+					}
+				}
+				t.Error("no power cut shows that this sync is missing")
+			})
+		}
 	}
 	for _, line := range syncLines(t) {
 		if !seen[line] {
@@ -665,6 +678,7 @@ func syncLines(t *testing.T) []string {
 // ErrUnknown.
 func TestFailedSyncIsNotAcknowledged(t *testing.T) {
 	b, s := spied(t, memoryDir(t), nil)
+	s.NoWhole = true
 	store, err := expiry.NewStore[int](b, nil)
 	must(t, err)
 	failNext := func() {

@@ -28,7 +28,7 @@ func (b *Backend) CreateStorage(ctx context.Context) error {
 		if err := inspect(t.root, true); err != nil {
 			return err
 		}
-		names := []string{tmpDir, locksDir, expiryDir}
+		names := []string{tmpDir, locksDir, redoDir, expiryDir}
 		for _, label := range b.gate.Labels() {
 			names = append(names, labelBase(label))
 		}
@@ -60,7 +60,11 @@ func (t *tree) makeShards() error {
 	for shard := range names {
 		names[shard] = hexByte(uint8(shard))
 	}
-	return unavailable(t.b.maker.MakeEach(records, t.b.name+"/"+recordsDir, names...))
+	m := &t.b.maker
+	if t.isWhole() {
+		m = &t.b.lazy
+	}
+	return unavailable(m.MakeEach(records, t.b.name+"/"+recordsDir, names...))
 }
 
 // DeleteStorage removes the store with all its records, and nothing that the
@@ -71,7 +75,9 @@ func (b *Backend) DeleteStorage(ctx context.Context) error {
 		return err
 	}
 	err := b.withTree(ctx, false, func(t *tree) error {
-		return t.withLocksFrom(ctx, 0, func() error { return t.destroy(ctx) })
+		return t.withRedo(ctx, func() error {
+			return t.withLocksFrom(ctx, 0, func() error { return t.destroy(ctx) })
+		})
 	})
 	return foreignPlace(ignore(err, errNoStore))
 }
@@ -95,8 +101,15 @@ func (t *tree) destroy(ctx context.Context) error {
 			return unknown(err)
 		}
 	}
+	redo, err := t.folder(redoDir, true)
+	if err == nil {
+		err = t.voidLogs(redo)
+	}
+	if err != nil {
+		return withKind(model.ErrUnknown, err)
+	}
 	rest := context.WithoutCancel(ctx) // it holds no records
-	for _, name := range []string{labelsDir, expiryDir, tmpDir} {
+	for _, name := range []string{labelsDir, expiryDir, tmpDir, redoDir} {
 		if _, err := t.clear(rest, t.root, name, folderLayers[name], &left); err != nil {
 			return err
 		}
@@ -116,6 +129,24 @@ func (t *tree) destroy(ctx context.Context) error {
 		}
 	}
 	return left.err("it is left there, and everything else is deleted")
+}
+
+// withRedo runs do while nobody folds, recovers or makes a log. They make files.
+func (t *tree) withRedo(ctx context.Context, do func() error) error {
+	if _, err := t.folder(locksDir, true); err != nil { // which refuses a foreign folder
+		return err
+	}
+	folds, err := t.lockRedo(ctx, foldLock, true)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = folds.Close() }()
+	opens, err := t.lockRedo(ctx, openLock, true)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = opens.Close() }()
+	return do()
 }
 
 // others notes what is foreign at the top of the store and among its locks.
@@ -174,6 +205,7 @@ var (
 		expiryDir:  {own: named(isDay), below: each(minuteLayer)},
 		tmpDir:     {own: named(isTmp)},
 		locksDir:   {own: named(isLock)},
+		redoDir:    {own: named(isRedo)},
 	}
 	storeLayer = &layer{
 		own:   named(func(name string) bool { return folderLayers[name] != nil }),
@@ -304,7 +336,7 @@ func (t *tree) clear(ctx context.Context, parent disk.Folder, path string, l *la
 	}
 	stays, err := t.clearNames(ctx, dir, path, l, f)
 	if err == nil && stays {
-		err = t.syncShard(dir)
+		err = t.syncShard(dir, durably{})
 	}
 	_ = dir.Close()
 	if err != nil {

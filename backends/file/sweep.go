@@ -305,12 +305,9 @@ func (s *sweep) remove(t *tree, list []candidate) error {
 	if err != nil && !isMissing(err) {
 		return err
 	}
-	n, err := t.note(list[0].stripe())
-	if err != nil {
-		return err
-	}
 	var entries []entry
-	var removed []change
+	var due []*candidate
+	var gone []redone
 	var failed error
 	for i := range list {
 		c := &list[i]
@@ -325,33 +322,86 @@ func (s *sweep) remove(t *tree, list []candidate) error {
 			continue
 		case c.seen == nil || cur.Revision != c.seen.Revision || !cur.ExpiresAt.Equal(c.seen.ExpiresAt):
 			continue
-		default:
-			if failed = changeError(shard.Remove(c.name)); failed != nil {
-				s.failed(1, failed)
-			}
 		}
 		if failed != nil {
 			break
 		}
-		removed = append(removed, changeOf(&c.place, cur, nil))
-		entries = append(entries, entriesOf(&c.place, cur)...)
+		due = append(due, c)
+		gone = append(gone, redone{kind: removeKind, data: []byte(cur.ID)})
 	}
-	if !errors.Is(failed, model.ErrUnknown) {
-		n.done(removed...)
+	removed, err := s.removeDue(t, shard, due, gone)
+	if failed == nil {
+		failed = err
 	}
-	if len(removed) > 0 {
-		if err := t.syncShard(shard); err != nil {
-			s.failed(len(removed), err)
-			return err
-		}
+	for _, c := range due[:removed] {
+		entries = append(entries, entriesOf(&c.place, c.seen)...)
 	}
 	s.mu.Lock()
-	s.tally.Removed(len(removed))
+	s.tally.Removed(removed)
 	s.mu.Unlock()
 	for _, e := range entries {
 		s.drop(t, e)
 	}
 	return failed
+}
+
+// removeDue removes the files of records that are as the sweep has seen them, durably,
+// and returns how many are removed.
+func (s *sweep) removeDue(t *tree, shard disk.Folder, due []*candidate, gone []redone) (n int, err error) {
+	if len(due) == 0 {
+		return 0, nil
+	}
+	stripe := due[0].stripe()
+	d, err := t.journal(stripe)
+	if err == nil && d.log != nil {
+		if err = t.commit(&d, stripe, gone...); errors.Is(err, model.ErrUnknown) {
+			s.failed(len(due), err)
+		}
+	}
+	if err != nil {
+		return 0, err
+	}
+	var removed []change
+	note, err := t.note(stripe, &d)
+	for err == nil && n < len(due) {
+		if err = changeError(shard.Remove(due[n].name)); err == nil {
+			removed = append(removed, changeOf(&due[n].place, due[n].seen, nil))
+			n++
+		}
+	}
+	if !errors.Is(err, model.ErrUnknown) {
+		note.done(removed...)
+	} else {
+		s.failed(1, err)
+	}
+	if err != nil && d.log != nil {
+		err = s.keep(t, &d, due[n:], err)
+	}
+	if n > 0 {
+		if err := t.syncShard(shard, d); err != nil {
+			s.failed(n, err)
+			return 0, err
+		}
+	}
+	return n, err
+}
+
+// keep makes the log end with the records that could not be removed.
+func (s *sweep) keep(t *tree, d *durably, due []*candidate, why error) error {
+	if errors.Is(why, model.ErrUnknown) {
+		due = due[1:] // this one may be gone
+	}
+	for _, c := range due {
+		cur, err := t.read(&c.place)
+		if err == nil && cur != nil {
+			err = t.commit(d, c.stripe(), stored(&c.place, cur))
+		}
+		if err != nil {
+			why = withKind(model.ErrUnknown, err)
+			s.failed(1, why)
+		}
+	}
+	return why
 }
 
 // drop removes an index entry, under the record's lock. It opens each folder once

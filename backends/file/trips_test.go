@@ -51,20 +51,19 @@ func TestFsyncs(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			for _, noSync := range []bool{false, true} {
-				b, s := spied(t, memoryDir(t), &Options{NoSync: noSync})
+			for _, how := range []string{"files", "log", "NoSync"} {
+				power := disktest.NewPower()
+				power.NoWhole = how == "files"
+				b, s := onPower(t, power, &Options{NoSync: how == "NoSync"})
 				must(t, b.CreateStorage(ctx))
 				for _, r := range []model.Record{newRecord("plain", "", time.Time{}), full, newRecord("other", "bob", inDay)} {
 					create(t, b, r)
 				}
 				s.Take()
 				must(t, tt.do(b))
-				want := tt.want
-				if noSync {
-					want = 0
-				}
+				want := map[string]int{"files": tt.want, "log": min(1, tt.want)}[how]
 				if c := s.Take(); c.Calls["fsync"] != want {
-					t.Errorf("NoSync %v: %d fsyncs, want %d, among %v", noSync, c.Calls["fsync"], want, c.Calls)
+					t.Errorf("%s: %d fsyncs, want %d, among %v", how, c.Calls["fsync"], want, c.Calls)
 				}
 			}
 		})

@@ -52,6 +52,17 @@ type Folder interface {
 	Lock(name string) (Lock, error)
 	// Is reports whether path still belongs to this folder.
 	Is(path string) (bool, error)
+	// Whole opens the file system of the folder. It returns errors.ErrUnsupported
+	// if a sync of a whole file system does not exist or hides errors.
+	Whole() (Whole, error)
+	Close() error
+}
+
+// Whole is a whole file system.
+type Whole interface {
+	// Sync makes all files and names durable that were written before it. It returns
+	// the errors of all writes since the Whole was opened.
+	Sync() error
 	Close() error
 }
 
@@ -72,6 +83,8 @@ type Lock interface {
 	// ReadAt reads from the file. It returns fewer bytes if the file ends.
 	ReadAt(data []byte, at int64) (int, error)
 	WriteAt(data []byte, at int64) error
+	// Sync makes the contents durable.
+	Sync() error
 	// Is reports whether path still belongs to this file.
 	Is(path string) (bool, error)
 	Close() error

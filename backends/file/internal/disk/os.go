@@ -246,6 +246,30 @@ func (f *folder) Is(path string) (bool, error) {
 
 func (f *folder) Close() error { return f.root.Close() }
 
+func (f *folder) Whole() (Whole, error) {
+	if !syncsWhole() {
+		return nil, errors.ErrUnsupported
+	}
+	dir, err := f.self()
+	if err != nil {
+		return nil, err
+	}
+	ok, err := isWhole(dir)
+	if err == nil && !ok {
+		err = errors.ErrUnsupported
+	}
+	if err != nil {
+		_ = dir.Close()
+		return nil, err
+	}
+	return &whole{dir: dir}, nil
+}
+
+type whole struct{ dir *os.File }
+
+func (w *whole) Sync() error  { return syncWhole(w.dir) }
+func (w *whole) Close() error { return w.dir.Close() }
+
 // Lock opens the file read-only if the process may not write. So a process that
 // may only read still excludes writers while it lists.
 func (f *folder) Lock(name string) (Lock, error) {
@@ -277,6 +301,7 @@ func (l *lock) Is(path string) (bool, error) {
 	return l.id.is(path, l.file.Stat)
 }
 func (l *lock) Close() error { return closeLock(l.file) }
+func (l *lock) Sync() error  { return syncData(l.file) }
 
 func (l *lock) ReadAt(data []byte, at int64) (int, error) {
 	n, err := l.file.ReadAt(data, at)

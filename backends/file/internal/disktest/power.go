@@ -19,6 +19,9 @@ import (
 // contents. Power keeps or forgets each name and each file independently, so it
 // guarantees less than any real file system.
 type Power struct {
+	// NoWhole has no sync of the whole file system.
+	NoWhole bool
+
 	mu  sync.Mutex
 	top *node // its names are complete paths
 }
@@ -31,7 +34,7 @@ func NewPower() *Power { return &Power{top: newDir()} }
 func (d *Power) Cut(pick func() bool) *Power {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return &Power{top: d.top.cut(pick)}
+	return &Power{NoWhole: d.NoWhole, top: d.top.cut(pick)}
 }
 
 // Files returns the paths of all files and folders, sorted. The path of a folder ends
@@ -57,8 +60,16 @@ func (n *node) cut(pick func() bool) *node {
 		data := n.data
 		if !slices.Equal(data, n.written) && pick() {
 			data = n.written
-			if pick() {
-				data = n.data[:len(n.data)/2] // torn
+			if pick() { // torn after what was synced
+				same := 0
+				for same < min(len(data), len(n.data)) && data[same] == n.data[same] {
+					same++
+				}
+				torn := same + (len(n.data)-same)/2
+				data = slices.Clone(n.data[:torn])
+				if torn < len(n.written) { // what stands behind is as it was
+					data = append(data, n.written[torn:]...)
+				}
 			}
 		}
 		return &node{data: data, written: data}
@@ -256,7 +267,7 @@ func (f *powerFolder) Lock(name string) (disk.Lock, error) {
 		return nil, err
 	}
 	n, err := f.find(name)
-	return &powerLock{f.d, n}, err
+	return &powerLock{d: f.d, n: n}, err
 }
 
 func (f *powerFolder) Is(string) (bool, error) {
@@ -266,6 +277,33 @@ func (f *powerFolder) Is(string) (bool, error) {
 }
 
 func (f *powerFolder) Close() error { return nil }
+
+func (f *powerFolder) Whole() (disk.Whole, error) {
+	if f.d.NoWhole {
+		return nil, errors.ErrUnsupported
+	}
+	return &powerWhole{f.d}, nil
+}
+
+type powerWhole struct{ d *Power }
+
+func (w *powerWhole) Sync() error {
+	w.d.mu.Lock()
+	defer w.d.mu.Unlock()
+	w.d.top.sync()
+	return nil
+}
+
+func (w *powerWhole) Close() error { return nil }
+
+// sync makes a file or folder durable, with all below it.
+func (n *node) sync() {
+	n.written = n.data
+	n.durable = maps.Clone(n.now)
+	for _, child := range n.now {
+		child.sync()
+	}
+}
 
 type powerFile struct {
 	d *Power
@@ -289,8 +327,9 @@ func (f *powerFile) Sync() error {
 func (f *powerFile) Close() error { return nil }
 
 type powerLock struct {
-	d *Power
-	n *node
+	d    *Power
+	n    *node
+	held bool
 }
 
 func (l *powerLock) TryLock() (bool, error) {
@@ -298,13 +337,16 @@ func (l *powerLock) TryLock() (bool, error) {
 	defer l.d.mu.Unlock()
 	ok := !l.n.locked
 	l.n.locked = true
+	l.held = l.held || ok
 	return ok, nil
 }
 
 func (l *powerLock) Unlock() error {
 	l.d.mu.Lock()
 	defer l.d.mu.Unlock()
-	l.n.locked = false
+	if l.held {
+		l.n.locked, l.held = false, false
+	}
 	return nil
 }
 
@@ -314,7 +356,14 @@ func (l *powerLock) Is(string) (bool, error) {
 	return !l.n.gone, nil
 }
 
-func (l *powerLock) Close() error { return nil }
+func (l *powerLock) Close() error { return l.Unlock() }
+
+func (l *powerLock) Sync() error {
+	l.d.mu.Lock()
+	defer l.d.mu.Unlock()
+	l.n.written = l.n.data
+	return nil
+}
 
 func (l *powerLock) ReadAt(data []byte, at int64) (int, error) {
 	l.d.mu.Lock()

@@ -15,6 +15,7 @@ import (
 // returns an error. Paths are relative to the store's directory.
 type Spy struct {
 	disk.System
+	NoWhole bool // there is no sync of the whole file system
 
 	mu      sync.Mutex
 	hook    func(op, path string) error
@@ -227,6 +228,39 @@ func (f *spyFolder) Is(path string) (bool, error) {
 	return f.inner.Is(path)
 }
 
+func (f *spyFolder) Whole() (disk.Whole, error) {
+	if err := f.s.ask("openwhole", f.path); err != nil {
+		return nil, err
+	}
+	if f.s.NoWhole {
+		return nil, errors.ErrUnsupported
+	}
+	w, err := f.inner.Whole()
+	if err != nil {
+		return nil, err
+	}
+	f.s.opened(1)
+	return &spyWhole{w, f.s, f.path}, nil
+}
+
+type spyWhole struct {
+	disk.Whole
+	s    *Spy
+	path string
+}
+
+func (w *spyWhole) Sync() error {
+	if err := w.s.ask("fsync", w.path); err != nil || w.s.dropped() {
+		return err
+	}
+	return w.Whole.Sync()
+}
+
+func (w *spyWhole) Close() error {
+	w.s.opened(-1)
+	return w.Whole.Close()
+}
+
 func (f *spyFolder) Close() error {
 	f.s.opened(-1)
 	return f.inner.Close()
@@ -291,6 +325,13 @@ func (l *spyLock) WriteAt(data []byte, at int64) error {
 		return err
 	}
 	return l.Lock.WriteAt(data, at)
+}
+
+func (l *spyLock) Sync() error {
+	if err := l.s.ask("fsync", l.path); err != nil || l.s.dropped() {
+		return err
+	}
+	return l.Lock.Sync()
 }
 
 func (l *spyLock) Close() error {
