@@ -225,7 +225,7 @@ func (s *Session) look(ctx context.Context, v *sight, leaving bool) error {
 	return nil
 }
 
-// lookedInVain handles a row that cannot be had, or whose session has ended.
+// lookedInVain handles a row that was not read, or whose session has ended.
 func (s *Session) lookedInVain(ctx context.Context, v *sight, err error) error {
 	var gone *endedError
 	switch {
