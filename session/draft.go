@@ -44,11 +44,11 @@ func (s *Session) next(base *item, v *verb) (draft, error) {
 	}
 	sets := false
 	for _, edit := range s.edits {
-		edit.apply(&d.row, now)
+		d.row = edit.applied(d.row, now)
 		d.write, sets = true, sets || edit.deadline
 	}
 	if v != nil && v.edit.apply != nil {
-		v.edit.apply(&d.row, now)
+		d.row = v.edit.applied(d.row, now)
 	}
 	counts := !s.passive || v != nil && v.edit.deadline
 	at, due := d.row.Due(now, base.ExpiresAt, p.touchEvery(&d.row))

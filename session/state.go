@@ -75,6 +75,13 @@ type edit struct {
 	deadline bool // it sets a deadline
 }
 
+// applied returns the row after the edit. What a function gets is on the heap, and
+// most requests have no edits.
+func (e edit) applied(r row.Row, now time.Time) row.Row {
+	e.apply(&r, now)
+	return r
+}
+
 // maxTokens is how many different tokens of one client are tried.
 const maxTokens = 4
 
