@@ -82,7 +82,8 @@ const maxErrors = 20
 //
 // The error is that of a store or of Save. A record that cannot be read, or that
 // to does not take, is left out and counted: its *RecordError is joined into the
-// error at the end, for the first 20 of them.
+// error at the end, for the first 20 of them. So is one that changes all the time,
+// with ErrConflict. The next call copies it.
 func Copy(ctx context.Context, from, to driver.ModelExpirySupport, opts *CopyOptions) (State, error) {
 	c := &copying{from: from, to: to}
 	if opts != nil {

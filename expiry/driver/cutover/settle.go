@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -40,7 +41,7 @@ func find(ctx context.Context, b driver.ModelExpirySupport, now time.Time, id st
 // at the same time, the last one sees what the others did. It reports whether
 // it changed anything. Without remove, a record that from lacks stays.
 func settle(ctx context.Context, from, to driver.ModelExpirySupport, now time.Time, id string, remove bool) (changed bool, err error) {
-	for range rounds {
+	for round := range rounds {
 		have, err := find(ctx, from, now, id)
 		if err != nil {
 			return changed, err
@@ -64,6 +65,9 @@ func settle(ctx context.Context, from, to driver.ModelExpirySupport, now time.Ti
 			changed = true
 		case ctx.Err() == nil && (overtaken(err) || errors.Is(err, model.ErrUnknown)):
 			changed = true // perhaps: the next look tells
+			if err := driverkit.Pause(ctx, round); err != nil {
+				return changed, err
+			}
 		default:
 			return changed, err
 		}
