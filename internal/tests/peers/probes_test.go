@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/sojourn-go/sojourn/internal/tools/marks"
 )
 
 var update = flag.Bool("update", false, "write the comparison into the README")
@@ -175,7 +177,7 @@ const (
 // with the README.
 func TestComparison(t *testing.T) {
 	var b strings.Builder
-	b.WriteString(begin + "| |")
+	b.WriteString("| |")
 	for _, l := range libraries {
 		b.WriteString(" " + l.name + " |")
 	}
@@ -192,24 +194,22 @@ func TestComparison(t *testing.T) {
 		}
 		b.WriteString("\n")
 	}
-	b.WriteString(end)
 	const file = "../../../README.md"
 	readme, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, rest, ok := strings.Cut(string(readme), begin)
-	shown, after, ok2 := strings.Cut(rest, end)
-	if !ok || !ok2 {
-		t.Fatal("the README has no comparison")
+	page, err := marks.Put(string(readme), begin, end, b.String())
+	if err != nil {
+		t.Fatal(err)
 	}
-	if begin+shown+end == b.String() {
+	if page == string(readme) {
 		return
 	}
 	if !*update {
 		t.Fatalf("the README's comparison differs; -update writes it:\n%s", b.String())
 	}
-	if err := os.WriteFile(file, []byte(before+b.String()+after), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(page), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }

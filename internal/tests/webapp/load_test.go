@@ -17,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/sojourn-go/sojourn/internal/tools/marks"
 )
 
 const (
@@ -83,12 +85,11 @@ func publish(name, text string) error {
 	if err != nil {
 		return err
 	}
-	before, rest, begins := strings.Cut(string(old), loadBegin)
-	_, after, ends := strings.Cut(rest, loadEnd)
-	if !begins || !ends {
-		return fmt.Errorf("%s lacks the marks %q and %q", name, loadBegin, loadEnd)
+	page, err := marks.Put(string(old), loadBegin, loadEnd, text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
 	}
-	return os.WriteFile(name, []byte(before+loadBegin+text+loadEnd+after), 0o600)
+	return os.WriteFile(name, []byte(page), 0o600)
 }
 
 func at(times []time.Duration, percent int) time.Duration {

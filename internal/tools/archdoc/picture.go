@@ -1,11 +1,12 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/sojourn-go/sojourn/internal/tools/marks"
 )
 
 // The picture stands between these lines of the page.
@@ -16,12 +17,7 @@ const (
 
 // replace returns the page with another picture.
 func replace(page, picture string) (string, error) {
-	head, rest, ok := strings.Cut(page, startMark)
-	_, tail, ends := strings.Cut(rest, endMark)
-	if !ok || !ends {
-		return "", errors.New("the page lacks the marks of the picture")
-	}
-	return head + startMark + picture + endMark + tail, nil
+	return marks.Put(page, startMark, endMark, picture)
 }
 
 // hidden reports whether a package is left out: tools, tests and examples.

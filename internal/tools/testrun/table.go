@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -10,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/sojourn-go/sojourn/internal/tools/marks"
 )
 
 // The table stands between these lines of a file.
@@ -121,10 +122,9 @@ func (r *report) writeTable(file string) error {
 	if err != nil {
 		return err
 	}
-	before, rest, ok1 := bytes.Cut(text, []byte(tableBegin))
-	_, after, ok2 := bytes.Cut(rest, []byte(tableEnd))
-	if !ok1 || !ok2 {
-		return fmt.Errorf("%s has no place for the table", file)
+	page, err := marks.Put(string(text), tableBegin, tableEnd, table)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
 	}
-	return os.WriteFile(file, slices.Concat(before, []byte(tableBegin+table+tableEnd), after), 0o644) //nolint:gosec // a document
+	return os.WriteFile(file, []byte(page), 0o644) //nolint:gosec // a document
 }

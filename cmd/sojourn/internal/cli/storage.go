@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -193,21 +194,29 @@ func (a *app) keys() *cobra.Command {
 			}
 		}
 		counts := map[string]int{}
-		q := driver.Query{Limit: pageSize}
-		for {
-			page, err := b.Page(c.Context(), now(), q)
-			if err != nil {
-				return err
-			}
-			for i := range page.Records {
-				counts[keyOf(&page.Records[i])]++
-			}
-			if q.After = page.Next; page.Next == "" {
-				return a.sayUse(counts, keys)
-			}
+		if err := eachRecord(c.Context(), b, func(r *model.Record) { counts[keyOf(r)]++ }); err != nil {
+			return err
 		}
+		return a.sayUse(counts, keys)
 	})
 	return c
+}
+
+// eachRecord calls do for each live record.
+func eachRecord(ctx context.Context, b driver.ModelExpirySupport, do func(*model.Record)) error {
+	q := driver.Query{Limit: pageSize}
+	for {
+		page, err := b.Page(ctx, now(), q)
+		if err != nil {
+			return err
+		}
+		for i := range page.Records {
+			do(&page.Records[i])
+		}
+		if q.After = page.Next; page.Next == "" {
+			return nil
+		}
+	}
 }
 
 // keyOf returns the id of the key that sealed a record, or "". The encoding of
@@ -256,28 +265,20 @@ func (a *app) reseal(c *cobra.Command, b driver.ModelExpirySupport, p *place, co
 	}
 	n := 0
 	var failed []error
-	q := driver.Query{Limit: pageSize}
-	for {
-		page, err := b.Page(c.Context(), now(), q)
-		if err != nil {
-			return err
+	err = eachRecord(c.Context(), b, func(r *model.Record) {
+		if keyOf(r) == keys.Active() {
+			return
 		}
-		for i := range page.Records {
-			r := &page.Records[i]
-			if keyOf(r) == keys.Active() {
-				continue
-			}
-			err := resealOne(c, store, r.ID)
-			switch {
-			case err == nil:
-				n++
-			case !errors.Is(err, model.ErrNotFound):
-				failed = append(failed, err)
-			}
+		err := resealOne(c, store, r.ID)
+		switch {
+		case err == nil:
+			n++
+		case !errors.Is(err, model.ErrNotFound):
+			failed = append(failed, err)
 		}
-		if q.After = page.Next; page.Next == "" {
-			break
-		}
+	})
+	if err != nil {
+		return err
 	}
 	_, _ = fmt.Fprintf(a.Err, "sealed %d again\n", n)
 	return errors.Join(failed...)
