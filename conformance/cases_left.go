@@ -242,6 +242,9 @@ func leftCases() []Case {
 		that("OfManyAtOnceIsNothing", "R38 R28", needLeft, func(c *C) {
 			empty := c.empty()
 			for round := range 3 {
+				for i := range 3 {
+					c.put(c.shaped(fmt.Sprint("r", i), shapes[round]))
+				}
 				errs := c.concurrently(6, func(who int) error {
 					var failed error
 					for i := range 12 {

@@ -44,7 +44,7 @@ func leftMutants() map[string]mutation {
 		"a create over an expired record leaves its entries":       keeping("over expired absent", func(string) bool { return true }),
 		"an upsert over damaged bytes leaves what they had":        keeping("over damaged", func(string) bool { return true }),
 		"a create that fails leaves its entries":                   onShelf(shelfFaults{early: true}),
-		"a delete removes the entries that it read before":         onShelf(shelfFaults{outdated: true}),
+		"a delete removes the entries that it read before":         onShelf(shelfFaults{outdated: "r0"}),
 		"DeleteStorage leaves the index entries":                   onShelf(shelfFaults{stays: true}),
 
 		"a record's checksum is not compared": reading("", summed),

@@ -19,7 +19,7 @@ func shelfHarness(f shelfFaults) conformance.Harness {
 		mu.Lock()
 		defer mu.Unlock()
 		if boards[name] == nil {
-			boards[name] = &board{records: map[string][]byte{}, entries: map[string]string{}}
+			boards[name] = &board{records: map[string][]byte{}, entries: map[string]string{}, stale: newOvertaken()}
 		}
 		return boards[name]
 	}

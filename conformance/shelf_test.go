@@ -8,7 +8,6 @@ import (
 	"hash/crc32"
 	"iter"
 	"maps"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,7 +33,19 @@ type board struct {
 	made    bool
 	records map[string][]byte
 	entries map[string]string // entry to id
-	writes  int
+	stale   *overtaken
+}
+
+// overtaken lets an update come between the steps of the first delete of a
+// record. Other deletes of it wait until that one has ended.
+type overtaken struct {
+	first                bool // no delete has read the record
+	once                 sync.Once
+	read, written, ended chan struct{}
+}
+
+func newOvertaken() *overtaken {
+	return &overtaken{first: true, read: make(chan struct{}), written: make(chan struct{}), ended: make(chan struct{})}
 }
 
 // shelfFaults are the mistakes of a shelf. The zero shelfFaults has none.
@@ -44,8 +55,9 @@ type shelfFaults struct {
 	keeps func(verb, entry string) bool
 	// early makes a create write its entries before it judges.
 	early bool
-	// outdated makes a delete remove the entries of an earlier read.
-	outdated bool
+	// outdated makes the first delete of the record with this id remove the
+	// entries that it read before an update.
+	outdated string
 	// stays makes DeleteStorage leave the entries.
 	stays bool
 	// blind makes reads skip what it does to the bytes.
@@ -110,7 +122,6 @@ func (b *shelf) live(verb, id string, now time.Time) (model.Record, error) {
 
 // put replaces what is under the id by next, or by nothing.
 func (b *shelf) put(verb, id string, next *model.Record) {
-	b.at.writes++
 	for e, of := range b.at.entries {
 		switch {
 		case of != id:
@@ -156,7 +167,15 @@ func (b *shelf) GetMany(ctx context.Context, now time.Time, gets []driver.Get) [
 }
 
 func (b *shelf) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
-	return b.write(ctx, "", now, w)
+	update := b.f.outdated == w.Record.ID && w.Cond == driver.IfPresent
+	if update {
+		wait(b.at.stale.read)
+	}
+	head, err := b.write(ctx, "", now, w)
+	if update && err == nil {
+		b.at.stale.once.Do(func() { close(b.at.stale.written) })
+	}
+	return head, err
 }
 
 func (b *shelf) write(ctx context.Context, how string, now time.Time, w driver.Write) (model.Record, error) {
@@ -265,38 +284,39 @@ func (b *shelf) remove(ctx context.Context, how string, now time.Time, d driver.
 	b.at.mu.Lock()
 	defer b.at.mu.Unlock()
 	verb := how + "delete " + d.Cond.String()
-	cur, err := b.read(verb, d.ID)
-	early := cur
-	if b.f.outdated && cur != nil {
-		b.yield()
-		cur, err = b.read(verb, d.ID)
+	var early []string
+	outdated := b.f.outdated == d.ID && b.at.stale.first
+	switch cur, _ := b.read(verb, d.ID); {
+	case b.f.outdated != d.ID || cur == nil:
+	case outdated:
+		early = entriesOf(cur)
+		b.at.stale.first = false
+		defer close(b.at.stale.ended)
+		close(b.at.stale.read)
+		b.meanwhile(b.at.stale.written)
+	default:
+		b.meanwhile(b.at.stale.ended)
 	}
+	cur, err := b.read(verb, d.ID)
 	if _, err := driverkit.Judge(now, cur, err, d.Cond, d.Known.Revision); err != nil {
 		return err
 	}
-	if b.f.outdated {
-		stay := slices.DeleteFunc(entriesOf(cur), func(e string) bool { return slices.Contains(entriesOf(early), e) })
-		b.put(verb, d.ID, nil)
-		for _, e := range stay {
-			b.at.entries[e] = d.ID
-		}
-		return nil
-	}
 	b.put(verb, d.ID, nil)
+	if outdated {
+		for _, e := range entriesOf(cur) {
+			if !slices.Contains(early, e) {
+				b.at.entries[e+" of before"] = "" // nobody's, whatever is written later
+			}
+		}
+	}
 	return nil
 }
 
-// yield releases the lock until another call has written, or none comes.
-func (b *shelf) yield() {
-	before := b.at.writes
-	for range 1000 {
-		b.at.mu.Unlock()
-		runtime.Gosched()
-		b.at.mu.Lock()
-		if b.at.writes != before {
-			return
-		}
-	}
+// meanwhile releases the lock until the channel is closed.
+func (b *shelf) meanwhile(ch <-chan struct{}) {
+	b.at.mu.Unlock()
+	defer b.at.mu.Lock()
+	wait(ch)
 }
 
 // all walks the records that can be read, and names the others in corrupt.

@@ -40,12 +40,14 @@ func TestReadableByThePlainClient(t *testing.T) {
 	}
 }
 
-// TestReadsByIDNeedNoRefresh has an index that never refreshes by itself. A
-// record is read right after its write, and a search without a refresh misses it.
+// TestReadsByIDNeedNoRefresh has an index that never refreshes by itself: from
+// its start, since the server refreshes once more after a change of the interval.
+// A record is read right after its write, and a search without a refresh misses it.
 func TestReadsByIDNeedNoRefresh(t *testing.T) {
 	t.Parallel()
-	b := open(t, nil)
-	request(t, b.client, http.MethodPut, "/"+b.name+"/_settings", `{"index":{"refresh_interval":"-1"}}`)
+	name := drivertest.Name()
+	template(t, newBackend(t, client(t), name, nil), `"template":{"settings":{"refresh_interval":"-1"}}`)
+	b := openOn(t, client(t), name, nil)
 	drivertest.Seed(t, b, drivertest.Record("id", "ann", time.Hour))
 	drivertest.Get(t, b, "id")
 	ofAnn := matching(&driver.Query{Label: "principal", Value: "ann"}, listed)

@@ -224,7 +224,6 @@ func (h *betweenPipelines) ProcessPipelineHook(next goredis.ProcessPipelineHook)
 // that of the records which live all the time.
 func TestCountWhileSwept(t *testing.T) {
 	b := open(t, nil)
-	loadScripts(t, b.client)
 	ctx := t.Context()
 	const living = 5000
 	recs := make([]model.Record, living)

@@ -90,9 +90,11 @@ func newOn(t testing.TB, c goredis.UniversalClient, name string, opts *Options) 
 	return b
 }
 
-// createOn returns a backend on the client's server, with its storage.
+// createOn returns a backend on the client's server, with its storage. The server
+// knows all scripts, whatever other tests ran before.
 func createOn(t testing.TB, c goredis.UniversalClient, name string, opts *Options) *Backend {
 	t.Helper()
+	loadScripts(t, c)
 	b := newOn(t, c, name, opts)
 	if err := b.CreateStorage(t.Context()); err != nil {
 		t.Fatal(err)

@@ -116,7 +116,6 @@ func TestPageTrips(t *testing.T) {
 	b := open(t, nil)
 	c := clientOf(t, options(t))
 	through := newOn(t, c, b.name, nil)
-	loadScripts(t, b.client)
 	many := drivertest.Record("many", "ann", time.Hour)
 	for i := range 40 {
 		drivertest.Seed(t, b, drivertest.Record(fmt.Sprint("id", i), "ann", time.Hour))

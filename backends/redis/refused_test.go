@@ -27,7 +27,6 @@ func TestServerRefuses(t *testing.T) {
 			admin := clientOf(t, options(t))
 			b := openOn(t, clientOf(t, options(t)), drivertest.Name(), nil)
 			base := drivertest.SeedCalls(t, b)
-			loadScripts(t, b.client)
 			writes := append(drivertest.Writes(base), drivertest.Call{Name: "create long", Do: func(ctx context.Context, _ driver.ModelExpirySupport) error {
 				_, err := b.Write(ctx, drivertest.Now, driver.Write{Record: long("long"), Cond: driver.IfAbsent})
 				return err
