@@ -204,6 +204,9 @@ func (s *seat) size() int {
 
 // measured notes how long the answers of some calls were.
 func (l *lane) measured(calls, bytes int) {
+	if calls == 0 {
+		return // all had left
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.seats = max(1, min(maxSeats, calls*tripBytes/max(1, bytes)))

@@ -243,6 +243,26 @@ func TestTogetherLeft(t *testing.T) {
 	}
 }
 
+// TestTogetherAllLeft has a round trip that nobody waits for: it says nothing
+// about how long answers are.
+func TestTogetherAllLeft(t *testing.T) {
+	b, p := proxied(t)
+	known := stored(t, b)
+	g := gather(b)
+	ctx, cancel := context.WithCancel(t.Context())
+	for _, do := range g.calls(ctx, known) {
+		g.call(do)
+	}
+	cancel()
+	g.came()
+	p.sent()
+	g.depart()
+	g.settle()
+	if _, commands := p.sent(); len(commands) > 0 || b.lanes[0].seats != maxSeats {
+		t.Errorf("sent %v, and the next round trip has %d seats, want %d", commands, b.lanes[0].seats, maxSeats)
+	}
+}
+
 // pipelineHook calls do before each pipeline with a script.
 type pipelineHook struct {
 	lateHook
