@@ -165,25 +165,54 @@ func TestSerializationFailure(t *testing.T) {
 	drivertest.WantKind(t, err, model.ErrUnavailable)
 }
 
+// awaitLocks returns when n sessions wait for a lock of another one, in a
+// statement on the table.
+func awaitLocks(t testing.TB, b *Backend, n int) {
+	t.Helper()
+	for waits := 0; waits < n; {
+		err := query(t.Context(), b.db, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND wait_event_type = 'Lock' AND query LIKE '%' || $1::text || '%'",
+			[]any{b.place.table}, scanOne(&waits))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// touches touches a record in a transaction, which holds it then.
+func touches(t testing.TB, b *Backend, tx pgx.Tx, id string) error {
+	t.Helper()
+	_, err := b.In(tx).Touch(t.Context(), drivertest.Now, driver.Touch{ID: id, Mode: driver.TouchClear})
+	return err
+}
+
 // TestIsolationOfTheSession has sessions whose transactions are serializable by
-// default. Writers that the server refuses send the write again.
+// default, and a write that waits while another transaction changes its record.
+// The server refuses it, and it is sent again.
 func TestIsolationOfTheSession(t *testing.T) {
 	c := poolConfig(t)
 	c.ConnConfig.RuntimeParams["default_transaction_isolation"] = "serializable"
 	b := openOn(t, connect(t, c), nil)
 	drivertest.Seed(t, b, drivertest.Record("id", "", time.Hour))
-	var all sync.WaitGroup
-	for range 4 {
-		all.Go(func() {
-			for range 10 {
-				w := driver.Write{Record: drivertest.Record("id", "", time.Hour), Cond: driver.IfPresent}
-				if _, err := b.Write(t.Context(), drivertest.Now, w); err != nil {
-					t.Error(drivertest.Causes(err))
-				}
-			}
-		})
+	for range 3 {
+		tx := begin(t, pgx.TxOptions{})
+		if err := touches(t, b, tx, "id"); err != nil {
+			t.Fatal(drivertest.Causes(err))
+		}
+		w := driver.Write{Record: drivertest.Record("id", "", time.Hour), Cond: driver.IfPresent}
+		written := make(chan error, 1)
+		go func() {
+			_, err := b.Write(t.Context(), drivertest.Now, w)
+			written <- err
+		}()
+		awaitLocks(t, b, 1)
+		if err := tx.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-written; err != nil {
+			t.Fatal(drivertest.Causes(err))
+		}
+		drivertest.Holds(t, b, "id", w.Record.Revision, w.Record.ExpiresAt)
 	}
-	all.Wait()
 }
 
 // TestModes makes every call in every mode of pgx, also in those that work with
@@ -354,25 +383,21 @@ func TestBatchWithoutATable(t *testing.T) {
 	}
 }
 
-// TestDeadlocksAreNotErrors has batches in the same order beside transactions in
-// another one: the server ends some of them, and the batches go on.
+// TestDeadlocksAreNotErrors has a batch and a transaction that wait for each
+// other: the server ends the batch, which goes on. The batch begins its wait last,
+// and only it looks for circles, so it is the one that finds this one.
 func TestDeadlocksAreNotErrors(t *testing.T) {
 	b := open(t, nil)
-	ids := []string{"a", "b"}
+	ids := []string{"a", "b", "c"}
 	for _, id := range ids {
 		drivertest.Seed(t, b, drivertest.Record(id, "", time.Hour))
 	}
-	tx := begin(t, pgx.TxOptions{})
-	exec(t, tx, "SET LOCAL deadlock_timeout = '10s'") // the batch finds the circle first
-	in := b.In(tx)
-	touch := func(id string) error {
-		_, err := in.Touch(t.Context(), drivertest.Now, driver.Touch{ID: id, Mode: driver.TouchClear})
-		return err
+	holdsC, holdsB := begin(t, pgx.TxOptions{}), begin(t, pgx.TxOptions{})
+	exec(t, holdsC, "SET LOCAL deadlock_timeout = '1h'")
+	if err := errors.Join(touches(t, b, holdsC, "c"), touches(t, b, holdsB, "b")); err != nil {
+		t.Fatal(drivertest.Causes(err))
 	}
-	if err := touch("b"); err != nil {
-		t.Fatal(err)
-	}
-	results := make(chan []driver.BatchResult)
+	results := make(chan []driver.BatchResult, 1)
 	go func() {
 		ops := make([]driver.BatchOp, len(ids))
 		for i, id := range ids {
@@ -380,17 +405,17 @@ func TestDeadlocksAreNotErrors(t *testing.T) {
 		}
 		results <- b.WriteMany(t.Context(), drivertest.Now, ops)
 	}()
-	for waits := 0; waits == 0; { // until the batch has locked a and waits for b
-		err := query(t.Context(), b.db, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%' || $1::text || '%'",
-			[]any{b.place.table}, scanOne(&waits))
-		if err != nil {
-			t.Fatal(err)
-		}
+	awaitLocks(t, b, 1) // the batch has a and waits for b
+	touched := make(chan error, 1)
+	go func() { touched <- touches(t, b, holdsC, "a") }()
+	awaitLocks(t, b, 2)
+	if err := holdsB.Rollback(t.Context()); err != nil { // now the batch waits for c
+		t.Fatal(err)
 	}
-	if err := touch("a"); err != nil {
+	if err := <-touched; err != nil {
 		t.Fatal(drivertest.Causes(err))
 	}
-	if err := tx.Commit(t.Context()); err != nil {
+	if err := holdsC.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := firstError(<-results); err != nil {
