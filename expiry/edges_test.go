@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sojourn-go/sojourn/backends/memory"
@@ -90,22 +91,24 @@ func TestEachWriteOfABulkHasTheLifetimeOfItsOwnTime(t *testing.T) {
 }
 
 func TestReadsAfterLostAnswersShareTheTimeThatTheyTake(t *testing.T) {
-	var stored model.Record
-	lose := func(wait time.Duration) func(context.Context, any) (model.Record, error) {
-		return func(_ context.Context, arg any) (model.Record, error) {
-			<-time.After(wait)
-			stored = arg.(driver.Write).Record //nolint:forcetypeassert // the script's
-			return model.Record{}, model.ErrUnknown
+	synctest.Test(t, func(t *testing.T) {
+		var stored model.Record
+		lose := func(wait time.Duration) func(context.Context, any) (model.Record, error) {
+			return func(_ context.Context, arg any) (model.Record, error) {
+				<-time.After(wait)                 // of the bubble's clock
+				stored = arg.(driver.Write).Record //nolint:forcetypeassert // the script's
+				return model.Record{}, model.ErrUnknown
+			}
 		}
-	}
-	look := func(ctx context.Context, _ any) (model.Record, error) { return stored, ctx.Err() }
-	b := newScripted(t, step{"Write", lose(0)}, step{"Get", look}, step{"Write", lose(80 * time.Millisecond)}, step{"Get", look})
-	s := storeOn(t, b, &expiry.StoreOptions{LookTimeout: 60 * time.Millisecond})
-	out, err := s.Bulk(t.Context(), []expiry.Op[value]{{Kind: expiry.OpUpsert, ID: "a"}, {Kind: expiry.OpUpsert, ID: "b"}})
-	if err = errors.Join(err, out.Err()); err != nil {
-		t.Error(err)
-	}
-	b.wants("Write", "Get", "Write", "Get")
+		look := func(ctx context.Context, _ any) (model.Record, error) { return stored, ctx.Err() }
+		b := newScripted(t, step{"Write", lose(0)}, step{"Get", look}, step{"Write", lose(80 * time.Millisecond)}, step{"Get", look})
+		s := storeOn(t, b, &expiry.StoreOptions{LookTimeout: 60 * time.Millisecond})
+		out, err := s.Bulk(t.Context(), []expiry.Op[value]{{Kind: expiry.OpUpsert, ID: "a"}, {Kind: expiry.OpUpsert, ID: "b"}})
+		if err = errors.Join(err, out.Err()); err != nil {
+			t.Error(err)
+		}
+		b.wants("Write", "Get", "Write", "Get")
+	})
 }
 
 // reaches reports whether a printer that follows fields and pointers meets the

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sojourn-go/sojourn/model"
@@ -246,14 +247,16 @@ func TestKeysThatDecideAboutConflictsAndCorruption(t *testing.T) {
 }
 
 func TestUpdateThatChangesItsOwnSessionFails(t *testing.T) {
-	f := setup(t, session.Options{Timeout: 20 * time.Millisecond})
-	ctx, _ := f.open(t, "")
-	err := note.Update(ctx, func(v *string) error {
-		if _, _, err := note.Get(ctx); err != nil {
-			t.Errorf("reading inside a change: %v", err)
-		}
-		return note.Set(ctx, "inner")
+	synctest.Test(t, func(t *testing.T) {
+		f := setup(t, session.Options{})
+		ctx, _ := f.open(t, "")
+		err := note.Update(ctx, func(v *string) error {
+			if _, _, err := note.Get(ctx); err != nil {
+				t.Errorf("reading inside a change: %v", err)
+			}
+			return note.Set(ctx, "inner")
+		})
+		is(t, err, context.DeadlineExceeded)
+		ok(t, note.Set(ctx, "outer"))
 	})
-	is(t, err, context.DeadlineExceeded)
-	ok(t, note.Set(ctx, "outer"))
 }

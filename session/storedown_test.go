@@ -111,7 +111,7 @@ func TestNotBeforeThatFailsFailsTheLoad(t *testing.T) {
 }
 
 func TestHangingStoreIsGivenUpOnce(t *testing.T) {
-	f := setup(t, session.Options{Timeout: 20 * time.Millisecond})
+	f := setup(t, session.Options{})
 	token := create(t, f)
 	f.b.Calls()
 	f.b.SetHook(func(_ sessiontest.Op, _ string, next func() error) error {

@@ -92,7 +92,7 @@ func (a *app) root() *cobra.Command {
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usage(err.Error() + "; see " + c.CommandPath() + " --help")
+		return usage(err.Error() + "; see " + c.CommandPath() + " --help; an id or a handle that begins with - stands behind a --")
 	})
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON, one object on each line")
 	root.PersistentFlags().StringVarP(&a.place, "url", "u", "", "the store's URL without secrets, or env:PREFIX (default: SOJOURN_URL)")

@@ -81,10 +81,14 @@ func TestSessions(t *testing.T) {
 		t.Fatalf("sessions: %+v", all)
 	}
 	run(t, nil, "sessions", "-u", sessions, "ann").want(t, exitDone, handle, "ann")
-	run(t, nil, "session", "-u", sessions, handle).want(t, exitDone, "principal  ann")
+	run(t, nil, "session", "-u", sessions, "--", handle).want(t, exitDone, "principal  ann")
+	dashed := "-" + strings.Repeat("A", len(handle)-1) // one of 64 handles begins so
+	run(t, nil, "session", "-u", sessions, dashed).want(t, exitUsage, "behind a --")
+	run(t, nil, "session", "-u", sessions, "--", dashed).want(t, exitNotFound)
+	run(t, nil, "sign-out", "-u", sessions, "--handle", dashed).want(t, exitNotFound)
 	run(t, nil, "sign-out", "-u", sessions).want(t, exitUsage)
 	run(t, nil, "sign-out", "-u", sessions, "ann", "--json").want(t, exitDone, `{"ended":1}`)
-	run(t, nil, "session", "-u", sessions, handle).want(t, exitNotFound)
+	run(t, nil, "session", "-u", sessions, "--", handle).want(t, exitNotFound)
 	run(t, nil, "sign-out", "-u", sessions, "--everybody").want(t, exitDone, "ended 1")
 }
 

@@ -120,8 +120,9 @@ func (a *app) session() *cobra.Command {
 	var purpose string
 	c := &cobra.Command{
 		Use: "session HANDLE", Short: "Show one session", Args: cobra.ExactArgs(1),
-		Long:    "Session shows a live session by its handle. It is no use of the session.",
-		Example: "  sojourn session --url 'file:data?name=sessions' $HANDLE\n  sojourn session --url 'file:data?name=sessions' $HANDLE --json",
+		Long: "Session shows a live session by its handle. It is no use of the session. A\n" +
+			"handle may begin with a dash, so it stands behind a -- of its own.",
+		Example: "  sojourn session --url 'file:data?name=sessions' -- $HANDLE\n  sojourn session --url 'file:data?name=sessions' --json -- $HANDLE",
 	}
 	purposeFlag(c, &purpose)
 	c.RunE = a.withService(&purpose, func(c *cobra.Command, s *session.Service, args []string) error {
