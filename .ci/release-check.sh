@@ -9,8 +9,8 @@ folders=(.)
 while read -r file; do folders+=("${file%/go.mod}"); done < <(git ls-files '*/go.mod')
 if [ -n "$module" ]; then
 	# What is internal, and examples, are never released.
-	if [[ ! $module =~ ^(adapters|backends)/ || " ${folders[*]} " != *" $module "* ]]; then
-		echo "release-check: MODULE is $module, want one of: $(printf '%s\n' "${folders[@]}" | grep -E '^(adapters|backends)/' | xargs)" >&2
+	if [[ ! $module =~ ^(adapters|backends|cmd)/ || " ${folders[*]} " != *" $module "* ]]; then
+		echo "release-check: MODULE is $module, want one of: $(printf '%s\n' "${folders[@]}" | grep -E '^(adapters|backends|cmd)/' | xargs)" >&2
 		exit 2
 	fi
 	folders=("$module")
