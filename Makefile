@@ -9,6 +9,8 @@ ACTIONLINT_VERSION := v1.7.12
 GOVULNCHECK_VERSION := v1.9.0
 ZENSICAL_VERSION := $(shell sed -n 's/^zensical==\([0-9.]*\).*/\1/p' internal/tools/site/requirements.txt)
 APIDIFF_VERSION := v0.0.0-20261113113407-e3970619a1a4
+GORELEASER_VERSION := v2.15.1
+CYCLONEDX_VERSION := v1.10.0
 
 CACHE := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/sojourn
 GOLANGCI_LINT := $(CACHE)/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
@@ -16,6 +18,8 @@ VALE := $(CACHE)/vale-$(VALE_VERSION)/vale
 ACTIONLINT := $(CACHE)/actionlint-$(ACTIONLINT_VERSION)/actionlint
 GOVULNCHECK := $(CACHE)/govulncheck-$(GOVULNCHECK_VERSION)/govulncheck
 APIDIFF := $(CACHE)/apidiff-$(APIDIFF_VERSION)/apidiff
+GORELEASER := $(CACHE)/goreleaser-$(GORELEASER_VERSION)/goreleaser
+CYCLONEDX := $(CACHE)/cyclonedx-gomod-$(CYCLONEDX_VERSION)/cyclonedx-gomod
 ZENSICAL := $(CACHE)/zensical-$(ZENSICAL_VERSION)/bin/zensical
 IMAGES := conformance/containers/images
 
@@ -29,6 +33,12 @@ TESTFLAGS ?= -count=1 -timeout=40m
 # Folders of the further modules. They are tested if PKGS names no packages.
 MODULES := $(patsubst %/go.mod,%,$(shell git ls-files '*/go.mod'))
 NESTED := $(if $(filter ./...,$(PKGS)),$(MODULES))
+# Those that users import or install.
+RELEASED := $(filter adapters/% backends/% cmd/%,$(MODULES))
+# What make test-modules tests: folders of further modules, and of packages of the root's.
+FOLDERS ?=
+# What make vet-systems compiles for.
+SYSTEMS ?= darwin/arm64 windows/amd64 linux/386
 comma := ,
 space := $(subst ,, )
 # Folder for the reports of test runs: JUnit XML, and Markdown as a job's summary.
@@ -46,8 +56,12 @@ SECOND ?= mongo s3 redis
 # Where make mutants makes mistakes, and further flags: -for=7m runs a part, and the next call goes on.
 MUTANTS ?= memory file kit
 MUTANTFLAGS ?=
-# The version that make release-check and make release-notes are about: 0.1.0.
+# The version that release-check, release-notes and what builds a release are about: 0.1.0.
 VERSION ?=
+# Systems that make release-build builds for; empty: all of a release.
+PLATFORMS ?=
+# Where make release-image pushes to; empty: nowhere.
+PUSH ?=
 # The folder of a further module that make release-check is about; empty: the module of the root.
 MODULE ?=
 # Files and folders that make prose checks.
@@ -55,7 +69,7 @@ PROSE ?= .
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: test
 test: images browsers ## Run all tests with the race detector, on real servers where there are any
@@ -78,6 +92,15 @@ test-local: ## Run the tests that need no server: no engine, no network
 .PHONY: test-backend
 test-backend: ## Test one backend on one server: BACKEND=mongo IMAGE=mongo:8.0 TOPOLOGY=replicaset PART=suites
 	@BACKEND='$(BACKEND)' IMAGE='$(IMAGE)' TOPOLOGY='$(TOPOLOGY)' PART='$(PART)' RUN='$(RUN)' SKIP='$(SKIP)' REPORTS='$(REPORTS)' .ci/backend
+
+.PHONY: test-modules
+test-modules: ## Test further modules, and packages that need several servers: FOLDERS='cmd/sojourn' SERVERS='redis postgres'
+	@if [ -z '$(strip $(FOLDERS))' ]; then echo "test-modules: FOLDERS is not set, want some of: $(MODULES)" >&2; exit 2; fi
+	@$(if $(strip $(SERVERS)),$(IMAGES)/ensure.sh $(SERVERS))
+	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
+	mkdir -p $(REPORTS); \
+	CI=true go run ./internal/tools/testrun -modules=$(subst $(space),$(comma),$(strip $(filter $(MODULES),$(FOLDERS)))) \
+		-junit=$(REPORTS)/modules.xml -summary=$(REPORTS)/modules.md -count=1 -timeout=18m $(addprefix ./,$(filter-out $(MODULES),$(FOLDERS)))
 
 # A server that cannot be had is the tests' to judge: under CI they fail, else they are skipped with the reason.
 .PHONY: images
@@ -172,6 +195,14 @@ $(APIDIFF):
 	@echo "building apidiff $(APIDIFF_VERSION), once"
 	@GOBIN=$(@D) go install golang.org/x/exp/cmd/apidiff@$(APIDIFF_VERSION)
 
+$(GORELEASER):
+	@echo "building goreleaser $(GORELEASER_VERSION), once: many minutes"
+	@GOBIN=$(@D) go install github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION)
+
+$(CYCLONEDX):
+	@echo "building cyclonedx-gomod $(CYCLONEDX_VERSION), once"
+	@GOBIN=$(@D) go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_VERSION)
+
 # Each package has its hash. To move to another version: pip-compile --generate-hashes.
 $(ZENSICAL): internal/tools/site/requirements.txt
 	@echo "installing zensical $(ZENSICAL_VERSION), once: it needs Python 3.11 or later, with venv"
@@ -179,9 +210,10 @@ $(ZENSICAL): internal/tools/site/requirements.txt
 	@$(CACHE)/zensical-$(ZENSICAL_VERSION)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
+# What nobody imports or installs elsewhere, such as further modules of tests, make lint vets for this system.
 .PHONY: vet-systems
-vet-systems: ## Compile and vet everything for the other systems: macOS, Windows, and Linux of 32 bits
-	@for module in . $(MODULES); do for system in darwin/arm64 windows/amd64 linux/386; do \
+vet-systems: ## Compile and vet all that is imported or installed for other systems: SYSTEMS=windows/amd64 for one
+	@for system in $(SYSTEMS); do for module in . $(RELEASED); do \
 		echo "$$module: go vet for $$system"; \
 		(cd "$$module" && GOOS=$${system%/*} GOARCH=$${system#*/} go vet ./...) || exit 1; \
 	done; done
@@ -209,6 +241,18 @@ release-check: $(APIDIFF) ## Build and check all that a release needs: VERSION=0
 .PHONY: release-notes
 release-notes: ## Print the text of a release: VERSION=0.1.0
 	@.ci/release-notes.sh '$(VERSION)'
+
+.PHONY: release-build
+release-build: $(CYCLONEDX) ## Build the command line twice for each of PLATFORMS, compare, list its modules: VERSION=0.1.0
+	@CYCLONEDX='$(CYCLONEDX)' VERSION='$(VERSION)' PLATFORMS='$(PLATFORMS)' .ci/release-build.sh
+
+.PHONY: release-archives
+release-archives: $(GORELEASER) $(CYCLONEDX) ## Check .goreleaser.yaml and pack the command line by it: VERSION=0.1.0
+	@GORELEASER='$(GORELEASER)' CYCLONEDX='$(CYCLONEDX)' VERSION='$(VERSION)' .ci/release-archives.sh
+
+.PHONY: release-image
+release-image: ## Make an image of what make release-build left, and run it: VERSION=0.1.0
+	@VERSION='$(VERSION)' PUSH='$(PUSH)' .ci/release-image.sh
 
 .PHONY: generate
 generate: ## Rewrite what is generated from comments and code

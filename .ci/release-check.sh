@@ -9,8 +9,8 @@ folders=(.)
 while read -r file; do folders+=("${file%/go.mod}"); done < <(git ls-files '*/go.mod')
 if [ -n "$module" ]; then
 	# What is internal, and examples, are never released.
-	if [[ ! $module =~ ^(adapters|backends)/ || " ${folders[*]} " != *" $module "* ]]; then
-		echo "release-check: MODULE is $module, want one of: $(printf '%s\n' "${folders[@]}" | grep -E '^(adapters|backends)/' | xargs)" >&2
+	if [[ ! $module =~ ^(adapters|backends|cmd)/ || " ${folders[*]} " != *" $module "* ]]; then
+		echo "release-check: MODULE is $module, want one of: $(printf '%s\n' "${folders[@]}" | grep -E '^(adapters|backends|cmd)/' | xargs)" >&2
 		exit 2
 	fi
 	folders=("$module")
@@ -58,7 +58,7 @@ must "the pages that a release has" complete
 must "go build" each go build ./...
 must "go vet" each go vet ./...
 must "go vet with the tests of several nodes, of second servers and of random sequences" each go vet -tags topology,second,random ./...
-must "the other systems" make --no-print-directory vet-systems
+must "the other systems" make --no-print-directory vet-systems ${module:+RELEASED="$module"}
 must "go.mod is tidy" each go mod tidy -diff
 must "the modules are what go.sum says" each go mod verify
 must "what is generated is not stale" make --no-print-directory verify

@@ -10,6 +10,7 @@ require (
 	github.com/sojourn-go/sojourn/backends/sqlite v0.0.0
 	github.com/spf13/cobra v1.10.2
 	go.etcd.io/bbolt v1.5.0
+	golang.org/x/crypto/x509roots/fallback v0.0.0-20261030153154-30a33513ff6d
 	golang.org/x/term v0.48.0
 )
 

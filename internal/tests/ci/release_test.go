@@ -13,11 +13,11 @@ import (
 // TestTargetsLoopOverModules: go's ./... ends where another module begins.
 func TestTargetsLoopOverModules(t *testing.T) {
 	makefile := read(t, "Makefile")
-	for _, target := range []string{"lint", "vet-systems", "vuln", "tidy"} {
+	for target, list := range map[string]string{"lint": "$(MODULES)", "vet-systems": "$(RELEASED)", "vuln": "$(MODULES)", "tidy": "$(MODULES)"} {
 		_, recipe, found := strings.Cut(makefile, "\n"+target+":")
 		recipe, _, _ = strings.Cut(recipe, "\n\n")
-		if !found || !strings.Contains(recipe, "$(MODULES)") {
-			t.Errorf("make %s does not loop over $(MODULES)", target)
+		if !found || !strings.Contains(recipe, list) {
+			t.Errorf("make %s does not loop over %s", target, list)
 		}
 	}
 	for line := range strings.Lines(read(t, ".ci/release-check.sh")) {
@@ -51,7 +51,7 @@ func repository(t *testing.T, files map[string]string) func(name string, args ..
 	for _, name := range []string{"go", "make", "apidiff"} {
 		put(filepath.Join(bin, name), "#!/bin/sh\n")
 	}
-	for _, name := range []string{".ci/api.sh", ".ci/release-check.sh", ".ci/release-notes.sh"} {
+	for _, name := range []string{".ci/api.sh", ".ci/release-build.sh", ".ci/release-check.sh", ".ci/release-notes.sh"} {
 		put(filepath.Join(dir, name), read(t, name))
 	}
 	for name, text := range files {
@@ -97,6 +97,7 @@ func TestModulesAreReleasedPlain(t *testing.T) {
 		"backends/never/go.mod":    "module m/x\n\nrequire (\n\tm v0.0.0\n)\n",
 		"backends/plain/go.mod":    released,
 		"adapters/plain/go.mod":    released,
+		"cmd/plain/go.mod":         released,
 		"examples/x/go.mod":        released,
 		"internal/x/go.mod":        released,
 	}
@@ -105,10 +106,10 @@ func TestModulesAreReleasedPlain(t *testing.T) {
 	}
 	run := repository(t, files)
 	for module, want := range map[string]string{
-		"": "", "backends/plain": "", "adapters/plain": "",
+		"": "", "backends/plain": "", "adapters/plain": "", "cmd/plain": "",
 		"backends/replaced": "replaces and excludes nothing",
 		"backends/never":    "replaces and excludes nothing",
-		"internal/x":        "want one of: adapters/plain backends/never backends/plain backends/replaced",
+		"internal/x":        "want one of: adapters/plain backends/never backends/plain backends/replaced cmd/plain",
 		"examples/x":        "want one of:",
 		"backends/missing":  "want one of:",
 	} {

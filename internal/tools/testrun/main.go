@@ -11,7 +11,8 @@
 // the runs that tests reported by t.Attr("sojourn.run", …), then the skipped and the failed tests, and
 // a last line "N passed, N failed, N skipped". The exit status is that of go test.
 //
-// With -modules all packages of further modules run after those, as parts of the same run.
+// With -modules all packages of further modules run after those, as parts of the same run. Without
+// packages only the modules run.
 //
 // With -table=FILE a run in which all passed writes backend by capability by cases into that file,
 // between its two marks.
@@ -89,7 +90,7 @@ func parse(arguments []string) (own flags, goTest, packages []string) {
 			packages = append(packages, argument)
 		}
 	}
-	if len(packages) == 0 {
+	if len(packages) == 0 && len(own.modules) == 0 {
 		packages = []string{everything}
 	}
 	return own, goTest, packages
@@ -106,7 +107,11 @@ func run(ctx context.Context, out io.Writer, own flags, goTest, packages []strin
 	defer signal.Stop(interrupts)
 
 	report := newReport(out, own.verbose)
-	worst, err := goCommand(ctx, report, ".", append(slices.Clone(goTest), packages...))
+	var worst int
+	var err error
+	if len(packages) > 0 {
+		worst, err = goCommand(ctx, report, ".", append(slices.Clone(goTest), packages...))
+	}
 	for _, module := range own.modules {
 		if err != nil || len(interrupts) > 0 {
 			break

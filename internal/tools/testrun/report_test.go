@@ -159,6 +159,7 @@ func TestParse(t *testing.T) {
 		{"flags", []string{"-v", "-count=1"}, flags{verbose: true}, append(always[:4:4], "-count=1"), []string{"./..."}},
 		{"packages", []string{"-run=A", "./model", "./expiry"}, flags{}, append(always[:4:4], "-run=A"), []string{"./model", "./expiry"}},
 		{"modules", []string{"-modules=a/b,c", "./model"}, flags{modules: []string{"a/b", "c"}}, always, []string{"./model"}},
+		{"modules alone", []string{"-modules=a"}, flags{modules: []string{"a"}}, always, nil},
 		{"no modules", []string{"-modules="}, flags{modules: []string{}}, always, []string{"./..."}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -20,6 +20,8 @@ type System struct {
 	Out, Err io.Writer
 	// Getenv returns the value of a variable. Nil means os.Getenv.
 	Getenv func(name string) string
+	// Version is what --version prints. Empty means that it is not known.
+	Version string
 }
 
 // app is one run of the program.
@@ -85,8 +87,13 @@ backend's own client reads, such as AWS_PROFILE or PGPASSWORD, works too.
 ` + exitCodes
 
 func (a *app) root() *cobra.Command {
+	version := a.Version
+	if version == "" {
+		version = "unknown"
+	}
 	root := &cobra.Command{
-		Use: "sojourn", Short: "Look into stores of records that expire, and look after them", Long: rootLong,
+		Version: version,
+		Use:     "sojourn", Short: "Look into stores of records that expire, and look after them", Long: rootLong,
 		Example:       "  sojourn ls --url 'file:data?name=carts'\n  sojourn doctor 'file:data?name=carts'",
 		SilenceErrors: true, SilenceUsage: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},

@@ -42,6 +42,15 @@ func TestRecords(t *testing.T) {
 	run(t, nil, "rm", "-u", carts, "--all").want(t, exitDone, "removed 1")
 }
 
+func TestVersion(t *testing.T) {
+	for version, want := range map[string]string{"0.1.0": "sojourn version 0.1.0\n", "": "sojourn version unknown\n"} {
+		var out strings.Builder
+		if code := Main(t.Context(), &System{Out: &out, Err: &out, Version: version}, []string{"--version"}); code != exitDone || out.String() != want {
+			t.Errorf("version %q: exit code %d, printed %q, want %q", version, code, out.String(), want)
+		}
+	}
+}
+
 func TestSweepRemovesWhatExpired(t *testing.T) {
 	site(t)
 	expire(t, carts, "cart-1")
