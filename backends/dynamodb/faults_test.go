@@ -457,12 +457,7 @@ func TestContextsThatEndDuringACall(t *testing.T) {
 
 // TestNothingSent fails before there is a connection, so nothing was applied.
 func TestNothingSent(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	endpoint := "http://" + l.Addr().String()
-	_ = l.Close()
+	endpoint := "http://" + drivertest.NoServer(t)
 	noCredentials := func(o *awsdynamodb.Options) {
 		o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{}, errors.New("no role, said hunter2")

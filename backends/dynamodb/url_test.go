@@ -3,7 +3,6 @@ package dynamodb
 import (
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -101,11 +100,7 @@ func TestURLReachesOptions(t *testing.T) {
 func TestMessages(t *testing.T) {
 	environment(t)
 	t.Setenv("AWS_MAX_ATTEMPTS", "1")
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = closed.Close()
+	closed := drivertest.NoServer(t)
 	server := func(status int, header, body string) string {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
@@ -146,7 +141,7 @@ func TestMessages(t *testing.T) {
 		{"dynamodb://carts?region=r&profile=nosuch", model.ErrInvalid, []string{`"nosuch"`}},
 		{"dynamodb://carts", model.ErrInvalid, []string{"no region"}},
 		{"dynamodb://ab?region=r", model.ErrInvalid, []string{"3 to 255"}},
-		{"dynamodb://carts?region=r&endpoint=http://" + closed.Addr().String(), model.ErrUnavailable, []string{closed.Addr().String(), "refuses connections", "check the region, the endpoint"}},
+		{"dynamodb://carts?region=r&endpoint=http://" + closed, model.ErrUnavailable, []string{closed, "refuses connections", "check the region, the endpoint"}},
 		{"dynamodb://carts?region=r&endpoint=http://nosuch.invalid", model.ErrUnavailable, []string{`host "nosuch.invalid"`, "cannot connect", "check the"}},
 		{"dynamodb://carts?region=r&endpoint=" + strings.Replace(plain, "http:", "https:", 1), model.ErrUnavailable, []string{"does not speak TLS", "http://"}},
 		{"dynamodb://carts?region=r&endpoint=" + secure.URL, model.ErrUnavailable, []string{"certificate", "not trusted"}},

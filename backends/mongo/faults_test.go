@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -366,18 +365,13 @@ func TestContextEndsUnderWay(t *testing.T) {
 // TestNoServer connects to a closed port, and uses a disconnected client:
 // nothing is sent.
 func TestNoServer(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = l.Close()
-	c := connect(t, options.Client().ApplyURI("mongodb://ann:hunter2@"+l.Addr().String()+"/?directConnection=true").
+	c := connect(t, options.Client().ApplyURI("mongodb://ann:hunter2@"+drivertest.NoServer(t)+"/?directConnection=true").
 		SetServerSelectionTimeout(50*time.Millisecond))
 	b := newBackend(t, c.Database(databaseName), "none", nil)
 	b.found.Store(true) // so that the first call is the write
 	next := drivertest.Record("id", "", 0)
 	drivertest.WantKind(t, upsert(t.Context(), b, next), model.ErrUnavailable)
-	_, err = b.Get(t.Context(), drivertest.Now, driver.Get{ID: "id"})
+	_, err := b.Get(t.Context(), drivertest.Now, driver.Get{ID: "id"})
 	drivertest.WantKind(t, err, model.ErrUnavailable)
 	if strings.Contains(err.Error(), "hunter2") {
 		t.Fatal("the message has the password")

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/moby/moby/client"
@@ -253,17 +254,19 @@ func TestWithoutAnEngine(t *testing.T) {
 }
 
 func TestPollEndsAtItsLimitAndAtAFinalError(t *testing.T) {
-	tries := 0
-	err := poll(t.Context(), 3*pollEvery, func(context.Context) error { tries++; return errors.New("not yet") })
-	if err == nil || tries < 2 || !strings.Contains(err.Error(), "not yet") {
-		t.Errorf("%d tries, %v", tries, err)
-	}
-	tries = 0
-	final := errors.New("gone")
-	err = poll(t.Context(), time.Minute, func(context.Context) error { tries++; return &finalError{final} })
-	if !errors.Is(err, final) || tries != 1 {
-		t.Errorf("%d tries, %v", tries, err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		tries := 0
+		err := poll(t.Context(), 3*pollEvery-1, func(context.Context) error { tries++; return errors.New("not yet") })
+		if err == nil || tries != 3 || !strings.Contains(err.Error(), "not yet") {
+			t.Errorf("%d tries, %v", tries, err)
+		}
+		tries = 0
+		final := errors.New("gone")
+		err = poll(t.Context(), time.Minute, func(context.Context) error { tries++; return &finalError{final} })
+		if !errors.Is(err, final) || tries != 1 {
+			t.Errorf("%d tries, %v", tries, err)
+		}
+	})
 }
 
 func TestProcessLives(t *testing.T) {

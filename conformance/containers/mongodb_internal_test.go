@@ -131,7 +131,7 @@ func TestAnUninitiatedNodeIsInitiated(t *testing.T) {
 		var name, version string
 		err := poll(t.Context(), time.Minute, func(ctx context.Context) (err error) {
 			if err := initiateMongoDB(ctx, url); err != nil {
-				return &finalError{err}
+				return err
 			}
 			name, version, err = probeMongoDB(ctx, url)
 			return err
@@ -150,7 +150,13 @@ func TestAnUninitiatedNodeIsInitiated(t *testing.T) {
 func TestAnEndpointIsNeverInitiated(t *testing.T) {
 	fake := &fakeMongod{}
 	t.Setenv("SOJOURN_MONGODB_URL", mongoURL(fake.start(t)))
-	s := spec{server: "mongodb", addr: mongoAddr, probe: probeMongoDB, prepare: initiateMongoDB, wait: time.Second}
+	once := func(ctx context.Context, url string) (name, version string, err error) {
+		if name, version, err = probeMongoDB(ctx, url); err != nil && ctx.Err() == nil {
+			err = &finalError{err}
+		}
+		return name, version, err
+	}
+	s := spec{server: "mongodb", addr: mongoAddr, probe: once, prepare: initiateMongoDB, wait: time.Minute}
 	if _, err := s.start(); err == nil || !strings.Contains(err.Error(), "no primary") {
 		t.Errorf("got %v, want an error about the missing primary", err)
 	}

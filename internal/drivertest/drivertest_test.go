@@ -2,6 +2,8 @@ package drivertest_test
 
 import (
 	"errors"
+	"net"
+	"syscall"
 	"testing"
 
 	"github.com/sojourn-go/sojourn/backends/memory"
@@ -32,6 +34,20 @@ func TestCallsAreTrue(t *testing.T) {
 				c.Done(t, b)
 			}
 		})
+	}
+}
+
+// TestNoServer has connections refused at once, each time.
+func TestNoServer(t *testing.T) {
+	addr := drivertest.NoServer(t)
+	for range 3 {
+		if c, err := net.Dial("tcp", addr); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("got %v, %v; want %v", c, err, syscall.ECONNREFUSED)
+		}
+	}
+	if l, err := net.Listen("tcp", addr); err == nil {
+		_ = l.Close()
+		t.Error("another program can listen there")
 	}
 }
 

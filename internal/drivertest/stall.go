@@ -15,7 +15,7 @@ import (
 const (
 	stallDeadline = 50 * time.Millisecond
 	stallMargin   = 100 * time.Millisecond // rule R94
-	stallTries    = 10
+	stallTries    = 100
 )
 
 // Stalled makes every call of the driver on a server that has stopped
