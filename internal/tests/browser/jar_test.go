@@ -198,6 +198,7 @@ func TestTheSimulatedBrowserKeepsCookiesAsChromiumDoes(t *testing.T) {
 	p := tabOf(browser, t)
 	p.expects("") // requests that browsers refuse are errors in the console
 	for _, row := range rows {
+		p.goesOn()
 		theirs := &chromium{s, p}
 		theirs.forget()
 		ours := &simulated{s, sessiontest.NewBrowser(s, &sessiontest.BrowserOptions{

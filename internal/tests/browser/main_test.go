@@ -24,7 +24,8 @@ import (
 // screenshots is the folder for the pictures of the pages; make screenshots sets it.
 var screenshots = flag.String("screenshots", "", "write pictures of the pages into this folder")
 
-// patience bounds one test. Nothing waits for it unless the test has failed.
+// patience bounds one test, or one row of a long table. Nothing waits for it unless
+// the test has failed.
 const patience = 50 * time.Second
 
 func TestMain(m *testing.M) {

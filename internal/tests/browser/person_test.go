@@ -22,7 +22,9 @@ type step = chromedp.Action[chromedp.Void]
 // person is a tab of a browser with its own cookies. Whatever fails ends the test.
 type person struct {
 	t    *testing.T
-	ctx  context.Context //nolint:containedctx // chromedp's tabs are contexts
+	open context.Context //nolint:containedctx // chromedp's tabs are contexts
+	ctx  context.Context //nolint:containedctx // the tab's, for a limited time
+	end  context.CancelFunc
 	errs *console
 }
 
@@ -56,8 +58,8 @@ func tabOf(parent context.Context, t *testing.T, opts ...chromedp.ContextOption)
 	if err := chromedp.Do(ctx); err != nil { // opens the tab, which must outlive the time limit
 		t.Fatal(err)
 	}
-	limited, cancel := context.WithTimeout(ctx, patience)
-	p := &person{t, limited, &console{}}
+	p := &person{t: t, open: ctx, errs: &console{}, end: func() {}}
+	p.goesOn()
 	err := chromedp.Listen(ctx, func(event any) {
 		switch e := event.(type) {
 		case *runtime.EventExceptionThrown:
@@ -77,10 +79,16 @@ func tabOf(parent context.Context, t *testing.T, opts ...chromedp.ContextOption)
 	}
 	t.Cleanup(func() {
 		p.errs.check(t)
-		cancel()
+		p.end()
 		closeTab()
 	})
 	return p
+}
+
+// goesOn begins the time that one test, or one row of a long table, may take.
+func (p *person) goesOn() {
+	p.end()
+	p.ctx, p.end = context.WithTimeout(p.open, patience)
 }
 
 // expects allows errors in the console that have the text.

@@ -178,15 +178,28 @@ func abort(w *world) error {
 }
 
 // timeout: if the framework's limit ends the handler's context, what was stored
-// before is stored, the answer has the cookie, and the session goes on.
+// before is stored, the answer has the cookie, and the session goes on. On a busy
+// machine the limit can pass before the handler has begun: the next one is longer.
 func timeout(w *world) error {
-	ended := make(chan struct{})
-	b := w.browser(w.serve(Route{Path: "/slow", Timeout: time.Millisecond, Handle: func(e Exchange) error {
-		ctx := e.Context()
-		if _, err := next(ctx); err != nil {
+	for limit := time.Millisecond; ; limit *= 2 {
+		if late, err := w.endsAfter(limit); !late {
 			return err
 		}
+	}
+}
+
+// endsAfter has a handler that counts and then waits for its limit. It reports
+// whether the limit passed before the handler had counted.
+func (w *world) endsAfter(limit time.Duration) (late bool, err error) {
+	ended, counted := make(chan struct{}), make(chan bool, 1)
+	b := w.browser(w.serve(Route{Path: "/slow", Timeout: limit, Handle: func(e Exchange) error {
 		defer close(ended)
+		ctx := e.Context()
+		_, err := next(ctx)
+		counted <- ctx.Err() != nil
+		if err != nil {
+			return err
+		}
 		select {
 		case <-ctx.Done():
 		case <-w.ctx.Done():
@@ -195,12 +208,20 @@ func timeout(w *world) error {
 	}}))
 	a, err := b.read(http.MethodGet, "/slow", nil)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if a.StatusCode < http.StatusBadRequest {
-		return fmt.Errorf("the limit was reached, and the answer is %d %q", a.StatusCode, a.text)
+		return false, fmt.Errorf("the limit was reached, and the answer is %d %q", a.StatusCode, a.text)
 	}
-	return errors.Join(wantCookie(a.Response, 1), w.await(ended, "the context of the handler ended"),
+	select {
+	case late := <-counted:
+		if late {
+			return true, nil
+		}
+	case <-w.ctx.Done():
+		return false, errors.New("this did not happen in time: the handler was called")
+	}
+	return false, errors.Join(wantCookie(a.Response, 1), w.await(ended, "the context of the handler ended"),
 		b.visit("/count", http.StatusOK, "1"), b.visit("/next", http.StatusOK, "2"))
 }
 

@@ -100,6 +100,11 @@ func (s *liveSite) put(node int, b driver.ModelExpirySupport) {
 // client signs in and then visits both nodes in turn. Each answer must be its own
 // and count its visits.
 func (s *liveSite) client(name string) {
+	defer func() { // who waits for visits sees that there are no more
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.more.Broadcast()
+	}()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		s.t.Error(err)
