@@ -175,7 +175,7 @@ func (c *cluster) pod(name string, p *corev1.PodSpec, bad func(string, ...any)) 
 	for _, v := range p.Volumes {
 		volumes[v.Name] = true
 		if v.Secret == nil || c.secrets[v.Secret.SecretName] == nil {
-			bad("%s: the volume %s is no secret that there is", name, v.Name)
+			bad("%s: no Secret is there for the volume %s", name, v.Name)
 		}
 	}
 	for i := range p.Containers {
@@ -189,7 +189,7 @@ func (c *cluster) pod(name string, p *corev1.PodSpec, bad func(string, ...any)) 
 		}
 		for _, from := range one.EnvFrom {
 			if from.ConfigMapRef == nil || c.configs[from.ConfigMapRef.Name] == nil {
-				bad("%s: the environment is from no ConfigMap that there is", one.Name)
+				bad("%s: a ConfigMap of the environment is missing", one.Name)
 				continue
 			}
 			file := c.configs[from.ConfigMapRef.Name].Data["SOJOURN_PASSWORD_FILE"]

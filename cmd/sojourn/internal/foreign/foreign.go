@@ -211,7 +211,7 @@ func (s *Source) readOnly(op string) error {
 	return s.failed(op, model.NewError(model.ErrUnsupported, "the sessions of another library are only read", nil))
 }
 
-// Describe says that there are no labels.
+// Describe has the name alone: sessions have no labels.
 func (s *Source) Describe() driver.Description { return driver.Description{Backend: s.scheme} }
 
 // Close closes the connection.

@@ -8,7 +8,7 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// names knows the names of sessions by their ids, where an id is a hash. It takes
+// names knows the names of sessions by their ids, if these are hashes. It takes
 // about 150 bytes a session.
 type names struct {
 	mu     sync.Mutex
