@@ -89,7 +89,7 @@ func (s *Store[T]) Bulk(ctx context.Context, ops []Op[T]) (BulkResult[T], error)
 // storedID returns the id as the backend knows it.
 func (s *Store[T]) storedID(id string) string {
 	if s.opts.SecretIDs {
-		return secretID(id)
+		return SecretID(id)
 	}
 	return id
 }

@@ -21,8 +21,9 @@ func SafeID(s string) string {
 	return hashedID("sojourn safe id", s)
 }
 
-// secretID returns what leaves a Store with SecretIDs in place of the id.
-func secretID(id string) string { return hashedID("sojourn secret id", id) }
+// SecretID returns the hash that leaves a Store with StoreOptions.SecretIDs in place
+// of the id: the id in the backend.
+func SecretID(id string) string { return hashedID("sojourn secret id", id) }
 
 func hashedID(purpose, s string) string {
 	sum := sha256.Sum256([]byte(purpose + "\x00" + s))

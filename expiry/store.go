@@ -80,7 +80,7 @@ func (s *Store[T]) about(ctx context.Context, op, id string) (call, error) {
 		err = model.CheckID(id)
 	}
 	if s.opts.SecretIDs {
-		c.id = secretID(id) // also of an illegal one, for the error's text
+		c.id = SecretID(id) // also of an illegal one, for the error's text
 	}
 	return c, err
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gorilla/securecookie"
 	"github.com/gorilla/sessions"
 
 	"github.com/sojourn-go/sojourn/expiry"
@@ -15,13 +16,18 @@ import (
 type values = map[any]any
 
 // Store is a store of gorilla on a backend. It is safe for concurrent use, but for
-// Options.
+// its fields.
 type Store struct {
 	// Options are those of new sessions. A session ends MaxAge seconds after its last
 	// Save. Save of a session whose MaxAge is zero or negative removes it, as in
 	// gorilla's FilesystemStore.
 	Options *sessions.Options
-	records *expiry.Store[values]
+	// OldCookies decode cookies that another store of gorilla made, such as
+	// redistore with the same key pairs: see securecookie.CodecsFromPairs. A session
+	// that sojourn migrate copied from there stays open by them. The next Save sends
+	// a cookie of this store.
+	OldCookies []securecookie.Codec
+	records    *expiry.Store[values]
 }
 
 // New returns a Store whose cookies have the path /, live for 30 days, and are Secure,
@@ -39,7 +45,7 @@ func New(backend expiry.ModelExpirySupport, opts *expiry.StoreOptions) (*Store, 
 		return nil, err
 	}
 	cookie := &sessions.Options{Path: "/", MaxAge: 86400 * 30, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
-	return &Store{cookie, records}, nil
+	return &Store{Options: cookie, records: records}, nil
 }
 
 // Records returns the store below, for CreateStorage and an expiry.Sweeper.
@@ -60,7 +66,12 @@ func (s *Store) New(r *http.Request, name string) (*sessions.Session, error) {
 	if len(c) == 0 || c[0].Value == "" {
 		return session, nil
 	}
-	id := expiry.SafeID(strings.Clone(c[0].Value))
+	id := c[0].Value
+	var old string
+	if len(s.OldCookies) > 0 && securecookie.DecodeMulti(name, id, &old, s.OldCookies...) == nil {
+		id = old
+	}
+	id = expiry.SafeID(strings.Clone(id))
 	item, err := s.records.Get(r.Context(), id)
 	switch {
 	case errors.Is(err, expiry.ErrNotFound):

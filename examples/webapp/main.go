@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"sync"
@@ -28,6 +29,7 @@ import (
 	_ "github.com/sojourn-go/sojourn/backends/mongo"
 	_ "github.com/sojourn-go/sojourn/backends/redis"
 	_ "github.com/sojourn-go/sojourn/backends/s3"
+	"github.com/sojourn-go/sojourn/config"
 	"github.com/sojourn-go/sojourn/examples/webapp/shop"
 	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/expiry/driver"
@@ -35,7 +37,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
 	stop()
 	if errors.Is(err, flag.ErrHelp) {
 		return
@@ -54,11 +56,11 @@ const (
 )
 
 // run serves until ctx ends.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) (err error) {
 	flags := flag.NewFlagSet("webapp", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	addr := flags.String("addr", "127.0.0.1:8080", "address to serve on")
-	storeURL := flags.String("store", "file:./data", "where sessions are kept: memory:, file:DIR, redis://HOST:PORT, mongodb://HOST/DB, dynamodb://TABLE?region=REGION, elasticsearch://HOST/INDEX or s3://BUCKET/PREFIX?region=REGION")
+	storeURL := flags.String("store", "", "where sessions are kept; without it the environment says it, else file:./data: memory:, file:DIR, redis://HOST:PORT, mongodb://HOST/DB, dynamodb://TABLE?region=REGION, elasticsearch://HOST/INDEX or s3://BUCKET/PREFIX?region=REGION")
 	secure := flags.Bool("secure", false, "the site is served over https: the cookie is __Host-id and Secure")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -68,7 +70,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	}
 	log := slog.New(slog.NewTextHandler(stderr, nil))
 
-	backend, err := openStore(ctx, *storeURL)
+	backend, err := openStore(ctx, *storeURL, getenv)
 	if err != nil {
 		return err
 	}
@@ -89,19 +91,33 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	return serve(ctx, listener, app)
 }
 
-// openStore opens the store, creates its storage and checks that it answers.
-func openStore(ctx context.Context, rawURL string) (expiry.ModelExpirySupport, error) {
+// openStore opens the store, creates its storage and checks that it answers. The
+// environment has its URL in SOJOURN_URL and its password in SOJOURN_PASSWORD, or in
+// files: see package config.
+func openStore(ctx context.Context, rawURL string, getenv func(string) string) (expiry.ModelExpirySupport, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	b, err := backends.Open(ctx, rawURL)
-	if err != nil {
-		return nil, fmt.Errorf("flag -store: %w", err)
+	from := "flag -store"
+	if rawURL != "" {
+		getenv = func(string) string { return "" } // the flag alone decides
+	} else {
+		rawURL, from = "file:./data", "environment"
 	}
+	place, err := config.Read(&config.Options{DefaultURL: rawURL, Getenv: getenv})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", from, err)
+	}
+	b, err := place.Open(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", from, err)
+	}
+	var name string // without the password
+	_, _ = place.Edit(func(u *url.URL) { name = backends.Redact(u.String()) })
 	if err = driver.CreateStorage(ctx, b); err == nil {
 		err = driver.Ping(ctx, b, time.Now().UTC().Truncate(time.Millisecond))
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("flag -store: the store %s cannot be used: %w", backends.Redact(rawURL), err), b.Close())
+		return nil, errors.Join(fmt.Errorf("%s: the store %s cannot be used: %w", from, name, err), b.Close())
 	}
 	return b, nil
 }

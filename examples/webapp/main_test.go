@@ -21,6 +21,24 @@ func ok(t *testing.T, err error) {
 	}
 }
 
+// environment returns what looks up a variable.
+func environment(vars map[string]string) func(string) string {
+	return func(name string) string { return vars[name] }
+}
+
+// TestTheEnvironmentNamesTheStore has the password apart from the URL, and proves that
+// the flag comes first.
+func TestTheEnvironmentNamesTheStore(t *testing.T) {
+	env := environment(map[string]string{"SOJOURN_URL": "redis://u@127.0.0.1:1", "SOJOURN_PASSWORD": "hunter2"})
+	_, err := openStore(t.Context(), "", env)
+	if err == nil || !strings.Contains(err.Error(), "environment: the store redis://u:xxxxx@127.0.0.1:1") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("%v", err)
+	}
+	b, err := openStore(t.Context(), "memory:", env)
+	ok(t, err)
+	ok(t, b.Close())
+}
+
 // running is the program, started with a command line.
 type running struct {
 	at   string
@@ -34,7 +52,7 @@ func start(t *testing.T, args ...string) running {
 	out, in := io.Pipe()
 	done := make(chan error, 1)
 	go func() {
-		done <- run(ctx, append(args, "-addr", "127.0.0.1:0"), in, io.Discard)
+		done <- run(ctx, append(args, "-addr", "127.0.0.1:0"), environment(nil), in, io.Discard)
 		_ = in.Close()
 	}()
 	var r running
@@ -100,7 +118,7 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 		"not defined":                  {"-nonsense"},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		err := run(ctx, args, io.Discard, &bytes.Buffer{})
+		err := run(ctx, args, environment(nil), io.Discard, &bytes.Buffer{})
 		cancel()
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, want %q", args, err, want)

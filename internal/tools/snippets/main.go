@@ -41,7 +41,7 @@ func main() {
 // pages returns the pages of the module that people write.
 func pages(root string) ([]string, error) {
 	var names []string
-	for _, pattern := range []string{"*.md", "docs/*.md", "examples/*/README.md", "adapters/*/README.md"} {
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/operations/*.md", "examples/*/README.md", "adapters/*/README.md"} {
 		found, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil {
 			return nil, err

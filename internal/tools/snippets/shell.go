@@ -97,7 +97,7 @@ func command(root string, dir *string, words []string, makefile, images string) 
 			}
 		}
 		return ""
-	case "git", "curl", "redis-cli", "export", "openssl":
+	case "git", "curl", "redis-cli", "psql", "pg_dump", "pg_restore", "mongodump", "mongorestore", "export", "openssl":
 		return ""
 	}
 	return "internal/tools/snippets does not know this command"

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/expiry/driver/cutover"
+	"github.com/sojourn-go/sojourn/model"
 )
 
 const (
@@ -32,6 +33,9 @@ With --checkpoint it can be ended and killed at any time: the same command goes
 on where it was. It refuses a TO that has records already. --into-existing
 accepts it, and keeps records that FROM lacks, unless --remove-extra.
 
+FROM may be what another library stored: sessions of scs, redistore or
+connect-redis. docs/cli.md has their URLs, and what is copied.
+
 Secrets come from SOJOURN_FROM_URL, SOJOURN_FROM_URL_FILE, SOJOURN_FROM_PASSWORD
 and SOJOURN_FROM_PASSWORD_FILE, and the same with TO. A URL that stands there is
 named env:SOJOURN_FROM_ on the command line.`
@@ -49,6 +53,7 @@ type migration struct {
 	pass     int
 	shown    time.Time
 	quiet    bool
+	nameless bool // ids of FROM are secrets
 }
 
 func (a *app) migrate() *cobra.Command {
@@ -75,7 +80,7 @@ func (a *app) migrate() *cobra.Command {
 			return usage("--remove-extra needs --into-existing")
 		}
 		opts.KeepExtra = into && !remove
-		from, err := a.find(args[0], fromPrefix)
+		from, err := a.source(args[0], fromPrefix)
 		if err != nil {
 			return err
 		}
@@ -86,7 +91,7 @@ func (a *app) migrate() *cobra.Command {
 		if from.name == to.name {
 			return usage("FROM and TO are the same store")
 		}
-		m := &migration{app: a, opts: opts, quiet: quiet, file: &checkpoint{path: file, From: from.name, To: to.name}}
+		m := &migration{app: a, opts: opts, quiet: quiet, nameless: from.foreign, file: &checkpoint{path: file, From: from.name, To: to.name}}
 		if m.from, err = from.cfg.Open(c.Context()); err != nil {
 			return fmt.Errorf("FROM: %w", err)
 		}
@@ -140,6 +145,9 @@ func (m *migration) run(ctx context.Context, into bool) error {
 		return m.file.save(s)
 	}
 	state, err := cutover.Copy(ctx, m.from, m.to, &m.opts)
+	if m.nameless {
+		err = nameless(err)
+	}
 	if saveErr := m.file.write(); saveErr != nil {
 		err = errors.Join(err, saveErr)
 	}
@@ -163,6 +171,28 @@ func (m *migration) run(ctx context.Context, into bool) error {
 		return &codeError{code: exitDifferent, err: fmt.Errorf("pass %d still made %d changes, because programs write: run it again, unless they write both, which brings the rest", state.Pass, state.Changed)}
 	}
 	return nil
+}
+
+// nameless returns the errors of a Copy without ids, which are tokens of another
+// library.
+func nameless(err error) error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // it is Copy's own
+		var all []error
+		for _, one := range joined.Unwrap() {
+			all = append(all, nameless(one))
+		}
+		return errors.Join(all...)
+	}
+	var record *cutover.RecordError
+	if !errors.As(err, &record) {
+		return err
+	}
+	reason := record.Err
+	var e *model.Error
+	for errors.As(reason, &e) {
+		reason = e.Err
+	}
+	return &model.Error{Op: "Copy", Err: reason}
 }
 
 // migrated is the result in JSON.

@@ -18,6 +18,7 @@ import (
 	_ "github.com/sojourn-go/sojourn/backends/redis"         // registers its URLs
 	_ "github.com/sojourn-go/sojourn/backends/s3"            // registers its URLs
 	_ "github.com/sojourn-go/sojourn/backends/sqlite"        // registers its URLs
+	"github.com/sojourn-go/sojourn/cmd/sojourn/internal/foreign"
 	"github.com/sojourn-go/sojourn/config"
 	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/expiry/driver"
@@ -27,11 +28,22 @@ import (
 type place struct {
 	cfg  *config.Config
 	name string // for messages, without secrets
+	// foreign is a store of another library, which migrate alone reads.
+	foreign bool
 }
 
 // find reads the place that a text names: a URL without secrets, or env:PREFIX.
 // An empty text means the environment with the prefix.
 func (a *app) find(text, prefix string) (*place, error) {
+	p, err := a.source(text, prefix)
+	if err == nil && p.foreign {
+		return nil, usage("the URL names the sessions of another library, which only migrate reads, as FROM")
+	}
+	return p, err
+}
+
+// source is find, and finds stores of other libraries too.
+func (a *app) source(text, prefix string) (*place, error) {
 	getenv := a.Getenv
 	if own, ok := strings.CutPrefix(text, "env:"); ok {
 		if own == "" {
@@ -61,7 +73,7 @@ func (a *app) find(text, prefix string) (*place, error) {
 		return nil, err
 	}
 	p := &place{cfg: cfg}
-	_, err = cfg.Edit(func(u *url.URL) { p.name = backends.Redact(u.String()) })
+	_, err = cfg.Edit(func(u *url.URL) { p.name, p.foreign = backends.Redact(u.String()), foreign.Is(u.Scheme) })
 	return p, err
 }
 
