@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -217,33 +218,17 @@ func endAfterSave(t *testing.T, cmd *exec.Cmd, done chan error, file string, las
 	}
 }
 
-var records = flag.Int("records", 10_000, "how many records TestMigrateIsFastAndSmall copies")
+var records = flag.Int("records", 10_000, "how many records TestMigrateTakesLittleMemory copies")
 
-// TestMigrateIsFastAndSmall compares the rate of a copy to Redis with that of each
-// side alone, until a busy machine lets one copy be as fast as it can. It looks at
-// the memory of the program, which the program says itself: the system adds that
-// of its parent.
-func TestMigrateIsFastAndSmall(t *testing.T) {
+// TestMigrateTakesLittleMemory copies records to Redis. It looks at the memory of
+// the program, which the program says itself: the system adds that of its parent.
+// It prints the rate of the copy and of each side alone, which depend on what else
+// the machine does.
+func TestMigrateTakesLittleMemory(t *testing.T) {
 	server := containers.Redis(t).URL
 	t.Chdir(t.TempDir())
 	from := openURL(t, fromURL)
 	fill(t, from, *records)
-	const tries = 20 // every second one is fast enough beside 15 other programs for each processor
-	for try := 1; ; try++ {
-		took, most := migrates(t, server, from)
-		if took <= most {
-			return
-		}
-		if t.Logf("copied and compared in %v, want %v at most", took, most); try == tries {
-			t.Fatalf("no copy of %d was fast enough", tries)
-		}
-	}
-}
-
-// migrates copies the records to Redis and returns the time that the copy took, and
-// the longest that it may take on this machine.
-func migrates(t *testing.T, server string, from driver.ModelExpirySupport) (took, most time.Duration) {
-	t.Helper()
 	to := server + "?name=" + freshName("big-")
 	reads := timed(func() {
 		if n := len(all(t, from)); n != *records {
@@ -259,7 +244,7 @@ func migrates(t *testing.T, server string, from driver.ModelExpirySupport) (took
 	cmd := program(t, "migrate", fromURL, to, "--json", "--quiet")
 	var out, status bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &status
-	took = timed(func() {
+	took := timed(func() {
 		if err := cmd.Run(); err != nil {
 			t.Fatal(err, status.String())
 		}
@@ -269,18 +254,20 @@ func migrates(t *testing.T, server string, from driver.ModelExpirySupport) (took
 	if err := driver.DeleteStorage(t.Context(), openURL(t, to)); err != nil {
 		t.Error(err)
 	}
+	said := false
 	for line := range strings.Lines(status.String()) {
 		var kib int
 		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 {
+			said = true
 			t.Logf("the program took %d MiB", kib/1024)
 			if kib > 64<<10 && !raceEnabled {
 				t.Errorf("the program took %d MiB, want 64 at most", kib/1024)
 			}
 		}
 	}
-	// The program reads all records two times and reads all copies once or twice.
-	// A quarter of the slower side's rate for both is half of it for the copy alone.
-	return took, 4*max(reads, writes) + 2*time.Second
+	if !said && runtime.GOOS == "linux" {
+		t.Error("the program did not say how much memory it took")
+	}
 }
 
 func timed(do func()) time.Duration {
