@@ -76,9 +76,7 @@ func harness(t *testing.T, obeyDeletes bool) conformance.Harness {
 	if obeyDeletes {
 		folder = "deletes/"
 	}
-	conns := http.DefaultTransport.(*http.Transport).Clone()
-	conns.MaxIdleConns, conns.MaxIdleConnsPerHost = 0, 256
-	t.Cleanup(conns.CloseIdleConnections)
+	conns := transport(t)
 	first := startProxy(t)
 	if obeyDeletes {
 		first.obeyDeletes(t)

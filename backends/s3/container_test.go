@@ -65,15 +65,24 @@ func clientAt(t testing.TB, endpoint string, opts ...func(*awss3.Options)) *awss
 	return plainClient(t, endpoint, key, secret, opts...)
 }
 
+// transport returns one for an HTTP client, which closes idle connections before
+// the server does: a write that meets the server's close is lost. Its connections end
+// with the test.
+func transport(t testing.TB) *http.Transport {
+	t.Helper()
+	tr := http.DefaultTransport.(*http.Transport).Clone()
+	tr.MaxIdleConns, tr.MaxIdleConnsPerHost = 0, 256
+	tr.IdleConnTimeout = 10 * time.Second
+	t.Cleanup(tr.CloseIdleConnections)
+	return tr
+}
+
 // plainClient returns a client that retries as the SDK does, but without long
 // pauses. Its connections end with the test.
 func plainClient(t testing.TB, endpoint, key, secret string, opts ...func(*awss3.Options)) *awss3.Client {
 	t.Helper()
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = 32
-	t.Cleanup(transport.CloseIdleConnections)
 	return awss3.New(awss3.Options{
-		Region: "us-east-1", BaseEndpoint: &endpoint, UsePathStyle: true, HTTPClient: &http.Client{Transport: transport},
+		Region: "us-east-1", BaseEndpoint: &endpoint, UsePathStyle: true, HTTPClient: &http.Client{Transport: transport(t)},
 		Credentials: credentials.NewStaticCredentialsProvider(key, secret, ""),
 		Logger:      logging.Nop{},
 		Retryer: retry.NewStandard(func(o *retry.StandardOptions) {

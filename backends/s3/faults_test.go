@@ -45,10 +45,7 @@ type proxy struct {
 func startProxy(t testing.TB) *proxy {
 	t.Helper()
 	endpoint, _, _ := serverAt(t)
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = 32
-	t.Cleanup(transport.CloseIdleConnections)
-	p := &proxy{server: transport}
+	p := &proxy{server: transport(t)}
 	p.HTTPProxy = faultnet.NewHTTPProxy(t, endpoint, &faultnet.HTTPOptions{
 		Name: func(r *http.Request, _ []byte) string { return opOf(r) },
 		Fault: func(r *http.Request) faultnet.Fault {
@@ -523,12 +520,7 @@ func TestContextsThatEndMeanwhile(t *testing.T) {
 
 // TestNothingSent fails before there is a connection.
 func TestNothingSent(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	endpoint := "http://" + l.Addr().String()
-	_ = l.Close()
+	endpoint := "http://" + drivertest.NoServer(t)
 	for name, opt := range map[string]func(*awss3.Options){
 		"no listener": func(*awss3.Options) {},
 		"no credentials": func(o *awss3.Options) {

@@ -78,12 +78,7 @@ func wantText(t *testing.T, what string, err error, says ...string) {
 // TestMessagesOfServers has servers that are down, speak another protocol, or
 // refuse: reads and writes say why and what to do.
 func TestMessagesOfServers(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	down := l.Addr().String()
-	_ = l.Close()
+	down := drivertest.NoServer(t)
 	f := newFake(t, quirks{})
 	plain := strings.TrimPrefix(f.URL, "http://")
 	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
