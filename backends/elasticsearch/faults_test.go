@@ -442,12 +442,7 @@ func TestContextsThatEndBeforeTheAnswer(t *testing.T) {
 // freeAddress returns an address that no server listens on.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return "http://" + l.Addr().String()
+	return "http://" + drivertest.NoServer(t)
 }
 
 // TestNothingSent fails before there is a connection: nothing was applied.
