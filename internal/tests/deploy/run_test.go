@@ -42,7 +42,7 @@ func TestTheProgramsRunAsTheManifestsSay(t *testing.T) {
 
 	app := c.deployments[0].Spec.Template.Spec.Containers[0]
 	args := strings.Split(strings.Replace(strings.Join(app.Args, "\n"), "0.0.0.0:8080", "127.0.0.1:0", 1), "\n")
-	cmd := exec.CommandContext(t.Context(), build(t, "../../..", "./examples/webapp"), args...) //nolint:gosec // built above
+	cmd := exec.CommandContext(t.Context(), build(t, "../../..", "./examples/webapp"), args...)
 	cmd.Env, cmd.Cancel = env, func() error { return cmd.Process.Signal(os.Interrupt) }
 	out, err := cmd.StdoutPipe()
 	if err == nil {
@@ -68,10 +68,12 @@ func TestTheProgramsRunAsTheManifestsSay(t *testing.T) {
 	}
 
 	job := c.crons[0].Spec.JobTemplate.Spec.Template.Spec.Containers[0]
-	sweep := exec.CommandContext(t.Context(), build(t, "../../../cmd/sojourn", "."), job.Args...) //nolint:gosec // built above
+	sweep := exec.CommandContext(t.Context(), build(t, "../../../cmd/sojourn", "."), job.Args...)
 	sweep.Env = env
 	text, err := sweep.Output()
-	var swept struct{ Removed *int }
+	var swept struct {
+		Removed *int `json:"removed"`
+	}
 	if err != nil || json.Unmarshal(text, &swept) != nil || swept.Removed == nil {
 		t.Errorf("the sweeper printed %q, %v", text, err)
 	}

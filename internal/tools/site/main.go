@@ -87,7 +87,7 @@ func build(root, out string) error {
 }
 
 // entry is a page in the menu of the configuration.
-var entry = regexp.MustCompile(`"([a-z/-]+\.md)"`)
+var entry = regexp.MustCompile(`"([a-z0-9/-]+\.md)"`)
 
 // menu returns an error for each page that the menu lacks, and for each that it
 // has and that does not exist. The list of decisions leads to the decisions.
