@@ -33,6 +33,7 @@ type side struct {
 	// prepare and after, if not nil, surround the calls lo to hi of a round. They
 	// are not measured.
 	prepare, after func(lo, hi int) error
+	finish         func() error // removes what the cell has left; may be nil
 	trips          func() int64 // of the counted twin; nil if there is none
 	twin           *side        // the same contestant behind a proxy that counts
 }
@@ -107,6 +108,14 @@ func measure(c cell, rounds int, sides []side) ([]result, error) {
 			return nil, fmt.Errorf("%v: %s: count: %w", c, sides[s].name, err)
 		}
 		out[s].trips = trips
+		for _, x := range []*side{&sides[s], sides[s].twin} {
+			if x == nil || x.finish == nil {
+				continue
+			}
+			if err := x.finish(); err != nil {
+				return nil, fmt.Errorf("%v: %s: clean up: %w", c, sides[s].name, err)
+			}
+		}
 	}
 	return out, nil
 }

@@ -69,7 +69,11 @@ func (s *store) single(c cell) (side, bool) {
 	value := bytes.Repeat([]byte("v"), c.value)
 	own := turn.Add(1)
 	id := func(i int) string { return fmt.Sprintf("%08d%024d", own, i) }
-	kept := func(client, i int) string { return id(client*keysOfOne + i/c.clients%keysOfOne) }
+	keys := keysOfOne
+	if c.value >= 4<<10 {
+		keys = 1 // the server holds those of all contestants
+	}
+	kept := func(client, i int) string { return id(client*keys + i/c.clients%keys) }
 	each := func(do func(i int) error) func(lo, hi int) error {
 		return func(lo, hi int) error {
 			_, err := run(preparers, lo, hi, func(_, i int) error { return do(i) })
@@ -85,7 +89,13 @@ func (s *store) single(c cell) (side, bool) {
 			return nil
 		}
 		begun = true
-		return created(0, c.clients*keysOfOne)
+		return created(0, c.clients*keys)
+	}
+	out.finish = func() error {
+		if !begun {
+			return nil
+		}
+		return removed(0, c.clients*keys)
 	}
 	switch c.op {
 	case "get":

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -155,8 +156,14 @@ func fiberRedis(ctx context.Context, c *goredis.Client, prefix string) *store {
 		marks:  map[string]string{"create": blind, "update": blind, "touch": blind + rewrite, "count": partial},
 		create: set, update: set, touch: set,
 		count: func() (int, error) {
-			all, err := s.Keys()
-			return len(all), err
+			all, err := s.Keys() // of everybody
+			n := 0
+			for _, key := range all {
+				if bytes.HasPrefix(key, []byte(prefix)) {
+					n++
+				}
+			}
+			return n, err
 		},
 		get: func(id string) (int, error) {
 			value, err := s.GetWithContext(ctx, prefix+id)
