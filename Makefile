@@ -50,6 +50,8 @@ TOPOLOGY ?=
 PART ?=
 RUN ?=
 SKIP ?=
+# Further flags of make bench-peers.
+BENCHFLAGS ?=
 # Packages of make test-random, and backends of make test-second.
 RANDOM_PKGS ?= ./conformance/sessions ./backends/redis
 SECOND ?= mongo s3 redis
@@ -155,6 +157,13 @@ mutants: ## Make mistakes in two backends and the kit, and let the suite alone f
 bench: images ## Measure every operation beside its floor, in one run: ratios, with their quartiles
 	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
 	go test -run '^$$' -bench Floor -benchtime=1x -p 1 -timeout 60m $(PKGS)
+
+# BENCHFLAGS=-million adds a million records; -baseline=../docs/bench/raw.txt fails if a ratio has grown.
+.PHONY: bench-peers
+bench-peers: ## Measure beside bare clients, scs, gorilla, gofiber, gokv and docstore: writes docs/bench and the README's figures
+	@$(IMAGES)/ensure.sh redis mongodb dynamodb
+	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
+	cd bench && CI=true go test -count=1 -timeout=30m -tags peers -run Peers -v . -write=../docs/bench -readme=../README.md $(BENCHFLAGS)
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) $(ACTIONLINT) verify prose ## Check what verify and prose check, formatting, golangci-lint with go vet, go.mod, workflows; shellcheck if installed
