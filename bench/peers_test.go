@@ -105,6 +105,7 @@ func TestPeers(t *testing.T) {
 // compare fails the test for each ratio of Sojourn that has grown since the
 // baseline. It is read first: it may be the file that the run then replaces.
 func compare(t *testing.T, results []result) {
+	t.Helper()
 	f, err := os.Open(*baseline)
 	if err != nil {
 		t.Fatal(err)
@@ -121,6 +122,7 @@ func compare(t *testing.T, results []result) {
 
 // versions names what was compiled.
 func versions(t *testing.T) string {
+	t.Helper()
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		t.Fatal("the program does not know its modules")

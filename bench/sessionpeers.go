@@ -182,7 +182,7 @@ func gorillaProgram(ctx context.Context, addr, prefix string) (*program, error) 
 		if who != "ann" {
 			return errStranger
 		}
-		_, err = fmt.Fprintln(w, "hello", who)
+		_, err = fmt.Fprintln(w, "hello ann")
 		return err
 	})
 	return &program{

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -44,7 +45,7 @@ func (a *answer) WriteHeader(status int)      { a.status = status }
 // request sends a request with a cookie and returns the cookie that the client has
 // afterwards.
 func (p *program) request(path, cookie string) (string, error) {
-	r := httptest.NewRequest(http.MethodGet, path, nil)
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, path, nil)
 	if cookie != "" {
 		r.Header.Set("Cookie", cookie)
 	}

@@ -178,11 +178,12 @@ func sessions() error {
 		}
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
 		}
 	}))
 	cookie := ""
 	send := func(path string) error {
-		r := httptest.NewRequest(http.MethodGet, path, nil)
+		r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, path, nil)
 		if cookie != "" {
 			r.Header.Set("Cookie", cookie)
 		}
