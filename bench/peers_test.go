@@ -20,7 +20,7 @@ import (
 var (
 	write    = flag.String("write", "", "the folder that gets tables, plots and raw figures, such as ../docs/bench")
 	readme   = flag.String("readme", "", "the page that gets the short form, between its marks")
-	rounds   = flag.Int("rounds", 7, "measured rounds of each cell")
+	rounds   = flag.Int("rounds", 5, "measured rounds of each cell")
 	million  = flag.Bool("million", false, "also count, list and sweep among a million records: some minutes more")
 	small    = flag.Bool("small", false, "one short round of each: shows that everything runs, and nothing else")
 	baseline = flag.String("baseline", "", "a raw.txt of an earlier run: fail if a ratio to the floor has grown by more than -tolerance")
