@@ -131,6 +131,7 @@ func wantMoved(t *testing.T, from string, before oldSite, after func(b expiry.Mo
 }
 
 func onSCS(t *testing.T) func(expiry.ModelExpirySupport) oldSite {
+	t.Helper()
 	return func(b expiry.ModelExpirySupport) oldSite {
 		store, err := scsstore.New(b, nil)
 		if err != nil {

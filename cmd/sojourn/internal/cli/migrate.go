@@ -176,7 +176,7 @@ func (m *migration) run(ctx context.Context, into bool) error {
 // nameless returns the errors of a Copy without ids, which are tokens of another
 // library.
 func nameless(err error) error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // it is Copy's own
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []error
 		for _, one := range joined.Unwrap() {
 			all = append(all, nameless(one))

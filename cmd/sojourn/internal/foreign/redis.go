@@ -79,8 +79,9 @@ func (s *redisServer) pattern() string {
 }
 
 func (s *redisServer) list(ctx context.Context, after string, limit int) ([]entry, string, error) {
-	cursor, err := uint64(0), error(nil)
+	var cursor uint64
 	if after != "" {
+		var err error
 		if cursor, err = strconv.ParseUint(after, 10, 64); err != nil {
 			return nil, "", model.NewError(model.ErrInvalid, "the page token is not one of this store", nil)
 		}
