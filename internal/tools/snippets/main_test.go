@@ -36,6 +36,7 @@ func TestMistakesAreFound(t *testing.T) {
 		"a\n\n```go\n\n\nx := 1 +\n```":                                                 "page.md:8",
 		"```go\nreturn s.SignIn(ctx, 1, nil)\n```":                                      "cannot use 1",
 		"<!-- examples/records/main.go -->\n```go\npackage main\n\nfunc main() {}\n```": "differs from examples/records/main.go",
+		"```sh\nmake test PKGS='one two' everything\n```":                               "no target everything",
 		"```sh\nmake everything\n```":                                                   "no target everything",
 		"```\ngo run ./examples/gone\n```":                                              "./examples/gone does not exist",
 		"```sh\ngo get github.com/sojourn-go/sojourn/backends/gone@latest\n```":         "not a module",

@@ -25,7 +25,7 @@ func commands(root, name string, f fence) error {
 	dir := root
 	for i, line := range strings.Split(strings.ReplaceAll(f.text, "\\\n", " "), "\n") {
 		line, _, _ = strings.Cut(line, " #")
-		words := strings.Fields(line)
+		words := word.FindAllString(line, -1)
 		for len(words) > 0 && assignment.MatchString(words[0]) {
 			words = words[1:]
 		}
@@ -41,6 +41,7 @@ func commands(root, name string, f fence) error {
 
 var (
 	assignment = regexp.MustCompile(`^[A-Z_]+=`)
+	word       = regexp.MustCompile(`(?:'[^']*'|"[^"]*"|\S)+`) // with its quotes
 	target     = regexp.MustCompile(`^[a-z][a-z-]*$`)
 )
 
