@@ -340,6 +340,11 @@ func (f *threefold) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	res, err := send()
 	others.Wait()
+	// A circuit breaker counts garbage too, and refuses for a moment even one value.
+	for err == nil && res.StatusCode == http.StatusTooManyRequests {
+		_ = res.Body.Close()
+		res, err = send()
+	}
 	return res, err
 }
 
