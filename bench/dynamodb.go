@@ -60,12 +60,10 @@ func dynamoStores(ctx context.Context, addr, name string) ([]*store, error) {
 	if err != nil {
 		return append(out, peer), err
 	}
-	own, err := sojourn(ctx, backend)
+	own, err := sojourn(ctx, backend, func() error { idle(); return nil })
 	if err != nil {
 		return append(out, peer), err
 	}
-	end := own.close
-	own.close = func() error { err := end(); idle(); return err }
 	return append(out, own, peer), nil
 }
 

@@ -17,15 +17,15 @@ func unused() string { return fmt.Sprintf("bench-%d", time.Now().UnixNano()) }
 // contestants of Redis, and checks what does not depend on time.
 func TestSmoke(t *testing.T) {
 	addr := containers.Redis(t).Addr
-	results, err := records(t.Context(), addr, unused(), []cell{
+	results, err := contest(t.Context(), addr, unused(), []cell{
 		{topic: "redis", op: "get", clients: 1, value: 200, calls: 20}, {topic: "redis", op: "delete", clients: 16, value: 200, calls: 32},
 	}, 1, redisStores)
 	if err != nil {
 		t.Fatal(err)
 	}
-	more, err := requests(t.Context(), addr, unused(), []cell{
+	more, err := contest(t.Context(), addr, unused(), []cell{
 		{topic: "sessions", op: "read-only", clients: 1, calls: 20}, {topic: "sessions", op: "sign-out", clients: 16, calls: 32},
-	}, 1)
+	}, 1, redisPrograms)
 	if err != nil {
 		t.Fatal(err)
 	}

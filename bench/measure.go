@@ -34,7 +34,7 @@ type side struct {
 	// are not measured.
 	prepare, after func(lo, hi int) error
 	finish         func() error // removes what the cell has left; may be nil
-	trips          func() int64 // of the counted twin; nil if there is none
+	trips          func() int64 // how many the proxy has seen; of a twin alone
 	twin           *side        // the same contestant behind a proxy that counts
 }
 

@@ -29,7 +29,7 @@ type memory struct {
 func memories(ctx context.Context, addr, name string, sessions int) (out []memory, err error) {
 	all, err := redisPrograms(ctx, addr, name)
 	defer func() {
-		if e := closePrograms(all); err == nil {
+		if e := closeAll(all); err == nil {
 			err = e
 		}
 	}()

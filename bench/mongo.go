@@ -36,12 +36,10 @@ func mongoStores(ctx context.Context, addr, name string) ([]*store, error) {
 	if err != nil {
 		return out, err
 	}
-	own, err := sojourn(ctx, backend)
+	own, err := sojourn(ctx, backend, func() error { return client.Disconnect(ctx) })
 	if err != nil {
 		return out, err
 	}
-	drop := own.close
-	own.close = func() error { return errors.Join(drop(), client.Disconnect(ctx)) }
 	// docstore's module has the driver of before.
 	old, err := oldmongo.Connect(ctx, oldoptions.Client().ApplyURI(url))
 	if err != nil {

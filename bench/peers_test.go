@@ -64,17 +64,17 @@ func TestPeers(t *testing.T) {
 		env.servers = append(env.servers, s.Name+" "+s.Version)
 	}
 	part("records on Redis", func() ([]result, error) {
-		return records(ctx, redis.Addr, unused(), recordCells("redis", loads, true), *rounds, redisStores)
+		return contest(ctx, redis.Addr, unused(), recordCells("redis", loads, true), *rounds, redisStores)
 	})
 	part("sessions on Redis", func() ([]result, error) {
-		return requests(ctx, redis.Addr, unused(), sessionCells("sessions", loads), *rounds)
+		return contest(ctx, redis.Addr, unused(), sessionCells("sessions", loads), *rounds, redisPrograms)
 	})
 	part("many records on Redis", func() ([]result, error) { return scale(ctx, redis.Addr, unused(), numbers, redisStores) })
 	part("records on MongoDB", func() ([]result, error) {
-		return records(ctx, mongo.Addr, unused(), recordCells("mongo", slow, false), *rounds, mongoStores)
+		return contest(ctx, mongo.Addr, unused(), recordCells("mongo", slow, false), *rounds, mongoStores)
 	})
 	part("records on DynamoDB", func() ([]result, error) {
-		return records(ctx, dynamo.Addr, unused(), recordCells("dynamodb", slow, false), *rounds, dynamoStores)
+		return contest(ctx, dynamo.Addr, unused(), recordCells("dynamodb", slow, false), *rounds, dynamoStores)
 	})
 	var err error
 	if all.memories, err = memories(ctx, redis.Addr, unused(), sessions); err != nil {

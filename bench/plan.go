@@ -40,9 +40,16 @@ func sessionCells(topic string, loads []load) []cell {
 	return out
 }
 
-// records measures the cells. Open opens all contestants on a server: it is called
+// contestant measures one cell. It returns false for one that it has no way to
+// measure.
+type contestant interface {
+	single(c cell) (side, bool)
+	end() error
+}
+
+// contest measures the cells. Open opens all contestants on a server: it is called
 // for the server, and for a proxy before it.
-func records(ctx context.Context, addr, name string, cells []cell, rounds int, open func(ctx context.Context, addr, name string) ([]*store, error)) (out []result, err error) {
+func contest[T contestant](ctx context.Context, addr, name string, cells []cell, rounds int, open func(ctx context.Context, addr, name string) ([]T, error)) (out []result, err error) {
 	p, err := newProxy(ctx, addr)
 	if err != nil {
 		return nil, err
@@ -61,10 +68,14 @@ func records(ctx context.Context, addr, name string, cells []cell, rounds int, o
 	for _, c := range cells {
 		var sides []side
 		for i := range direct {
-			counted[i].trips = p.trips.Load
-			if s, ok := direct[i].side(c, counted[i]); ok {
-				sides = append(sides, s)
+			s, ok := direct[i].single(c)
+			if !ok {
+				continue
 			}
+			twin, _ := counted[i].single(c)
+			twin.trips = p.trips.Load
+			s.twin = &twin
+			sides = append(sides, s)
 		}
 		got, err := measure(c, rounds, sides)
 		if err != nil {
@@ -75,52 +86,10 @@ func records(ctx context.Context, addr, name string, cells []cell, rounds int, o
 	return out, nil
 }
 
-func closeAll(all []*store) error {
+func closeAll[T contestant](all []T) error {
 	var err error
-	for _, s := range all {
-		err = errors.Join(err, s.close())
-	}
-	return err
-}
-
-// requests measures the cells of sessions, as records does.
-func requests(ctx context.Context, addr, name string, cells []cell, rounds int) (out []result, err error) {
-	p, err := newProxy(ctx, addr)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, p.close()) }()
-	direct, err := redisPrograms(ctx, addr, name)
-	defer func() { err = errors.Join(err, closePrograms(direct)) }()
-	if err != nil {
-		return nil, err
-	}
-	counted, err := redisPrograms(ctx, p.addr(), name+"-counted")
-	defer func() { err = errors.Join(err, closePrograms(counted)) }()
-	if err != nil {
-		return nil, err
-	}
-	for _, c := range cells {
-		var sides []side
-		for i := range direct {
-			counted[i].trips = p.trips.Load
-			if s, ok := direct[i].side(c, counted[i]); ok {
-				sides = append(sides, s)
-			}
-		}
-		got, err := measure(c, rounds, sides)
-		if err != nil {
-			return out, err
-		}
-		out = append(out, got...)
-	}
-	return out, nil
-}
-
-func closePrograms(all []*program) error {
-	var err error
-	for _, p := range all {
-		err = errors.Join(err, p.close())
+	for _, c := range all {
+		err = errors.Join(err, c.end())
 	}
 	return err
 }

@@ -33,7 +33,6 @@ type store struct {
 	// it removed.
 	expired func(id string, value []byte) error
 	sweep   func() (int, error)
-	trips   func() int64
 	close   func() error
 }
 
@@ -48,19 +47,7 @@ func (s *store) mark(op string) string {
 	return s.marks[""]
 }
 
-// side returns the contestant's part in a cell, or false if it has none.
-func (s *store) side(c cell, twin *store) (side, bool) {
-	out, ok := s.single(c)
-	if !ok {
-		return side{}, false
-	}
-	if twin != nil {
-		counted, _ := twin.single(c)
-		counted.trips = twin.trips
-		out.twin = &counted
-	}
-	return out, true
-}
+func (s *store) end() error { return s.close() }
 
 // turn makes ids that no earlier cell of this process has used.
 var turn atomic.Int64

@@ -41,12 +41,10 @@ func redisStores(ctx context.Context, addr, name string) ([]*store, error) {
 	if err != nil {
 		return out, err
 	}
-	own, err := sojourn(ctx, backend)
+	own, err := sojourn(ctx, backend, client.Close)
 	if err != nil {
 		return out, err
 	}
-	drop := own.close
-	own.close = func() error { return errors.Join(drop(), client.Close()) }
 	out = append(out, own, scsRedis(ctx, redisClient(addr), name+"-scs:"), fiberRedis(ctx, redisClient(addr), name+"-fiber:"))
 	kv, err := gokvRedis(addr, name+"-gokv:")
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -27,7 +28,6 @@ type program struct {
 	marks   map[string]string // by request; "" is for all of them
 	lacks   []string          // requests that it has no way to answer
 	handler http.Handler
-	trips   func() int64
 	bytes   func() (float64, error) // in the server, all keys together
 	close   func() error
 }
@@ -60,23 +60,12 @@ func (p *program) request(path, cookie string) (string, error) {
 	return cookie, nil
 }
 
-// side returns the contestant's part in a cell, or false if it has none.
-func (p *program) side(c cell, twin *program) (side, bool) {
-	for _, op := range p.lacks {
-		if op == c.op {
-			return side{}, false
-		}
-	}
-	out := p.single(c)
-	if twin != nil {
-		counted := twin.single(c)
-		counted.trips = twin.trips
-		out.twin = &counted
-	}
-	return out, true
-}
+func (p *program) end() error { return p.close() }
 
-func (p *program) single(c cell) side {
+func (p *program) single(c cell) (side, bool) {
+	if slices.Contains(p.lacks, c.op) {
+		return side{}, false
+	}
 	marks := p.marks[c.op]
 	if marks == "" {
 		marks = p.marks[""]
@@ -143,7 +132,7 @@ func (p *program) single(c cell) side {
 			})
 		}
 	}
-	return out
+	return out, true
 }
 
 var errNoCookie = errors.New("a request that stores a session sets no cookie")

@@ -12,8 +12,9 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// sojourn is a Store with values as they are, on any backend.
-func sojourn(ctx context.Context, backend driver.ModelExpirySupport) (*store, error) {
+// sojourn is a Store with values as they are, on any backend. The end of the store
+// calls after, which ends the client.
+func sojourn(ctx context.Context, backend driver.ModelExpirySupport, after func() error) (*store, error) {
 	st, err := expiry.NewStore[[]byte](backend, &expiry.StoreOptions{TTL: life, Codec: expiry.Bytes()})
 	if err != nil {
 		return nil, err
@@ -91,6 +92,6 @@ func sojourn(ctx context.Context, backend driver.ModelExpirySupport) (*store, er
 				}
 			}
 		},
-		close: func() error { return errors.Join(st.DeleteStorage(ctx), st.Close()) },
+		close: func() error { return errors.Join(st.DeleteStorage(ctx), st.Close(), after()) },
 	}, nil
 }

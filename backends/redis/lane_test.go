@@ -218,11 +218,10 @@ func TestTogetherUnknownScript(t *testing.T) {
 	}
 }
 
-// TestTogetherLeft cancels calls that wait: they end, and nothing of them is sent.
-func TestTogetherLeft(t *testing.T) {
-	b, p := proxied(t)
-	known := stored(t, b)
-	g := gather(b)
+// leftByAll makes calls that wait, and cancels them: they end with the context's
+// error alone.
+func (g *gathering) leftByAll(t *testing.T, known []model.Record) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	for _, do := range g.calls(ctx, known) {
 		g.call(do)
@@ -233,6 +232,14 @@ func TestTogetherLeft(t *testing.T) {
 			t.Errorf("got %s, want %v alone", drivertest.Causes(err), context.Canceled)
 		}
 	}
+}
+
+// TestTogetherLeft cancels calls that wait: they end, and nothing of them is sent.
+func TestTogetherLeft(t *testing.T) {
+	b, p := proxied(t)
+	known := stored(t, b)
+	g := gather(b)
+	g.leftByAll(t, known)
 	g.errs = nil
 	g.call(g.calls(t.Context(), known)[6])
 	p.sent()
@@ -249,12 +256,7 @@ func TestTogetherAllLeft(t *testing.T) {
 	b, p := proxied(t)
 	known := stored(t, b)
 	g := gather(b)
-	ctx, cancel := context.WithCancel(t.Context())
-	for _, do := range g.calls(ctx, known) {
-		g.call(do)
-	}
-	cancel()
-	g.came()
+	g.leftByAll(t, known)
 	p.sent()
 	g.depart()
 	g.settle()

@@ -58,21 +58,37 @@ var matrixLine = regexp.MustCompile(`^\s+- \{backend: (\w+), image: "([^"]*)", t
 func matrix(t *testing.T) []job {
 	t.Helper()
 	var jobs []job
-	for line := range strings.Lines(read(t, ".github/workflows/servers.yml")) {
-		if !strings.Contains(line, "- {backend:") {
+	for _, l := range entries(t, ".github/workflows/servers.yml", "- {backend:", matrixLine) {
+		jobs = append(jobs, job{l.words[0], l.words[1], l.words[2], l.words[3], l.minutes})
+	}
+	return jobs
+}
+
+// entry is a line of a workflow's matrix: its words, and its minutes at the end.
+type entry struct {
+	words   []string
+	minutes int
+}
+
+// entries returns the lines with the mark, which all must have the form.
+func entries(t *testing.T, file, mark string, form *regexp.Regexp) (list []entry) {
+	t.Helper()
+	for line := range strings.Lines(read(t, file)) {
+		if !strings.Contains(line, mark) {
 			continue
 		}
-		m := matrixLine.FindStringSubmatch(strings.TrimRight(line, "\n"))
+		m := form.FindStringSubmatch(strings.TrimRight(line, "\n"))
 		if m == nil {
 			t.Fatalf("the line is not of the form that this test reads: %s", line)
 		}
-		minutes, err := strconv.Atoi(m[5])
+		last := len(m) - 1
+		minutes, err := strconv.Atoi(m[last])
 		if err != nil {
 			t.Fatal(err)
 		}
-		jobs = append(jobs, job{m[1], m[2], m[3], m[4], minutes})
+		list = append(list, entry{m[1:last], minutes})
 	}
-	return jobs
+	return list
 }
 
 // TestEveryBackendHasAJob also keeps the documented matrix complete.

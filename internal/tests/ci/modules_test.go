@@ -57,19 +57,8 @@ var groupLine = regexp.MustCompile(`^\s+- \{name: (\w+), folders: "([^"]+)", ser
 func groups(t *testing.T) []group {
 	t.Helper()
 	var list []group
-	for line := range strings.Lines(read(t, ".github/workflows/check.yml")) {
-		if !strings.Contains(line, "folders: \"") {
-			continue
-		}
-		m := groupLine.FindStringSubmatch(strings.TrimRight(line, "\n"))
-		if m == nil {
-			t.Fatalf("the line is not of the form that this test reads: %s", line)
-		}
-		minutes, err := strconv.Atoi(m[4])
-		if err != nil {
-			t.Fatal(err)
-		}
-		list = append(list, group{m[1], m[3], strings.Fields(m[2]), minutes})
+	for _, l := range entries(t, ".github/workflows/check.yml", `folders: "`, groupLine) {
+		list = append(list, group{l.words[0], l.words[2], strings.Fields(l.words[1]), l.minutes})
 	}
 	return list
 }

@@ -188,16 +188,22 @@ func TestMigrateReadsSCSInSQLite(t *testing.T) {
 	wantMoved(t, "scs+sqlite:old.db", scsProgram(sqlite3store.NewWithCleanupInterval(db, 0)), onSCS(t))
 }
 
-func TestMigrateReadsSCSInPostgreSQL(t *testing.T) {
-	t.Chdir(t.TempDir())
+// freshSchema returns the URL of the PostgreSQL server, with a schema of its own.
+func freshSchema(t *testing.T) string {
+	t.Helper()
 	address := containers.Postgres(t).URL
-	schema := strings.ReplaceAll(freshName("scs_"), "-", "_")
+	schema := strings.ReplaceAll(freshName("own_"), "-", "_")
 	oldTable(t, "pgx", address, "create schema "+schema)
 	join := "?"
 	if strings.Contains(address, "?") {
 		join = "&"
 	}
-	address += join + "search_path=" + schema
+	return address + join + "search_path=" + schema
+}
+
+func TestMigrateReadsSCSInPostgreSQL(t *testing.T) {
+	t.Chdir(t.TempDir())
+	address := freshSchema(t)
 	db := oldTable(t, "pgx", address,
 		"create table sessions (token text primary key, data bytea not null, expiry timestamptz not null)",
 		"insert into sessions values ('old', '', '2001-01-01')")

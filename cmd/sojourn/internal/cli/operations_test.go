@@ -175,14 +175,7 @@ func TestOperationsOfRedis(t *testing.T) {
 }
 
 func TestOperationsOfPostgreSQL(t *testing.T) {
-	address := containers.Postgres(t).URL
-	schema := strings.ReplaceAll(freshName("operations_"), "-", "_")
-	oldTable(t, "pgx", address, "create schema "+schema)
-	join := "?"
-	if strings.Contains(address, "?") {
-		join = "&"
-	}
-	operate(t, "postgresql.md", address+join+"search_path="+schema)
+	operate(t, "postgresql.md", freshSchema(t))
 }
 
 // TestOperationsOfTheOthers runs the pages of the servers that start slowly.
