@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	es "github.com/elastic/go-elasticsearch/v8"
-
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
@@ -57,8 +55,6 @@ const backendName = "elasticsearch"
 type Client interface {
 	Perform(req *http.Request) (*http.Response, error)
 }
-
-var _ Client = (*es.Client)(nil)
 
 // usable reports whether the client is one that can send: not nil, and with a
 // transport if it is one of go-elasticsearch's.

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/elastic/go-elasticsearch/v8/typedapi/types"
-
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
@@ -151,8 +149,8 @@ func (b *Backend) probe(ctx context.Context, epoch string) (driver.Checks, error
 
 // refused reports whether the credentials or a block do not allow a request.
 func refused(err error) bool {
-	var native *types.ElasticsearchError
-	return errors.As(err, &native) && (native.Status == http.StatusForbidden || native.ErrorCause.Type == "cluster_block_exception")
+	var native *ServerError
+	return errors.As(err, &native) && (native.Status == http.StatusForbidden || native.Type == "cluster_block_exception")
 }
 
 func (p *probing) race() string { return p.id + "race" }

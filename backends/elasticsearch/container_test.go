@@ -21,6 +21,8 @@ import (
 	"github.com/sojourn-go/sojourn/internal/drivertest"
 )
 
+var _ Client = (*es.Client)(nil)
+
 func TestMain(m *testing.M) { os.Exit(containers.Main(m)) }
 
 // must ends the test if err is not nil.

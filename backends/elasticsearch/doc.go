@@ -161,8 +161,8 @@
 // (internal/tests/esv9). Not tried: several nodes, Elasticsearch 9, Elastic Cloud
 // and serverless projects.
 //
-// OpenSearch and Amazon OpenSearch Service are refused. The client library misses
-// the header X-Elastic-Product. With another client, the index cannot be created,
+// OpenSearch and Amazon OpenSearch Service are refused. The client misses the
+// header X-Elastic-Product. With one that does not look for it, the index cannot be created,
 // because they have no type flattened (docs.opensearch.org, "Flat object field
 // type").
 //

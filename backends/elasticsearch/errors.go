@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/elastic/go-elasticsearch/v8/typedapi/types"
-
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -25,6 +23,7 @@ var (
 	errLapsed      = errors.New("the record expired before the write could be sent")
 	errLeft        = errors.New("the client ignores its context")
 	errPanic       = errors.New("the client panicked")
+	errProduct     = errors.New("the server is not Elasticsearch")
 )
 
 // badRead returns the error of a read whose reply the server's protocol does
@@ -182,10 +181,25 @@ func (c *cause) decides() string {
 	return c.Type
 }
 
-// native returns the client library's form of the error.
 func (c *cause) native(status int) error {
-	reason := c.Reason
-	return &types.ElasticsearchError{ErrorCause: types.ErrorCause{Type: c.Type, Reason: &reason}, Status: status}
+	return &ServerError{Status: status, Type: c.Type, Reason: c.Reason}
+}
+
+// ServerError is an error in an answer of Elasticsearch. errors.As finds it in the
+// errors of this package, with any client library.
+type ServerError struct {
+	Status int    // of HTTP
+	Type   string // such as index_not_found_exception; empty in the answer of a proxy
+	Reason string // the server's text, which may quote ids and values: do not log it
+}
+
+// Error returns the status and the type, and not the reason.
+func (e *ServerError) Error() string {
+	text := "Elasticsearch answered with status " + strconv.Itoa(e.Status)
+	if e.Type != "" {
+		text += ": " + e.Type
+	}
+	return text
 }
 
 // causeOf returns the error in a reply. It is empty if the reply has none, such

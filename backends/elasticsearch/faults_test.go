@@ -14,7 +14,6 @@ import (
 	"time"
 
 	es "github.com/elastic/go-elasticsearch/v8"
-	"github.com/elastic/go-elasticsearch/v8/typedapi/types"
 
 	"github.com/sojourn-go/sojourn/conformance/faultnet"
 	"github.com/sojourn-go/sojourn/expiry"
@@ -330,8 +329,8 @@ func TestWithoutRetries(t *testing.T) {
 	b, got := fake(t, canned{503, `{"error":{"type":"cluster_block_exception","reason":"no master"},"status":503}`})
 	err := create(t, newBackend(t, clientOn(t, addressOf(t, b), pool(t), noRetries), b.name, nil))
 	drivertest.WantKind(t, err, model.ErrUnavailable)
-	var native *types.ElasticsearchError
-	if !errors.As(err, &native) || native.Status != 503 || native.ErrorCause.Type != "cluster_block_exception" || got.Load() != 1 {
+	var native *ServerError
+	if !errors.As(err, &native) || native.Status != 503 || native.Type != "cluster_block_exception" || got.Load() != 1 {
 		t.Errorf("%v after %d requests", err, got.Load())
 	}
 }

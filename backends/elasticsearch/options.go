@@ -91,5 +91,5 @@ func alphanumeric(c byte) bool { return c >= 'a' && c <= 'z' || c >= '0' && c <=
 
 // Client returns the client that the backend uses: the one that New was given,
 // or the one that the backend opened from a URL. Close closes the connections
-// of the latter, which is an *elasticsearch.Client of go-elasticsearch v8.
+// of the latter. Package esapi of go-elasticsearch sends its requests with it too.
 func (b *Backend) Client() Client { return b.client }

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	es "github.com/elastic/go-elasticsearch/v8"
+	"github.com/elastic/elastic-transport-go/v8/elastictransport"
 
 	"github.com/sojourn-go/sojourn/backends"
 	"github.com/sojourn-go/sojourn/expiry/driver"
@@ -60,7 +60,7 @@ func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 	if name == "" {
 		name = backends.DefaultName
 	}
-	cfg, err := t.config(u)
+	settings, err := t.settings(u)
 	if err != nil {
 		return nil, err
 	}
@@ -72,12 +72,11 @@ func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 	transport.MaxIdleConnsPerHost = idleConnections
 	transport.DialContext = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext
 	transport.TLSHandshakeTimeout = dialTimeout
-	cfg.Transport = transport
-	client, err := es.NewClient(cfg)
+	client, err := elastictransport.NewClient(append(settings, elastictransport.WithTransport(transport))...)
 	if err != nil {
 		return nil, badURL("the client library refuses a host") // its error may quote the address
 	}
-	b, err := New(client, name, &t.options)
+	b, err := New(&ownClient{client}, name, &t.options)
 	if err != nil {
 		return nil, err
 	}
@@ -85,40 +84,63 @@ func openURL(_ context.Context, u *url.URL) (driver.ModelExpirySupport, error) {
 	return b, nil
 }
 
-// config returns the client's configuration: the nodes and the credentials.
-func (t *target) config(u *url.URL) (es.Config, error) {
-	var cfg es.Config
+// ownClient is the transport of go-elasticsearch without its API, which has 860
+// packages (ADR 58). As that library does, it refuses other servers.
+type ownClient struct{ *elastictransport.Client }
+
+// Perform sends a request to a node.
+func (c *ownClient) Perform(req *http.Request) (*http.Response, error) {
+	answer, err := c.Client.Perform(req)
+	if err != nil {
+		return nil, err
+	}
+	if answer.StatusCode/100 == 2 && answer.Header.Get("X-Elastic-Product") != "Elasticsearch" {
+		_ = answer.Body.Close()
+		return nil, errProduct
+	}
+	return answer, nil
+}
+
+// settings returns those of the client: the nodes and the credentials.
+func (t *target) settings(u *url.URL) ([]elastictransport.Option, error) {
 	scheme, port := "http", "9200"
 	if u.Scheme == schemeTLS {
 		scheme, port = "https", "443"
 	}
 	hosts, err := backends.Hosts(u, t.addrs, port)
 	if err != nil {
-		return cfg, err
+		return nil, err
 	}
+	nodes := make([]*url.URL, 0, len(hosts))
 	for _, host := range hosts {
-		cfg.Addresses = append(cfg.Addresses, (&url.URL{Scheme: scheme, Host: host}).String())
+		nodes = append(nodes, &url.URL{Scheme: scheme, Host: host})
 	}
+	settings := []elastictransport.Option{elastictransport.WithURLs(nodes...), elastictransport.WithUserAgent("sojourn")}
+	user, password, apiKey := "", "", t.apiKey
 	switch {
 	case u.User != nil:
-		cfg.Username = u.User.Username()
-		cfg.Password, _ = u.User.Password()
+		user = u.User.Username()
+		password, _ = u.User.Password()
 		switch {
 		case t.apiKey != "":
-			return cfg, badURL("the URL has both a user and api_key")
-		case cfg.Username == "":
-			return cfg, badURL("the URL has no user before the password")
-		case cfg.Password == "":
-			return cfg, badURL("the URL's user has no password")
+			return nil, badURL("the URL has both a user and api_key")
+		case user == "":
+			return nil, badURL("the URL has no user before the password")
+		case password == "":
+			return nil, badURL("the URL's user has no password")
 		}
-	case t.apiKey != "":
-		cfg.APIKey = t.apiKey
-	case os.Getenv("ELASTICSEARCH_API_KEY") != "":
-		cfg.APIKey = os.Getenv("ELASTICSEARCH_API_KEY")
-	default:
-		cfg.Username, cfg.Password = os.Getenv("ELASTICSEARCH_USERNAME"), os.Getenv("ELASTICSEARCH_PASSWORD")
+	case apiKey == "":
+		if apiKey = os.Getenv("ELASTICSEARCH_API_KEY"); apiKey == "" {
+			user, password = os.Getenv("ELASTICSEARCH_USERNAME"), os.Getenv("ELASTICSEARCH_PASSWORD")
+		}
 	}
-	return cfg, nil
+	switch {
+	case apiKey != "":
+		settings = append(settings, elastictransport.WithAPIKey(apiKey))
+	case user != "" || password != "":
+		settings = append(settings, elastictransport.WithBasicAuth(user, password))
+	}
+	return settings, nil
 }
 
 // idleConnections is the number of idle connections that the client keeps. The
