@@ -50,6 +50,9 @@ type Service struct {
 	watch         watcher
 	flights       flights // of Key.Refresh
 
+	backend expiry.ModelExpirySupport // of OpenURL, or nil
+	runs    sync.WaitGroup            // of OpenURL
+
 	mu       sync.Mutex
 	closed   bool
 	sweepers map[*expiry.Sweeper]struct{}
@@ -179,8 +182,8 @@ func (s *Service) onExpire(ctx context.Context) func(model.Record) error {
 }
 
 // Close ends every Run and every detached session, and waits for their
-// goroutines. It does not close the backend. It returns nil. It can be called at
-// any time, repeatedly and concurrently.
+// goroutines. It closes the backend if OpenURL opened it, and returns its error. It
+// can be called at any time, repeatedly and concurrently.
 func (s *Service) Close() error {
 	s.mu.Lock()
 	s.closed = true
@@ -193,7 +196,11 @@ func (s *Service) Close() error {
 		_ = sweeper.Close() // always nil
 	}
 	s.watch.close()
-	return nil
+	s.runs.Wait()
+	if s.backend == nil {
+		return nil
+	}
+	return s.backend.Close()
 }
 
 // now returns the clock's time in whole milliseconds, as the store sees it.

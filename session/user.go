@@ -22,3 +22,24 @@ func User(ctx context.Context) (id string, ok bool, err error) {
 	}
 	return p.ID, err == nil, err
 }
+
+// SignIn is Session.SignIn on the session of the context. It returns ErrNoSession
+// if the context has none, and the store's error if it could not be loaded.
+func SignIn(ctx context.Context, principal string, opts *SignInOptions) error {
+	s, err := Require(ctx)
+	if err != nil {
+		return err
+	}
+	return s.SignIn(ctx, principal, opts)
+}
+
+// SignOut is Session.SignOut on the session of the context. It returns
+// ErrNoSession if the context has none, and the store's error if it could not be
+// loaded.
+func SignOut(ctx context.Context) error {
+	s, err := Require(ctx)
+	if err != nil {
+		return err
+	}
+	return s.SignOut(ctx)
+}

@@ -69,11 +69,15 @@ func client(t testing.TB) *es.Client {
 // addressOf returns the address that a backend's client sends to.
 func addressOf(t testing.TB, b *Backend) string {
 	t.Helper()
-	tp, ok := b.client.(*es.Client).Transport.(interface{ URLs() []*url.URL })
+	var of any = b.client
+	if c, ok := of.(*es.Client); ok {
+		of = c.Transport
+	}
+	nodes, ok := of.(interface{ URLs() []*url.URL })
 	if !ok {
 		t.Fatalf("the client is a %T", b.client)
 	}
-	return tp.URLs()[0].String()
+	return nodes.URLs()[0].String()
 }
 
 // newBackend returns a backend whose index may not exist.

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/sojourn-go/sojourn/backends"
 	_ "github.com/sojourn-go/sojourn/backends/file"
 	"github.com/sojourn-go/sojourn/session"
 	"github.com/sojourn-go/sojourn/session/sessionhttp"
@@ -25,19 +24,10 @@ var page = template.Must(template.New("").Parse(`<!doctype html><title>Notes</ti
 {{else}}<form method="post" action="/login"><input name="user"><input name="password" type="password"><button>sign in</button></form>{{end}}`))
 
 func main() {
-	ctx := context.Background()
-	backend, err := backends.Open(ctx, "file:./data?name=sessions")
+	svc, err := session.OpenURL(context.Background(), "file:./data?name=sessions", nil)
 	if err != nil {
 		log.Fatal(err)
 	}
-	svc, err := session.New(backend, nil)
-	if err != nil {
-		log.Fatal(err)
-	}
-	if err := svc.CreateStorage(ctx); err != nil {
-		log.Fatal(err)
-	}
-	go func() { log.Fatal(svc.Run(ctx)) }() // removes expired sessions
 	log.Print("listening on http://127.0.0.1:8080")
 	server := &http.Server{Addr: "127.0.0.1:8080", Handler: routes(svc), ReadHeaderTimeout: 10 * time.Second}
 	log.Fatal(server.ListenAndServe())
@@ -86,11 +76,7 @@ func login(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "wrong name or password", http.StatusForbidden)
 		return
 	}
-	s, err := session.Require(r.Context())
-	if err == nil {
-		err = s.SignIn(r.Context(), user, nil)
-	}
-	if err != nil {
+	if err := session.SignIn(r.Context(), user, nil); err != nil {
 		fail(w, err)
 		return
 	}

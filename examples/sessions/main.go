@@ -6,23 +6,19 @@ import (
 	"log"
 	"net/http"
 
-	"github.com/sojourn-go/sojourn/backends"
 	_ "github.com/sojourn-go/sojourn/backends/redis"
 	"github.com/sojourn-go/sojourn/session"
 	"github.com/sojourn-go/sojourn/session/sessionhttp"
 )
 
 func main() {
-	backend, err := backends.Open(context.Background(), "redis://127.0.0.1:6379/0?name=sessions")
-	check(err)
-	svc, err := session.New(backend, nil)
-	check(err)
-	check(svc.CreateStorage(context.Background()))
-	go svc.Run(context.Background()) // removes expired sessions
-
+	svc, err := session.OpenURL(context.Background(), "redis://127.0.0.1:6379/0?name=sessions", nil)
+	if err != nil {
+		log.Fatal(err)
+	}
 	http.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
-		s, _ := session.From(r.Context()) // check the password first
-		if err := s.SignIn(r.Context(), r.FormValue("user"), nil); err != nil {
+		err := session.SignIn(r.Context(), r.FormValue("user"), nil) // check the password first
+		if err != nil {
 			http.Error(w, "Please try again.", sessionhttp.Status(err))
 		}
 	})
@@ -31,11 +27,5 @@ func main() {
 		fmt.Fprintln(w, "hello", user, err)
 	})
 	http.Handle("POST /logout", sessionhttp.SignOut(nil))
-	check(http.ListenAndServe("127.0.0.1:8080", sessionhttp.Handler(svc, http.DefaultServeMux)))
-}
-
-func check(err error) {
-	if err != nil {
-		log.Fatal(err)
-	}
+	log.Fatal(http.ListenAndServe("127.0.0.1:8080", sessionhttp.Handler(svc, http.DefaultServeMux)))
 }
