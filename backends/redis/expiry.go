@@ -15,8 +15,8 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Touch changes the expiry of a live record, with one script. The script
-// overwrites 15 bytes and does not copy the value.
+// Touch changes the expiry of a live record, with one script. Of a record of 256
+// bytes and more it overwrites 15 bytes and does not copy the value.
 func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
 	if err := b.gate.Touch(ctx, &t); err != nil {
 		return model.Record{}, err

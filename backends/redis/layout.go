@@ -11,7 +11,7 @@ import (
 // The layout, which all nodes of a store share. CreateStorage stores its version,
 // which every change of the layout raises, and the number of buckets.
 const (
-	layoutVersion  = "2"
+	layoutVersion  = "3"
 	defaultBuckets = 16
 	maxBuckets     = 1024
 	metaTag        = "0"

@@ -117,12 +117,12 @@ func (b *Backend) probeKey() string {
 
 // inspection is what a store's place holds.
 type inspection struct {
-	meta    map[string]string     // the hash with the layout's version
-	foreign []string              // keys that another program made
-	used    bool                  // more of the store is there than marks
-	lost    [][]string            // the indexes without a mark, by bucket
-	bare    map[string]bool       // the indexes with nothing but their mark
-	probe   *trial                // what probe.lua found; nil if it was not sent
+	meta    map[string]string // the hash with the layout's version
+	foreign []string          // keys that another program made
+	used    bool              // more of the store is there than marks
+	lost    [][]string        // the indexes without a mark, by bucket
+	bare    map[string]bool   // the indexes with nothing but their mark
+	probe   *trial            // what probe.lua found; nil if it was not sent
 }
 
 // unmarked returns the indexes without a mark.

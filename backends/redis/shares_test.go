@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -231,6 +232,29 @@ func TestBucketsAreAskedOnce(t *testing.T) {
 	if _, commands := p.sent(); strings.Join(commands, " ") != "get" {
 		t.Errorf("after CreateStorage: %v", commands)
 	}
+}
+
+// TestBucketsAreAskedInTime has a first call that waits for the layout until its
+// record has expired (rule R100).
+func TestBucketsAreAskedInTime(t *testing.T) {
+	b := open(t, nil)
+	drivertest.Seed(t, b, drivertest.Record("id", "ann", time.Hour))
+	for name, call := range map[string]func(node *Backend) error{
+		"get": func(node *Backend) error {
+			_, err := node.Get(t.Context(), drivertest.Now, driver.Get{ID: "id"})
+			return err
+		},
+		"delete": func(node *Backend) error {
+			return node.Delete(t.Context(), drivertest.Now, driver.Delete{ID: "id", Cond: driver.IfPresent})
+		},
+	} {
+		node, reads := newOn(t, b.client, b.name, nil), 0
+		node.watch = func() time.Duration { reads++; return time.Duration(reads-1) * 2 * time.Hour }
+		if err := call(node); !errors.Is(err, model.ErrNotFound) {
+			t.Errorf("%s: %v, want %v", name, err, model.ErrNotFound)
+		}
+	}
+	drivertest.Get(t, b, "id")
 }
 
 // TestRebuildOfManyBuckets loses all indexes of a store of 256 buckets.

@@ -27,6 +27,9 @@ if usual and labelsEnd > 39 then
   local name = byte(start, 40)
   local a, b = byte(start, 41 + name, 42 + name)
   labelled = b and 42 + name + a * 256 + b == labelsEnd
-  if labelled then labelName, labelMember = sub(start, 41, 40 + name), sub(start, 41 + name, labelsEnd) end
+  if labelled then
+    labelName, labelMember = name == 0 and 'principal' or sub(start, 41, 40 + name), sub(start, 41 + name, labelsEnd)
+    labelled = name ~= 9 or labelName ~= 'principal'
+  end
 end
 local atMostOne = labelled or usual and labelsEnd == 39
