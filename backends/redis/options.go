@@ -22,7 +22,7 @@ type Options struct {
 	// Buckets is the number of parts that the store is divided into, 1 to 1024. Zero
 	// means 16. CreateStorage stores it, and nodes with another number refuse to work
 	// on the store. A cluster of more than 16 masters uses all of them only with more
-	// buckets. Many also save memory: see the section on memory.
+	// buckets. A bucket for each 100 records saves memory, as the package says.
 	Buckets int
 	// GraceTTL is how long after its expiry the server itself removes a record.
 	// Clocks that differ by less cannot remove a record early. Zero means one
