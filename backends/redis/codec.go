@@ -79,8 +79,8 @@ func parseExpiry(s string) (time.Time, bool) {
 }
 
 // usualLabel is the default of Options.Labels. A labels section does not spell it
-// out: an entry of the index by id then has at most 64 bytes in most programs, and
-// Redis keeps small sets of such entries in a third of the memory.
+// out. An entry of the index by id then has at most 64 bytes in most programs. Small
+// sets of such entries take a third of the memory.
 const usualLabel = "principal"
 
 // appendLabel appends one entry of a labels section.

@@ -175,11 +175,12 @@
 // return ErrUnavailable. They did not happen then.
 //
 // A page ends when its values reach driver.PageBytes (16 MiB) or with 10,000
-// records. It is also shorter than asked for if a bucket has more entries than its share
-// of the page: the first page of a listing reads at most an eighth of its limit from each
-// bucket but the first. Later pages know how many entries a bucket has. A call holds at most twice as much besides what it returns. Page first
-// reads an equal share of these bytes of each record, and then the rest of those
-// that it returns. Sweeps and counts read no value.
+// records. It is also shorter if a bucket has more entries than its share of the page,
+// which costs another page. The first page of a listing reads at most an eighth of its
+// limit from each bucket but the first. Later ones know how many entries a bucket has.
+// A call holds at most twice as much besides what it returns. Page first reads an equal
+// share of these bytes of each record, and then the rest of those that it returns.
+// Sweeps and counts read no value.
 //
 // The server must not evict keys: set maxmemory-policy to noeviction. With
 // allkeys-* it drops indexes and records. With volatile-* it drops records before
