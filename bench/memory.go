@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/sojourn-go/sojourn/backends/redis"
 )
 
 // held is what one kind of key takes, for each session.
@@ -19,9 +21,10 @@ type held struct {
 
 // memory is what a session of one contestant takes in the server.
 type memory struct {
-	name  string
-	bytes float64
-	parts []held // of Sojourn
+	name    string
+	bytes   float64
+	buckets int    // of Sojourn
+	parts   []held // of Sojourn
 }
 
 // memories signs in the given number of sessions of every contestant, and asks the
@@ -36,6 +39,12 @@ func memories(ctx context.Context, addr, name string, sessions int) (out []memor
 	if err != nil {
 		return nil, err
 	}
+	divided, err := sojournProgram(ctx, redisClient(addr), name+"-divided", &redis.Options{Buckets: manyBuckets})
+	if err != nil {
+		return nil, err
+	}
+	divided.name = fmt.Sprintf("%s, %d buckets", divided.name, manyBuckets)
+	all = append(all, divided)
 	for _, p := range all {
 		before, err := p.bytes()
 		if err != nil {
@@ -49,9 +58,13 @@ func memories(ctx context.Context, addr, name string, sessions int) (out []memor
 			return nil, err
 		}
 		m := memory{name: p.name, bytes: (after - before) / float64(sessions)}
-		if p.name == "Sojourn" {
+		if prefix, buckets := name+":", 16; p.name == "Sojourn" || p == divided {
+			if p == divided {
+				prefix, buckets = name+"-divided:", manyBuckets
+			}
 			c := redisClient(addr)
-			m.parts, err = parts(ctx, c, name+":", sessions)
+			m.buckets = buckets
+			m.parts, err = parts(ctx, c, prefix, sessions)
 			if err := closing(c, err); err != nil {
 				return nil, err
 			}
@@ -60,6 +73,9 @@ func memories(ctx context.Context, addr, name string, sessions int) (out []memor
 	}
 	return out, nil
 }
+
+// manyBuckets is a number with which the sets of these sessions are small.
+const manyBuckets = 256
 
 func closing(c *goredis.Client, err error) error {
 	if e := c.Close(); err == nil {
@@ -131,11 +147,11 @@ func memoryTables(b *strings.Builder, all []memory, sessions int) {
 	for i := range all {
 		fmt.Fprintf(b, "| %s | %.0f |\n", all[i].name, all[i].bytes)
 	}
-	b.WriteString("\nWhere Sojourn's bytes are. Sets have less than one key for each session, because a store has sixteen of each kind.\n\n" +
-		"| keys | keys for each session | of it names | of it values | bytes |\n|---|--:|--:|--:|--:|\n")
+	b.WriteString("\nWhere Sojourn's bytes are. Sets have less than one key for each session, because a store has one of each kind in each bucket.\n\n" +
+		"| buckets | keys | keys for each session | of it names | of it values | bytes |\n|--:|---|--:|--:|--:|--:|\n")
 	for i := range all {
 		for _, h := range all[i].parts {
-			fmt.Fprintf(b, "| %s | %.3f | %.0f | %.0f | %.0f |\n", h.kind, h.keys, h.name, h.value, h.usage)
+			fmt.Fprintf(b, "| %d | %s | %.3f | %.0f | %.0f | %.0f |\n", all[i].buckets, h.kind, h.keys, h.name, h.value, h.usage)
 		}
 	}
 	b.WriteString("\n")

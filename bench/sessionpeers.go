@@ -32,7 +32,7 @@ func redisPrograms(ctx context.Context, addr, name string) ([]*program, error) {
 	for i, floor := range []string{"by hand on go-redis", "the floor again"} {
 		out = append(out, floorProgram(ctx, redisClient(addr), floor, fmt.Sprintf("%s-floor%d:", name, i)))
 	}
-	own, err := sojournProgram(ctx, redisClient(addr), name)
+	own, err := sojournProgram(ctx, redisClient(addr), name, nil)
 	if err != nil {
 		return out, err
 	}
@@ -46,8 +46,8 @@ func redisPrograms(ctx context.Context, addr, name string) ([]*program, error) {
 	return append(out, gorilla), nil
 }
 
-func sojournProgram(ctx context.Context, c *goredis.Client, name string) (*program, error) {
-	backend, err := redis.New(c, name, nil)
+func sojournProgram(ctx context.Context, c *goredis.Client, name string, opts *redis.Options) (*program, error) {
+	backend, err := redis.New(c, name, opts)
 	if err != nil {
 		return nil, err
 	}

@@ -174,7 +174,7 @@ func TestPermissionsEndAtTheStore(t *testing.T) {
 func TestStoresNeverOverlap(t *testing.T) {
 	for _, name := range []string{"n", "n:", ":n", "n:10", "n*", "n:r:", "n[", "n:10:r", `n\`} {
 		for i := range bucketCount {
-			k := newBucket(name, i, []string{"l"})
+			k := bucketAt(name, i, bucketCount, []string{"l"})
 			for _, key := range []string{k.records + "id", k.records + ":{10}:r:id", k.due, k.ids, k.labels + "l", k.staged + "w", (&Backend{name: name}).metaKey()} {
 				if got, _, _ := strings.Cut(key, ":{"); got != name {
 					t.Errorf("the key %q of the store %q is that of the store %q", key, name, got)

@@ -26,11 +26,12 @@ type Backend struct {
 	logger        *slog.Logger
 	dialer        *dialer              // of a client that a URL made, else nil
 	watch         func() time.Duration // nil, or a test's stopwatch
-	buckets       [bucketCount]bucket
-	lanes         [bucketCount]lane // of the buckets of a cluster; else the first, of all
-	separate      bool              // calls share no round trips
-	sweeps        atomic.Uint32     // sweeps so far: each starts at another bucket
-	keptLabels    commonLength      // the length of the labels sections that updates kept
+	buckets       []bucket
+	lanes         []lane        // of parts of a cluster; else one
+	separate      bool          // calls share no round trips
+	agreed        atomic.Bool   // the store has this layout, or none yet
+	sweeps        atomic.Uint32 // sweeps so far: each starts at another bucket
+	keptLabels    commonLength  // the length of the labels sections that updates kept
 }
 
 var (
@@ -85,9 +86,7 @@ func New(client goredis.UniversalClient, name string, opts *Options) (*Backend, 
 	default:
 		b.cluster = true
 	}
-	for i := range b.buckets {
-		b.buckets[i] = newBucket(name, i, o.Labels)
-	}
+	b.divide(o.Buckets)
 	return b, nil
 }
 

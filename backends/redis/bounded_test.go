@@ -77,7 +77,7 @@ func loadExpired(t testing.TB, b *Backend, n int) {
 	}
 	for i := range n {
 		id := "gone" + strconv.Itoa(i)
-		batch[bucketOf(id)] = append(batch[bucketOf(id)], id)
+		batch[b.bucketOf(id)] = append(batch[b.bucketOf(id)], id)
 		if i%20_000 == 19_999 {
 			flush()
 		}

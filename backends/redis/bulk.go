@@ -17,6 +17,12 @@ func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get)
 	if !ok || len(gets) == 0 {
 		return out
 	}
+	if err := b.agree(ctx, &now); err != nil {
+		for i := range out {
+			out[i].Err = err
+		}
+		return out
+	}
 	pipe := b.client.Pipeline()
 	cmds := make([]*goredis.StringCmd, len(gets))
 	for i := range gets {
@@ -41,6 +47,14 @@ func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get)
 // WriteMany sends all operations in one pipeline. Each is a script of its own.
 func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
 	out, valid := b.gate.Batch(ctx, ops)
+	if len(valid) > 0 {
+		if err := b.agree(ctx, &now); err != nil {
+			for _, i := range valid {
+				out[i].Err = err
+			}
+			return out
+		}
+	}
 	runs := make([]*run, len(valid))
 	for n, i := range valid {
 		if d := ops[i].Delete; d != nil {

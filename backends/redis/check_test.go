@@ -52,11 +52,6 @@ func (s settings) answers() func(raw []byte, command string) string {
 			return "*0\r\n"
 		case "zscore":
 			return "_\r\n"
-		case "hgetall":
-			if strings.Contains(text, "\x00") {
-				return "*0\r\n"
-			}
-			return "%0\r\n"
 		case "zadd", "hsetnx":
 			return ":1\r\n"
 		case "eval":

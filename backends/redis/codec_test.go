@@ -30,7 +30,7 @@ func sample() model.Record {
 func TestGolden(t *testing.T) {
 	rec := sample()
 	const want = "5301" + "01020300000000000000000000000010" + "303031383933353533343435303036" +
-		"00000007" + "0015" + "016100" + "02c3bc" + "097072696e636970616c" + "0003616e6e" + "046a736f6e" + "7b226e223a317d"
+		"00000007" + "000c" + "016100" + "02c3bc" + "00" + "0003616e6e" + "046a736f6e" + "7b226e223a317d"
 	if got := hex.EncodeToString(encode(&rec)); got != want {
 		t.Fatalf("got  %s\nwant %s", got, want)
 	}
@@ -70,6 +70,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"a bad digit": change(expiryAt, 'x'), "labels too long": change(labelLenAt, 255), "a label too long": change(labelsAt, 255),
 		"labels out of order": change(labelsAt+1, 'z'),
 	}
+	tests["the usual label spelled out"] = bytes.Replace(bytes.Replace(good, []byte("\x00\x00\x03ann"), []byte("\x09principal\x00\x03ann"), 1), []byte{0, 12}, []byte{0, 21}, 1)
 	for n := range good {
 		tests["cut at "+string(rune('a'+n%26))+hex.EncodeToString([]byte{byte(n)})] = good[:n]
 	}

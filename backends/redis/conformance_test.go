@@ -15,34 +15,34 @@ import (
 	"github.com/sojourn-go/sojourn/expiry/driver"
 )
 
-func TestConformance(t *testing.T) { conformance.Run(t, harness(t)) }
-func TestSessions(t *testing.T)    { sessions.Run(t, harness(t)) }
+func TestConformance(t *testing.T) { conformance.Run(t, harness(t, bucketCount)) }
+func TestSessions(t *testing.T)    { sessions.Run(t, harness(t, bucketCount)) }
 
-func TestClusterConformance(t *testing.T) { conformance.Run(t, clusterHarness(t)) }
-func TestClusterSessions(t *testing.T)    { sessions.Run(t, clusterHarness(t)) }
+func TestClusterConformance(t *testing.T) { conformance.Run(t, clusterHarness(t, bucketCount)) }
+func TestClusterSessions(t *testing.T)    { sessions.Run(t, clusterHarness(t, bucketCount)) }
 
 // cases is the number of the suite's cases, all of which run here.
 const cases = 489
 
 // harness opens each backend behind a proxy of its own.
-func harness(t *testing.T) conformance.Harness {
+func harness(t *testing.T, buckets int) conformance.Harness {
 	t.Helper()
 	o := options(t)
-	return harnessOf(t, server(t).String(), clientOf(t, o), func(t testing.TB, p *proxy) goredis.UniversalClient {
+	return harnessOf(t, buckets, server(t).String(), clientOf(t, o), func(t testing.TB, p *proxy) goredis.UniversalClient {
 		return clientOf(t, p.options(o))
 	})
 }
 
 // clusterHarness does the same on a cluster of three masters.
-func clusterHarness(t *testing.T) conformance.Harness {
+func clusterHarness(t *testing.T, buckets int) conformance.Harness {
 	t.Helper()
 	o := clusterOptions(t)
-	return harnessOf(t, containers.RedisCluster(t).String(), clusterOf(t, o), func(t testing.TB, p *proxy) goredis.UniversalClient {
+	return harnessOf(t, buckets, containers.RedisCluster(t).String(), clusterOf(t, o), func(t testing.TB, p *proxy) goredis.UniversalClient {
 		return clusterOf(t, p.clusterOptions(o))
 	})
 }
 
-func harnessOf(t testing.TB, server string, own goredis.UniversalClient, connect func(testing.TB, *proxy) goredis.UniversalClient) conformance.Harness {
+func harnessOf(t testing.TB, buckets int, server string, own goredis.UniversalClient, connect func(testing.TB, *proxy) goredis.UniversalClient) conformance.Harness {
 	t.Helper()
 	var proxies sync.Map // by *Backend
 	loadScripts(t, own)
@@ -50,7 +50,7 @@ func harnessOf(t testing.TB, server string, own goredis.UniversalClient, connect
 		Cases: cases,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			p := newProxy(t)
-			b := newOn(t, connect(t, p), name, &Options{MaxValue: 8 << 20, Labels: []string{"principal", "state"}}) // small enough for a test to exceed
+			b := newOn(t, connect(t, p), name, &Options{Buckets: buckets, MaxValue: 8 << 20, Labels: []string{"principal", "state"}}) // small enough for a test to exceed
 			proxies.Store(b, p)
 			return b
 		},
@@ -74,7 +74,7 @@ func harnessOf(t testing.TB, server string, own goredis.UniversalClient, connect
 		},
 		Occupy: func(t testing.TB, name string) func(testing.TB) {
 			t.Helper()
-			key := newBucket(name, bucketOf("a"), nil).ids
+			key := bucketAt(name, bucketOf("a", buckets), buckets, nil).ids
 			if err := own.ZAdd(t.Context(), key, goredis.Z{Member: "theirs"}).Err(); err != nil {
 				t.Fatal(err)
 			}
@@ -88,7 +88,7 @@ func harnessOf(t testing.TB, server string, own goredis.UniversalClient, connect
 		},
 		Stored: func(t testing.TB, name, id string) []conformance.Part {
 			t.Helper()
-			key := newBucket(name, bucketOf(id), nil).records + id
+			key := bucketAt(name, bucketOf(id, buckets), buckets, nil).records + id
 			data, err := own.Get(t.Context(), key).Bytes()
 			if err != nil {
 				t.Fatal(err)
@@ -108,7 +108,7 @@ func harnessOf(t testing.TB, server string, own goredis.UniversalClient, connect
 		Left: func(t testing.TB, name string) int { t.Helper(); return leftIn(t, own, name) },
 		Damage: func(t testing.TB, name, id string, data []byte) {
 			t.Helper()
-			key := newBucket(name, bucketOf(id), nil).records + id
+			key := bucketAt(name, bucketOf(id, buckets), buckets, nil).records + id
 			if err := own.Set(t.Context(), key, data, 0).Err(); err != nil {
 				t.Fatal(err)
 			}

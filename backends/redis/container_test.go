@@ -65,6 +65,14 @@ func clusterOf(t testing.TB, o *goredis.ClusterOptions) *goredis.ClusterClient {
 	return c
 }
 
+// bucketCount is the number of buckets of a backend that is given none.
+const bucketCount = defaultBuckets
+
+// bucketAt returns a bucket of a store with that number of them.
+func bucketAt(name string, n, count int, labels []string) bucket {
+	return newBucket(name, bucketTags(count)[n], labels)
+}
+
 func scripts() []*script {
 	return []*script{writeScript, touchScript, deleteScript, sweepScript, countScript, pruneScript, statScript, markScript, reindexScript, tidyScript}
 }

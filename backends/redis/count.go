@@ -17,12 +17,15 @@ func (b *Backend) Count(ctx context.Context, now time.Time, q driver.Query) (int
 	if err := b.gate.Count(ctx, &q); err != nil {
 		return 0, err
 	}
+	if err := b.agree(ctx, &now); err != nil {
+		return 0, err
+	}
 	if q.Label != "" {
 		return b.countLabel(ctx, now, q.Label, q.Value)
 	}
 	pipe := b.client.Pipeline()
-	cmds := make([]*goredis.IntCmd, bucketCount)
-	marks := make([]*goredis.FloatCmd, bucketCount)
+	cmds := make([]*goredis.IntCmd, len(b.buckets))
+	marks := make([]*goredis.FloatCmd, len(b.buckets))
 	for i := range cmds {
 		key := b.buckets[i].due
 		cmds[i], marks[i] = pipe.ZCount(ctx, key, "("+string(millis(now)), "+inf"), pipe.ZScore(ctx, key, indexMark)
@@ -65,7 +68,7 @@ type bucketCounting struct {
 // entries, so that the server is never busy for long.
 func (b *Backend) countLabel(ctx context.Context, now time.Time, label, value string) (int, error) {
 	start := appendLabelValue(nil, value)
-	open := make([]*bucketCounting, bucketCount)
+	open := make([]*bucketCounting, len(b.buckets))
 	for i := range open {
 		open[i] = &bucketCounting{k: &b.buckets[i]}
 	}

@@ -20,6 +20,9 @@ func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (model.R
 	if err := b.gate.Enter(ctx); err != nil {
 		return model.Record{}, err
 	}
+	if err := b.agree(ctx, &now); err != nil {
+		return model.Record{}, err
+	}
 	cmd := goredis.NewStringCmd(ctx, "get", b.recordKey(g.ID))
 	var turn driverkit.Waited
 	if left, err := b.get(ctx, &turn, g.ID, cmd); left {
@@ -36,6 +39,9 @@ func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (model.R
 // script that does not send the value.
 func (b *Backend) Stat(ctx context.Context, now time.Time, g driver.Get) (driver.Stat, error) {
 	if err := b.gate.Enter(ctx); err != nil {
+		return driver.Stat{}, err
+	}
+	if err := b.agree(ctx, &now); err != nil {
 		return driver.Stat{}, err
 	}
 	m := &mark{data: millis(now)}
@@ -58,7 +64,7 @@ func (b *Backend) Stat(ctx context.Context, now time.Time, g driver.Get) (driver
 	return driver.Stat{}, badReadReply()
 }
 
-func (b *Backend) bucket(id string) *bucket { return &b.buckets[bucketOf(id)] }
+func (b *Backend) bucket(id string) *bucket { return &b.buckets[b.bucketOf(id)] }
 
 func (b *Backend) recordKey(id string) string { return b.bucket(id).records + id }
 
@@ -77,6 +83,9 @@ func (b *Backend) recordOf(ctx context.Context, id string, cmd *goredis.StringCm
 // Write stores the record under its condition, with one script.
 func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
 	if err := b.gate.Write(ctx, &w); err != nil {
+		return model.Record{}, err
+	}
+	if err := b.agree(ctx, &now); err != nil {
 		return model.Record{}, err
 	}
 	reply, err := b.withLabels(func(extra []string, room int) (string, error) {
@@ -277,6 +286,9 @@ func (b *Backend) undeclared(section string) []string {
 // Delete removes a live record and its index entries, with one script.
 func (b *Backend) Delete(ctx context.Context, now time.Time, d driver.Delete) error {
 	if err := b.gate.Delete(ctx, &d); err != nil {
+		return err
+	}
+	if err := b.agree(ctx, &now); err != nil {
 		return err
 	}
 	reply, err := b.withLabels(func(extra []string, _ int) (string, error) {

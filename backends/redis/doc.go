@@ -14,10 +14,10 @@
 //
 // # What is stored where
 //
-// A store has 16 buckets. A hash of the id chooses the bucket. In a store named
-// n, the keys of a bucket begin with n:{tag}:, so that all of them are in one
-// slot of a cluster. The tags share the slots evenly. The number of buckets is
-// fixed, because all nodes must agree on it. Each bucket has these keys:
+// A store has 16 buckets, or as many as Options.Buckets says, 1 to 1024. A hash of
+// the id chooses the bucket. In a store named n, the keys of a bucket begin with
+// n:{tag}:, so that all of them are in one slot of a cluster. The tags share the slots
+// evenly. Each bucket has these keys:
 //
 //	r:ID      string       the record with that id, in the format below
 //	x         sorted set   ids; the score is the expiry in milliseconds, +inf for never
@@ -26,8 +26,11 @@
 //	w:RANDOM  string       a record with a long value, until its script has run;
 //	                       after a lost connection it stays for a minute
 //
-// The hash n:{0}:meta has the layout's version and the declared labels, which
-// CreateStorage stores and checks. CreateStorage also puts a mark into each of the
+// The hash n:{0}:meta has the layout's version, the number of buckets and the
+// declared labels, which CreateStorage stores and checks. The first call of each
+// backend reads it: if version or number are others, that call and later ones return
+// ErrUnavailable and say what to do. To change the number, move the records to a new
+// store, as with sojourn migrate. CreateStorage also puts a mark into each of the
 // sorted sets: a member that begins with the byte 255. A set that the server evicts
 // or loses in another way loses its mark, and no write puts it back. Without it,
 // every listing, count and sweep that needs the set returns ErrUnavailable, and
@@ -52,7 +55,8 @@
 //	revision                              16 bytes
 //	expiry                                15 decimal digits, milliseconds since 1970, 0 for never
 //	length of the value                   4 bytes
-//	labels                                2 bytes for the length, names and values
+//	labels                                2 bytes for the length, names and values;
+//	                                      the name principal is an empty one
 //	encoding                              1 byte for the length, the name
 //
 // Other bytes and newer formats are ErrCorrupt for that id. Only an upsert
@@ -125,14 +129,33 @@
 // Reads and writes of single records share round trips when many goroutines call at
 // once. Up to four calls go by themselves, each on its own connection. Further calls
 // wait until one of these is over, and go together in one pipeline of up to 128. In a
-// cluster each bucket does so for itself, so no call waits for another node. Calls
-// with values of 4 KB and more, and calls about many records, always go alone.
+// cluster each bucket does so for itself, so no call waits for another node. Of more
+// than 16 buckets, those in a sixteenth of the slots do so together. Calls with values
+// of 4 KB and more, and calls about many records, always go alone.
 //
 // Each call keeps its own promises there: a write is sent once, a read whose pipeline
 // failed is sent again by itself, and a call ends with its context. One that ends
 // before its pipeline is sent is not carried out. The time that it has waited counts
 // (rule R100). Hooks of the client see the pipeline with a context that belongs to no
 // caller, so a trace has no parent there. Options.SeparateCalls turns sharing off.
+//
+// # Memory
+//
+// Each record is in the sets x and i of its bucket, and in one for each of its labels.
+// Redis keeps a set of up to 128 entries, each of up to 64 bytes, in a third of the
+// memory. So B buckets keep up to about 100 times B records in small sets. An entry of i
+// fits if the id, the values of the labels and three bytes for each label have no more
+// than 63 bytes together, and the only label is principal. The names of other labels
+// count too. Bytes of a record with a value of 300 bytes, an id of 22 and a principal
+// of 11, by the number of records:
+//
+//	buckets   1,000   10,000   100,000
+//	     16     601      891       864
+//	    256     664      603       870
+//	   1024     880      623       600
+//
+// The server's settings zset-max-listpack-entries and zset-max-listpack-value move these
+// limits. docs/operations/redis.md has the parts, and how they are measured.
 //
 // # Limits
 //
@@ -152,9 +175,12 @@
 // return ErrUnavailable. They did not happen then.
 //
 // A page ends when its values reach driver.PageBytes (16 MiB) or with 10,000
-// records. A call holds at most twice as much besides what it returns. Page first
-// reads an equal share of these bytes of each record, and then the rest of those
-// that it returns. Sweeps and counts read no value.
+// records. It is also shorter if a bucket has more entries than its share of the page,
+// which costs another page. The first page of a listing reads at most an eighth of its
+// limit from each bucket but the first. Later ones know how many entries a bucket has.
+// A call holds at most twice as much besides what it returns. Page first reads an equal
+// share of these bytes of each record, and then the rest of those that it returns.
+// Sweeps and counts read no value.
 //
 // The server must not evict keys: set maxmemory-policy to noeviction. With
 // allkeys-* it drops indexes and records. With volatile-* it drops records before
@@ -205,6 +231,7 @@
 // The table counts round trips of one client to one server. In a cluster each
 // pipeline goes to all nodes concerned at the same time.
 //
+//	the first call of a backend that has created no storage       1 more
 //	Get, Create, Upsert, Update, compare-and-set, Touch, Delete   1
 //	GetMany, WriteMany: one pipeline                              1
 //	Page, with or without a label: the indexes, the records       2, or 1 if empty
@@ -214,13 +241,13 @@
 //	  by label, if a bucket has over 100 expired records          1 more for each 100
 //	DeleteExpired: the index, the removals                        2, or 1 if none is due
 //	  with OnExpire: the heads of the records                     1 more
-//	  limits over 1600, or due records in few buckets             the same again
+//	  limits over 100 for each bucket, or due records in few      the same again
 //	Stat                                                          1
 //	CreateStorage                                                 2, or 3 the first time
 //	  the first time in a cluster                                 1 more
 //	  if indexes are lost                                         4 for each 100 records, and SCAN
-//	DeleteStorage                                                 1, 2 for each 100 records,
-//	                                                              and 2 or more for each bucket
+//	DeleteStorage                                                 3, 2 for each 100 records, and
+//	                                                              2 or more for each bucket in use
 //	Check                                                         2
 //
 // Count reads no record. By label it reads index entries of the expired records

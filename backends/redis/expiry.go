@@ -15,10 +15,13 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Touch changes the expiry of a live record, with one script. The script
-// overwrites 15 bytes and does not copy the value.
+// Touch changes the expiry of a live record, with one script. Of a record of 256
+// bytes and more it overwrites 15 bytes and does not copy the value.
 func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (model.Record, error) {
 	if err := b.gate.Touch(ctx, &t); err != nil {
+		return model.Record{}, err
+	}
+	if err := b.agree(ctx, &now); err != nil {
 		return model.Record{}, err
 	}
 	mode, at := "s", t.ExpiresAt
@@ -117,6 +120,9 @@ func (b *Backend) DeleteExpired(ctx context.Context, sw driver.Sweep) (driver.Sw
 	if err != nil {
 		return driver.Swept{}, err
 	}
+	if err := b.agree(ctx, nil); err != nil {
+		return driver.Swept{}, err
+	}
 	open := b.sweepOrder()
 	var lost error // the first index that lacks its mark: the others are swept
 	if _, err = tally.Run(ctx, func(left int) (more bool, err error) {
@@ -140,18 +146,19 @@ func (b *Backend) DeleteExpired(ctx context.Context, sw driver.Sweep) (driver.Sw
 // sweepOrder returns all buckets. Each sweep begins with another one, so that
 // small limits are fair.
 func (b *Backend) sweepOrder() []*bucketSweep {
-	first := int(b.sweeps.Add(1) % bucketCount)
-	open := make([]*bucketSweep, bucketCount)
+	count := len(b.buckets)
+	first := int(b.sweeps.Add(1)) % count
+	open := make([]*bucketSweep, count)
 	for i := range open {
-		open[i] = &bucketSweep{k: &b.buckets[(first+i)%bucketCount]}
+		open[i] = &bucketSweep{k: &b.buckets[(first+i)%count]}
 	}
 	return open
 }
 
-// readDue reads at most left due entries, an equal share from each bucket. It
-// notes in lost that an index may lack entries.
+// readDue reads due entries, an equal share from each bucket and some more, and
+// takes at most left of them. It notes in lost that an index may lack entries.
 func (b *Backend) readDue(ctx context.Context, before time.Time, left int, open []*bucketSweep, lost *error) error {
-	share := min((left+len(open)-1)/len(open), sweepStep)
+	share := min(withChance(float64(left)/float64(len(open))), left, sweepStep)
 	pipe := b.client.Pipeline()
 	cmds := make([]*goredis.ZSliceCmd, len(open))
 	marks := make([]*goredis.FloatCmd, len(open))

@@ -38,7 +38,7 @@ func TestSweepEndsWithAWrongIndex(t *testing.T) {
 // for the first, and its record expires meanwhile (rule R100).
 func TestTurnsCount(t *testing.T) {
 	all := open(t, nil)
-	few := newOn(t, all.client, all.name, &Options{Labels: []string{}})
+	few := createOn(t, all.client, all.name, &Options{Labels: []string{}})
 	reads := []time.Duration{0, 2 * time.Hour, 2 * time.Hour, 2 * time.Hour}
 	few.watch = func() time.Duration {
 		at := reads[0]

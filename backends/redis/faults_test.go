@@ -571,6 +571,8 @@ func startRawFake(t testing.TB, reply func(raw []byte, command string) string) *
 				answer = "%0\r\n"
 			case "client":
 				answer = "+OK\r\n"
+			case "hgetall": // there is no storage yet
+				answer = "%0\r\n"
 			default:
 				answer = reply(raw, name)
 			}

@@ -123,13 +123,16 @@ func (b *Backend) steady(ctx context.Context, do func(same func() error) error) 
 	return model.NewError(model.ErrUnavailable, "another server has taken over, or the index by id was lost, while records were searched: call again", errMoved)
 }
 
+// recordMark is between the tag and the id in the key of a record.
+const recordMark = "}:r:"
+
 // idsOf returns the ids in keys of records, by bucket.
-func (b *Backend) idsOf(keys []string) (ids [bucketCount][]string) {
+func (b *Backend) idsOf(keys []string) map[int][]string {
+	ids := map[int][]string{}
 	for _, key := range keys {
-		for n := range b.buckets {
-			if id, ok := strings.CutPrefix(key, b.buckets[n].records); ok && model.CheckID(id) == nil && bucketOf(id) == n {
-				ids[n] = append(ids[n], id)
-			}
+		_, id, _ := strings.Cut(key, recordMark)
+		if n := b.bucketOf(id); key == b.buckets[n].records+id && model.CheckID(id) == nil {
+			ids[n] = append(ids[n], id)
 		}
 	}
 	return ids

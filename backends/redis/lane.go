@@ -231,11 +231,16 @@ func (b *Backend) ride(ctx context.Context, s *seat) (left bool, err error) {
 	return false, s.err
 }
 
-// lane returns the lane of a record. The buckets of a cluster have a lane each:
-// no call waits for another node than its own.
+// maxLanes bounds the lanes of a cluster. With a lane for each of many buckets,
+// hardly two calls would meet.
+const maxLanes = 16
+
+// lane returns the lane of a record. In a cluster each bucket has one, or so many
+// neighbors that their slots are a sixteenth of all. They are mostly on one node, so
+// that hardly a call waits for another node than its own.
 func (b *Backend) lane(id string) *lane {
-	if b.cluster {
-		return &b.lanes[bucketOf(id)]
+	if len(b.lanes) == 1 {
+		return &b.lanes[0]
 	}
-	return &b.lanes[0]
+	return &b.lanes[b.bucketOf(id)*len(b.lanes)/len(b.buckets)]
 }

@@ -85,7 +85,7 @@ func (g *gathering) came() (errs []error) {
 // inBucket returns ids of one bucket.
 func inBucket(n int) (ids []string) {
 	for i := 0; len(ids) < n; i++ {
-		if id := fmt.Sprint("id", i); bucketOf(id) == 0 {
+		if id := fmt.Sprint("id", i); bucketOf(id, bucketCount) == 0 {
 			ids = append(ids, id)
 		}
 	}

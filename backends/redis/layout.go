@@ -4,22 +4,64 @@ import (
 	"crypto/sha1" //nolint:gosec // the digest by which Redis names scripts
 	_ "embed"
 	"encoding/hex"
+	"strconv"
 	"strings"
 )
 
 // The layout, which all nodes of a store share. CreateStorage stores its version,
-// which every change of the layout raises.
+// which every change of the layout raises, and the number of buckets.
 const (
-	layoutVersion = "2"
-	bucketCount   = 16
-	metaTag       = "0"
+	layoutVersion  = "3"
+	defaultBuckets = 16
+	maxBuckets     = 1024
+	metaTag        = "0"
 )
 
-// bucketTags are the hash tags of the buckets. All keys of a bucket are in the
-// slot of its tag. Tag n is the smallest number whose slot is in the n-th
-// sixteenth of the slots, so that a cluster shares the buckets evenly.
-var bucketTags = [bucketCount]string{
-	"10", "3", "61", "43", "11", "2", "60", "42", "12", "1", "63", "41", "13", "0", "62", "40",
+// slots is the number of slots of a cluster.
+const slots = 16384
+
+// slot returns the slot of a hash tag in a cluster: CRC-16/XMODEM.
+func slot(tag string) int {
+	crc := uint16(0)
+	for i := range len(tag) {
+		crc ^= uint16(tag[i]) << 8
+		for range 8 {
+			carry := crc&0x8000 != 0
+			crc <<= 1
+			if carry {
+				crc ^= 0x1021
+			}
+		}
+	}
+	return int(crc) % slots
+}
+
+// bucketTags returns the hash tags of a number of buckets. All keys of a bucket
+// are in the slot of its tag. Each tag is the smallest number whose slot is in the
+// bucket's equal part of the slots, so that a cluster shares the buckets evenly.
+func bucketTags(count int) []string {
+	tags := make([]string, count)
+	for n, left := 0, count; left > 0; n++ {
+		tag := strconv.Itoa(n)
+		if part := slot(tag) * count / slots; tags[part] == "" {
+			tags[part] = tag
+			left--
+		}
+	}
+	return tags
+}
+
+// divide gives the backend a number of buckets.
+func (b *Backend) divide(count int) {
+	b.buckets = make([]bucket, count)
+	for n, tag := range bucketTags(count) {
+		b.buckets[n] = newBucket(b.name, tag, b.gate.Labels())
+	}
+	lanes := 1
+	if b.cluster {
+		lanes = min(count, maxLanes)
+	}
+	b.lanes = make([]lane, lanes)
 }
 
 // bucket has the keys of one bucket.
@@ -32,8 +74,8 @@ type bucket struct {
 	index   []any  // due, ids and the indexes of the declared labels
 }
 
-func newBucket(name string, n int, labels []string) bucket {
-	prefix := name + ":{" + bucketTags[n] + "}:"
+func newBucket(name, tag string, labels []string) bucket {
+	prefix := name + ":{" + tag + "}:"
 	k := bucket{records: prefix + "r:", labels: prefix + "l:", due: prefix + "x", ids: prefix + "i", staged: prefix + "w:"}
 	k.index = append(k.index, k.due, k.ids)
 	for _, label := range labels {
@@ -62,8 +104,8 @@ func (k *bucket) command(s *script, id string, extra []string, room int) []any {
 	return args
 }
 
-// bucketOf returns the number of the id's bucket: FNV-1a, folded to four bits.
-func bucketOf(id string) int {
+// bucketOf returns the number of the id's bucket among count: FNV-1a, folded.
+func bucketOf(id string, count int) int {
 	h := uint32(2166136261)
 	for i := range len(id) {
 		h = (h ^ uint32(id[i])) * 16777619
@@ -71,8 +113,10 @@ func bucketOf(id string) int {
 	h ^= h >> 16
 	h ^= h >> 8
 	h ^= h >> 4
-	return int(h & (bucketCount - 1))
+	return int(h % uint32(count))
 }
+
+func (b *Backend) bucketOf(id string) int { return bucketOf(id, len(b.buckets)) }
 
 func (b *Backend) metaKey() string { return b.name + ":{" + metaTag + "}:meta" }
 

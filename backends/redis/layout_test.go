@@ -15,40 +15,40 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// slot returns the slot of a hash tag in a cluster: CRC-16/XMODEM.
-func slot(tag string) int {
-	crc := uint16(0)
-	for _, c := range []byte(tag) {
-		crc ^= uint16(c) << 8
-		for range 8 {
-			if crc&0x8000 != 0 {
-				crc = crc<<1 ^ 0x1021
-			} else {
-				crc <<= 1
-			}
+// TestSlots has the slots that CLUSTER KEYSLOT tells.
+func TestSlots(t *testing.T) {
+	for tag, want := range map[string]int{"": 0, "0": 13907, "foo": 12182, "somekey": 11058} {
+		if got := slot(tag); got != want {
+			t.Errorf("%q is in slot %d, want %d", tag, got, want)
 		}
 	}
-	return int(crc) % 16384
 }
 
 func TestBucketsAreEvenOverSlots(t *testing.T) {
-	for n, tag := range bucketTags {
-		if got := slot(tag) / (16384 / bucketCount); got != n {
-			t.Errorf("bucket %d, tag %s: is in part %d of the slots", n, tag, got)
+	for _, count := range []int{1, 2, 3, 7, bucketCount, 100, 256, 1000, maxBuckets} {
+		for n, tag := range bucketTags(count) {
+			if at := slot(tag); at < (n*slots+count-1)/count || at >= ((n+1)*slots+count-1)/count {
+				t.Errorf("bucket %d of %d, tag %s: slot %d is not in its part", n, count, tag, at)
+			}
 		}
+	}
+	if got := strings.Join(bucketTags(bucketCount), " "); got != "10 3 61 43 11 2 60 42 12 1 63 41 13 0 62 40" {
+		t.Errorf("the tags of sixteen buckets are %s", got)
 	}
 }
 
 func TestIDsAreEvenOverBuckets(t *testing.T) {
-	const n = 16000
-	for _, format := range []string{"%d", "user:%d", "%08x", "%d/a/b"} {
-		var counts [bucketCount]int
-		for i := range n {
-			counts[bucketOf(fmt.Sprintf(format, i))]++
-		}
-		for b, c := range counts {
-			if c < n/bucketCount*3/4 || c > n/bucketCount*5/4 {
-				t.Errorf("%s: bucket %d has %d of %d", format, b, c, n)
+	for _, count := range []int{1, 3, bucketCount, 100, 256, 1000, maxBuckets} {
+		n := 1000 * count
+		for _, format := range []string{"%d", "user:%d", "%08x", "%d/a/b"} {
+			counts := make([]int, count)
+			for i := range n {
+				counts[bucketOf(fmt.Sprintf(format, i), count)]++
+			}
+			for b, c := range counts {
+				if c < n/count*3/4 || c > n/count*5/4 {
+					t.Errorf("%s: bucket %d has %d of %d", format, b, c, n)
+				}
 			}
 		}
 	}
@@ -57,11 +57,11 @@ func TestIDsAreEvenOverBuckets(t *testing.T) {
 // TestLayoutGolden pins the keys: all nodes must agree on them.
 func TestLayoutGolden(t *testing.T) {
 	for id, want := range map[string]int{"a": 3, "id": 13, "user:1/{x}": 8, "ü": 3} {
-		if got := bucketOf(id); got != want {
+		if got := bucketOf(id, bucketCount); got != want {
 			t.Errorf("%q is in bucket %d, want %d", id, got, want)
 		}
 	}
-	k := newBucket("shop", 0, []string{"principal"})
+	k := bucketAt("shop", 0, bucketCount, []string{"principal"})
 	if got := fmt.Sprint(k.records, k.index); got != "shop:{10}:r:[shop:{10}:x shop:{10}:i shop:{10}:l:principal]" {
 		t.Error(got)
 	}
@@ -156,7 +156,7 @@ func TestTokens(t *testing.T) {
 		if err != nil {
 			return position{}, err
 		}
-		return parsePosition(s)
+		return b.parsePosition(s)
 	}
 	refuses := func(what string, b *Backend, q driver.Query, token string) {
 		t.Helper()
@@ -164,7 +164,7 @@ func TestTokens(t *testing.T) {
 			t.Errorf("%s: %v, want %v", what, err, model.ErrInvalid)
 		}
 	}
-	for _, p := range []position{{bucketOf("id"), "id"}, {3, ""}, {0, ""}, {bucketOf("ü/{}"), "ü/{}"}} {
+	for _, p := range []position{{b.bucketOf("id"), 0, "id"}, {3, 7, ""}, {0, maxEach, ""}, {b.bucketOf("ü/{}"), 300, "ü/{}"}} {
 		token := b.gate.Token(&q, p.String())
 		if got, err := read(b, q, token); err != nil || got != p {
 			t.Fatalf("%v was decoded as %v, %v", p, got, err)
@@ -179,9 +179,9 @@ func TestTokens(t *testing.T) {
 			}
 		}
 	}
-	wrong := position{(bucketOf("id") + 1) % bucketCount, "id"}
+	wrong := position{(b.bucketOf("id") + 1) % bucketCount, 0, "id"}
 	refuses("an id of another bucket", b, q, b.gate.Token(&q, wrong.String()))
-	refuses("a bucket too high", b, q, b.gate.Token(&q, position{bucketCount, ""}.String()))
+	refuses("a bucket too high", b, q, b.gate.Token(&q, position{bucketCount, 0, ""}.String()))
 }
 
 func TestKeepFor(t *testing.T) {

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"slices"
 	"strconv"
@@ -26,7 +27,10 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 	if err != nil {
 		return driver.Page{}, err
 	}
-	from, err := parsePosition(token)
+	if err := b.agree(ctx, &now); err != nil {
+		return driver.Page{}, err
+	}
+	from, err := b.parsePosition(token)
 	if err != nil {
 		return driver.Page{}, err
 	}
@@ -41,7 +45,7 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 	}
 	page := driver.Page{Next: next}
 	if n := len(found); n < len(reqs) {
-		page.Next = b.gate.Token(&q, position{bucketOf(reqs[n-1].id), reqs[n-1].id}.String())
+		page.Next = b.gate.Token(&q, position{b.bucketOf(reqs[n-1].id), from.each, reqs[n-1].id}.String())
 	}
 	var stale []result
 	for _, f := range found {
@@ -91,22 +95,31 @@ func upToPageBytes(found []result, now time.Time, q *driver.Query) []result {
 }
 
 // position is a point in a listing: after an id of a bucket, or before all of
-// its ids if the id is empty.
+// its ids if the id is empty. Each is how many entries a bucket has as far as the
+// listing has seen, in sixteenths, or 0 if that is not known.
 type position struct {
-	bucket int
-	id     string
+	bucket, each int
+	id           string
 }
 
-func (p position) String() string { return string(append([]byte{byte(p.bucket)}, p.id...)) }
+func (p position) String() string {
+	return string(append(binary.AppendUvarint(binary.AppendUvarint(nil, uint64(p.bucket)), uint64(p.each)), p.id...))
+}
 
 // parsePosition returns the position that String encoded, and the start for an
 // empty string.
-func parsePosition(s string) (position, error) {
+func (b *Backend) parsePosition(s string) (position, error) {
 	if s == "" {
 		return position{}, nil
 	}
-	p := position{bucket: int(s[0]), id: s[1:]}
-	if p.bucket >= bucketCount || p.id != "" && bucketOf(p.id) != p.bucket {
+	data := []byte(s)
+	bucket, n := binary.Uvarint(data)
+	each, m := binary.Uvarint(data[max(n, 0):])
+	if n <= 0 || m <= 0 || bucket >= uint64(len(b.buckets)) || each > maxEach {
+		return position{}, driverkit.BadToken()
+	}
+	p := position{bucket: int(bucket), each: int(each), id: s[n+m:]}
+	if p.id != "" && b.bucketOf(p.id) != p.bucket {
 		return position{}, driverkit.BadToken()
 	}
 	return p, nil
@@ -130,24 +143,19 @@ type result struct {
 }
 
 // readIndex reads the ids of a page and returns them with the next page token.
-// One pipeline reads the remaining buckets: up to the page's limit from the
-// first one, and a small part of the limit from the others. That reads a small
-// store at once, and little of a large store that the page does not use. The
-// page ends at the first bucket that has more.
+// One pipeline reads as many ids of each bucket as pageShares says. The page ends at
+// the first bucket that has more, or was not read.
 func (b *Backend) readIndex(ctx context.Context, q *driver.Query, from position) ([]request, string, error) {
 	start, end := indexRange(q)
 	pipe := b.client.Pipeline()
-	cmds := make([]*goredis.StringSliceCmd, 0, bucketCount)
-	marks := make([]*goredis.FloatCmd, 0, bucketCount)
-	keys := make([]string, 0, bucketCount)
-	shares := make([]int, 0, bucketCount)
-	for n := from.bucket; n < bucketCount; n++ {
-		share, first := min(max(q.Limit/8, minShare), q.Limit), "["+start
-		if n == from.bucket {
-			share = q.Limit
-			if from.id != "" {
-				first = afterID(q, start, from.id)
-			}
+	shares := pageShares(q.Limit, len(b.buckets)-from.bucket, from.each)
+	cmds := make([]*goredis.StringSliceCmd, 0, len(shares))
+	marks := make([]*goredis.FloatCmd, 0, len(shares))
+	keys := make([]string, 0, len(shares))
+	for i, share := range shares {
+		n, first := from.bucket+i, "["+start
+		if i == 0 && from.id != "" {
+			first = afterID(q, start, from.id)
 		}
 		key := b.buckets[n].ids
 		if q.Label != "" {
@@ -158,12 +166,12 @@ func (b *Backend) readIndex(ctx context.Context, q *driver.Query, from position)
 		}
 		cmds = append(cmds, pipe.ZRangeByLex(ctx, key, &goredis.ZRangeBy{Min: first, Max: end, Count: int64(share)}))
 		marks, keys = append(marks, pipe.ZScore(ctx, key, indexMark)), append(keys, key)
-		shares = append(shares, share)
 	}
 	if err := b.execIndexes(ctx, pipe); err != nil {
 		return nil, "", b.readError(ctx, err)
 	}
 	var reqs []request
+	seen := density{each: from.each}
 	for i, cmd := range cmds {
 		n := from.bucket + i
 		if err := cmd.Err(); err != nil {
@@ -175,7 +183,7 @@ func (b *Backend) readIndex(ctx context.Context, q *driver.Query, from position)
 		last := ""
 		for _, member := range cmd.Val() {
 			if len(reqs) == q.Limit {
-				return reqs, b.gate.Token(q, position{n, last}.String()), nil
+				return reqs, b.gate.Token(q, position{n, seen.full(len(cmd.Val())), last}.String()), nil
 			}
 			id := member[len(start):]
 			if q.Label == "" {
@@ -187,14 +195,17 @@ func (b *Backend) readIndex(ctx context.Context, q *driver.Query, from position)
 			last = id
 		}
 		if len(cmd.Val()) == shares[i] {
-			return reqs, b.gate.Token(q, position{n, last}.String()), nil
+			return reqs, b.gate.Token(q, position{n, seen.full(shares[i]), last}.String()), nil
 		}
+		if i > 0 || from.id == "" { // else a part of it was in the page before
+			seen.whole(len(cmd.Val()))
+		}
+	}
+	if n := from.bucket + len(cmds); n < len(b.buckets) {
+		return reqs, b.gate.Token(q, position{n, seen.mean(), ""}.String()), nil
 	}
 	return reqs, "", nil
 }
-
-// minShare is the smallest number of ids that a page reads from each bucket.
-const minShare = 8
 
 // endOfIDs is the end of the range of ids in the index by id.
 const endOfIDs = "(\xff"

@@ -3,6 +3,7 @@ package redis
 import (
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -18,6 +19,11 @@ type Options struct {
 	// Labels are the names of the labels that records may bear, at most 50.
 	// Nil means "principal". Empty means no labels.
 	Labels []string
+	// Buckets is the number of parts that the store is divided into, 1 to 1024. Zero
+	// means 16. CreateStorage stores it, and nodes with another number refuse to work
+	// on the store. A cluster of more than 16 masters uses all of them only with more
+	// buckets. A bucket for each 100 records saves memory, as the package says.
+	Buckets int
 	// GraceTTL is how long after its expiry the server itself removes a record.
 	// Clocks that differ by less cannot remove a record early. Zero means one
 	// hour. A negative value means that only DeleteExpired removes records.
@@ -59,6 +65,12 @@ func (o *Options) withDefaults() (out Options, err error) {
 	}
 	if out.Labels, err = driverkit.DeclaredLabels(out.Labels, 0); err != nil {
 		return out, err
+	}
+	switch {
+	case out.Buckets == 0:
+		out.Buckets = defaultBuckets
+	case out.Buckets < 0 || out.Buckets > maxBuckets:
+		return out, model.NewError(model.ErrInvalid, "Options.Buckets is not 1 to "+strconv.Itoa(maxBuckets), nil)
 	}
 	switch {
 	case out.GraceTTL == 0:

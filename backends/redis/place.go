@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -45,35 +46,68 @@ func (b *Backend) lostIndex(keys ...string) error {
 // that name the labels whose indexes have marks.
 const labelField = "label:"
 
-// layoutFields are the fields of the hash with the layout's version.
-var layoutFields = map[string]string{"layout": layoutVersion, "buckets": strconv.Itoa(bucketCount)}
+// layoutField and bucketsField are the other fields of that hash.
+const (
+	layoutField  = "layout"
+	bucketsField = "buckets"
+)
 
 // ownFields are all fields that this backend stores there.
 func (b *Backend) ownFields() map[string]string {
-	fields := map[string]string{}
-	for field, value := range layoutFields {
-		fields[field] = value
-	}
+	fields := map[string]string{layoutField: layoutVersion, bucketsField: strconv.Itoa(len(b.buckets))}
 	for _, label := range b.gate.Labels() {
 		fields[labelField+label] = "1"
 	}
 	return fields
 }
 
-// checkLayout returns ErrCorrupt for another layout, and what is foreign in the
-// hash that should have the layout's version.
-func (b *Backend) checkLayout(meta map[string]string) (foreign string, err error) {
+// checkLayout returns what is foreign in the hash that should have the layout's
+// version, or how that layout is another one, and what to do.
+func (b *Backend) checkLayout(meta map[string]string) (foreign, other string) {
 	for field := range meta {
-		if _, ok := layoutFields[field]; !ok && !strings.HasPrefix(field, labelField) {
-			return "the hash " + b.metaKey() + " with other fields", nil
+		if field != layoutField && field != bucketsField && !strings.HasPrefix(field, labelField) {
+			return "the hash " + b.metaKey() + " with other fields", ""
 		}
 	}
-	for field, want := range layoutFields {
-		if got, ok := meta[field]; ok && got != want {
-			return "", driverkit.Corrupt("the store has " + field + " " + strconv.Quote(got) + ", this version needs " + strconv.Quote(want))
+	if got, ok := meta[layoutField]; ok && got != layoutVersion {
+		return "", "the store has the layout " + strconv.Quote(got) + ", and this version has " + strconv.Quote(layoutVersion) +
+			": use the version that made the store, or move the records to a new store"
+	}
+	if got, ok := meta[bucketsField]; ok && got != strconv.Itoa(len(b.buckets)) {
+		return "", "the store has " + strconv.Quote(got) + " buckets, and Options.Buckets is " + strconv.Itoa(len(b.buckets)) +
+			": set it (buckets in a URL) to the store's number, or move the records to a new store"
+	}
+	return "", ""
+}
+
+// agree returns nil if the store has this backend's layout and number of buckets, or
+// none yet. It asks once, before the first call, and moves now by the time that this
+// takes (rule R100).
+func (b *Backend) agree(ctx context.Context, now *time.Time) error {
+	if b.agreed.Load() {
+		return nil
+	}
+	turn := driverkit.Waited{Watch: b.watch}
+	cmd := goredis.NewMapStringStringCmd(ctx, "hgetall", b.metaKey())
+	err := turn.During(func() error {
+		_, err := b.process(ctx, cmd)
+		return err
+	})
+	if now != nil {
+		*now = turn.Now(*now)
+	}
+	switch {
+	case replyCode(err) == wrongType: // CreateStorage names what is there
+	case err != nil:
+		return b.readError(ctx, err)
+	default:
+		// Not ErrCorrupt: the records of calls by id are as they were.
+		if _, other := b.checkLayout(cmd.Val()); other != "" {
+			return model.NewError(model.ErrUnavailable, other, nil)
 		}
 	}
-	return "", nil
+	b.agreed.Store(true)
+	return nil
 }
 
 // probeKey returns a key for a trial, in the slot of the layout's version.
@@ -83,15 +117,16 @@ func (b *Backend) probeKey() string {
 
 // inspection is what a store's place holds.
 type inspection struct {
-	meta    map[string]string     // the hash with the layout's version
-	foreign []string              // keys that another program made
-	used    bool                  // more of the store is there than marks
-	lost    [bucketCount][]string // the indexes without a mark
-	probe   *trial                // what probe.lua found; nil if it was not sent
+	meta    map[string]string // the hash with the layout's version
+	foreign []string          // keys that another program made
+	used    bool              // more of the store is there than marks
+	lost    [][]string        // the indexes without a mark, by bucket
+	bare    map[string]bool   // the indexes with nothing but their mark
+	probe   *trial            // what probe.lua found; nil if it was not sent
 }
 
 // unmarked returns the indexes without a mark.
-func (f *inspection) unmarked() []string { return slices.Concat(f.lost[:]...) }
+func (f *inspection) unmarked() []string { return slices.Concat(f.lost...) }
 
 // complete reports whether nothing is to be stored.
 func (f *inspection) complete(want map[string]string) bool {
@@ -114,6 +149,7 @@ type indexEnds struct {
 // inspect reads the layout's version and the ends of all indexes, and tries the
 // server's commands if probe is set. It returns ErrCorrupt for another layout.
 func (b *Backend) inspect(ctx context.Context, probe bool) (found inspection, err error) {
+	found.lost, found.bare = make([][]string, len(b.buckets)), map[string]bool{}
 	pipe := b.client.Pipeline()
 	meta := pipe.HGetAll(ctx, b.metaKey())
 	var indexes []indexEnds
@@ -132,13 +168,14 @@ func (b *Backend) inspect(ctx context.Context, probe bool) (found inspection, er
 	if left || err != nil && replyCode(err) == "" && !errors.Is(err, goredis.Nil) {
 		return found, b.readError(ctx, err)
 	}
-	switch foreign, bad := b.checkLayout(meta.Val()); {
+	switch foreign, other := b.checkLayout(meta.Val()); {
 	case meta.Err() != nil && replyCode(meta.Err()) == wrongType:
 		found.note("the key " + b.metaKey() + " with another type than a hash")
 	case meta.Err() != nil:
 		return found, b.readError(ctx, meta.Err())
-	case bad != nil:
-		return found, bad
+	case other != "":
+		found.meta = meta.Val()
+		return found, driverkit.Corrupt(other)
 	case foreign != "":
 		found.note(foreign)
 	}
@@ -168,6 +205,7 @@ func (b *Backend) note(ctx context.Context, found *inspection, e *indexEnds) err
 	default:
 		return b.readError(ctx, err)
 	}
+	found.bare[e.key] = slices.Equal(e.ends[0].Val(), []string{indexMark})
 	for _, cmd := range e.ends {
 		if err := cmd.Err(); err != nil {
 			if replyCode(err) != wrongType {
@@ -209,7 +247,7 @@ func (b *Backend) idOf(bucket int, key, member string) string {
 	default:
 		id = member[2+number(member[:2]):]
 	}
-	if model.CheckID(id) != nil || bucketOf(id) != bucket {
+	if model.CheckID(id) != nil || b.bucketOf(id) != bucket {
 		return ""
 	}
 	return id

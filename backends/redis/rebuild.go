@@ -75,7 +75,7 @@ func (b *Backend) rebuildOnce(ctx context.Context, found *inspection, same func(
 			return err
 		}
 	}
-	if anyBucket(unnamed) {
+	if b.anyBucket(unnamed) {
 		if err := b.scan(ctx, unnamed, b.reindex); err != nil {
 			return err
 		}
@@ -337,8 +337,8 @@ func (b *Backend) reindex(ctx context.Context, n int, ids []string) error {
 	return nil
 }
 
-func anyBucket(is func(n int) bool) bool {
-	for n := range bucketCount {
+func (b *Backend) anyBucket(is func(n int) bool) bool {
+	for n := range b.buckets {
 		if is(n) {
 			return true
 		}

@@ -36,6 +36,7 @@ func TestSecond(t *testing.T) {
 					"ServerRefuses": TestServerRefuses, "ForeignStorage": TestForeignStorage, "ForeignRecords": TestForeignRecords,
 					"TouchAtARevision": TestTouchAtARevision, "Stat": TestStat, "ListingsKeepTheirOrder": TestListingsKeepTheirOrder,
 					"Trips": TestTrips, "UnknownScript": TestUnknownScript, "LongUpdateThatKeepsLabels": TestLongUpdateThatKeepsLabels,
+					"TripsOfManyBuckets": TestTripsOfManyBuckets, "BucketsAreChecked": TestBucketsAreChecked,
 				} {
 					t.Run(name, test)
 				}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -50,6 +51,7 @@ func (b *Backend) CreateStorage(ctx context.Context) error {
 	b.warn(ctx, checks)
 	switch {
 	case found.complete(b.ownFields()):
+		b.agreed.Store(true)
 		return nil
 	case !found.used && !server.evicts():
 		return b.storeLayout(ctx, &found)
@@ -89,11 +91,11 @@ func (b *Backend) storeLayout(ctx context.Context, fresh *inspection) error {
 	if _, err := b.exec(ctx, pipe); err != nil {
 		return b.readError(ctx, err)
 	}
-	foreign, err := b.checkLayout(meta.Val())
-	if err == nil && foreign != "" {
-		err = driverkit.Corrupt(foreign)
+	if foreign, other := b.checkLayout(meta.Val()); foreign != "" || other != "" {
+		return driverkit.Corrupt(foreign + other)
 	}
-	return err
+	b.agreed.Store(true)
+	return nil
 }
 
 // purgeBatch is the largest number of entries that DeleteStorage reads at once.
@@ -111,7 +113,11 @@ func (b *Backend) DeleteStorage(ctx context.Context) error {
 	if err != nil && !errors.Is(err, model.ErrCorrupt) { // else of another layout
 		return err
 	}
-	p := purge{Backend: b, extra: map[string]bool{}, marks: map[string][]any{}}
+	if count, err := strconv.Atoi(found.meta[bucketsField]); err == nil && count != len(b.buckets) && count > 0 && count <= maxBuckets {
+		return b.divided(count).DeleteStorage(ctx)
+	}
+	b.agreed.Store(false) // the next store of this name may be another
+	p := purge{Backend: b, bare: found.bare, extra: map[string]bool{}, marks: map[string][]any{}}
 	for field := range found.meta {
 		if label, ok := strings.CutPrefix(field, labelField); ok && !slices.Contains(b.gate.Labels(), label) {
 			p.extra[label] = true
@@ -121,7 +127,7 @@ func (b *Backend) DeleteStorage(ctx context.Context) error {
 	lost := func(n int) bool {
 		return found.used && slices.Contains(found.lost[n], b.buckets[n].ids) && slices.Contains(found.lost[n], b.buckets[n].due)
 	}
-	if anyBucket(lost) {
+	if b.anyBucket(lost) {
 		err := b.steady(ctx, func(same func() error) error {
 			if err := b.scan(ctx, lost, p.remove); err != nil {
 				return err
@@ -154,9 +160,20 @@ func (b *Backend) DeleteStorage(ctx context.Context) error {
 	return nil
 }
 
+// divided returns a backend on the same store with another number of buckets.
+func (b *Backend) divided(count int) *Backend {
+	other := &Backend{
+		gate: b.gate, client: b.client, cluster: b.cluster, deadlines: b.deadlines, name: b.name, allowEviction: b.allowEviction,
+		grace: b.grace, logger: b.logger, dialer: b.dialer, watch: b.watch, separate: b.separate,
+	}
+	other.divide(count)
+	return other
+}
+
 // purge is the progress of a DeleteStorage.
 type purge struct {
 	*Backend
+	bare    map[string]bool  // indexes with nothing but their mark
 	extra   map[string]bool  // undeclared labels that records bear
 	kept    []string         // foreign keys and members
 	records int              // foreign keys in the place of records
@@ -219,6 +236,10 @@ func (p *purge) remove(ctx context.Context, n int, ids []string) error {
 // index reads an index in batches and has remove remove the entries. It notes
 // what this backend did not write.
 func (p *purge) index(ctx context.Context, n int, key string, remove func(ids, members []string) error) error {
+	if p.bare[key] {
+		p.marks[key] = []any{indexMark}
+		return nil
+	}
 	kept := map[string]bool{} // what stays before the entries to read, and the marks, which go last
 	foreign := 0
 	var before []string
@@ -291,7 +312,7 @@ func (p *purge) meta(ctx context.Context) error {
 	case err != nil:
 		return p.readError(ctx, err)
 	}
-	if foreign, err := p.checkLayout(cmd.Val()); foreign != "" && err == nil {
+	if foreign, _ := p.checkLayout(cmd.Val()); foreign != "" {
 		p.kept = append(p.kept, foreign)
 		return nil
 	}

@@ -34,7 +34,7 @@ if cond == ABSENT then
         local name = byte(new, i)
         local a, b = byte(new, i + 1 + name, i + 2 + name)
         local last = i + 2 + name + a * 256 + b
-        added = redis.pcall('ZADD', prefix .. sub(new, i + 1, i + name), '0', sub(new, i + 1 + name, last) .. id)
+        added = redis.pcall('ZADD', prefix .. (name == 0 and 'principal' or sub(new, i + 1, i + name)), '0', sub(new, i + 1 + name, last) .. id)
         i = last + 1
       end
       if type(added) ~= 'table' then added = redis.pcall('ZADD', ids, '0', id .. '\0' .. new) end
@@ -46,7 +46,7 @@ if cond == ABSENT then
         local name = byte(new, i)
         local a, b = byte(new, i + 1 + name, i + 2 + name)
         local last = i + 2 + name + a * 256 + b
-        redis.pcall('ZREM', prefix .. sub(new, i + 1, i + name), sub(new, i + 1 + name, last) .. id)
+        redis.pcall('ZREM', prefix .. (name == 0 and 'principal' or sub(new, i + 1, i + name)), sub(new, i + 1 + name, last) .. id)
         i = last + 1
       end
     end

@@ -11,18 +11,18 @@ end
 
 -- labels decodes a labels section. The table maps each name to the prefix of
 -- index members: the length of the value, and the value. It is nil for other bytes.
--- The record's codec refuses the same ones.
+-- The record's codec refuses the same ones. Length 0 stands for the name principal.
 local function labels(s)
   local t, i, n, before = {}, 1, #s, nil
   while i <= n do
-    local name = byte(s, i)
-    local a, b = byte(s, i + 1 + name, i + 2 + name)
+    local long = byte(s, i)
+    local a, b = byte(s, i + 1 + long, i + 2 + long)
     if not b then return nil end
-    local last = i + 2 + name + a * 256 + b
-    name = sub(s, i + 1, i + name)
-    if last > n or before and not precedes(before, name) then return nil end
+    local last = i + 2 + long + a * 256 + b
+    local name = long == 0 and 'principal' or sub(s, i + 1, i + long)
+    if last > n or long == 9 and name == 'principal' or before and not precedes(before, name) then return nil end
     before = name
-    t[name] = sub(s, i + 1 + #name, last)
+    t[name] = sub(s, i + 1 + long, last)
     i = last + 1
   end
   if i ~= n + 1 then return nil end
