@@ -29,7 +29,7 @@ func (s *Session) ensure(ctx context.Context) error {
 	if s.nothingToRead() {
 		return s.load(ctx, ctx, false)
 	}
-	work, cancel := context.WithTimeout(ctx, s.svc.loadTimeout)
+	work, cancel := within(ctx, s.svc.loadTimeout)
 	defer cancel()
 	return s.load(ctx, work, false)
 }

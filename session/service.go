@@ -204,7 +204,7 @@ func (s *Service) now() time.Time { return s.clock.Now().UTC().Truncate(time.Mil
 // uncancelled returns the context of a change. It does not end if the client
 // hangs up, and has its own time limit.
 func (s *Service) uncancelled(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
+	return within(context.WithoutCancel(ctx), s.timeout)
 }
 
 // emit calls Options.OnEvent.
