@@ -18,6 +18,7 @@ import (
 // connections.
 type served struct {
 	*program
+	ctx    context.Context //nolint:containedctx // of the run, for connections
 	server *http.Server
 	addr   string
 	done   chan error
@@ -32,7 +33,7 @@ func servedPrograms(ctx context.Context, addr, name string) ([]*served, error) {
 	programs, err := redisPrograms(ctx, addr, name)
 	out := make([]*served, 0, len(programs))
 	for _, p := range programs {
-		s := &served{program: p, done: make(chan error, 1)}
+		s := &served{program: p, ctx: ctx, done: make(chan error, 1)}
 		out = append(out, s)
 		l, listenErr := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 		if listenErr != nil {
@@ -88,7 +89,7 @@ func (s *served) single(c cell) (side, bool) {
 }
 
 func (s *served) dial() error {
-	conn, err := net.Dial("tcp", s.addr)
+	conn, err := new(net.Dialer).DialContext(s.ctx, "tcp", s.addr)
 	if err == nil {
 		s.conns = append(s.conns, &connection{Conn: conn, in: bufio.NewReader(conn)})
 	}

@@ -35,53 +35,53 @@ var ways = map[string]func(ctx context.Context) error{
 func TestPatienceEndsAsContextsDo(t *testing.T) {
 	type maker = func(context.Context, time.Duration) (context.Context, context.CancelFunc)
 	for how, see := range ways {
-		for end, do := range map[string]func(t *testing.T, make maker) error{
-			"not yet": func(t *testing.T, make maker) error {
-				ctx, cancel := make(t.Context(), time.Minute)
+		for end, do := range map[string]func(t *testing.T, begin maker) error{
+			"not yet": func(t *testing.T, begin maker) error {
+				ctx, cancel := begin(t.Context(), time.Minute)
 				defer cancel()
 				return see(ctx)
 			},
-			"its time": func(t *testing.T, make maker) error {
-				ctx, cancel := make(t.Context(), time.Minute)
+			"its time": func(t *testing.T, begin maker) error {
+				ctx, cancel := begin(t.Context(), time.Minute)
 				defer cancel()
-				time.Sleep(time.Minute)
+				<-time.After(time.Minute)
 				synctest.Wait()
 				return see(ctx)
 			},
-			"no time": func(t *testing.T, make maker) error {
-				ctx, cancel := make(t.Context(), 0)
+			"no time": func(t *testing.T, begin maker) error {
+				ctx, cancel := begin(t.Context(), 0)
 				defer cancel()
 				return see(ctx)
 			},
-			"cancel": func(t *testing.T, make maker) error {
-				ctx, cancel := make(t.Context(), time.Minute)
+			"cancel": func(t *testing.T, begin maker) error {
+				ctx, cancel := begin(t.Context(), time.Minute)
 				cancel()
 				return see(ctx)
 			},
-			"cancel after the first look": func(t *testing.T, make maker) error {
-				ctx, cancel := make(t.Context(), time.Minute)
+			"cancel after the first look": func(t *testing.T, begin maker) error {
+				ctx, cancel := begin(t.Context(), time.Minute)
 				if err := see(ctx); err != nil {
 					return err
 				}
 				cancel()
 				return see(ctx)
 			},
-			"the parent": func(t *testing.T, make maker) error {
+			"the parent": func(t *testing.T, begin maker) error {
 				parent, stop := context.WithCancelCause(t.Context())
-				ctx, cancel := make(parent, time.Minute)
+				ctx, cancel := begin(parent, time.Minute)
 				defer cancel()
 				stop(nil)
 				return see(ctx)
 			},
-			"the parent's time": func(t *testing.T, make maker) error {
+			"the parent's time": func(t *testing.T, begin maker) error {
 				parent, stop := context.WithTimeout(t.Context(), time.Second)
 				defer stop()
-				ctx, cancel := make(parent, time.Minute)
+				ctx, cancel := begin(parent, time.Minute)
 				defer cancel()
 				if at, _ := ctx.Deadline(); !at.Equal(time.Now().Add(time.Second)) {
 					return errors.New("another deadline")
 				}
-				time.Sleep(time.Second)
+				<-time.After(time.Second)
 				synctest.Wait()
 				return see(ctx)
 			},

@@ -26,41 +26,41 @@ const (
 
 // The tags. Times are differences to fieldCreatedAt.
 const (
-	fieldCreatedAt       = 1<<1 | kindNumber
-	fieldHash            = 2<<1 | kindBytes
-	fieldHashKey         = 3<<1 | kindBytes
-	fieldPrevious        = 4<<1 | kindBytes
-	fieldPreviousKey     = 5<<1 | kindBytes
-	fieldPreviousUntil   = 6<<1 | kindNumber
-	fieldRetired         = 7<<1 | kindBytes
-	fieldRetiredKey      = 8<<1 | kindBytes
-	fieldRetiredUntil    = 9<<1 | kindNumber
-	fieldGone            = 10<<1 | kindBytes
-	fieldSalt            = 11<<1 | kindBytes
-	fieldRotatedAt       = 12<<1 | kindNumber
-	fieldAuthenticatedAt = 13<<1 | kindNumber
-	fieldWrittenAt       = 14<<1 | kindNumber
-	fieldAbsolute        = 15<<1 | kindNumber
-	fieldIdle            = 16<<1 | kindNumber
-	fieldLife            = 17<<1 | kindNumber
-	fieldNotAfter        = 18<<1 | kindNumber
-	fieldParked          = 19<<1 | kindNumber
-	fieldViews           = 20<<1 | kindNumber
-	fieldPrincipal       = 21<<1 | kindBytes
-	fieldLevel           = 22<<1 | kindNumber
-	fieldElevated        = 23<<1 | kindBytes
-	fieldActor           = 24<<1 | kindBytes
-	fieldSID             = 25<<1 | kindBytes
-	fieldLabels          = 26<<1 | kindBytes
-	fieldUserAgent       = 27<<1 | kindBytes
-	fieldAddress         = 28<<1 | kindBytes
-	fieldName            = 29<<1 | kindBytes
-	fieldPersistence     = 30<<1 | kindNumber
-	fieldData            = 31<<1 | kindBytes
-	fieldSealKey         = 32<<1 | kindBytes
-	fieldSealed          = 33<<1 | kindBytes
-	fieldMACKey          = 34<<1 | kindBytes
-	fieldMAC             = 35<<1 | kindBytes
+	fieldCreatedAt       = 1<<1 + kindNumber
+	fieldHash            = 2<<1 + kindBytes
+	fieldHashKey         = 3<<1 + kindBytes
+	fieldPrevious        = 4<<1 + kindBytes
+	fieldPreviousKey     = 5<<1 + kindBytes
+	fieldPreviousUntil   = 6<<1 + kindNumber
+	fieldRetired         = 7<<1 + kindBytes
+	fieldRetiredKey      = 8<<1 + kindBytes
+	fieldRetiredUntil    = 9<<1 + kindNumber
+	fieldGone            = 10<<1 + kindBytes
+	fieldSalt            = 11<<1 + kindBytes
+	fieldRotatedAt       = 12<<1 + kindNumber
+	fieldAuthenticatedAt = 13<<1 + kindNumber
+	fieldWrittenAt       = 14<<1 + kindNumber
+	fieldAbsolute        = 15<<1 + kindNumber
+	fieldIdle            = 16<<1 + kindNumber
+	fieldLife            = 17<<1 + kindNumber
+	fieldNotAfter        = 18<<1 + kindNumber
+	fieldParked          = 19<<1 + kindNumber
+	fieldViews           = 20<<1 + kindNumber
+	fieldPrincipal       = 21<<1 + kindBytes
+	fieldLevel           = 22<<1 + kindNumber
+	fieldElevated        = 23<<1 + kindBytes
+	fieldActor           = 24<<1 + kindBytes
+	fieldSID             = 25<<1 + kindBytes
+	fieldLabels          = 26<<1 + kindBytes
+	fieldUserAgent       = 27<<1 + kindBytes
+	fieldAddress         = 28<<1 + kindBytes
+	fieldName            = 29<<1 + kindBytes
+	fieldPersistence     = 30<<1 + kindNumber
+	fieldData            = 31<<1 + kindBytes
+	fieldSealKey         = 32<<1 + kindBytes
+	fieldSealed          = 33<<1 + kindBytes
+	fieldMACKey          = 34<<1 + kindBytes
+	fieldMAC             = 35<<1 + kindBytes
 )
 
 // IsCompact reports whether the bytes of a row are its compact form.
@@ -86,7 +86,7 @@ func appendCompact(b []byte, r *Row) ([]byte, error) {
 		return nil, fmt.Errorf("rows of version %d have no compact form", r.Version)
 	}
 	w := compactWriter{append(b, compactMark), r.CreatedAt}
-	w.b = binary.AppendUvarint(w.b, uint64(r.Version)) //nolint:gosec // it is positive
+	w.b = binary.AppendUvarint(w.b, uint64(r.Version))
 	w.number(fieldCreatedAt, int64(r.CreatedAt))
 	w.bytes(fieldHash, r.Hash)
 	w.string(fieldHashKey, r.HashKey)
@@ -158,7 +158,7 @@ type compactWriter struct {
 }
 
 func (w *compactWriter) tag(tag byte, n int) {
-	w.b = binary.AppendUvarint(append(w.b, tag), uint64(n)) //nolint:gosec // a length
+	w.b = binary.AppendUvarint(append(w.b, tag), uint64(n))
 }
 
 func (w *compactWriter) number(tag byte, n int64) {

@@ -101,7 +101,7 @@ func TestCompactRowsOfALaterVersionAreRead(t *testing.T) {
 	r := Row{Version: Version, CreatedAt: 1795520650000, Hash: []byte("hash"), HashKey: "k", Retired: []byte("old"), RetiredUntil: 1795520650001, Gone: "ended", Principal: "ann"}
 	later := withVersion(t, &r, Version+1)
 	later = append(later, fieldElevated, 2, 0xff, 0xff)               // of another shape
-	later = append(later, 60<<1|kindNumber, 5, 61<<1|kindBytes, 1, 7) // new
+	later = append(later, 60<<1+kindNumber, 5, 61<<1+kindBytes, 1, 7) // new
 	later = append(append(later, 0xAF, 0x02), 3, 'n', 'e', 'w')       // with a tag of two bytes
 	want := r
 	want.Version = Version + 1
@@ -126,7 +126,7 @@ func TestOtherBytesOfACompactRowAreRefused(t *testing.T) {
 		"no version":            head[:1],
 		"a version before":      string([]byte{compactMark, versionJSON}),
 		"a long number":         string([]byte{compactMark, Version | 0x80, 0}),
-		"an unknown field":      head + string([]byte{60<<1 | kindNumber, 2}),
+		"an unknown field":      head + string([]byte{60<<1 + kindNumber, 2}),
 		"a field of tag zero":   head + string([]byte{kindBytes, 1, 'x'}),
 		"zero":                  head + string([]byte{fieldLevel, 0}),
 		"no bytes":              head + string([]byte{fieldHash, 0}),
@@ -134,7 +134,7 @@ func TestOtherBytesOfACompactRowAreRefused(t *testing.T) {
 		"a number that is cut":  head + string([]byte{fieldLevel, 0x80}),
 		"a field twice":         head + string([]byte{fieldLevel, 2, fieldLevel, 2}),
 		"another order":         head + string([]byte{fieldLevel, 2, fieldViews, 2}),
-		"another kind":          head + string([]byte{fieldLevel | kindBytes, 1, 2}),
+		"another kind":          head + string([]byte{fieldLevel + kindBytes, 1, 2}),
 		"a time at zero":        head + string([]byte{fieldCreatedAt, 2, fieldWrittenAt, 1}),
 		"an address":            head + string([]byte{fieldAddress, 3, 1, 2, 3}),
 		"an elevation":          head + string([]byte{fieldElevated, 2, 0, 0}),

@@ -169,7 +169,7 @@ func (p *compactReader) uvarint() uint64 {
 
 func (p *compactReader) varint() int64 {
 	u := p.uvarint()
-	n := int64(u >> 1) //nolint:gosec // half of it
+	n := int64(u >> 1)
 	if u&1 != 0 {
 		n = ^n
 	}
