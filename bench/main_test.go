@@ -13,7 +13,7 @@ func TestMain(m *testing.M) { os.Exit(containers.Main(m)) }
 
 func unused() string { return fmt.Sprintf("bench-%d", time.Now().UnixNano()) }
 
-// TestSmoke measures two operations and two requests for a moment, on all
+// TestSmoke measures two operations and three requests for a moment, one through net/http, on all
 // contestants of Redis, and checks what does not depend on time.
 func TestSmoke(t *testing.T) {
 	addr := containers.Redis(t).Addr
@@ -30,10 +30,14 @@ func TestSmoke(t *testing.T) {
 		t.Fatal(err)
 	}
 	results = append(results, more...)
+	if more, err = contest(t.Context(), addr, unused(), []cell{{topic: "http", op: "write", clients: 16, calls: 64}}, 1, servedPrograms); err != nil {
+		t.Fatal(err)
+	}
+	results = append(results, more...)
 	for _, want := range []struct {
 		op, name string
 		trips    float64
-	}{{"get", "bare go-redis", 1}, {"get", "Sojourn", 1}, {"get", "gokv redis", 1}, {"read-only", "by hand on go-redis", 1}, {"read-only", "Sojourn", 1}, {"read-only", "scs, idle timeout", 2}, {"read-only", "gorilla redistore", 2}} {
+	}{{"get", "bare go-redis", 1}, {"get", "Sojourn", 1}, {"get", "gokv redis", 1}, {"read-only", "by hand on go-redis", 1}, {"read-only", "Sojourn", 1}, {"read-only", "scs, idle timeout", 2}, {"read-only", "gorilla redistore", 2}, {"write", "by hand on go-redis", 2}} {
 		found := false
 		for i := range results {
 			if r := &results[i]; r.op == want.op && r.name == want.name {

@@ -22,6 +22,7 @@ var (
 	readme   = flag.String("readme", "", "the page that gets the short form, between its marks")
 	rounds   = flag.Int("rounds", 5, "measured rounds of each cell")
 	million  = flag.Bool("million", false, "also count, list and sweep among a million records: some minutes more")
+	only     = flag.String("only", "", "measure the parts with this text in their names alone")
 	small    = flag.Bool("small", false, "one short round of each: shows that everything runs, and nothing else")
 	baseline = flag.String("baseline", "", "a raw.txt of an earlier run: fail if a ratio to the floor has grown by more than -tolerance")
 	grown    = flag.Float64("tolerance", 0.15, "how much a ratio may grow, as a share of it, beyond the noise of both runs")
@@ -50,6 +51,9 @@ func TestPeers(t *testing.T) {
 	}
 	all := report{env: &env, sessions: sessions}
 	part := func(name string, measure func() ([]result, error)) {
+		if !strings.Contains(name, *only) {
+			return
+		}
 		began := time.Now()
 		got, err := measure()
 		if err != nil {
@@ -59,15 +63,21 @@ func TestPeers(t *testing.T) {
 		all.results = append(all.results, got...)
 		t.Logf("%s: %v", name, time.Since(began).Round(time.Second))
 	}
-	redis, mongo, dynamo := containers.Redis(t), containers.MongoDB(t), containers.DynamoDB(t)
-	for _, s := range []containers.Server{redis, mongo, dynamo} {
-		env.servers = append(env.servers, s.Name+" "+s.Version)
+	redis := containers.Redis(t)
+	var mongo, dynamo containers.Server
+	env.servers = append(env.servers, redis.Name+" "+redis.Version)
+	if *only == "" {
+		mongo, dynamo = containers.MongoDB(t), containers.DynamoDB(t)
+		env.servers = append(env.servers, mongo.Name+" "+mongo.Version, dynamo.Name+" "+dynamo.Version)
 	}
 	part("records on Redis", func() ([]result, error) {
 		return contest(ctx, redis.Addr, unused(), recordCells("redis", loads, true), *rounds, redisStores)
 	})
 	part("sessions on Redis", func() ([]result, error) {
-		return contest(ctx, redis.Addr, unused(), sessionCells("sessions", loads), *rounds, redisPrograms)
+		return contest(ctx, redis.Addr, unused(), sessionCells("sessions", loads, sessionOps), *rounds, redisPrograms)
+	})
+	part("sessions through net/http", func() ([]result, error) {
+		return contest(ctx, redis.Addr, unused(), sessionCells("http", loads[2:], servedOps), *rounds, servedPrograms)
 	})
 	part("many records on Redis", func() ([]result, error) { return scale(ctx, redis.Addr, unused(), numbers, redisStores) })
 	part("records on MongoDB", func() ([]result, error) {
@@ -76,11 +86,10 @@ func TestPeers(t *testing.T) {
 	part("records on DynamoDB", func() ([]result, error) {
 		return contest(ctx, dynamo.Addr, unused(), recordCells("dynamodb", slow, false), *rounds, dynamoStores)
 	})
-	var err error
-	if all.memories, err = memories(ctx, redis.Addr, unused(), sessions); err != nil {
-		t.Errorf("memory: %v", err)
-		all.failed = append(all.failed, "memory")
-	}
+	part("memory", func() (_ []result, err error) {
+		all.memories, err = memories(ctx, redis.Addr, unused(), sessions)
+		return nil, err
+	})
 	if *baseline != "" {
 		compare(t, all.results)
 	}

@@ -30,10 +30,10 @@ func recordCells(topic string, loads []load, long bool) []cell {
 	return out
 }
 
-func sessionCells(topic string, loads []load) []cell {
+func sessionCells(topic string, loads []load, ops []string) []cell {
 	var out []cell
 	for _, l := range loads {
-		for _, op := range sessionOps {
+		for _, op := range ops {
 			out = append(out, cell{topic: topic, op: op, clients: l.clients, calls: l.calls})
 		}
 	}

@@ -93,6 +93,7 @@ type topic struct {
 var topics = []topic{
 	{"redis", "Records on Redis", "Values are bytes, so nobody pays for an encoding. Everybody has go-redis with its defaults.", recordOps},
 	{"sessions", "Session requests on Redis", "One request through the handler, in process: six keys of text in a session. scs hashes its ids. \"By hand\" is a handler with conditional writes, and no idle timeout.", sessionOps},
+	{"http", "Session requests through net/http", "The same programs, each behind a server of net/http on loopback. Every client keeps its connection and does no more than it must. Clients, server and store share the machine.", servedOps},
 	{"mongo", "Records on MongoDB", "The floor makes the same conditional statements, with a revision and an expiry in each document. docstore has the driver's version 1.", recordOps},
 	{"dynamodb", "Records on DynamoDB", "The floor makes the same conditional requests. Reads are consistent.", recordOps},
 }
@@ -135,7 +136,7 @@ func plots(folder string, results []result) error {
 	for _, clients := range []int{1, 16, 256} {
 		for _, t := range topics {
 			value := 200
-			if t.name == "sessions" {
+			if t.name == "sessions" || t.name == "http" {
 				value = 0
 			}
 			part := group(results, t.name, clients, value)

@@ -16,7 +16,10 @@ import (
 // concurrent use. A panic of a codec is an error.
 type Codec interface {
 	// Name has 1 to 32 bytes and is stored with each record. A record with
-	// another codec's name is ErrCorrupt.
+	// another codec's name is ErrCorrupt, unless the codec has a method Reads,
+	// without arguments, that returns a []string with that name. Then Decode
+	// reads such records too, which it knows by their bytes, and an update
+	// replaces them. So a store can move to another codec while it is in use.
 	Name() string
 	// Encode returns the bytes of *v, where v is a pointer to the store's
 	// type, as for Decode. The codec does not use the bytes again, and nothing
@@ -31,6 +34,9 @@ type Codec interface {
 // dataStays marks codecs whose values do not change the data that they were
 // decoded from.
 type dataStays interface{ DataStays() }
+
+// reader is a codec that reads what other codecs have written.
+type reader interface{ Reads() []string }
 
 // typed is a codec that knows before any value which types it can encode.
 type typed interface{ checkType(t reflect.Type) error }

@@ -42,7 +42,7 @@ func (k *Keyring) Seal(binding string, plain []byte) (sealed []byte, keyID strin
 // if the bytes were changed, have another binding, or were sealed with a key
 // that the keyring does not have.
 func (k *Keyring) Open(binding string, sealed []byte) ([]byte, error) {
-	return k.open(sealFormat, binding, "", sealed)
+	return k.open(sealFormat, binding, []string{""}, sealed)
 }
 
 // sealValue encrypts a value of a Store. It also returns the encoding's name.
@@ -56,15 +56,17 @@ func (k *Keyring) sealValue(purpose, id, codec string, plain []byte) (sealed []b
 }
 
 // opens returns the names of the encodings of all values that the keyring may
-// open.
-func (k *Keyring) opens(purpose, codec string) ([]string, error) {
+// open for one of the codecs.
+func (k *Keyring) opens(purpose string, codecs []string) ([]string, error) {
 	out := []string{sealedEncoding}
 	for _, keyID := range k.ids() {
-		name, err := sealedName(keyID, k.secret(keyID), purpose, codec)
-		if err != nil {
-			return nil, err
+		for _, codec := range codecs {
+			name, err := sealedName(keyID, k.secret(keyID), purpose, codec)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, name)
 		}
-		out = append(out, name)
 	}
 	return out, nil
 }
@@ -83,9 +85,10 @@ func isSealed(encoding string) bool {
 	return encoding == sealedEncoding || strings.HasPrefix(encoding, sealedPrefix)
 }
 
-// openValue decrypts what sealValue returned for the same purpose and id.
-func (k *Keyring) openValue(purpose, id, codec string, sealed []byte) ([]byte, error) {
-	return k.open(sealFormatPurpose, purposeBinding(purpose, id), codec, sealed)
+// openValue decrypts what sealValue returned for the same purpose and id, and one
+// of the codecs.
+func (k *Keyring) openValue(purpose, id string, codecs []string, sealed []byte) ([]byte, error) {
+	return k.open(sealFormatPurpose, purposeBinding(purpose, id), codecs, sealed)
 }
 
 // purposeBinding joins both so that no other pair gives the same text.
@@ -117,15 +120,15 @@ func (k *Keyring) seal(format byte, binding, codec string, plain []byte) (sealed
 	return aead.Seal(out, nonce, plain, bound(out[:head], binding)), keyID, nil //nolint:gosec // see above
 }
 
-// open decrypts what seal returned for that binding. With an error it returns
-// nothing of the text.
-func (k *Keyring) open(format byte, binding, codec string, sealed []byte) ([]byte, error) {
+// open decrypts what seal returned for that binding and one of the codecs. With
+// an error it returns nothing of the text.
+func (k *Keyring) open(format byte, binding string, codecs []string, sealed []byte) ([]byte, error) {
 	keyID, name, head, ok := parseSealed(sealed)
 	switch {
 	case !ok || sealed[0] != format:
 		return nil, model.NewError(model.ErrCorrupt, "the value is not sealed, or has a newer format", nil)
-	case name != codec:
-		return nil, model.NewError(model.ErrCorrupt, "the sealed value is "+name+", the store reads "+codec, nil)
+	case !slices.Contains(codecs, name):
+		return nil, model.NewError(model.ErrCorrupt, "the sealed value is "+name+", the store reads "+strings.Join(codecs, " and "), nil)
 	}
 	secret := k.secret(keyID)
 	if secret == nil {

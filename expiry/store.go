@@ -28,7 +28,7 @@ type Store[T any] struct {
 	core
 	codec Codec
 	stays bool     // the codec's values do not change what they were decoded from
-	reads []string // the codec's name: what updates may replace if nothing is sealed
+	reads []string // the names of the codecs whose values are read; the first is that of the own one
 	opts  StoreOptions
 	hooks Hooks[T]
 }
@@ -65,6 +65,9 @@ func NewStore[T any](backend driver.ModelExpirySupport, opts *StoreOptions, hook
 	}
 	_, s.stays = o.Codec.(dataStays)
 	s.reads = []string{o.Codec.Name()}
+	if c, ok := o.Codec.(reader); ok {
+		s.reads = append(s.reads, c.Reads()...)
+	}
 	if len(hooks) == 1 {
 		s.hooks = hooks[0]
 	}

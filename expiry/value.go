@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
@@ -25,8 +26,8 @@ func (s *Store[T]) pack(w *driver.Write, plain []byte) (err error) {
 	if w.Cond == driver.IfAny || w.Cond == driver.IfAbsent {
 		return nil // they replace what is not readable, or nothing
 	}
-	if w.Encodings, err = s.opts.Seal.opens(s.opts.Purpose, codec); err == nil && s.opts.OpenUnsealed {
-		w.Encodings = append(w.Encodings, codec)
+	if w.Encodings, err = s.opts.Seal.opens(s.opts.Purpose, s.reads); err == nil && s.opts.OpenUnsealed {
+		w.Encodings = append(w.Encodings, s.reads...)
 	}
 	return err
 }
@@ -36,10 +37,10 @@ func (s *Store[T]) pack(w *driver.Write, plain []byte) (err error) {
 // can write to the server could forge values without the key.
 func (s *Store[T]) unpack(rec *model.Record) ([]byte, error) {
 	if s.opts.Seal != nil && isSealed(rec.Encoding) {
-		return s.opts.Seal.openValue(s.opts.Purpose, rec.ID, s.codec.Name(), rec.Value)
+		return s.opts.Seal.openValue(s.opts.Purpose, rec.ID, s.reads, rec.Value)
 	}
 	switch {
-	case rec.Encoding != s.codec.Name():
+	case !slices.Contains(s.reads, rec.Encoding):
 		return nil, model.NewError(model.ErrCorrupt, fmt.Sprintf("stored as %.32q, read as %q", rec.Encoding, s.codec.Name()), nil)
 	case s.opts.Seal != nil && !s.opts.OpenUnsealed:
 		return nil, model.NewError(model.ErrCorrupt, "the value is not sealed", nil)

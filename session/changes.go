@@ -3,6 +3,7 @@ package session
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 
 	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session/internal/row"
@@ -23,7 +24,7 @@ type op struct {
 
 // replaced returns ops without those that a later o makes obsolete.
 func replaced(ops []op, o op) []op {
-	if o.update != nil {
+	if o.update != nil || !slices.ContainsFunc(ops, func(old op) bool { return old.key == o.key }) {
 		return ops
 	}
 	kept := make([]op, 0, len(ops)+1)

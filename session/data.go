@@ -47,11 +47,10 @@ func Clear(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, done, err := s.change(ctx)
-	if err != nil {
+	if err := s.hold(ctx); err != nil {
 		return err
 	}
-	defer done()
+	defer s.release()
 	for _, name := range s.names() {
 		s.record(op{key: name}, nil)
 	}

@@ -125,7 +125,7 @@ func TestSignOutOfAnIdentityBeyondItsRequest(t *testing.T) {
 			ok(t, err)
 			rec, err := k.Backend.Get(t.Context(), k.Clock.Now(), driver.Get{ID: d.Handle()})
 			ok(t, err)
-			rec.Value = []byte(`{"v":99}`)
+			rec.Value, rec.Encoding = []byte(`{"v":99}`), "json"
 			_, err = k.Backend.Write(t.Context(), k.Clock.Now(), driver.Write{Record: rec, Cond: driver.IfAny})
 			ok(t, err)
 			u = identified(t, k, id)

@@ -117,11 +117,10 @@ func (k Key[T]) Set(ctx context.Context, v T) error {
 	if err != nil {
 		return err
 	}
-	done, err := s.write(ctx)
-	if err != nil {
+	if err := s.write(ctx); err != nil {
 		return err
 	}
-	defer done()
+	defer s.release()
 	if !k.own {
 		err = s.fits(k.name, raw)
 	}
@@ -139,11 +138,10 @@ func (k Key[T]) Delete(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, done, err := s.change(ctx)
-	if err != nil {
+	if err := s.hold(ctx); err != nil {
 		return err
 	}
-	defer done()
+	defer s.release()
 	s.record(k.op(nil), nil)
 	return nil
 }
@@ -157,11 +155,10 @@ func (k Key[T]) Take(ctx context.Context) (T, bool, error) {
 	if err != nil {
 		return zero, false, err
 	}
-	_, done, err := s.change(ctx)
-	if err != nil {
+	if err := s.hold(ctx); err != nil {
 		return zero, false, err
 	}
-	defer done()
+	defer s.release()
 	v, ok, err := k.decode(s.data.Get(k.name))
 	if ok && err == nil && !s.passive {
 		s.record(k.op(nil), nil)
@@ -180,11 +177,10 @@ func (k Key[T]) Update(ctx context.Context, change func(*T) error) error {
 	if err != nil {
 		return err
 	}
-	done, err := s.write(ctx)
-	if err != nil {
+	if err := s.write(ctx); err != nil {
 		return err
 	}
-	defer done()
+	defer s.release()
 	update := func(raw json.RawMessage) (json.RawMessage, error) {
 		v, _, err := k.decode(raw)
 		if err == nil {

@@ -25,10 +25,12 @@ func rewrite(t testing.TB, k *sessiontest.Kit, token string, change func(rec *mo
 	t.Helper()
 	rec, err := k.Backend.Get(t.Context(), k.Clock.Now(), driver.Get{ID: alive(t, k, token).Handle})
 	ok(t, err)
-	var row map[string]any
-	ok(t, json.Unmarshal(rec.Value, &row))
 	known := rec
-	before := string(rec.Value)
+	var row map[string]any
+	text := rowText(t, &rec)
+	ok(t, json.Unmarshal([]byte(text), &row))
+	rec.Value, rec.Encoding = []byte(text), "json"
+	before := text
 	change(&rec, row)
 	if string(rec.Value) == before {
 		rec.Value, err = json.Marshal(row)
@@ -37,6 +39,14 @@ func rewrite(t testing.TB, k *sessiontest.Kit, token string, change func(rec *mo
 	rec.Revision = model.NewRevision()
 	_, err = k.Backend.Write(t.Context(), k.Clock.Now(), driver.Write{Record: rec, Cond: driver.IfMatch, Known: known})
 	ok(t, err)
+}
+
+// rowText returns the JSON of a stored row.
+func rowText(t testing.TB, rec *model.Record) string {
+	t.Helper()
+	text, err := session.RowJSON(rec.Value)
+	ok(t, err)
+	return string(text)
 }
 
 func ring(t testing.TB, id string, fill byte) *expiry.Keyring {

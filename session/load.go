@@ -26,9 +26,18 @@ func (s *Session) ensure(ctx context.Context) error {
 		return err
 	}
 	defer s.release()
-	work, cancel := context.WithTimeout(ctx, s.svc.loadTimeout)
+	if s.nothingToRead() {
+		return s.load(ctx, ctx, false)
+	}
+	work, cancel := within(ctx, s.svc.loadTimeout)
 	defer cancel()
 	return s.load(ctx, work, false)
+}
+
+// nothingToRead reports whether a load makes no calls, of the store or of a hook.
+// It needs no context of its own then, whose timer costs more than the load.
+func (s *Session) nothingToRead() bool {
+	return s.state.loaded() || len(s.brought) == 0 && !s.sent
 }
 
 // change acquires the session's lock and loads it. It returns a context for the
@@ -54,33 +63,62 @@ func (s *Session) changing(ctx context.Context, leaving bool) (context.Context, 
 			done()
 		}
 	}()
-	err := ErrCommitted
-	if !s.committed {
-		// The end of work is the store's fault and not the caller's.
-		err = s.load(context.WithoutCancel(ctx), work, leaving)
-	}
-	if err == nil && s.state == stateReadOnly {
-		err = fmt.Errorf("%w: %w", ErrReadOnly, s.storeErr)
-		s.locked(func() { s.refused = err })
-	}
-	if err != nil {
+	// The end of work is the store's fault and not the caller's.
+	if err := s.changeable(context.WithoutCancel(ctx), work, leaving); err != nil {
 		return nil, nil, err
 	}
 	kept = true
 	return work, done, nil
 }
 
-// write is change for what is written to the row. It refuses what would create a
+// hold is change for what makes no calls of the store by itself. The caller
+// releases the lock, unless there is an error.
+func (s *Session) hold(ctx context.Context) error {
+	if err := s.acquireUncancelled(ctx); err != nil {
+		return err
+	}
+	kept := false
+	defer func() {
+		if !kept {
+			s.release()
+		}
+	}()
+	var err error
+	if s.nothingToRead() {
+		err = s.changeable(ctx, ctx, false)
+	} else {
+		work, cancel := s.svc.uncancelled(ctx)
+		defer cancel()
+		err = s.changeable(context.WithoutCancel(ctx), work, false)
+	}
+	kept = err == nil
+	return err
+}
+
+// changeable loads the session for a change, and returns why it cannot be changed.
+func (s *Session) changeable(caller, work context.Context, leaving bool) error {
+	err := ErrCommitted
+	if !s.committed {
+		err = s.load(caller, work, leaving)
+	}
+	if err == nil && s.state == stateReadOnly {
+		err = fmt.Errorf("%w: %w", ErrReadOnly, s.storeErr)
+		s.locked(func() { s.refused = err })
+	}
+	return err
+}
+
+// write is hold for what is written to the row. It refuses what would create a
 // row that must not be.
-func (s *Session) write(ctx context.Context) (func(), error) {
-	_, done, err := s.change(ctx)
+func (s *Session) write(ctx context.Context) error {
+	err := s.hold(ctx)
 	if err == nil {
 		if err = s.mayCreate(); err != nil {
 			s.locked(func() { s.refused = err })
-			done()
+			s.release()
 		}
 	}
-	return done, err
+	return err
 }
 
 // mayCreate returns why there must be no new row for the session. It returns nil

@@ -3,10 +3,12 @@ package session_test
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
 	"github.com/sojourn-go/sojourn/session"
@@ -105,21 +107,67 @@ func TestRowsWithoutAMACAreServedUntilTheEndDate(t *testing.T) {
 	dead(t, k, idle)
 	rec, err := k.Backend.Get(t.Context(), k.Clock.Now(), driver.Get{ID: alive(t, k, token).Handle})
 	ok(t, err)
-	if strings.Contains(string(rec.Value), "after") || !strings.Contains(string(rec.Value), `"mac":`) {
-		t.Errorf("the row is %s", rec.Value)
+	if text := rowText(t, &rec); strings.Contains(string(rec.Value), "after") || !strings.Contains(text, `"mac":`) {
+		t.Errorf("the row is %s", text)
 	}
 }
 
-// Rows that the version before has written go on, and are then of this one.
-func TestRowsOfVersion1GoOn(t *testing.T) {
-	k := sessiontest.New(t, nil)
-	token := do(t, k, signIn(t, k, "", "alice", nil), func(u *unit) error { return note.Set(u, "v") })
-	rewrite(t, k, token, func(_ *model.Record, row map[string]any) { row["v"] = 1 })
-	handle := alive(t, k, token).Handle
-	token = do(t, k, token, func(u *unit) error { return note.Set(u, "w") })
-	rec, err := k.Backend.Get(t.Context(), k.Clock.Now(), driver.Get{ID: handle})
-	ok(t, err)
-	if !strings.HasPrefix(string(rec.Value), `{"v":2,`) || alive(t, k, token).Principal != "alice" {
-		t.Errorf("the row is %s", rec.Value)
+// Rows that versions before have written go on, and are then of this one.
+func TestRowsOfEarlierVersionsGoOn(t *testing.T) {
+	for version := 1; version <= 2; version++ {
+		k := sessiontest.New(t, nil)
+		token := do(t, k, signIn(t, k, "", "alice", nil), func(u *unit) error { return note.Set(u, "v") })
+		rewrite(t, k, token, func(_ *model.Record, row map[string]any) { row["v"] = version })
+		handle := alive(t, k, token).Handle
+		token = do(t, k, token, func(u *unit) error { return note.Set(u, "w") })
+		rec, err := k.Backend.Get(t.Context(), k.Clock.Now(), driver.Get{ID: handle})
+		ok(t, err)
+		if text := rowText(t, &rec); rec.Encoding != "row" || !strings.HasPrefix(text, `{"v":3,`) || alive(t, k, token).Principal != "alice" {
+			t.Errorf("the row is %s, as %s", text, rec.Encoding)
+		}
+	}
+}
+
+// Nodes that write JSON and nodes that write the compact form share sessions, with
+// their MACs. Each verb of one node is seen by the other.
+func TestNodesOfBothFormsShareSessions(t *testing.T) {
+	for name, keyring := range map[string]*expiry.Keyring{"plain": nil, "sealed": ring(t, "a", 1)} {
+		t.Run(name, func(t *testing.T) {
+			compact := sessiontest.New(t, &session.Options{Keyring: keyring})
+			svc, err := session.New(compact.Backend, &session.Options{Clock: compact.Clock, Keyring: keyring, RowsAsJSON: true})
+			ok(t, err)
+			plain := *compact
+			plain.Service = svc
+			stored := func(token, encoding string) {
+				t.Helper()
+				rec, err := compact.Backend.Get(t.Context(), compact.Clock.Now(), driver.Get{ID: token[:22]})
+				ok(t, err)
+				if rec.Encoding != encoding || strings.HasPrefix(string(rec.Value), "{") != (encoding == "json") {
+					t.Errorf("stored as %s: %q", rec.Encoding, rec.Value)
+				}
+			}
+			for from, to := range map[*sessiontest.Kit]*sessiontest.Kit{compact: &plain, &plain: compact} {
+				of := map[*sessiontest.Kit]string{compact: "row", &plain: "json"}
+				token := do(t, from, signIn(t, from, "", "alice", nil), func(u *unit) error { return note.Set(u, "v") })
+				stored(token, of[from])
+				do(t, to, token, func(u *unit) error {
+					v, _, err := note.Get(u)
+					if v != "v" {
+						t.Errorf("the other node reads %q", v)
+					}
+					return errors.Join(err, note.Set(u, "w"))
+				})
+				stored(token, of[to])
+				token = do(t, from, token, func(u *unit) error { return u.s.Rotate(u) })
+				stored(token, of[from])
+				do(t, to, token, func(u *unit) error { return u.s.SignOut(u) })
+				stored(token, of[to])
+				dead(t, from, token)
+				signIn(t, from, "", "alice", nil)
+				if n, err := to.Service.DestroyPrincipal(t.Context(), "alice"); n != 1 || err != nil {
+					t.Errorf("%d destroyed, %v", n, err)
+				}
+			}
+		})
 	}
 }

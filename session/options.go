@@ -95,6 +95,13 @@ type Options struct {
 	// Sweep configures Run. Its OnExpire is called for the row of every expired
 	// session before its removal, at least once, and gets handle and labels.
 	Sweep expiry.SweeperOptions
+	// RowsAsJSON writes rows as JSON, as the commits before the compact form did.
+	// Nodes of both settings read both forms, and a row changes its form when it is
+	// written. A node of such a commit cannot read a compact row: it would take a
+	// session for an unreadable one. So a rolling deploy from one sets RowsAsJSON
+	// first, and leaves it out in a second deploy. RowJSON shows rows of both forms,
+	// and native copies, as those of a Queryable backend, exist of JSON alone.
+	RowsAsJSON bool
 	// Grace is how long expired rows stay in the store. Zero means one minute.
 	// Negative means no time.
 	Grace time.Duration

@@ -59,7 +59,7 @@ func (s *Session) persist(ctx context.Context, last bool) (Credential, error) {
 		s.locked(func() { s.committed = true })
 	}
 	if s.quiet() && (!last || !s.offerIsOld()) {
-		return s.cred, nil
+		return s.owed(), nil
 	}
 	work, cancel := s.svc.uncancelled(ctx)
 	defer cancel()
@@ -75,15 +75,25 @@ func (s *Session) persist(ctx context.Context, last bool) (Credential, error) {
 	if err == nil && s.state == stateFailed {
 		err = s.storeErr
 	}
+	return s.owed(), err
+}
+
+// owed returns what the client has to be told. The caller holds the lock.
+func (s *Session) owed() Credential {
 	cred := s.cred
 	cred.Stale = cred.Action == ActionLeave && s.stale
-	return cred, err
+	return cred
 }
 
 // quiet reports whether there is nothing to write. Most requests end like this.
 // The caller holds the lock.
 func (s *Session) quiet() bool {
-	if !s.state.stored() || len(s.ended)+len(s.ops)+len(s.edits)+len(s.doubts) > 0 {
+	switch {
+	case len(s.ended) > 0 || s.state == stateFailed:
+		return false
+	case !s.state.stored():
+		return len(s.data)+len(s.edits) == 0
+	case len(s.ops)+len(s.edits)+len(s.doubts) > 0:
 		return false
 	}
 	d, err := s.next(&s.item, nil)

@@ -101,11 +101,10 @@ func (k Key[T]) Refresh(ctx context.Context, hold time.Duration, fresh func(T) b
 // succeed keeps the fetched value for the next Persist. If the row has another
 // value by then than fetch got, that one is later and stays.
 func (s *Session) succeed(ctx context.Context, name string, got *landed) error {
-	done, err := s.write(ctx)
-	if err != nil {
+	if err := s.write(ctx); err != nil {
 		return err
 	}
-	defer done()
+	defer s.release()
 	next := func(raw json.RawMessage) (json.RawMessage, error) {
 		if !bytes.Equal(raw, got.from) {
 			return raw, nil
@@ -320,11 +319,10 @@ func (s *Session) persistSettled(ctx context.Context) error {
 // giveBack removes the lease with the next Persist, if it is still the own one.
 // Else that Persist returns errLease and stores nothing, with must.
 func (s *Session) giveBack(ctx context.Context, name string, mine *lease, must bool) error {
-	_, done, err := s.change(ctx)
-	if err != nil {
+	if err := s.hold(ctx); err != nil {
 		return err
 	}
-	defer done()
+	defer s.release()
 	without := func(raw json.RawMessage) (json.RawMessage, error) {
 		var l lease
 		own := raw != nil && row.DecodeValue(raw, &l) == nil && l.By == mine.By

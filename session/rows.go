@@ -80,7 +80,7 @@ func (s *Service) unseal(it *item) error {
 // is a keyring. It returns the plain data.
 func (s *Service) seal(id string, r *row.Row) (row.Values, error) {
 	plain := r.Data
-	r.Version, r.SealKey, r.Sealed = row.Version, "", nil
+	r.Version, r.SealKey, r.Sealed = s.writes, "", nil
 	if s.keyring != nil && len(plain) > 0 {
 		sealed, keyID, err := s.keyring.Seal(s.binding(id), row.EncodeValues(plain))
 		if err != nil {

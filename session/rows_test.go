@@ -20,7 +20,7 @@ func TestRowsThatCannotBeReadAreAnonymousAndAnEvent(t *testing.T) {
 		reason  session.Reason
 		signOut bool // deletes the row too
 	}{
-		"newer version":   {func(_ *model.Record, row map[string]any) { row["v"] = 3 }, session.ReasonNewerVersion, true},
+		"newer version":   {func(_ *model.Record, row map[string]any) { row["v"] = 4 }, session.ReasonNewerVersion, true},
 		"no version":      {func(_ *model.Record, row map[string]any) { delete(row, "v") }, session.ReasonUnreadable, true},
 		"another shape":   {func(rec *model.Record, _ map[string]any) { rec.Value = []byte(`["x"]`) }, session.ReasonUnreadable, false},
 		"another codec":   {func(rec *model.Record, _ map[string]any) { rec.Value, rec.Encoding = []byte("\x00gob"), "gob" }, session.ReasonUnreadable, false},

@@ -49,7 +49,7 @@ func sealKey(t testing.TB, k *sessiontest.Kit, token string) string {
 	if strings.Contains(string(rec.Value), "personal") {
 		t.Fatalf("not encrypted: %s", rec.Value)
 	}
-	_, after, _ := strings.Cut(string(rec.Value), `"sealKey":"`)
+	_, after, _ := strings.Cut(rowText(t, &rec), `"sealKey":"`)
 	id, _, _ := strings.Cut(after, `"`)
 	return id
 }

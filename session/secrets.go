@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/sojourn-go/sojourn/model"
@@ -15,7 +16,7 @@ import (
 // SHA-256.
 func (s *Service) newHash(t *row.Token) (hash []byte, keyID string) {
 	if !s.pepper {
-		return t.Hash(), ""
+		return slices.Clone(t.Hash()), ""
 	}
 	for hash == nil { // the seal key may be removed between the two calls
 		keyID = s.keyring.Active()

@@ -25,6 +25,7 @@ const unsweptWarning = 100
 type Service struct {
 	store       *expiry.Store[row.Row]
 	eraser      *expiry.Store[row.Row] // the same without the grace
+	writes      int                    // the version of the rows that are written
 	policy      Policy
 	limit       Limit
 	clock       expiry.Clock
@@ -74,16 +75,17 @@ func New(backend expiry.ModelExpirySupport, opts *Options) (*Service, error) {
 	if err := o.check(desc); err != nil {
 		return nil, &model.Error{Op: op, Backend: desc.Backend, Err: err}
 	}
-	store, err := expiry.NewStore[row.Row](backend, &expiry.StoreOptions{Codec: row.Codec{}, Clock: o.Clock, Observe: o.Observe, Grace: o.Grace})
+	codec := row.Codec{JSON: o.RowsAsJSON}
+	store, err := expiry.NewStore[row.Row](backend, &expiry.StoreOptions{Codec: codec, Clock: o.Clock, Observe: o.Observe, Grace: o.Grace})
 	if err != nil {
 		return nil, err
 	}
-	eraser, err := expiry.NewStore[row.Row](backend, &expiry.StoreOptions{Codec: row.Codec{}, Clock: o.Clock, Observe: o.Observe, Grace: -1})
+	eraser, err := expiry.NewStore[row.Row](backend, &expiry.StoreOptions{Codec: codec, Clock: o.Clock, Observe: o.Observe, Grace: -1})
 	if err != nil {
 		return nil, err
 	}
 	s := &Service{
-		store: store, eraser: eraser, policy: o.Policy, limit: o.Limit, clock: o.Clock, log: o.Logger,
+		store: store, eraser: eraser, writes: codec.Version(), policy: o.Policy, limit: o.Limit, clock: o.Clock, log: o.Logger,
 		timeout: o.Timeout, loadTimeout: o.LoadTimeout, storeDown: o.StoreDown,
 		notBefore: o.NotBefore, binder: o.Binder, onEvent: o.OnEvent, keyring: o.Keyring, purpose: o.Purpose, pepper: o.Pepper,
 		notBeforeSID: o.NotBeforeSID, unsignedUntil: o.AcceptUnsignedUntil, onReuse: o.OnReuse, identityKey: slices.Clone(o.IdentityKey), renewals: renewals{seed: maphash.MakeSeed()},
@@ -209,7 +211,7 @@ func (s *Service) now() time.Time { return s.clock.Now().UTC().Truncate(time.Mil
 // uncancelled returns the context of a change. It does not end if the client
 // hangs up, and has its own time limit.
 func (s *Service) uncancelled(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
+	return within(context.WithoutCancel(ctx), s.timeout)
 }
 
 // emit calls Options.OnEvent.

@@ -176,11 +176,10 @@ func (s *Session) SetSID(ctx context.Context, sid string) error {
 // signedInEdit keeps a change of the row of a signed-in session for the next
 // Persist.
 func (s *Session) signedInEdit(ctx context.Context, e edit) error {
-	done, err := s.write(ctx)
-	if err != nil {
+	if err := s.write(ctx); err != nil {
 		return err
 	}
-	defer done()
+	defer s.release()
 	switch {
 	case !s.state.stored() && s.identity != nil: // for its first value
 	case !s.state.stored() || s.item.Value.Principal == "":
@@ -196,11 +195,10 @@ func (s *Session) lifetime(ctx context.Context, op string, d time.Duration, appl
 	if d < time.Millisecond {
 		return &model.Error{Op: op, Err: model.NewError(model.ErrInvalid, "the lifetime is shorter than a millisecond", nil)}
 	}
-	done, err := s.write(ctx)
-	if err != nil {
+	if err := s.write(ctx); err != nil {
 		return err
 	}
-	defer done()
+	defer s.release()
 	s.locked(func() { s.applyEdit(edit{deadline: true, apply: apply}) })
 	return nil
 }

@@ -186,7 +186,7 @@ func fleetCases() []Case {
 		that("RowOfANewerVersionIsNotReplaced", func(c *C) {
 			cl := c.signedIn("alice")
 			handle := handleOf(cl.token)
-			c.replace(handle, `"v":2`, `"v":99`)
+			c.replace(handle, `"v":3`, `"v":99`)
 			r := c.open(cl.token)
 			r.empty()
 			why, err := r.s.Why(r)
@@ -198,9 +198,9 @@ func fleetCases() []Case {
 			same(c, k.Stale, false, "the client may forget its token")
 			// A stranger's token proves nothing.
 			c.dead(handle + c.newClient("v").token[len(handle):])
-			c.replace(handle, `"v":99`, `"v":2`)
+			c.replace(handle, `"v":99`, `"v":3`)
 			same(c, c.alive(cl.token).Principal, "alice", "principal on a node that reads it")
-			c.replace(handle, `"v":2`, `"v":99`)
+			c.replace(handle, `"v":3`, `"v":99`)
 			old := cl.token
 			cl.do(func(r *request) { r.signIn("alice") })
 			same(c, c.alive(cl.token).Principal, "alice", "principal after a sign-in")

@@ -44,15 +44,18 @@ func (c *C) spoil(handle string) {
 	c.tamper(handle, func(rec *model.Record) { rec.Value, rec.Encoding = []byte("foreign"), "foreign" })
 }
 
-// replace changes a part of the JSON of a row in the store.
+// replace changes a part of the JSON of a row in the store, and leaves it there as
+// JSON.
 func (c *C) replace(handle, old, by string) {
 	c.Helper()
 	c.tamper(handle, func(rec *model.Record) {
-		text := strings.Replace(string(rec.Value), old, by, 1)
-		if text == string(rec.Value) {
+		before, err := session.RowJSON(rec.Value)
+		c.ok(err, "RowJSON")
+		text := strings.Replace(string(before), old, by, 1)
+		if text == string(before) {
 			c.Fatalf("the row has no %s", old)
 		}
-		rec.Value = []byte(text)
+		rec.Value, rec.Encoding = []byte(text), "json"
 	})
 }
 

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net/http"
-	"regexp"
+	"slices"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
@@ -26,20 +26,23 @@ func newNewerNode(b driver.ModelExpirySupport) *newerNode {
 // wrote reports whether the session's row is of the newer version.
 func (n *newerNode) wrote(l *life) bool { return n != nil && l != nil && n.ids[l.handle] }
 
+// A compact row begins with a mark and its version. That of the newer node ends
+// with a field that this module does not know.
 var (
-	versionNow  = regexp.MustCompile(`^\{"v":(\d+)`)
-	versionNext = []byte(`{"v":99,"was":`)
+	versionNow  = []byte{0xC1, 3}
+	versionNext = []byte{0xC1, 99}
+	newField    = []byte{63<<1 | 1, 3, 'n', 'e', 'w'}
 )
 
 func (n *newerNode) raise(rec *model.Record) {
-	if m := versionNow.FindSubmatch(rec.Value); m != nil {
-		rec.Value = append(append(bytes.Clone(versionNext), m[1]...), rec.Value[len(m[0]):]...)
+	if rest, ok := bytes.CutPrefix(rec.Value, versionNow); ok {
+		rec.Value = slices.Concat(versionNext, rest, newField)
 	}
 }
 
 func (n *newerNode) lower(rec *model.Record) {
 	if rest, ok := bytes.CutPrefix(rec.Value, versionNext); ok {
-		rec.Value = append([]byte(`{"v":`), rest...)
+		rec.Value = slices.Concat(versionNow, bytes.TrimSuffix(rest, newField))
 	}
 }
 

@@ -173,6 +173,21 @@ func (c *C) rows(principal string) []string {
 // raw returns every record as it is stored.
 func (c *C) raw() []byte {
 	c.Helper()
+	return c.dump(func(value []byte) []byte { return value })
+}
+
+// shown returns every record with the JSON of its row, each in a line.
+func (c *C) shown() []byte {
+	c.Helper()
+	return c.dump(func(value []byte) []byte {
+		text, err := session.RowJSON(value)
+		c.ok(err, "RowJSON")
+		return text
+	})
+}
+
+func (c *C) dump(text func(value []byte) []byte) []byte {
+	c.Helper()
 	var out []byte
 	q := driver.Query{Limit: 100}
 	for {
@@ -183,7 +198,7 @@ func (c *C) raw() []byte {
 			for k, v := range r.Labels {
 				out = append(out, k+"="+v...)
 			}
-			out = append(out, r.Value...)
+			out = append(out, text(r.Value)...)
 			out = append(out, '\n')
 		}
 		if q.After = p.Next; p.Next == "" {

@@ -58,16 +58,20 @@ func tokenCases() []Case {
 			}
 			raw, err := base64.RawURLEncoding.DecodeString(secret)
 			c.ok(err, "decoding the secret")
+			if strings.Contains(dump, string(raw)) {
+				c.Fatal("the dump has the secret")
+			}
 			for _, enc := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding} {
 				if strings.Contains(dump, enc.EncodeToString(raw)) {
 					c.Fatal("the dump has the secret")
 				}
 			}
 			// The stored hash does not open the row.
-			_, after, _ := strings.Cut(dump, `"hash":"`)
+			_, after, _ := strings.Cut(string(c.shown()), `"hash":"`)
 			hash, _, _ := strings.Cut(after, `"`)
 			b, err := base64.StdEncoding.DecodeString(hash)
 			c.ok(err, "decoding the hash")
+			same(c, len(b), 32, "bytes of the hash")
 			c.dead(handle + "." + base64.RawURLEncoding.EncodeToString(b))
 		}),
 		that("WrongSecretIsAnonymousAndLogged", func(c *C) {

@@ -2,6 +2,7 @@ package sessionhttp
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,6 +14,20 @@ import (
 type cookieForm struct {
 	http.Cookie
 	browserSession bool // without Max-Age
+
+	// The line of the cookie without its value and Max-Age, made once. Empty for a
+	// cookie of CookieFor.
+	before, after string
+}
+
+// newCookieForm makes the line of a cookie whose attributes are checked.
+func newCookieForm(c http.Cookie, browserSession bool) cookieForm {
+	k := cookieForm{Cookie: c, browserSession: browserSession}
+	// HttpOnly, which every cookie here has, follows Max-Age.
+	if before, after, ok := strings.Cut(c.String(), "; HttpOnly"); ok && strings.HasPrefix(before, c.Name+"=") {
+		k.before, k.after = before[len(c.Name)+1:], "; HttpOnly"+after
+	}
+	return k
 }
 
 // give adds the cookie of a credential.
@@ -21,12 +36,34 @@ func (k *cookieForm) give(h http.Header, c session.Credential) {
 		k.clear(h, true)
 		return
 	}
-	cookie := k.Cookie //nolint:gosec // its attributes were checked by New
-	cookie.Value = c.Token()
+	h.Add("Set-Cookie", k.line(c))
+}
+
+// line returns the Set-Cookie of a credential.
+func (k *cookieForm) line(c session.Credential) string {
+	seconds := 0
 	if c.Persistence == session.PersistencePersistent || c.Persistence == session.PersistenceDefault && !k.browserSession {
-		cookie.MaxAge = int(c.MaxAge / time.Second)
+		seconds = int(c.MaxAge / time.Second)
 	}
-	h.Add("Set-Cookie", cookie.String())
+	if k.after == "" {
+		cookie := k.Cookie //nolint:gosec // its attributes were checked by form
+		cookie.Value, cookie.MaxAge = c.Token(), seconds
+		return cookie.String()
+	}
+	var b strings.Builder
+	token := c.Token() // has only characters that cookies allow
+	b.Grow(len(k.Name) + 1 + len(token) + len(k.before) + len("; Max-Age=34560000") + len(k.after))
+	b.WriteString(k.Name)
+	b.WriteByte('=')
+	b.WriteString(token)
+	b.WriteString(k.before)
+	if seconds > 0 {
+		b.WriteString("; Max-Age=")
+		var room [20]byte
+		b.Write(strconv.AppendInt(room[:0], int64(seconds), 10))
+	}
+	b.WriteString(k.after)
+	return b.String()
 }
 
 // clear ends the cookies of the name that a browser may have: with and without

@@ -40,7 +40,7 @@ func New(svc *session.Service, opts *Options) (*Middleware, error) {
 	if o.Insecure {
 		o.Logger.Warn("session cookie without Secure: for development on plain http only", "cookie", c.Name)
 	}
-	return &Middleware{svc: svc, opts: o, cookie: cookieForm{c, o.BrowserSession}, log: o.Logger}, nil
+	return &Middleware{svc: svc, opts: o, cookie: newCookieForm(c, o.BrowserSession), log: o.Logger}, nil
 }
 
 // CookieName returns the name of the cookie, without Options.CookieFor.
@@ -51,7 +51,7 @@ func (m *Middleware) form(r *http.Request) (*cookieForm, error) {
 	if m.opts.CookieFor == nil {
 		return &m.cookie, nil
 	}
-	k := m.cookie
+	k := cookieForm{Cookie: m.cookie.Cookie, browserSession: m.cookie.browserSession}
 	k.Name, k.Domain = m.opts.CookieFor(r) //nolint:gosec // its other attributes stay
 	if err := checkCookie(&k.Cookie); err != nil {
 		return nil, &model.Error{Op: "sessionhttp.Options.CookieFor", Err: err}

@@ -194,6 +194,12 @@ func (w *writer) apply(c session.Credential) {
 	if c.Action == session.ActionLeave && !c.Stale {
 		return
 	}
+	if w.outer == nil {
+		if h := w.Header(); w.write(h, c) {
+			h.Set("Cache-Control", noStore)
+		}
+		return
+	}
 	h := make(http.Header, 1)
 	w.write(h, c)
 	w.send(h)
@@ -224,8 +230,8 @@ func merge(h, tokens http.Header) http.Header {
 	return h
 }
 
-// write writes the credential to empty headers.
-func (w *writer) write(h http.Header, c session.Credential) {
+// write adds the credential to headers. It returns false if that needs none.
+func (w *writer) write(h http.Header, c session.Credential) bool {
 	switch {
 	case c.Action != session.ActionLeave:
 		if w.via.ambient() && w.cookies > 1 && c.Action == session.ActionGive {
@@ -238,7 +244,10 @@ func (w *writer) write(h http.Header, c session.Credential) {
 		}
 	case c.Stale && w.clearable():
 		w.cookie.clear(h, true)
+	default:
+		return false
 	}
+	return true
 }
 
 // clearable reports whether the answer may end a cookie that opens nothing. A

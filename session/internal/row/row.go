@@ -9,10 +9,15 @@ import (
 	"github.com/sojourn-go/sojourn/model"
 )
 
-// Version is the format of the rows that this version writes. It reads the
-// formats from 1 to Version. Of a newer row it can only tell which secrets open
-// it: the fields up to RetiredUntil keep their meaning in every version.
-const Version = 2
+// Version is the newest format. The formats from 1 to Version are read. Of a
+// newer row only this is known: which secrets open it, and whether it is a marker.
+// The fields up to RetiredUntil, CreatedAt and Gone keep their meaning in every
+// version.
+const Version = 3
+
+// versionJSON is the newest format that is stored as JSON. Its fields are those
+// of version 3.
+const versionJSON = 2
 
 // Markers is the number of values that the label "principal" of markers has.
 // There are several because some stores bound the rate of writes under one

@@ -30,7 +30,8 @@ var encoding = base64.RawURLEncoding.Strict()
 type Token struct {
 	Handle string
 	Secret [SecretBytes]byte
-	sum    []byte // hash of the secret
+	sum    [sha256.Size]byte // hash of the secret
+	hashed bool
 }
 
 // NewHandle returns a new handle of 128 random bits. Since Go 1.24
@@ -74,14 +75,19 @@ func (t *Token) Next(salt []byte) Token {
 func (t *Token) Text() string { return t.Handle + "." + encoding.EncodeToString(t.Secret[:]) }
 
 // Hash returns the SHA-256 of the secret. A plain hash is enough: nobody can
-// search through 256 random bits.
-func (t *Token) Hash() []byte { return t.sum }
+// search through 256 random bits. The bytes are those of the token: who keeps them
+// makes a copy. A token without a secret has none.
+func (t *Token) Hash() []byte {
+	if !t.hashed {
+		return nil
+	}
+	return t.sum[:]
+}
 
 // hashed stores the hash in the token, because each request compares it several
 // times.
 func hashed(t Token) Token {
-	h := sha256.Sum256(t.Secret[:])
-	t.sum = h[:]
+	t.sum, t.hashed = sha256.Sum256(t.Secret[:]), true
 	return t
 }
 

@@ -91,6 +91,10 @@ func TestSessions(t *testing.T) {
 	}
 	run(t, nil, "sessions", "-u", sessions, "ann").want(t, exitDone, handle, "ann")
 	run(t, nil, "session", "-u", sessions, "--", handle).want(t, exitDone, "principal  ann")
+	run(t, nil, "get", "-u", sessions, "--value", "--", handle).want(t, exitDone, `{"v":3,`, `"principal":"ann"`)
+	if r := run(t, nil, "get", "-u", sessions, "--value", "--raw", "--", handle).want(t, exitDone, "ann"); r.out[0] != 0xC1 {
+		t.Errorf("the stored row is %q", r.out)
+	}
 	dashed := "-" + strings.Repeat("A", len(handle)-1) // one of 64 handles begins so
 	run(t, nil, "session", "-u", sessions, dashed).want(t, exitUsage, "behind a --")
 	run(t, nil, "session", "-u", sessions, "--", dashed).want(t, exitNotFound)
@@ -108,6 +112,9 @@ func TestReindexAndKeys(t *testing.T) {
 	run(t, nil, "reindex", "-u", owners, "--label", "owner=/owner", "--json").want(t, exitDone, `{"changed":0}`)
 	run(t, nil, "count", "-u", owners, "--label", "owner=ann").want(t, exitDone, "2\n")
 	run(t, nil, "reindex", "-u", carts, "--label", "owner=/owner").want(t, exitUsage, "not declared")
+	const rows = "file:data?name=sessions&labels=principal,who"
+	run(t, nil, "reindex", "-u", rows, "--label", "who=/principal").want(t, exitDone, "changed 2")
+	run(t, nil, "sessions", "-u", rows, "--json").want(t, exitDone, `"ann"`, `"ben"`)
 
 	oldKey := "old:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE"
 	newKey := "new:MTEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE"

@@ -12,6 +12,7 @@ import (
 	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
+	"github.com/sojourn-go/sojourn/session"
 )
 
 // record is a record in JSON. It has no value.
@@ -143,14 +144,16 @@ func (a *app) listCorrupt(t *table, id string) error {
 }
 
 func (a *app) get() *cobra.Command {
-	var value bool
+	var value, stored bool
 	c := &cobra.Command{
 		Use: "get ID", Short: "Show one record", Args: cobra.ExactArgs(1),
 		Long: "Get shows what is stored of a record, without its value. With --value it writes\n" +
-			"the bytes of the value as they are stored, and nothing else.",
+			"the bytes of the value as they are stored, and nothing else. The compact row of a\n" +
+			"session is written as JSON instead, unless --raw is given too.",
 		Example: "  sojourn get --url 'file:data?name=carts' cart-1\n  sojourn get --url 'file:data?name=carts' cart-1 --value",
 	}
 	c.Flags().BoolVar(&value, "value", false, "write the stored bytes of the value, and nothing else")
+	c.Flags().BoolVar(&stored, "raw", false, "with --value: write the row of a session as it is stored")
 	c.RunE = a.withBackend(func(c *cobra.Command, b driver.ModelExpirySupport, _ *place, args []string) error {
 		if err := model.CheckID(args[0]); err != nil {
 			return err
@@ -160,7 +163,13 @@ func (a *app) get() *cobra.Command {
 			return about("get", args[0], err)
 		}
 		if value {
-			_, err := a.Out.Write(r.Value)
+			out := r.Value
+			if r.Encoding == session.RowEncoding && !stored {
+				if out, err = session.RowJSON(out); err != nil {
+					return about("get", args[0], err)
+				}
+			}
+			_, err := a.Out.Write(out)
 			return err
 		}
 		size := len(r.Value)

@@ -13,6 +13,7 @@ import (
 	"github.com/sojourn-go/sojourn/expiry"
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/model"
+	"github.com/sojourn-go/sojourn/session"
 )
 
 // planner is a backend that says what CreateStorage makes, in the words of its
@@ -53,17 +54,22 @@ func (a *app) initCommand() *cobra.Command {
 }
 
 // raw is a codec that takes the bytes of another one as they are.
-type raw struct{ name string }
+type raw struct {
+	name  string
+	reads []string // the names of others
+}
 
 func (r raw) Name() string { return r.name }
+
+func (r raw) Reads() []string { return r.reads }
 
 func (raw) Encode(v any) ([]byte, error) { return *v.(*[]byte), nil }
 
 func (raw) Decode(data []byte, v any) error { *v.(*[]byte) = data; return nil }
 
-// openStore returns a store whose values are the bytes of a codec, opened with
-// the keyring of the environment.
-func openStore(b driver.ModelExpirySupport, p *place, codec, purpose string) (*expiry.Store[[]byte], error) {
+// openStore returns a store whose values are the bytes of a codec, or of the
+// others that are read, opened with the keyring of the environment.
+func openStore(b driver.ModelExpirySupport, p *place, purpose, codec string, reads ...string) (*expiry.Store[[]byte], error) {
 	keys := p.cfg.Keyring()
 	if keys != nil && purpose == "" {
 		return nil, usage("--purpose is missing: the purpose of the program's store, to which its values are sealed")
@@ -71,7 +77,7 @@ func openStore(b driver.ModelExpirySupport, p *place, codec, purpose string) (*e
 	if keys == nil {
 		purpose = ""
 	}
-	return expiry.NewStore[[]byte](b, &expiry.StoreOptions{Codec: raw{codec}, Seal: keys, Purpose: purpose, OpenUnsealed: keys != nil, Grace: -1})
+	return expiry.NewStore[[]byte](b, &expiry.StoreOptions{Codec: raw{codec, reads}, Seal: keys, Purpose: purpose, OpenUnsealed: keys != nil, Grace: -1})
 }
 
 func (a *app) reindex() *cobra.Command {
@@ -101,7 +107,7 @@ func (a *app) reindex() *cobra.Command {
 			}
 			pointers[name] = pointer
 		}
-		store, err := openStore(b, p, "json", purpose)
+		store, err := openStore(b, p, purpose, "json", session.RowEncoding)
 		if err != nil {
 			return err
 		}
@@ -110,8 +116,12 @@ func (a *app) reindex() *cobra.Command {
 			if labels == nil {
 				labels = map[string]string{}
 			}
+			text := it.Value
+			if row, err := session.RowJSON(text); err == nil {
+				text = row
+			}
 			var value any
-			if json.Unmarshal(it.Value, &value) != nil {
+			if json.Unmarshal(text, &value) != nil {
 				return labels
 			}
 			for name, pointer := range pointers {
@@ -259,7 +269,7 @@ func (a *app) reseal(c *cobra.Command, b driver.ModelExpirySupport, p *place, co
 	if keys == nil {
 		return usage("--reseal needs " + defaultPrefix + "SEAL_KEY or " + defaultPrefix + "SEAL_KEY_FILE")
 	}
-	store, err := openStore(b, p, codec, purpose)
+	store, err := openStore(b, p, purpose, codec)
 	if err != nil {
 		return err
 	}
