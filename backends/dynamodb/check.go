@@ -1,6 +1,7 @@
 package dynamodb
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -21,17 +23,36 @@ func (b *Backend) Check(ctx context.Context) (driver.Checks, error) {
 	if err := b.gate.Enter(ctx); err != nil {
 		return nil, err
 	}
-	checks, err := b.settled(ctx)
+	clock := driverkit.Clock{Removes: max(b.opts.GraceTTL, 0)}
+	checks, err := b.settled(ctx, &clock)
+	if err != nil {
+		return nil, err
+	}
+	shared, err := b.shared(ctx)
 	if err != nil {
 		return nil, err
 	}
 	tried, err := b.try(ctx)
-	return append(checks, tried...), err
+	return append(append(checks, clock.Finding(), shared), tried...), err
 }
 
-// settled looks at the table and its settings.
-func (b *Backend) settled(ctx context.Context) (driver.Checks, error) {
-	table, err := b.describe(ctx)
+// shared looks for another program's items among the first ones of the table.
+func (b *Backend) shared(ctx context.Context) (driver.Finding, error) {
+	const name, need = "table", "a table of the store's own"
+	what, err := b.look(ctx, lookStep)
+	if code := codeOf(err); code == codeDenied || code == codeNoOperation {
+		return driver.Finding{Name: name, Level: driver.CheckUnknown, Seen: code, Need: need, Fix: "allow dynamodb:Scan"}, nil
+	}
+	if err != nil {
+		return driver.Finding{}, b.readError(ctx, err)
+	}
+	return driverkit.Finding(name, need, cmp.Or(what, "no item of another program among the first "+strconv.Itoa(lookStep)), what == "",
+		driver.CheckUnsafe, "give the store a table of its own"), nil
+}
+
+// settled looks at the table and its settings, and reads the server's clock.
+func (b *Backend) settled(ctx context.Context, clock *driverkit.Clock) (driver.Checks, error) {
+	table, err := b.describeAt(ctx, clock)
 	if err != nil {
 		return nil, err
 	}

@@ -9,10 +9,13 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/model"
 )
 
@@ -92,7 +95,7 @@ func (b *Backend) settings(ctx context.Context, table *types.TableDescription) e
 			return err
 		}
 	}
-	checks, err := b.settled(ctx)
+	checks, err := b.settled(ctx, &driverkit.Clock{})
 	if err != nil {
 		return err
 	}
@@ -146,7 +149,18 @@ func stateOf(t *types.TableDescription) string {
 // describe returns the table, and nil if it does not exist. It returns
 // ErrUnavailable for a table in a state that it does not leave by itself.
 func (b *Backend) describe(ctx context.Context) (*types.TableDescription, error) {
+	return b.describeAt(ctx, &driverkit.Clock{})
+}
+
+// describeAt also reads the server's clock.
+func (b *Backend) describeAt(ctx context.Context, clock *driverkit.Clock) (*types.TableDescription, error) {
+	clock.Sent = time.Now()
 	out, err := b.client.DescribeTable(ctx, &awsdynamodb.DescribeTableInput{TableName: &b.table})
+	if out != nil {
+		if r, ok := awsmiddleware.GetRawResponse(out.ResultMetadata).(*smithyhttp.Response); ok && r != nil {
+			clock.ReadDate(r.Header.Get("Date"))
+		}
+	}
 	switch {
 	case err == nil && (out == nil || out.Table == nil):
 		return nil, model.NewError(model.ErrUnavailable, "the server does not describe the table "+b.table, nil)

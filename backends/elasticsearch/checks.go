@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
@@ -39,7 +40,41 @@ func (b *Backend) Check(ctx context.Context) (driver.Checks, error) {
 		more, err = b.probe(ctx, epoch)
 		checks = append(checks, more...)
 	}
-	return checks, err
+	if err != nil {
+		return checks, err
+	}
+	clock, err := b.clock(ctx)
+	if err != nil && !refused(err) {
+		return checks, err
+	}
+	return append(checks, clock.Finding()), nil
+}
+
+// clock reads the server's clock. Its answers have no Date, and only the monitor
+// privilege would show the time of a node. A search shows what it took for "now".
+func (b *Backend) clock(ctx context.Context) (driverkit.Clock, error) {
+	body, err := marshal(map[string]any{"size": 0, "aggs": clause{"clock": clause{"date_range": clause{
+		"field": "no_such_field", "format": "epoch_millis", "ranges": []clause{{"from": "now"}},
+	}}}})
+	if err != nil {
+		return driverkit.Clock{}, err
+	}
+	var res struct {
+		Aggregations struct {
+			Clock struct {
+				Buckets []struct {
+					From float64 `json:"from"`
+				} `json:"buckets"`
+			} `json:"clock"`
+		} `json:"aggregations"`
+	}
+	clock := driverkit.Clock{Sent: time.Now(), Step: time.Millisecond}
+	err = b.read(ctx, b.waited(), "/_search", body, &res, nil)
+	clock.Got = time.Now()
+	if found := res.Aggregations.Clock.Buckets; err == nil && len(found) == 1 && found[0].From > 0 {
+		clock.Server = time.UnixMilli(int64(found[0].From))
+	}
+	return clock, err
 }
 
 // demand is what a store needs of a setting.

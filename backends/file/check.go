@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
+	"time"
 
 	"github.com/sojourn-go/sojourn/backends/file/internal/disk"
 	"github.com/sojourn-go/sojourn/expiry/driver"
@@ -15,7 +17,8 @@ import (
 )
 
 // Check looks at the store's folder: what is in it, whose permissions it has, and
-// whether writes are synced. It changes nothing.
+// whether writes are synced. It compares the file system's clock, which is another
+// one on a network mount, by an empty temporary file.
 func (b *Backend) Check(ctx context.Context) (driver.Checks, error) {
 	if err := b.gate.Enter(ctx); err != nil {
 		return nil, err
@@ -37,11 +40,37 @@ func (b *Backend) Check(ctx context.Context) (driver.Checks, error) {
 	if !disk.BetweenProcesses {
 		locks = "this system has none between processes"
 	}
-	return driver.Checks{
+	checks := driver.Checks{
 		folder, b.checkPermissions(),
 		driverkit.Finding("sync", "synced writes", synced, !b.noSync, driver.CheckWarning, "open it without NoSync"),
 		driverkit.Finding("locks", "locks between processes", locks, disk.BetweenProcesses, driver.CheckWarning, "let one process alone use the store"),
-	}, nil
+	}
+	if folder.Level == driver.CheckRight {
+		checks = append(checks, b.checkClock(ctx))
+	}
+	return checks, nil
+}
+
+// checkClock reads the time of the file system off a temporary file.
+func (b *Backend) checkClock(ctx context.Context) driver.Finding {
+	clock := driverkit.Clock{Step: time.Second} // some file systems round that far
+	_ = b.withTree(ctx, false, func(t *tree) error {
+		clock.Sent = time.Now()
+		path, file, err := t.writeTmp(0, nil)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = t.root.Remove(path) }()
+		if err := file.close(); err != nil {
+			return err
+		}
+		info, err := os.Stat(filepath.Join(b.path, filepath.FromSlash(path)))
+		if clock.Got = time.Now(); err == nil {
+			clock.Server = info.ModTime()
+		}
+		return err
+	})
+	return clock.Finding()
 }
 
 // checkPermissions compares the permissions of the store's folder with those that

@@ -4,7 +4,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
 )
@@ -67,5 +69,59 @@ func TestCheckNamesWhatIsWrong(t *testing.T) {
 	}
 	if got := levels(b); got["folder"] != driver.CheckUnsafe {
 		t.Errorf("with a foreign file: %v", got)
+	}
+}
+
+// TestClock has a file system whose clock differs from this one, as on a network
+// mount.
+func TestClock(t *testing.T) {
+	dir := t.TempDir()
+	b, spy := spied(t, dir, nil)
+	if err := b.CreateStorage(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		off   time.Duration
+		level driver.CheckLevel
+		words string
+	}{
+		{0, driver.CheckRight, "the same"},
+		{10 * time.Second, driver.CheckWarning, "ahead by"},
+		{-10 * time.Second, driver.CheckWarning, "behind by"},
+		{time.Hour, driver.CheckUnsafe, "NTP"},
+		{-time.Hour, driver.CheckUnsafe, "NTP"},
+	} {
+		set := false
+		spy.On("close", func(path string) {
+			if i := strings.Index(path, tmpDir+"/"); i >= 0 {
+				at := time.Now().Add(test.off)
+				if err := os.Chtimes(filepath.Join(b.Path(), path[i:]), at, at); err != nil {
+					t.Error(err)
+				}
+				set = true
+			}
+		})
+		checks, err := b.Check(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		one := checks[len(checks)-1]
+		if !set || one.Name != "clock" || one.Level != test.level || !strings.Contains(one.Seen+one.Fix, test.words) {
+			t.Errorf("%v: %+v, want %v and %q", test.off, one, test.level, test.words)
+		}
+		left, err := os.ReadDir(filepath.Join(b.Path(), tmpDir))
+		if err != nil || len(left) > 0 {
+			t.Errorf("left %v, %v", left, err)
+		}
+	}
+	spy.Set(func(op, path string) error {
+		if op == "create" {
+			return os.ErrPermission
+		}
+		return nil
+	})
+	checks, err := b.Check(t.Context())
+	if one := checks[len(checks)-1]; err != nil || one.Level != driver.CheckUnknown {
+		t.Errorf("no file can be written: %+v, %v", one, err)
 	}
 }

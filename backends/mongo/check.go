@@ -27,7 +27,7 @@ func (b *Backend) Check(ctx context.Context) (driver.Checks, error) {
 		return nil, err
 	}
 	ctx = withoutSession(ctx)
-	checks, err := b.checkServer(ctx)
+	checks, err := b.checkServer(ctx, false)
 	if err != nil {
 		return nil, err
 	}
@@ -44,6 +44,13 @@ func (b *Backend) Check(ctx context.Context) (driver.Checks, error) {
 		place.Level, place.Seen, place.Fix = driver.CheckUnsafe, "none", "call CreateStorage"
 		return append(checks, place), nil
 	}
+	what, err := b.look(ctx, lookStep)
+	if err != nil {
+		return nil, err
+	}
+	if what != "" {
+		place.Level, place.Seen, place.Fix = driver.CheckUnsafe, what, "give the store a collection of its own"
+	}
 	have, err := b.indexes(ctx)
 	if err != nil {
 		return nil, err
@@ -58,8 +65,9 @@ const (
 	commandNotFound = 59 // the code of an error
 )
 
-// checkServer asks the server what it is and what time it has.
-func (b *Backend) checkServer(ctx context.Context) (driver.Checks, error) {
+// checkServer asks the server what it is and what time it has. CreateStorage is
+// starting, and refuses a clock only if the server removes records early by it.
+func (b *Backend) checkServer(ctx context.Context, starting bool) (driver.Checks, error) {
 	before := time.Now()
 	primary := "isWritablePrimary"
 	raw, err := b.coll.Database().RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}).Raw()
@@ -81,23 +89,15 @@ func (b *Backend) checkServer(ctx context.Context) (driver.Checks, error) {
 	if told && !writable {
 		state.Level, state.Seen, state.Fix = driver.CheckUnsafe, "a secondary", "connect to the replica set and not to one member"
 	}
-	clock := driver.Finding{Name: "clock", Seen: "no time", Need: "a clock that is ahead of this one by less than Options.GraceTTL"}
-	switch at, ok := raw.Lookup("localTime").TimeOK(); {
-	case !ok:
-		clock.Level, clock.Fix = driver.CheckUnknown, "compare the clocks"
-	default:
-		// The least that the server's clock can be ahead.
-		ahead := at.Sub(after).Truncate(time.Millisecond)
-		clock.Seen = "a clock that is ahead by " + max(ahead, 0).String()
-		if at.Before(before) {
-			clock.Seen = "a clock that is behind by " + before.Sub(at).Truncate(time.Millisecond).String()
-		}
-		if b.grace >= 0 && ahead >= time.Duration(b.grace)*time.Second {
-			clock.Level = driver.CheckUnsafe
-			clock.Fix = "set the clocks, or a longer Options.GraceTTL: the server removes live records"
-		}
+	clock := driverkit.Clock{Sent: before, Got: after, Step: time.Millisecond, Removes: time.Duration(b.grace) * time.Second}
+	if at, ok := raw.Lookup("localTime").TimeOK(); ok {
+		clock.Server = at
 	}
-	return driver.Checks{version, state, clock}, nil
+	one := clock.Finding()
+	if starting && !clock.RemovesEarly() {
+		one.Level = min(one.Level, driver.CheckWarning)
+	}
+	return driver.Checks{version, state, one}, nil
 }
 
 // checkInForce compares the indexes with what the options say.

@@ -163,6 +163,14 @@ func TestCheck(t *testing.T) {
 			{Key: "localTime", Value: time.Now().Add(ahead)}, {Key: "minWireVersion", Value: 0},
 		}
 	}
+	shared := func(name string, _ bson.Raw) bson.D { // another program's document is among the first
+		if name != "aggregate" {
+			return nil
+		}
+		return bson.D{{Key: "ok", Value: 1}, {Key: "cursor", Value: bson.D{{Key: "id", Value: int64(0)}, {Key: "ns", Value: "db.c"}, {Key: "firstBatch", Value: bson.A{
+			bson.D{{Key: "_id", Value: 1}, {Key: "theirs", Value: "x"}},
+		}}}}}
+	}
 	const hour, unsafe, warning, unknown = 3600, driver.CheckUnsafe, driver.CheckWarning, driver.CheckUnknown
 	for name, test := range map[string]struct {
 		server *smallServer
@@ -172,13 +180,15 @@ func TestCheck(t *testing.T) {
 	}{
 		"right":          {&smallServer{index: indexesOf(hour)}, "", 0, ""},
 		"no collection":  {&smallServer{missing: true}, "collection", unsafe, "CreateStorage"},
+		"a shared one":   {&smallServer{index: indexesOf(hour), other: shared}, "collection", unsafe, `fields "_id", "theirs"`},
 		"no index":       {&smallServer{index: indexesOf(hour)[:2]}, "indexes", unsafe, labelIndex("principal")},
 		"a hidden index": {&smallServer{index: indexesOf(hour, bson.E{Key: "hidden", Value: true})}, "indexes", unsafe, "hidden"},
 		"no removal":     {&smallServer{index: indexesOf(-1)}, "removal by the server", warning, "Sweeper"},
 		"early removal":  {&smallServer{index: indexesOf(60)}, "removal by the server", unsafe, "60 seconds"},
 		"late removal":   {&smallServer{index: indexesOf(2 * hour)}, "removal by the server", warning, "7200 seconds"},
 		"a fast clock":   {&smallServer{index: indexesOf(hour), hello: hello(true, 21, 2*time.Hour)}, "clock", unsafe, "ahead by 1h59m"},
-		"a slow clock":   {&smallServer{index: indexesOf(hour), hello: hello(true, 21, -2*time.Hour)}, "", 0, ""},
+		"a slow clock":   {&smallServer{index: indexesOf(hour), hello: hello(true, 21, -2*time.Hour)}, "clock", unsafe, "NTP"},
+		"a late clock":   {&smallServer{index: indexesOf(hour), hello: hello(true, 21, -10*time.Second)}, "clock", warning, "behind by"},
 		"no clock":       {&smallServer{index: indexesOf(hour), hello: hello(true, 21, 0)[:3]}, "clock", unknown, "compare"},
 		"a secondary":    {&smallServer{index: indexesOf(hour), hello: hello(false, 21, 0)}, "state", unsafe, "replica set"},
 		"an old version": {&smallServer{index: indexesOf(hour), hello: hello(true, 9, 0)}, "version", warning, "MongoDB 6"},
@@ -221,6 +231,10 @@ func TestCheck(t *testing.T) {
 				return
 			}
 			s.index, s.missing = nil, true // CreateStorage refuses before it creates an index
+			if name == "a slow clock" {    // which removes nothing early
+				drivertest.WantKind(t, b.CreateStorage(t.Context()), nil)
+				return
+			}
 			before := s.other
 			s.other = func(name string, body bson.Raw) bson.D {
 				if name == "createIndexes" {

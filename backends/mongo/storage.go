@@ -294,7 +294,7 @@ const maxPatience = 24 * time.Hour
 
 // checkNew makes the checks that do not need the indexes.
 func (b *Backend) checkNew(ctx context.Context) error {
-	checks, err := b.checkServer(ctx)
+	checks, err := b.checkServer(ctx, true)
 	if err != nil {
 		return err
 	}

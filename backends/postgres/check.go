@@ -5,6 +5,7 @@ import (
 	"context"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -26,7 +27,8 @@ func (b *Backend) Check(ctx context.Context) (driver.Checks, error) {
 		return nil, err
 	}
 	defer release()
-	checks, err := checkServer(ctx, db)
+	clock := driverkit.Clock{Sent: time.Now(), Step: time.Microsecond}
+	checks, err := checkServer(ctx, db, &clock)
 	if err != nil {
 		return nil, readError(ctx, err)
 	}
@@ -34,19 +36,20 @@ func (b *Backend) Check(ctx context.Context) (driver.Checks, error) {
 	if err != nil {
 		return nil, readError(ctx, err)
 	}
-	return append(checks, b.checkTable(&f)...), nil
+	return append(append(checks, clock.Finding()), b.checkTable(&f)...), nil
 }
 
-// checkServer looks at the server and the session.
-func checkServer(ctx context.Context, db DB) (driver.Checks, error) {
+// checkServer looks at the server and the session, and reads the server's clock.
+func checkServer(ctx context.Context, db DB, clock *driverkit.Clock) (driver.Checks, error) {
 	var version int
 	var standby bool
 	var readOnly, encoding, client, isolation, commit, fsync string
 	err := query(ctx, db, `SELECT current_setting('server_version_num')::int / 10000, pg_is_in_recovery(), current_setting('transaction_read_only'),
 	current_setting('server_encoding'), current_setting('client_encoding'), current_setting('default_transaction_isolation'),
-	current_setting('synchronous_commit'), current_setting('fsync')`, nil, func(rows pgx.Rows) error {
-		return rows.Scan(&version, &standby, &readOnly, &encoding, &client, &isolation, &commit, &fsync)
+	current_setting('synchronous_commit'), current_setting('fsync'), clock_timestamp()`, nil, func(rows pgx.Rows) error {
+		return rows.Scan(&version, &standby, &readOnly, &encoding, &client, &isolation, &commit, &fsync, &clock.Server)
 	})
+	clock.Got = time.Now()
 	state := "a server that takes writes"
 	if standby {
 		state = "a standby"

@@ -138,7 +138,7 @@ func (b *Backend) inOne(ctx context.Context, do func(tx pgx.Tx) error) error {
 // index has the place, and ErrUnsupported if a check of Check is unsafe.
 func (b *Backend) CreateStorage(ctx context.Context) error {
 	return b.inOne(ctx, func(tx pgx.Tx) error {
-		checks, err := checkServer(ctx, tx)
+		checks, err := checkServer(ctx, tx, &driverkit.Clock{})
 		if err == nil {
 			err = checks.Err()
 		}

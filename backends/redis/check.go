@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -29,7 +30,8 @@ func (b *Backend) Check(ctx context.Context) (driver.Checks, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(append(found.checks(), server.checks(b)...), found.checkIndexes()...), nil
+	checks := append(append(found.checks(), server.checks(b)...), found.checkIndexes()...)
+	return append(checks, server.checkClock()), nil
 }
 
 // warn logs what CreateStorage does not refuse, also that the eviction policy is
@@ -84,6 +86,7 @@ func (f *inspection) checkIndexes() driver.Checks {
 // empty.
 type node struct {
 	info, config map[string]string
+	sent, got    time.Time // when it was asked, and had answered
 }
 
 // get returns a setting, by its name in CONFIG and in INFO.
@@ -159,10 +162,11 @@ func ask(ctx context.Context, c goredis.UniversalClient) (node, error) {
 	pipe := c.Pipeline()
 	info := pipe.Info(ctx)
 	configs := []*goredis.MapStringStringCmd{pipe.ConfigGet(ctx, "maxmemory*"), pipe.ConfigGet(ctx, "save"), pipe.ConfigGet(ctx, "proto-max-bulk-len")}
+	sent := time.Now()
 	if _, err := pipe.Exec(ctx); err != nil && replyCode(err) == "" {
 		return node{}, err
 	}
-	n := node{info: parseInfo(info.Val()), config: map[string]string{}}
+	n := node{info: parseInfo(info.Val()), config: map[string]string{}, sent: sent, got: time.Now()}
 	for _, c := range configs {
 		for name, value := range c.Val() {
 			n.config[name] = value
@@ -268,6 +272,24 @@ func (f *nodes) checks(b *Backend) driver.Checks {
 		out = append(out, one)
 	}
 	return out
+}
+
+// checkClock compares the clock with the one that is off most. A record's TTL is a
+// duration, so the server's own clock removes nothing early.
+func (f *nodes) checkClock() driver.Finding {
+	var one driver.Finding
+	for i, n := range f.all {
+		clock := driverkit.Clock{Sent: n.sent, Got: n.got, Step: time.Microsecond}
+		if at, err := strconv.ParseInt(n.info["server_time_usec"], 10, 64); err == nil {
+			clock.Server = time.UnixMicro(at)
+		}
+		if found := clock.Finding(); i == 0 {
+			one = found
+		} else {
+			one = worst(one, found)
+		}
+	}
+	return one
 }
 
 // checkNodes says whether all nodes of a cluster are looked at.

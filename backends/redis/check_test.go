@@ -84,10 +84,13 @@ func (s settings) answers() func(raw []byte, command string) string {
 	}
 }
 
+// ahead returns the time of a server's clock that is ahead by d, as INFO has it.
+func ahead(d time.Duration) string { return fmt.Sprint(time.Now().Add(d).UnixMicro()) }
+
 // right returns the settings of a server as it should be.
 func right() settings {
 	return settings{
-		info: map[string]string{"redis_version": "7.2.4", "role": "master", "aof_enabled": "1", "evicted_keys": "0", "maxmemory": "100", "maxmemory_policy": "noeviction"},
+		info: map[string]string{"redis_version": "7.2.4", "role": "master", "aof_enabled": "1", "evicted_keys": "0", "maxmemory": "100", "maxmemory_policy": "noeviction", "server_time_usec": ahead(0)},
 		config: map[string]string{
 			"maxmemory": "100", "maxmemory-policy": "noeviction", "save": "3600 1", "proto-max-bulk-len": "536870912",
 		},
@@ -131,6 +134,9 @@ func TestCheck(t *testing.T) {
 		"another order":            {func(s *settings) { s.probe = bulk("ZRANGEBYLEX in the order of bytes") }, nil, "scripts", unsafe, "ZRANGEBYLEX"},
 		"no scripts":               {func(s *settings) { s.probe = "-ERR unknown command 'eval'\r\n" }, nil, "scripts", unsafe, "does not know"},
 		"no permission to eval":    {func(s *settings) { s.probe = "-NOPERM no\r\n" }, nil, "scripts", unknown, "ACLRules"},
+		"a clock ahead":            {func(s *settings) { set(&s.info, "server_time_usec", ahead(10*time.Second)) }, nil, "clock", warning, "ahead by"},
+		"a clock behind":           {func(s *settings) { set(&s.info, "server_time_usec", ahead(-time.Hour)) }, nil, "clock", unsafe, "NTP"},
+		"no clock":                 {func(s *settings) { delete(s.info, "server_time_usec") }, nil, "clock", unknown, "compare"},
 		"scripts at the same time": {func(s *settings) { s.counts = []string{"1", "2"} }, nil, "atomic scripts", unsafe, "before they wrote"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -168,6 +174,12 @@ func TestCheck(t *testing.T) {
 				t.Errorf("no finding %q in %+v", test.check, checks)
 			}
 			err = s.serve(t, &opts).CreateStorage(t.Context())
+			if test.check == "clock" { // it can be set while programs run
+				if errors.Is(err, model.ErrUnsupported) {
+					t.Errorf("refused: %v", err)
+				}
+				return
+			}
 			switch test.level {
 			case unsafe:
 				drivertest.WantKind(t, err, model.ErrUnsupported)

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 )
 
 // probeVersion is the version of the tests of a server.
@@ -17,22 +20,39 @@ const probeVersion = 2
 
 // Check tests the server with small objects below the prefix, which it removes,
 // and looks at the bucket's settings: conditions on writes that compete, the
-// order of listings, removals, versions and lifecycle rules. What the
-// permissions or the server do not show is driver.CheckUnknown. It takes at most 70
+// order of listings, removals, versions, lifecycle rules, the server's clock, and
+// objects of other programs. What the
+// permissions or the server do not show is driver.CheckUnknown. It takes at most 75
 // requests.
 func (b *Backend) Check(ctx context.Context) (driver.Checks, error) {
 	if err := b.gate.Enter(ctx); err != nil {
 		return nil, err
 	}
-	checks, _, err := b.examine(ctx, nil)
-	return checks, err
+	clock := driverkit.Clock{}
+	checks, _, err := b.examine(ctx, nil, &clock)
+	if err != nil {
+		return checks, err
+	}
+	shared, err := b.shared(ctx)
+	return append(checks, clock.Finding(), shared), err
+}
+
+// shared looks for another program's objects below the prefix.
+func (b *Backend) shared(ctx context.Context) (driver.Finding, error) {
+	const need = "a prefix of the store's own"
+	key, err := b.look(ctx, "")
+	seen := "no object of another program"
+	if key != "" {
+		seen = "the object " + strconv.Quote(key) + " of another program"
+	}
+	return driverkit.Finding("prefix", need, seen, key == "", driver.CheckUnsafe, "give the store a prefix of its own"), err
 }
 
 // examine makes all checks, and returns the marker for their result. It skips
 // the tests of the server if the marker says that AWS has passed them: its
-// features do not disappear.
-func (b *Backend) examine(ctx context.Context, m *marker) (driver.Checks, *marker, error) {
-	versions, err := b.checkVersioning(ctx)
+// features do not disappear. It reads the server's clock.
+func (b *Backend) examine(ctx context.Context, m *marker, clock *driverkit.Clock) (driver.Checks, *marker, error) {
+	versions, err := b.checkVersioning(ctx, clock)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -80,10 +100,18 @@ func unseen(name, need, permission string, err error) (driver.Finding, bool) {
 }
 
 // checkVersioning looks whether the bucket keeps versions.
-func (b *Backend) checkVersioning(ctx context.Context) (driver.Finding, error) {
+func (b *Backend) checkVersioning(ctx context.Context, clock *driverkit.Clock) (driver.Finding, error) {
 	const name, need = "versions", "a bucket that keeps no versions, since removed records stay stored in one that does"
 	m, opts := b.mayRepeat()
+	clock.Sent = time.Now()
 	out, err := b.client.GetBucketVersioning(ctx, &awss3.GetBucketVersioningInput{Bucket: &b.bucket, ExpectedBucketOwner: b.owner()}, opts...)
+	var refused *smithyhttp.ResponseError
+	switch {
+	case err == nil && out != nil:
+		clock.ReadDate(responseHeader(out.ResultMetadata, "Date"))
+	case errors.As(err, &refused) && refused.Response != nil:
+		clock.ReadDate(refused.Response.Header.Get("Date"))
+	}
 	if err != nil {
 		f, denied := unseen(name, need, "s3:GetBucketVersioning", err)
 		if denied {

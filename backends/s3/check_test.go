@@ -109,7 +109,7 @@ func TestCheck(t *testing.T) {
 			got := levels(checks)
 			want := map[string]driver.CheckLevel{
 				"versions": 0, "lifecycle rules": 0, "conditional creates": 0, "conditional updates": 0, "reads": 0, "listings": 0, "bulk deletes": 0,
-				"conditional deletes": test.level,
+				"conditional deletes": test.level, "clock": 0, "prefix": 0,
 			}
 			if test.level != driver.CheckRight {
 				want["tombstone rule"] = test.level
@@ -122,7 +122,7 @@ func TestCheck(t *testing.T) {
 			if len(got) != len(want) {
 				t.Errorf("%v, want %v", got, want)
 			}
-			if n := len(f.requests()); n > 70 || len(f.keys()) > 0 {
+			if n := len(f.requests()); n > 75 || len(f.keys()) > 0 {
 				t.Errorf("%d requests, left %q", n, f.keys())
 			}
 			for _, c := range checks {

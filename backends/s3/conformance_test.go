@@ -16,6 +16,7 @@ import (
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/conformance/sessions"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/model"
 )
@@ -81,7 +82,7 @@ func harness(t *testing.T, obeyDeletes bool) conformance.Harness {
 	if obeyDeletes {
 		first.obeyDeletes(t)
 	}
-	_, passed, err := newBackend(t, clientAt(t, first.URL()), shared, folder+"first", nil).examine(t.Context(), nil)
+	_, passed, err := newBackend(t, clientAt(t, first.URL()), shared, folder+"first", nil).examine(t.Context(), nil, &driverkit.Clock{})
 	if err != nil || passed == nil || passed.ConditionalDeletes != obeyDeletes {
 		t.Fatalf("the server has %+v, %v", passed, err)
 	}

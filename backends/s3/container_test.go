@@ -21,6 +21,7 @@ import (
 	"github.com/aws/smithy-go/logging"
 
 	"github.com/sojourn-go/sojourn/conformance/containers"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 	"github.com/sojourn-go/sojourn/internal/drivertest"
 )
 
@@ -163,7 +164,7 @@ func openKnown(t testing.TB, c API, opts *Options) *Backend {
 	t.Helper()
 	knownOnce.Do(func() {
 		var err error
-		if _, known, err = newBackend(t, client(t), bucket(t), drivertest.Name(), nil).examine(t.Context(), nil); err != nil {
+		if _, known, err = newBackend(t, client(t), bucket(t), drivertest.Name(), nil).examine(t.Context(), nil, &driverkit.Clock{}); err != nil {
 			t.Fatal(err)
 		}
 	})

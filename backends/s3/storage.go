@@ -112,7 +112,7 @@ func (b *Backend) CreateStorage(ctx context.Context) error {
 		err = b.checkPlace(ctx, m == nil)
 	}
 	for attempt := 0; err == nil && attempt < writeAttempts; attempt++ {
-		checks, found, err := b.examine(ctx, m)
+		checks, found, err := b.examine(ctx, m, &driverkit.Clock{})
 		if err == nil {
 			err = checks.Err()
 		}

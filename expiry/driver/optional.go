@@ -33,8 +33,8 @@ type StorageManager interface {
 }
 
 // Checker is an optional interface of a backend that can look whether its
-// server is as the contract needs it. CreateStorage makes the same checks and
-// returns Checks.Err.
+// server is as the contract needs it. CreateStorage makes the same checks, but for
+// the clock, and returns Checks.Err.
 type Checker interface {
 	// Check looks at the server and at the storage and changes nothing that
 	// lasts. It returns an error if it could not look. It may be repeated.

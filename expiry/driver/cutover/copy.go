@@ -3,6 +3,7 @@ package cutover
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -85,7 +86,7 @@ const maxErrors = 20
 // error at the end, for the first 20 of them. So is one that changes all the time,
 // with ErrConflict. The next call copies it.
 func Copy(ctx context.Context, from, to driver.ModelExpirySupport, opts *CopyOptions) (State, error) {
-	c := &copying{from: from, to: to}
+	c := &copying{from: from, to: to, listed: newListed()}
 	if opts != nil {
 		c.opts = *opts
 	}
@@ -119,6 +120,7 @@ type copying struct {
 	opts     CopyOptions
 	state    State
 	failed   []error
+	listed   listed // records of the source, by this pass
 	began    time.Time
 	read     int // since began
 }
@@ -172,7 +174,7 @@ func (c *copying) run(ctx context.Context) error {
 // next begins a pass.
 func (c *copying) next() {
 	c.state = State{Pass: c.state.Pass + 1, Copied: c.state.Copied}
-	c.failed = nil
+	c.failed, c.listed = nil, newListed()
 }
 
 // pass lists the source, and from the second pass on the target too.
@@ -275,6 +277,9 @@ func (c *copying) settle(ctx context.Context, id string) error {
 // lacks, and the later ones compare.
 func (c *copying) forward(ctx context.Context, records []model.Record) error {
 	c.state.Seen += len(records)
+	if c.state.Pass > 1 && !c.opts.KeepExtra {
+		c.listed.add(records)
+	}
 	var differ []string
 	var err error
 	if c.state.Pass == 1 {
@@ -364,8 +369,11 @@ func (c *copying) split(records []model.Record, do func(at, end int)) {
 	_ = group.Wait()
 }
 
-// backward looks for records of the target that the source lacks.
+// backward looks for records of the target that the source lacks. It does not ask
+// for those that this pass has listed there: what was removed since is a change
+// during the pass, as is one that comes after the question.
 func (c *copying) backward(ctx context.Context, records []model.Record) error {
+	records = slices.DeleteFunc(records, c.listed.has)
 	absent, now := make([]bool, len(records)), c.now()
 	c.split(records, func(at, end int) {
 		gets := make([]driver.Get, end-at)

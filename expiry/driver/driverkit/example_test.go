@@ -28,6 +28,15 @@ func ExampleGate() {
 	// closed
 }
 
+func ExampleClock() {
+	sent := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	clock := driverkit.Clock{Sent: sent, Got: sent.Add(time.Second), Server: sent.Add(11 * time.Second)}
+	one := clock.Finding()
+	fmt.Println(one.Level, one.Seen)
+	// Output:
+	// warning a clock that is ahead by 10s
+}
+
 func ExampleGate_SortedPage() {
 	gate := driverkit.NewGate(driver.Description{Backend: "example"}, "store")
 	all := map[string]model.Record{"b": {ID: "b"}, "a": {ID: "a"}}

@@ -1,6 +1,7 @@
 package ci
 
 import (
+	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -77,5 +78,35 @@ func TestTheImageHasNoRights(t *testing.T) {
 	}
 	if !strings.Contains(read(t, "cmd/sojourn/main.go"), "x509roots/fallback") {
 		t.Error("nothing has the roots of certificates that the image lacks")
+	}
+}
+
+// TestEveryScriptIsChecked: what make lint gives to shellcheck are all files that
+// a shell runs.
+func TestEveryScriptIsChecked(t *testing.T) {
+	var listed []string
+	m := regexp.MustCompile(`\nSCRIPTS := (.*) \$\(shell git ls-files '\*\.sh'\)\n`).FindStringSubmatch(read(t, "Makefile"))
+	if m == nil {
+		t.Fatal("the Makefile lists no scripts")
+	}
+	listed = strings.Fields(m[1])
+	out, err := exec.Command("git", "-C", root, "ls-files").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	shebang := regexp.MustCompile(`^#!.*\b(ba|da|z|k)?sh\b`)
+	found := 0
+	for name := range strings.Lines(string(out)) {
+		name = strings.TrimSpace(name)
+		if strings.HasSuffix(name, ".sh") || !shebang.MatchString(read(t, name)) {
+			continue
+		}
+		found++
+		if !slices.Contains(listed, name) {
+			t.Errorf("%s is a script that make lint does not check: add it to SCRIPTS", name)
+		}
+	}
+	if found != len(listed) {
+		t.Errorf("the Makefile lists %q, %d of them are scripts", listed, found)
 	}
 }

@@ -127,6 +127,9 @@ func (m *migration) prepare(ctx context.Context, into bool) error {
 		}
 	}
 	m.file.KeepExtra = m.opts.KeepExtra
+	if m.quiet { // some backends read all records to count them
+		return nil
+	}
 	if m.total, err = driver.Count(ctx, m.from, now(), driver.Query{}); err != nil {
 		return fmt.Errorf("FROM: %w", err)
 	}
