@@ -76,20 +76,24 @@ type verdict struct {
 }
 
 // try runs the suite with a mutant until the first case fails. With likely, it
-// runs only those cases.
+// runs only those cases. It does so again if the machine paused this program.
 func (j *judge) try(ctx context.Context, pkg string, number int, likely []string) (verdict, error) {
+	for range 5 {
+		v, paused, err := j.once(ctx, pkg, number, likely)
+		if err != nil || !paused {
+			return v, err
+		}
+	}
+	return verdict{}, errors.New("the machine pauses this program in each run")
+}
+
+func (j *judge) once(ctx context.Context, pkg string, number int, likely []string) (verdict, bool, error) {
 	place, err := os.MkdirTemp(fastPlace(), "sojourn-mutant-")
 	if err != nil {
-		return verdict{}, err
+		return verdict{}, false, err
 	}
 	defer func() { _ = os.RemoveAll(place) }()
-	within := ctx
-	if j.limit > 0 {
-		var cancel context.CancelFunc
-		within, cancel = context.WithTimeout(ctx, j.limit)
-		defer cancel()
-	}
-	stopped, stop := context.WithCancel(within)
+	stopped, stop := context.WithCancel(ctx)
 	defer stop()
 	cmd := exec.CommandContext(stopped, j.binary, "-test.v=test2json", "-test.failfast", "-test.timeout=0", "-test.run="+pattern(likely)) //nolint:gosec // built above
 	cmd.Dir = place                                                                                                                       // a failed random test writes files there, which later runs would repeat
@@ -97,34 +101,36 @@ func (j *judge) try(ctx context.Context, pkg string, number int, likely []string
 	cmd.WaitDelay = time.Second
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return verdict{}, err
+		return verdict{}, false, err
 	}
 	cmd.Stderr = cmd.Stdout
 	began := time.Now()
 	if err := cmd.Start(); err != nil {
-		return verdict{}, err
+		return verdict{}, false, err
 	}
+	pulse := startPulse(j.limit, stop)
 	failed, said := watch(out, stop)
 	err = cmd.Wait()
+	pulse.stop()
 	v := verdict{state: outcome.Survived, took: time.Since(began)}
 	switch {
 	case ctx.Err() != nil:
-		return verdict{}, ctx.Err()
+		return verdict{}, false, ctx.Err()
 	case failed != "":
 		v.state, v.by = outcome.Killed, failed
-	case within.Err() != nil:
+	case pulse.over:
 		v.state, v.by = outcome.Endless, ""
 	case err != nil:
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) {
-			return verdict{}, err
+			return verdict{}, false, err
 		}
 		v.state, v.by = outcome.Crashed, said
 		if exit.ExitCode() == tooMuch {
 			v.by = "too much memory"
 		}
 	}
-	return v, nil
+	return v, pulse.paused, nil
 }
 
 // failure matches the line of a failed test. With -test.v=test2json it comes as

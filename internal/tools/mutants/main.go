@@ -4,6 +4,7 @@
 //
 //	go run ./internal/tools/mutants -target memory       # writes outcome/memory.tsv
 //	go run ./internal/tools/mutants -target file -for 7m # a part; the same command goes on
+//	go run ./internal/tools/mutants -target file -sample 300 # some, chosen by -seed
 //	go run ./internal/tools/mutants -target kit -only Gate.Enter # prints, and writes nothing
 //
 // All mutants of a package are in one program: each function begins with a
@@ -46,6 +47,8 @@ func main() {
 	name := flag.String("target", "", "memory, file or kit")
 	flag.StringVar(&o.only, "only", "", "the functions to make mistakes in, as a regular expression; prints and writes nothing")
 	flag.IntVar(&o.every, "every", 1, "take only each nth mistake; prints and writes nothing")
+	flag.IntVar(&o.sample, "sample", 0, "take only so many mistakes, chosen by the seed; the outcomes say so")
+	flag.Uint64Var(&o.seed, "seed", 1, "chooses the sample; a larger sample has the smaller one in it")
 	flag.StringVar(&o.state, "state", "reports/mutants", "the folder of what an unfinished run has found")
 	flag.StringVar(&o.out, "out", "internal/tools/mutants/outcome", "the folder of the outcomes")
 	flag.IntVar(&o.workers, "workers", 2, "how many mutants run at a time")

@@ -19,6 +19,8 @@ import (
 type options struct {
 	only, state, out string
 	workers, every   int
+	sample           int
+	seed             uint64
 	bound            time.Duration
 	list             bool
 }
@@ -48,6 +50,8 @@ func (o *options) run(ctx context.Context, t target) error {
 		n := 0
 		all = slices.DeleteFunc(all, func(*mutant) bool { n++; return n%o.every != 0 })
 	}
+	of := len(all)
+	all = o.sampled(all)
 	if o.list {
 		for _, m := range all {
 			fmt.Printf("%s\t%s\t%s\t%s\n", m.File, m.Function, m.Operator, m.Change)
@@ -78,6 +82,9 @@ func (o *options) run(ctx context.Context, t target) error {
 	}
 	var text strings.Builder
 	text.WriteString("# Written by internal/tools/mutants; make mutants runs it again.\n")
+	if len(all) < of {
+		text.WriteString(outcome.Sample{Taken: len(all), Of: of, Seed: o.seed}.Line())
+	}
 	for _, f := range found {
 		text.WriteString(f.Line())
 	}

@@ -97,6 +97,51 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// TestSampleIsChosenByTheSeed runs some mutants, and the outcomes say of how many.
+func TestSampleIsChosenByTheSeed(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, backend)
+	p := target{name: "p", dir: "p", judges: []string{"p"}}
+	o := options{state: "state", out: ".", workers: 2, sample: 3, seed: 1}
+	if err := o.run(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	small := read(t, "p.tsv")
+	text, err := os.ReadFile("p.tsv")
+	if s, ok := outcome.ReadSample(string(text)); err != nil || !ok || s.Taken != 3 || s.Of <= 3 || len(small) != 3 {
+		t.Fatalf("the outcomes say %v, and are %v", s, small)
+	}
+	o.sample = 5
+	if err := o.run(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	large := read(t, "p.tsv")
+	for _, o := range small {
+		if !slices.ContainsFunc(large, func(l outcome.Outcome) bool { return l.Mutant == o.Mutant }) {
+			t.Errorf("%v is not in the larger sample", o)
+		}
+	}
+	if o.seed = 2; len(large) != 5 {
+		t.Errorf("the larger sample has %d mutants, want 5", len(large))
+	}
+	if err := o.run(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	if again := read(t, "p.tsv"); slices.EqualFunc(large, again, func(a, b outcome.Outcome) bool { return a.Mutant == b.Mutant }) {
+		t.Error("another seed chose the same sample")
+	}
+}
+
+func TestAPauseIsNoTimeAndIsSeen(t *testing.T) {
+	p := &pulse{}
+	if got := p.step(beat); got != beat || p.paused {
+		t.Errorf("a beat counts %v, paused %v", got, p.paused)
+	}
+	if got := p.step(time.Hour); got != beat || !p.paused {
+		t.Errorf("a pause counts %v, paused %v", got, p.paused)
+	}
+}
+
 func read(t *testing.T, name string) []outcome.Outcome {
 	t.Helper()
 	all, err := readOutcomes(name)
@@ -140,7 +185,10 @@ func TestEndless(t *testing.T) {
 
 import "testing"
 
-func TestConformance(t *testing.T) { select {} }
+func TestConformance(t *testing.T) {
+	for {
+	}
+}
 `})
 	j, err := build(t.Context(), "p", "p.test", nil)
 	if err != nil {

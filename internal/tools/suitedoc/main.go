@@ -33,9 +33,9 @@ func main() {
 
 // page returns the page of this module.
 func page() (string, error) {
-	all, reasons, err := outcome.Stored()
+	results, err := outcome.Stored()
 	if err != nil {
 		return "", err
 	}
-	return Page(conformance.Rules, conformance.Cases(), conformance.Mutants(), outcome.Section(all, reasons)), nil
+	return Page(conformance.Rules, conformance.Cases(), conformance.Mutants(), outcome.Section(results)), nil
 }

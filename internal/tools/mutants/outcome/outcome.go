@@ -52,6 +52,29 @@ func (o Outcome) Line() string {
 	return strings.Join([]string{o.File, o.Function, o.Operator, o.Change, string(o.State), o.By}, "\t") + "\n"
 }
 
+// Sample says that outcomes are of some mutants alone, which a seed chose.
+type Sample struct {
+	Dir       string // of the mutants' package
+	Taken, Of int
+	Seed      uint64
+}
+
+const sampleLine = "# A sample of %d of %d mistakes, chosen by the seed %d.\n"
+
+// Line returns the sample as ReadSample reads it.
+func (s Sample) Line() string { return fmt.Sprintf(sampleLine, s.Taken, s.Of, s.Seed) }
+
+// ReadSample looks for the line of a sample.
+func ReadSample(text string) (Sample, bool) {
+	for line := range strings.Lines(text) {
+		var s Sample
+		if n, err := fmt.Sscanf(line, sampleLine, &s.Taken, &s.Of, &s.Seed); n == 3 && err == nil {
+			return s, true
+		}
+	}
+	return Sample{}, false
+}
+
 // Reason says why a mutant lives.
 type Reason struct {
 	Mutant        // Operator and Change are * for all unreached mutants of a function, Function too for those of a file

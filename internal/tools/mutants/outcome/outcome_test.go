@@ -9,10 +9,11 @@ import (
 // TestStored checks the outcomes of the last runs: the suite finds what it must,
 // and each mistake that it does not find has a reason.
 func TestStored(t *testing.T) {
-	all, reasons, err := Stored()
+	r, err := Stored()
 	if err != nil {
 		t.Fatal(err)
 	}
+	all, reasons := r.Outcomes, r.Reasons
 	byTarget := map[string][]Outcome{}
 	used := map[Reason]bool{}
 	for _, o := range all {
@@ -53,6 +54,16 @@ func TestLinesAreReadAsWritten(t *testing.T) {
 	}
 }
 
+func TestASampleIsReadAsWritten(t *testing.T) {
+	s := Sample{Taken: 3, Of: 70, Seed: 5}
+	if got, ok := ReadSample("# Written.\n" + s.Line() + "a\tb\n"); !ok || got != s {
+		t.Errorf("got %v, %v, want %v", got, ok, s)
+	}
+	if got, ok := ReadSample("# Written.\n"); ok {
+		t.Errorf("got %v without the line of a sample", got)
+	}
+}
+
 func TestReasonsOfAWholeFunctionAreOfTheUnreachedAlone(t *testing.T) {
 	m := Mutant{"a/b.go", "f", "logic", "a → b"}
 	whole := Reason{Mutant{"a/b.go", "f", "*", "*"}, "elsewhere", "Why."}
@@ -71,12 +82,12 @@ func TestReasonsOfAWholeFunctionAreOfTheUnreachedAlone(t *testing.T) {
 
 func TestSection(t *testing.T) {
 	m := func(function, change string) Mutant { return Mutant{"a/b.go", function, "logic", change} }
-	page := Section([]Outcome{
+	page := Section(Results{[]Outcome{
 		{m("f", "1"), Killed, "Get/Whole"}, {m("f", "2"), Crashed, "panic: x"}, {m("f", "3"), Endless, ""},
 		{m("f", "x → `y`"), Survived, ""}, {m("f", "5"), Survived, ""}, {m("g", "6"), Unreached, ""}, {m("g", "7"), Unreached, ""},
-	}, []Reason{{m("f", "x → `y`"), "speed", "It is slow."}, {Mutant{"a/b.go", "g", "*", "*"}, "elsewhere", "A test has it."}})
+	}, []Sample{{"a", 7, 90, 3}}, []Reason{{m("f", "x → `y`"), "speed", "It is slow."}, {Mutant{"a/b.go", "g", "*", "*"}, "elsewhere", "A test has it."}}})
 	for _, want := range []string{
-		"makes 7 mistakes", "It comes to 5 of the mistakes, and finds 3 of these, 60 of 100. Another 1 change", "finds 75 of 100",
+		"makes 7 mistakes", "Of `a` this is a sample: 7 of 90 mistakes, which the seed 3 chose.", "It comes to 5 of the mistakes, and finds 3 of these, 60 of 100. Another 1 change", "finds 75 of 100",
 		"| `logic` | 7 | 1 | 2 | 1 | 1 | 2 | 75 |", "| [a/b.go](../a/b.go) | 7 |",
 		"- `f`, logic: `` x → `y` ``. speed: It is slow.", "- `f`, logic: `5`. No reason is known.",
 		"- `g`, 2 mistakes. elsewhere: A test has it.",

@@ -1,8 +1,8 @@
 package outcome
 
 import (
+	"bytes"
 	"embed"
-	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -15,31 +15,41 @@ var stored embed.FS
 // reasonsFile has the reasons, written by hand; the other files are outcomes.
 const reasonsFile = "reasons.tsv"
 
-// Stored returns the outcomes of the last runs, and the reasons.
-func Stored() ([]Outcome, []Reason, error) {
+// Results are the outcomes of the last runs, and what belongs to them.
+type Results struct {
+	Outcomes []Outcome
+	Samples  []Sample // of packages whose outcomes are those of a sample
+	Reasons  []Reason
+}
+
+// Stored returns what is stored beside this package.
+func Stored() (Results, error) {
+	var out Results
 	names, err := stored.ReadDir(".")
 	if err != nil {
-		return nil, nil, err
+		return out, err
 	}
-	var all []Outcome
-	var reasons []Reason
 	for _, entry := range names {
-		f, err := stored.Open(entry.Name())
+		text, err := stored.ReadFile(entry.Name())
 		if err != nil {
-			return nil, nil, err
+			return out, err
 		}
 		if entry.Name() == reasonsFile {
-			reasons, err = ReadReasons(f)
+			out.Reasons, err = ReadReasons(bytes.NewReader(text))
 		} else {
 			var more []Outcome
-			more, err = Read(f)
-			all = append(all, more...)
+			more, err = Read(bytes.NewReader(text))
+			out.Outcomes = append(out.Outcomes, more...)
+			if s, ok := ReadSample(string(text)); ok && len(more) > 0 {
+				s.Dir = path.Dir(more[0].File)
+				out.Samples = append(out.Samples, s)
+			}
 		}
-		if err := errors.Join(err, f.Close()); err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", entry.Name(), err)
+		if err != nil {
+			return out, fmt.Errorf("%s: %w", entry.Name(), err)
 		}
 	}
-	return all, reasons, nil
+	return out, nil
 }
 
 // count has the numbers of mutants by state.
@@ -94,7 +104,8 @@ func reasonFor(o Outcome, reasons []Reason) (Reason, bool) {
 }
 
 // Section returns the outcomes in Markdown, for the page on the suite.
-func Section(all []Outcome, reasons []Reason) string {
+func Section(r Results) string {
+	all, reasons := r.Outcomes, r.Reasons
 	var b strings.Builder
 	var total count
 	for _, o := range all {
@@ -110,6 +121,12 @@ A mistake is found if a case fails. It is also found if the program ends, or the
 10 s more. Text with a space in it, such as that of an error, is not changed: the contract has no words.
 
 `, total.all, total.all-total.unreached, total.found(), 100*total.found()/max(1, total.all-total.unreached), total.silent, total.score())
+	for _, s := range r.Samples {
+		fmt.Fprintf(&b, "Of %s this is a sample: %d of %d mistakes, which the seed %d chose.\n", "`"+s.Dir+"`", s.Taken, s.Of, s.Seed)
+	}
+	if len(r.Samples) > 0 {
+		b.WriteString("\n")
+	}
 	tally(&b, "operator", all, reasons, func(o Outcome) string { return "`" + o.Operator + "`" })
 	b.WriteString("Comparison moves a bound or inverts a comparison. Logic exchanges \"and\" and \"or\", or leaves out one side. Argument swaps two\n" +
 		"arguments of one type. Statement leaves out a statement, branch all that an `if` or a case does. Error returns nil for\n" +
