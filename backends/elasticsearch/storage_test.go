@@ -387,10 +387,7 @@ func TestStorageTrips(t *testing.T) {
 	} {
 		wire.Requests()
 		err := do()
-		want := 25
-		if name == "from nothing" {
-			want = 27
-		}
+		want := map[string]int{"create storage": 25, "check": 26, "from nothing": 27}[name]
 		if sent := wire.Requests(); err != nil || len(sent) != want {
 			t.Errorf("%s: %d requests, %v; want %d", name, len(sent), err, want)
 		}
