@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
+
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/internal/drivertest"
@@ -49,26 +51,34 @@ func TestPageShares(t *testing.T) {
 	}
 }
 
-// dividedBy returns a backend behind a proxy with that number of buckets. Another one
-// without it has the same store.
-func dividedBy(t testing.TB, buckets int) (b *Backend, p *proxy, through *Backend) {
+// dividedBy returns a backend with that number of buckets, and one behind a proxy that
+// has the same store. The latter may have the client of a cluster.
+func dividedBy(t testing.TB, buckets int, cluster bool) (b *Backend, p *proxy, through *Backend) {
 	t.Helper()
 	o := options(t)
 	opts := &Options{Buckets: buckets}
 	b = openOn(t, clientOf(t, o), drivertest.Name(), opts)
 	p = newProxy(t)
-	through = createOn(t, clientOf(t, p.options(o)), b.name, opts)
+	var c goredis.UniversalClient = clientOf(t, p.options(o))
+	if cluster {
+		c = oneNodeCluster(t, o.Addr, func() *goredis.Client { return goredis.NewClient(p.options(o)) })
+	}
+	through = createOn(t, c, b.name, opts)
 	return b, p, through
 }
 
-// TestTripsOfManyBuckets counts round trips of calls about many records: two at
-// most, however many buckets there are and whether few records or many are there.
+// TestTripsOfManyBuckets counts round trips of calls about many records, to each node
+// of a cluster: two at most, however many buckets there are and whether few records or many are there.
 func TestTripsOfManyBuckets(t *testing.T) {
-	for _, test := range []struct{ buckets, records int }{
-		{1, 90}, {bucketCount, 90}, {256, 0}, {256, 1}, {256, 90}, {256, 10_000}, {maxBuckets, 90}, {maxBuckets, 10_000},
+	for _, test := range []struct {
+		buckets, records int
+		cluster          bool
+	}{
+		{1, 90, false}, {bucketCount, 90, false}, {256, 0, false}, {256, 1, false}, {256, 90, false}, {256, 10_000, false}, {maxBuckets, 90, false},
+		{maxBuckets, 10_000, false}, {256, 90, true}, {maxBuckets, 10_000, true},
 	} {
-		t.Run(fmt.Sprintf("buckets=%d/records=%d", test.buckets, test.records), func(t *testing.T) {
-			b, p, through := dividedBy(t, test.buckets)
+		t.Run(fmt.Sprintf("buckets=%d/records=%d/cluster=%t", test.buckets, test.records, test.cluster), func(t *testing.T) {
+			b, p, through := dividedBy(t, test.buckets, test.cluster)
 			recs := make([]model.Record, test.records)
 			for i := range recs {
 				recs[i] = drivertest.Record(fmt.Sprintf("id%05d", i), "ann", time.Hour)

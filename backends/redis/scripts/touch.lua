@@ -19,7 +19,7 @@ end
 if exp ~= 0 and exp <= tonumber(ARGV[5]) then return 'n' end
 if ARGV[4] ~= '' and sub(h, 3, 18) ~= ARGV[4] then return 'c' end
 local digits = ARGV[2]
-local old = sub(h, 19, 33)
+local old = atMostOne and stored or sub(h, 19, 33)
 if ARGV[1] == 'e' and (exp == 0 or tonumber(digits) <= exp) then digits = old end
 if digits ~= old then
   local never = digits == '000000000000000'

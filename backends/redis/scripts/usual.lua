@@ -22,14 +22,11 @@ if #start >= 40 then
 end
 
 -- A section with one label, or none, is well-formed if its lengths add up.
-local labelled, labelName, labelMember = false, nil, nil
+-- Length 0 stands for the name principal.
+local labelled, nameLength = false, nil
 if usual and labelsEnd > 39 then
-  local name = byte(start, 40)
-  local a, b = byte(start, 41 + name, 42 + name)
-  labelled = b and 42 + name + a * 256 + b == labelsEnd
-  if labelled then
-    labelName, labelMember = name == 0 and 'principal' or sub(start, 41, 40 + name), sub(start, 41 + name, labelsEnd)
-    labelled = name ~= 9 or labelName ~= 'principal'
-  end
+  nameLength = byte(start, 40)
+  local a, b = byte(start, 41 + nameLength, 42 + nameLength)
+  labelled = b and 42 + nameLength + a * 256 + b == labelsEnd and (nameLength ~= 9 or sub(start, 41, 49) ~= 'principal')
 end
 local atMostOne = labelled or usual and labelsEnd == 39
