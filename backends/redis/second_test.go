@@ -36,7 +36,6 @@ func TestSecond(t *testing.T) {
 					"ServerRefuses": TestServerRefuses, "ForeignStorage": TestForeignStorage, "ForeignRecords": TestForeignRecords,
 					"TouchAtARevision": TestTouchAtARevision, "Stat": TestStat, "ListingsKeepTheirOrder": TestListingsKeepTheirOrder,
 					"Trips": TestTrips, "UnknownScript": TestUnknownScript, "LongUpdateThatKeepsLabels": TestLongUpdateThatKeepsLabels,
-					"TripsOfManyBuckets": TestTripsOfManyBuckets, "BucketsAreChecked": TestBucketsAreChecked,
 				} {
 					t.Run(name, test)
 				}
