@@ -30,7 +30,7 @@ func TestSmoke(t *testing.T) {
 		t.Fatal(err)
 	}
 	results = append(results, more...)
-	if more, err = contest(t.Context(), addr, unused(), []cell{{topic: "http", op: "write", clients: 16, calls: 64}}, 1, servedPrograms); err != nil {
+	if more, err = contest(t.Context(), addr, unused(), []cell{{topic: "http", op: "write", clients: 1, calls: 20}}, 1, servedPrograms); err != nil {
 		t.Fatal(err)
 	}
 	results = append(results, more...)

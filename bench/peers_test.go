@@ -77,7 +77,7 @@ func TestPeers(t *testing.T) {
 		return contest(ctx, redis.Addr, unused(), sessionCells("sessions", loads, sessionOps), *rounds, redisPrograms)
 	})
 	part("sessions through net/http", func() ([]result, error) {
-		return contest(ctx, redis.Addr, unused(), sessionCells("http", loads[2:], servedOps), *rounds, servedPrograms)
+		return contest(ctx, redis.Addr, unused(), sessionCells("http", []load{{256, loads[2].calls / 2}}, servedOps), *rounds, servedPrograms)
 	})
 	part("many records on Redis", func() ([]result, error) { return scale(ctx, redis.Addr, unused(), numbers, redisStores) })
 	part("records on MongoDB", func() ([]result, error) {

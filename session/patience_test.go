@@ -35,46 +35,46 @@ var ways = map[string]func(ctx context.Context) error{
 func TestPatienceEndsAsContextsDo(t *testing.T) {
 	type maker = func(context.Context, time.Duration) (context.Context, context.CancelFunc)
 	for how, see := range ways {
-		for end, do := range map[string]func(t *testing.T, begin maker) error{
-			"not yet": func(t *testing.T, begin maker) error {
-				ctx, cancel := begin(t.Context(), time.Minute)
+		for end, do := range map[string]func(ctx context.Context, begin maker) error{
+			"not yet": func(ctx context.Context, begin maker) error {
+				ctx, cancel := begin(ctx, time.Minute)
 				defer cancel()
 				return see(ctx)
 			},
-			"its time": func(t *testing.T, begin maker) error {
-				ctx, cancel := begin(t.Context(), time.Minute)
+			"its time": func(ctx context.Context, begin maker) error {
+				ctx, cancel := begin(ctx, time.Minute)
 				defer cancel()
 				<-time.After(time.Minute)
 				synctest.Wait()
 				return see(ctx)
 			},
-			"no time": func(t *testing.T, begin maker) error {
-				ctx, cancel := begin(t.Context(), 0)
+			"no time": func(ctx context.Context, begin maker) error {
+				ctx, cancel := begin(ctx, 0)
 				defer cancel()
 				return see(ctx)
 			},
-			"cancel": func(t *testing.T, begin maker) error {
-				ctx, cancel := begin(t.Context(), time.Minute)
+			"cancel": func(ctx context.Context, begin maker) error {
+				ctx, cancel := begin(ctx, time.Minute)
 				cancel()
 				return see(ctx)
 			},
-			"cancel after the first look": func(t *testing.T, begin maker) error {
-				ctx, cancel := begin(t.Context(), time.Minute)
+			"cancel after the first look": func(ctx context.Context, begin maker) error {
+				ctx, cancel := begin(ctx, time.Minute)
 				if err := see(ctx); err != nil {
 					return err
 				}
 				cancel()
 				return see(ctx)
 			},
-			"the parent": func(t *testing.T, begin maker) error {
-				parent, stop := context.WithCancelCause(t.Context())
+			"the parent": func(ctx context.Context, begin maker) error {
+				parent, stop := context.WithCancelCause(ctx)
 				ctx, cancel := begin(parent, time.Minute)
 				defer cancel()
 				stop(nil)
 				return see(ctx)
 			},
-			"the parent's time": func(t *testing.T, begin maker) error {
-				parent, stop := context.WithTimeout(t.Context(), time.Second)
+			"the parent's time": func(ctx context.Context, begin maker) error {
+				parent, stop := context.WithTimeout(ctx, time.Second)
 				defer stop()
 				ctx, cancel := begin(parent, time.Minute)
 				defer cancel()
@@ -87,7 +87,7 @@ func TestPatienceEndsAsContextsDo(t *testing.T) {
 			},
 		} {
 			synctest.Test(t, func(t *testing.T) {
-				want, got := do(t, context.WithTimeout), do(t, within)
+				want, got := do(t.Context(), context.WithTimeout), do(t.Context(), within)
 				if !errors.Is(got, want) || (got == nil) != (want == nil) {
 					t.Errorf("%s, seen by %s: %v, want %v", end, how, got, want)
 				}
@@ -96,7 +96,7 @@ func TestPatienceEndsAsContextsDo(t *testing.T) {
 	}
 }
 
-// Who waits is woken, also by a context made from it, without a goroutine.
+// A wait ends in time, also that for a context which is made from this one.
 func TestPatienceWakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := within(t.Context(), time.Minute)

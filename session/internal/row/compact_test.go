@@ -100,9 +100,10 @@ func withVersion(t *testing.T, r *Row, version uint64) []byte {
 func TestCompactRowsOfALaterVersionAreRead(t *testing.T) {
 	r := Row{Version: Version, CreatedAt: 1795520650000, Hash: []byte("hash"), HashKey: "k", Retired: []byte("old"), RetiredUntil: 1795520650001, Gone: "ended", Principal: "ann"}
 	later := withVersion(t, &r, Version+1)
-	later = append(later, fieldElevated, 2, 0xff, 0xff)               // of another shape
-	later = append(later, 60<<1+kindNumber, 5, 61<<1+kindBytes, 1, 7) // new
-	later = append(append(later, 0xAF, 0x02), 3, 'n', 'e', 'w')       // with a tag of two bytes
+	later = append(later,
+		fieldElevated, 2, 0xff, 0xff, // of another shape
+		60<<1+kindNumber, 5, 61<<1+kindBytes, 1, 7, // new
+		0xAF, 0x02, 3, 'n', 'e', 'w') // with a tag of two bytes
 	want := r
 	want.Version = Version + 1
 	var got Row
