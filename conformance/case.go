@@ -62,7 +62,7 @@ func Cases() []Case {
 		getCases(), getTextsCases(), createCases(), updateCases(), compareAndSetCases(), upsertCases(),
 		touchCases(), deleteCases(), knownCases(), knownWrittenCases(), expiryCases(), expiryFarCases(),
 		pageCases(), tokenCases(), labelCases(), labelTwoCases(), countCases(), sweepCases(), sweepConcurrencyCases(), sweepCallbackCases(),
-		idCases(), inputCases(), orderCases(), errorCases(), contextCases(), closeCases(),
+		idCases(), inputCases(), orderCases(), errorCases(), contextCases(), contextCauseCases(), closeCases(),
 		storageCases(), corruptCases(), storedCases(), leftCases(), lostCases(), overtakenCases(), deliveryCases(),
 		valueCases(), mutateCases(), partialCases(), takeCases(), manyCases(), batchCases(), scaleCases(),
 		storeCases(), storeCallCases(), sealCases(),

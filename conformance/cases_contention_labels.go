@@ -65,6 +65,53 @@ func contentionLabelCases() []Case {
 				return err
 			}))
 		}),
+		that("SweptLeavesTheNextOneListed", "R46 R55", needSweep|needLabels, func(c *C) {
+			// Owners make due records with one label. The moment that a sweep has
+			// removed one, its owner makes another one that is not due, and waits for
+			// some more of them before it looks: what the sweep does late is done then.
+			const later = 6
+			due := c.in(time.Minute)
+			ct := c.contest()
+			ct.stops *= 3 // few of them come between the steps of a removal
+			c.contend(ct, many(func(b driver.ModelExpirySupport, who, round int) error {
+				next := func(round int, life time.Duration) model.Record {
+					return c.labelled(fmt.Sprint("a", who, "-", round%(2*later)), "v", "ann", life)
+				}
+				create := func(r model.Record) error {
+					_, err := b.Write(c.ctx(), c.now, driver.Write{Record: r, Cond: driver.IfAbsent})
+					return err
+				}
+				if round >= later {
+					old := next(round-later, time.Hour)
+					if err := c.isListed(b, old); err != nil {
+						return fmt.Errorf("after a sweep of a record with the same id: %w", err)
+					}
+					if err := b.Delete(c.ctx(), c.now, driver.Delete{ID: old.ID, Cond: driver.IfPresent}); err != nil {
+						return fmt.Errorf("delete by the id's owner: %w", err)
+					}
+				}
+				if err := create(next(round, time.Minute)); err != nil {
+					return fmt.Errorf("create of the id's owner: %w", err)
+				}
+				for try := 1; ; try++ {
+					err := create(next(round, time.Hour))
+					if err == nil {
+						return nil
+					}
+					if !errors.Is(err, model.ErrExists) {
+						return err
+					}
+					if try%20 == 0 {
+						if _, err := b.DeleteExpired(c.ctx(), driver.Sweep{Before: due, Limit: 10}); err != nil {
+							return err
+						}
+					}
+				}
+			}), many(func(b driver.ModelExpirySupport, _, _ int) error {
+				_, err := b.DeleteExpired(c.ctx(), driver.Sweep{Before: due, Limit: 10})
+				return err
+			}))
+		}),
 		that("SweptBesideExtensionsAndCreatesIsCounted", "R55 R52", needSweep, func(c *C) {
 			// Owners make due records and extend them by a slow clock. The sweepers'
 			// clock is ahead.

@@ -70,6 +70,37 @@ func expiryFarCases() []Case {
 			c.ok(err, "compare-and-set by a clock that is behind")
 			c.del("a")
 		}),
+		that("IsTheSameInEveryTimeZone", "R2 R50", needLabels|needSweep, func(c *C) {
+			// The clock may be in any zone: the instant counts.
+			begin := c.now
+			for i, hours := range []int{-11, 0, 14} {
+				zone := time.FixedZone("", hours*3600+1800)
+				in := func(d time.Duration) time.Time { return begin.Add(time.Duration(i)*time.Hour + d).In(zone) }
+				id := fmt.Sprint("id", i)
+				c.now = in(0)
+				r := c.labelled(id, "v", id, 0)
+				r.ExpiresAt = in(time.Minute).UTC()
+				_, err := c.write(r.Clone(), driver.IfAbsent, model.Record{})
+				c.ok(err, "create by a clock in the zone %v", c.now.Format("-07:00"))
+				c.now = in(time.Minute - time.Millisecond)
+				c.holds(r)
+				c.bear(id, id)
+				if n := c.sweep(5); n != 0 {
+					c.fail("a sweep by a clock in the zone %v removed %d live records, want none", c.now.Format("-07:00"), n)
+				}
+				_, err = c.b.Touch(c.ctx(), c.now, driver.Touch{ID: id, Mode: driver.TouchExtend, ExpiresAt: in(2 * time.Minute).UTC()})
+				c.ok(err, "touch by a clock in the zone %v", c.now.Format("-07:00"))
+				c.now = in(2*time.Minute - time.Millisecond)
+				r.ExpiresAt = in(2 * time.Minute).UTC()
+				c.holds(r)
+				c.now = in(2 * time.Minute)
+				c.gone(id)
+				c.bear(id)
+				if n := c.sweep(5); n != 1 {
+					c.fail("a sweep by a clock in the zone %v removed %d records, want 1 that has expired", c.now.Format("-07:00"), n)
+				}
+			}
+		}),
 	)
 }
 

@@ -1,7 +1,11 @@
 package conformance
 
 import (
+	"bytes"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 	"unsafe"
 
@@ -50,6 +54,68 @@ func getTextsCases() []Case {
 			}
 			c.bear("ann", "id0ann", "id1ann", "id2ann")
 			c.bear("bob", "id0bob", "id1bob", "id2bob")
+		}),
+		that("KeepsWhatATextColumnLoses", "R13", needNothing, func(c *C) {
+			for i, value := range []string{
+				"\ufeffx", "a\r\nb", "x\n", "\n", " x ", "\t", "\x00", "x\x00", "\x00x", "null", "NULL", "1e3", "01", `"1"`, `\x41`, `\\`, "''", "e\u0301", "é", "\xc3", "\xed\xa0\x80", "\x1a",
+			} {
+				c.holds(c.put(c.rec(fmt.Sprint("id", i), value, time.Hour)))
+			}
+			for i, encoding := range []string{"JSON", "json", "Json", " json", "json ", "01", "application/json; charset=utf-8", strings.Repeat("e", 254) + "x", strings.Repeat("e", 254) + "y"} {
+				r := c.rec(fmt.Sprint("encoding", i), "v", time.Hour)
+				r.Encoding = encoding
+				c.holds(c.put(r))
+			}
+		}),
+		that("ListedRecordsShareNoMemory", "R3", needLabels, func(c *C) {
+			// Who appends to one value, or sets a label of one record, changes no other.
+			recs := map[string]model.Record{}
+			for i, id := range []string{"a", "b", "c", "d"} {
+				r := c.labelled(id, strings.Repeat(id, 8+i), "ann", time.Hour)
+				if id > "b" {
+					r = c.rec(id, strings.Repeat(id, 8+i), time.Hour)
+				}
+				recs[id] = c.put(r)
+			}
+			read := map[string]func() []model.Record{
+				"listing": func() []model.Record { return slices.Collect(maps.Values(c.list(driver.Query{}))) },
+				"get of many": func() (out []model.Record) {
+					for _, r := range driver.GetMany(c.ctx(), c.b, c.now, driver.Gets("a", "b", "c", "d")) {
+						c.ok(r.Err, "get among many")
+						out = append(out, r.Record)
+					}
+					return out
+				},
+				"get of each": func() (out []model.Record) {
+					for id := range recs {
+						out = append(out, c.get(id))
+					}
+					return out
+				},
+			}
+			for what, do := range read {
+				got := do()
+				for i := range got {
+					_ = append(got[i].Value, "XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX"...)
+					if got[i].Labels != nil {
+						got[i].Labels["state"] = got[i].ID
+					}
+				}
+				for _, r := range append(got, do()...) {
+					want := recs[r.ID]
+					for name, value := range r.Labels {
+						if value != want.Labels[name] && (name != "state" || value != r.ID) {
+							c.fail("%s: %q has the label %s=%s, which was set on another record, want memory of its own", what, r.ID, name, value)
+						}
+					}
+					if !bytes.Equal(r.Value, want.Value) {
+						c.fail("%s: %q has the value %q after others were appended to, want %q", what, r.ID, clip(r.Value), want.Value)
+					}
+				}
+				for _, r := range do() {
+					c.sameHead(r, recs[r.ID])
+				}
+			}
 		}),
 	)
 }

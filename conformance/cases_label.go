@@ -3,6 +3,7 @@ package conformance
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
@@ -208,6 +209,28 @@ func labelCases() []Case {
 					if bears := r.Labels["principal"] == fmt.Sprint("p", p); listed != bears {
 						c.fail("%q bears %v and its listing under p%d is %v, want %v", r.ID, r.Labels, p, listed, bears)
 					}
+				}
+			}
+		}),
+		that("EveryLegalValueIsAValueOfItsOwn", "R46 R13", needLabels, func(c *C) {
+			values := append(unusualIDs(),
+				"a_c", "abc", "a%", "ab%", "10", "010", "+10", "10.0", "1e1", "0x0a", "a,b", "b,a", "a b c", "b a", `{"a":1}`, "[1]", "None", "nil", "false", "😁", "ab\x7f", "\x1b", "a''b", "a'b", "ａ", "K", "\u212a")
+			values = slices.DeleteFunc(values, func(v string) bool { return len(v) > model.MaxLabel })
+			slices.Sort(values)
+			values = slices.Compact(values)
+			for i, v := range values {
+				c.put(c.labelled(fmt.Sprintf("id%03d", i), "v", v, time.Hour))
+			}
+			for i, v := range values {
+				q := driver.Query{Label: "principal", Value: v, Limit: 7}
+				p, err := c.b.Page(c.ctx(), c.now, q)
+				for err == nil && len(p.Records) == 0 && p.Next != "" {
+					q.After = p.Next
+					p, err = c.b.Page(c.ctx(), c.now, q)
+				}
+				c.ok(err, "page by the label value %q", v)
+				if id := fmt.Sprintf("id%03d", i); len(p.Records) != 1 || p.Records[0].ID != id || p.Records[0].Labels["principal"] != v {
+					c.fail("the label value %q has %d bearers on its first page, want %s alone, which bears it", v, len(p.Records), id)
 				}
 			}
 		}),

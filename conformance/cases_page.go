@@ -277,5 +277,35 @@ func pageCases() []Case {
 				c.fail("%d records are listed, want 20", len(got))
 			}
 		}),
+		that("LeavesOutWhatExpiresBetweenPages", "R2 R42", needPaging, func(c *C) {
+			for i := range 20 {
+				life := time.Minute
+				if i%2 == 0 {
+					life = time.Hour
+				}
+				c.put(c.rec(fmt.Sprintf("id%02d", i), "v", life))
+			}
+			seen := map[string]bool{}
+			q := driver.Query{Limit: 3}
+			for page := range 40 { // more are a listing without an end
+				p, err := c.b.Page(c.ctx(), c.now, q)
+				c.ok(err, "page")
+				for _, r := range p.Records {
+					if r.Expired(c.now) {
+						c.fail("page %d lists %q, which expired at %v, at %v", page, r.ID, r.ExpiresAt, c.now)
+					}
+					seen[r.ID] = true
+				}
+				if q.After = p.Next; p.Next == "" {
+					break
+				}
+				c.now = c.now.Add(time.Minute)
+			}
+			for i := 0; i < 20; i += 2 {
+				if id := fmt.Sprintf("id%02d", i); !seen[id] {
+					c.fail("%q is not listed, which lives longer than the listing took", id)
+				}
+			}
+		}),
 	)
 }

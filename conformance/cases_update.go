@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry"
@@ -172,6 +173,25 @@ func updateCases() []Case {
 			c.ok(err, "get")
 			if got.Value.N != 1 || got.Revision != it.Revision {
 				c.fail("the record became %v, want it unchanged", got.Value)
+			}
+		}),
+		that("ToNothingLeavesNothingOfBefore", "R25 R22 R13", needLabels, func(c *C) {
+			// No value, no label, no expiry and another encoding, also over a record that
+			// has expired.
+			for i, cond := range []driver.Condition{driver.IfPresent, driver.IfMatch, driver.IfAny, driver.IfAbsent, driver.IfAny} {
+				r := c.labelled(fmt.Sprint("id", i), "value", "ann", time.Minute)
+				r.Encoding = "before"
+				cur := c.put(r)
+				if expired := i > 2; expired {
+					c.advance(time.Minute)
+				}
+				next := c.rec(r.ID, "", 0)
+				next.Encoding = "after"
+				head, err := c.write(next.Clone(), cond, cur)
+				c.ok(err, "write of nothing under %v", cond)
+				c.sameHead(head, next)
+				c.holds(next)
+				c.bear("ann")
 			}
 		}),
 	)

@@ -23,7 +23,7 @@ func harness() conformance.Harness {
 		},
 		LoseNext: conformance.LoseNext,
 		Server:   "in process",
-		Cases:    459,
+		Cases:    467,
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 type Backend struct {
 	gate  *driverkit.Gate
 	db    *sql.DB
+	kept  *kept               // statements of reads
 	tx    *sql.Tx             // the caller's own; see In
 	turn  *semaphore.Weighted // of the one call of this Backend that writes
 	table string
@@ -60,7 +61,8 @@ func New(db *sql.DB, table string, opts *Options) (*Backend, error) {
 		return nil, driverkit.NewError(backendName, err)
 	}
 	d := driver.Description{Backend: backendName, Labels: labels, MaxValue: maxValue}
-	return &Backend{gate: driverkit.NewGate(d, table), db: db, turn: semaphore.NewWeighted(1), table: strings.Clone(table), name: quoted(table)}, nil
+	statements := &kept{db: db, stmts: map[string]*sql.Stmt{}}
+	return &Backend{gate: driverkit.NewGate(d, table), db: db, kept: statements, turn: semaphore.NewWeighted(1), table: strings.Clone(table), name: quoted(table)}, nil
 }
 
 // In returns a Backend whose calls are part of the caller's transaction. Others
@@ -88,4 +90,9 @@ func (b *Backend) Describe() driver.Description { return b.gate.Describe() }
 
 // Close closes the backend, and the database if the backend was opened by its
 // URL.
-func (b *Backend) Close() error { return b.gate.Close() }
+func (b *Backend) Close() error {
+	if b.tx == nil {
+		b.kept.close()
+	}
+	return b.gate.Close()
+}

@@ -320,6 +320,25 @@ func (c *wireConn) QueryContext(ctx context.Context, text string, args []sqldriv
 	return &wireRows{Rows: found, c: c, verb: verb}, nil
 }
 
+// Prepare returns a statement that counts as sent when it runs.
+func (c *wireConn) Prepare(text string) (sqldriver.Stmt, error) {
+	s, err := c.Conn.Prepare(text)
+	return &wireStmt{Stmt: s, c: c, text: text}, err
+}
+
+type wireStmt struct {
+	sqldriver.Stmt
+	c    *wireConn
+	text string
+}
+
+func (s *wireStmt) QueryContext(ctx context.Context, args []sqldriver.NamedValue) (sqldriver.Rows, error) {
+	if _, err := s.c.begin(s.text); err != nil {
+		return nil, err
+	}
+	return s.Stmt.(sqldriver.StmtQueryContext).QueryContext(ctx, args)
+}
+
 type wireRows struct {
 	sqldriver.Rows
 	c    *wireConn

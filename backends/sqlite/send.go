@@ -79,6 +79,11 @@ func attempt[T any](ctx context.Context, b *Backend, writes bool, now time.Time,
 		}
 		defer b.turn.Release(1)
 	}
+	if !writes {
+		if out, done, err := attemptKept(sent, b, &w, now, do); done {
+			return out, err
+		}
+	}
 	for n := 0; ; n++ {
 		stats, began := b.db.Stats(), w.Read()
 		c, err := b.db.Conn(ctx)

@@ -111,7 +111,7 @@ func write(t *testing.T, name, text string) {
 var backendFiles = []string{
 	"doc.go", "backend.go", "options.go", "crud.go", "expiry.go", "list.go", "bulk.go", "codec.go", "layout.go", "errors.go", "url.go", "lock.go",
 	"storage.go", "place.go", "changes.go", "sweep.go", "count.go", "count_test.go", "send.go", "acl.go", "check.go", "probe.go",
-	"checks.go", "waits.go", "waits_test.go", "lane.go", "lane_test.go",
+	"checks.go", "waits.go", "waits_test.go", "lane.go", "lane_test.go", "kept.go",
 	"conformance_test.go", "container_test.go", "codec_test.go", "errors_test.go", "layout_test.go", "url_test.go",
 	"crud_test.go", "expiry_test.go", "list_test.go",
 	"native_test.go", "example_test.go", "bench_test.go", "trips_test.go", "faults_test.go", "export_test.go", "second_test.go", "random_test.go",
