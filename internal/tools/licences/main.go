@@ -38,7 +38,7 @@ func run(dir, out string, platforms []string) error {
 	for _, platform := range platforms {
 		system, processor, ok := strings.Cut(platform, "/")
 		if !ok {
-			return fmt.Errorf("%q is no system such as linux/amd64", platform)
+			return fmt.Errorf("%q is not a system such as linux/amd64", platform)
 		}
 		cmd := exec.Command("go", "list", "-deps", "-json=ImportPath,Dir,Standard,Module", ".")
 		cmd.Dir, cmd.Stderr = dir, os.Stderr
