@@ -18,8 +18,8 @@ func TestServerRefuses(t *testing.T) {
 		deletes       bool // it refuses deletes too
 	}{
 		"out of memory": {[]any{"config", "set", "maxmemory", "1"}, []any{"config", "set", "maxmemory", "0"}, false},
-		"too few replicas": {
-			[]any{"config", "set", "min-replicas-to-write", "1"}, []any{"config", "set", "min-replicas-to-write", "0"}, true,
+		"too few replicas": { // more than any topology has
+			[]any{"config", "set", "min-replicas-to-write", "9"}, []any{"config", "set", "min-replicas-to-write", "0"}, true,
 		},
 		"a replica": {[]any{"replicaof", "127.0.0.1", "1"}, []any{"replicaof", "no", "one"}, true},
 	} {

@@ -18,12 +18,11 @@ import (
 // probeVersion is the version of the tests of a server.
 const probeVersion = 2
 
-// Check tests the server with small objects below the prefix, which it removes,
-// and looks at the bucket's settings: conditions on writes that compete, the
-// order of listings, removals, versions, lifecycle rules, the server's clock, and
-// objects of other programs. What the
-// permissions or the server do not show is driver.CheckUnknown. It takes at most 75
-// requests.
+// Check tests the server with small objects below the prefix, which it removes:
+// conditions on writes that compete, the order of listings, and removals. It looks
+// at versions, lifecycle rules, the server's clock, and objects of other programs.
+// What the permissions or the server do not show is driver.CheckUnknown. It takes at
+// most 75 requests.
 func (b *Backend) Check(ctx context.Context) (driver.Checks, error) {
 	if err := b.gate.Enter(ctx); err != nil {
 		return nil, err

@@ -40,7 +40,7 @@ func (c *Clock) ReadDate(header string) {
 
 // Ahead returns how far the server's clock is ahead of this program's at least,
 // whatever the question and the answer took. It is negative if it is behind.
-func (c Clock) Ahead() time.Duration {
+func (c *Clock) Ahead() time.Duration {
 	if ahead := c.Server.Sub(c.Got); ahead > 0 {
 		return ahead
 	}
@@ -49,12 +49,12 @@ func (c Clock) Ahead() time.Duration {
 
 // RemovesEarly reports whether the server removes records that are live for this
 // program.
-func (c Clock) RemovesEarly() bool {
+func (c *Clock) RemovesEarly() bool {
 	return !c.Server.IsZero() && c.Removes > 0 && c.Ahead() >= c.Removes
 }
 
 // Finding returns the finding "clock".
-func (c Clock) Finding() driver.Finding {
+func (c *Clock) Finding() driver.Finding {
 	const fix = "let NTP set the clocks of this machine and the server's: a program whose clock is ahead ends records early, and its sweeps may remove what is live for others"
 	one := driver.Finding{Name: "clock", Seen: "no time of the server", Need: fmt.Sprintf("a server's clock that differs from this one by less than %v", ClockWarning)}
 	if c.Server.IsZero() {

@@ -44,7 +44,8 @@ func TestClock(t *testing.T) {
 			t.Errorf("%s: removes early: %v, want %v", name, c.RemovesEarly(), early)
 		}
 	}
-	if one := (driverkit.Clock{Sent: sent, Got: sent, Removes: time.Second}).Finding(); one.Level != driver.CheckUnknown || one.Fix == "" {
+	silent := driverkit.Clock{Sent: sent, Got: sent, Removes: time.Second}
+	if one := silent.Finding(); one.Level != driver.CheckUnknown || one.Fix == "" {
 		t.Errorf("no time: %+v", one)
 	}
 }

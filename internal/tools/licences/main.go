@@ -7,6 +7,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -24,13 +25,13 @@ func main() {
 	dir := flag.String("dir", ".", "the folder of the program")
 	out := flag.String("out", "", "the file to write")
 	flag.Parse()
-	if err := run(*dir, *out, flag.Args()); err != nil {
+	if err := run(context.Background(), *dir, *out, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "licences:", err)
 		os.Exit(1)
 	}
 }
 
-func run(dir, out string, platforms []string) error {
+func run(ctx context.Context, dir, out string, platforms []string) error {
 	if out == "" || len(platforms) == 0 {
 		return errors.New("want -out and systems such as linux/amd64")
 	}
@@ -38,9 +39,9 @@ func run(dir, out string, platforms []string) error {
 	for _, platform := range platforms {
 		system, processor, ok := strings.Cut(platform, "/")
 		if !ok {
-			return fmt.Errorf("%q is no system such as linux/amd64", platform)
+			return fmt.Errorf("%q is not a system such as linux/amd64", platform)
 		}
-		cmd := exec.Command("go", "list", "-deps", "-json=ImportPath,Dir,Standard,Module", ".")
+		cmd := exec.CommandContext(ctx, "go", "list", "-deps", "-json=ImportPath,Dir,Standard,Module", ".")
 		cmd.Dir, cmd.Stderr = dir, os.Stderr
 		cmd.Env = append(os.Environ(), "GOOS="+system, "GOARCH="+processor, "CGO_ENABLED=0", "GOWORK=off")
 		list, err := cmd.Output()
@@ -51,7 +52,7 @@ func run(dir, out string, platforms []string) error {
 			return fmt.Errorf("%s: %w", platform, err)
 		}
 	}
-	root, err := exec.Command("go", "env", "GOROOT").Output()
+	root, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
 	if err != nil {
 		return err
 	}
@@ -61,21 +62,25 @@ func run(dir, out string, platforms []string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(out), 0o750); err != nil {
 		return err
 	}
-	return os.WriteFile(out, text, 0o644)
+	return os.WriteFile(out, text, 0o644) //nolint:gosec // the user of the image reads it
 }
 
 // pkg is what go list says of a package.
 type pkg struct {
-	Dir      string
-	Standard bool
+	Dir      string `json:"Dir"`
+	Standard bool   `json:"Standard"`
 	Module   *struct {
-		Path, Version, Dir string
-		Main               bool
-		Replace            *struct{ Version string }
-	}
+		Path    string `json:"Path"`
+		Version string `json:"Version"`
+		Dir     string `json:"Dir"`
+		Main    bool   `json:"Main"`
+		Replace *struct {
+			Version string `json:"Version"`
+		} `json:"Replace"`
+	} `json:"Module"`
 }
 
 // module is a module of which packages are compiled in.

@@ -80,7 +80,7 @@ func TestAModuleWithoutALicence(t *testing.T) {
 // TestLicencesOfABackend has the modules of a package that is here.
 func TestLicencesOfABackend(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "licences.txt")
-	if err := run(filepath.FromSlash("../../../backends/redis"), out, []string{"linux/amd64", "windows/arm64"}); err != nil {
+	if err := run(t.Context(), filepath.FromSlash("../../../backends/redis"), out, []string{"linux/amd64", "windows/arm64"}); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(out)

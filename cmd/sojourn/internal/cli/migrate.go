@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -136,7 +138,14 @@ func (m *migration) prepare(ctx context.Context, into bool) error {
 	return nil
 }
 
+// gcPercent keeps the garbage of a copy small: it makes much of it, while little is in
+// use at a time.
+const gcPercent = 40
+
 func (m *migration) run(ctx context.Context, into bool) error {
+	if os.Getenv("GOGC") == "" {
+		defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
+	}
 	if err := m.prepare(ctx, into); err != nil {
 		return err
 	}
