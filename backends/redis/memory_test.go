@@ -47,9 +47,9 @@ func usage(t testing.TB, b *Backend) map[string]int {
 	return out
 }
 
-// TestBytesOfARecord has what a record of a fixed size takes in Redis 7.0. Sets with
-// more than 128 entries take about three times as much for each entry, and on other
-// servers at least half as much again.
+// TestBytesOfARecord has what a record of a fixed size takes in Redis 7.0. An entry
+// of a set with more than 128 takes about three times as much. On other servers only
+// that is looked at.
 func TestBytesOfARecord(t *testing.T) {
 	const n = 3000
 	known := strings.HasPrefix(server(t).String(), "Redis 7.0.")

@@ -9,4 +9,4 @@ import (
 )
 
 // make test-random runs it.
-func TestRandomSequences(t *testing.T) { sessions.RunRandom(t, harness(t)) }
+func TestRandomSequences(t *testing.T) { sessions.RunRandom(t, harness(t, bucketCount)) }
