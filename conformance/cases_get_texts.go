@@ -68,7 +68,7 @@ func getTextsCases() []Case {
 			}
 		}),
 		that("ListedRecordsShareNoMemory", "R3", needLabels, func(c *C) {
-			// Who appends to one value, or sets a label of one record, changes no other.
+			// A program that appends to one value, or sets a label of one record, changes no other.
 			recs := map[string]model.Record{}
 			for i, id := range []string{"a", "b", "c", "d"} {
 				r := c.labelled(id, strings.Repeat(id, 8+i), "ann", time.Hour)

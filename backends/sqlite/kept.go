@@ -58,7 +58,7 @@ func (k *kept) keep(ctx context.Context, query string) (*sql.Stmt, error) {
 	return s, nil
 }
 
-// close lets go of the statements. Those that run end first.
+// close lets go of the statements. Running ones end first.
 func (k *kept) close() {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -17,8 +17,8 @@ func main() {
 		log.Fatal(err)
 	}
 	http.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
-		err := session.SignIn(r.Context(), r.FormValue("user"), nil) // check the password first
-		if err != nil {
+		// Check the password first.
+		if err := session.SignIn(r.Context(), r.FormValue("user"), nil); err != nil {
 			http.Error(w, "Please try again.", sessionhttp.Status(err))
 		}
 	})

@@ -41,7 +41,7 @@ type pulse struct {
 	over        bool
 }
 
-// startPulse calls expire after the limit, of which pauses are no part.
+// startPulse calls expire after the limit. Pauses do not count.
 func startPulse(limit time.Duration, expire func()) *pulse {
 	p := &pulse{quit: make(chan struct{}), ended: make(chan struct{})}
 	go func() {
