@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -221,34 +219,4 @@ func BenchmarkAmong(b *testing.B) {
 			}
 		}
 	})
-}
-
-// BenchmarkWriters has several goroutines create records with an expiry and a label.
-// Run it with -benchtime=2000x.
-func BenchmarkWriters(b *testing.B) {
-	for _, run := range []struct {
-		writers int
-		noSync  bool
-	}{{1, false}, {16, false}, {1, true}, {16, true}} {
-		b.Run(fmt.Sprintf("%d, NoSync %v", run.writers, run.noSync), func(b *testing.B) {
-			backend := open(b, b.TempDir(), "store", &Options{NoSync: run.noSync})
-			must(b, backend.CreateStorage(b.Context()))
-			var next atomic.Int64
-			var wg sync.WaitGroup
-			b.ResetTimer()
-			for range run.writers {
-				wg.Go(func() {
-					for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
-						r := newRecord(fmt.Sprint("id", i), fmt.Sprint("p", i%100), inHour.Add(time.Duration(i%60)*time.Minute))
-						r.Value = bytes.Repeat([]byte("x"), 500)
-						if err := onlyErr(backend.Write(context.Background(), now, driver.Write{Record: r, Cond: driver.IfAbsent})); err != nil {
-							b.Error(err)
-						}
-					}
-				})
-			}
-			wg.Wait()
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "creates/s")
-		})
-	}
 }

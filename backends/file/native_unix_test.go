@@ -265,18 +265,16 @@ type report struct {
 
 const reportFormat = "%s %s %q %q %q %d end"
 
-// round starts the processes and kills each of them after a random number of
-// writes.
-func (k *kills) round(t *testing.T) {
+// start starts the processes. The reports end when all of them have.
+func (k *kills) start(t *testing.T, stderr io.Writer) (children []*exec.Cmd, reports chan report) {
 	t.Helper()
 	k.pending = map[string]state{}
-	reports := make(chan report)
+	reports = make(chan report)
 	var wg sync.WaitGroup
-	victims := map[int]*exec.Cmd{} // by the number of writes before the kill
-	for who, after := 0, 0; who < killProcesses; who++ {
+	for who := range killProcesses {
 		cmd := child(t, "write", k.dir)
 		cmd.Env = append(cmd.Env, fmt.Sprintf("%s=%d", whoVariable, who))
-		cmd.Stderr = os.Stderr
+		cmd.Stderr = stderr
 		out, err := cmd.StdoutPipe()
 		must(t, err)
 		must(t, cmd.Start())
@@ -284,29 +282,49 @@ func (k *kills) round(t *testing.T) {
 			scanReports(out, reports)
 			_ = cmd.Wait()
 		})
-		after += 1 + rand.IntN(40)
-		victims[after] = cmd
+		children = append(children, cmd)
 	}
 	go func() {
 		wg.Wait()
 		close(reports)
 	}()
+	return children, reports
+}
+
+// take notes a report. It returns whether that is an acknowledged write.
+func (k *kills) take(r report) bool {
+	switch r.verb {
+	case "all":
+		if k.shared[r.id] == nil {
+			k.shared[r.id] = map[state]bool{}
+		}
+		k.shared[r.id][r.state] = true
+		return false
+	case "try":
+		k.pending[r.id] = r.state
+		return false
+	}
+	k.truth[r.id] = r.state
+	delete(k.pending, r.id)
+	k.acks++
+	return true
+}
+
+// round starts the processes and kills each of them after a random number of
+// writes.
+func (k *kills) round(t *testing.T) {
+	t.Helper()
+	children, reports := k.start(t, os.Stderr)
+	victims, after := map[int]*exec.Cmd{}, 0 // by the number of writes before the kill
+	for _, cmd := range children {
+		after += 1 + rand.IntN(40)
+		victims[after] = cmd
+	}
 	n := 0
-	for s := range reports {
-		switch s.verb {
-		case "all":
-			if k.shared[s.id] == nil {
-				k.shared[s.id] = map[state]bool{}
-			}
-			k.shared[s.id][s.state] = true
-			continue
-		case "try":
-			k.pending[s.id] = s.state
+	for r := range reports {
+		if !k.take(r) {
 			continue
 		}
-		k.truth[s.id] = s.state
-		delete(k.pending, s.id)
-		k.acks++
 		n++
 		if victim := victims[n]; victim != nil {
 			if err := victim.Process.Kill(); err != nil {
