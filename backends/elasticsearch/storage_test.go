@@ -98,18 +98,6 @@ func TestSharedAlias(t *testing.T) {
 	request(t, b.client, http.MethodDelete, "/"+theirs, "")
 }
 
-// finding returns the finding of that name.
-func finding(t testing.TB, checks driver.Checks, name string) driver.Finding {
-	t.Helper()
-	for _, f := range checks {
-		if f.Name == name {
-			return f
-		}
-	}
-	t.Fatalf("no finding %q in %+v", name, checks)
-	return driver.Finding{}
-}
-
 // TestChecks has a new index: all is right but for the copies, which a test's
 // index may lack. A check leaves no document.
 func TestChecks(t *testing.T) {
@@ -127,7 +115,7 @@ func TestChecks(t *testing.T) {
 			}
 		}
 		for _, name := range []string{"translog durability", "conditional creates", "conditional writes", "conditional deletes", "reads by id", "order of listings"} {
-			finding(t, checks, name)
+			drivertest.Finding(t, checks, name)
 		}
 	}
 	must(t, b.refresh(t.Context(), b.waited()))
@@ -167,7 +155,7 @@ func TestSettingsInForce(t *testing.T) {
 			checks, err := b.Check(t.Context())
 			created := b.CreateStorage(t.Context())
 			set("null")
-			if f := finding(t, checks, test.name); err != nil || f.Level != test.level || !strings.Contains(f.Seen, setting) || f.Fix == "" {
+			if f := drivertest.Finding(t, checks, test.name); err != nil || f.Level != test.level || !strings.Contains(f.Seen, setting) || f.Fix == "" {
 				t.Errorf("%+v, %v", f, err)
 			}
 			if test.level == driver.CheckUnsafe {
@@ -348,7 +336,7 @@ func TestStorageRole(t *testing.T) {
 	}), direct.name, nil)
 	must(t, b.CreateStorage(t.Context()))
 	checks, err := b.Check(t.Context())
-	if f := finding(t, checks, "conditional writes"); err != nil || f.Level != driver.CheckUnknown || !strings.Contains(f.Seen, "indices:data/write/bulk") || strings.Contains(f.Seen, "ann") {
+	if f := drivertest.Finding(t, checks, "conditional writes"); err != nil || f.Level != driver.CheckUnknown || !strings.Contains(f.Seen, "indices:data/write/bulk") || strings.Contains(f.Seen, "ann") {
 		t.Errorf("%+v, %v", f, err)
 	}
 }

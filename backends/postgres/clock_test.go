@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"slices"
 	"strings"
 	"testing"
 
@@ -35,7 +34,7 @@ func TestClock(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		one := checks[slices.IndexFunc(checks, func(f driver.Finding) bool { return f.Name == "clock" })]
+		one := drivertest.Finding(t, checks, "clock")
 		if one.Level != test.level || test.level != driver.CheckRight && !strings.Contains(one.Seen, test.seen) {
 			t.Errorf("%s: %+v, want %v", test.off, one, test.level)
 		}

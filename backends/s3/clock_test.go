@@ -9,25 +9,8 @@ import (
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 )
-
-// dated answers with another date than the server's, or with none.
-type dated struct {
-	http.RoundTripper
-	off  time.Duration
-	none bool
-}
-
-func (d dated) RoundTrip(r *http.Request) (*http.Response, error) {
-	res, err := d.RoundTripper.RoundTrip(r)
-	if err == nil {
-		res.Header.Set("Date", time.Now().Add(d.off).UTC().Format(http.TimeFormat))
-		if d.none {
-			res.Header.Del("Date")
-		}
-	}
-	return res, err
-}
 
 // TestClock has servers whose clock differs from this one.
 func TestClock(t *testing.T) {
@@ -36,16 +19,16 @@ func TestClock(t *testing.T) {
 		return newBackend(t, f.client(t, func(o *awss3.Options) { o.HTTPClient = &http.Client{Transport: through} }), "carts", "app", nil)
 	}
 	for name, test := range map[string]struct {
-		server dated
+		server drivertest.Dated
 		level  driver.CheckLevel
 		words  string
 	}{
-		"right":      {dated{}, driver.CheckRight, "the same"},
-		"ahead":      {dated{off: 10 * time.Second}, driver.CheckWarning, "ahead by"},
-		"behind":     {dated{off: -10 * time.Second}, driver.CheckWarning, "behind by"},
-		"far ahead":  {dated{off: 10 * time.Minute}, driver.CheckUnsafe, "NTP"},
-		"far behind": {dated{off: -10 * time.Minute}, driver.CheckUnsafe, "NTP"},
-		"no date":    {dated{none: true}, driver.CheckUnknown, "compare"},
+		"right":      {drivertest.Dated{}, driver.CheckRight, "the same"},
+		"ahead":      {drivertest.Dated{Off: 10 * time.Second}, driver.CheckWarning, "ahead by"},
+		"behind":     {drivertest.Dated{Off: -10 * time.Second}, driver.CheckWarning, "behind by"},
+		"far ahead":  {drivertest.Dated{Off: 10 * time.Minute}, driver.CheckUnsafe, "NTP"},
+		"far behind": {drivertest.Dated{Off: -10 * time.Minute}, driver.CheckUnsafe, "NTP"},
+		"no date":    {drivertest.Dated{None: true}, driver.CheckUnknown, "compare"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.server.RoundTripper = http.DefaultTransport
@@ -53,15 +36,9 @@ func TestClock(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, one := range checks {
-				if one.Name == "clock" {
-					if one.Level != test.level || !strings.Contains(one.Seen+one.Fix, test.words) {
-						t.Errorf("%+v, want %v and %q", one, test.level, test.words)
-					}
-					return
-				}
+			if one := drivertest.Finding(t, checks, "clock"); one.Level != test.level || !strings.Contains(one.Seen+one.Fix, test.words) {
+				t.Errorf("%+v, want %v and %q", one, test.level, test.words)
 			}
-			t.Errorf("no finding: %+v", checks)
 		})
 	}
 }
@@ -79,13 +56,7 @@ func TestCheckOfASharedPrefix(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, one := range checks {
-			if one.Name == "prefix" {
-				return one
-			}
-		}
-		t.Fatalf("no finding in %+v", checks)
-		return driver.Finding{}
+		return drivertest.Finding(t, checks, "prefix")
 	}
 	if one := find(); one.Level != driver.CheckRight {
 		t.Errorf("alone: %+v", one)
