@@ -178,6 +178,35 @@ func TestOperationsOfPostgreSQL(t *testing.T) {
 	operate(t, "postgresql.md", freshSchema(t))
 }
 
+// mongoURL returns the URL of a collection.
+func mongoURL(t *testing.T, collection string) string {
+	t.Helper()
+	u, err := url.Parse(containers.MongoDB(t).URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/shop"
+	q := u.Query()
+	q.Set("collection", collection)
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// minioURL returns the URL of a store in a bucket, and puts the credentials into the
+// environment.
+func minioURL(t *testing.T, bucket string) string {
+	t.Helper()
+	u, err := url.Parse(containers.MinIO(t).URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, _ := u.User.Password()
+	t.Setenv("AWS_ACCESS_KEY_ID", u.User.Username())
+	t.Setenv("AWS_SECRET_ACCESS_KEY", secret)
+	u.User = nil
+	return "s3://" + bucket + "/store?region=us-east-1&endpoint=" + url.QueryEscape(u.String())
+}
+
 // TestOperationsOfTheOthers runs the pages of the servers that start slowly.
 func TestOperationsOfTheOthers(t *testing.T) {
 	if testing.Short() {
@@ -190,26 +219,10 @@ func TestOperationsOfTheOthers(t *testing.T) {
 		operate(t, "dynamodb.md", "dynamodb://"+freshName("operations-")+"?region=eu-west-1&endpoint="+url.QueryEscape(containers.DynamoDB(t).URL))
 	})
 	t.Run("mongodb", func(t *testing.T) {
-		u, err := url.Parse(containers.MongoDB(t).URL)
-		if err != nil {
-			t.Fatal(err)
-		}
-		u.Path = "/shop"
-		q := u.Query()
-		q.Set("collection", freshName("operations-"))
-		u.RawQuery = q.Encode()
-		operate(t, "mongodb.md", u.String())
+		operate(t, "mongodb.md", mongoURL(t, freshName("operations-")))
 	})
 	t.Run("s3", func(t *testing.T) {
-		u, err := url.Parse(containers.MinIO(t).URL)
-		if err != nil {
-			t.Fatal(err)
-		}
-		secret, _ := u.User.Password()
-		t.Setenv("AWS_ACCESS_KEY_ID", u.User.Username())
-		t.Setenv("AWS_SECRET_ACCESS_KEY", secret)
-		u.User = nil
-		operate(t, "s3.md", "s3://"+freshName("operations-")+"/store?region=us-east-1&endpoint="+url.QueryEscape(u.String()))
+		operate(t, "s3.md", minioURL(t, freshName("operations-")))
 	})
 	t.Run("elasticsearch", func(t *testing.T) {
 		operate(t, "elasticsearch.md", "elasticsearch://"+strings.TrimPrefix(containers.Elasticsearch(t).URL, "http://")+"/"+freshName("operations-"))

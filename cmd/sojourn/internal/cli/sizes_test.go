@@ -224,15 +224,7 @@ func TestSizesOnTheOthers(t *testing.T) {
 		})
 	})
 	t.Run("mongodb", func(t *testing.T) {
-		u, err := url.Parse(containers.MongoDB(t).URL)
-		if err != nil {
-			t.Fatal(err)
-		}
-		u.Path = "/shop"
-		q := u.Query()
-		q.Set("collection", freshName("sizes-"))
-		u.RawQuery = q.Encode()
-		b := openURL(t, u.String())
+		b := openURL(t, mongoURL(t, freshName("sizes-")))
 		measureSize(t, page, b, map[string]func() int64{"MongoDB": func() (sum int64) {
 			found, err := b.(*mongo.Backend).Collection().Find(t.Context(), bson.D{})
 			if err != nil {
@@ -248,16 +240,8 @@ func TestSizesOnTheOthers(t *testing.T) {
 		}})
 	})
 	t.Run("s3", func(t *testing.T) {
-		u, err := url.Parse(containers.MinIO(t).URL)
-		if err != nil {
-			t.Fatal(err)
-		}
-		secret, _ := u.User.Password()
-		t.Setenv("AWS_ACCESS_KEY_ID", u.User.Username())
-		t.Setenv("AWS_SECRET_ACCESS_KEY", secret)
-		u.User = nil
 		bucket := freshName("sizes-")
-		b := openURL(t, "s3://"+bucket+"/store?region=us-east-1&endpoint="+url.QueryEscape(u.String()))
+		b := openURL(t, minioURL(t, bucket))
 		objects := func(size func(n, key int64) int64) func() int64 {
 			return func() (sum int64) {
 				pages := awss3.NewListObjectsV2Paginator(b.(*s3.Backend).Client().(*awss3.Client), &awss3.ListObjectsV2Input{Bucket: &bucket})
