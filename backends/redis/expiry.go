@@ -147,7 +147,7 @@ func (b *Backend) DeleteExpired(ctx context.Context, sw driver.Sweep) (driver.Sw
 // small limits are fair.
 func (b *Backend) sweepOrder() []*bucketSweep {
 	count := len(b.buckets)
-	first := int(b.sweeps.Add(1)) % count
+	first := int(b.sweeps.Add(1) % uint32(count)) // an int of 32 bits would be negative
 	open := make([]*bucketSweep, count)
 	for i := range open {
 		open[i] = &bucketSweep{k: &b.buckets[(first+i)%count]}
