@@ -3,6 +3,7 @@ package row
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"net/netip"
 	"reflect"
 	"testing"
@@ -178,7 +179,7 @@ func TestValuesAreTheJSONOfEncodingJSON(t *testing.T) {
 		valueAgrees[string](t, json.RawMessage(s))
 		valueAgrees[int](t, json.RawMessage(s))
 	}
-	for _, n := range []int{0, -1, 1 << 31} {
+	for _, n := range []int{0, -1, math.MaxInt} {
 		if got, err := EncodeValue(&n); err != nil || string(got) != string(mustJSON(t, n)) {
 			t.Errorf("%d: %s, %v", n, got, err)
 		}
