@@ -78,7 +78,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: test
-test: images browsers ## Run all tests with the race detector, on real servers where there are any
+test: images others ## Run all tests with the race detector, on real servers where there are any
 	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
 	mkdir -p $(REPORTS); \
 	go run ./internal/tools/testrun -modules=$(subst $(space),$(comma),$(strip $(NESTED))) -junit=$(REPORTS)/test.xml -summary=$(REPORTS)/test.md $(TESTFLAGS) $(PKGS)
@@ -103,6 +103,7 @@ test-backend: ## Test one backend on one server: BACKEND=mongo IMAGE=mongo:8.0 T
 test-modules: ## Test further modules, and packages that need several servers: FOLDERS='cmd/sojourn' SERVERS='redis postgres'
 	@if [ -z '$(strip $(FOLDERS))' ]; then echo "test-modules: FOLDERS is not set, want some of: $(MODULES)" >&2; exit 2; fi
 	@$(if $(strip $(SERVERS)),$(IMAGES)/ensure.sh $(SERVERS))
+	@$(if $(filter internal/tests/peers,$(FOLDERS)),$(IMAGES)/spring.sh)
 	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
 	mkdir -p $(REPORTS); \
 	CI=true go run ./internal/tools/testrun -modules=$(subst $(space),$(comma),$(strip $(filter $(MODULES),$(FOLDERS)))) \
@@ -113,10 +114,15 @@ test-modules: ## Test further modules, and packages that need several servers: F
 images: ## Find or start a container engine and make the servers' images ready
 	@$(IMAGES)/ensure.sh $(SERVERS) || echo "images: not all are there: the tests that need the others will say so"
 
-# As with servers, the tests judge: under CI they fail without a browser, else they are skipped with the reason.
-.PHONY: browsers
-browsers:
+# As with servers, the tests judge: under CI they fail without these, else they are skipped with the reason.
+.PHONY: others
+others:
 	@$(if $(NESTED),$(MAKE) --silent browser || echo "browser: the tests that need one will say so")
+	@$(if $(NESTED),$(MAKE) --silent spring || echo "spring: the comparison of libraries will say so")
+
+.PHONY: spring
+spring: ## Find or install Java and Maven, and download Spring Session, for the comparison of libraries
+	@$(IMAGES)/spring.sh
 
 .PHONY: browser
 browser: ## Find or install Chromium, and download axe-core, for the tests of the web app

@@ -58,10 +58,16 @@ maven_jars() {
 		done
 		printf '</dependencies></project>\n'
 	} >"$folder/pom.xml"
+	copy_jars "$folder/pom.xml" "$into"
+}
+
+# copy_jars POM INTO: downloads what the project needs when it runs.
+copy_jars() {
+	local log=$work_dir/maven.log
 	# Maven's folder of downloads is not made for several at once.
-	if ! JAVA_HOME=$jdk locked maven mvn -q -B --strict-checksums -f "$folder/pom.xml" \
-		"$maven_dependency:copy-dependencies" -DincludeScope=runtime "-DoutputDirectory=$into" >"$folder/log" 2>&1 </dev/null; then
-		say "mvn: $(grep -m 1 ERROR "$folder/log" || tail -n 1 "$folder/log")"
+	if ! JAVA_HOME=${jdk:-${JAVA_HOME:-}} locked maven mvn -q -B --strict-checksums -f "$1" \
+		"$maven_dependency:copy-dependencies" -DincludeScope=runtime "-DoutputDirectory=$2" >"$log" 2>&1 </dev/null; then
+		say "mvn: $(grep -m 1 ERROR "$log" || tail -n 1 "$log")"
 		return 1
 	fi
 }

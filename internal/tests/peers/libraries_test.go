@@ -27,10 +27,12 @@ import (
 	"github.com/sojourn-go/sojourn/session/sessiontest"
 )
 
-// The limits of the sessions in all libraries that have them.
+// The limits of the sessions in all libraries that have them, and the time between
+// two visits.
 const (
 	idle     = 10 * time.Minute
 	absolute = time.Hour
+	step     = idle - time.Minute
 )
 
 // visit is one request in a library's own words.
@@ -85,13 +87,18 @@ type site struct {
 	cookie string
 	// fail makes the store fail from now on. It is nil if nothing can make it fail.
 	fail func()
+	// age lets time pass for what is stored. Without it the clock of the test does.
+	age func(d time.Duration)
 }
 
-// library makes a program whose requests to paths wait in hold.
+// opener makes a program whose requests to paths wait in hold.
+type opener func(t *testing.T, hold func(path string)) site
+
 type library struct {
-	name string
-	open func(t *testing.T, hold func(path string)) site
-	real bool // it needs the real clock
+	name  string
+	open  opener
+	start func(t *testing.T) opener // if not nil, it returns what opens the program
+	real  bool                      // it needs the real clock, and nothing lets time pass for what it stores
 }
 
 var libraries = []library{
@@ -99,6 +106,7 @@ var libraries = []library{
 	{name: "scs", open: openSCS},
 	{name: "gorilla", open: openGorilla},
 	{name: "gofiber", open: openFiber, real: true},
+	{name: "Spring Session", start: startSpring},
 }
 
 func recorded(h http.Handler) func(*http.Request) answer {
