@@ -59,7 +59,7 @@ func (n need) features() []driver.Feature {
 func Cases() []Case {
 	var all []Case
 	for _, g := range [][]Case{
-		getCases(), getTextsCases(), createCases(), updateCases(), compareAndSetCases(), upsertCases(),
+		getCases(), getTextsCases(), getLargeCases(), createCases(), updateCases(), compareAndSetCases(), upsertCases(),
 		touchCases(), deleteCases(), knownCases(), knownWrittenCases(), expiryCases(), expiryFarCases(),
 		pageCases(), tokenCases(), labelCases(), labelTwoCases(), countCases(), sweepCases(), sweepConcurrencyCases(), sweepCallbackCases(),
 		idCases(), inputCases(), orderCases(), errorCases(), contextCases(), contextCauseCases(), closeCases(),

@@ -50,6 +50,35 @@ func labelTwoCases() []Case {
 			c.listed(0, "x1", "first")
 			c.listed(1, "y1", "second")
 		}),
+		that("ListsTheOtherLabelsToo", "R46 R13 R48", needTwo, func(c *C) {
+			// A listing by one label has the others of each record, as they are now.
+			records := map[string]model.Record{}
+			for _, r := range []model.Record{c.bothLabels("both", "x", "y1", time.Hour), c.bothLabels("moved", "x", "y1", time.Hour), c.bothLabels("alone", "x", "", time.Hour)} {
+				records[r.ID] = c.put(r)
+			}
+			names := c.b.Describe().Labels
+			whole := func(label, value string, want int) {
+				c.Helper()
+				for _, q := range []driver.Query{{Label: label, Value: value}, {Label: label, Value: value, KeysOnly: true}} {
+					got := c.list(q)
+					if len(got) != want {
+						c.fail("%d records are listed under %q, want %d", len(got), value, want)
+					}
+					for id, r := range got {
+						c.sameHead(r, records[id])
+					}
+				}
+			}
+			whole(names[0], "x", 3)
+			whole(names[1], "y1", 2)
+			next := c.bothLabels("moved", "x", "y2", time.Hour)
+			_, err := c.write(next, driver.IfMatch, records["moved"])
+			c.ok(err, "update of the second label")
+			records["moved"] = c.touch(next, driver.TouchExtend, c.in(2*time.Hour), c.in(2*time.Hour))
+			whole(names[0], "x", 3)
+			whole(names[1], "y1", 1)
+			whole(names[1], "y2", 1)
+		}),
 		that("OneValueUnderTwoNamesIsTwo", "R46", needTwo, func(c *C) {
 			c.put(c.bothLabels("a", "same", "", time.Hour))
 			c.put(c.bothLabels("b", "", "same", time.Hour))

@@ -190,6 +190,56 @@ func storageCases() []Case {
 			c.holds(r)
 			c.bear("ann", "id1")
 		}),
+		that("DeletedWhileASweepAnnouncesLeavesWhatComesNext", "R86 R53 R55", needLabels|needSweep|needCreate, func(c *C) {
+			// The sweep goes on with what it knew. The storage is a new one, with other
+			// records under the same ids.
+			other := c.second()
+			for _, answer := range []error{nil, errStays} {
+				due, until := c.in(time.Minute), c.in(time.Hour)
+				ids := c.fill(6, "ann", time.Minute)
+				next := map[string]model.Record{}
+				s, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: due, Limit: 100, OnExpire: func(model.Record) error {
+					if len(next) > 0 {
+						return answer
+					}
+					c.ok(driver.DeleteStorage(c.ctx(), other), "DeleteStorage from OnExpire")
+					c.ok(driver.CreateStorage(c.ctx(), other), "CreateStorage from OnExpire")
+					for _, id := range ids {
+						next[id] = c.put(c.labelled(id, "next", "bob", time.Hour))
+					}
+					return answer
+				}})
+				if err != nil && model.Kind(err) == nil {
+					c.fail("a sweep whose storage is deleted meanwhile returned %v, want no error or one of the sentinels", err)
+				}
+				if s.Removed != 0 {
+					c.fail("the sweep counted %d records, want none: DeleteStorage removed those that it announced", s.Removed)
+				}
+				left := func(when string) {
+					c.Helper()
+					for _, r := range next {
+						c.holds(r)
+					}
+					c.bear("bob", ids...)
+					c.bear("ann")
+					n, err := driver.Count(c.ctx(), c.b, c.now, driver.Query{})
+					c.ok(err, "count")
+					if n != len(ids) {
+						c.fail("Count returned %d %s, want %d", n, when, len(ids))
+					}
+				}
+				left("after the sweep")
+				c.now = due
+				if n := c.sweep(100); n != 0 {
+					c.fail("the next sweep removed %d records, want none: what has expired went with the storage", n)
+				}
+				left("after the next sweep")
+				c.now = until
+				if n := c.sweep(100); n != len(ids) {
+					c.fail("the sweep after their expiry removed %d records, want %d", n, len(ids))
+				}
+			}
+		}),
 		that("AnswersAPing", "R57", needNothing, func(c *C) { c.ok(driver.Ping(c.ctx(), c.b, c.now), "ping") }),
 	)
 }

@@ -207,6 +207,23 @@ func sweepCases() []Case {
 				c.fail("%d records were removed, want the 3 whose updates kept the expiry", n)
 			}
 		}),
+		that("FollowsATouchByOneMillisecond", "R50 R30 R31", needSweep, func(c *C) {
+			const step = time.Millisecond
+			for id, t := range map[string]struct {
+				mode driver.TouchMode
+				by   time.Duration
+			}{"earlier": {driver.TouchSet, -step}, "later": {driver.TouchSet, step}, "extended": {driver.TouchExtend, step}} {
+				r := c.put(c.labelled(id, "1", "ann", time.Minute))
+				c.touch(r, t.mode, r.ExpiresAt.Add(t.by), r.ExpiresAt.Add(t.by))
+			}
+			c.advance(time.Minute - 2*step)
+			for i, want := range []int{0, 1, 0, 2} {
+				if n := c.sweep(10); n != want {
+					c.fail("the sweep in the millisecond %d after the first removed %d records, want %d: one was touched to expire a millisecond earlier, two a millisecond later", i, n, want)
+				}
+				c.advance(step)
+			}
+		}),
 		that("FollowsAnUpdateWithTheSameLabels", "R50 R25", needSweep, func(c *C) {
 			longer := c.put(c.labelled("longer", "1", "ann", time.Minute))
 			c.put(c.labelled("shorter", "1", "ann", 5*time.Hour))

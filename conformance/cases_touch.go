@@ -94,6 +94,28 @@ func touchCases() []Case {
 			c.holds(cur)
 			c.bear("ann", "a")
 		}),
+		that("ByOneMillisecondMovesTheExpiry", "R30 R31 R36 R2", needNothing, func(c *C) {
+			// A backend that leaves out small steps, to save writes, does not move it.
+			const step = time.Millisecond
+			moved := map[string]model.Record{}
+			for id, t := range map[string]struct {
+				mode driver.TouchMode
+				by   time.Duration
+			}{"earlier": {driver.TouchSet, -step}, "later": {driver.TouchSet, step}, "extended": {driver.TouchExtend, step}} {
+				r := c.put(c.labelled(id, "1", "ann", time.Minute))
+				moved[id] = c.touch(r, t.mode, r.ExpiresAt.Add(t.by), r.ExpiresAt.Add(t.by))
+			}
+			for _, at := range []time.Duration{0, time.Minute - 2*step, time.Minute - step, time.Minute, time.Minute + step} {
+				c.now = moved["later"].ExpiresAt.Add(at - time.Minute - step)
+				for id, r := range moved {
+					if r.Expired(c.now) {
+						c.gone(id)
+					} else {
+						c.holds(r)
+					}
+				}
+			}
+		}),
 		that("OfAnUnknownIDIsNotFound", "R35 R4", needNothing, func(c *C) {
 			for _, mode := range []driver.TouchMode{driver.TouchSet, driver.TouchExtend, driver.TouchClear} {
 				_, err := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: mode, ExpiresAt: c.in(time.Hour)})

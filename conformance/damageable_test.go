@@ -17,7 +17,7 @@ import (
 
 // damageableMax is the largest value of a damageable backend, in bytes. It is
 // small enough for a test to exceed.
-const damageableMax = 1 << 20
+const damageableMax = 2 << 20
 
 // damageable is the memory backend with a limit on values, and with records
 // that a test can damage. It follows every rule, so that every case can run.

@@ -22,6 +22,7 @@ func mapMutants() map[string]mutation {
 		"the index of expiries counts seconds in 32 bits":             {maps: seconds},
 		"an update that keeps the expiry drops its index entry":       {maps: keepDrops},
 		"an update with the same labels leaves the index of expiries": {maps: sameLabelsStay},
+		"the index of expiries leaves out small steps":                {maps: smallSteps},
 		"get is by the machine's clock if that is ahead":              {maps: machineClock},
 		"an update compares any known revision":                       {maps: knownDecides},
 		"a compare-and-set of an expired record is a conflict":        {maps: expiredConflicts},

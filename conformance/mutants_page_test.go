@@ -30,6 +30,18 @@ func whole(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q dr
 	return p.Records, err
 }
 
+// onlyLabel returns a page. If other is true, its records bear the label of the
+// query alone.
+func onlyLabel(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query, other bool) (driver.Page, error) {
+	p, err := b.Page(ctx, now, q)
+	for i := range p.Records {
+		if other {
+			p.Records[i].Labels = map[string]string{q.Label: q.Value}
+		}
+	}
+	return p, err
+}
+
 var errToken = model.NewError(model.ErrInvalid, "no page returned this token", nil)
 
 func pageMutants() map[string]mutation {
@@ -42,6 +54,12 @@ func pageMutants() map[string]mutation {
 				return driver.Page{Records: all}, err
 			}
 			return driver.Page{Records: all[:q.Limit], Next: strings.Repeat(".", skip+q.Limit)}, nil
+		}),
+		"a listing by a label has that label alone": pageMutant(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
+			return onlyLabel(ctx, b, now, q, q.Label != "")
+		}),
+		"a listing of keys by a label has that label alone": pageMutant(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
+			return onlyLabel(ctx, b, now, q, q.Label != "" && q.KeysOnly)
 		}),
 		"a listing is in order of the last write": reordered(func(*driver.Write) bool { return true }, false),
 		"a listing ends after a thousand": pageMutant(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {

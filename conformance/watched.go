@@ -288,6 +288,16 @@ func (w *watched) WriteMany(ctx context.Context, now time.Time, ops []driver.Bat
 	return out
 }
 
+func (w *watched) CreateStorage(ctx context.Context) error {
+	_, err := during(w, func() (any, error) { return nil, w.Wrapper.CreateStorage(ctx) })
+	return err
+}
+
+func (w *watched) DeleteStorage(ctx context.Context) error {
+	_, err := during(w, func() (any, error) { return nil, w.Wrapper.DeleteStorage(ctx) })
+	return err
+}
+
 // allFail returns n results with the error.
 func allFail(n int, err error) []driver.BatchResult {
 	out := make([]driver.BatchResult, n)

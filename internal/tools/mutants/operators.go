@@ -2,6 +2,7 @@ package main
 
 import (
 	"go/ast"
+	"go/constant"
 	"go/token"
 	"go/types"
 	"strings"
@@ -171,7 +172,7 @@ func constants(f *function, n ast.Node) []change {
 		case c.Pkg() != f.pkg.types: // of another package: a sentinel, a mode
 		case isBasic(c.Type(), types.IsNumeric):
 			return []change{f.replace(n, "("+n.Name+"+1)")}
-		case isBasic(c.Type(), types.IsString):
+		case isBasic(c.Type(), types.IsString) && !strings.Contains(constant.StringVal(c.Val()), " "):
 			return []change{f.replace(n, "("+n.Name+`+"?")`)}
 		}
 	}

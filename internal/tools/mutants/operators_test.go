@@ -55,7 +55,7 @@ func TestOperators(t *testing.T) {
 		{"arithmetic", "return min(a, b) == 0", []string{"min(a, b) → max(a, b)"}},
 		{"constant", "a = 7; s = \"\"; s = \"x\"; s = \"for people\"; return true",
 			[]string{"7 → (7+1)", `"" → "?"`, `"x" → ""`, "true → false"}},
-		{"constant", "return a == limit && s == name", []string{"limit → (limit+1)", `name → (name+"?")`}},
+		{"constant", "return a == limit && s == name && s != why", []string{"limit → (limit+1)", `name → (name+"?")`}},
 		{"argument", "return g(a, b, ok, s)", []string{"g(a, b, ok, s) → g(b, a, ok, s)"}},
 		{"argument", "return g(a, a, ok, s)", nil},
 		{"statement", "x := 1; a = x; f(a); defer f(b); for ok { if a > b { break }; continue }; return true",
@@ -72,6 +72,7 @@ func TestOperators(t *testing.T) {
 		s := parsed(t, `package p
 const limit = 3
 const name = "n"
+const why = "for people"
 type mutex struct{}
 func (mutex) Lock() {}
 func (mutex) Unlock() {}

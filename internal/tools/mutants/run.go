@@ -181,10 +181,7 @@ func (r *judging) prepare(ctx context.Context, dir string, files map[string][]by
 	if err != nil {
 		return err
 	}
-	r.reached = func(m *mutant) bool {
-		at := m.in.pkg.fset.Position(m.change.at)
-		return profiles.ran(m.File, at.Line, at.Column)
-	}
+	r.reached = profiles.reached
 	r.done, r.likely, r.before = map[outcome.Mutant]outcome.Outcome{}, map[string][]string{}, map[outcome.Mutant]string{}
 	earlier, err := readOutcomes(filepath.Join(r.out, r.target.name+".tsv"))
 	if err != nil {

@@ -228,19 +228,59 @@ func TestPattern(t *testing.T) {
 func TestCoverageIsOfTheInnermostPart(t *testing.T) {
 	c := coverage{}
 	for _, text := range []string{
-		"mode: set\nexample.com/m/p/p.go:3.20,9.2 2 1\nexample.com/m/p/p.go:5.10,7.3 1 0\n",
-		"mode: set\nexample.com/m/p/p.go:3.20,9.2 2 0\n",
+		"mode: atomic\nexample.com/m/p/p.go:3.20,9.2 2 2\nexample.com/m/p/p.go:5.10,7.3 1 0\n",
+		"mode: atomic\nexample.com/m/p/p.go:3.20,9.2 2 0\n",
 	} {
 		if err := c.read("p", text); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for at, want := range map[[2]int]bool{{4, 1}: true, {5, 9}: true, {5, 10}: false, {6, 1}: false, {7, 3}: true, {20, 1}: true} {
-		if got := c.ran("p/p.go", at[0], at[1]); got != want {
-			t.Errorf("%v ran: %v, want %v", at, got, want)
+	for at, want := range map[[2]int]int{{4, 1}: 2, {5, 9}: 2, {5, 10}: 0, {6, 1}: 0, {7, 3}: 2, {20, 1}: -1} {
+		got, found := c.times("p/p.go", at[0], at[1])
+		if !found {
+			got = -1
+		}
+		if got != want {
+			t.Errorf("%v ran %d times, want %d; -1 means that no part has it", at, got, want)
 		}
 	}
 	if err := c.read("p", "p.go:x\n"); err == nil {
 		t.Error("a line that is no part is accepted")
+	}
+}
+
+// TestConditionsOfCasesAreReachedOnlyIfTried has a switch that runs four times, and
+// cases that run three times, once and never.
+func TestConditionsOfCasesAreReachedOnlyIfTried(t *testing.T) {
+	src := parsed(t, `package p
+
+func f(n int) int {
+	switch {
+	case n > 5:
+		return 1
+	case n > 4:
+		return 2
+	case n > 3:
+	}
+	return 3
+}
+`)
+	c := coverage{}
+	if err := c.read("p", strings.Join([]string{
+		"p.go:3.19,4.9 1 4", "p.go:5.13,6.11 1 3", "p.go:7.13,8.11 1 1", "p.go:9.13,9.13 0 0", "p.go:11.2,11.10 1 0", "",
+	}, "\n")); err != nil {
+		t.Fatal(err)
+	}
+	want := map[int]bool{5: true, 6: true, 7: true, 8: true, 9: false, 11: false}
+	seen := map[int]bool{}
+	for _, m := range src.functions()[0].mutants() {
+		line := src.fset.Position(m.change.at).Line
+		seen[line] = true
+		if got := c.reached(m); got != want[line] {
+			t.Errorf("line %d, %s: reached is %v, want %v", line, m.Change, got, want[line])
+		}
+	}
+	if len(seen) != len(want) {
+		t.Errorf("mutants are on the lines %v, want %v", seen, want)
 	}
 }
