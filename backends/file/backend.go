@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sojourn-go/sojourn/backends/file/internal/disk"
@@ -29,10 +30,11 @@ type Backend struct {
 	maker   disk.Maker
 	lazy    disk.Maker           // of folders that are synced with the whole file system
 	watch   func() time.Duration // nil, or a test's stopwatch
-	// How many locks a sweep holds, and how many files a write syncs, at the same
-	// time. Tests that follow each step have one.
-	sweepers, syncers int
-	foldAt            int64 // the size of a log that is folded
+	// How many locks a sweep holds, how many files a write syncs, and how many locks a
+	// count holds, at the same time. Tests that follow each step have one.
+	sweepers, syncers, counters int
+	savedFrom                   int64 // how many records a count reads at least before it saves
+	foldAt                      int64 // the size of a log that is folded
 
 	mu   sync.Mutex // guards tree, its refs, and the closing of the gate
 	tree *tree
@@ -77,7 +79,7 @@ func New(dir, name string, opts *Options) (*Backend, error) {
 	}
 	b.lazy.NoSync = true
 	b.maker.NoSync, b.sweepers, b.syncers = o.NoSync, waveLocks, writeSyncs
-	b.foldAt = foldBytes
+	b.foldAt, b.counters, b.savedFrom = foldBytes, countReaders, savedFrom
 	return b, nil
 }
 
@@ -109,6 +111,7 @@ type tree struct {
 
 	locks   [stripes]disk.Lock // each guarded by its stripe
 	counted [stripes]counted
+	adopted atomic.Bool // what another process has counted was read before
 	logged  logged
 
 	mu    sync.RWMutex

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sojourn-go/sojourn/backends/file/internal/disk"
@@ -14,7 +15,8 @@ import (
 // Count counts live records. By label, it reads every record that a listing
 // would. Without a label, the first count reads all records and remembers when
 // each expires, in eight bytes. Later ones read what has changed since, in all
-// processes. A file that is damaged later stays counted until a write replaces it.
+// processes. The first one takes over what another process has saved, if nothing has
+// changed. A file that is damaged later stays counted until a write replaces it.
 func (b *Backend) Count(ctx context.Context, now time.Time, q driver.Query) (int, error) {
 	if err := b.gate.Count(ctx, &q); err != nil {
 		return 0, err
@@ -50,40 +52,97 @@ type counted struct {
 	shards [shards / stripes]*expiries
 }
 
+// countReaders is how many stripes a count reads at the same time.
+const countReaders = 8
+
+// counting is a count of all records.
+type counting struct {
+	t     *tree
+	ctx   context.Context
+	now   time.Time
+	saved savedCounts  // what another process has counted
+	read  atomic.Int64 // the number of records
+}
+
 // countAll counts the live records of all shards. It takes a lock only for what it
 // has to read again.
 func (t *tree) countAll(ctx context.Context, w *driverkit.Waited, now time.Time) (int, error) {
 	if err := t.checkCurrent(); err != nil {
 		return 0, err
 	}
-	total, looked := 0, false
+	total := 0
+	var unknown []int
 	for stripe := range stripes {
 		live, ok := t.counted[stripe].live(w.Now(now))
 		if !ok {
-			if !looked { // a store without records has no locks yet
-				present, err := t.names(recordsDir, "", isShard)
-				if len(present) == 0 || err != nil {
-					return total, err
-				}
-				looked = true
-			}
-			var err error
-			if live, err = t.countStripe(ctx, w, now, stripe); err != nil {
-				return 0, err
-			}
+			unknown = append(unknown, stripe)
 		}
 		total += live
+	}
+	if len(unknown) == 0 {
+		return total, nil
+	}
+	present, err := t.names(recordsDir, "", isShard)
+	if len(present) == 0 || err != nil { // a store without records has no locks yet
+		return total, err
+	}
+	c := &counting{t: t, ctx: ctx, now: now}
+	if !t.adopted.Load() {
+		c.saved = t.readCounts()
+	}
+	more, err := c.stripes(w, unknown)
+	if err != nil {
+		return 0, err
+	}
+	t.adopted.Store(true)
+	if c.read.Load() >= t.b.savedFrom {
+		t.saveCounts()
+	}
+	return total + more, nil
+}
+
+// stripes counts some stripes, several at a time. What one of them waits for a lock
+// counts for all.
+func (c *counting) stripes(w *driverkit.Waited, list []int) (total int, err error) {
+	var next atomic.Int64
+	live := make([]int, len(list))
+	workers := make([]struct {
+		err  error
+		wait time.Duration
+	}, min(len(list), c.t.b.counters))
+	driverkit.Parallel(len(workers), len(workers), func(n int) {
+		own := c.t.b.waited()
+		for i := next.Add(1) - 1; i < int64(len(list)) && workers[n].err == nil; i = next.Add(1) - 1 {
+			if live[i], workers[n].err = c.stripe(own, list[i]); workers[n].err != nil {
+				next.Store(int64(len(list))) // the others end too
+			}
+		}
+		workers[n].wait = own.Now(c.now).Sub(c.now)
+	})
+	var longest time.Duration
+	for _, one := range workers {
+		if one.err != nil {
+			return 0, one.err
+		}
+		longest = max(longest, one.wait)
+	}
+	w.Add(longest)
+	for i, stripe := range list {
+		if n, ok := c.t.counted[stripe].live(w.Now(c.now)); ok {
+			live[i] = n
+		}
+		total += live[i]
 	}
 	return total, nil
 }
 
-// countStripe counts one stripe, a shard at a time.
-func (t *tree) countStripe(ctx context.Context, w *driverkit.Waited, now time.Time, stripe int) (total int, err error) {
+// stripe counts one stripe, a shard at a time.
+func (c *counting) stripe(w *driverkit.Waited, stripe int) (total int, err error) {
 	for shard := stripe; shard < shards; shard += stripes {
-		if live, ok := t.counted[stripe].live(w.Now(now)); ok {
+		if live, ok := c.t.counted[stripe].live(w.Now(c.now)); ok {
 			return live, nil
 		}
-		live, err := t.countShard(ctx, w, now, uint8(shard))
+		live, err := c.shard(w, uint8(shard))
 		if err != nil {
 			return 0, err
 		}
@@ -92,35 +151,40 @@ func (t *tree) countStripe(ctx context.Context, w *driverkit.Waited, now time.Ti
 	return total, nil
 }
 
-// countShard counts one shard under its lock. It reads the shard's records if the
+// shard counts one shard under its lock. It reads the shard's records if the
 // changes since the last count are not known. A process that may only read goes on
 // without the lock, and remembers nothing.
-func (t *tree) countShard(ctx context.Context, w *driverkit.Waited, now time.Time, shard uint8) (int, error) {
-	stripe := int(shard) % stripes
-	if err := t.b.stripes[stripe].acquire(ctx, w); err != nil {
+func (c *counting) shard(w *driverkit.Waited, shard uint8) (int, error) {
+	t, stripe := c.t, int(shard)%stripes
+	if err := t.b.stripes[stripe].acquire(c.ctx, w); err != nil {
 		return 0, err
 	}
 	defer t.b.stripes[stripe].release()
-	c, counts := &t.counted[stripe], false
-	switch err := t.lock(ctx, w, stripe); {
+	of, counts := &t.counted[stripe], false
+	switch err := t.lock(c.ctx, w, stripe); {
 	case err == nil:
 		defer t.unlock(stripe)
-		counts = c.begin(t.locks[stripe])
+		counts = of.begin(t.locks[stripe])
 	case !isReadOnly(err):
 		return 0, err
 	}
 	if counts {
-		if known := c.shard(shard); known != nil {
-			return known.live(w.Now(now)), nil
+		if saved := c.saved[stripe]; saved != nil {
+			c.saved[stripe] = nil
+			of.adopt(saved, func(i int, s disk.Stamp) bool { return t.isStamped(uint8(stripe+i*stripes), s) })
+		}
+		if known := of.shard(shard); known != nil {
+			return known.live(w.Now(c.now)), nil
 		}
 	}
-	all, whole, err := t.readExpiries(ctx, shard)
+	all, whole, err := t.readExpiries(c.ctx, shard)
 	if err != nil {
 		return 0, err
 	}
-	live := all.live(w.Now(now))
+	c.read.Add(int64(all.never + len(all.at)))
+	live := all.live(w.Now(c.now))
 	if counts && whole {
-		c.put(shard, all)
+		of.put(shard, all)
 	}
 	return live, nil
 }
@@ -128,11 +192,11 @@ func (t *tree) countShard(ctx context.Context, w *driverkit.Waited, now time.Tim
 // readExpiries reads all records of a shard. The result is not whole if one of
 // them cannot be read: later it may be.
 func (t *tree) readExpiries(ctx context.Context, shard uint8) (all *expiries, whole bool, err error) {
+	all, whole = &expiries{stamp: t.stamp(shard)}, true // before the names: they may change
 	names, err := t.names(recordsDir+"/"+hexByte(shard), "", func(string) bool { return true })
 	if err != nil {
 		return nil, false, err
 	}
-	all, whole = &expiries{}, true
 	for _, name := range names {
 		p, ok := placeOfFile(shard, name)
 		if !ok {
@@ -241,6 +305,7 @@ func (c *counted) put(shard uint8, all *expiries) {
 
 // expiries are those of a shard's records.
 type expiries struct {
+	stamp disk.Stamp // of the shard when it was read; zero if it has none
 	never int
 	at    []int64 // sorted
 }

@@ -18,6 +18,7 @@
 //	expiry/<day>/<minute of the day>/<shard>.<file>        empty; the minute in which the record expires
 //	tmp/<lock>-<random>                                    records that are being written
 //	locks/<00 to 3f>                                       64 lock files, each for four shards, with notes for counts
+//	locks/counts                                           what a process has counted
 //	redo/<random>.log, floors, open, fold                  logs of the last writes, one for each Backend, and their locks
 //
 // The file name of a short id is i- and the id. Bytes other than a-z 0-9 - _
@@ -113,8 +114,8 @@
 //     bear the value. The Backend keeps the first 65,536 of them for the next pages,
 //     and 262,144 of all listings and sweeps. It holds at most twice as many while it
 //     reads. Pages of all records read the names
-//     of one shard after the other. A page that another Backend goes on with, or
-//     that is asked for again, reads the names again.
+//     of one shard after the other. Each Backend that goes on with a listing reads the
+//     names once. A page that is asked for again reads them again.
 //   - A page ends at 16 MiB of values: it holds no more than that and one value.
 //     A sweep holds one value at a time.
 //   - A listing may leave out a record that was created, or got the label, after
@@ -124,10 +125,12 @@
 //   - A record whose file the process may not read, or whose place on the disk is
 //     damaged (EIO), is ErrUnavailable for Get and for writes. Listings name it in
 //     Page.Corrupt; counts and sweeps leave it out.
-//   - The first count without a label reads all records. The Backend then keeps 8
-//     bytes for each record and reads only what has changed, in any process: of the
-//     last 1,024 changes of each lock. Else, and after a Rebuild, it reads the records
-//     of that lock again. A record that is damaged after it was counted stays counted.
+//   - The first count without a label reads all records, and saves what it found. The
+//     Backend then keeps 8 bytes for each record and reads only what has changed, in
+//     any process: of the last 1,024 changes of each lock. Else, and after a Rebuild,
+//     it reads the records of that lock again. The first count of the next Backend
+//     reads the shards that have changed since, on the file systems that have a log.
+//     A record that is damaged after it was counted stays counted.
 //   - Stat reads the whole file, like Get: only then is a damaged one found.
 //
 // With Options.NoSync nothing is synced. A killed process still loses nothing,
@@ -167,7 +170,8 @@
 //	Delete                           14    1
 //	Delete with expiry and label     28    1
 //	A change that is counted          3    0   more than the same without a count
-//	Count                            64    0   64 more after changes; by label and the first time 5 for each record
+//	Count                            64    0   64 more after changes; by label and the first time 5 for each record; some
+//	                                           1,000 the first time after another process, and 5 for each record of a changed shard
 //	Page                              5 for each record, and a read of each folder of names for the listing
 //	WriteMany                         the same for each operation, 8 at a time: their syncs share the journal's commits
 //	CreateStorage                     8 fsyncs for a new store, one of them for all shards

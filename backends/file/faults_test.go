@@ -34,7 +34,8 @@ func spied(t testing.TB, dir string, opts *Options) (*Backend, *disktest.Spy) {
 func onPower(t testing.TB, power *disktest.Power, opts *Options) (*Backend, *disktest.Spy) {
 	t.Helper()
 	b, s := spied(t, filepath.FromSlash("/d"), opts)
-	s.System, b.sweepers, b.syncers, b.foldAt = power, 1, 1, 30_000
+	s.System, b.sweepers, b.syncers, b.counters = power, 1, 1, 1
+	b.foldAt, b.savedFrom = 30_000, 1
 	return b, s
 }
 

@@ -39,10 +39,11 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 		reads, last, full := 0, after, false
 		var size driverkit.PageSize
 		s := scan{t: t, ctx: ctx, q: &q, waited: waited}
-		s.chunk, s.known = t.unread.take(chunkKey(listing, q.Label, q.Value, after))
+		key := chunkKey(listing, q.Label, q.Value)
+		s.chunk, s.known = t.unread.takeAfter(key, after)
 		return s.from(after, func(p *place) (bool, error) {
 			if full || reads == q.Limit+extraReads {
-				s.chunk.key = chunkKey(listing, q.Label, q.Value, last)
+				s.chunk.key, s.chunk.after = key, last
 				t.unread.put(s.chunk)
 				page.Next = b.gate.Token(&q, last+chunkMark+listing)
 				return false, nil
@@ -95,7 +96,7 @@ func (s *scan) from(after string, visit func(*place) (bool, error)) error {
 		if more, err := s.visit(visit); !more || err != nil || s.chunk.end {
 			return err
 		}
-		after = s.chunk.next
+		after = max(after, s.chunk.next)
 	}
 	if s.q.Label != "" {
 		return s.label(after, visit)
@@ -287,6 +288,7 @@ const (
 // visited, in order.
 type chunk struct {
 	key   string
+	after string // the names begin after it; empty for a sweep
 	names []string
 	next  string // the position after which the folders are read again
 	end   bool   // nothing comes after the names
@@ -333,6 +335,20 @@ func (c *chunks) take(key string) (chunk, bool) {
 	}
 	k := c.list[i]
 	c.removeAt(i)
+	return k, true
+}
+
+// takeAfter returns the names of a listing's chunk after a position, and forgets the
+// chunk. Other processes may have listed what stands between the chunk's beginning
+// and the position. It returns false for a position before the chunk.
+func (c *chunks) takeAfter(key, after string) (chunk, bool) {
+	k, ok := c.take(key)
+	if !ok || after < k.after {
+		return chunk{}, false
+	}
+	i, _ := slices.BinarySearch(k.names, after+"\x00") // the first name after it
+	clear(k.names[:i])
+	k.names = k.names[i:]
 	return k, true
 }
 

@@ -173,6 +173,52 @@ func TestEachListingReadsForItself(t *testing.T) {
 	}
 }
 
+// TestProcessesListInTurn has two processes go on with each other's pages. Each reads
+// the names of the label's records once.
+func TestProcessesListInTurn(t *testing.T) {
+	power := disktest.NewPower()
+	var two [2]*Backend
+	var spies [2]*disktest.Spy
+	for i := range two {
+		two[i], spies[i] = onPower(t, power, &Options{NoSync: true})
+	}
+	const many = 500
+	for i := range many {
+		create(t, two[0], newRecord(fmt.Sprint("id", i), "ann", inHour))
+	}
+	for _, s := range spies {
+		s.Take()
+	}
+	seen, page := map[string]bool{}, 0
+	var early driver.Query
+	for q := (driver.Query{Label: "principal", Value: "ann", Limit: 10}); page == 0 || q.After != ""; page++ {
+		p, err := two[page%2].Page(t.Context(), now, q)
+		must(t, err)
+		for _, r := range p.Records {
+			if seen[r.ID] {
+				t.Errorf("%s is listed twice", r.ID)
+			}
+			seen[r.ID] = true
+		}
+		if q.After = p.Next; page == 1 {
+			early = q
+		}
+	}
+	if len(seen) != many {
+		t.Errorf("%d records are listed, want %d", len(seen), many)
+	}
+	for i, s := range spies {
+		if c := s.Take(); c.Calls["names"] != 1 || c.Calls["read"] != many/2 {
+			t.Errorf("process %d: %v, want the names once and half of the records", i, c.Calls)
+		}
+	}
+	for _, b := range two { // a page that was listed before
+		if n, _ := listAll(t, b, early); n != many-20 {
+			t.Errorf("%d records after the second page, want %d", n, many-20)
+		}
+	}
+}
+
 // oneShard returns n ids of one shard.
 func oneShard(n int) []string {
 	var out []string

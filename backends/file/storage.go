@@ -117,6 +117,9 @@ func (t *tree) destroy(ctx context.Context) error {
 	if err := t.others(&left); err != nil {
 		return unknown(err)
 	}
+	if err := t.root.Remove(countsPath); err != nil && !isMissing(err) {
+		return unknown(err)
+	}
 	for stripe := range stripes {
 		if err := t.root.Remove(lockName(stripe)); err != nil && !isMissing(err) {
 			return unknown(err)
@@ -204,7 +207,7 @@ var (
 		labelsDir:  {own: named(isLabel), below: each(labelLayer)},
 		expiryDir:  {own: named(isDay), below: each(minuteLayer)},
 		tmpDir:     {own: named(isTmp)},
-		locksDir:   {own: named(isLock)},
+		locksDir:   {own: named(func(name string) bool { return isLock(name) || name == countsName })},
 		redoDir:    {own: named(isRedo)},
 	}
 	storeLayer = &layer{

@@ -228,6 +228,8 @@ type candidate struct {
 	place
 	sub  string        // of the bucket
 	seen *model.Record // without its value; nil if only the entry is to be removed
+
+	folder disk.Folder // of its shard, if it is to be removed
 }
 
 // examine reads a record without its lock. It announces the record and adds it
@@ -282,29 +284,15 @@ func (s *sweep) flush(t *tree) error {
 	return nil
 }
 
-// removeGroup removes candidates of one stripe under its lock, a shard at a time.
+// removeGroup removes candidates of one stripe under its lock.
 func (s *sweep) removeGroup(list []candidate) error {
 	// What had expired at the sweep's Before has expired, however long it waits.
-	return s.b.withLock(s.ctx, s.b.waited(), list[0].stripe(), false, func(t *tree) error {
-		for from, i := 0, 1; i <= len(list); i++ {
-			if i == len(list) || list[i].shard != list[from].shard {
-				if err := s.remove(t, list[from:i]); err != nil {
-					return err
-				}
-				from = i
-			}
-		}
-		return nil
-	})
+	return s.b.withLock(s.ctx, s.b.waited(), list[0].stripe(), false, func(t *tree) error { return s.remove(t, list) })
 }
 
-// remove removes each record of one shard that has not changed since its
-// announcement, syncs the shard, and then removes the entries.
+// remove removes each record of one stripe that has not changed since its
+// announcement, makes that durable, and then removes the entries.
 func (s *sweep) remove(t *tree, list []candidate) error {
-	shard, err := t.folder(list[0].dir(), false)
-	if err != nil && !isMissing(err) {
-		return err
-	}
 	var entries []entry
 	var due []*candidate
 	var gone []redone
@@ -322,6 +310,8 @@ func (s *sweep) remove(t *tree, list []candidate) error {
 			continue
 		case c.seen == nil || cur.Revision != c.seen.Revision || !cur.ExpiresAt.Equal(c.seen.ExpiresAt):
 			continue
+		default:
+			c.folder, failed = t.folder(c.dir(), false)
 		}
 		if failed != nil {
 			break
@@ -329,15 +319,15 @@ func (s *sweep) remove(t *tree, list []candidate) error {
 		due = append(due, c)
 		gone = append(gone, redone{kind: removeKind, data: []byte(cur.ID)})
 	}
-	removed, err := s.removeDue(t, shard, due, gone)
+	removed, err := s.removeDue(t, due, gone)
 	if failed == nil {
 		failed = err
 	}
-	for _, c := range due[:removed] {
+	for _, c := range removed {
 		entries = append(entries, entriesOf(&c.place, c.seen)...)
 	}
 	s.mu.Lock()
-	s.tally.Removed(removed)
+	s.tally.Removed(len(removed))
 	s.mu.Unlock()
 	for _, e := range entries {
 		s.drop(t, e)
@@ -345,11 +335,11 @@ func (s *sweep) remove(t *tree, list []candidate) error {
 	return failed
 }
 
-// removeDue removes the files of records that are as the sweep has seen them, durably,
-// and returns how many are removed.
-func (s *sweep) removeDue(t *tree, shard disk.Folder, due []*candidate, gone []redone) (n int, err error) {
+// removeDue removes the files of records that are as the sweep has seen them, all of
+// one stripe, and returns those whose removal is durable.
+func (s *sweep) removeDue(t *tree, due []*candidate, gone []redone) (removed []*candidate, err error) {
 	if len(due) == 0 {
-		return 0, nil
+		return nil, nil
 	}
 	stripe := due[0].stripe()
 	d, err := t.journal(stripe)
@@ -359,31 +349,44 @@ func (s *sweep) removeDue(t *tree, shard disk.Folder, due []*candidate, gone []r
 		}
 	}
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	var removed []change
+	n := 0
+	var changes []change
 	note, err := t.note(stripe, &d)
 	for err == nil && n < len(due) {
-		if err = changeError(shard.Remove(due[n].name)); err == nil {
-			removed = append(removed, changeOf(&due[n].place, due[n].seen, nil))
+		if err = changeError(due[n].folder.Remove(due[n].name)); err == nil {
+			changes = append(changes, changeOf(&due[n].place, due[n].seen, nil))
 			n++
 		}
 	}
 	if !errors.Is(err, model.ErrUnknown) {
-		note.done(removed...)
+		note.done(changes...)
 	} else {
 		s.failed(1, err)
 	}
 	if err != nil && d.log != nil {
 		err = s.keep(t, &d, due[n:], err)
 	}
-	if n > 0 {
-		if err := t.syncShard(shard, d); err != nil {
-			s.failed(n, err)
-			return 0, err
+	removed, unsynced := s.syncRemoved(t, due[:n], d)
+	return removed, cmp.Or(unsynced, err)
+}
+
+// syncRemoved makes removals durable, a shard at a time, and returns those that are.
+func (s *sweep) syncRemoved(t *tree, list []*candidate, d durably) (synced []*candidate, err error) {
+	for from, i := 0, 1; i <= len(list); i++ {
+		if i < len(list) && list[i].shard == list[from].shard {
+			continue
 		}
+		if e := t.syncShard(list[from].folder, d); e != nil {
+			s.failed(i-from, e)
+			err = e
+		} else {
+			synced = append(synced, list[from:i]...)
+		}
+		from = i
 	}
-	return n, err
+	return synced, err
 }
 
 // keep makes the log end with the records that could not be removed.

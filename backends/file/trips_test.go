@@ -70,6 +70,25 @@ func TestFsyncs(t *testing.T) {
 	}
 }
 
+// TestSweepSyncsALockOnce sweeps records of four shards that have one lock. Their
+// removals are one step of the log.
+func TestSweepSyncsALockOnce(t *testing.T) {
+	for noWhole, want := range map[bool]int{false: 1, true: 4} {
+		power := disktest.NewPower()
+		power.NoWhole = noWhole
+		b, s := onPower(t, power, nil)
+		must(t, b.CreateStorage(t.Context()))
+		for _, id := range sameStripe(4) {
+			create(t, b, newRecord(id, "ann", inHour))
+		}
+		s.Take()
+		sweeps(t, b, inHour, 4)
+		if n := s.Take().Calls["fsync"]; n != want {
+			t.Errorf("%d fsyncs, want %d; without a log: %v", n, want, noWhole)
+		}
+	}
+}
+
 // TestSweepCost checks that a sweep reads only what is due.
 func TestSweepCost(t *testing.T) {
 	b, s := spied(t, memoryDir(t), &Options{NoSync: true})

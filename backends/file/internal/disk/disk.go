@@ -52,11 +52,19 @@ type Folder interface {
 	Lock(name string) (Lock, error)
 	// Is reports whether path still belongs to this folder.
 	Is(path string) (bool, error)
+	// Stamp returns the stamp of a folder below this one. It returns
+	// errors.ErrUnsupported if the system has none.
+	Stamp(name string) (Stamp, error)
 	// Whole opens the file system of the folder. It returns errors.ErrUnsupported
 	// if a sync of a whole file system does not exist or hides errors.
 	Whole() (Whole, error)
 	Close() error
 }
+
+// Stamp stands for what a folder has in it. It is another one after names were
+// added, replaced or removed, for another folder, and after a start of the system. Two
+// changes in one tick of the file system's clock may have the same.
+type Stamp [40]byte
 
 // Whole is a whole file system.
 type Whole interface {

@@ -244,6 +244,14 @@ func (f *folder) Is(path string) (bool, error) {
 	return f.id.is(path, func() (fs.FileInfo, error) { return f.root.Stat(".") })
 }
 
+func (f *folder) Stamp(name string) (Stamp, error) {
+	info, err := f.root.Lstat(filepath.FromSlash(name))
+	if err != nil {
+		return Stamp{}, escape(err)
+	}
+	return stampOf(info)
+}
+
 func (f *folder) Close() error { return f.root.Close() }
 
 func (f *folder) Whole() (Whole, error) {

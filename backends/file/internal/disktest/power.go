@@ -1,6 +1,7 @@
 package disktest
 
 import (
+	"encoding/binary"
 	"errors"
 	"io/fs"
 	"maps"
@@ -21,9 +22,13 @@ import (
 type Power struct {
 	// NoWhole has no sync of the whole file system.
 	NoWhole bool
+	// OneTick has a clock that stands still: changed folders keep their stamps.
+	OneTick bool
 
-	mu  sync.Mutex
-	top *node // its names are complete paths
+	mu    sync.Mutex
+	top   *node  // its names are complete paths
+	clock uint64 // of changes to folders
+	cuts  uint64
 }
 
 // NewPower returns a Power without folders.
@@ -34,7 +39,7 @@ func NewPower() *Power { return &Power{top: newDir()} }
 func (d *Power) Cut(pick func() bool) *Power {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return &Power{NoWhole: d.NoWhole, top: d.top.cut(pick)}
+	return &Power{NoWhole: d.NoWhole, top: d.top.cut(pick), clock: d.clock, cuts: d.cuts + 1}
 }
 
 // Files returns the paths of all files and folders, sorted. The path of a folder ends
@@ -51,6 +56,7 @@ type node struct {
 	now, durable  map[string]*node
 	data, written []byte // written is durable
 	locked        bool
+	changed       uint64 // a folder: the clock at the last change
 }
 
 func newDir() *node { return &node{dir: true, now: map[string]*node{}, durable: map[string]*node{}} }
@@ -75,6 +81,7 @@ func (n *node) cut(pick func() bool) *node {
 		return &node{data: data, written: data}
 	}
 	out := newDir()
+	out.changed = n.changed
 	names := map[string]bool{}
 	for name := range n.now {
 		names[name] = true
@@ -139,6 +146,14 @@ type powerFolder struct {
 	n *node
 }
 
+// change notes that names of a folder have changed.
+func (d *Power) change(at *node) {
+	if !d.OneTick {
+		d.clock++
+	}
+	at.changed = d.clock
+}
+
 // walk returns the folder of the last part of a name, and that part.
 func (f *powerFolder) walk(name string) (*node, string, error) {
 	at := f.n
@@ -184,6 +199,8 @@ func (f *powerFolder) make(name string, n *node) error {
 			return fs.ErrExist
 		}
 		at.now[last] = n
+		f.d.change(at)
+		f.d.change(n)
 		return nil
 	})
 }
@@ -236,6 +253,8 @@ func (f *powerFolder) Rename(from, to string) error {
 		}
 		b.now[y] = a.now[x]
 		delete(a.now, x)
+		f.d.change(a)
+		f.d.change(b)
 		return nil
 	})
 }
@@ -251,6 +270,7 @@ func (f *powerFolder) Remove(name string) error {
 		}
 		n.gone = true
 		delete(at.now, last)
+		f.d.change(at)
 		return nil
 	})
 }
@@ -274,6 +294,18 @@ func (f *powerFolder) Is(string) (bool, error) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
 	return !f.n.gone, nil
+}
+
+func (f *powerFolder) Stamp(name string) (s disk.Stamp, err error) {
+	n, err := f.find(name)
+	if err != nil {
+		return s, err
+	}
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	binary.LittleEndian.PutUint64(s[:], f.d.cuts+1) // zero stands for none
+	binary.LittleEndian.PutUint64(s[8:], n.changed)
+	return s, nil
 }
 
 func (f *powerFolder) Close() error { return nil }

@@ -228,6 +228,13 @@ func (f *spyFolder) Is(path string) (bool, error) {
 	return f.inner.Is(path)
 }
 
+func (f *spyFolder) Stamp(name string) (disk.Stamp, error) {
+	if err := f.s.ask("stamp", f.at(name)); err != nil {
+		return disk.Stamp{}, err
+	}
+	return f.inner.Stamp(name)
+}
+
 func (f *spyFolder) Whole() (disk.Whole, error) {
 	if err := f.s.ask("openwhole", f.path); err != nil {
 		return nil, err
