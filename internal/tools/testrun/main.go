@@ -11,8 +11,8 @@
 // the runs that tests reported by t.Attr("sojourn.run", …), then the skipped and the failed tests, and
 // a last line "N passed, N failed, N skipped". The exit status is that of go test.
 //
-// With -modules all packages of further modules run after those, two modules at a time, as parts of the
-// same run. Without packages only the modules run.
+// With -modules all packages of further modules run after those, as parts of the same run. Without
+// packages only the modules run.
 //
 // With -table=FILE a run in which all passed writes backend by capability by cases into that file,
 // between its two marks.
@@ -28,15 +28,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"os"
 	"os/exec"
 	"os/signal"
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
 const silence = 30 * time.Second
@@ -101,7 +98,7 @@ func parse(arguments []string) (own flags, goTest, packages []string) {
 
 const everything = "./..."
 
-// run runs go test on the packages and in each module, reports on out, and returns the worst exit status.
+// run runs go test in each module, reports on out, and returns the worst exit status.
 func run(ctx context.Context, out io.Writer, own flags, goTest, packages []string) (int, error) {
 	// A terminal interrupts the whole group: go test ends in its own time, and what it said until then
 	// is still reported.
@@ -110,7 +107,19 @@ func run(ctx context.Context, out io.Writer, own flags, goTest, packages []strin
 	defer signal.Stop(interrupts)
 
 	report := newReport(out, own.verbose)
-	worst, err := runAll(ctx, report, own.modules, goTest, packages, func() bool { return len(interrupts) > 0 })
+	var worst int
+	var err error
+	if len(packages) > 0 {
+		worst, err = goCommand(ctx, report, ".", append(slices.Clone(goTest), packages...))
+	}
+	for _, module := range own.modules {
+		if err != nil || len(interrupts) > 0 {
+			break
+		}
+		var status int
+		status, err = goCommand(ctx, report, module, append(slices.Clone(goTest), everything))
+		worst = max(worst, status)
+	}
 	malformed := report.summarize()
 	unwritten := report.write(own)
 	switch {
@@ -128,47 +137,8 @@ func run(ctx context.Context, out io.Writer, own flags, goTest, packages []strin
 	return 0, unwritten
 }
 
-// modulesAtOnce: most modules have one package that takes long.
-const modulesAtOnce = 2
-
-// runAll runs go test on the packages, then in the modules until stop reports true. It returns the
-// worst exit status.
-func runAll(ctx context.Context, report *report, modules, goTest, packages []string, stop func() bool) (int, error) {
-	events, sink := io.Pipe()
-	followed := make(chan struct{})
-	go func() {
-		defer close(followed)
-		follow(report, events, silence)
-	}()
-	defer func() {
-		_ = sink.Close() // a pipe's never fails
-		<-followed
-	}()
-
-	statuses := make([]int, len(modules)+1) // the last is that of the packages
-	if len(packages) > 0 {
-		var err error
-		if statuses[len(modules)], err = goCommand(ctx, sink, ".", append(slices.Clone(goTest), packages...)); err != nil {
-			return 1, err
-		}
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(modulesAtOnce)
-	for i, module := range modules {
-		group.Go(func() (err error) {
-			if ctx.Err() == nil && !stop() {
-				statuses[i], err = goCommand(ctx, sink, module, append(slices.Clone(goTest), everything))
-			}
-			return err
-		})
-	}
-	err := group.Wait()
-	return slices.Max(statuses), err
-}
-
-// goCommand runs the go command once, in a folder, and returns its exit status. It writes what the
-// command prints line by line, a whole line at a time.
-func goCommand(ctx context.Context, out io.Writer, folder string, arguments []string) (int, error) {
+// goCommand runs the go command once, in a folder, and returns its exit status.
+func goCommand(ctx context.Context, report *report, folder string, arguments []string) (int, error) {
 	command := exec.CommandContext(ctx, "go", arguments...) //nolint:gosec // its purpose is to run what it is told
 	command.Dir = folder
 	command.Stderr = os.Stderr
@@ -179,30 +149,13 @@ func goCommand(ctx context.Context, out io.Writer, folder string, arguments []st
 	if err := command.Start(); err != nil {
 		return 1, err
 	}
-	for line := range linesOf(stream) {
-		if _, err := io.WriteString(out, strings.TrimSuffix(line, "\n")+"\n"); err != nil {
-			return 1, err
-		}
-	}
+	follow(report, stream, silence)
 	err = command.Wait()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		return max(exit.ExitCode(), 1), nil
 	}
 	return 0, err
-}
-
-// linesOf yields the lines of a stream, however long.
-func linesOf(stream io.Reader) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		reader := bufio.NewReader(stream) // a Scanner would stop at a long line
-		for {
-			line, err := reader.ReadString('\n')
-			if line != "" && !yield(line) || err != nil {
-				return
-			}
-		}
-	}
 }
 
 // isPattern recognizes a flag that chooses tests. A run that chose none proves nothing.
@@ -228,8 +181,15 @@ func follow(report *report, stream io.Reader, silence time.Duration) {
 	lines := make(chan string)
 	go func() {
 		defer close(lines)
-		for line := range linesOf(stream) {
-			lines <- line
+		reader := bufio.NewReader(stream) // a Scanner would stop at a long line
+		for {
+			line, err := reader.ReadString('\n')
+			if line != "" {
+				lines <- line
+			}
+			if err != nil {
+				return
+			}
 		}
 	}()
 	timer := time.NewTimer(silence)
