@@ -51,7 +51,7 @@ func tour(t *testing.T, show func(p *person, page string)) {
 	p.sees("This device was signed out.")
 	show(p, "devices-ended")
 	p.expects("404")
-	p.navigates(404, "/nowhere", typed(home+"nowhere"))
+	p.types(home+"nowhere", 404, "/nowhere")
 	show(p, "problem")
 
 	admin := newPerson(t)

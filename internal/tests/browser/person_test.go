@@ -135,6 +135,11 @@ func (p *person) describe() string {
 func (p *person) navigates(status int64, address string, actions ...step) {
 	p.t.Helper()
 	res, err := chromedp.RunResponse(p.ctx, actions...)
+	p.arrives(res, err, status, address)
+}
+
+func (p *person) arrives(res *network.Response, err error, status int64, address string) {
+	p.t.Helper()
 	if err != nil {
 		p.t.Fatalf("%v\nthe page is %s", err, p.describe())
 	}
@@ -146,20 +151,34 @@ func (p *person) navigates(status int64, address string, actions ...step) {
 // visits types an address.
 func (p *person) visits(url string) {
 	p.t.Helper()
-	p.navigates(200, "", typed(url))
+	p.types(url, 200, "")
 }
 
-// typed goes to an address. It tries again if the machine's network has changed
-// meanwhile, as it does when a container starts: the browser then drops requests.
+// types goes to an address, and checks the status and the address of the page.
+func (p *person) types(url string, status int64, address string) {
+	p.t.Helper()
+	res, err := chromedp.RunResponse(p.ctx, chromedp.Navigate(url))
+	for dropped(p.ctx, err) {
+		res, err = chromedp.RunResponse(p.ctx, chromedp.Navigate(url))
+	}
+	p.arrives(res, err, status, address)
+}
+
+// typed goes to an address that may answer with anything.
 func typed(url string) step {
 	return func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
 		for {
-			out, err := chromedp.Navigate(url)(ctx, t)
-			if err == nil || !strings.Contains(err.Error(), "ERR_NETWORK_CHANGED") || ctx.Err() != nil {
+			if out, err := chromedp.Navigate(url)(ctx, t); !dropped(ctx, err) {
 				return out, err
 			}
 		}
 	}
+}
+
+// dropped reports whether the browser has dropped a request because the machine's
+// network has changed meanwhile, as it does when a container starts.
+func dropped(ctx context.Context, err error) bool {
+	return err != nil && strings.Contains(err.Error(), "ERR_NETWORK_CHANGED") && ctx.Err() == nil
 }
 
 // presses clicks on a button or a link that leads to a page with this address.
