@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
@@ -15,32 +14,9 @@ import (
 // TestClock has servers whose clock differs from this one.
 func TestClock(t *testing.T) {
 	f := newFake(t, quirks{})
-	newOn := func(through http.RoundTripper) *Backend {
+	drivertest.RunClock(t, http.DefaultTransport, func(through http.RoundTripper) driver.Checker {
 		return newBackend(t, f.client(t, func(o *awss3.Options) { o.HTTPClient = &http.Client{Transport: through} }), "carts", "app", nil)
-	}
-	for name, test := range map[string]struct {
-		server drivertest.Dated
-		level  driver.CheckLevel
-		words  string
-	}{
-		"right":      {drivertest.Dated{}, driver.CheckRight, "the same"},
-		"ahead":      {drivertest.Dated{Off: 10 * time.Second}, driver.CheckWarning, "ahead by"},
-		"behind":     {drivertest.Dated{Off: -10 * time.Second}, driver.CheckWarning, "behind by"},
-		"far ahead":  {drivertest.Dated{Off: 10 * time.Minute}, driver.CheckUnsafe, "NTP"},
-		"far behind": {drivertest.Dated{Off: -10 * time.Minute}, driver.CheckUnsafe, "NTP"},
-		"no date":    {drivertest.Dated{None: true}, driver.CheckUnknown, "compare"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			test.server.RoundTripper = http.DefaultTransport
-			checks, err := newOn(test.server).Check(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if one := drivertest.Finding(t, checks, "clock"); one.Level != test.level || !strings.Contains(one.Seen+one.Fix, test.words) {
-				t.Errorf("%+v, want %v and %q", one, test.level, test.words)
-			}
-		})
-	}
+	})
 }
 
 // TestCheckOfASharedPrefix has an object of another program below the prefix.
