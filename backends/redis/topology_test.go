@@ -24,17 +24,9 @@ func TestReplicaFailover(t *testing.T) {
 	t.Cleanup(func() { _ = client.Close() })
 	b := createOn(t, client, drivertest.Name(), nil)
 	drivertest.RunOutage(t, drivertest.Outage{
-		Backend: b,
-		Happen:  func(_ context.Context, t testing.TB) { nodes.KillMaster(t) },
-		// Replication keeps the order, so a marker that has arrived has the write before it.
-		Replicated: func(ctx context.Context, id string) bool {
-			pipe := client.Pipeline()
-			pipe.Set(ctx, b.bucket(id).staged+"marker", id, stageTTL)
-			acks := goredis.NewIntCmd(ctx, "wait", 1, 200)
-			_ = pipe.Process(ctx, acks) // queued only
-			_, err := pipe.Exec(ctx)
-			return err == nil && acks.Val() > 0
-		},
+		Backend:    b,
+		Happen:     func(_ context.Context, t testing.TB) { nodes.KillMaster(t) },
+		Replicated: func(ctx context.Context, id string) bool { return replicated(ctx, client, b, id) },
 	})
 	if err := b.DeleteStorage(t.Context()); err != nil {
 		t.Error(err)
