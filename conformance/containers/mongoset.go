@@ -48,7 +48,11 @@ func MongoDBReplicaSet(t testing.TB) *ReplicaSet {
 // startStandalone starts mongod as no member of a replica set.
 func startStandalone(ctx context.Context, s *spec, e *engine, image string) (Server, error) {
 	if strings.HasSuffix(image, "-packed") {
-		return s.run(ctx, e, image) // the stand-in has no other form
+		found, err := e.client.ImageInspect(ctx, image)
+		if err != nil {
+			return Server{}, err
+		}
+		return s.run(ctx, e, image, testcontainers.WithCmd(append(found.Config.Cmd, "--standalone")...)) // it only says that it is alone
 	}
 	return s.run(ctx, e, image, testcontainers.WithCmd("mongod", "--bind_ip_all"))
 }
