@@ -82,9 +82,9 @@ func (b *Backend) excludes(read part) []string {
 // mget reads documents by id, in real time. It returns one result for each id,
 // in order.
 func (b *Backend) mget(ctx context.Context, ids []string, read part) ([]stored, error) {
-	path := "/_mget"
+	path := "/_mget?" + oneCopy
 	if fields := b.excludes(read); len(fields) > 0 {
-		path += "?_source_excludes=" + strings.Join(fields, ",")
+		path += "&_source_excludes=" + strings.Join(fields, ",")
 	}
 	body, err := marshal(map[string][]string{"ids": ids})
 	if err != nil {

@@ -283,7 +283,7 @@ func (p *probing) writes() error {
 	}
 	body, err := marshal(map[string][]string{"ids": {id}})
 	if err == nil {
-		err = p.read(p.ctx, p.waited(), "/_mget", body, &res, nil)
+		err = p.read(p.ctx, p.waited(), "/_mget?"+oneCopy, body, &res, nil)
 	}
 	if err != nil {
 		return err

@@ -139,6 +139,9 @@ func newWire(t testing.TB) *wire {
 
 func requestName(r *http.Request, body []byte) string {
 	name := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
+	if (name == "_mget" || name == "_search") && !r.URL.Query().Has("preference") {
+		return name + " of any copy"
+	}
 	if name != "_bulk" {
 		return name
 	}

@@ -99,6 +99,13 @@
 // calls of a Backend share a refresh, but only one that starts after they do. A
 // listing is not a snapshot: each page shows the records at that time.
 //
+// A write is acknowledged when all copies of its shard have it. Before that, some
+// copies have it. So all reads of a shard go to one of its copies, the same for all
+// programs, by the parameter preference. A change that another copy has refused is decided by
+// a read of that one. Only when this copy is lost or moved, a read may miss a write
+// in progress that another read has returned. More copies do not make more reads
+// possible; more shards do.
+//
 // A conditional write names a version: the epoch, and the sequence number and
 // primary term that the record was read with. An index that is created again has
 // a new epoch, so that older versions never match in it. A record's labels and
@@ -156,10 +163,10 @@
 //
 // # Servers
 //
-// The suite runs on Elasticsearch 8.17, a single node, with go-elasticsearch 8.19.
-// The calls are also tried with go-elasticsearch 9.5 on that server
-// (internal/tests/esv9). Not tried: several nodes, Elasticsearch 9, Elastic Cloud
-// and serverless projects.
+// The suite runs on Elasticsearch 8.17, on a single node and on three, with
+// go-elasticsearch 8.19. The calls are also tried with go-elasticsearch 9.5 on that
+// server (internal/tests/esv9). Not tried: Elasticsearch 9, Elastic Cloud and
+// serverless projects.
 //
 // OpenSearch and Amazon OpenSearch Service are refused. The client misses the
 // header X-Elastic-Product. With one that does not look for it, the index cannot be created,

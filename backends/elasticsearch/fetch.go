@@ -42,6 +42,13 @@ func (q *query) body(excludes []string, w *driverkit.Waited) clause {
 	return body
 }
 
+// oneCopy has the same copy of a shard answer all reads of all programs. A write
+// that is not acknowledged yet is on some copies only: a read of one could return
+// it, and a later read of another the record before. Elasticsearch chooses a copy
+// by any text that does not begin with an underscore, and by the shard, and another
+// one if that copy is gone.
+const oneCopy = "preference=sojourn"
+
 // searchReply is the reply to a search.
 type searchReply struct {
 	TimedOut bool `json:"timed_out"`
@@ -119,7 +126,7 @@ func (b *Backend) searchAll(ctx context.Context, w *driverkit.Waited, q *query) 
 		return nil, err
 	}
 	var res searchReply
-	if err := b.read(ctx, w, "/_search?allow_partial_search_results=false", body, &res, func(body []byte) error {
+	if err := b.read(ctx, w, "/_search?allow_partial_search_results=false&"+oneCopy, body, &res, func(body []byte) error {
 		var raw struct {
 			Hits struct {
 				Hits []onlySource `json:"hits"`
