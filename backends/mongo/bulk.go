@@ -204,6 +204,7 @@ func (b *batch) put(ctx context.Context, index []int, now time.Time) int {
 		filter := byID(w.Record.ID)
 		if w.Cond == driver.IfAbsent {
 			filter = b.expiredFilter(now, w.Record.ID)
+			size += len(b.undamaged.Value)
 		}
 		models = append(models, mongodriver.NewReplaceOneModel().SetFilter(filter).SetReplacement(doc).SetUpsert(true))
 		size += len(w.Record.Value) + copied + documentBytes
