@@ -7,6 +7,7 @@ import (
 	"iter"
 	"strings"
 	"sync"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -26,15 +27,19 @@ const (
 
 // Sessions yields the live sessions of a principal, with those in which an actor
 // impersonates them: see Info.Actor. Its cost depends on the principal's own
-// sessions only. A row that cannot be read is yielded as an Info with only the
-// handle, with an error that matches model.ErrCorrupt. The listing goes on after
-// that. Any other error ends it.
+// sessions only. It leaves out those that nobody can open since Options.NotBefore
+// or NotBeforeSID: the first is asked once, the second for each SID. An error of
+// theirs ends the listing.
+//
+// A row that cannot be read is yielded as an Info with only the handle, with an
+// error that matches model.ErrCorrupt. The listing goes on after that. Any other
+// error ends it.
 func (s *Service) Sessions(ctx context.Context, principal string) iter.Seq2[Info, error] {
 	return s.list(ctx, &expiry.ListOptions{Label: labelPrincipal, Value: principal})
 }
 
-// All yields every live session, also anonymous ones. Its errors are those of
-// Sessions.
+// All yields every live session, also anonymous ones, and those that
+// Options.NotBefore refuses. Its errors are those of Sessions.
 func (s *Service) All(ctx context.Context) iter.Seq2[Info, error] { return s.list(ctx, nil) }
 
 // SessionsByLabel yields the live sessions that have the value under the label:
@@ -54,15 +59,50 @@ func noLabel(op string) error {
 
 func (s *Service) list(ctx context.Context, opts *expiry.ListOptions) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
+		refused := s.refuser(ctx, opts)
 		for it, err := range s.store.All(ctx, opts) {
 			info, shown := Info{Handle: it.ID}, true
 			if err == nil {
 				info, shown, err = s.listed(&it)
 			}
+			if shown && err == nil {
+				old, failed := refused(&it.Value)
+				if failed != nil {
+					yield(Info{}, failed)
+					return
+				}
+				shown = !old
+			}
 			if shown && !yield(info, err) {
 				return
 			}
 		}
+	}
+}
+
+// refuser returns whether Options.NotBefore or NotBeforeSID refuses a row, for the
+// listing of one principal. Other listings show all rows: they would ask for each
+// principal. The row of an identity stays: a later authentication opens it.
+func (s *Service) refuser(ctx context.Context, opts *expiry.ListOptions) func(*row.Row) (bool, error) {
+	if opts == nil || opts.Label != labelPrincipal {
+		return func(*row.Row) (bool, error) { return false, nil }
+	}
+	var since time.Time
+	asked := s.notBefore == nil
+	return func(r *row.Row) (old bool, err error) {
+		if len(r.Hash) == 0 {
+			return false, nil
+		}
+		if !asked {
+			if since, err = s.notBefore(ctx, opts.Value); err != nil {
+				return false, err
+			}
+			asked = true
+		}
+		if olderThan(r, since) {
+			return true, nil
+		}
+		return s.tooOldSID(ctx, r)
 	}
 }
 
@@ -104,7 +144,8 @@ func (s *Service) Count(ctx context.Context) (int, error) {
 	return max(all, 0), cmp.Or(errs[:]...)
 }
 
-// CountPrincipal returns the number of a principal's live sessions.
+// CountPrincipal returns the number of a principal's live sessions, with those that
+// Options.NotBefore refuses.
 func (s *Service) CountPrincipal(ctx context.Context, principal string) (int, error) {
 	return s.store.Count(ctx, &expiry.ListOptions{Label: labelPrincipal, Value: principal})
 }

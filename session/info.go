@@ -27,8 +27,8 @@ type Info struct {
 	// Actor is the principal who impersonates this one, and ActorReason says
 	// why. Both are empty without an impersonation.
 	Actor, ActorReason string
-	// ElevatedUntil is the end of the elevation in force. It is zero without
-	// one.
+	// ElevatedUntil is the end of the elevation in force, the highest if there are
+	// several. It is zero without one.
 	ElevatedUntil time.Time
 
 	CreatedAt       time.Time
@@ -94,8 +94,8 @@ func infoOf(it *item, now time.Time) Info {
 	if r.Actor != nil {
 		info.Actor, info.ActorReason = r.Actor.ID, r.Actor.Reason
 	}
-	if r.Elevated != nil && now.Before(r.Elevated.Until.Time()) {
-		info.ElevatedUntil = r.Elevated.Until.Time()
+	if e := r.Elevation(now); e != nil {
+		info.ElevatedUntil = e.Until.Time()
 	}
 	if r.Idle > 0 {
 		info.IdleDeadline = it.ExpiresAt

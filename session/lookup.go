@@ -79,12 +79,21 @@ func (s *Service) page(ctx context.Context, opts *expiry.ListOptions) (Listing, 
 		return Listing{}, err
 	}
 	out := Listing{Sessions: make([]Info, 0, len(l.Items)), Failed: l.Failed, Next: l.Next}
+	refused := s.refuser(ctx, opts)
 	for i := range l.Items {
 		info, shown, err := s.listed(&l.Items[i])
-		switch {
-		case err != nil:
+		if err != nil {
 			out.Failed = append(out.Failed, err)
-		case shown:
+			continue
+		}
+		if shown {
+			old, err := refused(&l.Items[i].Value)
+			if err != nil {
+				return Listing{}, err
+			}
+			shown = !old
+		}
+		if shown {
 			out.Sessions = append(out.Sessions, info)
 		}
 	}

@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -137,6 +138,59 @@ func TestPagesHaveWhatTheIteratorsYield(t *testing.T) {
 	var e *model.Error
 	if len(l.Failed) != 25 || !errors.As(l.Failed[0], &e) || e.ID == "" || !errors.Is(e, model.ErrCorrupt) {
 		t.Fatal(len(l.Sessions), l.Failed)
+	}
+}
+
+// A list of devices has no session that NotBefore or NotBeforeSID refuses: nobody
+// can open it, and nobody needs to end it.
+func TestListsOfDevicesLeaveOutWhatNotBeforeRefuses(t *testing.T) {
+	var since time.Time
+	var fails error
+	asked, sids := 0, map[string]time.Time{}
+	k := sessiontest.New(t, &session.Options{
+		NotBefore:    func(context.Context, string) (time.Time, error) { asked++; return since, fails },
+		NotBeforeSID: func(_ context.Context, sid string) (time.Time, error) { return sids[sid], nil },
+	})
+	signIn(t, k, "", "alice", nil)
+	signIn(t, k, "", "alice", nil)
+	since = k.Clock.Advance(time.Minute)
+	signIn(t, k, "", "alice", &session.SignInOptions{SID: "idp/1"})
+	want := alive(t, k, signIn(t, k, "", "alice", nil)).Handle
+	sids["idp/1"] = k.Clock.Advance(time.Minute)
+	signIn(t, k, "", "bob", nil)
+	for name, list := range map[string]func() ([]session.Info, error){
+		"Sessions": func() (all []session.Info, err error) {
+			for i, err := range k.Service.Sessions(t.Context(), "alice") {
+				if err != nil {
+					return all, err
+				}
+				all = append(all, i)
+			}
+			return all, nil
+		},
+		"SessionsPage": func() ([]session.Info, error) {
+			l, err := k.Service.SessionsPage(t.Context(), "alice", "", 0)
+			return l.Sessions, err
+		},
+	} {
+		asked, fails = 0, nil
+		all, err := list()
+		ok(t, err)
+		if len(all) != 1 || all[0].Handle != want || asked != 1 {
+			t.Errorf("%s: %d sessions after %d questions, want one after one: %+v", name, len(all), asked, all)
+		}
+		fails = model.ErrUnavailable
+		if all, err := list(); !errors.Is(err, fails) || len(all) > 0 {
+			t.Errorf("%s: %d sessions and %v, though NotBefore has no answer", name, len(all), err)
+		}
+	}
+	n := 0
+	for _, err := range k.Service.All(t.Context()) {
+		ok(t, err)
+		n++
+	}
+	if n != 5 {
+		t.Errorf("All has %d sessions, want 5", n)
 	}
 }
 

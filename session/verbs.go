@@ -70,7 +70,7 @@ func (s *Session) leaves() Reason {
 // Persist. Rotate does nothing if the session is not stored.
 //
 // It returns ErrGone if the session was ended meanwhile, or if another request
-// has already replaced the secret.
+// has already replaced the secret, also before this one was loaded.
 func (s *Session) Rotate(ctx context.Context) error {
 	return s.verb(ctx, &verb{kind: EventRotated})
 }
@@ -94,8 +94,8 @@ func (s *Session) Reauthenticate(ctx context.Context) error {
 }
 
 // Elevate is for a principal who has just proved more, for example with a second
-// factor. It rotates the secret and raises the level to at least level for ttl.
-// It returns ErrUnauthenticated for an anonymous session, and ErrImpersonating
+// factor. It rotates the secret and raises the level to at least level for ttl. A
+// higher elevation that is in force stays so until its end. It returns ErrUnauthenticated for an anonymous session, and ErrImpersonating
 // during an impersonation. It returns model.ErrInvalid for a level that is not
 // positive, or a ttl under a millisecond.
 func (s *Session) Elevate(ctx context.Context, level int, ttl time.Duration) error {
@@ -103,7 +103,7 @@ func (s *Session) Elevate(ctx context.Context, level int, ttl time.Duration) err
 		return &model.Error{Op: "session.Elevate", Err: model.NewError(model.ErrInvalid, "the level must be positive and the time at least a millisecond", nil)}
 	}
 	return s.verb(ctx, &verb{kind: EventElevated, signedIn: true, edit: edit{apply: func(r *row.Row, now time.Time) {
-		r.Elevated = &row.Elevation{Level: level, At: row.InstantOf(now), Until: row.InstantOf(now.Add(ttl))}
+		r.Elevate(row.Elevation{Level: level, At: row.InstantOf(now), Until: row.InstantOf(now.Add(ttl))}, now)
 	}}})
 }
 
@@ -121,6 +121,8 @@ func (s *Session) verb(ctx context.Context, v *verb) error {
 		return ErrUnauthenticated
 	case v.signedIn && s.item.Value.Actor != nil:
 		return ErrImpersonating
+	case !s.state.stored() && s.closed != nil:
+		return s.closed // the client's row is another one by now, or has ended
 	}
 	if v.proves {
 		if err := s.svc.mayAuthenticate(work, s.item.Value); err != nil {

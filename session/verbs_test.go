@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -66,4 +67,66 @@ func TestSignOutThatFailsIsTriedAgain(t *testing.T) {
 	if k.Action != session.ActionClear || handle(t, f, token) != "" {
 		t.Fatal(k)
 	}
+}
+
+// Elevate raises: who proves less than before loses nothing, and has that for its
+// own time too.
+func TestElevateTakesNoHigherElevationAway(t *testing.T) {
+	type step struct {
+		level int
+		ttl   time.Duration
+	}
+	for name, tc := range map[string]struct {
+		steps []step
+		want  []int // the level after each minute, from now on
+	}{
+		"lower, longer":          {[]step{{3, 2 * time.Minute}, {2, 4 * time.Minute}}, []int{3, 3, 2, 2, 1}},
+		"lower, shorter":         {[]step{{3, 4 * time.Minute}, {2, 2 * time.Minute}}, []int{3, 3, 3, 3, 1}},
+		"as long":                {[]step{{3, 2 * time.Minute}, {2, 2 * time.Minute}}, []int{3, 3, 1, 1, 1}},
+		"higher, shorter":        {[]step{{2, 4 * time.Minute}, {3, 2 * time.Minute}}, []int{3, 3, 2, 2, 1}},
+		"higher, longer":         {[]step{{2, 2 * time.Minute}, {3, 4 * time.Minute}}, []int{3, 3, 3, 3, 1}},
+		"the same level":         {[]step{{2, 4 * time.Minute}, {2, 2 * time.Minute}}, []int{2, 2, 1, 1, 1}},
+		"three levels":           {[]step{{4, time.Minute}, {2, 4 * time.Minute}, {3, 2 * time.Minute}}, []int{4, 3, 2, 2, 1}},
+		"one over all":           {[]step{{3, time.Minute}, {2, 2 * time.Minute}, {4, 3 * time.Minute}}, []int{4, 4, 4, 1, 1}},
+		"less than the sign-in":  {[]step{{1, 4 * time.Minute}}, []int{1, 1, 1, 1, 1}},
+		"between, and the least": {[]step{{5, time.Minute}, {3, 3 * time.Minute}, {4, 2 * time.Minute}, {2, 4 * time.Minute}}, []int{5, 4, 3, 2, 1}},
+	} {
+		k := sessiontest.New(t, nil)
+		token := signIn(t, k, "", "alice", &session.SignInOptions{Level: 1})
+		for _, s := range tc.steps {
+			token = do(t, k, token, func(u *unit) error { return u.s.Elevate(u, s.level, s.ttl) })
+		}
+		now := k.Clock.Now()
+		if at := info(t, k, token).ProvedAt; !at.Equal(now) {
+			t.Errorf("%s: proved at %v, want %v", name, at, now)
+		}
+		for minute, want := range tc.want {
+			if got := info(t, k, token); got.Level != want || want > 1 == got.ElevatedUntil.IsZero() && name != "less than the sign-in" {
+				t.Errorf("%s: after %d minutes the level is %d until %v, want %d", name, minute, got.Level, got.ElevatedUntil, want)
+			}
+			k.Clock.Advance(time.Minute)
+		}
+	}
+}
+
+// A request that comes late is anonymous. It has rotated nothing, and does not say
+// that it has.
+func TestRotateOfALateRequestIsGone(t *testing.T) {
+	for name, change := range map[string]func(u *unit) error{
+		"another rotation": func(u *unit) error { return u.s.Rotate(u) },
+		"a sign-out":       func(u *unit) error { return u.s.SignOut(u) },
+	} {
+		k := sessiontest.New(t, nil)
+		token := signIn(t, k, "", "alice", nil)
+		do(t, k, token, change)
+		k.Backend.Calls()
+		late := begin(t, k, token)
+		if err := late.s.Rotate(late); !errors.Is(err, session.ErrGone) {
+			t.Errorf("after %s: %v, want %v", name, err, session.ErrGone)
+		}
+		k.Backend.Assert(t, "Get 1", "a late Rotate after "+name)
+	}
+	k := sessiontest.New(t, nil)
+	fresh := begin(t, k, "")
+	ok(t, fresh.s.Rotate(fresh)) // there is nothing to rotate
 }

@@ -46,8 +46,10 @@ type Backend struct {
 	given      API    // what New was given
 	table      string // its name or ARN
 	opts       Options
-	grace      int64         // milliseconds; negative: the table has no TTL
-	shards     int           // of the index by expiry
+	grace      int64  // milliseconds; negative: the table has no TTL
+	shards     int    // of the index by expiry
+	texts      string // see textLabels
+	labelNames map[string]string
 	firstShard atomic.Uint32 // the shard with which the last sweep began
 	keepsStale atomic.Bool   // the permission to remove label items is missing
 	tried      atomic.Bool   // CreateStorage has tried the server
@@ -93,6 +95,7 @@ func New(client API, table string, opts *Options) (*Backend, error) {
 		gate: driverkit.NewGate(desc, tableName(table)), client: client, given: client, table: table, opts: o,
 		grace: o.GraceTTL.Milliseconds(), shards: o.Partitions, pause: driverkit.Wait, contended: driverkit.Pause, patience: maxWait,
 	}
+	b.texts, b.labelNames = textLabels(b.gate.Labels())
 	if o.GraceTTL < 0 {
 		b.grace = -1
 	}

@@ -119,6 +119,7 @@ func (b *Backend) write(ctx context.Context, c *call, w *driver.Write) (model.Re
 		g = guess{labels: w.Known.Labels, expiresAt: w.Known.ExpiresAt, known: true}
 	}
 	for range guessAttempts {
+		c.expires = g.expiresAt
 		rec, out, err := b.attempt(ctx, c, w, g)
 		if err != nil {
 			return model.Record{}, err
@@ -159,7 +160,7 @@ func (b *Backend) attempt(ctx context.Context, c *call, w *driver.Write, g guess
 	accept := "(#labels = :new OR #labels = :old)"
 	switch {
 	case w.Keep.Labels:
-		accept = ""
+		accept = b.texts
 	case same || len(w.Record.Labels) == 0 && len(g.labels) == 0:
 		accept = "#labels = :new"
 	}
@@ -266,6 +267,7 @@ func (b *Backend) change(ctx context.Context, c *call, id string, set attributes
 		expr += "#" + name
 	}
 	names, values := fill(values, cond, expr)
+	b.nameLabels(names)
 	var item attributes
 	out, err := b.sendOnce(ctx, c, values, func(ctx context.Context, opts func(*awsdynamodb.Options)) error {
 		res, err := b.client.UpdateItem(ctx, &awsdynamodb.UpdateItemInput{
@@ -362,6 +364,7 @@ func (b *Backend) Delete(ctx context.Context, now time.Time, d driver.Delete) er
 func (b *Backend) remove(ctx context.Context, c *call, d *driver.Delete) error {
 	cond := condition(d.Cond, "#labels = :old")
 	labels := d.Known.Labels
+	c.expires = d.Known.ExpiresAt
 	for range guessAttempts {
 		out, err := b.removeItems(ctx, c, d.ID, labels, cond, attributes{tokenNow: millis(c.at()), ":known": blob(d.Known.Revision[:])})
 		if err != nil {
@@ -374,7 +377,7 @@ func (b *Backend) remove(ctx context.Context, c *call, d *driver.Delete) error {
 		if err != nil {
 			return err
 		}
-		labels = cur.Labels
+		labels, c.expires = cur.Labels, cur.ExpiresAt
 	}
 	return driverkit.Contended()
 }

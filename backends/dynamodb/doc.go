@@ -134,11 +134,17 @@
 // that is sent again after a pause says so in its condition. A part of a batch,
 // listing or count that waited for its turn is as of the begin of that part. A
 // wait of 100 milliseconds or more for a connection counts for what is decided
-// after the answer. It does not count in the condition of the write that waited,
-// because the request was made and signed before. Limits of the client bound that
-// wait: five seconds for a client that is opened from a URL. Requests for
-// credentials are not seen, and their time does not count. Nor does that of a
-// client that ignores the options of a call.
+// after the answer.
+//
+// The condition of a write is signed before the write waits for its connection. If
+// a record's expiry is in driver.Write.Known, or in that of a touch or delete, and
+// passes during the wait, the body is not sent. DynamoDB carries out no request
+// without it, and the write is signed again as of later. A write that knows no
+// expiry goes out as it was signed. Limits of the client bound its wait: five
+// seconds for a client that is opened from a URL.
+//
+// Requests for credentials are not seen, and their time does not count. Nor does
+// that of a client that ignores the options of a call.
 //
 // # Limits
 //

@@ -30,7 +30,7 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (mod
 	if t.Cond == driver.IfMatch {
 		wanted, values[":known"] = driver.IfMatch, blob(t.Known.Revision[:])
 	}
-	cond := condition(wanted, "")
+	cond := condition(wanted, b.texts)
 	at := t.ExpiresAt
 	switch t.Mode {
 	case driver.TouchExtend:
@@ -41,6 +41,7 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (mod
 	}
 	set := attributes{}
 	b.putExpiry(set, t.ID, at)
+	c.expires = t.Known.ExpiresAt
 	for range guessAttempts {
 		rec, out, err := b.change(ctx, c, t.ID, set, missing(set, attrExpires, attrTTL, attrDue), cond, values)
 		if err != nil || !out.failed {
@@ -53,6 +54,7 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (mod
 		if t.Mode == driver.TouchExtend && t.Result(cur.ExpiresAt).Equal(cur.ExpiresAt) {
 			return cur.Head(), nil
 		}
+		c.expires = cur.ExpiresAt
 	}
 	return model.Record{}, driverkit.Contended()
 }

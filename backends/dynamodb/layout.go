@@ -85,6 +85,31 @@ const (
 	condAbsent  = "attribute_not_exists(#pk)"
 )
 
+// textLabels returns the condition that the declared labels are texts, with the names
+// that it uses. It is for changes that keep the labels: others compare them. The
+// condition is empty without declared labels.
+func textLabels(labels []string) (cond string, names map[string]string) {
+	names = make(map[string]string, len(labels))
+	for i, label := range labels {
+		token := "#label" + strings.Repeat(string(rune('A'+i%26)), i/26+1)
+		names[token] = label
+		if cond != "" {
+			cond += " AND "
+		}
+		cond += "(attribute_not_exists(#labels." + token + ") OR attribute_type(#labels." + token + ", :S))"
+	}
+	return cond, names
+}
+
+// nameLabels gives the tokens of textLabels among the names their labels.
+func (b *Backend) nameLabels(names map[string]string) {
+	for token := range names {
+		if label, ok := b.labelNames[token]; ok {
+			names[token] = label
+		}
+	}
+}
+
 // fill returns the names and values that the expressions use. DynamoDB refuses
 // unused ones.
 func fill(values attributes, expressions ...string) (map[string]string, attributes) {

@@ -269,8 +269,12 @@ func (b *Backend) Count(ctx context.Context, now time.Time, query driver.Query) 
 }
 
 func (b *Backend) countAll(ctx context.Context, c *call) (int, error) {
-	const filter = scanRecords + " AND " + condShape + " AND " + condLive
+	filter := scanRecords + " AND " + condShape + " AND " + condLive
+	if b.texts != "" {
+		filter += " AND " + b.texts
+	}
 	names, values := fill(attributes{tokenNow: millis(c.at())}, filter)
+	b.nameLabels(names)
 	n := 0
 	var after attributes
 	for {

@@ -292,9 +292,12 @@ func TestUnreadable(t *testing.T) {
 		"value of numbers": with(func(it attributes) { it[attrValue] = number(1) }),
 		"no labels":        with(func(it attributes) { delete(it, attrLabels) }),
 		"labels of text":   with(func(it attributes) { it[attrLabels] = str("ann") }),
-		"no encoding":      with(func(it attributes) { delete(it, attrEncoding) }),
-		"no value":         with(func(it attributes) { delete(it, attrValue) }),
-		"its own labels":   {attrPK: str("r#id"), attrSK: str("r"), attrLabels: str("x"), "color": str("red")},
+		"a label of number": with(func(it attributes) {
+			it[attrLabels] = &types.AttributeValueMemberM{Value: attributes{"principal": number(7)}}
+		}),
+		"no encoding":    with(func(it attributes) { delete(it, attrEncoding) }),
+		"no value":       with(func(it attributes) { delete(it, attrValue) }),
+		"its own labels": {attrPK: str("r#id"), attrSK: str("r"), attrLabels: str("x"), "color": str("red")},
 	}
 	for name, it := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package dynamodb
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -17,8 +18,10 @@ import (
 // sendOnce carries out one write. The option that do gets turns off the SDK's
 // resending and records whether the request left the process. A write that
 // DynamoDB refused because of another transaction, or for now, is sent again
-// after a pause: as of the time that it is then, if values has :now. A failed
-// condition is part of the outcome and not an error.
+// after a pause: as of the time that it is then, if values has :now. So is one
+// whose record, by the expiry that the call knows of it, expired while the write
+// waited for a connection. A failed condition is part of the outcome and not an
+// error.
 func (b *Backend) sendOnce(ctx context.Context, c *call, values attributes, do func(context.Context, func(*awsdynamodb.Options)) error) (outcome, error) {
 	var pending error // an attempt that may still succeed
 	own := ownRetries{b: b}
@@ -30,6 +33,9 @@ func (b *Backend) sendOnce(ctx context.Context, c *call, values attributes, do f
 			values[tokenNow] = millis(c.at())
 		}
 		m := c.mark()
+		if values[tokenNow] != nil && pending == nil {
+			m.Late = c.late()
+		}
 		seen := false // the client has taken the options
 		err := do(ctx, func(o *awsdynamodb.Options) {
 			own.take(o)
@@ -53,7 +59,7 @@ func (b *Backend) sendOnce(ctx context.Context, c *call, values attributes, do f
 				return outcome{}, stillPending(ctx, pending, err)
 			}
 			continue
-		case own.again(ctx, c, err):
+		case own.again(ctx, c, err), errors.Is(err, errLate):
 			continue
 		}
 		if cancelled := cancelledError(err); cancelled != nil {

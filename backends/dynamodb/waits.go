@@ -2,6 +2,7 @@ package dynamodb
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -16,6 +17,10 @@ type call struct {
 	driverkit.Waited
 	now   time.Time
 	began time.Duration // by the stopwatch
+
+	// expires is when the record expires that a write is for, as far as the call
+	// knows. Zero is never, or that it does not know.
+	expires time.Time
 }
 
 func (b *Backend) call(now time.Time) *call {
@@ -37,7 +42,7 @@ func (c *call) turn(atOnce bool) *call {
 		part := *c
 		return &part
 	}
-	part := &call{Waited: driverkit.Waited{Watch: c.Watch}, now: c.now, began: c.began}
+	part := &call{Waited: driverkit.Waited{Watch: c.Watch}, now: c.now, began: c.began, expires: c.expires}
 	part.Add(part.Read() - c.began)
 	return part
 }
@@ -52,6 +57,26 @@ func (c *call) wait(ctx context.Context, pause func(context.Context, time.Durati
 // made earlier and is not seen.
 func (c *call) connection(o *awsdynamodb.Options) {
 	o.APIOptions = append(o.APIOptions, c.mark().Watch)
+}
+
+// errLate ends an attempt at a write that is signed as of a time too early.
+var errLate = errors.New("the record has expired while the write waited for a connection")
+
+// late returns what is asked before the body of a write that is signed as of now:
+// without it, DynamoDB does not carry out the write. It is an error if the record
+// has expired since then. The next attempt, which is signed as of later, is not
+// late by the same expiry. It has copies: a client may ask after the call has ended.
+func (c *call) late() func(time.Duration) error {
+	signed, w, now, expires := c.at(), c.Waited, c.now, c.expires
+	if !expires.After(signed) {
+		return nil
+	}
+	return func(more time.Duration) error {
+		if w.Add(more); expires.After(w.Now(now)) {
+			return nil
+		}
+		return errLate
+	}
 }
 
 // mark returns the mark of a request of the call.

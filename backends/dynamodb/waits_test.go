@@ -1,6 +1,7 @@
 package dynamodb
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -312,6 +313,62 @@ func TestConnectionsCount(t *testing.T) {
 				drivertest.WantKind(t, err, want)
 				if wanted := map[bool]int{true: 1, false: 2}[failure == nil]; dials != wanted {
 					t.Errorf("%d connections were tried, want %d", dials, wanted)
+				}
+			})
+		}
+	}
+}
+
+// TestWritesThatWaitForAConnection are signed before they wait, and their record
+// expires meanwhile. The server does not get such a write, but one as of later. A
+// write that does not know the expiry goes out as it was signed: see the package's
+// comment.
+func TestWritesThatWaitForAConnection(t *testing.T) {
+	known := drivertest.Record("id", "", time.Hour)
+	for name, do := range map[string]func(context.Context, *Backend) error{
+		"compare-and-set": func(ctx context.Context, b *Backend) error {
+			_, err := b.Write(ctx, drivertest.Now, driver.Write{Record: drivertest.Record("id", "", 2*time.Hour), Cond: driver.IfMatch, Known: known})
+			return err
+		},
+		"update that keeps": func(ctx context.Context, b *Backend) error {
+			w := driver.Write{Record: drivertest.Record("id", "", 0), Cond: driver.IfMatch, Known: known, Keep: driver.Keep{Expiry: true}}
+			_, err := b.Write(ctx, drivertest.Now, w)
+			return err
+		},
+		"touch": func(ctx context.Context, b *Backend) error {
+			_, err := b.Touch(ctx, drivertest.Now, driver.Touch{ID: "id", Mode: driver.TouchClear, Known: known})
+			return err
+		},
+		"delete": func(ctx context.Context, b *Backend) error {
+			return b.Delete(ctx, drivertest.Now, driver.Delete{ID: "id", Cond: driver.IfPresent, Known: known})
+		},
+	} {
+		for waits, want := range map[time.Duration]string{time.Hour - time.Second: "[0s]", time.Hour: "[1h0m0s]"} {
+			t.Run(fmt.Sprint(name, " ", waits), func(t *testing.T) {
+				var watch stopwatch
+				var sent []time.Duration
+				b := serve(t, func(w http.ResponseWriter, r *http.Request) {
+					body, err := io.ReadAll(r.Body)
+					if err != nil {
+						return // a service carries out nothing without the whole body
+					}
+					r.Body = io.NopCloser(bytes.NewReader(body))
+					_, after := sentAt(t, r)
+					sent = append(sent, after)
+					answer{status: 400, code: "ConditionalCheckFailedException"}.write(w)
+				})
+				dials := 0
+				transport := sdkOf(b).Options().HTTPClient.(*http.Client).Transport.(*http.Transport)
+				transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+					if dials++; dials == 1 {
+						watch.move(waits)
+					}
+					return new(net.Dialer).DialContext(ctx, network, addr)
+				}
+				b.watch = watch.read
+				drivertest.WantKind(t, do(t.Context(), b), model.ErrNotFound)
+				if fmt.Sprint(sent) != want {
+					t.Errorf("the server got writes as of %v after now, want %s", sent, want)
 				}
 			})
 		}

@@ -64,6 +64,7 @@ type searchReply struct {
 // too much for the server, and sets q.size.
 func (b *Backend) search(ctx context.Context, w *driverkit.Waited, q *query) ([]foundDoc, error) {
 	q.size = b.searches.most(q.size)
+	before, began := *w, w.Read()
 	for try := 1; ; try++ {
 		res, err := b.searchAll(ctx, w, q)
 		again := b.searches.learn(ctx, q.size, err) && q.size > minSearch
@@ -74,9 +75,10 @@ func (b *Backend) search(ctx context.Context, w *driverkit.Waited, q *query) ([]
 			return nil, err
 		}
 		q.size = max(minSearch, q.size/2)
-		if err := w.Pause(ctx, try); err != nil {
+		if err := driverkit.Pause(ctx, try); err != nil {
 			return nil, err
 		}
+		sinceThen(w, before, began)
 	}
 }
 

@@ -96,24 +96,46 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 	if err := b.refresh(ctx, w); err != nil {
 		return driver.Page{}, err
 	}
-	var docs []foundDoc
-	var n int
-	limit := search.size - 1
-	for size := search.size; ; size *= 2 { // again only if all that were found have one id
-		search.size = min(size, maxPage+1)
-		if docs, err = b.search(ctx, w, search); err != nil {
-			return driver.Page{}, err
-		}
-		n = wholeID(docs, min(len(docs), search.size-1, limit))
-		if n < len(docs) || len(docs) < search.size || search.size < size {
-			break
-		}
+	docs, n, more, err := b.searchPage(ctx, w, search)
+	if err != nil {
+		return driver.Page{}, err
 	}
 	next := place{fits: 2 * from.fits}
 	if next.fits >= maxPage {
 		next.fits = 0
 	}
-	return b.page(ctx, w.Now(now), &q, docs, n, next)
+	return b.page(ctx, w.Now(now), &q, docs, n, more, next)
+}
+
+// searchPage searches for the documents of a page, and again for more only if all
+// that it has found have one id. It returns how many of them the page has, and
+// whether the listing goes on after those.
+func (b *Backend) searchPage(ctx context.Context, w *driverkit.Waited, search *query) (docs []foundDoc, n int, more bool, err error) {
+	limit := search.size - 1
+	before, began := *w, w.Read()
+	for {
+		had := len(docs)
+		if docs, err = b.search(ctx, w, search); err != nil {
+			return nil, 0, false, err
+		}
+		full := len(docs) == search.size // there may be more
+		n = wholeID(docs, min(len(docs), search.size-1, limit))
+		if n < len(docs) || !full || search.size > maxPage {
+			return docs, n, full || n < len(docs), nil
+		}
+		if len(docs) <= had {
+			return nil, 0, false, model.NewError(model.ErrUnavailable, "the server can only return fewer documents than have one id: is it short of memory?", nil)
+		}
+		search.size = min(2*search.size, maxPage+1)
+		sinceThen(w, before, began) // the next search waited for this one
+	}
+}
+
+// sinceThen sets what a call has waited: what it had when it began something, and
+// the time since then.
+func sinceThen(w *driverkit.Waited, before driverkit.Waited, began time.Duration) {
+	*w = before
+	w.Add(w.Read() - began)
 }
 
 // wholeID returns the end of a page of about n documents that has all with its last
@@ -135,10 +157,10 @@ func wholeID(docs []foundDoc, n int) int {
 	return end
 }
 
-// page returns the page of the first n documents that a search has found. Next is
-// what its token has unless the bytes end it.
-func (b *Backend) page(ctx context.Context, now time.Time, q *driver.Query, docs []foundDoc, n int, next place) (driver.Page, error) {
-	more := n < len(docs)
+// page returns the page of the first n documents that a search has found. More says
+// that the listing goes on after them. Next is what the token has unless the bytes
+// end the page.
+func (b *Backend) page(ctx context.Context, now time.Time, q *driver.Query, docs []foundDoc, n int, more bool, next place) (driver.Page, error) {
 	docs = docs[:n]
 	read, ids, found := short, make([]string, n), make([]stored, n)
 	if q.KeysOnly {
@@ -148,9 +170,16 @@ func (b *Backend) page(ctx context.Context, now time.Time, q *driver.Query, docs
 		ids[i], found[i] = docs[i].ID, b.decode(&docs[i], read)
 	}
 	if !q.KeysOnly {
+		clock := b.waited()
+		began := clock.Read()
 		filled, err := b.fill(ctx, ids, found, driver.PageBytes)
 		n = wholeID(docs, filled)
 		if err == nil && n > filled {
+			for i := range found[filled:n] { // they waited for those before
+				if d := &found[filled+i]; d.lacks {
+					d.waited += clock.Read() - began
+				}
+			}
 			_, err = b.fill(ctx, ids[filled:n], found[filled:n], 0)
 		}
 		if err != nil {

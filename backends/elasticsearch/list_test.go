@@ -264,6 +264,51 @@ func TestSeveralDocumentsWithOneID(t *testing.T) {
 	}
 }
 
+// TestShrunkSearchOfOneID has as many documents with one id as a search may ask for,
+// because the server was short of memory or because there are thousands. The
+// listing goes on after them. If the server stays short, it is an error, since
+// one that is not returned may be the record.
+func TestShrunkSearchOfOneID(t *testing.T) {
+	for name, test := range map[string]struct {
+		same    int
+		refuses func(size, searches int) bool
+		want    string
+		err     error
+	}{
+		"short at first": {4, func(size, searches int) bool { return searches < 6 && size > 2 }, "[a b c]", nil},
+		"stays short":    {4, func(size, _ int) bool { return size > 2 }, "[a]", model.ErrUnavailable},
+		"thousands":      {maxPage + 5, func(int, int) bool { return false }, "[a b c]", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				searches := 0
+				s := &shelf{t: t, docs: shelved(test.same), meet: func() { searches++ }}
+				s.refuses = func(size int) bool { return test.refuses(size, searches) }
+				b := newBackend(t, clientFunc(s.Perform), "carts", nil)
+				var got []string
+				q := driver.Query{Limit: 10, KeysOnly: true}
+				for range test.same + 3 {
+					p, err := b.Page(t.Context(), drivertest.Now, q)
+					if err != nil {
+						drivertest.WantKind(t, err, test.err)
+						test.err = nil
+						break
+					}
+					for i := range p.Records {
+						got = append(got, p.Records[i].ID)
+					}
+					if q.After = p.Next; p.Next == "" {
+						break
+					}
+				}
+				if slices.Sort(got); test.err != nil || fmt.Sprint(got) != test.want {
+					t.Errorf("listed %v, want %s; the error %v is missing", got, test.want, test.err)
+				}
+			})
+		})
+	}
+}
+
 // seedRaw stores n records of the size as another program does, in parallel, and
 // returns their ids, sorted. It encodes each of two values once.
 func seedRaw(t testing.TB, b *Backend, n, size int) []string {

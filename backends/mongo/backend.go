@@ -25,6 +25,7 @@ type Backend struct {
 	coll      *mongodriver.Collection
 	grace     int32 // seconds; -1: the server removes nothing by itself
 	queryable bool
+	undamaged bson.RawValue // a part of each filter
 	logger    *slog.Logger
 	found     atomic.Bool          // the collection exists
 	watch     func() time.Duration // nil, or a test's stopwatch
@@ -70,9 +71,13 @@ func New(db *mongodriver.Database, collection string, opts *Options) (*Backend, 
 	d := driver.Description{Backend: backendName, Labels: o.Labels, MaxValue: o.MaxValue}
 	gate := driverkit.NewGate(d, db.Name(), collection)
 	gate.CheckWrites(checkEncoding)
+	sound, err := undamaged(gate.Labels())
+	if err != nil {
+		return nil, driverkit.NewError(backendName, model.NewError(model.ErrInvalid, "the labels have no form in BSON", err))
+	}
 	return &Backend{
 		gate: gate, coll: own.Collection(collection),
-		grace: grace, queryable: o.Queryable, logger: o.Logger,
+		grace: grace, queryable: o.Queryable, undamaged: sound, logger: o.Logger,
 	}, nil
 }
 
@@ -106,13 +111,19 @@ func withoutSession(ctx context.Context) context.Context {
 }
 
 // ready returns the context for a call on records, without the caller's
-// session. It returns ErrUnavailable if the collection does not exist.
-func (b *Backend) ready(ctx context.Context) (context.Context, error) {
+// session. It returns ErrUnavailable if the collection does not exist. It asks
+// before the first call, and moves now by the time that this takes (rule R100).
+func (b *Backend) ready(ctx context.Context, now *time.Time) (context.Context, error) {
 	ctx = withoutSession(ctx)
 	if b.found.Load() {
 		return ctx, nil
 	}
-	return ctx, b.find(ctx)
+	w := driverkit.Waited{Watch: b.watch}
+	err := w.During(func() error { return b.find(ctx) })
+	if now != nil { // else the call does not decide as of a time that moves
+		*now = w.Now(*now)
+	}
+	return ctx, err
 }
 
 // disconnectTimeout bounds how long Close waits for the goroutines of a client

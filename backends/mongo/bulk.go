@@ -37,7 +37,7 @@ func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get)
 	if !ok {
 		return out
 	}
-	ctx, err := b.ready(ctx)
+	ctx, err := b.ready(ctx, &now)
 	if err != nil {
 		for i := range out {
 			out[i].Err = err
@@ -48,7 +48,7 @@ func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get)
 	for from := 0; from < len(gets); from += getStep {
 		now := turn.at(from == 0)
 		part := gets[from:min(from+getStep, len(gets))]
-		found, err := b.readMany(ctx, driverkit.IDs(part), withValue)
+		found, err := b.readMany(ctx, &turn, driverkit.IDs(part), withValue)
 		driverkit.Answers(out[from:], part, found, err, now)
 	}
 	return out
@@ -56,8 +56,9 @@ func (b *Backend) GetMany(ctx context.Context, now time.Time, gets []driver.Get)
 
 // readMany returns the stored records by id, live or expired, with ErrCorrupt
 // for those that cannot be read. If it fails it returns what it read before,
-// and the error.
-func (b *Backend) readMany(ctx context.Context, ids []string, p projection) (map[string]driver.BatchResult, error) {
+// and the error. With a turn, records of the server's later answers, which waited
+// for the ones before, are ErrNotFound if they have expired meanwhile.
+func (b *Backend) readMany(ctx context.Context, t *turn, ids []string, p projection) (map[string]driver.BatchResult, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -68,8 +69,18 @@ func (b *Backend) readMany(ctx context.Context, ids []string, p projection) (map
 	}
 	defer closeCursor(ctx, cur)
 	found := make(map[string]driver.BatchResult, len(ids))
-	for cur.Next(ctx) {
+	var later time.Time // as of which a later answer is judged; zero: this is the first
+	for {
+		if t != nil && len(found) > 0 && cur.RemainingBatchLength() == 0 {
+			later = t.at(false)
+		}
+		if !cur.Next(ctx) {
+			break
+		}
 		rec, err := p.decode(cur.Current)
+		if err == nil && !later.IsZero() && rec.Expired(later) {
+			rec, err = model.Record{}, model.ErrNotFound
+		}
 		found[storedID(cur.Current)] = driver.BatchResult{Record: rec, Err: err}
 	}
 	if err := cur.Err(); err != nil {
@@ -102,6 +113,13 @@ func (t *turn) at(once bool) time.Time {
 	return w.Now(t.now)
 }
 
+// promptly is the time that one wave of round trips takes if nothing waits. Calls
+// that share a millisecond with an expiry would differ if it counted.
+const promptly = 100 * time.Millisecond
+
+// prompt reports whether what was sent so far took no longer.
+func (t *turn) prompt() bool { return t.watch.Read()-t.began < promptly }
+
 // batch is a WriteMany and its results so far.
 type batch struct {
 	*Backend
@@ -123,7 +141,7 @@ func (b *batch) fail(index []int, err error) {
 // them is a command of its own, eight at a time.
 func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.BatchOp) []driver.BatchResult {
 	out, valid := b.gate.Batch(ctx, ops)
-	run := &batch{Backend: b, turn: b.turn(now), ops: ops, out: out}
+	run := &batch{Backend: b, ops: ops, out: out}
 	var puts, others []int
 	for _, i := range valid {
 		switch w := ops[i].Write; {
@@ -136,16 +154,15 @@ func (b *Backend) WriteMany(ctx context.Context, now time.Time, ops []driver.Bat
 	if len(puts)+len(others) == 0 {
 		return out
 	}
-	ctx, err := b.ready(ctx)
+	ctx, err := b.ready(ctx, &now)
 	if err != nil {
 		run.fail(puts, err)
 		run.fail(others, err)
 		return out
 	}
+	run.turn = b.turn(now)
 	run.each(ctx, others, true)
-	// One wave of others is about as long as one round trip. Calls that share
-	// a millisecond with an expiry would differ if it counted.
-	for once := len(others) <= batchWidth; len(puts) > 0; once = false {
+	for once := len(others) == 0 || len(others) <= batchWidth && run.prompt(); len(puts) > 0; once = false {
 		n := run.put(ctx, puts, run.at(once))
 		puts = puts[n:]
 	}
@@ -186,7 +203,8 @@ func (b *batch) put(ctx context.Context, index []int, now time.Time) int {
 		doc, copied := b.document(&w.Record)
 		filter := byID(w.Record.ID)
 		if w.Cond == driver.IfAbsent {
-			filter = expiredFilter(now, w.Record.ID)
+			filter = b.expiredFilter(now, w.Record.ID)
+			size += len(b.undamaged.Value)
 		}
 		models = append(models, mongodriver.NewReplaceOneModel().SetFilter(filter).SetReplacement(doc).SetUpsert(true))
 		size += len(w.Record.Value) + copied + documentBytes
@@ -245,7 +263,7 @@ func (b *batch) creates(ctx context.Context, index []int) {
 	for n, i := range index {
 		ids[n] = b.ops[i].ID()
 	}
-	found, err := b.readMany(ctx, ids, headOnly)
+	found, err := b.readMany(ctx, nil, ids, headOnly)
 	for n, i := range index {
 		o, stored := found[ids[n]]
 		switch {

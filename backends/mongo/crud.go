@@ -1,6 +1,7 @@
 package mongo
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"maps"
@@ -41,23 +42,47 @@ func (p projection) decode(raw bson.Raw) (model.Record, error) {
 func byID(id string) bson.D { return bson.D{{Key: fieldID, Value: id}} }
 
 // readable is what a filter asks of a document, so that a write leaves one that
-// decode refuses. Reads alone find a revision of another length, since not all
-// servers of the protocol compare lengths, and an expiry that contradicts ever:
-// with $or, some would no longer search by the id.
+// decode refuses. The revision lies between two of 16 bytes. MongoDB compares
+// lengths first, so that one of another length does not. Servers that compare
+// bytes first find only its type, and reads find the rest.
 var readable = bson.D{
-	{Key: fieldRevision, Value: bson.D{{Key: "$type", Value: "binData"}}},
+	{Key: fieldRevision, Value: bson.D{
+		{Key: "$gte", Value: bson.Binary{Data: make([]byte, len(model.Revision{}))}},
+		{Key: "$lte", Value: bson.Binary{Subtype: 0xff, Data: bytes.Repeat([]byte{0xff}, len(model.Revision{}))}},
+	}},
 	{Key: fieldEncoding, Value: bson.D{{Key: "$type", Value: "string"}}},
 }
 
+// undamaged is what else a filter asks: that the expiry does not contradict ever, and
+// that the labels are texts. It is the value of $and: with $or or $nor at its top, a
+// filter would make some servers read the whole collection.
+func undamaged(labels []string) (bson.RawValue, error) {
+	other := func(field, kind string) bson.D {
+		return bson.D{{Key: field, Value: bson.D{{Key: "$exists", Value: true}, {Key: "$not", Value: bson.D{{Key: "$type", Value: kind}}}}}}
+	}
+	list := bson.A{
+		other(fieldForever, "bool"),
+		bson.D{{Key: fieldForever, Value: true}, {Key: fieldExpiry, Value: bson.D{{Key: "$ne", Value: lastInstant}}}},
+		other(fieldLabels, "object"),
+	}
+	for _, label := range labels {
+		list = append(list, other(labelField(label), "string"))
+	}
+	kind, data, err := bson.MarshalValue(bson.A{bson.D{{Key: "$nor", Value: list}}})
+	return bson.RawValue{Type: kind, Value: data}, err
+}
+
 // filter matches a readable document with the id and such an expiry.
-func filter(id string, expiry bson.D) bson.D {
-	return append(bson.D{{Key: fieldID, Value: id}, {Key: fieldFormat, Value: formatVersion}, {Key: fieldExpiry, Value: expiry}}, readable...)
+func (b *Backend) filter(id string, expiry bson.D) bson.D {
+	d := make(bson.D, 0, 6)
+	d = append(d, bson.E{Key: fieldID, Value: id}, bson.E{Key: fieldFormat, Value: formatVersion}, bson.E{Key: fieldExpiry, Value: expiry})
+	return append(append(d, readable...), bson.E{Key: "$and", Value: b.undamaged})
 }
 
 // liveFilter matches the live record with the id, under IfMatch only at the
 // known revision.
-func liveFilter(now time.Time, id string, c driver.Condition, known model.Revision) bson.D {
-	d := filter(id, bson.D{{Key: "$gt", Value: dateOf(now)}})
+func (b *Backend) liveFilter(now time.Time, id string, c driver.Condition, known model.Revision) bson.D {
+	d := b.filter(id, bson.D{{Key: "$gt", Value: dateOf(now)}})
 	if c == driver.IfMatch {
 		set(d, fieldRevision, bson.Binary{Data: known[:]})
 	}
@@ -65,8 +90,8 @@ func liveFilter(now time.Time, id string, c driver.Condition, known model.Revisi
 }
 
 // writeFilter matches the live record that the write may replace.
-func writeFilter(now time.Time, w *driver.Write) bson.D {
-	d := liveFilter(now, w.Record.ID, w.Cond, w.Known.Revision)
+func (b *Backend) writeFilter(now time.Time, w *driver.Write) bson.D {
+	d := b.liveFilter(now, w.Record.ID, w.Cond, w.Known.Revision)
 	if w.Encodings != nil {
 		set(d, fieldEncoding, bson.D{{Key: "$in", Value: w.Encodings}})
 	}
@@ -84,8 +109,8 @@ func set(filter bson.D, field string, value any) {
 
 // expiredFilter matches the expired record with the id. A create replaces the
 // match and otherwise inserts, which is a duplicate key if a record is live.
-func expiredFilter(now time.Time, id string) bson.D {
-	return filter(id, bson.D{{Key: "$lte", Value: dateOf(now)}})
+func (b *Backend) expiredFilter(now time.Time, id string) bson.D {
+	return b.filter(id, bson.D{{Key: "$lte", Value: dateOf(now)}})
 }
 
 // Get returns the live record with the id, by one find on _id.
@@ -93,7 +118,7 @@ func (b *Backend) Get(ctx context.Context, now time.Time, g driver.Get) (model.R
 	if err := b.gate.Enter(ctx); err != nil {
 		return model.Record{}, err
 	}
-	ctx, err := b.ready(ctx)
+	ctx, err := b.ready(ctx, &now)
 	if err != nil {
 		return model.Record{}, err
 	}
@@ -141,7 +166,7 @@ func (b *Backend) Stat(ctx context.Context, now time.Time, g driver.Get) (driver
 	if err := b.gate.Enter(ctx); err != nil {
 		return driver.Stat{}, err
 	}
-	ctx, err := b.ready(ctx)
+	ctx, err := b.ready(ctx, &now)
 	if err != nil {
 		return driver.Stat{}, err
 	}
@@ -185,7 +210,7 @@ func (b *Backend) Write(ctx context.Context, now time.Time, w driver.Write) (mod
 	if err := b.gate.Write(ctx, &w); err != nil {
 		return model.Record{}, err
 	}
-	ctx, err := b.ready(ctx)
+	ctx, err := b.ready(ctx, &now)
 	if err != nil {
 		return model.Record{}, err
 	}
@@ -255,7 +280,7 @@ func (b *Backend) upsert(ctx context.Context, w *driver.Write) (model.Record, er
 
 func (b *Backend) create(ctx context.Context, now time.Time, w *driver.Write) (model.Record, error) {
 	doc, _ := b.document(&w.Record)
-	_, err := b.coll.ReplaceOne(ctx, expiredFilter(now, w.Record.ID), doc, options.Replace().SetUpsert(true))
+	_, err := b.coll.ReplaceOne(ctx, b.expiredFilter(now, w.Record.ID), doc, options.Replace().SetUpsert(true))
 	switch {
 	case idExists(err):
 		return b.conditionError(ctx, now, w)
@@ -268,7 +293,7 @@ func (b *Backend) create(ctx context.Context, now time.Time, w *driver.Write) (m
 // replace is an update that keeps nothing.
 func (b *Backend) replace(ctx context.Context, now time.Time, w *driver.Write) (model.Record, error) {
 	doc, _ := b.document(&w.Record)
-	res, err := b.coll.ReplaceOne(ctx, writeFilter(now, w), doc)
+	res, err := b.coll.ReplaceOne(ctx, b.writeFilter(now, w), doc)
 	switch {
 	case err != nil:
 		return model.Record{}, writeError(ctx, err)
@@ -281,7 +306,7 @@ func (b *Backend) replace(ctx context.Context, now time.Time, w *driver.Write) (
 // modify changes some fields of the live record that the write may replace, and
 // returns the changed head.
 func (b *Backend) modify(ctx context.Context, now time.Time, w *driver.Write, update bson.D) (model.Record, error) {
-	raw, err := b.coll.FindOneAndUpdate(ctx, writeFilter(now, w), update,
+	raw, err := b.coll.FindOneAndUpdate(ctx, b.writeFilter(now, w), update,
 		options.FindOneAndUpdate().SetReturnDocument(options.After).SetProjection(headOnly.fields)).Raw()
 	switch {
 	case errors.Is(err, mongodriver.ErrNoDocuments):
@@ -325,7 +350,7 @@ func (b *Backend) Delete(ctx context.Context, now time.Time, d driver.Delete) er
 	if err := b.gate.Delete(ctx, &d); err != nil {
 		return err
 	}
-	ctx, err := b.ready(ctx)
+	ctx, err := b.ready(ctx, &now)
 	if err != nil {
 		return err
 	}
@@ -333,7 +358,7 @@ func (b *Backend) Delete(ctx context.Context, now time.Time, d driver.Delete) er
 }
 
 func (b *Backend) remove(ctx context.Context, now time.Time, d *driver.Delete) error {
-	res, err := b.coll.DeleteOne(ctx, liveFilter(now, d.ID, d.Cond, d.Known.Revision))
+	res, err := b.coll.DeleteOne(ctx, b.liveFilter(now, d.ID, d.Cond, d.Known.Revision))
 	switch {
 	case err != nil:
 		return writeError(ctx, err)

@@ -29,7 +29,11 @@
 // and _id. StoragePlan returns the same steps as commands for mongosh.
 //
 // A document without the field sojourn, or of a newer format, is ErrCorrupt for
-// its id, and only an upsert overwrites it. A write removes fields that other
+// its id, and only an upsert overwrites it. So is one whose rev, exp, ever, lab or
+// enc is not as above. A write sees that in its filter, except for a label that the
+// Backend does not declare. It sees a rev of another length on servers that compare
+// the lengths of binary values first, as MongoDB does. It does not look at val. A
+// write removes fields that other
 // programs added to a record. A view, a capped collection and a collection with
 // a collation are refused.
 //
@@ -101,7 +105,10 @@
 // A call may wait for a free connection of the client's pool (maxpoolsize, 100 by
 // default). The driver does not tell a call how long, so this wait does not count as
 // time that the call has waited (rule R100). The context's deadline bounds it, or the
-// client's Timeout. A client of your own needs one of them. Turns in a batch count.
+// client's Timeout. A client of your own needs one of them. Turns in a batch count, and
+// so do the look at the collection before the first call, and the server's earlier
+// answers to GetMany. Creates and upserts of a batch wait for its other operations:
+// that counts from 100 milliseconds on, or if there are more than eight.
 //
 // # Checks
 //

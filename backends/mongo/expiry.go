@@ -22,7 +22,7 @@ func (b *Backend) Touch(ctx context.Context, now time.Time, t driver.Touch) (mod
 	if err := b.gate.Touch(ctx, &t); err != nil {
 		return model.Record{}, err
 	}
-	ctx, err := b.ready(ctx)
+	ctx, err := b.ready(ctx, &now)
 	if err != nil {
 		return model.Record{}, err
 	}
@@ -77,7 +77,7 @@ func (b *Backend) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swe
 	if err != nil {
 		return driver.Swept{}, err
 	}
-	if ctx, err = b.ready(ctx); err != nil {
+	if ctx, err = b.ready(ctx, nil); err != nil {
 		return driver.Swept{}, err
 	}
 	state := sweep{Tally: tally, before: s.Before}

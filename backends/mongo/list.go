@@ -22,7 +22,7 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 	if err != nil {
 		return driver.Page{}, err
 	}
-	if ctx, err = b.ready(ctx); err != nil {
+	if ctx, err = b.ready(ctx, &now); err != nil {
 		return driver.Page{}, err
 	}
 	filter, index := ofLabel(&q, idKeys, bson.D{
@@ -65,7 +65,7 @@ func (b *Backend) Count(ctx context.Context, now time.Time, q driver.Query) (int
 	if err := b.gate.Count(ctx, &q); err != nil {
 		return 0, err
 	}
-	ctx, err := b.ready(ctx)
+	ctx, err := b.ready(ctx, &now)
 	if err != nil {
 		return 0, err
 	}

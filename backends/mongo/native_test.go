@@ -452,6 +452,52 @@ func TestForeignDocuments(t *testing.T) {
 	}
 }
 
+// TestDamagedFieldsStay has records of which another program has changed one field.
+// No write but an upsert touches them, and each says why.
+func TestDamagedFieldsStay(t *testing.T) {
+	b := open(t, nil)
+	ctx := t.Context()
+	fields := map[string]bson.D{
+		"ever beside an expiry":  {{Key: fieldForever, Value: true}},
+		"ever of another type":   {{Key: fieldForever, Value: 1}},
+		"labels of another type": {{Key: fieldLabels, Value: "ann"}},
+		"label of another type":  {{Key: fieldLabels + ".principal", Value: 7}},
+		"no encoding":            {{Key: fieldEncoding, Value: nil}},
+		"revision of a text":     {{Key: fieldRevision, Value: "0123456789abcdef"}},
+	}
+	if comparesLengths(t, b.coll) {
+		fields["short revision"] = bson.D{{Key: fieldRevision, Value: bson.Binary{Data: []byte("0123456789abcde")}}}
+		fields["long revision"] = bson.D{{Key: fieldRevision, Value: bson.Binary{Data: []byte("0123456789abcdefg")}}}
+	} else {
+		t.Log("the server compares bytes before lengths: only reads find a revision of another length")
+	}
+	for name, damage := range fields {
+		for state, lives := range map[string]time.Duration{"live": time.Hour, "expired": -time.Hour} {
+			base := drivertest.Record("id", "ann", lives)
+			drivertest.Seed(t, b, base)
+			if res, err := b.coll.UpdateOne(ctx, byID("id"), bson.D{{Key: "$set", Value: damage}}); err != nil || res.ModifiedCount != 1 {
+				t.Fatal(res, err)
+			}
+			before := storedDocument(t, b, "id")
+			calls := drivertest.Pick(t, drivertest.Writes(base), "update", "touch", "extend", "clear", "delete")
+			for _, c := range calls {
+				if err := c.Do(ctx, b); model.Kind(err) != model.ErrCorrupt {
+					t.Errorf("%s, %s: %s: %v, want %v", name, state, c.Name, err, model.ErrCorrupt)
+				}
+			}
+			for _, cond := range []driver.Condition{driver.IfAbsent, driver.IfPresent} {
+				w := driver.Write{Record: drivertest.Record("id", "bob", time.Hour), Cond: cond, Known: base, Keep: driver.Keep{Labels: cond == driver.IfPresent}}
+				_, err := b.Write(ctx, drivertest.Now, w)
+				drivertest.WantKind(t, err, model.ErrCorrupt)
+				drivertest.WantKind(t, b.WriteMany(ctx, drivertest.Now, []driver.BatchOp{{Write: &w}})[0].Err, model.ErrCorrupt)
+			}
+			if after := storedDocument(t, b, "id"); !reflect.DeepEqual(after, before) {
+				t.Errorf("%s, %s: %v became %v", name, state, before, after)
+			}
+		}
+	}
+}
+
 // TestForeignUniqueIndex violates a unique index that the user created, which
 // does not mean that a record has the id.
 func TestForeignUniqueIndex(t *testing.T) {

@@ -98,3 +98,51 @@ func TestTurnsCount(t *testing.T) {
 		t.Errorf("reads: %v, %v", got[0].Err, got[getStep].Err)
 	}
 }
+
+// TestWavesCount has a batch whose creates wait for its updates and deletes. A wave
+// of those counts if it takes longer than round trips do (rule R100).
+func TestWavesCount(t *testing.T) {
+	b := open(t, nil)
+	for takes, want := range map[time.Duration]error{promptly - time.Millisecond: model.ErrExists, time.Hour: nil} {
+		drivertest.Seed(t, b, drivertest.Record("a", "", 0), drivertest.Record("b", "", promptly/2))
+		var reads atomic.Int64
+		b.watch = func() time.Duration { // zero when the batch begins
+			if reads.Add(1) == 1 {
+				return 0
+			}
+			return takes
+		}
+		out := b.WriteMany(t.Context(), drivertest.Now, []driver.BatchOp{
+			{Write: &driver.Write{Record: drivertest.Record("b", "", time.Hour), Cond: driver.IfAbsent}},
+			{Delete: &driver.Delete{ID: "a", Cond: driver.IfPresent}},
+		})
+		if err := out[0].Err; !errors.Is(err, want) || out[1].Err != nil {
+			t.Errorf("a create after a wave of %v: %v, want %v; the delete: %v", takes, err, want, out[1].Err)
+		}
+	}
+}
+
+// TestLaterAnswersCount has a find that the server answers in two parts. The second
+// one is judged as of when it was asked for.
+func TestLaterAnswersCount(t *testing.T) {
+	var docs []bson.D
+	for _, id := range []string{"a", "b"} {
+		r := drivertest.Record(id, "", time.Hour)
+		doc, _ := labelled().document(&r)
+		docs = append(docs, doc)
+	}
+	part := func(cursor int64, batch string, doc bson.D) bson.D {
+		return bson.D{{Key: "ok", Value: 1}, {Key: "cursor", Value: bson.D{{Key: "id", Value: cursor}, {Key: "ns", Value: "d.c"}, {Key: batch, Value: bson.A{doc}}}}}
+	}
+	b := openFake(t, false, nil, nil, func(name string, _ bson.Raw) bson.D {
+		if name == "find" {
+			return part(7, "firstBatch", docs[0])
+		}
+		return part(0, "nextBatch", docs[1])
+	})
+	b.watch = later()
+	out := b.GetMany(t.Context(), drivertest.Now, driver.Gets("a", "b"))
+	if out[0].Err != nil || !errors.Is(out[1].Err, model.ErrNotFound) {
+		t.Errorf("records of the first and the second answer: %v, %v; want the second one expired", out[0].Err, out[1].Err)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -20,9 +21,6 @@ func TestSessions(t *testing.T)    { sessions.Run(t, harness(t, bucketCount)) }
 
 func TestClusterConformance(t *testing.T) { conformance.Run(t, clusterHarness(t, bucketCount)) }
 func TestClusterSessions(t *testing.T)    { sessions.Run(t, clusterHarness(t, bucketCount)) }
-
-// cases is the number of the suite's cases, all of which run here.
-const cases = 504
 
 // harness opens each backend behind a proxy of its own.
 func harness(t *testing.T, buckets int) conformance.Harness {
@@ -47,7 +45,7 @@ func harnessOf(t testing.TB, buckets int, server string, own goredis.UniversalCl
 	var proxies sync.Map // by *Backend
 	loadScripts(t, own)
 	return conformance.Harness{
-		Cases: cases,
+		Cases: conformance.All,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			p := newProxy(t)
 			b := newOn(t, connect(t, p), name, &Options{Buckets: buckets, MaxValue: 8 << 20, Labels: []string{"principal", "state"}}) // small enough for a test to exceed
@@ -71,6 +69,20 @@ func harnessOf(t testing.TB, buckets int, server string, own goredis.UniversalCl
 			}
 			p.(*proxy).Stall()
 			return func() {}
+		},
+		// A call waits for the look at the store's layout, which the first one makes.
+		// Calls also wait for a place in a shared round trip: see lane_test.go.
+		Delay: func(t testing.TB, b driver.ModelExpirySupport, d time.Duration) {
+			t.Helper()
+			own := b.(*Backend)
+			var reads atomic.Int64
+			own.watch = func() time.Duration {
+				if reads.Add(1) == 1 {
+					return 0
+				}
+				return d
+			}
+			own.agreed.Store(false)
 		},
 		Occupy: func(t testing.TB, name string) func(testing.TB) {
 			t.Helper()

@@ -9,6 +9,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 )
 
 // Count counts live records by the indexes alone, in one pipeline over all
@@ -65,18 +66,20 @@ type bucketCounting struct {
 }
 
 // countLabel counts in all buckets at once. A script visits a part of the
-// entries, so that the server is never busy for long.
+// entries, so that the server is never busy for long. Later scripts have waited for
+// the earlier ones (rule R100).
 func (b *Backend) countLabel(ctx context.Context, now time.Time, label, value string) (int, error) {
 	start := appendLabelValue(nil, value)
 	open := make([]*bucketCounting, len(b.buckets))
 	for i := range open {
 		open[i] = &bucketCounting{k: &b.buckets[i]}
 	}
-	sum := 0
-	for len(open) > 0 {
+	watch := driverkit.Waited{Watch: b.watch}
+	sum, began, at := 0, watch.Read(), now
+	for ; len(open) > 0; at = since(watch, began, now) {
 		runs := make([]*run, len(open))
 		for i, c := range open {
-			m := &mark{data: millis(now)}
+			m := &mark{data: millis(at)}
 			args := []any{"evalsha", countScript.digest, 2, c.k.labels + label, c.k.due, start, m, countStep, c.mode}
 			switch c.mode {
 			case "e":
@@ -107,6 +110,13 @@ func (b *Backend) countLabel(ctx context.Context, now time.Time, label, value st
 		open = more
 	}
 	return sum, nil
+}
+
+// since returns the time as of which a call decides that has waited for what it
+// began then.
+func since(watch driverkit.Waited, began time.Duration, now time.Time) time.Time {
+	watch.Add(watch.Read() - began)
+	return watch.Now(now)
 }
 
 // reply takes in the reply of count.lua and returns the number of live records

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -61,5 +62,29 @@ func TestTurnsCount(t *testing.T) {
 	})
 	if out[0].Err != nil || !errors.Is(out[1].Err, model.ErrNotFound) {
 		t.Errorf("updates: %v, %v", out[0].Err, out[1].Err)
+	}
+}
+
+// TestLaterScriptsCount has a count by label whose second script waits for the
+// first, while the records expire (rule R100). The first one counts a hundred of
+// the label's entries, or has the entries of expired records to visit.
+func TestLaterScriptsCount(t *testing.T) {
+	const bearing = 150
+	for expired, want := range map[int]int{bearing + 10: countStep, bearing - 10: 0} {
+		b := open(t, &Options{Labels: []string{"principal"}, Buckets: 1})
+		var recs []model.Record
+		for i := range bearing + expired {
+			r := drivertest.Record(fmt.Sprint("id", i), "ann", time.Hour)
+			if i >= bearing {
+				r.Labels, r.ExpiresAt = map[string]string{"principal": "bob"}, drivertest.Now
+			}
+			recs = append(recs, r)
+		}
+		drivertest.Seed(t, b, recs...)
+		var reads int
+		b.watch = func() time.Duration { reads++; return time.Duration(min(reads-1, 1)) * 2 * time.Hour }
+		if n, err := b.Count(t.Context(), drivertest.Now, driver.Query{Label: "principal", Value: "ann"}); err != nil || n != want || reads < 2 {
+			t.Errorf("beside %d expired records: counted %d after %d looks at the stopwatch, %v; want %d", expired, n, reads, err, want)
+		}
 	}
 }

@@ -185,6 +185,25 @@ func (b *Backend) turns(n int, before driverkit.Waited, do func(i int, w *driver
 	})
 }
 
+// parts are what a page or a count does one after another. Each part after the
+// first has waited for those before it (rule R100).
+type parts struct {
+	first driverkit.Waited // what the call had waited for before them
+	began time.Duration
+	n     int
+}
+
+func partsOf(w *driverkit.Waited) *parts { return &parts{first: *w, began: w.Read()} }
+
+// next returns what the call has waited for when its next part begins.
+func (p *parts) next() *driverkit.Waited {
+	w := p.first
+	if p.n++; p.n > 1 {
+		w.Add(w.Read() - p.began)
+	}
+	return &w
+}
+
 // cleanPatience bounds how long a call whose context has ended cleans up.
 const cleanPatience = 50 * time.Millisecond
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"strings"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
@@ -24,8 +25,9 @@ func (b *Backend) Count(ctx context.Context, now time.Time, query driver.Query) 
 	}
 	n := 0
 	q := driver.Query{Label: query.Label, Value: query.Value, Limit: maxKeys, KeysOnly: true}
-	w := b.waited()
+	turn := partsOf(b.waited())
 	for after := ""; ; {
+		w := turn.next()
 		found, last, err := b.candidates(ctx, w, &q, after, maxKeys)
 		if err != nil {
 			return 0, err
@@ -54,13 +56,19 @@ func (b *Backend) Count(ctx context.Context, now time.Time, query driver.Query) 
 // countAll counts the live records of the whole store. It holds as much memory
 // for any number of expired records.
 func (b *Backend) countAll(ctx context.Context, now time.Time) (int, error) {
-	w := b.waited()
-	due, err := b.due(ctx, now, w)
+	due := &dueNames{b: b, turn: partsOf(b.waited())}
+	w, err := due.read(ctx, now)
 	if err != nil {
 		return 0, err
 	}
-	n := 0
+	n, turn := 0, partsOf(w)
 	for after := ""; ; {
+		w := turn.next()
+		if !due.next.IsZero() && !due.next.After(w.Now(now)) { // more have expired meanwhile
+			if w, err = due.read(ctx, now); err != nil {
+				return 0, err
+			}
+		}
 		page, err := b.list(ctx, w, recordsDir+"/", after, maxKeys)
 		if err != nil {
 			return 0, err
@@ -71,7 +79,7 @@ func (b *Backend) countAll(ctx context.Context, now time.Time) (int, error) {
 			p, ok := placeOfName(o.rest)
 			switch {
 			case !ok || o.size < minHead:
-			case due.mayHave(p.name):
+			case due.names.mayHave(p.name):
 				unsure = append(unsure, p)
 			default:
 				n++
@@ -92,21 +100,33 @@ func (b *Backend) countAll(ctx context.Context, now time.Time) (int, error) {
 	}
 }
 
-// due returns the names of the records that have an entry by expiry in the past.
+// dueNames are the names of the records that have an entry by expiry in the past.
 // Every expired record has one, and so have some others.
-func (b *Backend) due(ctx context.Context, now time.Time, w *driverkit.Waited) (*names, error) {
-	out := &names{}
-	for after := ""; ; {
-		entries, last, err := b.readDue(ctx, w, now, after, maxKeys)
+type dueNames struct {
+	b     *Backend
+	turn  *parts
+	names names
+	after string    // where the listing goes on
+	next  time.Time // the first expiry that was not due yet; zero if there was none
+}
+
+// read adds the names that have become due. It returns what the call has waited
+// for until then.
+func (d *dueNames) read(ctx context.Context, now time.Time) (*driverkit.Waited, error) {
+	for {
+		w := d.turn.next()
+		entries, last, next, err := d.b.readDue(ctx, w, now, d.after, maxKeys)
 		if err != nil {
 			return nil, err
 		}
 		for _, e := range entries {
-			out.add(e.p.name)
+			d.names.add(e.p.name)
+			d.after = strings.TrimPrefix(e.key, dueDir+"/")
 		}
-		if after = last; after == "" {
-			return out, nil
+		if d.next = next; last == "" {
+			return w, nil
 		}
+		d.after = last
 	}
 }
 

@@ -372,7 +372,7 @@ func (b *Backend) delete(ctx context.Context, now time.Time, waits *driverkit.Wa
 // remove removes the record if it still has the ETag. It deletes the object if
 // the server has conditional deletes, and else replaces it by a tombstone.
 func (b *Backend) remove(ctx context.Context, p *place, etag string, w *driverkit.Waited) (outcome, error) {
-	if b.deletes(ctx, &turn{waits: w}) {
+	if b.deletes(ctx, w) {
 		return b.deleteIf(ctx, recordKey(p.name), precondition{etag: etag, waits: w})
 	}
 	_, result, err := b.put(ctx, recordKey(p.name), tombstone, nil, precondition{etag: etag, waits: w})

@@ -198,7 +198,8 @@
 // A call decides with the time that it was given, and with what it waited for in
 // this process (rule R100). That is a connection that was not idle, a pause before
 // another attempt, also one of the SDK, and the turn of an item in a batch or a
-// listing. If a record expires before its write has a connection, the body of the
+// listing. It is also the earlier parts of a page or a count, and the look at the
+// marker before the first delete. If a record expires before its write has a connection, the body of the
 // request is not sent, and S3 carries out no request without it. A delete removes
 // the expired record then and returns ErrNotFound.
 //

@@ -105,7 +105,7 @@ func (b *Backend) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swe
 	swept, err := tally.Run(ctx, func(n int) (more bool, err error) {
 		if len(entries) == 0 {
 			// List more entries than may be removed, since some records stay.
-			if entries, after, err = b.readDue(ctx, nil, s.Before, after, min(2*n+sweepLeast, maxKeys)); err != nil {
+			if entries, after, _, err = b.readDue(ctx, nil, s.Before, after, min(2*n+sweepLeast, maxKeys)); err != nil {
 				return false, err
 			}
 		}
@@ -146,12 +146,13 @@ func (a *setAside) add(err error) {
 }
 
 // readDue returns due entries after a name, and the name to continue after,
-// which is empty at the end. What a call waits makes before later: a nil w is for
-// a sweep, whose bound stays.
-func (b *Backend) readDue(ctx context.Context, w *driverkit.Waited, before time.Time, after string, limit int) (entries []*dueEntry, last string, err error) {
+// which is empty at the end. It also returns the first expiry that was not due yet,
+// if it met one. What a call waits makes before later: a nil w is for a sweep,
+// whose bound stays.
+func (b *Backend) readDue(ctx context.Context, w *driverkit.Waited, before time.Time, after string, limit int) (entries []*dueEntry, last string, next time.Time, err error) {
 	page, err := b.list(ctx, w, dueDir+"/", after, limit)
 	if err != nil {
-		return nil, "", err
+		return nil, "", time.Time{}, err
 	}
 	if w != nil {
 		before = w.Now(before)
@@ -159,7 +160,7 @@ func (b *Backend) readDue(ctx context.Context, w *driverkit.Waited, before time.
 	for _, o := range page.objects {
 		at, p, s, ok := parseDue(o.rest)
 		if ok && at.After(before) {
-			return entries, "", nil
+			return entries, "", at, nil
 		}
 		if last = o.rest; ok { // else the object is foreign
 			entries = append(entries, &dueEntry{
@@ -170,7 +171,7 @@ func (b *Backend) readDue(ctx context.Context, w *driverkit.Waited, before time.
 	if !page.more {
 		last = ""
 	}
-	return entries, last, nil
+	return entries, last, time.Time{}, nil
 }
 
 // pastGrace reports whether an entry is older than the grace by the server's

@@ -51,6 +51,7 @@ type quirks struct {
 	rawKeys          bool                    // it ignores the encoding type
 	silentEscape     bool                    // it escapes keys and does not say so
 	hollow           bool                    // the first part of a listing has no keys
+	most             int                     // keys in one answer of a listing; zero: as many as are asked for
 	keepDeleted      bool                    // DeleteObjects does nothing
 	keepRules        func(put string) string // what it keeps of lifecycle rules
 }
@@ -301,6 +302,9 @@ func (f *fake) list(w http.ResponseWriter, bucket string, query url.Values) {
 	limit, _ := strconv.Atoi(query.Get("max-keys"))
 	if limit == 0 {
 		limit = maxKeys
+	}
+	if f.most > 0 {
+		limit = min(limit, f.most)
 	}
 	if query.Has("continuation-token") {
 		after, _ = url.PathUnescape(query.Get("continuation-token"))

@@ -20,9 +20,9 @@ func (b *Backend) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 	}
 	var page driver.Page
 	limit := min(q.Limit, maxKeys) + spare
-	w := b.waited()
+	turn := partsOf(b.waited())
 	for range emptyLists {
-		if after, err = b.pagePart(ctx, now, w, &q, after, &limit, &page); err != nil {
+		if after, err = b.pagePart(ctx, now, turn, &q, after, &limit, &page); err != nil {
 			return driver.Page{}, err
 		}
 		if after == "" || len(page.Records)+len(page.Corrupt) > 0 {
@@ -57,7 +57,8 @@ type labelEntry struct {
 
 // pagePart lists names once and reads their records until the page is full. It
 // returns the name to continue after, which is empty at the end.
-func (b *Backend) pagePart(ctx context.Context, now time.Time, w *driverkit.Waited, q *driver.Query, after string, limit *int, page *driver.Page) (string, error) {
+func (b *Backend) pagePart(ctx context.Context, now time.Time, turn *parts, q *driver.Query, after string, limit *int, page *driver.Page) (string, error) {
+	w := turn.next()
 	found, last, err := b.candidates(ctx, w, q, after, *limit)
 	if err != nil {
 		return "", err
@@ -98,7 +99,7 @@ func (b *Backend) pagePart(ctx context.Context, now time.Time, w *driverkit.Wait
 			return "", err
 		}
 		after = part[n-1].last
-		found = found[n:]
+		found, w = found[n:], turn.next()
 	}
 	return last, nil
 }

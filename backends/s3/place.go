@@ -114,7 +114,7 @@ func (b *Backend) lookInto(ctx context.Context, dir, folder string) (key string,
 	if folder == dir || dir == "" && slices.ContainsFunc(ownFolders, own) {
 		return "", nil
 	}
-	switch m, err := b.markerAt(ctx, folder+markerName, nil); {
+	switch m, err := b.markerAt(ctx, folder+markerName); {
 	case errors.Is(err, model.ErrCorrupt):
 		return folder + markerName, nil
 	case err != nil || m != nil:
@@ -134,7 +134,7 @@ func (b *Backend) DeleteStorage(ctx context.Context) error {
 	if err := b.gate.Enter(ctx); err != nil {
 		return err
 	}
-	m, err := b.markerAt(ctx, markerName, nil)
+	m, err := b.markerAt(ctx, markerName)
 	left := ""
 	switch {
 	case errors.Is(err, errNoBucket):

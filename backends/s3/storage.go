@@ -29,8 +29,8 @@ type marker struct {
 
 // markerAt returns the marker under the key, or nil if there is none. It
 // returns ErrCorrupt for an object that is not the marker of a store.
-func (b *Backend) markerAt(ctx context.Context, key string, t *turn) (*marker, error) {
-	o, err := b.get(ctx, key, 0, t)
+func (b *Backend) markerAt(ctx context.Context, key string) (*marker, error) {
+	o, err := b.get(ctx, key, 0, nil)
 	if err != nil || o == nil {
 		return nil, err
 	}
@@ -43,8 +43,8 @@ func (b *Backend) markerAt(ctx context.Context, key string, t *turn) (*marker, e
 
 // readMarker returns the store's marker, or nil if the store has none. It also
 // returns ErrCorrupt for one of a newer layout.
-func (b *Backend) readMarker(ctx context.Context, t *turn) (*marker, error) {
-	m, err := b.markerAt(ctx, markerName, t)
+func (b *Backend) readMarker(ctx context.Context) (*marker, error) {
+	m, err := b.markerAt(ctx, markerName)
 	if err == nil && m != nil && m.Format > version {
 		return nil, driverkit.Corrupt("the store has a newer layout than this version reads")
 	}
@@ -59,15 +59,22 @@ func (m *marker) canDelete() bool {
 
 // deletes reports whether the server has conditional deletes. If not, records
 // are replaced by tombstones, which work on every server. It reads the marker
-// once.
-func (b *Backend) deletes(ctx context.Context, t *turn) bool {
+// once. The time of that is added to w, which is nil for a sweep (rule R100).
+func (b *Backend) deletes(ctx context.Context, w *driverkit.Waited) bool {
 	switch b.mode.Load() {
 	case modeDeletes:
 		return true
 	case modeTombstones:
 		return false
 	}
-	m, err := b.readMarker(ctx, t)
+	if w == nil {
+		w = b.waited()
+	}
+	var m *marker
+	err := w.During(func() (err error) {
+		m, err = b.readMarker(ctx)
+		return err
+	})
 	if err != nil && !errors.Is(err, model.ErrCorrupt) {
 		return false // the next call reads the marker again
 	}
@@ -104,7 +111,7 @@ func (b *Backend) CreateStorage(ctx context.Context) error {
 	if err := b.gate.Enter(ctx); err != nil {
 		return err
 	}
-	m, err := b.readMarker(ctx, nil)
+	m, err := b.readMarker(ctx)
 	if errors.Is(err, errNoBucket) && !isARN(b.bucket) {
 		m, err = nil, b.makeBucket(ctx)
 	}
@@ -130,7 +137,7 @@ func (b *Backend) CreateStorage(ctx context.Context) error {
 		if err != nil || written {
 			return err
 		}
-		if m, err = b.readMarker(ctx, nil); err != nil { // another node has written it
+		if m, err = b.readMarker(ctx); err != nil { // another node has written it
 			return err
 		}
 	}

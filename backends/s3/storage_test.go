@@ -91,7 +91,7 @@ func TestStoresBelow(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, other := range below {
-		if m, err := other.readMarker(t.Context(), nil); m == nil || err != nil {
+		if m, err := other.readMarker(t.Context()); m == nil || err != nil {
 			t.Fatalf("the store %s: %+v, %v", other.prefix, m, err)
 		}
 	}
@@ -149,7 +149,7 @@ func TestMarkerOfAnotherServer(t *testing.T) {
 	if err := moved.CreateStorage(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	m, err := b.readMarker(t.Context(), nil)
+	m, err := b.readMarker(t.Context())
 	if err != nil || m.ConditionalDeletes || m.Server != m.here || m.Server == "" {
 		t.Errorf("CreateStorage wrote %+v, %v", m, err)
 	}

@@ -263,6 +263,89 @@ func TestTurnsCount(t *testing.T) {
 	}
 }
 
+// TestPartsCount has pages and counts of several parts, one after another. The
+// record expires while an earlier part is under way.
+func TestPartsCount(t *testing.T) {
+	ann := driver.Query{Label: "principal", Value: "ann"}
+	page := func(q driver.Query) func(*testing.T, *Backend) int {
+		return func(t *testing.T, b *Backend) int {
+			t.Helper()
+			q.Limit, q.KeysOnly = 1, true
+			p, err := b.Page(t.Context(), drivertest.Now, q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(p.Records)
+		}
+	}
+	number := func(q driver.Query) func(*testing.T, *Backend) int {
+		return func(t *testing.T, b *Backend) int {
+			t.Helper()
+			n, err := b.Count(t.Context(), drivertest.Now, q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+	}
+	for name, test := range map[string]struct {
+		most int    // keys in one answer of a listing
+		op   string // the request that takes the time: the first of these
+		do   func(t *testing.T, b *Backend) int
+	}{
+		"page":              {0, "GET r", page(driver.Query{})},
+		"page of lists":     {1, "GET r", page(driver.Query{})},
+		"by label":          {0, "GET r", page(ann)},
+		"by label of lists": {1, "GET r", page(ann)},
+		"count by label":    {1, "GET r", number(ann)},
+		"count of due":      {1, "LIST x", number(driver.Query{})},
+		"count":             {1, "LIST r", number(driver.Query{})},
+	} {
+		for takes, want := range map[time.Duration]int{time.Minute - time.Millisecond: 1, time.Minute: 0} {
+			t.Run(fmt.Sprint(name, " ", takes), func(t *testing.T) {
+				b, f := fakeStore(t, nil)
+				f.most = test.most // CreateStorage tells a server that answers with one key from AWS
+				var s stopwatch
+				b.watch = s.read
+				drivertest.Seed(t, b, drivertest.Record("a", "ann", -time.Minute), drivertest.Record("b", "ann", time.Minute))
+				var once sync.Once
+				met := false
+				f.answers(func(op, _ string) *answer {
+					if op == test.op {
+						once.Do(func() { s.at.Add(int64(takes)); met = true })
+					}
+					return nil
+				})
+				if n := test.do(t, b); n != want || !met {
+					t.Errorf("%d records found after %v of the record's minute, want %d; the server met %s: %v", n, takes, want, test.op, met)
+				}
+			})
+		}
+	}
+}
+
+// TestTheLookAtTheMarkerCounts deletes for the first time, which reads the marker.
+// The record expires meanwhile: the delete removes it as a sweep does.
+func TestTheLookAtTheMarkerCounts(t *testing.T) {
+	for takes, want := range map[time.Duration]error{time.Minute - time.Millisecond: nil, time.Minute: model.ErrNotFound} {
+		_, f := fakeStore(t, nil)
+		b := newBackend(t, f.client(t), "carts", "app", nil)
+		var s stopwatch
+		b.watch = s.read
+		known := drivertest.Put(t, b, drivertest.Record("id", "", time.Minute))
+		f.answers(func(op, _ string) *answer {
+			if op == "GET "+markerName {
+				s.at.Add(int64(takes))
+			}
+			return nil
+		})
+		err := b.Delete(t.Context(), drivertest.Now, driver.Delete{ID: "id", Cond: driver.IfPresent, Known: known})
+		if !errors.Is(err, want) {
+			t.Errorf("a delete after a look of %v: %v, want %v", takes, err, want)
+		}
+	}
+}
+
 func successes(t *testing.T, results []driver.BatchResult) (n int) {
 	t.Helper()
 	for i, r := range results {

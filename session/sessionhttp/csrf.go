@@ -24,6 +24,9 @@ const (
 // Options.CrossOrigin cannot judge. A session that is not stored has no CSRF
 // token, so leave sign-in forms outside. One of Options.Identity has one always.
 //
+// If the transport has no cookie, no other site can send the session's token. A
+// request without one is refused with session.ErrUnauthenticated, which is 401.
+//
 // The token is in the header, or in a form of the type
 // application/x-www-form-urlencoded. Such a form is read, up to
 // Options.CSRFMaxBytes, only if the session has a token and there is no header.
@@ -40,6 +43,10 @@ func (m *Middleware) RequireCSRF(next http.Handler) http.Handler {
 		err := session.ErrNoSession
 		if ok {
 			err = m.checkCSRF(w, r, s)
+		}
+		if errors.Is(err, ErrCSRF) && !m.opts.Transport.ambient() && !m.identified(r) {
+			err = session.ErrUnauthenticated // with a token it would have passed
+			wantBearer(w, r)
 		}
 		if err != nil {
 			m.fail(w, r, loadFailed(s, err))
@@ -66,6 +73,12 @@ func (m *Middleware) forgeable(r *http.Request) bool {
 	return f.ambient() || f.n == 0
 }
 
+// identified reports whether Options.Identity knows who makes the request.
+func (m *Middleware) identified(r *http.Request) bool {
+	out := m.of(r.Context())
+	return out != nil && out.identified
+}
+
 // checkCSRF returns ErrCSRF, or why it cannot know.
 func (m *Middleware) checkCSRF(w http.ResponseWriter, r *http.Request, s *session.Session) error {
 	text := r.Header.Get(CSRFHeader)
@@ -74,7 +87,7 @@ func (m *Middleware) checkCSRF(w http.ResponseWriter, r *http.Request, s *sessio
 		if err != nil {
 			return err
 		}
-		if out := m.of(r.Context()); info.Handle == "" && (out == nil || !out.identified) {
+		if info.Handle == "" && !m.identified(r) {
 			return fmt.Errorf("%w: the session is not stored", ErrCSRF)
 		}
 		if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/x-www-form-urlencoded" {

@@ -183,6 +183,36 @@ func TestCSRFTokenSurvivesTheRotationOfItsOwnAnswer(t *testing.T) {
 	}
 }
 
+// No other site can send a token that is not a cookie. So a request without one
+// needs a token of its session, and not one against forgery.
+func TestRequireCSRFAsksForATokenIfNoneIsACookie(t *testing.T) {
+	for name, tc := range map[string]struct {
+		transport sessionhttp.Transport
+		want      int
+		challenge string
+	}{
+		"bearer":            {sessionhttp.Bearer{}, http.StatusUnauthorized, "Bearer"},
+		"a header":          {sessionhttp.Header{Name: "X-Session"}, http.StatusUnauthorized, ""},
+		"cookie or bearer":  {sessionhttp.Both(sessionhttp.Cookie{}, sessionhttp.Bearer{}), http.StatusForbidden, ""},
+		"a cookie":          {sessionhttp.Cookie{}, http.StatusForbidden, ""},
+		"bearer, or header": {sessionhttp.Both(sessionhttp.Bearer{}, sessionhttp.Header{Name: "X-Session"}), http.StatusUnauthorized, "Bearer"},
+	} {
+		f := setup(t, sessionhttp.Options{Transport: tc.transport})
+		for what, header := range map[string][]string{"without a token": nil, "with one against forgery": {sessionhttp.CSRFHeader, "x"}} {
+			w := f.ask(f.m.RequireCSRF(http.HandlerFunc(who)), http.MethodPost, page, header...)
+			if got := w.Header().Get("WWW-Authenticate"); w.Code != tc.want || got != tc.challenge {
+				t.Errorf("%s, %s: %d and the challenge %q, want %d and %q", name, what, w.Code, got, tc.want, tc.challenge)
+			}
+		}
+		if _, bearer := tc.transport.(sessionhttp.Bearer); bearer {
+			w := f.ask(f.m.RequireCSRF(http.HandlerFunc(who)), http.MethodPost, page, "Authorization", "Bearer "+f.svcToken("alice"))
+			if w.Code != http.StatusOK {
+				t.Errorf("%s, with a token: %d", name, w.Code)
+			}
+		}
+	}
+}
+
 func TestRefusalsOfTheGuardsGoToOnErrorAndTheLog(t *testing.T) {
 	var seen error
 	f := setup(t, sessionhttp.Options{OnError: func(w http.ResponseWriter, _ *http.Request, err error) {

@@ -139,13 +139,20 @@ func RedirectTo(url string) func(w http.ResponseWriter, r *http.Request, err err
 	}
 }
 
-// unauthorized answers 401 or 403. RFC 9110 wants a WWW-Authenticate with 401, and
-// there is a scheme for Bearer alone.
-func unauthorized(w http.ResponseWriter, r *http.Request, err error) {
-	if out := innermost(r.Context()); out != nil && Status(err) == http.StatusUnauthorized {
+// wantBearer adds the WWW-Authenticate that RFC 9110 wants with 401. There is a
+// scheme for Bearer alone.
+func wantBearer(w http.ResponseWriter, r *http.Request) {
+	if out := innermost(r.Context()); out != nil {
 		if _, bearer := out.via.(Bearer); bearer {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 		}
+	}
+}
+
+// unauthorized answers 401 or 403.
+func unauthorized(w http.ResponseWriter, r *http.Request, err error) {
+	if Status(err) == http.StatusUnauthorized {
+		wantBearer(w, r)
 	}
 	if s, there := session.From(r.Context()); there && errors.Is(err, session.ErrUnauthenticated) {
 		if why, _ := s.Why(r.Context()); why != session.WhyNone {

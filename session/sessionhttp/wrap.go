@@ -171,7 +171,7 @@ func mirror(outer, inner *http.Request) {
 // fail logs err and answers by OnError.
 func (m *Middleware) fail(w http.ResponseWriter, r *http.Request, err error) {
 	level := slog.LevelError
-	if errors.Is(err, ErrCrossOrigin) || errors.Is(err, ErrCSRF) {
+	if errors.Is(err, ErrCrossOrigin) || errors.Is(err, ErrCSRF) || errors.Is(err, session.ErrUnauthenticated) {
 		level = slog.LevelWarn
 	}
 	m.logf(r.Context(), level, "request refused", errAttr(err), slog.String("method", r.Method))

@@ -94,7 +94,7 @@ func TestRowsAreTheJSONOfEncodingJSON(t *testing.T) {
 func TestEveryFieldOfARowIsKept(t *testing.T) {
 	full := Row{
 		Version: 1, Hash: []byte("h"), HashKey: "k", Previous: []byte("p"), PreviousKey: "k", PreviousUntil: 1, RotatedAt: 2, CreatedAt: 3, AuthenticatedAt: 4,
-		WrittenAt: 5, Absolute: 6, Idle: 7, Life: 8, NotAfter: 9, Principal: "ann", Level: 1, Elevated: &Elevation{1, 2, 3}, Actor: &Actor{"a", "b", "c"},
+		WrittenAt: 5, Absolute: 6, Idle: 7, Life: 8, NotAfter: 9, Principal: "ann", Level: 1, Elevated: &Elevation{1, 2, 3, &Elevation{Level: 1}}, Actor: &Actor{"a", "b", "c"},
 		SID: "s", Client: Client{"agent", netip.MustParseAddr("192.0.2.1")}, Name: "n", Data: Values{{"k", json.RawMessage("1")}}, SealKey: "k", Sealed: []byte("s"),
 		Retired: []byte("r"), RetiredKey: "k", RetiredUntil: 10, Salt: []byte("salt"), Parked: 11, Views: 12, Labels: map[string]string{"a": "b"},
 		Persistence: 1, Gone: "ended", MACKey: "k", MAC: []byte("m"),

@@ -109,11 +109,13 @@ func appendCompact(b []byte, r *Row) ([]byte, error) {
 	w.number(fieldViews, r.Views)
 	w.string(fieldPrincipal, r.Principal)
 	w.number(fieldLevel, int64(r.Level))
-	if e := r.Elevated; e != nil {
+	if r.Elevated != nil {
 		w.nested(fieldElevated, func() {
-			w.b = binary.AppendVarint(w.b, int64(e.Level))
-			w.b = binary.AppendVarint(w.b, int64(e.At-r.CreatedAt))
-			w.b = binary.AppendVarint(w.b, int64(e.Until-r.CreatedAt))
+			for e := r.Elevated; e != nil; e = e.Then {
+				w.b = binary.AppendVarint(w.b, int64(e.Level))
+				w.b = binary.AppendVarint(w.b, int64(e.At-r.CreatedAt))
+				w.b = binary.AppendVarint(w.b, int64(e.Until-r.CreatedAt))
+			}
 		})
 	}
 	if a := r.Actor; a != nil {

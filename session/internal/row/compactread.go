@@ -114,10 +114,7 @@ func (p *compactReader) more(r *Row, tag uint64, n int64) bool {
 	case fieldLevel:
 		r.Level = p.int(p.present(n))
 	case fieldElevated:
-		e := Elevation{Level: p.int(p.varint()), At: Instant(p.varint()) + p.base, Until: Instant(p.varint()) + p.base}
-		if p.end() {
-			r.Elevated = &e
-		}
+		r.Elevated = p.elevations()
 	case fieldActor:
 		a := Actor{ID: p.text(), Handle: p.text(), Reason: p.text()}
 		if p.end() {
@@ -208,6 +205,19 @@ func (p *compactReader) instant(n int64) Instant {
 func (p *compactReader) int(n int64) int {
 	p.lost = p.lost || int64(int(n)) != n
 	return int(n)
+}
+
+// elevations reads one or more elevations, which are a list.
+func (p *compactReader) elevations() (list *Elevation) {
+	for at := &list; ; at = &(*at).Then {
+		*at = &Elevation{Level: p.int(p.varint()), At: Instant(p.varint()) + p.base, Until: Instant(p.varint()) + p.base}
+		if p.lost {
+			return nil
+		}
+		if len(p.data) == 0 {
+			return list
+		}
+	}
 }
 
 func (p *compactReader) labels() map[string]string {

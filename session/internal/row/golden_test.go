@@ -18,7 +18,7 @@ func goldenRows() []Row {
 		Previous: []byte("hash before"), PreviousKey: "pepper 1", PreviousUntil: 1795520661000,
 		RotatedAt: 1795520660000, CreatedAt: 1795520650000, AuthenticatedAt: 1795520655000,
 		WrittenAt: 1795520661647, Absolute: 1795607055000, Idle: 1800000, Life: 86400000, NotAfter: 1795607060000,
-		Principal: "ann", Level: 1, Elevated: &Elevation{2, 1795520661000, 1795520961000},
+		Principal: "ann", Level: 1, Elevated: &Elevation{Level: 2, At: 1795520661000, Until: 1795520961000},
 		Actor: &Actor{"root", "AAAAAAAAAAAAAAAAAAAAAA", "ticket <7> & \"more\""},
 		SID:   "idp/1", Client: Client{"Mozilla/5.0 (X11)", netip.MustParseAddr("2001:db8::1")}, Name: "Küche",
 		Data: goldenValues(), SealKey: "seal 1", Sealed: []byte{0, 1, 2, 0xff},

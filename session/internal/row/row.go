@@ -104,9 +104,10 @@ type Client struct {
 // Elevation is a level for a limited time. Rows share it, so it is replaced and
 // never changed.
 type Elevation struct {
-	Level int     `json:"level"`
-	At    Instant `json:"at"`
-	Until Instant `json:"until"`
+	Level int        `json:"level"`
+	At    Instant    `json:"at"`
+	Until Instant    `json:"until"`
+	Then  *Elevation `json:"then,omitempty"` // one of a lower level that ends later
 }
 
 // Actor is the principal who impersonates the row's principal.
@@ -190,10 +191,42 @@ func (r *Row) SetAbsolute(policy time.Duration) {
 	}
 }
 
+// Elevation returns the elevation in force, the highest if there are several, or
+// nil.
+func (r *Row) Elevation(now time.Time) *Elevation {
+	e := r.Elevated
+	for e != nil && !now.Before(e.Until.Time()) {
+		e = e.Then
+	}
+	return e
+}
+
+// Elevate adds an elevation. It replaces one of its level, and those of lower
+// levels that end no later. A higher one stays in force until its end. If that is
+// no earlier than the new one's, it only gets the new time of proof.
+func (r *Row) Elevate(e Elevation, now time.Time) {
+	r.Elevated = r.Elevation(now).with(e)
+}
+
+// with returns a list that has e too. Lists are shared, so it is a new one.
+func (l *Elevation) with(e Elevation) *Elevation {
+	switch {
+	case l != nil && l.Level > e.Level && l.Until >= e.Until:
+		return &Elevation{l.Level, e.At, l.Until, l.Then}
+	case l != nil && l.Level > e.Level:
+		return &Elevation{l.Level, l.At, l.Until, l.Then.with(e)}
+	}
+	for l != nil && (l.Level == e.Level || l.Until <= e.Until) {
+		l = l.Then
+	}
+	e.Then = l
+	return &e
+}
+
 // LevelAt returns the level of the sign-in, or of an elevation in force if that
 // is higher.
 func (r *Row) LevelAt(now time.Time) int {
-	if e := r.Elevated; e != nil && now.Before(e.Until.Time()) {
+	if e := r.Elevation(now); e != nil {
 		return max(r.Level, e.Level)
 	}
 	return r.Level
@@ -201,10 +234,11 @@ func (r *Row) LevelAt(now time.Time) int {
 
 // ProvedAt returns when the principal last proved who they are.
 func (r *Row) ProvedAt() time.Time {
-	if e := r.Elevated; e != nil && e.At > r.AuthenticatedAt {
-		return e.At.Time()
+	at := r.AuthenticatedAt
+	for e := r.Elevated; e != nil; e = e.Then {
+		at = max(at, e.At)
 	}
-	return r.AuthenticatedAt.Time()
+	return at.Time()
 }
 
 // Due reports whether a use at now moves the record's expiry, and returns the
