@@ -40,6 +40,9 @@ func (e *ended) of(id string) error {
 	return e.err
 }
 
+// all returns the errors. Some may be nil.
+func (e *ended) all() []error { return append(slices.Collect(maps.Values(e.errs)), e.err) }
+
 // trial interrupts one call in one way. Its records are of an early time at which
 // all are live. The call comes later, when "lapsed" has expired.
 type trial struct {
@@ -129,8 +132,8 @@ func (t *trial) interruptAt(step int) bool {
 	end := t.call.do(t, b)
 	reached := disarm()
 	if !reached {
-		if end.errs == nil {
-			t.ok(end.err, "%s without an interruption", t.call.name)
+		for _, err := range end.all() {
+			t.ok(err, "%s without an interruption", t.call.name)
 		}
 		if t.way != Fail { // what is acknowledged stays
 			t.in.Arm(t.TB, b, Interruption{Way: t.way, Seed: t.seed})()
@@ -145,7 +148,12 @@ func (t *trial) interruptAt(step int) bool {
 	case PowerCut:
 		t.closes()
 	}
-	next := t.node()
+	var next driver.ModelExpirySupport
+	if t.nodes == beside {
+		next = t.open[0]
+	} else {
+		next = t.node()
+	}
 	t.judge(next, &end)
 	t.goOn(next)
 	return reached
@@ -256,7 +264,7 @@ func (t *trial) must(ok bool, format string, args ...any) {
 // interrupted one may have.
 func (t *trial) rightKind(end *ended) {
 	t.Helper()
-	for _, err := range append(slices.Collect(maps.Values(end.errs)), end.err) {
+	for _, err := range end.all() {
 		switch {
 		case err == nil:
 		case errors.Is(err, model.ErrUnknown):
