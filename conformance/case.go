@@ -37,6 +37,9 @@ const (
 	needStored // Harness.Stored
 	needLeft   // Harness.Left
 	needCreate // driver.StorageManager
+	needFail   // Interrupt.Ways has Fail
+	needKill   // Interrupt.Ways has Kill
+	needCut    // Interrupt.Ways has PowerCut
 
 	needNothing need = 0
 )
@@ -63,7 +66,7 @@ func Cases() []Case {
 		touchCases(), deleteCases(), knownCases(), knownWrittenCases(), expiryCases(), expiryFarCases(),
 		pageCases(), tokenCases(), labelCases(), labelTwoCases(), countCases(), sweepCases(), sweepConcurrencyCases(), sweepCallbackCases(),
 		idCases(), inputCases(), orderCases(), errorCases(), contextCases(), contextCauseCases(), closeCases(),
-		storageCases(), corruptCases(), storedCases(), leftCases(), lostCases(), overtakenCases(), deliveryCases(),
+		storageCases(), corruptCases(), storedCases(), leftCases(), interruptedCases(), lostCases(), overtakenCases(), deliveryCases(),
 		valueCases(), mutateCases(), partialCases(), takeCases(), manyCases(), batchCases(), scaleCases(),
 		storeCases(), storeCallCases(), sealCases(),
 		concurrencyCases(), contentionCases(), churnCases(), historyCases(), sequenceCases(),

@@ -76,6 +76,13 @@ type Harness struct {
 	// waits for a time that matters.
 	Delay func(t testing.TB, b driver.ModelExpirySupport, d time.Duration)
 
+	// Interrupt makes a step of a call go wrong: it fails, its node dies there, or
+	// the power is cut. Nil means that the cases on interrupted calls are reported
+	// as not proven, and so are those on a way that it does not have. That is right
+	// only if each call is one step. A store that leaves it to a server or to the
+	// file system below what is durable needs no PowerCut.
+	Interrupt *Interrupt
+
 	// Allow lists the features that the backend may declare absent.
 	Allow []driver.Feature
 
@@ -134,6 +141,14 @@ func (h Harness) bare() *Harness {
 	}
 	if h.Delay != nil {
 		out.Delay = func(t testing.TB, b driver.ModelExpirySupport, d time.Duration) { t.Helper(); h.Delay(t, bare(b), d) }
+	}
+	if h.Interrupt != nil {
+		in := *h.Interrupt
+		in.Arm = func(t testing.TB, b driver.ModelExpirySupport, i Interruption) func() bool {
+			t.Helper()
+			return h.Interrupt.Arm(t, bare(b), i)
+		}
+		out.Interrupt = &in
 	}
 	return &out
 }

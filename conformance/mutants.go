@@ -19,7 +19,7 @@ const (
 
 // Mutants returns the mutants that the suite catches.
 func Mutants() []Mutant {
-	return []Mutant{
+	return append([]Mutant{
 		{"get ignores the expiry", "R2", "Expiry/IsGoneFromTheInstant", ""},
 		{"a call decides as of its beginning", "R100", "Expiry/ThatPassesWhileACallWaitsEndsTheRecord", ""},
 		{"records expire a millisecond early", "R2", "Expiry/LivesToTheLastMillisecond", ""},
@@ -284,5 +284,21 @@ func Mutants() []Mutant {
 		{"a bulk returns its errors at wrong indexes", "R81", "Many/BulkNamesWhatFailedAndKeepsTheRest", ""},
 		{"a reindex removes the expiry", "R83", "Many/ReindexGivesLabels", ""},
 		{"a sweep ignores the grace", "R84", "Store/GraceIsLeftBeforeASweep", ""},
+	}, interruptedMutants()...)
+}
+
+// interruptedMutants do wrong with what an interrupted call leaves. There is one
+// for each call and each way.
+func interruptedMutants() []Mutant {
+	var out []Mutant
+	for _, call := range interruptibles() {
+		for _, m := range [][2]string{
+			{call.name + " tells nothing of a step that failed", "ByAFailedStepIsWholeOrAsBefore"},
+			{call.name + " is not repaired after a kill between two steps", "ByAKillIsWholeOrAsBefore"},
+			{call.name + " is acknowledged before it is durable", "ByAPowerCutIsWholeOrAsBefore"},
+		} {
+			out = append(out, Mutant{m[0], "R102", "Interrupted/" + call.name + m[1], ""})
+		}
 	}
+	return out
 }

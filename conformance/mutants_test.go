@@ -154,6 +154,7 @@ type mutation struct {
 	maps   fault                                                                 // of a map backend
 	opens  func(t testing.TB, w *cluster, name string) driver.ModelExpirySupport // replaces Harness.Open
 	shelf  *shelfFaults                                                          // a backend of its own
+	steps  *stepFault                                                            // another one
 }
 
 // simply returns a mutation whose nodes share nothing.
@@ -170,6 +171,9 @@ func (p mutation) twin() conformance.Harness {
 	if p.shelf != nil {
 		return shelfHarness(shelfFaults{})
 	}
+	if p.steps != nil {
+		return steppedHarness(stepFault{})
+	}
 	return newCluster().harness()
 }
 
@@ -177,6 +181,9 @@ func (p mutation) twin() conformance.Harness {
 func (p mutation) harness() conformance.Harness {
 	if p.shelf != nil {
 		return shelfHarness(*p.shelf)
+	}
+	if p.steps != nil {
+		return steppedHarness(*p.steps)
 	}
 	if p.maps != right {
 		return mapHarness("", p.maps)
@@ -287,7 +294,7 @@ func removeByID(ctx context.Context, b driver.ModelExpirySupport, r model.Record
 func mutations() map[string]mutation {
 	all := map[string]mutation{}
 	for _, of := range []map[string]mutation{
-		recordMutants(), touchMutants(), lifeMutants(), raceMutants(), sweepMutants(), lostMutants(), pageMutants(), batchMutants(), orderMutants(), storeMutants(), placeMutants(), leftMutants(), mapMutants(), moreMutants(), exactMutants(), largeMutants(), announcingMutants(),
+		recordMutants(), touchMutants(), lifeMutants(), raceMutants(), sweepMutants(), lostMutants(), pageMutants(), batchMutants(), orderMutants(), storeMutants(), placeMutants(), leftMutants(), mapMutants(), moreMutants(), exactMutants(), largeMutants(), announcingMutants(), interruptedMutants(),
 	} {
 		maps.Copy(all, of)
 	}

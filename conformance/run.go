@@ -250,6 +250,14 @@ func runCase(t testing.TB, h *Harness, cs *Case, desc driver.Description) (missi
 		return "the harness has no Stall"
 	case cs.needs&needDelay != 0 && h.Delay == nil:
 		return "the harness has no Delay"
+	case cs.needs&(needFail|needKill|needCut) != 0 && h.Interrupt == nil:
+		return "the harness has no Interrupt"
+	case cs.needs&needFail != 0 && !h.Interrupt.has(Fail):
+		return "the harness interrupts no call by " + string(Fail)
+	case cs.needs&needKill != 0 && !h.Interrupt.has(Kill):
+		return "the harness interrupts no call by " + string(Kill)
+	case cs.needs&needCut != 0 && !h.Interrupt.has(PowerCut):
+		return "the harness interrupts no call by " + string(PowerCut)
 	case cs.needs&needCreate != 0 && !manages(t, h):
 		return "the backend is not a driver.StorageManager"
 	case cs.needs&needTwo != 0 && len(desc.Labels) < 2:

@@ -24,8 +24,9 @@ import (
 // so conformance.Lossy loses them.
 func harness(t *testing.T, dir string) conformance.Harness {
 	t.Helper()
+	var cut powered
 	return conformance.Harness{
-		Cases: 505,
+		Cases: 550,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			b := open(t, dir, name, &Options{Labels: []string{"principal", "state"}})
 			b.watch = drivertest.StandsStill
@@ -51,7 +52,14 @@ func harness(t *testing.T, dir string) conformance.Harness {
 				return true
 			}}}
 		},
-		Left: func(t testing.TB, name string) int { t.Helper(); return leftIn(t, dir, name) },
+		Left: func(t testing.TB, name string) int {
+			t.Helper()
+			if cut.disk(name) != nil {
+				return cut.left(name)
+			}
+			return leftIn(t, dir, name)
+		},
+		Interrupt: cut.interrupt(),
 		Occupy: func(t testing.TB, name string) func(testing.TB) {
 			t.Helper()
 			path, text := filepath.Join(dir, name, "reports", "2026.csv"), []byte("1;2;3")

@@ -175,7 +175,7 @@
 //	Page                              5 for each record, and a read of each folder of names for the listing
 //	WriteMany                         the same for each operation, 8 at a time: their syncs share the journal's commits
 //	CreateStorage                     8 fsyncs for a new store, one of them for all shards
-//	DeleteStorage                     2 fsyncs: the records are removed durably before their indexes; with logs 2 more
+//	DeleteStorage                     2 fsyncs: the records are removed durably before their indexes; with logs 2 more, after logs 1 more
 //	Rebuild                           three reads of each record; for each missing entry the same as a create
 //	DeleteExpired                     one read of each due minute's names, two Gets and a removal for each record, and
 //	                                  for up to 512 records one fsync for each of their shards, 16 at the same time

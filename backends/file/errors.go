@@ -51,7 +51,7 @@ func fileError(kind, err error) error {
 
 // withKind returns the error with another kind.
 func withKind(kind, err error) error {
-	if err == nil || errors.Is(err, kind) {
+	if err == nil || model.Kind(err) == kind { // ErrUnknown is ErrUnavailable too
 		return err
 	}
 	var errno syscall.Errno

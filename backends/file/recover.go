@@ -278,9 +278,24 @@ func (t *tree) removeVoid(ctx context.Context, dir disk.Folder) {
 // after the records have been removed durably.
 func (t *tree) voidLogs(dir disk.Folder) error {
 	names, err := t.names(redoDir, "", isLog)
-	if len(names) == 0 || err != nil {
+	if err != nil {
 		return err
 	}
+	if len(names) > 0 {
+		err = t.voidEntries(dir, names)
+	} else if _, ok, readErr := readFloors(dir); !ok {
+		return readErr // there was no log
+	}
+	if err != nil {
+		return err
+	}
+	// Also of logs that a fold has removed: none comes back without the floors, which
+	// are removed next.
+	return unavailable(dir.Sync())
+}
+
+// voidEntries raises the floors above all entries and removes the logs.
+func (t *tree) voidEntries(dir disk.Folder, names []string) error {
 	to := t.logged.base
 	for stripe := range to {
 		n, err := readNumber(t.locks[stripe])
@@ -297,5 +312,5 @@ func (t *tree) voidLogs(dir disk.Folder) error {
 			return unavailable(err)
 		}
 	}
-	return unavailable(dir.Sync())
+	return nil
 }

@@ -54,6 +54,10 @@ import (
 //   - R100: A call decides as of now. What the backend itself waits for before
 //     it decides, such as a lock, counts: it adds the time that it waited, in
 //     whole milliseconds, to now.
+//   - R102: A call may end at any of its steps: the step fails, the process dies,
+//     or the power is cut. Each record is then whole, as before or as after, in
+//     every read on every node. It is as before unless the error is ErrUnknown. The
+//     next call goes on, on any node.
 //   - R95: A write moves a record in a listing only if the value that the
 //     listing is by changed. All other entries keep their place.
 type ModelExpirySupport interface {

@@ -1,0 +1,129 @@
+package file
+
+import (
+	"math/rand/v2"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/sojourn-go/sojourn/backends/file/internal/disktest"
+	"github.com/sojourn-go/sojourn/conformance"
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
+)
+
+// powered has stores on disks in memory, for the cases on interrupted calls.
+type powered struct {
+	noWhole bool // the disks cannot be synced as a whole, so there is no log
+
+	mu    sync.Mutex
+	disks map[string]*disktest.Power // by the store's name
+}
+
+func (p *powered) disk(name string) *disktest.Power {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.disks[name]
+}
+
+func (p *powered) put(name string, d *disktest.Power) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.disks[name] = d
+}
+
+// interrupt interrupts the calls on such stores. A step is a call to the file
+// system.
+func (p *powered) interrupt() *conformance.Interrupt {
+	p.disks = map[string]*disktest.Power{}
+	return &conformance.Interrupt{
+		Ways: []conformance.Way{conformance.Fail, conformance.Kill, conformance.PowerCut},
+		Open: p.open,
+		Arm:  p.arm,
+		Each: 45,
+	}
+}
+
+func (p *powered) open(t testing.TB, name string) driver.ModelExpirySupport {
+	t.Helper()
+	d := p.disk(name)
+	if d == nil {
+		d = disktest.NewPower()
+		d.NoWhole = p.noWhole
+		p.put(name, d)
+	}
+	b, err := New(filepath.FromSlash("/d"), name, &Options{Labels: []string{"principal", "state"}})
+	must(t, err)
+	b.system, b.watch = &disktest.Spy{System: d}, drivertest.StandsStill
+	b.sweepers, b.syncers, b.counters = 1, 1, 1 // the steps have an order
+	b.foldAt, b.savedFrom = 1000, 1
+	return b
+}
+
+// failures are the errors of a failed step. Of a record's file that cannot be read,
+// listings and counts go on without it, so reads have another one than EIO.
+var failures = [2]syscall.Errno{syscall.EMFILE, syscall.EIO}
+
+func (p *powered) arm(t testing.TB, wrapped driver.ModelExpirySupport, in conformance.Interruption) func() bool {
+	t.Helper()
+	b := wrapped.(*Backend)
+	s := b.system.(*disktest.Spy)
+	var mu sync.Mutex
+	n, dead := 0, false
+	cut := func() {
+		if in.Way == conformance.PowerCut {
+			r := rand.New(rand.NewPCG(in.Seed, 2))
+			p.put(b.name, p.disk(b.name).Cut(func() bool { return in.Seed == 0 || r.IntN(2) == 0 }))
+		}
+		dead = in.Way != conformance.Fail
+	}
+	if in.Step == 0 {
+		cut()
+	}
+	s.Set(func(op, _ string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if dead {
+			return errDead
+		}
+		if n++; n != in.Step {
+			return nil
+		}
+		if cut(); dead {
+			return errDead
+		}
+		if op == "read" {
+			return failures[0]
+		}
+		return failures[min(in.Seed, 1)]
+	})
+	return func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if !dead {
+			s.Set(nil)
+		}
+		return n >= in.Step
+	}
+}
+
+// left counts the files of a store, but for its locks.
+func (p *powered) left(name string) (n int) {
+	power := p.disk(name)
+	if power == nil {
+		return 0
+	}
+	for _, path := range power.Files() {
+		rest, inside := strings.CutPrefix(path, "/d/"+name+"/")
+		switch {
+		case inside && rest == "": // the store itself
+			n++
+		case !inside || strings.HasSuffix(rest, "/") || strings.HasPrefix(rest, locksDir) || strings.HasPrefix(rest, redoDir):
+		default:
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,452 @@
+package conformance
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
+	"github.com/sojourn-go/sojourn/internal/causes"
+	"github.com/sojourn-go/sojourn/model"
+)
+
+// interruptible is a call that is interrupted at each of its steps.
+type interruptible struct {
+	name   string
+	needs  need
+	sweeps bool // it removes what has expired
+	unmade bool // the storage is deleted before
+	whole  bool // it is about all records at once: some may be gone if it fails
+	do     func(t *trial, b driver.ModelExpirySupport) ended
+}
+
+// ended is the end of a call: the records that it changes, and its errors.
+type ended struct {
+	after map[string]model.Record // of a removed one, the zero Record
+	err   error
+	errs  map[string]error // of each operation of a batch
+	swept *driver.Swept
+}
+
+func (e *ended) of(id string) error {
+	if e.errs != nil {
+		return e.errs[id]
+	}
+	return e.err
+}
+
+// all returns the errors. Some may be nil.
+func (e *ended) all() []error { return append(slices.Collect(maps.Values(e.errs)), e.err) }
+
+// trial interrupts one call in one way. Its records are of an early time at which
+// all are live. The call comes later, when "lapsed" has expired.
+type trial struct {
+	*C
+	call        *interruptible
+	way         Way
+	seed        uint64
+	nodes       nodes
+	in          *Interrupt
+	early, late time.Time
+	empty       int // what an empty store holds
+	before      map[string]model.Record
+	open        []driver.ModelExpirySupport
+}
+
+// nodes says which nodes there are when the call begins.
+type nodes string
+
+const (
+	used   nodes = "a node that was used"
+	heir   nodes = "a new node, after one that was interrupted between two calls"
+	beside nodes = "a new node beside another"
+)
+
+// trialIDs are the ids of a trial. No record has the last one before the call.
+var trialIDs = []string{"old", "due", "lapsed", "still", "new"}
+
+// node opens a node on the store. It makes no step.
+func (t *trial) node() driver.ModelExpirySupport {
+	t.Helper()
+	open := t.in.Open
+	if open == nil {
+		open = t.h.Open
+	}
+	b := open(t.TB, t.name)
+	if b == nil {
+		t.Fatal("Interrupt.Open returned nil")
+	}
+	b = &watched{Wrapper: driverkit.Wrap(b), c: t.C, log: &t.log}
+	t.open = append(t.open, b)
+	return b
+}
+
+// closes closes all nodes but those.
+func (t *trial) closes(but ...driver.ModelExpirySupport) {
+	t.Helper()
+	t.open = slices.DeleteFunc(t.open, func(b driver.ModelExpirySupport) bool {
+		stays := slices.Contains(but, b)
+		if !stays {
+			t.ok(b.Close(), "Close")
+		}
+		return !stays
+	})
+}
+
+// made returns a record of the early time. It has the values of the declared
+// labels, in order.
+func (t *trial) made(id string, life time.Duration, values ...string) model.Record {
+	t.now = t.early
+	r := t.shaped(id, shape{life: life, labels: values})
+	r.Value = fmt.Appendf(nil, `{"name":%q,"n":1}`, id)
+	return r
+}
+
+// interrupt interrupts the call at each step.
+func (t *trial) interrupt() {
+	t.Helper()
+	step := 1
+	for ; t.interruptAt(step); step = t.in.after(step) {
+		if step > mostSteps {
+			t.fail("%s has more than %d steps: Interrupt.Arm must say when a step was not reached", t.call.name, mostSteps)
+		}
+	}
+	if step == 1 {
+		t.fail("%s has no step: Interrupt.Arm must interrupt the first one", t.call.name)
+	}
+}
+
+// interruptAt interrupts the call at the step, and reports whether it has that.
+func (t *trial) interruptAt(step int) bool {
+	t.Helper()
+	t.log.clear(t.early)
+	b := t.prepare()
+	t.log.add(t.late, fmt.Sprintf("%s on %s, with %s at step %d (seed %d)", t.call.name, t.nodes, t.way, step, t.seed), "", "", nil)
+	disarm := t.in.Arm(t.TB, b, Interruption{Way: t.way, Step: step, Seed: t.seed + uint64(step)*min(t.seed, 1)})
+	t.now = t.late
+	end := t.call.do(t, b)
+	reached := disarm()
+	if !reached {
+		for _, err := range end.all() {
+			t.ok(err, "%s without an interruption", t.call.name)
+		}
+		if t.way != Fail { // what is acknowledged stays
+			t.in.Arm(t.TB, b, Interruption{Way: t.way, Seed: t.seed})()
+		}
+	}
+	t.now = t.early
+	switch t.way {
+	case Fail:
+		t.judge(b, &end)
+	case Kill:
+		t.closes(slices.DeleteFunc(slices.Clone(t.open), func(n driver.ModelExpirySupport) bool { return n == b })...)
+	case PowerCut:
+		t.closes()
+	}
+	var next driver.ModelExpirySupport
+	if t.nodes == beside {
+		next = t.open[0]
+	} else {
+		next = t.node()
+	}
+	t.judge(next, &end)
+	t.goOn(next)
+	return reached
+}
+
+// prepare makes the records and returns the node that is interrupted.
+func (t *trial) prepare() driver.ModelExpirySupport {
+	t.Helper()
+	var b driver.ModelExpirySupport
+	if len(t.open) > 0 {
+		b = t.open[len(t.open)-1]
+	} else {
+		b = t.node()
+	}
+	t.closes(b)
+	t.b, t.now = b, t.early
+	t.before = map[string]model.Record{}
+	if t.call.unmade {
+		t.ok(driver.DeleteStorage(t.ctx(), b), "DeleteStorage")
+	} else {
+		for _, r := range []model.Record{
+			t.made("old", time.Hour, "ann", "new"), t.made("due", time.Hour, "ann"),
+			t.made("lapsed", time.Minute, "bob"), t.made("still", 0, "bob", "new"),
+		} {
+			t.before[r.ID] = t.put(r)
+		}
+	}
+	if t.nodes == used {
+		if !t.call.unmade {
+			t.counts(driver.Query{}, len(t.before)) // a backend may keep count from now on
+		}
+		return b
+	}
+	if t.nodes == heir { // it takes over what the other one has left
+		for _, way := range []Way{PowerCut, Kill} {
+			if t.in.has(way) && (t.way == way || t.way == Fail) {
+				t.in.Arm(t.TB, b, Interruption{Way: way, Seed: t.seed})()
+				break
+			}
+		}
+		t.closes()
+	}
+	return t.node()
+}
+
+// judge stops the case unless each record is as the end of the call says, and all
+// reads of the node agree.
+func (t *trial) judge(b driver.ModelExpirySupport, end *ended) {
+	t.Helper()
+	t.b = b
+	t.rightKind(end)
+	if t.call.unmade {
+		return // no rule says what reads return without a storage
+	}
+	stored := map[string]model.Record{}
+	gone := 0
+	for _, id := range trialIDs {
+		got, err := b.Get(t.ctx(), t.now, driver.Get{ID: id})
+		if err != nil && !errors.Is(err, model.ErrNotFound) {
+			t.ok(err, "get %q after the interruption", id)
+		}
+		if err == nil {
+			stored[id] = got
+		}
+		before, was := t.before[id]
+		after, changes := end.after[id]
+		isBefore, isAfter := same(got, before), changes && same(got, after)
+		why := end.of(id)
+		switch {
+		case !changes:
+			t.must(isBefore, "%q, which %s does not change, is %s, want %s", id, t.call.name, about(got), about(before))
+		case why == nil:
+			t.must(isAfter, "%s was acknowledged and %q is %s, want %s", t.call.name, id, about(got), about(after))
+		case errors.Is(why, model.ErrUnknown) || t.call.whole:
+			t.must(isBefore || isAfter, "%q is %s, want %s or %s", id, about(got), about(before), about(after))
+		default:
+			t.must(isBefore, "%s returned %s and %q is %s, want %s: only ErrUnknown may have changed something", t.call.name, causes.Of(why), id, about(got), about(before))
+		}
+		if was && got.ID == "" {
+			gone++
+		}
+	}
+	if s := end.swept; s != nil {
+		t.must(s.Removed <= gone && gone <= s.Removed+s.Unknown, "%d records are gone and the sweep counts %d removed and %d unknown", gone, s.Removed, s.Unknown)
+		t.must(errors.Is(end.err, model.ErrUnknown) == (s.Unknown > 0), "the sweep counts %d unknown removals with the error %v", s.Unknown, end.err)
+	}
+	// What another node finds now is what this one has found.
+	for id := range end.after {
+		t.before[id] = stored[id]
+		if _, ok := stored[id]; !ok {
+			delete(t.before, id)
+		}
+	}
+	end.after, end.swept = nil, nil
+	if t.call.name != deletesStorage {
+		t.agree(stored)
+	}
+}
+
+func (t *trial) must(ok bool, format string, args ...any) {
+	t.Helper()
+	if !ok {
+		t.fail(format, args...)
+	}
+}
+
+// rightKind stops the case unless the errors of the call are of a kind that an
+// interrupted one may have.
+func (t *trial) rightKind(end *ended) {
+	t.Helper()
+	for _, err := range end.all() {
+		switch {
+		case err == nil:
+		case errors.Is(err, model.ErrUnknown):
+			t.is(err, model.ErrUnknown, "%s, interrupted", t.call.name)
+		default:
+			t.is(err, model.ErrUnavailable, "%s, interrupted", t.call.name)
+		}
+	}
+}
+
+// same reports whether two records are the same. The zero Record stands for an absent one.
+func same(a, b model.Record) bool {
+	return a.ID == b.ID && a.Revision == b.Revision && a.ExpiresAt.Equal(b.ExpiresAt) && a.Encoding == b.Encoding &&
+		maps.Equal(a.Labels, b.Labels) && bytes.Equal(a.Value, b.Value)
+}
+
+func about(r model.Record) string {
+	if r.ID == "" {
+		return "not there"
+	}
+	return fmt.Sprintf("there with the revision %v, the labels %v, the expiry %v and %d bytes", r.Revision, r.Labels, r.ExpiresAt, len(r.Value))
+}
+
+// agree stops the case unless every kind of read finds exactly these records.
+func (t *trial) agree(stored map[string]model.Record) {
+	t.Helper()
+	for i, o := range driver.GetMany(t.ctx(), t.b, t.now, driver.Gets(trialIDs...)) {
+		want, there := stored[trialIDs[i]]
+		if !there {
+			t.is(o.Err, model.ErrNotFound, "get of many of %q", trialIDs[i])
+			continue
+		}
+		t.ok(o.Err, "get of many of %q", trialIDs[i])
+		t.must(same(o.Record, want), "get of many of %q: got %s, want %s", trialIDs[i], about(o.Record), about(want))
+	}
+	queries := t.queries()
+	t.lists(stored, queries...)
+	if t.nodes != used {
+		queries = queries[1:]
+	}
+	for _, q := range queries { // one without a label may read everything
+		t.counts(q, len(bearing(stored, q)))
+	}
+}
+
+// lists stops the case unless the listings have exactly these records.
+func (t *trial) lists(stored map[string]model.Record, queries ...driver.Query) {
+	t.Helper()
+	for _, q := range queries {
+		q.Limit = 3
+		got, corrupt := t.listAll(q)
+		want := bearing(stored, q)
+		t.must(len(corrupt) == 0, "the listing by %q %q has the corrupt records %q", q.Label, q.Value, corrupt)
+		t.must(maps.EqualFunc(got, want, same), "the listing by %q %q has %q, and gets find %q", q.Label, q.Value, keys(got), keys(want))
+	}
+}
+
+// queries are the listings that have all records of a trial.
+func (t *trial) queries() []driver.Query {
+	out := []driver.Query{{}}
+	if !t.has(driver.FeatureLabels) {
+		return out
+	}
+	for i, values := range [][]string{{"ann", "bob"}, {"new", "old"}} {
+		for _, value := range values {
+			if declared := t.b.Describe().Labels; i < len(declared) {
+				out = append(out, driver.Query{Label: declared[i], Value: value})
+			}
+		}
+	}
+	return out
+}
+
+// bearing returns the records of a listing.
+func bearing(of map[string]model.Record, q driver.Query) map[string]model.Record {
+	out := maps.Clone(of)
+	maps.DeleteFunc(out, func(_ string, r model.Record) bool { return q.Label != "" && r.Labels[q.Label] != q.Value })
+	return out
+}
+
+func (t *trial) counts(q driver.Query, want int) {
+	t.Helper()
+	n, err := driver.Count(t.ctx(), t.b, t.now, q)
+	t.ok(err, "count by %q %q", q.Label, q.Value)
+	t.must(n == want, "the count by %q %q is %d, want %d", q.Label, q.Value, n, want)
+}
+
+// goOn stops the case unless another node can go on with each record, and nothing
+// is left after deletes, a sweep and listings.
+func (t *trial) goOn(b driver.ModelExpirySupport) {
+	t.Helper()
+	t.b = b
+	if t.call.unmade || t.call.name == deletesStorage {
+		t.again()
+	}
+	stored := map[string]model.Record{}
+	for i, id := range trialIDs {
+		cur, there := t.before[id]
+		next := t.made(id, 2*time.Hour, []string{"bob", "ann"}[i%2], "old")
+		next.Value = []byte("next")
+		cond := driver.IfMatch
+		if !there {
+			cond = driver.IfAbsent
+		}
+		_, err := t.write(next, cond, cur)
+		t.ok(err, "the next write of %q", id)
+		at := t.at(90 * time.Minute)
+		touched, err := b.Touch(t.ctx(), t.now, driver.Touch{ID: id, Mode: driver.TouchSet, ExpiresAt: at})
+		t.ok(err, "the next touch of %q", id)
+		next.ExpiresAt = at
+		t.sameHead(touched, next)
+		stored[id] = next
+	}
+	t.lists(stored, t.queries()[1:]...)
+	for _, id := range trialIDs[:2] {
+		t.ok(b.Delete(t.ctx(), t.now, driver.Delete{ID: id, Cond: driver.IfPresent}), "the next delete of %q", id)
+	}
+	t.empties(len(trialIDs) - 2)
+}
+
+func (t *trial) at(d time.Duration) time.Time { return t.early.Add(d) }
+
+// empties removes the last records by a sweep and checks what is left. Listings
+// by a label may remove entries without a record.
+func (t *trial) empties(due int) {
+	t.Helper()
+	t.now = t.at(100 * time.Hour) // what any interrupted call may have dated
+	if n := t.sweep(2); n != due {
+		t.fail("the next sweep removed %d records, want %d", n, due)
+	}
+	t.now = t.early
+	t.lists(nil, t.queries()[1:]...)
+	if t.h.Left != nil {
+		t.leaves(t.empty, "after %s was interrupted, then deletes, a sweep and listings of all", t.call.name)
+	}
+}
+
+// again repeats what an interrupted CreateStorage or DeleteStorage was to do.
+func (t *trial) again() {
+	t.Helper()
+	if !t.call.unmade {
+		t.ok(driver.DeleteStorage(t.ctx(), t.b), "DeleteStorage again")
+		if t.h.Left != nil && implements[driver.StorageManager](t.b) {
+			t.leaves(0, "after DeleteStorage was interrupted and repeated")
+		}
+		clear(t.before)
+	}
+	t.ok(driver.CreateStorage(t.ctx(), t.b), "CreateStorage after %s", t.call.name)
+	t.agree(t.before)
+}
+
+// run makes the trials of a call.
+func (call *interruptible) run(c *C, way Way) {
+	c.Helper()
+	c.name += "-i"
+	t := &trial{C: c, call: call, way: way, in: c.h.Interrupt, early: c.now, late: c.in(2 * time.Minute)}
+	c.Cleanup(func() {
+		b := t.node()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx()), time.Minute)
+		defer cancel()
+		_ = driver.DeleteStorage(ctx, b)
+		for _, b := range t.open {
+			_ = b.Close()
+		}
+	})
+	t.b = t.node()
+	t.ok(driver.CreateStorage(t.ctx(), t.b), "CreateStorage")
+	if c.h.Left != nil {
+		t.empty = t.C.empty()
+	}
+	for _, with := range trials[way] {
+		t.nodes, t.seed = with.nodes, with.seed
+		t.interrupt()
+	}
+}
+
+// trials are the nodes and seeds of each way. A power cut ends the other node too.
+var trials = map[Way][]struct {
+	nodes nodes
+	seed  uint64
+}{
+	Fail:     {{used, 0}, {heir, 1}},
+	Kill:     {{used, 0}, {heir, 0}, {beside, 0}},
+	PowerCut: {{used, 0}, {used, 1}, {heir, 0}, {heir, 1}},
+}
