@@ -37,6 +37,7 @@ const (
 	needStored // Harness.Stored
 	needLeft   // Harness.Left
 	needCreate // driver.StorageManager
+	needWhole  // no Harness.Stepwise
 
 	needNothing need = 0
 )
@@ -63,10 +64,10 @@ func Cases() []Case {
 		touchCases(), deleteCases(), knownCases(), knownWrittenCases(), expiryCases(), expiryFarCases(),
 		pageCases(), tokenCases(), labelCases(), labelTwoCases(), countCases(), sweepCases(), sweepConcurrencyCases(), sweepCallbackCases(),
 		idCases(), inputCases(), orderCases(), errorCases(), contextCases(), contextCauseCases(), closeCases(),
-		storageCases(), corruptCases(), storedCases(), leftCases(), lostCases(), overtakenCases(), deliveryCases(),
+		storageCases(), storageMeetCases(), corruptCases(), storedCases(), leftCases(), lostCases(), overtakenCases(), deliveryCases(),
 		valueCases(), mutateCases(), partialCases(), takeCases(), manyCases(), batchCases(), scaleCases(),
 		storeCases(), storeCallCases(), sealCases(),
-		concurrencyCases(), contentionCases(), churnCases(), historyCases(), sequenceCases(),
+		concurrencyCases(), contentionCases(), contentionStorageCases(), churnCases(), historyCases(), sequenceCases(),
 		leakCases(),
 	} {
 		all = append(all, g...)

@@ -76,6 +76,12 @@ type Harness struct {
 	// waits for a time that matters.
 	Delay func(t testing.TB, b driver.ModelExpirySupport, d time.Duration)
 
+	// Stepwise means that DeleteStorage removes one thing after another, so that
+	// a create beside it may be left without an index entry until the next
+	// DeleteStorage. The backend's documentation must say so. The case on whole
+	// records beside DeleteStorage is then reported as not proven.
+	Stepwise bool
+
 	// Allow lists the features that the backend may declare absent.
 	Allow []driver.Feature
 

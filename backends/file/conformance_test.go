@@ -25,7 +25,7 @@ import (
 func harness(t *testing.T, dir string) conformance.Harness {
 	t.Helper()
 	return conformance.Harness{
-		Cases: 505,
+		Cases: 514,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			b := open(t, dir, name, &Options{Labels: []string{"principal", "state"}})
 			b.watch = drivertest.StandsStill

@@ -22,7 +22,7 @@ func TestConformance(t *testing.T) { conformance.Run(t, harness(t, containers.Mo
 func TestSessions(t *testing.T)    { sessions.Run(t, harness(t, containers.MongoDB(t))) }
 
 // cases is the number of cases of the suite that run here: all.
-const cases = 504
+const cases = 513
 
 // harness opens each backend behind a proxy of its own. The client's retries
 // are off, so that a lost answer stays lost. TestRetriedWrites has them on.

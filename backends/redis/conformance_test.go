@@ -22,7 +22,7 @@ func TestClusterConformance(t *testing.T) { conformance.Run(t, clusterHarness(t,
 func TestClusterSessions(t *testing.T)    { sessions.Run(t, clusterHarness(t, bucketCount)) }
 
 // cases is the number of the suite's cases, all of which run here.
-const cases = 504
+const cases = 513
 
 // harness opens each backend behind a proxy of its own.
 func harness(t *testing.T, buckets int) conformance.Harness {
