@@ -22,7 +22,7 @@ type Case struct {
 }
 
 // need is a set of what a case needs from the backend and the harness.
-type need uint16
+type need uint32
 
 const (
 	needLabels need = 1 << iota // listing by label, so paging too
@@ -40,6 +40,7 @@ const (
 	needFail   // Interrupt.Ways has Fail
 	needKill   // Interrupt.Ways has Kill
 	needCut    // Interrupt.Ways has PowerCut
+	needWhole  // no Harness.Stepwise
 
 	needNothing need = 0
 )
@@ -66,10 +67,10 @@ func Cases() []Case {
 		touchCases(), deleteCases(), knownCases(), knownWrittenCases(), expiryCases(), expiryFarCases(),
 		pageCases(), tokenCases(), labelCases(), labelTwoCases(), countCases(), sweepCases(), sweepConcurrencyCases(), sweepCallbackCases(),
 		idCases(), inputCases(), orderCases(), errorCases(), contextCases(), contextCauseCases(), closeCases(),
-		storageCases(), corruptCases(), storedCases(), leftCases(), interruptedCases(), lostCases(), overtakenCases(), deliveryCases(),
+		storageCases(), storageMeetCases(), corruptCases(), storedCases(), leftCases(), interruptedCases(), lostCases(), overtakenCases(), deliveryCases(),
 		valueCases(), mutateCases(), partialCases(), takeCases(), manyCases(), batchCases(), scaleCases(),
 		storeCases(), storeCallCases(), sealCases(),
-		concurrencyCases(), contentionCases(), churnCases(), historyCases(), sequenceCases(),
+		concurrencyCases(), contentionCases(), contentionStorageCases(), churnCases(), historyCases(), sequenceCases(),
 		leakCases(),
 	} {
 		all = append(all, g...)

@@ -71,8 +71,7 @@ func contentionLabelCases() []Case {
 			// some more of them before it looks: what the sweep does late is done then.
 			const later = 6
 			due := c.in(time.Minute)
-			ct := c.contest()
-			ct.stops *= 3 // few of them come between the steps of a removal
+			ct := c.contest().crowded() // few stops come between the steps of a removal
 			c.contend(ct, many(func(b driver.ModelExpirySupport, who, round int) error {
 				next := func(round int, life time.Duration) model.Record {
 					return c.labelled(fmt.Sprint("a", who, "-", round%(2*later)), "v", "ann", life)
@@ -158,6 +157,66 @@ func contentionLabelCases() []Case {
 				s, err := b.DeleteExpired(c.ctx(), driver.Sweep{Before: due, Limit: 10})
 				removed[who] += s.Removed
 				return err
+			}))
+			if sum(swept) != sum(removed) {
+				c.fail("the sweeps counted %d removals, and %d records were gone for their owners", sum(removed), sum(swept))
+			}
+		}),
+		that("AnnouncedBesideWritesAndCountsIsCounted", "R53 R54 R55 R52 R77", needSweep|needLabels, func(c *C) {
+			// Owners make due records, and extend or delete them by a slow clock. The
+			// sweepers announce them, and refuse two of three.
+			ct := c.contest()
+			due, until := c.in(time.Minute), c.in(time.Hour)
+			swept, removed := make([]int, ct.contenders), make([]int, ct.contenders)
+			c.contend(ct, many(func(b driver.ModelExpirySupport, who, round int) error {
+				label := fmt.Sprint("p", who)
+				mine := c.labelled(fmt.Sprint("own", who), "v", label, time.Minute)
+				if _, err := b.Write(c.ctx(), c.now, driver.Write{Record: mine.Clone(), Cond: driver.IfAbsent}); err != nil {
+					return fmt.Errorf("create of the id's owner: %w", err)
+				}
+				for range 4 { // a sweep may announce it meanwhile
+					n, err := driver.Count(c.ctx(), b, c.now, driver.Query{Label: "principal", Value: label})
+					if err != nil || n > 1 {
+						return fmt.Errorf("a count of one record, or none, returned %d and the error %w", n, orNone(err))
+					}
+				}
+				if round%2 == 0 {
+					_, err := b.Touch(c.ctx(), c.now, driver.Touch{ID: mine.ID, Mode: driver.TouchSet, ExpiresAt: until, Cond: driver.IfMatch, Known: mine})
+					if errors.Is(err, model.ErrNotFound) {
+						swept[who]++
+						return nil
+					}
+					if err != nil {
+						return err
+					}
+					for range 2 {
+						n, err := driver.Count(c.ctx(), b, due, driver.Query{Label: "principal", Value: label})
+						if err != nil || n != 1 {
+							return fmt.Errorf("a record was extended beside sweeps that announce, and then its label counts %d, error %w", n, orNone(err))
+						}
+					}
+				}
+				err := b.Delete(c.ctx(), c.now, driver.Delete{ID: mine.ID, Cond: driver.IfMatch, Known: mine})
+				switch {
+				case errors.Is(err, model.ErrNotFound) && round%2 == 1:
+					swept[who]++
+				case err != nil:
+					return fmt.Errorf("delete by the owner, beside sweeps that announce: %w", err)
+				}
+				return nil
+			}), many(func(b driver.ModelExpirySupport, who, round int) error {
+				n := round
+				s, err := b.DeleteExpired(c.ctx(), driver.Sweep{Before: due, Limit: 10, OnExpire: func(model.Record) error {
+					if n++; n%3 == 0 {
+						return nil
+					}
+					return errStays
+				}})
+				removed[who] += s.Removed
+				if _, err := driver.Count(c.ctx(), b, due, driver.Query{}); err != nil {
+					return err
+				}
+				return most(err, errStays)
 			}))
 			if sum(swept) != sum(removed) {
 				c.fail("the sweeps counted %d removals, and %d records were gone for their owners", sum(removed), sum(swept))

@@ -82,6 +82,11 @@ type Harness struct {
 	// only if each call is one step. A store that leaves it to a server or to the
 	// file system below what is durable needs no PowerCut.
 	Interrupt *Interrupt
+	// Stepwise means that DeleteStorage removes one thing after another, so that
+	// a create beside it may be left without an index entry until the next
+	// DeleteStorage. The backend's documentation must say so. The case on whole
+	// records beside DeleteStorage is then reported as not proven.
+	Stepwise bool
 
 	// Allow lists the features that the backend may declare absent.
 	Allow []driver.Feature

@@ -402,6 +402,34 @@ func headOf(r *model.Record) *model.Record {
 func (b *mapBackend) Describe() driver.Description { return b.gate.Describe() }
 func (b *mapBackend) Close() error                 { return b.gate.Close() }
 
+// deletesStorage is the kind of call that only a managedMap has.
+const deletesStorage = "delete storage"
+
+// managedMap is a map backend that can delete its storage.
+type managedMap struct{ *mapBackend }
+
+func (b managedMap) CreateStorage(ctx context.Context) error { return b.gate.Enter(ctx) }
+
+func (b managedMap) DeleteStorage(ctx context.Context) error {
+	if err := b.gate.Enter(ctx); err != nil {
+		return err
+	}
+	end := b.begin(deletesStorage)
+	b.s.mu.Lock()
+	clear(b.s.recs)
+	b.s.mu.Unlock()
+	if b.is(deletesStorage, lateIndex) {
+		end()
+		end = func() {}
+	}
+	b.s.mu.Lock()
+	clear(b.s.index)
+	clear(b.s.due)
+	b.s.mu.Unlock()
+	end()
+	return nil
+}
+
 // mapHarness opens map backends of which one kind of call has the fault.
 func mapHarness(op string, f fault) conformance.Harness {
 	var mu sync.Mutex
@@ -413,7 +441,11 @@ func mapHarness(op string, f fault) conformance.Harness {
 			stores[name] = newMapStore(f)
 		}
 		gate := driverkit.NewGate(driver.Description{Backend: "map", Labels: []string{"principal", "state"}}, name)
-		return &mapBackend{gate: gate, s: stores[name], op: op, fault: f}
+		b := &mapBackend{gate: gate, s: stores[name], op: op, fault: f}
+		if op == deletesStorage {
+			return managedMap{b}
+		}
+		return b
 	}}
 	return h.Patience(100 * time.Millisecond)
 }

@@ -269,6 +269,12 @@ func Mutants() []Mutant {
 		{"a sweep goes on after DeleteStorage with what it accepted", "R86", "Storage/DeletedWhileASweepAnnouncesLeavesWhatComesNext", behindRace},
 		{"a record that was refused comes back after DeleteStorage", "R86", "Storage/DeletedWhileASweepAnnouncesLeavesWhatComesNext", behindRace},
 		{"DeleteStorage gives up while a sweep announces", "R86", "Storage/DeletedWhileASweepAnnouncesLeavesWhatComesNext", behindRace},
+		{"DeleteStorage fails on what another node has removed", "R86", "Storage/DeletedByManyNodesAtOnceIsGone", behindRace},
+		{"a second DeleteStorage does not see another program", "R97", "Storage/DeletedByManyNodesLeavesWhatAnotherProgramMade", behindRace},
+		{"a CreateStorage fails on what another one has made", "R85", "Storage/CreatedByManyNodesAtOnceIsWhole", behindRace},
+		{"a CreateStorage empties what another one has made", "R1", "Storage/CreatedAtOnceKeepsWhatANodeWritesNext", behindRace},
+		{"CreateStorage takes a half deleted storage for another program's", "R86", "Storage/CreatedBesideADeleteIsEmptyOrGone", behindRace},
+		{"a store that is opened twice at once is two", "R1", "Storage/OpenedByManyAtOnceIsOneStore", behindRace},
 
 		{"an upsert ignores the store's TTL", "R69", "Store/TTLAppliesToCreateAndUpsert", ""},
 		{"an update drops the labels that it was not given", "R70", "Store/UpdateKeepsTheLabelsUnlessTold", ""},

@@ -244,6 +244,8 @@ func runCase(t testing.TB, h *Harness, cs *Case, desc driver.Description) (missi
 		return "the harness has no Stored"
 	case cs.needs&needLeft != 0 && h.Left == nil:
 		return "the harness has no Left"
+	case cs.needs&needWhole != 0 && h.Stepwise:
+		return "DeleteStorage works step by step"
 	case cs.needs&needPlace != 0 && h.Occupy == nil:
 		return "the harness has no Occupy"
 	case cs.needs&needStall != 0 && h.Stall == nil:

@@ -52,6 +52,8 @@ var unlockedCalls = []struct {
 	{"delete at", lateIndex, "a delete at a revision changes the index late", "DeletedAtItsRevisionLeavesTheNextOneListed"},
 	{"delete at", lateIndex, "a take changes the index late", "TakenLeavesTheNextOneListed"},
 	{"sweep", lateIndex, "a sweep changes the index late", "SweptLeavesTheNextOneListed"},
+	{"sweep", unlocked, "a sweep that announces holds no lock", "AnnouncedBesideWritesAndCountsIsCounted"},
+	{deletesStorage, lateIndex, "DeleteStorage changes the index late", "StorageDeletedBesideCallsHoldsWholeRecords"},
 	{"touch", earlyLabels, "a touch writes back the labels that it read", "TouchedWhileWrittenKeepsTheWrite"},
 	{"touch", earlyValue, "a touch writes back the value that it read", "TouchedWhileWrittenKeepsTheWrite"},
 	{"touch", earlyExpiry, "an extension compares with the expiry that it read", "ExtendedNeverShortens"},
@@ -94,12 +96,15 @@ func TestTheMapBackendIsCorrect(t *testing.T) {
 	if err := conformance.Check(t.Context(), mapHarness("", right)); err != nil {
 		t.Error(err)
 	}
+	if err := conformance.Check(t.Context(), mapHarness(deletesStorage, right)); err != nil {
+		t.Errorf("with a storage: %v", err)
+	}
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	for _, c := range conformance.Cases() {
 		if !strings.HasPrefix(c.Name, "Contention/") {
 			continue
 		}
-		if err := conformance.Check(t.Context(), mapHarness("", right), c.Name); err != nil {
+		if err := conformance.Check(t.Context(), mapHarness(deletesStorage, right), c.Name); err != nil {
 			t.Errorf("with one processor: %v", err)
 		}
 	}

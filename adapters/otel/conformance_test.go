@@ -23,7 +23,7 @@ func harness() conformance.Harness {
 		},
 		LoseNext: conformance.LoseNext,
 		Server:   "in process",
-		Cases:    474,
+		Cases:    482,
 	}
 }
 

@@ -158,6 +158,7 @@ func (b *Backend) removeOwn(ctx context.Context, table *types.TableDescription, 
 func (b *Backend) removeIndex(ctx context.Context) error {
 	asked := false
 	return b.await(ctx, func() (bool, string, error) {
+		var refused error
 		if !asked {
 			_, err := b.client.UpdateTable(ctx, &awsdynamodb.UpdateTableInput{
 				TableName: &b.table,
@@ -166,12 +167,19 @@ func (b *Backend) removeIndex(ctx context.Context) error {
 				},
 			})
 			asked = err == nil
-			if err := b.unlessBusy(ctx, err); err != nil {
-				return false, "", err
+			refused = b.unlessBusy(ctx, err)
+			if driverkit.Ended(ctx) != nil {
+				return false, "", refused
 			}
 		}
 		t, err := b.describe(ctx)
-		return err == nil && (t == nil || !hasIndex(t)), "still has the index " + indexName, err
+		switch {
+		case err != nil:
+			return false, "", err
+		case t == nil || !hasIndex(t): // perhaps another node has removed it
+			return true, "", nil
+		}
+		return false, "still has the index " + indexName, refused
 	})
 }
 

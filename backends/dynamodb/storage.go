@@ -181,6 +181,9 @@ var finalStates = []types.TableStatus{
 	types.TableStatusReplicationNotAuthorized,
 }
 
+// busyStates are those of a table that is being changed.
+var busyStates = []types.TableStatus{types.TableStatusCreating, types.TableStatusUpdating, types.TableStatusDeleting}
+
 // addIndex adds the index by expiry, with the throughput of a table that is
 // billed for it.
 func (b *Backend) addIndex(ctx context.Context, table *types.TableDescription) error {
@@ -359,7 +362,7 @@ func (b *Backend) DeleteStorage(ctx context.Context) error {
 			return true, "", err
 		case id != "" && aws.ToString(table.TableId) != id: // another node made a new one
 			return true, "", nil
-		case id != "" || table.TableStatus == types.TableStatusCreating || table.TableStatus == types.TableStatusDeleting:
+		case id != "" || slices.Contains(busyStates, table.TableStatus): // DynamoDB would not delete it
 			return false, stateOf(table), nil
 		}
 		if err := b.checkSchema(table); err != nil {

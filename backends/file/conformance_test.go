@@ -26,7 +26,7 @@ func harness(t *testing.T, dir string) conformance.Harness {
 	t.Helper()
 	var cut powered
 	return conformance.Harness{
-		Cases: 550,
+		Cases: 559,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			b := open(t, dir, name, &Options{Labels: []string{"principal", "state"}})
 			b.watch = drivertest.StandsStill

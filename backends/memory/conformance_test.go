@@ -31,7 +31,7 @@ func harness() conformance.Harness {
 		},
 		Left:   func(_ testing.TB, name string) int { return memory.Left(space, name) },
 		Server: "in process",
-		Cases:  490,
+		Cases:  498,
 	}
 }
 

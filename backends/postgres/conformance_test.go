@@ -24,7 +24,7 @@ func TestSessions(t *testing.T)    { sessions.Run(t, harness(t)) }
 
 // cases is the number of cases of the suite that run here: all but those on
 // interrupted calls. A call is one statement or one transaction.
-const cases = 506
+const cases = 515
 
 // node is what the harness knows of a backend: its connections and their faults.
 type node struct {

@@ -358,13 +358,17 @@ func (b *Backend) readStart(ctx context.Context, f *result, cmd *goredis.StringC
 // label. The script checks the records again. If it fails, the next listing
 // prunes. It returns the ids of records that are there and cannot be read.
 func (b *Backend) prune(ctx context.Context, q *driver.Query, stale []result) (unreadable []string, err error) {
-	value := appendLabelValue(nil, q.Value)
+	return b.pruneBy(ctx, q.Label, appendLabelValue(nil, q.Value), stale)
+}
+
+// pruneBy is prune for the entries that begin with value.
+func (b *Backend) pruneBy(ctx context.Context, label string, value []byte, stale []result) (unreadable []string, err error) {
 	var runs []*run
 	var asked [][]result // by each run
 	for len(stale) > 0 {
 		k := stale[0].k
 		m := &mark{data: value}
-		keys, ids := []any{k.labels + q.Label}, []any{q.Label, m}
+		keys, ids := []any{k.labels + label}, []any{label, m}
 		n := 0
 		for n < len(stale) && stale[n].k == k && len(keys) <= sweepStep {
 			keys, ids = append(keys, k.records+stale[n].id), append(ids, stale[n].id)

@@ -98,13 +98,18 @@ func (b *Backend) storeLayout(ctx context.Context, fresh *inspection) error {
 	return nil
 }
 
+// maxStuck is how often DeleteStorage may find the entries of an index that it
+// has just removed. Writers may have put them back.
+const maxStuck = 100
+
 // purgeBatch is the largest number of entries that DeleteStorage reads at once.
 const purgeBatch = sweepStep
 
 // DeleteStorage removes the store's records and indexes in batches. It finds
-// them by the indexes, so nothing may be written to the store meanwhile. It
+// them by the indexes, and removes a record with its index entries in one step.
+// What is written meanwhile is removed too, or found by the next CreateStorage. It
 // returns ErrCorrupt, and says what stays, if another program keeps something
-// under the store's keys.
+// under the store's keys, or if writers put back the entries of an index 100 times.
 func (b *Backend) DeleteStorage(ctx context.Context) error {
 	if err := b.gate.Enter(ctx); err != nil {
 		return err
@@ -199,19 +204,44 @@ func (p *purge) bucket(ctx context.Context, n int) error {
 		}
 	}
 	for _, label := range slices.Concat(p.gate.Labels(), sortedKeys(p.extra)) {
-		err := p.index(ctx, n, k.labels+label, func(_, members []string) error {
-			args := []any{"zrem", k.labels + label}
-			for _, m := range members {
-				args = append(args, m)
-			}
-			_, err := p.process(ctx, goredis.NewIntCmd(ctx, args...))
-			if err != nil {
-				return p.readError(ctx, err)
-			}
-			return nil
+		err := p.index(ctx, n, k.labels+label, func(ids, members []string) error {
+			return p.strays(ctx, n, label, ids, members)
 		})
 		if err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// strays removes entries of a label's index that are left when the bucket's
+// records are gone, with the records that a writer has made since then.
+func (p *purge) strays(ctx context.Context, n int, label string, ids, members []string) error {
+	counted := p.records
+	err := p.remove(ctx, n, ids)
+	if p.records = counted; err != nil {
+		return err
+	}
+	k := &p.buckets[n]
+	by := map[string][]result{} // by what precedes the id
+	for i, m := range members {
+		value := strings.TrimSuffix(m, ids[i])
+		by[value] = append(by[value], result{request: request{k: k, id: ids[i]}})
+	}
+	for value, stale := range by {
+		unreadable, err := p.pruneBy(ctx, label, []byte(value), stale)
+		if err != nil {
+			return err
+		}
+		args := []any{"zrem", k.labels + label}
+		for _, id := range unreadable { // of another program's keys
+			args = append(args, value+id)
+		}
+		if len(unreadable) == 0 {
+			continue
+		}
+		if _, err := p.process(ctx, goredis.NewIntCmd(ctx, args...)); err != nil {
+			return p.readError(ctx, err)
 		}
 	}
 	return nil
@@ -241,7 +271,7 @@ func (p *purge) index(ctx context.Context, n int, key string, remove func(ids, m
 		return nil
 	}
 	kept := map[string]bool{} // what stays before the entries to read, and the marks, which go last
-	foreign := 0
+	foreign, stuck := 0, 0
 	var before []string
 	for {
 		pipe := p.client.Pipeline()
@@ -257,7 +287,13 @@ func (p *purge) index(ctx context.Context, n int, key string, remove func(ids, m
 		}
 		all := entries.Val()
 		if len(all) > 0 && slices.Equal(all, before) || len(all) == 0 && int(card.Val()) > len(kept) {
-			return driverkit.Corrupt("the entries of " + key + " cannot be removed")
+			// A writer came between. What it wrote may stand before what stays.
+			if stuck++; stuck == maxStuck {
+				return driverkit.Corrupt("the entries of " + key + " cannot be removed")
+			}
+			clear(kept)
+			foreign, before = 0, nil
+			continue
 		}
 		before = all
 		if len(all) == 0 {

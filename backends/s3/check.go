@@ -13,6 +13,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
+	"github.com/sojourn-go/sojourn/model"
 )
 
 // probeVersion is the version of the tests of a server.
@@ -187,12 +188,21 @@ func (t *probe) verdict(name string, ok bool, seen, need string) {
 func (t *probe) run() (*marker, error) {
 	defer t.clean()
 	m := &marker{Format: version, Probe: probeVersion}
+	if _, err := t.b.putEntry(t.ctx, t.key(witness), nil); err != nil {
+		return m, err
+	}
 	for _, test := range []func() error{t.creates, t.updates, t.listings, t.bulkDeletes} {
-		if err := test(); err != nil || t.checks.Err() != nil {
+		if err := test(); err != nil {
 			return m, err
+		}
+		if t.checks.Err() != nil {
+			return m, t.undisturbed()
 		}
 	}
 	deletes, err := t.deletes()
+	if err == nil && !deletes {
+		err = t.undisturbed()
+	}
 	if err != nil {
 		return m, err
 	}
@@ -202,7 +212,22 @@ func (t *probe) run() (*marker, error) {
 	return m, err
 }
 
-func (t *probe) clean() { t.b.cleanUp(t.ctx, []string{t.key(0), t.key(1), t.key(2), t.key(3)}) }
+func (t *probe) clean() {
+	t.b.cleanUp(t.ctx, []string{t.key(0), t.key(1), t.key(2), t.key(3), t.key(witness)})
+}
+
+// witness is the test object that no test changes.
+const witness = 4
+
+// undisturbed returns ErrUnavailable if another node deletes the storage, and the
+// test objects with it.
+func (t *probe) undisturbed() error {
+	o, err := t.b.get(t.ctx, t.key(witness), 0, nil)
+	if err == nil && o == nil {
+		err = model.NewError(model.ErrUnavailable, "the test objects are gone: another node deletes the storage: call CreateStorage again", nil)
+	}
+	return err
+}
 
 // cleanUp removes test objects, also on a server without DeleteObjects.
 func (b *Backend) cleanUp(ctx context.Context, keys []string) {

@@ -130,6 +130,11 @@ func (b *Backend) lookInto(ctx context.Context, dir, folder string) (key string,
 // Other objects below the prefix stay too, and DeleteStorage returns ErrCorrupt
 // with the key of one of them. Other stores below the prefix are no such
 // objects. A store with a newer layout stays as it is.
+//
+// Stop the writers before. A create that DeleteStorage overtakes may leave a record
+// without its index entries. The next DeleteStorage removes it. A CreateStorage or
+// Check beside DeleteStorage may be ErrUnavailable, since their test objects are
+// removed too.
 func (b *Backend) DeleteStorage(ctx context.Context) error {
 	if err := b.gate.Enter(ctx); err != nil {
 		return err

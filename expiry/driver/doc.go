@@ -69,7 +69,8 @@
 //     Records with correct labels are not written.
 //   - R84: The store subtracts its grace: records that expired less than the
 //     grace ago stay.
-//   - R85: CreateStorage may be repeated, and records stay.
-//   - R86: DeleteStorage may be repeated and removes only this store. After
-//     CreateStorage the store is empty and usable.
+//   - R85: CreateStorage may be repeated, also by many nodes at once, and
+//     records stay.
+//   - R86: DeleteStorage may be repeated, also by many nodes at once, and
+//     removes only this store. After CreateStorage the store is empty and usable.
 package driver

@@ -17,7 +17,13 @@ type Counter interface {
 }
 
 // StorageManager is an optional interface of a backend whose storage must be
-// created.
+// created. Both calls succeed if many nodes make the same one at once.
+//
+// A CreateStorage beside a DeleteStorage succeeds, or returns ErrUnavailable and
+// can be repeated. A call on records beside a DeleteStorage comes before or after
+// it, or returns ErrUnavailable. What it stores has all its index entries. A
+// backend that removes one thing after another may break this for a create, until
+// the next DeleteStorage. It says so then.
 type StorageManager interface {
 	// CreateStorage creates what the store needs. It may be repeated.
 	//
