@@ -362,7 +362,8 @@ func (b *stepped) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 	prefix := "record "
 	if q.Label != "" {
 		prefix = "label " + q.Label + "=" + q.Value + " "
-		if _, ok := b.at.now[indexName]; !ok && len(b.at.now) > 0 {
+		_, made := b.at.now[madeName]
+		if _, indexed := b.at.now[indexName]; made && !indexed {
 			return driver.Page{}, driverkit.Corrupt("the index of labels is not there")
 		}
 	}

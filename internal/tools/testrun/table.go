@@ -35,6 +35,7 @@ var capabilities = []capability{
 	{"sweep", "records", []string{"Sweep"}},
 	{"concurrency, histories, sequences", "records", []string{"Concurrency", "Contention", "Churn", "Overtaken", "History", "Sequence"}},
 	{"lost answers", "records", []string{"Lost", "Delivery"}},
+	{"interrupted calls", "records", []string{"Interrupted"}},
 	{"damaged and foreign records", "records", []string{"Corrupt", "Stored"}},
 	{"bad input, errors, contexts", "records", []string{"ID", "Input", "Order", "Error", "Context"}},
 	{"sealed values", "records", []string{"Seal"}},
