@@ -188,7 +188,11 @@ func (t *probe) verdict(name string, ok bool, seen, need string) {
 func (t *probe) run() (*marker, error) {
 	defer t.clean()
 	m := &marker{Format: version, Probe: probeVersion}
-	if _, err := t.b.putEntry(t.ctx, t.key(witness), nil); err != nil {
+	switch _, err := t.b.putEntry(t.ctx, t.key(witness), nil); {
+	case codeOf(err) == codeNotImplemented:
+		t.verdict("writes", false, "an answer "+codeNotImplemented, "the server writes objects")
+		return m, nil
+	case err != nil:
 		return m, err
 	}
 	for _, test := range []func() error{t.creates, t.updates, t.listings, t.bulkDeletes} {
