@@ -26,7 +26,9 @@ func (b *Backend) Check(ctx context.Context) (driver.Checks, error) {
 		} else if s.top == nil {
 			seen, fix = "none", "call CreateStorage"
 		}
-		return driverkit.Finding("bucket", "a bucket of the store's own", seen, fix == "", driver.CheckUnsafe, fix), nil
+		found := driverkit.Finding("bucket", "a bucket of the store's own", seen, fix == "", driver.CheckUnsafe, fix)
+		found.Missing = seen == "none"
+		return found, nil
 	})
 	if err != nil {
 		return nil, err

@@ -226,7 +226,7 @@ func (b *Backend) indexed(t *types.TableDescription) driver.Checks {
 		return driver.Checks{right(name, "active")}
 	}
 	return driver.Checks{{
-		Name: name, Level: driver.CheckUnsafe, Seen: "no index " + indexName, Need: "the index: sweeps fail without it", Fix: "call CreateStorage, which adds it",
+		Name: name, Level: driver.CheckUnsafe, Missing: true, Seen: "no index " + indexName, Need: "the index: sweeps fail without it", Fix: "call CreateStorage, which adds it",
 	}}
 }
 

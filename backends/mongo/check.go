@@ -41,7 +41,7 @@ func (b *Backend) Check(ctx context.Context) (driver.Checks, error) {
 	case err != nil:
 		return nil, err
 	case !exists:
-		place.Level, place.Seen, place.Fix = driver.CheckUnsafe, "none", "call CreateStorage"
+		place.Level, place.Missing, place.Seen, place.Fix = driver.CheckUnsafe, true, "none", "call CreateStorage"
 		return append(checks, place), nil
 	}
 	what, err := b.look(ctx, lookStep)

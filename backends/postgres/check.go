@@ -76,7 +76,7 @@ func (b *Backend) checkTable(f *found) driver.Checks {
 	foreign := f.foreign()
 	switch {
 	case f.kind == "":
-		return driver.Checks{driverkit.Finding(name, need, "none", false, driver.CheckUnsafe, "call CreateStorage")}
+		return driver.Checks{{Name: name, Level: driver.CheckUnsafe, Missing: true, Seen: "none", Need: need, Fix: "call CreateStorage"}}
 	case foreign != "":
 		return driver.Checks{driverkit.Finding(name, need, foreign, false, driver.CheckUnsafe, ownPlace)}
 	}

@@ -64,12 +64,14 @@ func (b *Backend) Check(ctx context.Context) (driver.Checks, error) {
 	if table == "" {
 		table = "none"
 	}
+	place := finding("table", table, "a table of the store's own", s.own, driver.CheckUnsafe, "call CreateStorage, or give the store a table of its own")
+	place.Missing = s.what == ""
 	return driver.Checks{
 		finding("version", "SQLite "+s.version, "SQLite "+minVersion+" or later", !s.old, driver.CheckUnsafe, "use a newer driver"),
 		finding("journal", "journal_mode "+s.journal, "journal_mode wal", s.journal == "wal", journal, "set it: readers and writers wait for each other"),
 		finding("durability", fmt.Sprint("synchronous ", s.sync), "synchronous 2 (FULL) or 3", s.sync >= 2, driver.CheckWarning, "set it: a power cut may lose an acknowledged write"),
 		finding("waits", fmt.Sprint("busy_timeout ", s.timeout), "busy_timeout 0", s.timeout == 0, driver.CheckWarning, "set it: the backend waits by itself, and counts only its own waits"),
-		finding("table", table, "a table of the store's own", s.own, driver.CheckUnsafe, "call CreateStorage, or give the store a table of its own"),
+		place,
 		finding("indexes", "missing:"+missing, "the index on the expiry and one for each label", missing == "", driver.CheckWarning, "call CreateStorage: listings and sweeps read the whole table"),
 	}, nil
 }

@@ -57,6 +57,10 @@ type Finding struct {
 	Seen  string // what was found
 	Need  string // what the contract needs
 	Fix   string // what to do; empty with CheckRight
+
+	// Missing means that something is not there that CreateStorage makes. If it finds
+	// that itself, another node has removed it meanwhile.
+	Missing bool
 }
 
 // CheckLevel says how bad a finding is.
@@ -84,18 +88,23 @@ func (l CheckLevel) String() string {
 }
 
 // Err returns nil if no check is CheckUnsafe. Else it returns an ErrUnsupported
-// that says of each what was seen, what is needed and what to do.
+// that says of each what was seen, what is needed and what to do. If each of them is
+// Missing, it is an ErrUnavailable: CreateStorage can make it.
 func (c Checks) Err() error {
 	var bad []string
+	kind := model.ErrUnavailable
 	for _, one := range c {
 		if one.Level == CheckUnsafe {
+			if !one.Missing {
+				kind = model.ErrUnsupported
+			}
 			bad = append(bad, one.Name+": found "+one.Seen+", needed "+one.Need+"; "+one.Fix)
 		}
 	}
 	if len(bad) == 0 {
 		return nil
 	}
-	return model.NewError(model.ErrUnsupported, strings.Join(bad, "; "), nil)
+	return model.NewError(kind, strings.Join(bad, "; "), nil)
 }
 
 // Statter is an optional interface of a backend that can tell a record's size
