@@ -15,6 +15,7 @@ import (
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/conformance/sessions"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 )
 
 // TestConformance runs without syncs, which no case of the suite notices.
@@ -104,7 +105,7 @@ func harness(t *testing.T, dir string, noSync bool) conformance.Harness {
 		Delay: func(t testing.TB, d driver.ModelExpirySupport, wait time.Duration) {
 			t.Helper()
 			b := backendOf(t, d)
-			b.watch = steps(0, wait)
+			b.watch = drivertest.Jumps(wait)
 		},
 	}
 }
@@ -207,17 +208,6 @@ func stall(t testing.TB, b *Backend) (resume func()) {
 	resume = sync.OnceFunc(func() { close(released) })
 	t.Cleanup(resume)
 	return resume
-}
-
-// steps is a stopwatch that reads first, and then always next.
-func steps(first, next time.Duration) func() time.Duration {
-	var reads atomic.Int64
-	return func() time.Duration {
-		if reads.Add(1) == 1 {
-			return first
-		}
-		return next
-	}
 }
 
 func must(t testing.TB, err error) {

@@ -78,7 +78,7 @@ func (b *Backend) search(ctx context.Context, w *driverkit.Waited, q *query) ([]
 		if err := driverkit.Pause(ctx, try); err != nil {
 			return nil, err
 		}
-		sinceThen(w, before, began)
+		*w = *before.Since(began)
 	}
 }
 

@@ -127,15 +127,8 @@ func (b *Backend) searchPage(ctx context.Context, w *driverkit.Waited, search *q
 			return nil, 0, false, model.NewError(model.ErrUnavailable, "the server can only return fewer documents than have one id: is it short of memory?", nil)
 		}
 		search.size = min(2*search.size, maxPage+1)
-		sinceThen(w, before, began) // the next search waited for this one
+		*w = *before.Since(began) // the next search waited for this one
 	}
-}
-
-// sinceThen sets what a call has waited: what it had when it began something, and
-// the time since then.
-func sinceThen(w *driverkit.Waited, before driverkit.Waited, began time.Duration) {
-	*w = before
-	w.Add(w.Read() - began)
 }
 
 // wholeID returns the end of a page of about n documents that has all with its last

@@ -108,9 +108,7 @@ func (t *turn) at(once bool) time.Time {
 	if once {
 		return t.now
 	}
-	w := t.watch
-	w.Add(w.Read() - t.began)
-	return w.Now(t.now)
+	return t.watch.Since(t.began).Now(t.now)
 }
 
 // promptly is the time that one wave of round trips takes if nothing waits. Calls

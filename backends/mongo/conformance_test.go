@@ -3,7 +3,6 @@ package mongo
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -17,6 +16,7 @@ import (
 	"github.com/sojourn-go/sojourn/conformance/faultnet"
 	"github.com/sojourn-go/sojourn/conformance/sessions"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 )
 
 func TestConformance(t *testing.T) { conformance.Run(t, harness(t, containers.MongoDB(t))) }
@@ -60,13 +60,7 @@ func harness(t testing.TB, server containers.Server) conformance.Harness {
 		Delay: func(t testing.TB, b driver.ModelExpirySupport, d time.Duration) {
 			t.Helper()
 			own := b.(*Backend)
-			var reads atomic.Int64
-			own.watch = func() time.Duration {
-				if reads.Add(1) == 1 {
-					return 0
-				}
-				return d
-			}
+			own.watch = drivertest.Jumps(d)
 			own.found.Store(false)
 		},
 		Occupy: func(t testing.TB, name string) func(testing.TB) {

@@ -14,6 +14,7 @@ import (
 	"github.com/sojourn-go/sojourn/conformance/faultnet"
 	"github.com/sojourn-go/sojourn/conformance/sessions"
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 )
 
 func TestConformance(t *testing.T) { conformance.Run(t, harness(t, bucketCount)) }
@@ -75,13 +76,7 @@ func harnessOf(t testing.TB, buckets int, server string, own goredis.UniversalCl
 		Delay: func(t testing.TB, b driver.ModelExpirySupport, d time.Duration) {
 			t.Helper()
 			own := b.(*Backend)
-			var reads atomic.Int64
-			own.watch = func() time.Duration {
-				if reads.Add(1) == 1 {
-					return 0
-				}
-				return d
-			}
+			own.watch = drivertest.Jumps(d)
 			own.agreed.Store(false)
 		},
 		Occupy: func(t testing.TB, name string) func(testing.TB) {

@@ -76,7 +76,7 @@ func (b *Backend) countLabel(ctx context.Context, now time.Time, label, value st
 	}
 	watch := driverkit.Waited{Watch: b.watch}
 	sum, began, at := 0, watch.Read(), now
-	for ; len(open) > 0; at = since(watch, began, now) {
+	for ; len(open) > 0; at = watch.Since(began).Now(now) {
 		runs := make([]*run, len(open))
 		for i, c := range open {
 			m := &mark{data: millis(at)}
@@ -110,13 +110,6 @@ func (b *Backend) countLabel(ctx context.Context, now time.Time, label, value st
 		open = more
 	}
 	return sum, nil
-}
-
-// since returns the time as of which a call decides that has waited for what it
-// began then.
-func since(watch driverkit.Waited, began time.Duration, now time.Time) time.Time {
-	watch.Add(watch.Read() - began)
-	return watch.Now(now)
 }
 
 // reply takes in the reply of count.lua and returns the number of live records

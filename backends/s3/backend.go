@@ -197,10 +197,10 @@ func partsOf(w *driverkit.Waited) *parts { return &parts{first: *w, began: w.Rea
 
 // next returns what the call has waited for when its next part begins.
 func (p *parts) next() *driverkit.Waited {
-	w := p.first
 	if p.n++; p.n > 1 {
-		w.Add(w.Read() - p.began)
+		return p.first.Since(p.began)
 	}
+	w := p.first
 	return &w
 }
 

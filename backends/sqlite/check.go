@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
+	"github.com/sojourn-go/sojourn/expiry/driver/driverkit"
 )
 
 // minVersion is the oldest SQLite that has what the statements need.
@@ -45,12 +46,6 @@ func (b *Backend) Check(ctx context.Context) (driver.Checks, error) {
 	if err != nil {
 		return nil, err
 	}
-	finding := func(name, seen, need string, right bool, level driver.CheckLevel, fix string) driver.Finding {
-		if right {
-			level, fix = driver.CheckRight, ""
-		}
-		return driver.Finding{Name: name, Level: level, Seen: seen, Need: need, Fix: fix}
-	}
 	journal := driver.CheckWarning
 	if s.journal == "off" {
 		journal = driver.CheckUnsafe // a statement that fails is not undone
@@ -64,14 +59,14 @@ func (b *Backend) Check(ctx context.Context) (driver.Checks, error) {
 	if table == "" {
 		table = "none"
 	}
-	place := finding("table", table, "a table of the store's own", s.own, driver.CheckUnsafe, "call CreateStorage, or give the store a table of its own")
+	place := driverkit.Finding("table", "a table of the store's own", table, s.own, driver.CheckUnsafe, "call CreateStorage, or give the store a table of its own")
 	place.Missing = s.what == ""
 	return driver.Checks{
-		finding("version", "SQLite "+s.version, "SQLite "+minVersion+" or later", !s.old, driver.CheckUnsafe, "use a newer driver"),
-		finding("journal", "journal_mode "+s.journal, "journal_mode wal", s.journal == "wal", journal, "set it: readers and writers wait for each other"),
-		finding("durability", fmt.Sprint("synchronous ", s.sync), "synchronous 2 (FULL) or 3", s.sync >= 2, driver.CheckWarning, "set it: a power cut may lose an acknowledged write"),
-		finding("waits", fmt.Sprint("busy_timeout ", s.timeout), "busy_timeout 0", s.timeout == 0, driver.CheckWarning, "set it: the backend waits by itself, and counts only its own waits"),
+		driverkit.Finding("version", "SQLite "+minVersion+" or later", "SQLite "+s.version, !s.old, driver.CheckUnsafe, "use a newer driver"),
+		driverkit.Finding("journal", "journal_mode wal", "journal_mode "+s.journal, s.journal == "wal", journal, "set it: readers and writers wait for each other"),
+		driverkit.Finding("durability", "synchronous 2 (FULL) or 3", fmt.Sprint("synchronous ", s.sync), s.sync >= 2, driver.CheckWarning, "set it: a power cut may lose an acknowledged write"),
+		driverkit.Finding("waits", "busy_timeout 0", fmt.Sprint("busy_timeout ", s.timeout), s.timeout == 0, driver.CheckWarning, "set it: the backend waits by itself, and counts only its own waits"),
 		place,
-		finding("indexes", "missing:"+missing, "the index on the expiry and one for each label", missing == "", driver.CheckWarning, "call CreateStorage: listings and sweeps read the whole table"),
+		driverkit.Finding("indexes", "the index on the expiry and one for each label", "missing:"+missing, missing == "", driver.CheckWarning, "call CreateStorage: listings and sweeps read the whole table"),
 	}, nil
 }

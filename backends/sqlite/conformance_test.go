@@ -84,7 +84,7 @@ func harness(t *testing.T) conformance.Harness {
 		Delay: func(t testing.TB, b driver.ModelExpirySupport, d time.Duration) {
 			t.Helper()
 			of(t, b).set(lockedFor(1), nil)
-			b.(*Backend).watch = steps(d)
+			b.(*Backend).watch = drivertest.Jumps(d)
 		},
 	}
 }
@@ -195,17 +195,6 @@ func lockedFor(n int64) func(string) error {
 			return errBusy
 		}
 		return nil
-	}
-}
-
-// steps is a stopwatch that reads zero, and then always next.
-func steps(next time.Duration) func() time.Duration {
-	var reads atomic.Int64
-	return func() time.Duration {
-		if reads.Add(1) == 1 {
-			return 0
-		}
-		return next
 	}
 }
 

@@ -101,7 +101,7 @@ func TestAShortPauseIsNoWait(t *testing.T) {
 	for took, want := range map[time.Duration]error{noPause - time.Millisecond: nil, noPause: model.ErrNotFound} {
 		b, _ := fresh(t)
 		drivertest.Seed(t, b, drivertest.Record("id", "", noPause-time.Millisecond))
-		b.watch = steps(took)
+		b.watch = drivertest.Jumps(took)
 		if _, err := b.Get(t.Context(), now, driver.Get{ID: "id"}); !errors.Is(err, want) {
 			t.Errorf("after %v: %v, want %v", took, err, want)
 		}

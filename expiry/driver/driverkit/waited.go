@@ -43,6 +43,14 @@ func (w *Waited) Pause(ctx context.Context, attempt int) error {
 // Add adds a time that was measured elsewhere.
 func (w *Waited) Add(d time.Duration) { w.total += d }
 
+// Since returns what a part of the call has waited for that begins now: all of w, and
+// the time since the stopwatch read began, which other parts took.
+func (w *Waited) Since(began time.Duration) *Waited {
+	part := *w
+	part.Add(part.Read() - began)
+	return &part
+}
+
 // Read reads the stopwatch.
 func (w *Waited) Read() time.Duration {
 	if w.Watch != nil {
