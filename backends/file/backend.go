@@ -161,10 +161,7 @@ func (b *Backend) acquire(ctx context.Context, create bool) (*tree, error) {
 	}
 	if b.tree == nil {
 		root, err := b.open(create)
-		if isMissing(err) {
-			if create {
-				return nil, errStale
-			}
+		if isMissing(err) && !create {
 			return nil, errNoStore
 		}
 		if err != nil {
@@ -276,10 +273,7 @@ func (t *tree) folder(name string, create bool) (disk.Folder, error) {
 	} else if create && m.Fresh(t.b.name, name) {
 		err = m.Make(t.root, t.b.name, name)
 	}
-	if isMissing(err) {
-		if create {
-			return nil, errStale
-		}
+	if isMissing(err) && !create {
 		if stale := t.checkCurrent(); stale != nil {
 			return nil, stale
 		}

@@ -175,10 +175,7 @@ func (t *tree) store(p *place, cur, next *model.Record) error {
 	}
 	n, err := t.note(p.stripe(), &d)
 	if err == nil {
-		if err = t.root.Rename(tmp, p.path()); isMissing(err) {
-			err = errStale
-		}
-		err = changeError(err)
+		err = changeError(t.root.Rename(tmp, p.path()))
 		n.ended(err, changeOf(p, cur, next))
 	}
 	if err != nil {
@@ -242,9 +239,6 @@ func (t *tree) syncAll(list []unsyncedFile, d durably) error {
 		}
 	}
 	for _, err := range errs {
-		if isMissing(err) {
-			return errStale
-		}
 		if err != nil {
 			return unavailable(err)
 		}
@@ -267,9 +261,6 @@ func (t *tree) writeTmp(stripe int, data []byte) (path string, file unsyncedFile
 	_, _ = rand.Read(random[:])
 	name := hexByte(uint8(stripe)) + "-" + hex.EncodeToString(random[:])
 	f, err := dir.Create(name)
-	if isMissing(err) {
-		return "", unsyncedFile{}, errStale
-	}
 	if err != nil {
 		return "", unsyncedFile{}, unavailable(err)
 	}

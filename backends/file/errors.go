@@ -20,8 +20,14 @@ var (
 )
 
 // unavailable returns the error of a failed call to the file system, if nothing
-// was applied.
-func unavailable(err error) error { return fileError(model.ErrUnavailable, err) }
+// was applied. What is missing was deleted with the store: the caller has handled
+// whatever may be missing without that.
+func unavailable(err error) error {
+	if isMissing(err) && model.Kind(err) == nil {
+		return errStale
+	}
+	return fileError(model.ErrUnavailable, err)
+}
 
 // unknown returns the error of a failed call to the file system, if the write
 // may have been applied.

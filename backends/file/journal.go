@@ -261,9 +261,6 @@ func (t *tree) lockRedo(ctx context.Context, name string, wait bool) (disk.Lock,
 		return nil, err
 	}
 	l, err := dir.Lock(name)
-	if isMissing(err) {
-		return nil, errStale
-	}
 	if err != nil {
 		return nil, unavailable(err)
 	}

@@ -96,8 +96,9 @@ func (b *Backend) withLock(ctx context.Context, w *driverkit.Waited, n int, crea
 		})
 		switch {
 		case errors.Is(err, errNeedsLog):
-			if err := w.During(func() error { return b.withTree(ctx, false, func(t *tree) error { return t.makeLog(ctx) }) }); err != nil {
-				return cmp.Or(ctx.Err(), err)
+			made := w.During(func() error { return b.withTree(ctx, false, func(t *tree) error { return t.makeLog(ctx) }) })
+			if made = ignore(made, errNoStore); made != nil { // a store that is gone by now needs no log
+				return cmp.Or(ctx.Err(), made)
 			}
 		case large:
 			_ = b.withTree(ctx, false, func(t *tree) error { t.foldLarge(ctx); return nil })
@@ -178,9 +179,6 @@ func (t *tree) tryLock(n int) (bool, error) {
 			return false, err
 		}
 		l, err := dir.Lock(hexByte(uint8(n)))
-		if isMissing(err) {
-			return false, errStale
-		}
 		if err != nil {
 			return false, unavailable(err)
 		}

@@ -1,13 +1,18 @@
 package file
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/sojourn-go/sojourn/backends/file/internal/disktest"
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/internal/drivertest"
 	"github.com/sojourn-go/sojourn/model"
@@ -130,4 +135,76 @@ func TestStorageDeletedMeanwhile(t *testing.T) {
 	}
 	wg.Wait()
 	holds(t, a, write(t, b, driver.IfAny, newRecord("last", "ann", inHour)))
+}
+
+// callsBesideDelete are calls that another Backend's DeleteStorage overtakes, given
+// the record that SeedCalls returned.
+func callsBesideDelete(base model.Record) []drivertest.Call {
+	return slices.Concat(drivertest.Writes(base), drivertest.Reads(), []drivertest.Call{
+		{Name: "create storage", Do: driver.CreateStorage},
+		{Name: "delete storage", Do: driver.DeleteStorage},
+		{Name: "batch", Do: func(ctx context.Context, b driver.ModelExpirySupport) error {
+			op := driver.BatchOp{Write: &driver.Write{Record: drivertest.Record("batch", "ann", time.Hour), Cond: driver.IfAny}}
+			return driver.WriteMany(ctx, b, drivertest.Now, []driver.BatchOp{op})[0].Err
+		}},
+	})
+}
+
+// TestStorageDeletedAtEachStep lets another Backend delete the storage before each
+// step of a call at which that holds no lock. The call succeeds. Only one that needs a
+// record may find none.
+func TestStorageDeletedAtEachStep(t *testing.T) {
+	for i, c := range callsBesideDelete(model.Record{}) {
+		for _, used := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/used %v", c.Name, used), func(t *testing.T) {
+				t.Parallel()
+				step := 1
+				for deletedAtStep(t, i, used, step) {
+					step++
+				}
+				if step == 1 {
+					t.Error("there is no step without a lock")
+				}
+			})
+		}
+	}
+}
+
+// deletedAtStep makes call i on a new store, on a Backend that was used or is new. It
+// reports whether the call has that many steps without a lock.
+func deletedAtStep(t *testing.T, i int, used bool, step int) (reached bool) {
+	t.Helper()
+	ctx, dir := t.Context(), memoryDir(t)
+	other, b := open(t, dir, "store", nil), open(t, dir, "store", nil)
+	spy := &disktest.Spy{System: b.system}
+	b.system = spy
+	seeded := other
+	if used {
+		seeded = b
+	}
+	c := callsBesideDelete(drivertest.SeedCalls(t, seeded))[i]
+	n := 0
+	spy.Set(func(string, string) error {
+		if spy.Holds(func(at string) bool { return !isLog(path.Base(at)) }) { // DeleteStorage waits for all other locks
+			return nil
+		}
+		if n++; n == step {
+			must(t, other.DeleteStorage(ctx))
+		}
+		return nil
+	})
+	makes := slices.Contains([]string{"create", "create labelled", "create over expired", "upsert", "batch", "create storage"}, c.Name)
+	if err := c.Do(ctx, b); err != nil && (makes || !errors.Is(err, model.ErrNotFound)) {
+		t.Errorf("the storage was deleted before step %d: %s", step, drivertest.Causes(err))
+	}
+	spy.Set(nil)
+	must(t, b.CreateStorage(ctx))
+	r := write(t, b, driver.IfAny, newRecord("next", "eve", inHour))
+	holds(t, other, r)
+	lists(t, other, "eve", r)
+	must(t, b.Close())
+	if left := spy.Handles(); left != 0 {
+		t.Errorf("%d files stay open", left)
+	}
+	return n >= step
 }

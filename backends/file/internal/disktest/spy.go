@@ -22,6 +22,7 @@ type Spy struct {
 	drop    func() bool
 	count   Count
 	handles int
+	held    map[*spyLock]bool
 }
 
 // Count has the calls since the last Take.
@@ -70,6 +71,18 @@ func (s *Spy) Handles() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.handles
+}
+
+// Holds reports whether a lock is held whose path is so.
+func (s *Spy) Holds(is func(path string) bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for l := range s.held {
+		if is(l.path) {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *Spy) opened(n int) {
@@ -306,11 +319,31 @@ type spyLock struct {
 	path string
 }
 
+func (l *spyLock) let() {
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	delete(l.s.held, l)
+}
+
 func (l *spyLock) TryLock() (bool, error) {
 	if err := l.s.ask("trylock", l.path); err != nil {
 		return false, err
 	}
-	return l.Lock.TryLock()
+	ok, err := l.Lock.TryLock()
+	if ok {
+		l.s.mu.Lock()
+		defer l.s.mu.Unlock()
+		if l.s.held == nil {
+			l.s.held = map[*spyLock]bool{}
+		}
+		l.s.held[l] = true
+	}
+	return ok, err
+}
+
+func (l *spyLock) Unlock() error {
+	l.let()
+	return l.Lock.Unlock()
 }
 
 func (l *spyLock) Is(path string) (bool, error) {
@@ -343,5 +376,6 @@ func (l *spyLock) Sync() error {
 
 func (l *spyLock) Close() error {
 	l.s.opened(-1)
+	l.let()
 	return l.Lock.Close()
 }
