@@ -56,7 +56,7 @@ func childServes(dir string) int {
 // the other process, the third in this one, and so on.
 func TestConformanceAcrossProcesses(t *testing.T) {
 	dir := memoryDir(t)
-	h := harness(t, dir)
+	h := harness(t, dir, &powered{})
 	h.Cases = 0 // TestConformance pins them
 	h.Server = "two processes"
 	h.Delay = nil // a backend in two processes has two stopwatches

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -20,6 +21,24 @@ type powered struct {
 
 	mu    sync.Mutex
 	disks map[string]*disktest.Power // by the store's name
+}
+
+// node is a Backend whose steps can be interrupted.
+type node struct {
+	*Backend
+	t    testing.TB
+	spy  *disktest.Spy
+	dead atomic.Bool
+}
+
+// Close closes the Backend, which then has no open file.
+func (n *node) Close() error {
+	n.t.Helper()
+	err := n.Backend.Close()
+	if open := n.spy.Handles(); open != 0 && !n.dead.Load() {
+		n.t.Errorf("a closed Backend has %d open files", open)
+	}
+	return err
 }
 
 func (p *powered) disk(name string) *disktest.Power {
@@ -56,10 +75,11 @@ func (p *powered) open(t testing.TB, name string) driver.ModelExpirySupport {
 	}
 	b, err := New(filepath.FromSlash("/d"), name, &Options{Labels: []string{"principal", "state"}})
 	must(t, err)
-	b.system, b.watch = &disktest.Spy{System: d}, drivertest.StandsStill
+	n := &node{Backend: b, t: t, spy: &disktest.Spy{System: d}}
+	b.system, b.watch = n.spy, drivertest.StandsStill
 	b.sweepers, b.syncers, b.counters = 1, 1, 1 // the steps have an order
 	b.foldAt, b.savedFrom = 1000, 1
-	return b
+	return n
 }
 
 // failures are the errors of a failed step. Of a record's file that cannot be read,
@@ -68,8 +88,8 @@ var failures = [2]syscall.Errno{syscall.EMFILE, syscall.EIO}
 
 func (p *powered) arm(t testing.TB, wrapped driver.ModelExpirySupport, in conformance.Interruption) func() bool {
 	t.Helper()
-	b := wrapped.(*Backend)
-	s := b.system.(*disktest.Spy)
+	b := wrapped.(*node)
+	s := b.spy
 	var mu sync.Mutex
 	n, dead := 0, false
 	cut := func() {
@@ -78,6 +98,7 @@ func (p *powered) arm(t testing.TB, wrapped driver.ModelExpirySupport, in confor
 			p.put(b.name, p.disk(b.name).Cut(func() bool { return in.Seed == 0 || r.IntN(2) == 0 }))
 		}
 		dead = in.Way != conformance.Fail
+		b.dead.Store(dead)
 	}
 	if in.Step == 0 {
 		cut()

@@ -25,7 +25,7 @@ func profile(ctx context.Context, dir string, t target) (coverage, error) {
 	out := coverage{}
 	for i, backend := range t.judges {
 		name := filepath.Join(dir, fmt.Sprintf("%d.cover", i))
-		if _, err := run(ctx, "go", "test", "-count=1", "-run=^"+suiteTest+"$", "-covermode=atomic", "-coverprofile="+name, "-coverpkg=./"+t.dir, "./"+backend); err != nil {
+		if _, err := run(ctx, "go", "test", "-count=1", "-run="+suiteTests, "-covermode=atomic", "-coverprofile="+name, "-coverpkg=./"+t.dir, "./"+backend); err != nil {
 			return nil, err
 		}
 		data, err := os.ReadFile(name)

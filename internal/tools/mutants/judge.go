@@ -19,8 +19,9 @@ import (
 	"github.com/sojourn-go/sojourn/internal/tools/mutants/outcome"
 )
 
-// suiteTest is the test of a backend that runs the suite, and nothing else.
-const suiteTest = "TestConformance"
+// suiteTests matches the tests of a backend that run cases of the suite, and nothing
+// else. Files have a second one, whose stores have no log.
+const suiteTests = "^TestConformance(WithoutLog)?$"
 
 // judge is the test program of a backend, compiled with mutants.
 type judge struct {
@@ -144,11 +145,10 @@ func watch(out io.Reader, stop func()) (failed, said string) {
 	for {
 		line, err := lines.ReadString('\n')
 		if m := failure.FindStringSubmatch(line); m != nil && failed == "" {
-			name := strings.TrimPrefix(m[1], suiteTest)
-			for _, part := range []string{"/cases", "/alone"} {
-				name = strings.TrimPrefix(name, part)
+			_, failed, _ = strings.Cut(m[1], "/")
+			for _, part := range []string{"cases", "alone"} {
+				failed = strings.TrimPrefix(strings.TrimPrefix(failed, part), "/")
 			}
-			failed = strings.TrimPrefix(name, "/")
 			if failed == "" {
 				failed = "before the first case"
 			}
@@ -167,7 +167,7 @@ func watch(out io.Reader, stop func()) (failed, said string) {
 // for all if there are none.
 func pattern(names []string) string {
 	if len(names) == 0 {
-		return "^" + suiteTest + "$"
+		return suiteTests
 	}
 	var groups, cases []string
 	for _, name := range names {
@@ -175,7 +175,7 @@ func pattern(names []string) string {
 		groups, cases = append(groups, regexp.QuoteMeta(group)), append(cases, regexp.QuoteMeta(rest))
 	}
 	slices.Sort(groups)
-	return fmt.Sprintf("^%s$/^(cases|alone)$/^(%s)$/^(%s)$", suiteTest, strings.Join(slices.Compact(groups), "|"), strings.Join(cases, "|"))
+	return fmt.Sprintf("%s/^(cases|alone)$/^(%s)$/^(%s)$", suiteTests, strings.Join(slices.Compact(groups), "|"), strings.Join(cases, "|"))
 }
 
 // fastPlace returns a folder on a file system in memory, if there is one.

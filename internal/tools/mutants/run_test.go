@@ -216,10 +216,10 @@ func TestWatch(t *testing.T) {
 }
 
 func TestPattern(t *testing.T) {
-	if got, want := pattern(nil), "^TestConformance$"; got != want {
+	if got, want := pattern(nil), "^TestConformance(WithoutLog)?$"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
-	got, want := pattern([]string{"Get/Whole", "Create/Once", "Get/Size"}), "^TestConformance$/^(cases|alone)$/^(Create|Get)$/^(Whole|Once|Size)$"
+	got, want := pattern([]string{"Get/Whole", "Create/Once", "Get/Size"}), "^TestConformance(WithoutLog)?$/^(cases|alone)$/^(Create|Get)$/^(Whole|Once|Size)$"
 	if got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
