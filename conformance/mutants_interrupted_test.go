@@ -11,7 +11,7 @@ func interruptedMutants() map[string]mutation {
 		"Update": "update", "CompareAndSet": "compare-and-set", "Upsert": "upsert", "Touch": "touch",
 		"Delete": "delete", "DeleteAtARevision": "delete at a revision", "Take": "delete at a revision",
 		"Batch": "batch", "Sweep": "sweep", "SweepThatAnnounces": "sweep that announces",
-		"CreateStorage": "CreateStorage", "DeleteStorage": "DeleteStorage", "Read": "read",
+		"CreateStorage": "CreateStorage", "DeleteStorage": "DeleteStorage", "Get": "get", "Page": "page", "Count": "count",
 	} {
 		out[call+" tells nothing of a step that failed"] = onSteps(verb, lies)
 		out[call+" is not repaired after a kill between two steps"] = onSteps(verb, torn)

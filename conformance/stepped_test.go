@@ -156,7 +156,7 @@ func (b *stepped) names(prefix string) ([]string, error) {
 
 // blind returns the error of a read.
 func (b *stepped) blind(err error) error {
-	if b.is(lies) && b.verb == "read" {
+	if b.is(lies) && (b.verb == "get" || b.verb == "page" || b.verb == "count") {
 		return nil
 	}
 	return err
@@ -241,8 +241,11 @@ func (b *stepped) Get(ctx context.Context, now time.Time, g driver.Get) (model.R
 	if err := b.gate.Enter(ctx); err != nil {
 		return model.Record{}, err
 	}
-	defer b.begin("read")()
+	defer b.begin("get")()
 	cur, err := b.load(g.ID)
+	if err == nil && cur != nil {
+		err = b.sorts("record ", []string{g.ID})
+	}
 	if err == nil {
 		err = driver.Judge(now, cur, driver.IfPresent, model.Revision{})
 	}
@@ -358,17 +361,34 @@ func (b *stepped) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 	if err != nil {
 		return driver.Page{}, err
 	}
-	defer b.begin("read")()
+	list, err := b.list("page", &q)
+	if err != nil {
+		return driver.Page{}, err
+	}
+	return b.gate.SortedPage(now, &q, position, slices.Values(list)), nil
+}
+
+func (b *stepped) Count(ctx context.Context, now time.Time, q driver.Query) (int, error) {
+	if err := b.gate.Count(ctx, &q); err != nil {
+		return 0, err
+	}
+	list, err := b.list("count", &q)
+	return len(slices.DeleteFunc(list, func(r model.Record) bool { return r.Expired(now) || !q.Bears(&r) })), err
+}
+
+// list returns the stored records that a listing or a count is about.
+func (b *stepped) list(verb string, q *driver.Query) ([]model.Record, error) {
+	defer b.begin(verb)()
 	prefix := "record "
 	if q.Label != "" {
 		prefix = "label " + q.Label + "=" + q.Value + " "
 		_, made := b.at.now[madeName]
 		if _, indexed := b.at.now[indexName]; made && !indexed {
-			return driver.Page{}, driverkit.Corrupt("the index of labels is not there")
+			return nil, driverkit.Corrupt("the index of labels is not there")
 		}
 	}
 	ids, err := b.names(prefix)
-	if err == nil && (b.is(torn) || b.is(unsynced)) && q.Label != "" {
+	if err == nil && q.Label != "" {
 		err = b.sorts(prefix, ids)
 	}
 	var list []model.Record
@@ -378,24 +398,25 @@ func (b *stepped) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 			list = append(list, *rec)
 		}
 	}
-	if err != nil {
-		return driver.Page{}, err
-	}
-	return b.gate.SortedPage(now, &q, position, slices.Values(list)), nil
+	return list, err
 }
 
-// sorts writes the entries of a listing again, as a reader should not.
-func (b *stepped) sorts(prefix string, ids []string) error {
-	for _, id := range ids {
-		if err := b.remove(prefix + id); err != nil {
+// sorts writes names again, as a reader should not. One without a mistake does not.
+func (b *stepped) sorts(prefix string, names []string) error {
+	if !b.is(torn) && !b.is(unsynced) {
+		return nil
+	}
+	was := maps.Clone(b.at.now)
+	for _, name := range names {
+		if err := b.remove(prefix + name); err != nil {
 			return err
 		}
 	}
 	if b.f.kind == unsynced {
 		b.at.durable = maps.Clone(b.at.now)
 	}
-	for _, id := range ids {
-		if err := b.put(prefix+id, ""); err != nil {
+	for _, name := range names {
+		if err := b.put(prefix+name, was[prefix+name]); err != nil {
 			return err
 		}
 	}

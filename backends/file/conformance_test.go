@@ -26,7 +26,7 @@ import (
 func harness(t *testing.T, dir string, cut *powered) conformance.Harness {
 	t.Helper()
 	return conformance.Harness{
-		Cases: 559,
+		Cases: 565,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			b := open(t, dir, name, &Options{Labels: []string{"principal", "state"}})
 			b.watch = drivertest.StandsStill

@@ -44,10 +44,9 @@ const (
 
 // place says where the record of an id is stored.
 type place struct {
-	id     string // empty if only the file's name is known, and is a hash
-	shard  uint8
-	name   string // of the file
-	hashed bool
+	id    string // empty if only the file's name is known, and is a hash
+	shard uint8
+	name  string // of the file
 }
 
 // placeOf returns the place of an id. Every id has a file of its own.
@@ -58,7 +57,6 @@ func placeOf(id string) place {
 		p.name = name
 		return p
 	}
-	p.hashed = true
 	p.name = hashedPrefix + hex.EncodeToString(sum[:])
 	return p
 }
@@ -68,7 +66,7 @@ func placeOf(id string) place {
 func placeOfFile(shard uint8, name string) (place, bool) {
 	if digits, ok := strings.CutPrefix(name, hashedPrefix); ok {
 		ok = len(digits) == 2*sha256.Size && isHex(digits) && digits[:2] == hexByte(shard)
-		return place{shard: shard, name: name, hashed: true}, ok
+		return place{shard: shard, name: name}, ok
 	}
 	id, ok := unescaped(name)
 	if !ok || model.CheckID(id) != nil {
