@@ -31,6 +31,10 @@ type Interruption struct {
 	// what is gone: with 0, everything that was not made durable. A failed step
 	// may have several errors.
 	Seed uint64
+	// Lasts means that a failed step fails again and again, as on a disk that is
+	// full: the later ones of its kind fail too, until b is disarmed. The suite asks
+	// for it only with a power cut behind it.
+	Lasts bool
 }
 
 // Interrupt says how the suite interrupts calls. A step is whatever can go wrong

@@ -47,15 +47,23 @@ func (e *ended) all() []error { return append(slices.Collect(maps.Values(e.errs)
 // all are live. The call comes later, when "lapsed" has expired.
 type trial struct {
 	*C
-	call        *interruptible
-	way         Way
-	seed        uint64
-	nodes       nodes
+	call *interruptible
+	way  Way
+	trialOf
 	in          *Interrupt
 	early, late time.Time
 	empty       int // what an empty store holds
 	before      map[string]model.Record
 	open        []driver.ModelExpirySupport
+}
+
+// trialOf is what differs between the trials of a way.
+type trialOf struct {
+	nodes nodes
+	seed  uint64
+	// Once more the power is cut: after a call with a step that failed for long, or
+	// when the next node has gone on after a kill.
+	cut bool
 }
 
 // nodes says which nodes there are when the call begins.
@@ -127,7 +135,8 @@ func (t *trial) interruptAt(step int) bool {
 	t.log.clear(t.early)
 	b := t.prepare()
 	t.log.add(t.late, fmt.Sprintf("%s on %s, with %s at step %d (seed %d)", t.call.name, t.nodes, t.way, step, t.seed), "", "", nil)
-	disarm := t.in.Arm(t.TB, b, Interruption{Way: t.way, Step: step, Seed: t.seed + uint64(step)*min(t.seed, 1)})
+	seed := t.seed + uint64(step)*min(t.seed, 1)
+	disarm := t.in.Arm(t.TB, b, Interruption{Way: t.way, Step: step, Seed: seed, Lasts: t.cut && t.way == Fail})
 	t.now = t.late
 	end := t.call.do(t, b)
 	reached := disarm()
@@ -142,7 +151,12 @@ func (t *trial) interruptAt(step int) bool {
 	t.now = t.early
 	switch t.way {
 	case Fail:
-		t.judge(b, &end)
+		if !t.cut {
+			t.judge(b, &end)
+			break
+		}
+		t.acknowledges(b, &end)
+		t.cutsPower(b, seed)
 	case Kill:
 		t.closes(slices.DeleteFunc(slices.Clone(t.open), func(n driver.ModelExpirySupport) bool { return n == b })...)
 	case PowerCut:
@@ -157,6 +171,32 @@ func (t *trial) interruptAt(step int) bool {
 	t.judge(next, &end)
 	t.goOn(next)
 	return reached
+}
+
+// acknowledges makes one more change after a call with failed steps. It is durable,
+// or refused: a node may be of no use after its disk has failed for long.
+func (t *trial) acknowledges(b driver.ModelExpirySupport, end *ended) {
+	t.Helper()
+	const id = "still"
+	if _, changed := end.after[id]; changed || t.call.unmade {
+		return
+	}
+	r := t.before[id]
+	r.ExpiresAt = t.at(40 * time.Hour)
+	_, err := b.Touch(t.ctx(), t.early, driver.Touch{ID: id, Mode: driver.TouchSet, ExpiresAt: r.ExpiresAt})
+	if err != nil {
+		t.is(err, model.ErrUnavailable, "touch of %q after steps that failed for long", id)
+		return
+	}
+	t.before[id] = r
+}
+
+// cutsPower does so at once. No node is open afterwards.
+func (t *trial) cutsPower(b driver.ModelExpirySupport, seed uint64) {
+	t.Helper()
+	t.log.add(t.now, "a power cut", "", "", nil)
+	t.in.Arm(t.TB, b, Interruption{Way: PowerCut, Seed: seed})()
+	t.closes()
 }
 
 // prepare makes the records and returns the node that is interrupted.
@@ -361,8 +401,13 @@ func (t *trial) goOn(b driver.ModelExpirySupport) {
 		t.again()
 	}
 	stored := map[string]model.Record{}
+	const kept = "still" // as the node left it that was killed
 	for i, id := range trialIDs {
 		cur, there := t.before[id]
+		if id == kept && there && t.cut {
+			stored[id] = cur
+			continue
+		}
 		next := t.made(id, 2*time.Hour, []string{"bob", "ann"}[i%2], "old")
 		next.Value = []byte("next")
 		cond := driver.IfMatch
@@ -378,11 +423,20 @@ func (t *trial) goOn(b driver.ModelExpirySupport) {
 		t.sameHead(touched, next)
 		stored[id] = next
 	}
+	if t.cut && t.way == Kill {
+		t.cutsPower(b, t.seed)
+		b = t.node()
+		t.b = b
+	}
 	t.lists(stored, t.queries()[1:]...)
-	for _, id := range trialIDs[:2] {
+	gone := trialIDs[:2:2]
+	if stored[kept].ExpiresAt.IsZero() {
+		gone = append(gone, kept)
+	}
+	for _, id := range gone {
 		t.ok(b.Delete(t.ctx(), t.now, driver.Delete{ID: id, Cond: driver.IfPresent}), "the next delete of %q", id)
 	}
-	t.empties(len(trialIDs) - 2)
+	t.empties(len(trialIDs) - len(gone))
 }
 
 func (t *trial) at(d time.Duration) time.Time { return t.early.Add(d) }
@@ -435,18 +489,20 @@ func (call *interruptible) run(c *C, way Way) {
 	if c.h.Left != nil {
 		t.empty = t.C.empty()
 	}
-	for _, with := range trials[way] {
-		t.nodes, t.seed = with.nodes, with.seed
+	for _, of := range trials[way] {
+		if of.cut && !t.in.has(PowerCut) {
+			if of.cut = false; way == Fail {
+				continue // it is like the first one
+			}
+		}
+		t.trialOf = of
 		t.interrupt()
 	}
 }
 
-// trials are the nodes and seeds of each way. A power cut ends the other node too.
-var trials = map[Way][]struct {
-	nodes nodes
-	seed  uint64
-}{
-	Fail:     {{used, 0}, {heir, 1}},
-	Kill:     {{used, 0}, {heir, 0}, {beside, 0}},
-	PowerCut: {{used, 0}, {used, 1}, {heir, 0}, {heir, 1}},
+// trials are those of each way. A power cut ends the other node too.
+var trials = map[Way][]trialOf{
+	Fail:     {{nodes: used}, {nodes: heir, seed: 1}, {nodes: used, seed: 1, cut: true}},
+	Kill:     {{nodes: used}, {nodes: heir}, {nodes: beside, cut: true}},
+	PowerCut: {{nodes: used}, {nodes: used, seed: 1}, {nodes: heir}, {nodes: heir, seed: 1}},
 }

@@ -61,7 +61,7 @@ func (p *powered) interrupt() *conformance.Interrupt {
 		Ways: []conformance.Way{conformance.Fail, conformance.Kill, conformance.PowerCut},
 		Open: p.open,
 		Arm:  p.arm,
-		Each: 45,
+		Each: 40,
 	}
 }
 
@@ -91,9 +91,14 @@ func (p *powered) arm(t testing.TB, wrapped driver.ModelExpirySupport, in confor
 	b := wrapped.(*node)
 	s := b.spy
 	var mu sync.Mutex
-	n, dead := 0, false
+	n, dead, failed := 0, false, ""
 	cut := func() {
-		if in.Way == conformance.PowerCut {
+		switch in.Way {
+		case conformance.Kill:
+			if p.noWhole { // doc.go names it as a limit
+				p.disk(b.name).KeepFolders()
+			}
+		case conformance.PowerCut:
 			r := rand.New(rand.NewPCG(in.Seed, 2))
 			p.put(b.name, p.disk(b.name).Cut(func() bool { return in.Seed == 0 || r.IntN(2) == 0 }))
 		}
@@ -109,11 +114,18 @@ func (p *powered) arm(t testing.TB, wrapped driver.ModelExpirySupport, in confor
 		if dead {
 			return errDead
 		}
-		if n++; n != in.Step {
+		n++
+		if in.Lasts && n > in.Step && op == failed {
+			return syscall.ENOSPC
+		}
+		if n != in.Step {
 			return nil
 		}
 		if cut(); dead {
 			return errDead
+		}
+		if failed = op; in.Lasts && op != "read" {
+			return syscall.ENOSPC
 		}
 		if op == "read" {
 			return failures[0]

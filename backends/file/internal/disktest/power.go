@@ -42,6 +42,23 @@ func (d *Power) Cut(pick func() bool) *Power {
 	return &Power{NoWhole: d.NoWhole, top: d.top.cut(pick), clock: d.clock, cuts: d.cuts + 1}
 }
 
+// KeepFolders makes the names of all folders durable, as a file system does that
+// keeps the order of changes when anything is synced later.
+func (d *Power) KeepFolders() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.top.keepFolders()
+}
+
+func (n *node) keepFolders() {
+	for name, child := range n.now {
+		if child.dir {
+			n.durable[name] = child
+			child.keepFolders()
+		}
+	}
+}
+
 // Files returns the paths of all files and folders, sorted. The path of a folder ends
 // in a slash.
 func (d *Power) Files() []string {
