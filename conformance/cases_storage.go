@@ -3,6 +3,7 @@ package conformance
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/sojourn-go/sojourn/expiry/driver"
@@ -60,6 +61,17 @@ func storageCases() []Case {
 			untouched(c.TB)
 			_, err := b.Get(c.ctx(), c.now, driver.Get{ID: "id0"})
 			c.is(err, model.ErrNotFound, "get after DeleteStorage")
+		}),
+		that("BesideAnotherProgramCallsAreRightOrCorrupt", "R97 R50", needPlace|needLabels|needPaging|needSweep, func(c *C) {
+			c.b = c.unmade(c.name + "-w")
+			c.ok(driver.CreateStorage(c.ctx(), c.b), "CreateStorage")
+			stored := map[string]model.Record{}
+			for i := range 5 {
+				r := c.put(c.labelled(fmt.Sprint("id", i), "1", "ann", time.Hour))
+				stored[r.ID] = r
+			}
+			c.h.Occupy(c.TB, c.name+"-w")
+			c.callsBesideAnotherProgram(stored)
 		}),
 		that("RecreatedForgetsOldRevisions", "R66 R86", needCreate, func(c *C) {
 			old := c.put(c.rec("a", "1", time.Hour))
@@ -242,6 +254,64 @@ func storageCases() []Case {
 		}),
 		that("AnswersAPing", "R57", needNothing, func(c *C) { c.ok(driver.Ping(c.ctx(), c.b, c.now), "ping") }),
 	)
+}
+
+// callsBesideAnotherProgram makes calls of each kind on a store that has these
+// records. A backend may refuse with ErrCorrupt. What it answers is about its own.
+func (c *C) callsBesideAnotherProgram(stored map[string]model.Record) {
+	c.Helper()
+	right := func(err error, ok bool, what string) {
+		c.Helper()
+		if err != nil {
+			c.is(err, model.ErrCorrupt, "%s beside another program", what)
+		} else if !ok {
+			c.fail("%s beside another program returned no error and a wrong answer", what)
+		}
+	}
+	changed, created := c.labelled("id1", "2", "bob", time.Hour), c.labelled("id9", "1", "bob", time.Hour)
+	for _, w := range []driver.Write{{Record: changed, Cond: driver.IfMatch, Known: stored["id1"]}, {Record: created, Cond: driver.IfAbsent}} {
+		made := w.Record.Clone()
+		_, err := c.b.Write(c.ctx(), c.now, w)
+		right(err, true, "a write")
+		if err == nil {
+			stored[made.ID] = made
+		}
+	}
+	err := c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "id2", Cond: driver.IfPresent})
+	right(err, true, "a delete")
+	if err == nil {
+		delete(stored, "id2")
+	}
+	touched := stored["id3"]
+	touched.ExpiresAt = c.in(2 * time.Hour)
+	_, err = c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "id3", Mode: driver.TouchSet, ExpiresAt: touched.ExpiresAt})
+	right(err, true, "a touch")
+	if err == nil {
+		stored["id3"] = touched
+	}
+	for id, want := range stored {
+		got, err := c.b.Get(c.ctx(), c.now, driver.Get{ID: id})
+		right(err, same(got, want), "a get")
+	}
+	for _, q := range []driver.Query{{}, {Label: "principal", Value: "ann"}, {Label: "principal", Value: "bob"}} {
+		n, err := driver.Count(c.ctx(), c.b, c.now, q)
+		right(err, n == len(bearing(stored, q)), "a count")
+		q.Limit = 100
+		p, err := c.b.Page(c.ctx(), c.now, q)
+		got := map[string]model.Record{}
+		for _, r := range p.Records {
+			got[r.ID] = r
+		}
+		right(err, len(p.Corrupt) == 0 && maps.EqualFunc(got, bearing(stored, q), same), "a listing")
+	}
+	due := 0
+	for _, r := range stored {
+		if r.Expired(c.in(time.Hour)) {
+			due++
+		}
+	}
+	swept, err := c.b.DeleteExpired(c.ctx(), driver.Sweep{Before: c.in(time.Hour), Limit: 100})
+	right(err, swept.Removed == due && !swept.More, "a sweep")
 }
 
 // unmade opens a backend on a store whose storage is not created.

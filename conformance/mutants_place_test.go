@@ -25,6 +25,13 @@ func placeMutants() map[string]mutation {
 				return nil
 			}}
 		}),
+		"a listing shows what another program stored": besideAnother(func(p *driver.Page, _ *driver.Swept) {
+			p.Records = append(p.Records, model.Record{ID: "theirs"})
+		}),
+		"a listing stumbles over what another program stored": besideAnother(func(p *driver.Page, _ *driver.Swept) {
+			p.Corrupt = append(p.Corrupt, "theirs")
+		}),
+		"a sweep counts what another program stored": besideAnother(func(_ *driver.Page, s *driver.Swept) { s.Removed++ }),
 		"a size is that of the value and its head": simply(func(b driver.ModelExpirySupport, _ string) *mutant {
 			return &mutant{Wrapper: driverkit.Wrap(b), stat: func(ctx context.Context, now time.Time, id string) (driver.Stat, error) {
 				st, err := driver.GetStat(ctx, b, now, driver.Get{ID: id})
@@ -73,6 +80,30 @@ func placeMutants() map[string]mutation {
 			}
 		}),
 	}
+}
+
+// besideAnother returns a mutant of which change spoils listings and sweeps if another
+// program is in the place of the store.
+func besideAnother(change func(*driver.Page, *driver.Swept)) mutation {
+	return simply(func(b driver.ModelExpirySupport, store string) *mutant {
+		spoils := func(p *driver.Page, s *driver.Swept) {
+			if _, there := damageableOf(b).foreign.Load(store); there {
+				change(p, s)
+			}
+		}
+		return &mutant{Wrapper: driverkit.Wrap(b),
+			page: func(ctx context.Context, now time.Time, q driver.Query) (driver.Page, error) {
+				p, err := b.Page(ctx, now, q)
+				spoils(&p, &driver.Swept{})
+				return p, err
+			},
+			sweep: func(ctx context.Context, before time.Time, limit int, onExpire func(model.Record) error) (driver.Swept, error) {
+				s, err := b.DeleteExpired(ctx, driver.Sweep{Before: before, Limit: limit, OnExpire: onExpire})
+				spoils(&driver.Page{}, &s)
+				return s, err
+			},
+		}
+	})
 }
 
 // moving returns a mutant whose updates of labels under the condition move the

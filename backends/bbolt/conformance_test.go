@@ -37,7 +37,7 @@ func harness(t *testing.T, dir string, noSync bool) conformance.Harness {
 	t.Helper()
 	dbs := databases{dir: dir, noSync: noSync, open: map[string]*bbolt.DB{}}
 	return conformance.Harness{
-		Cases:  515, // all but those on interrupted calls: a call is one transaction
+		Cases:  516, // all but those on interrupted calls: a call is one transaction
 		Server: "in process",
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			b := newOn(t, dbs.of(t, name), name, "principal", "state")

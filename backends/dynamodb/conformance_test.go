@@ -29,7 +29,7 @@ func harness(t testing.TB) conformance.Harness {
 	own := client(t)
 	var proxies sync.Map // by *Backend
 	return conformance.Harness{
-		Cases: 515, // all but those on interrupted calls: their requests are not interrupted yet
+		Cases: 516, // all but those on interrupted calls: their requests are not interrupted yet
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			p := startProxy(t)
 			b, err := New(clientBy(shortcut{p}, containers.DynamoDB(t).URL, marked), name, &Options{Labels: []string{"principal", "state"}})

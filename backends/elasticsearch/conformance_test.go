@@ -65,7 +65,7 @@ func harness(t testing.TB) conformance.Harness {
 		return nil, io.ErrUnexpectedEOF
 	})
 	return conformance.Harness{
-		Cases: 515, // all but those on interrupted calls: their requests are not interrupted yet
+		Cases: 516, // all but those on interrupted calls: their requests are not interrupted yet
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			var stalled atomic.Bool
 			late := &delay{RoundTripper: losing, fresh: fresh}

@@ -26,7 +26,7 @@ import (
 func harness(t *testing.T, dir string, cut *powered) conformance.Harness {
 	t.Helper()
 	return conformance.Harness{
-		Cases: 565,
+		Cases: 566,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			b := open(t, dir, name, &Options{Labels: []string{"principal", "state"}})
 			b.watch = drivertest.StandsStill
@@ -62,13 +62,18 @@ func harness(t *testing.T, dir string, cut *powered) conformance.Harness {
 		Interrupt: cut.interrupt(),
 		Occupy: func(t testing.TB, name string) func(testing.TB) {
 			t.Helper()
-			path, text := filepath.Join(dir, name, "reports", "2026.csv"), []byte("1;2;3")
-			must(t, os.MkdirAll(filepath.Dir(path), 0o700))
-			writeFile(t, path, text)
+			text := []byte("1;2;3")
+			must(t, os.MkdirAll(filepath.Join(dir, name, "reports"), 0o700))
+			_, folders := filesIn(t, filepath.Join(dir, name))
+			for folder := range folders {
+				writeFile(t, filepath.Join(dir, name, folder, "a"), text)
+			}
 			return func(t testing.TB) {
 				t.Helper()
-				if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, text) {
-					t.Fatalf("another program's file has %q, %v", got, err)
+				for folder := range folders {
+					if got, err := os.ReadFile(filepath.Join(dir, name, folder, "a")); err != nil || !bytes.Equal(got, text) {
+						t.Fatalf("another program's file in %s has %q, %v", folder, got, err)
+					}
 				}
 			}
 		},

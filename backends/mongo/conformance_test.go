@@ -29,7 +29,7 @@ func harness(t testing.TB, server containers.Server) conformance.Harness {
 	direct := connect(t, options.Client().ApplyURI(server.URL)).Database(databaseName)
 	var proxies sync.Map // *Backend to *proxy
 	return conformance.Harness{
-		Cases: 515, // all but those on interrupted calls: their requests are not interrupted yet
+		Cases: 516, // all but those on interrupted calls: their requests are not interrupted yet
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			p := newProxy(t)
 			o := p.through(t, server).SetRetryWrites(false)

@@ -46,7 +46,7 @@ func harnessOf(t testing.TB, buckets int, server string, own goredis.UniversalCl
 	var proxies sync.Map // by *Backend
 	loadScripts(t, own)
 	return conformance.Harness{
-		Cases: 515, // all but those on interrupted calls: a call is one request that changes something
+		Cases: 516, // all but those on interrupted calls: a call is one request that changes something
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			p := newProxy(t)
 			b := newOn(t, connect(t, p), name, &Options{Buckets: buckets, MaxValue: 8 << 20, Labels: []string{"principal", "state"}}) // small enough for a test to exceed

@@ -87,7 +87,7 @@ func harness(t *testing.T, obeyDeletes bool) conformance.Harness {
 		t.Fatalf("the server has %+v, %v", passed, err)
 	}
 	return conformance.Harness{
-		Cases:    514, // all but those on interrupted calls, and one: see Stepwise
+		Cases:    515, // all but those on interrupted calls, and one: see Stepwise
 		Stepwise: true,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			p := startProxy(t)

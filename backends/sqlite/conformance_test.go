@@ -42,7 +42,7 @@ func harness(t *testing.T) conformance.Harness {
 		return w.(*wire)
 	}
 	return conformance.Harness{
-		Cases:  515, // all but those on interrupted calls: a call is one transaction
+		Cases:  516, // all but those on interrupted calls: a call is one transaction
 		Server: "in process",
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			db, w := openDB(t, file(name))
