@@ -43,7 +43,7 @@ func harness(t testing.TB) conformance.Harness {
 			proxies.Store(b, p)
 			return drivertest.NewCallLoser(b).StalledBy(p.stall)
 		},
-		Interrupt: drivertest.Interrupt(func(t testing.TB, name string, through *faultnet.Steps) driver.ModelExpirySupport {
+		Interrupt: drivertest.Interrupt(func(t testing.TB, name string, through *faultnet.Steps) (driver.ModelExpirySupport, func() error) {
 			t.Helper()
 			b, err := New(clientBy(through.RoundTripper(direct), url), name, &Options{Labels: []string{"principal", "state"}, Partitions: 2})
 			if err != nil {
@@ -51,7 +51,7 @@ func harness(t testing.TB) conformance.Harness {
 			}
 			b.tried.Store(!strings.Contains(t.Name(), "/CreateStorageBy"))
 			b.pause, b.watch = shortly, drivertest.StandsStill
-			return b
+			return b, nil
 		}),
 		Stall: drivertest.Stall,
 		Delay: func(t testing.TB, wrapped driver.ModelExpirySupport, d time.Duration) {

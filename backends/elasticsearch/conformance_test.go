@@ -85,12 +85,12 @@ func harness(t testing.TB) conformance.Harness {
 			b.trusted = opened.Add(1)%10 != 0
 			return drivertest.NewCallLoser(b).StalledBy(func() { stalled.Store(true) })
 		},
-		Interrupt: drivertest.Interrupt(func(t testing.TB, name string, through *faultnet.Steps) driver.ModelExpirySupport {
+		Interrupt: drivertest.Interrupt(func(t testing.TB, name string, through *faultnet.Steps) (driver.ModelExpirySupport, func() error) {
 			t.Helper()
 			b := newBackend(t, clientOn(t, server.URL, through.RoundTripper(shared)), name, &Options{Labels: []string{"principal", "state"}})
 			b.watch = drivertest.StandsStill
 			b.trusted = !strings.Contains(t.Name(), "/CreateStorageBy")
-			return b
+			return b, nil
 		}),
 		Stall: drivertest.Stall,
 		Delay: func(t testing.TB, wrapped driver.ModelExpirySupport, d time.Duration) {
