@@ -4,6 +4,7 @@ import (
 	"context"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/conformance/containers"
+	"github.com/sojourn-go/sojourn/conformance/faultnet"
 	"github.com/sojourn-go/sojourn/conformance/sessions"
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/internal/drivertest"
@@ -26,10 +28,10 @@ func TestSessions(t *testing.T)    { sessions.Run(t, harness(t)) }
 // that it has something to do with. Each store is a table.
 func harness(t testing.TB) conformance.Harness {
 	t.Helper()
-	own := client(t)
+	own, url := client(t), containers.DynamoDB(t).URL
 	var proxies sync.Map // by *Backend
 	return conformance.Harness{
-		Cases: 516, // all but those on interrupted calls: their requests are not interrupted yet
+		Cases: 550, // all but those on power cuts, which are DynamoDB's
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			p := startProxy(t)
 			b, err := New(clientBy(shortcut{p}, containers.DynamoDB(t).URL, marked), name, &Options{Labels: []string{"principal", "state"}})
@@ -41,6 +43,16 @@ func harness(t testing.TB) conformance.Harness {
 			proxies.Store(b, p)
 			return drivertest.NewCallLoser(b).StalledBy(p.stall)
 		},
+		Interrupt: drivertest.Interrupt(func(t testing.TB, name string, through *faultnet.Steps) (driver.ModelExpirySupport, func() error) {
+			t.Helper()
+			b, err := New(clientBy(through.RoundTripper(direct), url), name, &Options{Labels: []string{"principal", "state"}, Partitions: 2})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.tried.Store(!strings.Contains(t.Name(), "/CreateStorageBy"))
+			b.pause, b.watch = shortly, drivertest.StandsStill
+			return b, nil
+		}),
 		Stall: drivertest.Stall,
 		Delay: func(t testing.TB, wrapped driver.ModelExpirySupport, d time.Duration) {
 			t.Helper()

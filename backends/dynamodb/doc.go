@@ -17,7 +17,7 @@
 //	pk r#ID           sk r         the record with that id
 //	pk l#LABEL#VALUE  sk ID        the record with that id has that label; no other attributes
 //	pk m#settings     sk settings  the number of partitions, if Options.Partitions gave one
-//	pk m#check#…      sk a to f    for the moment of a check
+//	pk m#check#…      sk a to f    for the moment of a check; a sweep three days later removes what is left
 //
 // A record has these attributes:
 //
@@ -37,7 +37,7 @@
 // 400 KB.
 //
 // The global secondary index due has the keys due and expires. It contains the
-// labels and no other attributes, and only records that expire. An item with a
+// labels and no other attributes, and of the records only those that expire. An item with a
 // record's key and other attributes is ErrCorrupt for that id. Only an upsert
 // overwrites it. Items with other keys are ignored.
 //

@@ -171,6 +171,9 @@ func (b *Backend) readShard(ctx context.Context, before time.Time, share int, s 
 	for _, it := range out.Items {
 		id, ok := idOf(it)
 		ms, isTime := intOf(it[attrExpires])
+		if isTrial(it) { // of a check that did not end; if this fails, the next sweep tries again
+			_, _ = b.client.DeleteItem(ctx, &awsdynamodb.DeleteItemInput{TableName: &b.table, Key: attributes{attrPK: it[attrPK], attrSK: it[attrSK]}})
+		}
 		if !ok || !isTime {
 			continue // a foreign item that has the index's attributes
 		}

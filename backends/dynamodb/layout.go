@@ -39,6 +39,7 @@ const (
 	recordPrefix = "r#"
 	labelPrefix  = "l#"
 	otherPrefix  = "m#" // settings, and the items of checks
+	trialPrefix  = otherPrefix + "check#"
 	recordSort   = "r"
 )
 
@@ -62,6 +63,12 @@ func idOf(it attributes) (string, bool) {
 	sk, ok2 := stringOf(it[attrSK])
 	id, ok3 := strings.CutPrefix(pk, recordPrefix)
 	return id, ok1 && ok2 && ok3 && id != "" && sk == recordSort
+}
+
+// isTrial reports whether an item has the key of a trial of the server.
+func isTrial(it attributes) bool {
+	pk, _ := stringOf(it[attrPK])
+	return strings.HasPrefix(pk, trialPrefix)
 }
 
 // shardOf returns the id's shard of the index by expiry. The shards spread the

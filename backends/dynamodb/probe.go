@@ -20,8 +20,11 @@ const (
 	creators    = 16 // concurrent creates of one item
 	rivals      = 6  // concurrent updates, and deletes, of one item
 	transactors = 4  // concurrent transactions on one item
-	// trialLife is when the TTL removes what an interrupted trial has left.
-	trialLife = time.Hour
+	// trialTTL is when the TTL removes what an interrupted trial has left, and
+	// trialLife is when a sweep does. All trials have ended by then, also if the
+	// sweep's clock is a day ahead.
+	trialTTL  = time.Hour
+	trialLife = 72 * time.Hour
 	attrTrial = "trial"
 )
 
@@ -29,14 +32,14 @@ const (
 // DynamoDB's protocol differ: some take conditions for atomic that are not, and
 // some have no transactions.
 type trial struct {
-	b   *Backend
-	pk  string
-	ttl int64
+	b  *Backend
+	pk string
+	at time.Time
 }
 
 // try makes the trials and removes their items.
 func (b *Backend) try(ctx context.Context) (driver.Checks, error) {
-	t := &trial{b, otherPrefix + "check#" + rand.Text(), time.Now().Add(trialLife).Unix()}
+	t := &trial{b, trialPrefix + rand.Text(), time.Now()}
 	defer t.clean(ctx)
 	var checks driver.Checks
 	for _, one := range []func(context.Context) (driver.Finding, error){t.creates, t.updates, t.order, t.transactions, t.deletes} {
@@ -64,10 +67,11 @@ var passing = []string{
 	"TransactionCanceledException", "ResourceNotFoundException", "ResourceInUseException", "LimitExceededException",
 }
 
-// item returns an item of the trial.
+// item returns an item of the trial. The index by expiry has it, for sweeps.
 func (t *trial) item(sk string, n int) attributes {
 	it := itemKey(t.pk, sk)
-	it[attrTrial], it[attrTTL] = number(int64(n)), number(t.ttl)
+	it[attrTrial], it[attrTTL] = number(int64(n)), number(t.at.Add(trialTTL).Unix())
+	it[attrDue], it[attrExpires] = str(shardName(0)), millis(t.at.Add(trialLife))
 	return it
 }
 
@@ -277,7 +281,8 @@ func (t *trial) deletes(ctx context.Context) (driver.Finding, error) {
 	return verdict(name, what, rivals, won, err)
 }
 
-// clean removes the items of the trial. What stays is removed by the TTL.
+// clean removes the items of the trial. What stays is removed by the TTL or by a
+// sweep.
 func (t *trial) clean(ctx context.Context) {
 	keys := []string{"a", "b", "c", "d", "e", "f"}
 	driverkit.Parallel(len(keys), len(keys), func(i int) {

@@ -18,8 +18,9 @@ import (
 
 // Check looks at the settings in force. If they are right, it tries conditional
 // writes and a listing with documents that no call of a store sees and that it removes. A
-// Check that is cut off may leave some of them. It returns ErrUnavailable if the
-// index does not exist or lacks an alias, and ErrCorrupt if the store's name leads to another one.
+// Check that is cut off may leave some of them, which a sweep three days later removes. It
+// returns ErrUnavailable if the index does not exist or lacks an alias, and ErrCorrupt
+// if the store's name leads to another one.
 func (b *Backend) Check(ctx context.Context) (driver.Checks, error) {
 	if err := b.gate.Enter(ctx); err != nil {
 		return nil, err
@@ -158,9 +159,33 @@ func (b *Backend) judgeIndex(name string, index *storedIndex) driver.Checks {
 // probers is how many writers a probe has at the same time.
 const probers = 8
 
+const (
+	// probePrefix is what the ids of a probe's documents begin with. It has a NUL,
+	// which no record's id has.
+	probePrefix = "\x00probe/"
+	// probeFormat is the format of these documents, and of no record.
+	probeFormat = 0
+	// probeLife is when a sweep removes what an interrupted probe has left. All
+	// probes have ended by then, also if the sweep's clock is a day ahead.
+	probeLife = 72 * time.Hour
+)
+
+// probeExpiry is the expiry of a probe's documents. Seconds in the place of
+// milliseconds are in January 1970 for a listing: it takes them for expired.
+func probeExpiry(at time.Time) int64 { return at.Unix() }
+
+// leftByProbes matches what interrupted probes have left.
+func leftByProbes(at time.Time) clause {
+	return clause{"bool": clause{"filter": []clause{
+		{"term": clause{fieldFormat: probeFormat}},
+		{"range": clause{fieldExpires: clause{"lte": probeExpiry(at.Add(-probeLife))}}},
+	}}}
+}
+
+func isProbe(id string) bool { return strings.HasPrefix(id, probePrefix) }
+
 // probing is a probe of the server with documents of its own. They have expired
-// and no format, so that no listing, count or sweep has them, and a NUL in their
-// ids, which no record's has.
+// and another format, so that no listing or count has them.
 type probing struct {
 	*Backend
 	ctx   context.Context //nolint:containedctx // of one call
@@ -171,7 +196,7 @@ type probing struct {
 
 // probe tries what the contract rests on, with some 25 small requests.
 func (b *Backend) probe(ctx context.Context, epoch string) (driver.Checks, error) {
-	p := &probing{Backend: b, ctx: ctx, epoch: epoch, id: "\x00probe/" + newEpoch() + "/"}
+	p := &probing{Backend: b, ctx: ctx, epoch: epoch, id: probePrefix + newEpoch() + "/"}
 	err := p.run()
 	if refused(err) {
 		return append(p.out, driver.Finding{
@@ -217,7 +242,9 @@ func (p *probing) found(name string, level driver.CheckLevel, seen, need string)
 
 // doc is the source of a probe's document.
 func (p *probing) doc(id string) func() any {
-	return func() any { return map[string]any{fieldID: id, fieldExpires: 1, fieldSize: 0} }
+	return func() any {
+		return map[string]any{fieldID: id, fieldFormat: probeFormat, fieldExpires: probeExpiry(time.Now()), fieldSize: 0}
+	}
 }
 
 // one sends one action. A conflict is not an error.

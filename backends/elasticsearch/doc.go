@@ -74,8 +74,9 @@
 //     ids and goes on after one.
 //
 // It is a warning if the index has no copies, a block, or other aliases. The
-// checks write four documents that no call of a store sees, and remove them. What
-// the credentials do not allow is reported as unknown.
+// checks write four documents that no call of a store sees, and remove them. A sweep
+// three days later removes what an interrupted check has left. What the credentials do
+// not allow is reported as unknown.
 //
 // # Expiry
 //

@@ -43,7 +43,7 @@ func (b *Backend) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swe
 	var after []json.RawMessage
 	return tally.Run(ctx, func(n int) (more bool, err error) {
 		q := &query{
-			filter: []clause{ofFormat, expiredAt(s.Before)}, sort: []string{fieldExpires, fieldID}, after: after, size: min(n, sweepStep), read: noMore,
+			filter: []clause{removable(s.Before)}, sort: []string{fieldExpires, fieldID}, after: after, size: min(n, sweepStep), read: noMore,
 		}
 		docs, err := b.search(ctx, w, q)
 		if err != nil || len(docs) == 0 {
@@ -59,11 +59,23 @@ func (b *Backend) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.Swe
 	})
 }
 
+// removable matches expired records, and what interrupted probes have left.
+func removable(before time.Time) clause {
+	return clause{"bool": clause{"should": []clause{
+		{"bool": clause{"filter": []clause{ofFormat, expiredAt(before)}}}, leftByProbes(before),
+	}}}
+}
+
 // removals announces the expired records and returns the removals of those that
 // may go. It notes an error if some cannot.
 func (b *Backend) removals(before time.Time, docs []foundDoc, lost string, tally *driverkit.Tally) []action {
 	var actions []action
 	for i := range docs {
+		if d := &docs[i]; isProbe(d.ID) {
+			version := docVersion{b.epochOf(d.Index), d.Seq, d.Term}
+			actions = append(actions, action{verb: "delete", id: d.ID, version: &version})
+			continue
+		}
 		s := b.decode(&docs[i], noMore)
 		if s.err != nil || !s.rec.Expired(before) {
 			continue
@@ -85,6 +97,7 @@ func (b *Backend) removals(before time.Time, docs []foundDoc, lost string, tally
 func (b *Backend) remove(ctx context.Context, actions []action, tally *driverkit.Tally) (lost string) {
 	for i, r := range b.bulk(ctx, actions) {
 		switch {
+		case isProbe(actions[i].id): // if this failed, the next sweep tries again
 		case r.ok():
 			tally.Removed(1)
 		case r.noIndex():

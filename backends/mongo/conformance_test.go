@@ -29,7 +29,7 @@ func harness(t testing.TB, server containers.Server) conformance.Harness {
 	direct := connect(t, options.Client().ApplyURI(server.URL)).Database(databaseName)
 	var proxies sync.Map // *Backend to *proxy
 	return conformance.Harness{
-		Cases: 516, // all but those on interrupted calls: their requests are not interrupted yet
+		Cases: 533, // all but those on kills and power cuts: see failing
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			p := newProxy(t)
 			o := p.through(t, server).SetRetryWrites(false)
@@ -37,7 +37,8 @@ func harness(t testing.TB, server containers.Server) conformance.Harness {
 			proxies.Store(b, p)
 			return b
 		},
-		Server: server.String(),
+		Server:    server.String(),
+		Interrupt: failing(server),
 		LoseNext: func(t testing.TB, b driver.ModelExpirySupport) {
 			t.Helper()
 			p, ok := proxies.Load(b)
@@ -211,4 +212,27 @@ func leftIn(t testing.TB, c *mongodriver.Collection) (n int) {
 		}
 	}
 	return n + len(indexes)
+}
+
+// failing lets requests fail, but for the driver's own commands. It kills no client:
+// the driver of a dead one looks for its server in each call, until the selection
+// times out. A power cut is the server's.
+func failing(server containers.Server) *conformance.Interrupt {
+	in := drivertest.Interrupt(func(t testing.TB, name string, through *faultnet.Steps) (driver.ModelExpirySupport, func() error) {
+		t.Helper()
+		through.Skip = func(raw []byte) bool {
+			body := command(raw)
+			return body == nil || ownCommand(body.Index(0).Key())
+		}
+		c, err := mongodriver.Connect(options.Client().ApplyURI(server.URL).SetDirect(true).SetRetryWrites(false).SetDialer(through))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx := context.WithoutCancel(t.Context())
+		return newBackend(t, c.Database(databaseName), name, &Options{Labels: []string{"principal", "state"}}), func() error {
+			return c.Disconnect(ctx)
+		}
+	})
+	in.Ways = []conformance.Way{conformance.Fail}
+	return in
 }

@@ -71,8 +71,17 @@ func (b *Backend) examine(ctx context.Context, m *marker, clock *driverkit.Clock
 		found := *b.passed
 		return checks, &found, nil
 	}
-	t := &probe{b: b, ctx: ctx, stamp: newStamp().String()}
-	found, err := t.run()
+	own := newStamp()
+	t := &probe{b: b, ctx: ctx, stamp: own.String()}
+	var found *marker
+	err = b.testing(ctx, own, []string{t.key(0), t.key(1), t.key(2), t.key(3), t.key(witness)}, func() (err error) {
+		found, err = t.run()
+		return err
+	})
+	if codeOf(err) == codeNotImplemented {
+		t.verdict("writes", false, "an answer "+codeNotImplemented, "the server writes objects")
+		found, err = &marker{Format: version, Probe: probeVersion}, nil
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -186,13 +195,8 @@ func (t *probe) verdict(name string, ok bool, seen, need string) {
 // run makes the tests and returns the marker for their result. It stops at the
 // first property that is missing.
 func (t *probe) run() (*marker, error) {
-	defer t.clean()
 	m := &marker{Format: version, Probe: probeVersion}
-	switch _, err := t.b.putEntry(t.ctx, t.key(witness), nil); {
-	case codeOf(err) == codeNotImplemented:
-		t.verdict("writes", false, "an answer "+codeNotImplemented, "the server writes objects")
-		return m, nil
-	case err != nil:
+	if _, err := t.b.putEntry(t.ctx, t.key(witness), nil); err != nil {
 		return m, err
 	}
 	for _, test := range []func() error{t.creates, t.updates, t.listings, t.bulkDeletes} {
@@ -216,10 +220,6 @@ func (t *probe) run() (*marker, error) {
 	return m, err
 }
 
-func (t *probe) clean() {
-	t.b.cleanUp(t.ctx, []string{t.key(0), t.key(1), t.key(2), t.key(3), t.key(witness)})
-}
-
 // witness is the test object that no test changes.
 const witness = 4
 
@@ -231,6 +231,21 @@ func (t *probe) undisturbed() error {
 		err = model.NewError(model.ErrUnavailable, "the test objects are gone: another node deletes the storage: call CreateStorage again", nil)
 	}
 	return err
+}
+
+// testing makes a test with objects under the keys, and removes these. Before it
+// writes an entry by expiry that names them, as a write does for its label entries:
+// sweeps find by it what an interrupted test has left.
+func (b *Backend) testing(ctx context.Context, s stamp, keys []string, test func() error) error {
+	entry := dueKey(time.Now(), placeOf(s.String()).name, s)
+	defer func() {
+		b.cleanUp(ctx, keys)
+		b.cleanUp(ctx, []string{entry}) // it leads to the others
+	}()
+	if _, err := b.putEntry(ctx, entry, lines(keys)); err != nil {
+		return err
+	}
+	return test()
 }
 
 // cleanUp removes test objects, also on a server without DeleteObjects.

@@ -18,7 +18,8 @@
 //	PREFIX/r/NAME                               the record, or a tombstone
 //	PREFIX/x/HOUR/MS.NAME.STAMP                 an entry of the index by expiry
 //	PREFIX/l/LABEL/HASH/NAME.STAMP              an entry of the index by label; empty
-//	PREFIX/p/STAMP=N                            a test object of CreateStorage or Check, for a moment
+//	PREFIX/p/STAMP=N                            a test object of CreateStorage or Check, for a moment; sweeps
+//	                                            remove what an interrupted one has left
 //	PREFIX/store.json                           the layout's version and the server's features
 //
 // NAME is "i-" and a short id: bytes other than a-z A-Z 0-9 - _ become = and two
@@ -170,6 +171,7 @@
 //   - a write that stopped before its record
 //   - an upsert, which does not read the record that it overwrites
 //   - a label that changes, and an expiry that moves to an earlier time
+//   - a CreateStorage or Check that stopped before it removed its test objects
 //
 // Only a listing removes two kinds of strays. One kind belongs to a record that
 // bears labels, never expires and was upserted. The other is the label entry of a

@@ -370,7 +370,7 @@ func (b *Backend) removeEntries(ctx context.Context, entries []*dueEntry, failed
 }
 
 // strayLabels returns the label entries that a stray entry names and on which its
-// record does not rely.
+// record does not rely, and the objects of an interrupted test.
 func (b *Backend) strayLabels(ctx context.Context, e *dueEntry) (keys []string, err error) {
 	o, err := b.get(ctx, e.key, 0, nil)
 	if err != nil || o == nil {
@@ -381,7 +381,7 @@ func (b *Backend) strayLabels(ctx context.Context, e *dueEntry) (keys []string, 
 		needed = e.cur.head.labelKeys(e.p.name)
 	}
 	for _, key := range splitLines(o.body) {
-		if isLabelKey(key) && !slices.Contains(needed, key) {
+		if (isLabelKey(key) || isTestKey(key)) && !slices.Contains(needed, key) {
 			keys = append(keys, key)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -138,6 +139,15 @@ func isProbe(rest string) bool {
 	var s stamp
 	digits, _, _ := strings.Cut(rest, "=")
 	return parseStamp(digits, &s) && len(rest) <= len(digits)+2
+}
+
+// isTestKey reports whether a key is that of a test object, in any folder.
+func isTestKey(key string) bool {
+	dir, rest, _ := strings.Cut(key, "/")
+	if dir == recordsDir {
+		rest = strings.TrimPrefix(rest, plainPrefix)
+	}
+	return slices.Contains([]string{recordsDir, dueDir, labelsDir, probeDir}, dir) && isProbe(rest)
 }
 
 func parseStamp(digits string, s *stamp) bool {

@@ -172,21 +172,27 @@ const nullVersion = "null"
 // answers have a version if the bucket keeps them, and a rule that will remove
 // the object.
 func (b *Backend) askAnswers(ctx context.Context, versions *driver.Finding, checks driver.Checks, seen bool) error {
-	name := newStamp().String() + "=0"
+	own := newStamp()
+	name := own.String() + "=0"
 	bodies := map[string][]byte{recordsDir + "/" + plainPrefix + name: make([]byte, minHead), dueDir + "/" + name: nil, labelsDir + "/" + name: nil}
 	keys := slices.Sorted(maps.Keys(bodies))
-	defer b.cleanUp(ctx, keys)
 	version, expiration, server := "", "", ""
-	for _, key := range keys {
-		m, opts := b.mayRepeat(errorsInAnswers)
-		out, err := b.client.PutObject(ctx, b.object(key, bodies[key], nil), opts...)
-		if err != nil {
-			return b.bucketError(ctx, err, m)
+	err := b.testing(ctx, own, keys, func() error {
+		for _, key := range keys {
+			m, opts := b.mayRepeat(errorsInAnswers)
+			out, err := b.client.PutObject(ctx, b.object(key, bodies[key], nil), opts...)
+			if err != nil {
+				return b.bucketError(ctx, err, m)
+			}
+			version, server = aws.ToString(out.VersionId), responseHeader(out.ResultMetadata, "Server")
+			if expiration == "" {
+				expiration = aws.ToString(out.Expiration)
+			}
 		}
-		version, server = aws.ToString(out.VersionId), responseHeader(out.ResultMetadata, "Server")
-		if expiration == "" {
-			expiration = aws.ToString(out.Expiration)
-		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	switch {
 	case versions.Level != driver.CheckUnknown: // it is known

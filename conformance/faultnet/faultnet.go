@@ -5,7 +5,8 @@
 // requests, so that a test can choose the request that meets a fault and count
 // round trips. [Dialer] needs no knowledge of the protocol: it loses the next
 // answer on any connection, which is enough for Harness.LoseNext of package
-// conformance.
+// conformance. [Steps] interrupts one request of a client, over HTTP or on any
+// connection, which is what Harness.Interrupt needs.
 package faultnet
 
 import (
