@@ -119,3 +119,24 @@ func TestModulesAreReleasedPlain(t *testing.T) {
 		}
 	}
 }
+
+// TestACandidateIsNotTheLatest runs what makes a release on GitHub with a gh that
+// says its flags.
+func TestACandidateIsNotTheLatest(t *testing.T) {
+	run := repository(t, map[string]string{"gh/gh": "#!/bin/sh\necho \"gh $*\"\n"})
+	scripts := regexp.MustCompile(`(?m)^      - run: \|\n((?:          .*\n)*?          gh release create .*\n)`).FindAllStringSubmatch(read(t, ".github/workflows/release.yml"), -1)
+	if len(scripts) != 2 {
+		t.Fatalf("%d jobs make a release, want that of the root and that of the command line", len(scripts))
+	}
+	for i, tags := range []map[string]string{
+		{"v0.2.0": "v0.2.0 --verify-tag ", "v0.2.0-rc.1": "v0.2.0-rc.1 --prerelease --verify-tag "},
+		{"cmd/sojourn/v0.2.0": "v0.2.0 --latest=false --verify-tag ", "cmd/sojourn/v0.2.0-rc.1": "v0.2.0-rc.1 --latest=false --prerelease --verify-tag "},
+	} {
+		for tag, want := range tags {
+			out, err := run("bash", "-ec", "PATH=$PWD/gh:$PATH RUNNER_TEMP=. GITHUB_REF_NAME="+tag+"\n"+scripts[i][1])
+			if err != nil || !strings.Contains(out, want) {
+				t.Errorf("%s: %v, want %q in %s", tag, err, want, out)
+			}
+		}
+	}
+}
