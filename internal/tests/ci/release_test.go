@@ -140,3 +140,38 @@ func TestACandidateIsNotTheLatest(t *testing.T) {
 		}
 	}
 }
+
+// TestNotesLinkToTheVersion: GitHub shows the text of a release at an address
+// from which relative links lead nowhere.
+func TestNotesLinkToTheVersion(t *testing.T) {
+	run := repository(t, map[string]string{
+		"go.mod":       "module github.com/a/b\n",
+		"CHANGELOG.md": "## 0.2.0 (2026-01-02)\n\nSee [x](docs/x.md#y) and [z](https://example.org/z), `f()(g)`.\n\n## 0.1.0\n\nOld.\n",
+	})
+	want := "See [x](https://github.com/a/b/blob/v0.2.0/docs/x.md#y) and [z](https://example.org/z), `f()(g)`.\n"
+	if out, err := run(".ci/release-notes.sh", "0.2.0"); err != nil || out != want {
+		t.Errorf("%v: %q, want %q", err, out, want)
+	}
+	for _, version := range []string{"0.3.0", "", "v0.2.0"} {
+		if out, err := run(".ci/release-notes.sh", version); err == nil {
+			t.Errorf("the version %q, of which there is no text, has %q", version, out)
+		}
+	}
+}
+
+// TestTheTextOfAReleaseNamesEveryModule leaves out what is emptied when the first
+// version is released.
+func TestTheTextOfAReleaseNamesEveryModule(t *testing.T) {
+	text := read(t, "CHANGELOG.md")
+	if before, rest, found := strings.Cut(text, "\n## Unreleased\n"); found {
+		if own, after, _ := strings.Cut(rest, "\n## "); strings.Contains(own, "between states that were never released") {
+			text = before + after
+		}
+	}
+	for _, module := range modules(t) {
+		released := regexp.MustCompile(`^(adapters|backends|cmd)/`).MatchString(module)
+		if released && !strings.Contains(text, "`"+module+"`") {
+			t.Errorf("CHANGELOG.md does not name %s", module)
+		}
+	}
+}
