@@ -265,6 +265,10 @@ release-check: $(APIDIFF) ## Build and check all that a release needs: VERSION=0
 release-notes: ## Print the text of a release: VERSION=0.1.0
 	@.ci/release-notes.sh '$(VERSION)'
 
+.PHONY: release-modules
+release-modules: ## Make further modules require VERSION instead of the folder beside them; MODULE=cmd/sojourn for one
+	@VERSION='$(VERSION)' MODULE='$(MODULE)' .ci/release-modules.sh
+
 .PHONY: release-build
 release-build: $(CYCLONEDX) ## Build the command line twice for each of PLATFORMS, compare, list its modules: VERSION=0.1.0
 	@CYCLONEDX='$(CYCLONEDX)' VERSION='$(VERSION)' PLATFORMS='$(PLATFORMS)' .ci/release-build.sh

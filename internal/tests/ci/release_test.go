@@ -51,7 +51,7 @@ func repository(t *testing.T, files map[string]string) func(name string, args ..
 	for _, name := range []string{"go", "make", "apidiff"} {
 		put(filepath.Join(bin, name), "#!/bin/sh\n")
 	}
-	for _, name := range []string{".ci/api.sh", ".ci/release-build.sh", ".ci/release-check.sh", ".ci/release-notes.sh"} {
+	for _, name := range []string{".ci/api.sh", ".ci/release-build.sh", ".ci/release-check.sh", ".ci/release-modules.sh", ".ci/release-notes.sh"} {
 		put(filepath.Join(dir, name), read(t, name))
 	}
 	for name, text := range files {
@@ -173,5 +173,38 @@ func TestTheTextOfAReleaseNamesEveryModule(t *testing.T) {
 		if released && !strings.Contains(text, "`"+module+"`") {
 			t.Errorf("CHANGELOG.md does not name %s", module)
 		}
+	}
+}
+
+// TestTheCommandLineComesAfterItsModules: its go.mod can require their versions
+// only when these have tags.
+func TestTheCommandLineComesAfterItsModules(t *testing.T) {
+	run := repository(t, map[string]string{
+		"go.mod":            "module example.org/m\n",
+		"backends/a/go.mod": "module example.org/m/backends/a\n\nreplace example.org/m => ../..\n",
+		"adapters/b/go.mod": "module example.org/m/adapters/b\n\nreplace (\n\texample.org/m => ../..\n\texample.org/other => example.org/fork v1.0.0\n)\n",
+		"adapters/c/go.mod": "module example.org/m/adapters/c\n",
+		"cmd/d/go.mod":      "module example.org/m/cmd/d\n\nreplace (\n\texample.org/m => ../..\n\texample.org/m/backends/a => ../../backends/a\n)\n",
+		"examples/e/go.mod": "module example.org/m/examples/e\n\nreplace example.org/m => ../..\n",
+		"notes/go":          "#!/bin/sh\necho \"${PWD##*/}: $*\"\n",
+	})
+	root := " -dropreplace=example.org/m -require=example.org/m@v0.2.0"
+	for module, want := range map[string]string{
+		"":      "release-modules: adapters/b requires v0.2.0\nb: mod edit" + root + "\nb: mod tidy\nrelease-modules: backends/a requires v0.2.0\na: mod edit" + root + "\na: mod tidy\n",
+		"cmd/d": "release-modules: cmd/d requires v0.2.0\nd: mod edit" + root + " -dropreplace=example.org/m/backends/a -require=example.org/m/backends/a@v0.2.0\nd: mod tidy\n",
+	} {
+		if out, err := run("bash", "-c", "PATH=$PWD/notes:$PATH VERSION=0.2.0 MODULE="+module+" .ci/release-modules.sh"); err != nil || out != want {
+			t.Errorf("MODULE=%s: %v, %s, want %s", module, err, out, want)
+		}
+	}
+	for _, env := range [][]string{{"VERSION="}, {"VERSION=v0.2.0"}, {"VERSION=0.2.0", "MODULE=adapters/c"}, {"VERSION=0.2.0", "MODULE=cmd/missing"}} {
+		if out, err := run("env", append(env, ".ci/release-modules.sh")...); err == nil {
+			t.Errorf("%v: %s", env, out)
+		}
+	}
+	page := read(t, "docs/releases.md")
+	tags, command := strings.Index(page, "`git tag -s backends/postgres/v0.1.0`"), strings.Index(page, "`make release-modules VERSION=0.1.0 MODULE=cmd/sojourn`")
+	if tags < 0 || command < tags {
+		t.Error("docs/releases.md does not make the command line's go.mod after the tags of what it requires")
 	}
 }
