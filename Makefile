@@ -236,6 +236,7 @@ $(ZENSICAL): internal/tools/site/requirements.txt
 # What nobody imports or installs elsewhere, such as further modules of tests, make lint vets for this system.
 .PHONY: vet-systems
 vet-systems: ## Compile and vet all that is imported or installed for other systems: SYSTEMS=windows/amd64 for one
+	@$(if $(strip $(SYSTEMS)),,echo "vet-systems: SYSTEMS is empty: no other system is looked at")
 	@for system in $(SYSTEMS); do for module in . $(RELEASED); do \
 		echo "$$module: go vet for $$system"; \
 		(cd "$$module" && GOOS=$${system%/*} GOARCH=$${system#*/} go vet ./...) || exit 1; \

@@ -208,3 +208,24 @@ func TestTheCommandLineComesAfterItsModules(t *testing.T) {
 		t.Error("docs/releases.md does not make the command line's go.mod after the tags of what it requires")
 	}
 }
+
+// TestAReleaseLooksAtEverySystem: the job check leaves the other systems to a
+// job for each, and nothing is released without these.
+func TestAReleaseLooksAtEverySystem(t *testing.T) {
+	text := read(t, ".github/workflows/release.yml")
+	systems := regexp.MustCompile(`(?m)^        system: \[(.*)\]$`)
+	all := regexp.MustCompile(`(?m)^SYSTEMS \?= (.*)$`).FindStringSubmatch(read(t, "Makefile"))
+	for _, workflow := range []string{"check", "release"} {
+		m := systems.FindStringSubmatch(read(t, ".github/workflows/"+workflow+".yml"))
+		if m == nil || all == nil || strings.ReplaceAll(m[1], ",", "") != all[1] {
+			t.Errorf("the systems of %s.yml are %v, those of make vet-systems %v", workflow, m, all)
+		}
+	}
+	_, jobs, _ := strings.Cut(text, "\njobs:\n")
+	for _, body := range regexp.MustCompile(`(?m)^  [\w-]+:$`).Split(jobs, -1)[1:] {
+		writes := strings.Contains(body, ": write")
+		if writes && !strings.Contains(body, "\n    needs: [check, systems]\n") && !strings.Contains(body, "\n    needs: binaries\n") {
+			t.Errorf("a job that publishes does not wait for the checks: %.60q", body)
+		}
+	}
+}
