@@ -57,6 +57,9 @@ func outsider(t *testing.T) func(script string, env ...string) (string, error) {
 	if err := os.Mkdir(filepath.Join(dir, "bin"), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(filepath.Join(dir, "go.sum"), []byte(read(t, "go.sum")), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, text := range outsiders {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(strings.ReplaceAll(text, "ROOT", module)), 0o755); err != nil {
 			t.Fatal(err)
@@ -73,7 +76,7 @@ func outsider(t *testing.T) func(script string, env ...string) (string, error) {
 		calls, _ := os.ReadFile(filepath.Join(dir, "calls")) // absent if there was none
 		return string(out) + string(calls), err
 	}
-	if out, err := run("go mod tidy && go mod vendor && test -d vendor"); err != nil {
+	if out, err := run("go mod vendor && test -d vendor", "GOFLAGS=-mod=mod", "GOPROXY=off"); err != nil {
 		t.Fatal(err, out)
 	}
 	return run
