@@ -236,6 +236,7 @@ $(ZENSICAL): internal/tools/site/requirements.txt
 # What nobody imports or installs elsewhere, such as further modules of tests, make lint vets for this system.
 .PHONY: vet-systems
 vet-systems: ## Compile and vet all that is imported or installed for other systems: SYSTEMS=windows/amd64 for one
+	@$(if $(strip $(SYSTEMS)),,echo "vet-systems: SYSTEMS is empty: no other system is looked at")
 	@for system in $(SYSTEMS); do for module in . $(RELEASED); do \
 		echo "$$module: go vet for $$system"; \
 		(cd "$$module" && GOOS=$${system%/*} GOARCH=$${system#*/} go vet ./...) || exit 1; \
@@ -264,6 +265,10 @@ release-check: $(APIDIFF) ## Build and check all that a release needs: VERSION=0
 .PHONY: release-notes
 release-notes: ## Print the text of a release: VERSION=0.1.0
 	@.ci/release-notes.sh '$(VERSION)'
+
+.PHONY: release-modules
+release-modules: ## Make further modules require VERSION instead of the folder beside them; MODULE=cmd/sojourn for one
+	@VERSION='$(VERSION)' MODULE='$(MODULE)' .ci/release-modules.sh
 
 .PHONY: release-build
 release-build: $(CYCLONEDX) ## Build the command line twice for each of PLATFORMS, compare, list its modules: VERSION=0.1.0

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# release-notes.sh VERSION: prints the text of a release, which is its section of CHANGELOG.md.
+# release-notes.sh VERSION: prints the text of a release, which is its section of CHANGELOG.md. Its links lead
+# to the files of that version: GitHub resolves no relative ones there.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 version=${1:-}
@@ -15,4 +16,5 @@ if [ -z "$notes" ]; then
 	echo "release-notes: CHANGELOG.md has no section \"## $version\", or it is empty" >&2
 	exit 1
 fi
-printf '%s\n' "$notes"
+module=$(sed -n 's/^module //p' go.mod)
+sed -E "s|\]\(([^):]+)\)|](https://$module/blob/v$version/\1)|g" <<<"$notes"

@@ -155,8 +155,8 @@ func decode(raw bson.Raw) (model.Record, error) {
 		case fieldFormat:
 			format, ok = v.AsInt64OK()
 		case fieldRevision:
-			var data []byte
-			_, data, ok = v.BinaryOK()
+			subtype, data, isBinary := v.BinaryOK()
+			ok = isBinary && subtype == bson.TypeBinaryGeneric
 			hasRevision = ok && len(data) == len(rec.Revision)
 			copy(rec.Revision[:], data)
 		case fieldExpiry:

@@ -101,7 +101,8 @@ func TestDecodeErrors(t *testing.T) {
 	for name, doc := range map[string]bson.D{
 		"empty": {}, "no id": without(fieldID), "no format": without(fieldFormat), "no revision": without(fieldRevision), "no expiry": without(fieldExpiry),
 		"an id of another type": with(fieldID, 1), "a short revision": with(fieldRevision, bson.Binary{Data: []byte("x")}), "a revision of another type": with(fieldRevision, "x"),
-		"an expiry of another type": with(fieldExpiry, 5), "never with another expiry": with(fieldForever, true), "ever of another type": with(fieldForever, 1),
+		"a revision of another subtype": with(fieldRevision, bson.Binary{Subtype: bson.TypeBinaryUUID, Data: make([]byte, 16)}),
+		"an expiry of another type":     with(fieldExpiry, 5), "never with another expiry": with(fieldForever, true), "ever of another type": with(fieldForever, 1),
 		"labels of another type": with(fieldLabels, "x"), "a label of another type": with(fieldLabels, bson.D{{Key: "a", Value: 1}}),
 		"no encoding": without(fieldEncoding), "an encoding of another type": with(fieldEncoding, 1), "a value of another type": with(fieldValue, bson.D{}),
 		"a format of another type": with(fieldFormat, "1"), "format 0": with(fieldFormat, 0), "format 2": with(fieldFormat, 2),

@@ -43,12 +43,13 @@ func byID(id string) bson.D { return bson.D{{Key: fieldID, Value: id}} }
 
 // readable is what a filter asks of a document, so that a write leaves one that
 // decode refuses. The revision lies between two of 16 bytes. MongoDB compares
-// lengths first, so that one of another length does not. Servers that compare
-// bytes first find only its type, and reads find the rest.
+// lengths and subtypes first, so that one of others does not. Servers that compare
+// bytes first find only its type, and reads find the rest. Both bounds have the
+// subtype of every revision: a server may know no other.
 var readable = bson.D{
 	{Key: fieldRevision, Value: bson.D{
 		{Key: "$gte", Value: bson.Binary{Data: make([]byte, len(model.Revision{}))}},
-		{Key: "$lte", Value: bson.Binary{Subtype: 0xff, Data: bytes.Repeat([]byte{0xff}, len(model.Revision{}))}},
+		{Key: "$lte", Value: bson.Binary{Data: bytes.Repeat([]byte{0xff}, len(model.Revision{}))}},
 	}},
 	{Key: fieldEncoding, Value: bson.D{{Key: "$type", Value: "string"}}},
 }

@@ -467,6 +467,7 @@ func TestDamagedFieldsStay(t *testing.T) {
 	}
 	if comparesLengths(t, b.coll) {
 		fields["short revision"] = bson.D{{Key: fieldRevision, Value: bson.Binary{Data: []byte("0123456789abcde")}}}
+		fields["revision of another subtype"] = bson.D{{Key: fieldRevision, Value: bson.Binary{Subtype: bson.TypeBinaryUUID, Data: []byte("0123456789abcdef")}}}
 		fields["long revision"] = bson.D{{Key: fieldRevision, Value: bson.Binary{Data: []byte("0123456789abcdefg")}}}
 	} else {
 		t.Log("the server compares bytes before lengths: only reads find a revision of another length")

@@ -24,7 +24,7 @@ func TestSessions(t *testing.T)    { sessions.Run(t, harness(t)) }
 
 // cases is the number of cases of the suite that run here: all but those on power
 // cuts, which are the server's.
-const cases = 545
+const cases = 550
 
 // node is what the harness knows of a backend: its connections and their faults.
 type node struct {

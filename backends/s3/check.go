@@ -169,6 +169,9 @@ const contenders = parallelism
 // key returns the key of a test object.
 func (t *probe) key(n int) string { return probeDir + "/" + t.name(n) }
 func (t *probe) name(n int) string {
+	if n == witness {
+		return t.stamp + "=!"
+	}
 	return t.stamp + "=" + strconv.Itoa(n)
 }
 
@@ -220,7 +223,9 @@ func (t *probe) run() (*marker, error) {
 	return m, err
 }
 
-// witness is the test object that no test changes.
+// witness is the test object that no test changes. Its name comes before the others', so
+// that a DeleteStorage, which goes by the order of a listing, removes it first. Else a test
+// could miss an object while the witness is still there, and call the server unsafe.
 const witness = 4
 
 // undisturbed returns ErrUnavailable if another node deletes the storage, and the

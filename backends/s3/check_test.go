@@ -273,3 +273,14 @@ func TestWrappedClients(t *testing.T) {
 		t.Errorf("a nil client: %v", err)
 	}
 }
+
+// TestTheWitnessIsRemovedFirst: a DeleteStorage of another node removes the test
+// objects in the order of a listing.
+func TestTheWitnessIsRemovedFirst(t *testing.T) {
+	p := &probe{stamp: newStamp().String()}
+	for n := range witness {
+		if !isProbe(p.name(n)) || !isProbe(p.name(witness)) || p.name(witness) >= p.name(n) {
+			t.Errorf("the witness %q is not a test object before %q", p.name(witness), p.name(n))
+		}
+	}
+}

@@ -128,7 +128,10 @@ func fleetCases() []Case {
 				}
 			}()
 			for range 5 {
-				<-ready
+				select {
+				case <-ready:
+				case <-done: // a sign-in has failed
+				}
 			}
 			mu.Lock()
 			sure := slices.Clone(before)

@@ -5,6 +5,7 @@ package ci
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -231,5 +232,28 @@ func TestJobsAreTargets(t *testing.T) {
 				t.Errorf("%s: make %s does not exist", name, m[1])
 			}
 		}
+	}
+}
+
+// TestACheckoutHasTheSameBytes: on a runner with Windows git writes line ends of
+// its own, unless the repository forbids it. Generated files would then be stale.
+func TestACheckoutHasTheSameBytes(t *testing.T) {
+	if !strings.Contains(read(t, ".gitattributes"), "\n* text=auto eol=lf\n") {
+		t.Error(".gitattributes does not keep line ends")
+	}
+	out, err := exec.Command("git", "-C", root, "ls-files", "--eol").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		found++
+		if fields[0] != "i/lf" && fields[0] != "i/-text" && fields[0] != "i/none" || slices.Contains(fields, "w/crlf") || slices.Contains(fields, "w/mixed") {
+			t.Errorf("other line ends: %s", line)
+		}
+	}
+	if found == 0 {
+		t.Error("git lists no files")
 	}
 }

@@ -51,7 +51,7 @@ func repository(t *testing.T, files map[string]string) func(name string, args ..
 	for _, name := range []string{"go", "make", "apidiff"} {
 		put(filepath.Join(bin, name), "#!/bin/sh\n")
 	}
-	for _, name := range []string{".ci/api.sh", ".ci/release-build.sh", ".ci/release-check.sh", ".ci/release-notes.sh"} {
+	for _, name := range []string{".ci/api.sh", ".ci/release-build.sh", ".ci/release-check.sh", ".ci/release-modules.sh", ".ci/release-notes.sh"} {
 		put(filepath.Join(dir, name), read(t, name))
 	}
 	for name, text := range files {
@@ -116,6 +116,116 @@ func TestModulesAreReleasedPlain(t *testing.T) {
 		out, err := run("env", "MODULE="+module, ".ci/release-check.sh")
 		if (err != nil) != (want != "") || strings.Count(out, "release-check: failed:") > 1 || !strings.Contains(out[strings.LastIndex(out, "release-check: "):], want) {
 			t.Errorf("MODULE=%s: %v, want %q:\n%s", module, err, want, out)
+		}
+	}
+}
+
+// TestACandidateIsNotTheLatest runs what makes a release on GitHub with a gh that
+// says its flags.
+func TestACandidateIsNotTheLatest(t *testing.T) {
+	run := repository(t, map[string]string{"gh/gh": "#!/bin/sh\necho \"gh $*\"\n"})
+	scripts := regexp.MustCompile(`(?m)^      - run: \|\n((?:          .*\n)*?          gh release create .*\n)`).FindAllStringSubmatch(read(t, ".github/workflows/release.yml"), -1)
+	if len(scripts) != 2 {
+		t.Fatalf("%d jobs make a release, want that of the root and that of the command line", len(scripts))
+	}
+	for i, tags := range []map[string]string{
+		{"v0.2.0": "v0.2.0 --verify-tag ", "v0.2.0-rc.1": "v0.2.0-rc.1 --prerelease --verify-tag "},
+		{"cmd/sojourn/v0.2.0": "v0.2.0 --latest=false --verify-tag ", "cmd/sojourn/v0.2.0-rc.1": "v0.2.0-rc.1 --latest=false --prerelease --verify-tag "},
+	} {
+		for tag, want := range tags {
+			out, err := run("bash", "-ec", "PATH=$PWD/gh:$PATH RUNNER_TEMP=. GITHUB_REF_NAME="+tag+"\n"+scripts[i][1])
+			if err != nil || !strings.Contains(out, want) {
+				t.Errorf("%s: %v, want %q in %s", tag, err, want, out)
+			}
+		}
+	}
+}
+
+// TestNotesLinkToTheVersion: GitHub shows the text of a release at an address
+// from which relative links lead nowhere.
+func TestNotesLinkToTheVersion(t *testing.T) {
+	run := repository(t, map[string]string{
+		"go.mod":       "module github.com/a/b\n",
+		"CHANGELOG.md": "## 0.2.0 (2026-01-02)\n\nSee [x](docs/x.md#y) and [z](https://example.org/z), `f()(g)`.\n\n## 0.1.0\n\nOld.\n",
+	})
+	want := "See [x](https://github.com/a/b/blob/v0.2.0/docs/x.md#y) and [z](https://example.org/z), `f()(g)`.\n"
+	if out, err := run(".ci/release-notes.sh", "0.2.0"); err != nil || out != want {
+		t.Errorf("%v: %q, want %q", err, out, want)
+	}
+	for _, version := range []string{"0.3.0", "", "v0.2.0"} {
+		if out, err := run(".ci/release-notes.sh", version); err == nil {
+			t.Errorf("the version %q, of which there is no text, has %q", version, out)
+		}
+	}
+}
+
+// TestTheTextOfAReleaseNamesEveryModule leaves out what is emptied when the first
+// version is released.
+func TestTheTextOfAReleaseNamesEveryModule(t *testing.T) {
+	text := read(t, "CHANGELOG.md")
+	if before, rest, found := strings.Cut(text, "\n## Unreleased\n"); found {
+		if own, after, _ := strings.Cut(rest, "\n## "); strings.Contains(own, "between states that were never released") {
+			text = before + after
+		}
+	}
+	for _, module := range modules(t) {
+		released := regexp.MustCompile(`^(adapters|backends|cmd)/`).MatchString(module)
+		if released && !strings.Contains(text, "`"+module+"`") {
+			t.Errorf("CHANGELOG.md does not name %s", module)
+		}
+	}
+}
+
+// TestTheCommandLineComesAfterItsModules: its go.mod can require their versions
+// only when these have tags.
+func TestTheCommandLineComesAfterItsModules(t *testing.T) {
+	run := repository(t, map[string]string{
+		"go.mod":            "module example.org/m\n",
+		"backends/a/go.mod": "module example.org/m/backends/a\n\nreplace example.org/m => ../..\n",
+		"adapters/b/go.mod": "module example.org/m/adapters/b\n\nreplace (\n\texample.org/m => ../..\n\texample.org/other => example.org/fork v1.0.0\n)\n",
+		"adapters/c/go.mod": "module example.org/m/adapters/c\n",
+		"cmd/d/go.mod":      "module example.org/m/cmd/d\n\nreplace (\n\texample.org/m => ../..\n\texample.org/m/backends/a => ../../backends/a\n)\n",
+		"examples/e/go.mod": "module example.org/m/examples/e\n\nreplace example.org/m => ../..\n",
+		"notes/go":          "#!/bin/sh\necho \"${PWD##*/}: $*\"\n",
+	})
+	root := " -dropreplace=example.org/m -require=example.org/m@v0.2.0"
+	for module, want := range map[string]string{
+		"":      "release-modules: adapters/b requires v0.2.0\nb: mod edit" + root + "\nb: mod tidy\nrelease-modules: backends/a requires v0.2.0\na: mod edit" + root + "\na: mod tidy\n",
+		"cmd/d": "release-modules: cmd/d requires v0.2.0\nd: mod edit" + root + " -dropreplace=example.org/m/backends/a -require=example.org/m/backends/a@v0.2.0\nd: mod tidy\n",
+	} {
+		if out, err := run("bash", "-c", "PATH=$PWD/notes:$PATH VERSION=0.2.0 MODULE="+module+" .ci/release-modules.sh"); err != nil || out != want {
+			t.Errorf("MODULE=%s: %v, %s, want %s", module, err, out, want)
+		}
+	}
+	for _, env := range [][]string{{"VERSION="}, {"VERSION=v0.2.0"}, {"VERSION=0.2.0", "MODULE=adapters/c"}, {"VERSION=0.2.0", "MODULE=cmd/missing"}} {
+		if out, err := run("env", append(env, ".ci/release-modules.sh")...); err == nil {
+			t.Errorf("%v: %s", env, out)
+		}
+	}
+	page := read(t, "docs/releases.md")
+	tags, command := strings.Index(page, "`git tag -s backends/postgres/v0.1.0`"), strings.Index(page, "`make release-modules VERSION=0.1.0 MODULE=cmd/sojourn`")
+	if tags < 0 || command < tags {
+		t.Error("docs/releases.md does not make the command line's go.mod after the tags of what it requires")
+	}
+}
+
+// TestAReleaseLooksAtEverySystem: the job check leaves the other systems to a
+// job for each, and nothing is released without these.
+func TestAReleaseLooksAtEverySystem(t *testing.T) {
+	text := read(t, ".github/workflows/release.yml")
+	systems := regexp.MustCompile(`(?m)^        system: \[(.*)\]$`)
+	all := regexp.MustCompile(`(?m)^SYSTEMS \?= (.*)$`).FindStringSubmatch(read(t, "Makefile"))
+	for _, workflow := range []string{"check", "release"} {
+		m := systems.FindStringSubmatch(read(t, ".github/workflows/"+workflow+".yml"))
+		if m == nil || all == nil || strings.ReplaceAll(m[1], ",", "") != all[1] {
+			t.Errorf("the systems of %s.yml are %v, those of make vet-systems %v", workflow, m, all)
+		}
+	}
+	_, jobs, _ := strings.Cut(text, "\njobs:\n")
+	for _, body := range regexp.MustCompile(`(?m)^  [\w-]+:$`).Split(jobs, -1)[1:] {
+		writes := strings.Contains(body, ": write")
+		if writes && !strings.Contains(body, "\n    needs: [check, systems]\n") && !strings.Contains(body, "\n    needs: binaries\n") {
+			t.Errorf("a job that publishes does not wait for the checks: %.60q", body)
 		}
 	}
 }
