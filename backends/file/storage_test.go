@@ -178,6 +178,7 @@ func deletedAtStep(t *testing.T, i int, used bool, step int) (reached bool) {
 	other, b := open(t, dir, "store", nil), open(t, dir, "store", nil)
 	spy := &disktest.Spy{System: b.system}
 	b.system = spy
+	b.sweepers, b.syncers, b.counters = 1, 1, 1 // the steps have an order
 	seeded := other
 	if used {
 		seeded = b
