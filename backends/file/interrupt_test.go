@@ -57,11 +57,15 @@ func (p *powered) put(name string, d *disktest.Power) {
 // system.
 func (p *powered) interrupt() *conformance.Interrupt {
 	p.disks = map[string]*disktest.Power{}
+	each := 40
+	if p.noWhole {
+		each = 15 // these calls have the same steps, and one sync for each file
+	}
 	return &conformance.Interrupt{
 		Ways: []conformance.Way{conformance.Fail, conformance.Kill, conformance.PowerCut},
 		Open: p.open,
 		Arm:  p.arm,
-		Each: 40,
+		Each: each,
 	}
 }
 
