@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	
+
 	"github.com/sojourn-go/sojourn/expiry/driver"
 	"github.com/sojourn-go/sojourn/internal/causes"
 	"github.com/sojourn-go/sojourn/model"
