@@ -34,9 +34,11 @@ func (c *C) deletesBesideCalls(whole bool) {
 	c.Helper()
 	due := c.in(time.Minute)
 	ct := c.contest().crowded()
-	// The crowd writes too: a lock that DeleteStorage lets go between two steps is
-	// handed to one of them.
-	ct.contenders, ct.crowd = ct.contenders+ct.crowd, 0
+	if ct.crowd > 0 {
+		// A smaller crowd that writes too: what DeleteStorage lets go between two
+		// steps is handed to a writer, and there are more rounds with a DeleteStorage.
+		ct.contenders, ct.crowd = ct.contenders+30, 0
+	}
 	if ct.stops *= 2; ct.stops == 0 {
 		ct.rounds *= 2 // more than the few rounds with a DeleteStorage
 	}
