@@ -1,17 +1,15 @@
 package conformance_test
 
 import (
-	"context"
 	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/sojourn-go/sojourn/backends/memory"
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/expiry/driver"
-	"github.com/sojourn-go/sojourn/model"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 )
 
 // TestEveryCaseEndsWhenAWriteFails has a server that refuses one write. A case
@@ -31,7 +29,7 @@ func TestEveryCaseEndsWhenAWriteFails(t *testing.T) {
 						if err != nil {
 							t.Fatal(err)
 						}
-						return refusing{b, &left}
+						return drivertest.Refusing{ModelExpirySupport: b, Left: &left}
 					}}, cs.Name) != nil {
 						failed++
 					}
@@ -42,18 +40,4 @@ func TestEveryCaseEndsWhenAWriteFails(t *testing.T) {
 	if failed == 0 {
 		t.Error("no case has failed: no write was refused")
 	}
-}
-
-// refusing is a backend that refuses the write for which none are left, and no
-// later one.
-type refusing struct {
-	driver.ModelExpirySupport
-	left *atomic.Int64
-}
-
-func (b refusing) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
-	if b.left.Add(-1) == -1 {
-		return model.Record{}, model.ErrUnavailable
-	}
-	return b.ModelExpirySupport.Write(ctx, now, w)
 }

@@ -184,25 +184,9 @@ func TestSessions(t *testing.T) { sessions.Run(t, harness(t, memoryDir(t), &powe
 // TestConformanceWithoutLog interrupts calls on disks that cannot be synced as a
 // whole: there each file is synced, and a store has no log.
 func TestConformanceWithoutLog(t *testing.T) {
-	h := harness(t, memoryDir(t), &powered{noWhole: true})
-	ran := 0
-	t.Run("cases", func(t *testing.T) {
-		for _, c := range conformance.Cases() {
-			if !strings.HasPrefix(c.Name, "Interrupted/") {
-				continue
-			}
-			ran++
-			t.Run(c.Name, func(t *testing.T) {
-				t.Parallel()
-				if err := conformance.Check(t.Context(), h, c.Name); err != nil {
-					t.Error(err)
-				}
-			})
-		}
+	drivertest.RunCases(t, harness(t, memoryDir(t), &powered{noWhole: true}), 45, func(name string) bool {
+		return strings.HasPrefix(name, "Interrupted/")
 	})
-	if ran < 45 {
-		t.Errorf("%d cases, want at least 45", ran)
-	}
 }
 
 // TestConformanceSynced runs cases of each kind of call as programs do: on the

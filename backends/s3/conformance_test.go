@@ -30,24 +30,9 @@ func TestSessions(t *testing.T)    { sessions.Run(t, harness(t, false)) }
 // server of the tests.
 func TestConformanceWithConditionalDeletes(t *testing.T) {
 	groups := regexp.MustCompile(`^(Sweep|Delete|Take|Lost|Concurrency|History|Churn|Left)/|^Interrupted/(Sweep|Delete|Take).*By(AFailedStep|AKill)`)
-	h := harness(t, true)
-	ran := 0
-	for _, c := range conformance.Cases() {
-		if !groups.MatchString(c.Name) || c.Name == "Sweep/RemovesTwoThousand" { // it takes long and adds nothing here
-			continue
-		}
-		ran++
-		t.Run(c.Name, func(t *testing.T) {
-			t.Parallel()
-			if err := conformance.Check(t.Context(), h, c.Name); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	if ran < 60 {
-		t.Errorf("%d cases, want at least 60", ran)
-	}
-	t.Logf("%d cases", ran)
+	drivertest.RunCases(t, harness(t, true), 60, func(name string) bool {
+		return groups.MatchString(name) && name != "Sweep/RemovesTwoThousand" // it takes long and adds nothing here
+	})
 }
 
 // shortcut sends requests past their proxy, with the host that the client has

@@ -1,19 +1,17 @@
 package sessions
 
 import (
-	"context"
 	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/sojourn-go/sojourn/backends/memory"
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/expiry/driver"
-	"github.com/sojourn-go/sojourn/model"
+	"github.com/sojourn-go/sojourn/internal/drivertest"
 )
 
 // TestEveryCaseEndsWhenAWriteFails has a server that refuses one write. A case
@@ -35,7 +33,7 @@ func TestEveryCaseEndsWhenAWriteFails(t *testing.T) {
 							if err != nil {
 								t.Fatal(err)
 							}
-							return refusing{b, &left}
+							return drivertest.Refusing{ModelExpirySupport: b, Left: &left}
 						}}))
 					})
 					if r.failed.Load() {
@@ -48,20 +46,6 @@ func TestEveryCaseEndsWhenAWriteFails(t *testing.T) {
 	if failed == 0 {
 		t.Error("no case has failed: no write was refused")
 	}
-}
-
-// refusing is a backend that refuses the write for which none are left, and no
-// later one.
-type refusing struct {
-	driver.ModelExpirySupport
-	left *atomic.Int64
-}
-
-func (b refusing) Write(ctx context.Context, now time.Time, w driver.Write) (model.Record, error) {
-	if b.left.Add(-1) == -1 {
-		return model.Record{}, model.ErrUnavailable
-	}
-	return b.ModelExpirySupport.Write(ctx, now, w)
 }
 
 // outcome is the testing.TB of a case that may fail.
