@@ -33,13 +33,13 @@ func contentionStorageCases() []Case {
 func (c *C) deletesBesideCalls(whole bool) {
 	c.Helper()
 	due := c.in(time.Minute)
-	ct := c.contest().crowded()
-	if ct.crowd > 0 {
-		// A smaller crowd that writes too: what DeleteStorage lets go between two
-		// steps is handed to a writer, and there are more rounds with a DeleteStorage.
-		ct.contenders, ct.crowd = ct.contenders+30, 0
-	}
-	if ct.stops *= 2; ct.stops == 0 {
+	ct := c.contest()
+	if ct.stops > 0 {
+		// A lock of Go for which somebody has waited for a millisecond is handed over.
+		// Among many, what DeleteStorage lets go between two steps goes to a writer.
+		ct.contenders += 30
+		ct.stops += 100
+	} else {
 		ct.rounds *= 2 // more than the few rounds with a DeleteStorage
 	}
 	c.contend(ct, one(func(b driver.ModelExpirySupport, _, round int) error {

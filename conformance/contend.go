@@ -51,23 +51,6 @@ var arena sync.Mutex
 type contest struct {
 	contenders, rounds int
 	stops              int // of the world: the contenders run until the last one
-	crowd              int // contenders more, who only wait for locks
-}
-
-// A lock of Go for which somebody has waited for a millisecond is handed over: who
-// lets it go yields at once to the next one who waits. In a crowd all locks are so.
-// Then a call pauses each time that it lets a lock go, and others make theirs.
-const (
-	crowd        = 400
-	crowdedStops = 200 // each takes longer in a crowd
-)
-
-// crowded returns the contest with a crowd, on a store in the process.
-func (ct contest) crowded() contest {
-	if ct.stops > 0 {
-		ct.crowd, ct.stops = crowd, crowdedStops
-	}
-	return ct
 }
 
 // contest returns how many contenders and rounds it takes on this backend.
@@ -111,11 +94,6 @@ func (c *C) contendIn(ct contest, prepare func(b driver.ModelExpirySupport), rol
 	}
 	for i := 0; len(roles) < ct.contenders && len(crowd) > 0; i++ {
 		roles = append(roles, crowd[i%len(crowd)])
-	}
-	for range ct.crowd {
-		roles = append(roles, one(func(b driver.ModelExpirySupport, _, _ int) error {
-			return most(b.Delete(c.ctx(), c.now, driver.Delete{ID: "nobody's", Cond: driver.IfPresent}), model.ErrNotFound, model.ErrUnavailable)
-		}))
 	}
 	nodes := []driver.ModelExpirySupport{bare(c.b), bare(c.second())} // nothing between the calls and the store
 	marked := make([]driver.ModelExpirySupport, len(roles))
