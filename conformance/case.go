@@ -28,19 +28,20 @@ const (
 	needLabels need = 1 << iota // listing by label, so paging too
 	needPaging
 	needSweep
-	needLoss   // Harness.LoseNext
-	needDamage // Harness.Damage
-	needPlace  // Harness.Occupy
-	needStall  // Harness.Stall
-	needDelay  // Harness.Delay
-	needTwo    // two declared labels
-	needStored // Harness.Stored
-	needLeft   // Harness.Left
-	needCreate // driver.StorageManager
-	needFail   // Interrupt.Ways has Fail
-	needKill   // Interrupt.Ways has Kill
-	needCut    // Interrupt.Ways has PowerCut
-	needWhole  // no Harness.Stepwise
+	needLoss       // Harness.LoseNext
+	needDamage     // Harness.Damage
+	needPlace      // Harness.Occupy
+	needStall      // Harness.Stall
+	needDelay      // Harness.Delay
+	needTwo        // two declared labels
+	needStored     // Harness.Stored
+	needLeft       // Harness.Left
+	needCreate     // driver.StorageManager
+	needFail       // Interrupt.Ways has Fail
+	needKill       // Interrupt.Ways has Kill
+	needCut        // Interrupt.Ways has PowerCut
+	needWhole      // no Harness.Stepwise
+	needUnreadable // Harness.Unreadable
 
 	needNothing need = 0
 )
@@ -67,7 +68,7 @@ func Cases() []Case {
 		touchCases(), deleteCases(), knownCases(), knownWrittenCases(), expiryCases(), expiryFarCases(),
 		pageCases(), tokenCases(), labelCases(), labelTwoCases(), countCases(), sweepCases(), sweepConcurrencyCases(), sweepCallbackCases(),
 		idCases(), inputCases(), orderCases(), errorCases(), contextCases(), contextCauseCases(), closeCases(),
-		storageCases(), storageMeetCases(), corruptCases(), storedCases(), leftCases(), interruptedCases(), lostCases(), overtakenCases(), deliveryCases(),
+		storageCases(), storageMeetCases(), corruptCases(), unreadableCases(), storedCases(), leftCases(), interruptedCases(), lostCases(), overtakenCases(), deliveryCases(),
 		valueCases(), mutateCases(), partialCases(), takeCases(), manyCases(), batchCases(), scaleCases(),
 		storeCases(), storeCallCases(), sealCases(),
 		concurrencyCases(), contentionCases(), contentionStorageCases(), churnCases(), historyCases(), sequenceCases(),

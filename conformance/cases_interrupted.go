@@ -17,7 +17,8 @@ const deletesStorage = "DeleteStorage"
 // interrupted.
 func interruptedCases() []Case {
 	var out []Case
-	for _, call := range interruptibles() {
+	for i, call := range interruptibles() {
+		call.turn = i
 		call.needs |= needPaging | needSweep // they show and remove what an interruption leaves
 		out = append(out,
 			that(call.name+"ByAFailedStepIsWholeOrAsBefore", call.rules("R102"), call.needs|needFail, func(c *C) { call.run(c, Fail) }),

@@ -3,6 +3,7 @@ package conformance_test
 import (
 	"cmp"
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -25,7 +26,7 @@ type damageable struct {
 	driverkit.Wrapper
 	gate    *driverkit.Gate
 	store   string
-	damaged *sync.Map // keys are recordKeys
+	damaged *sync.Map // what is wrong with a record, as an error, by its recordKey
 	foreign *sync.Map // stores in whose place another program is
 	stalled atomic.Bool
 	waits   atomic.Int64 // for how long the next write waits, as a time.Duration
@@ -37,9 +38,23 @@ type recordKey struct{ store, id string }
 // plain hides the optional interfaces of a backend.
 type plain struct{ driver.ModelExpirySupport }
 
-func (b *damageable) isDamaged(id string) bool {
-	_, ok := b.damaged.Load(recordKey{b.store, id})
-	return ok
+// errUnreadable is the error of a record that the store does not give.
+var errUnreadable = model.NewError(model.ErrUnavailable, "the record cannot be read", nil)
+
+// broken returns what is wrong with a record.
+func (b *damageable) broken(id string) error {
+	err, _ := b.damaged.Load(recordKey{b.store, id})
+	broken, _ := err.(error)
+	return broken
+}
+
+// hasUnreadable reports whether the store does not give one of its records.
+func (b *damageable) hasUnreadable() (has bool) {
+	b.damaged.Range(func(k, err any) bool {
+		has = k.(recordKey).store == b.store && errors.Is(err.(error), errUnreadable)
+		return !has
+	})
+	return has
 }
 
 // answers waits for the end of the context if the backend is stalled.
@@ -70,8 +85,8 @@ func (b *damageable) Get(ctx context.Context, now time.Time, g driver.Get) (mode
 	if err := cmp.Or(b.gate.Enter(ctx), b.answers(ctx)); err != nil {
 		return model.Record{}, err
 	}
-	if b.isDamaged(g.ID) {
-		return model.Record{}, model.ErrCorrupt
+	if err := b.broken(g.ID); err != nil {
+		return model.Record{}, err
 	}
 	return b.Wrapper.Get(ctx, now, g)
 }
@@ -80,9 +95,9 @@ func (b *damageable) Write(ctx context.Context, now time.Time, w driver.Write) (
 	if err := cmp.Or(b.gate.Write(ctx, &w), b.answers(ctx)); err != nil {
 		return model.Record{}, err
 	}
-	if b.isDamaged(w.Record.ID) {
-		if w.Cond != driver.IfAny {
-			return model.Record{}, model.ErrCorrupt
+	if err := b.broken(w.Record.ID); err != nil {
+		if w.Cond != driver.IfAny || errors.Is(err, errUnreadable) {
+			return model.Record{}, err
 		}
 		defer b.damaged.Delete(recordKey{b.store, w.Record.ID})
 	}
@@ -93,8 +108,8 @@ func (b *damageable) Touch(ctx context.Context, now time.Time, t driver.Touch) (
 	if err := cmp.Or(b.gate.Touch(ctx, &t), b.answers(ctx)); err != nil {
 		return model.Record{}, err
 	}
-	if b.isDamaged(t.ID) {
-		return model.Record{}, model.ErrCorrupt
+	if err := b.broken(t.ID); err != nil {
+		return model.Record{}, err
 	}
 	return b.Wrapper.Touch(ctx, b.waited(now), t)
 }
@@ -103,8 +118,8 @@ func (b *damageable) Delete(ctx context.Context, now time.Time, d driver.Delete)
 	if err := cmp.Or(b.gate.Delete(ctx, &d), b.answers(ctx)); err != nil {
 		return err
 	}
-	if b.isDamaged(d.ID) {
-		return model.ErrCorrupt
+	if err := b.broken(d.ID); err != nil {
+		return err
 	}
 	return b.Wrapper.Delete(ctx, b.waited(now), d)
 }
@@ -116,7 +131,7 @@ func (b *damageable) Page(ctx context.Context, now time.Time, q driver.Query) (d
 	p, err := b.Wrapper.Page(ctx, now, q)
 	kept := p.Records[:0]
 	for _, r := range p.Records {
-		if b.isDamaged(r.ID) {
+		if b.broken(r.ID) != nil {
 			p.Corrupt = append(p.Corrupt, r.ID)
 			continue
 		}
@@ -132,8 +147,8 @@ func (b *damageable) DeleteExpired(ctx context.Context, s driver.Sweep) (driver.
 	}
 	onExpire := s.OnExpire
 	s.OnExpire = func(r model.Record) error {
-		if b.isDamaged(r.ID) {
-			return model.ErrCorrupt
+		if err := b.broken(r.ID); err != nil {
+			return err
 		}
 		if onExpire == nil {
 			return nil
@@ -223,7 +238,11 @@ func (c *cluster) harness() conformance.Harness {
 		Open:     func(t testing.TB, name string) driver.ModelExpirySupport { return c.node(t, name) },
 		LoseNext: conformance.LoseNext,
 		Damage: func(_ testing.TB, name, id string, _ []byte) {
-			c.damaged.Store(recordKey{name, id}, true)
+			c.damaged.Store(recordKey{name, id}, error(model.ErrCorrupt))
+		},
+		Unreadable: func(_ testing.TB, name, id string) func() {
+			c.damaged.Store(recordKey{name, id}, error(errUnreadable))
+			return func() { c.damaged.Delete(recordKey{name, id}) }
 		},
 		Occupy: func(_ testing.TB, name string) func(testing.TB) {
 			c.foreign.Store(name, true)

@@ -36,3 +36,6 @@ func Gaps(why string, cases ...Case) Report {
 	}
 	return Report{Suite: "records", NotProven: len(cases), Unproven: g.all()}
 }
+
+// Visit calls at for the steps of a call that are interrupted.
+func (i *Interrupt) Visit(turn int, at func(step int) bool) { i.visit(turn, at) }

@@ -40,6 +40,13 @@ type Harness struct {
 	// as not proven. That is right only if no such bytes can occur.
 	Damage func(t testing.TB, name, id string, data []byte)
 
+	// Unreadable makes the store refuse to give the record with the id, to all nodes,
+	// as a damaged part of a disk does or an object that was archived. What it holds
+	// stays, and the result ends that. Nil means that the cases on such records are
+	// reported as not proven. That is right only if the store gives all records or
+	// none.
+	Unreadable func(t testing.TB, name, id string) (readable func())
+
 	// Stored returns the bytes that the store itself holds of the record with
 	// the id: one Part for each piece that can be changed alone, such as a file
 	// or a column. The cases cut them at every length and change each byte.

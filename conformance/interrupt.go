@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"cmp"
 	"slices"
 	"testing"
 
@@ -55,7 +56,8 @@ type Interrupt struct {
 	Arm func(t testing.TB, b driver.ModelExpirySupport, in Interruption) (disarm func() (reached bool))
 
 	// Each is the number of steps of a call that are interrupted one by one. Of the
-	// steps after them, the next one that is interrupted is a fifth further on. Zero
+	// steps after them, the next one that is interrupted is a fifth further on. Of the
+	// last steps of a call, a quarter as many are again interrupted one by one. Zero
 	// means 60.
 	Each int
 }
@@ -63,16 +65,34 @@ type Interrupt struct {
 // mostSteps bounds the steps of one call.
 const mostSteps = 20_000
 
-// after returns the step that is interrupted after this one.
-func (i *Interrupt) after(step int) int {
-	each := i.Each
-	if each == 0 {
-		each = 60
+// visit calls at for the steps of a call that are interrupted. At reports whether the
+// call has the step. Calls begin alike, and their turns differ: together they are
+// interrupted at more steps than each is.
+func (i *Interrupt) visit(turn int, at func(step int) bool) {
+	each := max(cmp.Or(i.Each, 60), 5)
+	reached, step := 0, 1
+	for at(step) {
+		reached = step
+		switch {
+		case step < each:
+			step++
+		case step == each:
+			step += 1 + turn%(each/5+1)
+		default:
+			step += step / 5
+		}
 	}
-	if step < max(each, 5) {
-		return step + 1
+	// What a call does once for all, it does at its end.
+	for step-reached > 1 {
+		if middle := (reached + step) / 2; at(middle) {
+			reached = middle
+		} else {
+			step = middle
+		}
 	}
-	return step + step/5
+	for last := 1; last < each/4 && reached-last > each; last++ {
+		at(reached - last)
+	}
 }
 
 // has reports whether the harness has the way.

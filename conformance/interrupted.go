@@ -15,6 +15,7 @@ import (
 // interruptible is a call that is interrupted at each of its steps.
 type interruptible struct {
 	name   string
+	turn   int // of the calls
 	needs  need
 	sweeps bool // it removes what has expired
 	unmade bool // the storage is deleted before
@@ -112,16 +113,19 @@ func (t *trial) made(id string, life time.Duration, values ...string) model.Reco
 	return r
 }
 
-// interrupt interrupts the call at each step.
+// interrupt interrupts the call at its steps.
 func (t *trial) interrupt() {
 	t.Helper()
-	step := 1
-	for ; t.interruptAt(step); step = t.in.after(step) {
+	reached := false
+	t.in.visit(t.call.turn, func(step int) bool {
 		if step > mostSteps {
 			t.fail("%s has more than %d steps: Interrupt.Arm must say when a step was not reached", t.call.name, mostSteps)
 		}
-	}
-	if step == 1 {
+		has := t.interruptAt(step)
+		reached = reached || has
+		return has
+	})
+	if !reached {
 		t.fail("%s has no step: Interrupt.Arm must interrupt the first one", t.call.name)
 	}
 }
@@ -335,9 +339,7 @@ func (call *interruptible) run(c *C, way Way) {
 	}
 	for _, of := range trials[way] {
 		if of.cut && !t.in.has(PowerCut) {
-			if of.cut = false; way == Fail {
-				continue // it is like the first one
-			}
+			continue // it is like one before
 		}
 		t.trialOf = of
 		t.interrupt()
@@ -346,7 +348,7 @@ func (call *interruptible) run(c *C, way Way) {
 
 // trials are those of each way. A power cut ends the other node too.
 var trials = map[Way][]trialOf{
-	Fail:     {{nodes: used}, {nodes: heir, seed: 1}, {nodes: used, seed: 1, cut: true}},
-	Kill:     {{nodes: used}, {nodes: heir, seed: 1}, {nodes: beside, cut: true}},
+	Fail:     {{nodes: used}, {nodes: heir, seed: 1}, {nodes: used, seed: 1, cut: true}, {nodes: heir, cut: true}},
+	Kill:     {{nodes: used}, {nodes: heir, seed: 1}, {nodes: beside}, {nodes: beside, cut: true}},
 	PowerCut: {{nodes: used}, {nodes: used, seed: 1}, {nodes: heir}, {nodes: heir, seed: 1}},
 }

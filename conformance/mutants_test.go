@@ -294,7 +294,7 @@ func removeByID(ctx context.Context, b driver.ModelExpirySupport, r model.Record
 func mutations() map[string]mutation {
 	all := map[string]mutation{}
 	for _, of := range []map[string]mutation{
-		recordMutants(), touchMutants(), lifeMutants(), raceMutants(), sweepMutants(), lostMutants(), pageMutants(), batchMutants(), orderMutants(), storeMutants(), placeMutants(), leftMutants(), mapMutants(), moreMutants(), exactMutants(), largeMutants(), announcingMutants(), interruptedMutants(), meetMutants(),
+		recordMutants(), touchMutants(), lifeMutants(), raceMutants(), sweepMutants(), lostMutants(), pageMutants(), batchMutants(), orderMutants(), storeMutants(), placeMutants(), leftMutants(), mapMutants(), moreMutants(), exactMutants(), largeMutants(), announcingMutants(), interruptedMutants(), meetMutants(), unreadableMutants(),
 	} {
 		maps.Copy(all, of)
 	}

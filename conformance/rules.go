@@ -106,4 +106,5 @@ var Rules = map[string]string{
 	"R100": "A call decides as of now. What the backend itself waits for before it decides, such as a lock, counts: it adds the time that it waited, in whole milliseconds, to now.",
 	"R101": "A page ends with the record with which its values reach PageBytes, and a sweep holds no more values at a time.",
 	"R102": "A call may end at any of its steps: the step fails, the process dies, or the power is cut. Each record is then whole, as before or as after, in every read on every node. It is as before unless the error is ErrUnknown. The next call goes on, on any node.",
+	"R103": "A record that the system cannot read, as on a damaged part of a disk, is ErrUnavailable for that id alone. A write of it is carried out or refused, and never takes it for missing. What walks many records goes on without it.",
 }

@@ -240,6 +240,8 @@ func runCase(t testing.TB, h *Harness, cs *Case, desc driver.Description) (missi
 		return "the harness has no LoseNext"
 	case cs.needs&needDamage != 0 && h.Damage == nil:
 		return "the harness has no Damage"
+	case cs.needs&needUnreadable != 0 && h.Unreadable == nil:
+		return "the harness has no Unreadable"
 	case cs.needs&needStored != 0 && h.Stored == nil:
 		return "the harness has no Stored"
 	case cs.needs&needLeft != 0 && h.Left == nil:

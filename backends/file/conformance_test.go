@@ -10,9 +10,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/sojourn-go/sojourn/backends/file/internal/disktest"
 	"github.com/sojourn-go/sojourn/conformance"
 	"github.com/sojourn-go/sojourn/conformance/sessions"
 	"github.com/sojourn-go/sojourn/expiry/driver"
@@ -25,11 +27,22 @@ import (
 // are cut's.
 func harness(t *testing.T, dir string, cut *powered) conformance.Harness {
 	t.Helper()
+	var bad sync.Map // paths of files that cannot be read
 	return conformance.Harness{
-		Cases: 566,
+		Cases: 574,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			b := open(t, dir, name, &Options{Labels: []string{"principal", "state"}})
 			b.watch = drivertest.StandsStill
+			if strings.Contains(t.Name(), "/Unreadable/") {
+				spy := &disktest.Spy{System: b.system}
+				spy.Set(func(op, path string) error {
+					if _, is := bad.Load(path); is && op == "read" {
+						return syscall.EIO
+					}
+					return nil
+				})
+				b.system = spy
+			}
 			return conformance.NewLossy(b)
 		},
 		Server:   "in process",
@@ -39,6 +52,12 @@ func harness(t *testing.T, dir string, cut *powered) conformance.Harness {
 			t.Helper()
 			p := placeOf(id)
 			writeFile(t, filepath.Join(dir, name, filepath.FromSlash(p.path())), data)
+		},
+		Unreadable: func(_ testing.TB, name, id string) func() {
+			p := placeOf(id)
+			path := name + "/" + p.path()
+			bad.Store(path, true)
+			return func() { bad.Delete(path) }
 		},
 		Stored: func(t testing.TB, name, id string) []conformance.Part {
 			t.Helper()

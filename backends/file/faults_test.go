@@ -434,7 +434,8 @@ func live(t *testing.T, top *disktest.Power, r *rand.Rand, truth map[string]stat
 		}
 		if l.steps <= 0 {
 			if l.after == nil {
-				l.after = top.Cut(func() bool { return r.IntN(100) < l.odds })
+				gone := func() bool { return r.IntN(100) < l.odds }
+				l.after = top.Cut(gone, gone)
 			}
 			return errDead
 		}

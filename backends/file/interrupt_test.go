@@ -3,6 +3,7 @@ package file
 import (
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -57,9 +58,12 @@ func (p *powered) put(name string, d *disktest.Power) {
 // system.
 func (p *powered) interrupt() *conformance.Interrupt {
 	p.disks = map[string]*disktest.Power{}
-	each := 40
-	if p.noWhole {
+	each := 100 // among them are those of a recovery
+	switch {
+	case p.noWhole:
 		each = 15 // these calls have the same steps, and one sync for each file
+	case disktest.Race:
+		each = 40
 	}
 	return &conformance.Interrupt{
 		Ways: []conformance.Way{conformance.Fail, conformance.Kill, conformance.PowerCut},
@@ -90,6 +94,9 @@ func (p *powered) open(t testing.TB, name string) driver.ModelExpirySupport {
 // listings and counts go on without it, so reads have another one than EIO.
 var failures = [2]syscall.Errno{syscall.EMFILE, syscall.EIO}
 
+func always() bool { return true }
+func never() bool  { return false }
+
 func (p *powered) arm(t testing.TB, wrapped driver.ModelExpirySupport, in conformance.Interruption) func() bool {
 	t.Helper()
 	b := wrapped.(*node)
@@ -103,8 +110,13 @@ func (p *powered) arm(t testing.TB, wrapped driver.ModelExpirySupport, in confor
 				p.disk(b.name).KeepFolders()
 			}
 		case conformance.PowerCut:
-			r := rand.New(rand.NewPCG(in.Seed, 2))
-			p.put(b.name, p.disk(b.name).Cut(func() bool { return in.Seed == 0 || r.IntN(2) == 0 }))
+			gone, torn := always, never
+			if in.Seed != 0 {
+				r := rand.New(rand.NewPCG(in.Seed, 2))
+				gone = func() bool { return r.IntN(2) == 0 }
+				torn = gone
+			}
+			p.put(b.name, p.disk(b.name).Cut(gone, torn))
 		}
 		dead = in.Way != conformance.Fail
 		b.dead.Store(dead)
@@ -146,21 +158,21 @@ func (p *powered) arm(t testing.TB, wrapped driver.ModelExpirySupport, in confor
 	}
 }
 
-// left counts the files of a store, but for its locks.
+// left counts the files of a store, but for its locks and the logs of its nodes.
 func (p *powered) left(name string) (n int) {
 	power := p.disk(name)
 	if power == nil {
 		return 0
 	}
-	for _, path := range power.Files() {
+	for _, path := range power.Unlocked() {
 		rest, inside := strings.CutPrefix(path, "/d/"+name+"/")
-		switch {
-		case inside && rest == "": // the store itself
-			n++
-		case !inside || strings.HasSuffix(rest, "/") || strings.HasPrefix(rest, locksDir) || strings.HasPrefix(rest, redoDir):
-		default:
+		isLock := strings.HasPrefix(rest, locksDir) || strings.HasPrefix(rest, redoDir) && !isLog(filepath.Base(rest))
+		if inside && !isLock {
 			n++
 		}
+	}
+	if slices.Contains(power.Files(), "/d/"+name+"/") { // the store itself
+		n++
 	}
 	return n
 }

@@ -61,7 +61,7 @@ func TestFailedSyncOfTheLog(t *testing.T) {
 	s.Set(nil)
 	holds(t, b, old)
 	next := write(t, b, driver.IfAny, newRecord("a", "bob", inHour))
-	after := power.Cut(func() bool { return true })
+	after := power.Cut(always, always)
 	c, _ := onPower(t, after, nil)
 	holds(t, c, next)
 }
@@ -84,7 +84,7 @@ func TestFullDiskStillDeletes(t *testing.T) {
 	drivertest.WantKind(t, onlyErr(b.Write(t.Context(), now, driver.Write{Record: newRecord("new", "", time.Time{}), Cond: driver.IfAny})), model.ErrUnavailable)
 	must(t, remove(t.Context(), b, "1"))
 	sweeps(t, b, inHour, 1)
-	after := power.Cut(func() bool { return true })
+	after := power.Cut(always, always)
 	c, _ := onPower(t, after, nil)
 	if all, err := list(c, "", ""); err != nil || len(all) != 1 || all["2"] == "" {
 		t.Errorf("after the cut: %v, %v; want the record 2 alone", all, err)

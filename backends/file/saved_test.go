@@ -76,7 +76,7 @@ func TestNextProcessTakesCounts(t *testing.T) {
 // the disk has then.
 func TestCountsEndWithThePower(t *testing.T) {
 	power, _ := savedOnPower(t)
-	if n := countsAnew(t, power.Cut(func() bool { return false }), now, manySaved); n != 1+manySaved {
+	if n := countsAnew(t, power.Cut(never, never), now, manySaved); n != 1+manySaved {
 		t.Errorf("%d reads after a power cut, want %d", n, 1+manySaved)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -64,6 +65,7 @@ func harness(t *testing.T, obeyDeletes bool) conformance.Harness {
 		folder = "deletes/"
 	}
 	conns := transport(t)
+	var archived sync.Map // paths of objects
 	first := startProxy(t)
 	if obeyDeletes {
 		first.obeyDeletes(t)
@@ -73,7 +75,7 @@ func harness(t *testing.T, obeyDeletes bool) conformance.Harness {
 		t.Fatalf("the server has %+v, %v", passed, err)
 	}
 	return conformance.Harness{
-		Cases:    549, // all but those on power cuts, which are the server's, and one: see Stepwise
+		Cases:    557, // all but those on power cuts, which are the server's, and one: see Stepwise
 		Stepwise: true,
 		Open: func(t testing.TB, name string) driver.ModelExpirySupport {
 			p := startProxy(t)
@@ -84,7 +86,7 @@ func harness(t *testing.T, obeyDeletes bool) conformance.Harness {
 			var s stopwatch
 			var stalled atomic.Bool
 			past := func(o *awss3.Options) {
-				o.HTTPClient = &http.Client{Transport: shortcut{conns, strings.TrimPrefix(endpoint, "http://"), func(r *http.Request) bool {
+				o.HTTPClient = &http.Client{Transport: shortcut{archive{conns, &archived}, strings.TrimPrefix(endpoint, "http://"), func(r *http.Request) bool {
 					return stalled.Load() || r.Header.Get(loseHeader) != "" || obeyDeletes && r.Method != http.MethodGet
 				}}}
 			}
@@ -110,6 +112,11 @@ func harness(t *testing.T, obeyDeletes bool) conformance.Harness {
 		}),
 		Stall: drivertest.Stall,
 		Delay: delay,
+		Unreadable: func(_ testing.TB, name, id string) func() {
+			path := "/" + shared + "/" + folder + name + "/" + recordKey(placeOf(id).name)
+			archived.Store(path, true)
+			return func() { archived.Delete(path) }
+		},
 		Occupy: func(t testing.TB, name string) func(testing.TB) {
 			t.Helper()
 			b := newBackend(t, own, shared, folder+name, nil)
@@ -161,6 +168,20 @@ func harness(t *testing.T, obeyDeletes bool) conformance.Harness {
 			putRaw(t, own, shared, folder+name+"/"+recordKey(placeOf(id).name), data)
 		},
 	}
+}
+
+// archive refuses to give some objects, as S3 does when a lifecycle rule has
+// archived them.
+type archive struct {
+	http.RoundTripper
+	paths *sync.Map
+}
+
+func (a archive) RoundTrip(r *http.Request) (*http.Response, error) {
+	if _, is := a.paths.Load(r.URL.Path); is && r.Method == http.MethodGet {
+		return (&answer{status: http.StatusForbidden, code: "InvalidObjectState"}).response()
+	}
+	return a.RoundTripper.RoundTrip(r)
 }
 
 // later is a transport to a server whose listings are dated a day later. The other

@@ -58,6 +58,10 @@ import (
 //     or the power is cut. Each record is then whole, as before or as after, in
 //     every read on every node. It is as before unless the error is ErrUnknown. The
 //     next call goes on, on any node.
+//   - R103: A record that the system cannot read, as on a damaged part of a disk,
+//     is ErrUnavailable for that id alone. A write of it is carried out or
+//     refused, and never takes it for missing. What walks many records goes on
+//     without it.
 //   - R95: A write moves a record in a listing only if the value that the
 //     listing is by changed. All other entries keep their place.
 type ModelExpirySupport interface {

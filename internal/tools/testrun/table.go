@@ -36,7 +36,7 @@ var capabilities = []capability{
 	{"concurrency, histories, sequences", "records", []string{"Concurrency", "Contention", "Churn", "Overtaken", "History", "Sequence"}},
 	{"lost answers", "records", []string{"Lost", "Delivery"}},
 	{"interrupted calls", "records", []string{"Interrupted"}},
-	{"damaged and foreign records", "records", []string{"Corrupt", "Stored"}},
+	{"damaged, foreign and unreadable records", "records", []string{"Corrupt", "Stored", "Unreadable"}},
 	{"bad input, errors, contexts", "records", []string{"ID", "Input", "Order", "Error", "Context"}},
 	{"sealed values", "records", []string{"Seal"}},
 	{"storage, close, leaks, the store", "records", []string{"Storage", "Close", "Leak", "Left", "Store"}},

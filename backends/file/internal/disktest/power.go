@@ -34,12 +34,14 @@ type Power struct {
 // NewPower returns a Power without folders.
 func NewPower() *Power { return &Power{top: newDir()} }
 
-// Cut returns the disk after a power cut. Pick is asked about each unsynced name
-// and file: if it returns true, the name or file is as of its last sync.
-func (d *Power) Cut(pick func() bool) *Power {
+// Cut returns the disk after a power cut. Gone is asked about each unsynced name
+// and file: if it returns true, the name or file is as of its last sync. Torn is
+// asked about each such file: if it returns true, the file has half of what was
+// written since.
+func (d *Power) Cut(gone, torn func() bool) *Power {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return &Power{NoWhole: d.NoWhole, top: d.top.cut(pick), clock: d.clock, cuts: d.cuts + 1}
+	return &Power{NoWhole: d.NoWhole, top: d.top.cut(gone, torn), clock: d.clock, cuts: d.cuts + 1}
 }
 
 // KeepFolders makes the names of all folders durable, as a file system does that
@@ -64,7 +66,14 @@ func (n *node) keepFolders() {
 func (d *Power) Files() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.top.files("")
+	return d.top.files("", func(*node) bool { return true })
+}
+
+// Unlocked returns the paths of the files whose lock nobody holds.
+func (d *Power) Unlocked() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.DeleteFunc(d.top.files("", func(n *node) bool { return !n.locked }), func(p string) bool { return strings.HasSuffix(p, "/") })
 }
 
 type node struct {
@@ -78,20 +87,20 @@ type node struct {
 
 func newDir() *node { return &node{dir: true, now: map[string]*node{}, durable: map[string]*node{}} }
 
-func (n *node) cut(pick func() bool) *node {
+func (n *node) cut(gone, torn func() bool) *node {
 	if !n.dir {
 		data := n.data
-		if !slices.Equal(data, n.written) && pick() {
+		if !slices.Equal(data, n.written) && gone() {
 			data = n.written
-			if pick() { // torn after what was synced
+			if torn() { // after what was synced
 				same := 0
 				for same < min(len(data), len(n.data)) && data[same] == n.data[same] {
 					same++
 				}
-				torn := same + (len(n.data)-same)/2
-				data = slices.Clone(n.data[:torn])
-				if torn < len(n.written) { // what stands behind is as it was
-					data = append(data, n.written[torn:]...)
+				half := same + (len(n.data)-same)/2
+				data = slices.Clone(n.data[:half])
+				if half < len(n.written) { // what stands behind is as it was
+					data = append(data, n.written[half:]...)
 				}
 			}
 		}
@@ -108,27 +117,29 @@ func (n *node) cut(pick func() bool) *node {
 	}
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		child := n.now[name]
-		if child != n.durable[name] && pick() {
+		if child != n.durable[name] && gone() {
 			child = n.durable[name]
 		}
 		if child != nil {
-			out.now[name] = child.cut(pick)
+			out.now[name] = child.cut(gone, torn)
 			out.durable[name] = out.now[name]
 		}
 	}
 	return out
 }
 
-func (n *node) files(at string) []string {
+func (n *node) files(at string, has func(*node) bool) []string {
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(n.now)) {
 		child := n.now[name]
 		if !child.dir {
-			out = append(out, path.Join(at, name))
+			if has(child) {
+				out = append(out, path.Join(at, name))
+			}
 			continue
 		}
 		out = append(out, path.Join(at, name)+"/")
-		out = append(out, child.files(path.Join(at, name))...)
+		out = append(out, child.files(path.Join(at, name), has)...)
 	}
 	return out
 }
