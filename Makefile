@@ -62,6 +62,8 @@ SECOND ?= mongo s3 redis
 # Where make mutants makes mistakes, and further flags: -for=7m runs a part, and the next call goes on.
 MUTANTS ?= memory file kit
 MUTANTFLAGS ?=
+# Of make test-second with mongo: mongo-java-server answers with an error of its own if many nodes drop one collection at once.
+SECONDSKIP = $(if $(filter mongo,$(SECOND)),cases/Storage/DeletedByManyNodesAtOnceIsGone)
 # The version that release-check, release-notes and what builds a release are about: 0.1.0.
 VERSION ?=
 # Systems that make release-build builds for; empty: all of a release.
@@ -150,7 +152,8 @@ engine: ## Find or start a container engine
 test-second: ## Run the suites on second opinions, other servers of the same protocols: SECOND=mongo for one backend
 	@$(IMAGES)/ensure.sh $(subst redis,redis-second valkey-second,$(subst s3,s3-second,$(subst mongo,mongodb-second,$(SECOND))))
 	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
-	go test -count=1 -shuffle=on -timeout=20m -tags second -run Second $(addprefix ./backends/,$(SECOND)) $(if $(filter 3,$(words $(SECOND))),./conformance/containers)
+	$(if $(SECONDSKIP),echo 'not run: $(SECONDSKIP)$(comma) which mongo-java-server cannot pass';) \
+	go test -count=1 -shuffle=on -timeout=20m -tags second -run Second $(if $(SECONDSKIP),-skip '/$(SECONDSKIP)$$') $(addprefix ./backends/,$(SECOND)) $(if $(filter 3,$(words $(SECOND))),./conformance/containers)
 
 .PHONY: test-random
 test-random: ## Run SEQUENCES random sequences of sessions, browsers and networks, in memory and on Redis
