@@ -67,7 +67,7 @@ func contentionLabelCases() []Case {
 		}),
 		that("SweptLeavesTheNextOneListed", "R46 R55", needSweep|needLabels, func(c *C) {
 			// Of few ids, each is in turn that of a record that is due and of one that is
-			// not. Who creates that one must find it in the listing.
+			// not. The contender that creates that one must find it in the listing.
 			due := c.in(time.Minute)
 			c.contend(c.contest(), many(func(b driver.ModelExpirySupport, who, round int) error {
 				create := func(life time.Duration) (model.Record, error) {

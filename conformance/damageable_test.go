@@ -238,10 +238,10 @@ func (c *cluster) harness() conformance.Harness {
 		Open:     func(t testing.TB, name string) driver.ModelExpirySupport { return c.node(t, name) },
 		LoseNext: conformance.LoseNext,
 		Damage: func(_ testing.TB, name, id string, _ []byte) {
-			c.damaged.Store(recordKey{name, id}, error(model.ErrCorrupt))
+			c.damaged.Store(recordKey{name, id}, model.ErrCorrupt)
 		},
 		Unreadable: func(_ testing.TB, name, id string) func() {
-			c.damaged.Store(recordKey{name, id}, error(errUnreadable))
+			c.damaged.Store(recordKey{name, id}, errUnreadable)
 			return func() { c.damaged.Delete(recordKey{name, id}) }
 		},
 		Occupy: func(_ testing.TB, name string) func(testing.TB) {

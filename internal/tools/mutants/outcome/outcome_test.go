@@ -37,12 +37,8 @@ func TestStored(t *testing.T) {
 		}
 	}
 	for dir, part := range byTarget {
-		least := 90
-		if dir == "backends/file" {
-			least = 80 // two failed steps in a row, a damaged log or a foreign change show the others
-		}
-		if n := Score(part, reasons); n < least {
-			t.Errorf("%s: the suite finds %d of 100 mistakes, want %d", dir, n, least)
+		if n := Score(part, reasons); n < 90 {
+			t.Errorf("%s: the suite finds %d of 100 mistakes, want 90", dir, n)
 		}
 	}
 }
