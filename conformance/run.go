@@ -38,8 +38,8 @@ type Report struct {
 }
 
 // Attach writes the report into the attributes and the log of the test. Unproven and
-// Loose are in the log alone: go test -json ends a line at some 4,000 bytes, and an
-// attribute that is longer is none to it.
+// Loose are in the log alone: go test -json ends a line at some 4,000 bytes, and does
+// not read a longer attribute.
 func (r Report) Attach(t testing.TB) {
 	t.Helper()
 	short := r
