@@ -63,7 +63,7 @@ func (p *powered) interrupt() *conformance.Interrupt {
 	case p.noWhole:
 		each = 15 // these calls have the same steps, and one sync for each file
 	case disktest.Race:
-		each = 40
+		each = 20
 	}
 	return &conformance.Interrupt{
 		Ways: []conformance.Way{conformance.Fail, conformance.Kill, conformance.PowerCut},
