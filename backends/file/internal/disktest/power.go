@@ -69,11 +69,11 @@ func (d *Power) Files() []string {
 	return d.top.files("", func(*node) bool { return true })
 }
 
-// Unlocked returns the paths of the files whose lock nobody holds.
+// Unlocked returns what Files does, without the files whose lock somebody holds.
 func (d *Power) Unlocked() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return slices.DeleteFunc(d.top.files("", func(n *node) bool { return !n.locked }), func(p string) bool { return strings.HasSuffix(p, "/") })
+	return d.top.files("", func(n *node) bool { return !n.locked })
 }
 
 type node struct {
