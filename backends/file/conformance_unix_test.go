@@ -59,8 +59,8 @@ func TestConformanceAcrossProcesses(t *testing.T) {
 	h := harness(t, dir, &powered{})
 	h.Cases = 0 // TestConformance pins them
 	h.Server = "two processes"
-	h.Unreadable = nil // it is a disk of this process alone
-	h.Delay = nil      // a backend in two processes has two stopwatches
+	h.Interrupt, h.Unreadable = nil, nil // they have disks of this process alone
+	h.Delay = nil                        // a backend in two processes has two stopwatches
 	client := otherProcess(t, dir)
 	var mu sync.Mutex
 	nodes := map[string]int{} // the number of opened nodes, by store

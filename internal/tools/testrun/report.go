@@ -163,6 +163,9 @@ func (r *report) testEvent(p *pkg, e event) {
 	}
 	switch e.Action {
 	case "output":
+		if isLongAttr(e.Output) {
+			r.problems = append(r.problems, fmt.Sprintf("%s %s: %s is longer than go test reads", t.pkg, t.name, attribute))
+		}
 		t.output = append(t.output, e.Output)
 		if r.verbose {
 			r.print(e.Output)
@@ -186,6 +189,13 @@ func (r *report) testEvent(p *pkg, e event) {
 			delete(p.lines, t)
 		}
 	}
+}
+
+// isLongAttr recognizes the first part of a report that is longer than a line that go test -json
+// reads. It passes that on as output.
+func isLongAttr(text string) bool {
+	marked, ok := strings.CutPrefix(text, "\x16=== ATTR ")
+	return ok && strings.Contains(marked, " "+attribute+" ")
 }
 
 func (r *report) startTest(p *pkg, e event) *test {

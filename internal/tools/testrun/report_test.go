@@ -16,7 +16,8 @@ import (
 var update = flag.Bool("update", false, "write what was printed into testdata")
 
 // The streams in testdata were recorded from go test -json (Go 1.26): tests that pass, skip and fail,
-// a package that does not compile, one whose TestMain fails, a panic, and a time limit.
+// a package that does not compile, one whose TestMain fails, a panic, a time limit, and a report that
+// is longer than go test reads.
 func TestRecordedStreams(t *testing.T) {
 	for _, test := range []struct {
 		name, stream string
@@ -27,6 +28,7 @@ func TestRecordedStreams(t *testing.T) {
 		{name: "good", stream: "good.json", want: counts{passed: 4, skipped: 3}},
 		{name: "good-verbose", stream: "good.json", verbose: true, want: counts{passed: 4, skipped: 3}},
 		{name: "bad", stream: "bad.json", malformed: 1, want: counts{passed: 4, failed: 4}},
+		{name: "long", stream: "long.json", malformed: 1, want: counts{passed: 1}},
 		{name: "ugly", stream: "ugly.json", want: counts{passed: 1, failed: 2}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
