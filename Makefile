@@ -56,6 +56,8 @@ RUN ?=
 SKIP ?=
 # Further flags of make bench-peers.
 BENCHFLAGS ?=
+# The time limit of make test-random and make test-second.
+TIMEOUT ?= 120m
 # Packages of make test-random, and backends of make test-second.
 RANDOM_PKGS ?= ./conformance/sessions ./backends/redis
 SECOND ?= mongo s3 redis
@@ -109,7 +111,7 @@ test-modules: ## Test further modules, and packages that need several servers: F
 	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
 	mkdir -p $(REPORTS); \
 	CI=true go run ./internal/tools/testrun -modules=$(subst $(space),$(comma),$(strip $(filter $(MODULES),$(FOLDERS)))) \
-		-junit=$(REPORTS)/modules.xml -summary=$(REPORTS)/modules.md -count=1 -timeout=18m $(addprefix ./,$(filter-out $(MODULES),$(FOLDERS)))
+		-junit=$(REPORTS)/modules.xml -summary=$(REPORTS)/modules.md -count=1 -timeout=16m $(addprefix ./,$(filter-out $(MODULES),$(FOLDERS)))
 
 # A server that cannot be had is the tests' to judge: under CI they fail, else they are skipped with the reason.
 .PHONY: images
@@ -132,7 +134,9 @@ browser: ## Find or install Chromium, and download axe-core, for the tests of th
 
 .PHONY: test-browser
 test-browser: browser ## Drive the web app in Chromium, and compare the simulated browser with it
-	@cd internal/tests/browser && CI=true go test -count=1 -timeout=10m ./...
+	@mkdir -p $(REPORTS); \
+	CI=true go run ./internal/tools/testrun -modules=internal/tests/browser -junit=$(REPORTS)/browser.xml -summary=$(REPORTS)/browser.md \
+		-count=1 -timeout=16m
 
 .PHONY: screenshots
 screenshots: browser ## Write pictures of the web app's pages into docs/webapp
@@ -153,13 +157,13 @@ test-second: ## Run the suites on second opinions, other servers of the same pro
 	@$(IMAGES)/ensure.sh $(subst redis,redis-second valkey-second,$(subst s3,s3-second,$(subst mongo,mongodb-second,$(SECOND))))
 	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
 	$(if $(SECONDSKIP),echo 'not run: $(SECONDSKIP)$(comma) which mongo-java-server cannot pass';) \
-	go test -count=1 -shuffle=on -timeout=20m -tags second -run Second $(if $(SECONDSKIP),-skip '/$(SECONDSKIP)$$') $(addprefix ./backends/,$(SECOND)) $(if $(filter 3,$(words $(SECOND))),./conformance/containers)
+	go test -count=1 -shuffle=on -timeout=$(TIMEOUT) -tags second -run Second $(if $(SECONDSKIP),-skip '/$(SECONDSKIP)$$') $(addprefix ./backends/,$(SECOND)) $(if $(filter 3,$(words $(SECOND))),./conformance/containers)
 
 .PHONY: test-random
 test-random: ## Run SEQUENCES random sequences of sessions, browsers and networks, in memory and on Redis
 	@$(IMAGES)/ensure.sh redis
 	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
-	go test -count=1 -timeout=120m -tags random -run RandomSequences $(RANDOM_PKGS) -rapid.checks=$(SEQUENCES) -rapid.nofailfile
+	go test -count=1 -timeout=$(TIMEOUT) -tags random -run RandomSequences $(RANDOM_PKGS) -rapid.checks=$(SEQUENCES) -rapid.nofailfile
 
 .PHONY: mutants
 mutants: ## Make mistakes in two backends and the kit, and let the suite alone find them: MUTANTS=memory for one
@@ -177,6 +181,9 @@ bench-peers: ## Measure beside bare clients, scs, gorilla, gofiber, gokv and doc
 	@$(IMAGES)/ensure.sh redis mongodb dynamodb
 	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
 	cd bench && CI=true go test -count=1 -timeout=30m -tags peers -run Peers -v . -write=../docs/bench -readme=../README.md $(BENCHFLAGS)
+
+.PHONY: tools
+tools: $(GOLANGCI_LINT) $(ACTIONLINT) $(SHELLCHECK) $(VALE) ## Install what make lint runs
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) $(ACTIONLINT) $(SHELLCHECK) verify prose ## Check what verify and prose check, formatting, golangci-lint with go vet, go.mod, workflows, shell scripts
@@ -252,8 +259,8 @@ vuln: $(GOVULNCHECK) ## Look for known vulnerabilities in what is compiled; need
 	done
 
 .PHONY: api
-api: $(APIDIFF) ## Compare the public API with the last tag; VERSION=0.2.0 says whether that number allows it
-	@APIDIFF='$(APIDIFF)' VERSION='$(VERSION)' .ci/api.sh
+api: $(APIDIFF) ## Compare the public API of all modules with their last tags; VERSION=0.2.0, with MODULE, says whether that number allows it
+	@APIDIFF='$(APIDIFF)' VERSION='$(VERSION)' MODULE='$(MODULE)' .ci/api.sh
 
 .PHONY: docs
 docs: $(ZENSICAL) ## Build the pages for the web into site/html, and fail if a link or an anchor leads nowhere

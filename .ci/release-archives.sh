@@ -12,6 +12,7 @@ export PATH SOJOURN_VERSION=$version GORELEASER_CURRENT_TAG=v$version
 targets=$(sed -n 's/^ *targets: \[\(.*\)\]$/\1/p' .goreleaser.yaml | tr ',_' ' /')
 # shellcheck disable=SC2086 # a list of systems
 go run ./internal/tools/licences -dir=cmd/sojourn -out=bin/licences.txt $targets
+[ ! -d bin/release ] || cp bin/licences.txt bin/release/ # of one system alone, the text of make release-build is shorter
 "$GORELEASER" check
 "$GORELEASER" release --snapshot --clean
 compared=0

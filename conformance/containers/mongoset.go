@@ -76,12 +76,16 @@ func startReplicaSet(ctx context.Context, s *spec, e *engine, image string) (Ser
 	return set.Server, nil
 }
 
+// mongoSetLimit bounds what the members keep in memory as files. Each has its own
+// journal and oplog.
+const mongoSetLimit = "rw,size=4g"
+
 // mongoSetScript starts a mongod for each port that it is given, and ends when
 // one of them ends.
 const mongoSetScript = `
 for port; do
 	mkdir -p "/data/member/$port"
-	mongod --replSet "$SET" --bind_ip_all --port "$port" --dbpath "/data/member/$port" --wiredTigerCacheSizeGB 0.25 --oplogSize 512 --quiet &
+	mongod --replSet "$SET" --bind_ip_all --port "$port" --dbpath "/data/member/$port" --wiredTigerCacheSizeGB 0.25 --oplogSize 128 --quiet &
 done
 wait -n
 `
@@ -116,7 +120,7 @@ func (r *ReplicaSet) start(ctx context.Context, s *spec, e *engine, image string
 		testcontainers.WithEntrypoint("bash", "-c", mongoSetScript, "members"),
 		testcontainers.WithCmd(chosen...),
 		testcontainers.WithEnv(map[string]string{"SET": mongoReplicaSet}),
-		testcontainers.WithTmpfs(map[string]string{"/data/member": dataLimit}),
+		testcontainers.WithTmpfs(map[string]string{"/data/member": mongoSetLimit}),
 		bound(e, bindings),
 	)
 	r.SetURL = "mongodb://" + strings.Join(r.members, ",") + "/?replicaSet=" + mongoReplicaSet

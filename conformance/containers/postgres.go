@@ -15,7 +15,9 @@ import (
 
 const (
 	postgresPort = "5432"
-	postgresData = "/var/lib/postgresql/data" // kept in memory
+	// The data are kept in memory, in a folder that no image has: from 18 on the
+	// usual one is a symbolic link, which some engines cannot mount over.
+	postgresData = "/sojourn"
 )
 
 var postgresSpec = spec{
@@ -25,8 +27,7 @@ var postgresSpec = spec{
 	cmd: []string{
 		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=400", "-c", "jit=off", "-c", "max_wal_size=4GB",
 	},
-	// From 18 on, the official image refuses a mount that it does not use. The
-	// packed image ignores the folder.
+	// The packed image ignores the folder.
 	env:   map[string]string{"POSTGRES_HOST_AUTH_METHOD": "trust", "PGDATA": postgresData + "/pg"},
 	data:  []string{postgresData},
 	url:   func(addr string) string { return "postgres://postgres@" + addr + "/postgres?sslmode=disable" },

@@ -22,7 +22,17 @@ if [ -n "${IMAGE:-}" ]; then
 	fi
 	read -ra options <<<"${OPTIONS:-}"
 	read -ra command <<<"${COMMAND:-}"
+	read -ra ready <<<"${READY:-}"
 	container=$(docker run --detach --publish "127.0.0.1::$PORT" ${options[@]+"${options[@]}"} "$IMAGE" ${command[@]+"${command[@]}"})
+	# The port answers before the server does.
+	for ((left = ${#ready[@]} ? 60 : 0; left > 0; left--)); do
+		if docker exec "$container" "${ready[@]}"; then break; fi
+		if ((left == 1)); then
+			echo "suite: the server was not ready after a minute: $READY" >&2
+			exit 1
+		fi
+		sleep 1
+	done
 	SOJOURN_SERVER_ADDR=$(docker port "$container" "$PORT" | head -n 1)
 	export SOJOURN_SERVER_ADDR
 	echo "suite: $IMAGE listens at $SOJOURN_SERVER_ADDR"
@@ -33,4 +43,4 @@ mkdir -p "$(dirname "$junit")"
 read -ra packages <<<"${PACKAGES:-./...}"
 # The program is that of the version in go.mod, as the suite is. A vendor folder lacks it.
 CI=true go run -mod=readonly github.com/sojourn-go/sojourn/internal/tools/testrun \
-	-count=1 -timeout=18m "-junit=$junit" ${RUN:+"-run=$RUN"} "${packages[@]}"
+	-count=1 -timeout=16m "-junit=$junit" ${RUN:+"-run=$RUN"} "${packages[@]}"

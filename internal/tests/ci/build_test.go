@@ -11,7 +11,15 @@ import (
 // TestBothBuildsOfAReleaseAreOne: what goreleaser packs is built with the flags,
 // in the environment and for the systems of the build that is compared.
 func TestBothBuildsOfAReleaseAreOne(t *testing.T) {
-	script, config := read(t, ".ci/release-build.sh"), read(t, ".goreleaser.yaml")
+	script, config, workflow := read(t, ".ci/release-build.sh"), read(t, ".goreleaser.yaml"), read(t, ".github/workflows/release.yml")
+	pairs := func(systems, processors string) (all string) {
+		for os := range strings.SplitSeq(systems, ", ") {
+			for arch := range strings.SplitSeq(processors, ", ") {
+				all += os + "_" + arch + " "
+			}
+		}
+		return all
+	}
 	one := func(text, pattern string) string {
 		t.Helper()
 		m := regexp.MustCompile(pattern).FindStringSubmatch(text)
@@ -35,6 +43,7 @@ func TestBothBuildsOfAReleaseAreOne(t *testing.T) {
 		"systems": {
 			strings.ReplaceAll(one(script, `\{platforms:-(.*)\}`), "/", "_"), one(config, `\n    targets: \[(.*)\]\n`),
 		},
+		"jobs": {pairs(one(workflow, `\n        os: \[(.*)\]\n`), one(workflow, `\n        arch: \[(.*)\]\n`)), one(config, `\n    targets: \[(.*)\]\n`)},
 	} {
 		if a, b := list(pair[0]), list(pair[1]); len(a) == 0 || !slices.Equal(a, b) {
 			t.Errorf("%s: the script has %q, .goreleaser.yaml has %q", what, a, b)

@@ -13,7 +13,8 @@ import (
 )
 
 // outsiders are the files of a repository with another backend, and a docker that
-// starts nothing: a server at 127.0.0.1:4321, or none if DIES is set.
+// starts nothing: a server at 127.0.0.1:4321, or none if DIES is set. It is ready
+// when it is asked for the third time.
 var outsiders = map[string]string{
 	"go.mod":  "module example.org/mine\n\ngo 1.26.0\n\nrequire github.com/sojourn-go/sojourn v0.0.0\n\nreplace github.com/sojourn-go/sojourn => ROOT\n",
 	"mine.go": "package mine\n\nimport _ \"github.com/sojourn-go/sojourn/model\"\n",
@@ -36,10 +37,12 @@ func TestFails(t *testing.T) { t.Error("as it should") }
 echo "docker $*"  >>calls
 case $1 in
 run) echo box ;;
+exec) [ -z "$NEVER" ] && [ "$(grep -c '^docker exec ' calls)" = 3 ] ;;
 port) [ -z "$DIES" ] && echo 127.0.0.1:4321 ;;
 logs) echo "what the server said" ;;
 esac
 `,
+	"bin/sleep": "#!/bin/sh\n",
 }
 
 // outsider makes such a repository with a vendor folder, and returns what runs a
@@ -111,14 +114,16 @@ func TestOthersRunTheirTests(t *testing.T) {
 			want []string
 			pass bool
 		}{
-			{"passes", []string{"RUN=TestServer"}, []string{"1 passed, 0 failed, 0 skipped", " 127.0.0.1::4321 --env A=b server:1 serve /data\n"}, true},
+			{"passes", []string{"RUN=TestServer"}, []string{"1 passed, 0 failed, 0 skipped", " ask it\n", " 127.0.0.1::4321 --env A=b server:1 serve /data\n"}, true},
 			{"fails", []string{"RUN="}, []string{"1 passed, 1 failed, 0 skipped"}, false},
+			{"has a server that is ready at once", []string{"RUN=TestServer", "READY="}, []string{"1 passed, 0 failed, 0 skipped"}, true},
+			{"has a server that never is", []string{"RUN=TestServer", "NEVER=1"}, []string{"not ready after a minute: ask it"}, false},
 			{"has no port", []string{"RUN=TestServer", "PORT="}, []string{"an image needs a port"}, false},
 			{"has a server that ends", []string{"RUN=TestServer", "DIES=1"}, []string{"docker port "}, false},
 		} {
 			t.Run(what+" "+c.name, func(t *testing.T) {
 				out, err := outsider(t)(script, append([]string{
-					"IMAGE=server:1", "PORT=4321", "OPTIONS=--env A=b", "COMMAND=serve /data", "PACKAGES=./...", "JUNIT=reports/suite.xml", "DIES=",
+					"IMAGE=server:1", "PORT=4321", "OPTIONS=--env A=b", "COMMAND=serve /data", "PACKAGES=./...", "JUNIT=reports/suite.xml", "DIES=", "NEVER=", "READY=ask it",
 				}, c.env...)...)
 				if (err == nil) != c.pass {
 					t.Errorf("%v, want success: %t", err, c.pass)
