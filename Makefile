@@ -64,8 +64,9 @@ SECOND ?= mongo s3 redis
 # Where make mutants makes mistakes, and further flags: -for=7m runs a part, and the next call goes on.
 MUTANTS ?= memory file kit
 MUTANTFLAGS ?=
-# Of make test-second with mongo: mongo-java-server answers with an error of its own if many nodes drop one collection at once.
-SECONDSKIP = $(if $(filter mongo,$(SECOND)),cases/Storage/DeletedByManyNodesAtOnceIsGone)
+# What make test-second leaves out, and says so: mongo-java-server answers with an error of its own if many nodes drop one
+# collection at once, and versitygw closes the connection while it refuses a large body, so that the client sees no answer.
+SECONDSKIP = $(subst $(space),|,$(strip $(if $(filter mongo,$(SECOND)),DeletedByManyNodesAtOnceIsGone) $(if $(filter s3,$(SECOND)),KeepsAValueOverAMegabyte)))
 # The version that release-check, release-notes and what builds a release are about: 0.1.0.
 VERSION ?=
 # Systems that make release-build builds for; empty: all of a release.
@@ -156,8 +157,8 @@ engine: ## Find or start a container engine
 test-second: ## Run the suites on second opinions, other servers of the same protocols: SECOND=mongo for one backend
 	@$(IMAGES)/ensure.sh $(subst redis,redis-second valkey-second,$(subst s3,s3-second,$(subst mongo,mongodb-second,$(SECOND))))
 	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
-	$(if $(SECONDSKIP),echo 'not run: $(SECONDSKIP)$(comma) which mongo-java-server cannot pass';) \
-	go test -count=1 -shuffle=on -timeout=$(TIMEOUT) -tags second -run Second $(if $(SECONDSKIP),-skip '/$(SECONDSKIP)$$') $(addprefix ./backends/,$(SECOND)) $(if $(filter 3,$(words $(SECOND))),./conformance/containers)
+	$(if $(SECONDSKIP),echo 'not run: $(SECONDSKIP)$(comma) which mongo-java-server or versitygw cannot pass';) \
+	go test -count=1 -shuffle=on -timeout=$(TIMEOUT) -tags second -run Second $(if $(SECONDSKIP),-skip '/cases/(Storage|Get)/($(SECONDSKIP))$$') $(addprefix ./backends/,$(SECOND)) $(if $(filter 3,$(words $(SECOND))),./conformance/containers)
 
 .PHONY: test-random
 test-random: ## Run SEQUENCES random sequences of sessions, browsers and networks, in memory and on Redis

@@ -3,6 +3,7 @@ package conformance_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -102,6 +103,26 @@ func TestBackendsMayLackFeatures(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestBackendsMayLackInterfaces has a backend with the five methods alone, of a
+// harness that shows what a store holds and loses answers.
+func TestBackendsMayLackInterfaces(t *testing.T) {
+	h := shelfHarness(shelfFaults{})
+	open := h.Open
+	h.Open = func(t testing.TB, name string) driver.ModelExpirySupport {
+		return conformance.NewLossy(plain{open(t, name).(driver.Unwrapper).Unwrap()})
+	}
+	optional := []string{"Batch", "Close", "Context", "Count", "Error", "Known", "Left", "Lost", "Many", "Order", "Storage", "Store"}
+	var names []string
+	for _, c := range conformance.Cases() {
+		if group, _, _ := strings.Cut(c.Name, "/"); slices.Contains(optional, group) {
+			names = append(names, c.Name)
+		}
+	}
+	if err := conformance.Check(t.Context(), h, names...); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -56,13 +56,23 @@ func errorCases() []Case {
 			_, none := c.write(next("b"), driver.IfPresent, model.Record{})
 			_, touch := c.b.Touch(c.ctx(), c.now, driver.Touch{ID: "a", Mode: driver.TouchClear, Cond: driver.IfMatch, Known: other})
 			remove := c.b.Delete(c.ctx(), c.now, driver.Delete{ID: "a", Cond: driver.IfMatch, Known: other})
-			errs := []error{conflict, exists, missing, none, touch, remove}
-			for _, o := range driver.WriteMany(c.ctx(), c.b, c.now, []driver.BatchOp{writing(next("a"), driver.IfMatch, other), writing(next("b"), driver.IfPresent, other)}) {
-				errs = append(errs, o.Err)
-			}
-			for i, err := range errs {
-				if err == nil || strings.Contains(causes.Of(err), "hunter2") {
-					c.fail("call %d that fails returned the error %s, want one without a value", i, causes.Of(err))
+			batch := driver.WriteMany(c.ctx(), c.b, c.now, []driver.BatchOp{writing(next("a"), driver.IfMatch, other), writing(next("b"), driver.IfPresent, other)})
+			for _, call := range []struct {
+				name      string
+				err, want error
+			}{
+				{"update at another revision", conflict, model.ErrConflict},
+				{"create over a record", exists, model.ErrExists},
+				{"update of an unknown id at a revision", missing, model.ErrNotFound},
+				{"update of an unknown id", none, model.ErrNotFound},
+				{"touch at another revision", touch, model.ErrConflict},
+				{"delete at another revision", remove, model.ErrConflict},
+				{"update at another revision in a batch", batch[0].Err, model.ErrConflict},
+				{"update of an unknown id in a batch", batch[1].Err, model.ErrNotFound},
+			} {
+				c.is(call.err, call.want, "%s", call.name)
+				if strings.Contains(causes.Of(call.err), "hunter2") {
+					c.fail("%s returned the error %s, want one without a value", call.name, causes.Of(call.err))
 				}
 			}
 		}),

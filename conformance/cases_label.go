@@ -33,7 +33,7 @@ func labelCases() []Case {
 				}
 			}
 		}),
-		that("ForgetsRightAfterTheDelete", "R46", needLabels, func(c *C) {
+		that("ForgetsRightAfterTheDelete", "R46 R49", needLabels, func(c *C) {
 			ids := c.fill(10, "ann", time.Hour)
 			for i, id := range ids {
 				c.del(id)

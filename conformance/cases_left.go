@@ -300,7 +300,7 @@ func leftCases() []Case {
 			c.leaves(empty, "after upserts over damaged records, a sweep, deletes and listings")
 		}),
 		that("OfADeletedStorageIsNothing", "R86", needLeft, func(c *C) {
-			if _, ok := c.b.(driver.StorageManager); !ok {
+			if !implements[driver.StorageManager](c.b) {
 				empty := c.empty()
 				c.ok(driver.DeleteStorage(c.ctx(), c.b), "DeleteStorage of a backend without storage")
 				c.leaves(empty, "after DeleteStorage of a backend without storage")

@@ -108,6 +108,9 @@ func (s *mapStore) remove(id string) {
 func (s *mapStore) reindex(old, next *model.Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.fault == namesEntries && next == nil {
+		return
+	}
 	if old != nil {
 		for name, value := range old.Labels {
 			if s.fault != oneLabelMoves || name != "state" {
@@ -186,6 +189,7 @@ const (
 	knownDecides           // an update is compared with any known revision
 	expiredConflicts       // a compare-and-set of an expired record is a conflict
 	localTime              // get returns the local time
+	namesEntries           // removals leave the entries of labels, and listings name them corrupt
 	quotes                 // a conflict quotes the value
 	smallSteps             // the index of expiries leaves out moves by less than a second
 )
@@ -336,6 +340,9 @@ func (b *mapBackend) Page(ctx context.Context, now time.Time, q driver.Query) (d
 	full, last := false, ""
 	for _, id := range b.s.ids(q.Label, q.Value) {
 		r := b.s.load(id)
+		if b.fault == namesEntries && r == nil && id > after {
+			p.Corrupt = append(p.Corrupt, id)
+		}
 		if id <= after || r == nil || r.Expired(now) {
 			continue
 		}

@@ -198,6 +198,7 @@ func Mutants() []Mutant {
 		{"a count leaves out at most two expired records", "R77", "Scale/CountLeavesOutEachExpiredRecord", ""},
 		{"a delete hides the record beside it from sweeps", "R50", "Scale/SweepFindsEachExpiredRecordAmongDeletes", ""},
 		{"a touch of one record hides another from sweeps", "R50", "Scale/SweepFollowsEveryChangeOfAnExpiry", ""},
+		{"a listing names the entry of a removed record corrupt", "R49", "Label/ForgetsRightAfterTheDelete", ""},
 		{"a delete by label lists once", "R78", "Store/DeleteByLabelGivesUpAfterItsRounds", behindPage},
 
 		{"a get of many returns only the records found", "R87", "Batch/GetAnswersEachIDAsGetWould", ""},

@@ -27,6 +27,7 @@ func mapMutants() map[string]mutation {
 		"an update compares any known revision":                       {maps: knownDecides},
 		"a compare-and-set of an expired record is a conflict":        {maps: expiredConflicts},
 		"get returns the local time":                                  {maps: localTime},
+		"a listing names the entry of a removed record corrupt":       {maps: namesEntries},
 		"a conflict quotes the value":                                 {maps: quotes},
 		"a damaged record right after a full page is named twice": pageMutant(func(ctx context.Context, b driver.ModelExpirySupport, now time.Time, q driver.Query) (driver.Page, error) {
 			// A page that is full looks at the next record for the token.

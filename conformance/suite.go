@@ -241,10 +241,13 @@ func clip(b []byte) []byte {
 }
 
 // list returns the records of the whole listing by id. It stops the case if a
-// record appears twice.
+// record appears twice, or is named corrupt: nobody has damaged one.
 func (c *C) list(q driver.Query) map[string]model.Record {
 	c.Helper()
-	out, _ := c.listAll(q)
+	out, corrupt := c.listAll(q)
+	if len(corrupt) > 0 {
+		c.failAs("R49", "Page.Corrupt names %q, which nobody damaged: does an index entry outlive its record?", corrupt)
+	}
 	return out
 }
 

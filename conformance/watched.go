@@ -244,7 +244,11 @@ func (w *watched) Page(ctx context.Context, now time.Time, q driver.Query) (driv
 	if q.Label != "" {
 		detail += fmt.Sprintf(" by %s %.40q", q.Label, q.Value)
 	}
-	w.log.add(now, "page", "", fmt.Sprintf("%s, %d records", detail, len(p.Records)), err)
+	detail += fmt.Sprintf(", %d records", len(p.Records))
+	if n := len(p.Corrupt); n > 0 {
+		detail += fmt.Sprintf(", %d corrupt", n)
+	}
+	w.log.add(now, "page", "", detail, err)
 	return p, err
 }
 

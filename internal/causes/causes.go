@@ -3,21 +3,34 @@
 // a secret.
 package causes
 
-// Of returns the texts of an error and of all that it wraps.
+import "strings"
+
+// Of returns the text of an error, and of all that it wraps whose text is not in
+// it yet.
 func Of(err error) string {
 	if err == nil {
 		return "no error"
 	}
 	text := err.Error()
-	switch e := err.(type) { //nolint:errorlint // it walks the tree itself
-	case interface{ Unwrap() error }:
-		if next := e.Unwrap(); next != nil {
-			text += "; " + Of(next)
-		}
-	case interface{ Unwrap() []error }:
-		for _, next := range e.Unwrap() {
-			text += "; " + Of(next)
-		}
-	}
+	add(&text, err)
 	return text
+}
+
+func add(text *string, of error) {
+	var wrapped []error
+	switch e := of.(type) { //nolint:errorlint // it walks the tree itself
+	case interface{ Unwrap() error }:
+		wrapped = append(wrapped, e.Unwrap())
+	case interface{ Unwrap() []error }:
+		wrapped = e.Unwrap()
+	}
+	for _, next := range wrapped {
+		if next == nil {
+			continue
+		}
+		if own := next.Error(); !strings.Contains(*text, own) {
+			*text += "; " + own
+		}
+		add(text, next)
+	}
 }
