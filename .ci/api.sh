@@ -29,8 +29,12 @@ compare() {
 	: >"$work/changes"
 	# The tag of the version itself is not the one before.
 	# A suffix sorts before: 0.2.0-rc.1 comes before 0.2.0.
-	last=$(git -c versionsort.suffix=- tag --list "${prefix}v[0-9]*" --sort=-version:refname --merged HEAD |
-		grep -v -x -F "${prefix}v$version" | head -n 1 || true)
+	# Tags of further modules may be on a branch of the release, and have the numbers of the root's.
+	last=$prefix$(git -c versionsort.suffix=- tag --list 'v[0-9]*' --sort=-version:refname --merged HEAD |
+		grep -v -x -F "v$version" | head -n 1 || true)
+	if ! git rev-parse --quiet --verify "refs/tags/$last" >/dev/null; then
+		last=''
+	fi
 	if [ -z "$last" ]; then
 		say "api: no release$name has been tagged yet: nothing to compare with"
 		return

@@ -52,6 +52,18 @@ complete() {
 	return $missing
 }
 
+# Who reads the changelog finds the release, and nothing beside it that is in it too.
+changelog() {
+	grep -q -E "^## $version .*[0-9]{4}-[0-9]{2}-[0-9]{2}" CHANGELOG.md || {
+		echo "CHANGELOG.md has no section \"## $version\" with a date"
+		return 1
+	}
+	if awk '/^## / { inside = $0 == "## Unreleased"; next } inside && NF { found = 1 } END { exit !found }' CHANGELOG.md; then
+		echo "CHANGELOG.md still has something under \"## Unreleased\": docs/releases.md says how it is emptied"
+		return 1
+	fi
+}
+
 must "the work tree is clean" clean
 must "go.mod replaces and excludes nothing" plain
 must "the pages that a release has" complete
@@ -68,6 +80,7 @@ cmd/*) ;; # a program
 *) must "the public API" .ci/api.sh ;;
 esac
 if [ -n "$version" ]; then
+	must "the changelog is that of the release" changelog
 	must "the text of the release" .ci/release-notes.sh "$version"
 else
 	step "no VERSION: the text of the release is not checked"

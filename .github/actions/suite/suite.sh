@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs the tests of a backend, against a container of IMAGE if that is set. The tests find its PORT in
 # SOJOURN_SERVER_ADDR. OPTIONS are further options of docker run, COMMAND replaces the image's own: words
-# separated by spaces. PACKAGES, RUN and JUNIT are the packages, a pattern of tests and the report.
+# separated by spaces. READY is a command in the container that succeeds as soon as the server serves.
+# FOLDER is that of the module. PACKAGES, RUN and JUNIT are the packages, a pattern of tests and the report.
 set -euo pipefail
 
 container=
@@ -40,7 +41,9 @@ fi
 
 junit=${JUNIT:-reports/suite.xml}
 mkdir -p "$(dirname "$junit")"
+junit=$(cd "$(dirname "$junit")" && pwd)/$(basename "$junit")
 read -ra packages <<<"${PACKAGES:-./...}"
+cd "${FOLDER:-.}"
 # The program is that of the version in go.mod, as the suite is. A vendor folder lacks it.
 CI=true go run -mod=readonly github.com/sojourn-go/sojourn/internal/tools/testrun \
 	-count=1 -timeout=16m "-junit=$junit" ${RUN:+"-run=$RUN"} "${packages[@]}"

@@ -34,10 +34,10 @@ func TestServer(t *testing.T) {
 func TestFails(t *testing.T) { t.Error("as it should") }
 `,
 	"bin/docker": `#!/bin/sh
-echo "docker $*"  >>calls
+echo "docker $*" >>"$TOP/calls"
 case $1 in
 run) echo box ;;
-exec) [ -z "$NEVER" ] && [ "$(grep -c '^docker exec ' calls)" = 3 ] ;;
+exec) [ -z "$NEVER" ] && [ "$(grep -c '^docker exec ' "$TOP/calls")" = 3 ] ;;
 port) [ -z "$DIES" ] && echo 127.0.0.1:4321 ;;
 logs) echo "what the server said" ;;
 esac
@@ -73,7 +73,7 @@ func outsider(t *testing.T) func(script string, env ...string) (string, error) {
 		cmd := exec.CommandContext(t.Context(), "bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script)
 		cmd.Dir = dir
 		cmd.Env = append(os.Environ(), "PATH="+filepath.Join(dir, "bin")+string(os.PathListSeparator)+os.Getenv("PATH"), "GOFLAGS=", "GOWORK=off",
-			"GITHUB_ENV=env", "GITHUB_OUTPUT=output", "GITHUB_STEP_SUMMARY=", "ACTION="+filepath.Join(module, ".github/actions/suite/suite.sh"))
+			"TOP="+dir, "GITHUB_ENV=env", "GITHUB_OUTPUT=output", "GITHUB_STEP_SUMMARY=", "ACTION="+filepath.Join(module, ".github/actions/suite/suite.sh"))
 		cmd.Env = append(cmd.Env, env...)
 		out, err := cmd.CombinedOutput()
 		calls, _ := os.ReadFile(filepath.Join(dir, "calls")) // absent if there was none
@@ -118,12 +118,14 @@ func TestOthersRunTheirTests(t *testing.T) {
 			{"fails", []string{"RUN="}, []string{"1 passed, 1 failed, 0 skipped"}, false},
 			{"has a server that is ready at once", []string{"RUN=TestServer", "READY="}, []string{"1 passed, 0 failed, 0 skipped"}, true},
 			{"has a server that never is", []string{"RUN=TestServer", "NEVER=1"}, []string{"not ready after a minute: ask it"}, false},
+			{"is in a folder", []string{"RUN=TestServer", "FOLDER=sub"}, []string{"1 passed, 0 failed, 0 skipped"}, true},
 			{"has no port", []string{"RUN=TestServer", "PORT="}, []string{"an image needs a port"}, false},
 			{"has a server that ends", []string{"RUN=TestServer", "DIES=1"}, []string{"docker port "}, false},
 		} {
 			t.Run(what+" "+c.name, func(t *testing.T) {
-				out, err := outsider(t)(script, append([]string{
-					"IMAGE=server:1", "PORT=4321", "OPTIONS=--env A=b", "COMMAND=serve /data", "PACKAGES=./...", "JUNIT=reports/suite.xml", "DIES=", "NEVER=", "READY=ask it",
+				before := "if [ $FOLDER = sub ]; then mkdir sub; mv go.* mine* vendor sub; fi\n"
+				out, err := outsider(t)(before+script+"\ntest -s \"$TOP/reports/suite.xml\"", append([]string{
+					"IMAGE=server:1", "PORT=4321", "OPTIONS=--env A=b", "COMMAND=serve /data", "PACKAGES=./...", "JUNIT=reports/suite.xml", "DIES=", "NEVER=", "READY=ask it", "FOLDER=.",
 				}, c.env...)...)
 				if (err == nil) != c.pass {
 					t.Errorf("%v, want success: %t", err, c.pass)

@@ -86,6 +86,18 @@ func TestAPIComparesWithTheLastRelease(t *testing.T) {
 	if out, err := run(".ci/api.sh"); err != nil || !strings.Contains(out, "since v0.2.0:") {
 		t.Errorf("%v: %s, want what changed since v0.2.0", err, out)
 	}
+	// A further module has the numbers of the root, on a branch that is not merged.
+	out, err := run("bash", "-ec", `git switch -q -c release
+		git -c user.name=x -c user.email=x@example.org commit -q --allow-empty -m x
+		git tag backends/y/v0.2.0
+		git switch -q -
+		mkdir -p backends/y old/backends/y && touch backends/y/go.mod
+		git add backends && git -c user.name=x -c user.email=x@example.org commit -q -m y
+		git tag -f backends/y/v0.2.0
+		.ci/api.sh`)
+	if err != nil || !strings.Contains(out, "since v0.2.0:") || !strings.Contains(out, "since backends/y/v0.2.0:") {
+		t.Errorf("%v: %s, want what changed in both since v0.2.0", err, out)
+	}
 }
 
 // TestModulesAreReleasedPlain has further modules with what is taken out before
@@ -117,6 +129,25 @@ func TestModulesAreReleasedPlain(t *testing.T) {
 		out, err := run("env", "MODULE="+module, ".ci/release-check.sh")
 		if (err != nil) != (want != "") || strings.Count(out, "release-check: failed:") > 1 || !strings.Contains(out[strings.LastIndex(out, "release-check: "):], want) {
 			t.Errorf("MODULE=%s: %v, want %q:\n%s", module, err, want, out)
+		}
+	}
+}
+
+// TestAReleaseHasItsChangelog: a tag is final, and so is the text that it has.
+func TestAReleaseHasItsChangelog(t *testing.T) {
+	for text, want := range map[string]string{
+		"## Unreleased\n\n## 0.2.0 (2026-01-02)\n\nText.\n\n## 0.1.0\n": "",
+		"## 0.2.0 - 2026-01-02\n\nText.\n":                              "",
+		"## Unreleased\n\n## 0.2.0\n\nText.\n":                          `no section "## 0.2.0" with a date`,
+		"## Unreleased\n\n- More.\n\n## 0.2.0 (2026-01-02)\n\nText.\n":  `still has something under "## Unreleased"`,
+	} {
+		files := map[string]string{"go.mod": "module m\n", "CHANGELOG.md": text}
+		for _, name := range []string{"LICENSE", "README.md", "SECURITY.md", "CONTRIBUTING.md", "docs/releases.md"} {
+			files[name] = "text\n"
+		}
+		out, err := repository(t, files)("env", "VERSION=0.2.0", ".ci/release-check.sh")
+		if (err != nil) != (want != "") || !strings.Contains(out, want) {
+			t.Errorf("%q: %v, want %q:\n%s", text, err, want, out)
 		}
 	}
 }
@@ -204,7 +235,7 @@ func TestTheCommandLineComesAfterItsModules(t *testing.T) {
 		}
 	}
 	page := read(t, "docs/releases.md")
-	tags, command := strings.Index(page, "`git tag -s backends/postgres/v0.1.0`"), strings.Index(page, "`make release-modules VERSION=0.1.0 MODULE=cmd/sojourn`")
+	tags, command := strings.Index(page, "`git tag -s backends/postgres/v0.1.0`."), strings.Index(page, "`make release-modules VERSION=0.1.0 MODULE=cmd/sojourn`")
 	if tags < 0 || command < tags {
 		t.Error("docs/releases.md does not make the command line's go.mod after the tags of what it requires")
 	}

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"text/template"
 
@@ -34,6 +35,7 @@ func Page(ctx context.Context, root string) (string, error) {
 		"cases":    func() int { return len(conformance.Cases()) },
 		"sessions": func() int { return sessions.Cases },
 		"rules":    func() int { return len(conformance.Rules) },
+		"version":  func() (string, error) { return newest(filepath.Join(root, "CHANGELOG.md")) },
 	}
 	page, err := template.New("page").Funcs(functions).Parse(text)
 	if err != nil {
@@ -45,6 +47,19 @@ func Page(ctx context.Context, root string) (string, error) {
 	}
 	title, rest, _ := strings.Cut(out.String(), "\n")
 	return title + "\n\n" + generated + rest, nil
+}
+
+// newest returns the version of the first section of a changelog that has one.
+func newest(file string) (string, error) {
+	changes, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	m := regexp.MustCompile(`(?m)^## (\d+\.\d+\.\d+)\b`).FindSubmatch(changes)
+	if m == nil {
+		return "", fmt.Errorf("%s has no section of a version", file)
+	}
+	return string(m[1]), nil
 }
 
 // code returns the declaration with its comment, as a block of Go. A method has
