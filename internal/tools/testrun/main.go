@@ -14,8 +14,8 @@
 // With -modules all packages of further modules run after those, as parts of the same run. Without
 // packages only the modules run.
 //
-// With -table=FILE a run in which all passed writes backend by capability by cases into that file,
-// between its two marks.
+// With -table=FILE a run in which nothing failed, and nothing of the suites was skipped, writes backend by
+// capability by cases into that file, between its two marks.
 //
 // With -junit=FILE the run is also written as JUnit XML, with -summary=FILE appended as Markdown. The
 // Markdown is appended to the file in GITHUB_STEP_SUMMARY too, which a job of GitHub Actions shows. A

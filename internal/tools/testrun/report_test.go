@@ -16,8 +16,8 @@ import (
 var update = flag.Bool("update", false, "write what was printed into testdata")
 
 // The streams in testdata were recorded from go test -json (Go 1.26): tests that pass, skip and fail,
-// a package that does not compile, one whose TestMain fails, a panic, a time limit, and a report that
-// is longer than go test reads.
+// a package that does not compile, and one whose TestMain fails. Others have a panic, a time limit, and a
+// report that is longer than go test reads.
 func TestRecordedStreams(t *testing.T) {
 	for _, test := range []struct {
 		name, stream string

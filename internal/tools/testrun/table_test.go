@@ -62,6 +62,15 @@ func TestTable(t *testing.T) {
 	}
 	golden(t, "table", got)
 
+	for name, wrong := range map[string]bool{"TestScreenshots": false, "TestConformanceOfNodes": true} {
+		r.line(`{"Action":"run","Package":"p","Test":"` + name + `"}`)
+		r.line(`{"Action":"skip","Package":"p","Test":"` + name + `"}`)
+		if err := r.writeTable(file); (err != nil) != wrong {
+			t.Errorf("%s was skipped: %v, want an error: %t", name, err, wrong)
+		}
+		r.line(`{"Action":"pass","Package":"p","Test":"` + name + `"}`)
+	}
+
 	r.line(`{"Action":"attr","Package":"p","Test":"TestA","Key":"sojourn.run","Value":"{\"suite\":\"records\",\"backend\":\"redis\",\"groups\":{\"New\":3}}"}`)
 	if err := r.writeTable(file); err == nil {
 		t.Error("a group without a row was left out in silence")
