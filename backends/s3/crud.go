@@ -2,6 +2,7 @@ package s3
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -111,9 +112,9 @@ type change struct {
 	began    time.Time         // the now of the call
 	waits    *driverkit.Waited // what it has waited for since
 	stamp    stamp
-	placed   []string  // keys of the entries
-	batch    bool      // one of many: a conflict returns the winner without its value
-	deadline time.Time // for the record's write: later its entries count as strays
+	placed   map[string]string // the entries of all attempts: their bodies by key
+	batch    bool              // one of many: a conflict returns the winner without its value
+	deadline time.Time         // for the record's write: later its entries count as strays
 }
 
 func (b *Backend) newChange(now time.Time, w *driverkit.Waited, id string) *change {
@@ -262,7 +263,8 @@ func (c *change) late(ctx context.Context, err error) error {
 }
 
 // putEntries creates the entries with this write's stamp that do not exist yet,
-// all at the same time.
+// all at the same time. The entry by expiry of an earlier attempt is written again
+// if this one has other labels: it names the label entries of all attempts.
 func (c *change) putEntries(ctx context.Context, h *head, due time.Time) error {
 	type entry struct {
 		key  string
@@ -275,17 +277,24 @@ func (c *change) putEntries(ctx context.Context, h *head, due time.Time) error {
 		}
 	}
 	if !due.IsZero() {
-		entries = append(entries, entry{dueKey(due, c.p.name, c.stamp), lines(h.labelKeys(c.p.name))})
+		keys := h.labelKeys(c.p.name)
+		entries = append(entries, entry{dueKey(due, c.p.name, c.stamp), lines(append(keys, c.needless(keys)...))})
 	}
-	entries = slices.DeleteFunc(entries, func(e entry) bool { return slices.Contains(c.placed, e.key) })
+	entries = slices.DeleteFunc(entries, func(e entry) bool {
+		body, placed := c.placed[e.key]
+		return placed && body == string(e.body)
+	})
 	if len(entries) == 0 {
 		return nil
 	}
 	if c.deadline.IsZero() {
 		c.deadline = time.Now().Add(c.b.opts.StrayGrace / 2)
 	}
+	if c.placed == nil {
+		c.placed = map[string]string{}
+	}
 	for _, e := range entries {
-		c.placed = append(c.placed, e.key)
+		c.placed[e.key] = string(e.body)
 	}
 	errs, waits := make([]error, len(entries)), make([]time.Duration, len(entries))
 	parallel(len(entries), func(i int) { waits[i], errs[i] = c.b.putEntry(ctx, entries[i].key, entries[i].body) })
@@ -302,13 +311,8 @@ func (c *change) putEntries(ctx context.Context, h *head, due time.Time) error {
 // failed attempts, or to an old record that never expired and that no sweep
 // would find. An entry that cannot be removed becomes a stray.
 func (c *change) tidy(ctx context.Context, old, h *head) {
-	var keys []string
 	needed := h.labelKeys(c.p.name)
-	for _, key := range c.placed {
-		if isLabelKey(key) && !slices.Contains(needed, key) {
-			keys = append(keys, key)
-		}
-	}
+	keys := c.needless(needed)
 	if old != nil && old.expiresAt.IsZero() {
 		for _, key := range old.labelKeys(c.p.name) {
 			if !slices.Contains(needed, key) {
@@ -321,11 +325,23 @@ func (c *change) tidy(ctx context.Context, old, h *head) {
 	}
 }
 
+// needless returns the label entries of attempts that are not needed, in order.
+func (c *change) needless(needed []string) []string {
+	var keys []string
+	for key := range c.placed {
+		if isLabelKey(key) && !slices.Contains(needed, key) {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
 // abandon removes the entries of a write that certainly did not happen, and
 // returns err. Entries that cannot be removed become strays.
 func (c *change) abandon(ctx context.Context, err error) error {
 	if len(c.placed) > 0 && model.Kind(err) != model.ErrUnknown && ctx.Err() == nil {
-		_ = c.b.deleteMany(ctx, c.placed)
+		_ = c.b.deleteMany(ctx, slices.Sorted(maps.Keys(c.placed)))
 	}
 	return err
 }
