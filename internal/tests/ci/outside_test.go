@@ -212,3 +212,27 @@ func TestPipesFail(t *testing.T) {
 		t.Error("no job has a pipe: mend this test")
 	}
 }
+
+// TestThePagesWorkflowIsWhole: it is copied as it stands, and has the five lines
+// that the page promises.
+func TestThePagesWorkflowIsWhole(t *testing.T) {
+	_, text, _ := strings.Cut(read(t, "docs/write-a-backend.md"), "\n```yaml\n")
+	text, _, found := strings.Cut(text, "```\n")
+	for _, key := range []string{"on: ", "jobs:\n", "    uses: sojourn-go/sojourn/.github/workflows/backend.yml@v", "    with: {"} {
+		if !found || !strings.Contains("\n"+text, "\n"+key) {
+			t.Errorf("the workflow lacks %q:\n%s", key, text)
+		}
+	}
+	if n := strings.Count(text, "\n"); n != 5 {
+		t.Errorf("the workflow has %d lines, want 5", n)
+	}
+	if t.Failed() {
+		return
+	}
+	with := regexp.MustCompile(`(\w+): [^,}]+`).FindAllStringSubmatch(text[strings.Index(text, "with: {")+6:], -1)
+	for _, m := range with {
+		if !strings.Contains(read(t, ".github/workflows/backend.yml"), "\n      "+m[1]+":\n") {
+			t.Errorf("the workflow for others has no input %s", m[1])
+		}
+	}
+}
