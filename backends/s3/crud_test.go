@@ -96,41 +96,6 @@ func TestRemovals(t *testing.T) {
 	}
 }
 
-// TestEntryByExpiryNamesTheLabelsOfAllAttempts has an update of which another write
-// comes between, so that its second attempt needs one more label entry.
-func TestEntryByExpiryNamesTheLabelsOfAllAttempts(t *testing.T) {
-	opts := &Options{Labels: []string{"principal", "state"}}
-	b, p := proxied(t, opts)
-	other := newBackend(t, client(t), b.bucket, b.prefix, opts)
-	empty := leftIn(t, newBackend(t, client(t), b.bucket, b.prefix, opts))
-	update := func(b *Backend, cond driver.Condition, labels map[string]string) {
-		t.Helper()
-		r := drivertest.Record("id", "", time.Hour)
-		r.Labels = labels
-		if _, err := b.Write(t.Context(), drivertest.Now, driver.Write{Record: r, Cond: cond}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	update(other, driver.IfAbsent, map[string]string{"principal": "ann", "state": "new"})
-	between := false
-	p.answers(func(op string) *answer {
-		if op == "PUT r" && !between {
-			between = true
-			update(other, driver.IfPresent, map[string]string{"principal": "ann"})
-		}
-		return nil
-	})
-	update(b, driver.IfPresent, map[string]string{"principal": "bob", "state": "new"})
-	if !between {
-		t.Fatal("no write came between")
-	}
-	update(other, driver.IfPresent, nil)
-	remove(t, other, "id")
-	if n := leftIn(t, newBackend(t, client(t), b.bucket, b.prefix, opts)); n != empty {
-		t.Errorf("%d objects are left, want %d", n, empty)
-	}
-}
-
 // TestChecksums reads the headers of requests. They have no checksums that other
 // servers do not accept, unless the client's settings are kept.
 func TestChecksums(t *testing.T) {

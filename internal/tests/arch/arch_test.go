@@ -115,7 +115,7 @@ var backendFiles = []string{
 	"conformance_test.go", "container_test.go", "codec_test.go", "errors_test.go", "layout_test.go", "url_test.go",
 	"crud_test.go", "expiry_test.go", "list_test.go",
 	"native_test.go", "example_test.go", "bench_test.go", "trips_test.go", "stopped_test.go", "scale_test.go", "faults_test.go", "export_test.go", "second_test.go", "random_test.go",
-	"storage_test.go", "stall_test.go", "options_test.go", "acl_test.go", "rules_test.go", "bounded_test.go", "failover_test.go", "refused_test.go", "check_test.go",
+	"storage_test.go", "stall_test.go", "options_test.go", "acl_test.go", "rules_test.go", "bounded_test.go", "failover_test.go", "refused_test.go", "between_test.go", "check_test.go",
 	"rebuild.go", "rebuild_test.go", "interrupt_test.go", "redo.go", "redo_test.go", "saved.go", "saved_test.go", "journal.go", "recover.go", "place_test.go", "topology_test.go",
 	"answers.go", "fetch.go", "shares.go", "shares_test.go", "memory_test.go", "check.go", "lifecycle.go", "lifecycle_test.go", "fake_test.go", "messages_test.go", "clock_test.go",
 }
