@@ -46,10 +46,14 @@ var capabilities = []capability{
 // column is one backend on one server.
 type column struct{ backend, server string }
 
-// matrix is backend by capability by cases that ran.
+// matrix is backend by capability by cases that ran in the tests of backends. An adapter, or an example,
+// runs the suites on a backend too.
 func (r *report) matrix() (string, error) {
 	cells := map[column]map[string]map[string]int{} // by suite and group
 	for _, run := range r.runs {
+		if !strings.Contains(run.test.pkg, "/backends/") {
+			continue
+		}
 		c := column{run.Backend, run.Server}
 		if cells[c] == nil {
 			cells[c] = map[string]map[string]int{}

@@ -29,11 +29,12 @@ func TestTable(t *testing.T) {
 	var out bytes.Buffer
 	r := newReport(&out, false)
 	for _, line := range []string{
-		`{"Action":"run","Package":"p","Test":"TestA"}`,
-		`{"Action":"attr","Package":"p","Test":"TestA","Key":"sojourn.run","Value":"{\"suite\":\"records\",\"backend\":\"redis\",\"server\":\"Redis 7.0.15 (container redis:7.0.15-packed)\",\"cases\":5,\"groups\":{\"Get\":3,\"Lost\":2}}"}`,
-		`{"Action":"attr","Package":"p","Test":"TestA","Key":"sojourn.run","Value":"{\"suite\":\"sessions\",\"backend\":\"memory\",\"cases\":7,\"groups\":{\"Life\":7}}"}`,
-		`{"Action":"pass","Package":"p","Test":"TestA"}`,
-		`{"Action":"pass","Package":"p"}`,
+		`{"Action":"run","Package":"m/backends/p","Test":"TestA"}`,
+		`{"Action":"attr","Package":"m/backends/p","Test":"TestA","Key":"sojourn.run","Value":"{\"suite\":\"records\",\"backend\":\"redis\",\"server\":\"Redis 7.0.15 (container redis:7.0.15-packed)\",\"cases\":5,\"groups\":{\"Get\":3,\"Lost\":2}}"}`,
+		`{"Action":"attr","Package":"m/examples/e","Test":"TestA","Key":"sojourn.run","Value":"{\"suite\":\"records\",\"backend\":\"map\",\"cases\":3,\"groups\":{\"Get\":3}}"}`,
+		`{"Action":"attr","Package":"m/backends/p","Test":"TestA","Key":"sojourn.run","Value":"{\"suite\":\"sessions\",\"backend\":\"memory\",\"cases\":7,\"groups\":{\"Life\":7}}"}`,
+		`{"Action":"pass","Package":"m/backends/p","Test":"TestA"}`,
+		`{"Action":"pass","Package":"m/backends/p"}`,
 	} {
 		r.line(line)
 	}
@@ -63,20 +64,20 @@ func TestTable(t *testing.T) {
 	golden(t, "table", got)
 
 	for name, wrong := range map[string]bool{"TestScreenshots": false, "TestConformanceOfNodes": true} {
-		r.line(`{"Action":"run","Package":"p","Test":"` + name + `"}`)
-		r.line(`{"Action":"skip","Package":"p","Test":"` + name + `"}`)
+		r.line(`{"Action":"run","Package":"m/backends/p","Test":"` + name + `"}`)
+		r.line(`{"Action":"skip","Package":"m/backends/p","Test":"` + name + `"}`)
 		if err := r.writeTable(file); (err != nil) != wrong {
 			t.Errorf("%s was skipped: %v, want an error: %t", name, err, wrong)
 		}
-		r.line(`{"Action":"pass","Package":"p","Test":"` + name + `"}`)
+		r.line(`{"Action":"pass","Package":"m/backends/p","Test":"` + name + `"}`)
 	}
 
-	r.line(`{"Action":"attr","Package":"p","Test":"TestA","Key":"sojourn.run","Value":"{\"suite\":\"records\",\"backend\":\"redis\",\"groups\":{\"New\":3}}"}`)
+	r.line(`{"Action":"attr","Package":"m/backends/p","Test":"TestA","Key":"sojourn.run","Value":"{\"suite\":\"records\",\"backend\":\"redis\",\"groups\":{\"New\":3}}"}`)
 	if err := r.writeTable(file); err == nil {
 		t.Error("a group without a row was left out in silence")
 	}
-	r.line(`{"Action":"run","Package":"p","Test":"TestB"}`)
-	r.line(`{"Action":"fail","Package":"p","Test":"TestB"}`)
+	r.line(`{"Action":"run","Package":"m/backends/p","Test":"TestB"}`)
+	r.line(`{"Action":"fail","Package":"m/backends/p","Test":"TestB"}`)
 	if err := r.writeTable(file); err == nil {
 		t.Error("the table of a run that failed was written")
 	}
