@@ -56,8 +56,8 @@ RUN ?=
 SKIP ?=
 # Further flags of make bench-peers.
 BENCHFLAGS ?=
-# The time limit of make test-random and make test-second.
-TIMEOUT ?= 120m
+# Another time limit for make test-random and make test-second.
+TIMEOUT ?=
 # Packages of make test-random, and backends of make test-second.
 RANDOM_PKGS ?= ./conformance/sessions ./backends/redis
 SECOND ?= mongo s3 redis
@@ -137,7 +137,7 @@ browser: ## Find or install Chromium, and download axe-core, for the tests of th
 test-browser: browser ## Drive the web app in Chromium, and compare the simulated browser with it
 	@mkdir -p $(REPORTS); \
 	CI=true go run ./internal/tools/testrun -modules=internal/tests/browser -junit=$(REPORTS)/browser.xml -summary=$(REPORTS)/browser.md \
-		-count=1 -timeout=16m
+		-count=1 -timeout=10m
 
 .PHONY: screenshots
 screenshots: browser ## Write pictures of the web app's pages into docs/webapp
@@ -158,13 +158,13 @@ test-second: ## Run the suites on second opinions, other servers of the same pro
 	@$(IMAGES)/ensure.sh $(subst redis,redis-second valkey-second,$(subst s3,s3-second,$(subst mongo,mongodb-second,$(SECOND))))
 	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
 	$(if $(SECONDSKIP),echo 'not run: $(SECONDSKIP)$(comma) which mongo-java-server or versitygw cannot pass';) \
-	go test -count=1 -shuffle=on -timeout=$(TIMEOUT) -tags second -run Second $(if $(SECONDSKIP),-skip '/cases/(Storage|Get)/($(SECONDSKIP))$$') $(addprefix ./backends/,$(SECOND)) $(if $(filter 3,$(words $(SECOND))),./conformance/containers)
+	go test -count=1 -shuffle=on -timeout=$(or $(TIMEOUT),20m) -tags second -run Second $(if $(SECONDSKIP),-skip '/cases/(Storage|Get)/($(SECONDSKIP))$$') $(addprefix ./backends/,$(SECOND)) $(if $(filter 3,$(words $(SECOND))),./conformance/containers)
 
 .PHONY: test-random
 test-random: ## Run SEQUENCES random sequences of sessions, browsers and networks, in memory and on Redis
 	@$(IMAGES)/ensure.sh redis
 	@if exports=$$($(IMAGES)/engine.sh env 2>/dev/null); then eval "$$exports"; fi; \
-	go test -count=1 -timeout=$(TIMEOUT) -tags random -run RandomSequences $(RANDOM_PKGS) -rapid.checks=$(SEQUENCES) -rapid.nofailfile
+	go test -count=1 -timeout=$(or $(TIMEOUT),120m) -tags random -run RandomSequences $(RANDOM_PKGS) -rapid.checks=$(SEQUENCES) -rapid.nofailfile
 
 .PHONY: mutants
 mutants: ## Make mistakes in two backends and the kit, and let the suite alone find them: MUTANTS=memory for one

@@ -20,23 +20,20 @@ promised() { grep -v -E '^ *- \./(conformance/containers|examples/)' || true; }
 exported() { # exported TREE FOLDER FILE: writes the API of the module in the tree's folder
 	(cd "$1/$2" && diff -w "$3" "$(go list -m)")
 }
+# The tag of the version itself is not the one before. A suffix sorts before: 0.2.0-rc.1 comes before 0.2.0.
+newest=$(git -c versionsort.suffix=- tag --list 'v[0-9]*' --sort=-version:refname --merged HEAD | grep -v -x -F "v$version" | head -n 1 || true)
 say() { printf '%s\n' "$1" | tee -a "${GITHUB_STEP_SUMMARY:-/dev/null}"; }
 
 # compare FOLDER: sets last, and breaking; what changed is in $work/changes.
 compare() {
-	local prefix=${1#.} name=${1#.}
-	prefix=${prefix:+$prefix/} name=${name:+ of $1} last='' breaking=''
+	local module=${1#.}
 	: >"$work/changes"
-	# The tag of the version itself is not the one before.
-	# A suffix sorts before: 0.2.0-rc.1 comes before 0.2.0.
+	breaking=''
 	# Tags of further modules may be on a branch of the release, and have the numbers of the root's.
-	last=$prefix$(git -c versionsort.suffix=- tag --list 'v[0-9]*' --sort=-version:refname --merged HEAD |
-		grep -v -x -F "v$version" | head -n 1 || true)
+	last=${module:+$module/}$newest
 	if ! git rev-parse --quiet --verify "refs/tags/$last" >/dev/null; then
 		last=''
-	fi
-	if [ -z "$last" ]; then
-		say "api: no release$name has been tagged yet: nothing to compare with"
+		say "api: no release${module:+ of $module} has been tagged yet: nothing to compare with"
 		return
 	fi
 	rm -rf "$work/old"

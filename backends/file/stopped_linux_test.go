@@ -97,10 +97,9 @@ func inOwnMounts(t *testing.T) bool {
 	if os.Geteuid() != 0 {
 		t.Skip("only root may mount a file system")
 	}
-	self, err := os.Executable()
-	must(t, err)
-	cmd := exec.CommandContext(t.Context(), self, "-test.v", "-test.run=^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$")
-	cmd.Env = append(os.Environ(), ownMounts+"=yes")
+	cmd := child(t, "", "") // no job: it runs tests
+	cmd.Args = append(cmd.Args, "-test.v", "-test.run=^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$")
+	cmd.Env = append(cmd.Env, ownMounts+"=yes")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
 	out, err := cmd.CombinedOutput()
 	said := string(out)

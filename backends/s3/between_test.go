@@ -100,28 +100,29 @@ func meetings(t *testing.T, b, other *Backend, p *proxy, befores, calls, others 
 	}
 	names := map[string]string{} // what was tried, by the record's name
 	trials := 0
+	// meet reports whether the call had a request before which the other could act.
+	meet := func(before, call, act meeting, at int) bool {
+		id := fmt.Sprint("id", trials)
+		trials++
+		names[placeOf(id).name] = fmt.Sprintf("%s, %s, %s before request %d", before.name, call.name, act.name, at)
+		allowed(before.do(t.Context(), other, id))
+		n := 0
+		p.answers(func(string) *answer {
+			if n++; n == at {
+				allowed(act.do(t.Context(), other, id))
+			}
+			return nil
+		})
+		allowed(call.do(t.Context(), b, id))
+		p.answers(nil)
+		allowed(meets("update", driver.IfPresent, time.Hour).do(t.Context(), other, id))
+		allowed(deletes.do(t.Context(), other, id))
+		return n >= at
+	}
 	for _, before := range befores {
 		for _, call := range calls {
 			for _, act := range others {
-				for at := 1; ; at++ {
-					id := fmt.Sprint("id", trials)
-					names[placeOf(id).name] = fmt.Sprintf("%s, %s, %s before request %d", before.name, call.name, act.name, at)
-					trials++
-					allowed(before.do(t.Context(), other, id))
-					n := 0
-					p.answers(func(string) *answer {
-						if n++; n == at {
-							allowed(act.do(t.Context(), other, id))
-						}
-						return nil
-					})
-					allowed(call.do(t.Context(), b, id))
-					p.answers(nil)
-					allowed(meets("update", driver.IfPresent, time.Hour).do(t.Context(), other, id))
-					allowed(deletes.do(t.Context(), other, id))
-					if n < at {
-						break
-					}
+				for at := 1; meet(before, call, act, at); at++ {
 				}
 			}
 		}

@@ -11,14 +11,13 @@ func Of(err error) string {
 	if err == nil {
 		return "no error"
 	}
-	text := err.Error()
-	add(&text, err)
-	return text
+	return with(err.Error(), err)
 }
 
-func add(text *string, of error) {
+// with returns the text with what the error wraps.
+func with(text string, err error) string {
 	var wrapped []error
-	switch e := of.(type) { //nolint:errorlint // it walks the tree itself
+	switch e := err.(type) { //nolint:errorlint // it walks the tree itself
 	case interface{ Unwrap() error }:
 		wrapped = append(wrapped, e.Unwrap())
 	case interface{ Unwrap() []error }:
@@ -28,9 +27,10 @@ func add(text *string, of error) {
 		if next == nil {
 			continue
 		}
-		if own := next.Error(); !strings.Contains(*text, own) {
-			*text += "; " + own
+		if own := next.Error(); !strings.Contains(text, own) {
+			text += "; " + own
 		}
-		add(text, next)
+		text = with(text, next)
 	}
+	return text
 }

@@ -26,9 +26,9 @@ if [ -n "${IMAGE:-}" ]; then
 	read -ra ready <<<"${READY:-}"
 	container=$(docker run --detach --publish "127.0.0.1::$PORT" ${options[@]+"${options[@]}"} "$IMAGE" ${command[@]+"${command[@]}"})
 	# The port answers before the server does.
-	for ((left = ${#ready[@]} ? 60 : 0; left > 0; left--)); do
-		if docker exec "$container" "${ready[@]}"; then break; fi
-		if ((left == 1)); then
+	left=60
+	until [ ${#ready[@]} = 0 ] || docker exec "$container" "${ready[@]}"; do
+		if ((left-- == 0)); then
 			echo "suite: the server was not ready after a minute: $READY" >&2
 			exit 1
 		fi

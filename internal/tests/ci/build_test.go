@@ -33,6 +33,7 @@ func TestBothBuildsOfAReleaseAreOne(t *testing.T) {
 		slices.Sort(fields)
 		return fields
 	}
+	targets := one(config, `\n    targets: \[(.*)\]\n`)
 	for what, pair := range map[string][2]string{
 		"environment": {one(script, `\nexport (CGO_ENABLED=.*)\n`), one(config, `\n    env: \[(.*)\]\n`)},
 		"flags":       {one(script, `go build (.*) \\\n`), one(config, `\n    flags: \[(.*)\]\n`)},
@@ -41,9 +42,9 @@ func TestBothBuildsOfAReleaseAreOne(t *testing.T) {
 			strings.ReplaceAll(one(config, `ldflags: \["(.*)"\]`), "{{ .Version }}", "VERSION"),
 		},
 		"systems": {
-			strings.ReplaceAll(one(script, `\{platforms:-(.*)\}`), "/", "_"), one(config, `\n    targets: \[(.*)\]\n`),
+			strings.ReplaceAll(one(script, `\{platforms:-(.*)\}`), "/", "_"), targets,
 		},
-		"jobs": {pairs(one(workflow, `\n        os: \[(.*)\]\n`), one(workflow, `\n        arch: \[(.*)\]\n`)), one(config, `\n    targets: \[(.*)\]\n`)},
+		"jobs": {pairs(one(workflow, `\n        os: \[(.*)\]\n`), one(workflow, `\n        arch: \[(.*)\]\n`)), targets},
 	} {
 		if a, b := list(pair[0]), list(pair[1]); len(a) == 0 || !slices.Equal(a, b) {
 			t.Errorf("%s: the script has %q, .goreleaser.yaml has %q", what, a, b)

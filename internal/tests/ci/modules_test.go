@@ -129,7 +129,6 @@ type described struct {
 
 var (
 	quoted    = regexp.MustCompile("`([^`]+)`")
-	jobHead   = regexp.MustCompile(`(?m)^  ([\w-]+):\n`)
 	makeCall  = regexp.MustCompile(`(?m)^\s*(?:- )?(?:run: )?make (?:--silent )?([a-z][a-z-]+)`)
 	makeEntry = regexp.MustCompile(`\{target: ([a-z-]+),`)
 	timeout   = regexp.MustCompile(`\n    timeout-minutes: (\d+)\n`)
@@ -177,14 +176,8 @@ func TestThePageHasEveryJob(t *testing.T) {
 		if strings.Contains(name, "/actions/") || strings.Contains(text, "\n  workflow_call:") {
 			continue // others' workflows run it
 		}
-		_, text, _ = strings.Cut(text, "\njobs:\n")
-		heads := jobHead.FindAllStringSubmatchIndex(text, -1)
-		for i, m := range heads {
-			end := len(text)
-			if i+1 < len(heads) {
-				end = heads[i+1][0]
-			}
-			k, body := key{workflow, text[m[2]:m[3]]}, text[m[1]:end]
+		for _, j := range jobsOf(text) {
+			k, body := key{workflow, j.name}, j.body
 			targets[k], limits[k] = nil, limit
 			for _, m := range slices.Concat(makeCall.FindAllStringSubmatch(body, -1), makeEntry.FindAllStringSubmatch(body, -1)) {
 				targets[k] = append(targets[k], m[1])

@@ -198,12 +198,12 @@ func TestTheWorkflowAndTheActionTakeTheSame(t *testing.T) {
 func TestPipesFail(t *testing.T) {
 	found := 0
 	for name, text := range workflows(t) {
-		head, jobs, _ := strings.Cut(text, "\njobs:\n")
-		for _, body := range regexp.MustCompile(`(?m)^  [\w-]+:$`).Split(jobs, -1)[1:] {
-			if regexp.MustCompile(`(?m)^ {10}.*[^|] \| [^|]`).MatchString(body) {
+		head, _, _ := strings.Cut(text, "\njobs:\n")
+		for _, j := range jobsOf(text) {
+			if regexp.MustCompile(`(?m)^ {10}.*[^|] \| [^|]`).MatchString(j.body) {
 				found++
-				if !strings.Contains(head+body, "        shell: bash") {
-					t.Errorf("%s: a job has a pipe and no shell: bash: %.60q", name, body)
+				if !strings.Contains(head+j.body, "        shell: bash") {
+					t.Errorf("%s: the job %s has a pipe and no shell: bash", name, j.name)
 				}
 			}
 		}

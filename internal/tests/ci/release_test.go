@@ -253,12 +253,11 @@ func TestAReleaseLooksAtEverySystem(t *testing.T) {
 			t.Errorf("the systems of %s.yml are %v, those of make vet-systems %v", workflow, m, all)
 		}
 	}
-	_, jobs, _ := strings.Cut(text, "\njobs:\n")
-	for _, body := range regexp.MustCompile(`(?m)^  [\w-]+:$`).Split(jobs, -1)[1:] {
-		needs := regexp.MustCompile(`\n    needs: (.*)\n`).FindStringSubmatch(body)
+	for _, j := range jobsOf(text) {
+		needs := regexp.MustCompile(`\n    needs: (.*)\n`).FindStringSubmatch(j.body)
 		waits := len(needs) > 1 && slices.Contains([]string{"[check, systems]", "build", "binaries"}, needs[1]) // build waits for the checks too
-		if (strings.Contains(body, ": write") || strings.Contains(body, "\n        os: ")) && !waits {
-			t.Errorf("a job that publishes does not wait for the checks: %.60q", body)
+		if (strings.Contains(j.body, ": write") || strings.Contains(j.body, "\n        os: ")) && !waits {
+			t.Errorf("the job %s publishes, or builds what is published, and does not wait for the checks", j.name)
 		}
 	}
 }
